@@ -1,0 +1,36 @@
+/* json - jansson with our limits: depth capped at 64, duplicate keys refused, NUL refused.
+ *
+ * jansson's own types are used throughout the program; parsing and printing go through here.
+ * AUTO_JSON json_t *j  drops its reference when the scope is left. */
+#pragma once
+
+#include "base/base.h"
+#include <jansson.h>
+
+struct buf;
+struct err;
+
+#define AUTO_JSON __attribute__((cleanup(json_cleanup)))
+void json_cleanup(json_t **j);
+
+/* Parses exactly one JSON value that fills the input (white space around it allowed). Depth is checked
+ * before jansson sees the text (LIMIT_JSON_DEPTH). Returns 0 with a new reference in *ret, -E_PARSE
+ * with words in `e` ("line 1 column 7: ..."). */
+int json_parse(const char *text, size_t n, json_t **ret, struct err *e) WARN_UNUSED;
+
+/* Compact one-line text, keys in insertion order. Appends to `out`; returns buf's error. */
+int json_print(struct buf *out, const json_t *j);
+/* Same, as a malloc'ed string (never NULL; aborts on exhaustion like the mem_ family). */
+char *json_text(const json_t *j, size_t *ret_len);
+
+/* Getters on objects; NULL-safe; the string is borrowed. Return NULL / fallback when absent or of another type. */
+const char *json_get_str(const json_t *o, const char *key);
+int64_t json_get_int(const json_t *o, const char *key, int64_t fallback);
+bool json_get_bool(const json_t *o, const char *key, bool fallback);
+
+/* Sets; `v` may be NULL, which stores null. */
+void json_put_str(json_t *o, const char *key, const char *v);
+void json_put_int(json_t *o, const char *key, int64_t v);
+void json_put_bool(json_t *o, const char *key, bool v);
+void json_put_null(json_t *o, const char *key);
+void json_put(json_t *o, const char *key, json_t *steals_v);

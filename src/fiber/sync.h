@@ -1,0 +1,34 @@
+/* sync - what fibers of one thread wait on. None of these is thread-safe. */
+#pragma once
+
+#include "fiber/fiber.h"
+
+/* A wait list: fibers park on it, wake_one / wake_all release them in order. The basis of the rest and
+ * usable directly: `while (!predicate) { r = waitq_wait(&q); if (r < 0) return r; }` */
+struct waitq {
+    struct list waiters;
+};
+void waitq_init(struct waitq *q);
+int waitq_wait(struct waitq *q) WARN_UNUSED; /* Suspends. 0, -ECANCELED, -ETIMEDOUT */
+void waitq_wake_one(struct waitq *q);
+void waitq_wake_all(struct waitq *q);
+bool waitq_empty(const struct waitq *q);
+
+/* A mutex for state that must stay consistent across a suspension. Not recursive. FIFO. */
+struct fmutex {
+    struct fiber *owner;
+    struct waitq q;
+};
+void fmutex_init(struct fmutex *m);
+int fmutex_lock(struct fmutex *m) WARN_UNUSED; /* Suspends. 0, -ECANCELED, -ETIMEDOUT */
+void fmutex_unlock(struct fmutex *m);
+
+/* A counting semaphore (capacity of something). */
+struct fsem {
+    size_t free;
+    struct waitq q;
+};
+void fsem_init(struct fsem *s, size_t n);
+int fsem_take(struct fsem *s) WARN_UNUSED; /* Suspends */
+bool fsem_try(struct fsem *s);
+void fsem_give(struct fsem *s);

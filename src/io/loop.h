@@ -1,0 +1,53 @@
+/* io - everything that touches descriptors: the epoll loop (loop), byte streams (stream), sockets
+ * (sock), Unix sockets with descriptor passing (unixsock), TLS (tls), name resolution (resolve),
+ * the blocking-call thread pool (pool), signals (signal) and child processes (proc).
+ *
+ * One loop per thread. Descriptors are registered once, edge-triggered, with a generation tag, and
+ * removed from epoll before they are closed. */
+#pragma once
+
+#include "base/base.h"
+#include "fiber/sync.h"
+
+/* Prepares the calling thread's loop. Returns 0 or -errno. Once per thread. */
+int loop_init(void) WARN_UNUSED;
+/* Runs fn(arg) as the root fiber and the loop until it has returned and no fiber is left. Returns fn's
+ * result. */
+int loop_run(fiber_fn *fn, void *arg);
+void loop_done(void);
+
+/* A registered descriptor. Embeds in its owner; at most one waiting fiber per direction. */
+struct io_fd {
+    int fd;                       /* -1 when closed */
+    uint32_t slot, generation;    /* the epoll tag */
+    bool readable, writable, hangup;
+    struct fiber *reader, *writer;
+};
+#define IO_FD_NONE ((struct io_fd){.fd = -1})
+
+/* Takes over `fd` (made non-blocking). 0 or -errno; on failure the caller still owns fd. */
+int io_fd_add(struct io_fd *io, int fd) WARN_UNUSED;
+/* Removes from epoll, closes, wakes waiters with -EBADF. Harmless on IO_FD_NONE. */
+void io_fd_close(struct io_fd *io);
+/* Removes from epoll without closing and hands the descriptor back. */
+int io_fd_release(struct io_fd *io);
+/* Suspend until the direction may make progress (edge-triggered: call after -EAGAIN, the helpers below do).
+ * 0, -ECANCELED, -ETIMEDOUT, -EBADF. */
+int io_wait_readable(struct io_fd *io) WARN_UNUSED;
+int io_wait_writable(struct io_fd *io) WARN_UNUSED;
+
+/* Straight-line I/O. Suspend. Cancellation points on entry; a fiber that never has to wait yields after a
+ * budget of operations. Return bytes (> 0), 0 at end of file, or a negative code. */
+ssize_t io_read(struct io_fd *io, void *p, size_t n) WARN_UNUSED;
+ssize_t io_write(struct io_fd *io, const void *p, size_t n) WARN_UNUSED;      /* may be short */
+int io_write_all(struct io_fd *io, const void *p, size_t n) WARN_UNUSED;
+/* sendmsg/recvmsg with at most 16 descriptors. Received descriptors are CLOEXEC and the caller's; their
+ * number goes to *ret_n_fds. */
+ssize_t io_send_fds(struct io_fd *io, const void *p, size_t n, const int *fds, size_t n_fds) WARN_UNUSED;
+ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int fds[16], size_t *ret_n_fds) WARN_UNUSED;
+
+/* Wakes the loop from another thread: fn(arg) runs on the loop's thread, outside any fiber. Thread-safe;
+ * `loop` from loop_self(). */
+struct loop;
+struct loop *loop_self(void);
+void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);

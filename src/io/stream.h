@@ -1,0 +1,37 @@
+/* stream - a byte stream with one reader and one writer: a socket, a TLS session, a test pipe.
+ *
+ * Implementations never loop or wait; they return bytes, -EAGAIN with the direction they want, or an error.
+ * Only the stream_ calls below wait, so TLS may want to write in order to read. */
+#pragma once
+
+#include "io/loop.h"
+
+struct err;
+struct stream;
+
+struct stream_ops {
+    /* > 0 bytes, 0 end of stream, -EAGAIN (s->want set to EPOLLIN or EPOLLOUT), or an error */
+    ssize_t (*read)(struct stream *s, void *p, size_t n);
+    ssize_t (*write)(struct stream *s, const void *p, size_t n);
+    /* ends the writing side in order (TLS close_notify, shutdown(2)); may return -EAGAIN */
+    int (*finish)(struct stream *s);
+    void (*done)(struct stream *s); /* releases what the implementation added; the io_fd is closed by stream_done */
+};
+
+struct stream {
+    const struct stream_ops *ops;
+    struct io_fd io;
+    uint32_t want;
+    void *impl; /* e.g. SSL *, owned through ops->done */
+};
+
+/* Plain socket or pipe. Takes `fd` over. 0 or -errno (then fd is still the caller's). */
+int stream_from_fd(struct stream *s, int fd) WARN_UNUSED;
+void stream_done(struct stream *s);                       /* closes at once; zeroed streams are fine */
+
+/* All suspend; -ECANCELED, -ETIMEDOUT as everywhere. */
+ssize_t stream_read(struct stream *s, void *p, size_t n) WARN_UNUSED;       /* bytes, 0 = end, or an error */
+int stream_write(struct stream *s, const void *p, size_t n) WARN_UNUSED;    /* all of it, or an error */
+int stream_finish(struct stream *s) WARN_UNUSED;
+/* True when bytes can be read without waiting (TLS may hold some decrypted). */
+bool stream_is_tls(const struct stream *s);
