@@ -1,0 +1,47 @@
+/* http - HTTP/1.1 as the boundary needs it: parsing and serialising (h1), server-sent events (sse), the
+ * server (server), routing (router), and the outbound client on libcurl (curl, client).
+ *
+ * h1 is pure: no I/O, no fibers. It is strict (RFC 9112): CRLF only, no obs-fold, no white space before
+ * the colon, tokens checked, no NUL, no control characters in values, Content-Length one value of
+ * decimal digits, CL together with TE refused, TE exactly "chunked", one Host. */
+#pragma once
+
+#include "base/buf.h"
+
+struct h1_header {
+    const char *name;  /* as sent; compare with str_ieq */
+    const char *value; /* OWS trimmed */
+};
+
+struct h1_request {
+    const char *method, *target;
+    const char *path;   /* percent-decoded segments are NOT decoded here: raw path, starts with "/" */
+    const char *query;  /* after "?", "" when absent */
+    int minor;          /* HTTP/1.minor */
+    struct h1_header *headers;
+    size_t n_headers;
+    bool keep_alive, chunked, expect_continue, upgrade;
+    bool has_length;
+    uint64_t length;    /* Content-Length, when has_length */
+    char *block;        /* owns all the text above */
+};
+void h1_request_done(struct h1_request *r);
+
+/* Parses a request head at the start of `p`. Returns bytes consumed (head incl. the empty line), -EAGAIN when
+ * more is needed, or -E_PARSE with *ret_status set to the status to answer with (400, 414, 431, 501, 505) and a
+ * constant sentence in *ret_why. */
+ssize_t h1_request_parse(const char *p, size_t n, struct h1_request *ret, int *ret_status, const char **ret_why) WARN_UNUSED;
+/* First value of `name` or NULL; `n_found` (may be NULL) counts occurrences. */
+const char *h1_header_get(const struct h1_request *r, const char *name, size_t *n_found);
+
+/* Chunked decoding as an incremental, bounded state machine: feeds `n` bytes, appends payload to `out`; returns
+ * bytes consumed, sets d->done after the trailer section; -E_PARSE on anything not in RFC 9112 7.1. */
+struct h1_chunked {
+    int state;
+    uint64_t left;
+    size_t line_bytes, trailer_bytes;
+    bool done;
+};
+ssize_t h1_chunked_feed(struct h1_chunked *d, const char *p, size_t n, struct buf *out) WARN_UNUSED;
+
+const char *h1_reason(int status);
