@@ -1,0 +1,31 @@
+/* hub - in-process notification: who waits for what. Nothing durable; the log and the tables are the truth, a wake-up
+ * only says "look again". (With several server processes the store's NOTIFY will feed the same functions.) */
+#pragma once
+
+#include "fiber/sync.h"
+#include "http/sse.h"
+
+struct hub;
+struct hub *hub_new(void);
+void hub_free(struct hub *h);
+
+/* Sessions. A subscriber is one open event stream. */
+struct hub_subscriber {
+    struct list node;
+    struct sse_writer *w;
+    bool delta_message, delta_thinking;   /* event_deltas[] of this connection */
+    struct map started;                   /* event ids for which this connection got event_start */
+};
+void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber *s);
+void hub_unsubscribe(struct hub *h, const char *session_id, struct hub_subscriber *s);
+/* A persisted event, after its commit. `event` is the whole wire form (id, type, processed_at, …). Does not suspend. */
+void hub_event(struct hub *h, const char *session_id, const json_t *event);
+/* Stream-only frames while a model answers: kind "agent.message" or "agent.thinking". */
+void hub_event_start(struct hub *h, const char *session_id, const char *event_id, const char *type);
+void hub_event_delta(struct hub *h, const char *session_id, const char *event_id, int index, const char *text, size_t n);
+/* Ends every stream of a session after what is queued (deleted, terminated). */
+void hub_end(struct hub *h, const char *session_id);
+
+/* Work queues: pollers of one environment park on its wait list. The list exists as long as somebody waits. */
+struct waitq *hub_work_queue(struct hub *h, const char *environment_id);
+void hub_work_ready(struct hub *h, const char *environment_id);

@@ -1,0 +1,74 @@
+/* schema.c - the tables, as numbered migrations in the dialect SQLite and PostgreSQL share.
+ *
+ * Migrations are only ever appended. Times are BIGINT microseconds since 1970. JSON is TEXT. Every API object keeps its
+ * wire form in `body`; columns beside it exist because a statement selects or orders by them. */
+#include "store/schema.h"
+
+static const char *const v1[] = {
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+
+    "CREATE TABLE api_keys (id TEXT PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,"
+    " created_at BIGINT NOT NULL, revoked_at BIGINT)",
+
+    "CREATE TABLE agents (id TEXT PRIMARY KEY, version BIGINT NOT NULL, created_at BIGINT NOT NULL,"
+    " updated_at BIGINT NOT NULL, archived_at BIGINT)",
+    "CREATE TABLE agent_versions (agent_id TEXT NOT NULL, version BIGINT NOT NULL, body TEXT NOT NULL,"
+    " updated_at BIGINT NOT NULL, PRIMARY KEY (agent_id, version))",
+    "CREATE INDEX agents_by_time ON agents (created_at, id)",
+
+    "CREATE TABLE environments (id TEXT PRIMARY KEY, type TEXT NOT NULL, body TEXT NOT NULL,"
+    " created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, archived_at BIGINT)",
+    "CREATE INDEX environments_by_time ON environments (created_at, id)",
+    "CREATE TABLE environment_keys (id TEXT PRIMARY KEY, environment_id TEXT NOT NULL, name TEXT NOT NULL,"
+    " hash TEXT NOT NULL UNIQUE, created_at BIGINT NOT NULL, last_used_at BIGINT, expires_at BIGINT,"
+    " revoked_at BIGINT)",
+    "CREATE INDEX environment_keys_by_env ON environment_keys (environment_id, created_at)",
+
+    /* status: idle, running, rescheduling, terminated. stop_reason: JSON of the last idle. next_seq: place of the next
+     * event. last_stamp: processed_at of the last event, so that stamps rise strictly. wake: 1 while a turn has work
+     * to do, so that a restarted server finds it. */
+    "CREATE TABLE sessions (id TEXT PRIMARY KEY, thread_id TEXT NOT NULL UNIQUE, agent_id TEXT NOT NULL,"
+    " agent_version BIGINT NOT NULL, environment_id TEXT NOT NULL, status TEXT NOT NULL, stop_reason TEXT,"
+    " title TEXT, metadata TEXT NOT NULL, agent TEXT NOT NULL, usage TEXT NOT NULL,"
+    " next_seq BIGINT NOT NULL, last_stamp BIGINT NOT NULL, active_us BIGINT NOT NULL, running_since BIGINT,"
+    " wake BIGINT NOT NULL, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, archived_at BIGINT)",
+    "CREATE INDEX sessions_by_time ON sessions (created_at, id)",
+    "CREATE INDEX sessions_by_agent ON sessions (agent_id, created_at)",
+    "CREATE INDEX sessions_by_env ON sessions (environment_id)",
+    "CREATE INDEX sessions_to_wake ON sessions (wake) WHERE wake = 1",
+
+    /* The log. body: the event as the API shows it, without id and processed_at. hidden: what only the model request
+     * needs (thinking blocks with signatures), never shown. */
+    "CREATE TABLE events (session_id TEXT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL,"
+    " processed_at BIGINT NOT NULL, body TEXT NOT NULL, hidden TEXT, PRIMARY KEY (session_id, seq))",
+
+    /* Accepted but not yet delivered inputs, in order of arrival; delivery moves them into events. */
+    "CREATE TABLE inbox (session_id TEXT NOT NULL, n BIGINT NOT NULL, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL,"
+    " body TEXT NOT NULL, created_at BIGINT NOT NULL, PRIMARY KEY (session_id, n))",
+
+    /* An index over tool calls in the log. kind: builtin, custom. permission: allow, ask, deny. decision: allow, deny or
+     * null while an `ask` waits. answered_by: id of the result event, set exactly once. */
+    "CREATE TABLE calls (id TEXT PRIMARY KEY, session_id TEXT NOT NULL, seq BIGINT NOT NULL, kind TEXT NOT NULL,"
+    " name TEXT NOT NULL, permission TEXT NOT NULL, decision TEXT, deny_message TEXT, answered_by TEXT)",
+    "CREATE INDEX calls_open ON calls (session_id, seq) WHERE answered_by IS NULL",
+
+    /* state: queued, starting, active, stopping, stopped. claimed_at: set by a poll, cleared when the claim lapses.
+     * last_heartbeat: the very text the worker must echo. token_hash: of the sessions token in the secret of the
+     * latest claim; it is void once the item is stopped or claimed anew. */
+    "CREATE TABLE work (id TEXT PRIMARY KEY, environment_id TEXT NOT NULL, session_id TEXT NOT NULL, state TEXT NOT NULL,"
+    " metadata TEXT NOT NULL, token_hash TEXT UNIQUE, created_at BIGINT NOT NULL, queued_at BIGINT NOT NULL,"
+    " claimed_at BIGINT, acknowledged_at BIGINT, started_at BIGINT, last_heartbeat TEXT, heartbeat_at BIGINT,"
+    " ttl_seconds BIGINT NOT NULL, lease_expires_at BIGINT, stop_requested_at BIGINT, stopped_at BIGINT)",
+    "CREATE INDEX work_queue ON work (environment_id, queued_at) WHERE state = 'queued'",
+    "CREATE INDEX work_leases ON work (lease_expires_at) WHERE lease_expires_at IS NOT NULL",
+    "CREATE UNIQUE INDEX work_live ON work (session_id) WHERE state <> 'stopped'",
+    "CREATE INDEX work_by_time ON work (environment_id, created_at, id)",
+
+    /* Answers to POSTs that carried an Idempotency-Key, kept 24 hours. request_hash: SHA-256 of method, path, body. */
+    "CREATE TABLE idempotency (scope TEXT NOT NULL, idem_key TEXT NOT NULL, request_hash TEXT NOT NULL,"
+    " status BIGINT NOT NULL, body TEXT NOT NULL, created_at BIGINT NOT NULL, PRIMARY KEY (scope, idem_key))",
+    "CREATE INDEX idempotency_by_time ON idempotency (created_at)",
+    NULL,
+};
+
+const char *const *const schema_migrations[] = {v1, NULL};
