@@ -1,0 +1,35 @@
+/* worker - claims sessions from a self_hosted environment and runs their tools, one sandbox per session.
+ *
+ * What lives in this folder: the calls to the platform (remote), the claim loop (worker), the lease of one claimed item
+ * (lease), what is known of a session from its events (feed), the execution of its calls (runner), and the client of the
+ * sandbox engine (box). What does not: namespaces and tools themselves (sandbox/), the way out of a sandbox (egress/).
+ *
+ * Spec: sandbox.md section 1; wire facts: api.md section 4. */
+#pragma once
+
+#include "base/secret.h"
+#include "fiber/sync.h"
+
+struct err;
+struct box_host;
+
+struct worker_config {
+    const char *base_url;        /* "http://127.0.0.1:8400", no trailing slash */
+    const char *environment_id;
+    struct secret environment_key;
+    const char *worker_id;       /* NULL: host name and a random part */
+    size_t capacity;             /* sessions at once; 0: worker_default_capacity() */
+    int64_t grace_ms;            /* after the first SIGTERM, for running calls; 0: 30 s */
+    int64_t max_idle_ms;         /* a session at rest is let go after so long; 0: 60 s; < 0: never */
+    const char *state_dir;       /* sandboxes' directories; swept at start */
+    const char *on_claim, *on_end; /* operator's commands (/bin/sh -c), or NULL */
+};
+
+/* By memory and cores: 1 per 256 MiB, at most 16 per core, at least 1. */
+size_t worker_default_capacity(void);
+
+/* Serves until worker_stop or a permanent error (wrong key, unknown environment: words in `e`). Suspends.
+ * `on_ready` (may be NULL) is called after the first accepted poll. Returns 0 or a negative code. */
+int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), void *arg, struct err *e);
+/* From another fiber: first call, stop claiming and give running calls the grace period; second call, now. */
+void worker_stop(void);
