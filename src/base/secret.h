@@ -15,7 +15,9 @@ struct secret {
 /* Copies `n` bytes in; `s` must be zeroed or done. Returns 0, -ENOMEM or -EMSGSIZE (> 1 MiB). */
 int secret_set(struct secret *s, const void *p, size_t n) WARN_UNUSED;
 void secret_done(struct secret *s);                                      /* wipes and unmaps; NULL is fine */
-bool secret_eq(const struct secret *s, const void *p, size_t n);         /* constant time in the content */
+bool secret_locked(void);                                                /* false once any mlock has failed */
+/* Constant time in the content; an unset secret equals nothing. */
+bool secret_eq(const struct secret *s, const void *p, size_t n);
 const char *secret_borrow(const struct secret *s);                       /* NUL-terminated; "" when unset */
 void secret_wipe(void *p, size_t n);                                     /* explicit_bzero */
 /* Constant-time comparison of two byte strings of equal length. */

@@ -26,8 +26,11 @@ size_t str_utf8_len(const char *s, size_t n);
 /* The longest prefix length <= max that does not cut a code point in two. */
 size_t str_utf8_cut(const char *s, size_t n, size_t max);
 
-/* Appends `s` for a human or a log line: printable ASCII as is, everything else as \xNN, at most
- * `max` source bytes followed by "..." when cut. */
+/* Bytes of the well-formed UTF-8 sequence at the front of `s`, 1 to 4; 0 when there is none. */
+size_t str_utf8_sequence(const char *s, size_t n);
+
+/* Appends `s` for a human or a log line: printable ASCII as is (a backslash doubled, so that the result
+ * has one reading), everything else as \xNN, at most `max` source bytes followed by "..." when cut. */
 void str_escape(struct buf *out, const char *s, size_t n, size_t max);
 
 /* Copies with truncation and NUL; returns true when all of it fitted. */

@@ -5,5 +5,12 @@
 
 #define DIGEST_SHA256_BYTES 32
 #define DIGEST_SHA256_HEX   65
+
+/* SHA-256 of `n` bytes (p may be NULL when n is 0). Aborts when libcrypto fails. */
 void digest_sha256(const void *p, size_t n, unsigned char ret[DIGEST_SHA256_BYTES]);
+/* The same as 64 lower-case hex digits and a NUL. Returns `ret`. */
 char *digest_sha256_hex(const void *p, size_t n, char ret[DIGEST_SHA256_HEX]);
+
+/* HMAC-SHA-256 (RFC 2104, RFC 4231). The key stays the caller's to wipe. Aborts when libcrypto fails. */
+void digest_hmac_sha256(const void *key, size_t key_bytes, const void *p, size_t n,
+                        unsigned char ret[DIGEST_SHA256_BYTES]);

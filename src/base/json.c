@@ -1,0 +1,346 @@
+/* json.c - the one door between text and jansson values.
+ *
+ * Theory of operation: everything that arrives as JSON passes json_parse. A scan over the bytes
+ * counts nesting before jansson, whose parser recurses, sees them: 64 levels fit any fiber stack.
+ * The same scan finds integers beyond 64 bits (legal JSON, which jansson refuses) and hands them
+ * over as reals, as JavaScript would read them. Duplicate keys and NUL are refused: two readers
+ * must never disagree about what a document says. jansson's error text quotes the input near the
+ * mistake; that part is cut off, because the input may hold a credential. Printing is our own loop
+ * with an explicit stack: it cannot overflow a fiber stack and prints reals in their shortest exact
+ * form. Never suspends. */
+#include "base/json.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/str.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Parsed documents are at most 64 deep; what the program wraps around them adds a few levels. */
+#define PRINT_DEPTH 96
+
+void json_cleanup(json_t **j)
+{
+    json_decref(*j);
+}
+
+/* ---- reading ---- */
+
+struct scan {
+    const char *s;
+    size_t n, at;
+    size_t depth;
+    size_t line, line_start;
+    struct buf patched; /* the text with big integers turned into reals; empty when none was met */
+    size_t copied;      /* bytes of s already in `patched` */
+};
+
+static int scan_fail(const struct scan *c, struct err *e, const char *what)
+{
+    return err_set(e, -E_PARSE, "line %zu column %zu: %s", c->line, c->at - c->line_start + 1,
+                   what);
+}
+
+static void scan_string(struct scan *c)
+{
+    for (c->at++; c->at < c->n && c->s[c->at] != '"'; c->at++)
+        if (c->s[c->at] == '\\' && c->at + 1 < c->n)
+            c->at++;
+}
+
+/* A number token: when it is an integer outside 64 bits, "e0" behind it makes it a real. */
+static void scan_number(struct scan *c)
+{
+    size_t from = c->at;
+    bool integer = true;
+    for (; c->at < c->n && strchr("0123456789+-.eE", c->s[c->at]) && c->s[c->at]; c->at++)
+        if (strchr(".eE", c->s[c->at]))
+            integer = false;
+    int64_t v;
+    if (integer && c->at - from > 18 &&
+        str_to_i64(c->s + from, c->at - from, INT64_MIN, INT64_MAX, &v) == -ERANGE) {
+        (void)buf_add(&c->patched, c->s + c->copied, c->at - c->copied);
+        (void)buf_adds(&c->patched, "e0");
+        c->copied = c->at;
+    }
+    c->at--; /* the caller's loop steps over the last character */
+}
+
+static int scan(struct scan *c, struct err *e)
+{
+    for (; c->at < c->n; c->at++) {
+        switch (c->s[c->at]) {
+        case '\0':
+            return scan_fail(c, e, "NUL byte");
+        case '\n':
+            c->line++;
+            c->line_start = c->at + 1;
+            break;
+        case '"':
+            scan_string(c);
+            break;
+        case '[':
+        case '{':
+            if (++c->depth > LIMIT_JSON_DEPTH)
+                return scan_fail(c, e, "nested too deeply, at most 64 levels are taken");
+            break;
+        case ']':
+        case '}':
+            c->depth -= c->depth > 0; /* an unbalanced bracket is jansson's to refuse */
+            break;
+        case '-':
+        case '0' ... '9':
+            scan_number(c);
+            break;
+        default:
+            break;
+        }
+    }
+    return 0;
+}
+
+int json_parse(const char *text, size_t n, json_t **ret, struct err *e)
+{
+    if (n > LIMIT_BODY_BYTES)
+        return err_set(e, -E_PARSE, "JSON text of %zu bytes is longer than %u", n,
+                       LIMIT_BODY_BYTES);
+    struct scan c = {
+        .s = text, .n = n, .line = 1, .patched = BUF_INIT(2 * (size_t)LIMIT_BODY_BYTES)};
+    int r = scan(&c, e);
+    json_t *j = NULL;
+    json_error_t why = {0};
+    if (r == 0) {
+        if (c.copied) {
+            (void)buf_add(&c.patched, text + c.copied, n - c.copied);
+            text = buf_str(&c.patched);
+            n = c.patched.len;
+        }
+        r = buf_err(&c.patched);
+        if (r < 0)
+            (void)err_set(e, r, "JSON text of %zu bytes: %s", n, err_text(r));
+        else
+            j = json_loadb(text ? text : "", n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    }
+    buf_done(&c.patched);
+    if (r < 0)
+        return r;
+    if (!j) {
+        char *near = strstr(why.text, " near '");
+        if (near)
+            *near = '\0';
+        return err_set(e, -E_PARSE, "line %d column %d: %s", why.line, why.column, why.text);
+    }
+    *ret = j;
+    return 0;
+}
+
+/* ---- printing ---- */
+
+static void print_string(struct buf *out, const char *s, size_t n)
+{
+    static const char hex[] = "0123456789abcdef";
+    (void)buf_addc(out, '"');
+    size_t from = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        (void)buf_add(out, s + from, i - from);
+        from = i + 1;
+        char two = c == '"'    ? '"'
+                   : c == '\\' ? '\\'
+                   : c == '\n' ? 'n'
+                   : c == '\r' ? 'r'
+                   : c == '\t' ? 't'
+                   : c == '\b' ? 'b'
+                   : c == '\f' ? 'f'
+                               : 0;
+        if (two)
+            (void)buf_add(out, (char[]){'\\', two}, 2);
+        else
+            (void)buf_add(out, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
+    }
+    (void)buf_add(out, s + from, n - from);
+    (void)buf_addc(out, '"');
+}
+
+/* The shortest text that reads back as the same double, and still reads back as a real. */
+static void print_real(struct buf *out, double v)
+{
+    char text[40];
+    if (!isfinite(v)) { /* jansson refuses to make one; JSON can not say it */
+        (void)buf_adds(out, "null");
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof(text), "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    (void)buf_adds(out, text);
+    if (!strpbrk(text, ".e"))
+        (void)buf_adds(out, ".0");
+}
+
+static void print_scalar(struct buf *out, const json_t *j)
+{
+    switch (json_typeof(j)) {
+    case JSON_STRING:
+        print_string(out, json_string_value(j), json_string_length(j));
+        break;
+    case JSON_INTEGER:
+        (void)buf_addf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(j));
+        break;
+    case JSON_REAL:
+        print_real(out, json_real_value(j));
+        break;
+    case JSON_TRUE:
+        (void)buf_adds(out, "true");
+        break;
+    case JSON_FALSE:
+        (void)buf_adds(out, "false");
+        break;
+    case JSON_NULL:
+    case JSON_OBJECT: /* containers never come here */
+    case JSON_ARRAY:
+        (void)buf_adds(out, "null");
+        break;
+    }
+}
+
+struct level {
+    json_t *j;
+    void *iter;   /* objects: the member to print next */
+    size_t index; /* arrays: the element to print next; objects: members printed */
+};
+
+/* The next value inside `l`, its separator and key already printed; NULL when the level is
+ * complete. */
+static json_t *next_value(struct buf *out, struct level *l)
+{
+    json_t *v;
+    if (json_is_array(l->j)) {
+        v = json_array_get(l->j, l->index);
+        if (v && l->index > 0)
+            (void)buf_addc(out, ',');
+    } else {
+        if (!l->iter)
+            return NULL;
+        if (l->index > 0)
+            (void)buf_addc(out, ',');
+        const char *key = json_object_iter_key(l->iter);
+        print_string(out, key, strlen(key));
+        (void)buf_addc(out, ':');
+        v = json_object_iter_value(l->iter);
+        l->iter = json_object_iter_next(l->j, l->iter);
+    }
+    l->index++;
+    return v;
+}
+
+/* jansson's readers take non-const pointers and change nothing. */
+static json_t *unconst(const json_t *j)
+{
+    json_t *p;
+    memcpy(&p, &j, sizeof(p));
+    return p;
+}
+
+int json_print(struct buf *out, const json_t *root)
+{
+    struct level stack[PRINT_DEPTH];
+    size_t depth = 0;
+    for (json_t *j = unconst(root);;) {
+        if (j && (json_is_object(j) || json_is_array(j))) {
+            MUST(depth <
+                 PRINT_DEPTH); /* input is capped at 64: only the program can nest this deep */
+            stack[depth++] =
+                (struct level){.j = j, .iter = json_is_object(j) ? json_object_iter(j) : NULL};
+            (void)buf_addc(out, json_is_object(j) ? '{' : '[');
+        } else if (j) {
+            print_scalar(out, j);
+        } else {
+            (void)buf_adds(out, "null");
+        }
+        while (depth > 0 && !(j = next_value(out, &stack[depth - 1]))) {
+            depth--;
+            (void)buf_addc(out, json_is_object(stack[depth].j) ? '}' : ']');
+        }
+        if (depth == 0)
+            return buf_err(out);
+    }
+}
+
+char *json_text(const json_t *j, size_t *ret_len)
+{
+    AUTO(buf) out = BUF_INIT(SIZE_MAX / 2);
+    MUST(json_print(&out, j) == 0);
+    return buf_take(&out, ret_len);
+}
+
+/* ---- objects ---- */
+
+const char *json_get_str(const json_t *o, const char *key)
+{
+    return json_string_value(json_object_get(o, key));
+}
+
+int64_t json_get_int(const json_t *o, const char *key, int64_t fallback)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_integer(v) ? json_integer_value(v) : fallback;
+}
+
+bool json_get_bool(const json_t *o, const char *key, bool fallback)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_boolean(v) ? json_is_true(v) : fallback;
+}
+
+json_t *json_str_lossy(const char *s, size_t n)
+{
+    AUTO(buf) clean = BUF_INIT(SIZE_MAX / 2);
+    if (!str_is_utf8(s, n) || (n && memchr(s, '\0', n))) {
+        for (size_t i = 0; i < n;) {
+            size_t k = s[i] ? str_utf8_sequence(s + i, n - i) : 0;
+            if (k)
+                (void)buf_add(&clean, s + i, k);
+            else
+                (void)buf_adds(&clean, "\xef\xbf\xbd");
+            i += k ? k : 1;
+        }
+        MUST(buf_err(&clean) == 0);
+        s = buf_str(&clean);
+        n = clean.len;
+    }
+    json_t *j = json_stringn(s, n);
+    MUST(j != NULL);
+    return j;
+}
+
+void json_put(json_t *o, const char *key, json_t *steals_v)
+{
+    MUST(json_object_set_new(o, key, steals_v ? steals_v : json_null()) == 0);
+}
+
+void json_put_str(json_t *o, const char *key, const char *v)
+{
+    json_put(o, key, v ? json_str_lossy(v, strlen(v)) : NULL);
+}
+
+void json_put_int(json_t *o, const char *key, int64_t v)
+{
+    json_put(o, key, json_integer(v));
+}
+
+void json_put_bool(json_t *o, const char *key, bool v)
+{
+    json_put(o, key, json_boolean(v));
+}
+
+void json_put_null(json_t *o, const char *key)
+{
+    json_put(o, key, NULL);
+}

@@ -1,0 +1,198 @@
+/* yaml.c - the one file that touches libyaml.
+ *
+ * Theory of operation: libyaml turns text into events; a loop with an explicit stack of 64 levels
+ * turns events into jansson values. Whoever may write the file (an operator; a script-model author)
+ * controls every byte, so: the text is capped before libyaml buffers it, depth before it is
+ * stacked, aliases are refused rather than expanded, and a key can not be given twice. Each
+ * container is attached to its parent when it begins, so dropping the root releases everything at
+ * any point of failure. Error messages name line and column, at most a key, never a value: a
+ * configuration may hold a credential by mistake. Used at start-up and from tests; never suspends.
+ */
+#include "base/yaml.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/str.h"
+
+#include <string.h>
+#include <yaml.h>
+
+struct level {
+    json_t *j; /* borrowed: the root owns it all */
+    char *key; /* mappings: the key whose value comes next; NULL when a key comes next */
+};
+
+struct builder {
+    json_t *root;
+    size_t depth;
+    struct level stack[LIMIT_JSON_DEPTH];
+};
+
+static int fail_at(struct err *e, yaml_mark_t at, const char *what)
+{
+    return err_set(e, -E_PARSE, "line %zu column %zu: %s", at.line + 1, at.column + 1, what);
+}
+
+/* Puts `j` (stolen) where the next value belongs. */
+static int attach(struct builder *b, json_t *j)
+{
+    if (b->depth == 0) {
+        b->root = j;
+        return 0;
+    }
+    struct level *l = &b->stack[b->depth - 1];
+    if (json_is_array(l->j))
+        return json_array_append_new(l->j, j) < 0 ? -ENOMEM : 0;
+    AUTO_FREE
+    char *key = TAKE(l->key);
+    return json_object_set_new(l->j, key, j) < 0 ? -ENOMEM : 0;
+}
+
+static bool key_comes_next(const struct builder *b)
+{
+    return b->depth > 0 && json_is_object(b->stack[b->depth - 1].j) && !b->stack[b->depth - 1].key;
+}
+
+/* Types a plain scalar as JSON would: hand the text to the JSON reader when it can only be a
+ * literal or a number, and keep it as text otherwise. */
+static json_t *plain_value(const char *s, size_t n)
+{
+    if (n == 0 || str_eq(s, "~"))
+        return json_null();
+    if (str_eq(s, "null") || str_eq(s, "true") || str_eq(s, "false") || s[0] == '-' ||
+        (s[0] >= '0' && s[0] <= '9')) {
+        json_t *j;
+        if (json_parse(s, n, &j, NULL) == 0)
+            return j;
+    }
+    return json_stringn(s, n);
+}
+
+static int take_key(struct builder *b, const char *s, size_t n, yaml_mark_t at, struct err *e)
+{
+    struct level *l = &b->stack[b->depth - 1];
+    if (json_object_getn(l->j, s, n)) {
+        AUTO(buf) words = BUF_INIT(256);
+        (void)buf_adds(&words, "the key \"");
+        str_escape(&words, s, n, 48);
+        (void)buf_adds(&words, "\" is given twice");
+        return fail_at(e, at, buf_str(&words));
+    }
+    l->key = mem_strndup(s, n);
+    return 0;
+}
+
+static int on_scalar(struct builder *b, const yaml_event_t *ev, struct err *e)
+{
+    const char *s = (const char *)ev->data.scalar.value;
+    size_t n = ev->data.scalar.length;
+    if (ev->data.scalar.anchor)
+        return fail_at(e, ev->start_mark, "anchors are not taken, write the value out");
+    if (ev->data.scalar.tag)
+        return fail_at(e, ev->start_mark,
+                       "tags are not taken, quote the value to make it a string");
+    if (memchr(s, '\0', n) || !str_is_utf8(s, n))
+        return fail_at(e, ev->start_mark, "NUL or malformed UTF-8 in a value");
+    if (key_comes_next(b))
+        return take_key(b, s, n, ev->start_mark, e);
+    bool plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    json_t *j = plain ? plain_value(s, n) : json_stringn(s, n);
+    return j ? attach(b, j) : -ENOMEM;
+}
+
+static int on_start(struct builder *b, json_t *container, const yaml_event_t *ev, bool marked,
+                    struct err *e)
+{
+    if (!container)
+        return -ENOMEM;
+    const char *wrong = NULL;
+    if (marked)
+        wrong = "anchors and tags are not taken, write the value out";
+    else if (key_comes_next(b))
+        wrong = "a key must be a scalar";
+    else if (b->depth == LIMIT_JSON_DEPTH)
+        wrong = "nested too deeply, at most 64 levels are taken";
+    if (wrong) {
+        json_decref(container);
+        return fail_at(e, ev->start_mark, wrong);
+    }
+    int r = attach(b, container);
+    if (r == 0)
+        b->stack[b->depth++] = (struct level){.j = container};
+    return r;
+}
+
+/* 0 to go on, 1 at the end of the text, negative on failure. */
+static int on_event(struct builder *b, const yaml_event_t *ev, struct err *e)
+{
+    switch (ev->type) {
+    case YAML_SCALAR_EVENT:
+        return on_scalar(b, ev, e);
+    case YAML_SEQUENCE_START_EVENT:
+        return on_start(b, json_array(), ev,
+                        ev->data.sequence_start.anchor || ev->data.sequence_start.tag, e);
+    case YAML_MAPPING_START_EVENT:
+        return on_start(b, json_object(), ev,
+                        ev->data.mapping_start.anchor || ev->data.mapping_start.tag, e);
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT:
+        b->depth--;
+        return 0;
+    case YAML_ALIAS_EVENT:
+        return fail_at(e, ev->start_mark, "aliases are not taken, write the value out");
+    case YAML_DOCUMENT_START_EVENT:
+        return b->root ? fail_at(e, ev->start_mark, "a second document begins, only one is taken")
+                       : 0;
+    case YAML_STREAM_END_EVENT:
+        return 1;
+    case YAML_STREAM_START_EVENT:
+    case YAML_DOCUMENT_END_EVENT:
+    case YAML_NO_EVENT:
+        return 0;
+    }
+    return fail_at(e, ev->start_mark, "unknown event");
+}
+
+static int fail_parser(const yaml_parser_t *p, struct err *e)
+{
+    if (p->error == YAML_MEMORY_ERROR)
+        return err_set(e, -ENOMEM, "out of memory");
+    yaml_mark_t at = p->problem_mark;
+    if (p->error == YAML_READER_ERROR)
+        return err_set(e, -E_PARSE, "byte %zu: %s", p->problem_offset, p->problem);
+    return fail_at(e, at, p->problem ? p->problem : "malformed YAML");
+}
+
+int yaml_parse_json(const char *text, size_t n, json_t **ret, struct err *e)
+{
+    if (n > LIMIT_YAML_BYTES)
+        return err_set(e, -EMSGSIZE, "the file has %zu bytes, at most %u are taken", n,
+                       LIMIT_YAML_BYTES);
+    yaml_parser_t parser;
+    if (!yaml_parser_initialize(&parser))
+        return err_set(e, -ENOMEM, "out of memory");
+    yaml_parser_set_input_string(&parser, (const unsigned char *)(text ? text : ""), n);
+    struct builder b = {0};
+    int r = 0;
+    while (r == 0) {
+        yaml_event_t ev;
+        if (!yaml_parser_parse(&parser, &ev)) {
+            r = fail_parser(&parser, e);
+            break;
+        }
+        r = on_event(&b, &ev, e);
+        if (r == -ENOMEM)
+            (void)err_set(e, r, "out of memory");
+        yaml_event_delete(&ev);
+    }
+    yaml_parser_delete(&parser);
+    for (size_t i = 0; i < b.depth; i++)
+        free(b.stack[i].key);
+    if (r < 0) {
+        json_decref(b.root);
+        return r;
+    }
+    *ret = b.root ? b.root : json_null();
+    return 0;
+}

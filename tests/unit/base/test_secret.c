@@ -1,0 +1,101 @@
+/* test_secret.c - copies, comparison, the mapping's flags, and that nothing stays behind. */
+#include "../unit.h"
+#include "base/base.h"
+#include "base/secret.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void test_values(void **state)
+{
+    (void)state;
+    AUTO(secret) s = {0};
+    assert_string_equal(secret_borrow(&s), "");
+    assert_false(secret_eq(&s, "", 0));
+    assert_int_equal(secret_set(&s, "hunter2", 7), 0);
+    assert_string_equal(secret_borrow(&s), "hunter2");
+    static const struct {
+        const char *text;
+        bool want;
+    } rows[] = {
+        {"hunter2", true}, {"hunter3", false},  {"Hunter2", false},
+        {"hunter", false}, {"hunter22", false}, {"", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(secret_eq(&s, rows[i].text, strlen(rows[i].text)), rows[i].want);
+    secret_done(&s);
+    assert_null(s.data);
+    secret_done(&s);
+    secret_done(NULL);
+    assert_int_equal(secret_set(&s, "", 0), 0);
+    assert_true(secret_eq(&s, "", 0));
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 4095, 4096, 4097, 1u << 20};
+    char *big = mem_zalloc((1u << 20) + 1);
+    memset(big, 'k', (1u << 20) + 1);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        AUTO(secret) s = {0};
+        assert_int_equal(secret_set(&s, big, sizes[i]), 0);
+        assert_int_equal(s.len, sizes[i]);
+        assert_int_equal(strlen(secret_borrow(&s)), sizes[i]);
+    }
+    AUTO(secret) over = {0};
+    assert_int_equal(secret_set(&over, big, (1u << 20) + 1), -EMSGSIZE);
+    assert_null(over.data);
+    free(big);
+}
+
+/* The kernel's own words about the mapping: "dd" do not dump, "lo" locked. */
+static void test_mapping_flags(void **state)
+{
+    (void)state;
+    AUTO(secret) s = {0};
+    assert_int_equal(secret_set(&s, "hunter2", 7), 0);
+    FILE *f = fopen("/proc/self/smaps", "re");
+    assert_non_null(f);
+    char line[512];
+    bool ours = false, checked = false;
+    while (fgets(line, sizeof(line), f)) {
+        uintptr_t from, to;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+            ours = from <= (uintptr_t)s.data && (uintptr_t)s.data < to;
+        if (ours && strncmp(line, "VmFlags:", 8) == 0) {
+            assert_non_null(strstr(line, " dd"));
+            if (secret_locked())
+                assert_non_null(strstr(line, " lo"));
+            checked = true;
+        }
+    }
+    (void)fclose(f);
+    assert_true(checked);
+}
+
+static void test_bytes(void **state)
+{
+    (void)state;
+    assert_true(secret_bytes_eq("", "", 0));
+    assert_true(secret_bytes_eq("a\0b", "a\0b", 3));
+    assert_false(secret_bytes_eq("a\0b", "a\0c", 3));
+    assert_false(secret_bytes_eq("\x80", "\x00", 1));
+    char text[] = "hunter2";
+    secret_wipe(text, sizeof(text));
+    for (size_t i = 0; i < sizeof(text); i++)
+        assert_int_equal(text[i], 0);
+    secret_wipe(NULL, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_mapping_flags),
+        cmocka_unit_test(test_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

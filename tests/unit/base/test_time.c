@@ -1,0 +1,112 @@
+/* test_time.c - RFC 3339 both ways against the C library's calendar, refusals, and the stopped
+ * clock. */
+#include "../unit.h"
+#include "base/err.h"
+#include "base/rng.h"
+#include "base/time.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static void test_parse(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *s;
+        int64_t us; /* -1: refused */
+    } rows[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"2026-05-28T22:58:34.155897Z", 1780009114155897},
+        {"2026-05-28t22:58:34.155897z", 1780009114155897},
+        {"2026-05-29T00:58:34.155897+02:00", 1780009114155897},
+        {"2026-05-28T17:28:34.155897123-05:30", 1780009114155897},
+        {"2026-05-28T22:58:34.1Z", 1780009114100000},
+        {"2024-02-29T00:00:00Z", 1709164800000000},
+        {"2000-02-29T00:00:00Z", 951782400000000},
+        {"2016-12-31T23:59:60Z", 1483228800000000},
+        {"9999-12-31T23:59:59.999999Z", 253402300799999999},
+        {"9999-12-31T23:59:59.999999-00:01", -1},
+        {"1970-01-01T00:00:00+00:01", -1},
+        {"1969-12-31T23:59:59Z", -1},
+        {"0000-01-01T00:00:00Z", -1},
+        {"2023-02-29T00:00:00Z", -1},
+        {"1900-02-29T00:00:00Z", -1},
+        {"2026-04-31T00:00:00Z", -1},
+        {"2026-13-01T00:00:00Z", -1},
+        {"2026-00-01T00:00:00Z", -1},
+        {"2026-01-00T00:00:00Z", -1},
+        {"2026-01-01T24:00:00Z", -1},
+        {"2026-01-01T00:60:00Z", -1},
+        {"2026-01-01T00:00:61Z", -1},
+        {"2026-01-01T00:00:00", -1},
+        {"2026-01-01T00:00:00.Z", -1},
+        {"2026-01-01T00:00:00.1234567890Z", -1},
+        {"2026-01-01T00:00:00Zx", -1},
+        {"2026-01-01 00:00:00Z", -1},
+        {"2026-01-01T00:00:00+0200", -1},
+        {"2026-01-01T00:00:00+24:00", -1},
+        {"26-01-01T00:00:00Z", -1},
+        {"2026-1-01T00:00:00Z", -1},
+        {"+026-01-01T00:00:00Z", -1},
+        {"2026", -1},
+        {"", -1},
+        {NULL, -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int64_t us = -1;
+        int r = time_parse(rows[i].s, &us);
+        if (r != (rows[i].us < 0 ? -E_PARSE : 0) || us != rows[i].us)
+            fail_msg("%s: %d %lld", rows[i].s ? rows[i].s : "(null)", r, (long long)us);
+    }
+}
+
+static void test_format(void **state)
+{
+    (void)state;
+    char text[TIME_RFC3339_MAX];
+    assert_string_equal(time_format(text, 0), "1970-01-01T00:00:00.000000Z");
+    assert_string_equal(time_format(text, 1780009114155897), "2026-05-28T22:58:34.155897Z");
+    assert_string_equal(time_format(text, -1), "1970-01-01T00:00:00.000000Z");
+    assert_string_equal(time_format(text, INT64_MAX), "9999-12-31T23:59:59.999999Z");
+    rng_test_seed(5);
+    for (int i = 0; i < 20000; i++) {
+        int64_t us = (int64_t)rng_below(253402300800000000), back;
+        time_t s = us / 1000000;
+        struct tm tm;
+        assert_non_null(gmtime_r(&s, &tm));
+        char want[64];
+        size_t n = strftime(want, sizeof(want), "%Y-%m-%dT%H:%M:%S", &tm);
+        (void)snprintf(want + n, sizeof(want) - n, ".%06dZ", (int)(us % 1000000));
+        assert_string_equal(time_format(text, us), want);
+        assert_int_equal(time_parse(text, &back), 0);
+        assert_true(back == us);
+    }
+    rng_test_reset();
+}
+
+static void test_clocks(void **state)
+{
+    (void)state;
+    int64_t a = time_mono_ns(), b = time_mono_ns();
+    assert_true(a > 0 && b >= a);
+    assert_true(time_real_us() > 1700000000000000);
+    time_test_set(1000, 5000000);
+    assert_true(time_mono_ns() == 1000 && time_real_us() == 5000000);
+    for (int i = 0; i < 10; i++)
+        time_test_advance(300); /* fractions of a microsecond add up */
+    assert_true(time_mono_ns() == 4000 && time_real_us() == 5000003);
+    time_test_advance(2 * NS_PER_S);
+    assert_true(time_real_us() == 7000003);
+    time_test_reset();
+    assert_true(time_mono_ns() >= b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_clocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
