@@ -18,16 +18,26 @@ enum {
     ALLOW_API = 1,
     ALLOW_ENV = 2,            /* environment key; the handler checks that the object belongs to its environment */
     ALLOW_SESSION = 4,        /* sessions token; likewise for its session / work item */
+    ROUTE_OWN = 8,            /* an addition of ours: no anthropic-beta or anthropic-version asked for */
+    ROUTE_SHOWN_ONCE = 16,    /* the answer holds a secret shown once: an Idempotency-Key never keeps its text */
 };
 
+struct idem;                  /* the call's Idempotency-Key, see idem.h */
 struct api_call {
     struct platform *p;
     struct http_exchange *x;
     const struct route_params *params;
     struct caller caller;
     char request_id[64];
+    unsigned flags;           /* of the route: ALLOW_*, ROUTE_* */
     json_t *body;             /* parsed request body: an object for POST with a body, else NULL; owned by the call */
+    struct idem *idem;        /* NULL when the call carries no Idempotency-Key */
 };
+/* Path parameter k of the route's pattern (0-based), decoded; "" when there is none. */
+static inline const char *api_param(const struct api_call *c, size_t k)
+{
+    return c->params && k < c->params->n ? c->params->value[k] : "";
+}
 
 /* Answers. Each sends exactly one response and returns nothing of interest (0). The call's request id goes into the
  * header and error bodies. Messages: api.md 1.5 (dotted paths, expected values named). */
@@ -66,10 +76,20 @@ struct page {
 };
 int page_parse(struct api_call *c, const char *kind, int default_limit, int max_limit, bool default_ascending, struct page *ret)
     WARN_UNUSED;
+/* The token alone (pure, for page_parse and tests): 0, -E_PARSE (not one of ours for this `kind`) or -E_CONFLICT (made for
+ * the other order than ret->ascending). Fills backwards, has_cursor and the cursor. */
+int page_token_parse(const char *kind, const char *token, struct page *ret) WARN_UNUSED;
 /* "page_…" for a position; malloc'ed. */
 char *page_token(const char *kind, const struct page *p, bool backwards, int64_t time, const char *id);
 /* {"data": rows, "next_page": token or null}; steals rows and token. */
 json_t *page_json(json_t *rows, char *next_token);
+
+/* NAME[gt], NAME[gte], NAME[lt], NAME[lte] as one inclusive range of microseconds; the whole range when absent. 0 or
+ * -E_DENIED after answering 400. */
+struct time_range {
+    int64_t from, to;
+};
+int time_range_parse(struct api_call *c, const char *name, struct time_range *ret) WARN_UNUSED;
 
 /* Validation of request objects: struct v walks one, refuses unknown fields by path, and gathers the first error.
  *     struct v v = v_object(c, c->body, "");            // path prefix for messages, e.g. "tools.0."
@@ -82,9 +102,9 @@ json_t *page_json(json_t *rows, char *next_token);
 enum { V_OPTIONAL = 0, V_REQUIRED = 1, V_NULLABLE = 2 };
 struct v {
     struct refusal *r;        /* where the first error goes */
-    const json_t *o;
+    const json_t *o;          /* NULL: absent, reads as an empty object */
     char path[128];
-    const char *seen[48];
+    const char *seen[48];     /* keys asked for, so that v_end finds the others */
     size_t n_seen;
 };
 struct v v_object(struct refusal *r, const json_t *o, const char *path);
@@ -102,6 +122,8 @@ void v_unsupported(struct v *v, const char *key, const char *why);        /* ref
 void v_fail(struct v *v, const char *key, const char *fmt, ...) PRINTF(3, 4);
 void v_end(struct v *v);
 static inline bool v_failed(const struct v *v) { return v->r->status != 0; }
+/* A string cut to what fits an error message: at most 80 characters of `s`, in one of 4 rotating buffers. */
+const char *v_clip(const char *s);
 
 /* Row helpers. */
 json_t *time_json(int64_t real_us);                                       /* RFC 3339 string */

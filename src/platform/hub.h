@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fiber/sync.h"
+#include "base/map.h"
 #include "http/sse.h"
 
 struct hub;
@@ -15,7 +16,17 @@ struct hub_subscriber {
     struct sse_writer *w;
     bool delta_message, delta_thinking;   /* event_deltas[] of this connection */
     struct map started;                   /* event ids for which this connection got event_start */
+    bool (*wants)(const char *type);      /* NULL: every persisted event; else a thread's view of the session */
+    /* While `held`, frames wait here: the reader is still being given what the log holds (Last-Event-ID). */
+    bool held, end_held;
+    struct list held_frames;
+    size_t held_bytes;
 };
+/* Prepares the struct; the writer must outlive the subscription. */
+void hub_subscriber_init(struct hub_subscriber *s, struct sse_writer *w);
+/* Lets held frames go, without those whose processed_at is not after `last_stamp` (RFC 3339 text, NULL: all): the reader
+ * has them from the log. From now on frames go straight to the writer. */
+void hub_release(struct hub_subscriber *s, const char *last_stamp);
 void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber *s);
 void hub_unsubscribe(struct hub *h, const char *session_id, struct hub_subscriber *s);
 /* A persisted event, after its commit. `event` is the whole wire form (id, type, processed_at, …). Does not suspend. */

@@ -19,8 +19,12 @@ struct platform {
     /* The brain's doorbell, set by cmd/server: the session has something to do. Never suspends. */
     void (*wake)(void *arg, const char *session_id);
     void *wake_arg;
+    struct platform_state *state;       /* what auth and idem keep between calls; made on first use */
 };
+/* Releases what the calls kept; not the db or hub. No call may be live. */
+void platform_done(struct platform *p);
 
+struct err;
 /* The route table of the whole API and the one http handler (`arg` is the struct platform). */
 struct http_exchange;
 void platform_handle(struct http_exchange *x, void *arg);

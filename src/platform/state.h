@@ -1,0 +1,11 @@
+/* state - what the API keeps in memory between calls. Loses nothing when it is gone. */
+#pragma once
+
+#include "platform/platform.h"
+
+struct platform_state {
+    struct map api_keys;      /* SHA-256 hex -> heap copy of the key's id; API keys have no revocation route (auth.c) */
+    struct map last_used;     /* environment key id -> int64_t *, when last_used_at was written */
+    struct map inflight;      /* scope + key of running idempotent calls -> struct idem_inflight * */
+};
+struct platform_state *platform_state(struct platform *p); /* never NULL */
