@@ -1,0 +1,565 @@
+/* runner.c - one claimed session, from the first heartbeat to the stop.
+ *
+ * Fibers of a session, all in its scope: the session fiber itself (runner_serve: decides, posts),
+ * the heartbeat (lease_run), the follower (reads history and stream into the feed), the opener
+ * (makes the sandbox while the rest goes on), and one fiber for the call that runs. They share
+ * struct runner and wake one another through `changed`; whoever wakes looks at everything again.
+ * Nothing is run before the first heartbeat was accepted, and nothing is posted once the lease may
+ * be somebody else's: that is what keeps two workers from answering one call.
+ *
+ * The platform controls events and answers; the sandbox controls results, which go to the platform
+ * as they are, bounded by the sandbox client. Tokens stay in struct secret and in libcurl. */
+#include "worker/runner.h"
+#include "base/enc.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "http/sse.h"
+#include "worker/box.h"
+#include "worker/feed.h"
+#include "worker/lease.h"
+#include "worker/remote.h"
+
+#include <string.h>
+
+#define STOP_SHIELD_MS   10000 /* posting the last results and the stop, even when cancelled */
+#define CALL_TIMEOUT_MS  120000
+#define CALL_TIMEOUT_MAX 3600000
+
+static const char *const served_tools[] = {"bash", "read", "write", "edit", "glob", "grep", NULL};
+
+struct runner {
+    struct runner_env *env;
+    struct list node;
+    char work_id[64], session_id[64];
+    struct secret token;
+    struct remote remote;
+    struct lease lease;
+    struct feed feed;
+    struct waitq changed;
+    struct scope scope;
+
+    struct box *box;
+    bool box_opening;
+    struct err box_error;
+
+    bool follow_failed; /* the platform will not let us read the session */
+    char follow_words[256];
+    int64_t rest_since_ns; /* 0: not at rest */
+
+    /* the call that runs */
+    char call_id[64], call_tool[64];
+    json_t *call_input;
+    struct box_result result;
+    bool call_done;
+};
+
+void runner_wake_all(struct runner_env *env)
+{
+    LIST_FOREACH (s, &env->sessions, struct runner, node)
+        waitq_wake_all(&s->changed);
+}
+
+/* ---- the sandbox ---- */
+
+static int open_box(void *arg)
+{
+    struct runner *s = arg;
+    struct box_spec spec = {.session_id = s->session_id};
+    struct box *box = NULL;
+    s->box_error = (struct err){0};
+    int r = box_open(s->env->boxes, &spec, &box, &s->box_error);
+    s->box = r < 0 ? NULL : box;
+    if (r < 0 && s->box_error.code == 0)
+        err_set(&s->box_error, r, "the sandbox could not be started: %s", err_text(r));
+    s->box_opening = false;
+    waitq_wake_all(&s->changed);
+    return 0;
+}
+
+static void start_opening(struct runner *s)
+{
+    if (s->box || s->box_opening)
+        return;
+    s->box_opening = true;
+    int r = fiber_spawn(&s->scope, "box-open", open_box, s, NULL);
+    if (r < 0) {
+        s->box_opening = false;
+        err_set(&s->box_error, r, "no fiber for opening the sandbox");
+    }
+}
+
+static void result_text(struct box_result *ret, const char *text)
+{
+    json_decref(ret->content);
+    ret->content = json_pack("[{s:s,s:s}]", "type", "text", "text", text);
+    ret->is_error = true;
+}
+
+static int64_t call_timeout_ms(const json_t *input)
+{
+    int64_t ms = json_get_int(input, "timeout_ms", CALL_TIMEOUT_MS);
+    return ms < 1 ? CALL_TIMEOUT_MS : ms > CALL_TIMEOUT_MAX ? CALL_TIMEOUT_MAX : ms;
+}
+
+/* The call fiber. */
+static int run_call(void *arg)
+{
+    struct runner *s = arg;
+    struct err e = {0};
+    int r = 0;
+
+    while (s->box_opening && r == 0)
+        r = waitq_wait(&s->changed);
+    if (r == 0 && !s->box) {
+        start_opening(s);
+        while (s->box_opening && r == 0)
+            r = waitq_wait(&s->changed);
+    }
+    if (r == 0 && !s->box) {
+        r = s->box_error.code ? s->box_error.code : -EIO;
+        AUTO_FREE char *text = mem_printf("The sandbox could not be started: %s", s->box_error.msg);
+        log_error("sandbox not started", "session=%s why=%s", s->session_id,
+                  log_q(s->box_error.msg));
+        result_text(&s->result, text);
+    } else if (r == 0) {
+        r = box_call(s->box, s->call_tool, s->call_input, call_timeout_ms(s->call_input),
+                     &s->result, &e);
+        if (r < 0 && r != -ECANCELED) {
+            log_warn("sandbox ended during a call", "session=%s tool=%s why=%s", s->session_id,
+                     s->call_tool, log_q(e.msg));
+            AUTO_FREE char *text = mem_printf("The sandbox ended while the tool was running (%s). "
+                                              "A new one is used from now on; files "
+                                              "and shell state of the old one are gone.",
+                                              e.msg[0] ? e.msg : err_text(r));
+            result_text(&s->result, text);
+            box_close(TAKE(s->box));
+        }
+    }
+    s->call_done = true;
+    waitq_wake_all(&s->changed);
+    return 0;
+}
+
+/* ---- following the session ---- */
+
+static int on_stream_event(void *arg, const char *event, const char *id, const char *data, size_t n)
+{
+    struct runner *s = arg;
+    (void)id;
+    if (!event || str_eq(event, "ping"))
+        return 0;
+    AUTO_JSON json_t *ev = NULL;
+    struct err e = {0};
+    if (json_parse(data, n, &ev, &e) < 0) {
+        log_warn("unreadable event ignored", "session=%s why=%s", s->session_id, log_q(e.msg));
+        return 0;
+    }
+    feed_event(&s->feed, ev);
+    waitq_wake_all(&s->changed);
+    return 0;
+}
+
+/* Reads the whole history into the feed. 0, or negative; a permanent refusal sets follow_failed. */
+static int read_history(struct runner *s)
+{
+    AUTO_FREE char *page = NULL;
+    int r;
+    do {
+        struct remote_answer a;
+        r = remote_events(&s->remote, s->session_id, page, &a);
+        if (r == 0 && a.status != 200) {
+            r = -EIO;
+            if (remote_is_permanent(&a)) {
+                s->follow_failed = true;
+                str_copy(s->follow_words, sizeof(s->follow_words), a.words);
+            }
+        }
+        if (r == 0) {
+            size_t i;
+            json_t *ev;
+            json_array_foreach (json_object_get(a.body, "data"), i, ev)
+                feed_event(&s->feed, ev);
+            const char *next = json_get_str(a.body, "next_page");
+            free(page);
+            page = next ? mem_strdup(next) : NULL;
+        }
+        remote_answer_done(&a);
+    } while (r == 0 && page);
+    return r;
+}
+
+static int read_stream(struct runner *s, struct client_stream *stream)
+{
+    struct sse_parser parser;
+    sse_parser_init(&parser, LIMIT_EVENT_BYTES, on_stream_event, s);
+    struct err e = {0};
+    ssize_t n;
+    do {
+        char bytes[2048];
+        n = client_read(stream, bytes, sizeof(bytes), &e);
+        if (n > 0 && sse_parser_feed(&parser, bytes, (size_t)n) < 0)
+            n = -EMSGSIZE;
+    } while (n > 0);
+    sse_parser_done(&parser);
+    return (int)n;
+}
+
+/* The follower fiber: stream first, then history, then live; again from the start when the stream
+ * breaks. */
+static int follow(void *arg)
+{
+    struct runner *s = arg;
+    struct backoff retry = {.base_ms = 500, .cap_ms = 10000};
+    while (!s->feed.ended && !s->follow_failed) {
+        struct client_stream *stream = NULL;
+        struct remote_answer a;
+        int r = remote_stream(&s->remote, s->session_id, &stream, &a);
+        int64_t retry_after_ms = a.retry_after_ms;
+        if (r == 0 && !stream) {
+            r = -EIO;
+            if (remote_is_permanent(&a)) {
+                s->follow_failed = true;
+                str_copy(s->follow_words, sizeof(s->follow_words), a.words);
+            }
+        }
+        remote_answer_done(&a);
+        if (stream) {
+            feed_begin_list(&s->feed);
+            r = read_history(s);
+            if (r == 0) {
+                feed_end_list(&s->feed);
+                retry.tries = 0;
+                waitq_wake_all(&s->changed);
+                r = read_stream(s, stream);
+            }
+            client_stream_close(stream);
+        }
+        waitq_wake_all(&s->changed);
+        if (r == -ECANCELED)
+            return r;
+        if (s->feed.ended || s->follow_failed)
+            break;
+        log_debug("event stream ended, reconnecting", "session=%s code=%s", s->session_id,
+                  err_name(r));
+        r = fiber_sleep_ms(backoff_next_ms(&retry, retry_after_ms));
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- results ---- */
+
+static json_t *result_event(const char *call_id, struct box_result *result)
+{
+    json_t *ev = json_object();
+    json_put_str(ev, "type", "user.tool_result");
+    json_put_str(ev, "tool_use_id", call_id);
+    json_put(ev, "content", TAKE(result->content));
+    json_put_bool(ev, "is_error", result->is_error);
+    return ev;
+}
+
+/* Posts one result, again and again while the lease is ours. The event's reference is stolen. */
+static void post_result(struct runner *s, const char *call_id, json_t *event)
+{
+    AUTO_JSON json_t *ev = event;
+    struct backoff retry = {.base_ms = 250, .cap_ms = 30000};
+    while (lease_ours(&s->lease)) {
+        struct feed_call *c = feed_find(&s->feed, call_id);
+        if (!c || c->answered)
+            return;
+        struct remote_answer a;
+        struct fiber_deadline d = fiber_deadline_push(s->lease.good_until_ns);
+        int r = remote_send(&s->remote, s->session_id, json_incref(ev), &a);
+        fiber_deadline_pop(&d);
+        bool sent = r == 0 && a.status >= 200 && a.status < 300;
+        bool refused = r == 0 && remote_is_permanent(&a);
+        int64_t after = a.retry_after_ms;
+        if (refused)
+            log_warn("result refused by the platform", "session=%s call=%s status=%d why=%s",
+                     s->session_id, call_id, a.status, log_q(a.words));
+        remote_answer_done(&a);
+        if (sent || refused) {
+            c = feed_find(&s->feed, call_id);
+            if (c && !c->answered)
+                feed_mark_answered(&s->feed, c);
+            return;
+        }
+        if (r == -ECANCELED || fiber_sleep_ms(backoff_next_ms(&retry, after)) == -ECANCELED)
+            return;
+    }
+}
+
+static void post_error(struct runner *s, const char *call_id, const char *text)
+{
+    struct box_result result = {0};
+    result_text(&result, text);
+    post_result(s, call_id, result_event(call_id, &result));
+}
+
+/* ---- deciding ---- */
+
+static bool must_leave(const struct runner *s)
+{
+    return s->env->phase == WORKER_STOPPING || fiber_cancelled() ||
+           (s->env->phase == WORKER_DRAINING && time_mono_ns() >= s->env->drain_until_ns);
+}
+
+/* True when the running call has to be cut off. */
+static bool must_cut(struct runner *s)
+{
+    struct feed_call *c = feed_find(&s->feed, s->call_id);
+    return !lease_ours(&s->lease) || s->lease.state == LEASE_STOPPING || s->feed.ended ||
+           must_leave(s) || !c || c->answered || c->interrupted;
+}
+
+/* Runs one call to its end and posts what came of it. */
+static void serve_call(struct runner *s, struct feed_call *c)
+{
+    str_copy(s->call_id, sizeof(s->call_id), c->id);
+    str_copy(s->call_tool, sizeof(s->call_tool), c->name);
+    s->call_input = json_incref(c->input);
+    s->call_done = false;
+    s->result = (struct box_result){0};
+
+    struct scope scope;
+    scope_init(&scope);
+    struct fiber *running = NULL;
+    bool cut = false;
+    int64_t began_ns = time_mono_ns();
+    int r = fiber_spawn(&scope, "call", run_call, s, &running);
+    if (r < 0) {
+        s->call_done = true;
+        result_text(&s->result, "The worker is out of memory; please retry.");
+    }
+    while (!s->call_done) {
+        if (!cut && must_cut(s)) {
+            cut = true;
+            fiber_cancel(running);
+        }
+        struct fiber_deadline d = fiber_deadline_push(
+            s->env->phase == WORKER_DRAINING && !cut ? s->env->drain_until_ns : FIBER_NO_DEADLINE);
+        r = waitq_wait(&s->changed);
+        fiber_deadline_pop(&d);
+        if (r == -ECANCELED) {
+            scope_done(&scope); /* cancels the call and waits for it */
+            break;
+        }
+    }
+    scope_done(&scope);
+    json_decref(TAKE(s->call_input));
+
+    log_info("call served", "session=%s tool=%s call=%s ms=%lld error=%d cut=%d", s->session_id,
+             s->call_tool, s->call_id, (long long)((time_mono_ns() - began_ns) / NS_PER_MS),
+             s->result.is_error, cut);
+    c = feed_find(&s->feed, s->call_id);
+    if (cut && c && c->interrupted) {
+        feed_mark_answered(&s->feed, c); /* the platform closes interrupted calls itself */
+    } else if (cut && lease_ours(&s->lease)) {
+        post_error(s, s->call_id,
+                   must_leave(s)
+                       ? "The call was cut off because the worker is shutting down. Please retry."
+                       : "The call was cut off because the platform stopped the work item.");
+    } else if (!cut && s->result.content) {
+        post_result(s, s->call_id, result_event(s->call_id, &s->result));
+    }
+    box_result_done(&s->result);
+    s->call_id[0] = '\0';
+}
+
+/* Answers what still waits with an error: on the way out, when nobody else may come for this item.
+ */
+static void answer_rest(struct runner *s, const char *text)
+{
+    struct feed_call *c;
+    while (lease_ours(&s->lease) && (c = feed_next(&s->feed)) != NULL) {
+        char id[64];
+        str_copy(id, sizeof(id), c->id);
+        post_error(s, id, text);
+        c = feed_find(&s->feed, id);
+        if (c && !c->answered)
+            return; /* it could not be posted; do not try for ever */
+    }
+}
+
+/* The wait between decisions: until something changed, or rest has lasted long enough, or draining
+ * is over. */
+static int wait_for_change(struct runner *s)
+{
+    int64_t until = FIBER_NO_DEADLINE;
+    int64_t idle_ms = s->env->cfg->max_idle_ms ? s->env->cfg->max_idle_ms : 60000;
+    if (s->rest_since_ns && idle_ms > 0)
+        until = s->rest_since_ns + idle_ms * NS_PER_MS;
+    struct fiber_deadline d = fiber_deadline_push(until);
+    int r = waitq_wait(&s->changed);
+    fiber_deadline_pop(&d);
+    return r;
+}
+
+static bool rested_enough(struct runner *s)
+{
+    bool rests = s->feed.at_rest && !s->feed.listing && list_empty(&s->feed.open);
+    if (!rests) {
+        s->rest_since_ns = 0;
+        return false;
+    }
+    if (!s->rest_since_ns)
+        s->rest_since_ns = time_mono_ns();
+    int64_t idle_ms = s->env->cfg->max_idle_ms ? s->env->cfg->max_idle_ms : 60000;
+    return idle_ms > 0 && time_mono_ns() >= s->rest_since_ns + idle_ms * NS_PER_MS;
+}
+
+/* Serves calls until there is a reason to leave; returns it in words. */
+static const char *serve_session(struct runner *s)
+{
+    for (;;) {
+        if (s->lease.state == LEASE_LOST || !lease_ours(&s->lease))
+            return s->lease.state == LEASE_REFUSED ? "lease refused" : "lease lost";
+        if (s->lease.state == LEASE_STOPPING) {
+            answer_rest(s, "The platform stopped the work item before this call ran.");
+            return "stopped by the platform";
+        }
+        if (s->feed.ended)
+            return "session ended";
+        if (s->follow_failed)
+            return "session can not be read";
+        if (s->env->phase != WORKER_SERVING || fiber_cancelled()) {
+            struct fiber_shield shield = fiber_shield_begin(STOP_SHIELD_MS);
+            answer_rest(s, "The worker was shut down before this call ran. Please retry.");
+            fiber_shield_end(&shield);
+            return "worker shutting down";
+        }
+        struct feed_call *c = feed_next(&s->feed);
+        if (c) {
+            s->rest_since_ns = 0;
+            serve_call(s, c);
+            continue;
+        }
+        if (rested_enough(s))
+            return "idle";
+        int r = wait_for_change(s);
+        if (r < 0 && r != -ETIMEDOUT && r != -ECANCELED)
+            return "internal error";
+    }
+}
+
+/* The first heartbeat decides whether the item is ours at all. */
+static int await_lease(struct runner *s)
+{
+    while (s->lease.state == LEASE_NEW) {
+        int r = waitq_wait(&s->changed);
+        if (r < 0)
+            return r;
+    }
+    return s->lease.state == LEASE_HELD ? 0 : -E_DENIED;
+}
+
+static void stop_item(struct runner *s)
+{
+    struct fiber_shield shield = fiber_shield_begin(STOP_SHIELD_MS);
+    struct backoff retry = {.base_ms = 250, .cap_ms = 2000};
+    for (int i = 0; i < 5; i++) {
+        struct remote_answer a;
+        int r = remote_stop(&s->remote, s->env->cfg->environment_id, s->work_id, true, &a);
+        bool done = r == 0 && (a.status < 500 && a.status != 429 && a.status != 408);
+        if (!done)
+            log_warn("stop failed, will retry", "work=%s status=%d why=%s", s->work_id, a.status,
+                     log_q(a.words));
+        remote_answer_done(&a);
+        if (done || fiber_sleep_ms(backoff_next_ms(&retry, -1)) < 0)
+            break;
+    }
+    fiber_shield_end(&shield);
+}
+
+/* Takes the sessions token out of the item's secret; without one the environment key serves (api.md
+ * 4). */
+static void take_token(struct runner *s, const json_t *work)
+{
+    const char *text = json_get_str(work, "secret");
+    struct buf raw = BUF_INIT(16384);
+    AUTO_JSON json_t *j = NULL;
+    const char *token = NULL;
+    if (text && enc_base64url_decode(&raw, text, strlen(text)) == 0 &&
+        json_parse(buf_str(&raw), raw.len, &j, NULL) == 0)
+        token = json_get_str(j, "sessions_token");
+    int r = token ? secret_set(&s->token, token, strlen(token)) : -ENOENT;
+    if (r < 0) {
+        const struct secret *key = &s->env->cfg->environment_key;
+        r = secret_set(&s->token, secret_borrow(key), key->len);
+        MUST(r == 0);
+    }
+    if (raw.data)
+        secret_wipe(raw.data, raw.len);
+    buf_done(&raw);
+}
+
+static void run_session(struct runner *s)
+{
+    struct err e = {0};
+    const char *why = "internal error";
+    bool stop = true;
+
+    scope_init(&s->scope);
+    int r = fiber_spawn(&s->scope, "heartbeat", lease_run, &s->lease, NULL);
+    if (r == 0)
+        r = await_lease(s);
+    if (r < 0) {
+        why = s->lease.state == LEASE_LOST ? "lease lost" : "item not granted";
+        goto leave;
+    }
+    start_opening(s);
+    r = fiber_spawn(&s->scope, "follow", follow, s, NULL);
+    if (r < 0)
+        goto leave;
+    log_info("session claimed", "session=%s work=%s", s->session_id, s->work_id);
+    why = serve_session(s);
+leave:
+    (void)e;
+    stop = s->lease.state != LEASE_LOST;
+    int64_t until_ns = s->lease.good_until_ns;
+    scope_done(&s->scope); /* ends heartbeat, follower and opener */
+    box_close(TAKE(s->box));
+    if (stop && time_mono_ns() < until_ns)
+        stop_item(s);
+    log_info("session released", "session=%s work=%s why=%s lease=%s", s->session_id, s->work_id,
+             log_q(why), log_q(s->lease.words));
+}
+
+void runner_serve(struct runner_env *env, const json_t *work)
+{
+    struct runner *s = mem_new(struct runner);
+    s->env = env;
+    const json_t *data = json_object_get(work, "data");
+    const char *work_id = json_get_str(work, "id"), *session_id = json_get_str(data, "id");
+    if (!work_id || !session_id || !str_copy(s->work_id, sizeof(s->work_id), work_id) ||
+        !str_copy(s->session_id, sizeof(s->session_id), session_id)) {
+        log_warn("work item without usable ids ignored", "work=%s", log_q(work_id));
+        free(s);
+        return;
+    }
+    fiber_set_context(s->session_id);
+    take_token(s, work);
+    waitq_init(&s->changed);
+    feed_init(&s->feed, served_tools);
+
+    struct err e = {0};
+    if (remote_init(&s->remote, env->cfg->base_url, &s->token, NULL, &e) < 0) {
+        log_error("session not served", "session=%s why=%s", s->session_id, log_q(e.msg));
+    } else {
+        lease_init(&s->lease, &s->remote, env->cfg->environment_id, s->work_id, &s->changed);
+        list_push_back(&env->sessions, &s->node);
+        if (str_eq(json_get_str(data, "type"), "session"))
+            run_session(s);
+        else
+            stop_item(s); /* a health check: nothing is run */
+        list_remove(&s->node);
+        remote_done(&s->remote);
+    }
+    feed_done(&s->feed);
+    secret_done(&s->token);
+    free(s);
+}

@@ -1,0 +1,228 @@
+/* worker.c - the claim loop: back-to-back long polls, one session fiber per claimed item.
+ *
+ * One fiber polls with the environment key; every claim is acknowledged here and then served by a
+ * fiber of the sessions' scope (runner.c), with a semaphore for the capacity: at capacity nothing
+ * is polled. Errors of the poll back off with jitter (1 s to 60 s, Retry-After honoured); a
+ * permanent 4xx ends the worker with words that name the setting to look at. worker_stop, called
+ * from the signal fiber, moves the phase: draining lets running calls finish for the grace period,
+ * stopping cuts them off. The platform controls the poll's answer; ids are checked where they are
+ * used. */
+#include "worker/worker.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "worker/box.h"
+#include "worker/remote.h"
+#include "worker/runner.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BLOCK_MS 999 /* the longest the platform takes (api.md section 4) */
+
+struct worker {
+    const struct worker_config *cfg;
+    struct runner_env env;
+    struct fsem capacity;
+    struct scope sessions;
+    struct fiber *poller;
+    struct remote remote;
+    struct secret *key;
+    void (*on_ready)(void *arg);
+    void *on_ready_arg;
+    struct err *e;
+};
+
+/* The one worker of the process: worker_stop is called by a fiber that knows nothing of it. */
+static struct worker *the_worker;
+
+size_t worker_default_capacity(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE),
+         cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (pages <= 0 || page <= 0 || cores <= 0)
+        return 4;
+    size_t by_memory = (size_t)pages / ((256u << 20) / (size_t)page);
+    size_t by_cores = (size_t)cores * 16;
+    size_t n = by_memory < by_cores ? by_memory : by_cores;
+    return n < 1 ? 1 : n;
+}
+
+struct claim {
+    struct worker *w;
+    json_t *work;
+};
+
+static int session_fiber(void *arg)
+{
+    struct claim *c = arg;
+    runner_serve(&c->w->env, c->work);
+    fsem_give(&c->w->capacity);
+    json_decref(c->work);
+    free(c);
+    return 0;
+}
+
+/* Acknowledges the item and starts its session. An item that can not be acknowledged is left: it is
+ * offered again. */
+static int start_session(struct worker *w, json_t *work)
+{
+    const char *id = json_get_str(work, "id");
+    struct remote_answer a;
+    int r = id ? remote_ack(&w->remote, w->cfg->environment_id, id, &a) : -E_PROTO;
+    if (r == 0 && a.status != 200) {
+        log_warn("claim not acknowledged, left for another poll", "work=%s status=%d why=%s",
+                 log_q(id), a.status, log_q(a.words));
+        r = -EAGAIN;
+    }
+    if (id)
+        remote_answer_done(&a);
+    if (r < 0)
+        return r;
+
+    struct claim *c = mem_new(struct claim);
+    c->w = w;
+    c->work = json_incref(work);
+    r = fiber_spawn(&w->sessions, "session", session_fiber, c, NULL);
+    if (r < 0) {
+        json_decref(c->work);
+        free(c);
+    }
+    return r;
+}
+
+/* Words for an answer that more polls will not change. */
+static int permanent(struct worker *w, const struct remote_answer *a)
+{
+    const char *what =
+        a->status == 401 ? "the environment key is not accepted; check --environment-key-file"
+        : a->status == 403
+            ? "the environment key may not poll this environment; check --environment-id"
+        : a->status == 404
+            ? "there is no such environment for this key; check --environment-id and --base-url"
+            : "the platform refuses the poll; check --base-url and --environment-id";
+    return err_set(w->e, -E_DENIED, "%s (status %d: %s)", what, a->status, a->words);
+}
+
+/* One poll. 1: an item was taken on; 0: none; negative: end of the loop. */
+static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
+{
+    struct remote_answer a;
+    int r = remote_poll(&w->remote, w->cfg->environment_id, BLOCK_MS, &a);
+    int64_t wait_ms = -1;
+    int took = 0;
+    if (r == 0 && (a.status == 200 || a.status == 204)) {
+        retry->tries = 0;
+        if (!*ready && w->on_ready)
+            w->on_ready(w->on_ready_arg);
+        *ready = true;
+        if (json_is_object(a.body)) {
+            r = start_session(w, a.body);
+            took = r == 0;
+            if (r < 0 && r != -ECANCELED)
+                r = 0;
+        }
+    } else if (r == 0 && remote_is_permanent(&a)) {
+        r = permanent(w, &a);
+    } else if (r != -ECANCELED) {
+        wait_ms = backoff_next_ms(retry, a.retry_after_ms);
+        log_warn("poll failed, will retry", "status=%d wait_ms=%lld why=%s", a.status,
+                 (long long)wait_ms, log_q(a.words));
+        r = 0;
+    }
+    remote_answer_done(&a);
+    if (r == 0 && wait_ms >= 0)
+        r = fiber_sleep_ms(wait_ms);
+    return r < 0 ? r : took;
+}
+
+static int poll_loop(void *arg)
+{
+    struct worker *w = arg;
+    struct backoff retry = {.base_ms = 1000, .cap_ms = 60000};
+    bool ready = false;
+    int r = 0;
+    while (w->env.phase == WORKER_SERVING) {
+        r = fsem_take(&w->capacity);
+        if (r < 0)
+            break;
+        r = poll_once(w, &retry, &ready);
+        if (r <= 0)
+            fsem_give(&w->capacity);
+        if (r < 0)
+            break;
+    }
+    w->poller = NULL;
+    return r == -ECANCELED ? 0 : r < 0 ? r : 0;
+}
+
+void worker_stop(void)
+{
+    struct worker *w = the_worker;
+    if (!w)
+        return;
+    if (w->env.phase == WORKER_SERVING) {
+        w->env.phase = WORKER_DRAINING;
+        int64_t grace_ms = w->cfg->grace_ms ? w->cfg->grace_ms : 30000;
+        w->env.drain_until_ns = time_mono_ns() + grace_ms * NS_PER_MS;
+        log_info("draining", "sessions=%zu grace_ms=%lld", w->sessions.n_children,
+                 (long long)grace_ms);
+        if (w->poller)
+            fiber_cancel(w->poller);
+    } else {
+        w->env.phase = WORKER_STOPPING;
+    }
+    runner_wake_all(&w->env);
+}
+
+int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), void *arg,
+               struct err *e)
+{
+    struct worker w = {.cfg = cfg, .on_ready = on_ready, .on_ready_arg = arg, .e = e};
+    char host[64] = "worker", unique[ID_MAX], name[160];
+    gethostname(host, sizeof(host) - 1);
+    snprintf(name, sizeof(name), "%s-%s", host, id_make(unique, ""));
+    list_init(&w.env.sessions);
+    w.env.cfg = cfg;
+    fsem_init(&w.capacity, cfg->capacity ? cfg->capacity : worker_default_capacity());
+    struct secret key = {0};
+    int r = secret_set(&key, secret_borrow(&cfg->environment_key), cfg->environment_key.len);
+    if (r == 0)
+        r = remote_init(&w.remote, cfg->base_url, &key, cfg->worker_id ? cfg->worker_id : name, e);
+    if (r < 0)
+        goto out_key;
+    r = box_host_start(cfg->state_dir, &w.env.boxes, e);
+    if (r < 0)
+        goto out_remote;
+
+    scope_init(&w.sessions);
+    the_worker = &w;
+    struct scope polling;
+    scope_init(&polling);
+    r = fiber_spawn(&polling, "poll", poll_loop, &w, &w.poller);
+    if (r == 0)
+        r = scope_join(&polling);
+    w.poller = NULL;
+    if (r == 0)
+        r = polling.first_error;
+    scope_done(&polling);
+    /* Sessions end by themselves: the phase tells them to, or the error below does. */
+    if (r < 0) {
+        w.env.phase = WORKER_STOPPING;
+        runner_wake_all(&w.env);
+    }
+    int joined = scope_join(&w.sessions);
+    if (joined < 0)
+        log_debug("sessions cut off", "code=%s", err_name(joined));
+    scope_done(&w.sessions);
+    the_worker = NULL;
+    box_host_stop(w.env.boxes);
+out_remote:
+    remote_done(&w.remote);
+out_key:
+    secret_done(&key);
+    return r;
+}
