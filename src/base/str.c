@@ -165,9 +165,9 @@ size_t str_utf8_cut(const char *s, size_t n, size_t max)
     if (n <= max)
         return n;
     size_t cut = max;
-    /* A continuation byte at the cut belongs to a code point that began before it. Four bytes are
-     * the longest sequence; stray continuation bytes beyond that are not text, so cut anywhere. */
-    while (cut > 0 && max - cut < 4 && ((unsigned char)s[cut] & 0xc0) == 0x80)
+    /* A continuation byte at the cut belongs to a code point that began at most three bytes before
+     * it; stray continuation bytes beyond that are not text, so cut anywhere. */
+    while (cut > 0 && max - cut < 3 && ((unsigned char)s[cut] & 0xc0) == 0x80)
         cut--;
     return ((unsigned char)s[cut] & 0xc0) == 0x80 ? max : cut;
 }

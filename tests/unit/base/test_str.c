@@ -165,6 +165,7 @@ static void test_cut(void **state)
     }
     /* Not text: cut where asked, never run backwards through the whole of it. */
     assert_int_equal(str_utf8_cut("\x80\x80\x80\x80\x80\x80\x80\x80", 8, 6), 6);
+    assert_int_equal(str_utf8_cut("x\x80\x80\x80\x80\x80", 6, 4), 4);
 }
 
 static void test_escape(void **state)
