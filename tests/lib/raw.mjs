@@ -40,12 +40,14 @@ export function talk(port, parts, { timeout = ms(5000), until, half = false } = 
 export function parseResponses(t) {
   const all = [];
   while (t.length) {
-    const m = /^HTTP\/1\.1 (\d{3})[^\r\n]*\r\n([\s\S]*?)\r\n\r\n/.exec(t) ?? /^HTTP\/1\.1 (\d{3})[^\r\n]*\r\n()\r\n/.exec(t);
+    const end = t.indexOf('\r\n\r\n');
+    const lines = end < 0 ? [] : t.slice(0, end).split('\r\n');
+    const m = /^HTTP\/1\.1 (\d{3}) /.exec((lines.shift() ?? '') + ' ');
     if (!m) { all.push({ garbage: t }); break; }
     const headers = {};
-    for (const line of m[2].split('\r\n')) if (line) { const c = line.indexOf(':'); headers[line.slice(0, c).toLowerCase()] = line.slice(c + 1).trim(); }
+    for (const line of lines) { const c = line.indexOf(':'); headers[line.slice(0, c).toLowerCase()] = line.slice(c + 1).trim(); }
     const status = Number(m[1]);
-    t = t.slice(m[0].length);
+    t = t.slice(end + 4);
     let body = '';
     if (status >= 200 && status !== 204 && status !== 304) {
       if (/chunked/i.test(headers['transfer-encoding'] ?? '')) {
