@@ -1,0 +1,95 @@
+/* test_regex.c - patterns, groups, limits. */
+#include "base/err.h"
+#include "base/regex.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <string.h>
+
+static void finds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *text;
+        unsigned flags;
+        int want;
+        ptrdiff_t from, to;
+    } t[] = {
+        {"b+", "abbc", 0, 1, 1, 3},
+        {"^x", "yx", 0, 0, 0, 0},
+        {"", "abc", 0, 1, 0, 0},
+        {"HELLO", "say hello", 0, 0, 0, 0},
+        {"HELLO", "say hello", REGEX_ICASE, 1, 4, 9},
+        {"\\d+$", "line 12\nline 34", 0, 1, 13, 15},
+        {"ü.", "grün", 0, 1, 2, 5},
+        {"b",
+         "a\xff"
+         "b",
+         0, 1, 2, 3}, /* a byte that is no UTF-8 hides nothing behind it */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct err e = {0};
+        struct regex *r = regex_new(t[i].pattern, t[i].flags, &e);
+        assert_non_null(r);
+        struct regex_match m;
+        assert_int_equal(regex_find(r, t[i].text, strlen(t[i].text), 0, &m), t[i].want);
+        if (t[i].want) {
+            assert_int_equal(m.from[0], t[i].from);
+            assert_int_equal(m.to[0], t[i].to);
+        }
+        regex_free(r);
+    }
+}
+
+static void groups(void **state)
+{
+    (void)state;
+    struct regex *r = regex_new("(\\w+)=(?:(\\d+)|(\\w+))", 0, NULL);
+    const char *text = "k=v";
+    struct regex_match m;
+    assert_int_equal(regex_find(r, text, 3, 0, &m), 1);
+    assert_int_equal(m.from[1], 0);
+    assert_int_equal(m.to[1], 1);
+    assert_int_equal(m.from[2], -1);
+    assert_int_equal(m.from[3], 2);
+    assert_int_equal(m.from[4], -1);
+    regex_free(r);
+}
+
+static void bad_patterns(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    assert_null(regex_new("(a", 0, &e));
+    assert_int_equal(e.code, -E_PARSE);
+    assert_non_null(strstr(e.msg, "position 2"));
+    char deep[2002];
+    memset(deep, '(', 1000);
+    memset(deep + 1000, ')', 1000);
+    deep[2000] = '\0';
+    assert_null(regex_new(deep, 0, &e));
+}
+
+static void runaway_pattern_ends(void **state)
+{
+    (void)state;
+    struct regex *r = regex_new("(a|aa)+$", 0, NULL);
+    char text[65];
+    memset(text, 'a', 63);
+    text[63] = 'b';
+    text[64] = '\0';
+    assert_int_equal(regex_find(r, text, 64, 0, NULL), -E_LIMIT);
+    regex_free(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds),
+        cmocka_unit_test(groups),
+        cmocka_unit_test(bad_patterns),
+        cmocka_unit_test(runaway_pattern_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
