@@ -162,19 +162,6 @@ int api_failed(struct api_call *c, int code, const struct err *e)
     }
 }
 
-int refuse(struct refusal *r, int status, const char *type, const char *fmt, ...)
-{
-    va_list ap;
-    r->status = status;
-    str_copy(r->type, sizeof(r->type), type);
-    va_start(ap, fmt);
-    int n = vsnprintf(r->message, sizeof(r->message), fmt, ap);
-    va_end(ap);
-    if (n >= (int)sizeof(r->message))
-        r->message[str_utf8_cut(r->message, sizeof(r->message) - 1, sizeof(r->message) - 5)] = '\0';
-    return -E_DENIED;
-}
-
 int api_refuse(struct api_call *c, struct refusal *r)
 {
     json_t *details = TAKE(r->details);

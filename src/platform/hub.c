@@ -30,6 +30,7 @@ struct bell {
 struct hub {
     struct map sessions; /* session id -> struct topic *, while it has subscribers */
     struct map work;     /* environment id -> struct bell * */
+    bool ended;          /* the server stops */
 };
 
 struct held_frame {
@@ -76,6 +77,14 @@ void hub_subscriber_init(struct hub_subscriber *s, struct sse_writer *w)
     map_init(&s->started);
 }
 
+static void end(struct hub_subscriber *s)
+{
+    if (s->held)
+        s->end_held = true;
+    else
+        sse_end(s->w);
+}
+
 void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber *s)
 {
     struct topic *t = map_get(&h->sessions, session_id);
@@ -85,6 +94,8 @@ void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber 
         map_put(&h->sessions, session_id, t);
     }
     list_push_back(&t->subscribers, &s->node);
+    if (h->ended)
+        end(s);
 }
 
 static void drop_held(struct hub_subscriber *s)

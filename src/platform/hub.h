@@ -36,6 +36,8 @@ void hub_event_start(struct hub *h, const char *session_id, const char *event_id
 void hub_event_delta(struct hub *h, const char *session_id, const char *event_id, int index, const char *text, size_t n);
 /* Ends every stream of a session after what is queued (deleted, terminated). */
 void hub_end(struct hub *h, const char *session_id);
+/* Every stream of every session, and every long poll looks again: the server stops. Streams opened later end at once. */
+void hub_end_all(struct hub *h);
 
 /* Work queues: pollers of one environment park on its wait list. The list exists as long as somebody waits. */
 struct waitq *hub_work_queue(struct hub *h, const char *environment_id);

@@ -7,6 +7,7 @@
  * Messages name the field with its path and the rule; what they quote of the caller is cut. */
 #include "platform/api.h"
 
+#include "base/err.h"
 #include "base/str.h"
 
 #include <inttypes.h>
@@ -15,6 +16,19 @@
 #include <string.h>
 
 #define CLIP_CHARS 80
+
+int refuse(struct refusal *r, int status, const char *type, const char *fmt, ...)
+{
+    va_list ap;
+    r->status = status;
+    str_copy(r->type, sizeof(r->type), type);
+    va_start(ap, fmt);
+    int n = vsnprintf(r->message, sizeof(r->message), fmt, ap);
+    va_end(ap);
+    if (n >= (int)sizeof(r->message))
+        r->message[str_utf8_cut(r->message, sizeof(r->message) - 1, sizeof(r->message) - 5)] = '\0';
+    return -E_DENIED;
+}
 
 const char *v_clip(const char *s)
 {

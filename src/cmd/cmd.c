@@ -1,0 +1,63 @@
+/* cmd.c - what several subcommands need before they run: where data lives, and taking secrets out
+ * of the environment.
+ *
+ * Called on the main thread at start, before fibers. The environment is the operator's; a key found
+ * there is copied to locked memory and its bytes in the process's initial stack are overwritten,
+ * because /proc/PID/environ shows exactly those bytes and children would inherit them. */
+#include "cmd/cmd.h"
+
+#include "base/secret.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *cmd_default_data_dir(void)
+{
+    const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    if (geteuid() == 0 && !(xdg && xdg[0] == '/'))
+        return mem_strdup("/var/lib/sallyport");
+    if (xdg && xdg[0] == '/')
+        return mem_printf("%s/sallyport", xdg);
+    if (home && home[0] == '/')
+        return mem_printf("%s/.local/share/sallyport", home);
+    return mem_strdup("sallyport-data");
+}
+
+int cmd_make_dirs(const char *dir)
+{
+    AUTO_FREE char *path = mem_strdup(dir);
+    for (char *p = path + 1;; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char was = *p;
+        *p = '\0';
+        if (mkdir(path, 0700) < 0) {
+            int code = -errno;
+            struct stat st;
+            /* Existing parents may be unwritable or on a read-only file system: what counts is that
+             * they are there. */
+            if (stat(path, &st) < 0)
+                return code;
+            if (!S_ISDIR(st.st_mode))
+                return -ENOTDIR;
+        }
+        if (was == '\0')
+            return 0;
+        *p = was;
+    }
+}
+
+int cmd_take_env_secret(const char *name, struct secret *ret)
+{
+    char *value = getenv(name);
+    if (!value)
+        return 0;
+    size_t n = strlen(value);
+    int r = n ? secret_set(ret, value, n) : 0;
+    secret_wipe(value, n);
+    unsetenv(name);
+    if (r < 0)
+        return r;
+    return n > 0;
+}

@@ -1,0 +1,337 @@
+/* server.c - `sallyport server`: the platform in one process.
+ *
+ * The main thread prepares (flags, environment, signals, database), then runs the event loop; its
+ * root fiber owns everything else: the HTTP server with one fiber per connection, the brain's
+ * turns, the reaper of leases, and the fiber that waits for signals. SIGTERM or SIGINT once: stop
+ * accepting, end event streams (their readers resume elsewhere or later), give running calls a
+ * grace period, close the database. A second one: leave at once; what was acknowledged is on disk
+ * anyway.
+ *
+ * Whatever is wrong at start is one sentence on stderr and exit code 1: nothing is served
+ * half-configured. The first start's API key goes to standard output and nowhere else. The model's
+ * key comes by environment only (argv is public), is wiped there, and the process can not be dumped
+ * or traced by others of its user. */
+#include "cmd/server.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/buf.h"
+#include "brain/model.h"
+#include "cmd/cmd.h"
+#include "cmd/flags.h"
+#include "cmd/no_model.h"
+#include "http/server.h"
+#include "io/loop.h"
+#include "io/signal.h"
+#include "io/sock.h"
+#include "io/tls.h"
+#include "platform/hub.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define OUR_TOKENS "sk-sp-"
+
+struct server {
+    const struct server_options *o;
+    struct platform platform;
+    struct tls_ctx *tls;
+    struct http_server *http;
+    struct model *model;
+    char address[SOCK_ADDR_MAX];
+};
+
+/* ---- the server as a value, for `server` and `up` ---- */
+
+static int open_model(struct server *s, struct err *e)
+{
+    const struct server_options *o = s->o;
+    if (o->script)
+        s->model = model_script_new(o->script, e);
+    else if (o->model_key.len)
+        s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url, e);
+    else
+        s->model = no_model();
+    return s->model ? 0 : -EINVAL;
+}
+
+static int open_http(struct server *s, struct err *e)
+{
+    const struct server_options *o = s->o;
+    if (!!o->tls_cert != !!o->tls_key)
+        return err_set(e, -EINVAL, "--tls-cert and --tls-key are given together or not at all");
+    if (o->tls_cert) {
+        s->tls = tls_server_new(o->tls_cert, o->tls_key, e);
+        if (!s->tls)
+            return -E_TLS;
+    }
+    struct http_server_config cfg = {
+        .listen = o->listen, .tls = s->tls, .handler = platform_handle, .arg = &s->platform};
+    s->http = http_server_new(&cfg, s->address, e);
+    return s->http ? 0 : -EADDRINUSE;
+}
+
+struct server *server_open(const struct server_options *o, char ret_key[128], struct err *e)
+{
+    struct server *s = mem_new(struct server);
+    s->o = o;
+    s->platform.hub = hub_new();
+    s->platform.public_url = o->public_url;
+    s->platform.lease_ttl_seconds = (int)(o->lease_ttl_ms / 1000);
+    /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
+    if (db_open(o->data_dir, &s->platform.db, e) < 0 || open_model(s, e) < 0 ||
+        open_http(s, e) < 0 || platform_first_start(&s->platform, ret_key, e) < 0) {
+        server_close(s);
+        return NULL;
+    }
+    log_info("server started", "listen=%s data=%s model=%s", s->address, log_q(o->data_dir),
+             log_q(s->model->name));
+    return s;
+}
+
+const char *server_address(const struct server *s)
+{
+    return s->address;
+}
+
+struct platform *server_platform(struct server *s)
+{
+    return &s->platform;
+}
+
+int server_run(struct server *s)
+{
+    return http_server_run(s->http);
+}
+
+void server_stop(struct server *s)
+{
+    hub_end_all(s->platform.hub);
+    http_server_stop(s->http, s->o->stop_grace_ms);
+}
+
+void server_close(struct server *s)
+{
+    if (!s)
+        return;
+    http_server_free(s->http);
+    model_free(s->model);
+    platform_done(&s->platform);
+    hub_free(s->platform.hub);
+    db_close(s->platform.db);
+    tls_ctx_free(s->tls);
+    free(s);
+}
+
+int server_take_model_env(struct server_options *o, struct err *e)
+{
+    int r = cmd_take_env_secret("ANTHROPIC_API_KEY", &o->model_key);
+    if (r < 0)
+        return err_set(e, r, "ANTHROPIC_API_KEY could not be kept in locked memory: %s",
+                       err_text(r));
+    if (o->script || r == 0) {
+        secret_done(&o->model_key);
+        return 0;
+    }
+    if (str_starts(secret_borrow(&o->model_key), OUR_TOKENS)) {
+        secret_done(&o->model_key);
+        return err_set(
+            e, -EINVAL,
+            "ANTHROPIC_API_KEY holds a key of Sallyport (%s...), which no model provider "
+            "knows. Unset it, or set it to the provider's key for this command",
+            OUR_TOKENS);
+    }
+    const char *base = getenv("SALLYPORT_MODEL_BASE_URL");
+    o->model_base_url = base && base[0] ? base : NULL;
+    return 0;
+}
+
+/* ---- the command ---- */
+
+struct command {
+    struct server_options o;
+    const char *config, *log_level, *data;
+    bool check_db;
+    struct server *server;
+    int stops; /* signals seen */
+};
+
+static int wait_for_signals(void *arg)
+{
+    struct command *c = arg;
+    for (;;) {
+        int sig = signal_next();
+        if (sig < 0)
+            return sig;
+        if (sig != SIGTERM && sig != SIGINT)
+            continue;
+        if (c->stops++ > 0) {
+            log_warn("stopped at once", "signal=%d", sig);
+            _exit(1);
+        }
+        log_info("stopping", "signal=%d grace_ms=%lld", sig, (long long)c->o.stop_grace_ms);
+        return 0;
+    }
+}
+
+/* The first signal stops the server, the second is still heard while it stops. */
+static int serve_until_signal(void *arg)
+{
+    struct command *c = arg;
+    if (wait_for_signals(c) < 0)
+        return 0;
+    struct scope again;
+    scope_init(&again);
+    int r = fiber_spawn(&again, "signals", wait_for_signals, c, NULL);
+    if (r == 0)
+        server_stop(c->server);
+    scope_done(&again);
+    return r;
+}
+
+static int announce(struct command *c, const char *key)
+{
+    if (key[0])
+        printf("api key: %s\n", key);
+    printf("ready http%s://%s\n", c->o.tls_cert ? "s" : "", server_address(c->server));
+    return fflush(stdout) == 0 ? 0 : -EIO;
+}
+
+static int run(void *arg)
+{
+    struct command *c = arg;
+    struct err e = {0};
+    char key[128];
+    c->server = server_open(&c->o, key, &e);
+    if (!c->server) {
+        fprintf(stderr, "sallyport server: %s\n", e.msg);
+        return 1;
+    }
+    int r = announce(c, key);
+    if (r < 0)
+        fprintf(stderr, "sallyport server: standard output is closed%s\n",
+                key[0] ? "; the API key of this first start is lost: remove the data directory and "
+                         "start again"
+                       : "");
+    secret_wipe(key, sizeof(key));
+    if (r == 0) {
+        struct scope s;
+        scope_init(&s);
+        r = fiber_spawn(&s, "signals", serve_until_signal, c, NULL);
+        if (r == 0)
+            r = server_run(c->server);
+        scope_done(&s);
+    }
+    server_close(c->server);
+    log_info("server stopped", "result=%s", r < 0 ? err_name(r) : "ok");
+    return r < 0;
+}
+
+static int check_db(const char *dir)
+{
+    AUTO(buf) findings = BUF_INIT(1u << 20);
+    struct err e = {0};
+    int r = db_check(dir, &findings, &e);
+    fputs(buf_str(&findings), stdout);
+    if (r < 0 && e.msg[0])
+        fprintf(stderr, "sallyport server: %s\n", e.msg);
+    return r < 0;
+}
+
+/* Nothing of this process may end up in a core file: request buffers hold callers' keys. */
+static void forbid_dumps(void)
+{
+    struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    (void)prctl(PR_SET_DUMPABLE, 0); /* the sanitizers' leak check traces its own process */
+#endif
+}
+
+static enum log_level level_of(const char *name)
+{
+    return !strcmp(name, "debug")   ? LOG_DEBUG
+           : !strcmp(name, "warn")  ? LOG_WARN
+           : !strcmp(name, "error") ? LOG_ERROR
+                                    : LOG_INFO;
+}
+
+int cmd_server(int argc, char **argv)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+    struct command c = {
+        .o = {.listen = "127.0.0.1:8400", .lease_ttl_ms = 90000, .stop_grace_ms = 10000},
+        .log_level = "info",
+    };
+    struct flag flags[] = {
+        {"listen", "ADDRESS", "where to listen (127.0.0.1:8400; port 0 picks one)", FLAG_TEXT,
+         .ptr = &c.o.listen},
+        {"data", "DIR", "data directory, made if missing", FLAG_DIR, .ptr = &c.data},
+        {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
+         .ptr = &c.config, .line_only = true},
+        {"script", "FILE", "answer with a script instead of a model (a test double)", FLAG_FILE,
+         .ptr = &c.o.script},
+        {"public-url", "URL", "how workers reach this server, put into their work secrets",
+         FLAG_TEXT, .ptr = &c.o.public_url},
+        {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
+         .ptr = &c.o.lease_ttl_ms, .min = 2000, .max = 3600000},
+        {"stop-grace", "TIME", "for running calls after SIGTERM (10s)", FLAG_DURATION,
+         .ptr = &c.o.stop_grace_ms, .min = 0, .max = 600000},
+        {"tls-cert", "FILE", "serve HTTPS with this certificate chain (PEM)", FLAG_FILE,
+         .ptr = &c.o.tls_cert},
+        {"tls-key", "FILE", "and this key (PEM)", FLAG_FILE, .ptr = &c.o.tls_key},
+        {"log-level", "LEVEL", "debug, info, warn or error (info)", FLAG_CHOICE,
+         .ptr = &c.log_level, .choices = levels},
+        {"check-db", NULL, "check the database and exit", FLAG_BOOL, .ptr = &c.check_db,
+         .line_only = true},
+    };
+    struct flag_set set = {
+        .command = "server",
+        .summary = "Runs the platform: API, agent loop, session log and work queue.",
+        .details =
+            "The first start makes an API key and prints it once. ANTHROPIC_API_KEY in the "
+            "environment\n"
+            "(and SALLYPORT_MODEL_BASE_URL, if it is not the public one) selects the model "
+            "provider.\n"
+            "Data lives in $XDG_DATA_HOME/sallyport, ~/.local/share/sallyport or, for root,\n"
+            "/var/lib/sallyport.",
+        .flags = flags,
+        .n_flags = ARRAY_LEN(flags),
+    };
+    int code = flags_main(&set, argc, argv, &c.config, NULL);
+    if (code >= 0)
+        return code;
+
+    struct err e = {0};
+    AUTO_FREE char *default_dir = cmd_default_data_dir();
+    c.o.data_dir = c.data ? c.data : default_dir;
+    log_init("server", level_of(c.log_level));
+    if (c.check_db)
+        return check_db(c.o.data_dir);
+
+    forbid_dumps();
+    int r = server_take_model_env(&c.o, &e);
+    if (r == 0 && !c.data)
+        r = cmd_make_dirs(default_dir);
+    if (r < 0 && !e.msg[0])
+        r = err_set(&e, r, "%s: the data directory can not be made: %s", default_dir, err_text(r));
+    if (r == 0)
+        r = signal_init();
+    if (r == 0)
+        r = loop_init();
+    if (r < 0) {
+        fprintf(stderr, "sallyport server: %s\n", e.msg[0] ? e.msg : err_text(r));
+        secret_done(&c.o.model_key);
+        return 1;
+    }
+    code = loop_run(run, &c);
+    loop_done();
+    signal_done();
+    secret_done(&c.o.model_key);
+    return code != 0;
+}
