@@ -41,8 +41,9 @@ int scope_join(struct scope *s) WARN_UNUSED;         /* Suspends until no child 
 void scope_done(struct scope *s);                    /* Suspends: cancel, then a shielded, unbounded join */
 
 /* Starts fn(arg) as a fiber of `s`; it first runs when the caller suspends. `name` is a constant string.
- * The return value of fn is kept in scope.first_error if negative. Returns 0, -ENOMEM (no stack), or
- * -EAGAIN (fiber ceiling reached). `ret` may be NULL; the pointer is valid until the fiber returns. */
+ * fn always runs, even when the fiber is cancelled before its first turn, so it may own `arg`. Its return
+ * value is kept in scope.first_error if negative. Returns 0, -ENOMEM (no stack), or -EAGAIN (fiber ceiling
+ * reached). `ret` may be NULL; the pointer is valid until the fiber returns. */
 typedef int fiber_fn(void *arg);
 int fiber_spawn(struct scope *s, const char *name, fiber_fn *fn, void *arg, struct fiber **ret) WARN_UNUSED;
 
@@ -52,8 +53,10 @@ uint64_t fiber_id(const struct fiber *f);            /* never reused */
 void fiber_cancel(struct fiber *f);                  /* sets the sticky flag and wakes it */
 bool fiber_cancelled(void);                          /* of the running fiber, shield taken into account */
 
-/* Log context of the fiber: a short string ("req_…", "sesn_…") that log lines carry. Copied, 47 bytes. */
+/* Log context of the fiber: a short string ("req_…", "sesn_…") that log lines carry. Copied, 47 bytes.
+ * Children start with their parent's. fiber_context is "" when there is none or no fiber runs. */
 void fiber_set_context(const char *text);
+const char *fiber_context(void);
 
 /* Gives the other runnable fibers a turn. Suspends. 0 or -ECANCELED / -ETIMEDOUT. */
 int fiber_yield(void) WARN_UNUSED;

@@ -16,7 +16,8 @@ int loop_init(void) WARN_UNUSED;
 int loop_run(fiber_fn *fn, void *arg);
 void loop_done(void);
 
-/* A registered descriptor. Embeds in its owner; at most one waiting fiber per direction. */
+/* A registered descriptor. Embeds in its owner; at most one waiting fiber per direction. The loop holds
+ * its address: use io_fd_move, not assignment, to put it elsewhere. */
 struct io_fd {
     int fd;                       /* -1 when closed */
     uint32_t slot, generation;    /* the epoll tag */
@@ -31,6 +32,9 @@ int io_fd_add(struct io_fd *io, int fd) WARN_UNUSED;
 void io_fd_close(struct io_fd *io);
 /* Removes from epoll without closing and hands the descriptor back. */
 int io_fd_release(struct io_fd *io);
+/* Moves a registration that nobody waits on; leaves IO_FD_NONE behind. */
+void io_fd_move(struct io_fd *to, struct io_fd *from);
+void io_fd_done(struct io_fd *io);                            /* io_fd_close, for AUTO(io_fd) */
 /* Suspend until the direction may make progress (edge-triggered: call after -EAGAIN, the helpers below do).
  * 0, -ECANCELED, -ETIMEDOUT, -EBADF. */
 int io_wait_readable(struct io_fd *io) WARN_UNUSED;

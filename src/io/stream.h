@@ -27,11 +27,12 @@ struct stream {
 
 /* Plain socket or pipe. Takes `fd` over. 0 or -errno (then fd is still the caller's). */
 int stream_from_fd(struct stream *s, int fd) WARN_UNUSED;
+/* Moves a stream that nobody waits on; leaves an empty one behind. (The loop holds the address of `io`.) */
+void stream_move(struct stream *to, struct stream *from);
 void stream_done(struct stream *s);                       /* closes at once; zeroed streams are fine */
 
 /* All suspend; -ECANCELED, -ETIMEDOUT as everywhere. */
 ssize_t stream_read(struct stream *s, void *p, size_t n) WARN_UNUSED;       /* bytes, 0 = end, or an error */
 int stream_write(struct stream *s, const void *p, size_t n) WARN_UNUSED;    /* all of it, or an error */
 int stream_finish(struct stream *s) WARN_UNUSED;
-/* True when bytes can be read without waiting (TLS may hold some decrypted). */
 bool stream_is_tls(const struct stream *s);

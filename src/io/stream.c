@@ -1,0 +1,149 @@
+/* stream.c - byte streams: the waiting around the implementations, and the plain one.
+ *
+ * Theory of operation. An implementation makes one attempt and says in `want` which direction it
+ * needs before the next. Only here does anybody loop, wait, or look at cancellation; a TLS read
+ * that has to write first is nothing special. One fiber reads and one writes; a TLS stream whose
+ * reader wants to write while the writer waits too would put two fibers on one direction, so a
+ * fiber that finds the place taken waits for its turn in short steps (see wait_want). */
+#include "io/stream.h"
+#include "fiber/scheduler.h"
+#include "io/loop_internal.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- plain descriptors ---- */
+
+static ssize_t plain_read(struct stream *s, void *p, size_t n)
+{
+    for (;;) {
+        ssize_t got = read(s->io.fd, p, n);
+        if (got >= 0)
+            return got;
+        int e = errno;
+        if (e == EAGAIN)
+            s->want = EPOLLIN;
+        if (e != EINTR)
+            return -e;
+    }
+}
+
+static ssize_t plain_write(struct stream *s, const void *p, size_t n)
+{
+    for (;;) {
+        ssize_t put = write(s->io.fd, p, n);
+        if (put >= 0)
+            return put;
+        int e = errno;
+        if (e == EAGAIN)
+            s->want = EPOLLOUT;
+        if (e != EINTR)
+            return -e;
+    }
+}
+
+static int plain_finish(struct stream *s)
+{
+    if (shutdown(s->io.fd, SHUT_WR) == 0)
+        return 0;
+    int e = errno;
+    /* A pipe ends when it is closed; a connection that is gone has ended already. */
+    return e == ENOTSOCK || e == ENOTCONN ? 0 : -e;
+}
+
+static const struct stream_ops plain_ops = {
+    .read = plain_read, .write = plain_write, .finish = plain_finish};
+
+int stream_from_fd(struct stream *s, int fd)
+{
+    struct stream fresh = {.ops = &plain_ops, .io = IO_FD_NONE};
+    *s = fresh;
+    return io_fd_add(&s->io, fd);
+}
+
+/* ---- common ---- */
+
+void stream_done(struct stream *s)
+{
+    if (!s->ops)
+        return;
+    if (s->ops->done)
+        s->ops->done(s);
+    io_fd_close(&s->io);
+    s->ops = NULL;
+    s->impl = NULL;
+}
+
+void stream_move(struct stream *to, struct stream *from)
+{
+    to->ops = TAKE(from->ops);
+    to->impl = TAKE(from->impl);
+    to->want = from->want;
+    io_fd_move(&to->io, &from->io);
+}
+
+static int wait_want(struct stream *s)
+{
+    struct io_fd *io = &s->io;
+    uint32_t want = s->want;
+    struct fiber *other = want == EPOLLOUT ? io->writer : io->reader;
+    if (other) {
+        /* The other half of the stream waits in this direction already and will make the progress
+         * (a TLS record is finished by whoever calls next). Look again soon. */
+        return fiber_sleep_ms(1);
+    }
+    return want == EPOLLOUT ? io_wait_more_writable(io) : io_wait_more_readable(io);
+}
+
+ssize_t stream_read(struct stream *s, void *p, size_t n)
+{
+    int r = fiber_check_io();
+    while (r == 0) {
+        if (s->io.fd < 0)
+            return -EBADF;
+        ssize_t got = s->ops->read(s, p, n);
+        if (got != -EAGAIN)
+            return got;
+        r = wait_want(s);
+    }
+    return r;
+}
+
+int stream_write(struct stream *s, const void *p, size_t n)
+{
+    const char *from = p;
+    while (n > 0) {
+        int r = fiber_check_io();
+        if (r < 0)
+            return r;
+        if (s->io.fd < 0)
+            return -EBADF;
+        ssize_t put = s->ops->write(s, from, n);
+        if (put >= 0) {
+            from += put;
+            n -= (size_t)put;
+            continue;
+        }
+        if (put != -EAGAIN)
+            return (int)put;
+        r = wait_want(s);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int stream_finish(struct stream *s)
+{
+    int r = fiber_check_io();
+    while (r == 0) {
+        if (s->io.fd < 0)
+            return -EBADF;
+        r = s->ops->finish(s);
+        if (r != -EAGAIN)
+            return r;
+        r = wait_want(s);
+    }
+    return r;
+}

@@ -1,0 +1,358 @@
+/* Wait lists, mutexes, semaphores, channels. */
+#include "fiber/channel.h"
+#include "fiber/sync.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char trace[256];
+static char a_[] = "a", b_[] = "b", c_[] = "c"; /* names that fibers get as argument */
+static void note(const char *what)
+{
+    size_t n = strlen(trace);
+    (void)snprintf(trace + n, sizeof(trace) - n, "%s", what);
+}
+static int reset(void **state)
+{
+    (void)state;
+    trace[0] = '\0';
+    return 0;
+}
+
+/* ---- waitq ---- */
+
+struct wait_arg {
+    struct waitq *q;
+    const char *name;
+    int result;
+};
+
+static int wait_and_note(void *arg)
+{
+    struct wait_arg *w = arg;
+    w->result = waitq_wait(w->q);
+    if (w->result == 0)
+        note(w->name);
+    return 0;
+}
+
+static void waitq_wakes_in_order(void **state)
+{
+    (void)state;
+    struct waitq q;
+    waitq_init(&q);
+    struct wait_arg w[] = {{&q, "a", 1}, {&q, "b", 1}, {&q, "c", 1}, {&q, "d", 1}};
+    struct fiber *f[4];
+    AUTO(scope) s;
+    scope_init(&s);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(fiber_spawn(&s, "w", wait_and_note, &w[i], &f[i]), 0);
+    (void)fiber_run_ready();
+    assert_false(waitq_empty(&q));
+    waitq_wake_one(&q);
+    (void)fiber_run_ready();
+    assert_string_equal(trace, "a");
+    fiber_cancel(f[1]);
+    (void)fiber_run_ready();
+    assert_int_equal(w[1].result, -ECANCELED);
+    /* Released and then cancelled before it ran: the release counts. */
+    waitq_wake_one(&q);
+    fiber_cancel(f[2]);
+    (void)fiber_run_ready();
+    assert_int_equal(w[2].result, 0);
+    waitq_wake_all(&q);
+    (void)fiber_run_ready();
+    assert_string_equal(trace, "acd");
+    assert_true(waitq_empty(&q));
+}
+
+/* ---- mutex ---- */
+
+static struct fmutex mutex;
+static int inside, entered;
+
+static int lock_twice(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        int r = fmutex_lock(&mutex);
+        if (r < 0)
+            return r;
+        assert_int_equal(inside++, 0);
+        entered++;
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(fiber_yield(), 0);
+        inside--;
+        fmutex_unlock(&mutex);
+    }
+    return 0;
+}
+
+static void a_mutex_admits_one(void **state)
+{
+    (void)state;
+    fmutex_init(&mutex);
+    entered = 0;
+    AUTO(scope) s;
+    scope_init(&s);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(fiber_spawn(&s, "m", lock_twice, NULL, NULL), 0);
+    assert_int_equal(scope_join(&s), 0);
+    assert_int_equal(entered, 10);
+    assert_null(mutex.owner);
+    assert_int_equal(s.first_error, 0);
+}
+
+static int lock_note(void *arg)
+{
+    int r = fmutex_lock(&mutex);
+    if (r < 0)
+        return r;
+    note(arg);
+    (void)!fiber_yield();
+    (void)!fiber_yield();
+    fmutex_unlock(&mutex);
+    return 0;
+}
+
+static void a_cancelled_waiter_does_not_keep_the_mutex(void **state)
+{
+    (void)state;
+    fmutex_init(&mutex);
+    struct fiber *f[3];
+    AUTO(scope) s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "m", lock_note, a_, &f[0]), 0);
+    assert_int_equal(fiber_spawn(&s, "m", lock_note, b_, &f[1]), 0);
+    assert_int_equal(fiber_spawn(&s, "m", lock_note, c_, &f[2]), 0);
+    (void)fiber_run_ready(); /* a holds it, b and c wait */
+    fiber_cancel(f[1]);
+    assert_int_equal(scope_join(&s), 0);
+    assert_string_equal(trace, "ac");
+    assert_null(mutex.owner);
+}
+
+static void a_cancel_after_the_handover_still_unlocks(void **state)
+{
+    (void)state;
+    fmutex_init(&mutex);
+    struct fiber *f[2];
+    AUTO(scope) s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "m", lock_note, a_, &f[0]), 0);
+    assert_int_equal(fiber_spawn(&s, "m", lock_note, b_, &f[1]), 0);
+    (void)fiber_run_ready();
+    (void)fiber_run_ready();
+    (void)fiber_run_ready(); /* a unlocked: b owns it, ready but not yet run */
+    assert_ptr_equal(mutex.owner, f[1]);
+    fiber_cancel(f[1]);
+    assert_int_equal(scope_join(&s), 0);
+    assert_string_equal(trace, "ab");
+    assert_null(mutex.owner);
+}
+
+/* ---- semaphore ---- */
+
+static struct fsem sem;
+static int held, most_held;
+
+static int take_give(void *arg)
+{
+    (void)arg;
+    int r = fsem_take(&sem);
+    if (r < 0)
+        return r;
+    if (++held > most_held)
+        most_held = held;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(fiber_yield(), 0);
+    held--;
+    fsem_give(&sem);
+    return 0;
+}
+
+static void a_semaphore_admits_n(void **state)
+{
+    (void)state;
+    fsem_init(&sem, 3);
+    most_held = 0;
+    AUTO(scope) s;
+    scope_init(&s);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(fiber_spawn(&s, "s", take_give, NULL, NULL), 0);
+    assert_int_equal(scope_join(&s), 0);
+    assert_int_equal(most_held, 3);
+    assert_int_equal(sem.free, 3);
+    assert_true(fsem_try(&sem) && fsem_try(&sem) && fsem_try(&sem));
+    assert_false(fsem_try(&sem));
+    fsem_give(&sem);
+    assert_true(fsem_try(&sem));
+}
+
+static int take_deadline(void *arg)
+{
+    (void)arg;
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(3);
+    int r = fsem_take(&sem);
+    return r == -ETIMEDOUT ? 0 : -EINVAL;
+}
+
+static void a_wait_ends_at_the_deadline(void **state)
+{
+    (void)state;
+    fsem_init(&sem, 0);
+    AUTO(scope) s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "s", take_deadline, NULL, NULL), 0);
+    assert_int_equal(scope_join(&s), 0);
+    assert_int_equal(s.first_error, 0);
+    assert_true(waitq_empty(&sem.q));
+    fsem_give(&sem);
+    assert_int_equal(sem.free, 1); /* nobody was waiting any more */
+}
+
+/* ---- channel ---- */
+
+static struct channel chan;
+static int numbers[100];
+
+static int produce(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 100; i++) {
+        numbers[i] = i;
+        int r = channel_send(&chan, &numbers[i]);
+        if (r < 0)
+            return r;
+    }
+    channel_close(&chan);
+    return 0;
+}
+
+static int consume(void *arg)
+{
+    int *count = arg;
+    for (;;) {
+        void *p;
+        int r = channel_recv(&chan, &p);
+        if (r == -EPIPE)
+            return 0;
+        if (r < 0)
+            return r;
+        assert_int_equal(*(int *)p, *count);
+        ++*count;
+    }
+}
+
+static void a_channel_keeps_order(void **state)
+{
+    (void)state;
+    static const size_t caps[] = {1, 2, 7, 100};
+    for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
+        channel_init(&chan, caps[i]);
+        int count = 0;
+        AUTO(scope) s;
+        scope_init(&s);
+        assert_int_equal(fiber_spawn(&s, "c", consume, &count, NULL), 0);
+        assert_int_equal(fiber_spawn(&s, "p", produce, NULL, NULL), 0);
+        assert_int_equal(scope_join(&s), 0);
+        assert_int_equal(s.first_error, 0);
+        assert_int_equal(count, 100);
+        channel_done(&chan);
+    }
+}
+
+static void channel_edges(void **state)
+{
+    (void)state;
+    int x = 1;
+    void *p = NULL;
+    channel_init(&chan, 2);
+    assert_int_equal(channel_try_recv(&chan, &p), -EAGAIN);
+    assert_int_equal(channel_try_send(&chan, &x), 0);
+    assert_int_equal(channel_try_send(&chan, &x), 0);
+    assert_int_equal(channel_try_send(&chan, &x), -EAGAIN);
+    channel_close(&chan);
+    channel_close(&chan);
+    assert_int_equal(channel_try_send(&chan, &x), -EPIPE);
+    assert_int_equal(channel_try_recv(&chan, &p), 0); /* what was sent can still be received */
+    assert_ptr_equal(p, &x);
+    assert_int_equal(channel_try_recv(&chan, &p), 0);
+    assert_int_equal(channel_try_recv(&chan, &p), -EPIPE);
+    channel_done(&chan);
+}
+
+static int recv_into(void *arg)
+{
+    void **slot = arg;
+    return channel_recv(&chan, slot);
+}
+
+static void an_item_is_not_lost_to_a_cancel(void **state)
+{
+    (void)state;
+    int x = 1;
+    void *a = NULL, *b = NULL;
+    struct fiber *fa;
+    channel_init(&chan, 1);
+    AUTO(scope) s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "a", recv_into, &a, &fa), 0);
+    assert_int_equal(fiber_spawn(&s, "b", recv_into, &b, NULL), 0);
+    (void)fiber_run_ready();
+    assert_int_equal(channel_try_send(&chan, &x), 0); /* releases a */
+    fiber_cancel(fa);
+    (void)fiber_run_ready();
+    assert_ptr_equal(a, &x); /* a had been released: it takes the item */
+    assert_null(b);
+    assert_int_equal(channel_try_send(&chan, &x), 0);
+    assert_int_equal(scope_join(&s), 0);
+    assert_ptr_equal(b, &x);
+    channel_done(&chan);
+}
+
+static int send_one(void *arg)
+{
+    int r = channel_send(&chan, arg);
+    return r == -EPIPE ? 0 : -EINVAL;
+}
+
+static void close_wakes_writers(void **state)
+{
+    (void)state;
+    int x = 1;
+    channel_init(&chan, 1);
+    assert_int_equal(channel_try_send(&chan, &x), 0);
+    AUTO(scope) s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "w", send_one, &x, NULL), 0);
+    assert_int_equal(fiber_spawn(&s, "w", send_one, &x, NULL), 0);
+    (void)fiber_run_ready();
+    channel_close(&chan);
+    assert_int_equal(scope_join(&s), 0);
+    assert_int_equal(s.first_error, 0);
+    channel_done(&chan);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(waitq_wakes_in_order, reset),
+        cmocka_unit_test(a_mutex_admits_one),
+        cmocka_unit_test_setup(a_cancelled_waiter_does_not_keep_the_mutex, reset),
+        cmocka_unit_test_setup(a_cancel_after_the_handover_still_unlocks, reset),
+        cmocka_unit_test(a_semaphore_admits_n),
+        cmocka_unit_test(a_wait_ends_at_the_deadline),
+        cmocka_unit_test(a_channel_keeps_order),
+        cmocka_unit_test(channel_edges),
+        cmocka_unit_test(an_item_is_not_lost_to_a_cancel),
+        cmocka_unit_test(close_wakes_writers),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    fiber_thread_done();
+    return failed;
+}
