@@ -1,8 +1,9 @@
-/* brain - the agent loop. A turn is a function of the session's log: context builds the model request from it, a
- * model provider answers, turn appends what was said. No state of its own survives between steps.
+/* brain - the agent loop. A turn is a function of the session's log: context builds the model
+ * request from it, a model provider answers, turn appends what was said. No state of its own
+ * survives between steps.
  *
- * model.h is the border to providers (models/anthropic.c, models/script.c): the request is in the Messages API's own
- * form, which every provider translates as it must. */
+ * model.h is the border to providers (models/anthropic.c, models/script.c): the request is in the
+ * Messages API's own form, which every provider translates as it must. */
 #pragma once
 
 #include "base/json.h"
@@ -11,28 +12,30 @@ struct err;
 
 enum model_error {
     MODEL_OK = 0,
-    MODEL_OVERLOADED,      /* 529 */
-    MODEL_RATE_LIMITED,    /* 429 */
-    MODEL_FAILED,          /* 5xx, network, cut or malformed stream: may be tried again */
-    MODEL_REJECTED,        /* 4xx: will not get better by itself */
-    MODEL_UNAUTHORIZED,    /* 401/403: the operator's key */
-    MODEL_BILLING,         /* 402 */
+    MODEL_OVERLOADED,   /* 529 */
+    MODEL_RATE_LIMITED, /* 429 */
+    MODEL_FAILED,       /* 5xx, network, cut or malformed stream: may be tried again */
+    MODEL_REJECTED,     /* 4xx: will not get better by itself */
+    MODEL_UNAUTHORIZED, /* 401/403: the operator's key */
+    MODEL_BILLING,      /* 402 */
 };
 
 struct model_request {
-    const char *session_id;      /* for log lines and the script's bookkeeping */
-    const char *model;           /* "claude-…" or "script" */
-    const char *system;          /* may be NULL */
-    const json_t *messages;      /* Messages API `messages` */
-    const json_t *tools;         /* Messages API `tools` (name, description, input_schema); may be empty */
-    const char *effort;          /* low … max or NULL */
-    const char *speed;           /* "standard", "fast" or NULL */
+    const char *session_id; /* for log lines and the script's bookkeeping */
+    const char *model;      /* "claude-…" or "script" */
+    const char *system;     /* may be NULL */
+    const json_t *messages; /* Messages API `messages` */
+    const json_t *tools; /* Messages API `tools` (name, description, input_schema); may be empty */
+    const char *effort;  /* low … max or NULL */
+    const char *speed;   /* "standard", "fast" or NULL */
     int max_tokens;
 };
 
-/* What the turn wants to hear while the answer streams. Called on the calling fiber; must not suspend. Any may be NULL. */
+/* What the turn wants to hear while the answer streams. Called on the calling fiber; must not
+ * suspend. Any may be NULL. */
 struct model_sink {
-    void (*block_start)(void *arg, int index, const char *type); /* "text", "thinking", "tool_use" */
+    void (*block_start)(void *arg, int index,
+                        const char *type); /* "text", "thinking", "tool_use" */
     void (*text_delta)(void *arg, int index, const char *text, size_t n);
     void *arg;
 };
@@ -41,29 +44,32 @@ struct model_usage {
     int64_t input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens;
 };
 struct model_result {
-    json_t *content;             /* array of complete blocks in order: {type:text,text} {type:thinking,thinking,signature}
-                                    {type:redacted_thinking,data} {type:tool_use,id,name,input}; owned */
-    char stop_reason[32];        /* end_turn, tool_use, max_tokens, stop_sequence, refusal, pause_turn */
+    json_t *content;      /* array of complete blocks in order: {type:text,text}
+                             {type:thinking,thinking,signature}      {type:redacted_thinking,data}
+                             {type:tool_use,id,name,input}; owned */
+    char stop_reason[32]; /* end_turn, tool_use, max_tokens, stop_sequence, refusal, pause_turn */
     struct model_usage usage;
-    enum model_error error;      /* with a negative return */
-    int64_t retry_after_ms;      /* -1: none given */
+    enum model_error error; /* with a negative return */
+    int64_t retry_after_ms; /* -1: none given */
 };
 void model_result_done(struct model_result *r);
 
 struct model;
 struct model_ops {
-    /* Suspends. 0 with a whole result, or negative with r->error, r->retry_after_ms and words in `e` (never a key). On failure
-     * r->content holds the blocks that were complete. -ECANCELED when the fiber was cancelled: the request is aborted. */
-    int (*generate)(struct model *m, const struct model_request *q, const struct model_sink *sink, struct model_result *r,
-                    struct err *e);
+    /* Suspends. 0 with a whole result, or negative with r->error, r->retry_after_ms and words in
+     * `e` (never a key). On failure r->content holds the blocks that were complete. -ECANCELED when
+     * the fiber was cancelled: the request is aborted. */
+    int (*generate)(struct model *m, const struct model_request *q, const struct model_sink *sink,
+                    struct model_result *r, struct err *e);
     void (*free)(struct model *m);
 };
 struct model {
     const struct model_ops *ops;
     const char *name; /* "anthropic", "script (a test double, not a model)" */
 };
-static inline int model_generate(struct model *m, const struct model_request *q, const struct model_sink *sink,
-                                 struct model_result *r, struct err *e)
+static inline int model_generate(struct model *m, const struct model_request *q,
+                                 const struct model_sink *sink, struct model_result *r,
+                                 struct err *e)
 {
     return m->ops->generate(m, q, sink, r, e);
 }
@@ -73,8 +79,8 @@ static inline void model_free(struct model *m)
         m->ops->free(m);
 }
 
-/* `api_key` is copied into locked memory; refused when it begins with "sk-sp-" (a key of ours is never a model key).
- * `base_url` NULL: the public endpoint. */
+/* `api_key` is copied into locked memory; refused when it begins with "sk-sp-" (a key of ours is
+ * never a model key). `base_url` NULL: the public endpoint. */
 struct model *model_anthropic_new(const char *api_key, const char *base_url, struct err *e);
 /* Reads a YAML file of rules (docs/script-model.md). */
 struct model *model_script_new(const char *path, struct err *e);

@@ -96,9 +96,10 @@ void log_usage_add(struct log_session *s, int64_t input, int64_t output, int64_t
                    int64_t cache_read);
 
 /* Indexes the tool call whose event was appended last. kind: "builtin" or "custom"; permission:
- * "allow", "ask", "deny". */
+ * "allow", "ask" or "deny". With "deny", `refusal` is the text of the error result that
+ * log_settle_tx gives it (NULL: the usual words of a rejection). */
 int log_call_tx(struct tx *tx, struct log_session *s, const char *call_id, const char *kind,
-                const char *name, const char *permission) WARN_UNUSED;
+                const char *name, const char *permission, const char *refusal) WARN_UNUSED;
 /* Appends the server's own result of an open call (agent.tool_result, an error text) and marks it
  * answered. */
 int log_call_error_tx(struct tx *tx, struct log_session *s, struct log_batch *b,

@@ -165,6 +165,12 @@ static int accept_interrupt(struct accept *a, const json_t *event)
     if (!idle(a->s))
         return enqueue(a, "user.interrupt", event);
     bool was_parked = parked(a->s);
+    if (was_parked) {
+        r = log_deliver_tx(a->tx, a->s, a->b,
+                           false); /* what was steered into the turn before it parked */
+        if (r < 0)
+            return r;
+    }
     char id[64];
     r = place(a, "user.interrupt", event, false, id);
     if (r < 0 || !was_parked)

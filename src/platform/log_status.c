@@ -187,12 +187,12 @@ int log_queue_work_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
 /* ---- calls ---- */
 
 int log_call_tx(struct tx *tx, struct log_session *s, const char *call_id, const char *kind,
-                const char *name, const char *permission)
+                const char *name, const char *permission, const char *refusal)
 {
     return tx_exec(tx,
-                   "INSERT INTO calls (id, session_id, seq, kind, name, permission) VALUES ($1, "
-                   "$2, $3, $4, $5, $6)",
-                   "ttittt", call_id, s->id, s->next_seq - 1, kind, name, permission);
+                   "INSERT INTO calls (id, session_id, seq, kind, name, permission, deny_message)"
+                   " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                   "ttitttt", call_id, s->id, s->next_seq - 1, kind, name, permission, refusal);
 }
 
 int log_call_error_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
@@ -235,62 +235,60 @@ int log_pending_tx(struct tx *tx, struct log_session *s, json_t **ret)
     return r;
 }
 
-/* One open call at a time, because appending reuses the store's statements. 1 with a call, 0 when
+/* One open call at a time, because appending uses the connection in between. 1 with a call, 0 when
  * there is none. */
-static int first_open(struct tx *tx, struct log_session *s, char ret_id[64], char ret_name[160],
-                      char **ret_message)
+struct open_call {
+    char id[64];
+    char *text; /* what its error result says when it was denied; owned */
+};
+
+static char *denial(const char *name, const char *permission, const char *message)
+{
+    if (message && str_eq(permission, "deny"))
+        return mem_strdup(message); /* the server's own refusal, a whole sentence */
+    if (message)
+        return mem_printf("Permission to use %s has been rejected. Rejection message: %s", name,
+                          message);
+    return mem_printf("Permission to use %s has been rejected.", name);
+}
+
+static int first_open(struct tx *tx, struct log_session *s, struct open_call *ret)
 {
     struct stmt *st =
-        tx_prepare(tx, "SELECT id, name, deny_message FROM calls WHERE session_id = $1"
+        tx_prepare(tx, "SELECT id, name, permission, deny_message FROM calls WHERE session_id = $1"
                        " AND answered_by IS NULL ORDER BY seq LIMIT 1");
     stmt_bind_text(st, 1, s->id);
     int r = stmt_step(st);
     if (r > 0) {
         const char *id = stmt_text(st, 0, NULL), *name = stmt_text(st, 1, NULL),
-                   *msg = stmt_text(st, 2, NULL);
-        if (!id || !str_copy(ret_id, 64, id))
+                   *perm = stmt_text(st, 2, NULL);
+        if (id && name && perm && str_copy(ret->id, sizeof(ret->id), id))
+            ret->text = denial(name, perm, stmt_text(st, 3, NULL));
+        else
             r = -E_CORRUPT;
-        str_copy(ret_name, 160, name ? name : "");
-        if (ret_message)
-            *ret_message = msg ? mem_strdup(msg) : NULL;
     }
     stmt_reset(st);
     return r;
 }
 
-int log_close_calls_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const char *text)
+/* `text` NULL: the words of a denial. */
+static int answer_open(struct tx *tx, struct log_session *s, struct log_batch *b, const char *text)
 {
     for (;;) {
-        char id[64], name[160];
-        int r = first_open(tx, s, id, name, NULL);
-        if (r > 0)
-            r = log_call_error_tx(tx, s, b, id, text);
-        else
+        struct open_call call = {0};
+        int r = first_open(tx, s, &call);
+        if (r <= 0)
             return r;
+        r = log_call_error_tx(tx, s, b, call.id, text ? text : call.text);
+        free(call.text);
         if (r < 0)
             return r;
     }
 }
 
-/* Everything still open here was denied: by the user's word or by the policy. */
-static int answer_denied(struct tx *tx, struct log_session *s, struct log_batch *b)
+int log_close_calls_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const char *text)
 {
-    for (;;) {
-        char id[64], name[160];
-        AUTO_FREE
-        char *message = NULL;
-        int r = first_open(tx, s, id, name, &message);
-        if (r <= 0)
-            return r;
-        AUTO_FREE
-        char *text =
-            message ? mem_printf("Permission to use %s has been rejected. Rejection message: %s",
-                                 name, message)
-                    : mem_printf("Permission to use %s has been rejected.", name);
-        r = log_call_error_tx(tx, s, b, id, text);
-        if (r < 0)
-            return r;
-    }
+    return answer_open(tx, s, b, text);
 }
 
 int log_settle_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
@@ -310,7 +308,7 @@ int log_settle_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
             return r;
     }
     b->wake = true;
-    return answer_denied(tx, s, b);
+    return answer_open(tx, s, b, NULL); /* nobody answers what is still open: it was denied */
 }
 
 /* ---- the inbox ---- */

@@ -1,0 +1,444 @@
+/* step.c - the two transactions of a step.
+ *
+ * Called by turn.c through db_write, on the store's writer thread; may be run again from the start,
+ * so the batch is emptied first and nothing outside the argument is touched. Between the two lies a
+ * model request that may take minutes: the second transaction trusts nothing of the first but the
+ * span id, and writes only if that span is still the open one.
+ *
+ * A crash between the two leaves a span without an end. The next step_begin_tx ends it (is_error)
+ * and asks again; since what a model says is written only together with the end of its span,
+ * nothing is doubled.
+ *
+ * What a model says is untrusted: names and inputs are checked here, by size, by depth and against
+ * the agent's tools. */
+#include "brain/step.h"
+
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "brain/permissions.h"
+#include "brain/tools.h"
+
+#include <string.h>
+
+#define INTERRUPTED_TEXT "Tool execution was interrupted before completion. Please retry."
+#define NO_CLOUD_TEXT                                                                              \
+    "This server runs no sandboxes itself: tools run at the workers of self_hosted environments, " \
+    "and this session's "                                                                          \
+    "environment is not one."
+#define BAD_INPUT_TEXT "The input of this call could not be used: it is nested too deeply."
+
+void step_begin_done(struct step_begin *s)
+{
+    log_batch_done(&s->batch);
+    json_decref(s->ret_agent);
+    s->ret_agent = NULL;
+}
+
+void step_end_done(struct step_end *s)
+{
+    log_batch_done(&s->batch);
+}
+
+static json_t *object(void)
+{
+    json_t *o = json_object();
+    MUST(o);
+    return o;
+}
+
+static json_t *typed(const char *type)
+{
+    json_t *o = object();
+    json_put_str(o, "type", type);
+    return o;
+}
+
+/* ---- spans ---- */
+
+/* The id of the span that is open, "" when none is. */
+static int open_span(struct tx *tx, const char *session_id, char ret[64])
+{
+    struct stmt *st = tx_prepare(
+        tx, "SELECT type, id FROM events WHERE session_id = $1 AND type IN"
+            " ('span.model_request_start', 'span.model_request_end') ORDER BY seq DESC LIMIT 1");
+    stmt_bind_text(st, 1, session_id);
+    int r = stmt_step(st);
+    ret[0] = '\0';
+    if (r > 0 && str_eq(stmt_text(st, 0, NULL), "span.model_request_start") &&
+        !str_copy(ret, 64, stmt_text(st, 1, NULL)))
+        r = -E_CORRUPT;
+    stmt_reset(st);
+    return r < 0 ? r : 0;
+}
+
+static int end_span(struct tx *tx, struct log_session *s, struct log_batch *b, const char *span_id,
+                    bool is_error, const struct model_usage *u)
+{
+    json_t *usage = object(), *body = object();
+    json_put_int(usage, "input_tokens", u->input_tokens);
+    json_put_int(usage, "output_tokens", u->output_tokens);
+    json_put_int(usage, "cache_creation_input_tokens", u->cache_creation_input_tokens);
+    json_put_int(usage, "cache_read_input_tokens", u->cache_read_input_tokens);
+    json_put_null(usage, "speed");
+    json_put_str(body, "model_request_start_id", span_id);
+    json_put_bool(body, "is_error", is_error);
+    json_put(body, "model_usage", usage);
+    log_usage_add(s, u->input_tokens, u->output_tokens, u->cache_creation_input_tokens,
+                  u->cache_read_input_tokens);
+    return log_append_tx(tx, s, b, "span.model_request_end", NULL, body, NULL, NULL);
+}
+
+/* ---- ends of turns ---- */
+
+static int idle(struct tx *tx, struct log_session *s, struct log_batch *b, const char *stop_type)
+{
+    return log_idle_tx(tx, s, b, typed(stop_type));
+}
+
+static int session_error(struct tx *tx, struct log_session *s, struct log_batch *b,
+                         const char *type, const char *message, const char *retry)
+{
+    json_t *error = typed(type), *body = object();
+    json_put_str(error, "message", message);
+    json_put(error, "retry_status", typed(retry));
+    json_put(body, "error", error);
+    return log_append_tx(tx, s, b, "session.error", NULL, body, NULL, NULL);
+}
+
+/* session.error{exhausted}, idle{retries_exhausted}; what was queued is recorded and not acted on.
+ */
+static int give_up(struct tx *tx, struct log_session *s, struct log_batch *b, const char *type,
+                   const char *message)
+{
+    int r = log_inbox_drop_tx(tx, s, b);
+    if (r >= 0)
+        r = session_error(tx, s, b, type, message, "exhausted");
+    return r < 0 ? r : idle(tx, s, b, "retries_exhausted");
+}
+
+/* An interrupt waits: it takes its place, open calls get error results, the turn ends; inputs
+ * behind it start another. */
+static int interrupted(struct tx *tx, struct log_session *s, struct log_batch *b)
+{
+    int r = log_deliver_tx(tx, s, b, true);
+    if (r >= 0)
+        r = log_close_calls_tx(tx, s, b, INTERRUPTED_TEXT);
+    if (r >= 0)
+        r = idle(tx, s, b, "end_turn");
+    return r;
+}
+
+/* After the end of a turn or of a request: is there more to say to the model? Starts a new turn
+ * when the session idles. */
+static int more_input(struct tx *tx, struct log_session *s, struct log_batch *b, enum step *ret)
+{
+    int n = log_inbox_count_tx(tx, s->id);
+    *ret = n > 0 ? STEP_AGAIN : STEP_REST;
+    if (n > 0 && str_eq(s->status, "idle"))
+        return log_running_tx(tx, s, b);
+    return n < 0 ? n : 0;
+}
+
+/* ---- begin ---- */
+
+static bool at_work(const struct log_session *s)
+{
+    return !s->archived_at && (str_eq(s->status, "running") || str_eq(s->status, "rescheduling"));
+}
+
+static int ask(struct tx *tx, struct log_session *s, struct step_begin *q)
+{
+    int r = log_deliver_tx(tx, s, &q->batch, false);
+    if (r < 0)
+        return r;
+    if (!q->has_model) {
+        q->ret = STEP_REST;
+        return give_up(tx, s, &q->batch, "sallyport_model_not_configured_error",
+                       "This server has no model. Set ANTHROPIC_API_KEY where `sallyport server` "
+                       "or `sallyport up` starts (and "
+                       "SALLYPORT_MODEL_BASE_URL for another endpoint), restart it, and send the "
+                       "message again.");
+    }
+    q->ret = STEP_ASK;
+    q->ret_seq = s->next_seq;
+    q->ret_agent = json_incref(s->agent);
+    return log_append_tx(tx, s, &q->batch, "span.model_request_start", NULL, object(), NULL,
+                         q->ret_span_id);
+}
+
+static int begin(struct tx *tx, struct log_session *s, struct step_begin *q)
+{
+    char span[64];
+    int r = open_span(tx, s->id, span);
+    if (r == 0 && span[0])
+        r = end_span(tx, s, &q->batch, span, true, &(struct model_usage){0});
+    if (r < 0)
+        return r;
+    int cut = log_interrupted_tx(tx, s->id);
+    if (cut < 0)
+        return cut;
+    if (cut) {
+        enum step next;
+        r = interrupted(tx, s, &q->batch);
+        if (r == 0)
+            r = more_input(tx, s, &q->batch, &next);
+        if (r < 0 || next == STEP_REST)
+            return r;
+    }
+    if (str_eq(s->status, "rescheduling")) {
+        q->ret = STEP_WAIT;
+        if (!q->resume)
+            return 0;
+        r = log_running_tx(tx, s, &q->batch);
+        if (r < 0)
+            return r;
+    }
+    return ask(tx, s, q);
+}
+
+int step_begin_tx(struct tx *tx, void *arg)
+{
+    struct step_begin *q = arg;
+    log_batch_reset(&q->batch);
+    json_decref(q->ret_agent);
+    q->ret_agent = NULL;
+    q->ret = STEP_REST;
+    AUTO(log_session) s = {0};
+    int r = log_session_load_tx(tx, q->session_id, &s);
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0 || !at_work(&s))
+        return r;
+    r = begin(tx, &s, q);
+    return r < 0 ? r : log_session_store_tx(tx, &s);
+}
+
+/* ---- what the model said ---- */
+
+static int write_text(struct tx *tx, struct log_session *s, struct log_batch *b, const char *id,
+                      const char *text)
+{
+    if (!text || !*text)
+        return 0;
+    json_t *content = json_array(), *block = typed("text"), *body = object();
+    MUST(content);
+    json_put_str(block, "text", text);
+    json_array_append_new(content, block);
+    json_put(body, "content", content);
+    return log_append_tx(tx, s, b, "agent.message", id, body, NULL, NULL);
+}
+
+/* True when the event's text can be read back under our own depth limit. */
+static bool storable(const json_t *body)
+{
+    size_t n;
+    AUTO_FREE char *text = json_text(body, &n);
+    AUTO_JSON json_t *back = NULL;
+    return json_parse(text, n, &back, NULL) == 0;
+}
+
+static int write_call(struct tx *tx, struct log_session *s, struct log_batch *b,
+                      const json_t *block, size_t *calls)
+{
+    const char *name = json_get_str(block, "name");
+    char short_name[129]; /* names longer than the API allows are nobody's tool */
+    str_copy(short_name, sizeof(short_name), name ? name : "");
+    struct tool tool = tools_find(s->agent, short_name);
+    bool custom = tool.kind == TOOL_CUSTOM;
+    AUTO(permission) p = {.evaluated = "deny"};
+    AUTO_FREE char *refusal = NULL;
+    json_t *input = json_object_get(block, "input");
+    json_t *body = object();
+    json_put_str(body, "name", short_name);
+    json_put(body, "input", json_is_object(input) ? json_incref(input) : object());
+    if (!storable(body)) {
+        json_put(body, "input", object());
+        refusal = mem_strdup(BAD_INPUT_TEXT);
+        custom = false;
+    } else if (custom) {
+        p.evaluated = "allow";
+    } else if (tool.kind != TOOL_BUILTIN) {
+        refusal = tools_refusal(s->agent, short_name, tool.kind);
+    } else if (!s->environment_self_hosted) {
+        refusal = mem_strdup(NO_CLOUD_TEXT);
+    } else {
+        p = permission_evaluate(tool.policy, short_name);
+    }
+    if (!custom) {
+        json_put_str(body, "evaluated_permission", p.evaluated);
+        if (p.evaluation)
+            json_put(body, "evaluation", json_incref(p.evaluation));
+    }
+    json_put_null(body, "session_thread_id");
+    char id[64];
+    int r = log_append_tx(tx, s, b, custom ? "agent.custom_tool_use" : "agent.tool_use", NULL, body,
+                          NULL, id);
+    if (r < 0)
+        return r;
+    (*calls)++;
+    return log_call_tx(tx, s, id, custom ? "custom" : "builtin", short_name, p.evaluated, refusal);
+}
+
+static const char *given_id(const struct step_end *q, size_t index)
+{
+    return q->block_ids && index < STEP_BLOCKS_MAX && q->block_ids[index][0] ? q->block_ids[index]
+                                                                             : NULL;
+}
+
+static int write_block(struct tx *tx, struct log_session *s, struct step_end *q, size_t index,
+                       const json_t *block, size_t *calls)
+{
+    const char *type = json_get_str(block, "type");
+    if (str_eq(type, "text"))
+        return write_text(tx, s, &q->batch, given_id(q, index), json_get_str(block, "text"));
+    if (str_eq(type, "thinking") || str_eq(type, "redacted_thinking"))
+        return log_append_tx(tx, s, &q->batch, "agent.thinking", given_id(q, index), object(),
+                             block, NULL);
+    if (str_eq(type, "tool_use"))
+        return write_call(tx, s, &q->batch, block, calls);
+    return 0; /* a kind of block we did not ask for */
+}
+
+static int write_answer(struct tx *tx, struct log_session *s, struct step_end *q, size_t *calls)
+{
+    size_t i;
+    json_t *block;
+    json_array_foreach (q->result->content, i, block) {
+        int r = write_block(tx, s, q, i, block, calls);
+        if (r < 0)
+            return r;
+    }
+    return q->cut ? write_text(tx, s, &q->batch, given_id(q, i), q->partial_text) : 0;
+}
+
+/* ---- end ---- */
+
+static int after_answer(struct tx *tx, struct log_session *s, struct step_end *q, size_t calls)
+{
+    if (calls > 0) {
+        int r = log_settle_tx(tx, s, &q->batch);
+        q->ret = str_eq(s->status, "running") ? STEP_AGAIN : STEP_REST;
+        return r;
+    }
+    int r = more_input(tx, s, &q->batch, &q->ret);
+    if (r < 0 || q->ret == STEP_AGAIN)
+        return r;
+    if (str_eq(q->result->stop_reason, "pause_turn")) {
+        q->ret = STEP_AGAIN;
+        return 0;
+    }
+    return idle(tx, s, &q->batch,
+                str_eq(q->result->stop_reason, "refusal") ? "refusal" : "end_turn");
+}
+
+/* How often the request has failed in a row before now: session.errors with `retrying` since the
+ * last request that came through, or since the turn began. */
+static int failures_before(struct tx *tx, const char *session_id)
+{
+    struct stmt *st = tx_prepare(
+        tx, "SELECT type, body FROM events WHERE session_id = $1 AND type IN ('session.error',"
+            " 'span.model_request_end', 'session.status_idle') ORDER BY seq DESC LIMIT 200");
+    stmt_bind_text(st, 1, session_id);
+    int r, n = 0;
+    while ((r = stmt_step(st)) > 0) {
+        const char *type = stmt_text(st, 0, NULL), *body = stmt_text(st, 1, NULL);
+        AUTO_JSON json_t *o = NULL;
+        if (!type || !body || json_parse(body, strlen(body), &o, NULL) < 0)
+            continue;
+        bool failed_span =
+            str_eq(type, "span.model_request_end") && json_get_bool(o, "is_error", false);
+        bool error = str_eq(type, "session.error");
+        if (!failed_span && !error)
+            break;
+        n += error;
+    }
+    stmt_reset(st);
+    return r < 0 ? r : n;
+}
+
+static const char *error_type(enum model_error e)
+{
+    switch (e) {
+    case MODEL_OVERLOADED:
+        return "model_overloaded_error";
+    case MODEL_RATE_LIMITED:
+        return "model_rate_limited_error";
+    case MODEL_BILLING:
+        return "billing_error";
+    case MODEL_OK:
+    case MODEL_FAILED:
+    case MODEL_REJECTED:
+    case MODEL_UNAUTHORIZED:
+        break;
+    }
+    return "model_request_failed_error";
+}
+
+static int after_failure(struct tx *tx, struct log_session *s, struct step_end *q)
+{
+    enum model_error kind = q->result->error;
+    const char *type = error_type(kind),
+               *words = q->error->msg[0] ? q->error->msg : "The model request failed.";
+    q->ret = STEP_REST;
+    if (q->too_many)
+        return give_up(tx, s, &q->batch, "tool_use_limit_reached_error", words);
+    if (kind == MODEL_REJECTED) {
+        int r = session_error(tx, s, &q->batch, type, words, "terminal");
+        if (r == 0)
+            r = log_close_calls_tx(tx, s, &q->batch, INTERRUPTED_TEXT);
+        return r < 0 ? r : log_terminated_tx(tx, s, &q->batch);
+    }
+    if (kind == MODEL_UNAUTHORIZED || kind == MODEL_BILLING)
+        return give_up(tx, s, &q->batch, type, words);
+    int before = failures_before(tx, s->id);
+    if (before < 0)
+        return before;
+    if (before + 1 >= q->max_attempts)
+        return give_up(tx, s, &q->batch, type, words);
+    q->ret = STEP_WAIT;
+    q->ret_attempt = before + 1;
+    int r = session_error(tx, s, &q->batch, type, words, "retrying");
+    return r < 0 ? r : log_rescheduled_tx(tx, s, &q->batch);
+}
+
+static int end(struct tx *tx, struct log_session *s, struct step_end *q)
+{
+    size_t calls = 0;
+    bool answered = q->code == 0 || q->cut;
+    int r = answered ? write_answer(tx, s, q, &calls) : 0;
+    if (r == 0)
+        r = end_span(tx, s, &q->batch, q->span_id, q->code < 0, &q->result->usage);
+    if (r < 0)
+        return r;
+    int cut = log_interrupted_tx(tx, s->id);
+    if (cut < 0)
+        return cut;
+    if (cut) {
+        r = interrupted(tx, s, &q->batch);
+        return r < 0 ? r : more_input(tx, s, &q->batch, &q->ret);
+    }
+    return answered ? after_answer(tx, s, q, calls) : after_failure(tx, s, q);
+}
+
+int step_end_tx(struct tx *tx, void *arg)
+{
+    struct step_end *q = arg;
+    log_batch_reset(&q->batch);
+    q->ret = STEP_REST;
+    AUTO(log_session) s = {0};
+    int r = log_session_load_tx(tx, q->session_id, &s);
+    if (r == -ENOENT)
+        return 0; /* deleted meanwhile */
+    char span[64];
+    if (r == 0)
+        r = open_span(tx, q->session_id, span);
+    if (r < 0 || !at_work(&s))
+        return r;
+    if (!str_eq(span, q->span_id)) {
+        q->ret = STEP_AGAIN; /* somebody else ended it; what came of it is not ours to write */
+        return 0;
+    }
+    r = end(tx, &s, q);
+    return r < 0 ? r : log_session_store_tx(tx, &s);
+}
