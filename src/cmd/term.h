@@ -1,0 +1,27 @@
+/* term - what is shown to a person: colours and a spinner, only where there is a terminal. */
+#pragma once
+
+#include "base/base.h"
+
+#include <stdio.h>
+
+enum term_style { TERM_PLAIN, TERM_DIM, TERM_BOLD, TERM_RED, TERM_GREEN, TERM_YELLOW, TERM_BLUE, TERM_CYAN };
+
+/* True when `f` is a terminal, TERM is not "dumb" and NO_COLOR is unset. */
+bool term_has_colour(FILE *f);
+/* The escape sequence that starts `s` on `f`, or "" where there are no colours. term_off ends it. */
+const char *term_on(FILE *f, enum term_style s);
+const char *term_off(FILE *f);
+
+/* Prints text from elsewhere: control characters other than newline and tab become visible escapes, so that nothing an
+ * agent says can drive the terminal. `prefix` starts every line. */
+void term_print_text(FILE *f, const char *text, size_t n, const char *prefix);
+
+/* A spinner on stderr while something takes long; does nothing unless stderr is a terminal. */
+struct term_spinner {
+    const char *text;
+    unsigned turn;
+    bool shown;
+};
+void term_spinner_step(struct term_spinner *s);  /* draws the next picture; call some 10 times a second */
+void term_spinner_clear(struct term_spinner *s); /* removes it */
