@@ -8,6 +8,7 @@
 #include "base/base.h"
 
 int cmd_server(int argc, char **argv);
+int cmd_session(int argc, char **argv);
 
 /* Where data lives unless --data says otherwise: /var/lib/sallyport for root, else
  * $XDG_DATA_HOME/sallyport or

@@ -322,6 +322,8 @@ static int add_headers(struct client_stream *s, const struct client_request *q)
 static int stream_start(struct http_client *c, const struct client_request *q, bool streaming,
                         size_t max_body, struct client_stream **ret, struct err *e)
 {
+    if (!str_starts(q->url, "http://") && !str_starts(q->url, "https://"))
+        return err_set(e, -EINVAL, "the address does not begin with http:// or https://");
     struct client_stream *s = mem_new(struct client_stream);
     const struct curl_api *api = c->api;
     s->c = c;
@@ -425,11 +427,14 @@ static int failure(const struct client_stream *s, struct err *e)
         code = -E_TLS;
         break;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         code = -EINVAL;
         break;
     case CURLE_OUT_OF_MEMORY:
         code = -ENOMEM;
+        break;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* an answer in HTTP/0.9 */
+    case CURLE_WEIRD_SERVER_REPLY:
+        code = -E_PROTO;
         break;
     default:
         code = -E_CLOSED;

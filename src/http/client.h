@@ -20,7 +20,7 @@ struct client_request {
     const char *method, *url;
     const struct client_header *headers;
     size_t n_headers;
-    const char *bearer;              /* Authorization: Bearer …; wiped from libcurl's memory with the handle */
+    const char *bearer;              /* Authorization: Bearer …; our copies are wiped when the request ends */
     const void *body;                /* borrowed until the call returns */
     size_t body_len;
     int64_t connect_timeout_ms;      /* 0: 10 s. The fiber's deadline bounds the whole */
@@ -35,7 +35,7 @@ void client_response_done(struct client_response *r);
 const char *client_response_header(const struct client_response *r, const char *name_lower, char *ret, size_t cap);
 
 /* One request, whole answer. Suspends. 0 (any status), or a negative code with words: -ECONNREFUSED, -ETIMEDOUT,
- * -E_TLS, -E_CLOSED, -EMSGSIZE (> max_body), -ECANCELED. */
+ * -E_TLS, -E_CLOSED, -E_PROTO, -EMSGSIZE (> max_body), -ECANCELED. */
 int client_fetch(struct http_client *c, const struct client_request *q, size_t max_body, struct client_response *ret,
                  struct err *e) WARN_UNUSED;
 
