@@ -66,6 +66,9 @@ int fiber_sleep_until(int64_t mono_ns) WARN_UNUSED;
 /* The lowest layer of waiting, for sync.c and io: suspends the running fiber until fiber_wake, cancel
  * or deadline. 0 (woken, maybe spuriously), -ECANCELED, -ETIMEDOUT. */
 int fiber_park(void) WARN_UNUSED;
+/* The same, ended by fiber_wake alone: neither cancel nor the deadline is heard. For a wait whose end is certain and which
+ * lends this stack to another thread meanwhile. */
+void fiber_park_deaf(void);
 void fiber_wake(struct fiber *f);                    /* same thread only; harmless when it is not parked */
 
 /* Deadlines. Usage:

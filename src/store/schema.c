@@ -1,9 +1,14 @@
 /* schema.c - the tables, as numbered migrations in the dialect SQLite and PostgreSQL share.
  *
- * Migrations are only ever appended. Times are BIGINT microseconds since 1970. JSON is TEXT. Every API object keeps its
- * wire form in `body`; columns beside it exist because a statement selects or orders by them. */
+ * Migrations are only ever appended. Times are BIGINT microseconds since 1970. JSON is TEXT. Every
+ * API object keeps its wire form in `body`; columns beside it exist because a statement selects or
+ * orders by them. */
 #include "store/schema.h"
 
+#include <stddef.h>
+
+/* Laid out by hand: a column list reads better unbroken. */
+/* clang-format off */
 static const char *const v1[] = {
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 
@@ -54,11 +59,14 @@ static const char *const v1[] = {
 
     /* state: queued, starting, active, stopping, stopped. claimed_at: set by a poll, cleared when the claim lapses.
      * last_heartbeat: the very text the worker must echo. token_hash: of the sessions token in the secret of the
-     * latest claim; it is void once the item is stopped or claimed anew. */
+     * latest claim; it is void once the item is stopped or claimed anew. claimed_by: the environment key of that claim,
+     * so that revoking a key takes its leases along. requeues: how many items of this session ended one after another
+     * without any progress before this one; such an item is held back for a while (queued_at lies in the future). */
     "CREATE TABLE work (id TEXT PRIMARY KEY, environment_id TEXT NOT NULL, session_id TEXT NOT NULL, state TEXT NOT NULL,"
     " metadata TEXT NOT NULL, token_hash TEXT UNIQUE, created_at BIGINT NOT NULL, queued_at BIGINT NOT NULL,"
     " claimed_at BIGINT, acknowledged_at BIGINT, started_at BIGINT, last_heartbeat TEXT, heartbeat_at BIGINT,"
-    " ttl_seconds BIGINT NOT NULL, lease_expires_at BIGINT, stop_requested_at BIGINT, stopped_at BIGINT)",
+    " ttl_seconds BIGINT NOT NULL, lease_expires_at BIGINT, stop_requested_at BIGINT, stopped_at BIGINT,"
+    " claimed_by TEXT, requeues BIGINT NOT NULL DEFAULT 0)",
     "CREATE INDEX work_queue ON work (environment_id, queued_at) WHERE state = 'queued'",
     "CREATE INDEX work_leases ON work (lease_expires_at) WHERE lease_expires_at IS NOT NULL",
     "CREATE UNIQUE INDEX work_live ON work (session_id) WHERE state <> 'stopped'",
@@ -70,5 +78,6 @@ static const char *const v1[] = {
     "CREATE INDEX idempotency_by_time ON idempotency (created_at)",
     NULL,
 };
+/* clang-format on */
 
 const char *const *const schema_migrations[] = {v1, NULL};
