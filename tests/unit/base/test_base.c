@@ -115,7 +115,7 @@ static void test_must(void **state)
 static void test_array_overflow(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if SANITIZED
     static char
         text[8192]; /* the sanitizer's allocator ends the process itself, with an exit status */
     assert_int_not_equal(run_child(overflows, text, sizeof(text)), 0);
