@@ -25,8 +25,8 @@ struct err {
     char msg[512]; /* one sentence, NUL-terminated, truncated with "..." */
 };
 
-/* Sets code and message; returns code, so that `return err_set(e, -EINVAL, ...)` reads well. `e` may
- * be NULL. `code` must be negative. */
+/* Sets code and message; returns code, so that `return err_set(e, -EINVAL, ...)` reads well. `e`
+ * may be NULL. `code` must be negative. */
 int err_set(struct err *e, int code, const char *fmt, ...) PRINTF(3, 4);
 
 /* Puts "context: " in front of the message; returns e->code (or `code` when e is NULL). */

@@ -13,5 +13,6 @@ char *id_make(char ret[ID_MAX], const char *prefix);
  * before it is looked up. */
 bool id_is(const char *s, const char *prefix);
 
-/* Writes prefix + 43 base62 characters (256 bits): "sk-sp-env-" and the like. `cap` >= strlen(prefix) + 44. */
+/* Writes prefix + 43 base62 characters (256 bits): "sk-sp-env-" and the like. `cap` >=
+ * strlen(prefix) + 44. */
 void id_make_token(char *ret, size_t cap, const char *prefix);

@@ -138,6 +138,14 @@ int json_parse(const char *text, size_t n, json_t **ret, struct err *e)
 
 /* ---- printing ---- */
 
+/* The letter of a two-character escape (RFC 8259 section 7), or 0. */
+static char short_escape(unsigned char c)
+{
+    static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
+    const char *at = c ? strchr(from, c) : NULL;
+    return at ? to[at - from] : '\0';
+}
+
 static void print_string(struct buf *out, const char *s, size_t n)
 {
     static const char hex[] = "0123456789abcdef";
@@ -149,14 +157,7 @@ static void print_string(struct buf *out, const char *s, size_t n)
             continue;
         (void)buf_add(out, s + from, i - from);
         from = i + 1;
-        char two = c == '"'    ? '"'
-                   : c == '\\' ? '\\'
-                   : c == '\n' ? 'n'
-                   : c == '\r' ? 'r'
-                   : c == '\t' ? 't'
-                   : c == '\b' ? 'b'
-                   : c == '\f' ? 'f'
-                               : 0;
+        char two = short_escape(c);
         if (two)
             (void)buf_add(out, (char[]){'\\', two}, 2);
         else
@@ -248,23 +249,23 @@ static json_t *unconst(const json_t *j)
     return p;
 }
 
-int json_print(struct buf *out, const json_t *root)
+int json_print(struct buf *out, const json_t *j)
 {
     struct level stack[PRINT_DEPTH];
     size_t depth = 0;
-    for (json_t *j = unconst(root);;) {
-        if (j && (json_is_object(j) || json_is_array(j))) {
-            MUST(depth <
-                 PRINT_DEPTH); /* input is capped at 64: only the program can nest this deep */
+    for (json_t *v = unconst(j);;) {
+        if (v && (json_is_object(v) || json_is_array(v))) {
+            /* Input is capped at 64 levels: only the program itself can nest deeper than this. */
+            MUST(depth < PRINT_DEPTH);
             stack[depth++] =
-                (struct level){.j = j, .iter = json_is_object(j) ? json_object_iter(j) : NULL};
-            (void)buf_addc(out, json_is_object(j) ? '{' : '[');
-        } else if (j) {
-            print_scalar(out, j);
+                (struct level){.j = v, .iter = json_is_object(v) ? json_object_iter(v) : NULL};
+            (void)buf_addc(out, json_is_object(v) ? '{' : '[');
+        } else if (v) {
+            print_scalar(out, v);
         } else {
             (void)buf_adds(out, "null");
         }
-        while (depth > 0 && !(j = next_value(out, &stack[depth - 1]))) {
+        while (depth > 0 && !(v = next_value(out, &stack[depth - 1]))) {
             depth--;
             (void)buf_addc(out, json_is_object(stack[depth].j) ? '}' : ']');
         }

@@ -13,24 +13,26 @@ struct err;
 #define AUTO_JSON __attribute__((cleanup(json_cleanup)))
 void json_cleanup(json_t **j);
 
-/* Parses exactly one JSON value that fills the input (white space around it allowed). Depth is checked
- * before jansson sees the text (LIMIT_JSON_DEPTH); integers beyond 64 bits become reals. Returns 0 with
- * a new reference in *ret, -E_PARSE with words in `e` ("line 1 column 7: ...") that never quote the
- * input, or -ENOMEM. */
+/* Parses exactly one JSON value that fills the input (white space around it allowed). Depth is
+ * checked before jansson sees the text (LIMIT_JSON_DEPTH); integers beyond 64 bits become reals.
+ * Returns 0 with a new reference in *ret, -E_PARSE with words in `e` ("line 1 column 7: ...") that
+ * never quote the input, or -ENOMEM. */
 int json_parse(const char *text, size_t n, json_t **ret, struct err *e) WARN_UNUSED;
 
-/* Compact one-line text, keys in insertion order. Appends to `out`; returns buf's error. NULL prints as
- * null. Values nested deeper than 96 levels are a mistake of the program (MUST). */
+/* Compact one-line text, keys in insertion order. Appends to `out`; returns buf's error. NULL
+ * prints as null. Values nested deeper than 96 levels are a mistake of the program (MUST). */
 int json_print(struct buf *out, const json_t *j);
 /* Same, as a malloc'ed string (never NULL; aborts on exhaustion like the mem_ family). */
 char *json_text(const json_t *j, size_t *ret_len);
 
-/* Getters on objects; NULL-safe; the string is borrowed. Return NULL / fallback when absent or of another type. */
+/* Getters on objects; NULL-safe; the string is borrowed. Return NULL / fallback when absent or of
+ * another type. */
 const char *json_get_str(const json_t *o, const char *key);
 int64_t json_get_int(const json_t *o, const char *key, int64_t fallback);
 bool json_get_bool(const json_t *o, const char *key, bool fallback);
 
-/* A string value of any bytes: what is not UTF-8, and NUL, becomes U+FFFD. Never NULL. New reference. */
+/* A string value of any bytes: what is not UTF-8, and NUL, becomes U+FFFD. Never NULL. New
+ * reference. */
 json_t *json_str_lossy(const char *s, size_t n);
 
 /* Sets; `v` may be NULL, which stores null. `o` is an object, `key` UTF-8; strings go through

@@ -8,10 +8,19 @@ struct list {
 };
 
 #define LIST_INIT(h) ((struct list){&(h), &(h)})
-static inline void list_init(struct list *l) { l->next = l->prev = l; }
-static inline bool list_empty(const struct list *h) { return h->next == h; }
+static inline void list_init(struct list *l)
+{
+    l->next = l->prev = l;
+}
+static inline bool list_empty(const struct list *h)
+{
+    return h->next == h;
+}
 /* True for a node on a list. A zeroed node counts as not linked. */
-static inline bool list_linked(const struct list *n) { return n->next && n->next != n; }
+static inline bool list_linked(const struct list *n)
+{
+    return n->next && n->next != n;
+}
 static inline void list_insert(struct list *prev, struct list *n)
 {
     n->prev = prev;
@@ -19,8 +28,14 @@ static inline void list_insert(struct list *prev, struct list *n)
     prev->next->prev = n;
     prev->next = n;
 }
-static inline void list_push_back(struct list *h, struct list *n) { list_insert(h->prev, n); }
-static inline void list_push_front(struct list *h, struct list *n) { list_insert(h, n); }
+static inline void list_push_back(struct list *h, struct list *n)
+{
+    list_insert(h->prev, n);
+}
+static inline void list_push_front(struct list *h, struct list *n)
+{
+    list_insert(h, n);
+}
 /* Unlinks and re-initialises; harmless on a node that is not linked. */
 static inline void list_remove(struct list *n)
 {

@@ -11,6 +11,7 @@ void digest_sha256(const void *p, size_t n, unsigned char ret[DIGEST_SHA256_BYTE
 /* The same as 64 lower-case hex digits and a NUL. Returns `ret`. */
 char *digest_sha256_hex(const void *p, size_t n, char ret[DIGEST_SHA256_HEX]);
 
-/* HMAC-SHA-256 (RFC 2104, RFC 4231). The key stays the caller's to wipe. Aborts when libcrypto fails. */
+/* HMAC-SHA-256 (RFC 2104, RFC 4231). The key stays the caller's to wipe. Aborts when libcrypto
+ * fails. */
 void digest_hmac_sha256(const void *key, size_t key_bytes, const void *p, size_t n,
                         unsigned char ret[DIGEST_SHA256_BYTES]);

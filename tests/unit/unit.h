@@ -8,12 +8,13 @@
 
 #include <cmocka.h>
 
-/* 1 in a sanitizer build: its runtime replaces malloc, mlock and a few others, which a test that looks
- * at what the kernel did has to know. */
+/* 1 in a sanitizer build: its runtime replaces malloc, mlock and a few others, which a test that
+ * looks at what the kernel did has to know. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
