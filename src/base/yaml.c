@@ -13,8 +13,10 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "base/str.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -25,6 +27,7 @@ struct level {
 
 struct builder {
     json_t *root;
+    struct map *lines; /* container address as text -> line, or NULL */
     size_t depth;
     struct level stack[LIMIT_JSON_DEPTH];
 };
@@ -101,6 +104,22 @@ static int on_scalar(struct builder *b, const yaml_event_t *ev, struct err *e)
     return j ? attach(b, j) : -ENOMEM;
 }
 
+struct address {
+    char text[24];
+};
+
+static struct address address_of(const json_t *container)
+{
+    struct address a;
+    snprintf(a.text, sizeof(a.text), "%zx", (size_t)(uintptr_t)container);
+    return a;
+}
+
+size_t yaml_line_of(const struct map *lines, const json_t *container)
+{
+    return (size_t)(uintptr_t)map_get(lines, address_of(container).text);
+}
+
 static int on_start(struct builder *b, json_t *container, const yaml_event_t *ev, bool marked,
                     struct err *e)
 {
@@ -118,6 +137,8 @@ static int on_start(struct builder *b, json_t *container, const yaml_event_t *ev
         return fail_at(e, ev->start_mark, wrong);
     }
     int r = attach(b, container);
+    if (r == 0 && b->lines)
+        map_put(b->lines, address_of(container).text, (void *)(uintptr_t)(ev->start_mark.line + 1));
     if (r == 0)
         b->stack[b->depth++] = (struct level){.j = container};
     return r;
@@ -166,6 +187,12 @@ static int fail_parser(const yaml_parser_t *p, struct err *e)
 
 int yaml_parse_json(const char *text, size_t n, json_t **ret, struct err *e)
 {
+    return yaml_parse_json_lines(text, n, ret, NULL, e);
+}
+
+int yaml_parse_json_lines(const char *text, size_t n, json_t **ret, struct map *lines,
+                          struct err *e)
+{
     if (n > LIMIT_YAML_BYTES)
         return err_set(e, -EMSGSIZE, "the file has %zu bytes, at most %u are taken", n,
                        LIMIT_YAML_BYTES);
@@ -173,7 +200,7 @@ int yaml_parse_json(const char *text, size_t n, json_t **ret, struct err *e)
     if (!yaml_parser_initialize(&parser))
         return err_set(e, -ENOMEM, "out of memory");
     yaml_parser_set_input_string(&parser, (const unsigned char *)(text ? text : ""), n);
-    struct builder b = {0};
+    struct builder b = {.lines = lines};
     int r = 0;
     while (r == 0) {
         yaml_event_t ev;

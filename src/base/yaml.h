@@ -16,3 +16,11 @@ struct err;
  * (LIMIT_YAML_BYTES) with words in `e` ("line 3 column 5: ...") that quote at most a key, or
  * -ENOMEM. Never suspends. */
 int yaml_parse_json(const char *text, size_t n, json_t **ret, struct err *e) WARN_UNUSED;
+
+/* Same, and notes where every mapping and sequence begins, for messages about what a well-formed
+ * file says. `lines` is initialised by the caller and good as long as *ret lives unchanged. */
+struct map;
+int yaml_parse_json_lines(const char *text, size_t n, json_t **ret, struct map *lines,
+                          struct err *e) WARN_UNUSED;
+/* The line (from 1) where a mapping or sequence of that tree begins, 0 when it is not one. */
+size_t yaml_line_of(const struct map *lines, const json_t *container);

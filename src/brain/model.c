@@ -1,4 +1,5 @@
-/* model.c - what all providers share: releasing a result. Called on the fiber that asked. */
+/* model.c - what all providers share: releasing a result, and the meaning of a status. Called on
+ * the fiber that asked. */
 #include "brain/model.h"
 
 void model_result_done(struct model_result *r)
@@ -7,4 +8,23 @@ void model_result_done(struct model_result *r)
         return;
     json_decref(r->content);
     r->content = NULL;
+}
+
+enum model_error model_error_of_status(int status)
+{
+    switch (status) {
+    case 401:
+    case 403:
+        return MODEL_UNAUTHORIZED;
+    case 402:
+        return MODEL_BILLING;
+    case 408:
+    case 409:
+        return MODEL_FAILED; /* a timeout or a conflict on their side: may be tried again */
+    case 429:
+        return MODEL_RATE_LIMITED;
+    case 529:
+        return MODEL_OVERLOADED;
+    }
+    return status >= 400 && status < 500 ? MODEL_REJECTED : MODEL_FAILED;
 }

@@ -54,6 +54,9 @@ struct model_result {
 };
 void model_result_done(struct model_result *r);
 
+/* What an HTTP status of a provider means (>= 400). */
+enum model_error model_error_of_status(int status);
+
 struct model;
 struct model_ops {
     /* Suspends. 0 with a whole result, or negative with r->error, r->retry_after_ms and words in
