@@ -1,7 +1,13 @@
 /* main.c - the subcommand table, nothing else. */
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+#include "sandbox/sandbox.h"
+
+int main(int argc, char **argv)
 {
-    return 0;
+    if (argc == 2 && strcmp(argv[1], "zygote") == 0)
+        return zygote_main(3);
+    fprintf(stderr, "usage: sallyport zygote\n");
+    return 2;
 }

@@ -1,0 +1,167 @@
+/* lockdown.c - the last steps of a new sandbox process before it becomes init.
+ *
+ * Runs in the cloned process, alone in its namespaces. Nothing here looks at input; the order is
+ * what matters. The bounding set and securebits need CAP_SETPCAP, so they go before the capability
+ * sets; no_new_privs goes before seccomp; PDEATHSIG goes after the change of uid, which clears it.
+ * Every step fails closed: the caller reports and exits.
+ *
+ * lockdown_check then asks the kernel, through the sandbox's own procfs, whether it all took
+ * effect. A bug here must show up as a sandbox that does not start, not as one that holds less than
+ * it says. */
+#include "sandbox/lockdown.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/keyctl.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "sandbox/mounts.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/seccomp.h"
+
+int lockdown_identity(struct err *e)
+{
+    /* -EPERM: an ordinary user's namespace may not drop groups (setgroups is "deny"). They show up
+     * as nogroup inside, and the files they could open are not in the mount namespace. */
+    if (setgroups(0, NULL) < 0 && errno != EPERM)
+        return err_set(e, -errno, "could not drop supplementary groups: %m");
+    if (setresgid(SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0)
+        return err_set(e, -errno, "could not become gid %d: %m", SANDBOX_UID);
+    if (setresuid(SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0)
+        return err_set(e, -errno, "could not become uid %d: %m", SANDBOX_UID);
+    if (setsid() < 0)
+        return err_set(e, -errno, "could not start a session: %m");
+    /* Keyrings are not namespaced: without this the sandbox would hold the worker's session
+     * keyring. A kernel without keys says ENOSYS and has none to hold. */
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+        return err_set(e, -errno, "could not start a session keyring: %m");
+    return 0;
+}
+
+static int limit(int resource, uint64_t n, struct err *e)
+{
+    struct rlimit have, want = {.rlim_cur = n, .rlim_max = n};
+    if (getrlimit((__rlimit_resource_t)resource, &have) < 0)
+        return err_set(e, -errno, "could not read resource limit %d: %m", resource);
+    /* Never above what the worker itself may use: raising needs a capability in the first
+     * namespace. */
+    if (want.rlim_max > have.rlim_max)
+        want.rlim_cur = want.rlim_max = have.rlim_max;
+    if (setrlimit((__rlimit_resource_t)resource, &want) < 0)
+        return err_set(e, -errno, "could not set resource limit %d: %m", resource);
+    return 0;
+}
+
+/* Init's own limit of processes is a little above the shell's (shell.c), so that it can still start
+ * a tool when the shell has used up its own. */
+#define INIT_SPARE_PROCESSES 16
+
+static int apply_limits(const struct sandbox_limits *l, struct err *e)
+{
+    int r = limit(RLIMIT_CORE, 0, e);
+    if (r >= 0)
+        r = limit(RLIMIT_NPROC, l->processes + INIT_SPARE_PROCESSES, e);
+    if (r >= 0)
+        r = limit(RLIMIT_NOFILE, l->open_files, e);
+    if (r >= 0 && l->file_bytes)
+        r = limit(RLIMIT_FSIZE, l->file_bytes, e);
+    if (r >= 0)
+        r = limit(RLIMIT_MEMLOCK, 64u << 10, e);
+    if (r >= 0)
+        r = limit(RLIMIT_MSGQUEUE, 800u << 10, e);
+    if (r >= 0)
+        r = limit(RLIMIT_SIGPENDING, 4096, e);
+    return r;
+}
+
+static int drop_capabilities(struct err *e)
+{
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap) < 0)
+            return err_set(e, -errno, "could not drop capability %d from the bounding set: %m",
+                           cap);
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+        return err_set(e, -errno, "could not clear ambient capabilities: %m");
+    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                               SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    if (prctl(PR_SET_SECUREBITS, bits) < 0)
+        return err_set(e, -errno, "could not lock securebits: %m");
+    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{.effective = 0}};
+    if (syscall(SYS_capset, &h, none) < 0)
+        return err_set(e, -errno, "could not drop capabilities: %m");
+    return 0;
+}
+
+int lockdown_finish(const struct sandbox_limits *l, const struct seccomp_filter *f, struct err *e)
+{
+    int r = apply_limits(l, e);
+    if (r >= 0)
+        r = drop_capabilities(e);
+    if (r < 0)
+        return r;
+    /* Not dumpable: tools run under the same uid but may not look into init (ptrace, /proc/1/mem,
+     * fd). Programs it executes become dumpable again, as usual. */
+    if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_set(e, -errno, "could not set process attributes: %m");
+    /* Landlock's place (issue 3): after the limits, before the filter. */
+    r = seccomp_filter_install(f);
+    return r < 0 ? err_set(e, r, "could not install the system call filter: %s", err_text(r)) : 0;
+}
+
+/* What /proc/self/status must say. Ids are compared with all four numbers. */
+static const struct {
+    const char *key, *value;
+} expected[] = {
+    {"Uid:", "1000\t1000\t1000\t1000"},
+    {"Gid:", "1000\t1000\t1000\t1000"},
+    {"CapInh:", "0000000000000000"},
+    {"CapPrm:", "0000000000000000"},
+    {"CapEff:", "0000000000000000"},
+    {"CapBnd:", "0000000000000000"},
+    {"CapAmb:", "0000000000000000"},
+    {"NoNewPrivs:", "1"},
+    {"Seccomp:", "2"},
+};
+
+int lockdown_check_status(const char *text, struct err *e)
+{
+    int verdict = -E_DENIED;
+    size_t found = 0;
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+        AUTO_FREE char *line = mem_printf("\n%s\t%s\n", expected[i].key, expected[i].value);
+        if (!strstr(text, line))
+            return err_set(e, verdict, "%s is not %s after lockdown", expected[i].key,
+                           expected[i].value);
+        found++;
+    }
+    if (found == ARRAY_LEN(expected))
+        verdict = 0;
+    return verdict;
+}
+
+int lockdown_check(struct err *e)
+{
+    AUTO_CLOSE int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return err_set(e, -errno, "could not open /proc/self/status: %m");
+    if (mounts_is_procfs(fd) < 0)
+        return err_set(e, -E_DENIED, "/proc/self/status does not lie on a procfs");
+    char text[4000];
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return err_set(e, -EIO, "could not read /proc/self/status");
+    text[n] = '\0';
+    return lockdown_check_status(text, e);
+}

@@ -1,0 +1,181 @@
+/* procs.c - scanning and ending the processes of a sandbox.
+ *
+ * Called by init only, which is pid 1 of the namespace: everything that lives here is its
+ * descendant or is going to be. A process list is a moving target, so nothing is decided on a pid
+ * alone: a process is its pid and start time. Ending "what this call has started" is a fixed point:
+ * scan, kill what is not on the list from before the call, scan again, until a scan finds nothing.
+ * A fork bomb can outrun that; then kill(-1), which the kernel carries out under the lock that fork
+ * needs too, ends everything at once. */
+#include "sandbox/procs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/time.h"
+
+#define MAX_PROCS   40000
+#define MANY        64 /* more new processes than this in a second round: a fork bomb */
+#define PATIENCE_NS (80 * NS_PER_MS) /* for the polite way */
+
+void procs_done(struct procs *p)
+{
+    free(p->ids);
+    *p = (struct procs){.ids = NULL};
+}
+
+static int add(struct procs *p, struct proc_id id)
+{
+    if (p->n == MAX_PROCS)
+        return -E_LIMIT;
+    if (p->n == p->cap) {
+        size_t cap = p->cap ? p->cap * 2 : 32;
+        struct proc_id *grown = mem_array(cap, sizeof(*grown));
+        if (p->n)
+            memcpy(grown, p->ids, p->n * sizeof(*grown));
+        free(p->ids);
+        p->ids = grown;
+        p->cap = cap;
+    }
+    p->ids[p->n++] = id;
+    return 0;
+}
+
+int procs_parse_stat(const char *text, char *ret_state, uint64_t *ret_start)
+{
+    /* "PID (name) S ppid ..." - the name may hold anything, the last parenthesis ends it; the start
+     * time is field 22, the 20th after the name. */
+    const char *p = strrchr(text, ')');
+    if (!p || p[1] != ' ' || !p[2] || p[3] != ' ')
+        return -E_PARSE;
+    char state = p[2];
+    p += 3;
+    for (int field = 4; field <= 22; field++) {
+        if (*p != ' ')
+            return -E_PARSE;
+        p++;
+        if (field < 22)
+            p += strcspn(p, " ");
+    }
+    uint64_t start;
+    if (str_to_u64(p, strcspn(p, " \n"), UINT64_MAX, &start) < 0)
+        return -E_PARSE;
+    *ret_state = state;
+    *ret_start = start;
+    return 0;
+}
+
+/* Reads /proc/PID/`what`; -errno when the process is gone. */
+static int read_file(int proc, const char *pid, const char *what, char *buf, size_t cap)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "%s/%s", pid, what);
+    AUTO_CLOSE int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, buf, cap - 1);
+    if (n < 0)
+        return -errno;
+    buf[n] = '\0';
+    return 0;
+}
+
+/* The pid that a directory entry of /proc names, or 0. Init is left out. */
+static pid_t entry_pid(const struct dirent *de)
+{
+    uint64_t pid;
+    if (str_to_u64(de->d_name, strlen(de->d_name), INT32_MAX, &pid) < 0)
+        return 0;
+    return pid == 1 ? 0 : (pid_t)pid;
+}
+
+int procs_list(struct procs *ret)
+{
+    DIR *d = opendir("/proc");
+    if (!d)
+        return -errno;
+    AUTO(procs) list = {.ids = NULL};
+    int r = 0;
+    for (struct dirent *de; r >= 0 && (de = readdir(d));) {
+        char text[512], state;
+        struct proc_id id = {.pid = entry_pid(de)};
+        if (id.pid && read_file(dirfd(d), de->d_name, "stat", text, sizeof(text)) >= 0 &&
+            procs_parse_stat(text, &state, &id.start) >= 0 && state != 'Z' && state != 'X')
+            r = add(&list, id);
+    }
+    closedir(d);
+    if (r < 0)
+        return r;
+    *ret = list;
+    list = (struct procs){.ids = NULL};
+    return 0;
+}
+
+bool procs_has(const struct procs *p, struct proc_id id)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (p->ids[i].pid == id.pid && p->ids[i].start == id.start)
+            return true;
+    return false;
+}
+
+void procs_kill_all(void (*reap)(void *arg), void *arg)
+{
+    /* Everything is dead when this returns, but for what sits in the kernel; a zombie that still
+     * has to be collected needs no waiting for. */
+    kill(-1, SIGKILL);
+    reap(arg);
+}
+
+/* One round; returns how many were found. -errno when /proc could not be read. */
+static int kill_round(const struct procs *spare)
+{
+    AUTO(procs) now = {.ids = NULL};
+    int r = procs_list(&now), n = 0;
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < now.n; i++)
+        if (!procs_has(spare, now.ids[i])) {
+            kill(now.ids[i].pid, SIGKILL);
+            n++;
+        }
+    return n;
+}
+
+int procs_kill_others(const struct procs *spare, void (*reap)(void *arg), void *arg)
+{
+    const int64_t until = time_mono_ns() + PATIENCE_NS;
+    for (int round = 0; time_mono_ns() < until; round++) {
+        int n = kill_round(spare);
+        reap(arg);
+        if (n == 0)
+            return 0;
+        if (n < 0 || (round > 0 && n > MANY))
+            break;
+        if (round > 0)
+            poll(NULL, 0, 1); /* the killed need a moment to die; there is nothing to wait on for
+                                 grandchildren */
+    }
+    procs_kill_all(reap, arg);
+    return 1;
+}
+
+uint64_t procs_memory(void)
+{
+    DIR *d = opendir("/proc");
+    uint64_t pages = 0;
+    for (struct dirent *de; d && (de = readdir(d));) {
+        char text[128];
+        unsigned long long size, resident, shared;
+        if (entry_pid(de) && read_file(dirfd(d), de->d_name, "statm", text, sizeof(text)) >= 0 &&
+            sscanf(text, "%llu %llu %llu", &size, &resident, &shared) == 3 && resident > shared)
+            pages += resident - shared;
+    }
+    if (d)
+        closedir(d);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}

@@ -1,0 +1,373 @@
+/* rootfs.c - builds the template root.
+ *
+ * Runs once, in the zygote, before any sandbox exists. Two mount namespaces come out of it. The
+ * first is a copy of the host's, kept only as a descriptor; bind sources are cloned from there. The
+ * second holds one small read-only tmpfs: directories, a synthesised /etc, binds of /usr and of six
+ * devices, and a bind of the host's /proc, which exists for one reason: the kernel lets a user
+ * namespace mount a procfs of its own only where one is fully visible already. Each sandbox covers
+ * it with its own.
+ *
+ * What is copied from the host's /etc is a closed list of files that programs need and that say
+ * nothing about the host's users or secrets. They are copied, not bound: a host file changed in
+ * place (or a symlink turned elsewhere) after start does not change what sandboxes see. */
+#include "sandbox/rootfs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "sandbox/mounts.h"
+#include "sandbox/sandbox.h"
+
+#define RO_ATTR        (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+#define COPY_FILE_MAX  (2u << 20) /* the largest file taken from /etc; a CA bundle has 250 KB */
+#define COPY_FILES_MAX 2000       /* entries of one directory; /etc/alternatives has some 300 */
+
+const char *const rootfs_bind_places[] = {"/mnt", "/opt", "/srv", "/home", "/data", NULL};
+
+static const char *const directories[] = {
+    "usr",
+    "etc",
+    "etc/ssl",
+    "etc/ssl/certs",
+    "etc/ld.so.conf.d",
+    "etc/alternatives",
+    "dev",
+    "dev/pts",
+    "dev/shm",
+    "proc",
+    "tmp",
+    "workspace",
+    "run",
+    "var",
+    "mnt",
+    "opt",
+    "srv",
+    "home",
+    "data",
+};
+
+static const struct {
+    const char *target, *path;
+} links[] = {
+    {"/tmp", "var/tmp"},
+    {"/run", "var/run"},
+    {"/proc/self/fd", "dev/fd"},
+    {"/proc/self/fd/0", "dev/stdin"},
+    {"pts/ptmx", "dev/ptmx"},
+    {"/proc/self/fd/1", "dev/stdout"},
+    {"/proc/self/mounts", "etc/mtab"},
+    {"/proc/self/fd/2", "dev/stderr"},
+};
+
+static const struct {
+    const char *name;
+    unsigned major_no, minor_no;
+} devices[] = {
+    {"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
+    {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+};
+
+/* Top-level directories that are links into /usr on merged systems and directories elsewhere. */
+static const char *const system_dirs[] = {"bin", "sbin", "lib", "lib64", "lib32", "libx32"};
+
+static const struct {
+    const char *path, *text;
+} files[] = {
+    {"etc/passwd",
+     "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n" SANDBOX_USER ":x:1000:1000:" SANDBOX_USER
+     ":" SANDBOX_HOME ":/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
+    {"etc/group", "root:x:0:\ntty:x:5:\n" SANDBOX_USER ":x:1000:\nnogroup:x:65534:\n"},
+    {"etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n"},
+    {"etc/hostname", "sandbox\n"},
+    {"etc/resolv.conf", "# this sandbox has no network\n"},
+    {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n"},
+    {"etc/shells", "/bin/sh\n/bin/bash\n"},
+};
+
+static const char *const copied_files[] = {
+    "etc/ld.so.cache", "etc/ld.so.conf",      "etc/localtime",      "etc/timezone",
+    "etc/services",    "etc/protocols",       "etc/mime.types",     "etc/os-release",
+    "etc/magic",       "etc/ssl/openssl.cnf", "etc/debian_version", "etc/inputrc",
+};
+static const char *const copied_dirs[] = {"etc/ld.so.conf.d", "etc/ssl/certs", "etc/alternatives"};
+
+struct build {
+    int root;                           /* the new tmpfs */
+    int usr, proc;                      /* detached copies from the host */
+    int system[ARRAY_LEN(system_dirs)]; /* likewise, -1 where a link does */
+    int device[ARRAY_LEN(devices)];
+};
+
+static void build_done(struct build *b)
+{
+    fd_cleanup_close(&b->root);
+    fd_cleanup_close(&b->usr);
+    fd_cleanup_close(&b->proc);
+    for (size_t i = 0; i < ARRAY_LEN(b->system); i++)
+        fd_cleanup_close(&b->system[i]);
+    for (size_t i = 0; i < ARRAY_LEN(b->device); i++)
+        fd_cleanup_close(&b->device[i]);
+}
+
+static int write_file(int root, const char *path, const void *p, size_t n)
+{
+    AUTO_CLOSE int fd =
+        openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+    if (fd < 0)
+        return -errno;
+    for (size_t done = 0; done < n;) {
+        ssize_t k = write(fd, (const char *)p + done, n - done);
+        if (k < 0)
+            return -errno;
+        done += (size_t)k;
+    }
+    return fchmod(fd, 0444) < 0 ? -errno : 0;
+}
+
+/* Copies the regular file `from` (links followed) to `to`; absent, odd and oversized files are left
+ * out. */
+static int copy_file(const char *from, int root, const char *to)
+{
+    AUTO_CLOSE int fd = open(from, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)COPY_FILE_MAX)
+        return 0;
+    AUTO_FREE char *text = mem_array((size_t)st.st_size + 1, 1);
+    ssize_t n = read(fd, text, (size_t)st.st_size);
+    return n < 0 ? 0 : write_file(root, to, text, (size_t)n);
+}
+
+/* What the link says, or NULL when it is not one. The caller's. */
+static char *link_target(int dirfd, const char *name)
+{
+    AUTO_FREE char *target = mem_array(PATH_MAX, 1);
+    ssize_t n = readlinkat(dirfd, name, target, PATH_MAX - 1);
+    return n > 0 ? TAKE(target) : NULL;
+}
+
+/* Copies links as links and regular files as files; one level. */
+static int copy_dir(const char *name, int root)
+{
+    AUTO_FREE char *host = mem_printf("/%s", name);
+    DIR *d = opendir(host);
+    int r = 0;
+    size_t n = 0;
+    for (struct dirent *de = d ? readdir(d) : NULL; de && r >= 0; de = readdir(d)) {
+        if (++n > COPY_FILES_MAX)
+            break;
+        AUTO_FREE char *from = mem_printf("%s/%s", host, de->d_name);
+        AUTO_FREE char *to = mem_printf("%s/%s", name, de->d_name);
+        AUTO_FREE char *target = link_target(dirfd(d), de->d_name);
+        if (target) {
+            r = symlinkat(target, root, to) < 0 ? -errno : 0;
+        } else if (de->d_type == DT_REG) {
+            r = copy_file(from, root, to);
+        }
+    }
+    if (d)
+        closedir(d);
+    return r;
+}
+
+static int fill_etc(int root)
+{
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(files); i++)
+        r = write_file(root, files[i].path, files[i].text, strlen(files[i].text));
+    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(copied_files); i++) {
+        AUTO_FREE char *from = mem_printf("/%s", copied_files[i]);
+        r = copy_file(from, root, copied_files[i]);
+    }
+    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(copied_dirs); i++)
+        r = copy_dir(copied_dirs[i], root);
+    return r;
+}
+
+/* /bin and its like: the same link as on the host, or a directory that a read-only copy goes on. */
+static int fill_system_dir(struct build *b, size_t i)
+{
+    AUTO_FREE char *host = mem_printf("/%s", system_dirs[i]);
+    AUTO_FREE char *target = link_target(AT_FDCWD, host);
+    if (target)
+        return symlinkat(target, b->root, system_dirs[i]) < 0 ? -errno : 0;
+    if (access(host, F_OK) < 0)
+        return 0;
+    b->system[i] = mounts_copy(host, RO_ATTR);
+    if (b->system[i] < 0)
+        return b->system[i];
+    return mkdirat(b->root, system_dirs[i], 0755) < 0 ? -errno : 0;
+}
+
+/* Creates the tmpfs and everything in it that is not a mount. The host is still visible. */
+static int fill(struct build *b, struct err *e)
+{
+    b->root = mounts_new("tmpfs", "mode=0755,size=16m,nr_inodes=8k", 0);
+    if (b->root < 0)
+        return err_set(e, b->root, "could not make the root tmpfs: %s", err_text(b->root));
+    for (size_t i = 0; i < ARRAY_LEN(directories); i++)
+        if (mkdirat(b->root, directories[i], 0755) < 0)
+            return err_set(e, -errno, "could not make /%s: %m", directories[i]);
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        if (symlinkat(links[i].target, b->root, links[i].path) < 0)
+            return err_set(e, -errno, "could not make /%s: %m", links[i].path);
+    for (size_t i = 0; i < ARRAY_LEN(system_dirs); i++) {
+        int r = fill_system_dir(b, i);
+        if (r < 0)
+            return err_set(e, r, "could not provide /%s: %s", system_dirs[i], err_text(r));
+    }
+    int r = fill_etc(b->root);
+    if (r < 0)
+        return err_set(e, r, "could not fill /etc: %s", err_text(r));
+    for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
+        AUTO_FREE char *path = mem_printf("dev/%s", devices[i].name);
+        r = write_file(b->root, path, "", 0);
+        if (r < 0)
+            return err_set(e, r, "could not make /%s: %s", path, err_text(r));
+    }
+    return 0;
+}
+
+/* Detached copies of what will be bound, taken while the host is still visible. */
+static int collect(struct build *b, struct err *e)
+{
+    b->usr = mounts_copy("/usr", RO_ATTR);
+    if (b->usr < 0)
+        return err_set(e, b->usr, "could not copy the mount of /usr: %s", err_text(b->usr));
+    b->proc = mounts_copy("/proc", 0);
+    if (b->proc < 0)
+        return err_set(e, b->proc, "could not copy the mount of /proc: %s", err_text(b->proc));
+    if (mounts_is_procfs(b->proc) < 0)
+        return err_set(e, -EXDEV, "/proc is not a procfs");
+    for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
+        AUTO_FREE char *path = mem_printf("/dev/%s", devices[i].name);
+        b->device[i] = mounts_copy_device(path, devices[i].major_no, devices[i].minor_no);
+        if (b->device[i] < 0)
+            return err_set(e, b->device[i], "%s is not the device it should be: %s", path,
+                           err_text(b->device[i]));
+    }
+    return 0;
+}
+
+static int attach_all(struct build *b, struct err *e)
+{
+    int r = mounts_attach(b->usr, b->root, "usr");
+    if (r >= 0)
+        r = mounts_attach(b->proc, b->root, "proc");
+    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(system_dirs); i++)
+        if (b->system[i] >= 0)
+            r = mounts_attach(b->system[i], b->root, system_dirs[i]);
+    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(devices); i++) {
+        AUTO_FREE char *path = mem_printf("dev/%s", devices[i].name);
+        r = mounts_attach(b->device[i], b->root, path);
+    }
+    if (r >= 0)
+        r = mounts_set(b->root, RO_ATTR | MOUNT_ATTR_NOEXEC, false);
+    return r < 0 ? err_set(e, r, "could not assemble the root: %s", err_text(r)) : 0;
+}
+
+/* A mount namespace of our own; `propagation` says whether mounts made on the host still arrive. */
+static int new_namespace(unsigned long propagation, struct err *e)
+{
+    if (unshare(CLONE_NEWNS) < 0)
+        return err_set(e, -errno, "could not make a mount namespace: %m");
+    if (mount(NULL, "/", NULL, MS_REC | propagation, NULL) < 0)
+        return err_set(e, -errno, "could not separate mounts from the host's: %m");
+    return 0;
+}
+
+/* Makes the new tmpfs the root of this namespace and drops the host's tree. The directory it is
+ * first put on does not matter: everything there is detached a moment later. */
+static int switch_root(struct build *b, struct err *e)
+{
+    AUTO_CLOSE int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int r = host < 0 ? -errno : mounts_attach(b->root, host, "usr");
+    if (r < 0)
+        return err_set(e, r, "could not attach the new root: %s", err_text(r));
+    if (fchdir(b->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return err_set(e, -errno, "could not switch to the new root: %m");
+    return 0;
+}
+
+int rootfs_build(struct rootfs *ret, struct err *e)
+{
+    __attribute__((cleanup(build_done))) struct build b = {.root = -1, .usr = -1, .proc = -1};
+    for (size_t i = 0; i < ARRAY_LEN(b.system); i++)
+        b.system[i] = -1;
+    for (size_t i = 0; i < ARRAY_LEN(b.device); i++)
+        b.device[i] = -1;
+    umask(022);
+
+    int r = new_namespace(MS_SLAVE, e);
+    if (r < 0)
+        return r;
+    AUTO_CLOSE int host_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    if (host_ns < 0)
+        return err_set(e, -errno, "could not open /proc/self/ns/mnt: %m");
+    r = collect(&b, e);
+    if (r >= 0)
+        r = fill(&b, e);
+    if (r >= 0)
+        r = new_namespace(MS_PRIVATE, e);
+    if (r >= 0)
+        r = switch_root(&b, e);
+    if (r >= 0)
+        r = attach_all(&b, e);
+    if (r < 0)
+        return r;
+    int template_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    if (template_ns < 0)
+        return err_set(e, -errno, "could not open /proc/self/ns/mnt: %m");
+    *ret = (struct rootfs){.host_ns = TAKE_FD(host_ns), .template_ns = template_ns};
+    return 0;
+}
+
+void rootfs_done(struct rootfs *r)
+{
+    fd_cleanup_close(&r->host_ns);
+    fd_cleanup_close(&r->template_ns);
+}
+
+static int copy_from_host(const char *path, bool write, int64_t chown_uid, struct err *e)
+{
+    AUTO_CLOSE int top = open(path, O_PATH | O_CLOEXEC);
+    if (top < 0)
+        return err_set(e, -errno, "could not open %s: %m", path);
+    struct stat st;
+    if (fstat(top, &st) < 0)
+        return err_set(e, -errno, "could not look at %s: %m", path);
+    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        return err_set(e, -EINVAL, "%s is neither a directory nor a regular file", path);
+    if (chown_uid >= 0 && fchownat(top, "", (uid_t)chown_uid, (gid_t)chown_uid, AT_EMPTY_PATH) < 0)
+        return err_set(e, -errno, "could not give %s to uid %lld: %m", path, (long long)chown_uid);
+    AUTO_CLOSE int fd =
+        open_tree(top, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+    if (fd < 0)
+        return err_set(e, -errno, "could not copy the mount of %s: %m", path);
+    uint64_t attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (write ? 0u : MOUNT_ATTR_RDONLY);
+    int r = mounts_set(fd, attr, true);
+    if (r < 0)
+        return err_set(e, r, "could not restrict the mount of %s: %s", path, err_text(r));
+    return TAKE_FD(fd);
+}
+
+int rootfs_host_tree(const struct rootfs *r, const char *path, bool write, int64_t chown_uid,
+                     struct err *e)
+{
+    if (setns(r->host_ns, CLONE_NEWNS) < 0)
+        return err_set(e, -errno, "could not look at the host's files: %m");
+    int fd = copy_from_host(path, write, chown_uid, e);
+    /* Coming back is not optional: a zygote that stayed would clone sandboxes into the host's view.
+     */
+    MUST(setns(r->template_ns, CLONE_NEWNS) == 0);
+    return fd;
+}

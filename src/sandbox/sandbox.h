@@ -1,0 +1,34 @@
+/* sandbox - untrusted programs in their own namespaces, and the six tools that act in there.
+ *
+ * What lives in this folder: the zygote (the only process that clones: zygote, spec, uids, sealed),
+ * the root file system (mounts, rootfs), locking a new process in (enter, lockdown, seccomp), init,
+ * pid 1 of every sandbox (init, frame, shell, output, procs) and the tools (tools/). What does not:
+ * the worker's side of the conversation (worker/box), networking, the event loop. Only base/ is
+ * included here; nothing in this folder is linked against TLS, HTTP or storage code.
+ *
+ *   worker --seqpacket--> zygote --clone3--> init (pid 1) --fork--> bash, file tools
+ *      `------------------- stream socket ----^
+ *
+ * Later rooms of this house have their place already: cgroups are joined where the zygote writes
+ * the id maps (zygote.c), Landlock goes between rlimits and seccomp (lockdown.c), a warm pool is a
+ * list of sandboxes created ahead of their spec (zygote.c), other root file systems replace the
+ * template (rootfs.c). */
+#pragma once
+
+#include "base/base.h"
+
+#define SANDBOX_UID       1000              /* uid and gid of everything inside */
+#define SANDBOX_USER      "agent"           /* and its name */
+#define SANDBOX_HOME      "/workspace"      /* working directory, HOME */
+#define SANDBOX_SPOOL     "/tmp/.sallyport" /* where whole outputs are left for the model to read */
+#define SANDBOX_FRAME_MAX (8u << 20)        /* one request or response on init's socket */
+#define SANDBOX_SPEC_MAX                                                                           \
+    (128u << 10) /* one message on the zygote's socket (seqpacket, one datagram) */
+
+/* The role `sallyport zygote`. `ctl_fd` is a connected SOCK_SEQPACKET socket to the worker.
+ * Re-executes the program from a sealed memfd first, then serves create requests until the worker
+ * closes its end or dies; then kills every sandbox. Returns the exit status of the process. */
+int zygote_main(int ctl_fd);
+
+/* The same without the re-execution: for tests and for zygote_main itself. */
+int zygote_serve(int ctl_fd);

@@ -1,0 +1,222 @@
+/* shell.c - starting and feeding bash.
+ *
+ * Bash reads its script from a pipe. Per command it gets one line:
+ *
+ *     \builtin eval 'COMMAND' </dev/null 2>&1 62>&-; { \builtin printf '%s %d\n' TOKEN "$?"; } >&62
+ * 2>/dev/null
+ *
+ * eval, so that a syntax error ends the command and not the conversation. The redirections are
+ * undone when eval is over, so the command finds its standard input empty and descriptor 62, the
+ * status pipe, closed; bash keeps the originals close-on-exec. Programs therefore can not write to
+ * the status pipe, and code evaluated in the shell itself would have to know the token, 128 random
+ * bits drawn for each command, which it is not told. The shell belongs to the model: what it can do
+ * by tricks is to lie about its own exit code.
+ *
+ * Standard output and error share one pipe per sandbox that outlives shells. Everything written
+ * before the command ended is in that pipe when the status arrives, so init reads what is there and
+ * stops. */
+#include "sandbox/shell.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/enc.h"
+#include "base/err.h"
+#include "base/rng.h"
+#include "base/str.h"
+#include "sandbox/sandbox.h"
+
+#define STATUS_FD 62
+#define COMMAND_BYTES                                                                              \
+    (SANDBOX_FRAME_MAX * 5u) /* a quote becomes four bytes; the frame is the real limit */
+#define ANSWER_BYTES 4096u   /* more unread text than this on the status pipe is noise */
+
+static const char *const base_env[] = {
+    "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+    "HOME=" SANDBOX_HOME,
+    "USER=" SANDBOX_USER,
+    "LOGNAME=" SANDBOX_USER,
+    "SHELL=/bin/bash",
+    "LANG=C.UTF-8",
+    "TERM=dumb",
+};
+
+static bool same_name(const char *a, const char *b)
+{
+    size_t n = strcspn(a, "=");
+    return strncmp(a, b, n + 1) == 0;
+}
+
+char **shell_environment(const struct sandbox_spec *spec)
+{
+    char **env = mem_array(ARRAY_LEN(base_env) + spec->n_env + 1, sizeof(*env));
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(base_env); i++) {
+        bool replaced = false;
+        for (size_t k = 0; k < spec->n_env; k++)
+            replaced = replaced || same_name(base_env[i], spec->env[k]);
+        if (!replaced)
+            env[n++] = (char *)(uintptr_t)base_env[i];
+    }
+    for (size_t k = 0; k < spec->n_env; k++)
+        env[n++] = spec->env[k];
+    return env;
+}
+
+int shell_init(struct shell *s, const struct sandbox_spec *spec)
+{
+    *s = (struct shell){.spec = spec, .in = -1, .status = -1};
+    buf_init(&s->input, COMMAND_BYTES);
+    buf_init(&s->answer, ANSWER_BYTES);
+    int out[2];
+    if (pipe2(out, O_CLOEXEC) < 0)
+        return -errno;
+    /* Only our end is non-blocking: programs that print must wait, not fail. */
+    s->out_r = out[0];
+    s->out_w = out[1];
+    return fcntl(s->out_r, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+static NORETURN void exec_bash(const struct shell *s, int in, int status, char **env)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    /* Below what init may use itself, so that init can still start a tool when the shell's share is
+     * gone. */
+    rlim_t n = (rlim_t)s->spec->limits.processes;
+    struct rlimit nproc = {.rlim_cur = n, .rlim_max = n}, now;
+    if (getrlimit(RLIMIT_NPROC, &now) < 0 ||
+        (now.rlim_max > n && setrlimit(RLIMIT_NPROC, &nproc) < 0))
+        _exit(126);
+    if (dup2(in, 0) < 0 || dup2(s->out_w, 1) < 0 || dup2(s->out_w, 2) < 0 ||
+        dup2(status, STATUS_FD) < 0 || chdir(SANDBOX_HOME) < 0)
+        _exit(126);
+    char *const argv[] = {(char[]){"/bin/bash"}, (char[]){"--noprofile"}, (char[]){"--norc"}, NULL};
+    execve(argv[0], argv, env);
+    _exit(127);
+}
+
+int shell_start(struct shell *s)
+{
+    int in[2], status[2];
+    if (pipe2(in, O_CLOEXEC) < 0)
+        return -errno;
+    AUTO_CLOSE int in_r = in[0], in_w = in[1];
+    if (pipe2(status, O_CLOEXEC) < 0)
+        return -errno;
+    AUTO_CLOSE int status_r = status[0], status_w = status[1];
+    if (fcntl(in_w, F_SETFL, O_NONBLOCK) < 0 || fcntl(status_r, F_SETFL, O_NONBLOCK) < 0)
+        return -errno;
+    char **env = shell_environment(s->spec);
+    pid_t pid = fork();
+    int r = pid < 0 ? -errno : 0;
+    if (pid == 0)
+        exec_bash(s, in_r, status_w, env);
+    free(env);
+    if (r < 0)
+        return r;
+    s->pid = pid;
+    s->in = TAKE_FD(in_w);
+    s->status = TAKE_FD(status_r);
+    buf_reset(&s->input);
+    buf_reset(&s->answer);
+    s->token[0] = '\0';
+    return 0;
+}
+
+void shell_forget(struct shell *s)
+{
+    fd_cleanup_close(&s->in);
+    fd_cleanup_close(&s->status);
+    s->in = s->status = -1;
+    s->pid = 0;
+    s->token[0] = '\0';
+    buf_done(&s->input);
+    buf_init(&s->input, COMMAND_BYTES);
+}
+
+void shell_quote(struct buf *out, const char *text)
+{
+    buf_addc(out, '\'');
+    for (const char *p = text; *p;) {
+        size_t n = strcspn(p, "'");
+        buf_add(out, p, n);
+        p += n;
+        if (*p == '\'') {
+            buf_adds(out, "'\\''");
+            p++;
+        }
+    }
+    buf_addc(out, '\'');
+}
+
+int shell_send(struct shell *s, const char *command)
+{
+    unsigned char random[16];
+    rng_bytes(random, sizeof(random));
+    enc_hex(random, sizeof(random), s->token);
+    buf_adds(&s->input, "\\builtin eval ");
+    shell_quote(&s->input, command);
+    buf_addf(
+        &s->input,
+        " </dev/null 2>&1 %d>&-; { \\builtin printf '%%s %%d\\n' %s \"$?\"; } >&%d 2>/dev/null\n",
+        STATUS_FD, s->token, STATUS_FD);
+    return buf_err(&s->input);
+}
+
+int shell_feed(struct shell *s)
+{
+    while (s->input.len > 0) {
+        ssize_t n = write(s->in, s->input.data, s->input.len);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        buf_consume(&s->input, (size_t)n);
+    }
+    return 0;
+}
+
+int shell_scan_status(struct buf *answer, const char *token, int *ret_code)
+{
+    size_t token_len = strlen(token);
+    for (;;) {
+        char *end = answer->len ? memchr(answer->data, '\n', answer->len) : NULL;
+        if (!end)
+            return 0;
+        size_t n = (size_t)(end - answer->data);
+        uint64_t code;
+        bool ours = token_len && n > token_len + 1 && memcmp(answer->data, token, token_len) == 0 &&
+                    answer->data[token_len] == ' ' &&
+                    str_to_u64(answer->data + token_len + 1, n - token_len - 1, 255, &code) == 0;
+        buf_consume(answer, n + 1);
+        if (ours) {
+            *ret_code = (int)code;
+            return 1;
+        }
+    }
+}
+
+int shell_poll_status(struct shell *s, int *ret_code)
+{
+    for (;;) {
+        char *room = buf_room(&s->answer, 256);
+        if (!room) { /* noise without a line end */
+            buf_reset(&s->answer);
+            continue;
+        }
+        ssize_t n = read(s->status, room, 256);
+        if (n <= 0)
+            return 0;
+        buf_commit(&s->answer, (size_t)n);
+        if (shell_scan_status(&s->answer, s->token, ret_code)) {
+            s->token[0] = '\0';
+            return 1;
+        }
+    }
+}

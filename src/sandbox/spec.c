@@ -1,0 +1,256 @@
+/* spec.c - reading and writing sandbox specifications.
+ *
+ * Called by the worker (writing) and by the zygote (reading, once per create request). The zygote
+ * trusts the worker's intentions but not its bytes: every field is checked against a closed list of
+ * keys, types and ranges, because a value that slips through here ends up in a mount option or a
+ * path of a process that is still privileged. Environment names are limited to what a shell could
+ * have exported. */
+#include "sandbox/spec.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+#define MAX_ENV   256
+#define MAX_BINDS 64
+
+static const struct {
+    const char *key;
+    size_t offset;
+    uint64_t min, max, initial;
+} limit_fields[] = {
+#define FIELD(name, min, max, initial)                                                             \
+    {                                                                                              \
+#name, offsetof(struct sandbox_limits, name), min, max, initial                            \
+    }
+    FIELD(processes, 8, 32768, 512),
+    FIELD(open_files, 64, 1048576, 8192),
+    FIELD(memory_bytes, 16u << 20, 1ull << 44, 2ull << 30),
+    FIELD(file_bytes, 0, 1ull << 50, 0),
+    FIELD(tmp_bytes, 1u << 20, 1ull << 44, 512u << 20),
+    FIELD(workspace_bytes, 1u << 20, 1ull << 44, 2ull << 30),
+    FIELD(output_bytes, 128u << 10, 1ull << 32, 64u << 20),
+#undef FIELD
+};
+
+static uint64_t *field(struct sandbox_limits *l, size_t i)
+{
+    return (uint64_t *)(void *)((char *)l + limit_fields[i].offset);
+}
+
+void sandbox_spec_init(struct sandbox_spec *s)
+{
+    *s = (struct sandbox_spec){.env = NULL};
+    for (size_t i = 0; i < ARRAY_LEN(limit_fields); i++)
+        *field(&s->limits, i) = limit_fields[i].initial;
+}
+
+void sandbox_spec_done(struct sandbox_spec *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n_env; i++) {
+        /* Values may be session tokens for in-sandbox programs; do not leave them on the heap that
+         * the next sandbox is cloned from. */
+        explicit_bzero(s->env[i], strlen(s->env[i]));
+        free(s->env[i]);
+    }
+    free(s->env);
+    for (size_t i = 0; i < s->n_binds; i++) {
+        free(s->binds[i].source);
+        free(s->binds[i].target);
+    }
+    free(s->binds);
+    free(s->workspace_dir);
+    *s = (struct sandbox_spec){.env = NULL};
+}
+
+bool sandbox_path_ok(const char *p)
+{
+    size_t n = p ? strlen(p) : 0;
+    if (n == 0 || n >= PATH_MAX || p[0] != '/')
+        return false;
+    for (const char *c = p; n > 1 && *c;) {
+        const char *end = strchrnul(c + 1, '/');
+        size_t len = (size_t)(end - c) - 1;
+        if (len == 0 || len > NAME_MAX || (len == 1 && c[1] == '.') ||
+            (len == 2 && c[1] == '.' && c[2] == '.'))
+            return false;
+        c = end;
+    }
+    return true;
+}
+
+static bool env_name_ok(const char *name)
+{
+    if (!name[0] || strlen(name) > 128 || (name[0] >= '0' && name[0] <= '9'))
+        return false;
+    return name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")] ==
+           '\0';
+}
+
+int sandbox_spec_add_env(struct sandbox_spec *s, const char *name, const char *value, struct err *e)
+{
+    if (!env_name_ok(name))
+        return err_set(e, -EINVAL, "env: \"%.40s\" is not a name a shell could export", name);
+    if (s->n_env >= MAX_ENV)
+        return err_set(e, -EINVAL, "env: more than %d variables", MAX_ENV);
+    char **grown = mem_array(s->n_env + 1, sizeof(*grown));
+    if (s->n_env)
+        memcpy(grown, s->env, s->n_env * sizeof(*grown));
+    free(s->env);
+    s->env = grown;
+    s->env[s->n_env++] = mem_printf("%s=%s", name, value);
+    return 0;
+}
+
+int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char *target,
+                          bool write, struct err *e)
+{
+    if (!sandbox_path_ok(source))
+        return err_set(e, -EINVAL,
+                       "binds: source \"%.200s\" must be an absolute path without . or ..",
+                       source ? source : "");
+    if (!sandbox_path_ok(target) || str_eq(target, "/"))
+        return err_set(e, -EINVAL,
+                       "binds: target \"%.200s\" must be an absolute path without . or ..",
+                       target ? target : "");
+    if (s->n_binds >= MAX_BINDS)
+        return err_set(e, -EINVAL, "binds: more than %d entries", MAX_BINDS);
+    struct sandbox_bind *grown = mem_array(s->n_binds + 1, sizeof(*grown));
+    if (s->n_binds)
+        memcpy(grown, s->binds, s->n_binds * sizeof(*grown));
+    free(s->binds);
+    s->binds = grown;
+    s->binds[s->n_binds++] = (struct sandbox_bind){
+        .source = mem_strdup(source), .target = mem_strdup(target), .write = write};
+    return 0;
+}
+
+static int parse_env(json_t *o, struct sandbox_spec *s, struct err *e)
+{
+    if (!json_is_object(o))
+        return err_set(e, -EINVAL, "env must be an object of strings");
+    const char *name;
+    json_t *v;
+    json_object_foreach (o, name, v) {
+        if (!json_is_string(v))
+            return err_set(e, -EINVAL, "env.%.40s must be a string", name);
+        int r = sandbox_spec_add_env(s, name, json_string_value(v), e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int parse_binds(json_t *a, struct sandbox_spec *s, struct err *e)
+{
+    if (!json_is_array(a))
+        return err_set(e, -EINVAL, "binds must be an array");
+    size_t i;
+    json_t *b;
+    json_array_foreach (a, i, b) {
+        const char *source = json_get_str(b, "source"), *target = json_get_str(b, "target");
+        json_t *write = json_object_get(b, "write");
+        if (!source || !target || (write && !json_is_boolean(write)))
+            return err_set(e, -EINVAL, "binds[%zu] needs source, target and optionally write", i);
+        int r = sandbox_spec_add_bind(s, source, target, json_is_true(write), e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int parse_limits(json_t *o, struct sandbox_limits *l, struct err *e)
+{
+    if (!json_is_object(o))
+        return err_set(e, -EINVAL, "limits must be an object of integers");
+    const char *key;
+    json_t *v;
+    json_object_foreach (o, key, v) {
+        size_t i = 0;
+        while (i < ARRAY_LEN(limit_fields) && !str_eq(key, limit_fields[i].key))
+            i++;
+        if (i == ARRAY_LEN(limit_fields))
+            return err_set(e, -EINVAL, "limits.%.40s is not a limit of a sandbox", key);
+        json_int_t n = json_is_integer(v) ? json_integer_value(v) : -1;
+        if (n < 0 || (uint64_t)n < limit_fields[i].min || (uint64_t)n > limit_fields[i].max)
+            return err_set(e, -EINVAL, "limits.%s must be an integer from %llu to %llu", key,
+                           (unsigned long long)limit_fields[i].min,
+                           (unsigned long long)limit_fields[i].max);
+        *field(l, i) = (uint64_t)n;
+    }
+    return 0;
+}
+
+static int parse_key(const char *key, json_t *v, struct sandbox_spec *s, struct err *e)
+{
+    if (str_eq(key, "workspace_dir")) {
+        if (json_is_null(v))
+            return 0;
+        if (!sandbox_path_ok(json_string_value(v)))
+            return err_set(e, -EINVAL, "workspace_dir must be an absolute path without . or ..");
+        s->workspace_dir = mem_strdup(json_string_value(v));
+        return 0;
+    }
+    if (str_eq(key, "env"))
+        return parse_env(v, s, e);
+    if (str_eq(key, "binds"))
+        return parse_binds(v, s, e);
+    if (str_eq(key, "limits"))
+        return parse_limits(v, &s->limits, e);
+    return err_set(e, -EINVAL, "\"%.40s\" is not a field of a sandbox specification", key);
+}
+
+int sandbox_spec_parse(const json_t *o, struct sandbox_spec *ret, struct err *e)
+{
+    if (!json_is_object(o))
+        return err_set(e, -EINVAL, "a sandbox specification must be an object");
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    const char *key;
+    json_t *v;
+    json_t *obj = json_incref((json_t *)(uintptr_t)o); /* jansson's iterator takes no const */
+    int r = 0;
+    json_object_foreach (obj, key, v) {
+        r = parse_key(key, v, &s, e);
+        if (r < 0)
+            break;
+    }
+    json_decref(obj);
+    if (r < 0)
+        sandbox_spec_done(&s);
+    else
+        *ret = s;
+    return r;
+}
+
+json_t *sandbox_spec_json(const struct sandbox_spec *s)
+{
+    json_t *o = json_object();
+    json_put_str(o, "workspace_dir", s->workspace_dir);
+    json_t *env = json_object();
+    for (size_t i = 0; i < s->n_env; i++) {
+        const char *eq = strchr(s->env[i], '=');
+        AUTO_FREE char *name = mem_strndup(s->env[i], (size_t)(eq - s->env[i]));
+        json_put_str(env, name, eq + 1);
+    }
+    json_put(o, "env", env);
+    json_t *binds = json_array();
+    for (size_t i = 0; i < s->n_binds; i++) {
+        json_t *b = json_object();
+        json_put_str(b, "source", s->binds[i].source);
+        json_put_str(b, "target", s->binds[i].target);
+        json_put_bool(b, "write", s->binds[i].write);
+        json_array_append_new(binds, b);
+    }
+    json_put(o, "binds", binds);
+    json_t *limits = json_object();
+    struct sandbox_limits l = s->limits;
+    for (size_t i = 0; i < ARRAY_LEN(limit_fields); i++)
+        json_put_int(limits, limit_fields[i].key, (int64_t)*field(&l, i));
+    json_put(o, "limits", limits);
+    return o;
+}

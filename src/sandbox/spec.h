@@ -1,0 +1,51 @@
+/* spec - what one sandbox is made of: the worker writes it, the zygote reads it. */
+#pragma once
+
+#include "base/base.h"
+#include "base/json.h"
+
+struct err;
+
+struct sandbox_bind {
+    char *source; /* absolute path on the host, "." and ".." refused */
+    char *target; /* absolute path inside, below one of the places rootfs.h names */
+    bool write;
+};
+
+struct sandbox_limits {
+    uint64_t processes;       /* RLIMIT_NPROC, counted per sandbox */
+    uint64_t open_files;      /* RLIMIT_NOFILE */
+    uint64_t memory_bytes;    /* anonymous memory of all processes together; watched by init */
+    uint64_t file_bytes;      /* RLIMIT_FSIZE; 0: no limit but the file system's size */
+    uint64_t tmp_bytes;       /* size of /tmp */
+    uint64_t workspace_bytes; /* size of /workspace when it is not a host directory */
+    uint64_t output_bytes;    /* what one command may print before it is stopped */
+};
+
+struct sandbox_spec {
+    char *workspace_dir; /* host directory to use as /workspace; NULL: a tmpfs */
+    char **env;          /* "NAME=value", added to the built-in environment; n_env of them */
+    size_t n_env;
+    struct sandbox_bind *binds;
+    size_t n_binds;
+    struct sandbox_limits limits;
+};
+
+/* Sets the defaults. */
+void sandbox_spec_init(struct sandbox_spec *s);
+void sandbox_spec_done(struct sandbox_spec *s);
+
+/* Adds. Strings are copied. -EINVAL with words when a rule of the fields above is broken. */
+int sandbox_spec_add_env(struct sandbox_spec *s, const char *name, const char *value, struct err *e)
+    WARN_UNUSED;
+int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char *target,
+                          bool write, struct err *e) WARN_UNUSED;
+
+/* Both directions. Parsing refuses unknown keys, wrong types and out-of-range numbers (-EINVAL,
+ * words). `ret` is initialised here and is the caller's to release on success only. */
+int sandbox_spec_parse(const json_t *o, struct sandbox_spec *ret, struct err *e) WARN_UNUSED;
+json_t *sandbox_spec_json(const struct sandbox_spec *s);
+
+/* True for an absolute path without "." or ".." components, doubled or trailing slashes ("/"
+ * excepted), shorter than PATH_MAX. */
+bool sandbox_path_ok(const char *p);

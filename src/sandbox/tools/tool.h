@@ -1,0 +1,42 @@
+/* tools - the six tools of agent_toolset_20260401 as they act inside a sandbox.
+ *
+ * bash lives in init itself (bash.c drives the shell there). The others are functions that init
+ * runs in a child of its own: they may block, be slow or die without taking init with them. Inputs,
+ * outputs and limits are those of the official SDK's toolset wherever a model could notice (api.md
+ * 13); what differs on purpose is listed in sandbox.md 3. */
+#pragma once
+
+#include "base/json.h"
+
+struct buf;
+
+#define TOOL_FILE_MAX   (256u << 10)  /* what read and edit load as text */
+#define TOOL_IMAGE_MAX  (3584u << 10) /* an image, before base64: the model takes 5 MB after it */
+#define TOOL_TIMEOUT_MS 60000         /* for one call of a file tool */
+
+struct tool_result {
+    json_t *content; /* array of content blocks */
+    bool is_error;
+};
+
+/* Sets one text block. The text must be UTF-8; what is not becomes U+FFFD. */
+void tool_text(struct tool_result *ret, const char *text, size_t n);
+/* The same, formatted. tool_fail marks the result as an error. */
+void tool_say(struct tool_result *ret, const char *fmt, ...) PRINTF(2, 3);
+void tool_fail(struct tool_result *ret, const char *fmt, ...) PRINTF(2, 3);
+/* "TOOL: PATH: no such file or directory" and so on for a negative errno. */
+void tool_fail_errno(struct tool_result *ret, const char *tool, const char *path, int code);
+
+/* The string `input[key]`, NULL when absent, null or empty. Of another type: NULL and *ret set to
+ * an error. */
+const char *tool_string(const json_t *input, const char *key, const char *tool,
+                        struct tool_result *ret);
+
+void tool_read(const json_t *input, struct tool_result *ret);
+void tool_write(const json_t *input, struct tool_result *ret);
+void tool_edit(const json_t *input, struct tool_result *ret);
+void tool_glob(const json_t *input, struct tool_result *ret);
+void tool_grep(const json_t *input, struct tool_result *ret);
+
+/* The function for a name, NULL when there is none (bash is not one of them). */
+void (*tool_find(const char *name))(const json_t *input, struct tool_result *ret);

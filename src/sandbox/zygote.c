@@ -1,0 +1,406 @@
+/* zygote.c - the only process that clones sandboxes.
+ *
+ * Single-threaded and small on purpose: a sandbox starts as a copy of this process, without exec.
+ * It holds no secrets, talks to the worker alone, and lives in the template's mount namespace,
+ * where the host's files are not. A create request is checked, turned into descriptors (bind
+ * sources), and cloned; the zygote then writes the id maps, which needs rights that the clone must
+ * not have, and lets it go. Building the sandbox happens in the clone, so a slow one does not hold
+ * up the next.
+ *
+ * As root every sandbox gets a host uid of its own. As an ordinary user the zygote first moves into
+ * a user namespace, and the sandboxes' ids all map to that user.
+ *
+ * Nothing outlives it: clones die with it (PDEATHSIG, and init exits when its channel closes), and
+ * it ends when the worker's socket closes. */
+#include "sandbox/zygote.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "sandbox/enter.h"
+#include "sandbox/mounts.h"
+#include "sandbox/rootfs.h"
+#include "sandbox/sealed.h"
+#include "sandbox/seccomp.h"
+#include "sandbox/spec.h"
+#include "sandbox/uids.h"
+
+#define NAMESPACES                                                                                 \
+    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |     \
+     CLONE_NEWCGROUP)
+#define OOM_SCORE_ADJ "500" /* sandboxes go before the worker when memory runs out */
+
+struct zygote {
+    int ctl, sigfd, proc; /* proc: the host's procfs, verified */
+    bool root;            /* each sandbox gets its own uid */
+    bool time_ns;         /* the kernel has time namespaces */
+    struct uids uids;
+    struct rootfs rootfs;
+    struct seccomp_filter *filter;
+    struct list live;
+};
+
+struct live {
+    struct list link;
+    pid_t pid;
+    int uid_lock; /* -1 as an ordinary user */
+};
+
+/* What is open while a sandbox is being made. */
+struct making {
+    struct sandbox_spec spec;
+    bool have_spec;
+    int channel[2], go[2], workspace, uid_lock, pidfd;
+    int *binds;
+    uint32_t uid;
+};
+
+static void making_done(struct making *m)
+{
+    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0], &m->go[1],
+                  &m->workspace,  &m->uid_lock,   &m->pidfd};
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fd_cleanup_close(fds[i]);
+    for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
+        fd_cleanup_close(&m->binds[i]);
+    free(m->binds);
+    if (m->have_spec)
+        sandbox_spec_done(&m->spec);
+}
+
+static void send_message(struct zygote *z, json_t *o, const int *fds, size_t n_fds)
+{
+    size_t n;
+    AUTO_FREE char *text = json_text(o, &n);
+    union {
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct iovec iov = {.iov_base = text, .iov_len = n};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (n_fds) {
+        mh.msg_control = control.bytes;
+        mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+    }
+    /* A worker that does not read loses notices of ended sandboxes, which it also has from their
+     * pidfds; it can not stop us. */
+    if (sendmsg(z->ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE)
+        log_warn("message to the worker lost", "error=%s", err_name(-errno));
+}
+
+/* ---- one sandbox ---- */
+
+static int write_proc(const struct zygote *z, pid_t pid, const char *file, const char *text,
+                      struct err *e)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "%d/%s", (int)pid, file);
+    AUTO_CLOSE int fd = mounts_open(z->proc, path, O_WRONLY);
+    if (fd < 0)
+        return err_set(e, fd, "could not open /proc/%s: %s", path, err_text(fd));
+    if (mounts_is_procfs(fd) < 0)
+        return err_set(e, -EXDEV, "/proc/%s is not on a procfs", path);
+    ssize_t n = (ssize_t)strlen(text);
+    return write(fd, text, (size_t)n) == n
+               ? 0
+               : err_set(e, -errno, "could not write /proc/%s: %m", path);
+}
+
+static int write_maps(const struct zygote *z, pid_t pid, uint32_t uid, struct err *e)
+{
+    char map[48];
+    snprintf(map, sizeof(map), "%d %u 1\n", SANDBOX_UID, uid);
+    int r = write_proc(z, pid, "uid_map", map, e);
+    if (r >= 0)
+        r = write_proc(z, pid, "gid_map", map, e);
+    if (r >= 0)
+        r = write_proc(z, pid, "oom_score_adj", OOM_SCORE_ADJ, e);
+    /* cgroups' place (issue 3): the clone is put into its group here, before it runs anything. */
+    return r;
+}
+
+static int open_sources(const struct zygote *z, struct making *m, struct err *e)
+{
+    int64_t chown_uid = z->root ? (int64_t)m->uid : -1;
+    if (m->spec.workspace_dir) {
+        m->workspace = rootfs_host_tree(&z->rootfs, m->spec.workspace_dir, true, chown_uid, e);
+        if (m->workspace < 0)
+            return m->workspace;
+    }
+    m->binds = mem_array(m->spec.n_binds, sizeof(int));
+    for (size_t i = 0; i < m->spec.n_binds; i++)
+        m->binds[i] = -1;
+    for (size_t i = 0; i < m->spec.n_binds; i++) {
+        const struct sandbox_bind *b = &m->spec.binds[i];
+        m->binds[i] = rootfs_host_tree(&z->rootfs, b->source, b->write, -1, e);
+        if (m->binds[i] < 0)
+            return m->binds[i];
+    }
+    return 0;
+}
+
+static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
+{
+    struct clone_args args = {
+        .flags = NAMESPACES | CLONE_PIDFD | (z->time_ns ? CLONE_NEWTIME : 0u),
+        .pidfd = (uint64_t)(uintptr_t)&m->pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    long pid = syscall(SYS_clone3, &args, sizeof(args));
+    if (pid == 0) {
+        close(m->go[1]);
+        struct enter_job job = {.spec = &m->spec,
+                                .filter = z->filter,
+                                .go_fd = m->go[0],
+                                .channel_fd = m->channel[1],
+                                .workspace_fd = m->workspace,
+                                .bind_fds = m->binds};
+        enter_sandbox(&job);
+    }
+    if (pid < 0)
+        return err_set(e, -errno, "could not clone a sandbox: %m%s",
+                       errno == EPERM || errno == ENOSPC
+                           ? " (are user namespaces enabled? see user.max_user_namespaces)"
+                           : "");
+    return (int)pid;
+}
+
+static int create(struct zygote *z, const json_t *request, struct making *m, struct err *e)
+{
+    int r = sandbox_spec_parse(json_object_get(request, "spec"), &m->spec, e);
+    if (r < 0)
+        return r;
+    m->have_spec = true;
+    if (z->root) {
+        r = uids_take(&z->uids, &m->uid, &m->uid_lock, e);
+        if (r < 0)
+            return r;
+    }
+    r = open_sources(z, m, e);
+    if (r < 0)
+        return r;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->channel) < 0 ||
+        pipe2(m->go, O_CLOEXEC) < 0)
+        return err_set(e, -errno, "could not make descriptors for the sandbox: %m");
+    pid_t pid = clone_sandbox(z, m, e);
+    if (pid < 0)
+        return pid;
+    struct live *l = mem_new(struct live);
+    l->pid = pid;
+    l->uid_lock = TAKE_FD(m->uid_lock);
+    list_push_back(&z->live, &l->link);
+    r = write_maps(z, pid, m->uid, e);
+    if (r >= 0 && write(m->go[1], "", 1) != 1)
+        r = err_set(e, -EPIPE, "the sandbox ended before it began");
+    if (r < 0)
+        kill(pid, SIGKILL); /* reaped like any other */
+    return r < 0 ? r : pid;
+}
+
+static void handle_create(struct zygote *z, const json_t *request)
+{
+    __attribute__((cleanup(making_done))) struct making m = {
+        .channel = {-1, -1}, .go = {-1, -1}, .workspace = -1, .uid_lock = -1, .pidfd = -1};
+    struct err e = {.code = 0};
+    int r = create(z, request, &m, &e);
+    AUTO_JSON json_t *reply = json_object();
+    json_put_int(reply, "seq", json_get_int(request, "seq", 0));
+    json_put_bool(reply, "ok", r >= 0);
+    if (r < 0) {
+        json_put_str(reply, "error", e.msg);
+        send_message(z, reply, NULL, 0);
+    } else {
+        json_put_int(reply, "pid", r);
+        const int fds[] = {m.channel[0], m.pidfd};
+        send_message(z, reply, fds, 2);
+    }
+}
+
+static void reap(struct zygote *z)
+{
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
+            if (l->pid != pid)
+                continue;
+            AUTO_JSON json_t *o = json_object();
+            json_put_int(o, "ended", pid);
+            json_put_int(o, "status", status);
+            send_message(z, o, NULL, 0);
+            list_remove(&l->link);
+            fd_cleanup_close(&l->uid_lock);
+            free(l);
+            break;
+        }
+    }
+}
+
+/* ---- the process ---- */
+
+/* Handles one datagram. False when the worker is gone. */
+static bool receive(struct zygote *z)
+{
+    AUTO_FREE char *text = mem_array(SANDBOX_SPEC_MAX, 1);
+    ssize_t n = recv(z->ctl, text, SANDBOX_SPEC_MAX, MSG_TRUNC | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    if (n <= 0)
+        return false;
+    AUTO_JSON json_t *o = NULL;
+    struct err e = {.code = 0};
+    if (n > (ssize_t)SANDBOX_SPEC_MAX || json_parse(text, (size_t)n, &o, &e) < 0 ||
+        !str_eq(json_get_str(o, "op"), "create")) {
+        log_error("bad request from the worker", "bytes=%zd error=%s", n, log_q(e.msg));
+        return false;
+    }
+    handle_create(z, o);
+    explicit_bzero(text, (size_t)n);
+    return true;
+}
+
+static int write_self(const char *path, const char *text, struct err *e)
+{
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || mounts_is_procfs(fd) < 0 || write(fd, text, strlen(text)) < 0)
+        return err_set(e, -errno, "could not write %s: %m", path);
+    return 0;
+}
+
+/* An ordinary user gets the rights to mount from a user namespace of its own. */
+static int own_user_namespace(struct err *e)
+{
+    char uid_map[32], gid_map[32];
+    snprintf(uid_map, sizeof(uid_map), "0 %u 1\n", geteuid());
+    snprintf(gid_map, sizeof(gid_map), "0 %u 1\n", getegid());
+    if (unshare(CLONE_NEWUSER) < 0)
+        return err_set(e, -errno,
+                       "this kernel does not let an ordinary user make user namespaces: %m "
+                       "(see user.max_user_namespaces and kernel.unprivileged_userns_clone)");
+    int r = write_self("/proc/self/setgroups", "deny", e);
+    if (r >= 0)
+        r = write_self("/proc/self/uid_map", uid_map, e);
+    if (r >= 0)
+        r = write_self("/proc/self/gid_map", gid_map, e);
+    return r;
+}
+
+static int prepare_uids(struct zygote *z, struct err *e)
+{
+    char map[1024];
+    AUTO_CLOSE int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, map, sizeof(map) - 1);
+    if (n < 0)
+        return err_set(e, -errno, "could not read /proc/self/uid_map: %m");
+    map[n] = '\0';
+    return uids_init(&z->uids, map, e);
+}
+
+static int prepare(struct zygote *z, struct err *e)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    z->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    z->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (z->sigfd < 0 || z->proc < 0)
+        return err_set(e, -errno, "could not open descriptors: %m");
+    int r = mounts_is_procfs(z->proc);
+    if (r < 0)
+        return err_set(e, r, "/proc is not a procfs");
+    z->root = geteuid() == 0;
+    r = z->root ? prepare_uids(z, e) : own_user_namespace(e);
+    if (r >= 0)
+        r = rootfs_build(&z->rootfs, e);
+    if (r < 0)
+        return r;
+    z->filter = seccomp_filter_new(e);
+    z->time_ns = faccessat(z->proc, "self/ns/time", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return z->filter ? 0 : e->code;
+}
+
+static void serve(struct zygote *z)
+{
+    for (;;) {
+        struct pollfd p[2] = {{.fd = z->ctl, .events = POLLIN}, {.fd = z->sigfd, .events = POLLIN}};
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return;
+        if (p[1].revents) {
+            struct signalfd_siginfo si;
+            (void)!read(z->sigfd, &si, sizeof(si));
+            reap(z);
+        }
+        if (p[0].revents && !receive(z))
+            return;
+    }
+}
+
+static void end_all(struct zygote *z)
+{
+    LIST_FOREACH (l, &z->live, struct live, link)
+        kill(l->pid, SIGKILL);
+    /* Wait: when we are gone, nothing of ours may be left. */
+    LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
+        waitpid(l->pid, NULL, 0);
+        fd_cleanup_close(&l->uid_lock);
+        free(l);
+    }
+}
+
+int zygote_serve(int ctl_fd)
+{
+    struct zygote z = {.ctl = ctl_fd, .sigfd = -1, .proc = -1, .rootfs = ROOTFS_NONE};
+    struct err e = {.code = 0};
+    list_init(&z.live);
+    prctl(PR_SET_NAME, "sallyport-zygote");
+    int r = prepare(&z, &e);
+    AUTO_JSON json_t *hello = json_object();
+    json_put_bool(hello, "ready", r >= 0);
+    if (r < 0)
+        json_put_str(hello, "error", e.msg);
+    send_message(&z, hello, NULL, 0);
+    if (r >= 0)
+        serve(&z);
+    end_all(&z);
+    seccomp_filter_free(z.filter);
+    rootfs_done(&z.rootfs);
+    fd_cleanup_close(&z.proc);
+    fd_cleanup_close(&z.sigfd);
+    return r < 0 ? 1 : 0;
+}
+
+int zygote_main(int ctl_fd)
+{
+    log_init("zygote", LOG_INFO);
+    if (!sealed_is()) {
+        struct err e;
+        char *const argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL};
+        if (sealed_exec(argv, &e) < 0)
+            log_error("could not start from a sealed copy", "error=%s", log_q(e.msg));
+        return 1;
+    }
+    return zygote_serve(ctl_fd);
+}

@@ -1,0 +1,53 @@
+/* harness - a blocking client of zygote and init for tests: no fibers, no loop, every wait bounded.
+ */
+#pragma once
+
+#include "base/json.h"
+#include "sandbox/spec.h"
+#include <sys/types.h>
+
+struct host {
+    pid_t pid; /* the zygote */
+    int ctl;
+    int64_t seq;
+};
+
+struct sbx {
+    pid_t pid; /* of init, as seen from here */
+    int channel, pidfd;
+    int64_t id;
+    struct buf *in;
+};
+
+/* Starts a zygote in a child process: as uid `uid` when > 0 (needs root). Fails the test when it
+ * does not come up. */
+void host_start(struct host *h, uid_t uid);
+/* Closes the control socket and waits for the zygote to end (bounded). Returns its wait status. */
+int host_stop(struct host *h);
+
+/* Opens a sandbox. Returns NULL, or the error sentence (malloc'ed). */
+char *sbx_open(struct host *h, const struct sandbox_spec *spec, struct sbx *ret);
+void sbx_open_default(struct host *h, struct sbx *ret);
+void sbx_close(struct sbx *b);
+
+/* Sends without waiting; returns the id. */
+int64_t sbx_send(struct sbx *b, const char *tool, const char *input_json, int64_t timeout_ms);
+void sbx_cancel(struct sbx *b, int64_t id);
+/* The next message from init, within `ms`; NULL when none came. */
+json_t *sbx_recv(struct sbx *b, int ms);
+
+struct result {
+    char *text; /* of the first block; "" for others */
+    bool is_error;
+    int64_t duration_ms;
+    json_t *raw;
+};
+void result_done(struct result *r);
+struct result sbx_call(struct sbx *b, const char *tool, const char *input_json);
+struct result sbx_bash(struct sbx *b, const char *command);
+struct result sbx_bash_ms(struct sbx *b, const char *command, int timeout_ms);
+
+/* Calls bash and expects success with exactly this text. */
+void expect_bash(struct sbx *b, const char *command, const char *text);
+void expect_contains(const char *haystack, const char *needle);
+bool test_is_root(void);
