@@ -15,7 +15,7 @@ struct h1_header {
 
 struct h1_request {
     const char *method, *target;
-    const char *path;   /* percent-decoded segments are NOT decoded here: raw path, starts with "/" */
+    const char *path;   /* percent-decoded segments are NOT decoded here: raw path, starts with "/" ("*" with OPTIONS) */
     const char *query;  /* after "?", "" when absent */
     int minor;          /* HTTP/1.minor */
     struct h1_header *headers;
@@ -28,14 +28,19 @@ struct h1_request {
 void h1_request_done(struct h1_request *r);
 
 /* Parses a request head at the start of `p`. Returns bytes consumed (head incl. the empty line), -EAGAIN when
- * more is needed, or -E_PARSE with *ret_status set to the status to answer with (400, 414, 431, 501, 505) and a
+ * more is needed, or -E_PARSE with *ret_status set to the status to answer with (400, 414, 417, 431, 501, 505) and a
  * constant sentence in *ret_why. */
 ssize_t h1_request_parse(const char *p, size_t n, struct h1_request *ret, int *ret_status, const char **ret_why) WARN_UNUSED;
+/* The same with the text in memory from `alloc(arg, n)` (aligned for pointers, never NULL; called once, and only when
+ * the head is complete and good); ret->block stays NULL and h1_request_done is not needed. */
+ssize_t h1_request_parse_in(const char *p, size_t n, void *(*alloc)(void *arg, size_t n), void *arg,
+                            struct h1_request *ret, int *ret_status, const char **ret_why) WARN_UNUSED;
 /* First value of `name` or NULL; `n_found` (may be NULL) counts occurrences. */
 const char *h1_header_get(const struct h1_request *r, const char *name, size_t *n_found);
 
 /* Chunked decoding as an incremental, bounded state machine: feeds `n` bytes, appends payload to `out`; returns
- * bytes consumed, sets d->done after the trailer section; -E_PARSE on anything not in RFC 9112 7.1. */
+ * bytes consumed, sets d->done after the trailer section; -E_PARSE on anything not in RFC 9112 7.1. Starts zeroed.
+ * `out` may be NULL (payload is dropped); when it is full its error is returned (-EMSGSIZE). */
 struct h1_chunked {
     int state;
     uint64_t left;

@@ -27,7 +27,7 @@ struct sse_writer {
 };
 void sse_writer_init(struct sse_writer *w, struct http_exchange *x, size_t max_bytes);
 void sse_writer_done(struct sse_writer *w);
-/* Does not suspend. 0, -EMSGSIZE (cut off from now on), -EPIPE (ended). */
+/* Does not suspend. A frame larger than `max_bytes` is taken when nothing else is queued. 0, -EMSGSIZE (cut off from now on), -EPIPE (ended). */
 int sse_push(struct sse_writer *w, struct sse_frame *f);
 void sse_end(struct sse_writer *w); /* no more frames; sse_run returns when the queue is written */
 /* Sends the response head, then frames as they come and a comment every `keepalive_ms` of silence. Suspends until the
@@ -39,7 +39,8 @@ int sse_run(struct sse_writer *w, int64_t keepalive_ms);
 struct sse_parser {
     struct buf line, data;
     char event[64], id[128];
-    bool skip_lf;
+    bool skip_lf, has_data, started;
+    int failed; /* sticky: what ended the feeding */
     int (*on_event)(void *arg, const char *event, const char *id, const char *data, size_t n);
     void *arg;
 };
