@@ -28,6 +28,8 @@
 #define POOL_MAX        128 /* stacks kept for reuse; an idle process holds few pages */
 #define POOL_WARM       16  /* of these, so many keep all the memory they touched */
 #define POOL_KEEP_BYTES ((size_t)16 << 10) /* the others keep their topmost pages */
+/* the frames of fiber_trim_stack and below; ASAN puts an interceptor of its own in between */
+#define TRIM_SLACK_BYTES ((size_t)(SWITCH_ASAN ? 16384 : 512))
 #define SLOW_TURN_NS    (100 * NS_PER_MS)
 #define SLOW_TURN_FEW   10
 #define WATCHED_TURNS   1000
@@ -322,6 +324,20 @@ const char *fiber_context(void)
 {
     struct fiber *f = fiber_self();
     return f ? f->context : "";
+}
+
+__attribute__((noinline)) void fiber_trim_stack(void)
+{
+    struct fiber *f = fiber_self();
+    if (!f)
+        return;
+    const char *lo = f->stack.lo, *frame = __builtin_frame_address(0);
+    MUST(frame > lo && frame < lo + f->stack.bytes);
+    /* Our own frame and those of the calls below it stay: what is in use must not read as zeros. */
+    size_t keep = (size_t)(lo + f->stack.bytes - frame) + TRIM_SLACK_BYTES;
+    keep = (keep + 4095) & ~(size_t)4095;
+    if (keep < f->stack.bytes)
+        stack_trim(&f->stack, keep);
 }
 
 /* ---- waiting ---- */

@@ -58,6 +58,10 @@ bool fiber_cancelled(void);                          /* of the running fiber, sh
 void fiber_set_context(const char *text);
 const char *fiber_context(void);
 
+/* Gives back the stack pages below the caller's frame that earlier, deeper calls have touched. For
+ * fibers about to wait long; costs a system call now and page faults later. Does not suspend. */
+void fiber_trim_stack(void);
+
 /* Gives the other runnable fibers a turn. Suspends. 0 or -ECANCELED / -ETIMEDOUT. */
 int fiber_yield(void) WARN_UNUSED;
 int fiber_sleep_ms(int64_t ms) WARN_UNUSED;                 /* Suspends. 0 when slept, else -ECANCELED / -ETIMEDOUT */

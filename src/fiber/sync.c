@@ -45,6 +45,20 @@ int waitq_wait(struct waitq *q)
     return wait_released(q);
 }
 
+int waitq_wait_or_woken(struct waitq *q)
+{
+    struct waiter w = {.fiber = fiber_self()};
+    int r = fiber_check();
+    if (r < 0)
+        return r;
+    list_push_back(&q->waiters, &w.node);
+    r = fiber_park();
+    if (w.released)
+        return 0;
+    list_remove(&w.node);
+    return r < 0 ? r : 1;
+}
+
 /* Releases the first waiter; returns its fiber or NULL. */
 static struct fiber *release_one(struct waitq *q)
 {

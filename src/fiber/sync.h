@@ -10,6 +10,9 @@ struct waitq {
 };
 void waitq_init(struct waitq *q);
 int waitq_wait(struct waitq *q) WARN_UNUSED; /* Suspends. 0, -ECANCELED, -ETIMEDOUT */
+/* As waitq_wait, but a fiber_wake from elsewhere ends the wait too, with 1: for waiting on a list and a descriptor
+ * (io_fd.reader) at once. A release that came with it is not lost: then 0. Suspends. */
+int waitq_wait_or_woken(struct waitq *q) WARN_UNUSED;
 void waitq_wake_one(struct waitq *q);
 void waitq_wake_all(struct waitq *q);
 bool waitq_empty(const struct waitq *q);

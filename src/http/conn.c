@@ -413,11 +413,12 @@ int conn_main(void *arg)
     int r = open_stream(c);
     if (r == 0) {
         serve_requests(c);
-        if (!c->error && c->linger && !c->eof) {
+        if (!c->error && c->closing && !c->upgraded && !c->eof) {
             linger(c);
         } else if (!c->error && !c->upgraded && stream_is_tls(&c->stream)) {
             AUTO(fiber_shield) shield = fiber_shield_begin(CONN_FINISH_MS);
-            (void)stream_finish(&c->stream);
+            int ignored = stream_finish(&c->stream);
+            (void)ignored;
         }
     }
     stream_done(&c->stream);

@@ -26,9 +26,10 @@
 #define CONN_FINISH_MS    1000 /* TLS close_notify, last answer of a cancelled fiber */
 #define CONN_OPS_PER_TURN 32   /* requests served before others get a turn */
 
-#define ARENA_BLOCK_BYTES     2048 /* block and head together; pooled by the server */
-#define EXCHANGE_HEADER_BYTES 8192 /* all headers a handler adds; must leave room in the scratch   \
-                                    */
+#define ARENA_BLOCK_BYTES 2048 /* block and head together; pooled by the server */
+#define EXCHANGE_HEADER_BYTES                                                                      \
+    8192 /* all headers a handler adds; must leave room in the scratch                             \
+          */
 
 /* ---- memory that lives as long as an exchange ---- */
 
@@ -111,8 +112,7 @@ struct conn {
     int error;    /* sticky: the connection is of no more use */
     bool idle;    /* between requests: may be closed at any time */
     bool fresh;   /* no request seen yet */
-    bool closing; /* no request after this one */
-    bool linger;  /* the peer may still be sending: read before close, or it loses our answer */
+    bool closing; /* no request after this one; the peer may still be sending */
     bool eof;     /* the peer has sent its last byte */
     bool upgraded;
     struct http_exchange x;

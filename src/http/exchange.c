@@ -94,7 +94,6 @@ static int body_broken(struct http_exchange *x, ssize_t r)
     }
     if (r == -E_PARSE) {
         c->srv->stats.bad_requests++;
-        c->linger = true;
         return -E_PARSE;
     }
     return r == -ECANCELED ? -ECANCELED : -E_CLOSED;
@@ -495,7 +494,7 @@ void exchange_refuse(struct http_exchange *x, int status, const char *why)
     if (!x->headers_tail)
         exchange_begin(x, c);
     x->body_done = true; /* whatever else comes is not read as a body */
-    c->closing = c->linger = true;
+    c->closing = true;
     log_debug("request refused", "peer=%s status=%d", log_q(c->peer), status);
     reply_error(x, status, why);
 }
@@ -525,25 +524,21 @@ static void drain(struct http_exchange *x)
     }
     fiber_deadline_pop(&d);
     if (r < 0)
-        c->closing = c->linger = true;
+        c->closing = true;
 }
 
 void exchange_end(struct http_exchange *x)
 {
     struct conn *c = x->conn;
-    if (x->answer == ANSWER_NONE && !c->error)
+    bool cut_off =
+        c->eof && !x->body_done; /* the request itself never got here: nobody to answer */
+    if (x->answer == ANSWER_NONE && !c->error && !cut_off)
         reply_error(x, 500, "The request was not answered.");
     if (x->answer == ANSWER_STREAMING) {
         /* The handler gave up half-way: the missing last chunk tells the client so. */
         c->closing = true;
-        if (!c->error)
-            c->linger = !x->body_done;
         return;
     }
-    if (c->error || x->body_done)
-        return;
-    if (c->closing)
-        c->linger = true;
-    else
+    if (!c->error && !x->body_done && !c->closing)
         drain(x);
 }

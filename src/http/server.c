@@ -18,8 +18,6 @@
 #include "base/time.h"
 
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -163,9 +161,6 @@ static void refuse(struct http_server *s, int fd)
 
 static void begin(struct http_server *s, int fd, const char *peer)
 {
-    /* Answers are written whole, so waiting for more to send only delays them. Not on Unix sockets.
-     */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     struct conn *c = mem_new(struct conn);
     c->srv = s;
     c->fd = fd;

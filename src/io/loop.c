@@ -151,6 +151,8 @@ static void on_event(struct loop *l, const struct epoll_event *ev)
     struct io_fd *io = l->slots[i].io;
     if (ev->events & EPOLLHUP)
         io->hangup = true;
+    if (ev->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        io->peer_ended = true;
     if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         io->readable = true;
         if (io->reader)

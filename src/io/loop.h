@@ -22,6 +22,7 @@ struct io_fd {
     int fd;                       /* -1 when closed */
     uint32_t slot, generation;    /* the epoll tag */
     bool readable, writable, hangup;
+    bool peer_ended; /* EPOLLRDHUP was seen: reading will come to an end, without another event */
     struct fiber *reader, *writer;
 };
 #define IO_FD_NONE ((struct io_fd){.fd = -1})
