@@ -121,16 +121,23 @@ void hub_unsubscribe(struct hub *h, const char *session_id, struct hub_subscribe
     }
 }
 
-/* Keeps a reference of its own when it keeps the frame. */
+/* Whether the reader has the event already; frames that are in no log have no stamp. */
+static bool known(const struct hub_subscriber *s, const char *stamp)
+{
+    return stamp && stamp[0] && s->after_stamp[0] && strcmp(stamp, s->after_stamp) <= 0;
+}
+
+/* The frame stays the caller's; queues keep references of their own. */
 static void give(struct hub_subscriber *s, struct sse_frame *frame, const char *stamp)
 {
     if (!s->held) {
-        (void)sse_push(s->w, sse_frame_ref(frame));
+        if (!known(s, stamp))
+            (void)sse_push(s->w, frame);
         return;
     }
     if (s->end_held)
         return;
-    if (s->held_bytes + frame->len > LIMIT_SSE_QUEUE_BYTES) {
+    if (s->held_bytes && s->held_bytes + frame->len > LIMIT_SSE_QUEUE_BYTES) {
         /* Too much happened while it caught up: it gets what the log holds and resumes from there.
          */
         s->end_held = true;
@@ -148,13 +155,12 @@ void hub_release(struct hub_subscriber *s, const char *last_stamp)
 {
     struct list *n;
     s->held = false;
+    str_copy(s->after_stamp, sizeof(s->after_stamp), last_stamp);
     while ((n = list_pop_front(&s->held_frames))) {
         struct held_frame *f = LIST_ENTRY(n, struct held_frame, node);
-        bool known = last_stamp && f->stamp[0] && strcmp(f->stamp, last_stamp) <= 0;
-        if (known)
-            sse_frame_unref(f->frame);
-        else
+        if (!known(s, f->stamp))
             (void)sse_push(s->w, f->frame);
+        sse_frame_unref(f->frame);
         free(f);
     }
     s->held_bytes = 0;
@@ -181,8 +187,7 @@ void hub_event(struct hub *h, const char *session_id, const json_t *event)
     LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node) {
         if (id)
             map_remove(&s->started, id);
-        if (!s->wants || s->wants(type))
-            give(s, frame, stamp);
+        give(s, frame, stamp);
     }
     sse_frame_unref(frame);
 }

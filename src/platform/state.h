@@ -4,8 +4,9 @@
 #include "platform/platform.h"
 
 struct platform_state {
-    struct map api_keys;      /* SHA-256 hex -> heap copy of the key's id; API keys have no revocation route (auth.c) */
-    struct map last_used;     /* environment key id -> int64_t *, when last_used_at was written */
-    struct map inflight;      /* scope + key of running idempotent calls -> struct idem_inflight * */
+    struct map api_keys;  /* SHA-256 hex -> heap copy of the key's id; API keys have no revocation
+                             route (auth.c) */
+    struct map last_used; /* environment key id -> int64_t *, when last_used_at was written */
+    struct map inflight;  /* scope + key of running idempotent calls -> struct idem_inflight * */
 };
 struct platform_state *platform_state(struct platform *p); /* never NULL */
