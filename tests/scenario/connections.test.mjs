@@ -1,0 +1,122 @@
+// Ten thousand connections that send nothing, readers that do not read, pollers that go away.
+import { after, before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import net from 'node:net';
+import { BETA, makeAgent, on, say, selfHosted, startServer, VERSION } from '../lib/sallyport.mjs';
+import { brief, Session, userMessage } from '../lib/session.mjs';
+import { ms, until } from '../lib/own.mjs';
+import { all } from '../lib/check.mjs';
+
+describe('connections', () => {
+  let s, env, key, agent;
+  before(async () => {
+    s = await startServer({ rules: [on('flood', {}, say('0123456789'.repeat(6000), { pieces: 60 })), on('', {}, say('ok'))] });
+    ({ env, key } = await selfHosted(s));
+    agent = await makeAgent(s);
+  });
+  after(async () => { if (s) { assert.equal(s.proc.ended, false, s.proc.tail()); await s.stop(); } });
+  const rss = () => Number(fs.readFileSync(`/proc/${s.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]);
+  const fds = () => fs.readdirSync(`/proc/${s.pid}/fd`).length;
+
+  test('10,000 idle connections: held or refused, never a crash; others are served; nothing is lost', async () => {
+    const x = await Session.create(s, { agent: agent.id, environment_id: env.id });
+    const said = (await x.send(userMessage('before'))).data[0].id;
+    await x.idle('end_turn');
+    const base = fds();
+    const want = Number(process.env.SALLYPORT_CONNECTIONS ?? 10000);
+    const socks = [];
+    let refused = 0;
+    for (let i = 0; i < want; i += 250) {
+      await Promise.all(Array.from({ length: 250 }, () => new Promise((res) => {
+        // Spread over the loopback addresses, so that local ports are no limit.
+        const k = net.connect({ host: '127.0.0.1', port: s.port, localAddress: `127.0.${1 + (i >> 12)}.1` });
+        k.on('connect', () => { socks.push(k); res(); });
+        k.on('error', () => { refused++; res(); });
+        k.on('close', () => { k.gone = true; });
+      })));
+    }
+    // One that was there before them goes on.
+    const [e] = await Promise.all([x.idle('end_turn'), x.send(userMessage('during'))]);
+    assert(e);
+    // A newcomer is either served or told so.
+    let r;
+    try { r = await s.api('GET', '/v1/agents'); } catch (err) { r = { status: 'refused', err }; }
+    assert([200, 503, 'refused'].includes(r.status), `${r.status}`);
+    assert(rss() < 600 * 1024 || process.env.ASAN_OPTIONS, `${rss()} KiB for ${socks.length} connections`);
+    for (const k of socks) k.destroy();
+    await until('the descriptors come back', () => fds() <= base + 20, ms(20000));
+    const log = await x.turn('after');
+    assert(log.some((y) => y.id === said));
+    assert(socks.length + refused === want);
+    await x.close();
+  });
+
+  test('a reader that does not read is cut off; it can resume without a gap; memory stays bounded', async () => {
+    const x = await Session.create(s, { agent: agent.id, environment_id: env.id });
+    const before = rss();
+    const k = net.connect(s.port, '127.0.0.1');
+    await new Promise((r) => k.on('connect', r));
+    k.on('error', () => {});
+    k.write(`GET /v1/sessions/${x.id}/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${s.apiKey}\r\nanthropic-version: ${VERSION}\r\nanthropic-beta: ${BETA}\r\n\r\n`);
+    const first = await new Promise((r) => k.once('data', r));
+    assert.match(first.toString(), /^HTTP\/1\.1 200/);
+    k.pause();
+    for (let i = 0; i < 150; i++) await x.turn('flood');   // 60 KB each, twice over the reader's buffers
+    assert(rss() - before < 120 * 1024 || process.env.ASAN_OPTIONS, `grew by ${rss() - before} KiB`);
+    // Wake up: what comes now ends, and the last complete frame is a place to resume from.
+    let got = first.toString('utf8');
+    const ended = new Promise((r) => k.on('close', r));
+    k.on('data', (d) => { got += d; });
+    k.resume();
+    await ended;
+    const ids = [...got.matchAll(/^id: (sevt_\S+)$/gm)].map((m) => m[1]);
+    const log = await x.list();
+    assert.deepEqual(ids, log.slice(0, ids.length).map((e) => e.id), 'a prefix of the log');
+    assert(ids.length < log.length, 'it was cut off, not buffered without limit');
+    const place = ids.at(-1);
+    const y = await Session.attach(s, x.id);
+    y.ctrl.abort(); await y.loop; y.closed = false;
+    y.lastId = place; y.events = []; y.pos = 0;
+    await y.open();
+    await until('all of the rest arrives', () => y.events.length === log.length - ids.length, ms(20000));
+    assert.deepEqual(y.events.map((e) => e.id), log.slice(ids.length).map((e) => e.id));
+    await x.close(); await y.close();
+  });
+
+  test('pollers and readers that go away leave nothing behind', async () => {
+    const x = await Session.create(s, { agent: agent.id, environment_id: env.id });
+    const base = fds();
+    for (let i = 0; i < 40; i++) {
+      const c1 = new AbortController();
+      const h = (k) => ({ authorization: `Bearer ${k}`, 'anthropic-version': VERSION, 'anthropic-beta': BETA });
+      const p = fetch(`${s.url}/v1/environments/${env.id}/work/poll?block_ms=999`, { headers: h(key), signal: c1.signal }).catch(() => {});
+      const q = fetch(`${s.url}/v1/sessions/${x.id}/events/stream`, { headers: h(s.apiKey), signal: c1.signal }).catch(() => {});
+      await q;
+      c1.abort();
+      await p;
+    }
+    await until('descriptors are back', () => fds() <= base + 8);
+    // An item made now must not be handed to a poller that is no longer there.
+    const made = await s.client().beta.sessions.create({ agent: agent.id, environment_id: env.id });
+    const seen = [];
+    for (let i = 0; i < 4; i++) { const w = await s.as(key).beta.environments.work.poll(env.id, { block_ms: 300, reclaim_older_than_ms: 60000 }); if (w) seen.push(w.data.id); }
+    assert(seen.includes(made.id), 'offered to a living poller at once');
+    await x.close();
+  });
+
+  test('a request in flight when its client goes away is whole or not there', async () => {
+    const n = (await all(s.client().beta.agents.list({ limit: 100 }))).length;
+    const body = JSON.stringify({ name: 'gone', model: 'm' });
+    await Promise.all(Array.from({ length: 40 }, () => new Promise((res) => {
+      const k = net.connect(s.port, '127.0.0.1', () => {
+        k.write(`POST /v1/agents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${s.apiKey}\r\nanthropic-version: ${VERSION}\r\nanthropic-beta: ${BETA}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`, () => { k.destroy(); res(); });
+      });
+      k.on('error', () => res());
+    })));
+    await new Promise((r) => setTimeout(r, 300));
+    const after = await all(s.client().beta.agents.list({ limit: 100 }));
+    assert(after.length >= n && after.length <= n + 40);
+    for (const a of after) assert.equal(a.version, 1);
+  });
+});
