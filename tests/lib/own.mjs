@@ -9,8 +9,8 @@ import path from 'node:path';
 const children = new Set();
 const dirs = new Set();
 
-/** Sanitizer builds are slower; `SALLYPORT_TEST_SLOWDOWN=3` stretches every bound of the harness. */
-export const SLOWDOWN = Number(process.env.SALLYPORT_TEST_SLOWDOWN ?? 1);
+/** Sanitizer builds are slower: every bound of the harness stretches with them. */
+export const SLOWDOWN = Number(process.env.SALLYPORT_TEST_SLOWDOWN ?? (process.env.ASAN_OPTIONS ? 3 : 1));
 export const ms = (n) => Math.round(n * SLOWDOWN);
 
 /** The whole thing (50 kills, 10,000 connections) or the shorter run of everyday work. */

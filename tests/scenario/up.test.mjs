@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import Anthropic from '@anthropic-ai/sdk';
 import { bash, on, say, scriptFile } from '../lib/sallyport.mjs';
+import { listenerOf } from '../lib/sockets.mjs';
 import { alive, BIN, descendants, end, here, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
 
 const env = (file) => Object.fromEntries(fs.readFileSync(file, 'utf8').split('\n').filter(Boolean).map((l) => { const m = l.match(/^(?:export )?([A-Z_]+)=(['"]?)(.*)\2$/); assert(m, `a line of dev.env: ${l.replace(/=.*/, '=…')}`); return [m[1], m[3]]; }));
@@ -55,7 +56,7 @@ describe('sallyport up', () => {
     assert.match(r.out, /That was the sandbox\./);
   });
 
-  for (const f of ['session.sh', 'stream.sh', 'custom-tool.sh'])
+  for (const f of ['session.sh', 'stream.sh', 'confirm.sh'])
     test(`the curl example ${f} runs`, async () => {
       const file = path.join(repo, 'examples/curl', f);
       const r = await run('bash', [file, dev], { timeout: ms(60000), cwd: path.dirname(file) });
@@ -115,11 +116,9 @@ describe('sallyport up, again', () => {
     assert.equal(r.code, 0, r.out + r.err);
     const e = env(path.join(data, 'dev.env'));
     // Its pid, to end exactly that process: whoever listens on the port of dev.env.
-    const port = new URL(e.ANTHROPIC_BASE_URL).port;
-    const ss = await run('ss', ['-Hltnp', `sport = :${port}`]);
-    const pid = Number(ss.out.match(/pid=(\d+)/)?.[1]);
+    const pid = listenerOf(Number(new URL(e.ANTHROPIC_BASE_URL).port));
     try {
-      assert(pid > 0, ss.out);
+      assert(pid > 0, 'somebody listens there');
       const c = new Anthropic({ apiKey: e.ANTHROPIC_API_KEY, baseURL: e.ANTHROPIC_BASE_URL });
       assert.equal((await c.beta.agents.list()).data.length >= 0, true);
     } finally {

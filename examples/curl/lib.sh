@@ -1,0 +1,29 @@
+# Shared by the examples: reads dev.env (first argument, or where `sallyport up` writes it) and offers
+# `api METHOD PATH [JSON]`. The key goes to curl through a descriptor, not through its arguments, which
+# every user of the machine can read.
+set -euo pipefail
+
+env_file=${1:-${XDG_DATA_HOME:-$HOME/.local/share}/sallyport/dev.env}
+[ -r "$env_file" ] || { echo "no dev.env at $env_file: start \`sallyport up\`, or name the file" >&2; exit 1; }
+# shellcheck disable=SC1090 # written by sallyport up
+. "$env_file"
+
+curl_auth() {
+    curl --silent --show-error --fail-with-body --config <(printf 'header = "x-api-key: %s"\n' "$ANTHROPIC_API_KEY") \
+        --header 'anthropic-version: 2026-10-21' --header 'anthropic-beta: managed-agents-2026-04-01' "$@"
+}
+
+api() {
+    local method=$1 path=$2 body=${3:-}
+    if [ -n "$body" ]; then
+        curl_auth --request "$method" --header 'content-type: application/json' --data-binary "$body" "$ANTHROPIC_BASE_URL$path"
+    else
+        curl_auth --request "$method" "$ANTHROPIC_BASE_URL$path"
+    fi
+}
+
+# The value of the first "KEY":"…" in a JSON text; enough for ids, and needs no other program.
+field() { sed -n "s/.*\"$1\":[[:space:]]*\"\([^\"]*\)\".*/\1/p" | head -n 1; }
+
+# The id of a new object: it is the first field of every answer that creates one.
+id_of() { grep -o "\"id\":[[:space:]]*\"$1_[^\"]*\"" | head -n 1 | sed 's/.*"\([^"]*\)"$/\1/'; }
