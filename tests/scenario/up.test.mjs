@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import Anthropic from '@anthropic-ai/sdk';
-import { bash, on, say, scriptFile } from '../lib/sallyport.mjs';
+import { bash, on, say, scriptFile, tool } from '../lib/sallyport.mjs';
 import { listenerOf } from '../lib/sockets.mjs';
 import { alive, BIN, descendants, end, here, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
 
@@ -15,7 +15,7 @@ describe('sallyport up', () => {
   let p, data, dev, url;
   before(async () => {
     data = path.join(tempDir('up'), 'data');
-    const script = scriptFile([on('', { last: 'user' }, say('Let me look.'), bash('echo hello from the sandbox; id -u')), on('', { last: 'tool_result' }, say('That was the sandbox.'))]);
+    const script = scriptFile([on('order', { last: 'user' }, tool('order_status', { order: '1017' })), on('order', { tool_result: 'leaves tomorrow' }, say('It leaves tomorrow.')), on('', { last: 'user' }, say('Let me look.'), bash('echo hello from the sandbox; id -u')), on('', { last: 'tool_result' }, say('That was the sandbox.'))]);
     p = start(BIN, ['up', '--listen', '127.0.0.1:0', '--data', data, '--script', script]);
     [, url] = await p.line(/^ready (http:\/\/\S+)$/m, ms(20000));
     dev = path.join(data, 'dev.env');
@@ -47,13 +47,27 @@ describe('sallyport up', () => {
       }
   });
 
-  test('the TypeScript example runs under Node and ends with the answer', async () => {
-    const file = path.join(repo, 'examples/typescript/session.ts');
-    const node = path.join(here, 'node_modules/.bin/node');
-    const r = await run(node, ['--experimental-strip-types', '--disable-warning=ExperimentalWarning', file], { env: env(dev), timeout: ms(60000), cwd: path.dirname(file) });
+  /** Runs an example as a newcomer would: in a directory of its own, beside an installed SDK. */
+  async function typescript(name, ...args) {
+    const dir = tempDir('example');
+    fs.copyFileSync(path.join(repo, 'examples/typescript', name), path.join(dir, name));
+    fs.writeFileSync(path.join(dir, 'package.json'), '{"type":"module"}');
+    fs.symlinkSync(path.join(here, 'node_modules'), path.join(dir, 'node_modules'));
+    const r = await run(path.join(here, 'node_modules/.bin/node'), ['--experimental-strip-types', '--disable-warning=ExperimentalWarning', name, ...args], { env: env(dev), timeout: ms(60000), cwd: dir });
     assert.equal(r.code, 0, r.out + r.err);
-    assert.match(r.out, /hello from the sandbox/);
-    assert.match(r.out, /That was the sandbox\./);
+    return r.out;
+  }
+
+  test('the TypeScript example runs under Node and ends with the answer', async () => {
+    const out = await typescript('session.ts');
+    assert.match(out, /hello from the sandbox/);
+    assert.match(out, /That was the sandbox\./);
+  });
+
+  test('the TypeScript example with a custom tool serves its call', async () => {
+    const out = await typescript('custom-tool.ts');
+    assert.match(out, /order_status .*1017.* posted=true/);
+    assert.match(out, /agent: It leaves tomorrow/);
   });
 
   for (const f of ['session.sh', 'stream.sh', 'confirm.sh'])
