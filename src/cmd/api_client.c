@@ -149,7 +149,7 @@ int api_client_stream(struct api_client *c, const char *session_id, const char *
     if (r < 0)
         return err_wrap(e, r, "%s", c->base_url);
     if (head.status != 200) {
-        char bytes[4096];
+        char bytes[2048];
         ssize_t n = client_read(s, bytes, sizeof(bytes), e);
         AUTO_JSON json_t *j = NULL;
         if (n <= 0 || json_parse(bytes, (size_t)n, &j, NULL) < 0)

@@ -7,8 +7,11 @@
 #include "cmd/cmd.h"
 
 #include "base/secret.h"
+#include "base/str.h"
 
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,4 +63,21 @@ int cmd_take_env_secret(const char *name, struct secret *ret)
     if (r < 0)
         return r;
     return n > 0;
+}
+
+enum log_level cmd_log_level(const char *name)
+{
+    return str_eq(name, "debug")   ? LOG_DEBUG
+           : str_eq(name, "warn")  ? LOG_WARN
+           : str_eq(name, "error") ? LOG_ERROR
+                                   : LOG_INFO;
+}
+
+void cmd_forbid_dumps(void)
+{
+    struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    (void)prctl(PR_SET_DUMPABLE, 0); /* the sanitizers' leak check traces its own process */
+#endif
 }

@@ -6,9 +6,15 @@
 #pragma once
 
 #include "base/base.h"
+#include "base/log.h"
 
 int cmd_server(int argc, char **argv);
 int cmd_session(int argc, char **argv);
+int cmd_env(int argc, char **argv);
+int cmd_worker(int argc, char **argv);
+int cmd_up(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
 
 /* Where data lives unless --data says otherwise: /var/lib/sallyport for root, else
  * $XDG_DATA_HOME/sallyport or
@@ -21,3 +27,8 @@ int cmd_make_dirs(const char *dir) WARN_UNUSED;
  * not empty, 0 when not, negative on failure. */
 struct secret;
 int cmd_take_env_secret(const char *name, struct secret *ret) WARN_UNUSED;
+
+/* "debug", "info", "warn", "error" (anything else: info). */
+enum log_level cmd_log_level(const char *name);
+/* No core files, no tracing by others of the user: for processes whose memory holds keys. */
+void cmd_forbid_dumps(void);

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEVENV_MAX 4096
+#define DEVENV_MAX 2048
 
 static const char url_name[] = "ANTHROPIC_BASE_URL", key_name[] = "ANTHROPIC_API_KEY",
                   env_name[] = "ANTHROPIC_ENVIRONMENT_ID",

@@ -113,7 +113,7 @@ static int read_live(struct follow *f, struct client_stream *s, struct err *e)
     sse_parser_init(&p, LIMIT_EVENT_BYTES, on_event, f);
     ssize_t n = 0;
     while (!finished(f)) {
-        char bytes[4096];
+        char bytes[2048];
         struct fiber_deadline d = fiber_deadline_push_ms(120);
         n = client_read(s, bytes, sizeof(bytes), e);
         fiber_deadline_pop(&d);

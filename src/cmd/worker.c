@@ -1,0 +1,187 @@
+/* worker.c - `sallyport worker`: flags and environment to a struct worker_config, then run.
+ *
+ * The environment key comes from a file or from ANTHROPIC_ENVIRONMENT_KEY, is read once, and is
+ * then gone from the environment and from /proc/PID/environ; argv never carries it. The process can
+ * not be dumped or traced by others of its user. The sandbox engine is started by worker_run;
+ * SIGTERM drains, a second one stops at once (sandbox.md section 1). */
+#include "worker/worker.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "cmd/flags.h"
+#include "io/loop.h"
+#include "io/signal.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KEY_FILE_MAX 4096
+
+struct worker_command {
+    struct worker_config cfg;
+    const char *config, *key_file, *log_level, *state_dir;
+    int64_t capacity;
+};
+
+/* Reads the key from a file, a trailing newline dropped. */
+static int read_key(const char *path, struct secret *ret, struct err *e)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        int code = -errno;
+        return err_set(e, code, "--environment-key-file %s: %s", path, err_text(code));
+    }
+    char *text = mem_zalloc(KEY_FILE_MAX);
+    size_t len = 0;
+    ssize_t n;
+    while (len < KEY_FILE_MAX && (n = read(fd, text + len, KEY_FILE_MAX - len)) > 0)
+        len += (size_t)n;
+    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r' || text[len - 1] == ' '))
+        len--;
+    int r = len == 0 || len == KEY_FILE_MAX || memchr(text, '\n', len) ? -EINVAL
+                                                                       : secret_set(ret, text, len);
+    secret_wipe(text, KEY_FILE_MAX);
+    free(text);
+    return r < 0 ? err_set(e, r, "--environment-key-file %s: holds no key (one line is expected)",
+                           path)
+                 : 0;
+}
+
+static int take_key(struct worker_command *c, struct err *e)
+{
+    struct secret from_env = {0};
+    int r = cmd_take_env_secret("ANTHROPIC_ENVIRONMENT_KEY", &from_env);
+    if (r < 0)
+        return err_set(e, r, "ANTHROPIC_ENVIRONMENT_KEY could not be kept in locked memory: %s",
+                       err_text(r));
+    if (c->key_file) {
+        secret_done(&from_env);
+        return read_key(c->key_file, &c->cfg.environment_key, e);
+    }
+    if (r == 0)
+        return err_set(
+            e, -EINVAL,
+            "no environment key: give --environment-key-file FILE or set ANTHROPIC_ENVIRONMENT_KEY"
+            " (sallyport env key create makes one)");
+    c->cfg.environment_key = from_env; /* moved */
+    return 0;
+}
+
+static int prepare(struct worker_command *c, struct err *e)
+{
+    const char *url = getenv("ANTHROPIC_BASE_URL"), *id = getenv("ANTHROPIC_ENVIRONMENT_ID");
+    if (!c->cfg.base_url)
+        c->cfg.base_url = url && *url ? url : "http://127.0.0.1:8400";
+    if (!c->cfg.environment_id)
+        c->cfg.environment_id = id && *id ? id : NULL;
+    if (!c->cfg.environment_id)
+        return err_set(e, -EINVAL,
+                       "no environment: give --environment-id ID or set ANTHROPIC_ENVIRONMENT_ID");
+    if (!str_starts(c->cfg.base_url, "http://") && !str_starts(c->cfg.base_url, "https://"))
+        return err_set(e, -EINVAL, "--base-url %s: does not begin with http:// or https://",
+                       c->cfg.base_url);
+    c->cfg.capacity = (size_t)c->capacity;
+    return take_key(c, e);
+}
+
+static int wait_for_signals(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        int sig = signal_next();
+        if (sig < 0)
+            return sig;
+        if (sig == SIGTERM || sig == SIGINT)
+            worker_stop();
+    }
+}
+
+static void say_ready(void *arg)
+{
+    const struct worker_command *c = arg;
+    printf("ready environment %s at %s\n", c->cfg.environment_id, c->cfg.base_url);
+    fflush(stdout);
+}
+
+static int run(void *arg)
+{
+    struct worker_command *c = arg;
+    struct err e = {0};
+    struct scope s;
+    scope_init(&s);
+    int r = fiber_spawn(&s, "signals", wait_for_signals, c, NULL);
+    if (r == 0)
+        r = worker_run(&c->cfg, say_ready, c, &e);
+    scope_done(&s);
+    if (r < 0)
+        fprintf(stderr, "sallyport worker: %s\n", e.msg[0] ? e.msg : err_text(r));
+    return r < 0;
+}
+
+int cmd_worker(int argc, char **argv)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+    struct worker_command c = {.log_level = "info",
+                               .cfg = {.grace_ms = 30000, .max_idle_ms = 60000}};
+    struct flag flags[] = {
+        {"base-url", "URL", "the platform (ANTHROPIC_BASE_URL, else http://127.0.0.1:8400)",
+         FLAG_TEXT, .ptr = &c.cfg.base_url},
+        {"environment-id", "ID", "the self-hosted environment to serve (ANTHROPIC_ENVIRONMENT_ID)",
+         FLAG_TEXT, .ptr = &c.cfg.environment_id},
+        {"environment-key-file", "FILE", "file with its key (else ANTHROPIC_ENVIRONMENT_KEY)",
+         FLAG_FILE, .ptr = &c.key_file},
+        {"capacity", "N", "sessions at once (by memory and cores)", FLAG_INT, .ptr = &c.capacity,
+         .min = 1, .max = 10000},
+        {"grace", "TIME", "for running calls after SIGTERM (30s)", FLAG_DURATION,
+         .ptr = &c.cfg.grace_ms, .min = 1, .max = 3600000},
+        {"max-idle", "TIME", "a session at rest is let go after so long (60s)", FLAG_DURATION,
+         .ptr = &c.cfg.max_idle_ms, .min = 1, .max = 86400000},
+        {"state-dir", "DIR", "where sandboxes keep their directories", FLAG_DIR,
+         .ptr = &c.state_dir},
+        {"worker-id", "NAME", "how this worker is called in the queue's statistics", FLAG_TEXT,
+         .ptr = &c.cfg.worker_id},
+        {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
+         .ptr = &c.config, .line_only = true},
+        {"log-level", "LEVEL", "debug, info, warn or error (info)", FLAG_CHOICE,
+         .ptr = &c.log_level, .choices = levels},
+    };
+    struct flag_set set = {
+        .command = "worker",
+        .summary = "Claims sessions from a self-hosted environment and runs their tools, one "
+                   "sandbox each.",
+        .details = "The environment key is read once; it is never passed to a sandbox. SIGTERM "
+                   "stops claiming and lets\n"
+                   "running calls finish; a second one ends them.",
+        .flags = flags,
+        .n_flags = ARRAY_LEN(flags),
+    };
+    int code = flags_main(&set, argc, argv, &c.config, NULL);
+    if (code >= 0)
+        return code;
+    log_init("worker", cmd_log_level(c.log_level));
+    cmd_forbid_dumps();
+
+    struct err e = {0};
+    AUTO_FREE char *default_dir = mem_printf("/tmp/sallyport-worker-%d", (int)geteuid());
+    c.cfg.state_dir = c.state_dir ? c.state_dir : default_dir;
+    int r = prepare(&c, &e);
+    if (r == 0)
+        r = signal_init();
+    if (r == 0)
+        r = loop_init();
+    if (r < 0) {
+        fprintf(stderr, "sallyport worker: %s\n", e.msg[0] ? e.msg : err_text(r));
+        secret_done(&c.cfg.environment_key);
+        return 1;
+    }
+    code = loop_run(run, &c);
+    loop_done();
+    signal_done();
+    secret_done(&c.cfg.environment_key);
+    return code != 0;
+}
