@@ -13,6 +13,7 @@ int cmd_session(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 int cmd_up(int argc, char **argv);
+int cmd_setup(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 
