@@ -99,6 +99,11 @@ const char *server_address(const struct server *s)
     return s->address;
 }
 
+const char *server_model_name(const struct server *s)
+{
+    return s->model->name;
+}
+
 struct platform *server_platform(struct server *s)
 {
     return &s->platform;

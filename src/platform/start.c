@@ -88,3 +88,29 @@ int platform_first_start(struct platform *p, char ret_key[128], struct err *e)
     secret_wipe(f.key, sizeof(f.key));
     return r;
 }
+
+struct new_key {
+    char id[ID_MAX], hash[DIGEST_SHA256_HEX];
+    const char *name;
+    int64_t now;
+};
+
+static int new_key_tx(struct tx *tx, void *arg)
+{
+    struct new_key *k = arg;
+    return tx_exec(tx, "INSERT INTO api_keys (id, name, hash, created_at) VALUES ($1, $2, $3, $4)",
+                   "ttti", k->id, k->name, k->hash, k->now);
+}
+
+int platform_make_api_key(struct platform *p, const char *name, char ret_key[128], struct err *e)
+{
+    struct new_key k = {.name = name, .now = time_real_us()};
+    id_make(k.id, "apikey_");
+    id_make_token(ret_key, 128, AUTH_API_PREFIX);
+    digest_sha256_hex(ret_key, strlen(ret_key), k.hash);
+    int r = db_write(p->db, new_key_tx, &k);
+    if (r == 0)
+        return 0;
+    secret_wipe(ret_key, 128);
+    return err_set(e, r, "a new API key could not be written to the database: %s", err_text(r));
+}
