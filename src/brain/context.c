@@ -1,10 +1,10 @@
 /* context.c - log to Messages API request.
  *
- * Called before every model request, on a store reader thread (context_load_tx); pure otherwise.
- * The log is ours, but the Messages API is strict about what follows what, so the shape is built
- * here and not trusted to fall out of the order of events: roles alternate, the first message is
- * the user's, every tool_use is answered at the start of the very next user message, no text block
- * is empty, no assistant message holds thinking alone.
+ * Called before every model request, on a store reader thread (model_context_load_tx); pure
+ * otherwise. The log is ours, but the Messages API is strict about what follows what, so the shape
+ * is built here and not trusted to fall out of the order of events: roles alternate, the first
+ * message is the user's, every tool_use is answered at the start of the very next user message, no
+ * text block is empty, no assistant message holds thinking alone.
  *
  * Our event ids serve as tool_use ids: what the model called it is not kept. Results arrive in
  * completion order and may lie far behind the call (a confirmation, a steered message in between);
@@ -43,18 +43,18 @@ static json_t *text_block(const char *text)
     return o;
 }
 
-void context_init(struct context *c)
+void model_context_init(struct model_context *c)
 {
-    *c = (struct context){.messages = array(), .results = object(), .calls = array()};
+    *c = (struct model_context){.messages = array(), .results = object(), .calls = array()};
 }
 
-void context_done(struct context *c)
+void model_context_done(struct model_context *c)
 {
     json_decref(c->messages);
     json_decref(c->open);
     json_decref(c->results);
     json_decref(c->calls);
-    *c = (struct context){0};
+    *c = (struct model_context){0};
 }
 
 /* An assistant message of nothing but thinking (the answer was cut there) can not be sent back. */
@@ -70,7 +70,7 @@ static bool worth_sending(const json_t *content)
     return false;
 }
 
-static void push(struct context *c, const char *role, json_t *content)
+static void push(struct model_context *c, const char *role, json_t *content)
 {
     size_t n = json_array_size(c->messages);
     json_t *last = n ? json_array_get(c->messages, n - 1) : NULL;
@@ -97,7 +97,7 @@ static json_t *lost_result(const char *call_id)
 }
 
 /* The results of the assistant message that just ended, in the order of its calls. */
-static json_t *answers(struct context *c)
+static json_t *answers(struct model_context *c)
 {
     json_t *content = array();
     size_t i;
@@ -112,7 +112,7 @@ static json_t *answers(struct context *c)
     return content;
 }
 
-static void close_open(struct context *c)
+static void close_open(struct model_context *c)
 {
     if (!c->open)
         return;
@@ -125,7 +125,7 @@ static void close_open(struct context *c)
 
 /* What the next request says is a message of its own: the one before it ends here, and its results
  * follow it. */
-static void begin_request(struct context *c)
+static void begin_request(struct model_context *c)
 {
     c->requests++;
     if (c->open && !c->open_is_user)
@@ -135,7 +135,7 @@ static void begin_request(struct context *c)
 }
 
 /* The content array to append to, of a message of the wanted role. */
-static json_t *opened(struct context *c, bool user)
+static json_t *opened(struct model_context *c, bool user)
 {
     if (c->open && c->open_is_user == user)
         return c->open;
@@ -145,7 +145,7 @@ static json_t *opened(struct context *c, bool user)
     return c->open;
 }
 
-static void add_user(struct context *c, const json_t *body)
+static void add_user(struct model_context *c, const json_t *body)
 {
     json_t *to = opened(c, true);
     size_t i;
@@ -159,7 +159,7 @@ static void add_user(struct context *c, const json_t *body)
     c->requests = 0;
 }
 
-static void add_message(struct context *c, const json_t *body)
+static void add_message(struct model_context *c, const json_t *body)
 {
     size_t i;
     json_t *block;
@@ -170,7 +170,7 @@ static void add_message(struct context *c, const json_t *body)
     }
 }
 
-static void add_call(struct context *c, const char *id, const json_t *body)
+static void add_call(struct model_context *c, const char *id, const json_t *body)
 {
     json_t *o = object(), *input = json_object_get(body, "input");
     json_put_str(o, "type", "tool_use");
@@ -181,7 +181,7 @@ static void add_call(struct context *c, const char *id, const json_t *body)
     json_array_append_new(c->calls, json_string(id));
 }
 
-static void add_result(struct context *c, const char *call_id, const json_t *body)
+static void add_result(struct model_context *c, const char *call_id, const json_t *body)
 {
     if (!call_id)
         return;
@@ -195,7 +195,7 @@ static void add_result(struct context *c, const char *call_id, const json_t *bod
     json_put(c->results, call_id, o);
 }
 
-static int add_thinking(struct context *c, const char *hidden)
+static int add_thinking(struct model_context *c, const char *hidden)
 {
     AUTO_JSON json_t *block = NULL;
     if (!hidden)
@@ -207,8 +207,8 @@ static int add_thinking(struct context *c, const char *hidden)
     return 0;
 }
 
-int context_add(struct context *c, const char *id, const char *type, const char *body_text,
-                const char *hidden)
+int model_context_add(struct model_context *c, const char *id, const char *type,
+                      const char *body_text, const char *hidden)
 {
     if (str_eq(type, "agent.thinking"))
         return add_thinking(c, hidden);
@@ -236,7 +236,7 @@ int context_add(struct context *c, const char *id, const char *type, const char 
     return 0;
 }
 
-json_t *context_take(struct context *c)
+json_t *model_context_take(struct model_context *c)
 {
     close_open(c);
     if (json_array_size(c->calls) > 0)
@@ -244,11 +244,11 @@ json_t *context_take(struct context *c)
     return TAKE(c->messages);
 }
 
-int context_load_tx(struct tx *tx, void *arg)
+int model_context_load_tx(struct tx *tx, void *arg)
 {
-    struct context_load *q = arg;
-    AUTO(context) c;
-    context_init(&c);
+    struct model_context_load *q = arg;
+    AUTO(model_context) c;
+    model_context_init(&c);
     struct stmt *st = tx_prepare(tx, "SELECT id, type, body, hidden FROM events WHERE session_id = "
                                      "$1 AND seq < $2 ORDER BY seq");
     stmt_bind_text(st, 1, q->session_id);
@@ -257,7 +257,7 @@ int context_load_tx(struct tx *tx, void *arg)
     while ((r = stmt_step(st)) > 0) {
         const char *id = stmt_text(st, 0, NULL), *type = stmt_text(st, 1, NULL),
                    *body = stmt_text(st, 2, NULL);
-        r = id && type && body ? context_add(&c, id, type, body, stmt_text(st, 3, NULL))
+        r = id && type && body ? model_context_add(&c, id, type, body, stmt_text(st, 3, NULL))
                                : -E_CORRUPT;
         if (r < 0)
             break;
@@ -267,6 +267,6 @@ int context_load_tx(struct tx *tx, void *arg)
         return r;
     q->ret_requests = c.requests;
     json_decref(q->ret_messages);
-    q->ret_messages = context_take(&c);
+    q->ret_messages = model_context_take(&c);
     return 0;
 }

@@ -6,7 +6,7 @@
 struct tx;
 
 /* Builds messages out of events, one by one, in log order. */
-struct context {
+struct model_context {
     json_t *messages; /* what is finished */
     json_t *open;     /* content of the message being built, or NULL */
     bool open_is_user;
@@ -14,20 +14,20 @@ struct context {
     json_t *calls; /* ids of the calls of the last assistant message, in order, not yet answered */
     int requests;  /* model requests since the last user.message */
 };
-void context_init(struct context *c);
-void context_done(struct context *c);
+void model_context_init(struct model_context *c);
+void model_context_done(struct model_context *c);
 /* One event: body and hidden are the stored columns (hidden may be NULL). Events that say nothing
  * to the model are skipped. 0 or -E_CORRUPT. */
-int context_add(struct context *c, const char *id, const char *type, const char *body,
-                const char *hidden) WARN_UNUSED;
+int model_context_add(struct model_context *c, const char *id, const char *type, const char *body,
+                      const char *hidden) WARN_UNUSED;
 /* Closes the last message and hands `messages` over (new reference). */
-json_t *context_take(struct context *c);
+json_t *model_context_take(struct model_context *c);
 
 /* Reads the session's events with seq < `until` and builds the messages; for db_read. */
-struct context_load {
+struct model_context_load {
     const char *session_id;
     int64_t until;
     json_t *ret_messages; /* new reference */
     int ret_requests;
 };
-int context_load_tx(struct tx *tx, void *arg /* struct context_load */);
+int model_context_load_tx(struct tx *tx, void *arg /* struct model_context_load */);

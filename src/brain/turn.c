@@ -213,8 +213,8 @@ static void request_done(struct request *g)
 
 static int ask(struct turn *t, const struct step_begin *b, enum step *ret)
 {
-    struct context_load c = {.session_id = t->session_id, .until = b->ret_seq};
-    int r = db_read(t->p->db, context_load_tx, &c);
+    struct model_context_load c = {.session_id = t->session_id, .until = b->ret_seq};
+    int r = db_read(t->p->db, model_context_load_tx, &c);
     if (r < 0)
         return r;
     struct request *g = mem_new(struct request);
