@@ -1,13 +1,76 @@
 /* main.c - the subcommand table, nothing else. */
+#include "cmd/cmd.h"
+#include "cmd/flags.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "sandbox/sandbox.h"
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary; /* NULL: not for people, left out of --help */
+} commands[] = {
+#ifdef HAVE_TLS
+    {"server", cmd_server, "the platform: API, agent loop, session log, work queue"},
+    {"session", cmd_session, "create, send, tail, list, confirm: sessions from the shell"},
+#else
+    {"none", NULL, NULL}, /* a build without the network's upper half */
+#endif
+};
+
+static void help(FILE *out)
+{
+    fprintf(out, "Connects AI agents to internal systems without giving them a key.\n\n"
+                 "Usage: sallyport COMMAND [flags]\n\nCommands:\n");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (commands[i].summary)
+            fprintf(out, "  %-10s  %s\n", commands[i].name, commands[i].summary);
+    fprintf(out,
+            "\nsallyport COMMAND --help tells about one; sallyport --version about the program.\n");
+}
+
+static int unknown(const char *word)
+{
+    const char *names[ARRAY_LEN(commands)];
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (commands[i].summary)
+            names[n++] = commands[i].name;
+    const char *near = flags_nearest(word, names, n);
+    if (near)
+        fprintf(stderr, "sallyport: there is no command \"%s\"; did you mean %s?\n", word, near);
+    else
+        fprintf(stderr, "sallyport: there is no command \"%s\"; sallyport --help lists them\n",
+                word);
+    return 2;
+}
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "zygote") == 0)
-        return zygote_main(3);
-    fprintf(stderr, "usage: sallyport zygote\n");
-    return 2;
+    const char *word = argc > 1 ? argv[1] : NULL;
+    if (!word) {
+        help(stderr);
+        return 2;
+    }
+    if (!strcmp(word, "--help") || !strcmp(word, "-h") || (!strcmp(word, "help") && argc == 2)) {
+        help(stdout);
+        return 0;
+    }
+    if (!strcmp(word, "--version")) {
+        printf("sallyport %s\n", SALLYPORT_VERSION);
+        return 0;
+    }
+    bool wants_help = !strcmp(word, "help");
+    if (wants_help)
+        word = argv[2];
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i].name, word) != 0)
+            continue;
+        if (!wants_help)
+            return commands[i].run(argc - 1, argv + 1);
+        char flag[] = "--help";
+        char *args[] = {argv[2], flag, NULL};
+        return commands[i].run(2, args);
+    }
+    return unknown(word);
 }

@@ -17,10 +17,10 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/buf.h"
+#include "brain/brain.h"
 #include "brain/model.h"
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
-#include "cmd/no_model.h"
 #include "http/server.h"
 #include "io/loop.h"
 #include "io/signal.h"
@@ -42,22 +42,34 @@ struct server {
     struct platform platform;
     struct tls_ctx *tls;
     struct http_server *http;
-    struct model *model;
+    struct model *model; /* NULL: none is configured, and the brain says so in the sessions' logs */
+    struct brain *brain;
     char address[SOCK_ADDR_MAX];
 };
 
 /* ---- the server as a value, for `server` and `up` ---- */
 
-static int open_model(struct server *s, struct err *e)
+static int open_brain(struct server *s, struct err *e)
 {
     const struct server_options *o = s->o;
     if (o->script)
         s->model = model_script_new(o->script, e);
+#ifdef HAVE_MODEL_ANTHROPIC
     else if (o->model_key.len)
         s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url, e);
-    else
-        s->model = no_model();
-    return s->model ? 0 : -EINVAL;
+#else
+    else if (o->model_key.len)
+        return err_set(e, -EINVAL,
+                       "the anthropic provider is not in this build; unset ANTHROPIC_API_KEY");
+#endif
+    if (!s->model && (o->script || o->model_key.len))
+        return -EINVAL;
+    int r = brain_start(&s->platform, s->model, &s->brain, e);
+    if (r == 0) {
+        s->platform.wake = brain_wake;
+        s->platform.wake_arg = s->brain;
+    }
+    return r;
 }
 
 static int open_http(struct server *s, struct err *e)
@@ -65,11 +77,16 @@ static int open_http(struct server *s, struct err *e)
     const struct server_options *o = s->o;
     if (!!o->tls_cert != !!o->tls_key)
         return err_set(e, -EINVAL, "--tls-cert and --tls-key are given together or not at all");
+#ifndef HAVE_TLS
+    if (o->tls_cert)
+        return err_set(e, -EINVAL, "TLS is not in this build");
+#else
     if (o->tls_cert) {
         s->tls = tls_server_new(o->tls_cert, o->tls_key, e);
         if (!s->tls)
             return -E_TLS;
     }
+#endif
     struct http_server_config cfg = {
         .listen = o->listen, .tls = s->tls, .handler = platform_handle, .arg = &s->platform};
     s->http = http_server_new(&cfg, s->address, e);
@@ -84,13 +101,13 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
     s->platform.public_url = o->public_url;
     s->platform.lease_ttl_seconds = (int)(o->lease_ttl_ms / 1000);
     /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
-    if (db_open(o->data_dir, &s->platform.db, e) < 0 || open_model(s, e) < 0 ||
-        open_http(s, e) < 0 || platform_first_start(&s->platform, ret_key, e) < 0) {
+    if (db_open(o->data_dir, &s->platform.db, e) < 0 || open_http(s, e) < 0 ||
+        open_brain(s, e) < 0 || platform_first_start(&s->platform, ret_key, e) < 0) {
         server_close(s);
         return NULL;
     }
     log_info("server started", "listen=%s data=%s model=%s", s->address, log_q(o->data_dir),
-             log_q(s->model->name));
+             s->model ? log_q(s->model->name) : "none");
     return s;
 }
 
@@ -125,11 +142,14 @@ void server_close(struct server *s)
     if (!s)
         return;
     http_server_free(s->http);
+    brain_stop(s->brain);
     model_free(s->model);
     platform_done(&s->platform);
     hub_free(s->platform.hub);
     db_close(s->platform.db);
+#ifdef HAVE_TLS
     tls_ctx_free(s->tls);
+#endif
     free(s);
 }
 
@@ -335,8 +355,8 @@ int cmd_server(int argc, char **argv)
         return 1;
     }
     code = loop_run(run, &c);
-    loop_done();
     signal_done();
+    loop_done();
     secret_done(&c.o.model_key);
     return code != 0;
 }

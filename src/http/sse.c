@@ -185,12 +185,17 @@ static int run(struct sse_writer *w, int64_t keepalive_ms)
     }
 }
 
-int sse_run(struct sse_writer *w, int64_t keepalive_ms)
+int sse_begin(struct sse_writer *w)
 {
     http_set_header(w->x, "Cache-Control", "no-cache");
     http_set_header(w->x, "X-Accel-Buffering",
                     "no"); /* nginx in front of us would hold frames back */
-    int r = http_stream_begin(w->x, 200, "text/event-stream");
+    return http_stream_begin(w->x, 200, "text/event-stream");
+}
+
+int sse_run(struct sse_writer *w, int64_t keepalive_ms)
+{
+    int r = http_replied(w->x) ? 0 : sse_begin(w);
     if (r == 0 && !w->x->head_only)
         r = run(w, keepalive_ms);
     if (r == 0)

@@ -30,7 +30,10 @@ void sse_writer_done(struct sse_writer *w);
 /* Does not suspend. A frame larger than `max_bytes` is taken when nothing else is queued. 0, -EMSGSIZE (cut off from now on), -EPIPE (ended). */
 int sse_push(struct sse_writer *w, struct sse_frame *f);
 void sse_end(struct sse_writer *w); /* no more frames; sse_run returns when the queue is written */
-/* Sends the response head, then frames as they come and a comment every `keepalive_ms` of silence. Suspends until the
+/* Sends the response head, for a caller who writes something of its own (http_stream_write) before sse_run. 0 or an error of the
+ * connection. Suspends. */
+int sse_begin(struct sse_writer *w);
+/* Sends the response head if that has not been done, then frames as they come and a comment every `keepalive_ms` of silence. Suspends until the
  * client leaves (-E_CLOSED), the writer overflowed (-EMSGSIZE), it was ended (0), or the fiber is cancelled. */
 int sse_run(struct sse_writer *w, int64_t keepalive_ms);
 

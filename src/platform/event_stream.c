@@ -130,7 +130,7 @@ static const char *resume_after(struct api_call *c)
 /* Writes what the log holds behind the place; begins the response. Suspends. */
 static int write_backlog(struct api_call *c, struct sse_writer *w, struct backlog *b)
 {
-    int r = 0;
+    int r = sse_begin(w);
     while (r == 0 && b->rows > 0) {
         r = http_stream_write(c->x, b->frames.data, b->frames.len);
         if (r == 0)

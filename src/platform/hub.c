@@ -255,12 +255,24 @@ void hub_end(struct hub *h, const char *session_id)
     struct topic *t = map_get(&h->sessions, session_id);
     if (!t)
         return;
-    LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node) {
-        if (s->held)
-            s->end_held = true;
-        else
-            sse_end(s->w);
+    LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node)
+        end(s);
+}
+
+void hub_end_all(struct hub *h)
+{
+    size_t pos = 0;
+    const char *key;
+    void *value;
+    h->ended = true;
+    while (map_next(&h->sessions, &pos, &key, &value)) {
+        struct topic *t = value;
+        LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node)
+            end(s);
     }
+    pos = 0;
+    while (map_next(&h->work, &pos, &key, &value))
+        waitq_wake_all(&((struct bell *)value)->waiting);
 }
 
 /* Bells nobody waits at are swept now and then, so that the table follows the pollers. */
