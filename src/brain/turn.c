@@ -221,7 +221,7 @@ static int ask(struct turn *t, const struct step_begin *b, enum step *ret)
     g->t = t;
     g->text_index = -1;
     g->result.retry_after_ms = -1;
-    buf_init(&g->text, LIMIT_MODEL_STREAM_BYTES);
+    buf_init(&g->text, LIMIT_EVENT_BYTES);
     prepare(g, t, b->ret_agent);
     g->q.messages = c.ret_messages;
     g->q.tools = tools_for_model(b->ret_agent);
