@@ -27,6 +27,7 @@
 #include "io/sock.h"
 #include "io/tls.h"
 #include "platform/hub.h"
+#include "platform/work.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -102,7 +103,8 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
     s->platform.lease_ttl_seconds = (int)(o->lease_ttl_ms / 1000);
     /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
     if (db_open(o->data_dir, &s->platform.db, e) < 0 || open_http(s, e) < 0 ||
-        open_brain(s, e) < 0 || platform_first_start(&s->platform, ret_key, e) < 0) {
+        open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
+        platform_first_start(&s->platform, ret_key, e) < 0) {
         server_close(s);
         return NULL;
     }
@@ -128,7 +130,10 @@ struct platform *server_platform(struct server *s)
 
 int server_run(struct server *s)
 {
-    return http_server_run(s->http);
+    AUTO(scope) background;
+    scope_init(&background);
+    int r = fiber_spawn(&background, "work-reaper", work_reaper, &s->platform, NULL);
+    return r < 0 ? r : http_server_run(s->http);
 }
 
 void server_stop(struct server *s)

@@ -22,6 +22,7 @@
 #include "platform/idem.h"
 #include "platform/routes.h"
 #include "platform/state.h"
+#include "platform/work.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -349,6 +350,7 @@ void platform_done(struct platform *p)
         return;
     free_values(&s->api_keys);
     free_values(&s->last_used);
+    work_state_free(s->work);
     MUST(s->inflight.n == 0);
     map_done(&s->inflight);
     free(s);

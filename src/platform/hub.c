@@ -30,6 +30,7 @@ struct bell {
 struct hub {
     struct map sessions; /* session id -> struct topic *, while it has subscribers */
     struct map work;     /* environment id -> struct bell * */
+    uint64_t work_rings;
     bool ended;          /* the server stops */
 };
 
@@ -308,6 +309,12 @@ struct waitq *hub_work_queue(struct hub *h, const char *environment_id)
 void hub_work_ready(struct hub *h, const char *environment_id)
 {
     struct bell *b = map_get(&h->work, environment_id);
+    h->work_rings++;
     if (b)
         waitq_wake_all(&b->waiting);
+}
+
+uint64_t hub_work_rings(const struct hub *h)
+{
+    return h->work_rings;
 }
