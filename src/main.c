@@ -13,9 +13,8 @@ static const struct command {
 #ifdef HAVE_TLS
     {"server", cmd_server, "the platform: API, agent loop, session log, work queue"},
     {"session", cmd_session, "create, send, tail, list, confirm: sessions from the shell"},
-#else
-    {"none", NULL, NULL}, /* a build without the network's upper half */
 #endif
+    {"zygote", cmd_zygote, NULL},
 };
 
 static void help(FILE *out)

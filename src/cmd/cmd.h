@@ -10,6 +10,7 @@
 
 int cmd_server(int argc, char **argv);
 int cmd_session(int argc, char **argv);
+int cmd_zygote(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 int cmd_up(int argc, char **argv);
