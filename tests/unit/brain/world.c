@@ -373,7 +373,7 @@ void world_settle(struct world *w)
         bool rests = str_eq(q.status, "idle") || str_eq(q.status, "terminated");
         /* a reader may see a commit before its writer has been told and could publish it */
         int64_t stored = world_sql(w, "SELECT COUNT(*) FROM events WHERE session_id = $1", SESSION);
-        if (rests && (size_t)stored == json_array_size(world_published))
+        if (rests && (!world_published || (size_t)stored == json_array_size(world_published)))
             return;
         if (time_mono_ns() > stop) {
             AUTO_JSON json_t *log = world_log(w);
