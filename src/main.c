@@ -10,10 +10,8 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *summary; /* NULL: not for people, left out of --help */
 } commands[] = {
-#ifdef HAVE_TLS
     {"server", cmd_server, "the platform: API, agent loop, session log, work queue"},
     {"session", cmd_session, "create, send, tail, list, confirm: sessions from the shell"},
-#endif
     {"zygote", cmd_zygote, NULL},
 };
 

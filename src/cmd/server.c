@@ -55,14 +55,8 @@ static int open_brain(struct server *s, struct err *e)
     const struct server_options *o = s->o;
     if (o->script)
         s->model = model_script_new(o->script, e);
-#ifdef HAVE_MODEL_ANTHROPIC
     else if (o->model_key.len)
         s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url, e);
-#else
-    else if (o->model_key.len)
-        return err_set(e, -EINVAL,
-                       "the anthropic provider is not in this build; unset ANTHROPIC_API_KEY");
-#endif
     if (!s->model && (o->script || o->model_key.len))
         return -EINVAL;
     int r = brain_start(&s->platform, s->model, &s->brain, e);
@@ -78,16 +72,11 @@ static int open_http(struct server *s, struct err *e)
     const struct server_options *o = s->o;
     if (!!o->tls_cert != !!o->tls_key)
         return err_set(e, -EINVAL, "--tls-cert and --tls-key are given together or not at all");
-#ifndef HAVE_TLS
-    if (o->tls_cert)
-        return err_set(e, -EINVAL, "TLS is not in this build");
-#else
     if (o->tls_cert) {
         s->tls = tls_server_new(o->tls_cert, o->tls_key, e);
         if (!s->tls)
             return -E_TLS;
     }
-#endif
     struct http_server_config cfg = {
         .listen = o->listen, .tls = s->tls, .handler = platform_handle, .arg = &s->platform};
     s->http = http_server_new(&cfg, s->address, e);
@@ -152,9 +141,7 @@ void server_close(struct server *s)
     platform_done(&s->platform);
     hub_free(s->platform.hub);
     db_close(s->platform.db);
-#ifdef HAVE_TLS
     tls_ctx_free(s->tls);
-#endif
     free(s);
 }
 

@@ -21,8 +21,6 @@
 #include "platform/auth.h"
 #include "platform/idem.h"
 #include "platform/routes.h"
-#include "platform/state.h"
-#include "platform/work.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -218,6 +216,27 @@ static bool may_call(const struct caller *who, unsigned flags)
     }
 }
 
+/* "2026-10-21"; which date does not matter. */
+static bool is_date(const char *s)
+{
+    static const char shape[] = "dddd-dd-dd";
+    size_t i = 0;
+    for (; shape[i]; i++)
+        if (shape[i] == 'd' ? s[i] < '0' || s[i] > '9' : s[i] != shape[i])
+            return false;
+    return s[i] == '\0';
+}
+
+/* True when the body may be JSON: no content type, application/json, or another type of it. */
+static bool is_json_type(const char *type)
+{
+    if (!type || !type[0])
+        return true;
+    size_t n = strcspn(type, "; \t");
+    return str_ieq_n(type, n, "application/json", 16) ||
+           (n > 5 && str_ieq_n(type + n - 5, 5, "+json", 5));
+}
+
 /* 0, or 1 after answering. */
 static int check_headers(struct api_call *c)
 {
@@ -231,6 +250,12 @@ static int check_headers(struct api_call *c)
     const char *version = h1_header_get(q, "anthropic-version", NULL);
     if (!version || !version[0]) {
         api_invalid(c, "anthropic-version: header is required");
+        return 1;
+    }
+    if (!is_date(version)) {
+        api_invalid(
+            c, "anthropic-version: \"%s\" is not a valid version; it is a date like 2023-06-01",
+            v_clip(version));
         return 1;
     }
     return 0;
@@ -251,6 +276,8 @@ static int read_body(struct api_call *c)
         return api_invalid(c, "The request body's transfer encoding is malformed."), 1;
     if (r < 0)
         return 1;
+    if (raw.len && !is_json_type(h1_header_get(http_request(c->x), "content-type", NULL)))
+        return api_invalid(c, "content-type: the request body must be application/json"), 1;
     if (raw.len) {
         struct err e = {0};
         if (json_parse(raw.data, raw.len, &c->body, &e) < 0)
@@ -320,38 +347,4 @@ void platform_handle(struct http_exchange *x, void *arg)
     fiber_set_context(c.request_id);
     serve(&c);
     json_decref(c.body);
-}
-
-struct platform_state *platform_state(struct platform *p)
-{
-    if (!p->state) {
-        p->state = mem_new(struct platform_state);
-        map_init(&p->state->api_keys);
-        map_init(&p->state->last_used);
-        map_init(&p->state->inflight);
-    }
-    return p->state;
-}
-
-static void free_values(struct map *m)
-{
-    size_t pos = 0;
-    const char *key;
-    void *value;
-    while (map_next(m, &pos, &key, &value))
-        free(value);
-    map_done(m);
-}
-
-void platform_done(struct platform *p)
-{
-    struct platform_state *s = TAKE(p->state);
-    if (!s)
-        return;
-    free_values(&s->api_keys);
-    free_values(&s->last_used);
-    work_state_free(s->work);
-    MUST(s->inflight.n == 0);
-    map_done(&s->inflight);
-    free(s);
 }

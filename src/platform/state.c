@@ -1,0 +1,43 @@
+/* state.c - making and releasing what the API keeps in memory between calls.
+ *
+ * Made on the first call, on the loop thread; only that thread uses it. Nothing in it is the truth
+ * of anything: keys are looked up again, times of last use are hints, and idempotent calls that run
+ * hold their own references. */
+#include "platform/state.h"
+
+#include "base/map.h"
+#include "platform/work.h"
+
+struct platform_state *platform_state(struct platform *p)
+{
+    if (!p->state) {
+        p->state = mem_new(struct platform_state);
+        map_init(&p->state->api_keys);
+        map_init(&p->state->last_used);
+        map_init(&p->state->inflight);
+    }
+    return p->state;
+}
+
+static void free_values(struct map *m)
+{
+    size_t pos = 0;
+    const char *key;
+    void *value;
+    while (map_next(m, &pos, &key, &value))
+        free(value);
+    map_done(m);
+}
+
+void platform_done(struct platform *p)
+{
+    struct platform_state *s = TAKE(p->state);
+    if (!s)
+        return;
+    free_values(&s->api_keys);
+    free_values(&s->last_used);
+    work_state_free(s->work);
+    MUST(s->inflight.n == 0);
+    map_done(&s->inflight);
+    free(s);
+}
