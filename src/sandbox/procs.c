@@ -164,16 +164,28 @@ int procs_kill_others(const struct procs *spare, void (*reap)(void *arg), void *
     return 1;
 }
 
+/* Pages of anonymous memory out of the text of /proc/PID/statm ("size resident shared ..."); 0 when
+ * it is odd. */
+static uint64_t anonymous_pages(const char *text)
+{
+    uint64_t n[3];
+    for (int i = 0; i < 3; i++) {
+        size_t len = strcspn(text, " \n");
+        if (str_to_u64(text, len, UINT32_MAX, &n[i]) < 0)
+            return 0;
+        text += len + (text[len] == ' ');
+    }
+    return n[1] > n[2] ? n[1] - n[2] : 0;
+}
+
 uint64_t procs_memory(void)
 {
     DIR *d = opendir("/proc");
     uint64_t pages = 0;
     for (struct dirent *de; d && (de = readdir(d));) {
         char text[128];
-        unsigned long long size, resident, shared;
-        if (entry_pid(de) && read_file(dirfd(d), de->d_name, "statm", text, sizeof(text)) >= 0 &&
-            sscanf(text, "%llu %llu %llu", &size, &resident, &shared) == 3 && resident > shared)
-            pages += resident - shared;
+        if (entry_pid(de) && read_file(dirfd(d), de->d_name, "statm", text, sizeof(text)) >= 0)
+            pages += anonymous_pages(text);
     }
     if (d)
         closedir(d);

@@ -199,9 +199,9 @@ static int fill_system_dir(struct build *b, size_t i)
     AUTO_FREE char *target = link_target(AT_FDCWD, host);
     if (target)
         return symlinkat(target, b->root, system_dirs[i]) < 0 ? -errno : 0;
-    if (access(host, F_OK) < 0)
-        return 0;
     b->system[i] = mounts_copy(host, RO_ATTR);
+    if (b->system[i] == -ENOENT)
+        return 0;
     if (b->system[i] < 0)
         return b->system[i];
     return mkdirat(b->root, system_dirs[i], 0755) < 0 ? -errno : 0;

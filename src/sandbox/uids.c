@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
+#include "base/str.h"
 #include "sandbox/sandbox.h"
 
 #define FIRST_UID 2000000u /* above what distributions and subuid files give out by default */
@@ -23,13 +24,25 @@
 #define SLOTS     16384u
 #define TRIES     256
 
+/* One number out of a line whose columns are padded with spaces. */
+static bool next_number(const char **p, uint64_t *ret)
+{
+    *p += strspn(*p, " ");
+    size_t n = strcspn(*p, " \n");
+    bool ok = str_to_u64(*p, n, UINT32_MAX, ret) == 0;
+    *p += n;
+    return ok;
+}
+
 int uids_init(struct uids *u, const char *uid_map, struct err *e)
 {
     uint64_t last = 0; /* highest uid mapped together with FIRST_UID or, in a small map, at all */
     bool wide = false;
     for (const char *line = uid_map; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-        unsigned long long inside, outside, count;
-        if (sscanf(line, "%llu %llu %llu", &inside, &outside, &count) != 3 || count == 0)
+        const char *p = line;
+        uint64_t inside, outside, count;
+        if (!next_number(&p, &inside) || !next_number(&p, &outside) || !next_number(&p, &count) ||
+            count == 0)
             continue;
         uint64_t end = inside + count - 1;
         if (inside <= FIRST_UID && end >= FIRST_UID + 2ull * STEP) {

@@ -338,7 +338,8 @@ static int prepare(struct zygote *z, struct err *e)
     if (r < 0)
         return r;
     z->filter = seccomp_filter_new(e);
-    z->time_ns = faccessat(z->proc, "self/ns/time", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    z->time_ns = time_ns >= 0;
     return z->filter ? 0 : e->code;
 }
 

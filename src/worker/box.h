@@ -1,0 +1,59 @@
+/* box - the worker's client of the sandbox engine: one host (the zygote) per worker, one box per
+ * session.
+ *
+ * Fibers only; everything that waits suspends. What comes back from a box is untrusted: it is
+ * bounded and checked for shape here, and is data to whoever passes it on. */
+#pragma once
+
+#include "base/json.h"
+
+struct err;
+struct box;
+struct box_host;
+struct sandbox_spec;
+
+struct box_spec {
+    const char *session_id;             /* for the log; may be NULL */
+    const struct sandbox_spec *sandbox; /* NULL: the defaults of sandbox/spec.h */
+    bool disk_workspace; /* /workspace is a directory below the state directory, removed by
+                            box_close, instead of a tmpfs; needs a host with a state directory */
+};
+
+struct box_result {
+    json_t *content; /* array of content blocks; owned, NULL when there is none */
+    bool is_error;
+    int64_t duration_ms; /* as measured inside */
+};
+void box_result_done(struct box_result *r); /* zeroed ones are fine */
+
+/* Starts the zygote and waits until it can make sandboxes. `state_dir` (may be NULL) is swept of
+ * what dead runs have left. The calling fiber must be the one that calls box_host_stop. Suspends.
+ * 0, or a negative code with words. */
+int box_host_start(const char *state_dir, struct box_host **ret, struct err *e) WARN_UNUSED;
+/* Ends the zygote, and with it every sandbox. Boxes must have been closed. NULL is fine. Suspends.
+ */
+void box_host_stop(struct box_host *h);
+
+/* Makes a sandbox. Several fibers may open at once. A zygote that has died is started again.
+ * Suspends. 0, -ECANCELED, -ETIMEDOUT, or a negative code with words. */
+int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)
+    WARN_UNUSED;
+
+/* Runs one tool call; calls of one box take turns. `timeout_ms` > 0 is a ceiling on what the tool
+ * grants itself. Suspends. 0: *ret is set (is_error included: a tool that failed is an answer).
+ * -ECANCELED or -ETIMEDOUT when the fiber was cancelled or its deadline passed: the call has been
+ * ended inside, with everything it had started. Any other code: the box is of no use any more.
+ * `ret` must be zeroed or done. */
+int box_call(struct box *b, const char *tool, const json_t *input, int64_t timeout_ms,
+             struct box_result *ret, struct err *e) WARN_UNUSED;
+
+/* Cancels the call in progress from another fiber: box_call then returns its answer, an error that
+ * says so. Suspends briefly. */
+int box_cancel(struct box *b) WARN_UNUSED;
+
+/* Kills everything inside, waits until it is gone, removes its directory. NULL is fine. Suspends,
+ * also when cancelled. */
+void box_close(struct box *b);
+
+/* Process id of the sandbox's init on this host, for logs and tests. */
+int box_pid(const struct box *b);

@@ -1,0 +1,263 @@
+/* Addresses, listeners, connections, streams. */
+#include "base/err.h"
+#include "io/sock.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void run(fiber_fn *fn)
+{
+    assert_int_equal(loop_init(), 0);
+    assert_int_equal(loop_run(fn, NULL), 0);
+    loop_done();
+}
+
+static char dir[64];
+static int make_dir(void **state)
+{
+    (void)state;
+    (void)snprintf(dir, sizeof(dir), "/tmp/sallyport-test-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+static int remove_dir(void **state)
+{
+    (void)state;
+    return rmdir(dir);
+}
+
+/* ---- addresses ---- */
+
+static void bad_addresses_are_refused_with_words(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",      "8400",       ":",      "127.0.0.1",     "127.0.0.1:",    "127.0.0.1:65536",
+        "h:80",  "1.2.3:80",   "::1:80", "[::1:80",       "[127.0.0.1]:1", "127.0.0.1:+1",
+        "unix:", "1.2.3.4:-1", "[]:1",   "127.0.0.1:0x1", " 127.0.0.1:1",  "example.com:1",
+    };
+    char addr[SOCK_ADDR_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct err e = {0};
+        if (sock_listen(bad[i], 1, addr, &e) != -EINVAL)
+            fail_msg("\"%s\" was accepted", bad[i]);
+        assert_int_equal(e.code, -EINVAL);
+        assert_true(strlen(e.msg) > 10);
+    }
+    char longer[200] = "unix:/";
+    memset(longer + 6, 'x', sizeof(longer) - 7);
+    longer[sizeof(longer) - 1] = '\0';
+    assert_int_equal(sock_listen(longer, 1, addr, NULL), -EINVAL);
+}
+
+static int serve_one(void *arg)
+{
+    struct io_fd *listener = arg;
+    char peer[SOCK_ADDR_MAX];
+    int fd = sock_accept(listener, peer);
+    if (fd < 0)
+        return fd;
+    AUTO(stream) s;
+    assert_int_equal(stream_from_fd(&s, fd), 0);
+    assert_false(stream_is_tls(&s));
+    /* Half-close: the client ends its side first, and still gets its answer. */
+    char text[64];
+    size_t n = 0;
+    ssize_t got;
+    while ((got = stream_read(&s, text + n, sizeof(text) - n)) > 0)
+        n += (size_t)got;
+    assert_int_equal(got, 0);
+    assert_int_equal(stream_write(&s, text, n), 0);
+    return stream_finish(&s);
+}
+
+static int talk(const char *where)
+{
+    char addr[SOCK_ADDR_MAX];
+    struct err e = {0};
+    int fd = sock_listen(where, 8, addr, &e);
+    if (fd < 0)
+        fail_msg("%s", e.msg);
+    AUTO(io_fd) listener;
+    assert_int_equal(io_fd_add(&listener, fd), 0);
+    AUTO(scope) s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "server", serve_one, &listener, NULL), 0);
+    AUTO(io_fd) c;
+    if (sock_connect(addr, &c, &e) < 0)
+        fail_msg("%s", e.msg);
+    assert_int_equal(io_write_all(&c, "question", 8), 0);
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    char text[64];
+    size_t n = 0;
+    ssize_t got;
+    while ((got = io_read(&c, text + n, sizeof(text) - n)) > 0)
+        n += (size_t)got;
+    assert_int_equal(got, 0);
+    assert_int_equal(n, 8);
+    assert_memory_equal(text, "question", 8);
+    assert_int_equal(scope_join(&s), 0);
+    return s.first_error;
+}
+
+static int talk_everywhere(void *arg)
+{
+    (void)arg;
+    char path[96];
+    (void)snprintf(path, sizeof(path), "unix:%s/s", dir);
+    assert_int_equal(talk("127.0.0.1:0"), 0);
+    assert_int_equal(talk("localhost:0"), 0);
+    assert_int_equal(talk("[::1]:0"), 0);
+    assert_int_equal(talk(path), 0);
+    /* The name of the ended listener is taken over; its mode is private. */
+    assert_int_equal(talk(path), 0);
+    struct stat st;
+    assert_int_equal(stat(path + 5, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    /* A live one is not. */
+    char addr[SOCK_ADDR_MAX];
+    assert_int_equal(unlink(path + 5), 0);
+    int fd = sock_listen(path, 8, addr, NULL);
+    assert_true(fd >= 0);
+    assert_string_equal(addr, path);
+    struct err e = {0};
+    assert_int_equal(sock_listen(path, 8, addr, &e), -EADDRINUSE);
+    assert_non_null(strstr(e.msg, "in use"));
+    (void)close(fd);
+    assert_int_equal(unlink(path + 5), 0);
+    /* Nor is a file that is no socket. */
+    FILE *f = fopen(path + 5, "w");
+    (void)fclose(f);
+    assert_int_equal(sock_listen(path, 8, addr, NULL), -EADDRINUSE);
+    assert_int_equal(unlink(path + 5), 0);
+    return 0;
+}
+
+static void tcp_and_unix_connections_carry_bytes(void **state)
+{
+    (void)state;
+    run(talk_everywhere);
+}
+
+static int refused(void *arg)
+{
+    (void)arg;
+    char addr[SOCK_ADDR_MAX], again[SOCK_ADDR_MAX];
+    int fd = sock_listen("127.0.0.1:0", 8, addr, NULL);
+    assert_true(fd >= 0);
+    struct err e = {0};
+    assert_int_equal(sock_listen(addr, 8, again, &e), -EADDRINUSE);
+    assert_non_null(strstr(e.msg, addr));
+    assert_non_null(strstr(e.msg, "in use"));
+    (void)close(fd);
+    struct io_fd io;
+    assert_int_equal(sock_connect(addr, &io, &e), -ECONNREFUSED);
+    assert_int_equal(io.fd, -1);
+    assert_non_null(strstr(e.msg, addr));
+    assert_int_equal(sock_connect("unix:/no/such/socket", &io, &e), -ENOENT);
+    /* The port is free again at once. */
+    fd = sock_listen(addr, 8, again, &e);
+    assert_true(fd >= 0);
+    assert_string_equal(addr, again);
+    (void)close(fd);
+    return 0;
+}
+
+static void refusals_name_the_address(void **state)
+{
+    (void)state;
+    run(refused);
+}
+
+/* ---- running out of descriptors ---- */
+
+static int emfile(void *arg)
+{
+    (void)arg;
+    char addr[SOCK_ADDR_MAX];
+    int fd = sock_listen("127.0.0.1:0", 8, addr, NULL);
+    AUTO(io_fd) listener, client;
+    assert_int_equal(io_fd_add(&listener, fd), 0);
+    assert_int_equal(sock_connect(addr, &client, NULL), 0);
+    struct rlimit old, tight;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    tight = old;
+    int lowest_free = dup(STDERR_FILENO);
+    (void)close(lowest_free);
+    tight.rlim_cur = (rlim_t)lowest_free;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    int r = sock_accept(&listener, NULL);
+    int r2 = sock_accept(&listener, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_int_equal(r2, -EMFILE); /* told again, not asleep: there will be no new edge */
+    int got = sock_accept(&listener, NULL);
+    assert_true(got >= 0);
+    (void)close(got);
+    return 0;
+}
+
+static void accept_tells_of_emfile_and_recovers(void **state)
+{
+    (void)state;
+    run(emfile);
+}
+
+/* ---- streams ---- */
+
+static int stream_edges(void *arg)
+{
+    (void)arg;
+    int fd[2];
+    struct stream zero = {0};
+    stream_done(&zero);
+    assert_int_equal(sock_pair(SOCK_STREAM, fd), 0);
+    struct stream a, b, moved;
+    assert_int_equal(stream_from_fd(&a, fd[0]), 0);
+    assert_int_equal(stream_from_fd(&b, fd[1]), 0);
+    stream_move(&moved, &a);
+    stream_done(&a); /* the empty husk */
+    char c;
+    {
+        AUTO(fiber_deadline) d = fiber_deadline_push_ms(2);
+        assert_int_equal(stream_read(&moved, &c, 1), -ETIMEDOUT);
+    }
+    assert_int_equal(stream_write(&b, "x", 1), 0);
+    assert_int_equal(stream_read(&moved, &c, 1), 1);
+    assert_int_equal(c, 'x');
+    assert_int_equal(stream_finish(&b), 0);
+    assert_int_equal(stream_read(&moved, &c, 1), 0);
+    assert_int_equal(stream_write(&moved, "y", 1), 0); /* the other direction is open */
+    stream_done(&b);
+    int r = stream_write(&moved, "z", 1);
+    assert_true(r == -EPIPE || r == -ECONNRESET);
+    stream_done(&moved);
+    stream_done(&moved);
+    return 0;
+}
+
+static void streams_end_in_order(void **state)
+{
+    (void)state;
+    run(stream_edges);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_addresses_are_refused_with_words),
+        cmocka_unit_test_setup_teardown(tcp_and_unix_connections_carry_bytes, make_dir, remove_dir),
+        cmocka_unit_test(refusals_name_the_address),
+        cmocka_unit_test(accept_tells_of_emfile_and_recovers),
+        cmocka_unit_test(streams_end_in_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

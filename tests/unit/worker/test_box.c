@@ -1,0 +1,400 @@
+/* test_box.c - the worker's client against the real zygote: calls, cancellation that reaches
+ * inside, and what is left after a crash (nothing). The test program itself plays the part of
+ * `sallyport zygote`. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "fiber/fiber.h"
+#include "io/loop.h"
+#include "io/signal.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/spec.h"
+#include "worker/box.h"
+
+static void run(fiber_fn *fn)
+{
+    assert_int_equal(loop_init(), 0);
+    assert_int_equal(loop_run(fn, NULL), 0);
+    loop_done();
+}
+
+static struct box_host *start(const char *state_dir)
+{
+    struct box_host *h = NULL;
+    struct err e = {.code = 0};
+    if (box_host_start(state_dir, &h, &e) < 0)
+        fail_msg("host: %s", e.msg);
+    return h;
+}
+
+static struct box *open_box(struct box_host *h)
+{
+    struct box *b = NULL;
+    struct err e = {.code = 0};
+    struct box_spec spec = {.session_id = "sesn_test"};
+    if (box_open(h, &spec, &b, &e) < 0)
+        fail_msg("box: %s", e.msg);
+    return b;
+}
+
+/* Runs a command; the text is the caller's. */
+static char *bash(struct box *b, const char *command, int *ret)
+{
+    AUTO_JSON json_t *in = json_object();
+    json_put_str(in, "command", command);
+    struct box_result res = {.content = NULL};
+    struct err e = {.code = 0};
+    *ret = box_call(b, "bash", in, 0, &res, &e);
+    char *text = NULL;
+    if (*ret == 0)
+        text = mem_strdup(json_get_str(json_array_get(res.content, 0), "text"));
+    box_result_done(&res);
+    return text;
+}
+
+static void expect(struct box *b, const char *command, const char *wanted)
+{
+    int r;
+    AUTO_FREE char *text = bash(b, command, &r);
+    assert_int_equal(r, 0);
+    assert_string_equal(text, wanted);
+}
+
+/* ---- calls ---- */
+
+static int calls_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = start(NULL);
+    struct box *a = open_box(h), *b = open_box(h);
+    expect(a, "X=1; echo one; cd /tmp", "one");
+    expect(b, "echo ${X-unset} $PWD", "unset /workspace");
+    expect(a, "echo $X $PWD", "1 /tmp");
+    AUTO_JSON json_t *in = json_pack("{s:s,s:s}", "file_path", "a/b.txt", "content", "hello\n");
+    struct box_result res = {.content = NULL};
+    assert_int_equal(box_call(a, "write", in, 0, &res, NULL), 0);
+    assert_false(res.is_error);
+    assert_string_equal(json_get_str(json_array_get(res.content, 0), "text"),
+                        "wrote 6 bytes to a/b.txt");
+    box_result_done(&res);
+    expect(a, "cat /workspace/a/b.txt", "hello");
+    expect(b, "ls /workspace | wc -l", "0");
+    box_close(a);
+    box_close(b);
+    box_close(NULL);
+    box_host_stop(h);
+    return 0;
+}
+
+static void calls_and_isolation(void **state)
+{
+    (void)state;
+    run(calls_fiber);
+}
+
+/* ---- cancellation ---- */
+
+struct job {
+    struct box *box;
+    const char *command;
+    int result;
+    bool done;
+    int64_t deadline_ms;
+};
+
+static int job_fiber(void *arg)
+{
+    struct job *j = arg;
+    struct fiber_deadline d = fiber_deadline_push(
+        j->deadline_ms ? time_mono_ns() + j->deadline_ms * NS_PER_MS : FIBER_NO_DEADLINE);
+    free(bash(j->box, j->command, &j->result));
+    fiber_deadline_pop(&d);
+    j->done = true;
+    return 0;
+}
+
+/* Waits until a file shows up inside: the command has got that far. */
+static void wait_inside(int pid, const char *path)
+{
+    AUTO_FREE char *full = mem_printf("/proc/%d/root%s", pid, path);
+    for (int i = 0; i < 2000; i++) {
+        struct stat st;
+        if (stat(full, &st) == 0)
+            return;
+        assert_int_equal(fiber_sleep_ms(5), 0);
+    }
+    fail_msg("%s never appeared", full);
+}
+
+static int cancel_kills_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = start(NULL);
+    struct box *b = open_box(h);
+    struct scope s;
+    scope_init(&s);
+    struct fiber *f;
+    struct job j = {.box = b,
+                    .command = "(setsid sleep 4000 & ) ; sh -c 'sleep 4001 & sleep 4002' & touch "
+                               "/tmp/started; sleep 4003"};
+    assert_int_equal(fiber_spawn(&s, "job", job_fiber, &j, &f), 0);
+    wait_inside(box_pid(b), "/tmp/started");
+    int64_t began = time_mono_ns();
+    fiber_cancel(f);
+    assert_int_equal(scope_join(&s), 0);
+    print_message("cancel took %lld us\n", (long long)(time_mono_ns() - began) / 1000);
+    scope_done(&s);
+    assert_int_equal(j.result, -ECANCELED);
+    /* box_call has returned: nothing of the call may be alive. */
+    expect(b, "pgrep -c sleep", "0");
+    box_close(b);
+    box_host_stop(h);
+    return 0;
+}
+
+static void cancel_reaches_inside(void **state)
+{
+    (void)state;
+    run(cancel_kills_fiber);
+}
+
+static int deadline_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = start(NULL);
+    struct box *b = open_box(h);
+    struct scope s;
+    scope_init(&s);
+    struct job j = {.box = b, .command = "sleep 4000", .deadline_ms = 50};
+    assert_int_equal(fiber_spawn(&s, "job", job_fiber, &j, NULL), 0);
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    assert_int_equal(j.result, -ETIMEDOUT);
+    expect(b, "pgrep -c sleep", "0");
+
+    /* box_cancel: the call is answered, with an error that says so. */
+    scope_init(&s);
+    struct job k = {.box = b, .command = "touch /tmp/there; sleep 4000"};
+    assert_int_equal(fiber_spawn(&s, "job", job_fiber, &k, NULL), 0);
+    wait_inside(box_pid(b), "/tmp/there");
+    assert_int_equal(box_cancel(b), 0);
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    assert_int_equal(k.result, 0);
+    expect(b, "pgrep -c sleep", "0");
+    box_close(b);
+    box_host_stop(h);
+    return 0;
+}
+
+static void deadline_and_box_cancel(void **state)
+{
+    (void)state;
+    run(deadline_fiber);
+}
+
+/* ---- trouble ---- */
+
+static pid_t parent_of(pid_t pid)
+{
+    AUTO_FREE char *path = mem_printf("/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "re");
+    char line[256];
+    int parent = 0;
+    while (f && fgets(line, sizeof(line), f))
+        if (str_starts(line, "PPid:"))
+            parent = atoi(line + 5);
+    if (f)
+        fclose(f);
+    return parent;
+}
+
+static int zygote_dies_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = start(NULL);
+    struct box *b = open_box(h);
+    expect(b, "echo before", "before");
+    pid_t zygote = parent_of(box_pid(b));
+    assert_true(zygote > 1);
+    assert_int_equal(kill(zygote, SIGKILL), 0);
+    int r = 0;
+    for (int i = 0; i < 100 && r == 0; i++) { /* dies with its zygote, a moment later */
+        free(bash(b, "echo after", &r));
+        if (r == 0)
+            assert_int_equal(fiber_sleep_ms(10), 0);
+    }
+    assert_true(r < 0);
+    box_close(b);
+    b = open_box(h); /* by a new zygote */
+    expect(b, "echo again", "again");
+    box_close(b);
+    box_host_stop(h);
+    return 0;
+}
+
+static void zygote_is_replaced(void **state)
+{
+    (void)state;
+    run(zygote_dies_fiber);
+}
+
+static int opener(void *arg)
+{
+    struct box *b = open_box(arg);
+    expect(b, "echo $((6 * 7))", "42");
+    box_close(b);
+    return 0;
+}
+
+static int cancelled_opener(void *arg)
+{
+    struct box *b = NULL;
+    struct box_spec spec = {.session_id = NULL};
+    assert_int_equal(box_open(arg, &spec, &b, NULL), -ECANCELED);
+    assert_null(b);
+    return 0;
+}
+
+static int many_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = start(NULL);
+    struct scope s;
+    scope_init(&s);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(fiber_spawn(&s, "opener", opener, h, NULL), 0);
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    /* Cancelled while it opens: the sandbox goes away by itself and the host is none the worse. */
+    scope_init(&s);
+    struct fiber *f;
+    assert_int_equal(fiber_spawn(&s, "opener", cancelled_opener, h, &f), 0);
+    assert_int_equal(fiber_yield(), 0);
+    scope_done(&s);
+    struct box *b = open_box(h);
+    expect(b, "echo fine", "fine");
+    box_close(b);
+    box_host_stop(h);
+    return 0;
+}
+
+static void many_at_once(void **state)
+{
+    (void)state;
+    run(many_fiber);
+}
+
+/* ---- kill -9 of the worker ---- */
+
+#define N_BOXES 3
+static const char *state_dir;
+static int report_fd;
+
+static int doomed_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = start(state_dir);
+    int pids[N_BOXES];
+    for (int i = 0; i < N_BOXES; i++) {
+        struct box *b = NULL;
+        struct box_spec spec = {.disk_workspace = true};
+        struct err e = {.code = 0};
+        if (box_open(h, &spec, &b, &e) < 0)
+            fail_msg("box: %s", e.msg);
+        expect(b, "setsid sleep 5000 & mkdir -p deep/er; touch deep/er/file; chmod 0 deep; echo ok",
+               "ok");
+        pids[i] = box_pid(b);
+    }
+    assert_int_equal(write(report_fd, pids, sizeof(pids)), sizeof(pids));
+    return fiber_sleep_ms(60000);
+}
+
+static size_t entries(const char *dir)
+{
+    AUTO_FREE char *command = mem_printf("ls -A %s | wc -l", dir);
+    FILE *f = popen(command, "re");
+    char line[32] = "";
+    assert_non_null(fgets(line, sizeof(line), f));
+    pclose(f);
+    return (size_t)atoi(line);
+}
+
+static int sweeping_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = start(state_dir);
+    assert_int_equal(entries(state_dir), 2); /* this run's lock and directory */
+    box_host_stop(h);
+    assert_int_equal(entries(state_dir), 0);
+    return 0;
+}
+
+static void killed_worker_leaves_nothing(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sallyport-box-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    state_dir = dir;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    pid_t worker = fork();
+    if (worker == 0) {
+        report_fd = fds[1];
+        run(doomed_fiber);
+        _exit(1);
+    }
+    close(fds[1]);
+    int pids[N_BOXES];
+    assert_int_equal(read(fds[0], pids, sizeof(pids)), sizeof(pids));
+    close(fds[0]);
+    int pidfds[N_BOXES + 1];
+    for (int i = 0; i < N_BOXES; i++)
+        pidfds[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
+    pidfds[N_BOXES] = (int)syscall(SYS_pidfd_open, parent_of(pids[0]), 0);
+    assert_int_equal(entries(dir), 2);
+    assert_int_equal(kill(worker, SIGKILL), 0);
+    assert_int_equal(waitpid(worker, NULL, 0), worker);
+    for (int i = 0; i <= N_BOXES;
+         i++) { /* the end of an init is reported after that of its whole namespace */
+        assert_true(pidfds[i] >= 0);
+        struct pollfd p = {.fd = pidfds[i], .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        close(pidfds[i]);
+    }
+    assert_int_equal(entries(dir), 2); /* nobody was left to remove it */
+    run(sweeping_fiber);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && str_eq(argv[1], "zygote"))
+        return zygote_main(3);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calls_and_isolation),
+        cmocka_unit_test(cancel_reaches_inside),
+        cmocka_unit_test(deadline_and_box_cancel),
+        cmocka_unit_test(zygote_is_replaced),
+        cmocka_unit_test(many_at_once),
+        cmocka_unit_test(killed_worker_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
