@@ -26,8 +26,10 @@ check:
 	@tools/deps build check
 	@tools/check
 
-demo: build
-	@examples/demo
+demo:
+	@tools/deps build demo
+	@$(MAKE) --no-print-directory build
+	@tools/demo
 
 bench: build
 	@tools/deps bench

@@ -43,6 +43,7 @@ struct up {
     struct server_options o;
     const char *config, *data, *log_level;
     int64_t capacity, grace_ms, max_idle_ms;
+    struct flag_list binds;
     bool detach;
     char **original_argv;
 
@@ -182,25 +183,32 @@ static int run_worker(struct up *u, int *ret_status, struct err *e)
         AUTO_FREE char *grace = mem_printf("%lldms", (long long)u->grace_ms);
         AUTO_FREE char *idle = mem_printf("%lldms", (long long)u->max_idle_ms);
         AUTO_FREE char *state = mem_printf("%s/sandboxes", u->o.data_dir);
-        const char *argv[] = {"sallyport",
-                              "worker",
-                              "--base-url",
-                              u->url,
-                              "--environment-id",
-                              d.environment_id,
-                              "--environment-key-file",
-                              "/proc/self/fd/3",
-                              "--state-dir",
-                              state,
-                              "--grace",
-                              grace,
-                              "--max-idle",
-                              idle,
-                              "--log-level",
-                              u->log_level,
-                              u->capacity ? "--capacity" : NULL,
-                              capacity,
-                              NULL};
+        const char *argv[32 + 2 * FLAG_LIST_MAX] = {"sallyport",
+                                                    "worker",
+                                                    "--base-url",
+                                                    u->url,
+                                                    "--environment-id",
+                                                    d.environment_id,
+                                                    "--environment-key-file",
+                                                    "/proc/self/fd/3",
+                                                    "--state-dir",
+                                                    state,
+                                                    "--grace",
+                                                    grace,
+                                                    "--max-idle",
+                                                    idle,
+                                                    "--log-level",
+                                                    u->log_level};
+        size_t n = 16;
+        if (u->capacity) {
+            argv[n++] = "--capacity";
+            argv[n++] = capacity;
+        }
+        for (size_t i = 0; i < u->binds.n; i++) {
+            argv[n++] = "--bind";
+            argv[n++] = u->binds.value[i];
+        }
+        argv[n] = NULL;
         const char *envp[16];
         child_env(envp, ARRAY_LEN(envp), NULL, NULL);
         struct proc_spec spec = {.path = SELF,
@@ -398,11 +406,11 @@ static int detach(struct up *u)
     while (u->original_argv[n])
         n++;
     char **argv = mem_array(n + 3, sizeof(char *));
-    char name[] = "sallyport", foreground[] = "--no-detach";
+    char name[] = "sallyport";
     argv[k++] = name;
     for (size_t i = 0; i < n; i++)
-        argv[k++] = u->original_argv[i];
-    argv[k++] = foreground;
+        if (!str_starts(u->original_argv[i], "--detach"))
+            argv[k++] = u->original_argv[i];
 
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
@@ -469,6 +477,9 @@ int cmd_up(int argc, char **argv)
          .ptr = &u.grace_ms, .min = 1, .max = 3600000},
         {"max-idle", "TIME", "the worker lets a session at rest go after so long (60s)",
          FLAG_DURATION, .ptr = &u.max_idle_ms, .min = 1, .max = 86400000},
+        {"bind", "SOURCE:TARGET",
+         "show a directory of this host in every sandbox, read-only unless :rw follows", FLAG_LIST,
+         .ptr = &u.binds},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &u.config, .line_only = true},
         {"log-level", "LEVEL", "debug, info, warn or error (warn)", FLAG_CHOICE,

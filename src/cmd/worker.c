@@ -13,6 +13,7 @@
 #include "cmd/flags.h"
 #include "io/loop.h"
 #include "io/signal.h"
+#include "sandbox/spec.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -25,7 +26,9 @@
 struct worker_command {
     struct worker_config cfg;
     const char *config, *key_file, *log_level, *state_dir;
-    int64_t capacity;
+    int64_t capacity, memory, processes, workspace_size, tmp_size;
+    struct flag_list binds;
+    struct sandbox_spec sandbox;
 };
 
 /* Reads the key from a file, a trailing newline dropped. */
@@ -72,6 +75,41 @@ static int take_key(struct worker_command *c, struct err *e)
     return 0;
 }
 
+/* "SOURCE:TARGET" or "SOURCE:TARGET:rw". */
+static int add_bind(struct sandbox_spec *spec, const char *text, struct err *e)
+{
+    const char *colon = strchr(text, ':');
+    if (!colon)
+        return err_set(e, -EINVAL, "--bind %s: write SOURCE:TARGET or SOURCE:TARGET:rw", text);
+    AUTO_FREE char *source = mem_strndup(text, (size_t)(colon - text));
+    AUTO_FREE char *target = mem_strdup(colon + 1);
+    bool write = str_ends(target, ":rw");
+    if (write)
+        target[strlen(target) - 3] = '\0';
+    int r = sandbox_spec_add_bind(spec, source, target, write, e);
+    return r < 0 ? err_wrap(e, r, "--bind %s", text) : 0;
+}
+
+static int prepare_sandbox(struct worker_command *c, struct err *e)
+{
+    struct sandbox_limits *l = &c->sandbox.limits;
+    if (c->memory)
+        l->memory_bytes = (uint64_t)c->memory;
+    if (c->processes)
+        l->processes = (uint64_t)c->processes;
+    if (c->workspace_size)
+        l->workspace_bytes = (uint64_t)c->workspace_size;
+    if (c->tmp_size)
+        l->tmp_bytes = (uint64_t)c->tmp_size;
+    for (size_t i = 0; i < c->binds.n; i++) {
+        int r = add_bind(&c->sandbox, c->binds.value[i], e);
+        if (r < 0)
+            return r;
+    }
+    c->cfg.sandbox = &c->sandbox;
+    return 0;
+}
+
 static int prepare(struct worker_command *c, struct err *e)
 {
     const char *url = getenv("ANTHROPIC_BASE_URL"), *id = getenv("ANTHROPIC_ENVIRONMENT_ID");
@@ -86,7 +124,8 @@ static int prepare(struct worker_command *c, struct err *e)
         return err_set(e, -EINVAL, "--base-url %s: does not begin with http:// or https://",
                        c->cfg.base_url);
     c->cfg.capacity = (size_t)c->capacity;
-    return take_key(c, e);
+    int r = prepare_sandbox(c, e);
+    return r < 0 ? r : take_key(c, e);
 }
 
 static int wait_for_signals(void *arg)
@@ -143,6 +182,17 @@ int cmd_worker(int argc, char **argv)
          .ptr = &c.cfg.max_idle_ms, .min = 1, .max = 86400000},
         {"state-dir", "DIR", "where sandboxes keep their directories", FLAG_DIR,
          .ptr = &c.state_dir},
+        {"bind", "SOURCE:TARGET",
+         "show a directory of this host in every sandbox, read-only unless :rw follows", FLAG_LIST,
+         .ptr = &c.binds},
+        {"sandbox-memory", "SIZE", "memory of all processes of a sandbox together (2G)", FLAG_SIZE,
+         .ptr = &c.memory, .min = 16 << 20, .max = INT64_MAX},
+        {"sandbox-processes", "N", "processes of a sandbox", FLAG_INT, .ptr = &c.processes,
+         .min = 4, .max = 100000},
+        {"workspace-size", "SIZE", "size of /workspace", FLAG_SIZE, .ptr = &c.workspace_size,
+         .min = 1 << 20, .max = INT64_MAX},
+        {"tmp-size", "SIZE", "size of /tmp", FLAG_SIZE, .ptr = &c.tmp_size, .min = 1 << 20,
+         .max = INT64_MAX},
         {"worker-id", "NAME", "how this worker is called in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
@@ -166,6 +216,7 @@ int cmd_worker(int argc, char **argv)
     log_init("worker", cmd_log_level(c.log_level));
     cmd_forbid_dumps();
 
+    sandbox_spec_init(&c.sandbox);
     struct err e = {0};
     AUTO_FREE char *default_dir = mem_printf("/tmp/sallyport-worker-%d", (int)geteuid());
     c.cfg.state_dir = c.state_dir ? c.state_dir : default_dir;
@@ -177,11 +228,13 @@ int cmd_worker(int argc, char **argv)
     if (r < 0) {
         fprintf(stderr, "sallyport worker: %s\n", e.msg[0] ? e.msg : err_text(r));
         secret_done(&c.cfg.environment_key);
+        sandbox_spec_done(&c.sandbox);
         return 1;
     }
     code = loop_run(run, &c);
     loop_done();
     signal_done();
     secret_done(&c.cfg.environment_key);
+    sandbox_spec_done(&c.sandbox);
     return code != 0;
 }

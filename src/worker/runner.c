@@ -66,7 +66,7 @@ void runner_wake_all(struct runner_env *env)
 static int open_box(void *arg)
 {
     struct runner *s = arg;
-    struct box_spec spec = {.session_id = s->session_id};
+    struct box_spec spec = {.session_id = s->session_id, .sandbox = s->env->cfg->sandbox};
     struct box *box = NULL;
     s->box_error = (struct err){0};
     int r = box_open(s->env->boxes, &spec, &box, &s->box_error);

@@ -12,6 +12,7 @@
 
 struct err;
 struct box_host;
+struct sandbox_spec;
 
 struct worker_config {
     const char *base_url;        /* "http://127.0.0.1:8400", no trailing slash */
@@ -22,6 +23,7 @@ struct worker_config {
     int64_t grace_ms;            /* after the first SIGTERM, for running calls; 0: 30 s */
     int64_t max_idle_ms;         /* a session at rest is let go after so long; 0: 60 s; < 0: never */
     const char *state_dir;       /* sandboxes' directories; swept at start */
+    const struct sandbox_spec *sandbox; /* what every sandbox is made of; NULL: the defaults */
     const char *on_claim, *on_end; /* operator's commands (/bin/sh -c), or NULL */
 };
 
