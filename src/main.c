@@ -10,8 +10,14 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *summary; /* NULL: not for people, left out of --help */
 } commands[] = {
+    {"up", cmd_up, "server and worker on this machine, nothing to configure"},
     {"server", cmd_server, "the platform: API, agent loop, session log, work queue"},
-    {"session", cmd_session, "create, send, tail, list, confirm: sessions from the shell"},
+    {"worker", cmd_worker, "claims sessions of an environment, runs their tools in sandboxes"},
+    {"session", cmd_session, "create, send, tail, list, confirm, interrupt"},
+    {"env", cmd_env, "environments and their keys"},
+    {"doctor", cmd_doctor, "what this machine has, what is missing, what to do about it"},
+    {"completion", cmd_completion, "a completion script for bash, zsh or fish"},
+    {"setup", cmd_setup, NULL},
     {"zygote", cmd_zygote, NULL},
 };
 
