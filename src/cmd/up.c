@@ -445,8 +445,8 @@ static int start(struct up *u)
         return 1;
     }
     int code = loop_run(run, u);
-    loop_done();
     signal_done();
+    loop_done();
     return code != 0;
 }
 

@@ -232,8 +232,8 @@ int cmd_worker(int argc, char **argv)
         return 1;
     }
     code = loop_run(run, &c);
-    loop_done();
     signal_done();
+    loop_done();
     secret_done(&c.cfg.environment_key);
     sandbox_spec_done(&c.sandbox);
     return code != 0;
