@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static const struct command {
     const char *name;
@@ -51,6 +52,9 @@ static int unknown(const char *word)
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
+    (void)prctl(
+        PR_SET_NAME,
+        "sallyport"); /* roles are started through /proc/self/exe, which would show as "exe" */
     if (!word) {
         help(stderr);
         return 2;
