@@ -42,33 +42,45 @@ static int fail(struct conn *c, ssize_t r)
     return code;
 }
 
-static int wait_direction(struct conn *c, uint32_t want)
+void conn_abort(struct conn *c, int code)
 {
     struct io_fd *io = &c->stream.io;
-    if (want == EPOLLOUT) {
-        io->writable = false;
-        return io_wait_writable(io);
-    }
-    io->readable = false;
-    return io_wait_readable(io);
+    (void)fail(c, code);
+    io->readable = io->writable = true; /* whoever waits tries again and finds the error */
+    if (io->reader)
+        fiber_wake(io->reader);
+    if (io->writer)
+        fiber_wake(io->writer);
+}
+
+static int wait_direction(struct conn *c, uint32_t want, int64_t deadline_ns)
+{
+    struct fiber_deadline d = fiber_deadline_push(deadline_ns);
+    struct io_fd *io = &c->stream.io;
+    int r = want == EPOLLOUT ? io_wait_writable(io) : io_wait_readable(io);
+    fiber_deadline_pop(&d);
+    return r;
 }
 
 /* Waits for the direction the stream asked for. A wait that turns out long gives the stack's deep
  * pages back. */
-static int wait_until(struct conn *c, uint32_t want, int64_t deadline_ns)
+static int wait_until(struct conn *c, int64_t deadline_ns)
 {
+    uint32_t want = c->stream.want;
+    /* The attempt that brought us here said -EAGAIN: readiness noted before it is used up. Only
+     * now: an edge may come between the two waits below. */
+    if (want == EPOLLOUT)
+        c->stream.io.writable = false;
+    else
+        c->stream.io.readable = false;
     int64_t quiet_ns = conn_now_ns() + CONN_QUIET_MS * NS_PER_MS;
-    bool first = quiet_ns < deadline_ns;
-    struct fiber_deadline d = fiber_deadline_push(first ? quiet_ns : deadline_ns);
-    int r = wait_direction(c, want);
-    fiber_deadline_pop(&d);
-    if (r != -ETIMEDOUT || !first)
+    if (quiet_ns >= deadline_ns)
+        return wait_direction(c, want, deadline_ns);
+    int r = wait_direction(c, want, quiet_ns);
+    if (r != -ETIMEDOUT)
         return r;
     fiber_trim_stack();
-    d = fiber_deadline_push(deadline_ns);
-    r = wait_direction(c, want);
-    fiber_deadline_pop(&d);
-    return r;
+    return wait_direction(c, want, deadline_ns);
 }
 
 static int give_turn(struct conn *c)
@@ -173,7 +185,7 @@ ssize_t conn_read_more(struct conn *c, int64_t deadline_ns)
         ssize_t n = conn_try_read(c);
         if (n != 0)
             return n;
-        r = wait_until(c, c->stream.want, deadline_ns);
+        r = wait_until(c, deadline_ns);
     }
     return r;
 }
@@ -185,7 +197,7 @@ ssize_t conn_read_into(struct conn *c, void *p, size_t n, int64_t deadline_ns)
         ssize_t got = attempt_read(c, p, n);
         if (got != -EAGAIN)
             return got;
-        r = wait_until(c, c->stream.want, deadline_ns);
+        r = wait_until(c, deadline_ns);
     }
     return r;
 }
@@ -196,6 +208,8 @@ ssize_t conn_read_into(struct conn *c, void *p, size_t n, int64_t deadline_ns)
 static ssize_t attempt_write(struct conn *c, const char *p, size_t n)
 {
     size_t done = 0;
+    if (c->error)
+        return c->error;
     while (done < n) {
         ssize_t r = c->stream.ops->write(&c->stream, p + done, n - done);
         if (r == -EAGAIN)
@@ -220,7 +234,7 @@ static int write_waiting(struct conn *c, const char *p, size_t n)
         n -= (size_t)done;
         if (n == 0)
             return 0;
-        r = wait_until(c, c->stream.want, conn_now_ns() + c->srv->cfg.body_timeout_ms * NS_PER_MS);
+        r = wait_until(c, conn_now_ns() + c->srv->cfg.body_timeout_ms * NS_PER_MS);
         if (r < 0)
             return fail(c, r);
     }
@@ -241,7 +255,7 @@ static int write_scratch(struct conn *c, size_t n)
      * (SSL_MODE_ACCEPT_MOVING). */
     AUTO_FREE char *rest = mem_zalloc(left);
     memcpy(rest, p + done, left);
-    int r = wait_until(c, c->stream.want, conn_now_ns() + c->srv->cfg.body_timeout_ms * NS_PER_MS);
+    int r = wait_until(c, conn_now_ns() + c->srv->cfg.body_timeout_ms * NS_PER_MS);
     return r < 0 ? fail(c, r) : write_waiting(c, rest, left);
 }
 
@@ -375,7 +389,7 @@ static void linger(struct conn *c)
     while (r == 0 && total < CONN_LINGER_BYTES) {
         ssize_t n = attempt_read(c, c->srv->scratch, sizeof(c->srv->scratch));
         if (n == -EAGAIN) {
-            r = wait_until(c, c->stream.want, until_ns);
+            r = wait_until(c, until_ns);
             continue;
         }
         if (n < 0)

@@ -91,6 +91,9 @@ void exchange_begin(struct http_exchange *x, struct conn *c);
 void exchange_refuse(struct http_exchange *x, int status, const char *why);
 /* After the handler: a missing answer becomes 500, an unread body is drained. Suspends. */
 void exchange_end(struct http_exchange *x);
+/* Ends the connection from another fiber, also in the middle of a write: every call on it returns
+ * `code` from now on. Does not suspend. */
+void exchange_abort(struct http_exchange *x, int code);
 /* Writes the JSON error body for `status`. `ret` is NUL-terminated; `why` is a constant without
  * quotes. */
 size_t error_body(char *ret, size_t cap, int status, const char *why, const char *request_id);
@@ -134,6 +137,7 @@ ssize_t conn_try_read(struct conn *c);
 /* Writes all pieces, copying short ones together. Suspends. 0 or the connection's (sticky) error.
  */
 int conn_write(struct conn *c, const struct iovec *piece, int n) WARN_UNUSED;
+void conn_abort(struct conn *c, int code); /* see exchange_abort */
 int64_t conn_now_ns(void);
 
 /* ---- the server ---- */

@@ -1,9 +1,9 @@
 /* h1_class - the table behind h1_is.
  *
- * Pure data, no state. Every byte a peer sends in a head or a trailer is looked up here before it is believed. The
- * rows are the high half of the byte, the columns the low half; a byte above 0x7f is obs-text, which may stand in
- * a field value and nowhere else. DEL and every control but HTAB are in no class at all, so NUL, CR and LF can not
- * get through by any door. */
+ * Pure data, no state. Every byte a peer sends in a head or a trailer is looked up here before it
+ * is believed. The rows are the high half of the byte, the columns the low half; a byte above 0x7f
+ * is obs-text, which may stand in a field value and nowhere else. DEL and every control but HTAB
+ * are in no class at all, so NUL, CR and LF can not get through by any door. */
 #include "http/h1_class.h"
 
 /* clang-format off */

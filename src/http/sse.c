@@ -101,16 +101,25 @@ void sse_writer_done(struct sse_writer *w)
         queue_drop(w);
 }
 
+static bool fits(const struct sse_writer *w, const struct sse_frame *f)
+{
+    /* A first frame may have been larger than the ceiling. */
+    return w->queued_bytes < w->max_bytes && f->len <= w->max_bytes - w->queued_bytes;
+}
+
 int sse_push(struct sse_writer *w, struct sse_frame *f)
 {
     if (w->overflow)
         return -EMSGSIZE;
     if (w->ended)
         return -EPIPE;
-    if (!list_empty(&w->queue) && f->len > w->max_bytes - w->queued_bytes) {
+    if (!list_empty(&w->queue) && !fits(w, f)) {
         w->overflow = true;
         queue_drop(w);
         waitq_wake_all(&w->wake);
+        if (w->x)
+            exchange_abort(
+                w->x, -EMSGSIZE); /* its fiber may be in the middle of a write that never ends */
         return -EMSGSIZE;
     }
     struct queued *q = mem_new(struct queued);

@@ -1,52 +1,12 @@
-/* test_server.c - the server over real sockets on loopback, spoken to in raw bytes.
- *
- * Server and clients are fibers of one loop. A check that fails inside a fiber is noted and
- * reported from the test's own stack afterwards: cmocka leaves a failing test by longjmp, which
- * must not cross stacks. Time only bounds what goes wrong; nothing is synchronised by sleeping. */
-#include "../unit.h"
-#include "base/buf.h"
-#include "base/err.h"
-#include "base/str.h"
-#include "base/time.h"
-#include "http/server.h"
-#include "io/sock.h"
-
-#include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-/* ---- checks inside fibers ---- */
-
-static char failure[4096];
-#define CHECK(cond, ...)                                                                           \
-    do {                                                                                           \
-        if (!(cond) && !failure[0]) {                                                              \
-            int at_ = snprintf(failure, sizeof(failure), "line %d: %s: ", __LINE__, #cond);        \
-            snprintf(failure + at_, sizeof(failure) - (size_t)at_, __VA_ARGS__);                   \
-        }                                                                                          \
-    } while (0)
-
-/* ---- the server under test ---- */
-
-struct fixture {
-    struct http_server *srv;
-    char addr[SOCK_ADDR_MAX];
-    struct waitq gate;     /* what /wait waits on */
-    struct waitq progress; /* something below has changed */
-    int waiting;           /* handlers in http_wait */
-    int wait_result, body_result, wait_over;
-    int calls;
-    struct http_server_config cfg;
-};
-static struct fixture F;
+/* test_server.c - the server over real sockets on loopback, spoken to in raw bytes: framing, order,
+ * refusals. Each conversation is held three times: whole, in single bytes and in steps of seven. */
+#include "base/limits.h"
+#include "talk.h"
 
 static void echo(struct http_exchange *x, size_t max)
 {
     AUTO(buf) body = BUF_INIT(1 << 20);
     int r = http_body_read(x, max, &body);
-    F.body_result = r;
     if (r == -EMSGSIZE)
         (void)http_reply(x, 413, "text/plain", "too large\n", 10);
     else if (r == -E_PARSE)
@@ -63,17 +23,6 @@ static void stream(struct http_exchange *x)
         r = http_stream_write(x, pieces[i], strlen(pieces[i]));
     if (r == 0)
         (void)http_stream_end(x);
-}
-
-static void wait_here(struct http_exchange *x)
-{
-    F.waiting++;
-    waitq_wake_all(&F.progress);
-    F.wait_result = http_wait(x, &F.gate);
-    F.wait_over++;
-    waitq_wake_all(&F.progress);
-    if (F.wait_result == 0)
-        (void)http_reply(x, 200, NULL, "woken", 5);
 }
 
 static void upgrade(struct http_exchange *x)
@@ -95,8 +44,7 @@ static char big[300000];
 static void handler(struct http_exchange *x, void *arg)
 {
     const struct h1_request *q = http_request(x);
-    struct fixture *f = arg;
-    f->calls++;
+    (void)arg;
     if (str_eq(q->path, "/ok")) {
         (void)http_reply(x, 200, "text/plain", "ok", 2);
     } else if (str_eq(q->path, "/echo")) {
@@ -110,8 +58,6 @@ static void handler(struct http_exchange *x, void *arg)
     } else if (str_eq(q->path, "/half")) {
         CHECK(http_stream_begin(x, 200, "text/plain") == 0, "begin");
         CHECK(http_stream_write(x, "ab", 2) == 0, "write");
-    } else if (str_eq(q->path, "/wait")) {
-        wait_here(x);
     } else if (str_eq(q->path, "/upgrade")) {
         upgrade(x);
     } else if (str_eq(q->path, "/big")) {
@@ -141,103 +87,7 @@ static void handler(struct http_exchange *x, void *arg)
     }
 }
 
-static int server_main(void *arg)
-{
-    (void)arg;
-    return http_server_run(F.srv);
-}
-
-struct script {
-    int (*fn)(void);
-    int result;
-};
-
-static int root(void *arg)
-{
-    struct script *sc = arg;
-    AUTO(fiber_deadline) guard = fiber_deadline_push_ms(60000);
-    struct err e = {0};
-    F.cfg.listen = "127.0.0.1:0";
-    F.cfg.handler = handler;
-    F.cfg.arg = &F;
-    F.srv = http_server_new(&F.cfg, F.addr, &e);
-    CHECK(F.srv, "%s", e.msg);
-    if (!F.srv)
-        return -1;
-    waitq_init(&F.gate);
-    waitq_init(&F.progress);
-    {
-        AUTO(scope) s;
-        scope_init(&s);
-        CHECK(fiber_spawn(&s, "server", server_main, NULL, NULL) == 0, "spawn");
-        sc->result = sc->fn();
-        http_server_stop(F.srv, 1000);
-        CHECK(scope_join(&s) == 0, "join");
-    }
-    struct http_stats st;
-    http_server_stats(F.srv, &st);
-    CHECK(st.open == 0, "%zu connections left", st.open);
-    http_server_free(F.srv);
-    return 0;
-}
-
-static void run(int (*fn)(void), struct http_server_config cfg)
-{
-    failure[0] = 0;
-    F = (struct fixture){.cfg = cfg};
-    struct script sc = {.fn = fn};
-    assert_int_equal(loop_init(), 0);
-    (void)loop_run(root, &sc);
-    loop_done();
-    if (failure[0])
-        fail_msg("%s", failure);
-}
-
-/* ---- clients ---- */
-
-static int dial(struct io_fd *io)
-{
-    struct err e = {0};
-    int r = sock_connect(F.addr, io, &e);
-    CHECK(r == 0, "%s", e.msg);
-    return r;
-}
-
-static void say(struct io_fd *io, const char *p, size_t n)
-{
-    int r = io_write_all(io, p, n);
-    CHECK(r == 0, "write: %d", r);
-}
-#define SAY(io, s) say(io, s, sizeof(s) - 1)
-
-/* Reads until the peer ends. */
-static void read_all(struct io_fd *io, struct buf *out)
-{
-    for (;;) {
-        char *p = buf_room(out, 65536);
-        CHECK(p, "answer too long");
-        if (!p)
-            return;
-        ssize_t n = io_read(io, p, 65536);
-        CHECK(n >= 0, "read: %zd after %zu bytes", n, out->len);
-        if (n <= 0)
-            return;
-        buf_commit(out, (size_t)n);
-    }
-}
-
-/* Reads until `n` bytes are there. */
-static void read_n(struct io_fd *io, struct buf *out, size_t n)
-{
-    while (out->len < n) {
-        char *p = buf_room(out, n - out->len);
-        ssize_t r = io_read(io, p, n - out->len);
-        CHECK(r > 0, "read: %zd after %zu of %zu bytes", r, out->len, n);
-        if (r <= 0)
-            return;
-        buf_commit(out, (size_t)r);
-    }
-}
+/* ---- what came back ---- */
 
 static void cut_line(char *text, const char *name)
 {
@@ -444,7 +294,7 @@ static void one_talk(const struct talk *t, size_t step)
           step, buf_str(&got), t->want);
 }
 
-static int talk_to_server(void)
+static void have_talks(void)
 {
     for (size_t i = 0; i < ARRAY_LEN(talks) && !failure[0]; i++) {
         const struct talk *t = &talks[i];
@@ -454,19 +304,186 @@ static int talk_to_server(void)
             one_talk(t, 1);
         one_talk(t, 7);
     }
-    return 0;
 }
 
 static void test_talks(void **state)
 {
     (void)state;
-    run(talk_to_server, (struct http_server_config){0});
+    talk_run(have_talks, (struct http_server_config){.handler = handler});
+}
+
+/* The client keeps its body back until it is asked for. */
+static void ask_first(void)
+{
+    AUTO(io_fd) io = IO_FD_NONE;
+    AUTO(buf) got = BUF_INIT(10000);
+    (void)dial(&io);
+    for (int i = 0; i < 2; i++) { /* the connection stays usable */
+        SAY(&io,
+            "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+        read_until(&io, &got, "\r\n\r\n");
+        CHECK(str_eq(buf_str(&got), "HTTP/1.1 100 Continue\r\n\r\n"), "%s", buf_str(&got));
+        SAY(&io, "hello");
+        read_until(&io, &got, "hello");
+        buf_reset(&got);
+    }
+    SAY(&io, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: "
+             "chunked\r\n\r\n");
+    read_until(&io, &got, "\r\n\r\n");
+    SAY(&io, "2\r\nhi\r\n0\r\n\r\n");
+    read_until(&io, &got, "\r\n\r\nhi");
+}
+
+static void test_100_continue(void **state)
+{
+    (void)state;
+    talk_run(ask_first, (struct http_server_config){.handler = handler});
+}
+
+/* Answers larger than any buffer, to a client that reads only after it has asked for all of them.
+ */
+static void read_big(void)
+{
+    for (size_t i = 0; i < sizeof(big); i++)
+        big[i] = (char)(i * 7 + i / 1000);
+    AUTO(io_fd) io = IO_FD_NONE;
+    AUTO(buf) got = BUF_INIT(16 << 20);
+    (void)dial(&io);
+    for (int i = 0; i < 20; i++)
+        SAY(&io, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    SAY(&io, "GET /bigstream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    read_all(&io, &got);
+    const char *p = buf_str(&got), *end = p + got.len;
+    for (int i = 0; i < 21 && !failure[0]; i++) {
+        const char *body = memmem(p, (size_t)(end - p), "\r\n\r\n", 4);
+        CHECK(body, "answer %d: no head", i);
+        if (!body)
+            return;
+        body += 4;
+        if (i < 20) {
+            CHECK((size_t)(end - body) > sizeof(big) && memcmp(body, big, sizeof(big)) == 0,
+                  "answer %d", i);
+            p = body + sizeof(big);
+        } else {
+            AUTO(buf) plain = BUF_INIT(sizeof(big) + 1);
+            struct h1_chunked d = {0};
+            ssize_t n = h1_chunked_feed(&d, body, (size_t)(end - body), &plain);
+            CHECK(n == end - body && d.done && plain.len == sizeof(big) &&
+                      memcmp(plain.data, big, sizeof(big)) == 0,
+                  "stream: %zd, %zu bytes", n, plain.len);
+        }
+    }
+}
+
+static void test_big(void **state)
+{
+    (void)state;
+    talk_run(read_big, (struct http_server_config){.handler = handler});
+}
+
+static void send_big(void)
+{
+    AUTO(io_fd) io = IO_FD_NONE;
+    AUTO(buf) got = BUF_INIT(4 << 20), chunked = BUF_INIT(4 << 20);
+    (void)dial(&io);
+    (void)buf_addf(&chunked, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+                   sizeof(big));
+    (void)buf_add(&chunked, big, sizeof(big));
+    (void)buf_adds(&chunked, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+                             "Connection: close\r\n\r\n");
+    for (size_t at = 0; at < sizeof(big); at += 1000) {
+        (void)buf_adds(&chunked, "3e8;ext=1\r\n");
+        (void)buf_add(&chunked, big + at, 1000);
+        (void)buf_adds(&chunked, "\r\n");
+    }
+    (void)buf_adds(&chunked, "0\r\n\r\n");
+    say(&io, chunked.data, chunked.len);
+    read_all(&io, &got);
+    const char *p = buf_str(&got), *end = p + got.len;
+    for (int i = 0; i < 2; i++) {
+        const char *body = memmem(p, (size_t)(end - p), "\r\n\r\n", 4);
+        CHECK(body && (size_t)(end - body) >= sizeof(big) + 4 &&
+                  memcmp(body + 4, big, sizeof(big)) == 0,
+              "echo %d of %zu bytes", i, got.len);
+        if (!body)
+            return;
+        p = body + 4 + sizeof(big);
+    }
+}
+
+static void test_big_bodies(void **state)
+{
+    (void)state;
+    talk_run(send_big, (struct http_server_config){.handler = handler});
+}
+
+/* A client that sends on after it was refused still gets to read why. */
+static void keep_sending(void)
+{
+    static const char *const heads[] = {
+        "POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n",
+        "POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFF\r\n",
+        "POST /echo HTTP/1.1\r\nHost : a\r\nContent-Length: 99999999\r\n\r\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        AUTO(io_fd) io = IO_FD_NONE;
+        AUTO(buf) got = BUF_INIT(10000);
+        (void)dial(&io);
+        say(&io, heads[i], strlen(heads[i]));
+        say(&io, big, sizeof(big));
+        CHECK(shutdown(io.fd, SHUT_WR) == 0, "shutdown");
+        read_all(&io, &got);
+        CHECK(str_starts(buf_str(&got), i < 2 ? "HTTP/1.1 413" : "HTTP/1.1 400"), "%zu: %s", i,
+              buf_str(&got));
+    }
+}
+
+static void test_lingering(void **state)
+{
+    (void)state;
+    talk_run(keep_sending, (struct http_server_config){.handler = handler});
+}
+
+static void over_long(void)
+{
+    static const struct {
+        const char *before, *unit, *want;
+        size_t times;
+    } rows[] = {
+        {"GET /", "a", "HTTP/1.1 414", LIMIT_TARGET_BYTES + 1},
+        {"GET / HTTP/1.1\r\n", "a: b\r\n", "HTTP/1.1 431", LIMIT_HEADER_COUNT + 1},
+        {"GET / HTTP/1.1\r\nHost: ", "a", "HTTP/1.1 431", LIMIT_HEADER_BYTES},
+        {"", "M", "HTTP/1.1 501", 40},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(io_fd) io = IO_FD_NONE;
+        AUTO(buf) got = BUF_INIT(10000), out = BUF_INIT(1 << 20);
+        (void)buf_adds(&out, rows[i].before);
+        for (size_t k = 0; k < rows[i].times; k++)
+            (void)buf_adds(&out, rows[i].unit);
+        (void)dial(&io);
+        say(&io, out.data, out.len);
+        read_all(&io, &got); /* the server ends it, though the head does not */
+        CHECK(str_starts(buf_str(&got), rows[i].want), "%zu: %s", i, buf_str(&got));
+    }
+    struct http_stats st;
+    http_server_stats(T.srv, &st);
+    CHECK(st.bad_requests == ARRAY_LEN(rows) && st.requests == 0, "%llu bad",
+          (unsigned long long)st.bad_requests);
+}
+
+static void test_over_long(void **state)
+{
+    (void)state;
+    talk_run(over_long, (struct http_server_config){.handler = handler});
 }
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_talks),
+        cmocka_unit_test(test_talks),     cmocka_unit_test(test_100_continue),
+        cmocka_unit_test(test_big),       cmocka_unit_test(test_big_bodies),
+        cmocka_unit_test(test_lingering), cmocka_unit_test(test_over_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
