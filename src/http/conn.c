@@ -430,9 +430,10 @@ int conn_main(void *arg)
         if (!c->error && c->closing && !c->upgraded && !c->eof) {
             linger(c);
         } else if (!c->error && !c->upgraded && stream_is_tls(&c->stream)) {
-            AUTO(fiber_shield) shield = fiber_shield_begin(CONN_FINISH_MS);
+            struct fiber_shield shield = fiber_shield_begin(CONN_FINISH_MS);
             int ignored = stream_finish(&c->stream);
             (void)ignored;
+            fiber_shield_end(&shield);
         }
     }
     stream_done(&c->stream);

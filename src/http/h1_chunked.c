@@ -93,8 +93,8 @@ static int framing_byte(struct h1_chunked *d, char c)
         d->state = TRAILER_FIRST;
         return c == '\n' ? 0 : -E_PARSE;
     case END_LF:
-        d->done = true;
-        return c == '\n' ? 0 : -E_PARSE;
+        d->done = c == '\n';
+        return d->done ? 0 : -E_PARSE;
     case DATA:
         break;
     }
