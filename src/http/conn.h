@@ -19,7 +19,7 @@
 #define CONN_DRAIN_BYTES                                                                           \
     (64u << 10) /* of an unread body, so much is read and dropped to keep the connection */
 #define CONN_LINGER_BYTES                                                                          \
-    (1u << 20) /* and so much after an error, so that the answer is not lost to a reset */
+    (64u << 20) /* so much after an error, so that a client in mid-body still reads the answer */
 #define CONN_LINGER_MS    2000
 #define CONN_QUIET_MS     1000 /* a wait longer than this gives its stack pages back */
 #define CONN_BYTES_PER_MS 1    /* slowest body: 1000 bytes/s after the first body_timeout */

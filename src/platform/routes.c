@@ -35,12 +35,12 @@
     R("POST", E "/keys", API | ROUTE_OWN | ROUTE_SHOWN_ONCE, env_keys_create)                      \
     R("GET", E "/keys", API | ROUTE_OWN, env_keys_list)                                            \
     R("DELETE", E "/keys/{key_id}", API | ROUTE_OWN, env_keys_revoke)                              \
-    R("GET", E "/work/poll", ENV, work_poll)                                                       \
+    R("GET", E "/work/poll", ALLOW_ENV, work_poll)                                                 \
     R("GET", E "/work/stats", ENV, work_stats)                                                     \
     R("GET", E "/work", ENV, work_list)                                                            \
     R("GET", E "/work/{work_id}", API, work_retrieve)                                              \
     R("POST", E "/work/{work_id}", API, work_update)                                               \
-    R("POST", E "/work/{work_id}/ack", ENV, work_ack)                                              \
+    R("POST", E "/work/{work_id}/ack", ALLOW_ENV, work_ack)                                        \
     R("POST", E "/work/{work_id}/heartbeat", ANY, work_heartbeat)                                  \
     R("POST", E "/work/{work_id}/stop", ANY, work_stop)                                            \
     R("POST", "/v1/sessions", API, sessions_create)                                                \

@@ -6,12 +6,13 @@
 
 struct agent_choice {
     char id[64];
-    int64_t version;         /* 0: the latest */
-    const json_t *overrides; /* the agent_with_overrides object, or NULL */
+    int64_t version; /* 0: the latest */
+    json_t *patch;   /* what agent_with_overrides replaces, in stored form; owned, NULL when nothing */
 };
+void agent_choice_done(struct agent_choice *a);
 
 /* Reads field "agent": an id, {type: agent, id, version?}, or {type: agent_with_overrides, …}.
- * Errors go to v's refusal. */
+ * Errors go to v's refusal. Release *ret in either case. */
 void session_agent_read(struct v *v, struct agent_choice *ret);
 
 /* The whole agent as the session keeps it (new reference). A missing agent or version, an archived
@@ -19,6 +20,8 @@ void session_agent_read(struct v *v, struct agent_choice *ret);
 int session_agent_resolve_tx(struct tx *tx, const struct agent_choice *a, struct refusal *r,
                              json_t **ret) WARN_UNUSED;
 
-/* Applies {tools?, mcp_servers?} of a session update to `agent` (changed in place). 0 or -E_DENIED
- * with `r`. Pure. */
-int session_agent_update(json_t *agent, const json_t *change, struct refusal *r) WARN_UNUSED;
+/* Reads field "agent" of a session update, {tools?, mcp_servers?}, as a patch (new reference), NULL
+ * when it says nothing. */
+json_t *session_agent_read_update(struct v *v);
+/* `agent` with the patch applied (new reference); NULL with `r` filled. Pure. */
+json_t *session_agent_apply(const json_t *agent, const json_t *patch, struct refusal *r);

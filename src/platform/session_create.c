@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/environments.h"
 #include "platform/event_input.h"
 #include "platform/idem.h"
 #include "platform/session_agent.h"
@@ -38,21 +39,17 @@ struct create {
 
 static int check_environment(struct tx *tx, struct create *k)
 {
-    struct stmt *st = tx_prepare(tx, "SELECT type, archived_at FROM environments WHERE id = $1");
-    stmt_bind_text(st, 1, k->environment_id);
-    int r = stmt_step(st);
-    if (r < 0)
-        return r;
-    if (r == 0)
+    struct environment env;
+    int r = environment_load_tx(tx, k->environment_id, &env);
+    if (r == -ENOENT)
         return refuse(&k->r, 404, "not_found_error", "environment_id: %s not found",
                       v_clip(k->environment_id));
-    bool archived = !stmt_is_null(st, 1),
-         self_hosted = str_eq(stmt_text(st, 0, NULL), "self_hosted");
-    stmt_reset(st);
-    if (archived)
+    if (r < 0)
+        return r;
+    if (env.archived)
         return refuse(&k->r, 400, "invalid_request_error", "Environment %s is archived.",
                       k->environment_id);
-    if (!self_hosted)
+    if (!str_eq(env.type, "self_hosted"))
         return refuse(&k->r, 400, "invalid_request_error",
                       "environment_id: %s is a cloud environment, and this version of Sallyport "
                       "runs tools in self_hosted environments only; create one with config "
@@ -178,5 +175,6 @@ void sessions_create(struct api_call *c)
     json_decref(k->answer);
     log_session_done(&k->s);
     log_batch_done(&k->b);
+    agent_choice_done(&k->agent);
     free(k);
 }

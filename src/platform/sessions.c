@@ -26,7 +26,8 @@ struct change {
     const char *id;
     const char *title;
     bool has_title;
-    const json_t *metadata, *agent;
+    const json_t *metadata;
+    json_t *agent; /* a patch of the session's agent, owned */
     struct log_session s;
     struct log_batch b;
     struct refusal r;
@@ -42,6 +43,15 @@ static struct change *change_new(struct api_call *c)
     return k;
 }
 
+static void change_free(struct change *k)
+{
+    json_decref(k->answer);
+    json_decref(k->agent);
+    log_session_done(&k->s);
+    log_batch_done(&k->b);
+    free(k);
+}
+
 /* Runs `fn`, publishes, answers, frees. */
 static void change_run(struct change *k, tx_fn *fn)
 {
@@ -53,10 +63,7 @@ static void change_run(struct change *k, tx_fn *fn)
     } else {
         session_write_failed(c, r, &k->r);
     }
-    json_decref(k->answer);
-    log_session_done(&k->s);
-    log_batch_done(&k->b);
-    free(k);
+    change_free(k);
 }
 
 static int change_begin(struct tx *tx, struct change *k)
@@ -148,10 +155,11 @@ static int apply_agent(struct tx *tx, struct change *k, json_t *event)
         return refuse(&k->r, 400, "invalid_request_error",
                       "agent: can only be changed while the session is idle; its status is \"%s\"",
                       k->s.status);
-    AUTO_JSON json_t *agent = json_deep_copy(k->s.agent);
-    int r = session_agent_update(agent, k->agent, &k->r);
-    if (r < 0 || json_equal(agent, k->s.agent))
-        return r;
+    AUTO_JSON json_t *agent = session_agent_apply(k->s.agent, k->agent, &k->r);
+    if (!agent)
+        return -E_DENIED;
+    if (json_equal(agent, k->s.agent))
+        return 0;
     json_put(event, "agent", json_incref(agent));
     json_decref(k->s.agent);
     k->s.agent = json_incref(agent);
@@ -192,18 +200,13 @@ void sessions_update(struct api_call *c)
     k->has_title = v_has(&v, "title");
     k->title = v_str(&v, "title", V_NULLABLE, 0, 512);
     k->metadata = v_metadata(&v, "metadata");
-    struct v agent = v_sub(&v, "agent", V_NULLABLE);
-    v_any(&agent, "tools", V_NULLABLE);
-    v_any(&agent, "mcp_servers", V_NULLABLE);
-    v_end(&agent);
-    k->agent = agent.o;
+    k->agent = session_agent_read_update(&v);
     v_unsupported(&v, "vault_ids", "vaults are not part of this version of Sallyport");
     v_unsupported(&v, "budget", "budgets are not part of this version of Sallyport");
     v_end(&v);
     if (v_failed(&v)) {
         (void)api_refuse(c, &k->r);
-        log_batch_done(&k->b);
-        free(k);
+        change_free(k);
         return;
     }
     change_run(k, update_tx);
