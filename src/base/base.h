@@ -42,7 +42,7 @@
     })
 
 /* AUTO(buf) b = ...;  calls buf_done(&b) when the scope is left. The type must offer NAME_done. */
-#define AUTO(name) __attribute__((cleanup(name##_done))) struct name
+#define AUTO(name) __attribute__((cleanup(name##_done), unused)) struct name
 
 /* AUTO_FREE char *p = ...;  frees p when the scope is left. */
 #define AUTO_FREE __attribute__((cleanup(mem_cleanup_free)))

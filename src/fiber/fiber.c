@@ -30,9 +30,9 @@
 #define POOL_KEEP_BYTES ((size_t)16 << 10) /* the others keep their topmost pages */
 /* the frames of fiber_trim_stack and below; ASAN puts an interceptor of its own in between */
 #define TRIM_SLACK_BYTES ((size_t)(SWITCH_ASAN ? 16384 : 512))
-#define SLOW_TURN_NS    (100 * NS_PER_MS)
-#define SLOW_TURN_FEW   10
-#define WATCHED_TURNS   1000
+#define SLOW_TURN_NS     (100 * NS_PER_MS)
+#define SLOW_TURN_FEW    10
+#define WATCHED_TURNS    1000
 
 /* A jump to another stack leaves the processor's return predictor full of wrong addresses: each
  * function level between a fiber and its switch costs a misprediction. */

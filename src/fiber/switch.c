@@ -93,7 +93,7 @@ static void trampoline(void)
     struct context *self = starting;
     arrive(self);
     self->entry();
-    MUST(!"a context entry returned");
+    must_failed(__FILE__, __LINE__, "a context's entry returned");
 }
 
 /* Not instrumented: its frame is left by a jump to another stack, where nobody would clear the red
@@ -109,8 +109,7 @@ NORETURN __attribute__((noinline, cold, no_sanitize_address)) static void start(
     to->started = true;
     starting = to;
     setcontext(&uc);
-    MUST(!"setcontext failed");
-    __builtin_unreachable();
+    must_failed(__FILE__, __LINE__, "setcontext failed");
 }
 
 NORETURN static inline void leave(struct context *from, struct context *to, bool last)

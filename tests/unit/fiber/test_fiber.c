@@ -612,12 +612,17 @@ static int be_culprit(const char *name)
 static int in_child(const char *name, char *text, size_t cap)
 {
     int p[2], status;
+    char self[256];
+    ssize_t len =
+        readlink("/proc/self/exe", self, sizeof(self) - 1); /* valgrind gives the right one */
+    assert_true(len > 0);
+    self[len] = '\0';
     assert_int_equal(pipe(p), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         (void)dup2(p[1], STDERR_FILENO);
-        (void)execl("/proc/self/exe", "test_fiber", name, NULL);
+        (void)execl(self, "test_fiber", name, NULL);
         _exit(0);
     }
     (void)close(p[1]);
