@@ -107,6 +107,12 @@ static void in_release(struct conn *c)
     c->in_cap = c->in_from = c->in_to = 0;
 }
 
+void conn_release_buffer(struct conn *c)
+{
+    if (conn_buffered(c) == 0)
+        in_release(c);
+}
+
 /* Makes room behind what is buffered. 0 or -ENOBUFS. */
 static int in_room(struct conn *c)
 {
@@ -152,6 +158,13 @@ static ssize_t attempt_read(struct conn *c, void *p, size_t n)
     if (c->eof)
         return -E_CLOSED;
     ssize_t r = c->stream.ops->read(&c->stream, p, n);
+    if (r > 0 && (size_t)r < n && !stream_is_tls(&c->stream)) {
+        /* The socket gave less than there was room for: it is empty, and whatever comes later
+         * raises another edge (epoll(7)). Saves the read that would only say -EAGAIN. The end of
+         * the peer's side may have come in the same event, and will not come again. */
+        c->drained = true;
+        c->stream.io.readable = false;
+    }
     if (r > 0 || r == -EAGAIN)
         return r;
     if (r == 0) {
@@ -169,8 +182,8 @@ ssize_t conn_try_read(struct conn *c)
     ssize_t n = attempt_read(c, c->in + c->in_to, c->in_cap - c->in_to);
     if (n > 0)
         c->in_to += (size_t)n;
-    else if (conn_buffered(c) == 0)
-        in_release(c);
+    else
+        conn_release_buffer(c);
     if (n == -EAGAIN) {
         c->stream.io.readable = false;
         return 0;
@@ -178,9 +191,22 @@ ssize_t conn_try_read(struct conn *c)
     return n;
 }
 
-ssize_t conn_read_more(struct conn *c, int64_t deadline_ns)
+/* Waits first when the last read has shown that there is nothing to read. */
+static int before_read(struct conn *c, int64_t deadline_ns)
 {
     int r = give_turn(c);
+    bool wait = c->drained && !c->stream.io.readable && !c->stream.io.peer_ended;
+    c->drained = false;
+    if (r < 0 || !wait)
+        return r;
+    conn_release_buffer(c);
+    c->stream.want = EPOLLIN;
+    return wait_until(c, deadline_ns);
+}
+
+ssize_t conn_read_more(struct conn *c, int64_t deadline_ns)
+{
+    int r = before_read(c, deadline_ns);
     while (r == 0) {
         ssize_t n = conn_try_read(c);
         if (n != 0)
@@ -192,7 +218,7 @@ ssize_t conn_read_more(struct conn *c, int64_t deadline_ns)
 
 ssize_t conn_read_into(struct conn *c, void *p, size_t n, int64_t deadline_ns)
 {
-    int r = give_turn(c);
+    int r = before_read(c, deadline_ns);
     while (r == 0) {
         ssize_t got = attempt_read(c, p, n);
         if (got != -EAGAIN)
@@ -259,13 +285,23 @@ static int write_scratch(struct conn *c, size_t n)
     return r < 0 ? fail(c, r) : write_waiting(c, rest, left);
 }
 
-int conn_write(struct conn *c, const struct iovec *piece, int n)
+int conn_turn(struct conn *c)
 {
     if (c->error)
         return c->error;
     int r = give_turn(c);
-    if (r < 0)
-        return fail(c, r);
+    return r < 0 ? fail(c, r) : 0;
+}
+
+int conn_write(struct conn *c, const struct iovec *piece, int n)
+{
+    int r = conn_turn(c);
+    return r < 0 ? r : conn_write_now(c, piece, n);
+}
+
+int conn_write_now(struct conn *c, const struct iovec *piece, int n)
+{
+    int r;
     size_t used = 0;
     for (int i = 0; i < n; i++) {
         const char *p = piece[i].iov_base;
@@ -352,8 +388,7 @@ static int read_head(struct conn *c)
 static void end_exchange(struct conn *c)
 {
     arena_done(&c->x.arena, &c->srv->blocks);
-    if (conn_buffered(c) == 0)
-        in_release(c);
+    conn_release_buffer(c);
 }
 
 static void serve_requests(struct conn *c)

@@ -31,6 +31,8 @@
     8192 /* all headers a handler adds; must leave room in the scratch                             \
           */
 
+#define HEAD_BYTES (EXCHANGE_HEADER_BYTES + 1024) /* everything that can go into one */
+
 /* ---- memory that lives as long as an exchange ---- */
 
 struct arena_block {
@@ -116,6 +118,7 @@ struct conn {
     bool idle;    /* between requests: may be closed at any time */
     bool fresh;   /* no request seen yet */
     bool closing; /* no request after this one; the peer may still be sending */
+    bool drained; /* the last read took all there was */
     bool eof;     /* the peer has sent its last byte */
     bool upgraded;
     struct http_exchange x;
@@ -132,11 +135,17 @@ ssize_t conn_read_more(struct conn *c, int64_t deadline_ns) WARN_UNUSED;
 /* As conn_read_more, straight to `p`. */
 ssize_t conn_read_into(struct conn *c, void *p, size_t n, int64_t deadline_ns) WARN_UNUSED;
 void conn_consume(struct conn *c, size_t n);
+void conn_release_buffer(struct conn *c); /* unless something is in it */
 /* One attempt without waiting: > 0 bytes read, 0 nothing there, -E_CLOSED, -ENOBUFS. */
 ssize_t conn_try_read(struct conn *c);
-/* Writes all pieces, copying short ones together. Suspends. 0 or the connection's (sticky) error.
- */
-int conn_write(struct conn *c, const struct iovec *piece, int n) WARN_UNUSED;
+/* Lets others have a turn now and then; -ECANCELED. To be called before building something in the
+ * server's shared memory that is then handed to conn_write_now. Suspends. */
+int conn_turn(struct conn *c) WARN_UNUSED;
+/* Writes all pieces, copying short ones together. The first piece may lie in the server's `head`:
+ * it is copied before anything suspends. Suspends. 0 or the connection's (sticky) error. */
+int conn_write_now(struct conn *c, const struct iovec *piece, int n) WARN_UNUSED;
+int conn_write(struct conn *c, const struct iovec *piece, int n)
+    WARN_UNUSED;                           /* conn_turn, then that */
 void conn_abort(struct conn *c, int code); /* see exchange_abort */
 int64_t conn_now_ns(void);
 
@@ -158,7 +167,8 @@ struct http_server {
     int64_t date_s;
     char date[40]; /* "Date: …\r\n" */
     size_t date_len;
-    char scratch[CONN_SCRATCH_BYTES]; /* used without suspending, shared by all connections */
+    char head[HEAD_BYTES];            /* a response head under construction */
+    char scratch[CONN_SCRATCH_BYTES]; /* both used without suspending, shared by all connections */
 };
 /* "Date: Mon, 23 Nov 2026 18:14:19 GMT\r\n", renewed every second. */
 const char *server_date(struct http_server *s, size_t *ret_len);

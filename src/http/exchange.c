@@ -216,8 +216,8 @@ void http_set_header(struct http_exchange *x, const char *name, const char *valu
     x->headers_tail = &h->next;
 }
 
-/* A head under construction; its ceiling holds everything that can go in (see HEAD_BYTES). */
-#define HEAD_BYTES (EXCHANGE_HEADER_BYTES + 1024)
+/* A head under construction, in the server's memory: from head_new to conn_write_now nothing
+ * suspends. */
 struct head {
     char *p;
     size_t n;
@@ -299,10 +299,9 @@ static bool status_has_body(int status)
 
 /* ---- the whole answer ---- */
 
-/* Built in the arena, so that nothing large lies on the fiber's stack while it waits. */
 static struct head head_new(struct http_exchange *x)
 {
-    return (struct head){.p = http_alloc(x, 1024 + x->header_bytes)};
+    return (struct head){.p = x->conn->srv->head};
 }
 
 int http_reply(struct http_exchange *x, int status, const char *content_type, const void *body,
@@ -311,6 +310,11 @@ int http_reply(struct http_exchange *x, int status, const char *content_type, co
     MUST(x->answer == ANSWER_NONE && status >= 200 && status <= 599);
     struct conn *c = x->conn;
     bool with_body = status_has_body(status);
+    int r = conn_turn(c);
+    if (r < 0) {
+        x->answer = ANSWER_DONE;
+        return r;
+    }
     struct head h = head_new(x);
     put_head(x, &h, status, with_body ? content_type : NULL,
              with_body ? FRAMING_LENGTH : FRAMING_NONE, n);
@@ -318,7 +322,7 @@ int http_reply(struct http_exchange *x, int status, const char *content_type, co
     /* conn_write only reads what iov_base points at. */
     struct iovec piece[2] = {{.iov_base = h.p, .iov_len = h.n}, {.iov_len = n}};
     memcpy(&piece[1].iov_base, &body, sizeof(body));
-    return conn_write(c, piece, with_body && !x->head_only && n > 0 ? 2 : 1);
+    return conn_write_now(c, piece, with_body && !x->head_only && n > 0 ? 2 : 1);
 }
 
 int http_reply_json(struct http_exchange *x, int status, const json_t *j)
@@ -334,10 +338,13 @@ int http_stream_begin(struct http_exchange *x, int status, const char *content_t
 {
     MUST(x->answer == ANSWER_NONE && status_has_body(status));
     x->chunked = x->req.minor >= 1;
+    x->answer = ANSWER_STREAMING;
+    int r = conn_turn(x->conn);
+    if (r < 0)
+        return r;
     struct head h = head_new(x);
     put_head(x, &h, status, content_type, x->chunked ? FRAMING_CHUNKED : FRAMING_CLOSE, 0);
-    x->answer = ANSWER_STREAMING;
-    return conn_write(x->conn, &(struct iovec){h.p, h.n}, 1);
+    return conn_write_now(x->conn, &(struct iovec){h.p, h.n}, 1);
 }
 
 int http_stream_write(struct http_exchange *x, const void *p, size_t n)
@@ -408,6 +415,7 @@ int http_wait(struct http_exchange *x, struct waitq *q)
         int r = look_at_client(c);
         if (r < 0)
             return r;
+        conn_release_buffer(c);
         int64_t until_ns = quiet ? FIBER_NO_DEADLINE : conn_now_ns() + CONN_QUIET_MS * NS_PER_MS;
         bool ours = !quiet && until_ns < fiber_deadline_ns();
         struct fiber_deadline d = fiber_deadline_push(until_ns);
@@ -435,6 +443,9 @@ int http_upgrade(struct http_exchange *x, const char *protocol, struct stream **
     struct conn *c = x->conn;
     if (!x->req.upgrade || !x->body_done)
         return -E_PROTO;
+    int r = conn_turn(c);
+    if (r < 0)
+        return r;
     struct head h = head_new(x);
     PUT_LITERAL(&h, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ");
     put(&h, protocol, strnlen(protocol, 128));
@@ -442,12 +453,12 @@ int http_upgrade(struct http_exchange *x, const char *protocol, struct stream **
     for (const struct response_header *e = x->headers; e; e = e->next)
         put(&h, e->line, e->len);
     PUT_LITERAL(&h, "\r\n");
-    int r = buf_add(ret_early, c->in + c->in_from, conn_buffered(c));
+    r = buf_add(ret_early, c->in + c->in_from, conn_buffered(c));
     if (r < 0)
         return r;
     x->answer = ANSWER_DONE;
     c->closing = c->upgraded = true;
-    r = conn_write(c, &(struct iovec){h.p, h.n}, 1);
+    r = conn_write_now(c, &(struct iovec){h.p, h.n}, 1);
     if (r < 0)
         return r;
     conn_consume(c, conn_buffered(c));
