@@ -43,7 +43,8 @@
 
 #define QUEUE_MAX         32     /* calls that wait; the worker sends one at a time */
 #define BASH_TIMEOUT_MS   120000 /* api.md 13 */
-#define MEMORY_LOOK_MS    100    /* how often memory is added up while programs run */
+#define LOOK_MS           100    /* how often usage is added up while a command runs */
+#define IDLE_LOOK_MS      500    /* and while only background jobs do */
 #define HELPER_DATA_BYTES (512u << 20)
 
 enum call_kind { CALL_NONE, CALL_BASH, CALL_FILE };
@@ -71,9 +72,12 @@ struct init {
 
     enum call_kind kind; /* of the call in progress */
     struct call *now;
-    int64_t began_ns, deadline_ns, look_ns;
-    pid_t helper;  /* file tool's process, 0 when reaped */
-    int helper_fd; /* its result, -1 */
+    int64_t began_ns, deadline_ns;
+    int64_t look_ns; /* next time usage is added up; 0: nothing but the shell runs */
+    bool crowded;    /* the last look found as many threads as there may be */
+    char *notice;    /* what happened between calls, for the next result */
+    pid_t helper;    /* file tool's process, 0 when reaped */
+    int helper_fd;   /* its result, -1 */
     struct buf result;
     unsigned n_calls, n_outputs;
 };
@@ -186,6 +190,9 @@ static void drain_output_now(struct init *in)
 static void finish_bash(struct init *in, bool is_error, const char *sentence)
 {
     AUTO(buf) text = BUF_INIT(SANDBOX_FRAME_MAX / 2);
+    if (in->notice)
+        buf_addf(&text, "[%s]\n", in->notice);
+    free(TAKE(in->notice));
     output_text(&in->output, &text);
     if (sentence)
         buf_addf(&text, "%s%s", text.len ? "\n" : "", sentence);
@@ -197,11 +204,28 @@ static void finish_bash(struct init *in, bool is_error, const char *sentence)
     finish(in, &res);
 }
 
+/* As many threads as there may be, less the two that something may just be giving back. */
+static bool crowded(const struct init *in, const struct procs_usage *u)
+{
+    return u->threads + 2 >= in->spec->limits.processes;
+}
+
+static bool still_over(const struct init *in)
+{
+    struct procs_usage u;
+    procs_usage(&u);
+    return u.memory_bytes > in->spec->limits.memory_bytes || crowded(in, &u);
+}
+
 /* Ends what the call has started and answers. `why` is a sentence without the part about the shell.
  */
 static void abort_bash(struct init *in, const char *why)
 {
     int all = procs_kill_others(&in->before, reap, in);
+    if (!all && still_over(in)) { /* it was not this command, or not it alone */
+        procs_kill_all(reap, in);
+        all = 1;
+    }
     if (in->shell.pid && !in->shell_died)
         kill(in->shell.pid, SIGKILL);
     reap(in);
@@ -319,7 +343,7 @@ static void begin_bash(struct init *in)
         ms = in->now->timeout_ms;
     in->now->timeout_ms = ms < INT32_MAX ? ms : INT32_MAX;
     in->deadline_ns = in->began_ns + in->now->timeout_ms * NS_PER_MS;
-    in->look_ns = in->began_ns + MEMORY_LOOK_MS * NS_PER_MS;
+    in->look_ns = in->began_ns + LOOK_MS * NS_PER_MS;
     in->kind = CALL_BASH;
     char name[32];
     AUTO_FREE char *numbered = mem_printf("output-%u.txt", ++in->n_outputs);
@@ -525,12 +549,12 @@ static void enqueue(struct init *in, const json_t *o, int64_t id)
 
 static void send_info(struct init *in, int64_t id)
 {
-    AUTO(procs) now = {.ids = NULL};
-    int r = procs_list(&now);
+    struct procs_usage u;
+    procs_usage(&u);
     AUTO_JSON json_t *o = json_object();
     json_t *info = json_object();
-    json_put_int(info, "processes", r < 0 ? -1 : (int64_t)now.n);
-    json_put_int(info, "memory_bytes", (int64_t)procs_memory());
+    json_put_int(info, "processes", (int64_t)u.processes);
+    json_put_int(info, "memory_bytes", (int64_t)u.memory_bytes);
     json_put_int(info, "calls", in->n_calls);
     json_put_int(o, "id", id);
     json_put(o, "info", info);
@@ -588,6 +612,52 @@ static void write_channel(struct init *in)
 
 /* ---- time and limits ---- */
 
+/* Why what runs must end: a sentence, or NULL. The caller's. */
+static char *over_limit(struct init *in)
+{
+    const struct sandbox_limits *l = &in->spec->limits;
+    struct procs_usage u;
+    procs_usage(&u);
+    if (u.memory_bytes > l->memory_bytes)
+        return mem_printf("the programs used more than the %llu MiB of memory they may have",
+                          (unsigned long long)l->memory_bytes >> 20);
+    /* At the ceiling twice in a row: a build that touches it for a moment may go on. */
+    bool was = in->crowded;
+    in->crowded = crowded(in, &u);
+    if (was && in->crowded)
+        return mem_printf("the programs filled the %llu processes they may have",
+                          (unsigned long long)l->processes);
+    if (in->kind == CALL_NONE && u.processes <= 1)
+        in->look_ns = 0;
+    return NULL;
+}
+
+/* Background jobs go over a limit while no call runs: all of them end, and the next result says so.
+ */
+static void end_background(struct init *in, const char *why)
+{
+    procs_kill_all(reap, in);
+    shell_forget(&in->shell);
+    in->shell_died = false;
+    free(in->notice);
+    in->notice =
+        mem_printf("%s; everything running in the sandbox was ended, and this is a new shell", why);
+    in->look_ns = 0;
+}
+
+static void look(struct init *in, int64_t now)
+{
+    in->look_ns = now + (in->kind == CALL_NONE ? IDLE_LOOK_MS : LOOK_MS) * NS_PER_MS;
+    AUTO_FREE char *why = over_limit(in);
+    if (!why)
+        return;
+    in->crowded = false;
+    if (in->kind == CALL_BASH)
+        abort_bash(in, why);
+    else
+        end_background(in, why);
+}
+
 static void check_time(struct init *in)
 {
     int64_t now = time_mono_ns();
@@ -595,24 +665,17 @@ static void check_time(struct init *in)
         AUTO_FREE char *why = mem_printf("timed out after %lld ms", (long long)in->now->timeout_ms);
         abort_call(in, why);
     }
-    if (in->kind == CALL_BASH && now >= in->look_ns) {
-        in->look_ns = now + MEMORY_LOOK_MS * NS_PER_MS;
-        if (procs_memory() > in->spec->limits.memory_bytes) {
-            AUTO_FREE char *why =
-                mem_printf("the programs used more than the %llu MiB of memory they may have",
-                           (unsigned long long)in->spec->limits.memory_bytes >> 20);
-            abort_call(in, why);
-        }
-    }
+    if (in->look_ns && now >= in->look_ns && in->kind != CALL_FILE)
+        look(in, now);
 }
 
 static int poll_timeout_ms(const struct init *in)
 {
-    if (in->kind == CALL_NONE)
-        return -1;
-    int64_t until = in->deadline_ns;
-    if (in->kind == CALL_BASH && in->look_ns < until)
+    int64_t until = in->kind == CALL_NONE ? INT64_MAX : in->deadline_ns;
+    if (in->look_ns && in->look_ns < until && in->kind != CALL_FILE)
         until = in->look_ns;
+    if (until == INT64_MAX)
+        return -1;
     int64_t ms = (until - time_mono_ns() + NS_PER_MS - 1) / NS_PER_MS;
     return ms < 0 ? 0 : ms > 1000 ? 1000 : (int)ms;
 }

@@ -47,27 +47,32 @@ static int add(struct procs *p, struct proc_id id)
     return 0;
 }
 
-int procs_parse_stat(const char *text, char *ret_state, uint64_t *ret_start)
+int procs_parse_stat(const char *text, struct procs_stat *ret)
 {
-    /* "PID (name) S ppid ..." - the name may hold anything, the last parenthesis ends it; the start
-     * time is field 22, the 20th after the name. */
+    /* "PID (name) S ppid ..." - the name may hold anything, the last parenthesis ends it; the
+     * parent is field 4, the number of threads 20, the start time 22. */
     const char *p = strrchr(text, ')');
     if (!p || p[1] != ' ' || !p[2] || p[3] != ' ')
         return -E_PARSE;
-    char state = p[2];
-    p += 3;
+    struct procs_stat st = {.state = p[2]};
+    p += 4;
     for (int field = 4; field <= 22; field++) {
-        if (*p != ' ')
+        size_t n = strcspn(p, " \n");
+        uint64_t value = 0;
+        bool wanted = field == 4 || field == 20 || field == 22;
+        if (wanted && str_to_u64(p, n, field == 22 ? UINT64_MAX : INT32_MAX, &value) < 0)
             return -E_PARSE;
-        p++;
-        if (field < 22)
-            p += strcspn(p, " ");
+        if (field == 4)
+            st.parent = (pid_t)value;
+        else if (field == 20)
+            st.threads = value;
+        else if (field == 22)
+            st.start = value;
+        if (field < 22 && p[n] != ' ')
+            return -E_PARSE;
+        p += n + (field < 22);
     }
-    uint64_t start;
-    if (str_to_u64(p, strcspn(p, " \n"), UINT64_MAX, &start) < 0)
-        return -E_PARSE;
-    *ret_state = state;
-    *ret_start = start;
+    *ret = st;
     return 0;
 }
 
@@ -101,11 +106,12 @@ int procs_list(struct procs *ret)
     AUTO(procs) list = {.ids = NULL};
     int r = 0;
     for (struct dirent *de; r >= 0 && (de = readdir(d));) {
-        char text[512], state;
-        struct proc_id id = {.pid = entry_pid(de)};
-        if (id.pid && read_file(dirfd(d), de->d_name, "stat", text, sizeof(text)) >= 0 &&
-            procs_parse_stat(text, &state, &id.start) >= 0 && state != 'Z' && state != 'X')
-            r = add(&list, id);
+        char text[512];
+        struct procs_stat st;
+        pid_t pid = entry_pid(de);
+        if (pid && read_file(dirfd(d), de->d_name, "stat", text, sizeof(text)) >= 0 &&
+            procs_parse_stat(text, &st) >= 0 && st.state != 'Z' && st.state != 'X')
+            r = add(&list, (struct proc_id){.pid = pid, .parent = st.parent, .start = st.start});
     }
     closedir(d);
     if (r < 0)
@@ -131,35 +137,75 @@ void procs_kill_all(void (*reap)(void *arg), void *arg)
     reap(arg);
 }
 
-/* One round; returns how many were found. -errno when /proc could not be read. */
-static int kill_round(const struct procs *spare)
+static bool has_pid(const struct procs *p, pid_t pid)
 {
-    AUTO(procs) now = {.ids = NULL};
-    int r = procs_list(&now), n = 0;
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < now.n; i++)
-        if (!procs_has(spare, now.ids[i])) {
-            kill(now.ids[i].pid, SIGKILL);
-            n++;
-        }
-    return n;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->ids[i].pid == pid)
+            return true;
+    return false;
 }
 
-int procs_kill_others(const struct procs *spare, void (*reap)(void *arg), void *arg)
+/* Adds to `spare` what its members have started. A child can have a lower pid than its parent
+ * (numbers wrap around), hence the repetition; an orphan's parent is init and tells nothing. */
+static int spare_descendants(struct procs *spare, const struct procs *now)
+{
+    int r = 0;
+    for (bool again = true; again && r >= 0;) {
+        again = false;
+        for (size_t i = 0; i < now->n && r >= 0; i++)
+            if (now->ids[i].parent > 1 && !procs_has(spare, now->ids[i]) &&
+                has_pid(spare, now->ids[i].parent)) {
+                r = add(spare, now->ids[i]);
+                again = true;
+            }
+    }
+    return r;
+}
+
+struct round {
+    int found, fresh; /* still there in all; of those, not killed before */
+};
+
+static int kill_round(struct procs *spare, struct procs *killed, struct round *ret)
+{
+    AUTO(procs) now = {.ids = NULL};
+    int r = procs_list(&now);
+    if (r >= 0)
+        r = spare_descendants(spare, &now);
+    *ret = (struct round){.found = 0};
+    for (size_t i = 0; i < now.n && r >= 0; i++) {
+        if (procs_has(spare, now.ids[i]))
+            continue;
+        ret->found++;
+        if (procs_has(killed, now.ids[i]))
+            continue;
+        ret->fresh++;
+        kill(now.ids[i].pid, SIGKILL);
+        r = add(killed, now.ids[i]);
+    }
+    return r;
+}
+
+int procs_kill_others(struct procs *spare, void (*reap)(void *arg), void *arg)
 {
     const int64_t until = time_mono_ns() + PATIENCE_NS;
-    for (int round = 0; time_mono_ns() < until; round++) {
-        int n = kill_round(spare);
+    AUTO(procs) killed = {.ids = NULL};
+    struct round n = {.fresh = 1};
+    for (int i = 0; time_mono_ns() < until; i++) {
+        int r = kill_round(spare, &killed, &n);
         reap(arg);
-        if (n == 0)
+        if (r >= 0 && n.found == 0)
             return 0;
-        if (n < 0 || (round > 0 && n > MANY))
+        if (r < 0 || (i > 0 && n.fresh > MANY)) {
+            n.fresh = 1;
             break;
-        if (round > 0)
-            poll(NULL, 0, 1); /* the killed need a moment to die; there is nothing to wait on for
-                                 grandchildren */
+        }
+        if (n.fresh ==
+            0) /* the killed need a moment; there is nothing to wait on for grandchildren */
+            poll(NULL, 0, 1);
     }
+    if (n.fresh == 0)
+        return 0;
     procs_kill_all(reap, arg);
     return 1;
 }
@@ -178,16 +224,25 @@ static uint64_t anonymous_pages(const char *text)
     return n[1] > n[2] ? n[1] - n[2] : 0;
 }
 
-uint64_t procs_memory(void)
+void procs_usage(struct procs_usage *ret)
 {
     DIR *d = opendir("/proc");
     uint64_t pages = 0;
+    *ret = (struct procs_usage){.memory_bytes = 0};
     for (struct dirent *de; d && (de = readdir(d));) {
-        char text[128];
-        if (entry_pid(de) && read_file(dirfd(d), de->d_name, "statm", text, sizeof(text)) >= 0)
+        char text[512];
+        struct procs_stat st;
+        if (!entry_pid(de))
+            continue;
+        if (read_file(dirfd(d), de->d_name, "statm", text, sizeof(text)) >= 0)
             pages += anonymous_pages(text);
+        if (read_file(dirfd(d), de->d_name, "stat", text, sizeof(text)) >= 0 &&
+            procs_parse_stat(text, &st) >= 0) {
+            ret->processes++;
+            ret->threads += st.threads;
+        }
     }
     if (d)
         closedir(d);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    ret->memory_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }

@@ -1,12 +1,12 @@
-/* procs - the processes of this sandbox, as init sees them in /proc: who is there, how much memory
- * they hold, and how to end exactly those that a call has started. */
+/* procs - the processes of this sandbox, as init sees them in /proc: who is there, how much they
+ * hold, and how to end exactly those that a call has started. */
 #pragma once
 
 #include "base/base.h"
 #include <sys/types.h>
 
 struct proc_id {
-    pid_t pid;
+    pid_t pid, parent;
     uint64_t start; /* start time in clock ticks: tells a reused pid apart */
 };
 
@@ -22,18 +22,27 @@ void procs_done(struct procs *p);
 int procs_list(struct procs *ret) WARN_UNUSED;
 bool procs_has(const struct procs *p, struct proc_id id);
 
-/* Ends every process that is not in `spare`, until none is left: children forked meanwhile
- * included. Calls reap(arg) between rounds (init must collect its children). Returns 0, or 1 when
- * only ending everything helped (they forked faster than they could be named). Takes at most a
- * fraction of a second. */
-int procs_kill_others(const struct procs *spare, void (*reap)(void *arg), void *arg);
+/* Ends every process that is not in `spare` nor descends from one that is, until none is left:
+ * children forked meanwhile included. Calls reap(arg) between rounds (init must collect its
+ * children). Returns 0, or 1 when only ending everything helped (they forked faster than they could
+ * be named). Takes at most a fraction of a second; what has been killed but is still giving back
+ * its memory is not waited for. */
+int procs_kill_others(struct procs *spare, void (*reap)(void *arg), void *arg);
 
 /* Ends every process but init. */
 void procs_kill_all(void (*reap)(void *arg), void *arg);
 
-/* Anonymous memory of all processes but init, in bytes. */
-uint64_t procs_memory(void);
+/* What all processes but init use together. */
+struct procs_usage {
+    uint64_t memory_bytes;       /* anonymous */
+    uint64_t processes, threads; /* zombies included: they count against the limit, too */
+};
+void procs_usage(struct procs_usage *ret);
 
-/* Parses the start time and state out of the text of /proc/PID/stat; -E_PARSE when it does not look
- * like one. */
-int procs_parse_stat(const char *text, char *ret_state, uint64_t *ret_start) WARN_UNUSED;
+/* The fields of /proc/PID/stat that matter here; -E_PARSE when the text does not look like one. */
+struct procs_stat {
+    char state;
+    pid_t parent;
+    uint64_t threads, start;
+};
+int procs_parse_stat(const char *text, struct procs_stat *ret) WARN_UNUSED;

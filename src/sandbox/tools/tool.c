@@ -16,9 +16,8 @@ static const struct {
     const char *name;
     void (*run)(const json_t *input, struct tool_result *ret);
 } tools[] = {
-    {"read", tool_read},
-    {"write", tool_write},
-    {"edit", tool_edit},
+    {"read", tool_read}, {"write", tool_write}, {"edit", tool_edit},
+    {"glob", tool_glob}, {"grep", tool_grep},
 };
 
 void (*tool_find(const char *name))(const json_t *input, struct tool_result *ret)
