@@ -176,7 +176,7 @@ static bool find_group(const char *s, size_t from, size_t *ret_open, size_t *ret
 }
 
 struct list_of_text {
-    char *item[PATTERN_MAX_ALTERNATIVES];
+    char *item[PATTERN_MAX_ALTERNATIVES + 1]; /* one more while a group is being replaced */
     size_t n;
 };
 
@@ -191,7 +191,7 @@ static void list_of_text_done(struct list_of_text *l)
 static bool add_variant(struct list_of_text *l, const char *s, size_t open, const char *middle,
                         size_t n, size_t close)
 {
-    if (l->n == PATTERN_MAX_ALTERNATIVES || open + n + strlen(s + close + 1) > PATTERN_MAX_BYTES)
+    if (l->n > PATTERN_MAX_ALTERNATIVES || open + n + strlen(s + close + 1) > PATTERN_MAX_BYTES)
         return false;
     l->item[l->n++] = mem_printf("%.*s%.*s%s", (int)open, s, (int)n, middle, s + close + 1);
     return true;

@@ -1,0 +1,103 @@
+/* test_spec.c - sandbox specifications: what is accepted, what is refused and with which words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "sandbox/spec.h"
+
+static void round_trip(void **state)
+{
+    (void)state;
+    struct sandbox_spec s, back;
+    struct err e;
+    sandbox_spec_init(&s);
+    assert_int_equal(s.limits.processes, 512);
+    s.limits.tmp_bytes = 12345678;
+    s.workspace_dir = mem_strdup("/srv/ws");
+    assert_int_equal(sandbox_spec_add_env(&s, "A_1", "x=y z", &e), 0);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/opt/tools", "/opt/tools", false, &e), 0);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/data/in", "/mnt/in", true, &e), 0);
+    AUTO_JSON json_t *o = sandbox_spec_json(&s);
+    assert_int_equal(sandbox_spec_parse(o, &back, &e), 0);
+    AUTO_JSON json_t *again = sandbox_spec_json(&back);
+    assert_true(json_equal(o, again));
+    assert_string_equal(back.env[0], "A_1=x=y z");
+    assert_true(back.binds[1].write);
+    assert_false(back.binds[0].write);
+    sandbox_spec_done(&s);
+    sandbox_spec_done(&back);
+}
+
+static void refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *words;
+    } table[] = {
+        {"[]", "must be an object"},
+        {"{\"root\":1}", "\"root\" is not a field"},
+        {"{\"env\":[]}", "env must be an object"},
+        {"{\"env\":{\"A\":1}}", "env.A must be a string"},
+        {"{\"env\":{\"A B\":\"\"}}", "not a name"},
+        {"{\"env\":{\"\":\"\"}}", "not a name"},
+        {"{\"env\":{\"1A\":\"\"}}", "not a name"},
+        {"{\"env\":{\"A=B\":\"\"}}", "not a name"},
+        {"{\"workspace_dir\":\"rel\"}", "absolute path"},
+        {"{\"workspace_dir\":\"/a/../b\"}", "absolute path"},
+        {"{\"workspace_dir\":7}", "absolute path"},
+        {"{\"binds\":{}}", "binds must be an array"},
+        {"{\"binds\":[{}]}", "binds[0] needs source"},
+        {"{\"binds\":[{\"source\":\"/a\",\"target\":\"/mnt/./b\"}]}", "target"},
+        {"{\"binds\":[{\"source\":\"a\",\"target\":\"/mnt/b\"}]}", "source"},
+        {"{\"binds\":[{\"source\":\"/a\",\"target\":\"/\"}]}", "target"},
+        {"{\"binds\":[{\"source\":\"/a\",\"target\":\"/mnt/b\",\"write\":1}]}", "write"},
+        {"{\"limits\":[]}", "limits must be an object"},
+        {"{\"limits\":{\"ram\":1}}", "limits.ram is not a limit"},
+        {"{\"limits\":{\"processes\":0}}", "limits.processes must be an integer from 8"},
+        {"{\"limits\":{\"processes\":-1}}", "limits.processes must be"},
+        {"{\"limits\":{\"processes\":1e3}}", "limits.processes must be"},
+        {"{\"limits\":{\"tmp_bytes\":9223372036854775807}}", "limits.tmp_bytes must be"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        AUTO_JSON json_t *o = NULL;
+        struct sandbox_spec s;
+        struct err e;
+        assert_int_equal(json_parse(table[i].json, strlen(table[i].json), &o, NULL), 0);
+        assert_int_equal(sandbox_spec_parse(o, &s, &e), -EINVAL);
+        if (!strstr(e.msg, table[i].words))
+            fail_msg("%s: \"%s\" does not say \"%s\"", table[i].json, e.msg, table[i].words);
+    }
+}
+
+static void paths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        bool ok;
+    } table[] = {
+        {"/", true},     {"/a", true},     {"/a/b.c", true},   {"/..a", true},
+        {"/a..", true},  {"", false},      {"a", false},       {"/a/", false},
+        {"//a", false},  {"/a//b", false}, {"/.", false},      {"/..", false},
+        {"/a/.", false}, {"/a/..", false}, {"/a/../b", false}, {NULL, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (sandbox_path_ok(table[i].path) != table[i].ok)
+            fail_msg("%s should be %d", table[i].path ? table[i].path : "NULL", table[i].ok);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(paths),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
