@@ -34,10 +34,6 @@
 #define SLOW_TURN_FEW    10
 #define WATCHED_TURNS    1000
 
-/* A jump to another stack leaves the processor's return predictor full of wrong addresses: each
- * function level between a fiber and its switch costs a misprediction. */
-#define ALWAYS_INLINE __attribute__((always_inline)) inline
-
 static __thread struct sched *here;
 
 /* Read by tools/gdb/fibers.py. */
@@ -108,23 +104,25 @@ void sched_set_idle(void (*turn)(void))
 
 /* ---- the life of a fiber ---- */
 
-static void note_high_water(struct sched *s, const struct fiber *f)
+/* Returns how much of its stack the fiber ever touched (since the last trim). */
+static size_t note_high_water(struct sched *s, const struct fiber *f)
 {
     size_t n = stack_touched_bytes(&f->stack);
     if (n > s->high_water_bytes)
         s->high_water_bytes = n;
+    return n;
 }
 
 /* `self` is the context we are running on. */
 static void destroy(struct sched *s, struct fiber *f, struct context *self)
 {
-    note_high_water(s, f);
+    size_t used = note_high_water(s, f);
     if (CONTEXT_NEEDS_EXIT && f->ctx.started) {
         f->fn = NULL;
         f->exit_to = self;
-        context_switch(self, &f->ctx);
+        CONTEXT_SWITCH(self, &f->ctx);
     }
-    context_done(&f->ctx);
+    context_done(&f->ctx, used);
     f->magic = 0;
     struct stack st = f->stack; /* f lies on it */
     stack_free(&st);
@@ -140,7 +138,7 @@ static void bury(struct sched *s, struct context *self)
         return;
     }
     if (s->n_pooled >= POOL_WARM) {
-        note_high_water(s, f);
+        (void)note_high_water(s, f);
         stack_trim(&f->stack, POOL_KEEP_BYTES);
     }
     list_push_front(&s->pool, &f->run);
@@ -185,34 +183,38 @@ static void turn_ended(struct sched *s, uint64_t fibers)
     s->watched_turns = WATCHED_TURNS;
 }
 
-/* Leaves `self` for the next fiber of the batch, or for the thread's own stack. */
-ALWAYS_INLINE static void run_next(struct sched *s, struct context *self)
+/* The next fiber of the batch, or the thread's own stack, becomes current. */
+static inline struct context *pick(struct sched *s)
 {
-    struct context *to;
-    if (!list_empty(s->batch)) {
-        struct fiber *f = LIST_ENTRY(s->batch->next, struct fiber, run);
-        list_remove(&f->run);
-        f->state = FIBER_RUNNING;
-        f->io_budget = FIBER_IO_BUDGET;
-        s->current = f;
-        to = &f->ctx;
-    } else {
+    s->switches++;
+    if (list_empty(s->batch)) {
         s->last_name = s->current ? s->current->name : "-";
         s->current = NULL;
-        to = &s->main;
+        return &s->main;
     }
-    s->switches++;
-    context_switch(self, to);
-    if (s->dead)
-        bury(s, self);
+    struct fiber *f = LIST_ENTRY(s->batch->next, struct fiber, run);
+    list_remove(&f->run);
+    f->state = FIBER_RUNNING;
+    f->io_budget = FIBER_IO_BUDGET;
+    s->current = f;
+    return &f->ctx;
 }
 
-ALWAYS_INLINE static void suspend(struct sched *s, struct fiber *f)
-{
-    if (__builtin_expect(s->watched_turns != 0, 0))
-        time_fiber(s, f);
-    run_next(s, &f->ctx);
-}
+/* Leaves `self` for whatever is next. A macro for the sake of CONTEXT_SWITCH. */
+#define RUN_NEXT(s, self)                                                                          \
+    do {                                                                                           \
+        CONTEXT_SWITCH(self, pick(s));                                                             \
+        if ((s)->dead)                                                                             \
+            bury(s, self);                                                                         \
+    } while (0)
+
+/* Leaves the running fiber `f`, which is queued or parked. */
+#define SUSPEND(s, f)                                                                              \
+    do {                                                                                           \
+        if (__builtin_expect((s)->watched_turns != 0, 0))                                          \
+            time_fiber(s, f);                                                                      \
+        RUN_NEXT(s, &(f)->ctx);                                                                    \
+    } while (0)
 
 static void run_to_end(struct sched *s, struct fiber *f)
 {
@@ -229,7 +231,13 @@ static void run_to_end(struct sched *s, struct fiber *f)
         time_fiber(s, f);
 }
 
-/* The bottom frame of every fiber. Pooled fibers sleep in run_next. */
+/* Returns when the pooled fiber is started again, or asked to leave. */
+static void rest(struct sched *s, struct fiber *f)
+{
+    RUN_NEXT(s, &f->ctx);
+}
+
+/* The bottom frame of every fiber. */
 static void entry(void)
 {
     struct sched *s = here;
@@ -238,7 +246,7 @@ static void entry(void)
         bury(s, &f->ctx);
     while (f->fn) {
         run_to_end(s, f);
-        run_next(s, &f->ctx);
+        rest(s, f);
     }
     context_exit(&f->ctx, f->exit_to);
 }
@@ -394,7 +402,7 @@ int fiber_park_for(int64_t until_ns, bool deaf)
     f->wake_at_ns = until_ns;
     if (until_ns != FIBER_NO_DEADLINE)
         timer_arm(s, f, until_ns);
-    suspend(s, f);
+    SUSPEND(s, f);
     f->wake_at_ns = FIBER_NO_DEADLINE;
     if (f->timer_fired)
         return -ETIMEDOUT;
@@ -447,7 +455,7 @@ int fiber_yield(void)
     if (r < 0)
         return r;
     sched_make_ready(s, f);
-    suspend(s, f);
+    SUSPEND(s, f);
     return f->cancelled && !f->shielded ? -ECANCELED : 0;
 }
 
@@ -483,7 +491,7 @@ bool fiber_run_ready(void)
     s->batch = batch;
     uint64_t before = s->switches;
     turn_began(s);
-    run_next(s, &s->main);
+    RUN_NEXT(s, &s->main);
     MUST(list_empty(s->batch));
     turn_ended(s, s->switches - before - 1);
     return !list_empty(s->ready);
@@ -501,7 +509,7 @@ void fiber_get_stats(struct fiber_stats *ret)
     if (!s)
         return;
     LIST_FOREACH (f, &s->pool, struct fiber, run)
-        note_high_water(s, f);
+        (void)note_high_water(s, f);
     *ret = (struct fiber_stats){.created = s->created,
                                 .switches = s->switches,
                                 .live = s->n_live,

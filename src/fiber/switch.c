@@ -2,7 +2,7 @@
  *
  * Theory of operation. A context that has never run is entered through makecontext + setcontext
  * (one system call, once per stack); one that was left is re-entered by siglongjmp into the
- * sigsetjmp of its context_switch. The mask of blocked signals is the same for all contexts of a
+ * sigsetjmp of its CONTEXT_SWITCH. The mask of blocked signals is the same for all contexts of a
  * thread, so it is neither saved nor restored.
  *
  * Order matters to the sanitizers: setjmp first (TSAN files the jump buffer under the fiber that is
@@ -34,8 +34,6 @@
 #define VALGRIND_STACK_DEREGISTER(id)   ((void)(id))
 #endif
 
-NORETURN void switch_siglongjmp(sigjmp_buf env, int value) __asm__("siglongjmp");
-
 /* The context being left, for the one that arrives. */
 static __thread struct context *leaving;
 
@@ -56,7 +54,7 @@ void context_init_thread(struct context *c)
 #endif
 }
 
-void context_done(struct context *c)
+void context_done(struct context *c, size_t used_bytes)
 {
     VALGRIND_STACK_DEREGISTER(c->valgrind_id);
 #if SWITCH_TSAN
@@ -64,14 +62,18 @@ void context_done(struct context *c)
 #endif
 #if SWITCH_ASAN
     /* Frames that were jumped out of left their red zones behind; the next owner of these addresses
-     * must not trip over them. */
-    __asan_unpoison_memory_region(c->stack_lo, c->stack_bytes);
+     * must not trip over them. (Not the whole stack: that would make its shadow resident.) */
+    if (used_bytes > c->stack_bytes)
+        used_bytes = c->stack_bytes;
+    __asan_unpoison_memory_region((char *)c->stack_lo + c->stack_bytes - used_bytes, used_bytes);
+#else
+    (void)used_bytes;
 #endif
     c->started = false;
 }
 
 /* First thing on the stack that was switched to. */
-static void arrive(struct context *self)
+void context_arrive(struct context *self)
 {
 #if SWITCH_ASAN
     const void *lo;
@@ -91,7 +93,7 @@ static __thread struct context *starting;
 static void trampoline(void)
 {
     struct context *self = starting;
-    arrive(self);
+    context_arrive(self);
     self->entry();
     must_failed(__FILE__, __LINE__, "a context's entry returned");
 }
@@ -112,7 +114,7 @@ NORETURN __attribute__((noinline, cold, no_sanitize_address)) static void start(
     must_failed(__FILE__, __LINE__, "setcontext failed");
 }
 
-NORETURN static inline void leave(struct context *from, struct context *to, bool last)
+NORETURN static void leave(struct context *from, struct context *to, bool last)
 {
     leaving = from;
 #if SWITCH_ASAN
@@ -130,14 +132,9 @@ NORETURN static inline void leave(struct context *from, struct context *to, bool
     switch_siglongjmp(to->env, 1);
 }
 
-/* noinline: resume_fp must be the frame of this function, whose caller is where the fiber stands.
- */
-__attribute__((noinline)) void context_switch(struct context *from, struct context *to)
+void context_leave(struct context *from, struct context *to)
 {
-    from->resume_fp = __builtin_frame_address(0);
-    if (sigsetjmp(from->env, 0) == 0)
-        leave(from, to, false);
-    arrive(from);
+    leave(from, to, false);
 }
 
 void context_exit(struct context *from, struct context *to)

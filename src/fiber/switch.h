@@ -26,11 +26,11 @@
 #endif
 
 struct context {
-    void (*entry)(void); /* never returns: leaves through context_switch or context_exit */
+    void (*entry)(void); /* never returns: leaves through CONTEXT_SWITCH or context_exit */
     bool started;
     void *stack_lo; /* for the thread's own stack: filled in when a sanitizer tells it */
     size_t stack_bytes;
-    void *resume_fp; /* frame pointer of the suspended context_switch; for debuggers */
+    void *resume_fp; /* frame pointer of the function that is in CONTEXT_SWITCH; for debuggers */
     void *fake_stack;
     void *tsan_fiber;
     unsigned valgrind_id;
@@ -41,11 +41,35 @@ struct context {
 void context_init(struct context *c, void *lo, size_t bytes, void (*entry)(void));
 /* The context of the calling thread's own stack. */
 void context_init_thread(struct context *c);
-/* Forgets a context that is not running; its stack may be unmapped afterwards. */
-void context_done(struct context *c);
+/* Forgets a context that is not running; its stack may be unmapped afterwards. `used_bytes`: no frame ever
+ * lay further from the top than this. */
+void context_done(struct context *c, size_t used_bytes);
 
-/* Leaves `from` (the running context) for `to`; returns when somebody switches to `from` again. */
-void context_switch(struct context *from, struct context *to);
+/* Leaves `from` (the running context) for `to`; goes on when somebody switches to `from` again.
+ *
+ * A macro, because a function that calls setjmp is never inlined, and each level of functions
+ * between the jump and the code that goes on costs a mispredicted return: a quarter of the switch.
+ * The caller's variables that live across it must not change in between (they do not: nobody runs
+ * this frame). */
+#define CONTEXT_SWITCH(from, to)                                                                   \
+    do {                                                                                           \
+        struct context *from_ = (from), *to_ = (to);                                               \
+        from_->resume_fp = __builtin_frame_address(0);                                             \
+        if (sigsetjmp(from_->env, 0) == 0) {                                                       \
+            if (SWITCH_ASAN || SWITCH_TSAN || !to_->started)                                       \
+                context_leave(from_, to_);                                                         \
+            switch_siglongjmp(to_->env, 1);                                                        \
+        }                                                                                          \
+        if (SWITCH_ASAN)                                                                           \
+            context_arrive(from_);                                                                 \
+    } while (0)
+
+/* The parts of CONTEXT_SWITCH that are not worth their speed. */
+NORETURN void context_leave(struct context *from, struct context *to);
+void context_arrive(struct context *self);
+/* siglongjmp, unfortified: the fortified one takes a jump to another stack for a bug. */
+NORETURN void switch_siglongjmp(sigjmp_buf env, int value) __asm__("siglongjmp");
+
 /* Leaves `from` for the last time. */
 NORETURN void context_exit(struct context *from, struct context *to);
 /* True when a context that has run must be left by context_exit before its stack goes away. */

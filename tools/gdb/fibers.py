@@ -5,7 +5,7 @@
     fiber ID          make `bt`, `frame N`, `info locals` speak of that fiber, until `fiber none`
 
 How it works. The scheduler keeps its live fibers on a list (src/fiber/scheduler.h). A fiber that is not
-running stands in context_switch, whose frame pointer it left in ctx.resume_fp; its registers are in the
+running stands in CONTEXT_SWITCH, where it left its frame pointer in ctx.resume_fp; its registers are in the
 jump buffer, where glibc has mangled rbp, rsp and rip with a secret. The true rbp is resume_fp, so the
 secret is their difference and need not be read from the thread. An unwinder then tells gdb that the
 caller of the innermost frame is the fiber. No register of the program is written.
