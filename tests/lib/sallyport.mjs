@@ -41,9 +41,9 @@ export async function startServer({ data, args = [], script, rules, env, listen 
     if (!s.apiKey) throw new Error(`no API key printed at the first start\n${s.proc.tail()}`);
     return s;
   };
-  s.stop = async (signal = 'SIGTERM') => { await end(s.proc, { signal }); return s.proc; };
+  s.stop = async (signal = 'SIGTERM') => { s.over = true; await end(s.proc, { signal }); return s.proc; };   // followers stop following
   s.kill9 = async () => { s.proc.kill('SIGKILL'); await s.proc.exit; };
-  s.restart = async () => { await s.stop(); return s.boot(`127.0.0.1:${s.port}`); };
+  s.restart = async () => { await end(s.proc); return s.boot(`127.0.0.1:${s.port}`); };
   s.reboot = () => s.boot(`127.0.0.1:${s.port}`);
   s.client = (opts = {}) => client(s, opts);
   s.as = (token, opts = {}) => client(s, { apiKey: null, authToken: token, ...opts });

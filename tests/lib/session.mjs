@@ -96,7 +96,7 @@ export class Session {
       } catch (e) { if (this.closed || e instanceof assert.AssertionError || e instanceof SyntaxError) { if (!this.closed) throw e; return; } }
       // The stream ended: reconnect and resume where it broke off.
       for (;;) {
-        if (this.closed) return;
+        if (this.closed || this.server.over) return;
         await new Promise((res) => setTimeout(res, back));
         back = Math.min(back * 2, 250);
         try { r = await this.connect(); this.reconnects++; break; } catch (e) { if (this.closed) return; if (e.status && e.status < 500) { this.gone = e; return; } }
