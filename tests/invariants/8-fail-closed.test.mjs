@@ -95,7 +95,7 @@ describe('invariant 8: fail closed', () => {
     const w = startWorker({ url: s.url, envId: env.id, envKey: key });
     try {
       const x = await Session.create(s, { agent: off.id, environment_id: env.id });
-      await x.turn('go', undefined);
+      await x.turn('go', null);
       const log = await x.list();
       assert(!JSON.stringify(log.filter((e) => /tool_result/.test(e.type))).includes('RAN'), 'it did not run');
       await x.close();

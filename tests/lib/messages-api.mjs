@@ -7,10 +7,11 @@ import crypto from 'node:crypto';
 
 const id = (p) => `${p}_${crypto.randomBytes(9).toString('hex')}`;
 const wait = (t) => new Promise((r) => setTimeout(r, t));
-const split = (s, n) => {
+const split = (text, n) => {
+  const s = [...text];   // by characters: the API cuts no character in two, only bytes on the wire are
   const out = [];
   const step = Math.max(1, Math.ceil(s.length / Math.max(1, n)));
-  for (let i = 0; i < s.length; i += step) out.push(s.slice(i, i + step));
+  for (let i = 0; i < s.length; i += step) out.push(s.slice(i, i + step).join(''));
   return out.length ? out : [''];
 };
 

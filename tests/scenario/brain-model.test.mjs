@@ -213,7 +213,7 @@ describe('anthropic provider', () => {
       try {
         const x = await session();
         m.next(model.redirect(`${trap.url}/v1/messages`));
-        await x.turn('go', undefined, ms(30000));
+        await x.turn('go', null, ms(30000));
         assert.equal(trap.requests.length, 0);
         await x.close();
       } finally { await trap.stop(); }
@@ -225,7 +225,7 @@ describe('anthropic provider', () => {
       for (const kind of ['line', 'frames']) {
         const x = await session();
         m.next(model.huge(kind), model.good('ok'));
-        await x.turn('go', undefined, ms(60000));
+        await x.turn('go', null, ms(60000));
         await x.close();
       }
       if (!process.env.ASAN_OPTIONS) assert(rss() < 300 * 1024, `${rss()} KiB`);
@@ -265,7 +265,7 @@ describe('anthropic provider', () => {
   test('stop reasons: max_tokens ends the turn, a refusal says so', async () => {
     const x = await session();
     m.next(model.good('cut sho', { stop_reason: 'max_tokens' }));
-    const log = await x.turn('go', undefined);
+    const log = await x.turn('go', null);
     assert(log.at(-1).stop_reason);
     m.next(model.good('', { stop_reason: 'refusal' }));
     await x.say('something bad');
@@ -312,7 +312,7 @@ describe('which key is a model key', () => {
       const { env } = await selfHosted(s);
       const a = await makeAgent(s);
       const x = await Session.create(s, { agent: a.id, environment_id: env.id });
-      await x.turn('hello', undefined, ms(30000)).catch(() => {});
+      await x.turn('hello', null, ms(30000)).catch(() => {});
       assert.equal(m.requests.length, 0, 'nothing was sent with it');
       await x.close();
     } finally { await s.stop?.(); await m.stop(); }

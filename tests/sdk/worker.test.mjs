@@ -15,7 +15,7 @@ const RULES = [
   on('tour', { turn: 1 }, tool('write', { file_path: 'a.txt', content: 'one\ntwo\n' })),
   on('tour', { turn: 2 }, tool('edit', { file_path: 'a.txt', old_string: 'two', new_string: 'three' })),
   on('tour', { turn: 3 }, tool('read', { file_path: 'a.txt' }), tool('grep', { pattern: 'thr' }), tool('glob', { pattern: '*.txt' })),
-  on('tour', { turn: 4 }, bash('cat a.txt; exit 3')),
+  on('tour', { turn: 4 }, bash('cat a.txt; (exit 3)')),
   on('tour', { turn: 5, tool_result: 'three' }, say('tour over')),
   on('state', { turn: 1 }, bash('X=5; cd /tmp')),
   on('state', { turn: 2 }, bash('echo $X $PWD')),
