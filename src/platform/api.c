@@ -25,9 +25,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define BETA_AGENTS   "managed-agents-2026-04-01"
 #define MESSAGE_BYTES 1024
+#define LONG_WORD     64 /* no field, id, model or event has a longer name */
 
 /* Adds the headers every answer has. */
 static void common_headers(struct api_call *c)
@@ -52,12 +54,38 @@ int api_reply(struct api_call *c, int status, const json_t *j)
     return http_reply(c->x, status, "application/json", text, n);
 }
 
+static bool in_word(char ch)
+{
+    return (ch >= '0' && ch <= '9') || (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z') ||
+           ch == '_' || ch == '-' || ch == '+' || ch == '=';
+}
+
+/* Messages quote what callers sent, and callers send keys in the wrong place. What begins like a
+ * key, or is one word longer than anything we have a name for, is not repeated. */
+static void add_without_keys(struct buf *out, const char *message)
+{
+    for (const char *p = message; *p;) {
+        size_t n = 0;
+        while (in_word(p[n]))
+            n++;
+        if (n >= LONG_WORD || (n > 3 && !strncasecmp(p, "sk-", 3)))
+            buf_adds(out, "[not shown]");
+        else
+            buf_add(out, p, n);
+        p += n;
+        if (*p)
+            buf_addc(out, *p++);
+    }
+}
+
 static int error_body(struct api_call *c, int status, const char *type, json_t *details,
                       const char *message)
 {
     AUTO_JSON json_t *error = json_object(), *body = json_object();
     json_put_str(error, "type", type);
-    json_put_str(error, "message", message);
+    AUTO(buf) shown = BUF_INIT(16 * MESSAGE_BYTES);
+    add_without_keys(&shown, message);
+    json_put_str(error, "message", buf_str(&shown));
     if (details)
         json_put(error, "details", details);
     json_put_str(body, "type", "error");

@@ -51,7 +51,7 @@ static int refuse_locked(int fd, const char *dir, struct err *e)
     pid[n > 0 ? n : 0] = '\0';
     pid[strspn(pid, "0123456789")] = '\0';
     return err_set(e, -EBUSY,
-                   "another server (pid %s) uses data directory %s; stop it or give this one "
+                   "another server (pid %s) already uses data directory %s; stop it or give this one "
                    "another with --data",
                    pid[0] ? pid : "unknown", dir);
 }
