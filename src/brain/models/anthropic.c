@@ -167,7 +167,7 @@ static int refused(struct client_stream *s, const struct client_response *head,
         type = json_get_str(json_object_get(o, "error"), "type");
         message = json_get_str(json_object_get(o, "error"), "message");
     }
-    r->error = head->status < 400 ? MODEL_UNAUTHORIZED : model_error_of_status(head->status);
+    r->error = model_error_of_status(head->status);
     if (r->error == MODEL_REJECTED && !type)
         r->error = MODEL_UNAUTHORIZED; /* not the API's own refusal: the address is wrong, which the
                                           operator can mend */
