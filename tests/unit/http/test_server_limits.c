@@ -6,6 +6,7 @@
 #include "talk.h"
 
 #include "base/time.h"
+#include "http/conn.h"
 
 #include <sys/resource.h>
 
@@ -277,6 +278,47 @@ static void test_wait(void **state)
     RUN(wake);
 }
 
+/* Waits that outlast CONN_QUIET_MS give memory back; whatever they wait for must still reach them.
+ */
+static void long_waits(void)
+{
+    AUTO(io_fd) idle_one = IO_FD_NONE;
+    AUTO(io_fd) woken = IO_FD_NONE;
+    AUTO(io_fd) body = IO_FD_NONE;
+    AUTO(buf) got = BUF_INIT(10000);
+    {
+        AUTO(io_fd) left = IO_FD_NONE;
+        (void)dial(&idle_one);
+        SAY(&idle_one, GET("/ok"));
+        read_until(&idle_one, &got, "\r\n\r\nok");
+        (void)dial(&woken);
+        SAY(&woken, GET("/wait"));
+        (void)dial(&left);
+        SAY(&left, GET("/wait"));
+        (void)dial(&body);
+        SAY(&body, "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe");
+        UNTIL(waiting == 2);
+        CHECK(fiber_sleep_ms(CONN_QUIET_MS + 200) == 0, "sleep"); /* the thing under test is time */
+    }
+    UNTIL(over == 1);
+    CHECK(wait_result == -E_CLOSED, "%d", wait_result);
+    waitq_wake_all(&gate);
+    buf_reset(&got);
+    read_until(&woken, &got, "\r\n\r\nwoken");
+    SAY(&body, "llo");
+    buf_reset(&got);
+    read_until(&body, &got, "\r\n\r\nhello");
+    SAY(&idle_one, GET("/ok"));
+    buf_reset(&got);
+    read_until(&idle_one, &got, "\r\n\r\nok");
+}
+
+static void test_long_waits(void **state)
+{
+    (void)state;
+    RUN(long_waits);
+}
+
 /* A client that sends without end during a wait is made to wait itself. */
 static void send_ahead(void)
 {
@@ -502,14 +544,14 @@ static void test_port_in_use(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slow_head),      cmocka_unit_test(test_dripping_head),
-        cmocka_unit_test(test_idle),           cmocka_unit_test(test_slow_body),
-        cmocka_unit_test(test_dripping_body),  cmocka_unit_test(test_stalled_reader),
-        cmocka_unit_test(test_leaving),        cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_sending_ahead),  cmocka_unit_test(test_ceiling),
-        cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_graceful_stop),
-        cmocka_unit_test(test_impatient_stop), cmocka_unit_test(test_stop_at_once),
-        cmocka_unit_test(test_port_in_use),
+        cmocka_unit_test(test_slow_head),     cmocka_unit_test(test_dripping_head),
+        cmocka_unit_test(test_idle),          cmocka_unit_test(test_slow_body),
+        cmocka_unit_test(test_dripping_body), cmocka_unit_test(test_stalled_reader),
+        cmocka_unit_test(test_leaving),       cmocka_unit_test(test_wait),
+        cmocka_unit_test(test_sending_ahead), cmocka_unit_test(test_long_waits),
+        cmocka_unit_test(test_ceiling),       cmocka_unit_test(test_no_descriptors),
+        cmocka_unit_test(test_graceful_stop), cmocka_unit_test(test_impatient_stop),
+        cmocka_unit_test(test_stop_at_once),  cmocka_unit_test(test_port_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,7 +110,7 @@ static void seen_init(struct seen *s)
 {
     *s = (struct seen){.in_order = true};
     buf_init(&s->head, 10000);
-    buf_init(&s->plain, 32 << 20);
+    buf_init(&s->plain, 8 << 10);
     sse_parser_init(&s->parser, 8 << 20, see, s);
 }
 
@@ -134,13 +134,12 @@ static bool watch(struct seen *s, struct io_fd *io, int events)
         CHECK(n >= 0, "read: %zd", n);
         if (n <= 0)
             return false;
-        size_t from = s->plain.len;
         ssize_t used = h1_chunked_feed(&s->decoder, bytes, (size_t)n, &s->plain);
         CHECK(used == n, "chunks: %zd of %zd", used, n);
         if (used < 0)
             return false;
-        CHECK(sse_parser_feed(&s->parser, s->plain.data + from, s->plain.len - from) == 0,
-              "events");
+        CHECK(sse_parser_feed(&s->parser, buf_str(&s->plain), s->plain.len) == 0, "events");
+        buf_reset(&s->plain);
     }
     return !s->decoder.done;
 }
