@@ -129,7 +129,7 @@ static int set_text(struct flag *f, const char *text, const char *where, struct 
     case FLAG_BOOL:
         break;
     }
-    MUST(!"a flag without a text form");
+    MUST(f->kind != FLAG_BOOL); /* it has no text form */
     return -EINVAL;
 }
 

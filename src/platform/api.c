@@ -100,8 +100,9 @@ static int error_body(struct api_call *c, int status, const char *type, json_t *
 
 /* Formats a message that may quote the caller: cut at a character, and escaped when it is not
  * UTF-8. */
-static int error_v(struct api_call *c, int status, const char *type, json_t *details,
-                   const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static int error_v(struct api_call *c, int status,
+                                                         const char *type, json_t *details,
+                                                         const char *fmt, va_list ap)
 {
     char message[MESSAGE_BYTES];
     int n = vsnprintf(message, sizeof(message), fmt, ap);

@@ -48,7 +48,9 @@ const char *v_clip(const char *s)
 
 /* The first error wins. `kind` is put in front: parse errors and broken rules read differently
  * (api.md 1.5). */
-static void fail_v(struct v *v, const char *front, const char *key, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void fail_v(struct v *v, const char *front,
+                                                         const char *key, const char *fmt,
+                                                         va_list ap)
 {
     char why[400];
     if (v_failed(v))
