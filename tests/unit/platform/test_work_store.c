@@ -388,6 +388,30 @@ static void a_revoked_key_takes_its_claims_and_leases_along(void **state)
     end(&w);
 }
 
+static void a_restart_gives_every_worker_a_whole_lease(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    sql(&w, "UPDATE work SET state = 'active', ttl_seconds = 40, lease_expires_at = 5 WHERE id = "
+            "'work_1'");
+    /* Claimed and held back by a clock that was far ahead. */
+    sql(&w, "UPDATE work SET requeues = 3, claimed_at = 9000000000000000, queued_at = "
+            "9000000000000000 WHERE id = 'work_2'");
+    struct platform p = {.db = w.d};
+    struct err e = {0};
+    int64_t before = work_now_us(&p);
+    assert_int_equal(work_start(&p, &e), 0);
+    int64_t after = work_now_us(&p);
+    int64_t lease = number(&w, "SELECT lease_expires_at FROM work WHERE id = 'work_1'");
+    assert_true(lease >= before + 40 * S && lease <= after + 40 * S);
+    int64_t claimed = number(&w, "SELECT claimed_at FROM work WHERE id = 'work_2'");
+    assert_true(claimed >= before && claimed <= after);
+    assert_true(number(&w, "SELECT queued_at FROM work WHERE id = 'work_2'") <= after);
+    platform_done(&p);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +421,7 @@ int main(void)
         cmocka_unit_test(an_expired_lease),
         cmocka_unit_test(stopping_with_a_dead_worker_and_open_calls_is_offered_again),
         cmocka_unit_test(a_revoked_key_takes_its_claims_and_leases_along),
+        cmocka_unit_test(a_restart_gives_every_worker_a_whole_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
