@@ -93,6 +93,11 @@ void exchange_begin(struct http_exchange *x, struct conn *c);
 void exchange_refuse(struct http_exchange *x, int status, const char *why);
 /* After the handler: a missing answer becomes 500, an unread body is drained. Suspends. */
 void exchange_end(struct http_exchange *x);
+/* Nothing of the body can be on its way: the client waits for "100 Continue". */
+bool body_unasked(const struct http_exchange *x);
+/* Reads and drops what is left of the body, if it is little; else the connection is to close.
+ * Suspends. */
+void body_drain(struct http_exchange *x);
 /* Ends the connection from another fiber, also in the middle of a write: every call on it returns
  * `code` from now on. Does not suspend. */
 void exchange_abort(struct http_exchange *x, int code);

@@ -6,10 +6,7 @@
  * Content-Length, Transfer-Encoding, Date, or put a line break into a field. Whether the connection
  * survives is decided before the head is written, so that "Connection: close" tells the truth: not
  * when the client asked to close, when the server is stopping, or when a body is left that is too
- * long to read and drop.
- *
- * Bodies come at the peer's pace: memory grows with what has arrived, never with what was
- * announced. */
+ * long to read and drop. */
 #include "http/conn.h"
 
 #include "base/buf.h"
@@ -23,8 +20,6 @@
 
 #include <stdio.h>
 #include <string.h>
-
-#define BODY_READ_BYTES (64u << 10)
 
 /* ---- the request ---- */
 
@@ -50,127 +45,6 @@ void exchange_begin(struct http_exchange *x, struct conn *c)
     x->head_only = str_eq(x->req.method, "HEAD");
     x->body_left = x->req.has_length ? x->req.length : 0;
     x->body_done = !x->req.chunked && x->body_left == 0;
-}
-
-/* ---- the request's body ---- */
-
-/* Nothing of the body can be on its way before we ask for it: the client waits for "100 Continue".
- */
-static bool body_unasked(const struct http_exchange *x)
-{
-    return x->req.expect_continue && !x->continue_sent && !x->body_done &&
-           conn_buffered(x->conn) == 0;
-}
-
-static int ask_for_body(struct http_exchange *x)
-{
-    if (!body_unasked(x) || x->answer != ANSWER_NONE)
-        return 0;
-    static char go[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    x->continue_sent = true;
-    return conn_write(x->conn, &(struct iovec){go, sizeof(go) - 1}, 1);
-}
-
-/* The body may not pause longer than body_timeout, nor be slower on average than the lowest rate.
- */
-static int64_t body_deadline(const struct http_exchange *x, int64_t started_ns, uint64_t got_bytes)
-{
-    int64_t pause_ns = x->conn->srv->cfg.body_timeout_ms * NS_PER_MS;
-    int64_t earned_ns =
-        got_bytes > INT32_MAX ? pause_ns : (int64_t)(got_bytes / CONN_BYTES_PER_MS) * NS_PER_MS;
-    int64_t by_rate = started_ns + pause_ns + earned_ns, by_pause = conn_now_ns() + pause_ns;
-    return by_rate < by_pause ? by_rate : by_pause;
-}
-
-/* A read of the body failed: after this the place of the next request is unknown. */
-static int body_broken(struct http_exchange *x, ssize_t r)
-{
-    struct conn *c = x->conn;
-    c->closing = true;
-    if (r == -ETIMEDOUT && !http_replied(x)) {
-        c->srv->stats.bad_requests++;
-        exchange_refuse(x, 408, "The request body took too long to arrive.");
-        return -E_CLOSED;
-    }
-    if (r == -E_PARSE) {
-        c->srv->stats.bad_requests++;
-        return -E_PARSE;
-    }
-    return r == -ECANCELED ? -ECANCELED : -E_CLOSED;
-}
-
-static int read_sized(struct http_exchange *x, struct buf *out)
-{
-    struct conn *c = x->conn;
-    int64_t started_ns = conn_now_ns();
-    uint64_t got = 0;
-    while (x->body_left > 0) {
-        size_t have = conn_buffered(c);
-        if (have > 0) {
-            size_t n = have < x->body_left ? have : (size_t)x->body_left;
-            int r = buf_add(out, c->in + c->in_from, n);
-            if (r < 0)
-                return r;
-            conn_consume(c, n);
-            x->body_left -= n;
-            got += n;
-            continue;
-        }
-        size_t room = x->body_left < BODY_READ_BYTES ? (size_t)x->body_left : BODY_READ_BYTES;
-        char *p = buf_room(out, room);
-        if (!p)
-            return buf_err(out);
-        ssize_t n = conn_read_into(c, p, room, body_deadline(x, started_ns, got));
-        if (n < 0)
-            return body_broken(x, n);
-        buf_commit(out, (size_t)n);
-        x->body_left -= (uint64_t)n;
-        got += (uint64_t)n;
-    }
-    x->body_done = true;
-    return 0;
-}
-
-/* `out` may be NULL: decoded and dropped. -EMSGSIZE after more than `max` bytes of payload or
- * framing together with it when dropping. */
-static int read_chunked(struct http_exchange *x, size_t max, struct buf *out)
-{
-    struct conn *c = x->conn;
-    int64_t started_ns = conn_now_ns();
-    size_t before = out ? out->len : 0;
-    uint64_t got = 0;
-    for (;;) {
-        ssize_t n = h1_chunked_feed(&x->decoder, c->in + c->in_from, conn_buffered(c), out);
-        if (n == -E_PARSE)
-            return body_broken(x, n);
-        if (n < 0)
-            return (int)n;
-        conn_consume(c, (size_t)n);
-        got += (uint64_t)n;
-        if (out ? out->len - before > max : got > max)
-            return -EMSGSIZE;
-        if (x->decoder.done) {
-            x->body_done = true;
-            return 0;
-        }
-        ssize_t r = conn_read_more(c, body_deadline(x, started_ns, got));
-        if (r < 0)
-            return body_broken(x, r);
-    }
-}
-
-int http_body_read(struct http_exchange *x, size_t max, struct buf *out)
-{
-    if (x->body_done)
-        return 0;
-    if (x->conn->error)
-        return x->conn->error;
-    if (!x->req.chunked && x->body_left > max)
-        return -EMSGSIZE;
-    int r = ask_for_body(x);
-    if (r < 0)
-        return r;
-    return x->req.chunked ? read_chunked(x, max, out) : read_sized(x, out);
 }
 
 /* ---- the answer's head ---- */
@@ -390,11 +264,13 @@ void exchange_abort(struct http_exchange *x, int code)
 /* Looks whether the client has left or sent ahead. 0, or -E_CLOSED. */
 static int look_at_client(struct conn *c)
 {
-    while (c->stream.io.readable || stream_is_tls(&c->stream)) {
+    struct io_fd *io = &c->stream.io;
+    while (io->readable || stream_is_tls(&c->stream)) {
         ssize_t n = conn_try_read(c);
         if (n == -ENOBUFS) {
-            c->stream.io.readable = false; /* full: look again when this exchange is over */
-            return 0;
+            /* Full: what is there is looked at when this exchange is over. */
+            io->readable = false;
+            return io->peer_ended ? -E_CLOSED : 0;
         }
         if (n < 0)
             return -E_CLOSED;
@@ -515,34 +391,6 @@ void exchange_refuse(struct http_exchange *x, int status, const char *why)
     reply_error(x, status, why);
 }
 
-/* Reads and drops what is left of the body, if it is little. */
-static void drain(struct http_exchange *x)
-{
-    struct conn *c = x->conn;
-    struct fiber_deadline d = fiber_deadline_push_ms(CONN_LINGER_MS);
-    int r = -EMSGSIZE;
-    if (x->req.chunked) {
-        r = read_chunked(x, CONN_DRAIN_BYTES, NULL);
-    } else if (x->body_left <= CONN_DRAIN_BYTES) {
-        r = 0;
-        while (r == 0 && x->body_left > 0) {
-            ssize_t n = conn_buffered(c) ? 1 : conn_read_more(c, FIBER_NO_DEADLINE);
-            if (n < 0) {
-                r = (int)n;
-                break;
-            }
-            size_t have = conn_buffered(c),
-                   take = have < x->body_left ? have : (size_t)x->body_left;
-            conn_consume(c, take);
-            x->body_left -= take;
-        }
-        x->body_done = r == 0;
-    }
-    fiber_deadline_pop(&d);
-    if (r < 0)
-        c->closing = true;
-}
-
 void exchange_end(struct http_exchange *x)
 {
     struct conn *c = x->conn;
@@ -556,5 +404,5 @@ void exchange_end(struct http_exchange *x)
         return;
     }
     if (!c->error && !x->body_done && !c->closing)
-        drain(x);
+        body_drain(x);
 }

@@ -30,6 +30,7 @@ enum state {
     TRAILER_VALUE,
     TRAILER_LF,
     END_LF,
+    BROKEN, /* after an error: where the next byte belongs is unknown */
 };
 
 static unsigned hex(char c)
@@ -96,22 +97,21 @@ static int framing_byte(struct h1_chunked *d, char c)
         d->done = c == '\n';
         return d->done ? 0 : -E_PARSE;
     case DATA:
+    case BROKEN:
         break;
     }
     return -E_PARSE;
 }
 
-ssize_t h1_chunked_feed(struct h1_chunked *d, const char *p, size_t n, struct buf *out)
+static ssize_t feed(struct h1_chunked *d, const char *p, size_t n, struct buf *out)
 {
     size_t i = 0;
     while (i < n && !d->done) {
         if (d->state == DATA) {
             size_t take = n - i < d->left ? n - i : (size_t)d->left;
-            if (out) {
-                int r = buf_add(out, p + i, take);
-                if (r < 0)
-                    return r;
-            }
+            int r = out ? buf_add(out, p + i, take) : 0;
+            if (r < 0)
+                return r;
             i += take;
             d->left -= take;
             if (d->left == 0)
@@ -126,4 +126,12 @@ ssize_t h1_chunked_feed(struct h1_chunked *d, const char *p, size_t n, struct bu
         i++;
     }
     return (ssize_t)i;
+}
+
+ssize_t h1_chunked_feed(struct h1_chunked *d, const char *p, size_t n, struct buf *out)
+{
+    ssize_t r = feed(d, p, n, out);
+    if (r < 0)
+        d->state = BROKEN;
+    return r;
 }

@@ -15,6 +15,14 @@ static void echo(struct http_exchange *x, size_t max)
         (void)http_reply(x, 200, "text/plain", body.data, body.len);
 }
 
+/* A buffer smaller than what it says it takes. */
+static void tiny(struct http_exchange *x)
+{
+    AUTO(buf) body = BUF_INIT(4);
+    int r = http_body_read(x, 1000, &body);
+    (void)http_reply(x, r == -EMSGSIZE ? 413 : 200, NULL, "t", 1);
+}
+
 static void stream(struct http_exchange *x)
 {
     static const char *const pieces[] = {"", "0123456789abcdef0", "", "end"};
@@ -51,6 +59,8 @@ static void handler(struct http_exchange *x, void *arg)
         echo(x, 1 << 20);
     } else if (str_eq(q->path, "/small")) {
         echo(x, 4);
+    } else if (str_eq(q->path, "/tiny")) {
+        tiny(x);
     } else if (str_eq(q->path, "/stream")) {
         stream(x);
     } else if (str_eq(q->path, "/none")) {
@@ -192,6 +202,10 @@ static const struct talk talks[] = {
      "HTTP/1.1 413 Content Too Large\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\ntoo "
      "large\n" OK,
      false},
+    {"chunked body over the buffer: the rest is not taken for anything else",
+     "POST /tiny HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+     "chunked\r\n\r\n2\r\nab\r\n3\r\n0\r\n\r\n0\r\n\r\n" GET_OK,
+     "HTTP/1.1 413 Content Too Large\r\nContent-Length: 1\r\nConnection: close\r\n\r\nt", true},
     {"announced body too large to skip",
      "POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\nhello",
      "HTTP/1.1 413 Content Too Large\r\nContent-Type: text/plain\r\nContent-Length: "
