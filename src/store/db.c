@@ -390,7 +390,8 @@ int db_open(const char *dir, struct db **ret, struct err *e)
     pthread_cond_init(&d->write_ready, NULL);
     pthread_cond_init(&d->read_ready, NULL);
     pthread_cond_init(&d->plain_done, NULL);
-    signal(SIGXFSZ, SIG_IGN);
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGXFSZ, &ignore, NULL);
     int r = driver_start(dir, &d->lock_fd, &d->writer, e);
     if (r == 0) {
         r = start_thread(&d->writer_thread, writer_main, d, "db-writer");

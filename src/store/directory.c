@@ -50,10 +50,11 @@ static int refuse_locked(int fd, const char *dir, struct err *e)
     ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
     pid[n > 0 ? n : 0] = '\0';
     pid[strspn(pid, "0123456789")] = '\0';
-    return err_set(e, -EBUSY,
-                   "another server (pid %s) already uses data directory %s; stop it or give this one "
-                   "another with --data",
-                   pid[0] ? pid : "unknown", dir);
+    return err_set(
+        e, -EBUSY,
+        "another server (pid %s) already uses data directory %s; stop it or give this one "
+        "another with --data",
+        pid[0] ? pid : "unknown", dir);
 }
 
 static int lock_directory(const char *dir, int *ret_fd, struct err *e)
