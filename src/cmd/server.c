@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/trim.h"
 #include "base/buf.h"
 #include "brain/brain.h"
 #include "brain/model.h"
@@ -216,7 +217,9 @@ static int announce(struct command *c, const char *key)
     if (key[0])
         printf("api key: %s\n", key);
     printf("ready http%s://%s\n", c->o.tls_cert ? "s" : "", server_address(c->server));
-    return fflush(stdout) == 0 ? 0 : -EIO;
+    int r = fflush(stdout) == 0 ? 0 : -EIO;
+    trim_after_start();
+    return r;
 }
 
 static int run(void *arg)

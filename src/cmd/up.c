@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "base/trim.h"
 #include "cmd/cmd.h"
 #include "cmd/devenv.h"
 #include "cmd/flags.h"
@@ -147,6 +148,7 @@ static void announce(struct up *u, const struct devenv *d)
            "/workspace?\"\n",
            u->o.data_dir);
     fflush(stdout);
+    trim_after_start();
 }
 
 /* Reads the worker's standard output; its first line says that it is ready. */

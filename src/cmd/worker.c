@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/trim.h"
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
 #include "io/loop.h"
@@ -145,6 +146,7 @@ static void say_ready(void *arg)
     const struct worker_command *c = arg;
     printf("ready environment %s at %s\n", c->cfg.environment_id, c->cfg.base_url);
     fflush(stdout);
+    trim_after_start();
 }
 
 static int run(void *arg)
