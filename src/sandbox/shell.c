@@ -2,15 +2,16 @@
  *
  * Bash reads its script from a pipe. Per command it gets one line:
  *
- *     \builtin eval 'COMMAND' </dev/null 2>&1 62>&-; { \builtin printf '%s %d\n' TOKEN "$?"; } >&62
- * 2>/dev/null
+ *     \builtin eval $'COMMAND' </dev/null >&2 2>&1 62>&-; { \builtin printf '%s %d\n' TOKEN "$?"; }
+ * >&62 2>/dev/null
  *
- * eval, so that a syntax error ends the command and not the conversation. The redirections are
- * undone when eval is over, so the command finds its standard input empty and descriptor 62, the
- * status pipe, closed; bash keeps the originals close-on-exec. Programs therefore can not write to
- * the status pipe, and code evaluated in the shell itself would have to know the token, 128 random
- * bits drawn for each command, which it is not told. The shell belongs to the model: what it can do
- * by tricks is to lie about its own exit code.
+ * eval, so that a syntax error ends the command and not the conversation. ">&2 2>&1" changes
+ * nothing (both are the output pipe) but makes bash put both back, should the command `exec` them
+ * elsewhere. The redirections are undone when eval is over, so the command finds its standard input
+ * empty and descriptor 62, the status pipe, closed; bash keeps the originals close-on-exec.
+ * Programs therefore can not write to the status pipe, and code evaluated in the shell itself would
+ * have to know the token, 128 random bits drawn for each command, which it is not told. The shell
+ * belongs to the model: what it can do by tricks is to lie about its own exit code.
  *
  * Standard output and error share one pipe per sandbox that outlives shells. Everything written
  * before the command ended is in that pipe when the status arrives, so init reads what is there and
@@ -32,7 +33,7 @@
 
 #define STATUS_FD 62
 #define COMMAND_BYTES                                                                              \
-    (SANDBOX_FRAME_MAX * 5u) /* a quote becomes four bytes; the frame is the real limit */
+    (SANDBOX_FRAME_MAX * 3u) /* a quote becomes two bytes; the frame is the real limit */
 #define ANSWER_BYTES 4096u   /* more unread text than this on the status pipe is noise */
 
 static const char *const base_env[] = {
@@ -144,14 +145,15 @@ void shell_forget(struct shell *s)
 
 void shell_quote(struct buf *out, const char *text)
 {
-    buf_addc(out, '\'');
+    /* $'...' and not '...': bash takes quadratic time to put "'\\''" sequences together. */
+    buf_adds(out, "$'");
     for (const char *p = text; *p;) {
-        size_t n = strcspn(p, "'");
+        size_t n = strcspn(p, "'\\");
         buf_add(out, p, n);
         p += n;
-        if (*p == '\'') {
-            buf_adds(out, "'\\''");
-            p++;
+        if (*p) {
+            buf_addc(out, '\\');
+            buf_addc(out, *p++);
         }
     }
     buf_addc(out, '\'');
@@ -164,10 +166,10 @@ int shell_send(struct shell *s, const char *command)
     enc_hex(random, sizeof(random), s->token);
     buf_adds(&s->input, "\\builtin eval ");
     shell_quote(&s->input, command);
-    buf_addf(
-        &s->input,
-        " </dev/null 2>&1 %d>&-; { \\builtin printf '%%s %%d\\n' %s \"$?\"; } >&%d 2>/dev/null\n",
-        STATUS_FD, s->token, STATUS_FD);
+    buf_addf(&s->input,
+             " </dev/null >&2 2>&1 %d>&-; { \\builtin printf '%%s %%d\\n' %s \"$?\"; } >&%d "
+             "2>/dev/null\n",
+             STATUS_FD, s->token, STATUS_FD);
     return buf_err(&s->input);
 }
 

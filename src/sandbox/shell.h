@@ -35,7 +35,7 @@ int shell_feed(struct shell *s) WARN_UNUSED; /* 0, or -errno when bash has close
  */
 int shell_poll_status(struct shell *s, int *ret_code) WARN_UNUSED;
 
-/* Appends `text` as one single-quoted word. */
+/* Appends `text` as one quoted word for bash. */
 void shell_quote(struct buf *out, const char *text);
 
 /* Scans the answer for "TOKEN CODE\n"; anything else in it is skipped. Split off for tests. */

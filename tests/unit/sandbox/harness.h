@@ -47,7 +47,7 @@ struct result sbx_call(struct sbx *b, const char *tool, const char *input_json);
 struct result sbx_bash(struct sbx *b, const char *command);
 struct result sbx_bash_ms(struct sbx *b, const char *command, int timeout_ms);
 
-/* Calls bash and expects success with exactly this text. */
+/* Calls bash and expects success with exactly this text; NULL: with any. */
 void expect_bash(struct sbx *b, const char *command, const char *text);
 void expect_contains(const char *haystack, const char *needle);
 bool test_is_root(void);

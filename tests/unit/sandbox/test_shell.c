@@ -23,8 +23,9 @@ static void quoting(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         AUTO(buf) line = BUF_INIT(1000);
-        buf_adds(&line, "printf %s ");
+        buf_adds(&line, "exec bash -c \"$(cat <<'END'\nprintf %s ");
         shell_quote(&line, texts[i]);
+        buf_adds(&line, "\nEND\n)\"");
         FILE *f = popen(buf_str(&line), "re");
         assert_non_null(f);
         char back[100];
