@@ -422,10 +422,15 @@ void fiber_park_deaf(void)
 void fiber_wake_with(struct fiber *f, int code)
 {
     MUST(f->magic == FIBER_MAGIC);
-    if (f->state != FIBER_PARKED)
-        return;
-    f->wake_code = code;
-    sched_make_ready(here, f);
+    if (f->state == FIBER_PARKED) {
+        f->wake_code = code;
+        sched_make_ready(here, f);
+    } else if (f->state == FIBER_READY && code < 0) {
+        /* Woken for another reason and not yet run: what it waited on is gone by the time it does.
+         */
+        f->wake_code = code;
+        f->timer_fired = false;
+    }
 }
 
 void fiber_wake(struct fiber *f)

@@ -29,7 +29,9 @@ struct stream {
 int stream_from_fd(struct stream *s, int fd) WARN_UNUSED;
 /* Moves a stream that nobody waits on; leaves an empty one behind. (The loop holds the address of `io`.) */
 void stream_move(struct stream *to, struct stream *from);
-void stream_done(struct stream *s);                       /* closes at once; zeroed streams are fine */
+/* Closes at once; zeroed streams are fine. A fiber that waits in the stream gets -EBADF; the memory of `s`
+ * must stay until that fiber has returned. */
+void stream_done(struct stream *s);
 
 /* All suspend; -ECANCELED, -ETIMEDOUT as everywhere. */
 ssize_t stream_read(struct stream *s, void *p, size_t n) WARN_UNUSED;       /* bytes, 0 = end, or an error */

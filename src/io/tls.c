@@ -52,6 +52,16 @@ static int select_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_l
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* A key with a passphrase is an error, not a question on the terminal of a server. */
+static int no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+    (void)buf;
+    (void)size;
+    (void)rwflag;
+    (void)arg;
+    return -1;
+}
+
 struct tls_ctx *tls_server_new(const char *cert_file, const char *key_file, struct err *e)
 {
     ERR_clear_error();
@@ -66,6 +76,7 @@ struct tls_ctx *tls_server_new(const char *cert_file, const char *key_file, stru
      * write buffers of idle connections are given back. */
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1) {
         err_set(e, -E_TLS, "cannot require TLS 1.2: %s", reason());

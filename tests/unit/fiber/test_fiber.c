@@ -1,4 +1,5 @@
 /* The scheduler: order, nesting, cancellation, deadlines, shields, numbers. */
+#include "base/log.h"
 #include "base/time.h"
 #include "fiber/channel.h"
 #include "fiber/switch.h"
@@ -565,6 +566,47 @@ static void the_high_water_mark_is_exported(void **state)
     assert_in_range(st.stack_high_water_bytes, 100 << 10, 1 << 20);
 }
 
+/* ---- the watchdog ---- */
+
+static int identity_quiet(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int hog(void *arg)
+{
+    (void)arg;
+    int64_t end = time_mono_ns() + 150 * NS_PER_MS;
+    while (time_mono_ns() < end)
+        ;
+    return 0;
+}
+
+static void a_fiber_that_does_not_let_go_is_reported(void **state)
+{
+    (void)state;
+    int p[2];
+    char text[512];
+    assert_int_equal(pipe(p), 0);
+    log_test_set_fd(p[1]);
+    for (int i = 0; i < 2; i++) {
+        AUTO(scope) s;
+        scope_init(&s);
+        assert_int_equal(fiber_spawn(&s, "innocent", identity_quiet, NULL, NULL), 0);
+        assert_int_equal(fiber_spawn(&s, "the hog", hog, NULL, NULL), 0);
+        assert_int_equal(scope_join(&s), 0);
+    }
+    log_test_set_fd(STDERR_FILENO);
+    (void)close(p[1]);
+    ssize_t n = read(p[0], text, sizeof(text) - 1);
+    (void)close(p[0]);
+    assert_true(n > 0);
+    text[n] = '\0';
+    /* The first time only the turn may be known to be slow; from then on fibers are timed singly. */
+    assert_non_null(strstr(text, "fiber=the hog"));
+}
+
 /* ---- what aborts ---- */
 
 static int recurse(int depth, const volatile char *above)
@@ -676,6 +718,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_hundred_thousand_fibers),
         cmocka_unit_test(the_pool_reuses_stacks),
         cmocka_unit_test(the_high_water_mark_is_exported),
+        cmocka_unit_test(a_fiber_that_does_not_let_go_is_reported),
         cmocka_unit_test(a_stack_overflow_is_named),
         cmocka_unit_test(suspending_in_a_callback_aborts),
     };

@@ -21,6 +21,7 @@
 static struct {
     int epoll_ctl_errno; /* fails the next EPOLL_CTL_ADD */
     int accept4_errno, accept4_times;
+    bool no_threads;
 } faults;
 
 int __real_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
@@ -45,6 +46,13 @@ int __wrap_accept4(int fd, struct sockaddr *a, socklen_t *n, int flags)
         return -1;
     }
     return __real_accept4(fd, a, n, flags);
+}
+
+int __real_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg)
+{
+    return faults.no_threads ? EAGAIN : __real_pthread_create(t, a, fn, arg);
 }
 
 /* ---- helpers ---- */
@@ -124,6 +132,12 @@ static int read_one(void *arg)
     return n < 0 ? (int)n : 0;
 }
 
+static void close_and_free(void *arg)
+{
+    io_fd_close(arg);
+    free(arg);
+}
+
 static int waits_end(void *arg)
 {
     (void)arg;
@@ -159,6 +173,31 @@ static int waits_end(void *arg)
     assert_int_equal(s.first_error, -EBADF);
     assert_int_equal(io_read(&p.b, &c, 1), 0);
     assert_int_equal(io_write(&p.b, &c, 1), -EPIPE);
+    /* The same when the waiter had been woken or cancelled in the same turn, and could not run yet.
+     */
+    for (int i = 0; i < 3; i++) {
+        struct pair q;
+        pair_open(&q);
+        doomed = mem_new(struct io_fd);
+        io_fd_move(doomed, &q.a);
+        struct fiber *f;
+        s.first_error = 0;
+        assert_int_equal(fiber_spawn(&s, "r", read_one, doomed, &f), 0);
+        assert_int_equal(fiber_yield(), 0);
+        if (i == 0)
+            fiber_wake(f);
+        else if (i == 1)
+            fiber_cancel(f);
+        else
+            assert_int_equal(write(q.b.fd, "x", 1), 1);
+        if (i == 2)
+            loop_post(loop_self(), close_and_free, doomed); /* runs right after the event */
+        else
+            close_and_free(doomed);
+        assert_int_equal(scope_join(&s), 0);
+        assert_int_equal(s.first_error, -EBADF);
+        io_fd_close(&q.b);
+    }
     io_fd_close(&p.b);
     assert_int_equal(io_read(&p.b, &c, 1), -EBADF);
     return 0;
@@ -531,6 +570,39 @@ static void pool_calls_run_and_return(void **state)
 {
     (void)state;
     run(pool_calls);
+    /* Outside of any fiber the call is made in place. */
+    pool = pool_new("test", 1);
+    int n = 4;
+    assert_int_equal(pool_call(pool, blocking_sum, &n), 9);
+    pool_free(pool);
+    pool_free(NULL);
+}
+
+static int whoami(void *arg)
+{
+    *(pthread_t *)arg = pthread_self();
+    return 1;
+}
+
+static int pool_without_threads(void *arg)
+{
+    (void)arg;
+    pthread_t who;
+    pool = pool_new("test", 2);
+    faults.no_threads = true;
+    assert_int_equal(pool_call(pool, whoami, &who), 1);
+    assert_true(pthread_equal(who, pthread_self())); /* slow beats stuck */
+    faults.no_threads = false;
+    assert_int_equal(pool_call(pool, whoami, &who), 1);
+    assert_false(pthread_equal(who, pthread_self()));
+    pool_free(pool);
+    return 0;
+}
+
+static void a_pool_that_gets_no_thread_calls_in_place(void **state)
+{
+    (void)state;
+    run(pool_without_threads);
 }
 
 int main(void)
@@ -546,6 +618,7 @@ int main(void)
         cmocka_unit_test(accept_reports_exhaustion_and_skips_the_dead),
         cmocka_unit_test(descriptors_travel),
         cmocka_unit_test(pool_calls_run_and_return),
+        cmocka_unit_test(a_pool_that_gets_no_thread_calls_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #define OPENSSL "/usr/bin/openssl"
-static char dir[64], cert[96], key[96], other_key[96];
+static char dir[64], cert[96], key[96], other_key[96], locked_key[96];
 static const char *const envp[] = {"PATH=/usr/bin:/bin", NULL};
 
 static int openssl_run(const char *const *argv)
@@ -65,7 +65,9 @@ static int make_certificates(void *arg)
                                NULL};
     const char *const gen[] = {"openssl", "genpkey", "-algorithm", "ed25519",
                                "-out",    other_key, NULL};
-    return openssl_run(req) == 0 && openssl_run(gen) == 0 ? 0 : -1;
+    const char *const lock[] = {"openssl",  "pkey",      "-in",  key,        "-aes128",
+                                "-passout", "pass:abcd", "-out", locked_key, NULL};
+    return openssl_run(req) == 0 && openssl_run(gen) == 0 && openssl_run(lock) == 0 ? 0 : -1;
 }
 
 static int in_loop(fiber_fn *fn)
@@ -86,6 +88,7 @@ static int setup(void **state)
     (void)snprintf(cert, sizeof(cert), "%s/cert.pem", dir);
     (void)snprintf(key, sizeof(key), "%s/key.pem", dir);
     (void)snprintf(other_key, sizeof(other_key), "%s/other.pem", dir);
+    (void)snprintf(locked_key, sizeof(locked_key), "%s/locked.pem", dir);
     return in_loop(make_certificates);
 }
 
@@ -95,6 +98,7 @@ static int teardown(void **state)
     (void)unlink(cert);
     (void)unlink(key);
     (void)unlink(other_key);
+    (void)unlink(locked_key);
     return rmdir(dir);
 }
 
@@ -329,6 +333,8 @@ static void bad_files_are_named(void **state)
     assert_non_null(strstr(e.msg, "/no/such/key"));
     assert_null(tls_server_new(cert, other_key, &e));
     assert_non_null(strstr(e.msg, other_key));
+    assert_null(tls_server_new(cert, locked_key, &e)); /* and nobody is asked for the passphrase */
+    assert_non_null(strstr(e.msg, locked_key));
     assert_null(tls_server_new(key, key, &e)); /* not a certificate */
     tls_ctx_free(NULL);
 }
