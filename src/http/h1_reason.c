@@ -1,6 +1,8 @@
 /* h1_reason - status codes in words (RFC 9110 15, and 529 as the API uses it).
  *
- * Pure; called for every answer. Clients are told to ignore the phrase, people read it. */
+ * Called for every answer, from exchange.c; pure, no state, nothing of it comes from a peer.
+ * Clients are told to ignore the phrase (RFC 9112 4), people read it. A code that is not listed
+ * gets a phrase all the same, because an empty one trips careless parsers. */
 #include "http/h1.h"
 
 /* clang-format off */
