@@ -54,7 +54,8 @@ void tool_text(struct tool_result *ret, const char *text, size_t n)
     json_decref(ret->content);
     json_t *block = json_object();
     json_put_str(block, "type", "text");
-    json_put(block, "text", json_lossy(text ? text : "", n));
+    /* A text block is never empty: model providers refuse one, and a reader would wonder. */
+    json_put(block, "text", n ? json_lossy(text, n) : json_string("(no output)"));
     ret->content = json_array();
     json_array_append_new(ret->content, block);
 }
