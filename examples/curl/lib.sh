@@ -8,10 +8,20 @@ env_file=${1:-${XDG_DATA_HOME:-$HOME/.local/share}/sallyport/dev.env}
 # shellcheck disable=SC1090 # written by sallyport up
 . "$env_file"
 
-curl_auth() {
-    curl --silent --show-error --fail-with-body --config <(printf 'header = "x-api-key: %s"\n' "$ANTHROPIC_API_KEY") \
-        --header 'anthropic-version: 2026-10-21' --header 'anthropic-beta: managed-agents-2026-04-01' "$@"
+key_config() { printf 'header = "x-api-key: %s"\n' "$ANTHROPIC_API_KEY"; }
+common=(--silent --show-error --fail-with-body --globoff
+    --header 'anthropic-version: 2026-10-21' --header 'anthropic-beta: managed-agents-2026-04-01')
+
+curl_auth() { curl --config <(key_config) "${common[@]}" "$@"; }
+
+# follow PATH [CURL-OPTIONS]: opens an event stream; its lines come from descriptor 3. `unfollow` ends it.
+follow() {
+    local path=$1
+    shift
+    exec 3< <(exec curl --config <(key_config) "${common[@]}" --no-buffer --max-time 120 "$@" "$ANTHROPIC_BASE_URL$path")
+    follower=$!
 }
+unfollow() { kill "$follower" 2>/dev/null || true; exec 3<&-; }
 
 api() {
     local method=$1 path=$2 body=${3:-}

@@ -12,10 +12,11 @@ api POST "/v1/sessions/$session/events" '{"events":[{"type":"user.message","cont
 # Follow from the first event on (?after= and the id: lines are ours; the stream has no gaps) until the
 # turn is over. A pause for a tool is an idle too, with another reason.
 first=$(api GET "/v1/sessions/$session/events?limit=1" | id_of sevt)
-curl_auth --no-buffer --max-time 120 "$ANTHROPIC_BASE_URL/v1/sessions/$session/events/stream${first:+?after=$first}" |
-    while IFS= read -r line; do
-        case $line in
-        'data: '*) data=${line#data: }; echo "$data" ;;
-        '') case ${data:-} in *'"session.status_idle"'*'"requires_action"'*) ;; *'"session.status_idle"'*) break ;; esac ;;
-        esac
-    done || true
+follow "/v1/sessions/$session/events/stream${first:+?after=$first}"
+while IFS= read -r line <&3; do
+    case $line in
+    'data: '*) data=${line#data: }; echo "$data" ;;
+    '') case ${data:-} in *'"session.status_idle"'*'"requires_action"'*) ;; *'"session.status_idle"'*) break ;; esac ;;
+    esac
+done
+unfollow

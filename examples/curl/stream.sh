@@ -6,21 +6,23 @@
 agent=$(api POST /v1/agents '{"name":"Curl agent","model":"claude-sonnet-4-5","tools":[{"type":"agent_toolset_20260401"}]}' | id_of agent)
 session=$(api POST /v1/sessions "{\"agent\":\"$agent\",\"environment_id\":\"$ANTHROPIC_ENVIRONMENT_ID\"}" | id_of sesn)
 
-# Once the stream is open (its head has arrived), say something.
-curl_auth --no-buffer --max-time 120 --include --globoff "$ANTHROPIC_BASE_URL/v1/sessions/$session/events/stream?event_deltas[]=agent.message" |
-    while IFS= read -r line; do
-        line=${line%$'\r'}
-        case $line in
-        'HTTP/1.1 200'*) api POST "/v1/sessions/$session/events" '{"events":[{"type":"user.message","content":[{"type":"text","text":"Hello!"}]}]}' >/dev/null ;;
-        'event: '*) event=${line#event: } ;;
-        'data: '*)
-            data=${line#data: }
-            case $event in
-            event_delta) printf '%s' "$(printf '%s' "$data" | field text)" ;;
-            agent.message) echo ;;
-            agent.tool_use) echo "[tool $(printf '%s' "$data" | field name)]" ;;
-            esac
-            case $data in *'"session.status_idle"'*'"requires_action"'*) ;; *'"session.status_idle"'*) echo "[turn over]"; break ;; esac
-            ;;
+# Say something once the stream is open: who comes in the middle of a text gets none of its deltas. (curl
+# does not tell when the head of an answer has arrived, so this waits a moment.)
+follow "/v1/sessions/$session/events/stream?event_deltas[]=agent.message"
+sleep 1
+api POST "/v1/sessions/$session/events" '{"events":[{"type":"user.message","content":[{"type":"text","text":"Hello!"}]}]}' >/dev/null
+while IFS= read -r line <&3; do
+    case $line in
+    'event: '*) event=${line#event: } ;;
+    'data: '*)
+        data=${line#data: }
+        case $event in
+        event_delta) printf '%s' "$(printf '%s' "$data" | field text)" ;;
+        agent.message) echo ;;
+        agent.tool_use) echo "[tool $(printf '%s' "$data" | field name)]" ;;
         esac
-    done || true
+        case $data in *'"session.status_idle"'*'"requires_action"'*) ;; *'"session.status_idle"'*) echo "[turn over]"; break ;; esac
+        ;;
+    esac
+done
+unfollow

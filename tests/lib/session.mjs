@@ -63,6 +63,22 @@ export class Session {
     return this;
   }
 
+  /**
+   * A stream that broke before its first event leaves no place to resume from: then the history is read
+   * once the new one is open, as every client has to.
+   */
+  async catchUp() {
+    if (this.lastId) return;
+    this.listed = new Set();
+    for (const ev of await this.list()) {
+      if (!ev.processed_at || this.events.some((e) => e.id === ev.id)) continue;
+      this.listed.add(ev.id);
+      this.events.push(ev);
+      this.lastId = ev.id;
+    }
+    this.notify();
+  }
+
   async connect() {
     const headers = { authorization: `Bearer ${this.key ?? this.server.apiKey}`, 'anthropic-version': VERSION, 'anthropic-beta': BETA, accept: 'text/event-stream' };
     if (this.lastId) headers['last-event-id'] = this.lastId;
@@ -84,6 +100,7 @@ export class Session {
           if (ev.id) {
             assert.equal(f.id, ev.id, 'SSE id equals the event id');
             // A queued input is shown as it arrives and again when it is delivered (stamped).
+            if (this.listed?.has(ev.id)) continue;
             const i = this.events.findIndex((e) => e.id === ev.id);
             if (i >= 0 && this.events[i].processed_at) assert.fail(`event ${ev.id} (${ev.type}) was streamed twice`);
             if (i >= 0) this.events.splice(i, 1), this.pos -= i < this.pos ? 1 : 0;
@@ -99,7 +116,7 @@ export class Session {
         if (this.closed || this.server.over) return;
         await new Promise((res) => setTimeout(res, back));
         back = Math.min(back * 2, 250);
-        try { r = await this.connect(); this.reconnects++; break; } catch (e) { if (this.closed) return; if (e.status && e.status < 500) { this.gone = e; return; } }
+        try { r = await this.connect(); this.reconnects++; await this.catchUp(); break; } catch (e) { if (this.closed) return; if (e.status && e.status < 500) { this.gone = e; return; } }
       }
     }
   }
