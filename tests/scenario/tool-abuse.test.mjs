@@ -24,6 +24,7 @@ const ABUSE = {
   exitshell: bash('exit 7'),
   killshell: bash('kill -9 $$'),
   killall: bash('kill -9 -1; echo still here'),
+  restart: tool('bash', { restart: true }),
   closefds: bash('exec 1>&- 2>&-; echo nobody hears'),
   longline: tool('read', { file_path: '/dev/zero' }),
   fifo: bash('mkfifo /workspace/p'),
@@ -141,6 +142,8 @@ describe('abusive tools', () => {
     for (const n of ['exitshell', 'killshell', 'killall', 'closefds']) {
       const x = await session();
       await abuse(n, { x });
+      // A shell whose own outputs are closed can only say so; the model has to restart it.
+      if (n === 'closefds') await x.turn('restart', 'end_turn', ms(20000));
       const log = await x.turn('ping', 'end_turn', ms(20000));
       assert.equal(text(log.filter((e) => e.type === 'user.tool_result').at(-1)).trim(), 'pong', n);
       await x.close();
