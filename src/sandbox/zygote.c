@@ -15,6 +15,7 @@
 #include "sandbox/zygote.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -221,8 +222,12 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
 
 static void handle_create(struct zygote *z, const json_t *request)
 {
-    __attribute__((cleanup(making_done))) struct making m = {
-        .channel = {-1, -1}, .go = {-1, -1}, .workspace = -1, .uid_lock = -1, .pidfd = -1};
+    __attribute__((cleanup(making_done))) struct making m = {.channel = {-1, -1},
+                                                             .go = {-1, -1},
+                                                             .workspace = -1,
+                                                             .uid_lock = -1,
+                                                             .pidfd = -1,
+                                                             .uid = SANDBOX_UID};
     struct err e = {.code = 0};
     int r = create(z, request, &m, &e);
     AUTO_JSON json_t *reply = json_object();
@@ -291,9 +296,10 @@ static int write_self(const char *path, const char *text, struct err *e)
 /* An ordinary user gets the rights to mount from a user namespace of its own. */
 static int own_user_namespace(struct err *e)
 {
+    /* Not as its root: mapping a parent's uid 0 on would take one more capability (SETFCAP). */
     char uid_map[32], gid_map[32];
-    snprintf(uid_map, sizeof(uid_map), "0 %u 1\n", geteuid());
-    snprintf(gid_map, sizeof(gid_map), "0 %u 1\n", getegid());
+    snprintf(uid_map, sizeof(uid_map), "%d %u 1\n", SANDBOX_UID, geteuid());
+    snprintf(gid_map, sizeof(gid_map), "%d %u 1\n", SANDBOX_UID, getegid());
     if (unshare(CLONE_NEWUSER) < 0)
         return err_set(e, -errno,
                        "this kernel does not let an ordinary user make user namespaces: %m "
@@ -315,6 +321,40 @@ static int prepare_uids(struct zygote *z, struct err *e)
         return err_set(e, -errno, "could not read /proc/self/uid_map: %m");
     map[n] = '\0';
     return uids_init(&z->uids, map, e);
+}
+
+/* What is still needed afterwards: to clone and look at the host's mounts (SYS_ADMIN, SYS_CHROOT),
+ * to write id maps (SETUID, SETGID), to reach and give away workspaces (DAC_READ_SEARCH, CHOWN), to
+ * kill. An ordinary user holds capabilities in a namespace of its own only, and loses nothing worth
+ * keeping either. */
+static int drop_privileges(const struct zygote *z, struct err *e)
+{
+    static const int kept[] = {CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETUID,         CAP_SETGID,
+                               CAP_CHOWN,     CAP_KILL,       CAP_DAC_READ_SEARCH};
+    uint64_t keep = 0;
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        keep |= 1ull << kept[i];
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+        if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) < 0)
+            return err_set(e, -errno, "could not drop capability %d: %m", cap);
+    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct d[2];
+    if (syscall(SYS_capget, &h, d) < 0)
+        return err_set(e, -errno, "could not read capabilities: %m");
+    for (int i = 0; i < 2; i++) {
+        uint32_t mask = (uint32_t)(keep >> (32 * i));
+        d[i].permitted &= mask;
+        d[i].effective = d[i].permitted;
+        d[i].inheritable = 0;
+    }
+    if (syscall(SYS_capset, &h, d) < 0)
+        return err_set(e, -errno, "could not drop capabilities: %m");
+    /* As an ordinary user it must stay dumpable, or the /proc files of its clones, whose maps it
+     * writes, would belong to root. There is nothing in its memory but the specification of the
+     * moment. */
+    if ((z->root && prctl(PR_SET_DUMPABLE, 0) < 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_set(e, -errno, "could not set process attributes: %m");
+    return 0;
 }
 
 static int prepare(struct zygote *z, struct err *e)
@@ -340,7 +380,7 @@ static int prepare(struct zygote *z, struct err *e)
     z->filter = seccomp_filter_new(e);
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
-    return z->filter ? 0 : e->code;
+    return z->filter ? drop_privileges(z, e) : e->code;
 }
 
 static void serve(struct zygote *z)

@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -51,6 +52,18 @@ static json_t *recv_ctl(int fd, int fds[2], size_t *n_fds)
     return o;
 }
 
+static void greet(struct host *h, pid_t pid, const int fds[2])
+{
+    assert_true(pid > 0);
+    close(fds[1]);
+    *h = (struct host){.pid = pid, .ctl = fds[0]};
+    size_t n;
+    int none[2];
+    AUTO_JSON json_t *hello = recv_ctl(h->ctl, none, &n);
+    if (!json_get_bool(hello, "ready", false))
+        fail_msg("zygote: %s", json_get_str(hello, "error"));
+}
+
 void host_start(struct host *h, uid_t uid)
 {
     int fds[2];
@@ -63,14 +76,21 @@ void host_start(struct host *h, uid_t uid)
             _exit(99);
         _exit(zygote_serve(fds[1]));
     }
-    assert_true(pid > 0);
-    close(fds[1]);
-    *h = (struct host){.pid = pid, .ctl = fds[0]};
-    size_t n;
-    int none[2];
-    AUTO_JSON json_t *hello = recv_ctl(h->ctl, none, &n);
-    if (!json_get_bool(hello, "ready", false))
-        fail_msg("zygote: %s", json_get_str(hello, "error"));
+    greet(h, pid, fds);
+}
+
+void host_start_program(struct host *h, const char *program)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (fds[1] == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(fds[1], 3) < 0)
+            _exit(98);
+        execl(program, "sallyport", "zygote", (char *)NULL);
+        _exit(97);
+    }
+    greet(h, pid, fds);
 }
 
 int host_stop(struct host *h)

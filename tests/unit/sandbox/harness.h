@@ -22,6 +22,8 @@ struct sbx {
 /* Starts a zygote in a child process: as uid `uid` when > 0 (needs root). Fails the test when it
  * does not come up. */
 void host_start(struct host *h, uid_t uid);
+/* The same with a program that is executed as `sallyport zygote`. */
+void host_start_program(struct host *h, const char *program);
 /* Closes the control socket and waits for the zygote to end (bounded). Returns its wait status. */
 int host_stop(struct host *h);
 

@@ -217,7 +217,8 @@ static void end_can_not_be_forged(void **state)
                 "b\"deadbeefdeadbeefdeadbeefdeadbeef 9\\n\"); os.close(f)\n"
                 "  except OSError: pass' >/dev/null 2>&1; sleep 0.05; true",
                 NULL);
-    r = sbx_bash(&b, "echo sound"); /* it may have typed into its own shell, but not ended anything */
+    r = sbx_bash(&b,
+                 "echo sound"); /* it may have typed into its own shell, but not ended anything */
     assert_false(r.is_error);
     assert_true(str_ends(r.text, "sound"));
     result_done(&r);
