@@ -179,7 +179,7 @@ static int begin(struct tx *tx, struct log_session *s, struct step_begin *q)
     if (cut < 0)
         return cut;
     if (cut) {
-        enum step next;
+        enum step next = STEP_REST;
         r = interrupted(tx, s, &q->batch);
         if (r == 0)
             r = more_input(tx, s, &q->batch, &next);

@@ -28,7 +28,8 @@ struct worker_command {
     struct worker_config cfg;
     const char *config, *key_file, *log_level, *state_dir;
     int64_t capacity, memory, processes, workspace_size, tmp_size;
-    struct flag_list binds;
+    struct flag_list binds, tools;
+    struct worker_tool *tool; /* WORKER_TOOLS_MAX of them */
     struct sandbox_spec sandbox;
 };
 
@@ -111,6 +112,37 @@ static int prepare_sandbox(struct worker_command *c, struct err *e)
     return 0;
 }
 
+/* "NAME=COMMAND"; the names of the six builtin tools are taken. The texts live as long as the
+ * process. */
+static int prepare_tools(struct worker_command *c, struct err *e)
+{
+    static const char *const taken[] = {"bash", "read", "write", "edit", "glob", "grep"};
+    c->tool = mem_array(WORKER_TOOLS_MAX, sizeof(*c->tool));
+    for (size_t i = 0; i < c->tools.n && i < WORKER_TOOLS_MAX; i++) {
+        const char *text = c->tools.value[i], *eq = strchr(text, '=');
+        size_t n = eq ? (size_t)(eq - text) : 0;
+        bool plain = n > 0 && n < 64;
+        for (size_t k = 0; k < n && plain; k++)
+            plain = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-",
+                           text[k]) != NULL;
+        if (!plain || !eq[1])
+            return err_set(
+                e, -EINVAL,
+                "--tool %s: write NAME=COMMAND, NAME of letters, digits, _ and -, at most 63",
+                text);
+        char *name = mem_strndup(text, n);
+        for (size_t k = 0; k < ARRAY_LEN(taken); k++)
+            if (str_eq(name, taken[k])) {
+                free(name);
+                return err_set(e, -EINVAL, "--tool %s: %s is a builtin tool", text, taken[k]);
+            }
+        c->tool[i] = (struct worker_tool){.name = name, .command = eq + 1};
+    }
+    c->cfg.tools = c->tool;
+    c->cfg.n_tools = c->tools.n;
+    return 0;
+}
+
 static int prepare(struct worker_command *c, struct err *e)
 {
     const char *url = getenv("ANTHROPIC_BASE_URL"), *id = getenv("ANTHROPIC_ENVIRONMENT_ID");
@@ -126,6 +158,8 @@ static int prepare(struct worker_command *c, struct err *e)
                        c->cfg.base_url);
     c->cfg.capacity = (size_t)c->capacity;
     int r = prepare_sandbox(c, e);
+    if (r == 0)
+        r = prepare_tools(c, e);
     return r < 0 ? r : take_key(c, e);
 }
 
@@ -187,6 +221,10 @@ int cmd_worker(int argc, char **argv)
         {"bind", "SOURCE:TARGET",
          "show a directory of this host in every sandbox, read-only unless :rw follows", FLAG_LIST,
          .ptr = &c.binds},
+        {"tool", "NAME=COMMAND",
+         "serve custom tool NAME by a command in the sandbox: input as JSON on stdin, result on "
+         "stdout",
+         FLAG_LIST, .ptr = &c.tools},
         {"sandbox-memory", "SIZE", "memory of all processes of a sandbox together (2G)", FLAG_SIZE,
          .ptr = &c.memory, .min = 16 << 20, .max = INT64_MAX},
         {"sandbox-processes", "N", "processes of a sandbox", FLAG_INT, .ptr = &c.processes,

@@ -10,9 +10,9 @@
 
 #include <string.h>
 
-void feed_init(struct feed *f, const char *const *tools)
+void feed_init(struct feed *f, const char *const *tools, const char *const *custom_tools)
 {
-    *f = (struct feed){.tools = tools};
+    *f = (struct feed){.tools = tools, .custom_tools = custom_tools};
     map_init(&f->calls);
     map_init(&f->interrupts);
     list_init(&f->open);
@@ -68,19 +68,20 @@ struct feed_call *feed_next(struct feed *f)
     return NULL;
 }
 
-static bool serves(const struct feed *f, const char *name)
+static bool is_one_of(const char *const *tools, const char *name)
 {
-    for (size_t i = 0; f->tools[i]; i++)
-        if (str_eq(f->tools[i], name))
+    for (size_t i = 0; tools[i]; i++)
+        if (str_eq(tools[i], name))
             return true;
     return false;
 }
 
-static void on_tool_use(struct feed *f, const json_t *ev, const char *id)
+static void on_tool_use(struct feed *f, const json_t *ev, const char *id, bool custom)
 {
     const char *name = json_get_str(ev, "name");
     json_t *input = json_object_get(ev, "input");
-    if (!name || !serves(f, name) || !json_is_object(input) || feed_find(f, id))
+    if (!name || !is_one_of(custom ? f->custom_tools : f->tools, name) || !json_is_object(input) ||
+        feed_find(f, id))
         return;
     struct feed_call *c = mem_new(struct feed_call);
     if (!str_copy(c->id, sizeof(c->id), id) || !str_copy(c->name, sizeof(c->name), name)) {
@@ -92,6 +93,7 @@ static void on_tool_use(struct feed *f, const json_t *ev, const char *id)
     const char *word = json_string_value(permission);
     c->may_run = !permission || json_is_null(permission) || str_eq(word, "allow");
     c->denied = str_eq(word, "deny");
+    c->custom = custom;
     c->input = json_incref(input);
     map_put(&f->calls, id, c);
     list_push_back(&f->open, &c->node);
@@ -148,7 +150,7 @@ void feed_event(struct feed *f, const json_t *ev)
 
     f->at_rest = false;
     if (str_eq(type, "agent.tool_use") || str_eq(type, "agent.custom_tool_use"))
-        on_tool_use(f, ev, id);
+        on_tool_use(f, ev, id, str_eq(type, "agent.custom_tool_use"));
     else if (str_eq(type, "user.tool_result") || str_eq(type, "agent.tool_result"))
         on_result(f, json_get_str(ev, "tool_use_id"));
     else if (str_eq(type, "user.custom_tool_result"))

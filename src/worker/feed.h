@@ -13,6 +13,7 @@ struct feed_call {
     char id[64];
     char name[64];
     json_t *input;            /* NULL once answered */
+    bool custom;              /* an agent.custom_tool_use: answered by user.custom_tool_result */
     bool may_run;             /* allowed outright, or asked and confirmed */
     bool denied;              /* the platform answers it, not we */
     bool answered;            /* a result was seen in the log, or the platform refused ours for good */
@@ -26,10 +27,11 @@ struct feed {
     bool listing;             /* history is being read: nothing may be started */
     bool at_rest;             /* the last status was idle, and not for want of an action */
     bool ended;               /* terminated or deleted */
-    const char *const *tools; /* names this worker serves, NULL-terminated; others are left to their owners */
+    /* Names this worker serves, NULL-terminated; others are left to their owners. */
+    const char *const *tools, *const *custom_tools;
 };
 
-void feed_init(struct feed *f, const char *const *tools);
+void feed_init(struct feed *f, const char *const *tools, const char *const *custom_tools);
 void feed_done(struct feed *f);
 void feed_begin_list(struct feed *f);
 void feed_end_list(struct feed *f);

@@ -39,6 +39,7 @@ struct runner {
     struct feed feed;
     struct waitq changed;
     struct scope scope;
+    const char *custom_names[WORKER_TOOLS_MAX + 1];
 
     struct box *box;
     bool box_opening;
@@ -50,6 +51,7 @@ struct runner {
 
     /* the call that runs */
     char call_id[64], call_tool[64];
+    bool call_custom;
     json_t *call_input;
     struct box_result result;
     bool call_done;
@@ -103,6 +105,23 @@ static int64_t call_timeout_ms(const json_t *input)
     return ms < 1 ? CALL_TIMEOUT_MS : ms > CALL_TIMEOUT_MAX ? CALL_TIMEOUT_MAX : ms;
 }
 
+/* A custom tool is a command in the shell of the sandbox, its input a here-document: one line of
+ * JSON, which begins with a brace and so can not be the line that ends it. */
+static json_t *custom_input(const struct runner *s)
+{
+    const struct worker_config *cfg = s->env->cfg;
+    const char *command = NULL;
+    for (size_t i = 0; i < cfg->n_tools; i++)
+        if (str_eq(cfg->tools[i].name, s->call_tool))
+            command = cfg->tools[i].command;
+    MUST(command); /* the feed offers no other */
+    AUTO_FREE char *json = json_text(s->call_input, NULL);
+    AUTO_FREE char *text =
+        mem_printf("(cd /workspace && %s\n) <<'SALLYPORT_INPUT'\n%s\nSALLYPORT_INPUT\n", command,
+                   json);
+    return json_pack("{s:s}", "command", text);
+}
+
 /* The call fiber. */
 static int run_call(void *arg)
 {
@@ -124,8 +143,9 @@ static int run_call(void *arg)
                   log_q(s->box_error.msg));
         result_text(&s->result, text);
     } else if (r == 0) {
-        r = box_call(s->box, s->call_tool, s->call_input, call_timeout_ms(s->call_input),
-                     &s->result, &e);
+        AUTO_JSON json_t *input = s->call_custom ? custom_input(s) : json_incref(s->call_input);
+        r = box_call(s->box, s->call_custom ? "bash" : s->call_tool, input,
+                     call_timeout_ms(s->call_input), &s->result, &e);
         if (r < 0 && r != -ECANCELED) {
             log_warn("sandbox ended during a call", "session=%s tool=%s why=%s", s->session_id,
                      s->call_tool, log_q(e.msg));
@@ -252,11 +272,11 @@ static int follow(void *arg)
 
 /* ---- results ---- */
 
-static json_t *result_event(const char *call_id, struct box_result *result)
+static json_t *result_event(const char *call_id, bool custom, struct box_result *result)
 {
     json_t *ev = json_object();
-    json_put_str(ev, "type", "user.tool_result");
-    json_put_str(ev, "tool_use_id", call_id);
+    json_put_str(ev, "type", custom ? "user.custom_tool_result" : "user.tool_result");
+    json_put_str(ev, custom ? "custom_tool_use_id" : "tool_use_id", call_id);
     json_put(ev, "content", TAKE(result->content));
     json_put_bool(ev, "is_error", result->is_error);
     return ev;
@@ -293,11 +313,11 @@ static void post_result(struct runner *s, const char *call_id, json_t *event)
     }
 }
 
-static void post_error(struct runner *s, const char *call_id, const char *text)
+static void post_error(struct runner *s, const char *call_id, bool custom, const char *text)
 {
     struct box_result result = {0};
     result_text(&result, text);
-    post_result(s, call_id, result_event(call_id, &result));
+    post_result(s, call_id, result_event(call_id, custom, &result));
 }
 
 /* ---- deciding ---- */
@@ -321,6 +341,7 @@ static void serve_call(struct runner *s, struct feed_call *c)
 {
     str_copy(s->call_id, sizeof(s->call_id), c->id);
     str_copy(s->call_tool, sizeof(s->call_tool), c->name);
+    s->call_custom = c->custom;
     s->call_input = json_incref(c->input);
     s->call_done = false;
     s->result = (struct box_result){0};
@@ -359,12 +380,12 @@ static void serve_call(struct runner *s, struct feed_call *c)
     if (cut && c && c->interrupted) {
         feed_mark_answered(&s->feed, c); /* the platform closes interrupted calls itself */
     } else if (cut && lease_ours(&s->lease)) {
-        post_error(s, s->call_id,
+        post_error(s, s->call_id, s->call_custom,
                    must_leave(s)
                        ? "The call was cut off because the worker is shutting down. Please retry."
                        : "The call was cut off because the platform stopped the work item.");
     } else if (!cut && s->result.content) {
-        post_result(s, s->call_id, result_event(s->call_id, &s->result));
+        post_result(s, s->call_id, result_event(s->call_id, s->call_custom, &s->result));
     }
     box_result_done(&s->result);
     s->call_id[0] = '\0';
@@ -378,7 +399,7 @@ static void answer_rest(struct runner *s, const char *text)
     while (lease_ours(&s->lease) && (c = feed_next(&s->feed)) != NULL) {
         char id[64];
         str_copy(id, sizeof(id), c->id);
-        post_error(s, id, text);
+        post_error(s, id, c->custom, text);
         c = feed_find(&s->feed, id);
         if (c && !c->answered)
             return; /* it could not be posted; do not try for ever */
@@ -544,7 +565,9 @@ void runner_serve(struct runner_env *env, const json_t *work)
     fiber_set_context(s->session_id);
     take_token(s, work);
     waitq_init(&s->changed);
-    feed_init(&s->feed, served_tools);
+    for (size_t i = 0; i < env->cfg->n_tools && i < WORKER_TOOLS_MAX; i++)
+        s->custom_names[i] = env->cfg->tools[i].name;
+    feed_init(&s->feed, served_tools, s->custom_names);
 
     struct err e = {0};
     if (remote_init(&s->remote, env->cfg->base_url, &s->token, NULL, &e) < 0) {

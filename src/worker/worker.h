@@ -14,6 +14,12 @@ struct err;
 struct box_host;
 struct sandbox_spec;
 
+/* A custom tool this worker serves: a shell command run in the sandbox, the call's input as one line of JSON on its
+ * standard input, the result on its standard output; a non-zero exit status makes it an error. */
+struct worker_tool {
+    const char *name, *command;
+};
+
 struct worker_config {
     const char *base_url;        /* "http://127.0.0.1:8400", no trailing slash */
     const char *environment_id;
@@ -24,8 +30,12 @@ struct worker_config {
     int64_t max_idle_ms;         /* a session at rest is let go after so long; 0: 60 s; < 0: never */
     const char *state_dir;       /* sandboxes' directories; swept at start */
     const struct sandbox_spec *sandbox; /* what every sandbox is made of; NULL: the defaults */
+    const struct worker_tool *tools;
+    size_t n_tools;              /* at most WORKER_TOOLS_MAX */
     const char *on_claim, *on_end; /* operator's commands (/bin/sh -c), or NULL */
 };
+
+#define WORKER_TOOLS_MAX 64
 
 /* By memory and cores: 1 per 256 MiB, at most 16 per core, at least 1. */
 size_t worker_default_capacity(void);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 static const char *const tools[] = {"bash", "read", NULL};
+static const char *const custom[] = {"lookup", NULL};
 
 struct expect {
     const char *name;
@@ -20,6 +21,8 @@ struct expect {
 
 #define USE(id, name, more)                                                                        \
     "{\"type\":\"agent.tool_use\",\"id\":\"" id "\",\"name\":\"" name "\",\"input\":{}" more "}"
+#define CUSTOM(id, name)                                                                           \
+    "{\"type\":\"agent.custom_tool_use\",\"id\":\"" id "\",\"name\":\"" name "\",\"input\":{}}"
 #define RESULT(id, of)                                                                             \
     "{\"type\":\"user.tool_result\",\"id\":\"" id "\",\"tool_use_id\":\"" of "\"}"
 #define CONFIRM(of, r)                                                                             \
@@ -77,6 +80,14 @@ static const struct expect table[] = {
      false, false},
     {"a late confirmation does not", "[" IDLE("end_turn") "," CONFIRM("z", "allow") "]", NULL, true,
      false},
+    {"custom, ours", "[" CUSTOM("a", "lookup") "]", "a", false, false},
+    {"custom, somebody else's", "[" CUSTOM("a", "other") "]", NULL, false, false},
+    {"custom by the name of a builtin", "[" CUSTOM("a", "bash") "]", NULL, false, false},
+    {"builtin by the name of a custom", "[" USE("a", "lookup", "") "]", NULL, false, false},
+    {"custom, answered",
+     "[" CUSTOM("a", "lookup") ",{\"type\":\"user.custom_tool_result\",\"id\":\"r\",\"custom_tool_"
+                               "use_id\":\"a\"}]",
+     NULL, false, false},
     {"terminated", "[" PLAIN("session.status_terminated") "]", NULL, false, true},
     {"deleted", "[" PLAIN("session.deleted") "]", NULL, false, true},
     {"no id", "[{\"type\":\"session.deleted\"}]", NULL, false, false},
@@ -94,7 +105,7 @@ static void conclusions(void **state)
         AUTO_JSON json_t *events = NULL;
         assert_int_equal(json_parse(t->events, strlen(t->events), &events, NULL), 0);
         struct feed f;
-        feed_init(&f, tools);
+        feed_init(&f, tools, custom);
         feed_begin_list(&f);
         size_t k;
         json_t *ev;
@@ -120,7 +131,7 @@ static void history_twice_changes_nothing(void **state)
     AUTO_JSON json_t *events = NULL;
     assert_int_equal(json_parse(text, strlen(text), &events, NULL), 0);
     struct feed f;
-    feed_init(&f, tools);
+    feed_init(&f, tools, custom);
     for (int round = 0; round < 2; round++) {
         feed_begin_list(&f);
         size_t k;
