@@ -7,12 +7,13 @@
  * Rules every caller lives by:
  *  - A fiber runs until it suspends; only functions whose contract says "Suspends" do.
  *  - After a suspension the world may have changed: keep ids, not pointers into tables.
- *  - Cancellation is sticky: once cancelled, every suspending call returns -ECANCELED at once, except
- *    between fiber_shield_begin and fiber_shield_end.
- *  - The deadline is absolute (CLOCK_MONOTONIC ns), belongs to the fiber, and only gets shorter; when
- *    it passes, suspending calls return -ETIMEDOUT. Children inherit it when spawned.
+ *  - Cancellation is sticky: once cancelled, every suspending call returns -ECANCELED at once,
+ * except between fiber_shield_begin and fiber_shield_end.
+ *  - The deadline is absolute (CLOCK_MONOTONIC ns), belongs to the fiber, and only gets shorter;
+ * when it passes, suspending calls return -ETIMEDOUT. Children inherit it when spawned.
  *  - Every wait may return early; callers re-check their predicate in a loop (sync.h does).
- *  - errno and the OpenSSL error queue are per thread: read them before anything that may suspend. */
+ *  - errno and the OpenSSL error queue are per thread: read them before anything that may suspend.
+ */
 #pragma once
 
 #include "base/base.h"
@@ -22,39 +23,43 @@ struct fiber;
 
 #define FIBER_NO_DEADLINE INT64_MAX
 
-/* A scope owns the fibers spawned into it. scope_done (the cleanup of AUTO(scope)) cancels those that
- * still run and joins them; there are no detached fibers. A scope may be used only by the fiber that
- * initialised it, except that any fiber of the thread may spawn into it while it is open. Embeds
- * nothing that moves: do not copy. */
+/* A scope owns the fibers spawned into it. scope_done (the cleanup of AUTO(scope)) cancels those
+ * that still run and joins them; there are no detached fibers. A scope may be used only by the
+ * fiber that initialised it, except that any fiber of the thread may spawn into it while it is
+ * open. Embeds nothing that moves: do not copy. */
 struct scope {
     struct list children;
     size_t n_children;
-    struct fiber *joiner;   /* the fiber in scope_join, if any */
-    struct fiber *owner;    /* NULL for a scope owned by the thread's main stack */
-    int first_error;        /* first negative return value of a child other than -ECANCELED */
-    bool cancelled;         /* later spawns start cancelled */
+    struct fiber *joiner; /* the fiber in scope_join, if any */
+    struct fiber *owner;  /* NULL for a scope owned by the thread's main stack */
+    int first_error;      /* first negative return value of a child other than -ECANCELED */
+    bool cancelled;       /* later spawns start cancelled */
 };
 
 void scope_init(struct scope *s);
-void scope_cancel(struct scope *s);                  /* cancels every child; does not wait */
-int scope_join(struct scope *s) WARN_UNUSED;         /* Suspends until no child is left. Returns 0, -ECANCELED or -ETIMEDOUT (children still run) */
-void scope_done(struct scope *s);                    /* Suspends: cancel, then a shielded, unbounded join */
+void scope_cancel(struct scope *s);          /* cancels every child; does not wait */
+int scope_join(struct scope *s) WARN_UNUSED; /* Suspends until no child is left. Returns 0,
+                                                -ECANCELED or -ETIMEDOUT (children still run) */
+void scope_done(struct scope *s);            /* Suspends: cancel, then a shielded, unbounded join */
 
-/* Starts fn(arg) as a fiber of `s`; it first runs when the caller suspends. `name` is a constant string.
- * fn always runs, even when the fiber is cancelled before its first turn, so it may own `arg`. Its return
- * value is kept in scope.first_error if negative. Returns 0, -ENOMEM (no stack), or -EAGAIN (fiber ceiling
- * reached). `ret` may be NULL; the pointer is valid until the fiber returns. */
+/* Starts fn(arg) as a fiber of `s`; it first runs when the caller suspends. `name` is a constant
+ * string. fn always runs, even when the fiber is cancelled before its first turn, so it may own
+ * `arg`. Its return value is kept in scope.first_error if negative. Returns 0, -ENOMEM (no stack),
+ * or -EAGAIN (fiber ceiling reached). `ret` may be NULL; the pointer is valid until the fiber
+ * returns. */
 typedef int fiber_fn(void *arg);
-int fiber_spawn(struct scope *s, const char *name, fiber_fn *fn, void *arg, struct fiber **ret) WARN_UNUSED;
+int fiber_spawn(struct scope *s, const char *name, fiber_fn *fn, void *arg, struct fiber **ret)
+    WARN_UNUSED;
 
-struct fiber *fiber_self(void);                      /* NULL on the thread's main stack */
+struct fiber *fiber_self(void); /* NULL on the thread's main stack */
 const char *fiber_name(const struct fiber *f);
-uint64_t fiber_id(const struct fiber *f);            /* never reused */
-void fiber_cancel(struct fiber *f);                  /* sets the sticky flag and wakes it */
-bool fiber_cancelled(void);                          /* of the running fiber, shield taken into account */
+uint64_t fiber_id(const struct fiber *f); /* never reused */
+void fiber_cancel(struct fiber *f);       /* sets the sticky flag and wakes it */
+bool fiber_cancelled(void);               /* of the running fiber, shield taken into account */
 
-/* Log context of the fiber: a short string ("req_…", "sesn_…") that log lines carry. Copied, 47 bytes.
- * Children start with their parent's. fiber_context is "" when there is none or no fiber runs. */
+/* Log context of the fiber: a short string ("req_…", "sesn_…") that log lines carry. Copied, 47
+ * bytes. Children start with their parent's. fiber_context is "" when there is none or no fiber
+ * runs. */
 void fiber_set_context(const char *text);
 const char *fiber_context(void);
 
@@ -64,16 +69,17 @@ void fiber_trim_stack(void);
 
 /* Gives the other runnable fibers a turn. Suspends. 0 or -ECANCELED / -ETIMEDOUT. */
 int fiber_yield(void) WARN_UNUSED;
-int fiber_sleep_ms(int64_t ms) WARN_UNUSED;                 /* Suspends. 0 when slept, else -ECANCELED / -ETIMEDOUT */
+int fiber_sleep_ms(int64_t ms)
+    WARN_UNUSED; /* Suspends. 0 when slept, else -ECANCELED / -ETIMEDOUT */
 int fiber_sleep_until(int64_t mono_ns) WARN_UNUSED;
 
-/* The lowest layer of waiting, for sync.c and io: suspends the running fiber until fiber_wake, cancel
- * or deadline. 0 (woken, maybe spuriously), -ECANCELED, -ETIMEDOUT. */
+/* The lowest layer of waiting, for sync.c and io: suspends the running fiber until fiber_wake,
+ * cancel or deadline. 0 (woken, maybe spuriously), -ECANCELED, -ETIMEDOUT. */
 int fiber_park(void) WARN_UNUSED;
-/* The same, ended by fiber_wake alone: neither cancel nor the deadline is heard. For a wait whose end is certain and which
- * lends this stack to another thread meanwhile. */
+/* The same, ended by fiber_wake alone: neither cancel nor the deadline is heard. For a wait whose
+ * end is certain and which lends this stack to another thread meanwhile. */
 void fiber_park_deaf(void);
-void fiber_wake(struct fiber *f);                    /* same thread only; harmless when it is not parked */
+void fiber_wake(struct fiber *f); /* same thread only; harmless when it is not parked */
 
 /* Deadlines. Usage:
  *     struct fiber_deadline d = fiber_deadline_push_ms(5000);   // can only shorten
@@ -87,7 +93,7 @@ struct fiber_deadline {
 struct fiber_deadline fiber_deadline_push(int64_t mono_ns);
 struct fiber_deadline fiber_deadline_push_ms(int64_t ms_from_now);
 void fiber_deadline_pop(struct fiber_deadline *d);
-void fiber_deadline_done(struct fiber_deadline *d);         /* same, for AUTO */
+void fiber_deadline_done(struct fiber_deadline *d); /* same, for AUTO */
 int64_t fiber_deadline_ns(void);
 
 /* A shield lets cleanup code suspend in spite of a cancellation or an expired deadline, for at most

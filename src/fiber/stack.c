@@ -14,6 +14,7 @@
  * the alternate signal stack; without it the kernel kills the process and nobody learns why. The
  * handler only writes to a descriptor and calls abort. */
 #include "fiber/stack.h"
+#include "base/str.h"
 #include "fiber/switch.h"
 
 #include <fcntl.h>
@@ -62,11 +63,11 @@ static long stack_ceiling(void)
     n = 65530; /* the kernel's default */
     AUTO_CLOSE int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        char text[32] = "";
-        ssize_t got = read(fd, text, sizeof(text) - 1);
-        long v = got > 0 ? strtol(text, NULL, 10) : 0;
-        if (v > 0)
-            n = v;
+        char text[32];
+        uint64_t v;
+        ssize_t got = read(fd, text, sizeof(text));
+        if (got > 1 && str_to_u64(text, (size_t)got - 1, INT32_MAX, &v) == 0) /* less the newline */
+            n = (long)v;
     }
     n = n > STACK_MAP_RESERVE + 200 ? (n - STACK_MAP_RESERVE) / 2 : 100;
     atomic_store_explicit(&cached, n, memory_order_relaxed);

@@ -41,8 +41,8 @@ struct context {
 void context_init(struct context *c, void *lo, size_t bytes, void (*entry)(void));
 /* The context of the calling thread's own stack. */
 void context_init_thread(struct context *c);
-/* Forgets a context that is not running; its stack may be unmapped afterwards. `used_bytes`: no frame ever
- * lay further from the top than this. */
+/* Forgets a context that is not running; its stack may be unmapped afterwards. `used_bytes`: no
+ * frame ever lay further from the top than this. */
 void context_done(struct context *c, size_t used_bytes);
 
 /* Leaves `from` (the running context) for `to`; goes on when somebody switches to `from` again.

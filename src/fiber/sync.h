@@ -3,15 +3,16 @@
 
 #include "fiber/fiber.h"
 
-/* A wait list: fibers park on it, wake_one / wake_all release them in order. The basis of the rest and
- * usable directly: `while (!predicate) { r = waitq_wait(&q); if (r < 0) return r; }` */
+/* A wait list: fibers park on it, wake_one / wake_all release them in order. The basis of the rest
+ * and usable directly: `while (!predicate) { r = waitq_wait(&q); if (r < 0) return r; }` */
 struct waitq {
     struct list waiters;
 };
 void waitq_init(struct waitq *q);
 int waitq_wait(struct waitq *q) WARN_UNUSED; /* Suspends. 0, -ECANCELED, -ETIMEDOUT */
-/* As waitq_wait, but a fiber_wake from elsewhere ends the wait too, with 1: for waiting on a list and a descriptor
- * (io_fd.reader) at once. A release that came with it is not lost: then 0. Suspends. */
+/* As waitq_wait, but a fiber_wake from elsewhere ends the wait too, with 1: for waiting on a list
+ * and a descriptor (io_fd.reader) at once. A release that came with it is not lost: then 0.
+ * Suspends. */
 int waitq_wait_or_woken(struct waitq *q) WARN_UNUSED;
 void waitq_wake_one(struct waitq *q);
 void waitq_wake_all(struct waitq *q);

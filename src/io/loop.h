@@ -11,16 +11,16 @@
 
 /* Prepares the calling thread's loop. Returns 0 or -errno. Once per thread. */
 int loop_init(void) WARN_UNUSED;
-/* Runs fn(arg) as the root fiber and the loop until it has returned and no fiber is left. Returns fn's
- * result. */
+/* Runs fn(arg) as the root fiber and the loop until it has returned and no fiber is left. Returns
+ * fn's result. */
 int loop_run(fiber_fn *fn, void *arg);
 void loop_done(void);
 
-/* A registered descriptor. Embeds in its owner; at most one waiting fiber per direction. The loop holds
- * its address: use io_fd_move, not assignment, to put it elsewhere. */
+/* A registered descriptor. Embeds in its owner; at most one waiting fiber per direction. The loop
+ * holds its address: use io_fd_move, not assignment, to put it elsewhere. */
 struct io_fd {
-    int fd;                       /* -1 when closed */
-    uint32_t slot, generation;    /* the epoll tag */
+    int fd;                    /* -1 when closed */
+    uint32_t slot, generation; /* the epoll tag */
     bool readable, writable, hangup;
     bool peer_ended; /* EPOLLRDHUP was seen: reading will come to an end, without another event */
     struct fiber *reader, *writer;
@@ -35,24 +35,26 @@ void io_fd_close(struct io_fd *io);
 int io_fd_release(struct io_fd *io);
 /* Moves a registration that nobody waits on; leaves IO_FD_NONE behind. */
 void io_fd_move(struct io_fd *to, struct io_fd *from);
-void io_fd_done(struct io_fd *io);                            /* io_fd_close, for AUTO(io_fd) */
-/* Suspend until the direction may make progress (edge-triggered: call after -EAGAIN, the helpers below do).
- * 0, -ECANCELED, -ETIMEDOUT, -EBADF. */
+void io_fd_done(struct io_fd *io); /* io_fd_close, for AUTO(io_fd) */
+/* Suspend until the direction may make progress (edge-triggered: call after -EAGAIN, the helpers
+ * below do). 0, -ECANCELED, -ETIMEDOUT, -EBADF. */
 int io_wait_readable(struct io_fd *io) WARN_UNUSED;
 int io_wait_writable(struct io_fd *io) WARN_UNUSED;
 
-/* Straight-line I/O. Suspend. Cancellation points on entry; a fiber that never has to wait yields after a
- * budget of operations. Return bytes (> 0), 0 at end of file, or a negative code. */
+/* Straight-line I/O. Suspend. Cancellation points on entry; a fiber that never has to wait yields
+ * after a budget of operations. Return bytes (> 0), 0 at end of file, or a negative code. */
 ssize_t io_read(struct io_fd *io, void *p, size_t n) WARN_UNUSED;
-ssize_t io_write(struct io_fd *io, const void *p, size_t n) WARN_UNUSED;      /* may be short */
+ssize_t io_write(struct io_fd *io, const void *p, size_t n) WARN_UNUSED; /* may be short */
 int io_write_all(struct io_fd *io, const void *p, size_t n) WARN_UNUSED;
-/* sendmsg/recvmsg with at most 16 descriptors. Received descriptors are CLOEXEC and the caller's; their
- * number goes to *ret_n_fds. */
-ssize_t io_send_fds(struct io_fd *io, const void *p, size_t n, const int *fds, size_t n_fds) WARN_UNUSED;
-ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int fds[16], size_t *ret_n_fds) WARN_UNUSED;
+/* sendmsg/recvmsg with at most 16 descriptors. Received descriptors are CLOEXEC and the caller's;
+ * their number goes to *ret_n_fds. */
+ssize_t io_send_fds(struct io_fd *io, const void *p, size_t n, const int *fds, size_t n_fds)
+    WARN_UNUSED;
+ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int fds[16], size_t *ret_n_fds)
+    WARN_UNUSED;
 
-/* Wakes the loop from another thread: fn(arg) runs on the loop's thread, outside any fiber. Thread-safe;
- * `loop` from loop_self(). */
+/* Wakes the loop from another thread: fn(arg) runs on the loop's thread, outside any fiber.
+ * Thread-safe; `loop` from loop_self(). */
 struct loop;
 struct loop *loop_self(void);
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);

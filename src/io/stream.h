@@ -1,7 +1,7 @@
 /* stream - a byte stream with one reader and one writer: a socket, a TLS session, a test pipe.
  *
- * Implementations never loop or wait; they return bytes, -EAGAIN with the direction they want, or an error.
- * Only the stream_ calls below wait, so TLS may want to write in order to read. */
+ * Implementations never loop or wait; they return bytes, -EAGAIN with the direction they want, or
+ * an error. Only the stream_ calls below wait, so TLS may want to write in order to read. */
 #pragma once
 
 #include "io/loop.h"
@@ -15,7 +15,8 @@ struct stream_ops {
     ssize_t (*write)(struct stream *s, const void *p, size_t n);
     /* ends the writing side in order (TLS close_notify, shutdown(2)); may return -EAGAIN */
     int (*finish)(struct stream *s);
-    void (*done)(struct stream *s); /* releases what the implementation added; the io_fd is closed by stream_done */
+    void (*done)(struct stream *s); /* releases what the implementation added; the io_fd is closed
+                                       by stream_done */
 };
 
 struct stream {
@@ -27,14 +28,17 @@ struct stream {
 
 /* Plain socket or pipe. Takes `fd` over. 0 or -errno (then fd is still the caller's). */
 int stream_from_fd(struct stream *s, int fd) WARN_UNUSED;
-/* Moves a stream that nobody waits on; leaves an empty one behind. (The loop holds the address of `io`.) */
+/* Moves a stream that nobody waits on; leaves an empty one behind. (The loop holds the address of
+ * `io`.) */
 void stream_move(struct stream *to, struct stream *from);
-/* Closes at once; zeroed streams are fine. A fiber that waits in the stream gets -EBADF; the memory of `s`
- * must stay until that fiber has returned. */
+/* Closes at once; zeroed streams are fine. A fiber that waits in the stream gets -EBADF; the memory
+ * of `s` must stay until that fiber has returned. */
 void stream_done(struct stream *s);
 
 /* All suspend; -ECANCELED, -ETIMEDOUT as everywhere. */
-ssize_t stream_read(struct stream *s, void *p, size_t n) WARN_UNUSED;       /* bytes, 0 = end, or an error */
-int stream_write(struct stream *s, const void *p, size_t n) WARN_UNUSED;    /* all of it, or an error */
+ssize_t stream_read(struct stream *s, void *p, size_t n)
+    WARN_UNUSED; /* bytes, 0 = end, or an error */
+int stream_write(struct stream *s, const void *p, size_t n)
+    WARN_UNUSED; /* all of it, or an error */
 int stream_finish(struct stream *s) WARN_UNUSED;
 bool stream_is_tls(const struct stream *s);

@@ -7,5 +7,6 @@ struct tls_ctx;
 /* Server side from PEM files; TLS 1.2+, ALPN "http/1.1". NULL with words on failure. */
 struct tls_ctx *tls_server_new(const char *cert_file, const char *key_file, struct err *e);
 void tls_ctx_free(struct tls_ctx *c);
-/* Handshake on a connected socket; takes `fd` over in every case. Suspends (bounded by the fiber's deadline). */
+/* Handshake on a connected socket; takes `fd` over in every case. Suspends (bounded by the fiber's
+ * deadline). */
 int tls_accept(struct tls_ctx *c, int fd, struct stream *ret, struct err *e) WARN_UNUSED;

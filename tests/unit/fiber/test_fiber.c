@@ -603,7 +603,8 @@ static void a_fiber_that_does_not_let_go_is_reported(void **state)
     (void)close(p[0]);
     assert_true(n > 0);
     text[n] = '\0';
-    /* The first time only the turn may be known to be slow; from then on fibers are timed singly. */
+    /* The first time only the turn may be known to be slow; from then on fibers are timed singly.
+     */
     assert_non_null(strstr(text, "fiber=the hog"));
 }
 

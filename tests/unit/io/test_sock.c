@@ -1,4 +1,5 @@
-/* Addresses, listeners, connections, streams. */
+/* What addresses are accepted, how listeners and connections begin and end, what happens when
+ * descriptors run out, and half-closed streams. Unix sockets live in a directory of their own. */
 #include "base/err.h"
 #include "io/sock.h"
 
