@@ -3,9 +3,8 @@
 
 #include "io/stream.h"
 
-#define SOCK_ADDR_MAX                                                                              \
-    128 /* text form of an address, "127.0.0.1:8400", "[::1]:80", "unix:/path"                     \
-         */
+/* The text form of an address: "127.0.0.1:8400", "[::1]:80", "unix:/path". */
+#define SOCK_ADDR_MAX 128
 
 /* Listens on "HOST:PORT" (numeric host; "localhost" allowed; port 0 picks one), "[v6]:PORT" or
  * "unix:/path". The bound address goes to `ret_addr`. Returns a CLOEXEC non-blocking descriptor or
