@@ -31,7 +31,7 @@ struct hub {
     struct map sessions; /* session id -> struct topic *, while it has subscribers */
     struct map work;     /* environment id -> struct bell * */
     uint64_t work_rings;
-    bool ended;          /* the server stops */
+    bool ended; /* the server stops */
 };
 
 struct held_frame {

@@ -49,6 +49,6 @@ void hub_end_all(struct hub *h);
  * somebody waits. */
 struct waitq *hub_work_queue(struct hub *h, const char *environment_id);
 void hub_work_ready(struct hub *h, const char *environment_id);
-/* How often any of them rang: a poller compares before and after looking at the table, so that work which arrives while it
- * looks is not missed. */
+/* How often any of them rang: a poller compares before and after looking at the table, so that work
+ * which arrives while it looks is not missed. */
 uint64_t hub_work_rings(const struct hub *h);

@@ -34,5 +34,7 @@ void platform_handle(struct http_exchange *x, void *arg);
 /* Makes organization id and, when there is no API key yet, one: its text goes to ret_key (else ""),
  * shown once. Suspends. */
 int platform_first_start(struct platform *p, char ret_key[128], struct err *e) WARN_UNUSED;
-/* One more API key, for `sallyport up` when the first one's text is lost. Shown once; `name` is copied. Suspends. */
-int platform_make_api_key(struct platform *p, const char *name, char ret_key[128], struct err *e) WARN_UNUSED;
+/* One more API key, for `sallyport up` when the first one's text is lost. Shown once; `name` is
+ * copied. Suspends. */
+int platform_make_api_key(struct platform *p, const char *name, char ret_key[128], struct err *e)
+    WARN_UNUSED;
