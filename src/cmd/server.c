@@ -110,7 +110,7 @@ const char *server_address(const struct server *s)
 
 const char *server_model_name(const struct server *s)
 {
-    return s->model->name;
+    return s->model ? s->model->name : "none";
 }
 
 struct platform *server_platform(struct server *s)

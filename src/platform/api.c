@@ -21,15 +21,18 @@
 #include "platform/auth.h"
 #include "platform/idem.h"
 #include "platform/routes.h"
+#include "platform/state.h"
+#include "io/pool.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#define BETA_AGENTS   "managed-agents-2026-04-01"
-#define MESSAGE_BYTES 1024
-#define LONG_WORD     64 /* no field, id, model or event has a longer name */
+#define BETA_AGENTS      "managed-agents-2026-04-01"
+#define MESSAGE_BYTES    1024
+#define PARSE_HERE_BYTES (256u << 10) /* about a millisecond of parsing */
+#define LONG_WORD        64           /* no field, id, model or event has a longer name */
 
 /* Adds the headers every answer has. */
 static void common_headers(struct api_call *c)
@@ -40,18 +43,29 @@ static void common_headers(struct api_call *c)
         http_set_header(c->x, "anthropic-organization-id", c->p->organization_id);
 }
 
+int api_reply_text(struct api_call *c, int status, const char *text, size_t n)
+{
+    /* What was promised for repetitions must be durable before the first answer leaves. */
+    if (c->idem && !c->idem->stored && status < 300) {
+        int r = idem_store(c, status, text);
+        if (r < 0) {
+            log_error("answer not kept for repetitions", "request=%s code=%s", c->request_id,
+                      err_name(r));
+            return api_error(c, 500, "api_error",
+                             "The request was carried out, but its answer could not be stored for "
+                             "repetitions under its Idempotency-Key: look at the result before you "
+                             "repeat it.");
+        }
+    }
+    common_headers(c);
+    return http_reply(c->x, status, "application/json", text, n);
+}
+
 int api_reply(struct api_call *c, int status, const json_t *j)
 {
     size_t n;
     AUTO_FREE char *text = json_text(j, &n);
-    /* What was promised for repetitions must be durable before the first answer leaves. */
-    if (c->idem && !c->idem->stored && status < 300) {
-        int r = idem_store(c, status, text);
-        if (r < 0)
-            return api_failed(c, r, NULL);
-    }
-    common_headers(c);
-    return http_reply(c->x, status, "application/json", text, n);
+    return api_reply_text(c, status, text, n);
 }
 
 static bool in_word(char ch)
@@ -290,6 +304,30 @@ static int check_headers(struct api_call *c)
     return 0;
 }
 
+struct parse {
+    const struct buf *raw;
+    json_t *j;
+    struct err e;
+};
+
+static int parse(void *arg)
+{
+    struct parse *p = arg;
+    return json_parse(p->raw->data, p->raw->len, &p->j, &p->e);
+}
+
+/* A large body would hold everybody up for as long as it takes to parse; it goes to a thread.
+ * Suspends. */
+static int parse_body(struct api_call *c, struct parse *p)
+{
+    if (p->raw->len < PARSE_HERE_BYTES)
+        return parse(p);
+    struct platform_state *st = platform_state(c->p);
+    if (!st->parser)
+        st->parser = pool_new("parse", 1);
+    return pool_call(st->parser, parse, p);
+}
+
 /* Reads and parses the body of a POST; takes care of its Idempotency-Key. 0, or 1 after answering
  * (or when nobody is left to answer). Suspends. */
 static int read_body(struct api_call *c)
@@ -308,10 +346,12 @@ static int read_body(struct api_call *c)
     if (raw.len && !is_json_type(h1_header_get(http_request(c->x), "content-type", NULL)))
         return api_invalid(c, "content-type: the request body must be application/json"), 1;
     if (raw.len) {
-        struct err e = {0};
-        if (json_parse(raw.data, raw.len, &c->body, &e) < 0)
-            return api_invalid(c, "Failed to parse request: the body is not valid JSON: %s", e.msg),
+        struct parse p = {.raw = &raw};
+        if (parse_body(c, &p) < 0)
+            return api_invalid(c, "Failed to parse request: the body is not valid JSON: %s",
+                               p.e.msg),
                    1;
+        c->body = p.j;
         if (!json_is_object(c->body))
             return api_invalid(c, "Failed to parse request: the body must be a JSON object"), 1;
     }

@@ -12,6 +12,7 @@ struct caller {
     char environment_id[64]; /* ENV_KEY, SESSION_TOKEN */
     char session_id[64];     /* SESSION_TOKEN */
     char work_id[64];        /* SESSION_TOKEN */
+    char token_hash[65];     /* SHA-256 of what was presented, hex */
 };
 
 /* Who may call a route (flags of struct route). */
@@ -47,6 +48,8 @@ static inline const char *api_param(const struct api_call *c, size_t k)
  * id goes into the header and error bodies. Messages: api.md 1.5 (dotted paths, expected values
  * named). */
 int api_reply(struct api_call *c, int status, const json_t *j);
+int api_reply_text(struct api_call *c, int status, const char *json_text,
+                   size_t n); /* printed already */
 int api_error(struct api_call *c, int status, const char *type, const char *fmt, ...) PRINTF(4, 5);
 int api_invalid(struct api_call *c, const char *fmt, ...)
     PRINTF(2, 3); /* 400 invalid_request_error */

@@ -164,6 +164,30 @@ static void note_use(struct api_call *c, int64_t now)
         log_warn("last use of a key not written", "key=%s code=%s", u.key_id, err_name(r));
 }
 
+static int find(struct platform *p, enum caller_kind kind, struct lookup *l)
+{
+    switch (kind) {
+    case CALLER_API_KEY:
+        return db_read(p->db, api_key_tx, l);
+    case CALLER_ENV_KEY:
+        return db_read(p->db, env_key_tx, l);
+    case CALLER_SESSION_TOKEN:
+        return db_read(p->db, session_token_tx, l);
+    case CALLER_NONE:
+        break;
+    }
+    return -E_DENIED;
+}
+
+int auth_again(struct platform *p, const struct caller *who)
+{
+    if (who->kind == CALLER_API_KEY)
+        return 0;
+    struct lookup l = {.now = time_real_us()};
+    memcpy(l.hash, who->token_hash, sizeof(l.hash));
+    return find(p, who->kind, &l);
+}
+
 int auth_caller(struct api_call *c)
 {
     const struct h1_request *q = http_request(c->x);
@@ -177,32 +201,21 @@ int auth_caller(struct api_call *c)
     struct lookup l = {.now = time_real_us()};
     digest_sha256_hex(token, strlen(token), l.hash);
     struct map *known = &platform_state(c->p)->api_keys;
-    int r = -E_DENIED;
-    switch (auth_kind(token)) {
-    case CALLER_API_KEY: {
-        const char *id = map_get(known, l.hash);
-        if (id) {
-            c->caller.kind = CALLER_API_KEY;
-            str_copy(c->caller.key_id, sizeof(c->caller.key_id), id);
-            return 0;
-        }
-        r = db_read(c->p->db, api_key_tx, &l);
-        if (r == 0 && known->n < API_KEYS_REMEMBERED && !map_get(known, l.hash))
-            map_put(known, l.hash, mem_strdup(l.found.key_id));
-        break;
+    enum caller_kind kind = auth_kind(token);
+    const char *id = kind == CALLER_API_KEY ? map_get(known, l.hash) : NULL;
+    if (id) {
+        c->caller.kind = CALLER_API_KEY;
+        str_copy(c->caller.key_id, sizeof(c->caller.key_id), id);
+        return 0;
     }
-    case CALLER_ENV_KEY:
-        r = db_read(c->p->db, env_key_tx, &l);
-        break;
-    case CALLER_SESSION_TOKEN:
-        r = db_read(c->p->db, session_token_tx, &l);
-        break;
-    case CALLER_NONE:
-        break;
-    }
+    int r = find(c->p, kind, &l);
+    if (r == 0 && kind == CALLER_API_KEY && known->n < API_KEYS_REMEMBERED &&
+        !map_get(known, l.hash))
+        map_put(known, l.hash, mem_strdup(l.found.key_id));
     if (r < 0)
         return r;
     c->caller = l.found;
+    memcpy(c->caller.token_hash, l.hash, sizeof(c->caller.token_hash));
     if (c->caller.kind == CALLER_ENV_KEY)
         note_use(c, l.now);
     return 0;

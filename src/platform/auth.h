@@ -14,6 +14,10 @@
  * failed. */
 int auth_caller(struct api_call *c) WARN_UNUSED;
 
+/* Whether the caller would still be let in: for calls that last (streams). Suspends. 0, -E_DENIED,
+ * or another negative code when the store failed. */
+int auth_again(struct platform *p, const struct caller *who) WARN_UNUSED;
+
 /* The token in these two header values, or NULL when there is none to try: neither present, not a
  * Bearer, two that differ, over-long, or not printable ASCII. Pure. */
 const char *auth_token(const char *x_api_key, const char *authorization);

@@ -18,12 +18,14 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/auth.h"
 #include "platform/hub.h"
 #include "platform/session_wire.h"
 
 #include <string.h>
 
 #define KEEPALIVE_MS     15000
+#define AUTH_AGAIN_MS    5000
 #define BACKLOG_BYTES    (256u << 10)
 #define BACKLOG_ROWS     200
 #define EVENT_DELTAS_MAX 100
@@ -56,16 +58,12 @@ static int find_place(struct tx *tx, struct backlog *b)
 
 static int add_frame(struct buf *out, struct stmt *st)
 {
-    AUTO_JSON json_t *event = log_event_json(stmt_text(st, 1, NULL), stmt_text(st, 2, NULL),
-                                             stmt_int(st, 3), stmt_text(st, 4, NULL));
-    if (!event)
-        return -E_CORRUPT;
-    size_t n;
-    AUTO_FREE char *text = json_text(event, &n);
-    struct sse_frame *f = sse_frame_new(stmt_text(st, 2, NULL), stmt_text(st, 1, NULL), text, n);
-    int r = buf_add(out, f->bytes, f->len);
-    sse_frame_unref(f);
-    return r;
+    size_t n = 0;
+    const char *id = stmt_text(st, 1, NULL), *type = stmt_text(st, 2, NULL);
+    const char *body = stmt_text(st, 4, &n);
+    buf_addf(out, "event: %s\nid: %s\ndata: ", type, id);
+    int r = event_text(out, id, type, stmt_int(st, 3), body, n);
+    return r < 0 ? r : buf_adds(out, "\n\n");
 }
 
 static int backlog_tx(struct tx *tx, void *arg)
@@ -139,6 +137,38 @@ static int write_backlog(struct api_call *c, struct sse_writer *w, struct backlo
     return r;
 }
 
+struct watch {
+    struct api_call *c;
+    struct sse_writer *w;
+};
+
+/* A key that is revoked, or a lease that ends, must not go on reading through a stream it opened
+ * before. */
+static int watch_caller(void *arg)
+{
+    struct watch *k = arg;
+    for (;;) {
+        int r = fiber_sleep_ms(AUTH_AGAIN_MS);
+        if (r == 0)
+            r = auth_again(k->c->p, &k->c->caller);
+        if (r == -E_DENIED)
+            sse_end(k->w);
+        if (r == -E_DENIED || r == -ECANCELED)
+            return 0;
+    }
+}
+
+static int follow(struct api_call *c, struct sse_writer *w)
+{
+    if (c->caller.kind == CALLER_API_KEY)
+        return sse_run(w, KEEPALIVE_MS);
+    struct watch k = {.c = c, .w = w};
+    AUTO(scope) watching;
+    scope_init(&watching);
+    int r = fiber_spawn(&watching, "stream caller", watch_caller, &k, NULL);
+    return r < 0 ? r : sse_run(w, KEEPALIVE_MS);
+}
+
 static void stream(struct api_call *c, const char *session_id, struct sse_writer *w,
                    struct hub_subscriber *s, struct backlog *b)
 {
@@ -171,7 +201,7 @@ static void stream(struct api_call *c, const char *session_id, struct sse_writer
     }
     if (over)
         sse_end(w);
-    r = sse_run(w, KEEPALIVE_MS);
+    r = follow(c, w);
     log_debug("stream ended", "request=%s session=%s why=%s", c->request_id, session_id,
               r < 0 ? err_name(r) : "end");
 }

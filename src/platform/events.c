@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "platform/event_input.h"
 #include "platform/event_list.h"
@@ -124,8 +125,8 @@ struct listing {
     struct page page;
     struct refusal r;
     /* found */
-    json_t *data;
-    size_t bytes;
+    struct buf text; /* {"data":[...  as far as it goes */
+    size_t n;
     bool more;
     int64_t last_place; /* of the last row taken */
     int64_t last_seq;   /* of the last event taken: where a page that ends in the inbox goes on */
@@ -133,8 +134,7 @@ struct listing {
 
 static bool full(const struct listing *l)
 {
-    size_t n = json_array_size(l->data);
-    return n >= (size_t)l->page.limit || (n > 0 && l->bytes >= PAGE_BYTES);
+    return l->n >= (size_t)l->page.limit || (l->n > 0 && l->text.len >= PAGE_BYTES);
 }
 
 /* "_" in a type is LIKE's wild card; no two types differ only there. */
@@ -157,6 +157,16 @@ static struct stmt *bind(struct tx *tx, const struct listing *l, const char *sql
     return st;
 }
 
+/* One row: columns 1 and 2 are id and type, `body` is the body's. */
+static int take(struct listing *l, struct stmt *st, int64_t stamp, int body)
+{
+    size_t n = 0;
+    const char *text = stmt_text(st, body, &n);
+    if (l->n++ > 0)
+        buf_addc(&l->text, ',');
+    return event_text(&l->text, stmt_text(st, 1, NULL), stmt_text(st, 2, NULL), stamp, text, n);
+}
+
 /* Events behind (or, descending, before) `place`. */
 static int take_events(struct tx *tx, struct listing *l, int64_t place)
 {
@@ -171,16 +181,9 @@ static int take_events(struct tx *tx, struct listing *l, int64_t place)
             l->more = true;
             break;
         }
-        size_t n = 0;
-        const char *body = stmt_text(st, 4, &n);
-        json_t *event =
-            log_event_json(stmt_text(st, 1, NULL), stmt_text(st, 2, NULL), stmt_int(st, 3), body);
-        if (!event) {
-            r = -E_CORRUPT;
+        r = take(l, st, stmt_int(st, 3), 4);
+        if (r < 0)
             break;
-        }
-        json_array_append_new(l->data, event);
-        l->bytes += n;
         l->last_place = l->last_seq = stmt_int(st, 0);
     }
     stmt_reset(st);
@@ -200,17 +203,9 @@ static int take_inbox(struct tx *tx, struct listing *l, int64_t place)
             l->more = true;
             break;
         }
-        size_t n = 0;
-        const char *body = stmt_text(st, 3, &n);
-        AUTO_JSON json_t *event =
-            log_event_json(stmt_text(st, 1, NULL), stmt_text(st, 2, NULL), 0, body);
-        if (!event) {
-            r = -E_CORRUPT;
+        r = take(l, st, 0, 3);
+        if (r < 0)
             break;
-        }
-        json_put_null(event, "processed_at");
-        json_array_append(l->data, event);
-        l->bytes += n;
         l->last_place = INBOX_PLACE + stmt_int(st, 0);
     }
     stmt_reset(st);
@@ -254,9 +249,9 @@ static int list_tx(struct tx *tx, void *arg)
 {
     struct listing *l = arg;
     struct log_session s;
-    json_decref(l->data);
-    l->data = json_array();
-    l->bytes = 0;
+    buf_reset(&l->text);
+    buf_adds(&l->text, "{\"data\":[");
+    l->n = 0;
     l->more = false;
     int r = session_load_tx(tx, l->who, l->session_id, &l->r, &s);
     if (r < 0)
@@ -287,11 +282,28 @@ static int read_types(struct api_call *c, struct listing *l)
     return 0;
 }
 
+static void answer_page(struct api_call *c, struct listing *l)
+{
+    char seq[24];
+    snprintf(seq, sizeof(seq), "%lld", (long long)l->last_seq);
+    AUTO_FREE char *token =
+        l->more ? page_token("events", &l->page, false, l->last_place, seq) : NULL;
+    if (token)
+        buf_addf(&l->text, "],\"next_page\":\"%s\"}", token);
+    else
+        buf_adds(&l->text, "],\"next_page\":null}");
+    if (buf_err(&l->text) < 0)
+        (void)api_failed(c, buf_err(&l->text), NULL);
+    else
+        (void)api_reply_text(c, 200, l->text.data, l->text.len);
+}
+
 void event_list_answer(struct api_call *c, const char *session_id)
 {
     struct listing *l = mem_new(struct listing);
     l->who = &c->caller;
     l->session_id = session_id;
+    buf_init(&l->text, PAGE_BYTES + 2 * LIMIT_EVENT_BYTES);
     int r = read_types(c, l);
     if (r == 0)
         r = time_range_parse(c, "created_at", &l->range);
@@ -302,16 +314,10 @@ void event_list_answer(struct api_call *c, const char *session_id)
         if (r < 0) {
             session_write_failed(c, r, &l->r);
         } else {
-            char seq[24];
-            snprintf(seq, sizeof(seq), "%lld", (long long)l->last_seq);
-            AUTO_JSON json_t *page =
-                page_json(TAKE(l->data),
-                          l->more ? page_token("events", &l->page, false, l->last_place, seq)
-                                  : NULL);
-            (void)api_reply(c, 200, page);
+            answer_page(c, l);
         }
     }
-    json_decref(l->data);
+    buf_done(&l->text);
     free(l);
 }
 

@@ -173,8 +173,9 @@ static int update_tx(struct tx *tx, void *arg)
     int r = change_begin(tx, k);
     if (r < 0)
         return r;
-    if (k->s.archived_at)
-        return refuse(&k->r, 400, "invalid_request_error", "Session %s is archived.", k->s.id);
+    if (k->s.archived_at || str_eq(k->s.status, "terminated"))
+        return refuse(&k->r, 400, "invalid_request_error", "Session %s is %s.", k->s.id,
+                      k->s.archived_at ? "archived" : "terminated");
     AUTO_JSON json_t *event = json_object();
     r = apply_title(tx, k, event);
     if (r == 0)

@@ -6,6 +6,7 @@
 #include "platform/state.h"
 
 #include "base/map.h"
+#include "io/pool.h"
 #include "platform/work.h"
 
 struct platform_state *platform_state(struct platform *p)
@@ -37,6 +38,7 @@ void platform_done(struct platform *p)
     free_values(&s->api_keys);
     free_values(&s->last_used);
     work_state_free(s->work);
+    pool_free(s->parser);
     MUST(s->inflight.n == 0);
     map_done(&s->inflight);
     free(s);
