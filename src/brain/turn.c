@@ -32,6 +32,7 @@
 #define RETRY_MAX_MS       30000
 #define RETRY_AFTER_MAX_MS (10 * 60000) /* a provider may not put a session to sleep for longer */
 #define STORE_RETRY_MAX_MS 30000
+#define STORE_ATTEMPTS     6 /* 0.5 s doubling: half a minute */
 
 struct request {
     struct turn *t;
@@ -167,6 +168,23 @@ static const char *partial_text(const struct request *g, bool cut)
     return cut && open && g->text.len && !buf_err(&g->text) ? buf_str(&g->text) : NULL;
 }
 
+/* An answer was paid for: a store that refuses for a moment (full disk) is asked again before the
+ * answer is let go. */
+static int write_patiently(struct turn *t, struct step_end *q)
+{
+    for (int i = 0;; i++) {
+        int r = db_write(t->p->db, step_end_tx, q);
+        bool may_pass = r == -ENOSPC || r == -EIO || r == -EROFS || r == -EBUSY;
+        if (!may_pass || i == STORE_ATTEMPTS)
+            return r;
+        log_error("a model's answer could not be stored and is kept", "session=%s error=%s",
+                  t->session_id, err_name(r));
+        r = fiber_sleep_ms(t->retry_base_ms << i);
+        if (r < 0)
+            return r;
+    }
+}
+
 /* Writes what came of the request. An answer that does not fit into the log is a failure like
  * another. */
 static int write_end(struct turn *t, const char *span_id, struct request *g, bool cut,
@@ -183,12 +201,12 @@ static int write_end(struct turn *t, const char *span_id, struct request *g, boo
                          .block_ids = g->ids,
                          .max_attempts = t->max_attempts};
     log_batch_init(&q.batch, t->session_id);
-    int r = db_write(t->p->db, step_end_tx, &q);
+    int r = write_patiently(t, &q);
     if (r == -EMSGSIZE) {
         q.code = err_set(&g->error, -EMSGSIZE, "The model's answer is larger than the log takes.");
         q.cut = false;
         g->result.error = MODEL_FAILED;
-        r = db_write(t->p->db, step_end_tx, &q);
+        r = write_patiently(t, &q);
     }
     r = publish(t, r, &q.batch);
     if (r == 0 && q.ret == STEP_WAIT) {

@@ -23,6 +23,7 @@
 static int die_at; /* 0: never; otherwise the n-th step transaction */
 static bool die_after;
 static int steps;
+static int refused_ends; /* so many answers are refused by the store first */
 
 int __real_db_write(struct db *d, tx_fn *fn, void *arg);
 int __wrap_db_write(struct db *d, tx_fn *fn, void *arg);
@@ -32,6 +33,10 @@ int __wrap_db_write(struct db *d, tx_fn *fn, void *arg)
     bool now = step && ++steps == die_at;
     if (now && !die_after)
         _exit(9);
+    if (fn == step_end_tx && refused_ends > 0) {
+        refused_ends--;
+        return -ENOSPC;
+    }
     int r = __real_db_write(d, fn, arg);
     if (now)
         _exit(9);
@@ -241,8 +246,36 @@ static void dies_at_every_step(void **state)
     free(whole);
 }
 
+/* ---- a store that refuses for a while ---- */
+
+static void play_full_disk(struct world *w)
+{
+    static const struct answer answers[] = {{.content = TEXT("kept")}};
+    w->answers = answers;
+    w->n_answers = ARRAY_LEN(answers);
+    world_open(w, NULL, true);
+    world_start_brain(w);
+    refused_ends = 3;
+    world_send(w, "[{'type':'user.message','content':[{'type':'text','text':'start'}]}]");
+    world_settle(w);
+    assert_int_equal(refused_ends, 0);
+    assert_int_equal(w->asked, 1); /* the answer waited; it was not asked for again */
+    world_expect(w, "running t-running user [ says ] t-idle usage idle:end_turn");
+    world_check_invariants(w);
+    world_close(w);
+}
+
+static void a_full_disk_loses_no_answer(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    world_run(play_full_disk, &w);
+    world_remove(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(dies_at_every_step)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(dies_at_every_step),
+                                       cmocka_unit_test(a_full_disk_loses_no_answer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
