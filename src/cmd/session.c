@@ -56,10 +56,9 @@ static void show(struct follow *f, const json_t *ev)
             return;
         str_copy(f->last_id, sizeof(f->last_id), id);
     }
-    if (str_eq(json_get_str(ev, "evaluated_permission"), "ask") ||
-        str_eq(type, "agent.custom_tool_use"))
+    if (str_eq(json_get_str(ev, "evaluated_permission"), "ask"))
         f->asked = true;
-    if (str_eq(type, "user.tool_confirmation") || str_eq(type, "user.custom_tool_result"))
+    if (str_eq(type, "user.tool_confirmation"))
         f->asked = false;
     term_spinner_clear(&f->spinner);
     transcript_event(&f->t, ev);
