@@ -284,6 +284,23 @@ int flags_parse(struct flag_set *set, int argc, char **argv, int *ret_n_args, st
 
 /* ---- configuration file ---- */
 
+/* Texts of configuration files live as long as the program, like argv; the list owns them. */
+struct kept_text {
+    struct kept_text *next;
+    char text[];
+};
+static struct kept_text *kept_texts;
+
+static const char *keep_text(const char *text)
+{
+    size_t n = strlen(text) + 1;
+    struct kept_text *k = mem_array(sizeof(*k) + n, 1);
+    memcpy(k->text, text, n);
+    k->next = kept_texts;
+    kept_texts = k;
+    return k->text;
+}
+
 static int set_json(struct flag *f, const json_t *j, const char *where, struct err *e)
 {
     char number[32];
@@ -301,7 +318,7 @@ static int set_json(struct flag *f, const json_t *j, const char *where, struct e
         json_array_foreach ((json_t *)(uintptr_t)j, i, one) {
             if (!json_is_string(one))
                 return err_set(e, -EINVAL, "%s%s: must be a list of texts", where, f->name);
-            int r = set_text(f, mem_strdup(json_string_value(one)), where, e);
+            int r = set_text(f, keep_text(json_string_value(one)), where, e);
             if (r < 0)
                 return r;
         }
@@ -309,10 +326,10 @@ static int set_json(struct flag *f, const json_t *j, const char *where, struct e
     }
     if (json_is_integer(j)) {
         snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(j));
-        return set_text(f, mem_strdup(number), where, e);
+        return set_text(f, keep_text(number), where, e);
     }
     if (json_is_string(j))
-        return set_text(f, mem_strdup(json_string_value(j)), where, e);
+        return set_text(f, keep_text(json_string_value(j)), where, e);
     return err_set(e, -EINVAL, "%s%s: must be one value", where, f->name);
 }
 
