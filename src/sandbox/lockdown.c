@@ -85,10 +85,11 @@ static int apply_limits(const struct sandbox_limits *l, struct err *e)
 
 static int drop_capabilities(struct err *e)
 {
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap) < 0)
-            return err_set(e, -errno, "could not drop capability %d from the bounding set: %m",
-                           cap);
+    int cap = 0;
+    while (prctl(PR_CAPBSET_DROP, cap) == 0)
+        cap++;
+    if (errno != EINVAL || cap == 0) /* EINVAL: above the kernel's last one */
+        return err_set(e, -errno, "could not drop capability %d from the bounding set: %m", cap);
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return err_set(e, -errno, "could not clear ambient capabilities: %m");
     const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
