@@ -162,7 +162,7 @@ static int ask(struct tx *tx, struct log_session *s, struct step_begin *q)
     }
     q->ret = STEP_ASK;
     q->ret_seq = s->next_seq;
-    q->ret_agent = json_incref(s->agent);
+    q->ret_agent = json_incref(log_session_agent(s));
     return log_append_tx(tx, s, &q->batch, "span.model_request_start", NULL, object(), NULL,
                          q->ret_span_id);
 }
@@ -244,7 +244,7 @@ static int write_call(struct tx *tx, struct log_session *s, struct log_batch *b,
     const char *name = json_get_str(block, "name");
     char short_name[129]; /* names longer than the API allows are nobody's tool */
     str_copy(short_name, sizeof(short_name), name ? name : "");
-    struct tool tool = tools_find(s->agent, short_name);
+    struct tool tool = tools_find(log_session_agent(s), short_name);
     bool custom = tool.kind == TOOL_CUSTOM;
     AUTO(permission) p = {.evaluated = "deny"};
     AUTO_FREE char *refusal = NULL;
@@ -259,7 +259,7 @@ static int write_call(struct tx *tx, struct log_session *s, struct log_batch *b,
     } else if (custom) {
         p.evaluated = "allow";
     } else if (tool.kind != TOOL_BUILTIN) {
-        refusal = tools_refusal(s->agent, short_name, tool.kind);
+        refusal = tools_refusal(log_session_agent(s), short_name, tool.kind);
     } else if (!s->environment_self_hosted) {
         refusal = mem_strdup(NO_CLOUD_TEXT);
     } else {

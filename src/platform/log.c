@@ -98,13 +98,14 @@ static int read_row(struct stmt *st, struct log_session *s)
     if (r == 0)
         r = json_col(st, 7, &s->metadata);
     if (r == 0)
-        r = json_col(st, 8, &s->agent);
-    if (r == 0)
         r = json_col(st, 9, &s->usage);
     if (r < 0)
         return r;
-    if (!json_is_object(s->agent) || !json_is_object(s->usage))
+    size_t agent_len = 0;
+    const char *agent = stmt_text(st, 8, &agent_len);
+    if (!agent || agent[0] != '{' || !json_is_object(s->usage))
         return -E_CORRUPT;
+    s->agent_text = mem_strndup(agent, agent_len);
     const char *title = stmt_text(st, 6, NULL);
     s->title = title ? mem_strdup(title) : NULL;
     s->next_seq = stmt_int(st, 10);
@@ -151,10 +152,19 @@ void log_session_done(struct log_session *s)
         return;
     json_decref(s->stop_reason);
     json_decref(s->agent);
+    free(s->agent_text);
     json_decref(s->usage);
     json_decref(s->metadata);
     free(s->title);
     *s = (struct log_session){0};
+}
+
+json_t *log_session_agent(struct log_session *s)
+{
+    if (!s->agent &&
+        (!s->agent_text || json_parse(s->agent_text, strlen(s->agent_text), &s->agent, NULL) < 0))
+        s->agent = json_object();
+    return s->agent;
 }
 
 int log_session_store_tx(struct tx *tx, struct log_session *s)
@@ -164,10 +174,10 @@ int log_session_store_tx(struct tx *tx, struct log_session *s)
     AUTO_FREE
     char *usage = json_text(s->usage, NULL);
     bool wake = str_eq(s->status, "running") || str_eq(s->status, "rescheduling");
-    struct stmt *st =
-        tx_prepare(tx, "UPDATE sessions SET status = $1, stop_reason = $2, usage = $3, next_seq = "
-                       "$4, last_stamp = $5,"
-                       " active_us = $6, running_since = $7, wake = $8 WHERE id = $9");
+    struct stmt *st = tx_prepare(
+        tx, "UPDATE sessions SET status = $1, stop_reason = $2, usage = $3, next_seq = "
+            "$4, last_stamp = $5,"
+            " active_us = $6, running_since = $7, wake = $8, updated_at = $9 WHERE id = $10");
     stmt_bind_text(st, 1, s->status);
     stmt_bind_text(st, 2, stop);
     stmt_bind_text(st, 3, usage);
@@ -179,13 +189,12 @@ int log_session_store_tx(struct tx *tx, struct log_session *s)
     else
         stmt_bind_null(st, 7);
     stmt_bind_int(st, 8, wake);
-    stmt_bind_text(st, 9, s->id);
-    int r = stmt_step(st);
-    if (r < 0)
-        return r;
     s->updated_at = s->last_stamp;
-    return tx_exec(tx, "UPDATE sessions SET updated_at = $1 WHERE id = $2", "it", s->updated_at,
-                   s->id);
+    stmt_bind_int(st, 9, s->updated_at);
+    stmt_bind_text(st, 10, s->id);
+    int r = stmt_step(st);
+    stmt_reset(st);
+    return r < 0 ? r : 0;
 }
 
 /* ---- appending ---- */

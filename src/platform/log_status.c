@@ -37,11 +37,11 @@ static json_t *typed(const char *type)
 }
 
 /* The body of every session.thread_* event of the primary thread. */
-static json_t *thread_body(const struct log_session *s)
+static json_t *thread_body(struct log_session *s)
 {
     json_t *o = object();
     json_put_str(o, "session_thread_id", s->thread_id);
-    const char *name = json_get_str(s->agent, "name");
+    const char *name = json_get_str(log_session_agent(s), "name");
     json_put_str(o, "agent_name", name ? name : "");
     return o;
 }

@@ -29,12 +29,12 @@ static json_t *stats_json(const struct log_session *s, int64_t now_us, bool thre
     return o;
 }
 
-json_t *session_json(const struct log_session *s, int64_t now_us)
+json_t *session_json(struct log_session *s, int64_t now_us)
 {
     json_t *o = json_object();
     json_put_str(o, "id", s->id);
     json_put_str(o, "type", "session");
-    json_put(o, "agent", json_incref(s->agent));
+    json_put(o, "agent", json_incref(log_session_agent(s)));
     json_put_str(o, "environment_id", s->environment_id);
     json_put_str(o, "title", s->title);
     json_put(o, "metadata", s->metadata ? json_incref(s->metadata) : json_object());
@@ -52,9 +52,9 @@ json_t *session_json(const struct log_session *s, int64_t now_us)
     return o;
 }
 
-json_t *thread_json(const struct log_session *s, int64_t now_us)
+json_t *thread_json(struct log_session *s, int64_t now_us)
 {
-    json_t *o = json_object(), *agent = json_copy(s->agent);
+    json_t *o = json_object(), *agent = json_copy(log_session_agent(s));
     json_put_str(o, "id", s->thread_id);
     json_put_str(o, "type", "session_thread");
     json_put_str(o, "session_id", s->id);

@@ -6,8 +6,8 @@
 #include "platform/log.h"
 
 /* New references. `now_us`: clocks that run are read at this time. */
-json_t *session_json(const struct log_session *s, int64_t now_us);
-json_t *thread_json(const struct log_session *s, int64_t now_us);
+json_t *session_json(struct log_session *s, int64_t now_us);
+json_t *thread_json(struct log_session *s, int64_t now_us);
 
 /* Loads the session with this id, if it exists and the caller may see it. 0, or -E_DENIED after
  * answering (404, 500). Release with log_session_done. Suspends. */

@@ -155,10 +155,10 @@ static int apply_agent(struct tx *tx, struct change *k, json_t *event)
         return refuse(&k->r, 400, "invalid_request_error",
                       "agent: can only be changed while the session is idle; its status is \"%s\"",
                       k->s.status);
-    AUTO_JSON json_t *agent = session_agent_apply(k->s.agent, k->agent, &k->r);
+    AUTO_JSON json_t *agent = session_agent_apply(log_session_agent(&k->s), k->agent, &k->r);
     if (!agent)
         return -E_DENIED;
-    if (json_equal(agent, k->s.agent))
+    if (json_equal(agent, log_session_agent(&k->s)))
         return 0;
     json_put(event, "agent", json_incref(agent));
     json_decref(k->s.agent);
