@@ -117,7 +117,8 @@ static int prepare_sandbox(struct worker_command *c, struct err *e)
 static int prepare_tools(struct worker_command *c, struct err *e)
 {
     static const char *const taken[] = {"bash", "read", "write", "edit", "glob", "grep"};
-    c->tool = mem_array(WORKER_TOOLS_MAX, sizeof(*c->tool));
+    static struct worker_tool tools[WORKER_TOOLS_MAX];
+    c->tool = tools;
     for (size_t i = 0; i < c->tools.n && i < WORKER_TOOLS_MAX; i++) {
         const char *text = c->tools.value[i], *eq = strchr(text, '=');
         size_t n = eq ? (size_t)(eq - text) : 0;
