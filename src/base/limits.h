@@ -10,7 +10,8 @@
 #define LIMIT_EVENT_BYTES  (16u << 20) /* one event as JSON text */
 #define LIMIT_SSE_QUEUE_BYTES                                                                      \
     (1u << 20) /* per subscriber; a slower reader is cut off and resumes by id */
-#define LIMIT_TOOL_OUTPUT_BYTES (100u << 10) /* api.md 13: 100 KiB of tool output reach the model  \
+#define LIMIT_TOOL_OUTPUT_BYTES                                                                    \
+    (100u << 10)                             /* api.md 13: 100 KiB of tool output reach the model  \
                                               */
 #define LIMIT_MODEL_STREAM_BYTES (32u << 20) /* one model answer, all blocks together */
 #define LIMIT_YAML_BYTES                                                                           \
