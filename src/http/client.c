@@ -119,6 +119,10 @@ static void collect_finished(struct http_client *c)
 static int driver(void *arg)
 {
     struct http_client *c = arg;
+    /* It serves requests for as long as the client lives. A deadline inherited from the fiber that
+     * happened to make the client would, once passed, end every wait below at once and for ever. */
+    struct fiber_deadline none = {.previous_ns = FIBER_NO_DEADLINE, .active = true};
+    fiber_deadline_pop(&none);
     for (;;) {
         struct epoll_event ev[DRIVER_EVENTS];
         int running, n = epoll_wait(c->epoll.fd, ev, DRIVER_EVENTS, 0);
@@ -319,6 +323,21 @@ static int add_headers(struct client_stream *s, const struct client_request *q)
     return r;
 }
 
+/* True for a URL of this host itself. What is said to it, keys included, is never handed to a proxy
+ * that the environment names: a proxy elsewhere could not reach it anyway. */
+static bool is_loopback(const char *url)
+{
+    const char *host = strstr(url, "://") + 3;
+    size_t n = strcspn(host, "/?#");
+    if (memchr(host, '@', n))
+        return false;
+    if (str_starts(host, "[::1]"))
+        return true;
+    n = n < strcspn(host, ":") ? n : strcspn(host, ":");
+    return str_ieq_n(host, n, "localhost", 9) ||
+           (str_starts(host, "127.") && strspn(host, "0123456789.") == n);
+}
+
 static int stream_start(struct http_client *c, const struct client_request *q, bool streaming,
                         size_t max_body, struct client_stream **ret, struct err *e)
 {
@@ -361,6 +380,8 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
     api->easy_setopt(h, CURLOPT_ERRORBUFFER, s->detail);
     api->easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 10000));
+    if (is_loopback(q->url))
+        api->easy_setopt(h, CURLOPT_PROXY, "");
     if (q->low_speed_timeout_ms) {
         api->easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
         api->easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)((q->low_speed_timeout_ms + 999) / 1000));

@@ -21,7 +21,7 @@ struct client_request {
     const struct client_header *headers;
     size_t n_headers;
     const char *bearer;              /* Authorization: Bearer …; our copies are wiped when the request ends */
-    const void *body;                /* borrowed until the call returns */
+    const void *body;                /* borrowed until client_fetch returns, or the stream is closed */
     size_t body_len;
     int64_t connect_timeout_ms;      /* 0: 10 s. The fiber's deadline bounds the whole */
     int64_t low_speed_timeout_ms;    /* no byte for so long: -ETIMEDOUT. 0: off */
