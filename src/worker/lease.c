@@ -53,7 +53,7 @@ static bool is_final(const struct lease *l)
     return l->state == LEASE_STOPPING || l->state == LEASE_LOST || l->state == LEASE_REFUSED;
 }
 
-/* Takes in a 200. */
+/* Takes in a 200. An answer that does not say that the lease was extended has not extended it. */
 static void accepted(struct lease *l, const json_t *body, int64_t sent_ns)
 {
     const char *stamp = json_get_str(body, "last_heartbeat");
@@ -65,7 +65,7 @@ static void accepted(struct lease *l, const json_t *body, int64_t sent_ns)
         become(l, LEASE_STOPPING, "the platform stops the item");
         return;
     }
-    if (!json_get_bool(body, "lease_extended", true)) {
+    if (!json_get_bool(body, "lease_extended", false)) {
         become(l, LEASE_STOPPING, "the platform does not extend the lease");
         return;
     }
@@ -82,14 +82,17 @@ static int64_t beat(struct lease *l, struct backoff *retry)
 {
     struct remote_answer a;
     int64_t sent_ns = time_mono_ns();
-    struct fiber_deadline d = fiber_deadline_push_ms(period_ms(l));
+    /* Also cut off when the lease ends, so that its end is noticed then and not a period later. */
+    int64_t period_end_ns = sent_ns + period_ms(l) * NS_PER_MS;
+    struct fiber_deadline d =
+        fiber_deadline_push(period_end_ns < l->good_until_ns ? period_end_ns : l->good_until_ns);
     int r = remote_heartbeat(l->remote, l->environment_id, l->work_id, l->stamp, &a);
     fiber_deadline_pop(&d);
     int64_t wait_ms = period_ms(l);
 
     if (r == -ECANCELED) {
         wait_ms = r;
-    } else if (r == 0 && a.status == 200) {
+    } else if (r == 0 && a.status == 200 && json_is_object(a.body)) {
         accepted(l, a.body, sent_ns);
         retry->tries = 0;
         wait_ms = period_ms(l);
