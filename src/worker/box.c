@@ -27,6 +27,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "fiber/sync.h"
 #include "io/loop.h"
 #include "io/pool.h"
@@ -38,6 +39,7 @@
 #include "sandbox/state.h"
 
 #define START_MS   10000 /* for a zygote to come up, and for a sandbox */
+#define CREATE_MS  60000 /* for the zygote, which makes one after the other, to make one */
 #define CANCEL_MS  3000  /* for init to answer a cancelled call; it needs some 100 */
 #define CLOSE_MS   5000  /* for a killed sandbox to be gone */
 #define RESTART_MS 1000
@@ -222,6 +224,7 @@ static int start_zygote(struct box_host *h, struct err *e)
 static int keep_zygote(void *arg)
 {
     struct box_host *h = arg;
+    int64_t started_ns = time_mono_ns();
     for (;;) {
         int r = h->alive ? read_zygote(h) : 0;
         if (r == -ECANCELED)
@@ -230,12 +233,13 @@ static int keep_zygote(void *arg)
             log_error("zygote ended; starting another", "code=%s", err_name(r));
             stop_zygote(h);
         }
+        if (fiber_sleep_until(started_ns + RESTART_MS * NS_PER_MS) == -ECANCELED)
+            return 0;
+        started_ns = time_mono_ns();
         h->start_err = (struct err){.code = 0};
         (void)!start_zygote(h, &h->start_err);
         h->starts++;
         waitq_wake_all(&h->changed);
-        if (fiber_sleep_ms(h->alive ? 0 : RESTART_MS) == -ECANCELED)
-            return 0;
     }
 }
 
@@ -333,12 +337,16 @@ static int ensure_zygote(struct box_host *h, struct err *e)
 static int request(struct box_host *h, const struct sandbox_spec *spec, struct opening *w,
                    struct err *e)
 {
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(CREATE_MS);
     w->seq = ++h->seq;
     list_push_back(&h->opening, &w->link);
     int r = send_create(h, spec, w->seq, e);
     while (r >= 0 && !w->done)
         r = waitq_wait(&w->wait);
     list_remove(&w->link);
+    if (r == -ETIMEDOUT)
+        return err_set(e, r, "the zygote made no sandbox within %d s; is a --bind source hanging?",
+                       CREATE_MS / 1000);
     if (r >= 0 && w->channel < 0) {
         *e = w->err;
         r = w->err.code;

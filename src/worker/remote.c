@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define CALL_TIMEOUT_MS 30000
+#define SLOW_LINE_BYTES 65536 /* per second: what a large body gets more time for */
 
 int remote_init(struct remote *r, const char *base_url, struct secret *bearer,
                 const char *worker_id, struct err *e)
@@ -141,9 +142,7 @@ static int call(struct remote *r, const char *method, const char *url, const cha
     return 0;
 }
 
-/* Ids come from the platform (or the command line): only what can stand in a path segment as it is.
- */
-static bool id_ok(const char *id)
+bool remote_id_ok(const char *id)
 {
     size_t n = id ? strlen(id) : 0;
     if (n == 0 || n > 200)
@@ -185,7 +184,7 @@ static char *work_url(struct remote *r, const char *env_id, const char *work_id,
 
 int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remote_answer *ret)
 {
-    if (!id_ok(env_id))
+    if (!remote_id_ok(env_id))
         return bad_id(ret);
     AUTO_FREE char *url =
         mem_printf("%s/v1/environments/%s/work/poll?block_ms=%d", r->base_url, env_id, block_ms);
@@ -194,7 +193,7 @@ int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remot
 
 int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct remote_answer *ret)
 {
-    if (!id_ok(env_id) || !id_ok(work_id))
+    if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
     AUTO_FREE char *url = work_url(r, env_id, work_id, "/ack");
     return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, false, ret);
@@ -203,7 +202,7 @@ int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct
 int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
                      const char *expected, struct remote_answer *ret)
 {
-    if (!id_ok(env_id) || !id_ok(work_id))
+    if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
     struct buf q = BUF_INIT(1024);
     buf_adds(&q, "/heartbeat?expected_last_heartbeat=");
@@ -216,7 +215,7 @@ int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
 int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool force,
                 struct remote_answer *ret)
 {
-    if (!id_ok(env_id) || !id_ok(work_id))
+    if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
     AUTO_FREE char *url = work_url(r, env_id, work_id, "/stop");
     return call(r, "POST", url, force ? "{\"force\":true}" : "{}", CALL_TIMEOUT_MS, false, ret);
@@ -224,46 +223,48 @@ int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool 
 
 int remote_session(struct remote *r, const char *session_id, struct remote_answer *ret)
 {
-    if (!id_ok(session_id))
+    if (!remote_id_ok(session_id))
         return bad_id(ret);
     AUTO_FREE char *url = mem_printf("%s/v1/sessions/%s", r->base_url, session_id);
     return call(r, "GET", url, NULL, CALL_TIMEOUT_MS, false, ret);
 }
 
-int remote_events(struct remote *r, const char *session_id, const char *page,
+int remote_events(struct remote *r, const char *session_id, const char *page, int limit,
                   struct remote_answer *ret)
 {
-    if (!id_ok(session_id))
+    if (!remote_id_ok(session_id))
         return bad_id(ret);
     struct buf q = BUF_INIT(4096);
     if (page) {
         buf_adds(&q, "&page=");
         add_encoded(&q, page);
     }
-    AUTO_FREE char *url =
-        mem_printf("%s/v1/sessions/%s/events?limit=1000%s", r->base_url, session_id, buf_str(&q));
+    AUTO_FREE char *url = mem_printf("%s/v1/sessions/%s/events?limit=%d%s", r->base_url, session_id,
+                                     limit, buf_str(&q));
     int too_long = buf_err(&q);
     buf_done(&q);
     if (too_long)
         return bad_id(ret);
-    return call(r, "GET", url, NULL, CALL_TIMEOUT_MS, false, ret);
+    return call(r, "GET", url, NULL, 4 * CALL_TIMEOUT_MS, false, ret);
 }
 
 int remote_send(struct remote *r, const char *session_id, json_t *event, struct remote_answer *ret)
 {
     AUTO_JSON json_t *body = json_pack("{s:[o]}", "events", event);
-    if (!body || !id_ok(session_id))
+    if (!body || !remote_id_ok(session_id))
         return bad_id(ret);
-    AUTO_FREE char *text = json_text(body, NULL);
+    size_t n;
+    AUTO_FREE char *text = json_text(body, &n);
     AUTO_FREE char *url = mem_printf("%s/v1/sessions/%s/events", r->base_url, session_id);
-    return call(r, "POST", url, text, CALL_TIMEOUT_MS, false, ret);
+    int64_t timeout_ms = CALL_TIMEOUT_MS + (int64_t)(n / SLOW_LINE_BYTES) * 1000;
+    return call(r, "POST", url, text, timeout_ms, false, ret);
 }
 
 int remote_stream(struct remote *r, const char *session_id, struct client_stream **ret_stream,
                   struct remote_answer *ret)
 {
     *ret = (struct remote_answer){.retry_after_ms = -1};
-    if (!id_ok(session_id))
+    if (!remote_id_ok(session_id))
         return bad_id(ret);
     AUTO_FREE char *url = mem_printf("%s/v1/sessions/%s/events/stream", r->base_url, session_id);
     struct client_header headers[] = {

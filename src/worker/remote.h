@@ -23,6 +23,9 @@ struct remote_answer {
     char words[256];             /* the platform's error message, escaped, or the transport's */
 };
 void remote_answer_done(struct remote_answer *a);
+/* Ids come from the platform (or the command line): only what stands in a path segment, an environment variable and a
+ * log line as it is. */
+bool remote_id_ok(const char *id);
 /* True for answers that more tries will not change: 4xx other than 408, 409, 429. */
 bool remote_is_permanent(const struct remote_answer *a);
 
@@ -34,8 +37,9 @@ int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id, 
 int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool force,
                 struct remote_answer *ret) WARN_UNUSED;
 int remote_session(struct remote *r, const char *session_id, struct remote_answer *ret) WARN_UNUSED;
-/* `page` NULL: the first. */
-int remote_events(struct remote *r, const char *session_id, const char *page, struct remote_answer *ret) WARN_UNUSED;
+/* `page` NULL: the first; at most `limit` events. -EMSGSIZE when the page is larger than a body may be: ask for fewer. */
+int remote_events(struct remote *r, const char *session_id, const char *page, int limit, struct remote_answer *ret)
+    WARN_UNUSED;
 int remote_send(struct remote *r, const char *session_id, json_t *event /* stolen */, struct remote_answer *ret)
     WARN_UNUSED;
 /* Opens the event stream; 0 with *ret_stream when the status is 200. */

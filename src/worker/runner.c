@@ -24,8 +24,12 @@
 #include <string.h>
 
 #define STOP_SHIELD_MS   10000 /* posting the last results and the stop, even when cancelled */
+#define STOP_NOW_MS      3000  /* the same after a second signal */
 #define CALL_TIMEOUT_MS  120000
 #define CALL_TIMEOUT_MAX 3600000
+#define CALL_SLACK_MS    30000 /* beyond the tool's own time: for an init that does not answer */
+#define PAGE_EVENTS      1000
+#define STREAM_GOOD_MS   5000 /* a stream that lasted so long was no failure */
 
 static const char *const served_tools[] = {"bash", "read", "write", "edit", "glob", "grep", NULL};
 
@@ -144,8 +148,10 @@ static int run_call(void *arg)
         result_text(&s->result, text);
     } else if (r == 0) {
         AUTO_JSON json_t *input = s->call_custom ? custom_input(s) : json_incref(s->call_input);
-        r = box_call(s->box, s->call_custom ? "bash" : s->call_tool, input,
-                     call_timeout_ms(s->call_input), &s->result, &e);
+        int64_t ms = call_timeout_ms(s->call_input);
+        struct fiber_deadline d = fiber_deadline_push_ms(ms + CALL_SLACK_MS);
+        r = box_call(s->box, s->call_custom ? "bash" : s->call_tool, input, ms, &s->result, &e);
+        fiber_deadline_pop(&d);
         if (r < 0 && r != -ECANCELED) {
             log_warn("sandbox ended during a call", "session=%s tool=%s why=%s", s->session_id,
                      s->call_tool, log_q(e.msg));
@@ -181,32 +187,47 @@ static int on_stream_event(void *arg, const char *event, const char *id, const c
     return 0;
 }
 
+/* One page of the history; -EMSGSIZE: it is too large to be taken, ask for fewer events. */
+static int read_page(struct runner *s, int limit, char **page)
+{
+    struct remote_answer a;
+    int r = remote_events(&s->remote, s->session_id, *page, limit, &a);
+    if (r == 0 && a.status != 200) {
+        r = -EIO;
+        if (remote_is_permanent(&a)) {
+            s->follow_failed = true;
+            str_copy(s->follow_words, sizeof(s->follow_words), a.words);
+        }
+    }
+    if (r == 0) {
+        size_t i;
+        json_t *ev;
+        json_array_foreach (json_object_get(a.body, "data"), i, ev)
+            feed_event(&s->feed, ev);
+        const char *next = json_get_str(a.body, "next_page");
+        free(*page);
+        *page = next ? mem_strdup(next) : NULL;
+    }
+    remote_answer_done(&a);
+    return r;
+}
+
 /* Reads the whole history into the feed. 0, or negative; a permanent refusal sets follow_failed. */
 static int read_history(struct runner *s)
 {
     AUTO_FREE char *page = NULL;
-    int r;
+    int limit = PAGE_EVENTS, r;
     do {
-        struct remote_answer a;
-        r = remote_events(&s->remote, s->session_id, page, &a);
-        if (r == 0 && a.status != 200) {
-            r = -EIO;
-            if (remote_is_permanent(&a)) {
-                s->follow_failed = true;
-                str_copy(s->follow_words, sizeof(s->follow_words), a.words);
-            }
+        r = read_page(s, limit, &page);
+        /* Results may be megabytes long, and a body is bounded: one event always fits. */
+        if (r == -EMSGSIZE && limit > 1) {
+            limit = limit > 10 ? limit / 10 : 1;
+            r = 0;
+            continue;
         }
-        if (r == 0) {
-            size_t i;
-            json_t *ev;
-            json_array_foreach (json_object_get(a.body, "data"), i, ev)
-                feed_event(&s->feed, ev);
-            const char *next = json_get_str(a.body, "next_page");
-            free(page);
-            page = next ? mem_strdup(next) : NULL;
-        }
-        remote_answer_done(&a);
-    } while (r == 0 && page);
+        if (!page)
+            break;
+    } while (r == 0);
     return r;
 }
 
@@ -250,9 +271,13 @@ static int follow(void *arg)
             r = read_history(s);
             if (r == 0) {
                 feed_end_list(&s->feed);
-                retry.tries = 0;
                 waitq_wake_all(&s->changed);
+                int64_t began_ns = time_mono_ns();
                 r = read_stream(s, stream);
+                /* A stream that something between cuts at once must not have the whole history
+                 * read twice a second. */
+                if (time_mono_ns() - began_ns >= STREAM_GOOD_MS * NS_PER_MS)
+                    retry.tries = 0;
             }
             client_stream_close(stream);
         }
@@ -282,21 +307,65 @@ static json_t *result_event(const char *call_id, bool custom, struct box_result 
     return ev;
 }
 
-/* Posts one result, again and again while the lease is ours. The event's reference is stolen. */
-static void post_result(struct runner *s, const char *call_id, json_t *event)
+static bool must_leave(const struct runner *s)
+{
+    return s->env->phase == WORKER_STOPPING || fiber_cancelled() ||
+           (s->env->phase == WORKER_DRAINING && time_mono_ns() >= s->env->drain_until_ns);
+}
+
+/* How long the last words to the platform may take: a second signal means now. */
+static int64_t shield_ms(const struct runner *s)
+{
+    return s->env->phase == WORKER_STOPPING ? STOP_NOW_MS : STOP_SHIELD_MS;
+}
+
+/* Waits before another try, until then or until the worker's phase or the lease changes. 0, or
+ * negative when the fiber is cancelled or the shield it is under has run out: then nothing suspends
+ * any more, and another try would only spin. */
+static int pause_post(struct runner *s, int64_t until_ns)
+{
+    enum worker_phase phase = s->env->phase;
+    int r = 0;
+    while (r == 0 && phase == s->env->phase && lease_ours(&s->lease) && time_mono_ns() < until_ns) {
+        struct fiber_deadline d = fiber_deadline_push(until_ns);
+        r = waitq_wait(&s->changed);
+        fiber_deadline_pop(&d);
+        if (r == -ETIMEDOUT && time_mono_ns() >= until_ns)
+            r = 0;
+    }
+    return r;
+}
+
+/* True when the platform has looked at the result and will not have it, as it is. */
+static bool is_unfit(int status)
+{
+    return status == 400 || status == 413 || status == 422;
+}
+
+/* Posts one result, again and again while the lease is ours. The event's reference is stolen.
+ * Returns 0, or the status with which the platform refused it for good; the call counts as answered
+ * in both cases. Negative when it could not be posted. */
+static int post_event(struct runner *s, const char *call_id, json_t *event)
 {
     AUTO_JSON json_t *ev = event;
     struct backoff retry = {.base_ms = 250, .cap_ms = 30000};
+    int64_t leave_ns = FIBER_NO_DEADLINE; /* the end of it when the worker is to leave */
     while (lease_ours(&s->lease)) {
+        int64_t leave_by_ns = time_mono_ns() + shield_ms(s) * NS_PER_MS;
+        if (must_leave(s) && leave_by_ns < leave_ns)
+            leave_ns = leave_by_ns;
+        if (time_mono_ns() >= leave_ns)
+            return -ETIMEDOUT;
         struct feed_call *c = feed_find(&s->feed, call_id);
         if (!c || c->answered)
-            return;
+            return 0;
         struct remote_answer a;
-        struct fiber_deadline d = fiber_deadline_push(s->lease.good_until_ns);
+        struct fiber_deadline d = fiber_deadline_push(
+            leave_ns < s->lease.good_until_ns ? leave_ns : s->lease.good_until_ns);
         int r = remote_send(&s->remote, s->session_id, json_incref(ev), &a);
         fiber_deadline_pop(&d);
         bool sent = r == 0 && a.status >= 200 && a.status < 300;
-        bool refused = r == 0 && remote_is_permanent(&a);
+        int refused = r == 0 && remote_is_permanent(&a) ? a.status : 0;
         int64_t after = a.retry_after_ms;
         if (refused)
             log_warn("result refused by the platform", "session=%s call=%s status=%d why=%s",
@@ -306,34 +375,50 @@ static void post_result(struct runner *s, const char *call_id, json_t *event)
             c = feed_find(&s->feed, call_id);
             if (c && !c->answered)
                 feed_mark_answered(&s->feed, c);
-            return;
+            return refused;
         }
-        if (r == -ECANCELED || fiber_sleep_ms(backoff_next_ms(&retry, after)) == -ECANCELED)
-            return;
+        if (r != -ECANCELED)
+            r = pause_post(s, time_mono_ns() + backoff_next_ms(&retry, after) * NS_PER_MS);
+        if (r < 0)
+            return r;
     }
+    return -E_CONFLICT;
+}
+
+/* Posts a result; one that the platform does not take as it is becomes an error result, so that the
+ * session does not wait for an answer that never comes. */
+static void post_result(struct runner *s, const char *call_id, bool custom, json_t *event)
+{
+    int status = post_event(s, call_id, event);
+    struct feed_call *c = feed_find(&s->feed, call_id);
+    if (!is_unfit(status) || !c)
+        return;
+    AUTO_FREE char *text =
+        mem_printf("The tool ran, but the platform did not accept its result (status %d).", status);
+    struct box_result instead = {0};
+    result_text(&instead, text);
+    c->answered = false; /* it is not in feed.open any more: nothing runs it again */
+    (void)post_event(s, call_id, result_event(call_id, custom, &instead));
+    c = feed_find(&s->feed, call_id);
+    if (c)
+        c->answered = true;
 }
 
 static void post_error(struct runner *s, const char *call_id, bool custom, const char *text)
 {
     struct box_result result = {0};
     result_text(&result, text);
-    post_result(s, call_id, result_event(call_id, custom, &result));
+    (void)post_event(s, call_id, result_event(call_id, custom, &result));
 }
 
 /* ---- deciding ---- */
-
-static bool must_leave(const struct runner *s)
-{
-    return s->env->phase == WORKER_STOPPING || fiber_cancelled() ||
-           (s->env->phase == WORKER_DRAINING && time_mono_ns() >= s->env->drain_until_ns);
-}
 
 /* True when the running call has to be cut off. */
 static bool must_cut(struct runner *s)
 {
     struct feed_call *c = feed_find(&s->feed, s->call_id);
     return !lease_ours(&s->lease) || s->lease.state == LEASE_STOPPING || s->feed.ended ||
-           must_leave(s) || !c || c->answered || c->interrupted;
+           s->follow_failed || must_leave(s) || !c || c->answered || c->interrupted;
 }
 
 /* Runs one call to its end and posts what came of it. */
@@ -379,13 +464,14 @@ static void serve_call(struct runner *s, struct feed_call *c)
     c = feed_find(&s->feed, s->call_id);
     if (cut && c && c->interrupted) {
         feed_mark_answered(&s->feed, c); /* the platform closes interrupted calls itself */
-    } else if (cut && lease_ours(&s->lease)) {
+    } else if (s->result.content) {      /* also one that came while it was being cut off */
+        post_result(s, s->call_id, s->call_custom,
+                    result_event(s->call_id, s->call_custom, &s->result));
+    } else if (cut && lease_ours(&s->lease) && !s->feed.ended) {
         post_error(s, s->call_id, s->call_custom,
                    must_leave(s)
                        ? "The call was cut off because the worker is shutting down. Please retry."
                        : "The call was cut off because the platform stopped the work item.");
-    } else if (!cut && s->result.content) {
-        post_result(s, s->call_id, result_event(s->call_id, s->call_custom, &s->result));
     }
     box_result_done(&s->result);
     s->call_id[0] = '\0';
@@ -448,7 +534,7 @@ static const char *serve_session(struct runner *s)
         if (s->follow_failed)
             return "session can not be read";
         if (s->env->phase != WORKER_SERVING || fiber_cancelled()) {
-            struct fiber_shield shield = fiber_shield_begin(STOP_SHIELD_MS);
+            struct fiber_shield shield = fiber_shield_begin(shield_ms(s));
             answer_rest(s, "The worker was shut down before this call ran. Please retry.");
             fiber_shield_end(&shield);
             return "worker shutting down";
@@ -467,10 +553,14 @@ static const char *serve_session(struct runner *s)
     }
 }
 
-/* The first heartbeat decides whether the item is ours at all. */
+/* The first heartbeat decides whether the item is ours at all. A worker that is told to stop before
+ * that lets go at once: nothing of the session has been read, so the item is left for another one
+ * rather than stopped. */
 static int await_lease(struct runner *s)
 {
     while (s->lease.state == LEASE_NEW) {
+        if (s->env->phase != WORKER_SERVING)
+            return -ECANCELED;
         int r = waitq_wait(&s->changed);
         if (r < 0)
             return r;
@@ -480,7 +570,7 @@ static int await_lease(struct runner *s)
 
 static void stop_item(struct runner *s)
 {
-    struct fiber_shield shield = fiber_shield_begin(STOP_SHIELD_MS);
+    struct fiber_shield shield = fiber_shield_begin(shield_ms(s));
     struct backoff retry = {.base_ms = 250, .cap_ms = 2000};
     for (int i = 0; i < 5; i++) {
         struct remote_answer a;
@@ -497,8 +587,8 @@ static void stop_item(struct runner *s)
 }
 
 /* Takes the sessions token out of the item's secret; without one the environment key serves (api.md
- * 4). */
-static void take_token(struct runner *s, const json_t *work)
+ * 4). 0, or -ENOMEM. */
+static int take_token(struct runner *s, const json_t *work)
 {
     const char *text = json_get_str(work, "secret");
     struct buf raw = BUF_INIT(16384);
@@ -508,19 +598,22 @@ static void take_token(struct runner *s, const json_t *work)
         json_parse(buf_str(&raw), raw.len, &j, NULL) == 0)
         token = json_get_str(j, "sessions_token");
     int r = token ? secret_set(&s->token, token, strlen(token)) : -ENOENT;
-    if (r < 0) {
-        const struct secret *key = &s->env->cfg->environment_key;
-        r = secret_set(&s->token, secret_borrow(key), key->len);
-        MUST(r == 0);
+    if (token) { /* jansson's own copy: nobody else reads it */
+        char *copy;
+        memcpy(&copy, &token, sizeof(copy));
+        secret_wipe(copy, strlen(copy));
     }
     if (raw.data)
         secret_wipe(raw.data, raw.len);
     buf_done(&raw);
+    if (r == 0)
+        return 0;
+    const struct secret *key = &s->env->cfg->environment_key;
+    return secret_set(&s->token, secret_borrow(key), key->len);
 }
 
 static void run_session(struct runner *s)
 {
-    struct err e = {0};
     const char *why = "internal error";
     bool stop = true;
 
@@ -529,7 +622,9 @@ static void run_session(struct runner *s)
     if (r == 0)
         r = await_lease(s);
     if (r < 0) {
-        why = s->lease.state == LEASE_LOST ? "lease lost" : "item not granted";
+        why = s->lease.state == LEASE_LOST  ? "lease lost"
+              : s->lease.state == LEASE_NEW ? "worker shutting down"
+                                            : "item not granted";
         goto leave;
     }
     start_opening(s);
@@ -539,8 +634,7 @@ static void run_session(struct runner *s)
     log_info("session claimed", "session=%s work=%s", s->session_id, s->work_id);
     why = serve_session(s);
 leave:
-    (void)e;
-    stop = s->lease.state != LEASE_LOST;
+    stop = s->lease.state != LEASE_LOST && s->lease.state != LEASE_NEW;
     int64_t until_ns = s->lease.good_until_ns;
     scope_done(&s->scope); /* ends heartbeat, follower and opener */
     box_close(TAKE(s->box));
@@ -556,21 +650,26 @@ void runner_serve(struct runner_env *env, const json_t *work)
     s->env = env;
     const json_t *data = json_object_get(work, "data");
     const char *work_id = json_get_str(work, "id"), *session_id = json_get_str(data, "id");
-    if (!work_id || !session_id || !str_copy(s->work_id, sizeof(s->work_id), work_id) ||
+    if (!remote_id_ok(work_id) || !remote_id_ok(session_id) ||
+        !str_copy(s->work_id, sizeof(s->work_id), work_id) ||
         !str_copy(s->session_id, sizeof(s->session_id), session_id)) {
         log_warn("work item without usable ids ignored", "work=%s", log_q(work_id));
         free(s);
         return;
     }
     fiber_set_context(s->session_id);
-    take_token(s, work);
+    int r = take_token(s, work);
     waitq_init(&s->changed);
     for (size_t i = 0; i < env->cfg->n_tools && i < WORKER_TOOLS_MAX; i++)
         s->custom_names[i] = env->cfg->tools[i].name;
     feed_init(&s->feed, served_tools, s->custom_names);
 
     struct err e = {0};
-    if (remote_init(&s->remote, env->cfg->base_url, &s->token, NULL, &e) < 0) {
+    if (r < 0)
+        err_set(&e, r, "the session's token could not be kept: %s", err_text(r));
+    else
+        r = remote_init(&s->remote, env->cfg->base_url, &s->token, NULL, &e);
+    if (r < 0) {
         log_error("session not served", "session=%s why=%s", s->session_id, log_q(e.msg));
     } else {
         lease_init(&s->lease, &s->remote, env->cfg->environment_id, s->work_id, &s->changed);

@@ -122,8 +122,10 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
         if (json_is_object(a.body)) {
             r = start_session(w, a.body);
             took = r == 0;
-            if (r < 0 && r != -ECANCELED)
+            if (r < 0 && r != -ECANCELED) {
+                wait_ms = backoff_next_ms(retry, -1); /* it may be offered again at once */
                 r = 0;
+            }
         }
     } else if (r == 0 && remote_is_permanent(&a)) {
         r = permanent(w, &a);
@@ -209,11 +211,10 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     if (r == 0)
         r = polling.first_error;
     scope_done(&polling);
-    /* Sessions end by themselves: the phase tells them to, or the error below does. */
-    if (r < 0) {
-        w.env.phase = WORKER_STOPPING;
-        runner_wake_all(&w.env);
-    }
+    /* Sessions end by themselves: the phase tells them to. After an error of the poll (a revoked
+     * key, say) they get the grace period too, because their own tokens may still be good. */
+    if (r < 0 && w.env.phase == WORKER_SERVING)
+        worker_stop();
     int joined = scope_join(&w.sessions);
     if (joined < 0)
         log_debug("sessions cut off", "code=%s", err_name(joined));
