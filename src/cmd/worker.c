@@ -226,6 +226,11 @@ int cmd_worker(int argc, char **argv)
          "serve custom tool NAME by a command in the sandbox: input as JSON on stdin, result on "
          "stdout",
          FLAG_LIST, .ptr = &c.tools},
+        {"on-claim", "COMMAND",
+         "run this on the host before a session is served; its metadata is on stdin", FLAG_TEXT,
+         .ptr = &c.cfg.on_claim},
+        {"on-end", "COMMAND", "the same when a session has been served", FLAG_TEXT,
+         .ptr = &c.cfg.on_end},
         {"sandbox-memory", "SIZE", "memory of all processes of a sandbox together (2G)", FLAG_SIZE,
          .ptr = &c.memory, .min = 16 << 20, .max = INT64_MAX},
         {"sandbox-processes", "N", "processes of a sandbox", FLAG_INT, .ptr = &c.processes,

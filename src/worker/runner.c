@@ -18,6 +18,7 @@
 #include "http/sse.h"
 #include "worker/box.h"
 #include "worker/feed.h"
+#include "worker/hook.h"
 #include "worker/lease.h"
 #include "worker/remote.h"
 
@@ -59,6 +60,13 @@ struct runner {
     json_t *call_input;
     struct box_result result;
     bool call_done;
+};
+
+/* One run of a hook. */
+struct hook_call {
+    struct runner *s;
+    const char *name, *command;
+    bool in_a_hurry, done;
 };
 
 void runner_wake_all(struct runner_env *env)
@@ -553,6 +561,77 @@ static const char *serve_session(struct runner *s)
     }
 }
 
+/* ---- the operator's commands ---- */
+
+static int hook_fiber(void *arg)
+{
+    struct hook_call *h = arg;
+    struct runner *s = h->s;
+    struct remote_answer a;
+    struct err e = {0};
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(h->in_a_hurry ? STOP_NOW_MS : HOOK_MAX_MS);
+    int r = remote_session(&s->remote, s->session_id, &a);
+    const json_t *metadata = r == 0 && a.status == 200 ? json_object_get(a.body, "metadata") : NULL;
+    if (!json_is_object(metadata) && r != -ECANCELED)
+        log_warn("the session's metadata could not be read; the hook gets {}",
+                 "session=%s hook=%s status=%d why=%s", s->session_id, h->name, a.status,
+                 log_q(a.words));
+    AUTO_FREE char *text = json_is_object(metadata) ? json_text(metadata, NULL) : mem_strdup("{}");
+    remote_answer_done(&a);
+    struct hook hook = {.name = h->name,
+                        .command = h->command,
+                        .session_id = s->session_id,
+                        .work_id = s->work_id,
+                        .environment_id = s->env->cfg->environment_id,
+                        .metadata = text};
+    r = hook_run(&hook, &e);
+    if (r < 0)
+        log_warn("hook failed", "session=%s why=%s", s->session_id, log_q(e.msg));
+    else
+        log_info("hook done", "session=%s hook=%s", s->session_id, h->name);
+    h->done = true;
+    waitq_wake_all(&s->changed);
+    return 0;
+}
+
+/* Runs one of the operator's commands while heartbeat and follower go on. on_claim is cut off when
+ * the session is not to be served any more; on_end, which has to clean up, only by a second signal.
+ */
+static void run_hook(struct runner *s, const char *name, const char *command, bool at_end)
+{
+    if (!command)
+        return;
+    struct hook_call h = {.s = s,
+                          .name = name,
+                          .command = command,
+                          .in_a_hurry = at_end && s->env->phase == WORKER_STOPPING};
+    struct scope scope;
+    scope_init(&scope);
+    struct fiber *running = NULL;
+    int r = fiber_spawn(&scope, "hook", hook_fiber, &h, &running);
+    if (r < 0) {
+        log_error("hook not run", "session=%s hook=%s why=%s", s->session_id, name, err_name(r));
+        h.done = true;
+    }
+    for (bool cut = false; !h.done && r == 0;) {
+        bool leave = at_end ? s->env->phase == WORKER_STOPPING && !h.in_a_hurry
+                            : must_leave(s) || !lease_ours(&s->lease) || s->feed.ended ||
+                                  s->lease.state == LEASE_STOPPING;
+        if (leave && !cut) {
+            cut = true;
+            fiber_cancel(running);
+        }
+        struct fiber_deadline d = fiber_deadline_push(
+            !at_end && !cut && s->env->phase == WORKER_DRAINING ? s->env->drain_until_ns
+                                                                : FIBER_NO_DEADLINE);
+        r = waitq_wait(&s->changed);
+        fiber_deadline_pop(&d);
+        if (r == -ETIMEDOUT)
+            r = 0;
+    }
+    scope_done(&scope);
+}
+
 /* The first heartbeat decides whether the item is ours at all. A worker that is told to stop before
  * that lets go at once: nothing of the session has been read, so the item is left for another one
  * rather than stopped. */
@@ -632,7 +711,9 @@ static void run_session(struct runner *s)
     if (r < 0)
         goto leave;
     log_info("session claimed", "session=%s work=%s", s->session_id, s->work_id);
+    run_hook(s, "on_claim", s->env->cfg->on_claim, false);
     why = serve_session(s);
+    run_hook(s, "on_end", s->env->cfg->on_end, true);
 leave:
     stop = s->lease.state != LEASE_LOST && s->lease.state != LEASE_NEW;
     int64_t until_ns = s->lease.good_until_ns;

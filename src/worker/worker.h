@@ -32,7 +32,8 @@ struct worker_config {
     const struct sandbox_spec *sandbox; /* what every sandbox is made of; NULL: the defaults */
     const struct worker_tool *tools;
     size_t n_tools;              /* at most WORKER_TOOLS_MAX */
-    const char *on_claim, *on_end; /* operator's commands (/bin/sh -c), or NULL */
+    const char *on_claim, *on_end; /* operator's commands on this host (hook.h), or NULL. A failing on_claim is logged,
+                                      and the session served all the same; on_end runs whenever on_claim has */
 };
 
 #define WORKER_TOOLS_MAX 64
