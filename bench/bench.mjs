@@ -47,7 +47,7 @@ async function freePort() {
 const benches = {
   async 'fiber-switch'() {
     const out = sh(tool('bench_fiber_switch'), []);
-    const ns = Number(/([\d.]+)\s*ns/.exec(out)[1]);
+    const ns = Number(/fiber_switch_ns ([\d.]+)/.exec(out)[1]);
     row('fiber switch', fmt(ns, 1), 'ns', '', '<= 30 ns', ns <= 30);
   },
 
