@@ -133,7 +133,7 @@ server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 
           log = (await api(s, 'GET', `/v1/sessions/${x.id}/events?limit=1000`)).body.data;
           if (log.some((e) => e.type === 'agent.message')) break;
         }
-        const items = (await api(s, 'GET', `/v1/environments/${env.id}/work?limit=1000`)).body.data.filter((k) => k.data.id === x.id);
+        const items = (await api(s, 'GET', `/v1/environments/${env.id}/work?limit=100`)).body.data.filter((k) => k.data.id === x.id);
         for (const item of items) claims.push((us(item.acknowledged_at) - us(item.created_at)) / 1000);
         for (const use of log.filter((e) => e.type === 'agent.tool_use').slice(1)) {
           const result = log.find((e) => e.type === 'user.tool_result' && e.tool_use_id === use.id);
