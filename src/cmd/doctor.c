@@ -66,13 +66,14 @@ static void read_line(const char *path, char *ret, size_t cap)
 static void check_kernel(struct doctor *d)
 {
     struct utsname u;
-    unsigned major = 0, minor = 0;
+    uint64_t major = 0, minor = 0;
     if (uname(&u) < 0)
         return;
-    char *end;
-    major = (unsigned)strtoul(u.release, &end, 10);
-    if (*end == '.')
-        minor = (unsigned)strtoul(end + 1, NULL, 10);
+    size_t a = strspn(u.release, "0123456789");
+    size_t b = u.release[a] == '.' ? strspn(u.release + a + 1, "0123456789") : 0;
+    if (str_to_u64(u.release, a, 10000, &major) < 0 ||
+        str_to_u64(u.release + a + 1, b, 10000, &minor) < 0)
+        minor = 0;
     bool enough = major > 5 || (major == 5 && minor >= 12);
     found(d, enough ? V_OK : V_FAIL, "kernel", u.release,
           enough ? NULL : "run Linux 5.12 or newer: mount_setattr(2) and openat2(2) are needed");

@@ -38,8 +38,6 @@
 #define DETACH_WAIT_MS  60000
 #define WORKER_GRACE_MS 5000 /* beyond the worker's own grace period */
 
-extern char **environ;
-
 struct up {
     struct server_options o;
     const char *config, *data, *log_level;
