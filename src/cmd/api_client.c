@@ -23,9 +23,10 @@ static int from_environment(struct api_client *c, const char *base_url, struct e
     if (r < 0)
         return err_set(e, r, "ANTHROPIC_API_KEY could not be kept: %s", err_text(r));
     if (r == 0)
-        return err_set(
-            e, -ENOENT,
-            "ANTHROPIC_BASE_URL is set but ANTHROPIC_API_KEY is not; source dev.env or set both");
+        return err_set(e, -ENOENT,
+                       "a server is named (--base-url or ANTHROPIC_BASE_URL) but ANTHROPIC_API_KEY "
+                       "is not set; "
+                       "set it to a key of that server, or source its dev.env");
     c->base_url = mem_strdup(base_url);
     const char *env = getenv("ANTHROPIC_ENVIRONMENT_ID");
     c->environment_id = env && *env ? mem_strdup(env) : NULL;
@@ -96,8 +97,14 @@ static int refused(int status, const json_t *body, struct err *e)
                                : -E_DENIED;
     if (status == 401)
         return err_set(e, code, "the server does not accept the API key");
-    return err_set(e, code, "%s (status %d)", m ? m : "the server refused without a reason",
-                   status);
+    if (!m)
+        return err_set(e, code, "the server refused without a reason (status %d)", status);
+    /* It may repeat what others have written: nothing in it drives the terminal. */
+    struct buf words = BUF_INIT(4096);
+    str_escape(&words, m, strlen(m), 400);
+    err_set(e, code, "%s (status %d)", buf_str(&words), status);
+    buf_done(&words);
+    return code;
 }
 
 int api_client_call(struct api_client *c, const char *method, const char *path, const json_t *body,

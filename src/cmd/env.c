@@ -25,7 +25,7 @@ struct env_command {
 static int print_json(const json_t *j)
 {
     AUTO_FREE char *text = json_text(j, NULL);
-    printf("%s\n", text);
+    term_print_json(stdout, text, strlen(text));
     return 0;
 }
 

@@ -86,12 +86,17 @@ static bool finished(const struct follow *f)
 static int show_history(struct follow *f, struct err *e)
 {
     AUTO_FREE char *page = NULL;
-    int r;
+    int limit = 1000, r;
     do {
-        AUTO_FREE char *path = mem_printf("/v1/sessions/%s/events?limit=1000%s%s", f->c->id,
+        AUTO_FREE char *path = mem_printf("/v1/sessions/%s/events?limit=%d%s%s", f->c->id, limit,
                                           page ? "&page=" : "", page ? page : "");
         AUTO_JSON json_t *j = NULL;
         r = api_client_call(&f->c->api, "GET", path, NULL, &j, e);
+        if (r == -EMSGSIZE && limit > 1) { /* large results: fewer at a time */
+            limit = limit > 10 ? limit / 10 : 1;
+            r = 0;
+            continue;
+        }
         size_t i;
         json_t *ev;
         json_array_foreach (json_object_get(j, "data"), i, ev)
@@ -100,7 +105,9 @@ static int show_history(struct follow *f, struct err *e)
         const char *next = json_get_str(j, "next_page");
         free(page);
         page = next ? mem_strdup(next) : NULL;
-    } while (r == 0 && page);
+        if (!page)
+            break;
+    } while (r == 0);
     return r;
 }
 
@@ -173,7 +180,7 @@ static int print_result(const struct session_command *c, const json_t *j)
 {
     if (c->json) {
         AUTO_FREE char *text = json_text(j, NULL);
-        printf("%s\n", text);
+        term_print_json(stdout, text, strlen(text));
     }
     return 0;
 }

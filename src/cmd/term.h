@@ -13,9 +13,25 @@ bool term_has_colour(FILE *f);
 const char *term_on(FILE *f, enum term_style s);
 const char *term_off(FILE *f);
 
-/* Prints text from elsewhere: control characters other than newline and tab become visible escapes, so that nothing an
- * agent says can drive the terminal. `prefix` starts every line. */
+/* Prints text from elsewhere: control characters other than newline and tab (C1 included), characters that change the
+ * direction of writing, and bytes that are no UTF-8 become visible escapes, so that nothing an agent says can drive the
+ * terminal. `prefix` starts every line. */
 void term_print_text(FILE *f, const char *text, size_t n, const char *prefix);
+/* The same for a name within a line: a newline is escaped too, and none is added. */
+void term_print_word(FILE *f, const char *text);
+/* A line of compact JSON; such characters, which stand in strings only, become \uNNNN: the value stays the same. */
+void term_print_json(FILE *f, const char *text, size_t n);
+
+/* The same as term_print_text for text that comes in pieces, which may be cut within a character. */
+struct term_writer {
+    FILE *f;
+    const char *prefix; /* starts every line; NULL: none */
+    bool in_line;
+    char held[4]; /* the begun character at the end of the last piece */
+    size_t n_held;
+};
+void term_write(struct term_writer *w, const char *text, size_t n);
+void term_write_end(struct term_writer *w); /* ends a begun line */
 
 /* A spinner on stderr while something takes long; does nothing unless stderr is a terminal. */
 struct term_spinner {

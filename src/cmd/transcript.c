@@ -2,8 +2,8 @@
  *
  * Called with events in log order, and with the stream-only frames (event_start, event_delta) of a
  * message while it is being said; the message that follows is then not printed again. What agents
- * and tools say is untrusted text and goes through term_print_text. Long tool results are cut in
- * the middle: the whole is in the log (--json). */
+ * and tools say, names and ids included, is untrusted and goes through the filters of term.c. Long
+ * tool results are cut in the middle: the whole is in the log (--json). */
 #include "cmd/transcript.h"
 #include "base/buf.h"
 #include "base/str.h"
@@ -15,13 +15,15 @@
 
 static void label(struct transcript *t, enum term_style style, const char *text)
 {
-    fprintf(t->out, "%s%s%s\n", term_on(t->out, style), text, term_off(t->out));
+    fputs(term_on(t->out, style), t->out);
+    term_print_word(t->out, text);
+    fprintf(t->out, "%s\n", term_off(t->out));
 }
 
 static void end_stream(struct transcript *t)
 {
-    if (t->streaming && t->last_char != '\n')
-        fputc('\n', t->out);
+    if (t->streaming)
+        term_write_end(&t->said);
     t->streaming = false;
 }
 
@@ -81,8 +83,12 @@ static void tool_use(struct transcript *t, const json_t *ev)
         AUTO_FREE char *line = mem_printf("%s: %s", key, text);
         print_cut(t, line);
     }
-    if (str_eq(permission, "ask"))
-        fprintf(t->out, "  id: %s\n", json_get_str(ev, "id"));
+    const char *id = json_get_str(ev, "id");
+    if (str_eq(permission, "ask") && id) {
+        fputs("  id: ", t->out);
+        term_print_word(t->out, id);
+        fputc('\n', t->out);
+    }
 }
 
 static void tool_result(struct transcript *t, const json_t *ev)
@@ -98,10 +104,8 @@ static void message(struct transcript *t, const json_t *ev)
     AUTO_FREE char *text = content_text(json_object_get(ev, "content"));
     if (t->streaming && str_eq(t->streaming_id, json_get_str(ev, "id"))) {
         size_t n = strlen(text);
-        if (n > t->streamed) { /* the server may shed deltas */
-            term_print_text(t->out, text + t->streamed, n - t->streamed, "");
-            t->last_char = '\n';
-        }
+        if (n > t->streamed) /* the server may shed deltas */
+            term_write(&t->said, text + t->streamed, n - t->streamed);
         end_stream(t);
         return;
     }
@@ -120,16 +124,10 @@ static void delta(struct transcript *t, const json_t *ev)
         label(t, TERM_GREEN, "agent");
         t->streaming = str_copy(t->streaming_id, sizeof(t->streaming_id), id);
         t->streamed = 0;
+        t->said = (struct term_writer){.f = t->out};
     }
     size_t n = strlen(text);
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f))
-            fputc(c, t->out);
-        else
-            fprintf(t->out, "\\x%02x", c);
-        t->last_char = (char)c;
-    }
+    term_write(&t->said, text, n);
     t->streamed += n;
     fflush(t->out);
 }
@@ -159,8 +157,9 @@ void transcript_event(struct transcript *t, const json_t *ev)
     if (!type)
         return;
     if (t->json) {
-        AUTO_FREE char *line = json_text(ev, NULL);
-        fprintf(t->out, "%s\n", line);
+        size_t n;
+        AUTO_FREE char *line = json_text(ev, &n);
+        term_print_json(t->out, line, n);
         fflush(t->out);
         return;
     }
@@ -190,8 +189,8 @@ void transcript_event(struct transcript *t, const json_t *ev)
     } else if (str_eq(type, "user.interrupt")) {
         label(t, TERM_YELLOW, "-- interrupted");
     } else if (str_eq(type, "user.tool_confirmation")) {
-        AUTO_FREE char *text =
-            mem_printf("-- %s: %s", json_get_str(ev, "result"), json_get_str(ev, "tool_use_id"));
+        const char *result = json_get_str(ev, "result"), *of = json_get_str(ev, "tool_use_id");
+        AUTO_FREE char *text = mem_printf("-- %s: %s", result ? result : "?", of ? of : "?");
         label(t, TERM_YELLOW, text);
     } else if (str_eq(type, "session.status_terminated") || str_eq(type, "session.deleted")) {
         label(t, TERM_DIM, str_eq(type, "session.deleted") ? "-- deleted" : "-- terminated");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/json.h"
+#include "cmd/term.h"
 #include <stdio.h>
 
 struct transcript {
@@ -10,7 +11,7 @@ struct transcript {
     bool streaming;       /* deltas of a message are being printed */
     char streaming_id[64];
     size_t streamed;      /* bytes of that message already printed */
-    char last_char;
+    struct term_writer said; /* where they go */
 };
 void transcript_event(struct transcript *t, const json_t *event);
 /* What the last event says about waiting for more: the session is at rest (an idle that needs no action), asks for a
