@@ -40,6 +40,20 @@ static bool plain(const char *v, size_t n)
     return n > 0;
 }
 
+static bool named(const char *name, size_t n, const char *word)
+{
+    return n == strlen(word) && memcmp(name, word, n) == 0;
+}
+
+/* True for a second assignment of one of ours. */
+static bool is_taken(const struct devenv *d, const char *name, size_t n)
+{
+    return (d->base_url && named(name, n, url_name)) ||
+           (d->environment_id && named(name, n, env_name)) ||
+           (d->api_key.data && named(name, n, key_name)) ||
+           (d->environment_key.data && named(name, n, env_key_name));
+}
+
 static int take_line(struct devenv *d, const char *line, size_t n)
 {
     static const char export[] = "export ";
@@ -56,13 +70,15 @@ static int take_line(struct devenv *d, const char *line, size_t n)
     const char *v = eq + 1;
     if (!plain(v, len))
         return -E_PARSE;
-    if (name == sizeof(url_name) - 1 && !memcmp(line, url_name, name))
+    if (is_taken(d, line, name))
+        return -E_PARSE;
+    if (named(line, name, url_name))
         d->base_url = mem_strndup(v, len);
-    else if (name == sizeof(env_name) - 1 && !memcmp(line, env_name, name))
+    else if (named(line, name, env_name))
         d->environment_id = mem_strndup(v, len);
-    else if (name == sizeof(key_name) - 1 && !memcmp(line, key_name, name))
+    else if (named(line, name, key_name))
         return secret_set(&d->api_key, v, len);
-    else if (name == sizeof(env_key_name) - 1 && !memcmp(line, env_key_name, name))
+    else if (named(line, name, env_key_name))
         return secret_set(&d->environment_key, v, len);
     return 0;
 }
@@ -78,6 +94,9 @@ int devenv_read(const char *dir, struct devenv *ret, struct err *e)
     char text[DEVENV_MAX];
     ssize_t n = read(fd, text, sizeof(text));
     int r = n < 0 ? -errno : n == sizeof(text) ? -EMSGSIZE : 0;
+    if (r < 0)
+        err_set(e, r, "%s can not be read: %s; remove it and run sallyport up again", path,
+                err_text(r));
     struct devenv d = {0};
     size_t pos = 0;
     for (int line = 1; r == 0 && pos < (size_t)n; line++) {
@@ -100,8 +119,23 @@ int devenv_read(const char *dir, struct devenv *ret, struct err *e)
     return 0;
 }
 
+/* The file is run by shells: what a server has answered goes into it only when a shell takes it as
+ * it is. */
+static bool is_fit(const struct devenv *d)
+{
+    return d->base_url && plain(d->base_url, strlen(d->base_url)) && d->environment_id &&
+           plain(d->environment_id, strlen(d->environment_id)) &&
+           plain(secret_borrow(&d->api_key), d->api_key.len) &&
+           plain(secret_borrow(&d->environment_key), d->environment_key.len);
+}
+
 int devenv_write(const char *dir, const struct devenv *d, struct err *e)
 {
+    if (!is_fit(d) || strpbrk(dir, "\r\n"))
+        return err_set(e, -EINVAL,
+                       "%s/dev.env is not written: an address, id or key in it is missing or holds "
+                       "characters that a shell would act on",
+                       dir);
     AUTO_FREE char *path = mem_printf("%s/dev.env", dir);
     AUTO_FREE char *temp = mem_printf("%s/dev.env.new", dir);
     char text[DEVENV_MAX];
@@ -117,8 +151,9 @@ int devenv_write(const char *dir, const struct devenv *d, struct err *e)
         fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         r = fd < 0 ? -errno : 0;
     }
-    if (r == 0 && write(fd, text, (size_t)n) != n)
-        r = errno ? -errno : -ENOSPC;
+    ssize_t wrote = r == 0 ? write(fd, text, (size_t)n) : 0;
+    if (r == 0 && wrote != n)
+        r = wrote < 0 ? -errno : -ENOSPC;
     if (r == 0 && fsync(fd) < 0)
         r = -errno;
     if (r == 0 && rename(temp, path) < 0)
