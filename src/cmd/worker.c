@@ -264,9 +264,15 @@ int cmd_worker(int argc, char **argv)
 
     sandbox_spec_init(&c.sandbox);
     struct err e = {0};
-    AUTO_FREE char *default_dir = mem_printf("/tmp/sallyport-worker-%d", (int)geteuid());
+    AUTO_FREE char *data_dir = cmd_default_data_dir();
+    AUTO_FREE char *default_dir = mem_printf("%s/worker", data_dir);
     c.cfg.state_dir = c.state_dir ? c.state_dir : default_dir;
     int r = prepare(&c, &e);
+    if (r == 0) {
+        r = cmd_make_dirs(c.cfg.state_dir);
+        if (r < 0)
+            err_set(&e, r, "--state-dir %s: can not be made: %s", c.cfg.state_dir, err_text(r));
+    }
     if (r == 0)
         r = signal_init();
     if (r == 0)
