@@ -102,7 +102,7 @@ static int64_t beat(struct lease *l, struct backoff *retry)
         become(l, LEASE_REFUSED, a.words);
     } else {
         log_warn("heartbeat failed, will retry", "work=%s status=%d why=%s", l->work_id, a.status,
-                 log_q(a.words));
+                 log_q(a.status == 200 ? "the answer is no heartbeat" : a.words));
         wait_ms = backoff_next_ms(retry, a.retry_after_ms);
         if (wait_ms > period_ms(l))
             wait_ms = period_ms(l);
