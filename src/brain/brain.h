@@ -22,7 +22,7 @@ int brain_start(struct platform *p, struct model *m, struct brain **ret, struct 
 
 /* The doorbell: platform.wake with the brain as its argument. Never suspends; harmless for a
  * session that has nothing to do and for one that does not exist. */
-void brain_wake(void *brain, const char *session_id);
+void brain_wake(void *arg, const char *session_id);
 
 /* Cancels and joins every step in flight; the log takes up from there at the next start. NULL is
  * fine. Suspends. */

@@ -29,7 +29,7 @@ void output_done(struct output *o);
 void output_begin(struct output *o, const char *name);
 
 /* Takes bytes. 0, or -E_LIMIT when the ceiling has been passed (what lies above is dropped). */
-int output_add(struct output *o, const void *p, size_t n);
+int output_add(struct output *o, const void *bytes, size_t n);
 
 /* The text for the model: valid UTF-8 (bad bytes become U+FFFD), terminal colour sequences and
  * trailing newlines removed, the middle replaced by a line that says how much is missing and where

@@ -201,7 +201,7 @@ static int build_calls(scmp_filter_ctx ctx)
         r = add_group(ctx, SCMP_ACT_ERRNO(EPERM), refused[i].names);
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(personalities); i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(personality), 1,
-                             SCMP_A0(SCMP_CMP_EQ, personalities[i]));
+                             SCMP_A0(SCMP_CMP_EQ, personalities[i], 0));
     return r;
 }
 
@@ -214,14 +214,14 @@ static int refuse_families(scmp_filter_ctx ctx)
     int r = 0;
     for (unsigned f = 0; r >= 0 && f < AF_NETLINK; f++)
         if (f != AF_UNIX && f != AF_INET && f != AF_INET6)
-            r = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, f));
+            r = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, f, 0));
     if (r >= 0)
-        r = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
+        r = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK, 0));
     if (r >= 0)
-        r = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-                             SCMP_A2(SCMP_CMP_NE, NETLINK_ROUTE));
+        r = seccomp_rule_add(ctx, no, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0),
+                             SCMP_A2(SCMP_CMP_NE, NETLINK_ROUTE, 0));
     if (r >= 0)
-        r = seccomp_rule_add(ctx, no, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+        r = seccomp_rule_add(ctx, no, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
     return r;
 }
 

@@ -213,8 +213,8 @@ static bool add_range(struct list_of_text *l, const char *s, size_t open, size_t
     int64_t from, to;
     bool letters = a == 1 && b == 1 && is_letter(s[open + 1]) && is_letter(dots[2]);
     if (letters) {
-        from = s[open + 1];
-        to = dots[2];
+        from = (unsigned char)s[open + 1];
+        to = (unsigned char)dots[2];
     } else if (str_to_i64(s + open + 1, a, -99999, 99999, &from) < 0 ||
                str_to_i64(dots + 2, b, -99999, 99999, &to) < 0) {
         return false;
@@ -238,7 +238,7 @@ static bool expand_one(struct list_of_text *l, const char *s, size_t open, size_
     int depth = 0;
     size_t start = open + 1;
     for (size_t i = open; ok && i <= close; i++) {
-        if (s[i] == '\\' && i < close)
+        if (i < close && s[i] == '\\')
             i++;
         else if (s[i] == '{')
             depth++;
