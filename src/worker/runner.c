@@ -54,6 +54,8 @@ struct runner {
     char follow_words[256];
     int64_t rest_since_ns; /* 0: not at rest */
 
+    char *metadata; /* of the session, for the hooks; NULL: not read */
+
     /* the call that runs */
     char call_id[64], call_tool[64];
     bool call_custom;
@@ -563,28 +565,35 @@ static const char *serve_session(struct runner *s)
 
 /* ---- the operator's commands ---- */
 
+/* Keeps the session's metadata for the hooks, as JSON. */
+static void read_metadata(struct runner *s)
+{
+    struct remote_answer a;
+    int r = remote_session(&s->remote, s->session_id, &a);
+    const json_t *metadata = r == 0 && a.status == 200 ? json_object_get(a.body, "metadata") : NULL;
+    if (json_is_object(metadata))
+        s->metadata = json_text(metadata, NULL);
+    else
+        log_warn("the session's metadata could not be read; the hook gets {}",
+                 "session=%s status=%d why=%s", s->session_id, a.status, log_q(a.words));
+    remote_answer_done(&a);
+}
+
 static int hook_fiber(void *arg)
 {
     struct hook_call *h = arg;
     struct runner *s = h->s;
-    struct remote_answer a;
     struct err e = {0};
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(h->in_a_hurry ? STOP_NOW_MS : HOOK_MAX_MS);
-    int r = remote_session(&s->remote, s->session_id, &a);
-    const json_t *metadata = r == 0 && a.status == 200 ? json_object_get(a.body, "metadata") : NULL;
-    if (!json_is_object(metadata) && r != -ECANCELED)
-        log_warn("the session's metadata could not be read; the hook gets {}",
-                 "session=%s hook=%s status=%d why=%s", s->session_id, h->name, a.status,
-                 log_q(a.words));
-    AUTO_FREE char *text = json_is_object(metadata) ? json_text(metadata, NULL) : mem_strdup("{}");
-    remote_answer_done(&a);
+    if (!s->metadata && !h->in_a_hurry)
+        read_metadata(s);
     struct hook hook = {.name = h->name,
                         .command = h->command,
                         .session_id = s->session_id,
                         .work_id = s->work_id,
                         .environment_id = s->env->cfg->environment_id,
-                        .metadata = text};
-    r = hook_run(&hook, &e);
+                        .metadata = s->metadata ? s->metadata : "{}"};
+    int r = hook_run(&hook, &e);
     if (r < 0)
         log_warn("hook failed", "session=%s why=%s", s->session_id, log_q(e.msg));
     else
@@ -764,5 +773,6 @@ void runner_serve(struct runner_env *env, const json_t *work)
     }
     feed_done(&s->feed);
     secret_done(&s->token);
+    free(s->metadata);
     free(s);
 }
