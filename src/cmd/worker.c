@@ -202,8 +202,8 @@ static int run(void *arg)
 int cmd_worker(int argc, char **argv)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
-    struct worker_command c = {.log_level = "info",
-                               .cfg = {.grace_ms = 30000, .max_idle_ms = 60000}};
+    struct worker_command c = {
+        .log_level = "info", .cfg = {.grace_ms = 30000, .max_idle_ms = 60000, .keep_ms = 3600000}};
     struct flag flags[] = {
         {"base-url", "URL", "the platform (ANTHROPIC_BASE_URL, else http://127.0.0.1:8400)",
          FLAG_TEXT, .ptr = &c.cfg.base_url},
@@ -217,6 +217,9 @@ int cmd_worker(int argc, char **argv)
          .ptr = &c.cfg.grace_ms, .min = 1, .max = 3600000},
         {"max-idle", "TIME", "a session at rest is let go after so long (60s)", FLAG_DURATION,
          .ptr = &c.cfg.max_idle_ms, .min = 1, .max = 86400000},
+        {"keep", "TIME",
+         "a session let go at rest finds its sandbox and /workspace again for so long (1h; 0: not)",
+         FLAG_DURATION, .ptr = &c.cfg.keep_ms, .min = 0, .max = 86400000},
         {"state-dir", "DIR", "where sandboxes keep their directories", FLAG_DIR,
          .ptr = &c.state_dir},
         {"bind", "SOURCE:TARGET",

@@ -1,14 +1,15 @@
-/* lease - the hold on one claimed work item: heartbeats, and what they say (api.md section 4, "Heartbeat").
+/* lease - the hold on one claimed work item: heartbeats, and what they say (api.md section 4,
+ * "Heartbeat").
  *
- * The lease is not bound to a process but to whoever echoes the last stamp; so a 412 means somebody else has it, and from
- * that moment nothing more may be posted for the session, not even a stop. */
+ * The lease is not bound to a process but to whoever echoes the last stamp; so a 412 means somebody
+ * else has it, and from that moment nothing more may be posted for the session, not even a stop. */
 #pragma once
 
 #include "fiber/sync.h"
 #include "worker/remote.h"
 
 enum lease_state {
-    LEASE_NEW,      /* no heartbeat has been accepted yet */
+    LEASE_NEW, /* no heartbeat has been accepted yet */
     LEASE_HELD,
     LEASE_STOPPING, /* the platform wants it back: finish, confirm with stop */
     LEASE_LOST,     /* somebody else's, or expired: post nothing */
@@ -19,15 +20,16 @@ struct lease {
     struct remote *remote;
     const char *environment_id, *work_id;
     enum lease_state state;
-    char stamp[64];            /* to be echoed; "NO_HEARTBEAT" at first */
-    int64_t ttl_ms;            /* as the platform last said; 90 s until then */
-    int64_t good_until_ns;     /* monotonic: end of the ttl that the last accepted beat began */
-    char words[256];           /* why it ended */
-    struct waitq *changed;     /* woken at every change of state */
+    char stamp[64];        /* to be echoed; "NO_HEARTBEAT" at first */
+    int64_t ttl_ms;        /* as the platform last said; 90 s until then */
+    int64_t good_until_ns; /* monotonic: end of the ttl that the last accepted beat began */
+    char words[256];       /* why it ended */
+    struct waitq *changed; /* woken at every change of state */
 };
-void lease_init(struct lease *l, struct remote *remote, const char *environment_id, const char *work_id,
-                struct waitq *changed);
-/* Body of the heartbeat fiber (arg: struct lease): beats until the state is final or the fiber is cancelled. */
+void lease_init(struct lease *l, struct remote *remote, const char *environment_id,
+                const char *work_id, struct waitq *changed);
+/* Body of the heartbeat fiber (arg: struct lease): beats until the state is final or the fiber is
+ * cancelled. */
 int lease_run(void *arg);
 /* True while results may be posted. */
 bool lease_ours(const struct lease *l);

@@ -1,4 +1,5 @@
-/* remote - the platform's API as the worker uses it (api.md section 14), one credential per object. */
+/* remote - the platform's API as the worker uses it (api.md section 14), one credential per object.
+ */
 #pragma once
 
 #include "base/err.h"
@@ -7,46 +8,51 @@
 
 struct remote {
     struct http_client *http;
-    char *base_url;              /* owned */
-    char *worker_id;             /* owned; Anthropic-Worker-ID of polls; may be NULL */
-    struct secret *bearer;       /* borrowed: outlives the remote */
+    char *base_url;        /* owned */
+    char *worker_id;       /* owned; Anthropic-Worker-ID of polls; may be NULL */
+    struct secret *bearer; /* borrowed: outlives the remote */
 };
-int remote_init(struct remote *r, const char *base_url, struct secret *bearer, const char *worker_id,
-                struct err *e) WARN_UNUSED;
+int remote_init(struct remote *r, const char *base_url, struct secret *bearer,
+                const char *worker_id, struct err *e) WARN_UNUSED;
 void remote_done(struct remote *r); /* no call may be under way */
 
 /* What became of a call. `status` 0: no HTTP answer at all (the error's words tell). */
 struct remote_answer {
     int status;
-    json_t *body;                /* parsed JSON, or NULL */
-    int64_t retry_after_ms;      /* -1: none given */
-    char words[256];             /* the platform's error message, escaped, or the transport's */
+    json_t *body;           /* parsed JSON, or NULL */
+    int64_t retry_after_ms; /* -1: none given */
+    char words[256];        /* the platform's error message, escaped, or the transport's */
 };
 void remote_answer_done(struct remote_answer *a);
-/* Ids come from the platform (or the command line): only what stands in a path segment, an environment variable and a
- * log line as it is. */
+/* Ids come from the platform (or the command line): only what stands in a path segment, an
+ * environment variable and a log line as it is. */
 bool remote_id_ok(const char *id);
 /* True for answers that more tries will not change: 4xx other than 408, 409, 429. */
 bool remote_is_permanent(const struct remote_answer *a);
 
-/* All suspend. Return 0 when an HTTP answer came (whatever its status), else a negative code; both fill `ret`. */
-int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remote_answer *ret) WARN_UNUSED;
-int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct remote_answer *ret) WARN_UNUSED;
-int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id, const char *expected,
-                     struct remote_answer *ret) WARN_UNUSED;
+/* All suspend. Return 0 when an HTTP answer came (whatever its status), else a negative code; both
+ * fill `ret`. */
+int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remote_answer *ret)
+    WARN_UNUSED;
+int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct remote_answer *ret)
+    WARN_UNUSED;
+int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
+                     const char *expected, struct remote_answer *ret) WARN_UNUSED;
 int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool force,
                 struct remote_answer *ret) WARN_UNUSED;
 int remote_session(struct remote *r, const char *session_id, struct remote_answer *ret) WARN_UNUSED;
-/* `page` NULL: the first; at most `limit` events. -EMSGSIZE when the page is larger than a body may be: ask for fewer. */
-int remote_events(struct remote *r, const char *session_id, const char *page, int limit, struct remote_answer *ret)
-    WARN_UNUSED;
-int remote_send(struct remote *r, const char *session_id, json_t *event /* stolen */, struct remote_answer *ret)
-    WARN_UNUSED;
+/* `page` NULL: the first; at most `limit` events. -EMSGSIZE when the page is larger than a body may
+ * be: ask for fewer. */
+int remote_events(struct remote *r, const char *session_id, const char *page, int limit,
+                  struct remote_answer *ret) WARN_UNUSED;
+int remote_send(struct remote *r, const char *session_id, json_t *event /* stolen */,
+                struct remote_answer *ret) WARN_UNUSED;
 /* Opens the event stream; 0 with *ret_stream when the status is 200. */
 int remote_stream(struct remote *r, const char *session_id, struct client_stream **ret_stream,
                   struct remote_answer *ret) WARN_UNUSED;
 
-/* Exponential back-off with full jitter: the k-th delay is drawn from (base/2 .. base] * 2^k, at most cap. */
+/* Exponential back-off with full jitter: the k-th delay is drawn from (base/2 .. base] * 2^k, at
+ * most cap. */
 struct backoff {
     int64_t base_ms, cap_ms;
     unsigned tries;

@@ -20,6 +20,7 @@
 #include "worker/feed.h"
 #include "worker/hook.h"
 #include "worker/lease.h"
+#include "worker/park.h"
 #include "worker/remote.h"
 
 #include <string.h>
@@ -31,6 +32,8 @@
 #define CALL_SLACK_MS    30000 /* beyond the tool's own time: for an init that does not answer */
 #define PAGE_EVENTS      1000
 #define STREAM_GOOD_MS   5000 /* a stream that lasted so long was no failure */
+
+static const char rested[] = "idle"; /* why a session was let go that may come back */
 
 static const char *const served_tools[] = {"bash", "read", "write", "edit", "glob", "grep", NULL};
 
@@ -97,6 +100,9 @@ static int open_box(void *arg)
 static void start_opening(struct runner *s)
 {
     if (s->box || s->box_opening)
+        return;
+    s->box = park_take(s->env->park, s->session_id);
+    if (s->box)
         return;
     s->box_opening = true;
     int r = fiber_spawn(&s->scope, "box-open", open_box, s, NULL);
@@ -556,7 +562,7 @@ static const char *serve_session(struct runner *s)
             continue;
         }
         if (rested_enough(s))
-            return "idle";
+            return rested;
         int r = wait_for_change(s);
         if (r < 0 && r != -ETIMEDOUT && r != -ECANCELED)
             return "internal error";
@@ -727,6 +733,10 @@ leave:
     stop = s->lease.state != LEASE_LOST && s->lease.state != LEASE_NEW;
     int64_t until_ns = s->lease.good_until_ns;
     scope_done(&s->scope); /* ends heartbeat, follower and opener */
+    /* At rest, and ours to the end: the next claim of this session finds its files. Before the
+     * stop, which lets it be claimed again. */
+    if (s->box && str_eq(why, rested) && !s->feed.ended)
+        park_put(s->env->park, s->session_id, TAKE(s->box));
     box_close(TAKE(s->box));
     if (stop && time_mono_ns() < until_ns)
         stop_item(s);

@@ -8,16 +8,19 @@
 /* How far the whole worker is on its way out. */
 enum worker_phase { WORKER_SERVING, WORKER_DRAINING, WORKER_STOPPING };
 
+struct park;
+
 struct runner_env {
     const struct worker_config *cfg;
     struct box_host *boxes;
     enum worker_phase phase;
-    int64_t drain_until_ns;   /* when running calls are cut off; meaningful from WORKER_DRAINING on */
-    struct list sessions;     /* live runners, to be woken when the phase changes */
+    int64_t drain_until_ns; /* when running calls are cut off; meaningful from WORKER_DRAINING on */
+    struct park *park;      /* sandboxes of sessions at rest */
+    struct list sessions;   /* live runners, to be woken when the phase changes */
 };
 
-/* Serves one work item until it is done with. `work` is the poll's answer (borrowed for the call). Suspends. Logs its
- * own errors: the poller has nothing to do about them. */
+/* Serves one work item until it is done with. `work` is the poll's answer (borrowed for the call).
+ * Suspends. Logs its own errors: the poller has nothing to do about them. */
 void runner_serve(struct runner_env *env, const json_t *work);
 /* Wakes every runner to look at env->phase again. */
 void runner_wake_all(struct runner_env *env);

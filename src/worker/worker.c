@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "worker/box.h"
+#include "worker/park.h"
 #include "worker/remote.h"
 #include "worker/runner.h"
 
@@ -161,6 +162,16 @@ static int poll_loop(void *arg)
     return r == -ECANCELED ? 0 : r < 0 ? r : 0;
 }
 
+/* Kept sandboxes go when their time is over, also when nothing else happens. */
+static int sweep_loop(void *arg)
+{
+    struct park *p = arg;
+    int r;
+    while ((r = fiber_sleep_ms(p->keep_ms < 60000 ? p->keep_ms : 60000)) == 0)
+        park_sweep(p);
+    return r;
+}
+
 void worker_stop(void)
 {
     struct worker *w = the_worker;
@@ -189,7 +200,11 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     snprintf(name, sizeof(name), "%s-%s", host, id_make(unique, ""));
     list_init(&w.env.sessions);
     w.env.cfg = cfg;
-    fsem_init(&w.capacity, cfg->capacity ? cfg->capacity : worker_default_capacity());
+    size_t capacity = cfg->capacity ? cfg->capacity : worker_default_capacity();
+    struct park park;
+    park_init(&park, cfg->keep_max ? cfg->keep_max : capacity, cfg->keep_ms);
+    w.env.park = &park;
+    fsem_init(&w.capacity, capacity);
     struct secret key = {0};
     int r = secret_set(&key, secret_borrow(&cfg->environment_key), cfg->environment_key.len);
     if (r == 0)
@@ -201,10 +216,14 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
         goto out_remote;
 
     scope_init(&w.sessions);
+    struct scope sweeping;
+    scope_init(&sweeping);
     the_worker = &w;
     struct scope polling;
     scope_init(&polling);
-    r = fiber_spawn(&polling, "poll", poll_loop, &w, &w.poller);
+    r = cfg->keep_ms > 0 ? fiber_spawn(&sweeping, "sweep", sweep_loop, &park, NULL) : 0;
+    if (r == 0)
+        r = fiber_spawn(&polling, "poll", poll_loop, &w, &w.poller);
     if (r == 0)
         r = scope_join(&polling);
     w.poller = NULL;
@@ -220,6 +239,8 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
         log_debug("sessions cut off", "code=%s", err_name(joined));
     scope_done(&w.sessions);
     the_worker = NULL;
+    scope_done(&sweeping);
+    park_done(&park);
     box_host_stop(w.env.boxes);
 out_remote:
     remote_done(&w.remote);

@@ -1,0 +1,79 @@
+/* park.c - sandboxes of sessions that rest.
+ *
+ * Used by session fibers (runner.c: a session let go at rest leaves its sandbox here, a claim looks
+ * here first) and by the worker's sweeper fiber. Closing a sandbox suspends, so an entry is
+ * unlinked before its sandbox is closed: whoever looks meanwhile does not find it. Nothing is run
+ * for a parked sandbox; what a command left in the background goes on inside. Keys are session ids
+ * from the platform, compared whole. */
+#include "worker/park.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "worker/box.h"
+
+struct parked {
+    struct list node;
+    char session_id[64];
+    struct box *box;
+    int64_t since_ns;
+};
+
+void park_init(struct park *p, size_t max, int64_t keep_ms)
+{
+    *p = (struct park){.max = keep_ms > 0 ? max : 0, .keep_ms = keep_ms};
+    list_init(&p->boxes);
+}
+
+static struct box *unlink_entry(struct park *p, struct parked *e)
+{
+    struct box *b = e->box;
+    list_remove(&e->node);
+    p->n--;
+    free(e);
+    return b;
+}
+
+static void close_oldest(struct park *p)
+{
+    struct parked *e = LIST_ENTRY(p->boxes.next, struct parked, node);
+    log_info("kept sandbox removed", "session=%s", e->session_id);
+    box_close(unlink_entry(p, e));
+}
+
+void park_put(struct park *p, const char *session_id, struct box *b)
+{
+    struct parked *e = mem_new(struct parked);
+    if (p->max == 0 || !str_copy(e->session_id, sizeof(e->session_id), session_id)) {
+        free(e);
+        box_close(b);
+        return;
+    }
+    e->box = b;
+    e->since_ns = time_mono_ns();
+    list_push_back(&p->boxes, &e->node);
+    p->n++;
+    while (p->n > p->max)
+        close_oldest(p);
+}
+
+struct box *park_take(struct park *p, const char *session_id)
+{
+    LIST_FOREACH (e, &p->boxes, struct parked, node)
+        if (str_eq(e->session_id, session_id))
+            return unlink_entry(p, e);
+    return NULL;
+}
+
+void park_sweep(struct park *p)
+{
+    int64_t limit_ns = time_mono_ns() - p->keep_ms * NS_PER_MS;
+    while (!list_empty(&p->boxes) &&
+           LIST_ENTRY(p->boxes.next, struct parked, node)->since_ns <= limit_ns)
+        close_oldest(p);
+}
+
+void park_done(struct park *p)
+{
+    while (!list_empty(&p->boxes))
+        close_oldest(p);
+}
