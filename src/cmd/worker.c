@@ -274,7 +274,8 @@ int cmd_worker(int argc, char **argv)
     if (r == 0) {
         r = cmd_make_dirs(c.cfg.state_dir);
         if (r < 0)
-            err_set(&e, r, "--state-dir %s: can not be made: %s", c.cfg.state_dir, err_text(r));
+            err_set(&e, r, "%s: can not be made: %s; choose another with --state-dir",
+                    c.cfg.state_dir, err_text(r));
     }
     if (r == 0)
         r = signal_init();

@@ -23,11 +23,11 @@ describe('invariant 8: fail closed', () => {
     const dir = tempDir('closed');
     const keyFile = path.join(dir, 'k');
     fs.writeFileSync(keyFile, key, { mode: 0o644 });
-    fs.chmodSync(dir, 0o755);
+    fs.chmodSync(dir, 0o777);
     const root = path.join(dir, 'root');
     fs.mkdirSync(root);
     // In a chroot, without capabilities and with no new privileges, no namespace can be made.
-    const argv = [BIN, 'worker', '--base-url', s.url, '--environment-id', env.id, '--environment-key-file', keyFile];
+    const argv = [BIN, 'worker', '--base-url', s.url, '--environment-id', env.id, '--environment-key-file', keyFile, '--state-dir', path.join(dir, 'state')];
     const cmd = ['-m', 'sh', '-c', 'mount --rbind / "$1" && root=$1 && shift && exec chroot "$root" setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs --bounding-set -all "$@"', 'sh', root, ...argv];
     const w = start('unshare', process.getuid() === 0 ? cmd : ['-r', ...cmd]);
     try {
