@@ -9,6 +9,7 @@
 #include "io/sock.h"
 #include "sandbox/sandbox.h"
 #include "worker/box.h"
+#include "worker/park.h"
 #include "worker/runner.h"
 
 #include <stdio.h>
@@ -172,6 +173,7 @@ struct world {
     struct platform p;
     struct worker_config cfg;
     struct runner_env env;
+    struct park park;
     json_t *work;
     bool served;
     int64_t longest_gap_ms;
@@ -216,6 +218,8 @@ static void play(struct world *w, const char *session_id, void (*during)(struct 
     assert_int_equal(secret_set(&w->cfg.environment_key, "sk-key", 6), 0);
     w->env.cfg = &w->cfg;
     list_init(&w->env.sessions);
+    park_init(&w->park, 0, 0); /* nothing is kept */
+    w->env.park = &w->park;
     w->work =
         json_pack("{s:s,s:{s:s,s:s}}", "id", "work_1", "data", "type", "session", "id", session_id);
     assert_non_null(w->work);
