@@ -6,9 +6,11 @@
  * revoked or expired one in the answer.
  *
  * Revocation bites at the next request because environment keys and sessions tokens are looked up
- * every time. API keys are remembered in memory once found: nothing in this version revokes one
- * while the server runs (the data directory is locked by it), and they are the ones that come a
- * thousand times a second.
+ * every time, and once more in the transaction of what they change (auth_still_tx): a call that is
+ * let in and then waits, for its body or for work, must not act after the end of its credential.
+ * API keys are remembered in memory once found: nothing in this version revokes one while the
+ * server runs (the data directory is locked by it), and they are the ones that come a thousand
+ * times a second.
  *
  * last_used_at is a hint for people: written at most once a minute per key, and its failure is no
  * reason to refuse. */
@@ -186,6 +188,21 @@ int auth_again(struct platform *p, const struct caller *who)
     struct lookup l = {.now = time_real_us()};
     memcpy(l.hash, who->token_hash, sizeof(l.hash));
     return find(p, who->kind, &l);
+}
+
+int auth_still_tx(struct tx *tx, const struct caller *who, struct refusal *refusal)
+{
+    if (who->kind == CALLER_API_KEY)
+        return 0;
+    struct lookup l = {.now = time_real_us()};
+    memcpy(l.hash, who->token_hash, sizeof(l.hash));
+    int r = -E_DENIED;
+    if (who->kind == CALLER_ENV_KEY)
+        r = env_key_tx(tx, &l);
+    else if (who->kind == CALLER_SESSION_TOKEN)
+        r = session_token_tx(tx, &l);
+    return r == -E_DENIED ? refuse(refusal, 401, "authentication_error", "Authentication failed")
+                          : r;
 }
 
 int auth_caller(struct api_call *c)

@@ -18,6 +18,11 @@ int auth_caller(struct api_call *c) WARN_UNUSED;
  * or another negative code when the store failed. */
 int auth_again(struct platform *p, const struct caller *who) WARN_UNUSED;
 
+/* The same inside the transaction that acts on it: a call may have waited for its body, or for
+ * work, since it was let in. 0; -E_DENIED with the 401 in *refusal; another negative code. */
+struct tx;
+int auth_still_tx(struct tx *tx, const struct caller *who, struct refusal *refusal) WARN_UNUSED;
+
 /* The token in these two header values, or NULL when there is none to try: neither present, not a
  * Bearer, two that differ, over-long, or not printable ASCII. Pure. */
 const char *auth_token(const char *x_api_key, const char *authorization);

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "platform/auth.h"
 #include "platform/event_input.h"
 #include "platform/event_list.h"
 #include "platform/idem.h"
@@ -67,7 +68,9 @@ static int send_tx(struct tx *tx, void *arg)
     log_batch_reset(&k->b);
     k->r = (struct refusal){0};
 
-    int r = session_load_tx(tx, &k->c->caller, k->id, &k->r, &k->s);
+    int r = auth_still_tx(tx, &k->c->caller, &k->r);
+    if (r == 0)
+        r = session_load_tx(tx, &k->c->caller, k->id, &k->r, &k->s);
     if (r == 0)
         r = check_poster(k);
     if (r < 0)

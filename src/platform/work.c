@@ -82,7 +82,9 @@ static int load(struct tx *tx, struct op *o)
 {
     work_item_done(&o->item);
     log_batch_reset(&o->batch);
-    int r = work_load_tx(tx, o->environment_id, o->work_id, &o->item);
+    int r = auth_still_tx(tx, &o->c->caller, &o->refusal);
+    if (r == 0)
+        r = work_load_tx(tx, o->environment_id, o->work_id, &o->item);
     return r == -ENOENT ? no_item(o) : r;
 }
 
@@ -136,7 +138,10 @@ static int peek_tx(struct tx *tx, void *arg)
 {
     struct poll *p = arg;
     struct environment env;
-    int r = environment_load_tx(tx, p->o->environment_id, &env);
+    int r = auth_still_tx(tx, &p->o->c->caller, &p->o->refusal);
+    if (r < 0)
+        return r;
+    r = environment_load_tx(tx, p->o->environment_id, &env);
     if (r == -ENOENT)
         return environment_not_found(&p->o->refusal, p->o->environment_id);
     if (r < 0)
@@ -162,7 +167,10 @@ static int claim_tx(struct tx *tx, void *arg)
                                      .token_hash = p->hash,
                                      .claimed_by = o->c->caller.key_id};
     work_item_done(&o->item);
-    int r = work_claim_tx(tx, &claim, &o->item);
+    int r = auth_still_tx(tx, &o->c->caller, &o->refusal);
+    if (r < 0)
+        return r;
+    r = work_claim_tx(tx, &claim, &o->item);
     p->found = r > 0;
     return r < 0 ? r : 0;
 }

@@ -2,6 +2,7 @@
 // not go on reading what it may no longer ask for. (api.md §1.1; the check is made every 5 s.)
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { BETA, envKey, makeAgent, selfHosted, startServer, VERSION } from '../lib/sallyport.mjs';
 import { ms, within } from '../lib/own.mjs';
 
@@ -50,5 +51,47 @@ describe('streams and their credentials', () => {
     await worker.stop(item.id, { environment_id: e2.id, force: true });
     assert.equal(await within(mine.ended, ms(12000), 'the end of the stream'), 'ended');
     assert.equal((await open(session.id, token)).status, 401);
+  });
+
+  // The same for calls that were let in and then waited: for work, or for the rest of their body.
+  test('a poll that waits when its key is revoked is not given work', async () => {
+    const { env: e3, key: kept } = await selfHosted(s, 'polls');
+    const k = await envKey(s, e3.id, 'short-lived');
+    await s.client().beta.sessions.create({ agent: agent.id, environment_id: e3.id, initial_events: [{ type: 'user.message', content: [{ type: 'text', text: 'hi' }] }] });
+    const mine = await s.as(k.key).beta.environments.work.poll(e3.id);
+    assert.ok(mine?.id, 'the item is claimed');
+    const headers = { authorization: `Bearer ${k.key}`, 'anthropic-version': VERSION, 'anthropic-beta': BETA, 'anthropic-worker-id': 'waiting' };
+    const parked = fetch(`${s.url}/v1/environments/${e3.id}/work/poll?block_ms=999&reclaim_older_than_ms=600000`, { headers });
+    const polling = async () => (await s.api('GET', `/v1/environments/${e3.id}/work/stats`)).body.workers_polling;
+    for (let i = 0; i < 100 && (await polling()) < 2; i++) await new Promise((r) => setTimeout(r, 5));
+    assert.equal((await s.api('DELETE', `/v1/environments/${e3.id}/keys/${k.id}`)).status, 200);
+    const r = await parked;
+    assert.equal(r.status, 401, await r.text());
+    assert.equal((await s.as(kept).beta.environments.work.poll(e3.id))?.id, mine.id);
+  });
+
+  test('a post whose token dies while its body is on the way does nothing', async () => {
+    const { env: e4, key } = await selfHosted(s, 'posts');
+    const session = await s.client().beta.sessions.create({ agent: agent.id, environment_id: e4.id, initial_events: [{ type: 'user.message', content: [{ type: 'text', text: 'hi' }] }] });
+    const worker = s.as(key).beta.environments.work;
+    const item = await worker.poll(e4.id);
+    const token = JSON.parse(Buffer.from(item.secret, 'base64url')).sessions_token;
+    await worker.ack(item.id, { environment_id: e4.id });
+    const body = JSON.stringify({ events: [{ type: 'user.tool_result', tool_use_id: 'sevt_none', content: [] }] });
+    const sock = net.connect({ port: Number(new URL(s.url).port), host: '127.0.0.1' });
+    let text = '';
+    const got = (what) => new Promise((resolve, reject) => {
+      const look = () => what.test(text) && resolve();
+      sock.on('data', (d) => { text += d; look(); });
+      sock.on('close', () => reject(new Error(`closed after: ${text}`)));
+    });
+    sock.write(`POST /v1/sessions/${session.id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nanthropic-version: ${VERSION}\r\n`
+      + `anthropic-beta: ${BETA}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`);
+    await within(got(/^HTTP\/1.1 100 /), ms(5000), 'the server to ask for the body');
+    await worker.stop(item.id, { environment_id: e4.id, force: true });
+    sock.write(body);
+    await within(got(/HTTP\/1.1 [2-5]\d\d /), ms(5000), 'the answer');
+    sock.destroy();
+    assert.match(text, /HTTP\/1.1 401 /);
   });
 });
