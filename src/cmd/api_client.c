@@ -107,6 +107,13 @@ static int refused(int status, const json_t *body, struct err *e)
     return code;
 }
 
+static int unreachable(const struct api_client *c, struct err *e)
+{
+    return err_set(e, -ECONNREFUSED,
+                   "%s: can not be reached; is the server running? (sallyport up starts one)",
+                   c->base_url);
+}
+
 int api_client_call(struct api_client *c, const char *method, const char *path, const json_t *body,
                     json_t **ret, struct err *e)
 {
@@ -124,6 +131,8 @@ int api_client_call(struct api_client *c, const char *method, const char *path, 
     struct fiber_deadline d = fiber_deadline_push_ms(CALL_TIMEOUT_MS);
     int r = client_fetch(c->http, &q, LIMIT_BODY_BYTES, &resp, e);
     fiber_deadline_pop(&d);
+    if (r == -ECONNREFUSED)
+        return unreachable(c, e);
     if (r < 0)
         return err_wrap(e, r, "%s", c->base_url);
     AUTO_JSON json_t *j = NULL;
@@ -153,6 +162,8 @@ int api_client_stream(struct api_client *c, const char *session_id, const char *
     struct client_response head = {0};
     struct client_stream *s = NULL;
     int r = client_open(c->http, &q, &s, &head, e);
+    if (r == -ECONNREFUSED)
+        return unreachable(c, e);
     if (r < 0)
         return err_wrap(e, r, "%s", c->base_url);
     if (head.status != 200) {
@@ -168,6 +179,15 @@ int api_client_stream(struct api_client *c, const char *session_id, const char *
     }
     client_response_done(&head);
     return r;
+}
+
+bool api_client_is_id(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+              *p == '_' || *p == '-'))
+            return false;
+    return *text != '\0';
 }
 
 int api_client_run(int (*fn)(void *arg), void *arg)

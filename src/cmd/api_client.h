@@ -24,4 +24,7 @@ int api_client_call(struct api_client *c, const char *method, const char *path, 
 int api_client_stream(struct api_client *c, const char *session_id, const char *after, struct client_stream **ret,
                       struct err *e) WARN_UNUSED;
 /* Runs fn(arg) on an event loop of its own; its non-negative result is the exit code, a negative one becomes 1. */
+/* Whether `text` can be an id in a path: letters, digits, _ and -, not empty. */
+bool api_client_is_id(const char *text);
+
 int api_client_run(int (*fn)(void *arg), void *arg);

@@ -172,7 +172,7 @@ static int run_command(void *arg)
     }
     if (r < 0)
         fprintf(stderr, "sallyport env: %s\n", e.msg[0] ? e.msg : err_text(r));
-    return r < 0 ? 1 : 0;
+    return r == -EINVAL ? 2 : r < 0;
 }
 
 static int run_verb(const struct verb *v, int argc, char **argv)
@@ -215,6 +215,11 @@ static int run_verb(const struct verb *v, int argc, char **argv)
     if (code >= 0)
         return code;
     c.args = argv + 1;
+    if ((v->run == run_key_revoke && !api_client_is_id(c.args[0])) ||
+        (c.environment && !api_client_is_id(c.environment))) {
+        fprintf(stderr, "sallyport env: an id is letters, digits, _ and -\n");
+        return 2;
+    }
     return api_client_run(run_command, &c);
 }
 
@@ -224,7 +229,7 @@ static void env_help(FILE *out)
         out,
         "Works with environments and their keys.\n\nUsage: sallyport env VERB [flags]\n\nVerbs:\n");
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        fprintf(out, "  %-4s %-8s %s\n", verbs[i].words[0],
+        fprintf(out, "  %s %-*s %s\n", verbs[i].words[0], (int)(11 - strlen(verbs[i].words[0])),
                 verbs[i].words[1] ? verbs[i].words[1] : "", verbs[i].summary);
     fprintf(out, "\nsallyport env VERB --help tells about one.\n");
 }
@@ -237,11 +242,13 @@ int cmd_env(int argc, char **argv)
             (words == 1 || str_eq(argv[2], verbs[i].words[1])))
             return run_verb(&verbs[i], argc - words, argv + words);
     }
-    if (argc > 1 && (str_eq(argv[1], "--help") || str_eq(argv[1], "-h"))) {
+    const char *last = argc > 1 ? argv[argc - 1] : NULL;
+    bool key = argc > 1 && str_eq(argv[1], "key"); /* alone: the beginning of a verb */
+    if ((argc == 2 || (argc == 3 && key)) && (str_eq(last, "--help") || str_eq(last, "-h"))) {
         env_help(stdout);
         return 0;
     }
-    if (argc > 1)
+    if (argc > 2 || (argc == 2 && !key))
         fprintf(stderr, "sallyport env: there is no verb \"%s%s%s\"\n", argv[1],
                 argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
     env_help(stderr);

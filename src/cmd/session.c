@@ -42,8 +42,9 @@ struct follow {
     struct transcript t;
     struct map seen; /* ids printed */
     char last_id[64];
-    bool live;  /* the history has been printed */
-    bool asked; /* a call that waits for a person was printed and not answered */
+    struct map asked; /* calls that wait for a person, by id */
+    bool live;        /* the history has been printed */
+    bool failed;      /* the last turn ended without an answer */
     enum transcript_state state;
     struct term_spinner spinner;
 };
@@ -56,14 +57,22 @@ static void show(struct follow *f, const json_t *ev)
             return;
         str_copy(f->last_id, sizeof(f->last_id), id);
     }
-    if (str_eq(json_get_str(ev, "evaluated_permission"), "ask"))
-        f->asked = true;
-    if (str_eq(type, "user.tool_confirmation"))
-        f->asked = false;
+    if (id && str_eq(json_get_str(ev, "evaluated_permission"), "ask"))
+        map_put(&f->asked, id, f);
+    const char *answered =
+        str_eq(type, "user.tool_confirmation") ? json_get_str(ev, "tool_use_id") : NULL;
+    if (answered)
+        map_remove(&f->asked, answered);
     term_spinner_clear(&f->spinner);
     transcript_event(&f->t, ev);
-    if (id && !str_eq(type, "session.usage"))
+    /* An interrupt or a confirmation that comes when the session rests starts nothing. */
+    bool late = f->state == TRANSCRIPT_AT_REST && (answered || str_eq(type, "user.interrupt"));
+    if (id && !late && !str_eq(type, "session.usage")) {
         f->state = transcript_state(ev);
+        const char *why = json_get_str(json_object_get(ev, "stop_reason"), "type");
+        f->failed = str_eq(type, "session.status_terminated") ||
+                    (f->state == TRANSCRIPT_AT_REST && str_eq(why, "retries_exhausted"));
+    }
 }
 
 static int on_event(void *arg, const char *event, const char *id, const char *data, size_t n)
@@ -80,7 +89,7 @@ static int on_event(void *arg, const char *event, const char *id, const char *da
 static bool finished(const struct follow *f)
 {
     return f->state == TRANSCRIPT_AT_REST || f->state == TRANSCRIPT_ENDED ||
-           (f->state == TRANSCRIPT_NEEDS_ACTION && f->asked);
+           (f->state == TRANSCRIPT_NEEDS_ACTION && f->asked.n > 0);
 }
 
 static int show_history(struct follow *f, struct err *e)
@@ -136,11 +145,13 @@ static int read_live(struct follow *f, struct client_stream *s, struct err *e)
     return finished(f) ? 0 : n < 0 ? (int)n : -E_CLOSED;
 }
 
+/* 0, a negative code, or 1 when the last turn failed. */
 static int follow_session(struct session_command *c, struct err *e)
 {
     struct follow f = {
         .c = c, .t = {.out = stdout, .json = c->json}, .spinner = {.text = "working"}};
     map_init(&f.seen);
+    map_init(&f.asked);
     int r = 0, tries = 0;
     while (!finished(&f)) {
         struct client_stream *s = NULL;
@@ -160,12 +171,13 @@ static int follow_session(struct session_command *c, struct err *e)
         r = 0;
     }
     map_done(&f.seen);
+    map_done(&f.asked);
     if (r == 0 && f.state == TRANSCRIPT_NEEDS_ACTION && !c->json)
         fprintf(
             stderr,
             "The session waits for you: sallyport session confirm %s CALL_ID --allow | --deny\n",
             c->id);
-    return r;
+    return r == 0 && f.failed ? 1 : r;
 }
 
 /* ---- the subcommands ---- */
@@ -262,6 +274,7 @@ static int run_tail(struct session_command *c, struct err *e)
 
 static int run_interrupt(struct session_command *c, struct err *e)
 {
+    c->follow = false;
     return send_events(c, json_pack("{s:s}", "type", "user.interrupt"), e);
 }
 
@@ -313,7 +326,7 @@ static int run_command(void *arg)
     }
     if (r < 0)
         fprintf(stderr, "sallyport session: %s\n", e.msg[0] ? e.msg : err_text(r));
-    return r < 0 ? 1 : 0;
+    return r == -EINVAL ? 2 : r != 0;
 }
 
 /* ---- flags ---- */
@@ -423,6 +436,11 @@ static int run_verb(const struct verb *v, int argc, char **argv)
         return code;
     c.args = argv + 1;
     c.id = c.n_args > 0 ? argv[1] : NULL;
+    if (c.id && !api_client_is_id(c.id)) {
+        fprintf(stderr, "sallyport session: ID: letters, digits, _ and - are expected; sallyport "
+                        "session list shows the ids\n");
+        return 2;
+    }
     return api_client_run(run_command, &c);
 }
 
@@ -432,6 +450,19 @@ static void session_help(FILE *out)
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
     fprintf(out, "\nsallyport session VERB --help tells about one.\n");
+}
+
+static int unknown_verb(const char *word)
+{
+    const char *names[ARRAY_LEN(verbs)];
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        names[i] = verbs[i].name;
+    const char *near = flags_nearest(word, names, ARRAY_LEN(verbs));
+    fprintf(stderr,
+            "sallyport session: there is no verb \"%s\"%s%s; sallyport session --help lists "
+            "them\n",
+            word, near ? ", did you mean " : "", near ? near : "");
+    return 2;
 }
 
 int cmd_session(int argc, char **argv)
@@ -445,7 +476,7 @@ int cmd_session(int argc, char **argv)
         return 0;
     }
     if (word)
-        fprintf(stderr, "sallyport session: there is no verb \"%s\"\n", word);
+        return unknown_verb(word);
     session_help(stderr);
     return 2;
 }

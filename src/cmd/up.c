@@ -141,7 +141,11 @@ static void announce(struct up *u, const struct devenv *d)
     u->announced = true;
     printf("ready %s\n", u->url);
     printf("  environment  %s\n  data         %s\n  model        %s\n", d->environment_id,
-           u->o.data_dir, server_model_name(u->server));
+           u->o.data_dir,
+           !str_eq(server_model_name(u->server), "none")
+               ? server_model_name(u->server)
+               : "none: sessions end with an error. Set ANTHROPIC_API_KEY or give "
+                 "--script");
     printf("  next         . %s/dev.env && sallyport session create --message \"What is in "
            "/workspace?\"\n",
            u->o.data_dir);
@@ -395,13 +399,15 @@ static int wait_until_ready(pid_t pid, int log_fd)
 static int detach(struct up *u)
 {
     AUTO_FREE char *path = mem_printf("%s/up.log", u->o.data_dir);
-    AUTO_CLOSE int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    AUTO_CLOSE int out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     AUTO_CLOSE int in = out < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     AUTO_CLOSE int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (out < 0 || in < 0 || null < 0) {
         fprintf(stderr, "sallyport up: %s can not be written: %s\n", path, err_text(-errno));
         return 1;
     }
+    /* What is there may belong to one that still runs: it stays, and is not shown again. */
+    (void)lseek(in, 0, SEEK_END);
     size_t n = 0, k = 0;
     while (u->original_argv[n])
         n++;

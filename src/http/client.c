@@ -382,6 +382,9 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
                      (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 10000));
     if (is_loopback(q->url))
         api->easy_setopt(h, CURLOPT_PROXY, "");
+    const char *trusted = getenv("SSL_CERT_FILE"); /* as OpenSSL's own programs read it */
+    if (trusted && *trusted)
+        api->easy_setopt(h, CURLOPT_CAINFO, trusted);
     if (q->low_speed_timeout_ms) {
         api->easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
         api->easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)((q->low_speed_timeout_ms + 999) / 1000));
