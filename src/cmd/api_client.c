@@ -7,6 +7,7 @@
 #include "cmd/api_client.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/devenv.h"
@@ -192,6 +193,7 @@ bool api_client_is_id(const char *text)
 
 int api_client_run(int (*fn)(void *arg), void *arg)
 {
+    log_init("cli", LOG_ERROR); /* a person reads standard error: sentences only */
     int r = loop_init();
     if (r < 0) {
         fprintf(stderr, "sallyport: the event loop could not be made: %s\n", err_text(r));

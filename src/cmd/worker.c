@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define KEY_FILE_MAX 4096
@@ -88,6 +89,9 @@ static int add_bind(struct sandbox_spec *spec, const char *text, struct err *e)
     bool write = str_ends(target, ":rw");
     if (write)
         target[strlen(target) - 3] = '\0';
+    struct stat st;
+    if (source[0] == '/' && stat(source, &st) < 0)
+        return err_set(e, -EINVAL, "--bind %s: %s: %s", text, source, err_text(-errno));
     int r = sandbox_spec_add_bind(spec, source, target, write, e);
     return r < 0 ? err_wrap(e, r, "--bind %s", text) : 0;
 }
@@ -285,7 +289,7 @@ int cmd_worker(int argc, char **argv)
         fprintf(stderr, "sallyport worker: %s\n", e.msg[0] ? e.msg : err_text(r));
         secret_done(&c.cfg.environment_key);
         sandbox_spec_done(&c.sandbox);
-        return 1;
+        return r == -EINVAL ? 2 : 1;
     }
     code = loop_run(run, &c);
     signal_done();

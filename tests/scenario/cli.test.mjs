@@ -166,3 +166,25 @@ test('the scripts that the documents name are understood', async () => {
     assert.equal(s.proc.code, 0, s.proc.tail());
   }
 });
+
+test('a worker told wrong says which setting, and ends with 2', async () => {
+  const dir = tempDir('wrk');
+  const key = path.join(dir, 'key');
+  fs.writeFileSync(key, 'sk-sp-env-x\n', { mode: 0o600 });
+  const good = ['--environment-id', 'env_x', '--environment-key-file', key, '--state-dir', path.join(dir, 'state')];
+  for (const [args, re] of [
+    [[], /--environment-id/],
+    [['--environment-id', 'env_x'], /--environment-key-file FILE or set ANTHROPIC_ENVIRONMENT_KEY/],
+    [[...good, '--base-url', 'here'], /--base-url here/],
+    [[...good, '--bind', 'nope'], /--bind nope/],
+    [[...good, '--bind', '/nonexistent:/mnt/x'], /--bind .*\/nonexistent: No such file/],
+    [[...good, '--tool', 'bash=x'], /--tool bash=x/],
+    [[...good, '--capacity', '0'], /--capacity: 0 is out of range/],
+    [[...good, '--grace', 'soon'], /--grace: "soon" is not a duration/],
+  ]) {
+    const r = await cli({}, 'worker', ...args);
+    assert(!r.timedOut, `it ended by itself\n${r.err}`);
+    assert.equal(r.code, 2, r.err);
+    assert.match(r.err, re);
+  }
+});
