@@ -123,7 +123,7 @@ server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 
       const { env, key } = await selfHosted(s);
       const w = await start(env, key);
       const claims = [], trips = [];
-      for (let i = 0; i < rounds; i++) {
+      for (let i = 0; i < rounds * 3; i++) {
         await sleep(1500 + Math.random() * 1500); // an idle poller is somewhere in its cycle
         const x = await Session.create(s, { agent: agent.id, environment_id: env.id });
         const sent = await s.client().beta.sessions.events.send(x.id, { events: [{ type: 'user.message', content: [{ type: 'text', text: 'go' }] }] });
