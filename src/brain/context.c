@@ -10,10 +10,13 @@
  * completion order and may lie far behind the call (a confirmation, a steered message in between);
  * they wait in `results` until the assistant message ends. A call without a result - it can only
  * come from a log that was cut - gets an error result, so that one bad turn does not make every
- * later request invalid. */
+ * later request invalid. For the same reason blank text is left out and a tool's name that the API
+ * does not know how to spell is replaced: the provider would refuse the whole request, this time
+ * and every time after. */
 #include "brain/context.h"
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "store/db.h"
 
@@ -33,6 +36,20 @@ static json_t *object(void)
     json_t *o = json_object();
     MUST(o);
     return o;
+}
+
+static bool blank(const char *text)
+{
+    return !text || text[strspn(text, " \t\r\n\v\f")] == '\0';
+}
+
+/* What a model called may be any text; what a request names must look like a name. */
+static const char *sendable_name(const char *name)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    size_t n = name ? strspn(name, allowed) : 0;
+    return n > 0 && n <= 128 && name[n] == '\0' ? name : "unknown_tool";
 }
 
 static json_t *text_block(const char *text)
@@ -151,9 +168,7 @@ static void add_user(struct model_context *c, const json_t *body)
     size_t i;
     json_t *block;
     json_array_foreach (json_object_get(body, "content"), i, block) {
-        bool empty =
-            str_eq(json_get_str(block, "type"), "text") && str_eq(json_get_str(block, "text"), "");
-        if (!empty)
+        if (!str_eq(json_get_str(block, "type"), "text") || !blank(json_get_str(block, "text")))
             json_array_append(to, block);
     }
     c->requests = 0;
@@ -165,7 +180,7 @@ static void add_message(struct model_context *c, const json_t *body)
     json_t *block;
     json_array_foreach (json_object_get(body, "content"), i, block) {
         const char *text = json_get_str(block, "text");
-        if (text && *text)
+        if (!blank(text))
             json_array_append_new(opened(c, false), text_block(text));
     }
 }
@@ -175,7 +190,7 @@ static void add_call(struct model_context *c, const char *id, const json_t *body
     json_t *o = object(), *input = json_object_get(body, "input");
     json_put_str(o, "type", "tool_use");
     json_put_str(o, "id", id);
-    json_put_str(o, "name", json_get_str(body, "name"));
+    json_put_str(o, "name", sendable_name(json_get_str(body, "name")));
     json_put(o, "input", json_is_object(input) ? json_incref(input) : object());
     json_array_append_new(opened(c, false), o);
     json_array_append_new(c->calls, json_string(id));
@@ -185,7 +200,13 @@ static void add_result(struct model_context *c, const char *call_id, const json_
 {
     if (!call_id)
         return;
-    json_t *o = object(), *content = json_object_get(body, "content");
+    json_t *o = object();
+    AUTO_JSON json_t *content = array();
+    size_t i;
+    json_t *block;
+    json_array_foreach (json_object_get(body, "content"), i, block)
+        if (!str_eq(json_get_str(block, "type"), "text") || !blank(json_get_str(block, "text")))
+            json_array_append(content, block);
     json_put_str(o, "type", "tool_result");
     json_put_str(o, "tool_use_id", call_id);
     if (json_array_size(content) > 0)
@@ -254,9 +275,18 @@ int model_context_load_tx(struct tx *tx, void *arg)
     stmt_bind_text(st, 1, q->session_id);
     stmt_bind_int(st, 2, q->until);
     int r;
+    q->ret_too_large = false;
     while ((r = stmt_step(st)) > 0) {
+        size_t n = 0, hidden_n = 0;
         const char *id = stmt_text(st, 0, NULL), *type = stmt_text(st, 1, NULL),
-                   *body = stmt_text(st, 2, NULL);
+                   *body = stmt_text(st, 2, &n);
+        stmt_text(st, 3, &hidden_n);
+        c.bytes += n + hidden_n;
+        q->ret_too_large = c.bytes > LIMIT_MODEL_CONTEXT_BYTES;
+        if (q->ret_too_large) {
+            r = 0;
+            break;
+        }
         r = id && type && body ? model_context_add(&c, id, type, body, stmt_text(st, 3, NULL))
                                : -E_CORRUPT;
         if (r < 0)

@@ -13,6 +13,7 @@ struct model_context {
     json_t *results; /* tool_use_id -> tool_result block, of results not yet placed */
     json_t *calls; /* ids of the calls of the last assistant message, in order, not yet answered */
     int requests;  /* model requests since the last user.message */
+    size_t bytes;  /* stored text of the events taken in */
 };
 void model_context_init(struct model_context *c);
 void model_context_done(struct model_context *c);
@@ -29,5 +30,6 @@ struct model_context_load {
     int64_t until;
     json_t *ret_messages; /* new reference */
     int ret_requests;
+    bool ret_too_large; /* more than LIMIT_MODEL_CONTEXT_BYTES: ret_messages is not the whole */
 };
 int model_context_load_tx(struct tx *tx, void *arg /* struct model_context_load */);

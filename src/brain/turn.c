@@ -229,6 +229,16 @@ static void request_done(struct request *g)
     free(g);
 }
 
+/* No later request of this session could be smaller, so it ends here, in words. */
+static void too_large(struct request *g)
+{
+    g->result.error = MODEL_REJECTED;
+    g->code = err_set(&g->error, -EMSGSIZE,
+                      "The session's history is larger than %u MB, the most one model request can "
+                      "carry; create a new session.",
+                      LIMIT_MODEL_CONTEXT_BYTES >> 20);
+}
+
 static int ask(struct turn *t, const struct step_begin *b, enum step *ret)
 {
     struct model_context_load c = {.session_id = t->session_id, .until = b->ret_seq};
@@ -247,6 +257,8 @@ static int ask(struct turn *t, const struct step_begin *b, enum step *ret)
     if (too_many)
         g->code = err_set(&g->error, -E_LIMIT, "The turn made %d model requests without an end.",
                           REQUESTS_PER_TURN);
+    else if (c.ret_too_large)
+        too_large(g);
     else
         r = run_request(t, g, &cut);
     if (r == 0)

@@ -184,6 +184,13 @@ static void check_block(struct v *v, unsigned allowed, bool empty_text)
     v_end(v);
 }
 
+static bool blank(const json_t *block)
+{
+    const char *text = json_get_str(block, "text");
+    return str_eq(json_get_str(block, "type"), "text") &&
+           (!text || text[strspn(text, " \t\r\n\v\f")] == '\0');
+}
+
 static void check_content(struct v *v, int flags, unsigned allowed, bool empty_text)
 {
     const json_t *content = v_array(v, "content", flags, BLOCKS_MAX);
@@ -191,13 +198,17 @@ static void check_content(struct v *v, int flags, unsigned allowed, bool empty_t
         return;
     if (!empty_text && json_array_size(content) == 0)
         v_fail(v, "content", "must have at least one block");
+    bool something = empty_text;
     for (size_t i = 0; i < json_array_size(content) && !v_failed(v); i++) {
         char path[sizeof(v->path) + 32];
         snprintf(path, sizeof(path), "%scontent[%zu].", v->path, i);
         struct v block = v_object(v->r, json_array_get(content, i), path);
         if (!v_failed(&block))
             check_block(&block, allowed, empty_text);
+        something = something || !blank(json_array_get(content, i));
     }
+    if (!something && !v_failed(v)) /* models are not asked nothing; a provider refuses it */
+        v_fail(v, "content", "must hold something other than white space");
 }
 
 /* ---- events ---- */

@@ -199,6 +199,37 @@ static void logs_and_requests(void **state)
     }
 }
 
+static void what_a_provider_would_refuse_is_not_sent(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"", "bash.run", "a b", "\xc3\xa9t\xc3\xa9", NULL};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct model_context c;
+        model_context_init(&c);
+        AUTO_FREE char *call = names[i] ? mem_printf("{\"name\":\"%s\",\"input\":{}}", names[i])
+                                        : mem_printf("{\"name\":\"%0200d\"}", 7);
+        assert_int_equal(model_context_add(&c, "m", "agent.message",
+                                           "{\"content\":[{\"type\":\"text\",\"text\":\" \\n\"}]}",
+                                           NULL),
+                         0);
+        assert_int_equal(model_context_add(&c, "c1", "agent.tool_use", call, NULL), 0);
+        assert_int_equal(
+            model_context_add(&c, "r", "user.tool_result",
+                              "{\"tool_use_id\":\"c1\",\"content\":[{\"type\":\"text\",\"text\":"
+                              "\"\"},{\"type\":\"text\",\"text\":\"seen\"}]}",
+                              NULL),
+            0);
+        AUTO_JSON json_t *messages = model_context_take(&c);
+        AUTO_FREE char *got = json_text(messages, NULL);
+        assert_string_equal(
+            got, "[{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c1\","
+                 "\"name\":\"unknown_tool\",\"input\":{}}]},{\"role\":\"user\",\"content\":[{"
+                 "\"type\":\"tool_result\",\"tool_use_id\":\"c1\",\"content\":[{\"type\":\"text\","
+                 "\"text\":\"seen\"}]}]}]");
+        model_context_done(&c);
+    }
+}
+
 static void corrupt_bodies_are_told(void **state)
 {
     (void)state;
@@ -283,6 +314,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logs_and_requests),
+        cmocka_unit_test(what_a_provider_would_refuse_is_not_sent),
         cmocka_unit_test(corrupt_bodies_are_told),
         cmocka_unit_test(tools_of_agents),
         cmocka_unit_test(policies),

@@ -391,6 +391,70 @@ static void failures_end(struct world *w)
     assert_null(strstr(w->last_request, "dropped")); /* recorded, but not acted on */
 }
 
+struct troubles {
+    int n;
+    struct log_batch b;
+};
+
+static int troubles_tx(struct tx *tx, void *arg)
+{
+    struct troubles *k = arg;
+    AUTO(log_session) s = {0};
+    int r = log_session_load_tx(tx, SESSION, &s);
+    for (int i = 0; r == 0 && i < k->n; i++)
+        r = log_append_tx(tx, &s, &k->b, "session.error", NULL,
+                          J("{'error':{'type':'sallyport_lease_expired','message':'m',"
+                            "'retry_status':{'type':'retrying'}}}"),
+                          NULL, NULL);
+    return r < 0 ? r : log_session_store_tx(tx, &s);
+}
+
+/* Leases that ran out while the session waited are no attempts of the model. */
+static void troubles_of_workers_are_not_the_models(struct world *w)
+{
+    ANSWERS({.content = "[" BASH "]"}, {.error = MODEL_OVERLOADED, .retry_after_ms = 0},
+            {.content = TEXT("done")});
+    struct troubles k = {.n = 5};
+    world_send(w, "[" MESSAGE("go") "]");
+    world_settle(w);
+    log_batch_init(&k.b, SESSION);
+    assert_int_equal(db_write(w->p.db, troubles_tx, &k), 0);
+    log_publish(&w->p, &k.b);
+    log_batch_done(&k.b);
+    result(w, 0, "ok");
+    world_settle(w);
+    assert_int_equal(w->asked, w->n_answers);
+    assert_int_equal(world_sql(w,
+                               "SELECT COUNT(*) FROM events WHERE session_id = $1 AND type = "
+                               "'session.error' AND body LIKE '%exhausted%'",
+                               SESSION),
+                     0);
+}
+
+/* A log too large for any request ends the session in words, and not the server for want of memory.
+ */
+static void a_history_without_end(struct world *w)
+{
+    ANSWERS({.content = TEXT("one")}, {.content = TEXT("two")});
+    AUTO_FREE char *much = mem_zalloc((12u << 20) + 1);
+    memset(much, 'x', 12u << 20);
+    AUTO_FREE char *events = mem_printf("[" MESSAGE("%s") "]", much);
+    for (int i = 0; i < 3; i++) {
+        AUTO_JSON json_t *echo = world_post(w, events, NULL);
+        world_settle(w);
+    }
+    assert_int_equal(w->asked, w->n_answers);
+    assert_int_equal(
+        world_sql(w, "SELECT COUNT(*) FROM sessions WHERE id = $1 AND status = 'terminated'",
+                  SESSION),
+        1);
+    assert_int_equal(world_sql(w,
+                               "SELECT COUNT(*) FROM events WHERE session_id = $1 AND type = "
+                               "'session.error' AND body LIKE '%larger than 32 MB%'",
+                               SESSION),
+                     1);
+}
+
 static void interrupt_ends_the_back_off(struct world *w)
 {
     ANSWERS({.error = MODEL_OVERLOADED, .retry_after_ms = 600000});
@@ -507,14 +571,16 @@ static void run(void **state)
     X(stamps_of_the_idle_trio_are_consecutive)                                                     \
     X(usage_is_the_exact_sum)                                                                      \
     X(parallel_calls)                                                                              \
-    X(both_results_at_once) X(ask_and_allow) X(ask_and_deny) X(auto_policy_and_unknown_tools)      \
-        X(all_calls_refused_goes_on_at_once) X(custom_tool) X(steering_while_the_model_answers)    \
-            X(steering_into_the_last_answer) X(interrupt_cuts_the_request)                         \
-                X(interrupt_then_message_redirects) X(interrupt_of_a_parked_session)               \
-                    X(interrupt_of_an_idle_session_is_recorded) X(failures_are_repeated)           \
-                        X(failures_end) X(interrupt_ends_the_back_off) X(rejected_terminates)      \
-                            X(unauthorized_is_the_operators_business) X(refusal_and_max_tokens)    \
-                                X(archived_and_unknown_types_are_refused) X(no_cloud_tools)
+    X(both_results_at_once)                                                                        \
+    X(ask_and_allow)                                                                               \
+    X(ask_and_deny) X(auto_policy_and_unknown_tools) X(all_calls_refused_goes_on_at_once)          \
+        X(custom_tool) X(steering_while_the_model_answers) X(steering_into_the_last_answer)        \
+            X(interrupt_cuts_the_request) X(interrupt_then_message_redirects) X(                   \
+                interrupt_of_a_parked_session) X(interrupt_of_an_idle_session_is_recorded)         \
+                X(failures_are_repeated) X(failures_end) X(troubles_of_workers_are_not_the_models) \
+                    X(a_history_without_end) X(interrupt_ends_the_back_off) X(rejected_terminates) \
+                        X(unauthorized_is_the_operators_business) X(refusal_and_max_tokens)        \
+                            X(archived_and_unknown_types_are_refused) X(no_cloud_tools)
 
 #define DEFINE(name)                                                                               \
     static void test_##name(void **state)                                                          \

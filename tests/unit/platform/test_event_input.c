@@ -44,6 +44,8 @@ static const struct {
     {"{\"type\":\"agent.message\",\"content\":[]}", "\"agent.message\" is not a valid value"},
     {"{\"type\":\"user.define_outcome\",\"description\":\"d\"}", "outcomes are not part"},
     {"{\"type\":\"system.message\",\"content\":[]}", "system messages"},
+    {MSG("{\"type\":\"text\",\"text\":\" \\n\\t\"}"),
+     "events[0].content: must hold something other than white space"},
     {"{\"type\":\"user.message\"}", "events[0].content: field is required"},
     {"{\"type\":\"user.message\",\"content\":\"hi\"}", "must be an array"},
     {MSG(""), "must have at least one block"},
