@@ -332,6 +332,12 @@ static int after_answer(struct tx *tx, struct log_session *s, struct step_end *q
                 str_eq(q->result->stop_reason, "refusal") ? "refusal" : "end_turn");
 }
 
+static const char *error_name(const json_t *body)
+{
+    const char *type = json_get_str(json_object_get(body, "error"), "type");
+    return type ? type : "";
+}
+
 /* How often the request has failed in a row before now: session.errors with `retrying` since the
  * last request that came through, or since the turn began. */
 static int failures_before(struct tx *tx, const char *session_id)
@@ -349,6 +355,8 @@ static int failures_before(struct tx *tx, const char *session_id)
         bool failed_span =
             str_eq(type, "span.model_request_end") && json_get_bool(o, "is_error", false);
         bool error = str_eq(type, "session.error");
+        if (error && str_starts(error_name(o), "sallyport_"))
+            continue; /* a worker's trouble, not the model's */
         if (!failed_span && !error)
             break;
         n += error;
