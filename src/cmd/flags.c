@@ -330,7 +330,7 @@ static int set_json(struct flag *f, const json_t *j, const char *where, struct e
     }
     if (json_is_string(j))
         return set_text(f, keep_text(json_string_value(j)), where, e);
-    return err_set(e, -EINVAL, "%s%s: must be one value", where, f->name);
+    return err_set(e, -EINVAL, "%s%s: must be a text or a whole number", where, f->name);
 }
 
 static int read_whole(const char *path, struct buf *out, struct err *e)
@@ -386,11 +386,16 @@ int flags_read_file(struct flag_set *set, const char *path, const char *section,
             if (*p == '_')
                 *p = '-';
         struct flag *f = strchr(key, '-') ? NULL : find(set, name, strlen(name));
-        if (!f || f->line_only)
+        if (f && f->line_only)
+            return err_set(e, -EINVAL, "%s%s: there is no such setting in a file; give --%s", where,
+                           key, name);
+        if (!f)
             return unknown(set, key, strlen(key), where, '_', e);
         if (f->source == FLAG_FROM_LINE)
             continue;
-        r = set_json(f, value, where, e);
+        struct flag as_written = *f; /* errors name the setting as the file does */
+        as_written.name = key;
+        r = set_json(&as_written, value, where, e);
         if (r < 0)
             return r;
         f->source = FLAG_FROM_FILE;

@@ -507,6 +507,14 @@ int cmd_up(int argc, char **argv)
         free(original);
         return code;
     }
+    if (str_starts(u.o.listen, "unix:")) {
+        fprintf(stderr,
+                "sallyport up: --listen %s: SDKs need HOST:PORT; sallyport server listens on "
+                "a Unix socket\n",
+                u.o.listen);
+        free(original);
+        return 2;
+    }
     AUTO_FREE char *default_dir = cmd_default_data_dir();
     u.o.data_dir = u.data ? u.data : default_dir;
     int r = cmd_make_dirs(u.o.data_dir);

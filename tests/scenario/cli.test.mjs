@@ -188,3 +188,23 @@ test('a worker told wrong says which setting, and ends with 2', async () => {
     assert.match(r.err, re);
   }
 });
+
+test('a configuration file: what is wrong is named as it is written there', async () => {
+  const file = path.join(tempDir('conf'), 'c.yaml');
+  for (const [command, text, re] of [
+    ['server', 'listn: x', /c\.yaml: listn: there is no such setting; did you mean listen\?/],
+    ['server', 'lease_ttl: 1s', /c\.yaml: lease_ttl: 1s is out of range/],
+    ['server', 'lease_ttl: 90.5', /lease_ttl: must be a text or a whole number/],
+    ['server', 'check_db: true', /check_db: .*no such setting in a file; give --check-db/],
+    ['server', 'listen: a\nlisten: b', /"listen" is given twice/],
+    ['up', 'detach: true', /detach: .*give --detach/],
+    ['up', 'bind: /a:/b', /bind: must be a list/],
+    ['up', 'listen: unix:/tmp/x', /--listen unix:.*HOST:PORT/],
+    ['worker', 'sandbox_memory: 1T', /sandbox_memory: "1T" is not a size/],
+  ]) {
+    fs.writeFileSync(file, `${text}\n`);
+    const r = await cli({}, command, '--config', file);
+    assert.equal(r.code, 2, `${text}\n${r.err}`);
+    assert.match(r.err, re);
+  }
+});

@@ -174,7 +174,7 @@ static void test_file_refusals(void **state)
         {"log-level: info\n", "did you mean log_level"},
         {"config: x\n", "there is no such setting"},
         {"capacity: 99\n", "out of range"},
-        {"capacity: [1]\n", "must be one value"},
+        {"capacity: [1]\n", "must be a text or a whole number"},
         {"detach: 1\n", "must be true or false"},
         {"allow: x\n", "must be a list"},
         {"allow: [1]\n", "list of texts"},
