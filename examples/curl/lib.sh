@@ -3,7 +3,9 @@
 # every user of the machine can read.
 set -euo pipefail
 
-env_file=${1:-${XDG_DATA_HOME:-$HOME/.local/share}/sallyport/dev.env}
+data_home=${XDG_DATA_HOME:-$HOME/.local/share}
+[ -n "${XDG_DATA_HOME:-}" ] || [ "$(id -u)" != 0 ] || data_home=/var/lib
+env_file=${1:-$data_home/sallyport/dev.env}
 [ -r "$env_file" ] || { echo "no dev.env at $env_file: start \`sallyport up\`, or name the file" >&2; exit 1; }
 # shellcheck disable=SC1090 # written by sallyport up
 . "$env_file"

@@ -155,6 +155,7 @@ test('the bash completion offers verbs, flags and choices', async () => {
   assert.deepEqual(await words('se'), ['server', 'session']);
   assert.deepEqual(await words('session', 'c'), ['create', 'confirm']);
   assert.deepEqual(await words('env', 'key', 'r'), ['revoke']);
+  assert.deepEqual(await words('help', 'w'), ['worker']);
   assert.deepEqual(await words('session', 'create', '--to'), ['--tools']);
   assert.deepEqual(await words('server', '--log-level', 'w'), ['warn']);
 });
