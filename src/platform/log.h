@@ -118,7 +118,7 @@ int log_close_calls_tx(struct tx *tx, struct log_session *s, struct log_batch *b
     WARN_UNUSED;
 
 /* Inputs that wait. Delivery appends them in order of arrival, under the ids their senders were
- * given. */
+ * given. -EMSGSIZE when the log would not take it (LIMIT_EVENT_BYTES). */
 int log_inbox_push_tx(struct tx *tx, struct log_session *s, const char *id, const char *type,
                       const json_t *body) WARN_UNUSED;
 /* Delivers those up to the last user.interrupt (`through_interrupt`) or all of them. Returns how

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/id.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "base/time.h"
 
@@ -316,8 +317,10 @@ int log_settle_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
 int log_inbox_push_tx(struct tx *tx, struct log_session *s, const char *id, const char *type,
                       const json_t *body)
 {
-    AUTO_FREE
-    char *text = json_text(body, NULL);
+    size_t n = 0;
+    AUTO_FREE char *text = json_text(body, &n);
+    if (n > LIMIT_EVENT_BYTES)
+        return -EMSGSIZE; /* the log would not take it, at every later step */
     return tx_exec(tx,
                    "INSERT INTO inbox (session_id, n, id, type, body, created_at) SELECT $1, "
                    "COALESCE(MAX(n), 0) + 1, $2,"

@@ -34,6 +34,18 @@ describe('events', () => {
       await x.close();
     });
 
+    test('a message larger than the log takes is refused when it comes, and the session goes on', async () => {
+      const x = await session();
+      const half = { type: 'text', text: 'x'.repeat(9 << 20) };
+      const body = { events: [{ type: 'user.message', content: [half, half] }] };
+      assert.equal((await s.api('POST', `/v1/sessions/${x.id}/events`, body)).status, 413);
+      const fresh = { agent: agent.id, environment_id: env.id, initial_events: body.events };
+      assert.equal((await s.api('POST', '/v1/sessions', fresh)).status, 413);
+      await x.send(userMessage('plain'));
+      await x.idle('end_turn');
+      await x.close();
+    });
+
     test('tool results and confirmations: the keys of the echo, stamped or not', async () => {
       const x = await session();
       await x.say('lookup');
