@@ -118,13 +118,18 @@ static int env_key_tx(struct tx *tx, void *arg)
     return 0;
 }
 
-/* work.c clears or replaces token_hash whenever the lease the token came with has ended. */
+/* work.c clears or replaces token_hash whenever the lease the token came with has ended, or its key
+ * was revoked. The expiry of that key is nobody's call, so it is looked at here: else heartbeats
+ * with the token would keep an expired key's lease for ever. */
 static int session_token_tx(struct tx *tx, void *arg)
 {
     struct lookup *l = arg;
     struct stmt *s = tx_prepare(tx, "SELECT id, environment_id, session_id FROM work"
-                                    " WHERE token_hash = $1 AND state <> 'stopped'");
+                                    " WHERE token_hash = $1 AND state <> 'stopped'"
+                                    " AND NOT EXISTS (SELECT 1 FROM environment_keys k"
+                                    " WHERE k.id = work.claimed_by AND k.expires_at <= $2)");
     stmt_bind_text(s, 1, l->hash);
+    stmt_bind_int(s, 2, l->now);
     int r = stmt_step(s);
     if (r <= 0)
         return r < 0 ? r : -E_DENIED;

@@ -70,6 +70,19 @@ describe('streams and their credentials', () => {
     assert.equal((await s.as(kept).beta.environments.work.poll(e3.id))?.id, mine.id);
   });
 
+  test('a sessions token does not outlive the key it was given to', async () => {
+    const { env: e5 } = await selfHosted(s, 'expiry');
+    const r = await s.api('POST', `/v1/environments/${e5.id}/keys`, { expires_at: new Date(Date.now() + ms(2000)).toISOString() });
+    assert.equal(r.status, 200);
+    const session = await s.client().beta.sessions.create({ agent: agent.id, environment_id: e5.id, initial_events: [{ type: 'user.message', content: [{ type: 'text', text: 'hi' }] }] });
+    const item = await s.as(r.body.key).beta.environments.work.poll(e5.id);
+    const token = JSON.parse(Buffer.from(item.secret, 'base64url')).sessions_token;
+    const status = async () => (await fetch(`${s.url}/v1/sessions/${session.id}`, { headers: { authorization: `Bearer ${token}`, 'anthropic-version': VERSION, 'anthropic-beta': BETA } })).status;
+    assert.equal(await status(), 200);
+    while (Date.now() <= Date.parse(r.body.expires_at)) await new Promise((done) => setTimeout(done, 50));
+    assert.equal(await status(), 401);
+  });
+
   test('a post whose token dies while its body is on the way does nothing', async () => {
     const { env: e4, key } = await selfHosted(s, 'posts');
     const session = await s.client().beta.sessions.create({ agent: agent.id, environment_id: e4.id, initial_events: [{ type: 'user.message', content: [{ type: 'text', text: 'hi' }] }] });
