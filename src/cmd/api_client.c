@@ -60,6 +60,7 @@ static int from_file(struct api_client *c, const char *data_dir, struct err *e)
 int api_client_open(struct api_client *c, const char *base_url, const char *data_dir, struct err *e)
 {
     *c = (struct api_client){0};
+    http_client_trust(getenv("SSL_CERT_FILE"));
     const char *url = base_url ? base_url : getenv("ANTHROPIC_BASE_URL");
     int r = url && *url ? from_environment(c, url, e) : from_file(c, data_dir, e);
     if (r == 0) {

@@ -22,6 +22,7 @@
 #include "brain/model.h"
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
+#include "http/client.h"
 #include "http/server.h"
 #include "io/loop.h"
 #include "io/signal.h"
@@ -148,6 +149,7 @@ void server_close(struct server *s)
 
 int server_take_model_env(struct server_options *o, struct err *e)
 {
+    http_client_trust(getenv("SSL_CERT_FILE"));
     int r = cmd_take_env_secret("ANTHROPIC_API_KEY", &o->model_key);
     if (r < 0)
         return err_set(e, r, "ANTHROPIC_API_KEY could not be kept in locked memory: %s",

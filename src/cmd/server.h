@@ -20,7 +20,7 @@ struct server;
  * ret_key, else ""), starts brain and reaper. Nothing is served before server_run. Suspends. NULL
  * with words. `o` outlives the server. */
 struct server *server_open(const struct server_options *o, char ret_key[128], struct err *e);
-const char *server_address(const struct server *s); /* as bound: "127.0.0.1:8400" */
+const char *server_address(const struct server *s);    /* as bound: "127.0.0.1:8400" */
 const char *server_model_name(const struct server *s); /* "none" when none is configured */
 struct platform *server_platform(struct server *s);
 /* Serves until server_stop or cancellation. Suspends. 0 or a negative code. */

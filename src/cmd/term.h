@@ -5,24 +5,36 @@
 
 #include <stdio.h>
 
-enum term_style { TERM_PLAIN, TERM_DIM, TERM_BOLD, TERM_RED, TERM_GREEN, TERM_YELLOW, TERM_BLUE, TERM_CYAN };
+enum term_style {
+    TERM_PLAIN,
+    TERM_DIM,
+    TERM_BOLD,
+    TERM_RED,
+    TERM_GREEN,
+    TERM_YELLOW,
+    TERM_BLUE,
+    TERM_CYAN
+};
 
 /* True when `f` is a terminal, TERM is not "dumb" and NO_COLOR is unset. */
 bool term_has_colour(FILE *f);
-/* The escape sequence that starts `s` on `f`, or "" where there are no colours. term_off ends it. */
+/* The escape sequence that starts `s` on `f`, or "" where there are no colours. term_off ends it.
+ */
 const char *term_on(FILE *f, enum term_style s);
 const char *term_off(FILE *f);
 
-/* Prints text from elsewhere: control characters other than newline and tab (C1 included), characters that change the
- * direction of writing, and bytes that are no UTF-8 become visible escapes, so that nothing an agent says can drive the
- * terminal. `prefix` starts every line. */
+/* Prints text from elsewhere: control characters other than newline and tab (C1 included),
+ * characters that change the direction of writing, and bytes that are no UTF-8 become visible
+ * escapes, so that nothing an agent says can drive the terminal. `prefix` starts every line. */
 void term_print_text(FILE *f, const char *text, size_t n, const char *prefix);
 /* The same for a name within a line: a newline is escaped too, and none is added. */
 void term_print_word(FILE *f, const char *text);
-/* A line of compact JSON; such characters, which stand in strings only, become \uNNNN: the value stays the same. */
+/* A line of compact JSON; such characters, which stand in strings only, become \uNNNN: the value
+ * stays the same. */
 void term_print_json(FILE *f, const char *text, size_t n);
 
-/* The same as term_print_text for text that comes in pieces, which may be cut within a character. */
+/* The same as term_print_text for text that comes in pieces, which may be cut within a character.
+ */
 struct term_writer {
     FILE *f;
     const char *prefix; /* starts every line; NULL: none */
@@ -39,5 +51,6 @@ struct term_spinner {
     unsigned turn;
     bool shown;
 };
-void term_spinner_step(struct term_spinner *s);  /* draws the next picture; call some 10 times a second */
+void term_spinner_step(
+    struct term_spinner *s); /* draws the next picture; call some 10 times a second */
 void term_spinner_clear(struct term_spinner *s); /* removes it */

@@ -12,6 +12,7 @@
 #include "base/trim.h"
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
+#include "http/client.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "sandbox/spec.h"
@@ -151,6 +152,7 @@ static int prepare_tools(struct worker_command *c, struct err *e)
 static int prepare(struct worker_command *c, struct err *e)
 {
     const char *url = getenv("ANTHROPIC_BASE_URL"), *id = getenv("ANTHROPIC_ENVIRONMENT_ID");
+    http_client_trust(getenv("SSL_CERT_FILE"));
     if (!c->cfg.base_url)
         c->cfg.base_url = url && *url ? url : "http://127.0.0.1:8400";
     if (!c->cfg.environment_id)

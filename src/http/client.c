@@ -163,6 +163,13 @@ static int driver(void *arg)
     }
 }
 
+static const char *trusted_file; /* set before the first request */
+
+void http_client_trust(const char *pem_file)
+{
+    trusted_file = pem_file && *pem_file ? pem_file : NULL;
+}
+
 struct http_client *http_client_new(const char *user_agent, struct err *e)
 {
     const struct curl_api *api = curl_api_get(e);
@@ -382,9 +389,8 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
                      (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 10000));
     if (is_loopback(q->url))
         api->easy_setopt(h, CURLOPT_PROXY, "");
-    const char *trusted = getenv("SSL_CERT_FILE"); /* as OpenSSL's own programs read it */
-    if (trusted && *trusted)
-        api->easy_setopt(h, CURLOPT_CAINFO, trusted);
+    if (trusted_file)
+        api->easy_setopt(h, CURLOPT_CAINFO, trusted_file);
     if (q->low_speed_timeout_ms) {
         api->easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
         api->easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)((q->low_speed_timeout_ms + 999) / 1000));

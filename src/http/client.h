@@ -1,17 +1,22 @@
 /* client - outbound HTTP for fibers, on libcurl's multi interface driven by our loop.
  *
- * libcurl is opened (dlopen) when the first client is made: processes that make no requests do not carry it.
- * Redirects are never followed. Certificates are always verified. Connections are reused only inside one client
- * object, and a client object belongs to one credential. */
+ * libcurl is opened (dlopen) when the first client is made: processes that make no requests do not
+ * carry it. Redirects are never followed. Certificates are always verified. Connections are reused
+ * only inside one client object, and a client object belongs to one credential. */
 #pragma once
 
 #include "base/buf.h"
 #include "fiber/fiber.h"
 
+/* Trusts the certificate authorities in this PEM file instead of the system's; NULL or "": the
+ * system's. For the whole process, before the first request. The text must live as long as the
+ * process. */
+void http_client_trust(const char *pem_file);
+
 struct err;
 struct http_client;
 struct http_client *http_client_new(const char *user_agent, struct err *e);
-void http_client_free(struct http_client *c);          /* no request may be live */
+void http_client_free(struct http_client *c); /* no request may be live */
 
 struct client_header {
     const char *name, *value;
@@ -20,27 +25,28 @@ struct client_request {
     const char *method, *url;
     const struct client_header *headers;
     size_t n_headers;
-    const char *bearer;              /* Authorization: Bearer …; our copies are wiped when the request ends */
-    const void *body;                /* borrowed until client_fetch returns, or the stream is closed */
+    const char *bearer; /* Authorization: Bearer …; our copies are wiped when the request ends */
+    const void *body;   /* borrowed until client_fetch returns, or the stream is closed */
     size_t body_len;
-    int64_t connect_timeout_ms;      /* 0: 10 s. The fiber's deadline bounds the whole */
-    int64_t low_speed_timeout_ms;    /* no byte for so long: -ETIMEDOUT. 0: off */
+    int64_t connect_timeout_ms;   /* 0: 10 s. The fiber's deadline bounds the whole */
+    int64_t low_speed_timeout_ms; /* no byte for so long: -ETIMEDOUT. 0: off */
 };
 struct client_response {
     int status;
-    struct buf body;                 /* with client_fetch */
-    struct buf headers;              /* raw "Name: value\n" lines, names lower-cased */
+    struct buf body;    /* with client_fetch */
+    struct buf headers; /* raw "Name: value\n" lines, names lower-cased */
 };
 void client_response_done(struct client_response *r);
-const char *client_response_header(const struct client_response *r, const char *name_lower, char *ret, size_t cap);
+const char *client_response_header(const struct client_response *r, const char *name_lower,
+                                   char *ret, size_t cap);
 
-/* One request, whole answer. Suspends. 0 (any status), or a negative code with words: -ECONNREFUSED, -ETIMEDOUT,
- * -E_TLS, -E_CLOSED, -E_PROTO, -EMSGSIZE (> max_body), -ECANCELED. */
-int client_fetch(struct http_client *c, const struct client_request *q, size_t max_body, struct client_response *ret,
-                 struct err *e) WARN_UNUSED;
+/* One request, whole answer. Suspends. 0 (any status), or a negative code with words:
+ * -ECONNREFUSED, -ETIMEDOUT, -E_TLS, -E_CLOSED, -E_PROTO, -EMSGSIZE (> max_body), -ECANCELED. */
+int client_fetch(struct http_client *c, const struct client_request *q, size_t max_body,
+                 struct client_response *ret, struct err *e) WARN_UNUSED;
 
-/* A streamed answer: open returns when the head is here; read gives body bytes as they come (0 = end). Suspend.
- * client_stream_close aborts. */
+/* A streamed answer: open returns when the head is here; read gives body bytes as they come (0 =
+ * end). Suspend. client_stream_close aborts. */
 struct client_stream;
 int client_open(struct http_client *c, const struct client_request *q, struct client_stream **ret,
                 struct client_response *ret_head, struct err *e) WARN_UNUSED;

@@ -1,8 +1,9 @@
 /* curl - the functions of libcurl that client.c uses, found at run time.
  *
- * libcurl brings some thirty shared libraries along. Processes that make no outbound request (the zygote, a server with a
- * scripted model) must not carry them, so the library is opened when the first client is made. client.c calls through
- * this table; nothing else in the program touches libcurl. */
+ * libcurl brings some thirty shared libraries along. Processes that make no outbound request (the
+ * zygote, a server with a scripted model) must not carry them, so the library is opened when the
+ * first client is made. client.c calls through this table; nothing else in the program touches
+ * libcurl. */
 #pragma once
 
 #include "base/base.h"
@@ -30,5 +31,6 @@ struct curl_api {
     __typeof__(&curl_multi_info_read) multi_info_read;
 };
 
-/* Opens libcurl once per process (loop thread only). NULL with words when it is missing or too old. */
+/* Opens libcurl once per process (loop thread only). NULL with words when it is missing or too old.
+ */
 const struct curl_api *curl_api_get(struct err *e);
