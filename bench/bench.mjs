@@ -168,7 +168,7 @@ server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 
     const up = spawn(bin, ['up', '--listen', '127.0.0.1:0', '--data', data], { stdio: ['ignore', 'pipe', 'ignore'], env: { PATH: process.env.PATH, HOME: os.tmpdir() } });
     await new Promise((done) => up.stdout.on('data', (d) => String(d).includes('ready') && done()));
     await sleep(3000);
-    const all = family(up.pid).map((pid) => [fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, 2).join(' '), rss(pid)]);
+    const all = family(up.pid).map((pid) => [fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, 2).map((w) => path.basename(w)).join(' '), rss(pid)]);
     up.kill();
     await new Promise((done) => up.once('exit', done));
     const sum = all.reduce((a, [, mb]) => a + mb, 0);
