@@ -31,6 +31,7 @@
 #define EVENT_BYTES_MAX (4u << 20) /* one server-sent event: a delta, or a block given whole */
 #define ERROR_BODY_MAX  (64u << 10)
 #define READ_BYTES      (16u << 10)
+#define KEY_START_BYTES 16 /* of a key: longer than what all keys of the provider begin with */
 
 struct anthropic {
     struct model model;
@@ -132,10 +133,14 @@ static int64_t retry_after_ms(const struct client_response *head)
     return str_to_u64(text, whole, 86400, &v) == 0 ? (int64_t)v * 1000 : -1;
 }
 
-/* No key in any error, whoever put it there. */
+/* No key in any error, whoever put it there; nor the beginning of one, which is what is left when
+ * the message was cut to length. */
 static void scrub(const struct anthropic *a, struct err *e)
 {
-    if (e && strstr(e->msg, secret_borrow(&a->key)))
+    char start[KEY_START_BYTES + 1] = "";
+    memcpy(start, secret_borrow(&a->key),
+           a->key.len < KEY_START_BYTES ? a->key.len : KEY_START_BYTES);
+    if (e && strstr(e->msg, start))
         (void)err_set(e, e->code,
                       "The model provider's error message was withheld: it repeated the key.");
 }
