@@ -33,7 +33,8 @@ struct log_session {
     int64_t agent_version;
     char status[16];
     json_t *stop_reason; /* or NULL */
-    char *agent_text;    /* the agent's snapshot as stored: parsed when asked for, which most calls never do */
+    char *agent_text;    /* the agent's snapshot as stored: parsed when asked for, which most calls
+                            never do */
     json_t *agent;       /* through log_session_agent */
     json_t *usage;
     int64_t next_seq, last_stamp, active_us, running_since /* 0: not running */, created_at,
@@ -46,7 +47,8 @@ struct log_session {
 int log_session_load_tx(struct tx *tx, const char *session_id, struct log_session *ret)
     WARN_UNUSED; /* -ENOENT */
 void log_session_done(struct log_session *s);
-/* The agent's snapshot, borrowed from `s`. Never NULL: an unreadable one is an agent without tools. */
+/* The agent's snapshot, borrowed from `s`. Never NULL: an unreadable one is an agent without tools.
+ */
 json_t *log_session_agent(struct log_session *s);
 
 /* Appends one event: `body` is stolen (without id / processed_at / type). Assigns seq and a stamp
