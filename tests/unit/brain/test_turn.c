@@ -576,13 +576,16 @@ static void run(void **state)
     X(ask_and_deny)                                                                                \
     X(auto_policy_and_unknown_tools)                                                               \
     X(all_calls_refused_goes_on_at_once)                                                           \
-    X(custom_tool) X(steering_while_the_model_answers) X(steering_into_the_last_answer)            \
-        X(interrupt_cuts_the_request) X(interrupt_then_message_redirects)                          \
-            X(interrupt_of_a_parked_session) X(interrupt_of_an_idle_session_is_recorded)           \
-                X(failures_are_repeated) X(failures_end) X(troubles_of_workers_are_not_the_models) \
-                    X(a_history_without_end) X(interrupt_ends_the_back_off) X(rejected_terminates) \
-                        X(unauthorized_is_the_operators_business) X(refusal_and_max_tokens)        \
-                            X(archived_and_unknown_types_are_refused) X(no_cloud_tools)
+    X(custom_tool)                                                                                 \
+    X(steering_while_the_model_answers)                                                            \
+    X(steering_into_the_last_answer)                                                               \
+    X(interrupt_cuts_the_request)                                                                  \
+    X(interrupt_then_message_redirects) X(interrupt_of_a_parked_session)                           \
+        X(interrupt_of_an_idle_session_is_recorded) X(failures_are_repeated) X(failures_end)       \
+            X(troubles_of_workers_are_not_the_models) X(a_history_without_end)                     \
+                X(interrupt_ends_the_back_off) X(rejected_terminates)                              \
+                    X(unauthorized_is_the_operators_business) X(refusal_and_max_tokens)            \
+                        X(archived_and_unknown_types_are_refused) X(no_cloud_tools)
 
 #define DEFINE(name)                                                                               \
     static void test_##name(void **state)                                                          \
