@@ -566,6 +566,7 @@ static void run(void **state)
     world_remove(&w);
 }
 
+/* clang-format off: it walks to the right here */
 #define SCENARIOS(X)                                                                               \
     X(plain_turn)                                                                                  \
     X(stamps_of_the_idle_trio_are_consecutive)                                                     \
@@ -580,12 +581,20 @@ static void run(void **state)
     X(steering_while_the_model_answers)                                                            \
     X(steering_into_the_last_answer)                                                               \
     X(interrupt_cuts_the_request)                                                                  \
-    X(interrupt_then_message_redirects) X(interrupt_of_a_parked_session)                           \
-        X(interrupt_of_an_idle_session_is_recorded) X(failures_are_repeated) X(failures_end)       \
-            X(troubles_of_workers_are_not_the_models) X(a_history_without_end)                     \
-                X(interrupt_ends_the_back_off) X(rejected_terminates)                              \
-                    X(unauthorized_is_the_operators_business) X(refusal_and_max_tokens)            \
-                        X(archived_and_unknown_types_are_refused) X(no_cloud_tools)
+    X(interrupt_then_message_redirects)                                                            \
+    X(interrupt_of_a_parked_session)                                                               \
+    X(interrupt_of_an_idle_session_is_recorded)                                                    \
+    X(failures_are_repeated)                                                                       \
+    X(failures_end)                                                                                \
+    X(troubles_of_workers_are_not_the_models)                                                      \
+    X(a_history_without_end)                                                                       \
+    X(interrupt_ends_the_back_off)                                                                 \
+    X(rejected_terminates)                                                                         \
+    X(unauthorized_is_the_operators_business)                                                      \
+    X(refusal_and_max_tokens)                                                                      \
+    X(archived_and_unknown_types_are_refused)                                                      \
+    X(no_cloud_tools)
+/* clang-format on */
 
 #define DEFINE(name)                                                                               \
     static void test_##name(void **state)                                                          \
