@@ -43,6 +43,10 @@ static int read_key(const char *path, struct secret *ret, struct err *e)
         int code = -errno;
         return err_set(e, code, "--environment-key-file %s: %s", path, err_text(code));
     }
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
+        log_warn("the environment key's file can be read by others", "file=%s do=%s", log_q(path),
+                 log_q("chmod 600"));
     char *text = mem_zalloc(KEY_FILE_MAX);
     size_t len = 0;
     ssize_t n;

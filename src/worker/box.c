@@ -354,6 +354,26 @@ static int request(struct box_host *h, const struct sandbox_spec *spec, struct o
     return r;
 }
 
+/* A zygote that ends before it has answered is replaced, and its successor asked once more. */
+static int request_again(struct box_host *h, const struct sandbox_spec *spec, struct opening *w,
+                         struct err *e)
+{
+    for (int tries = 0;; tries++) {
+        int r = ensure_zygote(h, e);
+        if (r < 0)
+            return r;
+        uint64_t starts = h->starts;
+        *w = (struct opening){.channel = -1, .pidfd = -1};
+        waitq_init(&w->wait);
+        r = request(h, spec, w, e);
+        bool gone = r == -EPIPE || r == -ECONNRESET || r == -EBADF || r == -E_CLOSED;
+        if (!gone || tries > 0)
+            return r;
+        if (h->starts == starts)
+            h->alive = false; /* the keeper is about to notice; nobody else should ask this one */
+    }
+}
+
 /* Next message of the box. 1 with a new reference, or a negative code. */
 static int next_message(struct box *b, json_t **ret, struct err *e)
 {
@@ -418,8 +438,7 @@ static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
         chosen.workspace_dir = b->dir;
     }
     struct opening w = {.channel = -1, .pidfd = -1};
-    waitq_init(&w.wait);
-    int r = request(h, &chosen, &w, e);
+    int r = request_again(h, &chosen, &w, e);
     if (r >= 0)
         r = attach(b, &w, e);
     if (w.channel >= 0)
@@ -433,16 +452,13 @@ int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, 
 {
     struct err ignored;
     e = e ? e : &ignored;
-    int r = ensure_zygote(h, e);
-    if (r < 0)
-        return r;
     struct box *b = mem_new(struct box);
     b->host = h;
     b->channel = b->pidfd = IO_FD_NONE;
     buf_init(&b->in, SANDBOX_FRAME_MAX + 4u + READ_STEP);
     fmutex_init(&b->calls);
     fmutex_init(&b->writing);
-    r = open_with(b, spec, e);
+    int r = open_with(b, spec, e);
     if (r < 0) {
         box_close(b);
         return r;
