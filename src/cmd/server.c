@@ -34,8 +34,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define OUR_TOKENS "sk-sp-"
@@ -265,24 +263,6 @@ static int check_db(const char *dir)
     return r < 0;
 }
 
-/* Nothing of this process may end up in a core file: request buffers hold callers' keys. */
-static void forbid_dumps(void)
-{
-    struct rlimit none = {0, 0};
-    (void)setrlimit(RLIMIT_CORE, &none);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    (void)prctl(PR_SET_DUMPABLE, 0); /* the sanitizers' leak check traces its own process */
-#endif
-}
-
-static enum log_level level_of(const char *name)
-{
-    return !strcmp(name, "debug")   ? LOG_DEBUG
-           : !strcmp(name, "warn")  ? LOG_WARN
-           : !strcmp(name, "error") ? LOG_ERROR
-                                    : LOG_INFO;
-}
-
 int cmd_server(int argc, char **argv)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
@@ -332,11 +312,11 @@ int cmd_server(int argc, char **argv)
     struct err e = {0};
     AUTO_FREE char *default_dir = cmd_default_data_dir();
     c.o.data_dir = c.data ? c.data : default_dir;
-    log_init("server", level_of(c.log_level));
+    log_init("server", cmd_log_level(c.log_level));
     if (c.check_db)
         return check_db(c.o.data_dir);
 
-    forbid_dumps();
+    cmd_forbid_dumps();
     int r = server_take_model_env(&c.o, &e);
     if (r == 0 && !c.data)
         r = cmd_make_dirs(default_dir);
