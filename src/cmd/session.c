@@ -30,6 +30,7 @@ struct session_command {
     bool json, follow, allow, deny, all;
     int64_t limit;
     const char *id, *call_id;
+    const char *since; /* following shows what comes behind this event; NULL: everything */
     int n_args;
     char **args;
     int (*run)(struct session_command *c, struct err *e);
@@ -63,8 +64,13 @@ static void show(struct follow *f, const json_t *ev)
         str_eq(type, "user.tool_confirmation") ? json_get_str(ev, "tool_use_id") : NULL;
     if (answered)
         map_remove(&f->asked, answered);
-    term_spinner_clear(&f->spinner);
-    transcript_event(&f->t, ev);
+    if (f->c->since) {
+        if (str_eq(id, f->c->since))
+            f->c->since = NULL; /* what comes now is new */
+    } else {
+        term_spinner_clear(&f->spinner);
+        transcript_event(&f->t, ev);
+    }
     /* An interrupt or a confirmation that comes when the session rests starts nothing. */
     bool late = f->state == TRANSCRIPT_AT_REST && (answered || str_eq(type, "user.interrupt"));
     if (id && !late && !str_eq(type, "session.usage")) {
@@ -255,8 +261,29 @@ static int run_create(struct session_command *c, struct err *e)
     return c->message && c->follow ? follow_session(c, e) : 0;
 }
 
+/* The id of the last event there is, so that following shows only what the command sets off.
+ * malloc'ed; NULL: none. */
+static char *last_event(struct session_command *c)
+{
+    AUTO_FREE char *path = mem_printf("/v1/sessions/%s/events?order=desc&limit=20", c->id);
+    AUTO_JSON json_t *j = NULL;
+    struct err ignored = {0}; /* the command itself will tell */
+    if (api_client_call(&c->api, "GET", path, NULL, &j, &ignored) < 0)
+        return NULL;
+    size_t i;
+    json_t *ev;
+    json_array_foreach (json_object_get(j, "data"), i, ev) {
+        const char *id = json_get_str(ev, "id");
+        if (id && !json_is_null(json_object_get(ev, "processed_at")))
+            return mem_strdup(id);
+    }
+    return NULL;
+}
+
 static int run_send(struct session_command *c, struct err *e)
 {
+    AUTO_FREE char *last = c->follow ? last_event(c) : NULL;
+    c->since = last;
     struct buf text = BUF_INIT(LIMIT_EVENT_BYTES);
     for (int i = 1; i < c->n_args; i++)
         buf_addf(&text, "%s%s", i > 1 ? " " : "", c->args[i]);
@@ -288,6 +315,8 @@ static int run_confirm(struct session_command *c, struct err *e)
                            c->args[1], "result", c->allow ? "allow" : "deny");
     if (c->message)
         json_put_str(ev, "deny_message", c->message);
+    AUTO_FREE char *last = c->follow ? last_event(c) : NULL;
+    c->since = last;
     int r = send_events(c, ev, e);
     return r == 0 && c->follow ? follow_session(c, e) : r;
 }
