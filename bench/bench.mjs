@@ -88,20 +88,26 @@ server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 
   },
 
   async 'events'() {
-    const s = await startServer({ rules: [on('', {}, { delay_ms: 600000 }, say('late'))] });
-    const { env } = await selfHosted(s);
-    const agent = await makeAgent(s);
-    const ids = [];
-    for (let i = 0; i < 64; i++) {
-      const x = await Session.create(s, { agent: agent.id, environment_id: env.id, initial_events: [{ type: 'user.message', content: [{ type: 'text', text: 'go' }] }] });
-      ids.push(x.id);
-    }
-    await sleep(500);
+    // A new database each round; the last round goes on to show what a grown one does to it.
     const runs = [];
-    for (let i = 0; i < Math.min(rounds, 3); i++) runs.push(JSON.parse(sh(tool('api_load'), ['events', hostOf(s), s.apiKey, ...ids, '--', '64', '5'])));
-    await s.stop();
+    let later;
+    for (let i = 0; i < Math.min(rounds, 3); i++) {
+      const s = await startServer({ rules: [on('', {}, { delay_ms: 600000 }, say('late'))], args: ['--log-level', 'warn'] });
+      const { env } = await selfHosted(s);
+      const agent = await makeAgent(s);
+      const ids = [];
+      for (let k = 0; k < 64; k++) {
+        const x = await Session.create(s, { agent: agent.id, environment_id: env.id, initial_events: [{ type: 'user.message', content: [{ type: 'text', text: 'go' }] }] });
+        ids.push(x.id);
+      }
+      await sleep(500);
+      const load = () => JSON.parse(sh(tool('api_load'), ['events', hostOf(s), s.apiKey, ...ids, '--', '64', '5']));
+      runs.push(load());
+      if (i === Math.min(rounds, 3) - 1) for (let k = 0; k < 3; k++) later = load();
+      await s.stop();
+    }
     const rate = median(runs.map((r) => r.per_second));
-    row('durable events per second, one a request, 64 clients', fmt(rate), '/s', `p50 ${fmt(median(runs.map((r) => r.p50_ms)))} ms, p99 ${fmt(median(runs.map((r) => r.p99_ms)))} ms`, '>= 10,000 /s', rate >= 10000);
+    row('durable events per second, one a request, 64 clients', fmt(rate), '/s', `p50 ${fmt(median(runs.map((r) => r.p50_ms)))} ms, p99 ${fmt(median(runs.map((r) => r.p99_ms)))} ms; after 15 s more on the same database ${fmt(later.per_second)} /s`, '>= 10,000 /s', rate >= 10000);
   },
 
   async 'session-create'() {

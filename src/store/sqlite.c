@@ -438,7 +438,7 @@ int sqlite_connect(const char *path, bool read_only, struct tx **ret, struct err
         exec(tx,
              read_only ? "PRAGMA query_only=1; PRAGMA cache_size=-256; PRAGMA mmap_size=0;"
                          " PRAGMA temp_store=MEMORY"
-                       : "PRAGMA cache_size=-1024; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
+                       : "PRAGMA cache_size=-4096; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
                          " PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;"
                          " PRAGMA wal_autocheckpoint=2000",
              e);
