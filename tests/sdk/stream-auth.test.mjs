@@ -66,7 +66,9 @@ describe('streams and their credentials', () => {
     for (let i = 0; i < 100 && (await polling()) < 2; i++) await new Promise((r) => setTimeout(r, 5));
     assert.equal((await s.api('DELETE', `/v1/environments/${e3.id}/keys/${k.id}`)).status, 200);
     const r = await parked;
-    assert.equal(r.status, 401, await r.text());
+    // On a slow machine the wait may be over before the key is: then there is no work in the answer either.
+    const answer = await r.text();
+    assert(r.status === 401 || (r.status === 200 && answer === 'null'), `${r.status} ${answer}`);
     assert.equal((await s.as(kept).beta.environments.work.poll(e3.id))?.id, mine.id);
   });
 
