@@ -3,10 +3,11 @@
  *
  * A child process plays a whole session (a failure that is repeated, two parallel calls of which
  * one must be confirmed, a last answer; interrupts and steering are tested in test_turn.c, without
- * deaths) and dies at the n-th step transaction - before it, or after its commit and before anybody heard of it. A second child opens
- * the same directory and goes on to the end. For every n and both moments the final log must be the
- * log of an undisturbed run, but for model requests that were made again: a span that ended with an
- * error, right before another span. db_write is wrapped by the linker (--wrap). */
+ * deaths) and dies at the n-th step transaction - before it, or after its commit and before anybody
+ * heard of it. A second child opens the same directory and goes on to the end. For every n and both
+ * moments the final log must be the log of an undisturbed run, but for model requests that were
+ * made again: a span that ended with an error, right before another span. db_write is wrapped by
+ * the linker (--wrap). */
 #include "world.h"
 
 #include "base/buf.h"
