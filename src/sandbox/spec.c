@@ -32,6 +32,9 @@ static const struct {
     FIELD(tmp_bytes, 1u << 20, 1ull << 44, 512u << 20),
     FIELD(workspace_bytes, 1u << 20, 1ull << 44, 2ull << 30),
     FIELD(output_bytes, 128u << 10, 1ull << 32, 64u << 20),
+    FIELD(cpu_milli, 0, 1024000, 0),
+    FIELD(call_ms, 0, 7ull * 86400000, 3600000),
+    FIELD(session_ms, 0, 365ull * 86400000, 0),
 #undef FIELD
 };
 
@@ -64,6 +67,7 @@ void sandbox_spec_done(struct sandbox_spec *s)
     }
     free(s->binds);
     free(s->workspace_dir);
+    free(s->rootfs_dir);
     *s = (struct sandbox_spec){.env = NULL};
 }
 
@@ -185,15 +189,45 @@ static int parse_limits(json_t *o, struct sandbox_limits *l, struct err *e)
     return 0;
 }
 
+static const char *const users[] = {[SANDBOX_USER_AGENT] = "agent", [SANDBOX_USER_ROOT] = "root"};
+static const char *const networks[] = {
+    [SANDBOX_NET_LOOPBACK] = "loopback", [SANDBOX_NET_NONE] = "none"};
+
+static int parse_dir(const char *key, json_t *v, char **ret, struct err *e)
+{
+    if (json_is_null(v))
+        return 0;
+    if (!sandbox_path_ok(json_string_value(v)))
+        return err_set(e, -EINVAL, "%s must be an absolute path without . or ..", key);
+    *ret = mem_strdup(json_string_value(v));
+    return 0;
+}
+
+/* One of two words. */
+static int parse_word(const char *key, json_t *v, const char *const words[2], struct err *e)
+{
+    for (int i = 0; i < 2; i++)
+        if (str_eq(json_string_value(v), words[i]))
+            return i;
+    return err_set(e, -EINVAL, "%s must be \"%s\" or \"%s\"", key, words[0], words[1]);
+}
+
 static int parse_key(const char *key, json_t *v, struct sandbox_spec *s, struct err *e)
 {
-    if (str_eq(key, "workspace_dir")) {
-        if (json_is_null(v))
-            return 0;
-        if (!sandbox_path_ok(json_string_value(v)))
-            return err_set(e, -EINVAL, "workspace_dir must be an absolute path without . or ..");
-        s->workspace_dir = mem_strdup(json_string_value(v));
-        return 0;
+    int r;
+    if (str_eq(key, "workspace_dir"))
+        return parse_dir(key, v, &s->workspace_dir, e);
+    if (str_eq(key, "rootfs_dir"))
+        return parse_dir(key, v, &s->rootfs_dir, e);
+    if (str_eq(key, "user")) {
+        r = parse_word(key, v, users, e);
+        s->user = r < 0 ? s->user : (enum sandbox_user)r;
+        return r;
+    }
+    if (str_eq(key, "network")) {
+        r = parse_word(key, v, networks, e);
+        s->network = r < 0 ? s->network : (enum sandbox_network)r;
+        return r;
     }
     if (str_eq(key, "env"))
         return parse_env(v, s, e);
@@ -220,17 +254,21 @@ int sandbox_spec_parse(const json_t *o, struct sandbox_spec *ret, struct err *e)
             break;
     }
     json_decref(obj);
-    if (r < 0)
+    if (r < 0) {
         sandbox_spec_done(&s);
-    else
-        *ret = s;
-    return r;
+        return r;
+    }
+    *ret = s;
+    return 0;
 }
 
 json_t *sandbox_spec_json(const struct sandbox_spec *s)
 {
     json_t *o = json_object();
     json_put_str(o, "workspace_dir", s->workspace_dir);
+    json_put_str(o, "rootfs_dir", s->rootfs_dir);
+    json_put_str(o, "user", users[s->user]);
+    json_put_str(o, "network", networks[s->network]);
     json_t *env = json_object();
     for (size_t i = 0; i < s->n_env; i++) {
         const char *eq = strchr(s->env[i], '=');

@@ -8,8 +8,17 @@ struct err;
 
 struct sandbox_bind {
     char *source; /* absolute path on the host, "." and ".." refused */
-    char *target; /* absolute path inside, below one of the places rootfs.h names */
+    char *target; /* absolute path inside; not below a system directory (enter.c has the list) */
     bool write;
+};
+
+/* Who programs are inside. Neither has a capability; root is the name only, for images and tools
+ * that look at the uid. */
+enum sandbox_user { SANDBOX_USER_AGENT /* 1000 */, SANDBOX_USER_ROOT /* 0 */ };
+
+enum sandbox_network {
+    SANDBOX_NET_LOOPBACK, /* a loopback of its own and nothing else */
+    SANDBOX_NET_NONE,     /* not even that: lo stays down, TCP is refused by Landlock, too */
 };
 
 struct sandbox_limits {
@@ -20,11 +29,17 @@ struct sandbox_limits {
     uint64_t tmp_bytes;       /* size of /tmp */
     uint64_t workspace_bytes; /* size of /workspace when it is not a host directory */
     uint64_t output_bytes;    /* what one command may print before it is stopped */
+    uint64_t cpu_milli;       /* thousandths of a core for all processes together; 0: no limit */
+    uint64_t call_ms;         /* wall clock of one call, whatever it grants itself; 0: no limit */
+    uint64_t session_ms;      /* wall clock of the sandbox from its first call on; 0: no limit */
 };
 
 struct sandbox_spec {
     char *workspace_dir; /* host directory to use as /workspace; NULL: a tmpfs */
-    char **env;          /* "NAME=value", added to the built-in environment; n_env of them */
+    char *rootfs_dir;    /* host directory with a root file system; NULL: assembled from /usr */
+    enum sandbox_user user;
+    enum sandbox_network network;
+    char **env; /* "NAME=value", added to the built-in environment; n_env of them */
     size_t n_env;
     struct sandbox_bind *binds;
     size_t n_binds;

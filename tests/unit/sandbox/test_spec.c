@@ -20,6 +20,10 @@ static void round_trip(void **state)
     assert_int_equal(s.limits.processes, 512);
     s.limits.tmp_bytes = 12345678;
     s.workspace_dir = mem_strdup("/srv/ws");
+    s.rootfs_dir = mem_strdup("/srv/images/tools");
+    s.user = SANDBOX_USER_ROOT;
+    s.network = SANDBOX_NET_NONE;
+    s.limits.cpu_milli = 1500;
     assert_int_equal(sandbox_spec_add_env(&s, "A_1", "x=y z", &e), 0);
     assert_int_equal(sandbox_spec_add_bind(&s, "/opt/tools", "/opt/tools", false, &e), 0);
     assert_int_equal(sandbox_spec_add_bind(&s, "/data/in", "/mnt/in", true, &e), 0);
@@ -28,6 +32,10 @@ static void round_trip(void **state)
     AUTO_JSON json_t *again = sandbox_spec_json(&back);
     assert_true(json_equal(o, again));
     assert_string_equal(back.env[0], "A_1=x=y z");
+    assert_string_equal(back.rootfs_dir, "/srv/images/tools");
+    assert_int_equal(back.user, SANDBOX_USER_ROOT);
+    assert_int_equal(back.network, SANDBOX_NET_NONE);
+    assert_int_equal(back.limits.cpu_milli, 1500);
     assert_true(back.binds[1].write);
     assert_false(back.binds[0].write);
     sandbox_spec_done(&s);
@@ -51,6 +59,11 @@ static void refused(void **state)
         {"{\"workspace_dir\":\"rel\"}", "absolute path"},
         {"{\"workspace_dir\":\"/a/../b\"}", "absolute path"},
         {"{\"workspace_dir\":7}", "absolute path"},
+        {"{\"rootfs_dir\":\"img\"}", "rootfs_dir must be an absolute path"},
+        {"{\"user\":\"admin\"}", "user must be \"agent\" or \"root\""},
+        {"{\"user\":0}", "user must be"},
+        {"{\"network\":\"host\"}", "network must be \"loopback\" or \"none\""},
+        {"{\"limits\":{\"cpu_milli\":-1}}", "limits.cpu_milli must be"},
         {"{\"binds\":{}}", "binds must be an array"},
         {"{\"binds\":[{}]}", "binds[0] needs source"},
         {"{\"binds\":[{\"source\":\"/a\",\"target\":\"/mnt/./b\"}]}", "target"},
