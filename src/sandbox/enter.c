@@ -2,9 +2,10 @@
  *
  * The zygote has cloned us into new namespaces; the mount namespace is a locked copy of the
  * template, so no host file system is in sight and nothing untrusted runs yet. Order: wait for the
- * id maps, become uid 1000 (capabilities in the new user namespace stay), bring up loopback, mount
- * what must be private, then lock down, check, and serve. A failure is told to the worker in one
- * sentence and ends the process.
+ * id maps (and the cgroup), become root of the new user namespace to build (capabilities there stay
+ * all along), switch to a root of our own (root.c), mount what must be private, become the
+ * sandbox's user, bring up loopback, then lock down, check, and serve. A failure is told to the
+ * worker in one sentence and ends the process.
  *
  * The descriptors that init keeps are the channel (at CHANNEL_FD) and what init itself opens;
  * everything else that came over from the zygote is closed before any mount is made, by number
@@ -12,11 +13,9 @@
 #include "sandbox/enter.h"
 
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,15 +23,18 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/ahead.h"
 #include "sandbox/frame.h"
 #include "sandbox/init.h"
 #include "sandbox/lockdown.h"
 #include "sandbox/mounts.h"
-#include "sandbox/rootfs.h"
+#include "sandbox/root.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/visible.h"
 
 #define CHANNEL_FD 3
 #define BASIC_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+#define RO_ATTR    (BASIC_ATTR | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY)
 
 /* Parts of procfs that are switched to read-only, and parts that disappear. Neither is writable or
  * telling for an unmapped uid anyway; a kernel that forgets a check should not matter. */
@@ -53,61 +55,46 @@ static int wait_for_maps(int go_fd, struct err *e)
     return n == 1 ? 0 : err_set(e, -E_CLOSED, "the zygote gave up on this sandbox");
 }
 
-static int loopback_up(struct err *e)
+/* Puts a copy of the mount at `source` over `there`, both open with O_PATH. */
+static int cover_with(int source, int there, const char *path, uint64_t attr, struct err *e)
 {
-    AUTO_CLOSE int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq ifr = {.ifr_name = "lo"};
-    if (s < 0 || ioctl(s, SIOCGIFFLAGS, &ifr) < 0)
-        return err_set(e, -errno, "could not find the loopback interface: %m");
-    ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_UP | IFF_RUNNING);
-    if (ioctl(s, SIOCSIFFLAGS, &ifr) < 0)
-        return err_set(e, -errno, "could not bring up the loopback interface: %m");
-    return 0;
-}
-
-static int mount_new(int root, const char *path, const char *type, const char *options,
-                     uint64_t attr, struct err *e)
-{
-    AUTO_CLOSE int fd = mounts_new(type, options, attr);
-    int r = fd < 0 ? fd : mounts_attach(fd, root, path);
-    if (r == -EPERM && str_eq(type, "proc"))
-        return err_set(
-            e, r,
-            "the kernel refuses a procfs of our own: /proc of this host (a container?) has "
-            "parts covered; start the worker where /proc is whole");
-    return r < 0 ? err_set(e, r, "could not mount %s on /%s: %s", type, path, err_text(r)) : 0;
-}
-
-/* Puts a copy of `from` (below root) over `path`; a path this kernel does not have is left alone.
- */
-static int cover(int root, const char *from, const char *path, uint64_t attr, struct err *e)
-{
-    AUTO_CLOSE int there = mounts_open(root, path, O_PATH);
-    if (there == -ENOENT)
-        return 0;
-    AUTO_CLOSE int source = there < 0 ? there : mounts_open(root, from, O_PATH);
-    int r = source < 0 ? source : 0;
-    AUTO_CLOSE int tree = -1;
-    if (r >= 0) {
-        tree = open_tree(source, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-        r = tree < 0 ? -errno : mounts_set(tree, attr, false);
-    }
+    if (source < 0 || there < 0)
+        return err_set(e, source < 0 ? source : there, "could not cover /%s", path);
+    AUTO_CLOSE int tree =
+        open_tree(source, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    int r = tree < 0 ? -errno : mounts_set(tree, attr, false);
     if (r >= 0 &&
         move_mount(tree, "", there, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         r = -errno;
     return r < 0 ? err_set(e, r, "could not cover /%s: %s", path, err_text(r)) : 0;
 }
 
-static int mask_proc(int root, struct err *e)
+/* Covers each of `paths` with `source`, or, when that is -1, with itself, changed by `attr`. A path
+ * this kernel does not have is left alone. */
+static int cover_all(int root, const char *const *paths, size_t n, int source, uint64_t attr,
+                     struct err *e)
 {
-    const uint64_t ro = BASIC_ATTR | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(proc_readonly); i++)
-        r = cover(root, proc_readonly[i], proc_readonly[i], ro, e);
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(proc_hidden); i++)
-        r = cover(root, "dev/null", proc_hidden[i], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(proc_emptied); i++)
-        r = cover(root, "srv", proc_emptied[i], ro, e); /* an empty, read-only directory of ours */
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        AUTO_CLOSE int there = mounts_open(root, paths[i], O_PATH);
+        if (there != -ENOENT)
+            r = cover_with(source < 0 ? there : source, there, paths[i], attr, e);
+    }
+    return r;
+}
+
+static int mask_proc(int root, int files, struct err *e)
+{
+    AUTO_CLOSE int null = mounts_open(root, "dev/null", O_PATH),
+                   empty = mounts_open(files, "empty", O_PATH);
+    if (null < 0 || empty < 0)
+        return err_set(e, null < 0 ? null : empty, "could not open what covers parts of /proc");
+    int r = cover_all(root, proc_readonly, ARRAY_LEN(proc_readonly), -1, RO_ATTR, e);
+    if (r >= 0)
+        r = cover_all(root, proc_hidden, ARRAY_LEN(proc_hidden), null,
+                      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
+    if (r >= 0)
+        r = cover_all(root, proc_emptied, ARRAY_LEN(proc_emptied), empty, RO_ATTR, e);
     return r;
 }
 
@@ -149,36 +136,19 @@ static int make_target(int root, const char *path, bool directory)
     }
 }
 
+/* Binds whose targets the upper layer of the root does not have: they lie in /workspace or /tmp. */
 static int attach_binds(const struct enter_job *j, int root, struct err *e)
 {
     const struct sandbox_spec *s = j->spec;
-    unsigned prepared = 0; /* bit i: rootfs_bind_places[i] has a tmpfs of ours on it */
     for (size_t i = 0; i < s->n_binds; i++) {
         const char *target = s->binds[i].target;
-        bool ours = str_starts(target, SANDBOX_HOME "/") || str_starts(target, "/tmp/");
-        for (unsigned k = 0; !ours && rootfs_bind_places[k]; k++) {
-            const char *place = rootfs_bind_places[k];
-            size_t n = strlen(place);
-            if (strncmp(target, place, n) != 0 || target[n] != '/')
-                continue;
-            ours = true;
-            if (prepared & 1u << k)
-                continue;
-            prepared |= 1u << k;
-            int r = mount_new(root, place + 1, "tmpfs", "mode=0755,size=64k,nr_inodes=1k",
-                              BASIC_ATTR, e);
-            if (r < 0)
-                return r;
+        int r = 0;
+        if (str_starts(target, SANDBOX_HOME "/") || str_starts(target, "/tmp/")) {
+            struct stat st;
+            if (fstat(j->bind_fds[i], &st) < 0)
+                return err_set(e, -errno, "could not look at the source of %s: %m", target);
+            r = make_target(root, target, S_ISDIR(st.st_mode));
         }
-        if (!ours)
-            return err_set(
-                e, -EINVAL,
-                "bind target %s must lie below /mnt, /opt, /srv, /home, /data, /workspace or /tmp",
-                target);
-        struct stat st;
-        if (fstat(j->bind_fds[i], &st) < 0)
-            return err_set(e, -errno, "could not look at the source of %s: %m", target);
-        int r = make_target(root, target, S_ISDIR(st.st_mode));
         if (r >= 0)
             r = mounts_attach(j->bind_fds[i], root, target + 1);
         if (r < 0)
@@ -187,83 +157,147 @@ static int attach_binds(const struct enter_job *j, int root, struct err *e)
     return 0;
 }
 
-static int mount_private(const struct enter_job *j, int root, struct err *e)
+static unsigned inside_uid(const struct sandbox_spec *s)
 {
-    const struct sandbox_limits *l = &j->spec->limits;
+    return s->user == SANDBOX_USER_ROOT ? 0 : SANDBOX_UID;
+}
+
+/* Mounts a new file system of `type` on `path`. */
+static int mount_new(int root, const char *path, const char *type, const char *options,
+                     uint64_t attr, struct err *e)
+{
+    AUTO_CLOSE int fd = mounts_new(type, options, attr);
+    int r = fd < 0 ? fd : mounts_attach(fd, root, path);
+    if (r == -EPERM && str_eq(type, "proc"))
+        return err_set(
+            e, r,
+            "the kernel refuses a procfs of our own: /proc of this host (a container?) has "
+            "parts covered; start the worker where /proc is whole");
+    return r < 0 ? err_set(e, r, "could not mount %s on /%s: %s", type, path, err_text(r)) : 0;
+}
+
+/* Puts a file or directory that root_build made over what tells the machine's size. */
+static int show(int files, const char *name, int root, const char *path, struct err *e)
+{
+    AUTO_CLOSE int file = mounts_open(files, name, O_PATH),
+                   there = file < 0 ? file : mounts_open(root, path, O_PATH);
+    return file == -ENOENT ? 0 : cover_with(file, there, path, RO_ATTR, e);
+}
+
+static int mount_proc(const struct root *made, struct err *e)
+{
+    const int root = made->top;
+    AUTO_CLOSE int files = mounts_open(made->scratch, "files", O_PATH | O_DIRECTORY);
+    if (files < 0)
+        return err_set(e, files, "could not open the scratch space");
     int r = mount_new(root, "proc", "proc", NULL, BASIC_ATTR | MOUNT_ATTR_NOEXEC, e);
     if (r >= 0)
-        r = mask_proc(root, e);
-    if (r >= 0) {
-        AUTO_FREE char *o =
-            mem_printf("mode=1777,nr_inodes=256k,size=%llu", (unsigned long long)l->tmp_bytes);
-        r = mount_new(root, "tmp", "tmpfs", o, BASIC_ATTR, e);
+        r = mask_proc(root, files, e);
+    if (r >= 0)
+        r = show(files, "meminfo", root, "proc/meminfo", e);
+    if (r >= 0)
+        r = show(files, "cpuinfo", root, "proc/cpuinfo", e);
+    if (r >= 0)
+        r = show(files, "cpu", root, "sys/devices/system/cpu", e);
+    return r;
+}
+
+/* A directory of the scratch tmpfs on `path`. */
+static int mount_scratch(const struct root *made, const char *name, const char *path, uint64_t attr,
+                         struct err *e)
+{
+    AUTO_CLOSE int dir = mounts_open(made->scratch, name, O_PATH | O_DIRECTORY),
+                   there = mounts_open(made->top, path, O_PATH | O_DIRECTORY);
+    return cover_with(dir, there, path, attr, e);
+}
+
+static int mount_workspace(const struct enter_job *j, int root, struct err *e)
+{
+    if (j->workspace_fd >= 0) {
+        int r = mounts_attach(j->workspace_fd, root, &SANDBOX_HOME[1]);
+        return r < 0 ? err_set(e, r, "could not mount the workspace: %s", err_text(r)) : 0;
     }
+    unsigned uid = inside_uid(j->spec);
+    AUTO_FREE char *o = mem_printf("mode=0755,nr_inodes=1m,uid=%u,gid=%u,size=%llu", uid, uid,
+                                   (unsigned long long)j->spec->limits.workspace_bytes);
+    return mount_new(root, &SANDBOX_HOME[1], "tmpfs", o, BASIC_ATTR, e);
+}
+
+static int make_root(const struct enter_job *j, struct err *e)
+{
+    AUTO(root) made = ROOT_NONE;
+    int r = root_build(j, &made, e);
     if (r >= 0)
-        r = mount_new(root, "dev/shm", "tmpfs", "mode=1777,nr_inodes=4k,size=64m",
-                      BASIC_ATTR | MOUNT_ATTR_NOEXEC, e);
+        r = mount_proc(&made, e);
     if (r >= 0)
-        r = mount_new(root, "dev/pts", "devpts", "ptmxmode=0666,mode=0600",
+        r = mount_scratch(&made, "tmp", "tmp", BASIC_ATTR, e);
+    if (r >= 0)
+        r = mount_scratch(&made, "shm", "dev/shm", BASIC_ATTR | MOUNT_ATTR_NOEXEC, e);
+    if (r >= 0)
+        r = mount_new(made.top, "dev/pts", "devpts", "ptmxmode=0666,mode=0600",
                       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
-    if (r >= 0 && j->workspace_fd >= 0) {
-        r = mounts_attach(j->workspace_fd, root, &SANDBOX_HOME[1]);
-        if (r < 0)
-            err_set(e, r, "could not mount the workspace: %s", err_text(r));
-    } else if (r >= 0) {
-        AUTO_FREE char *o =
-            mem_printf("mode=0755,nr_inodes=1m,size=%llu", (unsigned long long)l->workspace_bytes);
-        r = mount_new(root, &SANDBOX_HOME[1], "tmpfs", o, BASIC_ATTR, e);
-    }
-    return r < 0 ? r : attach_binds(j, root, e);
+    if (r >= 0)
+        r = mount_workspace(j, made.top, e);
+    if (r >= 0)
+        r = attach_binds(j, made.top, e);
+    if (r >= 0)
+        r = root_enter(&made, e);
+    if (r < 0)
+        return r;
+    /* Not by path: the directory must be the one that was mounted, and inside this root. */
+    AUTO_CLOSE int home = mounts_open(made.top, &SANDBOX_HOME[1], O_PATH | O_DIRECTORY);
+    return home < 0 || fchdir(home) < 0
+               ? err_set(e, home < 0 ? home : -errno, "could not enter " SANDBOX_HOME)
+               : 0;
 }
 
 static int build(const struct enter_job *j, struct err *e)
 {
+    unsigned uid = inside_uid(j->spec);
     int r = wait_for_maps(j->go_fd, e);
     if (r >= 0)
-        r = lockdown_identity(e);
+        r = lockdown_become(j->id_range ? 0 : uid, e);
     if (r < 0)
         return r;
+    /* Now that we are in our cgroup, so that the namespace's root is that group. */
+    if (unshare(CLONE_NEWCGROUP) < 0)
+        return err_set(e, -errno, "could not make a cgroup namespace: %m");
     if (sethostname("sandbox", 7) < 0)
         return err_set(e, -errno, "could not set the host name: %m");
-    r = loopback_up(e);
+    r = visible_set_affinity(&j->spec->limits);
     if (r < 0)
-        return r;
-    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return err_set(e, -errno, "could not open the root directory: %m");
+        return err_set(e, r, "could not choose processors: %s", err_text(r));
     umask(022);
-    r = mount_private(j, root, e);
-    if (r < 0)
-        return r;
-    /* Not by path: the directory must be the one that was mounted, and inside this root. */
-    AUTO_CLOSE int home = mounts_open(root, &SANDBOX_HOME[1], O_PATH | O_DIRECTORY);
-    if (home < 0 || fchdir(home) < 0)
-        return err_set(e, home < 0 ? home : -errno, "could not enter " SANDBOX_HOME);
-    return lockdown_finish(&j->spec->limits, j->filter, e);
+    r = make_root(j, e);
+    if (r >= 0)
+        r = lockdown_become(uid, e);
+    if (r >= 0 && j->spec->network == SANDBOX_NET_LOOPBACK && !j->net_ready &&
+        (r = ahead_loopback_up()) < 0)
+        err_set(e, r, "could not bring up the loopback interface: %s", err_text(r));
+    return r < 0 ? r : lockdown_finish(j->spec, j->filter, e);
 }
 
 /* Standard descriptors on /dev/null, the channel at 3, the job's own above; everything else is
  * closed. */
 static int tidy_descriptors(struct enter_job *j, struct err *e)
 {
-    int keep[3 + 64], n = 0;
-    keep[n++] = j->channel_fd;
-    keep[n++] = j->go_fd;
-    keep[n++] = j->workspace_fd;
+    int *ours[6 + SANDBOX_BINDS_MAX] = {&j->channel_fd, &j->go_fd,  &j->workspace_fd,
+                                        &j->root_fd,    &j->usr_fd, &j->oom_fd};
+    int n = 6;
     for (size_t i = 0; i < j->spec->n_binds; i++)
-        keep[n++] = j->bind_fds[i];
+        ours[n++] = &j->bind_fds[i];
     /* Lift all of them out of the way first, then put them down in a row. */
     for (int i = 0; i < n; i++)
-        if (keep[i] >= 0) {
-            keep[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, 200);
-            if (keep[i] < 0)
+        if (*ours[i] >= 0) {
+            *ours[i] = fcntl(*ours[i], F_DUPFD_CLOEXEC, 200);
+            if (*ours[i] < 0)
                 return err_set(e, -errno, "could not move descriptors: %m");
         }
     for (int i = 0; i < n; i++)
-        if (keep[i] >= 0) {
-            if (dup3(keep[i], CHANNEL_FD + i, O_CLOEXEC) < 0)
+        if (*ours[i] >= 0) {
+            if (dup3(*ours[i], CHANNEL_FD + i, O_CLOEXEC) < 0)
                 return err_set(e, -errno, "could not place descriptors: %m");
-            keep[i] = CHANNEL_FD + i;
+            *ours[i] = CHANNEL_FD + i;
         } else {
             close(CHANNEL_FD + i);
         }
@@ -276,11 +310,6 @@ static int tidy_descriptors(struct enter_job *j, struct err *e)
         if (dup2(null, fd) < 0)
             return err_set(e, -errno, "could not open /dev/null: %m");
     close(null);
-    j->channel_fd = keep[0];
-    j->go_fd = keep[1];
-    j->workspace_fd = keep[2];
-    for (size_t i = 0; i < j->spec->n_binds; i++)
-        j->bind_fds[i] = keep[3 + i];
     return 0;
 }
 
@@ -302,12 +331,17 @@ void enter_sandbox(const struct enter_job *job)
     if (r >= 0)
         r = build(&j, &e);
     if (r >= 0)
-        r = lockdown_check(&e);
+        r = lockdown_check(inside_uid(j.spec), &e);
     if (r < 0)
         report_failure(j.channel_fd, &e);
-    if (close_range(CHANNEL_FD + 1, ~0u, 0) < 0) {
-        err_set(&e, -errno, "could not close descriptors: %m");
+    /* What is left for init: the channel and, where there is one, the count of kills. */
+    if (r >= 0 && j.oom_fd >= 0) {
+        r = dup3(j.oom_fd, CHANNEL_FD + 1, O_CLOEXEC) < 0 ? -errno : 0;
+        j.oom_fd = CHANNEL_FD + 1;
+    }
+    if (r < 0 || close_range(CHANNEL_FD + (j.oom_fd >= 0 ? 2 : 1), ~0u, 0) < 0) {
+        err_set(&e, -EIO, "could not close descriptors");
         report_failure(j.channel_fd, &e);
     }
-    init_run(j.channel_fd, j.spec);
+    init_run(j.channel_fd, j.oom_fd, j.spec);
 }

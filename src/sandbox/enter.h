@@ -12,7 +12,13 @@ struct enter_job {
     int go_fd;        /* one byte arrives when the id maps are written; end of file: give up */
     int channel_fd;   /* init's end of the stream socket to the worker */
     int workspace_fd; /* detached mount for /workspace, or -1 for a tmpfs */
-    int *bind_fds;    /* detached mounts, spec->n_binds of them */
+    int root_fd;      /* detached mount of the root's lower layer: the template or an image */
+    int usr_fd; /* detached mount of /usr whose owners are the sandbox's, or -1 for the template's
+                 */
+    int oom_fd; /* counts out-of-memory kills (cgroup.h), or -1 */
+    int *bind_fds;  /* detached mounts, spec->n_binds of them */
+    bool net_ready; /* lo is up already */
+    bool id_range;  /* a range of ids from 0 is mapped, not the user's alone */
 };
 
 /* Runs in the clone; does not return. Whatever fails is written as {"ready":false,"error":"..."} to

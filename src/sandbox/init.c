@@ -737,8 +737,9 @@ static int make_spool(void)
     return open(SANDBOX_SPOOL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-void init_run(int channel_fd, const struct sandbox_spec *spec)
+void init_run(int channel_fd, int oom_fd, const struct sandbox_spec *spec)
 {
+    (void)oom_fd;
     struct init in = {.channel = channel_fd, .spec = spec, .helper_fd = -1};
     buf_init(&in.in, SANDBOX_FRAME_MAX + 65536u);
     buf_init(&in.out, 4u * SANDBOX_FRAME_MAX);

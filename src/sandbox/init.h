@@ -15,5 +15,6 @@
 
 #include "sandbox/spec.h"
 
-/* Serves until the channel closes; then exits, and the kernel ends everything inside. */
-NORETURN void init_run(int channel_fd, const struct sandbox_spec *spec);
+/* Serves until the channel closes; then exits, and the kernel ends everything inside. `oom_fd` is a
+ * file of cgroup_oom_fd, or -1. */
+NORETURN void init_run(int channel_fd, int oom_fd, const struct sandbox_spec *spec);

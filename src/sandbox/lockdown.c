@@ -24,27 +24,38 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/landlock.h"
 #include "sandbox/mounts.h"
-#include "sandbox/sandbox.h"
 #include "sandbox/seccomp.h"
 
-int lockdown_identity(struct err *e)
+/* Our own session, so that no signal or terminal of the worker's reaches us, and our own keyring:
+ * keyrings are not namespaced, and without this the sandbox would hold the worker's. A kernel
+ * without keys says ENOSYS and has none to hold. */
+static int new_session(struct err *e)
 {
+    if (getsid(0) == getpid())
+        return 0;
+    if (setsid() < 0)
+        return err_set(e, -errno, "could not start a session: %m");
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+        return err_set(e, -errno, "could not start a session keyring: %m");
+    return 0;
+}
+
+int lockdown_become(unsigned id, struct err *e)
+{
+    /* Otherwise the kernel takes the capabilities away when the last id stops being 0. */
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
+        return err_set(e, -errno, "could not set securebits: %m");
     /* -EPERM: an ordinary user's namespace may not drop groups (setgroups is "deny"). They show up
      * as nogroup inside, and the files they could open are not in the mount namespace. */
     if (setgroups(0, NULL) < 0 && errno != EPERM)
         return err_set(e, -errno, "could not drop supplementary groups: %m");
-    if (setresgid(SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0)
-        return err_set(e, -errno, "could not become gid %d: %m", SANDBOX_UID);
-    if (setresuid(SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0)
-        return err_set(e, -errno, "could not become uid %d: %m", SANDBOX_UID);
-    if (setsid() < 0)
-        return err_set(e, -errno, "could not start a session: %m");
-    /* Keyrings are not namespaced: without this the sandbox would hold the worker's session
-     * keyring. A kernel without keys says ENOSYS and has none to hold. */
-    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
-        return err_set(e, -errno, "could not start a session keyring: %m");
-    return 0;
+    if (setresgid(id, id, id) < 0)
+        return err_set(e, -errno, "could not become gid %u: %m", id);
+    if (setresuid(id, id, id) < 0)
+        return err_set(e, -errno, "could not become uid %u: %m", id);
+    return new_session(e);
 }
 
 static int limit(int resource, uint64_t n, struct err *e)
@@ -104,9 +115,9 @@ static int drop_capabilities(struct err *e)
     return 0;
 }
 
-int lockdown_finish(const struct sandbox_limits *l, const struct seccomp_filter *f, struct err *e)
+int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, struct err *e)
 {
-    int r = apply_limits(l, e);
+    int r = apply_limits(&s->limits, e);
     if (r >= 0)
         r = drop_capabilities(e);
     if (r < 0)
@@ -116,17 +127,17 @@ int lockdown_finish(const struct sandbox_limits *l, const struct seccomp_filter 
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_set(e, -errno, "could not set process attributes: %m");
-    /* Landlock's place (issue 3): after the limits, before the filter. */
+    r = landlock_apply(s, e);
+    if (r < 0)
+        return r;
     r = seccomp_filter_install(f);
     return r < 0 ? err_set(e, r, "could not install the system call filter: %s", err_text(r)) : 0;
 }
 
-/* What /proc/self/status must say. Ids are compared with all four numbers. */
+/* What /proc/self/status must say besides the ids. */
 static const struct {
     const char *key, *value;
 } expected[] = {
-    {"Uid:", "1000\t1000\t1000\t1000"},
-    {"Gid:", "1000\t1000\t1000\t1000"},
     {"CapInh:", "0000000000000000"},
     {"CapPrm:", "0000000000000000"},
     {"CapEff:", "0000000000000000"},
@@ -136,13 +147,21 @@ static const struct {
     {"Seccomp:", "2"},
 };
 
-int lockdown_check_status(const char *text, struct err *e)
+static bool says(const char *text, const char *key, const char *value)
+{
+    AUTO_FREE char *line = mem_printf("\n%s\t%s\n", key, value);
+    return strstr(text, line) != NULL;
+}
+
+int lockdown_check_status(const char *text, unsigned id, struct err *e)
 {
     int verdict = -E_DENIED;
     size_t found = 0;
+    AUTO_FREE char *ids = mem_printf("%u\t%u\t%u\t%u", id, id, id, id);
+    if (!says(text, "Uid:", ids) || !says(text, "Gid:", ids))
+        return err_set(e, verdict, "Uid: or Gid: is not four times %u after lockdown", id);
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
-        AUTO_FREE char *line = mem_printf("\n%s\t%s\n", expected[i].key, expected[i].value);
-        if (!strstr(text, line))
+        if (!says(text, expected[i].key, expected[i].value))
             return err_set(e, verdict, "%s is not %s after lockdown", expected[i].key,
                            expected[i].value);
         found++;
@@ -152,7 +171,7 @@ int lockdown_check_status(const char *text, struct err *e)
     return verdict;
 }
 
-int lockdown_check(struct err *e)
+int lockdown_check(unsigned id, struct err *e)
 {
     AUTO_CLOSE int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
@@ -164,5 +183,5 @@ int lockdown_check(struct err *e)
     if (n <= 0)
         return err_set(e, -EIO, "could not read /proc/self/status");
     text[n] = '\0';
-    return lockdown_check_status(text, e);
+    return lockdown_check_status(text, id, e);
 }

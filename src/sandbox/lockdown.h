@@ -7,17 +7,18 @@
 struct err;
 struct seccomp_filter;
 
-/* Becomes uid and gid 1000, without supplementary groups where the namespace lets us drop them; own
- * session, own session keyring. Capabilities in the new user namespace stay: mounts come next. */
-int lockdown_identity(struct err *e) WARN_UNUSED;
+/* Becomes uid and gid `id`, without supplementary groups where the namespace lets us drop them; the
+ * first call also starts a session and a session keyring. Capabilities in the new user namespace
+ * stay, whatever the ids: mounts are still to come. May be called again with another id. */
+int lockdown_become(unsigned id, struct err *e) WARN_UNUSED;
 
 /* Everything else, in the order the kernel demands. Afterwards the process has no capability and
  * can get none. */
-int lockdown_finish(const struct sandbox_limits *l, const struct seccomp_filter *f, struct err *e)
+int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, struct err *e)
     WARN_UNUSED;
 
-/* Reads /proc/self/status of the sandbox's own procfs and compares with what must be. `text` is the
- * file's content: split off so that it can be tested. 0, or -E_DENIED with the line that surprised.
- */
-int lockdown_check(struct err *e) WARN_UNUSED;
-int lockdown_check_status(const char *text, struct err *e) WARN_UNUSED;
+/* Reads /proc/self/status of the sandbox's own procfs and compares with what must be: user and
+ * group `id`, no capabilities, no_new_privs, a filter. `text` is the file's content: split off so
+ * that it can be tested. 0, or -E_DENIED with what surprised. */
+int lockdown_check(unsigned id, struct err *e) WARN_UNUSED;
+int lockdown_check_status(const char *text, unsigned id, struct err *e) WARN_UNUSED;

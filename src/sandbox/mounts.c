@@ -1,4 +1,4 @@
-/* mounts.c - the kernel's descriptor-based mount calls behind six small functions.
+/* mounts.c - the kernel's descriptor-based mount calls behind a few small functions.
  *
  * Called by the zygote while it builds the template root and by a cloned sandbox before it is
  * locked down; at neither time does untrusted code share the mount namespace. Still, all targets
@@ -32,6 +32,12 @@ int mounts_set(int fd, uint64_t attr, bool recursive)
     struct mount_attr a = {.attr_set = attr};
     unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u);
     return mount_setattr(fd, "", flags, &a, sizeof(a)) < 0 ? -errno : 0;
+}
+
+int mounts_set_idmap(int fd, int userns)
+{
+    struct mount_attr a = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
+    return mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &a, sizeof(a)) < 0 ? -errno : 0;
 }
 
 int mounts_copy(const char *path, uint64_t attr)

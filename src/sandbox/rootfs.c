@@ -2,10 +2,10 @@
  *
  * Runs once, in the zygote, before any sandbox exists. Two mount namespaces come out of it. The
  * first is a copy of the host's, kept only as a descriptor; bind sources are cloned from there. The
- * second holds one small read-only tmpfs: directories, a synthesised /etc, binds of /usr and of six
- * devices, and a bind of the host's /proc, which exists for one reason: the kernel lets a user
- * namespace mount a procfs of its own only where one is fully visible already. Each sandbox covers
- * it with its own.
+ * second holds one small read-only tmpfs: directories, a synthesised /etc, a bind of /usr, a /dev
+ * of six devices, and a bind of the host's /proc, which exists for one reason: the kernel lets a
+ * user namespace mount a procfs of its own only where one is fully visible already. Each sandbox
+ * covers it with its own.
  *
  * What is copied from the host's /etc is a closed list of files that programs need and that say
  * nothing about the host's users or secrets. They are copied, not bound: a host file changed in
@@ -23,15 +23,15 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/str.h"
+#include "sandbox/idmap.h"
 #include "sandbox/mounts.h"
 #include "sandbox/sandbox.h"
 
 #define RO_ATTR        (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define COPY_FILE_MAX  (2u << 20) /* the largest file taken from /etc; a CA bundle has 250 KB */
 #define COPY_FILES_MAX 2000       /* entries of one directory; /etc/alternatives has some 300 */
-
-const char *const rootfs_bind_places[] = {"/mnt", "/opt", "/srv", "/home", "/data", NULL};
 
 static const char *const directories[] = {
     "usr",
@@ -41,8 +41,6 @@ static const char *const directories[] = {
     "etc/ld.so.conf.d",
     "etc/alternatives",
     "dev",
-    "dev/pts",
-    "dev/shm",
     "proc",
     "tmp",
     "workspace",
@@ -55,17 +53,17 @@ static const char *const directories[] = {
     "data",
 };
 
-static const struct {
+struct link {
     const char *target, *path;
-} links[] = {
+};
+static const struct link root_links[] = {
     {"/tmp", "var/tmp"},
     {"/run", "var/run"},
-    {"/proc/self/fd", "dev/fd"},
-    {"/proc/self/fd/0", "dev/stdin"},
-    {"pts/ptmx", "dev/ptmx"},
-    {"/proc/self/fd/1", "dev/stdout"},
     {"/proc/self/mounts", "etc/mtab"},
-    {"/proc/self/fd/2", "dev/stderr"},
+};
+static const struct link dev_links[] = {
+    {"/proc/self/fd", "fd"},       {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
+    {"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"},
 };
 
 static const struct {
@@ -77,20 +75,23 @@ static const struct {
 };
 
 /* Top-level directories that are links into /usr on merged systems and directories elsewhere. */
-static const char *const system_dirs[] = {"bin", "sbin", "lib", "lib64", "lib32", "libx32"};
+#define N_SYSTEM_DIRS 6
+const char *const rootfs_system_dirs[N_SYSTEM_DIRS + 1] = {"bin",   "sbin",   "lib", "lib64",
+                                                           "lib32", "libx32", NULL};
 
-static const struct {
-    const char *path, *text;
-} files[] = {
+const struct rootfs_etc rootfs_etc[] = {
     {"etc/passwd",
-     "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n" SANDBOX_USER ":x:1000:1000:" SANDBOX_USER
-     ":" SANDBOX_HOME ":/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
-    {"etc/group", "root:x:0:\ntty:x:5:\n" SANDBOX_USER ":x:1000:\nnogroup:x:65534:\n"},
-    {"etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n"},
-    {"etc/hostname", "sandbox\n"},
-    {"etc/resolv.conf", "# this sandbox has no network\n"},
-    {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n"},
-    {"etc/shells", "/bin/sh\n/bin/bash\n"},
+     "root:x:0:0:root:" SANDBOX_HOME ":/bin/bash\n" ROOTFS_PASSWD_LINE
+     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+     false},
+    {"etc/group", "root:x:0:\ntty:x:5:\n" ROOTFS_GROUP_LINE "nogroup:x:65534:\n", false},
+    {"etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n", true},
+    {"etc/hostname", "sandbox\n", true},
+    {"etc/resolv.conf", "# this sandbox has no network\n", true},
+    {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n",
+     false},
+    {"etc/shells", "/bin/sh\n/bin/bash\n", false},
+    {NULL, NULL, false},
 };
 
 static const char *const copied_files[] = {
@@ -101,15 +102,16 @@ static const char *const copied_files[] = {
 static const char *const copied_dirs[] = {"etc/ld.so.conf.d", "etc/ssl/certs", "etc/alternatives"};
 
 struct build {
-    int root;                           /* the new tmpfs */
-    int usr, proc;                      /* detached copies from the host */
-    int system[ARRAY_LEN(system_dirs)]; /* likewise, -1 where a link does */
+    int root, dev;             /* the new tmpfs, and the one for /dev */
+    int usr, proc;             /* detached copies from the host */
+    int system[N_SYSTEM_DIRS]; /* likewise, -1 where a link does */
     int device[ARRAY_LEN(devices)];
 };
 
 static void build_done(struct build *b)
 {
     fd_cleanup_close(&b->root);
+    fd_cleanup_close(&b->dev);
     fd_cleanup_close(&b->usr);
     fd_cleanup_close(&b->proc);
     for (size_t i = 0; i < ARRAY_LEN(b->system); i++)
@@ -181,8 +183,8 @@ static int copy_dir(const char *name, int root)
 static int fill_etc(int root)
 {
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(files); i++)
-        r = write_file(root, files[i].path, files[i].text, strlen(files[i].text));
+    for (size_t i = 0; r >= 0 && rootfs_etc[i].path; i++)
+        r = write_file(root, rootfs_etc[i].path, rootfs_etc[i].text, strlen(rootfs_etc[i].text));
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(copied_files); i++) {
         AUTO_FREE char *from = mem_printf("/%s", copied_files[i]);
         r = copy_file(from, root, copied_files[i]);
@@ -195,16 +197,40 @@ static int fill_etc(int root)
 /* /bin and its like: the same link as on the host, or a directory that a read-only copy goes on. */
 static int fill_system_dir(struct build *b, size_t i)
 {
-    AUTO_FREE char *host = mem_printf("/%s", system_dirs[i]);
+    AUTO_FREE char *host = mem_printf("/%s", rootfs_system_dirs[i]);
     AUTO_FREE char *target = link_target(AT_FDCWD, host);
     if (target)
-        return symlinkat(target, b->root, system_dirs[i]) < 0 ? -errno : 0;
+        return symlinkat(target, b->root, rootfs_system_dirs[i]) < 0 ? -errno : 0;
     b->system[i] = mounts_copy(host, RO_ATTR);
     if (b->system[i] == -ENOENT)
         return 0;
     if (b->system[i] < 0)
         return b->system[i];
-    return mkdirat(b->root, system_dirs[i], 0755) < 0 ? -errno : 0;
+    return mkdirat(b->root, rootfs_system_dirs[i], 0755) < 0 ? -errno : 0;
+}
+
+static int fill_links(int dir, const struct link *links, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (symlinkat(links[i].target, dir, links[i].path) < 0)
+            return err_set(e, -errno, "could not make the link %s: %m", links[i].path);
+    return 0;
+}
+
+/* /dev is a mount of its own, so that a sandbox can take it over whole, whatever its root is. */
+static int fill_dev(struct build *b, struct err *e)
+{
+    b->dev = mounts_new("tmpfs", "mode=0755,size=64k,nr_inodes=64", 0);
+    if (b->dev < 0)
+        return err_set(e, b->dev, "could not make a tmpfs for /dev: %s", err_text(b->dev));
+    if (mkdirat(b->dev, "pts", 0755) < 0 || mkdirat(b->dev, "shm", 0755) < 0)
+        return err_set(e, -errno, "could not make directories of /dev: %m");
+    for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
+        int r = write_file(b->dev, devices[i].name, "", 0);
+        if (r < 0)
+            return err_set(e, r, "could not make /dev/%s: %s", devices[i].name, err_text(r));
+    }
+    return fill_links(b->dev, dev_links, ARRAY_LEN(dev_links), e);
 }
 
 /* Creates the tmpfs and everything in it that is not a mount. The host is still visible. */
@@ -216,24 +242,16 @@ static int fill(struct build *b, struct err *e)
     for (size_t i = 0; i < ARRAY_LEN(directories); i++)
         if (mkdirat(b->root, directories[i], 0755) < 0)
             return err_set(e, -errno, "could not make /%s: %m", directories[i]);
-    for (size_t i = 0; i < ARRAY_LEN(links); i++)
-        if (symlinkat(links[i].target, b->root, links[i].path) < 0)
-            return err_set(e, -errno, "could not make /%s: %m", links[i].path);
-    for (size_t i = 0; i < ARRAY_LEN(system_dirs); i++) {
-        int r = fill_system_dir(b, i);
-        if (r < 0)
-            return err_set(e, r, "could not provide /%s: %s", system_dirs[i], err_text(r));
-    }
-    int r = fill_etc(b->root);
+    int r = fill_links(b->root, root_links, ARRAY_LEN(root_links), e);
     if (r < 0)
-        return err_set(e, r, "could not fill /etc: %s", err_text(r));
-    for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
-        AUTO_FREE char *path = mem_printf("dev/%s", devices[i].name);
-        r = write_file(b->root, path, "", 0);
+        return r;
+    for (size_t i = 0; i < N_SYSTEM_DIRS; i++) {
+        r = fill_system_dir(b, i);
         if (r < 0)
-            return err_set(e, r, "could not make /%s: %s", path, err_text(r));
+            return err_set(e, r, "could not provide /%s: %s", rootfs_system_dirs[i], err_text(r));
     }
-    return 0;
+    r = fill_etc(b->root);
+    return r < 0 ? err_set(e, r, "could not fill /etc: %s", err_text(r)) : fill_dev(b, e);
 }
 
 /* Detached copies of what will be bound, taken while the host is still visible. */
@@ -262,15 +280,17 @@ static int attach_all(struct build *b, struct err *e)
     int r = mounts_attach(b->usr, b->root, "usr");
     if (r >= 0)
         r = mounts_attach(b->proc, b->root, "proc");
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(system_dirs); i++)
+    for (size_t i = 0; r >= 0 && i < N_SYSTEM_DIRS; i++)
         if (b->system[i] >= 0)
-            r = mounts_attach(b->system[i], b->root, system_dirs[i]);
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(devices); i++) {
-        AUTO_FREE char *path = mem_printf("dev/%s", devices[i].name);
-        r = mounts_attach(b->device[i], b->root, path);
-    }
+            r = mounts_attach(b->system[i], b->root, rootfs_system_dirs[i]);
     if (r >= 0)
-        r = mounts_set(b->root, RO_ATTR | MOUNT_ATTR_NOEXEC, false);
+        r = mounts_attach(b->dev, b->root, "dev");
+    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(devices); i++)
+        r = mounts_attach(b->device[i], b->dev, devices[i].name);
+    if (r >= 0)
+        r = mounts_set(b->dev, RO_ATTR | MOUNT_ATTR_NOEXEC, false);
+    if (r >= 0)
+        r = mounts_set(b->root, RO_ATTR, false);
     return r < 0 ? err_set(e, r, "could not assemble the root: %s", err_text(r)) : 0;
 }
 
@@ -300,7 +320,8 @@ static int switch_root(struct build *b, struct err *e)
 
 int rootfs_build(struct rootfs *ret, struct err *e)
 {
-    __attribute__((cleanup(build_done))) struct build b = {.root = -1, .usr = -1, .proc = -1};
+    __attribute__((
+        cleanup(build_done))) struct build b = {.root = -1, .dev = -1, .usr = -1, .proc = -1};
     for (size_t i = 0; i < ARRAY_LEN(b.system); i++)
         b.system[i] = -1;
     for (size_t i = 0; i < ARRAY_LEN(b.device); i++)
@@ -337,7 +358,35 @@ void rootfs_done(struct rootfs *r)
     fd_cleanup_close(&r->template_ns);
 }
 
-static int copy_from_host(const char *path, bool write, int64_t chown_uid, struct err *e)
+/* Translates owners of a detached mount. -EINVAL and its like: this file system can not. */
+static int set_idmap(int tree, const struct idmap *uids, const struct idmap *gids, int proc,
+                     struct err *e)
+{
+    AUTO_CLOSE int userns = idmap_userns(proc, uids, gids, e);
+    return userns < 0 ? userns : mounts_set_idmap(tree, userns);
+}
+
+static int restrict_tree(int fd, const char *path, const struct stat *st,
+                         const struct rootfs_tree *how, struct err *e)
+{
+    uint64_t attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (how->write ? 0u : MOUNT_ATTR_RDONLY);
+    int r = mounts_set(fd, attr, true);
+    if (r < 0)
+        return err_set(e, r, "could not restrict the mount of %s: %s", path, err_text(r));
+    if (how->map) {
+        r = set_idmap(fd, how->map, how->map, how->proc, e);
+    } else if (how->owner_is >= 0) {
+        const struct idmap u = {st->st_uid, (uint32_t)how->owner_is, 1},
+                           g = {st->st_gid, (uint32_t)how->owner_is, 1};
+        r = set_idmap(fd, &u, &g, how->proc, e);
+    }
+    if (r < 0)
+        log_info("owners of a directory are shown as they are", "path=%s error=%s", log_q(path),
+                 err_name(r));
+    return 0;
+}
+
+static int copy_from_host(const char *path, const struct rootfs_tree *how, struct err *e)
 {
     AUTO_CLOSE int top = open(path, O_PATH | O_CLOEXEC);
     if (top < 0)
@@ -347,27 +396,36 @@ static int copy_from_host(const char *path, bool write, int64_t chown_uid, struc
         return err_set(e, -errno, "could not look at %s: %m", path);
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
         return err_set(e, -EINVAL, "%s is neither a directory nor a regular file", path);
-    if (chown_uid >= 0 && fchownat(top, "", (uid_t)chown_uid, (gid_t)chown_uid, AT_EMPTY_PATH) < 0)
-        return err_set(e, -errno, "could not give %s to uid %lld: %m", path, (long long)chown_uid);
+    if (how->give_to >= 0 &&
+        fchownat(top, "", (uid_t)how->give_to, (gid_t)how->give_to, AT_EMPTY_PATH) < 0)
+        return err_set(e, -errno, "could not give %s to uid %lld: %m", path,
+                       (long long)how->give_to);
     AUTO_CLOSE int fd =
         open_tree(top, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
     if (fd < 0)
         return err_set(e, -errno, "could not copy the mount of %s: %m", path);
-    uint64_t attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (write ? 0u : MOUNT_ATTR_RDONLY);
-    int r = mounts_set(fd, attr, true);
-    if (r < 0)
-        return err_set(e, r, "could not restrict the mount of %s: %s", path, err_text(r));
-    return TAKE_FD(fd);
+    int r = restrict_tree(fd, path, &st, how, e);
+    return r < 0 ? r : TAKE_FD(fd);
 }
 
-int rootfs_host_tree(const struct rootfs *r, const char *path, bool write, int64_t chown_uid,
+int rootfs_host_tree(const struct rootfs *r, const char *path, const struct rootfs_tree *how,
                      struct err *e)
 {
     if (setns(r->host_ns, CLONE_NEWNS) < 0)
         return err_set(e, -errno, "could not look at the host's files: %m");
-    int fd = copy_from_host(path, write, chown_uid, e);
+    int fd = copy_from_host(path, how, e);
     /* Coming back is not optional: a zygote that stayed would clone sandboxes into the host's view.
      */
     MUST(setns(r->template_ns, CLONE_NEWNS) == 0);
     return fd;
+}
+
+int rootfs_template_tree(const char *path, const struct idmap *map, int proc, struct err *e)
+{
+    AUTO_CLOSE int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (fd < 0)
+        return err_set(e, -errno, "could not copy the mount of %s: %m", path);
+    int r = map ? set_idmap(fd, map, map, proc, e) : 0;
+    return r < 0 ? err_set(e, r, "could not map the owners of %s: %s", path, err_text(r))
+                 : TAKE_FD(fd);
 }

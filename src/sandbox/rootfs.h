@@ -6,9 +6,10 @@
  * detached at start. */
 #pragma once
 
-#include "base/base.h"
+#include "sandbox/sandbox.h"
 
 struct err;
+struct idmap;
 
 struct rootfs {
     int host_ns;     /* mount namespace with the host's view, for bind sources */
@@ -21,12 +22,37 @@ struct rootfs {
 int rootfs_build(struct rootfs *ret, struct err *e) WARN_UNUSED;
 void rootfs_done(struct rootfs *r);
 
-/* A detached, recursive copy of host path `path`, nosuid and nodev, read-only unless `write`; with
- * `chown_uid` >= 0 its top directory is given to that uid and gid first. A descriptor, or a
- * negative code with words. */
-int rootfs_host_tree(const struct rootfs *r, const char *path, bool write, int64_t chown_uid,
+/* How a directory of the host is to be seen. */
+struct rootfs_tree {
+    bool write;
+    int64_t give_to;  /* >= 0: its top directory is given to this uid and gid first */
+    int64_t owner_is; /* >= 0: its owner's files show as those of this uid and gid, and what that
+                         uid makes belongs to the owner (an idmapped mount; where the file system
+                         can not do that, owners stay as they are) */
+    const struct idmap *map; /* not NULL: owners are translated by this (likewise) */
+    int proc;                /* a verified procfs, for the maps */
+};
+
+/* A detached, recursive copy of host path `path`, nosuid and nodev. A descriptor, or a negative
+ * code with words. */
+int rootfs_host_tree(const struct rootfs *r, const char *path, const struct rootfs_tree *how,
                      struct err *e) WARN_UNUSED;
 
-/* The template's directories below which a bind's target may lie ("/mnt", ...), besides /workspace
- * and /tmp. NULL-terminated. */
-extern const char *const rootfs_bind_places[];
+/* The same for `path` of the template ("/" or "/usr", without what is mounted below it), for use as
+ * the lower layer of an overlay; `map` may be NULL. Taken here and not in the clone, where the
+ * template's mounts are locked together. -EINVAL where the file system can not map owners. */
+int rootfs_template_tree(const char *path, const struct idmap *map, int proc, struct err *e)
+    WARN_UNUSED;
+
+/* Files of /etc that every assembled root gets; those with in_images replace an image's own. Ends
+ * with a NULL path. */
+struct rootfs_etc {
+    const char *path, *text;
+    bool in_images;
+};
+extern const struct rootfs_etc rootfs_etc[];
+#define ROOTFS_PASSWD_LINE SANDBOX_USER ":x:1000:1000:" SANDBOX_USER ":" SANDBOX_HOME ":/bin/bash\n"
+#define ROOTFS_GROUP_LINE  SANDBOX_USER ":x:1000:\n"
+
+/* Top-level directories of the system besides usr, relative; NULL-terminated. */
+extern const char *const rootfs_system_dirs[];

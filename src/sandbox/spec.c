@@ -13,8 +13,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define MAX_ENV   256
-#define MAX_BINDS 64
+#define MAX_ENV 256
 
 static const struct {
     const char *key;
@@ -121,8 +120,8 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
         return err_set(e, -EINVAL,
                        "binds: target \"%.200s\" must be an absolute path without . or ..",
                        target ? target : "");
-    if (s->n_binds >= MAX_BINDS)
-        return err_set(e, -EINVAL, "binds: more than %d entries", MAX_BINDS);
+    if (s->n_binds >= SANDBOX_BINDS_MAX)
+        return err_set(e, -EINVAL, "binds: more than %d entries", SANDBOX_BINDS_MAX);
     struct sandbox_bind *grown = mem_array(s->n_binds + 1, sizeof(*grown));
     if (s->n_binds)
         memcpy(grown, s->binds, s->n_binds * sizeof(*grown));

@@ -6,6 +6,8 @@
 
 struct err;
 
+#define SANDBOX_BINDS_MAX 64
+
 struct sandbox_bind {
     char *source; /* absolute path on the host, "." and ".." refused */
     char *target; /* absolute path inside; not below a system directory (enter.c has the list) */

@@ -35,7 +35,10 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "sandbox/ahead.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/enter.h"
+#include "sandbox/idmap.h"
 #include "sandbox/mounts.h"
 #include "sandbox/rootfs.h"
 #include "sandbox/sealed.h"
@@ -43,10 +46,13 @@
 #include "sandbox/spec.h"
 #include "sandbox/uids.h"
 
-#define NAMESPACES                                                                                 \
-    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |     \
-     CLONE_NEWCGROUP)
-#define OOM_SCORE_ADJ "500" /* sandboxes go before the worker when memory runs out */
+#define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
+/* Above the sum of the limits: the memory of init itself, and processes that it still starts when
+ * the shell's share is used up. */
+#define CGROUP_SPARE_BYTES     (32u << 20)
+#define CGROUP_SPARE_PROCESSES 24
+#define AHEAD_QUIET_MS         10
+#define OOM_SCORE_ADJ          "500" /* sandboxes go before the worker when memory runs out */
 
 struct zygote {
     int ctl, sigfd, proc; /* proc: the host's procfs, verified */
@@ -54,29 +60,34 @@ struct zygote {
     bool time_ns;         /* the kernel has time namespaces */
     struct uids uids;
     struct rootfs rootfs;
+    struct cgroup_root cgroups;
+    struct ahead ahead;
     struct seccomp_filter *filter;
     struct list live;
 };
 
 struct live {
     struct list link;
-    pid_t pid;
+    pid_t pid;    /* 0: ended, but its cgroup could not be removed yet */
     int uid_lock; /* -1 as an ordinary user */
+    struct cgroup cgroup;
 };
 
 /* What is open while a sandbox is being made. */
 struct making {
     struct sandbox_spec spec;
     bool have_spec;
-    int channel[2], go[2], workspace, uid_lock, pidfd;
+    int channel[2], go[2], workspace, root, usr, oom, uid_lock, pidfd;
     int *binds;
-    uint32_t uid;
+    struct idmap map;  /* of its user namespace */
+    uint32_t host_uid; /* its user's */
+    struct cgroup cgroup;
 };
 
 static void making_done(struct making *m)
 {
-    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0], &m->go[1],
-                  &m->workspace,  &m->uid_lock,   &m->pidfd};
+    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0], &m->go[1],    &m->workspace,
+                  &m->root,       &m->usr,        &m->oom,   &m->uid_lock, &m->pidfd};
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         fd_cleanup_close(fds[i]);
     for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
@@ -113,40 +124,90 @@ static void send_message(struct zygote *z, json_t *o, const int *fds, size_t n_f
 
 /* ---- one sandbox ---- */
 
-static int write_proc(const struct zygote *z, pid_t pid, const char *file, const char *text,
-                      struct err *e)
+/* Which ids the sandbox gets. As root a range of its own, so that it can be root and others inside;
+ * where uids are few, and as an ordinary user, the one user it runs as. */
+static int choose_ids(struct zygote *z, struct making *m, struct err *e)
 {
-    char path[64];
-    snprintf(path, sizeof(path), "%d/%s", (int)pid, file);
-    AUTO_CLOSE int fd = mounts_open(z->proc, path, O_WRONLY);
-    if (fd < 0)
-        return err_set(e, fd, "could not open /proc/%s: %s", path, err_text(fd));
-    if (mounts_is_procfs(fd) < 0)
-        return err_set(e, -EXDEV, "/proc/%s is not on a procfs", path);
-    ssize_t n = (ssize_t)strlen(text);
-    return write(fd, text, (size_t)n) == n
-               ? 0
-               : err_set(e, -errno, "could not write /proc/%s: %m", path);
+    const uint32_t inside = m->spec.user == SANDBOX_USER_ROOT ? 0 : SANDBOX_UID;
+    m->map = (struct idmap){.inside = inside, .outside = SANDBOX_UID, .count = 1};
+    m->host_uid = SANDBOX_UID;
+    if (!z->root)
+        return 0;
+    int r = ahead_take_uids(&z->ahead, &m->map.outside, &m->uid_lock, e);
+    if (r < 0)
+        return r;
+    m->host_uid = m->map.outside;
+    if (z->uids.step > SANDBOX_UID) {
+        m->map.inside = 0;
+        m->map.count = z->uids.step;
+        m->host_uid += inside;
+    }
+    return 0;
 }
 
-static int write_maps(const struct zygote *z, pid_t pid, uint32_t uid, struct err *e)
+/* Everything charged to the sandbox: what its programs may use and what may lie in its file systems
+ * in memory. Init watches the programs' part alone. */
+static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
 {
-    char map[48];
-    snprintf(map, sizeof(map), "%d %u 1\n", SANDBOX_UID, uid);
-    int r = write_proc(z, pid, "uid_map", map, e);
+    const struct sandbox_limits *l = &m->spec.limits;
+    const struct cgroup_limits c = {
+        .memory_bytes = l->memory_bytes + l->tmp_bytes + CGROUP_SPARE_BYTES +
+                        (m->spec.workspace_dir ? 0 : l->workspace_bytes),
+        .cpu_milli = l->cpu_milli,
+        .processes = l->processes + CGROUP_SPARE_PROCESSES,
+    };
+    int r = ahead_take_cgroup(&z->ahead, &c, &m->cgroup, e);
     if (r >= 0)
-        r = write_proc(z, pid, "gid_map", map, e);
-    if (r >= 0)
-        r = write_proc(z, pid, "oom_score_adj", OOM_SCORE_ADJ, e);
-    /* cgroups' place (issue 3): the clone is put into its group here, before it runs anything. */
+        m->oom = cgroup_oom_fd(&z->cgroups, &m->cgroup);
     return r;
 }
 
-static int open_sources(const struct zygote *z, struct making *m, struct err *e)
+/* Lets the clone out: the id maps and the cgroup are in place. */
+static int prepare_clone(struct zygote *z, const struct making *m, pid_t pid, struct err *e)
 {
-    int64_t chown_uid = z->root ? (int64_t)m->uid : -1;
+    int r = idmap_apply(z->proc, pid, &m->map, e);
+    if (r >= 0)
+        r = idmap_write_proc(z->proc, pid, "oom_score_adj", OOM_SCORE_ADJ, e);
+    if (r >= 0)
+        r = cgroup_join(&z->cgroups, &m->cgroup, pid, e);
+    if (r >= 0 && write(m->go[1], "", 1) != 1)
+        r = err_set(e, -EPIPE, "the sandbox ended before it began");
+    return r;
+}
+
+/* The layers of a root whose files belong to the sandbox's own ids. */
+static int open_layers(struct zygote *z, struct making *m, struct err *e)
+{
+    const struct idmap *map = m->map.count > 1 ? &m->map : NULL;
+    if (m->spec.rootfs_dir) {
+        const struct rootfs_tree how = {.give_to = -1, .owner_is = -1, .map = map, .proc = z->proc};
+        m->root = rootfs_host_tree(&z->rootfs, m->spec.rootfs_dir, &how, e);
+        return m->root < 0 ? err_wrap(e, m->root, "rootfs") : 0;
+    }
+    if (m->spec.user == SANDBOX_USER_ROOT && map) {
+        struct err why;
+        m->root = rootfs_template_tree("/", map, z->proc, &why);
+        m->usr = m->root < 0 ? -1 : rootfs_template_tree("/usr", map, z->proc, &why);
+        if (m->usr >= 0)
+            return 0;
+        /* tmpfs before Linux 6.3 can not translate owners: then root inside owns nothing of the
+         * system and changes nothing of it. */
+        log_info("the system belongs to nobody in this sandbox", "error=%s", log_q(why.msg));
+        fd_cleanup_close(&m->root);
+    }
+    m->root = rootfs_template_tree("/", NULL, z->proc, e);
+    return m->root;
+}
+
+static int open_sources(struct zygote *z, struct making *m, struct err *e)
+{
+    int r = open_layers(z, m, e);
+    if (r < 0)
+        return r;
     if (m->spec.workspace_dir) {
-        m->workspace = rootfs_host_tree(&z->rootfs, m->spec.workspace_dir, true, chown_uid, e);
+        const struct rootfs_tree how = {
+            .write = true, .give_to = z->root ? (int64_t)m->host_uid : -1, .owner_is = -1};
+        m->workspace = rootfs_host_tree(&z->rootfs, m->spec.workspace_dir, &how, e);
         if (m->workspace < 0)
             return m->workspace;
     }
@@ -155,7 +216,11 @@ static int open_sources(const struct zygote *z, struct making *m, struct err *e)
         m->binds[i] = -1;
     for (size_t i = 0; i < m->spec.n_binds; i++) {
         const struct sandbox_bind *b = &m->spec.binds[i];
-        m->binds[i] = rootfs_host_tree(&z->rootfs, b->source, b->write, -1, e);
+        const struct rootfs_tree how = {.write = b->write,
+                                        .give_to = -1,
+                                        .owner_is = z->root ? (int64_t)m->host_uid : -1,
+                                        .proc = z->proc};
+        m->binds[i] = rootfs_host_tree(&z->rootfs, b->source, &how, e);
         if (m->binds[i] < 0)
             return m->binds[i];
     }
@@ -164,8 +229,11 @@ static int open_sources(const struct zygote *z, struct making *m, struct err *e)
 
 static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
 {
+    /* From taking to cloning nothing may come between: see ahead_take_net. */
+    bool net_ready = m->spec.network == SANDBOX_NET_LOOPBACK && ahead_take_net(&z->ahead);
     struct clone_args args = {
-        .flags = NAMESPACES | CLONE_PIDFD | (z->time_ns ? CLONE_NEWTIME : 0u),
+        .flags = NAMESPACES | CLONE_PIDFD | (z->time_ns ? CLONE_NEWTIME : 0u) |
+                 (net_ready ? 0u : CLONE_NEWNET),
         .pidfd = (uint64_t)(uintptr_t)&m->pidfd,
         .exit_signal = SIGCHLD,
     };
@@ -177,7 +245,12 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                 .go_fd = m->go[0],
                                 .channel_fd = m->channel[1],
                                 .workspace_fd = m->workspace,
-                                .bind_fds = m->binds};
+                                .root_fd = m->root,
+                                .usr_fd = m->usr,
+                                .oom_fd = m->oom,
+                                .bind_fds = m->binds,
+                                .id_range = m->map.count > 1,
+                                .net_ready = net_ready};
         enter_sandbox(&job);
     }
     if (pid < 0)
@@ -194,12 +267,11 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     if (r < 0)
         return r;
     m->have_spec = true;
-    if (z->root) {
-        r = uids_take(&z->uids, &m->uid, &m->uid_lock, e);
-        if (r < 0)
-            return r;
-    }
-    r = open_sources(z, m, e);
+    r = choose_ids(z, m, e);
+    if (r >= 0)
+        r = open_sources(z, m, e);
+    if (r >= 0)
+        r = make_cgroup(z, m, e);
     if (r < 0)
         return r;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->channel) < 0 ||
@@ -211,10 +283,10 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     struct live *l = mem_new(struct live);
     l->pid = pid;
     l->uid_lock = TAKE_FD(m->uid_lock);
+    l->cgroup = m->cgroup;
+    m->cgroup = (struct cgroup){.name = ""};
     list_push_back(&z->live, &l->link);
-    r = write_maps(z, pid, m->uid, e);
-    if (r >= 0 && write(m->go[1], "", 1) != 1)
-        r = err_set(e, -EPIPE, "the sandbox ended before it began");
+    r = prepare_clone(z, m, pid, e);
     if (r < 0)
         kill(pid, SIGKILL); /* reaped like any other */
     return r < 0 ? r : pid;
@@ -225,11 +297,15 @@ static void handle_create(struct zygote *z, const json_t *request)
     __attribute__((cleanup(making_done))) struct making m = {.channel = {-1, -1},
                                                              .go = {-1, -1},
                                                              .workspace = -1,
+                                                             .root = -1,
+                                                             .usr = -1,
+                                                             .oom = -1,
                                                              .uid_lock = -1,
-                                                             .pidfd = -1,
-                                                             .uid = SANDBOX_UID};
+                                                             .pidfd = -1};
     struct err e = {.code = 0};
     int r = create(z, request, &m, &e);
+    if (m.cgroup.name[0]) /* still ours: nothing has joined it */
+        (void)cgroup_remove(&z->cgroups, &m.cgroup);
     AUTO_JSON json_t *reply = json_object();
     json_put_int(reply, "seq", json_get_int(request, "seq", 0));
     json_put_bool(reply, "ok", r >= 0);
@@ -243,23 +319,42 @@ static void handle_create(struct zygote *z, const json_t *request)
     }
 }
 
+/* Gives back what a sandbox held. False when its cgroup still has processes that are about to go.
+ */
+static bool release(struct zygote *z, struct live *l)
+{
+    if (l->cgroup.name[0] && cgroup_remove(&z->cgroups, &l->cgroup) == -EBUSY)
+        return false;
+    list_remove(&l->link);
+    fd_cleanup_close(&l->uid_lock);
+    free(l);
+    return true;
+}
+
+static void ended(struct zygote *z, pid_t pid, int status)
+{
+    LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
+        if (l->pid != pid)
+            continue;
+        AUTO_JSON json_t *o = json_object();
+        json_put_int(o, "ended", pid);
+        json_put_int(o, "status", status);
+        send_message(z, o, NULL, 0);
+        l->pid = 0;
+        release(z, l);
+        return;
+    }
+}
+
+/* Collects dead clones, and what earlier ones could not give back at once. */
 static void reap(struct zygote *z)
 {
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
-            if (l->pid != pid)
-                continue;
-            AUTO_JSON json_t *o = json_object();
-            json_put_int(o, "ended", pid);
-            json_put_int(o, "status", status);
-            send_message(z, o, NULL, 0);
-            list_remove(&l->link);
-            fd_cleanup_close(&l->uid_lock);
-            free(l);
-            break;
-        }
-    }
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        ended(z, pid, status);
+    LIST_FOREACH_SAFE (l, &z->live, struct live, link)
+        if (l->pid == 0)
+            release(z, l);
 }
 
 /* ---- the process ---- */
@@ -325,12 +420,15 @@ static int prepare_uids(struct zygote *z, struct err *e)
 
 /* What is still needed afterwards: to clone and look at the host's mounts (SYS_ADMIN, SYS_CHROOT),
  * to write id maps (SETUID, SETGID), to reach and give away workspaces (DAC_READ_SEARCH, CHOWN), to
- * kill. An ordinary user holds capabilities in a namespace of its own only, and loses nothing worth
- * keeping either. */
+ * remove the run's cgroup from a directory that nobody may write (DAC_OVERRIDE), to bring up the
+ * loopback of the next sandbox's network (NET_ADMIN), to kill. An
+ * ordinary user holds capabilities in a namespace of its own only, and loses nothing worth keeping
+ * either. */
 static int drop_privileges(const struct zygote *z, struct err *e)
 {
-    static const int kept[] = {CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETUID,         CAP_SETGID,
-                               CAP_CHOWN,     CAP_KILL,       CAP_DAC_READ_SEARCH};
+    static const int kept[] = {CAP_NET_ADMIN, CAP_SYS_ADMIN,       CAP_SYS_CHROOT,
+                               CAP_SETUID,    CAP_SETGID,          CAP_CHOWN,
+                               CAP_KILL,      CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE};
     uint64_t keep = 0;
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         keep |= 1ull << kept[i];
@@ -372,9 +470,14 @@ static int prepare(struct zygote *z, struct err *e)
     if (r < 0)
         return err_set(e, r, "/proc is not a procfs");
     z->root = geteuid() == 0;
-    r = z->root ? prepare_uids(z, e) : own_user_namespace(e);
+    r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
+    if (r >= 0)
+        r = z->root ? prepare_uids(z, e) : own_user_namespace(e);
     if (r >= 0)
         r = rootfs_build(&z->rootfs, e);
+    if (r < 0)
+        return r;
+    r = ahead_init(&z->ahead, z->root ? &z->uids : NULL, &z->cgroups, e);
     if (r < 0)
         return r;
     z->filter = seccomp_filter_new(e);
@@ -387,7 +490,12 @@ static void serve(struct zygote *z)
 {
     for (;;) {
         struct pollfd p[2] = {{.fd = z->ctl, .events = POLLIN}, {.fd = z->sigfd, .events = POLLIN}};
-        if (poll(p, 2, -1) < 0 && errno != EINTR)
+        int n = poll(p, 2, AHEAD_QUIET_MS);
+        if (n == 0) { /* nobody waits, and the last sandbox has had the processor to start on */
+            ahead_prepare(&z->ahead);
+            n = poll(p, 2, -1);
+        }
+        if (n < 0 && errno != EINTR)
             return;
         if (p[1].revents) {
             struct signalfd_siginfo si;
@@ -402,18 +510,21 @@ static void serve(struct zygote *z)
 static void end_all(struct zygote *z)
 {
     LIST_FOREACH (l, &z->live, struct live, link)
-        kill(l->pid, SIGKILL);
+        if (l->pid > 0)
+            kill(l->pid, SIGKILL);
     /* Wait: when we are gone, nothing of ours may be left. */
     LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
-        waitpid(l->pid, NULL, 0);
-        fd_cleanup_close(&l->uid_lock);
-        free(l);
+        if (l->pid > 0)
+            waitpid(l->pid, NULL, 0);
+        for (int i = 0; i < 100 && !release(z, l); i++)
+            poll(NULL, 0, 10);
     }
 }
 
 int zygote_serve(int ctl_fd)
 {
-    struct zygote z = {.ctl = ctl_fd, .sigfd = -1, .proc = -1, .rootfs = ROOTFS_NONE};
+    struct zygote z = {
+        .ctl = ctl_fd, .sigfd = -1, .proc = -1, .rootfs = ROOTFS_NONE, .cgroups = CGROUP_ROOT_NONE};
     struct err e = {.code = 0};
     list_init(&z.live);
     prctl(PR_SET_NAME, "sallyport-zygote");
@@ -427,6 +538,8 @@ int zygote_serve(int ctl_fd)
         serve(&z);
     end_all(&z);
     seccomp_filter_free(z.filter);
+    ahead_done(&z.ahead);
+    cgroup_root_done(&z.cgroups);
     rootfs_done(&z.rootfs);
     fd_cleanup_close(&z.proc);
     fd_cleanup_close(&z.sigfd);

@@ -83,7 +83,7 @@ static void identity(void **state)
     expect_bash(&b,
                 "python3 -c 'import os\nfor f in (os.setuid, os.setgid):\n"
                 "  try: f(0); print(\"oh\")\n  except OSError as e: print(e.errno)'",
-                "22\n22");
+                as_root ? "1\n1" : "22\n22"); /* root is mapped, and out of reach: EPERM */
     sbx_close(&b);
 }
 
@@ -92,10 +92,10 @@ static unsigned outside_uid(struct sbx *b)
     unsigned inside = 0, outside = 0, n = 0;
     struct result r = sbx_bash(b, "cat /proc/self/uid_map");
     assert_int_equal(sscanf(r.text, "%u %u %u", &inside, &outside, &n), 3);
-    assert_int_equal(inside, 1000);
-    assert_int_equal(n, 1);
+    assert_int_equal(inside, as_root ? 0 : 1000);
+    assert_int_equal(n, as_root ? 65536 : 1);
     result_done(&r);
-    return outside;
+    return as_root ? outside + 1000 : outside;
 }
 
 static void separate_uids(void **state)
@@ -105,9 +105,9 @@ static void separate_uids(void **state)
     sbx_open_default(&host, &a);
     sbx_open_default(&host, &b);
     unsigned ua = outside_uid(&a), ub = outside_uid(&b);
-    if (as_root) {
+    if (as_root) { /* ranges that do not overlap */
         assert_true(ua >= 2000000 && ub >= 2000000);
-        assert_int_not_equal(ua, ub);
+        assert_true(ua > ub ? ua - ub >= 65536 : ub - ua >= 65536);
     }
     sbx_close(&a);
     sbx_close(&b);
@@ -176,7 +176,7 @@ static void file_system(void **state)
     expect_bash(&b,
                 "awk '{print $5}' /proc/self/mountinfo | grep -v '^/proc/' | sort -u | grep -vxE "
                 "'/s?bin|/lib.*' | tr '\\n' ' '",
-                "/ /dev/full /dev/null /dev/pts /dev/random /dev/shm /dev/tty /dev/urandom "
+                "/ /dev /dev/full /dev/null /dev/pts /dev/random /dev/shm /dev/tty /dev/urandom "
                 "/dev/zero /proc /tmp /usr "
                 "/workspace ");
     expect_bash(&b,
@@ -257,7 +257,8 @@ static void kernel_is_out_of_reach(void **state)
     expect_failure(&b, "umount /usr", "");
     expect_failure(&b, "nsenter -t 1 -m true", "");
     expect_failure(&b, "hostname other", "");
-    expect_failure(&b, "mknod /tmp/sda b 8 0", "Operation not permitted");
+    expect_failure(&b, "mknod /tmp/sda b 8 0",
+                   "mknod: /tmp/sda: "); /* EPERM, or Landlock's EACCES */
     expect_failure(&b, "dmesg", "Operation not permitted");
     expect_bash(&b, "mkfifo /tmp/fifo && echo fifos are fine", "fifos are fine");
     sbx_close(&b);
@@ -409,7 +410,7 @@ static void host_directories(void **state)
                 "for f in /mnt/in/deep/x /opt/x /opt/one.txt /mnt/x skills/x/new; do { echo > $f; "
                 "} 2>/dev/null && echo $f; "
                 "done; true",
-                "/opt/x\n/mnt/x");
+                "(no output)");
     expect_bash(&b, "echo result > out.txt; id -un; stat -c %U . out.txt | tr '\\n' ' '",
                 "agent\nagent agent ");
     sbx_close(&b);
@@ -448,10 +449,10 @@ static void bad_specifications(void **state)
     expect_refusal(&s, "neither a directory nor a regular file");
     sandbox_spec_init(&s);
     assert_int_equal(sandbox_spec_add_bind(&s, "/usr/share", "/usr/local/x", false, NULL), 0);
-    expect_refusal(&s, "must lie below");
+    expect_refusal(&s, "can not be replaced");
     sandbox_spec_init(&s);
-    assert_int_equal(sandbox_spec_add_bind(&s, "/usr/share", "/mntx/y", false, NULL), 0);
-    expect_refusal(&s, "must lie below");
+    assert_int_equal(sandbox_spec_add_bind(&s, "/usr/share", "/proc/x", false, NULL), 0);
+    expect_refusal(&s, "can not be replaced");
     sandbox_spec_init(&s); /* through a link that the workspace brought along */
     s.workspace_dir = mem_strdup(ws);
     assert_int_equal(sandbox_spec_add_bind(&s, "/usr/share", "/workspace/link/x", false, NULL), 0);

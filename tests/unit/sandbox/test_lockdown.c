@@ -21,7 +21,7 @@ static void accepts_the_right_one(void **state)
 {
     struct err e;
     (void)state;
-    assert_int_equal(lockdown_check_status(good, &e), 0);
+    assert_int_equal(lockdown_check_status(good, 1000, &e), 0);
 }
 
 static void refuses_every_change(void **state)
@@ -35,11 +35,11 @@ static void refuses_every_change(void **state)
         AUTO_FREE char *text = mem_strdup(good);
         char *value = strstr(text, lines[i]) + strlen(lines[i]);
         *value = *value == '0' ? '1' : '0';
-        assert_int_equal(lockdown_check_status(text, &e), -E_DENIED);
+        assert_int_equal(lockdown_check_status(text, 1000, &e), -E_DENIED);
         *strstr(text, lines[i]) = 'X'; /* and when the line is missing */
-        assert_int_equal(lockdown_check_status(text, &e), -E_DENIED);
+        assert_int_equal(lockdown_check_status(text, 1000, &e), -E_DENIED);
     }
-    assert_int_equal(lockdown_check_status("", &e), -E_DENIED);
+    assert_int_equal(lockdown_check_status("", 1000, &e), -E_DENIED);
 }
 
 int main(void)
