@@ -1,8 +1,9 @@
-/* ahead - what a sandbox needs and does not depend on its specification, made while the zygote is idle:
- * a network namespace, a range of uids, a cgroup. Together they are a quarter of a cold start.
+/* ahead - what a sandbox needs and does not depend on its specification, made while the zygote is
+ * idle: a network namespace, a range of uids, a cgroup. Together they are a quarter of a cold
+ * start.
  *
- * Nothing here is a used thing: each is handed out once, to one sandbox, and made anew. When there is
- * none in stock it is made on the spot. */
+ * Nothing here is a used thing: each is handed out once, to one sandbox, and made anew. When there
+ * is none in stock it is made on the spot. */
 #pragma once
 
 #include "sandbox/cgroup.h"
@@ -22,9 +23,10 @@ struct ahead {
     bool have_limits; /* of the last sandbox: the next one is likely to want the same */
 };
 
-/* `uids` may be NULL. Negative with words when the machine's network namespace can not be opened. */
-int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgroups,
-               struct err *e) WARN_UNUSED;
+/* `uids` may be NULL. Negative with words when the machine's network namespace can not be opened.
+ */
+int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
+    WARN_UNUSED;
 void ahead_done(struct ahead *a);
 
 /* Makes what is missing. Failures are left to the next sandbox, which makes its own and says why it
@@ -34,9 +36,9 @@ void ahead_prepare(struct ahead *a);
 /* The next range of uids (see uids_take). */
 int ahead_take_uids(struct ahead *a, uint32_t *ret_first, int *ret_lock, struct err *e) WARN_UNUSED;
 
-/* True: the calling process is in a fresh network namespace with lo up, which the next clone may simply
- * inherit; the caller must make that clone and no other before it calls anything here again. False:
- * clone into a new one. */
+/* True: the calling process is in a fresh network namespace with lo up, which the next clone may
+ * simply inherit; the caller must make that clone and no other before it calls anything here again.
+ * False: clone into a new one. */
 bool ahead_take_net(struct ahead *a);
 
 /* A group with these limits. */

@@ -76,8 +76,7 @@ int idmap_userns(int proc, const struct idmap *uids, const struct idmap *gids, s
     AUTO_CLOSE int place = fcntl(proc, F_DUPFD_CLOEXEC, 3);
     if (place < 0)
         return err_set(e, -errno, "could not make a descriptor: %m");
-    struct clone_args args = {
-        .flags = CLONE_NEWUSER | CLONE_FILES, .exit_signal = SIGCHLD};
+    struct clone_args args = {.flags = CLONE_NEWUSER | CLONE_FILES, .exit_signal = SIGCHLD};
     long pid = syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0)
         hold_namespace(proc, place, ready_w);

@@ -60,8 +60,9 @@ void root_done(struct root *r)
 
 bool root_target_ok(const char *target)
 {
-    static const char *const system_dirs[] = {"/usr",  "/etc",   "/bin", "/sbin", "/lib", "/lib32",
-                                              "/lib64", "/libx32", "/dev", "/proc", "/sys"};
+    static const char *const system_dirs[] = {"/usr", "/etc",   "/bin",   "/sbin",
+                                              "/lib", "/lib32", "/lib64", "/libx32",
+                                              "/dev", "/proc",  "/sys"};
     if (str_eq(target, "/") || str_eq(target, "/tmp") || str_eq(target, SANDBOX_HOME))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(system_dirs); i++) {
@@ -78,16 +79,17 @@ static const struct {
     const char *path;
     mode_t mode;
 } scratch_dirs[] = {
-    {"upper", 0755}, {"work", 0755},  {"usr-upper", 0755},   {"usr-work", 0755},
-    {"tmp", 01777},  {"shm", 01777}, {"files", 0755}, {"files/empty", 0555},
+    {"upper", 0755}, {"work", 0755}, {"usr-upper", 0755}, {"usr-work", 0755},
+    {"tmp", 01777},  {"shm", 01777}, {"files", 0755},     {"files/empty", 0555},
 };
 
 static int make_scratch(struct build *b, struct err *e)
 {
-    AUTO_FREE char *options = mem_printf(
-        "mode=0755,nr_inodes=256k,size=%llu", (unsigned long long)b->job->spec->limits.tmp_bytes);
+    AUTO_FREE char *options = mem_printf("mode=0755,nr_inodes=256k,size=%llu",
+                                         (unsigned long long)b->job->spec->limits.tmp_bytes);
     b->root.scratch = mounts_new("tmpfs", options, SCRATCH_ATTR);
-    int r = b->root.scratch < 0 ? b->root.scratch : mounts_attach(b->root.scratch, b->root.old, AT_SCRATCH);
+    int r = b->root.scratch < 0 ? b->root.scratch
+                                : mounts_attach(b->root.scratch, b->root.old, AT_SCRATCH);
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(scratch_dirs); i++) {
         r = mkdirat(b->root.scratch, scratch_dirs[i].path, scratch_dirs[i].mode) < 0 ? -errno : 0;
         if (r >= 0 && (scratch_dirs[i].mode & 01000) &&
@@ -137,8 +139,9 @@ static int make_bind_targets(struct build *b, struct err *e)
         if (str_starts(target, "/tmp/") || str_starts(target, SANDBOX_HOME "/"))
             continue; /* other file systems; enter.c makes these */
         struct stat st;
-        int r = fstat(b->job->bind_fds[i], &st) < 0 ? -errno
-                                                    : make_path(b->upper, target, S_ISDIR(st.st_mode));
+        int r = fstat(b->job->bind_fds[i], &st) < 0
+                    ? -errno
+                    : make_path(b->upper, target, S_ISDIR(st.st_mode));
         if (r < 0)
             return err_set(e, r, "could not make bind target %s: %s", target, err_text(r));
     }
@@ -236,9 +239,8 @@ static int carry_over(struct build *b, const char *name)
         return 0; /* not on this system, or a link that the lower layer has, too */
     if (at < 0)
         return at;
-    AUTO_CLOSE int tree = open_tree(at, "",
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE |
-                                        AT_EMPTY_PATH);
+    AUTO_CLOSE int tree =
+        open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
     return tree < 0 ? -errno : mounts_attach(tree, b->root.top, name);
 }
 
@@ -284,8 +286,8 @@ static int write_visible(struct build *b, struct err *e)
 
 int root_build(const struct enter_job *j, struct root *ret, struct err *e)
 {
-    __attribute__((cleanup(build_done))) struct build b = {
-        .job = j, .root = ROOT_NONE, .upper = -1};
+    __attribute__((
+        cleanup(build_done))) struct build b = {.job = j, .root = ROOT_NONE, .upper = -1};
     b.root.old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (b.root.old < 0)
         return err_set(e, -errno, "could not open the root directory: %m");
