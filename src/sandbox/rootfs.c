@@ -123,7 +123,7 @@ static void build_done(struct build *b)
 static int write_file(int root, const char *path, const void *p, size_t n)
 {
     AUTO_CLOSE int fd =
-        openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+        openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return -errno;
     for (size_t done = 0; done < n;) {
@@ -132,7 +132,7 @@ static int write_file(int root, const char *path, const void *p, size_t n)
             return -errno;
         done += (size_t)k;
     }
-    return fchmod(fd, 0444) < 0 ? -errno : 0;
+    return fchmod(fd, 0644) < 0 ? -errno : 0;
 }
 
 /* Copies the regular file `from` (links followed) to `to`; absent, odd and oversized files are left

@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "sandbox/seccomp.h"
+#include "sandbox/syscalls.h"
 
 static void tables_are_sane(void **state)
 {
@@ -34,6 +35,12 @@ static void tables_are_sane(void **state)
             fail_msg("%s is in the tables twice", name);
     assert_true(n > 250);
     map_done(&seen);
+    for (size_t i = 0; i < syscall_n_lines; i++) /* every line has names and a reason */
+        if (!syscall_lines[i].names[0] || !syscall_lines[i].why[0] ||
+            strstr(syscall_lines[i].names, "  "))
+            fail_msg("line %zu (%s) of the table is not whole", i, syscall_lines[i].names);
+    for (size_t i = 0; i < syscall_n_arguments; i++)
+        assert_true(syscall_arguments[i].why[0] && seccomp_allows(syscall_arguments[i].name));
     /* What must never slip in, whatever is added to the tables. */
     static const char *const never[] = {
         "mount",
