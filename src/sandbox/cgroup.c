@@ -81,7 +81,9 @@ static int sweep_one(void *arg, const char *name)
         return 0;
     AUTO_CLOSE int lock = take_name(name);
     AUTO_CLOSE int dir = lock < 0 ? -1 : cgroup_dir_below(base, name);
-    if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) < 0)
+    struct stat st;
+    if (dir < 0 || fstat(dir, &st) < 0 || st.st_uid != geteuid() ||
+        flock(dir, LOCK_EX | LOCK_NB) < 0)
         return 0;
     int r = cgroup_remove_tree(base, name);
     if (r < 0)
@@ -127,7 +129,7 @@ static char *read_proc(const char *path)
 
 /* "memory and pids limits: no group can be made in / (Permission denied)". One sentence for all
  * kinds with the same reason. */
-static char *sentences(char *const why[CGROUP_KINDS])
+static char *sentences(char *const why[CGROUP_KINDS], bool swap)
 {
     AUTO(buf) b = BUF_INIT(8192);
     for (size_t i = 0; i < CGROUP_KINDS; i++) {
@@ -144,11 +146,29 @@ static char *sentences(char *const why[CGROUP_KINDS])
                 buf_addf(&b, "/%s", controllers[k]);
         buf_addf(&b, " limits by cgroup: %s.", why[i]);
     }
+    if (swap)
+        buf_addf(&b,
+                 "%sMemory limits do not cover swap: this machine swaps and its kernel does not "
+                 "count it (boot with swapaccount=1).",
+                 b.len > 0 ? " " : "");
     return b.len > 0 ? buf_take(&b, NULL) : NULL;
 }
 
-static int use_v1(struct cgroup_root *r, size_t kind, const struct cgroup_where *all,
-                  char **ret_why)
+/* The kernel can swap, and has no file to limit that per group. */
+static bool swap_uncounted(const struct cgroup_root *r)
+{
+    if (r->dir[CGROUP_MEMORY] < 0)
+        return false;
+    const char *file =
+        r->version[CGROUP_MEMORY] == 2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes";
+    struct stat st;
+    AUTO_FREE char *swaps = read_proc("/proc/swaps"); /* a headline, then one line for each */
+    const char *second = strchr(swaps, '\n');
+    return second && second[1] && fstatat(r->dir[CGROUP_MEMORY], file, &st, 0) < 0;
+}
+
+static void use_v1(struct cgroup_root *r, size_t kind, const struct cgroup_where *all,
+                   char **ret_why)
 {
     const struct cgroup_where *w = &all[kind];
     for (size_t i = 0; i < kind; i++)
@@ -156,7 +176,7 @@ static int use_v1(struct cgroup_root *r, size_t kind, const struct cgroup_where 
             all[i].dev_minor == w->dev_minor) {
             r->dir[kind] = r->dir[i];
             r->version[kind] = 1;
-            return 0;
+            return;
         }
     struct err e = {0};
     AUTO_CLOSE int base = cgroup_dir_open(w->mount, w->group, w->dev_major, w->dev_minor, &e);
@@ -164,7 +184,6 @@ static int use_v1(struct cgroup_root *r, size_t kind, const struct cgroup_where 
         *ret_why = mem_strdup(e.msg);
     else
         r->version[kind] = 1;
-    return 0;
 }
 
 static int use_v2(struct cgroup_root *r, const struct cgroup_where *all, char **why)
@@ -232,13 +251,11 @@ int cgroup_root_open(struct cgroup_root *ret, struct err *e)
         else if (where[i].read_only)
             why[i] = mem_printf("%s is mounted read-only", where[i].mount);
     }
-    int res = 0;
-    for (size_t i = 0; res == 0 && i < CGROUP_KINDS; i++)
+    for (size_t i = 0; i < CGROUP_KINDS; i++)
         if (where[i].version == 1 && !why[i])
-            res = use_v1(&r, i, where, &why[i]);
-    if (res == 0)
-        res = use_v2(&r, where, why);
-    r.why_not = sentences(why);
+            use_v1(&r, i, where, &why[i]);
+    int res = use_v2(&r, where, why);
+    r.why_not = sentences(why, swap_uncounted(&r));
     for (size_t i = 0; i < CGROUP_KINDS; i++) {
         cgroup_where_done(&where[i]);
         free(why[i]);

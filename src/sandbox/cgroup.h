@@ -21,7 +21,8 @@ struct cgroup_root {
     int lock;                  /* abstract socket that says this run lives */
     uint64_t next;
     char name[40]; /* "sallyport-..." */
-    char *why_not; /* why a controller is missing, a sentence for logs and `doctor`; NULL */
+    char *why_not; /* why a controller is missing or what a limit does not cover, whole sentences
+                      for logs and `doctor`; NULL: nothing to say */
 };
 #define CGROUP_ROOT_NONE ((struct cgroup_root){.dir = {-1, -1, -1}, .lock = -1})
 

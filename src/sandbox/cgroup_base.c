@@ -7,14 +7,12 @@
  * the next `systemctl daemon-reload`. So a group is used only with a sign that it is ours to
  * arrange:
  *
- *   the root of the hierarchy          nobody is above; no processes need to move (a container's
- *                                      "/" is no such root, and a machine that runs systemd has
- *                                      its processes in units)
- *   the root of a cgroup namespace     a container was given a writable hierarchy on purpose
- *   the xattr trusted.delegate or user.delegate is "1"       systemd's Delegate=yes
- *   its directory is ours, and the files of its resources are not     the kernel's way of
- * delegation (cgroup-v2.rst, "Model of Delegation"; systemd before 251) no systemd unit, and every
- * process in it runs this program        a start script made it
+ *   it is the root of the hierarchy, or of our cgroup namespace     nobody is above us, or a
+ *                  container was given a writable hierarchy on purpose
+ *   the xattr trusted.delegate or user.delegate of it is "1"        systemd's Delegate=yes
+ *   its directory is ours and what limits it is not                 delegated by hand or by an
+ * older systemd (cgroup-v2.rst, "Model of Delegation") it has no unit's name whoever made it is not
+ * systemd
  *
  * Moving the processes is the one thing here that reaches beyond our own groups. It is undone when
  * the controllers can not be had after all. */
@@ -65,29 +63,11 @@ static bool delegated(int dir)
            handed_over(dir);
 }
 
-static int runs_us(void *arg, uint64_t pid)
-{
-    const struct stat *self = arg;
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%llu/exe", (unsigned long long)pid);
-    struct stat st;
-    if (stat(path, &st) < 0)
-        return errno == ENOENT && pid ? 0 : -EPERM; /* ended meanwhile, or not ours to look at */
-    return st.st_dev == self->st_dev && st.st_ino == self->st_ino ? 0 : -EPERM;
-}
-
-static bool only_us(int dir)
-{
-    struct stat self;
-    return stat("/proc/self/exe", &self) == 0 && cgroup_each_pid(dir, runs_us, &self) == 0;
-}
-
 /* ---- moving processes out of the way ---- */
 
 struct move {
     int to;
     size_t moved;
-    int error; /* of the last one that would not go */
 };
 
 static int move_one(void *arg, uint64_t pid)
@@ -190,12 +170,12 @@ static int clear_and_enable(int dir, const char *path, const char *const *want, 
     return r;
 }
 
-/* Our own group's parent, when ours is a leaf of a group that is ours to arrange. */
+/* The group above our own, when ours is but a leaf of what was delegated. */
 static int open_parent(const struct cgroup_where *w, char **ret_path)
 {
     const char *slash = strrchr(w->group, '/');
     const char *name = slash ? slash + 1 : w->group;
-    if (!name[0])
+    if (!name[0] || cgroup_is_unit(name)) /* units next to us would be disturbed */
         return -ENOENT;
     AUTO_FREE char *group = mem_strndup(w->group, slash ? (size_t)(slash - w->group) : 0);
     AUTO_CLOSE int dir = cgroup_dir_open(w->mount, group, w->dev_major, w->dev_minor, NULL);
@@ -220,17 +200,13 @@ int cgroup_base_open(const struct cgroup_where *w, const char *const *want, size
             return dir;
     }
     bool top = is_hierarchy_root(dir);
-    bool namespace_root = !top && str_eq(w->path, "/");
-    bool ours = top || above || namespace_root || delegated(dir) ||
-                (!cgroup_is_unit(w->path) && only_us(dir));
+    bool ours = top || above || str_eq(path, "/") || delegated(dir) || !cgroup_is_unit(path);
     if (!ours)
         return err_set(e, -EPERM,
-                       cgroup_is_unit(w->path)
-                           ? "our group %s belongs to systemd and is not delegated: give the unit "
-                             "Delegate=yes, or start with systemd-run --scope -p Delegate=yes"
-                           : "our group %s has other programs in it: start in a group of its own",
-                       path);
-    if (!top && !above && wants_move(dir, want, n)) {
+                       "our group %s belongs to systemd and is not delegated to us: give the unit "
+                       "Delegate=yes, or start with systemd-run %s--scope -p Delegate=yes",
+                       path, geteuid() ? "--user " : "");
+    if (!top && wants_move(dir, want, n)) {
         int r = clear_and_enable(dir, path, want, n, ret_on, ret_why, e);
         return r < 0 ? r : TAKE_FD(dir);
     }
