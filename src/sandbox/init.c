@@ -35,6 +35,7 @@
 #include "base/time.h"
 #include "sandbox/frame.h"
 #include "sandbox/output.h"
+#include "sandbox/place.h"
 #include "sandbox/procs.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/shell.h"
@@ -732,9 +733,9 @@ static void step(struct init *in)
 /* Where whole outputs go. Made before anything untrusted runs; kept as a descriptor. */
 static int make_spool(void)
 {
-    if (mkdir(SANDBOX_SPOOL, 0700) < 0 && errno != EEXIST)
+    if (mkdir(place()->spool, 0700) < 0 && errno != EEXIST)
         return -1;
-    return open(SANDBOX_SPOOL, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return open(place()->spool, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 void init_run(int channel_fd, int oom_fd, const struct sandbox_spec *spec)

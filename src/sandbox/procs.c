@@ -1,11 +1,13 @@
 /* procs.c - scanning and ending the processes of a sandbox.
  *
  * Called by init only, which is pid 1 of the namespace: everything that lives here is its
- * descendant or is going to be. A process list is a moving target, so nothing is decided on a pid
- * alone: a process is its pid and start time. Ending "what this call has started" is a fixed point:
- * scan, kill what is not on the list from before the call, scan again, until a scan finds nothing.
- * A fork bomb can outrun that; then kill(-1), which the kernel carries out under the lock that fork
- * needs too, ends everything at once. */
+ * descendant or is going to be. Without a namespace (place.h) the machine's other processes are in
+ * /proc too; then the descendants are picked out first, and nothing else is counted or signalled.
+ * Init is their subreaper there, so none of them escapes by being orphaned. A process list is a
+ * moving target, so nothing is decided on a pid alone: a process is its pid and start time. Ending
+ * "what this call has started" is a fixed point: scan, kill what is not on the list from before the
+ * call, scan again, until a scan finds nothing. A fork bomb can outrun that; then kill(-1), which
+ * the kernel carries out under the lock that fork needs too, ends everything at once. */
 #include "sandbox/procs.h"
 
 #include <dirent.h>
@@ -19,10 +21,12 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "sandbox/place.h"
 
 #define MAX_PROCS   40000
 #define MANY        64 /* more new processes than this in a second round: a fork bomb */
 #define PATIENCE_NS (80 * NS_PER_MS) /* for the polite way */
+#define KILL_ALL_NS (2 * NS_PER_S)   /* without a namespace, where it takes rounds */
 
 void procs_done(struct procs *p)
 {
@@ -95,10 +99,10 @@ static pid_t entry_pid(const struct dirent *de)
     uint64_t pid;
     if (str_to_u64(de->d_name, strlen(de->d_name), INT32_MAX, &pid) < 0)
         return 0;
-    return pid == 1 ? 0 : (pid_t)pid;
+    return pid == 1 || (pid_t)pid == getpid() ? 0 : (pid_t)pid;
 }
 
-int procs_list(struct procs *ret)
+static int list_all(struct procs *ret)
 {
     DIR *d = opendir("/proc");
     if (!d)
@@ -121,6 +125,46 @@ int procs_list(struct procs *ret)
     return 0;
 }
 
+static bool has_pid(const struct procs *p, pid_t pid)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (p->ids[i].pid == pid)
+            return true;
+    return false;
+}
+
+/* Those of `all` that descend from this process. A child can have a lower pid than its parent,
+ * hence the repetition. */
+static int pick_descendants(const struct procs *all, struct procs *ret)
+{
+    AUTO(procs) list = {.ids = NULL};
+    const pid_t self = getpid();
+    int r = 0;
+    for (bool again = true; again && r >= 0;) {
+        again = false;
+        for (size_t i = 0; i < all->n && r >= 0; i++)
+            if (!has_pid(&list, all->ids[i].pid) &&
+                (all->ids[i].parent == self || has_pid(&list, all->ids[i].parent))) {
+                r = add(&list, all->ids[i]);
+                again = true;
+            }
+    }
+    if (r < 0)
+        return r;
+    *ret = list;
+    list = (struct procs){.ids = NULL};
+    return 0;
+}
+
+int procs_list(struct procs *ret)
+{
+    if (!place()->shared)
+        return list_all(ret);
+    AUTO(procs) all = {.ids = NULL};
+    int r = list_all(&all);
+    return r < 0 ? r : pick_descendants(&all, ret);
+}
+
 bool procs_has(const struct procs *p, struct proc_id id)
 {
     for (size_t i = 0; i < p->n; i++)
@@ -129,20 +173,35 @@ bool procs_has(const struct procs *p, struct proc_id id)
     return false;
 }
 
+/* kill(-1) would reach every process of the user. Rounds instead, as long as they find somebody; a
+ * fork bomb that is faster than we can name its children is stopped first, then killed. */
+static void kill_descendants(void (*reap)(void *arg), void *arg)
+{
+    const int64_t until = time_mono_ns() + KILL_ALL_NS;
+    while (time_mono_ns() < until) {
+        AUTO(procs) now = {.ids = NULL};
+        if (procs_list(&now) < 0 || now.n == 0)
+            break;
+        for (size_t i = 0; i < now.n; i++)
+            kill(now.ids[i].pid, SIGSTOP);
+        for (size_t i = 0; i < now.n; i++)
+            kill(now.ids[i].pid, SIGKILL);
+        reap(arg);
+        poll(NULL, 0, 1);
+    }
+    reap(arg);
+}
+
 void procs_kill_all(void (*reap)(void *arg), void *arg)
 {
+    if (place()->shared) {
+        kill_descendants(reap, arg);
+        return;
+    }
     /* Everything is dead when this returns, but for what sits in the kernel; a zombie that still
      * has to be collected needs no waiting for. */
     kill(-1, SIGKILL);
     reap(arg);
-}
-
-static bool has_pid(const struct procs *p, pid_t pid)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (p->ids[i].pid == pid)
-            return true;
-    return false;
 }
 
 /* Adds to `spare` what its members have started. A child can have a lower pid than its parent
@@ -228,11 +287,15 @@ void procs_usage(struct procs_usage *ret)
 {
     DIR *d = opendir("/proc");
     uint64_t pages = 0;
+    AUTO(procs) ours = {.ids = NULL};
+    if (place()->shared && procs_list(&ours) < 0)
+        procs_done(&ours);
     *ret = (struct procs_usage){.memory_bytes = 0};
     for (struct dirent *de; d && (de = readdir(d));) {
         char text[512];
         struct procs_stat st;
-        if (!entry_pid(de))
+        pid_t pid = entry_pid(de);
+        if (!pid || (place()->shared && !has_pid(&ours, pid)))
             continue;
         if (read_file(dirfd(d), de->d_name, "statm", text, sizeof(text)) >= 0)
             pages += anonymous_pages(text);

@@ -29,6 +29,7 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "sandbox/place.h"
 #include "sandbox/sandbox.h"
 
 #define STATUS_FD 62
@@ -38,7 +39,6 @@
 
 static const char *const base_env[] = {
     "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
-    "HOME=" SANDBOX_HOME,
     "USER=" SANDBOX_USER,
     "LOGNAME=" SANDBOX_USER,
     "SHELL=/bin/bash",
@@ -54,8 +54,17 @@ static bool same_name(const char *a, const char *b)
 
 char **shell_environment(const struct sandbox_spec *spec)
 {
-    char **env = mem_array(ARRAY_LEN(base_env) + spec->n_env + 1, sizeof(*env));
+    /* HOME is the one that is not a constant; it lives as long as init does. */
+    static char *home;
+    if (!home)
+        home = mem_printf("HOME=%s", place()->home);
+    char **env = mem_array(ARRAY_LEN(base_env) + spec->n_env + 2, sizeof(*env));
     size_t n = 0;
+    bool home_given = false;
+    for (size_t k = 0; k < spec->n_env; k++)
+        home_given = home_given || same_name(home, spec->env[k]);
+    if (!home_given)
+        env[n++] = home;
     for (size_t i = 0; i < ARRAY_LEN(base_env); i++) {
         bool replaced = false;
         for (size_t k = 0; k < spec->n_env; k++)
@@ -90,14 +99,14 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
     /* Below what init may use itself, so that init can still start a tool when the shell's share is
-     * gone. */
+     * gone. Without a user namespace the number would count the user's other processes, too. */
     rlim_t n = (rlim_t)s->spec->limits.processes;
     struct rlimit nproc = {.rlim_cur = n, .rlim_max = n}, now;
     if (getrlimit(RLIMIT_NPROC, &now) < 0 ||
-        (now.rlim_max > n && setrlimit(RLIMIT_NPROC, &nproc) < 0))
+        (!place()->shared && now.rlim_max > n && setrlimit(RLIMIT_NPROC, &nproc) < 0))
         _exit(126);
     if (dup2(in, 0) < 0 || dup2(s->out_w, 1) < 0 || dup2(s->out_w, 2) < 0 ||
-        dup2(status, STATUS_FD) < 0 || chdir(SANDBOX_HOME) < 0)
+        dup2(status, STATUS_FD) < 0 || chdir(place()->home) < 0)
         _exit(126);
     char *const argv[] = {(char[]){"/bin/bash"}, (char[]){"--noprofile"}, (char[]){"--norc"}, NULL};
     execve(argv[0], argv, env);
