@@ -309,5 +309,7 @@ void enter_sandbox(const struct enter_job *job)
         err_set(&e, -errno, "could not close descriptors: %m");
         report_failure(j.channel_fd, &e);
     }
-    init_run(j.channel_fd, j.spec);
+    const struct init_job init = {
+        .channel_fd = j.channel_fd, .oom_fd = -1, .listener_fd = -1, .spec = j.spec};
+    init_run(&init);
 }
