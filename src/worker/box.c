@@ -473,6 +473,11 @@ int box_pid(const struct box *b)
     return b->pid;
 }
 
+struct io_fd *box_channel(struct box *b)
+{
+    return &b->channel;
+}
+
 /* ---- calls ---- */
 
 static void kill_box(struct box *b)
