@@ -14,12 +14,14 @@ static const struct command {
     {"up", cmd_up, "server and worker on this machine, nothing to configure"},
     {"server", cmd_server, "the platform: API, agent loop, session log, work queue"},
     {"worker", cmd_worker, "claims sessions of an environment, runs their tools in sandboxes"},
+    {"exec", cmd_exec, "runs a program in a sandbox, as a tool of an agent would"},
     {"session", cmd_session, "create, send, tail, list, confirm, interrupt"},
     {"env", cmd_env, "environments and their keys"},
     {"doctor", cmd_doctor, "what this machine has, what is missing, what to do about it"},
     {"completion", cmd_completion, "a completion script for bash, zsh or fish"},
     {"setup", cmd_setup, NULL},
     {"zygote", cmd_zygote, NULL},
+    {"exec-guard", cmd_exec_guard, NULL},
 };
 
 static void help(FILE *out)

@@ -12,6 +12,7 @@
 #include "base/trim.h"
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
+#include "cmd/sandbox_flags.h"
 #include "http/client.h"
 #include "io/loop.h"
 #include "io/signal.h"
@@ -29,7 +30,8 @@
 struct worker_command {
     struct worker_config cfg;
     const char *config, *key_file, *log_level, *state_dir;
-    int64_t capacity, memory, processes, workspace_size, tmp_size;
+    int64_t capacity;
+    struct sandbox_sizes sizes;
     struct flag_list binds, tools;
     struct worker_tool *tool; /* WORKER_TOOLS_MAX of them */
     struct sandbox_spec sandbox;
@@ -83,37 +85,11 @@ static int take_key(struct worker_command *c, struct err *e)
     return 0;
 }
 
-/* "SOURCE:TARGET" or "SOURCE:TARGET:rw". */
-static int add_bind(struct sandbox_spec *spec, const char *text, struct err *e)
-{
-    const char *colon = strchr(text, ':');
-    if (!colon)
-        return err_set(e, -EINVAL, "--bind %s: write SOURCE:TARGET or SOURCE:TARGET:rw", text);
-    AUTO_FREE char *source = mem_strndup(text, (size_t)(colon - text));
-    AUTO_FREE char *target = mem_strdup(colon + 1);
-    bool write = str_ends(target, ":rw");
-    if (write)
-        target[strlen(target) - 3] = '\0';
-    struct stat st;
-    if (source[0] == '/' && stat(source, &st) < 0)
-        return err_set(e, -EINVAL, "--bind %s: %s: %s", text, source, err_text(-errno));
-    int r = sandbox_spec_add_bind(spec, source, target, write, e);
-    return r < 0 ? err_wrap(e, r, "--bind %s", text) : 0;
-}
-
 static int prepare_sandbox(struct worker_command *c, struct err *e)
 {
-    struct sandbox_limits *l = &c->sandbox.limits;
-    if (c->memory)
-        l->memory_bytes = (uint64_t)c->memory;
-    if (c->processes)
-        l->processes = (uint64_t)c->processes;
-    if (c->workspace_size)
-        l->workspace_bytes = (uint64_t)c->workspace_size;
-    if (c->tmp_size)
-        l->tmp_bytes = (uint64_t)c->tmp_size;
+    sandbox_flags_sizes(&c->sizes, &c->sandbox.limits);
     for (size_t i = 0; i < c->binds.n; i++) {
-        int r = add_bind(&c->sandbox, c->binds.value[i], e);
+        int r = sandbox_flags_bind(&c->sandbox, c->binds.value[i], false, e);
         if (r < 0)
             return r;
     }
@@ -245,12 +221,12 @@ int cmd_worker(int argc, char **argv)
         {"on-end", "COMMAND", "the same when a session has been served", FLAG_TEXT,
          .ptr = &c.cfg.on_end},
         {"sandbox-memory", "SIZE", "memory of all processes of a sandbox together (2G)", FLAG_SIZE,
-         .ptr = &c.memory, .min = 16 << 20, .max = INT64_MAX},
-        {"sandbox-processes", "N", "processes of a sandbox", FLAG_INT, .ptr = &c.processes,
+         .ptr = &c.sizes.memory, .min = 16 << 20, .max = INT64_MAX},
+        {"sandbox-processes", "N", "processes of a sandbox", FLAG_INT, .ptr = &c.sizes.processes,
          .min = 4, .max = 100000},
-        {"workspace-size", "SIZE", "size of /workspace", FLAG_SIZE, .ptr = &c.workspace_size,
+        {"workspace-size", "SIZE", "size of /workspace", FLAG_SIZE, .ptr = &c.sizes.workspace_size,
          .min = 1 << 20, .max = INT64_MAX},
-        {"tmp-size", "SIZE", "size of /tmp", FLAG_SIZE, .ptr = &c.tmp_size, .min = 1 << 20,
+        {"tmp-size", "SIZE", "size of /tmp", FLAG_SIZE, .ptr = &c.sizes.tmp_size, .min = 1 << 20,
          .max = INT64_MAX},
         {"worker-id", "NAME", "how this worker is called in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},

@@ -343,5 +343,7 @@ void enter_sandbox(const struct enter_job *job)
         err_set(&e, -EIO, "could not close descriptors");
         report_failure(j.channel_fd, &e);
     }
-    init_run(j.channel_fd, j.oom_fd, j.spec);
+    const struct init_job init = {
+        .channel_fd = j.channel_fd, .oom_fd = j.oom_fd, .listener_fd = -1, .spec = j.spec};
+    init_run(&init);
 }

@@ -13,6 +13,9 @@
  * have to know the token, 128 random bits drawn for each command, which it is not told. The shell
  * belongs to the model: what it can do by tricks is to lie about its own exit code.
  *
+ * A command that wants a terminal gets it in place of /dev/null and the pipe, and TERM for as long
+ * as eval runs.
+ *
  * Standard output and error share one pipe per sandbox that outlives shells. Everything written
  * before the command ended is in that pipe when the status arrives, so init reads what is there and
  * stops. */
@@ -97,7 +100,8 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
+    /* A group of its own, but not a session: see bash_call.c on terminals. */
+    setpgid(0, 0);
     /* Below what init may use itself, so that init can still start a tool when the shell's share is
      * gone. Without a user namespace the number would count the user's other processes, too. */
     rlim_t n = (rlim_t)s->spec->limits.processes;
@@ -168,15 +172,19 @@ void shell_quote(struct buf *out, const char *text)
     buf_addc(out, '\'');
 }
 
-int shell_send(struct shell *s, const char *command)
+int shell_send(struct shell *s, const char *command, const char *terminal)
 {
     unsigned char random[16];
     rng_bytes(random, sizeof(random));
     enc_hex(random, sizeof(random), s->token);
-    buf_adds(&s->input, "\\builtin eval ");
+    buf_addf(&s->input, "%s\\builtin eval ", terminal ? "TERM=xterm-256color " : "");
     shell_quote(&s->input, command);
+    if (terminal)
+        buf_addf(&s->input, " <%s >%s 2>&1", terminal, terminal);
+    else
+        buf_adds(&s->input, " </dev/null >&2 2>&1");
     buf_addf(&s->input,
-             " </dev/null >&2 2>&1 %d>&-; { \\builtin printf '%%s %%d\\n' %s \"$?\"; } >&%d "
+             " %d>&-; { \\builtin printf '%%s %%d\\n' %s \"$?\"; } >&%d "
              "2>/dev/null\n",
              STATUS_FD, s->token, STATUS_FD);
     return buf_err(&s->input);

@@ -27,8 +27,9 @@ int shell_start(struct shell *s) WARN_UNUSED;
  */
 void shell_forget(struct shell *s);
 
-/* Queues a command. 0 or -EMSGSIZE. Then shell_feed whenever `in` is writable and input is left. */
-int shell_send(struct shell *s, const char *command) WARN_UNUSED;
+/* Queues a command, with its standard descriptors on `terminal` (a path without odd characters)
+ * unless NULL. 0 or -EMSGSIZE. Then shell_feed whenever `in` is writable and input is left. */
+int shell_send(struct shell *s, const char *command, const char *terminal) WARN_UNUSED;
 int shell_feed(struct shell *s) WARN_UNUSED; /* 0, or -errno when bash has closed its end */
 
 /* Reads the status pipe: 1 and the exit code when the command in flight has ended, 0 when not yet.

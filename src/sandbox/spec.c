@@ -202,6 +202,14 @@ static int parse_dir(const char *key, json_t *v, char **ret, struct err *e)
     return 0;
 }
 
+static int parse_bool(const char *key, json_t *v, bool *ret, struct err *e)
+{
+    if (!json_is_boolean(v))
+        return err_set(e, -EINVAL, "%s must be true or false", key);
+    *ret = json_is_true(v);
+    return 0;
+}
+
 /* One of two words. */
 static int parse_word(const char *key, json_t *v, const char *const words[2], struct err *e)
 {
@@ -228,6 +236,10 @@ static int parse_key(const char *key, json_t *v, struct sandbox_spec *s, struct 
         s->network = r < 0 ? s->network : (enum sandbox_network)r;
         return r;
     }
+    if (str_eq(key, "program"))
+        return parse_bool(key, v, &s->program, e);
+    if (str_eq(key, "report"))
+        return parse_bool(key, v, &s->report, e);
     if (str_eq(key, "env"))
         return parse_env(v, s, e);
     if (str_eq(key, "binds"))
@@ -289,5 +301,7 @@ json_t *sandbox_spec_json(const struct sandbox_spec *s)
     for (size_t i = 0; i < ARRAY_LEN(limit_fields); i++)
         json_put_int(limits, limit_fields[i].key, (int64_t)*field(&l, i));
     json_put(o, "limits", limits);
+    json_put_bool(o, "program", s->program);
+    json_put_bool(o, "report", s->report);
     return o;
 }

@@ -46,6 +46,8 @@ struct sandbox_spec {
     struct sandbox_bind *binds;
     size_t n_binds;
     struct sandbox_limits limits;
+    bool program; /* for one program, not for tool calls: no shell is started ahead */
+    bool report;  /* what the filter refuses is counted (init.h: denied) */
 };
 
 /* Sets the defaults. */

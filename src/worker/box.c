@@ -97,6 +97,11 @@ int box_pid(const struct box *b)
     return b->pid;
 }
 
+struct io_fd *box_channel(struct box *b)
+{
+    return &b->channel;
+}
+
 /* ---- calls ---- */
 
 void box_kill(struct box *b)

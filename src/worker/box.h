@@ -57,3 +57,7 @@ void box_close(struct box *b);
 
 /* Process id of the sandbox's init on this host, for logs and tests. */
 int box_pid(const struct box *b);
+
+/* The socket to the sandbox's init, for box_run.c, which speaks on it instead of box_call: a box
+ * serves either calls or one program. Borrowed. */
+struct io_fd *box_channel(struct box *b);
