@@ -139,7 +139,7 @@ static int64_t bwrap(void)
     if (pid == 0) {
         dup2(fds[1], 1);
         execlp("bwrap", "bwrap", "--unshare-all", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin",
-               "--setenv", "LANG", "C.UTF-8", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin",
+               "--setenv", "LC_CTYPE", "C.UTF-8", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin",
                "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--proc",
                "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/workspace", "--chdir",
                "/workspace", "/bin/bash", "--noprofile", "--norc", "-c", "echo hi", (char *)NULL);

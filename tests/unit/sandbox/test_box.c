@@ -79,7 +79,7 @@ static void identity(void **state)
                 "CapBnd: 0000000000000000\nCapAmb: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2");
     expect_bash(&b, "ulimit -c; ulimit -u; ulimit -n", "0\n512\n8192");
     expect_bash(&b, "env | cut -d= -f1 | sort | tr '\\n' ' '",
-                "HOME LANG LOGNAME PATH PWD SHELL SHLVL TERM USER _ ");
+                "HOME LC_CTYPE LOGNAME PATH PWD SHELL SHLVL TERM USER _ ");
     expect_bash(&b,
                 "python3 -c 'import os\nfor f in (os.setuid, os.setgid):\n"
                 "  try: f(0); print(\"oh\")\n  except OSError as e: print(e.errno)'",
