@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #define ALLOW  SYSCALL_ALLOW
 #define REFUSE SYSCALL_REFUSE
@@ -35,7 +36,7 @@ const struct syscall_line syscall_lines[] = {
     {ALLOW, "statfs fstatfs ustat", "look at file systems"},
     {ALLOW, "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr", "read attributes"},
     {ALLOW, "setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr", "user attributes"},
-    {ALLOW, "chmod fchmod fchmodat", "modes of files one owns; mounts are nosuid"},
+    {ALLOW, "chmod fchmod fchmodat", "modes of files one owns; not setuid, see below"},
     {ALLOW, "chown fchown lchown fchownat", "owners; without a capability only to oneself"},
     {ALLOW, "utime utimes utimensat futimesat", "times of files one owns"},
     {ALLOW, "name_to_handle_at", "name a file by handle (opening by handle is refused)"},
@@ -140,6 +141,13 @@ const struct syscall_argument syscall_arguments[] = {
     {"clone", 0, HAS, CLONE_NEWIPC, ALSO, "more kernel surface"},
     {"clone", 0, HAS, CLONE_NEWUTS, ALSO, "likewise"},
     {"clone", 0, HAS, CLONE_NEWCGROUP, ALSO, "likewise; CLONE_NEWTIME is a signal's bit in clone(2)"},
+
+    {"chmod", 1, HAS, S_ISUID, ALSO, "in a bound directory it would be setuid outside, as the owner"},
+    {"fchmod", 1, HAS, S_ISUID, ALSO, "likewise (a write takes the bit away, so open's mode gives none)"},
+    {"fchmodat", 2, HAS, S_ISUID, ALSO, "likewise"},
+    {"chmod", 1, HAS, S_ISGID | S_IXGRP, ALSO, "likewise setgid; a directory can not be told from a program here"},
+    {"fchmod", 1, HAS, S_ISGID | S_IXGRP, ALSO, "likewise"},
+    {"fchmodat", 2, HAS, S_ISGID | S_IXGRP, ALSO, "likewise"},
 
     {"ioctl", 1, LOW, TIOCSTI, ALSO, "types into a terminal (CVE-2017-5226; all 64 bits: CVE-2019-10063)"},
     {"ioctl", 1, LOW, TIOCLINUX, ALSO, "pastes into a console"},
