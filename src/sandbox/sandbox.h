@@ -1,18 +1,14 @@
 /* sandbox - untrusted programs in their own namespaces, and the six tools that act in there.
  *
- * What lives in this folder: the zygote (the only process that clones: zygote, spec, uids, sealed),
- * the root file system (mounts, rootfs), locking a new process in (enter, lockdown, seccomp), init,
- * pid 1 of every sandbox (init, frame, shell, output, procs) and the tools (tools/). What does not:
- * the worker's side of the conversation (worker/box), networking, the event loop. Only base/ is
- * included here; nothing in this folder is linked against TLS, HTTP or storage code.
+ * What lives in this folder: the zygote (the only process that clones: zygote, ahead, spec, uids,
+ * idmap, cgroup, sealed), root file systems (mounts, rootfs, root, visible), locking a new process
+ * in (enter, lockdown, landlock, syscalls, seccomp), init, pid 1 of every sandbox (init, frame,
+ * bash_call, file_call, job, shell, pty, output, procs, report), and the tools (tools/). What does
+ * not: the worker's side of the conversation (worker/box), networking, the event loop. Only base/
+ * is included here; nothing in this folder is linked against TLS, HTTP or storage code.
  *
  *   worker --seqpacket--> zygote --clone3--> init (pid 1) --fork--> bash, file tools
- *      `------------------- stream socket ----^
- *
- * Later rooms of this house have their place already: cgroups are joined where the zygote writes
- * the id maps (zygote.c), Landlock goes between rlimits and seccomp (lockdown.c), a warm pool is a
- * list of sandboxes created ahead of their spec (zygote.c), other root file systems replace the
- * template (rootfs.c). */
+ *      `------------------- stream socket ----^ */
 #pragma once
 
 #include "base/base.h"
