@@ -38,6 +38,7 @@
 #define PERIOD_US  100000u    /* the kernel's default: short enough that nobody sees the pauses */
 #define LONG_US    1000000u   /* its longest: for less than a hundredth of a processor */
 #define MIN_MEMORY (1u << 20) /* less could not hold a process that is to start */
+#define MAX_MILLI  10000000u  /* ten thousand processors; the kernel's arithmetic ends later */
 
 static const char *const controllers[CGROUP_KINDS] = {"memory", "cpu", "pids"};
 
@@ -231,6 +232,48 @@ static int use_v2(struct cgroup_root *r, const struct cgroup_where *all, char **
     return 0;
 }
 
+/* Gives one controller up: closes and removes its directory unless another kind uses it, too. */
+static int drop(struct cgroup_root *r, size_t kind)
+{
+    int dir = TAKE_FD(r->dir[kind]);
+    r->version[kind] = 0;
+    for (size_t i = 0; i < CGROUP_KINDS; i++)
+        if (r->dir[i] == dir)
+            return 0;
+    AUTO_CLOSE int base = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    close(dir);
+    return base < 0 ? -errno : cgroup_remove_tree(base, r->name);
+}
+
+/* Sets each kind of limit once, so that a kernel that lacks it (CONFIG_CFS_BANDWIDTH, an emulation
+ * of Linux) is known now and not when the first sandbox is to start. */
+static int try_limits(struct cgroup_root *r, char **why)
+{
+    static const struct cgroup_limits trial[CGROUP_KINDS] = {
+        [CGROUP_MEMORY] = {.memory_bytes = 64u << 20},
+        [CGROUP_CPU] = {.cpu_milli = 1000},
+        [CGROUP_PIDS] = {.processes = 64},
+    };
+    for (size_t i = 0; i < CGROUP_KINDS; i++) {
+        struct cgroup g;
+        struct err e = {0};
+        if (!r->version[i])
+            continue;
+        int res = cgroup_make(r, &trial[i], &g, &e);
+        if (res == 0) {
+            res = cgroup_remove(r, &g);
+            if (res < 0)
+                return res;
+            continue;
+        }
+        why[i] = mem_strdup(e.msg);
+        res = drop(r, i);
+        if (res < 0)
+            return res;
+    }
+    return 0;
+}
+
 int cgroup_root_open(struct cgroup_root *ret, struct err *e)
 {
     struct cgroup_root r = CGROUP_ROOT_NONE;
@@ -255,6 +298,8 @@ int cgroup_root_open(struct cgroup_root *ret, struct err *e)
         if (where[i].version == 1 && !why[i])
             use_v1(&r, i, where, &why[i]);
     int res = use_v2(&r, where, why);
+    if (res == 0)
+        res = try_limits(&r, why);
     r.why_not = sentences(why, swap_uncounted(&r));
     for (size_t i = 0; i < CGROUP_KINDS; i++) {
         cgroup_where_done(&where[i]);
@@ -346,9 +391,9 @@ static int limit_memory(int dir, int version, uint64_t bytes, struct err *e)
 static int limit_cpu(int dir, int version, uint64_t milli, struct err *e)
 {
     uint64_t period = milli < 10 ? LONG_US : PERIOD_US; /* a quota is 1 ms or more */
-    uint64_t quota;
-    if (__builtin_mul_overflow(milli, period / 1000, &quota))
-        return err_set(e, -ERANGE, "a cpu limit of %llu is more than any machine has",
+    uint64_t quota = milli * (period / 1000);
+    if (milli > MAX_MILLI)
+        return err_set(e, -ERANGE, "a cpu limit of %llu thousandths is more than any machine has",
                        (unsigned long long)milli);
     if (version == 2) {
         char text[48];
@@ -359,8 +404,9 @@ static int limit_cpu(int dir, int version, uint64_t milli, struct err *e)
     int r = set_number(dir, "cpu.cfs_period_us", period, e);
     if (r == 0)
         r = set_number(dir, "cpu.cfs_quota_us", quota, e);
-    /* Version 1 refuses a share above that of a group further up. That one holds for ours, too. */
-    return r == -EINVAL && quota >= 1000 ? 0 : r;
+    /* Both numbers are in range, so this is version 1's other reason: it refuses a share above that
+     * of a group further up. That one holds for ours, too. */
+    return r == -EINVAL ? 0 : r;
 }
 
 static int limit(int dir, size_t kind, int version, const struct cgroup_limits *l, struct err *e)

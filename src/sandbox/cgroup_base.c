@@ -133,12 +133,22 @@ static size_t enable_all(int dir, const char *path, const char *const *want, siz
     return on;
 }
 
+static int one_is_there(void *arg, uint64_t pid)
+{
+    (void)arg;
+    (void)pid;
+    return -EBUSY;
+}
+
+/* True when there is something to hand down and processes are in the way. Asked rather than tried:
+ * cpu and pids can be enabled beside processes, which turns the groups below into ones that take
+ * only threads ("domain invalid"). */
 static bool wants_move(int dir, const char *const *want, size_t n)
 {
+    bool any = false;
     for (size_t i = 0; i < n; i++)
-        if (cgroup_has_word(dir, "cgroup.controllers", want[i]) && enable(dir, want[i]) == -EBUSY)
-            return true;
-    return false;
+        any |= cgroup_has_word(dir, "cgroup.controllers", want[i]);
+    return any && cgroup_each_pid(dir, one_is_there, NULL) == -EBUSY;
 }
 
 /* Empties `dir` into a leaf and enables what it can. */

@@ -190,8 +190,10 @@ void cgroup_find(const char *mountinfo, const char *self, const char *controller
     }
     *ret = w;
     if (!w.path) {
-        ret->why = self[0] ? mem_printf("the kernel has no %s controller", controller)
-                           : mem_strdup("the kernel has no control groups");
+        ret->why =
+            mem_printf("no hierarchy with the %s controller is mounted, or the kernel has no "
+                       "such controller",
+                       controller);
         return;
     }
     if (climbs(w.path)) {
