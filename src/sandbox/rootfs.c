@@ -380,9 +380,10 @@ static int restrict_tree(int fd, const char *path, const struct stat *st,
                            g = {st->st_gid, (uint32_t)how->owner_is, 1};
         r = set_idmap(fd, &u, &g, how->proc, e);
     }
-    if (r < 0)
-        log_info("owners of a directory are shown as they are", "path=%s error=%s", log_q(path),
-                 err_name(r));
+    if (r < 0 && how->write)
+        log_warn("the sandbox can not write as the owner of this directory: its file system does "
+                 "not translate owners",
+                 "path=%s error=%s", log_q(path), err_name(r));
     return 0;
 }
 
