@@ -278,6 +278,14 @@ static void bound_directory_keeps_its_owner(void **state)
     assert_int_equal(sandbox_spec_add_bind(&s, dir, "/srv/ro", false, NULL), 0);
     struct sbx b;
     open_box(&s, &b);
+    if (as_root && !idmapped) {
+        expect_bash(&b, "touch /home/agent/project/x 2>/dev/null || stat -c %u /home/agent/project",
+                    "65534");
+        sbx_close(&b);
+        sandbox_spec_done(&s);
+        assert_int_equal(state_remove_tree(AT_FDCWD, dir), 0);
+        return;
+    }
     expect_bash(
         &b,
         "cd /home/agent/project; echo new > new; echo more >> old; cat private; "
