@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/enc.h"
@@ -91,8 +92,6 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    /* A group of its own, but not a session: see bash_call.c on terminals. */
-    setpgid(0, 0);
     /* Below what init may use itself, so that init can still start a tool when the shell's share is
      * gone. */
     rlim_t n = (rlim_t)s->spec->limits.processes;
@@ -108,6 +107,43 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
     _exit(127);
 }
 
+/* Forks bash into a session that it does not lead: the leader is a process that starts it and ends.
+ * Opening a terminal then never makes it the controlling one, whose end would take along the
+ * background jobs of all earlier commands (SIGHUP to the foreground group); and the group has no
+ * parent in its session from the start, so that the end of bash changes nothing for stopped jobs
+ * either (they would get SIGHUP, too). */
+static int fork_into_session(const struct shell *s, int in, int status, char **env, pid_t *ret)
+{
+    int told[2];
+    if (pipe2(told, O_CLOEXEC) < 0)
+        return -errno;
+    AUTO_CLOSE int told_r = told[0], told_w = told[1];
+    pid_t leader = fork();
+    if (leader < 0)
+        return -errno;
+    if (leader == 0) {
+        setsid();
+        pid_t pid = fork();
+        if (pid == 0)
+            exec_bash(s, in, status, env);
+        int word = pid < 0 ? -errno : (int)pid;
+        _exit(write(told_w, &word, sizeof(word)) == (ssize_t)sizeof(word) ? 0 : 1);
+    }
+    close(TAKE_FD(told_w));
+    int word = -EIO;
+    ssize_t n;
+    do
+        n = read(told_r, &word, sizeof(word));
+    while (n < 0 && errno == EINTR);
+    waitpid(leader, NULL, 0); /* it has told us: it is ending */
+    if (n != (ssize_t)sizeof(word))
+        return -EIO;
+    if (word < 0)
+        return word;
+    *ret = word;
+    return 0;
+}
+
 int shell_start(struct shell *s)
 {
     int in[2], status[2];
@@ -120,10 +156,8 @@ int shell_start(struct shell *s)
     if (fcntl(in_w, F_SETFL, O_NONBLOCK) < 0 || fcntl(status_r, F_SETFL, O_NONBLOCK) < 0)
         return -errno;
     char **env = shell_environment(s->spec);
-    pid_t pid = fork();
-    int r = pid < 0 ? -errno : 0;
-    if (pid == 0)
-        exec_bash(s, in_r, status_w, env);
+    pid_t pid;
+    int r = fork_into_session(s, in_r, status_w, env, &pid);
     free(env);
     if (r < 0)
         return r;
