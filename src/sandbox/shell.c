@@ -202,7 +202,8 @@ int shell_send(struct shell *s, const char *command, const char *terminal)
     unsigned char random[16];
     rng_bytes(random, sizeof(random));
     enc_hex(random, sizeof(random), s->token);
-    buf_addf(&s->input, "%s\\builtin eval ", terminal ? "TERM=xterm-256color " : "");
+    /* `command`, because bash does not export what stands in front of `builtin`. */
+    buf_adds(&s->input, terminal ? "TERM=xterm-256color \\command eval " : "\\builtin eval ");
     shell_quote(&s->input, command);
     if (terminal)
         buf_addf(&s->input, " <%s >%s 2>&1", terminal, terminal);
