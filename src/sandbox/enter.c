@@ -216,7 +216,7 @@ static int mount_private(const struct enter_job *j, int root, struct err *e)
     return r < 0 ? r : attach_binds(j, root, e);
 }
 
-static int build(const struct enter_job *j, struct err *e)
+static int build(const struct enter_job *j, int *ret_listener, struct err *e)
 {
     int r = wait_for_maps(j->go_fd, e);
     if (r >= 0)
@@ -239,7 +239,7 @@ static int build(const struct enter_job *j, struct err *e)
     AUTO_CLOSE int home = mounts_open(root, &SANDBOX_HOME[1], O_PATH | O_DIRECTORY);
     if (home < 0 || fchdir(home) < 0)
         return err_set(e, home < 0 ? home : -errno, "could not enter " SANDBOX_HOME);
-    return lockdown_finish(&j->spec->limits, j->filter, e);
+    return lockdown_finish(&j->spec->limits, j->filter, ret_listener, e);
 }
 
 /* Standard descriptors on /dev/null, the channel at 3, the job's own above; everything else is
@@ -297,19 +297,27 @@ void enter_sandbox(const struct enter_job *job)
 {
     struct enter_job j = *job;
     struct err e = {.code = 0};
+    int listener = -1;
     prctl(PR_SET_NAME, "sallyport-init");
     int r = tidy_descriptors(&j, &e);
     if (r >= 0)
-        r = build(&j, &e);
+        r = build(&j, &listener, &e);
     if (r >= 0)
         r = lockdown_check(&e);
     if (r < 0)
         report_failure(j.channel_fd, &e);
-    if (close_range(CHANNEL_FD + 1, ~0u, 0) < 0) {
+    /* The listener of a filter that reports goes next to the channel. */
+    int first = CHANNEL_FD + 1;
+    if (listener >= 0 && listener != first && dup3(listener, first, O_CLOEXEC) < 0) {
+        err_set(&e, -errno, "could not place descriptors: %m");
+        report_failure(j.channel_fd, &e);
+    }
+    listener = listener < 0 ? -1 : first++;
+    if (close_range((unsigned)first, ~0u, 0) < 0) {
         err_set(&e, -errno, "could not close descriptors: %m");
         report_failure(j.channel_fd, &e);
     }
     const struct init_job init = {
-        .channel_fd = j.channel_fd, .oom_fd = -1, .listener_fd = -1, .spec = j.spec};
+        .channel_fd = j.channel_fd, .oom_fd = -1, .listener_fd = listener, .spec = j.spec};
     init_run(&init);
 }

@@ -104,7 +104,8 @@ static int drop_capabilities(struct err *e)
     return 0;
 }
 
-int lockdown_finish(const struct sandbox_limits *l, const struct seccomp_filter *f, struct err *e)
+int lockdown_finish(const struct sandbox_limits *l, const struct seccomp_filter *f,
+                    int *ret_listener, struct err *e)
 {
     int r = apply_limits(l, e);
     if (r >= 0)
@@ -117,7 +118,7 @@ int lockdown_finish(const struct sandbox_limits *l, const struct seccomp_filter 
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_set(e, -errno, "could not set process attributes: %m");
     /* Landlock's place (issue 3): after the limits, before the filter. */
-    r = seccomp_filter_install(f);
+    r = seccomp_filter_install(f, ret_listener);
     return r < 0 ? err_set(e, r, "could not install the system call filter: %s", err_text(r)) : 0;
 }
 

@@ -12,9 +12,9 @@ struct seccomp_filter;
 int lockdown_identity(struct err *e) WARN_UNUSED;
 
 /* Everything else, in the order the kernel demands. Afterwards the process has no capability and
- * can get none. */
-int lockdown_finish(const struct sandbox_limits *l, const struct seccomp_filter *f, struct err *e)
-    WARN_UNUSED;
+ * can get none. *ret_listener as seccomp_filter_install gives it. */
+int lockdown_finish(const struct sandbox_limits *l, const struct seccomp_filter *f,
+                    int *ret_listener, struct err *e) WARN_UNUSED;
 
 /* Reads /proc/self/status of the sandbox's own procfs and compares with what must be. `text` is the
  * file's content: split off so that it can be tested. 0, or -E_DENIED with the line that surprised.
