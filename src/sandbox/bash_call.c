@@ -7,11 +7,8 @@
  * calls that want a terminal, through a pty that is kept for the sandbox's life, because background
  * jobs may still print to either.
  *
- * The terminal is not the controlling terminal of the shell. The kernel sends SIGHUP to a
- * terminal's foreground group when the session's leader ends, and a shell without job control
- * shares its group with all its background jobs: one cancelled call, or an `exit`, would end the
- * jobs of all earlier ones. So the shell leads a process group, not a session (shell.c), opening a
- * terminal does not make it the controlling one, and only /dev/tty is missing. */
+ * The terminal is not the controlling terminal of the shell (shell.c says why): everything but
+ * /dev/tty works, and background jobs live on as after any other call. */
 #include "sandbox/init_internal.h"
 
 #include <poll.h>

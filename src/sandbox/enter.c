@@ -251,7 +251,7 @@ static int make_root(const struct enter_job *j, struct err *e)
                : 0;
 }
 
-static int build(const struct enter_job *j, struct err *e)
+static int build(const struct enter_job *j, int *ret_listener, struct err *e)
 {
     unsigned uid = inside_uid(j->spec);
     int r = wait_for_maps(j->go_fd, e);
@@ -274,7 +274,7 @@ static int build(const struct enter_job *j, struct err *e)
     if (r >= 0 && j->spec->network == SANDBOX_NET_LOOPBACK && !j->net_ready &&
         (r = ahead_loopback_up()) < 0)
         err_set(e, r, "could not bring up the loopback interface: %s", err_text(r));
-    return r < 0 ? r : lockdown_finish(j->spec, j->filter, e);
+    return r < 0 ? r : lockdown_finish(j->spec, j->filter, ret_listener, e);
 }
 
 /* Standard descriptors on /dev/null, the channel at 3, the job's own above; everything else is
@@ -326,24 +326,32 @@ void enter_sandbox(const struct enter_job *job)
 {
     struct enter_job j = *job;
     struct err e = {.code = 0};
+    int listener = -1;
     prctl(PR_SET_NAME, "sallyport-init");
     int r = tidy_descriptors(&j, &e);
     if (r >= 0)
-        r = build(&j, &e);
+        r = build(&j, &listener, &e);
     if (r >= 0)
         r = lockdown_check(inside_uid(j.spec), &e);
     if (r < 0)
         report_failure(j.channel_fd, &e);
-    /* What is left for init: the channel and, where there is one, the count of kills. */
-    if (r >= 0 && j.oom_fd >= 0) {
-        r = dup3(j.oom_fd, CHANNEL_FD + 1, O_CLOEXEC) < 0 ? -errno : 0;
-        j.oom_fd = CHANNEL_FD + 1;
+    /* What is left for init, in a row from the channel on: the count of kills and the listener of a
+     * filter that reports, where there are any. */
+    int *kept[] = {&j.oom_fd, &listener}, next = CHANNEL_FD + 1;
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+        if (*kept[i] < 0)
+            continue;
+        if (*kept[i] != next && dup3(*kept[i], next, O_CLOEXEC) < 0) {
+            err_set(&e, -errno, "could not place descriptors: %m");
+            report_failure(j.channel_fd, &e);
+        }
+        *kept[i] = next++;
     }
-    if (r < 0 || close_range(CHANNEL_FD + (j.oom_fd >= 0 ? 2 : 1), ~0u, 0) < 0) {
-        err_set(&e, -EIO, "could not close descriptors");
+    if (close_range((unsigned)next, ~0u, 0) < 0) {
+        err_set(&e, -errno, "could not close descriptors: %m");
         report_failure(j.channel_fd, &e);
     }
     const struct init_job init = {
-        .channel_fd = j.channel_fd, .oom_fd = j.oom_fd, .listener_fd = -1, .spec = j.spec};
+        .channel_fd = j.channel_fd, .oom_fd = j.oom_fd, .listener_fd = listener, .spec = j.spec};
     init_run(&init);
 }

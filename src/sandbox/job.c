@@ -311,6 +311,7 @@ void job_start(struct init *in, int64_t id)
         return;
     }
     j->pid = pid;
+    j->most_processes = 1;
     in->look_ns = j->began_ns + LOOK_MS * NS_PER_MS;
 }
 

@@ -115,7 +115,8 @@ static int drop_capabilities(struct err *e)
     return 0;
 }
 
-int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, struct err *e)
+int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, int *ret_listener,
+                    struct err *e)
 {
     int r = apply_limits(&s->limits, e);
     if (r >= 0)
@@ -130,7 +131,7 @@ int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f
     r = landlock_apply(s, e);
     if (r < 0)
         return r;
-    r = seccomp_filter_install(f);
+    r = seccomp_filter_install(f, ret_listener);
     return r < 0 ? err_set(e, r, "could not install the system call filter: %s", err_text(r)) : 0;
 }
 

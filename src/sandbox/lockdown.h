@@ -13,9 +13,9 @@ struct seccomp_filter;
 int lockdown_become(unsigned id, struct err *e) WARN_UNUSED;
 
 /* Everything else, in the order the kernel demands. Afterwards the process has no capability and
- * can get none. */
-int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, struct err *e)
-    WARN_UNUSED;
+ * can get none. *ret_listener as seccomp_filter_install gives it. */
+int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, int *ret_listener,
+                    struct err *e) WARN_UNUSED;
 
 /* Reads /proc/self/status of the sandbox's own procfs and compares with what must be: user and
  * group `id`, no capabilities, no_new_privs, a filter. `text` is the file's content: split off so

@@ -1,13 +1,26 @@
 /* procs.c - scanning and ending the processes of a sandbox.
  *
  * Called by init only, which is pid 1 of the namespace: everything that lives here is its
- * descendant or is going to be. Without a namespace (place.h) the machine's other processes are in
- * /proc too; then the descendants are picked out first, and nothing else is counted or signalled.
- * Init is their subreaper there, so none of them escapes by being orphaned. A process list is a
- * moving target, so nothing is decided on a pid alone: a process is its pid and start time. Ending
- * "what this call has started" is a fixed point: scan, kill what is not on the list from before the
- * call, scan again, until a scan finds nothing. A fork bomb can outrun that; then kill(-1), which
- * the kernel carries out under the lock that fork needs too, ends everything at once. */
+ * descendant or is going to be. A process list is a moving target, so nothing is decided on a pid
+ * alone: a process is its pid and start time.
+ *
+ * Ending "what this call has started" is a fixed point: scan, kill what is not on the list from
+ * before the call, scan again, until a scan proves that nothing is left. Finding nothing is no
+ * proof: a process can fork and end between the moment its name is read and the moment its file is,
+ * and the child may have got a number the scan is past already. So a scan counts only when
+ *  - no name that was read had vanished when its file was opened (torn),
+ *  - every zombie was a zombie in the scan before (it can not have forked since), and
+ *  - process numbers did not start over from the bottom meanwhile. They grow otherwise, and names
+ *    are read in their order, so whoever is born during a scan, of a parent the scan has passed, is
+ *    still ahead of it.
+ * Who outruns this is stopped: kill(-1, SIGSTOP) is carried out under the lock that fork needs, and
+ * a fork on its way gets the signal for its child, too. What is spared goes on afterwards, unless
+ * it was stopped before. If even that does not help, kill(-1, SIGKILL) ends everything.
+ *
+ * Without a namespace (place.h) the machine's other processes are in /proc, too, and kill(-1) is
+ * out of the question: the descendants are picked out, and nothing else is counted or signalled.
+ * Init is their subreaper there, so none escapes by being orphaned; a fork bomb may outrun the
+ * rounds. */
 #include "sandbox/procs.h"
 
 #include <dirent.h>
@@ -25,8 +38,9 @@
 
 #define MAX_PROCS   40000
 #define MANY        64 /* more new processes than this in a second round: a fork bomb */
-#define PATIENCE_NS (80 * NS_PER_MS) /* for the polite way */
+#define NAMING_NS   (30 * NS_PER_MS) /* for naming them one by one */
 #define KILL_ALL_NS (2 * NS_PER_S)   /* without a namespace, where it takes rounds */
+#define STOPPED_NS  (50 * NS_PER_MS) /* for doing it while everything is stopped */
 
 void procs_done(struct procs *p)
 {
@@ -102,20 +116,35 @@ static pid_t entry_pid(const struct dirent *de)
     return pid == 1 || (pid_t)pid == getpid() ? 0 : (pid_t)pid;
 }
 
-static int list_all(struct procs *ret)
+/* One pass over /proc. `dead` (may be NULL) gets the zombies. */
+static int scan(struct procs *ret, struct procs *dead, bool *ret_torn)
 {
     DIR *d = opendir("/proc");
     if (!d)
         return -errno;
     AUTO(procs) list = {.ids = NULL};
     int r = 0;
+    *ret_torn = false;
     for (struct dirent *de; r >= 0 && (de = readdir(d));) {
         char text[512];
         struct procs_stat st;
         pid_t pid = entry_pid(de);
-        if (pid && read_file(dirfd(d), de->d_name, "stat", text, sizeof(text)) >= 0 &&
-            procs_parse_stat(text, &st) >= 0 && st.state != 'Z' && st.state != 'X')
-            r = add(&list, (struct proc_id){.pid = pid, .parent = st.parent, .start = st.start});
+        if (!pid)
+            continue;
+        if (read_file(dirfd(d), de->d_name, "stat", text, sizeof(text)) < 0 ||
+            procs_parse_stat(text, &st) < 0 || st.state == 'X') {
+            *ret_torn = true;
+            continue;
+        }
+        const struct proc_id id = {.pid = pid,
+                                   .parent = st.parent,
+                                   .start = st.start,
+                                   .stopped = st.state == 'T' || st.state == 't'};
+        /* The first thread can end alone; the process then looks like a zombie with threads. */
+        if (st.state != 'Z' || st.threads > 1)
+            r = add(&list, id);
+        else if (dead)
+            r = add(dead, id);
     }
     closedir(d);
     if (r < 0)
@@ -158,11 +187,18 @@ static int pick_descendants(const struct procs *all, struct procs *ret)
 
 int procs_list(struct procs *ret)
 {
-    if (!place()->shared)
-        return list_all(ret);
-    AUTO(procs) all = {.ids = NULL};
-    int r = list_all(&all);
-    return r < 0 ? r : pick_descendants(&all, ret);
+    AUTO(procs) list = {.ids = NULL};
+    bool torn = true;
+    int r = 0;
+    for (int i = 0; r >= 0 && torn && i < 3; i++) {
+        procs_done(&list);
+        r = scan(&list, NULL, &torn);
+    }
+    if (r < 0 || place()->shared)
+        return r < 0 ? r : pick_descendants(&list, ret);
+    *ret = list;
+    list = (struct procs){.ids = NULL};
+    return 0;
 }
 
 bool procs_has(const struct procs *p, struct proc_id id)
@@ -221,49 +257,151 @@ static int spare_descendants(struct procs *spare, const struct procs *now)
     return r;
 }
 
-struct round {
-    int found, fresh; /* still there in all; of those, not killed before */
+/* The number the namespace has given out last, the fifth word of /proc/loadavg; 0: not known. */
+static uint64_t last_number(void)
+{
+    char text[128];
+    AUTO_CLOSE int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    const char *word = strrchr(text, ' ');
+    uint64_t v;
+    return word && str_to_u64(word + 1, strcspn(word + 1, "\n"), INT32_MAX, &v) == 0 ? v : 0;
+}
+
+struct hunt {
+    struct procs *spare;
+    struct procs killed, dead; /* dead: zombies of the last scan */
+    int fresh;                 /* found by the last round and not killed before */
+    int found;                 /* in all, those killed before and still there included */
+    bool proven;               /* nobody can have slipped through that round */
 };
 
-static int kill_round(struct procs *spare, struct procs *killed, struct round *ret)
+static void hunt_done(struct hunt *h)
+{
+    procs_done(&h->killed);
+    procs_done(&h->dead);
+}
+
+static bool all_known(const struct procs *now, const struct procs *before)
+{
+    for (size_t i = 0; i < now->n; i++)
+        if (!procs_has(before, now->ids[i]))
+            return false;
+    return true;
+}
+
+static int hunt_round(struct hunt *h)
 {
     AUTO(procs) now = {.ids = NULL};
-    int r = procs_list(&now);
+    AUTO(procs) dead = {.ids = NULL};
+    bool torn;
+    uint64_t first = last_number();
+    int r = scan(&now, &dead, &torn);
     if (r >= 0)
-        r = spare_descendants(spare, &now);
-    *ret = (struct round){.found = 0};
+        r = spare_descendants(h->spare, &now);
+    h->proven = r >= 0 && !torn && all_known(&dead, &h->dead) && last_number() >= first;
+    h->found = h->fresh = 0;
     for (size_t i = 0; i < now.n && r >= 0; i++) {
-        if (procs_has(spare, now.ids[i]))
+        if (procs_has(h->spare, now.ids[i]))
             continue;
-        ret->found++;
-        if (procs_has(killed, now.ids[i]))
+        h->found++;
+        if (procs_has(&h->killed, now.ids[i]))
             continue;
-        ret->fresh++;
+        h->fresh++;
         kill(now.ids[i].pid, SIGKILL);
-        r = add(killed, now.ids[i]);
+        r = add(&h->killed, now.ids[i]);
+    }
+    procs_done(&h->dead);
+    h->dead = dead;
+    dead = (struct procs){.ids = NULL};
+    return r;
+}
+
+/* Rounds until one proves that nothing else runs, or `until`. 1: proven. */
+static int hunt_until(struct hunt *h, int64_t until, bool bombs_too, void (*reap)(void *arg),
+                      void *arg)
+{
+    for (int i = 0; time_mono_ns() < until; i++) {
+        int r = hunt_round(h);
+        reap(arg);
+        if (r < 0)
+            return r;
+        if (h->found == 0 && h->proven)
+            return 1;
+        if (!bombs_too && i > 0 && h->fresh > MANY)
+            return 0;
+        if (h->fresh == 0 && h->found > 0)
+            poll(NULL, 0, 1); /* the killed need a moment; for grandchildren there is no event */
+    }
+    return 0;
+}
+
+/* Everything stands still; the hunt goes on; the spared go on. 1: proven. */
+static int hunt_stopped(struct hunt *h, void (*reap)(void *arg), void *arg)
+{
+    AUTO(procs) before = {.ids = NULL};
+    int r = procs_list(&before);
+    if (r < 0)
+        return r;
+    kill(-1, SIGSTOP);
+    r = hunt_until(h, time_mono_ns() + STOPPED_NS, true, reap, arg);
+    AUTO(procs) after = {.ids = NULL};
+    if (procs_list(&after) < 0)
+        return -E_LIMIT; /* then everything ends: nothing may stay stopped for ever */
+    for (size_t i = 0; i < after.n; i++) {
+        bool was = false;
+        for (size_t k = 0; k < before.n; k++)
+            was = was || (before.ids[k].stopped && before.ids[k].pid == after.ids[i].pid &&
+                          before.ids[k].start == after.ids[i].start);
+        if (!was)
+            kill(after.ids[i].pid, SIGCONT);
     }
     return r;
 }
 
+/* One round without a namespace: everybody of ours who is not spared. How many were found, or
+ * -errno. */
+static int kill_strangers(struct procs *spare)
+{
+    AUTO(procs) now = {.ids = NULL};
+    int found = 0, r = procs_list(&now);
+    if (r >= 0)
+        r = spare_descendants(spare, &now);
+    for (size_t i = 0; i < now.n && r >= 0; i++)
+        if (!procs_has(spare, now.ids[i])) {
+            kill(now.ids[i].pid, SIGKILL);
+            found++;
+        }
+    return r < 0 ? r : found;
+}
+
+static int kill_others_shared(struct procs *spare, void (*reap)(void *arg), void *arg)
+{
+    const int64_t until = time_mono_ns() + NAMING_NS + STOPPED_NS;
+    do {
+        int found = kill_strangers(spare);
+        reap(arg);
+        if (found == 0)
+            return 0;
+        poll(NULL, 0, 1);
+    } while (time_mono_ns() < until);
+    kill_descendants(reap, arg);
+    return 1;
+}
+
 int procs_kill_others(struct procs *spare, void (*reap)(void *arg), void *arg)
 {
-    const int64_t until = time_mono_ns() + PATIENCE_NS;
-    AUTO(procs) killed = {.ids = NULL};
-    struct round n = {.fresh = 1};
-    for (int i = 0; time_mono_ns() < until; i++) {
-        int r = kill_round(spare, &killed, &n);
-        reap(arg);
-        if (r >= 0 && n.found == 0)
-            return 0;
-        if (r < 0 || (i > 0 && n.fresh > MANY)) {
-            n.fresh = 1;
-            break;
-        }
-        if (n.fresh ==
-            0) /* the killed need a moment; there is nothing to wait on for grandchildren */
-            poll(NULL, 0, 1);
-    }
-    if (n.fresh == 0)
+    if (place()->shared)
+        return kill_others_shared(spare, reap, arg);
+    __attribute__((cleanup(hunt_done))) struct hunt h = {.spare = spare};
+    int r = hunt_until(&h, time_mono_ns() + NAMING_NS, false, reap, arg);
+    if (r == 0)
+        r = hunt_stopped(&h, reap, arg);
+    /* What is left then is known and killed: it sits in the kernel and gives back its memory. */
+    if (r == 1 || (r == 0 && h.fresh == 0 && h.proven))
         return 0;
     procs_kill_all(reap, arg);
     return 1;

@@ -8,6 +8,7 @@
 struct proc_id {
     pid_t pid, parent;
     uint64_t start; /* start time in clock ticks: tells a reused pid apart */
+    bool stopped;   /* by a signal or a tracer */
 };
 
 /* A list of processes. Grows as needed up to what a pid namespace with our limits can hold. */
@@ -18,15 +19,16 @@ struct procs {
 
 void procs_done(struct procs *p);
 
-/* All living processes but init and zombies. 0 or -errno. */
+/* All living processes but init and zombies (a process whose first thread alone has ended is not
+ * one). 0 or -errno. */
 int procs_list(struct procs *ret) WARN_UNUSED;
 bool procs_has(const struct procs *p, struct proc_id id);
 
 /* Ends every process that is not in `spare` nor descends from one that is, until none is left:
  * children forked meanwhile included. Calls reap(arg) between rounds (init must collect its
- * children). Returns 0, or 1 when only ending everything helped (they forked faster than they could
- * be named). Takes at most a fraction of a second; what has been killed but is still giving back
- * its memory is not waited for. */
+ * children). When they fork faster than they can be named, everything is stopped for a moment, the
+ * spared too. Returns 0, or 1 when only ending everything helped. Takes at most a fraction of a
+ * second; what has been killed but is still giving back its memory is not waited for. */
 int procs_kill_others(struct procs *spare, void (*reap)(void *arg), void *arg);
 
 /* Ends every process but init. */

@@ -11,7 +11,12 @@
  * filter that compared 64 bits). Calls that are unconditional in both programs are answered from
  * the kernel's bitmap cache.
  *
- * Compiled once in the zygote; each sandbox only installs. */
+ * Compiled once in the zygote; each sandbox only installs.
+ *
+ * A filter that reports differs in who says EPERM: the second program sends every refused call to a
+ * listener (init, report.c) and the first lets those through to it, because a refusal there would
+ * win. Without a listener the kernel fails such calls with ENOSYS, so nothing opens up when init is
+ * gone. */
 #include "sandbox/seccomp.h"
 
 #include <linux/filter.h>
@@ -30,6 +35,7 @@
 struct seccomp_filter {
     struct sock_filter *calls, *exceptions;
     unsigned short n_calls, n_exceptions;
+    bool report;
 };
 
 const char *seccomp_table_next(size_t *pos, char buf[64])
@@ -74,11 +80,8 @@ static bool has_only_these(const char *name)
 
 /* One rule per name of the line. Names this libseccomp does not know, or that this architecture
  * does not have (negative pseudo numbers), get the default answer. */
-static int add_line(scmp_filter_ctx ctx, const struct syscall_line *line)
+static int add_line(scmp_filter_ctx ctx, uint32_t action, const struct syscall_line *line)
 {
-    uint32_t action = line->verdict == SYSCALL_ALLOW ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM);
-    if (line->verdict == SYSCALL_ABSENT) /* the default */
-        return 0;
     for (const char *c = line->names; *c;) {
         size_t len = strcspn(c, " ");
         AUTO_FREE char *name = mem_strndup(c, len);
@@ -126,22 +129,41 @@ static int add_arguments(scmp_filter_ctx ctx, uint32_t action, bool only_these)
     return r;
 }
 
-static int build_calls(scmp_filter_ctx ctx)
+static int build_calls(scmp_filter_ctx ctx, bool report)
 {
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++)
-        r = add_line(ctx, &syscall_lines[i]);
+    for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++) {
+        const struct syscall_line *line = &syscall_lines[i];
+        bool refuse = line->verdict == SYSCALL_REFUSE && !report;
+        if (line->verdict != SYSCALL_ABSENT) /* the default */
+            r = add_line(ctx, refuse ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW, line);
+    }
     return r < 0 ? r : add_arguments(ctx, SCMP_ACT_ALLOW, true);
 }
 
-static int build_exceptions(scmp_filter_ctx ctx)
+/* Calls that name an address. send(2) is sendto without one; sendmsg keeps its address in memory,
+ * and init needs it itself. */
+static int show_addresses(scmp_filter_ctx ctx)
 {
-    return add_arguments(ctx, SCMP_ACT_ERRNO(EPERM), false);
+    int r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(connect), 0);
+    return r < 0 ? r
+                 : seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(sendto), 1,
+                                    SCMP_A4(SCMP_CMP_NE, 0, 0));
+}
+
+static int build_exceptions(scmp_filter_ctx ctx, bool report)
+{
+    const uint32_t no = report ? SCMP_ACT_NOTIFY : SCMP_ACT_ERRNO(EPERM);
+    int r = add_arguments(ctx, no, false);
+    for (size_t i = 0; report && r >= 0 && i < syscall_n_lines; i++)
+        if (syscall_lines[i].verdict == SYSCALL_REFUSE)
+            r = add_line(ctx, no, &syscall_lines[i]);
+    return report && r >= 0 ? show_addresses(ctx) : r;
 }
 
 /* Compiles one program into memory. libseccomp 2.5 only writes to descriptors. */
-static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx), struct sock_filter **ret,
-                   unsigned short *ret_n)
+static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx, bool), bool report,
+                   struct sock_filter **ret, unsigned short *ret_n)
 {
     scmp_filter_ctx ctx = seccomp_init(default_action);
     if (!ctx)
@@ -153,7 +175,7 @@ static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx), struc
     if (r >= 0) /* 2: a balanced tree over the call numbers instead of a list */
         r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (r >= 0)
-        r = build(ctx);
+        r = build(ctx, report);
     if (r >= 0)
         r = seccomp_export_bpf(ctx, fd);
     seccomp_release(ctx);
@@ -173,12 +195,13 @@ static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx), struc
     return 0;
 }
 
-struct seccomp_filter *seccomp_filter_new(struct err *e)
+struct seccomp_filter *seccomp_filter_new(bool report, struct err *e)
 {
     struct seccomp_filter *f = mem_new(struct seccomp_filter);
-    int r = compile(SCMP_ACT_ERRNO(ENOSYS), build_calls, &f->calls, &f->n_calls);
+    f->report = report;
+    int r = compile(SCMP_ACT_ERRNO(ENOSYS), build_calls, report, &f->calls, &f->n_calls);
     if (r >= 0)
-        r = compile(SCMP_ACT_ALLOW, build_exceptions, &f->exceptions, &f->n_exceptions);
+        r = compile(SCMP_ACT_ALLOW, build_exceptions, report, &f->exceptions, &f->n_exceptions);
     if (r >= 0)
         return f;
     err_set(e, r, "could not compile the system call filter: %s", err_text(r));
@@ -195,15 +218,30 @@ void seccomp_filter_free(struct seccomp_filter *f)
     free(f);
 }
 
-static int install(struct sock_filter *filter, unsigned short n)
+static int install(struct sock_filter *filter, unsigned short n, unsigned flags)
 {
     struct sock_fprog prog = {.len = n, .filter = filter};
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ? -errno : 0;
+    long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+    return r < 0 ? -errno : (int)r;
 }
 
-int seccomp_filter_install(const struct seccomp_filter *f)
+int seccomp_filter_install(const struct seccomp_filter *f, int *ret_listener)
 {
     /* The permissive one first: if the kernel refuses the other, the caller can still say so. */
-    int r = install(f->exceptions, f->n_exceptions);
-    return r < 0 ? r : install(f->calls, f->n_calls);
+    int r =
+        install(f->exceptions, f->n_exceptions, f->report ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+    if (r >= 0 && ret_listener)
+        *ret_listener = f->report ? r : -1;
+    return r < 0 ? r : install(f->calls, f->n_calls, 0);
+}
+
+char *seccomp_name(int nr)
+{
+    char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, nr);
+    return name ? name : mem_printf("number %d", nr);
+}
+
+bool seccomp_only_seen(int nr)
+{
+    return nr == SYS_connect || nr == SYS_sendto;
 }

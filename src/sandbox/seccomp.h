@@ -6,13 +6,22 @@
 struct err;
 struct seccomp_filter; /* two compiled BPF programs */
 
-/* Compiles the tables. Once per process: it takes milliseconds. NULL with words on failure. */
-struct seccomp_filter *seccomp_filter_new(struct err *e);
+/* Compiles the tables. It takes milliseconds. With `report`, what is refused is refused by whoever
+ * reads the listener that seccomp_filter_install returns: the same answer (EPERM), after it has
+ * been seen. Attempts to connect or send to an address are shown to the listener, too, which lets
+ * them go on. NULL with words on failure. */
+struct seccomp_filter *seccomp_filter_new(bool report, struct err *e);
 void seccomp_filter_free(struct seccomp_filter *f);
 
-/* Puts the calling thread under the filter for good. no_new_privs must be set already. 0 or -errno.
- */
-int seccomp_filter_install(const struct seccomp_filter *f) WARN_UNUSED;
+/* Puts the calling thread under the filter for good. no_new_privs must be set already.
+ * *ret_listener (may be NULL unless the filter reports) is a close-on-exec descriptor for a filter
+ * that reports, else -1. 0 or -errno. */
+int seccomp_filter_install(const struct seccomp_filter *f, int *ret_listener) WARN_UNUSED;
+/* The name of a call, malloc'ed; "number N" for one libseccomp does not know. */
+char *seccomp_name(int nr);
+/* True when a call that has come to a listener is only to be seen (connect, sendto), false when it
+ * is refused. */
+bool seccomp_only_seen(int nr);
 
 /* For tests and `sallyport doctor`: whether a call is allowed at least for some arguments. */
 bool seccomp_allows(const char *syscall_name);

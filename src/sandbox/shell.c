@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/enc.h"
@@ -105,8 +106,6 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    /* A group of its own, but not a session: see bash_call.c on terminals. */
-    setpgid(0, 0);
     /* Below what init may use itself, so that init can still start a tool when the shell's share is
      * gone. Without a user namespace the number would count the user's other processes, too. */
     rlim_t n = (rlim_t)s->spec->limits.processes;
@@ -122,6 +121,37 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
     _exit(127);
 }
 
+/* Forks bash into a session that it does not lead: the leader is a process that starts it and ends.
+ * Opening a terminal then never makes it the controlling one, whose end would take along the
+ * background jobs of all earlier commands (SIGHUP to the foreground group); and the group has no
+ * parent in its session from the start, so that the end of bash changes nothing for stopped jobs
+ * either (they would get SIGHUP, too). */
+static int fork_into_session(const struct shell *s, int in, int status, char **env, pid_t *ret)
+{
+    /* vfork, twice: nothing of init's memory is needed, and copying its page tables and tearing
+     * them down again would be a fifth of a cold start. Both children share our memory until the
+     * second has executed bash (or ended), and call only what changes themselves. */
+    volatile pid_t pid = -1;
+    volatile int code = EIO;
+    pid_t leader = vfork();
+    if (leader < 0)
+        return -errno;
+    if (leader == 0) {
+        setsid();
+        pid_t child = vfork();
+        if (child == 0)
+            exec_bash(s, in, status, env);
+        code = errno;
+        pid = child;
+        _exit(0);
+    }
+    waitpid(leader, NULL, 0);
+    if (pid < 0)
+        return -code;
+    *ret = pid;
+    return 0;
+}
+
 int shell_start(struct shell *s)
 {
     int in[2], status[2];
@@ -134,12 +164,8 @@ int shell_start(struct shell *s)
     if (fcntl(in_w, F_SETFL, O_NONBLOCK) < 0 || fcntl(status_r, F_SETFL, O_NONBLOCK) < 0)
         return -errno;
     char **env = shell_environment(s->spec);
-    /* vfork: nothing of init's memory is needed, and copying its page tables and tearing them down
-     * again is a tenth of a cold start. The child calls only what changes itself, then execs. */
-    pid_t pid = vfork();
-    int r = pid < 0 ? -errno : 0;
-    if (pid == 0)
-        exec_bash(s, in_r, status_w, env);
+    pid_t pid;
+    int r = fork_into_session(s, in_r, status_w, env, &pid);
     free(env);
     if (r < 0)
         return r;
@@ -184,7 +210,8 @@ int shell_send(struct shell *s, const char *command, const char *terminal)
     unsigned char random[16];
     rng_bytes(random, sizeof(random));
     enc_hex(random, sizeof(random), s->token);
-    buf_addf(&s->input, "%s\\builtin eval ", terminal ? "TERM=xterm-256color " : "");
+    /* `command`, because bash does not export what stands in front of `builtin`. */
+    buf_adds(&s->input, terminal ? "TERM=xterm-256color \\command eval " : "\\builtin eval ");
     shell_quote(&s->input, command);
     if (terminal)
         buf_addf(&s->input, " <%s >%s 2>&1", terminal, terminal);

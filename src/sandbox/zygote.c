@@ -62,7 +62,7 @@ struct zygote {
     struct rootfs rootfs;
     struct cgroup_root cgroups;
     struct ahead ahead;
-    struct seccomp_filter *filter;
+    struct seccomp_filter *filter, *reporting; /* reporting: made when first asked for */
     struct list live;
 };
 
@@ -241,7 +241,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     if (pid == 0) {
         close(m->go[1]);
         struct enter_job job = {.spec = &m->spec,
-                                .filter = z->filter,
+                                .filter = m->spec.report ? z->reporting : z->filter,
                                 .go_fd = m->go[0],
                                 .channel_fd = m->channel[1],
                                 .workspace_fd = m->workspace,
@@ -267,6 +267,11 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     if (r < 0)
         return r;
     m->have_spec = true;
+    if (m->spec.report && !z->reporting) {
+        z->reporting = seccomp_filter_new(true, e);
+        if (!z->reporting)
+            return e->code;
+    }
     r = choose_ids(z, m, e);
     if (r >= 0)
         r = open_sources(z, m, e);
@@ -480,7 +485,7 @@ static int prepare(struct zygote *z, struct err *e)
     r = ahead_init(&z->ahead, z->root ? &z->uids : NULL, &z->cgroups, e);
     if (r < 0)
         return r;
-    z->filter = seccomp_filter_new(e);
+    z->filter = seccomp_filter_new(false, e);
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
     return z->filter ? drop_privileges(z, e) : e->code;
@@ -538,6 +543,7 @@ int zygote_serve(int ctl_fd)
         serve(&z);
     end_all(&z);
     seccomp_filter_free(z.filter);
+    seccomp_filter_free(z.reporting);
     ahead_done(&z.ahead);
     cgroup_root_done(&z.cgroups);
     rootfs_done(&z.rootfs);

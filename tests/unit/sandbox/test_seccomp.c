@@ -6,9 +6,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <asm/ioctls.h>
 #include <errno.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -20,6 +23,7 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "sandbox/report.h"
 #include "sandbox/seccomp.h"
 #include "sandbox/syscalls.h"
 
@@ -149,14 +153,14 @@ static void kernel_applies_them(void **state)
 {
     (void)state;
     struct err e;
-    struct seccomp_filter *f = seccomp_filter_new(&e);
+    struct seccomp_filter *f = seccomp_filter_new(false, &e);
     assert_non_null(f);
     int fds[2];
     assert_int_equal(pipe(fds), 0);
     pid_t pid = fork();
     if (pid == 0) {
         int got[ARRAY_LEN(probes)] = {0};
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f) < 0)
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, NULL) < 0)
             _exit(1);
         for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
             errno = 0;
@@ -186,11 +190,11 @@ static void foreign_entry_is_shut(void **state)
 {
     (void)state;
     struct err e;
-    struct seccomp_filter *f = seccomp_filter_new(&e);
+    struct seccomp_filter *f = seccomp_filter_new(false, &e);
     assert_non_null(f);
     pid_t pid = fork();
     if (pid == 0) {
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f) < 0)
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, NULL) < 0)
             _exit(1);
         long r;
         __asm__ volatile("int $0x80"
@@ -207,11 +211,171 @@ static void foreign_entry_is_shut(void **state)
 }
 #endif
 
+/* A filter that reports gives the same answers, and tells of each. */
+static void reporting_changes_nothing(void **state)
+{
+    (void)state;
+    struct err e;
+    struct seccomp_filter *f = seccomp_filter_new(true, &e);
+    assert_non_null(f);
+    int fds[2], pair[2];
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int got[ARRAY_LEN(probes)] = {0}, listener = -1;
+        char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';
+        struct iovec iov = {&byte, 1};
+        struct msghdr mh = {.msg_iov = &iov,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = sizeof(control)};
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, &listener) < 0)
+            _exit(1);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &listener, sizeof(int));
+        if (listener < 0 || sendmsg(pair[1], &mh, 0) != 1)
+            _exit(2);
+        close(listener);
+        for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+            errno = 0;
+            long r = syscall(probes[i].nr, probes[i].a, probes[i].b, probes[i].c, 0, 0, 0);
+            got[i] = r < 0 ? errno : 0;
+        }
+        struct sockaddr_in to = {
+            .sin_family = AF_INET, .sin_port = htons(443), .sin_addr.s_addr = htonl(0xc0000201)};
+        int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        (void)!connect(s, (struct sockaddr *)&to, sizeof(to));
+        (void)!sendto(s, "x", 1, 0, (struct sockaddr *)&to, sizeof(to));
+        _exit(write(fds[1], got, sizeof(got)) == sizeof(got) ? 0 : 3);
+    }
+    close(fds[1]);
+    close(pair[1]);
+    char control[CMSG_SPACE(sizeof(int))], byte;
+    struct iovec iov = {&byte, 1};
+    struct msghdr mh = {.msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = control,
+                        .msg_controllen = sizeof(control)};
+    assert_int_equal(recvmsg(pair[0], &mh, MSG_CMSG_CLOEXEC), 1);
+    int listener;
+    memcpy(&listener, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
+    struct report report;
+    report_init(&report, listener);
+    int got[ARRAY_LEN(probes)];
+    for (;;) {
+        struct pollfd p[2] = {{.fd = listener, .events = POLLIN}, {.fd = fds[0], .events = POLLIN}};
+        assert_true(poll(p, 2, 20000) > 0);
+        if (p[0].revents & POLLIN)
+            report_read(&report);
+        if (p[1].revents)
+            break;
+    }
+    assert_int_equal(read(fds[0], got, sizeof(got)), sizeof(got));
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    size_t refused = 0;
+    for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+        refused += probes[i].want == EPERM;
+        if (probes[i].want ? got[i] != probes[i].want : got[i] == EPERM || got[i] == ENOSYS)
+            fail_msg("%s gave %d", probes[i].what, got[i]);
+    }
+    AUTO_JSON json_t *o = report_json(&report);
+    json_t *calls = json_object_get(o, "calls"), *line;
+    size_t i, seen = 0;
+    json_array_foreach (calls, i, line)
+        seen += (size_t)json_get_int(line, "count", 0);
+    assert_int_equal(seen, refused);
+    json_t *first = json_array_get(json_object_get(o, "network"), 0);
+    assert_string_equal(json_get_str(first, "address"), "192.0.2.1:443");
+    assert_int_equal(json_get_int(first, "count", 0), 2);
+    close(listener);
+    close(fds[0]);
+    close(pair[0]);
+    seccomp_filter_free(f);
+}
+
+/* Without anybody at the listener refused calls fail all the same. */
+static void a_lost_listener_opens_nothing(void **state)
+{
+    (void)state;
+    struct err e;
+    struct seccomp_filter *f = seccomp_filter_new(true, &e);
+    assert_non_null(f);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int listener = -1;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, &listener) < 0)
+            _exit(1);
+        close(listener);
+        for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+            errno = 0;
+            long r = syscall(probes[i].nr, probes[i].a, probes[i].b, probes[i].c, 0, 0, 0);
+            bool forbidden = probes[i].want == EPERM || probes[i].want == ENOSYS;
+            if (forbidden && (r >= 0 || (errno != EPERM && errno != ENOSYS)))
+                _exit(10 + (int)i);
+        }
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    seccomp_filter_free(f);
+}
+
+static void addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        int family;
+        const char *address;
+        unsigned port;
+        const char *want;
+    } table[] = {
+        {AF_INET, "192.0.2.1", 443, "192.0.2.1:443"},
+        {AF_INET, "127.0.0.1", 80, NULL},
+        {AF_INET, "127.8.8.8", 53, "127.8.8.8:53"},
+        {AF_INET, "0.0.0.0", 80, NULL},
+        {AF_INET6, "2001:db8::1", 443, "[2001:db8::1]:443"},
+        {AF_INET6, "::1", 443, NULL},
+        {AF_INET6, "::", 443, NULL},
+        {AF_INET6, "::ffff:192.0.2.7", 22, "192.0.2.7:22"},
+        {AF_INET6, "::ffff:127.0.0.1", 22, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)table[i].port)};
+        struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+                                   .sin6_port = htons((uint16_t)table[i].port)};
+        bool four = table[i].family == AF_INET;
+        assert_int_equal(inet_pton(table[i].family, table[i].address,
+                                   four ? (void *)&in.sin_addr : (void *)&in6.sin6_addr),
+                         1);
+        AUTO_FREE char *text =
+            report_address(four ? (void *)&in : (void *)&in6, four ? sizeof(in) : sizeof(in6));
+        if (table[i].want)
+            assert_string_equal(text, table[i].want);
+        else
+            assert_null(text);
+        AUTO_FREE char *cut = report_address(four ? (void *)&in : (void *)&in6, 7);
+        assert_null(cut);
+    }
+    struct sockaddr local = {.sa_family = AF_UNIX};
+    assert_null(report_address(&local, sizeof(local)));
+    assert_null(report_address(&local, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_are_sane),
         cmocka_unit_test(kernel_applies_them),
+        cmocka_unit_test(reporting_changes_nothing),
+        cmocka_unit_test(a_lost_listener_opens_nothing),
+        cmocka_unit_test(addresses),
 #ifdef __x86_64__
         cmocka_unit_test(foreign_entry_is_shut),
 #endif
