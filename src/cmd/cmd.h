@@ -16,6 +16,7 @@ int cmd_worker(int argc, char **argv);
 int cmd_up(int argc, char **argv);
 int cmd_setup(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_rootfs(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 
 /* Where data lives unless --data says otherwise: /var/lib/sallyport for root, else
