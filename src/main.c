@@ -17,6 +17,7 @@ static const struct command {
     {"exec", cmd_exec, "runs a program in a sandbox, as a tool of an agent would"},
     {"session", cmd_session, "create, send, tail, list, confirm, interrupt"},
     {"env", cmd_env, "environments and their keys"},
+    {"rootfs", cmd_rootfs, "container images as root file systems for sandboxes"},
     {"doctor", cmd_doctor, "what this machine has, what is missing, what to do about it"},
     {"completion", cmd_completion, "a completion script for bash, zsh or fish"},
     {"setup", cmd_setup, NULL},

@@ -18,6 +18,7 @@ int cmd_exec_guard(int argc, char **argv); /* started by exec, not by hand */
 int cmd_up(int argc, char **argv);
 int cmd_setup(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_rootfs(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 
 /* Where data lives unless --data says otherwise: /var/lib/sallyport for root, else

@@ -11,6 +11,14 @@ void digest_sha256(const void *p, size_t n, unsigned char ret[DIGEST_SHA256_BYTE
 /* The same as 64 lower-case hex digits and a NUL. Returns `ret`. */
 char *digest_sha256_hex(const void *p, size_t n, char ret[DIGEST_SHA256_HEX]);
 
+/* SHA-256 of bytes that come in pieces. Hex ends it: no more may be added. Abort when libcrypto
+ * fails or memory is exhausted. Free accepts NULL. */
+struct digest_stream;
+struct digest_stream *digest_stream_new(void) __attribute__((returns_nonnull));
+void digest_stream_add(struct digest_stream *d, const void *p, size_t n);
+char *digest_stream_hex(struct digest_stream *d, char ret[DIGEST_SHA256_HEX]);
+void digest_stream_free(struct digest_stream *d);
+
 /* HMAC-SHA-256 (RFC 2104, RFC 4231). The key stays the caller's to wipe. Aborts when libcrypto
  * fails. */
 void digest_hmac_sha256(const void *key, size_t key_bytes, const void *p, size_t n,
