@@ -50,6 +50,8 @@ enum userns_cause advice_userns_cause(const struct doctor_host *h, const struct 
         return USERNS_CLONE_OFF;
     if (made && h->root && str_starts(p->step, "writing ") && h->uids < 2)
         return USERNS_FEW_UIDS;
+    if (made && h->root && str_starts(p->step, "writing ") && p->error == EPERM)
+        return USERNS_NO_MAPS;
     if (!h->root && h->apparmor_restrict_userns == 1 && (p->error == EPERM || p->error == EACCES))
         return USERNS_APPARMOR;
     if (h->seccomp_mode == 2)
@@ -81,6 +83,9 @@ static const struct {
                        "ordinary user."},
     [USERNS_FEW_UIDS] = {"root is a single uid here, and may not give it away",
                          "No sandbox can be started as this root: each gets a uid of its own."},
+    [USERNS_NO_MAPS] = {"this root may not give uids to others: CAP_SETUID or CAP_SETGID is "
+                        "missing",
+                        "No sandbox can be started as this root: each gets a uid of its own."},
     [USERNS_DENIED] = {"refused, although no setting says so: a security module, a chroot, or "
                        "missing capabilities",
                        "No sandbox can be started by this user."},
@@ -147,6 +152,10 @@ char *advice_userns_fix(const struct doctor_host *h, enum userns_cause c)
     case USERNS_FEW_UIDS:
         return mem_strdup("run sallyport as an ordinary user instead of as this root, or\n"
                           "give the container's user namespace 65536 uids (/etc/subuid)");
+    case USERNS_NO_MAPS:
+        return mem_strdup("run sallyport as an ordinary user, which needs no such right, or\n"
+                          "docker run --cap-add=SETUID --cap-add=SETGID ...   (likewise podman)\n"
+                          "CapabilityBoundingSet=   (unset, in a service of systemd)");
     case USERNS_DENIED:
         break;
     }
@@ -173,7 +182,7 @@ static const struct {
                         "SYSTEMD_SECCOMP=0 systemd-nspawn ..."},
     [GRANT_PROC] = {"docker run --security-opt systempaths=unconfined ...",
                     "podman run --security-opt unmask=ALL ...",
-                    "securityContext: {procMount: Unmasked}   (and hostUsers: false in the pod)",
+                    "pod: hostUsers: false; securityContext: {procMount: Unmasked}",
                     "lxc.include = /usr/share/lxc/config/nesting.conf",
                     "run the worker beside the container: systemd-nspawn always covers parts"},
     [GRANT_CGROUPS] = {"docker run --cgroupns=private --security-opt writable-cgroups=true ...   "

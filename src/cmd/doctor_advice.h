@@ -15,6 +15,7 @@ enum userns_cause {
     USERNS_APPARMOR,   /* kernel.apparmor_restrict_unprivileged_userns */
     USERNS_FILTER,     /* a system call filter, usually a container's */
     USERNS_FEW_UIDS,   /* root of a user namespace that has no other uid to give */
+    USERNS_NO_MAPS,    /* root without CAP_SETUID and CAP_SETGID */
     USERNS_DENIED,     /* something else: a security module, a chroot, missing capabilities */
 };
 /* Names the cause of the failure `p` of PROBE_USERNS. */

@@ -165,6 +165,20 @@ static int status_number(const char *text, const char *key)
     return str_to_u64(p, strcspn(p, "\n"), 99, &n) == 0 ? (int)n : -1;
 }
 
+/* MemAvailable of /proc/meminfo in MB, -1 without. */
+static int64_t memory_available(const char *root)
+{
+    static const char key[] = "\nMemAvailable:";
+    AUTO_FREE char *text = read_text(root, "/proc/meminfo");
+    const char *p = strstr(text, key);
+    if (!p)
+        return -1;
+    p += strlen(key);
+    p += strspn(p, " ");
+    uint64_t kb;
+    return str_to_u64(p, strcspn(p, " \n"), INT64_MAX, &kb) == 0 ? (int64_t)(kb >> 10) : -1;
+}
+
 static bool map_number(const char **p, uint64_t *ret)
 {
     *p += strspn(*p, " ");
@@ -208,6 +222,7 @@ void doctor_host_read(struct doctor_host *h, const char *root, const char *exe, 
     h->dmesg_restrict = doctor_read_number(root, "/proc/sys/kernel/dmesg_restrict");
     h->overcommit_memory = doctor_read_number(root, "/proc/sys/vm/overcommit_memory");
     h->ksm_run = doctor_read_number(root, "/sys/kernel/mm/ksm/run");
+    h->memory_available_mb = memory_available(root);
     AUTO_FREE char *swaps = read_text(root, "/proc/swaps");
     const char *second = strchr(swaps, '\n'); /* the first line is a heading */
     h->swap = second && second[1];

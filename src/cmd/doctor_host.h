@@ -43,6 +43,7 @@ struct doctor_host {
     int64_t dmesg_restrict;
     int64_t overcommit_memory;
     int64_t ksm_run;
+    int64_t memory_available_mb; /* MemAvailable; -1 */
     bool swap;
     char lsm[256];     /* /sys/kernel/security/lsm; "" when not readable */
     char profile[128]; /* AppArmor or SELinux label of this process; "" */

@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -189,30 +188,57 @@ static void check_settings(struct doctor_report *r, const struct doctor_host *h)
 
 /* ---- room ---- */
 
-#define ROOM_MIN (256ull << 20)
+#define ROOM_MIN   (256ull << 20)
+#define MEMORY_MIN 512 /* MB available */
 
-static void check_place(struct doctor_report *r, const char *id, const char *title, const char *dir,
-                        const char *lost)
+/* Where kept workspaces would be, or the nearest directory above that exists. */
+static void check_state(struct doctor_report *r, const char *dir)
 {
     struct statvfs v;
-    struct stat st;
-    if (stat(dir, &st) < 0 || statvfs(dir, &v) < 0) {
-        doctor_add(r, ROOM, id, title, DOCTOR_NOTE, mem_printf("%s: %s", dir, err_text(-errno)),
-                   mem_strdup(lost), mem_printf("mkdir -m 1777 %s", dir));
+    int error = statvfs(dir, &v) < 0 ? errno : 0;
+    unsigned long long bytes = error ? 0 : (unsigned long long)v.f_bavail * v.f_frsize;
+    bool writable = !error && access(dir, W_OK) == 0;
+    if (writable && bytes >= ROOM_MIN) {
+        doctor_add(r, ROOM, "state", "sandboxes' disk", DOCTOR_OK,
+                   mem_printf("%s, %llu MB free", dir, bytes >> 20), NULL, NULL);
         return;
     }
-    unsigned long long bytes = (unsigned long long)v.f_bavail * v.f_frsize;
-    bool writable = access(dir, W_OK) == 0;
-    if (writable && bytes >= ROOM_MIN) {
-        doctor_add(r, ROOM, id, title, DOCTOR_OK, mem_printf("%s, %llu MB free", dir, bytes >> 20),
+    doctor_add(r, ROOM, "state", "sandboxes' disk", DOCTOR_NOTE,
+               error      ? mem_printf("%s: %s", dir, err_text(-error))
+               : writable ? mem_printf("%s has %llu MB left", dir, bytes >> 20)
+                          : mem_printf("%s can not be written", dir),
+               mem_strdup("Workspaces that are to be kept on disk have no place."),
+               mem_strdup("sallyport worker --state-dir DIR   (a directory with room)"));
+}
+
+static void check_memory(struct doctor_report *r, const struct doctor_host *h)
+{
+    if (h->memory_available_mb < 0 || h->memory_available_mb >= MEMORY_MIN) {
+        doctor_add(r, ROOM, "memory", "memory", DOCTOR_OK,
+                   h->memory_available_mb < 0
+                       ? mem_strdup("/proc/meminfo does not tell what is available")
+                       : mem_printf("%lld MB available", (long long)h->memory_available_mb),
                    NULL, NULL);
         return;
     }
-    doctor_add(r, ROOM, id, title, DOCTOR_NOTE,
-               writable ? mem_printf("%s has %llu MB left", dir, bytes >> 20)
-                        : mem_printf("%s can not be written", dir),
-               mem_strdup(lost),
-               mem_printf(writable ? "make room there: df -h %s" : "chmod 1777 %s", dir));
+    doctor_add(r, ROOM, "memory", "memory", DOCTOR_NOTE,
+               mem_printf("%lld MB available", (long long)h->memory_available_mb),
+               mem_strdup("Sandboxes' /tmp and /workspace are memory, too: a few of them fill this "
+                          "machine."),
+               mem_strdup("sallyport worker --capacity 1 ..., or more memory"));
+}
+
+/* Sandboxes have their own /dev/shm; the host's is for helpers beside them. */
+static void check_shm(struct doctor_report *r)
+{
+    if (access("/dev/shm", W_OK) == 0)
+        doctor_add_plain(r, ROOM, "shm", "/dev/shm", "it can be written");
+    else
+        doctor_add(r, ROOM, "shm", "/dev/shm", DOCTOR_NOTE,
+                   mem_printf("/dev/shm: %s", err_text(-errno)),
+                   mem_strdup("Nothing inside sandboxes, which have their own; programs that an "
+                              "operator's hooks start may miss it."),
+                   mem_strdup("mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 none /dev/shm"));
 }
 
 void doctor_limits(struct doctor_report *r, const struct doctor_host *h, const char *state_dir)
@@ -222,8 +248,7 @@ void doctor_limits(struct doctor_report *r, const struct doctor_host *h, const c
     check_nproc(r, h);
     check_memlock(r);
     check_settings(r, h);
-    check_place(r, "shm", "/dev/shm", "/dev/shm",
-                "Nothing inside sandboxes, which have their own; helpers beside them may miss it.");
-    check_place(r, "state", "sandboxes' disk", state_dir,
-                "Workspaces that are kept on disk have no place.");
+    check_memory(r, h);
+    check_state(r, state_dir);
+    check_shm(r);
 }

@@ -303,8 +303,11 @@ static void try_root_mounts(const struct probe_input *in, struct probe *p)
  * namespace, as the engine does when it empties the bounding set. */
 static void use_capability(const struct probe_input *in, struct probe *p)
 {
-    (void)in;
-    (void)failed(p, prctl(PR_CAPBSET_DROP, CAP_SYS_BOOT), "prctl(PR_CAPBSET_DROP)");
+    if (failed(p, prctl(PR_CAPBSET_DROP, CAP_SYS_BOOT), "prctl(PR_CAPBSET_DROP)"))
+        return;
+    /* An ordinary user's zygote lives in a user namespace, its sandboxes in further ones. */
+    if (!in->root)
+        (void)failed(p, unshare(CLONE_NEWUSER), "unshare(CLONE_NEWUSER) in another");
 }
 
 static void try_userns(const struct probe_input *in, struct probe *p)

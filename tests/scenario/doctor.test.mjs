@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, ms, run, tempDir } from '../lib/own.mjs';
+import { BIN, end, ms, run, start, tempDir, until, within } from '../lib/own.mjs';
 
 const DENY = path.join(path.dirname(BIN), 'tests', 'lib', 'deny');
 const isRoot = process.getuid() === 0;
@@ -28,10 +28,29 @@ const readable = (file) => copies[file] ??= (() => {
 })();
 const USER = ['setpriv', '--reuid', '4711', '--regid', '4711', '--clear-groups'];
 
+const command = (prefix) => [...prefix, prefix.includes(USER[0]) ? readable(BIN) : BIN, ...ARGS, '--json'];
+
 /** Runs doctor --json behind `prefix`; what it found, by id. */
 async function doctor(...prefix) {
-  const [cmd, ...args] = [...prefix, prefix.includes(USER[0]) ? readable(BIN) : BIN, ...ARGS, '--json'];
-  const r = await run(cmd, args, { env, timeout: ms(60000) });
+  const [cmd, ...args] = command(prefix);
+  return found(await run(cmd, args, { env, timeout: ms(60000) }));
+}
+
+/** The same in a user namespace with `count` uids, after `script` was run there as its root. */
+async function inNamespace(count, script, ...prefix) {
+  // The second shell is executed as root of the namespace, which the first is not before the maps are written.
+  const p = start('unshare', ['-U', 'sh', '-c', 'read go; exec "$@"', 'sh', ...sh(script), ...command(prefix)], { env, stdin: 'pipe' });
+  try {
+    const ours = fs.readlinkSync('/proc/self/ns/user');
+    await until('the namespace', () => fs.readlinkSync(`/proc/${p.pid}/ns/user`) !== ours);
+    for (const map of ['uid_map', 'gid_map']) fs.writeFileSync(`/proc/${p.pid}/${map}`, `0 0 ${count}\n`);
+    p.child.stdin.end('\n');
+    await within(p.exit, ms(60000), 'doctor');
+    return found({ code: p.code, out: p.out, err: p.err, timedOut: false });
+  } finally { await end(p); }
+}
+
+function found(r) {
   assert(!r.timedOut, `it ended by itself\n${r.out}${r.err}`);
   let o;
   try { o = JSON.parse(r.out); } catch { assert.fail(`no JSON (code ${r.code}):\n${r.out}\n${r.err}`); }
@@ -71,7 +90,7 @@ const oneUid = (script) => ['unshare', '-U', '-r', ...sh(script)];
 const SANDBOX_NEEDS = ['openat2', 'clone3', 'close_range', 'pidfd_open', 'mount_calls', 'userns', 'ns_mnt', 'ns_pid', 'ns_net', 'ns_ipc',
   'ns_uts', 'ns_cgroup', 'proc', 'tmpfs', 'bind', 'devpts', 'seccomp', 'uids'];
 const ALWAYS = [...SANDBOX_NEEDS, 'ns_time', 'overlay', 'idmap', 'seccomp_notify', 'landlock', 'cgroup_memory', 'cgroup_cpu', 'cgroup_pids',
-  'nofile', 'nproc', 'memlock', 'shm', 'state', 'kernel', 'libcurl', 'data', 'model_key', 'server', 'sandbox'];
+  'nofile', 'nproc', 'memlock', 'memory', 'shm', 'state', 'kernel', 'libcurl', 'data', 'model_key', 'server', 'sandbox'];
 
 describe('a machine that has everything sandboxes need', () => {
   test('all of it is found, and the last line says so', async () => {
@@ -226,6 +245,44 @@ describe('limits of the user namespace around', () => {
   });
 });
 
+describe('a container\'s uids', () => {
+  test('65,536 of them: one for each sandbox', asRoot, async () => {
+    const d = await inNamespace(65536, 'true');
+    says(d, 'uids', 'note', { text: /gives this root 65536 uids$/, lost: /not a range/, fix: /uidmap/ });
+    assert.equal(d.by.userns.verdict, 'ok');
+    says(d, 'sandbox', 'ok', {});
+  });
+
+  test('an ordinary user needs one user namespace within another', asRoot, async () => {
+    const d = await inNamespace(65536, 'echo 1 >/proc/sys/user/max_user_namespaces', ...USER);
+    says(d, 'userns', 'fail', { text: /in another: No space left on device; there are as many as/, fix: /max_user_namespaces=2$/m });
+    says(d, 'sandbox', 'fail', { fix: /see "user namespaces" above/ });
+    const two = await inNamespace(65536, 'echo 100 >/proc/sys/user/max_user_namespaces', ...USER);
+    assert.equal(two.by.userns.verdict, 'ok');
+  });
+});
+
+describe('rights are missing', () => {
+  const without = (...caps) => ['setpriv', `--bounding-set=${caps.map((c) => `-${c}`).join(',')}`, `--inh-caps=${caps.map((c) => `-${c}`).join(',')}`];
+
+  test('root without CAP_SYS_ADMIN', asRoot, async () => {
+    const d = await doctor(...without('sys_admin'));
+    says(d, 'root_mounts', 'fail', { text: /^unshare\(CLONE_NEWNS\): Operation not permitted; this root has no CAP_SYS_ADMIN/, fix: /ordinary user/ });
+    says(d, 'sandbox', 'fail', { fix: /see "mounts as root" above/ });
+  });
+
+  test('root without CAP_SETUID and CAP_SETGID', asRoot, async () => {
+    const d = await doctor(...without('setuid', 'setgid'));
+    says(d, 'userns', 'fail', { text: /^writing uid_map: Operation not permitted; this root may not give uids/, lost: /as this root/, fix: /--cap-add=SETUID/ });
+  });
+
+  test('in a chroot', asRoot, async () => {
+    const d = await doctor(...mounts(`mount -t tmpfs none /mnt; mkdir /mnt/root; mount --rbind / /mnt/root; set -- chroot /mnt/root "$@"`));
+    says(d, 'userns', 'fail', { text: /^unshare\(CLONE_NEWUSER\): Operation not permitted; refused, although no setting says so: .*a chroot/, fix: /do not run it in a chroot/ });
+    says(d, 'sandbox', 'fail', {});
+  });
+});
+
 describe('mounts of the host are covered or missing', () => {
   test('parts of /proc are covered, as in a container', asRoot, async () => {
     const d = await doctor(...mounts('mount --bind /dev/null /proc/uptime'));
@@ -264,9 +321,12 @@ describe('mounts of the host are covered or missing', () => {
     for (const id of GROUPS) says(d, id, 'note', { text: /^control group \/sys\/fs\/cgroup\/unified\S* does not have the (memory|cpu|pids) controller/ });
   });
 
-  test('a full or forbidden place for files', asRoot, async () => {
-    const d = await doctor(...mounts('mount -t tmpfs -o size=1m none /dev/shm'));
-    says(d, 'shm', 'note', { text: /has 1 MB left/, fix: /df -h \/dev\/shm/ });
+  test('a full place for files, no /dev/shm, little memory', asRoot, async () => {
+    const d = await doctor(...mounts(`mount -t tmpfs -o size=1m none ${home}; umount /dev/shm; mount -t tmpfs -o ro none /dev/shm
+      m=$(mktemp); printf 'MemTotal: 900000 kB\\nMemFree: 1 kB\\nMemAvailable: 102400 kB\\n' >$m; mount --bind $m /proc/meminfo; rm -f $m`));
+    says(d, 'state', 'note', { text: /has 1 MB left/, lost: /kept on disk/, fix: /--state-dir/ });
+    says(d, 'shm', 'note', { text: /Read-only file system/, fix: /mount -t tmpfs/ });
+    says(d, 'memory', 'note', { text: /^100 MB available/, lost: /\/workspace are memory/, fix: /--capacity 1/ });
   });
 });
 

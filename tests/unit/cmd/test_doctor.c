@@ -103,6 +103,8 @@ static const struct file ubuntu[] = {
     {"/proc/self/attr/apparmor/current", "unconfined\n"},
     {"/proc/swaps",
      "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/swap.img file 4194300 0 -2\n"},
+    {"/proc/meminfo",
+     "MemTotal:        4013308 kB\nMemFree:  187 kB\nMemAvailable:    2048000 kB\n"},
     {"/run/systemd/system/x", ""},
     FULL_MAP,
     NO_FILTER,
@@ -131,6 +133,7 @@ static void test_host(void **state)
     assert_int_equal(h.max_user_namespaces, 63337);
     assert_int_equal(h.ptrace_scope, 1);
     assert_int_equal(h.dmesg_restrict, -1);
+    assert_int_equal(h.memory_available_mb, 2000);
     assert_int_equal(h.seccomp_mode, 0);
     assert_int_equal(h.uids, 4294967295u);
     assert_int_equal(h.uid_last, 4294967294u);
@@ -158,6 +161,7 @@ static void test_host_nonsense(void **state)
         {"/proc/self/status", "Seccomp:\t2x\n"},
         {"/proc/self/uid_map", "a b c\n0 0\n 0 0 0\n99999999999 0 1\n"},
         {"/proc/swaps", "Filename Type\n"},
+        {"/proc/meminfo", "MemTotal: 5 kB\nMemAvailable:  lots\n"},
         {NULL, NULL},
     };
     const struct file *const machines[] = {none, odd};
@@ -170,6 +174,7 @@ static void test_host_nonsense(void **state)
         assert_int_equal(h.ptrace_scope, -1);
         assert_int_equal(h.seccomp_mode, -1);
         assert_int_equal(h.uids, 0);
+        assert_int_equal(h.memory_available_mb, -1);
         assert_false(h.swap || h.systemd || h.wsl);
     }
 }
@@ -267,6 +272,7 @@ static void test_userns_cause(void **state)
     assert_int_equal(advice_userns_cause(&h, &refused), USERNS_DENIED);
     h.seccomp_mode = 2;
     assert_int_equal(advice_userns_cause(&h, &refused), USERNS_FILTER);
+    assert_int_equal(advice_userns_cause(&h, &map), USERNS_NO_MAPS);
     h.uids = 1;
     assert_int_equal(advice_userns_cause(&h, &map), USERNS_FEW_UIDS);
 }
@@ -292,6 +298,7 @@ static void test_userns_fix(void **state)
                             "sudo apparmor_parser -r /etc/apparmor.d/sallyport",
         [USERNS_FILTER] = "RestrictNamespaces=",
         [USERNS_FEW_UIDS] = "/etc/subuid",
+        [USERNS_NO_MAPS] = "--cap-add=SETUID",
         [USERNS_DENIED] = "sudo dmesg",
     };
     for (size_t c = 0; c < ARRAY_LEN(want); c++) {
