@@ -288,11 +288,10 @@ char *advice_delegate(const struct doctor_host *h, bool user_group)
 {
     if (h->container != CONTAINER_NONE)
         return advice_container(h, GRANT_CGROUPS);
-    if (!h->systemd)
-        return h->root ? mem_strdup("mount -o remount,rw /sys/fs/cgroup")
-                       : mem_printf("sudo mkdir /sys/fs/cgroup/sallyport\n"
-                                    "sudo chown -R \"$USER\" /sys/fs/cgroup/sallyport\n"
-                                    "echo $$ | sudo tee /sys/fs/cgroup/sallyport/cgroup.procs");
+    if (!h->systemd && !h->root)
+        return mem_strdup("sudo mkdir /sys/fs/cgroup/sallyport\n"
+                          "sudo chown -R \"$USER\" /sys/fs/cgroup/sallyport\n"
+                          "echo $$ | sudo tee /sys/fs/cgroup/sallyport/cgroup.procs");
     if (h->root)
         return mem_strdup("systemd-run --scope -p Delegate=yes sallyport worker ...\n"
                           "systemctl edit sallyport-worker   (when it is a service), with:\n"

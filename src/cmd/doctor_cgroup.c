@@ -5,8 +5,9 @@
  * machines have both, and a controller is in one of them. /proc/self/cgroup tells the group within
  * each hierarchy, mountinfo where the hierarchy is mounted and which part of it. Trying is making
  * an empty group for a moment: no process is moved and no controller is switched on, so that
- * nothing of the machine changes; on version 2 that leaves one thing to reason about instead,
- * whether our group's controllers can be passed on to a child. */
+ * nothing of the machine changes; on version 2 that leaves things to reason about instead:
+ * whether our group's controllers can be passed on to a child, and whether systemd, who arranges
+ * all groups it has not delegated, would take the limits away again. */
 #include "cmd/doctor_cgroup.h"
 
 #include "base/buf.h"
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define FILE_MAX 65536 /* mountinfo of a busy container host */
@@ -204,20 +206,24 @@ static int try_controller(const char *dir, int version, int which)
     return r;
 }
 
-/* Processes in the group besides this one. The root of the hierarchy may have some and children
- * with controllers, too; it is the one without a cgroup.type. */
-static int other_processes(const char *dir)
+bool cgroup_path_is_unit(const char *path)
 {
-    AUTO_FREE char *type = mem_printf("%s/cgroup.type", dir);
+    static const char *const suffixes[] = {".scope", ".service", ".slice"};
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
+        if (str_ends(path, suffixes[i]))
+            return true;
+    return false;
+}
+
+/* systemd marks what it has delegated (version 251 and newer in user.delegate); for users it also
+ * changes the owner. */
+static bool is_delegated(const char *dir)
+{
+    char v[4];
     struct stat st;
-    if (stat(type, &st) < 0)
-        return 0;
-    AUTO_FREE char *path = mem_printf("%s/cgroup.procs", dir);
-    AUTO_FREE char *text = read_all(path);
-    int n = 0;
-    for (const char *p = text; *p; p++)
-        n += *p == '\n';
-    return n > 0 ? n - 1 : 0;
+    return getxattr(dir, "user.delegate", v, sizeof(v)) > 0 ||
+           getxattr(dir, "trusted.delegate", v, sizeof(v)) > 0 ||
+           (geteuid() != 0 && stat(dir, &st) == 0 && st.st_uid == geteuid());
 }
 
 void cgroup_look(struct cgroup_look *ret)
@@ -227,13 +233,17 @@ void cgroup_look(struct cgroup_look *ret)
     AUTO_FREE char *unified = cgroup_unified_dir(cgroup, mountinfo);
     AUTO_FREE char *path = mem_printf("%s/cgroup.controllers", unified ? unified : "");
     AUTO_FREE char *controllers = unified ? read_all(path) : mem_strdup("");
-    *ret = (struct cgroup_look){.others = 0};
+    *ret = (struct cgroup_look){.systemds = false};
     cgroup_place_find(cgroup, mountinfo, controllers, &ret->place);
+    if (unified) {
+        struct stat st;
+        AUTO_FREE char *type = mem_printf("%s/cgroup.type", unified);
+        ret->at_top = stat(type, &st) < 0; /* the one group without this file */
+        ret->systemds = cgroup_path_is_unit(unified) && !is_delegated(unified);
+    }
     for (int i = 0; i < CONTROLLER_COUNT; i++) {
         ret->error[i] = ENOENT;
         if (ret->place.version[i])
             ret->error[i] = try_controller(ret->place.dir[i], ret->place.version[i], i);
-        if (ret->place.version[i] == 2)
-            ret->others = other_processes(ret->place.dir[i]);
     }
 }

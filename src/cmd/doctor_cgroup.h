@@ -24,11 +24,15 @@ void cgroup_place_find(const char *cgroup, const char *mountinfo, const char *co
 /* Own group on version 2 out of the same two texts; malloc'ed, NULL without one. Pure. */
 char *cgroup_unified_dir(const char *cgroup, const char *mountinfo);
 
+/* Whether a group's path ends in the name of a unit of systemd's that has processes. Pure. */
+bool cgroup_path_is_unit(const char *path);
+
 struct cgroup_look {
     struct cgroup_place place;
     int error[CONTROLLER_COUNT]; /* errno of trying to use it; 0: it can be used */
-    int others; /* other processes in our version 2 group, which keep its controllers from being
-                   passed on unless they can be moved away */
+    bool at_top;                 /* our version 2 group is the root of the hierarchy */
+    bool systemds; /* our version 2 group is a unit of systemd's that was not delegated to us: what
+                      is set in it can vanish whenever systemd arranges its groups anew */
 };
 /* Looks, and tries: makes an empty group "sallyport-doctor-PID" in each, writes a limit where there
  * is a file for it, and removes it again. */

@@ -37,41 +37,63 @@ static const char *const group_id[CONTROLLER_COUNT] = {"cgroup_memory", "cgroup_
 static const char *const group_title[CONTROLLER_COUNT] = {"memory limit", "cpu limit",
                                                           "process limit"};
 
+/* The controller is not handed down to our version 2 group. */
+static char *missing_fix(const struct doctor_host *h, const struct cgroup_look *l, int i)
+{
+    const char *name = doctor_controller_name[i], *dir = l->place.unified;
+    if (h->container != CONTAINER_NONE || h->systemd)
+        return advice_delegate(h, strstr(dir, "/user@") != NULL);
+    if (l->at_top)
+        return mem_printf("boot with the kernel parameter  cgroup_no_v1=%s", name);
+    int above = (int)(strrchr(dir, '/') - dir);
+    return mem_printf("echo +%s | %stee %.*s/cgroup.subtree_control", name, h->root ? "" : "sudo ",
+                      above, dir);
+}
+
 static char *group_fix(const struct doctor_host *h, const struct cgroup_look *l, int i)
 {
     const struct cgroup_place *p = &l->place;
-    if (p->version[i] == 1 && !h->root)
-        return mem_printf("d=%s/sallyport; sudo mkdir $d\n"
-                          "sudo chown -R \"$USER\" $d; echo $$ | sudo tee $d/cgroup.procs",
-                          p->dir[i]);
+    const char *sudo = h->root ? "" : "sudo ";
+    if (!p->version[i] && p->unified)
+        return missing_fix(h, l, i);
+    if (h->container != CONTAINER_NONE)
+        return advice_container(h, GRANT_CGROUPS);
+    if (!p->version[i])
+        return mem_printf("%smount -t cgroup2 none /sys/fs/cgroup", sudo);
+    if (l->error[i] == EROFS)
+        return mem_printf("%smount -o remount,rw \"$(findmnt -no TARGET -T %s)\"", sudo, p->dir[i]);
     if (p->version[i] == 1)
-        return h->container == CONTAINER_NONE
-                   ? mem_printf("mount -o remount,rw \"$(findmnt -no TARGET -T %s)\"", p->dir[i])
-                   : advice_container(h, GRANT_CGROUPS);
-    bool user = p->unified && strstr(p->unified, "/user@");
-    if (p->unified || h->container != CONTAINER_NONE)
-        return advice_delegate(h, user);
-    return mem_printf("%smount -t cgroup2 none /sys/fs/cgroup", h->root ? "" : "sudo ");
+        return mem_printf("d=%s/sallyport; %smkdir $d\n"
+                          "%schown -R \"$USER\" $d; echo $$ | %stee $d/cgroup.procs",
+                          p->dir[i], sudo, sudo, sudo);
+    return advice_delegate(h, strstr(p->dir[i], "/user@") != NULL);
+}
+
+static char *group_text(const struct cgroup_look *l, int i)
+{
+    const struct cgroup_place *p = &l->place;
+    const char *name = doctor_controller_name[i];
+    if (!p->version[i])
+        return p->unified ? mem_printf("control group %s does not have the %s controller",
+                                       p->unified, name)
+                          : mem_printf("no control groups with %s are mounted", name);
+    if (!l->error[i])
+        return mem_printf("control group %s belongs to systemd, which has not delegated it to us",
+                          p->dir[i]);
+    return mem_printf("control group %s (version %d): %s", p->dir[i], p->version[i],
+                      err_text(-l->error[i]));
 }
 
 static void check_group(struct doctor_report *r, const struct doctor_host *h,
                         const struct cgroup_look *l, int i)
 {
-    const char *name = doctor_controller_name[i];
-    const struct cgroup_place *p = &l->place;
-    if (!l->error[i]) {
+    int version = l->place.version[i];
+    if (!l->error[i] && !(version == 2 && l->systemds))
         doctor_add(r, LIMITS, group_id[i], group_title[i], DOCTOR_OK,
-                   mem_printf("made a control group for it (version %d)", p->version[i]), NULL,
-                   NULL);
-        return;
-    }
-    char *text = p->version[i] ? mem_printf("control group %s (version %d): %s", p->dir[i],
-                                            p->version[i], err_text(-l->error[i]))
-                 : p->unified  ? mem_printf("control group %s does not have the %s controller",
-                                            p->unified, name)
-                               : mem_printf("no control groups with %s are mounted", name);
-    doctor_add(r, LIMITS, group_id[i], group_title[i], DOCTOR_NOTE, text, mem_strdup(group_lost[i]),
-               group_fix(h, l, i));
+                   mem_printf("made a control group for it (version %d)", version), NULL, NULL);
+    else
+        doctor_add(r, LIMITS, group_id[i], group_title[i], DOCTOR_NOTE, group_text(l, i),
+                   mem_strdup(group_lost[i]), group_fix(h, l, i));
 }
 
 static void check_groups(struct doctor_report *r, const struct doctor_host *h)
@@ -80,13 +102,6 @@ static void check_groups(struct doctor_report *r, const struct doctor_host *h)
     cgroup_look(&l);
     for (int i = 0; i < CONTROLLER_COUNT; i++)
         check_group(r, h, &l, i);
-    if (l.others > 0)
-        doctor_add(r, LIMITS, "cgroup_shared", "own group", DOCTOR_NOTE,
-                   mem_printf("%d other process%s this shell's control group", l.others,
-                              l.others == 1 ? " is in" : "es are in"),
-                   mem_strdup("A worker started from here can not pass limits on: a version 2 "
-                              "group has processes or limited children, not both."),
-                   advice_delegate(h, true));
     cgroup_look_done(&l);
 }
 
@@ -156,7 +171,7 @@ static void check_settings(struct doctor_report *r, const struct doctor_host *h)
                               "it",
                               doctor_container_name(h->container)),
                    NULL, NULL);
-    if (h->ptrace_scope == 0)
+    if (h->ptrace_scope == 0 && !h->root) /* root's processes are closed to others anyway */
         note(r, h, "ptrace_scope", "ptrace", "kernel.yama.ptrace_scope is 0",
              "Nothing inside sandboxes. Other programs of the worker's user can look into its "
              "helpers' memory; the worker's own is closed to them.",

@@ -228,9 +228,11 @@ static char *mounts_fix(const struct doctor_host *h, const struct probe *p)
 {
     if (p->error == ENODEV)
         return mem_strdup("boot a kernel with this file system (modprobe, or its CONFIG_ option)");
-    if (h->seccomp_mode == 2 || p->error == ENOSYS)
+    if (p->error == ENOSYS || (h->seccomp_mode == 2 && p->error == EPERM))
         return advice_container(h, GRANT_SYSCALLS);
-    return advice_container(h, GRANT_MOUNTS);
+    if (p->error == EPERM || p->error == EACCES)
+        return advice_container(h, GRANT_MOUNTS);
+    return mem_strdup("boot Linux 6.6 or newer");
 }
 
 static const struct {
@@ -316,9 +318,15 @@ static void check_mounts(struct doctor_report *r, const struct doctor_host *h,
             doctor_add_plain(r, MOUNTS, mounts[i].id, mounts[i].title, mounts[i].done);
             continue;
         }
+        /* Before Linux 6.6 a tmpfs keeps no user.* attributes, which overlayfs marks such
+         * directories with. */
+        bool partly = str_starts(p->step, "replacing");
         doctor_add(r, MOUNTS, mounts[i].id, mounts[i].title,
                    mounts[i].optional ? DOCTOR_NOTE : DOCTOR_FAIL, failure(p),
-                   mem_strdup(mounts[i].lost), mounts_fix(h, p))
+                   mem_strdup(partly ? "A directory of a sandbox's root file system can not be "
+                                       "removed and made anew; other writes work."
+                                     : mounts[i].lost),
+                   mounts_fix(h, p))
             ->engine = !mounts[i].optional;
     }
     check_idmap(r, h, &probes[PROBE_IDMAP]);
