@@ -210,9 +210,6 @@ void doctor_host_read(struct doctor_host *h, const char *root, const char *exe, 
     h->distro = distro(root);
     h->container = container(root);
     h->systemd = is_there(root, "/run/systemd/system");
-    char line[256];
-    doctor_read_line(root, "/proc/sys/kernel/osrelease", line, sizeof(line));
-    h->wsl = strstr(line, "icrosoft") != NULL;
     h->max_user_namespaces = doctor_read_number(root, "/proc/sys/user/max_user_namespaces");
     h->unprivileged_userns_clone =
         doctor_read_number(root, "/proc/sys/kernel/unprivileged_userns_clone");

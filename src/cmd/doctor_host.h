@@ -30,8 +30,7 @@ enum doctor_container {
 struct doctor_host {
     enum doctor_distro distro;
     enum doctor_container container;
-    bool systemd; /* it is the init system */
-    bool wsl;
+    bool systemd;     /* it is the init system */
     bool root;        /* given, not read: effective uid 0 */
     int seccomp_mode; /* of this process: 0, 1, 2; -1 not known */
     bool no_new_privs;

@@ -122,8 +122,11 @@ static void check_userns(struct doctor_report *r, const struct doctor_host *h,
     }
     enum userns_cause cause = advice_userns_cause(h, p);
     AUTO_FREE char *what = failure(p);
+    bool confined = *h->profile && !str_eq(h->profile, "unconfined");
     doctor_add(r, RIGHTS, "userns", "user namespaces", DOCTOR_FAIL,
-               mem_printf("%s; %s", what, advice_userns_text(cause)),
+               mem_printf("%s; %s%s%s", what, advice_userns_text(cause),
+                          confined ? "; a security module runs this process as " : "",
+                          confined ? h->profile : ""),
                mem_strdup(advice_userns_lost(cause)), advice_userns_fix(h, cause))
         ->engine = true;
 }

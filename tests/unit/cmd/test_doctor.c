@@ -175,7 +175,7 @@ static void test_host_nonsense(void **state)
         assert_int_equal(h.seccomp_mode, -1);
         assert_int_equal(h.uids, 0);
         assert_int_equal(h.memory_available_mb, -1);
-        assert_false(h.swap || h.systemd || h.wsl);
+        assert_false(h.swap || h.systemd);
     }
 }
 
@@ -443,9 +443,19 @@ static void test_ubuntu_findings(void **state)
     assert_int_equal(by_id(r, "proc")->verdict, DOCTOR_UNTRIED);
     assert_int_equal(by_id(r, "openat2")->verdict, DOCTOR_OK);
 
+    assert_null(strstr(u->text, "unconfined"));
+
     /* A sandbox that starts is the better witness. */
     doctor_sandbox_works(r);
     assert_int_equal(u->verdict, DOCTOR_NOTE);
+    doctor_report_done(r);
+
+    /* Another module than the one whose setting we know: its label is what there is to say. */
+    struct doctor_host selinux = {.seccomp_mode = 0, .apparmor_restrict_userns = -1};
+    assert_true(str_copy(selinux.profile, sizeof(selinux.profile), "user_u:user_r:user_t:s0"));
+    probes[PROBE_USERNS] = failed_at("unshare(CLONE_NEWUSER)", EACCES);
+    doctor_kernel(r, &selinux, probes);
+    assert_non_null(strstr(by_id(r, "userns")->text, "as user_u:user_r:user_t:s0"));
     doctor_report_done(r);
 
     /* As root the same machine is fine, and says what others would meet. */
