@@ -1,9 +1,12 @@
 /* doctor.c - `sallyport doctor`: what this machine has, what is missing, what to do about it.
  *
- * Each check looks at the thing itself rather than at a version number where that is possible: the
- * sandbox check starts a real sandbox and runs a command in it. Findings are "ok", "note"
- * (something optional is missing) or "fail"; a failing one tells the fix. Exit code 1 when anything
- * fails. Changes nothing on the machine but a sandbox's short-lived directory. */
+ * The kernel's features are tried first, in children, while this process has one thread and no loop
+ * (doctor_probe says why). Then a loop is made for the checks that need one: control groups and
+ * limits, runtimes of containers, the server, and last the thing itself: a real sandbox is started
+ * and runs a command. When that works, missing features that the engine turns out to do without are
+ * notes; when it does not, the engine's own sentence is shown. Exit code 1 when no sandbox could be
+ * started or something required is missing. Changes nothing on the machine: the empty
+ * control group made for trying is gone when it ends. */
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -11,249 +14,338 @@
 #include "base/time.h"
 #include "cmd/api_client.h"
 #include "cmd/cmd.h"
+#include "cmd/doctor.h"
+#include "cmd/doctor_host.h"
+#include "cmd/doctor_probe.h"
+#include "cmd/doctor_sandbox.h"
 #include "cmd/flags.h"
-#include "cmd/term.h"
 #include "http/curl.h"
+#include "io/proc.h"
 #include "worker/box.h"
 
 #include <fcntl.h>
-#include <linux/landlock.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-enum verdict { V_OK, V_NOTE, V_FAIL };
+#define GENERAL  "Program and server"
+#define RUNTIMES "Other engines"
+#define SANDBOX  "A sandbox"
 
 struct doctor {
-    const char *data;
+    const char *data; /* --data, or NULL */
     bool json;
-    json_t *findings;
-    int failed;
+    char *dir; /* the data directory looked at */
+    struct doctor_host host;
+    struct probe probes[PROBE_COUNT];
+    struct doctor_report report;
+    bool works; /* a sandbox was started and did what it was told */
 };
 
-static void found(struct doctor *d, enum verdict v, const char *what, const char *text,
-                  const char *fix)
+static void add(struct doctor *d, const char *group, const char *id, const char *title,
+                enum doctor_verdict v, const char *text, const char *lost, const char *fix)
 {
-    static const char *const words[] = {"ok", "note", "fail"};
-    static const enum term_style styles[] = {TERM_GREEN, TERM_YELLOW, TERM_RED};
-    d->failed += v == V_FAIL;
-    if (d->json) {
-        json_t *o = json_pack("{s:s,s:s,s:s}", "check", what, "verdict", words[v], "text", text);
-        if (fix)
-            json_put_str(o, "fix", fix);
-        json_array_append_new(d->findings, o);
-        return;
+    doctor_add(&d->report, group, id, title, v, mem_strdup(text), lost ? mem_strdup(lost) : NULL,
+               fix ? mem_strdup(fix) : NULL);
+}
+
+/* ---- a real sandbox ---- */
+
+/* Starts one and lets it run a command. 0, or a negative code with the engine's words. */
+static int try_sandbox(int64_t *ret_ns, struct err *e)
+{
+    struct box_host *host = NULL;
+    struct box *box = NULL;
+    struct box_spec spec = {.session_id = "doctor"};
+    int64_t began = time_mono_ns();
+    int r = box_host_start(NULL, &host, e);
+    if (r == 0)
+        r = box_open(host, &spec, &box, e);
+    if (r == 0) {
+        AUTO_JSON json_t *input = json_pack("{s:s}", "command", "echo works");
+        struct box_result result = {0};
+        r = box_call(box, "bash", input, 10000, &result, e);
+        const char *text = json_get_str(json_array_get(result.content, 0), "text");
+        if (r == 0 && !(text && str_starts(text, "works")))
+            r = err_set(e, -EIO, "a command in it printed something else than it should");
+        box_result_done(&result);
     }
-    printf("%s%-4s%s  %-18s ", term_on(stdout, styles[v]), words[v], term_off(stdout), what);
-    term_print_text(stdout, text, strlen(text), "");
-    if (fix)
-        printf("      %-18s do: %s\n", "", fix);
+    *ret_ns = time_mono_ns() - began;
+    box_close(box);
+    box_host_stop(host);
+    return r;
 }
 
-/* First line of a small file, or "" when it can not be read. */
-static void read_line(const char *path, char *ret, size_t cap)
+/* The first failure found of what the engine needs, for pointing at. */
+static const struct doctor_finding *first_cause(const struct doctor_report *r)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, ret, cap - 1);
-    ret[n > 0 ? n : 0] = '\0';
-    ret[strcspn(ret, "\n")] = '\0';
-}
-
-static void check_kernel(struct doctor *d)
-{
-    struct utsname u;
-    uint64_t major = 0, minor = 0;
-    if (uname(&u) < 0)
-        return;
-    size_t a = strspn(u.release, "0123456789");
-    size_t b = u.release[a] == '.' ? strspn(u.release + a + 1, "0123456789") : 0;
-    if (str_to_u64(u.release, a, 10000, &major) < 0 ||
-        str_to_u64(u.release + a + 1, b, 10000, &minor) < 0)
-        minor = 0;
-    bool enough = major > 5 || (major == 5 && minor >= 12);
-    found(d, enough ? V_OK : V_FAIL, "kernel", u.release,
-          enough ? NULL : "run Linux 5.12 or newer: mount_setattr(2) and openat2(2) are needed");
-}
-
-/* Why a sandbox may be refused, in the order in which distributions forbid it. */
-static const char *userns_fix(void)
-{
-    char v[64];
-    read_line("/proc/sys/kernel/unprivileged_userns_clone", v, sizeof(v));
-    if (str_eq(v, "0"))
-        return "sysctl -w kernel.unprivileged_userns_clone=1 (or run as root)";
-    read_line("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", v, sizeof(v));
-    if (str_eq(v, "1"))
-        return "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile "
-               "with \"userns,\" for this program";
-    read_line("/proc/sys/user/max_user_namespaces", v, sizeof(v));
-    if (str_eq(v, "0"))
-        return "sysctl -w user.max_user_namespaces=15000";
-    return "in a container: allow user namespaces and mounts (seccomp profile, --security-opt), or "
-           "run on the host";
+    for (size_t i = 0; i < r->n; i++)
+        if (r->item[i].engine && r->item[i].verdict == DOCTOR_FAIL)
+            return &r->item[i];
+    return NULL;
 }
 
 static void check_sandbox(struct doctor *d)
 {
-    AUTO_FREE char *dir = mem_printf("/tmp/sallyport-doctor-%d", (int)getpid());
-    struct box_host *host = NULL;
-    struct box *box = NULL;
     struct err e = {0};
-    struct box_spec spec = {.session_id = "doctor"};
-    int64_t began = time_mono_ns();
-    int r = box_host_start(dir, &host, &e);
-    if (r == 0)
-        r = box_open(host, &spec, &box, &e);
+    int64_t ns = 0;
+    int r = try_sandbox(&ns, &e);
+    d->works = r == 0;
     if (r == 0) {
-        AUTO_JSON json_t *input = json_pack("{s:s}", "command", "echo works");
-        struct box_result result = {0};
-        r = box_call(box, "bash", input, 10000, &result, &e);
-        const char *text = json_get_str(json_array_get(result.content, 0), "text");
-        if (r == 0 && !(text && str_starts(text, "works")))
-            r = err_set(&e, -EIO, "a command in it printed something else than it should");
-        box_result_done(&result);
-    }
-    AUTO_FREE char *text =
-        r == 0 ? mem_printf("starts and runs a command (%.1f ms with the engine's own start)",
-                            (double)(time_mono_ns() - began) / (double)NS_PER_MS)
-               : mem_printf("can not be started: %s", e.msg[0] ? e.msg : err_text(r));
-    found(d, r == 0 ? V_OK : V_FAIL, "sandbox", text, r == 0 ? NULL : userns_fix());
-    box_close(box);
-    box_host_stop(host);
-    rmdir(dir);
-}
-
-static void check_landlock(struct doctor *d)
-{
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    AUTO_FREE char *text = abi > 0 ? mem_printf("ABI %ld (not used yet)", abi)
-                                   : mem_strdup("not available (not used yet)");
-    found(d, abi > 0 ? V_OK : V_NOTE, "landlock", text, NULL);
-}
-
-static void check_cgroups(struct doctor *d)
-{
-    char v2[256];
-    read_line("/sys/fs/cgroup/cgroup.controllers", v2, sizeof(v2));
-    bool v1 = access("/sys/fs/cgroup/memory/tasks", F_OK) ==
-              0; /* a note for a person, no decision hangs on it */
-    found(d, V_OK, "cgroups",
-          v2[0] ? "version 2 (limits are rlimits for now)"
-          : v1  ? "version 1 (limits are rlimits for now)"
-                : "none (limits are rlimits)",
-          NULL);
-}
-
-static void check_memlock(struct doctor *d)
-{
-    struct rlimit l;
-    if (getrlimit(RLIMIT_MEMLOCK, &l) < 0)
+        doctor_sandbox_works(&d->report);
+        doctor_add(&d->report, SANDBOX, "sandbox", "real start", DOCTOR_OK,
+                   mem_printf("started one and ran a command (%.1f ms with the engine's own start)",
+                              (double)ns / (double)NS_PER_MS),
+                   NULL, NULL);
         return;
-    bool enough = l.rlim_cur == RLIM_INFINITY || l.rlim_cur >= (1u << 20);
-    found(d, enough ? V_OK : V_NOTE, "locked memory",
-          enough ? "enough for secrets" : "little: secrets may be swapped out",
-          enough ? NULL : "raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=) to 1 MiB or more");
+    }
+    const struct doctor_finding *cause = first_cause(&d->report);
+    char *fix =
+        cause ? mem_printf("see \"%s\" above", cause->title)
+              : mem_strdup("sallyport worker --log-level debug ...   (the zygote's own lines)\n"
+                           "dmesg | tail   (a security module's)\n"
+                           "report it with the output of: sallyport doctor --json");
+    doctor_add(&d->report, SANDBOX, "sandbox", "real start", DOCTOR_FAIL,
+               mem_printf("%s%s", e.msg[0] ? e.msg : err_text(r),
+                          cause ? "" : "; everything tried above works, so this is unexpected"),
+               mem_strdup("Tools of agents can not run on this machine."), fix);
+}
+
+/* ---- runtimes of containers, as information ---- */
+
+#define VERSION_MS 3000
+
+/* The first line a program prints when asked for its version; malloc'ed, NULL when it prints none
+ * in time. Blocks this fiber's loop, on which nothing else runs. */
+static char *program_version(const char *path)
+{
+    int fd[2];
+    const char *const argv[] = {path, "--version", NULL};
+    const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", NULL};
+    struct proc p;
+    struct err e = {0};
+    if (pipe2(fd, O_CLOEXEC) < 0)
+        return NULL;
+    AUTO_CLOSE int in = fd[0];
+    struct proc_spec spec = {.path = path,
+                             .argv = argv,
+                             .envp = envp,
+                             .stdin_fd = -1,
+                             .stdout_fd = fd[1],
+                             .stderr_fd = -1,
+                             .own_process_group = true,
+                             .die_with_parent = true};
+    int r = proc_start(&p, &spec, &e);
+    close(fd[1]);
+    if (r < 0)
+        return NULL;
+    char line[120];
+    struct pollfd pfd = {.fd = in, .events = POLLIN};
+    ssize_t n = poll(&pfd, 1, VERSION_MS) > 0 ? read(in, line, sizeof(line) - 1) : 0;
+    proc_done(&p);
+    if (n <= 0)
+        return NULL;
+    line[n] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    return mem_strdup(line);
+}
+
+static void check_runtimes(struct doctor *d)
+{
+    static const char *const names[] = {"crun", "runc", "runsc", "kata-runtime"};
+    static const char *const dirs[] = {"/usr/local/bin",  "/usr/bin",  "/bin",
+                                       "/usr/local/sbin", "/usr/sbin", "/sbin",
+                                       "/opt/kata/bin"};
+    size_t found = 0;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        bool have = false;
+        for (size_t k = 0; k < ARRAY_LEN(dirs) && !have; k++) {
+            AUTO_FREE char *path = mem_printf("%s/%s", dirs[k], names[i]);
+            have = access(path, X_OK) == 0;
+            if (!have)
+                continue;
+            AUTO_FREE char *version = program_version(path);
+            doctor_add(&d->report, RUNTIMES, names[i], names[i], DOCTOR_OK,
+                       mem_printf("%s, %s", path, version ? version : "tells no version"), NULL,
+                       NULL);
+            found++;
+        }
+    }
+    if (!found)
+        doctor_add_plain(&d->report, RUNTIMES, "oci",
+                         "no OCI runtime is installed, and none needed",
+                         "looked for crun, runc, runsc and kata-runtime");
+}
+
+/* ---- program and server ---- */
+
+static void check_kernel(struct doctor *d)
+{
+    struct utsname u;
+    if (uname(&u) == 0)
+        doctor_add(&d->report, GENERAL, "kernel", "kernel", DOCTOR_OK,
+                   mem_printf("%s %s, %s", u.sysname, u.release, u.machine), NULL, NULL);
 }
 
 static void check_libcurl(struct doctor *d)
 {
+    static const char *const fixes[] = {
+        [DISTRO_OTHER] = "install libcurl (libcurl.so.4)",
+        [DISTRO_DEBIAN] = "apt-get install libcurl4",
+        [DISTRO_UBUNTU] = "apt-get install libcurl4",
+        [DISTRO_FEDORA] = "dnf install libcurl",
+        [DISTRO_ARCH] = "pacman -S curl",
+        [DISTRO_SUSE] = "zypper install libcurl4",
+        [DISTRO_ALPINE] = "apk add libcurl",
+    };
     struct err e = {0};
-    bool there = curl_api_get(&e) != NULL;
-    found(d, there ? V_OK : V_FAIL, "libcurl", there ? "found" : e.msg,
-          there ? NULL : "apt-get install libcurl4");
+    if (curl_api_get(&e))
+        doctor_add_plain(&d->report, GENERAL, "libcurl", "libcurl", "opened");
+    else
+        add(d, GENERAL, "libcurl", "libcurl", DOCTOR_FAIL, e.msg,
+            "Neither server nor worker can make a request.", fixes[d->host.distro]);
 }
 
-static void check_data(struct doctor *d, const char *dir)
+static void check_data(struct doctor *d)
 {
+    static const char lost[] = "A server started here acknowledges nothing: it can not be stored.";
     struct statvfs v;
-    if (statvfs(dir, &v) < 0) {
-        AUTO_FREE char *text = mem_printf("%s does not exist yet; sallyport up makes it", dir);
-        found(d, V_NOTE, "data directory", text, NULL);
-        return;
-    }
-    double free_mb = (double)v.f_bavail * (double)v.f_frsize / 1048576.0;
-    bool writable = access(dir, W_OK) == 0;
+    int r = statvfs(d->dir, &v) < 0 ? errno : 0;
+    double free_mb = r ? 0 : (double)v.f_bavail * (double)v.f_frsize / 1048576.0;
+    bool writable = r == 0 && access(d->dir, W_OK) == 0;
     AUTO_FREE char *text =
-        mem_printf("%s, %.0f MB free%s", dir, free_mb, writable ? "" : ", not writable");
-    bool bad = !writable || free_mb < 16;
-    found(d, bad ? V_FAIL : V_OK, "data directory", text,
-          !bad       ? NULL
-          : writable ? "make room: nothing is acknowledged that can not be stored"
-                     : "run as its owner, or give --data DIR");
-}
-
-static void check_server(struct doctor *d, const char *dir)
-{
-    struct api_client c;
-    struct err e = {0};
-    AUTO_JSON json_t *j = NULL;
-    int r = api_client_open(&c, NULL, dir, &e);
-    if (r < 0) {
-        found(d, V_NOTE, "server", e.msg, NULL);
-        return;
-    }
-    r = api_client_call(&c, "GET", "/v1/environments?limit=1", NULL, &j, &e);
-    AUTO_FREE char *text =
-        r == 0 ? mem_printf("%s answers and takes the key", c.base_url) : mem_strdup(e.msg);
-    found(d, r == 0 ? V_OK : V_FAIL, "server", text,
-          r == 0         ? NULL
-          : r == -EACCES ? "source the dev.env of this server, or make a new key"
-                         : "start it: sallyport up --detach");
-    api_client_close(&c);
+        r == ENOENT ? mem_printf("%s does not exist yet; sallyport up makes it", d->dir)
+        : r         ? mem_printf("%s: %s", d->dir, err_text(-r))
+            : mem_printf("%s, %.0f MB free%s", d->dir, free_mb, writable ? "" : ", not writable");
+    if (r == ENOENT || (writable && free_mb >= 16))
+        add(d, GENERAL, "data", "data directory", DOCTOR_OK, text, NULL, NULL);
+    else
+        add(d, GENERAL, "data", "data directory", DOCTOR_FAIL, text, lost,
+            writable ? "make room" : "run as its owner, or give --data DIR");
 }
 
 static void check_model(struct doctor *d)
 {
     const char *key = getenv("ANTHROPIC_API_KEY");
-    bool ours = key && str_starts(key, "sk-sp-");
-    found(d, key && *key && !ours ? V_OK : V_NOTE, "model key",
-          ours ? "ANTHROPIC_API_KEY is a key of Sallyport, for clients; the model provider needs "
-                 "its own where the server starts"
-          : key && *key
-              ? "ANTHROPIC_API_KEY is set here"
-              : "ANTHROPIC_API_KEY is not set here; a server started here needs it, or --script",
-          NULL);
+    bool set = key && *key, ours = set && str_starts(key, "sk-sp-");
+    if (set && !ours)
+        add(d, GENERAL, "model_key", "model key", DOCTOR_OK, "ANTHROPIC_API_KEY is set here", NULL,
+            NULL);
+    else
+        add(d, GENERAL, "model_key", "model key", DOCTOR_NOTE,
+            ours ? "ANTHROPIC_API_KEY holds a key of Sallyport, which is for clients"
+                 : "ANTHROPIC_API_KEY is not set here",
+            "A server started here has no model to ask.",
+            ours ? "set the provider's key where the server starts"
+                 : "export ANTHROPIC_API_KEY=...   (or sallyport up --script FILE)");
+}
+
+static void check_server(struct doctor *d)
+{
+    struct api_client c;
+    struct err e = {0};
+    AUTO_JSON json_t *j = NULL;
+    int r = api_client_open(&c, NULL, d->dir, &e);
+    if (r < 0) {
+        add(d, GENERAL, "server", "server", DOCTOR_NOTE, e.msg,
+            "sallyport session and sallyport env have nobody to talk to.", "sallyport up --detach");
+        return;
+    }
+    r = api_client_call(&c, "GET", "/v1/environments?limit=1", NULL, &j, &e);
+    AUTO_FREE char *text =
+        r == 0 ? mem_printf("%s answers and takes the key", c.base_url) : mem_strdup(e.msg);
+    add(d, GENERAL, "server", "server", r == 0 ? DOCTOR_OK : DOCTOR_FAIL, text,
+        r == 0 ? NULL : "Sessions can not be made with what this shell knows.",
+        r == 0         ? NULL
+        : r == -EACCES ? "source the dev.env of this server, or make a new key"
+                       : "sallyport up --detach");
+    api_client_close(&c);
+}
+
+/* ---- the command ---- */
+
+/* The nearest directory above (or at) `dir` that exists: where it would be made. malloc'ed. */
+static char *existing_above(const char *dir)
+{
+    char *path = mem_strdup(dir);
+    struct stat st;
+    while (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        char *slash = strrchr(path, '/');
+        if (!slash || slash == path) {
+            free(path);
+            return mem_strdup("/");
+        }
+        *slash = '\0';
+    }
+    return path;
 }
 
 static int run(void *arg)
 {
     struct doctor *d = arg;
-    AUTO_FREE char *dir = d->data ? mem_strdup(d->data) : cmd_default_data_dir();
-    d->findings = json_array();
+    AUTO_FREE char *place = existing_above(d->dir);
+    doctor_kernel(&d->report, &d->host, d->probes);
+    doctor_limits(&d->report, &d->host, place);
+    check_runtimes(d);
     check_kernel(d);
-    check_sandbox(d);
-    check_landlock(d);
-    check_cgroups(d);
-    check_memlock(d);
     check_libcurl(d);
-    check_data(d, dir);
+    check_data(d);
     check_model(d);
-    check_server(d, dir);
-    if (d->json) {
-        AUTO_FREE char *text = json_text(d->findings, NULL);
-        printf("%s\n", text);
-    }
-    json_decref(d->findings);
-    return d->failed > 0;
+    check_server(d);
+    check_sandbox(d);
+    if (d->json)
+        doctor_print_json(stdout, &d->report, d->works);
+    else
+        doctor_print(stdout, &d->report, d->works);
+    return !d->works || doctor_count(&d->report, DOCTOR_FAIL) > 0;
 }
 
 int cmd_doctor(int argc, char **argv)
 {
-    struct doctor d = {0};
+    AUTO_FREE struct doctor *d = mem_new(struct doctor); /* too large for a frame */
     struct flag flags[] = {
-        {"json", NULL, "print the findings as JSON", FLAG_BOOL, .ptr = &d.json, .line_only = true},
-        {"data", "DIR", "the data directory to look at", FLAG_DIR, .ptr = &d.data,
+        {"json", NULL, "print the findings as JSON", FLAG_BOOL, .ptr = &d->json, .line_only = true},
+        {"data", "DIR", "the data directory to look at", FLAG_DIR, .ptr = &d->data,
          .line_only = true},
     };
     struct flag_set set = {
         .command = "doctor",
         .summary = "Tells what this machine has, what is missing, and what to do about it.",
+        .details =
+            "Tries each kernel feature that sandboxes use, in children that are thrown "
+            "away, and then\n"
+            "starts a sandbox. Run it as the user who will run the worker: root and "
+            "ordinary users\n"
+            "are given different things. Nothing on the machine is changed.\n\n"
+            "Each finding is ok, a note (something optional is missing), a failure, or -- "
+            "(not tried,\n"
+            "because what it takes is missing); with what is lost and the commands that "
+            "mend it.\n"
+            "--json prints the same with an id for each check; docs/doctor.md lists them.\n\n"
+            "Exit status: 0 a sandbox works; 1 none could be started, or something required "
+            "is missing;\n2 wrong usage.",
         .flags = flags,
         .n_flags = ARRAY_LEN(flags)};
     int code = flags_main(&set, argc, argv, NULL, NULL);
-    return code >= 0 ? code : api_client_run(run, &d);
+    if (code >= 0)
+        return code;
+    AUTO_FREE char *exe = mem_array(PATH_MAX, 1);
+    ssize_t n = readlink("/proc/self/exe", exe, PATH_MAX - 1);
+    exe[n > 0 ? n : 0] = '\0';
+    doctor_host_read(&d->host, "", exe, geteuid() == 0);
+    d->dir = d->data ? mem_strdup(d->data) : cmd_default_data_dir();
+    AUTO_FREE char *place = existing_above(d->dir);
+    probe_all(&(struct probe_input){.root = d->host.root,
+                                    .uid_last = d->host.uid_last,
+                                    .idmap_dir = place},
+              d->probes);
+    code = api_client_run(run, d);
+    doctor_report_done(&d->report);
+    free(d->dir);
+    return code;
 }

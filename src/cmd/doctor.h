@@ -1,0 +1,59 @@
+/* doctor - what `sallyport doctor` finds: a list of findings that the checks fill and that is then
+ * printed for a person or as JSON.
+ *
+ * doctor.c has the command and the general checks; doctor_host reads what the machine says about
+ * itself (files only, below a root of the caller's choice); doctor_probe tries things in child
+ * processes; doctor_cgroup looks for control groups; doctor_sandbox and doctor_limits turn all of
+ * it into findings; doctor_advice holds the fixes that depend on distribution and container engine;
+ * doctor_report prints. */
+#pragma once
+
+#include "base/base.h"
+
+#include <stdio.h>
+
+enum doctor_verdict {
+    DOCTOR_OK,
+    DOCTOR_NOTE,    /* something optional is missing */
+    DOCTOR_FAIL,    /* something required is missing */
+    DOCTOR_UNTRIED, /* could not be looked at, because something it needs is missing */
+};
+
+struct doctor_finding {
+    const char *group, *id, *title; /* static; id is stable, for programs */
+    enum doctor_verdict verdict;
+    char *text; /* what was looked at and what came of it */
+    char *lost; /* what does not work because of it: one sentence, or NULL */
+    char *fix;  /* commands or settings, one a line, or NULL */
+    bool
+        plain; /* ok without anything worth a line of its own: shown together with its neighbours */
+    bool engine; /* the sandbox needs it: a failure is only a note where a sandbox starts anyway */
+};
+
+#define DOCTOR_FINDINGS_MAX 80 /* the checks are a closed list of some fifty */
+struct doctor_report {
+    struct doctor_finding item[DOCTOR_FINDINGS_MAX];
+    size_t n;
+};
+void doctor_report_done(struct doctor_report *r);
+
+/* Appends a finding, whose strings become the report's (malloc'ed, may be NULL), and returns it. */
+struct doctor_finding *doctor_add(struct doctor_report *r, const char *group, const char *id,
+                                  const char *title, enum doctor_verdict v, char *text, char *lost,
+                                  char *fix);
+/* An ok that needs no words beyond its title and what was tried. */
+void doctor_add_plain(struct doctor_report *r, const char *group, const char *id, const char *title,
+                      const char *text);
+
+/* How many findings have verdict `v`. */
+size_t doctor_count(const struct doctor_report *r, enum doctor_verdict v);
+/* Turns failures of things the engine needs into notes: a sandbox was started, so it does without.
+ */
+void doctor_sandbox_works(struct doctor_report *r);
+
+/* The last line: "A sandbox works here; 2 notes." malloc'ed. */
+char *doctor_summary(const struct doctor_report *r, bool sandbox_works);
+/* Groups, aligned, at most 80 columns wide but for commands, colours only where `f` has them. */
+void doctor_print(FILE *f, const struct doctor_report *r, bool sandbox_works);
+/* One JSON object; docs/doctor.md has the fields. */
+void doctor_print_json(FILE *f, const struct doctor_report *r, bool sandbox_works);
