@@ -62,10 +62,21 @@ static void change_system(void)
     }
 }
 
-/* A directory of the host with a file in it, bound read-only at /opt/canary. */
+/* A directory of the host with a file in it, bound read-only at /opt/canary; elsewhere when no
+ * sandbox is around us. */
+static const char *in_bind(const char *name)
+{
+    static char path[2][512];
+    static unsigned n;
+    const char *dir = fact("bind");
+    snprintf(path[++n % 2], sizeof(path[0]), "%s/%s", dir ? dir : "/opt/canary", name);
+    return path[n % 2];
+}
+
 static void read_only_bind(void)
 {
-    static const char f[] = "/opt/canary/file";
+    char f[512];
+    snprintf(f, sizeof(f), "%s", in_bind("file"));
     int fd = open(f, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         unable("%s: %m", f);
@@ -73,41 +84,41 @@ static void read_only_bind(void)
     }
     refused_open(f, O_WRONLY);
     refused_open(f, O_RDWR | O_TRUNC);
-    refused_open("/opt/canary/new", O_WRONLY | O_CREAT);
+    refused_open(in_bind("new"), O_WRONLY | O_CREAT);
     char path[64];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     refused_open(path, O_RDWR);
-    refused("unlink", unlink(f), NO_FILE);
-    refused("rename", rename(f, "/opt/canary/x"), NO_FILE);
+    refused("rename", rename(f, in_bind("x")), NO_FILE);
     refused("chmod", chmod(f, 0777), NO_FILE);
     refused("fchmod", fchmod(fd, 0777), NO_FILE);
     refused("chown", chown(f, getuid(), getgid()), NO_FILE);
     refused("utimes", utimensat(AT_FDCWD, f, NULL, 0), NO_FILE);
     refused("setxattr", setxattr(f, "user.x", "1", 1, 0), EROFS, EPERM, EACCES, 0);
     refused("truncate", truncate(f, 0), NO_FILE);
-    refused("symlink", symlink("/", "/opt/canary/l"), NO_FILE);
-    refused("mkdir", mkdir("/opt/canary/d", 0700), NO_FILE);
+    refused("symlink", symlink("/", in_bind("l")), NO_FILE);
+    refused("mkdir", mkdir(in_bind("d"), 0700), NO_FILE);
     refused("fallocate", fallocate(fd, 0, 0, 4096), EBADF, EROFS, 0);
     void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     refused("shared mapping", p == MAP_FAILED ? -1 : 0, EACCES, EPERM, EROFS, 0);
     p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
     if (p != MAP_FAILED)
         refused("mprotect of it", mprotect(p, 4096, PROT_READ | PROT_WRITE), EACCES, EPERM, 0);
+    refused("unlink", unlink(f), NO_FILE);
     close(fd);
 }
 
 static bool canary_same(const char *text)
 {
     char now[256];
-    return read_text("/opt/canary/file", now, sizeof(now)) > 0 && strcmp(text, now) == 0;
+    return read_text(in_bind("file"), now, sizeof(now)) > 0 && strcmp(text, now) == 0;
 }
 
 /* CVE-2016-5195: write to a private mapping while it is thrown away. */
 static void dirty_cow(void)
 {
     char was[256];
-    long n = read_text("/opt/canary/file", was, sizeof(was));
-    int fd = open("/opt/canary/file", O_RDONLY | O_CLOEXEC);
+    long n = read_text(in_bind("file"), was, sizeof(was));
+    int fd = open(in_bind("file"), O_RDONLY | O_CLOEXEC);
     int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
     void *p = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
     if (n <= 0 || p == MAP_FAILED) {
@@ -136,8 +147,8 @@ static void dirty_cow(void)
 static void dirty_pipe(void)
 {
     char was[256];
-    long n = read_text("/opt/canary/file", was, sizeof(was));
-    int fd = open("/opt/canary/file", O_RDONLY | O_CLOEXEC), p[2];
+    long n = read_text(in_bind("file"), was, sizeof(was));
+    int fd = open(in_bind("file"), O_RDONLY | O_CLOEXEC), p[2];
     if (n <= 0 || fd < 0 || pipe(p) < 0) {
         unable("canary: %m");
         return;
@@ -295,7 +306,7 @@ static void forbidden_ioctls(void)
 {
     const char *dir = scratch();
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    char f[96];
+    char f[600];
     snprintf(f, sizeof(f), "%s/file", dir);
     int file = open(f, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || file < 0) {
@@ -329,7 +340,7 @@ static void overlay_attributes(void)
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         refused(names[i], setxattr(dir, names[i], "/../../..", 9, 0), EPERM, EOPNOTSUPP, EINVAL,
                 EACCES, 0);
-    char inner[96];
+    char inner[600];
     snprintf(inner, sizeof(inner), "%s/d", dir);
     (void)mkdir(inner, 0700);
     if (setxattr(inner, "user.overlay.redirect", "/etc", 4, 0) == 0 &&

@@ -138,7 +138,7 @@ static void rename_out_of_bind(void)
 static void links_out(void)
 {
     const char *dir = scratch(), *canary = fact("canary");
-    char l[128];
+    char l[600];
     if (!canary) {
         unable("no canary was named");
         return;
@@ -151,7 +151,10 @@ static void links_out(void)
             symlink("/proc/1/root/etc/shadow", l) < 0 ? -1 : open(l, O_RDONLY | O_CLOEXEC),
             NO_FILE);
     unlink(l);
-    refused("hard link out of a bind", link("/opt/canary/file", l), EXDEV, EPERM, EROFS, 0);
+    const char *bind = fact("bind");
+    char file[512];
+    snprintf(file, sizeof(file), "%s/file", bind ? bind : "/opt/canary");
+    refused("hard link out of a bind", link(file, l), EXDEV, EPERM, EROFS, 0);
     refused("hard link of /usr/bin/env", link("/usr/bin/env", l), EXDEV, EPERM, EROFS, 0);
     refused("hard link of /proc/self/exe", linkat(AT_FDCWD, "/proc/self/exe", AT_FDCWD, l,
                                                   AT_SYMLINK_FOLLOW), EXDEV, EPERM, EROFS, 0);

@@ -181,7 +181,12 @@ long read_text(const char *path, char *buf, size_t size)
 const char *scratch(void)
 {
     static const char *const places[] = {"/workspace", "/tmp", "/dev/shm"};
-    static char dir[64];
+    static char dir[512];
+    if (fact("scratch")) {
+        snprintf(dir, sizeof(dir), "%s/probe-XXXXXX", fact("scratch"));
+        if (mkdtemp(dir))
+            return dir;
+    }
     for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
         snprintf(dir, sizeof(dir), "%s/probe-XXXXXX", places[i]);
         if (mkdtemp(dir))
