@@ -3,6 +3,7 @@
  *   probes --list                          the table: name, class, tried, holds
  *   probes [--only NAME[,NAME]] [k=v...]   runs them; k=v are facts about the host
  *   probes bomb KIND [k=v...]              one resource bomb (bombs.c)
+ *   probes flip A B                        exchanges two names until it is killed
  *
  * Runs in any root: linked statically, needs /proc only where a probe is about it. Each probe is a
  * child in a process group of its own, so that one that crashes, hangs or leaves processes behind
@@ -303,6 +304,19 @@ static void run(const struct probe *p)
     print_row(p);
 }
 
+/* Exchanges two names for ever. A third one, A.flipping, says that it has begun. */
+static int flip(const char *a, const char *b)
+{
+    char mark[512];
+    snprintf(mark, sizeof(mark), "%s.flipping", a);
+    for (unsigned long n = 0;; n++) {
+        if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) < 0 && errno != ENOENT)
+            return 1;
+        if (n == 1000)
+            close(open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    }
+}
+
 static void look_at_start(void)
 {
     if (!getcwd(start.cwd, sizeof(start.cwd)))
@@ -338,6 +352,10 @@ static bool chosen(const char *only, const char *name)
 int main(int argc, char **argv)
 {
     look_at_start();
+    if (argc > 1 && strcmp(argv[1], "--nothing") == 0)
+        return 0;
+    if (argc == 4 && strcmp(argv[1], "flip") == 0)
+        return flip(argv[2], argv[3]);
     bool list = argc > 1 && strcmp(argv[1], "--list") == 0;
     const char *only = argc > 2 && strcmp(argv[1], "--only") == 0 ? argv[2] : NULL;
     facts = argv + 1;

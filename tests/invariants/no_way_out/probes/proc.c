@@ -85,13 +85,39 @@ static void init_fds(void)
     refused_open("/proc/1/fdinfo/3", O_RDONLY);
 }
 
+/* Where pid 1 is this very program, it gets an argument that ends it at once. */
+static void execute_init(void)
+{
+    int p[2], code = 0;
+    if (pipe2(p, O_CLOEXEC) < 0) {
+        unable("pipe: %m");
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR);
+        dup2(null, 1);
+        dup2(null, 2);
+        char *const argv[] = {(char[]){"x"}, (char[]){"--nothing"}, NULL}, *const none[] = {NULL};
+        execve("/proc/1/exe", argv, none);
+        code = errno;
+        (void)!write(p[1], &code, sizeof(code));
+        _exit(1);
+    }
+    close(p[1]);
+    ssize_t n = read(p[0], &code, sizeof(code));
+    close(p[0]);
+    waitpid(pid, NULL, 0);
+    errno = code;
+    refused("execve(/proc/1/exe)", n == (ssize_t)sizeof(code) ? -1 : 0, NO_FILE);
+}
+
 /* CVE-2019-5736: the runtime's executable, reached through a process that runs it, was overwritten
  * from inside. Init runs ours; bash runs the host's /usr/bin/bash; we run a read-only bind. */
 static void overwrite_program(void)
 {
     refused_open("/proc/1/exe", O_WRONLY | O_TRUNC);
-    char *const argv[] = {(char[]){"x"}, NULL};
-    refused("execve(/proc/1/exe)", execve("/proc/1/exe", argv, environ), NO_FILE);
+    execute_init();
     int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         unable("/proc/self/exe: %m");
@@ -244,6 +270,8 @@ static void hidden_dirs(void)
     refused_open("/proc/irq/default_smp_affinity", O_WRONLY);
     refused_open("/proc/fs/x", O_WRONLY | O_CREAT);
     refused_open("/proc/mtrr", O_WRONLY);
+    refused_open("/proc/meminfo", O_WRONLY);
+    refused_open("/proc/cpuinfo", O_WRONLY);
 }
 
 /* The test's worker process holds this text; it is told to us backwards, or we would find it in
@@ -437,7 +465,7 @@ const struct probe proc_probes[] = {
      "open uevent_helper, hotplug, poweroff_cmd for writing", "no /sys; /proc/sys is read-only",
      uevent_helper, 0},
     {"sysrq_trigger", "CVE-2025-31133 (mask replaced); rebooting the host",
-     "open /proc/sysrq-trigger and see what it is", "covered by a verified /dev/null", sysrq, 0},
+     "open /proc/sysrq-trigger and see what it is", "covered by a verified /dev/null, or the host's root's alone", sysrq, 0},
     {"proc_hidden", "memory and keys of the kernel", "read kcore, keys, kmsg, slabinfo and more",
      "covered, or refused for want of capabilities", hidden, 0},
     {"proc_hidden_dirs", "CVE-2018-10892 (/proc/acpi), CVE-2017-16539 (/proc/scsi)",
