@@ -81,6 +81,16 @@ for (const { host, user, uid } of CONFIGS) {
       }
     });
 
+    test('the host: every process of the sandbox is in a cgroup made for it', { skip: host !== 'root' && 'an ordinary user has none here' }, async () => {
+      await box.sh('(sleep 300 &) ; true');
+      const mine = new Set(fs.readFileSync(`/proc/${bridge.zygote}/cgroup`, 'utf8').split('\n').filter(Boolean));
+      const controllers = /^\d+:(memory|pids|cpu|):/;
+      for (const pid of [box.pid, ...descendants(box.pid)]) {
+        const lines = fs.readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n').filter((l) => controllers.test(l) && !mine.has(l));
+        assert(lines.some((l) => /sallyport/.test(l)), `process ${pid} (${statusLine(pid, 'Name')}) is only where the zygote is: ${[...mine].join(' ')}`);
+      }
+    });
+
     test('the host: two sandboxes have two uids (root) and different namespaces', { skip: !isRoot && 'only root may read them' }, async () => {
       const other = await bridge.open({ user });
       const all = [box.pid, other.pid, process.pid].map((p) => NAMESPACES.map((n) => fs.readlinkSync(`/proc/${p}/ns/${n}`)));

@@ -1,6 +1,7 @@
 // The escape suite's outside: what the host shows to a sandbox (a stage), sandboxes of our own through
 // bridge.c, and the probes under other engines.
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import dgram from 'node:dgram';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -36,7 +37,7 @@ const asUser = (uid, argv) => (isRoot && uid ? ['setpriv', '--reuid', String(uid
 
 const fingerprint = (p) => {
   const s = fs.lstatSync(p);
-  return `${p} ${s.mode.toString(8)} ${s.uid}:${s.gid} ${s.size} ${s.mtimeMs} ${s.nlink} ${s.isFile() && s.size < 65536 ? fs.readFileSync(p, 'hex') : ''}`;
+  return `${p} ${s.mode.toString(8)} ${s.uid}:${s.gid} ${s.size} ${s.isFile() ? `${s.mtimeMs} ${s.nlink} ${createHash('sha256').update(fs.readFileSync(p)).digest('hex')}` : ''}`;
 };
 const ioprio = (pid) => spawnSync('ionice', ['-p', String(pid)], { encoding: 'utf8' }).stdout.trim();
 const status = (pid) => fs.readFileSync(`/proc/${pid}/status`, 'utf8');
@@ -102,8 +103,7 @@ export class Stage {
     const tree = (d) => { for (const f of fs.readdirSync(d).sort()) { const p = path.join(d, f); out.push(fingerprint(p)); if (fs.lstatSync(p).isDirectory()) tree(p); } };
     out.push(fingerprint(this.canary), fingerprint(this.secret));
     tree(this.canary);
-    for (const f of ['/usr', '/usr/bin', '/usr/local', '/etc', '/srv', '/', '/usr/bin/env', '/etc/passwd', '/etc/hosts', '/dev/null', '/dev/zero'])
-      if (f !== '/etc' && f !== '/') out.push(fingerprint(f));
+    for (const f of ['/usr/bin/env', '/usr/bin/bash', '/etc/passwd', '/etc/hosts', '/dev/null', '/dev/zero']) out.push(fingerprint(fs.realpathSync(f)));
     for (const f of ['/usr/no-way-out', '/usr/bin/no-way-out', '/etc/no-way-out', '/no-way-out', '/usr/lib/no-way-out', '/etc/ld.so.preload', '/dev/no-way-out', '/srv/no-way-out', '/usr/local/no-way-out', '/tmp/pwned'])
       out.push(`${f} ${fs.existsSync(f)}`);
     for (const f of ['kernel/core_pattern', 'kernel/modprobe', 'kernel/hostname', 'kernel/sysrq', 'vm/overcommit_memory']) {
