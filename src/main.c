@@ -20,6 +20,8 @@ static const struct command {
     {"completion", cmd_completion, "a completion script for bash, zsh or fish"},
     {"setup", cmd_setup, NULL},
     {"zygote", cmd_zygote, NULL},
+    {"init", cmd_init, NULL},
+    {"launch", cmd_launch, NULL},
 };
 
 static void help(FILE *out)

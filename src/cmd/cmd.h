@@ -11,6 +11,8 @@
 int cmd_server(int argc, char **argv);
 int cmd_session(int argc, char **argv);
 int cmd_zygote(int argc, char **argv);
+int cmd_init(int argc, char **argv);
+int cmd_launch(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 int cmd_up(int argc, char **argv);

@@ -105,7 +105,8 @@ static void check_sandbox(struct doctor *d)
     struct err e = {0};
     struct box_spec spec = {.session_id = "doctor"};
     int64_t began = time_mono_ns();
-    int r = box_host_start(dir, &host, &e);
+    struct box_host_config cfg = {.state_dir = dir};
+    int r = box_host_start(&cfg, &host, &e);
     if (r == 0)
         r = box_open(host, &spec, &box, &e);
     if (r == 0) {
