@@ -32,6 +32,13 @@ int cmd_make_dirs(const char *dir) WARN_UNUSED;
 struct secret;
 int cmd_take_env_secret(const char *name, struct secret *ret) WARN_UNUSED;
 
+/* A --rootfs: with a slash in it a directory, else the name of an image below `data_dir`. malloc'ed
+ * absolute path of a directory, or NULL with words. */
+struct err;
+char *cmd_rootfs_path(const char *data_dir, const char *text, struct err *e);
+/* -EINVAL with words for an isolation of "none" that nobody has agreed to. NULL is the default. */
+int cmd_check_isolation(const char *isolation, bool understood, struct err *e) WARN_UNUSED;
+
 /* "debug", "info", "warn", "error" (anything else: info). */
 enum log_level cmd_log_level(const char *name);
 /* No core files, no tracing by others of the user: for processes whose memory holds keys. */

@@ -29,7 +29,9 @@
 struct worker_command {
     struct worker_config cfg;
     const char *config, *key_file, *log_level, *state_dir;
-    int64_t capacity, memory, processes, workspace_size, tmp_size;
+    const char *isolation, *cpus, *user, *network, *rootfs;
+    bool understood;
+    int64_t capacity, memory, processes, workspace_size, tmp_size, warm, call_ms, session_ms;
     struct flag_list binds, tools;
     struct worker_tool *tool; /* WORKER_TOOLS_MAX of them */
     struct sandbox_spec sandbox;
@@ -101,9 +103,82 @@ static int add_bind(struct sandbox_spec *spec, const char *text, struct err *e)
     return r < 0 ? err_wrap(e, r, "--bind %s", text) : 0;
 }
 
+/* "2", "0.5", "1.25": thousandths of a processor. */
+static int parse_cpus(const char *text, uint64_t *ret, struct err *e)
+{
+    const char *dot = strchrnul(text, '.');
+    size_t n = *dot ? strlen(dot + 1) : 0;
+    uint64_t whole = 0, part = 0;
+    bool ok = str_to_u64(text, (size_t)(dot - text), 1000, &whole) == 0 &&
+              (!*dot || (n >= 1 && n <= 3 && str_to_u64(dot + 1, n, 999, &part) == 0));
+    for (; n > 0 && n < 3; n++)
+        part *= 10;
+    *ret = whole * 1000 + part;
+    return ok && *ret >= 10
+               ? 0
+               : err_set(e, -EINVAL,
+                         "--sandbox-cpus %s: write a number of processors from 0.01 to "
+                         "1000, for example 1.5",
+                         text);
+}
+
+char *cmd_rootfs_path(const char *data_dir, const char *text, struct err *e)
+{
+    AUTO_FREE char *below = mem_printf("%s/rootfs/%s/rootfs", data_dir, text);
+    bool name = !strchr(text, '/');
+    char *path = realpath(name ? below : text, NULL);
+    struct stat st;
+    if (path && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return path;
+    err_set(e, -EINVAL,
+            name ? "--rootfs %s: there is no image of that name in %s/rootfs; give the name of an "
+                   "imported one, or a directory with a slash in it"
+                 : "--rootfs %s: there is no such directory (data directory: %s)",
+            text, data_dir);
+    free(path);
+    return NULL;
+}
+
+int cmd_check_isolation(const char *isolation, bool understood, struct err *e)
+{
+    if (!str_eq(isolation, "none") || understood)
+        return 0;
+    return err_set(
+        e, -EINVAL,
+        "--isolation none runs tools as the user of the worker, with no sandbox around them: "
+        "a model's commands can read and change whatever that user can. Add --i-understand "
+        "if that is what you want");
+}
+
+static int prepare_engine(struct worker_command *c, struct err *e)
+{
+    c->cfg.isolation = str_eq(c->isolation, "oci")    ? BOX_OCI
+                       : str_eq(c->isolation, "none") ? BOX_NONE
+                                                      : BOX_NATIVE;
+    c->cfg.warm = (size_t)c->warm;
+    if (c->cfg.oci_runtime && c->cfg.isolation != BOX_OCI)
+        return err_set(e, -EINVAL, "--oci-runtime goes with --isolation oci");
+    return cmd_check_isolation(c->isolation, c->understood, e);
+}
+
 static int prepare_sandbox(struct worker_command *c, struct err *e)
 {
     struct sandbox_limits *l = &c->sandbox.limits;
+    int r = c->cpus ? parse_cpus(c->cpus, &l->cpu_milli, e) : 0;
+    if (r < 0)
+        return r;
+    if (c->call_ms)
+        l->call_ms = (uint64_t)c->call_ms;
+    if (c->session_ms)
+        l->session_ms = (uint64_t)c->session_ms;
+    c->sandbox.user = str_eq(c->user, "root") ? SANDBOX_USER_ROOT : SANDBOX_USER_AGENT;
+    c->sandbox.network = str_eq(c->network, "none") ? SANDBOX_NET_NONE : SANDBOX_NET_LOOPBACK;
+    if (c->rootfs) {
+        AUTO_FREE char *data = cmd_default_data_dir();
+        c->sandbox.rootfs_dir = cmd_rootfs_path(data, c->rootfs, e);
+        if (!c->sandbox.rootfs_dir)
+            return e->code;
+    }
     if (c->memory)
         l->memory_bytes = (uint64_t)c->memory;
     if (c->processes)
@@ -113,7 +188,7 @@ static int prepare_sandbox(struct worker_command *c, struct err *e)
     if (c->tmp_size)
         l->tmp_bytes = (uint64_t)c->tmp_size;
     for (size_t i = 0; i < c->binds.n; i++) {
-        int r = add_bind(&c->sandbox, c->binds.value[i], e);
+        r = add_bind(&c->sandbox, c->binds.value[i], e);
         if (r < 0)
             return r;
     }
@@ -168,7 +243,9 @@ static int prepare(struct worker_command *c, struct err *e)
         return err_set(e, -EINVAL, "--base-url %s: does not begin with http:// or https://",
                        c->cfg.base_url);
     c->cfg.capacity = (size_t)c->capacity;
-    int r = prepare_sandbox(c, e);
+    int r = prepare_engine(c, e);
+    if (r == 0)
+        r = prepare_sandbox(c, e);
     if (r == 0)
         r = prepare_tools(c, e);
     return r < 0 ? r : take_key(c, e);
@@ -211,8 +288,12 @@ static int run(void *arg)
 
 int cmd_worker(int argc, char **argv)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
-    struct worker_command c = {
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL},
+                             *const isolations[] = {"native", "oci", "none", NULL},
+                             *const users[] = {"agent", "root", NULL},
+                             *const networks[] = {"loopback", "none", NULL};
+    static struct worker_command c; /* too large for the stack together with the flags */
+    c = (struct worker_command){
         .log_level = "info", .cfg = {.grace_ms = 30000, .max_idle_ms = 60000, .keep_ms = 3600000}};
     struct flag flags[] = {
         {"base-url", "URL", "the platform (ANTHROPIC_BASE_URL, else http://127.0.0.1:8400)",
@@ -252,6 +333,26 @@ int cmd_worker(int argc, char **argv)
          .min = 1 << 20, .max = INT64_MAX},
         {"tmp-size", "SIZE", "size of /tmp", FLAG_SIZE, .ptr = &c.tmp_size, .min = 1 << 20,
          .max = INT64_MAX},
+        {"sandbox-cpus", "N.N", "processors that a sandbox may use, 0.01 to 1000 (no limit)",
+         FLAG_TEXT, .ptr = &c.cpus},
+        {"call-time", "TIME", "wall clock of one tool call, whatever it asks for (1h)",
+         FLAG_DURATION, .ptr = &c.call_ms, .min = 100, .max = 86400000},
+        {"session-time", "TIME", "wall clock of a sandbox from its first call on (no limit)",
+         FLAG_DURATION, .ptr = &c.session_ms, .min = 1000, .max = 604800000},
+        {"sandbox-user", "NAME", "who programs are inside, without a capability either way (agent)",
+         FLAG_CHOICE, .ptr = &c.user, .choices = users},
+        {"sandbox-network", "KIND", "a loopback of the sandbox's own, or nothing (loopback)",
+         FLAG_CHOICE, .ptr = &c.network, .choices = networks},
+        {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
+         FLAG_DIR, .ptr = &c.rootfs},
+        {"warm", "N", "sandboxes kept ready for sessions to come (0)", FLAG_INT, .ptr = &c.warm,
+         .min = 0, .max = 1000},
+        {"isolation", "ENGINE", "what builds sandboxes; none needs --i-understand (native)",
+         FLAG_CHOICE, .ptr = &c.isolation, .choices = isolations},
+        {"oci-runtime", "PROGRAM", "for --isolation oci: name or path of the runtime (crun)",
+         FLAG_TEXT, .ptr = &c.cfg.oci_runtime},
+        {"i-understand", NULL, "tools may run without a sandbox, as the worker's user", FLAG_BOOL,
+         .ptr = &c.understood, .line_only = true},
         {"worker-id", "NAME", "how this worker is called in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,

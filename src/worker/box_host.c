@@ -410,6 +410,8 @@ int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, 
         if (r < 0)
             return r;
     }
+    if (h->engine->warning)
+        log_warn(h->engine->warning, "session=%s pid=%d", log_q(spec->session_id), b->pid);
     log_debug("sandbox opened", "session=%s pid=%d warm=%d", log_q(spec->session_id), b->pid, warm);
     *ret = b;
     return 0;

@@ -17,7 +17,8 @@
 
 /* One way to make sandboxes. Called on fibers of the host's thread; all of them may suspend. */
 struct box_engine {
-    const char *name; /* as in --isolation */
+    const char *name;    /* as in --isolation */
+    const char *warning; /* logged for each session; NULL: nothing to warn of */
     /* What must be there before the first sandbox. On failure the engine has cleaned up. */
     int (*start)(struct box_host *h, const struct box_host_config *cfg, struct err *e);
     void (*stop)(struct box_host *h); /* every box is closed by then */

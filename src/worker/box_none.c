@@ -17,20 +17,6 @@
 #include "sandbox/spec.h"
 #include "worker/box_internal.h"
 
-static int none_start(struct box_host *h, const struct box_host_config *cfg, struct err *e)
-{
-    (void)cfg;
-    if (!h->have_state)
-        return err_set(e, -EINVAL, "isolation \"none\" needs a state directory");
-    log_warn("isolation is off: tools run as the user of this worker", "uid=%u", geteuid());
-    return 0;
-}
-
-static void none_stop(struct box_host *h)
-{
-    (void)h;
-}
-
 /* What a specification asks for and only a sandbox can give. */
 static int refuse(const struct sandbox_spec *s, struct err *e)
 {
@@ -42,6 +28,22 @@ static int refuse(const struct sandbox_spec *s, struct err *e)
                                                         : NULL;
     return what ? err_set(e, -EINVAL, "isolation \"none\" can not do %s: there is no sandbox", what)
                 : 0;
+}
+
+static int none_start(struct box_host *h, const struct box_host_config *cfg, struct err *e)
+{
+    if (!h->have_state)
+        return err_set(e, -EINVAL, "isolation \"none\" needs a state directory");
+    int r = cfg->warm_spec ? refuse(cfg->warm_spec, e) : 0;
+    if (r < 0)
+        return r;
+    log_warn("isolation is off: tools run as the user of this worker", "uid=%u", geteuid());
+    return 0;
+}
+
+static void none_stop(struct box_host *h)
+{
+    (void)h;
 }
 
 static int start_init(struct box *b, int theirs, struct err *e)
@@ -100,5 +102,9 @@ static void none_clean(struct box *b)
     b->own = NULL;
 }
 
-const struct box_engine box_none = {
-    .name = "none", .start = none_start, .stop = none_stop, .open = none_open, .clean = none_clean};
+const struct box_engine box_none = {.name = "none",
+                                    .warning = "a session runs without isolation",
+                                    .start = none_start,
+                                    .stop = none_stop,
+                                    .open = none_open,
+                                    .clean = none_clean};

@@ -373,7 +373,7 @@ static int write_bundle(void *arg)
         return err_set(&j->e, -errno, "could not give %s to uid %u: %m", workspace, uid);
     if (mkdir(j->ob->bundle, 0700) < 0)
         return err_set(&j->e, -errno, "could not make %s: %m", j->ob->bundle);
-    AUTO_FREE char *cgroup = mem_printf("/sallyport/%s", j->ob->id);
+    AUTO_FREE char *cgroup = mem_printf("/%s", j->ob->id);
     struct oci_container c = {.spec = j->spec,
                               .root = o->root ? OCI_ROOT_SHOWN : j->root->dir,
                               .mounts = j->root->mounts,
