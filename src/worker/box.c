@@ -125,6 +125,11 @@ int box_attach_foreign(struct box *b, int *channel, const struct sandbox_spec *s
     return wait_hello(b, e);
 }
 
+const char *box_home(const struct box *b)
+{
+    return b->home ? b->home : SANDBOX_HOME;
+}
+
 int box_pid(const struct box *b)
 {
     return b->pid;
@@ -332,5 +337,6 @@ void box_close(struct box *b)
     }
     buf_done(&b->in);
     free(b->dir);
+    free(b->home);
     free(b);
 }

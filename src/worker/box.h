@@ -78,5 +78,8 @@ int box_cancel(struct box *b) WARN_UNUSED;
  * also when cancelled. */
 void box_close(struct box *b);
 
+/* The working directory of tools, as they see it; without a quote. */
+const char *box_home(const struct box *b);
+
 /* Process id of the sandbox's init on this host, for logs and tests. */
 int box_pid(const struct box *b);

@@ -76,6 +76,7 @@ struct box {
     int pid;
     int kill_signal; /* what box_kill sends; SIGKILL but where a supervisor cleans up */
     char *dir;       /* workspace on disk, removed with the box */
+    char *home;      /* where tools start; NULL: SANDBOX_HOME */
     void *own;       /* the engine's; released by its clean() */
 };
 

@@ -7,6 +7,7 @@
  * away from the supervisor if they mean to: docs/isolation.md says so. */
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,17 +80,19 @@ static int none_open(struct box *b, const struct sandbox_spec *spec, struct err 
         b->dir = state_make(&b->host->state, e);
     if (!b->dir)
         return e->code;
-    AUTO_FREE char *home = mem_printf("%s/workspace", b->dir);
+    if (strchr(b->dir, '\''))
+        return err_set(e, -EINVAL, "isolation \"none\" needs a --state-dir without a quote in it");
+    b->home = mem_printf("%s/workspace", b->dir);
     AUTO_FREE char *spool = mem_printf("%s/outputs", b->dir);
-    if (mkdir(home, 0700) < 0)
-        return err_set(e, -errno, "could not make %s: %m", home);
+    if (mkdir(b->home, 0700) < 0)
+        return err_set(e, -errno, "could not make %s: %m", b->home);
     int pair[2];
     r = sock_pair(SOCK_STREAM, pair);
     if (r < 0)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
     r = start_init(b, theirs, e);
-    return r < 0 ? r : box_attach_foreign(b, &ours, spec, home, spool, e);
+    return r < 0 ? r : box_attach_foreign(b, &ours, spec, b->home, spool, e);
 }
 
 static void none_clean(struct box *b)

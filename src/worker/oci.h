@@ -19,8 +19,9 @@ struct err;
 
 /* Where the launcher shows the root directory to the runtime when the worker is root. A runtime
  * walks to the root as the container's mapped user, which may not enter the state directory (0700);
- * this place, in the launcher's own mount namespace, it may. Every kernel has the directory, no bind
- * mount comes from below it, and no runtime looks there (runc fails with a root below /dev). */
+ * this place, in the launcher's own mount namespace, it may. Every kernel has the directory, no
+ * bind mount comes from below it, and no runtime looks there (runc fails with a root below /dev).
+ */
 #define OCI_ROOT_SHOWN "/sys/block"
 
 /* Copies this program, the libraries it has loaded and its ELF interpreter into `dir` (made, 0755).
