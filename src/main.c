@@ -23,6 +23,8 @@ static const struct command {
     {"setup", cmd_setup, NULL},
     {"zygote", cmd_zygote, NULL},
     {"exec-guard", cmd_exec_guard, NULL},
+    {"init", cmd_init, NULL},
+    {"launch", cmd_launch, NULL},
 };
 
 static void help(FILE *out)

@@ -11,9 +11,11 @@
 int cmd_server(int argc, char **argv);
 int cmd_session(int argc, char **argv);
 int cmd_zygote(int argc, char **argv);
+int cmd_init(int argc, char **argv);
+int cmd_launch(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
-int cmd_exec(int argc, char **argv); /* its exit code is that of the program it runs */
+int cmd_exec(int argc, char **argv);       /* its exit code is that of the program it runs */
 int cmd_exec_guard(int argc, char **argv); /* started by exec, not by hand */
 int cmd_up(int argc, char **argv);
 int cmd_setup(int argc, char **argv);
@@ -32,6 +34,10 @@ int cmd_make_dirs(const char *dir) WARN_UNUSED;
  * not empty, 0 when not, negative on failure. */
 struct secret;
 int cmd_take_env_secret(const char *name, struct secret *ret) WARN_UNUSED;
+
+struct err;
+/* -EINVAL with words for an isolation of "none" that nobody has agreed to. NULL is the default. */
+int cmd_check_isolation(const char *isolation, bool understood, struct err *e) WARN_UNUSED;
 
 /* "debug", "info", "warn", "error" (anything else: info). */
 enum log_level cmd_log_level(const char *name);

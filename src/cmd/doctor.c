@@ -63,7 +63,8 @@ static int try_sandbox(int64_t *ret_ns, struct err *e)
     struct box *box = NULL;
     struct box_spec spec = {.session_id = "doctor"};
     int64_t began = time_mono_ns();
-    int r = box_host_start(NULL, &host, e);
+    const struct box_host_config cfg = {.state_dir = NULL};
+    int r = box_host_start(&cfg, &host, e);
     if (r == 0)
         r = box_open(host, &spec, &box, e);
     if (r == 0) {

@@ -337,7 +337,7 @@ static int prepare(struct exec_command *c, struct err *e)
     for (size_t i = 0; r >= 0 && i < c->env.n; i++)
         r = sandbox_flags_env(s, c->env.value[i], e);
     if (r >= 0 && c->cpus)
-        r = sandbox_flags_cpus(c->cpus, &s->limits.cpu_milli, e);
+        r = sandbox_flags_cpus("--cpus", c->cpus, &s->limits.cpu_milli, e);
     if (r >= 0 && c->rootfs) {
         AUTO_FREE char *data = cmd_default_data_dir();
         r = sandbox_flags_rootfs(c->rootfs, data, &s->rootfs_dir, e);

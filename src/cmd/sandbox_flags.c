@@ -66,7 +66,7 @@ int sandbox_flags_env(struct sandbox_spec *s, const char *text, struct err *e)
     return r < 0 ? err_wrap(e, r, "--env %s", name) : 0;
 }
 
-int sandbox_flags_cpus(const char *text, uint64_t *ret_milli, struct err *e)
+int sandbox_flags_cpus(const char *flag, const char *text, uint64_t *ret_milli, struct err *e)
 {
     const char *dot = strchr(text, '.');
     size_t whole = dot ? (size_t)(dot - text) : strlen(text), digits = dot ? strlen(dot + 1) : 0;
@@ -77,9 +77,9 @@ int sandbox_flags_cpus(const char *text, uint64_t *ret_milli, struct err *e)
     for (size_t i = digits; i < 3; i++)
         part *= 10;
     n = n * 1000 + part;
-    if (!ok || n == 0 || n > 1024000)
-        return err_set(e, -EINVAL, "--cpus %s: write a number of cores like 2 or 0.5, at most 1024",
-                       text);
+    if (!ok || n < 10 || n > 1024000)
+        return err_set(e, -EINVAL, "%s %s: write a number of cores from 0.01 to 1024, as 2 or 0.5",
+                       flag, text);
     *ret_milli = n;
     return 0;
 }

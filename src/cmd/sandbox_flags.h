@@ -19,8 +19,9 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
     WARN_UNUSED;
 /* --env: "NAME=VALUE", or "NAME" for the value of the calling environment. */
 int sandbox_flags_env(struct sandbox_spec *s, const char *text, struct err *e) WARN_UNUSED;
-/* --cpus: "2", "0.5", "1.25" to thousandths, 0.001 to 1024. */
-int sandbox_flags_cpus(const char *text, uint64_t *ret_milli, struct err *e) WARN_UNUSED;
+/* "2", "0.5", "1.25" to thousandths, 0.01 to 1024; `flag` is the flag's name, for the words. */
+int sandbox_flags_cpus(const char *flag, const char *text, uint64_t *ret_milli, struct err *e)
+    WARN_UNUSED;
 /* --rootfs: a directory (anything with a slash in it), or the NAME of one that `sallyport rootfs
  * import` has made below `data_dir`. *ret is the caller's. */
 int sandbox_flags_rootfs(const char *text, const char *data_dir, char **ret, struct err *e)

@@ -18,6 +18,7 @@
 #include "cmd/cmd.h"
 #include "cmd/devenv.h"
 #include "cmd/flags.h"
+#include "cmd/sandbox_flags.h"
 #include "cmd/server.h"
 #include "cmd/term.h"
 #include "io/loop.h"
@@ -41,7 +42,9 @@
 struct up {
     struct server_options o;
     const char *config, *data, *log_level;
-    int64_t capacity, grace_ms, max_idle_ms;
+    int64_t capacity, grace_ms, max_idle_ms, warm;
+    const char *isolation, *oci_runtime, *rootfs;
+    bool understood;
     struct flag_list binds;
     bool detach;
     char **original_argv;
@@ -212,6 +215,20 @@ static int run_worker(struct up *u, int *ret_status, struct err *e)
             argv[n++] = "--bind";
             argv[n++] = u->binds.value[i];
         }
+        AUTO_FREE char *warm = mem_printf("%lld", (long long)u->warm);
+        const struct {
+            const char *flag, *value;
+        } passed[] = {{"--isolation", u->isolation},
+                      {"--oci-runtime", u->oci_runtime},
+                      {"--rootfs", u->rootfs},
+                      {"--warm", u->warm ? warm : NULL}};
+        for (size_t i = 0; i < ARRAY_LEN(passed); i++)
+            if (passed[i].value) {
+                argv[n++] = passed[i].flag;
+                argv[n++] = passed[i].value;
+            }
+        if (u->understood)
+            argv[n++] = "--i-understand";
         argv[n] = NULL;
         const char *envp[16];
         child_env(envp, ARRAY_LEN(envp), NULL, NULL);
@@ -458,7 +475,8 @@ static int start(struct up *u)
 
 int cmd_up(int argc, char **argv)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL},
+                             *const isolations[] = {"native", "oci", "none", NULL};
     struct up u = {.o = {.listen = "127.0.0.1:8400", .lease_ttl_ms = 90000, .stop_grace_ms = 10000},
                    .grace_ms = 30000,
                    .max_idle_ms = 60000,
@@ -486,6 +504,16 @@ int cmd_up(int argc, char **argv)
         {"bind", "SOURCE:TARGET",
          "show a directory of this host in every sandbox, read-only unless :rw follows", FLAG_LIST,
          .ptr = &u.binds},
+        {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
+         FLAG_DIR, .ptr = &u.rootfs},
+        {"warm", "N", "sandboxes kept ready for sessions to come (0)", FLAG_INT, .ptr = &u.warm,
+         .min = 0, .max = 1000},
+        {"isolation", "ENGINE", "what builds sandboxes; none needs --i-understand (native)",
+         FLAG_CHOICE, .ptr = &u.isolation, .choices = isolations},
+        {"oci-runtime", "PROGRAM", "for --isolation oci: name or path of the runtime (crun)",
+         FLAG_TEXT, .ptr = &u.oci_runtime},
+        {"i-understand", NULL, "tools may run without a sandbox, as the worker's user", FLAG_BOOL,
+         .ptr = &u.understood, .line_only = true},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &u.config, .line_only = true},
         {"log-level", "LEVEL", "debug, info, warn or error (warn)", FLAG_CHOICE,
@@ -517,6 +545,18 @@ int cmd_up(int argc, char **argv)
     }
     AUTO_FREE char *default_dir = cmd_default_data_dir();
     u.o.data_dir = u.data ? u.data : default_dir;
+    struct err e = {0};
+    AUTO_FREE char *rootfs = NULL;
+    int bad = cmd_check_isolation(u.isolation, u.understood, &e);
+    if (bad == 0 && u.rootfs) {
+        bad = sandbox_flags_rootfs(u.rootfs, u.o.data_dir, &rootfs, &e);
+        u.rootfs = rootfs;
+    }
+    if (bad < 0) {
+        fprintf(stderr, "sallyport up: %s\n", e.msg);
+        free(original);
+        return 2;
+    }
     int r = cmd_make_dirs(u.o.data_dir);
     if (r < 0) {
         fprintf(stderr, "sallyport up: %s: the data directory can not be made: %s\n", u.o.data_dir,

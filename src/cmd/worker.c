@@ -30,7 +30,9 @@
 struct worker_command {
     struct worker_config cfg;
     const char *config, *key_file, *log_level, *state_dir;
-    int64_t capacity;
+    const char *isolation, *cpus, *user, *network, *rootfs;
+    bool understood;
+    int64_t capacity, warm, call_ms, session_ms;
     struct sandbox_sizes sizes;
     struct flag_list binds, tools;
     struct worker_tool *tool; /* WORKER_TOOLS_MAX of them */
@@ -85,14 +87,47 @@ static int take_key(struct worker_command *c, struct err *e)
     return 0;
 }
 
+int cmd_check_isolation(const char *isolation, bool understood, struct err *e)
+{
+    if (!str_eq(isolation, "none") || understood)
+        return 0;
+    return err_set(
+        e, -EINVAL,
+        "--isolation none runs tools as the user of the worker, with no sandbox around them: "
+        "a model's commands can read and change whatever that user can. Add --i-understand "
+        "if that is what you want");
+}
+
+static int prepare_engine(struct worker_command *c, struct err *e)
+{
+    c->cfg.isolation = str_eq(c->isolation, "oci")    ? BOX_OCI
+                       : str_eq(c->isolation, "none") ? BOX_NONE
+                                                      : BOX_NATIVE;
+    c->cfg.warm = (size_t)c->warm;
+    if (c->cfg.oci_runtime && c->cfg.isolation != BOX_OCI)
+        return err_set(e, -EINVAL, "--oci-runtime goes with --isolation oci");
+    return cmd_check_isolation(c->isolation, c->understood, e);
+}
+
 static int prepare_sandbox(struct worker_command *c, struct err *e)
 {
-    sandbox_flags_sizes(&c->sizes, &c->sandbox.limits);
-    for (size_t i = 0; i < c->binds.n; i++) {
-        int r = sandbox_flags_bind(&c->sandbox, c->binds.value[i], false, e);
-        if (r < 0)
-            return r;
+    struct sandbox_limits *l = &c->sandbox.limits;
+    sandbox_flags_sizes(&c->sizes, l);
+    if (c->call_ms)
+        l->call_ms = (uint64_t)c->call_ms;
+    if (c->session_ms)
+        l->session_ms = (uint64_t)c->session_ms;
+    c->sandbox.user = str_eq(c->user, "root") ? SANDBOX_USER_ROOT : SANDBOX_USER_AGENT;
+    c->sandbox.network = str_eq(c->network, "none") ? SANDBOX_NET_NONE : SANDBOX_NET_LOOPBACK;
+    int r = c->cpus ? sandbox_flags_cpus("--sandbox-cpus", c->cpus, &l->cpu_milli, e) : 0;
+    if (r >= 0 && c->rootfs) {
+        AUTO_FREE char *data = cmd_default_data_dir();
+        r = sandbox_flags_rootfs(c->rootfs, data, &c->sandbox.rootfs_dir, e);
     }
+    for (size_t i = 0; r >= 0 && i < c->binds.n; i++)
+        r = sandbox_flags_bind(&c->sandbox, c->binds.value[i], false, e);
+    if (r < 0)
+        return r;
     c->cfg.sandbox = &c->sandbox;
     return 0;
 }
@@ -144,7 +179,9 @@ static int prepare(struct worker_command *c, struct err *e)
         return err_set(e, -EINVAL, "--base-url %s: does not begin with http:// or https://",
                        c->cfg.base_url);
     c->cfg.capacity = (size_t)c->capacity;
-    int r = prepare_sandbox(c, e);
+    int r = prepare_engine(c, e);
+    if (r == 0)
+        r = prepare_sandbox(c, e);
     if (r == 0)
         r = prepare_tools(c, e);
     return r < 0 ? r : take_key(c, e);
@@ -187,8 +224,12 @@ static int run(void *arg)
 
 int cmd_worker(int argc, char **argv)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
-    struct worker_command c = {
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL},
+                             *const isolations[] = {"native", "oci", "none", NULL},
+                             *const users[] = {"agent", "root", NULL},
+                             *const networks[] = {"loopback", "none", NULL};
+    static struct worker_command c; /* too large for the stack together with the flags */
+    c = (struct worker_command){
         .log_level = "info", .cfg = {.grace_ms = 30000, .max_idle_ms = 60000, .keep_ms = 3600000}};
     struct flag flags[] = {
         {"base-url", "URL", "the platform (ANTHROPIC_BASE_URL, else http://127.0.0.1:8400)",
@@ -228,6 +269,26 @@ int cmd_worker(int argc, char **argv)
          .min = 1 << 20, .max = INT64_MAX},
         {"tmp-size", "SIZE", "size of /tmp", FLAG_SIZE, .ptr = &c.sizes.tmp_size, .min = 1 << 20,
          .max = INT64_MAX},
+        {"sandbox-cpus", "N.N", "processors that a sandbox may use, 0.01 to 1000 (no limit)",
+         FLAG_TEXT, .ptr = &c.cpus},
+        {"call-time", "TIME", "wall clock of one tool call, whatever it asks for (1h)",
+         FLAG_DURATION, .ptr = &c.call_ms, .min = 100, .max = 86400000},
+        {"session-time", "TIME", "wall clock of a sandbox from its first call on (no limit)",
+         FLAG_DURATION, .ptr = &c.session_ms, .min = 1000, .max = 604800000},
+        {"sandbox-user", "NAME", "who programs are inside, without a capability either way (agent)",
+         FLAG_CHOICE, .ptr = &c.user, .choices = users},
+        {"sandbox-network", "KIND", "a loopback of the sandbox's own, or nothing (loopback)",
+         FLAG_CHOICE, .ptr = &c.network, .choices = networks},
+        {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
+         FLAG_DIR, .ptr = &c.rootfs},
+        {"warm", "N", "sandboxes kept ready for sessions to come (0)", FLAG_INT, .ptr = &c.warm,
+         .min = 0, .max = 1000},
+        {"isolation", "ENGINE", "what builds sandboxes; none needs --i-understand (native)",
+         FLAG_CHOICE, .ptr = &c.isolation, .choices = isolations},
+        {"oci-runtime", "PROGRAM", "for --isolation oci: name or path of the runtime (crun)",
+         FLAG_TEXT, .ptr = &c.cfg.oci_runtime},
+        {"i-understand", NULL, "tools may run without a sandbox, as the worker's user", FLAG_BOOL,
+         .ptr = &c.understood, .line_only = true},
         {"worker-id", "NAME", "how this worker is called in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,

@@ -13,6 +13,7 @@
 #include "worker/box.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -22,6 +23,7 @@
 #include "base/str.h"
 #include "sandbox/frame.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/spec.h"
 #include "worker/box_internal.h"
 
 #define CANCEL_MS 3000 /* for init to answer a cancelled call; it needs some 100 */
@@ -39,6 +41,7 @@ struct box *box_new(struct box_host *h)
 {
     struct box *b = mem_new(struct box);
     b->host = h;
+    b->kill_signal = SIGKILL;
     b->channel = b->pidfd = IO_FD_NONE;
     buf_init(&b->in, SANDBOX_FRAME_MAX + 4u + READ_STEP);
     fmutex_init(&b->calls);
@@ -78,18 +81,53 @@ static int wait_hello(struct box *b, struct err *e)
                    words ? words : "no reason given");
 }
 
-int box_attach(struct box *b, int *channel, int *pidfd, int pid, struct err *e)
+int box_attach_pidfd(struct box *b, int *pidfd, int pid, struct err *e)
 {
-    int r = io_fd_add(&b->channel, *channel);
-    if (r >= 0) {
-        *channel = -1;
-        r = io_fd_add(&b->pidfd, *pidfd);
-    }
+    int r = io_fd_add(&b->pidfd, *pidfd);
     if (r < 0)
         return err_set(e, r, "could not watch the sandbox: %s", err_text(r));
     *pidfd = -1;
     b->pid = pid;
+    return 0;
+}
+
+static int attach_channel(struct box *b, int *channel, struct err *e)
+{
+    int r = io_fd_add(&b->channel, *channel);
+    if (r < 0)
+        return err_set(e, r, "could not watch the sandbox: %s", err_text(r));
+    *channel = -1;
+    return 0;
+}
+
+int box_attach(struct box *b, int *channel, int *pidfd, int pid, struct err *e)
+{
+    int r = attach_channel(b, channel, e);
+    if (r >= 0)
+        r = box_attach_pidfd(b, pidfd, pid, e);
+    return r < 0 ? r : wait_hello(b, e);
+}
+
+int box_attach_foreign(struct box *b, int *channel, const struct sandbox_spec *spec,
+                       const char *home, const char *spool, struct err *e)
+{
+    int r = attach_channel(b, channel, e);
+    if (r < 0)
+        return r;
+    AUTO_JSON json_t *o = json_object();
+    json_put_str(o, "op", "begin");
+    json_put(o, "spec", sandbox_spec_json(spec));
+    json_put_str(o, "home", home);
+    json_put_str(o, "spool", spool);
+    r = box_send(b, o);
+    if (r < 0)
+        return err_set(e, r, "could not reach the sandbox's init: %s", err_text(r));
     return wait_hello(b, e);
+}
+
+const char *box_home(const struct box *b)
+{
+    return b->home ? b->home : SANDBOX_HOME;
 }
 
 int box_pid(const struct box *b)
@@ -108,7 +146,7 @@ void box_kill(struct box *b)
 {
     b->broken = true;
     if (b->pidfd.fd >= 0)
-        (void)pidfd_send_signal(b->pidfd.fd, SIGKILL, NULL, 0);
+        (void)pidfd_send_signal(b->pidfd.fd, b->kill_signal, NULL, 0);
 }
 
 int box_send(struct box *b, const json_t *o)
@@ -172,6 +210,23 @@ static int await_answer(struct box *b, int64_t id, struct box_result *ret, struc
                                    .duration_ms = json_get_int(o, "duration_ms", 0)};
         return 0;
     }
+}
+
+int box_ping(struct box *b, int64_t ms)
+{
+    /* A call without a tool is answered at once, with an error, and changes nothing inside. */
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(ms);
+    int64_t id = ++b->last_id;
+    AUTO_JSON json_t *o = json_object();
+    json_put_str(o, "op", "call");
+    json_put_int(o, "id", id);
+    struct box_result unused = {.content = NULL};
+    struct err e;
+    int r = box_send(b, o);
+    if (r >= 0)
+        r = await_answer(b, id, &unused, &e);
+    box_result_done(&unused);
+    return r;
 }
 
 static int send_cancel(struct box *b, int64_t id)
@@ -253,6 +308,19 @@ static int remove_dir(void *arg)
     return state_remove_tree(AT_FDCWD, arg);
 }
 
+int box_wait_end(struct io_fd *pidfd)
+{
+    /* Asked of the kernel each time: a fresh io_fd counts as readable, and a wait may end early. */
+    for (;;) {
+        struct pollfd p = {.fd = pidfd->fd, .events = POLLIN};
+        if (poll(&p, 1, 0) != 0)
+            return 0;
+        int r = io_wait_readable(pidfd);
+        if (r < 0)
+            return r;
+    }
+}
+
 void box_close(struct box *b)
 {
     if (!b)
@@ -261,10 +329,12 @@ void box_close(struct box *b)
     box_kill(b);
     io_fd_close(&b->channel);
     /* The kernel reports the end of a namespace's first process after that of all the others. */
-    int r = b->pidfd.fd >= 0 ? io_wait_readable(&b->pidfd) : 0;
+    int r = b->pidfd.fd >= 0 ? box_wait_end(&b->pidfd) : 0;
     if (r < 0)
         log_error("sandbox did not end", "pid=%d code=%s", b->pid, err_name(r));
     io_fd_close(&b->pidfd);
+    if (b->host->engine->clean)
+        b->host->engine->clean(b);
     if (b->dir) {
         r = pool_call(b->host->pool, remove_dir, b->dir);
         if (r < 0)
@@ -272,5 +342,6 @@ void box_close(struct box *b)
     }
     buf_done(&b->in);
     free(b->dir);
+    free(b->home);
     free(b);
 }

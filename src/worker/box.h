@@ -1,5 +1,7 @@
-/* box - the worker's client of the sandbox engine: one host (the zygote) per worker, one box per
- * session.
+/* box - the worker's client of whatever makes sandboxes: one host per worker, one box per session.
+ *
+ * Three engines stand behind it (docs/isolation.md): the zygote of our own, an OCI runtime, and
+ * none at all. Callers see no difference: the process at the other end is the same init.
  *
  * Fibers only; everything that waits suspends. What comes back from a box is untrusted: it is
  * bounded and checked for shape here, and is data to whoever passes it on. */
@@ -26,16 +28,37 @@ struct box_result {
 };
 void box_result_done(struct box_result *r); /* zeroed ones are fine */
 
-/* Starts the zygote and waits until it can make sandboxes. `state_dir` (may be NULL) is swept of
- * what dead runs have left. The calling fiber must be the one that calls box_host_stop. Suspends.
- * 0, or a negative code with words. */
-int box_host_start(const char *state_dir, struct box_host **ret, struct err *e) WARN_UNUSED;
-/* Ends the zygote, and with it every sandbox. Boxes must have been closed. NULL is fine. Suspends.
- */
+enum box_isolation {
+    BOX_NATIVE, /* the zygote (sandbox/zygote.h) */
+    BOX_OCI,    /* containers of an OCI runtime */
+    BOX_NONE,   /* no isolation: the worker's own user, a directory of the state directory */
+};
+
+/* Texts and the specification are borrowed for the host's life. */
+struct box_host_config {
+    const char *state_dir; /* swept of what dead runs have left; NULL: none (native only) */
+    enum box_isolation isolation;
+    const char *oci_runtime;              /* name to look up in PATH, or path; NULL: "crun" */
+    size_t warm;                          /* sandboxes kept ready */
+    const struct sandbox_spec *warm_spec; /* what they, and a first trial, are made of; NULL: the
+                                             defaults */
+};
+
+/* Starts the engine and waits until it can make sandboxes. `cfg` NULL: native, no state directory.
+ * The calling fiber must be the one that calls box_host_stop. Suspends. 0, or a negative code with
+ * words. */
+int box_host_start(const struct box_host_config *cfg, struct box_host **ret, struct err *e)
+    WARN_UNUSED;
+/* Ends the engine, and with it every sandbox. Boxes must have been closed; those that are ready are
+ * closed here. NULL is fine. Suspends. */
 void box_host_stop(struct box_host *h);
 
-/* Makes a sandbox. Several fibers may open at once. A zygote that has died is started again.
- * Suspends. 0, -ECANCELED, -ETIMEDOUT, or a negative code with words. */
+/* How many sandboxes stand ready: for tests. */
+size_t box_host_warm(const struct box_host *h);
+
+/* Takes a sandbox that stands ready when the specification is the pool's, else makes one. Several
+ * fibers may open at once. A zygote that has died is started again. Suspends. 0, -ECANCELED,
+ * -ETIMEDOUT, or a negative code with words. */
 int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)
     WARN_UNUSED;
 
@@ -54,6 +77,9 @@ int box_cancel(struct box *b) WARN_UNUSED;
 /* Kills everything inside, waits until it is gone, removes its directory. NULL is fine. Suspends,
  * also when cancelled. */
 void box_close(struct box *b);
+
+/* The working directory of tools, as they see it; without a quote. */
+const char *box_home(const struct box *b);
 
 /* Process id of the sandbox's init on this host, for logs and tests. */
 int box_pid(const struct box *b);

@@ -185,57 +185,18 @@ static int keep_zygote(void *arg)
     }
 }
 
-int box_host_start(const char *state_dir, struct box_host **ret, struct err *e)
+static int native_start(struct box_host *h, const struct box_host_config *cfg, struct err *e)
 {
-    struct box_host *h = mem_new(struct box_host);
-    h->ctl = IO_FD_NONE;
-    h->state = STATE_NONE;
-    h->zygote.pidfd = IO_FD_NONE;
-    list_init(&h->opening);
-    fmutex_init(&h->sending);
-    waitq_init(&h->changed);
-    h->pool = pool_new("box", 2);
-    size_t swept = 0;
-    int r = state_dir ? state_open(state_dir, &h->state, &swept, e) : 0;
-    h->have_state = state_dir && r >= 0;
-    if (swept)
-        log_info("removed what earlier runs left", "runs=%zu", swept);
-    if (r >= 0)
-        r = start_zygote(h, e);
-    scope_init(&h->scope);
-    if (r >= 0) {
-        r = fiber_spawn(&h->scope, "zygote", keep_zygote, h, NULL);
-        if (r < 0) {
-            stop_zygote(h);
-            err_set(e, r, "no fiber for the zygote");
-        }
-    }
-    if (r < 0) {
-        state_done(&h->state);
-        pool_free(h->pool);
-        free(h);
+    (void)cfg;
+    int r = start_zygote(h, e);
+    if (r < 0)
         return r;
+    r = fiber_spawn(&h->scope, "zygote", keep_zygote, h, NULL);
+    if (r < 0) {
+        stop_zygote(h);
+        return err_set(e, r, "no fiber for the zygote");
     }
-    *ret = h;
     return 0;
-}
-
-static int remove_state(void *arg)
-{
-    state_done(arg);
-    return 0;
-}
-
-void box_host_stop(struct box_host *h)
-{
-    if (!h)
-        return;
-    scope_done(&h->scope);
-    stop_zygote(h);
-    if (h->have_state)
-        (void)pool_call(h->pool, remove_state, &h->state);
-    pool_free(h->pool);
-    free(h);
 }
 
 /* ---- opening ---- */
@@ -316,6 +277,94 @@ static int request_again(struct box_host *h, const struct sandbox_spec *spec, st
     }
 }
 
+static int native_open(struct box *b, const struct sandbox_spec *spec, struct err *e)
+{
+    struct opening w = {.channel = -1, .pidfd = -1};
+    int r = request_again(b->host, spec, &w, e);
+    if (r >= 0)
+        r = box_attach(b, &w.channel, &w.pidfd, w.pid, e);
+    if (w.channel >= 0)
+        close(w.channel);
+    if (w.pidfd >= 0)
+        close(w.pidfd);
+    return r;
+}
+
+const struct box_engine box_native = {
+    .name = "native", .start = native_start, .stop = stop_zygote, .open = native_open};
+
+/* ---- hosts of any kind ---- */
+
+static int open_state(struct box_host *h, const char *dir, struct err *e)
+{
+    size_t swept = 0;
+    if (dir)
+        box_oci_sweep(dir);
+    int r = dir ? state_open(dir, &h->state, &swept, e) : 0;
+    h->have_state = dir && r >= 0;
+    if (swept)
+        log_info("removed what earlier runs left", "runs=%zu", swept);
+    return r;
+}
+
+static int remove_state(void *arg)
+{
+    state_done(arg);
+    return 0;
+}
+
+static void host_free(struct box_host *h)
+{
+    box_warm_done(h);
+    if (h->have_state)
+        (void)pool_call(h->pool, remove_state, &h->state);
+    pool_free(h->pool);
+    free(h);
+}
+
+int box_host_start(const struct box_host_config *cfg, struct box_host **ret, struct err *e)
+{
+    static const struct box_engine *const engines[] = {
+        [BOX_NATIVE] = &box_native, [BOX_OCI] = &box_oci, [BOX_NONE] = &box_none};
+    static const struct box_host_config plain = {.state_dir = NULL};
+    cfg = cfg ? cfg : &plain;
+    struct box_host *h = mem_new(struct box_host);
+    h->engine = engines[cfg->isolation];
+    h->ctl = IO_FD_NONE;
+    h->state = STATE_NONE;
+    h->zygote.pidfd = IO_FD_NONE;
+    list_init(&h->opening);
+    fmutex_init(&h->sending);
+    waitq_init(&h->changed);
+    h->pool = pool_new("box", 2);
+    scope_init(&h->scope);
+    int r = open_state(h, cfg->state_dir, e);
+    if (r >= 0)
+        r = h->engine->start(h, cfg, e);
+    if (r < 0) {
+        host_free(h);
+        return r;
+    }
+    r = box_warm_start(h, cfg->warm, cfg->warm_spec);
+    if (r < 0) {
+        box_host_stop(h);
+        return err_set(e, r, "no fiber for the warm pool");
+    }
+    *ret = h;
+    return 0;
+}
+
+void box_host_stop(struct box_host *h)
+{
+    if (!h)
+        return;
+    scope_done(&h->scope);
+    h->engine->stop(h);
+    host_free(h);
+}
+
+/* ---- opening, whatever the engine ---- */
+
 static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
 {
     struct box_host *h = b->host;
@@ -332,28 +381,38 @@ static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
             return e->code;
         chosen.workspace_dir = b->dir;
     }
-    struct opening w = {.channel = -1, .pidfd = -1};
-    int r = request_again(h, &chosen, &w, e);
-    if (r >= 0)
-        r = box_attach(b, &w.channel, &w.pidfd, w.pid, e);
-    if (w.channel >= 0)
-        close(w.channel);
-    if (w.pidfd >= 0)
-        close(w.pidfd);
-    return r;
+    return h->engine->open(b, &chosen, e);
 }
 
-int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)
+int box_open_cold(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)
 {
-    struct err ignored;
-    e = e ? e : &ignored;
     struct box *b = box_new(h);
     int r = open_with(b, spec, e);
     if (r < 0) {
         box_close(b);
         return r;
     }
-    log_debug("sandbox opened", "session=%s pid=%d", log_q(spec->session_id), b->pid);
+    *ret = b;
+    return 0;
+}
+
+int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)
+{
+    struct err ignored;
+    e = e ? e : &ignored;
+    struct box *b = spec->disk_workspace ? NULL : box_warm_take(h, spec->sandbox);
+    bool warm = b != NULL;
+    if (!warm) {
+        h->opening_now++;
+        int r = box_open_cold(h, spec, &b, e);
+        h->opening_now--;
+        waitq_wake_all(&h->warm.changed);
+        if (r < 0)
+            return r;
+    }
+    if (h->engine->warning)
+        log_warn(h->engine->warning, "session=%s pid=%d", log_q(spec->session_id), b->pid);
+    log_debug("sandbox opened", "session=%s pid=%d warm=%d", log_q(spec->session_id), b->pid, warm);
     *ret = b;
     return 0;
 }

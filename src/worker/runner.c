@@ -137,8 +137,8 @@ static json_t *custom_input(const struct runner *s)
     MUST(command); /* the feed offers no other */
     AUTO_FREE char *json = json_text(s->call_input, NULL);
     AUTO_FREE char *text =
-        mem_printf("(cd /workspace && %s\n) <<'SALLYPORT_INPUT'\n%s\nSALLYPORT_INPUT\n", command,
-                   json);
+        mem_printf("(cd '%s' && %s\n) <<'SALLYPORT_INPUT'\n%s\nSALLYPORT_INPUT\n", box_home(s->box),
+                   command, json);
     return json_pack("{s:s}", "command", text);
 }
 

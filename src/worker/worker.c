@@ -211,7 +211,12 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
         r = remote_init(&w.remote, cfg->base_url, &key, cfg->worker_id ? cfg->worker_id : name, e);
     if (r < 0)
         goto out_key;
-    r = box_host_start(cfg->state_dir, &w.env.boxes, e);
+    struct box_host_config boxes = {.state_dir = cfg->state_dir,
+                                    .isolation = cfg->isolation,
+                                    .oci_runtime = cfg->oci_runtime,
+                                    .warm = cfg->warm,
+                                    .warm_spec = cfg->sandbox};
+    r = box_host_start(&boxes, &w.env.boxes, e);
     if (r < 0)
         goto out_remote;
 

@@ -11,6 +11,7 @@
 
 #include "base/secret.h"
 #include "fiber/sync.h"
+#include "worker/box.h"
 
 struct err;
 struct box_host;
@@ -36,6 +37,9 @@ struct worker_config {
     size_t keep_max; /* how many are kept; 0: as many as capacity */
     const char *state_dir;              /* sandboxes' directories; swept at start */
     const struct sandbox_spec *sandbox; /* what every sandbox is made of; NULL: the defaults */
+    enum box_isolation isolation;
+    const char *oci_runtime; /* box.h */
+    size_t warm;             /* sandboxes kept ready for sessions to come */
     const struct worker_tool *tools;
     size_t n_tools;                /* at most WORKER_TOOLS_MAX */
     const char *on_claim, *on_end; /* operator's commands on this host (hook.h), or NULL. A failing

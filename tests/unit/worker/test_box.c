@@ -39,7 +39,8 @@ static struct box_host *start(const char *state_dir)
 {
     struct box_host *h = NULL;
     struct err e = {.code = 0};
-    if (box_host_start(state_dir, &h, &e) < 0)
+    struct box_host_config cfg = {.state_dir = state_dir};
+    if (box_host_start(&cfg, &h, &e) < 0)
         fail_msg("host: %s", e.msg);
     return h;
 }

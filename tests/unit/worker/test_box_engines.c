@@ -1,0 +1,536 @@
+/* test_box_engines.c - one table of tool calls through every engine: the sandboxes of our own,
+ * containers of crun and of runc, and no isolation. What the tools do must not depend on who built
+ * the walls. Then what only one of them promises: that a container holds nothing of the host and no
+ * rights, that errors of a runtime are passed on in words, and that nothing is left after kill -9.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "box_harness.h"
+#include "fiber/fiber.h"
+#include "sandbox/spec.h"
+#include "sandbox/state.h"
+
+struct engine {
+    const char *name;
+    enum box_isolation isolation;
+    const char *runtime;
+};
+static const struct engine engines[] = {{"native", BOX_NATIVE, NULL},
+                                        {"crun", BOX_OCI, "crun"},
+                                        {"runc", BOX_OCI, "runc"},
+                                        {"none", BOX_NONE, NULL}};
+
+static struct box_host_config config_of(const struct engine *en, const char *dir)
+{
+    return (struct box_host_config){
+        .state_dir = dir, .isolation = en->isolation, .oci_runtime = en->runtime};
+}
+
+/* ---- the same calls ---- */
+
+/* Calls in order, in one sandbox. `text` NULL: any; "~..." must be found in it. */
+static const struct {
+    const char *tool, *input;
+    bool is_error;
+    const char *text;
+} calls[] = {
+    {"bash", "{\"command\":\"echo hello\"}", false, "hello"},
+    {"bash", "{\"command\":\"X=1; f() { echo $X$1; }; mkdir -p d/e; cd d\"}", false, "(no output)"},
+    {"bash", "{\"command\":\"f 2; basename $PWD\"}", false, "12\nd"},
+    {"bash", "{\"command\":\"test $HOME = $(dirname $PWD) && echo home\"}", false, "home"},
+    {"bash", "{\"command\":\"exit_code() { return 7; }; exit_code\"}", true, "exit 7"},
+    {"bash", "{\"command\":\"echo out; echo err >&2; false\"}", true, "out\nerr"},
+    {"bash", "{\"command\":\"cat\"}", false, "(no output)"},
+    {"bash", "{\"command\":\"sleep 7001 & echo started\"}", false, "started"},
+    {"bash", "{\"command\":\"jobs -r | wc -l\"}", false, "1"},
+    {"bash", "{\"command\":\"sleep 7002 & sleep 7003\",\"timeout_ms\":300}", true,
+     "~timed out after 300 ms"},
+    {"bash", "{\"command\":\"pgrep -f 'sleep 700[23]' | wc -l; pgrep -cf 'sleep 700[1]'\"}", false,
+     "0\n1"},
+    {"bash", "{\"restart\":true}", false, "bash session restarted"},
+    {"bash", "{\"command\":\"pgrep -f 'sleep 700[1]' | wc -l; echo ${X-unset}\"}", false,
+     "0\nunset"},
+    {"bash",
+     "{\"command\":\"(setsid sleep 7004 &) ; setsid sh -c 'sleep 7005 & sleep 7006' & sleep "
+     "7007\",\"timeout_ms\":300}",
+     true, "~timed out"},
+    {"bash", "{\"command\":\"pgrep -f 'sleep 700[4-7]' | wc -l\"}", false, "0"},
+    {"bash", "{\"command\":\"exit 3\"}", true, "~the shell ended with exit code 3"},
+    {"bash", "{\"command\":\"kill -9 $$\"}", true, "~signal 9"},
+    {"bash", "{\"command\":\"echo back\"}", false, "back"},
+    {"write", "{\"file_path\":\"a/b.txt\",\"content\":\"one\\ntwo\\nthree\\n\"}", false,
+     "wrote 14 bytes to a/b.txt"},
+    {"read", "{\"file_path\":\"a/b.txt\"}", false, "~two"},
+    {"edit", "{\"file_path\":\"a/b.txt\",\"old_string\":\"two\",\"new_string\":\"TWO\"}", false,
+     NULL},
+    {"bash", "{\"command\":\"cat ~/a/b.txt\"}", false, "one\nTWO\nthree"},
+    {"glob", "{\"pattern\":\"**/*.txt\"}", false, "~b.txt"},
+    {"grep", "{\"pattern\":\"T.O\"}", false, "~TWO"},
+    {"read", "{\"file_path\":\"missing\"}", true, NULL},
+    {"nonsense", "{}", true, "~no such tool"},
+    {"bash", "{\"command\":\"seq 1 60000\"}", false, "~the whole output is in "},
+    {"bash", "{\"command\":\"yes\"}", true, "~printed more than 4 MiB"},
+    {"bash", "{\"command\":\"ulimit -n; ulimit -c\"}", false, "512\n0"},
+};
+
+/* What to show of a text that does not fit: a failing test prints 1,000 bytes at most. */
+static const char *excerpt(const char *text)
+{
+    const char *cut = text ? strstr(text, " bytes are left out") : NULL;
+    return !text ? "-" : cut ? cut : strlen(text) > 600 ? text + strlen(text) - 600 : text;
+}
+
+static bool fits(const char *text, const char *wanted)
+{
+    if (!wanted)
+        return text != NULL;
+    if (wanted[0] == '~')
+        return text && strstr(text, wanted + 1);
+    return str_eq(text, wanted);
+}
+
+/* The place named in a cut output holds all of it. */
+static void check_spool(struct box *b)
+{
+    AUTO(tool_answer) a = harness_bash(b, "seq 1 60001");
+    const char *at = a.text ? strstr(a.text, "the whole output is in ") : NULL;
+    assert_non_null(at);
+    at += strlen("the whole output is in ");
+    AUTO_FREE char *command = mem_printf("tail -n1 %.*s", (int)strcspn(at, "]"), at);
+    harness_expect(b, command, "60001");
+}
+
+static int calls_fiber(void *arg)
+{
+    const struct engine *en = arg;
+    char *dir = harness_dir();
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    s.limits.output_bytes = 4u << 20;
+    s.limits.open_files = 512;
+    struct box_host_config cfg = config_of(en, dir);
+    cfg.warm_spec = &s;
+    struct box_host *h = harness_start(&cfg);
+    struct box_spec spec = {.session_id = "sesn_calls", .sandbox = &s};
+    int64_t began = time_mono_ns();
+    struct box *b = harness_open(h, &spec);
+    print_message("%s: opened in %lld us\n", en->name, (long long)(time_mono_ns() - began) / 1000);
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+        AUTO(tool_answer) a = harness_call(b, calls[i].tool, calls[i].input);
+        if (a.code != 0 || a.is_error != calls[i].is_error || !fits(a.text, calls[i].text))
+            fail_msg("%s: %s %s\n  gave %d %s %s", en->name, calls[i].tool, calls[i].input, a.code,
+                     a.is_error ? "error" : "ok", excerpt(a.text));
+    }
+    check_spool(b);
+    struct box *other = harness_open(h, &spec); /* a session of its own beside it */
+    harness_expect(other, "ls -A ~ | wc -l; echo ${X-unset}", "0\nunset");
+    box_close(other);
+    harness_expect(b, "sleep 7010 & sleep 7011 & setsid sleep 7012 & echo three", "three");
+    box_close(b);
+    harness_wait_gone("701");
+    box_host_stop(h);
+    harness_dir_gone(dir);
+    return 0;
+}
+
+static void same_calls(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        harness_run(calls_fiber, (void *)(uintptr_t)&engines[i]);
+}
+
+/* ---- cancelling, and limits that init watches ---- */
+
+struct job {
+    struct box *box;
+    int code;
+};
+
+static int long_job(void *arg)
+{
+    struct job *j = arg;
+    AUTO(tool_answer) a =
+        harness_bash(j->box, "setsid sleep 7021 & sleep 7022 & touch ~/there; sleep 7023");
+    j->code = a.code;
+    return 0;
+}
+
+static int cancel_fiber(void *arg)
+{
+    const struct engine *en = arg;
+    char *dir = harness_dir();
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    s.limits.memory_bytes = 64u << 20;
+    struct box_host_config cfg = config_of(en, dir);
+    cfg.warm_spec = &s;
+    struct box_host *h = harness_start(&cfg);
+    struct box_spec spec = {.session_id = "sesn_cancel", .sandbox = &s};
+    struct box *b = harness_open(h, &spec);
+    struct scope scope;
+    scope_init(&scope);
+    struct job j = {.box = b};
+    struct fiber *f;
+    assert_int_equal(fiber_spawn(&scope, "job", long_job, &j, &f), 0);
+    for (int i = 0; harness_processes("7023") == 0; i++) { /* it has got that far */
+        assert_true(i < 2000);
+        assert_int_equal(fiber_sleep_ms(5), 0);
+    }
+    fiber_cancel(f);
+    assert_int_equal(scope_join(&scope), 0);
+    scope_done(&scope);
+    assert_int_equal(j.code, -ECANCELED);
+    harness_expect(b, "pgrep -f 'sleep 702[1-3]' | wc -l", "0");
+    /* Memory: a string that doubles. */
+    AUTO(tool_answer) a = harness_bash(b, "x=0123456789abcdef; while :; do x=$x$x; done");
+    assert_int_equal(a.code, 0);
+    assert_true(a.is_error);
+    if (!strstr(a.text, "more than the 64 MiB of memory") && !strstr(a.text, "signal 9"))
+        fail_msg("%s: %s", en->name, a.text);
+    harness_expect(b, "echo alive", "alive");
+    box_close(b);
+    box_host_stop(h);
+    harness_dir_gone(dir);
+    return 0;
+}
+
+static void cancelled_and_limited(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        harness_run(cancel_fiber, (void *)(uintptr_t)&engines[i]);
+}
+
+/* ---- what a container holds ---- */
+
+static const struct {
+    const char *command, *text;
+} probes[] = {
+    {"id -u; id -g; id -G", "1000\n1000\n1000"},
+    {"grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status",
+     "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
+     "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2"},
+    {"grep -E '^(Cap[IPEBA]|NoNewPrivs)' /proc/1/status | sort -u | wc -l", "6"},
+    {"ls /home /mnt /srv /opt /var | grep -v -e ^/ -e '^$' | sort | tr '\\n' ' '; ls -d /root 2>&1 "
+     "| grep -c 'No such'",
+     "run tmp 1"},
+    {"test -e /etc/shadow -o -e /etc/machine-id -o -e /etc/ssh && echo there || echo none", "none"},
+    {"tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '", "lo"},
+    {"cat /proc/net/route | wc -l", "1"},
+    {"(exec 3<>/dev/tcp/127.0.0.1/9) 2>&1 | grep -cm1 refused", "1"},
+    {"touch /x /usr/x /etc/x /.sallyport/x 2>&1 | grep -c 'Read-only file system'", "4"},
+    {"unshare -U true 2>&1 | grep -c 'Operation not permitted'", "1"},
+    {"mount -t tmpfs x /tmp 2>/dev/null; echo $?", "32"},
+    {"ls /proc/1/root/ 2>&1 | grep -c 'Permission denied'", "1"},
+    {"cat /proc/1/environ 2>&1 | grep -c 'Permission denied'", "1"},
+    {"kill -9 1 2>&1; echo still", "still"},
+    {"echo 1 >/proc/sys/kernel/panic; echo $?", "~1"},
+    {"ls /dev | grep -vx core | sort | tr '\\n' ' '",
+     "fd full null ptmx pts random shm stderr stdin stdout tty "
+     "urandom zero"},
+    {"cat /proc/kcore /proc/keys 2>/dev/null | head -c1 | wc -c", "0"},
+    {"hostname; pwd; echo $HOME", "sandbox\n/workspace\n/workspace"},
+    {"tr '\\0' ' ' </proc/1/cmdline", "/.sallyport/ld.so --library-path /.sallyport "
+                                      "/.sallyport/sallyport init oci"},
+    {"env | sort | grep -v -e ^_ -e ^PWD -e ^SHLVL -e ^OLDPWD | cut -d= -f1 | tr '\\n' ' '",
+     "HOME LANG LOGNAME PATH SHELL TERM USER"},
+};
+
+static int probes_fiber(void *arg)
+{
+    const struct engine *en = arg;
+    char *dir = harness_dir();
+    struct box_host_config cfg = config_of(en, dir);
+    struct box_host *h = harness_start(&cfg);
+    struct box *b = harness_open(h, NULL), *c = harness_open(h, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+        AUTO(tool_answer) a = harness_bash(b, probes[i].command);
+        char *end = a.text ? a.text + strlen(a.text) : NULL;
+        while (end && end > a.text && end[-1] == ' ')
+            *--end = '\0';
+        if (a.code != 0 || !fits(a.text, probes[i].text))
+            fail_msg("%s: %s\n  gave   %s\n  wanted %s", en->name, probes[i].command,
+                     a.text ? a.text : "-", probes[i].text);
+    }
+    /* Each has host ids of its own. */
+    AUTO(tool_answer) one = harness_bash(b, "awk '{print $2}' /proc/self/uid_map");
+    AUTO(tool_answer) two = harness_bash(c, "awk '{print $2}' /proc/self/uid_map");
+    assert_string_not_equal(one.text, two.text);
+    assert_string_not_equal(one.text, "0");
+    box_close(b);
+    box_close(c);
+    box_host_stop(h);
+    harness_dir_gone(dir);
+    return 0;
+}
+
+static void container_holds_nothing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        if (engines[i].isolation == BOX_OCI)
+            harness_run(probes_fiber, (void *)(uintptr_t)&engines[i]);
+}
+
+/* ---- other specifications ---- */
+
+static int specs_fiber(void *arg)
+{
+    const struct engine *en = arg;
+    char *dir = harness_dir(), *image = harness_dir(), *shared = harness_dir();
+    /* An image with bash, its libraries and traps: /dev, /proc and /workspace as links to
+     * elsewhere. */
+    AUTO_FREE char *make = mem_printf(
+        "cd %s && chmod 755 . && mkdir -p bin etc opt/app usr/bin && cp /bin/bash /bin/cat /bin/id "
+        "/usr/bin/touch bin/ && for l in $(ldd bin/bash bin/cat bin/id bin/touch | grep -o '/[^ "
+        "]*' "
+        "| grep -v :$ | sort -u); do mkdir -p .$(dirname $l) && cp -n $l .$l; done && ln -s /etc "
+        "dev "
+        "&& ln -s /root proc && ln -s / workspace && ln -s /root tmp && echo image >etc/marker && "
+        "chmod 700 opt/app && chmod 755 %s && echo fromhost >%s/file",
+        image, shared, shared);
+    assert_int_equal(system(make), 0);
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    s.rootfs_dir = mem_strdup(image);
+    s.user = SANDBOX_USER_ROOT;
+    s.network = SANDBOX_NET_NONE;
+    assert_int_equal(sandbox_spec_add_bind(&s, shared, "/data/shared", false, NULL), 0);
+    struct box_host_config cfg = config_of(en, dir);
+    cfg.warm_spec = &s;
+    struct box_host *h = harness_start(&cfg);
+    struct box_spec spec = {.session_id = "sesn_image", .sandbox = &s, .disk_workspace = true};
+    struct box *b = harness_open(h, &spec);
+    harness_expect(b, "id -u; cat /etc/marker", "0\nimage");
+    harness_expect(b, "cat /data/shared/file; touch /data/shared/x 2>&1 | cat; echo $PWD",
+                   "fromhost\ntouch: cannot touch '/data/shared/x': Read-only file system\n"
+                   "/workspace");
+    box_close(b);
+    box_host_stop(h);
+    sandbox_spec_done(&s);
+    AUTO_FREE char *remove = mem_printf("rm -rf %s/* %s/.[a-z]* %s/*", image, image, shared);
+    assert_int_equal(system(remove), 0);
+    harness_dir_gone(dir);
+    harness_dir_gone(image);
+    harness_dir_gone(shared);
+    return 0;
+}
+
+static void image_and_binds(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        if (engines[i].isolation == BOX_OCI)
+            harness_run(specs_fiber, (void *)(uintptr_t)&engines[i]);
+}
+
+/* ---- runtimes that do not work ---- */
+
+static int refused_fiber(void *arg)
+{
+    (void)arg;
+    char *dir = harness_dir();
+    AUTO_FREE char *script = mem_printf("%s/talker", dir);
+    FILE *f = fopen(script, "we");
+    assert_non_null(f);
+    fprintf(f,
+            "#!/bin/sh\nprintf 'noise\\ntime=\"x\" level=error msg=\"no \\\\\"cgroup\\\\\" \\033[1m"
+            "here\"\\n' >&2\nexit 1\n");
+    fclose(f);
+    assert_int_equal(chmod(script, 0755), 0);
+    AUTO_FREE char *state_dir = mem_printf("%s/state", dir);
+    const struct {
+        const char *runtime, *words;
+    } cases[] = {
+        {"no-such-runtime", "there is no such program in PATH"},
+        {"/nonexistent/crun", "No such file or directory"},
+        {script, "no \"cgroup\"  [1mhere"},
+        {"/bin/true", "the container ended before it was a sandbox: it gave no reason"},
+        {"/etc/passwd", "--oci-runtime /etc/passwd: "},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct box_host *h = NULL;
+        struct err e = {.code = 0};
+        struct box_host_config cfg = {
+            .state_dir = state_dir, .isolation = BOX_OCI, .oci_runtime = cases[i].runtime};
+        int r = box_host_start(&cfg, &h, &e);
+        if (r >= 0 || !strstr(e.msg, cases[i].words))
+            fail_msg("%s: %d %s", cases[i].runtime, r, e.msg);
+        assert_int_equal(harness_entries(state_dir), 0);
+    }
+    assert_int_equal(rmdir(state_dir), 0);
+    assert_int_equal(unlink(script), 0);
+    harness_dir_gone(dir);
+    return 0;
+}
+
+static void broken_runtimes(void **state)
+{
+    (void)state;
+    harness_run(refused_fiber, NULL);
+}
+
+/* ---- no isolation: only our own processes are ended ---- */
+
+static int none_fiber(void *arg)
+{
+    (void)arg;
+    char *dir = harness_dir();
+    pid_t bystander = fork(); /* of the same user; kill(-1) would reach it */
+    if (bystander == 0) {
+        execl("/bin/sleep", "sleep", "7099", NULL);
+        _exit(127);
+    }
+    struct box_host_config cfg = {.state_dir = dir, .isolation = BOX_NONE};
+    struct box_host *h = harness_start(&cfg);
+    struct box *b = harness_open(h, NULL);
+    harness_expect(
+        b, "(setsid sleep 7031 &); setsid sh -c 'sleep 7032 & exec sleep 7033' & echo ok", "ok");
+    AUTO(tool_answer) a = harness_call(b, "bash", "{\"restart\":true}");
+    assert_int_equal(a.code, 0);
+    harness_expect(b, "pgrep -f 'sleep 703[1-3]' | wc -l; pgrep -cf 'sleep 709[9]'", "0\n1");
+    /* Init is shot: the supervisor ends the rest. */
+    harness_expect(b, "setsid sleep 7034 & echo ok", "ok");
+    AUTO(tool_answer) gone = harness_bash(b, "kill -9 $PPID; sleep 7035");
+    assert_true(gone.code < 0);
+    harness_wait_gone("7034");
+    box_close(b);
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/etc", "/data/etc", false, NULL), 0);
+    struct box_spec spec = {.sandbox = &s};
+    struct err e = {.code = 0};
+    assert_int_equal(box_open(h, &spec, &b, &e), -EINVAL);
+    assert_non_null(strstr(e.msg, "can not do --bind"));
+    sandbox_spec_done(&s);
+    box_host_stop(h);
+    assert_int_equal(kill(bystander, SIGKILL), 0); /* it lived */
+    assert_int_equal(waitpid(bystander, NULL, 0), bystander);
+    harness_dir_gone(dir);
+    return 0;
+}
+
+static void none_spares_others(void **state)
+{
+    (void)state;
+    harness_run(none_fiber, NULL);
+}
+
+/* ---- kill -9 of the worker ---- */
+
+static const struct engine *doomed_engine;
+static const char *doomed_dir;
+static int report_fd;
+
+static int doomed_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host_config cfg = config_of(doomed_engine, doomed_dir);
+    cfg.warm = 1;
+    struct box_host *h = harness_start(&cfg);
+    while (box_host_warm(h) < 1)
+        assert_int_equal(fiber_sleep_ms(5), 0);
+    struct box_spec spec = {.disk_workspace = true};
+    struct box *b = harness_open(h, &spec);
+    harness_expect(b,
+                   "setsid sleep 7041 & setsid sleep 7042 & mkdir -p deep/er; touch deep/er/file; "
+                   "chmod 0 deep; echo ok",
+                   "ok");
+    assert_int_equal(write(report_fd, "x", 1), 1);
+    return fiber_sleep_ms(60000);
+}
+
+static int sweeping_fiber(void *arg)
+{
+    (void)arg;
+    harness_wait_gone("704");
+    assert_true(harness_entries(doomed_dir) > 0); /* nobody was left to remove it */
+    struct box_host_config cfg =
+        config_of(&engines[0], doomed_dir); /* another engine cleans up, too */
+    struct box_host *h = harness_start(&cfg);
+    assert_int_equal(harness_entries(doomed_dir), 2);
+    box_host_stop(h);
+    return 0;
+}
+
+/* The XXXX of "run-XXXX", which is in the name of each of its containers. */
+static char *run_name(const char *dir)
+{
+    char *name = NULL;
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    for (struct dirent *de; (de = readdir(d));)
+        if (str_starts(de->d_name, "run-") && str_ends(de->d_name, ".lock"))
+            name = mem_strndup(de->d_name + 4, strlen(de->d_name) - 9);
+    closedir(d);
+    assert_non_null(name);
+    return name;
+}
+
+static void killed_worker_leaves_nothing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
+        char *dir = harness_dir();
+        doomed_engine = &engines[i];
+        doomed_dir = dir;
+        int fds[2];
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        pid_t worker = fork();
+        if (worker == 0) {
+            report_fd = fds[1];
+            harness_run(doomed_fiber, NULL);
+            _exit(1);
+        }
+        close(fds[1]);
+        char c;
+        assert_int_equal(read(fds[0], &c, 1), 1);
+        close(fds[0]);
+        assert_int_equal(kill(worker, SIGKILL), 0);
+        assert_int_equal(waitpid(worker, NULL, 0), worker);
+        AUTO_FREE char *run = run_name(dir);
+        harness_run(sweeping_fiber, NULL);
+        AUTO_FREE char *groups = mem_printf(
+            "test -z \"$(find /sys/fs/cgroup -type d -name 'sallyport-%s*' 2>/dev/null)\"", run);
+        if (system(groups) != 0)
+            fail_msg("%s: control groups are left", engines[i].name);
+        harness_dir_gone(dir);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int role = harness_role(argc, argv);
+    if (role >= 0)
+        return role;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_calls),
+        cmocka_unit_test(cancelled_and_limited),
+        cmocka_unit_test(container_holds_nothing),
+        cmocka_unit_test(image_and_binds),
+        cmocka_unit_test(broken_runtimes),
+        cmocka_unit_test(none_spares_others),
+        cmocka_unit_test(killed_worker_leaves_nothing),
+    };
+    cmocka_set_test_filter(argc == 2 ? argv[1] : NULL); /* by hand: one of them */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
