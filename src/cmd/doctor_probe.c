@@ -424,7 +424,7 @@ static void try_tmpfs(const struct probe_input *in, struct probe *p)
 static void pid1_proc(const struct probe_input *in, struct probe *p)
 {
     (void)in;
-    AUTO_CLOSE int fd = new_mount("proc", NULL, p);
+    AUTO_CLOSE UNUSED int fd = new_mount("proc", NULL, p);
 }
 
 /* A procfs belongs to a pid namespace one is in: tried by its pid 1. */
