@@ -66,7 +66,7 @@ static void collect(pid_t pid, int fd, struct probe *ret)
     struct pollfd pfd = {.fd = fd, .events = POLLIN};
     int64_t end = time_mono_ns() + CHILD_MS * (int64_t)NS_PER_MS;
     int left = CHILD_MS, n;
-    while ((n = poll(&pfd, 1, left)) < 0 && errno == EINTR)
+    while ((n = poll(&pfd, 1, left > 0 ? left : 0)) < 0 && errno == EINTR)
         left = (int)((end - time_mono_ns()) / (int64_t)NS_PER_MS);
     bool have = n > 0 && read(fd, &got, sizeof(got)) == (ssize_t)sizeof(got);
     kill(pid, SIGKILL); /* it has nothing left to do; what it started goes with it */
@@ -78,6 +78,7 @@ static void collect(pid_t pid, int fd, struct probe *ret)
         ret->step[sizeof(ret->step) - 1] = '\0';
     } else {
         ret->error = n == 0 ? ETIMEDOUT : EFAULT;
+        (void)!str_copy(ret->step, sizeof(ret->step), "the child that tried it");
         ret->signal = WIFSIGNALED(status) && n != 0 ? WTERMSIG(status) : 0;
     }
 }
@@ -121,6 +122,7 @@ static void inner_main(const struct inside *i)
 {
     struct probe p = {.tried = true};
     char byte = 0;
+    bool ran = false;
     if (!failed(&p, unshare((int)(CLONE_NEWUSER | i->flags)),
                 i->flags ? "unshare" : "unshare(CLONE_NEWUSER)") &&
         write(i->ready, "", 1) == 1 && read(i->go, &byte, 1) == 1) {
@@ -128,9 +130,13 @@ static void inner_main(const struct inside *i)
          * change of ids clears. */
         if (!failed(&p, setresgid(INSIDE_UID, INSIDE_UID, INSIDE_UID), "setresgid") &&
             !failed(&p, setresuid(INSIDE_UID, INSIDE_UID, INSIDE_UID), "setresuid") &&
-            !failed(&p, prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl(PR_SET_PDEATHSIG)"))
+            !failed(&p, prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl(PR_SET_PDEATHSIG)")) {
             i->fn(i->in, &p);
+            ran = true;
+        }
     }
+    errno = ECANCELED; /* what was not tried is not reported as working */
+    (void)failed(&p, ran ? 0 : -1, "the child that tried it");
     report(i->out, &p);
 }
 
@@ -418,7 +424,7 @@ static void try_tmpfs(const struct probe_input *in, struct probe *p)
 static void pid1_proc(const struct probe_input *in, struct probe *p)
 {
     (void)in;
-    AUTO_CLOSE int fd = new_mount("proc", NULL, p);
+    AUTO_CLOSE UNUSED int fd = new_mount("proc", NULL, p);
 }
 
 /* A procfs belongs to a pid namespace one is in: tried by its pid 1. */

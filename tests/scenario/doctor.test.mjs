@@ -136,7 +136,7 @@ describe('a machine that has everything sandboxes need', () => {
     const script = `mount -t tmpfs none /tmp; before=$(cat /proc/self/mountinfo)
       "$@" >/dev/null & p=$!; wait $p
       test "$before" = "$(cat /proc/self/mountinfo)" && echo mounts are as before
-      echo "in /tmp: $(ls -A /tmp)"; echo "groups: $(find /sys/fs/cgroup -name "sallyport-doctor-$p")"`;
+      echo "in /tmp: $(find /tmp -name "*sallyport*" -o -type f)"; echo "groups: $(find /sys/fs/cgroup -name "sallyport-doctor-$p")"`;
     const r = await run('unshare', ['-m', '--propagation', 'private', 'sh', '-c', script, 'sh', BIN, ...ARGS], { env, timeout: ms(60000) });
     assert.equal(r.out, 'mounts are as before\nin /tmp: \ngroups: \n', r.err);
     assert(!fs.existsSync(path.join(home, 'none')), 'the data directory was only looked at');
