@@ -344,3 +344,13 @@ except OSError as e: print(errno.errorcode[e.errno])
     assert.match(bad.err, /^sallyport exec: --json \/no\/such\/dir\/report: No such file or directory\n$/);
   });
 });
+
+test('completion knows its flags, and leaves the command to the shell', async () => {
+  const dir = tempDir('exec');
+  fs.symlinkSync(BIN, path.join(dir, 'sallyport'));
+  const words = async (...w) => (await run('bash', ['-c', 'eval "$(sallyport completion bash)"; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _sallyport; echo "${COMPREPLY[*]}"', 'bash', 'sallyport', ...w], { env: { PATH: `${dir}:${process.env.PATH}` } })).out.trim().split(' ');
+  assert.deepEqual(await words('ex'), ['exec']);
+  assert.deepEqual(await words('exec', '--work'), ['--workdir', '--workspace-size']);
+  assert.deepEqual(await words('exec', '--user', 'r'), ['root']);
+  assert((await words('exec', '--user', 'root', '--', 'pytho')).some((w) => w.startsWith('python3')));
+});
