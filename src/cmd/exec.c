@@ -439,7 +439,7 @@ int cmd_exec(int argc, char **argv)
         return code ? EXIT_OURS : 0;
     argv[1 + argc] = NULL;
     c.argv = argv + 1;
-    log_init("exec", LOG_WARN);
+    log_init("exec", LOG_ERROR); /* what is only slow is not for whoever reads our errors */
     struct err e = {.code = 0};
     int r = start(&c, &e);
     if (r < 0) {

@@ -19,7 +19,7 @@ for (const part of doc.split(/^## sallyport /m).slice(1)) {
   sections.set(part.match(/^\S+/)[0], rows);
 }
 
-test('the commands with configuration are there', () => assert.deepEqual([...sections.keys()], ['server', 'up', 'worker']));
+test('the commands with configuration are there', () => assert.deepEqual([...sections.keys()], ['server', 'up', 'worker', 'exec']));
 
 for (const [command, rows] of sections) {
   test(`${command}: flags, choices and defaults`, async () => {
@@ -40,12 +40,13 @@ for (const [command, rows] of sections) {
 
   test(`${command}: what a file may set`, async () => {
     const dir = tempDir('conf');
+    const [usage, rest] = command === 'exec' ? [125, ['--', 'true']] : [2, []];
     for (const [name, [, , inFile]] of rows) {
       const file = path.join(dir, `${name}.yaml`);
       // A mapping is the wrong kind for every setting: a known one is told so, an unknown one is not known.
       fs.writeFileSync(file, `${name.replaceAll('-', '_')}: {a: 1}\n`);
-      const r = await run(BIN, [command, '--config', file]);
-      assert.equal(r.code, 2, r.err);
+      const r = await run(BIN, [command, '--config', file, ...rest]);
+      assert.equal(r.code, usage, r.err);
       assert.equal(/there is no such setting/.test(r.err), inFile === 'no', `${name}: ${r.err}`);
     }
   });
