@@ -252,7 +252,7 @@ static const struct {
     {"tr '\\0' ' ' </proc/1/cmdline", "/.sallyport/ld.so --library-path /.sallyport "
                                       "/.sallyport/sallyport init oci"},
     {"env | sort | grep -v -e ^_ -e ^PWD -e ^SHLVL -e ^OLDPWD | cut -d= -f1 | tr '\\n' ' '",
-     "HOME LANG LOGNAME PATH SHELL TERM USER"},
+     "HOME LC_CTYPE LOGNAME PATH SHELL TERM USER"},
 };
 
 static int probes_fiber(void *arg)
