@@ -23,7 +23,7 @@ const BOMBS = [
   ['memory', 4000, { killed: true }],
   ['memfd', 2 * ALL_MIB, { killed: true, whole: true, errno: ['ENOSPC', 'ENOMEM', 'EFBIG', 'EPERM'], most: ALL_MIB }],
   ['shm', 2 * ALL_MIB, { killed: true, whole: true, errno: ['ENOSPC', 'ENOMEM', 'EPERM'], most: ALL_MIB }],
-  ['messages', 2 * ALL_MIB, { killed: true, whole: true, errno: ['ENOSPC', 'ENOMEM', 'EAGAIN', 'EPERM'], most: 512 }] /* what the kernel gives one ipc namespace */,
+  ['messages', 2 * ALL_MIB, { killed: true, whole: true, errno: ['ENOSPC', 'ENOMEM', 'EAGAIN', 'EPERM'], most: 512 }], // as much as the kernel gives one ipc namespace
   ['semaphores', 2 * ALL_MIB, { killed: true, whole: true, errno: ['ENOSPC', 'ENOMEM', 'EPERM'], most: ALL_MIB }],
   ['mqueues', 5000, { errno: ['EMFILE', 'ENOSPC', 'ENOMEM', 'EACCES'], most: 256 }],
   ['tmp', 2000, { errno: ['ENOSPC'], most: 32 }],
