@@ -29,7 +29,7 @@ const BOMBS = [
   ['tmp', 2000, { errno: ['ENOSPC'], most: 32 }],
   ['workspace', 2000, { errno: ['ENOSPC'], most: 32 }],
   ['dev_shm', 2000, { errno: ['ENOSPC'], most: 64 }],
-  ['inodes', 600000, { errno: ['ENOSPC'], most: 300000, once: true }],
+  ['inodes', 600000, { killed: true, whole: true, errno: ['ENOSPC'], most: 300000, once: true }],
   ['sparse', 2000, { errno: ['ENOSPC', 'EFBIG'], most: 32 }],
   ['descriptors', 100000, { errno: ['EMFILE'], most: 1024 }],
   ['ptys', 1000, { errno: ['ENOSPC', 'EIO', 'EMFILE'], most: 512 }, { open_files: 8192 }],
