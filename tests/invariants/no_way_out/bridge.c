@@ -3,7 +3,8 @@
  * Starts `PROGRAM zygote` (as another user when told: --uid N needs root), then takes one JSON
  * object per line on its standard input and writes one per line to standard output:
  *
- *   {"open":N,"spec":{...}}              {"open":N,"pid":P} {"hello":N,...} or {"open":N,"error":...}
+ *   {"open":N,"spec":{...}}              {"open":N,"pid":P} {"hello":N,...} or
+ * {"open":N,"error":...}
  *   {"box":N,"send":{...}}               what init of box N says: {"box":N,"message":{...}}
  *   {"close":N}                          closes the channel; {"closed":N} when the sandbox is gone
  *
@@ -189,8 +190,7 @@ static void open_box(const json_t *o)
     struct box *b = find(0, false);
     if (!b)
         die("too many sandboxes");
-    *b = (struct box){
-        .id = json_get_int(o, "open", 0), .used = true, .channel = -1, .pidfd = -1};
+    *b = (struct box){.id = json_get_int(o, "open", 0), .used = true, .channel = -1, .pidfd = -1};
     AUTO_JSON json_t *request = json_object();
     json_put_str(request, "op", "create");
     json_put_int(request, "seq", b->id);
@@ -211,8 +211,7 @@ static void command(const char *line, size_t n)
         open_box(o);
     } else if (json_object_get(o, "box")) {
         struct box *b = find(json_get_int(o, "box", 0), true);
-        if (!b || b->channel < 0 ||
-            frame_send_blocking(b->channel, json_object_get(o, "send")) < 0)
+        if (!b || b->channel < 0 || frame_send_blocking(b->channel, json_object_get(o, "send")) < 0)
             fprintf(stderr, "bridge: nobody to send this to: %.*s\n", (int)n, line);
     } else if (json_object_get(o, "close")) {
         struct box *b = find(json_get_int(o, "close", 0), true);
@@ -246,10 +245,10 @@ static int serve(void)
         struct pollfd p[2 + 2 * MAX_BOXES] = {{.fd = 0, .events = POLLIN},
                                               {.fd = ctl, .events = POLLIN}};
         for (size_t i = 0; i < MAX_BOXES; i++) {
-            p[2 + 2 * i] = (struct pollfd){.fd = boxes[i].opened ? boxes[i].channel : -1,
-                                           .events = POLLIN};
-            p[3 + 2 * i] = (struct pollfd){.fd = boxes[i].opened ? boxes[i].pidfd : -1,
-                                           .events = POLLIN};
+            p[2 + 2 * i] =
+                (struct pollfd){.fd = boxes[i].opened ? boxes[i].channel : -1, .events = POLLIN};
+            p[3 + 2 * i] =
+                (struct pollfd){.fd = boxes[i].opened ? boxes[i].pidfd : -1, .events = POLLIN};
         }
         if (poll(p, ARRAY_LEN(p), -1) < 0)
             die("poll");

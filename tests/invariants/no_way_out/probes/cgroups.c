@@ -44,8 +44,8 @@ static void leave(void)
     static const char *const files[] = {"cgroup.procs", "tasks", "cgroup.threads"};
     open_below(files, 3, O_WRONLY);
     int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct clone_args a = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD,
-                           .cgroup = (uint64_t)fd};
+    struct clone_args a = {
+        .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)fd};
     long pid = syscall(SYS_clone3, &a, sizeof(a));
     if (pid == 0)
         _exit(0);
@@ -54,9 +54,14 @@ static void leave(void)
 
 static void lift(void)
 {
-    static const char *const files[] = {"memory.max", "pids.max", "cpu.max", "cgroup.kill",
-                                        "memory.limit_in_bytes", "devices.allow",
-                                        "cgroup.freeze", "cgroup.subtree_control"};
+    static const char *const files[] = {"memory.max",
+                                        "pids.max",
+                                        "cpu.max",
+                                        "cgroup.kill",
+                                        "memory.limit_in_bytes",
+                                        "devices.allow",
+                                        "cgroup.freeze",
+                                        "cgroup.subtree_control"};
     open_below(files, 8, O_WRONLY);
 }
 

@@ -18,9 +18,9 @@ static void make_nodes(void)
         mode_t type;
         unsigned major, minor;
     } nodes[] = {
-        {"mem", S_IFCHR, 1, 1},     {"kmsg", S_IFCHR, 1, 11},   {"null", S_IFCHR, 1, 3},
-        {"vda", S_IFBLK, 254, 0},   {"sda", S_IFBLK, 8, 0},     {"loop0", S_IFBLK, 7, 0},
-        {"fuse", S_IFCHR, 10, 229}, {"kvm", S_IFCHR, 10, 232},  {"tty0", S_IFCHR, 4, 0},
+        {"mem", S_IFCHR, 1, 1},     {"kmsg", S_IFCHR, 1, 11},  {"null", S_IFCHR, 1, 3},
+        {"vda", S_IFBLK, 254, 0},   {"sda", S_IFBLK, 8, 0},    {"loop0", S_IFBLK, 7, 0},
+        {"fuse", S_IFCHR, 10, 229}, {"kvm", S_IFCHR, 10, 232}, {"tty0", S_IFCHR, 4, 0},
     };
     for (size_t p = 0; p < sizeof(places) / sizeof(*places); p++)
         for (size_t i = 0; i < sizeof(nodes) / sizeof(*nodes); i++) {
@@ -38,14 +38,54 @@ static void make_nodes(void)
 
 static void open_devices(void)
 {
-    static const char *const names[] = {
-        "mem",  "kmem",   "port",        "kmsg",       "vda",          "sda",     "nvme0n1",
-        "loop0", "loop-control", "fuse", "kvm",        "net/tun",      "vhost-net", "vhost-vsock",
-        "vsock", "console", "tty0",      "tty1",       "vcs",          "ttyS0",   "hpet",
-        "nvram", "userfaultfd", "btrfs-control", "mapper/control", "snapshot", "cuse",
-        "dri/card0", "input/event0", "uinput", "uhid", "rfkill", "autofs", "watchdog",
-        "cpu_dma_latency", "mcelog", "hwrng", "ptp0", "rtc0", "udmabuf", "dma_heap/system",
-        "binder", "cpu/0/msr", "raw/rawctl", "vfio/vfio", "bus/usb/001/001", "tpm0", "sg0"};
+    static const char *const names[] = {"mem",
+                                        "kmem",
+                                        "port",
+                                        "kmsg",
+                                        "vda",
+                                        "sda",
+                                        "nvme0n1",
+                                        "loop0",
+                                        "loop-control",
+                                        "fuse",
+                                        "kvm",
+                                        "net/tun",
+                                        "vhost-net",
+                                        "vhost-vsock",
+                                        "vsock",
+                                        "console",
+                                        "tty0",
+                                        "tty1",
+                                        "vcs",
+                                        "ttyS0",
+                                        "hpet",
+                                        "nvram",
+                                        "userfaultfd",
+                                        "btrfs-control",
+                                        "mapper/control",
+                                        "snapshot",
+                                        "cuse",
+                                        "dri/card0",
+                                        "input/event0",
+                                        "uinput",
+                                        "uhid",
+                                        "rfkill",
+                                        "autofs",
+                                        "watchdog",
+                                        "cpu_dma_latency",
+                                        "mcelog",
+                                        "hwrng",
+                                        "ptp0",
+                                        "rtc0",
+                                        "udmabuf",
+                                        "dma_heap/system",
+                                        "binder",
+                                        "cpu/0/msr",
+                                        "raw/rawctl",
+                                        "vfio/vfio",
+                                        "bus/usb/001/001",
+                                        "tpm0",
+                                        "sg0"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         char path[64];
         snprintf(path, sizeof(path), "/dev/%s", names[i]);
@@ -59,9 +99,9 @@ static void open_devices(void)
 /* Everything in /dev is on a list. */
 static void list_devices(void)
 {
-    static const char *const known[] = {"null",  "zero", "full", "random", "urandom", "tty",
-                                        "ptmx",  "pts",  "shm",  "fd",     "stdin",   "stdout",
-                                        "stderr", "mqueue", "core"};
+    static const char *const known[] = {"null",  "zero",   "full",   "random", "urandom",
+                                        "tty",   "ptmx",   "pts",    "shm",    "fd",
+                                        "stdin", "stdout", "stderr", "mqueue", "core"};
     DIR *d = opendir("/dev");
     if (!d) {
         unable("/dev: %m");
@@ -86,7 +126,10 @@ static void real_nodes(void)
     static const struct {
         const char *path;
         unsigned minor;
-    } nodes[] = {{"/dev/null", 3}, {"/dev/zero", 5}, {"/dev/full", 7}, {"/dev/random", 8},
+    } nodes[] = {{"/dev/null", 3},
+                 {"/dev/zero", 5},
+                 {"/dev/full", 7},
+                 {"/dev/random", 8},
                  {"/dev/urandom", 9}};
     for (size_t i = 0; i < sizeof(nodes) / sizeof(*nodes); i++) {
         struct stat st;

@@ -21,12 +21,10 @@
 
 static void write_system(void)
 {
-    static const char *const names[] = {"/usr/no-way-out",     "/usr/bin/no-way-out",
-                                        "/etc/no-way-out",     "/no-way-out",
-                                        "/bin/no-way-out",     "/lib/no-way-out",
-                                        "/etc/ld.so.preload",  "/dev/no-way-out",
-                                        "/proc/no-way-out",    "/srv/no-way-out",
-                                        "/usr/local/no-way-out"};
+    static const char *const names[] = {
+        "/usr/no-way-out",  "/usr/bin/no-way-out", "/etc/no-way-out",      "/no-way-out",
+        "/bin/no-way-out",  "/lib/no-way-out",     "/etc/ld.so.preload",   "/dev/no-way-out",
+        "/proc/no-way-out", "/srv/no-way-out",     "/usr/local/no-way-out"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         int fd = open(names[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0) {
@@ -41,8 +39,8 @@ static void write_system(void)
 
 static void change_system(void)
 {
-    static const char *const names[] = {"/usr/bin/env", "/etc/passwd", "/etc/hosts",
-                                        "/bin/sh", "/etc/ld.so.cache", "/etc/resolv.conf"};
+    static const char *const names[] = {"/usr/bin/env", "/etc/passwd",      "/etc/hosts",
+                                        "/bin/sh",      "/etc/ld.so.cache", "/etc/resolv.conf"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         int fd = open(names[i], O_WRONLY | O_APPEND | O_CLOEXEC);
         if (fd < 0) {
@@ -244,16 +242,17 @@ static void run_setuid_one(const char *program, unsigned *ran)
     close(p[0]);
     waitpid(pid, NULL, 0);
     char *secure = strstr(text, "AT_SECURE:"), *euid = strstr(text, "AT_EUID:");
-    long s = secure ? strtol(secure + 10, NULL, 10) : -1, e = euid ? strtol(euid + 8, NULL, 10) : -1;
+    long s = secure ? strtol(secure + 10, NULL, 10) : -1,
+         e = euid ? strtol(euid + 8, NULL, 10) : -1;
     ++*ran;
     must(s == 0 && e == (long)getuid(), "%s: AT_SECURE %ld AT_EUID %ld", program, s, e);
 }
 
 static void run_setuid(void)
 {
-    static const char *const programs[] = {"/usr/bin/su",     "/usr/bin/passwd", "/usr/bin/mount",
-                                           "/usr/bin/umount", "/usr/bin/chsh",   "/usr/bin/newgrp",
-                                           "/usr/bin/gpasswd", "/usr/bin/sudo",  "/usr/bin/chfn"};
+    static const char *const programs[] = {"/usr/bin/su",      "/usr/bin/passwd", "/usr/bin/mount",
+                                           "/usr/bin/umount",  "/usr/bin/chsh",   "/usr/bin/newgrp",
+                                           "/usr/bin/gpasswd", "/usr/bin/sudo",   "/usr/bin/chfn"};
     unsigned ran = 0;
     for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++)
         run_setuid_one(programs[i], &ran);
@@ -324,8 +323,8 @@ static void forbidden_ioctls(void)
     refused("freeze /", ioctl(root, FIFREEZE, 0), EPERM, EOPNOTSUPP, 0);
     int usr = open("/usr", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (usr >= 0) {
-        refused("shutdown /usr", ioctl(usr, _IOR('X', 125, uint32_t), &down), EPERM, ENOTTY,
-                EACCES, 0);
+        refused("shutdown /usr", ioctl(usr, _IOR('X', 125, uint32_t), &down), EPERM, ENOTTY, EACCES,
+                0);
         struct fstrim_range all = {.len = ~0ull};
         refused("trim /usr", ioctl(usr, FITRIM, &all), EPERM, ENOTTY, EOPNOTSUPP, 0);
     }
@@ -360,20 +359,27 @@ static void overlay_attributes(void)
 static void no_sys(void)
 {
     static const char *const names[] = {
-        "/sys/kernel",         "/sys/kernel/debug", "/sys/kernel/tracing",
-        "/sys/fs/cgroup",      "/sys/class/net",    "/sys/devices",
-        "/sys/firmware",       "/sys/module",       "/sys/kernel/debug/tracing",
-        "/sys/fs/bpf",         "/sys/power/state",  "/sys/kernel/security"};
+        "/sys/kernel",    "/sys/kernel/debug", "/sys/kernel/tracing",
+        "/sys/fs/cgroup", "/sys/class/net",    "/sys/devices",
+        "/sys/firmware",  "/sys/module",       "/sys/kernel/debug/tracing",
+        "/sys/fs/bpf",    "/sys/power/state",  "/sys/kernel/security"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         refused_open(names[i], O_RDONLY);
 }
 
 static void no_host_paths(void)
 {
-    static const char *const names[] = {"/root",          "/boot",       "/var/log",
-                                        "/var/lib",       "/etc/shadow", "/etc/ssh",
-                                        "/run/systemd",   "/lost+found", "/etc/machine-id",
-                                        "/etc/sudoers",   "/var/run/docker.sock"};
+    static const char *const names[] = {"/root",
+                                        "/boot",
+                                        "/var/log",
+                                        "/var/lib",
+                                        "/etc/shadow",
+                                        "/etc/ssh",
+                                        "/run/systemd",
+                                        "/lost+found",
+                                        "/etc/machine-id",
+                                        "/etc/sudoers",
+                                        "/var/run/docker.sock"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         refused_open(names[i], O_RDONLY);
     const char *canary = fact("canary");
@@ -407,8 +413,8 @@ const struct probe files_probes[] = {
      "read the five sets, no_new_privs, the filter, groups", "dropped, and read back at start",
      capability_bits, 0},
     {"raise_capabilities", "getting capabilities back",
-     "capset, ambient, securebits, bounding set, no_new_privs off",
-     "empty sets, locked securebits", raise_capabilities, 0},
+     "capset, ambient, securebits, bounding set, no_new_privs off", "empty sets, locked securebits",
+     raise_capabilities, 0},
     {"file_system_ioctls", "stopping a file system of the host",
      "immutable, freeze, thaw, shutdown, trim", "no capabilities", forbidden_ioctls, 0},
     {"overlay_attributes", "CVE-2021-3493, CVE-2023-0386 (overlayfs)",

@@ -30,11 +30,12 @@ static void io_uring(void)
 
 static void bpf_calls(void)
 {
-    union bpf_attr a = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4,
-                        .max_entries = 1};
+    union bpf_attr a = {
+        .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
     refused_call("map", SYS_bpf, BPF_MAP_CREATE, (long)&a, sizeof(a), 0, 0);
     struct bpf_insn two[] = {{.code = 0xb7}, {.code = 0x95}}; /* r0 = 0; exit */
-    union bpf_attr prog = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = 2,
+    union bpf_attr prog = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER,
+                           .insn_cnt = 2,
                            .insns = (uint64_t)(uintptr_t)two,
                            .license = (uint64_t)(uintptr_t) "GPL"};
     refused_call("program", SYS_bpf, BPF_PROG_LOAD, (long)&prog, sizeof(prog), 0, 0);
@@ -44,8 +45,10 @@ static void bpf_calls(void)
 
 static void perf(void)
 {
-    struct perf_event_attr a = {.type = PERF_TYPE_SOFTWARE, .size = sizeof(a),
-                                .config = PERF_COUNT_SW_CPU_CLOCK, .exclude_kernel = 1};
+    struct perf_event_attr a = {.type = PERF_TYPE_SOFTWARE,
+                                .size = sizeof(a),
+                                .config = PERF_COUNT_SW_CPU_CLOCK,
+                                .exclude_kernel = 1};
     refused_call("own counter", SYS_perf_event_open, (long)&a, 0, -1, -1, 0);
     a.exclude_kernel = 0;
     refused_call("of a cpu", SYS_perf_event_open, (long)&a, -1, 0, -1, 0);
@@ -63,7 +66,8 @@ static void faults(void)
 static void keys(void)
 {
     refused_call("add_key", SYS_add_key, (long)"user", (long)"no-way-out", (long)"x", 1, -3);
-    refused_call("request_key", SYS_request_key, (long)"user", (long)"no-way-out", (long)"x", -3, 0);
+    refused_call("request_key", SYS_request_key, (long)"user", (long)"no-way-out", (long)"x", -3,
+                 0);
     refused_call("session keyring", SYS_keyctl, 0, -3, 0, 0, 0);
     refused_call("user keyring", SYS_keyctl, 0, -4, 0, 0, 0);
     refused_call("describe", SYS_keyctl, 6, -3, 0, 0, 0);
@@ -100,8 +104,8 @@ static void other_tables(void)
     static const struct {
         const char *what;
         int number; /* of i386 */
-    } calls[] = {{"getpid", 20}, {"mount", 21}, {"ptrace", 26}, {"unshare", 310},
-                 {"keyctl", 288}, {"bpf", 357}, {"io_uring_setup", 425}};
+    } calls[] = {{"getpid", 20},  {"mount", 21}, {"ptrace", 26},         {"unshare", 310},
+                 {"keyctl", 288}, {"bpf", 357},  {"io_uring_setup", 425}};
     for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
         long r = calls[i].number;
         __asm__ volatile("int $0x80"
@@ -134,9 +138,12 @@ static void persona(void)
     static const struct {
         const char *what;
         unsigned long p;
-    } kinds[] = {{"READ_IMPLIES_EXEC", READ_IMPLIES_EXEC}, {"MMAP_PAGE_ZERO", MMAP_PAGE_ZERO},
-                 {"ADDR_COMPAT_LAYOUT", ADDR_COMPAT_LAYOUT}, {"PER_LINUX32", PER_LINUX32},
-                 {"PER_SVR4", PER_SVR4}, {"ADDR_LIMIT_3GB", ADDR_LIMIT_3GB}};
+    } kinds[] = {{"READ_IMPLIES_EXEC", READ_IMPLIES_EXEC},
+                 {"MMAP_PAGE_ZERO", MMAP_PAGE_ZERO},
+                 {"ADDR_COMPAT_LAYOUT", ADDR_COMPAT_LAYOUT},
+                 {"PER_LINUX32", PER_LINUX32},
+                 {"PER_SVR4", PER_SVR4},
+                 {"ADDR_LIMIT_3GB", ADDR_LIMIT_3GB}};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         long r = syscall(SYS_personality, kinds[i].p);
         refused(kinds[i].what, r, NO_CALL);
@@ -160,8 +167,8 @@ static void filter_stays(void)
 /* A low page mapped turns a NULL pointer bug of the kernel into code execution. */
 static void page_zero(void)
 {
-    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-                   0);
+    void *p =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     refused("map page 0", p == MAP_FAILED ? -1 : 0, EPERM, EACCES, EINVAL, 0);
 }
 

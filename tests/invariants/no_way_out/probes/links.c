@@ -36,8 +36,8 @@ static void by_handle(void)
     } real = {{.handle_bytes = 128}, {0}};
     int mount_id;
     if (name_to_handle_at(AT_FDCWD, "/usr", &real.h, &mount_id, 0) == 0)
-        refused("/usr by its own handle",
-                syscall(SYS_open_by_handle_at, AT_FDCWD, &real, O_RDONLY), EPERM, ENOSYS, 0);
+        refused("/usr by its own handle", syscall(SYS_open_by_handle_at, AT_FDCWD, &real, O_RDONLY),
+                EPERM, ENOSYS, 0);
 }
 
 /* CVE-2024-21626: the runtime had left a descriptor of a host directory open, and its cwd there. */
@@ -73,7 +73,8 @@ static void climb(void)
     int up = openat(fd, "../../../../../../../..", O_PATH | O_DIRECTORY | O_CLOEXEC);
     must(up >= 0 && fstat(up, &st) == 0 && st.st_ino == root.st_ino && st.st_dev == root.st_dev,
          "/.. eight times over is /");
-    static const char *const tops[] = {"/usr", "/proc", "/dev", "/tmp", "/workspace", "/opt/canary"};
+    static const char *const tops[] = {"/usr", "/proc",      "/dev",
+                                       "/tmp", "/workspace", "/opt/canary"};
     for (size_t i = 0; i < sizeof(tops) / sizeof(*tops); i++) {
         int d = open(tops[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (d < 0)
@@ -156,8 +157,9 @@ static void links_out(void)
     snprintf(file, sizeof(file), "%s/file", bind ? bind : "/opt/canary");
     refused("hard link out of a bind", link(file, l), EXDEV, EPERM, EROFS, 0);
     refused("hard link of /usr/bin/env", link("/usr/bin/env", l), EXDEV, EPERM, EROFS, 0);
-    refused("hard link of /proc/self/exe", linkat(AT_FDCWD, "/proc/self/exe", AT_FDCWD, l,
-                                                  AT_SYMLINK_FOLLOW), EXDEV, EPERM, EROFS, 0);
+    refused("hard link of /proc/self/exe",
+            linkat(AT_FDCWD, "/proc/self/exe", AT_FDCWD, l, AT_SYMLINK_FOLLOW), EXDEV, EPERM, EROFS,
+            0);
     refused("rename over /dev/null", rename(l, "/dev/null"), EXDEV, EBUSY, EROFS, EACCES, 0);
 }
 
@@ -165,8 +167,8 @@ static void links_out(void)
 static void replace_fixed(void)
 {
     static const char *const names[] = {"/dev/null", "/dev/tty", "/dev/ptmx", "/dev/stdin",
-                                        "/dev/pts", "/dev/shm", "/proc/sys", "/proc/self",
-                                        "/dev", "/proc", "/tmp"};
+                                        "/dev/pts",  "/dev/shm", "/proc/sys", "/proc/self",
+                                        "/dev",      "/proc",    "/tmp"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         struct stat before, after;
         if (lstat(names[i], &before) < 0)
@@ -194,7 +196,8 @@ const struct probe links_probes[] = {
     {"rename_out_of_bind", "CVE-2015-2925 (double bind, rename, ..)",
      "stand in a directory, have it moved out of its mount, go up",
      "the kernel gives ENOENT; the test would notice an old one", rename_out_of_bind, 0},
-    {"links_out", "links to what is not ours", "symbolic and hard links to host files, to init's root",
+    {"links_out", "links to what is not ours",
+     "symbolic and hard links to host files, to init's root",
      "the targets do not exist in here; mounts end hard links", links_out, 0},
     {"replace_fixed", "CVE-2025-31133, CVE-2025-52565, CVE-2026-41579 (device nodes replaced)",
      "unlink and move /dev/null, /dev/ptmx, /proc/sys and eight more",

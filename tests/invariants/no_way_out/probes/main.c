@@ -27,9 +27,9 @@
 #include <unistd.h>
 
 static const struct probe *const groups[] = {
-    mounts_probes,  namespaces_probes, processes_probes, proc_probes,      files_probes,
-    links_probes,   devices_probes,    sockets_probes,   kernel_probes,    machine_probes,
-    terminals_probes, cgroups_probes,  limits_probes,
+    mounts_probes,    namespaces_probes, processes_probes, proc_probes,   files_probes,
+    links_probes,     devices_probes,    sockets_probes,   kernel_probes, machine_probes,
+    terminals_probes, cgroups_probes,    limits_probes,
 };
 
 /* What a probe has recorded; shared between it and the parent. */
@@ -38,7 +38,7 @@ static struct evidence {
     bool done;
     size_t len;
     char text[6000];
-} *ev;
+} * ev;
 
 struct start start;
 static int n_facts;
@@ -310,7 +310,8 @@ static int flip(const char *a, const char *b)
     char mark[512];
     snprintf(mark, sizeof(mark), "%s.flipping", a);
     for (unsigned long n = 0;; n++) {
-        if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) < 0 && errno != ENOENT)
+        if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) < 0 &&
+            errno != ENOENT)
             return 1;
         if (n == 1000)
             close(open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));

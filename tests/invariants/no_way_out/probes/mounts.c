@@ -71,10 +71,10 @@ static void mount_propagation(void)
 
 static void mount_kernel_fs(void)
 {
-    static const char *const types[] = {"proc",      "sysfs",   "cgroup",   "cgroup2",
-                                        "debugfs",   "tracefs", "securityfs", "devtmpfs",
-                                        "bpf",       "mqueue",  "binfmt_misc", "overlay",
-                                        "configfs",  "fuse"};
+    static const char *const types[] = {"proc",     "sysfs",   "cgroup",      "cgroup2",
+                                        "debugfs",  "tracefs", "securityfs",  "devtmpfs",
+                                        "bpf",      "mqueue",  "binfmt_misc", "overlay",
+                                        "configfs", "fuse"};
     const char *dir = scratch();
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
         long r = syscall(SYS_mount, "none", dir, types[i], 0, NULL);
@@ -122,8 +122,8 @@ static void tree_copy(void)
 {
     refused_call("open_tree(/, clone)", SYS_open_tree, AT_FDCWD, (long)"/",
                  OPEN_TREE_CLONE | 0x8000 /* AT_RECURSIVE */, 0, 0);
-    refused_call("open_tree(/proc, clone)", SYS_open_tree, AT_FDCWD, (long)"/proc",
-                 OPEN_TREE_CLONE, 0, 0);
+    refused_call("open_tree(/proc, clone)", SYS_open_tree, AT_FDCWD, (long)"/proc", OPEN_TREE_CLONE,
+                 0, 0);
     struct mount_attr a = {.attr_clr = MOUNT_ATTR_RDONLY};
     refused_call("open_tree_attr(/usr, clone, rw)", SYS_open_tree_attr_, AT_FDCWD, (long)"/usr",
                  OPEN_TREE_CLONE, (long)&a, sizeof(a));
@@ -161,8 +161,7 @@ static void set_attributes(void)
     refused_call("/ rw", SYS_mount_setattr, AT_FDCWD, (long)"/", 0x8000, (long)&rw, sizeof(rw));
     refused_call("/tmp suid", SYS_mount_setattr, AT_FDCWD, (long)"/tmp", 0, (long)&suid,
                  sizeof(suid));
-    refused_call("/tmp dev", SYS_mount_setattr, AT_FDCWD, (long)"/tmp", 0, (long)&dev,
-                 sizeof(dev));
+    refused_call("/tmp dev", SYS_mount_setattr, AT_FDCWD, (long)"/tmp", 0, (long)&dev, sizeof(dev));
 }
 
 /* Listing mounts is no way out by itself; more mounts than our own namespace shows would be. */
@@ -186,8 +185,8 @@ static void list_mounts(void)
     static char st[4096];
     req.mnt_id = 1; /* the first mount of the machine */
     req.param = 2;  /* mount basics */
-    refused("statmount(1)", syscall(SYS_statmount_, &req, st, sizeof(st), 0), EPERM, ENOSYS,
-            ENOENT, 0);
+    refused("statmount(1)", syscall(SYS_statmount_, &req, st, sizeof(st), 0), EPERM, ENOSYS, ENOENT,
+            0);
 }
 
 /* What is mounted keeps programs from gaining anything by it. */

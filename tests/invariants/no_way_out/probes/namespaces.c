@@ -23,10 +23,14 @@ static const struct {
     const char *name, *file;
     unsigned long flag;
 } kinds[] = {
-    {"user", "user", CLONE_NEWUSER},       {"mnt", "mnt", CLONE_NEWNS},
-    {"pid", "pid_for_children", CLONE_NEWPID}, {"net", "net", CLONE_NEWNET},
-    {"ipc", "ipc", CLONE_NEWIPC},          {"uts", "uts", CLONE_NEWUTS},
-    {"cgroup", "cgroup", CLONE_NEWCGROUP}, {"time", "time_for_children", CLONE_NEWTIME},
+    {"user", "user", CLONE_NEWUSER},
+    {"mnt", "mnt", CLONE_NEWNS},
+    {"pid", "pid_for_children", CLONE_NEWPID},
+    {"net", "net", CLONE_NEWNET},
+    {"ipc", "ipc", CLONE_NEWIPC},
+    {"uts", "uts", CLONE_NEWUTS},
+    {"cgroup", "cgroup", CLONE_NEWCGROUP},
+    {"time", "time_for_children", CLONE_NEWTIME},
 };
 #define N_KINDS (sizeof(kinds) / sizeof(*kinds))
 

@@ -30,8 +30,8 @@ void got(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* An attempt that must fail: `r` < 0 with errno being one of the list (ends with 0). Success is an
  * escape; another errno is no evidence, and makes the probe "unable". */
 void refused(const char *what, long r, ...);
-#define NO_CALL EPERM, ENOSYS, 0                        /* a system call the policy refuses */
-#define NO_FILE ENOENT, EACCES, EPERM, EROFS, 0         /* a file that is not there, or not for us */
+#define NO_CALL         EPERM, ENOSYS, 0                /* a system call the policy refuses */
+#define NO_FILE         ENOENT, EACCES, EPERM, EROFS, 0 /* a file that is not there, or not for us */
 #define NO_CALL_OR_FILE ENOENT, EACCES, EPERM, EROFS, ENOSYS, ENOTDIR, 0
 
 /* The same for a system call by number. The result, for those who must undo it. */

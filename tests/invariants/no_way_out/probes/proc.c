@@ -19,9 +19,10 @@
 
 static void init_files(void)
 {
-    static const char *const readable[] = {"environ", "maps",   "smaps", "auxv",    "io",
-                                       "stack",   "syscall", "mem",  "pagemap", "personality",
-                                       "map_files", "numa_maps", "timers"};
+    static const char *const readable[] = {"environ", "maps",        "smaps",     "auxv",
+                                           "io",      "stack",       "syscall",   "mem",
+                                           "pagemap", "personality", "map_files", "numa_maps",
+                                           "timers"};
     for (size_t i = 0; i < sizeof(readable) / sizeof(*readable); i++) {
         char path[64], text[64];
         snprintf(path, sizeof(path), "/proc/1/%s", readable[i]);
@@ -31,12 +32,13 @@ static void init_files(void)
             continue;
         }
         /* Some check at the first read; what then comes is nothing, or a refusal. */
-        ssize_t n = pread(fd, text, sizeof(text), strstr("mem pagemap", readable[i]) ? 0x400000 : 0);
+        ssize_t n =
+            pread(fd, text, sizeof(text), strstr("mem pagemap", readable[i]) ? 0x400000 : 0);
         must(n <= 0, "%s opens, and gives %zd bytes", path, n);
         close(fd);
     }
-    static const char *const writable[] = {"mem", "clear_refs", "oom_score_adj", "uid_map", "comm",
-                                        "coredump_filter", "timens_offsets"};
+    static const char *const writable[] = {"mem",  "clear_refs",      "oom_score_adj", "uid_map",
+                                           "comm", "coredump_filter", "timens_offsets"};
     for (size_t i = 0; i < sizeof(writable) / sizeof(*writable); i++) {
         char path[64];
         snprintf(path, sizeof(path), "/proc/1/%s", writable[i]);
@@ -159,23 +161,52 @@ static void overwrite_idle_program(void)
 
 static void sysctls(void)
 {
-    static const char *const names[] = {
-        "kernel/hostname",          "kernel/domainname",      "kernel/randomize_va_space",
-        "kernel/panic",             "kernel/sysrq",           "kernel/ns_last_pid",
-        "kernel/pid_max",           "kernel/threads-max",     "kernel/shmmax",
-        "kernel/shmall",            "kernel/msgmax",          "kernel/sem",
-        "kernel/overflowuid",       "kernel/kptr_restrict",   "kernel/dmesg_restrict",
-        "kernel/perf_event_paranoid", "kernel/unprivileged_bpf_disabled",
-        "kernel/yama/ptrace_scope", "kernel/core_pipe_limit", "kernel/usermodehelper/bset",
-        "kernel/usermodehelper/inheritable", "kernel/cap_last_cap", "kernel/keys/maxkeys",
-        "kernel/ftrace_enabled",    "kernel/printk",          "kernel/io_uring_disabled",
-        "fs/suid_dumpable",         "fs/protected_symlinks",  "fs/protected_hardlinks",
-        "fs/file-max",              "fs/pipe-max-size",       "fs/mqueue/msg_max",
-        "vm/overcommit_memory",     "vm/drop_caches",         "vm/panic_on_oom",
-        "vm/mmap_min_addr",         "vm/unprivileged_userfaultfd", "user/max_user_namespaces",
-        "net/ipv4/ip_forward",      "net/ipv4/ip_unprivileged_port_start",
-        "net/ipv4/ping_group_range", "net/core/somaxconn",    "net/ipv6/conf/all/disable_ipv6",
-        "dev/tty/legacy_tiocsti",   "dev/tty/ldisc_autoload", "debug/exception-trace"};
+    static const char *const names[] = {"kernel/hostname",
+                                        "kernel/domainname",
+                                        "kernel/randomize_va_space",
+                                        "kernel/panic",
+                                        "kernel/sysrq",
+                                        "kernel/ns_last_pid",
+                                        "kernel/pid_max",
+                                        "kernel/threads-max",
+                                        "kernel/shmmax",
+                                        "kernel/shmall",
+                                        "kernel/msgmax",
+                                        "kernel/sem",
+                                        "kernel/overflowuid",
+                                        "kernel/kptr_restrict",
+                                        "kernel/dmesg_restrict",
+                                        "kernel/perf_event_paranoid",
+                                        "kernel/unprivileged_bpf_disabled",
+                                        "kernel/yama/ptrace_scope",
+                                        "kernel/core_pipe_limit",
+                                        "kernel/usermodehelper/bset",
+                                        "kernel/usermodehelper/inheritable",
+                                        "kernel/cap_last_cap",
+                                        "kernel/keys/maxkeys",
+                                        "kernel/ftrace_enabled",
+                                        "kernel/printk",
+                                        "kernel/io_uring_disabled",
+                                        "fs/suid_dumpable",
+                                        "fs/protected_symlinks",
+                                        "fs/protected_hardlinks",
+                                        "fs/file-max",
+                                        "fs/pipe-max-size",
+                                        "fs/mqueue/msg_max",
+                                        "vm/overcommit_memory",
+                                        "vm/drop_caches",
+                                        "vm/panic_on_oom",
+                                        "vm/mmap_min_addr",
+                                        "vm/unprivileged_userfaultfd",
+                                        "user/max_user_namespaces",
+                                        "net/ipv4/ip_forward",
+                                        "net/ipv4/ip_unprivileged_port_start",
+                                        "net/ipv4/ping_group_range",
+                                        "net/core/somaxconn",
+                                        "net/ipv6/conf/all/disable_ipv6",
+                                        "dev/tty/legacy_tiocsti",
+                                        "dev/tty/ldisc_autoload",
+                                        "debug/exception-trace"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         char path[96];
         snprintf(path, sizeof(path), "/proc/sys/%s", names[i]);
@@ -231,10 +262,10 @@ static void sysrq(void)
 
 static void hidden(void)
 {
-    static const char *const names[] = {"kcore", "keys", "key-users", "timer_list", "sched_debug",
-                                        "latency_stats", "kmsg", "vmallocinfo", "slabinfo",
-                                        "kpagecount", "kpageflags", "kpagecgroup", "vmcore",
-                                        "pagetypeinfo"};
+    static const char *const names[] = {"kcore",       "keys",          "key-users",  "timer_list",
+                                        "sched_debug", "latency_stats", "kmsg",       "vmallocinfo",
+                                        "slabinfo",    "kpagecount",    "kpageflags", "kpagecgroup",
+                                        "vmcore",      "pagetypeinfo"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         char path[64], text[256];
         snprintf(path, sizeof(path), "/proc/%s", names[i]);
@@ -465,7 +496,8 @@ const struct probe proc_probes[] = {
      "open uevent_helper, hotplug, poweroff_cmd for writing", "no /sys; /proc/sys is read-only",
      uevent_helper, 0},
     {"sysrq_trigger", "CVE-2025-31133 (mask replaced); rebooting the host",
-     "open /proc/sysrq-trigger and see what it is", "covered by a verified /dev/null, or the host's root's alone", sysrq, 0},
+     "open /proc/sysrq-trigger and see what it is",
+     "covered by a verified /dev/null, or the host's root's alone", sysrq, 0},
     {"proc_hidden", "memory and keys of the kernel", "read kcore, keys, kmsg, slabinfo and more",
      "covered, or refused for want of capabilities", hidden, 0},
     {"proc_hidden_dirs", "CVE-2018-10892 (/proc/acpi), CVE-2017-16539 (/proc/scsi)",

@@ -115,7 +115,7 @@ static char state_of(const char *pid)
  * the evidence is what became of init. */
 static void signal_init(void)
 {
-    static const int signals[] = {SIGKILL, SIGSTOP, SIGTSTP, SIGTERM, SIGINT, SIGHUP,
+    static const int signals[] = {SIGKILL, SIGSTOP, SIGTSTP, SIGTERM, SIGINT,  SIGHUP,
                                   SIGSEGV, SIGBUS,  SIGUSR1, SIGPIPE, SIGABRT, SIGALRM};
     long fd = syscall(SYS_pidfd_open, 1, 0);
     for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
@@ -158,7 +158,8 @@ static void guess_pids(void)
         if (read_text(path, text, sizeof(text)) <= 0)
             continue; /* a thread, or gone meanwhile */
         char *ns = strstr(text, "NSpid:");
-        if (ns && strchr(ns, '\n') > ns && memchr(ns + 7, '\t', (size_t)(strchr(ns, '\n') - ns - 7)))
+        if (ns && strchr(ns, '\n') > ns &&
+            memchr(ns + 7, '\t', (size_t)(strchr(ns, '\n') - ns - 7)))
             strangers++;
     }
     must(answered < 2000 && strangers == 0, "%u numbers below 70000 answer, %u with another level",
@@ -252,8 +253,8 @@ static void memory_of_others(void)
         refused("pidfd_open(1)", fd, NO_CALL);
         return;
     }
-    refused("process_madvise(init)", syscall(SYS_process_madvise, fd, &io, 1, 21, 0), EPERM,
-            EACCES, ENOSYS, 0);
+    refused("process_madvise(init)", syscall(SYS_process_madvise, fd, &io, 1, 21, 0), EPERM, EACCES,
+            ENOSYS, 0);
     refused("process_mrelease(init)", syscall(SYS_process_mrelease, fd, 0), EPERM, EINVAL, ENOSYS,
             EACCES, 0);
 }
@@ -295,8 +296,10 @@ const struct probe processes_probes[] = {
      "own pid namespace", groups, 0},
     {"priority", "starving the host", "nice below the start, FIFO, RR, DEADLINE, real-time I/O",
      "no CAP_SYS_NICE", priority, 0},
-    {"priority_outsider", "starving the host", "priority, affinity, ioprio of the host's process "
-     "by number and by user", "own pid namespace", priority_of_user, 0},
+    {"priority_outsider", "starving the host",
+     "priority, affinity, ioprio of the host's process "
+     "by number and by user",
+     "own pid namespace", priority_of_user, 0},
     {"prlimit_outsider", "limits of others", "prlimit of the host's process; raise init's",
      "own pid namespace; no CAP_SYS_RESOURCE", limits_of_others, 0},
     {"memory_of_init", "memory of other processes", "move_pages, migrate_pages, process_madvise",

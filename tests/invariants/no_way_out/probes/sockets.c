@@ -38,8 +38,9 @@ static void unix_connect(const char *what, const char *name, size_t n, int type)
         unable("socket: %m");
         return;
     }
-    refused(what, connect(s, (struct sockaddr *)&a,
-                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)),
+    refused(what,
+            connect(s, (struct sockaddr *)&a,
+                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)),
             ECONNREFUSED, ENOENT, EPERM, EACCES, 0);
     close(s);
 }
@@ -61,13 +62,18 @@ static void abstract(void)
 
 static void by_path(void)
 {
-    static const char *const paths[] = {"/run/docker.sock",        "/var/run/docker.sock",
+    static const char *const paths[] = {"/run/docker.sock",
+                                        "/var/run/docker.sock",
                                         "/run/containerd/containerd.sock",
-                                        "/run/systemd/private",    "/run/systemd/notify",
+                                        "/run/systemd/private",
+                                        "/run/systemd/notify",
                                         "/run/dbus/system_bus_socket",
-                                        "/run/systemd/journal/socket", "/dev/log",
-                                        "/run/crio/crio.sock",     "/run/podman/podman.sock",
-                                        "/tmp/.X11-unix/X0",       "/run/udev/control"};
+                                        "/run/systemd/journal/socket",
+                                        "/dev/log",
+                                        "/run/crio/crio.sock",
+                                        "/run/podman/podman.sock",
+                                        "/tmp/.X11-unix/X0",
+                                        "/run/udev/control"};
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
         unix_connect(paths[i], paths[i], strlen(paths[i]) + 1, SOCK_STREAM);
     const char *mine = fact("socket");
@@ -113,7 +119,8 @@ static void listeners(void)
     tcp("the host's address", address && *address ? address : "10.0.0.1", port);
     tcp("metadata 169.254.169.254", "169.254.169.254", 80);
     tcp("192.0.2.1", "192.0.2.1", 443);
-    struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port),
+    struct sockaddr_in6 a6 = {.sin6_family = AF_INET6,
+                              .sin6_port = htons((uint16_t)port),
                               .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     int s = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (s >= 0) {
@@ -211,9 +218,11 @@ static void families(void)
             }
         }
     }
-    must(syscall(SYS_socket, 0x100000000 + AF_VSOCK, SOCK_STREAM, 0) < 0, "upper half of the argument set");
+    must(syscall(SYS_socket, 0x100000000 + AF_VSOCK, SOCK_STREAM, 0) < 0,
+         "upper half of the argument set");
     int p[2];
-    refused("socketpair of TIPC", socketpair(30, SOCK_STREAM, 0, p), EPERM, EACCES, EAFNOSUPPORT, 0);
+    refused("socketpair of TIPC", socketpair(30, SOCK_STREAM, 0, p), EPERM, EACCES, EAFNOSUPPORT,
+            0);
 }
 
 static void netlink_other(void)
@@ -221,10 +230,10 @@ static void netlink_other(void)
     static const struct {
         const char *what;
         int protocol;
-    } kinds[] = {{"usersock", 2},  {"firewall", 3}, {"sock_diag", 4}, {"nflog", 5},
-                 {"xfrm", 6},      {"selinux", 7},  {"iscsi", 8},     {"audit", 9},
+    } kinds[] = {{"usersock", 2},    {"firewall", 3},   {"sock_diag", 4},  {"nflog", 5},
+                 {"xfrm", 6},        {"selinux", 7},    {"iscsi", 8},      {"audit", 9},
                  {"fib_lookup", 10}, {"connector", 11}, {"netfilter", 12}, {"kobject_uevent", 15},
-                 {"generic", 16},  {"scsi", 18},    {"rdma", 20},     {"crypto", 21}};
+                 {"generic", 16},    {"scsi", 18},      {"rdma", 20},      {"crypto", 21}};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
         one_family(AF_NETLINK, SOCK_RAW, kinds[i].protocol, kinds[i].what);
 }
@@ -235,7 +244,8 @@ static void route_request(int s, const char *what, unsigned short type, unsigned
     struct {
         struct nlmsghdr h;
         char body[128];
-    } m = {.h = {.nlmsg_len = (uint32_t)(NLMSG_HDRLEN + n), .nlmsg_type = type,
+    } m = {.h = {.nlmsg_len = (uint32_t)(NLMSG_HDRLEN + n),
+                 .nlmsg_type = type,
                  .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags)}};
     memcpy(m.body, body, n);
     struct {
@@ -280,15 +290,20 @@ static void netlink_route(void)
         struct rtattr r;
         uint32_t address;
     } addr = {.a = {.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = 1},
-              .r = {.rta_len = 8, .rta_type = IFA_LOCAL}, .address = htonl(0x7f0000fe)};
+              .r = {.rta_len = 8, .rta_type = IFA_LOCAL},
+              .address = htonl(0x7f0000fe)};
     route_request(s, "new address", RTM_NEWADDR, NLM_F_CREATE, &addr, sizeof(addr));
     struct {
         struct rtmsg r;
         struct rtattr o;
         uint32_t index;
-    } route = {.r = {.rtm_family = AF_INET, .rtm_table = 254, .rtm_protocol = 3, .rtm_scope = 253,
+    } route = {.r = {.rtm_family = AF_INET,
+                     .rtm_table = 254,
+                     .rtm_protocol = 3,
+                     .rtm_scope = 253,
                      .rtm_type = 1},
-               .o = {.rta_len = 8, .rta_type = RTA_OIF}, .index = 1};
+               .o = {.rta_len = 8, .rta_type = RTA_OIF},
+               .index = 1};
     route_request(s, "default route", RTM_NEWROUTE, NLM_F_CREATE, &route, sizeof(route));
     struct tcmsg tc = {.tcm_family = AF_UNSPEC, .tcm_ifindex = 1, .tcm_parent = 0xffffffff};
     route_request(s, "new qdisc (CVE-2023-4623 ...)", RTM_NEWQDISC, NLM_F_CREATE, &tc, sizeof(tc));
@@ -331,9 +346,11 @@ static void socket_options(void)
     int one = 1;
     char blob[200] = {0};
     refused("SO_MARK", setsockopt(s, SOL_SOCKET, SO_MARK, &one, sizeof(one)), EPERM, 0);
-    refused("SO_RCVBUFFORCE", setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &one, sizeof(one)), EPERM, 0);
+    refused("SO_RCVBUFFORCE", setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &one, sizeof(one)), EPERM,
+            0);
     refused("SO_DEBUG", setsockopt(s, SOL_SOCKET, SO_DEBUG, &one, sizeof(one)), EPERM, EACCES, 0);
-    refused("IP_TRANSPARENT", setsockopt(s, IPPROTO_IP, IP_TRANSPARENT, &one, sizeof(one)), EPERM, 0);
+    refused("IP_TRANSPARENT", setsockopt(s, IPPROTO_IP, IP_TRANSPARENT, &one, sizeof(one)), EPERM,
+            0);
     refused("TCP_REPAIR", setsockopt(s, IPPROTO_TCP, 19, &one, sizeof(one)), EPERM, 0);
     /* CVE-2021-22555: heap overflow in here, by whoever has CAP_NET_ADMIN in some namespace. */
     refused("IPT_SO_SET_REPLACE", setsockopt(s, IPPROTO_IP, 64, blob, sizeof(blob)), EPERM,
@@ -360,14 +377,16 @@ static void forged_credentials(void)
         } c = {.b = {0}};
         char x = 0;
         struct iovec io = {&x, 1};
-        struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = c.b,
-                           .msg_controllen = sizeof(c.b)};
+        struct msghdr m = {
+            .msg_iov = &io, .msg_iovlen = 1, .msg_control = c.b, .msg_controllen = sizeof(c.b)};
         struct cmsghdr *h = CMSG_FIRSTHDR(&m);
         h->cmsg_level = SOL_SOCKET;
         h->cmsg_type = SCM_CREDENTIALS;
         h->cmsg_len = CMSG_LEN(sizeof(struct ucred));
         memcpy(CMSG_DATA(h), &others[i], sizeof(struct ucred));
-        refused(i == 0 ? "as pid 1" : i == 1 ? "as another uid" : "as another gid",
+        refused(i == 0   ? "as pid 1"
+                : i == 1 ? "as another uid"
+                         : "as another gid",
                 sendmsg(p[0], &m, 0), EPERM, EINVAL, ESRCH, 0);
     }
 }
@@ -395,7 +414,8 @@ static void ipc_of_host(void)
 
 const struct probe sockets_probes[] = {
     {"abstract_socket", "CVE-2020-15257 (containerd-shim's abstract socket)",
-     "connect to the host's abstract socket", "own network namespace; Landlock's scope", abstract, 0},
+     "connect to the host's abstract socket", "own network namespace; Landlock's scope", abstract,
+     0},
     {"unix_paths", "docker.sock and its like", "connect to twelve usual paths and the test's",
      "an assembled root that never held them", by_path, 0},
     {"host_listeners", "services that trust loopback",
@@ -408,8 +428,8 @@ const struct probe sockets_probes[] = {
     {"raw_sockets", "forged packets", "ICMP, IP and ICMPv6 of type raw", "no CAP_NET_RAW", raw, 0},
     {"vsock", "CVE-2021-26708; the hypervisor's services", "AF_VSOCK of three types",
      "refused by the filter", vsock, 0},
-    {"af_alg", "CVE-2026-31431 and others in the crypto API", "AF_ALG", "refused by the filter", alg,
-     0},
+    {"af_alg", "CVE-2026-31431 and others in the crypto API", "AF_ALG", "refused by the filter",
+     alg, 0},
     {"af_xdp", "packets past the stack", "AF_XDP", "refused by the filter", xdp, 0},
     {"can_bluetooth", "CVE-2021-3609 (CAN), CVE-2020-24490 (Bluetooth)",
      "AF_CAN and AF_BLUETOOTH, two types each", "refused by the filter", can, 0},
