@@ -338,15 +338,12 @@ void cgroup_root_done(struct cgroup_root *r)
 /* Writes a limit and reads it back. `may_lack`: a kernel without this file is fine. */
 static int set(int dir, const char *file, const char *text, bool may_lack, struct err *e)
 {
-    int r = cgroup_write(dir, file, text);
+    char back[128];
+    int r = cgroup_set(dir, file, text, back, sizeof(back));
     if (r == -ENOENT && may_lack)
         return 0;
     if (r < 0)
         return err_set(e, r, "the kernel does not take %s for %s: %s", text, file, err_text(r));
-    char back[128];
-    r = cgroup_read(dir, file, back, sizeof(back));
-    if (r < 0)
-        return err_set(e, r, "%s can not be read back: %s", file, err_text(r));
     if (!str_eq(back, text))
         return err_set(e, -EIO, "%s was set to %s and is %s", file, text, back);
     return 0;

@@ -65,13 +65,17 @@ int cgroup_dir_below(int dir, const char *name)
     return on_cgroup(fd) ? TAKE_FD(fd) : -EXDEV;
 }
 
-int cgroup_write(int dir, const char *file, const char *text)
+/* A control file; on no other file system. */
+static int open_control(int dir, const char *file, int mode)
 {
-    AUTO_CLOSE int fd = openat(dir, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_CLOSE int fd = openat(dir, file, mode | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return -errno;
-    if (!on_cgroup(fd))
-        return -EXDEV;
+    return on_cgroup(fd) ? TAKE_FD(fd) : -EXDEV;
+}
+
+static int write_all(int fd, const char *text)
+{
     size_t n = strlen(text);
     ssize_t w = write(fd, text, n);
     if (w < 0)
@@ -79,16 +83,11 @@ int cgroup_write(int dir, const char *file, const char *text)
     return (size_t)w == n ? 0 : -EIO;
 }
 
-int cgroup_read(int dir, const char *file, char *ret, size_t cap)
+static int read_all(int fd, char *ret, size_t cap)
 {
-    AUTO_CLOSE int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return -errno;
-    if (!on_cgroup(fd))
-        return -EXDEV;
     size_t len = 0;
     for (;;) {
-        ssize_t n = read(fd, ret + len, cap - len);
+        ssize_t n = pread(fd, ret + len, cap - len, (off_t)len);
         if (n < 0)
             return -errno;
         if (n == 0)
@@ -101,6 +100,25 @@ int cgroup_read(int dir, const char *file, char *ret, size_t cap)
         len--;
     ret[len] = '\0';
     return 0;
+}
+
+int cgroup_write(int dir, const char *file, const char *text)
+{
+    AUTO_CLOSE int fd = open_control(dir, file, O_WRONLY);
+    return fd < 0 ? fd : write_all(fd, text);
+}
+
+int cgroup_set(int dir, const char *file, const char *text, char *ret, size_t cap)
+{
+    AUTO_CLOSE int fd = open_control(dir, file, O_RDWR);
+    int r = fd < 0 ? fd : write_all(fd, text);
+    return r < 0 ? r : read_all(fd, ret, cap);
+}
+
+int cgroup_read(int dir, const char *file, char *ret, size_t cap)
+{
+    AUTO_CLOSE int fd = open_control(dir, file, O_RDONLY);
+    return fd < 0 ? fd : read_all(fd, ret, cap);
 }
 
 bool cgroup_has_word(int dir, const char *file, const char *word)
@@ -117,9 +135,9 @@ bool cgroup_has_word(int dir, const char *file, const char *word)
 
 int cgroup_each_pid(int dir, int (*fn)(void *arg, uint64_t pid), void *arg)
 {
-    AUTO_CLOSE int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_CLOSE int fd = open_control(dir, "cgroup.procs", O_RDONLY);
     if (fd < 0)
-        return -errno;
+        return fd;
     char chunk[2048];
     size_t have = 0;
     for (;;) {

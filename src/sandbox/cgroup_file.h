@@ -16,6 +16,8 @@ int cgroup_dir_below(int dir, const char *name) WARN_UNUSED;
 /* One write(2) of the text into `file` of the group `dir`. -EXDEV when the file is on no cgroup
  * file system. */
 int cgroup_write(int dir, const char *file, const char *text) WARN_UNUSED;
+/* Likewise for a limit, and reads what the file says then, without its last newline. */
+int cgroup_set(int dir, const char *file, const char *text, char *ret, size_t cap) WARN_UNUSED;
 /* The file's text without its last newline. Negative when it can not be read or does not fit. */
 int cgroup_read(int dir, const char *file, char *ret, size_t cap) WARN_UNUSED;
 /* Whether one of the words of the file is `word`. False when it can not be read. */

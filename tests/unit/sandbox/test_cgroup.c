@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -529,16 +530,13 @@ static int covered(void *arg)
     return without("mounted");
 }
 
-static const char *const places[] = {"/sys/fs/cgroup/memory", "/sys/fs/cgroup/cpu",
-                                     "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/pids",
-                                     "/sys/fs/cgroup"};
-
 static int read_only(void *arg)
 {
     (void)arg;
+    struct mount_attr ro = {.attr_set = MOUNT_ATTR_RDONLY};
     CHECK(own_mounts() == 0);
-    for (size_t i = 0; i < ARRAY_LEN(places); i++)
-        (void)mount(NULL, places[i], NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+    CHECK(syscall(SYS_mount_setattr, AT_FDCWD, "/sys/fs/cgroup", AT_RECURSIVE, &ro, sizeof(ro)) ==
+          0);
     return without("read-only");
 }
 
@@ -550,8 +548,8 @@ static int one_hidden(void *arg)
     struct cgroup g;
     struct err e = {0};
     CHECK(own_mounts() == 0);
-    for (size_t i = 1; i < 3; i++)
-        (void)umount2(places[i], MNT_DETACH);
+    CHECK(umount2("/sys/fs/cgroup/cpu", MNT_DETACH) == 0 ||
+          umount2("/sys/fs/cgroup/cpu,cpuacct", MNT_DETACH) == 0);
     CHECK(cgroup_root_open(&r, &e) == 0);
     CHECK(r.version[CGROUP_MEMORY] == 1 && r.version[CGROUP_CPU] == 0);
     CHECK(r.why_not && strstr(r.why_not, "No cpu limits by cgroup: the version 1 hierarchy with "
@@ -583,7 +581,7 @@ static void hosts_without(void **state)
     assert_int_equal(kit_child(covered, NULL), 0);
     assert_int_equal(kit_child(read_only, NULL), 0);
     assert_int_equal(kit_child(nobody, NULL), 0);
-    if (root.version[CGROUP_CPU] == 1)
+    if (root.version[CGROUP_CPU] == 1 && root.dir[CGROUP_CPU] != root.dir[CGROUP_MEMORY])
         assert_int_equal(kit_child(one_hidden, NULL), 0);
 }
 

@@ -424,6 +424,5 @@ int main(void)
         cmocka_unit_test(outsiders),          cmocka_unit_test(threaded),
     };
     log_init("test", LOG_WARN);
-    int failed = cmocka_run_group_tests(tests, begin, NULL);
-    return failed ? failed : top < 0 ? 77 : 0; /* 77: meson counts it as skipped, not as passed */
+    return cmocka_run_group_tests(tests, begin, NULL); /* tools/check counts the skipped ones */
 }
