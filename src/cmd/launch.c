@@ -1,5 +1,8 @@
-/* launch.c - the role that executes an OCI runtime, started by the worker's sandbox client
- * (worker/box_oci.c) and by nobody else. The work is in worker/oci_launch.c. */
+/* launch.c - the role that executes an OCI runtime in a mount namespace of its own.
+ *
+ * Started by the worker's sandbox client (worker/box_oci.c) for every command it gives to a
+ * runtime, and by nobody else: started by hand it says so. The work is in worker/oci_launch.c; the
+ * process is the runtime's as soon as that has executed it. */
 #include "cmd/cmd.h"
 #include "worker/oci.h"
 

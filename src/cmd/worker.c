@@ -103,6 +103,7 @@ static int prepare_engine(struct worker_command *c, struct err *e)
     c->cfg.isolation = str_eq(c->isolation, "oci")    ? BOX_OCI
                        : str_eq(c->isolation, "none") ? BOX_NONE
                                                       : BOX_NATIVE;
+    c->cfg.search_path = getenv("PATH");
     c->cfg.warm = (size_t)c->warm;
     if (c->cfg.oci_runtime && c->cfg.isolation != BOX_OCI)
         return err_set(e, -EINVAL, "--oci-runtime goes with --isolation oci");

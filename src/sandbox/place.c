@@ -1,7 +1,8 @@
 /* place.c - one value per process: init sets it, its forked tools inherit it.
  *
- * The default is what holds inside a sandbox, so that code which is never told anything else is
- * right there. */
+ * Called by init and by the tools it forks, which are single-threaded. The default is what holds
+ * inside a sandbox, so that code which is never told anything else is right there; only an init
+ * that was executed (foreign.c) is told, by the worker, before anything untrusted runs. */
 #include "sandbox/place.h"
 
 #include "sandbox/sandbox.h"

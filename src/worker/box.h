@@ -38,8 +38,9 @@ enum box_isolation {
 struct box_host_config {
     const char *state_dir; /* swept of what dead runs have left; NULL: none (native only) */
     enum box_isolation isolation;
-    const char *oci_runtime;              /* name to look up in PATH, or path; NULL: "crun" */
-    size_t warm;                          /* sandboxes kept ready */
+    const char *oci_runtime; /* name to look up in PATH, or path; NULL: "crun" */
+    const char *search_path; /* PATH, looked through before the usual places; may be NULL */
+    size_t warm;             /* sandboxes kept ready */
     const struct sandbox_spec *warm_spec; /* what they, and a first trial, are made of; NULL: the
                                              defaults */
 };

@@ -40,6 +40,7 @@
 #include "worker/box_internal.h"
 #include "worker/oci.h"
 
+#define PLACES    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define RUN_MS    30000 /* for the runtime to start a container */
 #define DELETE_MS 10000
 #define ROOTS_MAX 64 /* different specifications of one run; a worker has one */
@@ -72,25 +73,36 @@ struct oci_box {
 
 /* ---- the runtime ---- */
 
-static char *find_program(const char *name, struct err *e)
+/* An absolute path when `path` names a regular file that can be executed. */
+static char *program_at(const char *path)
+{
+    AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return NULL;
+    if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111)) {
+        errno = EACCES;
+        return NULL;
+    }
+    return realpath(path, NULL);
+}
+
+static char *find_program(const char *name, const char *search, struct err *e)
 {
     if (strchr(name, '/')) {
-        char *path = realpath(name, NULL);
-        if (!path || access(path, X_OK) < 0) {
+        char *path = program_at(name);
+        if (!path)
             err_set(e, -ENOENT, "--oci-runtime %s: %s", name, err_text(-errno));
-            free(path);
-            return NULL;
-        }
         return path;
     }
-    static const char fallback[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    const char *paths[] = {getenv("PATH"), fallback};
+    const char *paths[] = {search, PLACES};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         for (const char *p = paths[i]; p && *p;) {
             size_t n = strcspn(p, ":");
             AUTO_FREE char *path = mem_printf("%.*s/%s", (int)n, p, name);
-            if (n > 0 && path[0] == '/' && access(path, X_OK) == 0)
-                return TAKE(path);
+            char *found = n > 0 && path[0] == '/' ? program_at(path) : NULL;
+            if (found)
+                return found;
             p += n + (p[n] == ':');
         }
     err_set(e, -ENOENT,
@@ -124,8 +136,7 @@ static int new_said(struct err *e)
  * program's words. Suspends. */
 static int run_program(const char *const *argv, int io_fd, int said, int64_t ms, struct err *e)
 {
-    static const char *const envp[] = {
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    static const char *const envp[] = {"PATH=" PLACES, NULL};
     struct proc_spec spec = {.path = "/proc/self/exe",
                              .argv = argv,
                              .envp = envp,
@@ -285,7 +296,7 @@ static int oci_start(struct box_host *h, const struct box_host_config *cfg, stru
     list_init(&o->roots);
     fmutex_init(&o->making);
     h->own = o;
-    o->runtime = find_program(cfg->oci_runtime ? cfg->oci_runtime : "crun", e);
+    o->runtime = find_program(cfg->oci_runtime ? cfg->oci_runtime : "crun", cfg->search_path, e);
     o->program_dir = mem_printf("%s/program", h->state.path);
     o->state_dir = mem_printf("%s/state", h->state.path);
     int r = o->runtime ? prepare_ids(o, cfg->warm_spec, e) : -ENOENT;

@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/mounts.h"
 #include "sandbox/sandbox.h"
 
 #define COPY_FILE_MAX  (2u << 20)
@@ -58,7 +59,7 @@ static const struct {
 static int make_dir(int root, const char *path)
 {
     if (mkdirat(root, path, 0755) < 0)
-        return errno == EEXIST ? 0 : -errno;
+        return errno == EEXIST ? 0 : -errno;               /* not ours to change */
     return fchmodat(root, path, 0755, 0) < 0 ? -errno : 0; /* whatever the worker's umask */
 }
 
@@ -209,6 +210,22 @@ static int from_image(int root, const char *image_dir, json_t *mounts, struct er
                : 0;
 }
 
+/* Makes the last step of `path`, whose others are there. No link is followed: an image's top-level
+ * links are in the root as they were, and an absolute one would lead to the host. */
+static int make_step(int root, char *path, bool directory)
+{
+    char *slash = strrchr(path, '/');
+    if (slash)
+        *slash = '\0';
+    AUTO_CLOSE int parent = mounts_open(root, slash ? path : ".", O_PATH | O_DIRECTORY);
+    if (slash)
+        *slash = '/';
+    const char *name = slash ? slash + 1 : path;
+    if (parent < 0)
+        return parent;
+    return directory ? make_dir(parent, name) : write_file(parent, name, "", 0);
+}
+
 /* Makes the mount point of a bind where the root is ours: its first directory is not one that a
  * mount covers. Below /workspace and /tmp, and inside an image's directories, it is the runtime's.
  */
@@ -226,15 +243,14 @@ static int make_target(int root, const struct sandbox_bind *b, const json_t *mou
     }
     struct stat st;
     bool directory = stat(b->source, &st) == 0 && S_ISDIR(st.st_mode);
-    int r = 0;
-    for (; slash && r >= 0; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        r = make_dir(root, path);
-        *slash = '/';
+    for (char *end = strchrnul(path, '/');; end = strchrnul(end + 1, '/')) {
+        bool last = *end == '\0';
+        *end = '\0';
+        int r = make_step(root, path, !last || directory);
+        if (r < 0 || last)
+            return r;
+        *end = '/';
     }
-    if (r < 0)
-        return r;
-    return directory ? make_dir(root, path) : write_file(root, path, "", 0);
 }
 
 int oci_root_make(const char *dir, const struct sandbox_spec *spec, json_t *mounts, struct err *e)

@@ -214,6 +214,7 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     struct box_host_config boxes = {.state_dir = cfg->state_dir,
                                     .isolation = cfg->isolation,
                                     .oci_runtime = cfg->oci_runtime,
+                                    .search_path = cfg->search_path,
                                     .warm = cfg->warm,
                                     .warm_spec = cfg->sandbox};
     r = box_host_start(&boxes, &w.env.boxes, e);

@@ -39,6 +39,7 @@ struct worker_config {
     const struct sandbox_spec *sandbox; /* what every sandbox is made of; NULL: the defaults */
     enum box_isolation isolation;
     const char *oci_runtime; /* box.h */
+    const char *search_path; /* PATH, for the runtime; may be NULL */
     size_t warm;             /* sandboxes kept ready for sessions to come */
     const struct worker_tool *tools;
     size_t n_tools;                /* at most WORKER_TOOLS_MAX */

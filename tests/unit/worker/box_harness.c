@@ -1,4 +1,7 @@
-/* box_harness.c - see box_harness.h. */
+/* box_harness.c - the helpers of box_harness.h.
+ *
+ * Each fails the test it is called from, with words, instead of handing an error back. Those that
+ * open, call or wait run on fibers; directories and processes may be asked for from anywhere. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

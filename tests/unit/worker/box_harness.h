@@ -1,5 +1,5 @@
-/* box_harness - what the tests of box.h share: a host by its configuration, a box, a tool call as one
- * line. Every function fails the test with words instead of returning an error. */
+/* box_harness - what the tests of box.h share: a host by its configuration, a box, a tool call as
+ * one line. Every function fails the test with words instead of returning an error. */
 #pragma once
 
 #include "worker/box.h"

@@ -11,10 +11,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -435,6 +437,60 @@ static void none_spares_others(void **state)
     harness_run(none_fiber, NULL);
 }
 
+/* ---- as an ordinary user ---- */
+
+static int ordinary_fiber(void *arg)
+{
+    char *dir = arg;
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    struct box_host *h = NULL;
+    struct err e = {.code = 0};
+    struct box_host_config cfg = {
+        .state_dir = dir, .isolation = BOX_OCI, .oci_runtime = "runc", .warm_spec = &s};
+    assert_int_equal(box_host_start(&cfg, &h, &e), -EPERM); /* one id can not be two */
+    assert_non_null(strstr(e.msg, "--sandbox-user root"));
+    s.user = SANDBOX_USER_ROOT;
+    h = harness_start(&cfg);
+    struct box_spec spec = {.sandbox = &s};
+    struct box *b = harness_open(h, &spec);
+    harness_expect(
+        b,
+        "id -u; awk '{print $2}' /proc/self/uid_map; grep CapBnd /proc/self/status | cut "
+        "-f2; echo x >/workspace/f && cat /workspace/f",
+        "0\n65534\n0000000000000000\nx");
+    box_close(b);
+    box_host_stop(h);
+    cfg = (struct box_host_config){.state_dir = dir, .isolation = BOX_NONE};
+    h = harness_start(&cfg);
+    b = harness_open(h, NULL);
+    harness_expect(b, "id -u; (sleep 7050 & wait) & echo ok", "65534\nok");
+    box_close(b);
+    box_host_stop(h);
+    return 0;
+}
+
+static void ordinary_user(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        fail_msg("this test gives up root and needs it for that");
+    char *dir = harness_dir();
+    assert_int_equal(chown(dir, 65534, 65534), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
+            setresuid(65534, 65534, 65534) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
+            _exit(1);
+        harness_run(ordinary_fiber, dir);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    harness_dir_gone(dir);
+}
+
 /* ---- kill -9 of the worker ---- */
 
 static const struct engine *doomed_engine;
@@ -529,6 +585,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(image_and_binds),
         cmocka_unit_test(broken_runtimes),
         cmocka_unit_test(none_spares_others),
+        cmocka_unit_test(ordinary_user),
         cmocka_unit_test(killed_worker_leaves_nothing),
     };
     cmocka_set_test_filter(argc == 2 ? argv[1] : NULL); /* by hand: one of them */
