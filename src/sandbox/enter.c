@@ -234,7 +234,7 @@ static int make_root(const struct enter_job *j, struct err *e)
     if (r >= 0)
         r = mount_scratch(&made, "shm", "dev/shm", BASIC_ATTR | MOUNT_ATTR_NOEXEC, e);
     if (r >= 0)
-        r = mount_new(made.top, "dev/pts", "devpts", "ptmxmode=0666,mode=0600",
+        r = mount_new(made.top, "dev/pts", "devpts", "ptmxmode=0666,mode=0600,max=256",
                       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, e);
     if (r >= 0)
         r = mount_workspace(j, made.top, e);

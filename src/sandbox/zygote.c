@@ -163,13 +163,14 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
 }
 
 /* Lets the clone out: the id maps and the cgroup are in place. */
-static int prepare_clone(struct zygote *z, const struct making *m, pid_t pid, struct err *e)
+static int prepare_clone(struct zygote *z, const struct making *m, const struct live *l,
+                         struct err *e)
 {
-    int r = idmap_apply(z->proc, pid, &m->map, e);
+    int r = idmap_apply(z->proc, l->pid, &m->map, e);
     if (r >= 0)
-        r = idmap_write_proc(z->proc, pid, "oom_score_adj", OOM_SCORE_ADJ, e);
+        r = idmap_write_proc(z->proc, l->pid, "oom_score_adj", OOM_SCORE_ADJ, e);
     if (r >= 0)
-        r = cgroup_join(&z->cgroups, &m->cgroup, pid, e);
+        r = cgroup_join(&z->cgroups, &l->cgroup, l->pid, e);
     if (r >= 0 && write(m->go[1], "", 1) != 1)
         r = err_set(e, -EPIPE, "the sandbox ended before it began");
     return r;
@@ -289,9 +290,9 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     l->pid = pid;
     l->uid_lock = TAKE_FD(m->uid_lock);
     l->cgroup = m->cgroup;
-    m->cgroup = (struct cgroup){.name = ""};
+    m->cgroup = (struct cgroup){.name = ""}; /* l's now */
     list_push_back(&z->live, &l->link);
-    r = prepare_clone(z, m, pid, e);
+    r = prepare_clone(z, m, l, e);
     if (r < 0)
         kill(pid, SIGKILL); /* reaped like any other */
     return r < 0 ? r : pid;
