@@ -134,7 +134,7 @@ static void finish_bash(struct init *in, bool is_error, const char *sentence)
 static bool still_over(const struct init *in)
 {
     struct procs_usage u;
-    procs_usage(&u);
+    limits_usage(in, &u);
     return u.memory_bytes > in->spec->limits.memory_bytes || limits_crowded(in, &u);
 }
 

@@ -473,32 +473,24 @@ int cgroup_join(const struct cgroup_root *r, const struct cgroup *g, pid_t pid, 
     return 0;
 }
 
-int cgroup_oom_fd(const struct cgroup_root *r, const struct cgroup *g)
+/* A file of the sandbox's memory group, for reading only. */
+static int open_memory_file(const struct cgroup_root *r, const struct cgroup *g, const char *name)
 {
     if (r->dir[CGROUP_MEMORY] < 0 || !g->name[0])
         return -1;
     AUTO_CLOSE int dir = cgroup_dir_below(r->dir[CGROUP_MEMORY], g->name);
-    if (dir < 0)
-        return -1;
-    return openat(dir, r->version[CGROUP_MEMORY] == 2 ? "memory.events" : "memory.oom_control",
-                  O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-uint64_t cgroup_oom_kills(int oom_fd)
+int cgroup_oom_fd(const struct cgroup_root *r, const struct cgroup *g)
 {
-    char text[512];
-    ssize_t n = oom_fd < 0 ? -1 : pread(oom_fd, text, sizeof(text) - 1, 0);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    static const char key[] = "oom_kill ";
-    for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
-        if (str_starts(p, key)) {
-            const char *num = p + strlen(key);
-            uint64_t kills;
-            return str_to_u64(num, strcspn(num, "\n"), UINT64_MAX, &kills) == 0 ? kills : 0;
-        }
-    return 0;
+    return open_memory_file(
+        r, g, r->version[CGROUP_MEMORY] == 2 ? "memory.events" : "memory.oom_control");
+}
+
+int cgroup_stat_fd(const struct cgroup_root *r, const struct cgroup *g)
+{
+    return open_memory_file(r, g, "memory.stat");
 }
 
 int cgroup_remove(const struct cgroup_root *r, const struct cgroup *g)

@@ -58,6 +58,17 @@ int cgroup_join(const struct cgroup_root *r, const struct cgroup *g, pid_t pid, 
 int cgroup_oom_fd(const struct cgroup_root *r, const struct cgroup *g);
 /* The number in such a file: kills so far; 0 when it can not be read. */
 uint64_t cgroup_oom_kills(int oom_fd);
+
+/* Likewise a descriptor of memory.stat. */
+int cgroup_stat_fd(const struct cgroup_root *r, const struct cgroup *g);
+struct cgroup_memory {
+    uint64_t anonymous_bytes; /* programs' own */
+    uint64_t shared_bytes;    /* tmpfs, memfd and System V segments, mapped or not */
+};
+/* False when it can not be read or does not look like one. Parsing is split off for tests. */
+bool cgroup_read_memory(int stat_fd, struct cgroup_memory *ret);
+bool cgroup_parse_memory(const char *text, struct cgroup_memory *ret);
+
 /* Removes the group once its processes have been reaped; zombies of grandchildren may need a
  * moment: 0, or -EBUSY (try again later). */
 int cgroup_remove(const struct cgroup_root *r, const struct cgroup *g);

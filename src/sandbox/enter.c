@@ -281,9 +281,9 @@ static int build(const struct enter_job *j, int *ret_listener, struct err *e)
  * closed. */
 static int tidy_descriptors(struct enter_job *j, struct err *e)
 {
-    int *ours[6 + SANDBOX_BINDS_MAX] = {&j->channel_fd, &j->go_fd,  &j->workspace_fd,
-                                        &j->root_fd,    &j->usr_fd, &j->oom_fd};
-    int n = 6;
+    int *ours[7 + SANDBOX_BINDS_MAX] = {&j->channel_fd, &j->go_fd,  &j->workspace_fd, &j->root_fd,
+                                        &j->usr_fd,     &j->oom_fd, &j->stat_fd};
+    int n = 7;
     for (size_t i = 0; i < j->spec->n_binds; i++)
         ours[n++] = &j->bind_fds[i];
     /* Lift all of them out of the way first, then put them down in a row. */
@@ -335,9 +335,9 @@ void enter_sandbox(const struct enter_job *job)
         r = lockdown_check(inside_uid(j.spec), &e);
     if (r < 0)
         report_failure(j.channel_fd, &e);
-    /* What is left for init, in a row from the channel on: the count of kills and the listener of a
-     * filter that reports, where there are any. */
-    int *kept[] = {&j.oom_fd, &listener}, next = CHANNEL_FD + 1;
+    /* What is left for init, in a row from the channel on: what its cgroup counts and the
+     * listener of a filter that reports, where there are any. */
+    int *kept[] = {&j.oom_fd, &j.stat_fd, &listener}, next = CHANNEL_FD + 1;
     for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
         if (*kept[i] < 0)
             continue;
@@ -351,7 +351,10 @@ void enter_sandbox(const struct enter_job *job)
         err_set(&e, -errno, "could not close descriptors: %m");
         report_failure(j.channel_fd, &e);
     }
-    const struct init_job init = {
-        .channel_fd = j.channel_fd, .oom_fd = j.oom_fd, .listener_fd = listener, .spec = j.spec};
+    const struct init_job init = {.channel_fd = j.channel_fd,
+                                  .oom_fd = j.oom_fd,
+                                  .stat_fd = j.stat_fd,
+                                  .listener_fd = listener,
+                                  .spec = j.spec};
     init_run(&init);
 }

@@ -13,9 +13,10 @@ struct enter_job {
     int channel_fd;   /* init's end of the stream socket to the worker */
     int workspace_fd; /* detached mount for /workspace, or -1 for a tmpfs */
     int root_fd;      /* detached mount of the root's lower layer: the template or an image */
-    int usr_fd; /* detached mount of /usr whose owners are the sandbox's, or -1 for the template's
-                 */
-    int oom_fd; /* counts out-of-memory kills (cgroup.h), or -1 */
+    int usr_fd;  /* detached mount of /usr whose owners are the sandbox's, or -1 for the template's
+                  */
+    int oom_fd;  /* counts out-of-memory kills (cgroup.h), or -1 */
+    int stat_fd; /* its memory.stat, or -1 */
     int *bind_fds;  /* detached mounts, spec->n_binds of them */
     bool net_ready; /* lo is up already */
     bool id_range;  /* a range of ids from 0 is mapped, not the user's alone */

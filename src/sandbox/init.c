@@ -234,7 +234,7 @@ static void enqueue(struct init *in, const json_t *o, int64_t id)
 static void send_info(struct init *in, int64_t id)
 {
     struct procs_usage u;
-    procs_usage(&u);
+    limits_usage(in, &u);
     AUTO_JSON json_t *o = json_object();
     json_t *info = json_object();
     json_put_int(info, "processes", (int64_t)u.processes);
@@ -391,6 +391,7 @@ void init_run(const struct init_job *job)
                       .spec = spec,
                       .helper_fd = -1,
                       .oom_fd = job->oom_fd,
+                      .stat_fd = job->stat_fd,
                       .pty = PTY_NONE};
     buf_init(&in.in, SANDBOX_FRAME_MAX + 65536u);
     buf_init(&in.out, 4u * SANDBOX_FRAME_MAX);

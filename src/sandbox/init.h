@@ -29,6 +29,7 @@
 struct init_job {
     int channel_fd;
     int oom_fd;      /* read-only file that counts the kernel's out-of-memory kills; -1: none */
+    int stat_fd;     /* read-only memory.stat of its cgroup (cgroup.h); -1: none */
     int listener_fd; /* of a filter that reports (seccomp.h); -1: none */
     const struct sandbox_spec *spec;
 };

@@ -61,6 +61,7 @@ struct init {
     bool over;          /* it is: nothing runs any more */
     int oom_fd;         /* counts the kernel's out-of-memory kills, -1 */
     uint64_t oom_before;
+    int stat_fd;     /* memory.stat of the cgroup, -1 */
     struct job *job; /* the program that runs for `sallyport exec`, NULL */
     struct report report;
 };
@@ -102,6 +103,9 @@ int64_t job_deadline_ns(const struct init *in); /* INT64_MAX when there is none 
 void job_usage(struct init *in, uint64_t memory_bytes, uint64_t processes);
 
 /* init_limits.c */
+/* What all processes use together; memory includes segments and memfds, not files in /tmp and its
+ * like. */
+void limits_usage(const struct init *in, struct procs_usage *ret);
 bool limits_crowded(const struct init *in, const struct procs_usage *u);
 void limits_begin_session(struct init *in); /* at the first call */
 void limits_begin_call(struct init *in);    /* remembers the count of out-of-memory kills */

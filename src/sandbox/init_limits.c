@@ -1,17 +1,23 @@
 /* init_limits.c - time, memory and processes of a sandbox, as init sees them.
  *
- * Called from init's loop. Usage is added up from /proc every 100 ms while a command or a program
- * runs and every 500 ms while only background jobs do, never when idle. Two clocks run: that of the
- * call (bash_call.c, file_call.c and job.c set it) and that of the session, which starts with the
- * first call. When the session's is over, everything is ended and every later call is told so.
- * Going over a limit ends calls and programs, never init. */
+ * Called from init's loop. Usage is added up (memory from the cgroup's own count where there is
+ * one, else from /proc) every 100 ms while a command or a program runs and every 500 ms while only
+ * background jobs do, never when idle. Two clocks run: that of the call (bash_call.c, file_call.c
+ * and job.c set it) and that of the session, which starts with the first call. When the session's
+ * is over, everything is ended and every later call is told so. Going over a limit ends calls and
+ * programs, never init. */
 #include "sandbox/init_internal.h"
 
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "base/time.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/ipc.h"
+#include "sandbox/place.h"
 
 #define LOOK_MS      100 /* how often usage is added up while a command runs */
 #define IDLE_LOOK_MS 500 /* and while only background jobs do */
@@ -22,35 +28,43 @@ bool limits_crowded(const struct init *in, const struct procs_usage *u)
     return u->threads + 2 >= in->spec->limits.processes;
 }
 
-/* The number behind "oom_kill" in memory.events (version 2) or memory.oom_control (1); 0 when there
- * is none. */
-static uint64_t oom_kills(int fd)
+/* Bytes in file systems of ours that lie in memory. /tmp, /dev/shm and the root's upper layer are
+ * one of them (root.c). */
+static uint64_t files_bytes(const struct init *in)
 {
-    char text[1024];
-    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    static const char key[] = "oom_kill ";
-    for (const char *line = text; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        uint64_t v;
-        if (!str_starts(line, key))
+    const char *const dirs[] = {"/tmp", place()->home};
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+        struct statfs f;
+        if ((i == 1 && in->spec->workspace_dir) || statfs(dirs[i], &f) < 0 ||
+            f.f_type != TMPFS_MAGIC)
             continue;
-        const char *digits = line + sizeof(key) - 1;
-        return str_to_u64(digits, strcspn(digits, "\n"), UINT64_MAX, &v) < 0 ? 0 : v;
+        sum += (uint64_t)(f.f_blocks - f.f_bfree) * (uint64_t)f.f_bsize;
     }
-    return 0;
+    return sum;
+}
+
+void limits_usage(const struct init *in, struct procs_usage *ret)
+{
+    procs_usage(ret);
+    struct cgroup_memory m;
+    if (!cgroup_read_memory(in->stat_fd, &m)) {
+        /* What memfds hold is not seen this way. */
+        ret->memory_bytes += ipc_shm_bytes();
+        return;
+    }
+    uint64_t files = files_bytes(in);
+    ret->memory_bytes = m.anonymous_bytes + (m.shared_bytes > files ? m.shared_bytes - files : 0);
 }
 
 void limits_begin_call(struct init *in)
 {
-    in->oom_before = oom_kills(in->oom_fd);
+    in->oom_before = cgroup_oom_kills(in->oom_fd);
 }
 
 char *limits_oom_sentence(struct init *in)
 {
-    uint64_t now = oom_kills(in->oom_fd);
+    uint64_t now = cgroup_oom_kills(in->oom_fd);
     if (now <= in->oom_before)
         return NULL;
     in->oom_before = now;
@@ -110,7 +124,7 @@ static void look(struct init *in, int64_t now)
     const struct sandbox_limits *l = &in->spec->limits;
     const bool idle = in->kind == CALL_NONE && !in->job;
     struct procs_usage u;
-    procs_usage(&u);
+    limits_usage(in, &u);
     in->look_ns = now + (idle ? IDLE_LOOK_MS : LOOK_MS) * NS_PER_MS;
     job_usage(in, u.memory_bytes, u.processes);
     if (u.memory_bytes > l->memory_bytes) {

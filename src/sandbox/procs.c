@@ -34,13 +34,15 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "sandbox/ipc.h"
 #include "sandbox/place.h"
 
 #define MAX_PROCS   40000
 #define MANY        64 /* more new processes than this in a second round: a fork bomb */
-#define NAMING_NS   (30 * NS_PER_MS) /* for naming them one by one */
-#define KILL_ALL_NS (2 * NS_PER_S)   /* without a namespace, where it takes rounds */
-#define STOPPED_NS  (50 * NS_PER_MS) /* for doing it while everything is stopped */
+#define NAMING_NS   (30 * NS_PER_MS)  /* for naming them one by one */
+#define KILL_ALL_NS (2 * NS_PER_S)    /* without a namespace, where it takes rounds */
+#define GONE_NS     (100 * NS_PER_MS) /* for the killed to be gone */
+#define STOPPED_NS  (50 * NS_PER_MS)  /* for doing it while everything is stopped */
 
 void procs_done(struct procs *p)
 {
@@ -234,10 +236,17 @@ void procs_kill_all(void (*reap)(void *arg), void *arg)
         kill_descendants(reap, arg);
         return;
     }
-    /* Everything is dead when this returns, but for what sits in the kernel; a zombie that still
-     * has to be collected needs no waiting for. */
+    /* One kill reaches everybody. The dying need a moment, and a processor, to be gone. */
     kill(-1, SIGKILL);
-    reap(arg);
+    const int64_t until = time_mono_ns() + GONE_NS;
+    for (;;) {
+        reap(arg);
+        AUTO(procs) left = {.ids = NULL};
+        if (procs_list(&left) < 0 || left.n == 0 || time_mono_ns() >= until)
+            break;
+        poll(NULL, 0, 1);
+    }
+    ipc_remove_all();
 }
 
 /* Adds to `spare` what its members have started. A child can have a lower pid than its parent

@@ -77,7 +77,7 @@ struct live {
 struct making {
     struct sandbox_spec spec;
     bool have_spec;
-    int channel[2], go[2], workspace, root, usr, oom, uid_lock, pidfd;
+    int channel[2], go[2], workspace, root, usr, oom, stat, uid_lock, pidfd;
     int *binds;
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
@@ -86,8 +86,8 @@ struct making {
 
 static void making_done(struct making *m)
 {
-    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0], &m->go[1],    &m->workspace,
-                  &m->root,       &m->usr,        &m->oom,   &m->uid_lock, &m->pidfd};
+    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0], &m->go[1],    &m->workspace, &m->root,
+                  &m->usr,        &m->oom,        &m->stat,  &m->uid_lock, &m->pidfd};
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         fd_cleanup_close(fds[i]);
     for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
@@ -159,6 +159,8 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
     int r = ahead_take_cgroup(&z->ahead, &c, &m->cgroup, e);
     if (r >= 0)
         m->oom = cgroup_oom_fd(&z->cgroups, &m->cgroup);
+    if (r >= 0)
+        m->stat = cgroup_stat_fd(&z->cgroups, &m->cgroup);
     return r;
 }
 
@@ -249,6 +251,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                 .root_fd = m->root,
                                 .usr_fd = m->usr,
                                 .oom_fd = m->oom,
+                                .stat_fd = m->stat,
                                 .bind_fds = m->binds,
                                 .id_range = m->map.count > 1,
                                 .net_ready = net_ready};
@@ -306,6 +309,7 @@ static void handle_create(struct zygote *z, const json_t *request)
                                                              .root = -1,
                                                              .usr = -1,
                                                              .oom = -1,
+                                                             .stat = -1,
                                                              .uid_lock = -1,
                                                              .pidfd = -1};
     struct err e = {.code = 0};
