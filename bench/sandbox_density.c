@@ -191,6 +191,7 @@ static void end_all(bool ours)
     for (size_t i = 0; i < n_idle; i++) {
         if (ours) {
             box_end(&idle[i].box, true);
+            zygote_drain(&zygote);
             continue;
         }
         close(idle[i].in); /* the shell reads the end of its input and leaves */

@@ -77,6 +77,13 @@ void zygote_start(struct zygote *z, const char *program)
     }
 }
 
+void zygote_drain(const struct zygote *z)
+{
+    char junk[256];
+    while (recv(z->ctl, junk, sizeof(junk), MSG_DONTWAIT) > 0)
+        ;
+}
+
 void zygote_stop(struct zygote *z, struct rusage *ret)
 {
     int status;

@@ -29,6 +29,9 @@ void zygote_start(struct zygote *z, const char *program);
  * goes to `ret`. */
 void zygote_stop(struct zygote *z, struct rusage *ret);
 
+/* Drops the notices of ended sandboxes that have arrived; box_create does it, too. */
+void zygote_drain(const struct zygote *z);
+
 /* The create request of a spec (JSON text; NULL: the defaults), ready to be sent many times. The
  * caller's. */
 char *zygote_request(const char *spec, size_t *ret_len);
