@@ -39,18 +39,20 @@ export function sandboxBenches({ row, note, fmt, median, sh, tool, bin, rounds }
     async 'sandbox-start'() {
       const runs = { bwrap: 300, unshare: 300, crun: 100, runc: 60, firejail: 30, nspawn: 15, srt: 15 };
       const peers = runnable('sandbox start', Object.keys(runs), 'echo hi').map((p) => ({ ...p, runs: times(runs[p.name]) }));
-      const r = start(peers, ['--runs', times(300), '--warm-ups', times(50)]);
-      failed('sandbox start', r);
-      const { ours, bwrap } = r;
+      // The pair that is judged by itself; then everything in one rotation, where a heavy engine may leave work behind for the next start.
+      const { ours, bwrap } = start(peers.filter((p) => p.name === 'bwrap'), ['--runs', times(300), '--warm-ups', times(50)]);
+      const r = start(peers, ['--runs', times(300), '--warm-ups', times(10)]);
+      failed('sandbox start', { ours, bwrap: bwrap ?? {} });
+      failed('sandbox start, all engines', r);
       if (bwrap) {
         const ratio = ours.first_ms.p50 / bwrap.first_ms.p50;
         row('sandbox cold start to first output p50', fmt(ours.first_ms.p50), 'ms', `${three(ours.first_ms)}; bwrap ${fmt(bwrap.first_ms.p50)} ms (ratio ${fmt(ratio)}), ${three(bwrap.first_ms)}`, '<= 0.6 x bwrap', ratio <= 0.6);
         row('sandbox create, echo, destroy p50', fmt(ours.gone_ms.p50), 'ms', `bwrap ${fmt(bwrap.gone_ms.p50)} ms (ratio ${fmt(ours.gone_ms.p50 / bwrap.gone_ms.p50)})`, '');
         row('CPU time of one start, echo and end', fmt(ours.cpu_ms), 'ms', `bwrap ${fmt(bwrap.cpu_ms)} ms`, '');
       }
-      for (const p of peers.filter((x) => x.name !== 'bwrap')) {
-        const o = r[p.name];
-        note(`sandbox start, ${p.name} (${what[p.name]}): first output p50 ${fmt(o.first_ms.p50)}, ${three(o.first_ms)}; gone ${fmt(o.gone_ms.p50)} ms; CPU ${fmt(o.cpu_ms)} ms; ${o.started} runs`);
+      for (const name of ['ours', ...peers.map((p) => p.name)]) {
+        const o = r[name];
+        note(`sandbox start, all engines in turn, ${name}${what[name] ? ` (${what[name]})` : ''}: first output p50 ${fmt(o.first_ms.p50)}, ${three(o.first_ms)}; gone ${fmt(o.gone_ms.p50)} ms; CPU ${fmt(o.cpu_ms)} ms; ${o.started} runs`);
       }
     },
 
