@@ -11,11 +11,12 @@ import { fileURLToPath } from 'node:url';
 import { api, bash, makeAgent, on, say, selfHosted, startServer, startWorker } from '../tests/lib/sallyport.mjs';
 import { Session } from '../tests/lib/session.mjs';
 import { tempDir } from '../tests/lib/own.mjs';
+import { sandboxBenches } from './sandbox.mjs';
 
 const top = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const build = process.env.BENCH_BUILD ?? path.join(top, 'build');
 const bin = path.join(build, 'sallyport');
-process.env.SALLYPORT_BIN = bin;
+if (process.env.SALLYPORT_BIN !== bin) throw new Error('start it with bench/run, which says which program is measured');
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
 const only = process.env.BENCH_ONLY?.split(',');
 const rows = [];
@@ -26,7 +27,7 @@ const median = (list) => { const s = [...list].sort((a, b) => a - b); return s.l
 const fmt = (x, digits = 2) => (Number.isFinite(x) ? (x >= 1000 ? Math.round(x).toLocaleString('en') : x.toFixed(digits)) : '-');
 function row(what, ours, unit, peer, target, met) {
   rows.push({ what, ours, unit, peer, target, met });
-  console.log(`${met === undefined ? ' ' : met ? '+' : '-'} ${what}: ${ours} ${unit}${peer ? `; ${peer}` : ''}; target ${target}`);
+  console.log(`${met === undefined ? ' ' : met ? '+' : '-'} ${what}: ${ours} ${unit}${peer ? `; ${peer}` : ''}${target ? `; target ${target}` : ''}`);
 }
 function sh(cmd, args, opts = {}) {
   const r = spawnSync(cmd, args, { encoding: 'utf8', timeout: 300000, ...opts });
@@ -162,12 +163,7 @@ server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 
     row('tool round trip p50 (tool_use to tool_result in the log)', fmt(ours.trip), 'ms', `SDK worker ${fmt(theirs.trip)} ms (${fmt(theirs.trip / ours.trip, 1)} x)`, '<= 3 ms and >= 5 x lower', ours.trip <= 3 && theirs.trip / ours.trip >= 5);
   },
 
-  async 'sandbox-start'() {
-    const out = sh(tool('sandbox_start'), ['--json', '--runs', '200']);
-    const r = JSON.parse(out);
-    const ratio = r.ours_ms / r.bwrap_ms;
-    row('sandbox cold start to first output p50', fmt(r.ours_ms), 'ms', `bwrap ${fmt(r.bwrap_ms)} ms (ratio ${fmt(ratio)})`, '<= 0.8 x bwrap', ratio <= 0.8);
-  },
+  ...sandboxBenches({ row, note: (text) => { notes.push(text); console.log(`  ${text}`); }, fmt, median, sh, tool: (name) => tool(name), bin, rounds }),
 
   async 'idle'() {
     const data = tempDir('bench-up');
@@ -203,7 +199,7 @@ Written by \`make bench\`: one run, ours and the peer in turn, medians. ${new Da
 
 | measure | ours | beside it | target | met |
 |---|---|---|---|---|
-${rows.map((r) => `| ${r.what} | ${r.ours} ${r.unit} | ${r.peer} | ${r.target} | ${r.met ? 'yes' : 'no'} |`).join('\n')}
+${rows.map((r) => `| ${r.what} | ${r.ours} ${r.unit} | ${r.peer} | ${r.target} | ${r.met === undefined ? '' : r.met ? 'yes' : 'no'} |`).join('\n')}
 ${notes.map((n) => `\n* ${n}`).join('')}
 ${fs.existsSync(extra) ? `\n${fs.readFileSync(extra, 'utf8')}` : ''}`);
   console.log('written: bench/RESULTS.md');

@@ -1,212 +1,188 @@
-/* sandbox_start - cold start to first output: our sandbox beside bwrap with the same namespaces, in
- * turns.
+/* sandbox_start - starting sandboxes: ours beside other engines' commands, in turns or many at
+ * once.
  *
- * Ours: from sending the create request to a waiting zygote until the result of `echo hi` is here;
- * the zygote itself is started once, as it is by a worker. bwrap: from fork until the first byte of
- * `bash -c 'echo hi'`. Both see /usr read-only, a fresh /proc, /dev and /tmp. Prints medians;
- * --json for bench.mjs. Judges nothing. Usage: sandbox_start [--json] [--runs N] */
-#include <fcntl.h>
-#include <poll.h>
+ * One at a time (--in-flight 1): every round starts each launcher once, in a shuffled order, after
+ * warm-up rounds that are not counted; launchers with fewer runs take part in some rounds only.
+ * Many at once: the runs are split into four blocks, launchers in turn, and each block's wall clock
+ * gives starts per second. Ours has no process of its own to wait for: its CPU time is that of the
+ * zygote and all the sandboxes it reaped, less that of a zygote that did nothing.
+ *
+ * Prints JSON; judges nothing. Peers come from the command line (bench/peers.mjs knows them).
+ * Usage: sandbox_start --zygote PROGRAM [--spec JSON] [--command TEXT] [--runs N] [--warm-ups N]
+ *                      [--in-flight N] [--peer NAME RUNS COMMAND... ;]... */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/prctl.h>
 
-#include "base/buf.h"
-#include "base/err.h"
-#include "base/json.h"
+#include "base/rng.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "sandbox/frame.h"
-#include "sandbox/sandbox.h"
-#include "sandbox/spec.h"
+#include "launch.h"
 
-#define MAX_RUNS 5000
+#define LAUNCHERS_MAX 16
+#define RUNS_MAX      100000
+#define BLOCKS        4
 
-static int ctl;
+struct options {
+    const char *zygote, *spec, *command;
+    uint64_t runs, warm_ups, in_flight;
+    struct launcher launchers[LAUNCHERS_MAX];
+    size_t n;
+};
 
-static NORETURN void die(const char *what)
+static int usage(void)
 {
-    fprintf(stderr, "sandbox_start: %s: %m\n", what);
-    exit(1);
+    fprintf(stderr,
+            "usage: sandbox_start --zygote PROGRAM [--spec JSON] [--command TEXT] "
+            "[--runs N] [--warm-ups N] [--in-flight N] [--peer NAME RUNS COMMAND... ;]...\n");
+    return 2;
 }
 
-/* One datagram from the zygote; descriptors into fds. */
-static json_t *receive(int fds[2])
+/* NAME RUNS COMMAND... ; from argv[i] on; returns where it goes on, or 0. */
+static int parse_peer(struct options *o, int argc, char **argv, int i)
 {
-    static char text[8192];
-    char control[CMSG_SPACE(2 * sizeof(int))];
-    struct iovec iov = {text, sizeof(text)};
-    struct msghdr mh = {.msg_iov = &iov,
-                        .msg_iovlen = 1,
-                        .msg_control = control,
-                        .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(ctl, &mh, MSG_CMSG_CLOEXEC);
-    if (n <= 0)
-        die("the zygote is gone");
-    struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-    if (c)
-        memcpy(fds, CMSG_DATA(c), 2 * sizeof(int));
-    json_t *o = NULL;
-    struct err e;
-    if (json_parse(text, (size_t)n, &o, &e) < 0)
-        die(e.msg);
-    return o;
+    struct launcher l = {.name = NULL};
+    if (i + 3 >= argc || o->n == LAUNCHERS_MAX ||
+        str_to_u64(argv[i + 1], strlen(argv[i + 1]), RUNS_MAX, &l.runs) < 0)
+        return 0;
+    l.name = argv[i];
+    l.argv = &argv[i + 2];
+    for (i += 2; i < argc && !str_eq(argv[i], ";"); i++)
+        ;
+    if (i >= argc)
+        return 0;
+    argv[i] = NULL;
+    o->launchers[o->n++] = l;
+    return i;
 }
 
-static void start_zygote(void)
+static bool parse(struct options *o, int argc, char **argv)
 {
-    int fds[2], none[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-        die("socketpair");
-    if (fork() == 0) {
-        dup2(fds[1], 3);
-        execl("/proc/self/exe", "sallyport", "zygote", (char *)NULL);
-        _exit(127);
-    }
-    close(fds[1]);
-    ctl = fds[0];
-    AUTO_JSON json_t *o = receive(none);
-    if (!json_get_bool(o, "ready", false))
-        die(json_get_str(o, "error"));
-}
-
-/* Next message of init. */
-static json_t *next(int channel, struct buf *in)
-{
-    for (;;) {
-        json_t *o = NULL;
-        struct err e;
-        int r = frame_next(in, &o, &e);
-        if (r < 0)
-            die(e.msg);
-        if (r == 1)
-            return o;
-        char *room = buf_room(in, 65536);
-        ssize_t n = recv(channel, room, 65536, 0);
-        if (n <= 0)
-            die("the sandbox is gone");
-        buf_commit(in, (size_t)n);
-    }
-}
-
-/* One start of ours; `ret_call_ns` is a second echo on the running shell. */
-static int64_t ours(const char *create, size_t n, const json_t *call, int64_t *ret_call_ns)
-{
-    int fds[2] = {-1, -1};
-    AUTO(buf) in = BUF_INIT(SANDBOX_FRAME_MAX * 2u);
-    int64_t began = time_mono_ns();
-    if (send(ctl, create, n, 0) != (ssize_t)n)
-        die("send");
-    for (bool made = false; !made;) {
-        AUTO_JSON json_t *o = receive(fds);
-        if (json_object_get(o, "ended"))
+    const struct {
+        const char *flag;
+        const char **text;
+        uint64_t *number;
+    } flags[] = {{"--zygote", &o->zygote, NULL},     {"--spec", &o->spec, NULL},
+                 {"--command", &o->command, NULL},   {"--runs", NULL, &o->runs},
+                 {"--warm-ups", NULL, &o->warm_ups}, {"--in-flight", NULL, &o->in_flight}};
+    for (int i = 1; i < argc; i++) {
+        if (str_eq(argv[i], "--peer")) {
+            i = parse_peer(o, argc, argv, i + 1);
+            if (i == 0)
+                return false;
             continue;
-        if (!json_get_bool(o, "ok", false))
-            die(json_get_str(o, "error"));
-        made = true;
+        }
+        bool known = false;
+        for (size_t k = 0; k < ARRAY_LEN(flags) && i + 1 < argc; k++) {
+            if (!str_eq(argv[i], flags[k].flag))
+                continue;
+            const char *v = argv[++i];
+            known = true;
+            if (flags[k].text)
+                *flags[k].text = v;
+            else if (str_to_u64(v, strlen(v), RUNS_MAX, flags[k].number) < 0)
+                return false;
+            break;
+        }
+        if (!known)
+            return false;
     }
-    if (frame_send_blocking(fds[0], call) < 0)
-        die("call");
-    AUTO_JSON json_t *hello = next(fds[0], &in);
-    if (!json_get_bool(hello, "ready", false))
-        die(json_get_str(hello, "error"));
-    AUTO_JSON json_t *result = next(fds[0], &in);
-    int64_t took = time_mono_ns() - began;
-    if (json_get_bool(result, "is_error", true))
-        die("echo failed");
-    began = time_mono_ns();
-    if (frame_send_blocking(fds[0], call) < 0)
-        die("call");
-    AUTO_JSON json_t *again = next(fds[0], &in);
-    *ret_call_ns = time_mono_ns() - began;
-    close(fds[0]);
-    struct pollfd p = {.fd = fds[1], .events = POLLIN};
-    (void)poll(&p, 1, 10000); /* gone before the other side is measured */
-    close(fds[1]);
-    (void)poll(NULL, 0, 25); /* and what the zygote makes ahead for the next one is made */
-    return took;
+    return o->zygote && o->in_flight >= 1 && o->in_flight <= 256;
 }
 
-static int64_t bwrap(void)
+/* One round: who takes part, in an order drawn anew. */
+static void one_round(struct launch_context *c, struct options *o, uint64_t round)
 {
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        die("pipe");
-    int64_t began = time_mono_ns();
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(fds[1], 1);
-        execlp("bwrap", "bwrap", "--unshare-all", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin",
-               "--setenv", "LC_CTYPE", "C.UTF-8", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin",
-               "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--proc",
-               "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/workspace", "--chdir",
-               "/workspace", "/bin/bash", "--noprofile", "--norc", "-c", "echo hi", (char *)NULL);
-        _exit(127);
+    size_t order[LAUNCHERS_MAX], n = 0;
+    for (size_t i = 0; i < o->n; i++) {
+        uint64_t runs = o->launchers[i].runs;
+        if (round * runs / o->runs != (round + 1) * runs / o->runs)
+            order[n++] = i;
     }
-    close(fds[1]);
-    char c;
-    bool ok = read(fds[0], &c, 1) == 1;
-    int64_t took = time_mono_ns() - began;
-    close(fds[0]);
-    waitpid(pid, NULL, 0);
-    return ok ? took : -1;
+    for (size_t i = n; i > 1; i--) {
+        size_t k = rng_below(i), t = order[i - 1];
+        order[i - 1] = order[k];
+        order[k] = t;
+    }
+    for (size_t i = 0; i < n; i++)
+        launch_batch(c, &o->launchers[order[i]], 1, 1, true);
 }
 
-static int by_value(const void *a, const void *b)
+static double cpu_us(const struct rusage *ru)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
+    return (double)(ru->ru_utime.tv_sec + ru->ru_stime.tv_sec) * 1e6 +
+           (double)(ru->ru_utime.tv_usec + ru->ru_stime.tv_usec);
 }
 
-static double median_ms(int64_t *v, size_t n)
+static json_t *report(struct launcher *l, double cpu_ms, int64_t wall_ns)
 {
-    qsort(v, n, sizeof(*v), by_value);
-    return (double)v[n / 2] / 1e6;
+    json_t *j = json_object();
+    json_put_str(j, "name", l->name);
+    json_put_int(j, "started", (int64_t)l->started);
+    json_put_int(j, "failures", (int64_t)l->failures);
+    json_put(j, "first_ms", stats_json(&l->first));
+    json_put(j, "gone_ms", stats_json(&l->gone));
+    json_put(j, "cpu_ms", json_real(cpu_ms));
+    if (wall_ns)
+        json_put(j, "per_second",
+                 json_real((double)(l->started - l->failures) * 1e9 / (double)wall_ns));
+    return j;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && str_eq(argv[1], "zygote"))
-        return zygote_main(3);
-    uint64_t runs = 200;
-    bool as_json = false;
-    for (int i = 1; i < argc; i++) {
-        if (str_eq(argv[i], "--json"))
-            as_json = true;
-        else if (str_eq(argv[i], "--runs") && i + 1 < argc &&
-                 str_to_u64(argv[i + 1], strlen(argv[i + 1]), MAX_RUNS, &runs) == 0)
-            i++;
-        else
-            return fprintf(stderr, "usage: sandbox_start [--json] [--runs N]\n"), 2;
+    struct options o = {.command = "echo hi", .runs = 300, .warm_ups = 50, .in_flight = 1, .n = 1};
+    if (!parse(&o, argc, argv) || o.runs == 0)
+        return usage();
+    o.launchers[0] = (struct launcher){.name = "ours", .runs = o.runs};
+    signal(SIGPIPE, SIG_IGN);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) /* see reap_orphans in launch.c */
+        stats_die("prctl");
+    struct launch_context c = {.call = box_bash(o.command)};
+    c.request = zygote_request(o.spec, &c.request_len);
+
+    struct rusage nothing, all;
+    zygote_start(&c.zygote, o.zygote);
+    zygote_stop(&c.zygote, &nothing);
+    zygote_start(&c.zygote, o.zygote);
+
+    int64_t wall[LAUNCHERS_MAX] = {0};
+    for (size_t i = 0; i < o.n; i++) {
+        stats_init(&o.launchers[i].first, o.launchers[i].runs);
+        stats_init(&o.launchers[i].gone, o.launchers[i].runs);
+        uint64_t warm = o.launchers[i].runs * o.warm_ups / o.runs;
+        launch_batch(&c, &o.launchers[i], warm ? warm : 1, (unsigned)o.in_flight, false);
     }
-    start_zygote();
-    struct sandbox_spec spec;
-    sandbox_spec_init(&spec);
-    AUTO_JSON json_t *create =
-        json_pack("{s:s,s:i,s:o}", "op", "create", "seq", 1, "spec", sandbox_spec_json(&spec));
-    AUTO_JSON json_t *call = json_pack("{s:s,s:i,s:s,s:{s:s}}", "op", "call", "id", 1, "tool",
-                                       "bash", "input", "command", "echo hi");
-    size_t n;
-    AUTO_FREE char *text = json_text(create, &n);
-    int64_t *a = mem_array(runs + 1, sizeof(*a)), *b = mem_array(runs + 1, sizeof(*b)),
-            *c = mem_array(runs + 1, sizeof(*c));
-    for (uint64_t i = 0; i < runs + 1; i++) { /* the first round warms both and is overwritten */
-        uint64_t at = i ? i - 1 : 0;
-        a[at] = ours(text, n, call, &c[at]);
-        b[at] = bwrap();
-        if (b[at] < 0)
-            die("bwrap did not run");
+    if (o.in_flight == 1) {
+        for (uint64_t r = 0; r < o.runs; r++)
+            one_round(&c, &o, r);
+    } else {
+        for (uint64_t b = 0; b < BLOCKS; b++)
+            for (size_t i = 0; i < o.n; i++) {
+                struct launcher *l = &o.launchers[i];
+                int64_t began = time_mono_ns();
+                launch_batch(&c, l, l->runs * (b + 1) / BLOCKS - l->runs * b / BLOCKS,
+                             (unsigned)o.in_flight, true);
+                wall[i] += time_mono_ns() - began;
+            }
     }
-    double ours_ms = median_ms(a, runs), bwrap_ms = median_ms(b, runs),
-           call_ms = median_ms(c, runs);
-    if (as_json)
-        printf("{\"ours_ms\":%.3f,\"bwrap_ms\":%.3f,\"call_ms\":%.3f,\"runs\":%llu}\n", ours_ms,
-               bwrap_ms, call_ms, (unsigned long long)runs);
-    else
-        printf("sandbox start to first output: %.2f ms, bwrap %.2f ms, ratio %.2f; echo on a "
-               "running shell: %.3f ms\n",
-               ours_ms, bwrap_ms, ours_ms / bwrap_ms, call_ms);
+    zygote_stop(&c.zygote, &all);
+
+    AUTO_JSON json_t *out = json_array();
+    for (size_t i = 0; i < o.n; i++) {
+        struct launcher *l = &o.launchers[i];
+        uint64_t warm = i == 0 ? o.warm_ups : 0; /* the zygote's time holds the warm-ups, too */
+        double us = i == 0 ? cpu_us(&all) - cpu_us(&nothing) : (double)l->cpu_us;
+        json_array_append_new(
+            out,
+            report(l, us / 1e3 / (double)(l->started + warm ? l->started + warm : 1), wall[i]));
+        stats_done(&l->first);
+        stats_done(&l->gone);
+    }
+    AUTO_FREE char *text = json_text(out, NULL);
+    printf("%s\n", text);
+    free(c.request);
+    json_decref((json_t *)(uintptr_t)c.call);
     return 0;
 }
