@@ -240,6 +240,19 @@ static void limits_of_others(void)
     }
 }
 
+/* Init runs under our uid, and limits ask for no more than that: with RLIMIT_NOFILE of 1 its poll
+ * fails, and the sandbox is over. Only what is set already is set here. */
+static void limits_of_init(void)
+{
+    struct rlimit64 l;
+    if (prlimit64(1, RLIMIT_CORE, NULL, &l) < 0) {
+        refused("read init's limits", -1, EPERM, 0);
+        return;
+    }
+    refused("set init's core limit to what it is", prlimit64(1, RLIMIT_CORE, &l, NULL), EPERM,
+            ENOSYS, 0);
+}
+
 static void memory_of_others(void)
 {
     void *page = NULL;
@@ -302,6 +315,9 @@ const struct probe processes_probes[] = {
      "own pid namespace", priority_of_user, 0},
     {"prlimit_outsider", "limits of others", "prlimit of the host's process; raise init's",
      "own pid namespace; no CAP_SYS_RESOURCE", limits_of_others, 0},
+    {"limits_of_init", "ending the supervisor by its limits",
+     "set a resource limit of init to what it is", "the second filter: limits of oneself only",
+     limits_of_init, 0},
     {"memory_of_init", "memory of other processes", "move_pages, migrate_pages, process_madvise",
      "refused by the filter; init is not dumpable", memory_of_others, 0},
     {"pidfd_namespaces", "namespaces through a pidfd", "ten PIDFD_GET_*_NAMESPACE on init",
