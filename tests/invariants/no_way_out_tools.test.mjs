@@ -40,7 +40,9 @@ for (const { uid, user } of [...(isRoot ? [{ uid: 0, user: 'agent' }] : []), { u
         await box.sh(`mkdir dir && echo original > dir/file && cp dir/file keep && ln -s ${to} link`);
         await flip('/workspace/dir', '/workspace/link');
         const n = { ok: 0, error: 0 };
-        for (let i = 0; i < CALLS; i++) {
+        // On a busy machine the two may take turns for a while; so until both have been met, within a bound.
+        const bothMet = () => n.ok > 0 && (n.error > 0 || what === 'the system'); // root may write /etc, in an overlay
+        for (let i = 0; i < CALLS || (!bothMet() && i < CALLS * 50); i++) {
           const file_path = '/workspace/dir/file';
           const r = await box.call(...[['write', { file_path, content: `written ${i}\n` }], ['read', { file_path }], ['edit', { file_path, old_string: 'written', new_string: 'edited', replace_all: true }]][i % 3]);
           n[r.is_error ? 'error' : 'ok']++;
@@ -48,7 +50,7 @@ for (const { uid, user } of [...(isRoot ? [{ uid: 0, user: 'agent' }] : []), { u
           if (r.is_error) assert.match(r.out, /^(write|read|edit): /, 'the refusal is a sentence of the tool');
         }
         assert(n.ok > 0, 'the real directory was hit now and then, or nothing was raced');
-        if (what !== 'the system') assert(n.error > 0, 'the link was met now and then, or nothing was raced'); // root may write /etc, in an overlay
+        assert(bothMet(), 'the link was met now and then, or nothing was raced');
         assert.equal(stage.look(), stage.before, 'nothing on the host has changed');
         assert.equal((await box.sh('echo alive; cat keep')).out, 'alive\noriginal');
       });

@@ -87,7 +87,7 @@ static void start_zygote(const char *program, uint64_t uid)
             _exit(99);
         if (fds[1] == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(fds[1], 3) < 0)
             _exit(98);
-        int null = open("/dev/null", O_RDWR);
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
             _exit(98);
         char *const argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL};

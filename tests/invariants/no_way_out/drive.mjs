@@ -119,7 +119,7 @@ export class Stage {
   }
   facts(extra = {}) {
     const f = { victim: this.victim.pid, abstract: this.abstract, socket: this.socket, port: this.listeners[2].address().port, udp: this.udp.address().port, address: this.address,
-      canary: this.secret, rekram: [...this.marker].reverse().join(''), shmid: this.shmid, hostname: os.hostname(), ...extra };
+      canary: this.secret, rekram: [...this.marker].reverse().join(''), shmid: this.shmid, hostname: os.hostname(), ...(process.env.ASAN_OPTIONS ? { sanitized: 1 } : {}), ...extra };
     return Object.entries(f).map(([k, v]) => `${k}=${v}`);
   }
   binds() {
@@ -228,6 +228,7 @@ export async function probeOutside(stage, kind, name) {
   const argv = [stage.probes, '--only', name, ...stage.facts(), 'outside=1', `bind=${stage.canary}`, `scratch=${scratch}`];
   const [cmd, ...args] = asUser(ORDINARY, kind === 'plain' ? argv : ['unshare', '-Urmpf', '--mount-proc', ...argv]);
   const r = await run(cmd, args, { timeout: ms(60000), cwd: '/' });
+  must(r.out, `${kind} ${name}: exit ${r.code} ${r.signal} ${r.err}`);
   return rows(r.out).rows[0];
 }
 

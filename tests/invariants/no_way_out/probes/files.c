@@ -224,7 +224,7 @@ static void run_setuid_one(const char *program, unsigned *ran)
         return;
     pid_t pid = fork();
     if (pid == 0) {
-        int null = open("/dev/null", O_RDWR);
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         dup2(null, 0);
         dup2(p[1], 1);
         dup2(p[1], 2);

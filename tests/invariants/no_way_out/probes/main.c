@@ -326,11 +326,11 @@ static void look_at_start(void)
     size_t len = 0;
     for (struct dirent *de; d && (de = readdir(d));) {
         char target[256];
-        if (de->d_name[0] == '.' || atoi(de->d_name) == dirfd(d))
+        if (de->d_name[0] == '.' || strtol(de->d_name, NULL, 10) == dirfd(d))
             continue;
         ssize_t n = readlinkat(dirfd(d), de->d_name, target, sizeof(target) - 1);
         target[n < 0 ? 0 : n] = '\0';
-        start.n_fds += atoi(de->d_name) > 2;
+        start.n_fds += strtol(de->d_name, NULL, 10) > 2;
         int k = snprintf(start.fds + len, sizeof(start.fds) - len, "%s=%s ", de->d_name, target);
         if (k > 0 && (size_t)k < sizeof(start.fds) - len)
             len += (size_t)k;

@@ -97,7 +97,7 @@ static void execute_init(void)
     }
     pid_t pid = fork();
     if (pid == 0) {
-        int null = open("/dev/null", O_RDWR);
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         dup2(null, 1);
         dup2(null, 2);
         char *const argv[] = {(char[]){"x"}, (char[]){"--nothing"}, NULL}, *const none[] = {NULL};
@@ -467,7 +467,8 @@ static void proc_is_proc(void)
     char text[64];
     ssize_t n = readlink("/proc/self", text, sizeof(text) - 1);
     text[n < 0 ? 0 : n] = '\0';
-    must(n > 0 && atoi(text) == getpid(), "/proc/self is %s, we are %d", text, getpid());
+    must(n > 0 && strtol(text, NULL, 10) == getpid(), "/proc/self is %s, we are %d", text,
+         getpid());
 }
 
 const struct probe proc_probes[] = {

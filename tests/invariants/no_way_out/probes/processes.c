@@ -119,6 +119,10 @@ static void signal_init(void)
                                   SIGSEGV, SIGBUS,  SIGUSR1, SIGPIPE, SIGABRT, SIGALRM};
     long fd = syscall(SYS_pidfd_open, 1, 0);
     for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+        /* A sanitizer's runtime handles these in init, and ends it; the program as it ships does
+         * not. */
+        if (fact("sanitized") && (signals[i] == SIGSEGV || signals[i] == SIGBUS))
+            continue;
         (void)kill(1, signals[i]);
         (void)syscall(SYS_tgkill, 1, 1, signals[i]);
         siginfo_t si = {.si_signo = signals[i], .si_code = SI_QUEUE};
@@ -221,6 +225,8 @@ static void priority_of_user(void)
     CPU_SET(0, &one);
     refused("sched_setaffinity(victim)", sched_setaffinity(pid, sizeof(one), &one), ESRCH, EPERM,
             0);
+    if (fact("outside")) /* it would reach everything this user runs */
+        return;
     (void)syscall(SYS_ioprio_set, 3 /* IOPRIO_WHO_USER */, getuid(), 2 << 13 | 5);
     host_decides("ioprio of all of uid %d lowered", getuid());
 }
@@ -238,6 +244,19 @@ static void limits_of_others(void)
     } else {
         refused("prlimit(init)", -1, EPERM, 0);
     }
+}
+
+/* Init runs under our uid, and limits ask for no more than that: with RLIMIT_NOFILE of 1 its poll
+ * fails, and the sandbox is over. Only what is set already is set here. */
+static void limits_of_init(void)
+{
+    struct rlimit64 l;
+    if (prlimit64(1, RLIMIT_CORE, NULL, &l) < 0) {
+        refused("read init's limits", -1, EPERM, 0);
+        return;
+    }
+    refused("set init's core limit to what it is", prlimit64(1, RLIMIT_CORE, &l, NULL), EPERM,
+            ENOSYS, 0);
 }
 
 static void memory_of_others(void)
@@ -302,6 +321,9 @@ const struct probe processes_probes[] = {
      "own pid namespace", priority_of_user, 0},
     {"prlimit_outsider", "limits of others", "prlimit of the host's process; raise init's",
      "own pid namespace; no CAP_SYS_RESOURCE", limits_of_others, 0},
+    {"limits_of_init", "ending the supervisor by its limits",
+     "set a resource limit of init to what it is", "the second filter: limits of oneself only",
+     limits_of_init, 0},
     {"memory_of_init", "memory of other processes", "move_pages, migrate_pages, process_madvise",
      "refused by the filter; init is not dumpable", memory_of_others, 0},
     {"pidfd_namespaces", "namespaces through a pidfd", "ten PIDFD_GET_*_NAMESPACE on init",
