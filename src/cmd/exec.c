@@ -49,6 +49,8 @@ struct exec_command {
     bool started;
     int ended_by; /* a signal that came before the program was started */
     struct fiber *main;
+    struct scope listener; /* the fiber of signals */
+    bool listening;
     struct io_fd signals;
     int code;
 };
@@ -122,6 +124,14 @@ static int take_signals(void *arg)
     }
 }
 
+/* From here on nobody uses what the main fiber is about to release. Signals stay pending. */
+static void stop_listening(struct exec_command *c)
+{
+    if (c->listening)
+        scope_done(&c->listener);
+    c->listening = false;
+}
+
 /* ---- the end ---- */
 
 static int exit_code_of(const struct box_end *end)
@@ -188,6 +198,10 @@ static void settle(struct exec_command *c)
     drained = exec_term_drain(&c->term, DRAIN_MS) && drained;
     exec_streams_give_back(&c->streams);
     exec_term_done(&c->term);
+    for (int i = 0; i < 2; i++)
+        if (c->streams.out[i].error && c->streams.out[i].error != -EPIPE)
+            fprintf(stderr, "sallyport exec: standard %s: %s\n", i ? "error" : "output",
+                    err_text(c->streams.out[i].error));
     if (drained)
         return;
     io_fd_close(&c->signals);
@@ -237,9 +251,9 @@ static int run_in(struct exec_command *c, struct box_host *h, struct box_end *re
     r = start_program(c, b, e);
     if (r >= 0)
         r = box_run_wait(c->run, ret, e);
-    struct box_run *run = TAKE(c->run); /* from here on there is nobody to signal */
-    box_close(b);                       /* everything inside is dead: outputs come to their end */
-    box_run_free(run);
+    stop_listening(c);
+    box_run_free(TAKE(c->run));
+    box_close(b); /* everything inside is dead: outputs come to their end */
     return r;
 }
 
@@ -269,16 +283,16 @@ static int run(void *arg)
 {
     struct exec_command *c = arg;
     struct err e = {.code = 0};
-    struct scope s;
     c->main = fiber_self();
     c->code = EXIT_OURS;
-    scope_init(&s);
+    scope_init(&c->listener);
+    c->listening = true;
     int r = open_signals(c);
     if (r >= 0)
-        r = fiber_spawn(&s, "signals", take_signals, c, NULL);
+        r = fiber_spawn(&c->listener, "signals", take_signals, c, NULL);
     if (r >= 0)
         r = run_main(c, &e);
-    scope_done(&s);
+    stop_listening(c);
     io_fd_close(&c->signals);
     if (r == -ECANCELED && c->ended_by)
         return EXIT_SIGNAL + c->ended_by;
@@ -357,7 +371,7 @@ static int prepare(struct exec_command *c, struct err *e)
 static int fill_standard(void)
 {
     for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) /* inherited on purpose */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_CLOEXEC) != fd)
             return -EBADF;
     return 0;
 }

@@ -34,6 +34,7 @@ static bool write_out(struct relay *r, const char *p, size_t n)
             struct pollfd w = {.fd = r->to, .events = POLLOUT};
             (void)poll(&w, 1, -1);
         } else if (k < 0 && errno != EINTR) {
+            r->error = -errno;
             return false;
         } else if (k > 0) {
             atomic_fetch_add(&r->given, (unsigned long long)k);
@@ -64,8 +65,11 @@ static void *copy(void *arg)
             break;
     }
     free(chunk);
+    /* A writer inside must notice that nobody takes its bytes any more, as it would outside. */
     if (r->close_to)
         close(TAKE_FD(r->to));
+    if (r->close_from)
+        close(TAKE_FD(r->from));
     atomic_store(&r->done, true);
     return NULL;
 }
@@ -135,7 +139,7 @@ static int open_output(struct exec_streams *s, int fd, struct err *e)
     if (r < 0)
         return r;
     s->hand[fd] = s->ours[fd] = write_end;
-    s->out[fd - 1] = (struct relay){.from = read_end, .to = fd};
+    s->out[fd - 1] = (struct relay){.from = read_end, .to = fd, .close_from = true};
     return 0;
 }
 

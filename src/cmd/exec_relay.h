@@ -11,8 +11,9 @@ struct err;
 /* Copies from one descriptor to another until the end of the first or the loss of the second. */
 struct relay {
     int from, to;
-    bool close_to; /* when done; to is the relay's */
+    bool close_to, close_from; /* when done: it is the relay's */
     bool running;
+    int error; /* why writing failed, once done; -errno or 0 */
     pthread_t thread;
     atomic_bool stop, done;
     atomic_ullong taken, given;

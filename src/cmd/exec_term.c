@@ -20,6 +20,8 @@
 #include "base/err.h"
 #include "cmd/cmd.h"
 
+#define SIZE_LIMIT 1000 /* rows and columns, as the sandbox takes them */
+
 void exec_term_init(struct exec_term *t, const struct exec_streams *s)
 {
     static const int order[] = {1, 2, 0}; /* where people look first */
@@ -34,10 +36,9 @@ void exec_term_init(struct exec_term *t, const struct exec_streams *s)
 void exec_term_size(const struct exec_term *t, unsigned *ret_rows, unsigned *ret_cols)
 {
     struct winsize w = {.ws_row = 0};
-    bool known = t->fd >= 0 && ioctl(t->fd, TIOCGWINSZ, &w) == 0 && w.ws_row && w.ws_col &&
-                 w.ws_row <= 1000 && w.ws_col <= 1000;
-    *ret_rows = known ? w.ws_row : 24;
-    *ret_cols = known ? w.ws_col : 80;
+    bool known = t->fd >= 0 && ioctl(t->fd, TIOCGWINSZ, &w) == 0 && w.ws_row && w.ws_col;
+    *ret_rows = !known ? 24 : w.ws_row < SIZE_LIMIT ? w.ws_row : SIZE_LIMIT;
+    *ret_cols = !known ? 80 : w.ws_col < SIZE_LIMIT ? w.ws_col : SIZE_LIMIT;
 }
 
 /* A background process may not set modes without being stopped for it (SIGTTOU), unless it blocks

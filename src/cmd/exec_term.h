@@ -20,7 +20,7 @@ struct exec_term {
 
 /* Looks which streams are terminals. */
 void exec_term_init(struct exec_term *t, const struct exec_streams *s);
-/* The size of the outer terminal; 24 by 80 when it does not say. */
+/* The size of the outer terminal, at most 1000 by 1000; 24 by 80 when it does not say. */
 void exec_term_size(const struct exec_term *t, unsigned *ret_rows, unsigned *ret_cols);
 /* Takes `master`, gives it the modes of the outer terminal, makes that one raw, and starts copying.
  * Suspends. 0 or a negative code with words. */

@@ -87,8 +87,10 @@ static void drain_now(struct init *in)
     int n = 0;
     if (ioctl(in->shell.out_r, FIONREAD, &n) == 0 && n > 0)
         (void)drain(in, in->shell.out_r, (size_t)n);
-    if (in->pty.master >= 0)
+    if (in->kind == CALL_BASH && in->on_pty)
         drain_terminal(in);
+    else if (in->pty.master >= 0) /* background jobs */
+        (void)drain(in, in->pty.master, 65536);
 }
 
 static void read_from(struct init *in, int fd)
@@ -337,6 +339,7 @@ void bash_begin(struct init *in)
     AUTO_FREE char *numbered = mem_printf("output-%u.txt", ++in->n_outputs);
     str_copy(name, sizeof(name), numbered);
     output_begin(&in->output, name);
+    in->on_pty = size.wanted;
     r = size.wanted ? prepare_terminal(in, &size) : 0;
     if (r < 0) {
         in->kind = CALL_NONE;

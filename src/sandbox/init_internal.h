@@ -40,6 +40,7 @@ struct init {
     struct shell shell;
     struct output output;
     struct pty pty;      /* of bash calls that want a terminal; made for the first one */
+    bool on_pty;         /* the bash call in progress is such a one */
     struct procs before; /* processes that were there before the call in progress */
     bool shell_died;     /* noticed by reap, answered by the loop */
     int shell_status;

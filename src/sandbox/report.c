@@ -47,6 +47,21 @@ void report_init(struct report *r, int listener_fd)
     }
 }
 
+static void list_free(struct report_list *l)
+{
+    for (size_t i = 0; l && i < l->n; i++)
+        free(l->line[i].what);
+    free(l);
+}
+
+void report_done(struct report *r)
+{
+    list_free(r->calls);
+    list_free(r->addresses);
+    fd_cleanup_close(&r->fd);
+    *r = (struct report){.fd = -1};
+}
+
 /* Takes over `what`. */
 static void count(struct report_list *l, char *what)
 {

@@ -12,6 +12,7 @@ struct report {
 };
 
 void report_init(struct report *r, int listener_fd);
+void report_done(struct report *r);
 /* Takes what is waiting and answers it. Called when fd is readable; does not wait. */
 void report_read(struct report *r);
 /* {"calls":[{"call":"mount","count":2}],"network":[{"address":"192.0.2.1:443","count":1}]} and

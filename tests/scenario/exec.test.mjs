@@ -125,6 +125,11 @@ describe('streams', () => {
       const r = await sh(script, { env: { D: tempDir('exec') } });
       assert.equal(r.out, want, r.err);
     });
+  test('a full disk outside ends the program, with a reason', async () => {
+    const r = await sh(`"$0" exec -- yes > /dev/full`);
+    assert.equal(r.code, 141);
+    assert.equal(r.err, 'sallyport exec: standard output: No space left on device\n');
+  });
   test('a directory as standard input is refused', async () => {
     const r = await sh(`"$0" exec -- ls < /`);
     assert.equal(r.code, 125);

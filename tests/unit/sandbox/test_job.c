@@ -297,6 +297,11 @@ static void a_terminal(void **state)
         buf_commit(&out, (size_t)n);
         if (!asked && strstr(buf_str(&out), "12 34")) {
             say(&b, "{\"op\":\"winsize\",\"id\":1,\"rows\":21,\"cols\":43}", NULL, 0);
+            struct winsize w = {.ws_row = 0};
+            for (int i = 0; i < 4000 && w.ws_row != 21; i++) {
+                assert_int_equal(ioctl(master, TIOCGWINSZ, &w), 0);
+                poll(NULL, 0, 1);
+            }
             assert_int_equal(write(master, "\n", 1), 1);
             asked = true;
         }

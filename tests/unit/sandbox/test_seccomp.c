@@ -293,7 +293,7 @@ static void reporting_changes_nothing(void **state)
     json_t *first = json_array_get(json_object_get(o, "network"), 0);
     assert_string_equal(json_get_str(first, "address"), "192.0.2.1:443");
     assert_int_equal(json_get_int(first, "count", 0), 2);
-    close(listener);
+    report_done(&report);
     close(fds[0]);
     close(pair[0]);
     seccomp_filter_free(f);
