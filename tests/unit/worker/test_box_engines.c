@@ -234,6 +234,88 @@ static void cancelled_and_limited(void **state)
             harness_run(cancel_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
+/* ---- many at once; given up in the middle ---- */
+
+static int opener(void *arg)
+{
+    struct box *b = harness_open(arg, NULL);
+    harness_expect(b, "echo $((6 * 7))", "42");
+    box_close(b);
+    return 0;
+}
+
+static int impatient(void *arg)
+{
+    struct box *b = NULL;
+    struct box_spec spec = {.session_id = "sesn_gone"};
+    int r = box_open(arg, &spec, &b, NULL);
+    assert_true(r == 0 || r == -ECANCELED);
+    box_close(b);
+    return 0;
+}
+
+/* The XXXX of "run-XXXX", which is in the name of each of its containers. */
+static char *run_name(const char *dir)
+{
+    char *name = NULL;
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    for (struct dirent *de; (de = readdir(d));)
+        if (str_starts(de->d_name, "run-") && str_ends(de->d_name, ".lock"))
+            name = mem_strndup(de->d_name + 4, strlen(de->d_name) - 9);
+    closedir(d);
+    assert_non_null(name);
+    return name;
+}
+
+static size_t bundles(const char *dir)
+{
+    AUTO_FREE char *command = mem_printf("ls -d %s/run-*/sallyport-* 2>/dev/null | wc -l", dir);
+    FILE *f = popen(command, "re");
+    char line[32] = "";
+    assert_non_null(fgets(line, sizeof(line), f));
+    pclose(f);
+    return (size_t)atoi(line);
+}
+
+static int crowd_fiber(void *arg)
+{
+    const struct engine *en = arg;
+    char *dir = harness_dir();
+    struct box_host_config cfg = config_of(en, dir);
+    struct box_host *h = harness_start(&cfg);
+    struct scope s;
+    scope_init(&s);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(fiber_spawn(&s, "opener", opener, h, NULL), 0);
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    for (int64_t ms = 0; ms < 60; ms += 6) {
+        scope_init(&s);
+        assert_int_equal(fiber_spawn(&s, "impatient", impatient, h, NULL), 0);
+        assert_int_equal(fiber_sleep_ms(ms), 0);
+        scope_done(&s); /* cancels */
+        assert_int_equal(bundles(dir), 0);
+    }
+    AUTO_FREE char *run = run_name(dir);
+    box_host_stop(h);
+    AUTO_FREE char *left =
+        mem_printf("test -z \"$(find /sys/fs/cgroup -type d -name 'sallyport-%s*' 2>/dev/null)\"",
+                   run);
+    if (system(left) != 0)
+        fail_msg("%s: control groups are left", en->name);
+    harness_dir_gone(dir);
+    return 0;
+}
+
+static void many_at_once_and_given_up(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        if (applies(&engines[i]))
+            harness_run(crowd_fiber, (void *)(uintptr_t)&engines[i]);
+}
+
 /* ---- what a container holds ---- */
 
 static const struct {
@@ -548,20 +630,6 @@ static int sweeping_fiber(void *arg)
     return 0;
 }
 
-/* The XXXX of "run-XXXX", which is in the name of each of its containers. */
-static char *run_name(const char *dir)
-{
-    char *name = NULL;
-    DIR *d = opendir(dir);
-    assert_non_null(d);
-    for (struct dirent *de; (de = readdir(d));)
-        if (str_starts(de->d_name, "run-") && str_ends(de->d_name, ".lock"))
-            name = mem_strndup(de->d_name + 4, strlen(de->d_name) - 9);
-    closedir(d);
-    assert_non_null(name);
-    return name;
-}
-
 static void killed_worker_leaves_nothing(void **state)
 {
     (void)state;
@@ -603,6 +671,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_calls),
         cmocka_unit_test(cancelled_and_limited),
+        cmocka_unit_test(many_at_once_and_given_up),
         cmocka_unit_test(container_holds_nothing),
         cmocka_unit_test(image_and_binds),
         cmocka_unit_test(broken_runtimes),
