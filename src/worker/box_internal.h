@@ -42,7 +42,6 @@ struct box_warm {
     const struct sandbox_spec *spec;
     struct waitq changed;
     char *trouble; /* why the last refill failed; NULL: it did not */
-    bool stopping;
 };
 
 struct box_host {

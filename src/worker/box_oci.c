@@ -12,9 +12,10 @@
  *   run-XXXX/sallyport-*  bundles, named like their container
  *
  * A container ends with its init, and init when its channel closes, so nothing runs on behind a
- * killed worker; what is left then are files and empty cgroups, which the next start removes
- * (oci_sweep). The runtime is trusted as the program that an operator named; it runs with an empty
- * environment but PATH, and what it prints is shown in one sentence.
+ * killed worker (a runtime at work is let finish: init then finds its channel closed); what is left
+ * then are files and empty cgroups, which the next start removes (oci_sweep). The runtime is
+ * trusted as the program that an operator named; it runs with an empty environment but PATH, and
+ * what it prints is shown in one sentence.
  *
  * The process id in the pid file is turned into a pidfd after init has spoken, and init must still
  * be there afterwards: so the number can not have become somebody else's in between. */
@@ -33,6 +34,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "io/sock.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
@@ -131,6 +133,22 @@ static int new_said(struct err *e)
     return fd < 0 ? err_set(e, -errno, "could not make a file for the runtime's messages: %m") : fd;
 }
 
+/* A runtime that is killed in the middle leaves a container that it does not know of itself. So it
+ * is let finish, also when the caller has been cancelled meanwhile; only `until` ends it. */
+static int wait_program(struct proc *p, int64_t until, int *ret_status)
+{
+    int r;
+    {
+        AUTO(fiber_deadline) d = fiber_deadline_push(until);
+        r = proc_wait(p, ret_status);
+    }
+    if (r < 0 && time_mono_ns() < until) {
+        AUTO(fiber_shield) s = fiber_shield_begin((until - time_mono_ns()) / NS_PER_MS);
+        (void)!proc_wait(p, ret_status);
+    }
+    return r;
+}
+
 /* Runs `argv` to its end. `io_fd` becomes its standard input and output (-1: /dev/null), `said` its
  * standard error, which a container inherits until init has begun. 0, or a negative code with the
  * program's words. Suspends. */
@@ -143,15 +161,14 @@ static int run_program(const char *const *argv, int io_fd, int said, int64_t ms,
                              .stdin_fd = io_fd,
                              .stdout_fd = io_fd,
                              .stderr_fd = said,
-                             .own_session = true,
-                             .die_with_parent = true};
-    AUTO(fiber_deadline) d = fiber_deadline_push_ms(ms);
+                             .own_session = true};
+    int64_t until = time_mono_ns() + ms * NS_PER_MS;
     AUTO(proc) p = {.pidfd = IO_FD_NONE};
     int status = 0, r = proc_start(&p, &spec, e);
     if (r < 0)
         return r;
-    r = proc_wait(&p, &status);
-    if (r == -ETIMEDOUT)
+    r = wait_program(&p, until, &status);
+    if (r == -ETIMEDOUT && time_mono_ns() >= until)
         return err_set(e, r, "the runtime did not finish within %lld s", (long long)ms / 1000);
     if (r < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
         return r;

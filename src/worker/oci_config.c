@@ -1,9 +1,10 @@
 /* oci_config.c - what a container is, in the words of the OCI runtime specification.
  *
- * Pure: a specification in, JSON out. The container is to be what our own engine makes: every
- * namespace of its own, ids mapped, no capability in any set, no_new_privs, the same limits, the
- * same paths hidden, the same system calls. What config.json can not say is done by init in the
- * container (sandbox/foreign.c), which also checks what came of the rest.
+ * A specification in, JSON out; nothing is touched, only our own limits are looked at. The
+ * container is to be what our own engine makes: every namespace of its own, ids mapped, no
+ * capability in any set, no_new_privs, the same limits, the same paths hidden, the same system
+ * calls. What config.json can not say is done by init in the container (sandbox/foreign.c), which
+ * also checks what came of the rest.
  *
  * Seccomp: one rule cannot say "any ioctl but these", so here ioctl is allowed as such and init's
  * own filter refuses the two that inject input. Calls in no table get ENOSYS, refused ones EPERM.
@@ -12,6 +13,7 @@
 
 #include <sched.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -178,11 +180,14 @@ static json_t *mounts_of(const struct oci_container *c, uint32_t uid)
 
 /* ---- the rest ---- */
 
-static void add_limit(json_t *limits, const char *type, uint64_t n)
+/* Never above what the worker itself may use: raising needs a right that it may not have. */
+static void add_limit(json_t *limits, const char *type, int resource, uint64_t n)
 {
-    if (n)
-        json_array_append_new(limits, PACK("{s:s,s:I,s:I}", "type", type, "hard", (json_int_t)n,
-                                           "soft", (json_int_t)n));
+    struct rlimit own;
+    if (getrlimit((__rlimit_resource_t)resource, &own) == 0 && own.rlim_max < n)
+        n = own.rlim_max;
+    json_array_append_new(limits, PACK("{s:s,s:I,s:I}", "type", type, "hard", (json_int_t)n, "soft",
+                                       (json_int_t)n));
 }
 
 static json_t *process_of(const struct oci_container *c, uint32_t uid)
@@ -196,14 +201,14 @@ static json_t *process_of(const struct oci_container *c, uint32_t uid)
                                        NULL};
     const struct sandbox_limits *l = &c->spec->limits;
     json_t *limits = json_array();
-    json_array_append_new(limits,
-                          PACK("{s:s,s:i,s:i}", "type", "RLIMIT_CORE", "hard", 0, "soft", 0));
-    add_limit(limits, "RLIMIT_NPROC", l->processes + SPARE_PROCESSES);
-    add_limit(limits, "RLIMIT_NOFILE", l->open_files);
-    add_limit(limits, "RLIMIT_FSIZE", l->file_bytes);
-    add_limit(limits, "RLIMIT_MEMLOCK", 64u << 10);
-    add_limit(limits, "RLIMIT_MSGQUEUE", 800u << 10);
-    add_limit(limits, "RLIMIT_SIGPENDING", 4096);
+    add_limit(limits, "RLIMIT_CORE", RLIMIT_CORE, 0);
+    add_limit(limits, "RLIMIT_NPROC", RLIMIT_NPROC, l->processes + SPARE_PROCESSES);
+    add_limit(limits, "RLIMIT_NOFILE", RLIMIT_NOFILE, l->open_files);
+    if (l->file_bytes)
+        add_limit(limits, "RLIMIT_FSIZE", RLIMIT_FSIZE, l->file_bytes);
+    add_limit(limits, "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK, 64u << 10);
+    add_limit(limits, "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE, 800u << 10);
+    add_limit(limits, "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING, 4096);
     json_t *caps = PACK("{s:[],s:[],s:[],s:[],s:[]}", "bounding", "effective", "inheritable",
                         "permitted", "ambient");
     return PACK("{s:b,s:{s:i,s:i},s:o,s:[s],s:s,s:o,s:o,s:b,s:i}", "terminal", 0, "user", "uid",

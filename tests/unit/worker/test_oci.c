@@ -311,6 +311,10 @@ static int spoiled_fiber(void *arg)
 static void init_refuses_less(void **state)
 {
     (void)state;
+    if (geteuid() != 0) {
+        print_message("only as root: the runtime's script counts on two ids\n");
+        return;
+    }
     harness_run(spoiled_fiber, NULL);
 }
 
