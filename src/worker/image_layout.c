@@ -749,6 +749,13 @@ static int make_plan(struct layout *l, struct err *e)
                        "it looks like an image (%s) and like a root file system (there are "
                        "directories such as usr); say which with --format %s or --format rootfs",
                        docker ? "manifest.json" : "oci-layout", docker ? "docker" : "oci");
+    /* Perhaps the first half of an image, whose manifest was at its end; or no image at all. */
+    if (f == IMAGE_FORMAT_AUTO && !docker && !oci && !l->has_root)
+        return err_set(
+            e, -E_PARSE,
+            "it is neither an image (no manifest.json, no oci-layout with an index.json) "
+            "nor a root file system (no bin, etc, lib, sbin, usr); if it is one "
+            "nevertheless, say --format rootfs");
     if (f == IMAGE_FORMAT_AUTO)
         /* docker save writes both since version 25; its own form has the names people know. */
         f = docker ? IMAGE_FORMAT_DOCKER : oci ? IMAGE_FORMAT_OCI : IMAGE_FORMAT_ROOTFS;
