@@ -234,6 +234,24 @@ static void test_full_disk(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* Whoever can write there could put a tree of his own in an image's place. */
+static void test_open_to_others(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct image image;
+    char *dir = mem_printf("%s/rootfs", data_dir);
+    assert_int_equal(import_small("a", "1", false, &e), 0);
+    assert_int_equal(chmod(dir, 0770), 0);
+    assert_int_equal(image_find(data_dir, "a", &image, &e), -EPERM);
+    assert_int_equal(import_small("b", "1", false, &e), -EPERM);
+    assert_non_null(strstr(e.msg, "chmod go-w"));
+    assert_int_equal(image_remove(data_dir, "a", &e), -EPERM);
+    assert_int_equal(chmod(dir, 0700), 0);
+    check_store("a\n");
+    free(dir);
+}
+
 static int stop_at_once(void *arg, const struct image_tally *t)
 {
     (void)t;
@@ -271,8 +289,9 @@ static void test_not_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_names),  TEST(test_replace_and_use), TEST(test_damaged), TEST(test_two_at_once),
-        TEST(test_killed), TEST(test_full_disk),       TEST(test_stopped), TEST(test_not_a_file),
+        TEST(test_names),       TEST(test_replace_and_use), TEST(test_damaged),
+        TEST(test_two_at_once), TEST(test_killed),          TEST(test_full_disk),
+        TEST(test_stopped),     TEST(test_not_a_file),      TEST(test_open_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
