@@ -181,19 +181,37 @@ static void test_killed(void **state)
     check_store("b\n");
 }
 
-/* A file system of 1 MiB, in a mount namespace of its own. */
+static bool write_proc(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* A mount namespace of its own; for an ordinary user in a user namespace. */
+static int own_mounts(void)
+{
+    if (unshare(CLONE_NEWNS) == 0)
+        return 0;
+    char uid[32], gid[32];
+    snprintf(uid, sizeof(uid), "0 %u 1", geteuid());
+    snprintf(gid, sizeof(gid), "0 %u 1", getegid());
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return 10;
+    return write_proc("/proc/self/setgroups", "deny") && write_proc("/proc/self/uid_map", uid) &&
+                   write_proc("/proc/self/gid_map", gid)
+               ? 0
+               : 11;
+}
+
+/* Imports to a file system of 1 MiB. */
 static int fill_disk(void)
 {
-    uid_t uid = geteuid();
-    if (unshare(CLONE_NEWNS) < 0) {
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-            return 10;
-        char map[32];
-        int n = snprintf(map, sizeof(map), "0 %u 1", uid);
-        int fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
-        if (fd < 0 || write(fd, map, (size_t)n) != n)
-            return 11;
-    }
+    int r = own_mounts();
+    if (r)
+        return r;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("none", data_dir, "tmpfs", 0, "size=1m,nr_inodes=100") < 0)
         return 12;
