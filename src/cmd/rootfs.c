@@ -17,7 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static int failed(const char *verb, int code, const struct err *e)
@@ -67,11 +67,11 @@ static int on_tick(void *arg, const struct image_tally *t)
 {
     struct progress *p = arg;
     int64_t now = time_mono_ns();
+    if (pending_signal())
+        return -ECANCELED;
     if (now - p->shown_ns < 100 * NS_PER_MS)
         return 0;
     p->shown_ns = now;
-    if (pending_signal())
-        return -ECANCELED;
     char bytes[32];
     snprintf(p->text, sizeof(p->text), "unpacking %8llu files %12s", (unsigned long long)t->entries,
              human_bytes((int64_t)t->bytes, bytes));
@@ -143,6 +143,17 @@ static enum image_format format_of(const char *name)
     return IMAGE_FORMAT_AUTO;
 }
 
+/* What libarchive keeps in memory (maps of sparse files, windows of decompressors) is for the
+ * archive to say. With a ceiling too much of it is a failed call, not a machine without memory. */
+static void limit_memory(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    struct rlimit limit = {4ull << 30, 4ull << 30}, now;
+    if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_max > limit.rlim_max)
+        (void)setrlimit(RLIMIT_AS, &limit);
+#endif
+}
+
 static int import(struct image_import *in, const char *file, struct err *e, json_t **ret)
 {
     AUTO_CLOSE int fd = open_archive(file, e);
@@ -152,6 +163,7 @@ static int import(struct image_import *in, const char *file, struct err *e, json
     if (r < 0)
         return err_set(e, r, "%s can not be made: %s", in->data_dir, err_text(r));
     struct progress p = {.spinner = {.text = p.text}, .shown_ns = time_mono_ns()};
+    limit_memory();
     sigset_t ends, before;
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);

@@ -1,47 +1,30 @@
 /* image_layout.c - from an archive to a plan of layers.
  *
- * Called by image.c once per import, on its thread. All of the archive is somebody else's: the
- * names of its members, the JSON in it, the links between them.
+ * Called by image.c once per import, on its thread. All of the archive is somebody else's; its
+ * members and documents come through image_members.c.
  *
- * One pass over the members' headers makes an index of the few that an image may consist of (short
- * paths; data is skipped with seeks), then the JSON documents are read by going back to their
- * headers. Documents have a ceiling on size and depth and their digests are compared before they
- * are looked into; where a digest names a document, no other may stand in for it. References
- * between members (the links of older `docker save`) are looked up in the index and nowhere else.
- * Two members of one name are refused when asked for, because readers disagree about which one
- * counts. */
+ * Documents have a ceiling on size and depth, and where a digest names one it is compared before
+ * the document is looked into: no other may stand in for it. What they say is copied when it has
+ * the type and form it must have, and refused otherwise; sizes and digests of layers are taken down
+ * here and verified when the layers are read. Lists have ceilings; indexes in indexes are a list
+ * that grows, not a recursion. */
 #include "worker/image_layout.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/map.h"
 #include "base/str.h"
-#include "io/archive.h"
 #include "sandbox/spec.h"
+#include "worker/image_members.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define MEMBERS_MAX   16384      /* 127 layers make a few hundred */
-#define PARTS_MAX     4          /* blobs/sha256/DIGEST has three */
-#define NAME_BYTES    256        /* longer ones are no part of an image */
-#define DOCUMENT_MAX  (4u << 20) /* the OCI distribution specification's limit on manifests */
-#define LAYERS_MAX    512        /* overlay stops at 500, Docker at 127 */
+#define LAYERS_MAX    512 /* overlay stops at 500, Docker at 127 */
 #define MANIFESTS_MAX 256
-#define LINKS_MAX     8
 #define TEXTS_MAX     1024 /* environment variables, words of a command */
 
-struct member {
-    int64_t at, size;
-    char *link; /* the name of the member it is a link to, or NULL */
-    bool file, twice;
-};
-
 struct layout {
-    int fd;
     const struct image_choice *choice;
-    struct map members;
-    bool too_many;
-    bool has_root; /* there is a top-level directory of a root file system */
+    struct image_members members;
     struct image_plan plan;
 };
 
@@ -80,195 +63,6 @@ void image_plan_done(struct image_plan *p)
     json_decref(TAKE(p->cmd));
 }
 
-static const char *quoted(const char *s, struct buf *b)
-{
-    buf_reset(b);
-    str_escape(b, s, strlen(s), 100);
-    return buf_str(b);
-}
-
-/* ---- the index ---- */
-
-/* `raw`, relative to the directory of the name `from` when that is given, as a name of the index:
- * no ".", no "..", no slash at either end. False for what can not be one. */
-static bool member_name(const char *raw, const char *from, char ret[NAME_BYTES])
-{
-    size_t len = 0, parts = 0;
-    const char *sources[2] = {from, raw};
-    ret[0] = '\0';
-    for (size_t i = 0; i < 2; i++) {
-        const char *p = sources[i];
-        while (p && *p) {
-            size_t n = strcspn(p, "/");
-            bool last = p[n] == '\0';
-            const char *part = p;
-            p += n + !last;
-            if (n == 0 || (n == 1 && part[0] == '.') || (i == 0 && last))
-                continue;
-            if (n == 2 && part[0] == '.' && part[1] == '.') {
-                if (!from || parts == 0)
-                    return false;
-                char *slash = strrchr(ret, '/');
-                len = slash ? (size_t)(slash - ret) : 0;
-                ret[len] = '\0';
-                parts--;
-                continue;
-            }
-            if (++parts > PARTS_MAX || len + 1 + n >= NAME_BYTES)
-                return false;
-            if (len)
-                ret[len++] = '/';
-            memcpy(ret + len, part, n);
-            len += n;
-            ret[len] = '\0';
-        }
-    }
-    return len > 0;
-}
-
-static void note_root(struct layout *l, const char *name, const struct archive_item *item)
-{
-    static const char *const tops[] = {"bin", "etc", "lib", "sbin", "usr"};
-    size_t n = strcspn(name, "/");
-    for (size_t i = 0; i < ARRAY_LEN(tops); i++)
-        if (strlen(tops[i]) == n && memcmp(tops[i], name, n) == 0 &&
-            (name[n] == '/' || item->type == ARCHIVE_DIRECTORY || item->type == ARCHIVE_SYMLINK))
-            l->has_root = true;
-}
-
-static void note_member(struct layout *l, const struct archive_item *item, int64_t at)
-{
-    char name[NAME_BYTES], link[NAME_BYTES];
-    if (!member_name(item->path, NULL, name))
-        return;
-    note_root(l, name, item);
-    bool is_link = item->type == ARCHIVE_SYMLINK || item->type == ARCHIVE_HARDLINK;
-    if (item->type != ARCHIVE_FILE && !is_link)
-        return;
-    struct member *known = map_get(&l->members, name);
-    if (known) {
-        known->twice = true;
-        return;
-    }
-    if (l->members.n >= MEMBERS_MAX) {
-        l->too_many = true;
-        return;
-    }
-    /* A symbolic link is relative to its directory, a hard link names a member. */
-    if (is_link && (item->link[0] == '/' ||
-                    !member_name(item->link, item->type == ARCHIVE_SYMLINK ? name : NULL, link)))
-        return;
-    struct member *m = mem_new(struct member);
-    *m = (struct member){.at = at, .size = item->size, .file = !is_link};
-    if (is_link)
-        m->link = mem_strdup(link);
-    map_put(&l->members, name, m);
-}
-
-static int index_members(struct layout *l, struct err *e)
-{
-    struct archive_file file;
-    archive_file_init(&file, l->fd, 0);
-    struct archive_reader *tar = NULL;
-    int r = archive_reader_open(&tar, ARCHIVE_KIND_TAR, &file.stream, e);
-    bool any = false;
-    while (r == 0) {
-        struct archive_item item;
-        r = archive_reader_next(tar, &item, e);
-        if (r <= 0)
-            break;
-        any = true;
-        note_member(l, &item, archive_reader_position(tar));
-        r = 0;
-    }
-    archive_reader_free(tar);
-    archive_file_done(&file);
-    if (r == 0 && !any)
-        r = err_set(e, -E_PARSE, "there is nothing in it: it is no tar archive, or an empty one");
-    return r;
-}
-
-static struct member *find(const struct layout *l, const char *raw)
-{
-    char name[NAME_BYTES];
-    if (!member_name(raw, NULL, name))
-        return NULL;
-    struct member *m = map_get(&l->members, name);
-    for (int hops = 0; m && m->link && !m->twice; hops++)
-        m = hops < LINKS_MAX ? map_get(&l->members, m->link) : NULL;
-    return m;
-}
-
-static int find_file(const struct layout *l, const char *raw, struct member **ret, struct err *e)
-{
-    AUTO(buf) b = BUF_INIT(1024);
-    struct member *m = find(l, raw);
-    if (m && m->twice)
-        return err_set(e, -E_PARSE, "\"%s\" is in the archive twice", quoted(raw, &b));
-    if (!m || !m->file)
-        return err_set(e, -E_PARSE, "\"%s\" is not in the archive%s", quoted(raw, &b),
-                       l->too_many ? ", which has too many members for an image" : "");
-    *ret = m;
-    return 0;
-}
-
-/* ---- documents ---- */
-
-/* Reads a member into `out`. */
-static int read_member(const struct layout *l, const struct member *m, struct buf *out,
-                       struct err *e)
-{
-    if (m->size > DOCUMENT_MAX)
-        return err_set(e, -E_LIMIT, "it has %lld bytes, at most %u can be", (long long)m->size,
-                       DOCUMENT_MAX);
-    struct archive_file file;
-    archive_file_init(&file, l->fd, m->at);
-    struct archive_reader *tar = NULL;
-    struct archive_item item;
-    int r = archive_reader_open(&tar, ARCHIVE_KIND_TAR, &file.stream, e);
-    if (r == 0)
-        r = archive_reader_next(tar, &item, e);
-    if (r == 0)
-        r = err_set(e, -E_PARSE, "the archive changed while it was read");
-    while (r > 0) {
-        struct archive_stream *s = archive_reader_stream(tar);
-        const void *p;
-        ssize_t n = s->next(s, &p, e);
-        if (n <= 0) {
-            r = (int)n;
-            break;
-        }
-        r = buf_add(out, p, (size_t)n);
-        r = r < 0 ? err_set(e, r, "it is too large") : 1;
-    }
-    archive_reader_free(tar);
-    archive_file_done(&file);
-    return r;
-}
-
-/* Reads the document of this name. With `sha256` not NULL its digest must be that one. `ret_sha256`
- * (may be NULL) gets what it is. */
-static int read_document(const struct layout *l, const char *name, const char *sha256,
-                         char *ret_sha256, json_t **ret, struct err *e)
-{
-    AUTO(buf) text = BUF_INIT(DOCUMENT_MAX);
-    AUTO(buf) b = BUF_INIT(1024);
-    struct member *m;
-    int r = find_file(l, name, &m, e);
-    if (r < 0)
-        return r;
-    r = read_member(l, m, &text, e);
-    char sum[DIGEST_SHA256_HEX];
-    digest_sha256_hex(text.data, text.len, sum);
-    if (r == 0 && sha256 && strcmp(sum, sha256) != 0)
-        r = err_set(e, -E_CORRUPT, "its digest is sha256:%s, not what its name says", sum);
-    if (r == 0 && ret_sha256)
-        memcpy(ret_sha256, sum, sizeof(sum));
-    if (r == 0)
-        r = json_parse(buf_str(&text), text.len, ret, e);
-    return r < 0 ? err_wrap(e, r, "%s", quoted(name, &b)) : 0;
-}
-
 static bool is_hex_sha256(const char *s, size_t n)
 {
     return n == DIGEST_SHA256_HEX - 1 && strspn(s, "0123456789abcdef") >= n;
@@ -279,7 +73,7 @@ static int parse_digest(const char *s, char ret[DIGEST_SHA256_HEX], struct err *
 {
     AUTO(buf) b = BUF_INIT(1024);
     if (!s || !str_starts(s, "sha256:") || !is_hex_sha256(s + 7, strlen(s + 7)))
-        return err_set(e, -E_PARSE, "\"%s\" is no sha256 digest", quoted(s ? s : "", &b));
+        return err_set(e, -E_PARSE, "\"%s\" is no sha256 digest", image_quoted(s ? s : "", &b));
     memcpy(ret, s + 7, DIGEST_SHA256_HEX);
     return 0;
 }
@@ -327,11 +121,11 @@ static int take_config(struct layout *l, const json_t *o, struct err *e)
     const char *os = json_get_str(o, "os"), *arch = json_get_str(o, "architecture");
     AUTO(buf) b = BUF_INIT(1024);
     if (os && *os && !str_eq(os, "linux"))
-        return err_set(e, -EINVAL, "the image is for %s, not for linux", quoted(os, &b));
+        return err_set(e, -EINVAL, "the image is for %s, not for linux", image_quoted(os, &b));
     if (arch && *arch && !str_eq(arch, l->choice->architecture))
         return err_set(e, -EINVAL,
                        "the image is for %s, this machine is %s; --architecture chooses another",
-                       quoted(arch, &b), l->choice->architecture);
+                       image_quoted(arch, &b), l->choice->architecture);
     p->architecture = arch && *arch ? mem_strdup(arch) : NULL;
     const json_t *diff_ids = json_object_get(json_object_get(o, "rootfs"), "diff_ids");
     if (json_array_size(diff_ids) != p->n_layers)
@@ -359,7 +153,7 @@ static int take_config(struct layout *l, const json_t *o, struct err *e)
         p->workdir = mem_strndup(dir, n > 1 && dir[n - 1] == '/' ? n - 1 : n);
         if (!sandbox_path_ok(p->workdir))
             r = err_set(e, -E_PARSE, "WorkingDir \"%s\" is no plain absolute path",
-                        quoted(dir, &b));
+                        image_quoted(dir, &b));
     }
     return r;
 }
@@ -452,8 +246,8 @@ static int plan_docker(struct layout *l, const json_t *images, struct err *e)
     r = make_layers(l, json_array_size(layers), e);
     for (size_t i = 0; r == 0 && i < l->plan.n_layers; i++) {
         const char *name = json_string_value(json_array_get(layers, i));
-        struct member *m = NULL;
-        r = name ? find_file(l, name, &m, e)
+        const struct image_member *m = NULL;
+        r = name ? image_members_file(&l->members, name, &m, e)
                  : err_set(e, -E_PARSE, "manifest.json names a layer without a name");
         if (r < 0)
             break;
@@ -465,7 +259,8 @@ static int plan_docker(struct layout *l, const json_t *images, struct err *e)
     char sha256[DIGEST_SHA256_HEX];
     bool named = digest_in_name(config_name, sha256);
     if (r == 0)
-        r = read_document(l, config_name, named ? sha256 : NULL, l->plan.id, &config, e);
+        r = image_members_document(&l->members, config_name, named ? sha256 : NULL, l->plan.id,
+                                   &config, e);
     return r < 0 ? r : take_config(l, config, e);
 }
 
@@ -495,14 +290,14 @@ static void candidates_free(struct candidates *c)
 static int read_blob(const struct layout *l, const char digest[DIGEST_SHA256_HEX], int64_t size,
                      json_t **ret, struct err *e)
 {
-    char name[NAME_BYTES];
-    struct member *m;
+    char name[IMAGE_MEMBER_NAME_MAX];
+    const struct image_member *m;
     snprintf(name, sizeof(name), "blobs/sha256/%s", digest);
-    int r = find_file(l, name, &m, e);
+    int r = image_members_file(&l->members, name, &m, e);
     if (r == 0 && m->size != size)
         r = err_set(e, -E_CORRUPT, "%s has %lld bytes, its descriptor says %lld", name,
                     (long long)m->size, (long long)size);
-    return r < 0 ? r : read_document(l, name, digest, NULL, ret, e);
+    return r < 0 ? r : image_members_document(&l->members, name, digest, NULL, ret, e);
 }
 
 static int parse_descriptor(const json_t *o, char ret_digest[DIGEST_SHA256_HEX], int64_t *ret_size,
@@ -671,15 +466,15 @@ static int take_oci_layer(struct layout *l, const json_t *d, struct image_layer_
     AUTO(buf) b = BUF_INIT(1024);
     if (!type || !strstr(type, "tar") || strstr(type, "encrypted"))
         return err_set(e, -E_PARSE, "a layer of type \"%s\" is no file system that can be read",
-                       quoted(type ? type : "", &b));
+                       image_quoted(type ? type : "", &b));
     int64_t size;
-    struct member *m;
-    char name[NAME_BYTES];
+    const struct image_member *m;
+    char name[IMAGE_MEMBER_NAME_MAX];
     int r = parse_descriptor(d, ret->blob_sha256, &size, e);
     if (r < 0)
         return r;
     snprintf(name, sizeof(name), "blobs/sha256/%s", ret->blob_sha256);
-    r = find_file(l, name, &m, e);
+    r = image_members_file(&l->members, name, &m, e);
     if (r == 0 && m->size != size)
         r = err_set(e, -E_CORRUPT, "%s has %lld bytes, its descriptor says %lld", name,
                     (long long)m->size, (long long)size);
@@ -691,13 +486,13 @@ static int take_oci_layer(struct layout *l, const json_t *d, struct image_layer_
 static int plan_oci(struct layout *l, struct err *e)
 {
     AUTO_JSON json_t *layout = NULL, *index = NULL, *manifest = NULL, *config = NULL;
-    int r = read_document(l, "oci-layout", NULL, NULL, &layout, e);
+    int r = image_members_document(&l->members, "oci-layout", NULL, NULL, &layout, e);
     if (r < 0)
         return r;
     const char *version = json_get_str(layout, "imageLayoutVersion");
     if (!version || !str_starts(version, "1."))
         return err_set(e, -E_PARSE, "oci-layout is not of version 1");
-    r = read_document(l, "index.json", NULL, NULL, &index, e);
+    r = image_members_document(&l->members, "index.json", NULL, NULL, &index, e);
     if (r == 0)
         r = choose_oci(l, index, &manifest, e);
     if (r < 0)
@@ -742,13 +537,21 @@ static bool is_docker_manifest(const json_t *o)
 static int make_plan(struct layout *l, struct err *e)
 {
     enum image_format f = l->choice->format;
-    bool docker = find(l, "manifest.json") != NULL,
-         oci = find(l, "oci-layout") && find(l, "index.json");
-    if (f == IMAGE_FORMAT_AUTO && (docker || oci) && l->has_root)
+    bool docker = image_members_find(&l->members, "manifest.json") != NULL,
+         oci = image_members_find(&l->members, "oci-layout") &&
+               image_members_find(&l->members, "index.json");
+    if (f == IMAGE_FORMAT_AUTO && (docker || oci) && l->members.has_root)
         return err_set(e, -EINVAL,
                        "it looks like an image (%s) and like a root file system (there are "
                        "directories such as usr); say which with --format %s or --format rootfs",
                        docker ? "manifest.json" : "oci-layout", docker ? "docker" : "oci");
+    /* Perhaps the first half of an image, whose manifest was at its end; or no image at all. */
+    if (f == IMAGE_FORMAT_AUTO && !docker && !oci && !l->members.has_root)
+        return err_set(
+            e, -E_PARSE,
+            "it is neither an image (no manifest.json, no oci-layout with an index.json) "
+            "nor a root file system (no bin, etc, lib, sbin, usr); if it is one "
+            "nevertheless, say --format rootfs");
     if (f == IMAGE_FORMAT_AUTO)
         /* docker save writes both since version 25; its own form has the names people know. */
         f = docker ? IMAGE_FORMAT_DOCKER : oci ? IMAGE_FORMAT_OCI : IMAGE_FORMAT_ROOTFS;
@@ -758,7 +561,7 @@ static int make_plan(struct layout *l, struct err *e)
     if (f == IMAGE_FORMAT_OCI)
         return plan_oci(l, e);
     AUTO_JSON json_t *images = NULL;
-    int r = read_document(l, "manifest.json", NULL, NULL, &images, e);
+    int r = image_members_document(&l->members, "manifest.json", NULL, NULL, &images, e);
     if (r == 0 && !is_docker_manifest(images))
         r = err_set(e, -E_PARSE,
                     "manifest.json is not what docker save writes; if the archive is a root file "
@@ -769,21 +572,13 @@ static int make_plan(struct layout *l, struct err *e)
 int image_layout_read(int fd, const struct image_choice *choice, struct image_plan *ret,
                       struct err *e)
 {
-    struct layout l = {.fd = fd, .choice = choice};
+    struct layout l = {.choice = choice};
     l.plan.env = json_array();
     MUST(l.plan.env);
-    map_init(&l.members);
-    int r = index_members(&l, e);
+    int r = image_members_read(fd, &l.members, e);
     if (r == 0)
         r = make_plan(&l, e);
-    size_t pos = 0;
-    void *value;
-    while (map_next(&l.members, &pos, NULL, &value)) {
-        struct member *m = value;
-        free(m->link);
-        free(m);
-    }
-    map_done(&l.members);
+    image_members_done(&l.members);
     if (r < 0) {
         image_plan_done(&l.plan);
         return r;

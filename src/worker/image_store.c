@@ -68,6 +68,15 @@ static int open_store(const char *data_dir, bool make, struct err *e)
         int r = -errno;
         return r == -ENOENT ? r : err_set(e, r, "%s can not be opened: %s", path, err_text(r));
     }
+    struct stat st;
+    if (fstat(fd, &st) < 0 || (st.st_mode & 022) || (st.st_uid != geteuid() && st.st_uid != 0)) {
+        close(fd);
+        return err_set(
+            e, -EPERM,
+            "%s belongs to another user or can be written to by others, who could change "
+            "what sandboxes run; chmod go-w it, or point --data elsewhere",
+            path);
+    }
     return fd;
 }
 

@@ -25,6 +25,24 @@ static void test_sha256(void **state)
     assert_string_equal(digest_sha256_hex(NULL, 0, hex), rows[0].hex);
 }
 
+static void test_stream(void **state)
+{
+    (void)state;
+    static const char text[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+    for (size_t piece = 1; piece < sizeof(text); piece++) {
+        struct digest_stream *d = digest_stream_new();
+        for (size_t at = 0; at < sizeof(text) - 1; at += piece) {
+            size_t left = sizeof(text) - 1 - at;
+            digest_stream_add(d, text + at, left < piece ? left : piece);
+        }
+        char whole[DIGEST_SHA256_HEX], hex[DIGEST_SHA256_HEX];
+        digest_sha256_hex(text, sizeof(text) - 1, whole);
+        assert_string_equal(digest_stream_hex(d, hex), whole);
+        digest_stream_free(d);
+    }
+    digest_stream_free(NULL);
+}
+
 static void test_hmac(void **state)
 {
     (void)state;
@@ -53,6 +71,7 @@ static void test_hmac(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_hmac)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_stream),
+                                       cmocka_unit_test(test_hmac)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
