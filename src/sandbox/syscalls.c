@@ -152,6 +152,8 @@ const struct syscall_argument syscall_arguments[] = {
     {"ioctl", 1, LOW, TIOCSTI, ALSO, "types into a terminal (CVE-2017-5226; all 64 bits: CVE-2019-10063)"},
     {"ioctl", 1, LOW, TIOCLINUX, ALSO, "pastes into a console"},
 
+    {"prlimit64", 0, NE, 0, false, 2, NE, 0, "one's own limits only: init runs under the same uid"},
+
     {"socketpair", 0, NE, AF_UNIX, ALSO, "no other family has use for pairs"},
     {"socket", 0, EQ, AF_UNSPEC, ALSO, "means nothing"},
     {"socket", 0, EQ, AF_AX25, ALSO, "radio; a protocol nobody audits"},
