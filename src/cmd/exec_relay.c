@@ -24,7 +24,8 @@
 #include "base/err.h"
 #include "base/time.h"
 
-#define CHUNK_BYTES 65536
+#define CHUNK_BYTES   65536
+#define BACKGROUND_MS 100 /* between looks whether we are in the foreground by now */
 
 static bool write_out(struct relay *r, const char *p, size_t n)
 {
@@ -58,6 +59,11 @@ static void *copy(void *arg)
         }
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == EIO && r->patient && tcgetpgrp(r->from) > 0 &&
+            tcgetpgrp(r->from) != getpgrp()) {
+            (void)poll(NULL, 0, BACKGROUND_MS);
+            continue;
+        }
         if (n <= 0) /* the end; a terminal whose programs are gone says EIO */
             break;
         atomic_fetch_add(&r->taken, (unsigned long long)n);
