@@ -32,6 +32,7 @@
 /* Our own failures, as env, timeout and container engines number them. */
 enum { EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
 
+#define FLUSH_MS      100 /* for output from before a stop */
 #define FOREGROUND_MS 250
 #define DRAIN_MS      2000 /* for output to be taken after the end, before signals end us again */
 
@@ -80,6 +81,8 @@ static int open_signals(struct exec_command *c)
  * continues us. */
 static int rest(struct exec_command *c)
 {
+    exec_streams_flush(&c->streams, FLUSH_MS);
+    relay_flush(&c->term.shown, FLUSH_MS);
     exec_term_restore(&c->term);
     kill(getpid(), SIGSTOP);
     exec_term_raw(&c->term);
@@ -114,7 +117,9 @@ static int forward(struct exec_command *c, const struct signalfd_siginfo *si)
         return box_run_winsize(c->run, rows, cols);
     }
     /* From a terminal a signal goes to the whole group, from kill(1) to one process: so inside. */
-    return box_run_signal(c->run, sig, si->ssi_code == SI_KERNEL || sig == SIGCONT);
+    int r = box_run_signal(c->run, sig, si->ssi_code == SI_KERNEL || sig == SIGCONT);
+    /* A hang-up does not reach who is stopped; the kernel continues them, too. */
+    return r < 0 || sig != SIGHUP ? r : box_run_signal(c->run, SIGCONT, true);
 }
 
 /* A program in the background must leave the terminal alone; when it is brought to the foreground

@@ -16,6 +16,7 @@
 #include <linux/magic.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -100,6 +101,16 @@ bool relay_wait(struct relay *r, int64_t ms)
     pthread_join(r->thread, NULL);
     r->running = false;
     return true;
+}
+
+void relay_flush(struct relay *r, int64_t ms)
+{
+    const int64_t until = time_mono_ns() + ms * NS_PER_MS;
+    int waiting = 1;
+    while (r->running && !atomic_load(&r->done) && time_mono_ns() < until &&
+           ((ioctl(r->from, FIONREAD, &waiting) == 0 && waiting > 0) ||
+            atomic_load(&r->taken) != atomic_load(&r->given)))
+        (void)poll(NULL, 0, 1);
 }
 
 /* ---- what the streams are ---- */
@@ -219,6 +230,12 @@ int exec_streams_start(struct exec_streams *s)
         if (s->out[i].from > 0)
             r = relay_start(&s->out[i]);
     return r;
+}
+
+void exec_streams_flush(struct exec_streams *s, int64_t ms)
+{
+    for (int i = 0; i < 2; i++)
+        relay_flush(&s->out[i], ms);
 }
 
 bool exec_streams_drain(struct exec_streams *s, int64_t ms)
