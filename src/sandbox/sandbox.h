@@ -2,7 +2,8 @@
  *
  * What lives in this folder: the zygote (the only process that clones: zygote, spec, uids, sealed),
  * the root file system (mounts, rootfs), locking a new process in (enter, lockdown, seccomp), init,
- * pid 1 of every sandbox (init, frame, shell, output, procs) and the tools (tools/). What does not:
+ * pid 1 of every sandbox (init and its parts bash_call, file_call, job, init_limits; frame, shell,
+ * pty, output, procs, report) and the tools (tools/). What does not:
  * the worker's side of the conversation (worker/box), networking, the event loop. Only base/ is
  * included here; nothing in this folder is linked against TLS, HTTP or storage code.
  *
