@@ -297,7 +297,19 @@ static void call_limit(void **state)
     r = sbx_bash_ms(&b, "sleep 30", 50); /* the smaller one counts, and is named */
     expect_contains(r.text, "timed out after 50 ms;");
     result_done(&r);
-    expect_bash(&b, "echo on", "on");
+    expect_bash(&b, "echo on; head -c 200M /dev/zero | tr '\\0' '\\n' > lines &", "on");
+    for (int i = 0; i < 2000; i++) {
+        r = sbx_bash(&b, "stat -c %s lines");
+        bool whole = str_eq(r.text, "209715200");
+        result_done(&r);
+        if (whole)
+            break;
+        poll(NULL, 0, 10);
+    }
+    r = sbx_call(&b, "grep", "{\"pattern\":\"x\",\"path\":\"lines\"}");
+    assert_true(r.is_error);
+    expect_contains(r.text, "grep: timed out after 150 ms, what one call may take in this sandbox");
+    result_done(&r);
     sbx_close(&b);
 }
 
