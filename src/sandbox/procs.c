@@ -30,10 +30,12 @@
 #include "base/str.h"
 #include "base/time.h"
 
-#define MAX_PROCS  40000
-#define MANY       64 /* more new processes than this in a second round: a fork bomb */
-#define NAMING_NS  (30 * NS_PER_MS) /* for naming them one by one */
-#define STOPPED_NS (50 * NS_PER_MS) /* for doing it while everything is stopped */
+#define MAX_PROCS 40000
+#define MANY      64               /* more new processes than this in a second round: a fork bomb */
+#define NAMING_NS (30 * NS_PER_MS) /* for naming them one by one */
+/* For doing it while everything is stopped. Long enough for thousands of processes on a busy
+ * machine: nothing of them does anything meanwhile. */
+#define STOPPED_NS (400 * NS_PER_MS)
 
 void procs_done(struct procs *p)
 {
