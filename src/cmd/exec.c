@@ -32,7 +32,9 @@
 /* Our own failures, as env, timeout and container engines number them. */
 enum { EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
 
-#define DRAIN_MS 2000 /* for output to be taken after the end, before signals end us again */
+#define FLUSH_MS      100 /* for output from before a stop */
+#define FOREGROUND_MS 250
+#define DRAIN_MS      2000 /* for output to be taken after the end, before signals end us again */
 
 struct exec_command {
     const char *config, *rootfs, *user, *network, *workdir, *cpus, *json;
@@ -75,20 +77,26 @@ static int open_signals(struct exec_command *c)
     return fd < 0 ? -errno : io_fd_add(&c->signals, fd);
 }
 
-/* Both sides stop: the program's group, then we, with the terminal as it was. Goes on when somebody
+/* The program has been stopped: so are we, with the terminal as it was. Goes on when somebody
  * continues us. */
-static int suspend(struct exec_command *c)
+static int rest(struct exec_command *c)
 {
-    int r = box_run_signal(c->run, SIGSTOP, true);
-    if (r < 0)
-        return r;
+    exec_streams_flush(&c->streams, FLUSH_MS);
+    relay_flush(&c->term.shown, FLUSH_MS);
     exec_term_restore(&c->term);
     kill(getpid(), SIGSTOP);
     exec_term_raw(&c->term);
     unsigned rows, cols;
     exec_term_size(&c->term, &rows, &cols);
-    r = box_run_winsize(c->run, rows, cols);
+    int r = box_run_winsize(c->run, rows, cols);
     return r < 0 ? r : box_run_signal(c->run, SIGCONT, true);
+}
+
+/* Both sides stop: the program's group, then we. */
+static int suspend(struct exec_command *c)
+{
+    int r = box_run_signal(c->run, SIGSTOP, true);
+    return r < 0 ? r : rest(c);
 }
 
 static int forward(struct exec_command *c, const struct signalfd_siginfo *si)
@@ -109,7 +117,23 @@ static int forward(struct exec_command *c, const struct signalfd_siginfo *si)
         return box_run_winsize(c->run, rows, cols);
     }
     /* From a terminal a signal goes to the whole group, from kill(1) to one process: so inside. */
-    return box_run_signal(c->run, sig, si->ssi_code == SI_KERNEL || sig == SIGCONT);
+    int r = box_run_signal(c->run, sig, si->ssi_code == SI_KERNEL || sig == SIGCONT);
+    /* A hang-up does not reach who is stopped; the kernel continues them, too. */
+    return r < 0 || sig != SIGHUP ? r : box_run_signal(c->run, SIGCONT, true);
+}
+
+/* A program in the background must leave the terminal alone; when it is brought to the foreground
+ * nobody tells. */
+static int watch_foreground(void *arg)
+{
+    struct exec_command *c = arg;
+    int r = 0;
+    while (r >= 0) {
+        r = fiber_sleep_ms(FOREGROUND_MS);
+        if (r >= 0 && c->started)
+            exec_term_raw(&c->term);
+    }
+    return r;
 }
 
 static int take_signals(void *arg)
@@ -249,8 +273,8 @@ static int run_in(struct exec_command *c, struct box_host *h, struct box_end *re
     if (r < 0)
         return r;
     r = start_program(c, b, e);
-    if (r >= 0)
-        r = box_run_wait(c->run, ret, e);
+    while (r >= 0 && (r = box_run_wait(c->run, ret, e)) == 1)
+        r = rest(c);
     stop_listening(c);
     box_run_free(TAKE(c->run));
     box_close(b); /* everything inside is dead: outputs come to their end */
@@ -290,6 +314,8 @@ static int run(void *arg)
     int r = open_signals(c);
     if (r >= 0)
         r = fiber_spawn(&c->listener, "signals", take_signals, c, NULL);
+    if (r >= 0 && c->term.input)
+        r = fiber_spawn(&c->listener, "foreground", watch_foreground, c, NULL);
     if (r >= 0)
         r = run_main(c, &e);
     stop_listening(c);
@@ -385,6 +411,7 @@ static int start(struct exec_command *c, struct err *e)
     sigset_t set;
     signal_set(&set);
     sigaddset(&set, SIGPIPE); /* a reader that goes away is an error of write, not our end */
+    sigaddset(&set, SIGTTIN); /* reading in the background is an error, too: see exec_relay.c */
     sigprocmask(SIG_BLOCK, &set, NULL);
     return loop_init();
 }

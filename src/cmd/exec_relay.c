@@ -16,6 +16,7 @@
 #include <linux/magic.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -24,7 +25,8 @@
 #include "base/err.h"
 #include "base/time.h"
 
-#define CHUNK_BYTES 65536
+#define CHUNK_BYTES   65536
+#define BACKGROUND_MS 100 /* between looks whether we are in the foreground by now */
 
 static bool write_out(struct relay *r, const char *p, size_t n)
 {
@@ -58,6 +60,11 @@ static void *copy(void *arg)
         }
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == EIO && r->patient && tcgetpgrp(r->from) > 0 &&
+            tcgetpgrp(r->from) != getpgrp()) {
+            (void)poll(NULL, 0, BACKGROUND_MS);
+            continue;
+        }
         if (n <= 0) /* the end; a terminal whose programs are gone says EIO */
             break;
         atomic_fetch_add(&r->taken, (unsigned long long)n);
@@ -94,6 +101,16 @@ bool relay_wait(struct relay *r, int64_t ms)
     pthread_join(r->thread, NULL);
     r->running = false;
     return true;
+}
+
+void relay_flush(struct relay *r, int64_t ms)
+{
+    const int64_t until = time_mono_ns() + ms * NS_PER_MS;
+    int waiting = 1;
+    while (r->running && !atomic_load(&r->done) && time_mono_ns() < until &&
+           ((ioctl(r->from, FIONREAD, &waiting) == 0 && waiting > 0) ||
+            atomic_load(&r->taken) != atomic_load(&r->given)))
+        (void)poll(NULL, 0, 1);
 }
 
 /* ---- what the streams are ---- */
@@ -213,6 +230,12 @@ int exec_streams_start(struct exec_streams *s)
         if (s->out[i].from > 0)
             r = relay_start(&s->out[i]);
     return r;
+}
+
+void exec_streams_flush(struct exec_streams *s, int64_t ms)
+{
+    for (int i = 0; i < 2; i++)
+        relay_flush(&s->out[i], ms);
 }
 
 bool exec_streams_drain(struct exec_streams *s, int64_t ms)

@@ -12,6 +12,7 @@ struct err;
 struct relay {
     int from, to;
     bool close_to, close_from; /* when done: it is the relay's */
+    bool patient; /* from is a terminal: while we are in its background there is nothing to read */
     bool running;
     int error; /* why writing failed, once done; -errno or 0 */
     pthread_t thread;
@@ -22,6 +23,9 @@ int relay_start(struct relay *r) WARN_UNUSED; /* 0 or -errno */
 /* True when it has ended within `ms`; it is joined then. Relays that read from outside may wait for
  * ever and are left to the end of the process. */
 bool relay_wait(struct relay *r, int64_t ms);
+
+/* Waits up to `ms` until what has been written so far has been passed on. */
+void relay_flush(struct relay *r, int64_t ms);
 
 struct exec_streams {
     enum box_stream kind[3];
@@ -38,6 +42,7 @@ int exec_streams_open(struct exec_streams *s, struct err *e) WARN_UNUSED;
 /* After the descriptors have been handed over: starts the copying, closes what the program alone
  * must hold (so that its peers see the end and a broken pipe exactly then). 0 or -errno. */
 int exec_streams_start(struct exec_streams *s) WARN_UNUSED;
+void exec_streams_flush(struct exec_streams *s, int64_t ms);
 /* After the sandbox has ended: waits up to `ms` until all output is out. */
 bool exec_streams_drain(struct exec_streams *s, int64_t ms);
 /* Moves the position of a file on standard input back to what the program has left unread. */

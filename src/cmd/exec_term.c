@@ -56,8 +56,8 @@ static void set_modes(int fd, const struct termios *modes)
 
 void exec_term_raw(struct exec_term *t)
 {
-    if (!t->input || t->raw)
-        return;
+    if (!t->input || t->raw || tcgetpgrp(0) != getpgrp())
+        return; /* in the background it is somebody else's terminal */
     struct termios raw = t->before;
     cfmakeraw(&raw);
     set_modes(0, &raw);
@@ -139,7 +139,7 @@ int exec_term_start(struct exec_term *t, int master, struct err *e)
         if (r < 0)
             return r;
         exec_term_raw(t);
-        t->typed = (struct relay){.from = 0, .to = master};
+        t->typed = (struct relay){.from = 0, .to = master, .patient = true};
         r = relay_start(&t->typed);
     }
     return r < 0 ? err_set(e, r, "could not start a thread: %s", err_text(r)) : 0;

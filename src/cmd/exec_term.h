@@ -25,7 +25,8 @@ void exec_term_size(const struct exec_term *t, unsigned *ret_rows, unsigned *ret
 /* Takes `master`, gives it the modes of the outer terminal, makes that one raw, and starts copying.
  * Suspends. 0 or a negative code with words. */
 int exec_term_start(struct exec_term *t, int master, struct err *e) WARN_UNUSED;
-/* Puts the modes back (and takes them again): around being suspended. */
+/* Puts the modes back, and takes them again (unless we are in the background): around being
+ * suspended. */
 void exec_term_restore(struct exec_term *t);
 void exec_term_raw(struct exec_term *t);
 bool exec_term_drain(struct exec_term *t, int64_t ms); /* until all output is shown */

@@ -80,6 +80,11 @@ void file_begin(struct init *in)
     int64_t ms = TOOL_TIMEOUT_MS;
     if (in->now->timeout_ms > 0 && in->now->timeout_ms < ms)
         ms = in->now->timeout_ms;
+    const int64_t ceiling = (int64_t)in->spec->limits.call_ms;
+    if (ceiling > 0 && ceiling < ms) {
+        ms = ceiling;
+        in->now->time_limit = "what one call may take in this sandbox";
+    }
     in->now->timeout_ms = ms;
     in->deadline_ns = in->began_ns + ms * NS_PER_MS;
     in->helper = pid;

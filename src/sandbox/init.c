@@ -49,8 +49,10 @@ void init_reap(void *arg)
 {
     struct init *in = arg;
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        if (pid == in->shell.pid) {
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0;) {
+        if (WIFSTOPPED(status)) {
+            (void)job_reaped(in, pid, status); /* nobody else is told */
+        } else if (pid == in->shell.pid) {
             in->shell_died = true;
             in->shell_status = status;
         } else if (pid == in->helper) {
@@ -336,7 +338,7 @@ static void write_channel(struct init *in)
 
 static void step(struct init *in)
 {
-    enum { CHANNEL, SIGNAL, OUTPUT, TERMINAL, STATUS, INPUT, HELPER, REPORT, N };
+    enum { CHANNEL, SIGNAL, OUTPUT, TERMINAL, STATUS, INPUT, HELPER, REPORT, JOB, N };
     struct pollfd p[N] = {
         [CHANNEL] = {.fd = in->channel, .events = (short)(POLLIN | (in->out.len ? POLLOUT : 0))},
         [SIGNAL] = {.fd = in->sigfd, .events = POLLIN},
@@ -346,6 +348,7 @@ static void step(struct init *in)
         [INPUT] = {.fd = in->shell.input.len ? in->shell.in : -1, .events = POLLOUT},
         [HELPER] = {.fd = in->helper_fd, .events = POLLIN},
         [REPORT] = {.fd = in->report.fd, .events = POLLIN},
+        [JOB] = {.fd = job_word_fd(in), .events = POLLIN},
     };
     if (poll(p, N, limits_poll_ms(in)) < 0 && errno != EINTR)
         _exit(1);
@@ -360,6 +363,8 @@ static void step(struct init *in)
         file_read(in);
     if (p[REPORT].revents)
         report_read(&in->report);
+    if (p[JOB].revents)
+        job_read_words(in);
     if (p[OUTPUT].revents)
         bash_read_output(in);
     if (p[TERMINAL].revents && in->pty.master >= 0)

@@ -16,6 +16,7 @@
  *   {"id":N,"is_error":bool,"duration_ms":N,"content":[blocks]}       one per call
  *   {"id":N,"info":{...}}
  *   {"id":N,"prepared":true}           with the terminal's master, when a stream is one
+ *   {"id":N,"stopped":true}            the program was stopped, and not on request
  *   {"id":N,"exit_code":C}, {"id":N,"signal":S} or
  * {"id":N,"error":"...","code":errno,"stage":"..."} and, in all of them, duration_ms, usage {...},
  * limit and sentence when one was hit, denied

@@ -96,6 +96,8 @@ void job_exec(struct init *in, const json_t *o, int64_t id);
 void job_start(struct init *in, int64_t id);
 void job_signal(struct init *in, const json_t *o, int64_t id);
 void job_winsize(struct init *in, const json_t *o, int64_t id);
+int job_word_fd(const struct init *in); /* to be read by job_read_words; -1 */
+void job_read_words(struct init *in);
 bool job_reaped(struct init *in, pid_t pid, int status); /* true when it was the job's */
 void job_ended(struct init *in);                         /* answers, when it has */
 /* Ends the job and everything else. `limit` names what was hit, `sentence` says it. */

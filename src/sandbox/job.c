@@ -9,8 +9,11 @@
  *
  * States: prepared (descriptors are here, the client is asked to look at the terminal), running
  * (the client has said start), ended (reaped; the answer goes out in the same turn of the loop).
- * The program leads a session of its own, with the terminal as the controlling one. What it leaves
- * behind is not ended here: the client closes the channel after the answer, and that ends all. */
+ * The program leads a session of its own. On a terminal it leads the foreground group of one
+ * instead, and the session's leader is a small process of ours between init and program: only a
+ * group with a parent in its session can be stopped from the keyboard. It passes on that the
+ * program was stopped, and ends as the program does. What the program leaves behind is not ended
+ * here: the client closes the channel after the answer, and that ends all. */
 #include "sandbox/init_internal.h"
 
 #include <fcntl.h>
@@ -31,8 +34,10 @@
 #define STREAMS 3
 #define LOOK_MS 100
 
-enum stage { STAGE_SETUP, STAGE_CWD, STAGE_EXEC };
-struct failure {
+/* What the child tells through its pipe: the number of the program and that it has been stopped
+ * (both from the leader of a terminal's session), or what kept the program from starting. */
+enum stage { STAGE_NUMBER, STAGE_STOPPED, STAGE_SETUP, STAGE_CWD, STAGE_EXEC };
+struct word {
     int stage, code;
 };
 
@@ -44,8 +49,11 @@ struct job {
     struct pty pty;
     bool on_pty[STREAMS];
     int fd[STREAMS]; /* the pipe, -1: none */
-    int failure_fd;  /* tells what kept the program from starting */
-    pid_t pid;       /* 0: not running */
+    int word_fd;     /* what the child tells; -1 */
+    struct word why; /* of a program that could not be started: stage >= STAGE_SETUP */
+    pid_t pid;     /* our child: the program, or on a terminal the leader of its session; 0: none */
+    pid_t program; /* the program, which leads a group; 0: not known yet */
+    bool quiet;    /* it was stopped on request: the client knows */
     bool ended;
     int status;
     int64_t timeout_ms, began_ns, deadline_ns;
@@ -72,7 +80,7 @@ static void job_free(struct job *j)
     pty_done(&j->pty);
     for (size_t i = 0; i < STREAMS; i++)
         fd_cleanup_close(&j->fd[i]);
-    fd_cleanup_close(&j->failure_fd);
+    fd_cleanup_close(&j->word_fd);
     free(j);
 }
 
@@ -206,7 +214,7 @@ void job_exec(struct init *in, const json_t *o, int64_t id)
 {
     struct job *j = mem_new(struct job);
     *j = (struct job){
-        .id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .failure_fd = -1, .deadline_ns = INT64_MAX};
+        .id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .word_fd = -1, .deadline_ns = INT64_MAX};
     bool pty = false;
     AUTO_FREE char *over = in->over ? limits_over_sentence(in) : NULL;
     const char *why = over               ? over
@@ -236,17 +244,101 @@ void job_exec(struct init *in, const json_t *o, int64_t id)
 
 /* ---- running ---- */
 
+static void tell(int fd, enum stage stage, int code)
+{
+    const struct word w = {.stage = (int)stage, .code = code};
+    (void)!write(fd, &w, sizeof(w));
+}
+
 static NORETURN void give_up(int fd, enum stage stage, int code)
 {
-    const struct failure f = {.stage = (int)stage, .code = code};
-    (void)!write(fd, &f, sizeof(f));
+    tell(fd, stage, code);
     _exit(125);
 }
 
-/* The child. Nothing of init's but the three streams and the failure pipe is left open. */
-static NORETURN void run_program(const struct init *in, const struct job *j, int failure_fd)
+/* Standard streams at 0 to 2, the word pipe at 3, nothing else. */
+static void place_streams(const struct job *j, int word_fd)
 {
     int stream[STREAMS];
+    for (int i = 0; i < STREAMS; i++) {
+        int from = j->on_pty[i] ? j->pty.slave : j->fd[i];
+        stream[i] = from >= 0 ? fcntl(from, F_DUPFD_CLOEXEC, 100)
+                              : open("/dev/null", i == 0 ? O_RDONLY : O_WRONLY);
+        if (stream[i] < 0)
+            give_up(word_fd, STAGE_SETUP, errno);
+    }
+    int high = fcntl(word_fd, F_DUPFD_CLOEXEC, 100);
+    for (int i = 0; i < STREAMS; i++)
+        if (dup2(stream[i], i) < 0)
+            give_up(word_fd, STAGE_SETUP, errno);
+    if (high < 0 || dup3(high, STREAMS, O_CLOEXEC) < 0 || close_range(STREAMS + 1, ~0u, 0) < 0)
+        give_up(word_fd, STAGE_SETUP, errno);
+}
+
+static NORETURN void run_program(const struct job *j)
+{
+    if (chdir(j->cwd) < 0)
+        give_up(STREAMS, STAGE_CWD, errno);
+    environ = j->env; /* whose PATH is searched */
+    execvp(j->argv[0], j->argv);
+    give_up(STREAMS, STAGE_EXEC, errno);
+}
+
+/* The leader: tells of stops, ends as the program does. It holds no stream, or a reader would not
+ * see the program's end of it. */
+static NORETURN void follow(pid_t program)
+{
+    int status;
+    if (close_range(0, STREAMS - 1, 0) < 0)
+        _exit(125);
+    for (;;) {
+        if (waitpid(program, &status, WUNTRACED) < 0) {
+            if (errno == EINTR)
+                continue;
+            _exit(125);
+        }
+        if (!WIFSTOPPED(status))
+            break;
+        tell(STREAMS, STAGE_STOPPED, WSTOPSIG(status));
+    }
+    if (WIFSIGNALED(status)) {
+        signal(WTERMSIG(status), SIG_DFL);
+        kill(getpid(), WTERMSIG(status));
+    }
+    _exit(WEXITSTATUS(status));
+}
+
+/* Puts the calling process's new group into the foreground of the terminal. */
+static int to_foreground(int terminal)
+{
+    sigset_t out, before;
+    sigemptyset(&out);
+    sigaddset(&out, SIGTTOU); /* or the call would stop us, who are in the background yet */
+    sigprocmask(SIG_BLOCK, &out, &before);
+    int r = setpgid(0, 0) < 0 || tcsetpgrp(terminal, getpid()) < 0 ? -errno : 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
+static NORETURN void run_on_terminal(const struct job *j)
+{
+    int terminal = j->on_pty[0] ? 0 : j->on_pty[1] ? 1 : 2;
+    if (ioctl(terminal, TIOCSCTTY, 0) < 0)
+        give_up(STREAMS, STAGE_SETUP, errno);
+    pid_t pid = fork();
+    if (pid < 0)
+        give_up(STREAMS, STAGE_SETUP, errno);
+    if (pid > 0) {
+        tell(STREAMS, STAGE_NUMBER, pid);
+        follow(pid);
+    }
+    if (to_foreground(terminal) < 0)
+        give_up(STREAMS, STAGE_SETUP, errno);
+    run_program(j);
+}
+
+static NORETURN void run_child(const struct init *in, const struct job *j, int word_fd)
+{
     sigset_t none;
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
@@ -256,27 +348,11 @@ static NORETURN void run_program(const struct init *in, const struct job *j, int
     struct rlimit nproc = {.rlim_cur = n, .rlim_max = n}, now;
     if (getrlimit(RLIMIT_NPROC, &now) < 0 ||
         (now.rlim_max > n && setrlimit(RLIMIT_NPROC, &nproc) < 0))
-        give_up(failure_fd, STAGE_SETUP, errno);
-    if (j->pty.slave >= 0 && ioctl(j->pty.slave, TIOCSCTTY, 0) < 0)
-        give_up(failure_fd, STAGE_SETUP, errno);
-    for (int i = 0; i < STREAMS; i++) {
-        int from = j->on_pty[i] ? j->pty.slave : j->fd[i];
-        stream[i] = from >= 0 ? fcntl(from, F_DUPFD_CLOEXEC, 100)
-                              : open("/dev/null", i == 0 ? O_RDONLY : O_WRONLY);
-        if (stream[i] < 0)
-            give_up(failure_fd, STAGE_SETUP, errno);
-    }
-    int high = fcntl(failure_fd, F_DUPFD_CLOEXEC, 100);
-    for (int i = 0; i < STREAMS; i++)
-        if (dup2(stream[i], i) < 0)
-            give_up(failure_fd, STAGE_SETUP, errno);
-    if (high < 0 || dup3(high, STREAMS, O_CLOEXEC) < 0 || close_range(STREAMS + 1, ~0u, 0) < 0)
-        give_up(failure_fd, STAGE_SETUP, errno);
-    if (chdir(j->cwd) < 0)
-        give_up(STREAMS, STAGE_CWD, errno);
-    environ = j->env; /* whose PATH is searched */
-    execvp(j->argv[0], j->argv);
-    give_up(STREAMS, STAGE_EXEC, errno);
+        give_up(word_fd, STAGE_SETUP, errno);
+    place_streams(j, word_fd);
+    if (j->pty.slave >= 0)
+        run_on_terminal(j);
+    run_program(j);
 }
 
 void job_start(struct init *in, int64_t id)
@@ -296,13 +372,14 @@ void job_start(struct init *in, int64_t id)
     pid_t pid = fork();
     int code = errno;
     if (pid == 0)
-        run_program(in, j, fds[1]);
+        run_child(in, j, fds[1]);
     close(fds[1]);
-    j->failure_fd = fds[0];
+    j->word_fd = fds[0];
     for (size_t i = 0; i < STREAMS; i++) { /* or a reader would never see the end */
         fd_cleanup_close(&j->fd[i]);
         j->fd[i] = -1;
     }
+    const bool terminal = j->pty.slave >= 0;
     fd_cleanup_close(&j->pty.slave);
     j->pty.slave = -1;
     if (pid < 0) {
@@ -311,19 +388,60 @@ void job_start(struct init *in, int64_t id)
         return;
     }
     j->pid = pid;
+    j->program = terminal ? 0 : pid;
     j->most_processes = 1;
     in->look_ns = j->began_ns + LOOK_MS * NS_PER_MS;
 }
 
 void job_signal(struct init *in, const json_t *o, int64_t id)
 {
-    const struct job *j = in->job;
+    struct job *j = in->job;
     int64_t sig = json_get_int(o, "signal", 0);
     if (!j || j->id != id || !j->pid || j->ended || sig < 1 || sig > 64)
         return;
-    /* The group does not exist before the child has called setsid. */
-    if (!json_get_bool(o, "group", false) || kill(-j->pid, (int)sig) < 0)
-        kill(j->pid, (int)sig);
+    if (sig == SIGSTOP || sig == SIGCONT)
+        j->quiet = sig == SIGSTOP;
+    /* The group does not exist before the child has made it; the leader of a terminal's session
+     * that is not past its fork ends with what is meant for the program. */
+    pid_t pid = j->program ? j->program : j->pid;
+    if (!json_get_bool(o, "group", false) || kill(-pid, (int)sig) < 0)
+        kill(pid, (int)sig);
+}
+
+static void stopped(struct init *in)
+{
+    struct job *j = in->job;
+    if (!j->quiet) {
+        AUTO_JSON json_t *o = json_object();
+        json_put_int(o, "id", j->id);
+        json_put_bool(o, "stopped", true);
+        init_send(in, o);
+    }
+    j->quiet = false;
+}
+
+int job_word_fd(const struct init *in)
+{
+    return in->job ? in->job->word_fd : -1;
+}
+
+void job_read_words(struct init *in)
+{
+    struct job *j = in->job;
+    struct word w;
+    ssize_t n = 0;
+    while (j && j->word_fd >= 0 && (n = read(j->word_fd, &w, sizeof(w))) == (ssize_t)sizeof(w)) {
+        if (w.stage == STAGE_NUMBER)
+            j->program = w.code;
+        else if (w.stage == STAGE_STOPPED)
+            stopped(in);
+        else
+            j->why = w;
+    }
+    if (j && n == 0) { /* the child has executed the program */
+        fd_cleanup_close(&j->word_fd);
+        j->word_fd = -1;
+    }
 }
 
 void job_winsize(struct init *in, const json_t *o, int64_t id)
@@ -342,6 +460,10 @@ bool job_reaped(struct init *in, pid_t pid, int status)
     struct job *j = in->job;
     if (!j || !j->pid || pid != j->pid)
         return false;
+    if (WIFSTOPPED(status)) {
+        stopped(in);
+        return true;
+    }
     j->ended = true;
     j->status = status;
     return true;
@@ -373,22 +495,21 @@ static void add_usage(const struct job *j, json_t *o)
     json_put_int(o, "duration_ms", j->began_ns ? (time_mono_ns() - j->began_ns) / NS_PER_MS : 0);
 }
 
-/* What kept the program from starting, from its child. */
+/* What kept the program from starting. */
 static bool add_failure(const struct job *j, json_t *o)
 {
-    struct failure f;
-    if (j->failure_fd < 0 || read(j->failure_fd, &f, sizeof(f)) != (ssize_t)sizeof(f))
+    const struct word w = j->why;
+    if (w.stage < STAGE_SETUP)
         return false;
-    AUTO_FREE char *why =
-        f.stage == STAGE_CWD ? mem_printf("%s: %s", j->cwd, err_text(-f.code))
-        : f.stage == STAGE_EXEC
-            ? mem_printf("%s: %s", j->argv[0], err_text(-f.code))
-            : mem_printf("the program could not be set up: %s", err_text(-f.code));
+    const char *what = w.stage == STAGE_CWD    ? j->cwd
+                       : w.stage == STAGE_EXEC ? j->argv[0]
+                                               : "the program could not be set up";
+    AUTO_FREE char *why = mem_printf("%s: %s", what, err_text(-w.code));
     json_put_str(o, "error", why);
-    json_put_int(o, "code", f.code);
+    json_put_int(o, "code", w.code);
     json_put_str(o, "stage",
-                 f.stage == STAGE_EXEC  ? "exec"
-                 : f.stage == STAGE_CWD ? "cwd"
+                 w.stage == STAGE_EXEC  ? "exec"
+                 : w.stage == STAGE_CWD ? "cwd"
                                         : "setup");
     return true;
 }
@@ -428,6 +549,7 @@ void job_ended(struct init *in)
         return;
     if (in->report.fd >= 0)
         report_read(&in->report);
+    job_read_words(in);
     answer(in);
 }
 

@@ -42,7 +42,9 @@
 #define NAMING_NS   (30 * NS_PER_MS)  /* for naming them one by one */
 #define KILL_ALL_NS (2 * NS_PER_S)    /* without a namespace, where it takes rounds */
 #define GONE_NS     (100 * NS_PER_MS) /* for the killed to be gone */
-#define STOPPED_NS  (50 * NS_PER_MS)  /* for doing it while everything is stopped */
+/* For doing it while everything is stopped. Long enough for thousands of processes on a busy
+ * machine: nothing of them does anything meanwhile. */
+#define STOPPED_NS (400 * NS_PER_MS)
 
 void procs_done(struct procs *p)
 {

@@ -242,6 +242,8 @@ int box_run_wait(struct box_run *r, struct box_end *ret, struct err *e)
     int code = next_message(r, &o, e);
     if (code < 0)
         return code;
+    if (json_get_bool(o, "stopped", false))
+        return 1;
     int64_t exit_code = json_get_int(o, "exit_code", -1), sig = json_get_int(o, "signal", 0);
     AUTO_FREE char *error = copy_text(o, "error");
     if (!error && (exit_code < 0 || exit_code > 255) && (sig < 1 || sig > 64))

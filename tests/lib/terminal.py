@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """terminal.py STEPS COMMAND [ARG...]: runs a command on a terminal of its own, as a person would.
 
-STEPS is a JSON array of objects, done in order. "wait": text that must have come out since the last
-step that waited; then one of "send": text typed; "resize": [rows, columns]; "signal": [name, pattern],
-sent to the first process of the terminal's session whose command line contains the pattern; "modes":
-NAME, remembers the modes of the terminal; "same": NAME, waits until the modes are those again;
-"state": [pattern, letters], waits until that process is in one of these states. Prints one JSON object:
+STEPS is a JSON array of objects, done in order. Each may wait for "wait": text that comes out after that
+of the last step that waited; "same" or "differ": NAME, the modes of the terminal compared with those
+remembered by "modes": NAME; "state": [pattern, letters] of a process. Then it may do "send": text typed;
+"resize": [rows, columns]; "signal": [name, pattern]. A pattern stands for the first process of the
+terminal's session whose command line contains it. Prints one JSON object:
 out, status (wait status of the command), failed (the step that did not come true, or null)."""
 import fcntl
 import json
@@ -84,26 +84,26 @@ def waited(text):
 def do(step):
     if "wait" in step and not until(lambda: waited(step["wait"])):
         return False
-    if "send" in step:
-        os.write(fd, step["send"].encode())
-    if "resize" in step:
-        resize(fd, *step["resize"])
     if "modes" in step:
         modes[step["modes"]] = termios.tcgetattr(slave)
     if "same" in step and not until(lambda: termios.tcgetattr(slave) == modes[step["same"]]):
         return False
     if "differ" in step and not until(lambda: termios.tcgetattr(slave) != modes[step["differ"]]):
         return False
+    if "state" in step:
+        pattern, letters = step["state"]
+        if not until(lambda: any(s in letters for _, s in processes(pattern))):
+            return False
+    if "send" in step:
+        os.write(fd, step["send"].encode())
+    if "resize" in step:
+        resize(fd, *step["resize"])
     if "signal" in step:
         name, pattern = step["signal"]
         found = list(processes(pattern))
         if not found:
             return False
         os.kill(found[0][0], getattr(signal, "SIG" + name))
-    if "state" in step:
-        pattern, letters = step["state"]
-        if not until(lambda: any(s in letters for _, s in processes(pattern))):
-            return False
     return True
 
 

@@ -201,6 +201,15 @@ describe('from Node', () => {
   });
 });
 
+test('a program that stops itself stops us', async () => {
+  const p = start(BIN, ['exec', '--', 'sh', '-c', 'echo $$; kill -STOP $$; echo on']);
+  await p.line(/^\d+$/m);
+  await until('we are stopped', () => /^State:\s+T/m.test(fs.readFileSync(`/proc/${p.pid}/status`, 'utf8')));
+  p.kill('SIGCONT');
+  assert.equal((await p.exit).code, 0);
+  assert.match(p.out, /on\n$/);
+});
+
 describe('ends', () => {
   /** Starts one, kills it after `delay` ms, and sees that everything it had started goes. */
   async function killed(delay, args) {
@@ -261,6 +270,18 @@ describe('a terminal', () => {
       { state: ['sallyport exec', 'T'], same: 'before' }, { signal: ['CONT', 'sallyport exec'] }, { differ: 'before' },
       { wait: 'tick' }, { wait: 'tick', send: '\x03' }, { wait: 'status 130', same: 'before' }, { send: 'end\n' }],
     ['sh', '-c', `echo ready; read go; "$0" exec -- sh -c 'while :; do echo tick; sleep 0.05; done'; echo status $?; read x`, BIN]);
+  });
+  test('Ctrl-Z suspends the program and us, and both go on', async () => {
+    await terminal([{ wait: 'ready', modes: 'before' }, { send: 'go\n' }, { wait: 'tick', differ: 'before', send: '\x1a' },
+      { state: ['sallyport exec', 'T'], same: 'before' }, { signal: ['CONT', 'sallyport exec'] }, { differ: 'before' },
+      { wait: 'continued' }, { wait: 'tick', send: '\x03' }, { wait: 'status 130', same: 'before' }, { send: 'end\n' }],
+    // Not a loop of sh: one that is stopped in the middle of vfork() is not seen as stopped by anybody, here or outside.
+    ['sh', '-c', `echo ready; read go; "$0" exec -- python3 -uc "$1"; echo status $?; read x`, BIN, 'import signal, time\nsignal.signal(signal.SIGCONT, lambda *_: print("continued"))\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\nwhile True: print("tick"); time.sleep(0.05)']);
+  });
+  test('in the background the terminal is left alone; in the foreground it is taken', async () => {
+    await terminal([{ wait: 'ready', modes: 'before' }, { send: 'go\n' }, { wait: 'inside' }, { same: 'before' }, { wait: 'job done', same: 'before', send: 'go\n' },
+      { wait: 'second' }, { differ: 'before', send: 'typed\r' }, { wait: 'got typed' }, { wait: 'status 0', same: 'before' }, { send: 'end\n' }],
+    ['bash', '-c', `set -m; echo ready; read go; "$0" exec -- sh -c 'echo inside; sleep 0.5; stty -a >/dev/null' & wait; echo job done; read go; "$0" exec -- sh -c 'echo second; read x; echo got $x' & sleep 0.3; fg >/dev/null; echo status $?; read x`, BIN]);
   });
   test('only output is a terminal: the pipe stays a pipe, lines stay lines', async () => {
     const o = await terminal([], ['sh', '-c', `printf 'a\\nb\\n' | "$0" exec -- sh -c '[ -t 0 ] || echo in no; [ -t 1 ] && echo out yes; cat'`, BIN]);
