@@ -455,21 +455,22 @@ int cgroup_make(struct cgroup_root *r, const struct cgroup_limits *l, struct cgr
     return 0;
 }
 
-int cgroup_join(const struct cgroup_root *r, const struct cgroup *g, pid_t pid, struct err *e)
+int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struct cgroup_doors *ret,
+                      struct err *e)
 {
-    if (pid <= 0) /* 0 would be the caller itself */
-        return err_set(e, -EINVAL, "%d is no process", (int)pid);
-    char text[24];
-    snprintf(text, sizeof(text), "%d", (int)pid);
+    AUTO(cgroup_doors) d = CGROUP_DOORS_NONE;
     for (size_t i = 0; g->name[0] && i < CGROUP_KINDS; i++) {
         if (!distinct(r, i))
             continue;
         AUTO_CLOSE int dir = cgroup_dir_below(r->dir[i], g->name);
-        int res = dir < 0 ? dir : cgroup_write(dir, "cgroup.procs", text);
-        if (res < 0)
-            return err_set(e, res, "process %d can not be moved into its %s group: %s", (int)pid,
-                           controllers[i], err_text(res));
+        int fd = dir < 0 ? dir : cgroup_file_open(dir, "cgroup.procs", O_WRONLY);
+        if (fd < 0)
+            return err_set(e, fd, "the %s group of a sandbox can not be opened: %s", controllers[i],
+                           err_text(fd));
+        d.fd[i] = fd;
     }
+    *ret = d;
+    d = CGROUP_DOORS_NONE;
     return 0;
 }
 

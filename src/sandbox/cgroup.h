@@ -49,9 +49,20 @@ void cgroup_root_done(struct cgroup_root *r);
 /* Makes a group with these limits in every hierarchy there is. On failure nothing is left. */
 int cgroup_make(struct cgroup_root *r, const struct cgroup_limits *l, struct cgroup *ret,
                 struct err *e) WARN_UNUSED;
-/* Moves process `pid` (and with it what it will fork) into the group. */
-int cgroup_join(const struct cgroup_root *r, const struct cgroup *g, pid_t pid, struct err *e)
-    WARN_UNUSED;
+/* Where processes go in: a cgroup.procs of each hierarchy, open for writing (-1: none). The kernel
+ * asks for the rights of who has opened it, so a descriptor is all that init needs to send its
+ * children in. */
+struct cgroup_doors {
+    int fd[CGROUP_KINDS];
+};
+#define CGROUP_DOORS_NONE ((struct cgroup_doors){.fd = {-1, -1, -1}})
+int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struct cgroup_doors *ret,
+                      struct err *e) WARN_UNUSED;
+void cgroup_doors_done(struct cgroup_doors *d);
+/* Moves the calling process, and with it what it will fork, into the group. 0 or -errno.
+ * Async-signal-safe: it is called after vfork. */
+int cgroup_enter(const struct cgroup_doors *d) WARN_UNUSED;
+
 /* A read-only descriptor of the file that counts out-of-memory kills (memory.events or
  * memory.oom_control), or -1. The caller's. It may be handed into the sandbox: it tells a number.
  */

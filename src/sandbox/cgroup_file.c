@@ -66,7 +66,7 @@ int cgroup_dir_below(int dir, const char *name)
 }
 
 /* A control file; on no other file system. */
-static int open_control(int dir, const char *file, int mode)
+int cgroup_file_open(int dir, const char *file, int mode)
 {
     AUTO_CLOSE int fd = openat(dir, file, mode | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
@@ -104,20 +104,20 @@ static int read_all(int fd, char *ret, size_t cap)
 
 int cgroup_write(int dir, const char *file, const char *text)
 {
-    AUTO_CLOSE int fd = open_control(dir, file, O_WRONLY);
+    AUTO_CLOSE int fd = cgroup_file_open(dir, file, O_WRONLY);
     return fd < 0 ? fd : write_all(fd, text);
 }
 
 int cgroup_set(int dir, const char *file, const char *text, char *ret, size_t cap)
 {
-    AUTO_CLOSE int fd = open_control(dir, file, O_RDWR);
+    AUTO_CLOSE int fd = cgroup_file_open(dir, file, O_RDWR);
     int r = fd < 0 ? fd : write_all(fd, text);
     return r < 0 ? r : read_all(fd, ret, cap);
 }
 
 int cgroup_read(int dir, const char *file, char *ret, size_t cap)
 {
-    AUTO_CLOSE int fd = open_control(dir, file, O_RDONLY);
+    AUTO_CLOSE int fd = cgroup_file_open(dir, file, O_RDONLY);
     return fd < 0 ? fd : read_all(fd, ret, cap);
 }
 
@@ -135,7 +135,7 @@ bool cgroup_has_word(int dir, const char *file, const char *word)
 
 int cgroup_each_pid(int dir, int (*fn)(void *arg, uint64_t pid), void *arg)
 {
-    AUTO_CLOSE int fd = open_control(dir, "cgroup.procs", O_RDONLY);
+    AUTO_CLOSE int fd = cgroup_file_open(dir, "cgroup.procs", O_RDONLY);
     if (fd < 0)
         return fd;
     char chunk[2048];

@@ -13,6 +13,10 @@ int cgroup_dir_open(const char *mount, const char *group, unsigned dev_major, un
 /* Opens the directory `name` in `dir`; it must be on a cgroup file system. */
 int cgroup_dir_below(int dir, const char *name) WARN_UNUSED;
 
+/* Opens control file `file` of the group `dir`, following no link. A descriptor, or -errno; -EXDEV
+ * when it is on no cgroup file system. */
+int cgroup_file_open(int dir, const char *file, int flags) WARN_UNUSED;
+
 /* One write(2) of the text into `file` of the group `dir`. -EXDEV when the file is on no cgroup
  * file system. */
 int cgroup_write(int dir, const char *file, const char *text) WARN_UNUSED;

@@ -1,7 +1,10 @@
-/* cgroup_stat.c - reading what a memory group counts, through descriptors alone.
+/* cgroup_stat.c - what init does with its sandbox's group: read what is counted, send programs in.
  *
- * Called by init, which has no control group file system in sight and was given the two files open
- * for reading. The texts come from the kernel; what does not look like them counts as nothing. */
+ * Init has no control group file system in sight; it was given descriptors. It stays outside of the
+ * group itself: among two thousand programs that spin in the group it would wait seconds for the
+ * processor, and behind the kernel's search for somebody to kill for memory it would wait longer,
+ * and it is init who must end them. The texts come from the kernel; what does not look like them
+ * counts as nothing. */
 #include "sandbox/cgroup.h"
 
 #include <string.h>
@@ -54,4 +57,18 @@ bool cgroup_read_memory(int stat_fd, struct cgroup_memory *ret)
 {
     AUTO_FREE char *text = mem_array(STAT_MAX, 1);
     return read_text(stat_fd, text, STAT_MAX) && cgroup_parse_memory(text, ret);
+}
+
+void cgroup_doors_done(struct cgroup_doors *d)
+{
+    for (size_t i = 0; i < CGROUP_KINDS; i++)
+        fd_cleanup_close(&d->fd[i]);
+}
+
+int cgroup_enter(const struct cgroup_doors *d)
+{
+    for (size_t i = 0; i < CGROUP_KINDS; i++)
+        if (d->fd[i] >= 0 && write(d->fd[i], "0", 1) != 1) /* 0: the writer */
+            return -errno;
+    return 0;
 }

@@ -218,8 +218,10 @@ static int mount_workspace(const struct enter_job *j, int root, struct err *e)
         return r < 0 ? err_set(e, r, "could not mount the workspace: %s", err_text(r)) : 0;
     }
     unsigned uid = inside_uid(j->spec);
-    AUTO_FREE char *o = mem_printf("mode=0755,nr_inodes=1m,uid=%u,gid=%u,size=%llu", uid, uid,
-                                   (unsigned long long)j->spec->limits.workspace_bytes);
+    const uint64_t size = j->spec->limits.workspace_bytes;
+    AUTO_FREE char *o = mem_printf("mode=0755,nr_inodes=%llu,uid=%u,gid=%u,size=%llu",
+                                   (unsigned long long)sandbox_tmpfs_files(size), uid, uid,
+                                   (unsigned long long)size);
     return mount_new(root, &SANDBOX_HOME[1], "tmpfs", o, BASIC_ATTR, e);
 }
 
@@ -259,7 +261,6 @@ static int build(const struct enter_job *j, int *ret_listener, struct err *e)
         r = lockdown_become(j->id_range ? 0 : uid, e);
     if (r < 0)
         return r;
-    /* Now that we are in our cgroup, so that the namespace's root is that group. */
     if (unshare(CLONE_NEWCGROUP) < 0)
         return err_set(e, -errno, "could not make a cgroup namespace: %m");
     if (sethostname("sandbox", 7) < 0)
@@ -281,9 +282,12 @@ static int build(const struct enter_job *j, int *ret_listener, struct err *e)
  * closed. */
 static int tidy_descriptors(struct enter_job *j, struct err *e)
 {
-    int *ours[7 + SANDBOX_BINDS_MAX] = {&j->channel_fd, &j->go_fd,  &j->workspace_fd, &j->root_fd,
-                                        &j->usr_fd,     &j->oom_fd, &j->stat_fd};
+    int *ours[7 + CGROUP_KINDS + SANDBOX_BINDS_MAX] = {&j->channel_fd, &j->go_fd,  &j->workspace_fd,
+                                                       &j->root_fd,    &j->usr_fd, &j->oom_fd,
+                                                       &j->stat_fd};
     int n = 7;
+    for (size_t i = 0; i < CGROUP_KINDS; i++)
+        ours[n++] = &j->doors.fd[i];
     for (size_t i = 0; i < j->spec->n_binds; i++)
         ours[n++] = &j->bind_fds[i];
     /* Lift all of them out of the way first, then put them down in a row. */
@@ -335,9 +339,11 @@ void enter_sandbox(const struct enter_job *job)
         r = lockdown_check(inside_uid(j.spec), &e);
     if (r < 0)
         report_failure(j.channel_fd, &e);
-    /* What is left for init, in a row from the channel on: what its cgroup counts and the
-     * listener of a filter that reports, where there are any. */
-    int *kept[] = {&j.oom_fd, &j.stat_fd, &listener}, next = CHANNEL_FD + 1;
+    /* What is left for init, in a row from the channel on: what its cgroup counts, the doors into
+     * it and the listener of a filter that reports, where there are any. */
+    int *kept[] = {&j.oom_fd,      &j.stat_fd,     &listener,
+                   &j.doors.fd[0], &j.doors.fd[1], &j.doors.fd[2]},
+        next = CHANNEL_FD + 1;
     for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
         if (*kept[i] < 0)
             continue;
@@ -354,6 +360,7 @@ void enter_sandbox(const struct enter_job *job)
     const struct init_job init = {.channel_fd = j.channel_fd,
                                   .oom_fd = j.oom_fd,
                                   .stat_fd = j.stat_fd,
+                                  .doors = j.doors,
                                   .listener_fd = listener,
                                   .spec = j.spec};
     init_run(&init);

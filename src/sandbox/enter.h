@@ -1,6 +1,7 @@
 /* enter - from a fresh clone of the zygote to a locked-down init with its own root. */
 #pragma once
 
+#include "sandbox/cgroup.h"
 #include "sandbox/spec.h"
 
 struct seccomp_filter;
@@ -17,9 +18,10 @@ struct enter_job {
                   */
     int oom_fd;  /* counts out-of-memory kills (cgroup.h), or -1 */
     int stat_fd; /* its memory.stat, or -1 */
-    int *bind_fds;  /* detached mounts, spec->n_binds of them */
-    bool net_ready; /* lo is up already */
-    bool id_range;  /* a range of ids from 0 is mapped, not the user's alone */
+    struct cgroup_doors doors; /* into its group; none where there is none */
+    int *bind_fds;             /* detached mounts, spec->n_binds of them */
+    bool net_ready;            /* lo is up already */
+    bool id_range;             /* a range of ids from 0 is mapped, not the user's alone */
 };
 
 /* Runs in the clone; does not return. Whatever fails is written as {"ready":false,"error":"..."} to

@@ -209,8 +209,12 @@ static int lock_down(const struct sandbox_spec *spec, struct err *e)
 
 static NORETURN void run_init(const struct sandbox_spec *spec)
 {
-    const struct init_job job = {
-        .channel_fd = CHANNEL_FD, .oom_fd = -1, .stat_fd = -1, .listener_fd = -1, .spec = spec};
+    const struct init_job job = {.channel_fd = CHANNEL_FD,
+                                 .oom_fd = -1,
+                                 .stat_fd = -1,
+                                 .doors = CGROUP_DOORS_NONE,
+                                 .listener_fd = -1,
+                                 .spec = spec};
     init_run(&job);
 }
 

@@ -397,6 +397,7 @@ void init_run(const struct init_job *job)
                       .helper_fd = -1,
                       .oom_fd = job->oom_fd,
                       .stat_fd = job->stat_fd,
+                      .doors = job->doors,
                       .pty = PTY_NONE};
     buf_init(&in.in, SANDBOX_FRAME_MAX + 65536u);
     buf_init(&in.out, 4u * SANDBOX_FRAME_MAX);
@@ -411,7 +412,7 @@ void init_run(const struct init_job *job)
     in.sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     AUTO_JSON json_t *hello = json_object();
     if (in.sigfd < 0 || fcntl(in.channel, F_SETFL, O_NONBLOCK) < 0 ||
-        shell_init(&in.shell, spec) < 0) {
+        shell_init(&in.shell, spec, &in.doors) < 0) {
         json_put_bool(hello, "ready", false);
         json_put_str(hello, "error", "init could not open its descriptors");
         (void)!frame_send_blocking(in.channel, hello);

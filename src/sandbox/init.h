@@ -24,14 +24,16 @@
  * Calls are served one at a time, in order. */
 #pragma once
 
+#include "sandbox/cgroup.h"
 #include "sandbox/spec.h"
 
 /* What init starts with. */
 struct init_job {
     int channel_fd;
-    int oom_fd;      /* read-only file that counts the kernel's out-of-memory kills; -1: none */
-    int stat_fd;     /* read-only memory.stat of its cgroup (cgroup.h); -1: none */
-    int listener_fd; /* of a filter that reports (seccomp.h); -1: none */
+    int oom_fd;  /* read-only file that counts the kernel's out-of-memory kills; -1: none */
+    int stat_fd; /* read-only memory.stat of its cgroup (cgroup.h); -1: none */
+    struct cgroup_doors doors; /* programs go in there before they run; init does not */
+    int listener_fd;           /* of a filter that reports (seccomp.h); -1: none */
     const struct sandbox_spec *spec;
 };
 

@@ -62,8 +62,9 @@ struct init {
     bool over;          /* it is: nothing runs any more */
     int oom_fd;         /* counts the kernel's out-of-memory kills, -1 */
     uint64_t oom_before;
-    int stat_fd;     /* memory.stat of the cgroup, -1 */
-    struct job *job; /* the program that runs for `sallyport exec`, NULL */
+    int stat_fd;               /* memory.stat of the cgroup, -1 */
+    struct cgroup_doors doors; /* into the cgroup */
+    struct job *job;           /* the program that runs for `sallyport exec`, NULL */
     struct report report;
 };
 

@@ -344,6 +344,9 @@ static NORETURN void run_child(const struct init *in, const struct job *j, int w
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
+    int r = cgroup_enter(&in->doors);
+    if (r < 0)
+        give_up(word_fd, STAGE_SETUP, -r);
     const rlim_t n = (rlim_t)in->spec->limits.processes;
     struct rlimit nproc = {.rlim_cur = n, .rlim_max = n}, now;
     if (getrlimit(RLIMIT_NPROC, &now) < 0 ||

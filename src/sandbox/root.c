@@ -85,8 +85,10 @@ static const struct {
 
 static int make_scratch(struct build *b, struct err *e)
 {
-    AUTO_FREE char *options = mem_printf("mode=0755,nr_inodes=256k,size=%llu",
-                                         (unsigned long long)b->job->spec->limits.tmp_bytes);
+    const uint64_t size = b->job->spec->limits.tmp_bytes;
+    AUTO_FREE char *options =
+        mem_printf("mode=0755,nr_inodes=%llu,size=%llu",
+                   (unsigned long long)sandbox_tmpfs_files(size), (unsigned long long)size);
     b->root.scratch = mounts_new("tmpfs", options, SCRATCH_ATTR);
     int r = b->root.scratch < 0 ? b->root.scratch
                                 : mounts_attach(b->root.scratch, b->root.old, AT_SCRATCH);

@@ -86,9 +86,9 @@ char **shell_environment(const struct sandbox_spec *spec)
     return env;
 }
 
-int shell_init(struct shell *s, const struct sandbox_spec *spec)
+int shell_init(struct shell *s, const struct sandbox_spec *spec, const struct cgroup_doors *doors)
 {
-    *s = (struct shell){.spec = spec, .in = -1, .status = -1};
+    *s = (struct shell){.spec = spec, .doors = doors, .in = -1, .status = -1};
     buf_init(&s->input, COMMAND_BYTES);
     buf_init(&s->answer, ANSWER_BYTES);
     int out[2];
@@ -106,6 +106,8 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    if (cgroup_enter(s->doors) < 0)
+        _exit(126);
     /* Below what init may use itself, so that init can still start a tool when the shell's share is
      * gone. Without a user namespace the number would count the user's other processes, too. */
     rlim_t n = (rlim_t)s->spec->limits.processes;

@@ -2,14 +2,16 @@
 #pragma once
 
 #include "base/buf.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/spec.h"
 #include <sys/types.h>
 
 struct shell {
     const struct sandbox_spec *spec;
-    pid_t pid;        /* 0: not running */
-    int in;           /* write end of its standard input; non-blocking; -1 */
-    int status;       /* read end of the status pipe; non-blocking; -1 */
+    const struct cgroup_doors *doors; /* it goes into this group */
+    pid_t pid;                        /* 0: not running */
+    int in;                           /* write end of its standard input; non-blocking; -1 */
+    int status;                       /* read end of the status pipe; non-blocking; -1 */
     int out_r, out_w; /* output pipe: made once, shared by all shells of this sandbox, because
                          background jobs of an earlier one may still write to it */
     struct buf input; /* command text that bash has not taken yet */
@@ -18,7 +20,8 @@ struct shell {
 };
 
 /* Makes the output pipe. 0 or -errno. */
-int shell_init(struct shell *s, const struct sandbox_spec *spec) WARN_UNUSED;
+int shell_init(struct shell *s, const struct sandbox_spec *spec, const struct cgroup_doors *doors)
+    WARN_UNUSED;
 
 /* Starts bash in /workspace. 0 or -errno. */
 int shell_start(struct shell *s) WARN_UNUSED;

@@ -42,6 +42,20 @@ static uint64_t *field(struct sandbox_limits *l, size_t i)
     return (uint64_t *)(void *)((char *)l + limit_fields[i].offset);
 }
 
+/* A page for each file, on average; an inode and its name take about 1.1 KiB of kernel memory. */
+#define TMPFS_BYTES_PER_FILE 4096u
+#define TMPFS_FILE_COST      1280u
+
+uint64_t sandbox_tmpfs_files(uint64_t size_bytes)
+{
+    return 1024 + size_bytes / TMPFS_BYTES_PER_FILE;
+}
+
+uint64_t sandbox_tmpfs_overhead(uint64_t size_bytes)
+{
+    return sandbox_tmpfs_files(size_bytes) * TMPFS_FILE_COST;
+}
+
 void sandbox_spec_init(struct sandbox_spec *s)
 {
     *s = (struct sandbox_spec){.env = NULL};

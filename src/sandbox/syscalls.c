@@ -154,6 +154,8 @@ const struct syscall_argument syscall_arguments[] = {
 
     {"prlimit64", 0, NE, 0, false, 2, NE, 0, "one's own limits only: init runs under the same uid"},
 
+    {"semget", 1, GT, 128, ALSO, "a set is kernel memory of no process; databases ask for some twenty"},
+
     {"socketpair", 0, NE, AF_UNIX, ALSO, "no other family has use for pairs"},
     {"socket", 0, EQ, AF_UNSPEC, ALSO, "means nothing"},
     {"socket", 0, EQ, AF_AX25, ALSO, "radio; a protocol nobody audits"},

@@ -82,6 +82,7 @@ struct making {
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
     struct cgroup cgroup;
+    struct cgroup_doors doors;
 };
 
 static void making_done(struct making *m)
@@ -93,6 +94,7 @@ static void making_done(struct making *m)
     for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
         fd_cleanup_close(&m->binds[i]);
     free(m->binds);
+    cgroup_doors_done(&m->doors);
     if (m->have_spec)
         sandbox_spec_done(&m->spec);
 }
@@ -145,14 +147,20 @@ static int choose_ids(struct zygote *z, struct making *m, struct err *e)
     return 0;
 }
 
+/* What a file system in memory may take, with what the kernel needs for its files. */
+static uint64_t tmpfs_bytes(uint64_t size_bytes)
+{
+    return size_bytes + sandbox_tmpfs_overhead(size_bytes);
+}
+
 /* Everything charged to the sandbox: what its programs may use and what may lie in its file systems
  * in memory. Init watches the programs' part alone. */
 static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
 {
     const struct sandbox_limits *l = &m->spec.limits;
     const struct cgroup_limits c = {
-        .memory_bytes = l->memory_bytes + l->tmp_bytes + CGROUP_SPARE_BYTES +
-                        (m->spec.workspace_dir ? 0 : l->workspace_bytes),
+        .memory_bytes = l->memory_bytes + tmpfs_bytes(l->tmp_bytes) + CGROUP_SPARE_BYTES +
+                        (m->spec.workspace_dir ? 0 : tmpfs_bytes(l->workspace_bytes)),
         .cpu_milli = l->cpu_milli,
         .processes = l->processes + CGROUP_SPARE_PROCESSES,
     };
@@ -161,18 +169,15 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
         m->oom = cgroup_oom_fd(&z->cgroups, &m->cgroup);
     if (r >= 0)
         m->stat = cgroup_stat_fd(&z->cgroups, &m->cgroup);
-    return r;
+    return r < 0 ? r : cgroup_open_doors(&z->cgroups, &m->cgroup, &m->doors, e);
 }
 
-/* Lets the clone out: the id maps and the cgroup are in place. */
-static int prepare_clone(struct zygote *z, const struct making *m, const struct live *l,
-                         struct err *e)
+/* Lets the clone out: the id maps are in place. */
+static int prepare_clone(struct zygote *z, const struct making *m, pid_t pid, struct err *e)
 {
-    int r = idmap_apply(z->proc, l->pid, &m->map, e);
+    int r = idmap_apply(z->proc, pid, &m->map, e);
     if (r >= 0)
-        r = idmap_write_proc(z->proc, l->pid, "oom_score_adj", OOM_SCORE_ADJ, e);
-    if (r >= 0)
-        r = cgroup_join(&z->cgroups, &l->cgroup, l->pid, e);
+        r = idmap_write_proc(z->proc, pid, "oom_score_adj", OOM_SCORE_ADJ, e);
     if (r >= 0 && write(m->go[1], "", 1) != 1)
         r = err_set(e, -EPIPE, "the sandbox ended before it began");
     return r;
@@ -252,6 +257,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                 .usr_fd = m->usr,
                                 .oom_fd = m->oom,
                                 .stat_fd = m->stat,
+                                .doors = m->doors,
                                 .bind_fds = m->binds,
                                 .id_range = m->map.count > 1,
                                 .net_ready = net_ready};
@@ -295,7 +301,7 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     l->cgroup = m->cgroup;
     m->cgroup = (struct cgroup){.name = ""}; /* l's now */
     list_push_back(&z->live, &l->link);
-    r = prepare_clone(z, m, l, e);
+    r = prepare_clone(z, m, pid, e);
     if (r < 0)
         kill(pid, SIGKILL); /* reaped like any other */
     return r < 0 ? r : pid;
@@ -310,6 +316,7 @@ static void handle_create(struct zygote *z, const json_t *request)
                                                              .usr = -1,
                                                              .oom = -1,
                                                              .stat = -1,
+                                                             .doors = CGROUP_DOORS_NONE,
                                                              .uid_lock = -1,
                                                              .pidfd = -1};
     struct err e = {.code = 0};

@@ -11,7 +11,7 @@ import { Bridge, isRoot, ORDINARY, Stage } from './no_way_out/drive.mjs';
 const MIB = 1 << 20;
 const LIMITS = { processes: 200, open_files: 1024, memory_bytes: 128 * MIB, tmp_bytes: 32 * MIB, workspace_bytes: 32 * MIB, output_bytes: 8 * MIB };
 // All memory a sandbox of these limits may take: programs', /tmp's, /workspace's, /dev/shm's, and some.
-const ALL_MIB = 128 + 32 + 32 + 64 + 128;
+const ALL_MIB = 128 + 32 + 32 + 64 + 128; // 64: kernel memory for files; 128: slack
 
 // kind, ceiling, how it must be stopped: an errno (and at most how many), or a sentence of the call.
 // `killed`: it may be ended from outside instead, alone or with its call; `whole`: with the sandbox, because
@@ -83,7 +83,9 @@ for (const { uid, user } of [...(isRoot ? [{ uid: 0, user: 'agent' }] : []), { u
 
     for (const [kind, max, how, limits] of BOMBS) {
       if (how.once && isRoot && uid) continue; // slow, and the same file system as for root
-      test(`bomb: ${kind}`, async (t) => {
+      // What a memfd holds belongs to no process, so only a cgroup can count it; docs/internals/sandbox.md says so.
+      const unlimited = uid !== 0 && kind === 'memfd' ? 'without a cgroup nothing limits what memfds hold' : undefined;
+      test(`bomb: ${kind}`, { todo: unlimited }, async (t) => {
         await sandbox({ binds: stage.binds(), limits: { ...LIMITS, ...limits } }, async (box) => {
           const ended = (e) => { assert(how.whole && /the sandbox ended/.test(e.message), e.message); t.diagnostic('the sandbox was ended'); };
           let r;

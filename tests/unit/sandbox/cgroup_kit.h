@@ -36,6 +36,20 @@ static inline int kit_child(int (*fn)(void *), void *arg)
     return status;
 }
 
+/* Sends process `pid` through the doors of a group. */
+static inline int kit_join(const struct cgroup_root *r, const struct cgroup *g, pid_t pid,
+                           struct err *e)
+{
+    struct cgroup_doors d = CGROUP_DOORS_NONE;
+    char text[24];
+    int n = snprintf(text, sizeof(text), "%d", (int)pid), res = cgroup_open_doors(r, g, &d, e);
+    for (size_t i = 0; res >= 0 && i < CGROUP_KINDS; i++)
+        if (d.fd[i] >= 0 && write(d.fd[i], text, (size_t)n) != n)
+            res = -errno;
+    cgroup_doors_done(&d);
+    return res;
+}
+
 /* A process that does nothing until it is killed. */
 static inline pid_t kit_sleeper(void)
 {
@@ -70,7 +84,7 @@ static inline int kit_child_in(const struct cgroup_root *r, const struct cgroup 
     }
     close(go[0]);
     struct err e;
-    int r2 = cgroup_join(r, g, pid, &e);
+    int r2 = kit_join(r, g, pid, &e);
     if (r2 < 0)
         fprintf(stderr, "%s\n", e.msg);
     else if (write(go[1], "g", 1) != 1)
