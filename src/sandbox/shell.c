@@ -22,10 +22,12 @@
 #include "sandbox/shell.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,36 +113,29 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
  * Opening a terminal then never makes it the controlling one, whose end would take along the
  * background jobs of all earlier commands (SIGHUP to the foreground group); and the group has no
  * parent in its session from the start, so that the end of bash changes nothing for stopped jobs
- * either (they would get SIGHUP, too). */
+ * either (they would get SIGHUP, too).
+ *
+ * The leader borrows our memory (vfork) for two system calls; bash gets a copy of it, as by fork,
+ * and is our child (CLONE_PARENT). 0 or -errno. */
 static int fork_into_session(const struct shell *s, int in, int status, char **env, pid_t *ret)
 {
-    int told[2];
-    if (pipe2(told, O_CLOEXEC) < 0)
-        return -errno;
-    AUTO_CLOSE int told_r = told[0], told_w = told[1];
-    pid_t leader = fork();
-    if (leader < 0)
-        return -errno;
+    volatile long pid = -ECHILD;
+    pid_t leader = vfork();
     if (leader == 0) {
         setsid();
-        pid_t pid = fork();
+        pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
         if (pid == 0)
             exec_bash(s, in, status, env);
-        int word = pid < 0 ? -errno : (int)pid;
-        _exit(write(told_w, &word, sizeof(word)) == (ssize_t)sizeof(word) ? 0 : 1);
+        if (pid < 0)
+            pid = -errno;
+        _exit(0);
     }
-    close(TAKE_FD(told_w));
-    int word = -EIO;
-    ssize_t n;
-    do
-        n = read(told_r, &word, sizeof(word));
-    while (n < 0 && errno == EINTR);
-    waitpid(leader, NULL, 0); /* it has told us: it is ending */
-    if (n != (ssize_t)sizeof(word))
-        return -EIO;
-    if (word < 0)
-        return word;
-    *ret = word;
+    if (leader < 0)
+        return -errno;
+    waitpid(leader, NULL, 0); /* it has ended */
+    if (pid < 0)
+        return (int)pid;
+    *ret = (pid_t)pid;
     return 0;
 }
 
