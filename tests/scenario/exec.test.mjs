@@ -365,7 +365,10 @@ except OSError as e: print(errno.errorcode[e.errno])
     const r = await exec(['--json', '-', '--', 'sh', '-c', 'echo out; echo err >&2']);
     assert.equal(r.out, 'out\n');
     assert.equal(JSON.parse(r.err.split('\n')[1]).exit_code, 0);
-    const bad = await exec(['--json', '/no/such/dir/report', '--', 'true']);
+    const missing = await report(['--workdir', '/no/such', '--', 'true']);
+    assert.deepEqual([missing.code, missing.report.error], [125, '/no/such: No such file or directory']);
+    const bad = await exec(['--json', '/no/such/dir/report', '--', 'sh', '-c', 'echo ran']);
+    assert.equal(bad.out, '', 'not run');
     assert.equal(bad.code, 125);
     assert.match(bad.err, /^sallyport exec: --json \/no\/such\/dir\/report: No such file or directory\n$/);
   });
