@@ -45,6 +45,8 @@ struct exec_command {
     char **argv;
     char *cwd;
 
+    int json_fd;
+    bool reported;
     struct exec_streams streams;
     struct exec_term term;
     struct box_run *run; /* while there is one to signal */
@@ -202,10 +204,7 @@ static int write_report(const struct exec_command *c, const struct box_end *end,
     json_put(o, "denied", end->denied ? json_incref(end->denied) : json_object());
     AUTO_FREE char *text = json_text(o, NULL);
     AUTO_FREE char *line = mem_printf("%s\n", text);
-    if (str_eq(c->json, "-"))
-        return write_all(2, line, strlen(line));
-    AUTO_CLOSE int fd = open(c->json, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int r = fd < 0 ? -errno : write_all(fd, line, strlen(line));
+    int r = write_all(c->json_fd, line, strlen(line));
     return r < 0 ? err_set(e, r, "--json %s: %s", c->json, err_text(r)) : 0;
 }
 
@@ -296,6 +295,7 @@ static int run_main(struct exec_command *c, struct err *e)
             say(end.error);
         if (end.sentence)
             say(end.sentence);
+        c->reported = true;
         if (c->json)
             r = write_report(c, &end, e);
     }
@@ -323,7 +323,10 @@ static int run(void *arg)
     if (r == -ECANCELED && c->ended_by)
         return EXIT_SIGNAL + c->ended_by;
     if (r < 0) {
-        say(e.msg[0] ? e.msg : err_text(r));
+        const char *why = e.msg[0] ? e.msg : err_text(r);
+        say(why);
+        if (c->json && !c->reported)
+            (void)!write_report(c, &(struct box_end){.error = (char *)(uintptr_t)why}, &e);
         return EXIT_OURS;
     }
     return c->code;
@@ -349,6 +352,15 @@ static int refuse_network(const struct exec_command *c, struct err *e)
                        "boundary that would let this through does not exist yet; leave it out",
                        c->allow.n ? "--allow" : "--secret");
     return 0;
+}
+
+/* Before the run, so that a report that can not be written is no surprise after it. */
+static int open_report(struct exec_command *c, struct err *e)
+{
+    c->json_fd =
+        str_eq(c->json, "-") ? 2 : open(c->json, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int r = c->json_fd < 0 ? -errno : 0;
+    return r < 0 ? err_set(e, r, "--json %s: %s", c->json, err_text(r)) : 0;
 }
 
 static int choose_cwd(struct exec_command *c, struct err *e)
@@ -390,7 +402,9 @@ static int prepare(struct exec_command *c, struct err *e)
     s->program = true;
     s->report = c->json != NULL;
     r = choose_cwd(c, e);
-    return r < 0 ? r : exec_streams_open(&c->streams, e);
+    if (r >= 0)
+        r = exec_streams_open(&c->streams, e);
+    return r >= 0 && c->json ? open_report(c, e) : r;
 }
 
 /* Descriptors 0 to 2 exist from here on, so that nothing we open becomes a standard stream. */

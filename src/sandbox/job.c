@@ -112,8 +112,7 @@ static char **take_argv(const json_t *a)
     return argv;
 }
 
-/* The sandbox's environment with the request's variables in front: the first of a name counts for
- * execvpe's PATH and for every libc. */
+/* The sandbox's environment; the request's variables replace those of the same name. */
 static void take_env(struct job *j, const struct sandbox_spec *spec, const json_t *o)
 {
     char **base = shell_environment(spec);

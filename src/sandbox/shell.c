@@ -22,10 +22,12 @@
 #include "sandbox/shell.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,7 +129,8 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
  * Opening a terminal then never makes it the controlling one, whose end would take along the
  * background jobs of all earlier commands (SIGHUP to the foreground group); and the group has no
  * parent in its session from the start, so that the end of bash changes nothing for stopped jobs
- * either (they would get SIGHUP, too). */
+ * either (they would get SIGHUP, too).
+ * 0 or -errno. */
 static int fork_into_session(const struct shell *s, int in, int status, char **env, pid_t *ret)
 {
     /* vfork, twice: nothing of init's memory is needed, and copying its page tables and tearing

@@ -261,19 +261,19 @@ describe('a terminal', () => {
   });
   for (const [signal, status] of [['TERM', 143], ['KILL', 137], ['HUP', 129]])
     test(`modes come back after SIG${signal}`, async () => {
-      await terminal([{ wait: 'ready', modes: 'before' }, { send: 'go\n' }, { wait: 'in raw', differ: 'before' }, { signal: [signal, 'sallyport exec'] },
+      await terminal([{ wait: 'ready', modes: 'before' }, { send: 'go\n' }, { wait: 'in raw', differ: 'before' }, { signal: [signal, 'sallyport exec '] },
         { wait: `status ${status}`, same: 'before' }, { send: 'end\n' }],
       ['sh', '-c', `echo ready; read go; "$0" exec -- sh -c 'echo in raw; exec sleep 1000'; echo status $?; read x`, BIN]);
     });
   test('suspended and continued, both sides', async () => {
-    await terminal([{ wait: 'ready', modes: 'before' }, { send: 'go\n' }, { wait: 'tick', differ: 'before' }, { signal: ['TSTP', 'sallyport exec'] },
-      { state: ['sallyport exec', 'T'], same: 'before' }, { signal: ['CONT', 'sallyport exec'] }, { differ: 'before' },
+    await terminal([{ wait: 'ready', modes: 'before' }, { send: 'go\n' }, { wait: 'tick', differ: 'before' }, { signal: ['TSTP', 'sallyport exec '] },
+      { state: ['sallyport exec ', 'T'], same: 'before' }, { signal: ['CONT', 'sallyport exec '] }, { differ: 'before' },
       { wait: 'tick' }, { wait: 'tick', send: '\x03' }, { wait: 'status 130', same: 'before' }, { send: 'end\n' }],
     ['sh', '-c', `echo ready; read go; "$0" exec -- sh -c 'while :; do echo tick; sleep 0.05; done'; echo status $?; read x`, BIN]);
   });
   test('Ctrl-Z suspends the program and us, and both go on', async () => {
     await terminal([{ wait: 'ready', modes: 'before' }, { send: 'go\n' }, { wait: 'tick', differ: 'before', send: '\x1a' },
-      { state: ['sallyport exec', 'T'], same: 'before' }, { signal: ['CONT', 'sallyport exec'] }, { differ: 'before' },
+      { state: ['sallyport exec ', 'T'], same: 'before' }, { signal: ['CONT', 'sallyport exec '] }, { differ: 'before' },
       { wait: 'continued' }, { wait: 'tick', send: '\x03' }, { wait: 'status 130', same: 'before' }, { send: 'end\n' }],
     // Not a loop of sh: one that is stopped in the middle of vfork() is not seen as stopped by anybody, here or outside.
     ['sh', '-c', `echo ready; read go; "$0" exec -- python3 -uc "$1"; echo status $?; read x`, BIN, 'import signal, time\nsignal.signal(signal.SIGCONT, lambda *_: print("continued"))\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\nwhile True: print("tick"); time.sleep(0.05)']);
@@ -365,7 +365,10 @@ except OSError as e: print(errno.errorcode[e.errno])
     const r = await exec(['--json', '-', '--', 'sh', '-c', 'echo out; echo err >&2']);
     assert.equal(r.out, 'out\n');
     assert.equal(JSON.parse(r.err.split('\n')[1]).exit_code, 0);
-    const bad = await exec(['--json', '/no/such/dir/report', '--', 'true']);
+    const missing = await report(['--workdir', '/no/such', '--', 'true']);
+    assert.deepEqual([missing.code, missing.report.error], [125, '/no/such: No such file or directory']);
+    const bad = await exec(['--json', '/no/such/dir/report', '--', 'sh', '-c', 'echo ran']);
+    assert.equal(bad.out, '', 'not run');
     assert.equal(bad.code, 125);
     assert.match(bad.err, /^sallyport exec: --json \/no\/such\/dir\/report: No such file or directory\n$/);
   });

@@ -137,8 +137,7 @@ static void nothing_spoils_it(void **state)
         "chmod 000 $(tty)",
         "python3 -c 'import fcntl, termios; fcntl.ioctl(1, termios.TIOCEXCL)'",
         "python3 -c 'import termios; termios.tcflow(1, termios.TCOOFF)'",
-        "python3 -c 'import termios; termios.tcflow(1, termios.TCOOFF)' ; (echo waits >&2) & sleep "
-        "0.05",
+        "python3 -c 'import termios; termios.tcflow(1, 0)'; (echo waits >&2) & sleep 0.05",
         "python3 -c 'import fcntl, os; fcntl.fcntl(0, fcntl.F_SETFL, os.O_NONBLOCK)'",
         "setsid -c sh -c 'tty >/dev/null' < $(tty)",
         "setsid sh -c ': < /dev/pts/0; sleep 0.05' & wait",
