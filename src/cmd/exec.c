@@ -37,7 +37,7 @@ enum { EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SI
 #define DRAIN_MS      2000 /* for output to be taken after the end, before signals end us again */
 
 struct exec_command {
-    const char *config, *rootfs, *user, *network, *workdir, *cpus, *json;
+    const char *config, *data, *rootfs, *user, *network, *workdir, *cpus, *json;
     int64_t timeout_ms;
     struct flag_list binds, env, allow, secrets;
     struct sandbox_sizes sizes;
@@ -391,8 +391,8 @@ static int prepare(struct exec_command *c, struct err *e)
     if (r >= 0 && c->cpus)
         r = sandbox_flags_cpus("--cpus", c->cpus, &s->limits.cpu_milli, e);
     if (r >= 0 && c->rootfs) {
-        AUTO_FREE char *data = cmd_default_data_dir();
-        r = sandbox_flags_rootfs(c->rootfs, data, &s->rootfs_dir, e);
+        AUTO_FREE char *data = c->data ? mem_strdup(c->data) : cmd_default_data_dir();
+        r = sandbox_flags_rootfs(s, c->rootfs, data, e);
     }
     if (r < 0)
         return r;
@@ -451,6 +451,7 @@ int cmd_exec(int argc, char **argv)
          .ptr = &c.workdir},
         {"rootfs", "DIR", "root file system: a directory, or the name of an imported one", FLAG_DIR,
          .ptr = &c.rootfs},
+        {"data", "DIR", "where imported root file systems are", FLAG_DIR, .ptr = &c.data},
         {"user", "NAME", "who the program is inside, without any capability (agent)", FLAG_CHOICE,
          .ptr = &c.user, .choices = users},
         {"network", "KIND", "a loopback of its own, or not even that (loopback)", FLAG_CHOICE,

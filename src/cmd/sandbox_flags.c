@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "worker/image.h"
 
 void sandbox_flags_sizes(const struct sandbox_sizes *s, struct sandbox_limits *l)
 {
@@ -84,27 +85,63 @@ int sandbox_flags_cpus(const char *flag, const char *text, uint64_t *ret_milli, 
     return 0;
 }
 
-int sandbox_flags_rootfs(const char *text, const char *data_dir, char **ret, struct err *e)
+static bool has_env(const struct sandbox_spec *s, const char *name)
 {
-    const bool name = !strchr(text, '/');
-    if (name && (text[0] == '.' || text[0] == '\0'))
-        return err_set(e, -EINVAL, "--rootfs %s: write a directory with a slash in it, or a name",
-                       text);
-    AUTO_FREE char *path =
-        name ? mem_printf("%s/rootfs/%s/rootfs", data_dir, text) : mem_strdup(text);
-    AUTO_FREE char *real = realpath(path, NULL);
+    size_t n = strlen(name);
+    for (size_t i = 0; i < s->n_env; i++)
+        if (strncmp(s->env[i], name, n) == 0 && s->env[i][n] == '=')
+            return true;
+    return false;
+}
+
+/* What the image says about its programs' environment: PATH, for the most part. HOME and the user's
+ * name are the sandbox's; a name that no shell could export is left out. */
+static void add_image_env(struct sandbox_spec *s, const struct image *image)
+{
+    static const char *const ours[] = {"HOME", "USER", "LOGNAME", "SHELL"};
+    for (size_t i = 0; i < image->n_env; i++) {
+        const char *eq = strchr(image->env[i], '=');
+        if (!eq)
+            continue;
+        AUTO_FREE char *name = mem_strndup(image->env[i], (size_t)(eq - image->env[i]));
+        bool skip = has_env(s, name);
+        for (size_t k = 0; k < ARRAY_LEN(ours); k++)
+            skip = skip || str_eq(name, ours[k]);
+        if (!skip)
+            (void)!sandbox_spec_add_env(s, name, eq + 1, NULL);
+    }
+}
+
+static int use_image(struct sandbox_spec *s, const char *name, const char *data_dir, struct err *e)
+{
+    struct image image;
+    struct err why;
+    int r = image_find(data_dir, name, &image, &why);
+    if (r < 0)
+        return err_set(e, -EINVAL, "--rootfs %s: %s (a directory is written with a slash, as ./%s)",
+                       name, why.msg, name);
+    s->rootfs_dir = realpath(image.rootfs, NULL);
+    r = s->rootfs_dir ? 0 : err_set(e, -EINVAL, "--rootfs %s: %s: %m", name, image.rootfs);
+    add_image_env(s, &image);
+    if (r == 0)
+        image.lock_fd = -1; /* held until the process ends: that is how long the tree is in use */
+    image_done(&image);
+    return r;
+}
+
+int sandbox_flags_rootfs(struct sandbox_spec *s, const char *text, const char *data_dir,
+                         struct err *e)
+{
+    if (!strchr(text, '/'))
+        return use_image(s, text, data_dir, e);
+    AUTO_FREE char *real = realpath(text, NULL);
     int code = real ? 0 : -errno;
     struct stat st;
     if (code == 0 && stat(real, &st) == 0 && !S_ISDIR(st.st_mode))
         code = -ENOTDIR;
-    if (code == -ENOENT && name)
-        return err_set(e, -EINVAL,
-                       "--rootfs %s: there is no root file system of that name (sallyport rootfs "
-                       "import makes one; a directory is written with a slash, as ./%s)",
-                       text, text);
     if (code < 0)
-        return err_set(e, -EINVAL, "--rootfs %s: %s: %s", text, path, err_text(code));
-    *ret = TAKE(real);
+        return err_set(e, -EINVAL, "--rootfs %s: %s", text, err_text(code));
+    s->rootfs_dir = TAKE(real);
     return 0;
 }
 

@@ -221,6 +221,7 @@ static int run_worker(struct up *u, int *ret_status, struct err *e)
         } passed[] = {{"--isolation", u->isolation},
                       {"--oci-runtime", u->oci_runtime},
                       {"--rootfs", u->rootfs},
+                      {"--data", u->rootfs ? u->o.data_dir : NULL},
                       {"--warm", u->warm ? warm : NULL}};
         for (size_t i = 0; i < ARRAY_LEN(passed); i++)
             if (passed[i].value) {
@@ -546,11 +547,13 @@ int cmd_up(int argc, char **argv)
     AUTO_FREE char *default_dir = cmd_default_data_dir();
     u.o.data_dir = u.data ? u.data : default_dir;
     struct err e = {0};
-    AUTO_FREE char *rootfs = NULL;
     int bad = cmd_check_isolation(u.isolation, u.understood, &e);
     if (bad == 0 && u.rootfs) {
-        bad = sandbox_flags_rootfs(u.rootfs, u.o.data_dir, &rootfs, &e);
-        u.rootfs = rootfs;
+        /* Asked here already, for the sake of the words; the worker uses it. */
+        struct sandbox_spec unused;
+        sandbox_spec_init(&unused);
+        bad = sandbox_flags_rootfs(&unused, u.rootfs, u.o.data_dir, &e);
+        sandbox_spec_done(&unused);
     }
     if (bad < 0) {
         fprintf(stderr, "sallyport up: %s\n", e.msg);

@@ -30,7 +30,7 @@
 struct worker_command {
     struct worker_config cfg;
     const char *config, *key_file, *log_level, *state_dir;
-    const char *isolation, *cpus, *user, *network, *rootfs;
+    const char *isolation, *cpus, *user, *network, *rootfs, *data;
     bool understood;
     int64_t capacity, warm, call_ms, session_ms;
     struct sandbox_sizes sizes;
@@ -122,8 +122,8 @@ static int prepare_sandbox(struct worker_command *c, struct err *e)
     c->sandbox.network = str_eq(c->network, "none") ? SANDBOX_NET_NONE : SANDBOX_NET_LOOPBACK;
     int r = c->cpus ? sandbox_flags_cpus("--sandbox-cpus", c->cpus, &l->cpu_milli, e) : 0;
     if (r >= 0 && c->rootfs) {
-        AUTO_FREE char *data = cmd_default_data_dir();
-        r = sandbox_flags_rootfs(c->rootfs, data, &c->sandbox.rootfs_dir, e);
+        AUTO_FREE char *data = c->data ? mem_strdup(c->data) : cmd_default_data_dir();
+        r = sandbox_flags_rootfs(&c->sandbox, c->rootfs, data, e);
     }
     for (size_t i = 0; r >= 0 && i < c->binds.n; i++)
         r = sandbox_flags_bind(&c->sandbox, c->binds.value[i], false, e);
@@ -282,6 +282,7 @@ int cmd_worker(int argc, char **argv)
          FLAG_CHOICE, .ptr = &c.network, .choices = networks},
         {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
          FLAG_DIR, .ptr = &c.rootfs},
+        {"data", "DIR", "where imported root file systems are", FLAG_DIR, .ptr = &c.data},
         {"warm", "N", "sandboxes kept ready for sessions to come (0)", FLAG_INT, .ptr = &c.warm,
          .min = 0, .max = 1000},
         {"isolation", "ENGINE", "what builds sandboxes; none needs --i-understand (native)",

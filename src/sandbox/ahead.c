@@ -37,6 +37,7 @@ int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgr
     if (!uids)
         return 0;
     a->host_net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    a->can_return = a->host_net >= 0 && setns(a->host_net, CLONE_NEWNET) == 0;
     return a->host_net < 0 ? err_set(e, -errno, "could not open /proc/self/ns/net: %m") : 0;
 }
 
@@ -59,6 +60,8 @@ void ahead_done(struct ahead *a)
 /* Back to where uids are reserved; whatever namespace we were in is given up. */
 static int enter_host_net(struct ahead *a, struct err *e)
 {
+    if (!a->can_return) /* then it was never left */
+        return 0;
     a->in_fresh_net = false;
     return setns(a->host_net, CLONE_NEWNET) < 0
                ? err_set(e, -errno, "could not enter the machine's network namespace: %m")
@@ -108,7 +111,7 @@ void ahead_prepare(struct ahead *a)
         if (r < 0)
             log_debug("no uids in stock", "error=%s", log_q(e.msg));
     }
-    if (!a->in_fresh_net)
+    if (!a->in_fresh_net && (!a->uids || a->can_return))
         a->in_fresh_net = unshare(CLONE_NEWNET) == 0 && ahead_loopback_up() == 0;
     if (a->have_limits && !a->cgroup.name[0] &&
         cgroup_make(a->cgroups, &a->limits, &a->cgroup, &e) < 0)

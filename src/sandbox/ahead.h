@@ -15,6 +15,7 @@ struct ahead {
     const struct uids *uids;     /* NULL as an ordinary user: no ranges */
     struct cgroup_root *cgroups; /* the caller's */
     int host_net;                /* network namespace of the machine, where uids are reserved; -1 */
+    bool can_return;   /* to host_net; root of a container may not own the machine's network */
     bool in_fresh_net; /* the zygote sits in a network namespace that nobody has used, lo is up */
     int uid_lock;      /* of `first_uid`, or -1: none in stock */
     uint32_t first_uid;

@@ -66,9 +66,9 @@ int cgroup_dir_below(int dir, const char *name)
 }
 
 /* A control file; on no other file system. */
-int cgroup_file_open(int dir, const char *file, int mode)
+int cgroup_file_open(int dir, const char *file, int flags)
 {
-    AUTO_CLOSE int fd = openat(dir, file, mode | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_CLOSE int fd = openat(dir, file, flags | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return -errno;
     return on_cgroup(fd) ? TAKE_FD(fd) : -EXDEV;

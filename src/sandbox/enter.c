@@ -33,6 +33,7 @@
 #include "sandbox/visible.h"
 
 #define CHANNEL_FD 3
+#define KEPT_MAX   6 /* descriptors that init keeps, in a row from the channel on */
 #define BASIC_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define RO_ATTR    (BASIC_ATTR | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY)
 
@@ -278,35 +279,39 @@ static int build(const struct enter_job *j, int *ret_listener, struct err *e)
     return r < 0 ? r : lockdown_finish(j->spec, j->filter, ret_listener, e);
 }
 
-/* Standard descriptors on /dev/null, the channel at 3, the job's own above; everything else is
- * closed. */
+/* Moves descriptors out of the way, then puts them down in a row from `first` on. The number after
+ * the last one, or -errno. */
+static int place_in_row(int *const *fds, int n, int first)
+{
+    for (int i = 0; i < n; i++)
+        if (*fds[i] >= 0) {
+            *fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, 200);
+            if (*fds[i] < 0)
+                return -errno;
+        }
+    int next = first;
+    for (int i = 0; i < n; i++)
+        if (*fds[i] >= 0) {
+            if (dup3(*fds[i], next, O_CLOEXEC) < 0)
+                return -errno;
+            *fds[i] = next++;
+        }
+    return close_range((unsigned)next, ~0u, 0) < 0 ? -errno : next;
+}
+
+/* Standard descriptors on /dev/null; the channel at 3 and behind it what init will keep; the job's
+ * own above; everything else is closed. */
 static int tidy_descriptors(struct enter_job *j, struct err *e)
 {
-    int *ours[7 + CGROUP_KINDS + SANDBOX_BINDS_MAX] = {&j->channel_fd, &j->go_fd,  &j->workspace_fd,
-                                                       &j->root_fd,    &j->usr_fd, &j->oom_fd,
-                                                       &j->stat_fd};
-    int n = 7;
-    for (size_t i = 0; i < CGROUP_KINDS; i++)
-        ours[n++] = &j->doors.fd[i];
+    int *ours[KEPT_MAX + 4 + SANDBOX_BINDS_MAX] = {
+        &j->channel_fd,  &j->oom_fd, &j->stat_fd,      &j->doors.fd[0], &j->doors.fd[1],
+        &j->doors.fd[2], &j->go_fd,  &j->workspace_fd, &j->root_fd,     &j->usr_fd};
+    int n = KEPT_MAX + 4;
     for (size_t i = 0; i < j->spec->n_binds; i++)
         ours[n++] = &j->bind_fds[i];
-    /* Lift all of them out of the way first, then put them down in a row. */
-    for (int i = 0; i < n; i++)
-        if (*ours[i] >= 0) {
-            *ours[i] = fcntl(*ours[i], F_DUPFD_CLOEXEC, 200);
-            if (*ours[i] < 0)
-                return err_set(e, -errno, "could not move descriptors: %m");
-        }
-    for (int i = 0; i < n; i++)
-        if (*ours[i] >= 0) {
-            if (dup3(*ours[i], CHANNEL_FD + i, O_CLOEXEC) < 0)
-                return err_set(e, -errno, "could not place descriptors: %m");
-            *ours[i] = CHANNEL_FD + i;
-        } else {
-            close(CHANNEL_FD + i);
-        }
-    if (close_range((unsigned)(CHANNEL_FD + n), ~0u, 0) < 0)
-        return err_set(e, -errno, "could not close descriptors: %m");
+    int r = place_in_row(ours, n, CHANNEL_FD);
+    if (r < 0)
+        return err_set(e, r, "could not place descriptors: %s", err_text(r));
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0)
         return err_set(e, -errno, "could not open /dev/null: %m");
@@ -315,6 +320,25 @@ static int tidy_descriptors(struct enter_job *j, struct err *e)
             return err_set(e, -errno, "could not open /dev/null: %m");
     close(null);
     return 0;
+}
+
+/* What is left for init: the channel, what its cgroup counts and the doors into it, where there are
+ * any, and the listener of a filter that reports. */
+static int keep_for_init(const struct enter_job *j, int *listener, struct err *e)
+{
+    const int kept[KEPT_MAX] = {j->channel_fd,  j->oom_fd,      j->stat_fd,
+                                j->doors.fd[0], j->doors.fd[1], j->doors.fd[2]};
+    int next = CHANNEL_FD;
+    for (size_t i = 0; i < KEPT_MAX; i++)
+        next += kept[i] >= 0;
+    if (*listener >= 0) {
+        if (*listener != next && dup3(*listener, next, O_CLOEXEC) < 0)
+            return err_set(e, -errno, "could not place descriptors: %m");
+        *listener = next++;
+    }
+    return close_range((unsigned)next, ~0u, 0) < 0
+               ? err_set(e, -errno, "could not close descriptors: %m")
+               : 0;
 }
 
 static NORETURN void report_failure(int channel_fd, const struct err *e)
@@ -339,24 +363,8 @@ void enter_sandbox(const struct enter_job *job)
         r = lockdown_check(inside_uid(j.spec), &e);
     if (r < 0)
         report_failure(j.channel_fd, &e);
-    /* What is left for init, in a row from the channel on: what its cgroup counts, the doors into
-     * it and the listener of a filter that reports, where there are any. */
-    int *kept[] = {&j.oom_fd,      &j.stat_fd,     &listener,
-                   &j.doors.fd[0], &j.doors.fd[1], &j.doors.fd[2]},
-        next = CHANNEL_FD + 1;
-    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
-        if (*kept[i] < 0)
-            continue;
-        if (*kept[i] != next && dup3(*kept[i], next, O_CLOEXEC) < 0) {
-            err_set(&e, -errno, "could not place descriptors: %m");
-            report_failure(j.channel_fd, &e);
-        }
-        *kept[i] = next++;
-    }
-    if (close_range((unsigned)next, ~0u, 0) < 0) {
-        err_set(&e, -errno, "could not close descriptors: %m");
+    if (r < 0 || keep_for_init(&j, &listener, &e) < 0)
         report_failure(j.channel_fd, &e);
-    }
     const struct init_job init = {.channel_fd = j.channel_fd,
                                   .oom_fd = j.oom_fd,
                                   .stat_fd = j.stat_fd,

@@ -196,10 +196,13 @@ static int add_user(struct build *b, int lower, const char *path, const char *li
 
 static int fill_image(struct build *b, struct err *e)
 {
-    static const char *const dirs[] = {"proc", "dev", "tmp", "etc", &SANDBOX_HOME[1]};
+    static const char *const dirs[] = {"proc", "dev", "tmp", "etc", "var/tmp", &SANDBOX_HOME[1]};
     int r = 0;
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(dirs); i++)
         r = make_path(b->upper, dirs[i], true);
+    /* Programs expect to be able to write there; importing takes others' right to write away. */
+    if (r >= 0 && fchmodat(b->upper, "var/tmp", 01777, 0) < 0)
+        r = -errno;
     for (size_t i = 0; r >= 0 && rootfs_etc[i].path; i++)
         if (rootfs_etc[i].in_images)
             r = write_upper(b->upper, rootfs_etc[i].path, rootfs_etc[i].text,

@@ -125,6 +125,13 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
     _exit(127);
 }
 
+/* The sanitizers' own memory does not survive a program that is set up in its parent's. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define START_CHILD() ((pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0))
+#else
+#define START_CHILD() vfork()
+#endif
+
 /* Forks bash into a session that it does not lead: the leader is a process that starts it and ends.
  * Opening a terminal then never makes it the controlling one, whose end would take along the
  * background jobs of all earlier commands (SIGHUP to the foreground group); and the group has no
@@ -143,7 +150,7 @@ static int fork_into_session(const struct shell *s, int in, int status, char **e
         return -errno;
     if (leader == 0) {
         setsid();
-        pid_t child = vfork();
+        pid_t child = START_CHILD();
         if (child == 0)
             exec_bash(s, in, status, env);
         code = errno;

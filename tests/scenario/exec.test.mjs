@@ -45,8 +45,8 @@ describe('exit status', () => {
     [['--memory', '1', '--', 'true'], 125, /--memory: 1 is out of range/],
     [['--user', 'nobody', '--', 'true'], 125, /--user: "nobody" is not one of agent, root/],
     [['--network', 'host', '--', 'true'], 125, /--network: "host" is not one of loopback, none/],
-    [['--rootfs', 'nameless', '--', 'true'], 125, /--rootfs nameless: there is no root file system of that name/],
-    [['--rootfs', '/etc/passwd', '--', 'true'], 125, /--rootfs \/etc\/passwd: \/etc\/passwd: Not a directory/],
+    [['--rootfs', 'nameless', '--', 'true'], 125, /--rootfs nameless: there is no image nameless in .*rootfs import makes one.*\.\/nameless/],
+    [['--rootfs', '/etc/passwd', '--', 'true'], 125, /--rootfs \/etc\/passwd: Not a directory/],
     [['--allow', 'example.com:443', '--', 'true'], 125, /^sallyport exec: --allow: the network of a sandbox is closed in this version/],
     [['--allow', 'http://example.com', '--', 'true'], 125, /^sallyport exec: --allow http:\/\/example.com: write HOST or HOST:PORT/],
     [['--secret', 'TOKEN=env:TOKEN@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: the network of a sandbox is closed/],
@@ -75,7 +75,7 @@ describe('what the program finds', () => {
   test('its identity, directory and environment, built from nothing', async () => {
     const r = await exec(['--env', 'A=1', '--env', 'B=x=y', '--env', 'COPIED', '--env', 'A=2', '--', 'sh', '-c', 'id -u; pwd; echo $A $B $COPIED; env | cut -d= -f1 | sort | tr "\\n" " "'], { env: { COPIED: 'from here', NOT_COPIED: 'x' } });
     assert.equal(r.code, 0, r.err);
-    assert.equal(r.out, '1000\n/workspace\n2 x=y from here\nA B COPIED HOME LANG LOGNAME PATH PWD SHELL TERM USER ');
+    assert.equal(r.out, '1000\n/workspace\n2 x=y from here\nA B COPIED HOME LC_CTYPE LOGNAME PATH PWD SHELL TERM USER ');
   });
   test('no descriptor but its three streams, and nobody but itself', async () => {
     const look = 'import os; fds = [(int(f), os.readlink("/proc/self/fd/" + f).split(":")[0]) for f in os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd/" + f)]; print(sorted(fds), sorted(int(d) for d in os.listdir("/proc") if d.isdigit()))';

@@ -1,6 +1,7 @@
 /* test_sandbox_flags.c - texts of flags to a sandbox's specification. */
 #include "../unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,6 +10,8 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "cmd/sandbox_flags.h"
+#include "sandbox/state.h"
+#include "worker/image.h"
 
 static void binds(void **state)
 {
@@ -132,6 +135,13 @@ static void inside(void **state)
     sandbox_spec_done(&s);
 }
 
+static void put(const char *dir, const char *name, const char *text)
+{
+    AUTO_FREE char *path = mem_printf("%s/%s", dir, name);
+    AUTO_CLOSE int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
 static void roots(void **state)
 {
     (void)state;
@@ -142,23 +152,35 @@ static void roots(void **state)
         AUTO_FREE char *dir = mem_printf("%s/%s", data, parts[i]);
         assert_int_equal(mkdir(dir, 0700), 0);
     }
-    AUTO_FREE char *got = NULL, *want = mem_printf("%s/rootfs/one/rootfs", data);
-    assert_int_equal(sandbox_flags_rootfs("one", data, &got, NULL), 0);
-    assert_string_equal(got, want);
+    put(data, "rootfs/one/image.json",
+        "{\"name\":\"one\",\"env\":[\"PATH=/opt/bin:/usr/bin\",\"HOME=/"
+        "root\",\"A=image\",\"B=image\"]}");
+    struct sandbox_spec s;
+    struct err e;
+    sandbox_spec_init(&s);
+    assert_int_equal(sandbox_flags_env(&s, "A=mine", NULL), 0);
+    if (sandbox_flags_rootfs(&s, "one", data, &e) < 0)
+        fail_msg("%s", e.msg);
+    AUTO_FREE char *want = mem_printf("%s/rootfs/one/rootfs", data);
+    assert_string_equal(s.rootfs_dir, want);
+    assert_int_equal(s.n_env, 3); /* ours wins, and HOME is not the image's to say */
+    assert_string_equal(s.env[0], "A=mine");
+    assert_string_equal(s.env[1], "PATH=/opt/bin:/usr/bin");
+    assert_string_equal(s.env[2], "B=image");
+    assert_int_equal(image_remove(data, "one", &e), -EBUSY); /* as long as we live */
+    sandbox_spec_done(&s);
     static const char *const bad[] = {"two", "", "..", ".", "./one", "/no/such", "/etc/passwd"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        char *never = NULL;
-        if (sandbox_flags_rootfs(bad[i], data, &never, NULL) == 0)
+        sandbox_spec_init(&s);
+        if (sandbox_flags_rootfs(&s, bad[i], data, NULL) == 0)
             fail_msg("%s was taken", bad[i]);
+        sandbox_spec_done(&s);
     }
-    AUTO_FREE char *usr = NULL;
-    assert_int_equal(sandbox_flags_rootfs("/usr", data, &usr, NULL), 0);
-    assert_string_equal(usr, "/usr");
-    for (size_t i = ARRAY_LEN(parts); i-- > 0;) {
-        AUTO_FREE char *dir = mem_printf("%s/%s", data, parts[i]);
-        rmdir(dir);
-    }
-    rmdir(data);
+    sandbox_spec_init(&s);
+    assert_int_equal(sandbox_flags_rootfs(&s, "/usr", data, NULL), 0);
+    assert_string_equal(s.rootfs_dir, "/usr");
+    sandbox_spec_done(&s);
+    assert_int_equal(state_remove_tree(AT_FDCWD, data), 0);
 }
 
 int main(void)
