@@ -120,7 +120,8 @@ static void send_message(struct zygote *z, json_t *o, const int *fds, size_t n_f
     }
     /* A worker that does not read loses notices of ended sandboxes, which it also has from their
      * pidfds; it can not stop us. */
-    if (sendmsg(z->ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE)
+    if (sendmsg(z->ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
         log_warn("message to the worker lost", "error=%s", err_name(-errno));
 }
 
@@ -566,7 +567,7 @@ int zygote_serve(int ctl_fd)
 
 int zygote_main(int ctl_fd)
 {
-    log_init("zygote", LOG_INFO);
+    log_init("zygote", LOG_WARN);
     if (!sealed_is()) {
         struct err e;
         char *const argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL};
