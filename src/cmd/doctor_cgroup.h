@@ -1,6 +1,7 @@
 /* doctor_cgroup - which control groups this process could give to sandboxes.
  *
- * A look of doctor's own, behind one function; the engine's is sandbox/cgroup. */
+ * Where they are is asked of the engine's own finder; what the engine does for good (groups,
+ * limits, moved processes), doctor only tries for a moment. */
 #pragma once
 
 #include "base/base.h"
@@ -23,9 +24,6 @@ void cgroup_place_find(const char *cgroup, const char *mountinfo, const char *co
                        struct cgroup_place *ret);
 /* Own group on version 2 out of the same two texts; malloc'ed, NULL without one. Pure. */
 char *cgroup_unified_dir(const char *cgroup, const char *mountinfo);
-
-/* Whether a group's path ends in the name of a unit of systemd's that has processes. Pure. */
-bool cgroup_path_is_unit(const char *path);
 
 struct cgroup_look {
     struct cgroup_place place;

@@ -574,15 +574,6 @@ static void test_cgroup_places(void **state)
     }
 }
 
-static void test_cgroup_units(void **state)
-{
-    (void)state;
-    assert_true(cgroup_path_is_unit("/sys/fs/cgroup/user.slice/user-0.slice/session-2.scope"));
-    assert_true(cgroup_path_is_unit("/sys/fs/cgroup/system.slice/sallyport-worker.service"));
-    assert_false(cgroup_path_is_unit("/sys/fs/cgroup"));
-    assert_false(cgroup_path_is_unit("/sys/fs/cgroup/system.slice/x.service/main"));
-}
-
 /* ---- printing ---- */
 
 static void test_print(void **state)
@@ -682,7 +673,6 @@ int main(void)
         cmocka_unit_test_teardown(test_ubuntu_findings, teardown),
         cmocka_unit_test(test_landlock_findings),
         cmocka_unit_test(test_cgroup_places),
-        cmocka_unit_test(test_cgroup_units),
         cmocka_unit_test(test_print),
         cmocka_unit_test(test_summary),
     };
