@@ -28,6 +28,7 @@
 #include "sandbox/mounts.h"
 #include "sandbox/rootfs.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/skeleton.h"
 #include "sandbox/visible.h"
 
 #define SCRATCH_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -203,14 +204,14 @@ static int fill_image(struct build *b, struct err *e)
     /* Programs expect to be able to write there; importing takes others' right to write away. */
     if (r >= 0 && fchmodat(b->upper, "var/tmp", 01777, 0) < 0)
         r = -errno;
-    for (size_t i = 0; r >= 0 && rootfs_etc[i].path; i++)
-        if (rootfs_etc[i].in_images)
-            r = write_upper(b->upper, rootfs_etc[i].path, rootfs_etc[i].text,
-                            strlen(rootfs_etc[i].text));
+    for (size_t i = 0; r >= 0 && skeleton_etc[i].path; i++)
+        if (skeleton_etc[i].in_images)
+            r = write_upper(b->upper, skeleton_etc[i].path, skeleton_etc[i].text,
+                            strlen(skeleton_etc[i].text));
     if (r >= 0)
-        r = add_user(b, b->job->root_fd, "etc/passwd", ROOTFS_PASSWD_LINE);
+        r = add_user(b, b->job->root_fd, "etc/passwd", SKELETON_PASSWD_LINE);
     if (r >= 0)
-        r = add_user(b, b->job->root_fd, "etc/group", ROOTFS_GROUP_LINE);
+        r = add_user(b, b->job->root_fd, "etc/group", SKELETON_GROUP_LINE);
     return r < 0 ? err_set(e, r, "could not prepare the image: %s", err_text(r)) : 0;
 }
 

@@ -5,16 +5,10 @@
  * second holds one small read-only tmpfs: directories, a synthesised /etc, a bind of /usr, a /dev
  * of six devices, and a bind of the host's /proc, which exists for one reason: the kernel lets a
  * user namespace mount a procfs of its own only where one is fully visible already. Each sandbox
- * covers it with its own.
- *
- * What is copied from the host's /etc is a closed list of files that programs need and that say
- * nothing about the host's users or secrets. They are copied, not bound: a host file changed in
- * place (or a symlink turned elsewhere) after start does not change what sandboxes see. */
+ * covers it with its own. */
 #include "sandbox/rootfs.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -28,38 +22,12 @@
 #include "sandbox/idmap.h"
 #include "sandbox/mounts.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/skeleton.h"
 
-#define RO_ATTR        (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
-#define COPY_FILE_MAX  (2u << 20) /* the largest file taken from /etc; a CA bundle has 250 KB */
-#define COPY_FILES_MAX 2000       /* entries of one directory; /etc/alternatives has some 300 */
-
-static const char *const directories[] = {
-    "usr",
-    "etc",
-    "etc/ssl",
-    "etc/ssl/certs",
-    "etc/ld.so.conf.d",
-    "etc/alternatives",
-    "dev",
-    "proc",
-    "tmp",
-    "workspace",
-    "run",
-    "var",
-    "mnt",
-    "opt",
-    "srv",
-    "home",
-    "data",
-};
+#define RO_ATTR (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
 struct link {
     const char *target, *path;
-};
-static const struct link root_links[] = {
-    {"/tmp", "var/tmp"},
-    {"/run", "var/run"},
-    {"/proc/self/mounts", "etc/mtab"},
 };
 static const struct link dev_links[] = {
     {"/proc/self/fd", "fd"},       {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
@@ -78,28 +46,6 @@ static const struct {
 #define N_SYSTEM_DIRS 6
 const char *const rootfs_system_dirs[N_SYSTEM_DIRS + 1] = {"bin",   "sbin",   "lib", "lib64",
                                                            "lib32", "libx32", NULL};
-
-const struct rootfs_etc rootfs_etc[] = {
-    {"etc/passwd",
-     "root:x:0:0:root:" SANDBOX_HOME ":/bin/bash\n" ROOTFS_PASSWD_LINE
-     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-     false},
-    {"etc/group", "root:x:0:\ntty:x:5:\n" ROOTFS_GROUP_LINE "nogroup:x:65534:\n", false},
-    {"etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n", true},
-    {"etc/hostname", "sandbox\n", true},
-    {"etc/resolv.conf", "# this sandbox has no network\n", true},
-    {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n",
-     false},
-    {"etc/shells", "/bin/sh\n/bin/bash\n", false},
-    {NULL, NULL, false},
-};
-
-static const char *const copied_files[] = {
-    "etc/ld.so.cache", "etc/ld.so.conf",      "etc/localtime",      "etc/timezone",
-    "etc/services",    "etc/protocols",       "etc/mime.types",     "etc/os-release",
-    "etc/magic",       "etc/ssl/openssl.cnf", "etc/debian_version", "etc/inputrc",
-};
-static const char *const copied_dirs[] = {"etc/ld.so.conf.d", "etc/ssl/certs", "etc/alternatives"};
 
 struct build {
     int root, dev;             /* the new tmpfs, and the one for /dev */
@@ -120,85 +66,11 @@ static void build_done(struct build *b)
         fd_cleanup_close(&b->device[i]);
 }
 
-static int write_file(int root, const char *path, const void *p, size_t n)
-{
-    AUTO_CLOSE int fd =
-        openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return -errno;
-    for (size_t done = 0; done < n;) {
-        ssize_t k = write(fd, (const char *)p + done, n - done);
-        if (k < 0)
-            return -errno;
-        done += (size_t)k;
-    }
-    return fchmod(fd, 0644) < 0 ? -errno : 0;
-}
-
-/* Copies the regular file `from` (links followed) to `to`; absent, odd and oversized files are left
- * out. */
-static int copy_file(const char *from, int root, const char *to)
-{
-    AUTO_CLOSE int fd = open(from, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)COPY_FILE_MAX)
-        return 0;
-    AUTO_FREE char *text = mem_array((size_t)st.st_size + 1, 1);
-    ssize_t n = read(fd, text, (size_t)st.st_size);
-    return n < 0 ? 0 : write_file(root, to, text, (size_t)n);
-}
-
-/* What the link says, or NULL when it is not one. The caller's. */
-static char *link_target(int dirfd, const char *name)
-{
-    AUTO_FREE char *target = mem_array(PATH_MAX, 1);
-    ssize_t n = readlinkat(dirfd, name, target, PATH_MAX - 1);
-    return n > 0 ? TAKE(target) : NULL;
-}
-
-/* Copies links as links and regular files as files; one level. */
-static int copy_dir(const char *name, int root)
-{
-    AUTO_FREE char *host = mem_printf("/%s", name);
-    DIR *d = opendir(host);
-    int r = 0;
-    size_t n = 0;
-    for (struct dirent *de = d ? readdir(d) : NULL; de && r >= 0; de = readdir(d)) {
-        if (++n > COPY_FILES_MAX)
-            break;
-        AUTO_FREE char *from = mem_printf("%s/%s", host, de->d_name);
-        AUTO_FREE char *to = mem_printf("%s/%s", name, de->d_name);
-        AUTO_FREE char *target = link_target(dirfd(d), de->d_name);
-        if (target) {
-            r = symlinkat(target, root, to) < 0 ? -errno : 0;
-        } else if (de->d_type == DT_REG) {
-            r = copy_file(from, root, to);
-        }
-    }
-    if (d)
-        closedir(d);
-    return r;
-}
-
-static int fill_etc(int root)
-{
-    int r = 0;
-    for (size_t i = 0; r >= 0 && rootfs_etc[i].path; i++)
-        r = write_file(root, rootfs_etc[i].path, rootfs_etc[i].text, strlen(rootfs_etc[i].text));
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(copied_files); i++) {
-        AUTO_FREE char *from = mem_printf("/%s", copied_files[i]);
-        r = copy_file(from, root, copied_files[i]);
-    }
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(copied_dirs); i++)
-        r = copy_dir(copied_dirs[i], root);
-    return r;
-}
-
 /* /bin and its like: the same link as on the host, or a directory that a read-only copy goes on. */
 static int fill_system_dir(struct build *b, size_t i)
 {
     AUTO_FREE char *host = mem_printf("/%s", rootfs_system_dirs[i]);
-    AUTO_FREE char *target = link_target(AT_FDCWD, host);
+    AUTO_FREE char *target = skeleton_link_target(AT_FDCWD, host);
     if (target)
         return symlinkat(target, b->root, rootfs_system_dirs[i]) < 0 ? -errno : 0;
     b->system[i] = mounts_copy(host, RO_ATTR);
@@ -226,7 +98,7 @@ static int fill_dev(struct build *b, struct err *e)
     if (mkdirat(b->dev, "pts", 0755) < 0 || mkdirat(b->dev, "shm", 0755) < 0)
         return err_set(e, -errno, "could not make directories of /dev: %m");
     for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
-        int r = write_file(b->dev, devices[i].name, "", 0);
+        int r = skeleton_write_file(b->dev, devices[i].name, "", 0);
         if (r < 0)
             return err_set(e, r, "could not make /dev/%s: %s", devices[i].name, err_text(r));
     }
@@ -239,10 +111,7 @@ static int fill(struct build *b, struct err *e)
     b->root = mounts_new("tmpfs", "mode=0755,size=16m,nr_inodes=8k", 0);
     if (b->root < 0)
         return err_set(e, b->root, "could not make the root tmpfs: %s", err_text(b->root));
-    for (size_t i = 0; i < ARRAY_LEN(directories); i++)
-        if (mkdirat(b->root, directories[i], 0755) < 0)
-            return err_set(e, -errno, "could not make /%s: %m", directories[i]);
-    int r = fill_links(b->root, root_links, ARRAY_LEN(root_links), e);
+    int r = skeleton_fill(b->root, e);
     if (r < 0)
         return r;
     for (size_t i = 0; i < N_SYSTEM_DIRS; i++) {
@@ -250,8 +119,7 @@ static int fill(struct build *b, struct err *e)
         if (r < 0)
             return err_set(e, r, "could not provide /%s: %s", rootfs_system_dirs[i], err_text(r));
     }
-    r = fill_etc(b->root);
-    return r < 0 ? err_set(e, r, "could not fill /etc: %s", err_text(r)) : fill_dev(b, e);
+    return fill_dev(b, e);
 }
 
 /* Detached copies of what will be bound, taken while the host is still visible. */

@@ -44,15 +44,5 @@ int rootfs_host_tree(const struct rootfs *r, const char *path, const struct root
 int rootfs_template_tree(const char *path, const struct idmap *map, int proc, struct err *e)
     WARN_UNUSED;
 
-/* Files of /etc that every assembled root gets; those with in_images replace an image's own. Ends
- * with a NULL path. */
-struct rootfs_etc {
-    const char *path, *text;
-    bool in_images;
-};
-extern const struct rootfs_etc rootfs_etc[];
-#define ROOTFS_PASSWD_LINE SANDBOX_USER ":x:1000:1000:" SANDBOX_USER ":" SANDBOX_HOME ":/bin/bash\n"
-#define ROOTFS_GROUP_LINE  SANDBOX_USER ":x:1000:\n"
-
 /* Top-level directories of the system besides usr, relative; NULL-terminated. */
 extern const char *const rootfs_system_dirs[];

@@ -1,0 +1,26 @@
+/* skeleton - what every root assembled from the host's /usr consists of, besides mounts. */
+#pragma once
+
+#include "sandbox/sandbox.h"
+
+struct err;
+
+/* Makes directories, links and /etc in the empty directory `root`. 0, or a negative code with
+ * words. */
+int skeleton_fill(int root, struct err *e) WARN_UNUSED;
+
+/* Makes the file `path` (0644), which must not exist. 0 or -errno. */
+int skeleton_write_file(int root, const char *path, const void *p, size_t n) WARN_UNUSED;
+/* What the link says, or NULL when it is not one. The caller's. */
+char *skeleton_link_target(int dirfd, const char *name);
+
+/* Files of /etc that every assembled root gets; those with in_images replace an image's own. Ends
+ * with a NULL path. */
+struct skeleton_etc {
+    const char *path, *text;
+    bool in_images;
+};
+extern const struct skeleton_etc skeleton_etc[];
+#define SKELETON_PASSWD_LINE                                                                       \
+    SANDBOX_USER ":x:1000:1000:" SANDBOX_USER ":" SANDBOX_HOME ":/bin/bash\n"
+#define SKELETON_GROUP_LINE SANDBOX_USER ":x:1000:\n"
