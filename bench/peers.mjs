@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const shell = ['/bin/bash', '--noprofile', '--norc'];
-const environment = { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin', HOME: '/workspace', LANG: 'C.UTF-8', TERM: 'dumb' };
+const environment = { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin', HOME: '/workspace', LC_CTYPE: 'C.UTF-8', TERM: 'dumb' };
 
 export const places = ['bare', 'bwrap', 'crun', 'runc', 'unshare', 'firejail', 'nspawn', 'srt'];
 
