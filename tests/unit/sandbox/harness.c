@@ -13,6 +13,7 @@
 #include <grp.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -107,6 +108,48 @@ int host_stop(struct host *h)
     waitpid(h->pid, &status, 0);
     fail_msg("the zygote did not end when its socket closed");
     return status;
+}
+
+#define ORDINARY_UID 65534
+
+struct host host;
+bool as_root;
+
+static int setup(uid_t uid)
+{
+    host_start(&host, uid);
+    as_root = test_is_root() && uid == 0;
+    return 0;
+}
+
+int setup_self(void **state)
+{
+    (void)state;
+    return setup(0);
+}
+
+int setup_user(void **state)
+{
+    (void)state;
+    return setup(ORDINARY_UID);
+}
+
+int teardown(void **state)
+{
+    (void)state;
+    return host_stop(&host) == 0 ? 0 : -1;
+}
+
+void wait_for_file(pid_t pid, const char *path)
+{
+    AUTO_FREE char *full = mem_printf("/proc/%d/root%s", (int)pid, path);
+    struct stat st;
+    for (int i = 0; i < 4000; i++) {
+        if (stat(full, &st) == 0)
+            return;
+        poll(NULL, 0, 5);
+    }
+    fail_msg("%s never appeared", full);
 }
 
 char *sbx_open(struct host *h, const struct sandbox_spec *spec, struct sbx *ret)

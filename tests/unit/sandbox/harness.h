@@ -27,6 +27,17 @@ void host_start_program(struct host *h, const char *program);
 /* Closes the control socket and waits for the zygote to end (bounded). Returns its wait status. */
 int host_stop(struct host *h);
 
+/* One zygote for all tests of a group, and its set-up as cmocka wants it: as ourselves, or, when
+ * that is root, as an ordinary user. */
+extern struct host host;
+extern bool as_root; /* the zygote runs as root */
+int setup_self(void **state);
+int setup_user(void **state);
+int teardown(void **state);
+
+/* Waits until `path` exists in the sandbox whose init is `pid`. */
+void wait_for_file(pid_t pid, const char *path);
+
 /* Opens a sandbox. Returns NULL, or the error sentence (malloc'ed). */
 char *sbx_open(struct host *h, const struct sandbox_spec *spec, struct sbx *ret);
 void sbx_open_default(struct host *h, struct sbx *ret);

@@ -25,35 +25,6 @@
 
 #define NOBODY 65534
 
-/* One zygote for all tests of a mode; each test opens its own sandbox. */
-static struct host host;
-static bool as_root;
-
-static int start_host(uid_t uid)
-{
-    host_start(&host, uid);
-    as_root = test_is_root() && uid == 0;
-    return 0;
-}
-
-static int setup_self(void **state)
-{
-    (void)state;
-    return start_host(0);
-}
-
-static int setup_user(void **state)
-{
-    (void)state;
-    return start_host(NOBODY);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return host_stop(&host) == 0 ? 0 : -1;
-}
-
 /* A command that must fail and say why. */
 static void expect_failure(struct sbx *b, const char *command, const char *words)
 {

@@ -23,21 +23,6 @@
 #include "harness.h"
 #include "sandbox/frame.h"
 
-static struct host host;
-
-static int setup(void **state)
-{
-    (void)state;
-    host_start(&host, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return host_stop(&host) == 0 ? 0 : -1;
-}
-
 static void open_limited(struct sbx *b, void (*change)(struct sandbox_limits *l))
 {
     struct sandbox_spec s;
@@ -56,18 +41,6 @@ static void expect_error(struct sbx *b, const char *command, int timeout_ms, con
         fail_msg("%s succeeded: %s", command, r.text);
     expect_contains(r.text, words);
     result_done(&r);
-}
-
-static void wait_for_file(pid_t pid, const char *path)
-{
-    AUTO_FREE char *full = mem_printf("/proc/%d/root%s", (int)pid, path);
-    struct stat st;
-    for (int i = 0; i < 4000; i++) {
-        if (stat(full, &st) == 0)
-            return;
-        poll(NULL, 0, 5);
-    }
-    fail_msg("%s never appeared", full);
 }
 
 /* ---- the shell ---- */
@@ -587,5 +560,5 @@ int main(void)
         cmocka_unit_test(bad_frames_end_the_sandbox),
         cmocka_unit_test(bad_requests),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup_self, teardown);
 }

@@ -24,33 +24,6 @@
 #define BOUND_NS                                                                                   \
     (2 * NS_PER_S) /* asserted; 100 ms is the aim, and other builds share the machine */
 
-static struct host host;
-
-static int setup(void **state)
-{
-    (void)state;
-    host_start(&host, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return host_stop(&host) == 0 ? 0 : -1;
-}
-
-static void wait_for_file(pid_t pid, const char *path)
-{
-    AUTO_FREE char *full = mem_printf("/proc/%d/root%s", (int)pid, path);
-    struct stat st;
-    for (int i = 0; i < 4000; i++) {
-        if (stat(full, &st) == 0)
-            return;
-        poll(NULL, 0, 5);
-    }
-    fail_msg("%s never appeared", full);
-}
-
 static int64_t send_bash(struct sbx *b, const char *command, int64_t timeout_ms)
 {
     AUTO_JSON json_t *in = json_object();
@@ -385,5 +358,5 @@ int main(void)
         cmocka_unit_test(session_limit),
         cmocka_unit_test(session_limit_at_rest),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup_self, teardown);
 }

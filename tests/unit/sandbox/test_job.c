@@ -23,21 +23,6 @@
 #include "harness.h"
 #include "sandbox/frame.h"
 
-static struct host host;
-
-static int setup(void **state)
-{
-    (void)state;
-    host_start(&host, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return host_stop(&host) == 0 ? 0 : -1;
-}
-
 static void open_for_program(struct sbx *b, uint64_t session_ms)
 {
     struct sandbox_spec s;
@@ -341,5 +326,5 @@ int main(void)
         cmocka_unit_test(a_terminal),
         cmocka_unit_test(clocks),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup_self, teardown);
 }

@@ -17,21 +17,6 @@
 #include "harness.h"
 #include "sandbox/init_internal.h"
 
-static struct host host;
-
-static int setup(void **state)
-{
-    (void)state;
-    host_start(&host, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return host_stop(&host) == 0 ? 0 : -1;
-}
-
 static struct result on_terminal(struct sbx *b, const char *command, const char *pty)
 {
     AUTO_JSON json_t *in = json_object();
@@ -270,5 +255,5 @@ int main(void)
         cmocka_unit_test(nothing_spoils_it),  cmocka_unit_test(output_is_whole),
         cmocka_unit_test(wrong_values),       cmocka_unit_test(oom_counts),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup_self, teardown);
 }
