@@ -18,8 +18,6 @@
 #include "base/str.h"
 #include "harness.h"
 
-static struct host host;
-
 static int setup(void **state)
 {
     (void)state;
@@ -30,12 +28,6 @@ static int setup(void **state)
     }
     host_start_program(&host, program);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return host_stop(&host) == 0 ? 0 : -1;
 }
 
 static void runs_from_a_sealed_copy(void **state)
