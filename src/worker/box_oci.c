@@ -352,7 +352,7 @@ static int take_ids(struct oci_host *o, struct oci_box *ob, struct err *e)
     if (r < 0)
         return r;
     if (o->uids.step >= WHOLE_IDS) { /* a range of its own */
-        ob->ids.map[0].outside = uid - SANDBOX_UID;
+        ob->ids.map[0].outside = uid;
         ob->ids.map[0].count = WHOLE_IDS;
         ob->ids.n = 1;
         return 0;
