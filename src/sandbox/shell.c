@@ -9,9 +9,10 @@
  * nothing (both are the output pipe) but makes bash put both back, should the command `exec` them
  * elsewhere. The redirections are undone when eval is over, so the command finds its standard input
  * empty and descriptor 62, the status pipe, closed; bash keeps the originals close-on-exec.
- * Programs therefore can not write to the status pipe, and code evaluated in the shell itself would
- * have to know the token, 128 random bits drawn for each command, which it is not told. The shell
- * belongs to the model: what it can do by tricks is to lie about its own exit code.
+ * Programs therefore do not have the status pipe, and code evaluated in the shell itself would have
+ * to know the token, 128 random bits drawn for each command, which it is not told. A program that
+ * goes through /proc into the shell, which has the same uid, finds both. The shell belongs to the
+ * model: what it can do by tricks is to lie about its own exit code.
  *
  * A command that wants a terminal gets it in place of /dev/null and the pipe, and TERM for as long
  * as eval runs.
