@@ -309,6 +309,9 @@ void bash_begin(struct init *in)
                 in, "bash: could not start a shell: ",
                 r == -EAGAIN
                     ? "the sandbox has no free processes left; restart it with {\"restart\": true}"
+                : r == -ETIMEDOUT
+                    ? "something in the sandbox keeps it from starting; {\"restart\": true} ends "
+                      "everything that runs"
                     : err_text(r));
             return;
         }

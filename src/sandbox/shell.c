@@ -9,9 +9,10 @@
  * nothing (both are the output pipe) but makes bash put both back, should the command `exec` them
  * elsewhere. The redirections are undone when eval is over, so the command finds its standard input
  * empty and descriptor 62, the status pipe, closed; bash keeps the originals close-on-exec.
- * Programs therefore can not write to the status pipe, and code evaluated in the shell itself would
- * have to know the token, 128 random bits drawn for each command, which it is not told. The shell
- * belongs to the model: what it can do by tricks is to lie about its own exit code.
+ * Programs therefore do not have the status pipe, and code evaluated in the shell itself would have
+ * to know the token, 128 random bits drawn for each command, which it is not told. A program that
+ * goes through /proc into the shell, which has the same uid, finds both. The shell belongs to the
+ * model: what it can do by tricks is to lie about its own exit code.
  *
  * A command that wants a terminal gets it in place of /dev/null and the pipe, and TERM for as long
  * as eval runs.
@@ -22,6 +23,7 @@
 #include "sandbox/shell.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -90,7 +92,11 @@ char **shell_environment(const struct sandbox_spec *spec)
 
 int shell_init(struct shell *s, const struct sandbox_spec *spec, const struct cgroup_doors *doors)
 {
-    *s = (struct shell){.spec = spec, .doors = doors, .in = -1, .status = -1};
+    *s = (struct shell){.spec = spec,
+                        .doors = doors,
+                        .in = -1,
+                        .status = -1,
+                        .beside_programs = spec->program || place()->shared};
     buf_init(&s->input, COMMAND_BYTES);
     buf_init(&s->answer, ANSWER_BYTES);
     int out[2];
@@ -132,17 +138,60 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
 #define START_CHILD() vfork()
 #endif
 
+#define START_MS 2000 /* for a process to fork once and say so, on a busy machine, too */
+
+/* Later shells start beside programs, which have the same uid and can stop (SIGSTOP) every process
+ * but init. Whoever waits in vfork for a child that is stopped waits for ever, so here init waits
+ * in poll, for so long, and then kills. Bash that is stopped before it runs is ended by the time of
+ * the call. */
+static int fork_beside_programs(const struct shell *s, int in, int status, char **env, pid_t *ret)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    AUTO_CLOSE int told = fds[0];
+    pid_t leader = fork();
+    int code = errno;
+    if (leader == 0) {
+        setsid();
+        pid_t child = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+        if (child == 0)
+            exec_bash(s, in, status, env);
+        const int word = child < 0 ? -errno : child;
+        (void)!write(fds[1], &word, sizeof(word));
+        _exit(0);
+    }
+    close(fds[1]);
+    if (leader < 0)
+        return -code;
+    int word = -ETIMEDOUT;
+    struct pollfd p = {.fd = told, .events = POLLIN};
+    if (poll(&p, 1, START_MS) == 1 && read(told, &word, sizeof(word)) != (ssize_t)sizeof(word))
+        word = -EIO; /* killed on its way */
+    kill(leader,
+         SIGKILL); /* reaches who is stopped, too: the next line does not wait for anybody */
+    waitpid(leader, NULL, 0);
+    if (word < 0)
+        return word;
+    *ret = word;
+    return 0;
+}
+
 /* Forks bash into a session that it does not lead: the leader is a process that starts it and ends.
  * Opening a terminal then never makes it the controlling one, whose end would take along the
  * background jobs of all earlier commands (SIGHUP to the foreground group); and the group has no
  * parent in its session from the start, so that the end of bash changes nothing for stopped jobs
  * either (they would get SIGHUP, too).
  * 0 or -errno. */
-static int fork_into_session(const struct shell *s, int in, int status, char **env, pid_t *ret)
+static int fork_into_session(struct shell *s, int in, int status, char **env, pid_t *ret)
 {
-    /* vfork, twice: nothing of init's memory is needed, and copying its page tables and tearing
-     * them down again would be a fifth of a cold start. Both children share our memory until the
-     * second has executed bash (or ended), and call only what changes themselves. */
+    if (s->beside_programs)
+        return fork_beside_programs(s, in, status, env, ret);
+    s->beside_programs = true;
+    /* The first one, before anything untrusted runs. vfork, twice: nothing of init's memory is
+     * needed, and copying its page tables and tearing them down again would be a fifth of a cold
+     * start. Both children share our memory until the second has executed bash (or ended), and call
+     * only what changes themselves. */
     volatile pid_t pid = -1;
     volatile int code = EIO;
     pid_t leader = vfork();

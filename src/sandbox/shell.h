@@ -9,6 +9,7 @@
 struct shell {
     const struct sandbox_spec *spec;
     const struct cgroup_doors *doors; /* it goes into this group */
+    bool beside_programs;             /* one was started before: programs may be there */
     pid_t pid;                        /* 0: not running */
     int in;                           /* write end of its standard input; non-blocking; -1 */
     int status;                       /* read end of the status pipe; non-blocking; -1 */

@@ -155,23 +155,29 @@ static int begin_run(struct state *s, struct err *e)
     return err_set(e, -EBUSY, "could not take a lock in the state directory");
 }
 
-int state_open(const char *path, struct state *ret, size_t *ret_swept, struct err *e)
+int state_open_dir(const char *path, struct err *e)
 {
-    struct state s = STATE_NONE;
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return err_set(e, -errno, "could not make the state directory %s: %m", path);
-    s.dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (s.dir < 0)
+    AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
         return err_set(e, -errno, "could not open the state directory %s: %m", path);
     struct stat st;
-    if (fstat(s.dir, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 022)) {
-        state_done(&s);
+    if (fstat(dir, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 022))
         return err_set(
             e, -EPERM,
             "the state directory %s belongs to another user or can be written by others; "
             "choose one of your own",
             path);
-    }
+    return TAKE_FD(dir);
+}
+
+int state_open(const char *path, struct state *ret, size_t *ret_swept, struct err *e)
+{
+    struct state s = STATE_NONE;
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return err_set(e, -errno, "could not make the state directory %s: %m", path);
+    s.dir = state_open_dir(path, e);
+    if (s.dir < 0)
+        return s.dir;
     size_t swept = sweep(s.dir);
     int r = begin_run(&s, e);
     AUTO_FREE char *absolute = r < 0 ? NULL : realpath(path, NULL);

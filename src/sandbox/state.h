@@ -19,6 +19,11 @@ struct state {
 };
 #define STATE_NONE ((struct state){.dir = -1, .lock = -1})
 
+/* Opens `path`, which must be a directory of the caller's own that nobody else can write to;
+ * whatever lies in another one may have been put there by anybody. A descriptor, or a negative code
+ * with words. */
+int state_open_dir(const char *path, struct err *e) WARN_UNUSED;
+
 /* Opens (and makes, 0700) `path`, removes what dead runs have left, and makes a directory for this
  * run. `*ret_swept` (may be NULL) is the number of runs removed. */
 int state_open(const char *path, struct state *ret, size_t *ret_swept, struct err *e) WARN_UNUSED;

@@ -8,9 +8,12 @@
 #include "sandbox/syscalls.h"
 
 #include <asm/ioctls.h>
+#include <linux/ioprio.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -151,6 +154,18 @@ const struct syscall_argument syscall_arguments[] = {
 
     {"ioctl", 1, LOW, TIOCSTI, ALSO, "types into a terminal (CVE-2017-5226; all 64 bits: CVE-2019-10063)"},
     {"ioctl", 1, LOW, TIOCLINUX, ALSO, "pastes into a console"},
+    {"ioctl", 1, LOW, TIOCSETD, ALSO, "loads a line discipline into the kernel (CVE-2017-2636)"},
+
+    {"setpriority", 1, LOW, 1, ALSO, "init runs under the same uid, and must not be slowed down"},
+    {"setpriority", 0, LOW, PRIO_USER, ALSO, "likewise: init is one of the user's"},
+    {"ioprio_set", 1, LOW, 1, ALSO, "likewise"},
+    {"ioprio_set", 0, LOW, IOPRIO_WHO_USER, ALSO, "likewise"},
+    {"sched_setscheduler", 0, LOW, 1, ALSO, "likewise"},
+    {"sched_setparam", 0, LOW, 1, ALSO, "likewise"},
+    {"sched_setattr", 0, LOW, 1, ALSO, "likewise"},
+    {"sched_setaffinity", 0, LOW, 1, ALSO, "likewise"},
+
+    {"seccomp", 1, HAS, SECCOMP_FILTER_FLAG_NEW_LISTENER, ALSO, "a listener of its own answers for a filter that has lost its reader"},
 
     {"prlimit64", 0, NE, 0, false, 2, NE, 0, "one's own limits only: init runs under the same uid"},
 

@@ -213,7 +213,9 @@ static void sweep_run(const char *run_dir)
 
 void box_oci_sweep(const char *dir)
 {
-    DIR *d = opendir(dir);
+    /* What is found here names a program that is executed: it must be ours. state_open says so. */
+    int fd = state_open_dir(dir, NULL);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
     for (struct dirent *de; d && (de = readdir(d));) {
         size_t n = strlen(de->d_name);
         if (!str_starts(de->d_name, "run-") || !str_ends(de->d_name, ".lock"))
@@ -350,7 +352,7 @@ static int take_ids(struct oci_host *o, struct oci_box *ob, struct err *e)
     if (r < 0)
         return r;
     if (o->uids.step >= WHOLE_IDS) { /* a range of its own */
-        ob->ids.map[0].outside = uid - SANDBOX_UID;
+        ob->ids.map[0].outside = uid;
         ob->ids.map[0].count = WHOLE_IDS;
         ob->ids.n = 1;
         return 0;

@@ -95,6 +95,8 @@ static int from_image_entry(int root, int image, const char *image_dir, const ch
     }
     if (!S_ISDIR(st.st_mode)) /* ".dockerenv" and its like: nobody needs them */
         return 0;
+    if (!str_is_utf8(name, strlen(name))) /* config.json could not name it */
+        return -EILSEQ;
     int r = make_dir(root, name);
     AUTO_FREE char *source = mem_printf("%s/%s", image_dir, name);
     AUTO_FREE char *target = mem_printf("/%s", name);

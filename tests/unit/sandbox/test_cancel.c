@@ -346,6 +346,34 @@ static void session_limit_at_rest(void **state)
     sbx_close(&b);
 }
 
+/* Init may not wait for what a program can stop: here a job stops every process that is new while
+ * init starts the next shell, over and over. */
+static void nobody_stops_init(void **state)
+{
+    (void)state;
+    struct sbx b;
+    open_small(&b);
+    struct result r = sbx_bash(&b, "python3 -SEc '\n"
+                                   "import os, signal\n"
+                                   "me = os.getpid()\n"
+                                   "open(\"/tmp/go\", \"w\")\n"
+                                   "while True:\n"
+                                   "  for p in range(me + 1, me + 400):\n"
+                                   "    try: os.kill(p, signal.SIGSTOP)\n"
+                                   "    except OSError: pass\n' >/dev/null 2>&1 & exit");
+    result_done(&r);
+    wait_for_file(b.pid, "/tmp/go");
+    for (int i = 0; i < 60; i++) {
+        AUTO_JSON json_t *o = NULL;
+        int64_t id = send_bash(&b, "exit", 300);
+        o = sbx_recv(&b, 10000);
+        if (!o)
+            fail_msg("call %d: init does not answer any more", i);
+        assert_int_equal(json_get_int(o, "id", 0), id);
+    }
+    sbx_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +381,7 @@ int main(void)
         cmocka_unit_test(chains_never_slip_through),
         cmocka_unit_test(stopped_jobs_stay_stopped),
         cmocka_unit_test(with_the_session),
+        cmocka_unit_test(nobody_stops_init),
         cmocka_unit_test(timeouts),
         cmocka_unit_test(call_limit),
         cmocka_unit_test(session_limit),

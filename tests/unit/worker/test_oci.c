@@ -162,6 +162,28 @@ static void seccomp_is_our_own(void **state)
     sandbox_spec_done(&s);
 }
 
+/* What an image calls its directories ends in config.json, which is UTF-8. */
+static void image_with_odd_names(void **state)
+{
+    (void)state;
+    char *dir = harness_dir();
+    AUTO_FREE char *image = mem_printf("%s/image", dir);
+    AUTO_FREE char *odd = mem_printf("%s/x\xffy", image);
+    AUTO_FREE char *root = mem_printf("%s/root", dir);
+    AUTO_FREE char *clean = mem_printf("rm -r %s/*", dir);
+    assert_int_equal(mkdir(image, 0755), 0);
+    assert_int_equal(mkdir(odd, 0755), 0);
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    s.rootfs_dir = mem_strdup(image);
+    AUTO_JSON json_t *mounts = json_array();
+    struct err e = {.code = 0};
+    assert_int_equal(oci_root_make(root, &s, mounts, &e), -EILSEQ);
+    sandbox_spec_done(&s);
+    assert_int_equal(system(clean), 0);
+    harness_dir_gone(dir);
+}
+
 /* ---- a root from an image that means harm ---- */
 
 static void image_links_stay_inside(void **state)
@@ -338,8 +360,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(config_grants_nothing), cmocka_unit_test(config_follows_the_specification),
         cmocka_unit_test(seccomp_is_our_own),    cmocka_unit_test(image_links_stay_inside),
-        cmocka_unit_test(words_of_a_runtime),    cmocka_unit_test(init_refuses_less),
-        cmocka_unit_test(unconfined_is_denied),
+        cmocka_unit_test(image_with_odd_names),  cmocka_unit_test(words_of_a_runtime),
+        cmocka_unit_test(init_refuses_less),     cmocka_unit_test(unconfined_is_denied),
     };
     cmocka_set_test_filter(argc == 2 ? argv[1] : NULL); /* by hand: one of them */
     return cmocka_run_group_tests(tests, NULL, NULL);
