@@ -39,6 +39,11 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
     } else if (!plain_too) {
         return err_set(e, -EINVAL, "--bind %s: write SOURCE:TARGET or SOURCE:TARGET:rw", text);
     }
+    if (target && strchr(target, ':'))
+        return err_set(e, -EINVAL,
+                       "--bind %s: a target has no colon; binds are read-only unless they end in "
+                       ":rw",
+                       text);
     if (source[0] != '/' && !plain_too)
         return err_set(e, -EINVAL, "--bind %s: the source must be an absolute path", text);
     /* The directory that is meant now: the engine follows no links. */

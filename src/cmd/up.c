@@ -43,7 +43,7 @@ struct up {
     struct server_options o;
     const char *config, *data, *log_level;
     int64_t capacity, grace_ms, max_idle_ms, warm;
-    const char *isolation, *oci_runtime, *rootfs;
+    const char *isolation, *oci_runtime, *rootfs, *sandbox_user;
     bool understood;
     struct flag_list binds;
     bool detach;
@@ -53,6 +53,7 @@ struct up {
     char url[160];
     struct proc worker;
     bool worker_runs, announced;
+    bool refused; /* the worker has, before it was ready */
     int stops;
     struct waitq changed;
 };
@@ -221,6 +222,7 @@ static int run_worker(struct up *u, int *ret_status, struct err *e)
         } passed[] = {{"--isolation", u->isolation},
                       {"--oci-runtime", u->oci_runtime},
                       {"--rootfs", u->rootfs},
+                      {"--sandbox-user", u->sandbox_user},
                       {"--data", u->rootfs ? u->o.data_dir : NULL},
                       {"--warm", u->warm ? warm : NULL}};
         for (size_t i = 0; i < ARRAY_LEN(passed); i++)
@@ -274,10 +276,20 @@ static int keep_worker(void *arg)
         int r = run_worker(u, &status, &e);
         if (r == -ECANCELED || u->stops)
             return 0;
+        if (r == 0 && !u->announced && WIFEXITED(status) && WEXITSTATUS(status) != 0) {
+            /* It has refused to start, and would again. */
+            fprintf(stderr, "sallyport up: the worker did not start; its reason is above\n");
+            u->refused = true;
+            u->stops++;
+            waitq_wake_all(&u->changed);
+            return 0;
+        }
         if (r < 0)
             log_error("worker not started", "why=%s", log_q(e.msg[0] ? e.msg : err_text(r)));
         else
-            log_warn("worker ended, will be started again", "status=%d pause_ms=%lld", status,
+            log_warn("worker ended, will be started again", "%s=%d pause_ms=%lld",
+                     WIFEXITED(status) ? "exit" : "signal",
+                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
                      (long long)pause_ms);
         if (time_mono_ns() - began > 60 * NS_PER_S)
             pause_ms = 1000;
@@ -370,7 +382,7 @@ static int run(void *arg)
     scope_done(&helping);
     scope_done(&serving);
     server_close(u->server);
-    return r < 0;
+    return r < 0 || u->refused;
 }
 
 /* ---- detaching ---- */
@@ -477,7 +489,8 @@ static int start(struct up *u)
 int cmd_up(int argc, char **argv)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL},
-                             *const isolations[] = {"native", "oci", "none", NULL};
+                             *const isolations[] = {"native", "oci", "none", NULL},
+                             *const users[] = {"agent", "root", NULL};
     struct up u = {.o = {.listen = "127.0.0.1:8400", .lease_ttl_ms = 90000, .stop_grace_ms = 10000},
                    .grace_ms = 30000,
                    .max_idle_ms = 60000,
@@ -505,6 +518,9 @@ int cmd_up(int argc, char **argv)
         {"bind", "SOURCE:TARGET",
          "show a directory of this host in every sandbox, read-only unless :rw follows", FLAG_LIST,
          .ptr = &u.binds},
+        {"sandbox-user", "NAME",
+         "who programs are inside: agent, root; without a capability either way (agent)",
+         FLAG_CHOICE, .ptr = &u.sandbox_user, .choices = users},
         {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
          FLAG_DIR, .ptr = &u.rootfs},
         {"warm", "N", "sandboxes kept ready for sessions to come (0)", FLAG_INT, .ptr = &u.warm,

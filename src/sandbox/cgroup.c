@@ -455,6 +455,14 @@ int cgroup_make(struct cgroup_root *r, const struct cgroup_limits *l, struct cgr
     return 0;
 }
 
+/* On version 1 a single thread moves without waiting: a whole process (cgroup.procs) has to wait
+ * for every processor to pass a quiet point, some ten milliseconds when nobody has moved lately.
+ * Version 2 moves no single thread into a group that limits memory. */
+static const char *door_name(int version)
+{
+    return version == 1 ? "tasks" : "cgroup.procs";
+}
+
 int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struct cgroup_doors *ret,
                       struct err *e)
 {
@@ -463,7 +471,7 @@ int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struc
         if (!distinct(r, i))
             continue;
         AUTO_CLOSE int dir = cgroup_dir_below(r->dir[i], g->name);
-        int fd = dir < 0 ? dir : cgroup_file_open(dir, "cgroup.procs", O_WRONLY);
+        int fd = dir < 0 ? dir : cgroup_file_open(dir, door_name(r->version[i]), O_WRONLY);
         if (fd < 0)
             return err_set(e, fd, "the %s group of a sandbox can not be opened: %s", controllers[i],
                            err_text(fd));

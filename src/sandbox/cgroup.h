@@ -49,9 +49,9 @@ void cgroup_root_done(struct cgroup_root *r);
 /* Makes a group with these limits in every hierarchy there is. On failure nothing is left. */
 int cgroup_make(struct cgroup_root *r, const struct cgroup_limits *l, struct cgroup *ret,
                 struct err *e) WARN_UNUSED;
-/* Where processes go in: a cgroup.procs of each hierarchy, open for writing (-1: none). The kernel
- * asks for the rights of who has opened it, so a descriptor is all that init needs to send its
- * children in. */
+/* Where threads go in: a tasks or cgroup.procs of each hierarchy, open for writing (-1: none). The
+ * kernel asks for the rights of who has opened it, so a descriptor is all that init's children need
+ * to go in. */
 struct cgroup_doors {
     int fd[CGROUP_KINDS];
 };
@@ -59,7 +59,8 @@ struct cgroup_doors {
 int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struct cgroup_doors *ret,
                       struct err *e) WARN_UNUSED;
 void cgroup_doors_done(struct cgroup_doors *d);
-/* Moves the calling process, and with it what it will fork, into the group. 0 or -errno.
+/* Moves the calling process, which must be single-threaded, and with it what it will fork, into the
+ * group. 0 or -errno.
  * Async-signal-safe: it is called after vfork. */
 int cgroup_enter(const struct cgroup_doors *d) WARN_UNUSED;
 

@@ -43,7 +43,7 @@ static const char *const proc_readonly[] = {"proc/sys", "proc/bus", "proc/fs", "
 static const char *const proc_hidden[] = {"proc/kcore",         "proc/keys",
                                           "proc/key-users",     "proc/timer_list",
                                           "proc/sysrq-trigger", "proc/sched_debug",
-                                          "proc/latency_stats"};
+                                          "proc/latency_stats", "proc/interrupts"};
 static const char *const proc_emptied[] = {"proc/acpi", "proc/scsi", "proc/driver"};
 
 static int wait_for_maps(int go_fd, struct err *e)

@@ -130,7 +130,9 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
         return err_set(e, -EINVAL,
                        "binds: source \"%.200s\" must be an absolute path without . or ..",
                        source ? source : "");
-    if (!sandbox_path_ok(target) || str_eq(target, "/"))
+    if (str_eq(target, "/"))
+        return err_set(e, -EINVAL, "binds: target \"/\" is the sandbox's own root");
+    if (!sandbox_path_ok(target))
         return err_set(e, -EINVAL,
                        "binds: target \"%.200s\" must be an absolute path without . or ..",
                        target ? target : "");

@@ -165,6 +165,10 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
         .cpu_milli = l->cpu_milli,
         .processes = l->processes + CGROUP_SPARE_PROCESSES,
     };
+    /* The other limits have a second line (rlimits, init's looks); this one has none. */
+    if (c.cpu_milli && !z->cgroups.version[CGROUP_CPU])
+        return err_set(e, -ENOTSUP, "limits: a limit on processors needs a control group. %s",
+                       z->cgroups.why_not ? z->cgroups.why_not : "There is none.");
     int r = ahead_take_cgroup(&z->ahead, &c, &m->cgroup, e);
     if (r >= 0)
         m->oom = cgroup_oom_fd(&z->cgroups, &m->cgroup);
@@ -551,6 +555,8 @@ int zygote_serve(int ctl_fd)
     json_put_bool(hello, "ready", r >= 0);
     if (r < 0)
         json_put_str(hello, "error", e.msg);
+    else if (z.cgroups.why_not)
+        json_put_str(hello, "why_not", z.cgroups.why_not);
     send_message(&z, hello, NULL, 0);
     if (r >= 0)
         serve(&z);

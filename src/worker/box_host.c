@@ -107,6 +107,9 @@ static int wait_ready(struct box_host *h, struct err *e)
     int r = receive(h, &hello, &channel, &pidfd);
     if (r < 0)
         return err_set(e, r, "the zygote did not start: %s", err_text(r));
+    const char *why_not = json_get_str(hello, "why_not");
+    if (why_not)
+        log_info("limits are not all capped by the kernel", "why=%s", log_q(why_not));
     if (json_get_bool(hello, "ready", false))
         return 0;
     const char *words = json_get_str(hello, "error");

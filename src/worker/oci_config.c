@@ -247,17 +247,10 @@ static json_t *maps_of(const struct oci_ids *ids)
 static json_t *linux_of(const struct oci_container *c)
 {
     static const char *const kinds[] = {"pid", "network", "ipc", "uts", "mount", "user", "cgroup"};
-    static const char *const masked[] = {"/proc/acpi",
-                                         "/proc/kcore",
-                                         "/proc/keys",
-                                         "/proc/key-users",
-                                         "/proc/scsi",
-                                         "/proc/timer_list",
-                                         "/proc/sched_debug",
-                                         "/proc/latency_stats",
-                                         "/proc/driver",
-                                         "/proc/sysrq-trigger",
-                                         NULL};
+    static const char *const masked[] = {
+        "/proc/acpi",       "/proc/kcore",      "/proc/keys",          "/proc/key-users",
+        "/proc/scsi",       "/proc/timer_list", "/proc/sched_debug",   "/proc/latency_stats",
+        "/proc/interrupts", "/proc/driver",     "/proc/sysrq-trigger", NULL};
     static const char *const read_only[] = {"/proc/sys", "/proc/bus", "/proc/fs", "/proc/irq",
                                             NULL};
     json_t *spaces = json_array();

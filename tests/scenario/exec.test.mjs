@@ -38,6 +38,8 @@ describe('exit status', () => {
     [['--no-such-flag', '--', 'true'], 125, /^sallyport exec: --no-such-flag: there is no such flag/],
     [['-x', '--', 'true'], 125, /one-letter/],
     [['--bind', '/no/such/dir', '--', 'true'], 125, /^sallyport exec: --bind \/no\/such\/dir: \/no\/such\/dir: No such file or directory/],
+    [['--bind', '/usr:/opt/x:ro', '--', 'true'], 125, /a target has no colon; binds are read-only unless they end in :rw/],
+    [['--bind', '/usr:/', '--', 'true'], 125, /target "\/" is the sandbox's own root/],
     [['--env', 'SALLYPORT_NOT_SET', '--', 'true'], 125, /^sallyport exec: --env SALLYPORT_NOT_SET: is not set here/],
     [['--env', '1x=y', '--', 'true'], 125, /^sallyport exec: --env 1x: env: "1x" is not a name/],
     [['--cpus', 'many', '--', 'true'], 125, /^sallyport exec: --cpus many: write a number of cores/],

@@ -115,5 +115,12 @@ describe('isolation', () => {
     const up = await run(BIN, ['up', '--data', path.join(state, 'data'), '--isolation', 'none']);
     assert.equal(up.code, 2);
     assert.match(up.err, /--i-understand/);
+    // What only the worker can find out ends the whole command, too.
+    for (const [words, ...args] of [[/--oci-runtime nosuch: there is no such program/, '--isolation', 'oci', '--oci-runtime', 'nosuch'], [/--bind \/no\/such:\/x: \/no\/such: No such file/, '--bind', '/no/such:/x']]) {
+      const r = await run(BIN, ['up', '--data', path.join(state, 'data'), '--listen', '127.0.0.1:0', ...args], { timeout: 20000 });
+      assert.equal(r.code, 1, r.err);
+      assert.match(r.err, words);
+      assert.match(r.err, /the worker did not start; its reason is above/);
+    }
   });
 });

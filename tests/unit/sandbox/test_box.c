@@ -479,6 +479,30 @@ static void link_races(void **state)
     remove_dir(victim);
 }
 
+/* Where no group can be had, a limit on processors is refused and not forgotten. */
+static void processors_are_limited_or_refused(void **state)
+{
+    (void)state;
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    s.limits.cpu_milli = 200;
+    struct sbx b;
+    AUTO_FREE char *error = sbx_open(&host, &s, &b);
+    sandbox_spec_done(&s);
+    if (error) {
+        assert_false(as_root);
+        expect_contains(error, "limits: a limit on processors needs a control group.");
+        return;
+    }
+    struct result r =
+        sbx_bash(&b, "TIMEFORMAT=%U; time timeout 2 bash -c 'while :; do :; done'; true");
+    double used = strtod(r.text, NULL);
+    if (used <= 0.0 || used > 1.0)
+        fail_msg("a fifth of a processor gave %s s in 2 s", r.text);
+    result_done(&r);
+    sbx_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +520,7 @@ int main(void)
         cmocka_unit_test(host_directories),
         cmocka_unit_test(bad_specifications),
         cmocka_unit_test(link_races),
+        cmocka_unit_test(processors_are_limited_or_refused),
     };
     int failed = cmocka_run_group_tests_name("self", tests, setup_self, teardown);
     if (test_is_root())

@@ -219,11 +219,11 @@ static void background_jobs_live_on(void **state)
         &b, "sleep 1000 & (while :; do echo tick >> /tmp/ticks; sleep 0.01; done) & echo started",
         "started");
     assert_true(time_mono_ns() - began < 10 * NS_PER_S);
-    expect_bash(
-        &b,
-        "jobs -p | wc -l; N=$(wc -l < /tmp/ticks); sleep 0.2; [ $(wc -l < /tmp/ticks) -gt $N "
-        "] && echo ticking",
-        "2\nticking");
+    expect_bash(&b,
+                "jobs -p | wc -l; until [ -e /tmp/ticks ]; do sleep 0.01; done; N=$(wc -l < "
+                "/tmp/ticks); sleep 0.2; [ $(wc -l < /tmp/ticks) -gt $N "
+                "] && echo ticking",
+                "2\nticking");
     /* A job that prints does not stop, and does not break what follows. */
     expect_bash(&b, "(while :; do echo noise; sleep 0.01; done) & sleep 0.1", NULL);
     struct result r = sbx_bash(&b, "sleep 0.1; echo heard");
