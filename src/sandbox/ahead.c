@@ -33,7 +33,11 @@ int ahead_loopback_up(void)
 
 int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
 {
-    *a = (struct ahead){.uids = uids, .cgroups = cgroups, .host_net = -1, .uid_lock = -1};
+    *a = (struct ahead){.uids = uids,
+                        .cgroups = cgroups,
+                        .host_net = -1,
+                        .uid_lock = -1,
+                        .group = AHEAD_GROUP_NONE};
     if (!uids)
         return 0;
     a->host_net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -41,18 +45,46 @@ int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgr
     return a->host_net < 0 ? err_set(e, -errno, "could not open /proc/self/ns/net: %m") : 0;
 }
 
-static void drop_cgroup(struct ahead *a)
+void ahead_group_close(struct ahead_group *g)
 {
-    if (a->cgroup.name[0] && cgroup_remove(a->cgroups, &a->cgroup) < 0)
-        log_warn("an unused group could not be removed", "group=%s", a->cgroup.name);
-    a->cgroup = (struct cgroup){.name = ""};
+    fd_cleanup_close(&g->oom_fd);
+    fd_cleanup_close(&g->stat_fd);
+    cgroup_doors_done(&g->doors);
+    g->oom_fd = g->stat_fd = -1;
+    g->doors = CGROUP_DOORS_NONE;
+}
+
+static int make_group(struct ahead *a, const struct cgroup_limits *l, struct ahead_group *ret,
+                      struct err *e)
+{
+    struct ahead_group g = AHEAD_GROUP_NONE;
+    int r = cgroup_make(a->cgroups, l, &g.cgroup, e);
+    if (r < 0)
+        return r;
+    r = cgroup_open_doors(a->cgroups, &g.cgroup, &g.doors, e);
+    if (r < 0) {
+        (void)cgroup_remove(a->cgroups, &g.cgroup);
+        return r;
+    }
+    g.oom_fd = cgroup_oom_fd(a->cgroups, &g.cgroup);
+    g.stat_fd = cgroup_stat_fd(a->cgroups, &g.cgroup);
+    *ret = g;
+    return 0;
+}
+
+static void drop_group(struct ahead *a)
+{
+    ahead_group_close(&a->group);
+    if (a->group.cgroup.name[0] && cgroup_remove(a->cgroups, &a->group.cgroup) < 0)
+        log_warn("an unused group could not be removed", "group=%s", a->group.cgroup.name);
+    a->group = AHEAD_GROUP_NONE;
 }
 
 void ahead_done(struct ahead *a)
 {
     if (!a->cgroups)
         return;
-    drop_cgroup(a);
+    drop_group(a);
     fd_cleanup_close(&a->uid_lock);
     fd_cleanup_close(&a->host_net);
 }
@@ -86,18 +118,18 @@ bool ahead_take_net(struct ahead *a)
     return fresh;
 }
 
-int ahead_take_cgroup(struct ahead *a, const struct cgroup_limits *l, struct cgroup *ret,
-                      struct err *e)
+int ahead_take_group(struct ahead *a, const struct cgroup_limits *l, struct ahead_group *ret,
+                     struct err *e)
 {
     bool same = a->have_limits && memcmp(&a->limits, l, sizeof(*l)) == 0;
     if (!same)
-        drop_cgroup(a);
+        drop_group(a);
     a->limits = *l;
     a->have_limits = true;
-    if (!a->cgroup.name[0])
-        return cgroup_make(a->cgroups, l, ret, e);
-    *ret = a->cgroup;
-    a->cgroup = (struct cgroup){.name = ""};
+    if (!a->group.cgroup.name[0])
+        return make_group(a, l, ret, e);
+    *ret = a->group;
+    a->group = AHEAD_GROUP_NONE;
     return 0;
 }
 
@@ -113,7 +145,6 @@ void ahead_prepare(struct ahead *a)
     }
     if (!a->in_fresh_net && (!a->uids || a->can_return))
         a->in_fresh_net = unshare(CLONE_NEWNET) == 0 && ahead_loopback_up() == 0;
-    if (a->have_limits && !a->cgroup.name[0] &&
-        cgroup_make(a->cgroups, &a->limits, &a->cgroup, &e) < 0)
-        a->cgroup = (struct cgroup){.name = ""};
+    if (a->have_limits && !a->group.cgroup.name[0])
+        (void)!make_group(a, &a->limits, &a->group, &e);
 }

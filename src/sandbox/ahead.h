@@ -11,6 +11,17 @@
 
 struct err;
 
+/* A group without processes, and what a sandbox needs of it. */
+struct ahead_group {
+    struct cgroup cgroup; /* name "": no limits by groups here, or none in stock */
+    int oom_fd, stat_fd;  /* see cgroup_oom_fd, cgroup_stat_fd; -1 */
+    struct cgroup_doors doors;
+};
+#define AHEAD_GROUP_NONE                                                                           \
+    ((struct ahead_group){.oom_fd = -1, .stat_fd = -1, .doors = CGROUP_DOORS_NONE})
+/* Closes the descriptors. The group stays. */
+void ahead_group_close(struct ahead_group *g);
+
 struct ahead {
     const struct uids *uids;     /* NULL as an ordinary user: no ranges */
     struct cgroup_root *cgroups; /* the caller's */
@@ -19,7 +30,7 @@ struct ahead {
     bool in_fresh_net; /* the zygote sits in a network namespace that nobody has used, lo is up */
     int uid_lock;      /* of `first_uid`, or -1: none in stock */
     uint32_t first_uid;
-    struct cgroup cgroup; /* made for `limits`; name "": none in stock */
+    struct ahead_group group; /* made for `limits` */
     struct cgroup_limits limits;
     bool have_limits; /* of the last sandbox: the next one is likely to want the same */
 };
@@ -43,8 +54,8 @@ int ahead_take_uids(struct ahead *a, uint32_t *ret_first, int *ret_lock, struct 
 bool ahead_take_net(struct ahead *a);
 
 /* A group with these limits. */
-int ahead_take_cgroup(struct ahead *a, const struct cgroup_limits *l, struct cgroup *ret,
-                      struct err *e) WARN_UNUSED;
+int ahead_take_group(struct ahead *a, const struct cgroup_limits *l, struct ahead_group *ret,
+                     struct err *e) WARN_UNUSED;
 
 /* Brings up the loopback interface of the current network namespace. 0 or -errno. */
 int ahead_loopback_up(void) WARN_UNUSED;

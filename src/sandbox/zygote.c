@@ -77,24 +77,23 @@ struct live {
 struct making {
     struct sandbox_spec spec;
     bool have_spec;
-    int channel[2], go[2], workspace, root, usr, oom, stat, uid_lock, pidfd;
+    int channel[2], go[2], workspace, root, usr, uid_lock, pidfd;
     int *binds;
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
-    struct cgroup cgroup;
-    struct cgroup_doors doors;
+    struct ahead_group group;
 };
 
 static void making_done(struct making *m)
 {
-    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0], &m->go[1],    &m->workspace, &m->root,
-                  &m->usr,        &m->oom,        &m->stat,  &m->uid_lock, &m->pidfd};
+    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0],    &m->go[1], &m->workspace,
+                  &m->root,       &m->usr,        &m->uid_lock, &m->pidfd};
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         fd_cleanup_close(fds[i]);
     for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
         fd_cleanup_close(&m->binds[i]);
     free(m->binds);
-    cgroup_doors_done(&m->doors);
+    ahead_group_close(&m->group);
     if (m->have_spec)
         sandbox_spec_done(&m->spec);
 }
@@ -169,12 +168,7 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
     if (c.cpu_milli && !z->cgroups.version[CGROUP_CPU])
         return err_set(e, -ENOTSUP, "limits: a limit on processors needs a control group. %s",
                        z->cgroups.why_not ? z->cgroups.why_not : "There is none.");
-    int r = ahead_take_cgroup(&z->ahead, &c, &m->cgroup, e);
-    if (r >= 0)
-        m->oom = cgroup_oom_fd(&z->cgroups, &m->cgroup);
-    if (r >= 0)
-        m->stat = cgroup_stat_fd(&z->cgroups, &m->cgroup);
-    return r < 0 ? r : cgroup_open_doors(&z->cgroups, &m->cgroup, &m->doors, e);
+    return ahead_take_group(&z->ahead, &c, &m->group, e);
 }
 
 /* Lets the clone out: the id maps are in place. */
@@ -260,9 +254,9 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                 .workspace_fd = m->workspace,
                                 .root_fd = m->root,
                                 .usr_fd = m->usr,
-                                .oom_fd = m->oom,
-                                .stat_fd = m->stat,
-                                .doors = m->doors,
+                                .oom_fd = m->group.oom_fd,
+                                .stat_fd = m->group.stat_fd,
+                                .doors = m->group.doors,
                                 .bind_fds = m->binds,
                                 .id_range = m->map.count > 1,
                                 .net_ready = net_ready};
@@ -303,8 +297,8 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     struct live *l = mem_new(struct live);
     l->pid = pid;
     l->uid_lock = TAKE_FD(m->uid_lock);
-    l->cgroup = m->cgroup;
-    m->cgroup = (struct cgroup){.name = ""}; /* l's now */
+    l->cgroup = m->group.cgroup;
+    m->group.cgroup = (struct cgroup){.name = ""}; /* l's now */
     list_push_back(&z->live, &l->link);
     r = prepare_clone(z, m, pid, e);
     if (r < 0)
@@ -319,15 +313,13 @@ static void handle_create(struct zygote *z, const json_t *request)
                                                              .workspace = -1,
                                                              .root = -1,
                                                              .usr = -1,
-                                                             .oom = -1,
-                                                             .stat = -1,
-                                                             .doors = CGROUP_DOORS_NONE,
+                                                             .group = AHEAD_GROUP_NONE,
                                                              .uid_lock = -1,
                                                              .pidfd = -1};
     struct err e = {.code = 0};
     int r = create(z, request, &m, &e);
-    if (m.cgroup.name[0]) /* still ours: nothing has joined it */
-        (void)cgroup_remove(&z->cgroups, &m.cgroup);
+    if (m.group.cgroup.name[0]) /* still ours: nothing has joined it */
+        (void)cgroup_remove(&z->cgroups, &m.group.cgroup);
     AUTO_JSON json_t *reply = json_object();
     json_put_int(reply, "seq", json_get_int(request, "seq", 0));
     json_put_bool(reply, "ok", r >= 0);
