@@ -166,7 +166,9 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
     };
     /* The other limits have a second line (rlimits, init's looks); this one has none. */
     if (c.cpu_milli && !z->cgroups.version[CGROUP_CPU])
-        return err_set(e, -ENOTSUP, "limits: a limit on processors needs a control group. %s",
+        return err_set(e, -ENOTSUP,
+                       "limits: a limit on processors needs a control group; sallyport doctor says "
+                       "how to get one. %s",
                        z->cgroups.why_not ? z->cgroups.why_not : "There is none.");
     return ahead_take_group(&z->ahead, &c, &m->group, e);
 }

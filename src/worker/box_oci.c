@@ -251,6 +251,11 @@ static int prepare_ids(struct oci_host *o, const struct sandbox_spec *spec, stru
             return err_set(e, -EPERM,
                            "isolation \"oci\" as an ordinary user has one id to give to a "
                            "container: add --sandbox-user root, or run the worker as root");
+        if (spec->limits.cpu_milli)
+            return err_set(
+                e, -ENOTSUP,
+                "isolation \"oci\" as an ordinary user writes no control groups, which a "
+                "limit on processors needs: leave it out, or run the worker as root");
         return 0;
     }
     char map[1024];

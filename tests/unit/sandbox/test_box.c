@@ -491,7 +491,7 @@ static void processors_are_limited_or_refused(void **state)
     sandbox_spec_done(&s);
     if (error) {
         assert_false(as_root);
-        expect_contains(error, "limits: a limit on processors needs a control group.");
+        expect_contains(error, "limits: a limit on processors needs a control group;");
         return;
     }
     struct result r =
