@@ -194,8 +194,11 @@ void bash_shell_ended(struct init *in)
         return;
     }
     drain_now(in);
+    const bool missing =
+        WIFEXITED(status) && WEXITSTATUS(status) == 127 && access("/bin/bash", X_OK) < 0;
     AUTO_FREE char *sentence =
-        WIFSIGNALED(status)
+        missing ? mem_strdup("bash: the root file system has no /bin/bash, which this tool needs")
+        : WIFSIGNALED(status)
             ? mem_printf(
                   "bash: the shell was ended by signal %d (%s); the next command starts a new one",
                   WTERMSIG(status), sigabbrev_np(WTERMSIG(status)) ?: "?")

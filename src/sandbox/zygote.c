@@ -508,6 +508,7 @@ static void serve(struct zygote *z)
         struct pollfd p[2] = {{.fd = z->ctl, .events = POLLIN}, {.fd = z->sigfd, .events = POLLIN}};
         int n = poll(p, 2, AHEAD_QUIET_MS);
         if (n == 0) { /* nobody waits, and the last sandbox has had the processor to start on */
+            reap(z);  /* groups that were still busy a moment ago */
             ahead_prepare(&z->ahead);
             n = poll(p, 2, -1);
         }

@@ -239,6 +239,7 @@ static void image_faults(void **state)
     open_box(&s, &b); /* an empty one: there is no shell, and nothing else breaks */
     struct result r = sbx_bash(&b, "echo hi");
     assert_true(r.is_error);
+    expect_contains(r.text, "has no /bin/bash");
     result_done(&r);
     sbx_close(&b);
     free(s.rootfs_dir);
