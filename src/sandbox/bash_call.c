@@ -11,6 +11,7 @@
  * /dev/tty works, and background jobs live on as after any other call. */
 #include "sandbox/init_internal.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -194,8 +195,8 @@ void bash_shell_ended(struct init *in)
         return;
     }
     drain_now(in);
-    const bool missing =
-        WIFEXITED(status) && WEXITSTATUS(status) == 127 && access("/bin/bash", X_OK) < 0;
+    AUTO_CLOSE int bash = open("/bin/bash", O_PATH | O_CLOEXEC);
+    const bool missing = WIFEXITED(status) && WEXITSTATUS(status) == 127 && bash < 0;
     AUTO_FREE char *sentence =
         missing ? mem_strdup("bash: the root file system has no /bin/bash, which this tool needs")
         : WIFSIGNALED(status)
