@@ -418,7 +418,7 @@ static int limit(int dir, size_t kind, int version, const struct cgroup_limits *
     case CGROUP_KINDS:
         break;
     }
-    MUST(!"a kind of cgroup");
+    MUST(kind != CGROUP_KINDS);
     return -EINVAL;
 }
 

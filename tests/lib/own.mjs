@@ -69,7 +69,11 @@ export function start(cmd, args, { env, cwd, stdin = 'ignore' } = {}) {
       resolve({ code, signal });
     };
     child.once('error', (e) => { p.err += String(e); end(127, null); });
-    child.once('exit', (code, signal) => setImmediate(end, code, signal));
+    // Its last words may come after its end; what it leaves running may hold the pipes for ever.
+    child.once('exit', (code, signal) => {
+      const timer = setTimeout(end, 500, code, signal);
+      child.once('close', () => { clearTimeout(timer); end(code, signal); });
+    });
   });
   const feed = (k) => (d) => { p[k] += d; if (p[k].length > 4e6) p[k] = p[k].slice(-2e6); for (const w of [...p.waiters]) w.check(); };
   child.stdout.setEncoding('utf8').on('data', feed('out'));
