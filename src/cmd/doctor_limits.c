@@ -28,7 +28,9 @@
 static const char *const group_lost[CONTROLLER_COUNT] = {
     [CONTROLLER_MEMORY] = "Memory is looked at 10 times a second instead of being capped by the "
                           "kernel: a burst can overshoot before the call is ended.",
-    [CONTROLLER_CPU] = "Processor time of a sandbox can not be limited: it may use every core.",
+    [CONTROLLER_CPU] = "Processor time of a sandbox can not be limited: it may use every core, and "
+                       "a limit that is "
+                       "asked for is refused.",
     [CONTROLLER_PIDS] = "Processes are bounded by RLIMIT_NPROC, which counts per user namespace, "
                         "instead of by the group.",
 };

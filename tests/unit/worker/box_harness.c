@@ -123,6 +123,20 @@ void harness_dir_gone(char *dir)
     free(dir);
 }
 
+pid_t harness_parent(pid_t pid)
+{
+    AUTO_FREE char *path = mem_printf("/proc/%d/status", (int)pid);
+    FILE *f = fopen(path, "re");
+    char line[256];
+    int parent = 0;
+    while (f && fgets(line, sizeof(line), f))
+        if (str_starts(line, "PPid:"))
+            parent = atoi(line + 5);
+    if (f)
+        fclose(f);
+    return parent;
+}
+
 size_t harness_processes(const char *word)
 {
     DIR *d = opendir("/proc");

@@ -37,3 +37,5 @@ size_t harness_entries(const char *dir);
 void harness_wait_gone(const char *word);
 /* How many processes have it. */
 size_t harness_processes(const char *word);
+/* Its parent, 0 when there is none. */
+pid_t harness_parent(pid_t pid);

@@ -26,34 +26,8 @@
 #include "io/signal.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
+#include "box_harness.h"
 #include "worker/box.h"
-
-static void run(fiber_fn *fn)
-{
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(fn, NULL), 0);
-    loop_done();
-}
-
-static struct box_host *start(const char *state_dir)
-{
-    struct box_host *h = NULL;
-    struct err e = {.code = 0};
-    struct box_host_config cfg = {.state_dir = state_dir};
-    if (box_host_start(&cfg, &h, &e) < 0)
-        fail_msg("host: %s", e.msg);
-    return h;
-}
-
-static struct box *open_box(struct box_host *h)
-{
-    struct box *b = NULL;
-    struct err e = {.code = 0};
-    struct box_spec spec = {.session_id = "sesn_test"};
-    if (box_open(h, &spec, &b, &e) < 0)
-        fail_msg("box: %s", e.msg);
-    return b;
-}
 
 /* Runs a command; the text is the caller's. */
 static char *bash(struct box *b, const char *command, int *ret)
@@ -70,24 +44,16 @@ static char *bash(struct box *b, const char *command, int *ret)
     return text;
 }
 
-static void expect(struct box *b, const char *command, const char *wanted)
-{
-    int r;
-    AUTO_FREE char *text = bash(b, command, &r);
-    assert_int_equal(r, 0);
-    assert_string_equal(text, wanted);
-}
-
 /* ---- calls ---- */
 
 static int calls_fiber(void *arg)
 {
     (void)arg;
-    struct box_host *h = start(NULL);
-    struct box *a = open_box(h), *b = open_box(h);
-    expect(a, "X=1; echo one; cd /tmp", "one");
-    expect(b, "echo ${X-unset} $PWD", "unset /workspace");
-    expect(a, "echo $X $PWD", "1 /tmp");
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *a = harness_open(h, NULL), *b = harness_open(h, NULL);
+    harness_expect(a, "X=1; echo one; cd /tmp", "one");
+    harness_expect(b, "echo ${X-unset} $PWD", "unset /workspace");
+    harness_expect(a, "echo $X $PWD", "1 /tmp");
     AUTO_JSON json_t *in = json_pack("{s:s,s:s}", "file_path", "a/b.txt", "content", "hello\n");
     struct box_result res = {.content = NULL};
     assert_int_equal(box_call(a, "write", in, 0, &res, NULL), 0);
@@ -95,8 +61,8 @@ static int calls_fiber(void *arg)
     assert_string_equal(json_get_str(json_array_get(res.content, 0), "text"),
                         "wrote 6 bytes to a/b.txt");
     box_result_done(&res);
-    expect(a, "cat /workspace/a/b.txt", "hello");
-    expect(b, "ls /workspace | wc -l", "0");
+    harness_expect(a, "cat /workspace/a/b.txt", "hello");
+    harness_expect(b, "ls /workspace | wc -l", "0");
     box_close(a);
     box_close(b);
     box_close(NULL);
@@ -107,7 +73,7 @@ static int calls_fiber(void *arg)
 static void calls_and_isolation(void **state)
 {
     (void)state;
-    run(calls_fiber);
+    harness_run(calls_fiber, NULL);
 }
 
 /* ---- cancellation ---- */
@@ -147,8 +113,8 @@ static void wait_inside(int pid, const char *path)
 static int cancel_kills_fiber(void *arg)
 {
     (void)arg;
-    struct box_host *h = start(NULL);
-    struct box *b = open_box(h);
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *b = harness_open(h, NULL);
     struct scope s;
     scope_init(&s);
     struct fiber *f;
@@ -164,7 +130,7 @@ static int cancel_kills_fiber(void *arg)
     scope_done(&s);
     assert_int_equal(j.result, -ECANCELED);
     /* box_call has returned: nothing of the call may be alive. */
-    expect(b, "pgrep -c sleep", "0");
+    harness_expect(b, "pgrep -c sleep; true", "0");
     box_close(b);
     box_host_stop(h);
     return 0;
@@ -173,14 +139,14 @@ static int cancel_kills_fiber(void *arg)
 static void cancel_reaches_inside(void **state)
 {
     (void)state;
-    run(cancel_kills_fiber);
+    harness_run(cancel_kills_fiber, NULL);
 }
 
 static int deadline_fiber(void *arg)
 {
     (void)arg;
-    struct box_host *h = start(NULL);
-    struct box *b = open_box(h);
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *b = harness_open(h, NULL);
     struct scope s;
     scope_init(&s);
     struct job j = {.box = b, .command = "sleep 4000", .deadline_ms = 50};
@@ -188,7 +154,7 @@ static int deadline_fiber(void *arg)
     assert_int_equal(scope_join(&s), 0);
     scope_done(&s);
     assert_int_equal(j.result, -ETIMEDOUT);
-    expect(b, "pgrep -c sleep", "0");
+    harness_expect(b, "pgrep -c sleep; true", "0");
 
     /* box_cancel: the call is answered, with an error that says so. */
     scope_init(&s);
@@ -199,7 +165,7 @@ static int deadline_fiber(void *arg)
     assert_int_equal(scope_join(&s), 0);
     scope_done(&s);
     assert_int_equal(k.result, 0);
-    expect(b, "pgrep -c sleep", "0");
+    harness_expect(b, "pgrep -c sleep; true", "0");
     box_close(b);
     box_host_stop(h);
     return 0;
@@ -208,32 +174,18 @@ static int deadline_fiber(void *arg)
 static void deadline_and_box_cancel(void **state)
 {
     (void)state;
-    run(deadline_fiber);
+    harness_run(deadline_fiber, NULL);
 }
 
 /* ---- trouble ---- */
 
-static pid_t parent_of(pid_t pid)
-{
-    AUTO_FREE char *path = mem_printf("/proc/%d/status", (int)pid);
-    FILE *f = fopen(path, "re");
-    char line[256];
-    int parent = 0;
-    while (f && fgets(line, sizeof(line), f))
-        if (str_starts(line, "PPid:"))
-            parent = atoi(line + 5);
-    if (f)
-        fclose(f);
-    return parent;
-}
-
 static int zygote_dies_fiber(void *arg)
 {
     (void)arg;
-    struct box_host *h = start(NULL);
-    struct box *b = open_box(h);
-    expect(b, "echo before", "before");
-    pid_t zygote = parent_of(box_pid(b));
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *b = harness_open(h, NULL);
+    harness_expect(b, "echo before", "before");
+    pid_t zygote = harness_parent(box_pid(b));
     assert_true(zygote > 1);
     assert_int_equal(kill(zygote, SIGKILL), 0);
     int r = 0;
@@ -244,8 +196,8 @@ static int zygote_dies_fiber(void *arg)
     }
     assert_true(r < 0);
     box_close(b);
-    b = open_box(h); /* by a new zygote */
-    expect(b, "echo again", "again");
+    b = harness_open(h, NULL); /* by a new zygote */
+    harness_expect(b, "echo again", "again");
     box_close(b);
     box_host_stop(h);
     return 0;
@@ -254,13 +206,13 @@ static int zygote_dies_fiber(void *arg)
 static void zygote_is_replaced(void **state)
 {
     (void)state;
-    run(zygote_dies_fiber);
+    harness_run(zygote_dies_fiber, NULL);
 }
 
 static int opener(void *arg)
 {
-    struct box *b = open_box(arg);
-    expect(b, "echo $((6 * 7))", "42");
+    struct box *b = harness_open(arg, NULL);
+    harness_expect(b, "echo $((6 * 7))", "42");
     box_close(b);
     return 0;
 }
@@ -277,7 +229,7 @@ static int cancelled_opener(void *arg)
 static int many_fiber(void *arg)
 {
     (void)arg;
-    struct box_host *h = start(NULL);
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
     struct scope s;
     scope_init(&s);
     for (int i = 0; i < 20; i++)
@@ -290,8 +242,8 @@ static int many_fiber(void *arg)
     assert_int_equal(fiber_spawn(&s, "opener", cancelled_opener, h, &f), 0);
     assert_int_equal(fiber_yield(), 0);
     scope_done(&s);
-    struct box *b = open_box(h);
-    expect(b, "echo fine", "fine");
+    struct box *b = harness_open(h, NULL);
+    harness_expect(b, "echo fine", "fine");
     box_close(b);
     box_host_stop(h);
     return 0;
@@ -300,7 +252,7 @@ static int many_fiber(void *arg)
 static void many_at_once(void **state)
 {
     (void)state;
-    run(many_fiber);
+    harness_run(many_fiber, NULL);
 }
 
 /* ---- kill -9 of the worker ---- */
@@ -312,7 +264,7 @@ static int report_fd;
 static int doomed_fiber(void *arg)
 {
     (void)arg;
-    struct box_host *h = start(state_dir);
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = state_dir});
     int pids[N_BOXES];
     for (int i = 0; i < N_BOXES; i++) {
         struct box *b = NULL;
@@ -320,31 +272,22 @@ static int doomed_fiber(void *arg)
         struct err e = {.code = 0};
         if (box_open(h, &spec, &b, &e) < 0)
             fail_msg("box: %s", e.msg);
-        expect(b, "setsid sleep 5000 & mkdir -p deep/er; touch deep/er/file; chmod 0 deep; echo ok",
-               "ok");
+        harness_expect(
+            b, "setsid sleep 5000 & mkdir -p deep/er; touch deep/er/file; chmod 0 deep; echo ok",
+            "ok");
         pids[i] = box_pid(b);
     }
     assert_int_equal(write(report_fd, pids, sizeof(pids)), sizeof(pids));
     return fiber_sleep_ms(60000);
 }
 
-static size_t entries(const char *dir)
-{
-    AUTO_FREE char *command = mem_printf("ls -A %s | wc -l", dir);
-    FILE *f = popen(command, "re");
-    char line[32] = "";
-    assert_non_null(fgets(line, sizeof(line), f));
-    pclose(f);
-    return (size_t)atoi(line);
-}
-
 static int sweeping_fiber(void *arg)
 {
     (void)arg;
-    struct box_host *h = start(state_dir);
-    assert_int_equal(entries(state_dir), 2); /* this run's lock and directory */
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = state_dir});
+    assert_int_equal(harness_entries(state_dir), 2); /* this run's lock and directory */
     box_host_stop(h);
-    assert_int_equal(entries(state_dir), 0);
+    assert_int_equal(harness_entries(state_dir), 0);
     return 0;
 }
 
@@ -359,7 +302,7 @@ static void killed_worker_leaves_nothing(void **state)
     pid_t worker = fork();
     if (worker == 0) {
         report_fd = fds[1];
-        run(doomed_fiber);
+        harness_run(doomed_fiber, NULL);
         _exit(1);
     }
     close(fds[1]);
@@ -369,8 +312,8 @@ static void killed_worker_leaves_nothing(void **state)
     int pidfds[N_BOXES + 1];
     for (int i = 0; i < N_BOXES; i++)
         pidfds[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
-    pidfds[N_BOXES] = (int)syscall(SYS_pidfd_open, parent_of(pids[0]), 0);
-    assert_int_equal(entries(dir), 2);
+    pidfds[N_BOXES] = (int)syscall(SYS_pidfd_open, harness_parent(pids[0]), 0);
+    assert_int_equal(harness_entries(dir), 2);
     assert_int_equal(kill(worker, SIGKILL), 0);
     assert_int_equal(waitpid(worker, NULL, 0), worker);
     for (int i = 0; i <= N_BOXES;
@@ -380,15 +323,16 @@ static void killed_worker_leaves_nothing(void **state)
         assert_int_equal(poll(&p, 1, 10000), 1);
         close(pidfds[i]);
     }
-    assert_int_equal(entries(dir), 2); /* nobody was left to remove it */
-    run(sweeping_fiber);
+    assert_int_equal(harness_entries(dir), 2); /* nobody was left to remove it */
+    harness_run(sweeping_fiber, NULL);
     assert_int_equal(rmdir(dir), 0);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && str_eq(argv[1], "zygote"))
-        return zygote_main(3);
+    int role = harness_role(argc, argv);
+    if (role >= 0)
+        return role;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_and_isolation),
         cmocka_unit_test(cancel_reaches_inside),

@@ -34,20 +34,6 @@ static void wait_warm(struct box_host *h, size_t n)
     }
 }
 
-static pid_t parent_of(pid_t pid)
-{
-    AUTO_FREE char *path = mem_printf("/proc/%d/status", (int)pid);
-    FILE *f = fopen(path, "re");
-    char line[256];
-    int parent = 0;
-    while (f && fgets(line, sizeof(line), f))
-        if (str_starts(line, "PPid:"))
-            parent = atoi(line + 5);
-    if (f)
-        fclose(f);
-    return parent;
-}
-
 /* ---- who gets one ---- */
 
 /* Every claim gets a sandbox that nobody has had before: no file, variable or process of another
@@ -197,7 +183,7 @@ static int unfit_fiber(void *arg)
     struct box_host_config cfg = {.warm = 2};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL); /* to know the zygote */
-    pid_t zygote = parent_of(box_pid(b));
+    pid_t zygote = harness_parent(box_pid(b));
     box_close(b);
     wait_warm(h, 2);
 
@@ -243,7 +229,7 @@ static int unfit_fiber(void *arg)
     struct pollfd gone = {.fd = pidfd, .events = POLLIN};
     assert_int_equal(poll(&gone, 1, 10000), 1); /* the kernel has told its children by then */
     b = harness_open(h, NULL);
-    assert_int_not_equal(parent_of(box_pid(b)), zygote);
+    assert_int_not_equal(harness_parent(box_pid(b)), zygote);
     harness_expect(b, "echo fit", "fit");
     box_close(b);
     wait_warm(h, 2);
@@ -324,7 +310,7 @@ static int doomed_fiber(void *arg)
     struct box_host_config cfg = {.state_dir = doomed_dir, .warm = 4};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL);
-    pid_t zygote = parent_of(box_pid(b));
+    pid_t zygote = harness_parent(box_pid(b));
     wait_warm(h, 4);
     pid_t pids[6] = {zygote};
     wait_inits(zygote, 5);
@@ -373,7 +359,7 @@ static int stop_fiber(void *arg)
     struct box_host_config cfg = {.warm = 3};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL);
-    pid_t zygote = parent_of(box_pid(b));
+    pid_t zygote = harness_parent(box_pid(b));
     box_close(b);
     wait_warm(h, 3);
     wait_inits(zygote, 3);
