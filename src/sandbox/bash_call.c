@@ -180,20 +180,9 @@ static void bash_ended(struct init *in, int code)
     finish_bash(in, code != 0, sentence);
 }
 
-/* The shell itself is gone: `exit`, `exec`, or something killed it. */
-void bash_shell_ended(struct init *in)
+/* The answer to a command whose shell is gone. */
+static void tell_end(struct init *in, int status)
 {
-    int status = in->shell_status;
-    in->shell_died = false;
-    int code;
-    bool answered = shell_poll_status(&in->shell, &code) == 1;
-    shell_forget(&in->shell);
-    if (in->kind != CALL_BASH)
-        return;
-    if (answered) {
-        bash_ended(in, code);
-        return;
-    }
     drain_now(in);
     AUTO_CLOSE int bash = open("/bin/bash", O_PATH | O_CLOEXEC);
     const bool missing = WIFEXITED(status) && WEXITSTATUS(status) == 127 && bash < 0;
@@ -207,6 +196,59 @@ void bash_shell_ended(struct init *in)
                   "bash: the shell ended with exit code %d; the next command starts a new one",
                   WEXITSTATUS(status));
     finish_bash(in, true, sentence);
+}
+
+/* A shell, a new one if there is none. False when the call has been answered with why not. */
+static bool have_shell(struct init *in)
+{
+    if (in->shell.pid)
+        return true;
+    int r = shell_start(&in->shell);
+    if (r == 0) {
+        in->fresh_shell = true;
+        return true;
+    }
+    in->kind = CALL_NONE;
+    init_fail(in, "bash: could not start a shell: ",
+              r == -EAGAIN
+                  ? "the sandbox has no free processes left; restart it with {\"restart\": true}"
+              : r == -ETIMEDOUT
+                  ? "something in the sandbox keeps it from starting; {\"restart\": true} ends "
+                    "everything that runs"
+                  : err_text(r));
+    return false;
+}
+
+static void give_command(struct init *in)
+{
+    const char *command = json_get_str(in->now->input, "command");
+    if (shell_send(&in->shell, command, in->on_pty ? in->pty.path : NULL) < 0) {
+        shell_forget(&in->shell);
+        in->kind = CALL_NONE;
+        init_fail(in, "bash: the command is too long", "");
+        return;
+    }
+    (void)!shell_feed(&in->shell); /* a shell that has died is noticed by reap */
+}
+
+/* The shell itself is gone: `exit`, `exec`, or something killed it. A command that came when it was
+ * dying already, and of which it has run nothing, goes to the next one, once. */
+void bash_shell_ended(struct init *in)
+{
+    int status = in->shell_status;
+    in->shell_died = false;
+    int code;
+    bool answered = shell_poll_status(&in->shell, &code) == 1;
+    bool begun = shell_has_begun(&in->shell);
+    shell_forget(&in->shell);
+    if (in->kind != CALL_BASH)
+        return;
+    if (answered)
+        bash_ended(in, code);
+    else if (begun || in->fresh_shell)
+        tell_end(in, status);
+    else if (have_shell(in))
+        give_command(in);
 }
 
 /* After `restart`: nothing of the old shell is left. */
@@ -305,21 +347,9 @@ void bash_begin(struct init *in)
     }
     in->kind = CALL_NONE; /* what is in the pipe now belongs to nobody */
     drain_now(in);
-    int r = 0;
-    if (!in->shell.pid) {
-        r = shell_start(&in->shell);
-        if (r < 0) {
-            init_fail(
-                in, "bash: could not start a shell: ",
-                r == -EAGAIN
-                    ? "the sandbox has no free processes left; restart it with {\"restart\": true}"
-                : r == -ETIMEDOUT
-                    ? "something in the sandbox keeps it from starting; {\"restart\": true} ends "
-                      "everything that runs"
-                    : err_text(r));
-            return;
-        }
-    }
+    in->fresh_shell = false;
+    if (!have_shell(in))
+        return;
     /* The shell is not on the list: ending the call ends it, too. Before the first command there is
      * nobody else, and the first look into a new procfs is slow. */
     procs_done(&in->before);
@@ -347,19 +377,14 @@ void bash_begin(struct init *in)
     str_copy(name, sizeof(name), numbered);
     output_begin(&in->output, name);
     in->on_pty = size.wanted;
-    r = size.wanted ? prepare_terminal(in, &size) : 0;
+    int r = size.wanted ? prepare_terminal(in, &size) : 0;
     if (r < 0) {
         in->kind = CALL_NONE;
         init_fail(in, "bash: could not make a terminal: ", err_text(r));
         return;
     }
     limits_begin_call(in);
-    if (shell_send(&in->shell, command, size.wanted ? in->pty.path : NULL) < 0) {
-        shell_forget(&in->shell);
-        init_fail(in, "bash: the command is too long", "");
-        return;
-    }
-    (void)!shell_feed(&in->shell); /* a shell that has died is noticed by reap */
+    give_command(in);
 }
 
 void bash_read_status(struct init *in)

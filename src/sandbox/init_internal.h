@@ -43,6 +43,7 @@ struct init {
     bool on_pty;         /* the bash call in progress is such a one */
     struct procs before; /* processes that were there before the call in progress */
     bool shell_died;     /* noticed by reap, answered by the loop */
+    bool fresh_shell;    /* it was started for the call in progress */
     int shell_status;
     bool helper_died;
     int helper_status;

@@ -28,6 +28,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -294,6 +295,13 @@ int shell_feed(struct shell *s)
         buf_consume(&s->input, (size_t)n);
     }
     return 0;
+}
+
+bool shell_has_begun(const struct shell *s)
+{
+    /* Bash reads from a pipe byte by byte, so what is left of the line is still there. */
+    int unread = 0;
+    return s->input.len == 0 && (ioctl(s->in, FIONREAD, &unread) < 0 || unread == 0);
 }
 
 int shell_scan_status(struct buf *answer, const char *token, int *ret_code)

@@ -36,6 +36,10 @@ void shell_forget(struct shell *s);
 int shell_send(struct shell *s, const char *command, const char *terminal) WARN_UNUSED;
 int shell_feed(struct shell *s) WARN_UNUSED; /* 0, or -errno when bash has closed its end */
 
+/* False as long as the end of the command in flight has not been read by bash, which runs a line
+ * when it has all of it. */
+bool shell_has_begun(const struct shell *s);
+
 /* Reads the status pipe: 1 and the exit code when the command in flight has ended, 0 when not yet.
  */
 int shell_poll_status(struct shell *s, int *ret_code) WARN_UNUSED;

@@ -168,6 +168,30 @@ static void shell_that_ends(void **state)
     sbx_close(&b);
 }
 
+/* A command that reached a shell which dies before it has read it is run by the next one. */
+static void shell_that_dies_unread(void **state)
+{
+    (void)state;
+    struct sbx b;
+    sbx_open_default(&host, &b);
+    expect_bash(&b,
+                "X=old; python3 -c '\n"
+                "import fcntl, os, sys, termios, time\n"
+                "p = int(sys.argv[1])\n"
+                "stdin = os.open(f\"/proc/{p}/fd/0\", os.O_RDONLY | os.O_NONBLOCK)\n"
+                "while not open(f\"/proc/{p}/syscall\").read().startswith(\"0 0x0 \"):\n"
+                "    time.sleep(0.005) # until it waits for a command\n"
+                "os.kill(p, 19)\n"
+                "open(\"/tmp/stopped\", \"w\")\n"
+                "while fcntl.ioctl(stdin, termios.FIONREAD, bytes(4)) == bytes(4):\n"
+                "    time.sleep(0.005) # until there is one\n"
+                "os.kill(p, 9)' $$ >/tmp/log 2>&1 & echo going",
+                "going");
+    wait_for_file(b.pid, "/tmp/stopped");
+    expect_bash(&b, "echo \"${X-new}\"; cat /tmp/log", "new");
+    sbx_close(&b);
+}
+
 /* Nothing a command prints, to any descriptor it has or finds, ends it early or changes its exit
  * code. */
 static void end_can_not_be_forged(void **state)
@@ -543,6 +567,7 @@ int main(void)
         cmocka_unit_test(inputs_are_checked),
         cmocka_unit_test(restart),
         cmocka_unit_test(shell_that_ends),
+        cmocka_unit_test(shell_that_dies_unread),
         cmocka_unit_test(end_can_not_be_forged),
         cmocka_unit_test(background_jobs_live_on),
         cmocka_unit_test(long_commands),
