@@ -1,8 +1,8 @@
 /* zygote_client - a blocking client of the zygote, for programs that measure.
  *
- * Speaks the protocol of sandbox/zygote.h and sandbox/init.h directly, so that a figure holds the
- * engine and not the worker's event loop. Every failure of the conversation itself ends the
- * program; a sandbox that does not come up is the caller's to count. */
+ * Speaks the protocol of sandbox/zygote/zygote.h and sandbox/init/init.h directly, so that a figure
+ * holds the engine and not the worker's event loop. Every failure of the conversation itself ends
+ * the program; a sandbox that does not come up is the caller's to count. */
 #pragma once
 
 #include <sys/resource.h>

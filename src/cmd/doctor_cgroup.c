@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "sandbox/cgroup_find.h"
+#include "sandbox/cgroup/cgroup_find.h"
 
 #include <fcntl.h>
 #include <stdio.h>

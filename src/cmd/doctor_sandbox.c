@@ -131,7 +131,7 @@ static void check_userns(struct doctor_report *r, const struct doctor_host *h,
         ->engine = true;
 }
 
-#define UIDS_ENOUGH 40000u   /* sandbox/uids.c refuses less */
+#define UIDS_ENOUGH 40000u   /* sandbox/zygote/uids.c refuses less */
 #define UIDS_RANGES 2131072u /* its first range of 65,536 begins at 2,000,000 */
 
 static void check_uids(struct doctor_report *r, const struct doctor_host *h)

@@ -38,12 +38,12 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "sandbox/frame.h"
-#include "sandbox/init.h"
-#include "sandbox/landlock.h"
+#include "sandbox/init/init.h"
+#include "sandbox/lock/landlock.h"
 #include "sandbox/place.h"
-#include "sandbox/procs.h"
+#include "sandbox/init/procs.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/seccomp.h"
+#include "sandbox/lock/seccomp.h"
 
 #define CHANNEL_FD 3
 

@@ -29,7 +29,7 @@ struct box_result {
 void box_result_done(struct box_result *r); /* zeroed ones are fine */
 
 enum box_isolation {
-    BOX_NATIVE, /* the zygote (sandbox/zygote.h) */
+    BOX_NATIVE, /* the zygote (sandbox/zygote/zygote.h) */
     BOX_OCI,    /* containers of an OCI runtime */
     BOX_NONE,   /* no isolation: the worker's own user, a directory of the state directory */
 };

@@ -38,7 +38,7 @@
 #include "io/sock.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
-#include "sandbox/uids.h"
+#include "sandbox/zygote/uids.h"
 #include "worker/box_internal.h"
 #include "worker/oci.h"
 

@@ -1,4 +1,4 @@
-/* box_run.c - the conversation with a sandbox's init about one program (sandbox/init.h).
+/* box_run.c - the conversation with a sandbox's init about one program (sandbox/init/init.h).
  *
  * One fiber prepares and waits, another may send signals and sizes meanwhile; frames are sent under
  * a lock. What init says is untrusted, as in box.c: sizes are capped, shapes checked, and a

@@ -54,7 +54,7 @@ struct oci_container {
 };
 /* The whole of config.json. */
 json_t *oci_config(const struct oci_container *c);
-/* Its linux.seccomp: the calls of sandbox/seccomp.c's tables. */
+/* Its linux.seccomp: the calls of sandbox/lock/seccomp.c's tables. */
 json_t *oci_config_seccomp(const struct sandbox_spec *spec);
 
 /* The role `sallyport launch ROOT|- PROGRAM ARGUMENT...`: executes an OCI runtime in a mount

@@ -20,7 +20,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/seccomp.h"
+#include "sandbox/lock/seccomp.h"
 
 #define ERR_ENOSYS 38
 #define ERR_EPERM  1

@@ -19,9 +19,9 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "sandbox/mounts.h"
-#include "sandbox/rootfs.h"
-#include "sandbox/skeleton.h"
+#include "sandbox/root/mounts.h"
+#include "sandbox/root/rootfs.h"
+#include "sandbox/root/skeleton.h"
 #include "sandbox/sandbox.h"
 
 #define TOP_MAX 200 /* entries of an image's top level */

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "sandbox/cgroup.h"
+#include "sandbox/cgroup/cgroup.h"
 
 /* In a child: the line number of the first check that failed is its exit status, told on stderr. */
 #define CHECK(x)                                                                                   \

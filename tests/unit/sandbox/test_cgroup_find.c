@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "sandbox/cgroup_find.h"
+#include "sandbox/cgroup/cgroup_find.h"
 
 /* A hybrid host: controllers on version 1, version 2 mounted beside them without any. */
 #define PLAIN_SELF                                                                                 \

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "sandbox/lockdown.h"
+#include "sandbox/lock/lockdown.h"
 
 static const char good[] =
     "Name:\tx\nUid:\t1000\t1000\t1000\t1000\nGid:\t1000\t1000\t1000\t1000\nGroups:\t \n"

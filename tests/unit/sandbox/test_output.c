@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "sandbox/output.h"
+#include "sandbox/init/output.h"
 
 static void cleaning(void **state)
 {

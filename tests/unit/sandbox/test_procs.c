@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "sandbox/procs.h"
+#include "sandbox/init/procs.h"
 
 #define TAIL                                                                                       \
     " 7 5 5 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 3 0 4711 1000 200 18446744073709551615 1 1\n"

@@ -18,9 +18,9 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "harness.h"
-#include "sandbox/idmap.h"
-#include "sandbox/landlock.h"
-#include "sandbox/mounts.h"
+#include "sandbox/zygote/idmap.h"
+#include "sandbox/lock/landlock.h"
+#include "sandbox/root/mounts.h"
 #include "sandbox/state.h"
 
 #define NOBODY 65534

@@ -23,9 +23,9 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "base/map.h"
-#include "sandbox/report.h"
-#include "sandbox/seccomp.h"
-#include "sandbox/syscalls.h"
+#include "sandbox/init/report.h"
+#include "sandbox/lock/seccomp.h"
+#include "sandbox/lock/syscalls.h"
 
 static void tables_are_sane(void **state)
 {

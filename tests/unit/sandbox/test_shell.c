@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "sandbox/shell.h"
+#include "sandbox/init/shell.h"
 
 /* bash itself says whether the quoting is right. */
 static void quoting(void **state)

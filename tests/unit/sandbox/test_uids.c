@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "sandbox/uids.h"
+#include "sandbox/zygote/uids.h"
 
 static void ranges(void **state)
 {

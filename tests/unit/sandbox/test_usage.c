@@ -11,8 +11,8 @@
 #include "base/base.h"
 #include "base/str.h"
 #include "harness.h"
-#include "sandbox/cgroup.h"
-#include "sandbox/ipc.h"
+#include "sandbox/cgroup/cgroup.h"
+#include "sandbox/init/ipc.h"
 
 static void memory_texts(void **state)
 {

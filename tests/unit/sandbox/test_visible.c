@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "base/base.h"
-#include "sandbox/landlock.h"
+#include "sandbox/lock/landlock.h"
 #include "sandbox/state.h"
-#include "sandbox/visible.h"
+#include "sandbox/root/visible.h"
 
 static void meminfo(void **state)
 {

@@ -372,7 +372,8 @@ static int probes_fiber(void *arg)
     AUTO(tool_answer) two = harness_bash(c, "awk '{print $2}' /proc/self/uid_map");
     assert_string_not_equal(one.text, two.text);
     assert_string_not_equal(one.text, "0");
-    /* Whole ranges as sandbox/uids.c gives them out: another offset reaches into a neighbour's. */
+    /* Whole ranges as sandbox/zygote/uids.c gives them out: another offset reaches into a
+     * neighbour's. */
     long first = atol(one.text);
     if (first >= 1000000)
         assert_int_equal((first - 2000000) % 65536, 0);

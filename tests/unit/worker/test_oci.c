@@ -18,7 +18,7 @@
 #include "base/str.h"
 #include "box_harness.h"
 #include "sandbox/foreign.h"
-#include "sandbox/seccomp.h"
+#include "sandbox/lock/seccomp.h"
 #include "sandbox/spec.h"
 #include "worker/oci.h"
 

@@ -1,0 +1,395 @@
+/* bash_call.c - calls of the bash tool: commands given to the persistent shell.
+ *
+ * A call ends by the status line of its command, by the end of the shell, by its time, by being
+ * cancelled, or by a limit. In the last three cases everything that was started since the call
+ * began is killed, shell included; processes that were there before, background jobs of earlier
+ * calls, live on. Output arrives through one pipe that all shells of the sandbox share and, for
+ * calls that want a terminal, through a pty that is kept for the sandbox's life, because background
+ * jobs may still print to either.
+ *
+ * The terminal is not the controlling terminal of the shell (shell.c says why): everything but
+ * /dev/tty works, and background jobs live on as after any other call. */
+#include "sandbox/init/init_internal.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/enc.h"
+#include "base/err.h"
+#include "base/rng.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "sandbox/sandbox.h"
+
+#define BASH_TIMEOUT_MS 120000 /* api.md 13 */
+#define LOOK_MS         100    /* how often usage is added up while a command runs */
+#define MARK_MS         300 /* how long a terminal may take to hand over what was written to it */
+
+/* Takes what is in `fd`, the output pipe or the terminal. `limit` bytes at most, so that a flood
+ * can not keep us here. -E_LIMIT when the ceiling for this command has been passed. Between calls
+ * the bytes of background jobs are dropped. */
+static int drain(struct init *in, int fd, size_t limit)
+{
+    char chunk[2048];
+    int r = 0;
+    while (limit > 0) {
+        ssize_t n = read(fd, chunk, limit < sizeof(chunk) ? limit : sizeof(chunk));
+        if (n <= 0)
+            break;
+        limit -= (size_t)n;
+        if (in->kind == CALL_BASH && output_add(&in->output, chunk, (size_t)n) < 0)
+            r = -E_LIMIT;
+    }
+    return r;
+}
+
+/* Reads the terminal up to a mark that is written now, behind all that programs have written. A
+ * terminal that hands over nothing for a while is left alone: what it held is lost with it. */
+static void drain_terminal(struct init *in)
+{
+    unsigned char random[16];
+    char mark[33];
+    rng_bytes(random, sizeof(random));
+    enc_hex(random, sizeof(random), mark);
+    AUTO(buf) tail = BUF_INIT(4096); /* the last bytes, which may hold the beginning of the mark */
+    const int64_t until = time_mono_ns() + MARK_MS * NS_PER_MS;
+    const size_t mark_len = strlen(mark);
+    bool written = pty_mark(&in->pty, mark) == 0;
+    for (bool found = false; !found;) {
+        int64_t left_ms = (until - time_mono_ns()) / NS_PER_MS;
+        struct pollfd p = {.fd = in->pty.master, .events = POLLIN};
+        char chunk[2048];
+        if (left_ms <= 0 || poll(&p, 1, (int)left_ms) <= 0)
+            break;
+        ssize_t n = read(in->pty.master, chunk, sizeof(chunk));
+        if (n <= 0)
+            break;
+        buf_add(&tail, chunk, (size_t)n);
+        char *at = memmem(tail.data, tail.len, mark, mark_len);
+        size_t keep = tail.len < mark_len ? tail.len : mark_len - 1;
+        size_t pass = at ? (size_t)(at - tail.data) : tail.len - keep;
+        if (in->kind == CALL_BASH)
+            (void)!output_add(&in->output, tail.data, pass);
+        buf_consume(&tail, pass);
+        found = at != NULL;
+        if (!written) /* it was full */
+            written = pty_mark(&in->pty, mark) == 0;
+    }
+}
+
+/* Everything that is there at this moment. */
+static void drain_now(struct init *in)
+{
+    int n = 0;
+    if (ioctl(in->shell.out_r, FIONREAD, &n) == 0 && n > 0)
+        (void)drain(in, in->shell.out_r, (size_t)n);
+    if (in->kind == CALL_BASH && in->on_pty)
+        drain_terminal(in);
+    else if (in->pty.master >= 0) /* background jobs */
+        (void)drain(in, in->pty.master, 65536);
+}
+
+static void read_from(struct init *in, int fd)
+{
+    if (drain(in, fd, 1u << 20) == 0)
+        return;
+    AUTO_FREE char *why = mem_printf("the command printed more than %llu MiB",
+                                     (unsigned long long)in->spec->limits.output_bytes >> 20);
+    bash_abort(in, why);
+}
+
+void bash_read_output(struct init *in)
+{
+    read_from(in, in->shell.out_r);
+}
+
+void bash_read_terminal(struct init *in)
+{
+    read_from(in, in->pty.master);
+}
+
+/* Output of the command so far, followed by `sentence` (may be NULL), as the result. */
+static void finish_bash(struct init *in, bool is_error, const char *sentence)
+{
+    AUTO(buf) text = BUF_INIT(SANDBOX_FRAME_MAX / 2);
+    if (in->notice)
+        buf_addf(&text, "[%s]\n", in->notice);
+    free(TAKE(in->notice));
+    output_text(&in->output, &text);
+    AUTO_FREE char *oom = limits_oom_sentence(in);
+    if (sentence)
+        buf_addf(&text, "%s%s", text.len ? "\n" : "", sentence);
+    else if (text.len == 0 && !oom)
+        buf_adds(&text, "(no output)");
+    if (oom)
+        buf_addf(&text, "%s[%s]", text.len ? "\n" : "", oom);
+    struct tool_result res = {.is_error = is_error};
+    tool_text(&res, buf_str(&text), text.len);
+    output_done(&in->output);
+    init_finish(in, &res);
+}
+
+static bool still_over(const struct init *in)
+{
+    struct procs_usage u;
+    limits_usage(in, &u);
+    return u.memory_bytes > in->spec->limits.memory_bytes || limits_crowded(in, &u);
+}
+
+void bash_forget_shell(struct init *in)
+{
+    shell_forget(&in->shell);
+    in->shell_died = false;
+}
+
+/* Ends what the call has started and answers. `why` is a sentence without the part about the shell.
+ */
+void bash_abort(struct init *in, const char *why)
+{
+    int all = procs_kill_others(&in->before, init_reap, in);
+    if (!all && still_over(in)) { /* it was not this command, or not it alone */
+        procs_kill_all(init_reap, in);
+        all = 1;
+    }
+    if (in->shell.pid && !in->shell_died)
+        kill(in->shell.pid, SIGKILL);
+    init_reap(in);
+    drain_now(in);
+    bash_forget_shell(in);
+    AUTO_FREE char *sentence =
+        in->over ? mem_printf("bash: %s; everything running in the sandbox was ended", why)
+                 : mem_printf("bash: %s; %s and the shell was restarted: its directory, variables "
+                              "and functions are gone",
+                              why,
+                              all ? "everything running in the sandbox was ended"
+                                  : "what it had started was ended");
+    finish_bash(in, true, sentence);
+}
+
+static void bash_ended(struct init *in, int code)
+{
+    drain_now(in);
+    AUTO_FREE char *sentence = NULL;
+    if (code != 0 && in->output.total == 0)
+        sentence = mem_printf("exit %d", code);
+    finish_bash(in, code != 0, sentence);
+}
+
+/* The answer to a command whose shell is gone. */
+static void tell_end(struct init *in, int status)
+{
+    drain_now(in);
+    AUTO_CLOSE int bash = open("/bin/bash", O_PATH | O_CLOEXEC);
+    const bool missing = WIFEXITED(status) && WEXITSTATUS(status) == 127 && bash < 0;
+    AUTO_FREE char *sentence =
+        missing ? mem_strdup("bash: the root file system has no /bin/bash, which this tool needs")
+        : WIFSIGNALED(status)
+            ? mem_printf(
+                  "bash: the shell was ended by signal %d (%s); the next command starts a new one",
+                  WTERMSIG(status), sigabbrev_np(WTERMSIG(status)) ?: "?")
+            : mem_printf(
+                  "bash: the shell ended with exit code %d; the next command starts a new one",
+                  WEXITSTATUS(status));
+    finish_bash(in, true, sentence);
+}
+
+/* A shell, a new one if there is none. False when the call has been answered with why not. */
+static bool have_shell(struct init *in)
+{
+    if (in->shell.pid)
+        return true;
+    int r = shell_start(&in->shell);
+    if (r == 0) {
+        in->fresh_shell = true;
+        return true;
+    }
+    in->kind = CALL_NONE;
+    init_fail(in, "bash: could not start a shell: ",
+              r == -EAGAIN
+                  ? "the sandbox has no free processes left; restart it with {\"restart\": true}"
+              : r == -ETIMEDOUT
+                  ? "something in the sandbox keeps it from starting; {\"restart\": true} ends "
+                    "everything that runs"
+                  : err_text(r));
+    return false;
+}
+
+static void give_command(struct init *in)
+{
+    const char *command = json_get_str(in->now->input, "command");
+    if (shell_send(&in->shell, command, in->on_pty ? in->pty.path : NULL) < 0) {
+        shell_forget(&in->shell);
+        in->kind = CALL_NONE;
+        init_fail(in, "bash: the command is too long", "");
+        return;
+    }
+    (void)!shell_feed(&in->shell); /* a shell that has died is noticed by reap */
+}
+
+/* The shell itself is gone: `exit`, `exec`, or something killed it. A command that came when it was
+ * dying already, and of which it has run nothing, goes to the next one, once. */
+void bash_shell_ended(struct init *in)
+{
+    int status = in->shell_status;
+    in->shell_died = false;
+    int code;
+    bool answered = shell_poll_status(&in->shell, &code) == 1;
+    bool begun = shell_has_begun(&in->shell);
+    shell_forget(&in->shell);
+    if (in->kind != CALL_BASH)
+        return;
+    if (answered)
+        bash_ended(in, code);
+    else if (begun || in->fresh_shell)
+        tell_end(in, status);
+    else if (have_shell(in))
+        give_command(in);
+}
+
+/* After `restart`: nothing of the old shell is left. */
+static void restart_shell(struct init *in)
+{
+    procs_kill_all(init_reap, in);
+    bash_forget_shell(in);
+}
+
+/* What "pty" asks for. */
+struct size {
+    bool wanted;
+    unsigned rows, cols;
+};
+
+/* One side of {"rows":R,"cols":C}; absent: `otherwise`. */
+static bool take_side(const json_t *o, const char *key, unsigned otherwise, unsigned *ret,
+                      struct tool_result *res)
+{
+    const json_t *v = json_object_get(o, key);
+    json_int_t n = json_is_integer(v) ? json_integer_value(v) : -1;
+    if (v && !json_is_null(v) && (n < 1 || n > PTY_SIZE_MAX)) {
+        tool_fail(res, "bash: pty.%s must be an integer from 1 to %d", key, PTY_SIZE_MAX);
+        return false;
+    }
+    *ret = n > 0 ? (unsigned)n : otherwise;
+    return true;
+}
+
+static void take_pty(const json_t *input, struct size *ret, struct tool_result *res)
+{
+    const json_t *v = json_object_get(input, "pty");
+    *ret = (struct size){.wanted = v && !json_is_null(v) && !json_is_false(v)};
+    if (!ret->wanted)
+        return;
+    if (!json_is_true(v) && !json_is_object(v)) {
+        tool_fail(res, "bash: pty must be true, false or {\"rows\": R, \"cols\": C}");
+        return;
+    }
+    json_t *o = json_incref((json_t *)(uintptr_t)v); /* jansson's iterator takes no const */
+    const char *key;
+    json_t *unused;
+    json_object_foreach (o, key, unused) {
+        if (!str_eq(key, "rows") && !str_eq(key, "cols")) {
+            tool_fail(res, "bash: pty.%.40s is not a field; pty has rows and cols", key);
+            break;
+        }
+    }
+    json_decref(o);
+    if (!res->is_error && take_side(v, "rows", 24, &ret->rows, res))
+        (void)take_side(v, "cols", 80, &ret->cols, res);
+}
+
+static int prepare_terminal(struct init *in, const struct size *size)
+{
+    int r = in->pty.master >= 0 ? pty_reset(&in->pty) : -ENOTTY;
+    if (r < 0) { /* the first one, or one that can not be brought into order */
+        pty_done(&in->pty);
+        r = pty_open(&in->pty);
+        if (r >= 0)
+            r = pty_reset(&in->pty);
+    }
+    return r < 0 ? r : pty_resize(&in->pty, size->rows, size->cols);
+}
+
+void bash_begin(struct init *in)
+{
+    const json_t *input = in->now->input, *restart = json_object_get(input, "restart");
+    struct tool_result res = {.content = NULL};
+    const char *command = tool_string(input, "command", "bash", &res);
+    const json_t *timeout = json_object_get(input, "timeout_ms");
+    if (!res.is_error && restart && !json_is_null(restart) && !json_is_boolean(restart))
+        tool_fail(&res, "bash: restart must be true or false");
+    if (!res.is_error && timeout && !json_is_null(timeout) &&
+        (!json_is_integer(timeout) || json_integer_value(timeout) <= 0))
+        tool_fail(&res, "bash: timeout_ms must be a positive integer");
+    struct size size = {.wanted = false};
+    if (!res.is_error)
+        take_pty(input, &size, &res);
+    if (!res.is_error && json_is_true(restart))
+        restart_shell(in);
+    if (!res.is_error && !command) {
+        if (json_is_true(restart))
+            tool_say(&res, "bash session restarted");
+        else
+            tool_fail(&res, "bash: command is required");
+    }
+    if (res.content) {
+        init_finish(in, &res);
+        return;
+    }
+    init_reap(in);
+    if (in->shell_died) {
+        in->kind = CALL_NONE;
+        bash_shell_ended(in);
+    }
+    in->kind = CALL_NONE; /* what is in the pipe now belongs to nobody */
+    drain_now(in);
+    in->fresh_shell = false;
+    if (!have_shell(in))
+        return;
+    /* The shell is not on the list: ending the call ends it, too. Before the first command there is
+     * nobody else, and the first look into a new procfs is slow. */
+    procs_done(&in->before);
+    if (in->n_outputs > 0 && procs_list(&in->before) < 0) {
+        init_fail(in, "bash: ", "could not list processes");
+        return;
+    }
+    for (size_t i = 0; i < in->before.n; i++)
+        if (in->before.ids[i].pid == in->shell.pid)
+            in->before.ids[i].pid = 0;
+    int64_t ms = json_is_integer(timeout) ? json_integer_value(timeout) : BASH_TIMEOUT_MS;
+    if (in->now->timeout_ms > 0 && in->now->timeout_ms < ms)
+        ms = in->now->timeout_ms;
+    const int64_t ceiling = (int64_t)in->spec->limits.call_ms;
+    if (ceiling > 0 && ceiling < ms) {
+        ms = ceiling;
+        in->now->time_limit = "what one call may take in this sandbox";
+    }
+    in->now->timeout_ms = ms < INT32_MAX ? ms : INT32_MAX;
+    in->deadline_ns = in->began_ns + in->now->timeout_ms * NS_PER_MS;
+    in->look_ns = in->began_ns + LOOK_MS * NS_PER_MS;
+    in->kind = CALL_BASH;
+    char name[32];
+    AUTO_FREE char *numbered = mem_printf("output-%u.txt", ++in->n_outputs);
+    str_copy(name, sizeof(name), numbered);
+    output_begin(&in->output, name);
+    in->on_pty = size.wanted;
+    int r = size.wanted ? prepare_terminal(in, &size) : 0;
+    if (r < 0) {
+        in->kind = CALL_NONE;
+        init_fail(in, "bash: could not make a terminal: ", err_text(r));
+        return;
+    }
+    limits_begin_call(in);
+    give_command(in);
+}
+
+void bash_read_status(struct init *in)
+{
+    int code; /* between calls there is no token: what comes is read and ignored */
+    if (shell_poll_status(&in->shell, &code) == 1 && in->kind == CALL_BASH)
+        bash_ended(in, code);
+}

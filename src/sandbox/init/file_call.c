@@ -1,0 +1,144 @@
+/* file_call.c - file tools: each runs in a forked child of init.
+ *
+ * The child may block, be slow, or die on a hostile file; init reads its result from a pipe and
+ * stays responsive. A call ends when the pipe is at its end, when its time is up, or when it is
+ * cancelled; the last two kill the child, which has no children of its own. */
+#include "sandbox/init/init_internal.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "base/time.h"
+
+#define HELPER_DATA_BYTES (512u << 20)
+
+/* The child: one tool, its result as "0" or "1" (is_error) and the content's JSON text, then gone.
+ */
+static NORETURN void run_helper(const struct init *in, int fd,
+                                void (*run)(const json_t *, struct tool_result *))
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (cgroup_enter(&in->doors) < 0 || (fd != 3 && dup2(fd, 3) < 0))
+        _exit(125);
+    if (close_range(4, ~0u, 0) < 0)
+        _exit(125);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    struct rlimit data = {.rlim_cur = HELPER_DATA_BYTES, .rlim_max = HELPER_DATA_BYTES};
+    if (setrlimit(RLIMIT_DATA, &data) < 0)
+        _exit(125);
+#endif
+    struct tool_result res = {.content = NULL};
+    run(in->now->input, &res);
+    if (!res.content)
+        tool_text(&res, "", 0);
+    size_t n;
+    char *text = json_text(res.content, &n);
+    char flag = res.is_error ? '1' : '0';
+    bool ok = write(3, &flag, 1) == 1;
+    for (size_t done = 0; ok && done < n;) {
+        ssize_t k = write(3, text + done, n - done);
+        ok = k > 0;
+        done += ok ? (size_t)k : 0;
+    }
+    _exit(ok ? 0 : 125);
+}
+
+void file_begin(struct init *in)
+{
+    void (*run)(const json_t *, struct tool_result *) = tool_find(in->now->tool);
+    int fds[2];
+    if (!run) {
+        init_fail(in, in->now->tool, ": this sandbox has no such tool");
+        return;
+    }
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        init_fail(in, in->now->tool, ": too many open files");
+        return;
+    }
+    fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    pid_t pid = fork();
+    int code = errno;
+    if (pid == 0)
+        run_helper(in, fds[1], run);
+    close(fds[1]);
+    if (pid < 0) {
+        close(fds[0]);
+        init_fail(
+            in, in->now->tool,
+            code == EAGAIN
+                ? ": the sandbox has no free processes left; use bash with {\"restart\": true}"
+                : ": could not start the tool");
+        return;
+    }
+    int64_t ms = TOOL_TIMEOUT_MS;
+    if (in->now->timeout_ms > 0 && in->now->timeout_ms < ms)
+        ms = in->now->timeout_ms;
+    const int64_t ceiling = (int64_t)in->spec->limits.call_ms;
+    if (ceiling > 0 && ceiling < ms) {
+        ms = ceiling;
+        in->now->time_limit = "what one call may take in this sandbox";
+    }
+    in->now->timeout_ms = ms;
+    in->deadline_ns = in->began_ns + ms * NS_PER_MS;
+    in->helper = pid;
+    in->helper_died = false;
+    in->helper_fd = fds[0];
+    buf_reset(&in->result);
+    in->kind = CALL_FILE;
+}
+
+void file_stop(struct init *in)
+{
+    if (in->helper) {
+        kill(in->helper, SIGKILL);
+        waitpid(in->helper, &in->helper_status, 0); /* our child, killed: returns at once */
+        in->helper = 0;
+    }
+    fd_cleanup_close(&in->helper_fd);
+    in->helper_fd = -1;
+}
+
+/* The pipe is at its end: either the whole result is here or the child died on the way. */
+static void finish_file(struct init *in)
+{
+    bool died = in->helper_died;
+    int status = in->helper_status;
+    if (in->helper) {
+        waitpid(in->helper, &status, 0); /* it has closed its end: it is exiting */
+        in->helper = 0;
+        died = true;
+    }
+    file_stop(in);
+    if (died && WIFEXITED(status) && WEXITSTATUS(status) == 0 && in->result.len > 1) {
+        init_finish_text(in, in->result.data[0] == '1', in->result.data + 1);
+    } else {
+        init_fail(in, in->now->tool, ": the tool ended before it had a result (out of memory?)");
+    }
+}
+
+void file_read(struct init *in)
+{
+    for (;;) {
+        char *room = buf_room(&in->result, 16384);
+        if (!room) {
+            file_stop(in);
+            init_fail(in, in->now->tool, ": the result is too large to be sent");
+            return;
+        }
+        ssize_t n = read(in->helper_fd, room, 16384);
+        if (n < 0)
+            return;
+        if (n == 0) {
+            finish_file(in);
+            return;
+        }
+        buf_commit(&in->result, (size_t)n);
+    }
+}

@@ -1,0 +1,41 @@
+/* init - pid 1 of a sandbox: reaps, and serves tool calls on one inherited socket.
+ *
+ * Messages (frame.h), worker to init:
+ *   {"op":"call","id":N,"tool":"bash","input":{...},"timeout_ms":N}   timeout_ms is optional: a
+ * ceiling
+ *   {"op":"cancel","id":N}       ends the call if it is queued or running; its answer says so
+ *   {"op":"info","id":N}
+ *   {"op":"shutdown"}
+ *   {"op":"exec","id":N,"argv":[...],"cwd":"...","env":{...},"streams":["tty"|"pipe"|"null", x 3],
+ *    "rows":R,"cols":C,"timeout_ms":N}   prepares a program; a descriptor for each "pipe", in order
+ *   {"op":"start","id":N}                then runs it
+ *   {"op":"signal","id":N,"signal":S,"group":bool}
+ *   {"op":"winsize","id":N,"rows":R,"cols":C}
+ * and back:
+ *   {"ready":true}  or  {"ready":false,"error":"..."}                 once, first
+ *   {"id":N,"is_error":bool,"duration_ms":N,"content":[blocks]}       one per call
+ *   {"id":N,"info":{...}}
+ *   {"id":N,"prepared":true}           with the terminal's master, when a stream is one
+ *   {"id":N,"stopped":true}            the program was stopped, and not on request
+ *   {"id":N,"exit_code":C}, {"id":N,"signal":S} or
+ * {"id":N,"error":"...","code":errno,"stage":"..."} and, in all of them, duration_ms, usage {...},
+ * limit and sentence when one was hit, denied
+ *     {...} when the sandbox keeps a report
+ * Calls are served one at a time, in order. */
+#pragma once
+
+#include "sandbox/cgroup/cgroup.h"
+#include "sandbox/spec.h"
+
+/* What init starts with. */
+struct init_job {
+    int channel_fd;
+    int oom_fd;  /* read-only file that counts the kernel's out-of-memory kills; -1: none */
+    int stat_fd; /* read-only memory.stat of its cgroup (cgroup.h); -1: none */
+    struct cgroup_doors doors; /* programs go in there before they run; init does not */
+    int listener_fd;           /* of a filter that reports (seccomp.h); -1: none */
+    const struct sandbox_spec *spec;
+};
+
+/* Serves until the channel closes; then exits, and the kernel ends everything inside. */
+NORETURN void init_run(const struct init_job *job);

@@ -1,0 +1,576 @@
+/* job.c - a program that runs for `sallyport exec`: one at a time, in place of tool calls.
+ *
+ * The request says what to run and where its three standard streams come from: a terminal, which is
+ * made here and whose master the client gets before anything untrusted runs; a pipe, which came
+ * with the request; or nothing (/dev/null of the sandbox). Nothing but a nameless pipe is accepted
+ * as a descriptor: a host's directory would be a way out, a file of the host can be opened anew for
+ * writing through /proc/self/fd, a socket is network. The client checks that, too; this is the
+ * second lock, in front of the door that matters.
+ *
+ * States: prepared (descriptors are here, the client is asked to look at the terminal), running
+ * (the client has said start), ended (reaped; the answer goes out in the same turn of the loop).
+ * The program leads a session of its own. On a terminal it leads the foreground group of one
+ * instead, and the session's leader is a small process of ours between init and program: only a
+ * group with a parent in its session can be stopped from the keyboard. It passes on that the
+ * program was stopped, and ends as the program does. What the program leaves behind is not ended
+ * here: the client closes the channel after the answer, and that ends all. */
+#include "sandbox/init/init_internal.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/time.h"
+
+#define STREAMS 3
+#define LOOK_MS 100
+
+/* What the child tells through its pipe: the number of the program and that it has been stopped
+ * (both from the leader of a terminal's session), or what kept the program from starting. */
+enum stage { STAGE_NUMBER, STAGE_STOPPED, STAGE_SETUP, STAGE_CWD, STAGE_EXEC };
+struct word {
+    int stage, code;
+};
+
+struct job {
+    int64_t id;
+    char **argv, **env;
+    size_t n_borrowed; /* entries at the front of env that belong to the specification */
+    char *cwd;
+    struct pty pty;
+    bool on_pty[STREAMS];
+    int fd[STREAMS]; /* the pipe, -1: none */
+    int word_fd;     /* what the child tells; -1 */
+    struct word why; /* of a program that could not be started: stage >= STAGE_SETUP */
+    pid_t pid;     /* our child: the program, or on a terminal the leader of its session; 0: none */
+    pid_t program; /* the program, which leads a group; 0: not known yet */
+    bool quiet;    /* it was stopped on request: the client knows */
+    bool ended;
+    int status;
+    int64_t timeout_ms, began_ns, deadline_ns;
+    uint64_t peak_bytes, most_processes;
+    const char *limit;
+    char *sentence;
+};
+
+static void free_words(char **words, size_t from)
+{
+    for (size_t i = from; words && words[i]; i++)
+        free(words[i]);
+    free(words);
+}
+
+static void job_free(struct job *j)
+{
+    if (!j)
+        return;
+    free_words(j->argv, 0);
+    free_words(j->env, j->n_borrowed);
+    free(j->cwd);
+    free(j->sentence);
+    pty_done(&j->pty);
+    for (size_t i = 0; i < STREAMS; i++)
+        fd_cleanup_close(&j->fd[i]);
+    fd_cleanup_close(&j->word_fd);
+    free(j);
+}
+
+static void refuse(struct init *in, int64_t id, const char *sentence)
+{
+    AUTO_JSON json_t *o = json_object();
+    json_put_int(o, "id", id);
+    json_put_str(o, "error", sentence);
+    init_send(in, o);
+}
+
+/* ---- the request ---- */
+
+static char **take_argv(const json_t *a)
+{
+    size_t n = json_array_size(a);
+    if (n == 0)
+        return NULL;
+    char **argv = mem_array(n + 1, sizeof(*argv));
+    memset(argv, 0, (n + 1) * sizeof(*argv));
+    for (size_t i = 0; i < n; i++) {
+        const char *s = json_string_value(json_array_get(a, i));
+        if (!s) {
+            free_words(argv, 0);
+            return NULL;
+        }
+        argv[i] = mem_strdup(s);
+    }
+    return argv;
+}
+
+/* The sandbox's environment; the request's variables replace those of the same name. */
+static void take_env(struct job *j, const struct sandbox_spec *spec, const json_t *o)
+{
+    char **base = shell_environment(spec);
+    size_t n = 0, extra = json_object_size(o);
+    while (base[n])
+        n++;
+    char **env = mem_array(n + extra + 1, sizeof(*env));
+    memset(env, 0, (n + extra + 1) * sizeof(*env));
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        AUTO_FREE char *name = mem_strndup(base[i], strcspn(base[i], "="));
+        if (!json_object_get(o, name))
+            env[kept++] = base[i];
+    }
+    free(base);
+    j->env = env;
+    j->n_borrowed = kept;
+    const char *name;
+    json_t *v;
+    json_t *obj = json_incref((json_t *)(uintptr_t)o); /* jansson's iterator takes no const */
+    json_object_foreach (obj, name, v)
+        if (json_is_string(v))
+            env[kept++] = mem_printf("%s=%s", name, json_string_value(v));
+    json_decref(obj);
+}
+
+static bool is_pipe(int fd)
+{
+    struct stat st;
+    struct statfs fs;
+    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && fstatfs(fd, &fs) == 0 &&
+           fs.f_type == PIPEFS_MAGIC;
+}
+
+static const char *take_streams(struct init *in, struct job *j, const json_t *a, bool *ret_pty)
+{
+    size_t used = 0;
+    *ret_pty = false;
+    if (json_array_size(a) != STREAMS)
+        return "a program needs three streams";
+    for (size_t i = 0; i < STREAMS; i++) {
+        const char *kind = json_string_value(json_array_get(a, i));
+        if (str_eq(kind, "tty")) {
+            j->on_pty[i] = *ret_pty = true;
+        } else if (str_eq(kind, "pipe")) {
+            if (used == in->n_fds)
+                return "a stream's descriptor is missing";
+            j->fd[i] = TAKE_FD(in->fds[used]);
+            used++;
+            if (!is_pipe(j->fd[i]))
+                return "a stream that is handed in must be a pipe";
+        } else if (!str_eq(kind, "null")) {
+            return "a stream must be \"tty\", \"pipe\" or \"null\"";
+        }
+    }
+    if (used != in->n_fds)
+        return "more descriptors than streams";
+    in->n_fds = 0;
+    return NULL;
+}
+
+static const char *take_request(struct init *in, struct job *j, const json_t *o, bool *ret_pty)
+{
+    const char *why = take_streams(in, j, json_object_get(o, "streams"), ret_pty);
+    if (why)
+        return why;
+    const char *cwd = json_get_str(o, "cwd");
+    j->argv = take_argv(json_object_get(o, "argv"));
+    if (!j->argv || !cwd)
+        return "a program needs argv and cwd";
+    j->cwd = mem_strdup(cwd);
+    j->timeout_ms = json_get_int(o, "timeout_ms", 0);
+    take_env(j, in->spec, json_object_get(o, "env"));
+    return NULL;
+}
+
+static int make_terminal(struct job *j, const json_t *o)
+{
+    int r = pty_open(&j->pty);
+    int64_t rows = json_get_int(o, "rows", 24), cols = json_get_int(o, "cols", 80);
+    if (r < 0)
+        return r;
+    /* Init does not read this one; the client reads and writes it with threads that may wait. */
+    if (fcntl(j->pty.master, F_SETFL, 0) < 0)
+        return -errno;
+    return pty_resize(&j->pty, rows < 0 || rows > PTY_SIZE_MAX ? 24 : (unsigned)rows,
+                      cols < 0 || cols > PTY_SIZE_MAX ? 80 : (unsigned)cols);
+}
+
+static void close_spare(struct init *in)
+{
+    for (size_t i = 0; i < in->n_fds; i++)
+        fd_cleanup_close(&in->fds[i]);
+    in->n_fds = 0;
+}
+
+void job_exec(struct init *in, const json_t *o, int64_t id)
+{
+    struct job *j = mem_new(struct job);
+    *j = (struct job){
+        .id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .word_fd = -1, .deadline_ns = INT64_MAX};
+    bool pty = false;
+    AUTO_FREE char *over = in->over ? limits_over_sentence(in) : NULL;
+    const char *why = over               ? over
+                      : in->job          ? "a program runs in this sandbox already"
+                      : in->now          ? "a tool call runs in this sandbox"
+                      : in->queued != 0u ? "tool calls wait in this sandbox"
+                                         : take_request(in, j, o, &pty);
+    close_spare(in);
+    int r = !why && pty ? make_terminal(j, o) : 0;
+    if (r < 0)
+        why = "no terminal could be made";
+    if (why) {
+        refuse(in, id, why);
+        job_free(j);
+        return;
+    }
+    limits_begin_session(in);
+    in->job = j;
+    AUTO_JSON json_t *answer = json_object();
+    json_put_int(answer, "id", id);
+    json_put_bool(answer, "prepared", true);
+    if (pty)
+        init_send_fd(in, answer, j->pty.master);
+    else
+        init_send(in, answer);
+}
+
+/* ---- running ---- */
+
+static void tell(int fd, enum stage stage, int code)
+{
+    const struct word w = {.stage = (int)stage, .code = code};
+    (void)!write(fd, &w, sizeof(w));
+}
+
+static NORETURN void give_up(int fd, enum stage stage, int code)
+{
+    tell(fd, stage, code);
+    _exit(125);
+}
+
+/* Standard streams at 0 to 2, the word pipe at 3, nothing else. */
+static void place_streams(const struct job *j, int word_fd)
+{
+    int stream[STREAMS];
+    for (int i = 0; i < STREAMS; i++) {
+        int from = j->on_pty[i] ? j->pty.slave : j->fd[i];
+        stream[i] = from >= 0 ? fcntl(from, F_DUPFD_CLOEXEC, 100)
+                              : open("/dev/null", i == 0 ? O_RDONLY : O_WRONLY);
+        if (stream[i] < 0)
+            give_up(word_fd, STAGE_SETUP, errno);
+    }
+    int high = fcntl(word_fd, F_DUPFD_CLOEXEC, 100);
+    for (int i = 0; i < STREAMS; i++)
+        if (dup2(stream[i], i) < 0)
+            give_up(word_fd, STAGE_SETUP, errno);
+    if (high < 0 || dup3(high, STREAMS, O_CLOEXEC) < 0 || close_range(STREAMS + 1, ~0u, 0) < 0)
+        give_up(word_fd, STAGE_SETUP, errno);
+}
+
+static NORETURN void run_program(const struct job *j)
+{
+    if (chdir(j->cwd) < 0)
+        give_up(STREAMS, STAGE_CWD, errno);
+    environ = j->env; /* whose PATH is searched */
+    execvp(j->argv[0], j->argv);
+    give_up(STREAMS, STAGE_EXEC, errno);
+}
+
+/* The leader: tells of stops, ends as the program does. It holds no stream, or a reader would not
+ * see the program's end of it. */
+static NORETURN void follow(pid_t program)
+{
+    int status;
+    if (close_range(0, STREAMS - 1, 0) < 0)
+        _exit(125);
+    for (;;) {
+        if (waitpid(program, &status, WUNTRACED) < 0) {
+            if (errno == EINTR)
+                continue;
+            _exit(125);
+        }
+        if (!WIFSTOPPED(status))
+            break;
+        tell(STREAMS, STAGE_STOPPED, WSTOPSIG(status));
+    }
+    if (WIFSIGNALED(status)) {
+        signal(WTERMSIG(status), SIG_DFL);
+        kill(getpid(), WTERMSIG(status));
+    }
+    _exit(WEXITSTATUS(status));
+}
+
+/* Puts the calling process's new group into the foreground of the terminal. */
+static int to_foreground(int terminal)
+{
+    sigset_t out, before;
+    sigemptyset(&out);
+    sigaddset(&out, SIGTTOU); /* or the call would stop us, who are in the background yet */
+    sigprocmask(SIG_BLOCK, &out, &before);
+    int r = setpgid(0, 0) < 0 || tcsetpgrp(terminal, getpid()) < 0 ? -errno : 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
+static NORETURN void run_on_terminal(const struct job *j)
+{
+    int terminal = j->on_pty[0] ? 0 : j->on_pty[1] ? 1 : 2;
+    if (ioctl(terminal, TIOCSCTTY, 0) < 0)
+        give_up(STREAMS, STAGE_SETUP, errno);
+    pid_t pid = fork();
+    if (pid < 0)
+        give_up(STREAMS, STAGE_SETUP, errno);
+    if (pid > 0) {
+        tell(STREAMS, STAGE_NUMBER, pid);
+        follow(pid);
+    }
+    if (to_foreground(terminal) < 0)
+        give_up(STREAMS, STAGE_SETUP, errno);
+    run_program(j);
+}
+
+static NORETURN void run_child(const struct init *in, const struct job *j, int word_fd)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    int r = cgroup_enter(&in->doors);
+    if (r < 0)
+        give_up(word_fd, STAGE_SETUP, -r);
+    const rlim_t n = (rlim_t)in->spec->limits.processes;
+    struct rlimit nproc = {.rlim_cur = n, .rlim_max = n}, now;
+    if (getrlimit(RLIMIT_NPROC, &now) < 0 ||
+        (now.rlim_max > n && setrlimit(RLIMIT_NPROC, &nproc) < 0))
+        give_up(word_fd, STAGE_SETUP, errno);
+    place_streams(j, word_fd);
+    if (j->pty.slave >= 0)
+        run_on_terminal(j);
+    run_program(j);
+}
+
+void job_start(struct init *in, int64_t id)
+{
+    struct job *j = in->job;
+    if (!j || j->id != id || j->pid || j->ended)
+        return;
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+        job_abort(in, NULL, "no descriptors are left");
+        return;
+    }
+    j->began_ns = time_mono_ns();
+    if (j->timeout_ms > 0 && j->timeout_ms < INT32_MAX)
+        j->deadline_ns = j->began_ns + j->timeout_ms * NS_PER_MS;
+    limits_begin_call(in);
+    pid_t pid = fork();
+    int code = errno;
+    if (pid == 0)
+        run_child(in, j, fds[1]);
+    close(fds[1]);
+    j->word_fd = fds[0];
+    for (size_t i = 0; i < STREAMS; i++) { /* or a reader would never see the end */
+        fd_cleanup_close(&j->fd[i]);
+        j->fd[i] = -1;
+    }
+    const bool terminal = j->pty.slave >= 0;
+    fd_cleanup_close(&j->pty.slave);
+    j->pty.slave = -1;
+    if (pid < 0) {
+        AUTO_FREE char *why = mem_printf("the program could not be started: %s", err_text(-code));
+        job_abort(in, NULL, why);
+        return;
+    }
+    j->pid = pid;
+    j->program = terminal ? 0 : pid;
+    j->most_processes = 1;
+    in->look_ns = j->began_ns + LOOK_MS * NS_PER_MS;
+}
+
+void job_signal(struct init *in, const json_t *o, int64_t id)
+{
+    struct job *j = in->job;
+    int64_t sig = json_get_int(o, "signal", 0);
+    if (!j || j->id != id || !j->pid || j->ended || sig < 1 || sig > 64)
+        return;
+    if (sig == SIGSTOP || sig == SIGCONT)
+        j->quiet = sig == SIGSTOP;
+    /* The group does not exist before the child has made it; the leader of a terminal's session
+     * that is not past its fork ends with what is meant for the program. */
+    pid_t pid = j->program ? j->program : j->pid;
+    if (!json_get_bool(o, "group", false) || kill(-pid, (int)sig) < 0)
+        kill(pid, (int)sig);
+}
+
+static void stopped(struct init *in)
+{
+    struct job *j = in->job;
+    if (!j->quiet) {
+        AUTO_JSON json_t *o = json_object();
+        json_put_int(o, "id", j->id);
+        json_put_bool(o, "stopped", true);
+        init_send(in, o);
+    }
+    j->quiet = false;
+}
+
+int job_word_fd(const struct init *in)
+{
+    return in->job ? in->job->word_fd : -1;
+}
+
+void job_read_words(struct init *in)
+{
+    struct job *j = in->job;
+    struct word w;
+    ssize_t n = 0;
+    while (j && j->word_fd >= 0 && (n = read(j->word_fd, &w, sizeof(w))) == (ssize_t)sizeof(w)) {
+        if (w.stage == STAGE_NUMBER)
+            j->program = w.code;
+        else if (w.stage == STAGE_STOPPED)
+            stopped(in);
+        else
+            j->why = w;
+    }
+    if (j && n == 0) { /* the child has executed the program */
+        fd_cleanup_close(&j->word_fd);
+        j->word_fd = -1;
+    }
+}
+
+void job_winsize(struct init *in, const json_t *o, int64_t id)
+{
+    const struct job *j = in->job;
+    int64_t rows = json_get_int(o, "rows", 0), cols = json_get_int(o, "cols", 0);
+    if (j && j->id == id && j->pty.master >= 0 && rows >= 0 && rows <= PTY_SIZE_MAX && cols >= 0 &&
+        cols <= PTY_SIZE_MAX)
+        (void)!pty_resize(&j->pty, (unsigned)rows, (unsigned)cols);
+}
+
+/* ---- the end ---- */
+
+bool job_reaped(struct init *in, pid_t pid, int status)
+{
+    struct job *j = in->job;
+    if (!j || !j->pid || pid != j->pid)
+        return false;
+    if (WIFSTOPPED(status)) {
+        stopped(in);
+        return true;
+    }
+    j->ended = true;
+    j->status = status;
+    return true;
+}
+
+void job_usage(struct init *in, uint64_t memory_bytes, uint64_t processes)
+{
+    struct job *j = in->job;
+    if (!j)
+        return;
+    j->peak_bytes = memory_bytes > j->peak_bytes ? memory_bytes : j->peak_bytes;
+    j->most_processes = processes > j->most_processes ? processes : j->most_processes;
+}
+
+static void add_usage(const struct job *j, json_t *o)
+{
+    struct rusage ru;
+    json_t *u = json_object();
+    uint64_t peak = j->peak_bytes;
+    if (getrusage(RUSAGE_CHILDREN, &ru) == 0) {
+        uint64_t largest = (uint64_t)ru.ru_maxrss << 10;
+        peak = largest > peak ? largest : peak;
+        json_put_int(u, "cpu_user_us", ru.ru_utime.tv_sec * 1000000 + ru.ru_utime.tv_usec);
+        json_put_int(u, "cpu_system_us", ru.ru_stime.tv_sec * 1000000 + ru.ru_stime.tv_usec);
+    }
+    json_put_int(u, "peak_memory_bytes", (int64_t)peak);
+    json_put_int(u, "most_processes", (int64_t)j->most_processes);
+    json_put(o, "usage", u);
+    json_put_int(o, "duration_ms", j->began_ns ? (time_mono_ns() - j->began_ns) / NS_PER_MS : 0);
+}
+
+/* What kept the program from starting. */
+static bool add_failure(const struct job *j, json_t *o)
+{
+    const struct word w = j->why;
+    if (w.stage < STAGE_SETUP)
+        return false;
+    const char *what = w.stage == STAGE_CWD    ? j->cwd
+                       : w.stage == STAGE_EXEC ? j->argv[0]
+                                               : "the program could not be set up";
+    AUTO_FREE char *why = mem_printf("%s: %s", what, err_text(-w.code));
+    json_put_str(o, "error", why);
+    json_put_int(o, "code", w.code);
+    json_put_str(o, "stage",
+                 w.stage == STAGE_EXEC  ? "exec"
+                 : w.stage == STAGE_CWD ? "cwd"
+                                        : "setup");
+    return true;
+}
+
+static void answer(struct init *in)
+{
+    struct job *j = in->job;
+    AUTO_JSON json_t *o = json_object();
+    json_put_int(o, "id", j->id);
+    AUTO_FREE char *oom = limits_oom_sentence(in);
+    if (oom && !j->limit) {
+        j->limit = "memory";
+        free(j->sentence);
+        j->sentence = TAKE(oom);
+    }
+    if (!j->pid)
+        json_put_str(o, "error", j->sentence);
+    else if (!add_failure(j, o))
+        json_put_int(o, WIFSIGNALED(j->status) ? "signal" : "exit_code",
+                     WIFSIGNALED(j->status) ? WTERMSIG(j->status) : WEXITSTATUS(j->status));
+    add_usage(j, o);
+    if (j->limit) {
+        json_put_str(o, "limit", j->limit);
+        json_put_str(o, "sentence", j->sentence);
+    }
+    json_t *denied = report_json(&in->report);
+    if (denied)
+        json_put(o, "denied", denied);
+    init_send(in, o);
+    in->job = NULL;
+    job_free(j);
+}
+
+void job_ended(struct init *in)
+{
+    if (!in->job || !in->job->ended)
+        return;
+    if (in->report.fd >= 0)
+        report_read(&in->report);
+    job_read_words(in);
+    answer(in);
+}
+
+void job_abort(struct init *in, const char *limit, const char *sentence)
+{
+    struct job *j = in->job;
+    if (!j || j->ended)
+        return;
+    if (!j->sentence) {
+        j->limit = limit;
+        j->sentence = mem_strdup(sentence);
+    }
+    j->ended = j->pid == 0; /* otherwise when it is reaped */
+    j->deadline_ns = INT64_MAX;
+    procs_kill_all(init_reap, in);
+    bash_forget_shell(in);
+}
+
+int64_t job_deadline_ns(const struct init *in)
+{
+    return in->job->deadline_ns;
+}

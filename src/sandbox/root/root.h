@@ -1,0 +1,29 @@
+/* root - the root file system of one sandbox: an overlay whose upper layer is a tmpfs that goes
+ * with it, over the assembled template or a given image. */
+#pragma once
+
+#include "sandbox/lock/enter.h"
+
+struct root {
+    int old;     /* the template's root, where the namespace starts */
+    int scratch; /* the tmpfs: "tmp", "shm", "files" (visible.h) with an empty directory "empty",
+                    and the upper layers */
+    int top;     /* root of the overlay */
+};
+#define ROOT_NONE ((struct root){.old = -1, .scratch = -1, .top = -1})
+void root_done(struct root *r);
+
+/* Builds the overlay in the calling process's mount namespace (a copy of the template's), with
+ * /dev, /usr and mount points for all that follows; /proc, /tmp, /dev/shm and /workspace are still
+ * empty. The caller holds all capabilities in its user namespace. 0, or a negative code with words.
+ */
+int root_build(const struct enter_job *j, struct root *ret, struct err *e) WARN_UNUSED;
+
+/* Makes it the root of the process and its namespace; nothing of the template is left in there.
+ * Mounts that need the old root in sight (procfs) or copies of the scratch tmpfs come before. */
+int root_enter(struct root *r, struct err *e) WARN_UNUSED;
+
+/* Whether a bind may be put at `target` (an absolute path that sandbox_path_ok accepts): not on or
+ * below what makes the system (/usr, /etc, /dev, /proc, ...), and not on /, /tmp or /workspace
+ * themselves. */
+bool root_target_ok(const char *target);

@@ -1,0 +1,580 @@
+/* zygote.c - the only process that clones sandboxes.
+ *
+ * Single-threaded and small on purpose: a sandbox starts as a copy of this process, without exec.
+ * It holds no secrets, talks to the worker alone, and lives in the template's mount namespace,
+ * where the host's files are not. A create request is checked, turned into descriptors (bind
+ * sources), and cloned; the zygote then writes the id maps, which needs rights that the clone must
+ * not have, and lets it go. Building the sandbox happens in the clone, so a slow one does not hold
+ * up the next.
+ *
+ * As root every sandbox gets a host uid of its own. As an ordinary user the zygote first moves into
+ * a user namespace, and the sandboxes' ids all map to that user.
+ *
+ * Nothing outlives it: clones die with it (PDEATHSIG, and init exits when its channel closes), and
+ * it ends when the worker's socket closes. */
+#include "sandbox/zygote/zygote.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "sandbox/zygote/ahead.h"
+#include "sandbox/cgroup/cgroup.h"
+#include "sandbox/lock/enter.h"
+#include "sandbox/zygote/idmap.h"
+#include "sandbox/root/mounts.h"
+#include "sandbox/root/rootfs.h"
+#include "sandbox/zygote/sealed.h"
+#include "sandbox/lock/seccomp.h"
+#include "sandbox/spec.h"
+#include "sandbox/zygote/uids.h"
+
+#define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
+/* Above the sum of the limits: the memory of init itself, and processes that it still starts when
+ * the shell's share is used up. */
+#define CGROUP_SPARE_BYTES     (32u << 20)
+#define CGROUP_SPARE_PROCESSES 24
+#define AHEAD_QUIET_MS         10
+#define OOM_SCORE_ADJ          "500" /* sandboxes go before the worker when memory runs out */
+
+struct zygote {
+    int ctl, sigfd, proc; /* proc: the host's procfs, verified */
+    bool root;            /* each sandbox gets its own uid */
+    bool time_ns;         /* the kernel has time namespaces */
+    struct uids uids;
+    struct rootfs rootfs;
+    struct cgroup_root cgroups;
+    struct ahead ahead;
+    struct seccomp_filter *filter, *reporting; /* reporting: made when first asked for */
+    struct list live;
+};
+
+struct live {
+    struct list link;
+    pid_t pid;    /* 0: ended, but its cgroup could not be removed yet */
+    int uid_lock; /* -1 as an ordinary user */
+    struct cgroup cgroup;
+};
+
+/* What is open while a sandbox is being made. */
+struct making {
+    struct sandbox_spec spec;
+    bool have_spec;
+    int channel[2], go[2], workspace, root, usr, uid_lock, pidfd;
+    int *binds;
+    struct idmap map;  /* of its user namespace */
+    uint32_t host_uid; /* its user's */
+    struct ahead_group group;
+};
+
+static void making_done(struct making *m)
+{
+    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0],    &m->go[1], &m->workspace,
+                  &m->root,       &m->usr,        &m->uid_lock, &m->pidfd};
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fd_cleanup_close(fds[i]);
+    for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
+        fd_cleanup_close(&m->binds[i]);
+    free(m->binds);
+    ahead_group_close(&m->group);
+    if (m->have_spec)
+        sandbox_spec_done(&m->spec);
+}
+
+static void send_message(struct zygote *z, json_t *o, const int *fds, size_t n_fds)
+{
+    size_t n;
+    AUTO_FREE char *text = json_text(o, &n);
+    union {
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct iovec iov = {.iov_base = text, .iov_len = n};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (n_fds) {
+        mh.msg_control = control.bytes;
+        mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+    }
+    /* A worker that does not read loses notices of ended sandboxes, which it also has from their
+     * pidfds; it can not stop us. */
+    if (sendmsg(z->ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
+        log_warn("message to the worker lost", "error=%s", err_name(-errno));
+}
+
+/* ---- one sandbox ---- */
+
+/* Which ids the sandbox gets. As root a range of its own, so that it can be root and others inside;
+ * where uids are few, and as an ordinary user, the one user it runs as. */
+static int choose_ids(struct zygote *z, struct making *m, struct err *e)
+{
+    const uint32_t inside = m->spec.user == SANDBOX_USER_ROOT ? 0 : SANDBOX_UID;
+    m->map = (struct idmap){.inside = inside, .outside = SANDBOX_UID, .count = 1};
+    m->host_uid = SANDBOX_UID;
+    if (!z->root)
+        return 0;
+    int r = ahead_take_uids(&z->ahead, &m->map.outside, &m->uid_lock, e);
+    if (r < 0)
+        return r;
+    m->host_uid = m->map.outside;
+    if (z->uids.step > SANDBOX_UID) {
+        m->map.inside = 0;
+        m->map.count = z->uids.step;
+        m->host_uid += inside;
+    }
+    return 0;
+}
+
+/* What a file system in memory may take, with what the kernel needs for its files. */
+static uint64_t tmpfs_bytes(uint64_t size_bytes)
+{
+    return size_bytes + sandbox_tmpfs_overhead(size_bytes);
+}
+
+/* Everything charged to the sandbox: what its programs may use and what may lie in its file systems
+ * in memory. Init watches the programs' part alone. */
+static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
+{
+    const struct sandbox_limits *l = &m->spec.limits;
+    const struct cgroup_limits c = {
+        .memory_bytes = l->memory_bytes + tmpfs_bytes(l->tmp_bytes) + CGROUP_SPARE_BYTES +
+                        (m->spec.workspace_dir ? 0 : tmpfs_bytes(l->workspace_bytes)),
+        .cpu_milli = l->cpu_milli,
+        .processes = l->processes + CGROUP_SPARE_PROCESSES,
+    };
+    /* The other limits have a second line (rlimits, init's looks); this one has none. */
+    if (c.cpu_milli && !z->cgroups.version[CGROUP_CPU])
+        return err_set(e, -ENOTSUP,
+                       "limits: a limit on processors needs a control group; sallyport doctor says "
+                       "how to get one. %s",
+                       z->cgroups.why_not ? z->cgroups.why_not : "There is none.");
+    return ahead_take_group(&z->ahead, &c, &m->group, e);
+}
+
+/* Lets the clone out: the id maps are in place. */
+static int prepare_clone(struct zygote *z, const struct making *m, pid_t pid, struct err *e)
+{
+    int r = idmap_apply(z->proc, pid, &m->map, e);
+    if (r >= 0)
+        r = idmap_write_proc(z->proc, pid, "oom_score_adj", OOM_SCORE_ADJ, e);
+    if (r >= 0 && write(m->go[1], "", 1) != 1)
+        r = err_set(e, -EPIPE, "the sandbox ended before it began");
+    return r;
+}
+
+/* The layers of a root whose files belong to the sandbox's own ids. */
+static int open_layers(struct zygote *z, struct making *m, struct err *e)
+{
+    const struct idmap *map = m->map.count > 1 ? &m->map : NULL;
+    if (m->spec.rootfs_dir) {
+        const struct rootfs_tree how = {.give_to = -1, .owner_is = -1, .map = map, .proc = z->proc};
+        m->root = rootfs_host_tree(&z->rootfs, m->spec.rootfs_dir, &how, e);
+        return m->root < 0 ? err_wrap(e, m->root, "rootfs") : 0;
+    }
+    if (m->spec.user == SANDBOX_USER_ROOT && map) {
+        struct err why;
+        m->root = rootfs_template_tree("/", map, z->proc, &why);
+        m->usr = m->root < 0 ? -1 : rootfs_template_tree("/usr", map, z->proc, &why);
+        if (m->usr >= 0)
+            return 0;
+        /* tmpfs before Linux 6.3 can not translate owners: then root inside owns nothing of the
+         * system and changes nothing of it. */
+        log_info("the system belongs to nobody in this sandbox", "error=%s", log_q(why.msg));
+        fd_cleanup_close(&m->root);
+    }
+    m->root = rootfs_template_tree("/", NULL, z->proc, e);
+    return m->root;
+}
+
+static int open_sources(struct zygote *z, struct making *m, struct err *e)
+{
+    int r = open_layers(z, m, e);
+    if (r < 0)
+        return r;
+    if (m->spec.workspace_dir) {
+        const struct rootfs_tree how = {
+            .write = true, .give_to = z->root ? (int64_t)m->host_uid : -1, .owner_is = -1};
+        m->workspace = rootfs_host_tree(&z->rootfs, m->spec.workspace_dir, &how, e);
+        if (m->workspace < 0)
+            return m->workspace;
+    }
+    m->binds = mem_array(m->spec.n_binds, sizeof(int));
+    for (size_t i = 0; i < m->spec.n_binds; i++)
+        m->binds[i] = -1;
+    for (size_t i = 0; i < m->spec.n_binds; i++) {
+        const struct sandbox_bind *b = &m->spec.binds[i];
+        const struct rootfs_tree how = {.write = b->write,
+                                        .give_to = -1,
+                                        .owner_is = z->root ? (int64_t)m->host_uid : -1,
+                                        .proc = z->proc};
+        m->binds[i] = rootfs_host_tree(&z->rootfs, b->source, &how, e);
+        if (m->binds[i] < 0)
+            return m->binds[i];
+    }
+    return 0;
+}
+
+static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
+{
+    /* From taking to cloning nothing may come between: see ahead_take_net. */
+    bool net_ready = m->spec.network == SANDBOX_NET_LOOPBACK && ahead_take_net(&z->ahead);
+    struct clone_args args = {
+        .flags = NAMESPACES | CLONE_PIDFD | (z->time_ns ? CLONE_NEWTIME : 0u) |
+                 (net_ready ? 0u : CLONE_NEWNET),
+        .pidfd = (uint64_t)(uintptr_t)&m->pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    long pid = syscall(SYS_clone3, &args, sizeof(args));
+    if (pid == 0) {
+        close(m->go[1]);
+        struct enter_job job = {.spec = &m->spec,
+                                .filter = m->spec.report ? z->reporting : z->filter,
+                                .go_fd = m->go[0],
+                                .channel_fd = m->channel[1],
+                                .workspace_fd = m->workspace,
+                                .root_fd = m->root,
+                                .usr_fd = m->usr,
+                                .oom_fd = m->group.oom_fd,
+                                .stat_fd = m->group.stat_fd,
+                                .doors = m->group.doors,
+                                .bind_fds = m->binds,
+                                .id_range = m->map.count > 1,
+                                .net_ready = net_ready};
+        enter_sandbox(&job);
+    }
+    if (pid < 0)
+        return err_set(e, -errno, "could not clone a sandbox: %m%s",
+                       errno == EPERM || errno == ENOSPC
+                           ? " (are user namespaces enabled? see user.max_user_namespaces)"
+                           : "");
+    return (int)pid;
+}
+
+static int create(struct zygote *z, const json_t *request, struct making *m, struct err *e)
+{
+    int r = sandbox_spec_parse(json_object_get(request, "spec"), &m->spec, e);
+    if (r < 0)
+        return r;
+    m->have_spec = true;
+    if (m->spec.report && !z->reporting) {
+        z->reporting = seccomp_filter_new(true, e);
+        if (!z->reporting)
+            return e->code;
+    }
+    r = choose_ids(z, m, e);
+    if (r >= 0)
+        r = open_sources(z, m, e);
+    if (r >= 0)
+        r = make_cgroup(z, m, e);
+    if (r < 0)
+        return r;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->channel) < 0 ||
+        pipe2(m->go, O_CLOEXEC) < 0)
+        return err_set(e, -errno, "could not make descriptors for the sandbox: %m");
+    pid_t pid = clone_sandbox(z, m, e);
+    if (pid < 0)
+        return pid;
+    struct live *l = mem_new(struct live);
+    l->pid = pid;
+    l->uid_lock = TAKE_FD(m->uid_lock);
+    l->cgroup = m->group.cgroup;
+    m->group.cgroup = (struct cgroup){.name = ""}; /* l's now */
+    list_push_back(&z->live, &l->link);
+    r = prepare_clone(z, m, pid, e);
+    if (r < 0)
+        kill(pid, SIGKILL); /* reaped like any other */
+    return r < 0 ? r : pid;
+}
+
+static void handle_create(struct zygote *z, const json_t *request)
+{
+    __attribute__((cleanup(making_done))) struct making m = {.channel = {-1, -1},
+                                                             .go = {-1, -1},
+                                                             .workspace = -1,
+                                                             .root = -1,
+                                                             .usr = -1,
+                                                             .group = AHEAD_GROUP_NONE,
+                                                             .uid_lock = -1,
+                                                             .pidfd = -1};
+    struct err e = {.code = 0};
+    int r = create(z, request, &m, &e);
+    if (m.group.cgroup.name[0]) /* still ours: nothing has joined it */
+        (void)cgroup_remove(&z->cgroups, &m.group.cgroup);
+    AUTO_JSON json_t *reply = json_object();
+    json_put_int(reply, "seq", json_get_int(request, "seq", 0));
+    json_put_bool(reply, "ok", r >= 0);
+    if (r < 0) {
+        json_put_str(reply, "error", e.msg);
+        send_message(z, reply, NULL, 0);
+    } else {
+        json_put_int(reply, "pid", r);
+        const int fds[] = {m.channel[0], m.pidfd};
+        send_message(z, reply, fds, 2);
+    }
+}
+
+/* Gives back what a sandbox held. False when its cgroup still has processes that are about to go.
+ */
+static bool release(struct zygote *z, struct live *l)
+{
+    if (l->cgroup.name[0] && cgroup_remove(&z->cgroups, &l->cgroup) == -EBUSY)
+        return false;
+    list_remove(&l->link);
+    fd_cleanup_close(&l->uid_lock);
+    free(l);
+    return true;
+}
+
+static void ended(struct zygote *z, pid_t pid, int status)
+{
+    LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
+        if (l->pid != pid)
+            continue;
+        AUTO_JSON json_t *o = json_object();
+        json_put_int(o, "ended", pid);
+        json_put_int(o, "status", status);
+        send_message(z, o, NULL, 0);
+        l->pid = 0;
+        release(z, l);
+        return;
+    }
+}
+
+/* Collects dead clones, and what earlier ones could not give back at once. */
+static void reap(struct zygote *z)
+{
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        ended(z, pid, status);
+    LIST_FOREACH_SAFE (l, &z->live, struct live, link)
+        if (l->pid == 0)
+            release(z, l);
+}
+
+/* ---- the process ---- */
+
+/* Handles one datagram. False when the worker is gone. */
+static bool receive(struct zygote *z)
+{
+    AUTO_FREE char *text = mem_array(SANDBOX_SPEC_MAX, 1);
+    ssize_t n = recv(z->ctl, text, SANDBOX_SPEC_MAX, MSG_TRUNC | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    if (n <= 0)
+        return false;
+    AUTO_JSON json_t *o = NULL;
+    struct err e = {.code = 0};
+    if (n > (ssize_t)SANDBOX_SPEC_MAX || json_parse(text, (size_t)n, &o, &e) < 0 ||
+        !str_eq(json_get_str(o, "op"), "create")) {
+        log_error("bad request from the worker", "bytes=%zd error=%s", n, log_q(e.msg));
+        return false;
+    }
+    handle_create(z, o);
+    explicit_bzero(text, (size_t)n);
+    return true;
+}
+
+static int write_self(const char *path, const char *text, struct err *e)
+{
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || mounts_is_procfs(fd) < 0 || write(fd, text, strlen(text)) < 0)
+        return err_set(e, -errno, "could not write %s: %m", path);
+    return 0;
+}
+
+/* An ordinary user gets the rights to mount from a user namespace of its own. */
+static int own_user_namespace(struct err *e)
+{
+    /* Not as its root: mapping a parent's uid 0 on would take one more capability (SETFCAP). */
+    char uid_map[32], gid_map[32];
+    snprintf(uid_map, sizeof(uid_map), "%d %u 1\n", SANDBOX_UID, geteuid());
+    snprintf(gid_map, sizeof(gid_map), "%d %u 1\n", SANDBOX_UID, getegid());
+    if (unshare(CLONE_NEWUSER) < 0)
+        return err_set(e, -errno,
+                       "this kernel does not let an ordinary user make user namespaces: %m "
+                       "(see user.max_user_namespaces and kernel.unprivileged_userns_clone)");
+    int r = write_self("/proc/self/setgroups", "deny", e);
+    if (r >= 0)
+        r = write_self("/proc/self/uid_map", uid_map, e);
+    if (r >= 0)
+        r = write_self("/proc/self/gid_map", gid_map, e);
+    return r;
+}
+
+static int prepare_uids(struct zygote *z, struct err *e)
+{
+    char map[1024];
+    AUTO_CLOSE int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, map, sizeof(map) - 1);
+    if (n < 0)
+        return err_set(e, -errno, "could not read /proc/self/uid_map: %m");
+    map[n] = '\0';
+    return uids_init(&z->uids, map, e);
+}
+
+/* What is still needed afterwards: to clone and look at the host's mounts (SYS_ADMIN, SYS_CHROOT),
+ * to write id maps (SETUID, SETGID), to reach and give away workspaces (DAC_READ_SEARCH, CHOWN), to
+ * remove the run's cgroup from a directory that nobody may write (DAC_OVERRIDE), to bring up the
+ * loopback of the next sandbox's network (NET_ADMIN), to kill. An
+ * ordinary user holds capabilities in a namespace of its own only, and loses nothing worth keeping
+ * either. */
+static int drop_privileges(const struct zygote *z, struct err *e)
+{
+    static const int kept[] = {CAP_NET_ADMIN, CAP_SYS_ADMIN,       CAP_SYS_CHROOT,
+                               CAP_SETUID,    CAP_SETGID,          CAP_CHOWN,
+                               CAP_KILL,      CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE};
+    uint64_t keep = 0;
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        keep |= 1ull << kept[i];
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+        if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) < 0)
+            return err_set(e, -errno, "could not drop capability %d: %m", cap);
+    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct d[2];
+    if (syscall(SYS_capget, &h, d) < 0)
+        return err_set(e, -errno, "could not read capabilities: %m");
+    for (int i = 0; i < 2; i++) {
+        uint32_t mask = (uint32_t)(keep >> (32 * i));
+        d[i].permitted &= mask;
+        d[i].effective = d[i].permitted;
+        d[i].inheritable = 0;
+    }
+    if (syscall(SYS_capset, &h, d) < 0)
+        return err_set(e, -errno, "could not drop capabilities: %m");
+    /* As an ordinary user it must stay dumpable, or the /proc files of its clones, whose maps it
+     * writes, would belong to root. There is nothing in its memory but the specification of the
+     * moment. */
+    if ((z->root && prctl(PR_SET_DUMPABLE, 0) < 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_set(e, -errno, "could not set process attributes: %m");
+    return 0;
+}
+
+static int prepare(struct zygote *z, struct err *e)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    z->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    z->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (z->sigfd < 0 || z->proc < 0)
+        return err_set(e, -errno, "could not open descriptors: %m");
+    int r = mounts_is_procfs(z->proc);
+    if (r < 0)
+        return err_set(e, r, "/proc is not a procfs");
+    z->root = geteuid() == 0;
+    r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
+    if (r >= 0)
+        r = z->root ? prepare_uids(z, e) : own_user_namespace(e);
+    if (r >= 0)
+        r = rootfs_build(&z->rootfs, e);
+    if (r < 0)
+        return r;
+    r = ahead_init(&z->ahead, z->root ? &z->uids : NULL, &z->cgroups, e);
+    if (r < 0)
+        return r;
+    z->filter = seccomp_filter_new(false, e);
+    AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    z->time_ns = time_ns >= 0;
+    return z->filter ? drop_privileges(z, e) : e->code;
+}
+
+static void serve(struct zygote *z)
+{
+    for (;;) {
+        struct pollfd p[2] = {{.fd = z->ctl, .events = POLLIN}, {.fd = z->sigfd, .events = POLLIN}};
+        int n = poll(p, 2, AHEAD_QUIET_MS);
+        if (n == 0) { /* nobody waits, and the last sandbox has had the processor to start on */
+            reap(z);  /* groups that were still busy a moment ago */
+            ahead_prepare(&z->ahead);
+            n = poll(p, 2, -1);
+        }
+        if (n < 0 && errno != EINTR)
+            return;
+        if (p[1].revents) {
+            struct signalfd_siginfo si;
+            (void)!read(z->sigfd, &si, sizeof(si));
+            reap(z);
+        }
+        if (p[0].revents && !receive(z))
+            return;
+    }
+}
+
+static void end_all(struct zygote *z)
+{
+    LIST_FOREACH (l, &z->live, struct live, link)
+        if (l->pid > 0)
+            kill(l->pid, SIGKILL);
+    /* Wait: when we are gone, nothing of ours may be left. */
+    LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
+        if (l->pid > 0)
+            waitpid(l->pid, NULL, 0);
+        for (int i = 0; i < 100 && !release(z, l); i++)
+            poll(NULL, 0, 10);
+    }
+}
+
+int zygote_serve(int ctl_fd)
+{
+    struct zygote z = {
+        .ctl = ctl_fd, .sigfd = -1, .proc = -1, .rootfs = ROOTFS_NONE, .cgroups = CGROUP_ROOT_NONE};
+    struct err e = {.code = 0};
+    list_init(&z.live);
+    prctl(PR_SET_NAME, "sallyport-zygote");
+    int r = prepare(&z, &e);
+    AUTO_JSON json_t *hello = json_object();
+    json_put_bool(hello, "ready", r >= 0);
+    if (r < 0)
+        json_put_str(hello, "error", e.msg);
+    else if (z.cgroups.why_not)
+        json_put_str(hello, "why_not", z.cgroups.why_not);
+    send_message(&z, hello, NULL, 0);
+    if (r >= 0)
+        serve(&z);
+    end_all(&z);
+    seccomp_filter_free(z.filter);
+    seccomp_filter_free(z.reporting);
+    ahead_done(&z.ahead);
+    cgroup_root_done(&z.cgroups);
+    rootfs_done(&z.rootfs);
+    fd_cleanup_close(&z.proc);
+    fd_cleanup_close(&z.sigfd);
+    return r < 0 ? 1 : 0;
+}
+
+int zygote_main(int ctl_fd)
+{
+    log_init("zygote", LOG_WARN);
+    if (!sealed_is()) {
+        struct err e;
+        char *const argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL};
+        if (sealed_exec(argv, &e) < 0)
+            log_error("could not start from a sealed copy", "error=%s", log_q(e.msg));
+        return 1;
+    }
+    return zygote_serve(ctl_fd);
+}
