@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,21 @@
 void json_cleanup(json_t **j)
 {
     json_decref(*j);
+}
+
+static void wipe_and_free(void *p)
+{
+    if (p)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+void json_wipe_when_freed(void)
+{
+    json_malloc_t allocate;
+    json_free_t unused;
+    json_get_alloc_funcs(&allocate, &unused);
+    json_set_alloc_funcs(allocate, wipe_and_free);
 }
 
 /* ---- reading ---- */

@@ -13,6 +13,10 @@ struct err;
 #define AUTO_JSON __attribute__((cleanup(json_cleanup)))
 void json_cleanup(json_t **j);
 
+/* From now on the memory of values, and of jansson's parser, is wiped before it is given back. For
+ * a process whose memory others are copied from. Before the first value is made. */
+void json_wipe_when_freed(void);
+
 /* Parses exactly one JSON value that fills the input (white space around it allowed). Depth is
  * checked before jansson sees the text (LIMIT_JSON_DEPTH); integers beyond 64 bits become reals.
  * Returns 0 with a new reference in *ret, -E_PARSE with words in `e` ("line 1 column 7: ...") that

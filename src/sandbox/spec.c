@@ -51,9 +51,9 @@ uint64_t sandbox_tmpfs_files(uint64_t size_bytes)
     return 1024 + size_bytes / TMPFS_BYTES_PER_FILE;
 }
 
-uint64_t sandbox_tmpfs_overhead(uint64_t size_bytes)
+uint64_t sandbox_tmpfs_bytes(uint64_t size_bytes)
 {
-    return sandbox_tmpfs_files(size_bytes) * TMPFS_FILE_COST;
+    return size_bytes + sandbox_tmpfs_files(size_bytes) * TMPFS_FILE_COST;
 }
 
 void sandbox_spec_init(struct sandbox_spec *s)

@@ -50,10 +50,10 @@ struct sandbox_spec {
     bool report;  /* what the filter refuses is counted (init.h: denied) */
 };
 
-/* How many files a tmpfs of this size may hold, and what the kernel keeps in memory for so many: an
- * empty file costs no byte of the size. */
+/* How many files a tmpfs of this size may hold, and what it may take of memory with what the kernel
+ * keeps for so many: an empty file costs no byte of the size. */
 uint64_t sandbox_tmpfs_files(uint64_t size_bytes);
-uint64_t sandbox_tmpfs_overhead(uint64_t size_bytes);
+uint64_t sandbox_tmpfs_bytes(uint64_t size_bytes);
 
 /* Sets the defaults. */
 void sandbox_spec_init(struct sandbox_spec *s);

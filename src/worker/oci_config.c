@@ -136,8 +136,10 @@ static void add_tmpfs(json_t *mounts, const char *target, const char *mode, uint
     AUTO_FREE char *size = mem_printf("size=%llu", (unsigned long long)bytes);
     AUTO_FREE char *u = mem_printf("uid=%u", uid);
     AUTO_FREE char *g = mem_printf("gid=%u", uid);
-    const char *options[9] = {"nosuid", "nodev", m, size};
-    size_t n = 4;
+    AUTO_FREE char *files =
+        mem_printf("nr_inodes=%llu", (unsigned long long)sandbox_tmpfs_files(bytes));
+    const char *options[9] = {"nosuid", "nodev", m, size, files};
+    size_t n = 5;
     if (uid) {
         options[n++] = u;
         options[n++] = g;
@@ -220,10 +222,11 @@ static json_t *process_of(const struct oci_container *c, uint32_t uid)
 static json_t *resources_of(const struct sandbox_spec *s)
 {
     const struct sandbox_limits *l = &s->limits;
-    /* Pages of the tmpfs mounts are charged to the group, too. */
-    uint64_t memory = l->memory_bytes + l->tmp_bytes + SHM_BYTES;
+    /* What lies in the tmpfs mounts is charged to the group, too. */
+    uint64_t memory =
+        l->memory_bytes + sandbox_tmpfs_bytes(l->tmp_bytes) + sandbox_tmpfs_bytes(SHM_BYTES);
     if (!s->workspace_dir)
-        memory += l->workspace_bytes;
+        memory += sandbox_tmpfs_bytes(l->workspace_bytes);
     json_t *r = PACK("{s:{s:I},s:{s:I},s:[{s:b,s:s}]}", "memory", "limit", (json_int_t)memory,
                      "pids", "limit", (json_int_t)(l->processes + SPARE_PROCESSES), "devices",
                      "allow", 0, "access", "rwm");

@@ -13,6 +13,7 @@
 #include "sandbox/lock/enter.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -303,10 +304,11 @@ static int place_in_row(int *const *fds, int n, int first)
  * own above; everything else is closed. */
 static int tidy_descriptors(struct enter_job *j, struct err *e)
 {
-    int *ours[KEPT_MAX + 4 + SANDBOX_BINDS_MAX] = {
-        &j->channel_fd,  &j->oom_fd, &j->stat_fd,      &j->doors.fd[0], &j->doors.fd[1],
-        &j->doors.fd[2], &j->go_fd,  &j->workspace_fd, &j->root_fd,     &j->usr_fd};
-    int n = KEPT_MAX + 4;
+    int *ours[KEPT_MAX + 5 + SANDBOX_BINDS_MAX] = {
+        &j->channel_fd,  &j->oom_fd,      &j->stat_fd,  &j->doors.fd[0],
+        &j->doors.fd[1], &j->doors.fd[2], &j->go_fd,    &j->workspace_fd,
+        &j->root_fd,     &j->usr_fd,      &j->zygote_fd};
+    int n = KEPT_MAX + 5;
     for (size_t i = 0; i < j->spec->n_binds; i++)
         ours[n++] = &j->bind_fds[i];
     int r = place_in_row(ours, n, CHANNEL_FD);
@@ -341,6 +343,14 @@ static int keep_for_init(const struct enter_job *j, int *listener, struct err *e
                : 0;
 }
 
+/* PDEATHSIG tells of deaths that come after it was set. */
+static void end_without_zygote(int zygote_fd)
+{
+    struct pollfd p = {.fd = zygote_fd, .events = POLLIN};
+    if (poll(&p, 1, 0) != 0)
+        _exit(1);
+}
+
 static NORETURN void report_failure(int channel_fd, const struct err *e)
 {
     AUTO_JSON json_t *o = json_object();
@@ -363,7 +373,8 @@ void enter_sandbox(const struct enter_job *job)
         r = lockdown_check(inside_uid(j.spec), &e);
     if (r < 0)
         report_failure(j.channel_fd, &e);
-    if (r < 0 || keep_for_init(&j, &listener, &e) < 0)
+    end_without_zygote(j.zygote_fd);
+    if (keep_for_init(&j, &listener, &e) < 0)
         report_failure(j.channel_fd, &e);
     const struct init_job init = {.channel_fd = j.channel_fd,
                                   .oom_fd = j.oom_fd,

@@ -10,8 +10,8 @@
  * As root every sandbox gets a host uid of its own. As an ordinary user the zygote first moves into
  * a user namespace, and the sandboxes' ids all map to that user.
  *
- * Nothing outlives it: clones die with it (PDEATHSIG, and init exits when its channel closes), and
- * it ends when the worker's socket closes. */
+ * Nothing outlives it: clones die with it (PDEATHSIG, a look at its pidfd once that is set, and
+ * init exits when its channel closes), and it ends when the worker's socket closes. */
 #include "sandbox/zygote/zygote.h"
 
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -56,6 +57,7 @@
 
 struct zygote {
     int ctl, sigfd, proc; /* proc: the host's procfs, verified */
+    int self;             /* a pidfd of this process */
     bool root;            /* each sandbox gets its own uid */
     bool time_ns;         /* the kernel has time namespaces */
     struct uids uids;
@@ -147,20 +149,14 @@ static int choose_ids(struct zygote *z, struct making *m, struct err *e)
     return 0;
 }
 
-/* What a file system in memory may take, with what the kernel needs for its files. */
-static uint64_t tmpfs_bytes(uint64_t size_bytes)
-{
-    return size_bytes + sandbox_tmpfs_overhead(size_bytes);
-}
-
 /* Everything charged to the sandbox: what its programs may use and what may lie in its file systems
  * in memory. Init watches the programs' part alone. */
 static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
 {
     const struct sandbox_limits *l = &m->spec.limits;
     const struct cgroup_limits c = {
-        .memory_bytes = l->memory_bytes + tmpfs_bytes(l->tmp_bytes) + CGROUP_SPARE_BYTES +
-                        (m->spec.workspace_dir ? 0 : tmpfs_bytes(l->workspace_bytes)),
+        .memory_bytes = l->memory_bytes + sandbox_tmpfs_bytes(l->tmp_bytes) + CGROUP_SPARE_BYTES +
+                        (m->spec.workspace_dir ? 0 : sandbox_tmpfs_bytes(l->workspace_bytes)),
         .cpu_milli = l->cpu_milli,
         .processes = l->processes + CGROUP_SPARE_PROCESSES,
     };
@@ -258,6 +254,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                 .usr_fd = m->usr,
                                 .oom_fd = m->group.oom_fd,
                                 .stat_fd = m->group.stat_fd,
+                                .zygote_fd = z->self,
                                 .doors = m->group.doors,
                                 .bind_fds = m->binds,
                                 .id_range = m->map.count > 1,
@@ -480,7 +477,8 @@ static int prepare(struct zygote *z, struct err *e)
     signal(SIGPIPE, SIG_IGN);
     z->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     z->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (z->sigfd < 0 || z->proc < 0)
+    z->self = pidfd_open(getpid(), 0); /* close-on-exec by itself */
+    if (z->sigfd < 0 || z->proc < 0 || z->self < 0)
         return err_set(e, -errno, "could not open descriptors: %m");
     int r = mounts_is_procfs(z->proc);
     if (r < 0)
@@ -540,11 +538,16 @@ static void end_all(struct zygote *z)
 
 int zygote_serve(int ctl_fd)
 {
-    struct zygote z = {
-        .ctl = ctl_fd, .sigfd = -1, .proc = -1, .rootfs = ROOTFS_NONE, .cgroups = CGROUP_ROOT_NONE};
+    struct zygote z = {.ctl = ctl_fd,
+                       .sigfd = -1,
+                       .proc = -1,
+                       .self = -1,
+                       .rootfs = ROOTFS_NONE,
+                       .cgroups = CGROUP_ROOT_NONE};
     struct err e = {.code = 0};
     list_init(&z.live);
     prctl(PR_SET_NAME, "sallyport-zygote");
+    json_wipe_when_freed(); /* specifications hold environments, and sandboxes are our copies */
     int r = prepare(&z, &e);
     AUTO_JSON json_t *hello = json_object();
     json_put_bool(hello, "ready", r >= 0);
@@ -562,6 +565,7 @@ int zygote_serve(int ctl_fd)
     cgroup_root_done(&z.cgroups);
     rootfs_done(&z.rootfs);
     fd_cleanup_close(&z.proc);
+    fd_cleanup_close(&z.self);
     fd_cleanup_close(&z.sigfd);
     return r < 0 ? 1 : 0;
 }

@@ -154,7 +154,7 @@ void wait_for_file(pid_t pid, const char *path)
     fail_msg("%s never appeared", full);
 }
 
-char *sbx_open(struct host *h, const struct sandbox_spec *spec, struct sbx *ret)
+char *sbx_clone(struct host *h, const struct sandbox_spec *spec, struct sbx *ret)
 {
     AUTO_JSON json_t *o = json_object();
     json_put_str(o, "op", "create");
@@ -179,6 +179,14 @@ char *sbx_open(struct host *h, const struct sandbox_spec *spec, struct sbx *ret)
     }
     ret->in = mem_new(struct buf);
     buf_init(ret->in, SANDBOX_FRAME_MAX * 2u);
+    return NULL;
+}
+
+char *sbx_open(struct host *h, const struct sandbox_spec *spec, struct sbx *ret)
+{
+    char *refused = sbx_clone(h, spec, ret);
+    if (refused)
+        return refused;
     AUTO_JSON json_t *hello = sbx_recv(ret, PATIENCE_MS);
     assert_non_null(hello);
     if (json_get_bool(hello, "ready", false))

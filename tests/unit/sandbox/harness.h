@@ -40,6 +40,8 @@ void wait_for_file(pid_t pid, const char *path);
 
 /* Opens a sandbox. Returns NULL, or the error sentence (malloc'ed). */
 char *sbx_open(struct host *h, const struct sandbox_spec *spec, struct sbx *ret);
+/* The same without waiting for init to be ready. */
+char *sbx_clone(struct host *h, const struct sandbox_spec *spec, struct sbx *ret);
 void sbx_open_default(struct host *h, struct sbx *ret);
 void sbx_close(struct sbx *b);
 

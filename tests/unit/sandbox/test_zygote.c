@@ -9,12 +9,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/enc.h"
+#include "base/err.h"
+#include "base/rng.h"
 #include "base/str.h"
 #include "harness.h"
 
@@ -85,12 +91,102 @@ static void its_sandboxes_work(void **state)
     sbx_close(&b);
 }
 
+/* How often `needle` occurs in what process `pid` may write to. */
+static size_t count_in_memory(pid_t pid, const char *needle)
+{
+    char path[64], line[512];
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+    FILE *maps = fopen(path, "re");
+    assert_non_null(maps);
+    snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+    AUTO_CLOSE int mem = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(mem >= 0);
+    const size_t len = strlen(needle), chunk = 1u << 20;
+    AUTO_FREE char *bytes = mem_array(chunk, 1);
+    size_t found = 0, read_bytes = 0;
+    while (fgets(line, sizeof(line), maps)) {
+        uint64_t from, to;
+        char *dash = strchr(line, '-'), *space = strchr(line, ' ');
+        if (!dash || !space || strncmp(space, " rw", 3) != 0 ||
+            str_hex_to_u64(line, (size_t)(dash - line), &from) < 0 ||
+            str_hex_to_u64(dash + 1, (size_t)(space - dash - 1), &to) < 0 ||
+            to - from > 1u << 30) /* the sanitizers' shadows */
+            continue;
+        for (uint64_t at = from; at < to; at += chunk - len) {
+            size_t want = to - at < chunk ? (size_t)(to - at) : chunk;
+            ssize_t n = pread(mem, bytes, want, (off_t)at);
+            for (char *p = bytes; n > 0 && (p = memmem(p, (size_t)(bytes + n - p), needle, len));
+                 p++)
+                found++;
+            read_bytes += n > 0 ? (size_t)n : 0;
+        }
+    }
+    fclose(maps);
+    assert_true(read_bytes > 0);
+    return found;
+}
+
+/* The zygote dies right after it has let a sandbox go, most of which is still to be built. */
+static void zygote_killed_early(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        struct host h;
+        struct sbx b;
+        host_start_program(&h, getenv("SALLYPORT_BIN"));
+        struct sandbox_spec s;
+        sandbox_spec_init(&s);
+        AUTO_FREE char *error = sbx_clone(&h, &s, &b);
+        assert_null(error);
+        assert_int_equal(kill(h.pid, SIGKILL), 0);
+        waitpid(h.pid, NULL, 0);
+        close(h.ctl);
+        struct pollfd p = {.fd = b.pidfd, .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 10000), 1); /* though nobody has closed its channel */
+        sbx_close(&b);
+        sandbox_spec_done(&s);
+    }
+}
+
+/* What a sandbox was given is not in the memory that the next one is copied from. */
+static void zygote_forgets(void **state)
+{
+    (void)state;
+    struct host h;
+    struct sbx b[2];
+    host_start_program(&h, getenv("SALLYPORT_BIN"));
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    char needle[33];
+    unsigned char random[16];
+    rng_bytes(random, sizeof(random));
+    enc_hex(random, sizeof(random), needle);
+    struct err e;
+    assert_int_equal(sandbox_spec_add_env(&s, "TOKEN", needle, &e), 0);
+    for (int i = 1; i < 30; i++) { /* of all sizes, so that the next request can not cover all */
+        AUTO_FREE char *name = mem_printf("N%d", i);
+        AUTO_FREE char *value = mem_printf("%*s%s", i * 16, "", needle);
+        assert_int_equal(sandbox_spec_add_env(&s, name, value, &e), 0);
+    }
+    AUTO_FREE char *error = sbx_open(&h, &s, &b[0]);
+    assert_null(error);
+    expect_bash(&b[0], "echo $TOKEN", needle);
+    sbx_open_default(&h, &b[1]); /* so that the first request has been put away */
+    assert_int_equal(count_in_memory(h.pid, needle), 0);
+    assert_true(count_in_memory(b[0].pid, needle) > 0); /* who can be found at all */
+    assert_int_equal(count_in_memory(b[1].pid, needle), 0);
+    for (size_t i = 0; i < ARRAY_LEN(b); i++)
+        sbx_close(&b[i]);
+    sandbox_spec_done(&s);
+    assert_int_equal(host_stop(&h), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs_from_a_sealed_copy),
-        cmocka_unit_test(has_dropped_privileges),
-        cmocka_unit_test(its_sandboxes_work),
+        cmocka_unit_test(runs_from_a_sealed_copy), cmocka_unit_test(has_dropped_privileges),
+        cmocka_unit_test(its_sandboxes_work),      cmocka_unit_test(zygote_killed_early),
+        cmocka_unit_test(zygote_forgets),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -367,6 +367,15 @@ static int probes_fiber(void *arg)
             fail_msg("%s: %s\n  gave   %s\n  wanted %s", en->name, probes[i].command,
                      a.text ? a.text : "-", probes[i].text);
     }
+    /* As many files as memory is reckoned with. */
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    AUTO_FREE char *files =
+        mem_printf("%llu\n%llu\n%llu", (unsigned long long)sandbox_tmpfs_files(s.limits.tmp_bytes),
+                   (unsigned long long)sandbox_tmpfs_files(64u << 20),
+                   (unsigned long long)sandbox_tmpfs_files(s.limits.workspace_bytes));
+    harness_expect(b, "stat -f -c %c /tmp /dev/shm /workspace", files);
+    sandbox_spec_done(&s);
     /* Each has host ids of its own. */
     AUTO(tool_answer) one = harness_bash(b, "awk '{print $2}' /proc/self/uid_map");
     AUTO(tool_answer) two = harness_bash(c, "awk '{print $2}' /proc/self/uid_map");

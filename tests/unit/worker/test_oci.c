@@ -95,7 +95,8 @@ static void config_follows_the_specification(void **state)
     assert_int_equal(json_integer_value(at(res, "cpu", "quota", NULL)), 150000);
     assert_int_equal(json_integer_value(at(res, "cpu", "period", NULL)), 100000);
     assert_int_equal(json_integer_value(at(res, "memory", "limit", NULL)),
-                     (1ll << 30) + (1 << 20) + (2 << 20) + (64 << 20));
+                     (1ll << 30) + (1 << 20) + (2 << 20) + (64 << 20) +
+                         1280ll * (3 * 1024 + 67 * 256)); /* and what their files cost */
     assert_int_equal(json_integer_value(at(res, "pids", "limit", NULL)), 116);
     const json_t *mounts = at(o, "mounts", NULL, NULL);
     AUTO_FREE char *last = json_text(json_array_get(mounts, json_array_size(mounts) - 1), NULL);
