@@ -251,8 +251,9 @@ static const struct {
      "No sandbox can be started: terminals inside are its own.", false},
     {PROBE_OVERLAY, "overlay", "overlayfs",
      "mounted one with userxattr over a tmpfs and replaced a directory in it",
-     "Writes over a given root file system are not possible: sandboxes with a rootfs are read-only "
-     "but for /workspace and /tmp.",
+     "Sandboxes with a given root file system (rootfs), or with user root, can not be started: "
+     "what "
+     "they write goes to an overlay. Others can.",
      true},
 };
 

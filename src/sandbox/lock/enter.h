@@ -18,7 +18,7 @@ struct enter_job {
                   */
     int oom_fd;  /* counts out-of-memory kills (cgroup.h), or -1 */
     int stat_fd; /* its memory.stat, or -1 */
-    int zygote_fd;             /* a pidfd of the zygote */
+    int zygote_fd;             /* a pidfd of the zygote, or -1 */
     struct cgroup_doors doors; /* into its group; none where there is none */
     int *bind_fds;             /* detached mounts, spec->n_binds of them */
     bool net_ready;            /* lo is up already */

@@ -2,8 +2,14 @@
  *
  * Runs in a fresh clone of the zygote, in its own copy of the template's mount namespace, with all
  * capabilities in its user namespace and nothing untrusted running. A tmpfs ("scratch") holds what
- * may be written: the overlay's upper layer, /tmp and /dev/shm share its size. The lower layer is
- * the template or a given image.
+ * may be written: upper layers, /tmp and /dev/shm share its size.
+ *
+ * The root assembled from the host is the directory "upper" of that tmpfs itself, with the
+ * template's /etc, /usr and /dev mounted into it: every absolute path begins at the root, and an
+ * overlay there would add a fifth to each stat(2). It is read-only for the plain user. A sandbox
+ * with user root has overlays of its own over /etc and /usr.
+ *
+ * A given image is the lower layer of an overlay.
  *
  * An image is not trusted: /dev, /etc/hosts or the parents of a bind target may be links to
  * anywhere. Therefore nothing is created through the image. Everything we need is made in the
@@ -37,7 +43,6 @@
 /* Places of the template that are free while the root is being made (rootfs.c makes them). */
 #define AT_SCRATCH "run"
 #define AT_LOWER   "srv"
-#define AT_USR     "opt"
 #define AT_NEW     "mnt"
 
 struct build {
@@ -80,8 +85,7 @@ static const struct {
     const char *path;
     mode_t mode;
 } scratch_dirs[] = {
-    {"upper", 0755}, {"work", 0755}, {"usr-upper", 0755}, {"usr-work", 0755},
-    {"tmp", 01777},  {"shm", 01777}, {"files", 0755},     {"files/empty", 0555},
+    {"upper", 0755}, {"tmp", 01777}, {"shm", 01777}, {"files", 0755}, {"files/empty", 0555},
 };
 
 static int make_scratch(struct build *b, struct err *e)
@@ -217,59 +221,103 @@ static int fill_image(struct build *b, struct err *e)
 
 /* ---- layers ---- */
 
-static int overlay(const char *lower, const char *upper, const char *work)
+/* A mount of directory `lower` of the template's root with a layer of its own above it: `upper` of
+ * the scratch tmpfs. */
+static int overlay(const struct build *b, const char *lower, const char *upper)
 {
+    AUTO_FREE char *work = mem_printf("%s-work", upper);
+    if ((mkdirat(b->root.scratch, upper, 0755) < 0 && errno != EEXIST) ||
+        mkdirat(b->root.scratch, work, 0755) < 0)
+        return -errno;
     AUTO_FREE char *options =
-        mem_printf("lowerdir=%s,upperdir=/" AT_SCRATCH "/%s,workdir=/" AT_SCRATCH "/%s,userxattr",
+        mem_printf("lowerdir=/%s,upperdir=/" AT_SCRATCH "/%s,workdir=/" AT_SCRATCH "/%s,userxattr",
                    lower, upper, work);
     return mounts_new("overlay", options, SCRATCH_ATTR);
 }
 
-static int mount_overlay(struct build *b, struct err *e)
+static int overlay_error(int r, struct err *e)
+{
+    return r == -ENODEV ? err_set(e, r, "this kernel has no overlayfs: load it (modprobe overlay)")
+                        : err_set(e, r, "could not make an overlay of the root: %s", err_text(r));
+}
+
+/* The root over an image. */
+static int mount_image(struct build *b, struct err *e)
 {
     int r = mounts_attach(b->job->root_fd, b->root.old, AT_LOWER);
     if (r >= 0)
-        r = b->root.top = overlay("/" AT_LOWER, "upper", "work");
-    if (r == -ENODEV)
-        return err_set(e, r, "this kernel has no overlayfs: load it (modprobe overlay)");
+        r = b->root.top = overlay(b, AT_LOWER, "upper");
     if (r >= 0)
         r = mounts_attach(b->root.top, b->root.old, AT_NEW);
-    return r < 0 ? err_set(e, r, "could not make an overlay of the root: %s", err_text(r)) : 0;
+    return r < 0 ? overlay_error(r, e) : 0;
 }
 
-/* A copy of the template's mount on `name`, put onto the same place of the new root. */
+/* Another mount of `path` as the template has it, without what is mounted below. */
+static int copy_of(const struct build *b, const char *path, unsigned flags)
+{
+    AUTO_CLOSE int at = mounts_open(b->root.old, path, O_PATH);
+    int tree = at < 0
+                   ? at
+                   : open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | flags);
+    return tree < 0 && at >= 0 ? -errno : tree;
+}
+
+/* A copy of the template's mount on `name`, with all below it, put onto the same place of the new
+ * root. */
 static int carry_over(struct build *b, const char *name)
 {
-    AUTO_CLOSE int at = mounts_open(b->root.old, name, O_PATH);
-    if (at == -ENOENT || at == -ELOOP)
-        return 0; /* not on this system, or a link that the lower layer has, too */
-    if (at < 0)
-        return at;
-    AUTO_CLOSE int tree =
-        open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
-    return tree < 0 ? -errno : mounts_attach(tree, b->root.top, name);
+    AUTO_CLOSE int tree = copy_of(b, name, AT_RECURSIVE);
+    return tree < 0 ? tree : mounts_attach(tree, b->root.top, name);
 }
 
-/* /usr of the assembled root: the host's as it is, or, for a sandbox whose files are its own, an
- * overlay over it. */
-static int bring_usr(struct build *b)
+/* /bin and its like: a link as the template has it, a mount, or nothing. */
+static int bring_system_dir(struct build *b, const char *name)
 {
-    if (b->job->usr_fd < 0)
-        return carry_over(b, "usr");
-    int r = mounts_attach(b->job->usr_fd, b->root.old, AT_USR);
-    AUTO_CLOSE int usr = r < 0 ? r : overlay("/" AT_USR, "usr-upper", "usr-work");
+    AUTO_FREE char *target = skeleton_link_target(b->root.old, name);
+    if (target)
+        return symlinkat(target, b->upper, name) < 0 ? -errno : 0;
+    AUTO_CLOSE int tree = copy_of(b, name, AT_RECURSIVE);
+    if (tree == -ENOENT)
+        return 0;
+    if (tree < 0 || mkdirat(b->upper, name, 0755) < 0)
+        return tree < 0 ? tree : -errno;
+    return mounts_attach(tree, b->root.top, name);
+}
+
+/* For a sandbox whose files are its own: /etc and /usr that it can change. */
+static int bring_own(struct build *b)
+{
+    int r = mounts_attach(b->job->root_fd, b->root.old, AT_LOWER);
+    AUTO_CLOSE int etc = r < 0 ? r : overlay(b, AT_LOWER "/etc", "etc");
+    r = etc < 0 ? etc : mounts_attach(etc, b->root.top, "etc");
+    if (r >= 0)
+        r = mounts_attach(b->job->usr_fd, b->root.old, AT_LOWER "/usr");
+    AUTO_CLOSE int usr = r < 0 ? r : overlay(b, AT_LOWER "/usr", "usr");
     return usr < 0 ? usr : mounts_attach(usr, b->root.top, "usr");
 }
 
-static int bring_system(struct build *b, struct err *e)
+static int bring_shared(struct build *b)
 {
-    int r = carry_over(b, "dev");
-    if (r >= 0 && !b->job->spec->rootfs_dir) {
-        r = bring_usr(b);
-        for (size_t i = 0; r >= 0 && rootfs_system_dirs[i]; i++)
-            r = carry_over(b, rootfs_system_dirs[i]);
+    AUTO_CLOSE int etc = copy_of(b, "etc", 0);
+    int r = etc < 0 ? etc : mounts_attach(etc, b->root.top, "etc");
+    return r < 0 ? r : carry_over(b, "usr");
+}
+
+/* The root made of the host's system. */
+static int mount_assembled(struct build *b, struct err *e)
+{
+    b->root.top = open_tree(b->upper, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    int r = b->root.top < 0 ? -errno : mounts_attach(b->root.top, b->root.old, AT_NEW);
+    for (size_t i = 0; r >= 0 && rootfs_system_dirs[i]; i++)
+        r = bring_system_dir(b, rootfs_system_dirs[i]);
+    if (r < 0)
+        return err_set(e, r, "could not assemble the root: %s", err_text(r));
+    if (b->job->usr_fd >= 0) {
+        r = bring_own(b);
+        return r < 0 ? overlay_error(r, e) : 0;
     }
-    return r < 0 ? err_set(e, r, "could not bring /usr and /dev into the root: %s", err_text(r))
+    r = bring_shared(b);
+    return r < 0 ? err_set(e, r, "could not bring /usr and /etc into the root: %s", err_text(r))
                  : 0;
 }
 
@@ -298,16 +346,19 @@ int root_build(const struct enter_job *j, struct root *ret, struct err *e)
     if (b.root.old < 0)
         return err_set(e, -errno, "could not open the root directory: %m");
     int r = make_scratch(&b, e);
-    if (r >= 0 && j->spec->rootfs_dir)
-        r = fill_image(&b, e);
+    if (r >= 0)
+        r = j->spec->rootfs_dir ? fill_image(&b, e) : skeleton_frame(b.upper, e);
     if (r >= 0)
         r = write_visible(&b, e);
     if (r >= 0)
         r = make_bind_targets(&b, e);
     if (r >= 0)
-        r = mount_overlay(&b, e);
-    if (r >= 0)
-        r = bring_system(&b, e);
+        r = j->spec->rootfs_dir ? mount_image(&b, e) : mount_assembled(&b, e);
+    if (r >= 0 && (r = carry_over(&b, "dev")) < 0)
+        err_set(e, r, "could not bring /dev into the root: %s", err_text(r));
+    if (r >= 0 && !j->spec->rootfs_dir && j->spec->user != SANDBOX_USER_ROOT &&
+        (r = mounts_set(b.root.top, SCRATCH_ATTR | MOUNT_ATTR_RDONLY, false)) < 0)
+        err_set(e, r, "could not make the root read-only: %s", err_text(r));
     if (r < 0)
         return r;
     *ret = b.root;

@@ -1,5 +1,5 @@
-/* root - the root file system of one sandbox: an overlay whose upper layer is a tmpfs that goes
- * with it, over the assembled template or a given image. */
+/* root - the root file system of one sandbox: a tmpfs that goes with it and the template's system
+ * mounted into that, or an overlay with such a tmpfs as its upper layer over a given image. */
 #pragma once
 
 #include "sandbox/lock/enter.h"
@@ -8,12 +8,12 @@ struct root {
     int old;     /* the template's root, where the namespace starts */
     int scratch; /* the tmpfs: "tmp", "shm", "files" (visible.h) with an empty directory "empty",
                     and the upper layers */
-    int top;     /* root of the overlay */
+    int top;     /* the new root */
 };
 #define ROOT_NONE ((struct root){.old = -1, .scratch = -1, .top = -1})
 void root_done(struct root *r);
 
-/* Builds the overlay in the calling process's mount namespace (a copy of the template's), with
+/* Builds the root in the calling process's mount namespace (a copy of the template's), with
  * /dev, /usr and mount points for all that follows; /proc, /tmp, /dev/shm and /workspace are still
  * empty. The caller holds all capabilities in its user namespace. 0, or a negative code with words.
  */

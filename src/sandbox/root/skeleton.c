@@ -21,23 +21,14 @@
 #define COPY_FILES_MAX 2000       /* entries of one directory; /etc/alternatives has some 300 */
 
 static const char *const directories[] = {
-    "usr",
-    "etc",
+    "usr", "etc", "dev", "proc", "tmp",  "workspace", "run",
+    "var", "mnt", "opt", "srv",  "home", "data",
+};
+static const char *const etc_directories[] = {
     "etc/ssl",
     "etc/ssl/certs",
     "etc/ld.so.conf.d",
     "etc/alternatives",
-    "dev",
-    "proc",
-    "tmp",
-    "workspace",
-    "run",
-    "var",
-    "mnt",
-    "opt",
-    "srv",
-    "home",
-    "data",
 };
 
 static const struct {
@@ -45,7 +36,6 @@ static const struct {
 } links[] = {
     {"/tmp", "var/tmp"},
     {"/run", "var/run"},
-    {"/proc/self/mounts", "etc/mtab"},
 };
 
 const struct skeleton_etc skeleton_etc[] = {
@@ -129,9 +119,17 @@ static int copy_dir(const char *name, int root)
     return r;
 }
 
+static int make_directories(int root, const char *const *paths, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++) /* whatever the caller's umask */
+        if (mkdirat(root, paths[i], 0755) < 0 || fchmodat(root, paths[i], 0755, 0) < 0)
+            return err_set(e, -errno, "could not make /%s: %m", paths[i]);
+    return 0;
+}
+
 static int fill_etc(int root)
 {
-    int r = 0;
+    int r = symlinkat("/proc/self/mounts", root, "etc/mtab") < 0 ? -errno : 0;
     for (size_t i = 0; r >= 0 && skeleton_etc[i].path; i++)
         r = skeleton_write_file(root, skeleton_etc[i].path, skeleton_etc[i].text,
                                 strlen(skeleton_etc[i].text));
@@ -144,14 +142,22 @@ static int fill_etc(int root)
     return r;
 }
 
+int skeleton_frame(int root, struct err *e)
+{
+    int r = make_directories(root, directories, ARRAY_LEN(directories), e);
+    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(links); i++)
+        if (symlinkat(links[i].target, root, links[i].path) < 0)
+            r = err_set(e, -errno, "could not make the link /%s: %m", links[i].path);
+    return r;
+}
+
 int skeleton_fill(int root, struct err *e)
 {
-    for (size_t i = 0; i < ARRAY_LEN(directories); i++) /* whatever the caller's umask */
-        if (mkdirat(root, directories[i], 0755) < 0 || fchmodat(root, directories[i], 0755, 0) < 0)
-            return err_set(e, -errno, "could not make /%s: %m", directories[i]);
-    for (size_t i = 0; i < ARRAY_LEN(links); i++)
-        if (symlinkat(links[i].target, root, links[i].path) < 0)
-            return err_set(e, -errno, "could not make the link /%s: %m", links[i].path);
-    int r = fill_etc(root);
+    int r = skeleton_frame(root, e);
+    if (r >= 0)
+        r = make_directories(root, etc_directories, ARRAY_LEN(etc_directories), e);
+    if (r < 0)
+        return r;
+    r = fill_etc(root);
     return r < 0 ? err_set(e, r, "could not fill /etc: %s", err_text(r)) : 0;
 }

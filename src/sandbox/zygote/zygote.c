@@ -57,7 +57,7 @@
 
 struct zygote {
     int ctl, sigfd, proc; /* proc: the host's procfs, verified */
-    int self;             /* a pidfd of this process */
+    int self;             /* a pidfd of this process, or -1 */
     bool root;            /* each sandbox gets its own uid */
     bool time_ns;         /* the kernel has time namespaces */
     struct uids uids;
@@ -477,8 +477,8 @@ static int prepare(struct zygote *z, struct err *e)
     signal(SIGPIPE, SIG_IGN);
     z->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     z->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    z->self = pidfd_open(getpid(), 0); /* close-on-exec by itself */
-    if (z->sigfd < 0 || z->proc < 0 || z->self < 0)
+    z->self = pidfd_open(getpid(), 0); /* -1 where a filter refuses it */
+    if (z->sigfd < 0 || z->proc < 0)
         return err_set(e, -errno, "could not open descriptors: %m");
     int r = mounts_is_procfs(z->proc);
     if (r < 0)

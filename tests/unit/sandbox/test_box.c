@@ -134,12 +134,15 @@ static void file_system(void **state)
                 "[ -e $f ] && echo $f; done; true",
                 "(no output)");
     expect_bash(&b, "cut -d: -f1 /etc/passwd | tr '\\n' ' '", "root agent nobody ");
-    static const char *const unwritable[] = {"/",    "/usr", "/etc", "/dev", "/proc/sys/kernel",
-                                             "/var", "/run"};
+    /* Not by who owns what: an ordinary user's worker has one id for all. */
+    static const char *const unwritable[] = {"/",    "/usr", "/etc", "/dev",
+                                             "/var", "/run", "/opt", "/data"};
     for (size_t i = 0; i < ARRAY_LEN(unwritable); i++) {
-        AUTO_FREE char *command = mem_printf("touch %s/x 2>/dev/null || echo no", unwritable[i]);
-        expect_bash(&b, command, "no");
+        AUTO_FREE char *command =
+            mem_printf("(: >%s/x) 2>&1 | grep -o 'Read-only file system'", unwritable[i]);
+        expect_bash(&b, command, "Read-only file system");
     }
+    expect_bash(&b, "touch /proc/sys/kernel/x 2>/dev/null || echo no", "no");
     expect_bash(
         &b, "for d in /workspace /tmp /var/tmp /dev/shm; do touch $d/x && rm $d/x && echo $d; done",
         "/workspace\n/tmp\n/var/tmp\n/dev/shm");
@@ -148,7 +151,7 @@ static void file_system(void **state)
                 "awk '{print $5}' /proc/self/mountinfo | grep -v '^/proc/' | sort -u | grep -vxE "
                 "'/s?bin|/lib.*' | tr '\\n' ' '",
                 "/ /dev /dev/full /dev/null /dev/pts /dev/random /dev/shm /dev/tty /dev/urandom "
-                "/dev/zero /proc /tmp /usr "
+                "/dev/zero /etc /proc /tmp /usr "
                 "/workspace ");
     expect_bash(&b,
                 "awk '$6 !~ /nosuid/ && !($5 == \"/proc\" && $4 == \"/\")' /proc/self/mountinfo",

@@ -431,11 +431,16 @@ static void sweep_tells_busy(void **state)
     int p[2];
     assert_int_equal(pipe2(p, O_CLOEXEC), 0);
     log_test_set_fd(p[1]);
+    reopen(); /* not a warning: they may be ending */
+    log_set_level(LOG_INFO);
     reopen();
+    log_set_level(LOG_WARN);
     log_test_set_fd(2);
     close(p[1]);
     assert_true(read(p[0], line, sizeof(line) - 1) > 0);
     close(p[0]);
+    assert_non_null(strstr(line, "level=info"));
+    assert_null(strstr(line, "level=warn"));
     assert_non_null(strstr(line, "groups of a dead run could not be removed"));
     assert_non_null(strstr(line, name));
     assert_non_null(strstr(line, "error=EBUSY"));
