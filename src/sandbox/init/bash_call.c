@@ -180,22 +180,36 @@ static void bash_ended(struct init *in, int code)
     finish_bash(in, code != 0, sentence);
 }
 
+/* "was ended by signal 9 (KILL)". The caller's. */
+static char *how_it_ended(int status)
+{
+    return WIFSIGNALED(status) ? mem_printf("was ended by signal %d (%s)", WTERMSIG(status),
+                                            sigabbrev_np(WTERMSIG(status)) ?: "?")
+                               : mem_printf("ended with exit code %d", WEXITSTATUS(status));
+}
+
 /* The answer to a command whose shell is gone. */
 static void tell_end(struct init *in, int status)
 {
     drain_now(in);
     AUTO_CLOSE int bash = open("/bin/bash", O_PATH | O_CLOEXEC);
     const bool missing = WIFEXITED(status) && WEXITSTATUS(status) == 127 && bash < 0;
+    AUTO_FREE char *how = how_it_ended(status);
     AUTO_FREE char *sentence =
         missing ? mem_strdup("bash: the root file system has no /bin/bash, which this tool needs")
-        : WIFSIGNALED(status)
-            ? mem_printf(
-                  "bash: the shell was ended by signal %d (%s); the next command starts a new one",
-                  WTERMSIG(status), sigabbrev_np(WTERMSIG(status)) ?: "?")
-            : mem_printf(
-                  "bash: the shell ended with exit code %d; the next command starts a new one",
-                  WEXITSTATUS(status));
+                : mem_printf("bash: the shell %s; the next command starts a new one", how);
     finish_bash(in, true, sentence);
+}
+
+/* For the next result: what earlier commands left in the shell is not there. */
+static void note_end(struct init *in, int status)
+{
+    if (in->notice)
+        return;
+    AUTO_FREE char *how = how_it_ended(status);
+    in->notice = mem_printf("the shell %s after the last command; this is a new one: directory, "
+                            "variables and functions are gone",
+                            how);
 }
 
 /* A shell, a new one if there is none. False when the call has been answered with why not. */
@@ -241,13 +255,17 @@ void bash_shell_ended(struct init *in)
     bool answered = shell_poll_status(&in->shell, &code) == 1;
     bool begun = shell_has_begun(&in->shell);
     shell_forget(&in->shell);
-    if (in->kind != CALL_BASH)
+    const bool unread = in->kind == CALL_BASH && !answered && !begun && !in->fresh_shell;
+    if (in->kind == CALL_BASH && !unread) {
+        if (answered)
+            bash_ended(in, code);
+        else
+            tell_end(in, status);
         return;
-    if (answered)
-        bash_ended(in, code);
-    else if (begun || in->fresh_shell)
-        tell_end(in, status);
-    else if (have_shell(in))
+    }
+    if (in->n_outputs > (unread ? 1 : 0)) /* it has run commands */
+        note_end(in, status);
+    if (unread && have_shell(in))
         give_command(in);
 }
 
