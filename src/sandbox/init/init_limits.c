@@ -68,6 +68,7 @@ char *limits_oom_sentence(struct init *in)
     if (now <= in->oom_before)
         return NULL;
     in->oom_before = now;
+    ipc_remove_orphans();
     return mem_printf("the sandbox ran out of memory (%llu MiB) and the kernel ended a program",
                       (unsigned long long)in->spec->limits.memory_bytes >> 20);
 }
@@ -133,6 +134,8 @@ static void look(struct init *in, int64_t now)
                        (unsigned long long)l->memory_bytes >> 20);
         in->crowded = false;
         end_running(in, "memory", why);
+        /* What the ended have left of it belongs to nobody, and would end the next one as well. */
+        ipc_remove_orphans();
         return;
     }
     /* At the ceiling twice in a row: a build that touches it for a moment may go on. */
