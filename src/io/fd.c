@@ -189,12 +189,13 @@ ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int fds[16], size_t *re
         if (got >= 0) {
             size_t k = take_fds(&msg, fds);
             /* A cut message is not a message: the peer sent more than the protocol between us has.
-             */
-            if (msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) {
-                while (k > 0)
-                    (void)close(fds[--k]);
+             * With room left for descriptors it was this process that could not take them. */
+            bool lost = msg.msg_flags & MSG_CTRUNC;
+            bool cut = (msg.msg_flags & MSG_TRUNC) || (lost && k == FDS_MAX);
+            while ((cut || lost) && k > 0)
+                (void)close(fds[--k]);
+            if (cut)
                 return -EMSGSIZE;
-            }
             *ret_n_fds = k;
             return got;
         }

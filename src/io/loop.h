@@ -47,7 +47,8 @@ ssize_t io_read(struct io_fd *io, void *p, size_t n) WARN_UNUSED;
 ssize_t io_write(struct io_fd *io, const void *p, size_t n) WARN_UNUSED; /* may be short */
 int io_write_all(struct io_fd *io, const void *p, size_t n) WARN_UNUSED;
 /* sendmsg/recvmsg with at most 16 descriptors. Received descriptors are CLOEXEC and the caller's;
- * their number goes to *ret_n_fds. */
+ * their number goes to *ret_n_fds: all that came with the message, or none when this process has no
+ * room for all of them (ulimit -n). */
 ssize_t io_send_fds(struct io_fd *io, const void *p, size_t n, const int *fds, size_t n_fds)
     WARN_UNUSED;
 ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int fds[16], size_t *ret_n_fds)

@@ -43,6 +43,10 @@ static void hand_over(struct box_host *h, const json_t *o, int *channel, int *pi
             w->channel = TAKE_FD(*channel);
             w->pidfd = TAKE_FD(*pidfd);
             w->pid = (int)json_get_int(o, "pid", 0);
+        } else if (json_get_bool(o, "ok", false)) { /* it goes: nobody holds its channel */
+            err_set(&w->err, -EMFILE,
+                    "the worker has too many files open to take the sandbox over; raise its limit "
+                    "(ulimit -n) or serve fewer sessions at once");
         } else {
             const char *words = json_get_str(o, "error");
             err_set(&w->err, -EIO, "%s", words ? words : "the zygote gave no reason");

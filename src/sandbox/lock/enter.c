@@ -281,14 +281,15 @@ static int build(const struct enter_job *j, int *ret_listener, struct err *e)
 }
 
 /* Moves descriptors out of the way, then puts them down in a row from `first` on. The number after
- * the last one, or -errno. */
+ * the last one, or -errno; the descriptors are good then, too, so that the failure can be told. */
 static int place_in_row(int *const *fds, int n, int first)
 {
     for (int i = 0; i < n; i++)
         if (*fds[i] >= 0) {
-            *fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, 200);
-            if (*fds[i] < 0)
+            int moved = fcntl(*fds[i], F_DUPFD_CLOEXEC, first + n);
+            if (moved < 0)
                 return -errno;
+            *fds[i] = moved;
         }
     int next = first;
     for (int i = 0; i < n; i++)

@@ -53,10 +53,12 @@ int idmap_apply(int proc, pid_t pid, const struct idmap *m, struct err *e)
 }
 
 /* The child: shares our descriptors and puts one of its namespace where `place` is. It could not be
- * opened from outside: we are not dumpable, and so is our copy. */
-static NORETURN void hold_namespace(int proc, int place, int ready)
+ * opened from outside: we are not dumpable, and so is our copy. It must not outlive us: all that
+ * tells the worker of our end is that nobody has our descriptors any more. */
+static NORETURN void hold_namespace(pid_t parent, int proc, int place, int ready)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent) /* it died before we asked */
+        _exit(1);
     int fd = openat(proc, "self/ns/user", O_RDONLY | O_CLOEXEC);
     bool ok = fd >= 0 && dup3(fd, place, O_CLOEXEC) == place;
     if (fd >= 0)
@@ -77,9 +79,10 @@ int idmap_userns(int proc, const struct idmap *uids, const struct idmap *gids, s
     if (place < 0)
         return err_set(e, -errno, "could not make a descriptor: %m");
     struct clone_args args = {.flags = CLONE_NEWUSER | CLONE_FILES, .exit_signal = SIGCHLD};
+    const pid_t parent = getpid();
     long pid = syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0)
-        hold_namespace(proc, place, ready_w);
+        hold_namespace(parent, proc, place, ready_w);
     if (pid < 0)
         return err_set(e, -errno, "could not make a user namespace for a mount: %m");
     char c;

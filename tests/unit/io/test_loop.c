@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -510,10 +511,50 @@ static int fd_passing(void *arg)
     return 0;
 }
 
+/* A process without a free descriptor still gets the message: it says whom it is about. */
+static int fd_shortage(void *arg)
+{
+    (void)arg;
+    AUTO(pair) p;
+    pair_open(&p);
+    int pipe_fds[2], give[2], got[16];
+    assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+    give[0] = give[1] = pipe_fds[1];
+    struct rlimit before, tight;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (int room = 0; room < 3; room++) {
+        size_t n = 99;
+        char c = '-';
+        assert_int_equal(io_send_fds(&p.a, "f", 1, give, 2), 1);
+        int next = dup(0), second = dup(0);
+        assert_true(next >= 0 && second > next);
+        (void)close(next);
+        (void)close(second);
+        tight = (struct rlimit){.rlim_max = before.rlim_max};
+        tight.rlim_cur = (rlim_t)(room == 0 ? next : room == 1 ? next + 1 : second + 1);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        ssize_t r = io_recv_fds(&p.b, &c, 1, got, &n);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(r, 1);
+        assert_int_equal(c, 'f');
+        assert_int_equal(n, room < 2 ? 0 : 2);
+        int again = dup(0); /* what came of them is closed */
+        if (n == 0)
+            assert_int_equal(again, next);
+        (void)close(again);
+        for (size_t i = 0; i < n; i++)
+            (void)close(got[i]);
+    }
+    (void)close(pipe_fds[0]);
+    (void)close(pipe_fds[1]);
+    return 0;
+}
+
 static void descriptors_travel(void **state)
 {
     (void)state;
     run(fd_passing);
+    run(fd_shortage);
 }
 
 /* ---- pool ---- */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -506,6 +507,42 @@ static void processors_are_limited_or_refused(void **state)
     sbx_close(&b);
 }
 
+/* A zygote that runs out of descriptors says so, wherever in a start that happens, and goes on when
+ * it has some again. */
+static void few_descriptors(void **state)
+{
+    (void)state;
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    struct rlimit before;
+    if (prlimit(host.pid, RLIMIT_NOFILE, NULL, &before) <
+        0) { /* another user's: not ours to limit */
+        sandbox_spec_done(&s);
+        skip();
+    }
+    int refused = 0;
+    for (rlim_t n = 10;; n++) {
+        const struct rlimit tight = {.rlim_cur = n, .rlim_max = before.rlim_max};
+        assert_in_range(n, 10, 100);
+        assert_int_equal(prlimit(host.pid, RLIMIT_NOFILE, &tight, NULL), 0);
+        struct sbx b;
+        AUTO_FREE char *error = sbx_open(&host, &s, &b);
+        if (!error) {
+            sbx_close(&b);
+            break;
+        }
+        expect_contains(error, "Too many open files");
+        refused++;
+    }
+    assert_true(refused > 5);
+    assert_int_equal(prlimit(host.pid, RLIMIT_NOFILE, &before, NULL), 0);
+    struct sbx b;
+    assert_null(sbx_open(&host, &s, &b));
+    expect_bash(&b, "echo fine", "fine");
+    sbx_close(&b);
+    sandbox_spec_done(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +561,7 @@ int main(void)
         cmocka_unit_test(bad_specifications),
         cmocka_unit_test(link_races),
         cmocka_unit_test(processors_are_limited_or_refused),
+        cmocka_unit_test(few_descriptors),
     };
     int failed = cmocka_run_group_tests_name("self", tests, setup_self, teardown);
     if (test_is_root())

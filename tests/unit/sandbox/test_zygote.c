@@ -23,6 +23,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "harness.h"
+#include "sandbox/zygote/idmap.h"
 
 static int setup(void **state)
 {
@@ -148,6 +149,41 @@ static void zygote_killed_early(void **state)
     }
 }
 
+/* The process that exists for an id map shares the descriptors of the zygote, among them the socket
+ * whose end tells the worker that the zygote is gone. Killed at any moment, it leaves nobody. */
+static void killed_while_mapping(void **state)
+{
+    (void)state;
+    AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct idmap own = {.inside = geteuid(), .outside = geteuid(), .count = 1};
+    for (int i = 0; i < 200; i++) {
+        int held[2];
+        char c;
+        assert_int_equal(pipe2(held, O_CLOEXEC), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            if (write(held[1], "", 1) != 1)
+                _exit(1);
+            for (;;) {
+                struct err e;
+                int fd = idmap_userns(proc, &own, &own, &e);
+                if (fd >= 0)
+                    close(fd);
+            }
+        }
+        close(held[1]);
+        assert_int_equal(read(held[0], &c, 1), 1);
+        usleep((useconds_t)rng_below(2000)); /* a moment of its round, whichever */
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        struct pollfd p = {.fd = held[0], .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 5000), 1);
+        assert_int_equal(read(held[0], &c, 1), 0);
+        close(held[0]);
+    }
+}
+
 /* What a sandbox was given is not in the memory that the next one is copied from. */
 static void zygote_forgets(void **state)
 {
@@ -186,7 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_from_a_sealed_copy), cmocka_unit_test(has_dropped_privileges),
         cmocka_unit_test(its_sandboxes_work),      cmocka_unit_test(zygote_killed_early),
-        cmocka_unit_test(zygote_forgets),
+        cmocka_unit_test(killed_while_mapping),    cmocka_unit_test(zygote_forgets),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

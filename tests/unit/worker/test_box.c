@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -209,6 +210,50 @@ static void zygote_is_replaced(void **state)
     harness_run(zygote_dies_fiber, NULL);
 }
 
+/* Lets this process open `room` descriptors more; the caller puts `before` back. */
+static void leave_descriptors(int room, struct rlimit *before)
+{
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, before), 0);
+    int next = dup(0);
+    assert_true(next >= 0);
+    close(next);
+    const struct rlimit tight = {.rlim_cur = (rlim_t)(next + room), .rlim_max = before->rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+}
+
+/* A worker that can open no more files refuses the session that comes, and keeps those it has. */
+static int full_worker_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *old = harness_open(h, NULL);
+    for (int room = 0; room < 2; room++) {
+        struct box *b = NULL;
+        struct box_spec spec = {.session_id = "sesn_test"};
+        struct err e = {.code = 0};
+        struct rlimit before;
+        leave_descriptors(room, &before);
+        int r = box_open(h, &spec, &b, &e);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(r, -EMFILE);
+        if (!strstr(e.msg, "too many files open"))
+            fail_msg("the sentence is: %s", e.msg);
+        harness_expect(old, "echo still here", "still here");
+    }
+    struct box *b = harness_open(h, NULL);
+    harness_expect(b, "echo room again", "room again");
+    box_close(b);
+    box_close(old);
+    box_host_stop(h);
+    return 0;
+}
+
+static void full_worker_keeps_its_sessions(void **state)
+{
+    (void)state;
+    harness_run(full_worker_fiber, NULL);
+}
+
 static int opener(void *arg)
 {
     struct box *b = harness_open(arg, NULL);
@@ -338,6 +383,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(cancel_reaches_inside),
         cmocka_unit_test(deadline_and_box_cancel),
         cmocka_unit_test(zygote_is_replaced),
+        cmocka_unit_test(full_worker_keeps_its_sessions),
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(killed_worker_leaves_nothing),
     };
