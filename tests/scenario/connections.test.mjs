@@ -133,6 +133,24 @@ describe('connections', () => {
     await made.close();
   });
 
+  test('a server that stops does not wait for polls', async () => {
+    // It has until the poll's time is over: far more than a stop takes. A machine that stands still for so long in
+    // between proves nothing, so there are other tries; a server that waits for the poll passes none.
+    const tries = [];
+    for (let i = 0; i < 5; i++) {
+      const t = await startServer({});
+      const p = await selfHosted(t);
+      const began = performance.now();
+      const poll = fetch(`${t.url}/v1/environments/${p.env.id}/work/poll?block_ms=999`, { headers: { authorization: `Bearer ${p.key}`, 'anthropic-version': VERSION, 'anthropic-beta': BETA, 'anthropic-worker-id': 'w' } }).then((r) => r.text());
+      await until('it polls', async () => (await t.client().beta.environments.work.stats(p.env.id)).workers_polling === 1);
+      await t.stop();
+      tries.push(Math.round(performance.now() - began));
+      assert.equal(await poll, 'null', 'and they are answered');
+      if (tries.at(-1) < 900) return;
+    }
+    assert.fail(`every stop waited for the poll: ${tries} ms`);
+  });
+
   test('a request in flight when its client goes away is whole or not there', async () => {
     const n = (await all(s.client().beta.agents.list({ limit: 100 }))).length;
     const body = JSON.stringify({ name: 'gone', model: 'm' });
