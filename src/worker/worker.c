@@ -234,7 +234,8 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
                                     .oci_runtime = cfg->oci_runtime,
                                     .search_path = cfg->search_path,
                                     .warm = cfg->warm,
-                                    .warm_spec = cfg->sandbox};
+                                    .warm_spec = cfg->sandbox,
+                                    .trial = true};
     the_worker = &w; /* from here on, so that a stop is not missed while the engine starts */
     r = box_host_start(&boxes, &w.env.boxes, e);
     if (r < 0)

@@ -79,6 +79,25 @@ describe('worker', () => {
     assert.doesNotMatch(w.proc.out, /ready/);
   });
 
+  test('want at start is no setting to refuse: it is logged, and sessions try for themselves', async () => {
+    const p = await place();
+    const key = path.join(tempDir('key'), 'key');
+    fs.writeFileSync(key, p.key, { mode: 0o600 });
+    const deny = path.join(path.dirname(BIN), 'tests', 'lib', 'deny');
+    for (const more of [[], ['--warm', '1']]) {
+      const w = start(deny, ['eagain=sethostname', '--', BIN, 'worker', '--base-url', s.url, '--environment-id', p.env.id, '--environment-key-file', key, '--state-dir', tempDir('state'), ...more]);
+      await w.line(/^ready/m);
+      assert.match(w.err, /no sandbox could be made at start; sessions will try again" code=EAGAIN why=".*host name/);
+      await end(w);
+      assert.equal(w.code, 0, w.tail());
+    }
+    // The same call forbidden for good is refused.
+    const r = await run(deny, ['eperm=sethostname', '--', BIN, 'worker', '--base-url', s.url, '--environment-id', p.env.id, '--environment-key-file', key, '--state-dir', tempDir('state')]);
+    assert.equal(r.code, 1, r.err);
+    assert.match(r.err, /^sallyport worker: no session could be served: .*host name/m);
+    assert.doesNotMatch(r.out, /ready/);
+  });
+
   test('many sessions at once, as many as --capacity, no more', async () => {
     const p = await place();
     const w = p.worker({ args: ['--capacity', '3'] });
