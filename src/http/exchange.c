@@ -265,7 +265,9 @@ void exchange_abort(struct http_exchange *x, int code)
 static int look_at_client(struct conn *c)
 {
     struct io_fd *io = &c->stream.io;
-    while (io->readable || stream_is_tls(&c->stream)) {
+    /* The end may have come in the same event as the request, of which a short read has taken the
+     * readability (conn.c): it will not be told again. */
+    while (io->readable || io->peer_ended || stream_is_tls(&c->stream)) {
         ssize_t n = conn_try_read(c);
         if (n == -ENOBUFS) {
             /* Full: what is there is looked at when this exchange is over. */

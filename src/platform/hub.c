@@ -271,9 +271,15 @@ void hub_end_all(struct hub *h)
         LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node)
             end(s);
     }
+    h->work_rings++; /* for a poll that is between looking and waiting */
     pos = 0;
     while (map_next(&h->work, &pos, &key, &value))
         waitq_wake_all(&((struct bell *)value)->waiting);
+}
+
+bool hub_ended(const struct hub *h)
+{
+    return h->ended;
 }
 
 /* Bells nobody waits at are swept now and then, so that the table follows the pollers. */

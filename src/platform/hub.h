@@ -44,6 +44,7 @@ void hub_end(struct hub *h, const char *session_id);
 /* Every stream of every session, and every long poll looks again: the server stops. Streams opened
  * later end at once. */
 void hub_end_all(struct hub *h);
+bool hub_ended(const struct hub *h);
 
 /* Work queues: pollers of one environment park on its wait list. The list exists as long as
  * somebody waits. */

@@ -4,7 +4,7 @@
  * that holds an item (sessions token) and operators (API key); each sees its own environment or
  * item only, everything else is "not found". A poll looks with a read, takes with a write, and
  * otherwise parks on the environment's bell until work is queued, a claim lapses, its time is over,
- * or the client leaves. Every change is durable before it is answered. */
+ * the server stops, or the client leaves. Every change is durable before it is answered. */
 #include "platform/work.h"
 #include "platform/auth.h"
 #include "platform/environments.h"
@@ -236,6 +236,11 @@ static void serve_poll(struct poll *p, int64_t block_ms)
     struct api_call *c = p->o->c;
     int64_t end_ns = time_mono_ns() + block_ms * NS_PER_MS;
     for (;;) {
+        /* What a stopping server hands out could not be acknowledged any more. */
+        if (hub_ended(c->p->hub)) {
+            reply_nothing(c);
+            return;
+        }
         uint64_t rings = hub_work_rings(c->p->hub);
         int r = try_claim(p);
         if (r < 0) {

@@ -52,6 +52,7 @@ static NORETURN void fail(const struct err *e)
     AUTO_JSON json_t *o = json_object();
     json_put_bool(o, "ready", false);
     json_put_str(o, "error", e->msg);
+    json_put_int(o, "code", -e->code);
     (void)!frame_send_blocking(CHANNEL_FD, o);
     _exit(1);
 }

@@ -69,6 +69,24 @@ int box_receive(struct box *b, json_t **ret, struct err *e)
     }
 }
 
+bool box_may_pass(int code)
+{
+    static const int codes[] = {EAGAIN, ENOMEM, ENOBUFS, ENOSPC,   EDQUOT,
+                                EMFILE, ENFILE, EINTR,   ETIMEDOUT};
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (code == -codes[i])
+            return true;
+    return false;
+}
+
+int box_reported_code(const json_t *o)
+{
+    int64_t code = json_get_int(o, "code", 0);
+    /* Not -ETIMEDOUT: to a caller that is the end of a deadline of its own. */
+    bool known = code > 0 && code < 4096 && code != ETIMEDOUT && box_may_pass(-(int)code);
+    return known ? -(int)code : -EIO;
+}
+
 static int wait_hello(struct box *b, struct err *e)
 {
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(BOX_START_MS);
@@ -79,7 +97,7 @@ static int wait_hello(struct box *b, struct err *e)
     if (json_get_bool(o, "ready", false))
         return 0;
     const char *words = json_get_str(o, "error");
-    return err_set(e, -EIO, "the sandbox could not be built: %s",
+    return err_set(e, box_reported_code(o), "the sandbox could not be built: %s",
                    words ? words : "no reason given");
 }
 

@@ -43,11 +43,13 @@ struct box_host_config {
     size_t warm;             /* sandboxes kept ready */
     const struct sandbox_spec *warm_spec; /* what they, and a first trial, are made of; NULL: the
                                              defaults */
+    bool trial; /* make one at start: what can not be had fails there, not in the first session */
 };
 
 /* Starts the engine and waits until it can make sandboxes. `cfg` NULL: native, no state directory.
- * The calling fiber must be the one that calls box_host_stop. Suspends. 0, or a negative code with
- * words. */
+ * A trial that fails for want of memory, descriptors and the like is logged and no failure: it says
+ * nothing about the settings, and sessions try for themselves. The calling fiber must be the one
+ * that calls box_host_stop. Suspends. 0, or a negative code with words. */
 int box_host_start(const struct box_host_config *cfg, struct box_host **ret, struct err *e)
     WARN_UNUSED;
 /* Ends the engine, and with it every sandbox. Boxes must have been closed; those that are ready are

@@ -49,7 +49,8 @@ static void hand_over(struct box_host *h, const json_t *o, int *channel, int *pi
                     "(ulimit -n) or serve fewer sessions at once");
         } else {
             const char *words = json_get_str(o, "error");
-            err_set(&w->err, -EIO, "%s", words ? words : "the zygote gave no reason");
+            err_set(&w->err, box_reported_code(o), "%s",
+                    words ? words : "the zygote gave no reason");
         }
         waitq_wake_all(&w->wait);
         return;
@@ -302,6 +303,29 @@ const struct box_engine box_native = {
 
 /* ---- hosts of any kind ---- */
 
+/* A first sandbox, which is the pool's when there is one. */
+static int try_one(struct box_host *h, const struct sandbox_spec *spec, struct err *e)
+{
+    struct box *b = NULL;
+    struct box_spec wanted = {.session_id = "start", .sandbox = spec};
+    int r = h->warm.want > 0 ? box_warm_first(h, e) : box_open_cold(h, &wanted, &b, e);
+    if (r < 0 && e->code == 0)
+        err_set(e, r, "%s", err_text(r));
+    if (box_may_pass(r)) {
+        log_warn("no sandbox could be made at start; sessions will try again", "code=%s why=%s",
+                 err_name(r), log_q(e->msg));
+        *e = (struct err){.code = 0};
+        return 0;
+    }
+    if (r < 0 && h->made_by)
+        return err_wrap(e, r, "isolation \"%s\" does not work with %s", h->engine->name,
+                        h->made_by);
+    if (r < 0)
+        return err_wrap(e, r, "no session could be served");
+    box_close(b);
+    return 0;
+}
+
 static int open_state(struct box_host *h, const char *dir, struct err *e)
 {
     size_t swept = 0;
@@ -352,10 +376,17 @@ int box_host_start(const struct box_host_config *cfg, struct box_host **ret, str
         host_free(h);
         return r;
     }
-    r = box_warm_start(h, cfg->warm, cfg->warm_spec);
+    box_warm_init(h, cfg->warm, cfg->warm_spec);
+    if (cfg->trial)
+        r = try_one(h, cfg->warm_spec, e);
+    if (r >= 0) {
+        r = box_warm_start(h);
+        if (r < 0)
+            err_set(e, r, "no fiber for the warm pool");
+    }
     if (r < 0) {
         box_host_stop(h);
-        return err_set(e, r, "no fiber for the warm pool");
+        return r;
     }
     *ret = h;
     return 0;

@@ -46,7 +46,8 @@ struct box_warm {
 
 struct box_host {
     const struct box_engine *engine;
-    void *own; /* the engine's, other than the zygote's below */
+    void *own;           /* the engine's, other than the zygote's below */
+    const char *made_by; /* the program that makes sandboxes, for messages; NULL: this one */
     struct box_warm warm;
     size_t opening_now; /* sessions that wait for a sandbox: refills make way for them */
 
@@ -102,6 +103,14 @@ int box_receive(struct box *b, json_t **ret, struct err *e) WARN_UNUSED;
 /* Kills everything inside and marks the box as of no use any more. */
 void box_kill(struct box *b);
 
+/* What the other side's report of a failure ({"error":WORDS,"code":ERRNO}) comes to here: the code
+ * when it may pass by itself (box_may_pass), else -EIO. The peer is not trusted: no other code,
+ * some of which mean something to callers, can be brought in this way. */
+int box_reported_code(const json_t *o);
+
+/* True for failures of want, of memory, say, or of processes: the same may work later. */
+bool box_may_pass(int code);
+
 /* Suspends until the process of `pidfd` has ended: 0, or a negative code. */
 int box_wait_end(struct io_fd *pidfd) WARN_UNUSED;
 
@@ -113,9 +122,12 @@ int box_ping(struct box *b, int64_t ms) WARN_UNUSED;
 int box_open_cold(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)
     WARN_UNUSED;
 
-/* The pool. box_warm_start spawns its filler into h->scope; cancelling that scope closes what is
- * ready. box_warm_take gives a ready sandbox made of `spec` (NULL: the defaults), or NULL; it
- * suspends for a moment, never for a refill. */
-int box_warm_start(struct box_host *h, size_t n, const struct sandbox_spec *spec) WARN_UNUSED;
+/* The pool. box_warm_init comes first; box_warm_first makes one sandbox and waits for it, negative
+ * with words when it could not be made; box_warm_start spawns the filler into h->scope, and
+ * cancelling that scope closes what is ready. box_warm_take gives a ready sandbox made of `spec`
+ * (NULL: the defaults), or NULL; it suspends for a moment, never for a refill. */
+void box_warm_init(struct box_host *h, size_t n, const struct sandbox_spec *spec);
+int box_warm_first(struct box_host *h, struct err *e) WARN_UNUSED;
+int box_warm_start(struct box_host *h) WARN_UNUSED;
 void box_warm_done(struct box_host *h); /* after the scope is done */
 struct box *box_warm_take(struct box_host *h, const struct sandbox_spec *spec);

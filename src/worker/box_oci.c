@@ -293,19 +293,6 @@ static void oci_host_free(struct oci_host *o)
     free(o);
 }
 
-/* A first container: what does not work is found out now, not when a session waits. */
-static int try_one(struct box_host *h, const struct sandbox_spec *spec, struct err *e)
-{
-    struct box *b = NULL;
-    struct box_spec wanted = {.session_id = "start", .sandbox = spec};
-    int r = box_open_cold(h, &wanted, &b, e);
-    if (r < 0)
-        return err_wrap(e, r, "isolation \"oci\" does not work with %s",
-                        ((struct oci_host *)h->own)->runtime);
-    box_close(b);
-    return 0;
-}
-
 static void oci_stop(struct box_host *h)
 {
     oci_host_free(h->own);
@@ -332,12 +319,11 @@ static int oci_start(struct box_host *h, const struct box_host_config *cfg, stru
         if (r < 0)
             *e = j.e;
     }
-    if (r >= 0)
-        r = try_one(h, cfg->warm_spec, e);
     if (r < 0) {
         oci_stop(h);
         return r;
     }
+    h->made_by = o->runtime;
     log_info("containers are made by an OCI runtime", "runtime=%s", log_q(o->runtime));
     return 0;
 }

@@ -135,17 +135,25 @@ static int fill(void *arg)
     return 0;
 }
 
-int box_warm_start(struct box_host *h, size_t n, const struct sandbox_spec *spec)
+void box_warm_init(struct box_host *h, size_t n, const struct sandbox_spec *spec)
 {
     struct box_warm *w = &h->warm;
     list_init(&w->ready);
     waitq_init(&w->changed);
     w->want = n;
     w->spec = spec;
-    if (n == 0)
-        return 0;
-    w->spec_text = spec_text(spec);
-    return fiber_spawn(&h->scope, "warm", fill, h, NULL);
+    if (n > 0)
+        w->spec_text = spec_text(spec);
+}
+
+int box_warm_first(struct box_host *h, struct err *e)
+{
+    return add_one(h, e);
+}
+
+int box_warm_start(struct box_host *h)
+{
+    return h->warm.want > 0 ? fiber_spawn(&h->scope, "warm", fill, h, NULL) : 0;
 }
 
 void box_warm_done(struct box_host *h)

@@ -186,8 +186,9 @@ int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remot
 {
     if (!remote_id_ok(env_id))
         return bad_id(ret);
-    AUTO_FREE char *url =
-        mem_printf("%s/v1/environments/%s/work/poll?block_ms=%d", r->base_url, env_id, block_ms);
+    /* 0 is no value of it: whoever does not want to wait leaves it out (api.md section 4). */
+    AUTO_FREE char *query = block_ms > 0 ? mem_printf("?block_ms=%d", block_ms) : mem_strdup("");
+    AUTO_FREE char *url = work_url(r, env_id, "poll", query);
     return call(r, "GET", url, NULL, block_ms + CALL_TIMEOUT_MS, true, ret);
 }
 

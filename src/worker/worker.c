@@ -2,11 +2,17 @@
  *
  * One fiber polls with the environment key; every claim is acknowledged here and then served by a
  * fiber of the sessions' scope (runner.c), with a semaphore for the capacity: at capacity nothing
- * is polled. Errors of the poll back off with jitter (1 s to 60 s, Retry-After honoured); a
- * permanent 4xx ends the worker with words that name the setting to look at. worker_stop, called
- * from the signal fiber, moves the phase: draining lets running calls finish for the grace period,
- * stopping cuts them off. The platform controls the poll's answer; ids are checked where they are
- * used. */
+ * is polled. The first poll does not wait for work, so that its answer says at once that key and
+ * environment are good: then the worker is ready. Errors of the poll back off with jitter (1 s to
+ * 60 s, Retry-After honoured); a permanent 4xx ends the worker with words that name the setting to
+ * look at.
+ *
+ * worker_stop, called from the signal fiber, moves the phase: draining cancels the poll and lets
+ * running calls finish for the grace period, stopping cuts them off. An item whose answer was under
+ * way to a cancelled poll, or that came just before, is not acknowledged and so offered again after
+ * `reclaim_older_than_ms`; an acknowledgement that is under way is not cut off, because an item
+ * that might be acknowledged and is served by nobody would lie until its lease is over. The
+ * platform controls the poll's answer; ids are checked where they are used. */
 #include "worker/worker.h"
 #include "base/err.h"
 #include "base/id.h"
@@ -22,7 +28,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK_MS 999 /* the longest the platform takes (api.md section 4) */
+#define BLOCK_MS 999   /* the longest the platform takes (api.md section 4) */
+#define ACK_MS   10000 /* for an acknowledgement, which a stop waits for */
 
 struct worker {
     const struct worker_config *cfg;
@@ -67,13 +74,23 @@ static int session_fiber(void *arg)
     return 0;
 }
 
+static int acknowledge(struct worker *w, const char *id, struct remote_answer *ret)
+{
+    AUTO(fiber_shield) s = fiber_shield_begin(ACK_MS);
+    return remote_ack(&w->remote, w->cfg->environment_id, id, ret);
+}
+
 /* Acknowledges the item and starts its session. An item that can not be acknowledged is left: it is
  * offered again. */
 static int start_session(struct worker *w, json_t *work)
 {
     const char *id = json_get_str(work, "id");
     struct remote_answer a;
-    int r = id ? remote_ack(&w->remote, w->cfg->environment_id, id, &a) : -E_PROTO;
+    if (w->env.phase != WORKER_SERVING) {
+        log_info("claim left for another worker", "work=%s", log_q(id));
+        return -ECANCELED;
+    }
+    int r = id ? acknowledge(w, id, &a) : -E_PROTO;
     if (r == 0 && a.status != 200) {
         log_warn("claim not acknowledged, left for another poll", "work=%s status=%d why=%s",
                  log_q(id), a.status, log_q(a.words));
@@ -112,7 +129,7 @@ static int permanent(struct worker *w, const struct remote_answer *a)
 static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
 {
     struct remote_answer a;
-    int r = remote_poll(&w->remote, w->cfg->environment_id, BLOCK_MS, &a);
+    int r = remote_poll(&w->remote, w->cfg->environment_id, *ready ? BLOCK_MS : 0, &a);
     int64_t wait_ms = -1;
     int took = 0;
     if (r == 0 && (a.status == 200 || a.status == 204)) {
@@ -199,6 +216,7 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     gethostname(host, sizeof(host) - 1);
     snprintf(name, sizeof(name), "%s-%s", host, id_make(unique, ""));
     list_init(&w.env.sessions);
+    scope_init(&w.sessions);
     w.env.cfg = cfg;
     size_t capacity = cfg->capacity ? cfg->capacity : worker_default_capacity();
     struct park park;
@@ -216,15 +234,15 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
                                     .oci_runtime = cfg->oci_runtime,
                                     .search_path = cfg->search_path,
                                     .warm = cfg->warm,
-                                    .warm_spec = cfg->sandbox};
+                                    .warm_spec = cfg->sandbox,
+                                    .trial = true};
+    the_worker = &w; /* from here on, so that a stop is not missed while the engine starts */
     r = box_host_start(&boxes, &w.env.boxes, e);
     if (r < 0)
         goto out_remote;
 
-    scope_init(&w.sessions);
     struct scope sweeping;
     scope_init(&sweeping);
-    the_worker = &w;
     struct scope polling;
     scope_init(&polling);
     r = cfg->keep_ms > 0 ? fiber_spawn(&sweeping, "sweep", sweep_loop, &park, NULL) : 0;
@@ -244,11 +262,11 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     if (joined < 0)
         log_debug("sessions cut off", "code=%s", err_name(joined));
     scope_done(&w.sessions);
-    the_worker = NULL;
     scope_done(&sweeping);
     park_done(&park);
     box_host_stop(w.env.boxes);
 out_remote:
+    the_worker = NULL;
     remote_done(&w.remote);
 out_key:
     secret_done(&key);

@@ -2,10 +2,10 @@
  *
  *   deny ERROR=CALL[,CALL...] [ERROR=...] -- COMMAND [ARGUMENTS]
  *
- * ERROR is eperm, enosys, einval, eopnotsupp or kill; CALL is a name, or NAME:N for calls whose
- * first argument is N. It stands in for kernels and containers that lack a call or forbid it: the
- * program and what it starts meet the refusal for real. libseccomp sets no_new_privs, so that an
- * ordinary user can install the filter, too. */
+ * ERROR is eperm, eagain, enosys, einval, eopnotsupp or kill; CALL is a name, or NAME:N for calls
+ * whose first argument is N. It stands in for kernels and containers that lack a call or forbid it:
+ * the program and what it starts meet the refusal for real. libseccomp sets no_new_privs, so that
+ * an ordinary user can install the filter, too. */
 #include <errno.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -18,8 +18,11 @@ static uint32_t action(const char *word, size_t n)
     static const struct {
         const char *word;
         int error;
-    } known[] = {
-        {"eperm", EPERM}, {"enosys", ENOSYS}, {"einval", EINVAL}, {"eopnotsupp", EOPNOTSUPP}};
+    } known[] = {{"eperm", EPERM},
+                 {"eagain", EAGAIN},
+                 {"enosys", ENOSYS},
+                 {"einval", EINVAL},
+                 {"eopnotsupp", EOPNOTSUPP}};
     if (n == 4 && !memcmp(word, "kill", 4))
         return SCMP_ACT_KILL_PROCESS;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

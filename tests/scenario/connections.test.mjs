@@ -108,6 +108,49 @@ describe('connections', () => {
     await x.close();
   });
 
+  test('a poll whose client has left in the same moment takes nothing', async () => {
+    // On a connection that is in use already, and while the server does not look: it then meets the request and the
+    // end of the client in one event.
+    const p = await selfHosted(s);
+    const k = net.connect({ port: s.port, host: '127.0.0.1', allowHalfOpen: true });
+    let got = '';
+    k.setEncoding('utf8').on('data', (d) => { got += d; });
+    const gone = new Promise((r) => k.on('close', r));
+    const ask = (query) => k.write(`GET /v1/environments/${p.env.id}/work/poll${query} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${p.key}\r\nanthropic-version: ${VERSION}\r\nanthropic-beta: ${BETA}\r\n\r\n`);
+    await new Promise((r) => k.on('connect', r));
+    ask('?block_ms=1');
+    await until('the first answer', () => /^HTTP\/1.1 200 [^]*null$/.test(got));
+    process.kill(s.pid, 'SIGSTOP');
+    try {
+      ask('?block_ms=999&reclaim_older_than_ms=60000');
+      await new Promise((r) => k.end(r));
+      await until('both have arrived', () => !fs.readFileSync('/proc/net/tcp', 'utf8').includes(`${s.port.toString(16).toUpperCase().padStart(4, '0')} 0100007F:${k.localPort.toString(16).toUpperCase().padStart(4, '0')} 01`));
+    } finally { process.kill(s.pid, 'SIGCONT'); }
+    const made = await Session.create(s, { agent: agent.id, environment_id: p.env.id });
+    const w = await s.as(p.key).beta.environments.work.poll(p.env.id, { block_ms: 300, reclaim_older_than_ms: 60000 });
+    assert.equal(w?.data.id, made.id, 'offered to who is there');
+    await within(gone, ms(5000), 'the connection is closed');
+    await made.close();
+  });
+
+  test('a server that stops does not wait for polls', async () => {
+    // It has until the poll's time is over: far more than a stop takes. A machine that stands still for so long in
+    // between proves nothing, so there are other tries; a server that waits for the poll passes none.
+    const tries = [];
+    for (let i = 0; i < 5; i++) {
+      const t = await startServer({});
+      const p = await selfHosted(t);
+      const began = performance.now();
+      const poll = fetch(`${t.url}/v1/environments/${p.env.id}/work/poll?block_ms=999`, { headers: { authorization: `Bearer ${p.key}`, 'anthropic-version': VERSION, 'anthropic-beta': BETA, 'anthropic-worker-id': 'w' } }).then((r) => r.text());
+      await until('it polls', async () => (await t.client().beta.environments.work.stats(p.env.id)).workers_polling === 1);
+      await t.stop();
+      tries.push(Math.round(performance.now() - began));
+      assert.equal(await poll, 'null', 'and they are answered');
+      if (tries.at(-1) < 900) return;
+    }
+    assert.fail(`every stop waited for the poll: ${tries} ms`);
+  });
+
   test('a request in flight when its client goes away is whole or not there', async () => {
     const n = (await all(s.client().beta.agents.list({ limit: 100 }))).length;
     const body = JSON.stringify({ name: 'gone', model: 'm' });

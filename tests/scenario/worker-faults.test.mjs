@@ -2,9 +2,11 @@
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import http from 'node:http';
+import path from 'node:path';
 import { bash, BETA, makeAgent, on, say, selfHosted, startServer, startWorker, TOOLSET, VERSION } from '../lib/sallyport.mjs';
 import { answers, brief, checkLog, confirm, Session, text } from '../lib/session.mjs';
-import { alive, descendants, ms, run, tempDir, until, BIN } from '../lib/own.mjs';
+import { alive, descendants, end, ms, run, start, tempDir, until, within, BIN } from '../lib/own.mjs';
 import { all } from '../lib/check.mjs';
 
 const RULES = [
@@ -25,6 +27,8 @@ describe('worker', () => {
   });
   after(() => s?.stop());
   const place = async () => { const p = await selfHosted(s); p.worker = (more = {}) => startWorker({ url: s.url, envId: p.env.id, envKey: p.key, ...more }); p.session = (a = agent) => Session.create(s, { agent: a.id, environment_id: p.env.id }); return p; };
+  // Of a session's command: the worker has made a sandbox before, which is no sign of it.
+  const runs = (w, command) => descendants(w.pid).some((d) => { try { return fs.readFileSync(`/proc/${d}/cmdline`, 'utf8').startsWith(command.replace(' ', '\0')); } catch { return false; } });
   const items = (p) => all(s.client().beta.environments.work.list(p.env.id));
 
   test('serves a session at once: claim well under a second', async () => {
@@ -42,6 +46,61 @@ describe('worker', () => {
     }
     assert(Math.min(...took) < ms(1500), `${took} ms`);
     await w.stop();
+  });
+
+  test('it is ready when its first poll, which does not wait, was answered; told to stop, it hangs up on the next', async () => {
+    const polls = [];
+    const platform = http.createServer((req, res) => {
+      const q = { query: new URL(req.url, 'http://x').searchParams.get('block_ms'), over: new Promise((r) => res.on('close', r)) };
+      polls.push(q);
+      // Who says how long to wait waits for ever here.
+      if (q.query === null) res.writeHead(200, { 'content-type': 'application/json' }).end('null');
+    }).listen(0, '127.0.0.1');
+    await new Promise((r) => platform.on('listening', r));
+    try {
+      const w = startWorker({ url: `http://127.0.0.1:${platform.address().port}`, envId: 'env_x', envKey: 'k' });
+      await w.proc.line(/^ready/m);
+      await until('it polls again', () => polls.length === 2);
+      assert.deepEqual(polls.map((q) => q.query), [null, '999']);
+      w.proc.kill('SIGTERM');
+      await within(polls[1].over, ms(10000), 'the poll is given up');
+      await within(w.proc.exit, ms(10000), 'the worker ends');
+      assert.equal(w.proc.code, 0, w.proc.tail());
+    } finally { platform.closeAllConnections(); platform.close(); }
+  });
+
+  test('SIGTERM while its sandbox engine starts is heard', async (t) => {
+    if ((await run('crun', ['--version'])).code !== 0) { t.skip('no crun here'); return; }
+    const p = await place();
+    const dir = tempDir('slow');
+    const slow = path.join(dir, 'slow-crun');
+    fs.writeFileSync(slow, `#!/bin/sh\ntouch ${dir}/asked\nwhile [ ! -e ${dir}/go ]; do sleep 0.05; done\nexec crun "$@"\n`, { mode: 0o755 });
+    const w = p.worker({ args: ['--isolation', 'oci', '--oci-runtime', slow] });
+    await until('the runtime is asked for a first container', () => fs.existsSync(`${dir}/asked`));
+    w.proc.kill('SIGTERM');
+    try { await w.proc.line(/draining/); } finally { fs.writeFileSync(`${dir}/go`, ''); }
+    await within(w.proc.exit, ms(20000), 'the worker ends');
+    assert.equal(w.proc.code, 0, w.proc.tail());
+    assert.doesNotMatch(w.proc.out, /ready/);
+  });
+
+  test('want at start is no setting to refuse: it is logged, and sessions try for themselves', async () => {
+    const p = await place();
+    const key = path.join(tempDir('key'), 'key');
+    fs.writeFileSync(key, p.key, { mode: 0o600 });
+    const deny = path.join(path.dirname(BIN), 'tests', 'lib', 'deny');
+    for (const more of [[], ['--warm', '1']]) {
+      const w = start(deny, ['eagain=sethostname', '--', BIN, 'worker', '--base-url', s.url, '--environment-id', p.env.id, '--environment-key-file', key, '--state-dir', tempDir('state'), ...more]);
+      await w.line(/^ready/m);
+      assert.match(w.err, /no sandbox could be made at start; sessions will try again" code=EAGAIN why=".*host name/);
+      await end(w);
+      assert.equal(w.code, 0, w.tail());
+    }
+    // The same call forbidden for good is refused.
+    const r = await run(deny, ['eperm=sethostname', '--', BIN, 'worker', '--base-url', s.url, '--environment-id', p.env.id, '--environment-key-file', key, '--state-dir', tempDir('state')]);
+    assert.equal(r.code, 1, r.err);
+    assert.match(r.err, /^sallyport worker: no session could be served: .*host name/m);
+    assert.doesNotMatch(r.out, /ready/);
   });
 
   test('many sessions at once, as many as --capacity, no more', async () => {
@@ -63,8 +122,7 @@ describe('worker', () => {
     const x = await p.session();
     await x.say('long');
     const call = await x.next('agent.tool_use');
-    await until('the call runs in a sandbox', () => descendants(w1.pid).length >= 2);
-    await until('the sleep runs', () => descendants(w1.pid).some((d) => { try { return fs.readFileSync(`/proc/${d}/cmdline`, 'utf8').startsWith('sleep\x00600'); } catch { return false; } }));
+    await until('the sleep runs', () => runs(w1, 'sleep 600'));
     const kids = descendants(w1.pid);
     await w1.kill9();
     const t = Date.now();
@@ -72,7 +130,7 @@ describe('worker', () => {
     assert(Date.now() - t < ms(10000));
     const w2 = p.worker();
     // The call was never answered, so the next worker runs it again; here we end it by an interrupt once it runs there.
-    await until('the second worker runs the call', () => descendants(w2.pid).some((d) => { try { return fs.readFileSync(`/proc/${d}/cmdline`, 'utf8').startsWith('sleep\x00600'); } catch { return false; } }), ms(20000));
+    await until('the second worker runs the call', () => runs(w2, 'sleep 600'), ms(20000));
     await x.send({ type: 'user.interrupt' });
     await x.idle('end_turn');
     const log = await x.turn('quick');
@@ -90,7 +148,7 @@ describe('worker', () => {
     const x = await p.session();
     await x.say('long');
     await x.next('agent.tool_use');
-    await until('sandbox', () => descendants(w1.pid).length >= 2);
+    await until('the call runs', () => runs(w1, 'sleep 600'));
     const kids = descendants(w1.pid);
     await w1.kill9();
     const w2 = p.worker({ stateDir: state });
@@ -106,7 +164,7 @@ describe('worker', () => {
     const x = await p.session();
     await x.say('nap');
     await x.next('agent.tool_use');
-    await until('the call runs', () => descendants(w.pid).some((d) => { try { return fs.readFileSync(`/proc/${d}/cmdline`, 'utf8').startsWith('sleep\x002'); } catch { return false; } }));
+    await until('the call runs', () => runs(w, 'sleep 2'));
     const kids = descendants(w.pid);
     w.proc.kill('SIGTERM');
     await x.idle('end_turn');
@@ -126,7 +184,7 @@ describe('worker', () => {
     const x = await p.session();
     await x.say('long');
     await x.next('agent.tool_use');
-    await until('the sleep runs', () => descendants(w.pid).some((d) => { try { return fs.readFileSync(`/proc/${d}/cmdline`, 'utf8').startsWith('sleep\x00600'); } catch { return false; } }));
+    await until('the call runs', () => runs(w, 'sleep 600'));
     const kids = descendants(w.pid);
     w.proc.kill('SIGTERM');
     await new Promise((r) => setTimeout(r, 300));

@@ -12,7 +12,7 @@
  *   {"op":"signal","id":N,"signal":S,"group":bool}
  *   {"op":"winsize","id":N,"rows":R,"cols":C}
  * and back:
- *   {"ready":true}  or  {"ready":false,"error":"..."}                 once, first
+ *   {"ready":true}  or  {"ready":false,"error":"...","code":errno}    once, first
  *   {"id":N,"is_error":bool,"duration_ms":N,"content":[blocks]}       one per call
  *   {"id":N,"info":{...}}
  *   {"id":N,"prepared":true}           with the terminal's master, when a stream is one

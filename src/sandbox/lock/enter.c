@@ -357,6 +357,7 @@ static NORETURN void report_failure(int channel_fd, const struct err *e)
     AUTO_JSON json_t *o = json_object();
     json_put_bool(o, "ready", false);
     json_put_str(o, "error", e->msg);
+    json_put_int(o, "code", -e->code);
     (void)!frame_send_blocking(channel_fd, o);
     _exit(1);
 }

@@ -25,6 +25,7 @@ struct enter_job {
     bool id_range;             /* a range of ids from 0 is mapped, not the user's alone */
 };
 
-/* Runs in the clone; does not return. Whatever fails is written as {"ready":false,"error":"..."} to
- * channel_fd, success as {"ready":true}; then it serves tool calls as init. */
+/* Runs in the clone; does not return. Whatever fails is written to channel_fd as
+ * {"ready":false,"error":"...","code":errno}, success as {"ready":true}; then it serves tool calls
+ * as init. */
 NORETURN void enter_sandbox(const struct enter_job *j);

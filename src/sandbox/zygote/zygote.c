@@ -324,6 +324,7 @@ static void handle_create(struct zygote *z, const json_t *request)
     json_put_bool(reply, "ok", r >= 0);
     if (r < 0) {
         json_put_str(reply, "error", e.msg);
+        json_put_int(reply, "code", -e.code);
         send_message(z, reply, NULL, 0);
     } else {
         json_put_int(reply, "pid", r);

@@ -504,7 +504,8 @@ static int refused_fiber(void *arg)
         struct box_host_config cfg = {.state_dir = state_dir,
                                       .isolation = BOX_OCI,
                                       .oci_runtime = cases[i].runtime,
-                                      .warm_spec = &s};
+                                      .warm_spec = &s,
+                                      .trial = true};
         int r = box_host_start(&cfg, &h, &e);
         if (r >= 0 || !strstr(e.msg, cases[i].words))
             fail_msg("%s: %d %s", cases[i].runtime, r, e.msg);

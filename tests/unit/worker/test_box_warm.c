@@ -136,6 +136,34 @@ static int equal_spec_fiber(void *arg)
     return 0;
 }
 
+/* A host that tries its specification has the pool's first sandbox when it is there. */
+static int trial_fiber(void *arg)
+{
+    (void)arg;
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    struct box_host_config cfg = {.warm = 2, .warm_spec = &s, .trial = true};
+    struct box_host *h = harness_start(&cfg);
+    assert_int_equal(box_host_warm(h), 1);
+    wait_warm(h, 2);
+    box_host_stop(h);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/tmp", "/usr/x", false, NULL), 0);
+    for (cfg.warm = 0; cfg.warm < 2; cfg.warm++) {
+        struct err e = {.code = 0};
+        assert_int_equal(box_host_start(&cfg, &h, &e), -EIO);
+        assert_non_null(strstr(e.msg, "no session could be served: "));
+        assert_non_null(strstr(e.msg, "bind target /usr/x"));
+    }
+    sandbox_spec_done(&s);
+    return 0;
+}
+
+static void a_trial_makes_the_first(void **state)
+{
+    (void)state;
+    harness_run(trial_fiber, NULL);
+}
+
 static void only_for_the_same_specification(void **state)
 {
     (void)state;
@@ -464,6 +492,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(never_given_twice),
         cmocka_unit_test(only_for_the_same_specification),
+        cmocka_unit_test(a_trial_makes_the_first),
         cmocka_unit_test(many_claims_at_once),
         cmocka_unit_test(unfit_ones_are_thrown_away),
         cmocka_unit_test(failed_refills_back_off),

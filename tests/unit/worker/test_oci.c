@@ -301,7 +301,7 @@ static int spoiled_fiber(void *arg)
         struct box_host *h = NULL;
         struct err e = {.code = 0};
         struct box_host_config cfg = {
-            .state_dir = state_dir, .isolation = BOX_OCI, .oci_runtime = script};
+            .state_dir = state_dir, .isolation = BOX_OCI, .oci_runtime = script, .trial = true};
         int r = box_host_start(&cfg, &h, &e);
         if (r >= 0 || !strstr(e.msg, spoilers[i].words))
             fail_msg("%s: %d %s", spoilers[i].spoil, r, e.msg);
