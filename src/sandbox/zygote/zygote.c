@@ -232,6 +232,16 @@ static int open_sources(struct zygote *z, struct making *m, struct err *e)
     return 0;
 }
 
+/* What to look at when the kernel makes no process, or none in new namespaces. */
+static const char *clone_advice(int code)
+{
+    return code == EPERM    ? " (are user namespaces enabled? see user.max_user_namespaces)"
+           : code == ENOSPC ? " (too many namespaces; see user.max_*_namespaces)"
+           : code == EAGAIN ? " (too many processes; see ulimit -u, and pids.max of the worker's "
+                              "control group)"
+                            : "";
+}
+
 static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
 {
     /* From taking to cloning nothing may come between: see ahead_take_net. */
@@ -262,10 +272,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
         enter_sandbox(&job);
     }
     if (pid < 0)
-        return err_set(e, -errno, "could not clone a sandbox: %m%s",
-                       errno == EPERM || errno == ENOSPC
-                           ? " (are user namespaces enabled? see user.max_user_namespaces)"
-                           : "");
+        return err_set(e, -errno, "could not clone a sandbox: %m%s", clone_advice(errno));
     return (int)pid;
 }
 
