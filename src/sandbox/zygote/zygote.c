@@ -53,6 +53,7 @@
 #define CGROUP_SPARE_BYTES     (32u << 20)
 #define CGROUP_SPARE_PROCESSES 24
 #define AHEAD_QUIET_MS         10
+#define BUSY_GROUP_MS          500   /* until a group that still had processes is looked at again */
 #define OOM_SCORE_ADJ          "500" /* sandboxes go before the worker when memory runs out */
 
 struct zygote {
@@ -366,15 +367,18 @@ static void ended(struct zygote *z, pid_t pid, int status)
     }
 }
 
-/* Collects dead clones, and what earlier ones could not give back at once. */
-static void reap(struct zygote *z)
+/* Collects dead clones, and what earlier ones could not give back at once. True when some of that
+ * is left. */
+static bool reap(struct zygote *z)
 {
     int status;
+    bool left = false;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
         ended(z, pid, status);
     LIST_FOREACH_SAFE (l, &z->live, struct live, link)
         if (l->pid == 0)
-            release(z, l);
+            left |= !release(z, l);
+    return left;
 }
 
 /* ---- the process ---- */
@@ -513,16 +517,16 @@ static void serve(struct zygote *z)
         struct pollfd p[2] = {{.fd = z->ctl, .events = POLLIN}, {.fd = z->sigfd, .events = POLLIN}};
         int n = poll(p, 2, AHEAD_QUIET_MS);
         if (n == 0) { /* nobody waits, and the last sandbox has had the processor to start on */
-            reap(z);  /* groups that were still busy a moment ago */
+            bool left = reap(z);
             ahead_prepare(&z->ahead);
-            n = poll(p, 2, -1);
+            n = poll(p, 2, left ? BUSY_GROUP_MS : -1);
         }
         if (n < 0 && errno != EINTR)
             return;
         if (p[1].revents) {
             struct signalfd_siginfo si;
             (void)!read(z->sigfd, &si, sizeof(si));
-            reap(z);
+            (void)reap(z);
         }
         if (p[0].revents && !receive(z))
             return;
