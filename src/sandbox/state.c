@@ -39,19 +39,28 @@ static int move_up(int from, const char *name, int top, uint64_t *next)
     return -EEXIST;
 }
 
+/* Opens a directory whatever its mode: programs may take away their owner's right to read it. */
+static int open_dir(int dir, const char *name)
+{
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(dir, name, flags);
+    if (fd < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
+        fd = openat(dir, name, flags);
+    return fd < 0 ? -errno : fd;
+}
+
 /* Empties the directory `name` of `top`: files are unlinked, directories moved to `top` under new
  * names ("0", "1",
  * ...), where the caller meets them again. */
 static int empty_into(int top, const char *name, uint64_t *next)
 {
-    int fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && fchmodat(top, name, 0700, 0) == 0)
-        fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    int fd = open_dir(top, name);
+    if (fd < 0)
+        return fd;
+    DIR *d = fdopendir(fd);
     if (!d) {
         int r = -errno;
-        if (fd >= 0)
-            close(fd);
+        close(fd);
         return r;
     }
     (void)fchmod(fd, 0700); /* entries can only be removed from a directory one may write to */
@@ -78,9 +87,9 @@ int state_remove_tree(int dirfd, const char *name)
 {
     /* First everything of the tree that is a directory comes up to its own top level, then the top
      * level empties itself the same way until a pass finds nothing. */
-    AUTO_CLOSE int top = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_CLOSE int top = open_dir(dirfd, name);
     if (top < 0)
-        return errno == ENOENT ? 0 : -errno;
+        return top == -ENOENT ? 0 : top;
     (void)fchmod(top, 0700);
     uint64_t next = 0;
     int first = 0;

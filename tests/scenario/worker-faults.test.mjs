@@ -141,6 +141,32 @@ describe('worker', () => {
     await w2.stop();
   });
 
+  test('kill -9 of the zygote: the running calls get an error in words, once; the sessions go on in new sandboxes', async () => {
+    const p = await place();
+    const w = p.worker();
+    const xs = await Promise.all([p.session(), p.session()]);
+    await Promise.all(xs.map((x) => x.say('long')));
+    const sleeps = () => descendants(w.pid).filter((d) => { try { return fs.readFileSync(`/proc/${d}/cmdline`, 'utf8').startsWith('sleep\x00600'); } catch { return false; } });
+    await until('both calls run', () => sleeps().length === 2);
+    const kids = descendants(w.pid);
+    const zygote = kids.find((k) => fs.readFileSync(`/proc/${k}/comm`, 'utf8') === 'sallyport-zygot\n');
+    process.kill(zygote, 'SIGKILL');
+    for (const x of xs) {
+      await x.idle('end_turn');
+      const log = await x.turn('quick');
+      checkLog(log);
+      const results = log.filter((e) => e.type === 'user.tool_result');
+      assert.equal(results.length, 2, brief(log));
+      assert.equal(results[0].is_error, true);
+      assert.match(text(results[0]), /The sandbox ended while the tool was running/);
+      assert.equal(text(results[1]).trim(), 'quick');
+      for (const a of answers(log).values()) assert.equal(a.length, 1);
+    }
+    await until('nothing of the old sandboxes lives', () => kids.every((k) => !alive(k)), ms(10000));
+    await Promise.all(xs.map((x) => x.close()));
+    await w.stop();
+  });
+
   test('a worker that comes back removes what the killed one left', async () => {
     const p = await place();
     const state = tempDir('state');

@@ -68,8 +68,9 @@ char *limits_oom_sentence(struct init *in)
     if (now <= in->oom_before)
         return NULL;
     in->oom_before = now;
-    ipc_remove_orphans();
-    return mem_printf("the sandbox ran out of memory (%llu MiB) and the kernel ended a program",
+    /* Whose limit it was, ours or that of a group above (or the whole machine), is not told. */
+    return mem_printf("the sandbox ran out of memory and the kernel ended a program; it may have "
+                      "%llu MiB, if the machine has them",
                       (unsigned long long)in->spec->limits.memory_bytes >> 20);
 }
 

@@ -53,6 +53,7 @@
 #define CGROUP_SPARE_BYTES     (32u << 20)
 #define CGROUP_SPARE_PROCESSES 24
 #define AHEAD_QUIET_MS         10
+#define BUSY_GROUP_MS          500   /* until a group that still had processes is looked at again */
 #define OOM_SCORE_ADJ          "500" /* sandboxes go before the worker when memory runs out */
 
 struct zygote {
@@ -232,6 +233,16 @@ static int open_sources(struct zygote *z, struct making *m, struct err *e)
     return 0;
 }
 
+/* What to look at when the kernel makes no process, or none in new namespaces. */
+static const char *clone_advice(int code)
+{
+    return code == EPERM    ? " (are user namespaces enabled? see user.max_user_namespaces)"
+           : code == ENOSPC ? " (too many namespaces; see user.max_*_namespaces)"
+           : code == EAGAIN ? " (too many processes; see ulimit -u, and pids.max of the worker's "
+                              "control group)"
+                            : "";
+}
+
 static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
 {
     /* From taking to cloning nothing may come between: see ahead_take_net. */
@@ -262,10 +273,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
         enter_sandbox(&job);
     }
     if (pid < 0)
-        return err_set(e, -errno, "could not clone a sandbox: %m%s",
-                       errno == EPERM || errno == ENOSPC
-                           ? " (are user namespaces enabled? see user.max_user_namespaces)"
-                           : "");
+        return err_set(e, -errno, "could not clone a sandbox: %m%s", clone_advice(errno));
     return (int)pid;
 }
 
@@ -360,15 +368,18 @@ static void ended(struct zygote *z, pid_t pid, int status)
     }
 }
 
-/* Collects dead clones, and what earlier ones could not give back at once. */
-static void reap(struct zygote *z)
+/* Collects dead clones, and what earlier ones could not give back at once. True when some of that
+ * is left. */
+static bool reap(struct zygote *z)
 {
     int status;
+    bool left = false;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
         ended(z, pid, status);
     LIST_FOREACH_SAFE (l, &z->live, struct live, link)
         if (l->pid == 0)
-            release(z, l);
+            left |= !release(z, l);
+    return left;
 }
 
 /* ---- the process ---- */
@@ -507,16 +518,16 @@ static void serve(struct zygote *z)
         struct pollfd p[2] = {{.fd = z->ctl, .events = POLLIN}, {.fd = z->sigfd, .events = POLLIN}};
         int n = poll(p, 2, AHEAD_QUIET_MS);
         if (n == 0) { /* nobody waits, and the last sandbox has had the processor to start on */
-            reap(z);  /* groups that were still busy a moment ago */
+            bool left = reap(z);
             ahead_prepare(&z->ahead);
-            n = poll(p, 2, -1);
+            n = poll(p, 2, left ? BUSY_GROUP_MS : -1);
         }
         if (n < 0 && errno != EINTR)
             return;
         if (p[1].revents) {
             struct signalfd_siginfo si;
             (void)!read(z->sigfd, &si, sizeof(si));
-            reap(z);
+            (void)reap(z);
         }
         if (p[0].revents && !receive(z))
             return;

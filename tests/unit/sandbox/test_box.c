@@ -543,6 +543,29 @@ static void few_descriptors(void **state)
     sandbox_spec_done(&s);
 }
 
+/* A user who may have no more processes is told which limit that is. */
+static void no_process_left(void **state)
+{
+    (void)state;
+    if (!test_is_root()) /* needs a user without other processes */
+        skip();
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NPROC, &before), 0);
+    const struct rlimit one = {.rlim_cur = 1, .rlim_max = before.rlim_max};
+    struct host h;
+    assert_int_equal(setrlimit(RLIMIT_NPROC, &one), 0);
+    host_start(&h, 61999);
+    assert_int_equal(setrlimit(RLIMIT_NPROC, &before), 0);
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    struct sbx b;
+    AUTO_FREE char *error = sbx_open(&h, &s, &b);
+    assert_non_null(error);
+    expect_contains(error, "too many processes; see ulimit -u");
+    sandbox_spec_done(&s);
+    assert_int_equal(host_stop(&h), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -562,6 +585,7 @@ int main(void)
         cmocka_unit_test(link_races),
         cmocka_unit_test(processors_are_limited_or_refused),
         cmocka_unit_test(few_descriptors),
+        cmocka_unit_test(no_process_left),
     };
     int failed = cmocka_run_group_tests_name("self", tests, setup_self, teardown);
     if (test_is_root())

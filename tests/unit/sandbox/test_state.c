@@ -107,6 +107,28 @@ static void removes_hostile_trees(void **state)
     assert_int_equal(state_remove_tree(AT_FDCWD, outside), 0);
 }
 
+/* What an ordinary user's sandbox leaves can be closed to that user, from the top on. */
+static void removes_what_is_closed(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        char dir[] = "/tmp/sallyport-closed-XXXXXX";
+        if (geteuid() == 0 &&
+            (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534)))
+            _exit(2);
+        if (!mkdtemp(dir))
+            _exit(3);
+        AUTO_FREE char *in = mem_printf("%s/in", dir), *deep = mem_printf("%s/in/deep", dir);
+        if (mkdir(in, 0700) < 0 || mkdir(deep, 0) < 0 || chmod(in, 0) < 0 || chmod(dir, 0) < 0)
+            _exit(4);
+        _exit(state_remove_tree(AT_FDCWD, dir) == 0 && !exists(dir) ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -125,6 +147,7 @@ int main(void)
         cmocka_unit_test(lives_and_dies),
         cmocka_unit_test(sweeps_the_dead),
         cmocka_unit_test(removes_hostile_trees),
+        cmocka_unit_test(removes_what_is_closed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -236,8 +236,8 @@ static void oom_counts(void **state)
         AUTO_FREE char *sentence = limits_oom_sentence(&in);
         if (table[i].tells)
             assert_string_equal(
-                sentence,
-                "the sandbox ran out of memory (2048 MiB) and the kernel ended a program");
+                sentence, "the sandbox ran out of memory and the kernel ended a program; it may "
+                          "have 2048 MiB, if the machine has them");
         else
             assert_null(sentence);
         assert_null(limits_oom_sentence(&in)); /* said once */

@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "cgroup_kit.h"
 #include "harness.h"
 #include "sandbox/zygote/idmap.h"
 
@@ -217,12 +218,69 @@ static void zygote_forgets(void **state)
     assert_int_equal(host_stop(&h), 0);
 }
 
+/* The directory of the pids group that a child of `pid` is in, NULL when there is none to find. */
+static char *group_of_child(pid_t pid)
+{
+    AUTO_FREE char *children = mem_printf("/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *f = fopen(children, "re");
+    int child = 0, found = f ? fscanf(f, "%d", &child) : 0;
+    if (f)
+        fclose(f);
+    assert_int_equal(found, 1);
+    AUTO_FREE char *groups = mem_printf("/proc/%d/cgroup", child);
+    char line[512], *dir = NULL;
+    f = fopen(groups, "re");
+    assert_non_null(f);
+    while (!dir && fgets(line, sizeof(line), f)) {
+        const char *path = strstr(line, ":pids:");
+        line[strcspn(line, "\n")] = '\0';
+        if (path)
+            dir = mem_printf("/sys/fs/cgroup/pids%s", path + strlen(":pids:"));
+    }
+    fclose(f);
+    return dir;
+}
+
+/* A group that was busy when its sandbox ended goes as soon as it can, also when the zygote has
+ * nothing else to do. */
+static void busy_group_goes(void **state)
+{
+    (void)state;
+    struct host h;
+    struct sbx b;
+    pid_t guest = kit_sleeper(); /* first, so that it has no socket of the others */
+    host_start_program(&h, getenv("SALLYPORT_BIN"));
+    sbx_open_default(&h, &b);
+    expect_bash(&b, "echo up", "up");
+    AUTO_FREE char *dir = group_of_child(b.pid);
+    AUTO_FREE char *procs = mem_printf("%s/cgroup.procs", dir ? dir : "");
+    AUTO_CLOSE int fd = dir ? open(procs, O_WRONLY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        AUTO_FREE char *text = mem_printf("%d", (int)guest);
+        assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+        sbx_close(&b);
+        poll(NULL, 0, 100); /* the zygote has tried, and rests */
+        assert_int_equal(access(dir, F_OK), 0);
+        kit_kill(guest);
+        for (int i = 0; i < 500 && access(dir, F_OK) == 0; i++)
+            poll(NULL, 0, 10);
+        assert_int_equal(access(dir, F_OK), -1);
+    } else { /* another version, or not ours to write */
+        kit_kill(guest);
+        sbx_close(&b);
+    }
+    assert_int_equal(host_stop(&h), 0);
+    if (fd < 0)
+        skip();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_from_a_sealed_copy), cmocka_unit_test(has_dropped_privileges),
         cmocka_unit_test(its_sandboxes_work),      cmocka_unit_test(zygote_killed_early),
         cmocka_unit_test(killed_while_mapping),    cmocka_unit_test(zygote_forgets),
+        cmocka_unit_test(busy_group_goes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
