@@ -87,12 +87,8 @@ static int sweep_one(void *arg, const char *name)
         flock(dir, LOCK_EX | LOCK_NB) < 0)
         return 0;
     int r = cgroup_remove_tree(base, name);
-    /* Busy: its processes were killed with it and are still ending. The next start looks again, and
-     * whoever starts now (`sallyport exec`, in the middle of somebody's output) has no part in it.
-     */
     if (r < 0)
-        log_line(r == -EBUSY ? LOG_INFO : LOG_WARN, "groups of a dead run could not be removed",
-                 "run=%s error=%s", name, err_name(r));
+        log_warn("groups of a dead run could not be removed", "run=%s error=%s", name, err_name(r));
     else
         log_info("groups of a dead run removed", "run=%s", name);
     return 0;
