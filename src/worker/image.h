@@ -67,8 +67,3 @@ struct image_import {
  * running, or what is to be replaced is in use), and all that image_layout_read and
  * image_layer_apply return, with words. */
 int image_import(const struct image_import *in, json_t **ret_record, struct err *e) WARN_UNUSED;
-
-/* Only the reading part: what the archive in `fd` (not compressed) holds is unpacked below root_fd
- * and described in *ret, which is the caller's to release. *ret_tally says what was done. */
-int image_unpack_archive(int fd, int root_fd, const struct image_import *in, struct image_plan *ret,
-                         struct image_tally *ret_tally, struct err *e) WARN_UNUSED;
