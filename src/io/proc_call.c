@@ -74,7 +74,7 @@ static int quiet_standard_streams(const int *keep, size_t n)
         if (is_kept(fd, keep, n))
             continue;
         (void)close(fd);
-        if (open("/dev/null", O_RDWR) != fd) /* the lowest that is free */
+        if (open("/dev/null", O_RDWR | O_CLOEXEC) != fd) /* the lowest that is free */
             return -1;
     }
     return 0;

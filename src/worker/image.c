@@ -1,15 +1,16 @@
 /* image.c - importing: from a file somebody gives us to an image in its place.
  *
  * Called by `sallyport rootfs import` on the main thread, without fibers; blocks for as long as it
- * takes. The steps: a place is made (image_store), the archive is unpacked there (image_unpack),
- * the tree is measured, image.json is written, and the place becomes the image. Whatever fails, or
- * whoever kills us, before that last step leaves nothing that counts. */
+ * takes. The steps: a place is made (image_store), a child process that can do nothing else unpacks
+ * the archive there (image_child), the tree is looked at and measured, image.json is written, and
+ * the place becomes the image. Whatever fails, or whoever kills us, before that last step leaves
+ * nothing that counts. No byte of the archive is read in this process. */
 #include "worker/image.h"
 #include "base/err.h"
 #include "base/time.h"
+#include "worker/image_child.h"
 #include "worker/image_store.h"
 #include "worker/image_tree.h"
-#include "worker/image_unpack.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -120,7 +121,7 @@ static int fill(const struct image_import *in, const struct image_staging *s, js
     struct image_plan plan = {0};
     struct image_tally tally;
     struct image_tree_size size;
-    r = image_unpack(in, &place, &plan, &tally, e);
+    r = image_child_unpack(in, &place, &plan, &tally, e);
     if (r < 0)
         return r;
     r = image_tree_measure(s->root_fd, &size, e);

@@ -73,7 +73,7 @@ static ssize_t metered_next(struct archive_stream *s, const void **ret, struct e
 }
 
 /* Headers and padding come on top of the files' bytes. */
-static uint64_t stream_ceiling(const struct image_limits *l)
+uint64_t image_unpack_ceiling(const struct image_limits *l)
 {
     uint64_t half = l->bytes / 2 + (64u << 20), sum;
     return __builtin_add_overflow(l->bytes, half, &sum) ? UINT64_MAX : sum;
@@ -85,7 +85,7 @@ static struct metered metered_from(struct archive_stream *from, const struct ima
     return (struct metered){
         .stream = {.next = metered_next},
         .from = from,
-        .max_bytes = stream_ceiling(&in->limits),
+        .max_bytes = image_unpack_ceiling(&in->limits),
         .max_ratio = in->limits.ratio,
         .in = in,
         .tally = tally,

@@ -12,6 +12,9 @@ struct image_place {
     int plain_fd; /* for what is left of a compressed archive; not used when it is none */
 };
 
+/* The most bytes that any one stream, and so any file, may have. */
+uint64_t image_unpack_ceiling(const struct image_limits *l);
+
 /* Unpacks what the archive in->fd holds below the root and describes it in *ret, which is the
  * caller's to release. *ret_tally says what was done. All that image_layout_read and
  * image_layer_apply return, with words. */
