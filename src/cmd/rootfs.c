@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static int failed(const char *verb, int code, const struct err *e)
@@ -77,6 +76,13 @@ static int on_tick(void *arg, const struct image_tally *t)
              human_bytes((int64_t)t->bytes, bytes));
     term_spinner_step(&p->spinner);
     return 0;
+}
+
+static void on_note(void *arg, const char *text)
+{
+    struct progress *p = arg;
+    term_spinner_clear(&p->spinner);
+    fprintf(stderr, "note: %s\n", text);
 }
 
 /* "busybox" of "/tmp/BusyBox.tar.gz"; what can not be a name is refused by image_import. */
@@ -143,17 +149,6 @@ static enum image_format format_of(const char *name)
     return IMAGE_FORMAT_AUTO;
 }
 
-/* What libarchive keeps in memory (maps of sparse files, windows of decompressors) is for the
- * archive to say. With a ceiling too much of it is a failed call, not a machine without memory. */
-static void limit_memory(void)
-{
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    struct rlimit limit = {4ull << 30, 4ull << 30}, now;
-    if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_max > limit.rlim_max)
-        (void)setrlimit(RLIMIT_AS, &limit);
-#endif
-}
-
 static int import(struct image_import *in, const char *file, struct err *e, json_t **ret)
 {
     AUTO_CLOSE int fd = open_archive(file, e);
@@ -163,7 +158,6 @@ static int import(struct image_import *in, const char *file, struct err *e, json
     if (r < 0)
         return err_set(e, r, "%s can not be made: %s", in->data_dir, err_text(r));
     struct progress p = {.spinner = {.text = p.text}, .shown_ns = time_mono_ns()};
-    limit_memory();
     sigset_t ends, before;
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
@@ -172,6 +166,7 @@ static int import(struct image_import *in, const char *file, struct err *e, json
     (void)sigprocmask(SIG_BLOCK, &ends, &before);
     in->fd = fd;
     in->tick = on_tick;
+    in->note = on_note;
     in->tick_arg = &p;
     r = image_import(in, ret, e);
     term_spinner_clear(&p.spinner);

@@ -18,6 +18,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <dlfcn.h>
+#include <iconv.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -92,6 +93,21 @@ static const struct api *api_get(struct err *e)
     }
     ready = true;
     return &api;
+}
+
+/* libarchive converts names with iconv, whose first use reads tables from below /usr/lib. A process
+ * that can not, or whose /usr/lib is somebody else's, must have had its first use. */
+static void load_character_sets(void)
+{
+    iconv_t c = iconv_open("ANSI_X3.4-1968", "UTF-8");
+    if (c != (iconv_t)-1)
+        (void)iconv_close(c);
+}
+
+int archive_load(struct err *e)
+{
+    load_character_sets();
+    return api_get(e) ? 0 : -ENOENT;
 }
 
 struct archive_reader {

@@ -61,6 +61,10 @@ struct archive_item {
 
 struct archive_reader;
 
+/* Opens libarchive and what it opens itself now, for a process that can not when it reads. -ENOENT
+ * with words when it is not installed. */
+int archive_load(struct err *e) WARN_UNUSED;
+
 /* Starts reading `from` (borrowed, outlives the reader). -E_PARSE with words when it is not of that
  * kind, -ENOENT when libarchive is not installed. An empty stream has no items. */
 int archive_reader_open(struct archive_reader **ret, enum archive_kind kind,

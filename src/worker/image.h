@@ -59,16 +59,14 @@ struct image_import {
     /* Called often while bytes are read. A negative value ends the import with that code. May be
      * NULL. */
     int (*tick)(void *arg, const struct image_tally *t);
-    void *tick_arg;
+    /* Told what a person should know though it is no failure. May be NULL. */
+    void (*note)(void *arg, const char *text);
+    void *tick_arg; /* of both */
 };
 
-/* Imports. On success *ret_record (a new reference) is the image's record. On failure nothing is
- * left but what was there. -EEXIST (and no `replace`), -EBUSY (another import of the name is
- * running, or what is to be replaced is in use), and all that image_layout_read and
- * image_layer_apply return, with words. */
+/* Imports. The archive is read by a child process that can do nothing else (image_child.h), so the
+ * caller must have no threads. On success *ret_record (a new reference) is the image's record. On
+ * failure nothing is left but what was there. -EEXIST (and no `replace`), -EBUSY (another import of
+ * the name is running, or what is to be replaced is in use), and all that image_child_unpack and
+ * image_tree_measure return, with words. */
 int image_import(const struct image_import *in, json_t **ret_record, struct err *e) WARN_UNUSED;
-
-/* Only the reading part: what the archive in `fd` (not compressed) holds is unpacked below root_fd
- * and described in *ret, which is the caller's to release. *ret_tally says what was done. */
-int image_unpack_archive(int fd, int root_fd, const struct image_import *in, struct image_plan *ret,
-                         struct image_tally *ret_tally, struct err *e) WARN_UNUSED;

@@ -405,8 +405,6 @@ static int make_symlink(struct layer *l, int dir, const struct path *p,
     }
     if (r < 0)
         return cannot_make(r, e);
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {item->mtime_s, item->mtime_ns}};
-    (void)utimensat(dir, p->name, times, AT_SYMLINK_NOFOLLOW);
     return 0;
 }
 

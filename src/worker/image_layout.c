@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LAYERS_MAX    512 /* overlay stops at 500, Docker at 127 */
 #define MANIFESTS_MAX 256
 #define TEXTS_MAX     1024 /* environment variables, words of a command */
 
@@ -68,6 +67,11 @@ static bool is_hex_sha256(const char *s, size_t n)
     return n == DIGEST_SHA256_HEX - 1 && strspn(s, "0123456789abcdef") >= n;
 }
 
+bool image_is_sha256(const char *hex)
+{
+    return is_hex_sha256(hex, strlen(hex));
+}
+
 /* "sha256:HEX" */
 static int parse_digest(const char *s, char ret[DIGEST_SHA256_HEX], struct err *e)
 {
@@ -80,7 +84,7 @@ static int parse_digest(const char *s, char ret[DIGEST_SHA256_HEX], struct err *
 
 /* ---- the config ---- */
 
-static bool text_array_ok(const json_t *a)
+bool image_texts_ok(const json_t *a)
 {
     if (!json_is_array(a) || json_array_size(a) > TEXTS_MAX)
         return false;
@@ -95,22 +99,22 @@ static int take_texts(const json_t *config, const char *key, json_t **ret, struc
     json_t *a = json_object_get(config, key);
     if (!a || json_is_null(a))
         return 0;
-    if (!text_array_ok(a))
+    if (!image_texts_ok(a))
         return err_set(e, -E_PARSE, "%s is no list of at most %d texts", key, TEXTS_MAX);
     json_decref(*ret);
     *ret = json_incref(a);
     return 0;
 }
 
-static int check_env(const json_t *env, struct err *e)
+bool image_env_ok(const json_t *texts)
 {
-    for (size_t i = 0; i < json_array_size(env); i++) {
-        const char *s = json_string_value(json_array_get(env, i));
+    for (size_t i = 0; i < json_array_size(texts); i++) {
+        const char *s = json_string_value(json_array_get(texts, i));
         const char *eq = strchr(s, '=');
         if (!eq || eq == s)
-            return err_set(e, -E_PARSE, "a variable of Env has no name or no value");
+            return false;
     }
-    return 0;
+    return true;
 }
 
 /* Reads what a sandbox needs from the image's config; the layers' digests go into the plan's
@@ -138,8 +142,8 @@ static int take_config(struct layout *l, const json_t *o, struct err *e)
     const json_t *config = json_object_get(o, "config");
     if (r == 0)
         r = take_texts(config, "Env", &p->env, e);
-    if (r == 0)
-        r = check_env(p->env, e);
+    if (r == 0 && !image_env_ok(p->env))
+        r = err_set(e, -E_PARSE, "a variable of Env has no name or no value");
     if (r == 0)
         r = take_texts(config, "Entrypoint", &p->entrypoint, e);
     if (r == 0)
@@ -160,8 +164,9 @@ static int take_config(struct layout *l, const json_t *o, struct err *e)
 
 static int make_layers(struct layout *l, size_t n, struct err *e)
 {
-    if (n > LAYERS_MAX)
-        return err_set(e, -E_LIMIT, "the image has %zu layers, at most %d can be", n, LAYERS_MAX);
+    if (n > IMAGE_LAYERS_MAX)
+        return err_set(e, -E_LIMIT, "the image has %zu layers, at most %d can be", n,
+                       IMAGE_LAYERS_MAX);
     l->plan.layers = mem_array(n ? n : 1, sizeof(*l->plan.layers));
     memset(l->plan.layers, 0, (n ? n : 1) * sizeof(*l->plan.layers));
     l->plan.n_layers = n;

@@ -20,6 +20,8 @@ struct image_choice {
     const char *architecture; /* as images name it: "amd64" */
 };
 
+#define IMAGE_LAYERS_MAX 512 /* overlay stops at 500, Docker at 127 */
+
 struct image_layer_ref {
     int64_t at; /* of the member's headers in the file; 0 with `whole`: the file itself */
     bool whole;
@@ -48,3 +50,10 @@ int image_layout_read(int fd, const struct image_choice *choice, struct image_pl
 
 /* The architecture of this machine as images name it. */
 const char *image_architecture(void);
+
+/* 64 lower-case hexadecimal digits. */
+bool image_is_sha256(const char *hex);
+/* A list of texts, not too many. */
+bool image_texts_ok(const json_t *a);
+/* Such a list whose texts are all NAME=value. */
+bool image_env_ok(const json_t *texts);

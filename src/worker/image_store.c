@@ -248,6 +248,21 @@ int image_staging_begin(const char *data_dir, const char *name, bool replace,
     return 0;
 }
 
+int image_staging_spool(const struct image_staging *s, struct err *e)
+{
+    int fd = openat(s->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        fd = openat(s->fd, "spool", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd >= 0)
+            (void)unlinkat(s->fd, "spool", 0);
+    }
+    if (fd < 0) {
+        int r = -errno;
+        return err_set(e, r, "no file can be made to unpack the archive to: %s", err_text(r));
+    }
+    return fd;
+}
+
 void image_staging_abandon(struct image_staging *s)
 {
     (void)!image_tree_remove(s->store_fd, s->temp, NULL);

@@ -24,6 +24,8 @@ struct image_staging {
 /* Makes the place, and removes what imports left that did not end. -EEXIST, -EBUSY, with words. */
 int image_staging_begin(const char *data_dir, const char *name, bool replace,
                         struct image_staging *ret, struct err *e) WARN_UNUSED;
+/* A file in it without a name, for reading and writing: a descriptor, or negative with words. */
+int image_staging_spool(const struct image_staging *s, struct err *e) WARN_UNUSED;
 /* Makes it the image: everything in it is on disk first. Closes `s`, also on failure. */
 int image_staging_commit(struct image_staging *s, struct err *e) WARN_UNUSED;
 /* Removes it. Closes `s`. */

@@ -155,11 +155,38 @@ int image_tree_remove(int dir_fd, const char *name, struct err *e)
 
 /* ---- measuring ---- */
 
+/* Whoever unpacked the tree read an archive that may have taken him over; then this is where it
+ * shows. Where Landlock is missing and its file system is shared, files of others could be linked
+ * to. */
+static int check_made(const struct stat *st, uid_t owner, struct err *e)
+{
+    bool plain = S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
+    bool ok = (S_ISLNK(st->st_mode) || (plain && !(st->st_mode & 07022u))) && st->st_uid == owner;
+    return ok ? 0
+              : err_set(e, -E_DENIED,
+                        "there is something in the unpacked tree that unpacking does not make (a "
+                        "device, a set-id bit, another owner); the archive may be made to attack "
+                        "whoever unpacks it");
+}
+
+static int look(int dir_fd, const char *name, uid_t owner, struct stat *ret, struct err *e)
+{
+    if (fstatat(dir_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0)
+        return check_made(ret, owner, e);
+    int r = -errno;
+    return err_set(e, r, "a file can not be looked at: %s", err_text(r));
+}
+
 int image_tree_measure(int dir_fd, struct image_tree_size *ret, struct err *e)
 {
     struct image_tree_size size = {0};
     struct walk w = {0};
-    int r = walk_push(&w, dir_fd, ".", e);
+    struct stat st, top;
+    if (fstat(dir_fd, &top) < 0)
+        return err_set(e, -errno, "a directory can not be looked at");
+    int r = check_made(&top, top.st_uid, e);
+    if (r == 0)
+        r = walk_push(&w, dir_fd, ".", e);
     while (r >= 0 && w.n) {
         struct dirent *d;
         bool is_dir;
@@ -168,13 +195,12 @@ int image_tree_measure(int dir_fd, struct image_tree_size *ret, struct err *e)
             walk_pop(&w);
         } else if (r > 0) {
             int fd = dirfd(w.levels[w.n - 1].dir);
-            struct stat st;
+            r = look(fd, d->d_name, top.st_uid, &st, e);
+            if (r < 0)
+                break;
             if (is_dir) {
                 size.directories++;
                 r = walk_push(&w, fd, d->d_name, e);
-            } else if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-                r = -errno;
-                err_set(e, r, "a file can not be looked at: %s", err_text(r));
             } else {
                 size.files++;
                 size.bytes += S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;

@@ -25,5 +25,7 @@ struct image_tree_size {
     uint64_t directories;
     uint64_t bytes; /* of regular files, a file with several names once per name */
 };
-/* Counts what is below `dir_fd`. */
+/* Counts what is below `dir_fd`. -E_DENIED for what importing never makes: anything but files,
+ * directories and symbolic links, set-id or sticky bits, write permission for others, another
+ * owner. */
 int image_tree_measure(int dir_fd, struct image_tree_size *ret, struct err *e) WARN_UNUSED;

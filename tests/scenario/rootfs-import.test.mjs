@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, ms, run, start, tempDir } from '../lib/own.mjs';
+import { BIN, descendants, ms, run, start, tempDir, until } from '../lib/own.mjs';
 
 const sha = (b) => crypto.createHash('sha256').update(b).digest('hex');
 const sh = async (script, cwd) => {
@@ -211,6 +211,70 @@ describe('sentences', () => {
   });
 });
 
+/** Processes below `pid` that are under a system call filter. */
+const status = (pid) => { try { return fs.readFileSync(`/proc/${pid}/status`, 'utf8'); } catch { return ''; } };
+const jailed = (pid) => descendants(pid).filter((p) => /^Seccomp:\t2$/m.test(status(p)));
+
+describe('the process that unpacks', () => {
+  test('has nothing left to give away while it reads', async () => {
+    const data = path.join(work, 'data-jail');
+    const fifo = path.join(work, 'fifo-jail');
+    await sh(`mkfifo '${fifo}'`);
+    const hold = fs.openSync(fifo, fs.constants.O_RDWR);
+    const imp = start(BIN, ['rootfs', 'import', fifo, '--data', data, '--name', 'x'], { env: { ...process.env, A_KEY: 'sk-of-somebody' } });
+    const bytes = fs.readFileSync(layers[0]);
+    fs.writeSync(hold, bytes.subarray(0, 4096));
+    const [child] = await until('a jailed process', () => { const all = jailed(imp.pid); return all.length && all; });
+    const text = status(child);
+    for (const key of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb', ...(process.geteuid() === 0 ? ['CapBnd'] : [])]) assert.match(text, new RegExp(`^${key}:\t0{16}$`, 'm'));
+    assert.match(text, /^NoNewPrivs:\t1$/m);
+    assert.match(status(imp.pid), /^Seccomp:\t0$/m, 'the one that places the image is not the one that reads it');
+    if (process.geteuid() === 0) {
+      assert.equal(fs.readlinkSync(`/proc/${child}/root`), path.join(data, 'rootfs', '.import-x'));
+      assert(!fs.readFileSync(`/proc/${child}/environ`, 'utf8').includes('sk-of-somebody'), 'keys in the environment are wiped');
+      assert.match(fs.readFileSync(`/proc/${child}/limits`, 'utf8'), /Max core file size +0 +0 /);
+      const open = fs.readdirSync(`/proc/${child}/fd`).map((fd) => fs.readlinkSync(`/proc/${child}/fd/${fd}`)).sort();
+      const expected = [/^\/.*\/\.import-x\/#\d+ \(deleted\)$|spool/, /^\/.*\/\.import-x\/rootfs$/, /fifo-jail$/, /^pipe:/];
+      for (const f of open.filter((f) => f !== '/dev/null')) assert(expected.some((re) => re.test(f)) || process.env.ASAN_OPTIONS, `${f} is not open: ${open}`);
+    }
+    // It works nevertheless.
+    const rest = fs.createWriteStream(null, { fd: hold });
+    rest.end(bytes.subarray(4096));
+    const how = await imp.exit;
+    assert.equal(how.code, 0, imp.tail());
+    assert((await listing(tree(data, 'x'))).includes('bin/busybox'));
+  });
+
+  test('ends badly: a sentence, and nothing half-made', async () => {
+    const data = path.join(work, 'data-ends');
+    const fifo = path.join(work, 'fifo-ends');
+    await sh(`mkfifo '${fifo}'`);
+    const hold = fs.openSync(fifo, fs.constants.O_RDWR);
+    for (const [signal, re] of [['SIGKILL', /fifo-ends: the process that unpacks it was killed, by somebody or for lack of memory/], ['SIGSYS', /it tried what no unpacking needs/], ['SIGABRT', /failed \(signal 6\)/]]) {
+      if (signal === 'SIGABRT' && process.env.ASAN_OPTIONS) continue;
+      const imp = start(BIN, ['rootfs', 'import', fifo, '--data', data, '--name', 'x']);
+      const [child] = await until('a jailed process', () => { const all = jailed(imp.pid); return all.length && all; });
+      process.kill(child, signal);
+      assert.equal((await imp.exit).code, 1);
+      assert.match(imp.tail(), re);
+      assert.deepEqual(fs.readdirSync(path.join(data, 'rootfs')), ['.lock']);
+    }
+    fs.closeSync(hold);
+  });
+
+  test('is there for an ordinary user, too, with layers of every compression', { skip: process.geteuid() !== 0 && 'this is the ordinary user already' }, async () => {
+    const dir = fs.mkdtempSync('/tmp/sp-user-');
+    try {
+      fs.chownSync(dir, 65534, 65534);
+      for (const [name, tool, suffix] of [['gz', 'gzip -n', '+gzip'], ['zst', 'zstd -q', '+zstd'], ['xz', 'xz -0 -T2', '+xz']]) {
+        const file = await ociArchive(path.join(work, `user-${name}.tar`), tool, suffix);
+        await sh(`cd / && setpriv --reuid 65534 --regid 65534 --clear-groups '${BIN}' rootfs import - --name ${name} --data ${dir} <'${file}'`);
+        assert.equal(await listing(tree(dir, name)), await listing(path.join(work, 'merged')), name);
+      }
+    } finally { fs.rmSync(dir, { recursive: true, force: true }); }
+  });
+});
+
 describe('more than one process', () => {
   test('of several imports of one name one wins, the others say so', async () => {
     const data = path.join(work, 'data-race');
@@ -232,7 +296,7 @@ describe('more than one process', () => {
       const imp = start(BIN, ['rootfs', 'import', fifo, '--data', data, '--name', 'x']);
       fs.writeSync(hold, fs.readFileSync(layers[0]).subarray(0, 4096));
       const place = path.join(data, 'rootfs', '.import-x', 'rootfs');
-      for (let i = 0; i < 2000 && !fs.existsSync(place); i++) await new Promise((r) => setTimeout(r, 5));
+      await until('the process that unpacks', () => jailed(imp.pid).length === 1);
       assert(fs.existsSync(place), imp.tail());
       imp.kill(signal);
       const how = await imp.exit;

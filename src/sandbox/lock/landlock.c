@@ -25,6 +25,7 @@
 #include "sandbox/sandbox.h"
 
 /* Newer than the headers of Debian 12. */
+#define ACCESS_FS_TRUNCATE    (1ull << 14)
 #define ACCESS_FS_IOCTL_DEV   (1ull << 15)
 #define ACCESS_NET_BIND_TCP   (1ull << 0)
 #define ACCESS_NET_CONNECT    (1ull << 1)
@@ -112,22 +113,76 @@ static int fill(int ruleset, const struct landlock_plan *p, const struct sandbox
     return r;
 }
 
+static int new_ruleset(int abi, const struct landlock_plan *p, struct err *e)
+{
+    const struct ruleset_attr attr = {
+        .handled_access_fs = p->files, .handled_access_net = p->tcp, .scoped = p->scoped};
+    size_t size = abi >= 6 ? sizeof(attr) : abi >= 4 ? 16 : 8;
+    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+    return ruleset < 0 ? err_set(e, -errno, "could not make a Landlock ruleset: %m") : ruleset;
+}
+
+static int restrict_self(int ruleset, struct err *e)
+{
+    if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+        return err_set(e, -errno, "could not apply the Landlock ruleset: %m");
+    return 0;
+}
+
 int landlock_apply(const struct sandbox_spec *s, struct err *e)
 {
     int abi = landlock_abi();
     const struct landlock_plan p = landlock_plan(abi, s);
     if (!p.files && !p.tcp && !p.scoped)
         return 0;
-    const struct ruleset_attr attr = {
-        .handled_access_fs = p.files, .handled_access_net = p.tcp, .scoped = p.scoped};
-    size_t size = abi >= 6 ? sizeof(attr) : abi >= 4 ? 16 : 8;
-    AUTO_CLOSE int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+    AUTO_CLOSE int ruleset = new_ruleset(abi, &p, e);
     if (ruleset < 0)
-        return err_set(e, -errno, "could not make a Landlock ruleset: %m");
+        return ruleset;
     int r = fill(ruleset, &p, s, e);
     if (r < 0)
         return err_wrap(e, r, "Landlock");
-    if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
-        return err_set(e, -errno, "could not apply the Landlock ruleset: %m");
-    return 0;
+    return restrict_self(ruleset, e);
+}
+
+/* ---- for a process that is no sandbox ---- */
+
+/* All that interface `abi`, at least 2, can refuse. Here reading is refused, too: what a walk to
+ * the root costs does not count for a process that opens few files. */
+static struct landlock_plan everything(int abi)
+{
+    struct landlock_plan p = {
+        .files = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
+                 LANDLOCK_ACCESS_FS_READ_DIR | CHANGE | DEVICE_NODES,
+    };
+    if (abi >= 3)
+        p.files |= ACCESS_FS_TRUNCATE;
+    if (abi >= 4)
+        p.tcp = ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT;
+    if (abi >= 5)
+        p.files |= ACCESS_FS_IOCTL_DEV;
+    if (abi >= 6)
+        p.scoped = SCOPE_ABSTRACT_SOCKET | SCOPE_SIGNAL;
+    return p;
+}
+
+int landlock_only_write_below(int dir_fd, struct err *e)
+{
+    int abi = landlock_abi();
+    if (abi < 2)
+        return 0;
+    const struct landlock_plan p = everything(abi);
+    AUTO_CLOSE int ruleset = new_ruleset(abi, &p, e);
+    if (ruleset < 0)
+        return ruleset;
+    const uint64_t needed = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+                            LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                            LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                            LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REFER |
+                            ACCESS_FS_TRUNCATE;
+    struct landlock_path_beneath_attr rule = {.allowed_access = needed & p.files,
+                                              .parent_fd = dir_fd};
+    if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+        return err_set(e, -errno, "could not add the Landlock rule: %m");
+    int r = restrict_self(ruleset, e);
+    return r < 0 ? r : 1;
 }

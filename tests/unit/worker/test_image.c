@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
@@ -137,6 +138,17 @@ static void wait_for_place(const char *name)
     free(path);
 }
 
+/* Waits until nobody holds the place any more. */
+static void wait_for_lock(const char *name)
+{
+    char *path = mem_printf("%s/rootfs/.import-%s", data_dir, name);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    close(fd);
+    free(path);
+}
+
 static void test_two_at_once(void **state)
 {
     (void)state;
@@ -170,6 +182,7 @@ static void test_killed(void **state)
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     close(in);
+    wait_for_lock("a"); /* its own child goes with it, but a moment later */
     check_store(".import-a\n");
     AUTO_JSON json_t *all = NULL;
     struct image image;
