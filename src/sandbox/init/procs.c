@@ -264,6 +264,16 @@ void procs_kill_all(void (*reap)(void *arg), void *arg)
     ipc_remove_all();
 }
 
+/* Whether the process that has number `pid` now is spared. A spared one that has ended may have
+ * left its number to a stranger, whose children are strangers, too. */
+static bool spares_holder(const struct procs *spare, const struct procs *now, pid_t pid)
+{
+    for (size_t i = 0; i < now->n; i++)
+        if (now->ids[i].pid == pid)
+            return procs_has(spare, now->ids[i]);
+    return false;
+}
+
 /* Adds to `spare` what its members have started. A child can have a lower pid than its parent
  * (numbers wrap around), hence the repetition; an orphan's parent is init and tells nothing. */
 static int spare_descendants(struct procs *spare, const struct procs *now)
@@ -273,7 +283,8 @@ static int spare_descendants(struct procs *spare, const struct procs *now)
         again = false;
         for (size_t i = 0; i < now->n && r >= 0; i++)
             if (now->ids[i].parent > 1 && !procs_has(spare, now->ids[i]) &&
-                has_pid(spare, now->ids[i].parent)) {
+                has_pid(spare, now->ids[i].parent) &&
+                spares_holder(spare, now, now->ids[i].parent)) {
                 r = add(spare, now->ids[i]);
                 again = true;
             }

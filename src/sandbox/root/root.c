@@ -284,14 +284,15 @@ static int bring_system_dir(struct build *b, const char *name)
     return mounts_attach(tree, b->root.top, name);
 }
 
-/* For a sandbox whose files are its own: /etc and /usr that it can change. */
+/* For user root: an /etc that it can change, and, where the system's files are its own, a /usr. */
 static int bring_own(struct build *b)
 {
     int r = mounts_attach(b->job->root_fd, b->root.old, AT_LOWER);
     AUTO_CLOSE int etc = r < 0 ? r : overlay(b, AT_LOWER "/etc", "etc");
     r = etc < 0 ? etc : mounts_attach(etc, b->root.top, "etc");
-    if (r >= 0)
-        r = mounts_attach(b->job->usr_fd, b->root.old, AT_LOWER "/usr");
+    if (r < 0 || b->job->usr_fd < 0)
+        return r < 0 ? r : carry_over(b, "usr");
+    r = mounts_attach(b->job->usr_fd, b->root.old, AT_LOWER "/usr");
     AUTO_CLOSE int usr = r < 0 ? r : overlay(b, AT_LOWER "/usr", "usr");
     return usr < 0 ? usr : mounts_attach(usr, b->root.top, "usr");
 }
@@ -312,7 +313,7 @@ static int mount_assembled(struct build *b, struct err *e)
         r = bring_system_dir(b, rootfs_system_dirs[i]);
     if (r < 0)
         return err_set(e, r, "could not assemble the root: %s", err_text(r));
-    if (b->job->usr_fd >= 0) {
+    if (b->job->spec->user == SANDBOX_USER_ROOT) {
         r = bring_own(b);
         return r < 0 ? overlay_error(r, e) : 0;
     }
@@ -346,12 +347,12 @@ int root_build(const struct enter_job *j, struct root *ret, struct err *e)
     if (b.root.old < 0)
         return err_set(e, -errno, "could not open the root directory: %m");
     int r = make_scratch(&b, e);
+    if (r >= 0) /* before there are links: a directory on the way to a target replaces /var/run */
+        r = make_bind_targets(&b, e);
     if (r >= 0)
         r = j->spec->rootfs_dir ? fill_image(&b, e) : skeleton_frame(b.upper, e);
     if (r >= 0)
         r = write_visible(&b, e);
-    if (r >= 0)
-        r = make_bind_targets(&b, e);
     if (r >= 0)
         r = j->spec->rootfs_dir ? mount_image(&b, e) : mount_assembled(&b, e);
     if (r >= 0 && (r = carry_over(&b, "dev")) < 0)

@@ -122,7 +122,8 @@ static int copy_dir(const char *name, int root)
 static int make_directories(int root, const char *const *paths, size_t n, struct err *e)
 {
     for (size_t i = 0; i < n; i++) /* whatever the caller's umask */
-        if (mkdirat(root, paths[i], 0755) < 0 || fchmodat(root, paths[i], 0755, 0) < 0)
+        if ((mkdirat(root, paths[i], 0755) < 0 && errno != EEXIST) ||
+            fchmodat(root, paths[i], 0755, 0) < 0)
             return err_set(e, -errno, "could not make /%s: %m", paths[i]);
     return 0;
 }
@@ -146,7 +147,7 @@ int skeleton_frame(int root, struct err *e)
 {
     int r = make_directories(root, directories, ARRAY_LEN(directories), e);
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(links); i++)
-        if (symlinkat(links[i].target, root, links[i].path) < 0)
+        if (symlinkat(links[i].target, root, links[i].path) < 0 && errno != EEXIST)
             r = err_set(e, -errno, "could not make the link /%s: %m", links[i].path);
     return r;
 }

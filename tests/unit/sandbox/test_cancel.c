@@ -10,8 +10,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -376,6 +378,64 @@ static void nobody_stops_init(void **state)
     sbx_close(&b);
 }
 
+/* Whether a pid namespace has a pid_max of its own; before Linux 6.14 it is the machine's, which
+ * this test leaves alone. */
+static bool kernel_separates_numbers(void)
+{
+    struct utsname u;
+    unsigned major_no = 0, minor_no = 0;
+    return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major_no, &minor_no) == 2 &&
+           (major_no > 6 || (major_no == 6 && minor_no >= 14));
+}
+
+/* Few process numbers for the sandbox, so that they come round soon. False where that can not be
+ * had (Linux 6.14, root). */
+static bool few_numbers(pid_t init)
+{
+    AUTO_FREE char *command =
+        mem_printf("nsenter -t %d -p unshare -m sh -c 'mount -t proc proc /proc && echo 900 "
+                   ">/proc/sys/kernel/pid_max' 2>/dev/null",
+                   (int)init);
+    return as_root && kernel_separates_numbers() && system(command) == 0;
+}
+
+/* A number that belonged to a spared process is no letter of safe conduct for whoever gets it. */
+static void a_number_used_again_spares_nobody(void **state)
+{
+    (void)state;
+    struct sbx b;
+    sbx_open_default(&host, &b);
+    if (!few_numbers(b.pid)) {
+        sbx_close(&b);
+        skip();
+    }
+    /* Numbers below 300 are not used again. */
+    expect_bash(&b, "for i in $(seq 330); do (:); done; echo done", "done");
+    expect_bash(&b, "for i in $(seq 40); do sleep 1 & echo $! >>/tmp/pids; done; echo done",
+                "done");
+    int64_t id = send_bash(&b,
+                           "sleep 2; python3 -SEc '\n"
+                           "import os, time\n"
+                           "old = set(int(x) for x in open(\"/tmp/pids\"))\n"
+                           "while True:\n"
+                           "  p = os.fork()\n"
+                           "  if p == 0:\n"
+                           "    if os.getpid() not in old: os._exit(0)\n"
+                           "    if os.fork() == 0:\n"
+                           "      open(\"/tmp/child\", \"w\").write(str(os.getpid()))\n"
+                           "      os.rename(\"/tmp/child\", \"/tmp/go\")\n"
+                           "    time.sleep(1000)\n"
+                           "  if p in old: break\n"
+                           "  os.waitpid(p, 0)\n"
+                           "time.sleep(1000)'",
+                           0);
+    wait_for_file(b.pid, "/tmp/go");
+    sbx_cancel(&b, id);
+    free(answer_text(&b, id));
+    expect_bash(&b, "p=$(cat /tmp/go); [ -n \"$p\" ] && ! [ -e /proc/$p ] && echo gone", "gone");
+    sbx_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +444,7 @@ int main(void)
         cmocka_unit_test(stopped_jobs_stay_stopped),
         cmocka_unit_test(with_the_session),
         cmocka_unit_test(nobody_stops_init),
+        cmocka_unit_test(a_number_used_again_spares_nobody),
         cmocka_unit_test(timeouts),
         cmocka_unit_test(call_limit),
         cmocka_unit_test(session_limit),

@@ -97,6 +97,8 @@ static void root_writes_everywhere_and_nothing_stays(void **state)
     expect_bash(&a,
                 "id -u; id -un; echo $USER; grep -c 'CapEff:.0000000000000000' /proc/self/status",
                 "0\nroot\nroot\n1");
+    if (idmapped || !as_root) /* the template is root's inside */
+        expect_bash(&a, "echo y >> /etc/hosts && echo x > /etc/new2 && tail -n 1 /etc/hosts", "y");
     if (idmapped) { /* an ordinary user's sandbox has one id: the system is nobody's there */
         expect_bash(
             &a,
@@ -110,10 +112,11 @@ static void root_writes_everywhere_and_nothing_stays(void **state)
     }
     sbx_close(&a);
     open_box(&s, &b);
-    expect_bash(&b,
-                "ls /new /etc/new /usr/new /usr/bin/new 2>/dev/null; tail -n 1 /etc/hosts; "
-                "ls /usr/bin/make",
-                "::1 localhost ip6-localhost ip6-loopback\n/usr/bin/make");
+    expect_bash(
+        &b,
+        "ls /new /etc/new /etc/new2 /usr/new /usr/bin/new 2>/dev/null; tail -n 1 /etc/hosts; "
+        "ls /usr/bin/make",
+        "::1 localhost ip6-localhost ip6-loopback\n/usr/bin/make");
     sbx_close(&b);
     struct stat st;
     assert_int_equal(stat("/usr/bin/make", &st), 0);
@@ -297,8 +300,9 @@ static void targets(void **state)
     static const char *const bad[] = {"/etc",    "/etc/x",     "/usr/local", "/dev/shm/x",
                                       "/proc/1", "/sys",       "/bin/x",     "/lib64",
                                       "/tmp",    "/workspace", "/sbin/ls",   "/tmp/.sallyport/x"};
-    static const char *const good[] = {"/x",      "/etcetera",      "/home/me/x", "/var/lib/data",
-                                       "/tmp/in", "/workspace/a/b", "/run/x",     "/opt"};
+    static const char *const good[] = {
+        "/x",     "/etcetera", "/home/me/x", "/var/lib/data", "/tmp/in", "/workspace/a/b",
+        "/run/x", "/opt",      "/var/run/y", "/var/tmp/x"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct sandbox_spec s;
         struct sbx b;
@@ -320,6 +324,24 @@ static void targets(void **state)
         AUTO_FREE char *command = mem_printf("[ -d %s/man ] && echo there", good[i]);
         expect_bash(&b, command, "there");
     }
+    sbx_close(&b);
+    sandbox_spec_done(&s);
+}
+
+/* A file goes where the assembled root has a directory, and a directory where it has a link. */
+static void targets_that_are_there(void **state)
+{
+    (void)state;
+    static const char *const sources[] = {"/usr/bin/env", "/usr/share"};
+    static const char *const at[] = {"/data", "/var/run"};
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    for (size_t i = 0; i < ARRAY_LEN(at); i++)
+        assert_int_equal(sandbox_spec_add_bind(&s, sources[i], at[i], false, NULL), 0);
+    struct sbx b;
+    open_box(&s, &b);
+    expect_bash(&b, "/data echo hi; ls -d /var/run/man; readlink /var/tmp",
+                "hi\n/var/run/man\n/tmp");
     sbx_close(&b);
     sandbox_spec_done(&s);
 }
@@ -414,6 +436,7 @@ int main(void)
         cmocka_unit_test(image_faults),
         cmocka_unit_test(bound_directory_keeps_its_owner),
         cmocka_unit_test(targets),
+        cmocka_unit_test(targets_that_are_there),
         cmocka_unit_test(limits_are_visible),
         cmocka_unit_test(not_even_loopback),
         cmocka_unit_test(landlock_holds),
