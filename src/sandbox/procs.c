@@ -39,9 +39,12 @@
 
 #define MAX_PROCS   40000
 #define MANY        64 /* more new processes than this in a second round: a fork bomb */
-#define NAMING_NS   (30 * NS_PER_MS)  /* for naming them one by one */
-#define KILL_ALL_NS (2 * NS_PER_S)    /* without a namespace, where it takes rounds */
-#define GONE_NS     (100 * NS_PER_MS) /* for the killed to be gone */
+#define NAMING_NS   (30 * NS_PER_MS) /* for naming them one by one */
+#define KILL_ALL_NS (2 * NS_PER_S)   /* without a namespace, where it takes rounds */
+/* For the killed to be gone. They need a processor for that, which on a busy machine takes its
+ * time, and until then count against the memory of the next call. Only one stuck in the kernel uses
+ * it up. */
+#define GONE_NS (2 * NS_PER_S)
 /* For doing it while everything is stopped. Long enough for thousands of processes on a busy
  * machine: nothing of them does anything meanwhile. */
 #define STOPPED_NS (400 * NS_PER_MS)
@@ -232,22 +235,32 @@ static void kill_descendants(void (*reap)(void *arg), void *arg)
     reap(arg);
 }
 
+/* Waits for the killed: `which`, or everybody when it is NULL. Bounded. */
+static void wait_gone(const struct procs *which, void (*reap)(void *arg), void *arg)
+{
+    const int64_t until = time_mono_ns() + GONE_NS;
+    for (int ms = 1;; ms = ms < 16 ? ms * 2 : ms) {
+        reap(arg);
+        AUTO(procs) left = {.ids = NULL};
+        if (procs_list(&left) < 0 || time_mono_ns() >= until)
+            return;
+        bool any = !which && left.n > 0;
+        for (size_t i = 0; which && !any && i < left.n; i++)
+            any = procs_has(which, left.ids[i]);
+        if (!any)
+            return;
+        poll(NULL, 0, ms); /* for grandchildren there is no event */
+    }
+}
+
 void procs_kill_all(void (*reap)(void *arg), void *arg)
 {
     if (place()->shared) {
         kill_descendants(reap, arg);
         return;
     }
-    /* One kill reaches everybody. The dying need a moment, and a processor, to be gone. */
-    kill(-1, SIGKILL);
-    const int64_t until = time_mono_ns() + GONE_NS;
-    for (;;) {
-        reap(arg);
-        AUTO(procs) left = {.ids = NULL};
-        if (procs_list(&left) < 0 || left.n == 0 || time_mono_ns() >= until)
-            break;
-        poll(NULL, 0, 1);
-    }
+    kill(-1, SIGKILL); /* reaches everybody */
+    wait_gone(NULL, reap, arg);
     ipc_remove_all();
 }
 
@@ -304,6 +317,24 @@ static bool all_known(const struct procs *now, const struct procs *before)
     return true;
 }
 
+/* Kills those of `now` that are neither spared nor killed already. */
+static int kill_strangers(struct hunt *h, const struct procs *now)
+{
+    int r = 0;
+    h->found = h->fresh = 0;
+    for (size_t i = 0; i < now->n && r >= 0; i++) {
+        if (procs_has(h->spare, now->ids[i]))
+            continue;
+        h->found++;
+        if (procs_has(&h->killed, now->ids[i]))
+            continue;
+        h->fresh++;
+        kill(now->ids[i].pid, SIGKILL);
+        r = add(&h->killed, now->ids[i]);
+    }
+    return r;
+}
+
 static int hunt_round(struct hunt *h)
 {
     AUTO(procs) now = {.ids = NULL};
@@ -314,17 +345,8 @@ static int hunt_round(struct hunt *h)
     if (r >= 0)
         r = spare_descendants(h->spare, &now);
     h->proven = r >= 0 && !torn && all_known(&dead, &h->dead) && last_number() >= first;
-    h->found = h->fresh = 0;
-    for (size_t i = 0; i < now.n && r >= 0; i++) {
-        if (procs_has(h->spare, now.ids[i]))
-            continue;
-        h->found++;
-        if (procs_has(&h->killed, now.ids[i]))
-            continue;
-        h->fresh++;
-        kill(now.ids[i].pid, SIGKILL);
-        r = add(&h->killed, now.ids[i]);
-    }
+    if (r >= 0)
+        r = kill_strangers(h, &now);
     procs_done(&h->dead);
     h->dead = dead;
     dead = (struct procs){.ids = NULL};
@@ -373,47 +395,50 @@ static int hunt_stopped(struct hunt *h, void (*reap)(void *arg), void *arg)
     return r;
 }
 
-/* One round without a namespace: everybody of ours who is not spared. How many were found, or
- * -errno. */
-static int kill_strangers(struct procs *spare)
+/* The same without a namespace, where nothing proves anything. */
+static int hunt_round_shared(struct hunt *h)
 {
     AUTO(procs) now = {.ids = NULL};
-    int found = 0, r = procs_list(&now);
+    int r = procs_list(&now);
     if (r >= 0)
-        r = spare_descendants(spare, &now);
-    for (size_t i = 0; i < now.n && r >= 0; i++)
-        if (!procs_has(spare, now.ids[i])) {
-            kill(now.ids[i].pid, SIGKILL);
-            found++;
-        }
-    return r < 0 ? r : found;
+        r = spare_descendants(h->spare, &now);
+    return r < 0 ? r : kill_strangers(h, &now);
 }
 
-static int kill_others_shared(struct procs *spare, void (*reap)(void *arg), void *arg)
+static int kill_others_shared(struct hunt *h, void (*reap)(void *arg), void *arg)
 {
     const int64_t until = time_mono_ns() + NAMING_NS + STOPPED_NS;
+    int r;
     do {
-        int found = kill_strangers(spare);
+        r = hunt_round_shared(h);
         reap(arg);
-        if (found == 0)
+        if (r >= 0 && h->found == 0)
             return 0;
         poll(NULL, 0, 1);
-    } while (time_mono_ns() < until);
+    } while (r >= 0 && time_mono_ns() < until);
+    if (r >= 0 && h->fresh == 0) { /* all that is left is dying: no reason to end the spared, too */
+        wait_gone(&h->killed, reap, arg);
+        return 0;
+    }
     kill_descendants(reap, arg);
     return 1;
 }
 
 int procs_kill_others(struct procs *spare, void (*reap)(void *arg), void *arg)
 {
-    if (place()->shared)
-        return kill_others_shared(spare, reap, arg);
     __attribute__((cleanup(hunt_done))) struct hunt h = {.spare = spare};
+    if (place()->shared)
+        return kill_others_shared(&h, reap, arg);
     int r = hunt_until(&h, time_mono_ns() + NAMING_NS, false, reap, arg);
     if (r == 0)
         r = hunt_stopped(&h, reap, arg);
-    /* What is left then is known and killed: it sits in the kernel and gives back its memory. */
-    if (r == 1 || (r == 0 && h.fresh == 0 && h.proven))
+    if (r == 1)
         return 0;
+    /* What is left then is known and killed: it sits in the kernel and gives back its memory. */
+    if (r == 0 && h.fresh == 0 && h.proven) {
+        wait_gone(&h.killed, reap, arg);
+        return 0;
+    }
     procs_kill_all(reap, arg);
     return 1;
 }

@@ -27,11 +27,11 @@ bool procs_has(const struct procs *p, struct proc_id id);
 /* Ends every process that is not in `spare` nor descends from one that is, until none is left:
  * children forked meanwhile included. Calls reap(arg) between rounds (init must collect its
  * children). When they fork faster than they can be named, everything is stopped for a moment, the
- * spared too. Returns 0, or 1 when only ending everything helped. Takes at most a fraction of a
- * second; what has been killed but is still giving back its memory is not waited for. */
+ * spared too. Returns 0, or 1 when only ending everything helped. Takes a fraction of a second, and
+ * up to two more while what it has killed is still giving back its memory. */
 int procs_kill_others(struct procs *spare, void (*reap)(void *arg), void *arg);
 
-/* Ends every process but init. */
+/* Ends every process but init, and waits until they are gone, two seconds at most. */
 void procs_kill_all(void (*reap)(void *arg), void *arg);
 
 /* What all processes but init use together. */
