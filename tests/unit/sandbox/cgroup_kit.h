@@ -107,6 +107,19 @@ static inline const char *kit_read(int dir, const char *path)
     return text;
 }
 
+/* All of a file, as long as it is a text of /proc. */
+static inline char *kit_text(const char *path)
+{
+    static const size_t cap = 1 << 20;
+    char *text = mem_zalloc(cap);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (ssize_t n, len = 0; (n = read(fd, text + len, cap - 1 - (size_t)len)) > 0;)
+        len += n;
+    close(fd);
+    return text;
+}
+
 static inline int kit_write(int dir, const char *path, const char *text)
 {
     int fd = openat(dir, path, O_WRONLY | O_CLOEXEC);
