@@ -43,6 +43,9 @@ static void expect_error(struct sbx *b, const char *command, int timeout_ms, con
     result_done(&r);
 }
 
+/* After "sleep N &": the child is bash until it has executed sleep, and not found by that name. */
+#define UNTIL_IT_SLEEPS "until [ $(cat /proc/$!/comm) = sleep ]; do :; done; echo"
+
 /* ---- the shell ---- */
 
 static void shell_keeps_state(void **state)
@@ -245,8 +248,8 @@ static void background_jobs_live_on(void **state)
     assert_true(time_mono_ns() - began < 10 * NS_PER_S);
     expect_bash(&b,
                 "jobs -p | wc -l; until [ -e /tmp/ticks ]; do sleep 0.01; done; N=$(wc -l < "
-                "/tmp/ticks); sleep 0.2; [ $(wc -l < /tmp/ticks) -gt $N "
-                "] && echo ticking",
+                "/tmp/ticks); until [ $(wc -l < /tmp/ticks) -gt $N ]; do sleep 0.01; done; echo "
+                "ticking",
                 "2\nticking");
     /* A job that prints does not stop, and does not break what follows. */
     expect_bash(&b, "(while :; do echo noise; sleep 0.01; done) & sleep 0.1", NULL);
@@ -283,9 +286,9 @@ static void timeout_ends_the_call(void **state)
     (void)state;
     struct sbx b;
     sbx_open_default(&host, &b);
-    expect_bash(&b, "sleep 777 & echo", "(no output)");
-    expect_error(&b, "echo partial; (setsid sleep 888 &); sleep 889", 150,
-                 "partial\nbash: timed out after 150 ms");
+    expect_bash(&b, "sleep 777 & " UNTIL_IT_SLEEPS, "(no output)");
+    expect_error(&b, "echo partial; (setsid sleep 888 &); sleep 889", 2000,
+                 "partial\nbash: timed out after 2000 ms");
     /* What the call had started is gone, what was there before is not. */
     expect_bash(&b, "pgrep -ax sleep | cut -d' ' -f2-; pwd", "sleep 777\n/workspace");
     /* The ceiling of the request counts as well. */
@@ -302,7 +305,7 @@ static void cancel_ends_the_tree(void **state)
     (void)state;
     struct sbx b;
     sbx_open_default(&host, &b);
-    expect_bash(&b, "sleep 555 & echo", "(no output)");
+    expect_bash(&b, "sleep 555 & " UNTIL_IT_SLEEPS, "(no output)");
     int64_t id = sbx_send(
         &b, "bash",
         "{\"command\":\"trap '' TERM INT; (setsid sh -c 'trap \\\"\\\" TERM; sleep 556 & sleep "
@@ -326,31 +329,41 @@ static void cancel_ends_the_tree(void **state)
     sbx_close(&b);
 }
 
+static void expect_answer(struct sbx *b, int64_t id, bool is_error)
+{
+    AUTO_JSON json_t *o = sbx_recv(b, 20000);
+    assert_non_null(o);
+    assert_int_equal(json_get_int(o, "id", 0), id);
+    assert_int_equal(json_get_bool(o, "is_error", false), is_error);
+}
+
 static void queued_calls(void **state)
 {
     (void)state;
+    static const char endless[] = "{\"command\":\"touch /tmp/runs; sleep 1000\"}";
     struct sbx b;
     sbx_open_default(&host, &b);
-    int64_t one = sbx_send(&b, "bash", "{\"command\":\"sleep 0.2; echo one\"}", 0);
+    int64_t one = sbx_send(&b, "bash", endless, 0);
+    wait_for_file(b.pid, "/tmp/runs");
     int64_t two = sbx_send(&b, "bash", "{\"command\":\"echo two\"}", 0);
     int64_t three = sbx_send(&b, "bash", "{\"command\":\"echo three\"}", 0);
     sbx_cancel(&b, two); /* answered at once, before the one that runs */
-    const int64_t order[] = {two, one, three};
-    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
-        AUTO_JSON json_t *o = sbx_recv(&b, 20000);
-        assert_non_null(o);
-        assert_int_equal(json_get_int(o, "id", 0), order[i]);
-        assert_int_equal(json_get_bool(o, "is_error", false), i == 0);
-    }
+    expect_answer(&b, two, true);
+    sbx_cancel(&b, one);
+    expect_answer(&b, one, true);
+    expect_answer(&b, three, false);
+    /* One runs, 32 wait, the rest is refused at once. */
+    expect_bash(&b, "rm /tmp/runs", NULL);
+    int64_t first = sbx_send(&b, "bash", endless, 0), last = 0;
+    wait_for_file(b.pid, "/tmp/runs");
     for (int i = 0; i < 40; i++)
-        sbx_send(&b, "bash", "{\"command\":\"sleep 0.01\"}", 0);
-    int refused = 0;
-    for (int i = 0; i < 40; i++) {
-        AUTO_JSON json_t *o = sbx_recv(&b, 20000);
-        assert_non_null(o);
-        refused += json_get_bool(o, "is_error", false);
-    }
-    assert_true(refused > 0 && refused < 10);
+        last = sbx_send(&b, "bash", "{\"command\":\"true\"}", 0);
+    for (int64_t id = first + 33; id <= last; id++)
+        expect_answer(&b, id, true);
+    sbx_cancel(&b, first);
+    expect_answer(&b, first, true);
+    for (int64_t id = first + 1; id < first + 33; id++)
+        expect_answer(&b, id, false);
     sbx_close(&b);
 }
 
@@ -412,7 +425,7 @@ static void memory_hog(void **state)
     (void)state;
     struct sbx b;
     open_limited(&b, small);
-    expect_bash(&b, "sleep 444 & echo", "(no output)");
+    expect_bash(&b, "sleep 444 & " UNTIL_IT_SLEEPS, "(no output)");
     /* Init's look or the kernel's, whichever comes first. */
     expect_error(&b, "python3 -c 'a = []\nwhile True: a.append(bytearray(4 << 20))'", 60000,
                  "128 MiB");

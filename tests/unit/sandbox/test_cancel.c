@@ -21,8 +21,9 @@
 #include "base/time.h"
 #include "harness.h"
 
-#define BOUND_NS                                                                                   \
-    (2 * NS_PER_S) /* asserted; 100 ms is the aim, and other builds share the machine */
+/* Asserted; 100 ms is the aim. Init gives the killed two seconds to be gone, and on a busy machine
+ * they may need them. */
+#define BOUND_NS (10 * NS_PER_S)
 
 static int64_t send_bash(struct sbx *b, const char *command, int64_t timeout_ms)
 {
@@ -230,7 +231,8 @@ static void timeouts(void **state)
     (void)state;
     struct sbx b;
     open_small(&b);
-    expect_bash(&b, "sleep 4242 & echo", "(no output)");
+    expect_bash(&b, "sleep 4242 & until [ $(cat /proc/$!/comm) = sleep ]; do :; done; echo",
+                "(no output)");
     int64_t began = time_mono_ns();
     int64_t id = send_bash(&b, "(setsid sleep 9040 &); trap '' TERM; sleep 9041", 200);
     AUTO_FREE char *text = answer_text(&b, id);
@@ -261,7 +263,7 @@ static void short_calls(struct sandbox_limits *l)
 
 static void short_session(struct sandbox_limits *l)
 {
-    l->session_ms = 400;
+    l->session_ms = 2000; /* what comes before its end has that long to happen */
 }
 
 static void call_limit(void **state)
@@ -317,18 +319,18 @@ static void session_limit(void **state)
     expect_bash(&b, "(setsid sleep 9050 &); echo up", "up");
     struct result r = sbx_bash(&b, "echo said; sleep 9051");
     assert_true(r.is_error);
-    assert_string_equal(r.text, "said\nbash: the session's time of 400 ms is over; everything "
+    assert_string_equal(r.text, "said\nbash: the session's time of 2000 ms is over; everything "
                                 "running in the sandbox was ended");
     result_done(&r);
     r = sbx_bash(&b, "echo more");
     assert_true(r.is_error);
     assert_string_equal(
         r.text,
-        "bash: the session's time of 400 ms is over; nothing runs in this sandbox any more");
+        "bash: the session's time of 2000 ms is over; nothing runs in this sandbox any more");
     result_done(&r);
     r = sbx_call(&b, "read", "{\"file_path\":\"/etc/passwd\"}");
     assert_true(r.is_error);
-    expect_contains(r.text, "read: the session's time of 400 ms is over");
+    expect_contains(r.text, "read: the session's time of 2000 ms is over");
     result_done(&r);
     wait_until_alone(&b);
     sbx_close(&b);
@@ -340,7 +342,7 @@ static void session_limit_at_rest(void **state)
     (void)state;
     struct sbx b;
     open_with(&b, short_session);
-    poll(NULL, 0, 600); /* not synchronisation: time that must not count */
+    poll(NULL, 0, 2200); /* not synchronisation: time that must not count */
     expect_bash(&b, "sleep 9060 & echo up", "up");
     wait_until_alone(&b);
     sbx_close(&b);

@@ -302,16 +302,17 @@ static void clocks(void **state)
 {
     (void)state;
     struct sbx b;
-    open_for_program(&b, 300);
+    open_for_program(&b, 2000);
     say(&b, EXEC("[\"sleep\",\"1000\"]", NULLS), NULL, 0);
     expect_prepared(&b);
     say(&b, START, NULL, 0);
     AUTO_JSON json_t *end = hear(&b);
     assert_int_equal(json_get_int(end, "signal", -1), 9);
     assert_string_equal(json_get_str(end, "limit"), "session_ms");
-    assert_string_equal(json_get_str(end, "sentence"), "the session's time of 300 ms is over");
+    assert_string_equal(json_get_str(end, "sentence"), "the session's time of 2000 ms is over");
     say(&b, EXEC("[\"true\"]", NULLS), NULL, 0);
-    expect_error(&b, "the session's time of 300 ms is over; nothing runs in this sandbox any more");
+    expect_error(&b,
+                 "the session's time of 2000 ms is over; nothing runs in this sandbox any more");
     sbx_close(&b);
 }
 

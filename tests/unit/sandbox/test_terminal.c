@@ -98,11 +98,12 @@ static void plain_and_terminal_share_the_shell(void **state)
     r = on_terminal(&b, "kill -9 $$", "true");
     expect_contains(r.text, "the shell was ended by signal 9");
     result_done(&r);
-    int64_t id = sbx_send(&b, "bash", "{\"command\":\"echo begun; sleep 4244\",\"pty\":true}", 300);
+    int64_t id =
+        sbx_send(&b, "bash", "{\"command\":\"echo begun; sleep 4244\",\"pty\":true}", 2000);
     AUTO_JSON json_t *o = sbx_recv(&b, 20000);
     assert_int_equal(json_get_int(o, "id", 0), id);
     expect_contains(json_get_str(json_array_get(json_object_get(o, "content"), 0), "text"),
-                    "begun\nbash: timed out after 300 ms");
+                    "begun\nbash: timed out after 2000 ms");
     expect_bash(&b, "pgrep -xa sleep | cut -d' ' -f2- | sort", "sleep 4242\nsleep 4243");
     expect_terminal(&b, "tty", "/dev/pts/0");
     sbx_close(&b);
