@@ -26,7 +26,9 @@
 #include "sandbox/spec.h"
 #include "worker/box_internal.h"
 
-#define CANCEL_MS 3000 /* for init to answer a cancelled call; it needs some 100 */
+#define CANCEL_MS                                                                                  \
+    8000 /* for init to answer a cancelled call; it needs some 100, on a busy                      \
+            machine up to 5000 (procs.c) */
 #define READ_STEP 65536
 
 void box_result_done(struct box_result *r)

@@ -403,16 +403,14 @@ int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, 
 {
     struct err ignored;
     e = e ? e : &ignored;
+    h->opening_now++;
     struct box *b = spec->disk_workspace ? NULL : box_warm_take(h, spec->sandbox);
-    bool warm = b != NULL;
-    if (!warm) {
-        h->opening_now++;
-        int r = box_open_cold(h, spec, &b, e);
-        h->opening_now--;
-        waitq_wake_all(&h->warm.changed);
-        if (r < 0)
-            return r;
-    }
+    const bool warm = b != NULL;
+    int r = warm ? 0 : box_open_cold(h, spec, &b, e);
+    h->opening_now--;
+    waitq_wake_all(&h->warm.changed);
+    if (r < 0)
+        return r;
     if (h->engine->warning)
         log_warn(h->engine->warning, "session=%s pid=%d", log_q(spec->session_id), b->pid);
     log_debug("sandbox opened", "session=%s pid=%d warm=%d", log_q(spec->session_id), b->pid, warm);

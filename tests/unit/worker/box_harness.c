@@ -24,8 +24,11 @@
 #include "box_harness.h"
 #include "worker/oci.h"
 
+static int test_pid;
+
 int harness_role(int argc, char **argv)
 {
+    test_pid = getpid();
     if (argc == 2 && str_eq(argv[1], "zygote"))
         return zygote_main(3);
     if (argc == 3 && str_eq(argv[1], "init"))
@@ -103,6 +106,11 @@ char *harness_dir(void)
     char *dir = mem_strdup("/tmp/sallyport-box-XXXXXX");
     assert_non_null(mkdtemp(dir));
     return dir;
+}
+
+char *harness_word(int n)
+{
+    return mem_printf("1000.%d%d", n, test_pid);
 }
 
 size_t harness_entries(const char *dir)

@@ -31,6 +31,11 @@ void harness_expect(struct box *b, const char *command, const char *text);
 char *harness_dir(void);
 void harness_dir_gone(char *dir);
 
+/* An argument for sleep that nothing else on this machine has in its command line, as long as no
+ * other test of this program has number `n`. A digit can be put behind it. Malloc'ed; the same in
+ * children of the test. */
+char *harness_word(int n);
+
 /* How many names `dir` holds. */
 size_t harness_entries(const char *dir);
 /* Waits (bounded, on a fiber) until no process has `word` in its command line. */

@@ -189,7 +189,7 @@ static int zygote_dies_fiber(void *arg)
     assert_true(zygote > 1);
     assert_int_equal(kill(zygote, SIGKILL), 0);
     int r = 0;
-    for (int i = 0; i < 100 && r == 0; i++) { /* dies with its zygote, a moment later */
+    for (int i = 0; i < 2000 && r == 0; i++) { /* dies with its zygote, a moment later */
         free(bash(b, "echo after", &r));
         if (r == 0)
             assert_int_equal(fiber_sleep_ms(10), 0);

@@ -155,9 +155,12 @@ static int calls_fiber(void *arg)
     struct box *other = harness_open(h, &spec); /* a session of its own beside it */
     harness_expect(other, "ls -A ~ | wc -l; echo ${X-unset}", "0\nunset");
     box_close(other);
-    harness_expect(b, "sleep 7010 & sleep 7011 & setsid sleep 7012 & echo three", "three");
+    AUTO_FREE char *word = harness_word(701);
+    AUTO_FREE char *three =
+        mem_printf("sleep %s0 & sleep %s1 & setsid sleep %s2 & echo three", word, word, word);
+    harness_expect(b, three, "three");
     box_close(b);
-    harness_wait_gone("701");
+    harness_wait_gone(word);
     box_host_stop(h);
     harness_dir_gone(dir);
     return 0;
@@ -175,14 +178,16 @@ static void same_calls(void **state)
 
 struct job {
     struct box *box;
+    const char *word;
     int code;
 };
 
 static int long_job(void *arg)
 {
     struct job *j = arg;
-    AUTO(tool_answer) a =
-        harness_bash(j->box, "setsid sleep 7021 & sleep 7022 & touch ~/there; sleep 7023");
+    AUTO_FREE char *command =
+        mem_printf("setsid sleep %s1 & sleep %s2 & sleep %s3", j->word, j->word, j->word);
+    AUTO(tool_answer) a = harness_bash(j->box, command);
     j->code = a.code;
     return 0;
 }
@@ -201,10 +206,12 @@ static int cancel_fiber(void *arg)
     struct box *b = harness_open(h, &spec);
     struct scope scope;
     scope_init(&scope);
-    struct job j = {.box = b};
+    AUTO_FREE char *word = harness_word(702);
+    AUTO_FREE char *last = mem_printf("%s3", word);
+    struct job j = {.box = b, .word = word};
     struct fiber *f;
     assert_int_equal(fiber_spawn(&scope, "job", long_job, &j, &f), 0);
-    for (int i = 0; harness_processes("7023") == 0; i++) { /* it has got that far */
+    for (int i = 0; harness_processes(last) == 0; i++) { /* it has got that far */
         assert_true(i < 2000);
         assert_int_equal(fiber_sleep_ms(5), 0);
     }
@@ -212,7 +219,8 @@ static int cancel_fiber(void *arg)
     assert_int_equal(scope_join(&scope), 0);
     scope_done(&scope);
     assert_int_equal(j.code, -ECANCELED);
-    harness_expect(b, "pgrep -f 'sleep 702[1-3]' | wc -l", "0");
+    AUTO_FREE char *left = mem_printf("pgrep -f 'sleep %s[1-3]' | wc -l", word);
+    harness_expect(b, left, "0");
     /* Memory: a string that doubles. */
     AUTO(tool_answer) a = harness_bash(b, "x=0123456789abcdef; while :; do x=$x$x; done");
     assert_int_equal(a.code, 0);
@@ -268,6 +276,20 @@ static char *run_name(const char *dir)
     return name;
 }
 
+/* The groups of a run are gone, or going: another zygote of this machine may be the one who has
+ * found the run dead, and still at it. */
+static void wait_no_groups(const struct engine *en, const char *run)
+{
+    AUTO_FREE char *none =
+        mem_printf("test -z \"$(find /sys/fs/cgroup -type d -name 'sallyport-%s*' 2>/dev/null)\"",
+                   run);
+    for (int i = 0; system(none) != 0; i++) {
+        if (i == 400)
+            fail_msg("%s: control groups are left", en->name);
+        poll(NULL, 0, 25);
+    }
+}
+
 static size_t bundles(const char *dir)
 {
     AUTO_FREE char *command = mem_printf("ls -d %s/run-*/sallyport-* 2>/dev/null | wc -l", dir);
@@ -299,11 +321,7 @@ static int crowd_fiber(void *arg)
     }
     AUTO_FREE char *run = run_name(dir);
     box_host_stop(h);
-    AUTO_FREE char *left =
-        mem_printf("test -z \"$(find /sys/fs/cgroup -type d -name 'sallyport-%s*' 2>/dev/null)\"",
-                   run);
-    if (system(left) != 0)
-        fail_msg("%s: control groups are left", en->name);
+    wait_no_groups(en, run);
     harness_dir_gone(dir);
     return 0;
 }
@@ -561,10 +579,12 @@ static int none_fiber(void *arg)
     assert_int_equal(a.code, 0);
     harness_expect(b, "pgrep -f 'sleep 703[1-3]' | wc -l; pgrep -cf 'sleep 709[9]'", "0\n1");
     /* Init is shot: the supervisor ends the rest. */
-    harness_expect(b, "setsid sleep 7034 & echo ok", "ok");
+    AUTO_FREE char *word = harness_word(703);
+    AUTO_FREE char *stays = mem_printf("setsid sleep %s & echo ok", word);
+    harness_expect(b, stays, "ok");
     AUTO(tool_answer) gone = harness_bash(b, "kill -9 $PPID; sleep 7035");
     assert_true(gone.code < 0);
-    harness_wait_gone("7034");
+    harness_wait_gone(word);
     box_close(b);
     struct sandbox_spec s;
     sandbox_spec_init(&s);
@@ -660,10 +680,11 @@ static int doomed_fiber(void *arg)
         assert_int_equal(fiber_sleep_ms(5), 0);
     struct box_spec spec = {.disk_workspace = true};
     struct box *b = harness_open(h, &spec);
-    harness_expect(b,
-                   "setsid sleep 7041 & setsid sleep 7042 & mkdir -p deep/er; touch deep/er/file; "
-                   "chmod 0 deep; echo ok",
-                   "ok");
+    AUTO_FREE char *word = harness_word(704);
+    AUTO_FREE char *command = mem_printf("setsid sleep %s1 & setsid sleep %s2 & mkdir -p deep/er; "
+                                         "touch deep/er/file; chmod 0 deep; echo ok",
+                                         word, word);
+    harness_expect(b, command, "ok");
     assert_int_equal(write(report_fd, "x", 1), 1);
     return fiber_sleep_ms(60000);
 }
@@ -671,7 +692,8 @@ static int doomed_fiber(void *arg)
 static int sweeping_fiber(void *arg)
 {
     (void)arg;
-    harness_wait_gone("704");
+    AUTO_FREE char *word = harness_word(704);
+    harness_wait_gone(word);
     assert_true(harness_entries(doomed_dir) > 0); /* nobody was left to remove it */
     struct box_host_config cfg =
         config_of(&engines[0], doomed_dir); /* another engine cleans up, too */
@@ -706,10 +728,7 @@ static void killed_worker_leaves_nothing(void **state)
         assert_int_equal(waitpid(worker, NULL, 0), worker);
         AUTO_FREE char *run = run_name(dir);
         harness_run(sweeping_fiber, NULL);
-        AUTO_FREE char *groups = mem_printf(
-            "test -z \"$(find /sys/fs/cgroup -type d -name 'sallyport-%s*' 2>/dev/null)\"", run);
-        if (system(groups) != 0)
-            fail_msg("%s: control groups are left", engines[i].name);
+        wait_no_groups(&engines[i], run);
         harness_dir_gone(dir);
     }
 }
