@@ -24,6 +24,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "sandbox/ipc.h"
 #include "sandbox/sandbox.h"
 
 #define BASH_TIMEOUT_MS 120000 /* api.md 13 */
@@ -122,6 +123,8 @@ static void finish_bash(struct init *in, bool is_error, const char *sentence)
     free(TAKE(in->notice));
     output_text(&in->output, &text);
     AUTO_FREE char *oom = limits_oom_sentence(in);
+    if (oom)
+        ipc_remove_orphans(); /* of the program that the kernel has ended */
     if (sentence)
         buf_addf(&text, "%s%s", text.len ? "\n" : "", sentence);
     else if (text.len == 0 && !oom)

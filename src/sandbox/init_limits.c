@@ -133,6 +133,8 @@ static void look(struct init *in, int64_t now)
                        (unsigned long long)l->memory_bytes >> 20);
         in->crowded = false;
         end_running(in, "memory", why);
+        /* What the ended have left of it belongs to nobody, and would end the next one as well. */
+        ipc_remove_orphans();
         return;
     }
     /* At the ceiling twice in a row: a build that touches it for a moment may go on. */

@@ -17,8 +17,9 @@
 
 /* Words of a line, counted from 0: "key shmid perms size cpid lpid nattch uid gid cuid cgid atime
  * dtime ctime rss swap"; the id is the second one everywhere. */
-#define ID_WORD  1
-#define RSS_WORD 14
+#define ID_WORD       1
+#define ATTACHED_WORD 6
+#define RSS_WORD      14
 
 static const char *const tables[IPC_KINDS] = {"/proc/sysvipc/shm", "/proc/sysvipc/sem",
                                               "/proc/sysvipc/msg"};
@@ -55,8 +56,14 @@ static void remove_object(enum ipc_kind kind, int id)
         (void)msgctl(id, IPC_RMID, NULL);
 }
 
-/* Adds up the bytes of a table, or removes what is in it. */
-static uint64_t walk(enum ipc_kind kind, bool remove)
+static bool is_any(const char *line)
+{
+    (void)line;
+    return true;
+}
+
+/* Adds up the bytes of a table and removes what `unwanted` (may be NULL) says yes to. */
+static uint64_t walk(enum ipc_kind kind, bool (*unwanted)(const char *line))
 {
     char line[512];
     uint64_t sum = 0;
@@ -67,7 +74,7 @@ static uint64_t walk(enum ipc_kind kind, bool remove)
         if (!ipc_parse_line(kind, line, &id, &bytes))
             continue;
         sum += bytes;
-        if (remove)
+        if (unwanted && unwanted(line))
             remove_object(kind, id);
     }
     if (f)
@@ -77,11 +84,23 @@ static uint64_t walk(enum ipc_kind kind, bool remove)
 
 uint64_t ipc_shm_bytes(void)
 {
-    return place()->shared ? 0 : walk(IPC_SHM, false);
+    return place()->shared ? 0 : walk(IPC_SHM, NULL);
+}
+
+static bool is_orphan(const char *line)
+{
+    uint64_t attached;
+    return word_at(line, ATTACHED_WORD, &attached) && attached == 0;
+}
+
+void ipc_remove_orphans(void)
+{
+    if (!place()->shared)
+        (void)walk(IPC_SHM, is_orphan);
 }
 
 void ipc_remove_all(void)
 {
     for (int kind = 0; kind < IPC_KINDS && !place()->shared; kind++)
-        (void)walk((enum ipc_kind)kind, true);
+        (void)walk((enum ipc_kind)kind, is_any);
 }

@@ -9,6 +9,9 @@ enum ipc_kind { IPC_SHM, IPC_SEM, IPC_MSG, IPC_KINDS };
 /* Bytes of shared memory that are really there. */
 uint64_t ipc_shm_bytes(void);
 
+/* Removes shared memory that no process is attached to. */
+void ipc_remove_orphans(void);
+
 /* Removes everything. Called when all processes have been ended. */
 void ipc_remove_all(void);
 

@@ -76,6 +76,14 @@ static void hidden_memory(uid_t uid)
                                   "ctypes.CDLL(None)\nl.shmat.restype = ctypes.c_void_p\n"
                                   "i = l.shmget(0, 200 << 20, 0o1600)\np = l.shmat(i, None, 0)\n"
                                   "ctypes.memset(p, 1, 200 << 20)\ntime.sleep(30)'";
+    /* Half of what there may be, and nobody attached to it; and a little more than the other half.
+     */
+    static const char left[] = "python3 -c 'import ctypes\nl = "
+                               "ctypes.CDLL(None)\nl.shmat.restype = ctypes.c_void_p\n"
+                               "i = l.shmget(0, 36 << 20, 0o1600)\np = l.shmat(i, None, 0)\n"
+                               "ctypes.memset(p, 1, 36 << 20)'";
+    static const char more[] = "python3 -c 'import time\na = b\"x\" * (40 << 20)\n"
+                               "time.sleep(30)'";
     static const char memfd[] = "python3 -c 'import os, time\nf = os.memfd_create(\"x\")\n"
                                 "for i in range(200): os.write(f, b\"x\" * (1 << 20))\n"
                                 "time.sleep(30)'";
@@ -84,6 +92,13 @@ static void hidden_memory(uid_t uid)
     expect_contains(r.text, "64 MiB");
     result_done(&r);
     /* The segment has gone with everything else: nothing is over the limit any more. */
+    expect_bash(&b, "grep -c . /proc/sysvipc/shm; sleep 0.3; echo fine", "1\nfine");
+    expect_bash(&b, left, "(no output)");
+    expect_bash(&b, "grep -c . /proc/sysvipc/shm; sleep 0.3; echo fine", "2\nfine");
+    r = sbx_bash_ms(&b, more, 20000);
+    assert_true(r.is_error);
+    expect_contains(r.text, "64 MiB");
+    result_done(&r);
     expect_bash(&b, "grep -c . /proc/sysvipc/shm; sleep 0.3; echo fine", "1\nfine");
     if (test_is_root() && uid == 0) { /* what memfds hold is only seen by a cgroup */
         r = sbx_bash_ms(&b, memfd, 20000);
