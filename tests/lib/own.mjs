@@ -71,7 +71,8 @@ export function start(cmd, args, { env, cwd, stdin = 'ignore' } = {}) {
     child.once('error', (e) => { p.err += String(e); end(127, null); });
     // Its last words may come after its end; what it leaves running may hold the pipes for ever.
     child.once('exit', (code, signal) => {
-      const timer = setTimeout(end, 500, code, signal);
+      // A loop that was held up finds the timer due before it looks at the pipes: it gets a turn to read what is there.
+      const timer = setTimeout(() => setImmediate(() => setImmediate(end, code, signal)), 500);
       child.once('close', () => { clearTimeout(timer); end(code, signal); });
     });
   });

