@@ -53,7 +53,7 @@ describe('invariant 8: fail closed', () => {
   test('isolation: none is refused without an explicit word', async () => {
     const { env, key } = await selfHosted(s);
     const w = startWorker({ url: s.url, envId: env.id, envKey: key, config: { isolation: 'none' } });
-    await Promise.race([w.proc.exit, new Promise((r) => setTimeout(r, ms(5000)))]);
+    await Promise.race([w.proc.exit, new Promise((r) => setTimeout(r, ms(20000)))]);
     assert(w.proc.ended && w.proc.code > 0, `it must not start\n${w.proc.tail()}`);
     assert.match(w.proc.err, /isolation|i-understand/i);
   });
@@ -62,7 +62,7 @@ describe('invariant 8: fail closed', () => {
     const { env, key } = await selfHosted(s);
     for (const config of [{ colour: 'red' }, { isolation: 'magic' }, { capacity: 'many' }, { capacity: -1 }]) {
       const w = startWorker({ url: s.url, envId: env.id, envKey: key, config });
-      await Promise.race([w.proc.exit, new Promise((r) => setTimeout(r, ms(5000)))]);
+      await Promise.race([w.proc.exit, new Promise((r) => setTimeout(r, ms(20000)))]);
       assert(w.proc.ended && w.proc.code > 0, `${JSON.stringify(config)}\n${w.proc.tail()}`);
       assert.match(w.proc.err, new RegExp(Object.keys(config)[0]));
       await w.stop();
@@ -121,7 +121,7 @@ describe('invariant 8: fail closed', () => {
     for (const content of ['', '\n', 'not a key at all', `${key}\n${key}\n`]) {
       const f = path.join(dir, 'k');
       fs.writeFileSync(f, content, { mode: 0o600 });
-      const r = await run(BIN, ['worker', '--base-url', s.url, '--environment-id', env.id, '--environment-key-file', f], { timeout: ms(8000) });
+      const r = await run(BIN, ['worker', '--base-url', s.url, '--environment-id', env.id, '--environment-key-file', f], { timeout: ms(20000) });
       assert(!r.timedOut && r.code > 0, `${JSON.stringify(content.slice(0, 10))}: code ${r.code}`);
       assert.match(r.err, /key/i);
     }

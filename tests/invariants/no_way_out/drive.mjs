@@ -8,7 +8,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
-import { BIN, end, ms, run, start, tempDir, within } from '../../lib/own.mjs';
+import { BIN, end, ms, run, start, tempDir, until, within } from '../../lib/own.mjs';
 
 export const built = path.join(path.dirname(BIN), 'tests/invariants/no_way_out');
 export const isRoot = process.getuid() === 0;
@@ -92,8 +92,8 @@ export class Stage {
     this.victim = start(cmd, args);
   }
   async ready() {
-    // setpriv executes sleep in its place: the victim is the one that sleeps
-    for (let i = 0; i < 200 && fs.readFileSync(`/proc/${this.victim.pid}/comm`, 'utf8').trim() !== 'sleep'; i++) await new Promise((r) => setTimeout(r, 10));
+    // setpriv executes sleep in its place: the victim is the one that sleeps, and does so; its state is part of the look.
+    await until('the victim sleeps', () => fs.readFileSync(`/proc/${this.victim.pid}/comm`, 'utf8').trim() === 'sleep' && /^S/.test(statusLine(this.victim.pid, 'State')));
     this.before = this.look();
   }
   /** Everything that must stay as it is, as text. */
@@ -133,7 +133,7 @@ export class Stage {
       must(await via(l) === 'reached', 'the host itself does not reach its listener');
     const c = dgram.createSocket('udp4');
     c.send('hello', this.udp.address().port, '127.0.0.1');
-    for (let i = 0; i < 200 && !this.hits.some((h) => h.startsWith('udp')); i++) await new Promise((r) => setTimeout(r, 10));
+    await until('the datagram', () => this.hits.some((h) => h.startsWith('udp')));
     c.close();
     const n = new Set(this.hits.map((h) => h.split(' ')[0])).size;
     this.hits.length = 0;
