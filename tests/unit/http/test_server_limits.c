@@ -120,7 +120,7 @@ static void drip_head(void)
     }
     read_all(&io, &got);
     CHECK(str_starts(buf_str(&got), "HTTP/1.1 408"), "%s", buf_str(&got));
-    CHECK(time_mono_ns() - start < 5 * NS_PER_S, "took too long");
+    CHECK(time_mono_ns() - start < 30 * NS_PER_S, "took too long");
 }
 
 static void test_dripping_head(void **state)

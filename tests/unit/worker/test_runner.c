@@ -331,7 +331,7 @@ static int told_to_stop(void *arg)
     play(&w, "sesn_1", stop_at_first_post);
     assert_int_equal(w.p.stopped, 1);
     assert_in_range(w.p.posted, 2, POSTS_MAX);
-    assert_in_range(w.longest_gap_ms, 0, 2000); /* a spin lasts as long as the lease */
+    assert_in_range(w.longest_gap_ms, 0, 20000); /* a spin lasts as long as the lease */
     forget(&w);
     return 0;
 }
