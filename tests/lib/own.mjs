@@ -41,7 +41,7 @@ export function cleanEnv(extra = {}) {
 export function start(cmd, args, { env, cwd, stdin = 'ignore' } = {}) {
   const child = spawn(cmd, args, { env: cleanEnv(env), cwd, stdio: [stdin, 'pipe', 'pipe'], detached: true });
   const p = {
-    child, pid: child.pid, cmd, args, out: '', err: '', code: null, signal: null, ended: false, waiters: new Set(),
+    child, pid: child.pid, cmd, args, out: '', err: '', code: null, signal: null, ended: false, gone: false, waiters: new Set(),
     line(re, timeout = ms(20000)) {
       return new Promise((resolve, reject) => {
         const w = { check: null, fail: null };
@@ -58,12 +58,15 @@ export function start(cmd, args, { env, cwd, stdin = 'ignore' } = {}) {
       });
     },
     tail: () => `--- stdout\n${p.out.slice(-2000)}\n--- stderr\n${p.err.slice(-4000)}`,
-    kill(signal = 'SIGTERM') { if (!p.ended) { try { process.kill(p.pid, signal); } catch { /* gone */ } } },
-    killGroup(signal = 'SIGKILL') { try { process.kill(-p.pid, signal); } catch { /* gone */ } },
+    kill(signal = 'SIGTERM') { if (child.exitCode === null && child.signalCode === null) { try { process.kill(p.pid, signal); } catch { /* gone */ } } },
+    killGroup(signal = 'SIGKILL') { if (!p.gone) { try { process.kill(-p.pid, signal); } catch { /* gone */ } } },
+    // An empty group's number is free for others, and comes again within a run of these tests. One with members keeps it.
+    look() { if (!p.gone) { try { process.kill(-p.pid, 0); } catch (e) { p.gone = e.code === 'ESRCH'; } } },
   };
   p.exit = new Promise((resolve) => {
     const end = (code, signal) => {
       if (p.ended) return;
+      p.look();
       Object.assign(p, { code, signal, ended: true });
       for (const w of [...p.waiters]) w.fail(`ended (code ${code}, signal ${signal})`);
       resolve({ code, signal });
@@ -71,6 +74,7 @@ export function start(cmd, args, { env, cwd, stdin = 'ignore' } = {}) {
     child.once('error', (e) => { p.err += String(e); end(127, null); });
     // Its last words may come after its end; what it leaves running may hold the pipes for ever.
     child.once('exit', (code, signal) => {
+      p.look();
       // A loop that was held up finds the timer due before it looks at the pipes: it gets a turn to read what is there.
       const timer = setTimeout(() => setImmediate(() => setImmediate(end, code, signal)), 500);
       child.once('close', () => { clearTimeout(timer); end(code, signal); });
