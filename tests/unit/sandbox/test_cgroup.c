@@ -645,6 +645,8 @@ static void go_to(int dir, const char *group)
 static int move_in(void **state)
 {
     (void)state;
+    if (geteuid() != 0)
+        return 0; /* nor will there be groups to test, on version 1 */
     static const char *const controllers[CGROUP_KINDS] = {"memory", "cpu", "pids"};
     AUTO_FREE char *mounts = kit_text("/proc/self/mountinfo"),
                    *self = kit_text("/proc/self/cgroup");
@@ -659,7 +661,7 @@ static int move_in(void **state)
             continue;
         if (mkdirat(outer[k], own_group, 0755) == 0 || errno == EEXIST) {
             go_to(outer[k], own_group);
-        } else { /* not ours to write: there will be no groups to test either */
+        } else { /* read-only, as in some containers */
             close(outer[k]);
             outer[k] = -1;
         }
