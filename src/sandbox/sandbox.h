@@ -23,8 +23,9 @@
 
 /* The role `sallyport zygote`. `ctl_fd` is a connected SOCK_SEQPACKET socket to the worker.
  * Re-executes the program from a sealed memfd first, then serves create requests until the worker
- * closes its end or dies; then kills every sandbox. Returns the exit status of the process. */
-int zygote_main(int ctl_fd);
+ * closes its end or dies; then kills every sandbox. `quiet`: logs errors only. Returns the exit
+ * status of the process. */
+int zygote_main(int ctl_fd, bool quiet);
 
 /* The same without the re-execution: for tests and for zygote_main itself. */
 int zygote_serve(int ctl_fd);

@@ -566,12 +566,13 @@ int zygote_serve(int ctl_fd)
     return r < 0 ? 1 : 0;
 }
 
-int zygote_main(int ctl_fd)
+int zygote_main(int ctl_fd, bool quiet)
 {
-    log_init("zygote", LOG_WARN);
+    log_init("zygote", quiet ? LOG_ERROR : LOG_WARN);
     if (!sealed_is()) {
         struct err e;
-        char *const argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL};
+        char *const argv[] = {(char[]){"sallyport"}, (char[]){"zygote"},
+                              quiet ? (char[]){"quiet"} : NULL, NULL};
         if (sealed_exec(argv, &e) < 0)
             log_error("could not start from a sealed copy", "error=%s", log_q(e.msg));
         return 1;

@@ -137,7 +137,9 @@ static int start_zygote(struct box_host *h, struct err *e)
     if (r < 0)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
-    static const char *const argv[] = {"sallyport", "zygote", NULL};
+    /* What it finds of other runs is nothing for a person who wants to see their own program. */
+    const char *const argv[] = {"sallyport", "zygote", log_enabled(LOG_WARN) ? NULL : "quiet",
+                                NULL};
     static const char *const envp[] = {NULL};
     struct proc_spec spec = {.path = "/proc/self/exe",
                              .argv = argv,

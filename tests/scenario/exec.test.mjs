@@ -6,7 +6,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { alive, BIN, cleanEnv, descendants, here, ms, run, start, tempDir, until } from '../lib/own.mjs';
+import { alive, BIN, cleanEnv, descendants, end, here, ms, run, start, tempDir, until } from '../lib/own.mjs';
 
 const exec = (args, opts) => run(BIN, ['exec', ...args], opts);
 const sh = (script, opts) => run('/bin/sh', ['-c', script, BIN], opts);
@@ -374,6 +374,22 @@ except OSError as e: print(errno.errorcode[e.errno])
     assert.equal(bad.code, 125);
     assert.match(bad.err, /^sallyport exec: --json \/no\/such\/dir\/report: No such file or directory\n$/);
   });
+});
+
+test('what another run has left on this machine is nothing for our reader', async (t) => {
+  // The groups of a dead run that somebody is still in: every start tries to remove them, and can not.
+  const own = fs.readFileSync('/proc/self/cgroup', 'utf8').match(/^\d+:(?:\w+,)*memory(?:,\w+)*:(\/.*)$/m)?.[1];
+  const dir = `/sys/fs/cgroup/memory${own}/sallyport-0123456789abcdef`;
+  try { fs.mkdirSync(dir); } catch (e) { t.skip(`no group can be made: ${e.code}`); return; }
+  const p = start('sleep', ['1000']);
+  try {
+    fs.writeFileSync(`${dir}/cgroup.procs`, `${p.pid}`);
+    const r = await exec(['--', 'true']);
+    assert.deepEqual([r.code, r.err], [0, '']);
+  } finally {
+    await end(p);
+    await until('the group is gone', () => { try { fs.rmdirSync(dir); } catch (e) { if (e.code !== 'ENOENT') throw e; } return true; });
+  }
 });
 
 test('completion knows its flags, and leaves the command to the shell', async () => {

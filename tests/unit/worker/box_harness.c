@@ -30,7 +30,7 @@ int harness_role(int argc, char **argv)
 {
     test_pid = getpid();
     if (argc == 2 && str_eq(argv[1], "zygote"))
-        return zygote_main(3);
+        return zygote_main(3, false);
     if (argc == 3 && str_eq(argv[1], "init"))
         return foreign_main(argv[2]);
     if (argc > 3 && str_eq(argv[1], "launch"))

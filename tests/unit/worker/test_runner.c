@@ -422,7 +422,7 @@ TEST(odd_id)
 int main(int argc, char **argv)
 {
     if (argc == 2 && str_eq(argv[1], "zygote"))
-        return zygote_main(3);
+        return zygote_main(3, false);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answered),         cmocka_unit_test(test_unfit_result),
         cmocka_unit_test(test_long_history),     cmocka_unit_test(test_told_to_stop),
