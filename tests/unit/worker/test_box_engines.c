@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -58,7 +59,8 @@ static struct box_host_config config_of(const struct engine *en, const char *dir
 
 /* ---- the same calls ---- */
 
-/* Calls in order, in one sandbox. `text` NULL: any; "~..." must be found in it. */
+/* Calls in order, in one sandbox. `text` NULL: any; "~..." must be found in it. "@" stands for a
+ * word that is in no other command line of this machine: one of the engines sees them all. */
 static const struct {
     const char *tool, *input;
     bool is_error;
@@ -71,20 +73,19 @@ static const struct {
     {"bash", "{\"command\":\"exit_code() { return 7; }; exit_code\"}", true, "exit 7"},
     {"bash", "{\"command\":\"echo out; echo err >&2; false\"}", true, "out\nerr"},
     {"bash", "{\"command\":\"cat\"}", false, "(no output)"},
-    {"bash", "{\"command\":\"sleep 7001 & echo started\"}", false, "started"},
+    {"bash", "{\"command\":\"sleep @1 & echo started\"}", false, "started"},
     {"bash", "{\"command\":\"jobs -r | wc -l\"}", false, "1"},
-    {"bash", "{\"command\":\"sleep 7002 & sleep 7003\",\"timeout_ms\":300}", true,
+    {"bash", "{\"command\":\"sleep @2 & sleep @3\",\"timeout_ms\":300}", true,
      "~timed out after 300 ms"},
-    {"bash", "{\"command\":\"pgrep -f 'sleep 700[23]' | wc -l; pgrep -cf 'sleep 700[1]'\"}", false,
+    {"bash", "{\"command\":\"pgrep -f 'sleep @[23]' | wc -l; pgrep -cf 'sleep @[1]'\"}", false,
      "0\n1"},
     {"bash", "{\"restart\":true}", false, "bash session restarted"},
-    {"bash", "{\"command\":\"pgrep -f 'sleep 700[1]' | wc -l; echo ${X-unset}\"}", false,
-     "0\nunset"},
+    {"bash", "{\"command\":\"pgrep -f 'sleep @[1]' | wc -l; echo ${X-unset}\"}", false, "0\nunset"},
     {"bash",
-     "{\"command\":\"(setsid sleep 7004 &) ; setsid sh -c 'sleep 7005 & sleep 7006' & sleep "
-     "7007\",\"timeout_ms\":300}",
+     "{\"command\":\"(setsid sleep @4 &) ; setsid sh -c 'sleep @5 & sleep @6' & sleep "
+     "@7\",\"timeout_ms\":300}",
      true, "~timed out"},
-    {"bash", "{\"command\":\"pgrep -f 'sleep 700[4-7]' | wc -l\"}", false, "0"},
+    {"bash", "{\"command\":\"pgrep -f 'sleep @[4-7]' | wc -l\"}", false, "0"},
     {"bash", "{\"command\":\"exit 3\"}", true, "~the shell ended with exit code 3"},
     {"bash", "{\"command\":\"kill -9 $$\"}", true, "~signal 9"},
     {"bash", "{\"command\":\"echo back\"}", false, "back"},
@@ -130,6 +131,19 @@ static void check_spool(struct box *b)
     harness_expect(b, command, "60001");
 }
 
+/* `text` with the word in place of every "@". */
+static char *with_word(const char *text)
+{
+    AUTO_FREE char *word = harness_word(700);
+    AUTO(buf) b = BUF_INIT(4096);
+    for (const char *p = text; *p; p++)
+        if (*p == '@')
+            buf_adds(&b, word);
+        else
+            buf_add(&b, p, 1);
+    return mem_strdup(buf_str(&b));
+}
+
 static int calls_fiber(void *arg)
 {
     const struct engine *en = arg;
@@ -146,9 +160,10 @@ static int calls_fiber(void *arg)
     struct box *b = harness_open(h, &spec);
     print_message("%s: opened in %lld us\n", en->name, (long long)(time_mono_ns() - began) / 1000);
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
-        AUTO(tool_answer) a = harness_call(b, calls[i].tool, calls[i].input);
+        AUTO_FREE char *input = with_word(calls[i].input);
+        AUTO(tool_answer) a = harness_call(b, calls[i].tool, input);
         if (a.code != 0 || a.is_error != calls[i].is_error || !fits(a.text, calls[i].text))
-            fail_msg("%s: %s %s\n  gave %d %s %s", en->name, calls[i].tool, calls[i].input, a.code,
+            fail_msg("%s: %s %s\n  gave %d %s %s", en->name, calls[i].tool, input, a.code,
                      a.is_error ? "error" : "ok", excerpt(a.text));
     }
     check_spool(b);
@@ -565,22 +580,30 @@ static int none_fiber(void *arg)
 {
     (void)arg;
     char *dir = harness_dir();
+    AUTO_FREE char *word = harness_word(703);
+    AUTO_FREE char *others = harness_word(709);
     pid_t bystander = fork(); /* of the same user; kill(-1) would reach it */
     if (bystander == 0) {
-        execl("/bin/sleep", "sleep", "7099", NULL);
+        execl("/bin/sleep", "sleep", others, NULL);
         _exit(127);
     }
     struct box_host_config cfg = {.state_dir = dir, .isolation = BOX_NONE};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL);
-    harness_expect(
-        b, "(setsid sleep 7031 &); setsid sh -c 'sleep 7032 & exec sleep 7033' & echo ok", "ok");
+    AUTO_FREE char *start =
+        mem_printf("(setsid sleep %s1 &); setsid sh -c 'sleep %s2 & exec sleep %s3' & echo ok",
+                   word, word, word);
+    harness_expect(b, start, "ok");
     AUTO(tool_answer) a = harness_call(b, "bash", "{\"restart\":true}");
     assert_int_equal(a.code, 0);
-    harness_expect(b, "pgrep -f 'sleep 703[1-3]' | wc -l; pgrep -cf 'sleep 709[9]'", "0\n1");
+    /* The bystander may not have executed sleep yet. */
+    AUTO_FREE char *look =
+        mem_printf("pgrep -f 'sleep %s[1-3]' | wc -l; until pgrep -cf 'sleep %s'; "
+                   "do sleep 0.01; done | tail -1",
+                   word, others);
+    harness_expect(b, look, "0\n1");
     /* Init is shot: the supervisor ends the rest. */
-    AUTO_FREE char *word = harness_word(703);
-    AUTO_FREE char *stays = mem_printf("setsid sleep %s & echo ok", word);
+    AUTO_FREE char *stays = mem_printf("setsid sleep %s4 & echo ok", word);
     harness_expect(b, stays, "ok");
     AUTO(tool_answer) gone = harness_bash(b, "kill -9 $PPID; sleep 7035");
     assert_true(gone.code < 0);
