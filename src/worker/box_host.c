@@ -328,15 +328,32 @@ static int try_one(struct box_host *h, const struct sandbox_spec *spec, struct e
     return 0;
 }
 
+/* On a thread: sessions may have left trees that take a minute to remove. */
+struct state_job {
+    const char *dir;
+    struct state *state;
+    size_t swept;
+    struct err err;
+};
+
+static int open_swept(void *arg)
+{
+    struct state_job *j = arg;
+    return state_open(j->dir, j->state, &j->swept, &j->err);
+}
+
 static int open_state(struct box_host *h, const char *dir, struct err *e)
 {
-    size_t swept = 0;
-    if (dir)
-        box_oci_sweep(dir);
-    int r = dir ? state_open(dir, &h->state, &swept, e) : 0;
-    h->have_state = dir && r >= 0;
-    if (swept)
-        log_info("removed what earlier runs left", "runs=%zu", swept);
+    if (!dir)
+        return 0;
+    box_oci_sweep(dir);
+    struct state_job j = {.dir = dir, .state = &h->state};
+    int r = pool_call(h->pool, open_swept, &j);
+    h->have_state = r >= 0;
+    if (r < 0)
+        *e = j.err;
+    if (j.swept)
+        log_info("removed what earlier runs left", "runs=%zu", j.swept);
     return r;
 }
 

@@ -373,6 +373,39 @@ static void killed_worker_leaves_nothing(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* The state directory is looked through on a thread: what is in it may take long to remove. */
+static int note_turn(void *arg)
+{
+    *(bool *)arg = true;
+    return 0;
+}
+
+static int sweep_suspends_fiber(void *arg)
+{
+    (void)arg;
+    AUTO_FREE char *dir = mem_strdup("/tmp/sallyport-box-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chmod(dir, 0777), 0); /* refused, so that nothing else is waited for */
+    bool turned = false;
+    struct scope s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "other", note_turn, &turned, NULL), 0);
+    struct box_host *h = NULL;
+    struct err e = {.code = 0};
+    assert_int_equal(box_host_start(&(struct box_host_config){.state_dir = dir}, &h, &e), -EPERM);
+    assert_true(turned);
+    assert_non_null(strstr(e.msg, "can be written by others"));
+    scope_done(&s);
+    assert_int_equal(rmdir(dir), 0);
+    return 0;
+}
+
+static void sweep_suspends(void **state)
+{
+    (void)state;
+    harness_run(sweep_suspends_fiber, NULL);
+}
+
 int main(int argc, char **argv)
 {
     int role = harness_role(argc, argv);
@@ -386,6 +419,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(full_worker_keeps_its_sessions),
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(killed_worker_leaves_nothing),
+        cmocka_unit_test(sweep_suspends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
