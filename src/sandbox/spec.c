@@ -119,7 +119,14 @@ int sandbox_spec_add_env(struct sandbox_spec *s, const char *name, const char *v
         memcpy(grown, s->env, s->n_env * sizeof(*grown));
     free(s->env);
     s->env = grown;
-    s->env[s->n_env++] = mem_printf("%s=%s", name, value);
+    /* Not printed: printing moves what it has as it grows, and sandbox_spec_done knows of the last
+     * place only. */
+    const size_t n = strlen(name), len = strlen(value);
+    char *text = mem_array(n + len + 2, 1);
+    memcpy(text, name, n);
+    text[n] = '=';
+    memcpy(text + n + 1, value, len + 1);
+    s->env[s->n_env++] = text;
     return 0;
 }
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/enc.h"
 #include "base/err.h"
 #include "base/rng.h"
@@ -205,6 +206,10 @@ static void zygote_forgets(void **state)
         AUTO_FREE char *value = mem_printf("%*s%s", i * 16, "", needle);
         assert_int_equal(sandbox_spec_add_env(&s, name, value, &e), 0);
     }
+    AUTO(buf) large = BUF_INIT(8192); /* what grows while it is copied leaves pieces behind */
+    while (large.len < 5000)
+        buf_adds(&large, needle);
+    assert_int_equal(sandbox_spec_add_env(&s, "LARGE", buf_str(&large), &e), 0);
     AUTO_FREE char *error = sbx_open(&h, &s, &b[0]);
     assert_null(error);
     expect_bash(&b[0], "echo $TOKEN", needle);
