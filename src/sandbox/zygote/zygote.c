@@ -587,8 +587,10 @@ int zygote_main(int ctl_fd, bool quiet)
     log_init("zygote", quiet ? LOG_ERROR : LOG_WARN);
     if (!sealed_is()) {
         struct err e;
-        char *const argv[] = {(char[]){"sallyport"}, (char[]){"zygote"},
-                              quiet ? (char[]){"quiet"} : NULL, NULL};
+        static char word[] = "quiet";
+        char *argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL, NULL};
+        if (quiet)
+            argv[2] = word;
         if (sealed_exec(argv, &e) < 0)
             log_error("could not start from a sealed copy", "error=%s", log_q(e.msg));
         return 1;
