@@ -157,6 +157,7 @@ static int start_zygote(struct box_host *h, struct err *e)
                              .own_session = true,
                              .die_with_parent = true};
     r = proc_start(&h->zygote, &spec, e);
+    close(TAKE_FD(theirs)); /* the zygote's is the only one, and ends with it */
     if (r < 0)
         return r;
     r = io_fd_add(&h->ctl, ours);

@@ -373,6 +373,34 @@ static void killed_worker_leaves_nothing(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* A zygote that is killed before it is ready is noticed at once. Here by its limit of file sizes,
+ * which does not let it copy itself. */
+static int stillborn_fiber(void *arg)
+{
+    (void)arg;
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit nothing = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    struct box_host *h = NULL;
+    struct err e = {.code = 0};
+    int64_t began_ns = time_mono_ns();
+    assert_true(signal(SIGXFSZ, SIG_IGN) !=
+                SIG_ERR); /* ours; a program that is executed has none */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &nothing), 0);
+    int r = box_host_start(NULL, &h, &e);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(r, -E_CLOSED);
+    assert_true(time_mono_ns() - began_ns < 8 * NS_PER_S);
+    assert_non_null(strstr(e.msg, "the zygote did not start"));
+    return 0;
+}
+
+static void stillborn_zygote_is_noticed(void **state)
+{
+    (void)state;
+    harness_run(stillborn_fiber, NULL);
+}
+
 /* The state directory is looked through on a thread: what is in it may take long to remove. */
 static int note_turn(void *arg)
 {
@@ -420,6 +448,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(killed_worker_leaves_nothing),
         cmocka_unit_test(sweep_suspends),
+        cmocka_unit_test(stillborn_zygote_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
