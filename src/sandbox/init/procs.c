@@ -435,6 +435,18 @@ static int kill_others_shared(struct hunt *h, void (*reap)(void *arg), void *arg
     return 1;
 }
 
+/* Whether a killed one still stands: at its end, for a tracer that had asked for that stop. */
+static bool held_by_tracer(const struct procs *killed)
+{
+    AUTO(procs) left = {.ids = NULL};
+    bool held = false;
+    if (procs_list(&left) < 0)
+        return true;
+    for (size_t i = 0; i < left.n; i++)
+        held = held || (left.ids[i].stopped && procs_has(killed, left.ids[i]));
+    return held;
+}
+
 int procs_kill_others(struct procs *spare, void (*reap)(void *arg), void *arg)
 {
     __attribute__((cleanup(hunt_done))) struct hunt h = {.spare = spare};
@@ -445,10 +457,12 @@ int procs_kill_others(struct procs *spare, void (*reap)(void *arg), void *arg)
         r = hunt_stopped(&h, reap, arg);
     if (r == 1)
         return 0;
-    /* What is left then is known and killed: it sits in the kernel and gives back its memory. */
+    /* What is left then is known and killed: it sits in the kernel and gives back its memory. A
+     * spared one that keeps it from doing so ends, too. */
     if (r == 0 && h.fresh == 0 && h.proven) {
         wait_gone(&h.killed, reap, arg);
-        return 0;
+        if (!held_by_tracer(&h.killed))
+            return 0;
     }
     procs_kill_all(reap, arg);
     return 1;

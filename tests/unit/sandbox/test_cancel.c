@@ -436,6 +436,39 @@ static void a_number_used_again_spares_nobody(void **state)
     sbx_close(&b);
 }
 
+/* A job of an earlier call that traces a program of this one, and lets it stop at its end. */
+static void a_tracer_holds_nobody(void **state)
+{
+    (void)state;
+    struct sbx b;
+    sbx_open_default(&host, &b);
+    expect_bash(&b,
+                "python3 -SEc '\n"
+                "import ctypes, os, time\n"
+                "while not os.path.exists(\"/tmp/victim\"): time.sleep(0.01)\n"
+                "pid = int(open(\"/tmp/victim\").read())\n"
+                "seize, trace_exit = 0x4206, 0x40\n"
+                "r = ctypes.CDLL(None).ptrace(seize, pid, None, ctypes.c_void_p(trace_exit))\n"
+                "open(\"/tmp/go\" if r == 0 else \"/tmp/refused\", \"w\")\n"
+                "time.sleep(1000)' >/dev/null 2>&1 & echo going",
+                "going");
+    int64_t id = send_bash(&b,
+                           "python3 -SEc '\n"
+                           "import ctypes, os, time\n"
+                           "any = ctypes.c_ulong(-1)\n"
+                           "ctypes.CDLL(None).prctl(0x59616d61, any, 0, 0, 0) # where Yama asks\n"
+                           "open(\"/tmp/v\", \"w\").write(str(os.getpid()))\n"
+                           "os.rename(\"/tmp/v\", \"/tmp/victim\")\n"
+                           "time.sleep(1000)'",
+                           0);
+    wait_for_file(b.pid, "/tmp/go");
+    sbx_cancel(&b, id);
+    AUTO_FREE char *text = answer_text(&b, id);
+    expect_contains(text, "everything running in the sandbox was ended");
+    expect_bash(&b, "[ -e /proc/$(cat /tmp/victim) ] || echo gone", "gone");
+    sbx_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +478,7 @@ int main(void)
         cmocka_unit_test(with_the_session),
         cmocka_unit_test(nobody_stops_init),
         cmocka_unit_test(a_number_used_again_spares_nobody),
+        cmocka_unit_test(a_tracer_holds_nobody),
         cmocka_unit_test(timeouts),
         cmocka_unit_test(call_limit),
         cmocka_unit_test(session_limit),
