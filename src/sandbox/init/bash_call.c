@@ -277,6 +277,7 @@ static void restart_shell(struct init *in)
 {
     procs_kill_all(init_reap, in);
     bash_forget_shell(in);
+    free(TAKE(in->notice)); /* whoever asks for a new one knows */
 }
 
 /* What "pty" asks for. */

@@ -283,6 +283,7 @@ int shell_send(struct shell *s, const char *command, const char *terminal)
              " %d>&-; { \\builtin printf '%%s %%d\\n' %s \"$?\"; } >&%d "
              "2>/dev/null\n",
              STATUS_FD, s->token, STATUS_FD);
+    s->sent = s->input.len;
     return buf_err(&s->input);
 }
 
@@ -299,9 +300,12 @@ int shell_feed(struct shell *s)
 
 bool shell_has_begun(const struct shell *s)
 {
-    /* Bash reads from a pipe byte by byte, so what is left of the line is still there. */
-    int unread = 0;
-    return s->input.len == 0 && (ioctl(s->in, FIONREAD, &unread) < 0 || unread == 0);
+    /* Bash reads from a pipe byte by byte, and dies before the second when it is killed while it
+     * waits. All but that and no more: a program of the command could put bytes back. One that puts
+     * back as many as there were, and kills its shell, is run twice, and has deceived itself. */
+    int n = 0;
+    size_t left = s->input.len + (ioctl(s->in, FIONREAD, &n) < 0 ? 0 : (size_t)n);
+    return left != s->sent && left + 1 != s->sent;
 }
 
 int shell_scan_status(struct buf *answer, const char *token, int *ret_code)

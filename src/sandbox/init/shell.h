@@ -16,6 +16,7 @@ struct shell {
     int out_r, out_w; /* output pipe: made once, shared by all shells of this sandbox, because
                          background jobs of an earlier one may still write to it */
     struct buf input; /* command text that bash has not taken yet */
+    size_t sent;      /* length of the line of the command in flight */
     struct buf answer;
     char token[33]; /* of the command in flight, "" when there is none */
 };
@@ -36,8 +37,8 @@ void shell_forget(struct shell *s);
 int shell_send(struct shell *s, const char *command, const char *terminal) WARN_UNUSED;
 int shell_feed(struct shell *s) WARN_UNUSED; /* 0, or -errno when bash has closed its end */
 
-/* False as long as the end of the command in flight has not been read by bash, which runs a line
- * when it has all of it. */
+/* False as long as bash has read nothing of the command in flight, or one byte, with which it can
+ * not have begun. */
 bool shell_has_begun(const struct shell *s);
 
 /* Reads the status pipe: 1 and the exit code when the command in flight has ended, 0 when not yet.

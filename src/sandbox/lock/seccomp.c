@@ -1,8 +1,9 @@
 /* seccomp.c - the system call filter, generated from the table in syscalls.c.
  *
- * A call in a REFUSE line fails with EPERM: a person ran into a rule. A call that is ABSENT or in
- * no line fails with ENOSYS, so that libc and runtimes fall back when a newer kernel's call is
- * unknown here. Nothing is killed. Foreign architectures (int 0x80, x32) get ENOSYS for every call.
+ * A call in a REFUSE line fails with EPERM: a person ran into a rule. One that is UNSUPPORTED fails
+ * with EOPNOTSUPP, as on a file system that has no such thing. A call that is ABSENT or in no line
+ * fails with ENOSYS, so that libc and runtimes fall back when a newer kernel's call is unknown
+ * here. Nothing is killed. Foreign architectures (int 0x80, x32) get ENOSYS for every call.
  *
  * Two programs are installed. libseccomp can not say "any argument but these", so the first allows
  * clone, socket and ioctl as such and the second, which allows everything else, refuses some of
@@ -133,13 +134,15 @@ static int add_arguments(scmp_filter_ctx ctx, uint32_t action, bool only_these)
 
 static int build_calls(scmp_filter_ctx ctx, bool report)
 {
+    const uint32_t action[] = {
+        [SYSCALL_ALLOW] = SCMP_ACT_ALLOW,
+        [SYSCALL_REFUSE] = report ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM),
+        [SYSCALL_UNSUPPORTED] = SCMP_ACT_ERRNO(EOPNOTSUPP),
+    };
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++) {
-        const struct syscall_line *line = &syscall_lines[i];
-        bool refuse = line->verdict == SYSCALL_REFUSE && !report;
-        if (line->verdict != SYSCALL_ABSENT) /* the default */
-            r = add_line(ctx, refuse ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW, line);
-    }
+    for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++)
+        if (syscall_lines[i].verdict != SYSCALL_ABSENT) /* the default */
+            r = add_line(ctx, action[syscall_lines[i].verdict], &syscall_lines[i]);
     return r < 0 ? r : add_arguments(ctx, SCMP_ACT_ALLOW, true);
 }
 

@@ -17,9 +17,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define ALLOW  SYSCALL_ALLOW
-#define REFUSE SYSCALL_REFUSE
-#define ABSENT SYSCALL_ABSENT
+#define ALLOW       SYSCALL_ALLOW
+#define REFUSE      SYSCALL_REFUSE
+#define ABSENT      SYSCALL_ABSENT
+#define UNSUPPORTED SYSCALL_UNSUPPORTED
 
 /* clang-format off */
 const struct syscall_line syscall_lines[] = {
@@ -38,7 +39,7 @@ const struct syscall_line syscall_lines[] = {
     {ALLOW, "stat fstat lstat newfstatat statx access faccessat faccessat2", "look at files"},
     {ALLOW, "statfs fstatfs ustat", "look at file systems"},
     {ALLOW, "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr", "read attributes"},
-    {ALLOW, "setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr", "user attributes"},
+    {ALLOW, "removexattr lremovexattr fremovexattr", "attributes of files one owns"},
     {ALLOW, "chmod fchmod fchmodat", "modes of files one owns; not setuid, see below"},
     {ALLOW, "chown fchown lchown fchownat", "owners; without a capability only to oneself"},
     {ALLOW, "utime utimes utimensat futimesat", "times of files one owns"},
@@ -101,6 +102,8 @@ const struct syscall_line syscall_lines[] = {
     {ALLOW, "mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr", "POSIX, likewise"},
     /* restrict oneself further */
     {ALLOW, "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self", "only takes away"},
+
+    {UNSUPPORTED, "setxattr lsetxattr fsetxattr", "an access list makes a file setgid that chmod may not; names can not be told apart here"},
 
     {REFUSE, "unshare setns", "other namespaces: each is kernel surface that only root had before"},
     {REFUSE, "mount umount umount2 pivot_root chroot", "mounts, the old interface"},

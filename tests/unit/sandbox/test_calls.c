@@ -205,6 +205,39 @@ static void shell_that_dies_unread(void **state)
     sbx_close(&b);
 }
 
+/* What a command puts into its own shell's script is no sign that it was never read. */
+static void shell_that_was_stuffed(void **state)
+{
+    (void)state;
+    struct sbx b;
+    sbx_open_default(&host, &b);
+    expect_error(&b,
+                 "echo run >> /tmp/log; for fd in /proc/$$/fd/*; do "
+                 "[[ $fd -ef /proc/$$/fd/0 ]] || echo -n x > $fd; done 2>/dev/null; kill -9 $$",
+                 0, "the shell was ended by signal 9 (KILL)");
+    expect_bash(&b, "cat /tmp/log", "run");
+    sbx_close(&b);
+}
+
+/* After a restart nobody is told that the shell before it had been lost. */
+static void restart_says_it_all(void **state)
+{
+    (void)state;
+    struct sbx b;
+    sbx_open_default(&host, &b);
+    expect_bash(&b,
+                "(until read -r call < /proc/$$/syscall && [[ $call == '0 0x0 '* ]]; do sleep "
+                "0.01; done; kill -9 $$; touch /tmp/killed) & echo going",
+                "going");
+    wait_for_file(b.pid, "/tmp/killed");
+    result_done(&(struct result[]){sbx_call(&b, "read", "{\"file_path\":\"/tmp/killed\"}")}[0]);
+    struct result r = sbx_call(&b, "bash", "{\"restart\":true}");
+    assert_string_equal(r.text, "bash session restarted");
+    result_done(&r);
+    expect_bash(&b, "echo on", "on");
+    sbx_close(&b);
+}
+
 /* Nothing a command prints, to any descriptor it has or finds, ends it early or changes its exit
  * code. */
 static void end_can_not_be_forged(void **state)
@@ -596,6 +629,8 @@ int main(void)
         cmocka_unit_test(restart),
         cmocka_unit_test(shell_that_ends),
         cmocka_unit_test(shell_that_dies_unread),
+        cmocka_unit_test(shell_that_was_stuffed),
+        cmocka_unit_test(restart_says_it_all),
         cmocka_unit_test(end_can_not_be_forged),
         cmocka_unit_test(background_jobs_live_on),
         cmocka_unit_test(long_commands),

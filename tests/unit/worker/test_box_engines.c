@@ -102,6 +102,10 @@ static const struct {
     {"bash", "{\"command\":\"seq 1 60000\"}", false, "~the whole output is in "},
     {"bash", "{\"command\":\"yes\"}", true, "~printed more than 4 MiB"},
     {"bash", "{\"command\":\"ulimit -n; ulimit -c\"}", false, "512\n0"},
+    {"bash",
+     "{\"command\":\"python3 -c 'import threading as t; a = t.Thread(target=print, args=[7]); "
+     "a.start(); a.join()'\"}",
+     false, "7"},
 };
 
 /* What to show of a text that does not fit: a failing test prints 1,000 bytes at most. */

@@ -91,7 +91,7 @@ static void read_only_bind(void)
     refused("fchmod", fchmod(fd, 0777), NO_FILE);
     refused("chown", chown(f, getuid(), getgid()), NO_FILE);
     refused("utimes", utimensat(AT_FDCWD, f, NULL, 0), NO_FILE);
-    refused("setxattr", setxattr(f, "user.x", "1", 1, 0), EROFS, EPERM, EACCES, 0);
+    refused("setxattr", setxattr(f, "user.x", "1", 1, 0), EROFS, EPERM, EACCES, EOPNOTSUPP, 0);
     refused("truncate", truncate(f, 0), NO_FILE);
     refused("symlink", symlink("/", in_bind("l")), NO_FILE);
     refused("mkdir", mkdir(in_bind("d"), 0700), NO_FILE);
@@ -207,6 +207,22 @@ static void make_setuid(void)
         caps[0] = 0x03000001;
         refused("with a root id", fsetxattr(fd, "security.capability", caps, 24 - 4, 0), EPERM,
                 EINVAL, EOPNOTSUPP, 0);
+        close(fd);
+        unlink(f);
+        /* open(2) gives setgid without execution; an access list adds that and keeps setgid. */
+        fd = open(f, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 02644);
+        static const struct {
+            uint32_t version;
+            struct {
+                uint16_t tag, permissions;
+                uint32_t id;
+            } entry[3];
+        } list = {2, {{1, 7, ~0u}, {4, 5, ~0u}, {32, 5, ~0u}}}; /* owner, group, others */
+        refused("access list", fsetxattr(fd, "system.posix_acl_access", &list, sizeof(list), 0),
+                EPERM, EOPNOTSUPP, 0);
+        struct stat st;
+        must(fstat(fd, &st) == 0 && (st.st_mode & 02010) != 02010, "no setgid program (mode %o)",
+             st.st_mode);
         close(fd);
         unlink(f);
     }
@@ -405,8 +421,8 @@ const struct probe files_probes[] = {
      "setresuid, setresgid, setgroups, setfsuid to seven ids", "one id is mapped; no CAP_SETUID",
      become, 0},
     {"make_setuid", "setuid files and file capabilities of one's own",
-     "chown, chmod 06777, security.capability in three places",
-     "nosuid mounts; no CAP_SETFCAP, no CAP_CHOWN", make_setuid, 0},
+     "chown, chmod 06777, security.capability, setgid by access list, in three places",
+     "nosuid mounts; no CAP_SETFCAP, no CAP_CHOWN; no attributes", make_setuid, 0},
     {"run_setuid", "setuid programs of the host", "run su, passwd, mount ... and read their auxv",
      "no_new_privs; /usr is nosuid", run_setuid, 0},
     {"capabilities", "CVE-2022-27650 (inheritable capabilities)",
