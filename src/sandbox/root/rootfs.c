@@ -226,12 +226,19 @@ void rootfs_done(struct rootfs *r)
     fd_cleanup_close(&r->template_ns);
 }
 
-/* Translates owners of a detached mount. -EINVAL and its like: this file system can not. */
+/* Translates owners of a detached mount. 0; CAN_NOT where its file system can not; or a negative
+ * code with words, when it may well be able to but something is short. */
+#define CAN_NOT 1
 static int set_idmap(int tree, const struct idmap *uids, const struct idmap *gids, int proc,
                      struct err *e)
 {
     AUTO_CLOSE int userns = idmap_userns(proc, uids, gids, e);
-    return userns < 0 ? userns : mounts_set_idmap(tree, userns);
+    if (userns < 0)
+        return userns;
+    int r = mounts_set_idmap(tree, userns);
+    return r == -EINVAL || r == -EPERM ? CAN_NOT
+           : r < 0 ? err_set(e, r, "could not map the owners of a mount: %s", err_text(r))
+                   : 0;
 }
 
 static int restrict_tree(int fd, const char *path, const struct stat *st,
@@ -248,10 +255,12 @@ static int restrict_tree(int fd, const char *path, const struct stat *st,
                            g = {st->st_gid, (uint32_t)how->owner_is, 1};
         r = set_idmap(fd, &u, &g, how->proc, e);
     }
-    if (r < 0 && how->write)
+    if (r < 0)
+        return err_wrap(e, r, "%s", path);
+    if (r == CAN_NOT && how->write)
         log_warn("the sandbox can not write as the owner of this directory: its file system does "
                  "not translate owners",
-                 "path=%s error=%s", log_q(path), err_name(r));
+                 "path=%s", log_q(path));
     return 0;
 }
 
@@ -295,6 +304,7 @@ int rootfs_template_tree(const char *path, const struct idmap *map, int proc, st
     if (fd < 0)
         return err_set(e, -errno, "could not copy the mount of %s: %m", path);
     int r = map ? set_idmap(fd, map, map, proc, e) : 0;
-    return r < 0 ? err_set(e, r, "could not map the owners of %s: %s", path, err_text(r))
-                 : TAKE_FD(fd);
+    if (r == CAN_NOT)
+        return err_set(e, -EINVAL, "the file system of %s does not translate owners", path);
+    return r < 0 ? r : TAKE_FD(fd);
 }

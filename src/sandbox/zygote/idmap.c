@@ -24,6 +24,8 @@
 #include "base/err.h"
 #include "sandbox/root/mounts.h"
 
+#define UP_MS 5000 /* for a process to open a file, on a busy machine, too */
+
 int idmap_write_proc(int proc, pid_t pid, const char *file, const char *text, struct err *e)
 {
     char path[64];
@@ -60,10 +62,10 @@ static NORETURN void hold_namespace(pid_t parent, int proc, int place, int ready
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent) /* it died before we asked */
         _exit(1);
     int fd = openat(proc, "self/ns/user", O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && dup3(fd, place, O_CLOEXEC) == place;
+    const int code = fd < 0 || dup3(fd, place, O_CLOEXEC) != place ? -errno : 0;
     if (fd >= 0)
         close(fd);
-    if (!ok || write(ready, "", 1) != 1)
+    if (write(ready, &code, sizeof(code)) != (ssize_t)sizeof(code) || code < 0)
         _exit(1);
     for (;;)
         pause();
@@ -85,11 +87,13 @@ int idmap_userns(int proc, const struct idmap *uids, const struct idmap *gids, s
         hold_namespace(parent, proc, place, ready_w);
     if (pid < 0)
         return err_set(e, -errno, "could not make a user namespace for a mount: %m");
-    char c;
+    int code = -EAGAIN;
     struct pollfd p = {.fd = ready_r, .events = POLLIN};
-    int r = poll(&p, 1, 1000) == 1 && read(ready_r, &c, 1) == 1
-                ? 0
-                : err_set(e, -EIO, "a user namespace for a mount did not come up");
+    if (poll(&p, 1, UP_MS) == 1 && read(ready_r, &code, sizeof(code)) != (ssize_t)sizeof(code))
+        code = -EAGAIN;
+    int r = code < 0 ? err_set(e, code, "a user namespace for a mount did not come up: %s",
+                               err_text(code))
+                     : 0;
     if (r >= 0)
         r = write_map(proc, (pid_t)pid, "uid_map", uids, e);
     if (r >= 0)

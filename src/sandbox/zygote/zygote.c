@@ -191,14 +191,14 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
         return m->root < 0 ? err_wrap(e, m->root, "rootfs") : 0;
     }
     if (m->spec.user == SANDBOX_USER_ROOT && map) {
-        struct err why;
-        m->root = rootfs_template_tree("/", map, z->proc, &why);
-        m->usr = m->root < 0 ? -1 : rootfs_template_tree("/usr", map, z->proc, &why);
-        if (m->usr >= 0)
-            return 0;
+        int r = m->root = rootfs_template_tree("/", map, z->proc, e);
+        if (r >= 0)
+            r = m->usr = rootfs_template_tree("/usr", map, z->proc, e);
+        if (r >= 0 || r != -EINVAL)
+            return r;
         /* tmpfs before Linux 6.3 can not translate owners: then root inside owns nothing of the
          * system and changes nothing of it. */
-        log_info("the system belongs to nobody in this sandbox", "error=%s", log_q(why.msg));
+        log_info("the system belongs to nobody in this sandbox", "error=%s", log_q(e->msg));
         fd_cleanup_close(&m->root);
     }
     m->root = rootfs_template_tree("/", NULL, z->proc, e);

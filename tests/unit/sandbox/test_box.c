@@ -520,6 +520,10 @@ static void few_descriptors(void **state)
         sandbox_spec_done(&s);
         skip();
     }
+    char dir[] = "/tmp/sallyport-few-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    if (as_root) /* its owner's files have to show as the sandbox's, or it must not start */
+        assert_int_equal(sandbox_spec_add_bind(&s, dir, "/data/x", true, NULL), 0);
     int refused = 0;
     for (rlim_t n = 10;; n++) {
         const struct rlimit tight = {.rlim_cur = n, .rlim_max = before.rlim_max};
@@ -528,6 +532,8 @@ static void few_descriptors(void **state)
         struct sbx b;
         AUTO_FREE char *error = sbx_open(&host, &s, &b);
         if (!error) {
+            if (as_root)
+                expect_bash(&b, "touch /data/x/f && stat -c %U /data/x/f", "agent");
             sbx_close(&b);
             break;
         }
@@ -541,6 +547,9 @@ static void few_descriptors(void **state)
     expect_bash(&b, "echo fine", "fine");
     sbx_close(&b);
     sandbox_spec_done(&s);
+    AUTO_FREE char *file = mem_printf("%s/f", dir);
+    (void)unlink(file);
+    assert_int_equal(rmdir(dir), 0);
 }
 
 /* A user who may have no more processes is told which limit that is. */
