@@ -244,8 +244,9 @@ static int overlay(const struct build *b, const char *lower, const char *upper)
 
 static int overlay_error(int r, struct err *e)
 {
-    return r == -ENODEV ? err_set(e, r, "this kernel has no overlayfs: load it (modprobe overlay)")
-                        : err_set(e, r, "could not make an overlay of the root: %s", err_text(r));
+    if (r == -ENODEV)
+        return err_set(e, r, "this kernel has no overlayfs: load it (modprobe overlay)");
+    return err_set(e, r, "could not make an overlay of the root: %s", err_text(r));
 }
 
 /* The root over an image. */
@@ -256,6 +257,12 @@ static int mount_image(struct build *b, struct err *e)
         r = b->root.top = overlay(b, AT_LOWER, "upper");
     if (r >= 0)
         r = mounts_attach(b->root.top, b->root.old, AT_NEW);
+    /* clone_private_mount(): in a user namespace not over mounts that came locked; nor over procfs.
+     */
+    if (r == -EINVAL)
+        return err_set(e, r,
+                       "this root can not be below an overlay: something is mounted on a directory "
+                       "in it, or it is no file system of files; give a copy, or import it");
     return r < 0 ? overlay_error(r, e) : 0;
 }
 
