@@ -213,26 +213,41 @@ static void say(const char *text)
     fprintf(stderr, "sallyport exec: %s\n", text);
 }
 
-/* All output is passed on, the terminal is as it was. Whoever reads our output may be slow, so from
- * here on signals end us as they would end any program. */
-static void settle(struct exec_command *c)
+/* All output is passed on, the terminal is as it was. True when some could not be. Whoever reads
+ * our output may be slow, so from here on signals end us as they would end any program. */
+static bool settle(struct exec_command *c)
 {
+    bool lost = false;
     bool drained = exec_streams_drain(&c->streams, DRAIN_MS);
     drained = exec_term_drain(&c->term, DRAIN_MS) && drained;
     exec_streams_give_back(&c->streams);
     exec_term_done(&c->term);
     for (int i = 0; i < 2; i++)
-        if (c->streams.out[i].error && c->streams.out[i].error != -EPIPE)
+        if (c->streams.out[i].error && c->streams.out[i].error != -EPIPE) {
+            lost = true;
             fprintf(stderr, "sallyport exec: standard %s: %s\n", i ? "error" : "output",
                     err_text(c->streams.out[i].error));
+        }
     if (drained)
-        return;
+        return lost;
     io_fd_close(&c->signals);
     sigset_t set;
     signal_set(&set);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     (void)exec_streams_drain(&c->streams, INT32_MAX);
     (void)exec_term_drain(&c->term, INT32_MAX);
+    return lost;
+}
+
+/* Who wraps a script of this directory, and has not shown the directory, looks at a file that is
+ * plainly there. */
+static void tell_of_binds(const struct exec_command *c, const struct box_end *end)
+{
+    const char *path = end->at_exec ? c->argv[0] : c->cwd;
+    struct stat st;
+    if (end->code == ENOENT && strchr(path, '/') && stat(path, &st) == 0)
+        say("it is there on this host, but inside is only what --bind shows (a script's "
+            "interpreter, too)");
 }
 
 /* ---- the run ---- */
@@ -288,11 +303,15 @@ static int run_main(struct exec_command *c, struct err *e)
     if (r >= 0)
         r = run_in(c, h, &end, e);
     box_host_stop(h);
-    settle(c);
+    bool lost = settle(c);
     if (r >= 0) {
         c->code = exit_code_of(&end);
-        if (end.error)
+        if (lost && c->code == 0) /* it was done before it could see the broken pipe */
+            c->code = EXIT_OURS;
+        if (end.error) {
             say(end.error);
+            tell_of_binds(c, &end);
+        }
         if (end.sentence)
             say(end.sentence);
         c->reported = true;

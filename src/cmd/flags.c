@@ -50,31 +50,50 @@ static int with_unit(const char *text, const struct unit *units, size_t n_units,
     return -EINVAL;
 }
 
+static const struct unit durations[] = {{"ms", 1},    {"", 1000},     {"s", 1000},
+                                        {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+static const struct unit sizes[] = {
+    {"", 1}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"T", 1ll << 40}};
+
 int flags_duration_ms(const char *text, int64_t *ret)
 {
-    static const struct unit units[] = {{"ms", 1},    {"", 1000},     {"s", 1000},
-                                        {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
-    return with_unit(text, units, ARRAY_LEN(units), ret);
+    return with_unit(text, durations, ARRAY_LEN(durations), ret);
 }
 
 int flags_size_bytes(const char *text, int64_t *ret)
 {
-    static const struct unit units[] = {{"", 1}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}};
-    return with_unit(text, units, ARRAY_LEN(units), ret);
+    return with_unit(text, sizes, ARRAY_LEN(sizes), ret);
+}
+
+/* `v` as one would write it on a command line, with the largest unit that leaves no fraction.
+ * malloc'ed. */
+static char *amount(enum flag_kind kind, int64_t v)
+{
+    const struct unit *units = kind == FLAG_SIZE ? sizes : durations;
+    size_t n = kind == FLAG_SIZE       ? ARRAY_LEN(sizes)
+               : kind == FLAG_DURATION ? ARRAY_LEN(durations)
+                                       : 0;
+    while (n-- > 0)
+        if (v >= units[n].factor && v % units[n].factor == 0 && units[n].suffix[0])
+            return mem_printf("%" PRId64 "%s", v / units[n].factor, units[n].suffix);
+    return mem_printf("%" PRId64, v);
 }
 
 static int check_range(const struct flag *f, int64_t v, const char *text, const char *where,
                        struct err *e)
 {
-    bool bounded = f->min || f->max;
-    if (v < (bounded ? f->min : 0) || (bounded && v > f->max))
-        return err_set(e, -EINVAL, "%s%s: %s is out of range (%" PRId64 " to %" PRId64 "%s)", where,
-                       f->name, text, f->min, bounded ? f->max : INT64_MAX,
-                       f->kind == FLAG_DURATION ? " ms"
-                       : f->kind == FLAG_SIZE   ? " bytes"
-                                                : "");
-    *(int64_t *)f->ptr = v;
-    return 0;
+    const bool bounded = f->min || f->max;
+    const int64_t most = bounded ? f->max : INT64_MAX;
+    if (v >= f->min && v <= most) {
+        *(int64_t *)f->ptr = v;
+        return 0;
+    }
+    AUTO_FREE char *from = amount(f->kind, f->min);
+    AUTO_FREE char *to = amount(f->kind, most);
+    return most == INT64_MAX ? err_set(e, -EINVAL, "%s%s: %s is out of range (%s or more)", where,
+                                       f->name, text, from)
+                             : err_set(e, -EINVAL, "%s%s: %s is out of range (%s to %s)", where,
+                                       f->name, text, from, to);
 }
 
 /* Stores one textual value; `where` is "--" or "FILE: ". */
@@ -267,9 +286,13 @@ int flags_parse(struct flag_set *set, int argc, char **argv, int *ret_n_args, st
             flags_completion(set, stdout);
             return FLAGS_EXIT_OK;
         }
-        if (word[1] != '-')
-            return err_set(e, -EINVAL, "%s: there are no one-letter flags but -h", word);
-        int r = parse_flag(set, argc, argv, &i, e);
+        int r = word[1] != '-'
+                    ? err_set(e, -EINVAL, "%s: there are no one-letter flags but -h", word)
+                    : parse_flag(set, argc, argv, &i, e);
+        if (r < 0 && n_args > 0 && set->args && str_starts(set->args, "-- ")) {
+            AUTO_FREE char *why = mem_strdup(e->msg);
+            return err_set(e, r, "%s; flags of the command stand after --", why);
+        }
         if (r < 0)
             return r;
     }

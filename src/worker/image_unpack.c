@@ -169,7 +169,7 @@ static int unpack_layer(int fd, const struct image_layer_ref *ref, struct image_
     if (r == 0)
         r = compare(&packed, ref->blob_sha256, "what is stored", e);
     if (r == 0)
-        r = compare(&plain, ref->diff_sha256, "its contents", e);
+        r = compare(&plain, ref->diff_sha256, "its content", e);
     digest_stream_free(packed.digest);
     digest_stream_free(plain.digest);
     archive_reader_free(outer);

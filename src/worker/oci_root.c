@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "sandbox/root/mounts.h"
+#include "sandbox/root/root.h"
 #include "sandbox/root/rootfs.h"
 #include "sandbox/root/skeleton.h"
 #include "sandbox/sandbox.h"
@@ -167,15 +168,33 @@ static int make_target(int root, const struct sandbox_bind *b, const json_t *mou
     }
 }
 
+/* A runtime would mount over /usr, /proc/sys or our own program: it does as it is told. */
+static int check_targets(const struct sandbox_spec *spec, struct err *e)
+{
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < spec->n_binds; i++) {
+        const char *target = spec->binds[i].target;
+        if (str_eq(target, OCI_PROGRAM_DIR) || str_starts(target, OCI_PROGRAM_DIR "/"))
+            r = err_set(e, -EINVAL,
+                        "bind target %s: sallyport itself is there; choose another place", target);
+        else
+            r = root_check_target(target, e);
+    }
+    return r;
+}
+
 int oci_root_make(const char *dir, const struct sandbox_spec *spec, json_t *mounts, struct err *e)
 {
+    int r = check_targets(spec, e);
+    if (r < 0)
+        return r;
     if (mkdir(dir, 0755) < 0)
         return err_set(e, -errno, "could not make %s: %m", dir);
     AUTO_CLOSE int root = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0 || fchmod(root, 0755) < 0)
         return err_set(e, -errno, "could not open %s: %m", dir);
-    int r = spec->rootfs_dir ? from_image(root, spec->rootfs_dir, mounts, e)
-                             : from_host(root, mounts, e);
+    r = spec->rootfs_dir ? from_image(root, spec->rootfs_dir, mounts, e)
+                         : from_host(root, mounts, e);
     if (r < 0)
         return r;
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(own_dirs); i++)

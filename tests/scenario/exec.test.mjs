@@ -37,6 +37,8 @@ describe('exit status', () => {
     [[], 125, /^sallyport exec: something is missing: sallyport exec -- COMMAND/],
     [['--no-such-flag', '--', 'true'], 125, /^sallyport exec: --no-such-flag: there is no such flag/],
     [['-x', '--', 'true'], 125, /one-letter/],
+    [['ls', '-la'], 125, /one-letter flags but -h; flags of the command stand after --\n/],
+    [['ls', '--color'], 125, /--color: there is no such flag.*; flags of the command stand after --\n/],
     [['--bind', '/no/such/dir', '--', 'true'], 125, /^sallyport exec: --bind \/no\/such\/dir: \/no\/such\/dir: No such file or directory/],
     [['--bind', '/usr:/opt/x:ro', '--', 'true'], 125, /a target has no colon; binds are read-only unless they end in :rw/],
     [['--bind', '/usr:/', '--', 'true'], 125, /target "\/" is the sandbox's own root/],
@@ -44,16 +46,26 @@ describe('exit status', () => {
     [['--env', '1x=y', '--', 'true'], 125, /^sallyport exec: --env 1x: env: "1x" is not a name/],
     [['--cpus', 'many', '--', 'true'], 125, /^sallyport exec: --cpus many: write a number of cores/],
     [['--cpus', '0', '--', 'true'], 125, /--cpus 0: write/],
-    [['--memory', '1', '--', 'true'], 125, /--memory: 1 is out of range/],
+    [['--memory', '1', '--', 'true'], 125, /--memory: 1 is out of range \(16M to 16T\)/],
     [['--user', 'nobody', '--', 'true'], 125, /--user: "nobody" is not one of agent, root/],
     [['--network', 'host', '--', 'true'], 125, /--network: "host" is not one of loopback, none/],
     [['--rootfs', 'nameless', '--', 'true'], 125, /--rootfs nameless: there is no image nameless in .*rootfs import makes one.*\.\/nameless/],
     [['--rootfs', '/etc/passwd', '--', 'true'], 125, /--rootfs \/etc\/passwd: Not a directory/],
+    [['--rootfs', '/proc', '--', 'true'], 125, /this root can not be below an overlay: .*give a copy, or import it/],
     [['--allow', 'example.com:443', '--', 'true'], 125, /^sallyport exec: --allow: the network of a sandbox is closed in this version/],
     [['--allow', 'http://example.com', '--', 'true'], 125, /^sallyport exec: --allow http:\/\/example.com: write HOST or HOST:PORT/],
     [['--secret', 'TOKEN=env:TOKEN@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: the network of a sandbox is closed/],
     [['--secret', 'TOKEN', '--', 'true'], 125, /^sallyport exec: --secret: write NAME=SOURCE@HOST/],
   ];
+  test('what is on the host and not inside: --bind is named', async () => {
+    const dir = tempDir('exec'), told = /^sallyport exec: .*: No such file or directory\nsallyport exec: it is there on this host, but inside is only what --bind shows/;
+    fs.writeFileSync(path.join(dir, 'x.sh'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
+    const script = await exec(['--', './x.sh'], { cwd: dir }), cwd = await exec(['--workdir', dir, '--', 'true']);
+    assert.deepEqual([script.code, cwd.code], [127, 125]);
+    assert.match(script.err, told);
+    assert.match(cwd.err, told);
+    assert.equal((await exec(['--bind', '.', '--', './x.sh'], { cwd: dir })).out, 'ran\n');
+  });
   for (const [args, code, err] of cases)
     test(`${args.join(' ') || 'no arguments'}: ${code}`, async () => {
       const r = await exec(args, { env: { XDG_DATA_HOME: '/no/such/data' } });
@@ -132,6 +144,12 @@ describe('streams', () => {
     const r = await sh(`"$0" exec -- yes > /dev/full`);
     assert.equal(r.code, 141);
     assert.equal(r.err, 'sallyport exec: standard output: No space left on device\n');
+  });
+  test('output that is lost is no success, also when the program did not live to see it', async () => {
+    const r = await sh(`"$0" exec -- echo x > /dev/full`);
+    assert.equal(r.err, 'sallyport exec: standard output: No space left on device\n');
+    assert.equal(r.code, 125);
+    assert.equal((await sh(`"$0" exec -- sh -c 'echo x; exit 7' > /dev/full`)).code, 7);
   });
   test('a directory as standard input is refused', async () => {
     const r = await sh(`"$0" exec -- ls < /`);

@@ -102,6 +102,7 @@ describe('isolation', () => {
       [1, /isolation "oci" does not work with \/.*true/, '--isolation', 'oci', '--oci-runtime', '/bin/true'],
       [1, /^sallyport worker: no session could be served: .*bind target \/usr\/x: what makes the system .* choose another place$/m, '--bind', '/tmp:/usr/x'],
       [1, /bind target \/usr\/x: what makes the system/, '--bind', '/tmp:/usr/x', '--warm', '2'],
+      [1, /bind target \/proc\/sys: what makes the system/, '--isolation', 'oci', '--bind', '/tmp:/proc/sys'],
       [1, /isolation "none" can not do --sandbox-user root/, '--isolation', 'none', '--i-understand', '--sandbox-user', 'root'],
     ];
     for (const [code, words, ...args] of cases) {

@@ -64,7 +64,7 @@ void root_done(struct root *r)
     fd_cleanup_close(&r->top);
 }
 
-bool root_target_ok(const char *target)
+static bool target_ok(const char *target)
 {
     static const char *const system_dirs[] = {"/usr", "/etc",   "/bin",   "/sbin",
                                               "/lib", "/lib32", "/lib64", "/libx32",
@@ -77,6 +77,16 @@ bool root_target_ok(const char *target)
             return false;
     }
     return !str_eq(target, SANDBOX_SPOOL) && !str_starts(target, SANDBOX_SPOOL "/");
+}
+
+int root_check_target(const char *target, struct err *e)
+{
+    if (target_ok(target))
+        return 0;
+    return err_set(e, -EINVAL,
+                   "bind target %s: what makes the system (/usr, /etc, /dev, /proc, ...), "
+                   "/tmp and /workspace can not be replaced; choose another place",
+                   target);
 }
 
 /* ---- the scratch tmpfs ---- */
@@ -138,17 +148,14 @@ static int make_bind_targets(struct build *b, struct err *e)
     const struct sandbox_spec *s = b->job->spec;
     for (size_t i = 0; i < s->n_binds; i++) {
         const char *target = s->binds[i].target;
-        if (!root_target_ok(target))
-            return err_set(e, -EINVAL,
-                           "bind target %s: what makes the system (/usr, /etc, /dev, /proc, ...), "
-                           "/tmp and /workspace can not be replaced; choose another place",
-                           target);
+        int r = root_check_target(target, e);
+        if (r < 0)
+            return r;
         if (str_starts(target, "/tmp/") || str_starts(target, SANDBOX_HOME "/"))
             continue; /* other file systems; enter.c makes these */
         struct stat st;
-        int r = fstat(b->job->bind_fds[i], &st) < 0
-                    ? -errno
-                    : make_path(b->upper, target, S_ISDIR(st.st_mode));
+        r = fstat(b->job->bind_fds[i], &st) < 0 ? -errno
+                                                : make_path(b->upper, target, S_ISDIR(st.st_mode));
         if (r < 0)
             return err_set(e, r, "could not make bind target %s: %s", target, err_text(r));
     }
@@ -237,8 +244,9 @@ static int overlay(const struct build *b, const char *lower, const char *upper)
 
 static int overlay_error(int r, struct err *e)
 {
-    return r == -ENODEV ? err_set(e, r, "this kernel has no overlayfs: load it (modprobe overlay)")
-                        : err_set(e, r, "could not make an overlay of the root: %s", err_text(r));
+    if (r == -ENODEV)
+        return err_set(e, r, "this kernel has no overlayfs: load it (modprobe overlay)");
+    return err_set(e, r, "could not make an overlay of the root: %s", err_text(r));
 }
 
 /* The root over an image. */
@@ -249,6 +257,12 @@ static int mount_image(struct build *b, struct err *e)
         r = b->root.top = overlay(b, AT_LOWER, "upper");
     if (r >= 0)
         r = mounts_attach(b->root.top, b->root.old, AT_NEW);
+    /* clone_private_mount(): in a user namespace not over mounts that came locked; nor over procfs.
+     */
+    if (r == -EINVAL)
+        return err_set(e, r,
+                       "this root can not be below an overlay: something is mounted on a directory "
+                       "in it, or it is no file system of files; give a copy, or import it");
     return r < 0 ? overlay_error(r, e) : 0;
 }
 

@@ -23,7 +23,7 @@ int root_build(const struct enter_job *j, struct root *ret, struct err *e) WARN_
  * Mounts that need the old root in sight (procfs) or copies of the scratch tmpfs come before. */
 int root_enter(struct root *r, struct err *e) WARN_UNUSED;
 
-/* Whether a bind may be put at `target` (an absolute path that sandbox_path_ok accepts): not on or
- * below what makes the system (/usr, /etc, /dev, /proc, ...), and not on /, /tmp or /workspace
- * themselves. */
-bool root_target_ok(const char *target);
+/* Refuses a bind at `target` (an absolute path that sandbox_path_ok accepts) that is on or below
+ * what makes the system (/usr, /etc, /dev, /proc, ...), or on /, /tmp or /workspace themselves. 0,
+ * or -EINVAL with words. Pure; every engine asks. */
+int root_check_target(const char *target, struct err *e) WARN_UNUSED;

@@ -21,7 +21,8 @@ static const char *const levels[] = {"debug", "info", NULL};
 
 struct fixture {
     struct settings s;
-    struct flag flags[8];
+    struct flag flags[11];
+    int64_t size, wait_ms, least;
     struct flag_set set;
 };
 
@@ -36,6 +37,9 @@ static void make(struct fixture *f)
         {"capacity", "N", "sessions", FLAG_INT, .ptr = &f->s.capacity, .min = 1, .max = 64},
         {"grace", "TIME", "time", FLAG_DURATION, .ptr = &f->s.grace_ms},
         {"memory", "SIZE", "size", FLAG_SIZE, .ptr = &f->s.memory},
+        {"size", "SIZE", "size", FLAG_SIZE, .ptr = &f->size, .min = 16 << 20, .max = 1ll << 44},
+        {"wait", "TIME", "time", FLAG_DURATION, .ptr = &f->wait_ms, .min = 1500, .max = 172800000},
+        {"least", "SIZE", "size", FLAG_SIZE, .ptr = &f->least, .min = 1024, .max = INT64_MAX},
         {"allow", "HOST", "hosts", FLAG_LIST, .ptr = &f->s.allow},
         {"config", "FILE", "file", FLAG_FILE, .ptr = &f->s.level, .line_only = true},
     };
@@ -99,13 +103,18 @@ static void test_refusals(void **state)
         {{"--detach=yes"}, "takes no value"},
         {{"--no-listen"}, "there is no such flag"},
         {{"--capacity", "0"}, "out of range"},
-        {{"--capacity", "65"}, "out of range"},
+        {{"--capacity", "65"}, "65 is out of range (1 to 64)"},
         {{"--capacity", "7x"}, "not a whole number"},
         {{"--capacity", ""}, "not a whole number"},
         {{"--grace", "5 m"}, "not a duration"},
         {{"--grace", "-1"}, "not a duration"},
         {{"--grace", "9223372036854775807h"}, "not a duration"},
-        {{"--memory", "1T"}, "not a size"},
+        {{"--memory", "1P"}, "not a size"},
+        {{"--memory", "8388608T"}, "not a size"},
+        {{"--size", "1K"}, "1K is out of range (16M to 16T)"},
+        {{"--size", "17T"}, "(16M to 16T)"},
+        {{"--wait", "1ms"}, "1ms is out of range (1500ms to 2d)"},
+        {{"--least", "9"}, "9 is out of range (1K or more)"},
         {{"--log-level", "loud"}, "not one of debug, info"},
         {{"-v"}, "no one-letter flags"},
         {{"a", "b", "c"}, "one argument too many"},

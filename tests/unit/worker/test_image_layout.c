@@ -327,7 +327,7 @@ static void test_bad_archives(void **state)
         int code;
         const char *words;
     } rows[] = {
-        {bad_layer_bytes, -E_CORRUPT, "layer 2 of 2: its contents has the digest"},
+        {bad_layer_bytes, -E_CORRUPT, "layer 2 of 2: its content has the digest"},
         {bad_config_bytes, -E_CORRUPT, "its digest is"},
         {bad_oci_manifest, -E_CORRUPT, "its digest is"},
         {bad_oci_blob, -E_CORRUPT, "layer 2 of 2: what is stored has the digest"},

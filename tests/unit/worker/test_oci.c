@@ -239,6 +239,52 @@ static void image_links_stay_inside(void **state)
     harness_dir_gone(dir);
 }
 
+/* A runtime mounts whatever it is told to: that a bind does not replace the system, or the program
+ * that guards it, is ours to see, in the words of the native engine. */
+static void binds_do_not_replace_the_system(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *words; /* NULL: allowed */
+    } cases[] = {
+        {"/usr/bin", "bind target /usr/bin: what makes the system"},
+        {"/etc", "what makes the system"},
+        {"/proc/sys", "what makes the system"},
+        {"/dev/shm/x", "what makes the system"},
+        {"/sys", "what makes the system"},
+        {"/tmp", "what makes the system"},
+        {"/workspace", "what makes the system"},
+        {"/.sallyport", "sallyport itself is there"},
+        {"/.sallyport/ld.so", "sallyport itself is there"},
+        {"/.sallyports", NULL},
+        {"/workspace/x", NULL},
+        {"/tmp/x", NULL},
+        {"/usrx/y", NULL},
+    };
+    char *dir = harness_dir();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct sandbox_spec s;
+        sandbox_spec_init(&s);
+        assert_int_equal(sandbox_spec_add_bind(&s, "/etc", cases[i].target, false, NULL), 0);
+        AUTO_JSON json_t *mounts = json_array();
+        AUTO_FREE char *root = mem_printf("%s/root-%zu", dir, i);
+        struct err e = {.code = 0};
+        int r = oci_root_make(root, &s, mounts, &e);
+        if (cases[i].words) {
+            assert_int_equal(r, -EINVAL);
+            if (!strstr(e.msg, cases[i].words))
+                fail_msg("%s: %s", cases[i].target, e.msg);
+            assert_int_equal(access(root, F_OK), -1);
+        } else if (r < 0) {
+            fail_msg("%s: %s", cases[i].target, e.msg);
+        }
+        sandbox_spec_done(&s);
+    }
+    AUTO_FREE char *clear = mem_printf("rm -rf %s/*", dir);
+    assert_int_equal(system(clear), 0);
+    harness_dir_gone(dir);
+}
+
 /* ---- a runtime's words ---- */
 
 static void words_of_a_runtime(void **state)
@@ -359,10 +405,15 @@ int main(int argc, char **argv)
     if (role >= 0)
         return role;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(config_grants_nothing), cmocka_unit_test(config_follows_the_specification),
-        cmocka_unit_test(seccomp_is_our_own),    cmocka_unit_test(image_links_stay_inside),
-        cmocka_unit_test(image_with_odd_names),  cmocka_unit_test(words_of_a_runtime),
-        cmocka_unit_test(init_refuses_less),     cmocka_unit_test(unconfined_is_denied),
+        cmocka_unit_test(config_grants_nothing),
+        cmocka_unit_test(config_follows_the_specification),
+        cmocka_unit_test(seccomp_is_our_own),
+        cmocka_unit_test(image_links_stay_inside),
+        cmocka_unit_test(binds_do_not_replace_the_system),
+        cmocka_unit_test(image_with_odd_names),
+        cmocka_unit_test(words_of_a_runtime),
+        cmocka_unit_test(init_refuses_less),
+        cmocka_unit_test(unconfined_is_denied),
     };
     cmocka_set_test_filter(argc == 2 ? argv[1] : NULL); /* by hand: one of them */
     return cmocka_run_group_tests(tests, NULL, NULL);
