@@ -1,6 +1,6 @@
 /* test_cancel.c - a cancelled call leaves nothing behind, however its processes try to stay, and
- * takes nothing along that was there before. Times are printed; what is asserted is a wide bound.
- */
+ * takes nothing along that was there before. Times are printed; each has a wide bound, and the
+ * median that of the promise. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,9 +23,25 @@
 #include "base/time.h"
 #include "harness.h"
 
-/* Asserted; 100 ms is the aim. Init gives the killed two seconds to be gone, and on a busy machine
- * they may need them. */
-#define BOUND_NS (10 * NS_PER_S)
+/* Of each call. Init gives the killed two seconds to be gone, and on a busy machine they may need
+ * them. */
+#define BOUND_NS  (10 * NS_PER_S)
+#define MEDIAN_NS (100 * NS_PER_MS) /* the promise; 1.6 ms where little else runs */
+
+static int by_size(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void expect_quick(int64_t *took, size_t n)
+{
+    qsort(took, n, sizeof(*took), by_size);
+    print_message("%zu calls: median %lld us, slowest %lld us\n", n, (long long)took[n / 2] / 1000,
+                  (long long)took[n - 1] / 1000);
+    assert_true(took[n / 2] < MEDIAN_NS);
+    assert_true(took[n - 1] < BOUND_NS);
+}
 
 static int64_t send_bash(struct sbx *b, const char *command, int64_t timeout_ms)
 {
@@ -130,6 +146,7 @@ static void open_small(struct sbx *b)
 static void nothing_stays(void **state)
 {
     (void)state;
+    int64_t took[ARRAY_LEN(stayers)];
     for (size_t i = 0; i < ARRAY_LEN(stayers); i++) {
         struct sbx b;
         open_small(&b);
@@ -142,9 +159,9 @@ static void nothing_stays(void **state)
         int64_t began = time_mono_ns();
         sbx_cancel(&b, id);
         AUTO_FREE char *text = answer_text(&b, id);
-        int64_t took = time_mono_ns() - began;
-        print_message("%-32s answered after %6lld us\n", stayers[i].what, (long long)took / 1000);
-        assert_true(took < BOUND_NS);
+        took[i] = time_mono_ns() - began;
+        print_message("%-32s answered after %6lld us\n", stayers[i].what,
+                      (long long)took[i] / 1000);
         expect_contains(text, "; what it had started was ended");
         struct result r = sbx_bash(&b, census);
         if (!str_eq(r.text, "(no output)"))
@@ -159,6 +176,7 @@ static void nothing_stays(void **state)
                     "ticking");
         sbx_close(&b);
     }
+    expect_quick(took, ARRAY_LEN(took));
 }
 
 /* Chains of forks, over and over: each process lives for so short a time that naming it is a matter
@@ -168,8 +186,8 @@ static void chains_never_slip_through(void **state)
     (void)state;
     struct sbx b;
     open_small(&b);
-    int64_t longest = 0;
-    for (int i = 0; i < 25; i++) {
+    int64_t took[25];
+    for (size_t i = 0; i < ARRAY_LEN(took); i++) {
         int64_t id = send_bash(&b,
                                "rm -f /tmp/go; for i in 1 2 3; do python3 -SEc '\n"
                                "import os\n"
@@ -181,17 +199,15 @@ static void chains_never_slip_through(void **state)
         int64_t began = time_mono_ns();
         sbx_cancel(&b, id);
         free(answer_text(&b, id));
-        int64_t took = time_mono_ns() - began;
-        longest = took > longest ? took : longest;
+        took[i] = time_mono_ns() - began;
         struct result r = sbx_bash(&b, census);
         if (!str_eq(r.text, "(no output)"))
-            fail_msg("call %d: still there: %s", i, r.text);
+            fail_msg("call %zu: still there: %s", i, r.text);
         result_done(&r);
         r = sbx_bash(&b, "rm /tmp/go");
         result_done(&r);
     }
-    print_message("25 calls, the slowest answered after %lld us\n", (long long)longest / 1000);
-    assert_true(longest < BOUND_NS);
+    expect_quick(took, ARRAY_LEN(took));
     sbx_close(&b);
 }
 
