@@ -94,6 +94,14 @@ static void its_sandboxes_work(void **state)
     sbx_close(&b);
 }
 
+/* A sanitized program is not linked with "-z now": looking up a function when it is first called
+ * saves the vector registers, with what was copied last, on the stack. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SEES_STACK false
+#else
+#define SEES_STACK true
+#endif
+
 /* How often `needle` occurs in what process `pid` may write to. */
 static size_t count_in_memory(pid_t pid, const char *needle)
 {
@@ -110,6 +118,8 @@ static size_t count_in_memory(pid_t pid, const char *needle)
     while (fgets(line, sizeof(line), maps)) {
         uint64_t from, to;
         char *dash = strchr(line, '-'), *space = strchr(line, ' ');
+        if (!SEES_STACK && strstr(line, "[stack]"))
+            continue;
         if (!dash || !space || strncmp(space, " rw", 3) != 0 ||
             str_hex_to_u64(line, (size_t)(dash - line), &from) < 0 ||
             str_hex_to_u64(dash + 1, (size_t)(space - dash - 1), &to) < 0 ||
