@@ -207,7 +207,7 @@ describe('a system call is missing or forbidden', () => {
     const d = await doctor(...USER, readable(DENY), 'eperm=fsopen', '--');
     for (const [id, call] of [['tmpfs', 'fsopen\\(tmpfs\\)'], ['devpts', 'fsopen\\(devpts\\)'], ['proc', 'fsopen\\(proc\\)']])
       says(d, id, 'fail', { text: new RegExp(`^${call}: Operation not permitted`), lost: /No sandbox can be started/, fix: FILTER_FIX });
-    says(d, 'overlay', 'note', { text: /fsopen/, lost: /read-only but for/ });
+    says(d, 'overlay', 'note', { text: /fsopen/, lost: /rootfs.*user root.*what they write goes to an overlay/ });
     says(d, 'sandbox', 'fail', { fix: /see "procfs" above/ });
     const tree = await doctor(...USER, readable(DENY), 'eperm=mount_setattr', '--');
     says(tree, 'bind', 'fail', { text: /^mount_setattr\(\/usr\)/, lost: /\/usr read-only/ });
