@@ -1,14 +1,16 @@
-# Shared by the examples: reads dev.env (first argument, or where `sallyport up` writes it) and offers
-# `api METHOD PATH [JSON]`. The key goes to curl through a descriptor, not through its arguments, which
-# every user of the machine can read.
+# Shared by the examples: reads dev.env (first argument; else what this shell has read already, or where
+# `sallyport up` writes it) and offers `api METHOD PATH [JSON]`. The key goes to curl through a descriptor,
+# not through its arguments, which every user of the machine can read.
 set -euo pipefail
 
-data_home=${XDG_DATA_HOME:-$HOME/.local/share}
-[ -n "${XDG_DATA_HOME:-}" ] || [ "$(id -u)" != 0 ] || data_home=/var/lib
-env_file=${1:-$data_home/sallyport/dev.env}
-[ -r "$env_file" ] || { echo "no dev.env at $env_file: start \`sallyport up\`, or name the file" >&2; exit 1; }
-# shellcheck disable=SC1090 # written by sallyport up
-. "$env_file"
+if [ $# -gt 0 ] || [ -z "${ANTHROPIC_BASE_URL:-}" ] || [[ ${ANTHROPIC_API_KEY:-} != sk-sp-* ]]; then
+    data_home=${XDG_DATA_HOME:-$HOME/.local/share}
+    [ -n "${XDG_DATA_HOME:-}" ] || [ "$(id -u)" != 0 ] || data_home=/var/lib
+    env_file=${1:-$data_home/sallyport/dev.env}
+    [ -r "$env_file" ] || { echo "no dev.env at $env_file: start \`sallyport up\`, or name the file" >&2; exit 1; }
+    # shellcheck disable=SC1090 # written by sallyport up
+    . "$env_file"
+fi
 
 key_config() { printf 'header = "x-api-key: %s"\n' "$ANTHROPIC_API_KEY"; }
 common=(--silent --show-error --fail-with-body --globoff

@@ -201,7 +201,7 @@ test('a configuration file: what is wrong is named as it is written there', asyn
     ['up', 'detach: true', /detach: .*give --detach/],
     ['up', 'bind: /a:/b', /bind: must be a list/],
     ['up', 'listen: unix:/tmp/x', /--listen unix:.*HOST:PORT/],
-    ['worker', 'sandbox_memory: 1T', /sandbox_memory: "1T" is not a size/],
+    ['worker', 'sandbox_memory: 1P', /sandbox_memory: "1P" is not a size/],
   ]) {
     fs.writeFileSync(file, `${text}\n`);
     const r = await cli({}, command, '--config', file);
