@@ -320,7 +320,7 @@ static int try_one(struct box_host *h, const struct sandbox_spec *spec, struct e
         *e = (struct err){.code = 0};
         return 0;
     }
-    if (r < 0 && h->made_by)
+    if (r < 0 && r != -EINVAL && h->made_by) /* -EINVAL: a setting, whatever the runtime */
         return err_wrap(e, r, "isolation \"%s\" does not work with %s", h->engine->name,
                         h->made_by);
     if (r < 0)

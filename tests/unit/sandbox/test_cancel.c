@@ -383,7 +383,7 @@ static void nobody_stops_init(void **state)
                                    "    except OSError: pass\n' >/dev/null 2>&1 & exit");
     result_done(&r);
     wait_for_file(b.pid, "/tmp/go");
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 20; i++) {
         AUTO_JSON json_t *o = NULL;
         int64_t id = send_bash(&b, "exit", 300);
         o = sbx_recv(&b, 10000);
