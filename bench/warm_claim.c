@@ -67,7 +67,7 @@ static int run(void *arg)
 int main(int argc, char **argv)
 {
     if (argc == 2 && str_eq(argv[1], "zygote"))
-        return zygote_main(3);
+        return zygote_main(3, false);
     if (argc == 3 && (!str_eq(argv[1], "--claims") ||
                       str_to_u64(argv[2], strlen(argv[2]), CLAIM_MAX, &claims) < 0))
         argc = 0;
