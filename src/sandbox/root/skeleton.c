@@ -121,10 +121,18 @@ static int copy_dir(const char *name, int root)
 
 static int make_directories(int root, const char *const *paths, size_t n, struct err *e)
 {
-    for (size_t i = 0; i < n; i++) /* whatever the caller's umask */
-        if ((mkdirat(root, paths[i], 0755) < 0 && errno != EEXIST) ||
-            fchmodat(root, paths[i], 0755, 0) < 0)
+    for (size_t i = 0; i < n; i++)
+        if (mkdirat(root, paths[i], 0755) < 0 && errno != EEXIST)
             return err_set(e, -errno, "could not make /%s: %m", paths[i]);
+    return 0;
+}
+
+/* Whatever the umask was. */
+static int open_directories(int root, const char *const *paths, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (fchmodat(root, paths[i], 0755, 0) < 0)
+            return err_set(e, -errno, "could not change the mode of /%s: %m", paths[i]);
     return 0;
 }
 
@@ -157,6 +165,10 @@ int skeleton_fill(int root, struct err *e)
     int r = skeleton_frame(root, e);
     if (r >= 0)
         r = make_directories(root, etc_directories, ARRAY_LEN(etc_directories), e);
+    if (r >= 0)
+        r = open_directories(root, directories, ARRAY_LEN(directories), e);
+    if (r >= 0)
+        r = open_directories(root, etc_directories, ARRAY_LEN(etc_directories), e);
     if (r < 0)
         return r;
     r = fill_etc(root);

@@ -201,7 +201,9 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
         log_info("the system belongs to nobody in this sandbox", "error=%s", log_q(e->msg));
         fd_cleanup_close(&m->root);
     }
-    m->root = rootfs_template_tree("/", NULL, z->proc, e);
+    if (m->spec.user != SANDBOX_USER_ROOT)
+        return 0; /* nothing of the template lies below anything */
+    m->root = rootfs_template_tree("/", NULL, z->proc, e); /* for an /etc of its own */
     return m->root;
 }
 
