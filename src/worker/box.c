@@ -145,6 +145,12 @@ int box_attach_foreign(struct box *b, int *channel, const struct sandbox_spec *s
     return wait_hello(b, e);
 }
 
+bool box_has_ended(const struct box *b)
+{
+    struct pollfd p = {.fd = b->pidfd.fd, .events = POLLIN};
+    return b->broken || poll(&p, 1, 0) != 0;
+}
+
 const char *box_home(const struct box *b)
 {
     return b->home ? b->home : SANDBOX_HOME;

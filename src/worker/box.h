@@ -81,6 +81,9 @@ int box_cancel(struct box *b) WARN_UNUSED;
  * also when cancelled. */
 void box_close(struct box *b);
 
+/* Whether its init is gone, or about to be: no call can be run there any more. */
+bool box_has_ended(const struct box *b);
+
 /* The working directory of tools, as they see it; without a quote. */
 const char *box_home(const struct box *b);
 

@@ -9,7 +9,6 @@
  * A refill that fails is tried again after 1 s, 2 s, ... 60 s, and logged when the reason changes.
  * The watcher owns a sandbox's end: whoever else wants it gone cancels the watcher. */
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,12 +36,6 @@ static char *spec_text(const struct sandbox_spec *spec)
     sandbox_spec_init(&defaults);
     AUTO_JSON json_t *o = sandbox_spec_json(spec ? spec : &defaults);
     return json_text(o, NULL);
-}
-
-static bool ended(int pidfd)
-{
-    struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    return poll(&p, 1, 0) != 0;
 }
 
 static int watch_one(void *arg)
@@ -174,7 +167,7 @@ struct box *box_warm_take(struct box_host *h, const struct sandbox_spec *spec)
         struct warm_box *wb = LIST_ENTRY(list_pop_front(&w->ready), struct warm_box, link);
         w->n--;
         struct box *b = TAKE(wb->box);
-        bool dead = ended(wb->watch.fd);
+        bool dead = box_has_ended(b);
         fiber_cancel(wb->watcher); /* frees wb */
         waitq_wake_all(&w->changed);
         int r = dead ? -E_CLOSED : box_ping(b, PING_MS);

@@ -162,6 +162,13 @@ static int run_call(void *arg)
         log_error("sandbox not started", "session=%s why=%s", s->session_id,
                   log_q(s->box_error.msg));
         result_text(&s->result, text);
+    } else if (r == 0 && box_has_ended(s->box)) {
+        log_warn("sandbox ended between calls", "session=%s tool=%s", s->session_id, s->call_tool);
+        result_text(&s->result,
+                    "This call was not run: the sandbox had ended since the one before. "
+                    "A new one is used from now on; files and shell state of the old "
+                    "one are gone.");
+        box_close(TAKE(s->box));
     } else if (r == 0) {
         AUTO_JSON json_t *input = s->call_custom ? custom_input(s) : json_incref(s->call_input);
         int64_t ms = call_timeout_ms(s->call_input);

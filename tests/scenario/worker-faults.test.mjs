@@ -167,6 +167,24 @@ describe('worker', () => {
     await w.stop();
   });
 
+  test('kill -9 of the zygote between calls: the next call is told that it was not run', async () => {
+    const p = await place();
+    const w = p.worker();
+    const x = await p.session();
+    await x.turn('quick');
+    const kids = descendants(w.pid);
+    process.kill(kids.find((k) => fs.readFileSync(`/proc/${k}/comm`, 'utf8') === 'sallyport-zygot\n'), 'SIGKILL');
+    await until('nothing of the old sandbox lives', () => kids.every((k) => !alive(k)), ms(10000));
+    await x.turn('quick');
+    const log = await x.turn('quick');
+    checkLog(log);
+    const results = log.filter((e) => e.type === 'user.tool_result');
+    assert.deepEqual(results.map((e) => e.is_error), [false, true, false], brief(log));
+    assert.match(text(results[1]), /^This call was not run: the sandbox had ended since the one before/);
+    await x.close();
+    await w.stop();
+  });
+
   test('a worker that comes back removes what the killed one left', async () => {
     const p = await place();
     const state = tempDir('state');
