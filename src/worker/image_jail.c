@@ -26,12 +26,12 @@
 #include "io/archive.h"
 #include "io/seccomp_unpack.h"
 #include "sandbox/lock/landlock.h"
+#include "sandbox/lock/lockdown.h"
 #include "secret/digest.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
-#include <linux/securebits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -62,34 +62,21 @@ static int warm_up(struct err *e)
 
 /* ---- limits ---- */
 
-static int limit(int resource, uint64_t n, struct err *e)
-{
-    struct rlimit have, want = {.rlim_cur = n, .rlim_max = n};
-    if (getrlimit((__rlimit_resource_t)resource, &have) < 0)
-        return err_set(e, -errno, "resource limit %d can not be read: %m", resource);
-    /* Never above what there is: raising takes a capability. */
-    if (want.rlim_max > have.rlim_max)
-        want.rlim_cur = want.rlim_max = have.rlim_max;
-    if (setrlimit((__rlimit_resource_t)resource, &want) < 0)
-        return err_set(e, -errno, "resource limit %d can not be set: %m", resource);
-    return 0;
-}
-
 static int apply_limits(const struct image_jail *j, struct err *e)
 {
-    int r = limit(RLIMIT_CORE, 0, e);
+    int r = lockdown_limit(RLIMIT_CORE, 0, e);
     if (r >= 0)
-        r = limit(RLIMIT_NPROC, 0, e);
+        r = lockdown_limit(RLIMIT_NPROC, 0, e);
     if (r >= 0)
-        r = limit(RLIMIT_NOFILE, OPEN_FILES, e);
+        r = lockdown_limit(RLIMIT_NOFILE, OPEN_FILES, e);
     if (r >= 0)
-        r = limit(RLIMIT_FSIZE, j->max_file_bytes, e);
+        r = lockdown_limit(RLIMIT_FSIZE, j->max_file_bytes, e);
     if (r >= 0)
-        r = limit(RLIMIT_MEMLOCK, 0, e);
+        r = lockdown_limit(RLIMIT_MEMLOCK, 0, e);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     /* A sanitizer's shadow takes terabytes of addresses. */
     if (r >= 0)
-        r = limit(RLIMIT_AS, MEMORY_BASE + MEMORY_PER_FILE * j->max_files, e);
+        r = lockdown_limit(RLIMIT_AS, MEMORY_BASE + MEMORY_PER_FILE * j->max_files, e);
 #endif
     return r;
 }
@@ -103,32 +90,6 @@ static int has_capability(unsigned cap, struct err *e)
     if (syscall(SYS_capget, &h, have) < 0)
         return err_set(e, -errno, "capabilities can not be read: %m");
     return (have[cap / 32].effective >> (cap % 32)) & 1;
-}
-
-static int empty_bounding_set(struct err *e)
-{
-    int cap = 0;
-    while (prctl(PR_CAPBSET_DROP, cap) == 0)
-        cap++;
-    if (errno != EINVAL || cap == 0) /* EINVAL: above the kernel's last one */
-        return err_set(e, -errno, "capability %d can not be dropped: %m", cap);
-    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                               SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-    if (prctl(PR_SET_SECUREBITS, bits) < 0)
-        return err_set(e, -errno, "securebits can not be locked: %m");
-    return 0;
-}
-
-static int drop_capabilities(struct err *e)
-{
-    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
-    const struct __user_cap_data_struct none[2] = {{.effective = 0}};
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-        return err_set(e, -errno, "ambient capabilities can not be dropped: %m");
-    if (syscall(SYS_capset, &h, none) < 0)
-        return err_set(e, -errno, "capabilities can not be dropped: %m");
-    return 0;
 }
 
 /* The image's directory becomes the working directory, and the directory it lies in the root of who
@@ -146,12 +107,6 @@ static int move_in(int root_fd, struct err *e)
 
 /* ---- did it work? ---- */
 
-static bool says(const char *text, const char *key, const char *value)
-{
-    AUTO_FREE char *line = mem_printf("\n%s\t%s\n", key, value);
-    return strstr(text, line) != NULL;
-}
-
 int image_jail_check_status(const char *text, bool bounded, struct err *e)
 {
     static const char none[] = "0000000000000000";
@@ -165,7 +120,7 @@ int image_jail_check_status(const char *text, bool bounded, struct err *e)
     int verdict = -E_DENIED;
     size_t found = 0, n = ARRAY_LEN(expected) - !bounded;
     for (; found < n; found++)
-        if (!says(text, expected[found].key, expected[found].value))
+        if (!lockdown_says(text, expected[found].key, expected[found].value))
             return err_set(e, verdict, "%s is not %s", expected[found].key, expected[found].value);
     if (found == n)
         verdict = 0;
@@ -208,9 +163,9 @@ static int lock_in(const struct image_jail *j, int status_fd, bool *ret_landlock
     if (r >= 0)
         r = move_in(j->root_fd, e);
     if (r >= 0 && bounds)
-        r = empty_bounding_set(e);
+        r = lockdown_empty_bounding_set(e);
     if (r >= 0)
-        r = drop_capabilities(e);
+        r = lockdown_drop_capabilities(e);
     if (r < 0)
         return r;
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -58,13 +58,12 @@ int lockdown_become(unsigned id, struct err *e)
     return new_session(e);
 }
 
-static int limit(int resource, uint64_t n, struct err *e)
+int lockdown_limit(int resource, uint64_t n, struct err *e)
 {
     struct rlimit have, want = {.rlim_cur = n, .rlim_max = n};
     if (getrlimit((__rlimit_resource_t)resource, &have) < 0)
         return err_set(e, -errno, "could not read resource limit %d: %m", resource);
-    /* Never above what the worker itself may use: raising needs a capability in the first
-     * namespace. */
+    /* Never above what there is: raising needs a capability in the first namespace. */
     if (want.rlim_max > have.rlim_max)
         want.rlim_cur = want.rlim_max = have.rlim_max;
     if (setrlimit((__rlimit_resource_t)resource, &want) < 0)
@@ -78,38 +77,43 @@ static int limit(int resource, uint64_t n, struct err *e)
 
 static int apply_limits(const struct sandbox_limits *l, struct err *e)
 {
-    int r = limit(RLIMIT_CORE, 0, e);
+    int r = lockdown_limit(RLIMIT_CORE, 0, e);
     if (r >= 0)
-        r = limit(RLIMIT_NPROC, l->processes + INIT_SPARE_PROCESSES, e);
+        r = lockdown_limit(RLIMIT_NPROC, l->processes + INIT_SPARE_PROCESSES, e);
     if (r >= 0)
-        r = limit(RLIMIT_NOFILE, l->open_files, e);
+        r = lockdown_limit(RLIMIT_NOFILE, l->open_files, e);
     if (r >= 0 && l->file_bytes)
-        r = limit(RLIMIT_FSIZE, l->file_bytes, e);
+        r = lockdown_limit(RLIMIT_FSIZE, l->file_bytes, e);
     if (r >= 0)
-        r = limit(RLIMIT_MEMLOCK, 64u << 10, e);
+        r = lockdown_limit(RLIMIT_MEMLOCK, 64u << 10, e);
     if (r >= 0)
-        r = limit(RLIMIT_MSGQUEUE, 800u << 10, e);
+        r = lockdown_limit(RLIMIT_MSGQUEUE, 800u << 10, e);
     if (r >= 0)
-        r = limit(RLIMIT_SIGPENDING, 4096, e);
+        r = lockdown_limit(RLIMIT_SIGPENDING, 4096, e);
     return r;
 }
 
-static int drop_capabilities(struct err *e)
+int lockdown_empty_bounding_set(struct err *e)
 {
     int cap = 0;
     while (prctl(PR_CAPBSET_DROP, cap) == 0)
         cap++;
     if (errno != EINVAL || cap == 0) /* EINVAL: above the kernel's last one */
         return err_set(e, -errno, "could not drop capability %d from the bounding set: %m", cap);
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-        return err_set(e, -errno, "could not clear ambient capabilities: %m");
     const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
                                SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
                                SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     if (prctl(PR_SET_SECUREBITS, bits) < 0)
         return err_set(e, -errno, "could not lock securebits: %m");
+    return 0;
+}
+
+int lockdown_drop_capabilities(struct err *e)
+{
     struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[2] = {{.effective = 0}};
+    const struct __user_cap_data_struct none[2] = {{.effective = 0}};
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+        return err_set(e, -errno, "could not clear ambient capabilities: %m");
     if (syscall(SYS_capset, &h, none) < 0)
         return err_set(e, -errno, "could not drop capabilities: %m");
     return 0;
@@ -120,7 +124,9 @@ int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f
 {
     int r = apply_limits(&s->limits, e);
     if (r >= 0)
-        r = drop_capabilities(e);
+        r = lockdown_empty_bounding_set(e);
+    if (r >= 0)
+        r = lockdown_drop_capabilities(e);
     if (r < 0)
         return r;
     /* Not dumpable: tools run under the same uid but may not look into init (ptrace, /proc/1/mem,
@@ -148,7 +154,7 @@ static const struct {
     {"Seccomp:", "2"},
 };
 
-static bool says(const char *text, const char *key, const char *value)
+bool lockdown_says(const char *text, const char *key, const char *value)
 {
     AUTO_FREE char *line = mem_printf("\n%s\t%s\n", key, value);
     return strstr(text, line) != NULL;
@@ -159,10 +165,10 @@ int lockdown_check_status(const char *text, unsigned id, struct err *e)
     int verdict = -E_DENIED;
     size_t found = 0;
     AUTO_FREE char *ids = mem_printf("%u\t%u\t%u\t%u", id, id, id, id);
-    if (!says(text, "Uid:", ids) || !says(text, "Gid:", ids))
+    if (!lockdown_says(text, "Uid:", ids) || !lockdown_says(text, "Gid:", ids))
         return err_set(e, verdict, "Uid: or Gid: is not four times %u after lockdown", id);
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
-        if (!says(text, expected[i].key, expected[i].value))
+        if (!lockdown_says(text, expected[i].key, expected[i].value))
             return err_set(e, verdict, "%s is not %s after lockdown", expected[i].key,
                            expected[i].value);
         found++;

@@ -17,6 +17,15 @@ int lockdown_become(unsigned id, struct err *e) WARN_UNUSED;
 int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, int *ret_listener,
                     struct err *e) WARN_UNUSED;
 
+/* Parts of that, for other processes that give up what they have (worker/image_jail.c). 0, or a
+ * negative code with words. */
+int lockdown_limit(int resource, uint64_t n, struct err *e) WARN_UNUSED; /* at most; hard, too */
+/* No capability can come back, not by being root either. Needs CAP_SETPCAP. */
+int lockdown_empty_bounding_set(struct err *e) WARN_UNUSED;
+int lockdown_drop_capabilities(struct err *e) WARN_UNUSED;
+/* Whether /proc/PID/status, of which `text` is the content, has the line "key<TAB>value". */
+bool lockdown_says(const char *text, const char *key, const char *value);
+
 /* Reads /proc/self/status of the sandbox's own procfs and compares with what must be: user and
  * group `id`, no capabilities, no_new_privs, a filter. `text` is the file's content: split off so
  * that it can be tested. 0, or -E_DENIED with what surprised. */
