@@ -4,7 +4,7 @@
  * without a sandbox, which are what "beyond its shell" is measured against. Every one holds an idle
  * bash that reads commands from a pipe. At each level the program lets things settle, then reads
  * how far MemAvailable fell and slab grew since nothing ran, and the PSS of the processes by name;
- * for ours it also times 20 starts beside the idle ones. MemAvailable counts everything, page
+ * for ours it also times 100 starts beside the idle ones. MemAvailable counts everything, page
  * tables and namespaces of the kernel included, but other programs on the machine move it, too.
  *
  * Prints one line of JSON per level. Usage:
@@ -29,7 +29,7 @@
 
 #define N_MAX      2000
 #define LEVELS_MAX 8
-#define STARTS     20
+#define STARTS     100
 
 struct idle {
     pid_t pid; /* ours: init; a peer: the command */
