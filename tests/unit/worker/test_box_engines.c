@@ -381,6 +381,9 @@ static const struct {
      "fd full null ptmx pts random shm stderr stdin stdout tty "
      "urandom zero"},
     {"cat /proc/kcore /proc/keys 2>/dev/null | head -c1 | wc -c", "0"},
+    {"touch ~/f; python3 -c 'import os; os.setxattr(\"f\", \"user.x\", b\"1\")' 2>&1 | grep -o "
+     "'Errno 95'; rm ~/f",
+     "Errno 95"},
     {"hostname; pwd; echo $HOME", "sandbox\n/workspace\n/workspace"},
     {"tr '\\0' ' ' </proc/1/cmdline", "/.sallyport/ld.so --library-path /.sallyport "
                                       "/.sallyport/sallyport init oci"},
