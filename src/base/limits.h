@@ -15,7 +15,8 @@
                                               */
 #define LIMIT_MODEL_STREAM_BYTES (32u << 20) /* one model answer, all blocks together */
 #define LIMIT_MODEL_CONTEXT_BYTES                                                                  \
-    (32u << 20) /* events of one model request: the Messages API takes no larger body, and a log   \
+    (32u                                                                                           \
+     << 20) /* events of one model request: the Messages API takes no larger body, and a log   \
                    must not be able to fill the server's memory */
 #define LIMIT_YAML_BYTES                                                                           \
     (1u << 20) /* a configuration or script file; libyaml's scanner is quadratic on some input */

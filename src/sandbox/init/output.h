@@ -7,7 +7,8 @@
 struct buf;
 
 #define OUTPUT_PART_BYTES                                                                          \
-    (50u << 10) /* each of the two parts; together the 100 KiB of api.md 13                        \
+    (50u                                                                                           \
+     << 10) /* each of the two parts; together the 100 KiB of api.md 13                        \
                  */
 
 struct output {
