@@ -1,10 +1,12 @@
 /* api_load.c - a load client for the API, on this program's own fibers: many connections, little
  * CPU of its own.
  *
- *   api_load events  ADDR KEY SESSIONS... -- CONNECTIONS SECONDS    append one event a request,
- * report events/s and latency api_load create  ADDR KEY BODY COUNT sessions one after the other,
- * report latency api_load streams ADDR KEY SESSION COUNT                         open that many
- * event streams, print "open N", wait for stdin to end
+ *   api_load events  ADDR KEY SESSIONS... -- CONNECTIONS SECONDS
+ *       append one event a request, report events/s and latency
+ *   api_load create  ADDR KEY BODY COUNT
+ *       make sessions one after the other, report latency
+ *   api_load streams ADDR KEY SESSION COUNT
+ *       open that many event streams, print "open N", wait for stdin to end
  *
  * Used by bench/run against a server on loopback; counts and times are bounded by the arguments. */
 #include "base/buf.h"

@@ -2,9 +2,8 @@
  *
  * bench_http_hello [ADDRESS] listens (default 127.0.0.1:0), prints the address and serves until it
  * is terminated. For comparison with nginx `return 200 "ok"`, both on one core, driven by the same
- * wrk; see bench/README.md. With
- * `/wait` as path the answer never comes: 10,000 such connections show what an idle stream costs.
- */
+ * wrk; see bench/README.md. With `/wait` as path the answer never comes: 10,000 such connections
+ * show what an idle stream costs. */
 #include "base/err.h"
 #include "base/str.h"
 #include "http/server.h"

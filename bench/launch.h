@@ -10,12 +10,11 @@
 
 struct launcher {
     const char *name;
-    char **argv; /* a peer's command, ended by NULL; "{}" in an argument becomes a fresh number.
-                    NULL: ours */
+    char **argv; /* a peer's command up to NULL (NULL: ours); "{}" becomes a fresh number */
     uint64_t runs;
     uint64_t started, failures;
-    struct stats first,
-        gone;       /* from the start to the first output, to the end of the last process */
+    /* From the start to the first output; to the end of the last process. */
+    struct stats first, gone;
     int64_t cpu_us; /* of peers: all processes of the started ones */
 };
 

@@ -1,5 +1,5 @@
-/* stats.c - percentiles by sorting; the programs that measure are short-lived and single-threaded.
- */
+/* stats.c - percentiles by sorting; the programs that measure are short-lived and
+ * single-threaded. */
 #include "stats.h"
 
 #include <stdio.h>

@@ -53,7 +53,7 @@ static inline void mem_cleanup_free(void *pp)
     free(p);
 }
 
-/* AUTO_CLOSE int fd = -1;  closes fd when the scope is left (not for descriptors registered with
+/* `AUTO_CLOSE int fd = -1;` closes fd when the scope is left (not for descriptors registered with
  * the event loop: those belong to a struct and leave through it). Keeps errno. */
 #define AUTO_CLOSE __attribute__((cleanup(fd_cleanup_close)))
 void fd_cleanup_close(int *fd);

@@ -44,6 +44,6 @@ void buf_commit(struct buf *b, size_t n);
 /* Removes `n` bytes (n <= len) from the front. */
 void buf_consume(struct buf *b, size_t n);
 
-/* Hands the bytes over as a malloc'ed NUL-terminated string (never NULL), leaves the buffer empty.
- */
+/* Hands the bytes over as a malloc'ed NUL-terminated string (never NULL), leaves
+ * the buffer empty. */
 char *buf_take(struct buf *b, size_t *ret_len);

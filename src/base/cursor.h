@@ -22,8 +22,8 @@ int cursor_u8(struct cursor *c, uint8_t *ret) WARN_UNUSED; /* 0 or -EAGAIN when 
 int cursor_u16be(struct cursor *c, uint16_t *ret) WARN_UNUSED;
 int cursor_u32be(struct cursor *c, uint32_t *ret) WARN_UNUSED;
 int cursor_take(struct cursor *c, size_t n, const unsigned char **ret) WARN_UNUSED;
-/* Bytes up to (not including) the first `delim`; consumes it as well. -EAGAIN when it is not there.
- */
+/* Bytes up to (not including) the first `delim`; consumes it as well. -EAGAIN when
+ * it is not there. */
 int cursor_until(struct cursor *c, unsigned char delim, const unsigned char **ret, size_t *ret_len)
     WARN_UNUSED;
 /* Consumes `lit` if the next bytes equal it: 0, or -ENOENT (different), or -EAGAIN (too short to

@@ -1,7 +1,7 @@
 /* json - jansson with our limits: depth capped at 64, duplicate keys refused, NUL refused.
  *
  * jansson's own types are used throughout the program; parsing and printing go through here.
- * AUTO_JSON json_t *j  drops its reference when the scope is left. */
+ * `AUTO_JSON json_t *j` drops its reference when the scope is left. */
 #pragma once
 
 #include "base/base.h"

@@ -114,8 +114,8 @@ static void make_room(struct map *m)
     if (m->n_slots && (m->n_used + 1) * 4 <= m->n_slots * 3)
         return;
     size_t n_slots = m->n_slots ? m->n_slots : SLOTS_FIRST;
-    if ((m->n + 1) * 2 >
-        n_slots) /* else the slots are taken by tombstones: same size, without them */
+    /* If not, the slots are taken by tombstones: same size, without them. */
+    if ((m->n + 1) * 2 > n_slots)
         n_slots *= 2;
     struct map_entry **slots = mem_array(n_slots, sizeof(*slots));
     for (size_t i = 0; i < m->n_slots; i++)

@@ -20,8 +20,12 @@ void *map_get(const struct map *m, const char *key); /* NULL when absent */
 /* Inserts or replaces; returns the value that was there, or NULL. `value` must not be NULL. */
 void *map_put(struct map *m, const char *key, void *value);
 void *map_remove(struct map *m, const char *key); /* returns the value, or NULL */
-/* Iteration: size_t pos = 0; while (map_next(m, &pos, &key, &value)) ... No insertion meanwhile;
- * removing is fine (the key handed out dies with its entry). Either output may be NULL. */
+/* Iteration:
+ *     size_t pos = 0;
+ *     while (map_next(m, &pos, &key, &value))
+ *         ...
+ * No insertion meanwhile; removing is fine (the key handed out dies with its entry). Either output
+ * may be NULL. */
 bool map_next(const struct map *m, size_t *pos, const char **ret_key, void **ret_value);
 
 /* SipHash-1-3 of `n` bytes under a 128-bit key, exposed for its known-answer test. */

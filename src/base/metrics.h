@@ -3,8 +3,9 @@
  * A metric is a static object next to the code that counts; a constructor links it into the
  * process's list before main, so the page can not forget one:
  *
- *     METRIC_COUNTER(accepted, "sallyport_http_requests_total", "code=\"2xx\"", "Requests
- * answered."); metric_add(&accepted, 1);
+ *     METRIC_COUNTER(accepted, "sallyport_http_requests_total", "code=\"2xx\"",
+ *                    "Requests answered.");
+ *     metric_add(&accepted, 1);
  *
  * Metrics of one name and different labels share help and type. No label may carry a peer's bytes
  * or an identifier: the set of series is fixed when the program is compiled. */
@@ -38,8 +39,8 @@ struct metric {
     METRIC_DEFINE_(var, METRIC_TYPE_COUNTER, name, labels, help, NULL)
 #define METRIC_GAUGE(var, name, labels, help)                                                      \
     METRIC_DEFINE_(var, METRIC_TYPE_GAUGE, name, labels, help, NULL)
-/* A gauge whose value is asked from `read_fn` (int64_t (*)(void), must not suspend) when rendering.
- */
+/* A gauge whose value is asked from `read_fn` (int64_t (*)(void), must not suspend)
+ * when rendering. */
 #define METRIC_GAUGE_FN(var, name, labels, help, read_fn)                                          \
     METRIC_DEFINE_(var, METRIC_TYPE_GAUGE, name, labels, help, read_fn)
 

@@ -19,9 +19,8 @@ void regex_free(struct regex *r); /* NULL is fine */
 
 #define REGEX_GROUPS 10
 struct regex_match {
-    size_t n; /* groups set, the whole match counted: 1.. */
-    ptrdiff_t from[REGEX_GROUPS],
-        to[REGEX_GROUPS]; /* byte offsets; -1 for a group that took no part */
+    size_t n;                                       /* groups set, the whole match counted: 1.. */
+    ptrdiff_t from[REGEX_GROUPS], to[REGEX_GROUPS]; /* byte offsets; -1: took no part */
 };
 /* Looks for the pattern in text[start..n). 1 with *ret filled (`ret` may be NULL), 0 when it is not
  * there, -E_LIMIT when the budget ran out, -ENOMEM. Does not suspend. */

@@ -35,8 +35,8 @@ int secret_set(struct secret *s, const void *p, size_t n)
         atomic_store(&lock_failed, true);
     if (n)
         memcpy(m, p, n);
-    *s = (struct secret){
-        .data = m, .len = n, .map_bytes = bytes}; /* the NUL comes from the kernel */
+    /* The NUL comes from the kernel. */
+    *s = (struct secret){.data = m, .len = n, .map_bytes = bytes};
     return 0;
 }
 

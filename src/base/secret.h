@@ -8,8 +8,8 @@
 #include "base/base.h"
 
 struct secret {
-    char *data; /* page-aligned, mlock'ed (best effort: see secret_locked), MADV_DONTDUMP; NULL when
-                   unset */
+    /* Page-aligned, mlock'ed (best effort: see secret_locked), MADV_DONTDUMP; NULL when unset. */
+    char *data;
     size_t len; /* bytes, the trailing NUL not counted */
     size_t map_bytes;
 };

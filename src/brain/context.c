@@ -220,8 +220,7 @@ static int add_thinking(struct model_context *c, const char *hidden)
 {
     AUTO_JSON json_t *block = NULL;
     if (!hidden)
-        return 0; /* nothing to give back: an agent.thinking without its signature can not be sent
-                   */
+        return 0; /* an agent.thinking without its signature can not be sent */
     if (json_parse(hidden, strlen(hidden), &block, NULL) < 0)
         return -E_CORRUPT;
     json_array_append(opened(c, false), block);
@@ -282,6 +281,7 @@ int model_context_load_tx(struct tx *tx, void *arg)
                    *body = stmt_text(st, 2, &n);
         stmt_text(st, 3, &hidden_n);
         c.bytes += n + hidden_n;
+        /* Nor may a log be able to fill the server's memory. */
         q->ret_too_large = c.bytes > LIMIT_MODEL_CONTEXT_BYTES;
         if (q->ret_too_large) {
             r = 0;

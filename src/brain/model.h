@@ -34,8 +34,8 @@ struct model_request {
 /* What the turn wants to hear while the answer streams. Called on the calling fiber; must not
  * suspend. Any may be NULL. */
 struct model_sink {
-    void (*block_start)(void *arg, int index,
-                        const char *type); /* "text", "thinking", "tool_use" */
+    /* `type` is "text", "thinking" or "tool_use". */
+    void (*block_start)(void *arg, int index, const char *type);
     void (*text_delta)(void *arg, int index, const char *text, size_t n);
     void *arg;
 };
@@ -44,9 +44,12 @@ struct model_usage {
     int64_t input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens;
 };
 struct model_result {
-    json_t *content;      /* array of complete blocks in order: {type:text,text}
-                             {type:thinking,thinking,signature}      {type:redacted_thinking,data}
-                             {type:tool_use,id,name,input}; owned */
+    /* An array of complete blocks in order, owned:
+     *     {type: text, text}
+     *     {type: thinking, thinking, signature}
+     *     {type: redacted_thinking, data}
+     *     {type: tool_use, id, name, input} */
+    json_t *content;
     char stop_reason[32]; /* end_turn, tool_use, max_tokens, stop_sequence, refusal, pause_turn */
     struct model_usage usage;
     enum model_error error; /* with a negative return */

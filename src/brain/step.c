@@ -106,8 +106,8 @@ static int session_error(struct tx *tx, struct log_session *s, struct log_batch 
     return log_append_tx(tx, s, b, "session.error", NULL, body, NULL, NULL);
 }
 
-/* session.error{exhausted}, idle{retries_exhausted}; what was queued is recorded and not acted on.
- */
+/* session.error{exhausted}, idle{retries_exhausted}; what was queued is recorded
+ * and not acted on. */
 static int give_up(struct tx *tx, struct log_session *s, struct log_batch *b, const char *type,
                    const char *message)
 {

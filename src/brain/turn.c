@@ -8,8 +8,8 @@
  *
  * Faults: a store that refuses (disk full, busy) is tried again with growing pauses for as long as
  * the server runs - what was acknowledged stays to be done. What the model says comes from outside;
- * sizes are bounded by the provider (LIMIT_MODEL_STREAM_BYTES) and by the log (LIMIT_EVENT_BYTES).
- */
+ * sizes are bounded by the provider (LIMIT_MODEL_STREAM_BYTES) and by the log
+ * (LIMIT_EVENT_BYTES). */
 #include "brain/turn.h"
 
 #include "base/buf.h"
@@ -158,8 +158,8 @@ static int64_t backoff_ms(const struct turn *t, const struct model_result *r, in
         ms *= 2;
     if (ms > RETRY_MAX_MS)
         ms = RETRY_MAX_MS;
-    return ms - (int64_t)rng_below(
-                    (uint64_t)(ms / 4 + 1)); /* up to a quarter off, so that sessions spread */
+    /* Up to a quarter off, so that sessions spread. */
+    return ms - (int64_t)rng_below((uint64_t)(ms / 4 + 1));
 }
 
 static const char *partial_text(const struct request *g, bool cut)

@@ -426,8 +426,8 @@ void fiber_wake_with(struct fiber *f, int code)
         f->wake_code = code;
         sched_make_ready(here, f);
     } else if (f->state == FIBER_READY && code < 0) {
-        /* Woken for another reason and not yet run: what it waited on is gone by the time it does.
-         */
+        /* Woken for another reason and not yet run: what it waited on is gone by
+         * the time it does. */
         f->wake_code = code;
         f->timer_fired = false;
     }

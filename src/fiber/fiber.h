@@ -8,12 +8,11 @@
  *  - A fiber runs until it suspends; only functions whose contract says "Suspends" do.
  *  - After a suspension the world may have changed: keep ids, not pointers into tables.
  *  - Cancellation is sticky: once cancelled, every suspending call returns -ECANCELED at once,
- * except between fiber_shield_begin and fiber_shield_end.
+ *    except between fiber_shield_begin and fiber_shield_end.
  *  - The deadline is absolute (CLOCK_MONOTONIC ns), belongs to the fiber, and only gets shorter;
- * when it passes, suspending calls return -ETIMEDOUT. Children inherit it when spawned.
+ *    when it passes, suspending calls return -ETIMEDOUT. Children inherit it when spawned.
  *  - Every wait may return early; callers re-check their predicate in a loop (sync.h does).
- *  - errno and the OpenSSL error queue are per thread: read them before anything that may suspend.
- */
+ *  - errno and the OpenSSL error queue are per thread: read them before what may suspend. */
 #pragma once
 
 #include "base/base.h"
@@ -37,10 +36,10 @@ struct scope {
 };
 
 void scope_init(struct scope *s);
-void scope_cancel(struct scope *s);          /* cancels every child; does not wait */
-int scope_join(struct scope *s) WARN_UNUSED; /* Suspends until no child is left. Returns 0,
-                                                -ECANCELED or -ETIMEDOUT (children still run) */
-void scope_done(struct scope *s);            /* Suspends: cancel, then a shielded, unbounded join */
+void scope_cancel(struct scope *s); /* cancels every child; does not wait */
+/* Suspends until no child is left. 0, -ECANCELED or -ETIMEDOUT (children still run). */
+int scope_join(struct scope *s) WARN_UNUSED;
+void scope_done(struct scope *s); /* Suspends: cancel, then a shielded, unbounded join */
 
 /* Starts fn(arg) as a fiber of `s`; it first runs when the caller suspends. `name` is a constant
  * string. fn always runs, even when the fiber is cancelled before its first turn, so it may own
@@ -69,8 +68,8 @@ void fiber_trim_stack(void);
 
 /* Gives the other runnable fibers a turn. Suspends. 0 or -ECANCELED / -ETIMEDOUT. */
 int fiber_yield(void) WARN_UNUSED;
-int fiber_sleep_ms(int64_t ms)
-    WARN_UNUSED; /* Suspends. 0 when slept, else -ECANCELED / -ETIMEDOUT */
+/* Suspends. 0 when slept, else -ECANCELED / -ETIMEDOUT. */
+int fiber_sleep_ms(int64_t ms) WARN_UNUSED;
 int fiber_sleep_until(int64_t mono_ns) WARN_UNUSED;
 
 /* The lowest layer of waiting, for sync.c and io: suspends the running fiber until fiber_wake,
@@ -85,7 +84,8 @@ void fiber_wake(struct fiber *f); /* same thread only; harmless when it is not p
  *     struct fiber_deadline d = fiber_deadline_push_ms(5000);   // can only shorten
  *     r = something_that_suspends();
  *     fiber_deadline_pop(&d);
- * or AUTO(fiber_deadline) d = fiber_deadline_push_ms(5000); */
+ * or
+ *     AUTO(fiber_deadline) d = fiber_deadline_push_ms(5000); */
 struct fiber_deadline {
     int64_t previous_ns;
     bool active;

@@ -37,10 +37,9 @@ struct fiber {
     int wake_code;    /* given by fiber_wake_with */
     int64_t deadline_ns;
 
-    int64_t
-        wake_at_ns;   /* when the current park ends by itself; FIBER_NO_DEADLINE when it does not */
-    int64_t timer_ns; /* the key it has in the heap: <= wake_at_ns, corrected lazily */
-    size_t timer_pos; /* 1-based place in the heap, 0 when absent */
+    int64_t wake_at_ns; /* when the park ends by itself, or FIBER_NO_DEADLINE */
+    int64_t timer_ns;   /* the key it has in the heap: <= wake_at_ns, corrected lazily */
+    size_t timer_pos;   /* 1-based place in the heap, 0 when absent */
 
     unsigned no_suspend;
     unsigned io_budget;

@@ -118,8 +118,8 @@ NORETURN static void leave(struct context *from, struct context *to, bool last)
 {
     leaving = from;
 #if SWITCH_ASAN
-    /* A NULL slot tells ASAN to free the fake stack: only right when nothing on it is needed again.
-     */
+    /* A NULL slot tells ASAN to free the fake stack: only right when nothing on it
+     * is needed again. */
     __sanitizer_start_switch_fiber(last ? NULL : &from->fake_stack, to->stack_lo, to->stack_bytes);
 #else
     (void)last;

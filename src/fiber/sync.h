@@ -4,7 +4,13 @@
 #include "fiber/fiber.h"
 
 /* A wait list: fibers park on it, wake_one / wake_all release them in order. The basis of the rest
- * and usable directly: `while (!predicate) { r = waitq_wait(&q); if (r < 0) return r; }` */
+ * and usable directly:
+ *     while (!predicate) {
+ *         r = waitq_wait(&q);
+ *         if (r < 0)
+ *             return r;
+ *     }
+ */
 struct waitq {
     struct list waiters;
 };

@@ -13,8 +13,8 @@
 
 #define BODY_READ_BYTES (64u << 10)
 
-/* Nothing of the body can be on its way before we ask for it: the client waits for "100 Continue".
- */
+/* Nothing of the body can be on its way before we ask for it: the client waits for
+ * "100 Continue". */
 bool body_unasked(const struct http_exchange *x)
 {
     return x->req.expect_continue && !x->continue_sent && !x->body_done &&
@@ -30,8 +30,8 @@ static int ask_for_body(struct http_exchange *x)
     return conn_write(x->conn, &(struct iovec){go, sizeof(go) - 1}, 1);
 }
 
-/* The body may not pause longer than body_timeout, nor be slower on average than the lowest rate.
- */
+/* The body may not pause longer than body_timeout, nor be slower on average than
+ * the lowest rate. */
 static int64_t body_deadline(const struct http_exchange *x, int64_t started_ns, uint64_t got_bytes)
 {
     int64_t pause_ns = x->conn->srv->cfg.body_timeout_ms * NS_PER_MS;

@@ -211,8 +211,8 @@ struct http_client *http_client_new(const char *user_agent, struct err *e)
     api->multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
     api->multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     api->multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-    /* A handle that is removed in mid-transfer closes its connection; idle ones are kept for reuse.
-     */
+    /* A handle that is removed in mid-transfer closes its connection; idle ones are
+     * kept for reuse. */
     api->multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 16L);
     r = fiber_spawn(&c->scope, "http-client", driver, c, NULL);
     if (r < 0)
@@ -244,8 +244,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
     struct client_stream *s = arg;
     size_t len = size * n;
-    if (len >= 5 &&
-        memcmp(p, "HTTP/", 5) == 0) { /* a new head: 100-continue or a proxy's came before */
+    /* A new head: that of 100-continue or of a proxy came before. */
+    if (len >= 5 && memcmp(p, "HTTP/", 5) == 0) {
         buf_reset(&s->head);
         return len;
     }

@@ -11,25 +11,19 @@
 
 #include <sys/uio.h>
 
-#define CONN_READ_BYTES 4096 /* a read buffer: most requests fit; grows for larger heads */
-#define CONN_READ_MAX                                                                              \
-    (40u << 10) /* holds the largest head and then some; pipelined input beyond it waits */
-#define CONN_SCRATCH_BYTES                                                                         \
-    (16u << 10) /* one TLS record: head and body up to here leave in one write */
-#define CONN_DRAIN_BYTES                                                                           \
-    (64u << 10) /* of an unread body, so much is read and dropped to keep the connection */
-#define CONN_LINGER_BYTES                                                                          \
-    (64u << 20) /* so much after an error, so that a client in mid-body still reads the answer */
-#define CONN_LINGER_MS    2000
-#define CONN_QUIET_MS     1000 /* a wait longer than this gives its stack pages back */
-#define CONN_BYTES_PER_MS 1    /* slowest body: 1000 bytes/s after the first body_timeout */
-#define CONN_FINISH_MS    1000 /* TLS close_notify, last answer of a cancelled fiber */
-#define CONN_OPS_PER_TURN 32   /* requests served before others get a turn */
+#define CONN_READ_BYTES    4096        /* a read buffer: most requests fit; larger heads grow it */
+#define CONN_READ_MAX      (40u << 10) /* holds the largest head; pipelined input beyond it waits */
+#define CONN_SCRATCH_BYTES (16u << 10) /* one TLS record: head and body up to here, one write */
+#define CONN_DRAIN_BYTES   (64u << 10) /* of an unread body, read and dropped to stay connected */
+#define CONN_LINGER_BYTES  (64u << 20) /* after an error: a client in mid-body reads the answer */
+#define CONN_LINGER_MS     2000
+#define CONN_QUIET_MS      1000 /* a wait longer than this gives its stack pages back */
+#define CONN_BYTES_PER_MS  1    /* slowest body: 1000 bytes/s after the first body_timeout */
+#define CONN_FINISH_MS     1000 /* TLS close_notify, last answer of a cancelled fiber */
+#define CONN_OPS_PER_TURN  32   /* requests served before others get a turn */
 
-#define ARENA_BLOCK_BYTES 2048 /* block and head together; pooled by the server */
-#define EXCHANGE_HEADER_BYTES                                                                      \
-    8192 /* all headers a handler adds; must leave room in the scratch                             \
-          */
+#define ARENA_BLOCK_BYTES     2048 /* block and head together; pooled by the server */
+#define EXCHANGE_HEADER_BYTES 8192 /* all headers a handler adds; must leave room in the scratch */
 
 #define HEAD_BYTES (EXCHANGE_HEADER_BYTES + 1024) /* everything that can go into one */
 
@@ -149,8 +143,8 @@ int conn_turn(struct conn *c) WARN_UNUSED;
 /* Writes all pieces, copying short ones together. The first piece may lie in the server's `head`:
  * it is copied before anything suspends. Suspends. 0 or the connection's (sticky) error. */
 int conn_write_now(struct conn *c, const struct iovec *piece, int n) WARN_UNUSED;
-int conn_write(struct conn *c, const struct iovec *piece, int n)
-    WARN_UNUSED;                           /* conn_turn, then that */
+/* conn_turn, then conn_write_now. */
+int conn_write(struct conn *c, const struct iovec *piece, int n) WARN_UNUSED;
 void conn_abort(struct conn *c, int code); /* see exchange_abort */
 int64_t conn_now_ns(void);
 

@@ -31,6 +31,6 @@ struct curl_api {
     __typeof__(&curl_multi_info_read) multi_info_read;
 };
 
-/* Opens libcurl once per process (loop thread only). NULL with words when it is missing or too old.
- */
+/* Opens libcurl once per process (loop thread only). NULL with words when it is
+ * missing or too old. */
 const struct curl_api *curl_api_get(struct err *e);

@@ -396,8 +396,8 @@ void exchange_refuse(struct http_exchange *x, int status, const char *why)
 void exchange_end(struct http_exchange *x)
 {
     struct conn *c = x->conn;
-    bool cut_off =
-        c->eof && !x->body_done; /* the request itself never got here: nobody to answer */
+    /* When the request itself never got here: nobody to answer. */
+    bool cut_off = c->eof && !x->body_done;
     if (x->answer == ANSWER_NONE && !c->error && !cut_off)
         reply_error(x, 500, "The request was not answered.");
     if (x->answer == ANSWER_STREAMING) {

@@ -10,8 +10,12 @@
  * refused, and a refusal does not depend on how the bytes were cut up, since a verdict only looks
  * backwards.
  *
- * Ceilings (base/limits.h): head 32 KiB -> 431, fields 128 -> 431, target 16 KiB -> 414, method 32
- * -> 501. */
+ * Ceilings (base/limits.h, but for the method):
+ *   head    32 KiB    431
+ *   fields  128       431
+ *   target  16 KiB    414
+ *   method  32 bytes  501
+ */
 #include "http/h1.h"
 
 #include "base/err.h"
@@ -343,9 +347,9 @@ static int check_framing(struct scan *s)
 {
     if (s->n_te > 0 && s->n_length > 0)
         return refuse(s, 400, "Content-Length and Transfer-Encoding exclude each other.");
+    /* RFC 9112 6.1: faulty framing. */
     if (s->n_te > 0 && s->minor == 0)
-        return refuse(s, 400,
-                      "HTTP/1.0 has no Transfer-Encoding."); /* RFC 9112 6.1: faulty framing */
+        return refuse(s, 400, "HTTP/1.0 has no Transfer-Encoding.");
     if (s->minor >= 1 && s->n_host == 0)
         return refuse(s, 400, "The Host field is missing.");
     if (s->authority.len > 0 && s->n_host > 0 &&

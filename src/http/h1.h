@@ -15,8 +15,7 @@ struct h1_header {
 
 struct h1_request {
     const char *method, *target;
-    const char *path;  /* percent-decoded segments are NOT decoded here: raw path, starts with "/"
-                          ("*" with OPTIONS) */
+    const char *path;  /* raw, its segments not decoded; starts with "/" ("*" with OPTIONS) */
     const char *query; /* after "?", "" when absent */
     int minor;         /* HTTP/1.minor */
     struct h1_header *headers;

@@ -6,8 +6,7 @@
 
 #define ROUTE_MAX_PARAMS 4
 struct route_params {
-    const char
-        *value[ROUTE_MAX_PARAMS]; /* in pattern order, decoded, live as long as the exchange */
+    const char *value[ROUTE_MAX_PARAMS]; /* in pattern order, decoded; live with the exchange */
     size_t n;
 };
 struct route {

@@ -151,8 +151,8 @@ static void refuse(struct http_server *s, int fd)
                                    "\"message\":\"Too many connections; try again later.\"}}";
         (void)send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)shutdown(fd, SHUT_WR);
-        /* What has arrived already would turn the close into a reset and take the answer with it.
-         */
+        /* What has arrived already would turn the close into a reset and take the
+         * answer with it. */
         while (recv(fd, s->scratch, sizeof(s->scratch), MSG_DONTWAIT) > 0)
             ;
     }

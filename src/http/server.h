@@ -6,10 +6,10 @@
  * next suspending call on the connection fails; handlers that wait on something else (a long poll,
  * a stream) use http_wait.
  *
- * What the server answers itself, as JSON in the API's error shape: heads it can not take (400,
- * 414, 417, 431, 501, 505), heads and bodies that come too slowly (408), a handler that did not
- * answer (500), and 503 to connections over the ceiling. After the first three the connection ends.
- */
+ * What the server answers itself, as JSON in the API's error shape: heads it can not take
+ * (400, 414, 417, 431, 501, 505), heads and bodies that come too slowly (408), a handler that
+ * did not answer (500), and 503 to connections over the ceiling. After the first three the
+ * connection ends. */
 #pragma once
 
 #include "http/h1.h"
@@ -20,14 +20,12 @@ struct http_exchange;
 struct tls_ctx;
 
 struct http_server_config {
-    const char *listen;     /* see sock_listen */
-    struct tls_ctx *tls;    /* NULL: plain */
-    size_t max_connections; /* 0: default (16384, lowered to fit RLIMIT_NOFILE) */
-    int64_t
-        head_timeout_ms; /* first byte to complete head; a new connection's first byte; 0: 10 s */
+    const char *listen;      /* see sock_listen */
+    struct tls_ctx *tls;     /* NULL: plain */
+    size_t max_connections;  /* 0: default (16384, lowered to fit RLIMIT_NOFILE) */
+    int64_t head_timeout_ms; /* first byte to complete head; a connection's first byte; 0: 10 s */
     int64_t idle_timeout_ms; /* between requests; 0: 75 s */
-    int64_t body_timeout_ms; /* without progress, reading (and below 1000 bytes/s) or writing; 0: 30
-                                s */
+    int64_t body_timeout_ms; /* no progress reading (or < 1000 bytes/s) or writing; 0: 30 s */
     void (*handler)(struct http_exchange *x, void *arg);
     void *arg;
 };
@@ -61,8 +59,8 @@ int http_body_read(struct http_exchange *x, size_t max, struct buf *out) WARN_UN
  * "Connection: close" ends the connection after the answer. */
 void http_set_header(struct http_exchange *x, const char *name, const char *value);
 /* The one answer; a second one aborts the process. To HEAD, and with 204 and 304, no body goes out.
- * Suspends. 0 or an error of the connection (nothing more to do then). `body` may
- * be NULL when n is 0. */
+ * Suspends. 0 or an error of the connection (nothing more to do then). `body` may be NULL when
+ * n is 0. */
 int http_reply(struct http_exchange *x, int status, const char *content_type, const void *body,
                size_t n);
 /* Content-type application/json; keeps the caller's reference. */

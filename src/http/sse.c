@@ -117,9 +117,9 @@ int sse_push(struct sse_writer *w, struct sse_frame *f)
         w->overflow = true;
         queue_drop(w);
         waitq_wake_all(&w->wake);
+        /* Its fiber may be in the middle of a write that never ends. */
         if (w->x)
-            exchange_abort(
-                w->x, -EMSGSIZE); /* its fiber may be in the middle of a write that never ends */
+            exchange_abort(w->x, -EMSGSIZE);
         return -EMSGSIZE;
     }
     struct queued *q = mem_new(struct queued);
@@ -197,8 +197,8 @@ static int run(struct sse_writer *w, int64_t keepalive_ms)
 int sse_begin(struct sse_writer *w)
 {
     http_set_header(w->x, "Cache-Control", "no-cache");
-    http_set_header(w->x, "X-Accel-Buffering",
-                    "no"); /* nginx in front of us would hold frames back */
+    /* nginx in front of us would hold frames back. */
+    http_set_header(w->x, "X-Accel-Buffering", "no");
     return http_stream_begin(w->x, 200, "text/event-stream");
 }
 

@@ -15,8 +15,8 @@ struct sse_frame {
     size_t len;
     char bytes[];
 };
-/* "event: TYPE\n" ["id: ID\n"] "data: JSON\n\n". `id` may be NULL. TYPE and ID must hold no CR/LF.
- */
+/* "event: TYPE\n" ["id: ID\n"] "data: JSON\n\n". `id` may be NULL. TYPE and ID
+ * must hold no CR/LF. */
 struct sse_frame *sse_frame_new(const char *type, const char *id, const char *json_one_line,
                                 size_t n);
 struct sse_frame *sse_frame_ref(struct sse_frame *f);

@@ -71,8 +71,8 @@ static int take_line(struct sse_parser *p, const char *s, size_t n)
         vn--;
     }
     if (is(s, name_n, "data")) {
-        /* Lines of one event are joined by LF; the standard appends one to each and drops the last.
-         */
+        /* Lines of one event are joined by LF; the standard appends one to each and
+         * drops the last. */
         int r = p->has_data ? buf_addc(&p->data, '\n') : 0;
         p->has_data = true;
         return r < 0 ? r : buf_add(&p->data, v, vn);

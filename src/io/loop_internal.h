@@ -12,7 +12,7 @@ struct loop_item {
 };
 void loop_post_item(struct loop *l, struct loop_item *item);
 
-/* Waiting for one direction after a call said -EAGAIN; forgets the readiness that call disproved.
- */
+/* Waiting for one direction after a call said -EAGAIN; forgets the readiness that
+ * call disproved. */
 int io_wait_more_readable(struct io_fd *io) WARN_UNUSED;
 int io_wait_more_writable(struct io_fd *io) WARN_UNUSED;

@@ -17,9 +17,9 @@ struct proc_spec {
     size_t n_extra_fds;
     bool own_process_group, own_session, die_with_parent;
 };
-int proc_start(struct proc *p, const struct proc_spec *spec, struct err *e)
-    WARN_UNUSED; /* does not suspend */
-int proc_wait(struct proc *p, int *ret_status)
-    WARN_UNUSED;                        /* Suspends until it ends; wait(2) status */
+/* Does not suspend. */
+int proc_start(struct proc *p, const struct proc_spec *spec, struct err *e) WARN_UNUSED;
+/* Suspends until it ends; wait(2) status. */
+int proc_wait(struct proc *p, int *ret_status) WARN_UNUSED;
 int proc_kill(struct proc *p, int sig); /* through the pidfd */
 void proc_done(struct proc *p);         /* kills with SIGKILL and reaps if still there */

@@ -16,8 +16,7 @@
  * reach: Landlock and the root directory do (image_jail.c). What is looked at: no call may give a
  * file a set-id or sticky bit or let others write to it (openat2 has its mode in memory; the parent
  * looks at the tree), no link may follow a link (/proc/self/fd), no times change but of what is
- * open, no signal may go to another process, no page may become
- * code. */
+ * open, no signal may go to another process, no page may become code. */
 #include "io/seccomp_unpack.h"
 #include "base/err.h"
 

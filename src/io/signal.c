@@ -55,8 +55,8 @@ void signal_done(void)
     io_fd_close(&signals);
     if (unregistered >= 0)
         (void)close(TAKE_FD(unregistered));
-    /* The mask stays: a signal that is pending now must not kill a process that is ending in order.
-     */
+    /* The mask stays: a signal that is pending now must not kill a process that is
+     * ending in order. */
 }
 
 void signal_reset_for_exec(void)

@@ -6,9 +6,9 @@
 /* Blocks SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1 in the calling thread (before any other thread
  * is started) and ignores SIGPIPE. Opens the signalfd for the loop. 0 or -errno. */
 int signal_init(void) WARN_UNUSED;
-int signal_next(void)
-    WARN_UNUSED; /* Suspends; returns the signal number or a negative code. One waiting fiber. */
+/* Suspends; returns the signal number or a negative code. One waiting fiber. */
+int signal_next(void) WARN_UNUSED;
 void signal_done(void);
-/* Restores default dispositions and the empty mask: for children, before exec. Async-signal-safe.
- */
+/* Restores default dispositions and the empty mask: for children, before exec.
+ * Async-signal-safe. */
 void signal_reset_for_exec(void);

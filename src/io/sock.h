@@ -8,8 +8,7 @@
 
 /* Listens on "HOST:PORT" (numeric host; "localhost" allowed; port 0 picks one), "[v6]:PORT" or
  * "unix:/path". The bound address goes to `ret_addr`. Returns a CLOEXEC non-blocking descriptor or
- * a negative code with words
- * ("127.0.0.1:8400 is in use; …"). */
+ * a negative code with words ("127.0.0.1:8400 is in use; …"). */
 int sock_listen(const char *addr, int backlog, char ret_addr[SOCK_ADDR_MAX], struct err *e)
     WARN_UNUSED;
 /* Suspends. Returns a descriptor (the caller's) or a negative code. EMFILE and friends are reported

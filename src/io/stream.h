@@ -15,8 +15,8 @@ struct stream_ops {
     ssize_t (*write)(struct stream *s, const void *p, size_t n);
     /* ends the writing side in order (TLS close_notify, shutdown(2)); may return -EAGAIN */
     int (*finish)(struct stream *s);
-    void (*done)(struct stream *s); /* releases what the implementation added; the io_fd is closed
-                                       by stream_done */
+    /* releases what the implementation added; the io_fd is closed by stream_done */
+    void (*done)(struct stream *s);
 };
 
 struct stream {
@@ -36,9 +36,9 @@ void stream_move(struct stream *to, struct stream *from);
 void stream_done(struct stream *s);
 
 /* All suspend; -ECANCELED, -ETIMEDOUT as everywhere. */
-ssize_t stream_read(struct stream *s, void *p, size_t n)
-    WARN_UNUSED; /* bytes, 0 = end, or an error */
-int stream_write(struct stream *s, const void *p, size_t n)
-    WARN_UNUSED; /* all of it, or an error */
+/* Bytes, 0 at the end, or an error. */
+ssize_t stream_read(struct stream *s, void *p, size_t n) WARN_UNUSED;
+/* All of it, or an error. */
+int stream_write(struct stream *s, const void *p, size_t n) WARN_UNUSED;
 int stream_finish(struct stream *s) WARN_UNUSED;
 bool stream_is_tls(const struct stream *s);

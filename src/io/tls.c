@@ -167,8 +167,8 @@ static ssize_t tls_write(struct stream *s, const void *p, size_t n)
     return r == 0 ? -EPIPE : r; /* the peer has ended the conversation */
 }
 
-/* Sends close_notify. The peer's answer is not awaited: who wants its last bytes reads to the end.
- */
+/* Sends close_notify. The peer's answer is not awaited: who wants its last bytes
+ * reads to the end. */
 static int tls_finish(struct stream *s)
 {
     if (SSL_get_quiet_shutdown(s->impl))

@@ -7,8 +7,8 @@
 
 /* Each reads one field of `v` and returns its stored form as a new reference; NULL when the field
  * is absent, null or wrong (then v fails). */
-json_t *agent_spec_model(struct v *v, const char *key,
-                         int flags);                       /* ModelConfig; effort only when given */
+/* ModelConfig; effort only when given. */
+json_t *agent_spec_model(struct v *v, const char *key, int flags);
 json_t *agent_spec_tools(struct v *v, const char *key);    /* array; null gives an empty one */
 json_t *agent_spec_identity(struct v *v, const char *key); /* null gives the default one */
 /* Refuses mcp_servers, skills and multiagent with a sentence: none is built yet. Empty and null are

@@ -189,8 +189,8 @@ static int retrieve_tx(struct tx *tx, void *arg)
         return load_wire(tx, ch->id, &ch->result);
     bool archived;
     AUTO_JSON json_t *latest = NULL;
-    int r = agent_load_tx(tx, ch->id, 0, &latest,
-                          &archived); /* tells a missing agent from a missing version */
+    /* Tells a missing agent from a missing version. */
+    int r = agent_load_tx(tx, ch->id, 0, &latest, &archived);
     return r < 0 ? r : load_version_wire(tx, ch->id, ch->version, &ch->result);
 }
 

@@ -18,12 +18,10 @@ struct caller {
 /* Who may call a route (flags of struct route). */
 enum {
     ALLOW_API = 1,
-    ALLOW_ENV =
-        2, /* environment key; the handler checks that the object belongs to its environment */
+    ALLOW_ENV = 2,     /* environment key; the handler checks the object's environment */
     ALLOW_SESSION = 4, /* sessions token; likewise for its session / work item */
     ROUTE_OWN = 8,     /* an addition of ours: no anthropic-beta or anthropic-version asked for */
-    ROUTE_SHOWN_ONCE =
-        16, /* the answer holds a secret shown once: an Idempotency-Key never keeps its text */
+    ROUTE_SHOWN_ONCE = 16, /* holds a secret shown once: an Idempotency-Key keeps no text */
 };
 
 struct idem; /* the call's Idempotency-Key, see idem.h */
@@ -33,9 +31,8 @@ struct api_call {
     const struct route_params *params;
     struct caller caller;
     char request_id[64];
-    unsigned flags; /* of the route: ALLOW_*, ROUTE_* */
-    json_t *body;   /* parsed request body: an object for POST with a body, else NULL; owned by the
-                       call */
+    unsigned flags;    /* of the route: ALLOW_*, ROUTE_* */
+    json_t *body;      /* parsed: an object for POST with a body, else NULL; the call's */
     struct idem *idem; /* NULL when the call carries no Idempotency-Key */
 };
 /* Path parameter k of the route's pattern (0-based), decoded; "" when there is none. */
@@ -48,14 +45,14 @@ static inline const char *api_param(const struct api_call *c, size_t k)
  * id goes into the header and error bodies. Messages: api.md 1.5 (dotted paths, expected values
  * named). */
 int api_reply(struct api_call *c, int status, const json_t *j);
-int api_reply_text(struct api_call *c, int status, const char *json_text,
-                   size_t n); /* printed already */
+/* The same with text that is printed already. */
+int api_reply_text(struct api_call *c, int status, const char *json_text, size_t n);
 int api_error(struct api_call *c, int status, const char *type, const char *fmt, ...) PRINTF(4, 5);
-int api_invalid(struct api_call *c, const char *fmt, ...)
-    PRINTF(2, 3); /* 400 invalid_request_error */
+/* 400 invalid_request_error. */
+int api_invalid(struct api_call *c, const char *fmt, ...) PRINTF(2, 3);
 int api_not_found(struct api_call *c, const char *fmt, ...) PRINTF(2, 3); /* 404 not_found_error */
-int api_conflict(struct api_call *c, const char *type, const char *fmt, ...)
-    PRINTF(3, 4); /* 409, x-should-retry: false */
+/* 409, x-should-retry: false. */
+int api_conflict(struct api_call *c, const char *type, const char *fmt, ...) PRINTF(3, 4);
 /* With error.details (stolen) */
 int api_error_details(struct api_call *c, int status, const char *type, json_t *details,
                       const char *fmt, ...) PRINTF(5, 6);
@@ -72,11 +69,11 @@ struct refusal {
     char message[600];
     json_t *details;
 };
-int refuse(struct refusal *r, int status, const char *type, const char *fmt, ...)
-    PRINTF(4, 5); /* returns -E_DENIED */
+/* Returns -E_DENIED. */
+int refuse(struct refusal *r, int status, const char *type, const char *fmt, ...) PRINTF(4, 5);
 int api_refuse(struct api_call *c, struct refusal *r);
 
-/* Pages (api.md 1.6). Parses limit/page/order; *ret_cursor is the position text inside an opaque
+/* Pages (api.md 1.6). Parses limit, page and order; the cursor is the position inside an opaque
  * page token bound to `order` and `kind`. Returns 0 or -E_DENIED after answering 400. */
 struct page {
     int limit;
@@ -106,11 +103,18 @@ struct time_range {
 int time_range_parse(struct api_call *c, const char *name, struct time_range *ret) WARN_UNUSED;
 
 /* Validation of request objects: struct v walks one, refuses unknown fields by path, and gathers
- * the first error. struct v v = v_object(c, c->body, "");            // path prefix for messages,
- * e.g. "tools.0." const char *name = v_str(&v, "name", V_REQUIRED, 1, 256); json_t *meta =
- * v_metadata(&v, "metadata"); v_unsupported(&v, "vault_ids", "vaults are not built yet …");
- *     v_end(&v);                                       // complains about fields nobody asked for
- *     if (v_failed(&v)) return v_answer(&v);           // sends the 400
+ * the first error.
+ *
+ *     struct refusal r = {0};
+ *     struct v v = v_object(&r, c->body, "");  // "" or the path in front of names: "tools[0]."
+ *     const char *name = v_str(&v, "name", V_REQUIRED, 1, 256);
+ *     const json_t *metadata = v_metadata(&v, "metadata");
+ *     v_unsupported(&v, "vault_ids", "vaults are not built yet in this server");
+ *     v_end(&v);                               // complains about fields nobody asked for
+ *     if (v_failed(&v)) {
+ *         api_refuse(c, &r);                   // sends the 400
+ *         return;
+ *     }
  */
 enum { V_OPTIONAL = 0, V_REQUIRED = 1, V_NULLABLE = 2 };
 struct v {
@@ -121,10 +125,10 @@ struct v {
     size_t n_seen;
 };
 struct v v_object(struct refusal *r, const json_t *o, const char *path);
-struct v v_sub(struct v *parent, const char *key,
-               int flags); /* a nested object; v.o NULL when absent */
-const char *v_str(struct v *v, const char *key, int flags, size_t min_chars,
-                  size_t max_chars); /* NULL when absent, null or wrong */
+/* A nested object; v.o NULL when absent. */
+struct v v_sub(struct v *parent, const char *key, int flags);
+/* NULL when absent, null or wrong. */
+const char *v_str(struct v *v, const char *key, int flags, size_t min_chars, size_t max_chars);
 const json_t *v_array(struct v *v, const char *key, int flags, size_t max_items);
 const json_t *v_any(struct v *v, const char *key, int flags);
 int64_t v_int(struct v *v, const char *key, int flags, int64_t min, int64_t max, int64_t fallback);
@@ -132,10 +136,10 @@ bool v_bool(struct v *v, const char *key, int flags, bool fallback);
 bool v_is_null(const struct v *v, const char *key); /* present and null */
 bool v_has(const struct v *v, const char *key);     /* present, null or not */
 const char *v_enum(struct v *v, const char *key, int flags, const char *const *allowed);
-const json_t *v_metadata(struct v *v,
-                         const char *key); /* <= 16 pairs, key <= 64, value <= 512 or null */
-void v_unsupported(struct v *v, const char *key,
-                   const char *why); /* refused when present and not null/empty */
+/* At most 16 pairs; keys up to 64 characters, values up to 512 or null. */
+const json_t *v_metadata(struct v *v, const char *key);
+/* Refused when present and not null or empty. */
+void v_unsupported(struct v *v, const char *key, const char *why);
 void v_fail(struct v *v, const char *key, const char *fmt, ...) PRINTF(3, 4);
 void v_end(struct v *v);
 static inline bool v_failed(const struct v *v)

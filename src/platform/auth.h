@@ -26,8 +26,8 @@ int auth_still_tx(struct tx *tx, const struct caller *who, struct refusal *refus
 /* The token in these two header values, or NULL when there is none to try: neither present, not a
  * Bearer, two that differ, over-long, or not printable ASCII. Pure. */
 const char *auth_token(const char *x_api_key, const char *authorization);
-enum caller_kind auth_kind(
-    const char *token); /* by prefix; CALLER_NONE when it is none of ours. Pure */
+/* By prefix; CALLER_NONE when it is none of ours. Pure. */
+enum caller_kind auth_kind(const char *token);
 
 /* Tells whether the caller may see this session: an API key any, an environment key those of its
  * environment, a sessions token its own. The handler answers 404 when not. Pure. */

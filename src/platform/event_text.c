@@ -1,9 +1,9 @@
 /* event_text.c - a stored event as the API shows it, from text to text.
  *
- * Called on store threads while a list or a backlog is read, for every row, so it does not build
- * JSON values: the body was printed by json_print when it was appended, and its ids and types are
- * our own. What does not look like an object of ours is reported as corrupt rather than passed on.
- */
+ * Called on store threads while a list or a backlog is read, for every row, so it does not
+ * build JSON values: the body was printed by json_print when it was appended, and its ids and
+ * types are our own. What does not look like an object of ours is reported as corrupt rather
+ * than passed on. */
 #include "platform/event_list.h"
 
 #include "base/buf.h"

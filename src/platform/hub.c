@@ -139,8 +139,8 @@ static void give(struct hub_subscriber *s, struct sse_frame *frame, const char *
     if (s->end_held)
         return;
     if (s->held_bytes && s->held_bytes + frame->len > LIMIT_SSE_QUEUE_BYTES) {
-        /* Too much happened while it caught up: it gets what the log holds and resumes from there.
-         */
+        /* Too much happened while it caught up: it gets what the log holds and
+         * resumes from there. */
         s->end_held = true;
         drop_held(s);
         return;

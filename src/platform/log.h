@@ -23,8 +23,8 @@ void log_batch_init(struct log_batch *b, const char *session_id);
  * one, because the store may run such a function again from its start. */
 void log_batch_reset(struct log_batch *b);
 void log_batch_done(struct log_batch *b);
-/* On the loop thread, after db_write returned 0: hub events in order, work, wake. Does not suspend.
- */
+/* On the loop thread, after db_write returned 0: hub events in order, work, wake.
+ * Does not suspend. */
 void log_publish(struct platform *p, struct log_batch *b);
 
 /* What a transaction needs to know of a session; strings are owned. */
@@ -33,8 +33,7 @@ struct log_session {
     int64_t agent_version;
     char status[16];
     json_t *stop_reason; /* or NULL */
-    char *agent_text;    /* the agent's snapshot as stored: parsed when asked for, which most calls
-                            never do */
+    char *agent_text;    /* the agent's snapshot as stored: parsed when asked for */
     json_t *agent;       /* through log_session_agent */
     json_t *usage;
     int64_t next_seq, last_stamp, active_us, running_since /* 0: not running */, created_at,
@@ -44,11 +43,11 @@ struct log_session {
     bool environment_self_hosted;
     bool stamped; /* this transaction has drawn its time: what follows takes the next microsecond */
 };
-int log_session_load_tx(struct tx *tx, const char *session_id, struct log_session *ret)
-    WARN_UNUSED; /* -ENOENT */
+/* -ENOENT when there is none. */
+int log_session_load_tx(struct tx *tx, const char *session_id, struct log_session *ret) WARN_UNUSED;
 void log_session_done(struct log_session *s);
-/* The agent's snapshot, borrowed from `s`. Never NULL: an unreadable one is an agent without tools.
- */
+/* The agent's snapshot, borrowed from `s`. Never NULL: an unreadable one is an
+ * agent without tools. */
 json_t *log_session_agent(struct log_session *s);
 
 /* Appends one event: `body` is stolen (without id / processed_at / type). Assigns seq and a stamp
@@ -61,8 +60,8 @@ int log_append_tx(struct tx *tx, struct log_session *s, struct log_batch *b, con
 int log_session_store_tx(struct tx *tx, struct log_session *s) WARN_UNUSED;
 
 /* Status changes, each with its events in the order of api.md 6.3. */
-int log_running_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
-    WARN_UNUSED; /* session.status_running + thread */
+/* session.status_running and the thread's. */
+int log_running_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
 int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
                 json_t *stop_reason /* stolen */) WARN_UNUSED;
 int log_terminated_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
@@ -95,8 +94,8 @@ json_t *log_seconds_json(int64_t us);
 
 /* session.status_rescheduled and its thread: a model request failed and will be made again. */
 int log_rescheduled_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
-/* Adds one model request's usage to the session's sums; -1 never, negative counts are taken as 0.
- */
+/* Adds one model request's usage to the session's sums; -1 never, negative counts
+ * are taken as 0. */
 void log_usage_add(struct log_session *s, int64_t input, int64_t output, int64_t cache_creation,
                    int64_t cache_read);
 

@@ -4,11 +4,13 @@
  * has validated. What is decided here is everything that depends on the session's state; the first
  * event that breaks a rule refuses the whole request (the transaction is rolled back).
  *
- *   state                   user.message     user.interrupt          confirmation / results
- *   idle                    runs, queued     recorded, no effect     late confirmation: recorded;
- * results: refused idle, requires_action   refused          calls closed, idle      answer; the
- * last one makes it run running, rescheduling   queued           queued, cuts the step   late
- * confirmation: recorded; results: refused terminated, archived    refused          refused refused
+ *   state                   message       interrupt              confirmation     result
+ *   idle                    runs, queued  recorded, no effect    recorded (late)  refused
+ *   idle, requires_action   refused       calls closed, idle     answer           answer
+ *   running, rescheduling   queued        queued, cuts the step  recorded (late)  refused
+ *   terminated, archived    refused       refused                refused          refused
+ *
+ * The last answer makes the session run. A late confirmation has no effect.
  *
  * Queued inputs wait in the inbox and are placed by the brain at the next step (two-stage queue).
  * Answers are placed at once. The consequence of answers is drawn when the request has no more of
@@ -166,8 +168,8 @@ static int accept_interrupt(struct accept *a, const json_t *event)
         return enqueue(a, "user.interrupt", event);
     bool was_parked = parked(a->s);
     if (was_parked) {
-        r = log_deliver_tx(a->tx, a->s, a->b,
-                           false); /* what was steered into the turn before it parked */
+        /* What was steered into the turn before it parked. */
+        r = log_deliver_tx(a->tx, a->s, a->b, false);
         if (r < 0)
             return r;
     }

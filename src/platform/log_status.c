@@ -2,10 +2,16 @@
  * terminated; and the calls, inputs and work items those states hang on.
  *
  * Everything here runs inside transaction functions, on a store thread, between log_session_load_tx
- * and log_session_store_tx. The states: idle --input--> running --answer--> idle; running --calls
- * pending--> idle (requires_action) --all answered--> running; running --model failed-->
- * rescheduling --> running; any --> terminated. Opening a state names the session first and the
- * thread second; closing one goes the other way round (api.md 6.3).
+ * and log_session_store_tx. The states:
+ *
+ *   idle     --input-->          running
+ *   running  --answer-->         idle
+ *   running  --calls pending-->  idle (requires_action)  --all answered-->   running
+ *   running  --model failed-->   rescheduling            --back-off over-->  running
+ *   any      ------------------>  terminated
+ *
+ * Opening a state names the session first and the thread second; closing one goes the other way
+ * round (api.md 6.3).
  *
  * `calls` is what makes results exactly-once: answered_by is set by an UPDATE that only matches
  * while it is null, in the transaction that appends the result. */

@@ -15,8 +15,7 @@
 struct platform {
     struct db *db;
     char organization_id[64]; /* anthropic-organization-id header; made at first start */
-    const char *public_url; /* how workers reach us, for api_base_url in work secrets; may be NULL:
-                               omit it */
+    const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
     int lease_ttl_seconds;  /* default 90 */
     struct hub *hub;
     /* The brain's doorbell, set by cmd/server: the session has something to do. Never suspends. */

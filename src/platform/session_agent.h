@@ -7,8 +7,7 @@
 struct agent_choice {
     char id[64];
     int64_t version; /* 0: the latest */
-    json_t
-        *patch; /* what agent_with_overrides replaces, in stored form; owned, NULL when nothing */
+    json_t *patch;   /* what agent_with_overrides replaces, in stored form; owned; NULL: nothing */
 };
 void agent_choice_done(struct agent_choice *a);
 

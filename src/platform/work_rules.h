@@ -1,8 +1,11 @@
 /* work_rules - one work item and what may happen to it (api.md section 4): the state machine
  * without a database. Pure.
  *
- *   queued --poll--> queued (claimed) --ack--> starting --heartbeat--> active --stop--> stopping
- * --stop, force--> stopped
+ *   queued --poll--> queued (claimed) --ack--> starting --heartbeat--> active
+ *
+ *   starting, active --stop--> stopping
+ *   queued           --stop--> stopped
+ *   any state        --stop, force--> stopped
  *
  * A claim that is not acknowledged lapses; a lease that runs out turns starting and active into
  * queued, stopping into stopped. Times shown to people are wall-clock microseconds; claims and
@@ -49,8 +52,8 @@ bool work_rule_expire(struct work_item *w, const struct work_time *t);
 /* Ends it at once. */
 void work_rule_end(struct work_item *w, const struct work_time *t);
 
-/* Seconds an item is held back that follows `requeues` items in a row which ended without progress.
- */
+/* Seconds an item is held back that follows `requeues` items in a row which ended
+ * without progress. */
 int64_t work_hold_back_s(int64_t requeues);
 
 /* The Work object; `secret` NULL: null. */

@@ -45,8 +45,8 @@ int db_write(struct db *d, tx_fn *fn, void *arg) WARN_UNUSED;
 int db_read(struct db *d, tx_fn *fn, void *arg) WARN_UNUSED;
 
 /* Statements. `sql` must be a constant string (it is the cache key); parameters are $1..$31 in any
- * order. stmt = tx_prepare(); bind; then tx_step until 0; the statement is reset by the next
- * prepare of the same text or by stmt_reset. Errors stick to the tx and make tx_step return
+ * order. stmt = tx_prepare(); bind; then stmt_step until 0; the statement is reset by the next
+ * prepare of the same text or by stmt_reset. Errors stick to the tx and make stmt_step return
  * negative, so binds need no check. */
 struct stmt *tx_prepare(struct tx *tx, const char *sql);
 void stmt_bind_text(struct stmt *s, int i, const char *v); /* NULL binds null; copied */
@@ -54,12 +54,16 @@ void stmt_bind_textn(struct stmt *s, int i, const char *v, size_t n);
 void stmt_bind_int(struct stmt *s, int i, int64_t v);
 void stmt_bind_null(struct stmt *s, int i);
 int stmt_step(struct stmt *s) WARN_UNUSED; /* 1 row, 0 done, negative error (-EEXIST: unique) */
-const char *stmt_text(struct stmt *s, int col,
-                      size_t *ret_len); /* 0-based; NULL for null; valid until next step */
+/* `col` from 0; NULL for null; valid until the next step. */
+const char *stmt_text(struct stmt *s, int col, size_t *ret_len);
 int64_t stmt_int(struct stmt *s, int col);
 bool stmt_is_null(struct stmt *s, int col);
 int64_t tx_changes(struct tx *tx); /* rows touched by the last statement */
 void stmt_reset(struct stmt *s);
-/* prepare + no rows expected: binds from the format "t" text (NULL binds null), "i" int64_t, "I"
- * const int64_t * (NULL binds null), "n" null; e.g. tx_exec(tx, sql, "tit", a, (int64_t)1, b) */
+/* Prepares, binds and steps; no rows are expected. A letter of `types` for each value:
+ *     t  const char *, NULL binds null
+ *     i  int64_t
+ *     I  const int64_t *, NULL binds null
+ *     n  null, takes no value
+ * as in tx_exec(tx, sql, "tit", a, (int64_t)1, b). */
 int tx_exec(struct tx *tx, const char *sql, const char *types, ...) WARN_UNUSED;

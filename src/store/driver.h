@@ -29,5 +29,5 @@ int driver_keep(struct tx *tx) WARN_UNUSED;
 int driver_undo(struct tx *tx) WARN_UNUSED;
 
 int driver_error(const struct tx *tx); /* the sticky error, or 0 */
-const char *driver_error_text(
-    const struct tx *tx); /* what the library said about the last failure; no data in it */
+/* What the library said about the last failure; no data in it. */
+const char *driver_error_text(const struct tx *tx);

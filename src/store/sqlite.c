@@ -589,8 +589,8 @@ int sqlite_open_writer(const char *path, struct tx **ret, struct err *e)
 
 /* ---- check ---- */
 
-/* Runs a pragma whose rows are findings; a single row "ok" is none. Returns the number of findings.
- */
+/* Runs a pragma whose rows are findings; a single row "ok" is none. Returns the
+ * number of findings. */
 static int findings(struct tx *tx, const char *pragma, struct buf *out, struct err *e)
 {
     sqlite3_stmt *st = NULL;

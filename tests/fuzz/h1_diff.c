@@ -276,8 +276,8 @@ static void read_naively(const char *p, size_t n, struct naive *r)
     r->good = r->end - from <= 32768 && read_lines(r, sub(all, from, end));
 }
 
-/* The body: true with the payload and its end, or false for malformed; `more` when it is cut off.
- */
+/* The body: true with the payload and its end, or false for malformed; `more`
+ * when it is cut off. */
 static bool read_chunks(struct text t, struct buf *payload, size_t *end, bool *more)
 {
     size_t at = 0;

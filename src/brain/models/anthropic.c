@@ -8,9 +8,9 @@
  * the key into an error message, the message is dropped, because words of errors reach the
  * session's log.
  *
- * Failures are sorted into model_error; repeating is the brain's business. Silence on the stream
- * for SILENCE_MS counts as a cut (the API sends pings), and the fiber's deadline bounds the whole.
- */
+ * Failures are sorted into model_error; repeating is the brain's business. Silence on the
+ * stream for SILENCE_MS counts as a cut (the API sends pings), and the fiber's deadline
+ * bounds the whole. */
 #include "brain/model.h"
 
 #include "base/buf.h"
@@ -173,9 +173,9 @@ static int refused(struct client_stream *s, const struct client_response *head,
         message = json_get_str(json_object_get(o, "error"), "message");
     }
     r->error = model_error_of_status(head->status);
+    /* Not the API's own refusal: the address is wrong, which the operator can mend. */
     if (r->error == MODEL_REJECTED && !type)
-        r->error = MODEL_UNAUTHORIZED; /* not the API's own refusal: the address is wrong, which the
-                                          operator can mend */
+        r->error = MODEL_UNAUTHORIZED;
     r->retry_after_ms = retry_after_ms(head);
     if (head->status < 400)
         return err_set(e, -E_PROTO,

@@ -10,12 +10,11 @@ struct anthropic_stream {
     const struct model_sink *sink;
     struct err *e;
     bool started, stopped; /* message_start, message_stop seen */
-    bool broken_tool; /* a tool_use whose input was no JSON object: fatal unless the answer was cut
-                         at max_tokens */
-    int64_t next_index; /* the stream's own count of blocks */
-    json_t *open;       /* the block being filled, NULL between blocks */
-    bool ignored;       /* `open` is of a kind we did not ask for */
-    struct buf text;    /* its text, thinking or input JSON */
+    bool broken_tool;      /* tool input was no JSON object: fatal unless cut at max_tokens */
+    int64_t next_index;    /* the stream's own count of blocks */
+    json_t *open;          /* the block being filled, NULL between blocks */
+    bool ignored;          /* `open` is of a kind we did not ask for */
+    struct buf text;       /* its text, thinking or input JSON */
     struct buf signature;
     size_t bytes; /* everything kept so far */
 };
@@ -32,8 +31,8 @@ void anthropic_stream_done(struct anthropic_stream *s);
 int anthropic_stream_event(void *arg, const char *event, const char *id, const char *data,
                            size_t n);
 
-/* The bytes ended. 0 when the answer is whole, else -E_CLOSED or -E_PARSE with r->error and words.
- */
+/* The bytes ended. 0 when the answer is whole, else -E_CLOSED or -E_PARSE with
+ * r->error and words. */
 int anthropic_stream_finish(struct anthropic_stream *s);
 
 /* Maps the `error.type` of an error body to ours; `fallback` when it is not known. */

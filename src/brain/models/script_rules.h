@@ -43,8 +43,7 @@ void script_rules_done(struct script_rules *r);
 /* Where a conversation stands. */
 struct script_scene {
     char *user;        /* text of the last user message that has any; never NULL */
-    char *tool_result; /* texts of the tool results in the last message, joined by newlines; NULL
-                          when there are none */
+    char *tool_result; /* tool results of the last message, joined by newlines; NULL: none */
     int64_t turn;      /* model requests since that user text, this one counted: 1.. */
     int64_t attempt;   /* how often this very request is made, 1.. */
     enum script_last last;

@@ -3,10 +3,10 @@
  * Starts `PROGRAM zygote` (as another user when told: --uid N needs root), then takes one JSON
  * object per line on its standard input and writes one per line to standard output:
  *
- *   {"open":N,"spec":{...}}              {"open":N,"pid":P} {"hello":N,...} or
- * {"open":N,"error":...}
- *   {"box":N,"send":{...}}               what init of box N says: {"box":N,"message":{...}}
- *   {"close":N}                          closes the channel; {"closed":N} when the sandbox is gone
+ *   takes                     writes
+ *   {"open":N,"spec":{...}}   {"open":N,"pid":P}, then {"hello":N,...}; or {"open":N,"error":...}
+ *   {"box":N,"send":{...}}    what init of box N says: {"box":N,"message":{...}}
+ *   {"close":N}               closes the channel; {"closed":N} when the sandbox is gone
  *
  * The end of its input ends the zygote; its exit status is then the zygote's. It holds a marker
  * (--marker TEXT, as a worker holds a key) in its memory and environment; the probes look for it.

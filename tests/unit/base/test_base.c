@@ -116,8 +116,8 @@ static void test_array_overflow(void **state)
 {
     (void)state;
 #if SANITIZED
-    static char
-        text[8192]; /* the sanitizer's allocator ends the process itself, with an exit status */
+    /* The sanitizer's allocator ends the process itself, with an exit status. */
+    static char text[8192];
     assert_int_not_equal(run_child(overflows, text, sizeof(text)), 0);
 #else
     static char text[4096];

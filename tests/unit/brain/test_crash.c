@@ -44,8 +44,7 @@ int __wrap_db_write(struct db *d, tx_fn *fn, void *arg)
     return r;
 }
 
-/* ---- the model: a function of the conversation, as a real one is, so that a repeated request gets
- * the same answer ---- */
+/* ---- the model: a function of the conversation, so that a repetition gets the same answer ---- */
 
 static size_t failures;
 
@@ -83,8 +82,7 @@ static int generate(struct model *m, const struct model_request *q, const struct
 }
 static const struct model_ops ops = {.generate = generate};
 
-/* ---- the user: looks at the log and does what comes next, so that either process can go on ----
- */
+/* ---- the user: looks at the log and does what comes next, so either process can go on ---- */
 
 static bool has(const json_t *log, const char *type, size_t n)
 {

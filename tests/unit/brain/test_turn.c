@@ -431,8 +431,8 @@ static void troubles_of_workers_are_not_the_models(struct world *w)
                      0);
 }
 
-/* A log too large for any request ends the session in words, and not the server for want of memory.
- */
+/* A log too large for any request ends the session in words, and not the server for
+ * want of memory. */
 static void a_history_without_end(struct world *w)
 {
     ANSWERS({.content = TEXT("one")}, {.content = TEXT("two")});

@@ -1,5 +1,5 @@
-/* world.c - see world.h. The hub_ functions here replace the room's: the linker takes ours first.
- */
+/* world.c - see world.h. The hub_ functions here replace the room's: the linker
+ * takes ours first. */
 #include "world.h"
 
 #include "base/buf.h"

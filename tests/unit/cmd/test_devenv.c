@@ -1,5 +1,5 @@
-/* test_devenv.c - dev.env is sourced by shells: what goes in and what is read is plain, or refused.
- */
+/* test_devenv.c - dev.env is sourced by shells: what goes in and what is read is
+ * plain, or refused. */
 #include "../unit.h"
 #include "base/err.h"
 #include "base/str.h"

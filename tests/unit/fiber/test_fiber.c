@@ -603,8 +603,8 @@ static void a_fiber_that_does_not_let_go_is_reported(void **state)
     (void)close(p[0]);
     assert_true(n > 0);
     text[n] = '\0';
-    /* The first time only the turn may be known to be slow; from then on fibers are timed singly.
-     */
+    /* The first time only the turn may be known to be slow; from then on fibers
+     * are timed singly. */
     assert_non_null(strstr(text, "fiber=the hog"));
 }
 
@@ -656,8 +656,8 @@ static int in_child(const char *name, char *text, size_t cap)
 {
     int p[2], status;
     char self[256];
-    ssize_t len =
-        readlink("/proc/self/exe", self, sizeof(self) - 1); /* valgrind gives the right one */
+    /* valgrind gives the right one. */
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
     assert_true(len > 0);
     self[len] = '\0';
     assert_int_equal(pipe(p), 0);

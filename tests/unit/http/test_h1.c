@@ -1,5 +1,5 @@
-/* test_h1.c - request heads, rule by rule (RFC 9112 and 9110), good and bad, whole and in pieces.
- */
+/* test_h1.c - request heads, rule by rule (RFC 9112 and 9110), good and bad,
+ * whole and in pieces. */
 #include "../unit.h"
 #include "base/err.h"
 #include "base/limits.h"

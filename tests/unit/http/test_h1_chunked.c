@@ -134,8 +134,8 @@ static void test_ceilings(void **state)
     struct h1_chunked d = {0};
     AUTO(buf) out = BUF_INIT(4);
     assert_int_equal(feed(&d, "5\r\nhello\r\n0\r\n\r\n", 15, 100, &out), -EMSGSIZE);
-    /* and then the decoder stands nowhere: the same bytes again are not taken for a new beginning
-     */
+    /* and then the decoder stands nowhere: the same bytes again are not taken for
+     * a new beginning */
     assert_int_equal(feed(&d, "0\r\n\r\n", 5, 100, NULL), -E_PARSE);
     assert_false(d.done);
 }

@@ -313,8 +313,8 @@ static void have_talks(void)
     for (size_t i = 0; i < ARRAY_LEN(talks) && !failure[0]; i++) {
         const struct talk *t = &talks[i];
         one_talk(t, strlen(t->send) + 1);
-        if (!str_eq(t->name,
-                    "100-continue with the body on its way")) /* in steps it is not on its way */
+        /* In steps it is not on its way. */
+        if (!str_eq(t->name, "100-continue with the body on its way"))
             one_talk(t, 1);
         one_talk(t, 7);
     }
@@ -354,8 +354,8 @@ static void test_100_continue(void **state)
     talk_run(ask_first, (struct http_server_config){.handler = handler});
 }
 
-/* Answers larger than any buffer, to a client that reads only after it has asked for all of them.
- */
+/* Answers larger than any buffer, to a client that reads only after it has asked
+ * for all of them. */
 static void read_big(void)
 {
     for (size_t i = 0; i < sizeof(big); i++)

@@ -278,8 +278,8 @@ static void test_wait(void **state)
     RUN(wake);
 }
 
-/* Waits that outlast CONN_QUIET_MS give memory back; whatever they wait for must still reach them.
- */
+/* Waits that outlast CONN_QUIET_MS give memory back; whatever they wait for must
+ * still reach them. */
 static void long_waits(void)
 {
     AUTO(io_fd) idle_one = IO_FD_NONE;

@@ -174,8 +174,8 @@ static int waits_end(void *arg)
     assert_int_equal(s.first_error, -EBADF);
     assert_int_equal(io_read(&p.b, &c, 1), 0);
     assert_int_equal(io_write(&p.b, &c, 1), -EPIPE);
-    /* The same when the waiter had been woken or cancelled in the same turn, and could not run yet.
-     */
+    /* The same when the waiter had been woken or cancelled in the same turn, and
+     * could not run yet. */
     for (int i = 0; i < 3; i++) {
         struct pair q;
         pair_open(&q);
@@ -282,8 +282,8 @@ static void a_reused_number_gets_no_stale_event(void **state)
     run(reuse_number);
 }
 
-/* A post runs between the events of one batch and the fibers, like a completion that closes things.
- */
+/* A post runs between the events of one batch and the fibers, like a completion
+ * that closes things. */
 struct stale {
     struct pair p;
     struct io_fd fresh;

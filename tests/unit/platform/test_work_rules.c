@@ -72,8 +72,8 @@ static void ack(void **state)
     struct refusal r = {0};
     assert_int_equal(work_rule_ack(&w, &now, &r), 0);
     assert_true(w.acknowledged_at == WALL);
-    assert_true(w.lease_expires_at ==
-                LEASE + 90 * 1000000LL); /* runs from the ack: the worker may die before it beats */
+    /* Runs from the ack: the worker may die before it beats. */
+    assert_true(w.lease_expires_at == LEASE + 90 * 1000000LL);
 }
 
 static void heartbeat(void **state)
@@ -92,15 +92,15 @@ static void heartbeat(void **state)
         {"active", stored, 0, true, "active"},
         {"active", NULL, 0, true, "active"},
         {"active", "NO_HEARTBEAT", 412, false, "active"},
-        {"active", "2027-01-15T07:59:58Z", 412, false,
-         "active"}, /* the same instant, other bytes */
+        /* the same instant, other bytes */
+        {"active", "2027-01-15T07:59:58Z", 412, false, "active"},
         {"active", "", 412, false, "active"},
         {"stopping", "anything", 0, false, "stopping"},
         {"stopped", "anything", 0, false, "stopped"},
         {"queued", "NO_HEARTBEAT", 400, false, "queued"},
         {"claimed", NULL, 400, false, "queued"},
-        {"queued", stored, 412, false,
-         "queued"}, /* lost its lease: it must hear that, not "acknowledge first" */
+        /* lost its lease: it must hear that, not "acknowledge first" */
+        {"queued", stored, 412, false, "queued"},
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct work_item w = item(t[i].from), before = w;

@@ -150,8 +150,8 @@ static void items_are_taken_once_oldest_first(void **state)
     assert_int_equal(w.taken, 0);
     assert_int_equal(tell(&w, peek), 0);
     assert_int_equal(w.taken, 0);
-    assert_true(w.next ==
-                T0 + 5 * S); /* when the first claim lapses: a poll sleeps until exactly then */
+    /* When the first claim lapses: a poll sleeps until exactly then. */
+    assert_true(w.next == T0 + 5 * S);
 
     /* One microsecond before it lapses nobody gets it, then the next one does, and the old token is
      * void. */
@@ -316,8 +316,8 @@ static void an_expired_lease(void **state)
         {"UPDATE sessions SET status = 'terminated'", "stopped", "", 0},
         {"UPDATE sessions SET archived_at = 5", "stopped", "", 0},
         {"DELETE FROM sessions", "stopped", "", 0},
-        {"UPDATE sessions SET agent = 'no json'", "stopped", "",
-         0}, /* must not hold up the leases of others */
+        /* must not hold up the leases of others */
+        {"UPDATE sessions SET agent = 'no json'", "stopped", "", 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct world w;

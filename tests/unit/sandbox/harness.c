@@ -210,8 +210,8 @@ void sbx_close(struct sbx *b)
 {
     close(b->channel);
     struct pollfd p = {.fd = b->pidfd, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, PATIENCE_MS),
-                     1); /* init has ended, and everything inside with it */
+    /* Init has ended, and everything inside with it. */
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
     close(b->pidfd);
     buf_done(b->in);
     free(b->in);

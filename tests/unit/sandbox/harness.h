@@ -1,5 +1,5 @@
-/* harness - a blocking client of zygote and init for tests: no fibers, no loop, every wait bounded.
- */
+/* harness - a blocking client of zygote and init for tests: no fibers, no loop,
+ * every wait bounded. */
 #pragma once
 
 #include "base/json.h"

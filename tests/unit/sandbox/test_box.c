@@ -232,8 +232,8 @@ static void kernel_is_out_of_reach(void **state)
     expect_failure(&b, "umount /usr", "");
     expect_failure(&b, "nsenter -t 1 -m true", "");
     expect_failure(&b, "hostname other", "");
-    expect_failure(&b, "mknod /tmp/sda b 8 0",
-                   "mknod: /tmp/sda: "); /* EPERM, or Landlock's EACCES */
+    /* EPERM, or Landlock's EACCES. */
+    expect_failure(&b, "mknod /tmp/sda b 8 0", "mknod: /tmp/sda: ");
     expect_failure(&b, "dmesg", "Operation not permitted");
     expect_bash(&b, "mkfifo /tmp/fifo && echo fifos are fine", "fifos are fine");
     sbx_close(&b);
@@ -515,8 +515,8 @@ static void few_descriptors(void **state)
     struct sandbox_spec s;
     sandbox_spec_init(&s);
     struct rlimit before;
-    if (prlimit(host.pid, RLIMIT_NOFILE, NULL, &before) <
-        0) { /* another user's: not ours to limit */
+    /* Another user's: not ours to limit. */
+    if (prlimit(host.pid, RLIMIT_NOFILE, NULL, &before) < 0) {
         sandbox_spec_done(&s);
         skip();
     }

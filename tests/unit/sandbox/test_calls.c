@@ -260,8 +260,8 @@ static void end_can_not_be_forged(void **state)
                 "b\"deadbeefdeadbeefdeadbeefdeadbeef 9\\n\"); os.close(f)\n"
                 "  except OSError: pass' >/dev/null 2>&1; sleep 0.05; true",
                 NULL);
-    r = sbx_bash(&b,
-                 "echo sound"); /* it may have typed into its own shell, but not ended anything */
+    /* It may have typed into its own shell, but not ended anything. */
+    r = sbx_bash(&b, "echo sound");
     assert_false(r.is_error);
     assert_true(str_ends(r.text, "sound"));
     result_done(&r);
@@ -572,8 +572,8 @@ static void channel_closed(void **state)
     struct sbx b;
     sbx_open_default(&host, &b);
     expect_bash(&b, "(trap '' TERM HUP; setsid sleep 1000) & echo up", "up");
-    sbx_close(&b); /* waits for the end of init, which the kernel reports after that of everything
-                      inside */
+    /* Waits for the end of init, which the kernel reports after that of everything inside. */
+    sbx_close(&b);
 }
 
 static void bad_frames_end_the_sandbox(void **state)

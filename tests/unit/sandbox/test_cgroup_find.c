@@ -140,8 +140,8 @@ static void hosts(void **state)
     }
 }
 
-/* Cut anywhere, the texts are still read to their end and no further (a sanitizer build sees it).
- */
+/* Cut anywhere, the texts are still read to their end and no further (a sanitizer
+ * build sees it). */
 static void cut_short(void **state)
 {
     (void)state;

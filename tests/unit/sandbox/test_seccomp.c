@@ -1,5 +1,5 @@
-/* test_seccomp.c - the system call tables, and the filter made from them as the kernel applies it.
- */
+/* test_seccomp.c - the system call tables, and the filter made from them as the
+ * kernel applies it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -211,10 +211,8 @@ static void foreign_entry_is_shut(void **state)
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, NULL) < 0)
             _exit(1);
         long r;
-        __asm__ volatile("int $0x80"
-                         : "=a"(r)
-                         : "a"(20)
-                         : "memory", "r8", "r9", "r10", "r11"); /* getpid */
+        /* 20 is getpid there. */
+        __asm__ volatile("int $0x80" : "=a"(r) : "a"(20) : "memory", "r8", "r9", "r10", "r11");
         _exit(r == -ENOSYS ? 0 : 2);
     }
     int status;

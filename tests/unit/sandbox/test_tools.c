@@ -263,8 +263,8 @@ static void writing(void **state)
            "write: content must be a string");
     expect("write", "{\"file_path\":\"/proc/nope\",\"content\":\"\"}", true,
            "write: /proc/nope: no such file or directory");
-    expect("glob", "{\"pattern\":\"w/.tmp-*\",\"path\":\"%\"}", false,
-           "no matches"); /* nothing left behind */
+    /* Nothing is left behind. */
+    expect("glob", "{\"pattern\":\"w/.tmp-*\",\"path\":\"%\"}", false, "no matches");
 }
 
 static void editing(void **state)

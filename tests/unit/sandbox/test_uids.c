@@ -39,9 +39,8 @@ static void ranges(void **state)
 static void distinct(void **state)
 {
     (void)state;
-    struct uids u = {
-        .base = 3000000000u, .step = 1, .count = 40}; /* a range of our own, so that a worker on
-                                                          this machine does not matter */
+    /* A range of our own, so that a worker on this machine does not matter. */
+    struct uids u = {.base = 3000000000u, .step = 1, .count = 40};
     uint32_t uid[40];
     int lock[40];
     struct err e;

@@ -76,8 +76,8 @@ static void hidden_memory(uid_t uid)
                                   "ctypes.CDLL(None)\nl.shmat.restype = ctypes.c_void_p\n"
                                   "i = l.shmget(0, 200 << 20, 0o1600)\np = l.shmat(i, None, 0)\n"
                                   "ctypes.memset(p, 1, 200 << 20)\ntime.sleep(30)'";
-    /* Half of what there may be, and nobody attached to it; and a little more than the other half.
-     */
+    /* Half of what there may be, and nobody attached to it; and a little more than
+     * the other half. */
     static const char left[] = "python3 -c 'import ctypes\nl = "
                                "ctypes.CDLL(None)\nl.shmat.restype = ctypes.c_void_p\n"
                                "i = l.shmget(0, 36 << 20, 0o1600)\np = l.shmat(i, None, 0)\n"

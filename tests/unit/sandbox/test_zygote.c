@@ -75,8 +75,8 @@ static void has_dropped_privileges(void **state)
     }
     fclose(f);
     assert_int_equal(no_new_privs, 1);
-    /* chown, dac_override, dac_read_search, kill, setgid, setuid, net_admin, sys_chroot, sys_admin
-     */
+    /* chown, dac_override, dac_read_search, kill, setgid, setuid, net_admin,
+     * sys_chroot, sys_admin */
     const unsigned long long may = 1ull << 0 | 1ull << 1 | 1ull << 2 | 1ull << 5 | 1ull << 6 |
                                    1ull << 7 | 1ull << 12 | 1ull << 18 | 1ull << 21;
     assert_int_equal(effective & ~may, 0);
@@ -120,10 +120,10 @@ static size_t count_in_memory(pid_t pid, const char *needle)
         char *dash = strchr(line, '-'), *space = strchr(line, ' ');
         if (!SEES_STACK && strstr(line, "[stack]"))
             continue;
+        /* What is over 1 GiB are the sanitizers' shadows. */
         if (!dash || !space || strncmp(space, " rw", 3) != 0 ||
             str_hex_to_u64(line, (size_t)(dash - line), &from) < 0 ||
-            str_hex_to_u64(dash + 1, (size_t)(space - dash - 1), &to) < 0 ||
-            to - from > 1u << 30) /* the sanitizers' shadows */
+            str_hex_to_u64(dash + 1, (size_t)(space - dash - 1), &to) < 0 || to - from > 1u << 30)
             continue;
         for (uint64_t at = from; at < to; at += chunk - len) {
             size_t want = to - at < chunk ? (size_t)(to - at) : chunk;

@@ -361,8 +361,8 @@ static void killed_worker_leaves_nothing(void **state)
     assert_int_equal(harness_entries(dir), 2);
     assert_int_equal(kill(worker, SIGKILL), 0);
     assert_int_equal(waitpid(worker, NULL, 0), worker);
-    for (int i = 0; i <= N_BOXES;
-         i++) { /* the end of an init is reported after that of its whole namespace */
+    /* The end of an init is reported after that of its whole namespace. */
+    for (int i = 0; i <= N_BOXES; i++) {
         assert_true(pidfds[i] >= 0);
         struct pollfd p = {.fd = pidfds[i], .events = POLLIN};
         assert_int_equal(poll(&p, 1, 10000), 1);
@@ -384,8 +384,8 @@ static int stillborn_fiber(void *arg)
     struct box_host *h = NULL;
     struct err e = {.code = 0};
     int64_t began_ns = time_mono_ns();
-    assert_true(signal(SIGXFSZ, SIG_IGN) !=
-                SIG_ERR); /* ours; a program that is executed has none */
+    /* Ours; a program that is executed has none. */
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &nothing), 0);
     int r = box_host_start(NULL, &h, &e);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);

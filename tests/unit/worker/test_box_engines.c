@@ -1,8 +1,8 @@
 /* test_box_engines.c - one table of tool calls through every engine: the sandboxes of our own,
- * containers of crun and of runc, and no isolation. What the tools do must not depend on who built
- * the walls. Then what only one of them promises: that a container holds nothing of the host and no
- * rights, that errors of a runtime are passed on in words, and that nothing is left after kill -9.
- */
+ * containers of crun and of runc, and no isolation. What the tools do must not depend on who
+ * built the walls. Then what only one of them promises: that a container holds nothing of the
+ * host and no rights, that errors of a runtime are passed on in words, and that nothing is
+ * left after kill -9. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -736,8 +736,8 @@ static int sweeping_fiber(void *arg)
     AUTO_FREE char *word = harness_word(704);
     harness_wait_gone(word);
     assert_true(harness_entries(doomed_dir) > 0); /* nobody was left to remove it */
-    struct box_host_config cfg =
-        config_of(&engines[0], doomed_dir); /* another engine cleans up, too */
+    /* Another engine cleans up, too. */
+    struct box_host_config cfg = config_of(&engines[0], doomed_dir);
     struct box_host *h = harness_start(&cfg);
     assert_int_equal(harness_entries(doomed_dir), 2);
     box_host_stop(h);

@@ -104,10 +104,11 @@ struct entry {
     {                                                                                              \
         '1', name, to, 0                                                                           \
     }
+/* The next layer begins. */
 #define NEXT                                                                                       \
     {                                                                                              \
         '-', "", "", 0                                                                             \
-    } /* the next layer */
+    }
 
 struct row {
     const char *what;
@@ -266,11 +267,8 @@ static const struct row refused[] = {
     {"a directory with a whiteout's name", {D(".wh.a")}, -E_DENIED, "reserved", ""},
     {"below a whiteout's name", {F("d/.wh.a/b", "")}, -E_DENIED, "reserved", ""},
     {"a link with a whiteout's name", {L("d/.wh.a", "b")}, -E_DENIED, "reserved", ""},
-    {"the root as a file",
-     {F("./", "1")},
-     -E_PARSE,
-     NULL,
-     ""}, /* by its slash a directory, with data */
+    /* by its slash a directory, with data */
+    {"the root as a file", {F("./", "1")}, -E_PARSE, NULL, ""},
     {"the root as a link", {L(".", "../out")}, -E_DENIED, "root", ""},
     {"the root as a link, absolute", {L("/", "../out")}, -E_DENIED, "root", ""},
     {"a link to nothing", {L("a", "")}, -E_PARSE, NULL, ""},
@@ -739,8 +737,8 @@ static void test_deep_tree(void **state)
     place_done(&p);
 }
 
-/* A layer that whites out what another made, with more names than fit one reading of a directory.
- */
+/* A layer that whites out what another made, with more names than fit one reading
+ * of a directory. */
 static void test_many(void **state)
 {
     (void)state;

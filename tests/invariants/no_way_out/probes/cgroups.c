@@ -65,8 +65,8 @@ static void lift(void)
     open_below(files, 8, O_WRONLY);
 }
 
-/* Our own group as the namespace of the zygote's shows it: "/sallyport-<16 hex digits>/<number>".
- */
+/* Our own group as the namespace of the zygote's shows it:
+ * "/sallyport-<16 hex digits>/<number>". */
 static int own_group(const char *path)
 {
     static const char head[] = ":/sallyport-";

@@ -1,5 +1,5 @@
-/* test_anthropic_stream.c - stream events to blocks: good, out of order, cut, too large, hostile.
- */
+/* test_anthropic_stream.c - stream events to blocks: good, out of order, cut, too
+ * large, hostile. */
 #include "brain/models/anthropic_stream.h"
 
 #include "base/err.h"

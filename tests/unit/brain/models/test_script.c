@@ -1,5 +1,5 @@
-/* test_script.c - the script file: what is refused, what matches, what is put in, and a play of it.
- */
+/* test_script.c - the script file: what is refused, what matches, what is put in,
+ * and a play of it. */
 #include "brain/model.h"
 #include "brain/models/script_rules.h"
 
