@@ -57,9 +57,8 @@ static int unknown(const char *word)
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
-    (void)prctl(
-        PR_SET_NAME,
-        "sallyport"); /* roles are started through /proc/self/exe, which would show as "exe" */
+    /* Roles are started through /proc/self/exe, which would show as "exe". */
+    (void)prctl(PR_SET_NAME, "sallyport");
     if (!word) {
         help(stderr);
         return 2;

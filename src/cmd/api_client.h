@@ -1,5 +1,5 @@
-/* api_client - the platform's API as the subcommands use it: one server, one key, JSON in and out.
- */
+/* api_client - the platform's API as the subcommands use it: one
+ * server, one key, JSON in and out. */
 #pragma once
 
 #include "base/json.h"

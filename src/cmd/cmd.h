@@ -24,8 +24,7 @@ int cmd_rootfs(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 
 /* Where data lives unless --data says otherwise: /var/lib/sallyport for root, else
- * $XDG_DATA_HOME/sallyport or
- * ~/.local/share/sallyport. malloc'ed. */
+ * $XDG_DATA_HOME/sallyport or ~/.local/share/sallyport. malloc'ed. */
 char *cmd_default_data_dir(void);
 /* Makes `dir` and its missing parents (0700). 0 or -errno. */
 int cmd_make_dirs(const char *dir) WARN_UNUSED;

@@ -10,8 +10,8 @@ struct devenv {
     char *environment_id; /* owned, or NULL */
     struct secret api_key, environment_key;
 };
-/* Reads DIR/dev.env. -ENOENT when there is none; -E_PARSE with words for a line that is not ours.
- */
+/* Reads DIR/dev.env. -ENOENT when there is none; -E_PARSE with words
+ * for a line that is not ours. */
 int devenv_read(const char *dir, struct devenv *ret, struct err *e) WARN_UNUSED;
 /* Writes it anew (0600, atomically). */
 int devenv_write(const char *dir, const struct devenv *d, struct err *e) WARN_UNUSED;

@@ -5,8 +5,8 @@
  * limits, runtimes of containers, the server, and last the thing itself: a real sandbox is started
  * and runs a command. When that works, missing features that the engine turns out to do without are
  * notes; when it does not, the engine's own sentence is shown. Exit code 1 when no sandbox could be
- * started or something required is missing. Changes nothing on the machine: the empty
- * control group made for trying is gone when it ends. */
+ * started or something required is missing. Changes nothing on the machine: the empty control group
+ * made for trying is gone when it ends. */
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"

@@ -22,11 +22,10 @@ enum doctor_verdict {
 struct doctor_finding {
     const char *group, *id, *title; /* static; id is stable, for programs */
     enum doctor_verdict verdict;
-    char *text; /* what was looked at and what came of it */
-    char *lost; /* what does not work because of it: one sentence, or NULL */
-    char *fix;  /* commands or settings, one a line, or NULL */
-    bool
-        plain; /* ok without anything worth a line of its own: shown together with its neighbours */
+    char *text;  /* what was looked at and what came of it */
+    char *lost;  /* what does not work because of it: one sentence, or NULL */
+    char *fix;   /* commands or settings, one a line, or NULL */
+    bool plain;  /* ok and not worth a line of its own: shown together with its neighbours */
     bool engine; /* the sandbox needs it: a failure is only a note where a sandbox starts anyway */
 };
 
@@ -47,8 +46,8 @@ void doctor_add_plain(struct doctor_report *r, const char *group, const char *id
 
 /* How many findings have verdict `v`. */
 size_t doctor_count(const struct doctor_report *r, enum doctor_verdict v);
-/* Turns failures of things the engine needs into notes: a sandbox was started, so it does without.
- */
+/* Turns failures of things the engine needs into notes: a sandbox was
+ * started, so it does without. */
 void doctor_sandbox_works(struct doctor_report *r);
 
 /* The last line: "A sandbox works here; 2 notes." malloc'ed. */

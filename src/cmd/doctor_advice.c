@@ -8,8 +8,8 @@
  *
  * Sources: moby's --security-opt (systempaths, writable-cgroups since 28), podman-run(1) (unmask),
  * Kubernetes' procMount and seccompProfile, systemd.resource-control(5) (Delegate=), Ubuntu's
- * description of its user namespace restriction, the kernel's Documentation/userspace-api/landlock.
- */
+ * description of its user namespace restriction, the kernel's
+ * Documentation/userspace-api/landlock. */
 #include "cmd/doctor_advice.h"
 
 #include "base/buf.h"

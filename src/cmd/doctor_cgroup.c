@@ -1,11 +1,11 @@
 /* doctor_cgroup.c - finds this process's control groups and tries whether sandboxes could have
  * some.
  *
- * Groups are looked up as the engine does it (sandbox/cgroup_find). Trying is making
- * an empty group for a moment: no process is moved and no controller is switched on, so that
- * nothing of the machine changes; on version 2 that leaves things to reason about instead:
- * whether our group's controllers can be passed on to a child, and whether systemd, who arranges
- * all groups it has not delegated, would take the limits away again. */
+ * Groups are looked up as the engine does it (sandbox/cgroup_find). Trying is making an empty group
+ * for a moment: no process is moved and no controller is switched on, so that nothing of the
+ * machine changes; on version 2 that leaves things to reason about instead: whether our group's
+ * controllers can be passed on to a child, and whether systemd, who arranges all groups it has not
+ * delegated, would take the limits away again. */
 #include "cmd/doctor_cgroup.h"
 
 #include "base/buf.h"

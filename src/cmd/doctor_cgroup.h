@@ -29,8 +29,9 @@ struct cgroup_look {
     struct cgroup_place place;
     int error[CONTROLLER_COUNT]; /* errno of trying to use it; 0: it can be used */
     bool at_top;                 /* our version 2 group is the root of the hierarchy */
-    bool systemds; /* our version 2 group is a unit of systemd's that was not delegated to us: what
-                      is set in it can vanish whenever systemd arranges its groups anew */
+    /* Our version 2 group is a unit of systemd's that was not delegated to us: what is set in it
+     * can vanish whenever systemd arranges its groups anew. */
+    bool systemds;
 };
 /* Looks, and tries: makes an empty group "sallyport-doctor-PID" in each, writes a limit where there
  * is a file for it, and removes it again. */

@@ -9,8 +9,8 @@
  * longer than CHILD_MS: an answer that does not come is an answer, too.
  *
  *   doctor --fork--> child (tries; or makes a namespace, writing id maps as the zygote does)
- *                      `--fork--> inside (tries in the user namespace) --fork--> pid 1 of a pid
- *                                                                               namespace
+ *                      `--fork--> inside (tries in the user namespace)
+ *                                   `--fork--> pid 1 of a pid namespace
  *
  * Mounts are made in namespaces of the child's own, whose propagation is cut first; nothing of it
  * can be seen from outside. An attacker controls nothing here but the machine itself. */

@@ -1,8 +1,8 @@
 /* env.c - `sallyport env list|create` and `sallyport env key create|list|revoke`.
  *
- * A client of the API. A new key is printed once, to standard output alone, so that it can be
- * redirected into a file: `sallyport env key create > key`. It goes into no log line and no error.
- */
+ * A client of the API. A new key is printed once, to standard output alone, so
+ * that it can be redirected into a file: `sallyport env key create > key`. It goes
+ * into no log line and no error. */
 #include "base/err.h"
 #include "base/str.h"
 #include "cmd/api_client.h"

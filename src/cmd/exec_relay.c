@@ -8,8 +8,9 @@
  *
  * Two of them on one file share a pipe, which keeps the order of what is written. A thread that
  * waits for input when the program ends is abandoned: the process ends. What a copy of a file has
- * read ahead is given back by seeking, so that `while read line; do sallyport exec ...; done <
- * file` works as without us. */
+ * read ahead is given back by seeking, so that this works as without us:
+ *
+ *   while read line; do sallyport exec ...; done < file */
 #include "cmd/exec_relay.h"
 
 #include <fcntl.h>

@@ -19,11 +19,9 @@ enum flag_kind {
     FLAG_DIR,      /* likewise; completion offers directories */
     FLAG_CHOICE,   /* likewise; one of `choices` */
     FLAG_INT,      /* int64_t *, within min..max */
-    FLAG_DURATION, /* int64_t * of milliseconds: "1500ms", "30s", "5m", "2h"; a bare number is
-                      seconds */
-    FLAG_SIZE, /* int64_t * of bytes: "512K", "256M", "2G" (powers of 1024); a bare number is bytes
-                */
-    FLAG_LIST, /* struct flag_list *: may be given several times; an array of strings in the file */
+    FLAG_DURATION, /* int64_t * of ms: "1500ms", "30s", "5m", "2h"; a bare number is seconds */
+    FLAG_SIZE,     /* int64_t * of bytes: "512K", "256M", "2G" (powers of 1024), or bare bytes */
+    FLAG_LIST,     /* struct flag_list *: may come several times; an array of strings in the file */
 };
 enum flag_source { FLAG_DEFAULT, FLAG_FROM_FILE, FLAG_FROM_LINE };
 
@@ -59,10 +57,10 @@ struct flag_set {
 enum { FLAGS_GO_ON = 0, FLAGS_EXIT_OK = 1 };
 
 /* Parses argv[1..] (argv[0] is the subcommand). "--name value" and "--name=value"; flags and
- * arguments may be mixed; "--" ends the flags. The other arguments are moved to the front of argv,
- * their number goes to *ret_n_args, the first is argv[1]. Returns FLAGS_GO_ON; FLAGS_EXIT_OK when
- * --help or completion data was asked for and printed; -EINVAL with words. Texts point into argv.
- */
+ * arguments may be mixed; "--" ends the flags. The other arguments are moved to the front of
+ * argv, their number goes to *ret_n_args, the first is argv[1]. Returns FLAGS_GO_ON;
+ * FLAGS_EXIT_OK when --help or completion data was asked for and printed; -EINVAL with
+ * words. Texts point into argv. */
 int flags_parse(struct flag_set *set, int argc, char **argv, int *ret_n_args, struct err *e)
     WARN_UNUSED;
 

@@ -126,8 +126,8 @@ static int show_history(struct follow *f, struct err *e)
     return r;
 }
 
-/* One connection: until it breaks (negative), or the session has come to where following ends (0).
- */
+/* One connection: until it breaks (negative), or the session has come
+ * to where following ends (0). */
 static int read_live(struct follow *f, struct client_stream *s, struct err *e)
 {
     struct sse_parser p;

@@ -18,8 +18,8 @@ enum term_style {
 
 /* True when `f` is a terminal, TERM is not "dumb" and NO_COLOR is unset. */
 bool term_has_colour(FILE *f);
-/* The escape sequence that starts `s` on `f`, or "" where there are no colours. term_off ends it.
- */
+/* The escape sequence that starts `s` on `f`, or "" where there are
+ * no colours. term_off ends it. */
 const char *term_on(FILE *f, enum term_style s);
 const char *term_off(FILE *f);
 
@@ -33,8 +33,8 @@ void term_print_word(FILE *f, const char *text);
  * stays the same. */
 void term_print_json(FILE *f, const char *text, size_t n);
 
-/* The same as term_print_text for text that comes in pieces, which may be cut within a character.
- */
+/* The same as term_print_text for text that comes in pieces, which
+ * may be cut within a character. */
 struct term_writer {
     FILE *f;
     const char *prefix; /* starts every line; NULL: none */
@@ -51,6 +51,6 @@ struct term_spinner {
     unsigned turn;
     bool shown;
 };
-void term_spinner_step(
-    struct term_spinner *s); /* draws the next picture; call some 10 times a second */
+/* Draws the next picture; call some 10 times a second. */
+void term_spinner_step(struct term_spinner *s);
 void term_spinner_clear(struct term_spinner *s); /* removes it */

@@ -60,8 +60,8 @@ struct up {
 
 /* ---- children ---- */
 
-/* The environment a child needs, and nothing else of ours: no key of a model provider can be in it.
- */
+/* The environment a child needs, and nothing else of ours: no key of a
+ * model provider can be in it. */
 static size_t child_env(const char **ret, size_t cap, const char *extra_a, const char *extra_b)
 {
     static const char *const keep[] = {"PATH=",         "HOME=",          "XDG_DATA_HOME=",

@@ -8,8 +8,9 @@
 struct place {
     const char *home;  /* working directory, HOME, where relative names start */
     const char *spool; /* where whole outputs are left */
-    bool shared; /* no pid namespace: other processes of this machine are in sight, and only our own
-                    descendants may be counted or ended */
+    /* No pid namespace: other processes of this machine are in sight, and only our own descendants
+     * may be counted or ended. */
+    bool shared;
 };
 
 const struct place *place(void);

@@ -22,8 +22,7 @@
 #define SANDBOX_HOME      "/workspace"      /* working directory, HOME */
 #define SANDBOX_SPOOL     "/tmp/.sallyport" /* where whole outputs are left for the model to read */
 #define SANDBOX_FRAME_MAX (8u << 20)        /* one request or response on init's socket */
-#define SANDBOX_SPEC_MAX                                                                           \
-    (128u << 10) /* one message on the zygote's socket (seqpacket, one datagram) */
+#define SANDBOX_SPEC_MAX  (128u << 10)      /* one datagram on the zygote's seqpacket socket */
 
 /* The role `sallyport zygote`. `ctl_fd` is a connected SOCK_SEQPACKET socket to the worker.
  * Re-executes the program from a sealed memfd first, then serves create requests until the worker

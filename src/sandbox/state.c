@@ -50,8 +50,7 @@ static int open_dir(int dir, const char *name)
 }
 
 /* Empties the directory `name` of `top`: files are unlinked, directories moved to `top` under new
- * names ("0", "1",
- * ...), where the caller meets them again. */
+ * names ("0", "1", ...), where the caller meets them again. */
 static int empty_into(int top, const char *name, uint64_t *next)
 {
     int fd = open_dir(top, name);

@@ -26,9 +26,8 @@
 #include "sandbox/spec.h"
 #include "worker/box_internal.h"
 
-#define CANCEL_MS                                                                                  \
-    8000 /* for init to answer a cancelled call; it needs some 100, on a busy                      \
-            machine up to 5000 (procs.c) */
+/* For init to answer a cancelled call: some 100, on a busy machine up to 5000 (procs.c). */
+#define CANCEL_MS 8000
 #define READ_STEP 65536
 
 void box_result_done(struct box_result *r)
@@ -198,8 +197,8 @@ int box_send(struct box *b, const json_t *o)
     return r;
 }
 
-/* Content blocks as the platform knows them: text or base64 image. Anything else is not passed on.
- */
+/* Content blocks as the platform knows them: text or base64 image.
+ * Anything else is not passed on. */
 static bool content_ok(const json_t *content)
 {
     if (!json_is_array(content) || json_array_size(content) == 0 || json_array_size(content) > 64)

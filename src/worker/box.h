@@ -17,8 +17,9 @@ struct sandbox_spec;
 struct box_spec {
     const char *session_id;             /* for the log; may be NULL */
     const struct sandbox_spec *sandbox; /* NULL: the defaults of sandbox/spec.h */
-    bool disk_workspace; /* /workspace is a directory below the state directory, removed by
-                            box_close, instead of a tmpfs; needs a host with a state directory */
+    /* /workspace is a directory below the state directory, removed by box_close, instead of a
+     * tmpfs; needs a host with a state directory. */
+    bool disk_workspace;
 };
 
 struct box_result {
@@ -41,8 +42,8 @@ struct box_host_config {
     const char *oci_runtime; /* name to look up in PATH, or path; NULL: "crun" */
     const char *search_path; /* PATH, looked through before the usual places; may be NULL */
     size_t warm;             /* sandboxes kept ready */
-    const struct sandbox_spec *warm_spec; /* what they, and a first trial, are made of; NULL: the
-                                             defaults */
+    /* What they, and a first trial, are made of; NULL: the defaults. */
+    const struct sandbox_spec *warm_spec;
     bool trial; /* make one at start: what can not be had fails there, not in the first session */
 };
 

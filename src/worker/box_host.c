@@ -428,8 +428,8 @@ static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
     struct box_host *h = b->host;
     struct sandbox_spec chosen;
     sandbox_spec_init(&chosen);
-    if (spec->sandbox) /* a shallow copy: only workspace_dir is ours to set, and to take out again
-                        */
+    /* A shallow copy: only workspace_dir is ours to set, and to take out again. */
+    if (spec->sandbox)
         chosen = *spec->sandbox;
     if (spec->disk_workspace) {
         if (!h->have_state)

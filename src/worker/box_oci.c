@@ -1,8 +1,9 @@
 /* box_oci.c - sandboxes that an OCI runtime makes.
  *
- *   worker --launch--> RUNTIME run --detach (gone when the container runs) --> init in the
- * container
- *      `--------------------- stream socket, init's standard input ------------------^
+ *   worker --launch--> RUNTIME run --detach --> init in the container
+ *      |               (gone when the            ^
+ *      |                container runs)          |
+ *      `-- stream socket, init's standard input -'
  *
  * All that belongs to a run of the worker lies in its state directory:
  *   run-XXXX/runtime      path of the runtime, for whoever has to clean up behind us

@@ -46,9 +46,8 @@ int box_run_start(struct box_run *r) WARN_UNUSED; /* Suspends */
  * fiber than the one that waits. Suspends. */
 int box_run_signal(struct box_run *r, int signal, bool group) WARN_UNUSED;
 int box_run_winsize(struct box_run *r, unsigned rows, unsigned cols) WARN_UNUSED; /* Suspends */
-/* Waits for the end. Suspends. 0 with *ret set (the caller's); 1 when the program was stopped, by
- * itself or from its terminal (then wait again); or a negative code with words: the sandbox is
- * gone.
- */
+/* Waits for the end. Suspends. 0 with *ret set (the caller's); 1 when the program was
+ * stopped, by itself or from its terminal (then wait again); or a negative code with
+ * words: the sandbox is gone. */
 int box_run_wait(struct box_run *r, struct box_end *ret, struct err *e) WARN_UNUSED;
 void box_run_free(struct box_run *r); /* NULL is fine; does not end the program: box_close does */

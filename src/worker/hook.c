@@ -22,8 +22,8 @@ static const char *const kept[] = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ
 
 #define N_IDS 3
 
-/* A descriptor from which `text` can be read: a file in memory, so that nobody has to feed a pipe.
- */
+/* A descriptor from which `text` can be read: a file in memory, so
+ * that nobody has to feed a pipe. */
 static int file_with(const char *text)
 {
     AUTO_CLOSE int fd = memfd_create("metadata", MFD_CLOEXEC);

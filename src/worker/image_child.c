@@ -12,9 +12,12 @@
  * is nobody left who could still change the tree, because it could start no other process. The
  * caller then looks at the tree itself.
  *
- * States of the conversation: nothing said -> locked in -> (progress)* -> done | failed. Anything
- * else is a broken protocol. A child that ends without either last word is explained by how it
- * ended. */
+ * States of the conversation:
+ *
+ *   nothing said --> locked in --> (progress)* --> done | failed
+ *
+ * Anything else is a broken protocol. A child that ends without either last word is explained by
+ * how it ended. */
 #include "worker/image_child.h"
 #include "base/buf.h"
 #include "base/err.h"

@@ -4,15 +4,15 @@
  * then on that process is taken for lost: libarchive, five decompressors and jansson read what
  * somebody else wrote, and whoever runs the import is often root. What is left to it afterwards:
  *
- *   files        below the image's own directory, by Landlock; and as root, Landlock or not, the
- *                directory it lies in, which holds nothing else, is the root directory, so that no
- *                absolute path and no ".." leads further
- *   what is open the archive (reading), two files without names, the pipe to the parent
- *   system calls those of io/seccomp_unpack.c
- *   capabilities none. It makes files of its own user with plain modes, and owns every directory it
- *                works in: none of CHOWN, FOWNER, FSETID, DAC_OVERRIDE, MKNOD is ever needed
- *   memory       a ceiling above what the largest window of a decompressor (xz: 1 GiB, by
- *                libarchive) and the set of a layer's paths can take
+ *   files          below the image's own directory, by Landlock; and as root, Landlock or not, the
+ *                  directory it lies in, which holds nothing else, is the root directory, so that
+ *                  no absolute path and no ".." leads further
+ *   what is open   the archive (reading), two files without names, the pipe to the parent
+ *   system calls   those of io/seccomp_unpack.c
+ *   capabilities   none. It makes files of its own user with plain modes, and owns every directory
+ *                  it works in: none of CHOWN, FOWNER, FSETID, DAC_OVERRIDE, MKNOD is ever needed
+ *   memory         a ceiling above what the largest window of a decompressor (xz: 1 GiB, by
+ *                  libarchive) and the set of a layer's paths can take
  *
  * The order is what matters. Libraries are opened, and made to do what they do once (configuration
  * files, random seeds, character sets), while files can still be read. chroot and the bounding set

@@ -6,8 +6,9 @@
 struct err;
 
 struct image_jail {
-    int root_fd; /* the only directory it may work below from now on; it lies alone in a directory,
-                  * which becomes the root of a process that may change that */
+    /* The only directory it may work below from now on; it lies alone in a directory, which becomes
+     * the root of a process that may change that. */
+    int root_fd;
     uint64_t max_file_bytes; /* no file can become larger */
     uint64_t max_files;      /* what it keeps in memory grows with these */
 };

@@ -4,11 +4,14 @@
  * and any of them may be killed at any point. Two kinds of flock make that safe, both given back by
  * the kernel:
  *
- *   .lock       held for the few system calls that look at names and rename; never while a tree is
- *               written or removed.
- *   directories an importer holds its .import-NAME exclusively, a remover its .gone-RANDOM; users
- * of an image hold NAME shared. What has a leading dot and no holder was left by a process that was
- * killed, and whoever imports or removes next removes it.
+ *   .lock          held for the few system calls that look at names and rename; never while a tree
+ *                  is written or removed
+ *   .import-NAME   held exclusively by the importer
+ *   .gone-RANDOM   held exclusively by the remover
+ *   NAME           held shared by users of the image
+ *
+ * A directory with a leading dot and no holder was left by a process that was killed, and whoever
+ * imports or removes next removes it.
  *
  * A name changes its meaning by one rename (or exchange) with .lock held, so a reader sees the old
  * image, the new one, or none. The directory is 0700: a tree with files for everybody to read is

@@ -6,11 +6,15 @@
  * (a pipe or a compressed archive is written to a spool file first), its layout is read
  * (image_layout), its layers are applied one after the other (image_layer).
  *
- * A layer flows through a chain of readers: the archive's member -> metered (digest of what is
- * stored) -> decompression -> metered (digest of what comes out) -> tar. Each piece is counted
- * where it passes: more bytes than the ceiling allows, or far more out than in, ends the import
- * before they are written. The digests are compared when the layer has ended; a wrong one throws
- * the whole import away, which is why nothing else needs to wait for it. */
+ * A layer flows through a chain of readers:
+ *
+ *   the archive's member --> metered --> decompression --> metered --> tar
+ *                            (digest of                    (digest of
+ *                             what is stored)               what comes out)
+ *
+ * Each piece is counted where it passes: more bytes than the ceiling allows, or far more out than
+ * in, ends the import before they are written. The digests are compared when the layer has ended; a
+ * wrong one throws the whole import away, which is why nothing else needs to wait for it. */
 #include "worker/image_unpack.h"
 #include "base/err.h"
 #include "io/archive.h"

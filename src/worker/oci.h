@@ -4,8 +4,9 @@
  *
  * Spec: OCI Runtime Specification 1.0.2 (config.md, config-linux.md, runtime.md). Only features
  * that every runtime has are used; the command line is the one runc, crun, runsc and kata-runtime 1
- * share: RUNTIME --root DIR run --detach --bundle DIR --pid-file FILE ID RUNTIME --root DIR delete
- * --force ID
+ * share:
+ *   RUNTIME --root DIR run --detach --bundle DIR --pid-file FILE ID
+ *   RUNTIME --root DIR delete --force ID
  *
  * Everything here but oci_launch_main blocks (file system calls): it is called through a pool. */
 #pragma once
@@ -17,11 +18,11 @@ struct err;
 
 #define OCI_PROGRAM_DIR "/.sallyport" /* in the container: this program and its libraries */
 
-/* Where the launcher shows the root directory to the runtime when the worker is root. A runtime
- * walks to the root as the container's mapped user, which may not enter the state directory (0700);
- * this place, in the launcher's own mount namespace, it may. Every kernel has the directory, no
- * bind mount comes from below it, and no runtime looks there (runc fails with a root below /dev).
- */
+/* Where the launcher shows the root directory to the runtime when the worker is root. A
+ * runtime walks to the root as the container's mapped user, which may not enter the state
+ * directory (0700); this place, in the launcher's own mount namespace, it may. Every kernel
+ * has the directory, no bind mount comes from below it, and no runtime looks there (runc
+ * fails with a root below /dev). */
 #define OCI_ROOT_SHOWN "/sys/block"
 
 /* Copies this program, the libraries it has loaded and its ELF interpreter into `dir` (made, 0755).

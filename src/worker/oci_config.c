@@ -8,8 +8,7 @@
  *
  * Seccomp: one rule cannot say "any ioctl but these", so here ioctl is allowed as such and init's
  * own filter refuses the two that inject input. Calls in no table get ENOSYS, refused ones EPERM;
- * where that filter has another answer it wins, being the newer one.
- */
+ * where that filter has another answer it wins, being the newer one. */
 #include "worker/oci.h"
 
 #include <sched.h>

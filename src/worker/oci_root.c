@@ -141,9 +141,9 @@ static int make_step(int root, char *path, bool directory)
     return r == -EEXIST ? 0 : r;
 }
 
-/* Makes the mount point of a bind where the root is ours: its first directory is not one that a
- * mount covers. Below /workspace and /tmp, and inside an image's directories, it is the runtime's.
- */
+/* Makes the mount point of a bind where the root is ours: its first directory is not
+ * one that a mount covers. Below /workspace and /tmp, and inside an image's
+ * directories, it is the runtime's. */
 static int make_target(int root, const struct sandbox_bind *b, const json_t *mounts)
 {
     AUTO_FREE char *path = mem_strdup(b->target + 1);

@@ -1,5 +1,5 @@
-/* remote - the platform's API as the worker uses it (api.md section 14), one credential per object.
- */
+/* remote - the platform's API as the worker uses it (api.md section
+ * 14), one credential per object. */
 #pragma once
 
 #include "base/err.h"

@@ -500,8 +500,8 @@ static void serve_call(struct runner *s, struct feed_call *c)
     s->call_id[0] = '\0';
 }
 
-/* Answers what still waits with an error: on the way out, when nobody else may come for this item.
- */
+/* Answers what still waits with an error: on the way out, when nobody
+ * else may come for this item. */
 static void answer_rest(struct runner *s, const char *text)
 {
     struct feed_call *c;
@@ -616,9 +616,9 @@ static int hook_fiber(void *arg)
     return 0;
 }
 
-/* Runs one of the operator's commands while heartbeat and follower go on. on_claim is cut off when
- * the session is not to be served any more; on_end, which has to clean up, only by a second signal.
- */
+/* Runs one of the operator's commands while heartbeat and follower go on. on_claim is
+ * cut off when the session is not to be served any more; on_end, which has to clean
+ * up, only by a second signal. */
 static void run_hook(struct runner *s, const char *name, const char *command, bool at_end)
 {
     if (!command)

@@ -32,20 +32,19 @@ struct worker_config {
     size_t capacity;       /* sessions at once; 0: worker_default_capacity() */
     int64_t grace_ms;      /* after the first SIGTERM, for running calls; 0: 30 s */
     int64_t max_idle_ms;   /* a session at rest is let go after so long; 0: 60 s; < 0: never */
-    int64_t keep_ms; /* a session let go at rest finds its sandbox again for so long; 0: removed at
-                        once */
-    size_t keep_max; /* how many are kept; 0: as many as capacity */
-    const char *state_dir;              /* sandboxes' directories; swept at start */
+    int64_t keep_ms;       /* then finds its sandbox again for so long; 0: removed at once */
+    size_t keep_max;       /* how many are kept; 0: as many as capacity */
+    const char *state_dir; /* sandboxes' directories; swept at start */
     const struct sandbox_spec *sandbox; /* what every sandbox is made of; NULL: the defaults */
     enum box_isolation isolation;
     const char *oci_runtime; /* box.h */
     const char *search_path; /* PATH, for the runtime; may be NULL */
     size_t warm;             /* sandboxes kept ready for sessions to come */
     const struct worker_tool *tools;
-    size_t n_tools;                /* at most WORKER_TOOLS_MAX */
-    const char *on_claim, *on_end; /* operator's commands on this host (hook.h), or NULL. A failing
-                                      on_claim is logged, and the session served all the same;
-                                      on_end runs whenever on_claim has */
+    size_t n_tools; /* at most WORKER_TOOLS_MAX */
+    /* Operator's commands on this host (hook.h), or NULL. A failing on_claim is logged, and the
+     * session served all the same; on_end runs whenever on_claim has. */
+    const char *on_claim, *on_end;
 };
 
 #define WORKER_TOOLS_MAX 64

@@ -15,14 +15,16 @@ struct err;
 enum cgroup_kind { CGROUP_MEMORY, CGROUP_CPU, CGROUP_PIDS, CGROUP_KINDS };
 
 struct cgroup_root {
-    int dir[CGROUP_KINDS]; /* the run's directory for each controller, -1 where there is none; on
-                              version 2 all three are the same descriptor */
+    /* The run's directory for each controller, -1 where there is none; on version 2 all three are
+     * the same descriptor. */
+    int dir[CGROUP_KINDS];
     int version[CGROUP_KINDS]; /* 1 or 2; 0: none */
     int lock;                  /* abstract socket that says this run lives */
     uint64_t next;
     char name[40]; /* "sallyport-..." */
-    char *why_not; /* why a controller is missing or what a limit does not cover, whole sentences
-                      for logs and `doctor`; NULL: nothing to say */
+    /* Why a controller is missing or what a limit does not cover, whole sentences for logs and
+     * `doctor`; NULL: nothing to say. */
+    char *why_not;
 };
 #define CGROUP_ROOT_NONE ((struct cgroup_root){.dir = {-1, -1, -1}, .lock = -1})
 
@@ -37,13 +39,13 @@ struct cgroup {
     char name[24]; /* of the directory below each root; "" when there is none */
 };
 
-/* Finds hierarchies, removes what dead runs left, makes this run's groups. Must be called while the
- * host's /proc and /sys are visible. The absence of cgroups is no error: *ret then has version 0
- * and why_not for those kinds. Negative only when something that worked half could not be undone.
- */
+/* Finds hierarchies, removes what dead runs left, makes this run's groups. Must be called
+ * while the host's /proc and /sys are visible. The absence of cgroups is no error: *ret
+ * then has version 0 and why_not for those kinds. Negative only when something that
+ * worked half could not be undone. */
 int cgroup_root_open(struct cgroup_root *ret, struct err *e) WARN_UNUSED;
-/* Removes the run's groups (they must be empty of processes) and closes. CGROUP_ROOT_NONE is fine.
- */
+/* Removes the run's groups (they must be empty of processes) and
+ * closes. CGROUP_ROOT_NONE is fine. */
 void cgroup_root_done(struct cgroup_root *r);
 
 /* Makes a group with these limits in every hierarchy there is. On failure nothing is left. */
@@ -60,13 +62,12 @@ int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struc
                       struct err *e) WARN_UNUSED;
 void cgroup_doors_done(struct cgroup_doors *d);
 /* Moves the calling process, which must be single-threaded, and with it what it will fork, into the
- * group. 0 or -errno.
- * Async-signal-safe: it is called after vfork. */
+ * group. 0 or -errno. Async-signal-safe: it is called after vfork. */
 int cgroup_enter(const struct cgroup_doors *d) WARN_UNUSED;
 
-/* A read-only descriptor of the file that counts out-of-memory kills (memory.events or
- * memory.oom_control), or -1. The caller's. It may be handed into the sandbox: it tells a number.
- */
+/* A read-only descriptor of the file that counts out-of-memory kills
+ * (memory.events or memory.oom_control), or -1. The caller's. It may be handed
+ * into the sandbox: it tells a number. */
 int cgroup_oom_fd(const struct cgroup_root *r, const struct cgroup *g);
 /* The number in such a file: kills so far; 0 when it can not be read. */
 uint64_t cgroup_oom_kills(int oom_fd);

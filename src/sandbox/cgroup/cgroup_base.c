@@ -7,12 +7,16 @@
  * the next `systemctl daemon-reload`. So a group is used only with a sign that it is ours to
  * arrange:
  *
- *   it is the root of the hierarchy, or of our cgroup namespace     nobody is above us, or a
- *                  container was given a writable hierarchy on purpose
- *   the xattr trusted.delegate or user.delegate of it is "1"        systemd's Delegate=yes
- *   its directory is ours and what limits it is not                 delegated by hand or by an
- * older systemd (cgroup-v2.rst, "Model of Delegation") it has no unit's name whoever made it is not
- * systemd
+ *   it is the root of the hierarchy,                 nobody is above us, or a container was given
+ *   or of our cgroup namespace                       a writable hierarchy on purpose
+ *
+ *   its xattr trusted.delegate or user.delegate      systemd's Delegate=yes
+ *   is "1"
+ *
+ *   its directory is ours and what limits it         delegated by hand or by an older systemd
+ *   is not                                           (cgroup-v2.rst, "Model of Delegation")
+ *
+ *   it has no unit's name                            whoever made it is not systemd
  *
  * Moving the processes is the one thing here that reaches beyond our own groups. It is undone when
  * the controllers can not be had after all. */

@@ -27,9 +27,9 @@ int cgroup_read(int dir, const char *file, char *ret, size_t cap) WARN_UNUSED;
 /* Whether one of the words of the file is `word`. False when it can not be read. */
 bool cgroup_has_word(int dir, const char *file, const char *word);
 
-/* Calls fn for each process in cgroup.procs of `dir`, in chunks of what one read gives: stops at
- * the first negative result and returns it. A pid of 0 is a process outside of our pid namespace.
- */
+/* Calls fn for each process in cgroup.procs of `dir`, in chunks of what one read
+ * gives: stops at the first negative result and returns it. A pid of 0 is a process
+ * outside of our pid namespace. */
 int cgroup_each_pid(int dir, int (*fn)(void *arg, uint64_t pid), void *arg) WARN_UNUSED;
 /* Likewise for each group below `dir`, by name. fn may remove the group. */
 int cgroup_each_group(int dir, int (*fn)(void *arg, const char *name), void *arg) WARN_UNUSED;

@@ -29,7 +29,7 @@
 
 #define BASH_TIMEOUT_MS 120000 /* api.md 13 */
 #define LOOK_MS         100    /* how often usage is added up while a command runs */
-#define MARK_MS         300 /* how long a terminal may take to hand over what was written to it */
+#define MARK_MS         300    /* how long a terminal may take to hand over what was written */
 
 /* Takes what is in `fd`, the output pipe or the terminal. `limit` bytes at most, so that a flood
  * can not keep us here. -E_LIMIT when the ceiling for this command has been passed. Between calls
@@ -150,8 +150,8 @@ void bash_forget_shell(struct init *in)
     in->shell_died = false;
 }
 
-/* Ends what the call has started and answers. `why` is a sentence without the part about the shell.
- */
+/* Ends what the call has started and answers. `why` is a sentence
+ * without the part about the shell. */
 void bash_abort(struct init *in, const char *why)
 {
     int all = procs_kill_others(&in->before, init_reap, in);

@@ -17,8 +17,8 @@
 
 #define HELPER_DATA_BYTES (512u << 20)
 
-/* The child: one tool, its result as "0" or "1" (is_error) and the content's JSON text, then gone.
- */
+/* The child: one tool, its result as "0" or "1" (is_error) and the
+ * content's JSON text, then gone. */
 static NORETURN void run_helper(const struct init *in, int fd,
                                 void (*run)(const json_t *, struct tool_result *))
 {

@@ -266,8 +266,7 @@ static void handle(struct init *in, const json_t *o)
     else if (str_eq(op, "winsize"))
         job_winsize(in, o, id);
     else
-        _exit(str_eq(op, "shutdown") ? 0
-                                     : 1); /* an unknown operation: worker and init do not match */
+        _exit(str_eq(op, "shutdown") ? 0 : 1); /* 1: unknown, worker and init do not match */
     if (in->n_fds > 0)
         _exit(1); /* descriptors that no request has asked to take */
 }

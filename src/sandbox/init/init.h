@@ -1,12 +1,12 @@
 /* init - pid 1 of a sandbox: reaps, and serves tool calls on one inherited socket.
  *
  * Messages (frame.h), worker to init:
- *   {"op":"call","id":N,"tool":"bash","input":{...},"timeout_ms":N}   timeout_ms is optional: a
- * ceiling
- *   {"op":"cancel","id":N}       ends the call if it is queued or running; its answer says so
+ *   {"op":"call","id":N,"tool":"bash","input":{...},"timeout_ms":N}   (a ceiling; optional)
+ *   {"op":"cancel","id":N}               ends the call if it is queued or runs; its answer says so
  *   {"op":"info","id":N}
  *   {"op":"shutdown"}
- *   {"op":"exec","id":N,"argv":[...],"cwd":"...","env":{...},"streams":["tty"|"pipe"|"null", x 3],
+ *   {"op":"exec","id":N,"argv":[...],"cwd":"...","env":{...},
+ *    "streams":["tty"|"pipe"|"null", x 3],
  *    "rows":R,"cols":C,"timeout_ms":N}   prepares a program; a descriptor for each "pipe", in order
  *   {"op":"start","id":N}                then runs it
  *   {"op":"signal","id":N,"signal":S,"group":bool}
@@ -15,12 +15,16 @@
  *   {"ready":true}  or  {"ready":false,"error":"...","code":errno}    once, first
  *   {"id":N,"is_error":bool,"duration_ms":N,"content":[blocks]}       one per call
  *   {"id":N,"info":{...}}
- *   {"id":N,"prepared":true}           with the terminal's master, when a stream is one
- *   {"id":N,"stopped":true}            the program was stopped, and not on request
- *   {"id":N,"exit_code":C}, {"id":N,"signal":S} or
- * {"id":N,"error":"...","code":errno,"stage":"..."} and, in all of them, duration_ms, usage {...},
- * limit and sentence when one was hit, denied
- *     {...} when the sandbox keeps a report
+ *   {"id":N,"prepared":true}             with the terminal's master, when a stream is one
+ *   {"id":N,"stopped":true}              the program was stopped, and not on request
+ * or, when a program has ended or could not be run, one of
+ *   {"id":N,"exit_code":C}
+ *   {"id":N,"signal":S}
+ *   {"id":N,"error":"...","code":errno,"stage":"..."}
+ * with, in all three,
+ *   duration_ms, usage {...}
+ *   limit, sentence                      when a limit was hit
+ *   denied {...}                         when the sandbox keeps a report
  * Calls are served one at a time, in order. */
 #pragma once
 

@@ -93,8 +93,8 @@ char *limits_over_sentence(const struct init *in)
     return mem_printf("%s; nothing runs in this sandbox any more", over);
 }
 
-/* Background jobs go over a limit while no call runs: all of them end, and the next result says so.
- */
+/* Background jobs go over a limit while no call runs: all of them end,
+ * and the next result says so. */
 static void end_background(struct init *in, const char *why)
 {
     procs_kill_all(init_reap, in);

@@ -15,8 +15,8 @@
 #include "base/str.h"
 #include "sandbox/place.h"
 
-/* Words of a line, counted from 0: "key shmid perms size cpid lpid nattch uid gid cuid cgid atime
- * dtime ctime rss swap"; the id is the second one everywhere. */
+/* Words of a line, counted from 0; the id is the second one everywhere. Of shm:
+ *   key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime rss swap */
 #define ID_WORD       1
 #define ATTACHED_WORD 6
 #define RSS_WORD      14

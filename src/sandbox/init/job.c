@@ -7,8 +7,11 @@
  * writing through /proc/self/fd, a socket is network. The client checks that, too; this is the
  * second lock, in front of the door that matters.
  *
- * States: prepared (descriptors are here, the client is asked to look at the terminal), running
- * (the client has said start), ended (reaped; the answer goes out in the same turn of the loop).
+ * States:
+ *   prepared   descriptors are here, the client is asked to look at the terminal
+ *   running    the client has said start
+ *   ended      reaped; the answer goes out in the same turn of the loop
+ *
  * The program leads a session of its own. On a terminal it leads the foreground group of one
  * instead, and the session's leader is a small process of ours between init and program: only a
  * group with a parent in its session can be stopped from the keyboard. It passes on that the

@@ -6,10 +6,7 @@
 
 struct buf;
 
-#define OUTPUT_PART_BYTES                                                                          \
-    (50u                                                                                           \
-     << 10) /* each of the two parts; together the 100 KiB of api.md 13                        \
-                 */
+#define OUTPUT_PART_BYTES (50u << 10) /* each of the two parts; together the 100 KiB of api.md 13 */
 
 struct output {
     char *head, *tail; /* OUTPUT_PART_BYTES each; tail is a ring */

@@ -38,7 +38,7 @@
 #include "sandbox/place.h"
 
 #define MAX_PROCS   40000
-#define MANY        64 /* more new processes than this in a second round: a fork bomb */
+#define MANY        64               /* more new ones than this in a second round: a fork bomb */
 #define NAMING_NS   (30 * NS_PER_MS) /* for naming them one by one */
 #define KILL_ALL_NS (2 * NS_PER_S)   /* without a namespace, where it takes rounds */
 /* For the killed to be gone. They need a processor for that, which on a busy machine takes its

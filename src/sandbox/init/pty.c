@@ -1,11 +1,11 @@
 /* pty.c - making and resetting terminals.
  *
- * Called by init. A terminal for bash calls outlives commands, because background jobs may still
- * print to it; everything a command can do to it through its own descriptors (it is the owner of
- * the device, too) is undone before the next one. Bytes travel from slave to master through a queue
- * of the kernel that is emptied a little later, so "nothing to read" does not mean "everything was
- * read": hence the mark. No program of the sandbox holds a master, so none can read marks or type.
- */
+ * Called by init. A terminal for bash calls outlives commands, because background jobs may
+ * still print to it; everything a command can do to it through its own descriptors (it is the
+ * owner of the device, too) is undone before the next one. Bytes travel from slave to master
+ * through a queue of the kernel that is emptied a little later, so "nothing to read" does not
+ * mean "everything was read": hence the mark. No program of the sandbox holds a master, so
+ * none can read marks or type. */
 #include "sandbox/init/pty.h"
 
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* shell.c - starting and feeding bash.
  *
- * Bash reads its script from a pipe. Per command it gets one line:
+ * Bash reads its script from a pipe. Per command it gets one line (two here):
  *
- *     \builtin eval $'COMMAND' </dev/null >&2 2>&1 62>&-; { \builtin printf '%s %d\n' TOKEN "$?"; }
- * >&62 2>/dev/null
+ *     \builtin eval $'COMMAND' </dev/null >&2 2>&1 62>&-;
+ *     { \builtin printf '%s %d\n' TOKEN "$?"; } >&62 2>/dev/null
  *
  * eval, so that a syntax error ends the command and not the conversation. ">&2 2>&1" changes
  * nothing (both are the output pipe) but makes bash put both back, should the command `exec` them
@@ -41,16 +41,16 @@
 #include "sandbox/place.h"
 #include "sandbox/sandbox.h"
 
-#define STATUS_FD 62
-#define COMMAND_BYTES                                                                              \
-    (SANDBOX_FRAME_MAX * 3u) /* a quote becomes two bytes; the frame is the real limit */
-#define ANSWER_BYTES 4096u   /* more unread text than this on the status pipe is noise */
+#define STATUS_FD     62
+#define COMMAND_BYTES (SANDBOX_FRAME_MAX * 3u) /* a quote becomes two bytes; the frame limits it */
+#define ANSWER_BYTES  4096u                    /* more unread text on the status pipe is noise */
 
 static const char *const base_env[] = {
     "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
     "SHELL=/bin/bash",
-    "LC_CTYPE=C.UTF-8", /* not LANG: C.UTF-8 differs from C in nothing else, and each program would
-                           look for eleven more files */
+    /* Not LANG: C.UTF-8 differs from C in nothing else, and each program would look for eleven more
+     * files. */
+    "LC_CTYPE=C.UTF-8",
     "TERM=dumb",
 };
 
@@ -169,8 +169,8 @@ static int fork_beside_programs(const struct shell *s, int in, int status, char 
     struct pollfd p = {.fd = told, .events = POLLIN};
     if (poll(&p, 1, START_MS) == 1 && read(told, &word, sizeof(word)) != (ssize_t)sizeof(word))
         word = -EIO; /* killed on its way */
-    kill(leader,
-         SIGKILL); /* reaches who is stopped, too: the next line does not wait for anybody */
+    /* Reaches who is stopped, too: the next line does not wait for anybody. */
+    kill(leader, SIGKILL);
     waitpid(leader, NULL, 0);
     if (word < 0)
         return word;
@@ -182,8 +182,7 @@ static int fork_beside_programs(const struct shell *s, int in, int status, char 
  * Opening a terminal then never makes it the controlling one, whose end would take along the
  * background jobs of all earlier commands (SIGHUP to the foreground group); and the group has no
  * parent in its session from the start, so that the end of bash changes nothing for stopped jobs
- * either (they would get SIGHUP, too).
- * 0 or -errno. */
+ * either (they would get SIGHUP, too). 0 or -errno. */
 static int fork_into_session(struct shell *s, int in, int status, char **env, pid_t *ret)
 {
     if (s->beside_programs)

@@ -13,8 +13,9 @@ struct shell {
     pid_t pid;                        /* 0: not running */
     int in;                           /* write end of its standard input; non-blocking; -1 */
     int status;                       /* read end of the status pipe; non-blocking; -1 */
-    int out_r, out_w; /* output pipe: made once, shared by all shells of this sandbox, because
-                         background jobs of an earlier one may still write to it */
+    /* Output pipe: made once, shared by all shells of this sandbox, because background jobs of an
+     * earlier one may still write to it. */
+    int out_r, out_w;
     struct buf input; /* command text that bash has not taken yet */
     size_t sent;      /* length of the line of the command in flight */
     struct buf answer;
@@ -28,8 +29,8 @@ int shell_init(struct shell *s, const struct sandbox_spec *spec, const struct cg
 /* Starts bash in /workspace. 0 or -errno. */
 int shell_start(struct shell *s) WARN_UNUSED;
 
-/* Closes what belongs to the process; it must be dead or about to be (the caller kills and reaps).
- */
+/* Closes what belongs to the process; it must be dead or about to be
+ * (the caller kills and reaps). */
 void shell_forget(struct shell *s);
 
 /* Queues a command, with its standard descriptors on `terminal` (a path without odd characters)
@@ -41,8 +42,8 @@ int shell_feed(struct shell *s) WARN_UNUSED; /* 0, or -errno when bash has close
  * not have begun. */
 bool shell_has_begun(const struct shell *s);
 
-/* Reads the status pipe: 1 and the exit code when the command in flight has ended, 0 when not yet.
- */
+/* Reads the status pipe: 1 and the exit code when the command in
+ * flight has ended, 0 when not yet. */
 int shell_poll_status(struct shell *s, int *ret_code) WARN_UNUSED;
 
 /* Appends `text` as one quoted word for bash. */

@@ -14,11 +14,10 @@ struct enter_job {
     int channel_fd;   /* init's end of the stream socket to the worker */
     int workspace_fd; /* detached mount for /workspace, or -1 for a tmpfs */
     int root_fd;      /* detached mount of a lower layer: the template or an image; or -1 */
-    int usr_fd;  /* detached mount of /usr whose owners are the sandbox's, or -1 for the template's
-                  */
-    int oom_fd;  /* counts out-of-memory kills (cgroup.h), or -1 */
-    int stat_fd; /* its memory.stat, or -1 */
-    int zygote_fd;             /* a pidfd of the zygote, or -1 */
+    int usr_fd;       /* detached mount of /usr with the sandbox's owners; -1: the template's */
+    int oom_fd;       /* counts out-of-memory kills (cgroup.h), or -1 */
+    int stat_fd;      /* its memory.stat, or -1 */
+    int zygote_fd;    /* a pidfd of the zygote, or -1 */
     struct cgroup_doors doors; /* into its group; none where there is none */
     int *bind_fds;             /* detached mounts, spec->n_binds of them */
     bool net_ready;            /* lo is up already */

@@ -5,11 +5,12 @@
 
 enum syscall_verdict {
     SYSCALL_ALLOW,
-    SYSCALL_REFUSE,      /* EPERM: a person ran into a rule */
-    SYSCALL_UNSUPPORTED, /* EOPNOTSUPP: what a file system says that has no such thing; not counted,
-                            since programs try and go on */
-    SYSCALL_ABSENT, /* ENOSYS: libc and runtimes fall back; also the answer to every call not listed
-                     */
+    SYSCALL_REFUSE, /* EPERM: a person ran into a rule */
+    /* EOPNOTSUPP: what a file system says that has no such thing; not counted, since programs try
+     * and go on. */
+    SYSCALL_UNSUPPORTED,
+    /* ENOSYS: libc and runtimes fall back; also the answer to every call not listed. */
+    SYSCALL_ABSENT,
 };
 
 struct syscall_line {

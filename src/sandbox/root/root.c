@@ -257,8 +257,8 @@ static int mount_image(struct build *b, struct err *e)
         r = b->root.top = overlay(b, AT_LOWER, "upper");
     if (r >= 0)
         r = mounts_attach(b->root.top, b->root.old, AT_NEW);
-    /* clone_private_mount(): in a user namespace not over mounts that came locked; nor over procfs.
-     */
+    /* clone_private_mount(): in a user namespace not over mounts that
+     * came locked; nor over procfs. */
     if (r == -EINVAL)
         return err_set(e, r,
                        "this root can not be below an overlay: something is mounted on a directory "

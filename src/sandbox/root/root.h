@@ -5,18 +5,18 @@
 #include "sandbox/lock/enter.h"
 
 struct root {
-    int old;     /* the template's root, where the namespace starts */
-    int scratch; /* the tmpfs: "tmp", "shm", "files" (visible.h) with an empty directory "empty",
-                    and the upper layers */
-    int top;     /* the new root */
+    int old; /* the template's root, where the namespace starts */
+    /* The tmpfs: "tmp", "shm", "files" (visible.h) with an empty directory "empty", and the upper
+     * layers. */
+    int scratch;
+    int top; /* the new root */
 };
 #define ROOT_NONE ((struct root){.old = -1, .scratch = -1, .top = -1})
 void root_done(struct root *r);
 
-/* Builds the root in the calling process's mount namespace (a copy of the template's), with
- * /dev, /usr and mount points for all that follows; /proc, /tmp, /dev/shm and /workspace are still
- * empty. The caller holds all capabilities in its user namespace. 0, or a negative code with words.
- */
+/* Builds the root in the calling process's mount namespace (a copy of the template's), with /dev,
+ * /usr and mount points for all that follows; /proc, /tmp, /dev/shm and /workspace are still empty.
+ * The caller holds all capabilities in its user namespace. 0, or a negative code with words. */
 int root_build(const struct enter_job *j, struct root *ret, struct err *e) WARN_UNUSED;
 
 /* Makes it the root of the process and its namespace; nothing of the template is left in there.

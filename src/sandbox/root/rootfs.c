@@ -292,8 +292,8 @@ int rootfs_host_tree(const struct rootfs *r, const char *path, const struct root
     if (setns(r->host_ns, CLONE_NEWNS) < 0)
         return err_set(e, -errno, "could not look at the host's files: %m");
     int fd = copy_from_host(path, how, e);
-    /* Coming back is not optional: a zygote that stayed would clone sandboxes into the host's view.
-     */
+    /* Coming back is not optional: a zygote that stayed would clone
+     * sandboxes into the host's view. */
     MUST(setns(r->template_ns, CLONE_NEWNS) == 0);
     return fd;
 }

@@ -25,10 +25,11 @@ void rootfs_done(struct rootfs *r);
 /* How a directory of the host is to be seen. */
 struct rootfs_tree {
     bool write;
-    int64_t give_to;  /* >= 0: its top directory is given to this uid and gid first */
-    int64_t owner_is; /* >= 0: its owner's files show as those of this uid and gid, and what that
-                         uid makes belongs to the owner (an idmapped mount; where the file system
-                         can not do that, owners stay as they are) */
+    int64_t give_to; /* >= 0: its top directory is given to this uid and gid first */
+    /* >= 0: its owner's files show as those of this uid and gid, and what that uid makes belongs to
+     * the owner (an idmapped mount; where the file system can not do that, owners stay as they
+     * are). */
+    int64_t owner_is;
     const struct idmap *map; /* not NULL: owners are translated by this (likewise) */
     int proc;                /* a verified procfs, for the maps */
 };

@@ -9,8 +9,8 @@ struct err;
  * modes that the umask leaves; what is there already stays. 0, or a negative code with words. */
 int skeleton_frame(int root, struct err *e) WARN_UNUSED;
 
-/* Makes that and what is in /etc in the empty directory `root`. 0, or a negative code with
- * words. */
+/* Makes that and what is in /etc in the empty directory `root`. 0, or
+ * a negative code with words. */
 int skeleton_fill(int root, struct err *e) WARN_UNUSED;
 
 /* Makes the file `path` (0644), which must not exist. 0 or -errno. */

@@ -53,9 +53,8 @@ static int open_at(int dirfd, const char *path, int flags)
     };
     for (int tries = 0; tries < 100; tries++) {
         long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-        if (fd >= 0 ||
-            errno !=
-                EAGAIN) /* EAGAIN: a ".." raced with a rename; the kernel wants us to try again */
+        /* EAGAIN: a ".." raced with a rename; the kernel wants us to try again. */
+        if (fd >= 0 || errno != EAGAIN)
             return fd < 0 ? -errno : (int)fd;
     }
     return -EAGAIN;

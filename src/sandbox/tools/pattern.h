@@ -4,7 +4,7 @@
 #include "base/base.h"
 
 #define PATTERN_MAX_ALTERNATIVES 256 /* after braces have been expanded */
-#define PATTERN_MAX_SEGMENTS     63 /* parts between slashes in each; a set of them fits one word */
+#define PATTERN_MAX_SEGMENTS     63  /* parts between slashes in each; a set fits one word */
 #define PATTERN_MAX_BYTES        4096
 
 struct pattern;

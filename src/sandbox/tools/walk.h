@@ -1,5 +1,5 @@
-/* walk - visiting a directory tree in name order, bounded in depth and number, without recursion.
- */
+/* walk - visiting a directory tree in name order, bounded in depth
+ * and number, without recursion. */
 #pragma once
 
 #include "base/base.h"

@@ -35,8 +35,8 @@ struct ahead {
     bool have_limits; /* of the last sandbox: the next one is likely to want the same */
 };
 
-/* `uids` may be NULL. Negative with words when the machine's network namespace can not be opened.
- */
+/* `uids` may be NULL. Negative with words when the machine's network
+ * namespace can not be opened. */
 int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
     WARN_UNUSED;
 void ahead_done(struct ahead *a);

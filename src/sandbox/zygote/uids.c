@@ -57,8 +57,8 @@ int uids_init(struct uids *u, const char *uid_map, struct err *e)
             .base = FIRST_UID, .step = STEP, .count = n < SLOTS ? (uint32_t)n : SLOTS};
         return 0;
     }
-    /* A container with 65,536 uids: single ones out of the upper half, above what its users have.
-     */
+    /* A container with 65,536 uids: single ones out of the upper
+     * half, above what its users have. */
     if (last < 40000)
         return err_set(e, -ERANGE,
                        "uid map has no room for sandbox users; run as an ordinary user instead");

@@ -343,8 +343,8 @@ static void handle_create(struct zygote *z, const json_t *request)
     }
 }
 
-/* Gives back what a sandbox held. False when its cgroup still has processes that are about to go.
- */
+/* Gives back what a sandbox held. False when its cgroup still has
+ * processes that are about to go. */
 static bool release(struct zygote *z, struct live *l)
 {
     if (l->cgroup.name[0] && cgroup_remove(&z->cgroups, &l->cgroup) == -EBUSY)
@@ -445,12 +445,15 @@ static int prepare_uids(struct zygote *z, struct err *e)
     return uids_init(&z->uids, map, e);
 }
 
-/* What is still needed afterwards: to clone and look at the host's mounts (SYS_ADMIN, SYS_CHROOT),
- * to write id maps (SETUID, SETGID), to reach and give away workspaces (DAC_READ_SEARCH, CHOWN), to
- * remove the run's cgroup from a directory that nobody may write (DAC_OVERRIDE), to bring up the
- * loopback of the next sandbox's network (NET_ADMIN), to kill. An
- * ordinary user holds capabilities in a namespace of its own only, and loses nothing worth keeping
- * either. */
+/* What is still needed afterwards:
+ *   SYS_ADMIN, SYS_CHROOT    to clone and look at the host's mounts
+ *   SETUID, SETGID           to write id maps
+ *   DAC_READ_SEARCH, CHOWN   to reach and give away workspaces
+ *   DAC_OVERRIDE             to remove the run's cgroup from a directory that nobody may write
+ *   NET_ADMIN                to bring up the loopback of the next sandbox's network
+ *   KILL                     to kill
+ * An ordinary user holds capabilities in a namespace of its own only, and loses nothing worth
+ * keeping either. */
 static int drop_privileges(const struct zygote *z, struct err *e)
 {
     static const int kept[] = {CAP_NET_ADMIN, CAP_SYS_ADMIN,       CAP_SYS_CHROOT,
