@@ -6,7 +6,7 @@
  * show what an idle stream costs. */
 #include "base/err.h"
 #include "base/str.h"
-#include "http/server.h"
+#include "http/server/server.h"
 #include "io/signal.h"
 #include "io/sock.h"
 

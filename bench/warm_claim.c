@@ -14,7 +14,7 @@
 #include "io/loop.h"
 #include "sandbox/sandbox.h"
 #include "stats.h"
-#include "worker/box.h"
+#include "box/box.h"
 
 #define POOL      2
 #define PAUSE_MS  20 /* for the shell of the last one made to wait for input */

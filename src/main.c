@@ -1,6 +1,6 @@
 /* main.c - the subcommand table, nothing else. */
 #include "cmd/cmd.h"
-#include "cmd/flags.h"
+#include "cmd/line/flags.h"
 
 #include <stdio.h>
 #include <string.h>

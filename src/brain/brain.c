@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "brain/model.h"
 #include "brain/turn.h"
+/* lint-allow: layering until session_log is a struct of its own */
 #include "platform/platform.h"
 
 #define SWEEP_PAUSE_MS 1000

@@ -4,7 +4,7 @@
  * What lives in this folder: the registry of active sessions (brain), the step loop (turn), the two
  * transactions of a step (step), the model request built from the log (context), tools and
  * permissions, and the model providers (models). What does not: the log itself and what inputs may
- * do to it (platform/log), and running tools (worker, sandbox). */
+ * do to it (session/log), and running tools (worker, sandbox). */
 #pragma once
 
 #include "base/base.h"

@@ -9,7 +9,7 @@
 
 #include "brain/model.h"
 #include "base/err.h"
-#include "platform/log.h"
+#include "session/log.h"
 
 enum step {
     STEP_REST,  /* idle, terminated or gone */

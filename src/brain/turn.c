@@ -22,7 +22,7 @@
 #include "brain/context.h"
 #include "brain/step.h"
 #include "brain/tools.h"
-#include "platform/hub.h"
+#include "session/hub.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* init.c - the role that serves the tools of one sandbox when it is executed in a container, or
  * with no sandbox around it.
  *
- * Started by the worker's sandbox client (worker/box_oci.c through an OCI runtime,
- * worker/box_none.c) with a socket as standard input, and by nobody else: started by hand it says
+ * Started by the worker's sandbox client (box/oci/oci.c through an OCI runtime,
+ * box/none.c) with a socket as standard input, and by nobody else: started by hand it says
  * so. The sandboxes of our own engine do not come through here, they are clones of the zygote. */
 #include "cmd/cmd.h"
-#include "sandbox/foreign.h"
+#include "sandbox/init/foreign.h"
 
 int cmd_init(int argc, char **argv)
 {

@@ -1,10 +1,10 @@
 /* launch.c - the role that executes an OCI runtime in a mount namespace of its own.
  *
- * Started by the worker's sandbox client (worker/box_oci.c) for every command it gives to a
- * runtime, and by nobody else: started by hand it says so. The work is in worker/oci_launch.c; the
+ * Started by the worker's sandbox client (box/oci/oci.c) for every command it gives to a
+ * runtime, and by nobody else: started by hand it says so. The work is in box/oci/launch.c; the
  * process is the runtime's as soon as that has executed it. */
 #include "cmd/cmd.h"
-#include "worker/oci.h"
+#include "box/oci/oci.h"
 
 int cmd_launch(int argc, char **argv)
 {

@@ -1,7 +1,7 @@
 /* rootfs.c - `sallyport rootfs import|list|remove`: container images as root file systems.
  *
  * No server and no daemon is involved: the files lie below the data directory, and the work is done
- * by worker/image. The archive and everything in it is somebody else's, so what is quoted from it
+ * by image/. The archive and everything in it is somebody else's, so what is quoted from it
  * goes through the terminal's escapes. SIGINT, SIGTERM and SIGHUP are blocked while an image is
  * unpacked and looked for between the pieces, so that what was unpacked is removed before we go; a
  * process that is killed leaves that to the next import. */
@@ -9,9 +9,9 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "cmd/cmd.h"
-#include "cmd/flags.h"
-#include "cmd/term.h"
-#include "worker/image.h"
+#include "cmd/line/flags.h"
+#include "cmd/line/term.h"
+#include "image/image.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -21,15 +21,15 @@
 #include "brain/brain.h"
 #include "brain/model.h"
 #include "cmd/cmd.h"
-#include "cmd/flags.h"
-#include "http/client.h"
-#include "http/server.h"
+#include "cmd/line/flags.h"
+#include "http/client/client.h"
+#include "http/server/server.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "io/sock.h"
 #include "io/tls.h"
-#include "platform/hub.h"
-#include "platform/work.h"
+#include "session/hub.h"
+#include "platform/work/work.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -11,8 +11,8 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "platform/auth.h"
-#include "secret/digest.h"
+#include "platform/api/auth.h"
+#include "crypto/digest.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 
 #include "base/map.h"
 #include "io/pool.h"
-#include "platform/work.h"
+#include "platform/work/work.h"
 
 struct platform_state *platform_state(struct platform *p)
 {

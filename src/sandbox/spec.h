@@ -10,7 +10,8 @@ struct err;
 
 struct sandbox_bind {
     char *source; /* absolute path on the host, "." and ".." refused */
-    char *target; /* absolute path inside; not below a system directory (enter.c has the list) */
+    char *
+        target; /* absolute path inside; not below a system directory (build/root.c has the list) */
     bool write;
 };
 

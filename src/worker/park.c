@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "worker/box.h"
+#include "box/box.h"
 
 struct parked {
     struct list node;

@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "base/json.h"
-#include "http/client.h"
+#include "http/client/client.h"
 
 struct remote {
     struct http_client *http;

@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "worker/box.h"
+#include "box/box.h"
 #include "worker/park.h"
 #include "worker/remote.h"
 #include "worker/runner.h"

@@ -11,7 +11,7 @@
 
 #include "base/secret.h"
 #include "fiber/sync.h"
-#include "worker/box.h"
+#include "box/box.h"
 
 struct err;
 struct box_host;

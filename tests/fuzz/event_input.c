@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "platform/event_input.h"
+#include "platform/events/event_input.h"
 
 #include <string.h>
 

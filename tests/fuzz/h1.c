@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
-#include "http/h1.h"
+#include "http/wire/h1.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #include "fuzz.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "http/h1.h"
+#include "http/wire/h1.h"
 
 #include <string.h>
 

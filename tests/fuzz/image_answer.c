@@ -5,7 +5,7 @@
  * path), and written again it is taken again. */
 #include "fuzz.h"
 #include "base/err.h"
-#include "worker/image_answer.h"
+#include "image/answer.h"
 
 #include <string.h>
 

@@ -8,9 +8,9 @@
  * repaired first, so that mutation reaches the fields behind it. */
 #include "fuzz.h"
 #include "base/err.h"
-#include "io/archive.h"
-#include "worker/image_layer.h"
-#include "worker/image_tree.h"
+#include "image/archive.h"
+#include "image/layer.h"
+#include "image/tree.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #include "fuzz.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "worker/image_layout.h"
+#include "image/layout.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -10,8 +10,8 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
-#include "http/conn.h"
-#include "http/router.h"
+#include "http/server/conn.h"
+#include "http/server/router.h"
 
 #include <string.h>
 

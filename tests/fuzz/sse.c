@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "http/sse.h"
+#include "http/server/sse.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * key lives in locked memory and leaves it in one header of a request to the configured origin,
  * over TLS (plain HTTP is taken for loopback only, for tests and local gateways); redirects are not
  * followed, the connection pool is this object's own. What comes back is untrusted: heads and error
- * bodies are bounded, the stream goes through http/sse and anthropic_stream, and should a peer put
+ * bodies are bounded, the stream goes through http/wire/sse_parser and anthropic_stream, and should a peer put
  * the key into an error message, the message is dropped, because words of errors reach the
  * session's log.
  *
@@ -19,8 +19,8 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "brain/models/anthropic_stream.h"
-#include "http/client.h"
-#include "http/sse.h"
+#include "http/client/client.h"
+#include "http/server/sse.h"
 
 #include <string.h>
 

@@ -25,7 +25,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "sandbox/lock/landlock.h"
-#include "sandbox/root/mounts.h"
+#include "sandbox/mounts.h"
 #include "sandbox/lock/seccomp.h"
 
 /* Our own session, so that no signal or terminal of the worker's reaches us, and our own keyring:

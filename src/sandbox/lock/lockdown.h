@@ -17,7 +17,7 @@ int lockdown_become(unsigned id, struct err *e) WARN_UNUSED;
 int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, int *ret_listener,
                     struct err *e) WARN_UNUSED;
 
-/* Parts of that, for other processes that give up what they have (worker/image_jail.c). 0, or a
+/* Parts of that, for other processes that give up what they have (image/jail.c). 0, or a
  * negative code with words. */
 int lockdown_limit(int resource, uint64_t n, struct err *e) WARN_UNUSED; /* at most; hard, too */
 /* No capability can come back, not by being root either. Needs CAP_SETPCAP. */

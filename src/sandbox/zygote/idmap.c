@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "sandbox/root/mounts.h"
+#include "sandbox/mounts.h"
 
 #define UP_MS 5000 /* for a process to open a file, on a busy machine, too */
 

@@ -1,6 +1,6 @@
 /* test_base.c - allocation helpers, hand-over macros, descriptor cleanup, and that MUST ends the
  * process. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/base.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* test_buf.c - growth, the ceiling, the sticky error and the NUL behind the bytes. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/buf.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* test_cursor.c - every getter either consumes and succeeds or moves nothing. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/cursor.h"
 
 static void test_numbers(void **state)

@@ -1,5 +1,5 @@
 /* test_enc.c - RFC 4648 vectors, round trips, and every way a decoder must refuse. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/buf.h"
 #include "base/enc.h"
 #include "base/err.h"

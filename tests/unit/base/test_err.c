@@ -1,5 +1,5 @@
 /* test_err.c - codes, names, wrapping, and the visible cut of long messages. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/err.h"
 
 #include <string.h>

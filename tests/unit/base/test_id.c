@@ -1,6 +1,6 @@
 /* test_id.c - shape and uniqueness of identifiers and tokens, and the gate for
  * what clients send. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/id.h"
 #include "base/rng.h"
 

@@ -1,6 +1,6 @@
 /* test_json.c - what is taken, what is refused and with which words, and text that reads back the
  * same. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"

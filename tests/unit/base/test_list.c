@@ -1,5 +1,5 @@
 /* test_list.c - order, removal (also of what is not linked, and while walking). */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/list.h"
 
 struct item {

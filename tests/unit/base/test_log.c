@@ -1,5 +1,5 @@
 /* test_log.c - the shape of a line, levels, escaping, one write per line even from many threads. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/base.h"
 #include "base/log.h"
 #include "base/time.h"

@@ -1,5 +1,5 @@
 /* test_map.c - against a plain array as the model, through growth, removal and re-insertion. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/map.h"
 #include "base/rng.h"
 

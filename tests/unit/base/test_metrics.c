@@ -1,5 +1,5 @@
 /* test_metrics.c - the text page: grouping, order, labels, and counting from several threads. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/buf.h"
 #include "base/metrics.h"
 

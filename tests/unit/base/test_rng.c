@@ -1,5 +1,5 @@
 /* test_rng.c - the kernel's bytes differ, the test generator repeats, rng_below is uniform. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/base.h"
 #include "base/rng.h"
 

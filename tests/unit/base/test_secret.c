@@ -1,5 +1,5 @@
 /* test_secret.c - copies, comparison, the mapping's flags, and that nothing stays behind. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/base.h"
 #include "base/secret.h"
 

@@ -1,5 +1,5 @@
 /* test_str.c - numbers to the last digit, UTF-8 by table, cutting and escaping. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/buf.h"
 #include "base/str.h"
 

@@ -1,6 +1,6 @@
 /* test_time.c - RFC 3339 both ways against the C library's calendar, refusals, and the stopped
  * clock. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/err.h"
 #include "base/rng.h"
 #include "base/time.h"

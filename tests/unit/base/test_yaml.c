@@ -1,5 +1,5 @@
 /* test_yaml.c - the subset as JSON, and every refusal with its place. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"

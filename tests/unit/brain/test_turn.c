@@ -1,6 +1,6 @@
 /* test_turn.c - the brain over a real store: turns, calls, permissions, steering, interrupts,
  * failures. */
-#include "world.h"
+#include "unit/brain/world.h"
 
 #include "base/buf.h"
 #include "base/str.h"

@@ -1,6 +1,6 @@
 /* world.c - see world.h. The hub_ functions here replace the room's: the linker
  * takes ours first. */
-#include "world.h"
+#include "unit/brain/world.h"
 
 #include "base/buf.h"
 #include "base/err.h"

@@ -5,11 +5,11 @@
 
 #include "brain/brain.h"
 #include "brain/model.h"
-#include "platform/api.h"
-#include "platform/hub.h"
-#include "platform/log.h"
+#include "platform/api/api.h"
+#include "session/hub.h"
+#include "session/log.h"
 
-#include "../store/scratch.h"
+#include "unit/store/scratch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

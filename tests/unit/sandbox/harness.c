@@ -1,6 +1,6 @@
 /* harness.c - see harness.h. The zygote is the real one, run without the re-execution step in a
  * child of the test. */
-#include "harness.h"
+#include "unit/sandbox/harness.h"
 
 #include <errno.h>
 #include <fcntl.h>

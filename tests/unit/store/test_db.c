@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "io/loop.h"
 #include "store/db.h"
-#include "scratch.h"
+#include "unit/store/scratch.h"
 
 static struct db *open_db(const struct scratch *s)
 {

@@ -1,5 +1,5 @@
 /* test_lease.c - heartbeats against a scripted platform on loopback, in the same loop. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/str.h"

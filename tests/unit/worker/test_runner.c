@@ -1,6 +1,6 @@
 /* test_runner.c - one session against a scripted platform on loopback, in the same loop, with real
  * sandboxes. The test program itself plays the part of `sallyport zygote`. */
-#include "../unit.h"
+#include "unit/unit.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/secret.h"
@@ -8,7 +8,7 @@
 #include "base/time.h"
 #include "io/sock.h"
 #include "sandbox/sandbox.h"
-#include "worker/box.h"
+#include "box/box.h"
 #include "worker/park.h"
 #include "worker/runner.h"
 

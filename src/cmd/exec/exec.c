@@ -1,0 +1,530 @@
+/* exec.c - `sallyport exec`: any program in the sandbox of a session's tools.
+ *
+ * The main fiber makes a sandbox, has the program prepared in it, connects the streams
+ * (exec_relay.c) and the terminal (exec_term.c), starts it, waits for its end, and ends with its
+ * status. A second fiber turns signals into requests. Nothing of ours is ever written to standard
+ * output; what we have to say goes to standard error with our name in front.
+ *
+ * The program is untrusted, its sandbox is not believed beyond what box/run.c checks, and what it
+ * prints is passed on as it is, like that of any program. When this process dies in whatever way,
+ * the zygote's socket and the sandbox's channel close, and nothing is left. */
+#include "cmd/cmd.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "cmd/exec/exec_relay.h"
+#include "cmd/exec/exec_term.h"
+#include "cmd/line/flags.h"
+#include "cmd/line/sandbox_flags.h"
+#include "io/loop.h"
+#include "sandbox/sandbox.h"
+#include "box/box.h"
+#include "box/run.h"
+
+/* Our own failures, as env, timeout and container engines number them. */
+enum { EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
+
+#define FLUSH_MS      100 /* for output from before a stop */
+#define FOREGROUND_MS 250
+#define DRAIN_MS      2000 /* for output to be taken after the end, before signals end us again */
+
+struct exec_command {
+    const char *config, *data, *rootfs, *user, *network, *workdir, *cpus, *json;
+    int64_t timeout_ms;
+    struct flag_list binds, env, allow, secrets;
+    struct sandbox_sizes sizes;
+    struct sandbox_spec sandbox;
+    char **argv;
+    char *cwd;
+
+    int json_fd;
+    bool reported;
+    struct exec_streams streams;
+    struct exec_term term;
+    struct box_run *run; /* while there is one to signal */
+    bool started;
+    int ended_by; /* a signal that came before the program was started */
+    struct fiber *main;
+    struct scope listener; /* the fiber of signals */
+    bool listening;
+    struct io_fd signals;
+    int code;
+};
+
+/* ---- signals ---- */
+
+static const int handled[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGUSR1,
+                              SIGUSR2, SIGCONT, SIGTSTP, SIGWINCH};
+
+static void signal_set(sigset_t *ret)
+{
+    sigemptyset(ret);
+    for (size_t i = 0; i < ARRAY_LEN(handled); i++)
+        sigaddset(ret, handled[i]);
+}
+
+static int open_signals(struct exec_command *c)
+{
+    sigset_t set;
+    signal_set(&set);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : io_fd_add(&c->signals, fd);
+}
+
+/* The program has been stopped: so are we, with the terminal as it was. Goes on when somebody
+ * continues us. */
+static int rest(struct exec_command *c)
+{
+    exec_streams_flush(&c->streams, FLUSH_MS);
+    relay_flush(&c->term.shown, FLUSH_MS);
+    exec_term_restore(&c->term);
+    kill(getpid(), SIGSTOP);
+    exec_term_raw(&c->term);
+    unsigned rows, cols;
+    exec_term_size(&c->term, &rows, &cols);
+    int r = box_run_winsize(c->run, rows, cols);
+    return r < 0 ? r : box_run_signal(c->run, SIGCONT, true);
+}
+
+/* Both sides stop: the program's group, then we. */
+static int suspend(struct exec_command *c)
+{
+    int r = box_run_signal(c->run, SIGSTOP, true);
+    return r < 0 ? r : rest(c);
+}
+
+static int forward(struct exec_command *c, const struct signalfd_siginfo *si)
+{
+    int sig = (int)si->ssi_signo;
+    if (!c->started || !c->run) {
+        if (sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT) {
+            c->ended_by = sig;
+            fiber_cancel(c->main);
+        }
+        return 0;
+    }
+    if (sig == SIGTSTP)
+        return suspend(c);
+    if (sig == SIGWINCH) {
+        unsigned rows, cols;
+        exec_term_size(&c->term, &rows, &cols);
+        return box_run_winsize(c->run, rows, cols);
+    }
+    /* From a terminal a signal goes to the whole group, from kill(1) to one process: so inside. */
+    int r = box_run_signal(c->run, sig, si->ssi_code == SI_KERNEL || sig == SIGCONT);
+    /* A hang-up does not reach who is stopped; the kernel continues them, too. */
+    return r < 0 || sig != SIGHUP ? r : box_run_signal(c->run, SIGCONT, true);
+}
+
+/* A program in the background must leave the terminal alone; when it is brought to the foreground
+ * nobody tells. */
+static int watch_foreground(void *arg)
+{
+    struct exec_command *c = arg;
+    int r = 0;
+    while (r >= 0) {
+        r = fiber_sleep_ms(FOREGROUND_MS);
+        if (r >= 0 && c->started)
+            exec_term_raw(&c->term);
+    }
+    return r;
+}
+
+static int take_signals(void *arg)
+{
+    struct exec_command *c = arg;
+    for (;;) {
+        struct signalfd_siginfo si;
+        ssize_t n = io_read(&c->signals, &si, sizeof(si));
+        if (n != sizeof(si))
+            return n < 0 ? (int)n : -EIO;
+        (void)!forward(c, &si); /* a sandbox that can not be reached is noticed by the main fiber */
+    }
+}
+
+/* From here on nobody uses what the main fiber is about to release. Signals stay pending. */
+static void stop_listening(struct exec_command *c)
+{
+    if (c->listening)
+        scope_done(&c->listener);
+    c->listening = false;
+}
+
+/* ---- the end ---- */
+
+static int exit_code_of(const struct box_end *end)
+{
+    if (end->error)
+        return !end->at_exec                                 ? EXIT_OURS
+               : end->code == ENOENT || end->code == ENOTDIR ? EXIT_NOT_FOUND
+                                                             : EXIT_NOT_EXECUTABLE;
+    return end->signal ? EXIT_SIGNAL + end->signal : end->exit_code;
+}
+
+static int write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno != EINTR)
+            return -errno;
+        p += k < 0 ? 0 : k;
+        n -= k < 0 ? 0 : (size_t)k;
+    }
+    return 0;
+}
+
+/* The report of --json: one object, one line. */
+static int write_report(const struct exec_command *c, const struct box_end *end, struct err *e)
+{
+    AUTO_JSON json_t *o = json_object();
+    if (end->error)
+        json_put_str(o, "error", end->error);
+    else if (end->signal)
+        json_put_int(o, "signal", end->signal);
+    else
+        json_put_int(o, "exit_code", end->exit_code);
+    json_put_int(o, "duration_ms", end->duration_ms);
+    json_put(o, "usage", end->usage ? json_incref(end->usage) : json_object());
+    json_t *limits = json_array();
+    if (end->limit) {
+        json_t *l = json_object();
+        json_put_str(l, "limit", end->limit);
+        json_put_str(l, "text", end->sentence);
+        json_array_append_new(limits, l);
+    }
+    json_put(o, "limits", limits);
+    json_put(o, "denied", end->denied ? json_incref(end->denied) : json_object());
+    AUTO_FREE char *text = json_text(o, NULL);
+    AUTO_FREE char *line = mem_printf("%s\n", text);
+    int r = write_all(c->json_fd, line, strlen(line));
+    return r < 0 ? err_set(e, r, "--json %s: %s", c->json, err_text(r)) : 0;
+}
+
+static void say(const char *text)
+{
+    fprintf(stderr, "sallyport exec: %s\n", text);
+}
+
+/* All output is passed on, the terminal is as it was. True when some could not be. Whoever reads
+ * our output may be slow, so from here on signals end us as they would end any program. */
+static bool settle(struct exec_command *c)
+{
+    bool lost = false;
+    bool drained = exec_streams_drain(&c->streams, DRAIN_MS);
+    drained = exec_term_drain(&c->term, DRAIN_MS) && drained;
+    exec_streams_give_back(&c->streams);
+    exec_term_done(&c->term);
+    for (int i = 0; i < 2; i++)
+        if (c->streams.out[i].error && c->streams.out[i].error != -EPIPE) {
+            lost = true;
+            fprintf(stderr, "sallyport exec: standard %s: %s\n", i ? "error" : "output",
+                    err_text(c->streams.out[i].error));
+        }
+    if (drained)
+        return lost;
+    io_fd_close(&c->signals);
+    sigset_t set;
+    signal_set(&set);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    (void)exec_streams_drain(&c->streams, INT32_MAX);
+    (void)exec_term_drain(&c->term, INT32_MAX);
+    return lost;
+}
+
+/* Who wraps a script of this directory, and has not shown the directory, looks at a file that is
+ * plainly there. */
+static void tell_of_binds(const struct exec_command *c, const struct box_end *end)
+{
+    const char *path = end->at_exec ? c->argv[0] : c->cwd;
+    struct stat st;
+    if (end->code == ENOENT && strchr(path, '/') && stat(path, &st) == 0)
+        say("it is there on this host, but inside is only what --bind shows (a script's "
+            "interpreter, too)");
+}
+
+/* ---- the run ---- */
+
+static int start_program(struct exec_command *c, struct box *b, struct err *e)
+{
+    struct box_program p = {.argv = c->argv, .cwd = c->cwd, .timeout_ms = c->timeout_ms};
+    exec_term_size(&c->term, &p.rows, &p.cols);
+    if (c->term.fd >= 0) {
+        const char *term = getenv("TERM");
+        p.term = term && *term && str_is_utf8(term, strlen(term)) ? term : "xterm-256color";
+    }
+    for (int i = 0; i < 3; i++) {
+        p.stream[i] = c->streams.kind[i];
+        p.pipe[i] = c->streams.hand[i];
+    }
+    int master = -1;
+    int r = box_run_prepare(b, &p, &c->run, &master, e);
+    if (r < 0)
+        return r;
+    r = exec_streams_start(&c->streams);
+    if (r < 0)
+        return err_set(e, r, "could not connect the standard streams: %s", err_text(r));
+    r = exec_term_start(&c->term, master, e);
+    if (r < 0)
+        return r;
+    c->started = true;
+    r = box_run_start(c->run);
+    return r < 0 ? err_set(e, r, "the sandbox has ended: %s", err_text(r)) : 0;
+}
+
+static int run_in(struct exec_command *c, struct box_host *h, struct box_end *ret, struct err *e)
+{
+    struct box *b = NULL;
+    const struct box_spec spec = {.sandbox = &c->sandbox};
+    int r = box_open(h, &spec, &b, e);
+    if (r < 0)
+        return r;
+    r = start_program(c, b, e);
+    while (r >= 0 && (r = box_run_wait(c->run, ret, e)) == 1)
+        r = rest(c);
+    stop_listening(c);
+    box_run_free(TAKE(c->run));
+    box_close(b); /* everything inside is dead: outputs come to their end */
+    return r;
+}
+
+static int run_main(struct exec_command *c, struct err *e)
+{
+    struct box_host *h = NULL;
+    struct box_end end = {.exit_code = -1};
+    int r = box_host_start(NULL, &h, e);
+    if (r >= 0)
+        r = run_in(c, h, &end, e);
+    box_host_stop(h);
+    bool lost = settle(c);
+    if (r >= 0) {
+        c->code = exit_code_of(&end);
+        if (lost && c->code == 0) /* it was done before it could see the broken pipe */
+            c->code = EXIT_OURS;
+        if (end.error) {
+            say(end.error);
+            tell_of_binds(c, &end);
+        }
+        if (end.sentence)
+            say(end.sentence);
+        c->reported = true;
+        if (c->json)
+            r = write_report(c, &end, e);
+    }
+    box_end_done(&end);
+    return r;
+}
+
+static int run(void *arg)
+{
+    struct exec_command *c = arg;
+    struct err e = {.code = 0};
+    c->main = fiber_self();
+    c->code = EXIT_OURS;
+    scope_init(&c->listener);
+    c->listening = true;
+    int r = open_signals(c);
+    if (r >= 0)
+        r = fiber_spawn(&c->listener, "signals", take_signals, c, NULL);
+    if (r >= 0 && c->term.input)
+        r = fiber_spawn(&c->listener, "foreground", watch_foreground, c, NULL);
+    if (r >= 0)
+        r = run_main(c, &e);
+    stop_listening(c);
+    io_fd_close(&c->signals);
+    if (r == -ECANCELED && c->ended_by)
+        return EXIT_SIGNAL + c->ended_by;
+    if (r < 0) {
+        const char *why = e.msg[0] ? e.msg : err_text(r);
+        say(why);
+        if (c->json && !c->reported)
+            (void)!write_report(c, &(struct box_end){.error = (char *)(uintptr_t)why}, &e);
+        return EXIT_OURS;
+    }
+    return c->code;
+}
+
+/* ---- flags ---- */
+
+static int refuse_network(const struct exec_command *c, struct err *e)
+{
+    for (size_t i = 0; i < c->allow.n; i++) {
+        int r = sandbox_flags_allow(c->allow.value[i], e);
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < c->secrets.n; i++) {
+        int r = sandbox_flags_secret(c->secrets.value[i], e);
+        if (r < 0)
+            return r;
+    }
+    if (c->allow.n || c->secrets.n)
+        return err_set(e, -EINVAL,
+                       "%s: the network of a sandbox is closed in this version, because the "
+                       "boundary that would let this through does not exist yet; leave it out",
+                       c->allow.n ? "--allow" : "--secret");
+    return 0;
+}
+
+/* Before the run, so that a report that can not be written is no surprise after it. */
+static int open_report(struct exec_command *c, struct err *e)
+{
+    c->json_fd =
+        str_eq(c->json, "-") ? 2 : open(c->json, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int r = c->json_fd < 0 ? -errno : 0;
+    return r < 0 ? err_set(e, r, "--json %s: %s", c->json, err_text(r)) : 0;
+}
+
+static int choose_cwd(struct exec_command *c, struct err *e)
+{
+    if (c->workdir) {
+        if (!sandbox_path_ok(c->workdir))
+            return err_set(e, -EINVAL,
+                           "--workdir %s: write an absolute path inside, without . or ..",
+                           c->workdir);
+        c->cwd = mem_strdup(c->workdir);
+        return 0;
+    }
+    AUTO_FREE char *here = realpath(".", NULL);
+    c->cwd = here ? sandbox_flags_inside(&c->sandbox, here) : NULL;
+    if (!c->cwd)
+        c->cwd = mem_strdup(SANDBOX_HOME);
+    return 0;
+}
+
+static int prepare(struct exec_command *c, struct err *e)
+{
+    struct sandbox_spec *s = &c->sandbox;
+    int r = refuse_network(c, e);
+    for (size_t i = 0; r >= 0 && i < c->binds.n; i++)
+        r = sandbox_flags_bind(s, c->binds.value[i], true, e);
+    for (size_t i = 0; r >= 0 && i < c->env.n; i++)
+        r = sandbox_flags_env(s, c->env.value[i], e);
+    if (r >= 0 && c->cpus)
+        r = sandbox_flags_cpus("--cpus", c->cpus, &s->limits.cpu_milli, e);
+    if (r >= 0 && c->rootfs) {
+        AUTO_FREE char *data = c->data ? mem_strdup(c->data) : cmd_default_data_dir();
+        r = sandbox_flags_rootfs(s, c->rootfs, data, e);
+    }
+    if (r < 0)
+        return r;
+    sandbox_flags_sizes(&c->sizes, &s->limits);
+    s->user = str_eq(c->user, "root") ? SANDBOX_USER_ROOT : SANDBOX_USER_AGENT;
+    s->network = str_eq(c->network, "none") ? SANDBOX_NET_NONE : SANDBOX_NET_LOOPBACK;
+    s->program = true;
+    s->report = c->json != NULL;
+    r = choose_cwd(c, e);
+    if (r >= 0)
+        r = exec_streams_open(&c->streams, e);
+    return r >= 0 && c->json ? open_report(c, e) : r;
+}
+
+/* Descriptors 0 to 2 exist from here on, so that nothing we open becomes a standard stream. */
+static int fill_standard(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_CLOEXEC) != fd)
+            return -EBADF;
+    return 0;
+}
+
+static int start(struct exec_command *c, struct err *e)
+{
+    int r = prepare(c, e);
+    if (r < 0)
+        return r;
+    exec_term_init(&c->term, &c->streams);
+    sigset_t set;
+    signal_set(&set);
+    sigaddset(&set, SIGPIPE); /* a reader that goes away is an error of write, not our end */
+    sigaddset(&set, SIGTTIN); /* reading in the background is an error, too: see exec_relay.c */
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return loop_init();
+}
+
+static struct exec_command c; /* one per process; 4 KiB of lists */
+
+int cmd_exec(int argc, char **argv)
+{
+    static const char *const users[] = {"agent", "root", NULL};
+    static const char *const networks[] = {"loopback", "none", NULL};
+    c.user = "agent";
+    c.network = "loopback";
+    c.signals = IO_FD_NONE;
+    if (fill_standard() < 0)
+        return EXIT_OURS;
+    struct flag flags[] = {
+        {"bind", "DIR", "show a directory inside, read-only unless :rw follows; or SOURCE:TARGET",
+         FLAG_LIST, .ptr = &c.binds},
+        {"env", "NAME=VALUE", "set a variable inside; NAME alone copies it from here", FLAG_LIST,
+         .ptr = &c.env},
+        {"workdir", "DIR",
+         "working directory inside (this one if a bind shows it, else /workspace)", FLAG_TEXT,
+         .ptr = &c.workdir},
+        {"rootfs", "DIR", "root file system: a directory, or the name of an imported one", FLAG_DIR,
+         .ptr = &c.rootfs},
+        {"data", "DIR", "where imported root file systems are", FLAG_DIR, .ptr = &c.data},
+        {"user", "NAME", "who the program is inside, without any capability (agent)", FLAG_CHOICE,
+         .ptr = &c.user, .choices = users},
+        {"network", "KIND", "a loopback of its own, or not even that (loopback)", FLAG_CHOICE,
+         .ptr = &c.network, .choices = networks},
+        {"allow", "HOST", "not in this version: let the program reach HOST[:PORT]", FLAG_LIST,
+         .ptr = &c.allow},
+        {"secret", "NAME=SOURCE@HOST", "not in this version: a credential for HOST", FLAG_LIST,
+         .ptr = &c.secrets},
+        {"memory", "SIZE", "memory of all its processes together (2G)", FLAG_SIZE,
+         .ptr = &c.sizes.memory, .min = 16 << 20, .max = 1ll << 44},
+        {"cpus", "N", "cores for all its processes together, as 0.5", FLAG_TEXT, .ptr = &c.cpus},
+        {"processes", "N", "processes and threads (512)", FLAG_INT, .ptr = &c.sizes.processes,
+         .min = 8, .max = 32768},
+        {"tmp-size", "SIZE", "size of /tmp (512M)", FLAG_SIZE, .ptr = &c.sizes.tmp_size,
+         .min = 1 << 20, .max = 1ll << 44},
+        {"workspace-size", "SIZE", "size of /workspace (2G)", FLAG_SIZE,
+         .ptr = &c.sizes.workspace_size, .min = 1 << 20, .max = 1ll << 44},
+        {"timeout", "TIME", "end the program after this time", FLAG_DURATION, .ptr = &c.timeout_ms,
+         .min = 1, .max = INT32_MAX},
+        {"json", "FILE", "write a report of the run when it has ended; - is standard error",
+         FLAG_FILE, .ptr = &c.json, .line_only = true},
+        {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
+         .ptr = &c.config, .line_only = true},
+    };
+    struct flag_set set = {
+        .command = "exec",
+        .args = "-- COMMAND [ARG...]",
+        .summary = "Runs a program in a sandbox, as a session's tools run.",
+        .details =
+            "The network is closed. Standard streams, terminal, signals and exit status are\n"
+            "passed on. 125: sallyport's own failure, 126: not executable, 127: not found,\n"
+            "128+N: ended by signal N.",
+        .flags = flags,
+        .n_flags = ARRAY_LEN(flags),
+        .min_args = 1,
+        .max_args = -1,
+    };
+    sandbox_spec_init(&c.sandbox);
+    int code = flags_main(&set, argc, argv, &c.config, &argc);
+    if (code >= 0)
+        return code ? EXIT_OURS : 0;
+    argv[1 + argc] = NULL;
+    c.argv = argv + 1;
+    log_init("exec", LOG_ERROR); /* what is only slow is not for whoever reads our errors */
+    struct err e = {.code = 0};
+    int r = start(&c, &e);
+    if (r < 0) {
+        say(e.msg[0] ? e.msg : err_text(r));
+        code = EXIT_OURS;
+    } else {
+        code = loop_run(run, &c);
+        loop_done();
+    }
+    sandbox_spec_done(&c.sandbox);
+    free(c.cwd);
+    return code;
+}

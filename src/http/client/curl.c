@@ -1,0 +1,55 @@
+/* curl.c - opens libcurl and resolves the functions client.c needs.
+ *
+ * Called on the loop thread when the first http_client is made; the result is kept for the life of
+ * the process (libcurl can not be unloaded safely: it leaves thread-local and atexit state behind).
+ * A missing symbol is a packaging error and is reported by name. Nothing here is controlled by a
+ * peer. */
+#include "http/client/curl.h"
+#include "base/err.h"
+
+#include <dlfcn.h>
+
+static const struct {
+    const char *name;
+    size_t offset;
+} symbols[] = {
+#define SYM(field)                                                                                 \
+    {                                                                                              \
+        "curl_" #field, offsetof(struct curl_api, field)                                           \
+    }
+    SYM(global_init),      SYM(easy_init),           SYM(easy_cleanup),        SYM(easy_setopt),
+    SYM(easy_getinfo),     SYM(easy_pause),          SYM(easy_strerror),       SYM(slist_append),
+    SYM(slist_free_all),   SYM(multi_init),          SYM(multi_cleanup),       SYM(multi_setopt),
+    SYM(multi_add_handle), SYM(multi_remove_handle), SYM(multi_socket_action), SYM(multi_assign),
+    SYM(multi_info_read),
+#undef SYM
+};
+
+const struct curl_api *curl_api_get(struct err *e)
+{
+    static struct curl_api api;
+    static bool ready;
+    if (ready)
+        return &api;
+
+    void *lib = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    if (!lib) {
+        err_set(e, -ENOENT, "libcurl.so.4 can not be opened (%s); install the package libcurl4",
+                dlerror());
+        return NULL;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
+        void *p = dlsym(lib, symbols[i].name);
+        if (!p) {
+            err_set(e, -ENOENT, "libcurl.so.4 has no function %s; it is too old", symbols[i].name);
+            return NULL;
+        }
+        __builtin_memcpy((char *)&api + symbols[i].offset, &p, sizeof(p));
+    }
+    if (api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        err_set(e, -EIO, "libcurl could not be initialised");
+        return NULL;
+    }
+    ready = true;
+    return &api;
+}

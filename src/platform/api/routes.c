@@ -1,0 +1,104 @@
+/* routes.c - the route table.
+ *
+ * Called by api.c once per request, before anything is known about the caller; the path is the only
+ * input. Two parallel arrays are built from one list: the router's (method, pattern, flags) and the
+ * handlers, which take a struct api_call instead of the router's bare exchange. Capabilities of the
+ * hosted service that this version lacks are named here too, so that their paths answer 404 with a
+ * sentence instead of a bare "Not found". */
+#include "platform/api/routes.h"
+#include "base/str.h"
+
+#include <string.h>
+
+#define API ALLOW_API
+#define ENV (ALLOW_API | ALLOW_ENV) /* either may */
+#define ANY (ALLOW_API | ALLOW_ENV | ALLOW_SESSION)
+
+#define S "/v1/sessions/{session_id}"
+#define E "/v1/environments/{environment_id}"
+#define A "/v1/agents/{agent_id}"
+#define T S "/threads/{thread_id}"
+
+#define ROUTES(R)                                                                                  \
+    R("POST", "/v1/agents", API, agents_create)                                                    \
+    R("GET", "/v1/agents", API, agents_list)                                                       \
+    R("GET", A, API, agents_retrieve)                                                              \
+    R("POST", A, API, agents_update)                                                               \
+    R("POST", A "/archive", API, agents_archive)                                                   \
+    R("GET", A "/versions", API, agents_versions)                                                  \
+    R("POST", "/v1/environments", API, environments_create)                                        \
+    R("GET", "/v1/environments", API, environments_list)                                           \
+    R("GET", E, API, environments_retrieve)                                                        \
+    R("POST", E, API, environments_update)                                                         \
+    R("DELETE", E, API, environments_delete)                                                       \
+    R("POST", E "/archive", API, environments_archive)                                             \
+    R("POST", E "/keys", API | ROUTE_OWN | ROUTE_SHOWN_ONCE, env_keys_create)                      \
+    R("GET", E "/keys", API | ROUTE_OWN, env_keys_list)                                            \
+    R("DELETE", E "/keys/{key_id}", API | ROUTE_OWN, env_keys_revoke)                              \
+    R("GET", E "/work/poll", ALLOW_ENV, work_poll)                                                 \
+    R("GET", E "/work/stats", ENV, work_stats)                                                     \
+    R("GET", E "/work", ENV, work_list)                                                            \
+    R("GET", E "/work/{work_id}", API, work_retrieve)                                              \
+    R("POST", E "/work/{work_id}", API, work_update)                                               \
+    R("POST", E "/work/{work_id}/ack", ALLOW_ENV, work_ack)                                        \
+    R("POST", E "/work/{work_id}/heartbeat", ANY, work_heartbeat)                                  \
+    R("POST", E "/work/{work_id}/stop", ANY, work_stop)                                            \
+    R("POST", "/v1/sessions", API, sessions_create)                                                \
+    R("GET", "/v1/sessions", API, sessions_list)                                                   \
+    R("GET", S, ANY, sessions_retrieve)                                                            \
+    R("POST", S, API, sessions_update)                                                             \
+    R("DELETE", S, API, sessions_delete)                                                           \
+    R("POST", S "/archive", API, sessions_archive)                                                 \
+    R("GET", S "/events", ANY, events_list)                                                        \
+    R("POST", S "/events", ANY, events_send)                                                       \
+    R("GET", S "/events/stream", ANY, events_stream)                                               \
+    R("GET", S "/threads", API, threads_list)                                                      \
+    R("GET", T, API, threads_retrieve)                                                             \
+    R("POST", T "/archive", API, threads_archive)                                                  \
+    R("GET", T "/events", API, threads_events)                                                     \
+    R("GET", T "/stream", API, threads_stream)                                                     \
+    R("GET", S "/resources", API, sessions_no_resources)                                           \
+    R("POST", S "/resources", API, sessions_no_resources)                                          \
+    R("GET", S "/resources/{resource_id}", API, sessions_no_resources)                             \
+    R("POST", S "/resources/{resource_id}", API, sessions_no_resources)                            \
+    R("DELETE", S "/resources/{resource_id}", API, sessions_no_resources)
+
+#define AS_ROUTE(m, path, who, fn)   {.method = m, .pattern = path, .flags = who},
+#define AS_HANDLER(m, path, who, fn) fn,
+static const struct route table[] = {ROUTES(AS_ROUTE)};
+static api_handler *const handlers[] = {ROUTES(AS_HANDLER)};
+
+int routes_find(struct http_exchange *x, struct route_params *ret_params, unsigned *ret_flags,
+                api_handler **ret_fn, char ret_allow[64])
+{
+    const struct route *found = NULL;
+    int r = router_find(x, table, ARRAY_LEN(table), &found, ret_params, ret_allow);
+    if (r < 0)
+        return r;
+    *ret_flags = found->flags;
+    *ret_fn = handlers[found - table];
+    return 0;
+}
+
+const char *routes_unbuilt(const char *path)
+{
+    static const struct {
+        const char *prefix, *noun;
+    } families[] = {
+        {"/v1/vaults", "vaults"},
+        {"/v1/memory_stores", "memory stores"},
+        {"/v1/skills", "skills"},
+        {"/v1/files", "files"},
+        {"/v1/tunnels", "tunnels"},
+        {"/v1/deployments", "deployments"},
+        {"/v1/deployment_runs", "deployment runs"},
+        {"/v1/dreams", "dreams"},
+        {"/v1/user_profiles", "user profiles"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+        size_t n = strlen(families[i].prefix);
+        if (!strncmp(path, families[i].prefix, n) && (path[n] == '\0' || path[n] == '/'))
+            return families[i].noun;
+    }
+    return NULL;
+}

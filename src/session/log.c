@@ -1,0 +1,336 @@
+/* log.c - the session log: loading, appending, storing, publishing.
+ *
+ * Called inside transaction functions, on a store thread (the _tx half), and on the loop thread
+ * after the commit (log_publish). A transaction loads the session row, appends events through it,
+ * and writes it back last; the row carries the next place (seq) and the last stamp, so that two
+ * transactions of one session can not hand out the same place: the store's single writer runs them
+ * one after the other.
+ *
+ * Stamps: the first event of a transaction takes the clock, or one microsecond after the last event
+ * when the clock has not moved on (or went back); the ones after it take consecutive microseconds.
+ * That gives the order of api.md 6.3 under any clock.
+ *
+ * Bodies reach this file validated and bounded by their makers; the one check here is
+ * LIMIT_EVENT_BYTES. */
+#include "session/log.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "session/hub.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- batches ---- */
+
+void log_batch_init(struct log_batch *b, const char *session_id)
+{
+    *b = (struct log_batch){.events = json_array()};
+    MUST(b->events);
+    MUST(str_copy(b->session_id, sizeof(b->session_id), session_id));
+}
+
+void log_batch_done(struct log_batch *b)
+{
+    if (!b)
+        return;
+    json_decref(b->events);
+    b->events = NULL;
+}
+
+void log_batch_reset(struct log_batch *b)
+{
+    json_array_clear(b->events);
+    b->work_ready = b->wake = b->ended = false;
+    b->environment_id[0] = '\0';
+}
+
+void log_publish(struct platform *p, struct log_batch *b)
+{
+    size_t i;
+    json_t *event;
+    json_array_foreach (b->events, i, event)
+        hub_event(p->hub, b->session_id, event);
+    json_array_clear(b->events);
+    if (b->work_ready)
+        hub_work_ready(p->hub, b->environment_id);
+    if (b->wake && p->wake)
+        p->wake(p->wake_arg, b->session_id);
+    if (b->ended)
+        hub_end(p->hub, b->session_id);
+    b->work_ready = b->wake = b->ended = false;
+}
+
+/* ---- the session row ---- */
+
+static bool copy_col(struct stmt *st, int col, char *dst, size_t cap)
+{
+    const char *v = stmt_text(st, col, NULL);
+    return v && str_copy(dst, cap, v);
+}
+
+/* A JSON column; null stays NULL. */
+static int json_col(struct stmt *st, int col, json_t **ret)
+{
+    size_t n = 0;
+    const char *v = stmt_text(st, col, &n);
+    if (!v) {
+        *ret = NULL;
+        return 0;
+    }
+    return json_parse(v, n, ret, NULL) < 0 ? -E_CORRUPT : 0;
+}
+
+static int read_row(struct stmt *st, struct log_session *s)
+{
+    bool ok = copy_col(st, 0, s->thread_id, sizeof(s->thread_id)) &&
+              copy_col(st, 1, s->agent_id, sizeof(s->agent_id)) &&
+              copy_col(st, 3, s->environment_id, sizeof(s->environment_id)) &&
+              copy_col(st, 4, s->status, sizeof(s->status));
+    if (!ok)
+        return -E_CORRUPT;
+    s->agent_version = stmt_int(st, 2);
+    int r = json_col(st, 5, &s->stop_reason);
+    if (r == 0)
+        r = json_col(st, 7, &s->metadata);
+    if (r == 0)
+        r = json_col(st, 9, &s->usage);
+    if (r < 0)
+        return r;
+    size_t agent_len = 0;
+    const char *agent = stmt_text(st, 8, &agent_len);
+    if (!agent || agent[0] != '{' || !json_is_object(s->usage))
+        return -E_CORRUPT;
+    s->agent_text = mem_strndup(agent, agent_len);
+    const char *title = stmt_text(st, 6, NULL);
+    s->title = title ? mem_strdup(title) : NULL;
+    s->next_seq = stmt_int(st, 10);
+    s->last_stamp = stmt_int(st, 11);
+    s->active_us = stmt_int(st, 12);
+    s->running_since = stmt_is_null(st, 13) ? 0 : stmt_int(st, 13);
+    s->created_at = stmt_int(st, 14);
+    s->updated_at = stmt_int(st, 15);
+    s->archived_at = stmt_is_null(st, 16) ? 0 : stmt_int(st, 16);
+    const char *env_type = stmt_text(st, 17, NULL);
+    s->environment_self_hosted = env_type && str_eq(env_type, "self_hosted");
+    return 0;
+}
+
+int log_session_load_tx(struct tx *tx, const char *session_id, struct log_session *ret)
+{
+    struct log_session s = {0};
+    if (!str_copy(s.id, sizeof(s.id), session_id))
+        return -ENOENT;
+    struct stmt *st = tx_prepare(tx, "SELECT s.thread_id, s.agent_id, s.agent_version, "
+                                     "s.environment_id, s.status, s.stop_reason, s.title,"
+                                     " s.metadata, s.agent, s.usage, s.next_seq, s.last_stamp, "
+                                     "s.active_us, s.running_since, s.created_at,"
+                                     " s.updated_at, s.archived_at, e.type FROM sessions s LEFT "
+                                     "JOIN environments e ON e.id = s.environment_id"
+                                     " WHERE s.id = $1");
+    stmt_bind_text(st, 1, session_id);
+    int r = stmt_step(st);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    r = read_row(st, &s);
+    stmt_reset(st);
+    if (r < 0) {
+        log_session_done(&s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+void log_session_done(struct log_session *s)
+{
+    if (!s)
+        return;
+    json_decref(s->stop_reason);
+    json_decref(s->agent);
+    free(s->agent_text);
+    json_decref(s->usage);
+    json_decref(s->metadata);
+    free(s->title);
+    *s = (struct log_session){0};
+}
+
+json_t *log_session_agent(struct log_session *s)
+{
+    if (!s->agent &&
+        (!s->agent_text || json_parse(s->agent_text, strlen(s->agent_text), &s->agent, NULL) < 0))
+        s->agent = json_object();
+    return s->agent;
+}
+
+int log_session_store_tx(struct tx *tx, struct log_session *s)
+{
+    AUTO_FREE
+    char *stop = s->stop_reason ? json_text(s->stop_reason, NULL) : NULL;
+    AUTO_FREE
+    char *usage = json_text(s->usage, NULL);
+    bool wake = str_eq(s->status, "running") || str_eq(s->status, "rescheduling");
+    struct stmt *st = tx_prepare(
+        tx, "UPDATE sessions SET status = $1, stop_reason = $2, usage = $3, next_seq = "
+            "$4, last_stamp = $5,"
+            " active_us = $6, running_since = $7, wake = $8, updated_at = $9 WHERE id = $10");
+    stmt_bind_text(st, 1, s->status);
+    stmt_bind_text(st, 2, stop);
+    stmt_bind_text(st, 3, usage);
+    stmt_bind_int(st, 4, s->next_seq);
+    stmt_bind_int(st, 5, s->last_stamp);
+    stmt_bind_int(st, 6, s->active_us);
+    if (s->running_since)
+        stmt_bind_int(st, 7, s->running_since);
+    else
+        stmt_bind_null(st, 7);
+    stmt_bind_int(st, 8, wake);
+    s->updated_at = s->last_stamp;
+    stmt_bind_int(st, 9, s->updated_at);
+    stmt_bind_text(st, 10, s->id);
+    int r = stmt_step(st);
+    stmt_reset(st);
+    return r < 0 ? r : 0;
+}
+
+/* ---- appending ---- */
+
+static int64_t next_stamp(struct log_session *s)
+{
+    int64_t stamp = s->last_stamp + 1;
+    if (!s->stamped) {
+        int64_t now = time_real_us();
+        stamp = now > stamp ? now : stamp;
+        s->stamped = true;
+    }
+    return stamp;
+}
+
+static json_t *wire_event(const char *id, const char *type, int64_t stamp, const json_t *body)
+{
+    json_t *o = json_object();
+    MUST(o);
+    json_put_str(o, "id", id);
+    json_put_str(o, "type", type);
+    const char *key;
+    json_t *v;
+    /* iteration needs a non-const object in jansson; nothing of it is changed */
+    json_object_foreach ((json_t *)(uintptr_t)body, key, v)
+        json_put(o, key, json_incref(v));
+    char text[TIME_RFC3339_MAX];
+    json_put_str(o, "processed_at", time_format(text, stamp));
+    return o;
+}
+
+json_t *log_event_json(const char *id, const char *type, int64_t processed_at,
+                       const char *body_text)
+{
+    AUTO_JSON json_t *body = NULL;
+    if (json_parse(body_text, strlen(body_text), &body, NULL) < 0 || !json_is_object(body))
+        return NULL;
+    return wire_event(id, type, processed_at, body);
+}
+
+int log_append_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const char *type,
+                  const char *id, json_t *body, const json_t *hidden, char ret_id[64])
+{
+    AUTO_JSON json_t *own = body;
+    char made[ID_MAX];
+    if (!id)
+        id = id_make(made, "sevt_");
+    MUST(json_is_object(own));
+    int64_t stamp = next_stamp(s);
+    size_t n = 0, hidden_n = 0;
+    AUTO_FREE
+    char *text = json_text(own, &n);
+    AUTO_FREE
+    char *hidden_text = hidden ? json_text(hidden, &hidden_n) : NULL;
+    if (n > LIMIT_EVENT_BYTES || hidden_n > LIMIT_EVENT_BYTES)
+        return -EMSGSIZE;
+    struct stmt *st =
+        tx_prepare(tx, "INSERT INTO events (session_id, seq, id, type, processed_at, body, hidden)"
+                       " VALUES ($1, $2, $3, $4, $5, $6, $7)");
+    stmt_bind_text(st, 1, s->id);
+    stmt_bind_int(st, 2, s->next_seq);
+    stmt_bind_text(st, 3, id);
+    stmt_bind_text(st, 4, type);
+    stmt_bind_int(st, 5, stamp);
+    stmt_bind_textn(st, 6, text, n);
+    if (hidden_text)
+        stmt_bind_textn(st, 7, hidden_text, hidden_n);
+    else
+        stmt_bind_null(st, 7);
+    int r = stmt_step(st);
+    if (r < 0)
+        return r;
+    s->next_seq++;
+    s->last_stamp = stamp;
+    json_array_append_new(b->events, wire_event(id, type, stamp, own));
+    if (ret_id)
+        MUST(str_copy(ret_id, 64, id));
+    return 0;
+}
+
+/* ---- usage ---- */
+
+static int64_t add_nonneg(int64_t a, int64_t b)
+{
+    int64_t sum;
+    if (b < 0 || __builtin_add_overflow(a, b, &sum))
+        return a;
+    return sum;
+}
+
+static void bump(json_t *o, const char *key, int64_t by)
+{
+    json_put_int(o, key, add_nonneg(json_get_int(o, key, 0), by));
+}
+
+void log_usage_add(struct log_session *s, int64_t input, int64_t output, int64_t cache_creation,
+                   int64_t cache_read)
+{
+    bump(s->usage, "input_tokens", input);
+    bump(s->usage, "output_tokens", output);
+    bump(s->usage, "cache_read_input_tokens", cache_read);
+    json_t *cc = json_object_get(s->usage, "cache_creation");
+    if (!json_is_object(cc)) {
+        cc = json_object();
+        MUST(cc);
+        json_put_int(cc, "ephemeral_5m_input_tokens", 0);
+        json_put_int(cc, "ephemeral_1h_input_tokens", 0);
+        json_put(s->usage, "cache_creation", cc);
+    }
+    bump(cc, "ephemeral_5m_input_tokens", cache_creation);
+}
+
+json_t *log_seconds_json(int64_t us)
+{
+    if (us < 0)
+        us = 0;
+    return json_real((double)(us / 1000) / 1000.0);
+}
+
+json_t *log_usage_json(const struct log_session *s, int64_t now_us)
+{
+    int64_t active = s->active_us;
+    if (s->running_since && now_us > s->running_since)
+        active = add_nonneg(active, now_us - s->running_since);
+    json_t *o = json_object(), *tools = json_object();
+    MUST(o && tools);
+    json_put_int(o, "input_tokens", json_get_int(s->usage, "input_tokens", 0));
+    json_put_int(o, "output_tokens", json_get_int(s->usage, "output_tokens", 0));
+    json_put_int(o, "cache_read_input_tokens",
+                 json_get_int(s->usage, "cache_read_input_tokens", 0));
+    json_t *cc = json_object_get(s->usage, "cache_creation");
+    json_put(o, "cache_creation", json_is_object(cc) ? json_deep_copy(cc) : json_null());
+    json_put_null(o, "list_cost");
+    json_put(o, "active_seconds", log_seconds_json(active));
+    json_put_int(tools, "web_search_requests", 0);
+    json_put_int(tools, "web_fetch_requests", 0);
+    json_put(o, "server_tool_use", tools);
+    return o;
+}

@@ -1,0 +1,454 @@
+/* test_box.c - the worker's client against the real zygote: calls, cancellation that reaches
+ * inside, and what is left after a crash (nothing). The test program itself plays the part of
+ * `sallyport zygote`. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "fiber/fiber.h"
+#include "io/loop.h"
+#include "io/signal.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/spec.h"
+#include "unit/box/box_harness.h"
+#include "box/box.h"
+
+/* Runs a command; the text is the caller's. */
+static char *bash(struct box *b, const char *command, int *ret)
+{
+    AUTO_JSON json_t *in = json_object();
+    json_put_str(in, "command", command);
+    struct box_result res = {.content = NULL};
+    struct err e = {.code = 0};
+    *ret = box_call(b, "bash", in, 0, &res, &e);
+    char *text = NULL;
+    if (*ret == 0)
+        text = mem_strdup(json_get_str(json_array_get(res.content, 0), "text"));
+    box_result_done(&res);
+    return text;
+}
+
+/* ---- calls ---- */
+
+static int calls_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *a = harness_open(h, NULL), *b = harness_open(h, NULL);
+    harness_expect(a, "X=1; echo one; cd /tmp", "one");
+    harness_expect(b, "echo ${X-unset} $PWD", "unset /workspace");
+    harness_expect(a, "echo $X $PWD", "1 /tmp");
+    AUTO_JSON json_t *in = json_pack("{s:s,s:s}", "file_path", "a/b.txt", "content", "hello\n");
+    struct box_result res = {.content = NULL};
+    assert_int_equal(box_call(a, "write", in, 0, &res, NULL), 0);
+    assert_false(res.is_error);
+    assert_string_equal(json_get_str(json_array_get(res.content, 0), "text"),
+                        "wrote 6 bytes to a/b.txt");
+    box_result_done(&res);
+    harness_expect(a, "cat /workspace/a/b.txt", "hello");
+    harness_expect(b, "ls /workspace | wc -l", "0");
+    box_close(a);
+    box_close(b);
+    box_close(NULL);
+    box_host_stop(h);
+    return 0;
+}
+
+static void calls_and_isolation(void **state)
+{
+    (void)state;
+    harness_run(calls_fiber, NULL);
+}
+
+/* ---- cancellation ---- */
+
+struct job {
+    struct box *box;
+    const char *command;
+    int result;
+    bool done;
+    int64_t deadline_ms;
+};
+
+static int job_fiber(void *arg)
+{
+    struct job *j = arg;
+    struct fiber_deadline d = fiber_deadline_push(
+        j->deadline_ms ? time_mono_ns() + j->deadline_ms * NS_PER_MS : FIBER_NO_DEADLINE);
+    free(bash(j->box, j->command, &j->result));
+    fiber_deadline_pop(&d);
+    j->done = true;
+    return 0;
+}
+
+/* Waits until a file shows up inside: the command has got that far. */
+static void wait_inside(int pid, const char *path)
+{
+    AUTO_FREE char *full = mem_printf("/proc/%d/root%s", pid, path);
+    for (int i = 0; i < 2000; i++) {
+        struct stat st;
+        if (stat(full, &st) == 0)
+            return;
+        assert_int_equal(fiber_sleep_ms(5), 0);
+    }
+    fail_msg("%s never appeared", full);
+}
+
+static int cancel_kills_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *b = harness_open(h, NULL);
+    struct scope s;
+    scope_init(&s);
+    struct fiber *f;
+    struct job j = {.box = b,
+                    .command = "(setsid sleep 4000 & ) ; sh -c 'sleep 4001 & sleep 4002' & touch "
+                               "/tmp/started; sleep 4003"};
+    assert_int_equal(fiber_spawn(&s, "job", job_fiber, &j, &f), 0);
+    wait_inside(box_pid(b), "/tmp/started");
+    int64_t began = time_mono_ns();
+    fiber_cancel(f);
+    assert_int_equal(scope_join(&s), 0);
+    print_message("cancel took %lld us\n", (long long)(time_mono_ns() - began) / 1000);
+    scope_done(&s);
+    assert_int_equal(j.result, -ECANCELED);
+    /* box_call has returned: nothing of the call may be alive. */
+    harness_expect(b, "pgrep -c sleep; true", "0");
+    box_close(b);
+    box_host_stop(h);
+    return 0;
+}
+
+static void cancel_reaches_inside(void **state)
+{
+    (void)state;
+    harness_run(cancel_kills_fiber, NULL);
+}
+
+static int deadline_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *b = harness_open(h, NULL);
+    struct scope s;
+    scope_init(&s);
+    struct job j = {.box = b, .command = "sleep 4000", .deadline_ms = 50};
+    assert_int_equal(fiber_spawn(&s, "job", job_fiber, &j, NULL), 0);
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    assert_int_equal(j.result, -ETIMEDOUT);
+    harness_expect(b, "pgrep -c sleep; true", "0");
+
+    /* box_cancel: the call is answered, with an error that says so. */
+    scope_init(&s);
+    struct job k = {.box = b, .command = "touch /tmp/there; sleep 4000"};
+    assert_int_equal(fiber_spawn(&s, "job", job_fiber, &k, NULL), 0);
+    wait_inside(box_pid(b), "/tmp/there");
+    assert_int_equal(box_cancel(b), 0);
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    assert_int_equal(k.result, 0);
+    harness_expect(b, "pgrep -c sleep; true", "0");
+    box_close(b);
+    box_host_stop(h);
+    return 0;
+}
+
+static void deadline_and_box_cancel(void **state)
+{
+    (void)state;
+    harness_run(deadline_fiber, NULL);
+}
+
+/* ---- trouble ---- */
+
+static int zygote_dies_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *b = harness_open(h, NULL);
+    harness_expect(b, "echo before", "before");
+    pid_t zygote = harness_parent(box_pid(b));
+    assert_true(zygote > 1);
+    assert_int_equal(kill(zygote, SIGKILL), 0);
+    int r = 0;
+    for (int i = 0; i < 2000 && r == 0; i++) { /* dies with its zygote, a moment later */
+        free(bash(b, "echo after", &r));
+        if (r == 0)
+            assert_int_equal(fiber_sleep_ms(10), 0);
+    }
+    assert_true(r < 0);
+    box_close(b);
+    b = harness_open(h, NULL); /* by a new zygote */
+    harness_expect(b, "echo again", "again");
+    box_close(b);
+    box_host_stop(h);
+    return 0;
+}
+
+static void zygote_is_replaced(void **state)
+{
+    (void)state;
+    harness_run(zygote_dies_fiber, NULL);
+}
+
+/* Lets this process open `room` descriptors more; the caller puts `before` back. */
+static void leave_descriptors(int room, struct rlimit *before)
+{
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, before), 0);
+    int next = dup(0);
+    assert_true(next >= 0);
+    close(next);
+    const struct rlimit tight = {.rlim_cur = (rlim_t)(next + room), .rlim_max = before->rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+}
+
+/* A worker that can open no more files refuses the session that comes, and keeps those it has. */
+static int full_worker_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct box *old = harness_open(h, NULL);
+    for (int room = 0; room < 2; room++) {
+        struct box *b = NULL;
+        struct box_spec spec = {.session_id = "sesn_test"};
+        struct err e = {.code = 0};
+        struct rlimit before;
+        leave_descriptors(room, &before);
+        int r = box_open(h, &spec, &b, &e);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(r, -EMFILE);
+        if (!strstr(e.msg, "too many files open"))
+            fail_msg("the sentence is: %s", e.msg);
+        harness_expect(old, "echo still here", "still here");
+    }
+    struct box *b = harness_open(h, NULL);
+    harness_expect(b, "echo room again", "room again");
+    box_close(b);
+    box_close(old);
+    box_host_stop(h);
+    return 0;
+}
+
+static void full_worker_keeps_its_sessions(void **state)
+{
+    (void)state;
+    harness_run(full_worker_fiber, NULL);
+}
+
+static int opener(void *arg)
+{
+    struct box *b = harness_open(arg, NULL);
+    harness_expect(b, "echo $((6 * 7))", "42");
+    box_close(b);
+    return 0;
+}
+
+static int cancelled_opener(void *arg)
+{
+    struct box *b = NULL;
+    struct box_spec spec = {.session_id = NULL};
+    assert_int_equal(box_open(arg, &spec, &b, NULL), -ECANCELED);
+    assert_null(b);
+    return 0;
+}
+
+static int many_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
+    struct scope s;
+    scope_init(&s);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(fiber_spawn(&s, "opener", opener, h, NULL), 0);
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    /* Cancelled while it opens: the sandbox goes away by itself and the host is none the worse. */
+    scope_init(&s);
+    struct fiber *f;
+    assert_int_equal(fiber_spawn(&s, "opener", cancelled_opener, h, &f), 0);
+    assert_int_equal(fiber_yield(), 0);
+    scope_done(&s);
+    struct box *b = harness_open(h, NULL);
+    harness_expect(b, "echo fine", "fine");
+    box_close(b);
+    box_host_stop(h);
+    return 0;
+}
+
+static void many_at_once(void **state)
+{
+    (void)state;
+    harness_run(many_fiber, NULL);
+}
+
+/* ---- kill -9 of the worker ---- */
+
+#define N_BOXES 3
+static const char *state_dir;
+static int report_fd;
+
+static int doomed_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = state_dir});
+    int pids[N_BOXES];
+    for (int i = 0; i < N_BOXES; i++) {
+        struct box *b = NULL;
+        struct box_spec spec = {.disk_workspace = true};
+        struct err e = {.code = 0};
+        if (box_open(h, &spec, &b, &e) < 0)
+            fail_msg("box: %s", e.msg);
+        harness_expect(
+            b, "setsid sleep 5000 & mkdir -p deep/er; touch deep/er/file; chmod 0 deep; echo ok",
+            "ok");
+        pids[i] = box_pid(b);
+    }
+    assert_int_equal(write(report_fd, pids, sizeof(pids)), sizeof(pids));
+    return fiber_sleep_ms(60000);
+}
+
+static int sweeping_fiber(void *arg)
+{
+    (void)arg;
+    struct box_host *h = harness_start(&(struct box_host_config){.state_dir = state_dir});
+    assert_int_equal(harness_entries(state_dir), 2); /* this run's lock and directory */
+    box_host_stop(h);
+    assert_int_equal(harness_entries(state_dir), 0);
+    return 0;
+}
+
+static void killed_worker_leaves_nothing(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sallyport-box-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    state_dir = dir;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    pid_t worker = fork();
+    if (worker == 0) {
+        report_fd = fds[1];
+        harness_run(doomed_fiber, NULL);
+        _exit(1);
+    }
+    close(fds[1]);
+    int pids[N_BOXES];
+    assert_int_equal(read(fds[0], pids, sizeof(pids)), sizeof(pids));
+    close(fds[0]);
+    int pidfds[N_BOXES + 1];
+    for (int i = 0; i < N_BOXES; i++)
+        pidfds[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
+    pidfds[N_BOXES] = (int)syscall(SYS_pidfd_open, harness_parent(pids[0]), 0);
+    assert_int_equal(harness_entries(dir), 2);
+    assert_int_equal(kill(worker, SIGKILL), 0);
+    assert_int_equal(waitpid(worker, NULL, 0), worker);
+    /* The end of an init is reported after that of its whole namespace. */
+    for (int i = 0; i <= N_BOXES; i++) {
+        assert_true(pidfds[i] >= 0);
+        struct pollfd p = {.fd = pidfds[i], .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        close(pidfds[i]);
+    }
+    assert_int_equal(harness_entries(dir), 2); /* nobody was left to remove it */
+    harness_run(sweeping_fiber, NULL);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+/* A zygote that is killed before it is ready is noticed at once. Here by its limit of file sizes,
+ * which does not let it copy itself. */
+static int stillborn_fiber(void *arg)
+{
+    (void)arg;
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit nothing = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    struct box_host *h = NULL;
+    struct err e = {.code = 0};
+    int64_t began_ns = time_mono_ns();
+    /* Ours; a program that is executed has none. */
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &nothing), 0);
+    int r = box_host_start(NULL, &h, &e);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(r, -E_CLOSED);
+    assert_true(time_mono_ns() - began_ns < 8 * NS_PER_S);
+    assert_non_null(strstr(e.msg, "the zygote did not start"));
+    return 0;
+}
+
+static void stillborn_zygote_is_noticed(void **state)
+{
+    (void)state;
+    harness_run(stillborn_fiber, NULL);
+}
+
+/* The state directory is looked through on a thread: what is in it may take long to remove. */
+static int note_turn(void *arg)
+{
+    *(bool *)arg = true;
+    return 0;
+}
+
+static int sweep_suspends_fiber(void *arg)
+{
+    (void)arg;
+    AUTO_FREE char *dir = mem_strdup("/tmp/sallyport-box-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chmod(dir, 0777), 0); /* refused, so that nothing else is waited for */
+    bool turned = false;
+    struct scope s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "other", note_turn, &turned, NULL), 0);
+    struct box_host *h = NULL;
+    struct err e = {.code = 0};
+    assert_int_equal(box_host_start(&(struct box_host_config){.state_dir = dir}, &h, &e), -EPERM);
+    assert_true(turned);
+    assert_non_null(strstr(e.msg, "can be written by others"));
+    scope_done(&s);
+    assert_int_equal(rmdir(dir), 0);
+    return 0;
+}
+
+static void sweep_suspends(void **state)
+{
+    (void)state;
+    harness_run(sweep_suspends_fiber, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    int role = harness_role(argc, argv);
+    if (role >= 0)
+        return role;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calls_and_isolation),
+        cmocka_unit_test(cancel_reaches_inside),
+        cmocka_unit_test(deadline_and_box_cancel),
+        cmocka_unit_test(zygote_is_replaced),
+        cmocka_unit_test(full_worker_keeps_its_sessions),
+        cmocka_unit_test(many_at_once),
+        cmocka_unit_test(killed_worker_leaves_nothing),
+        cmocka_unit_test(sweep_suspends),
+        cmocka_unit_test(stillborn_zygote_is_noticed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

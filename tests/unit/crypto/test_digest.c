@@ -1,0 +1,77 @@
+/* test_digest.c - FIPS 180-4 and RFC 4231 vectors. */
+#include "unit/unit.h"
+#include "base/enc.h"
+#include "crypto/digest.h"
+
+#include <string.h>
+
+static void test_sha256(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *hex;
+    } rows[] = {
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char hex[DIGEST_SHA256_HEX];
+        assert_string_equal(digest_sha256_hex(rows[i].text, strlen(rows[i].text), hex),
+                            rows[i].hex);
+    }
+    char hex[DIGEST_SHA256_HEX];
+    assert_string_equal(digest_sha256_hex(NULL, 0, hex), rows[0].hex);
+}
+
+static void test_stream(void **state)
+{
+    (void)state;
+    static const char text[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+    for (size_t piece = 1; piece < sizeof(text); piece++) {
+        struct digest_stream *d = digest_stream_new();
+        for (size_t at = 0; at < sizeof(text) - 1; at += piece) {
+            size_t left = sizeof(text) - 1 - at;
+            digest_stream_add(d, text + at, left < piece ? left : piece);
+        }
+        char whole[DIGEST_SHA256_HEX], hex[DIGEST_SHA256_HEX];
+        digest_sha256_hex(text, sizeof(text) - 1, whole);
+        assert_string_equal(digest_stream_hex(d, hex), whole);
+        digest_stream_free(d);
+    }
+    digest_stream_free(NULL);
+}
+
+static void test_hmac(void **state)
+{
+    (void)state;
+    unsigned char long_key[131];
+    memset(long_key, 0xaa, sizeof(long_key));
+    const struct {
+        const void *key;
+        size_t key_bytes;
+        const char *text, *hex;
+    } rows[] = {
+        {"\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b", 20,
+         "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+        {"Jefe", 4, "what do ya want for nothing?",
+         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {long_key, sizeof(long_key), "Test Using Larger Than Block-Size Key - Hash Key First",
+         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        unsigned char sum[DIGEST_SHA256_BYTES];
+        char hex[DIGEST_SHA256_HEX];
+        digest_hmac_sha256(rows[i].key, rows[i].key_bytes, rows[i].text, strlen(rows[i].text), sum);
+        enc_hex(sum, sizeof(sum), hex);
+        assert_string_equal(hex, rows[i].hex);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_stream),
+                                       cmocka_unit_test(test_hmac)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

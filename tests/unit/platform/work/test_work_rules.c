@@ -1,0 +1,257 @@
+/* The state machine of a work item: every transition of api.md section 4, and every refusal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/enc.h"
+#include "base/err.h"
+#include "platform/work/work_rules.h"
+
+#define WALL  1800000000000000LL
+#define LEASE 1700000000000000LL
+
+static const struct work_time now = {.wall_us = WALL, .lease_us = LEASE};
+
+/* An item in `state`, as it would be after the calls that lead there. */
+static struct work_item item(const char *state)
+{
+    struct work_item w = {.id = "work_1",
+                          .environment_id = "env_1",
+                          .session_id = "sesn_1",
+                          .ttl_seconds = 90,
+                          .created_at = WALL - 5000000,
+                          .queued_at = WALL - 5000000};
+    snprintf(w.state, sizeof(w.state), "%s", state);
+    bool claimed = strcmp(state, "queued") != 0;
+    if (!strcmp(state, "claimed")) {
+        strcpy(w.state, "queued");
+    }
+    if (claimed)
+        w.claimed_at = LEASE - 4000000;
+    if (claimed && strcmp(state, "claimed") != 0) {
+        w.acknowledged_at = WALL - 3000000;
+        w.lease_expires_at = LEASE + 1000000;
+    }
+    if (!strcmp(state, "active") || !strcmp(state, "stopping") || !strcmp(state, "stopped")) {
+        w.started_at = w.heartbeat_at = WALL - 2000000;
+        strcpy(w.last_heartbeat, "2027-01-15T07:59:58.000000Z");
+    }
+    if (!strcmp(state, "stopping") || !strcmp(state, "stopped"))
+        w.stop_requested_at = WALL - 1000000;
+    if (!strcmp(state, "stopped")) {
+        w.stopped_at = WALL - 500000;
+        w.lease_expires_at = 0;
+    }
+    return w;
+}
+
+static void ack(void **state)
+{
+    (void)state;
+    const struct {
+        const char *from, *to;
+        int status;
+    } t[] = {{"queued", "queued", 409}, {"claimed", "starting", 0},    {"starting", "starting", 0},
+             {"active", "active", 409}, {"stopping", "stopping", 409}, {"stopped", "stopped", 409}};
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct work_item w = item(t[i].from), before = w;
+        struct refusal r = {0};
+        assert_int_equal(work_rule_ack(&w, &now, &r), t[i].status ? -E_DENIED : 0);
+        assert_int_equal(r.status, t[i].status);
+        assert_string_equal(w.state, t[i].to);
+        if (t[i].status || !strcmp(t[i].from, "starting"))
+            assert_memory_equal(&w, &before, sizeof(w));
+    }
+    struct work_item w = item("claimed");
+    struct refusal r = {0};
+    assert_int_equal(work_rule_ack(&w, &now, &r), 0);
+    assert_true(w.acknowledged_at == WALL);
+    /* Runs from the ack: the worker may die before it beats. */
+    assert_true(w.lease_expires_at == LEASE + 90 * 1000000LL);
+}
+
+static void heartbeat(void **state)
+{
+    (void)state;
+    const char *stored = "2027-01-15T07:59:58.000000Z";
+    const struct {
+        const char *from, *expected;
+        int status;
+        bool extended;
+        const char *to;
+    } t[] = {
+        {"starting", "NO_HEARTBEAT", 0, true, "active"},
+        {"starting", NULL, 0, true, "active"},
+        {"starting", stored, 412, false, "starting"},
+        {"active", stored, 0, true, "active"},
+        {"active", NULL, 0, true, "active"},
+        {"active", "NO_HEARTBEAT", 412, false, "active"},
+        /* the same instant, other bytes */
+        {"active", "2027-01-15T07:59:58Z", 412, false, "active"},
+        {"active", "", 412, false, "active"},
+        {"stopping", "anything", 0, false, "stopping"},
+        {"stopped", "anything", 0, false, "stopped"},
+        {"queued", "NO_HEARTBEAT", 400, false, "queued"},
+        {"claimed", NULL, 400, false, "queued"},
+        /* lost its lease: it must hear that, not "acknowledge first" */
+        {"queued", stored, 412, false, "queued"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct work_item w = item(t[i].from), before = w;
+        struct refusal r = {0};
+        bool extended = true;
+        assert_int_equal(work_rule_heartbeat(&w, &now, t[i].expected, 0, &extended, &r),
+                         t[i].status ? -E_DENIED : 0);
+        assert_int_equal(r.status, t[i].status);
+        assert_int_equal(extended, t[i].extended);
+        assert_string_equal(w.state, t[i].to);
+        if (!t[i].extended)
+            assert_memory_equal(&w, &before, sizeof(w));
+        else
+            assert_true(w.lease_expires_at == LEASE + 90 * 1000000LL && w.heartbeat_at == WALL &&
+                        w.started_at != 0);
+        json_decref(r.details);
+    }
+}
+
+static void heartbeats_always_differ(void **state)
+{
+    (void)state;
+    struct work_item w = item("starting");
+    struct work_time back = now;
+    struct refusal r = {0};
+    bool extended;
+    char last[40] = "";
+    for (int i = 0; i < 5; i++) { /* the clock stands still, then goes back an hour */
+        if (i == 3)
+            back.wall_us -= 3600 * 1000000LL;
+        char expected[40];
+        strcpy(expected, last[0] ? last : "NO_HEARTBEAT");
+        assert_int_equal(work_rule_heartbeat(&w, &back, expected, i == 0 ? 7 : 0, &extended, &r),
+                         0);
+        assert_true(strcmp(w.last_heartbeat, last) > 0);
+        strcpy(last, w.last_heartbeat);
+        assert_int_equal(w.ttl_seconds, 7); /* stays what was asked for */
+        assert_true(w.lease_expires_at == LEASE + 7 * 1000000LL);
+    }
+}
+
+static void a_refused_heartbeat_tells_the_state(void **state)
+{
+    (void)state;
+    struct work_item w = item("active");
+    struct refusal r = {0};
+    bool extended;
+    assert_int_equal(work_rule_heartbeat(&w, &now, "NO_HEARTBEAT", 0, &extended, &r), -E_DENIED);
+    assert_string_equal(r.message, "Heartbeat precondition failed: expected NO_HEARTBEAT, actual "
+                                   "was 2027-01-15T07:59:58.000000Z");
+    assert_string_equal(r.type, "invalid_request_error");
+    assert_string_equal(json_get_str(r.details, "error_code"), "heartbeat_precondition_failed");
+    const json_t *s = json_object_get(r.details, "current_state");
+    assert_string_equal(json_get_str(s, "state"), "active");
+    assert_string_equal(json_get_str(s, "last_heartbeat"), "2027-01-15T07:59:58.000000Z");
+    assert_true(json_is_false(json_object_get(s, "lease_extended")));
+    assert_int_equal(json_get_int(s, "ttl_seconds", 0), 90);
+    json_decref(r.details);
+}
+
+static void stop(void **state)
+{
+    (void)state;
+    const struct {
+        const char *from;
+        bool force;
+        const char *to;
+    } t[] = {
+        {"queued", false, "stopped"},  {"queued", true, "stopped"},
+        {"claimed", false, "stopped"}, {"starting", false, "stopping"},
+        {"starting", true, "stopped"}, {"active", false, "stopping"},
+        {"active", true, "stopped"},   {"stopping", false, "stopping"},
+        {"stopping", true, "stopped"}, {"stopped", false, NULL},
+        {"stopped", true, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct work_item w = item(t[i].from), before = w;
+        struct refusal r = {0};
+        assert_int_equal(work_rule_stop(&w, &now, t[i].force, &r), t[i].to ? 0 : -E_DENIED);
+        if (!t[i].to) {
+            assert_int_equal(r.status, 409);
+            assert_memory_equal(&w, &before, sizeof(w));
+            continue;
+        }
+        assert_string_equal(w.state, t[i].to);
+        assert_true(w.stop_requested_at ==
+                    (before.stop_requested_at ? before.stop_requested_at : WALL));
+        bool ended = !strcmp(t[i].to, "stopped");
+        assert_int_equal(w.drop_token, ended);
+        assert_true(w.stopped_at == (ended ? WALL : 0));
+        /* A stop request does not renew the lease, so it ends even when the worker is dead. */
+        assert_true(w.lease_expires_at == (ended ? 0 : before.lease_expires_at));
+    }
+}
+
+static void expire(void **state)
+{
+    (void)state;
+    const struct {
+        const char *from, *to;
+    } t[] = {{"starting", "queued"},
+             {"active", "queued"},
+             {"stopping", "stopped"},
+             {"stopped", "stopped"}};
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        struct work_item w = item(t[i].from);
+        bool again = work_rule_expire(&w, &now);
+        assert_string_equal(w.state, t[i].to);
+        assert_int_equal(again, !strcmp(t[i].to, "queued"));
+        assert_true(w.drop_token && w.lease_expires_at == 0);
+        if (again)
+            assert_true(w.claimed_at == 0 && w.acknowledged_at == 0 && w.started_at == 0 &&
+                        w.heartbeat_at == 0 && w.last_heartbeat[0] == '\0' && w.queued_at == WALL);
+    }
+}
+
+static void held_back_longer_each_time(void **state)
+{
+    (void)state;
+    const int64_t want[] = {0, 0, 2, 4, 8, 16, 32, 60, 60, 60};
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_int_equal(work_hold_back_s((int64_t)i), want[i]);
+    assert_int_equal(work_hold_back_s(INT64_MAX), 60);
+}
+
+static void the_secret_decodes(void **state)
+{
+    (void)state;
+    for (int with = 0; with < 2; with++) {
+        char *secret = work_secret("sk-sp-req-abc", with ? "https://here.example" : NULL);
+        AUTO(buf) text = BUF_INIT(4096);
+        assert_int_equal(enc_base64url_decode(&text, secret, strlen(secret)), 0);
+        AUTO_JSON json_t *o = NULL;
+        assert_int_equal(json_parse(buf_str(&text), text.len, &o, NULL), 0);
+        assert_string_equal(json_get_str(o, "sessions_token"), "sk-sp-req-abc");
+        assert_int_equal(json_object_size(o), 1 + with);
+        free(secret);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ack),
+        cmocka_unit_test(heartbeat),
+        cmocka_unit_test(heartbeats_always_differ),
+        cmocka_unit_test(a_refused_heartbeat_tells_the_state),
+        cmocka_unit_test(stop),
+        cmocka_unit_test(expire),
+        cmocka_unit_test(held_back_longer_each_time),
+        cmocka_unit_test(the_secret_decodes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

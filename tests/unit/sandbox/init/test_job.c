@@ -1,0 +1,331 @@
+/* test_job.c - a program run by init instead of tool calls: the conversation, and that no
+ * descriptor gets in but a nameless pipe. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "unit/sandbox/harness.h"
+#include "sandbox/frame.h"
+
+static void open_for_program(struct sbx *b, uint64_t session_ms)
+{
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    s.program = true;
+    s.limits.session_ms = session_ms;
+    AUTO_FREE char *error = sbx_open(&host, &s, b);
+    if (error)
+        fail_msg("%s", error);
+    sandbox_spec_done(&s);
+}
+
+/* Sends one message with descriptors. */
+static void say(struct sbx *b, const char *json, const int *fds, size_t n)
+{
+    AUTO(buf) out = BUF_INIT(65536);
+    assert_int_equal(frame_add_text(&out, json, strlen(json)), 0);
+    char control[CMSG_SPACE(8 * sizeof(int))] = {0};
+    struct iovec iov = {out.data, out.len};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (n) {
+        mh.msg_control = control;
+        mh.msg_controllen = CMSG_SPACE(n * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+    }
+    assert_int_equal(sendmsg(b->channel, &mh, MSG_NOSIGNAL), (ssize_t)out.len);
+}
+
+static json_t *hear(struct sbx *b)
+{
+    json_t *o = sbx_recv(b, 20000);
+    if (!o)
+        fail_msg("no answer");
+    return o;
+}
+
+static void expect_error(struct sbx *b, const char *words)
+{
+    AUTO_JSON json_t *o = hear(b);
+    const char *error = json_get_str(o, "error");
+    assert_non_null(error);
+    expect_contains(error, words);
+}
+
+static void expect_prepared(struct sbx *b)
+{
+    AUTO_JSON json_t *o = hear(b);
+    if (!json_get_bool(o, "prepared", false))
+        fail_msg("%s", json_get_str(o, "error"));
+}
+
+#define EXEC(argv, streams)                                                                        \
+    "{\"op\":\"exec\",\"id\":1,\"cwd\":\"/\",\"argv\":" argv ",\"streams\":" streams "}"
+#define NULLS "[\"null\",\"null\",\"null\"]"
+#define START "{\"op\":\"start\",\"id\":1}"
+
+static void runs_when_told(void **state)
+{
+    (void)state;
+    struct sbx b;
+    open_for_program(&b, 0);
+    int out[2];
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    say(&b, EXEC("[\"sh\",\"-c\",\"echo $0; exit 3\",\"a b\"]", "[\"null\",\"pipe\",\"null\"]"),
+        &out[1], 1);
+    close(out[1]);
+    expect_prepared(&b);
+    struct pollfd p = {.fd = out[0], .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 50), 0); /* nothing runs yet */
+    say(&b, START, NULL, 0);
+    char text[32];
+    assert_int_equal(read(out[0], text, sizeof(text)), 4);
+    assert_memory_equal(text, "a b\n", 4);
+    AUTO_JSON json_t *end = hear(&b);
+    assert_int_equal(json_get_int(end, "exit_code", -1), 3);
+    assert_non_null(json_object_get(end, "usage"));
+    assert_null(json_object_get(end, "denied"));
+    assert_int_equal(read(out[0], text, sizeof(text)), 0); /* nobody else holds the other end */
+    close(out[0]);
+    /* And another one. */
+    say(&b, EXEC("[\"sh\",\"-c\",\"kill -9 $$\"]", NULLS), NULL, 0);
+    expect_prepared(&b);
+    say(&b, START, NULL, 0);
+    AUTO_JSON json_t *second = hear(&b);
+    assert_int_equal(json_get_int(second, "signal", -1), 9);
+    sbx_close(&b);
+}
+
+static void only_pipes_come_in(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sallyport-job-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    AUTO_FREE char *fifo = mem_printf("%s/p", dir);
+    AUTO_FREE char *file = mem_printf("%s/f", dir);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    const int odd[] = {
+        open("/", O_RDONLY | O_DIRECTORY),
+        open("/etc", O_PATH | O_DIRECTORY),
+        open(file, O_RDWR | O_CREAT, 0600),
+        open(fifo, O_RDWR),
+        open("/dev/null", O_RDWR),
+        open("/proc/self/ns/mnt", O_RDONLY),
+        pair[0],
+    };
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        assert_true(odd[i] >= 0);
+        struct sbx b;
+        open_for_program(&b, 0);
+        say(&b, EXEC("[\"true\"]", "[\"pipe\",\"null\",\"null\"]"), &odd[i], 1);
+        expect_error(&b, "a stream that is handed in must be a pipe");
+        say(&b, EXEC("[\"true\"]", NULLS), NULL, 0); /* the sandbox is sound */
+        expect_prepared(&b);
+        sbx_close(&b);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++)
+        close(odd[i]);
+    close(pair[1]);
+    unlink(fifo);
+    unlink(file);
+    rmdir(dir);
+}
+
+static void expect_ended(struct sbx *b)
+{
+    struct pollfd p = {.fd = b->pidfd, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 10000), 1);
+}
+
+/* Descriptors that no request asks for end the sandbox. */
+static void unasked_descriptors(void **state)
+{
+    (void)state;
+    int pipes[2];
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    const int many[] = {pipes[0], pipes[0], pipes[0], pipes[0]};
+    static const char *const messages[] = {
+        "{\"op\":\"info\",\"id\":5}",
+        "{\"op\":\"call\",\"id\":5,\"tool\":\"bash\",\"input\":{\"command\":\"true\"}}",
+        START,
+        "{\"op\":\"signal\",\"id\":1,\"signal\":9}",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(messages); i++) {
+        struct sbx b;
+        open_for_program(&b, 0);
+        say(&b, messages[i], pipes, 1);
+        expect_ended(&b);
+        sbx_close(&b);
+    }
+    struct sbx b;
+    open_for_program(&b, 0);
+    say(&b, EXEC("[\"true\"]", NULLS), pipes, 1);
+    expect_error(&b, "more descriptors than streams");
+    say(&b, EXEC("[\"true\"]", "[\"pipe\",\"pipe\",\"pipe\"]"), pipes, 1);
+    expect_error(&b, "a stream's descriptor is missing");
+    say(&b, EXEC("[\"true\"]", NULLS), many, 4);
+    expect_ended(&b);
+    sbx_close(&b);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+static void bad_requests(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request, *words;
+    } table[] = {
+        {EXEC("[]", NULLS), "needs argv and cwd"},
+        {EXEC("[7]", NULLS), "needs argv and cwd"},
+        {EXEC("\"true\"", NULLS), "needs argv and cwd"},
+        {"{\"op\":\"exec\",\"id\":1,\"argv\":[\"true\"],\"streams\":" NULLS "}", "argv and cwd"},
+        {EXEC("[\"true\"]", "[\"null\",\"null\"]"), "needs three streams"},
+        {EXEC("[\"true\"]", "[\"null\",\"null\",\"file\"]"), "a stream must be"},
+        {EXEC("[\"true\"]", "[\"null\",\"null\",7]"), "a stream must be"},
+    };
+    struct sbx b;
+    open_for_program(&b, 0);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        say(&b, table[i].request, NULL, 0);
+        expect_error(&b, table[i].words);
+    }
+    say(&b, START, NULL, 0); /* of nothing */
+    say(&b, "{\"op\":\"signal\",\"id\":1,\"signal\":9}", NULL, 0);
+    say(&b, "{\"op\":\"winsize\",\"id\":1,\"rows\":5,\"cols\":5}", NULL, 0);
+    say(&b, EXEC("[\"sleep\",\"1000\"]", NULLS), NULL, 0);
+    expect_prepared(&b);
+    say(&b, EXEC("[\"true\"]", NULLS), NULL, 0);
+    expect_error(&b, "a program runs in this sandbox already");
+    say(&b, START, NULL, 0);
+    say(&b, START, NULL, 0); /* once is enough */
+    int64_t id = sbx_send(&b, "bash", "{\"command\":\"true\"}", 0);
+    AUTO_JSON json_t *refused = hear(&b);
+    assert_int_equal(json_get_int(refused, "id", 0), id);
+    assert_true(json_get_bool(refused, "is_error", false));
+    say(&b, "{\"op\":\"signal\",\"id\":2,\"signal\":9}", NULL, 0);
+    say(&b, "{\"op\":\"signal\",\"id\":1,\"signal\":0}", NULL, 0);
+    say(&b, "{\"op\":\"signal\",\"id\":1,\"signal\":1000}", NULL, 0);
+    say(&b, "{\"op\":\"signal\",\"id\":1,\"signal\":15,\"group\":true}", NULL, 0);
+    AUTO_JSON json_t *end = hear(&b);
+    assert_int_equal(json_get_int(end, "signal", -1), 15);
+    sbx_close(&b);
+}
+
+static void not_beside_calls(void **state)
+{
+    (void)state;
+    struct sbx b;
+    sbx_open_default(&host, &b);
+    int64_t id = sbx_send(&b, "bash", "{\"command\":\"sleep 1000\"}", 0);
+    say(&b, EXEC("[\"true\"]", NULLS), NULL, 0);
+    expect_error(&b, "tool call");
+    sbx_cancel(&b, id);
+    AUTO_JSON json_t *o = hear(&b);
+    assert_int_equal(json_get_int(o, "id", 0), id);
+    sbx_close(&b);
+}
+
+static void a_terminal(void **state)
+{
+    (void)state;
+    struct sbx b;
+    open_for_program(&b, 0);
+    say(&b,
+        "{\"op\":\"exec\",\"id\":1,\"cwd\":\"/\",\"argv\":[\"sh\",\"-c\",\"stty size; read x; stty "
+        "size\"],"
+        "\"streams\":[\"tty\",\"tty\",\"tty\"],\"rows\":12,\"cols\":34}",
+        NULL, 0);
+    char bytes[1024], control[CMSG_SPACE(sizeof(int))];
+    struct iovec iov = {bytes, sizeof(bytes)};
+    struct msghdr mh = {.msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = control,
+                        .msg_controllen = sizeof(control)};
+    struct pollfd p = {.fd = b.channel, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 20000), 1);
+    assert_true(recvmsg(b.channel, &mh, MSG_CMSG_CLOEXEC) > 0);
+    assert_non_null(CMSG_FIRSTHDR(&mh));
+    int master;
+    memcpy(&master, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
+    unsigned number;
+    assert_int_equal(ioctl(master, TIOCGPTN, &number), 0);
+    say(&b, START, NULL, 0);
+    AUTO(buf) out = BUF_INIT(65536);
+    bool asked = false;
+    for (;;) {
+        char *room = buf_room(&out, 1024);
+        ssize_t n = read(master, room, 1024);
+        if (n <= 0)
+            break;
+        buf_commit(&out, (size_t)n);
+        if (!asked && strstr(buf_str(&out), "12 34")) {
+            say(&b, "{\"op\":\"winsize\",\"id\":1,\"rows\":21,\"cols\":43}", NULL, 0);
+            struct winsize w = {.ws_row = 0};
+            for (int i = 0; i < 4000 && w.ws_row != 21; i++) {
+                assert_int_equal(ioctl(master, TIOCGWINSZ, &w), 0);
+                poll(NULL, 0, 1);
+            }
+            assert_int_equal(write(master, "\n", 1), 1);
+            asked = true;
+        }
+    }
+    expect_contains(buf_str(&out), "21 43");
+    AUTO_JSON json_t *end = hear(&b);
+    assert_int_equal(json_get_int(end, "exit_code", -1), 0);
+    close(master);
+    sbx_close(&b);
+}
+
+static void clocks(void **state)
+{
+    (void)state;
+    struct sbx b;
+    open_for_program(&b, 2000);
+    say(&b, EXEC("[\"sleep\",\"1000\"]", NULLS), NULL, 0);
+    expect_prepared(&b);
+    say(&b, START, NULL, 0);
+    AUTO_JSON json_t *end = hear(&b);
+    assert_int_equal(json_get_int(end, "signal", -1), 9);
+    assert_string_equal(json_get_str(end, "limit"), "session_ms");
+    assert_string_equal(json_get_str(end, "sentence"), "the session's time of 2000 ms is over");
+    say(&b, EXEC("[\"true\"]", NULLS), NULL, 0);
+    expect_error(&b,
+                 "the session's time of 2000 ms is over; nothing runs in this sandbox any more");
+    sbx_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_when_told),
+        cmocka_unit_test(only_pipes_come_in),
+        cmocka_unit_test(unasked_descriptors),
+        cmocka_unit_test(bad_requests),
+        cmocka_unit_test(not_beside_calls),
+        cmocka_unit_test(a_terminal),
+        cmocka_unit_test(clocks),
+    };
+    return cmocka_run_group_tests(tests, setup_self, teardown);
+}
