@@ -136,7 +136,7 @@ static void expect_zoo(void)
     expect("4 fibers");
     expect("fiber 1 \"lion\", parked");
     expect("lion_inner (tail=");
-    expect("test_gdb.c");
+    expect("test_fiber_gdb.c");
     expect("lion_outer (tail=");
     expect("lion (arg=");
     expect("fiber 2 \"sloth\", parked");
