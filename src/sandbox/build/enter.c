@@ -24,12 +24,11 @@
 
 #include "base/err.h"
 #include "base/str.h"
-/* lint-allow: layering until loopback has its own room */
-#include "sandbox/zygote/ahead.h"
 #include "sandbox/frame.h"
 #include "sandbox/init/init.h"
 #include "sandbox/lock/lockdown.h"
 #include "sandbox/mounts.h"
+#include "sandbox/net/loopback.h"
 #include "sandbox/build/root.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/build/visible.h"
@@ -276,7 +275,7 @@ static int build(const struct enter_job *j, int *ret_listener, struct err *e)
     if (r >= 0)
         r = lockdown_become(uid, e);
     if (r >= 0 && j->spec->network == SANDBOX_NET_LOOPBACK && !j->net_ready &&
-        (r = ahead_loopback_up()) < 0)
+        (r = loopback_up()) < 0)
         err_set(e, r, "could not bring up the loopback interface: %s", err_text(r));
     return r < 0 ? r : lockdown_finish(j->spec, j->filter, ret_listener, e);
 }

@@ -32,8 +32,6 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "sandbox/mounts.h"
-/* lint-allow: layering until the list of directories moves */
-#include "sandbox/zygote/template.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/build/skeleton.h"
 #include "sandbox/build/visible.h"
@@ -324,8 +322,8 @@ static int mount_assembled(struct build *b, struct err *e)
 {
     b->root.top = open_tree(b->upper, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     int r = b->root.top < 0 ? -errno : mounts_attach(b->root.top, b->root.old, AT_NEW);
-    for (size_t i = 0; r >= 0 && rootfs_system_dirs[i]; i++)
-        r = bring_system_dir(b, rootfs_system_dirs[i]);
+    for (size_t i = 0; r >= 0 && skeleton_system_dirs[i]; i++)
+        r = bring_system_dir(b, skeleton_system_dirs[i]);
     if (r < 0)
         return err_set(e, r, "could not assemble the root: %s", err_text(r));
     if (b->job->spec->user == SANDBOX_USER_ROOT) {
