@@ -1,9 +1,10 @@
 /* tools - the six tools of agent_toolset_20260401 as they act inside a sandbox.
  *
- * bash lives in init itself (bash.c drives the shell there). The others are functions that init
- * runs in a child of its own: they may block, be slow or die without taking init with them. Inputs,
- * outputs and limits are those of the official SDK's toolset wherever a model could notice (api.md
- * 13); what differs on purpose is listed in sandbox.md 3. */
+ * bash lives in init itself (sandbox/init/bash_call.c drives the shell there). The others are
+ * functions that init runs in a child of its own: they may block, be slow or die without taking
+ * init with them. Inputs, outputs and limits are those of the official SDK's toolset wherever a
+ * model could notice (api.md 13); what differs on purpose is listed in sandbox.md, "Tools that
+ * differ on purpose". */
 #pragma once
 
 #include "base/json.h"
