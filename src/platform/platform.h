@@ -7,20 +7,13 @@
  * the store's threads. */
 #pragma once
 
-#include "base/json.h"
-#include "base/map.h"
-#include "fiber/fiber.h"
-#include "store/db.h"
+#include "session/log.h"
 
 struct platform {
-    struct db *db;
+    struct session_log log;
     char organization_id[64]; /* anthropic-organization-id header; made at first start */
     const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
     int lease_ttl_seconds;  /* default 90 */
-    struct hub *hub;
-    /* The brain's doorbell, set by cmd/server: the session has something to do. Never suspends. */
-    void (*wake)(void *arg, const char *session_id);
-    void *wake_arg;
     struct platform_state *state; /* what auth and idem keep between calls; made on first use */
 };
 /* Releases what the calls kept; not the db or hub. No call may be live. */

@@ -76,7 +76,7 @@ int platform_first_start(struct platform *p, char ret_key[128], struct err *e)
     id_make(f.key_id, "apikey_");
     id_make_token(f.key, sizeof(f.key), AUTH_API_PREFIX);
     digest_sha256_hex(f.key, strlen(f.key), f.hash);
-    int r = db_write(p->db, first_tx, &f);
+    int r = db_write(p->log.db, first_tx, &f);
     ret_key[0] = '\0';
     if (r == 0) {
         str_copy(p->organization_id, sizeof(p->organization_id), f.organization_id);
@@ -108,7 +108,7 @@ int platform_make_api_key(struct platform *p, const char *name, char ret_key[128
     id_make(k.id, "apikey_");
     id_make_token(ret_key, 128, AUTH_API_PREFIX);
     digest_sha256_hex(ret_key, strlen(ret_key), k.hash);
-    int r = db_write(p->db, new_key_tx, &k);
+    int r = db_write(p->log.db, new_key_tx, &k);
     if (r == 0)
         return 0;
     secret_wipe(ret_key, 128);

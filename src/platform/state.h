@@ -1,6 +1,7 @@
 /* state - what the API keeps in memory between calls. Loses nothing when it is gone. */
 #pragma once
 
+#include "base/map.h"
 #include "platform/platform.h"
 
 struct platform_state {

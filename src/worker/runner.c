@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "http/server/sse.h"
+#include "http/wire/sse_parser.h"
 #include "box/box.h"
 #include "worker/feed.h"
 #include "worker/hook.h"

@@ -15,7 +15,7 @@
 #include "cmd/line/flags.h"
 #include "cmd/line/term.h"
 #include "cmd/client/transcript.h"
-#include "http/server/sse.h"
+#include "http/wire/sse_parser.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,6 +4,7 @@
 
 #include "http/server/router.h"
 #include "platform/platform.h"
+#include "session/refusal.h"
 
 enum caller_kind { CALLER_NONE, CALLER_API_KEY, CALLER_ENV_KEY, CALLER_SESSION_TOKEN };
 struct caller {
@@ -60,17 +61,7 @@ int api_error_details(struct api_call *c, int status, const char *type, json_t *
  * 507-like words for a full disk: 500 "storage is full; nothing was changed"). */
 int api_failed(struct api_call *c, int code, const struct err *e);
 
-/* A refusal found inside a transaction function, carried out of it: the function fills it and
- * returns -E_DENIED; the handler then calls api_refuse. */
-struct refusal {
-    int status;
-    bool no_retry;
-    char type[48];
-    char message[600];
-    json_t *details;
-};
-/* Returns -E_DENIED. */
-int refuse(struct refusal *r, int status, const char *type, const char *fmt, ...) PRINTF(4, 5);
+/* Sends a refusal that was found on the way (session/refusal.h). */
 int api_refuse(struct api_call *c, struct refusal *r);
 
 /* Pages (api.md 1.6). Parses limit, page and order; the cursor is the position inside an opaque

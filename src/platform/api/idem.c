@@ -169,7 +169,7 @@ int idem_begin(struct api_call *c, const char *raw, size_t n)
     map_put(&platform_state(c->p)->inflight, slot, f);
 
     struct lookup l = {.i = c->idem, .not_before = time_real_us() - KEPT_US};
-    r = db_read(c->p->db, lookup_tx, &l);
+    r = db_read(c->p->log.db, lookup_tx, &l);
     if (r == -ENOENT)
         return 0;
     if (r == 0) {
@@ -238,7 +238,7 @@ int idem_store(struct api_call *c, int status, const char *text)
     bool secret = c->flags & ROUTE_SHOWN_ONCE;
     struct store s = {
         .i = c->idem, .status = secret ? STATUS_WITHHELD : status, .text = secret ? "" : text};
-    int r = db_write(c->p->db, store_tx, &s);
+    int r = db_write(c->p->log.db, store_tx, &s);
     if (r == 0)
         c->idem->stored = true;
     return r;

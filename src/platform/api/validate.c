@@ -17,19 +17,6 @@
 
 #define CLIP_CHARS 80
 
-int refuse(struct refusal *r, int status, const char *type, const char *fmt, ...)
-{
-    va_list ap;
-    r->status = status;
-    str_copy(r->type, sizeof(r->type), type);
-    va_start(ap, fmt);
-    int n = vsnprintf(r->message, sizeof(r->message), fmt, ap);
-    va_end(ap);
-    if (n >= (int)sizeof(r->message))
-        r->message[str_utf8_cut(r->message, sizeof(r->message) - 1, sizeof(r->message) - 5)] = '\0';
-    return -E_DENIED;
-}
-
 const char *v_clip(const char *s)
 {
     static _Thread_local char ring[4][4 * CLIP_CHARS + 4];

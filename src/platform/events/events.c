@@ -104,10 +104,10 @@ void events_send(struct api_call *c)
     int r =
         v_failed(&v) ? -E_DENIED : event_input_check(&k->r, k->events, "events", EVENTS_MAX, false);
     if (r == 0)
-        r = db_write(c->p->db, send_tx, k);
+        r = db_write(c->p->log.db, send_tx, k);
     if (r == 0) {
         idem_stored(c);
-        log_publish(c->p, &k->b);
+        log_publish(&c->p->log, &k->b);
         (void)api_reply(c, 200, k->answer);
     } else {
         session_write_failed(c, r, &k->r);
@@ -313,7 +313,7 @@ void event_list_answer(struct api_call *c, const char *session_id)
     if (r == 0)
         r = page_parse(c, "events", 1000, 1000, true, &l->page);
     if (r == 0) {
-        r = db_read(c->p->db, list_tx, l);
+        r = db_read(c->p->log.db, list_tx, l);
         if (r < 0) {
             session_write_failed(c, r, &l->r);
         } else {

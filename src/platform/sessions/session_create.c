@@ -164,10 +164,10 @@ void sessions_create(struct api_call *c)
     log_batch_init(&k->b, "");
     int r = read_request(k);
     if (r == 0)
-        r = db_write(c->p->db, create_tx, k);
+        r = db_write(c->p->log.db, create_tx, k);
     if (r == 0) {
         idem_stored(c);
-        log_publish(c->p, &k->b);
+        log_publish(&c->p->log, &k->b);
         (void)api_reply(c, 200, k->answer);
     } else {
         session_write_failed(c, r, &k->r);

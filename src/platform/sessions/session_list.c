@@ -174,7 +174,7 @@ void sessions_list(struct api_call *c)
 {
     struct query *q = mem_new(struct query);
     if (read_query(c, q) == 0) {
-        int r = db_read(c->p->db, list_tx, q);
+        int r = db_read(c->p->log.db, list_tx, q);
         if (r < 0) {
             (void)api_failed(c, r, NULL);
         } else {

@@ -102,7 +102,7 @@ static int load_tx(struct tx *tx, void *arg)
 int session_load(struct api_call *c, const char *session_id, struct log_session *ret)
 {
     struct load l = {.who = &c->caller, .id = session_id};
-    int r = db_read(c->p->db, load_tx, &l);
+    int r = db_read(c->p->log.db, load_tx, &l);
     if (r < 0) {
         log_session_done(&l.s);
         session_write_failed(c, r, &l.r);

@@ -56,9 +56,9 @@ static void change_free(struct change *k)
 static void change_run(struct change *k, tx_fn *fn)
 {
     struct api_call *c = k->c;
-    int r = db_write(c->p->db, fn, k);
+    int r = db_write(c->p->log.db, fn, k);
     if (r == 0) {
-        log_publish(c->p, &k->b);
+        log_publish(&c->p->log, &k->b);
         (void)api_reply(c, 200, k->answer);
     } else {
         session_write_failed(c, r, &k->r);

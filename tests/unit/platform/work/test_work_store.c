@@ -398,7 +398,7 @@ static void a_restart_gives_every_worker_a_whole_lease(void **state)
     /* Claimed and held back by a clock that was far ahead. */
     sql(&w, "UPDATE work SET requeues = 3, claimed_at = 9000000000000000, queued_at = "
             "9000000000000000 WHERE id = 'work_2'");
-    struct platform p = {.db = w.d};
+    struct platform p = {.log.db = w.d};
     struct err e = {0};
     int64_t before = work_now_us(&p);
     assert_int_equal(work_start(&p, &e), 0);
