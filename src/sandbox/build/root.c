@@ -1,8 +1,8 @@
 /* root.c - a root file system for one sandbox.
  *
- * Runs in a fresh clone of the zygote, in its own copy of the template's mount namespace, with all
- * capabilities in its user namespace and nothing untrusted running. A tmpfs ("scratch") holds what
- * may be written: upper layers, /tmp and /dev/shm share its size.
+ * Runs in a fresh clone of the zygote (enter.c, stage 3), in its own copy of the template's mount
+ * namespace, with all capabilities in its user namespace and nothing untrusted running. A tmpfs
+ * ("scratch") holds what may be written: upper layers, /tmp and /dev/shm share its size.
  *
  * The root assembled from the host is the directory "upper" of that tmpfs itself, with the
  * template's /etc, /usr and /dev mounted into it: every absolute path begins at the root, and an
@@ -151,7 +151,7 @@ static int make_bind_targets(struct build *b, struct err *e)
         if (r < 0)
             return r;
         if (str_starts(target, "/tmp/") || str_starts(target, SANDBOX_HOME "/"))
-            continue; /* other file systems; enter.c makes these */
+            continue; /* other file systems; contents.c makes these */
         struct stat st;
         r = fstat(b->job->bind_fds[i], &st) < 0 ? -errno
                                                 : make_path(b->upper, target, S_ISDIR(st.st_mode));
