@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/toolset.h"
 #include "base/trim.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
@@ -133,11 +134,10 @@ static int prepare_sandbox(struct worker_command *c, struct err *e)
     return 0;
 }
 
-/* "NAME=COMMAND"; the names of the six builtin tools are taken. The texts live as long as the
+/* "NAME=COMMAND"; the names of the builtin tools are taken. The texts live as long as the
  * process. */
 static int prepare_tools(struct worker_command *c, struct err *e)
 {
-    static const char *const taken[] = {"bash", "read", "write", "edit", "glob", "grep"};
     static struct worker_tool tools[WORKER_TOOLS_MAX];
     c->tool = tools;
     for (size_t i = 0; i < c->tools.n && i < WORKER_TOOLS_MAX; i++) {
@@ -153,11 +153,11 @@ static int prepare_tools(struct worker_command *c, struct err *e)
                 "--tool %s: write NAME=COMMAND, NAME of letters, digits, _ and -, at most 63",
                 text);
         char *name = mem_strndup(text, n);
-        for (size_t k = 0; k < ARRAY_LEN(taken); k++)
-            if (str_eq(name, taken[k])) {
-                free(name);
-                return err_set(e, -EINVAL, "--tool %s: %s is a builtin tool", text, taken[k]);
-            }
+        const struct toolset_tool *builtin = toolset_find(name);
+        if (builtin && builtin->served != TOOLSET_NOBODY) {
+            free(name);
+            return err_set(e, -EINVAL, "--tool %s: %s is a builtin tool", text, builtin->name);
+        }
         c->tool[i] = (struct worker_tool){.name = name, .command = eq + 1};
     }
     c->cfg.tools = c->tool;
