@@ -22,6 +22,7 @@
 #include "brain/model.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/start.h"
 #include "http/client/client.h"
 #include "http/server/server.h"
 #include "io/loop.h"
