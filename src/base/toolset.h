@@ -7,10 +7,11 @@
 
 #include "base/base.h"
 
-enum toolset_served {                 /* by whom */
-                      TOOLSET_SHELL,  /* init, in the shell it keeps */
-                      TOOLSET_FILE,   /* a function of sandbox/tools, in a child of init */
-                      TOOLSET_NOBODY, /* known to the API, not built */
+/* By whom. */
+enum toolset_served {
+    TOOLSET_SHELL,  /* init, in the shell it keeps */
+    TOOLSET_FILE,   /* a function of sandbox/tools, in a child of init */
+    TOOLSET_NOBODY, /* known to the API, not built */
 };
 
 struct toolset_tool {
