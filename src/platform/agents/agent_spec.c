@@ -7,11 +7,13 @@
  * their own. Capabilities of the hosted service that this program lacks are refused here, not
  * dropped. */
 #include "platform/agents/agent_spec.h"
-#include "platform/api/metadata.h"
+
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
 #include "base/toolset.h"
+#include "platform/api/metadata.h"
+#include "platform/api/validate.h"
 
 #include <stdio.h>
 #include <string.h>

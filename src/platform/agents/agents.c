@@ -5,13 +5,16 @@
  * update reads the latest version, applies the patch and writes the next one in the same
  * transaction, so two updates can not both build on the same version. */
 #include "platform/agents/agents.h"
-#include "platform/agents/agent_spec.h"
-#include "platform/api/routes.h"
-#include "platform/api/rows.h"
+
 #include "base/err.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/agents/agent_spec.h"
+#include "platform/api/pages.h"
+#include "platform/api/rows.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
 
 #include <string.h>
 

@@ -14,6 +14,7 @@
  *
  * last_used_at is a hint for people: written at most once a minute per key, and its failure is no
  * reason to refuse. */
+
 #include "platform/api/auth.h"
 
 #include "base/err.h"
@@ -21,8 +22,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "platform/state.h"
 #include "crypto/digest.h"
+#include "platform/api/state.h"
+#include "session/refusal.h"
 
 #include <string.h>
 

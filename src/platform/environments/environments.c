@@ -5,13 +5,15 @@
  * its keys end and items of its queue are stopped, with the tokens they were handed out with.
  * Sessions stay readable; one that is running keeps the environment. */
 #include "platform/environments/environments.h"
-#include "platform/environments/environment_spec.h"
-#include "platform/api/routes.h"
-#include "platform/api/rows.h"
+
 #include "base/err.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/rows.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
+#include "platform/environments/environment_spec.h"
 
 #include <string.h>
 

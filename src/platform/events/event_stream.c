@@ -10,7 +10,8 @@
  * Bounded: BACKLOG_BYTES of the log in memory at once, LIMIT_SSE_QUEUE_BYTES of live frames. The
  * stream ends when the session is deleted or terminated, when the server stops, or when the reader
  * is too slow; in the last two cases it can resume. */
-#include "platform/events/event_list.h"
+
+#include "platform/events/event_stream.h"
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -19,8 +20,10 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "platform/api/auth.h"
+#include "platform/api/session_load.h"
+#include "platform/api/validate.h"
+#include "platform/events/event_text.h"
 #include "session/hub.h"
-#include "platform/sessions/session_wire.h"
 
 #include <string.h>
 

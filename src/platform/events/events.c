@@ -11,17 +11,21 @@
  * Listing: the log in order of place, then the inputs that wait for delivery, which have no place
  * yet and processed_at null. A page ends early when it has gathered PAGE_BYTES, so that a thousand
  * large events never stand in memory at once. */
-#include "platform/api/routes.h"
+
+#include "platform/events/events.h"
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
 #include "platform/api/auth.h"
-#include "platform/events/event_input.h"
-#include "platform/events/event_list.h"
 #include "platform/api/idem.h"
-#include "platform/sessions/session_wire.h"
+#include "platform/api/pages.h"
+#include "platform/api/session_load.h"
+#include "platform/api/validate.h"
+#include "platform/events/event_input.h"
+#include "platform/events/event_stream.h"
+#include "platform/events/event_text.h"
 
 #include <stdio.h>
 #include <string.h>

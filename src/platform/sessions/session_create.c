@@ -9,15 +9,18 @@
  * What an agent may declare but this version can not run (skills, MCP servers, other agents) is
  * refused here, in words: the record is harmless, a session that silently lacks its tools is not.
  * So are environments of a kind that has no sandbox. */
-#include "platform/api/routes.h"
+
+#include "platform/sessions/sessions.h"
 
 #include "base/err.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/idem.h"
+#include "platform/api/session_load.h"
+#include "platform/api/validate.h"
 #include "platform/environments/environments.h"
 #include "platform/events/event_input.h"
-#include "platform/api/idem.h"
 #include "platform/sessions/session_agent.h"
 #include "platform/sessions/session_wire.h"
 

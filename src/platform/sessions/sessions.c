@@ -7,15 +7,19 @@
  *
  * Deleting removes the session, its log, inputs and calls. Its work items stay as records, stopped
  * or stopping, so that a worker that still holds one learns it from its next heartbeat. */
-#include "platform/api/routes.h"
+
+#include "platform/sessions/sessions.h"
 
 #include "base/err.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "session/hub.h"
+#include "platform/api/session_load.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
 #include "platform/sessions/session_agent.h"
 #include "platform/sessions/session_wire.h"
+#include "session/hub.h"
 
 #include <string.h>
 

@@ -6,12 +6,7 @@
  * otherwise parks on the environment's bell until work is queued, a claim lapses, its time is over,
  * the server stops, or the client leaves. Every change is durable before it is answered. */
 #include "platform/work/work.h"
-#include "platform/api/auth.h"
-#include "platform/environments/environments.h"
-#include "session/hub.h"
-#include "platform/api/metadata.h"
-#include "platform/api/routes.h"
-#include "platform/api/rows.h"
+
 #include "base/err.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -19,6 +14,13 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "crypto/digest.h"
+#include "platform/api/auth.h"
+#include "platform/api/metadata.h"
+#include "platform/api/rows.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
+#include "platform/environments/environments.h"
+#include "session/hub.h"
 
 #include <string.h>
 

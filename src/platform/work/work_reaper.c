@@ -8,12 +8,13 @@
  * because no worker could. A store that fails (disk full) leaves leases as they are: the fiber
  * waits a little and tries again. */
 #include "platform/work/work.h"
-#include "session/hub.h"
-#include "platform/state.h"
+
 #include "base/err.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "fiber/sync.h"
+#include "platform/api/state.h"
+#include "session/hub.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -10,9 +10,12 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "platform/platform.h"
 #include "platform/work/work.h"
 #include "store/db.h"
 #include "unit/store/scratch.h"
+#include "platform/api/state.h"
+#include "session/refusal.h"
 
 #define S  1000000LL
 #define T0 (1800000000LL * S)

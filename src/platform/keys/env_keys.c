@@ -5,18 +5,21 @@
  * Revoking is final, bites on the next call, and takes along what was handed out for that key:
  * claims and leases of work items end at once, with the sessions tokens in their secrets, so that
  * another worker can take them. */
-#include "platform/environments/environments.h"
-#include "platform/api/auth.h"
-#include "session/hub.h"
-#include "platform/api/routes.h"
-#include "platform/api/rows.h"
-#include "platform/work/work.h"
+#include "platform/keys/env_keys.h"
+
 #include "base/err.h"
 #include "base/id.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "crypto/digest.h"
+#include "platform/api/auth.h"
+#include "platform/api/rows.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
+#include "platform/environments/environments.h"
+#include "platform/work/work.h"
+#include "session/hub.h"
 
 #include <string.h>
 

@@ -1,8 +1,10 @@
-/* start.c - what the very first start leaves behind: the organization's id and one API key.
+/* platform.c - the platform's beginning and end. What the very first start leaves behind is the
+ * organization's id and one API key.
  *
- * Called once by cmd/server before anything is served. One transaction, so a start that is cut off
+ * Called once by the server before anything is served. One transaction, so a start that is cut off
  * leaves nothing half made and the next one begins again. The key's text exists in this call only:
  * the table has its SHA-256. */
+
 #include "platform/platform.h"
 
 #include "base/err.h"
@@ -11,8 +13,9 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "platform/api/auth.h"
 #include "crypto/digest.h"
+#include "platform/api/auth.h"
+#include "platform/work/work.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -113,4 +116,13 @@ int platform_make_api_key(struct platform *p, const char *name, char ret_key[128
         return 0;
     secret_wipe(ret_key, 128);
     return err_set(e, r, "a new API key could not be written to the database: %s", err_text(r));
+}
+
+void platform_done(struct platform *p)
+{
+    struct platform_state *s = TAKE(p->state);
+    if (!s)
+        return;
+    work_state_free(s->work);
+    platform_state_free(s);
 }
