@@ -3,7 +3,7 @@
 
 help:
 	@echo 'make build   build/sallyport (installs missing packages first)'
-	@echo 'make quick   incremental build, unit tests, fast lint; under a minute'
+	@echo 'make quick   incremental build, unit tests but the slow ones, lint; under a minute'
 	@echo 'make check   everything: tests, sanitizers, fuzzing, static analysis; under 20 minutes'
 	@echo 'make demo    a guided run of the whole system on this machine'
 	@echo 'make bench   measurements against peers'

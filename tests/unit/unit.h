@@ -21,3 +21,9 @@
 #ifndef SANITIZED
 #define SANITIZED 0
 #endif
+
+/* A case whose function is case_NAME because NAME is what that function runs on a loop. */
+#define CASE(f)                                                                                    \
+    {                                                                                              \
+        .name = #f, .test_func = case_##f                                                          \
+    }

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void test_mem(void **state)
+static void memory_is_zeroed_and_copies_end(void **state)
 {
     (void)state;
     AUTO_FREE
@@ -33,7 +33,7 @@ static void test_mem(void **state)
     assert_non_null(a);
 }
 
-static void test_take(void **state)
+static void take_leaves_nothing_behind(void **state)
 {
     (void)state;
     char *p = mem_strdup("x");
@@ -46,7 +46,7 @@ static void test_take(void **state)
     assert_int_equal(fd, -1);
 }
 
-static void test_auto_close(void **state)
+static void auto_close_closes_and_keeps_errno(void **state)
 {
     (void)state;
     int seen;
@@ -101,7 +101,7 @@ static void overflows(void)
     free(mem_array(n, 4));
 }
 
-static void test_must(void **state)
+static void must_ends_the_process_with_its_place(void **state)
 {
     (void)state;
     static char text[4096];
@@ -112,7 +112,7 @@ static void test_must(void **state)
     assert_non_null(strstr(text, "1 + 1 == 3"));
 }
 
-static void test_array_overflow(void **state)
+static void an_array_that_overflows_ends_the_process(void **state)
 {
     (void)state;
 #if SANITIZED
@@ -130,11 +130,11 @@ static void test_array_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mem),
-        cmocka_unit_test(test_take),
-        cmocka_unit_test(test_must),
-        cmocka_unit_test(test_auto_close),
-        cmocka_unit_test(test_array_overflow),
+        cmocka_unit_test(memory_is_zeroed_and_copies_end),
+        cmocka_unit_test(take_leaves_nothing_behind),
+        cmocka_unit_test(must_ends_the_process_with_its_place),
+        cmocka_unit_test(auto_close_closes_and_keeps_errno),
+        cmocka_unit_test(an_array_that_overflows_ends_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static void test_append(void **state)
+static void what_is_appended_is_there(void **state)
 {
     (void)state;
     AUTO(buf) b = BUF_INIT(1000);
@@ -23,7 +23,7 @@ static void test_append(void **state)
     buf_consume(&b, 0);
 }
 
-static void test_ceiling(void **state)
+static void a_buffer_never_passes_its_ceiling(void **state)
 {
     (void)state;
     static const struct {
@@ -52,7 +52,7 @@ static void test_ceiling(void **state)
     }
 }
 
-static void test_sticky(void **state)
+static void a_failed_append_sticks_until_reset(void **state)
 {
     (void)state;
     AUTO(buf) b = BUF_INIT(4);
@@ -70,7 +70,7 @@ static void test_sticky(void **state)
     assert_int_equal(buf_err(&huge), -EMSGSIZE);
 }
 
-static void test_room(void **state)
+static void room_keeps_what_was_committed(void **state)
 {
     (void)state;
     AUTO(buf) b = BUF_INIT(1u << 20);
@@ -86,7 +86,7 @@ static void test_room(void **state)
         assert_int_equal(b.data[i], 'a' + (int)(i / 700) % 26);
 }
 
-static void test_take(void **state)
+static void taking_hands_the_memory_over(void **state)
 {
     (void)state;
     AUTO(buf) b = BUF_INIT(100);
@@ -109,9 +109,11 @@ static void test_take(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append), cmocka_unit_test(test_ceiling),
-        cmocka_unit_test(test_sticky), cmocka_unit_test(test_room),
-        cmocka_unit_test(test_take),
+        cmocka_unit_test(what_is_appended_is_there),
+        cmocka_unit_test(a_buffer_never_passes_its_ceiling),
+        cmocka_unit_test(a_failed_append_sticks_until_reset),
+        cmocka_unit_test(room_keeps_what_was_committed),
+        cmocka_unit_test(taking_hands_the_memory_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
 #include "unit/unit.h"
 #include "base/cursor.h"
 
-static void test_numbers(void **state)
+static void numbers_are_read_within_bounds(void **state)
 {
     (void)state;
     static const unsigned char bytes[] = {1, 0xfe, 0xdc, 0x89, 0xab, 0xcd, 0xef};
@@ -29,7 +29,7 @@ static void test_numbers(void **state)
     }
 }
 
-static void test_take_until(void **state)
+static void a_short_cursor_does_not_move(void **state)
 {
     (void)state;
     struct cursor c = cursor_of("key:value", 9);
@@ -52,7 +52,7 @@ static void test_take_until(void **state)
     assert_int_equal(cursor_literal(&c, ""), 0);
 }
 
-static void test_literal(void **state)
+static void a_literal_matches_differs_or_needs_more(void **state)
 {
     (void)state;
     static const struct {
@@ -74,9 +74,9 @@ static void test_literal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_take_until),
-        cmocka_unit_test(test_literal),
+        cmocka_unit_test(numbers_are_read_within_bounds),
+        cmocka_unit_test(a_short_cursor_does_not_move),
+        cmocka_unit_test(a_literal_matches_differs_or_needs_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static void test_vectors(void **state)
+static void base64_is_as_the_rfc_says(void **state)
 {
     (void)state;
     static const struct {
@@ -35,7 +35,7 @@ static void test_vectors(void **state)
     }
 }
 
-static void test_refusals(void **state)
+static void loose_base64_is_refused(void **state)
 {
     (void)state;
     static const struct {
@@ -69,7 +69,7 @@ static void test_refusals(void **state)
     assert_int_equal(enc_base64(&small_out, "foo", 3), -EMSGSIZE);
 }
 
-static void test_round_trip(void **state)
+static void what_is_encoded_decodes_to_itself(void **state)
 {
     (void)state;
     unsigned char bytes[256], back[256];
@@ -96,7 +96,7 @@ static void test_round_trip(void **state)
     }
 }
 
-static void test_hex(void **state)
+static void hex_is_whole_or_refused(void **state)
 {
     (void)state;
     unsigned char out[4] = {9, 9, 9, 9};
@@ -112,10 +112,10 @@ static void test_hex(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_hex),
+        cmocka_unit_test(base64_is_as_the_rfc_says),
+        cmocka_unit_test(loose_base64_is_refused),
+        cmocka_unit_test(what_is_encoded_decodes_to_itself),
+        cmocka_unit_test(hex_is_whole_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static void test_names(void **state)
+static void every_code_has_a_name(void **state)
 {
     (void)state;
     static const struct {
@@ -36,7 +36,7 @@ static void test_names(void **state)
     assert_string_equal(err_text(-5000), "unknown error");
 }
 
-static void test_wrap(void **state)
+static void a_wrapped_error_keeps_its_code(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -51,7 +51,7 @@ static void test_wrap(void **state)
     assert_int_equal(err_wrap(NULL, -EIO, "nobody listens"), -EIO);
 }
 
-static void test_cut(void **state)
+static void a_long_message_is_cut_with_dots(void **state)
 {
     (void)state;
     char text[600];
@@ -75,9 +75,9 @@ static void test_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_wrap),
-        cmocka_unit_test(test_cut),
+        cmocka_unit_test(every_code_has_a_name),
+        cmocka_unit_test(a_wrapped_error_keeps_its_code),
+        cmocka_unit_test(a_long_message_is_cut_with_dots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

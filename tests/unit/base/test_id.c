@@ -7,7 +7,7 @@
 #include <ctype.h>
 #include <string.h>
 
-static void test_make(void **state)
+static void ids_are_unique_and_readable(void **state)
 {
     (void)state;
     static char seen[200][ID_MAX];
@@ -27,7 +27,7 @@ static void test_make(void **state)
     rng_test_reset();
 }
 
-static void test_gate(void **state)
+static void only_well_formed_ids_pass(void **state)
 {
     (void)state;
     static const struct {
@@ -53,7 +53,7 @@ static void test_gate(void **state)
         assert_int_equal(id_is(rows[i].text, "sesn_"), rows[i].want);
 }
 
-static void test_token(void **state)
+static void tokens_use_all_sixty_two_characters(void **state)
 {
     (void)state;
     char a[64], b[64];
@@ -82,9 +82,9 @@ static void test_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_make),
-        cmocka_unit_test(test_gate),
-        cmocka_unit_test(test_token),
+        cmocka_unit_test(ids_are_unique_and_readable),
+        cmocka_unit_test(only_well_formed_ids_pass),
+        cmocka_unit_test(tokens_use_all_sixty_two_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

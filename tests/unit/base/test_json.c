@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-static void test_round_trip(void **state)
+static void json_is_printed_as_it_was_read(void **state)
 {
     (void)state;
     static const struct {
@@ -50,7 +50,7 @@ static void test_round_trip(void **state)
     }
 }
 
-static void test_refusals(void **state)
+static void bad_json_is_refused_with_its_place(void **state)
 {
     (void)state;
     static const struct {
@@ -95,7 +95,7 @@ static void test_refusals(void **state)
 }
 
 /* An error names the place and never repeats the text: it may be a credential. */
-static void test_error_keeps_secrets(void **state)
+static void an_error_does_not_quote_the_text(void **state)
 {
     (void)state;
     static const char *const texts[] = {
@@ -113,7 +113,7 @@ static void test_error_keeps_secrets(void **state)
     }
 }
 
-static void test_depth(void **state)
+static void depth_has_a_ceiling(void **state)
 {
     (void)state;
     for (size_t depth = 60; depth < 70; depth++) {
@@ -139,7 +139,7 @@ static void test_depth(void **state)
     }
 }
 
-static void test_ceiling_of_output(void **state)
+static void output_has_a_ceiling(void **state)
 {
     (void)state;
     AUTO_JSON json_t *j = json_pack("{s:s}", "k", "0123456789");
@@ -153,7 +153,7 @@ static void test_ceiling_of_output(void **state)
     assert_string_equal(buf_str(&null), "null");
 }
 
-static void test_getters(void **state)
+static void getters_give_the_type_or_nothing(void **state)
 {
     (void)state;
     AUTO_JSON json_t *o = json_object();
@@ -187,7 +187,7 @@ static void test_getters(void **state)
                                                 "b");
 }
 
-static void test_reals(void **state)
+static void reals_survive_the_round_trip(void **state)
 {
     (void)state;
     static const double values[] = {
@@ -210,13 +210,13 @@ static void test_reals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_error_keeps_secrets),
-        cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_ceiling_of_output),
-        cmocka_unit_test(test_getters),
-        cmocka_unit_test(test_reals),
+        cmocka_unit_test(json_is_printed_as_it_was_read),
+        cmocka_unit_test(bad_json_is_refused_with_its_place),
+        cmocka_unit_test(an_error_does_not_quote_the_text),
+        cmocka_unit_test(depth_has_a_ceiling),
+        cmocka_unit_test(output_has_a_ceiling),
+        cmocka_unit_test(getters_give_the_type_or_nothing),
+        cmocka_unit_test(reals_survive_the_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ static int digits(struct list *h)
     return n;
 }
 
-static void test_list(void **state)
+static void a_list_keeps_its_order(void **state)
 {
     (void)state;
     struct list h = LIST_INIT(h);
@@ -46,6 +46,6 @@ static void test_list(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_list)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_list_keeps_its_order)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,7 @@ static const char *output(void)
     return text;
 }
 
-static void test_shape(void **state)
+static void a_line_is_keys_and_values(void **state)
 {
     (void)state;
     errno = EILSEQ;
@@ -53,7 +53,7 @@ static void test_shape(void **state)
                                   "msg=\"no keys\"\n");
 }
 
-static void test_levels(void **state)
+static void lines_below_the_level_are_not_written(void **state)
 {
     (void)state;
     log_debug("unseen", "n=%d", 1);
@@ -68,7 +68,7 @@ static void test_levels(void **state)
     log_set_level(LOG_INFO);
 }
 
-static void test_forgery(void **state)
+static void a_peer_can_not_forge_a_line(void **state)
 {
     (void)state;
     log_info("m", "peer=%s", "x\nts=1 level=info msg=\"forged\"\x7f\x1b[2J");
@@ -80,7 +80,7 @@ static void test_forgery(void **state)
     assert_non_null(strstr(output(), " peer=\"a\\x0ab\\\"c\\\\d\\x7f\\xc3\\xa9\"\n"));
 }
 
-static void test_quote(void **state)
+static void a_quoted_value_is_cut_and_closed(void **state)
 {
     (void)state;
     assert_string_equal(log_q(NULL), "-");
@@ -104,7 +104,7 @@ static void test_quote(void **state)
         assert_int_equal(held[i][1], 'a' + i);
 }
 
-static void test_long_line(void **state)
+static void a_long_line_is_cut_at_its_ceiling(void **state)
 {
     (void)state;
     static char longer[9000];
@@ -121,7 +121,7 @@ static const char *context(void)
     return "conn.7";
 }
 
-static void test_context(void **state)
+static void the_fiber_is_named_in_the_line(void **state)
 {
     (void)state;
     log_set_context_hook(context);
@@ -137,7 +137,7 @@ static void *shout(void *arg)
     return NULL;
 }
 
-static void test_threads(void **state)
+static void lines_of_threads_do_not_mix(void **state)
 {
     (void)state;
     pthread_t t[4];
@@ -165,10 +165,13 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shape),     cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_forgery),   cmocka_unit_test(test_quote),
-        cmocka_unit_test(test_long_line), cmocka_unit_test(test_context),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(a_line_is_keys_and_values),
+        cmocka_unit_test(lines_below_the_level_are_not_written),
+        cmocka_unit_test(a_peer_can_not_forge_a_line),
+        cmocka_unit_test(a_quoted_value_is_cut_and_closed),
+        cmocka_unit_test(a_long_line_is_cut_at_its_ceiling),
+        cmocka_unit_test(the_fiber_is_named_in_the_line),
+        cmocka_unit_test(lines_of_threads_do_not_mix),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

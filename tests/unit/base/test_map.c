@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void test_siphash(void **state)
+static void siphash_gives_the_published_values(void **state)
 {
     (void)state;
     /* Messages 00, 01, ... n-1. First the rows published with SipHash under the key 00..0f, then,
@@ -35,7 +35,7 @@ static void test_siphash(void **state)
         assert_true(map_siphash13(rows[i].key, m, rows[i].n) == rows[i].want);
 }
 
-static void test_model(void **state)
+static void a_map_behaves_as_its_model(void **state)
 {
     (void)state;
     enum { KEYS = 500 };
@@ -82,7 +82,7 @@ static void test_model(void **state)
     map_done(&m);
 }
 
-static void test_remove_while_walking(void **state)
+static void entries_may_be_removed_while_walking(void **state)
 {
     (void)state;
     struct map m = {0};
@@ -108,7 +108,7 @@ static void test_remove_while_walking(void **state)
     map_done(NULL);
 }
 
-static void test_keys_are_copied(void **state)
+static void keys_are_copied(void **state)
 {
     (void)state;
     struct map m = {0}, other = {0};
@@ -133,10 +133,10 @@ static void test_keys_are_copied(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_siphash),
-        cmocka_unit_test(test_model),
-        cmocka_unit_test(test_remove_while_walking),
-        cmocka_unit_test(test_keys_are_copied),
+        cmocka_unit_test(siphash_gives_the_published_values),
+        cmocka_unit_test(a_map_behaves_as_its_model),
+        cmocka_unit_test(entries_may_be_removed_while_walking),
+        cmocka_unit_test(keys_are_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ METRIC_GAUGE_FN(depth, "test_depth", "", "Depth of the queue.", asked)
 METRIC_GAUGE(open_now, "test_open", "", "Open connections.")
 METRIC_COUNTER(bad, "test_requests_total", "code=\"5xx\"", "Requests answered.")
 
-static void test_page(void **state)
+static void the_page_is_in_prometheus_form(void **state)
 {
     (void)state;
     metric_add(&ok, 2);
@@ -50,7 +50,7 @@ static void *count(void *arg)
     return NULL;
 }
 
-static void test_threads(void **state)
+static void counts_of_threads_add_up(void **state)
 {
     (void)state;
     pthread_t t[4];
@@ -64,6 +64,7 @@ static void test_threads(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_page), cmocka_unit_test(test_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_page_is_in_prometheus_form),
+                                       cmocka_unit_test(counts_of_threads_add_up)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

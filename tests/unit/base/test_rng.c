@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static void test_kernel(void **state)
+static void the_kernel_gives_fresh_bytes(void **state)
 {
     (void)state;
     unsigned char a[1000], b[1000] = {0};
@@ -18,7 +18,7 @@ static void test_kernel(void **state)
     assert_memory_equal(guard, "\1\2\3", 3);
 }
 
-static void test_seeded(void **state)
+static void a_seed_repeats_its_bytes(void **state)
 {
     (void)state;
     unsigned char a[37], b[37];
@@ -35,7 +35,7 @@ static void test_seeded(void **state)
     rng_test_reset();
 }
 
-static void test_below(void **state)
+static void numbers_below_a_bound_are_even(void **state)
 {
     (void)state;
     rng_test_seed(3);
@@ -58,9 +58,9 @@ static void test_below(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kernel),
-        cmocka_unit_test(test_seeded),
-        cmocka_unit_test(test_below),
+        cmocka_unit_test(the_kernel_gives_fresh_bytes),
+        cmocka_unit_test(a_seed_repeats_its_bytes),
+        cmocka_unit_test(numbers_below_a_bound_are_even),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void test_values(void **state)
+static void a_secret_equals_only_itself(void **state)
 {
     (void)state;
     AUTO(secret) s = {0};
@@ -32,7 +32,7 @@ static void test_values(void **state)
     assert_true(secret_eq(&s, "", 0));
 }
 
-static void test_sizes(void **state)
+static void a_secret_has_a_ceiling(void **state)
 {
     (void)state;
     static const size_t sizes[] = {1, 4095, 4096, 4097, 1u << 20};
@@ -51,7 +51,7 @@ static void test_sizes(void **state)
 }
 
 /* The kernel's own words about the mapping: "dd" do not dump, "lo" locked. */
-static void test_mapping_flags(void **state)
+static void a_secret_is_locked_and_not_dumped(void **state)
 {
     (void)state;
     AUTO(secret) s = {0};
@@ -75,7 +75,7 @@ static void test_mapping_flags(void **state)
     assert_true(checked);
 }
 
-static void test_bytes(void **state)
+static void bytes_are_compared_and_wiped(void **state)
 {
     (void)state;
     assert_true(secret_bytes_eq("", "", 0));
@@ -92,10 +92,10 @@ static void test_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_mapping_flags),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(a_secret_equals_only_itself),
+        cmocka_unit_test(a_secret_has_a_ceiling),
+        cmocka_unit_test(a_secret_is_locked_and_not_dumped),
+        cmocka_unit_test(bytes_are_compared_and_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static void test_u64(void **state)
+static void unsigned_numbers_are_whole_and_in_range(void **state)
 {
     (void)state;
     static const struct {
@@ -37,7 +37,7 @@ static void test_u64(void **state)
     }
 }
 
-static void test_i64(void **state)
+static void signed_numbers_are_whole_and_in_range(void **state)
 {
     (void)state;
     static const struct {
@@ -67,7 +67,7 @@ static void test_i64(void **state)
     }
 }
 
-static void test_hex(void **state)
+static void hex_numbers_are_whole_and_in_range(void **state)
 {
     (void)state;
     static const struct {
@@ -91,7 +91,7 @@ static void test_hex(void **state)
     }
 }
 
-static void test_compare(void **state)
+static void comparing_knows_null_and_only_ascii_case(void **state)
 {
     (void)state;
     assert_true(str_eq(NULL, NULL));
@@ -113,7 +113,7 @@ static void test_compare(void **state)
     assert_false(str_ends("c", "bc"));
 }
 
-static void test_utf8(void **state)
+static void only_well_formed_utf8_is_text(void **state)
 {
     (void)state;
     static const struct {
@@ -153,7 +153,7 @@ static void test_utf8(void **state)
     assert_int_equal(str_utf8_sequence("\xff", 1), 0);
 }
 
-static void test_cut(void **state)
+static void a_cut_never_splits_a_character(void **state)
 {
     (void)state;
     static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"; /* 1 2 3 4 1 bytes */
@@ -168,7 +168,7 @@ static void test_cut(void **state)
     assert_int_equal(str_utf8_cut("x\x80\x80\x80\x80\x80", 6, 4), 4);
 }
 
-static void test_escape(void **state)
+static void escaped_text_is_printable_and_capped(void **state)
 {
     (void)state;
     static const struct {
@@ -191,7 +191,7 @@ static void test_escape(void **state)
     }
 }
 
-static void test_copy(void **state)
+static void a_copy_that_does_not_fit_is_told(void **state)
 {
     (void)state;
     char dst[4] = "xyz";
@@ -208,9 +208,14 @@ static void test_copy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_u64),  cmocka_unit_test(test_i64),     cmocka_unit_test(test_hex),
-        cmocka_unit_test(test_utf8), cmocka_unit_test(test_compare), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_copy), cmocka_unit_test(test_escape),
+        cmocka_unit_test(unsigned_numbers_are_whole_and_in_range),
+        cmocka_unit_test(signed_numbers_are_whole_and_in_range),
+        cmocka_unit_test(hex_numbers_are_whole_and_in_range),
+        cmocka_unit_test(only_well_formed_utf8_is_text),
+        cmocka_unit_test(comparing_knows_null_and_only_ascii_case),
+        cmocka_unit_test(a_cut_never_splits_a_character),
+        cmocka_unit_test(a_copy_that_does_not_fit_is_told),
+        cmocka_unit_test(escaped_text_is_printable_and_capped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

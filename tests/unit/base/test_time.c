@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
-static void test_parse(void **state)
+static void rfc3339_is_read_or_refused(void **state)
 {
     (void)state;
     static const struct {
@@ -60,7 +60,7 @@ static void test_parse(void **state)
     }
 }
 
-static void test_format(void **state)
+static void a_formatted_time_is_read_back(void **state)
 {
     (void)state;
     char text[TIME_RFC3339_MAX];
@@ -84,7 +84,7 @@ static void test_format(void **state)
     rng_test_reset();
 }
 
-static void test_clocks(void **state)
+static void a_test_clock_moves_only_when_told(void **state)
 {
     (void)state;
     int64_t a = time_mono_ns(), b = time_mono_ns();
@@ -104,9 +104,9 @@ static void test_clocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_format),
-        cmocka_unit_test(test_clocks),
+        cmocka_unit_test(rfc3339_is_read_or_refused),
+        cmocka_unit_test(a_formatted_time_is_read_back),
+        cmocka_unit_test(a_test_clock_moves_only_when_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-static void test_values(void **state)
+static void yaml_reads_as_json(void **state)
 {
     (void)state;
     static const struct {
@@ -47,7 +47,7 @@ static void test_values(void **state)
     }
 }
 
-static void test_refusals(void **state)
+static void what_yaml_may_not_say_is_refused(void **state)
 {
     (void)state;
     static const struct {
@@ -83,7 +83,7 @@ static void test_refusals(void **state)
     }
 }
 
-static void test_depth(void **state)
+static void depth_has_a_ceiling(void **state)
 {
     (void)state;
     for (size_t depth = 62; depth < 68; depth++) {
@@ -106,7 +106,7 @@ static void test_depth(void **state)
     assert_int_equal(yaml_parse_json(buf_str(&deep), deep.len, &j, NULL), -E_PARSE);
 }
 
-static void test_size(void **state)
+static void size_has_a_ceiling(void **state)
 {
     (void)state;
     AUTO(buf) b = BUF_INIT(LIMIT_YAML_BYTES + 1);
@@ -125,10 +125,10 @@ static void test_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_size),
+        cmocka_unit_test(yaml_reads_as_json),
+        cmocka_unit_test(what_yaml_may_not_say_is_refused),
+        cmocka_unit_test(depth_has_a_ceiling),
+        cmocka_unit_test(size_has_a_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,7 @@ static int calls_fiber(void *arg)
     return 0;
 }
 
-static void calls_and_isolation(void **state)
+static void sandboxes_do_not_see_each_other(void **state)
 {
     (void)state;
     harness_run(calls_fiber, NULL);
@@ -172,7 +172,7 @@ static int deadline_fiber(void *arg)
     return 0;
 }
 
-static void deadline_and_box_cancel(void **state)
+static void deadlines_and_cancelled_boxes_end_calls(void **state)
 {
     (void)state;
     harness_run(deadline_fiber, NULL);
@@ -204,7 +204,7 @@ static int zygote_dies_fiber(void *arg)
     return 0;
 }
 
-static void zygote_is_replaced(void **state)
+static void a_dead_zygote_is_replaced(void **state)
 {
     (void)state;
     harness_run(zygote_dies_fiber, NULL);
@@ -248,7 +248,7 @@ static int full_worker_fiber(void *arg)
     return 0;
 }
 
-static void full_worker_keeps_its_sessions(void **state)
+static void a_full_worker_keeps_its_sessions(void **state)
 {
     (void)state;
     harness_run(full_worker_fiber, NULL);
@@ -294,7 +294,7 @@ static int many_fiber(void *arg)
     return 0;
 }
 
-static void many_at_once(void **state)
+static void many_boxes_work_at_once(void **state)
 {
     (void)state;
     harness_run(many_fiber, NULL);
@@ -336,7 +336,7 @@ static int sweeping_fiber(void *arg)
     return 0;
 }
 
-static void killed_worker_leaves_nothing(void **state)
+static void a_killed_worker_leaves_nothing(void **state)
 {
     (void)state;
     char dir[] = "/tmp/sallyport-box-XXXXXX";
@@ -395,7 +395,7 @@ static int stillborn_fiber(void *arg)
     return 0;
 }
 
-static void stillborn_zygote_is_noticed(void **state)
+static void a_stillborn_zygote_is_noticed(void **state)
 {
     (void)state;
     harness_run(stillborn_fiber, NULL);
@@ -428,7 +428,7 @@ static int sweep_suspends_fiber(void *arg)
     return 0;
 }
 
-static void sweep_suspends(void **state)
+static void a_sweep_lets_others_run(void **state)
 {
     (void)state;
     harness_run(sweep_suspends_fiber, NULL);
@@ -440,15 +440,15 @@ int main(int argc, char **argv)
     if (role >= 0)
         return role;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(calls_and_isolation),
+        cmocka_unit_test(sandboxes_do_not_see_each_other),
         cmocka_unit_test(cancel_reaches_inside),
-        cmocka_unit_test(deadline_and_box_cancel),
-        cmocka_unit_test(zygote_is_replaced),
-        cmocka_unit_test(full_worker_keeps_its_sessions),
-        cmocka_unit_test(many_at_once),
-        cmocka_unit_test(killed_worker_leaves_nothing),
-        cmocka_unit_test(sweep_suspends),
-        cmocka_unit_test(stillborn_zygote_is_noticed),
+        cmocka_unit_test(deadlines_and_cancelled_boxes_end_calls),
+        cmocka_unit_test(a_dead_zygote_is_replaced),
+        cmocka_unit_test(a_full_worker_keeps_its_sessions),
+        cmocka_unit_test(many_boxes_work_at_once),
+        cmocka_unit_test(a_killed_worker_leaves_nothing),
+        cmocka_unit_test(a_sweep_lets_others_run),
+        cmocka_unit_test(a_stillborn_zygote_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,13 +41,14 @@ static const struct engine engines[] = {{"native", BOX_NATIVE, NULL},
                                         {"runc", BOX_OCI, "runc"},
                                         {"none", BOX_NONE, NULL}};
 
-/* An ordinary user's container has one id, which is root's inside (ordinary_user below runs that):
- * the tables here want two. */
+/* An ordinary user's container has one id, which is root's inside: the tables here want two
+ * (an_ordinary_user_has_containers, below, runs with one). */
 static bool applies(const struct engine *en)
 {
     if (en->isolation != BOX_OCI || geteuid() == 0)
         return true;
-    print_message("%s: only as root; as this user, see ordinary_user\n", en->name);
+    print_message("%s: only as root; as this user, see an_ordinary_user_has_containers\n",
+                  en->name);
     return false;
 }
 
@@ -185,7 +186,7 @@ static int calls_fiber(void *arg)
     return 0;
 }
 
-static void same_calls(void **state)
+static void every_engine_gives_the_same_answers(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
@@ -253,7 +254,7 @@ static int cancel_fiber(void *arg)
     return 0;
 }
 
-static void cancelled_and_limited(void **state)
+static void calls_are_cancelled_and_limited(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
@@ -345,7 +346,7 @@ static int crowd_fiber(void *arg)
     return 0;
 }
 
-static void many_at_once_and_given_up(void **state)
+static void many_boxes_at_once_and_given_up(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
@@ -433,7 +434,7 @@ static int probes_fiber(void *arg)
     return 0;
 }
 
-static void container_holds_nothing(void **state)
+static void a_container_holds_nothing_of_the_host(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
@@ -485,7 +486,7 @@ static int specs_fiber(void *arg)
     return 0;
 }
 
-static void image_and_binds(void **state)
+static void an_image_and_binds_are_seen_inside(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
@@ -580,13 +581,13 @@ static int planted_fiber(void *arg)
     return 0;
 }
 
-static void planted_state(void **state)
+static void a_program_named_by_others_is_not_run(void **state)
 {
     (void)state;
     harness_run(planted_fiber, NULL);
 }
 
-static void broken_runtimes(void **state)
+static void errors_of_a_runtime_are_passed_on(void **state)
 {
     (void)state;
     harness_run(refused_fiber, NULL);
@@ -642,7 +643,7 @@ static int none_fiber(void *arg)
     return 0;
 }
 
-static void none_spares_others(void **state)
+static void without_isolation_others_are_spared(void **state)
 {
     (void)state;
     harness_run(none_fiber, NULL);
@@ -681,7 +682,7 @@ static int ordinary_fiber(void *arg)
     return 0;
 }
 
-static void ordinary_user(void **state)
+static void an_ordinary_user_has_containers(void **state)
 {
     (void)state;
     char *dir = harness_dir();
@@ -744,7 +745,7 @@ static int sweeping_fiber(void *arg)
     return 0;
 }
 
-static void killed_worker_leaves_nothing(void **state)
+static void a_killed_worker_leaves_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
@@ -780,16 +781,16 @@ int main(int argc, char **argv)
     if (role >= 0)
         return role;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_calls),
-        cmocka_unit_test(cancelled_and_limited),
-        cmocka_unit_test(many_at_once_and_given_up),
-        cmocka_unit_test(container_holds_nothing),
-        cmocka_unit_test(image_and_binds),
-        cmocka_unit_test(broken_runtimes),
-        cmocka_unit_test(planted_state),
-        cmocka_unit_test(none_spares_others),
-        cmocka_unit_test(ordinary_user),
-        cmocka_unit_test(killed_worker_leaves_nothing),
+        cmocka_unit_test(every_engine_gives_the_same_answers),
+        cmocka_unit_test(calls_are_cancelled_and_limited),
+        cmocka_unit_test(many_boxes_at_once_and_given_up),
+        cmocka_unit_test(a_container_holds_nothing_of_the_host),
+        cmocka_unit_test(an_image_and_binds_are_seen_inside),
+        cmocka_unit_test(errors_of_a_runtime_are_passed_on),
+        cmocka_unit_test(a_program_named_by_others_is_not_run),
+        cmocka_unit_test(without_isolation_others_are_spared),
+        cmocka_unit_test(an_ordinary_user_has_containers),
+        cmocka_unit_test(a_killed_worker_leaves_nothing),
     };
     cmocka_set_test_filter(argc == 2 ? argv[1] : NULL); /* by hand: one of them */
     return cmocka_run_group_tests(tests, NULL, NULL);

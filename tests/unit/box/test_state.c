@@ -24,7 +24,7 @@ static bool exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-static void lives_and_dies(void **state)
+static void a_directory_lives_and_dies_with_its_run(void **state)
 {
     (void)state;
     AUTO_FREE char *dir = mem_printf("%s/s", base);
@@ -47,7 +47,7 @@ static void lives_and_dies(void **state)
     assert_int_equal(rmdir(dir), 0); /* nothing else was left */
 }
 
-static void sweeps_the_dead(void **state)
+static void what_dead_runs_left_is_swept(void **state)
 {
     (void)state;
     AUTO_FREE char *dir = mem_printf("%s/d", base);
@@ -69,7 +69,7 @@ static void sweeps_the_dead(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
-static void removes_hostile_trees(void **state)
+static void a_hostile_tree_is_removed(void **state)
 {
     (void)state;
     AUTO_FREE char *outside = mem_printf("%s/outside", base),
@@ -108,7 +108,7 @@ static void removes_hostile_trees(void **state)
 }
 
 /* What an ordinary user's sandbox leaves can be closed to that user, from the top on. */
-static void removes_what_is_closed(void **state)
+static void what_is_closed_is_removed(void **state)
 {
     (void)state;
     pid_t pid = fork();
@@ -144,10 +144,10 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lives_and_dies),
-        cmocka_unit_test(sweeps_the_dead),
-        cmocka_unit_test(removes_hostile_trees),
-        cmocka_unit_test(removes_what_is_closed),
+        cmocka_unit_test(a_directory_lives_and_dies_with_its_run),
+        cmocka_unit_test(what_dead_runs_left_is_swept),
+        cmocka_unit_test(a_hostile_tree_is_removed),
+        cmocka_unit_test(what_is_closed_is_removed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

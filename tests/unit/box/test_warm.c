@@ -90,7 +90,7 @@ static int never_twice_fiber(void *arg)
     return 0;
 }
 
-static void never_given_twice(void **state)
+static void no_sandbox_is_given_twice(void **state)
 {
     (void)state;
     harness_run(never_twice_fiber, NULL);
@@ -164,7 +164,7 @@ static void a_trial_makes_the_first(void **state)
     harness_run(trial_fiber, NULL);
 }
 
-static void only_for_the_same_specification(void **state)
+static void a_warm_one_fits_only_its_specification(void **state)
 {
     (void)state;
     harness_run(equal_spec_fiber, NULL);
@@ -196,7 +196,7 @@ static int crowd_fiber(void *arg)
     return 0;
 }
 
-static void many_claims_at_once(void **state)
+static void many_claims_at_once_are_served(void **state)
 {
     (void)state;
     harness_run(crowd_fiber, NULL);
@@ -384,7 +384,7 @@ static int doomed_fiber(void *arg)
     return fiber_sleep_ms(60000);
 }
 
-static void killed_worker_leaves_nothing(void **state)
+static void a_killed_worker_leaves_nothing(void **state)
 {
     (void)state;
     char *dir = harness_dir();
@@ -478,7 +478,7 @@ static int latency_fiber(void *arg)
     return 0;
 }
 
-static void latency(void **state)
+static void forty_claims_are_served_and_timed(void **state)
 {
     (void)state;
     harness_run(latency_fiber, NULL);
@@ -490,15 +490,15 @@ int main(int argc, char **argv)
     if (role >= 0)
         return role;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(never_given_twice),
-        cmocka_unit_test(only_for_the_same_specification),
+        cmocka_unit_test(no_sandbox_is_given_twice),
+        cmocka_unit_test(a_warm_one_fits_only_its_specification),
         cmocka_unit_test(a_trial_makes_the_first),
-        cmocka_unit_test(many_claims_at_once),
+        cmocka_unit_test(many_claims_at_once_are_served),
         cmocka_unit_test(unfit_ones_are_thrown_away),
         cmocka_unit_test(failed_refills_back_off),
-        cmocka_unit_test(killed_worker_leaves_nothing),
+        cmocka_unit_test(a_killed_worker_leaves_nothing),
         cmocka_unit_test(stop_closes_what_is_ready),
-        cmocka_unit_test(latency),
+        cmocka_unit_test(forty_claims_are_served_and_timed),
     };
     cmocka_set_test_filter(argc == 2 ? argv[1] : NULL); /* by hand: one of them */
     return cmocka_run_group_tests(tests, NULL, NULL);

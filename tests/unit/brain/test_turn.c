@@ -1,6 +1,7 @@
 /* test_turn.c - the brain over a real store: turns, calls, permissions, steering, interrupts,
  * failures. */
 #include "unit/brain/world.h"
+#include "unit/unit.h"
 
 #include "base/buf.h"
 #include "base/str.h"
@@ -597,7 +598,7 @@ static void run(void **state)
 /* clang-format on */
 
 #define DEFINE(name)                                                                               \
-    static void test_##name(void **state)                                                          \
+    static void case_##name(void **state)                                                          \
     {                                                                                              \
         scenario = name;                                                                           \
         run(state);                                                                                \
@@ -606,7 +607,7 @@ SCENARIOS(DEFINE)
 
 int main(void)
 {
-#define ENTRY(name) cmocka_unit_test(test_##name),
+#define ENTRY(name) CASE(name),
     const struct CMUnitTest tests[] = {SCENARIOS(ENTRY)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static void test_sha256(void **state)
+static void sha256_gives_the_published_digests(void **state)
 {
     (void)state;
     static const struct {
@@ -25,7 +25,7 @@ static void test_sha256(void **state)
     assert_string_equal(digest_sha256_hex(NULL, 0, hex), rows[0].hex);
 }
 
-static void test_stream(void **state)
+static void a_digest_in_pieces_is_that_of_the_whole(void **state)
 {
     (void)state;
     static const char text[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
@@ -43,7 +43,7 @@ static void test_stream(void **state)
     digest_stream_free(NULL);
 }
 
-static void test_hmac(void **state)
+static void hmac_gives_the_published_codes(void **state)
 {
     (void)state;
     unsigned char long_key[131];
@@ -71,7 +71,8 @@ static void test_hmac(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_stream),
-                                       cmocka_unit_test(test_hmac)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sha256_gives_the_published_digests),
+                                       cmocka_unit_test(a_digest_in_pieces_is_that_of_the_whole),
+                                       cmocka_unit_test(hmac_gives_the_published_codes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

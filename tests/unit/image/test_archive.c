@@ -55,7 +55,7 @@ static void gzip_stored(struct buf *out, const void *data, size_t n)
     buf_add(out, tail, 8);
 }
 
-static void test_items(void **state)
+static void a_tar_gives_its_items_in_order(void **state)
 {
     (void)state;
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -139,7 +139,7 @@ static int inflate(const struct buf *in, struct buf *out, bool *ret_compressed, 
     return code;
 }
 
-static void test_inflate(void **state)
+static void gzip_is_undone_once(void **state)
 {
     (void)state;
     AUTO(buf) plain = BUF_INIT(TAR_MAX);
@@ -174,7 +174,7 @@ static void test_inflate(void **state)
 }
 
 /* Of all that libarchive reads, only tar is an archive here: some of the others run programs. */
-static void test_other_formats(void **state)
+static void nothing_but_tar_is_an_archive(void **state)
 {
     (void)state;
     static const char *const starts[] = {
@@ -206,7 +206,7 @@ static void test_other_formats(void **state)
 }
 
 /* What the source says is what the caller gets, also where libarchive would see an end. */
-static void test_source_fails(void **state)
+static void what_the_source_says_is_what_the_caller_gets(void **state)
 {
     (void)state;
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -229,7 +229,7 @@ static void test_source_fails(void **state)
     }
 }
 
-static void test_file_and_position(void **state)
+static void a_position_leads_back_to_its_item(void **state)
 {
     (void)state;
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -270,11 +270,11 @@ static void test_file_and_position(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_items),
-        cmocka_unit_test(test_inflate),
-        cmocka_unit_test(test_other_formats),
-        cmocka_unit_test(test_source_fails),
-        cmocka_unit_test(test_file_and_position),
+        cmocka_unit_test(a_tar_gives_its_items_in_order),
+        cmocka_unit_test(gzip_is_undone_once),
+        cmocka_unit_test(nothing_but_tar_is_an_archive),
+        cmocka_unit_test(what_the_source_says_is_what_the_caller_gets),
+        cmocka_unit_test(a_position_leads_back_to_its_item),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

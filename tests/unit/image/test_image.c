@@ -22,7 +22,7 @@ static int import_small(const char *name, const char *text, bool replace, struct
     return import_bytes(&in, &tar, &record, e);
 }
 
-static void test_names(void **state)
+static void only_plain_names_are_taken(void **state)
 {
     (void)state;
     static const char *const bad[] = {
@@ -54,7 +54,7 @@ static void test_names(void **state)
         assert_true(image_name_ok(good[i]));
 }
 
-static void test_replace_and_use(void **state)
+static void an_image_in_use_is_not_replaced(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -87,7 +87,7 @@ static void test_replace_and_use(void **state)
     check_store("new\n");
 }
 
-static void test_damaged(void **state)
+static void a_damaged_record_is_told_and_removed(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -149,7 +149,7 @@ static void wait_for_lock(const char *name)
     free(path);
 }
 
-static void test_two_at_once(void **state)
+static void a_second_import_of_a_name_is_refused(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -171,7 +171,7 @@ static void test_two_at_once(void **state)
     check_store("a\nb\n");
 }
 
-static void test_killed(void **state)
+static void a_killed_import_leaves_no_image(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -252,7 +252,7 @@ static int fill_disk(void)
     return import_small("a", "fits", false, &e) == 0 ? 0 : 15;
 }
 
-static void test_full_disk(void **state)
+static void a_full_disk_leaves_no_image(void **state)
 {
     (void)state;
     int status;
@@ -266,7 +266,7 @@ static void test_full_disk(void **state)
 }
 
 /* Whoever can write there could put a tree of his own in an image's place. */
-static void test_open_to_others(void **state)
+static void a_store_open_to_others_is_refused(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -289,7 +289,7 @@ static int stop_at_once(void *arg, const struct image_tally *t)
     return ++*(int *)arg > 1 ? -ECANCELED : 0;
 }
 
-static void test_stopped(void **state)
+static void a_stopped_import_leaves_nothing(void **state)
 {
     (void)state;
     struct maker m;
@@ -306,7 +306,7 @@ static void test_stopped(void **state)
     maker_done(&m);
 }
 
-static void test_not_a_file(void **state)
+static void a_directory_is_no_archive(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -320,9 +320,11 @@ static void test_not_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_names),       TEST(test_replace_and_use), TEST(test_damaged),
-        TEST(test_two_at_once), TEST(test_killed),          TEST(test_full_disk),
-        TEST(test_stopped),     TEST(test_not_a_file),      TEST(test_open_to_others),
+        TEST(only_plain_names_are_taken),           TEST(an_image_in_use_is_not_replaced),
+        TEST(a_damaged_record_is_told_and_removed), TEST(a_second_import_of_a_name_is_refused),
+        TEST(a_killed_import_leaves_no_image),      TEST(a_full_disk_leaves_no_image),
+        TEST(a_stopped_import_leaves_nothing),      TEST(a_directory_is_no_archive),
+        TEST(a_store_open_to_others_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -419,7 +419,7 @@ static void every_attempt(bool nobody)
     close(TAKE_FD(root_fd));
 }
 
-static void test_attempts(void **state)
+static void every_attempt_is_refused(void **state)
 {
     (void)state;
     if (landlock_abi() < 2) /* one lock is missing */
@@ -427,7 +427,7 @@ static void test_attempts(void **state)
     every_attempt(false);
 }
 
-static void test_attempts_of_a_user(void **state)
+static void every_attempt_of_a_user_is_refused(void **state)
 {
     (void)state;
     if (landlock_abi() < 2 || geteuid() != 0)
@@ -458,7 +458,7 @@ static int work(void *arg)
     return 0;
 }
 
-static void test_work(void **state)
+static void unpacking_still_works_in_the_jail(void **state)
 {
     (void)state;
     for (int nobody = 0; nobody <= (geteuid() == 0); nobody++) {
@@ -471,7 +471,7 @@ static void test_work(void **state)
     }
 }
 
-static void test_status(void **state)
+static void a_status_that_shows_a_gap_is_refused(void **state)
 {
     (void)state;
     static const char good[] =
@@ -563,7 +563,7 @@ static void import_watched(struct watcher *w, int code, const char *words)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 }
 
-static void test_import_is_jailed(void **state)
+static void a_real_import_is_jailed(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -572,7 +572,7 @@ static void test_import_is_jailed(void **state)
     assert_int_equal(image_jail_check_status(w.status, geteuid() == 0, &e), 0);
 }
 
-static void test_ends_of_the_child(void **state)
+static void the_end_of_the_child_is_put_into_words(void **state)
 {
     (void)state;
     static const struct {
@@ -609,7 +609,7 @@ static int import_as_nobody(void)
     return r < 0;
 }
 
-static void test_import_of_a_user(void **state)
+static void a_user_imports_two_layers(void **state)
 {
     (void)state;
     int status;
@@ -627,7 +627,7 @@ static void test_import_of_a_user(void **state)
 
 /* ---- what the parent does not believe ---- */
 
-static void test_answers(void **state)
+static void an_odd_answer_of_the_child_is_refused(void **state)
 {
     (void)state;
 #define ID "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""
@@ -673,7 +673,7 @@ static void test_answers(void **state)
 }
 
 /* The tree of a process that was taken over and found a way around the filter. */
-static void test_trees(void **state)
+static void a_tree_with_foreign_things_is_refused(void **state)
 {
     (void)state;
     struct image_tree_size size;
@@ -710,15 +710,15 @@ static void test_trees(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_attempts),
-        TEST(test_attempts_of_a_user),
-        TEST(test_work),
-        TEST(test_import_is_jailed),
-        TEST(test_ends_of_the_child),
-        TEST(test_import_of_a_user),
-        TEST(test_trees),
-        cmocka_unit_test(test_status),
-        cmocka_unit_test(test_answers),
+        TEST(every_attempt_is_refused),
+        TEST(every_attempt_of_a_user_is_refused),
+        TEST(unpacking_still_works_in_the_jail),
+        TEST(a_real_import_is_jailed),
+        TEST(the_end_of_the_child_is_put_into_words),
+        TEST(a_user_imports_two_layers),
+        TEST(a_tree_with_foreign_things_is_refused),
+        cmocka_unit_test(a_status_that_shows_a_gap_is_refused),
+        cmocka_unit_test(an_odd_answer_of_the_child_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

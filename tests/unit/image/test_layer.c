@@ -274,7 +274,7 @@ static const struct row refused[] = {
     {"a link to nothing", {L("a", "")}, -E_PARSE, NULL, ""},
 };
 
-static void test_refused(void **state)
+static void layers_that_reach_outside_are_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
@@ -459,7 +459,7 @@ static const struct row accepted[] = {
      "f644 a\\x0ab\\x1b[31m=4\nf644 e\\xcc\\x81=2\nf644 \\xc3\\xa9=3\nf644 \\xff\\xfe=1\n"},
 };
 
-static void test_accepted(void **state)
+static void layers_are_applied_as_others_do(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(accepted); i++)
@@ -482,7 +482,7 @@ static void check_tree(const struct place *p, const char *expected)
     assert_string_equal(buf_str(&tree), expected);
 }
 
-static void test_pax_names(void **state)
+static void pax_names_are_read_byte_for_byte(void **state)
 {
     (void)state;
     static const struct {
@@ -515,7 +515,7 @@ static void test_pax_names(void **state)
     }
 }
 
-static void test_overlong_path(void **state)
+static void an_overlong_path_is_refused(void **state)
 {
     (void)state;
     struct place p;
@@ -545,7 +545,7 @@ static void test_overlong_path(void **state)
 }
 
 /* A file is refused by what it says, before a byte of it is written. */
-static void test_sizes(void **state)
+static void a_size_is_refused_before_a_byte_is_written(void **state)
 {
     (void)state;
     static const struct {
@@ -598,7 +598,7 @@ static void add_sparse(struct buf *tar, const char *size, const char *map)
     tar_file(tar, "sparse", "abc");
 }
 
-static void test_sparse(void **state)
+static void a_sparse_file_keeps_its_holes(void **state)
 {
     (void)state;
     struct place p;
@@ -627,7 +627,7 @@ static void test_sparse(void **state)
     place_done(&p);
 }
 
-static void test_attributes(void **state)
+static void attributes_and_devices_are_left_out(void **state)
 {
     (void)state;
     static const char cap[] = "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -661,7 +661,7 @@ static void test_attributes(void **state)
 }
 
 /* Cut anywhere, or changed anywhere, it ends with a code and words, never outside. */
-static void test_cut_and_garbage(void **state)
+static void a_damaged_layer_ends_with_words(void **state)
 {
     (void)state;
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -712,7 +712,7 @@ static void make_deep(int dir_fd, int levels)
     close(fd);
 }
 
-static void test_deep_tree(void **state)
+static void a_deep_tree_is_measured_and_removed(void **state)
 {
     (void)state;
     struct place p;
@@ -739,7 +739,7 @@ static void test_deep_tree(void **state)
 
 /* A layer that whites out what another made, with more names than fit one reading
  * of a directory. */
-static void test_many(void **state)
+static void a_white_out_removes_thousands_of_names(void **state)
 {
     (void)state;
     struct place p;
@@ -768,11 +768,16 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_accepted),
-        cmocka_unit_test(test_pax_names),  cmocka_unit_test(test_overlong_path),
-        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_sparse),
-        cmocka_unit_test(test_attributes), cmocka_unit_test(test_cut_and_garbage),
-        cmocka_unit_test(test_deep_tree),  cmocka_unit_test(test_many),
+        cmocka_unit_test(layers_that_reach_outside_are_refused),
+        cmocka_unit_test(layers_are_applied_as_others_do),
+        cmocka_unit_test(pax_names_are_read_byte_for_byte),
+        cmocka_unit_test(an_overlong_path_is_refused),
+        cmocka_unit_test(a_size_is_refused_before_a_byte_is_written),
+        cmocka_unit_test(a_sparse_file_keeps_its_holes),
+        cmocka_unit_test(attributes_and_devices_are_left_out),
+        cmocka_unit_test(a_damaged_layer_ends_with_words),
+        cmocka_unit_test(a_deep_tree_is_measured_and_removed),
+        cmocka_unit_test(a_white_out_removes_thousands_of_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

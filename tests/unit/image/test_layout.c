@@ -18,7 +18,7 @@ static void check_record(const json_t *o, const char *format, const char *refere
     assert_int_equal(json_get_int(o, "bytes", 0), 3);
 }
 
-static void test_forms(void **state)
+static void all_forms_of_an_archive_are_imported(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -319,7 +319,7 @@ static void attack_in_layer(struct maker *m)
     make_oci(m, "", "amd64", OCI_LAYER);
 }
 
-static void test_bad_archives(void **state)
+static void bad_archives_are_refused_with_words(void **state)
 {
     (void)state;
     static const struct {
@@ -383,7 +383,7 @@ static void test_bad_archives(void **state)
 
 /* ---- several images in one archive ---- */
 
-static void test_choice(void **state)
+static void one_image_of_several_is_chosen(void **state)
 {
     (void)state;
     struct maker m;
@@ -449,7 +449,8 @@ static void test_choice(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_forms), TEST(test_bad_archives),
-                                       TEST(test_choice)};
+    const struct CMUnitTest tests[] = {TEST(all_forms_of_an_archive_are_imported),
+                                       TEST(bad_archives_are_refused_with_words),
+                                       TEST(one_image_of_several_is_chosen)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,7 @@ static void on_signal(int n)
     (void)n;
 }
 
-static void test_what_it_has(void **state)
+static void a_child_has_only_what_it_was_given(void **state)
 {
     (void)state;
     int near[2], far[2], kept[2];
@@ -84,7 +84,7 @@ static int number(void *arg)
     return *(int *)arg;
 }
 
-static void test_how_it_ends(void **state)
+static void the_end_of_a_child_is_its_status(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -99,7 +99,7 @@ static void test_how_it_ends(void **state)
 }
 
 /* It goes with its parent: the pipe it holds is closed. */
-static void test_parent_killed(void **state)
+static void a_child_goes_with_its_parent(void **state)
 {
     (void)state;
     int fds[2], status;
@@ -123,9 +123,9 @@ static void test_parent_killed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_it_has),
-        cmocka_unit_test(test_how_it_ends),
-        cmocka_unit_test(test_parent_killed),
+        cmocka_unit_test(a_child_has_only_what_it_was_given),
+        cmocka_unit_test(the_end_of_a_child_is_its_status),
+        cmocka_unit_test(a_child_goes_with_its_parent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ static void event(struct hub *h, const char *id, const char *stamp)
     hub_event(h, "sesn_1", j);
 }
 
-static void test_only_subscribers(void **state)
+static void only_subscribers_of_the_session_get_an_event(void **state)
 {
     (void)state;
     struct hub *h = hub_new();
@@ -71,7 +71,7 @@ static void test_only_subscribers(void **state)
     hub_free(h);
 }
 
-static void test_resuming_reader(void **state)
+static void a_resuming_reader_gets_nothing_twice(void **state)
 {
     (void)state;
     struct hub *h = hub_new();
@@ -93,7 +93,7 @@ static void test_resuming_reader(void **state)
     hub_free(h);
 }
 
-static void test_end_while_held(void **state)
+static void an_end_waits_for_a_held_reader(void **state)
 {
     (void)state;
     struct hub *h = hub_new();
@@ -111,7 +111,7 @@ static void test_end_while_held(void **state)
     hub_free(h);
 }
 
-static void test_held_has_a_ceiling(void **state)
+static void what_is_held_has_a_ceiling(void **state)
 {
     (void)state;
     struct hub *h = hub_new();
@@ -138,7 +138,7 @@ static void test_held_has_a_ceiling(void **state)
     hub_free(h);
 }
 
-static void test_deltas(void **state)
+static void deltas_go_only_to_who_asked(void **state)
 {
     (void)state;
     struct hub *h = hub_new();
@@ -171,7 +171,7 @@ static void test_deltas(void **state)
     hub_free(h);
 }
 
-static void test_end_all(void **state)
+static void ending_all_includes_who_comes_later(void **state)
 {
     (void)state;
     struct hub *h = hub_new();
@@ -188,7 +188,7 @@ static void test_end_all(void **state)
     hub_free(h);
 }
 
-static void test_bells_are_swept(void **state)
+static void bells_nobody_waits_for_are_swept(void **state)
 {
     (void)state;
     struct hub *h = hub_new();
@@ -205,10 +205,13 @@ static void test_bells_are_swept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_only_subscribers), cmocka_unit_test(test_resuming_reader),
-        cmocka_unit_test(test_end_while_held),   cmocka_unit_test(test_held_has_a_ceiling),
-        cmocka_unit_test(test_deltas),           cmocka_unit_test(test_end_all),
-        cmocka_unit_test(test_bells_are_swept),
+        cmocka_unit_test(only_subscribers_of_the_session_get_an_event),
+        cmocka_unit_test(a_resuming_reader_gets_nothing_twice),
+        cmocka_unit_test(an_end_waits_for_a_held_reader),
+        cmocka_unit_test(what_is_held_has_a_ceiling),
+        cmocka_unit_test(deltas_go_only_to_who_asked),
+        cmocka_unit_test(ending_all_includes_who_comes_later),
+        cmocka_unit_test(bells_nobody_waits_for_are_swept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

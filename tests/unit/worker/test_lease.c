@@ -314,13 +314,13 @@ static void in_loop(fiber_fn *fn)
     loop_done();
 }
 
-static void test_rows(void **state)
+static void every_answer_to_a_heartbeat(void **state)
 {
     (void)state;
     in_loop(all_rows);
 }
 
-static void test_outlives_deadline(void **state)
+static void a_client_outlives_the_deadline_it_was_made_under(void **state)
 {
     (void)state;
     in_loop(outlives_deadline);
@@ -329,8 +329,8 @@ static void test_outlives_deadline(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_outlives_deadline),
+        cmocka_unit_test(every_answer_to_a_heartbeat),
+        cmocka_unit_test(a_client_outlives_the_deadline_it_was_made_under),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -253,7 +253,7 @@ static void forget(struct world *w)
 
 static const int taken[] = {200}, later[] = {503, 200}, unfit[] = {400, 200}, away[] = {503};
 
-static int answered(void *arg)
+static int a_result_is_sent_until_it_is_taken(void *arg)
 {
     (void)arg;
     static struct world w;
@@ -273,7 +273,7 @@ static int answered(void *arg)
     return 0;
 }
 
-static int unfit_result(void *arg)
+static int an_unfit_result_is_replaced_by_an_error(void *arg)
 {
     (void)arg;
     static struct world w;
@@ -291,7 +291,7 @@ static int unfit_result(void *arg)
     return 0;
 }
 
-static int long_history(void *arg)
+static int a_long_history_is_read_in_smaller_pages(void *arg)
 {
     (void)arg;
     static struct world w;
@@ -319,7 +319,7 @@ static void stop_at_first_post(struct world *w)
 
 /* The lease is good for long, results are not taken, and the worker is told to stop at once: it
  * does, and lets others run meanwhile. */
-static int told_to_stop(void *arg)
+static int a_stop_leaves_untaken_results_behind(void *arg)
 {
     (void)arg;
     static struct world w;
@@ -336,7 +336,7 @@ static int told_to_stop(void *arg)
     return 0;
 }
 
-static int lease_taken_away(void *arg)
+static int a_lost_lease_ends_the_session_silently(void *arg)
 {
     (void)arg;
     static struct world w;
@@ -352,7 +352,7 @@ static int lease_taken_away(void *arg)
     return 0;
 }
 
-static int hooks(void *arg)
+static int hooks_get_the_session_and_no_secrets(void *arg)
 {
     (void)arg;
     static struct world w;
@@ -388,7 +388,7 @@ static int hooks(void *arg)
     return 0;
 }
 
-static int odd_id(void *arg)
+static int an_odd_session_id_is_not_asked_for(void *arg)
 {
     (void)arg;
     static struct world w;
@@ -406,28 +406,31 @@ static void in_loop(fiber_fn *fn)
 }
 
 #define TEST(name)                                                                                 \
-    static void test_##name(void **state)                                                          \
+    static void case_##name(void **state)                                                          \
     {                                                                                              \
         (void)state;                                                                               \
         in_loop(name);                                                                             \
     }
-TEST(answered)
-TEST(unfit_result)
-TEST(long_history)
-TEST(told_to_stop)
-TEST(lease_taken_away)
-TEST(hooks)
-TEST(odd_id)
+TEST(a_result_is_sent_until_it_is_taken)
+TEST(an_unfit_result_is_replaced_by_an_error)
+TEST(a_long_history_is_read_in_smaller_pages)
+TEST(a_stop_leaves_untaken_results_behind)
+TEST(a_lost_lease_ends_the_session_silently)
+TEST(hooks_get_the_session_and_no_secrets)
+TEST(an_odd_session_id_is_not_asked_for)
 
 int main(int argc, char **argv)
 {
     if (argc == 2 && str_eq(argv[1], "zygote"))
         return zygote_main(3, false);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answered),         cmocka_unit_test(test_unfit_result),
-        cmocka_unit_test(test_long_history),     cmocka_unit_test(test_told_to_stop),
-        cmocka_unit_test(test_lease_taken_away), cmocka_unit_test(test_hooks),
-        cmocka_unit_test(test_odd_id),
+        CASE(a_result_is_sent_until_it_is_taken),
+        CASE(an_unfit_result_is_replaced_by_an_error),
+        CASE(a_long_history_is_read_in_smaller_pages),
+        CASE(a_stop_leaves_untaken_results_behind),
+        CASE(a_lost_lease_ends_the_session_silently),
+        CASE(hooks_get_the_session_and_no_secrets),
+        CASE(an_odd_session_id_is_not_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

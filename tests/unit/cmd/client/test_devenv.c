@@ -53,7 +53,7 @@ static int write_these(const char *url, const char *env, const char *key, const 
     return r;
 }
 
-static void test_round_trip(void **state)
+static void what_is_written_is_read_back(void **state)
 {
     (void)state;
     assert_int_equal(write_these("http://[::1]:8400", "env_1", "sk-a", "sk-b"), 0);
@@ -70,7 +70,7 @@ static void test_round_trip(void **state)
     devenv_done(&d);
 }
 
-static void test_unfit_is_not_written(void **state)
+static void what_a_shell_would_run_is_not_written(void **state)
 {
     (void)state;
     static const struct {
@@ -90,7 +90,7 @@ static void test_unfit_is_not_written(void **state)
     }
 }
 
-static void test_reading(void **state)
+static void a_file_is_plain_or_refused(void **state)
 {
     (void)state;
     static const struct {
@@ -132,9 +132,9 @@ static void test_reading(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_unfit_is_not_written),
-        cmocka_unit_test(test_reading),
+        cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(what_a_shell_would_run_is_not_written),
+        cmocka_unit_test(a_file_is_plain_or_refused),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

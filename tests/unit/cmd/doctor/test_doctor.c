@@ -121,7 +121,7 @@ static const struct file docker[] = {
     {NULL, NULL},
 };
 
-static void test_host(void **state)
+static void an_ubuntu_machine_is_read_right(void **state)
 {
     (void)state;
     struct doctor_host h;
@@ -150,7 +150,7 @@ static void test_host(void **state)
 }
 
 /* An empty machine, and one whose files are nonsense, are "not known" throughout. */
-static void test_host_nonsense(void **state)
+static void nonsense_on_a_machine_is_not_known(void **state)
 {
     (void)state;
     static const struct file none[] = {{NULL, NULL}};
@@ -179,7 +179,7 @@ static void test_host_nonsense(void **state)
     }
 }
 
-static void test_distributions(void **state)
+static void distributions_are_told_apart(void **state)
 {
     (void)state;
     static const struct {
@@ -204,7 +204,7 @@ static void test_distributions(void **state)
     }
 }
 
-static void test_containers(void **state)
+static void containers_are_told_apart(void **state)
 {
     (void)state;
     static const struct {
@@ -239,7 +239,7 @@ static struct probe failed_at(const char *step, int error)
     return p;
 }
 
-static void test_userns_cause(void **state)
+static void a_failed_user_namespace_has_a_cause(void **state)
 {
     (void)state;
     struct doctor_host h;
@@ -278,7 +278,7 @@ static void test_userns_cause(void **state)
 }
 
 /* Each cause has words, a loss and a fix; the ones with a command have exactly that. */
-static void test_userns_fix(void **state)
+static void every_cause_has_a_fix(void **state)
 {
     (void)state;
     struct doctor_host h;
@@ -314,7 +314,7 @@ static void test_userns_fix(void **state)
 }
 
 /* A path can not say more in a profile, or in the shell around it, than which file it is. */
-static void test_apparmor_path(void **state)
+static void a_path_can_not_add_to_a_profile(void **state)
 {
     (void)state;
     AUTO_FREE char *odd = advice_apparmor_profile("/a b/*\"{x}@\\");
@@ -325,7 +325,7 @@ static void test_apparmor_path(void **state)
     assert_non_null(strstr(line, "\"/path/to/sallyport\""));
 }
 
-static void test_container_grants(void **state)
+static void each_container_engine_has_its_grant(void **state)
 {
     (void)state;
     static const struct {
@@ -351,7 +351,7 @@ static void test_container_grants(void **state)
     }
 }
 
-static void test_landlock(void **state)
+static void lost_landlock_rights_are_listed(void **state)
 {
     (void)state;
     AUTO_FREE char *one = advice_landlock_lost(1), *four = advice_landlock_lost(4);
@@ -389,7 +389,7 @@ static void test_landlock(void **state)
     assert_null(strstr(fix, "grub"));
 }
 
-static void test_delegate(void **state)
+static void delegation_is_advised_by_who_asks(void **state)
 {
     (void)state;
     struct doctor_host h = {.systemd = true};
@@ -417,7 +417,7 @@ static const struct doctor_finding *by_id(const struct doctor_report *r, const c
     return NULL;
 }
 
-static void test_ubuntu_findings(void **state)
+static void the_findings_on_ubuntu(void **state)
 {
     (void)state;
     struct doctor_host h;
@@ -470,7 +470,7 @@ static void test_ubuntu_findings(void **state)
 }
 
 /* Off at boot, not built, hidden: each has its own fix. */
-static void test_landlock_findings(void **state)
+static void each_lack_of_landlock_has_its_fix(void **state)
 {
     (void)state;
     static const struct {
@@ -505,7 +505,7 @@ static void test_landlock_findings(void **state)
 #define V1(name)                                                                                   \
     "30 25 0:26 / /sys/fs/cgroup/" name " rw,nosuid shared:9 - cgroup cgroup rw," name "\n"
 
-static void test_cgroup_places(void **state)
+static void control_groups_are_found(void **state)
 {
     (void)state;
     static const struct {
@@ -576,7 +576,7 @@ static void test_cgroup_places(void **state)
 
 /* ---- printing ---- */
 
-static void test_print(void **state)
+static void a_report_is_broken_at_eighty_columns(void **state)
 {
     (void)state;
     struct doctor_report *r = mem_new(struct doctor_report);
@@ -631,7 +631,7 @@ static void test_print(void **state)
     free(r);
 }
 
-static void test_summary(void **state)
+static void the_summary_counts_what_to_mend(void **state)
 {
     (void)state;
     static const struct {
@@ -660,21 +660,21 @@ static void test_summary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_host, teardown),
-        cmocka_unit_test_teardown(test_host_nonsense, teardown),
-        cmocka_unit_test_teardown(test_distributions, teardown),
-        cmocka_unit_test_teardown(test_containers, teardown),
-        cmocka_unit_test_teardown(test_userns_cause, teardown),
-        cmocka_unit_test_teardown(test_userns_fix, teardown),
-        cmocka_unit_test(test_apparmor_path),
-        cmocka_unit_test(test_container_grants),
-        cmocka_unit_test(test_landlock),
-        cmocka_unit_test(test_delegate),
-        cmocka_unit_test_teardown(test_ubuntu_findings, teardown),
-        cmocka_unit_test(test_landlock_findings),
-        cmocka_unit_test(test_cgroup_places),
-        cmocka_unit_test(test_print),
-        cmocka_unit_test(test_summary),
+        cmocka_unit_test_teardown(an_ubuntu_machine_is_read_right, teardown),
+        cmocka_unit_test_teardown(nonsense_on_a_machine_is_not_known, teardown),
+        cmocka_unit_test_teardown(distributions_are_told_apart, teardown),
+        cmocka_unit_test_teardown(containers_are_told_apart, teardown),
+        cmocka_unit_test_teardown(a_failed_user_namespace_has_a_cause, teardown),
+        cmocka_unit_test_teardown(every_cause_has_a_fix, teardown),
+        cmocka_unit_test(a_path_can_not_add_to_a_profile),
+        cmocka_unit_test(each_container_engine_has_its_grant),
+        cmocka_unit_test(lost_landlock_rights_are_listed),
+        cmocka_unit_test(delegation_is_advised_by_who_asks),
+        cmocka_unit_test_teardown(the_findings_on_ubuntu, teardown),
+        cmocka_unit_test(each_lack_of_landlock_has_its_fix),
+        cmocka_unit_test(control_groups_are_found),
+        cmocka_unit_test(a_report_is_broken_at_eighty_columns),
+        cmocka_unit_test(the_summary_counts_what_to_mend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static int parse(struct fixture *f, int argc, const char **args, int *n_args, st
 #define PARSE(f, n, e, ...)                                                                        \
     parse(f, (int)ARRAY_LEN(((const char *[]){__VA_ARGS__})), (const char *[]){__VA_ARGS__}, n, e)
 
-static void test_values(void **state)
+static void flags_set_their_values(void **state)
 {
     (void)state;
     struct fixture f;
@@ -89,7 +89,7 @@ static void test_values(void **state)
     assert_false(f.s.detach);
 }
 
-static void test_refusals(void **state)
+static void bad_flags_are_refused_with_advice(void **state)
 {
     static const struct {
         const char *words[3];
@@ -146,7 +146,7 @@ static int read_text(struct fixture *f, const char *text, const char *section, s
     return r;
 }
 
-static void test_file(void **state)
+static void the_command_line_wins_over_the_file(void **state)
 {
     (void)state;
     struct fixture f;
@@ -174,7 +174,7 @@ static void test_file(void **state)
     assert_int_equal(read_text(&f, "other: 1\n", "test", &e), 0);
 }
 
-static void test_file_refusals(void **state)
+static void bad_files_are_refused_with_advice(void **state)
 {
     static const struct {
         const char *text, *says;
@@ -205,7 +205,7 @@ static void test_file_refusals(void **state)
     assert_non_null(strstr(e.msg, "/nonexistent/sallyport.yaml"));
 }
 
-static void test_nearest(void **state)
+static void a_typing_error_finds_the_nearest_name(void **state)
 {
     static const char *const names[] = {"server", "worker", "session", "up", "doctor"};
     static const struct {
@@ -223,7 +223,7 @@ static void test_nearest(void **state)
     }
 }
 
-static void test_help_and_completion(void **state)
+static void help_and_completion_name_every_flag(void **state)
 {
     (void)state;
     struct fixture f;
@@ -247,9 +247,12 @@ static void test_help_and_completion(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),  cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_file),    cmocka_unit_test(test_file_refusals),
-        cmocka_unit_test(test_nearest), cmocka_unit_test(test_help_and_completion),
+        cmocka_unit_test(flags_set_their_values),
+        cmocka_unit_test(bad_flags_are_refused_with_advice),
+        cmocka_unit_test(the_command_line_wins_over_the_file),
+        cmocka_unit_test(bad_files_are_refused_with_advice),
+        cmocka_unit_test(a_typing_error_finds_the_nearest_name),
+        cmocka_unit_test(help_and_completion_name_every_flag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,7 +52,7 @@ static char *shown_as(const char *text, size_t piece)
     return got;
 }
 
-static void test_pieces(void **state)
+static void controls_are_shown_however_cut(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
@@ -63,7 +63,7 @@ static void test_pieces(void **state)
         }
 }
 
-static void test_word_and_json(void **state)
+static void words_and_json_are_escaped(void **state)
 {
     (void)state;
     AUTO_FREE char *got = NULL;
@@ -81,7 +81,7 @@ static void test_word_and_json(void **state)
 
 /* Every string an event carries is hostile; nothing but text, newlines and our own layout may come
  * out. The output is no terminal, so there are no colours either. */
-static void test_transcript(void **state)
+static void a_hostile_event_does_not_drive_the_terminal(void **state)
 {
     (void)state;
 #define BAD "\\u001b[2J\\u009b2J\\r\\u202e"
@@ -129,9 +129,9 @@ static void test_transcript(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_word_and_json),
-        cmocka_unit_test(test_transcript),
+        cmocka_unit_test(controls_are_shown_however_cut),
+        cmocka_unit_test(words_and_json_are_escaped),
+        cmocka_unit_test(a_hostile_event_does_not_drive_the_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,7 +138,7 @@ static const struct {
      0, 100, 0, 200, "!", "x-a", "yes"},
 };
 
-static int answers(void *arg)
+static int every_answer_is_given_or_has_words(void *arg)
 {
     (void)arg;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -170,7 +170,7 @@ static int answers(void *arg)
     return 0;
 }
 
-static int request_as_sent(void *arg)
+static int a_request_is_sent_as_written_or_refused(void *arg)
 {
     (void)arg;
     static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -210,7 +210,7 @@ static int fetch_and_report(void *arg)
     return 0;
 }
 
-static int cancel_and_deadline(void *arg)
+static int a_request_ends_by_cancel_and_by_deadline(void *arg)
 {
     (void)arg;
     static struct setup t;
@@ -240,7 +240,7 @@ static int cancel_and_deadline(void *arg)
 }
 
 /* A reader slower than the peer: the transfer is paused and goes on, nothing is lost. */
-static int slow_reader(void *arg)
+static int a_slow_reader_loses_nothing(void *arg)
 {
     (void)arg;
     size_t n = 3u << 20;
@@ -280,7 +280,7 @@ static int slow_reader(void *arg)
 }
 
 /* Two requests of one client use one connection: the peer accepts only once. */
-static int reuse(void *arg)
+static int two_requests_use_one_connection(void *arg)
 {
     (void)arg;
     static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n.";
@@ -307,25 +307,25 @@ static void in_loop(fiber_fn *fn)
 }
 
 #define TEST(name)                                                                                 \
-    static void test_##name(void **state)                                                          \
+    static void case_##name(void **state)                                                          \
     {                                                                                              \
         (void)state;                                                                               \
         in_loop(name);                                                                             \
     }
-TEST(answers)
-TEST(request_as_sent)
-TEST(cancel_and_deadline)
-TEST(slow_reader)
-TEST(reuse)
+TEST(every_answer_is_given_or_has_words)
+TEST(a_request_is_sent_as_written_or_refused)
+TEST(a_request_ends_by_cancel_and_by_deadline)
+TEST(a_slow_reader_loses_nothing)
+TEST(two_requests_use_one_connection)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_request_as_sent),
-        cmocka_unit_test(test_cancel_and_deadline),
-        cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_reuse),
+        CASE(every_answer_is_given_or_has_words),
+        CASE(a_request_is_sent_as_written_or_refused),
+        CASE(a_request_ends_by_cancel_and_by_deadline),
+        CASE(a_slow_reader_loses_nothing),
+        CASE(two_requests_use_one_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ static const struct {
     {"get", "/v1/things", -EOPNOTSUPP, "", "GET, POST"},
 };
 
-static void test_find(void **state)
+static void a_path_finds_its_route_in_any_order(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -98,7 +98,7 @@ static int append(const char *name, const char *value, void *arg)
     return buf_addf(b, "%s=%s;", name, value);
 }
 
-static void test_query(void **state)
+static void a_query_string_is_decoded_or_refused(void **state)
 {
     (void)state;
     static const struct {
@@ -143,7 +143,7 @@ static int stop_at_b(const char *name, const char *value, void *arg)
     return str_eq(name, "b") ? 7 : 0;
 }
 
-static void test_query_get(void **state)
+static void parameters_are_found_by_name_and_number(void **state)
 {
     (void)state;
     struct http_exchange x = {.req = {.query = "types[]=a&b=1&types=c&types%5B%5D=d&c=2"}};
@@ -161,7 +161,7 @@ static void test_query_get(void **state)
     arena_done(&x.arena, NULL);
 }
 
-static void test_query_ceiling(void **state)
+static void a_query_has_256_parameters_at_most(void **state)
 {
     (void)state;
     for (size_t n = 255; n <= 258; n++) {
@@ -179,10 +179,10 @@ static void test_query_ceiling(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_query),
-        cmocka_unit_test(test_query_get),
-        cmocka_unit_test(test_query_ceiling),
+        cmocka_unit_test(a_path_finds_its_route_in_any_order),
+        cmocka_unit_test(a_query_string_is_decoded_or_refused),
+        cmocka_unit_test(parameters_are_found_by_name_and_number),
+        cmocka_unit_test(a_query_has_256_parameters_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -320,7 +320,7 @@ static void have_talks(void)
     }
 }
 
-static void test_talks(void **state)
+static void conversations_go_as_written_however_cut(void **state)
 {
     (void)state;
     talk_run(have_talks, (struct http_server_config){.handler = handler});
@@ -348,7 +348,7 @@ static void ask_first(void)
     read_until(&io, &got, "\r\n\r\nhi");
 }
 
-static void test_100_continue(void **state)
+static void a_body_is_asked_for_with_100(void **state)
 {
     (void)state;
     talk_run(ask_first, (struct http_server_config){.handler = handler});
@@ -389,7 +389,7 @@ static void read_big(void)
     }
 }
 
-static void test_big(void **state)
+static void answers_larger_than_any_buffer_arrive(void **state)
 {
     (void)state;
     talk_run(read_big, (struct http_server_config){.handler = handler});
@@ -425,7 +425,7 @@ static void send_big(void)
     }
 }
 
-static void test_big_bodies(void **state)
+static void bodies_larger_than_any_buffer_arrive(void **state)
 {
     (void)state;
     talk_run(send_big, (struct http_server_config){.handler = handler});
@@ -452,7 +452,7 @@ static void keep_sending(void)
     }
 }
 
-static void test_lingering(void **state)
+static void a_refused_client_gets_to_read_why(void **state)
 {
     (void)state;
     talk_run(keep_sending, (struct http_server_config){.handler = handler});
@@ -486,7 +486,7 @@ static void over_long(void)
           (unsigned long long)st.bad_requests);
 }
 
-static void test_over_long(void **state)
+static void over_long_heads_are_refused(void **state)
 {
     (void)state;
     talk_run(over_long, (struct http_server_config){.handler = handler});
@@ -495,9 +495,12 @@ static void test_over_long(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_talks),     cmocka_unit_test(test_100_continue),
-        cmocka_unit_test(test_big),       cmocka_unit_test(test_big_bodies),
-        cmocka_unit_test(test_lingering), cmocka_unit_test(test_over_long),
+        cmocka_unit_test(conversations_go_as_written_however_cut),
+        cmocka_unit_test(a_body_is_asked_for_with_100),
+        cmocka_unit_test(answers_larger_than_any_buffer_arrive),
+        cmocka_unit_test(bodies_larger_than_any_buffer_arrive),
+        cmocka_unit_test(a_refused_client_gets_to_read_why),
+        cmocka_unit_test(over_long_heads_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,7 +96,7 @@ static void slow_heads(void)
     CHECK(has(&got, "200 OK") && has(&got, "408 Request"), "%s", buf_str(&got));
 }
 
-static void test_slow_head(void **state)
+static void a_slow_head_is_answered_with_408(void **state)
 {
     (void)state;
     RUN(slow_heads, .head_timeout_ms = 40);
@@ -123,7 +123,7 @@ static void drip_head(void)
     CHECK(time_mono_ns() - start < 30 * NS_PER_S, "took too long");
 }
 
-static void test_dripping_head(void **state)
+static void single_bytes_do_not_keep_a_head_alive(void **state)
 {
     (void)state;
     RUN(drip_head, .head_timeout_ms = 100);
@@ -136,7 +136,7 @@ static void idle(void)
     CHECK(str_ends(buf_str(&got), "ok"), "%s", buf_str(&got)); /* no 408 between requests */
 }
 
-static void test_idle(void **state)
+static void an_idle_connection_ends_without_a_word(void **state)
 {
     (void)state;
     RUN(idle, .idle_timeout_ms = 40);
@@ -157,7 +157,7 @@ static void slow_body(void)
     }
 }
 
-static void test_slow_body(void **state)
+static void a_slow_body_is_answered_with_408(void **state)
 {
     (void)state;
     RUN(slow_body, .body_timeout_ms = 40);
@@ -183,7 +183,7 @@ static void drip_body(void)
     CHECK(str_starts(buf_str(&got), "HTTP/1.1 408"), "%s", buf_str(&got));
 }
 
-static void test_dripping_body(void **state)
+static void single_bytes_do_not_keep_a_body_alive(void **state)
 {
     (void)state;
     RUN(drip_body, .body_timeout_ms = 100);
@@ -199,7 +199,7 @@ static void read_nothing(void)
     CHECK(flood_result == -ETIMEDOUT, "%d", flood_result);
 }
 
-static void test_stalled_reader(void **state)
+static void a_stalled_reader_does_not_hold_the_handler(void **state)
 {
     (void)state;
     RUN(read_nothing, .body_timeout_ms = 40);
@@ -237,7 +237,7 @@ static void leave(void)
     CHECK(wait_result == -E_CLOSED, "%d", wait_result);
 }
 
-static void test_leaving(void **state)
+static void a_peer_that_leaves_ends_its_handler(void **state)
 {
     (void)state;
     RUN(leave);
@@ -272,7 +272,7 @@ static void wake(void)
     CHECK(oks == 5 && has(&got, "woken"), "%s", buf_str(&got));
 }
 
-static void test_wait(void **state)
+static void what_arrives_during_a_wait_is_kept(void **state)
 {
     (void)state;
     RUN(wake);
@@ -313,7 +313,7 @@ static void long_waits(void)
     read_until(&idle_one, &got, "\r\n\r\nok");
 }
 
-static void test_long_waits(void **state)
+static void long_waits_end_as_short_ones_do(void **state)
 {
     (void)state;
     RUN(long_waits);
@@ -360,7 +360,7 @@ static void send_ahead(void)
     CHECK(oks == want, "%zu answers to %zu requests", oks, want);
 }
 
-static void test_sending_ahead(void **state)
+static void who_sends_without_end_waits(void **state)
 {
     (void)state;
     RUN(send_ahead);
@@ -408,7 +408,7 @@ static void ceiling(void)
     read_until(&c, &got, "\r\n\r\nok");
 }
 
-static void test_ceiling(void **state)
+static void connections_past_the_ceiling_get_503(void **state)
 {
     (void)state;
     RUN(ceiling, .max_connections = 2);
@@ -447,7 +447,7 @@ static void run_out_of_descriptors(void)
     read_until(&c, &got, "\r\n\r\nok");
 }
 
-static void test_no_descriptors(void **state)
+static void running_out_of_descriptors_passes(void **state)
 {
     (void)state;
     RUN(run_out_of_descriptors);
@@ -486,7 +486,7 @@ static void graceful(void)
     UNTIL(T.server_ended);
 }
 
-static void test_graceful_stop(void **state)
+static void a_graceful_stop_lets_requests_end(void **state)
 {
     (void)state;
     RUN(graceful);
@@ -510,7 +510,7 @@ static void impatient(void)
     UNTIL(T.server_ended);
 }
 
-static void test_impatient_stop(void **state)
+static void a_stop_gives_up_after_its_time(void **state)
 {
     (void)state;
     RUN(impatient);
@@ -520,7 +520,7 @@ static void nothing(void)
 {
 }
 
-static void test_stop_at_once(void **state)
+static void a_server_stopped_before_it_ran_ends(void **state)
 {
     (void)state;
     RUN(nothing); /* stops before the server's fiber has run */
@@ -535,7 +535,7 @@ static void port_in_use(void)
     CHECK(e.code == -EADDRINUSE && strstr(e.msg, T.addr), "%d %s", e.code, e.msg);
 }
 
-static void test_port_in_use(void **state)
+static void a_port_in_use_is_told(void **state)
 {
     (void)state;
     RUN(port_in_use);
@@ -544,14 +544,22 @@ static void test_port_in_use(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slow_head),     cmocka_unit_test(test_dripping_head),
-        cmocka_unit_test(test_idle),          cmocka_unit_test(test_slow_body),
-        cmocka_unit_test(test_dripping_body), cmocka_unit_test(test_stalled_reader),
-        cmocka_unit_test(test_leaving),       cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_sending_ahead), cmocka_unit_test(test_long_waits),
-        cmocka_unit_test(test_ceiling),       cmocka_unit_test(test_no_descriptors),
-        cmocka_unit_test(test_graceful_stop), cmocka_unit_test(test_impatient_stop),
-        cmocka_unit_test(test_stop_at_once),  cmocka_unit_test(test_port_in_use),
+        cmocka_unit_test(a_slow_head_is_answered_with_408),
+        cmocka_unit_test(single_bytes_do_not_keep_a_head_alive),
+        cmocka_unit_test(an_idle_connection_ends_without_a_word),
+        cmocka_unit_test(a_slow_body_is_answered_with_408),
+        cmocka_unit_test(single_bytes_do_not_keep_a_body_alive),
+        cmocka_unit_test(a_stalled_reader_does_not_hold_the_handler),
+        cmocka_unit_test(a_peer_that_leaves_ends_its_handler),
+        cmocka_unit_test(what_arrives_during_a_wait_is_kept),
+        cmocka_unit_test(who_sends_without_end_waits),
+        cmocka_unit_test(long_waits_end_as_short_ones_do),
+        cmocka_unit_test(connections_past_the_ceiling_get_503),
+        cmocka_unit_test(running_out_of_descriptors_passes),
+        cmocka_unit_test(a_graceful_stop_lets_requests_end),
+        cmocka_unit_test(a_stop_gives_up_after_its_time),
+        cmocka_unit_test(a_server_stopped_before_it_ran_ends),
+        cmocka_unit_test(a_port_in_use_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

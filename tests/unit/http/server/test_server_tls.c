@@ -233,19 +233,19 @@ static void with_tls(void (*fn)(void), int64_t head_timeout_ms)
     tls_ctx_free(tls);
 }
 
-static void test_curl(void **state)
+static void curl_sends_and_gets_over_tls(void **state)
 {
     (void)state;
     with_tls(talk, 0);
 }
 
-static void test_wait(void **state)
+static void curl_waits_and_may_leave(void **state)
 {
     (void)state;
     with_tls(waits, 0);
 }
 
-static void test_not_tls(void **state)
+static void peers_that_do_not_speak_tls_get_nothing(void **state)
 {
     (void)state;
     with_tls(not_tls, 100);
@@ -254,9 +254,9 @@ static void test_not_tls(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_curl),
-        cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_not_tls),
+        cmocka_unit_test(curl_sends_and_gets_over_tls),
+        cmocka_unit_test(curl_waits_and_may_leave),
+        cmocka_unit_test(peers_that_do_not_speak_tls_get_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -147,7 +147,7 @@ static bool watch(struct seen *s, struct io_fd *io, int events)
 
 /* ---- frames ---- */
 
-static void test_frame(void **state)
+static void a_frame_is_written_once_and_shared(void **state)
 {
     (void)state;
     struct sse_frame *f = sse_frame_new("a.b", NULL, "{}", 2);
@@ -164,7 +164,7 @@ static void test_frame(void **state)
 }
 
 /* The queue alone: what is taken, what is cut off, and that nothing leaks (ASAN). */
-static void test_queue(void **state)
+static void a_full_queue_cuts_the_reader(void **state)
 {
     (void)state;
     struct sse_frame *f = sse_frame_new("e", NULL, "0123456789", 10); /* 27 bytes */
@@ -222,7 +222,7 @@ static void ordinary(void)
     CHECK(S.result[0] == 0, "%d", S.result[0]);
 }
 
-static void test_stream(void **state)
+static void a_stream_gives_events_in_order(void **state)
 {
     (void)state;
     RUN(ordinary);
@@ -240,7 +240,7 @@ static void keepalive(void)
     read_until(&io, &got, "\r\n: keep-alive\n\n\r\n");
 }
 
-static void test_keepalive(void **state)
+static void a_silent_stream_is_kept_alive(void **state)
 {
     (void)state;
     memset(&S, 0, sizeof(S));
@@ -264,7 +264,7 @@ static void client_leaves(void)
     CHECK(S.result[1] == -ECANCELED, "%d", S.result[1]);
 }
 
-static void test_leaving(void **state)
+static void a_leaving_client_ends_its_stream(void **state)
 {
     (void)state;
     RUN(client_leaves);
@@ -311,7 +311,7 @@ static void slow_reader(void)
           "%d of %d", quick_seen.n, S.history);
 }
 
-static void test_slow_reader(void **state)
+static void a_slow_reader_resumes_without_loss(void **state)
 {
     (void)state;
     RUN(slow_reader);
@@ -331,7 +331,7 @@ static void large_frame(void)
     CHECK(s.in_order && s.n == 3, "%d", s.n);
 }
 
-static void test_large_frame(void **state)
+static void a_frame_larger_than_the_queue_arrives(void **state)
 {
     (void)state;
     RUN(large_frame);
@@ -352,7 +352,7 @@ static void head_only(void)
     read_until(&io, &got, "\r\n\r\n");
 }
 
-static void test_head(void **state)
+static void head_gets_no_stream(void **state)
 {
     (void)state;
     RUN(head_only);
@@ -373,7 +373,7 @@ static void old_client(void)
           "%s", got.data);
 }
 
-static void test_http10(void **state)
+static void an_old_client_gets_no_chunks(void **state)
 {
     (void)state;
     RUN(old_client);
@@ -382,11 +382,15 @@ static void test_http10(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frame),       cmocka_unit_test(test_queue),
-        cmocka_unit_test(test_stream),      cmocka_unit_test(test_keepalive),
-        cmocka_unit_test(test_leaving),     cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_large_frame), cmocka_unit_test(test_head),
-        cmocka_unit_test(test_http10),
+        cmocka_unit_test(a_frame_is_written_once_and_shared),
+        cmocka_unit_test(a_full_queue_cuts_the_reader),
+        cmocka_unit_test(a_stream_gives_events_in_order),
+        cmocka_unit_test(a_silent_stream_is_kept_alive),
+        cmocka_unit_test(a_leaving_client_ends_its_stream),
+        cmocka_unit_test(a_slow_reader_resumes_without_loss),
+        cmocka_unit_test(a_frame_larger_than_the_queue_arrives),
+        cmocka_unit_test(head_gets_no_stream),
+        cmocka_unit_test(an_old_client_gets_no_chunks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,7 +148,7 @@ static ssize_t parse_in_drops(const char *p, size_t n, struct h1_request *q, int
     return -EAGAIN;
 }
 
-static void test_bad(void **state)
+static void bad_heads_are_refused_with_their_status(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad_heads); i++) {
@@ -243,7 +243,7 @@ static void check_good(const struct good *g, const struct h1_request *q, ssize_t
                  flags, (unsigned long long)q->length);
 }
 
-static void test_good(void **state)
+static void good_heads_are_read_however_cut(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(good_heads); i++) {
@@ -261,7 +261,7 @@ static void test_good(void **state)
     }
 }
 
-static void test_fields(void **state)
+static void fields_are_found_by_name_and_counted(void **state)
 {
     (void)state;
     static const char head[] =
@@ -280,7 +280,7 @@ static void test_fields(void **state)
     assert_int_equal(found, 0);
 }
 
-static void test_nul(void **state)
+static void a_nul_anywhere_is_refused(void **state)
 {
     (void)state;
     static const char head[] = "GET /abc HTTP/1.1\r\nHost: a\r\nX-Y: value\r\n\r\n";
@@ -315,7 +315,7 @@ static size_t build(char *p, size_t bytes, size_t target, size_t n_fields)
     return n;
 }
 
-static void test_ceilings(void **state)
+static void a_head_has_ceilings(void **state)
 {
     (void)state;
     static char p[LIMIT_HEADER_BYTES * 2];
@@ -348,7 +348,7 @@ static void test_ceilings(void **state)
 }
 
 /* The class table against the rules in words. */
-static void test_classes(void **state)
+static void character_classes_are_as_the_rfc_says(void **state)
 {
     (void)state;
     for (int i = 0; i < 256; i++) {
@@ -366,7 +366,7 @@ static void test_classes(void **state)
     }
 }
 
-static void test_reason(void **state)
+static void every_status_has_a_reason(void **state)
 {
     (void)state;
     assert_string_equal(h1_reason(200), "OK");
@@ -377,10 +377,13 @@ static void test_reason(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad),      cmocka_unit_test(test_good),
-        cmocka_unit_test(test_fields),   cmocka_unit_test(test_nul),
-        cmocka_unit_test(test_ceilings), cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_reason),
+        cmocka_unit_test(bad_heads_are_refused_with_their_status),
+        cmocka_unit_test(good_heads_are_read_however_cut),
+        cmocka_unit_test(fields_are_found_by_name_and_counted),
+        cmocka_unit_test(a_nul_anywhere_is_refused),
+        cmocka_unit_test(a_head_has_ceilings),
+        cmocka_unit_test(character_classes_are_as_the_rfc_says),
+        cmocka_unit_test(every_status_has_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,7 +70,7 @@ static ssize_t feed(struct h1_chunked *d, const char *wire, size_t n, size_t ste
     return (ssize_t)at;
 }
 
-static void test_rows(void **state)
+static void chunked_bodies_are_read_or_refused_however_cut(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -92,7 +92,7 @@ static void test_rows(void **state)
     }
 }
 
-static void test_incomplete(void **state)
+static void a_cut_body_is_never_done(void **state)
 {
     (void)state;
     static const char wire[] = "5;x\r\nhello\r\n0\r\nA: b\r\n\r\n";
@@ -104,7 +104,7 @@ static void test_incomplete(void **state)
     }
 }
 
-static void test_ceilings(void **state)
+static void size_lines_and_trailers_have_ceilings(void **state)
 {
     (void)state;
     static char wire[20000];
@@ -140,7 +140,7 @@ static void test_ceilings(void **state)
     assert_false(d.done);
 }
 
-static void test_dropped(void **state)
+static void a_body_can_be_read_and_dropped(void **state)
 {
     (void)state;
     struct h1_chunked d = {0};
@@ -149,7 +149,7 @@ static void test_dropped(void **state)
 }
 
 /* A size near 2^64 is a size: the decoder asks for that much and does not wrap. */
-static void test_huge(void **state)
+static void a_huge_size_does_not_wrap(void **state)
 {
     (void)state;
     struct h1_chunked d = {0};
@@ -162,9 +162,11 @@ static void test_huge(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),     cmocka_unit_test(test_incomplete),
-        cmocka_unit_test(test_ceilings), cmocka_unit_test(test_dropped),
-        cmocka_unit_test(test_huge),
+        cmocka_unit_test(chunked_bodies_are_read_or_refused_however_cut),
+        cmocka_unit_test(a_cut_body_is_never_done),
+        cmocka_unit_test(size_lines_and_trailers_have_ceilings),
+        cmocka_unit_test(a_body_can_be_read_and_dropped),
+        cmocka_unit_test(a_huge_size_does_not_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,7 +58,7 @@ static int feed_in_steps(struct sse_parser *p, const char *wire, size_t n, size_
     return r;
 }
 
-static void test_rows(void **state)
+static void streams_are_read_as_the_standard_says_however_cut(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -74,7 +74,7 @@ static void test_rows(void **state)
     }
 }
 
-static void test_ceilings(void **state)
+static void lines_and_events_have_ceilings(void **state)
 {
     (void)state;
     static const struct {
@@ -103,7 +103,7 @@ static void test_ceilings(void **state)
     }
 }
 
-static void test_long_fields(void **state)
+static void an_event_name_has_63_bytes_and_no_nul(void **state)
 {
     (void)state;
     for (size_t n = 62; n <= 66; n++) {
@@ -132,7 +132,7 @@ static int stop(void *arg, const char *event, const char *id, const char *data, 
     return 42;
 }
 
-static void test_stop(void **state)
+static void the_caller_can_stop_the_parser(void **state)
 {
     (void)state;
     int calls = 0;
@@ -145,10 +145,10 @@ static void test_stop(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_ceilings),
-        cmocka_unit_test(test_long_fields),
-        cmocka_unit_test(test_stop),
+        cmocka_unit_test(streams_are_read_as_the_standard_says_however_cut),
+        cmocka_unit_test(lines_and_events_have_ceilings),
+        cmocka_unit_test(an_event_name_has_63_bytes_and_no_nul),
+        cmocka_unit_test(the_caller_can_stop_the_parser),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

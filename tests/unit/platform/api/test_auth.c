@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static void test_token(void **state)
+static void one_token_or_none_is_taken_from_the_headers(void **state)
 {
     static const char long_token[] =
         "sk-sp-api-0123456789012345678901234567890123456789012345678901234567890123456789"
@@ -38,7 +38,7 @@ static void test_token(void **state)
     }
 }
 
-static void test_kind(void **state)
+static void the_prefix_of_a_token_tells_its_kind(void **state)
 {
     (void)state;
     assert_int_equal(auth_kind("sk-sp-api-abc"), CALLER_API_KEY);
@@ -49,7 +49,7 @@ static void test_kind(void **state)
     assert_int_equal(auth_kind(""), CALLER_NONE);
 }
 
-static void test_may_see(void **state)
+static void a_caller_sees_only_what_is_its_own(void **state)
 {
     static const struct {
         struct caller who;
@@ -75,9 +75,9 @@ static void test_may_see(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_token),
-        cmocka_unit_test(test_kind),
-        cmocka_unit_test(test_may_see),
+        cmocka_unit_test(one_token_or_none_is_taken_from_the_headers),
+        cmocka_unit_test(the_prefix_of_a_token_tells_its_kind),
+        cmocka_unit_test(a_caller_sees_only_what_is_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-static void test_round_trip(void **state)
+static void a_token_is_bound_to_its_list_and_order(void **state)
 {
     static const struct {
         bool ascending, backwards;
@@ -41,7 +41,7 @@ static void test_round_trip(void **state)
     }
 }
 
-static void test_bad_tokens(void **state)
+static void made_up_tokens_are_refused(void **state)
 {
     static const char *const plain[] = {
         "",
@@ -83,7 +83,7 @@ static void test_bad_tokens(void **state)
     assert_int_equal(page_token_parse("agents", buf_str(&b), &p), -E_PARSE);
 }
 
-static void test_page_json(void **state)
+static void the_last_page_has_no_next(void **state)
 {
     (void)state;
     AUTO_JSON json_t *last = page_json(json_array(), NULL);
@@ -95,9 +95,9 @@ static void test_page_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_bad_tokens),
-        cmocka_unit_test(test_page_json),
+        cmocka_unit_test(a_token_is_bound_to_its_list_and_order),
+        cmocka_unit_test(made_up_tokens_are_refused),
+        cmocka_unit_test(the_last_page_has_no_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,7 +36,7 @@ static void walk(struct refusal *r, const json_t *o)
     v_end(&v);
 }
 
-static void test_messages(void **state)
+static void every_refusal_names_the_field(void **state)
 {
     static const struct {
         const char *text, *message; /* NULL: accepted */
@@ -96,7 +96,7 @@ static void test_messages(void **state)
     }
 }
 
-static void test_paths_and_first_error(void **state)
+static void the_first_error_is_told_with_its_path(void **state)
 {
     (void)state;
     AUTO_JSON json_t *j = parse("{\"a\":1,\"b\":2}");
@@ -112,7 +112,7 @@ static void test_paths_and_first_error(void **state)
     assert_string_equal(whole.message, "events[3]: too big");
 }
 
-static void test_absent_object_reads_as_empty(void **state)
+static void an_absent_object_reads_as_empty(void **state)
 {
     (void)state;
     struct refusal r = {0};
@@ -123,7 +123,7 @@ static void test_absent_object_reads_as_empty(void **state)
     assert_false(v_failed(&v));
 }
 
-static void test_null_and_presence(void **state)
+static void null_is_present(void **state)
 {
     (void)state;
     AUTO_JSON json_t *j = parse("{\"a\":null,\"b\":1}");
@@ -136,7 +136,7 @@ static void test_null_and_presence(void **state)
     assert_false(v_has(&v, "c"));
 }
 
-static void test_metadata_counts(void **state)
+static void metadata_holds_sixteen_pairs(void **state)
 {
     (void)state;
     AUTO_JSON json_t *j = json_object();
@@ -156,7 +156,7 @@ static void test_metadata_counts(void **state)
     assert_string_equal(r.message, "metadata: must have at most 16 pairs, has 17");
 }
 
-static void test_clip(void **state)
+static void a_quoted_text_is_clipped_at_eighty_characters(void **state)
 {
     char wide[800];
     (void)state;
@@ -171,7 +171,7 @@ static void test_clip(void **state)
     assert_true(strlen(v_clip(wide)) <= 80 * 4 + 3);
 }
 
-static void test_refuse_cuts_at_a_character(void **state)
+static void a_long_refusal_is_cut_at_a_character(void **state)
 {
     (void)state;
     char long_text[2000];
@@ -188,13 +188,13 @@ static void test_refuse_cuts_at_a_character(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_paths_and_first_error),
-        cmocka_unit_test(test_absent_object_reads_as_empty),
-        cmocka_unit_test(test_null_and_presence),
-        cmocka_unit_test(test_metadata_counts),
-        cmocka_unit_test(test_clip),
-        cmocka_unit_test(test_refuse_cuts_at_a_character),
+        cmocka_unit_test(every_refusal_names_the_field),
+        cmocka_unit_test(the_first_error_is_told_with_its_path),
+        cmocka_unit_test(an_absent_object_reads_as_empty),
+        cmocka_unit_test(null_is_present),
+        cmocka_unit_test(metadata_holds_sixteen_pairs),
+        cmocka_unit_test(a_quoted_text_is_clipped_at_eighty_characters),
+        cmocka_unit_test(a_long_refusal_is_cut_at_a_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,7 +98,7 @@ static json_t *parse(const char *text)
     return j;
 }
 
-static void test_events(void **state)
+static void every_shape_of_an_inbound_event(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -114,7 +114,7 @@ static void test_events(void **state)
     }
 }
 
-static void test_initial(void **state)
+static void only_messages_may_be_initial_events(void **state)
 {
     (void)state;
     AUTO_JSON json_t *good = parse(MSG(TEXT)),
@@ -128,7 +128,7 @@ static void test_initial(void **state)
     assert_string_equal(many.message, "initial_events: must have at most 1 events, has 2");
 }
 
-static void test_types(void **state)
+static void only_types_of_the_log_are_known(void **state)
 {
     (void)state;
     assert_true(event_type_known("user.message"));
@@ -141,9 +141,9 @@ static void test_types(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events),
-        cmocka_unit_test(test_initial),
-        cmocka_unit_test(test_types),
+        cmocka_unit_test(every_shape_of_an_inbound_event),
+        cmocka_unit_test(only_messages_may_be_initial_events),
+        cmocka_unit_test(only_types_of_the_log_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

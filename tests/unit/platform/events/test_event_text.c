@@ -10,7 +10,7 @@
 
 #define STAMP 1780008634155897LL
 
-static void test_texts(void **state)
+static void a_row_becomes_an_event_or_is_corrupt(void **state)
 {
     static const struct {
         const char *id, *type;
@@ -47,7 +47,7 @@ static void test_texts(void **state)
     }
 }
 
-static void test_ceiling(void **state)
+static void an_event_larger_than_the_buffer_is_refused(void **state)
 {
     (void)state;
     AUTO(buf) out = BUF_INIT(16);
@@ -57,8 +57,8 @@ static void test_ceiling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(a_row_becomes_an_event_or_is_corrupt),
+        cmocka_unit_test(an_event_larger_than_the_buffer_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
