@@ -29,7 +29,8 @@
 #include "io/sock.h"
 #include "io/tls.h"
 #include "session/hub.h"
-#include "platform/work/work.h"
+#include "platform/platform.h"
+#include "platform/work/work_reaper.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -6,7 +6,6 @@
  *
  * Limits: messages are cut to one screen line, and what looks like a key in them is not repeated. A
  * caller learns nothing about an internal failure; the log line with the request id says more. */
-
 #include "platform/api/api.h"
 
 #include "base/buf.h"

@@ -3,7 +3,6 @@
  * Called by the handlers of sessions, events and threads. A session that does not exist and one
  * that the caller may not see are the same 404: an environment key must not learn which other
  * sessions there are. */
-
 #include "platform/api/session_load.h"
 
 #include "base/err.h"

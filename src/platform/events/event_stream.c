@@ -10,7 +10,6 @@
  * Bounded: BACKLOG_BYTES of the log in memory at once, LIMIT_SSE_QUEUE_BYTES of live frames. The
  * stream ends when the session is deleted or terminated, when the server stops, or when the reader
  * is too slow; in the last two cases it can resume. */
-
 #include "platform/events/event_stream.h"
 
 #include "base/buf.h"

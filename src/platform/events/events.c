@@ -11,7 +11,6 @@
  * Listing: the log in order of place, then the inputs that wait for delivery, which have no place
  * yet and processed_at null. A page ends early when it has gathered PAGE_BYTES, so that a thousand
  * large events never stand in memory at once. */
-
 #include "platform/events/events.h"
 
 #include "base/buf.h"

@@ -9,7 +9,6 @@
  * What an agent may declare but this version can not run (skills, MCP servers, other agents) is
  * refused here, in words: the record is harmless, a session that silently lacks its tools is not.
  * So are environments of a kind that has no sandbox. */
-
 #include "platform/sessions/sessions.h"
 
 #include "base/err.h"

@@ -7,7 +7,6 @@
  *
  * Deleting removes the session, its log, inputs and calls. Its work items stay as records, stopped
  * or stopping, so that a worker that still holds one learns it from its next heartbeat. */
-
 #include "platform/sessions/sessions.h"
 
 #include "base/err.h"

@@ -2,7 +2,6 @@
  *
  * Its id belongs to the session row, its status is the session's, and its log is the session's log;
  * so these handlers check the id and answer with the session's own means. */
-
 #include "platform/sessions/threads.h"
 
 #include "base/err.h"

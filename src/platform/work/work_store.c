@@ -6,7 +6,7 @@
  * a worker can answer, the session would wait for ever (the hosted service leaves it so); here it
  * is offered again as a new item. A worker that fails on a session at once would make that a hot
  * loop, so an item that follows others without any progress is held back, longer each time. */
-#include "platform/work/work.h"
+#include "platform/work/work_store.h"
 
 #include "base/err.h"
 #include "base/str.h"
