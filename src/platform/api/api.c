@@ -205,7 +205,7 @@ int api_refuse(struct api_call *c, struct refusal *r)
 
 void api_tx_failed(struct api_call *c, int code, struct refusal *r)
 {
-    if (code == -E_DENIED && r->status)
+    if (code == -E_DENIED && r && r->status)
         (void)api_refuse(c, r);
     else
         (void)api_failed(c, code, NULL);

@@ -102,10 +102,8 @@ void env_keys_create(struct api_call *c)
     ch.name = name ? name : "";
     key_make_env(&ch.key);
     int r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, create_tx, &ch);
-    if (r == -E_DENIED && ch.refusal.status) {
-        api_refuse(c, &ch.refusal);
-    } else if (r < 0) {
-        api_failed(c, r, NULL);
+    if (r < 0) {
+        api_tx_failed(c, r, &ch.refusal);
     } else {
         AUTO_JSON json_t *o =
             wire(ch.key.id, ch.environment_id, ch.name, ch.now, NULL, ch.expires_at);
@@ -143,9 +141,7 @@ static int list_tx(struct tx *tx, void *arg)
 #undef LIST
     rows_reset(&l->rows);
     stmt_bind_text(s, 1, l->environment_id);
-    stmt_bind_int(s, 2, rows_cursor_time(&l->rows));
-    stmt_bind_text(s, 3, l->rows.page.cursor_id);
-    stmt_bind_int(s, 4, rows_limit(&l->rows));
+    rows_bind(&l->rows, s, 2);
     while ((r = stmt_step(s)) > 0) {
         int64_t used = stmt_int(s, 3), expires = stmt_int(s, 4);
         const char *id = stmt_text(s, 0, NULL);
@@ -163,12 +159,7 @@ void env_keys_list(struct api_call *c)
     if (rows_init(&l.rows, c, "environment_keys", false) < 0)
         return;
     int r = db_read(c->p->log.db, list_tx, &l);
-    if (r == -E_DENIED && l.refusal.status)
-        api_refuse(c, &l.refusal);
-    else if (r < 0)
-        api_failed(c, r, NULL);
-    else
-        rows_reply(&l.rows, c);
+    rows_end(&l.rows, c, r, &l.refusal);
 }
 
 /* ---- revoke ---- */
@@ -195,12 +186,8 @@ void env_keys_revoke(struct api_call *c)
                        .now = time_real_us(),
                        .lease_now = work_now_us(c->p)};
     int r = db_write(c->p->log.db, revoke_tx, &ch);
-    if (r == -E_DENIED && ch.refusal.status) {
-        api_refuse(c, &ch.refusal);
-        return;
-    }
     if (r < 0) {
-        api_failed(c, r, NULL);
+        api_tx_failed(c, r, &ch.refusal);
         return;
     }
     work_lease_changed(c->p, ch.lease_now);

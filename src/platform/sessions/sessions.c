@@ -13,7 +13,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "platform/api/session_load.h"
+#include "platform/api/session_call.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
 #include "platform/sessions/session_agent.h"
@@ -60,12 +60,7 @@ static void change_run(struct change *k, tx_fn *fn)
 {
     struct api_call *c = k->c;
     int r = db_write(c->p->log.db, fn, k);
-    if (r == 0) {
-        log_publish(&c->p->log, &k->b);
-        (void)api_reply(c, 200, k->answer);
-    } else {
-        session_write_failed(c, r, &k->r);
-    }
+    session_call_end(c, r, &k->b, k->answer, &k->r);
     change_free(k);
 }
 

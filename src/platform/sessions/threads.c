@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "platform/api/pages.h"
-#include "platform/api/session_load.h"
+#include "platform/api/session_call.h"
 #include "platform/api/validate.h"
 #include "platform/events/event_stream.h"
 #include "platform/events/events.h"

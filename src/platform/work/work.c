@@ -95,10 +95,7 @@ static int load(struct tx *tx, struct op *o)
 
 static void fail(struct op *o, int r)
 {
-    if (r == -E_DENIED && o->refusal.status)
-        api_refuse(o->c, &o->refusal);
-    else
-        api_failed(o->c, r, NULL);
+    api_tx_failed(o->c, r, &o->refusal);
 }
 
 static void reply_item(struct op *o)
@@ -458,9 +455,7 @@ static int list_tx(struct tx *tx, void *arg)
 #undef LIST
     rows_reset(&l->rows);
     stmt_bind_text(s, 1, l->o->environment_id);
-    stmt_bind_int(s, 2, rows_cursor_time(&l->rows));
-    stmt_bind_text(s, 3, l->rows.page.cursor_id);
-    stmt_bind_int(s, 4, rows_limit(&l->rows));
+    rows_bind(&l->rows, s, 2);
     while ((r = stmt_step(s)) > 0) {
         AUTO(work_item) w = {0};
         r = work_read(s, &w);
@@ -484,10 +479,7 @@ void work_list(struct api_call *c)
     if (rows_init(&l.rows, c, "work", false) < 0)
         return;
     r = db_read(c->p->log.db, list_tx, &l);
-    if (r < 0)
-        fail(&o, r);
-    else
-        rows_reply(&l.rows, c);
+    rows_end(&l.rows, c, r, &o.refusal);
 }
 
 static int stats_tx(struct tx *tx, void *arg)

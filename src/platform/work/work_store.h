@@ -7,12 +7,26 @@
 int work_load_tx(struct tx *tx, const char *environment_id, const char *work_id,
                  struct work_item *ret) WARN_UNUSED; /* -ENOENT */
 int work_store_tx(struct tx *tx, const struct work_item *w) WARN_UNUSED;
-/* The columns every SELECT of items names, in the order work_read wants them. */
-#define WORK_COLUMNS                                                                               \
-    "id, environment_id, session_id, state, metadata, last_heartbeat, created_at, queued_at, "     \
-    "acknowledged_at,"                                                                             \
-    " started_at, heartbeat_at, stop_requested_at, stopped_at, claimed_at, lease_expires_at, "     \
-    "ttl_seconds, requeues"
+/* The columns every SELECT of items names; work_read reads such a row. */
+#define WORK_COLUMNS "id" WORK_COLUMN_LIST(WORK_AS_SQL)
+#define WORK_COLUMN_LIST(C)                                                                        \
+    C(ENVIRONMENT_ID, "environment_id")                                                            \
+    C(SESSION_ID, "session_id")                                                                    \
+    C(STATE, "state")                                                                              \
+    C(METADATA, "metadata")                                                                        \
+    C(LAST_HEARTBEAT, "last_heartbeat")                                                            \
+    C(CREATED_AT, "created_at")                                                                    \
+    C(QUEUED_AT, "queued_at")                                                                      \
+    C(ACKNOWLEDGED_AT, "acknowledged_at")                                                          \
+    C(STARTED_AT, "started_at")                                                                    \
+    C(HEARTBEAT_AT, "heartbeat_at")                                                                \
+    C(STOP_REQUESTED_AT, "stop_requested_at")                                                      \
+    C(STOPPED_AT, "stopped_at")                                                                    \
+    C(CLAIMED_AT, "claimed_at")                                                                    \
+    C(LEASE_EXPIRES_AT, "lease_expires_at")                                                        \
+    C(TTL_SECONDS, "ttl_seconds")                                                                  \
+    C(REQUEUES, "requeues")
+#define WORK_AS_SQL(name, sql) ", " sql
 int work_read(struct stmt *s, struct work_item *ret) WARN_UNUSED;
 
 /* Takes the oldest item that may be taken and puts `token_hash` on it. 1 taken, 0 none. `now` and
