@@ -1,34 +1,7 @@
-/* server - the platform in this process, as `sallyport server` and `sallyport up` run it. */
+/* server - what `sallyport server` and `sallyport up` share before they open the server. */
 #pragma once
 
-#include "base/secret.h"
-#include "platform/platform.h"
-
-struct server_options {
-    const char *listen; /* "127.0.0.1:8400" */
-    const char *data_dir;
-    const char *script;     /* a script-model file, or NULL */
-    const char *public_url; /* how workers reach us, or NULL */
-    const char *tls_cert, *tls_key;
-    int64_t lease_ttl_ms, stop_grace_ms;
-    struct secret model_key; /* unset: none */
-    const char *model_base_url;
-};
-
-struct server;
-/* Opens the database and the listener, makes what the first start makes (its key's text goes to
- * ret_key, else ""), starts brain and reaper. Nothing is served before server_run. Suspends. NULL
- * with words. `o` outlives the server. */
-struct server *server_open(const struct server_options *o, char ret_key[128], struct err *e);
-const char *server_address(const struct server *s);    /* as bound: "127.0.0.1:8400" */
-const char *server_model_name(const struct server *s); /* "none" when none is configured */
-struct platform *server_platform(struct server *s);
-/* Serves until server_stop or cancellation. Suspends. 0 or a negative code. */
-int server_run(struct server *s);
-/* From another fiber: streams end, running calls get the grace period, server_run returns.
- * Suspends. */
-void server_stop(struct server *s);
-void server_close(struct server *s); /* Suspends. NULL is fine */
+#include "server/server.h"
 
 /* Takes ANTHROPIC_API_KEY and SALLYPORT_MODEL_BASE_URL out of the environment into `o` (unless a
  * script is named, when the key is only taken out). A key of ours is refused with words. 0 or

@@ -4,25 +4,21 @@
  * Called once by the server before anything is served. One transaction, so a start that is cut off
  * leaves nothing half made and the next one begins again. The key's text exists in this call only:
  * the table has its SHA-256. */
-
 #include "platform/platform.h"
 
 #include "base/err.h"
-#include "base/id.h"
 #include "base/rng.h"
-#include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "crypto/digest.h"
-#include "platform/api/auth.h"
-#include "platform/work/work.h"
+#include "platform/api/keys.h"
+#include "platform/work/work_clock.h"
+#include "platform/work/work_sightings.h"
 
 #include <stdio.h>
-#include <string.h>
 
 struct first {
     char organization_id[64];
-    char key[AUTH_TOKEN_MAX], hash[DIGEST_SHA256_HEX], key_id[ID_MAX];
+    struct key key;
     bool key_is_new;
     int64_t now;
 };
@@ -60,40 +56,33 @@ static int first_tx(struct tx *tx, void *arg)
     int r = organization_tx(tx, f);
     if (r < 0)
         return r;
-    struct stmt *s = tx_prepare(tx, "SELECT COUNT(*) FROM api_keys");
-    r = stmt_step(s);
+    r = key_any_api_tx(tx);
     if (r < 0)
         return r;
-    f->key_is_new = r > 0 && stmt_int(s, 0) == 0;
-    stmt_reset(s);
-    if (!f->key_is_new)
-        return 0;
-    return tx_exec(tx, "INSERT INTO api_keys (id, name, hash, created_at) VALUES ($1, $2, $3, $4)",
-                   "ttti", f->key_id, "first start", f->hash, f->now);
+    f->key_is_new = r == 0;
+    return f->key_is_new ? key_add_api_tx(tx, &f->key, "first start", f->now) : 0;
 }
 
 int platform_first_start(struct platform *p, char ret_key[128], struct err *e)
 {
     struct first f = {.now = time_real_us()};
     make_uuid(f.organization_id);
-    id_make(f.key_id, "apikey_");
-    id_make_token(f.key, sizeof(f.key), AUTH_API_PREFIX);
-    digest_sha256_hex(f.key, strlen(f.key), f.hash);
+    key_make_api(&f.key);
     int r = db_write(p->log.db, first_tx, &f);
     ret_key[0] = '\0';
     if (r == 0) {
         str_copy(p->organization_id, sizeof(p->organization_id), f.organization_id);
         if (f.key_is_new)
-            str_copy(ret_key, 128, f.key);
+            str_copy(ret_key, 128, f.key.text);
     } else {
         r = err_set(e, r, "the first start could not be written to the database: %s", err_text(r));
     }
-    secret_wipe(f.key, sizeof(f.key));
+    key_done(&f.key);
     return r;
 }
 
 struct new_key {
-    char id[ID_MAX], hash[DIGEST_SHA256_HEX];
+    struct key key;
     const char *name;
     int64_t now;
 };
@@ -101,21 +90,20 @@ struct new_key {
 static int new_key_tx(struct tx *tx, void *arg)
 {
     struct new_key *k = arg;
-    return tx_exec(tx, "INSERT INTO api_keys (id, name, hash, created_at) VALUES ($1, $2, $3, $4)",
-                   "ttti", k->id, k->name, k->hash, k->now);
+    return key_add_api_tx(tx, &k->key, k->name, k->now);
 }
 
 int platform_make_api_key(struct platform *p, const char *name, char ret_key[128], struct err *e)
 {
     struct new_key k = {.name = name, .now = time_real_us()};
-    id_make(k.id, "apikey_");
-    id_make_token(ret_key, 128, AUTH_API_PREFIX);
-    digest_sha256_hex(ret_key, strlen(ret_key), k.hash);
+    key_make_api(&k.key);
     int r = db_write(p->log.db, new_key_tx, &k);
     if (r == 0)
-        return 0;
-    secret_wipe(ret_key, 128);
-    return err_set(e, r, "a new API key could not be written to the database: %s", err_text(r));
+        str_copy(ret_key, 128, k.key.text);
+    else
+        r = err_set(e, r, "a new API key could not be written to the database: %s", err_text(r));
+    key_done(&k.key);
+    return r;
 }
 
 void platform_done(struct platform *p)
@@ -123,6 +111,7 @@ void platform_done(struct platform *p)
     struct platform_state *s = TAKE(p->state);
     if (!s)
         return;
-    work_state_free(s->work);
+    work_clock_free(s->clock);
+    work_sightings_free(s->sightings);
     platform_state_free(s);
 }

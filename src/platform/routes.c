@@ -5,7 +5,6 @@
  * handlers, which take a struct api_call instead of the router's bare exchange. Capabilities of the
  * hosted service that this version lacks are named here too, so that their paths answer 404 with a
  * sentence instead of a bare "Not found". */
-
 #include "platform/routes.h"
 
 #include "platform/agents/agents.h"

@@ -8,7 +8,6 @@
  *
  * Limits: bodies of LIMIT_BODY_BYTES, JSON 64 levels deep. A caller learns nothing about a
  * credential that failed. */
-
 #include "platform/platform.h"
 
 #include "base/buf.h"

@@ -85,37 +85,62 @@ static int json_col(struct stmt *st, int col, json_t **ret)
     return json_parse(v, n, ret, NULL) < 0 ? -E_CORRUPT : 0;
 }
 
+/* The row: the column's number and its place in the SELECT, from one list. */
+#define SESSION_COLUMNS(C)                                                                         \
+    C(THREAD_ID, "s.thread_id")                                                                    \
+    C(AGENT_ID, "s.agent_id")                                                                      \
+    C(AGENT_VERSION, "s.agent_version")                                                            \
+    C(ENVIRONMENT_ID, "s.environment_id")                                                          \
+    C(STATUS, "s.status")                                                                          \
+    C(STOP_REASON, "s.stop_reason")                                                                \
+    C(TITLE, "s.title")                                                                            \
+    C(METADATA, "s.metadata")                                                                      \
+    C(AGENT, "s.agent")                                                                            \
+    C(USAGE, "s.usage")                                                                            \
+    C(NEXT_SEQ, "s.next_seq")                                                                      \
+    C(LAST_STAMP, "s.last_stamp")                                                                  \
+    C(ACTIVE_US, "s.active_us")                                                                    \
+    C(RUNNING_SINCE, "s.running_since")                                                            \
+    C(CREATED_AT, "s.created_at")                                                                  \
+    C(UPDATED_AT, "s.updated_at")                                                                  \
+    C(ARCHIVED_AT, "s.archived_at")                                                                \
+    C(ENVIRONMENT_TYPE, "e.type")
+#define AS_NUMBER(name, sql) COL_##name,
+#define AS_SQL(name, sql)    ", " sql
+enum { COL_ID, SESSION_COLUMNS(AS_NUMBER) };
+#define SESSION_ROW "s.id" SESSION_COLUMNS(AS_SQL)
+
 static int read_row(struct stmt *st, struct log_session *s)
 {
-    bool ok = copy_col(st, 0, s->thread_id, sizeof(s->thread_id)) &&
-              copy_col(st, 1, s->agent_id, sizeof(s->agent_id)) &&
-              copy_col(st, 3, s->environment_id, sizeof(s->environment_id)) &&
-              copy_col(st, 4, s->status, sizeof(s->status));
+    bool ok = copy_col(st, COL_THREAD_ID, s->thread_id, sizeof(s->thread_id)) &&
+              copy_col(st, COL_AGENT_ID, s->agent_id, sizeof(s->agent_id)) &&
+              copy_col(st, COL_ENVIRONMENT_ID, s->environment_id, sizeof(s->environment_id)) &&
+              copy_col(st, COL_STATUS, s->status, sizeof(s->status));
     if (!ok)
         return -E_CORRUPT;
-    s->agent_version = stmt_int(st, 2);
-    int r = json_col(st, 5, &s->stop_reason);
+    s->agent_version = stmt_int(st, COL_AGENT_VERSION);
+    int r = json_col(st, COL_STOP_REASON, &s->stop_reason);
     if (r == 0)
-        r = json_col(st, 7, &s->metadata);
+        r = json_col(st, COL_METADATA, &s->metadata);
     if (r == 0)
-        r = json_col(st, 9, &s->usage);
+        r = json_col(st, COL_USAGE, &s->usage);
     if (r < 0)
         return r;
     size_t agent_len = 0;
-    const char *agent = stmt_text(st, 8, &agent_len);
+    const char *agent = stmt_text(st, COL_AGENT, &agent_len);
     if (!agent || agent[0] != '{' || !json_is_object(s->usage))
         return -E_CORRUPT;
     s->agent_text = mem_strndup(agent, agent_len);
-    const char *title = stmt_text(st, 6, NULL);
+    const char *title = stmt_text(st, COL_TITLE, NULL);
     s->title = title ? mem_strdup(title) : NULL;
-    s->next_seq = stmt_int(st, 10);
-    s->last_stamp = stmt_int(st, 11);
-    s->active_us = stmt_int(st, 12);
-    s->running_since = stmt_is_null(st, 13) ? 0 : stmt_int(st, 13);
-    s->created_at = stmt_int(st, 14);
-    s->updated_at = stmt_int(st, 15);
-    s->archived_at = stmt_is_null(st, 16) ? 0 : stmt_int(st, 16);
-    const char *env_type = stmt_text(st, 17, NULL);
+    s->next_seq = stmt_int(st, COL_NEXT_SEQ);
+    s->last_stamp = stmt_int(st, COL_LAST_STAMP);
+    s->active_us = stmt_int(st, COL_ACTIVE_US);
+    s->running_since = stmt_is_null(st, COL_RUNNING_SINCE) ? 0 : stmt_int(st, COL_RUNNING_SINCE);
+    s->created_at = stmt_int(st, COL_CREATED_AT);
+    s->updated_at = stmt_int(st, COL_UPDATED_AT);
+    s->archived_at = stmt_is_null(st, COL_ARCHIVED_AT) ? 0 : stmt_int(st, COL_ARCHIVED_AT);
+    const char *env_type = stmt_text(st, COL_ENVIRONMENT_TYPE, NULL);
     s->environment_self_hosted = env_type && str_eq(env_type, "self_hosted");
     return 0;
 }
@@ -125,13 +150,9 @@ int log_session_load_tx(struct tx *tx, const char *session_id, struct log_sessio
     struct log_session s = {0};
     if (!str_copy(s.id, sizeof(s.id), session_id))
         return -ENOENT;
-    struct stmt *st = tx_prepare(tx, "SELECT s.thread_id, s.agent_id, s.agent_version, "
-                                     "s.environment_id, s.status, s.stop_reason, s.title,"
-                                     " s.metadata, s.agent, s.usage, s.next_seq, s.last_stamp, "
-                                     "s.active_us, s.running_since, s.created_at,"
-                                     " s.updated_at, s.archived_at, e.type FROM sessions s LEFT "
-                                     "JOIN environments e ON e.id = s.environment_id"
-                                     " WHERE s.id = $1");
+    struct stmt *st =
+        tx_prepare(tx, "SELECT " SESSION_ROW " FROM sessions s LEFT JOIN environments e"
+                       " ON e.id = s.environment_id WHERE s.id = $1");
     stmt_bind_text(st, 1, session_id);
     int r = stmt_step(st);
     if (r <= 0)

@@ -350,28 +350,31 @@ static int64_t deliver_until(struct tx *tx, const char *session_id, bool through
     return n;
 }
 
+/* One waiting input. */
+#define SELECT_INPUT                                                                               \
+    "SELECT n, id, type, body FROM inbox WHERE session_id = $1 AND n <= $2 ORDER BY n LIMIT 1"
+enum { COL_N, COL_ID, COL_TYPE, COL_BODY };
+
 static bool copy_input(struct stmt *st, char ret_id[64], char ret_type[64], json_t **ret_body)
 {
     size_t n = 0;
-    const char *id = stmt_text(st, 1, NULL), *type = stmt_text(st, 2, NULL);
+    const char *id = stmt_text(st, COL_ID, NULL), *type = stmt_text(st, COL_TYPE, NULL);
     if (!id || !type || !str_copy(ret_id, 64, id) || !str_copy(ret_type, 64, type))
         return false;
-    const char *body = stmt_text(st, 3, &n);
+    const char *body = stmt_text(st, COL_BODY, &n);
     return body && json_parse(body, n, ret_body, NULL) == 0 && json_is_object(*ret_body);
 }
 
 static int deliver_one(struct tx *tx, struct log_session *s, struct log_batch *b, int64_t until,
                        const json_t *hidden)
 {
-    struct stmt *st = tx_prepare(
-        tx,
-        "SELECT n, id, type, body FROM inbox WHERE session_id = $1 AND n <= $2 ORDER BY n LIMIT 1");
+    struct stmt *st = tx_prepare(tx, SELECT_INPUT);
     stmt_bind_text(st, 1, s->id);
     stmt_bind_int(st, 2, until);
     int r = stmt_step(st);
     if (r <= 0)
         return r;
-    int64_t n = stmt_int(st, 0);
+    int64_t n = stmt_int(st, COL_N);
     char id[64], type[64];
     json_t *body = NULL;
     bool ok = copy_input(st, id, type, &body);

@@ -4,7 +4,7 @@
  * in the steady state. What does not fit gets a block of its own. How much can be asked for is
  * bounded by the callers: the head's ceiling, the query's, what handlers copy. Spares are capped,
  * so a burst does not stay in the process for ever. */
-#include "http/server/conn.h"
+#include "http/server/internal.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * has arrived, never with what was announced; a pause or a rate below the lowest ends the exchange
  * with 408; and whatever goes wrong in the middle of a body ends the connection, because nobody
  * knows any more where the next request begins. */
-#include "http/server/conn.h"
+#include "http/server/internal.h"
 
 #include "base/buf.h"
 #include "base/err.h"

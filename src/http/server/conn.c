@@ -14,7 +14,7 @@
  *
  * Small writes are put together in a scratch space of the server: it is used without suspending;
  * what the kernel does not take at once is copied to the heap before waiting. */
-#include "http/server/conn.h"
+#include "http/server/internal.h"
 
 #include "base/err.h"
 #include "base/limits.h"

@@ -7,7 +7,7 @@
  * survives is decided before the head is written, so that "Connection: close" tells the truth: not
  * when the client asked to close, when the server is stopping, or when a body is left that is too
  * long to read and drop. */
-#include "http/server/conn.h"
+#include "http/server/internal.h"
 
 #include "base/buf.h"
 #include "base/err.h"

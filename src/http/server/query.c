@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "http/server/conn.h"
+#include "http/server/internal.h"
 #include "http/server/decode.h"
 
 #include <string.h>

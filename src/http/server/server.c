@@ -11,7 +11,7 @@
  *
  * Stopping: the acceptor ends, connections between requests are closed at once, exchanges get their
  * grace and then a cancellation. */
-#include "http/server/conn.h"
+#include "http/server/internal.h"
 
 #include "base/err.h"
 #include "base/log.h"

@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 #include "base/time.h"
-#include "http/server/conn.h"
+#include "http/server/internal.h"
 
 #include <string.h>
 

@@ -34,16 +34,23 @@ static int parse_body(struct stmt *s, int col, json_t **ret)
     return 0;
 }
 
-/* The wire form of a row "body, created_at, updated_at, archived_at". */
+/* The columns of an agent's latest version, and of one version of it. Lists have the row's position
+ * behind them: the agent's id, or the version's number. */
+#define AGENT_COLUMNS   "v.body, a.created_at, a.updated_at, a.archived_at"
+#define VERSION_COLUMNS "v.body, a.created_at, v.updated_at, a.archived_at"
+enum { COL_BODY, COL_CREATED_AT, COL_UPDATED_AT, COL_ARCHIVED_AT, COL_POSITION };
+
+/* The wire form of such a row. */
 static int wire(struct stmt *s, json_t **ret)
 {
     AUTO_JSON json_t *o = NULL;
-    int r = parse_body(s, 0, &o);
+    int r = parse_body(s, COL_BODY, &o);
     if (r < 0)
         return r;
-    json_put(o, "created_at", time_json(stmt_int(s, 1)));
-    json_put(o, "updated_at", time_json(stmt_int(s, 2)));
-    json_put(o, "archived_at", time_json_or_null(stmt_is_null(s, 3), stmt_int(s, 3)));
+    json_put(o, "created_at", time_json(stmt_int(s, COL_CREATED_AT)));
+    json_put(o, "updated_at", time_json(stmt_int(s, COL_UPDATED_AT)));
+    json_put(o, "archived_at",
+             time_json_or_null(stmt_is_null(s, COL_ARCHIVED_AT), stmt_int(s, COL_ARCHIVED_AT)));
     *ret = TAKE(o);
     return 0;
 }
@@ -51,7 +58,7 @@ static int wire(struct stmt *s, json_t **ret)
 static int load_wire(struct tx *tx, const char *id, json_t **ret)
 {
     struct stmt *s =
-        tx_prepare(tx, "SELECT v.body, a.created_at, a.updated_at, a.archived_at FROM agents a"
+        tx_prepare(tx, "SELECT " AGENT_COLUMNS " FROM agents a"
                        " JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.version"
                        " WHERE a.id = $1");
     stmt_bind_text(s, 1, id);
@@ -67,7 +74,7 @@ static int load_wire(struct tx *tx, const char *id, json_t **ret)
 static int load_version_wire(struct tx *tx, const char *id, int64_t version, json_t **ret)
 {
     struct stmt *s = tx_prepare(
-        tx, "SELECT v.body, a.created_at, v.updated_at, a.archived_at FROM agents a"
+        tx, "SELECT " VERSION_COLUMNS " FROM agents a"
             " JOIN agent_versions v ON v.agent_id = a.id WHERE a.id = $1 AND v.version = $2");
     stmt_bind_text(s, 1, id);
     stmt_bind_int(s, 2, version);
@@ -150,12 +157,10 @@ static void finish(struct api_call *c, struct change *ch, int r)
 {
     if (r == 0)
         api_reply(c, 200, ch->result);
-    else if (r == -E_DENIED && ch->refusal.status)
-        api_refuse(c, &ch->refusal);
     else if (r == -ENOENT)
         not_found(c);
     else
-        api_failed(c, r, NULL);
+        api_tx_failed(c, r, &ch->refusal);
 }
 
 static int create_tx(struct tx *tx, void *arg)
@@ -309,7 +314,7 @@ static int list_tx(struct tx *tx, void *arg)
 {
     struct listing *l = arg;
 #define LIST(cmp, order)                                                                           \
-    "SELECT v.body, a.created_at, a.updated_at, a.archived_at, a.id FROM agents a"                 \
+    "SELECT " AGENT_COLUMNS ", a.id FROM agents a"                                                 \
     " JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.version"                        \
     " WHERE a.created_at >= $1 AND a.created_at <= $2 AND ($3 = 1 OR a.archived_at IS NULL)"       \
     " AND (a.created_at " cmp " $4 OR (a.created_at = $4 AND a.id " cmp " $5))"                    \
@@ -320,19 +325,8 @@ static int list_tx(struct tx *tx, void *arg)
     stmt_bind_int(s, 1, l->created.from);
     stmt_bind_int(s, 2, l->created.to);
     stmt_bind_int(s, 3, l->archived);
-    stmt_bind_int(s, 4, rows_cursor_time(&l->rows));
-    stmt_bind_text(s, 5, l->rows.page.cursor_id);
-    stmt_bind_int(s, 6, rows_limit(&l->rows));
-    int r;
-    while ((r = stmt_step(s)) > 0) {
-        json_t *row = NULL;
-        r = wire(s, &row);
-        if (r < 0)
-            return r;
-        if (!rows_add(&l->rows, row, stmt_int(s, 1), stmt_text(s, 4, NULL)))
-            break;
-    }
-    return r < 0 ? r : 0;
+    rows_bind(&l->rows, s, 4);
+    return rows_fill(&l->rows, s, wire, COL_CREATED_AT, COL_POSITION);
 }
 
 void agents_list(struct api_call *c)
@@ -343,10 +337,7 @@ void agents_list(struct api_call *c)
         query_bool(c, "include_archived", &l.archived) < 0)
         return;
     int r = db_read(c->p->log.db, list_tx, &l);
-    if (r < 0)
-        api_failed(c, r, NULL);
-    else
-        rows_reply(&l.rows, c);
+    rows_end(&l.rows, c, r, NULL);
 }
 
 static int versions_tx(struct tx *tx, void *arg)
@@ -358,7 +349,7 @@ static int versions_tx(struct tx *tx, void *arg)
     if (r < 0)
         return r;
 #define LIST(cmp, order)                                                                           \
-    "SELECT v.body, a.created_at, v.updated_at, a.archived_at, v.version FROM agent_versions v"    \
+    "SELECT " VERSION_COLUMNS ", v.version FROM agent_versions v"                                  \
     " JOIN agents a ON a.id = v.agent_id WHERE v.agent_id = $1 AND v.version " cmp " $2"           \
     " ORDER BY v.version " order " LIMIT $3"
     struct stmt *s = tx_prepare(tx, l->rows.page.ascending ? LIST(">", "ASC") : LIST("<", "DESC"));
@@ -367,15 +358,7 @@ static int versions_tx(struct tx *tx, void *arg)
     stmt_bind_text(s, 1, l->id);
     stmt_bind_int(s, 2, rows_cursor_time(&l->rows));
     stmt_bind_int(s, 3, rows_limit(&l->rows));
-    while ((r = stmt_step(s)) > 0) {
-        json_t *row = NULL;
-        r = wire(s, &row);
-        if (r < 0)
-            return r;
-        if (!rows_add(&l->rows, row, stmt_int(s, 4), ""))
-            break;
-    }
-    return r < 0 ? r : 0;
+    return rows_fill(&l->rows, s, wire, COL_POSITION, -1);
 }
 
 void agents_versions(struct api_call *c)
@@ -386,8 +369,6 @@ void agents_versions(struct api_call *c)
     int r = db_read(c->p->log.db, versions_tx, &l);
     if (r == -ENOENT)
         not_found(c);
-    else if (r < 0)
-        api_failed(c, r, NULL);
     else
-        rows_reply(&l.rows, c);
+        rows_end(&l.rows, c, r, NULL);
 }

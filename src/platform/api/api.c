@@ -6,7 +6,6 @@
  *
  * Limits: messages are cut to one screen line, and what looks like a key in them is not repeated. A
  * caller learns nothing about an internal failure; the log line with the request id says more. */
-
 #include "platform/api/api.h"
 
 #include "base/buf.h"
@@ -206,7 +205,7 @@ int api_refuse(struct api_call *c, struct refusal *r)
 
 void api_tx_failed(struct api_call *c, int code, struct refusal *r)
 {
-    if (code == -E_DENIED && r->status)
+    if (code == -E_DENIED && r && r->status)
         (void)api_refuse(c, r);
     else
         (void)api_failed(c, code, NULL);

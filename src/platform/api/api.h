@@ -64,7 +64,7 @@ int api_failed(struct api_call *c, int code, const struct err *e);
 /* Sends a refusal that was found on the way (session/refusal.h). */
 int api_refuse(struct api_call *c, struct refusal *r);
 /* Ends a handler whose transaction returned `code` < 0: sends the refusal it filled, or the
- * failure. */
+ * failure. `r` may be NULL when it refuses nothing. */
 void api_tx_failed(struct api_call *c, int code, struct refusal *r);
 
 /* What a route leads to: answers its call exactly once, through api_reply or one of the refusals

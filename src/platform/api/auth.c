@@ -14,7 +14,6 @@
  *
  * last_used_at is a hint for people: written at most once a minute per key, and its failure is no
  * reason to refuse. */
-
 #include "platform/api/auth.h"
 
 #include "base/err.h"
@@ -23,6 +22,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "crypto/digest.h"
+#include "platform/api/keys.h"
 #include "platform/api/state.h"
 #include "session/refusal.h"
 
@@ -52,16 +52,16 @@ const char *auth_token(const char *x_api_key, const char *authorization)
     if (x_api_key && bearer && strcmp(x_api_key, bearer) != 0)
         return NULL; /* two credentials: which one is meant is not ours to guess */
     const char *token = x_api_key ? x_api_key : bearer;
-    return token && printable(token, AUTH_TOKEN_MAX) ? token : NULL;
+    return token && printable(token, KEY_TEXT_MAX) ? token : NULL;
 }
 
 enum caller_kind auth_kind(const char *token)
 {
-    if (str_starts(token, AUTH_API_PREFIX))
+    if (str_starts(token, KEY_API_PREFIX))
         return CALLER_API_KEY;
-    if (str_starts(token, AUTH_ENV_PREFIX))
+    if (str_starts(token, KEY_ENV_PREFIX))
         return CALLER_ENV_KEY;
-    if (str_starts(token, AUTH_SESSION_PREFIX))
+    if (str_starts(token, KEY_SESSION_PREFIX))
         return CALLER_SESSION_TOKEN;
     return CALLER_NONE;
 }

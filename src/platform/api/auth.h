@@ -4,11 +4,6 @@
 
 #include "platform/api/api.h"
 
-#define AUTH_API_PREFIX     "sk-sp-api-"
-#define AUTH_ENV_PREFIX     "sk-sp-env-"
-#define AUTH_SESSION_PREFIX "sk-sp-req-"
-#define AUTH_TOKEN_MAX      128 /* bytes a buffer for any of our tokens needs */
-
 /* Fills c->caller from x-api-key or Authorization: Bearer. Suspends. 0; -E_DENIED when the answer
  * is 401 (the caller sends it; one body for every reason); another negative code when the store
  * failed. */

@@ -14,7 +14,6 @@
  *
  * An answer that shows a secret once (environment keys) is not kept in clear: its row says only
  * that it was given. */
-
 #include "platform/api/idem.h"
 
 #include "base/err.h"

@@ -4,7 +4,6 @@
  * the answer leaves, or inside the handler's own transaction. Rows are kept for 24 hours: old ones go
  * as new ones come. The key is the caller's (its length is checked in idem.c); the scope and the
  * hash are ours. */
-
 #include "platform/api/idem_store.h"
 
 #include "base/str.h"

@@ -4,7 +4,6 @@
  * and order, as base64url text. It is not signed: it names a position, not a permission, and every
  * part of it is checked as any other input. What makes a token stale (another order, another list)
  * is refused, never guessed. */
-
 #include "platform/api/pages.h"
 
 #include "base/buf.h"

@@ -40,6 +40,13 @@ int64_t rows_limit(const struct rows *r)
     return r->page.limit + 1;
 }
 
+void rows_bind(const struct rows *r, struct stmt *s, int first)
+{
+    stmt_bind_int(s, first, rows_cursor_time(r));
+    stmt_bind_text(s, first + 1, r->page.cursor_id);
+    stmt_bind_int(s, first + 2, rows_limit(r));
+}
+
 bool rows_add(struct rows *r, json_t *row, int64_t time, const char *id)
 {
     if (json_array_size(r->data) >= (size_t)r->page.limit) {
@@ -59,8 +66,28 @@ void rows_reset(struct rows *r)
     r->more = false;
 }
 
-void rows_reply(struct rows *r, struct api_call *c)
+int rows_fill(struct rows *r, struct stmt *s, int (*wire)(struct stmt *s, json_t **ret),
+              int time_column, int id_column)
 {
+    int e;
+    while ((e = stmt_step(s)) > 0) {
+        json_t *row = NULL;
+        e = wire(s, &row);
+        if (e < 0)
+            return e;
+        const char *id = id_column < 0 ? "" : stmt_text(s, id_column, NULL);
+        if (!rows_add(r, row, stmt_int(s, time_column), id))
+            break;
+    }
+    return e < 0 ? e : 0;
+}
+
+void rows_end(struct rows *r, struct api_call *c, int code, struct refusal *refusal)
+{
+    if (code < 0) {
+        api_tx_failed(c, code, refusal);
+        return;
+    }
     char *token = r->more ? page_token(r->kind, &r->page, false, r->last_time, r->last_id) : NULL;
     AUTO_JSON json_t *page = page_json(TAKE(r->data), token);
     api_reply(c, 200, page);

@@ -3,7 +3,6 @@
  * Made on the first call, on the loop thread; only that thread uses it. Nothing in it is the truth
  * of anything: keys are looked up again, times of last use are hints, and idempotent calls that run
  * hold their own references. */
-
 #include "platform/api/state.h"
 
 #include "io/pool.h"

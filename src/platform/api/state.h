@@ -15,13 +15,14 @@ struct platform {
 
 /* Loses nothing when it is gone. */
 struct platform_state {
-    struct map api_keys;     /* SHA-256 hex -> heap copy of the key's id; never revoked (auth.c) */
-    struct map last_used;    /* environment key id -> int64_t *, when last_used_at was written */
-    struct work_state *work; /* clock of leases, workers seen (work_reaper.c); made on first use */
-    struct pool *parser;     /* thread for large request bodies (serve.c); made on first use */
-    struct map inflight;     /* scope + key of running idempotent calls -> struct idem_inflight * */
+    struct map api_keys;      /* SHA-256 hex -> heap copy of the key's id; never revoked (auth.c) */
+    struct map last_used;     /* environment key id -> int64_t *, when last_used_at was written */
+    struct work_clock *clock; /* of leases; made on first use (work_clock.c) */
+    struct work_sightings *sightings; /* of workers; made on first use (work_sightings.c) */
+    struct pool *parser; /* thread for large request bodies (serve.c); made on first use */
+    struct map inflight; /* scope + key of running idempotent calls -> struct idem_inflight * */
 };
 struct platform_state *platform_state(struct platform *p); /* never NULL */
-/* Frees what is in it, but for `work`, which is freed by its owner. NULL is fine. No call may be
+/* Frees it and what is in it, but for clock and sightings, which their files free. NULL is fine. No call may be
  * live. */
 void platform_state_free(struct platform_state *s);

@@ -5,7 +5,6 @@
  * caller's mistake. The first thing wrong fills the refusal, later ones are not looked at, and
  * getters go on returning harmless values so that a handler reads straight through and checks once.
  * Messages name the field with its path and the rule; what they quote of the caller is cut. */
-
 #include "platform/api/validate.h"
 
 #include "base/err.h"

@@ -3,7 +3,6 @@
  * Called by everything that puts together an answer, on the loop thread or inside a transaction
  * function. What comes in is the store's own (microseconds since 1970), never a caller's; what goes
  * out is a new reference. */
-
 #include "platform/api/wire.h"
 
 #include "base/time.h"

@@ -37,21 +37,25 @@ int environment_load_tx(struct tx *tx, const char *environment_id, struct enviro
     return 0;
 }
 
-/* The row "id, body, created_at, updated_at, archived_at" as the API shows it. */
+#define ENVIRONMENT_COLUMNS "id, body, created_at, updated_at, archived_at"
+enum { COL_ID, COL_BODY, COL_CREATED_AT, COL_UPDATED_AT, COL_ARCHIVED_AT };
+
+/* Such a row as the API shows it. */
 static int wire(struct stmt *s, json_t **ret)
 {
     AUTO_JSON json_t *body = NULL, *o = json_object();
     size_t n;
-    const char *text = stmt_text(s, 1, &n);
+    const char *text = stmt_text(s, COL_BODY, &n);
     if (!text || json_parse(text, n, &body, NULL) < 0)
         return -E_CORRUPT;
-    json_put_str(o, "id", stmt_text(s, 0, NULL));
+    json_put_str(o, "id", stmt_text(s, COL_ID, NULL));
     json_put_str(o, "type", "environment");
     json_object_update(o, body);
-    json_put_str(o, "state", stmt_is_null(s, 4) ? "active" : "archived");
-    json_put(o, "created_at", time_json(stmt_int(s, 2)));
-    json_put(o, "updated_at", time_json(stmt_int(s, 3)));
-    json_put(o, "archived_at", time_json_or_null(stmt_is_null(s, 4), stmt_int(s, 4)));
+    json_put_str(o, "state", stmt_is_null(s, COL_ARCHIVED_AT) ? "active" : "archived");
+    json_put(o, "created_at", time_json(stmt_int(s, COL_CREATED_AT)));
+    json_put(o, "updated_at", time_json(stmt_int(s, COL_UPDATED_AT)));
+    json_put(o, "archived_at",
+             time_json_or_null(stmt_is_null(s, COL_ARCHIVED_AT), stmt_int(s, COL_ARCHIVED_AT)));
     *ret = TAKE(o);
     return 0;
 }
@@ -73,8 +77,8 @@ static void change_done(struct change *ch)
 
 static int load_wire(struct tx *tx, struct change *ch, const char *id)
 {
-    struct stmt *s = tx_prepare(
-        tx, "SELECT id, body, created_at, updated_at, archived_at FROM environments WHERE id = $1");
+    struct stmt *s =
+        tx_prepare(tx, "SELECT " ENVIRONMENT_COLUMNS " FROM environments WHERE id = $1");
     stmt_bind_text(s, 1, id);
     int r = stmt_step(s);
     if (r > 0)
@@ -89,10 +93,8 @@ static void finish(struct api_call *c, struct change *ch, int r)
 {
     if (r == 0)
         api_reply(c, 200, ch->result);
-    else if (r == -E_DENIED && ch->refusal.status)
-        api_refuse(c, &ch->refusal);
     else
-        api_failed(c, r, NULL);
+        api_tx_failed(c, r, &ch->refusal);
 }
 
 /* ---- create, retrieve ---- */
@@ -267,7 +269,7 @@ static int list_tx(struct tx *tx, void *arg)
 {
     struct listing *l = arg;
 #define LIST(cmp, order)                                                                           \
-    "SELECT id, body, created_at, updated_at, archived_at FROM environments"                       \
+    "SELECT " ENVIRONMENT_COLUMNS " FROM environments"                                             \
     " WHERE ($1 = 1 OR archived_at IS NULL)"                                                       \
     " AND (created_at " cmp " $2 OR (created_at = $2 AND id " cmp " $3))"                          \
     " ORDER BY created_at " order ", id " order " LIMIT $4"
@@ -275,19 +277,8 @@ static int list_tx(struct tx *tx, void *arg)
 #undef LIST
     rows_reset(&l->rows);
     stmt_bind_int(s, 1, l->archived);
-    stmt_bind_int(s, 2, rows_cursor_time(&l->rows));
-    stmt_bind_text(s, 3, l->rows.page.cursor_id);
-    stmt_bind_int(s, 4, rows_limit(&l->rows));
-    int r;
-    while ((r = stmt_step(s)) > 0) {
-        json_t *row = NULL;
-        r = wire(s, &row);
-        if (r < 0)
-            return r;
-        if (!rows_add(&l->rows, row, stmt_int(s, 2), stmt_text(s, 0, NULL)))
-            break;
-    }
-    return r < 0 ? r : 0;
+    rows_bind(&l->rows, s, 2);
+    return rows_fill(&l->rows, s, wire, COL_CREATED_AT, COL_ID);
 }
 
 void environments_list(struct api_call *c)
@@ -297,8 +288,5 @@ void environments_list(struct api_call *c)
         query_bool(c, "include_archived", &l.archived) < 0)
         return;
     int r = db_read(c->p->log.db, list_tx, &l);
-    if (r < 0)
-        api_failed(c, r, NULL);
-    else
-        rows_reply(&l.rows, c);
+    rows_end(&l.rows, c, r, NULL);
 }

@@ -10,7 +10,6 @@
  * Bounded: BACKLOG_BYTES of the log in memory at once, LIMIT_SSE_QUEUE_BYTES of live frames. The
  * stream ends when the session is deleted or terminated, when the server stops, or when the reader
  * is too slow; in the last two cases it can resume. */
-
 #include "platform/events/event_stream.h"
 
 #include "base/buf.h"
@@ -20,7 +19,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "platform/api/auth.h"
-#include "platform/api/session_load.h"
+#include "platform/api/session_call.h"
 #include "platform/api/validate.h"
 #include "platform/events/event_text.h"
 #include "session/hub.h"
@@ -62,10 +61,10 @@ static int find_place(struct tx *tx, struct backlog *b)
 static int add_frame(struct buf *out, struct stmt *st)
 {
     size_t n = 0;
-    const char *id = stmt_text(st, 1, NULL), *type = stmt_text(st, 2, NULL);
-    const char *body = stmt_text(st, 4, &n);
+    const char *id = stmt_text(st, EVENT_ID, NULL), *type = stmt_text(st, EVENT_TYPE, NULL);
+    const char *body = stmt_text(st, EVENT_BODY, &n);
     buf_addf(out, "event: %s\nid: %s\ndata: ", type, id);
-    int r = event_text(out, id, type, stmt_int(st, 3), body, n);
+    int r = event_text(out, id, type, stmt_int(st, EVENT_STAMP), body, n);
     return r < 0 ? r : buf_adds(out, "\n\n");
 }
 
@@ -78,7 +77,7 @@ static int backlog_tx(struct tx *tx, void *arg)
     buf_reset(&b->frames);
     b->rows = 0;
     int64_t seq = b->seq;
-    struct stmt *st = tx_prepare(tx, "SELECT seq, id, type, processed_at, body FROM events"
+    struct stmt *st = tx_prepare(tx, "SELECT " EVENT_COLUMNS " FROM events"
                                      " WHERE session_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
     stmt_bind_text(st, 1, b->session_id);
     stmt_bind_int(st, 2, seq);
@@ -87,8 +86,8 @@ static int backlog_tx(struct tx *tx, void *arg)
         r = add_frame(&b->frames, st);
         if (r < 0)
             break;
-        b->seq = stmt_int(st, 0);
-        time_format(b->stamp, stmt_int(st, 3));
+        b->seq = stmt_int(st, EVENT_SEQ);
+        time_format(b->stamp, stmt_int(st, EVENT_STAMP));
         b->rows++;
     }
     stmt_reset(st);

@@ -3,6 +3,10 @@
 
 #include "base/base.h"
 
+/* The columns of an event's row as lists and streams read it. */
+#define EVENT_COLUMNS "seq, id, type, body, processed_at"
+enum { EVENT_SEQ, EVENT_ID, EVENT_TYPE, EVENT_BODY, EVENT_STAMP };
+
 struct buf;
 /* Appends an event's wire form, {"id", "type", the stored body's own keys, "processed_at"}, without
  * parsing the body: it is an object we printed ourselves. `stamp` 0: processed_at is null. 0,

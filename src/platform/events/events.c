@@ -11,7 +11,6 @@
  * Listing: the log in order of place, then the inputs that wait for delivery, which have no place
  * yet and processed_at null. A page ends early when it has gathered PAGE_BYTES, so that a thousand
  * large events never stand in memory at once. */
-
 #include "platform/events/events.h"
 
 #include "base/buf.h"
@@ -21,7 +20,7 @@
 #include "platform/api/auth.h"
 #include "platform/api/idem.h"
 #include "platform/api/pages.h"
-#include "platform/api/session_load.h"
+#include "platform/api/session_call.h"
 #include "platform/api/validate.h"
 #include "platform/events/event_input.h"
 #include "platform/events/event_stream.h"
@@ -109,13 +108,9 @@ void events_send(struct api_call *c)
         v_failed(&v) ? -E_DENIED : event_input_check(&k->r, k->events, "events", EVENTS_MAX, false);
     if (r == 0)
         r = db_write(c->p->log.db, send_tx, k);
-    if (r == 0) {
+    if (r == 0)
         idem_stored(c);
-        log_publish(&c->p->log, &k->b);
-        (void)api_reply(c, 200, k->answer);
-    } else {
-        session_write_failed(c, r, &k->r);
-    }
+    session_call_end(c, r, &k->b, k->answer, &k->r);
     json_decref(k->answer);
     log_session_done(&k->s);
     log_batch_done(&k->b);
@@ -145,10 +140,11 @@ static bool full(const struct listing *l)
 }
 
 /* "_" in a type is LIKE's wild card; no two types differ only there. */
-#define EVENT_COLUMNS                                                                              \
-    "SELECT seq, id, type, processed_at, body FROM events WHERE session_id = $1"                   \
+#define SELECT_EVENTS                                                                              \
+    "SELECT " EVENT_COLUMNS " FROM events WHERE session_id = $1"                                   \
     " AND ($2 = '' OR $2 LIKE '%,' || type || ',%') AND processed_at >= $3 AND processed_at <= $4"
-#define INBOX_COLUMNS                                                                              \
+/* The first columns of EVENT_COLUMNS; an input that waits has its place in the inbox, no stamp. */
+#define SELECT_INBOX                                                                               \
     "SELECT n, id, type, body FROM inbox WHERE session_id = $1"                                    \
     " AND ($2 = '' OR $2 LIKE '%,' || type || ',%') AND created_at >= $3 AND created_at <= $4"
 
@@ -164,14 +160,15 @@ static struct stmt *bind(struct tx *tx, const struct listing *l, const char *sql
     return st;
 }
 
-/* One row: columns 1 and 2 are id and type, `body` is the body's. */
-static int take(struct listing *l, struct stmt *st, int64_t stamp, int body)
+/* One row of either. */
+static int take(struct listing *l, struct stmt *st, int64_t stamp)
 {
     size_t n = 0;
-    const char *text = stmt_text(st, body, &n);
+    const char *text = stmt_text(st, EVENT_BODY, &n);
     if (l->n++ > 0)
         buf_addc(&l->text, ',');
-    return event_text(&l->text, stmt_text(st, 1, NULL), stmt_text(st, 2, NULL), stamp, text, n);
+    return event_text(&l->text, stmt_text(st, EVENT_ID, NULL), stmt_text(st, EVENT_TYPE, NULL),
+                      stamp, text, n);
 }
 
 /* Events behind (or, descending, before) `place`. */
@@ -179,8 +176,8 @@ static int take_events(struct tx *tx, struct listing *l, int64_t place)
 {
     struct stmt *st =
         bind(tx, l,
-             l->page.ascending ? EVENT_COLUMNS " AND seq > $5 ORDER BY seq LIMIT $6"
-                               : EVENT_COLUMNS " AND seq < $5 ORDER BY seq DESC LIMIT $6",
+             l->page.ascending ? SELECT_EVENTS " AND seq > $5 ORDER BY seq LIMIT $6"
+                               : SELECT_EVENTS " AND seq < $5 ORDER BY seq DESC LIMIT $6",
              place);
     int r;
     while ((r = stmt_step(st)) > 0) {
@@ -188,10 +185,10 @@ static int take_events(struct tx *tx, struct listing *l, int64_t place)
             l->more = true;
             break;
         }
-        r = take(l, st, stmt_int(st, 3), 4);
+        r = take(l, st, stmt_int(st, EVENT_STAMP));
         if (r < 0)
             break;
-        l->last_place = l->last_seq = stmt_int(st, 0);
+        l->last_place = l->last_seq = stmt_int(st, EVENT_SEQ);
     }
     stmt_reset(st);
     return r < 0 ? r : 0;
@@ -201,8 +198,8 @@ static int take_events(struct tx *tx, struct listing *l, int64_t place)
 static int take_inbox(struct tx *tx, struct listing *l, int64_t place)
 {
     struct stmt *st = bind(tx, l,
-                           l->page.ascending ? INBOX_COLUMNS " AND n > $5 ORDER BY n LIMIT $6"
-                                             : INBOX_COLUMNS " AND n < $5 ORDER BY n DESC LIMIT $6",
+                           l->page.ascending ? SELECT_INBOX " AND n > $5 ORDER BY n LIMIT $6"
+                                             : SELECT_INBOX " AND n < $5 ORDER BY n DESC LIMIT $6",
                            place);
     int r;
     while ((r = stmt_step(st)) > 0) {
@@ -210,10 +207,10 @@ static int take_inbox(struct tx *tx, struct listing *l, int64_t place)
             l->more = true;
             break;
         }
-        r = take(l, st, 0, 3);
+        r = take(l, st, 0);
         if (r < 0)
             break;
-        l->last_place = INBOX_PLACE + stmt_int(st, 0);
+        l->last_place = INBOX_PLACE + stmt_int(st, EVENT_SEQ);
     }
     stmt_reset(st);
     return r < 0 ? r : 0;
@@ -319,7 +316,7 @@ void event_list_answer(struct api_call *c, const char *session_id)
     if (r == 0) {
         r = db_read(c->p->log.db, list_tx, l);
         if (r < 0) {
-            session_write_failed(c, r, &l->r);
+            session_call_failed(c, r, &l->r);
         } else {
             answer_page(c, l);
         }

@@ -1,31 +1,27 @@
 /* env_keys.c - environment keys: what a worker shows to take work (an addition of ours; the hosted
  * service makes them in its console).
  *
- * A key's text is in the answer of its creation and nowhere else: the table has its SHA-256.
+ * A key's text is in the answer of its creation and nowhere else (keys).
  * Revoking is final, bites on the next call, and takes along what was handed out for that key:
  * claims and leases of work items end at once, with the sessions tokens in their secrets, so that
  * another worker can take them. */
 #include "platform/keys/env_keys.h"
 
 #include "base/err.h"
-#include "base/id.h"
-#include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "crypto/digest.h"
-#include "platform/api/auth.h"
+#include "platform/api/keys.h"
 #include "platform/api/rows.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
 #include "platform/environments/environments.h"
-#include "platform/work/work.h"
+#include "platform/work/work_clock.h"
+#include "platform/work/work_store.h"
 #include "session/hub.h"
-
-#include <string.h>
 
 struct change {
     const char *environment_id, *key_id, *name;
-    char id[ID_MAX], hash[DIGEST_SHA256_HEX];
+    struct key key; /* the new one */
     int64_t now, lease_now;
     const int64_t *expires_at; /* NULL: never */
     struct refusal refusal;
@@ -33,6 +29,7 @@ struct change {
 
 static void change_done(struct change *ch)
 {
+    key_done(&ch->key);
     json_decref(ch->refusal.details);
 }
 
@@ -76,11 +73,7 @@ static int create_tx(struct tx *tx, void *arg)
     int r = check_environment(tx, ch->environment_id, true, &ch->refusal);
     if (r < 0)
         return r;
-    return tx_exec(
-        tx,
-        "INSERT INTO environment_keys (id, environment_id, name, hash, created_at, expires_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6)",
-        "ttttiI", ch->id, ch->environment_id, ch->name, ch->hash, ch->now, ch->expires_at);
+    return key_add_env_tx(tx, &ch->key, ch->environment_id, ch->name, ch->now, ch->expires_at);
 }
 
 /* expires_at of the request: 0 none, 1 given, negative refused. */
@@ -107,21 +100,16 @@ void env_keys_create(struct api_call *c)
         ch.expires_at = &expires_at;
     v_end(&v);
     ch.name = name ? name : "";
-    char key[AUTH_TOKEN_MAX];
-    id_make(ch.id, "envkey_");
-    id_make_token(key, sizeof(key), AUTH_ENV_PREFIX);
-    digest_sha256_hex(key, strlen(key), ch.hash);
+    key_make_env(&ch.key);
     int r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, create_tx, &ch);
-    if (r == -E_DENIED && ch.refusal.status) {
-        api_refuse(c, &ch.refusal);
-    } else if (r < 0) {
-        api_failed(c, r, NULL);
+    if (r < 0) {
+        api_tx_failed(c, r, &ch.refusal);
     } else {
-        AUTO_JSON json_t *o = wire(ch.id, ch.environment_id, ch.name, ch.now, NULL, ch.expires_at);
-        json_put_str(o, "key", key);
+        AUTO_JSON json_t *o =
+            wire(ch.key.id, ch.environment_id, ch.name, ch.now, NULL, ch.expires_at);
+        json_put_str(o, "key", ch.key.text);
         api_reply(c, 200, o);
     }
-    secret_wipe(key, sizeof(key));
 }
 
 /* ---- list ---- */
@@ -153,9 +141,7 @@ static int list_tx(struct tx *tx, void *arg)
 #undef LIST
     rows_reset(&l->rows);
     stmt_bind_text(s, 1, l->environment_id);
-    stmt_bind_int(s, 2, rows_cursor_time(&l->rows));
-    stmt_bind_text(s, 3, l->rows.page.cursor_id);
-    stmt_bind_int(s, 4, rows_limit(&l->rows));
+    rows_bind(&l->rows, s, 2);
     while ((r = stmt_step(s)) > 0) {
         int64_t used = stmt_int(s, 3), expires = stmt_int(s, 4);
         const char *id = stmt_text(s, 0, NULL);
@@ -173,12 +159,7 @@ void env_keys_list(struct api_call *c)
     if (rows_init(&l.rows, c, "environment_keys", false) < 0)
         return;
     int r = db_read(c->p->log.db, list_tx, &l);
-    if (r == -E_DENIED && l.refusal.status)
-        api_refuse(c, &l.refusal);
-    else if (r < 0)
-        api_failed(c, r, NULL);
-    else
-        rows_reply(&l.rows, c);
+    rows_end(&l.rows, c, r, &l.refusal);
 }
 
 /* ---- revoke ---- */
@@ -189,13 +170,10 @@ static int revoke_tx(struct tx *tx, void *arg)
     int r = check_environment(tx, ch->environment_id, false, &ch->refusal);
     if (r < 0)
         return r;
-    r = tx_exec(tx,
-                "UPDATE environment_keys SET revoked_at = $1 WHERE id = $2 AND environment_id = $3 "
-                "AND revoked_at IS NULL",
-                "itt", ch->now, ch->key_id, ch->environment_id);
+    r = key_revoke_env_tx(tx, ch->key_id, ch->environment_id, ch->now);
     if (r < 0)
         return r;
-    if (tx_changes(tx) == 0)
+    if (r == 0)
         return refuse(&ch->refusal, 404, "not_found_error", "Environment key %s not found.",
                       v_clip(ch->key_id));
     return work_drop_key_tx(tx, ch->key_id, ch->lease_now);
@@ -208,12 +186,8 @@ void env_keys_revoke(struct api_call *c)
                        .now = time_real_us(),
                        .lease_now = work_now_us(c->p)};
     int r = db_write(c->p->log.db, revoke_tx, &ch);
-    if (r == -E_DENIED && ch.refusal.status) {
-        api_refuse(c, &ch.refusal);
-        return;
-    }
     if (r < 0) {
-        api_failed(c, r, NULL);
+        api_tx_failed(c, r, &ch.refusal);
         return;
     }
     work_lease_changed(c->p, ch.lease_now);

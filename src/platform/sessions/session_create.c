@@ -9,7 +9,6 @@
  * What an agent may declare but this version can not run (skills, MCP servers, other agents) is
  * refused here, in words: the record is harmless, a session that silently lacks its tools is not.
  * So are environments of a kind that has no sandbox. */
-
 #include "platform/sessions/sessions.h"
 
 #include "base/err.h"
@@ -17,7 +16,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "platform/api/idem.h"
-#include "platform/api/session_load.h"
+#include "platform/api/session_call.h"
 #include "platform/api/validate.h"
 #include "platform/environments/environments.h"
 #include "platform/events/event_input.h"
@@ -168,13 +167,9 @@ void sessions_create(struct api_call *c)
     int r = read_request(k);
     if (r == 0)
         r = db_write(c->p->log.db, create_tx, k);
-    if (r == 0) {
+    if (r == 0)
         idem_stored(c);
-        log_publish(&c->p->log, &k->b);
-        (void)api_reply(c, 200, k->answer);
-    } else {
-        session_write_failed(c, r, &k->r);
-    }
+    session_call_end(c, r, &k->b, k->answer, &k->r);
     json_decref(k->answer);
     log_session_done(&k->s);
     log_batch_done(&k->b);

@@ -6,7 +6,6 @@
  * scanned against the order and turned round, so rows always come in the order asked for
  * (api.md 1.6). Tokens name a row's time and id, so rows that are added or removed elsewhere shift
  * nothing. */
-
 #include "platform/sessions/sessions.h"
 
 #include "base/err.h"

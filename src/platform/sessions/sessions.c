@@ -7,14 +7,13 @@
  *
  * Deleting removes the session, its log, inputs and calls. Its work items stay as records, stopped
  * or stopping, so that a worker that still holds one learns it from its next heartbeat. */
-
 #include "platform/sessions/sessions.h"
 
 #include "base/err.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "platform/api/session_load.h"
+#include "platform/api/session_call.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
 #include "platform/sessions/session_agent.h"
@@ -61,12 +60,7 @@ static void change_run(struct change *k, tx_fn *fn)
 {
     struct api_call *c = k->c;
     int r = db_write(c->p->log.db, fn, k);
-    if (r == 0) {
-        log_publish(&c->p->log, &k->b);
-        (void)api_reply(c, 200, k->answer);
-    } else {
-        session_write_failed(c, r, &k->r);
-    }
+    session_call_end(c, r, &k->b, k->answer, &k->r);
     change_free(k);
 }
 

@@ -2,14 +2,13 @@
  *
  * Its id belongs to the session row, its status is the session's, and its log is the session's log;
  * so these handlers check the id and answer with the session's own means. */
-
 #include "platform/sessions/threads.h"
 
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "platform/api/pages.h"
-#include "platform/api/session_load.h"
+#include "platform/api/session_call.h"
 #include "platform/api/validate.h"
 #include "platform/events/event_stream.h"
 #include "platform/events/events.h"

@@ -13,13 +13,16 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "crypto/digest.h"
 #include "platform/api/auth.h"
+#include "platform/api/keys.h"
 #include "platform/api/metadata.h"
 #include "platform/api/rows.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
 #include "platform/environments/environments.h"
+#include "platform/work/work_clock.h"
+#include "platform/work/work_sightings.h"
+#include "platform/work/work_store.h"
 #include "session/hub.h"
 
 #include <string.h>
@@ -92,10 +95,7 @@ static int load(struct tx *tx, struct op *o)
 
 static void fail(struct op *o, int r)
 {
-    if (r == -E_DENIED && o->refusal.status)
-        api_refuse(o->c, &o->refusal);
-    else
-        api_failed(o->c, r, NULL);
+    api_tx_failed(o->c, r, &o->refusal);
 }
 
 static void reply_item(struct op *o)
@@ -133,7 +133,7 @@ struct poll {
     struct op *o;
     int64_t now, reclaim_us, next;
     bool found;
-    char token[AUTH_TOKEN_MAX], hash[DIGEST_SHA256_HEX];
+    struct key token; /* of the session, for the item that is claimed */
 };
 
 static int peek_tx(struct tx *tx, void *arg)
@@ -166,7 +166,7 @@ static int claim_tx(struct tx *tx, void *arg)
                                      .now = p->now,
                                      .reclaim_us = p->reclaim_us,
                                      .ttl_seconds = o->c->p->lease_ttl_seconds,
-                                     .token_hash = p->hash,
+                                     .token_hash = p->token.hash,
                                      .claimed_by = o->c->caller.key_id};
     work_item_done(&o->item);
     int r = auth_still_tx(tx, &o->c->caller, &o->refusal);
@@ -186,8 +186,7 @@ static int try_claim(struct poll *p)
         int r = db_read(c->p->log.db, peek_tx, p);
         if (r < 0 || !p->found)
             return r;
-        id_make_token(p->token, sizeof(p->token), AUTH_SESSION_PREFIX);
-        digest_sha256_hex(p->token, strlen(p->token), p->hash);
+        key_make_session(&p->token);
         r = db_write(c->p->log.db, claim_tx, p);
         if (r < 0)
             return r;
@@ -218,7 +217,7 @@ static int wait_for_work(struct poll *p, int64_t end_ns)
 static void reply_claimed(struct poll *p)
 {
     struct op *o = p->o;
-    char *secret = work_secret(p->token, o->c->p->public_url);
+    char *secret = work_secret(p->token.text, o->c->p->public_url);
     AUTO_JSON json_t *j = work_json(&o->item, secret);
     log_info("work claimed", "work=%s session=%s key=%s", o->item.id, o->item.session_id,
              o->c->caller.key_id);
@@ -288,7 +287,7 @@ void work_poll(struct api_call *c)
     work_saw_worker(c->p, o.environment_id,
                     h1_header_get(http_request(c->x), "anthropic-worker-id", NULL));
     serve_poll(&p, block_ms);
-    secret_wipe(p.token, sizeof(p.token));
+    key_done(&p.token);
 }
 
 /* ---- ack, heartbeat, stop ---- */
@@ -456,9 +455,7 @@ static int list_tx(struct tx *tx, void *arg)
 #undef LIST
     rows_reset(&l->rows);
     stmt_bind_text(s, 1, l->o->environment_id);
-    stmt_bind_int(s, 2, rows_cursor_time(&l->rows));
-    stmt_bind_text(s, 3, l->rows.page.cursor_id);
-    stmt_bind_int(s, 4, rows_limit(&l->rows));
+    rows_bind(&l->rows, s, 2);
     while ((r = stmt_step(s)) > 0) {
         AUTO(work_item) w = {0};
         r = work_read(s, &w);
@@ -482,10 +479,7 @@ void work_list(struct api_call *c)
     if (rows_init(&l.rows, c, "work", false) < 0)
         return;
     r = db_read(c->p->log.db, list_tx, &l);
-    if (r < 0)
-        fail(&o, r);
-    else
-        rows_reply(&l.rows, c);
+    rows_end(&l.rows, c, r, &o.refusal);
 }
 
 static int stats_tx(struct tx *tx, void *arg)

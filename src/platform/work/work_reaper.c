@@ -1,141 +1,19 @@
-/* work_reaper.c - the clock of leases, and the fiber that ends those that run out.
+/* work_reaper.c - the fiber that ends leases that run out.
  *
  * One fiber per server. It asks the table for the earliest end of a lease and sleeps until then; a
  * handler that makes an earlier one wakes it (work_lease_changed). A heartbeat that extends a lease
- * leaves it alone: it wakes at the old time, finds nothing to do and sleeps on. Leases are measured
- * on a clock of our own, the wall clock at start counted on by the monotonic one, so that setting
- * the wall clock neither kills all leases nor makes one immortal; a restart renews every lease,
- * because no worker could. A store that fails (disk full) leaves leases as they are: the fiber
+ * leaves it alone: it wakes at the old time, finds nothing to do and sleeps on. A restart renews
+ * every lease, because no worker could. A store that fails (disk full) leaves leases as they are: the fiber
  * waits a little and tries again. */
-#include "platform/work/work.h"
+#include "platform/work/work_reaper.h"
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/time.h"
-#include "fiber/sync.h"
-#include "platform/api/state.h"
-#include "session/hub.h"
+#include "fiber/fiber.h"
+#include "platform/work/work_store.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#define AT_ONCE          16 /* leases ended in one transaction */
-#define RETRY_MS         1000
-#define SEEN_US          (30 * US_PER_S) /* api.md section 4: workers_polling */
-#define MAX_WORKERS_SEEN 4096
-
-struct sighting {
-    char environment_id[64];
-    int64_t at; /* work clock */
-};
-
-struct work_state {
-    int64_t offset_us; /* work clock minus monotonic clock */
-    struct waitq reaper;
-    bool asleep;
-    int64_t reaper_until; /* work clock: when it wakes by itself, while asleep */
-    uint64_t changes;     /* leases changed while it was awake: look again before sleeping */
-    struct map workers;   /* environment and worker id -> struct sighting * */
-};
-
-static struct work_state *state(struct platform *p)
-{
-    struct platform_state *all = platform_state(p);
-    if (!all->work) {
-        struct work_state *s = mem_new(struct work_state);
-        s->offset_us = time_real_us() - time_mono_ns() / 1000;
-        waitq_init(&s->reaper);
-        map_init(&s->workers);
-        all->work = s;
-    }
-    return all->work;
-}
-
-void work_state_free(struct work_state *s)
-{
-    if (!s)
-        return;
-    size_t pos = 0;
-    const char *key;
-    void *value;
-    while (map_next(&s->workers, &pos, &key, &value))
-        free(value);
-    map_done(&s->workers);
-    free(s);
-}
-
-int64_t work_now_us(struct platform *p)
-{
-    return time_mono_ns() / 1000 + state(p)->offset_us;
-}
-
-struct work_time work_time_now(struct platform *p)
-{
-    return (struct work_time){.wall_us = time_real_us(), .lease_us = work_now_us(p)};
-}
-
-void work_lease_changed(struct platform *p, int64_t lease_us)
-{
-    struct work_state *s = state(p);
-    if (!s->asleep)
-        s->changes++;
-    else if (lease_us < s->reaper_until)
-        waitq_wake_all(&s->reaper);
-}
-
-/* ---- workers seen ---- */
-
-static void forget_old(struct work_state *s, int64_t now)
-{
-    for (;;) {
-        size_t pos = 0;
-        const char *key, *old = NULL;
-        void *value;
-        while (!old && map_next(&s->workers, &pos, &key, &value))
-            if (now - ((struct sighting *)value)->at > SEEN_US)
-                old = key;
-        if (!old)
-            return;
-        AUTO_FREE char *copy = mem_strdup(old);
-        free(map_remove(&s->workers, copy));
-    }
-}
-
-void work_saw_worker(struct platform *p, const char *environment_id, const char *worker)
-{
-    struct work_state *s = state(p);
-    int64_t now = work_now_us(p);
-    if (!worker || !worker[0])
-        return;
-    char key[256]; /* an over-long worker id is cut: it only has to tell workers apart */
-    snprintf(key, sizeof(key), "%.64s %.180s", environment_id, worker);
-    struct sighting *seen = map_get(&s->workers, key);
-    if (!seen) {
-        if (s->workers.n >= MAX_WORKERS_SEEN)
-            forget_old(s, now);
-        if (s->workers.n >= MAX_WORKERS_SEEN)
-            return;
-        seen = mem_new(struct sighting);
-        snprintf(seen->environment_id, sizeof(seen->environment_id), "%.63s", environment_id);
-        (void)map_put(&s->workers, key, seen);
-    }
-    seen->at = now;
-}
-
-int64_t work_workers_polling(struct platform *p, const char *environment_id)
-{
-    struct work_state *s = state(p);
-    int64_t now = work_now_us(p), n = 0;
-    size_t pos = 0;
-    const char *key;
-    void *value;
-    while (map_next(&s->workers, &pos, &key, &value)) {
-        const struct sighting *seen = value;
-        if (now - seen->at <= SEEN_US && !strcmp(seen->environment_id, environment_id))
-            n++;
-    }
-    return n;
-}
+#define AT_ONCE  16 /* leases ended in one transaction */
+#define RETRY_MS 1000
 
 /* ---- start ---- */
 
@@ -221,23 +99,6 @@ static int next_tx(struct tx *tx, void *arg)
     return r < 0 ? r : 0;
 }
 
-/* Sleeps until `until` on the work clock, or until somebody makes an earlier lease. 0 or
- * -ECANCELED. */
-static int sleep_until(struct platform *p, int64_t until)
-{
-    struct work_state *s = state(p);
-    int64_t mono = INT64_MAX;
-    if (until != INT64_MAX && __builtin_mul_overflow(until - s->offset_us, (int64_t)1000, &mono))
-        mono = INT64_MAX;
-    struct fiber_deadline d = fiber_deadline_push(mono);
-    s->reaper_until = until;
-    s->asleep = true;
-    int r = waitq_wait(&s->reaper);
-    s->asleep = false;
-    fiber_deadline_pop(&d);
-    return r == -ETIMEDOUT ? 0 : r;
-}
-
 /* Ends what has run out and tells when the next lease ends. */
 static int reap(struct platform *p, struct expiry *x)
 {
@@ -264,7 +125,7 @@ int work_reaper(void *arg)
     bool failing = false;
     int r = 0;
     while (r != -ECANCELED && r != -ETIMEDOUT) {
-        uint64_t changes = state(p)->changes;
+        uint64_t changes = work_lease_changes(p);
         r = reap(p, x);
         if (r < 0) {
             if (!failing)
@@ -275,8 +136,8 @@ int work_reaper(void *arg)
             continue;
         }
         failing = false;
-        if (changes == state(p)->changes)
-            r = sleep_until(p, x->next);
+        if (changes == work_lease_changes(p))
+            r = work_sleep_until(p, x->next);
     }
     forget_batches(x);
     free(x);

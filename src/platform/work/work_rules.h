@@ -13,6 +13,7 @@
  * stands for "not set". */
 #pragma once
 
+#include "platform/work/work_clock.h"
 #include "session/refusal.h"
 
 #define WORK_TTL_MAX_SECONDS    3600
@@ -33,11 +34,6 @@ struct work_item {
     bool drop_token; /* the sessions token of the last claim ends with this change */
 };
 void work_item_done(struct work_item *w);
-
-/* The two clocks, read once per call. */
-struct work_time {
-    int64_t wall_us, lease_us;
-};
 
 /* Each changes `w`, or fills `r` and returns -E_DENIED. */
 int work_rule_ack(struct work_item *w, const struct work_time *t, struct refusal *r) WARN_UNUSED;

@@ -6,7 +6,7 @@
  * a worker can answer, the session would wait for ever (the hosted service leaves it so); here it
  * is offered again as a new item. A worker that fails on a session at once would make that a hot
  * loop, so an item that follows others without any progress is held back, longer each time. */
-#include "platform/work/work.h"
+#include "platform/work/work_store.h"
 
 #include "base/err.h"
 #include "base/str.h"
@@ -24,25 +24,33 @@ static bool text_col(struct stmt *s, int col, char *dst, size_t cap)
     return str_copy(dst, cap, v ? v : "");
 }
 
+#define AS_NUMBER(name, sql) COL_##name,
+enum { COL_ID, WORK_COLUMN_LIST(AS_NUMBER) };
+
 int work_read(struct stmt *s, struct work_item *ret)
 {
     struct work_item w = {0};
     size_t n;
-    bool ok = text_col(s, 0, w.id, sizeof(w.id)) &&
-              text_col(s, 1, w.environment_id, sizeof(w.environment_id)) &&
-              text_col(s, 2, w.session_id, sizeof(w.session_id)) &&
-              text_col(s, 3, w.state, sizeof(w.state)) &&
-              text_col(s, 5, w.last_heartbeat, sizeof(w.last_heartbeat));
-    const char *metadata = stmt_text(s, 4, &n);
+    bool ok = text_col(s, COL_ID, w.id, sizeof(w.id)) &&
+              text_col(s, COL_ENVIRONMENT_ID, w.environment_id, sizeof(w.environment_id)) &&
+              text_col(s, COL_SESSION_ID, w.session_id, sizeof(w.session_id)) &&
+              text_col(s, COL_STATE, w.state, sizeof(w.state)) &&
+              text_col(s, COL_LAST_HEARTBEAT, w.last_heartbeat, sizeof(w.last_heartbeat));
+    const char *metadata = stmt_text(s, COL_METADATA, &n);
     if (!ok || !metadata || json_parse(metadata, n, &w.metadata, NULL) < 0)
         return -E_CORRUPT;
-    int64_t *const times[] = {&w.created_at, &w.queued_at,    &w.acknowledged_at,
-                              &w.started_at, &w.heartbeat_at, &w.stop_requested_at,
-                              &w.stopped_at, &w.claimed_at,   &w.lease_expires_at};
-    for (size_t i = 0; i < ARRAY_LEN(times); i++)
-        *times[i] = stmt_int(s, 6 + (int)i); /* null reads as 0 */
-    w.ttl_seconds = stmt_int(s, 15);
-    w.requeues = stmt_int(s, 16);
+    /* null reads as 0 */
+    w.created_at = stmt_int(s, COL_CREATED_AT);
+    w.queued_at = stmt_int(s, COL_QUEUED_AT);
+    w.acknowledged_at = stmt_int(s, COL_ACKNOWLEDGED_AT);
+    w.started_at = stmt_int(s, COL_STARTED_AT);
+    w.heartbeat_at = stmt_int(s, COL_HEARTBEAT_AT);
+    w.stop_requested_at = stmt_int(s, COL_STOP_REQUESTED_AT);
+    w.stopped_at = stmt_int(s, COL_STOPPED_AT);
+    w.claimed_at = stmt_int(s, COL_CLAIMED_AT);
+    w.lease_expires_at = stmt_int(s, COL_LEASE_EXPIRES_AT);
+    w.ttl_seconds = stmt_int(s, COL_TTL_SECONDS);
+    w.requeues = stmt_int(s, COL_REQUEUES);
     *ret = w;
     return 0;
 }

@@ -2,7 +2,7 @@
 #include "unit/unit.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "http/server/conn.h"
+#include "http/server/internal.h"
 #include "http/server/router.h"
 
 #include <stdio.h>

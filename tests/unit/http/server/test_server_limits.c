@@ -6,7 +6,7 @@
 #include "unit/http/server/talk.h"
 
 #include "base/time.h"
-#include "http/server/conn.h"
+#include "http/server/internal.h"
 
 #include <sys/resource.h>
 

@@ -1,4 +1,5 @@
-/* session_load - finding the session a call is about, if its caller may see it. */
+/* session_call - what calls about a session share: finding it, if the caller may see it, and the end
+ * of a call that changed its log. */
 #pragma once
 
 #include "platform/api/api.h"
@@ -11,5 +12,9 @@ int session_load(struct api_call *c, const char *session_id, struct log_session 
  * (404); other negative. */
 int session_load_tx(struct tx *tx, const struct caller *who, const char *session_id,
                     struct refusal *r, struct log_session *ret) WARN_UNUSED;
-/* Ends a handler whose transaction returned `code` < 0: sends the refusal or the failure. */
-void session_write_failed(struct api_call *c, int code, struct refusal *r);
+/* Ends a call whose transaction returned `code`:
+ * publishes `b` and sends `answer`, or sends the refusal or the failure. Suspends. */
+void session_call_end(struct api_call *c, int code, struct log_batch *b, const json_t *answer,
+                      struct refusal *r);
+/* The failing half of it, for calls that change nothing: `code` < 0. */
+void session_call_failed(struct api_call *c, int code, struct refusal *r);

@@ -1,10 +1,9 @@
-/* session_load.c - finding the session a call is about.
+/* session_call.c - finding the session a call is about, and ending a call that changed it.
  *
  * Called by the handlers of sessions, events and threads. A session that does not exist and one
  * that the caller may not see are the same 404: an environment key must not learn which other
  * sessions there are. */
-
-#include "platform/api/session_load.h"
+#include "platform/api/session_call.h"
 
 #include "base/err.h"
 #include "base/id.h"
@@ -45,17 +44,28 @@ int session_load(struct api_call *c, const char *session_id, struct log_session 
     int r = db_read(c->p->log.db, load_tx, &l);
     if (r < 0) {
         log_session_done(&l.s);
-        session_write_failed(c, r, &l.r);
+        session_call_failed(c, r, &l.r);
         return -E_DENIED;
     }
     *ret = l.s;
     return 0;
 }
 
-void session_write_failed(struct api_call *c, int code, struct refusal *r)
+void session_call_failed(struct api_call *c, int code, struct refusal *r)
 {
     if (code == -EMSGSIZE)
         (void)api_error(c, 413, "request_too_large", "One event is larger than this server keeps.");
     else
         api_tx_failed(c, code, r);
+}
+
+void session_call_end(struct api_call *c, int code, struct log_batch *b, const json_t *answer,
+                      struct refusal *r)
+{
+    if (code < 0) {
+        session_call_failed(c, code, r);
+        return;
+    }
+    log_publish(&c->p->log, b);
+    (void)api_reply(c, 200, answer);
 }

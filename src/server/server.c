@@ -1,0 +1,125 @@
+/* server.c - the parts of the platform, put together in one process.
+ *
+ * Used by `sallyport server` and `sallyport up` on the loop's root fiber, which owns everything here:
+ * the HTTP server with one fiber per connection, the brain's turns, and the reaper of leases. Opening
+ * goes bottom up (store, listener, brain, work clock, first start), and whatever fails undoes what was
+ * opened before it: nothing is served half-configured. Stopping ends event streams first (their
+ * readers resume elsewhere or later) and gives running calls a grace period; what was acknowledged is
+ * on disk anyway. Peers meet the HTTP server only; nothing of theirs reaches this file. */
+#include "server/server.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "brain/brain.h"
+#include "brain/model.h"
+#include "http/server/server.h"
+#include "io/sock.h"
+#include "io/tls.h"
+#include "platform/platform.h"
+#include "platform/work/work_reaper.h"
+#include "session/hub.h"
+
+struct server {
+    const struct server_options *o;
+    struct platform platform;
+    struct tls_ctx *tls;
+    struct http_server *http;
+    struct model *model; /* NULL: none is configured, and the brain says so in the sessions' logs */
+    struct brain *brain;
+    char address[SOCK_ADDR_MAX];
+};
+
+static int open_brain(struct server *s, struct err *e)
+{
+    const struct server_options *o = s->o;
+    if (o->script)
+        s->model = model_script_new(o->script, e);
+    else if (o->model_key.len)
+        s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url, e);
+    if (!s->model && (o->script || o->model_key.len))
+        return -EINVAL;
+    int r = brain_start(&s->platform.log, s->model, &s->brain, e);
+    if (r == 0) {
+        s->platform.log.wake = brain_wake;
+        s->platform.log.wake_arg = s->brain;
+    }
+    return r;
+}
+
+static int open_http(struct server *s, struct err *e)
+{
+    const struct server_options *o = s->o;
+    if (!!o->tls_cert != !!o->tls_key)
+        return err_set(e, -EINVAL, "--tls-cert and --tls-key are given together or not at all");
+    if (o->tls_cert) {
+        s->tls = tls_server_new(o->tls_cert, o->tls_key, e);
+        if (!s->tls)
+            return -E_TLS;
+    }
+    struct http_server_config cfg = {
+        .listen = o->listen, .tls = s->tls, .handler = platform_handle, .arg = &s->platform};
+    s->http = http_server_new(&cfg, s->address, e);
+    return s->http ? 0 : -EADDRINUSE;
+}
+
+struct server *server_open(const struct server_options *o, char ret_key[128], struct err *e)
+{
+    struct server *s = mem_new(struct server);
+    s->o = o;
+    s->platform.log.hub = hub_new();
+    s->platform.public_url = o->public_url;
+    s->platform.lease_ttl_seconds = (int)(o->lease_ttl_ms / 1000);
+    /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
+    if (db_open(o->data_dir, &s->platform.log.db, e) < 0 || open_http(s, e) < 0 ||
+        open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
+        platform_first_start(&s->platform, ret_key, e) < 0) {
+        server_close(s);
+        return NULL;
+    }
+    log_info("server started", "listen=%s data=%s model=%s", s->address, log_q(o->data_dir),
+             s->model ? log_q(s->model->name) : "none");
+    return s;
+}
+
+const char *server_address(const struct server *s)
+{
+    return s->address;
+}
+
+const char *server_model_name(const struct server *s)
+{
+    return s->model ? s->model->name : "none";
+}
+
+struct platform *server_platform(struct server *s)
+{
+    return &s->platform;
+}
+
+int server_run(struct server *s)
+{
+    AUTO(scope) background;
+    scope_init(&background);
+    int r = fiber_spawn(&background, "work-reaper", work_reaper, &s->platform, NULL);
+    return r < 0 ? r : http_server_run(s->http);
+}
+
+void server_stop(struct server *s)
+{
+    hub_end_all(s->platform.log.hub);
+    http_server_stop(s->http, s->o->stop_grace_ms);
+}
+
+void server_close(struct server *s)
+{
+    if (!s)
+        return;
+    http_server_free(s->http);
+    brain_stop(s->brain);
+    model_free(s->model);
+    platform_done(&s->platform);
+    hub_free(s->platform.log.hub);
+    db_close(s->platform.log.db);
+    tls_ctx_free(s->tls);
+    free(s);
+}
