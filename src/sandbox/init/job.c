@@ -17,7 +17,7 @@
  * group with a parent in its session can be stopped from the keyboard. It passes on that the
  * program was stopped, and ends as the program does. What the program leaves behind is not ended
  * here: the client closes the channel after the answer, and that ends all. */
-#include "sandbox/init/init_internal.h"
+#include "sandbox/init/internal.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
