@@ -26,6 +26,7 @@
 #include "image/archive.h"
 #include "image/seccomp_unpack.h"
 #include "sandbox/lock/landlock.h"
+#include "sandbox/lock/capability.h"
 #include "sandbox/lock/lockdown.h"
 #include "crypto/digest.h"
 
@@ -85,11 +86,8 @@ static int apply_limits(const struct image_jail *j, struct err *e)
 
 static int has_capability(unsigned cap, struct err *e)
 {
-    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct have[2];
-    if (syscall(SYS_capget, &h, have) < 0)
-        return err_set(e, -errno, "capabilities can not be read: %m");
-    return (have[cap / 32].effective >> (cap % 32)) & 1;
+    int r = capability_has(cap);
+    return r < 0 ? err_set(e, r, "capabilities can not be read: %s", err_text(r)) : r;
 }
 
 /* The image's directory becomes the working directory, and the directory it lies in the root of who
@@ -163,9 +161,9 @@ static int lock_in(const struct image_jail *j, int status_fd, bool *ret_landlock
     if (r >= 0)
         r = move_in(j->root_fd, e);
     if (r >= 0 && bounds)
-        r = lockdown_empty_bounding_set(e);
+        r = capability_empty_bounding_set(e);
     if (r >= 0)
-        r = lockdown_drop_capabilities(e);
+        r = capability_drop_all(e);
     if (r < 0)
         return r;
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "sandbox/cgroup/cgroup_find.h"
+#include "sandbox/cgroup/find.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,7 +1,7 @@
 /* cgroup.c - finds this process's control groups and tries whether sandboxes could have
  * some.
  *
- * Groups are looked up as the engine does it (sandbox/cgroup/cgroup_find). Trying is making an empty group
+ * Groups are looked up as the engine does it (sandbox/cgroup/find). Trying is making an empty group
  * for a moment: no process is moved and no controller is switched on, so that nothing of the
  * machine changes; on version 2 that leaves things to reason about instead: whether our group's
  * controllers can be passed on to a child, and whether systemd, who arranges all groups it has not
@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "sandbox/cgroup/cgroup_find.h"
+#include "sandbox/cgroup/find.h"
 
 #include <fcntl.h>
 #include <stdio.h>

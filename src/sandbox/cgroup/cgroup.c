@@ -2,7 +2,7 @@
  *
  * Called by the zygote, which is single-threaded and has the rights to write here; sandboxes never
  * see a cgroup file system. For each controller there is one base directory (our own group on
- * version 1, what cgroup_base.c finds on version 2); in it the run's directory, in that one
+ * version 1, what base.c finds on version 2); in it the run's directory, in that one
  * directory per sandbox. Controllers that share a hierarchy share the directories: then the
  * descriptors in `dir` are the same number, and whatever is done once per directory asks
  * distinct().
@@ -28,9 +28,9 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/str.h"
-#include "sandbox/cgroup/cgroup_base.h"
-#include "sandbox/cgroup/cgroup_file.h"
-#include "sandbox/cgroup/cgroup_find.h"
+#include "sandbox/cgroup/base.h"
+#include "sandbox/cgroup/file.h"
+#include "sandbox/cgroup/find.h"
 
 #define PREFIX     "sallyport-"
 #define HEX_DIGITS 16

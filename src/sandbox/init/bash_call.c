@@ -9,7 +9,7 @@
  *
  * The terminal is not the controlling terminal of the shell (shell.c says why): everything but
  * /dev/tty works, and background jobs live on as after any other call. */
-#include "sandbox/init/init_internal.h"
+#include "sandbox/init/internal.h"
 
 #include <fcntl.h>
 #include <poll.h>

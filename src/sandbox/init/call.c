@@ -4,7 +4,7 @@
  * be sent; only one with a descriptor is sent at once. A worker that does not read until the ceiling
  * is reached is gone or mad: init exits, and the kernel ends the sandbox. What programs may have
  * written goes into an answer as text; a result that does not fit becomes an error that says so. */
-#include "sandbox/init/init_internal.h"
+#include "sandbox/init/internal.h"
 
 #include <poll.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * The child may block, be slow, or die on a hostile file; init reads its result from a pipe and
  * stays responsive. A call ends when the pipe is at its end, when its time is up, or when it is
  * cancelled; the last two kill the child, which has no children of its own. */
-#include "sandbox/init/init_internal.h"
+#include "sandbox/init/internal.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -18,7 +18,6 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <net/if.h>
 #include <poll.h>
@@ -39,6 +38,7 @@
 #include "base/str.h"
 #include "sandbox/frame.h"
 #include "sandbox/init/init.h"
+#include "sandbox/lock/capability.h"
 #include "sandbox/lock/landlock.h"
 #include "sandbox/place.h"
 #include "sandbox/init/procs.h"
@@ -127,24 +127,6 @@ static int check_ids(const struct sandbox_spec *spec, struct err *e)
     return n < 0 ? err_set(e, -E_DENIED, "could not ask for supplementary groups: %m") : 0;
 }
 
-static int check_capabilities(struct err *e)
-{
-    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct d[2] = {{.effective = 1}};
-    if (syscall(SYS_capget, &h, d) < 0)
-        return err_set(e, -errno, "could not ask for capabilities: %m");
-    for (int i = 0; i < 2; i++)
-        if (d[i].effective || d[i].permitted || d[i].inheritable)
-            return err_set(e, -E_DENIED, "capabilities are left: effective %08x permitted %08x",
-                           d[i].effective, d[i].permitted);
-    int cap = 0;
-    for (int has; (has = prctl(PR_CAPBSET_READ, cap)) >= 0; cap++)
-        if (has || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) == 1)
-            return err_set(e, -E_DENIED, "capability %d is left in the bounding or ambient set",
-                           cap);
-    return cap > 0 ? 0 : err_set(e, -E_DENIED, "could not ask for the bounding set");
-}
-
 static int check_network(const struct sandbox_spec *spec, struct err *e)
 {
     AUTO_CLOSE int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -170,7 +152,7 @@ int foreign_check(const struct sandbox_spec *spec, struct err *e)
     int verdict = -E_DENIED;
     int r = check_ids(spec, e);
     if (r >= 0)
-        r = check_capabilities(e);
+        r = capability_check_none(e);
     if (r >= 0)
         r = check_network(spec, e);
     if (r < 0)

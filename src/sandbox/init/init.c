@@ -9,13 +9,13 @@
  * non-blocking pipes (bash_call.c), every other tool runs in a forked child that hands its result
  * over in a pipe (file_call.c), a program for `sallyport exec` is a child with streams of its own
  * (job.c). One of these is at work at a time, through struct call_ops; more calls may be queued.
- * Which request is allowed when is a table (`ops`). Limits are watched between events: init_limits.c
+ * Which request is allowed when is a table (`ops`). Limits are watched between events: limits.c
  * finds what is over one, carry_out() ends it.
  *
  * The worker is trusted, but not to be right: descriptors are taken only with a request that names
  * them, and a message that makes no sense ends the sandbox. When the channel closes, init exits,
  * and the kernel ends the pid namespace. */
-#include "sandbox/init/init_internal.h"
+#include "sandbox/init/internal.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -13,17 +13,16 @@
  *   ended      reaped; the answer goes out in the same turn of the loop
  *
  * The program leads a session of its own. On a terminal it leads the foreground group of one
- * instead, and the session's leader is a small process of ours between init and program: only a
- * group with a parent in its session can be stopped from the keyboard. It passes on that the
+ * instead, and the session's leader is a small process of ours between init and program (child.c):
+ * only a group with a parent in its session can be stopped from the keyboard. It passes on that the
  * program was stopped, and ends as the program does. What the program leaves behind is not ended
  * here: the client closes the channel after the answer, and that ends all. */
-#include "sandbox/init/init_internal.h"
+#include "sandbox/init/internal.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -33,16 +32,9 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "sandbox/init/child.h"
 
-#define STREAMS 3
 #define LOOK_MS 100
-
-/* What the child tells through its pipe: the number of the program and that it has been stopped
- * (both from the leader of a terminal's session), or what kept the program from starting. */
-enum stage { STAGE_NUMBER, STAGE_STOPPED, STAGE_SETUP, STAGE_CWD, STAGE_EXEC };
-struct word {
-    int stage, code;
-};
 
 struct job {
     int64_t id;
@@ -50,10 +42,10 @@ struct job {
     size_t n_borrowed; /* entries at the front of env that belong to the specification */
     char *cwd;
     struct pty pty;
-    bool on_pty[STREAMS];
-    int fd[STREAMS]; /* the pipe, -1: none */
-    int word_fd;     /* what the child tells; -1 */
-    struct word why; /* of a program that could not be started: stage >= STAGE_SETUP */
+    bool on_pty[CHILD_STREAMS];
+    int fd[CHILD_STREAMS];   /* the pipe, -1: none */
+    int report_fd;           /* what the child tells (child.h); -1 */
+    struct child_report why; /* of a program that could not be started: stage >= CHILD_SETUP */
     pid_t pid;     /* our child: the program, or on a terminal the leader of its session; 0: none */
     pid_t program; /* the program, which leads a group; 0: not known yet */
     bool quiet;    /* it was stopped on request: the client knows */
@@ -81,9 +73,9 @@ static void job_free(struct job *j)
     free(j->cwd);
     free(j->sentence);
     pty_done(&j->pty);
-    for (size_t i = 0; i < STREAMS; i++)
+    for (size_t i = 0; i < CHILD_STREAMS; i++)
         fd_cleanup_close(&j->fd[i]);
-    fd_cleanup_close(&j->word_fd);
+    fd_cleanup_close(&j->report_fd);
     free(j);
 }
 
@@ -154,9 +146,9 @@ static const char *take_streams(struct init *in, struct job *j, const json_t *a,
 {
     size_t used = 0;
     *ret_pty = false;
-    if (json_array_size(a) != STREAMS)
+    if (json_array_size(a) != CHILD_STREAMS)
         return "a program needs three streams";
-    for (size_t i = 0; i < STREAMS; i++) {
+    for (size_t i = 0; i < CHILD_STREAMS; i++) {
         const char *kind = json_string_value(json_array_get(a, i));
         if (str_eq(kind, "tty")) {
             j->on_pty[i] = *ret_pty = true;
@@ -221,7 +213,7 @@ void job_refuse(struct init *in, int64_t id, const char *sentence)
 void job_exec(struct init *in, const json_t *o, int64_t id)
 {
     struct job *j = mem_new(struct job);
-    *j = (struct job){.id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .word_fd = -1};
+    *j = (struct job){.id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .report_fd = -1};
     bool pty = false;
     const char *why = take_request(in, j, o, &pty);
     close_spare(in);
@@ -269,123 +261,27 @@ static void abort_program(struct init *in, const char *limit, const char *senten
     call_end_everything(in);
 }
 
-static void tell(int fd, enum stage stage, int code)
+static struct child_plan plan_of(const struct init *in)
 {
-    const struct word w = {.stage = (int)stage, .code = code};
-    (void)!write(fd, &w, sizeof(w));
-}
-
-static NORETURN void give_up(int fd, enum stage stage, int code)
-{
-    tell(fd, stage, code);
-    _exit(125);
-}
-
-/* Standard streams at 0 to 2, the word pipe at 3, nothing else. */
-static void place_streams(const struct job *j, int word_fd)
-{
-    int stream[STREAMS];
-    for (int i = 0; i < STREAMS; i++) {
-        int from = j->on_pty[i] ? j->pty.slave : j->fd[i];
-        stream[i] = from >= 0 ? fcntl(from, F_DUPFD_CLOEXEC, 100)
-                              : open("/dev/null", i == 0 ? O_RDONLY : O_WRONLY);
-        if (stream[i] < 0)
-            give_up(word_fd, STAGE_SETUP, errno);
+    const struct job *j = in->job;
+    struct child_plan p = {.argv = j->argv,
+                           .env = j->env,
+                           .cwd = j->cwd,
+                           .terminal = -1,
+                           .doors = &in->doors,
+                           .processes = in->spec->limits.processes};
+    for (int i = CHILD_STREAMS - 1; i >= 0; i--) {
+        p.stream[i] = j->on_pty[i] ? j->pty.slave : j->fd[i];
+        if (j->on_pty[i])
+            p.terminal = i;
     }
-    int high = fcntl(word_fd, F_DUPFD_CLOEXEC, 100);
-    for (int i = 0; i < STREAMS; i++)
-        if (dup2(stream[i], i) < 0)
-            give_up(word_fd, STAGE_SETUP, errno);
-    if (high < 0 || dup3(high, STREAMS, O_CLOEXEC) < 0 || close_range(STREAMS + 1, ~0u, 0) < 0)
-        give_up(word_fd, STAGE_SETUP, errno);
-}
-
-static NORETURN void run_program(const struct job *j)
-{
-    if (chdir(j->cwd) < 0)
-        give_up(STREAMS, STAGE_CWD, errno);
-    environ = j->env; /* whose PATH is searched */
-    execvp(j->argv[0], j->argv);
-    give_up(STREAMS, STAGE_EXEC, errno);
-}
-
-/* The leader: tells of stops, ends as the program does. It holds no stream, or a reader would not
- * see the program's end of it. */
-static NORETURN void follow(pid_t program)
-{
-    int status;
-    if (close_range(0, STREAMS - 1, 0) < 0)
-        _exit(125);
-    for (;;) {
-        if (waitpid(program, &status, WUNTRACED) < 0) {
-            if (errno == EINTR)
-                continue;
-            _exit(125);
-        }
-        if (!WIFSTOPPED(status))
-            break;
-        tell(STREAMS, STAGE_STOPPED, WSTOPSIG(status));
-    }
-    if (WIFSIGNALED(status)) {
-        signal(WTERMSIG(status), SIG_DFL);
-        kill(getpid(), WTERMSIG(status));
-    }
-    _exit(WEXITSTATUS(status));
-}
-
-/* Puts the calling process's new group into the foreground of the terminal. */
-static int to_foreground(int terminal)
-{
-    sigset_t out, before;
-    sigemptyset(&out);
-    sigaddset(&out, SIGTTOU); /* or the call would stop us, who are in the background yet */
-    sigprocmask(SIG_BLOCK, &out, &before);
-    int r = setpgid(0, 0) < 0 || tcsetpgrp(terminal, getpid()) < 0 ? -errno : 0;
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    return r;
-}
-
-static NORETURN void run_on_terminal(const struct job *j)
-{
-    int terminal = j->on_pty[0] ? 0 : j->on_pty[1] ? 1 : 2;
-    if (ioctl(terminal, TIOCSCTTY, 0) < 0)
-        give_up(STREAMS, STAGE_SETUP, errno);
-    pid_t pid = fork();
-    if (pid < 0)
-        give_up(STREAMS, STAGE_SETUP, errno);
-    if (pid > 0) {
-        tell(STREAMS, STAGE_NUMBER, pid);
-        follow(pid);
-    }
-    if (to_foreground(terminal) < 0)
-        give_up(STREAMS, STAGE_SETUP, errno);
-    run_program(j);
-}
-
-static NORETURN void run_child(const struct init *in, const struct job *j, int word_fd)
-{
-    sigset_t none;
-    sigemptyset(&none);
-    signal(SIGPIPE, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
-    int r = cgroup_enter(&in->doors);
-    if (r < 0)
-        give_up(word_fd, STAGE_SETUP, -r);
-    const rlim_t n = (rlim_t)in->spec->limits.processes;
-    struct rlimit nproc = {.rlim_cur = n, .rlim_max = n}, now;
-    if (getrlimit(RLIMIT_NPROC, &now) < 0 ||
-        (now.rlim_max > n && setrlimit(RLIMIT_NPROC, &nproc) < 0))
-        give_up(word_fd, STAGE_SETUP, errno);
-    place_streams(j, word_fd);
-    if (j->pty.slave >= 0)
-        run_on_terminal(j);
-    run_program(j);
+    return p;
 }
 
 static void begin(struct init *in)
 {
     struct job *j = in->job;
+    const struct child_plan plan = plan_of(in);
     int fds[2];
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
         abort_program(in, NULL, "no descriptors are left");
@@ -398,10 +294,10 @@ static void begin(struct init *in)
     pid_t pid = fork();
     int code = errno;
     if (pid == 0)
-        run_child(in, j, fds[1]);
+        child_run(&plan, fds[1]);
     close(fds[1]);
-    j->word_fd = fds[0];
-    for (size_t i = 0; i < STREAMS; i++) { /* or a reader would never see the end */
+    j->report_fd = fds[0];
+    for (size_t i = 0; i < CHILD_STREAMS; i++) { /* or a reader would never see the end */
         fd_cleanup_close(&j->fd[i]);
         j->fd[i] = -1;
     }
@@ -453,27 +349,27 @@ static void stopped(struct init *in)
     j->quiet = false;
 }
 
-static int word_fd(const struct init *in)
+static int report_fd(const struct init *in)
 {
-    return in->job->word_fd;
+    return in->job->report_fd;
 }
 
-static void read_words(struct init *in)
+static void read_reports(struct init *in)
 {
     struct job *j = in->job;
-    struct word w;
+    struct child_report w;
     ssize_t n = 0;
-    while (j->word_fd >= 0 && (n = read(j->word_fd, &w, sizeof(w))) == (ssize_t)sizeof(w)) {
-        if (w.stage == STAGE_NUMBER)
+    while (j->report_fd >= 0 && (n = read(j->report_fd, &w, sizeof(w))) == (ssize_t)sizeof(w)) {
+        if (w.stage == CHILD_NUMBER)
             j->program = w.code;
-        else if (w.stage == STAGE_STOPPED)
+        else if (w.stage == CHILD_STOPPED)
             stopped(in);
         else
             j->why = w;
     }
     if (n == 0) { /* the child has executed the program */
-        fd_cleanup_close(&j->word_fd);
-        j->word_fd = -1;
+        fd_cleanup_close(&j->report_fd);
+        j->report_fd = -1;
     }
 }
 
@@ -530,18 +426,18 @@ static void add_usage(const struct job *j, json_t *o)
 /* What kept the program from starting. */
 static bool add_failure(const struct job *j, json_t *o)
 {
-    const struct word w = j->why;
-    if (w.stage < STAGE_SETUP)
+    const struct child_report w = j->why;
+    if (w.stage < CHILD_SETUP)
         return false;
-    const char *what = w.stage == STAGE_CWD    ? j->cwd
-                       : w.stage == STAGE_EXEC ? j->argv[0]
+    const char *what = w.stage == CHILD_CWD    ? j->cwd
+                       : w.stage == CHILD_EXEC ? j->argv[0]
                                                : "the program could not be set up";
     AUTO_FREE char *why = mem_printf("%s: %s", what, err_text(-w.code));
     json_put_str(o, "error", why);
     json_put_int(o, "code", w.code);
     json_put_str(o, "stage",
-                 w.stage == STAGE_EXEC  ? "exec"
-                 : w.stage == STAGE_CWD ? "cwd"
+                 w.stage == CHILD_EXEC  ? "exec"
+                 : w.stage == CHILD_CWD ? "cwd"
                                         : "setup");
     return true;
 }
@@ -582,14 +478,14 @@ void job_ended(struct init *in)
         return;
     if (in->report.fd >= 0)
         report_read(&in->report);
-    read_words(in);
+    read_reports(in);
     answer(in);
 }
 
 const struct call_ops program_call = {.begin = begin,
                                       .abort = abort_program,
-                                      .fd = word_fd,
-                                      .read = read_words,
+                                      .fd = report_fd,
+                                      .read = read_reports,
                                       .ended = ended,
                                       .usage = note_usage,
                                       .time_limit = "timeout"};

@@ -12,9 +12,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/keyctl.h>
-#include <linux/securebits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -24,6 +22,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/lock/capability.h"
 #include "sandbox/lock/landlock.h"
 #include "sandbox/mounts.h"
 #include "sandbox/lock/seccomp.h"
@@ -45,8 +44,9 @@ static int new_session(struct err *e)
 int lockdown_become(unsigned id, struct err *e)
 {
     /* Otherwise the kernel takes the capabilities away when the last id stops being 0. */
-    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
-        return err_set(e, -errno, "could not set securebits: %m");
+    int r = capability_survive_setuid(e);
+    if (r < 0)
+        return r;
     /* -EPERM: an ordinary user's namespace may not drop groups (setgroups is "deny"). They show up
      * as nogroup inside, and the files they could open are not in the mount namespace. */
     if (setgroups(0, NULL) < 0 && errno != EPERM)
@@ -93,40 +93,14 @@ static int apply_limits(const struct sandbox_limits *l, struct err *e)
     return r;
 }
 
-int lockdown_empty_bounding_set(struct err *e)
-{
-    int cap = 0;
-    while (prctl(PR_CAPBSET_DROP, cap) == 0)
-        cap++;
-    if (errno != EINVAL || cap == 0) /* EINVAL: above the kernel's last one */
-        return err_set(e, -errno, "could not drop capability %d from the bounding set: %m", cap);
-    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                               SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-    if (prctl(PR_SET_SECUREBITS, bits) < 0)
-        return err_set(e, -errno, "could not lock securebits: %m");
-    return 0;
-}
-
-int lockdown_drop_capabilities(struct err *e)
-{
-    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
-    const struct __user_cap_data_struct none[2] = {{.effective = 0}};
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-        return err_set(e, -errno, "could not clear ambient capabilities: %m");
-    if (syscall(SYS_capset, &h, none) < 0)
-        return err_set(e, -errno, "could not drop capabilities: %m");
-    return 0;
-}
-
 int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, int *ret_listener,
                     struct err *e)
 {
     int r = apply_limits(&s->limits, e);
     if (r >= 0)
-        r = lockdown_empty_bounding_set(e);
+        r = capability_empty_bounding_set(e);
     if (r >= 0)
-        r = lockdown_drop_capabilities(e);
+        r = capability_drop_all(e);
     if (r < 0)
         return r;
     /* Not dumpable: tools run under the same uid but may not look into init (ptrace, /proc/1/mem,

@@ -20,9 +20,6 @@ int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f
 /* Parts of that, for other processes that give up what they have (image/jail.c). 0, or a
  * negative code with words. */
 int lockdown_limit(int resource, uint64_t n, struct err *e) WARN_UNUSED; /* at most; hard, too */
-/* No capability can come back, not by being root either. Needs CAP_SETPCAP. */
-int lockdown_empty_bounding_set(struct err *e) WARN_UNUSED;
-int lockdown_drop_capabilities(struct err *e) WARN_UNUSED;
 /* Whether /proc/PID/status, of which `text` is the content, has the line "key<TAB>value". */
 bool lockdown_says(const char *text, const char *key, const char *value);
 

@@ -15,12 +15,10 @@
 #include "sandbox/zygote/zygote.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -41,6 +39,7 @@
 #include "sandbox/build/enter.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
+#include "sandbox/zygote/rights.h"
 #include "sandbox/zygote/template.h"
 #include "sandbox/zygote/sealed.h"
 #include "sandbox/lock/seccomp.h"
@@ -407,33 +406,6 @@ static bool receive(struct zygote *z)
     return true;
 }
 
-static int write_self(const char *path, const char *text, struct err *e)
-{
-    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || mounts_is_procfs(fd) < 0 || write(fd, text, strlen(text)) < 0)
-        return err_set(e, -errno, "could not write %s: %m", path);
-    return 0;
-}
-
-/* An ordinary user gets the rights to mount from a user namespace of its own. */
-static int own_user_namespace(struct err *e)
-{
-    /* Not as its root: mapping a parent's uid 0 on would take one more capability (SETFCAP). */
-    char uid_map[32], gid_map[32];
-    snprintf(uid_map, sizeof(uid_map), "%d %u 1\n", SANDBOX_UID, geteuid());
-    snprintf(gid_map, sizeof(gid_map), "%d %u 1\n", SANDBOX_UID, getegid());
-    if (unshare(CLONE_NEWUSER) < 0)
-        return err_set(e, -errno,
-                       "this kernel does not let an ordinary user make user namespaces: %m "
-                       "(see user.max_user_namespaces and kernel.unprivileged_userns_clone)");
-    int r = write_self("/proc/self/setgroups", "deny", e);
-    if (r >= 0)
-        r = write_self("/proc/self/uid_map", uid_map, e);
-    if (r >= 0)
-        r = write_self("/proc/self/gid_map", gid_map, e);
-    return r;
-}
-
 static int prepare_uids(struct zygote *z, struct err *e)
 {
     char map[1024];
@@ -443,46 +415,6 @@ static int prepare_uids(struct zygote *z, struct err *e)
         return err_set(e, -errno, "could not read /proc/self/uid_map: %m");
     map[n] = '\0';
     return uids_init(&z->uids, map, e);
-}
-
-/* What is still needed afterwards:
- *   SYS_ADMIN, SYS_CHROOT    to clone and look at the host's mounts
- *   SETUID, SETGID           to write id maps
- *   DAC_READ_SEARCH, CHOWN   to reach and give away workspaces
- *   DAC_OVERRIDE             to remove the run's cgroup from a directory that nobody may write
- *   NET_ADMIN                to bring up the loopback of the next sandbox's network
- *   KILL                     to kill
- * An ordinary user holds capabilities in a namespace of its own only, and loses nothing worth
- * keeping either. */
-static int drop_privileges(const struct zygote *z, struct err *e)
-{
-    static const int kept[] = {CAP_NET_ADMIN, CAP_SYS_ADMIN,       CAP_SYS_CHROOT,
-                               CAP_SETUID,    CAP_SETGID,          CAP_CHOWN,
-                               CAP_KILL,      CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE};
-    uint64_t keep = 0;
-    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
-        keep |= 1ull << kept[i];
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-        if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) < 0)
-            return err_set(e, -errno, "could not drop capability %d: %m", cap);
-    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct d[2];
-    if (syscall(SYS_capget, &h, d) < 0)
-        return err_set(e, -errno, "could not read capabilities: %m");
-    for (int i = 0; i < 2; i++) {
-        uint32_t mask = (uint32_t)(keep >> (32 * i));
-        d[i].permitted &= mask;
-        d[i].effective = d[i].permitted;
-        d[i].inheritable = 0;
-    }
-    if (syscall(SYS_capset, &h, d) < 0)
-        return err_set(e, -errno, "could not drop capabilities: %m");
-    /* As an ordinary user it must stay dumpable, or the /proc files of its clones, whose maps it
-     * writes, would belong to root. There is nothing in its memory but the specification of the
-     * moment. */
-    if ((z->root && prctl(PR_SET_DUMPABLE, 0) < 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return err_set(e, -errno, "could not set process attributes: %m");
-    return 0;
 }
 
 static int prepare(struct zygote *z, struct err *e)
@@ -503,7 +435,7 @@ static int prepare(struct zygote *z, struct err *e)
     z->root = geteuid() == 0;
     r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
     if (r >= 0)
-        r = z->root ? prepare_uids(z, e) : own_user_namespace(e);
+        r = z->root ? prepare_uids(z, e) : rights_own_namespace(e);
     if (r >= 0)
         r = rootfs_build(&z->rootfs, e);
     if (r < 0)
@@ -514,7 +446,7 @@ static int prepare(struct zygote *z, struct err *e)
     z->filter = seccomp_filter_new(false, e);
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
-    return z->filter ? drop_privileges(z, e) : e->code;
+    return z->filter ? rights_drop(z->root, e) : e->code;
 }
 
 static void serve(struct zygote *z)

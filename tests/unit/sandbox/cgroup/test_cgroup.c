@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "unit/sandbox/cgroup/cgroup_kit.h"
-#include "sandbox/cgroup/cgroup_find.h"
+#include "sandbox/cgroup/find.h"
 
 #define MIB (1u << 20)
 

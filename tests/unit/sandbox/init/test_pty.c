@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "unit/sandbox/harness.h"
-#include "sandbox/init/init_internal.h"
+#include "sandbox/init/internal.h"
 
 static struct result on_terminal(struct sbx *b, const char *command, const char *pty)
 {

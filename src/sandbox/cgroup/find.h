@@ -1,4 +1,4 @@
-/* cgroup_find - where a controller's groups are, out of the texts of /proc. Pure functions. */
+/* find - where a controller's groups are, out of the texts of /proc. Pure functions. */
 #pragma once
 
 #include "base/base.h"

@@ -1,4 +1,4 @@
-/* cgroup_stat.c - what init does with its sandbox's group: read what is counted, send programs in.
+/* stat.c - what init does with its sandbox's group: read what is counted, send programs in.
  *
  * Init has no control group file system in sight; it was given descriptors. It stays outside of the
  * group itself: among two thousand programs that spin in the group it would wait seconds for the

@@ -1,4 +1,4 @@
-/* test_cgroup_find.c - texts of /proc as different hosts and containers show them. */
+/* test_find.c - texts of /proc as different hosts and containers show them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "sandbox/cgroup/cgroup_find.h"
+#include "sandbox/cgroup/find.h"
 
 /* A hybrid host: controllers on version 1, version 2 mounted beside them without any. */
 #define PLAIN_SELF                                                                                 \

@@ -1,4 +1,4 @@
-/* init_internal - what the files that make up init share: its state, and the few calls between
+/* internal - what the files that make up init share: its state, and the few calls between
  * them, which go one way:
  *
  *   init.c                                    the loop, the protocol and the queue; acts on verdicts
@@ -7,7 +7,7 @@
  *   bash_call.c   file_call.c   job.c         the three kinds of work: commands, file tools, programs
  *     |                                       of `sallyport exec`
  *     v
- *   call.c   init_limits.c   report.c         answers and dead children; time, memory, processes; what
+ *   call.c   limits.c   report.c              answers and dead children; time, memory, processes; what
  *                                             the filter has refused
  *
  * Nobody else includes this. */
@@ -146,7 +146,7 @@ void job_signal(struct init *in, const json_t *o, int64_t id);
 void job_winsize(struct init *in, const json_t *o, int64_t id);
 void job_ended(struct init *in); /* answers, when it has */
 
-/* init_limits.c */
+/* limits.c */
 /* What all processes use together; memory includes segments and memfds, not files in /tmp and its
  * like. */
 void limits_usage(const struct init *in, struct procs_usage *ret);

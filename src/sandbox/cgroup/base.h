@@ -1,7 +1,7 @@
-/* cgroup_base - the version 2 group in which a run may make its groups. */
+/* base - the version 2 group in which a run may make its groups. */
 #pragma once
 
-#include "sandbox/cgroup/cgroup_find.h"
+#include "sandbox/cgroup/find.h"
 
 struct err;
 

@@ -1,4 +1,4 @@
-/* cgroup_file - reading and writing control files by descriptor. */
+/* file - reading and writing control files by descriptor. */
 #pragma once
 
 #include "base/base.h"

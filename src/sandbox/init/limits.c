@@ -1,4 +1,4 @@
-/* init_limits.c - time, memory and processes of a sandbox, as init sees them.
+/* limits.c - time, memory and processes of a sandbox, as init sees them.
  *
  * Called from init's loop. Usage is added up (memory from the cgroup's own count where there is
  * one, else from /proc) every 100 ms while a command or a program runs and every 500 ms while only
@@ -7,7 +7,7 @@
  * session's is over, everything is ended and every later call is told so. Going over a limit ends
  * calls and programs, never init. Nothing is ended here: a verdict says what was found, and init.c
  * acts on it. */
-#include "sandbox/init/init_internal.h"
+#include "sandbox/init/internal.h"
 
 #include <linux/magic.h>
 #include <string.h>

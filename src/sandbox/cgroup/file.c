@@ -1,12 +1,12 @@
-/* cgroup_file.c - control files and directories by descriptor.
+/* file.c - control files and directories by descriptor.
  *
- * Used by cgroup.c and cgroup_base.c. Every directory is reached from a descriptor without
+ * Used by cgroup.c and base.c. Every directory is reached from a descriptor without
  * following links, and before anything is written the descriptor is asked whether it lies on a
  * cgroup file system: runc had to learn (CVE-2019-16884, CVE-2021-30465, CVE-2025-52881) that a
  * path below /proc or /sys may be made to lead elsewhere, and that a "limit" written to the wrong
  * file is a weapon. Errors are kept as negative numbers; words are added where the limit's name is
  * known. */
-#include "sandbox/cgroup/cgroup_file.h"
+#include "sandbox/cgroup/file.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* cgroup_find.c - reading /proc/self/cgroup and /proc/self/mountinfo.
+/* find.c - reading /proc/self/cgroup and /proc/self/mountinfo.
  *
  * Called by cgroup.c once per controller when a zygote starts. Both texts come from the kernel, but
  * the paths in them were chosen by whoever made groups and mounts, so nothing here trusts them:
@@ -8,7 +8,7 @@
  * namespace sees "/docker/ID" both as root of the mount and as its own group, and the group is then
  * the mount point itself. With a cgroup namespace both are "/". A path that begins with "/.." lies
  * outside of the namespace and can not be reached. cgroups(7), proc(5). */
-#include "sandbox/cgroup/cgroup_find.h"
+#include "sandbox/cgroup/find.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* cgroup_base.c - version 2: finding, preparing and arranging the group that was delegated to us.
+/* base.c - version 2: finding, preparing and arranging the group that was delegated to us.
  *
  * Called by cgroup_root_open when a zygote starts. Version 2 has two rules that shape this file. A
  * group that hands controllers to the groups below it (cgroup.subtree_control) may have no
@@ -20,7 +20,7 @@
  *
  * Moving the processes is the one thing here that reaches beyond our own groups. It is undone when
  * the controllers can not be had after all. */
-#include "sandbox/cgroup/cgroup_base.h"
+#include "sandbox/cgroup/base.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "sandbox/cgroup/cgroup_file.h"
+#include "sandbox/cgroup/file.h"
 
 #define MOVE_PASSES 16 /* processes may fork while they are moved */
 
