@@ -12,6 +12,7 @@
 #include "cmd/line/flags.h"
 #include "cmd/line/term.h"
 #include "image/image.h"
+#include "image/import.h"
 
 #include <fcntl.h>
 #include <signal.h>
