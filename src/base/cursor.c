@@ -17,24 +17,6 @@ int cursor_take(struct cursor *c, size_t n, const unsigned char **ret)
     return 0;
 }
 
-int cursor_u8(struct cursor *c, uint8_t *ret)
-{
-    const unsigned char *p;
-    int r = cursor_take(c, 1, &p);
-    if (r == 0)
-        *ret = p[0];
-    return r;
-}
-
-int cursor_u16be(struct cursor *c, uint16_t *ret)
-{
-    const unsigned char *p;
-    int r = cursor_take(c, 2, &p);
-    if (r == 0)
-        *ret = (uint16_t)((unsigned)p[0] << 8 | p[1]);
-    return r;
-}
-
 int cursor_u32be(struct cursor *c, uint32_t *ret)
 {
     const unsigned char *p;

@@ -18,9 +18,7 @@ static inline size_t cursor_left(const struct cursor *c)
     return (size_t)(c->end - c->p);
 }
 
-int cursor_u8(struct cursor *c, uint8_t *ret) WARN_UNUSED; /* 0 or -EAGAIN when it runs out */
-int cursor_u16be(struct cursor *c, uint16_t *ret) WARN_UNUSED;
-int cursor_u32be(struct cursor *c, uint32_t *ret) WARN_UNUSED;
+int cursor_u32be(struct cursor *c, uint32_t *ret) WARN_UNUSED; /* 0 or -EAGAIN when it runs out */
 int cursor_take(struct cursor *c, size_t n, const unsigned char **ret) WARN_UNUSED;
 /* Bytes up to (not including) the first `delim`; consumes it as well. -EAGAIN when
  * it is not there. */

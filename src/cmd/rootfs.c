@@ -13,6 +13,7 @@
 #include "cmd/line/start.h"
 #include "cmd/line/term.h"
 #include "image/image.h"
+#include "image/import.h"
 
 #include <fcntl.h>
 #include <signal.h>

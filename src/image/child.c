@@ -1,6 +1,6 @@
 /* child.c - the process that unpacks, and what its parent believes of what it says.
  *
- * Called by image.c on the importer's thread; blocks until the child is gone. The boundary lies
+ * Called by import.c on the importer's thread; blocks until the child is gone. The boundary lies
  * here, and not around the whole command, because placing an image takes rights over the directory
  * of images (locks, renames) that nothing which reads an archive should have.
  *

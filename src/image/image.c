@@ -1,154 +1,168 @@
-/* image.c - importing: from a file somebody gives us to an image in its place.
+/* image.c - images that are there: finding, listing, removing.
  *
- * Called by `sallyport rootfs import` on the main thread, without fibers; blocks for as long as it
- * takes. The steps: a place is made (image_store), a child process that can do nothing else unpacks
- * the archive there (image_child), the tree is looked at and measured, image.json is written, and
- * the place becomes the image. Whatever fails, or whoever kills us, before that last step leaves
- * nothing that counts. No byte of the archive is read in this process. */
+ * Called by the subcommands rootfs, exec and worker, in as many processes at once as people like;
+ * the locks that make that safe are store.c's. Nothing here comes from an image but image.json,
+ * which this program wrote; it is read with the same care as any file. */
 #include "image/image.h"
+#include "base/buf.h"
 #include "base/err.h"
-#include "base/time.h"
-#include "image/child.h"
 #include "image/store.h"
-#include "image/tree.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- the record ---- */
+#define RECORD_MAX (4u << 20) /* what an image's config may have, and a little */
 
-static json_t *texts_or_null(json_t *a)
+static int read_record(int image_fd, json_t **ret, struct err *e)
 {
-    return a ? json_incref(a) : json_null();
-}
-
-static json_t *make_record(const struct image_import *in, const struct image_plan *p,
-                           const struct image_tally *t, const struct image_tree_size *size)
-{
-    char digest[DIGEST_SHA256_HEX + 8], when[TIME_RFC3339_MAX];
-    json_t *source = json_object(), *skipped = json_object(), *layers = json_array(),
-           *o = json_object();
-    MUST(source && skipped && layers && o);
-    memcpy(digest, "sha256:", 7);
-    memcpy(digest + 7, p->id, sizeof(p->id));
-    json_put_str(source, "format", image_format_name(p->format));
-    json_put_str(source, "reference", p->reference);
-    json_put_str(source, "digest", digest);
-    for (size_t i = 0; i < p->n_layers; i++) {
-        memcpy(digest + 7, p->layers[i].diff_sha256, DIGEST_SHA256_HEX);
-        MUST(json_array_append_new(layers, json_string(digest)) == 0);
+    AUTO_CLOSE int fd = openat(image_fd, IMAGE_RECORD, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return err_set(e, -E_CORRUPT, IMAGE_RECORD " can not be opened: %s", err_text(-errno));
+    AUTO(buf) text = BUF_INIT(RECORD_MAX);
+    for (;;) {
+        char *room = buf_room(&text, 16384);
+        ssize_t n = room ? read(fd, room, 16384) : -1;
+        if (!room || n < 0)
+            return err_set(e, -E_CORRUPT, IMAGE_RECORD " can not be read");
+        if (n == 0)
+            break;
+        buf_commit(&text, (size_t)n);
     }
-    json_put_int(skipped, "special_files", (int64_t)t->special);
-    json_put_int(skipped, "set_id_bits", (int64_t)t->set_id);
-    json_put_int(skipped, "extended_attributes", (int64_t)t->attributes);
-
-    json_put_str(o, "name", in->name);
-    json_put(o, "source", source);
-    json_put_str(o, "imported_at", time_format(when, time_real_us()));
-    json_put_str(o, "architecture", p->architecture);
-    json_put(o, "env", json_incref(p->env));
-    json_put_str(o, "workdir", p->workdir);
-    json_put_str(o, "user", p->user);
-    json_put(o, "entrypoint", texts_or_null(p->entrypoint));
-    json_put(o, "cmd", texts_or_null(p->cmd));
-    json_put(o, "layers", layers);
-    json_put_int(o, "bytes", (int64_t)size->bytes);
-    json_put_int(o, "files", (int64_t)size->files);
-    json_put_int(o, "directories", (int64_t)size->directories);
-    json_put(o, "skipped", skipped);
-    return o;
+    AUTO_JSON json_t *o = NULL;
+    struct err why = {0};
+    if (json_parse(buf_str(&text), text.len, &o, &why) < 0 || !json_get_str(o, "name"))
+        return err_set(e, -E_CORRUPT, IMAGE_RECORD " is damaged");
+    *ret = TAKE(o);
+    return 0;
 }
 
-static int write_text(int fd, const char *p, size_t n, struct err *e)
+static int unknown_image(const char *data_dir, const char *name, struct err *e)
 {
-    while (n) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
+    AUTO_JSON json_t *all = NULL;
+    AUTO(buf) names = BUF_INIT(200);
+    if (image_list(data_dir, &all, NULL, NULL) == 0)
+        for (size_t i = 0; i < json_array_size(all); i++)
+            buf_addf(&names, "%s%s", i ? ", " : "", json_get_str(json_array_get(all, i), "name"));
+    if (!names.len)
+        return err_set(e, -ENOENT,
+                       "there is no image %s in %s/rootfs, nor any other; sallyport rootfs import "
+                       "makes one",
+                       name, data_dir);
+    return err_set(e, -ENOENT, "there is no image %s in %s/rootfs; there is: %s%s", name, data_dir,
+                   buf_str(&names), buf_err(&names) ? ", ..." : "");
+}
+
+static void take_env(struct image *i)
+{
+    const json_t *env = json_object_get(i->record, "env");
+    i->env = mem_array(json_array_size(env) + 1, sizeof(*i->env));
+    for (size_t k = 0; k < json_array_size(env); k++) {
+        const char *s = json_string_value(json_array_get(env, k));
+        if (s)
+            i->env[i->n_env++] = mem_strdup(s);
+    }
+}
+
+int image_find(const char *data_dir, const char *name, struct image *ret, struct err *e)
+{
+    int r = image_store_check_name(name, e);
+    if (r < 0)
+        return r;
+    AUTO_CLOSE int store = image_store_open(data_dir, e);
+    if (store < 0)
+        return store == -ENOENT ? unknown_image(data_dir, name, e) : store;
+    AUTO_CLOSE int fd = image_store_hold(store, name, e);
+    if (fd < 0)
+        return fd == -ENOENT ? unknown_image(data_dir, name, e) : fd;
+    struct image i = {.lock_fd = -1};
+    r = read_record(fd, &i.record, e);
+    if (r < 0)
+        return err_wrap(e, r, "image %s (remove it and import it again)", name);
+    const char *workdir = json_get_str(i.record, "workdir"), *user = json_get_str(i.record, "user");
+    i.rootfs = mem_printf("%s/rootfs/%s/" IMAGE_ROOT, data_dir, name);
+    i.workdir = workdir ? mem_strdup(workdir) : NULL;
+    i.user = user ? mem_strdup(user) : NULL;
+    i.lock_fd = TAKE_FD(fd);
+    take_env(&i);
+    *ret = i;
+    return 0;
+}
+
+void image_done(struct image *i)
+{
+    free(TAKE(i->rootfs));
+    free(TAKE(i->workdir));
+    free(TAKE(i->user));
+    for (size_t k = 0; k < i->n_env; k++)
+        free(i->env[k]);
+    free(TAKE(i->env));
+    i->n_env = 0;
+    json_decref(TAKE(i->record));
+    if (i->lock_fd > 0) /* 0: never filled in */
+        close(TAKE_FD(i->lock_fd));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const json_t *const *x = a, *const *y = b;
+    return strcmp(json_get_str(*x, "name"), json_get_str(*y, "name"));
+}
+
+int image_list(const char *data_dir, json_t **ret, size_t *ret_damaged, struct err *e)
+{
+    AUTO_CLOSE int store = image_store_open(data_dir, e);
+    if (store < 0 && store != -ENOENT)
+        return store;
+    json_t **records = NULL;
+    size_t n = 0, damaged = 0;
+    AUTO_CLOSE int reading =
+        store < 0 ? -1 : openat(store, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = reading < 0 ? NULL : fdopendir(reading);
+    if (dir)
+        (void)TAKE_FD(reading);
+    struct dirent *d;
+    while (dir && (d = readdir(dir))) {
+        if (!image_name_ok(d->d_name))
             continue;
-        if (w <= 0) {
-            int r = w < 0 ? -errno : -ENOSPC;
-            return err_set(e, r, IMAGE_RECORD " can not be written: %s", err_text(r));
+        AUTO_CLOSE int fd =
+            openat(store, d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        json_t *o = NULL;
+        if (fd < 0)
+            continue;
+        if (read_record(fd, &o, NULL) < 0) {
+            damaged++;
+            continue;
         }
-        p += w;
-        n -= (size_t)w;
+        /* Its place is its name, whatever the record says. */
+        json_put_str(o, "name", d->d_name);
+        if ((n & (n - 1)) == 0) {
+            json_t **more = mem_array(n ? n * 2 : 1, sizeof(json_t *));
+            if (n)
+                memcpy(more, records, n * sizeof(json_t *));
+            free(records);
+            records = more;
+        }
+        records[n++] = o;
     }
+    if (dir)
+        closedir(dir);
+    if (n)
+        qsort(records, n, sizeof(json_t *), by_name);
+    json_t *all = json_array();
+    MUST(all);
+    for (size_t i = 0; i < n; i++)
+        MUST(json_array_append_new(all, records[i]) == 0);
+    free(records);
+    *ret = all;
+    if (ret_damaged)
+        *ret_damaged = damaged;
     return 0;
 }
 
-static int write_record(const struct image_staging *s, const json_t *record, struct err *e)
+int image_remove(const char *data_dir, const char *name, struct err *e)
 {
-    size_t n;
-    AUTO_FREE char *text = json_text(record, &n);
-    AUTO_CLOSE int fd =
-        openat(s->fd, IMAGE_RECORD, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        int r = -errno;
-        return err_set(e, r, IMAGE_RECORD " can not be made: %s", err_text(r));
-    }
-    int r = write_text(fd, text, n, e);
-    return r < 0 ? r : write_text(fd, "\n", 1, e);
-}
-
-/* ---- the import ---- */
-
-static int check_kind(int fd, bool *ret_is_file, struct err *e)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_set(e, -errno, "the archive can not be looked at");
-    if (S_ISDIR(st.st_mode))
-        return err_set(e, -EISDIR,
-                       "it is a directory; an image is a tar archive. A directory with a root file "
-                       "system needs no import: give its path where a sandbox is configured");
-    *ret_is_file = S_ISREG(st.st_mode);
-    return 0;
-}
-
-static int fill(const struct image_import *in, const struct image_staging *s, json_t **ret,
-                struct err *e)
-{
-    bool is_file = false;
-    int r = check_kind(in->fd, &is_file, e);
-    if (r < 0)
-        return r;
-    AUTO_CLOSE int spool = is_file ? -1 : image_staging_spool(s, e);
-    AUTO_CLOSE int plain = is_file || spool >= 0 ? image_staging_spool(s, e) : spool;
-    if (plain < 0)
-        return plain;
-    const struct image_place place = {.root_fd = s->root_fd, .spool_fd = spool, .plain_fd = plain};
-    struct image_plan plan = {0};
-    struct image_tally tally;
-    struct image_tree_size size;
-    r = image_child_unpack(in, &place, &plan, &tally, e);
-    if (r < 0)
-        return r;
-    r = image_tree_measure(s->root_fd, &size, e);
-    AUTO_JSON json_t *record = r == 0 ? make_record(in, &plan, &tally, &size) : NULL;
-    image_plan_done(&plan);
-    if (r == 0)
-        r = write_record(s, record, e);
-    if (r == 0)
-        *ret = TAKE(record);
-    return r;
-}
-
-int image_import(const struct image_import *in, json_t **ret_record, struct err *e)
-{
-    struct image_staging s;
-    AUTO_JSON json_t *record = NULL;
-    MUST(in->limits.depth <= IMAGE_DEPTH_MAX && in->limits.ratio > 0);
-    int r = image_staging_begin(in->data_dir, in->name, in->replace, &s, e);
-    if (r < 0)
-        return r;
-    r = fill(in, &s, &record, e);
-    if (r < 0) {
-        image_staging_abandon(&s);
-        return r;
-    }
-    r = image_staging_commit(&s, e);
-    if (r == 0)
-        *ret_record = TAKE(record);
-    return r;
+    int r = image_store_remove(data_dir, name, e);
+    return r == 1 ? unknown_image(data_dir, name, e) : r;
 }

@@ -1,6 +1,6 @@
 /* layer.c - a layer's entries become files below one directory, and nowhere else.
  *
- * Called by image.c for every layer, on the importer's thread. The stream is an attacker's: names,
+ * Called by unpack.c for every layer, on the importer's thread. The stream is an attacker's: names,
  * links, types, modes, sizes, order. The directory below root_fd is ours alone, so there are no
  * races to lose, but every name in it may have been chosen by an earlier entry.
  *
@@ -17,15 +17,13 @@
  * inside more than its user has would come from one of those.
  *
  * Whiteouts remove what lower layers left, never what this layer brings, whatever the order. Which
- * paths this layer has brought is remembered as a set of 64-bit keyed hashes; the ceiling on
- * entries bounds it. */
+ * paths this layer has brought is remembered (seen.h). */
 #include "image/layer.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/map.h"
-#include "base/rng.h"
 #include "base/str.h"
 #include "image/archive.h"
+#include "image/seen.h"
 #include "image/tree.h"
 
 #include <dirent.h>
@@ -39,67 +37,6 @@
 #define OPAQUE    WHITEOUT WHITEOUT ".opq" /* ".wh..wh..opq" */
 #define DIR_MODE  0755u
 #define OPEN_MODE 0755u /* bits that survive */
-
-/* ---- the set of paths of this layer ---- */
-
-struct seen {
-    uint64_t *slots; /* 0: free */
-    size_t n, cap;   /* cap is a power of two */
-    uint64_t key[2];
-};
-
-static uint64_t seen_hash(const struct seen *s, const char *path, size_t n)
-{
-    uint64_t h = map_siphash13(s->key, path, n);
-    return h ? h : 1;
-}
-
-static bool seen_find(const struct seen *s, uint64_t h, size_t *ret_at)
-{
-    size_t at = (size_t)h & (s->cap - 1);
-    while (s->slots[at] && s->slots[at] != h)
-        at = (at + 1) & (s->cap - 1);
-    *ret_at = at;
-    return s->slots[at] == h;
-}
-
-static bool seen_has(const struct seen *s, const char *path, size_t n)
-{
-    size_t at;
-    return s->cap && seen_find(s, seen_hash(s, path, n), &at);
-}
-
-static void seen_grow(struct seen *s)
-{
-    struct seen bigger = {.cap = s->cap ? s->cap * 2 : 1024, .n = s->n};
-    memcpy(bigger.key, s->key, sizeof(s->key));
-    bigger.slots = mem_array(bigger.cap, sizeof(*bigger.slots));
-    for (size_t i = 0; i < s->cap; i++) {
-        size_t at;
-        if (s->slots[i] && !seen_find(&bigger, s->slots[i], &at))
-            bigger.slots[at] = s->slots[i];
-    }
-    free(s->slots);
-    *s = bigger;
-}
-
-/* Adds the path and the directories it lies in. */
-static void seen_add(struct seen *s, const char *path, size_t n)
-{
-    while (n) {
-        size_t at;
-        if ((s->n + 1) * 4 > s->cap * 3)
-            seen_grow(s);
-        uint64_t h = seen_hash(s, path, n);
-        if (seen_find(s, h, &at))
-            return; /* then its parents are there, too */
-        s->slots[at] = h;
-        s->n++;
-        while (n && path[n - 1] != '/')
-            n--;
-        n -= n > 0;
-    }
-}
 
 /* ---- paths ---- */
 
@@ -632,7 +569,7 @@ int image_layer_apply(struct image_unpack *u, struct archive_stream *tar, struct
     struct layer *l = mem_new(struct layer);
     l->u = u;
     l->at_fd = -1;
-    rng_bytes(l->seen.key, sizeof(l->seen.key));
+    seen_init(&l->seen);
     int r = archive_reader_open(&l->tar, ARCHIVE_KIND_TAR, tar, e);
     while (r == 0) {
         struct archive_item item;
@@ -645,7 +582,7 @@ int image_layer_apply(struct image_unpack *u, struct archive_stream *tar, struct
     }
     forget_directory(l);
     archive_reader_free(l->tar);
-    free(l->seen.slots);
+    seen_done(&l->seen);
     free(l);
     return r;
 }

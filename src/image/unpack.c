@@ -1,7 +1,7 @@
 /* unpack.c - from an archive's bytes to a tree: everything that reads what somebody else
  * wrote.
  *
- * Called by image.c on the importer's thread; blocks for as long as it takes. All it needs is open
+ * Called by import.c on the importer's thread; blocks for as long as it takes. All it needs is open
  * already (struct image_place). The steps: the archive becomes a file that can be read in any order
  * (a pipe or a compressed archive is written to a spool file first), its layout is read
  * (image_layout), its layers are applied one after the other (image_layer).

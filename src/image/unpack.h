@@ -3,7 +3,7 @@
  * Nothing in here opens, names or locks anything outside the descriptors it is given. */
 #pragma once
 
-#include "image/image.h"
+#include "image/order.h"
 
 /* Where it may write; all borrowed. */
 struct image_place {

@@ -26,11 +26,9 @@ struct stream {
     void *impl; /* e.g. SSL *, owned through ops->done */
 };
 
-/* Plain socket or pipe. Takes `fd` over. 0 or -errno (then fd is still the caller's). */
+/* Plain socket or pipe. Takes `fd` over. 0 or -errno (then fd is still the caller's). The stream
+ * stays where it is: the loop holds the address of `io`. */
 int stream_from_fd(struct stream *s, int fd) WARN_UNUSED;
-/* Moves a stream that nobody waits on; leaves an empty one behind. (The loop holds the address of
- * `io`.) */
-void stream_move(struct stream *to, struct stream *from);
 /* Closes at once; zeroed streams are fine. A fiber that waits in the stream gets -EBADF; the memory
  * of `s` must stay until that fiber has returned. */
 void stream_done(struct stream *s);

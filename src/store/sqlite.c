@@ -1,4 +1,4 @@
-/* sqlite.c - the one file that calls SQLite: connections, cached statements, errors, transactions.
+/* sqlite.c - SQLite, which only sqlite*.c call: connections, cached statements, errors, transactions.
  *
  * A struct tx is a connection used by one thread (db.c decides which), so SQLite's own mutexes are
  * off. Statements are compiled once per connection and found again by their text; whatever a
@@ -11,25 +11,21 @@
  * transaction by itself, which driver_undo reports. Memory: small page caches, no mmap, savepoint
  * journals in memory (their pages are few: one request's). */
 #include "store/driver.h"
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "store/schema.h"
 #include "store/sqlite.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sqlite3.h>
 
 #define MAX_PARAMS      32
-#define MAX_STATEMENTS  256        /* per connection; the program has fewer texts than that */
-#define BUSY_TIMEOUT_MS 5000       /* only an operator's sqlite3 shell can hold the lock */
-#define APPLICATION_ID  0x53414c59 /* "SALY": tells our file from any other SQLite database */
+#define MAX_STATEMENTS  256  /* per connection; the program has fewer texts than that */
+#define BUSY_TIMEOUT_MS 5000 /* only an operator's sqlite3 shell can hold the lock */
 
 struct stmt {
     struct tx *tx;
@@ -60,7 +56,7 @@ static int os_error(sqlite3 *sq)
     return theirs != 0 ? theirs : os;
 }
 
-static int code_of(sqlite3 *sq, int rc)
+int sqlite_code(sqlite3 *sq, int rc)
 {
     int os;
     switch (rc & 0xff) {
@@ -108,7 +104,7 @@ static int stick(struct tx *tx, int code, const char *text)
 
 static int stick_rc(struct tx *tx, int rc)
 {
-    return stick(tx, code_of(tx->sq, rc), sqlite3_errmsg(tx->sq));
+    return stick(tx, sqlite_code(tx->sq, rc), sqlite3_errmsg(tx->sq));
 }
 
 int driver_error(const struct tx *tx)
@@ -253,7 +249,7 @@ int stmt_step(struct stmt *s)
         return 1;
     if (rc == SQLITE_DONE)
         return 0;
-    return stick(tx, code_of(tx->sq, sqlite3_extended_errcode(tx->sq)), sqlite3_errmsg(tx->sq));
+    return stick(tx, sqlite_code(tx->sq, sqlite3_extended_errcode(tx->sq)), sqlite3_errmsg(tx->sq));
 }
 
 const char *stmt_text(struct stmt *s, int col, size_t *ret_len)
@@ -323,7 +319,7 @@ static int run(struct tx *tx, struct stmt *s)
         sqlite3_reset(s->st);
         return 0;
     }
-    int r = code_of(tx->sq, sqlite3_extended_errcode(tx->sq));
+    int r = sqlite_code(tx->sq, sqlite3_extended_errcode(tx->sq));
     str_copy(tx->text, sizeof(tx->text), sqlite3_errmsg(tx->sq));
     sqlite3_reset(s->st);
     return r;
@@ -377,31 +373,19 @@ int driver_undo(struct tx *tx)
 
 /* ---- connections ---- */
 
-/* Runs a text of one or more statements, rows ignored. */
-static int exec(struct tx *tx, const char *sql, struct err *e)
+int sqlite_exec(struct tx *tx, const char *sql, struct err *e)
 {
     errno = 0;
     int rc = sqlite3_exec(tx->sq, sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         return 0;
-    int r = code_of(tx->sq, sqlite3_extended_errcode(tx->sq));
+    int r = sqlite_code(tx->sq, sqlite3_extended_errcode(tx->sq));
     return err_set(e, r, "%s", sqlite3_errmsg(tx->sq));
 }
 
-/* The first column of the first row as a number. */
-static int query_int(struct tx *tx, const char *sql, int64_t *ret, struct err *e)
+struct sqlite3 *sqlite_handle(struct tx *tx)
 {
-    sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(tx->sq, sql, -1, &st, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    int r = 0;
-    if (rc == SQLITE_ROW)
-        *ret = sqlite3_column_int64(st, 0);
-    else
-        r = err_set(e, code_of(tx->sq, rc), "%s", sqlite3_errmsg(tx->sq));
-    sqlite3_finalize(st);
-    return r;
+    return tx->sq;
 }
 
 static void library_init(void)
@@ -426,7 +410,7 @@ int sqlite_connect(const char *path, bool read_only, struct tx **ret, struct err
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int rc = sqlite3_open_v2(path, &tx->sq, flags, NULL);
     if (rc != SQLITE_OK) {
-        int r = err_set(e, code_of(tx->sq, rc), "cannot open database %s: %s", path,
+        int r = err_set(e, sqlite_code(tx->sq, rc), "cannot open database %s: %s", path,
                         tx->sq ? sqlite3_errmsg(tx->sq) : "out of memory");
         driver_close(tx);
         return r;
@@ -435,13 +419,14 @@ int sqlite_connect(const char *path, bool read_only, struct tx **ret, struct err
     sqlite3_db_config(tx->sq, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_limit(tx->sq, SQLITE_LIMIT_ATTACHED, 0);
     int r =
-        exec(tx,
-             read_only ? "PRAGMA query_only=1; PRAGMA cache_size=-256; PRAGMA mmap_size=0;"
-                         " PRAGMA temp_store=MEMORY"
-                       : "PRAGMA cache_size=-4096; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
-                         " PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;"
-                         " PRAGMA wal_autocheckpoint=2000",
-             e);
+        sqlite_exec(tx,
+                    read_only
+                        ? "PRAGMA query_only=1; PRAGMA cache_size=-256; PRAGMA mmap_size=0;"
+                          " PRAGMA temp_store=MEMORY"
+                        : "PRAGMA cache_size=-4096; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
+                          " PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;"
+                          " PRAGMA wal_autocheckpoint=2000",
+                    e);
     if (r < 0) {
         driver_close(tx);
         return err_wrap(e, r, "database %s", path);
@@ -450,7 +435,7 @@ int sqlite_connect(const char *path, bool read_only, struct tx **ret, struct err
     return 0;
 }
 
-static int compile_own(struct tx *tx, struct err *e)
+int sqlite_prepare_own(struct tx *tx, struct err *e)
 {
     const struct {
         struct stmt **to;
@@ -490,158 +475,11 @@ int driver_open_reader(const char *dir, struct tx **ret, struct err *e)
     struct tx *tx = NULL;
     int r = sqlite_connect(path, true, &tx, e);
     if (r == 0)
-        r = compile_own(tx, e);
+        r = sqlite_prepare_own(tx, e);
     if (r < 0) {
         driver_close(tx);
         return r;
     }
     *ret = tx;
-    return 0;
-}
-
-/* ---- schema ---- */
-
-static int64_t newest_version(void)
-{
-    int64_t n = 0;
-    while (schema_migrations[n])
-        n++;
-    return n;
-}
-
-int sqlite_schema_version(struct tx *tx, const char *path, int64_t *ret, struct err *e)
-{
-    int64_t version = 0, app = 0, objects = 0;
-    int r = query_int(tx, "PRAGMA user_version", &version, e);
-    if (r == 0)
-        r = query_int(tx, "PRAGMA application_id", &app, e);
-    if (r == 0)
-        r = query_int(tx, "SELECT count(*) FROM sqlite_master", &objects, e);
-    if (r == -E_CORRUPT)
-        return err_set(e, r, "%s is damaged or not a database; restore it from a backup", path);
-    if (r < 0)
-        return err_wrap(e, r, "cannot read %s", path);
-    if (app != APPLICATION_ID && (version != 0 || objects != 0))
-        return err_set(e, -E_SCHEMA,
-                       "%s belongs to another program; give Sallyport a directory of its own",
-                       path);
-    if (version > newest_version())
-        return err_set(e, -E_SCHEMA,
-                       "%s has schema version %lld, this program knows versions up to %lld; "
-                       "run the newer program that wrote it",
-                       path, (long long)version, (long long)newest_version());
-    *ret = version;
-    return 0;
-}
-
-/* Brings the file to the newest version, each step in a transaction of its own. */
-static int migrate(struct tx *tx, const char *path, struct err *e)
-{
-    int64_t version = 0;
-    int r = sqlite_schema_version(tx, path, &version, e);
-    for (; r == 0 && schema_migrations[version]; version++) {
-        r = exec(tx, "BEGIN IMMEDIATE", e);
-        for (const char *const *sql = schema_migrations[version]; r == 0 && *sql; sql++)
-            r = exec(tx, *sql, e);
-        char mark[96];
-        snprintf(mark, sizeof(mark), "PRAGMA application_id=%d; PRAGMA user_version=%lld",
-                 APPLICATION_ID, (long long)version + 1);
-        if (r == 0)
-            r = exec(tx, mark, e);
-        if (r == 0)
-            r = exec(tx, "COMMIT", e);
-        if (r < 0) {
-            if (!sqlite3_get_autocommit(tx->sq))
-                (void)exec(tx, "ROLLBACK", NULL);
-            return err_wrap(e, r, "cannot bring %s to schema version %lld", path,
-                            (long long)version + 1);
-        }
-    }
-    return r;
-}
-
-int sqlite_open_writer(const char *path, struct tx **ret, struct err *e)
-{
-    struct tx *tx = NULL;
-    int r = sqlite_connect(path, false, &tx, e);
-    if (r < 0)
-        return r;
-    if (sqlite3_db_readonly(tx->sq, "main") == 1)
-        r = err_set(e, -EACCES, "%s cannot be written; check its permissions", path);
-    if (r == 0) /* before the first write, so that a foreign file is left as it is */
-        r = sqlite_schema_version(tx, path, &(int64_t){0}, e);
-    if (r == 0) {
-        r = exec(tx, "PRAGMA journal_mode=WAL", e);
-        if (r < 0)
-            r = err_wrap(e, r, "cannot prepare %s", path);
-    }
-    if (r == 0)
-        r = migrate(tx, path, e);
-    if (r == 0)
-        r = compile_own(tx, e);
-    if (r < 0) {
-        driver_close(tx);
-        return r;
-    }
-    *ret = tx;
-    return 0;
-}
-
-/* ---- check ---- */
-
-/* Runs a pragma whose rows are findings; a single row "ok" is none. Returns the
- * number of findings. */
-static int findings(struct tx *tx, const char *pragma, struct buf *out, struct err *e)
-{
-    sqlite3_stmt *st = NULL;
-    int n = 0, rc = sqlite3_prepare_v2(tx->sq, pragma, -1, &st, NULL);
-    while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-        rc = sqlite3_step(st);
-        if (rc != SQLITE_ROW)
-            break;
-        const char *text = (const char *)sqlite3_column_text(st, 0);
-        if (str_eq(text, "ok"))
-            continue;
-        n++;
-        buf_addf(out, "%s: ", pragma);
-        str_escape(out, text ? text : "", text ? strlen(text) : 0, 200);
-        buf_addc(out, '\n');
-    }
-    sqlite3_finalize(st);
-    if (rc == SQLITE_DONE)
-        return n;
-    int r = code_of(tx->sq, rc);
-    if (r == -E_CORRUPT) {
-        buf_addf(out, "%s: %s\n", pragma, sqlite3_errmsg(tx->sq));
-        return n + 1;
-    }
-    return err_set(e, r, "%s: %s", pragma, sqlite3_errmsg(tx->sq));
-}
-
-int db_check(const char *dir, struct buf *out, struct err *e)
-{
-    AUTO_FREE char *path = mem_printf("%s/" SQLITE_FILE, dir);
-    struct tx *tx = NULL;
-    int r = sqlite_connect(path, true, &tx, e);
-    if (r < 0)
-        return r;
-    sqlite3_db_config(tx->sq, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    int64_t version = 0;
-    int n = 0;
-    r = sqlite_schema_version(tx, path, &version, e);
-    if (r == 0) {
-        buf_addf(out, "schema version %lld of %lld\n", (long long)version,
-                 (long long)newest_version());
-        r = n = findings(tx, "PRAGMA integrity_check", out, e);
-    }
-    if (r >= 0) {
-        r = findings(tx, "PRAGMA foreign_key_check", out, e);
-        n += r > 0 ? r : 0;
-    }
-    driver_close(tx);
-    if (r < 0)
-        return r;
-    if (n > 0)
-        return err_set(e, -E_CORRUPT, "%s is damaged: %d findings", path, n);
     return 0;
 }

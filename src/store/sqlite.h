@@ -1,4 +1,5 @@
-/* sqlite - what sqlite.c and directory.c share. */
+/* sqlite - what the files that call SQLite, sqlite.c and sqlite_file.c, share with each other and
+ * with directory.c. */
 #pragma once
 
 #include "store/driver.h"
@@ -13,3 +14,14 @@ int sqlite_open_writer(const char *path, struct tx **ret, struct err *e) WARN_UN
 /* Schema version of an open database, 0 when it is empty. -E_SCHEMA when it is
  * not ours or newer. */
 int sqlite_schema_version(struct tx *tx, const char *path, int64_t *ret, struct err *e) WARN_UNUSED;
+
+/* ---- for sqlite*.c only ---- */
+
+struct sqlite3;
+struct sqlite3 *sqlite_handle(struct tx *tx);
+/* Our code for what a call on the connection (may be NULL) returned. */
+int sqlite_code(struct sqlite3 *sq, int rc);
+/* Runs a text of one or more statements, rows ignored. */
+int sqlite_exec(struct tx *tx, const char *sql, struct err *e) WARN_UNUSED;
+/* Compiles the statements that transactions are made of: last, when the schema is the newest. */
+int sqlite_prepare_own(struct tx *tx, struct err *e) WARN_UNUSED;

@@ -3,20 +3,18 @@
 
 #include "base/json.h"
 #include "base/list.h"
-#include "worker/worker.h"
+#include "worker/config.h"
+#include "worker/phase.h"
 
-/* How far the whole worker is on its way out. */
-enum worker_phase { WORKER_SERVING, WORKER_DRAINING, WORKER_STOPPING };
-
+struct box_host;
 struct park;
 
 struct runner_env {
     const struct worker_config *cfg;
     struct box_host *boxes;
-    enum worker_phase phase;
-    int64_t drain_until_ns; /* when running calls are cut off; meaningful from WORKER_DRAINING on */
-    struct park *park;      /* sandboxes of sessions at rest */
-    struct list sessions;   /* live runners, to be woken when the phase changes */
+    struct phase phase;
+    struct park *park;    /* sandboxes of sessions at rest */
+    struct list sessions; /* live runners, to be woken when the phase changes */
 };
 
 /* Serves one work item until it is done with. `work` is the poll's answer (borrowed for the call).

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "box/box.h"
+#include "fiber/sync.h"
 #include "worker/park.h"
 #include "worker/remote.h"
 #include "worker/runner.h"
@@ -86,7 +87,7 @@ static int start_session(struct worker *w, json_t *work)
 {
     const char *id = json_get_str(work, "id");
     struct remote_answer a;
-    if (w->env.phase != WORKER_SERVING) {
+    if (w->env.phase.at != WORKER_SERVING) {
         log_info("claim left for another worker", "work=%s", log_q(id));
         return -ECANCELED;
     }
@@ -165,7 +166,7 @@ static int poll_loop(void *arg)
     struct backoff retry = {.base_ms = 1000, .cap_ms = 60000};
     bool ready = false;
     int r = 0;
-    while (w->env.phase == WORKER_SERVING) {
+    while (w->env.phase.at == WORKER_SERVING) {
         r = fsem_take(&w->capacity);
         if (r < 0)
             break;
@@ -194,16 +195,16 @@ void worker_stop(void)
     struct worker *w = the_worker;
     if (!w)
         return;
-    if (w->env.phase == WORKER_SERVING) {
-        w->env.phase = WORKER_DRAINING;
+    if (w->env.phase.at == WORKER_SERVING) {
+        w->env.phase.at = WORKER_DRAINING;
         int64_t grace_ms = w->cfg->grace_ms ? w->cfg->grace_ms : 30000;
-        w->env.drain_until_ns = time_mono_ns() + grace_ms * NS_PER_MS;
+        w->env.phase.drain_until_ns = time_mono_ns() + grace_ms * NS_PER_MS;
         log_info("draining", "sessions=%zu grace_ms=%lld", w->sessions.n_children,
                  (long long)grace_ms);
         if (w->poller)
             fiber_cancel(w->poller);
     } else {
-        w->env.phase = WORKER_STOPPING;
+        w->env.phase.at = WORKER_STOPPING;
     }
     runner_wake_all(&w->env);
 }
@@ -256,7 +257,7 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     scope_done(&polling);
     /* Sessions end by themselves: the phase tells them to. After an error of the poll (a revoked
      * key, say) they get the grace period too, because their own tokens may still be good. */
-    if (r < 0 && w.env.phase == WORKER_SERVING)
+    if (r < 0 && w.env.phase.at == WORKER_SERVING)
         worker_stop();
     int joined = scope_join(&w.sessions);
     if (joined < 0)

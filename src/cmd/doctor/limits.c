@@ -5,7 +5,7 @@
  * runtimes are asked from the runtimes themselves, found in PATH and started through io/proc with a
  * time limit; what they print is shown escaped and cut. Control groups are looked at by
  * doctor_cgroup. */
-#include "cmd/doctor/sandbox.h"
+#include "cmd/doctor/limits.h"
 
 #include "base/buf.h"
 #include "base/err.h"

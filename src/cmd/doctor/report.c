@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "cmd/doctor/doctor.h"
+#include "cmd/doctor/report.h"
 #include "cmd/line/term.h"
 
 #include <string.h>

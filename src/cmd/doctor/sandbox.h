@@ -1,7 +1,7 @@
 /* sandbox - what the kernel, as this process meets it, gives to sandboxes: findings. */
 #pragma once
 
-#include "cmd/doctor/doctor.h"
+#include "cmd/doctor/report.h"
 
 struct doctor_host;
 struct probe;
@@ -10,7 +10,3 @@ struct probe;
  * the array of probe_all. */
 void doctor_kernel(struct doctor_report *r, const struct doctor_host *h,
                    const struct probe *probes);
-
-/* Control groups (tried here), resource limits, settings worth a note, room for sandboxes' files,
- * runtimes of containers. `state_dir` is where they would be. */
-void doctor_limits(struct doctor_report *r, const struct doctor_host *h, const char *state_dir);

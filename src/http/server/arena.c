@@ -90,11 +90,3 @@ void *http_alloc(struct http_exchange *x, size_t n)
 {
     return arena_alloc(&x->arena, x->conn ? &x->conn->srv->blocks : NULL, n);
 }
-
-char *http_strdup(struct http_exchange *x, const char *s, size_t n)
-{
-    char *p = http_alloc(x, n + 1);
-    memcpy(p, s, n);
-    p[n] = 0;
-    return p;
-}

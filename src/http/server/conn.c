@@ -462,9 +462,9 @@ int conn_main(void *arg)
     int r = open_stream(c);
     if (r == 0) {
         serve_requests(c);
-        if (!c->error && c->closing && !c->upgraded && !c->eof) {
+        if (!c->error && c->closing && !c->eof) {
             linger(c);
-        } else if (!c->error && !c->upgraded && stream_is_tls(&c->stream)) {
+        } else if (!c->error && stream_is_tls(&c->stream)) {
             struct fiber_shield shield = fiber_shield_begin(CONN_FINISH_MS);
             int ignored = stream_finish(&c->stream);
             (void)ignored;

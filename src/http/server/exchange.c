@@ -28,11 +28,6 @@ const struct h1_request *http_request(const struct http_exchange *x)
     return &x->req;
 }
 
-const char *http_peer(const struct http_exchange *x)
-{
-    return x->conn ? x->conn->peer : "-";
-}
-
 bool http_replied(const struct http_exchange *x)
 {
     return x->answer != ANSWER_NONE;
@@ -199,13 +194,6 @@ int http_reply(struct http_exchange *x, int status, const char *content_type, co
     return conn_write_now(c, piece, with_body && !x->head_only && n > 0 ? 2 : 1);
 }
 
-int http_reply_json(struct http_exchange *x, int status, const json_t *j)
-{
-    size_t n;
-    AUTO_FREE char *text = json_text(j, &n);
-    return http_reply(x, status, "application/json", text, n);
-}
-
 /* ---- the streamed answer ---- */
 
 int http_stream_begin(struct http_exchange *x, int status, const char *content_type)
@@ -310,38 +298,6 @@ int http_wait(struct http_exchange *x, struct waitq *q)
             return r;
         /* Woken by the descriptor (or by nobody in particular): look, and wait on. */
     }
-}
-
-/* ---- upgrade ---- */
-
-int http_upgrade(struct http_exchange *x, const char *protocol, struct stream **ret_s,
-                 struct buf *ret_early)
-{
-    MUST(x->answer == ANSWER_NONE && field_ok(protocol, H1_VALUE));
-    struct conn *c = x->conn;
-    if (!x->req.upgrade || !x->body_done)
-        return -E_PROTO;
-    int r = conn_turn(c);
-    if (r < 0)
-        return r;
-    struct head h = head_new(x);
-    PUT_LITERAL(&h, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ");
-    put(&h, protocol, strnlen(protocol, 128));
-    PUT_LITERAL(&h, "\r\n");
-    for (const struct response_header *e = x->headers; e; e = e->next)
-        put(&h, e->line, e->len);
-    PUT_LITERAL(&h, "\r\n");
-    r = buf_add(ret_early, c->in + c->in_from, conn_buffered(c));
-    if (r < 0)
-        return r;
-    x->answer = ANSWER_DONE;
-    c->closing = c->upgraded = true;
-    r = conn_write_now(c, &(struct iovec){h.p, h.n}, 1);
-    if (r < 0)
-        return r;
-    conn_consume(c, conn_buffered(c));
-    *ret_s = &c->stream;
-    return 0;
 }
 
 /* ---- what the server answers itself ---- */

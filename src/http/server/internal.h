@@ -119,7 +119,6 @@ struct conn {
     bool closing; /* no request after this one; the peer may still be sending */
     bool drained; /* the last read took all there was */
     bool eof;     /* the peer has sent its last byte */
-    bool upgraded;
     struct http_exchange x;
 };
 int conn_main(void *arg); /* the connection's fiber; owns and frees `arg` */

@@ -44,10 +44,8 @@ void http_server_free(struct http_server *s);
 
 /* ---- inside a handler ---- */
 const struct h1_request *http_request(const struct http_exchange *x);
-const char *http_peer(const struct http_exchange *x);
 /* Allocations that live until the exchange ends. */
 void *http_alloc(struct http_exchange *x, size_t n);
-char *http_strdup(struct http_exchange *x, const char *s, size_t n);
 /* Reads the whole body (sends 100-continue when it was asked for) and appends it to `out`. Memory
  * grows with what arrives, not with what was announced. Suspends. 0; -EMSGSIZE (more than `max`
  * bytes, or than `out` takes: answer 413); -E_PARSE (bad chunking: answer 400); -E_CLOSED (nobody
@@ -63,8 +61,6 @@ void http_set_header(struct http_exchange *x, const char *name, const char *valu
  * n is 0. */
 int http_reply(struct http_exchange *x, int status, const char *content_type, const void *body,
                size_t n);
-/* Content-type application/json; keeps the caller's reference. */
-int http_reply_json(struct http_exchange *x, int status, const json_t *j);
 bool http_replied(const struct http_exchange *x);
 
 /* A streamed answer (chunked for 1.1, up to the end of the connection for 1.0): begin, write any
@@ -79,13 +75,6 @@ int http_stream_end(struct http_exchange *x);
  * resident meanwhile. Suspends. 0, -E_CLOSED, -ECANCELED, -ETIMEDOUT. */
 int http_wait(struct http_exchange *x, struct waitq *q) WARN_UNUSED;
 
-/* Upgrade: answers 101 with `protocol` and hands the connection's stream (and bytes already read,
- * in `ret_early`) to the caller until its handler returns; then the connection is closed. Suspends.
- * 0; -E_PROTO when the client did not ask or its body has not been read; an error of the
- * connection. */
-struct stream;
-int http_upgrade(struct http_exchange *x, const char *protocol, struct stream **ret_s,
-                 struct buf *ret_early);
 /* The whole process's counters: connections open, refused, requests, bad requests. */
 struct http_stats {
     uint64_t accepted, refused, requests, bad_requests;

@@ -1,7 +1,7 @@
 /* The scheduler: order, nesting, cancellation, deadlines, shields, numbers. */
 #include "base/log.h"
 #include "base/time.h"
-#include "fiber/channel.h"
+#include "fiber/sync.h"
 #include "fiber/switch.h"
 
 #include <setjmp.h>
@@ -446,12 +446,16 @@ static void many_timers(void **state)
 
 /* ---- spurious wake-ups ---- */
 
+struct slot {
+    struct waitq q;
+    const void *value;
+};
+
 static int wait_for_value(void *arg)
 {
-    struct channel *c = arg;
-    void *got = NULL;
-    assert_int_equal(channel_recv(c, &got), 0);
-    assert_ptr_equal(got, a_);
+    struct slot *slot = arg;
+    while (!slot->value)
+        assert_int_equal(waitq_wait(&slot->q), 0);
     int64_t start = time_mono_ns();
     assert_int_equal(fiber_sleep_until(start + 100), 0);
     assert_true(time_mono_ns() >= start + 100);
@@ -463,17 +467,18 @@ static void a_wake_without_cause_changes_nothing(void **state)
 {
     (void)state;
     time_test_set(1, 0);
-    struct channel c;
-    channel_init(&c, 1);
+    struct slot slot = {.value = NULL};
+    waitq_init(&slot.q);
     AUTO(scope) s;
     scope_init(&s);
     struct fiber *f;
-    assert_int_equal(fiber_spawn(&s, "w", wait_for_value, &c, &f), 0);
+    assert_int_equal(fiber_spawn(&s, "w", wait_for_value, &slot, &f), 0);
     for (int i = 0; i < 3; i++) {
         (void)fiber_run_ready();
         fiber_wake(f); /* nothing arrived */
     }
-    assert_int_equal(channel_try_send(&c, a_), 0);
+    slot.value = a_;
+    waitq_wake_one(&slot.q);
     (void)fiber_run_ready();
     for (int i = 0; i < 3; i++) {
         fiber_wake(f); /* it is not time yet */
@@ -483,7 +488,6 @@ static void a_wake_without_cause_changes_nothing(void **state)
     time_test_advance(100);
     (void)fiber_run_ready();
     assert_string_equal(trace, "done");
-    channel_done(&c);
     time_test_reset();
 }
 

@@ -1,5 +1,5 @@
-/* Wait lists, mutexes, semaphores, channels. */
-#include "fiber/channel.h"
+/* Wait lists, mutexes, semaphores: who waits, who is woken, and what a cancel in between leaves. */
+#include "fiber/sync.h"
 #include "fiber/sync.h"
 
 #include <setjmp.h>
@@ -215,129 +215,6 @@ static void a_wait_ends_at_the_deadline(void **state)
     assert_int_equal(sem.free, 1); /* nobody was waiting any more */
 }
 
-/* ---- channel ---- */
-
-static struct channel chan;
-static int numbers[100];
-
-static int produce(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < 100; i++) {
-        numbers[i] = i;
-        int r = channel_send(&chan, &numbers[i]);
-        if (r < 0)
-            return r;
-    }
-    channel_close(&chan);
-    return 0;
-}
-
-static int consume(void *arg)
-{
-    int *count = arg;
-    for (;;) {
-        void *p;
-        int r = channel_recv(&chan, &p);
-        if (r == -EPIPE)
-            return 0;
-        if (r < 0)
-            return r;
-        assert_int_equal(*(int *)p, *count);
-        ++*count;
-    }
-}
-
-static void a_channel_keeps_order(void **state)
-{
-    (void)state;
-    static const size_t caps[] = {1, 2, 7, 100};
-    for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
-        channel_init(&chan, caps[i]);
-        int count = 0;
-        AUTO(scope) s;
-        scope_init(&s);
-        assert_int_equal(fiber_spawn(&s, "c", consume, &count, NULL), 0);
-        assert_int_equal(fiber_spawn(&s, "p", produce, NULL, NULL), 0);
-        assert_int_equal(scope_join(&s), 0);
-        assert_int_equal(s.first_error, 0);
-        assert_int_equal(count, 100);
-        channel_done(&chan);
-    }
-}
-
-static void channel_edges(void **state)
-{
-    (void)state;
-    int x = 1;
-    void *p = NULL;
-    channel_init(&chan, 2);
-    assert_int_equal(channel_try_recv(&chan, &p), -EAGAIN);
-    assert_int_equal(channel_try_send(&chan, &x), 0);
-    assert_int_equal(channel_try_send(&chan, &x), 0);
-    assert_int_equal(channel_try_send(&chan, &x), -EAGAIN);
-    channel_close(&chan);
-    channel_close(&chan);
-    assert_int_equal(channel_try_send(&chan, &x), -EPIPE);
-    assert_int_equal(channel_try_recv(&chan, &p), 0); /* what was sent can still be received */
-    assert_ptr_equal(p, &x);
-    assert_int_equal(channel_try_recv(&chan, &p), 0);
-    assert_int_equal(channel_try_recv(&chan, &p), -EPIPE);
-    channel_done(&chan);
-}
-
-static int recv_into(void *arg)
-{
-    void **slot = arg;
-    return channel_recv(&chan, slot);
-}
-
-static void an_item_is_not_lost_to_a_cancel(void **state)
-{
-    (void)state;
-    int x = 1;
-    void *a = NULL, *b = NULL;
-    struct fiber *fa;
-    channel_init(&chan, 1);
-    AUTO(scope) s;
-    scope_init(&s);
-    assert_int_equal(fiber_spawn(&s, "a", recv_into, &a, &fa), 0);
-    assert_int_equal(fiber_spawn(&s, "b", recv_into, &b, NULL), 0);
-    (void)fiber_run_ready();
-    assert_int_equal(channel_try_send(&chan, &x), 0); /* releases a */
-    fiber_cancel(fa);
-    (void)fiber_run_ready();
-    assert_ptr_equal(a, &x); /* a had been released: it takes the item */
-    assert_null(b);
-    assert_int_equal(channel_try_send(&chan, &x), 0);
-    assert_int_equal(scope_join(&s), 0);
-    assert_ptr_equal(b, &x);
-    channel_done(&chan);
-}
-
-static int send_one(void *arg)
-{
-    int r = channel_send(&chan, arg);
-    return r == -EPIPE ? 0 : -EINVAL;
-}
-
-static void close_wakes_writers(void **state)
-{
-    (void)state;
-    int x = 1;
-    channel_init(&chan, 1);
-    assert_int_equal(channel_try_send(&chan, &x), 0);
-    AUTO(scope) s;
-    scope_init(&s);
-    assert_int_equal(fiber_spawn(&s, "w", send_one, &x, NULL), 0);
-    assert_int_equal(fiber_spawn(&s, "w", send_one, &x, NULL), 0);
-    (void)fiber_run_ready();
-    channel_close(&chan);
-    assert_int_equal(scope_join(&s), 0);
-    assert_int_equal(s.first_error, 0);
-    channel_done(&chan);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,10 +224,6 @@ int main(void)
         cmocka_unit_test_setup(a_cancel_after_the_handover_still_unlocks, reset),
         cmocka_unit_test(a_semaphore_admits_n),
         cmocka_unit_test(a_wait_ends_at_the_deadline),
-        cmocka_unit_test(a_channel_keeps_order),
-        cmocka_unit_test(channel_edges),
-        cmocka_unit_test(an_item_is_not_lost_to_a_cancel),
-        cmocka_unit_test(close_wakes_writers),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     fiber_thread_done();

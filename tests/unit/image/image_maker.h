@@ -5,6 +5,8 @@
 #include "base/err.h"
 #include "unit/image/tar.h"
 #include "image/image.h"
+#include "image/import.h"
+#include "image/store.h"
 #include "image/tree.h"
 
 static char data_dir[64];

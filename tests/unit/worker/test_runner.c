@@ -311,8 +311,8 @@ static int a_long_history_is_read_in_smaller_pages(void *arg)
 
 static void stop_at_first_post(struct world *w)
 {
-    if (w->p.posted > 0 && w->env.phase != WORKER_STOPPING) {
-        w->env.phase = WORKER_STOPPING;
+    if (w->p.posted > 0 && w->env.phase.at != WORKER_STOPPING) {
+        w->env.phase.at = WORKER_STOPPING;
         runner_wake_all(&w->env);
     }
 }

@@ -7,10 +7,11 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "cmd/doctor/doctor.h"
+#include "cmd/doctor/report.h"
 #include "cmd/doctor/advice.h"
 #include "cmd/doctor/cgroup.h"
 #include "cmd/doctor/host.h"
+#include "cmd/doctor/limits.h"
 #include "cmd/doctor/probe.h"
 #include "cmd/doctor/sandbox.h"
 

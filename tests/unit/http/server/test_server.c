@@ -33,20 +33,6 @@ static void stream(struct http_exchange *x)
         (void)http_stream_end(x);
 }
 
-static void upgrade(struct http_exchange *x)
-{
-    struct stream *s;
-    AUTO(buf) early = BUF_INIT(1000);
-    if (http_upgrade(x, "shout", &s, &early) < 0) {
-        (void)http_reply(x, 426, NULL, NULL, 0);
-        return;
-    }
-    char more[100];
-    for (ssize_t n; (n = stream_read(s, more, sizeof(more))) > 0;)
-        CHECK(buf_add(&early, more, (size_t)n) == 0, "too much");
-    CHECK(stream_write(s, early.data, early.len) == 0, "write");
-}
-
 static char big[300000];
 
 static void handler(struct http_exchange *x, void *arg)
@@ -68,8 +54,6 @@ static void handler(struct http_exchange *x, void *arg)
     } else if (str_eq(q->path, "/half")) {
         CHECK(http_stream_begin(x, 200, "text/plain") == 0, "begin");
         CHECK(http_stream_write(x, "ab", 2) == 0, "write");
-    } else if (str_eq(q->path, "/upgrade")) {
-        upgrade(x);
     } else if (str_eq(q->path, "/big")) {
         (void)http_reply(x, 200, NULL, big, sizeof(big));
     } else if (str_eq(q->path, "/bigstream")) {
@@ -280,12 +264,6 @@ static const struct talk talks[] = {
     /* ends */
     {"nothing at all", "", "", false},
     {"half a head, then the end", "GET /ok HTTP/1.1\r\nHo", "", false},
-    {"upgrade not asked for", "GET /upgrade HTTP/1.1\r\nHost: a\r\n\r\n",
-     "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n", false},
-    {"upgrade",
-     "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\nEARLY",
-     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nEARLY",
-     false},
 };
 
 static void one_talk(const struct talk *t, size_t step)

@@ -1,11 +1,10 @@
-/* doctor - what `sallyport doctor` finds: a list of findings that the checks fill and that is then
+/* report - what `sallyport doctor` finds: a list of findings that the checks fill and that is then
  * printed for a person or as JSON.
  *
- * doctor.c has the command and the general checks; doctor_host reads what the machine says about
- * itself (files only, below a root of the caller's choice); doctor_probe tries things in child
- * processes; doctor_cgroup looks for control groups; doctor_sandbox and doctor_limits turn all of
- * it into findings; doctor_advice holds the fixes that depend on distribution and container engine;
- * doctor_report prints. */
+ * In this folder doctor.c has the command and the general checks; host reads what the machine says
+ * about itself (files only, below a root of the caller's choice); probe tries things in child
+ * processes; cgroup looks for control groups; sandbox and limits turn all of it into findings;
+ * advice holds the fixes that depend on distribution and container engine; report prints. */
 #pragma once
 
 #include "base/base.h"

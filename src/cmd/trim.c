@@ -6,7 +6,7 @@
  * pages, so MADV_DONTNEED on them loses nothing: a page that is needed again comes from the page
  * cache. Writable segments, RELRO among them (relocated in place, made read-only later), are left
  * alone: those pages are private copies. */
-#include "base/trim.h"
+#include "cmd/trim.h"
 
 #include <link.h>
 #include <malloc.h>

@@ -1,0 +1,17 @@
+/* follow - reads what happens in a session, its history and then its event stream, into the feed. */
+#pragma once
+
+#include "fiber/sync.h"
+#include "worker/feed.h"
+#include "worker/remote.h"
+
+struct follow {
+    struct remote *remote;
+    const char *session_id;
+    struct feed *feed;
+    struct waitq *changed; /* woken whenever the feed has learnt something, and at the end */
+    bool refused;          /* the platform will not let us read the session */
+};
+/* Body of the follower fiber (arg: struct follow): until the session ended, the platform refuses to
+ * have it read, or the fiber is cancelled. */
+int follow_run(void *arg);

@@ -1,0 +1,131 @@
+/* post.c - results on their way to the platform.
+ *
+ * Called on the session's fiber (runner.c). Nothing is posted once the lease may be somebody
+ * else's: that, with the first heartbeat before the first call, is what keeps two workers from
+ * answering one call. On the way out the tries are bounded by phase_shield_ms. Across a suspension
+ * a call is held by its id: the feed may have learnt meanwhile that it is answered. The sandbox
+ * controls the content, which goes out as it is. */
+#include "worker/post.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/time.h"
+
+void post_error_text(struct box_result *ret, const char *text)
+{
+    json_decref(ret->content);
+    ret->content = json_pack("[{s:s,s:s}]", "type", "text", "text", text);
+    ret->is_error = true;
+}
+
+static json_t *result_event(const char *call_id, bool custom, struct box_result *result)
+{
+    json_t *ev = json_object();
+    json_put_str(ev, "type", custom ? "user.custom_tool_result" : "user.tool_result");
+    json_put_str(ev, custom ? "custom_tool_use_id" : "tool_use_id", call_id);
+    json_put(ev, "content", TAKE(result->content));
+    json_put_bool(ev, "is_error", result->is_error);
+    return ev;
+}
+
+/* Waits before another try, until then or until the worker's phase or the lease changes. 0, or
+ * negative when the fiber is cancelled or the shield it is under has run out: then nothing suspends
+ * any more, and another try would only spin. */
+static int pause_until(struct post *p, int64_t until_ns)
+{
+    enum worker_phase phase = p->phase->at;
+    int r = 0;
+    while (r == 0 && phase == p->phase->at && lease_ours(p->lease) && time_mono_ns() < until_ns) {
+        struct fiber_deadline d = fiber_deadline_push(until_ns);
+        r = waitq_wait(p->changed);
+        fiber_deadline_pop(&d);
+        if (r == -ETIMEDOUT && time_mono_ns() >= until_ns)
+            r = 0;
+    }
+    return r;
+}
+
+/* True when the platform has looked at the result and will not have it, as it is. */
+static bool is_unfit(int status)
+{
+    return status == 400 || status == 413 || status == 422;
+}
+
+/* Posts one result, again and again while the lease is ours. The event's reference is stolen.
+ * Returns 0, or the status with which the platform refused it for good; the call counts as answered
+ * in both cases. Negative when it could not be posted. */
+static int post_event(struct post *p, const char *call_id, json_t *event)
+{
+    AUTO_JSON json_t *ev = event;
+    struct backoff retry = {.base_ms = 250, .cap_ms = 30000};
+    int64_t leave_ns = FIBER_NO_DEADLINE; /* the end of it when the worker is to leave */
+    while (lease_ours(p->lease)) {
+        int64_t leave_by_ns = time_mono_ns() + phase_shield_ms(p->phase) * NS_PER_MS;
+        if (phase_must_leave(p->phase) && leave_by_ns < leave_ns)
+            leave_ns = leave_by_ns;
+        if (time_mono_ns() >= leave_ns)
+            return -ETIMEDOUT;
+        struct feed_call *c = feed_find(p->feed, call_id);
+        if (!c || c->answered)
+            return 0;
+        struct remote_answer a;
+        struct fiber_deadline d = fiber_deadline_push(
+            leave_ns < p->lease->good_until_ns ? leave_ns : p->lease->good_until_ns);
+        int r = remote_send(p->remote, p->session_id, json_incref(ev), &a);
+        fiber_deadline_pop(&d);
+        bool sent = r == 0 && a.status >= 200 && a.status < 300;
+        int refused = r == 0 && remote_is_permanent(&a) ? a.status : 0;
+        int64_t after = a.retry_after_ms;
+        if (refused)
+            log_warn("result refused by the platform", "session=%s call=%s status=%d why=%s",
+                     p->session_id, call_id, a.status, log_q(a.words));
+        remote_answer_done(&a);
+        if (sent || refused) {
+            c = feed_find(p->feed, call_id);
+            if (c && !c->answered)
+                feed_mark_answered(p->feed, c);
+            return refused;
+        }
+        if (r != -ECANCELED)
+            r = pause_until(p, time_mono_ns() + backoff_next_ms(&retry, after) * NS_PER_MS);
+        if (r < 0)
+            return r;
+    }
+    return -E_CONFLICT;
+}
+
+void post_result(struct post *p, const char *call_id, bool custom, struct box_result *result)
+{
+    int status = post_event(p, call_id, result_event(call_id, custom, result));
+    struct feed_call *c = feed_find(p->feed, call_id);
+    if (!is_unfit(status) || !c)
+        return;
+    AUTO_FREE char *text =
+        mem_printf("The tool ran, but the platform did not accept its result (status %d).", status);
+    struct box_result instead = {0};
+    post_error_text(&instead, text);
+    c->answered = false; /* it is not in feed.open any more: nothing runs it again */
+    (void)post_event(p, call_id, result_event(call_id, custom, &instead));
+    c = feed_find(p->feed, call_id);
+    if (c)
+        c->answered = true;
+}
+
+void post_error(struct post *p, const char *call_id, bool custom, const char *text)
+{
+    struct box_result result = {0};
+    post_error_text(&result, text);
+    (void)post_event(p, call_id, result_event(call_id, custom, &result));
+}
+
+void post_rest(struct post *p, const char *text)
+{
+    struct feed_call *c;
+    while (lease_ours(p->lease) && (c = feed_next(p->feed)) != NULL) {
+        char id[64];
+        str_copy(id, sizeof(id), c->id);
+        post_error(p, id, c->custom, text);
+        c = feed_find(p->feed, id);
+        if (c && !c->answered)
+            return; /* it could not be posted; do not try for ever */
+    }
+}
