@@ -9,9 +9,9 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "cmd/cmd.h"
-#include "cmd/line/flags.h"
 #include "cmd/line/start.h"
 #include "cmd/line/term.h"
+#include "cmd/line/verbs.h"
 #include "image/image.h"
 #include "image/import.h"
 
@@ -27,6 +27,15 @@ static int failed(const char *verb, int code, const struct err *e)
     term_print_word(stderr, e->msg[0] ? e->msg : err_text(code));
     fputc('\n', stderr);
     return code == -EINVAL ? 2 : 1;
+}
+
+static struct flag_set flags_of(const struct verb *v, const struct flag *rows, size_t n)
+{
+    static struct flag room[FLAG_SET_MAX];
+    static char name[64];
+    struct flag_set flags = verb_flags(&cmd_rootfs_verbs, v, name, room);
+    flags_add(&flags, rows, n);
+    return flags;
 }
 
 /* "12.3 MiB" */
@@ -178,7 +187,7 @@ static int import(struct image_import *in, const char *file, struct err *e, json
     return r < 0 ? err_wrap(e, r, "%s", str_eq(file, "-") ? "standard input" : file) : 0;
 }
 
-static int run_import(int argc, char **argv)
+static int run_import(const struct verb *v, int argc, char **argv)
 {
     static const char *const formats[] = {"auto", "oci", "docker", "rootfs", NULL};
     const char *data = NULL, *name = NULL, *image = NULL, *format = "auto",
@@ -186,7 +195,7 @@ static int run_import(int argc, char **argv)
     bool replace = false, json = false;
     int64_t max_size = (int64_t)IMAGE_BYTES_DEFAULT, max_files = (int64_t)IMAGE_FILES_DEFAULT,
             max_depth = (int64_t)IMAGE_DEPTH_DEFAULT, max_ratio = (int64_t)IMAGE_RATIO_DEFAULT;
-    struct flag flags[] = {
+    const struct flag rows[] = {
         {"name", "NAME", "what to call it (the file's name)", FLAG_TEXT, .ptr = &name},
         {"data", "DIR", "where data lies; images go to DIR/rootfs", FLAG_DIR, .ptr = &data},
         {"replace", NULL, "replace the image of that name", FLAG_BOOL, .ptr = &replace},
@@ -206,20 +215,12 @@ static int run_import(int argc, char **argv)
          .ptr = &max_ratio, .min = 1, .max = 1000000},
         {"json", NULL, "print the image's record", FLAG_BOOL, .ptr = &json},
     };
-    struct flag_set set = {
-        .command = "rootfs import",
-        .args = "ARCHIVE",
-        .summary = "Unpacks a container image for use as a sandbox's root.",
-        .details =
-            "ARCHIVE is what docker save or podman save writes, an OCI image layout as tar, or\n"
-            "a tar of a root file system; plain or compressed; - reads standard input.",
-        .flags = flags,
-        .n_flags = ARRAY_LEN(flags),
-        .min_args = 1,
-        .max_args = 1,
-    };
+    struct flag_set flags = flags_of(v, rows, ARRAY_LEN(rows));
+    flags.details =
+        "ARCHIVE is what docker save or podman save writes, an OCI image layout as tar, or\n"
+        "a tar of a root file system; plain or compressed; - reads standard input.";
     int n_args;
-    int code = flags_main(&set, argc, argv, NULL, &n_args);
+    int code = flags_main(&flags, argc, argv, NULL, &n_args);
     if (code >= 0)
         return code;
     const char *file = argv[1];
@@ -253,20 +254,17 @@ static int run_import(int argc, char **argv)
 
 /* ---- list, remove ---- */
 
-static int run_list(int argc, char **argv)
+static int run_list(const struct verb *v, int argc, char **argv)
 {
     const char *data = NULL;
     bool json = false;
-    struct flag flags[] = {
+    const struct flag rows[] = {
         {"json", NULL, "print the images' records", FLAG_BOOL, .ptr = &json},
         {"data", "DIR", "where data lies", FLAG_DIR, .ptr = &data},
     };
-    struct flag_set set = {.command = "rootfs list",
-                           .summary = "Lists the images that sandboxes can use.",
-                           .flags = flags,
-                           .n_flags = ARRAY_LEN(flags)};
+    struct flag_set flags = flags_of(v, rows, ARRAY_LEN(rows));
     int n_args;
-    int code = flags_main(&set, argc, argv, NULL, &n_args);
+    int code = flags_main(&flags, argc, argv, NULL, &n_args);
     if (code >= 0)
         return code;
     AUTO_FREE char *dir = cmd_data_dir(data);
@@ -300,19 +298,13 @@ static int run_list(int argc, char **argv)
     return 0;
 }
 
-static int run_remove(int argc, char **argv)
+static int run_remove(const struct verb *v, int argc, char **argv)
 {
     const char *data = NULL;
-    struct flag flags[] = {{"data", "DIR", "where data lies", FLAG_DIR, .ptr = &data}};
-    struct flag_set set = {.command = "rootfs remove",
-                           .args = "NAME",
-                           .summary = "Removes an image that no sandbox uses.",
-                           .flags = flags,
-                           .n_flags = ARRAY_LEN(flags),
-                           .min_args = 1,
-                           .max_args = 1};
+    const struct flag rows[] = {{"data", "DIR", "where data lies", FLAG_DIR, .ptr = &data}};
+    struct flag_set flags = flags_of(v, rows, ARRAY_LEN(rows));
     int n_args;
-    int code = flags_main(&set, argc, argv, NULL, &n_args);
+    int code = flags_main(&flags, argc, argv, NULL, &n_args);
     if (code >= 0)
         return code;
     AUTO_FREE char *dir = cmd_data_dir(data);
@@ -324,43 +316,26 @@ static int run_remove(int argc, char **argv)
     return 0;
 }
 
-static const struct verb {
-    const char *word, *summary;
-    int (*run)(int argc, char **argv);
-} verbs[] = {
-    {"import", "Unpacks a container image for use as a sandbox's root.", run_import},
-    {"list", "Lists the images that sandboxes can use.", run_list},
-    {"remove", "Removes an image that no sandbox uses.", run_remove},
+static const struct verb verbs[] = {
+    {{"import"},
+     "ARCHIVE",
+     "Unpacks a container image for use as a sandbox's root.",
+     1,
+     1,
+     .run = run_import},
+    {{"list"}, NULL, "Lists the images that sandboxes can use.", 0, 0, .run = run_list},
+    {{"remove"}, "NAME", "Removes an image that no sandbox uses.", 1, 1, .run = run_remove},
 };
 
-static void help(FILE *out)
-{
-    fprintf(out, "Keeps container images as root file systems for sandboxes.\n\n"
-                 "Usage: sallyport rootfs VERB [flags]\n\nVerbs:\n");
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        fprintf(out, "  %-8s %s\n", verbs[i].word, verbs[i].summary);
-    fprintf(out, "\nsallyport rootfs VERB --help tells about one.\n");
-}
+const struct verb_set cmd_rootfs_verbs = {
+    .command = "rootfs",
+    .summary = "Keeps container images as root file systems for sandboxes.",
+    .verbs = verbs,
+    .n_verbs = ARRAY_LEN(verbs),
+    .width = 8,
+};
 
 int cmd_rootfs(int argc, char **argv)
 {
-    const char *word = argc > 1 ? argv[1] : NULL;
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        if (str_eq(word, verbs[i].word))
-            return verbs[i].run(argc - 1, argv + 1);
-    if (str_eq(word, "--help") || str_eq(word, "-h")) {
-        help(stdout);
-        return 0;
-    }
-    if (word) {
-        const char *names[ARRAY_LEN(verbs)];
-        for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-            names[i] = verbs[i].word;
-        const char *near = flags_nearest(word, names, ARRAY_LEN(verbs));
-        fprintf(stderr, "sallyport rootfs: there is no verb \"");
-        term_print_word(stderr, word);
-        fprintf(stderr, near ? "\"; did you mean %s?\n" : "\"\n", near);
-    }
-    help(stderr);
-    return 2;
+    return verbs_main(&cmd_rootfs_verbs, argc, argv);
 }

@@ -10,12 +10,11 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "cmd/client/api_client.h"
-#include "cmd/cmd.h"
-#include "cmd/line/flags.h"
-#include "cmd/line/start.h"
-#include "cmd/line/term.h"
+#include "cmd/client/api_command.h"
 #include "cmd/client/transcript.h"
+#include "cmd/cmd.h"
+#include "cmd/line/term.h"
+#include "cmd/line/verbs.h"
 #include "http/wire/sse_parser.h"
 
 #include <stdio.h>
@@ -25,16 +24,12 @@
 #define DEFAULT_MODEL "claude-opus-5-5"
 
 struct session_command {
-    struct api_client api;
-    const char *base_url, *data, *agent, *model, *system, *title, *environment, *message,
-        *permissions, *text;
-    bool json, follow, allow, deny, all;
+    struct api_command call;
+    const char *agent, *model, *system, *title, *environment, *message, *permissions;
+    bool follow, allow, deny, all;
     int64_t limit;
-    const char *id, *call_id;
+    const char *id;
     const char *since; /* following shows what comes behind this event; NULL: everything */
-    int n_args;
-    char **args;
-    int (*run)(struct session_command *c, struct err *e);
 };
 
 /* ---- following ---- */
@@ -107,7 +102,7 @@ static int show_history(struct follow *f, struct err *e)
         AUTO_FREE char *path = mem_printf("/v1/sessions/%s/events?limit=%d%s%s", f->c->id, limit,
                                           page ? "&page=" : "", page ? page : "");
         AUTO_JSON json_t *j = NULL;
-        r = api_client_call(&f->c->api, "GET", path, NULL, &j, e);
+        r = api_client_call(&f->c->call.api, "GET", path, NULL, &j, e);
         if (r == -EMSGSIZE && limit > 1) { /* large results: fewer at a time */
             limit = limit > 10 ? limit / 10 : 1;
             r = 0;
@@ -156,14 +151,14 @@ static int read_live(struct follow *f, struct client_stream *s, struct err *e)
 static int follow_session(struct session_command *c, struct err *e)
 {
     struct follow f = {
-        .c = c, .t = {.out = stdout, .json = c->json}, .spinner = {.text = "working"}};
+        .c = c, .t = {.out = stdout, .json = c->call.json}, .spinner = {.text = "working"}};
     map_init(&f.seen);
     map_init(&f.asked);
     int r = 0, tries = 0;
     while (!finished(&f)) {
         struct client_stream *s = NULL;
         AUTO_FREE char *after = f.live && f.last_id[0] ? mem_strdup(f.last_id) : NULL;
-        r = api_client_stream(&c->api, c->id, after, &s, e);
+        r = api_client_stream(&c->call.api, c->id, after, &s, e);
         if (r == 0 && !f.live) {
             r = show_history(&f, e);
             f.live = r == 0;
@@ -179,7 +174,7 @@ static int follow_session(struct session_command *c, struct err *e)
     }
     map_done(&f.seen);
     map_done(&f.asked);
-    if (r == 0 && f.state == TRANSCRIPT_NEEDS_ACTION && !c->json)
+    if (r == 0 && f.state == TRANSCRIPT_NEEDS_ACTION && !c->call.json)
         fprintf(
             stderr,
             "The session waits for you: sallyport session confirm %s CALL_ID --allow | --deny\n",
@@ -195,23 +190,14 @@ static json_t *text_message(const char *text)
                      "text", text);
 }
 
-static int print_result(const struct session_command *c, const json_t *j)
-{
-    if (c->json) {
-        AUTO_FREE char *text = json_text(j, NULL);
-        term_print_json(stdout, text, strlen(text));
-    }
-    return 0;
-}
-
 static int send_events(struct session_command *c, json_t *event, struct err *e)
 {
     AUTO_JSON json_t *body = json_pack("{s:[o]}", "events", event);
     AUTO_JSON json_t *j = NULL;
     AUTO_FREE char *path = mem_printf("/v1/sessions/%s/events", c->id);
-    int r = body ? api_client_call(&c->api, "POST", path, body, &j, e) : -ENOMEM;
-    if (r == 0 && !c->follow)
-        print_result(c, j);
+    int r = body ? api_client_call(&c->call.api, "POST", path, body, &j, e) : -ENOMEM;
+    if (r == 0 && !c->follow && c->call.json)
+        api_command_print(j);
     return r;
 }
 
@@ -226,15 +212,16 @@ static char *make_agent(struct session_command *c, struct err *e)
     if (c->system)
         json_put_str(body, "system", c->system);
     AUTO_JSON json_t *j = NULL;
-    if (api_client_call(&c->api, "POST", "/v1/agents", body, &j, e) < 0)
+    if (api_client_call(&c->call.api, "POST", "/v1/agents", body, &j, e) < 0)
         return NULL;
     const char *id = json_get_str(j, "id");
     return id ? mem_strdup(id) : NULL;
 }
 
-static int run_create(struct session_command *c, struct err *e)
+static int create(void *command, struct err *e)
 {
-    const char *env = c->environment ? c->environment : c->api.environment_id;
+    struct session_command *c = command;
+    const char *env = c->environment ? c->environment : c->call.api.environment_id;
     if (!env)
         return err_set(
             e, -EINVAL,
@@ -249,16 +236,16 @@ static int run_create(struct session_command *c, struct err *e)
     if (c->message)
         json_put(body, "initial_events", json_pack("[o]", text_message(c->message)));
     AUTO_JSON json_t *j = NULL;
-    int r = api_client_call(&c->api, "POST", "/v1/sessions", body, &j, e);
+    int r = api_client_call(&c->call.api, "POST", "/v1/sessions", body, &j, e);
     if (r < 0)
         return r;
     c->id = json_get_str(j, "id");
     if (!c->id)
         return err_set(e, -E_PROTO, "the server's answer names no session");
-    if (!c->json)
+    if (!c->call.json)
         fprintf(c->message && c->follow ? stderr : stdout, "%s\n", c->id);
     else
-        print_result(c, j);
+        api_command_print(j);
     return c->message && c->follow ? follow_session(c, e) : 0;
 }
 
@@ -269,7 +256,7 @@ static char *last_event(struct session_command *c)
     AUTO_FREE char *path = mem_printf("/v1/sessions/%s/events?order=desc&limit=20", c->id);
     AUTO_JSON json_t *j = NULL;
     struct err ignored = {0}; /* the command itself will tell */
-    if (api_client_call(&c->api, "GET", path, NULL, &j, &ignored) < 0)
+    if (api_client_call(&c->call.api, "GET", path, NULL, &j, &ignored) < 0)
         return NULL;
     size_t i;
     json_t *ev;
@@ -281,13 +268,14 @@ static char *last_event(struct session_command *c)
     return NULL;
 }
 
-static int run_send(struct session_command *c, struct err *e)
+static int send_text(void *command, struct err *e)
 {
+    struct session_command *c = command;
     AUTO_FREE char *last = c->follow ? last_event(c) : NULL;
     c->since = last;
     struct buf text = BUF_INIT(LIMIT_EVENT_BYTES);
-    for (int i = 1; i < c->n_args; i++)
-        buf_addf(&text, "%s%s", i > 1 ? " " : "", c->args[i]);
+    for (int i = 1; i < c->call.n_args; i++)
+        buf_addf(&text, "%s%s", i > 1 ? " " : "", c->call.args[i]);
     int r = buf_err(&text);
     if (r == 0)
         r = send_events(c, text_message(buf_str(&text)), e);
@@ -295,25 +283,27 @@ static int run_send(struct session_command *c, struct err *e)
     return r == 0 && c->follow ? follow_session(c, e) : r;
 }
 
-static int run_tail(struct session_command *c, struct err *e)
+static int tail(void *command, struct err *e)
 {
-    return follow_session(c, e);
+    return follow_session(command, e);
 }
 
-static int run_interrupt(struct session_command *c, struct err *e)
+static int interrupt(void *command, struct err *e)
 {
+    struct session_command *c = command;
     c->follow = false;
     return send_events(c, json_pack("{s:s}", "type", "user.interrupt"), e);
 }
 
-static int run_confirm(struct session_command *c, struct err *e)
+static int confirm(void *command, struct err *e)
 {
+    struct session_command *c = command;
     if (c->allow == c->deny)
         return err_set(e, -EINVAL, "say either --allow or --deny");
     if (c->message && !c->deny)
         return err_set(e, -EINVAL, "--message goes with --deny");
     json_t *ev = json_pack("{s:s,s:s,s:s}", "type", "user.tool_confirmation", "tool_use_id",
-                           c->args[1], "result", c->allow ? "allow" : "deny");
+                           c->call.args[1], "result", c->allow ? "allow" : "deny");
     if (c->message)
         json_put_str(ev, "deny_message", c->message);
     AUTO_FREE char *last = c->follow ? last_event(c) : NULL;
@@ -322,14 +312,15 @@ static int run_confirm(struct session_command *c, struct err *e)
     return r == 0 && c->follow ? follow_session(c, e) : r;
 }
 
-static int run_list(struct session_command *c, struct err *e)
+static int list(void *command, struct err *e)
 {
+    struct session_command *c = command;
     AUTO_FREE char *path = mem_printf("/v1/sessions?limit=%lld%s", (long long)c->limit,
                                       c->all ? "&include_archived=true" : "");
     AUTO_JSON json_t *j = NULL;
-    int r = api_client_call(&c->api, "GET", path, NULL, &j, e);
-    if (r < 0 || c->json)
-        return r < 0 ? r : print_result(c, j);
+    int r = api_client_call(&c->call.api, "GET", path, NULL, &j, e);
+    if (r < 0 || c->call.json)
+        return r < 0 ? r : api_command_print(j);
     size_t i;
     json_t *s;
     json_array_foreach (json_object_get(j, "data"), i, s) {
@@ -344,169 +335,113 @@ static int run_list(struct session_command *c, struct err *e)
     return 0;
 }
 
-static int run_command(void *arg)
-{
-    struct session_command *c = arg;
-    struct err e = {0};
-    AUTO_FREE char *dir = cmd_data_dir(c->data);
-    int r = api_client_open(&c->api, c->base_url, dir, &e);
-    if (r == 0) {
-        r = c->run(c, &e);
-        api_client_close(&c->api);
-    }
-    if (r < 0)
-        fprintf(stderr, "sallyport session: %s\n", e.msg[0] ? e.msg : err_text(r));
-    return r == -EINVAL ? 2 : r != 0;
-}
-
 /* ---- flags ---- */
 
 enum { F_FOLLOW = 1, F_CREATE = 2, F_LIST = 4, F_CONFIRM = 8 };
 
-static const struct verb {
-    const char *name, *args, *summary;
-    int min_args, max_args;
-    unsigned flags;
-    int (*run)(struct session_command *c, struct err *e);
-} verbs[] = {
-    {"create", NULL, "Makes a session; with --message, starts it and shows what happens.", 0, 0,
-     F_CREATE | F_FOLLOW, run_create},
-    {"send", "ID TEXT...", "Sends a message to a session and shows what happens.", 2, -1, F_FOLLOW,
-     run_send},
-    {"tail", "ID", "Shows a session from its beginning until it rests.", 1, 1, 0, run_tail},
-    {"list", NULL, "Lists sessions, newest first.", 0, 0, F_LIST, run_list},
-    {"confirm", "ID CALL_ID", "Allows or denies a tool call that waits for you.", 2, 2,
-     F_CONFIRM | F_FOLLOW, run_confirm},
-    {"interrupt", "ID", "Stops what the session is doing.", 1, 1, 0, run_interrupt},
+static int run_verb(const struct verb *v, int argc, char **argv);
+
+static const struct verb verbs[] = {
+    {{"create"},
+     NULL,
+     "Makes a session; with --message, starts it and shows what happens.",
+     0,
+     0,
+     F_CREATE | F_FOLLOW,
+     run_verb,
+     create},
+    {{"send"},
+     "ID TEXT...",
+     "Sends a message to a session and shows what happens.",
+     2,
+     -1,
+     F_FOLLOW,
+     run_verb,
+     send_text},
+    {{"tail"}, "ID", "Shows a session from its beginning until it rests.", 1, 1, 0, run_verb, tail},
+    {{"list"}, NULL, "Lists sessions, newest first.", 0, 0, F_LIST, run_verb, list},
+    {{"confirm"},
+     "ID CALL_ID",
+     "Allows or denies a tool call that waits for you.",
+     2,
+     2,
+     F_CONFIRM | F_FOLLOW,
+     run_verb,
+     confirm},
+    {{"interrupt"}, "ID", "Stops what the session is doing.", 1, 1, 0, run_verb, interrupt},
 };
+
+const struct verb_set cmd_session_verbs = {.command = "session",
+                                           .summary = "Works with sessions.",
+                                           .verbs = verbs,
+                                           .n_verbs = ARRAY_LEN(verbs),
+                                           .width = 10,
+                                           .brief = true};
+
+/* The flags of a verb, in the order of its help. */
+static void add_flags(struct flag_set *flags, unsigned has, struct session_command *c)
+{
+    static const char *const policies[] = {"allow", "ask", NULL};
+    const struct flag following[] = {
+        {"follow", NULL, "show events until the session rests (--no-follow: do not)", FLAG_BOOL,
+         .ptr = &c->follow, .line_only = true},
+    };
+    const struct flag creating[] = {
+        {"agent", "ID", "the agent (without: one with all tools is made)", FLAG_TEXT,
+         .ptr = &c->agent, .line_only = true},
+        {"environment", "ID", "the environment (ANTHROPIC_ENVIRONMENT_ID, or what dev.env says)",
+         FLAG_TEXT, .ptr = &c->environment, .line_only = true},
+        {"message", "TEXT", "the first message", FLAG_TEXT, .ptr = &c->message, .line_only = true},
+        {"title", "TEXT", "a title", FLAG_TEXT, .ptr = &c->title, .line_only = true},
+        {"model", "NAME", "model of the agent that is made (" DEFAULT_MODEL ")", FLAG_TEXT,
+         .ptr = &c->model, .line_only = true},
+        {"system", "TEXT", "its system prompt", FLAG_TEXT, .ptr = &c->system, .line_only = true},
+        {"tools", "POLICY", "allow: tools run at once; ask: each waits for session confirm (allow)",
+         FLAG_CHOICE, .ptr = &c->permissions, .choices = policies, .line_only = true},
+    };
+    const struct flag listing[] = {
+        {"limit", "N", "how many (20)", FLAG_INT, .ptr = &c->limit, .min = 1, .max = 1000,
+         .line_only = true},
+        {"all", NULL, "archived ones too", FLAG_BOOL, .ptr = &c->all, .line_only = true},
+    };
+    const struct flag confirming[] = {
+        {"allow", NULL, "let the call run", FLAG_BOOL, .ptr = &c->allow, .line_only = true},
+        {"deny", NULL, "refuse it", FLAG_BOOL, .ptr = &c->deny, .line_only = true},
+        {"message", "TEXT", "tell the agent why it was refused", FLAG_TEXT, .ptr = &c->message,
+         .line_only = true},
+    };
+    api_command_flags(flags, &c->call, "print JSON, one object a line");
+    if (has & F_FOLLOW)
+        flags_add(flags, following, ARRAY_LEN(following));
+    if (has & F_CREATE)
+        flags_add(flags, creating, ARRAY_LEN(creating));
+    if (has & F_LIST)
+        flags_add(flags, listing, ARRAY_LEN(listing));
+    if (has & F_CONFIRM)
+        flags_add(flags, confirming, ARRAY_LEN(confirming));
+}
 
 static int run_verb(const struct verb *v, int argc, char **argv)
 {
-    static const char *const policies[] = {"allow", "ask", NULL};
-    struct session_command c = {.follow = true, .limit = 20, .permissions = "allow", .run = v->run};
-    struct flag flags[16];
-    size_t n = 0;
-    flags[n++] = (struct flag){"json",    NULL,           "print JSON, one object a line",
-                               FLAG_BOOL, .ptr = &c.json, .line_only = true};
-    flags[n++] = (struct flag){"base-url",
-                               "URL",
-                               "the server (ANTHROPIC_BASE_URL, or what dev.env says)",
-                               FLAG_TEXT,
-                               .ptr = &c.base_url,
-                               .line_only = true};
-    flags[n++] = (struct flag){"data",   "DIR",          "where dev.env lies",
-                               FLAG_DIR, .ptr = &c.data, .line_only = true};
-    if (v->flags & F_FOLLOW)
-        flags[n++] = (struct flag){"follow",
-                                   NULL,
-                                   "show events until the session rests (--no-follow: do not)",
-                                   FLAG_BOOL,
-                                   .ptr = &c.follow,
-                                   .line_only = true};
-    if (v->flags & F_CREATE) {
-        flags[n++] = (struct flag){"agent",
-                                   "ID",
-                                   "the agent (without: one with all tools is made)",
-                                   FLAG_TEXT,
-                                   .ptr = &c.agent,
-                                   .line_only = true};
-        flags[n++] =
-            (struct flag){"environment",
-                          "ID",
-                          "the environment (ANTHROPIC_ENVIRONMENT_ID, or what dev.env says)",
-                          FLAG_TEXT,
-                          .ptr = &c.environment,
-                          .line_only = true};
-        flags[n++] =
-            (struct flag){"message",         "TEXT",           "the first message", FLAG_TEXT,
-                          .ptr = &c.message, .line_only = true};
-        flags[n++] = (struct flag){"title",   "TEXT",          "a title",
-                                   FLAG_TEXT, .ptr = &c.title, .line_only = true};
-        flags[n++] = (struct flag){
-            "model",   "NAME",          "model of the agent that is made (" DEFAULT_MODEL ")",
-            FLAG_TEXT, .ptr = &c.model, .line_only = true};
-        flags[n++] = (struct flag){"system",  "TEXT",           "its system prompt",
-                                   FLAG_TEXT, .ptr = &c.system, .line_only = true};
-        flags[n++] =
-            (struct flag){"tools",
-                          "POLICY",
-                          "allow: tools run at once; ask: each waits for session confirm (allow)",
-                          FLAG_CHOICE,
-                          .ptr = &c.permissions,
-                          .choices = policies,
-                          .line_only = true};
-    }
-    if (v->flags & F_LIST) {
-        flags[n++] = (struct flag){"limit",         "N",      "how many (20)", FLAG_INT,
-                                   .ptr = &c.limit, .min = 1, .max = 1000,     .line_only = true};
-        flags[n++] = (struct flag){"all",     NULL,          "archived ones too",
-                                   FLAG_BOOL, .ptr = &c.all, .line_only = true};
-    }
-    if (v->flags & F_CONFIRM) {
-        flags[n++] =
-            (struct flag){"allow",          NULL, "let the call run", FLAG_BOOL, .ptr = &c.allow,
-                          .line_only = true};
-        flags[n++] =
-            (struct flag){"deny", NULL, "refuse it", FLAG_BOOL, .ptr = &c.deny, .line_only = true};
-        flags[n++] = (struct flag){
-            "message",         "TEXT",           "tell the agent why it was refused", FLAG_TEXT,
-            .ptr = &c.message, .line_only = true};
-    }
+    struct session_command c = {.follow = true, .limit = 20, .permissions = "allow"};
+    static struct flag room[FLAG_SET_MAX];
     char name[64];
-    snprintf(name, sizeof(name), "session %s", v->name);
-    struct flag_set set = {.command = name,
-                           .args = v->args,
-                           .summary = v->summary,
-                           .flags = flags,
-                           .n_flags = n,
-                           .min_args = v->min_args,
-                           .max_args = v->max_args};
-    int code = flags_main(&set, argc, argv, NULL, &c.n_args);
+    struct flag_set flags = verb_flags(&cmd_session_verbs, v, name, room);
+    add_flags(&flags, v->has, &c);
+    int code = flags_main(&flags, argc, argv, NULL, &c.call.n_args);
     if (code >= 0)
         return code;
-    c.args = argv + 1;
-    c.id = c.n_args > 0 ? argv[1] : NULL;
+    c.call.args = argv + 1;
+    c.id = c.call.n_args > 0 ? argv[1] : NULL;
     if (c.id && !api_client_is_id(c.id)) {
         fprintf(stderr, "sallyport session: ID: letters, digits, _ and - are expected; sallyport "
                         "session list shows the ids\n");
         return 2;
     }
-    return api_client_run(run_command, &c);
-}
-
-static void session_help(FILE *out)
-{
-    fprintf(out, "Works with sessions.\n\nUsage: sallyport session VERB [flags]\n\nVerbs:\n");
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
-    fprintf(out, "\nsallyport session VERB --help tells about one.\n");
-}
-
-static int unknown_verb(const char *word)
-{
-    const char *names[ARRAY_LEN(verbs)];
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        names[i] = verbs[i].name;
-    const char *near = flags_nearest(word, names, ARRAY_LEN(verbs));
-    fprintf(stderr,
-            "sallyport session: there is no verb \"%s\"%s%s; sallyport session --help lists "
-            "them\n",
-            word, near ? ", did you mean " : "", near ? near : "");
-    return 2;
+    return api_command_run(v, "session", &c.call, &c);
 }
 
 int cmd_session(int argc, char **argv)
 {
-    const char *word = argc > 1 ? argv[1] : NULL;
-    for (size_t i = 0; word && i < ARRAY_LEN(verbs); i++)
-        if (str_eq(word, verbs[i].name))
-            return run_verb(&verbs[i], argc - 1, argv + 1);
-    if (word && (str_eq(word, "--help") || str_eq(word, "-h"))) {
-        session_help(stdout);
-        return 0;
-    }
-    if (word)
-        return unknown_verb(word);
-    session_help(stderr);
-    return 2;
+    return verbs_main(&cmd_session_verbs, argc, argv);
 }

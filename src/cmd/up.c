@@ -19,9 +19,10 @@
 #include "cmd/line/flags.h"
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
-#include "cmd/server.h"
 #include "cmd/line/term.h"
+#include "cmd/server.h"
 #include "cmd/trim.h"
+#include "cmd/up_children.h"
 #include "io/loop.h"
 #include "io/proc.h"
 #include "io/signal.h"
@@ -35,20 +36,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SELF            "/proc/self/exe"
-#define SETUP_NO_KEY    3 /* exit status of `setup`: dev.env has no API key that works */
 #define DETACH_WAIT_MS  60000
 #define WORKER_GRACE_MS 5000 /* beyond the worker's own grace period */
 
 struct up {
     struct server_options o;
     const char *config, *data, *log_level;
-    int64_t capacity, grace_ms, max_idle_ms, warm;
-    const char *isolation, *oci_runtime, *rootfs, *sandbox_user;
-    bool understood;
-    struct flag_list binds;
+    int64_t capacity, grace_ms, max_idle_ms;
+    struct sandbox_options options; /* the worker's, who is handed them */
     bool detach;
     char **original_argv;
+    char *handed_on[FLAG_SET_MAX + FLAG_LIST_MAX]; /* words of the worker's command line */
+    size_t n_handed_on;
 
     struct server *server;
     char url[160];
@@ -59,81 +58,16 @@ struct up {
     struct waitq changed;
 };
 
-/* ---- children ---- */
-
-/* The environment a child needs, and nothing else of ours: no key of a
- * model provider can be in it. */
-static size_t child_env(const char **ret, size_t cap, const char *extra_a, const char *extra_b)
-{
-    static const char *const keep[] = {"PATH=",         "HOME=",          "XDG_DATA_HOME=",
-                                       "TMPDIR=",       "LANG=",          "TERM=",
-                                       "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=",
-                                       "TSAN_OPTIONS=", "SSL_CERT_FILE="};
-    size_t n = 0;
-    for (char **e = environ; *e; e++)
-        for (size_t i = 0; i < ARRAY_LEN(keep); i++)
-            if (str_starts(*e, keep[i]) && n + 3 < cap)
-                ret[n++] = *e;
-    if (extra_a)
-        ret[n++] = extra_a;
-    if (extra_b)
-        ret[n++] = extra_b;
-    ret[n] = NULL;
-    return n;
-}
-
-/* A pipe that holds `text` and is closed for writing. Returns the reading end. */
-static int pipe_with(const char *text, size_t n)
-{
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return -errno;
-    ssize_t k = write(fds[1], text, n); /* far below a pipe's 64 KiB */
-    close(fds[1]);
-    if (k != (ssize_t)n) {
-        close(fds[0]);
-        return -EIO;
-    }
-    return fds[0];
-}
-
-/* Runs `sallyport setup` to its end. Returns its exit status or a negative code. Suspends. */
-static int run_setup(struct up *u, const char *api_key, struct err *e)
-{
-    AUTO_CLOSE int key_fd = pipe_with(api_key, strlen(api_key));
-    if (key_fd < 0)
-        return err_set(e, key_fd, "no pipe for setup: %s", err_text(key_fd));
-    const char *argv[] = {"sallyport", "setup", u->url, u->o.data_dir, NULL};
-    const char *envp[16];
-    child_env(envp, ARRAY_LEN(envp), NULL, NULL);
-    struct proc_spec spec = {.path = SELF,
-                             .argv = argv,
-                             .envp = envp,
-                             .stdin_fd = key_fd,
-                             .stdout_fd = -1,
-                             .stderr_fd = STDERR_FILENO,
-                             .die_with_parent = true};
-    struct proc p;
-    int r = proc_start(&p, &spec, e);
-    if (r < 0)
-        return r;
-    int status = 0;
-    r = proc_wait(&p, &status);
-    proc_done(&p);
-    if (r < 0)
-        return r;
-    return WIFEXITED(status) ? WEXITSTATUS(status)
-                             : err_set(e, -EIO, "setup ended by signal %d", WTERMSIG(status));
-}
+/* ---- what the server needs of its children ---- */
 
 static int make_devenv(struct up *u, const char *first_key, struct err *e)
 {
-    int r = run_setup(u, first_key, e);
-    if (r == SETUP_NO_KEY) {
+    int r = up_run_setup(u->url, u->o.data_dir, first_key, e);
+    if (r == UP_SETUP_NO_KEY) {
         char key[128];
         r = platform_make_api_key(server_platform(u->server), "sallyport up", key, e);
         if (r == 0)
-            r = run_setup(u, key, e);
+            r = up_run_setup(u->url, u->o.data_dir, key, e);
         secret_wipe(key, sizeof(key));
     }
     return r > 0 ? err_set(e, -EIO, "the environment could not be set up; see above") : r;
@@ -184,83 +118,22 @@ static int run_worker(struct up *u, int *ret_status, struct err *e)
     int r = devenv_read(u->o.data_dir, &d, e);
     if (r < 0)
         return r;
-    int out[2] = {-1, -1};
-    AUTO_CLOSE int key_fd = pipe_with(secret_borrow(&d.environment_key), d.environment_key.len);
-    r = key_fd < 0 ? key_fd : pipe2(out, O_CLOEXEC) < 0 ? -errno : 0;
-    if (r == 0) {
-        AUTO_FREE char *capacity = mem_printf("%lld", (long long)u->capacity);
-        AUTO_FREE char *grace = mem_printf("%lldms", (long long)u->grace_ms);
-        AUTO_FREE char *idle = mem_printf("%lldms", (long long)u->max_idle_ms);
-        AUTO_FREE char *state = mem_printf("%s/sandboxes", u->o.data_dir);
-        const char *argv[32 + 2 * FLAG_LIST_MAX] = {"sallyport",
-                                                    "worker",
-                                                    "--base-url",
-                                                    u->url,
-                                                    "--environment-id",
-                                                    d.environment_id,
-                                                    "--environment-key-file",
-                                                    "/proc/self/fd/3",
-                                                    "--state-dir",
-                                                    state,
-                                                    "--grace",
-                                                    grace,
-                                                    "--max-idle",
-                                                    idle,
-                                                    "--log-level",
-                                                    u->log_level};
-        size_t n = 16;
-        if (u->capacity) {
-            argv[n++] = "--capacity";
-            argv[n++] = capacity;
-        }
-        for (size_t i = 0; i < u->binds.n; i++) {
-            argv[n++] = "--bind";
-            argv[n++] = u->binds.value[i];
-        }
-        AUTO_FREE char *warm = mem_printf("%lld", (long long)u->warm);
-        const struct {
-            const char *flag, *value;
-        } passed[] = {{"--isolation", u->isolation},
-                      {"--oci-runtime", u->oci_runtime},
-                      {"--rootfs", u->rootfs},
-                      {"--sandbox-user", u->sandbox_user},
-                      {"--data", u->rootfs ? u->o.data_dir : NULL},
-                      {"--warm", u->warm ? warm : NULL}};
-        for (size_t i = 0; i < ARRAY_LEN(passed); i++)
-            if (passed[i].value) {
-                argv[n++] = passed[i].flag;
-                argv[n++] = passed[i].value;
-            }
-        if (u->understood)
-            argv[n++] = "--i-understand";
-        argv[n] = NULL;
-        const char *envp[16];
-        child_env(envp, ARRAY_LEN(envp), NULL, NULL);
-        struct proc_spec spec = {.path = SELF,
-                                 .argv = argv,
-                                 .envp = envp,
-                                 .stdin_fd = -1,
-                                 .stdout_fd = out[1],
-                                 .stderr_fd = STDERR_FILENO,
-                                 .extra_fds = &key_fd,
-                                 .n_extra_fds = 1,
-                                 .own_process_group = true,
-                                 .die_with_parent = true};
-        r = proc_start(&u->worker, &spec, e);
-    }
-    if (out[1] >= 0)
-        close(out[1]);
+    const struct up_worker w = {.url = u->url,
+                                .data_dir = u->o.data_dir,
+                                .log_level = u->log_level,
+                                .handed_on = u->handed_on,
+                                .n_handed_on = u->n_handed_on};
+    int out = -1;
+    r = up_start_worker(&w, &d, &u->worker, &out, e);
     if (r == 0) {
         u->worker_runs = true;
         log_info("worker started", "pid=%d", (int)u->worker.pid);
-        r = watch_output(u, out[0], &d);
-        int w = proc_wait(&u->worker, ret_status);
-        r = r < 0 ? r : w;
+        r = watch_output(u, out, &d);
+        int ended = proc_wait(&u->worker, ret_status);
+        r = r < 0 ? r : ended;
         u->worker_runs = false;
         proc_done(&u->worker);
         waitq_wake_all(&u->changed);
-    } else if (out[0] >= 0) {
-        close(out[0]);
     }
     devenv_done(&d);
     return r;
@@ -458,7 +331,7 @@ static int detach(struct up *u)
     posix_spawn_file_actions_adddup2(&actions, out, 2);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
     pid_t pid = -1;
-    int r = posix_spawn(&pid, SELF, &actions, &attr, argv, environ);
+    int r = posix_spawn(&pid, UP_SELF, &actions, &attr, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
     free(argv);
@@ -487,20 +360,56 @@ static int start(struct up *u)
     return code != 0;
 }
 
+/* What would make the worker refuse, asked here already, for the sake of the words. */
+static int check(const struct up *u, struct err *e)
+{
+    if (str_starts(u->o.listen, "unix:"))
+        return err_set(e, -EINVAL,
+                       "--listen %s: SDKs need HOST:PORT; sallyport server listens on "
+                       "a Unix socket",
+                       u->o.listen);
+    int r = sandbox_flags_isolation(&u->options, e);
+    if (r == 0 && u->options.rootfs) {
+        struct sandbox_spec unused;
+        sandbox_spec_init(&unused);
+        r = sandbox_flags_rootfs(&unused, u->options.rootfs, u->o.data_dir, e);
+        sandbox_spec_done(&unused);
+    }
+    return r;
+}
+
+/* After the command line has been understood. */
+static int up(struct up *u)
+{
+    struct err e = {0};
+    if (check(u, &e) < 0) {
+        fprintf(stderr, "sallyport up: %s\n", e.msg);
+        return 2;
+    }
+    int r = cmd_make_dirs(u->o.data_dir);
+    if (r < 0) {
+        fprintf(stderr, "sallyport up: %s: the data directory can not be made: %s\n", u->o.data_dir,
+                err_text(r));
+        return 1;
+    }
+    if (u->detach)
+        return detach(u);
+    log_init("up", cmd_log_level(u->log_level));
+    cmd_forbid_dumps();
+    return start(u);
+}
+
 int cmd_up(int argc, char **argv)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error", NULL},
-                             *const isolations[] = {"native", "oci", "none", NULL},
-                             *const users[] = {"agent", "root", NULL};
-    struct up u = {.o = {.listen = "127.0.0.1:8400", .lease_ttl_ms = 90000, .stop_grace_ms = 10000},
-                   .grace_ms = 30000,
-                   .max_idle_ms = 60000,
-                   .log_level = "warn"};
-    char **original = mem_array((size_t)argc + 1, sizeof(char *));
-    for (int i = 0; i < argc; i++)
-        original[i] = argv[i];
-    u.original_argv = original;
-    struct flag flags[] = {
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+    static struct up u; /* too large for the stack together with the flags */
+    static struct flag flags[FLAG_SET_MAX];
+    u = (struct up){
+        .o = {.listen = "127.0.0.1:8400", .lease_ttl_ms = 90000, .stop_grace_ms = 10000},
+        .grace_ms = 30000,
+        .max_idle_ms = 60000,
+        .log_level = "warn"};
+    const struct flag both[] = {
         {"listen", "ADDRESS", "where to listen (127.0.0.1:8400; port 0 picks one)", FLAG_TEXT,
          .ptr = &u.o.listen},
         {"data", "DIR", "data directory, made if missing", FLAG_DIR, .ptr = &u.data},
@@ -509,29 +418,15 @@ int cmd_up(int argc, char **argv)
         {"detach", NULL, "run in the background, return when it is ready", FLAG_BOOL,
          .ptr = &u.detach, .line_only = true},
         {"capacity", "N", "sessions the worker serves at once (by memory and cores)", FLAG_INT,
-         .ptr = &u.capacity, .min = 1, .max = 10000},
+         .ptr = &u.capacity, .min = 1, .max = 10000, .handed_on = true},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
          .ptr = &u.o.lease_ttl_ms, .min = 2000, .max = 3600000},
         {"grace", "TIME", "for running calls after SIGTERM (30s)", FLAG_DURATION,
-         .ptr = &u.grace_ms, .min = 1, .max = 3600000},
+         .ptr = &u.grace_ms, .min = 1, .max = 3600000, .handed_on = true},
         {"max-idle", "TIME", "the worker lets a session at rest go after so long (60s)",
-         FLAG_DURATION, .ptr = &u.max_idle_ms, .min = 1, .max = 86400000},
-        {"bind", "SOURCE:TARGET",
-         "show a directory of this host in every sandbox, read-only unless :rw follows", FLAG_LIST,
-         .ptr = &u.binds},
-        {"sandbox-user", "NAME",
-         "who programs are inside: agent, root; without a capability either way (agent)",
-         FLAG_CHOICE, .ptr = &u.sandbox_user, .choices = users},
-        {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
-         FLAG_DIR, .ptr = &u.rootfs},
-        {"warm", "N", "sandboxes kept ready for sessions to come (0)", FLAG_INT, .ptr = &u.warm,
-         .min = 0, .max = 1000},
-        {"isolation", "ENGINE", "what builds sandboxes; none needs --i-understand (native)",
-         FLAG_CHOICE, .ptr = &u.isolation, .choices = isolations},
-        {"oci-runtime", "PROGRAM", "for --isolation oci: name or path of the runtime (crun)",
-         FLAG_TEXT, .ptr = &u.oci_runtime},
-        {"i-understand", NULL, "tools may run without a sandbox, as the worker's user", FLAG_BOOL,
-         .ptr = &u.understood, .line_only = true},
+         FLAG_DURATION, .ptr = &u.max_idle_ms, .min = 1, .max = 86400000, .handed_on = true},
+    };
+    const struct flag process[] = {
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &u.config, .line_only = true},
         {"log-level", "LEVEL", "debug, info, warn or error (warn)", FLAG_CHOICE,
@@ -546,50 +441,25 @@ int cmd_up(int argc, char **argv)
                    "without it, and without --script,\n"
                    "sessions end with an error that says so. See also: sallyport session --help.",
         .flags = flags,
-        .n_flags = ARRAY_LEN(flags),
     };
+    flags_add(&set, both, ARRAY_LEN(both));
+    sandbox_flags_add(&set, SANDBOX_OF_UP, SANDBOX_SHOWN, &u.options);
+    sandbox_flags_add(&set, SANDBOX_OF_UP, SANDBOX_INSIDE, &u.options);
+    sandbox_flags_add(&set, SANDBOX_OF_UP, SANDBOX_ENGINE, &u.options);
+    flags_add(&set, process, ARRAY_LEN(process));
+    AUTO_FREE char **original = mem_array((size_t)argc + 1, sizeof(char *));
+    for (int i = 0; i < argc; i++)
+        original[i] = argv[i]; /* parsing moves arguments */
+    u.original_argv = original;
     int code = flags_main(&set, argc, argv, &u.config, NULL);
-    if (code >= 0) {
-        free(original);
+    if (code >= 0)
         return code;
-    }
-    if (str_starts(u.o.listen, "unix:")) {
-        fprintf(stderr,
-                "sallyport up: --listen %s: SDKs need HOST:PORT; sallyport server listens on "
-                "a Unix socket\n",
-                u.o.listen);
-        free(original);
-        return 2;
-    }
-    AUTO_FREE char *default_dir = cmd_default_data_dir();
-    u.o.data_dir = u.data ? u.data : default_dir;
-    struct err e = {0};
-    int bad = sandbox_flags_isolation(u.isolation, u.understood, &e);
-    if (bad == 0 && u.rootfs) {
-        /* Asked here already, for the sake of the words; the worker uses it. */
-        struct sandbox_spec unused;
-        sandbox_spec_init(&unused);
-        bad = sandbox_flags_rootfs(&unused, u.rootfs, u.o.data_dir, &e);
-        sandbox_spec_done(&unused);
-    }
-    if (bad < 0) {
-        fprintf(stderr, "sallyport up: %s\n", e.msg);
-        free(original);
-        return 2;
-    }
-    int r = cmd_make_dirs(u.o.data_dir);
-    if (r < 0) {
-        fprintf(stderr, "sallyport up: %s: the data directory can not be made: %s\n", u.o.data_dir,
-                err_text(r));
-        code = 1;
-    } else if (u.detach) {
-        code = detach(&u);
-    } else {
-        log_init("up", cmd_log_level(u.log_level));
-        cmd_forbid_dumps();
-        code = start(&u);
-    }
+    AUTO_FREE char *data_dir = cmd_data_dir(u.data);
+    u.o.data_dir = data_dir;
+    u.n_handed_on = flags_hand_on(&set, u.handed_on, ARRAY_LEN(u.handed_on));
+    code = up(&u);
+    for (size_t i = 0; i < u.n_handed_on; i++)
+        free(u.handed_on[i]);
     secret_done(&u.o.model_key);
-    free(original);
     return code;
 }

@@ -32,11 +32,9 @@
 struct worker_command {
     struct worker_config cfg;
     const char *config, *key_file, *log_level, *state_dir;
-    const char *isolation, *cpus, *user, *network, *rootfs, *data;
-    bool understood;
-    int64_t capacity, warm, call_ms, session_ms;
-    struct sandbox_sizes sizes;
-    struct flag_list binds, tools;
+    int64_t capacity;
+    struct flag_list tools;
+    struct sandbox_options options;
     struct worker_tool *tool; /* WORKER_TOOLS_MAX of them */
     struct sandbox_spec sandbox;
 };
@@ -91,37 +89,16 @@ static int take_key(struct worker_command *c, struct err *e)
 
 static int prepare_engine(struct worker_command *c, struct err *e)
 {
-    c->cfg.isolation = str_eq(c->isolation, "oci")    ? BOX_OCI
-                       : str_eq(c->isolation, "none") ? BOX_NONE
+    const struct sandbox_options *o = &c->options;
+    c->cfg.isolation = str_eq(o->isolation, "oci")    ? BOX_OCI
+                       : str_eq(o->isolation, "none") ? BOX_NONE
                                                       : BOX_NATIVE;
     c->cfg.search_path = getenv("PATH");
-    c->cfg.warm = (size_t)c->warm;
+    c->cfg.warm = (size_t)o->warm;
+    c->cfg.oci_runtime = o->oci_runtime;
     if (c->cfg.oci_runtime && c->cfg.isolation != BOX_OCI)
         return err_set(e, -EINVAL, "--oci-runtime goes with --isolation oci");
-    return sandbox_flags_isolation(c->isolation, c->understood, e);
-}
-
-static int prepare_sandbox(struct worker_command *c, struct err *e)
-{
-    struct sandbox_limits *l = &c->sandbox.limits;
-    sandbox_flags_sizes(&c->sizes, l);
-    if (c->call_ms)
-        l->call_ms = (uint64_t)c->call_ms;
-    if (c->session_ms)
-        l->session_ms = (uint64_t)c->session_ms;
-    c->sandbox.user = str_eq(c->user, "root") ? SANDBOX_USER_ROOT : SANDBOX_USER_AGENT;
-    c->sandbox.network = str_eq(c->network, "none") ? SANDBOX_NET_NONE : SANDBOX_NET_LOOPBACK;
-    int r = c->cpus ? sandbox_flags_cpus("--sandbox-cpus", c->cpus, &l->cpu_milli, e) : 0;
-    if (r >= 0 && c->rootfs) {
-        AUTO_FREE char *data = cmd_data_dir(c->data);
-        r = sandbox_flags_rootfs(&c->sandbox, c->rootfs, data, e);
-    }
-    for (size_t i = 0; r >= 0 && i < c->binds.n; i++)
-        r = sandbox_flags_bind(&c->sandbox, c->binds.value[i], false, e);
-    if (r < 0)
-        return r;
-    c->cfg.sandbox = &c->sandbox;
-    return 0;
+    return sandbox_flags_isolation(o, e);
 }
 
 /* "NAME=COMMAND"; the names of the builtin tools are taken. The texts live as long as the
@@ -172,7 +149,8 @@ static int prepare(struct worker_command *c, struct err *e)
     c->cfg.capacity = (size_t)c->capacity;
     int r = prepare_engine(c, e);
     if (r == 0)
-        r = prepare_sandbox(c, e);
+        r = sandbox_flags_apply(&c->options, SANDBOX_OF_WORKER, &c->sandbox, e);
+    c->cfg.sandbox = &c->sandbox;
     if (r == 0)
         r = prepare_tools(c, e);
     return r < 0 ? r : take_key(c, e);
@@ -215,14 +193,12 @@ static int run(void *arg)
 
 int cmd_worker(int argc, char **argv)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error", NULL},
-                             *const isolations[] = {"native", "oci", "none", NULL},
-                             *const users[] = {"agent", "root", NULL},
-                             *const networks[] = {"loopback", "none", NULL};
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
     static struct worker_command c; /* too large for the stack together with the flags */
+    static struct flag flags[FLAG_SET_MAX];
     c = (struct worker_command){
         .log_level = "info", .cfg = {.grace_ms = 30000, .max_idle_ms = 60000, .keep_ms = 3600000}};
-    struct flag flags[] = {
+    const struct flag sessions[] = {
         {"base-url", "URL", "the platform (ANTHROPIC_BASE_URL, else http://127.0.0.1:8400)",
          FLAG_TEXT, .ptr = &c.cfg.base_url},
         {"environment-id", "ID", "the self-hosted environment to serve (ANTHROPIC_ENVIRONMENT_ID)",
@@ -240,9 +216,8 @@ int cmd_worker(int argc, char **argv)
          FLAG_DURATION, .ptr = &c.cfg.keep_ms, .min = 0, .max = 86400000},
         {"state-dir", "DIR", "where sandboxes keep their directories", FLAG_DIR,
          .ptr = &c.state_dir},
-        {"bind", "SOURCE:TARGET",
-         "show a directory of this host in every sandbox, read-only unless :rw follows", FLAG_LIST,
-         .ptr = &c.binds},
+    };
+    const struct flag commands[] = {
         {"tool", "NAME=COMMAND",
          "serve custom tool NAME by a command in the sandbox: input as JSON on stdin, result on "
          "stdout",
@@ -252,35 +227,8 @@ int cmd_worker(int argc, char **argv)
          .ptr = &c.cfg.on_claim},
         {"on-end", "COMMAND", "the same when a session has been served", FLAG_TEXT,
          .ptr = &c.cfg.on_end},
-        {"sandbox-memory", "SIZE", "memory of all processes of a sandbox together (2G)", FLAG_SIZE,
-         .ptr = &c.sizes.memory, .min = 16 << 20, .max = INT64_MAX},
-        {"sandbox-processes", "N", "processes of a sandbox", FLAG_INT, .ptr = &c.sizes.processes,
-         .min = 8, .max = 32768},
-        {"workspace-size", "SIZE", "size of /workspace", FLAG_SIZE, .ptr = &c.sizes.workspace_size,
-         .min = 1 << 20, .max = INT64_MAX},
-        {"tmp-size", "SIZE", "size of /tmp", FLAG_SIZE, .ptr = &c.sizes.tmp_size, .min = 1 << 20,
-         .max = INT64_MAX},
-        {"sandbox-cpus", "N.N", "processors that a sandbox may use, 0.01 to 1024 (no limit)",
-         FLAG_TEXT, .ptr = &c.cpus},
-        {"call-time", "TIME", "wall clock of one tool call, whatever it asks for (1h)",
-         FLAG_DURATION, .ptr = &c.call_ms, .min = 100, .max = 86400000},
-        {"session-time", "TIME", "wall clock of a sandbox from its first call on (no limit)",
-         FLAG_DURATION, .ptr = &c.session_ms, .min = 1000, .max = 604800000},
-        {"sandbox-user", "NAME", "who programs are inside, without a capability either way (agent)",
-         FLAG_CHOICE, .ptr = &c.user, .choices = users},
-        {"sandbox-network", "KIND", "a loopback of the sandbox's own, or nothing (loopback)",
-         FLAG_CHOICE, .ptr = &c.network, .choices = networks},
-        {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
-         FLAG_DIR, .ptr = &c.rootfs},
-        {"data", "DIR", "where imported root file systems are", FLAG_DIR, .ptr = &c.data},
-        {"warm", "N", "sandboxes kept ready for sessions to come (0)", FLAG_INT, .ptr = &c.warm,
-         .min = 0, .max = 1000},
-        {"isolation", "ENGINE", "what builds sandboxes; none needs --i-understand (native)",
-         FLAG_CHOICE, .ptr = &c.isolation, .choices = isolations},
-        {"oci-runtime", "PROGRAM", "for --isolation oci: name or path of the runtime (crun)",
-         FLAG_TEXT, .ptr = &c.cfg.oci_runtime},
-        {"i-understand", NULL, "tools may run without a sandbox, as the worker's user", FLAG_BOOL,
-         .ptr = &c.understood, .line_only = true},
+    };
+    const struct flag process[] = {
         {"worker-id", "NAME", "how this worker is called in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
@@ -296,8 +244,14 @@ int cmd_worker(int argc, char **argv)
                    "stops claiming and lets\n"
                    "running calls finish; a second one ends them.",
         .flags = flags,
-        .n_flags = ARRAY_LEN(flags),
     };
+    flags_add(&set, sessions, ARRAY_LEN(sessions));
+    sandbox_flags_add(&set, SANDBOX_OF_WORKER, SANDBOX_SHOWN, &c.options);
+    flags_add(&set, commands, ARRAY_LEN(commands));
+    sandbox_flags_add(&set, SANDBOX_OF_WORKER, SANDBOX_LIMITS, &c.options);
+    sandbox_flags_add(&set, SANDBOX_OF_WORKER, SANDBOX_INSIDE, &c.options);
+    sandbox_flags_add(&set, SANDBOX_OF_WORKER, SANDBOX_ENGINE, &c.options);
+    flags_add(&set, process, ARRAY_LEN(process));
     int code = flags_main(&set, argc, argv, &c.config, NULL);
     if (code >= 0)
         return code;

@@ -38,10 +38,10 @@ enum { EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SI
 #define DRAIN_MS      2000 /* for output to be taken after the end, before signals end us again */
 
 struct exec_command {
-    const char *config, *data, *rootfs, *user, *network, *workdir, *cpus, *json;
+    const char *config, *workdir, *json;
     int64_t timeout_ms;
-    struct flag_list binds, env, allow, secrets;
-    struct sandbox_sizes sizes;
+    struct flag_list allow, secrets;
+    struct sandbox_options options;
     struct sandbox_spec sandbox;
     char **argv;
     char *cwd;
@@ -404,21 +404,10 @@ static int prepare(struct exec_command *c, struct err *e)
 {
     struct sandbox_spec *s = &c->sandbox;
     int r = refuse_network(c, e);
-    for (size_t i = 0; r >= 0 && i < c->binds.n; i++)
-        r = sandbox_flags_bind(s, c->binds.value[i], true, e);
-    for (size_t i = 0; r >= 0 && i < c->env.n; i++)
-        r = sandbox_flags_env(s, c->env.value[i], e);
-    if (r >= 0 && c->cpus)
-        r = sandbox_flags_cpus("--cpus", c->cpus, &s->limits.cpu_milli, e);
-    if (r >= 0 && c->rootfs) {
-        AUTO_FREE char *data = cmd_data_dir(c->data);
-        r = sandbox_flags_rootfs(s, c->rootfs, data, e);
-    }
+    if (r >= 0)
+        r = sandbox_flags_apply(&c->options, SANDBOX_OF_EXEC, s, e);
     if (r < 0)
         return r;
-    sandbox_flags_sizes(&c->sizes, &s->limits);
-    s->user = str_eq(c->user, "root") ? SANDBOX_USER_ROOT : SANDBOX_USER_AGENT;
-    s->network = str_eq(c->network, "none") ? SANDBOX_NET_NONE : SANDBOX_NET_LOOPBACK;
     s->program = true;
     s->report = c->json != NULL;
     r = choose_cwd(c, e);
@@ -454,41 +443,21 @@ static struct exec_command c; /* one per process; 4 KiB of lists */
 
 int cmd_exec(int argc, char **argv)
 {
-    static const char *const users[] = {"agent", "root", NULL};
-    static const char *const networks[] = {"loopback", "none", NULL};
-    c.user = "agent";
-    c.network = "loopback";
     c.signals = IO_FD_NONE;
     if (fill_standard() < 0)
         return EXIT_OURS;
-    struct flag flags[] = {
-        {"bind", "DIR", "show a directory inside, read-only unless :rw follows; or SOURCE:TARGET",
-         FLAG_LIST, .ptr = &c.binds},
-        {"env", "NAME=VALUE", "set a variable inside; NAME alone copies it from here", FLAG_LIST,
-         .ptr = &c.env},
+    const struct flag where[] = {
         {"workdir", "DIR",
          "working directory inside (this one if a bind shows it, else /workspace)", FLAG_TEXT,
          .ptr = &c.workdir},
-        {"rootfs", "DIR", "root file system: a directory, or the name of an imported one", FLAG_DIR,
-         .ptr = &c.rootfs},
-        {"data", "DIR", "where imported root file systems are", FLAG_DIR, .ptr = &c.data},
-        {"user", "NAME", "who the program is inside, without any capability (agent)", FLAG_CHOICE,
-         .ptr = &c.user, .choices = users},
-        {"network", "KIND", "a loopback of its own, or not even that (loopback)", FLAG_CHOICE,
-         .ptr = &c.network, .choices = networks},
+    };
+    const struct flag network[] = {
         {"allow", "HOST", "not in this version: let the program reach HOST[:PORT]", FLAG_LIST,
          .ptr = &c.allow},
         {"secret", "NAME=SOURCE@HOST", "not in this version: a credential for HOST", FLAG_LIST,
          .ptr = &c.secrets},
-        {"memory", "SIZE", "memory of all its processes together (2G)", FLAG_SIZE,
-         .ptr = &c.sizes.memory, .min = 16 << 20, .max = 1ll << 44},
-        {"cpus", "N", "cores for all its processes together, as 0.5", FLAG_TEXT, .ptr = &c.cpus},
-        {"processes", "N", "processes and threads (512)", FLAG_INT, .ptr = &c.sizes.processes,
-         .min = 8, .max = 32768},
-        {"tmp-size", "SIZE", "size of /tmp (512M)", FLAG_SIZE, .ptr = &c.sizes.tmp_size,
-         .min = 1 << 20, .max = 1ll << 44},
-        {"workspace-size", "SIZE", "size of /workspace (2G)", FLAG_SIZE,
-         .ptr = &c.sizes.workspace_size, .min = 1 << 20, .max = 1ll << 44},
+    };
+    const struct flag run_itself[] = {
         {"timeout", "TIME", "end the program after this time", FLAG_DURATION, .ptr = &c.timeout_ms,
          .min = 1, .max = INT32_MAX},
         {"json", "FILE", "write a report of the run when it has ended; - is standard error",
@@ -496,6 +465,7 @@ int cmd_exec(int argc, char **argv)
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &c.config, .line_only = true},
     };
+    static struct flag flags[FLAG_SET_MAX];
     struct flag_set set = {
         .command = "exec",
         .args = "-- COMMAND [ARG...]",
@@ -505,10 +475,15 @@ int cmd_exec(int argc, char **argv)
             "passed on. 125: sallyport's own failure, 126: not executable, 127: not found,\n"
             "128+N: ended by signal N.",
         .flags = flags,
-        .n_flags = ARRAY_LEN(flags),
         .min_args = 1,
         .max_args = -1,
     };
+    sandbox_flags_add(&set, SANDBOX_OF_EXEC, SANDBOX_SHOWN, &c.options);
+    flags_add(&set, where, ARRAY_LEN(where));
+    sandbox_flags_add(&set, SANDBOX_OF_EXEC, SANDBOX_INSIDE, &c.options);
+    flags_add(&set, network, ARRAY_LEN(network));
+    sandbox_flags_add(&set, SANDBOX_OF_EXEC, SANDBOX_LIMITS, &c.options);
+    flags_add(&set, run_itself, ARRAY_LEN(run_itself));
     sandbox_spec_init(&c.sandbox);
     int code = flags_main(&set, argc, argv, &c.config, &argc);
     if (code >= 0)

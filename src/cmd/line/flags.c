@@ -444,6 +444,53 @@ int flags_main(struct flag_set *set, int argc, char **argv, const char **config,
     return -1;
 }
 
+/* ---- sets ---- */
+
+void flags_add(struct flag_set *set, const struct flag *rows, size_t n)
+{
+    MUST(set->n_flags + n <= FLAG_SET_MAX);
+    memcpy(set->flags + set->n_flags, rows, n * sizeof(*rows));
+    set->n_flags += n;
+}
+
+/* A value that is no switch and no list, as it is written on a command line. malloc'ed. */
+static char *value_text(const struct flag *f)
+{
+    switch (f->kind) {
+    case FLAG_INT:
+    case FLAG_DURATION:
+    case FLAG_SIZE:
+        return amount(f->kind, *(const int64_t *)f->ptr);
+    default:
+        return mem_strdup(*(const char *const *)f->ptr);
+    }
+}
+
+size_t flags_hand_on(const struct flag_set *set, char **ret, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < set->n_flags; i++) {
+        const struct flag *f = &set->flags[i];
+        if (!f->handed_on || f->source == FLAG_DEFAULT)
+            continue;
+        if (f->kind == FLAG_LIST) {
+            const struct flag_list *l = f->ptr;
+            MUST(n + l->n <= max);
+            for (size_t k = 0; k < l->n; k++)
+                ret[n++] = mem_printf("--%s=%s", f->name, l->value[k]);
+            continue;
+        }
+        MUST(n < max);
+        if (f->kind == FLAG_BOOL) {
+            ret[n++] = mem_printf("--%s%s", *(const bool *)f->ptr ? "" : "no-", f->name);
+        } else {
+            AUTO_FREE char *value = value_text(f);
+            ret[n++] = mem_printf("--%s=%s", f->name, value);
+        }
+    }
+    return n;
+}
+
 /* ---- help and completion ---- */
 
 void flags_help(const struct flag_set *set, FILE *out)

@@ -40,6 +40,7 @@ struct flag {
     const char *const *choices; /* FLAG_CHOICE, NULL-terminated */
     int64_t min, max; /* FLAG_INT, FLAG_DURATION (ms), FLAG_SIZE; both 0: no bounds but >= 0 */
     bool line_only;   /* not a key of the configuration file (--config, --help and the like) */
+    bool handed_on;   /* flags_hand_on gives it to another command of ours */
     enum flag_source source; /* set by the parser */
 };
 
@@ -52,6 +53,11 @@ struct flag_set {
     size_t n_flags;
     int min_args, max_args; /* how many arguments that are not flags; max -1: any number */
 };
+
+/* Room for the flags of one command, for those that put their set together from several tables. */
+#define FLAG_SET_MAX 64
+/* Appends rows to set->flags, which has room for FLAG_SET_MAX. */
+void flags_add(struct flag_set *set, const struct flag *rows, size_t n);
 
 /* What parsing tells main: go on, or leave with this exit code. */
 enum { FLAGS_GO_ON = 0, FLAGS_EXIT_OK = 1 };
@@ -74,6 +80,11 @@ int flags_read_file(struct flag_set *set, const char *path, const char *section,
  * any. On a usage error prints the words and a hint to --help on stderr. Returns < 0 to go on, else
  * the exit code (0 or 2). */
 int flags_main(struct flag_set *set, int argc, char **argv, const char **config, int *ret_n_args);
+
+/* After parsing: the flags that are handed on and were given, by line or file, as words for the other
+ * command's argv: "--name=value", one for each value of a list; "--name" or "--no-name" of a switch.
+ * Returns how many words `ret` has, at most `max`, malloc'ed. */
+size_t flags_hand_on(const struct flag_set *set, char **ret, size_t max) WARN_UNUSED;
 
 void flags_help(const struct flag_set *set, FILE *out);
 /* One line per flag, tab separated: "--listen", kind ("text", "file", "dir", "choice:a,b", "none",

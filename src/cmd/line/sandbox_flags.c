@@ -12,19 +12,207 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "cmd/line/start.h"
 #include "image/image.h"
 
-void sandbox_flags_sizes(const struct sandbox_sizes *s, struct sandbox_limits *l)
+/* ---- the table ---- */
+
+#define WORKER SANDBOX_OF_WORKER
+#define UP     SANDBOX_OF_UP
+#define EXEC   SANDBOX_OF_EXEC
+#define MOST   (1ll << 44) /* of a size, for exec; a worker takes any */
+
+static const char *const users[] = {"agent", "root", NULL},
+                         *const networks[] = {"loopback", "none", NULL},
+                         *const isolations[] = {"native", "oci", "none", NULL};
+
+/* Rows point into this one; sandbox_flags_add turns that into the same member of the caller's. */
+static struct sandbox_options here;
+
+static const struct row {
+    unsigned of; /* enum sandbox_flags_of, or several */
+    enum sandbox_flags_group group;
+    struct flag flag;
+} rows[] = {
+    {WORKER | UP,
+     SANDBOX_SHOWN,
+     {"bind", "SOURCE:TARGET",
+      "show a directory of this host in every sandbox, read-only unless :rw follows", FLAG_LIST,
+      .ptr = &here.binds}},
+    {EXEC,
+     SANDBOX_SHOWN,
+     {"bind", "DIR", "show a directory inside, read-only unless :rw follows; or SOURCE:TARGET",
+      FLAG_LIST, .ptr = &here.binds}},
+    {EXEC,
+     SANDBOX_SHOWN,
+     {"env", "NAME=VALUE", "set a variable inside; NAME alone copies it from here", FLAG_LIST,
+      .ptr = &here.env}},
+
+    {WORKER,
+     SANDBOX_LIMITS,
+     {"sandbox-memory", "SIZE", "memory of all processes of a sandbox together (2G)", FLAG_SIZE,
+      .ptr = &here.memory, .min = 16 << 20, .max = INT64_MAX}},
+    {EXEC,
+     SANDBOX_LIMITS,
+     {"memory", "SIZE", "memory of all its processes together (2G)", FLAG_SIZE, .ptr = &here.memory,
+      .min = 16 << 20, .max = MOST}},
+    {EXEC,
+     SANDBOX_LIMITS,
+     {"cpus", "N", "cores for all its processes together, as 0.5", FLAG_TEXT, .ptr = &here.cpus}},
+    {WORKER,
+     SANDBOX_LIMITS,
+     {"sandbox-processes", "N", "processes of a sandbox", FLAG_INT, .ptr = &here.processes,
+      .min = 8, .max = 32768}},
+    {EXEC,
+     SANDBOX_LIMITS,
+     {"processes", "N", "processes and threads (512)", FLAG_INT, .ptr = &here.processes, .min = 8,
+      .max = 32768}},
+    {WORKER,
+     SANDBOX_LIMITS,
+     {"workspace-size", "SIZE", "size of /workspace", FLAG_SIZE, .ptr = &here.workspace_size,
+      .min = 1 << 20, .max = INT64_MAX}},
+    {WORKER,
+     SANDBOX_LIMITS,
+     {"tmp-size", "SIZE", "size of /tmp", FLAG_SIZE, .ptr = &here.tmp_size, .min = 1 << 20,
+      .max = INT64_MAX}},
+    {EXEC,
+     SANDBOX_LIMITS,
+     {"tmp-size", "SIZE", "size of /tmp (512M)", FLAG_SIZE, .ptr = &here.tmp_size, .min = 1 << 20,
+      .max = MOST}},
+    {EXEC,
+     SANDBOX_LIMITS,
+     {"workspace-size", "SIZE", "size of /workspace (2G)", FLAG_SIZE, .ptr = &here.workspace_size,
+      .min = 1 << 20, .max = MOST}},
+    {WORKER,
+     SANDBOX_LIMITS,
+     {"sandbox-cpus", "N.N", "processors that a sandbox may use, 0.01 to 1024 (no limit)",
+      FLAG_TEXT, .ptr = &here.cpus}},
+    {WORKER,
+     SANDBOX_LIMITS,
+     {"call-time", "TIME", "wall clock of one tool call, whatever it asks for (1h)", FLAG_DURATION,
+      .ptr = &here.call_ms, .min = 100, .max = 86400000}},
+    {WORKER,
+     SANDBOX_LIMITS,
+     {"session-time", "TIME", "wall clock of a sandbox from its first call on (no limit)",
+      FLAG_DURATION, .ptr = &here.session_ms, .min = 1000, .max = 604800000}},
+
+    {WORKER,
+     SANDBOX_INSIDE,
+     {"sandbox-user", "NAME", "who programs are inside, without a capability either way (agent)",
+      FLAG_CHOICE, .ptr = &here.user, .choices = users}},
+    {UP,
+     SANDBOX_INSIDE,
+     {"sandbox-user", "NAME",
+      "who programs are inside: agent, root; without a capability either way (agent)", FLAG_CHOICE,
+      .ptr = &here.user, .choices = users}},
+    {WORKER,
+     SANDBOX_INSIDE,
+     {"sandbox-network", "KIND", "a loopback of the sandbox's own, or nothing (loopback)",
+      FLAG_CHOICE, .ptr = &here.network, .choices = networks}},
+    {WORKER | UP,
+     SANDBOX_INSIDE,
+     {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
+      FLAG_DIR, .ptr = &here.rootfs}},
+    {EXEC,
+     SANDBOX_INSIDE,
+     {"rootfs", "DIR", "root file system: a directory, or the name of an imported one", FLAG_DIR,
+      .ptr = &here.rootfs}},
+    {WORKER | EXEC,
+     SANDBOX_INSIDE,
+     {"data", "DIR", "where imported root file systems are", FLAG_DIR, .ptr = &here.data}},
+    {EXEC,
+     SANDBOX_INSIDE,
+     {"user", "NAME", "who the program is inside, without any capability (agent)", FLAG_CHOICE,
+      .ptr = &here.user, .choices = users}},
+    {EXEC,
+     SANDBOX_INSIDE,
+     {"network", "KIND", "a loopback of its own, or not even that (loopback)", FLAG_CHOICE,
+      .ptr = &here.network, .choices = networks}},
+
+    {WORKER | UP,
+     SANDBOX_ENGINE,
+     {"warm", "N", "sandboxes kept ready for sessions to come (0)", FLAG_INT, .ptr = &here.warm,
+      .min = 0, .max = 1000}},
+    {WORKER | UP,
+     SANDBOX_ENGINE,
+     {"isolation", "ENGINE", "what builds sandboxes; none needs --i-understand (native)",
+      FLAG_CHOICE, .ptr = &here.isolation, .choices = isolations}},
+    {WORKER | UP,
+     SANDBOX_ENGINE,
+     {"oci-runtime", "PROGRAM", "for --isolation oci: name or path of the runtime (crun)",
+      FLAG_TEXT, .ptr = &here.oci_runtime}},
+    {WORKER | UP,
+     SANDBOX_ENGINE,
+     {"i-understand", NULL, "tools may run without a sandbox, as the worker's user", FLAG_BOOL,
+      .ptr = &here.understood, .line_only = true}},
+};
+
+void sandbox_flags_add(struct flag_set *set, enum sandbox_flags_of of,
+                       enum sandbox_flags_group group, struct sandbox_options *o)
 {
-    if (s->memory)
-        l->memory_bytes = (uint64_t)s->memory;
-    if (s->processes)
-        l->processes = (uint64_t)s->processes;
-    if (s->workspace_size)
-        l->workspace_bytes = (uint64_t)s->workspace_size;
-    if (s->tmp_size)
-        l->tmp_bytes = (uint64_t)s->tmp_size;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (!(rows[i].of & of) || rows[i].group != group)
+            continue;
+        struct flag f = rows[i].flag;
+        f.ptr = (char *)o + ((const char *)f.ptr - (const char *)&here);
+        f.handed_on = of == UP;
+        flags_add(set, &f, 1);
+    }
 }
+
+int sandbox_flags_isolation(const struct sandbox_options *o, struct err *e)
+{
+    if (!str_eq(o->isolation, "none") || o->understood)
+        return 0;
+    return err_set(
+        e, -EINVAL,
+        "--isolation none runs tools as the user of the worker, with no sandbox around them: "
+        "a model's commands can read and change whatever that user can. Add --i-understand "
+        "if that is what you want");
+}
+
+static void apply_limits(const struct sandbox_options *o, struct sandbox_limits *l)
+{
+    const struct {
+        int64_t given;
+        uint64_t *limit;
+    } all[] = {
+        {o->memory, &l->memory_bytes},
+        {o->processes, &l->processes},
+        {o->workspace_size, &l->workspace_bytes},
+        {o->tmp_size, &l->tmp_bytes},
+        {o->call_ms, &l->call_ms},
+        {o->session_ms, &l->session_ms},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i].given)
+            *all[i].limit = (uint64_t)all[i].given;
+}
+
+int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of of,
+                        struct sandbox_spec *s, struct err *e)
+{
+    const char *cpus = of == EXEC ? "--cpus" : "--sandbox-cpus";
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < o->binds.n; i++)
+        r = sandbox_flags_bind(s, o->binds.value[i], of == EXEC, e);
+    for (size_t i = 0; r >= 0 && i < o->env.n; i++)
+        r = sandbox_flags_env(s, o->env.value[i], e);
+    if (r >= 0 && o->cpus)
+        r = sandbox_flags_cpus(cpus, o->cpus, &s->limits.cpu_milli, e);
+    if (r >= 0 && o->rootfs) { /* after --env, which goes before what an image says */
+        AUTO_FREE char *data = cmd_data_dir(o->data);
+        r = sandbox_flags_rootfs(s, o->rootfs, data, e);
+    }
+    if (r < 0)
+        return r;
+    apply_limits(o, &s->limits);
+    s->user = str_eq(o->user, "root") ? SANDBOX_USER_ROOT : SANDBOX_USER_AGENT;
+    s->network = str_eq(o->network, "none") ? SANDBOX_NET_NONE : SANDBOX_NET_LOOPBACK;
+    return 0;
+}
+
+/* ---- texts ---- */
 
 int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too, struct err *e)
 {
@@ -148,17 +336,6 @@ int sandbox_flags_rootfs(struct sandbox_spec *s, const char *text, const char *d
         return err_set(e, -EINVAL, "--rootfs %s: %s", text, err_text(code));
     s->rootfs_dir = TAKE(real);
     return 0;
-}
-
-int sandbox_flags_isolation(const char *isolation, bool understood, struct err *e)
-{
-    if (!str_eq(isolation, "none") || understood)
-        return 0;
-    return err_set(
-        e, -EINVAL,
-        "--isolation none runs tools as the user of the worker, with no sandbox around them: "
-        "a model's commands can read and change whatever that user can. Add --i-understand "
-        "if that is what you want");
 }
 
 /* A host name, or "*." and one; an address. With `port_too` ":PORT" may follow. */

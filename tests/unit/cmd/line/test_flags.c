@@ -244,6 +244,43 @@ static void help_and_completion_name_every_flag(void **state)
     assert_non_null(strstr(text, "--detach\tnone\t"));
 }
 
+/* What was given and is marked comes out as words that parse to the same. */
+static void a_child_is_handed_what_was_given(void **state)
+{
+    (void)state;
+    struct fixture f, again;
+    struct err e = {0};
+    int n = -1;
+    char *words[16];
+    make(&f);
+    for (size_t i = 0; i < f.set.n_flags; i++)
+        f.flags[i].handed_on =
+            strcmp(f.flags[i].name, "config") != 0 && strcmp(f.flags[i].name, "least") != 0;
+    assert_int_equal(flags_hand_on(&f.set, words, ARRAY_LEN(words)), 0);
+    f.s.detach = true;
+    assert_int_equal(PARSE(&f, &n, &e, "--listen=--x", "--capacity=3", "--grace", "1500ms",
+                           "--memory=2G", "--allow=x", "--allow", "y=z", "--no-detach",
+                           "--log-level=debug", "--least", "4096"),
+                     FLAGS_GO_ON);
+    static const char *const want[] = {"--listen=--x", "--log-level=debug", "--no-detach",
+                                       "--capacity=3", "--grace=1500ms",    "--memory=2G",
+                                       "--allow=x",    "--allow=y=z"};
+    size_t n_words = flags_hand_on(&f.set, words, ARRAY_LEN(words));
+    assert_int_equal(n_words, ARRAY_LEN(want));
+    for (size_t i = 0; i < n_words; i++)
+        assert_string_equal(words[i], want[i]);
+    make(&again);
+    assert_int_equal(parse(&again, (int)n_words, (const char **)(uintptr_t)words, &n, &e),
+                     FLAGS_GO_ON);
+    assert_string_equal(again.s.listen, "--x");
+    assert_int_equal(again.s.grace_ms, 1500);
+    assert_int_equal(again.s.memory, 2ll << 30);
+    assert_int_equal(again.s.allow.n, 2);
+    assert_string_equal(again.s.allow.value[1], "y=z");
+    for (size_t i = 0; i < n_words; i++)
+        free(words[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +290,7 @@ int main(void)
         cmocka_unit_test(bad_files_are_refused_with_advice),
         cmocka_unit_test(a_typing_error_finds_the_nearest_name),
         cmocka_unit_test(help_and_completion_name_every_flag),
+        cmocka_unit_test(a_child_is_handed_what_was_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

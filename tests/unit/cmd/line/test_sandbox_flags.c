@@ -183,11 +183,160 @@ static void roots(void **state)
     assert_int_equal(state_remove_tree(AT_FDCWD, data), 0);
 }
 
+static struct flag_set all_of(enum sandbox_flags_of of, struct sandbox_options *o,
+                              struct flag *room)
+{
+    struct flag_set set = {.command = "test", .flags = room};
+    for (int group = SANDBOX_SHOWN; group <= SANDBOX_ENGINE; group++)
+        sandbox_flags_add(&set, of, (enum sandbox_flags_group)group, o);
+    return set;
+}
+
+static const struct flag *named(const struct flag_set *set, const char *name)
+{
+    for (size_t i = 0; i < set->n_flags; i++)
+        if (str_eq(set->flags[i].name, name))
+            return &set->flags[i];
+    return NULL;
+}
+
+/* Every row writes to a member of the caller's options; within a command no name and no member has
+ * two. What `up` has, its worker has: the words are handed on as they are. */
+static void rows_of_commands(void **state)
+{
+    (void)state;
+    static const enum sandbox_flags_of commands[] = {SANDBOX_OF_WORKER, SANDBOX_OF_UP,
+                                                     SANDBOX_OF_EXEC};
+    static struct sandbox_options o[3];
+    static struct flag room[3][FLAG_SET_MAX];
+    struct flag_set set[3];
+    for (size_t c = 0; c < 3; c++) {
+        set[c] = all_of(commands[c], &o[c], room[c]);
+        assert_true(set[c].n_flags > 5);
+        for (size_t i = 0; i < set[c].n_flags; i++) {
+            const struct flag *f = &set[c].flags[i];
+            const char *at = f->ptr, *from = (const char *)&o[c];
+            if (named(&set[c], f->name) != f)
+                fail_msg("--%s: twice", f->name);
+            if (at < from || at >= from + sizeof(o[c]))
+                fail_msg("--%s: writes elsewhere", f->name);
+            for (size_t k = 0; k < i; k++)
+                if (set[c].flags[k].ptr == f->ptr)
+                    fail_msg("--%s: writes where --%s does", f->name, set[c].flags[k].name);
+            assert_int_equal(f->handed_on, commands[c] == SANDBOX_OF_UP);
+        }
+    }
+    for (size_t i = 0; i < set[1].n_flags; i++) {
+        const struct flag *up = &set[1].flags[i], *worker = named(&set[0], up->name);
+        if (!worker || worker->kind != up->kind || worker->min != up->min ||
+            worker->max != up->max || worker->choices != up->choices)
+            fail_msg("--%s: up hands it on, and its worker knows no such flag", up->name);
+    }
+}
+
+/* One flag of a command to a specification, or to the words of the refusal. */
+static void applying(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sandbox_flags_of of;
+        char word[40];
+        const char *refused;
+        enum sandbox_user user;
+        enum sandbox_network network;
+        uint64_t cpu_milli;
+        size_t n_binds;
+    } cases[] = {
+        {.of = SANDBOX_OF_WORKER, .word = "--sandbox-user=root", .user = SANDBOX_USER_ROOT},
+        {.of = SANDBOX_OF_EXEC, .word = "--user=root", .user = SANDBOX_USER_ROOT},
+        {.of = SANDBOX_OF_EXEC, .word = "--user=agent"},
+        {.of = SANDBOX_OF_WORKER, .word = "--sandbox-network=none", .network = SANDBOX_NET_NONE},
+        {.of = SANDBOX_OF_EXEC, .word = "--network=none", .network = SANDBOX_NET_NONE},
+        {.of = SANDBOX_OF_WORKER, .word = "--sandbox-cpus=0.5", .cpu_milli = 500},
+        {.of = SANDBOX_OF_EXEC, .word = "--cpus=2", .cpu_milli = 2000},
+        {.of = SANDBOX_OF_EXEC, .word = "--bind=/usr", .n_binds = 1},
+        {.of = SANDBOX_OF_WORKER, .word = "--bind=/usr", .refused = "--bind /usr: write SOURCE:"},
+        {.of = SANDBOX_OF_WORKER, .word = "--sandbox-cpus=x", .refused = "--sandbox-cpus x: "},
+        {.of = SANDBOX_OF_EXEC, .word = "--cpus=x", .refused = "--cpus x: "},
+        {.of = SANDBOX_OF_EXEC, .word = "--env=NO_SUCH", .refused = "--env NO_SUCH: "},
+        {.of = SANDBOX_OF_EXEC, .word = "--rootfs=/no/such", .refused = "--rootfs /no/such: "},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct sandbox_options o = {0};
+        static struct flag room[FLAG_SET_MAX];
+        struct flag_set set = all_of(cases[i].of, &o, room);
+        char word[40], name[] = "test", *argv[] = {name, word, NULL};
+        memcpy(word, cases[i].word, sizeof(word));
+        struct err e = {0};
+        int n_args;
+        if (flags_parse(&set, 2, argv, &n_args, &e) != FLAGS_GO_ON)
+            fail_msg("%s: %s", word, e.msg);
+        struct sandbox_spec s;
+        sandbox_spec_init(&s);
+        int r = sandbox_flags_apply(&o, cases[i].of, &s, &e);
+        if (cases[i].refused ? r != -EINVAL || !str_starts(e.msg, cases[i].refused) : r != 0)
+            fail_msg("%s: %d %s", word, r, e.msg);
+        if (r == 0) {
+            assert_int_equal(s.user, cases[i].user);
+            assert_int_equal(s.network, cases[i].network);
+            assert_int_equal(s.limits.cpu_milli, cases[i].cpu_milli);
+            assert_int_equal(s.n_binds, cases[i].n_binds);
+        }
+        sandbox_spec_done(&s);
+    }
+}
+
+static void limits(void **state)
+{
+    (void)state;
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    const struct sandbox_limits before = s.limits, *l = &s.limits;
+    assert_int_equal(sandbox_flags_apply(&(struct sandbox_options){0}, SANDBOX_OF_WORKER, &s, NULL),
+                     0);
+    assert_memory_equal(l, &before, sizeof(before));
+    const struct sandbox_options all = {.memory = 1,
+                                        .processes = 2,
+                                        .workspace_size = 3,
+                                        .tmp_size = 4,
+                                        .call_ms = 5,
+                                        .session_ms = 6};
+    assert_int_equal(sandbox_flags_apply(&all, SANDBOX_OF_WORKER, &s, NULL), 0);
+    assert_int_equal(l->memory_bytes, 1);
+    assert_int_equal(l->processes, 2);
+    assert_int_equal(l->workspace_bytes, 3);
+    assert_int_equal(l->tmp_bytes, 4);
+    assert_int_equal(l->call_ms, 5);
+    assert_int_equal(l->session_ms, 6);
+    assert_int_equal(l->open_files, before.open_files);
+    sandbox_spec_done(&s);
+}
+
+static void isolation(void **state)
+{
+    (void)state;
+    static const struct {
+        struct sandbox_options o;
+        int r;
+    } cases[] = {
+        {{.isolation = NULL}, 0},
+        {{.isolation = "oci"}, 0},
+        {{.isolation = "none", .understood = true}, 0},
+        {{.isolation = "none"}, -EINVAL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct err e = {0};
+        assert_int_equal(sandbox_flags_isolation(&cases[i].o, &e), cases[i].r);
+        assert_int_equal(strstr(e.msg, "--i-understand") != NULL, cases[i].r < 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(binds),  cmocka_unit_test(cores), cmocka_unit_test(network),
-        cmocka_unit_test(inside), cmocka_unit_test(roots),
+        cmocka_unit_test(binds),    cmocka_unit_test(cores),  cmocka_unit_test(network),
+        cmocka_unit_test(inside),   cmocka_unit_test(roots),  cmocka_unit_test(rows_of_commands),
+        cmocka_unit_test(applying), cmocka_unit_test(limits), cmocka_unit_test(isolation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

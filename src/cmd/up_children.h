@@ -1,0 +1,22 @@
+/* up_children - the two programs that `sallyport up` starts: itself as `setup` and as `worker`. */
+#pragma once
+
+#include "cmd/client/devenv.h"
+#include "io/proc.h"
+
+#define UP_SELF         "/proc/self/exe"
+#define UP_SETUP_NO_KEY 3 /* exit status of `setup`: dev.env has no API key that works */
+
+/* Runs `sallyport setup` to its end. Returns its exit status or a negative code. Suspends. */
+int up_run_setup(const char *url, const char *data_dir, const char *api_key, struct err *e)
+    WARN_UNUSED;
+
+struct up_worker {
+    const char *url, *data_dir, *log_level;
+    char *const *handed_on; /* words of its command line; see flags_hand_on */
+    size_t n_handed_on;
+};
+/* Starts `sallyport worker` for the environment of `d`, in a process group of its own. *ret_out is
+ * the reading end of its standard output, the caller's. 0 or a negative code, with words. */
+int up_start_worker(const struct up_worker *w, const struct devenv *d, struct proc *ret,
+                    int *ret_out, struct err *e) WARN_UNUSED;
