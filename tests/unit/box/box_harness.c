@@ -18,7 +18,6 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "fiber/fiber.h"
-#include "io/loop.h"
 #include "sandbox/init/foreign.h"
 #include "sandbox/sandbox.h"
 #include "unit/box/box_harness.h"
@@ -36,13 +35,6 @@ int harness_role(int argc, char **argv)
     if (argc > 3 && str_eq(argv[1], "launch"))
         return oci_launch_main(argc - 1, argv + 1);
     return -1;
-}
-
-void harness_run(int (*fn)(void *arg), void *arg)
-{
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(fn, arg), 0);
-    loop_done();
 }
 
 struct box_host *harness_start(const struct box_host_config *cfg)

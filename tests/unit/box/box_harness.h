@@ -9,9 +9,6 @@
  * `argv` asks for none of them. For the top of main(). */
 int harness_role(int argc, char **argv);
 
-/* Runs `fn` on a loop; the test fails when it does not return 0. */
-void harness_run(int (*fn)(void *arg), void *arg);
-
 struct box_host *harness_start(const struct box_host_config *cfg);
 struct box *harness_open(struct box_host *h, const struct box_spec *spec); /* NULL: the defaults */
 

@@ -1,11 +1,7 @@
 /* test_box.c - the worker's client against the real zygote: calls, cancellation that reaches
  * inside, and what is left after a crash (nothing). The test program itself plays the part of
  * `sallyport zygote`. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/loop.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -23,7 +19,6 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "fiber/fiber.h"
-#include "io/loop.h"
 #include "io/signal.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
@@ -47,7 +42,7 @@ static char *bash(struct box *b, const char *command, int *ret)
 
 /* ---- calls ---- */
 
-static int calls_fiber(void *arg)
+static int sandboxes_do_not_see_each_other(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -71,11 +66,7 @@ static int calls_fiber(void *arg)
     return 0;
 }
 
-static void sandboxes_do_not_see_each_other(void **state)
-{
-    (void)state;
-    harness_run(calls_fiber, NULL);
-}
+ON_LOOP(sandboxes_do_not_see_each_other)
 
 /* ---- cancellation ---- */
 
@@ -111,7 +102,7 @@ static void wait_inside(int pid, const char *path)
     fail_msg("%s never appeared", full);
 }
 
-static int cancel_kills_fiber(void *arg)
+static int cancel_reaches_inside(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -137,13 +128,9 @@ static int cancel_kills_fiber(void *arg)
     return 0;
 }
 
-static void cancel_reaches_inside(void **state)
-{
-    (void)state;
-    harness_run(cancel_kills_fiber, NULL);
-}
+ON_LOOP(cancel_reaches_inside)
 
-static int deadline_fiber(void *arg)
+static int deadlines_and_cancelled_boxes_end_calls(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -172,15 +159,11 @@ static int deadline_fiber(void *arg)
     return 0;
 }
 
-static void deadlines_and_cancelled_boxes_end_calls(void **state)
-{
-    (void)state;
-    harness_run(deadline_fiber, NULL);
-}
+ON_LOOP(deadlines_and_cancelled_boxes_end_calls)
 
 /* ---- trouble ---- */
 
-static int zygote_dies_fiber(void *arg)
+static int a_dead_zygote_is_replaced(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -204,11 +187,7 @@ static int zygote_dies_fiber(void *arg)
     return 0;
 }
 
-static void a_dead_zygote_is_replaced(void **state)
-{
-    (void)state;
-    harness_run(zygote_dies_fiber, NULL);
-}
+ON_LOOP(a_dead_zygote_is_replaced)
 
 /* Lets this process open `room` descriptors more; the caller puts `before` back. */
 static void leave_descriptors(int room, struct rlimit *before)
@@ -222,7 +201,7 @@ static void leave_descriptors(int room, struct rlimit *before)
 }
 
 /* A worker that can open no more files refuses the session that comes, and keeps those it has. */
-static int full_worker_fiber(void *arg)
+static int a_full_worker_keeps_its_sessions(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -248,11 +227,7 @@ static int full_worker_fiber(void *arg)
     return 0;
 }
 
-static void a_full_worker_keeps_its_sessions(void **state)
-{
-    (void)state;
-    harness_run(full_worker_fiber, NULL);
-}
+ON_LOOP(a_full_worker_keeps_its_sessions)
 
 static int opener(void *arg)
 {
@@ -271,7 +246,7 @@ static int cancelled_opener(void *arg)
     return 0;
 }
 
-static int many_fiber(void *arg)
+static int many_boxes_work_at_once(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -294,11 +269,7 @@ static int many_fiber(void *arg)
     return 0;
 }
 
-static void many_boxes_work_at_once(void **state)
-{
-    (void)state;
-    harness_run(many_fiber, NULL);
-}
+ON_LOOP(many_boxes_work_at_once)
 
 /* ---- kill -9 of the worker ---- */
 
@@ -347,7 +318,7 @@ static void a_killed_worker_leaves_nothing(void **state)
     pid_t worker = fork();
     if (worker == 0) {
         report_fd = fds[1];
-        harness_run(doomed_fiber, NULL);
+        run_on_loop(doomed_fiber, NULL);
         _exit(1);
     }
     close(fds[1]);
@@ -369,13 +340,13 @@ static void a_killed_worker_leaves_nothing(void **state)
         close(pidfds[i]);
     }
     assert_int_equal(harness_entries(dir), 2); /* nobody was left to remove it */
-    harness_run(sweeping_fiber, NULL);
+    run_on_loop(sweeping_fiber, NULL);
     assert_int_equal(rmdir(dir), 0);
 }
 
 /* A zygote that is killed before it is ready is noticed at once. Here by its limit of file sizes,
  * which does not let it copy itself. */
-static int stillborn_fiber(void *arg)
+static int a_stillborn_zygote_is_noticed(void *arg)
 {
     (void)arg;
     struct rlimit before;
@@ -395,11 +366,7 @@ static int stillborn_fiber(void *arg)
     return 0;
 }
 
-static void a_stillborn_zygote_is_noticed(void **state)
-{
-    (void)state;
-    harness_run(stillborn_fiber, NULL);
-}
+ON_LOOP(a_stillborn_zygote_is_noticed)
 
 /* The state directory is looked through on a thread: what is in it may take long to remove. */
 static int note_turn(void *arg)
@@ -408,7 +375,7 @@ static int note_turn(void *arg)
     return 0;
 }
 
-static int sweep_suspends_fiber(void *arg)
+static int a_sweep_lets_others_run(void *arg)
 {
     (void)arg;
     AUTO_FREE char *dir = mem_strdup("/tmp/sallyport-box-XXXXXX");
@@ -428,11 +395,7 @@ static int sweep_suspends_fiber(void *arg)
     return 0;
 }
 
-static void a_sweep_lets_others_run(void **state)
-{
-    (void)state;
-    harness_run(sweep_suspends_fiber, NULL);
-}
+ON_LOOP(a_sweep_lets_others_run)
 
 int main(int argc, char **argv)
 {
@@ -440,15 +403,15 @@ int main(int argc, char **argv)
     if (role >= 0)
         return role;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sandboxes_do_not_see_each_other),
-        cmocka_unit_test(cancel_reaches_inside),
-        cmocka_unit_test(deadlines_and_cancelled_boxes_end_calls),
-        cmocka_unit_test(a_dead_zygote_is_replaced),
-        cmocka_unit_test(a_full_worker_keeps_its_sessions),
-        cmocka_unit_test(many_boxes_work_at_once),
+        CASE(sandboxes_do_not_see_each_other),
+        CASE(cancel_reaches_inside),
+        CASE(deadlines_and_cancelled_boxes_end_calls),
+        CASE(a_dead_zygote_is_replaced),
+        CASE(a_full_worker_keeps_its_sessions),
+        CASE(many_boxes_work_at_once),
         cmocka_unit_test(a_killed_worker_leaves_nothing),
-        cmocka_unit_test(a_sweep_lets_others_run),
-        cmocka_unit_test(a_stillborn_zygote_is_noticed),
+        CASE(a_sweep_lets_others_run),
+        CASE(a_stillborn_zygote_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,11 +3,7 @@
  * built the walls. Then what only one of them promises: that a container holds nothing of the
  * host and no rights, that errors of a runtime are passed on in words, and that nothing is
  * left after kill -9. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/loop.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -191,7 +187,7 @@ static void every_engine_gives_the_same_answers(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (applies(&engines[i]))
-            harness_run(calls_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(calls_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- cancelling, and limits that init watches ---- */
@@ -259,7 +255,7 @@ static void calls_are_cancelled_and_limited(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (applies(&engines[i]))
-            harness_run(cancel_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(cancel_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- many at once; given up in the middle ---- */
@@ -351,7 +347,7 @@ static void many_boxes_at_once_and_given_up(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (applies(&engines[i]))
-            harness_run(crowd_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(crowd_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- what a container holds ---- */
@@ -439,7 +435,7 @@ static void a_container_holds_nothing_of_the_host(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (engines[i].isolation == BOX_OCI && applies(&engines[i]))
-            harness_run(probes_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(probes_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- other specifications ---- */
@@ -491,12 +487,12 @@ static void an_image_and_binds_are_seen_inside(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (engines[i].isolation == BOX_OCI && applies(&engines[i]))
-            harness_run(specs_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(specs_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- runtimes that do not work ---- */
 
-static int refused_fiber(void *arg)
+static int errors_of_a_runtime_are_passed_on(void *arg)
 {
     (void)arg;
     char *dir = harness_dir();
@@ -549,7 +545,7 @@ static void write_text(const char *path, mode_t mode, const char *text)
 
 /* A state directory that others can write to, with a "run" in it that names a program to clean up
  * with: it is refused before anything in it is believed. */
-static int planted_fiber(void *arg)
+static int a_program_named_by_others_is_not_run(void *arg)
 {
     (void)arg;
     static const char run[] = "run-0123456789abcdef";
@@ -581,21 +577,13 @@ static int planted_fiber(void *arg)
     return 0;
 }
 
-static void a_program_named_by_others_is_not_run(void **state)
-{
-    (void)state;
-    harness_run(planted_fiber, NULL);
-}
+ON_LOOP(a_program_named_by_others_is_not_run)
 
-static void errors_of_a_runtime_are_passed_on(void **state)
-{
-    (void)state;
-    harness_run(refused_fiber, NULL);
-}
+ON_LOOP(errors_of_a_runtime_are_passed_on)
 
 /* ---- no isolation: only our own processes are ended ---- */
 
-static int none_fiber(void *arg)
+static int without_isolation_others_are_spared(void *arg)
 {
     (void)arg;
     char *dir = harness_dir();
@@ -643,11 +631,7 @@ static int none_fiber(void *arg)
     return 0;
 }
 
-static void without_isolation_others_are_spared(void **state)
-{
-    (void)state;
-    harness_run(none_fiber, NULL);
-}
+ON_LOOP(without_isolation_others_are_spared)
 
 /* ---- as an ordinary user ---- */
 
@@ -687,7 +671,7 @@ static void an_ordinary_user_has_containers(void **state)
     (void)state;
     char *dir = harness_dir();
     if (geteuid() != 0) { /* already one */
-        harness_run(ordinary_fiber, dir);
+        run_on_loop(ordinary_fiber, dir);
         harness_dir_gone(dir);
         return;
     }
@@ -697,7 +681,7 @@ static void an_ordinary_user_has_containers(void **state)
         if (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
             setresuid(65534, 65534, 65534) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
             _exit(1);
-        harness_run(ordinary_fiber, dir);
+        run_on_loop(ordinary_fiber, dir);
         _exit(0);
     }
     int status;
@@ -759,7 +743,7 @@ static void a_killed_worker_leaves_nothing(void **state)
         pid_t worker = fork();
         if (worker == 0) {
             report_fd = fds[1];
-            harness_run(doomed_fiber, NULL);
+            run_on_loop(doomed_fiber, NULL);
             _exit(1);
         }
         close(fds[1]);
@@ -769,7 +753,7 @@ static void a_killed_worker_leaves_nothing(void **state)
         assert_int_equal(kill(worker, SIGKILL), 0);
         assert_int_equal(waitpid(worker, NULL, 0), worker);
         AUTO_FREE char *run = run_name(dir);
-        harness_run(sweeping_fiber, NULL);
+        run_on_loop(sweeping_fiber, NULL);
         wait_no_groups(&engines[i], run);
         harness_dir_gone(dir);
     }
@@ -786,9 +770,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(many_boxes_at_once_and_given_up),
         cmocka_unit_test(a_container_holds_nothing_of_the_host),
         cmocka_unit_test(an_image_and_binds_are_seen_inside),
-        cmocka_unit_test(errors_of_a_runtime_are_passed_on),
-        cmocka_unit_test(a_program_named_by_others_is_not_run),
-        cmocka_unit_test(without_isolation_others_are_spared),
+        CASE(errors_of_a_runtime_are_passed_on),
+        CASE(a_program_named_by_others_is_not_run),
+        CASE(without_isolation_others_are_spared),
         cmocka_unit_test(an_ordinary_user_has_containers),
         cmocka_unit_test(a_killed_worker_leaves_nothing),
     };

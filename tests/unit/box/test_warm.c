@@ -1,10 +1,6 @@
 /* test_warm.c - sandboxes made ahead: who gets them, who never does, and what becomes of those
  * that die, stop, or can not be made. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/loop.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -61,7 +57,7 @@ static struct identity identify(struct box *b)
 
 /* Every claim gets a sandbox that nobody has had before: no file, variable or process of another
  * session is in it, and no init comes twice. */
-static int never_twice_fiber(void *arg)
+static int no_sandbox_is_given_twice(void *arg)
 {
     (void)arg;
     struct box_host_config cfg = {.warm = 2};
@@ -90,14 +86,10 @@ static int never_twice_fiber(void *arg)
     return 0;
 }
 
-static void no_sandbox_is_given_twice(void **state)
-{
-    (void)state;
-    harness_run(never_twice_fiber, NULL);
-}
+ON_LOOP(no_sandbox_is_given_twice)
 
 /* A claim is served from the pool only when it wants what the pool holds. */
-static int equal_spec_fiber(void *arg)
+static int a_warm_one_fits_only_its_specification(void *arg)
 {
     (void)arg;
     char *dir = harness_dir();
@@ -137,7 +129,7 @@ static int equal_spec_fiber(void *arg)
 }
 
 /* A host that tries its specification has the pool's first sandbox when it is there. */
-static int trial_fiber(void *arg)
+static int a_trial_makes_the_first(void *arg)
 {
     (void)arg;
     struct sandbox_spec s;
@@ -158,17 +150,9 @@ static int trial_fiber(void *arg)
     return 0;
 }
 
-static void a_trial_makes_the_first(void **state)
-{
-    (void)state;
-    harness_run(trial_fiber, NULL);
-}
+ON_LOOP(a_trial_makes_the_first)
 
-static void a_warm_one_fits_only_its_specification(void **state)
-{
-    (void)state;
-    harness_run(equal_spec_fiber, NULL);
-}
+ON_LOOP(a_warm_one_fits_only_its_specification)
 
 /* More claims at once than stand ready: nobody waits for a refill, everybody gets one. */
 static int opener(void *arg)
@@ -179,7 +163,7 @@ static int opener(void *arg)
     return 0;
 }
 
-static int crowd_fiber(void *arg)
+static int many_claims_at_once_are_served(void *arg)
 {
     (void)arg;
     struct box_host_config cfg = {.warm = 3};
@@ -196,11 +180,7 @@ static int crowd_fiber(void *arg)
     return 0;
 }
 
-static void many_claims_at_once_are_served(void **state)
-{
-    (void)state;
-    harness_run(crowd_fiber, NULL);
-}
+ON_LOOP(many_claims_at_once_are_served)
 
 /* ---- those that are not fit ---- */
 
@@ -228,7 +208,7 @@ static void wait_inits(pid_t zygote, size_t n)
     }
 }
 
-static int unfit_fiber(void *arg)
+static int unfit_ones_are_thrown_away(void *arg)
 {
     (void)arg;
     struct box_host_config cfg = {.warm = 2};
@@ -288,11 +268,7 @@ static int unfit_fiber(void *arg)
     return 0;
 }
 
-static void unfit_ones_are_thrown_away(void **state)
-{
-    (void)state;
-    harness_run(unfit_fiber, NULL);
-}
+ON_LOOP(unfit_ones_are_thrown_away)
 
 /* ---- refills that fail ---- */
 
@@ -319,7 +295,7 @@ static void wait_logged(int log_fd, char *text, const char *words)
     }
 }
 
-static int refill_fiber(void *arg)
+static int failed_refills_back_off(void *arg)
 {
     (void)arg;
     AUTO_CLOSE int log_fd = memfd_create("log", MFD_CLOEXEC);
@@ -358,11 +334,7 @@ static int refill_fiber(void *arg)
     return 0;
 }
 
-static void failed_refills_back_off(void **state)
-{
-    (void)state;
-    harness_run(refill_fiber, NULL);
-}
+ON_LOOP(failed_refills_back_off)
 
 /* ---- the end ---- */
 
@@ -394,7 +366,7 @@ static void a_killed_worker_leaves_nothing(void **state)
     pid_t worker = fork();
     if (worker == 0) {
         report_fd = fds[1];
-        harness_run(doomed_fiber, NULL);
+        run_on_loop(doomed_fiber, NULL);
         _exit(1);
     }
     close(fds[1]);
@@ -418,7 +390,7 @@ static void a_killed_worker_leaves_nothing(void **state)
     harness_dir_gone(dir);
 }
 
-static int stop_fiber(void *arg)
+static int stop_closes_what_is_ready(void *arg)
 {
     (void)arg;
     struct box_host_config cfg = {.warm = 3};
@@ -437,11 +409,7 @@ static int stop_fiber(void *arg)
     return 0;
 }
 
-static void stop_closes_what_is_ready(void **state)
-{
-    (void)state;
-    harness_run(stop_fiber, NULL);
-}
+ON_LOOP(stop_closes_what_is_ready)
 
 /* ---- how long it takes: printed, not judged (other work shares the machine) ---- */
 
@@ -453,7 +421,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int latency_fiber(void *arg)
+static int forty_claims_are_served_and_timed(void *arg)
 {
     (void)arg;
     enum { N = 40 };
@@ -478,11 +446,7 @@ static int latency_fiber(void *arg)
     return 0;
 }
 
-static void forty_claims_are_served_and_timed(void **state)
-{
-    (void)state;
-    harness_run(latency_fiber, NULL);
-}
+ON_LOOP(forty_claims_are_served_and_timed)
 
 int main(int argc, char **argv)
 {
@@ -490,15 +454,15 @@ int main(int argc, char **argv)
     if (role >= 0)
         return role;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_sandbox_is_given_twice),
-        cmocka_unit_test(a_warm_one_fits_only_its_specification),
-        cmocka_unit_test(a_trial_makes_the_first),
-        cmocka_unit_test(many_claims_at_once_are_served),
-        cmocka_unit_test(unfit_ones_are_thrown_away),
-        cmocka_unit_test(failed_refills_back_off),
+        CASE(no_sandbox_is_given_twice),
+        CASE(a_warm_one_fits_only_its_specification),
+        CASE(a_trial_makes_the_first),
+        CASE(many_claims_at_once_are_served),
+        CASE(unfit_ones_are_thrown_away),
+        CASE(failed_refills_back_off),
         cmocka_unit_test(a_killed_worker_leaves_nothing),
-        cmocka_unit_test(stop_closes_what_is_ready),
-        cmocka_unit_test(forty_claims_are_served_and_timed),
+        CASE(stop_closes_what_is_ready),
+        CASE(forty_claims_are_served_and_timed),
     };
     cmocka_set_test_filter(argc == 2 ? argv[1] : NULL); /* by hand: one of them */
     return cmocka_run_group_tests(tests, NULL, NULL);

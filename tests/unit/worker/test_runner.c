@@ -1,6 +1,6 @@
 /* test_runner.c - one session against a scripted platform on loopback, in the same loop, with real
  * sandboxes. The test program itself plays the part of `sallyport zygote`. */
-#include "unit/unit.h"
+#include "unit/loop.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/secret.h"
@@ -398,26 +398,13 @@ static int an_odd_session_id_is_not_asked_for(void *arg)
     return 0;
 }
 
-static void in_loop(fiber_fn *fn)
-{
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(fn, NULL), 0);
-    loop_done();
-}
-
-#define TEST(name)                                                                                 \
-    static void case_##name(void **state)                                                          \
-    {                                                                                              \
-        (void)state;                                                                               \
-        in_loop(name);                                                                             \
-    }
-TEST(a_result_is_sent_until_it_is_taken)
-TEST(an_unfit_result_is_replaced_by_an_error)
-TEST(a_long_history_is_read_in_smaller_pages)
-TEST(a_stop_leaves_untaken_results_behind)
-TEST(a_lost_lease_ends_the_session_silently)
-TEST(hooks_get_the_session_and_no_secrets)
-TEST(an_odd_session_id_is_not_asked_for)
+ON_LOOP(a_result_is_sent_until_it_is_taken)
+ON_LOOP(an_unfit_result_is_replaced_by_an_error)
+ON_LOOP(a_long_history_is_read_in_smaller_pages)
+ON_LOOP(a_stop_leaves_untaken_results_behind)
+ON_LOOP(a_lost_lease_ends_the_session_silently)
+ON_LOOP(hooks_get_the_session_and_no_secrets)
+ON_LOOP(an_odd_session_id_is_not_asked_for)
 
 int main(int argc, char **argv)
 {

@@ -2,11 +2,7 @@
  * directory is made of (and that an image can not make us write elsewhere), a runtime's words; and,
  * with crun behind a script that spoils config.json, that init refuses to serve in a container that
  * is less than was asked for. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/loop.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -384,7 +380,7 @@ static void init_refuses_less(void **state)
         print_message("only as root: the runtime's script counts on two ids\n");
         return;
     }
-    harness_run(spoiled_fiber, NULL);
+    run_on_loop(spoiled_fiber, NULL);
 }
 
 /* This process is locked in by nothing: the check must say so. */

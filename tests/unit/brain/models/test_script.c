@@ -8,11 +8,9 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "fiber/fiber.h"
-#include "io/loop.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "unit/loop.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -240,9 +238,7 @@ static void plays_rules(void **state)
     if (!model)
         fail_msg("%s", e.msg);
     assert_non_null(strstr(model->name, "test double"));
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(play_all, NULL), 0);
-    loop_done();
+    run_on_loop(play_all, NULL);
     model_free(model);
 }
 
@@ -279,9 +275,7 @@ static void a_delay_can_be_cancelled(void **state)
     close(fd);
     model = model_script_new(path, NULL);
     unlink(path);
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(cancel_it, &code), 0);
-    loop_done();
+    run_on_loop(cancel_it, &code);
     assert_int_equal(code, -ECANCELED);
     model_free(model);
 }
