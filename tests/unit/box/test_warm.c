@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -92,7 +91,7 @@ ON_LOOP(no_sandbox_is_given_twice)
 static int a_warm_one_fits_only_its_specification(void *arg)
 {
     (void)arg;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     struct sandbox_spec s, same, other;
     sandbox_spec_init(&s);
     sandbox_spec_init(&same);
@@ -124,7 +123,7 @@ static int a_warm_one_fits_only_its_specification(void *arg)
     sandbox_spec_done(&s);
     sandbox_spec_done(&same);
     sandbox_spec_done(&other);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
@@ -186,17 +185,10 @@ ON_LOOP(many_claims_at_once_are_served)
 
 static pid_t children[16];
 
-/* The inits below `zygote`, by asking procfs. */
+/* The inits below `zygote`, into `children`. */
 static size_t inits_of(pid_t zygote)
 {
-    AUTO_FREE char *path = mem_printf("/proc/%d/task/%d/children", (int)zygote, (int)zygote);
-    FILE *f = fopen(path, "re");
-    assert_non_null(f);
-    size_t n = 0;
-    while (n < ARRAY_LEN(children) && fscanf(f, "%d", &children[n]) == 1)
-        n++;
-    fclose(f);
-    return n;
+    return outside_children(zygote, children, ARRAY_LEN(children));
 }
 
 /* The same when there are `n`: dead ones are its children until it has reaped them. */
@@ -214,7 +206,7 @@ static int unfit_ones_are_thrown_away(void *arg)
     struct box_host_config cfg = {.warm = 2};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL); /* to know the zygote */
-    pid_t zygote = harness_parent(box_pid(b));
+    pid_t zygote = outside_parent(box_pid(b));
     box_close(b);
     wait_warm(h, 2);
 
@@ -260,7 +252,7 @@ static int unfit_ones_are_thrown_away(void *arg)
     struct pollfd gone = {.fd = pidfd, .events = POLLIN};
     assert_int_equal(poll(&gone, 1, 10000), 1); /* the kernel has told its children by then */
     b = harness_open(h, NULL);
-    assert_int_not_equal(harness_parent(box_pid(b)), zygote);
+    assert_int_not_equal(outside_parent(box_pid(b)), zygote);
     harness_expect(b, "echo fit", "fit");
     box_close(b);
     wait_warm(h, 2);
@@ -300,7 +292,7 @@ static int failed_refills_back_off(void *arg)
     (void)arg;
     AUTO_CLOSE int log_fd = memfd_create("log", MFD_CLOEXEC);
     log_test_set_fd(log_fd);
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     AUTO_FREE char *source = mem_printf("%s/source", dir);
     struct sandbox_spec s;
     sandbox_spec_init(&s);
@@ -330,7 +322,7 @@ static int failed_refills_back_off(void *arg)
     assert_int_equal(count(text, "no sandbox could be made ahead"), 1); /* once per reason */
     assert_int_equal(count(text, "sandboxes are made ahead again"), 1);
     assert_int_equal(rmdir(source), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
@@ -339,55 +331,35 @@ ON_LOOP(failed_refills_back_off)
 /* ---- the end ---- */
 
 static const char *doomed_dir;
-static int report_fd;
 
 static int doomed_fiber(void *arg)
 {
-    (void)arg;
     struct box_host_config cfg = {.state_dir = doomed_dir, .warm = 4};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL);
-    pid_t zygote = harness_parent(box_pid(b));
+    pid_t zygote = outside_parent(box_pid(b));
     wait_warm(h, 4);
     pid_t pids[6] = {zygote};
     wait_inits(zygote, 5);
     memcpy(pids + 1, children, 5 * sizeof(pid_t));
-    assert_int_equal(write(report_fd, pids, sizeof(pids)), sizeof(pids));
+    assert_int_equal(write(*(int *)arg, pids, sizeof(pids)), sizeof(pids));
     return fiber_sleep_ms(60000);
 }
 
 static void a_killed_worker_leaves_nothing(void **state)
 {
     (void)state;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     doomed_dir = dir;
-    int fds[2];
-    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    pid_t worker = fork();
-    if (worker == 0) {
-        report_fd = fds[1];
-        run_on_loop(doomed_fiber, NULL);
-        _exit(1);
-    }
-    close(fds[1]);
+    struct harness_worker worker;
     pid_t pids[6];
-    assert_int_equal(read(fds[0], pids, sizeof(pids)), sizeof(pids));
-    close(fds[0]);
-    int pidfds[6];
-    for (int i = 0; i < 6; i++) {
-        pidfds[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
-        assert_true(pidfds[i] >= 0);
-    }
-    assert_int_equal(kill(worker, SIGKILL), 0);
-    assert_int_equal(waitpid(worker, NULL, 0), worker);
-    for (int i = 0; i < 6; i++) {
-        struct pollfd p = {.fd = pidfds[i], .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 10000), 1);
-        close(pidfds[i]);
-    }
+    harness_worker_start(&worker, doomed_fiber, pids, sizeof(pids));
+    for (size_t i = 0; i < ARRAY_LEN(pids); i++)
+        harness_worker_watch(&worker, pids[i]);
+    harness_worker_kill(&worker);
     AUTO_FREE char *remove = mem_printf("rm -rf %s/*", dir);
     assert_int_equal(system(remove), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
 }
 
 static int stop_closes_what_is_ready(void *arg)
@@ -396,7 +368,7 @@ static int stop_closes_what_is_ready(void *arg)
     struct box_host_config cfg = {.warm = 3};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL);
-    pid_t zygote = harness_parent(box_pid(b));
+    pid_t zygote = outside_parent(box_pid(b));
     box_close(b);
     wait_warm(h, 3);
     wait_inits(zygote, 3);

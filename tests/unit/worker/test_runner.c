@@ -1,5 +1,6 @@
 /* test_runner.c - one session against a scripted platform on loopback, in the same loop, with real
  * sandboxes. The test program itself plays the part of `sallyport zygote`. */
+#include "unit/box/box_harness.h"
 #include "unit/loop.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -7,7 +8,6 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "io/sock.h"
-#include "sandbox/sandbox.h"
 #include "box/box.h"
 #include "worker/park.h"
 #include "worker/runner.h"
@@ -408,8 +408,9 @@ ON_LOOP(an_odd_session_id_is_not_asked_for)
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && str_eq(argv[1], "zygote"))
-        return zygote_main(3, false);
+    int role = harness_role(argc, argv);
+    if (role >= 0)
+        return role;
     const struct CMUnitTest tests[] = {
         CASE(a_result_is_sent_until_it_is_taken),
         CASE(an_unfit_result_is_replaced_by_an_error),
