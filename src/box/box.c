@@ -1,7 +1,8 @@
 /* box.c - one sandbox as the worker sees it: its socket, its calls, its end.
  *
  * A box has no fiber of its own: box_call writes one frame and reads frames until its answer comes,
- * under a lock, so calls of a box take turns. How a box comes to be is host.c's.
+ * under a lock, so calls of a box take turns. How a box comes to be is open.c's
+ * and the engines'.
  *
  * Cancellation is real: a cancelled box_call tells init, waits for the answer under a shield, and
  * only then returns, so that nothing the call has started runs on. When init does not answer in
@@ -24,7 +25,7 @@
 #include "sandbox/frame.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
-#include "box/internal.h"
+#include "box/engine.h"
 
 /* For init to answer a cancelled call: some 100, on a busy machine up to 5000 (procs.c). */
 #define CANCEL_MS 8000

@@ -14,9 +14,10 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "io/proc.h"
 #include "io/sock.h"
 #include "sandbox/spec.h"
-#include "box/internal.h"
+#include "box/engine.h"
 
 /* What a specification asks for and only a sandbox can give. */
 static int refuse(const struct sandbox_spec *s, struct err *e)

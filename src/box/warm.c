@@ -8,23 +8,38 @@
  *
  * A refill that fails is tried again after 1 s, 2 s, ... 60 s, and logged when the reason changes.
  * The watcher owns a sandbox's end: whoever else wants it gone cancels the watcher. */
+#include "box/warm.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/str.h"
+#include "base/list.h"
+#include "box/engine.h"
+#include "box/open.h"
 #include "sandbox/spec.h"
-#include "box/internal.h"
 
 #define PING_MS      250  /* a sandbox that takes longer to say anything is not ready */
 #define RETRY_MS     1000 /* after the first failed refill; doubles */
 #define RETRY_MAX_MS 60000
 #define BREATH_MS    10 /* after a claim: the session's first call has the processors to itself */
 
+struct box_warm {
+    struct box_host *host;
+    size_t want, n;
+    size_t opening_now; /* sessions that wait for a sandbox */
+    struct list ready;
+    char *spec_text; /* what they are made of; a request must say exactly this */
+    const struct sandbox_spec *spec;
+    struct waitq changed;
+    char *trouble; /* why the last refill failed; NULL: it did not */
+};
+
 struct warm_box {
     struct list link;
-    struct box_host *host;
+    struct box_warm *pool;
     struct box *box;    /* NULL: given away */
     struct io_fd watch; /* a pidfd of our own: the box's belongs to box_close */
     struct fiber *watcher;
@@ -41,46 +56,46 @@ static char *spec_text(const struct sandbox_spec *spec)
 static int watch_one(void *arg)
 {
     struct warm_box *wb = arg;
-    struct box_host *h = wb->host;
+    struct box_warm *w = wb->pool;
     int r = box_wait_end(&wb->watch);
     io_fd_close(&wb->watch);
     if (wb->box) {
         if (r == 0)
             log_warn("a sandbox that stood ready has ended", "pid=%d", box_pid(wb->box));
         list_remove(&wb->link);
-        h->warm.n--;
+        w->n--;
         box_close(wb->box);
-        waitq_wake_all(&h->warm.changed);
+        waitq_wake_all(&w->changed);
     }
     free(wb);
     return 0;
 }
 
 /* Makes one and puts it on the list. Suspends. */
-static int add_one(struct box_host *h, struct err *e)
+static int add_one(struct box_warm *w, struct err *e)
 {
     struct box *b = NULL;
-    struct box_spec spec = {.sandbox = h->warm.spec};
-    int r = box_open_cold(h, &spec, &b, e);
+    struct box_spec spec = {.sandbox = w->spec};
+    int r = box_open_cold(w->host, &spec, &b, e);
     if (r < 0)
         return r;
     struct warm_box *wb = mem_new(struct warm_box);
-    *wb = (struct warm_box){.host = h, .box = b, .watch = IO_FD_NONE};
+    *wb = (struct warm_box){.pool = w, .box = b, .watch = IO_FD_NONE};
     int fd = fcntl(b->pidfd.fd, F_DUPFD_CLOEXEC, 3);
     r = fd < 0 ? -errno : io_fd_add(&wb->watch, fd);
     if (r < 0 && fd >= 0)
         close(fd);
     if (r == 0)
-        r = fiber_spawn(&h->scope, "warm-watch", watch_one, wb, &wb->watcher);
+        r = fiber_spawn(&w->host->scope, "warm-watch", watch_one, wb, &wb->watcher);
     if (r < 0) {
         io_fd_close(&wb->watch);
         free(wb);
         box_close(b);
         return err_set(e, r, "a sandbox that is ready can not be watched: %s", err_text(r));
     }
-    list_push_back(&h->warm.ready, &wb->link);
-    h->warm.n++;
-    log_debug("sandbox stands ready", "pid=%d ready=%zu of=%zu", b->pid, h->warm.n, h->warm.want);
+    list_push_back(&w->ready, &wb->link);
+    w->n++;
+    log_debug("sandbox stands ready", "pid=%d ready=%zu of=%zu", b->pid, w->n, w->want);
     return 0;
 }
 
@@ -97,19 +112,18 @@ static void note_failure(struct box_warm *w, const struct err *e, int64_t pause_
 /* Keeps the pool full. */
 static int fill(void *arg)
 {
-    struct box_host *h = arg;
-    struct box_warm *w = &h->warm;
+    struct box_warm *w = arg;
     int64_t pause_ms = RETRY_MS;
     int r = 0;
     while (r == 0) {
-        if (w->n >= w->want || h->opening_now > 0) {
+        if (w->n >= w->want || w->opening_now > 0) {
             r = waitq_wait(&w->changed);
             if (r == 0)
                 r = fiber_sleep_ms(BREATH_MS);
             continue;
         }
         struct err e = {.code = 0};
-        int added = add_one(h, &e);
+        int added = add_one(w, &e);
         if (added == 0) {
             if (w->trouble)
                 log_info("sandboxes are made ahead again", "ready=%zu", w->n);
@@ -128,36 +142,51 @@ static int fill(void *arg)
     return 0;
 }
 
-void box_warm_init(struct box_host *h, size_t n, const struct sandbox_spec *spec)
+struct box_warm *box_warm_new(struct box_host *h, size_t n, const struct sandbox_spec *spec)
 {
-    struct box_warm *w = &h->warm;
+    struct box_warm *w = mem_new(struct box_warm);
+    w->host = h;
     list_init(&w->ready);
     waitq_init(&w->changed);
     w->want = n;
     w->spec = spec;
     if (n > 0)
         w->spec_text = spec_text(spec);
+    return w;
 }
 
-int box_warm_first(struct box_host *h, struct err *e)
+void box_warm_free(struct box_warm *w)
 {
-    return add_one(h, e);
+    if (!w)
+        return;
+    free(w->spec_text);
+    free(w->trouble);
+    free(w);
 }
 
-int box_warm_start(struct box_host *h)
+int box_warm_first(struct box_warm *w, struct err *e)
 {
-    return h->warm.want > 0 ? fiber_spawn(&h->scope, "warm", fill, h, NULL) : 0;
+    return add_one(w, e);
 }
 
-void box_warm_done(struct box_host *h)
+int box_warm_start(struct box_warm *w)
 {
-    free(TAKE(h->warm.spec_text));
-    free(TAKE(h->warm.trouble));
+    return w->want > 0 ? fiber_spawn(&w->host->scope, "warm", fill, w, NULL) : 0;
 }
 
-struct box *box_warm_take(struct box_host *h, const struct sandbox_spec *spec)
+void box_warm_hold(struct box_warm *w)
 {
-    struct box_warm *w = &h->warm;
+    w->opening_now++;
+}
+
+void box_warm_go_on(struct box_warm *w)
+{
+    w->opening_now--;
+    waitq_wake_all(&w->changed);
+}
+
+struct box *box_warm_take(struct box_warm *w, const struct sandbox_spec *spec)
+{
     if (w->n == 0)
         return NULL;
     AUTO_FREE char *wanted = spec_text(spec);
@@ -184,7 +213,7 @@ struct box *box_warm_take(struct box_host *h, const struct sandbox_spec *spec)
     return NULL;
 }
 
-size_t box_host_warm(const struct box_host *h)
+size_t box_warm_ready(const struct box_warm *w)
 {
-    return h->warm.n;
+    return w->n;
 }

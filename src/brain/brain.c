@@ -16,14 +16,13 @@
 #include "base/str.h"
 #include "brain/model.h"
 #include "brain/turn.h"
-/* lint-allow: layering until session_log is a struct of its own */
-#include "platform/platform.h"
+#include "session/log.h"
 
 #define SWEEP_PAUSE_MS 1000
 #define SWEEP_PAGE     256
 
 struct brain {
-    struct platform *p;
+    struct session_log *log;
     struct model *m;
     struct scope scope;
     struct map active; /* session id -> struct turn */
@@ -62,7 +61,7 @@ void brain_wake(void *arg, const char *session_id)
     }
     f = mem_new(struct session_fiber);
     f->b = b;
-    f->turn.p = b->p;
+    f->turn.log = b->log;
     f->turn.m = b->m;
     f->turn.retry_base_ms = b->retry_base_ms;
     f->turn.max_attempts = b->max_attempts;
@@ -110,7 +109,7 @@ static int sweep_once(struct brain *b)
     AUTO_FREE struct wake_page *page = mem_new(struct wake_page);
     int total = 0;
     do {
-        int r = db_read(b->p->db, wake_page_tx, page);
+        int r = db_read(b->log->db, wake_page_tx, page);
         if (r < 0)
             return r;
         for (int i = 0; i < page->n && !b->stopping; i++)
@@ -146,10 +145,10 @@ static int sweep_main(void *arg)
 
 /* ---- life ---- */
 
-int brain_start(struct platform *p, struct model *m, struct brain **ret, struct err *e)
+int brain_start(struct session_log *log, struct model *m, struct brain **ret, struct err *e)
 {
     struct brain *b = mem_new(struct brain);
-    b->p = p;
+    b->log = log;
     b->m = m;
     b->retry_base_ms = 500;
     b->max_attempts = 8;

@@ -9,18 +9,19 @@
 
 #include "base/base.h"
 
-struct platform;
+struct session_log;
 struct model;
 struct err;
 struct brain;
 
-/* Starts the brain on the calling fiber's thread; `p` and `m` are borrowed until brain_stop. `m`
+/* Starts the brain on the calling fiber's thread; `log` and `m` are borrowed until brain_stop. `m`
  * NULL: sessions that need a model say in their log which variable to set. Sessions that were at
  * work when the server ended are picked up by a fiber of the brain. Call brain_stop on the same
  * fiber. Does not suspend. 0, or -ENOMEM / -EAGAIN (no fiber). */
-int brain_start(struct platform *p, struct model *m, struct brain **ret, struct err *e) WARN_UNUSED;
+int brain_start(struct session_log *log, struct model *m, struct brain **ret, struct err *e)
+    WARN_UNUSED;
 
-/* The doorbell: platform.wake with the brain as its argument. Never suspends; harmless for a
+/* The doorbell: the `wake` of the session log, with the brain as its argument. Never suspends; harmless for a
  * session that has nothing to do and for one that does not exist. */
 void brain_wake(void *arg, const char *session_id);
 

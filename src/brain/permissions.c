@@ -4,10 +4,11 @@
  * place per verdict: a policy this file does not know denies.
  *
  * `auto` is the server's own judgement. Ours is simple and can be stated in one line: tools that
- * only look (read, glob, grep) are allowed, tools that change something (bash, write, edit) ask. */
+ * only look (base/toolset.def says which) are allowed, tools that change something ask. */
 #include "brain/permissions.h"
 
 #include "base/str.h"
+#include "base/toolset.h"
 
 static json_t *typed(const char *type)
 {
@@ -19,7 +20,8 @@ static json_t *typed(const char *type)
 
 static bool only_looks(const char *name)
 {
-    return str_eq(name, "read") || str_eq(name, "glob") || str_eq(name, "grep");
+    const struct toolset_tool *row = toolset_find(name);
+    return row && row->only_looks;
 }
 
 struct permission permission_evaluate(const char *policy, const char *name)

@@ -3,7 +3,8 @@
  * Called by context (what the model is offered) and step (what a call means), on loop and store
  * threads; pure. The agent snapshot was validated when the agent was made; anything of an
  * unexpected shape counts as absent, so that a tool is never offered or run by accident. Names and
- * input shapes are api.md sections 2 and 13; the descriptions are ours.
+ * input shapes are api.md sections 2 and 13; the descriptions are ours. Which builtin tools there
+ * are says base/toolset.def.
  *
  * web_fetch and web_search may be enabled in a toolset (they are part of the default), but this
  * server has not built them: they are not offered, and a model that calls one anyway is told so. */
@@ -12,83 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-
-struct builtin {
-    const char *name, *description, *schema;
-};
-
-static const struct builtin builtins[] = {
-    {"bash",
-     "Runs a command in a persistent bash session inside the sandbox and returns what it printed. "
-     "Directory, variables and "
-     "background jobs stay from call to call. A non-zero exit status is reported as an error. Long "
-     "output keeps its end. "
-     "Set restart to true to start a fresh shell when the old one hangs; command may then be left "
-     "out.",
-     "{\"type\":\"object\",\"properties\":{"
-     "\"command\":{\"type\":\"string\",\"description\":\"The command line to run.\"},"
-     "\"restart\":{\"type\":\"boolean\",\"description\":\"Ends the shell and starts a new one "
-     "first.\"},"
-     "\"timeout_ms\":{\"type\":\"integer\",\"minimum\":1,\"description\":\"Ends the command after "
-     "this many milliseconds.\"}}}"},
-    {"read",
-     "Returns the text of a file. With view_range [first, last], only those lines, counted from 1; "
-     "last may be -1 for the "
-     "end of the file.",
-     "{\"type\":\"object\",\"properties\":{"
-     "\"file_path\":{\"type\":\"string\",\"description\":\"Path of the file.\"},"
-     "\"view_range\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":2,"
-     "\"maxItems\":2,"
-     "\"description\":\"First and last line, counted from 1.\"}},"
-     "\"required\":[\"file_path\"]}"},
-    {"write", "Writes a file, making missing directories; a file that exists is replaced.",
-     "{\"type\":\"object\",\"properties\":{"
-     "\"file_path\":{\"type\":\"string\",\"description\":\"Path of the file.\"},"
-     "\"content\":{\"type\":\"string\",\"description\":\"The whole new content.\"}},"
-     "\"required\":[\"file_path\",\"content\"]}"},
-    {"edit",
-     "Replaces text in a file. old_string must occur exactly once, character for character, unless "
-     "replace_all is true.",
-     "{\"type\":\"object\",\"properties\":{"
-     "\"file_path\":{\"type\":\"string\",\"description\":\"Path of the file.\"},"
-     "\"old_string\":{\"type\":\"string\",\"description\":\"The text to replace.\"},"
-     "\"new_string\":{\"type\":\"string\",\"description\":\"What to put in its place.\"},"
-     "\"replace_all\":{\"type\":\"boolean\",\"description\":\"Replace every occurrence.\"}},"
-     "\"required\":[\"file_path\",\"old_string\",\"new_string\"]}"},
-    {"glob",
-     "Lists files whose path matches a pattern with *, ?, [...] and ** (any number of "
-     "directories), newest first.",
-     "{\"type\":\"object\",\"properties\":{"
-     "\"pattern\":{\"type\":\"string\",\"description\":\"The pattern.\"},"
-     "\"path\":{\"type\":\"string\",\"description\":\"Directory to search; the working directory "
-     "when left out.\"}},"
-     "\"required\":[\"pattern\"]}"},
-    {"grep",
-     "Searches files for a regular expression (PCRE) and returns matching lines with file name and "
-     "line number.",
-     "{\"type\":\"object\",\"properties\":{"
-     "\"pattern\":{\"type\":\"string\",\"description\":\"The regular expression.\"},"
-     "\"path\":{\"type\":\"string\",\"description\":\"File or directory to search; the working "
-     "directory when left out.\"}},"
-     "\"required\":[\"pattern\"]}"},
-};
-static const char *const unbuilt[] = {"web_fetch", "web_search"};
-
-static const struct builtin *find_builtin(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LEN(builtins); i++)
-        if (str_eq(builtins[i].name, name))
-            return &builtins[i];
-    return NULL;
-}
-
-static bool is_unbuilt(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LEN(unbuilt); i++)
-        if (str_eq(unbuilt[i], name))
-            return true;
-    return false;
-}
+#include "base/toolset.h"
 
 /* The entry of agent.tools of this type (and name, for custom ones); borrowed, or NULL. */
 static const json_t *entry(const json_t *agent, const char *type, const char *name)
@@ -138,17 +63,18 @@ struct tool tools_find(const json_t *agent, const char *name)
     const char *policy;
     if (!toolset || !toolset_has(toolset, name, &policy))
         return t;
-    if (is_unbuilt(name))
+    const struct toolset_tool *row = toolset_find(name);
+    if (row && row->served == TOOLSET_NOBODY)
         t.kind = TOOL_UNBUILT;
-    else if (find_builtin(name) && str_copy(t.policy, sizeof(t.policy), policy))
+    else if (row && str_copy(t.policy, sizeof(t.policy), policy))
         t.kind = TOOL_BUILTIN;
     return t;
 }
 
-static json_t *schema_of(const struct builtin *b)
+static json_t *schema_of(const struct toolset_tool *row)
 {
     json_t *schema = NULL;
-    MUST(json_parse(b->schema, __builtin_strlen(b->schema), &schema, NULL) == 0);
+    MUST(json_parse(row->schema, __builtin_strlen(row->schema), &schema, NULL) == 0);
     return schema;
 }
 
@@ -167,9 +93,10 @@ json_t *tools_for_model(const json_t *agent)
 {
     json_t *out = json_array();
     MUST(out);
-    for (size_t i = 0; i < ARRAY_LEN(builtins); i++)
-        if (tools_find(agent, builtins[i].name).kind == TOOL_BUILTIN)
-            add_tool(out, builtins[i].name, builtins[i].description, schema_of(&builtins[i]));
+    for (size_t i = 0; i < TOOLSET_N; i++)
+        if (tools_find(agent, toolset_rows[i].name).kind == TOOL_BUILTIN)
+            add_tool(out, toolset_rows[i].name, toolset_rows[i].description,
+                     schema_of(&toolset_rows[i]));
     size_t i;
     json_t *t;
     json_array_foreach (json_object_get(agent, "tools"), i, t) {

@@ -5,9 +5,9 @@
 
 enum tool_kind {
     TOOL_UNKNOWN, /* nobody has a tool of this name, or the agent does not */
-    TOOL_BUILTIN, /* bash read write edit glob grep: a worker runs it */
+    TOOL_BUILTIN, /* of base/toolset.h: a worker runs it */
     TOOL_CUSTOM,  /* the client answers it */
-    TOOL_UNBUILT, /* web_fetch web_search: not built in this server */
+    TOOL_UNBUILT, /* of base/toolset.h, but not built in this server */
 };
 
 struct tool {

@@ -57,7 +57,7 @@ static void on_block(void *arg, int index, const char *type)
     if (index < 0 || index >= STEP_BLOCKS_MAX || (!text && !thinking))
         return;
     id_make(g->ids[index], "sevt_");
-    hub_event_start(g->t->p->hub, g->t->session_id, g->ids[index],
+    hub_event_start(g->t->log->hub, g->t->session_id, g->ids[index],
                     text ? "agent.message" : "agent.thinking");
 }
 
@@ -68,7 +68,7 @@ static void on_text(void *arg, int index, const char *text, size_t n)
         return;
     (void)buf_add(&g->text, text, n);
     if (index < STEP_BLOCKS_MAX)
-        hub_event_delta(g->t->p->hub, g->t->session_id, g->ids[index], 0, text, n);
+        hub_event_delta(g->t->log->hub, g->t->session_id, g->ids[index], 0, text, n);
 }
 
 static int generate(void *arg)
@@ -114,7 +114,7 @@ static int run_request(struct turn *t, struct request *g, bool *ret_cut)
         if (t->rung && !*ret_cut) {
             struct interrupt_query q = {t->session_id};
             t->rung = false;
-            if (db_read(t->p->db, interrupt_tx, &q) == 1 && !g->done) {
+            if (db_read(t->log->db, interrupt_tx, &q) == 1 && !g->done) {
                 *ret_cut = true;
                 fiber_cancel(child);
             }
@@ -145,7 +145,7 @@ static int publish(struct turn *t, int r, struct log_batch *b)
     if (r < 0)
         return r;
     b->wake = false; /* we are awake */
-    log_publish(t->p, b);
+    log_publish(t->log, b);
     return 0;
 }
 
@@ -173,7 +173,7 @@ static const char *partial_text(const struct request *g, bool cut)
 static int write_patiently(struct turn *t, struct step_end *q)
 {
     for (int i = 0;; i++) {
-        int r = db_write(t->p->db, step_end_tx, q);
+        int r = db_write(t->log->db, step_end_tx, q);
         bool may_pass = r == -ENOSPC || r == -EIO || r == -EROFS || r == -EBUSY;
         if (!may_pass || i == STORE_ATTEMPTS)
             return r;
@@ -242,7 +242,7 @@ static void too_large(struct request *g)
 static int ask(struct turn *t, const struct step_begin *b, enum step *ret)
 {
     struct model_context_load c = {.session_id = t->session_id, .until = b->ret_seq};
-    int r = db_read(t->p->db, model_context_load_tx, &c);
+    int r = db_read(t->log->db, model_context_load_tx, &c);
     if (r < 0)
         return r;
     struct request *g = mem_new(struct request);
@@ -274,7 +274,7 @@ static int step(struct turn *t, enum step *ret)
     struct step_begin b = {.session_id = t->session_id, .has_model = t->m != NULL};
     b.resume = time_mono_ns() >= t->resume_at_ns;
     log_batch_init(&b.batch, t->session_id);
-    int r = publish(t, db_write(t->p->db, step_begin_tx, &b), &b.batch);
+    int r = publish(t, db_write(t->log->db, step_begin_tx, &b), &b.batch);
     *ret = b.ret;
     if (r == 0 && b.ret == STEP_ASK)
         r = ask(t, &b, ret);

@@ -4,13 +4,13 @@
 
 #include "fiber/sync.h"
 
-struct platform;
+struct session_log;
 struct model;
 
 /* What a session's fiber and the doorbell share. */
 struct turn {
     char session_id[64];
-    struct platform *p;
+    struct session_log *log;
     struct model *m;
     int64_t retry_base_ms;
     int max_attempts;

@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/start.h"
 #include "cmd/line/term.h"
 #include "image/image.h"
 
@@ -226,7 +227,7 @@ static int run_import(int argc, char **argv)
                         "through standard input\n");
         return 2;
     }
-    AUTO_FREE char *dir = data ? mem_strdup(data) : cmd_default_data_dir();
+    AUTO_FREE char *dir = cmd_data_dir(data);
     AUTO_FREE char *own_name = name ? mem_strdup(name) : name_of_file(file);
     struct image_import in = {
         .data_dir = dir,
@@ -267,7 +268,7 @@ static int run_list(int argc, char **argv)
     int code = flags_main(&set, argc, argv, NULL, &n_args);
     if (code >= 0)
         return code;
-    AUTO_FREE char *dir = data ? mem_strdup(data) : cmd_default_data_dir();
+    AUTO_FREE char *dir = cmd_data_dir(data);
     struct err e = {0};
     AUTO_JSON json_t *all = NULL;
     size_t damaged;
@@ -313,7 +314,7 @@ static int run_remove(int argc, char **argv)
     int code = flags_main(&set, argc, argv, NULL, &n_args);
     if (code >= 0)
         return code;
-    AUTO_FREE char *dir = data ? mem_strdup(data) : cmd_default_data_dir();
+    AUTO_FREE char *dir = cmd_data_dir(data);
     struct err e = {0};
     int r = image_remove(dir, argv[1], &e);
     if (r < 0)

@@ -22,6 +22,7 @@
 #include "brain/model.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/start.h"
 #include "http/client/client.h"
 #include "http/server/server.h"
 #include "io/loop.h"
@@ -59,10 +60,10 @@ static int open_brain(struct server *s, struct err *e)
         s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url, e);
     if (!s->model && (o->script || o->model_key.len))
         return -EINVAL;
-    int r = brain_start(&s->platform, s->model, &s->brain, e);
+    int r = brain_start(&s->platform.log, s->model, &s->brain, e);
     if (r == 0) {
-        s->platform.wake = brain_wake;
-        s->platform.wake_arg = s->brain;
+        s->platform.log.wake = brain_wake;
+        s->platform.log.wake_arg = s->brain;
     }
     return r;
 }
@@ -87,11 +88,11 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
 {
     struct server *s = mem_new(struct server);
     s->o = o;
-    s->platform.hub = hub_new();
+    s->platform.log.hub = hub_new();
     s->platform.public_url = o->public_url;
     s->platform.lease_ttl_seconds = (int)(o->lease_ttl_ms / 1000);
     /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
-    if (db_open(o->data_dir, &s->platform.db, e) < 0 || open_http(s, e) < 0 ||
+    if (db_open(o->data_dir, &s->platform.log.db, e) < 0 || open_http(s, e) < 0 ||
         open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
         platform_first_start(&s->platform, ret_key, e) < 0) {
         server_close(s);
@@ -127,7 +128,7 @@ int server_run(struct server *s)
 
 void server_stop(struct server *s)
 {
-    hub_end_all(s->platform.hub);
+    hub_end_all(s->platform.log.hub);
     http_server_stop(s->http, s->o->stop_grace_ms);
 }
 
@@ -139,8 +140,8 @@ void server_close(struct server *s)
     brain_stop(s->brain);
     model_free(s->model);
     platform_done(&s->platform);
-    hub_free(s->platform.hub);
-    db_close(s->platform.db);
+    hub_free(s->platform.log.hub);
+    db_close(s->platform.log.db);
     tls_ctx_free(s->tls);
     free(s);
 }

@@ -19,6 +19,7 @@
 #include "cmd/client/devenv.h"
 #include "cmd/line/flags.h"
 #include "cmd/line/sandbox_flags.h"
+#include "cmd/line/start.h"
 #include "cmd/server.h"
 #include "cmd/line/term.h"
 #include "io/loop.h"
@@ -563,7 +564,7 @@ int cmd_up(int argc, char **argv)
     AUTO_FREE char *default_dir = cmd_default_data_dir();
     u.o.data_dir = u.data ? u.data : default_dir;
     struct err e = {0};
-    int bad = cmd_check_isolation(u.isolation, u.understood, &e);
+    int bad = sandbox_flags_isolation(u.isolation, u.understood, &e);
     if (bad == 0 && u.rootfs) {
         /* Asked here already, for the sake of the words; the worker uses it. */
         struct sandbox_spec unused;

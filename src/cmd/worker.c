@@ -3,16 +3,18 @@
  * The environment key comes from a file or from ANTHROPIC_ENVIRONMENT_KEY, is read once, and is
  * then gone from the environment and from /proc/PID/environ; argv never carries it. The process can
  * not be dumped or traced by others of its user. The sandbox engine is started by worker_run;
- * SIGTERM drains, a second one stops at once (sandbox.md section 1). */
+ * SIGTERM drains, a second one stops at once (worker.md, rule 8). */
 #include "worker/worker.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/toolset.h"
 #include "base/trim.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
 #include "cmd/line/sandbox_flags.h"
+#include "cmd/line/start.h"
 #include "http/client/client.h"
 #include "io/loop.h"
 #include "io/signal.h"
@@ -87,17 +89,6 @@ static int take_key(struct worker_command *c, struct err *e)
     return 0;
 }
 
-int cmd_check_isolation(const char *isolation, bool understood, struct err *e)
-{
-    if (!str_eq(isolation, "none") || understood)
-        return 0;
-    return err_set(
-        e, -EINVAL,
-        "--isolation none runs tools as the user of the worker, with no sandbox around them: "
-        "a model's commands can read and change whatever that user can. Add --i-understand "
-        "if that is what you want");
-}
-
 static int prepare_engine(struct worker_command *c, struct err *e)
 {
     c->cfg.isolation = str_eq(c->isolation, "oci")    ? BOX_OCI
@@ -107,7 +98,7 @@ static int prepare_engine(struct worker_command *c, struct err *e)
     c->cfg.warm = (size_t)c->warm;
     if (c->cfg.oci_runtime && c->cfg.isolation != BOX_OCI)
         return err_set(e, -EINVAL, "--oci-runtime goes with --isolation oci");
-    return cmd_check_isolation(c->isolation, c->understood, e);
+    return sandbox_flags_isolation(c->isolation, c->understood, e);
 }
 
 static int prepare_sandbox(struct worker_command *c, struct err *e)
@@ -122,7 +113,7 @@ static int prepare_sandbox(struct worker_command *c, struct err *e)
     c->sandbox.network = str_eq(c->network, "none") ? SANDBOX_NET_NONE : SANDBOX_NET_LOOPBACK;
     int r = c->cpus ? sandbox_flags_cpus("--sandbox-cpus", c->cpus, &l->cpu_milli, e) : 0;
     if (r >= 0 && c->rootfs) {
-        AUTO_FREE char *data = c->data ? mem_strdup(c->data) : cmd_default_data_dir();
+        AUTO_FREE char *data = cmd_data_dir(c->data);
         r = sandbox_flags_rootfs(&c->sandbox, c->rootfs, data, e);
     }
     for (size_t i = 0; r >= 0 && i < c->binds.n; i++)
@@ -133,11 +124,10 @@ static int prepare_sandbox(struct worker_command *c, struct err *e)
     return 0;
 }
 
-/* "NAME=COMMAND"; the names of the six builtin tools are taken. The texts live as long as the
+/* "NAME=COMMAND"; the names of the builtin tools are taken. The texts live as long as the
  * process. */
 static int prepare_tools(struct worker_command *c, struct err *e)
 {
-    static const char *const taken[] = {"bash", "read", "write", "edit", "glob", "grep"};
     static struct worker_tool tools[WORKER_TOOLS_MAX];
     c->tool = tools;
     for (size_t i = 0; i < c->tools.n && i < WORKER_TOOLS_MAX; i++) {
@@ -153,11 +143,11 @@ static int prepare_tools(struct worker_command *c, struct err *e)
                 "--tool %s: write NAME=COMMAND, NAME of letters, digits, _ and -, at most 63",
                 text);
         char *name = mem_strndup(text, n);
-        for (size_t k = 0; k < ARRAY_LEN(taken); k++)
-            if (str_eq(name, taken[k])) {
-                free(name);
-                return err_set(e, -EINVAL, "--tool %s: %s is a builtin tool", text, taken[k]);
-            }
+        const struct toolset_tool *builtin = toolset_find(name);
+        if (builtin && builtin->served != TOOLSET_NOBODY) {
+            free(name);
+            return err_set(e, -EINVAL, "--tool %s: %s is a builtin tool", text, builtin->name);
+        }
         c->tool[i] = (struct worker_tool){.name = name, .command = eq + 1};
     }
     c->cfg.tools = c->tool;

@@ -1,34 +1,19 @@
-/* platform - the API: one file per resource (agents, environments, keys, sessions, events, work),
- * and what they share: the call (api), who is calling (auth), pages, validation (validate), the
- * session log (log), and the hub that tells waiting fibers that something happened (hub). What does
- * not live here: the agent loop (brain) and SQL drivers (store).
+/* platform - the API: one folder a resource (agents, environments, keys, work, events, sessions),
+ * and what they share in api/: the call and its answers (api), who is calling (auth), pages,
+ * validation (validate), repetitions (idem). At the top: the table of routes, the life of one call
+ * (serve), the first start (platform). What does not live here: the session log and its hub
+ * (session), the agent loop (brain), SQL drivers (store).
  *
  * Everything runs on fibers of the server's one loop thread; SQL runs in transaction functions on
  * the store's threads. */
 #pragma once
 
-#include "base/json.h"
-#include "base/map.h"
-#include "fiber/fiber.h"
-#include "store/db.h"
-
-struct platform {
-    struct db *db;
-    char organization_id[64]; /* anthropic-organization-id header; made at first start */
-    const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
-    int lease_ttl_seconds;  /* default 90 */
-    struct hub *hub;
-    /* The brain's doorbell, set by cmd/server: the session has something to do. Never suspends. */
-    void (*wake)(void *arg, const char *session_id);
-    void *wake_arg;
-    struct platform_state *state; /* what auth and idem keep between calls; made on first use */
-};
-/* Releases what the calls kept; not the db or hub. No call may be live. */
-void platform_done(struct platform *p);
+#include "platform/api/state.h"
 
 struct err;
-/* The route table of the whole API and the one http handler (`arg` is the struct platform). */
 struct http_exchange;
+
+/* The one http handler, for every route of the API (`arg` is the struct platform). */
 void platform_handle(struct http_exchange *x, void *arg);
 /* Makes organization id and, when there is no API key yet, one: its text goes to ret_key (else ""),
  * shown once. Suspends. */
@@ -37,3 +22,5 @@ int platform_first_start(struct platform *p, char ret_key[128], struct err *e) W
  * copied. Suspends. */
 int platform_make_api_key(struct platform *p, const char *name, char ret_key[128], struct err *e)
     WARN_UNUSED;
+/* Releases what the calls kept; not the db or hub. No call may be live. */
+void platform_done(struct platform *p);

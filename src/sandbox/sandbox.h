@@ -3,12 +3,14 @@
  * What lives in this folder: what worker and engine both speak (spec, frame), what several rooms
  * stand on (mounts: mounting by descriptor; place: the paths of a sandbox), and, a room each,
  *   zygote/  the only process that clones: requests, uids, what is made ahead, the sealed program
- *   build/   the birth of one sandbox: enter, root, skeleton, what shows its size
+ *   build/   the birth of one sandbox: enter (its stages), root, skeleton, contents,
+ *            what shows its size
+ *   net/     what a sandbox has of a network: the loopback interface
  *   lock/    what locks a new process in: lockdown, landlock, seccomp and its table of calls
  *   cgroup/  groups and their limits, both versions
  *   init/    pid 1 of every sandbox: the loop, calls, shell, jobs, processes, report
  *   tools/   the six tools, which run in children of init
- * What does not: the worker's side of the conversation (box/), networking, the event loop.
+ * What does not: the worker's side of the conversation (box/), the event loop.
  * Only base/ is included here; nothing in this folder is linked against TLS, HTTP or storage code.
  *
  *   worker --seqpacket--> zygote --clone3--> init (pid 1) --fork--> bash, file tools

@@ -22,8 +22,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
-/* lint-allow: layering until refusals have a header of their own */
-#include "platform/api/api.h"
+#include "session/refusal.h"
 
 #include <string.h>
 

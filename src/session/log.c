@@ -49,19 +49,19 @@ void log_batch_reset(struct log_batch *b)
     b->environment_id[0] = '\0';
 }
 
-void log_publish(struct platform *p, struct log_batch *b)
+void log_publish(struct session_log *log, struct log_batch *b)
 {
     size_t i;
     json_t *event;
     json_array_foreach (b->events, i, event)
-        hub_event(p->hub, b->session_id, event);
+        hub_event(log->hub, b->session_id, event);
     json_array_clear(b->events);
     if (b->work_ready)
-        hub_work_ready(p->hub, b->environment_id);
-    if (b->wake && p->wake)
-        p->wake(p->wake_arg, b->session_id);
+        hub_work_ready(log->hub, b->environment_id);
+    if (b->wake && log->wake)
+        log->wake(log->wake_arg, b->session_id);
     if (b->ended)
-        hub_end(p->hub, b->session_id);
+        hub_end(log->hub, b->session_id);
     b->work_ready = b->wake = b->ended = false;
 }
 

@@ -7,8 +7,19 @@
  * in _tx run inside a transaction function, on a store thread. */
 #pragma once
 
-/* lint-allow: layering until session_log is a struct of its own */
-#include "platform/platform.h"
+#include "base/json.h"
+#include "store/db.h"
+
+/* What the log needs of the server it runs in. The platform embeds one; the brain is given that one
+ * and knows nothing else of the platform. */
+struct session_log {
+    struct db *db;
+    struct hub *hub;
+    /* The brain's doorbell, set by the server: the session has something to do. Never suspends;
+     * NULL: nobody is there to hear it. */
+    void (*wake)(void *arg, const char *session_id);
+    void *wake_arg;
+};
 
 /* Events of one transaction, published to the hub after its commit. */
 struct log_batch {
@@ -26,7 +37,7 @@ void log_batch_reset(struct log_batch *b);
 void log_batch_done(struct log_batch *b);
 /* On the loop thread, after db_write returned 0: hub events in order, work, wake.
  * Does not suspend. */
-void log_publish(struct platform *p, struct log_batch *b);
+void log_publish(struct session_log *log, struct log_batch *b);
 
 /* What a transaction needs to know of a session; strings are owned. */
 struct log_session {
@@ -72,7 +83,6 @@ int log_terminated_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
  * work for self_hosted environments. The echo (array for the response's data) goes to *ret_echo. A
  * rule that is broken fills `r` and returns -E_DENIED. */
 struct refusal;
-struct caller;
 int log_accept_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const json_t *events,
                   json_t **ret_echo, struct refusal *r) WARN_UNUSED;
 

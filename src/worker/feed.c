@@ -3,8 +3,8 @@
  * Fed by the follower fiber of a session (runner.c) with events of the platform; read by the
  * session fiber. Both run on one thread and no function here suspends. The platform controls every
  * byte of an event: ids and names longer than ours can be are ignored, an input that is no object
- * is not run. Anything but an explicit permission to run keeps a call waiting (sandbox.md section
- * 1: "anything but an explicit allow does not run"). */
+ * is not run. Anything but an explicit permission to run keeps a call waiting (worker.md, rule 4:
+ * "anything but an explicit allow does not run"). */
 #include "worker/feed.h"
 #include "base/str.h"
 

@@ -1,4 +1,4 @@
-/* hook - the operator's commands at the begin and the end of a session (sandbox.md section 1,
+/* hook - the operator's commands at the beginning and the end of a session (worker.md,
  * "Hooks"). */
 #pragma once
 

@@ -15,7 +15,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "http/server/sse.h"
+#include "base/toolset.h"
+#include "http/wire/sse_parser.h"
 #include "box/box.h"
 #include "worker/feed.h"
 #include "worker/hook.h"
@@ -34,8 +35,6 @@
 #define STREAM_GOOD_MS   5000 /* a stream that lasted so long was no failure */
 
 static const char rested[] = "idle"; /* why a session was let go that may come back */
-
-static const char *const served_tools[] = {"bash", "read", "write", "edit", "glob", "grep", NULL};
 
 struct runner {
     struct runner_env *env;
@@ -769,7 +768,7 @@ void runner_serve(struct runner_env *env, const json_t *work)
     waitq_init(&s->changed);
     for (size_t i = 0; i < env->cfg->n_tools && i < WORKER_TOOLS_MAX; i++)
         s->custom_names[i] = env->cfg->tools[i].name;
-    feed_init(&s->feed, served_tools, s->custom_names);
+    feed_init(&s->feed, toolset_served, s->custom_names);
 
     struct err e = {0};
     if (r < 0)

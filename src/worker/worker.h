@@ -6,7 +6,7 @@
  * its calls (runner), and the client of the sandbox engine (box). What does not: namespaces and
  * tools themselves (sandbox/), the way out of a sandbox (egress/).
  *
- * Spec: sandbox.md section 1; wire facts: api.md section 4. */
+ * Rules: worker.md; wire facts: api.md section 4. */
 #pragma once
 
 #include "base/secret.h"

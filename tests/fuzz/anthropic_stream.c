@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "brain/models/anthropic_stream.h"
-#include "http/server/sse.h"
+#include "http/wire/sse_parser.h"
 
 #include <string.h>
 

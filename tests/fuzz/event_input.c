@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "platform/events/event_input.h"
+#include "session/refusal.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #include "fuzz.h"
 #include "base/buf.h"
 #include "base/enc.h"
-#include "platform/api/api.h"
+#include "platform/api/pages.h"
 
 #include <string.h>
 

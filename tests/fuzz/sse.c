@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "http/server/sse.h"
+#include "http/wire/sse_parser.h"
 
 #include <string.h>
 

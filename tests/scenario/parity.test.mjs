@@ -1,5 +1,5 @@
 // The same scripted sessions served by our worker and by the SDK's: the transcripts agree event for
-// event (ids and times aside), and each tool's result text agrees, except where sandbox.md §3 says they
+// event (ids and times aside), and each tool's result text agrees, except where sandbox.md ("Tools that differ on purpose") says they
 // differ on purpose. Those places are listed in DIFFERS, each with its reason and its own check.
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';

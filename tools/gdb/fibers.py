@@ -134,7 +134,9 @@ class FiberUnwinder(Unwinder):
             pass
 
         frame_id = Id()
-        frame_id.sp = sp
+        # gdb takes a caller whose frame lies below its callee's for a corrupt stack, and a fiber's stack may lie
+        # below the stack the process stands on: let this frame seem to lie just below the fiber's.
+        frame_id.sp = gdb.Value(min(_int(sp), self.regs["rsp"] - 16)).cast(sp.type)
         frame_id.pc = pending.read_register("rip")
         info = pending.create_unwind_info(frame_id)
         for name, value in self.regs.items():

@@ -33,14 +33,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "io/proc.h"
 #include "io/sock.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 #include "sandbox/zygote/uids.h"
-#include "box/internal.h"
+#include "box/engine.h"
 #include "box/oci/oci.h"
 
 #define PLACES    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -21,7 +21,6 @@
 #include "base/str.h"
 #include "sandbox/mounts.h"
 #include "sandbox/build/root.h"
-#include "sandbox/zygote/template.h"
 #include "sandbox/build/skeleton.h"
 #include "sandbox/sandbox.h"
 
@@ -55,8 +54,8 @@ static int from_host(int root, json_t *mounts, struct err *e)
     if (r < 0)
         return r;
     add_bind(mounts, "/usr", "/usr", false);
-    for (size_t i = 0; r >= 0 && rootfs_system_dirs[i]; i++) {
-        const char *name = rootfs_system_dirs[i];
+    for (size_t i = 0; r >= 0 && skeleton_system_dirs[i]; i++) {
+        const char *name = skeleton_system_dirs[i];
         AUTO_FREE char *host = mem_printf("/%s", name);
         AUTO_FREE char *target = skeleton_link_target(AT_FDCWD, host);
         struct stat st;

@@ -20,7 +20,7 @@
 #include "base/str.h"
 #include "brain/models/anthropic_stream.h"
 #include "http/client/client.h"
-#include "http/server/sse.h"
+#include "http/wire/sse_parser.h"
 
 #include <string.h>
 

@@ -9,8 +9,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "cmd/cmd.h"
 #include "cmd/client/devenv.h"
+#include "cmd/line/start.h"
 #include "io/loop.h"
 
 #include <stdio.h>

@@ -19,6 +19,7 @@
 #include "cmd/doctor/probe.h"
 #include "cmd/doctor/sandbox.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/start.h"
 #include "http/client/curl.h"
 #include "io/proc.h"
 #include "box/box.h"
@@ -339,7 +340,7 @@ int cmd_doctor(int argc, char **argv)
     ssize_t n = readlink("/proc/self/exe", exe, PATH_MAX - 1);
     exe[n > 0 ? n : 0] = '\0';
     doctor_host_read(&d->host, "", exe, geteuid() == 0);
-    d->dir = d->data ? mem_strdup(d->data) : cmd_default_data_dir();
+    d->dir = cmd_data_dir(d->data);
     AUTO_FREE char *place = existing_above(d->dir);
     probe_all(&(struct probe_input){.root = d->host.root,
                                     .uid_last = d->host.uid_last,

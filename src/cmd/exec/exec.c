@@ -24,6 +24,7 @@
 #include "cmd/exec/exec_term.h"
 #include "cmd/line/flags.h"
 #include "cmd/line/sandbox_flags.h"
+#include "cmd/line/start.h"
 #include "io/loop.h"
 #include "sandbox/sandbox.h"
 #include "box/box.h"
@@ -410,7 +411,7 @@ static int prepare(struct exec_command *c, struct err *e)
     if (r >= 0 && c->cpus)
         r = sandbox_flags_cpus("--cpus", c->cpus, &s->limits.cpu_milli, e);
     if (r >= 0 && c->rootfs) {
-        AUTO_FREE char *data = c->data ? mem_strdup(c->data) : cmd_default_data_dir();
+        AUTO_FREE char *data = cmd_data_dir(c->data);
         r = sandbox_flags_rootfs(s, c->rootfs, data, e);
     }
     if (r < 0)

@@ -150,6 +150,17 @@ int sandbox_flags_rootfs(struct sandbox_spec *s, const char *text, const char *d
     return 0;
 }
 
+int sandbox_flags_isolation(const char *isolation, bool understood, struct err *e)
+{
+    if (!str_eq(isolation, "none") || understood)
+        return 0;
+    return err_set(
+        e, -EINVAL,
+        "--isolation none runs tools as the user of the worker, with no sandbox around them: "
+        "a model's commands can read and change whatever that user can. Add --i-understand "
+        "if that is what you want");
+}
+
 /* A host name, or "*." and one; an address. With `port_too` ":PORT" may follow. */
 static bool host_ok(const char *text, bool port_too)
 {

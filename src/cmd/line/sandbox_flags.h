@@ -27,6 +27,8 @@ int sandbox_flags_cpus(const char *flag, const char *text, uint64_t *ret_milli, 
  * already, and can not be removed or replaced as long as this process lives. 0 or -EINVAL. */
 int sandbox_flags_rootfs(struct sandbox_spec *s, const char *text, const char *data_dir,
                          struct err *e) WARN_UNUSED;
+/* -EINVAL with words for an isolation of "none" that nobody has agreed to. NULL is the default. */
+int sandbox_flags_isolation(const char *isolation, bool understood, struct err *e) WARN_UNUSED;
 /* Syntax of --allow ("HOST[:PORT]") and of --secret ("NAME=SOURCE@HOST"). 0 or -EINVAL. */
 int sandbox_flags_allow(const char *text, struct err *e) WARN_UNUSED;
 int sandbox_flags_secret(const char *text, struct err *e) WARN_UNUSED;

@@ -1,5 +1,4 @@
-/* sse - server-sent events out (frames, a bounded queue per subscriber) and in (an incremental
- * parser).
+/* sse - server-sent events out: frames, a bounded queue per subscriber. (In: http/wire/sse_parser.)
  *
  * Producers push without suspending; the subscriber's fiber writes. A reader who can not keep up is
  * cut off: sse_push returns -EMSGSIZE, the writer ends the response, the client resumes by event
@@ -42,21 +41,3 @@ int sse_begin(struct sse_writer *w);
  * `keepalive_ms` of silence. Suspends until the client leaves (-E_CLOSED), the writer overflowed
  * (-EMSGSIZE), it was ended (0), or the fiber is cancelled. */
 int sse_run(struct sse_writer *w, int64_t keepalive_ms);
-
-/* Parser for streams we read (models, our server). Feed bytes; it calls back per event. The
- * callback must not suspend; a non-zero return stops feeding and is returned. -EMSGSIZE when one
- * event exceeds `max_bytes`. */
-struct sse_parser {
-    struct buf line, data;
-    char event[64], id[128];
-    bool skip_lf, has_data, started;
-    int failed; /* sticky: what ended the feeding */
-    int (*on_event)(void *arg, const char *event, const char *id, const char *data, size_t n);
-    void *arg;
-};
-void sse_parser_init(struct sse_parser *p, size_t max_bytes,
-                     int (*on_event)(void *arg, const char *event, const char *id, const char *data,
-                                     size_t n),
-                     void *arg);
-int sse_parser_feed(struct sse_parser *p, const char *bytes, size_t n);
-void sse_parser_done(struct sse_parser *p);

@@ -7,8 +7,7 @@
  * values that do not fit their place fail the stream rather than being cut short, and a failure
  * sticks (in the buffers' sticky error). An event without data is not an event; one cut off by the
  * end of the stream is dropped, as the standard says. */
-/* lint-allow: layering until the ceilings of frames are shared */
-#include "http/server/sse.h"
+#include "http/wire/sse_parser.h"
 
 #include "base/err.h"
 

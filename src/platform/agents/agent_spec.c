@@ -7,10 +7,13 @@
  * their own. Capabilities of the hosted service that this program lacks are refused here, not
  * dropped. */
 #include "platform/agents/agent_spec.h"
-#include "platform/api/metadata.h"
+
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "base/toolset.h"
+#include "platform/api/metadata.h"
+#include "platform/api/validate.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,17 +23,7 @@
 #define MAX_TOOL_DESCRIPTION 16384
 #define TOOLSET              "agent_toolset_20260401"
 
-static const char *const builtin_names[] = {"bash",  "edit",      "glob",       "grep", "read",
-                                            "write", "web_fetch", "web_search", NULL};
 static const char *const policies[] = {"always_allow", "always_ask", "auto", NULL};
-
-static bool is_builtin(const char *name)
-{
-    for (size_t i = 0; builtin_names[i]; i++)
-        if (!strcmp(builtin_names[i], name))
-            return true;
-    return false;
-}
 
 static json_t *typed(const char *type)
 {
@@ -122,7 +115,9 @@ static void switches(struct v *v, json_t *out, const json_t *defaults)
 /* One entry of a toolset's configs. */
 static json_t *config_of(struct v *c, const json_t *defaults)
 {
-    const char *name = v_enum(c, "name", V_REQUIRED, builtin_names);
+    const char *names[TOOLSET_N + 1];
+    toolset_names(names);
+    const char *name = v_enum(c, "name", V_REQUIRED, names);
     if (!name)
         return NULL;
     const char *only[] = {name, NULL};
@@ -131,7 +126,7 @@ static json_t *config_of(struct v *c, const json_t *defaults)
     json_put_str(out, "name", name);
     (void)v_enum(c, "type", V_OPTIONAL, only);
     switches(c, out, defaults);
-    if (str_starts(name, "web_")) {
+    if (toolset_find(name)->served == TOOLSET_NOBODY) {
         static const char *const more[] = {"allowed_domains", "blocked_domains", "user_location",
                                            "max_content_tokens", "url_sources"};
         for (size_t i = 0; i < ARRAY_LEN(more); i++)
@@ -171,21 +166,18 @@ static json_t *toolset_of(struct v *t, size_t place)
         if (!one)
             return NULL;
         json_array_append_new(list, one);
-        const char *name = json_get_str(one, "name");
-        for (size_t k = 0; builtin_names[k]; k++) {
-            if (strcmp(builtin_names[k], name) != 0)
-                continue;
-            if (seen & (1u << k)) {
-                char big[24];
-                upper(big, sizeof(big), name);
-                (void)!refuse(t->r, 400, "invalid_request_error",
-                              "tools.%zu." TOOLSET ".configs.%zu: duplicate entry for tool "
-                              "\"AGENT_TOOL_NAME_%s\"",
-                              place, i, big);
-                return NULL;
-            }
-            seen |= 1u << k;
+        const struct toolset_tool *row = toolset_find(json_get_str(one, "name"));
+        size_t bit = (size_t)1 << (row - toolset_rows);
+        if (seen & bit) {
+            char big[24];
+            upper(big, sizeof(big), row->name);
+            (void)!refuse(t->r, 400, "invalid_request_error",
+                          "tools.%zu." TOOLSET ".configs.%zu: duplicate entry for tool "
+                          "\"AGENT_TOOL_NAME_%s\"",
+                          place, i, big);
+            return NULL;
         }
+        seen |= bit;
     }
     v_end(t);
     if (v_failed(t))
@@ -266,7 +258,7 @@ static json_t *custom_of(struct v *t)
     if (name && !tool_name_ok(name))
         v_fail(t, "name", "\"%s\" may only have letters, digits, underscores and hyphens",
                v_clip(name));
-    else if (name && (is_builtin(name) || str_starts(name, "mcp__")))
+    else if (name && (toolset_find(name) || str_starts(name, "mcp__")))
         v_fail(t, "name",
                "\"%s\" is reserved: builtin tool names and the mcp__ prefix can not be used",
                v_clip(name));

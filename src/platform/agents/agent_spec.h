@@ -3,7 +3,7 @@
  * agents and for a session's overrides. */
 #pragma once
 
-#include "platform/api/api.h"
+#include "platform/api/validate.h"
 
 /* Each reads one field of `v` and returns its stored form as a new reference; NULL when the field
  * is absent, null or wrong (then v fails). */

@@ -5,13 +5,16 @@
  * update reads the latest version, applies the patch and writes the next one in the same
  * transaction, so two updates can not both build on the same version. */
 #include "platform/agents/agents.h"
-#include "platform/agents/agent_spec.h"
-#include "platform/api/routes.h"
-#include "platform/api/rows.h"
+
 #include "base/err.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/agents/agent_spec.h"
+#include "platform/api/pages.h"
+#include "platform/api/rows.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
 
 #include <string.h>
 
@@ -177,7 +180,7 @@ void agents_create(struct api_call *c)
     }
     ch.spec = spec;
     id_make(ch.new_id, "agent_");
-    finish(c, &ch, db_write(c->p->db, create_tx, &ch));
+    finish(c, &ch, db_write(c->p->log.db, create_tx, &ch));
 }
 
 /* ---- retrieve ---- */
@@ -203,7 +206,7 @@ void agents_retrieve(struct api_call *c)
         api_invalid(c, "version: must be a whole number of at least 1");
         return;
     }
-    int r = db_read(c->p->db, retrieve_tx, &ch);
+    int r = db_read(c->p->log.db, retrieve_tx, &ch);
     if (r == -ESRCH)
         api_not_found(c, "Agent version not found.");
     else
@@ -263,7 +266,7 @@ void agents_update(struct api_call *c)
         return;
     }
     ch.patch = patch;
-    finish(c, &ch, db_write(c->p->db, update_tx, &ch));
+    finish(c, &ch, db_write(c->p->log.db, update_tx, &ch));
 }
 
 /* ---- archive ---- */
@@ -285,7 +288,7 @@ void agents_archive(struct api_call *c)
         api_refuse(c, &ch.refusal);
         return;
     }
-    finish(c, &ch, db_write(c->p->db, archive_tx, &ch));
+    finish(c, &ch, db_write(c->p->log.db, archive_tx, &ch));
 }
 
 /* ---- lists ---- */
@@ -339,7 +342,7 @@ void agents_list(struct api_call *c)
         time_range_parse(c, "created_at", &l.created) < 0 ||
         query_bool(c, "include_archived", &l.archived) < 0)
         return;
-    int r = db_read(c->p->db, list_tx, &l);
+    int r = db_read(c->p->log.db, list_tx, &l);
     if (r < 0)
         api_failed(c, r, NULL);
     else
@@ -380,7 +383,7 @@ void agents_versions(struct api_call *c)
     AUTO(listing) l = {.id = api_param(c, 0)};
     if (rows_init(&l.rows, c, "agent_versions", false) < 0)
         return;
-    int r = db_read(c->p->db, versions_tx, &l);
+    int r = db_read(c->p->log.db, versions_tx, &l);
     if (r == -ENOENT)
         not_found(c);
     else if (r < 0)

@@ -1,4 +1,4 @@
-/* agents - agents and their versions (api.md section 2). Handlers are declared in routes.h. */
+/* agents - agents and their versions (api.md section 2). */
 #pragma once
 
 #include "platform/api/api.h"
@@ -9,3 +9,6 @@
  * version does not. */
 int agent_load_tx(struct tx *tx, const char *agent_id, int64_t version, json_t **ret,
                   bool *ret_archived) WARN_UNUSED;
+
+api_handler agents_create, agents_retrieve, agents_update, agents_list, agents_archive,
+    agents_versions;

@@ -3,7 +3,8 @@
 #pragma once
 
 #include "http/server/router.h"
-#include "platform/platform.h"
+#include "platform/api/state.h"
+#include "session/refusal.h"
 
 enum caller_kind { CALLER_NONE, CALLER_API_KEY, CALLER_ENV_KEY, CALLER_SESSION_TOKEN };
 struct caller {
@@ -60,96 +61,12 @@ int api_error_details(struct api_call *c, int status, const char *type, json_t *
  * 507-like words for a full disk: 500 "storage is full; nothing was changed"). */
 int api_failed(struct api_call *c, int code, const struct err *e);
 
-/* A refusal found inside a transaction function, carried out of it: the function fills it and
- * returns -E_DENIED; the handler then calls api_refuse. */
-struct refusal {
-    int status;
-    bool no_retry;
-    char type[48];
-    char message[600];
-    json_t *details;
-};
-/* Returns -E_DENIED. */
-int refuse(struct refusal *r, int status, const char *type, const char *fmt, ...) PRINTF(4, 5);
+/* Sends a refusal that was found on the way (session/refusal.h). */
 int api_refuse(struct api_call *c, struct refusal *r);
+/* Ends a handler whose transaction returned `code` < 0: sends the refusal it filled, or the
+ * failure. */
+void api_tx_failed(struct api_call *c, int code, struct refusal *r);
 
-/* Pages (api.md 1.6). Parses limit, page and order; the cursor is the position inside an opaque
- * page token bound to `order` and `kind`. Returns 0 or -E_DENIED after answering 400. */
-struct page {
-    int limit;
-    bool ascending;
-    bool backwards; /* a prev_page token of the sessions list */
-    bool has_cursor;
-    int64_t cursor_time; /* created_at or seq of the last row seen */
-    char cursor_id[64];
-};
-int page_parse(struct api_call *c, const char *kind, int default_limit, int max_limit,
-               bool default_ascending, struct page *ret) WARN_UNUSED;
-/* The token alone (pure, for page_parse and tests): 0, -E_PARSE (not one of ours for this `kind`)
- * or -E_CONFLICT (made for the other order than ret->ascending). Fills backwards, has_cursor and
- * the cursor. */
-int page_token_parse(const char *kind, const char *token, struct page *ret) WARN_UNUSED;
-/* "page_…" for a position; malloc'ed. */
-char *page_token(const char *kind, const struct page *p, bool backwards, int64_t time,
-                 const char *id);
-/* {"data": rows, "next_page": token or null}; steals rows and token. */
-json_t *page_json(json_t *rows, char *next_token);
-
-/* NAME[gt], NAME[gte], NAME[lt], NAME[lte] as one inclusive range of microseconds; the whole range
- * when absent. 0 or -E_DENIED after answering 400. */
-struct time_range {
-    int64_t from, to;
-};
-int time_range_parse(struct api_call *c, const char *name, struct time_range *ret) WARN_UNUSED;
-
-/* Validation of request objects: struct v walks one, refuses unknown fields by path, and gathers
- * the first error.
- *
- *     struct refusal r = {0};
- *     struct v v = v_object(&r, c->body, "");  // "" or the path in front of names: "tools[0]."
- *     const char *name = v_str(&v, "name", V_REQUIRED, 1, 256);
- *     const json_t *metadata = v_metadata(&v, "metadata");
- *     v_unsupported(&v, "vault_ids", "vaults are not built yet in this server");
- *     v_end(&v);                               // complains about fields nobody asked for
- *     if (v_failed(&v)) {
- *         api_refuse(c, &r);                   // sends the 400
- *         return;
- *     }
- */
-enum { V_OPTIONAL = 0, V_REQUIRED = 1, V_NULLABLE = 2 };
-struct v {
-    struct refusal *r; /* where the first error goes */
-    const json_t *o;   /* NULL: absent, reads as an empty object */
-    char path[128];
-    const char *seen[48]; /* keys asked for, so that v_end finds the others */
-    size_t n_seen;
-};
-struct v v_object(struct refusal *r, const json_t *o, const char *path);
-/* A nested object; v.o NULL when absent. */
-struct v v_sub(struct v *parent, const char *key, int flags);
-/* NULL when absent, null or wrong. */
-const char *v_str(struct v *v, const char *key, int flags, size_t min_chars, size_t max_chars);
-const json_t *v_array(struct v *v, const char *key, int flags, size_t max_items);
-const json_t *v_any(struct v *v, const char *key, int flags);
-int64_t v_int(struct v *v, const char *key, int flags, int64_t min, int64_t max, int64_t fallback);
-bool v_bool(struct v *v, const char *key, int flags, bool fallback);
-bool v_is_null(const struct v *v, const char *key); /* present and null */
-bool v_has(const struct v *v, const char *key);     /* present, null or not */
-const char *v_enum(struct v *v, const char *key, int flags, const char *const *allowed);
-/* At most 16 pairs; keys up to 64 characters, values up to 512 or null. */
-const json_t *v_metadata(struct v *v, const char *key);
-/* Refused when present and not null or empty. */
-void v_unsupported(struct v *v, const char *key, const char *why);
-void v_fail(struct v *v, const char *key, const char *fmt, ...) PRINTF(3, 4);
-void v_end(struct v *v);
-static inline bool v_failed(const struct v *v)
-{
-    return v->r->status != 0;
-}
-/* A string cut to what fits an error message: at most 80 characters of `s`, in one of 4 rotating
- * buffers. */
-const char *v_clip(const char *s);
-
-/* Row helpers. */
-json_t *time_json(int64_t real_us); /* RFC 3339 string */
-json_t *time_json_or_null(bool is_null, int64_t real_us);
+/* What a route leads to: answers its call exactly once, through api_reply or one of the refusals
+ * above. May suspend. */
+typedef void api_handler(struct api_call *c);

@@ -14,6 +14,7 @@
  *
  * last_used_at is a hint for people: written at most once a minute per key, and its failure is no
  * reason to refuse. */
+
 #include "platform/api/auth.h"
 
 #include "base/err.h"
@@ -21,8 +22,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "platform/state.h"
 #include "crypto/digest.h"
+#include "platform/api/state.h"
+#include "session/refusal.h"
 
 #include <string.h>
 
@@ -166,7 +168,7 @@ static void note_use(struct api_call *c, int64_t now)
     *last = now;
     struct used u = {.now = now};
     str_copy(u.key_id, sizeof(u.key_id), c->caller.key_id);
-    int r = db_write(c->p->db, used_tx, &u);
+    int r = db_write(c->p->log.db, used_tx, &u);
     if (r < 0)
         log_warn("last use of a key not written", "key=%s code=%s", u.key_id, err_name(r));
 }
@@ -175,11 +177,11 @@ static int find(struct platform *p, enum caller_kind kind, struct lookup *l)
 {
     switch (kind) {
     case CALLER_API_KEY:
-        return db_read(p->db, api_key_tx, l);
+        return db_read(p->log.db, api_key_tx, l);
     case CALLER_ENV_KEY:
-        return db_read(p->db, env_key_tx, l);
+        return db_read(p->log.db, env_key_tx, l);
     case CALLER_SESSION_TOKEN:
-        return db_read(p->db, session_token_tx, l);
+        return db_read(p->log.db, session_token_tx, l);
     case CALLER_NONE:
         break;
     }

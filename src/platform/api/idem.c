@@ -1,9 +1,9 @@
 /* idem.c - repetitions of a POST.
  *
- * Called by api.c around every POST. A key is scoped to the caller that sent it, and bound to a
+ * Called by serve.c around every POST. A key is scoped to the caller that sent it, and bound to a
  * SHA-256 of method, target and body, so a key used for a second, different request is refused
  * rather than answered with somebody else's result. Three states: running (a row of the in-memory
- * table; repetitions wait for it), answered (a row of table `idempotency`; repetitions get its
+ * table; repetitions wait for it), answered (a row of the store, idem_store; repetitions get its
  * text), unknown. Only 2xx answers are kept: a refused request changed nothing, so running it again
  * is right.
  *
@@ -14,22 +14,19 @@
  *
  * An answer that shows a secret once (environment keys) is not kept in clear: its row says only
  * that it was given. */
+
 #include "platform/api/idem.h"
 
-#include "base/buf.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "base/str.h"
-#include "base/time.h"
-#include "platform/state.h"
 #include "crypto/digest.h"
+#include "platform/api/idem_store.h"
+#include "platform/api/state.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define KEPT_US         (24 * 3600 * US_PER_S)
-#define KEY_MAX_CHARS   255
-#define STATUS_WITHHELD 0 /* answered, but the answer held a secret */
+#define KEY_MAX_CHARS 255
 
 struct idem_inflight {
     char hash[DIGEST_SHA256_HEX];
@@ -53,35 +50,6 @@ static void request_hash(struct api_call *c, const char *raw, size_t n, char ret
     digest_sha256_hex(line, strlen(line), ret);
 }
 
-struct lookup {
-    const struct idem *i;
-    int64_t not_before;
-    char hash[DIGEST_SHA256_HEX];
-    int status;
-    char *body;
-    size_t body_len;
-};
-
-static int lookup_tx(struct tx *tx, void *arg)
-{
-    struct lookup *l = arg;
-    struct stmt *s = tx_prepare(tx, "SELECT request_hash, status, body FROM idempotency"
-                                    " WHERE scope = $1 AND idem_key = $2 AND created_at > $3");
-    stmt_bind_text(s, 1, l->i->scope);
-    stmt_bind_text(s, 2, l->i->key);
-    stmt_bind_int(s, 3, l->not_before);
-    int r = stmt_step(s);
-    if (r <= 0)
-        return r < 0 ? r : -ENOENT;
-    str_copy(l->hash, sizeof(l->hash), stmt_text(s, 0, NULL));
-    l->status = (int)stmt_int(s, 1);
-    const char *body = stmt_text(s, 2, &l->body_len);
-    free(l->body);
-    l->body = mem_strndup(body, l->body_len);
-    stmt_reset(s);
-    return 0;
-}
-
 static int differs(struct api_call *c)
 {
     api_conflict(
@@ -91,11 +59,11 @@ static int differs(struct api_call *c)
 }
 
 /* Gives the stored answer again. Returns 1. */
-static int replay(struct api_call *c, const struct lookup *l)
+static int replay(struct api_call *c, const struct idem_answer *a)
 {
-    if (strcmp(l->hash, c->idem->hash) != 0)
+    if (strcmp(a->hash, c->idem->hash) != 0)
         return differs(c);
-    if (l->status == STATUS_WITHHELD) {
+    if (a->status == IDEM_WITHHELD) {
         api_conflict(
             c, "invalid_request_error",
             "Idempotency-Key: this request was already carried out, and its answer is shown "
@@ -105,7 +73,7 @@ static int replay(struct api_call *c, const struct lookup *l)
     http_set_header(c->x, "request-id", c->request_id);
     http_set_header(c->x, "anthropic-organization-id", c->p->organization_id);
     http_set_header(c->x, "idempotent-replayed", "true");
-    (void)http_reply(c->x, l->status, "application/json", l->body, l->body_len);
+    (void)http_reply(c->x, a->status, "application/json", a->body, a->body_len);
     return 1;
 }
 
@@ -168,17 +136,17 @@ int idem_begin(struct api_call *c, const char *raw, size_t n)
     c->idem->inflight = f;
     map_put(&platform_state(c->p)->inflight, slot, f);
 
-    struct lookup l = {.i = c->idem, .not_before = time_real_us() - KEPT_US};
-    r = db_read(c->p->db, lookup_tx, &l);
+    struct idem_answer a = {0};
+    r = idem_lookup(c->p->log.db, c->idem, &a);
     if (r == -ENOENT)
         return 0;
     if (r == 0) {
-        r = replay(c, &l);
+        r = replay(c, &a);
     } else {
         (void)api_failed(c, r, NULL);
         r = 1;
     }
-    free(l.body);
+    free(a.body);
 give_up:
     idem_end(c);
     return r;
@@ -198,48 +166,4 @@ void idem_end(struct api_call *c)
     }
     free(i->key);
     free(i);
-}
-
-static int insert_tx(struct tx *tx, const struct idem *i, int status, const char *text)
-{
-    int64_t now = time_real_us();
-    /* Old rows go as new ones come; a row of the same key that is left is older than a day. */
-    int r = tx_exec(tx, "DELETE FROM idempotency WHERE created_at <= $1", "i", now - KEPT_US);
-    if (r < 0)
-        return r;
-    return tx_exec(
-        tx,
-        "INSERT INTO idempotency (scope, idem_key, request_hash, status, body, created_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6)",
-        "tttiti", i->scope, i->key, i->hash, (int64_t)status, text, now);
-}
-
-int idem_store_tx(struct tx *tx, const struct idem *i, int status, const json_t *answer)
-{
-    size_t n;
-    AUTO_FREE char *text = json_text(answer, &n);
-    return insert_tx(tx, i, status, text);
-}
-
-struct store {
-    const struct idem *i;
-    int status;
-    const char *text;
-};
-
-static int store_tx(struct tx *tx, void *arg)
-{
-    const struct store *s = arg;
-    return insert_tx(tx, s->i, s->status, s->text);
-}
-
-int idem_store(struct api_call *c, int status, const char *text)
-{
-    bool secret = c->flags & ROUTE_SHOWN_ONCE;
-    struct store s = {
-        .i = c->idem, .status = secret ? STATUS_WITHHELD : status, .text = secret ? "" : text};
-    int r = db_write(c->p->db, store_tx, &s);
-    if (r == 0)
-        c->idem->stored = true;
-    return r;
 }

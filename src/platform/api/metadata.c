@@ -5,6 +5,8 @@
  * left to check is the number of pairs after the merge. */
 #include "platform/api/metadata.h"
 
+#include "session/refusal.h"
+
 #define MAX_PAIRS 16
 
 static json_t *code(void)

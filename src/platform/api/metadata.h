@@ -2,7 +2,7 @@
  * stored. */
 #pragma once
 
-#include "platform/api/api.h"
+#include "platform/api/validate.h"
 
 /* Applies a patch that v_metadata has checked to `into` (an object): a string sets, null deletes,
  * with `empty_deletes` "" deletes too. NULL patch: nothing. Returns 0, or -E_DENIED with `r` filled

@@ -4,13 +4,15 @@
  * and order, as base64url text. It is not signed: it names a position, not a permission, and every
  * part of it is checked as any other input. What makes a token stale (another order, another list)
  * is refused, never guessed. */
-#include "platform/api/api.h"
+
+#include "platform/api/pages.h"
 
 #include "base/buf.h"
 #include "base/enc.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/validate.h"
 
 #include <inttypes.h>
 #include <stdio.h>

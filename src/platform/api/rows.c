@@ -4,8 +4,11 @@
  * the handler answers. The order is always (created_at, id); the token names the last row shown, so
  * rows made or removed meanwhile neither repeat nor hide others. */
 #include "platform/api/rows.h"
+
 #include "base/err.h"
 #include "base/str.h"
+#include "platform/api/pages.h"
+#include "platform/api/validate.h"
 
 #define DEFAULT_LIMIT 20
 #define MAX_LIMIT     100

@@ -2,7 +2,7 @@
  * handler answers it. */
 #pragma once
 
-#include "platform/api/api.h"
+#include "platform/api/pages.h"
 
 struct rows {
     const char *kind; /* of the page token: "agents" */

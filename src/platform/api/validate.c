@@ -5,7 +5,8 @@
  * caller's mistake. The first thing wrong fills the refusal, later ones are not looked at, and
  * getters go on returning harmless values so that a handler reads straight through and checks once.
  * Messages name the field with its path and the rule; what they quote of the caller is cut. */
-#include "platform/api/api.h"
+
+#include "platform/api/validate.h"
 
 #include "base/err.h"
 #include "base/str.h"
@@ -16,19 +17,6 @@
 #include <string.h>
 
 #define CLIP_CHARS 80
-
-int refuse(struct refusal *r, int status, const char *type, const char *fmt, ...)
-{
-    va_list ap;
-    r->status = status;
-    str_copy(r->type, sizeof(r->type), type);
-    va_start(ap, fmt);
-    int n = vsnprintf(r->message, sizeof(r->message), fmt, ap);
-    va_end(ap);
-    if (n >= (int)sizeof(r->message))
-        r->message[str_utf8_cut(r->message, sizeof(r->message) - 1, sizeof(r->message) - 5)] = '\0';
-    return -E_DENIED;
-}
 
 const char *v_clip(const char *s)
 {

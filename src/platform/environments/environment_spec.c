@@ -5,8 +5,10 @@
  * environment is a record only: its sessions are refused where they are made. The stored form has
  * every default written out. */
 #include "platform/environments/environment_spec.h"
-#include "platform/api/metadata.h"
+
 #include "base/str.h"
+#include "platform/api/metadata.h"
+#include "platform/api/validate.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* environment_spec - what an environment may be made of (api.md section 3). Pure. */
 #pragma once
 
-#include "platform/api/api.h"
+#include "session/refusal.h"
 
 /* The stored form of a create request: {name, description, config, metadata, scope}; cloud with its
  * defaults when config is absent. NULL with `r` filled when it is refused. */

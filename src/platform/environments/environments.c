@@ -5,13 +5,15 @@
  * its keys end and items of its queue are stopped, with the tokens they were handed out with.
  * Sessions stay readable; one that is running keeps the environment. */
 #include "platform/environments/environments.h"
-#include "platform/environments/environment_spec.h"
-#include "platform/api/routes.h"
-#include "platform/api/rows.h"
+
 #include "base/err.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/rows.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
+#include "platform/environments/environment_spec.h"
 
 #include <string.h>
 
@@ -117,7 +119,7 @@ void environments_create(struct api_call *c)
     }
     ch.body = spec;
     id_make(ch.new_id, "env_");
-    finish(c, &ch, db_write(c->p->db, create_tx, &ch));
+    finish(c, &ch, db_write(c->p->log.db, create_tx, &ch));
 }
 
 static int retrieve_tx(struct tx *tx, void *arg)
@@ -129,7 +131,7 @@ static int retrieve_tx(struct tx *tx, void *arg)
 void environments_retrieve(struct api_call *c)
 {
     AUTO(change) ch = {.id = api_param(c, 0)};
-    finish(c, &ch, db_read(c->p->db, retrieve_tx, &ch));
+    finish(c, &ch, db_read(c->p->log.db, retrieve_tx, &ch));
 }
 
 /* ---- update ---- */
@@ -180,7 +182,7 @@ static int update_tx(struct tx *tx, void *arg)
 void environments_update(struct api_call *c)
 {
     AUTO(change) ch = {.id = api_param(c, 0), .body = c->body, .now = time_real_us()};
-    finish(c, &ch, db_write(c->p->db, update_tx, &ch));
+    finish(c, &ch, db_write(c->p->log.db, update_tx, &ch));
 }
 
 /* ---- archive, delete ---- */
@@ -200,7 +202,7 @@ void environments_archive(struct api_call *c)
     AUTO(change) ch = {.id = api_param(c, 0), .now = time_real_us()};
     struct v v = v_object(&ch.refusal, c->body, "");
     v_end(&v);
-    finish(c, &ch, v_failed(&v) ? -E_DENIED : db_write(c->p->db, archive_tx, &ch));
+    finish(c, &ch, v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, archive_tx, &ch));
 }
 
 static int refuse_running(struct tx *tx, struct change *ch)
@@ -246,7 +248,7 @@ static int delete_tx(struct tx *tx, void *arg)
 void environments_delete(struct api_call *c)
 {
     AUTO(change) ch = {.id = api_param(c, 0), .now = time_real_us()};
-    finish(c, &ch, db_write(c->p->db, delete_tx, &ch));
+    finish(c, &ch, db_write(c->p->log.db, delete_tx, &ch));
 }
 
 /* ---- list ---- */
@@ -294,7 +296,7 @@ void environments_list(struct api_call *c)
     if (rows_init(&l.rows, c, "environments", false) < 0 ||
         query_bool(c, "include_archived", &l.archived) < 0)
         return;
-    int r = db_read(c->p->db, list_tx, &l);
+    int r = db_read(c->p->log.db, list_tx, &l);
     if (r < 0)
         api_failed(c, r, NULL);
     else

@@ -1,5 +1,4 @@
-/* environments - where sessions run their tools (api.md section 3). Handlers are declared in
- * routes.h. */
+/* environments - where sessions run their tools (api.md section 3). */
 #pragma once
 
 #include "platform/api/api.h"
@@ -14,3 +13,6 @@ int environment_load_tx(struct tx *tx, const char *environment_id, struct enviro
 /* Fills `r` with the 404 for an environment that is not there, or not the caller's; returns
  * -E_DENIED. */
 int environment_not_found(struct refusal *r, const char *environment_id);
+
+api_handler environments_create, environments_retrieve, environments_list, environments_update,
+    environments_delete, environments_archive;

@@ -8,6 +8,7 @@
  * Unknown fields are refused at every level (api.md 15.6), and so is what this version can not act
  * on, in words: a message whose file never reaches the model, or an outcome nobody evaluates, would
  * be a silent loss. */
+
 #include "platform/events/event_input.h"
 
 #include "base/buf.h"
@@ -15,6 +16,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "platform/api/validate.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * Pure. */
 #pragma once
 
-#include "platform/api/api.h"
+#include "session/refusal.h"
 
 /* Checks every event of `events` (the array under field `name`: "events" or "initial_events") for
  * type, fields, sizes and encodings; the first thing wrong fills `r` with its path. `initial`

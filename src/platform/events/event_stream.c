@@ -10,7 +10,8 @@
  * Bounded: BACKLOG_BYTES of the log in memory at once, LIMIT_SSE_QUEUE_BYTES of live frames. The
  * stream ends when the session is deleted or terminated, when the server stops, or when the reader
  * is too slow; in the last two cases it can resume. */
-#include "platform/events/event_list.h"
+
+#include "platform/events/event_stream.h"
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -19,8 +20,10 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "platform/api/auth.h"
+#include "platform/api/session_load.h"
+#include "platform/api/validate.h"
+#include "platform/events/event_text.h"
 #include "session/hub.h"
-#include "platform/sessions/session_wire.h"
 
 #include <string.h>
 
@@ -132,7 +135,7 @@ static int write_backlog(struct api_call *c, struct sse_writer *w, struct backlo
     while (r == 0 && b->rows > 0) {
         r = http_stream_write(c->x, b->frames.data, b->frames.len);
         if (r == 0)
-            r = db_read(c->p->db, backlog_tx, b);
+            r = db_read(c->p->log.db, backlog_tx, b);
     }
     return r;
 }
@@ -179,7 +182,7 @@ static void stream(struct api_call *c, const char *session_id, struct sse_writer
     log_session_done(&session);
     int r = 0;
     if (b->after) {
-        r = db_read(c->p->db, backlog_tx, b);
+        r = db_read(c->p->log.db, backlog_tx, b);
         if (r == -ENOENT) {
             api_invalid(c,
                         "after / Last-Event-ID: session %s has no event %s to resume behind; list "
@@ -218,9 +221,9 @@ void event_stream_answer(struct api_call *c, const char *session_id)
                         .after = resume_after(c),
                         .frames = BUF_INIT(BACKLOG_BYTES + 2 * LIMIT_EVENT_BYTES)};
     s.held = b.after != NULL;
-    hub_subscribe(c->p->hub, session_id, &s);
+    hub_subscribe(c->p->log.hub, session_id, &s);
     stream(c, session_id, &w, &s, &b);
-    hub_unsubscribe(c->p->hub, session_id, &s);
+    hub_unsubscribe(c->p->log.hub, session_id, &s);
     sse_writer_done(&w);
     buf_done(&b.frames);
 }

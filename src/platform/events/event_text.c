@@ -4,7 +4,8 @@
  * build JSON values: the body was printed by json_print when it was appended, and its ids and
  * types are our own. What does not look like an object of ours is reported as corrupt rather
  * than passed on. */
-#include "platform/events/event_list.h"
+
+#include "platform/events/event_text.h"
 
 #include "base/buf.h"
 #include "base/err.h"

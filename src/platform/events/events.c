@@ -11,17 +11,21 @@
  * Listing: the log in order of place, then the inputs that wait for delivery, which have no place
  * yet and processed_at null. A page ends early when it has gathered PAGE_BYTES, so that a thousand
  * large events never stand in memory at once. */
-#include "platform/api/routes.h"
+
+#include "platform/events/events.h"
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
 #include "platform/api/auth.h"
-#include "platform/events/event_input.h"
-#include "platform/events/event_list.h"
 #include "platform/api/idem.h"
-#include "platform/sessions/session_wire.h"
+#include "platform/api/pages.h"
+#include "platform/api/session_load.h"
+#include "platform/api/validate.h"
+#include "platform/events/event_input.h"
+#include "platform/events/event_stream.h"
+#include "platform/events/event_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -104,10 +108,10 @@ void events_send(struct api_call *c)
     int r =
         v_failed(&v) ? -E_DENIED : event_input_check(&k->r, k->events, "events", EVENTS_MAX, false);
     if (r == 0)
-        r = db_write(c->p->db, send_tx, k);
+        r = db_write(c->p->log.db, send_tx, k);
     if (r == 0) {
         idem_stored(c);
-        log_publish(c->p, &k->b);
+        log_publish(&c->p->log, &k->b);
         (void)api_reply(c, 200, k->answer);
     } else {
         session_write_failed(c, r, &k->r);
@@ -313,7 +317,7 @@ void event_list_answer(struct api_call *c, const char *session_id)
     if (r == 0)
         r = page_parse(c, "events", 1000, 1000, true, &l->page);
     if (r == 0) {
-        r = db_read(c->p->db, list_tx, l);
+        r = db_read(c->p->log.db, list_tx, l);
         if (r < 0) {
             session_write_failed(c, r, &l->r);
         } else {

@@ -4,12 +4,14 @@
  * sessions_update. A snapshot has the keys of the API's session agent and nothing that belongs to
  * the agent as a resource (metadata, times). Overrides are checked by the same functions as an
  * agent's own fields and replace each field whole; a model of the same id keeps its effort. */
+
 #include "platform/sessions/session_agent.h"
 
 #include "base/err.h"
 #include "base/str.h"
 #include "platform/agents/agent_spec.h"
 #include "platform/agents/agents.h"
+#include "platform/api/validate.h"
 
 #include <inttypes.h>
 #include <string.h>

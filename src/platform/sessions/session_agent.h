@@ -2,7 +2,8 @@
  * they resolve to. */
 #pragma once
 
-#include "platform/api/api.h"
+#include "store/db.h"
+#include "platform/api/validate.h"
 
 struct agent_choice {
     char id[64];

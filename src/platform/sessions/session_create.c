@@ -9,15 +9,18 @@
  * What an agent may declare but this version can not run (skills, MCP servers, other agents) is
  * refused here, in words: the record is harmless, a session that silently lacks its tools is not.
  * So are environments of a kind that has no sandbox. */
-#include "platform/api/routes.h"
+
+#include "platform/sessions/sessions.h"
 
 #include "base/err.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/idem.h"
+#include "platform/api/session_load.h"
+#include "platform/api/validate.h"
 #include "platform/environments/environments.h"
 #include "platform/events/event_input.h"
-#include "platform/api/idem.h"
 #include "platform/sessions/session_agent.h"
 #include "platform/sessions/session_wire.h"
 
@@ -164,10 +167,10 @@ void sessions_create(struct api_call *c)
     log_batch_init(&k->b, "");
     int r = read_request(k);
     if (r == 0)
-        r = db_write(c->p->db, create_tx, k);
+        r = db_write(c->p->log.db, create_tx, k);
     if (r == 0) {
         idem_stored(c);
-        log_publish(c->p, &k->b);
+        log_publish(&c->p->log, &k->b);
         (void)api_reply(c, 200, k->answer);
     } else {
         session_write_failed(c, r, &k->r);

@@ -6,11 +6,14 @@
  * scanned against the order and turned round, so rows always come in the order asked for
  * (api.md 1.6). Tokens name a row's time and id, so rows that are added or removed elsewhere shift
  * nothing. */
-#include "platform/api/routes.h"
+
+#include "platform/sessions/sessions.h"
 
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/pages.h"
+#include "platform/api/validate.h"
 #include "platform/sessions/session_wire.h"
 
 #include <stdio.h>
@@ -174,7 +177,7 @@ void sessions_list(struct api_call *c)
 {
     struct query *q = mem_new(struct query);
     if (read_query(c, q) == 0) {
-        int r = db_read(c->p->db, list_tx, q);
+        int r = db_read(c->p->log.db, list_tx, q);
         if (r < 0) {
             (void)api_failed(c, r, NULL);
         } else {

@@ -1,17 +1,11 @@
-/* session_wire.c - the wire form of a session, and finding the one a call is about.
+/* session_wire.c - the wire form of a session.
  *
- * Called by the handlers of sessions, events and threads. A session that does not exist and one
- * that the caller may not see are the same 404: an environment key must not learn which other
- * sessions there are. Capabilities that are not built show the empty values of their types. */
+ * Called by the handlers of sessions and threads, on the loop thread or inside their transaction
+ * functions, with a session that is loaded. Times that run are read at the moment the caller names,
+ * so that all numbers of one answer agree. Capabilities that are not built show the empty values of their types. */
 #include "platform/sessions/session_wire.h"
 
-#include "base/err.h"
-#include "base/id.h"
-#include "base/str.h"
-#include "base/time.h"
-#include "platform/api/auth.h"
-
-#include <string.h>
+#include "platform/api/wire.h"
 
 static json_t *stats_json(const struct log_session *s, int64_t now_us, bool thread)
 {
@@ -69,55 +63,4 @@ json_t *thread_json(struct log_session *s, int64_t now_us)
     json_put(o, "updated_at", time_json(s->updated_at));
     json_put(o, "archived_at", time_json_or_null(!s->archived_at, s->archived_at));
     return o;
-}
-
-int session_load_tx(struct tx *tx, const struct caller *who, const char *session_id,
-                    struct refusal *r, struct log_session *ret)
-{
-    int code = id_is(session_id, "sesn_") ? log_session_load_tx(tx, session_id, ret) : -ENOENT;
-    if (code == 0 && !auth_may_see(who, ret->id, ret->environment_id)) {
-        log_session_done(ret);
-        code = -ENOENT;
-    }
-    if (code == -ENOENT)
-        return refuse(r, 404, "not_found_error", "Session %s not found.", v_clip(session_id));
-    return code;
-}
-
-struct load {
-    const struct caller *who;
-    const char *id;
-    struct log_session s;
-    struct refusal r;
-};
-
-static int load_tx(struct tx *tx, void *arg)
-{
-    struct load *l = arg;
-    log_session_done(&l->s);
-    l->r = (struct refusal){0};
-    return session_load_tx(tx, l->who, l->id, &l->r, &l->s);
-}
-
-int session_load(struct api_call *c, const char *session_id, struct log_session *ret)
-{
-    struct load l = {.who = &c->caller, .id = session_id};
-    int r = db_read(c->p->db, load_tx, &l);
-    if (r < 0) {
-        log_session_done(&l.s);
-        session_write_failed(c, r, &l.r);
-        return -E_DENIED;
-    }
-    *ret = l.s;
-    return 0;
-}
-
-void session_write_failed(struct api_call *c, int code, struct refusal *r)
-{
-    if (code == -E_DENIED && r->status)
-        (void)api_refuse(c, r);
-    else if (code == -EMSGSIZE)
-        (void)api_error(c, 413, "request_too_large", "One event is larger than this server keeps.");
-    else
-        (void)api_failed(c, code, NULL);
 }

@@ -7,15 +7,19 @@
  *
  * Deleting removes the session, its log, inputs and calls. Its work items stay as records, stopped
  * or stopping, so that a worker that still holds one learns it from its next heartbeat. */
-#include "platform/api/routes.h"
+
+#include "platform/sessions/sessions.h"
 
 #include "base/err.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "session/hub.h"
+#include "platform/api/session_load.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
 #include "platform/sessions/session_agent.h"
 #include "platform/sessions/session_wire.h"
+#include "session/hub.h"
 
 #include <string.h>
 
@@ -56,9 +60,9 @@ static void change_free(struct change *k)
 static void change_run(struct change *k, tx_fn *fn)
 {
     struct api_call *c = k->c;
-    int r = db_write(c->p->db, fn, k);
+    int r = db_write(c->p->log.db, fn, k);
     if (r == 0) {
-        log_publish(c->p, &k->b);
+        log_publish(&c->p->log, &k->b);
         (void)api_reply(c, 200, k->answer);
     } else {
         session_write_failed(c, r, &k->r);

@@ -2,12 +2,17 @@
  *
  * Its id belongs to the session row, its status is the session's, and its log is the session's log;
  * so these handlers check the id and answer with the session's own means. */
-#include "platform/api/routes.h"
+
+#include "platform/sessions/threads.h"
 
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "platform/events/event_list.h"
+#include "platform/api/pages.h"
+#include "platform/api/session_load.h"
+#include "platform/api/validate.h"
+#include "platform/events/event_stream.h"
+#include "platform/events/events.h"
 #include "platform/sessions/session_wire.h"
 
 #include <string.h>

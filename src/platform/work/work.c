@@ -6,12 +6,7 @@
  * otherwise parks on the environment's bell until work is queued, a claim lapses, its time is over,
  * the server stops, or the client leaves. Every change is durable before it is answered. */
 #include "platform/work/work.h"
-#include "platform/api/auth.h"
-#include "platform/environments/environments.h"
-#include "session/hub.h"
-#include "platform/api/metadata.h"
-#include "platform/api/routes.h"
-#include "platform/api/rows.h"
+
 #include "base/err.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -19,6 +14,13 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "crypto/digest.h"
+#include "platform/api/auth.h"
+#include "platform/api/metadata.h"
+#include "platform/api/rows.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
+#include "platform/environments/environments.h"
+#include "session/hub.h"
 
 #include <string.h>
 
@@ -181,12 +183,12 @@ static int try_claim(struct poll *p)
     struct api_call *c = p->o->c;
     for (;;) {
         p->now = work_now_us(c->p);
-        int r = db_read(c->p->db, peek_tx, p);
+        int r = db_read(c->p->log.db, peek_tx, p);
         if (r < 0 || !p->found)
             return r;
         id_make_token(p->token, sizeof(p->token), AUTH_SESSION_PREFIX);
         digest_sha256_hex(p->token, strlen(p->token), p->hash);
-        r = db_write(c->p->db, claim_tx, p);
+        r = db_write(c->p->log.db, claim_tx, p);
         if (r < 0)
             return r;
         if (p->found) /* else another poll was faster */
@@ -206,7 +208,7 @@ static int wait_for_work(struct poll *p, int64_t end_ns)
         wake_ns = lapse_ns < wake_ns ? lapse_ns : wake_ns;
     }
     struct fiber_deadline d = fiber_deadline_push(wake_ns);
-    int r = http_wait(c->x, hub_work_queue(c->p->hub, p->o->environment_id));
+    int r = http_wait(c->x, hub_work_queue(c->p->log.hub, p->o->environment_id));
     fiber_deadline_pop(&d);
     if (r == -ETIMEDOUT)
         return time_mono_ns() >= end_ns ? 1 : 0;
@@ -237,11 +239,11 @@ static void serve_poll(struct poll *p, int64_t block_ms)
     int64_t end_ns = time_mono_ns() + block_ms * NS_PER_MS;
     for (;;) {
         /* What a stopping server hands out could not be acknowledged any more. */
-        if (hub_ended(c->p->hub)) {
+        if (hub_ended(c->p->log.hub)) {
             reply_nothing(c);
             return;
         }
-        uint64_t rings = hub_work_rings(c->p->hub);
+        uint64_t rings = hub_work_rings(c->p->log.hub);
         int r = try_claim(p);
         if (r < 0) {
             fail(p->o, r);
@@ -255,7 +257,7 @@ static void serve_poll(struct poll *p, int64_t block_ms)
             reply_nothing(c);
             return;
         }
-        if (rings != hub_work_rings(c->p->hub))
+        if (rings != hub_work_rings(c->p->log.hub))
             continue; /* something was queued while we looked */
         r = wait_for_work(p, end_ns);
         if (r > 0 || r == -ECANCELED) {
@@ -307,7 +309,7 @@ void work_ack(struct api_call *c)
     if (r == 0)
         r = check_empty(&o);
     if (r == 0)
-        r = db_write(c->p->db, ack_tx, &o);
+        r = db_write(c->p->log.db, ack_tx, &o);
     if (r < 0) {
         fail(&o, r);
         return;
@@ -337,7 +339,7 @@ void work_heartbeat(struct api_call *c)
     if (r == 0)
         r = check_empty(&o);
     if (r == 0)
-        r = db_write(c->p->db, heartbeat_tx, &o);
+        r = db_write(c->p->log.db, heartbeat_tx, &o);
     if (r < 0) {
         fail(&o, r);
         return;
@@ -370,7 +372,7 @@ void work_stop(struct api_call *c)
         struct v v = v_object(&o.refusal, c->body, "");
         o.force = v_bool(&v, "force", V_NULLABLE, false);
         v_end(&v);
-        r = v_failed(&v) ? -E_DENIED : db_write(c->p->db, stop_tx, &o);
+        r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, stop_tx, &o);
     }
     if (r < 0) {
         fail(&o, r);
@@ -378,7 +380,7 @@ void work_stop(struct api_call *c)
     }
     log_info("work stop", "work=%s session=%s state=%s", o.item.id, o.item.session_id,
              o.item.state);
-    log_publish(c->p, &o.batch);
+    log_publish(&c->p->log, &o.batch);
     reply_item(&o);
 }
 
@@ -392,7 +394,7 @@ static int retrieve_tx(struct tx *tx, void *arg)
 void work_retrieve(struct api_call *c)
 {
     AUTO(op) o = op_of(c);
-    int r = db_read(c->p->db, retrieve_tx, &o);
+    int r = db_read(c->p->log.db, retrieve_tx, &o);
     if (r < 0)
         fail(&o, r);
     else
@@ -414,7 +416,7 @@ void work_update(struct api_call *c)
     struct v v = v_object(&o.refusal, c->body, "");
     o.patch = metadata_coded(&v, "metadata");
     v_end(&v);
-    int r = v_failed(&v) ? -E_DENIED : db_write(c->p->db, update_tx, &o);
+    int r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, update_tx, &o);
     if (r < 0)
         fail(&o, r);
     else
@@ -479,7 +481,7 @@ void work_list(struct api_call *c)
     }
     if (rows_init(&l.rows, c, "work", false) < 0)
         return;
-    r = db_read(c->p->db, list_tx, &l);
+    r = db_read(c->p->log.db, list_tx, &l);
     if (r < 0)
         fail(&o, r);
     else
@@ -510,7 +512,7 @@ void work_stats(struct api_call *c)
     AUTO(op) o = op_of(c);
     int r = check_caller(&o, false);
     if (r == 0)
-        r = db_read(c->p->db, stats_tx, &o);
+        r = db_read(c->p->log.db, stats_tx, &o);
     if (r < 0) {
         fail(&o, r);
         return;

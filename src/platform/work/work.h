@@ -1,5 +1,4 @@
-/* work - the work queue of self_hosted environments (api.md section 4). Handlers are declared in
- * routes.h; the state machine is work_rules, the tables are work_store, leases that run out are
+/* work - the work queue of self_hosted environments (api.md section 4). The state machine is work_rules, the tables are work_store, leases that run out are
  * work_reaper. */
 #pragma once
 
@@ -7,7 +6,10 @@
 #include "session/log.h"
 #include "platform/work/work_rules.h"
 
-/* ---- for cmd/server ---- */
+api_handler work_poll, work_ack, work_heartbeat, work_stop, work_list, work_retrieve, work_update,
+    work_stats;
+
+/* ---- for the server ---- */
 
 /* At start, before the first request: every lease gets a whole time to live from now on, because no
  * worker could renew one while the server was down. Suspends. */

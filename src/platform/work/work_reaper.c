@@ -8,12 +8,13 @@
  * because no worker could. A store that fails (disk full) leaves leases as they are: the fiber
  * waits a little and tries again. */
 #include "platform/work/work.h"
-#include "session/hub.h"
-#include "platform/state.h"
+
 #include "base/err.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "fiber/sync.h"
+#include "platform/api/state.h"
+#include "session/hub.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -159,7 +160,7 @@ static int start_tx(struct tx *tx, void *arg)
 int work_start(struct platform *p, struct err *e)
 {
     int64_t now = work_now_us(p);
-    int r = db_write(p->db, start_tx, &now);
+    int r = db_write(p->log.db, start_tx, &now);
     return r < 0 ? err_set(e, r, "the leases of work items could not be renewed: %s", err_text(r))
                  : 0;
 }
@@ -241,16 +242,16 @@ static int sleep_until(struct platform *p, int64_t until)
 static int reap(struct platform *p, struct expiry *x)
 {
     for (;;) {
-        int r = db_read(p->db, next_tx, x);
+        int r = db_read(p->log.db, next_tx, x);
         x->t = work_time_now(p);
         if (r < 0 || x->next > x->t.lease_us)
             return r;
-        r = db_write(p->db, expire_tx, x);
+        r = db_write(p->log.db, expire_tx, x);
         if (r < 0)
             return r;
         for (size_t i = 0; i < x->n; i++) {
             log_info("lease ended", "session=%s", x->batches[i].session_id);
-            log_publish(p, &x->batches[i]);
+            log_publish(&p->log, &x->batches[i]);
         }
         forget_batches(x);
     }

@@ -5,12 +5,15 @@
  * (compared byte for byte) and a time to live (ranged by the handler). Refusals say what state the
  * item is in, so that a worker's log explains itself. */
 #include "platform/work/work_rules.h"
+
 #include "base/buf.h"
 #include "base/enc.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
 
 #include <string.h>
 

@@ -13,7 +13,7 @@
  * stands for "not set". */
 #pragma once
 
-#include "platform/api/api.h"
+#include "session/refusal.h"
 
 #define WORK_TTL_MAX_SECONDS    3600
 #define WORK_RECLAIM_DEFAULT_MS 5000

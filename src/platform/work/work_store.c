@@ -7,6 +7,7 @@
  * is offered again as a new item. A worker that fails on a session at once would make that a hot
  * loop, so an item that follows others without any progress is held back, longer each time. */
 #include "platform/work/work.h"
+
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"

@@ -1,28 +1,8 @@
-/* enter - from a fresh clone of the zygote to a locked-down init with its own root. */
+/* enter - the birth of a sandbox: from a fresh clone of the zygote to a locked-down init with its own
+ * root. */
 #pragma once
 
-#include "sandbox/cgroup/cgroup.h"
-#include "sandbox/spec.h"
-
-struct seccomp_filter;
-
-/* What the clone inherits by being a copy of the zygote. Descriptors are the clone's to use. */
-struct enter_job {
-    const struct sandbox_spec *spec;
-    const struct seccomp_filter *filter;
-    int go_fd;        /* one byte arrives when the id maps are written; end of file: give up */
-    int channel_fd;   /* init's end of the stream socket to the worker */
-    int workspace_fd; /* detached mount for /workspace, or -1 for a tmpfs */
-    int root_fd;      /* detached mount of a lower layer: the template or an image; or -1 */
-    int usr_fd;       /* detached mount of /usr with the sandbox's owners; -1: the template's */
-    int oom_fd;       /* counts out-of-memory kills (cgroup.h), or -1 */
-    int stat_fd;      /* its memory.stat, or -1 */
-    int zygote_fd;    /* a pidfd of the zygote, or -1 */
-    struct cgroup_doors doors; /* into its group; none where there is none */
-    int *bind_fds;             /* detached mounts, spec->n_binds of them */
-    bool net_ready;            /* lo is up already */
-    bool id_range;             /* a range of ids from 0 is mapped, not the user's alone */
-};
+#include "sandbox/build/job.h"
 
 /* Runs in the clone; does not return. Whatever fails is written to channel_fd as
  * {"ready":false,"error":"...","code":errno}, success as {"ready":true}; then it serves tool calls

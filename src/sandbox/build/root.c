@@ -1,8 +1,8 @@
 /* root.c - a root file system for one sandbox.
  *
- * Runs in a fresh clone of the zygote, in its own copy of the template's mount namespace, with all
- * capabilities in its user namespace and nothing untrusted running. A tmpfs ("scratch") holds what
- * may be written: upper layers, /tmp and /dev/shm share its size.
+ * Runs in a fresh clone of the zygote (enter.c, stage 3), in its own copy of the template's mount
+ * namespace, with all capabilities in its user namespace and nothing untrusted running. A tmpfs
+ * ("scratch") holds what may be written: upper layers, /tmp and /dev/shm share its size.
  *
  * The root assembled from the host is the directory "upper" of that tmpfs itself, with the
  * template's /etc, /usr and /dev mounted into it: every absolute path begins at the root, and an
@@ -32,8 +32,6 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "sandbox/mounts.h"
-/* lint-allow: layering until the list of directories moves */
-#include "sandbox/zygote/template.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/build/skeleton.h"
 #include "sandbox/build/visible.h"
@@ -153,7 +151,7 @@ static int make_bind_targets(struct build *b, struct err *e)
         if (r < 0)
             return r;
         if (str_starts(target, "/tmp/") || str_starts(target, SANDBOX_HOME "/"))
-            continue; /* other file systems; enter.c makes these */
+            continue; /* other file systems; contents.c makes these */
         struct stat st;
         r = fstat(b->job->bind_fds[i], &st) < 0 ? -errno
                                                 : make_path(b->upper, target, S_ISDIR(st.st_mode));
@@ -324,8 +322,8 @@ static int mount_assembled(struct build *b, struct err *e)
 {
     b->root.top = open_tree(b->upper, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     int r = b->root.top < 0 ? -errno : mounts_attach(b->root.top, b->root.old, AT_NEW);
-    for (size_t i = 0; r >= 0 && rootfs_system_dirs[i]; i++)
-        r = bring_system_dir(b, rootfs_system_dirs[i]);
+    for (size_t i = 0; r >= 0 && skeleton_system_dirs[i]; i++)
+        r = bring_system_dir(b, skeleton_system_dirs[i]);
     if (r < 0)
         return err_set(e, r, "could not assemble the root: %s", err_text(r));
     if (b->job->spec->user == SANDBOX_USER_ROOT) {

@@ -2,7 +2,9 @@
  * mounted into that, or an overlay with such a tmpfs as its upper layer over a given image. */
 #pragma once
 
-#include "sandbox/build/enter.h"
+#include "sandbox/build/job.h"
+
+struct err;
 
 struct root {
     int old; /* the template's root, where the namespace starts */

@@ -31,6 +31,9 @@ static const char *const etc_directories[] = {
     "etc/alternatives",
 };
 
+const char *const skeleton_system_dirs[SKELETON_SYSTEM_DIRS + 1] = {
+    "bin", "sbin", "lib", "lib64", "lib32", "libx32", NULL};
+
 static const struct {
     const char *target, *path;
 } links[] = {

@@ -18,6 +18,11 @@ int skeleton_write_file(int root, const char *path, const void *p, size_t n) WAR
 /* What the link says, or NULL when it is not one. The caller's. */
 char *skeleton_link_target(int dirfd, const char *name);
 
+/* Top-level directories of the system besides usr, relative; NULL-terminated. They are links into
+ * /usr on merged systems and directories elsewhere. */
+#define SKELETON_SYSTEM_DIRS 6
+extern const char *const skeleton_system_dirs[SKELETON_SYSTEM_DIRS + 1];
+
 /* Files of /etc that every assembled root gets; those with in_images replace an image's own. Ends
  * with a NULL path. */
 struct skeleton_etc {

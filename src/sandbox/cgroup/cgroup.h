@@ -2,9 +2,10 @@
  * it is delegated to us, version 1 controllers on hybrid hosts, nothing where neither can be
  * written (then rlimits and init's own looks at /proc are all there is).
  *
- * Used by the zygote only. Groups are made below the zygote's own group of each hierarchy, in
- * "sallyport-<16 hex digits>/<n>": the first part is one run of a zygote, held by an abstract
- * socket of that name (as in uids.c), so that a later run can remove what a killed one has left. */
+ * Used by the zygote, init and doctor. Groups are made below the zygote's own group of each
+ * hierarchy, in "sallyport-<16 hex digits>/<n>": the first part is one run of a zygote, held by an
+ * abstract socket of that name (as in uids.c), so that a later run can remove what a killed one
+ * has left. */
 #pragma once
 
 #include "base/base.h"

@@ -43,7 +43,7 @@ static int drain(struct init *in, int fd, size_t limit)
         if (n <= 0)
             break;
         limit -= (size_t)n;
-        if (in->kind == CALL_BASH && output_add(&in->output, chunk, (size_t)n) < 0)
+        if (in->at_work == &bash_call && output_add(&in->output, chunk, (size_t)n) < 0)
             r = -E_LIMIT;
     }
     return r;
@@ -74,7 +74,7 @@ static void drain_terminal(struct init *in)
         char *at = memmem(tail.data, tail.len, mark, mark_len);
         size_t keep = tail.len < mark_len ? tail.len : mark_len - 1;
         size_t pass = at ? (size_t)(at - tail.data) : tail.len - keep;
-        if (in->kind == CALL_BASH)
+        if (in->at_work == &bash_call)
             (void)!output_add(&in->output, tail.data, pass);
         buf_consume(&tail, pass);
         found = at != NULL;
@@ -89,29 +89,10 @@ static void drain_now(struct init *in)
     int n = 0;
     if (ioctl(in->shell.out_r, FIONREAD, &n) == 0 && n > 0)
         (void)drain(in, in->shell.out_r, (size_t)n);
-    if (in->kind == CALL_BASH && in->on_pty)
+    if (in->at_work == &bash_call && in->on_pty)
         drain_terminal(in);
     else if (in->pty.master >= 0) /* background jobs */
         (void)drain(in, in->pty.master, 65536);
-}
-
-static void read_from(struct init *in, int fd)
-{
-    if (drain(in, fd, 1u << 20) == 0)
-        return;
-    AUTO_FREE char *why = mem_printf("the command printed more than %llu MiB",
-                                     (unsigned long long)in->spec->limits.output_bytes >> 20);
-    bash_abort(in, why);
-}
-
-void bash_read_output(struct init *in)
-{
-    read_from(in, in->shell.out_r);
-}
-
-void bash_read_terminal(struct init *in)
-{
-    read_from(in, in->pty.master);
 }
 
 /* Output of the command so far, followed by `sentence` (may be NULL), as the result. */
@@ -134,7 +115,7 @@ static void finish_bash(struct init *in, bool is_error, const char *sentence)
     struct tool_result res = {.is_error = is_error};
     tool_text(&res, buf_str(&text), text.len);
     output_done(&in->output);
-    init_finish(in, &res);
+    call_finish(in, &res);
 }
 
 static bool still_over(const struct init *in)
@@ -144,26 +125,21 @@ static bool still_over(const struct init *in)
     return u.memory_bytes > in->spec->limits.memory_bytes || limits_crowded(in, &u);
 }
 
-void bash_forget_shell(struct init *in)
-{
-    shell_forget(&in->shell);
-    in->shell_died = false;
-}
-
 /* Ends what the call has started and answers. `why` is a sentence
  * without the part about the shell. */
-void bash_abort(struct init *in, const char *why)
+static void abort_command(struct init *in, const char *limit, const char *why)
 {
-    int all = procs_kill_others(&in->before, init_reap, in);
+    (void)limit;
+    int all = procs_kill_others(&in->before, call_reap, in);
     if (!all && still_over(in)) { /* it was not this command, or not it alone */
-        procs_kill_all(init_reap, in);
+        procs_kill_all(call_reap, in);
         all = 1;
     }
     if (in->shell.pid && !in->shell_died)
         kill(in->shell.pid, SIGKILL);
-    init_reap(in);
+    call_reap(in);
     drain_now(in);
-    bash_forget_shell(in);
+    call_forget_shell(in);
     AUTO_FREE char *sentence =
         in->over ? mem_printf("bash: %s; everything running in the sandbox was ended", why)
                  : mem_printf("bash: %s; %s and the shell was restarted: its directory, variables "
@@ -174,7 +150,26 @@ void bash_abort(struct init *in, const char *why)
     finish_bash(in, true, sentence);
 }
 
-static void bash_ended(struct init *in, int code)
+static void read_from(struct init *in, int fd)
+{
+    if (drain(in, fd, 1u << 20) == 0)
+        return;
+    AUTO_FREE char *why = mem_printf("the command printed more than %llu MiB",
+                                     (unsigned long long)in->spec->limits.output_bytes >> 20);
+    abort_command(in, NULL, why);
+}
+
+void bash_read_output(struct init *in)
+{
+    read_from(in, in->shell.out_r);
+}
+
+void bash_read_terminal(struct init *in)
+{
+    read_from(in, in->pty.master);
+}
+
+static void command_ended(struct init *in, int code)
 {
     drain_now(in);
     AUTO_FREE char *sentence = NULL;
@@ -225,8 +220,8 @@ static bool have_shell(struct init *in)
         in->fresh_shell = true;
         return true;
     }
-    in->kind = CALL_NONE;
-    init_fail(in, "bash: could not start a shell: ",
+    in->at_work = NULL;
+    call_fail(in, "bash: could not start a shell: ",
               r == -EAGAIN
                   ? "the sandbox has no free processes left; restart it with {\"restart\": true}"
               : r == -ETIMEDOUT
@@ -241,8 +236,8 @@ static void give_command(struct init *in)
     const char *command = json_get_str(in->now->input, "command");
     if (shell_send(&in->shell, command, in->on_pty ? in->pty.path : NULL) < 0) {
         shell_forget(&in->shell);
-        in->kind = CALL_NONE;
-        init_fail(in, "bash: the command is too long", "");
+        in->at_work = NULL;
+        call_fail(in, "bash: the command is too long", "");
         return;
     }
     (void)!shell_feed(&in->shell); /* a shell that has died is noticed by reap */
@@ -258,10 +253,10 @@ void bash_shell_ended(struct init *in)
     bool answered = shell_poll_status(&in->shell, &code) == 1;
     bool begun = shell_has_begun(&in->shell);
     shell_forget(&in->shell);
-    const bool unread = in->kind == CALL_BASH && !answered && !begun && !in->fresh_shell;
-    if (in->kind == CALL_BASH && !unread) {
+    const bool unread = in->at_work == &bash_call && !answered && !begun && !in->fresh_shell;
+    if (in->at_work == &bash_call && !unread) {
         if (answered)
-            bash_ended(in, code);
+            command_ended(in, code);
         else
             tell_end(in, status);
         return;
@@ -275,8 +270,7 @@ void bash_shell_ended(struct init *in)
 /* After `restart`: nothing of the old shell is left. */
 static void restart_shell(struct init *in)
 {
-    procs_kill_all(init_reap, in);
-    bash_forget_shell(in);
+    call_end_everything(in);
     free(TAKE(in->notice)); /* whoever asks for a new one knows */
 }
 
@@ -336,7 +330,7 @@ static int prepare_terminal(struct init *in, const struct size *size)
     return r < 0 ? r : pty_resize(&in->pty, size->rows, size->cols);
 }
 
-void bash_begin(struct init *in)
+static void begin(struct init *in)
 {
     const json_t *input = in->now->input, *restart = json_object_get(input, "restart");
     struct tool_result res = {.content = NULL};
@@ -359,15 +353,15 @@ void bash_begin(struct init *in)
             tool_fail(&res, "bash: command is required");
     }
     if (res.content) {
-        init_finish(in, &res);
+        call_finish(in, &res);
         return;
     }
-    init_reap(in);
+    call_reap(in);
     if (in->shell_died) {
-        in->kind = CALL_NONE;
+        in->at_work = NULL;
         bash_shell_ended(in);
     }
-    in->kind = CALL_NONE; /* what is in the pipe now belongs to nobody */
+    in->at_work = NULL; /* what is in the pipe now belongs to nobody */
     drain_now(in);
     in->fresh_shell = false;
     if (!have_shell(in))
@@ -376,24 +370,16 @@ void bash_begin(struct init *in)
      * nobody else, and the first look into a new procfs is slow. */
     procs_done(&in->before);
     if (in->n_outputs > 0 && procs_list(&in->before) < 0) {
-        init_fail(in, "bash: ", "could not list processes");
+        call_fail(in, "bash: ", "could not list processes");
         return;
     }
     for (size_t i = 0; i < in->before.n; i++)
         if (in->before.ids[i].pid == in->shell.pid)
             in->before.ids[i].pid = 0;
-    int64_t ms = json_is_integer(timeout) ? json_integer_value(timeout) : BASH_TIMEOUT_MS;
-    if (in->now->timeout_ms > 0 && in->now->timeout_ms < ms)
-        ms = in->now->timeout_ms;
-    const int64_t ceiling = (int64_t)in->spec->limits.call_ms;
-    if (ceiling > 0 && ceiling < ms) {
-        ms = ceiling;
-        in->now->time_limit = "what one call may take in this sandbox";
-    }
-    in->now->timeout_ms = ms < INT32_MAX ? ms : INT32_MAX;
-    in->deadline_ns = in->began_ns + in->now->timeout_ms * NS_PER_MS;
+    limits_set_deadline(in,
+                        json_is_integer(timeout) ? json_integer_value(timeout) : BASH_TIMEOUT_MS);
     in->look_ns = in->began_ns + LOOK_MS * NS_PER_MS;
-    in->kind = CALL_BASH;
+    in->at_work = &bash_call;
     char name[32];
     AUTO_FREE char *numbered = mem_printf("output-%u.txt", ++in->n_outputs);
     str_copy(name, sizeof(name), numbered);
@@ -401,8 +387,8 @@ void bash_begin(struct init *in)
     in->on_pty = size.wanted;
     int r = size.wanted ? prepare_terminal(in, &size) : 0;
     if (r < 0) {
-        in->kind = CALL_NONE;
-        init_fail(in, "bash: could not make a terminal: ", err_text(r));
+        in->at_work = NULL;
+        call_fail(in, "bash: could not make a terminal: ", err_text(r));
         return;
     }
     limits_begin_call(in);
@@ -412,6 +398,18 @@ void bash_begin(struct init *in)
 void bash_read_status(struct init *in)
 {
     int code; /* between calls there is no token: what comes is read and ignored */
-    if (shell_poll_status(&in->shell, &code) == 1 && in->kind == CALL_BASH)
-        bash_ended(in, code);
+    if (shell_poll_status(&in->shell, &code) == 1 && in->at_work == &bash_call)
+        command_ended(in, code);
 }
+
+static bool ended(struct init *in, pid_t pid, int status)
+{
+    if (pid != in->shell.pid || WIFSTOPPED(status))
+        return false;
+    in->shell_died = true;
+    in->shell_status = status;
+    return true;
+}
+
+const struct call_ops bash_call = {
+    .begin = begin, .abort = abort_command, .ended = ended, .time_limit = "call_ms"};

@@ -50,16 +50,16 @@ static NORETURN void run_helper(const struct init *in, int fd,
     _exit(ok ? 0 : 125);
 }
 
-void file_begin(struct init *in)
+static void begin(struct init *in)
 {
     void (*run)(const json_t *, struct tool_result *) = tool_find(in->now->tool);
     int fds[2];
     if (!run) {
-        init_fail(in, in->now->tool, ": this sandbox has no such tool");
+        call_fail(in, in->now->tool, ": this sandbox has no such tool");
         return;
     }
     if (pipe2(fds, O_CLOEXEC) < 0) {
-        init_fail(in, in->now->tool, ": too many open files");
+        call_fail(in, in->now->tool, ": too many open files");
         return;
     }
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
@@ -70,31 +70,22 @@ void file_begin(struct init *in)
     close(fds[1]);
     if (pid < 0) {
         close(fds[0]);
-        init_fail(
+        call_fail(
             in, in->now->tool,
             code == EAGAIN
                 ? ": the sandbox has no free processes left; use bash with {\"restart\": true}"
                 : ": could not start the tool");
         return;
     }
-    int64_t ms = TOOL_TIMEOUT_MS;
-    if (in->now->timeout_ms > 0 && in->now->timeout_ms < ms)
-        ms = in->now->timeout_ms;
-    const int64_t ceiling = (int64_t)in->spec->limits.call_ms;
-    if (ceiling > 0 && ceiling < ms) {
-        ms = ceiling;
-        in->now->time_limit = "what one call may take in this sandbox";
-    }
-    in->now->timeout_ms = ms;
-    in->deadline_ns = in->began_ns + ms * NS_PER_MS;
+    limits_set_deadline(in, TOOL_TIMEOUT_MS);
     in->helper = pid;
     in->helper_died = false;
     in->helper_fd = fds[0];
     buf_reset(&in->result);
-    in->kind = CALL_FILE;
+    in->at_work = &file_call;
 }
 
-void file_stop(struct init *in)
+static void stop(struct init *in)
 {
     if (in->helper) {
         kill(in->helper, SIGKILL);
@@ -115,21 +106,21 @@ static void finish_file(struct init *in)
         in->helper = 0;
         died = true;
     }
-    file_stop(in);
+    stop(in);
     if (died && WIFEXITED(status) && WEXITSTATUS(status) == 0 && in->result.len > 1) {
-        init_finish_text(in, in->result.data[0] == '1', in->result.data + 1);
+        call_finish_text(in, in->result.data[0] == '1', in->result.data + 1);
     } else {
-        init_fail(in, in->now->tool, ": the tool ended before it had a result (out of memory?)");
+        call_fail(in, in->now->tool, ": the tool ended before it had a result (out of memory?)");
     }
 }
 
-void file_read(struct init *in)
+static void read_result(struct init *in)
 {
     for (;;) {
         char *room = buf_room(&in->result, 16384);
         if (!room) {
-            file_stop(in);
-            init_fail(in, in->now->tool, ": the result is too large to be sent");
+            stop(in);
+            call_fail(in, in->now->tool, ": the result is too large to be sent");
             return;
         }
         ssize_t n = read(in->helper_fd, room, 16384);
@@ -142,3 +133,34 @@ void file_read(struct init *in)
         buf_commit(&in->result, (size_t)n);
     }
 }
+
+static void abort_tool(struct init *in, const char *limit, const char *why)
+{
+    (void)limit;
+    stop(in);
+    AUTO_FREE char *text = mem_printf(": %s", why);
+    call_fail(in, in->now->tool, text);
+}
+
+static int result_fd(const struct init *in)
+{
+    return in->helper_fd;
+}
+
+static bool ended(struct init *in, pid_t pid, int status)
+{
+    if (pid != in->helper || WIFSTOPPED(status))
+        return false;
+    in->helper_died = true;
+    in->helper_status = status;
+    in->helper = 0;
+    return true;
+}
+
+const struct call_ops file_call = {.begin = begin,
+                                   .abort = abort_tool,
+                                   .fd = result_fd,
+                                   .read = read_result,
+                                   .ended = ended,
+                                   .time_limit = "call_ms",
+                                   .unmeasured = true};

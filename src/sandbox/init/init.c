@@ -8,8 +8,9 @@
  * Init never does for itself what could make it wait: bash is a child it talks to through
  * non-blocking pipes (bash_call.c), every other tool runs in a forked child that hands its result
  * over in a pipe (file_call.c), a program for `sallyport exec` is a child with streams of its own
- * (job.c). One call is in progress at a time (`now`); more may be queued. Limits are watched
- * between events (init_limits.c).
+ * (job.c). One of these is at work at a time, through struct call_ops; more calls may be queued.
+ * Which request is allowed when is a table (`ops`). Limits are watched between events: init_limits.c
+ * finds what is over one, carry_out() ends it.
  *
  * The worker is trusted, but not to be right: descriptors are taken only with a request that names
  * them, and a message that makes no sense ends the sandbox. When the channel closes, init exits,
@@ -29,148 +30,13 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "sandbox/frame.h"
+#include "sandbox/init/ipc.h"
 #include "sandbox/place.h"
 #include "sandbox/sandbox.h"
 
 #define QUEUE_MAX 32 /* calls that wait; the worker sends one at a time */
 
-static void call_free(struct call *c)
-{
-    if (!c)
-        return;
-    json_decref(c->input);
-    free(c->tool);
-    free(c);
-}
-
-/* Collects every dead child. The shell, the tool in progress and the program are remembered;
- * orphans are just collected. */
-void init_reap(void *arg)
-{
-    struct init *in = arg;
-    int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0;) {
-        if (WIFSTOPPED(status)) {
-            (void)job_reaped(in, pid, status); /* nobody else is told */
-        } else if (pid == in->shell.pid) {
-            in->shell_died = true;
-            in->shell_status = status;
-        } else if (pid == in->helper) {
-            in->helper_died = true;
-            in->helper_status = status;
-            in->helper = 0;
-        } else {
-            (void)job_reaped(in, pid, status);
-        }
-    }
-}
-
-void init_send(struct init *in, const json_t *o)
-{
-    if (frame_add(&in->out, o) < 0)
-        _exit(1); /* the worker does not read: nothing sensible is left to do */
-}
-
-void init_send_fd(struct init *in, const json_t *o, int fd)
-{
-    init_send(in, o);
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
-    bool sent = false;
-    while (in->out.len > 0) {
-        struct iovec iov = {.iov_base = in->out.data, .iov_len = in->out.len};
-        struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-        if (!sent) {
-            mh.msg_control = control.bytes;
-            mh.msg_controllen = sizeof(control.bytes);
-            struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-            c->cmsg_level = SOL_SOCKET;
-            c->cmsg_type = SCM_RIGHTS;
-            c->cmsg_len = CMSG_LEN(sizeof(int));
-            memcpy(CMSG_DATA(c), &fd, sizeof(int));
-        }
-        ssize_t n = sendmsg(in->channel, &mh, MSG_NOSIGNAL);
-        if (n >= 0) {
-            sent = true;
-            buf_consume(&in->out, (size_t)n);
-            continue;
-        }
-        struct pollfd p = {.fd = in->channel, .events = POLLOUT};
-        if ((errno != EAGAIN && errno != EINTR) || (poll(&p, 1, -1) < 0 && errno != EINTR))
-            _exit(0);
-    }
-}
-
-/* Answers the call with content already printed as JSON. */
-static void answer_text(struct init *in, const struct call *c, int64_t ms, bool is_error,
-                        const char *content)
-{
-    AUTO(buf) b = BUF_INIT(SANDBOX_FRAME_MAX);
-    buf_addf(&b, "{\"id\":%lld,\"is_error\":%s,\"duration_ms\":%lld,\"content\":", (long long)c->id,
-             is_error ? "true" : "false", (long long)ms);
-    buf_adds(&b, content);
-    buf_addc(&b, '}');
-    if (buf_err(&b) < 0 || frame_add_text(&in->out, buf_str(&b), b.len) < 0)
-        _exit(1);
-}
-
-static void answer(struct init *in, const struct call *c, int64_t ms, struct tool_result *res)
-{
-    AUTO_FREE char *text = json_text(res->content, NULL);
-    if (strlen(text) > SANDBOX_FRAME_MAX - 256u)
-        tool_fail(res, "%s: the result is too large to be sent", c->tool);
-    AUTO_FREE char *fitting = json_text(res->content, NULL);
-    answer_text(in, c, ms, res->is_error, fitting);
-    json_decref(res->content);
-    res->content = NULL;
-}
-
-static int64_t elapsed_ms(const struct init *in)
-{
-    return (time_mono_ns() - in->began_ns) / NS_PER_MS;
-}
-
-static void end_call(struct init *in)
-{
-    call_free(in->now);
-    in->now = NULL;
-    in->kind = CALL_NONE;
-    procs_done(&in->before);
-}
-
-void init_finish(struct init *in, struct tool_result *res)
-{
-    answer(in, in->now, elapsed_ms(in), res);
-    end_call(in);
-}
-
-void init_finish_text(struct init *in, bool is_error, const char *content)
-{
-    answer_text(in, in->now, elapsed_ms(in), is_error, content);
-    end_call(in);
-}
-
-void init_fail(struct init *in, const char *text, const char *detail)
-{
-    struct tool_result res = {.content = NULL};
-    tool_fail(&res, "%s%s", text, detail);
-    init_finish(in, &res);
-}
-
 /* ---- calls ---- */
-
-static void abort_call(struct init *in, const char *why)
-{
-    if (in->kind == CALL_BASH) {
-        bash_abort(in, why);
-    } else if (in->kind == CALL_FILE) {
-        file_stop(in);
-        AUTO_FREE char *text = mem_printf(": %s", why);
-        init_fail(in, in->now->tool, text);
-    }
-}
 
 static void begin_next(struct init *in)
 {
@@ -183,18 +49,20 @@ static void begin_next(struct init *in)
         if (in->over) {
             AUTO_FREE char *over = limits_over_sentence(in);
             AUTO_FREE char *text = mem_printf("%s: %s", in->now->tool, over);
-            init_fail(in, text, "");
-        } else if (str_eq(in->now->tool, "bash"))
-            bash_begin(in);
-        else
-            file_begin(in);
+            call_fail(in, text, "");
+            continue;
+        }
+        const struct call_ops *kind = str_eq(in->now->tool, "bash") ? &bash_call : &file_call;
+        kind->begin(in);
     }
 }
 
-static void cancel(struct init *in, int64_t id)
+static void cancel(struct init *in, const json_t *o, int64_t id)
 {
+    (void)o;
     if (in->now && in->now->id == id) {
-        abort_call(in, "the call was cancelled");
+        if (in->at_work)
+            in->at_work->abort(in, NULL, "the call was cancelled");
         return;
     }
     LIST_FOREACH_SAFE (c, &in->queue, struct call, link) {
@@ -202,15 +70,15 @@ static void cancel(struct init *in, int64_t id)
             continue;
         list_remove(&c->link);
         in->queued--;
-        struct tool_result res = {.content = NULL};
-        tool_fail(&res, "%s: the call was cancelled", c->tool);
-        answer(in, c, 0, &res);
+        AUTO_FREE char *sentence = mem_printf("%s: the call was cancelled", c->tool);
+        call_refuse(in, c, sentence);
         call_free(c);
         return;
     }
 }
 
-static void enqueue(struct init *in, const json_t *o, int64_t id)
+/* Puts a call into the queue, or answers it when something is wrong with it or `in_its_way`. */
+static void take_call(struct init *in, const json_t *o, int64_t id, const char *in_its_way)
 {
     const char *tool = json_get_str(o, "tool");
     struct call *c = mem_new(struct call);
@@ -220,12 +88,9 @@ static void enqueue(struct init *in, const json_t *o, int64_t id)
     c->timeout_ms = json_get_int(o, "timeout_ms", 0);
     const char *why = !tool || !json_is_object(c->input) ? "a call needs tool and input"
                       : in->queued >= QUEUE_MAX          ? "too many calls are waiting"
-                      : in->job                          ? "a program runs in this sandbox"
-                                                         : NULL;
+                                                         : in_its_way;
     if (why) {
-        struct tool_result res = {.content = NULL};
-        tool_fail(&res, "%s", why);
-        answer(in, c, 0, &res);
+        call_refuse(in, c, why);
         call_free(c);
         return;
     }
@@ -233,8 +98,14 @@ static void enqueue(struct init *in, const json_t *o, int64_t id)
     in->queued++;
 }
 
-static void send_info(struct init *in, int64_t id)
+static void enqueue(struct init *in, const json_t *o, int64_t id)
 {
+    take_call(in, o, id, NULL);
+}
+
+static void send_info(struct init *in, const json_t *request, int64_t id)
+{
+    (void)request;
     struct procs_usage u;
     limits_usage(in, &u);
     AUTO_JSON json_t *o = json_object();
@@ -244,32 +115,95 @@ static void send_info(struct init *in, int64_t id)
     json_put_int(info, "calls", in->n_calls);
     json_put_int(o, "id", id);
     json_put(o, "info", info);
-    init_send(in, o);
+    call_send(in, o);
 }
+
+static NORETURN void shut_down(struct init *in, const json_t *o, int64_t id)
+{
+    (void)in;
+    (void)o;
+    (void)id;
+    _exit(0);
+}
+
+/* ---- which request is allowed when ---- */
+
+/* What can be the case when a request comes. Several can. */
+enum {
+    CALL = 1,     /* a tool call is in progress */
+    WAITING = 2,  /* others are queued */
+    PREPARED = 4, /* a program is, and not yet started */
+    RUNNING = 8,  /* a program is */
+    ENDED = 16,   /* a program has, and is about to be answered */
+    OVER = 32,    /* the session's time is over */
+    PROGRAM = PREPARED | RUNNING | ENDED,
+};
+
+static unsigned case_now(const struct init *in)
+{
+    static const unsigned of_program[] = {
+        [JOB_PREPARED] = PREPARED, [JOB_RUNNING] = RUNNING, [JOB_ENDED] = ENDED};
+    return of_program[job_state(in)] | (in->now ? CALL : 0u) | (in->queued ? WAITING : 0u) |
+           (in->over ? OVER : 0u);
+}
+
+static void refuse_call(struct init *in, const json_t *o, int64_t id, unsigned now)
+{
+    (void)now;
+    take_call(in, o, id, "a program runs in this sandbox");
+}
+
+static void refuse_exec(struct init *in, const json_t *o, int64_t id, unsigned now)
+{
+    (void)o;
+    AUTO_FREE char *over = now & OVER ? limits_over_sentence(in) : NULL;
+    job_refuse(in, id,
+               over            ? over
+               : now & PROGRAM ? "a program runs in this sandbox already"
+               : now & CALL    ? "a tool call runs in this sandbox"
+                               : "tool calls wait in this sandbox");
+}
+
+/* Every request there is (init.h). Calls are queued whatever the time: begin_next tells them when it
+ * is over. One program at a time, and none beside calls; it is started once. What comes too late for
+ * it is no mistake: it may have ended meanwhile. */
+static const struct op {
+    const char *name;
+    void (*handle)(struct init *in, const json_t *o, int64_t id);
+    unsigned not_while, only_while; /* none of these; one of these, 0: whatever is the case */
+    void (*refuse)(struct init *in, const json_t *o, int64_t id,
+                   unsigned now); /* NULL: no answer */
+} ops[] = {
+    {"call", enqueue, PROGRAM, 0, refuse_call},
+    {"cancel", cancel, 0, 0, NULL},
+    {"info", send_info, 0, 0, NULL},
+    {"exec", job_exec, OVER | PROGRAM | CALL | WAITING, 0, refuse_exec},
+    {"start", job_start, 0, PREPARED, NULL},
+    {"signal", job_signal, 0, RUNNING, NULL},
+    {"winsize", job_winsize, 0, PROGRAM, NULL},
+    {"shutdown", shut_down, 0, 0, NULL},
+};
 
 static void handle(struct init *in, const json_t *o)
 {
-    const char *op = json_get_str(o, "op");
-    int64_t id = json_get_int(o, "id", 0);
-    if (str_eq(op, "call"))
-        enqueue(in, o, id);
-    else if (str_eq(op, "cancel"))
-        cancel(in, id);
-    else if (str_eq(op, "info"))
-        send_info(in, id);
-    else if (str_eq(op, "exec"))
-        job_exec(in, o, id);
-    else if (str_eq(op, "start"))
-        job_start(in, id);
-    else if (str_eq(op, "signal"))
-        job_signal(in, o, id);
-    else if (str_eq(op, "winsize"))
-        job_winsize(in, o, id);
-    else
-        _exit(str_eq(op, "shutdown") ? 0 : 1); /* 1: unknown, worker and init do not match */
+    const char *name = json_get_str(o, "op");
+    const int64_t id = json_get_int(o, "id", 0);
+    const unsigned now = case_now(in);
+    const struct op *op = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(ops) && !op; i++)
+        if (str_eq(name, ops[i].name))
+            op = &ops[i];
+    if (!op)
+        _exit(1); /* worker and init do not match */
+    if (!(now & op->not_while) && (!op->only_while || (now & op->only_while)))
+        op->handle(in, o, id);
+    else if (op->refuse)
+        op->refuse(in, o, id, now);
     if (in->n_fds > 0)
         _exit(1); /* descriptors that no request has asked to take */
 }
+
+/* ---- the channel ---- */
 
 /* Some bytes of the channel, and the descriptors that came with them. More of those than a request
  * can have end the sandbox. */
@@ -335,9 +269,50 @@ static void write_channel(struct init *in)
     }
 }
 
+/* ---- limits ---- */
+
+/* Background jobs went over a limit while nothing was at work: all of them end, and the next result
+ * says so. */
+static void end_background(struct init *in, const char *why)
+{
+    call_end_everything(in);
+    free(in->notice);
+    in->notice =
+        mem_printf("%s; everything running in the sandbox was ended, and this is a new shell", why);
+    in->look_ns = 0;
+}
+
+static void carry_out(struct init *in, const struct verdict *v)
+{
+    if (in->at_work)
+        in->at_work->abort(in, v->name, v->why);
+    else
+        end_background(in, v->why);
+    if (v->limit == LIMIT_MEMORY) {
+        /* What the ended have left of it belongs to nobody, and would end the next one as well. */
+        ipc_remove_orphans();
+    } else if (v->limit == LIMIT_SESSION) {
+        call_end_everything(in);
+        in->look_ns = 0;
+    }
+}
+
+static void keep_within_limits(struct init *in)
+{
+    for (;;) {
+        AUTO(verdict) v = {.limit = LIMIT_NONE};
+        if (!limits_check(in, &v))
+            return;
+        carry_out(in, &v);
+    }
+}
+
+/* ---- the loop ---- */
+
 static void step(struct init *in)
 {
-    enum { CHANNEL, SIGNAL, OUTPUT, TERMINAL, STATUS, INPUT, HELPER, REPORT, JOB, N };
+    enum { CHANNEL, SIGNAL, OUTPUT, TERMINAL, STATUS, INPUT, WORK, REPORT, N };
+    const struct call_ops *work = in->at_work && in->at_work->fd ? in->at_work : NULL;
     struct pollfd p[N] = {
         [CHANNEL] = {.fd = in->channel, .events = (short)(POLLIN | (in->out.len ? POLLOUT : 0))},
         [SIGNAL] = {.fd = in->sigfd, .events = POLLIN},
@@ -345,25 +320,22 @@ static void step(struct init *in)
         [TERMINAL] = {.fd = in->pty.master, .events = POLLIN},
         [STATUS] = {.fd = in->shell.status, .events = POLLIN},
         [INPUT] = {.fd = in->shell.input.len ? in->shell.in : -1, .events = POLLOUT},
-        [HELPER] = {.fd = in->helper_fd, .events = POLLIN},
+        [WORK] = {.fd = work ? work->fd(in) : -1, .events = POLLIN},
         [REPORT] = {.fd = in->report.fd, .events = POLLIN},
-        [JOB] = {.fd = job_word_fd(in), .events = POLLIN},
     };
     if (poll(p, N, limits_poll_ms(in)) < 0 && errno != EINTR)
         _exit(1);
     if (p[SIGNAL].revents) {
         struct signalfd_siginfo si;
         (void)!read(in->sigfd, &si, sizeof(si));
-        init_reap(in);
+        call_reap(in);
     }
     if (p[CHANNEL].revents & (POLLIN | POLLHUP | POLLERR))
         read_channel(in);
-    if (p[HELPER].revents && in->kind == CALL_FILE)
-        file_read(in);
+    if (p[WORK].revents && in->at_work == work) /* the channel may have ended it */
+        work->read(in);
     if (p[REPORT].revents)
         report_read(&in->report);
-    if (p[JOB].revents)
-        job_read_words(in);
     if (p[OUTPUT].revents)
         bash_read_output(in);
     if (p[TERMINAL].revents && in->pty.master >= 0)
@@ -374,7 +346,7 @@ static void step(struct init *in)
         bash_shell_ended(in);
     if (in->shell.in >= 0)
         (void)!shell_feed(&in->shell);
-    limits_check(in);
+    keep_within_limits(in);
     job_ended(in);
     begin_next(in);
     write_channel(in);
@@ -390,9 +362,11 @@ static int make_spool(void)
 
 void init_run(const struct init_job *job)
 {
+    static const struct call_ops *const kinds[CALL_KINDS] = {&bash_call, &file_call, &program_call};
     const struct sandbox_spec *spec = job->spec;
     struct init in = {.channel = job->channel_fd,
                       .spec = spec,
+                      .kinds = kinds,
                       .helper_fd = -1,
                       .oom_fd = job->oom_fd,
                       .stat_fd = job->stat_fd,
@@ -424,7 +398,7 @@ void init_run(const struct init_job *job)
         (void)!shell_start(&in.shell);
     output_init(&in.output, spool, spec->limits.output_bytes);
     json_put_bool(hello, "ready", true);
-    init_send(&in, hello);
+    call_send(&in, hello);
     write_channel(&in);
     for (;;)
         step(&in);

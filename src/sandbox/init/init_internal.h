@@ -1,7 +1,16 @@
 /* init_internal - what the files that make up init share: its state, and the few calls between
- * them. init.c has the loop, the protocol and the queue; bash_call.c and file_call.c the two kinds
- * of tool calls; job.c programs run for `sallyport exec`; init_limits.c time, memory, processes;
- * report.c what the filter has refused. Nobody else includes this. */
+ * them, which go one way:
+ *
+ *   init.c                                    the loop, the protocol and the queue; acts on verdicts
+ *     |   by struct call_ops
+ *     v
+ *   bash_call.c   file_call.c   job.c         the three kinds of work: commands, file tools, programs
+ *     |                                       of `sallyport exec`
+ *     v
+ *   call.c   init_limits.c   report.c         answers and dead children; time, memory, processes; what
+ *                                             the filter has refused
+ *
+ * Nobody else includes this. */
 #pragma once
 
 #include "base/buf.h"
@@ -15,9 +24,43 @@
 #include "sandbox/init/shell.h"
 #include "sandbox/tools/tool.h"
 
+struct init;
 struct job;
 
-enum call_kind { CALL_NONE, CALL_BASH, CALL_FILE };
+/* One kind of work. At most one is in progress (in->at_work); what else goes on in the sandbox,
+ * background jobs of the shell, say, is nobody's. */
+struct call_ops {
+    /* Begins in->now, or the program that is prepared. What can not begin is answered at once. */
+    void (*begin)(struct init *in);
+    /* Ends it with everything it has started, and answers; a program's answer waits until it is
+     * reaped. `why` is a sentence, `limit` the name of a limit that was hit, for reports; NULL when
+     * none was. */
+    void (*abort)(struct init *in, const char *limit, const char *why);
+    /* Where its process is heard of, -1 for now; and what to do when there is something to read.
+     * NULL: nowhere (what the shell says is read between its calls, too). */
+    int (*fd)(const struct init *in);
+    void (*read)(struct init *in);
+    /* A child of init's has ended or was stopped. True when it is a process of this kind; asked of
+     * all kinds, at work or not. It is only noted: the loop answers. */
+    bool (*ended)(struct init *in, pid_t pid, int status);
+    void (*usage)(struct init *in, const struct procs_usage *u); /* it was added up; may be NULL */
+    const char *time_limit; /* name of the limit of its time, for reports */
+    bool unmeasured; /* usage is not added up meanwhile: its process has a limit of its own */
+};
+extern const struct call_ops bash_call, file_call, program_call;
+#define CALL_KINDS 3
+
+/* What was found to be over a limit. */
+enum limit { LIMIT_NONE, LIMIT_TIME, LIMIT_SESSION, LIMIT_MEMORY, LIMIT_PROCESSES };
+struct verdict {
+    enum limit limit;
+    const char *name; /* for reports */
+    char *why;        /* a sentence; the verdict's */
+};
+static inline void verdict_done(struct verdict *v)
+{
+    free(TAKE(v->why));
+}
 
 struct call {
     struct list link;
@@ -48,9 +91,11 @@ struct init {
     bool helper_died;
     int helper_status;
 
-    enum call_kind kind; /* of the call in progress */
-    struct call *now;
-    int64_t began_ns, deadline_ns;
+    const struct call_ops *const *kinds; /* CALL_KINDS of them */
+    const struct call_ops *at_work;      /* what is in progress; NULL: nothing */
+    struct call *now;                    /* the call in progress; NULL when that is a program */
+    int64_t began_ns;                    /* of the call */
+    int64_t deadline_ns;                 /* of what is at work; INT64_MAX: none */
     int64_t look_ns; /* next time usage is added up; 0: nothing but the shell runs */
     bool crowded;    /* the last look found as many threads as there may be */
     char *notice;    /* what happened between calls, for the next result */
@@ -69,43 +114,37 @@ struct init {
     struct report report;
 };
 
-/* init.c */
-void init_reap(void *arg); /* collects every dead child; arg: struct init */
-void init_send(struct init *in, const json_t *o);
+/* call.c */
+void call_free(struct call *c);
+void call_reap(void *arg); /* collects every dead child; arg: struct init */
+void call_send(struct init *in, const json_t *o);
 /* Sends one message with a descriptor, after everything that is queued; waits for the worker. */
-void init_send_fd(struct init *in, const json_t *o, int fd);
-void init_finish(struct init *in, struct tool_result *res); /* answers the call in progress */
-void init_fail(struct init *in, const char *text, const char *detail); /* likewise, with an error */
+void call_send_fd(struct init *in, const json_t *o, int fd);
+/* Answers `c`, which has not begun, with an error. */
+void call_refuse(struct init *in, const struct call *c, const char *sentence);
+void call_finish(struct init *in, struct tool_result *res); /* answers the call in progress */
+void call_fail(struct init *in, const char *text, const char *detail); /* likewise, with an error */
 /* Answers with content that is JSON text already. */
-void init_finish_text(struct init *in, bool is_error, const char *content);
+void call_finish_text(struct init *in, bool is_error, const char *content);
+void call_forget_shell(struct init *in);   /* which is dead or about to be */
+void call_end_everything(struct init *in); /* all processes but init, the shell included */
 
-/* bash_call.c */
-void bash_begin(struct init *in);
-void bash_abort(struct init *in, const char *why);
+/* bash_call.c: what the shell says and does, within calls and between them */
 void bash_read_output(struct init *in);
 void bash_read_terminal(struct init *in);
 void bash_read_status(struct init *in);
 void bash_shell_ended(struct init *in);
-void bash_forget_shell(struct init *in); /* after everything has been killed */
 
-/* file_call.c */
-void file_begin(struct init *in);
-void file_read(struct init *in);
-void file_stop(struct init *in);
-
-/* job.c; the request's descriptors are in in->fds, and are taken or closed */
+/* job.c: the program that runs for `sallyport exec` */
+enum job_state { JOB_NONE, JOB_PREPARED, JOB_RUNNING, JOB_ENDED };
+enum job_state job_state(const struct init *in);
+/* Requests (init.h). The descriptors of the first two are in in->fds, and are taken or closed. */
 void job_exec(struct init *in, const json_t *o, int64_t id);
-void job_start(struct init *in, int64_t id);
+void job_refuse(struct init *in, int64_t id, const char *sentence);
+void job_start(struct init *in, const json_t *o, int64_t id);
 void job_signal(struct init *in, const json_t *o, int64_t id);
 void job_winsize(struct init *in, const json_t *o, int64_t id);
-int job_word_fd(const struct init *in); /* to be read by job_read_words; -1 */
-void job_read_words(struct init *in);
-bool job_reaped(struct init *in, pid_t pid, int status); /* true when it was the job's */
-void job_ended(struct init *in);                         /* answers, when it has */
-/* Ends the job and everything else. `limit` names what was hit, `sentence` says it. */
-void job_abort(struct init *in, const char *limit, const char *sentence);
-int64_t job_deadline_ns(const struct init *in); /* INT64_MAX when there is none */
-void job_usage(struct init *in, uint64_t memory_bytes, uint64_t processes);
+void job_ended(struct init *in); /* answers, when it has */
 
 /* init_limits.c */
 /* What all processes use together; memory includes segments and memfds, not files in /tmp and its
@@ -114,9 +153,13 @@ void limits_usage(const struct init *in, struct procs_usage *ret);
 bool limits_crowded(const struct init *in, const struct procs_usage *u);
 void limits_begin_session(struct init *in); /* at the first call */
 void limits_begin_call(struct init *in);    /* remembers the count of out-of-memory kills */
+/* The call in progress may take `ms` from its beginning, or what the worker or the specification
+ * grants when that is less. */
+void limits_set_deadline(struct init *in, int64_t ms);
 /* A sentence when the kernel has ended programs since limits_begin_call; NULL. The caller's. */
 char *limits_oom_sentence(struct init *in);
 /* What a call is told once the session's time is over. The caller's. */
 char *limits_over_sentence(const struct init *in);
-void limits_check(struct init *in);
+/* True when something is over its limit: then it must be ended, and asked again, until all is well. */
+bool limits_check(struct init *in, struct verdict *ret);
 int limits_poll_ms(const struct init *in);

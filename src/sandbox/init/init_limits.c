@@ -2,10 +2,11 @@
  *
  * Called from init's loop. Usage is added up (memory from the cgroup's own count where there is
  * one, else from /proc) every 100 ms while a command or a program runs and every 500 ms while only
- * background jobs do, never when idle. Two clocks run: that of the call (bash_call.c, file_call.c
- * and job.c set it) and that of the session, which starts with the first call. When the session's
- * is over, everything is ended and every later call is told so. Going over a limit ends calls and
- * programs, never init. */
+ * background jobs do, never when idle. Two clocks run: that of what is at work (bash_call.c,
+ * file_call.c and job.c set it) and that of the session, which starts with the first call. When the
+ * session's is over, everything is ended and every later call is told so. Going over a limit ends
+ * calls and programs, never init. Nothing is ended here: a verdict says what was found, and init.c
+ * acts on it. */
 #include "sandbox/init/init_internal.h"
 
 #include <linux/magic.h>
@@ -93,109 +94,84 @@ char *limits_over_sentence(const struct init *in)
     return mem_printf("%s; nothing runs in this sandbox any more", over);
 }
 
-/* Background jobs go over a limit while no call runs: all of them end,
- * and the next result says so. */
-static void end_background(struct init *in, const char *why)
+void limits_set_deadline(struct init *in, int64_t ms)
 {
-    procs_kill_all(init_reap, in);
-    bash_forget_shell(in);
-    free(in->notice);
-    in->notice =
-        mem_printf("%s; everything running in the sandbox was ended, and this is a new shell", why);
-    in->look_ns = 0;
-}
-
-/* Ends whatever runs. `limit` is its name for reports. */
-static void end_running(struct init *in, const char *limit, const char *why)
-{
-    if (in->kind == CALL_BASH) {
-        bash_abort(in, why);
-    } else if (in->kind == CALL_FILE) {
-        file_stop(in);
-        AUTO_FREE char *text = mem_printf(": %s", why);
-        init_fail(in, in->now->tool, text);
-    } else if (in->job) {
-        job_abort(in, limit, why);
-    } else {
-        end_background(in, why);
+    struct call *c = in->now;
+    const int64_t ceiling = (int64_t)in->spec->limits.call_ms;
+    if (c->timeout_ms > 0 && c->timeout_ms < ms)
+        ms = c->timeout_ms;
+    if (ceiling > 0 && ceiling < ms) {
+        ms = ceiling;
+        c->time_limit = "what one call may take in this sandbox";
     }
+    c->timeout_ms = ms < INT32_MAX ? ms : INT32_MAX;
+    in->deadline_ns = in->began_ns + c->timeout_ms * NS_PER_MS;
 }
 
-static void look(struct init *in, int64_t now)
+/* ---- verdicts ---- */
+
+static void look(struct init *in, int64_t now, struct verdict *ret)
 {
     const struct sandbox_limits *l = &in->spec->limits;
-    const bool idle = in->kind == CALL_NONE && !in->job;
+    const bool idle = !in->at_work;
     struct procs_usage u;
     limits_usage(in, &u);
     in->look_ns = now + (idle ? IDLE_LOOK_MS : LOOK_MS) * NS_PER_MS;
-    job_usage(in, u.memory_bytes, u.processes);
+    if (in->at_work && in->at_work->usage)
+        in->at_work->usage(in, &u);
     if (u.memory_bytes > l->memory_bytes) {
-        AUTO_FREE char *why =
-            mem_printf("the programs used more than the %llu MiB of memory they may have",
-                       (unsigned long long)l->memory_bytes >> 20);
         in->crowded = false;
-        end_running(in, "memory", why);
-        /* What the ended have left of it belongs to nobody, and would end the next one as well. */
-        ipc_remove_orphans();
+        *ret = (struct verdict){
+            LIMIT_MEMORY, "memory",
+            mem_printf("the programs used more than the %llu MiB of memory they may have",
+                       (unsigned long long)l->memory_bytes >> 20)};
         return;
     }
     /* At the ceiling twice in a row: a build that touches it for a moment may go on. */
     bool was = in->crowded;
     in->crowded = limits_crowded(in, &u);
     if (was && in->crowded) {
-        AUTO_FREE char *why = mem_printf("the programs filled the %llu processes they may have",
-                                         (unsigned long long)l->processes);
         in->crowded = false;
-        end_running(in, "processes", why);
+        *ret = (struct verdict){LIMIT_PROCESSES, "processes",
+                                mem_printf("the programs filled the %llu processes they may have",
+                                           (unsigned long long)l->processes)};
     } else if (idle && u.processes <= 1) {
         in->look_ns = 0;
     }
 }
 
-static void check_session(struct init *in, int64_t now)
+/* The caller's. */
+static char *time_sentence(const struct init *in)
 {
-    if (in->over || in->session_ns == 0 || now < in->session_ns)
-        return;
-    in->over = true;
-    AUTO_FREE char *why = session_sentence(in);
-    end_running(in, "session_ms", why);
-    procs_kill_all(init_reap, in);
-    bash_forget_shell(in);
-    in->look_ns = 0;
-}
-
-static void check_call(struct init *in, int64_t now)
-{
-    if (in->kind == CALL_NONE || now < in->deadline_ns)
-        return;
     const struct call *c = in->now;
-    AUTO_FREE char *why =
-        c->time_limit
-            ? mem_printf("timed out after %lld ms, %s", (long long)c->timeout_ms, c->time_limit)
-            : mem_printf("timed out after %lld ms", (long long)c->timeout_ms);
-    end_running(in, "call_ms", why);
+    if (!c)
+        return mem_strdup("the program's time was over");
+    return c->time_limit
+               ? mem_printf("timed out after %lld ms, %s", (long long)c->timeout_ms, c->time_limit)
+               : mem_printf("timed out after %lld ms", (long long)c->timeout_ms);
 }
 
-void limits_check(struct init *in)
+bool limits_check(struct init *in, struct verdict *ret)
 {
-    int64_t now = time_mono_ns();
-    check_session(in, now);
-    check_call(in, now);
-    if (in->job && now >= job_deadline_ns(in))
-        job_abort(in, "timeout", "the program's time was over");
-    if (in->look_ns && now >= in->look_ns && in->kind != CALL_FILE)
-        look(in, now);
+    const int64_t now = time_mono_ns();
+    if (!in->over && in->session_ns != 0 && now >= in->session_ns) {
+        in->over = true;
+        *ret = (struct verdict){LIMIT_SESSION, "session_ms", session_sentence(in)};
+    } else if (in->at_work && now >= in->deadline_ns) {
+        *ret = (struct verdict){LIMIT_TIME, in->at_work->time_limit, time_sentence(in)};
+    } else if (in->look_ns && now >= in->look_ns && !(in->at_work && in->at_work->unmeasured)) {
+        look(in, now, ret);
+    }
+    return ret->limit != LIMIT_NONE;
 }
 
 int limits_poll_ms(const struct init *in)
 {
-    int64_t until = in->kind == CALL_NONE ? INT64_MAX : in->deadline_ns;
-    if (in->look_ns && in->look_ns < until && in->kind != CALL_FILE)
+    int64_t until = in->at_work ? in->deadline_ns : INT64_MAX;
+    if (in->look_ns && in->look_ns < until && !(in->at_work && in->at_work->unmeasured))
         until = in->look_ns;
     if (in->session_ns && !in->over && in->session_ns < until)
         until = in->session_ns;
-    if (in->job && job_deadline_ns(in) < until)
-        until = job_deadline_ns(in);
     if (until == INT64_MAX)
         return -1;
     int64_t ms = (until - time_mono_ns() + NS_PER_MS - 1) / NS_PER_MS;

@@ -59,7 +59,7 @@ struct job {
     bool quiet;    /* it was stopped on request: the client knows */
     bool ended;
     int status;
-    int64_t timeout_ms, began_ns, deadline_ns;
+    int64_t timeout_ms, began_ns;
     uint64_t peak_bytes, most_processes;
     const char *limit;
     char *sentence;
@@ -92,7 +92,7 @@ static void refuse(struct init *in, int64_t id, const char *sentence)
     AUTO_JSON json_t *o = json_object();
     json_put_int(o, "id", id);
     json_put_str(o, "error", sentence);
-    init_send(in, o);
+    call_send(in, o);
 }
 
 /* ---- the request ---- */
@@ -212,18 +212,18 @@ static void close_spare(struct init *in)
     in->n_fds = 0;
 }
 
+void job_refuse(struct init *in, int64_t id, const char *sentence)
+{
+    close_spare(in);
+    refuse(in, id, sentence);
+}
+
 void job_exec(struct init *in, const json_t *o, int64_t id)
 {
     struct job *j = mem_new(struct job);
-    *j = (struct job){
-        .id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .word_fd = -1, .deadline_ns = INT64_MAX};
+    *j = (struct job){.id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .word_fd = -1};
     bool pty = false;
-    AUTO_FREE char *over = in->over ? limits_over_sentence(in) : NULL;
-    const char *why = over               ? over
-                      : in->job          ? "a program runs in this sandbox already"
-                      : in->now          ? "a tool call runs in this sandbox"
-                      : in->queued != 0u ? "tool calls wait in this sandbox"
-                                         : take_request(in, j, o, &pty);
+    const char *why = take_request(in, j, o, &pty);
     close_spare(in);
     int r = !why && pty ? make_terminal(j, o) : 0;
     if (r < 0)
@@ -235,16 +235,39 @@ void job_exec(struct init *in, const json_t *o, int64_t id)
     }
     limits_begin_session(in);
     in->job = j;
+    in->at_work = &program_call;
+    in->deadline_ns = INT64_MAX;
     AUTO_JSON json_t *answer = json_object();
     json_put_int(answer, "id", id);
     json_put_bool(answer, "prepared", true);
     if (pty)
-        init_send_fd(in, answer, j->pty.master);
+        call_send_fd(in, answer, j->pty.master);
     else
-        init_send(in, answer);
+        call_send(in, answer);
+}
+
+enum job_state job_state(const struct init *in)
+{
+    const struct job *j = in->job;
+    return !j ? JOB_NONE : j->ended ? JOB_ENDED : j->pid ? JOB_RUNNING : JOB_PREPARED;
 }
 
 /* ---- running ---- */
+
+/* Ends the program and everything else. */
+static void abort_program(struct init *in, const char *limit, const char *sentence)
+{
+    struct job *j = in->job;
+    if (j->ended)
+        return;
+    if (!j->sentence) {
+        j->limit = limit;
+        j->sentence = mem_strdup(sentence);
+    }
+    j->ended = j->pid == 0; /* otherwise when it is reaped */
+    in->deadline_ns = INT64_MAX;
+    call_end_everything(in);
+}
 
 static void tell(int fd, enum stage stage, int code)
 {
@@ -360,19 +383,17 @@ static NORETURN void run_child(const struct init *in, const struct job *j, int w
     run_program(j);
 }
 
-void job_start(struct init *in, int64_t id)
+static void begin(struct init *in)
 {
     struct job *j = in->job;
-    if (!j || j->id != id || j->pid || j->ended)
-        return;
     int fds[2];
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
-        job_abort(in, NULL, "no descriptors are left");
+        abort_program(in, NULL, "no descriptors are left");
         return;
     }
     j->began_ns = time_mono_ns();
     if (j->timeout_ms > 0 && j->timeout_ms < INT32_MAX)
-        j->deadline_ns = j->began_ns + j->timeout_ms * NS_PER_MS;
+        in->deadline_ns = j->began_ns + j->timeout_ms * NS_PER_MS;
     limits_begin_call(in);
     pid_t pid = fork();
     int code = errno;
@@ -389,7 +410,7 @@ void job_start(struct init *in, int64_t id)
     j->pty.slave = -1;
     if (pid < 0) {
         AUTO_FREE char *why = mem_printf("the program could not be started: %s", err_text(-code));
-        job_abort(in, NULL, why);
+        abort_program(in, NULL, why);
         return;
     }
     j->pid = pid;
@@ -398,11 +419,18 @@ void job_start(struct init *in, int64_t id)
     in->look_ns = j->began_ns + LOOK_MS * NS_PER_MS;
 }
 
+void job_start(struct init *in, const json_t *o, int64_t id)
+{
+    (void)o;
+    if (in->job->id == id)
+        begin(in);
+}
+
 void job_signal(struct init *in, const json_t *o, int64_t id)
 {
     struct job *j = in->job;
     int64_t sig = json_get_int(o, "signal", 0);
-    if (!j || j->id != id || !j->pid || j->ended || sig < 1 || sig > 64)
+    if (j->id != id || sig < 1 || sig > 64)
         return;
     if (sig == SIGSTOP || sig == SIGCONT)
         j->quiet = sig == SIGSTOP;
@@ -420,22 +448,22 @@ static void stopped(struct init *in)
         AUTO_JSON json_t *o = json_object();
         json_put_int(o, "id", j->id);
         json_put_bool(o, "stopped", true);
-        init_send(in, o);
+        call_send(in, o);
     }
     j->quiet = false;
 }
 
-int job_word_fd(const struct init *in)
+static int word_fd(const struct init *in)
 {
-    return in->job ? in->job->word_fd : -1;
+    return in->job->word_fd;
 }
 
-void job_read_words(struct init *in)
+static void read_words(struct init *in)
 {
     struct job *j = in->job;
     struct word w;
     ssize_t n = 0;
-    while (j && j->word_fd >= 0 && (n = read(j->word_fd, &w, sizeof(w))) == (ssize_t)sizeof(w)) {
+    while (j->word_fd >= 0 && (n = read(j->word_fd, &w, sizeof(w))) == (ssize_t)sizeof(w)) {
         if (w.stage == STAGE_NUMBER)
             j->program = w.code;
         else if (w.stage == STAGE_STOPPED)
@@ -443,7 +471,7 @@ void job_read_words(struct init *in)
         else
             j->why = w;
     }
-    if (j && n == 0) { /* the child has executed the program */
+    if (n == 0) { /* the child has executed the program */
         fd_cleanup_close(&j->word_fd);
         j->word_fd = -1;
     }
@@ -453,14 +481,14 @@ void job_winsize(struct init *in, const json_t *o, int64_t id)
 {
     const struct job *j = in->job;
     int64_t rows = json_get_int(o, "rows", 0), cols = json_get_int(o, "cols", 0);
-    if (j && j->id == id && j->pty.master >= 0 && rows >= 0 && rows <= PTY_SIZE_MAX && cols >= 0 &&
+    if (j->id == id && j->pty.master >= 0 && rows >= 0 && rows <= PTY_SIZE_MAX && cols >= 0 &&
         cols <= PTY_SIZE_MAX)
         (void)!pty_resize(&j->pty, (unsigned)rows, (unsigned)cols);
 }
 
 /* ---- the end ---- */
 
-bool job_reaped(struct init *in, pid_t pid, int status)
+static bool ended(struct init *in, pid_t pid, int status)
 {
     struct job *j = in->job;
     if (!j || !j->pid || pid != j->pid)
@@ -471,16 +499,15 @@ bool job_reaped(struct init *in, pid_t pid, int status)
     }
     j->ended = true;
     j->status = status;
+    in->deadline_ns = INT64_MAX;
     return true;
 }
 
-void job_usage(struct init *in, uint64_t memory_bytes, uint64_t processes)
+static void note_usage(struct init *in, const struct procs_usage *u)
 {
     struct job *j = in->job;
-    if (!j)
-        return;
-    j->peak_bytes = memory_bytes > j->peak_bytes ? memory_bytes : j->peak_bytes;
-    j->most_processes = processes > j->most_processes ? processes : j->most_processes;
+    j->peak_bytes = u->memory_bytes > j->peak_bytes ? u->memory_bytes : j->peak_bytes;
+    j->most_processes = u->processes > j->most_processes ? u->processes : j->most_processes;
 }
 
 static void add_usage(const struct job *j, json_t *o)
@@ -543,8 +570,9 @@ static void answer(struct init *in)
     json_t *denied = report_json(&in->report);
     if (denied)
         json_put(o, "denied", denied);
-    init_send(in, o);
+    call_send(in, o);
     in->job = NULL;
+    in->at_work = NULL;
     job_free(j);
 }
 
@@ -554,26 +582,14 @@ void job_ended(struct init *in)
         return;
     if (in->report.fd >= 0)
         report_read(&in->report);
-    job_read_words(in);
+    read_words(in);
     answer(in);
 }
 
-void job_abort(struct init *in, const char *limit, const char *sentence)
-{
-    struct job *j = in->job;
-    if (!j || j->ended)
-        return;
-    if (!j->sentence) {
-        j->limit = limit;
-        j->sentence = mem_strdup(sentence);
-    }
-    j->ended = j->pid == 0; /* otherwise when it is reaped */
-    j->deadline_ns = INT64_MAX;
-    procs_kill_all(init_reap, in);
-    bash_forget_shell(in);
-}
-
-int64_t job_deadline_ns(const struct init *in)
-{
-    return in->job->deadline_ns;
-}
+const struct call_ops program_call = {.begin = begin,
+                                      .abort = abort_program,
+                                      .fd = word_fd,
+                                      .read = read_words,
+                                      .ended = ended,
+                                      .usage = note_usage,
+                                      .time_limit = "timeout"};

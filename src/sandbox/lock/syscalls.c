@@ -1,6 +1,6 @@
 /* syscalls.c - the table that the system call filter is generated from.
  *
- * It starts from what container engines allow by default, less what design and spec/sandbox.md take
+ * It starts from what container engines allow by default, less what sandbox.md ("Seccomp") takes
  * away: namespaces, mounts, bpf, perf, keys, io_uring, userfaultfd, kexec, handles, other
  * processes' memory by number. seccomp.c makes two BPF programs of it, and the OCI engine its own
  * notation. A line of the table is a line of the file: add a call where its reason is, or a line

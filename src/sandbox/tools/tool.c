@@ -16,8 +16,12 @@ static const struct {
     const char *name;
     void (*run)(const json_t *input, struct tool_result *ret);
 } tools[] = {
-    {"read", tool_read}, {"write", tool_write}, {"edit", tool_edit},
-    {"glob", tool_glob}, {"grep", tool_grep},
+#define RUN_SHELL(name)
+#define RUN_FILE(name) {#name, tool_##name},
+#define RUN_NOBODY(name)
+#define TOOL(name, served, ...) RUN_##served(name)
+#include "base/toolset.def"
+#undef TOOL
 };
 
 void (*tool_find(const char *name))(const json_t *input, struct tool_result *ret)

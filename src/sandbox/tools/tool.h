@@ -1,9 +1,10 @@
-/* tools - the six tools of agent_toolset_20260401 as they act inside a sandbox.
+/* tools - the builtin tools of agent_toolset_20260401 as they act inside a sandbox.
  *
- * bash lives in init itself (bash.c drives the shell there). The others are functions that init
- * runs in a child of its own: they may block, be slow or die without taking init with them. Inputs,
- * outputs and limits are those of the official SDK's toolset wherever a model could notice (api.md
- * 13); what differs on purpose is listed in sandbox.md 3. */
+ * Which ones there are says base/toolset.def. bash lives in init itself (init/bash_call.c). The
+ * others are functions, tool_NAME in NAME.c, that init runs in a child of its own: they may block,
+ * be slow or die without taking init with them. Inputs, outputs and limits are those of the
+ * official SDK's toolset wherever a model could notice (api.md 13); what differs on purpose is
+ * listed in sandbox.md, "Tools that differ on purpose". */
 #pragma once
 
 #include "base/json.h"
@@ -32,11 +33,13 @@ void tool_fail_errno(struct tool_result *ret, const char *tool, const char *path
 const char *tool_string(const json_t *input, const char *key, const char *tool,
                         struct tool_result *ret);
 
-void tool_read(const json_t *input, struct tool_result *ret);
-void tool_write(const json_t *input, struct tool_result *ret);
-void tool_edit(const json_t *input, struct tool_result *ret);
-void tool_glob(const json_t *input, struct tool_result *ret);
-void tool_grep(const json_t *input, struct tool_result *ret);
+/* One function for each row that says FILE; one without a row does not compile. */
+#define DECLARE_SHELL(name)
+#define DECLARE_FILE(name) void tool_##name(const json_t *input, struct tool_result *ret);
+#define DECLARE_NOBODY(name)
+#define TOOL(name, served, ...) DECLARE_##served(name)
+#include "base/toolset.def"
+#undef TOOL
 
 /* The function for a name, NULL when there is none (bash is not one of them). */
 void (*tool_find(const char *name))(const json_t *input, struct tool_result *ret);

@@ -11,25 +11,13 @@
 #include "sandbox/zygote/ahead.h"
 
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
-
-int ahead_loopback_up(void)
-{
-    AUTO_CLOSE int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq ifr = {.ifr_name = "lo"};
-    if (s < 0 || ioctl(s, SIOCGIFFLAGS, &ifr) < 0)
-        return -errno;
-    ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_UP | IFF_RUNNING);
-    return ioctl(s, SIOCSIFFLAGS, &ifr) < 0 ? -errno : 0;
-}
+#include "sandbox/net/loopback.h"
 
 int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
 {
@@ -144,7 +132,7 @@ void ahead_prepare(struct ahead *a)
             log_debug("no uids in stock", "error=%s", log_q(e.msg));
     }
     if (!a->in_fresh_net && (!a->uids || a->can_return))
-        a->in_fresh_net = unshare(CLONE_NEWNET) == 0 && ahead_loopback_up() == 0;
+        a->in_fresh_net = unshare(CLONE_NEWNET) == 0 && loopback_up() == 0;
     if (a->have_limits && !a->group.cgroup.name[0])
         (void)!make_group(a, &a->limits, &a->group, &e);
 }

@@ -56,6 +56,3 @@ bool ahead_take_net(struct ahead *a);
 /* A group with these limits. */
 int ahead_take_group(struct ahead *a, const struct cgroup_limits *l, struct ahead_group *ret,
                      struct err *e) WARN_UNUSED;
-
-/* Brings up the loopback interface of the current network namespace. 0 or -errno. */
-int ahead_loopback_up(void) WARN_UNUSED;

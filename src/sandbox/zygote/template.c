@@ -42,15 +42,10 @@ static const struct {
     {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
 };
 
-/* Top-level directories that are links into /usr on merged systems and directories elsewhere. */
-#define N_SYSTEM_DIRS 6
-const char *const rootfs_system_dirs[N_SYSTEM_DIRS + 1] = {"bin",   "sbin",   "lib", "lib64",
-                                                           "lib32", "libx32", NULL};
-
 struct build {
-    int root, dev;             /* the new tmpfs, and the one for /dev */
-    int usr, proc;             /* detached copies from the host */
-    int system[N_SYSTEM_DIRS]; /* likewise, -1 where a link does */
+    int root, dev;                    /* the new tmpfs, and the one for /dev */
+    int usr, proc;                    /* detached copies from the host */
+    int system[SKELETON_SYSTEM_DIRS]; /* likewise, -1 where a link does */
     int device[ARRAY_LEN(devices)];
 };
 
@@ -69,16 +64,16 @@ static void build_done(struct build *b)
 /* /bin and its like: the same link as on the host, or a directory that a read-only copy goes on. */
 static int fill_system_dir(struct build *b, size_t i)
 {
-    AUTO_FREE char *host = mem_printf("/%s", rootfs_system_dirs[i]);
+    AUTO_FREE char *host = mem_printf("/%s", skeleton_system_dirs[i]);
     AUTO_FREE char *target = skeleton_link_target(AT_FDCWD, host);
     if (target)
-        return symlinkat(target, b->root, rootfs_system_dirs[i]) < 0 ? -errno : 0;
+        return symlinkat(target, b->root, skeleton_system_dirs[i]) < 0 ? -errno : 0;
     b->system[i] = mounts_copy(host, RO_ATTR);
     if (b->system[i] == -ENOENT)
         return 0;
     if (b->system[i] < 0)
         return b->system[i];
-    return mkdirat(b->root, rootfs_system_dirs[i], 0755) < 0 ? -errno : 0;
+    return mkdirat(b->root, skeleton_system_dirs[i], 0755) < 0 ? -errno : 0;
 }
 
 static int fill_links(int dir, const struct link *links, size_t n, struct err *e)
@@ -114,10 +109,10 @@ static int fill(struct build *b, struct err *e)
     int r = skeleton_fill(b->root, e);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < N_SYSTEM_DIRS; i++) {
+    for (size_t i = 0; i < SKELETON_SYSTEM_DIRS; i++) {
         r = fill_system_dir(b, i);
         if (r < 0)
-            return err_set(e, r, "could not provide /%s: %s", rootfs_system_dirs[i], err_text(r));
+            return err_set(e, r, "could not provide /%s: %s", skeleton_system_dirs[i], err_text(r));
     }
     return fill_dev(b, e);
 }
@@ -148,9 +143,9 @@ static int attach_all(struct build *b, struct err *e)
     int r = mounts_attach(b->usr, b->root, "usr");
     if (r >= 0)
         r = mounts_attach(b->proc, b->root, "proc");
-    for (size_t i = 0; r >= 0 && i < N_SYSTEM_DIRS; i++)
+    for (size_t i = 0; r >= 0 && i < SKELETON_SYSTEM_DIRS; i++)
         if (b->system[i] >= 0)
-            r = mounts_attach(b->system[i], b->root, rootfs_system_dirs[i]);
+            r = mounts_attach(b->system[i], b->root, skeleton_system_dirs[i]);
     if (r >= 0)
         r = mounts_attach(b->dev, b->root, "dev");
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(devices); i++)

@@ -44,6 +44,3 @@ int rootfs_host_tree(const struct rootfs *r, const char *path, const struct root
  * template's mounts are locked together. -EINVAL where the file system can not map owners. */
 int rootfs_template_tree(const char *path, const struct idmap *map, int proc, struct err *e)
     WARN_UNUSED;
-
-/* Top-level directories of the system besides usr, relative; NULL-terminated. */
-extern const char *const rootfs_system_dirs[];

@@ -419,8 +419,8 @@ static void troubles_of_workers_are_not_the_models(struct world *w)
     world_send(w, "[" MESSAGE("go") "]");
     world_settle(w);
     log_batch_init(&k.b, SESSION);
-    assert_int_equal(db_write(w->p.db, troubles_tx, &k), 0);
-    log_publish(&w->p, &k.b);
+    assert_int_equal(db_write(w->log.db, troubles_tx, &k), 0);
+    log_publish(&w->log, &k.b);
     log_batch_done(&k.b);
     result(w, 0, "ok");
     world_settle(w);

@@ -185,7 +185,7 @@ void world_open(struct world *w, const char *agent_json, bool self_hosted)
     struct err e = {0};
     if (!w->scratch.dir[0])
         scratch_init(&w->scratch);
-    if (db_open(w->scratch.dir, &w->p.db, &e) < 0)
+    if (db_open(w->scratch.dir, &w->log.db, &e) < 0)
         fail_msg("%s", e.msg);
     w->model = (struct model){.ops = &model_ops, .name = "test"};
     waitq_init(&w->changed);
@@ -193,7 +193,7 @@ void world_open(struct world *w, const char *agent_json, bool self_hosted)
     AUTO_FREE char *text = json_text(agent, NULL);
     struct setup s = {.agent = text, .env_type = self_hosted ? "self_hosted" : "cloud"};
     w->self_hosted = self_hosted;
-    assert_int_equal(db_write(w->p.db, setup_tx, &s), 0);
+    assert_int_equal(db_write(w->log.db, setup_tx, &s), 0);
     buf_reset(&world_hub);
     json_decref(world_published);
     world_published = json_array();
@@ -202,19 +202,19 @@ void world_open(struct world *w, const char *agent_json, bool self_hosted)
 void world_start_brain(struct world *w)
 {
     struct err e = {0};
-    assert_int_equal(brain_start(&w->p, &w->model, &w->brain, &e), 0);
+    assert_int_equal(brain_start(&w->log, &w->model, &w->brain, &e), 0);
     brain_set_retry(w->brain, 1, 3);
-    w->p.wake = brain_wake;
-    w->p.wake_arg = w->brain;
+    w->log.wake = brain_wake;
+    w->log.wake_arg = w->brain;
 }
 
 void world_close(struct world *w)
 {
     brain_stop(w->brain);
     w->brain = NULL;
-    w->p.wake = NULL;
-    db_close(w->p.db);
-    w->p.db = NULL;
+    w->log.wake = NULL;
+    db_close(w->log.db);
+    w->log.db = NULL;
     free(w->last_request);
     w->last_request = NULL;
     json_decref(world_published);
@@ -273,9 +273,9 @@ json_t *world_post(struct world *w, const char *events, char why[600])
 {
     struct post q = {.events = J(events)};
     log_batch_init(&q.batch, SESSION);
-    int r = db_write(w->p.db, post_tx, &q);
+    int r = db_write(w->log.db, post_tx, &q);
     if (r == 0)
-        log_publish(&w->p, &q.batch);
+        log_publish(&w->log, &q.batch);
     else if (r != -E_DENIED)
         fail_msg("post failed: %s", err_name(r));
     if (why)
@@ -353,14 +353,14 @@ static int number_tx(struct tx *tx, void *arg)
 int64_t world_sql(struct world *w, const char *sql, const char *param)
 {
     struct look q = {.sql = sql, .param = param};
-    assert_int_equal(db_read(w->p.db, number_tx, &q), 0);
+    assert_int_equal(db_read(w->log.db, number_tx, &q), 0);
     return q.number;
 }
 
 json_t *world_log(struct world *w)
 {
     struct look q = {.events = json_array()};
-    assert_int_equal(db_read(w->p.db, log_tx, &q), 0);
+    assert_int_equal(db_read(w->log.db, log_tx, &q), 0);
     return q.events;
 }
 
@@ -369,7 +369,7 @@ void world_settle(struct world *w)
     int64_t stop = time_mono_ns() + 60 * NS_PER_S;
     for (;;) {
         struct look q = {0};
-        assert_int_equal(db_read(w->p.db, status_tx, &q), 0);
+        assert_int_equal(db_read(w->log.db, status_tx, &q), 0);
         bool rests = str_eq(q.status, "idle") || str_eq(q.status, "terminated");
         /* a reader may see a commit before its writer has been told and could publish it */
         int64_t stored = world_sql(w, "SELECT COUNT(*) FROM events WHERE session_id = $1", SESSION);

@@ -1,13 +1,13 @@
-/* world - a platform for brain and log tests: a real SQLite store in a directory of its own, one
+/* world - a session log for brain and log tests: a real SQLite store in a directory of its own, one
  * agent session, a model whose answers the test gives, and a hub that only writes down what it is
  * told (so that the order of publishing can be checked). */
 #pragma once
 
 #include "brain/brain.h"
 #include "brain/model.h"
-#include "platform/api/api.h"
 #include "session/hub.h"
 #include "session/log.h"
+#include "session/refusal.h"
 
 #include "unit/store/scratch.h"
 
@@ -32,7 +32,7 @@ struct answer {
 
 struct world {
     struct scratch scratch;
-    struct platform p;
+    struct session_log log;
     struct model model;
     const struct answer *answers;
     size_t n_answers, asked;

@@ -164,7 +164,7 @@ static void check_row(struct world *w, size_t row)
 {
     struct prepare q = {.state = table[row].state};
     log_batch_init(&q.batch, SESSION);
-    assert_int_equal(db_write(w->p.db, prepare_tx, &q), 0);
+    assert_int_equal(db_write(w->log.db, prepare_tx, &q), 0);
     log_batch_done(&q.batch);
     AUTO_JSON json_t *before = world_log(w);
 
@@ -239,7 +239,7 @@ static void play_clock(struct world *w)
     time_test_set(0, 1000000000000000); /* the clock is set back by years */
     struct prepare q = {.state = DONE};
     log_batch_init(&q.batch, SESSION);
-    assert_int_equal(db_write(w->p.db, prepare_tx, &q), 0);
+    assert_int_equal(db_write(w->log.db, prepare_tx, &q), 0);
     log_batch_done(&q.batch);
     time_test_set(0, 5000000000001000); /* and on again */
     world_send(w, "[" INT "]");

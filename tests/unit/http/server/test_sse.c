@@ -3,6 +3,7 @@
 #include "unit/http/server/talk.h"
 
 #include "http/server/sse.h"
+#include "http/wire/sse_parser.h"
 
 #define SUBSCRIBERS 4
 static struct {

@@ -2,7 +2,7 @@
 #include "unit/unit.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "http/server/sse.h"
+#include "http/wire/sse_parser.h"
 
 #include <string.h>
 

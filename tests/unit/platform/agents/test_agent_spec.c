@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "platform/agents/agent_spec.h"
+#include "session/refusal.h"
 
 /* JSON with ' for ". */
 static json_t *js(const char *text)

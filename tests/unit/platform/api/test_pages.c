@@ -1,11 +1,11 @@
 /* pages: tokens are positions, bound to a list and an order. */
-#include "platform/api/api.h"
 
 #include "base/buf.h"
 #include "base/enc.h"
 #include "base/err.h"
 
 #include "unit/unit.h"
+#include "platform/api/pages.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* validate: one request object, field by field. */
-#include "platform/api/api.h"
 
 #include "base/err.h"
+#include "platform/api/validate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

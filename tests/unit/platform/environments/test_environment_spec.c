@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "platform/environments/environment_spec.h"
+#include "session/refusal.h"
 
 static json_t *js(const char *text)
 {

@@ -4,6 +4,7 @@
 #include "base/err.h"
 
 #include "unit/unit.h"
+#include "session/refusal.h"
 
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* event_text: from a stored row to the wire, without a parse. */
-#include "platform/events/event_list.h"
 
 #include "base/buf.h"
 #include "base/err.h"
 
 #include "unit/unit.h"
+#include "platform/events/event_text.h"
 
 #include <string.h>
 

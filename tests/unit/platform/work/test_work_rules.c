@@ -12,6 +12,7 @@
 #include "base/enc.h"
 #include "base/err.h"
 #include "platform/work/work_rules.h"
+#include "session/refusal.h"
 
 #define WALL  1800000000000000LL
 #define LEASE 1700000000000000LL

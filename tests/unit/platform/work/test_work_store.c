@@ -10,9 +10,12 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "platform/platform.h"
 #include "platform/work/work.h"
 #include "store/db.h"
 #include "unit/store/scratch.h"
+#include "platform/api/state.h"
+#include "session/refusal.h"
 
 #define S  1000000LL
 #define T0 (1800000000LL * S)
@@ -398,7 +401,7 @@ static void a_restart_gives_every_worker_a_whole_lease(void **state)
     /* Claimed and held back by a clock that was far ahead. */
     sql(&w, "UPDATE work SET requeues = 3, claimed_at = 9000000000000000, queued_at = "
             "9000000000000000 WHERE id = 'work_2'");
-    struct platform p = {.db = w.d};
+    struct platform p = {.log.db = w.d};
     struct err e = {0};
     int64_t before = work_now_us(&p);
     assert_int_equal(work_start(&p, &e), 0);

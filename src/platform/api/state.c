@@ -3,11 +3,10 @@
  * Made on the first call, on the loop thread; only that thread uses it. Nothing in it is the truth
  * of anything: keys are looked up again, times of last use are hints, and idempotent calls that run
  * hold their own references. */
-#include "platform/state.h"
 
-#include "base/map.h"
+#include "platform/api/state.h"
+
 #include "io/pool.h"
-#include "platform/work/work.h"
 
 struct platform_state *platform_state(struct platform *p)
 {
@@ -30,14 +29,12 @@ static void free_values(struct map *m)
     map_done(m);
 }
 
-void platform_done(struct platform *p)
+void platform_state_free(struct platform_state *s)
 {
-    struct platform_state *s = TAKE(p->state);
     if (!s)
         return;
     free_values(&s->api_keys);
     free_values(&s->last_used);
-    work_state_free(s->work);
     pool_free(s->parser);
     MUST(s->inflight.n == 0);
     map_done(&s->inflight);

@@ -5,18 +5,21 @@
  * Revoking is final, bites on the next call, and takes along what was handed out for that key:
  * claims and leases of work items end at once, with the sessions tokens in their secrets, so that
  * another worker can take them. */
-#include "platform/environments/environments.h"
-#include "platform/api/auth.h"
-#include "session/hub.h"
-#include "platform/api/routes.h"
-#include "platform/api/rows.h"
-#include "platform/work/work.h"
+#include "platform/keys/env_keys.h"
+
 #include "base/err.h"
 #include "base/id.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "crypto/digest.h"
+#include "platform/api/auth.h"
+#include "platform/api/rows.h"
+#include "platform/api/validate.h"
+#include "platform/api/wire.h"
+#include "platform/environments/environments.h"
+#include "platform/work/work.h"
+#include "session/hub.h"
 
 #include <string.h>
 
@@ -108,7 +111,7 @@ void env_keys_create(struct api_call *c)
     id_make(ch.id, "envkey_");
     id_make_token(key, sizeof(key), AUTH_ENV_PREFIX);
     digest_sha256_hex(key, strlen(key), ch.hash);
-    int r = v_failed(&v) ? -E_DENIED : db_write(c->p->db, create_tx, &ch);
+    int r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, create_tx, &ch);
     if (r == -E_DENIED && ch.refusal.status) {
         api_refuse(c, &ch.refusal);
     } else if (r < 0) {
@@ -169,7 +172,7 @@ void env_keys_list(struct api_call *c)
     AUTO(listing) l = {.environment_id = api_param(c, 0)};
     if (rows_init(&l.rows, c, "environment_keys", false) < 0)
         return;
-    int r = db_read(c->p->db, list_tx, &l);
+    int r = db_read(c->p->log.db, list_tx, &l);
     if (r == -E_DENIED && l.refusal.status)
         api_refuse(c, &l.refusal);
     else if (r < 0)
@@ -204,7 +207,7 @@ void env_keys_revoke(struct api_call *c)
                        .key_id = api_param(c, 1),
                        .now = time_real_us(),
                        .lease_now = work_now_us(c->p)};
-    int r = db_write(c->p->db, revoke_tx, &ch);
+    int r = db_write(c->p->log.db, revoke_tx, &ch);
     if (r == -E_DENIED && ch.refusal.status) {
         api_refuse(c, &ch.refusal);
         return;
@@ -214,7 +217,7 @@ void env_keys_revoke(struct api_call *c)
         return;
     }
     work_lease_changed(c->p, ch.lease_now);
-    hub_work_ready(c->p->hub, ch.environment_id);
+    hub_work_ready(c->p->log.hub, ch.environment_id);
     AUTO_JSON json_t *o = json_object();
     json_put_str(o, "id", ch.key_id);
     json_put_str(o, "type", "environment_key_deleted");

@@ -1,10 +1,10 @@
-/* cmd.c - what several subcommands need before they run: where data lives, and taking secrets out
+/* start.c - what several subcommands need before they run: where data lives, and taking secrets out
  * of the environment.
  *
  * Called on the main thread at start, before fibers. The environment is the operator's; a key found
  * there is copied to locked memory and its bytes in the process's initial stack are overwritten,
  * because /proc/PID/environ shows exactly those bytes and children would inherit them. */
-#include "cmd/cmd.h"
+#include "cmd/line/start.h"
 
 #include "base/secret.h"
 #include "base/str.h"
@@ -25,6 +25,11 @@ char *cmd_default_data_dir(void)
     if (home && home[0] == '/')
         return mem_printf("%s/.local/share/sallyport", home);
     return mem_strdup("sallyport-data");
+}
+
+char *cmd_data_dir(const char *data)
+{
+    return data ? mem_strdup(data) : cmd_default_data_dir();
 }
 
 int cmd_make_dirs(const char *dir)

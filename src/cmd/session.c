@@ -13,9 +13,10 @@
 #include "cmd/client/api_client.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/start.h"
 #include "cmd/line/term.h"
 #include "cmd/client/transcript.h"
-#include "http/server/sse.h"
+#include "http/wire/sse_parser.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -347,7 +348,7 @@ static int run_command(void *arg)
 {
     struct session_command *c = arg;
     struct err e = {0};
-    AUTO_FREE char *dir = c->data ? mem_strdup(c->data) : cmd_default_data_dir();
+    AUTO_FREE char *dir = cmd_data_dir(c->data);
     int r = api_client_open(&c->api, c->base_url, dir, &e);
     if (r == 0) {
         r = c->run(c, &e);

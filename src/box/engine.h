@@ -1,16 +1,18 @@
-/* internal - what the files behind box.h share: box.c (one box), host.c (the zygote,
- * opening) and their neighbours named box_*.c. Nobody else includes it. */
+/* engine - what stands behind box.h: the engines, the host that has chosen one, and the box as they
+ * all know it. Included by the files of this room, by nobody else.
+ *
+ *   host.c --> warm.c --> open.c --> native.c | oci/oci.c | none.c --> box.c
+ *   start, stop,  made     one,       one way to make sandboxes         one sandbox: its socket, calls, end
+ *   open          ahead    cold */
 #pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/list.h"
+#include "box/box.h"
+#include "box/state.h"
 #include "fiber/sync.h"
 #include "io/loop.h"
 #include "io/pool.h"
-#include "io/proc.h"
-#include "box/state.h"
-#include "box/box.h"
 
 #define BOX_START_MS 10000 /* for a zygote to come up, and for a sandbox */
 #define BOX_CLOSE_MS 5000  /* for a killed sandbox to be gone */
@@ -34,33 +36,12 @@ extern const struct box_engine box_native, box_oci, box_none;
  * the engine is now. Suspends. */
 void box_oci_sweep(const char *dir);
 
-/* Sandboxes made ahead of their session (warm.c). */
-struct box_warm {
-    size_t want, n;
-    struct list ready;
-    char *spec_text; /* what they are made of; a request must say exactly this */
-    const struct sandbox_spec *spec;
-    struct waitq changed;
-    char *trouble; /* why the last refill failed; NULL: it did not */
-};
-
 struct box_host {
     const struct box_engine *engine;
-    void *own;           /* the engine's, other than the zygote's below */
-    const char *made_by; /* the program that makes sandboxes, for messages; NULL: this one */
-    struct box_warm warm;
-    size_t opening_now; /* sessions that wait for a sandbox: refills make way for them */
-
-    struct proc zygote;
-    struct io_fd ctl;
-    struct scope scope; /* the keeper, the pool's filler and watchers */
-    struct list opening;
-    struct fmutex sending;
-    bool alive;
-    struct waitq changed; /* alive, or another start has failed */
-    uint64_t starts;
-    struct err start_err;
-    int64_t seq;
+    void *own;             /* the engine's */
+    const char *made_by;   /* the program that makes sandboxes, for messages; NULL: this one */
+    struct box_warm *warm; /* warm.h; NULL before the engine has started */
+    struct scope scope;    /* the engine's fibers, the pool's filler and watchers */
     struct state state;
     bool have_state;
     struct pool *pool;
@@ -117,17 +98,3 @@ int box_wait_end(struct io_fd *pidfd) WARN_UNUSED;
 /* Asks init for a sign of life. Nothing else may be using the box. Suspends for at most `ms`. 0, or
  * a negative code: the box is of no use. */
 int box_ping(struct box *b, int64_t ms) WARN_UNUSED;
-
-/* Makes a sandbox, whatever the pool holds. Suspends. */
-int box_open_cold(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)
-    WARN_UNUSED;
-
-/* The pool. box_warm_init comes first; box_warm_first makes one sandbox and waits for it, negative
- * with words when it could not be made; box_warm_start spawns the filler into h->scope, and
- * cancelling that scope closes what is ready. box_warm_take gives a ready sandbox made of `spec`
- * (NULL: the defaults), or NULL; it suspends for a moment, never for a refill. */
-void box_warm_init(struct box_host *h, size_t n, const struct sandbox_spec *spec);
-int box_warm_first(struct box_host *h, struct err *e) WARN_UNUSED;
-int box_warm_start(struct box_host *h) WARN_UNUSED;
-void box_warm_done(struct box_host *h); /* after the scope is done */
-struct box *box_warm_take(struct box_host *h, const struct sandbox_spec *spec);

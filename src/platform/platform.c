@@ -1,8 +1,10 @@
-/* start.c - what the very first start leaves behind: the organization's id and one API key.
+/* platform.c - the platform's beginning and end. What the very first start leaves behind is the
+ * organization's id and one API key.
  *
- * Called once by cmd/server before anything is served. One transaction, so a start that is cut off
+ * Called once by the server before anything is served. One transaction, so a start that is cut off
  * leaves nothing half made and the next one begins again. The key's text exists in this call only:
  * the table has its SHA-256. */
+
 #include "platform/platform.h"
 
 #include "base/err.h"
@@ -11,8 +13,9 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "platform/api/auth.h"
 #include "crypto/digest.h"
+#include "platform/api/auth.h"
+#include "platform/work/work.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -76,7 +79,7 @@ int platform_first_start(struct platform *p, char ret_key[128], struct err *e)
     id_make(f.key_id, "apikey_");
     id_make_token(f.key, sizeof(f.key), AUTH_API_PREFIX);
     digest_sha256_hex(f.key, strlen(f.key), f.hash);
-    int r = db_write(p->db, first_tx, &f);
+    int r = db_write(p->log.db, first_tx, &f);
     ret_key[0] = '\0';
     if (r == 0) {
         str_copy(p->organization_id, sizeof(p->organization_id), f.organization_id);
@@ -108,9 +111,18 @@ int platform_make_api_key(struct platform *p, const char *name, char ret_key[128
     id_make(k.id, "apikey_");
     id_make_token(ret_key, 128, AUTH_API_PREFIX);
     digest_sha256_hex(ret_key, strlen(ret_key), k.hash);
-    int r = db_write(p->db, new_key_tx, &k);
+    int r = db_write(p->log.db, new_key_tx, &k);
     if (r == 0)
         return 0;
     secret_wipe(ret_key, 128);
     return err_set(e, r, "a new API key could not be written to the database: %s", err_text(r));
+}
+
+void platform_done(struct platform *p)
+{
+    struct platform_state *s = TAKE(p->state);
+    if (!s)
+        return;
+    work_state_free(s->work);
+    platform_state_free(s);
 }

@@ -9,6 +9,7 @@
 #include "cmd/client/api_client.h"
 #include "cmd/cmd.h"
 #include "cmd/client/devenv.h"
+#include "cmd/line/start.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -8,6 +8,7 @@
 #include "cmd/client/api_client.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/start.h"
 #include "cmd/line/term.h"
 
 #include <stdio.h>
@@ -164,7 +165,7 @@ static int run_command(void *arg)
 {
     struct env_command *c = arg;
     struct err e = {0};
-    AUTO_FREE char *dir = c->data ? mem_strdup(c->data) : cmd_default_data_dir();
+    AUTO_FREE char *dir = cmd_data_dir(c->data);
     int r = api_client_open(&c->api, c->base_url, dir, &e);
     if (r == 0) {
         r = c->run(c, &e);

@@ -1,12 +1,20 @@
 /* routes.c - the route table.
  *
- * Called by api.c once per request, before anything is known about the caller; the path is the only
+ * Called by serve.c once per request, before anything is known about the caller; the path is the only
  * input. Two parallel arrays are built from one list: the router's (method, pattern, flags) and the
  * handlers, which take a struct api_call instead of the router's bare exchange. Capabilities of the
  * hosted service that this version lacks are named here too, so that their paths answer 404 with a
  * sentence instead of a bare "Not found". */
-#include "platform/api/routes.h"
-#include "base/str.h"
+
+#include "platform/routes.h"
+
+#include "platform/agents/agents.h"
+#include "platform/environments/environments.h"
+#include "platform/events/events.h"
+#include "platform/keys/env_keys.h"
+#include "platform/sessions/sessions.h"
+#include "platform/sessions/threads.h"
+#include "platform/work/work.h"
 
 #include <string.h>
 

@@ -1,0 +1,335 @@
+/* native.c - the engine of our own: one zygote per worker, started, watched, replaced, and asked for
+ * sandboxes.
+ *
+ * One fiber, the keeper, takes the zygote's datagrams and hands replies to the fiber in native_open
+ * that waits for them by number; a reply nobody waits for any more (cancelled) has its descriptors
+ * closed, and that ends the sandbox. A zygote that dies takes its sandboxes along; the keeper starts
+ * another. The zygote is trusted; what it hands over is a socket to a process that is not (box.c). */
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "box/engine.h"
+#include "io/proc.h"
+#include "io/sock.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/spec.h"
+
+#define CREATE_MS  60000 /* for the zygote, which makes one after the other, to make one */
+#define RESTART_MS 1000
+
+/* A native_open that waits for the zygote's reply. */
+struct opening {
+    struct list link;
+    int64_t seq;
+    bool done;
+    int channel, pidfd, pid;
+    struct err err;
+    struct waitq wait;
+};
+
+/* The host's one zygote. */
+struct native {
+    struct proc zygote;
+    struct io_fd ctl;
+    struct list opening;
+    struct fmutex sending;
+    bool alive;
+    struct waitq changed; /* alive, or another start has failed */
+    uint64_t starts;
+    struct err start_err;
+    int64_t seq;
+};
+
+/* ---- the zygote ---- */
+
+static void hand_over(struct native *z, const json_t *o, int *channel, int *pidfd)
+{
+    int64_t seq = json_get_int(o, "seq", 0);
+    LIST_FOREACH (w, &z->opening, struct opening, link) {
+        if (w->seq != seq)
+            continue;
+        w->done = true;
+        if (json_get_bool(o, "ok", false) && *channel >= 0 && *pidfd >= 0) {
+            w->channel = TAKE_FD(*channel);
+            w->pidfd = TAKE_FD(*pidfd);
+            w->pid = (int)json_get_int(o, "pid", 0);
+        } else if (json_get_bool(o, "ok", false)) { /* it goes: nobody holds its channel */
+            err_set(&w->err, -EMFILE,
+                    "the worker has too many files open to take the sandbox over; raise its limit "
+                    "(ulimit -n) or serve fewer sessions at once");
+        } else {
+            const char *words = json_get_str(o, "error");
+            err_set(&w->err, box_reported_code(o), "%s",
+                    words ? words : "the zygote gave no reason");
+        }
+        waitq_wake_all(&w->wait);
+        return;
+    }
+}
+
+/* One datagram from the zygote. 1 with the object, or a negative code. The first two descriptors go
+ * to the caller. */
+static int receive(struct native *z, json_t **ret, int *channel, int *pidfd)
+{
+    AUTO_FREE char *text = mem_array(SANDBOX_SPEC_MAX, 1);
+    int fds[16];
+    size_t n_fds = 0;
+    ssize_t n = io_recv_fds(&z->ctl, text, SANDBOX_SPEC_MAX, fds, &n_fds);
+    for (size_t i = n_fds == 2 ? 2 : 0; i < n_fds; i++)
+        close(fds[i]);
+    if (n_fds == 2) {
+        *channel = fds[0];
+        *pidfd = fds[1];
+    }
+    if (n <= 0)
+        return n < 0 ? (int)n : -E_CLOSED;
+    struct err e;
+    int r = json_parse(text, (size_t)n, ret, &e);
+    return r < 0 ? r : 1;
+}
+
+/* Reads until the zygote is gone; then everybody who waits for it is told. */
+static int read_zygote(struct native *z)
+{
+    int r;
+    for (;;) {
+        AUTO_JSON json_t *o = NULL;
+        AUTO_CLOSE int channel = -1, pidfd = -1;
+        r = receive(z, &o, &channel, &pidfd);
+        if (r < 0)
+            break;
+        if (json_object_get(o, "ended"))
+            log_debug("sandbox ended", "pid=%lld status=%lld",
+                      (long long)json_get_int(o, "ended", 0),
+                      (long long)json_get_int(o, "status", 0));
+        else
+            hand_over(z, o, &channel, &pidfd);
+    }
+    z->alive = false;
+    LIST_FOREACH (w, &z->opening, struct opening, link) {
+        w->done = true;
+        err_set(&w->err, -E_CLOSED, "the zygote ended");
+        waitq_wake_all(&w->wait);
+    }
+    return r;
+}
+
+static int wait_ready(struct native *z, struct err *e)
+{
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(BOX_START_MS);
+    AUTO_JSON json_t *hello = NULL;
+    AUTO_CLOSE int channel = -1, pidfd = -1;
+    int r = receive(z, &hello, &channel, &pidfd);
+    if (r < 0)
+        return err_set(e, r, "the zygote did not start: %s", err_text(r));
+    const char *why_not = json_get_str(hello, "why_not");
+    if (why_not)
+        log_info("limits are not all capped by the kernel", "why=%s", log_q(why_not));
+    if (json_get_bool(hello, "ready", false))
+        return 0;
+    const char *words = json_get_str(hello, "error");
+    return err_set(e, -EIO, "no sandboxes on this host: %s",
+                   words ? words : "the zygote gave no reason");
+}
+
+static void stop_zygote(struct native *z)
+{
+    io_fd_close(&z->ctl);
+    if (z->zygote.pid) {
+        AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);
+        int status;
+        if (proc_wait(&z->zygote, &status) < 0)
+            log_warn("zygote did not end by itself", "pid=%d", (int)z->zygote.pid);
+    }
+    proc_done(&z->zygote);
+    z->alive = false;
+}
+
+static int start_zygote(struct native *z, struct err *e)
+{
+    int pair[2];
+    int r = sock_pair(SOCK_SEQPACKET, pair);
+    if (r < 0)
+        return err_set(e, r, "could not make a socket: %s", err_text(r));
+    AUTO_CLOSE int ours = pair[0], theirs = pair[1];
+    /* What it finds of other runs is nothing for a person who wants to see their own program. */
+    const char *const argv[] = {"sallyport", "zygote", log_enabled(LOG_WARN) ? NULL : "quiet",
+                                NULL};
+    static const char *const envp[] = {NULL};
+    struct proc_spec spec = {.path = "/proc/self/exe",
+                             .argv = argv,
+                             .envp = envp,
+                             .stdin_fd = -1,
+                             .stdout_fd = -1,
+                             .stderr_fd = 2,
+                             .extra_fds = &theirs,
+                             .n_extra_fds = 1,
+                             .own_session = true,
+                             .die_with_parent = true};
+    r = proc_start(&z->zygote, &spec, e);
+    close(TAKE_FD(theirs)); /* the zygote's is the only one, and ends with it */
+    if (r < 0)
+        return r;
+    r = io_fd_add(&z->ctl, ours);
+    if (r < 0) {
+        proc_done(&z->zygote);
+        return err_set(e, r, "could not watch the zygote: %s", err_text(r));
+    }
+    ours = -1;
+    r = wait_ready(z, e);
+    if (r < 0)
+        stop_zygote(z);
+    z->alive = r >= 0;
+    return r;
+}
+
+/* The keeper: reads, and replaces a zygote that has died, at most one a second. */
+static int keep_zygote(void *arg)
+{
+    struct native *z = arg;
+    int64_t started_ns = time_mono_ns();
+    for (;;) {
+        int r = z->alive ? read_zygote(z) : 0;
+        if (r == -ECANCELED)
+            return 0;
+        if (r < 0) {
+            log_error("zygote ended; starting another", "code=%s", err_name(r));
+            stop_zygote(z);
+        }
+        if (fiber_sleep_until(started_ns + RESTART_MS * NS_PER_MS) == -ECANCELED)
+            return 0;
+        started_ns = time_mono_ns();
+        z->start_err = (struct err){.code = 0};
+        (void)!start_zygote(z, &z->start_err);
+        z->starts++;
+        waitq_wake_all(&z->changed);
+    }
+}
+
+static int native_start(struct box_host *h, const struct box_host_config *cfg, struct err *e)
+{
+    (void)cfg;
+    struct native *z = mem_new(struct native);
+    z->ctl = IO_FD_NONE;
+    z->zygote.pidfd = IO_FD_NONE;
+    list_init(&z->opening);
+    fmutex_init(&z->sending);
+    waitq_init(&z->changed);
+    int r = start_zygote(z, e);
+    if (r >= 0 && (r = fiber_spawn(&h->scope, "zygote", keep_zygote, z, NULL)) < 0) {
+        stop_zygote(z);
+        err_set(e, r, "no fiber for the zygote");
+    }
+    if (r < 0) {
+        free(z);
+        return r;
+    }
+    h->own = z;
+    return 0;
+}
+
+static void native_stop(struct box_host *h)
+{
+    stop_zygote(h->own);
+    free(h->own);
+    h->own = NULL;
+}
+
+/* ---- opening ---- */
+
+static int send_create(struct native *z, const struct sandbox_spec *spec, int64_t seq,
+                       struct err *e)
+{
+    AUTO_JSON json_t *o = json_object();
+    json_put_str(o, "op", "create");
+    json_put_int(o, "seq", seq);
+    json_put(o, "spec", sandbox_spec_json(spec));
+    size_t n;
+    AUTO_FREE char *text = json_text(o, &n);
+    if (n > SANDBOX_SPEC_MAX)
+        return err_set(e, -E2BIG, "the sandbox's specification is longer than %u bytes",
+                       SANDBOX_SPEC_MAX);
+    int r = fmutex_lock(&z->sending);
+    if (r < 0)
+        return r;
+    ssize_t sent = io_send_fds(&z->ctl, text, n, NULL, 0);
+    fmutex_unlock(&z->sending);
+    explicit_bzero(text, n);
+    return sent < 0 ? err_set(e, (int)sent, "could not reach the zygote: %s", err_text((int)sent))
+                    : 0;
+}
+
+/* Waits for a zygote that is being replaced: until it is there or one more attempt has failed. */
+static int ensure_zygote(struct native *z, struct err *e)
+{
+    uint64_t starts = z->starts;
+    int r = 0;
+    while (r >= 0 && !z->alive && z->starts == starts)
+        r = waitq_wait(&z->changed);
+    if (r >= 0 && !z->alive) {
+        *e = z->start_err;
+        r = e->code;
+    }
+    return r;
+}
+
+static int request(struct native *z, const struct sandbox_spec *spec, struct opening *w,
+                   struct err *e)
+{
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(CREATE_MS);
+    w->seq = ++z->seq;
+    list_push_back(&z->opening, &w->link);
+    int r = send_create(z, spec, w->seq, e);
+    while (r >= 0 && !w->done)
+        r = waitq_wait(&w->wait);
+    list_remove(&w->link);
+    if (r == -ETIMEDOUT)
+        return err_set(e, r, "the zygote made no sandbox within %d s; is a --bind source hanging?",
+                       CREATE_MS / 1000);
+    if (r >= 0 && w->channel < 0) {
+        *e = w->err;
+        r = w->err.code;
+    }
+    return r;
+}
+
+/* A zygote that ends before it has answered is replaced, and its successor asked once more. */
+static int request_again(struct native *z, const struct sandbox_spec *spec, struct opening *w,
+                         struct err *e)
+{
+    for (int tries = 0;; tries++) {
+        int r = ensure_zygote(z, e);
+        if (r < 0)
+            return r;
+        uint64_t starts = z->starts;
+        *w = (struct opening){.channel = -1, .pidfd = -1};
+        waitq_init(&w->wait);
+        r = request(z, spec, w, e);
+        bool gone = r == -EPIPE || r == -ECONNRESET || r == -EBADF || r == -E_CLOSED;
+        if (!gone || tries > 0)
+            return r;
+        if (z->starts == starts)
+            z->alive = false; /* the keeper is about to notice; nobody else should ask this one */
+    }
+}
+
+static int native_open(struct box *b, const struct sandbox_spec *spec, struct err *e)
+{
+    struct opening w = {.channel = -1, .pidfd = -1};
+    int r = request_again(b->host->own, spec, &w, e);
+    if (r >= 0)
+        r = box_attach(b, &w.channel, &w.pidfd, w.pid, e);
+    if (w.channel >= 0)
+        close(w.channel);
+    if (w.pidfd >= 0)
+        close(w.pidfd);
+    return r;
+}
+
+const struct box_engine box_native = {
+    .name = "native", .start = native_start, .stop = native_stop, .open = native_open};

@@ -1,0 +1,41 @@
+/* open.c - one sandbox made from nothing.
+ *
+ * Called on fibers, by host.c for a session and by warm.c ahead of one. A directory of the state
+ * directory for the workspace, where one is asked for, and then it is the engine's: it makes the
+ * sandbox and attaches the box to it. Whatever fails on the way, closing the box undoes what there
+ * is. Nothing that comes out of a sandbox is looked at here. */
+#include "box/open.h"
+
+#include "box/engine.h"
+#include "sandbox/spec.h"
+
+static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
+{
+    struct box_host *h = b->host;
+    struct sandbox_spec chosen;
+    sandbox_spec_init(&chosen);
+    /* A shallow copy: only workspace_dir is ours to set, and to take out again. */
+    if (spec->sandbox)
+        chosen = *spec->sandbox;
+    if (spec->disk_workspace) {
+        if (!h->have_state)
+            return err_set(e, -EINVAL, "a workspace on disk needs a state directory");
+        b->dir = state_make(&h->state, e);
+        if (!b->dir)
+            return e->code;
+        chosen.workspace_dir = b->dir;
+    }
+    return h->engine->open(b, &chosen, e);
+}
+
+int box_open_cold(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)
+{
+    struct box *b = box_new(h);
+    int r = open_with(b, spec, e);
+    if (r < 0) {
+        box_close(b);
+        return r;
+    }
+    *ret = b;
+    return 0;
+}

@@ -1,0 +1,25 @@
+/* start - what several subcommands do before they run: find the data directory, take secrets out of
+ * the environment, keep their memory to themselves. */
+#pragma once
+
+#include "base/base.h"
+#include "base/log.h"
+
+struct secret;
+
+/* Where data lives unless --data says otherwise: /var/lib/sallyport for root, else
+ * $XDG_DATA_HOME/sallyport or ~/.local/share/sallyport. malloc'ed. */
+char *cmd_default_data_dir(void);
+/* `data`, what --data says, when it says anything. malloc'ed. */
+char *cmd_data_dir(const char *data);
+/* Makes `dir` and its missing parents (0700). 0 or -errno. */
+int cmd_make_dirs(const char *dir) WARN_UNUSED;
+/* Takes a variable out of the environment: copies it into locked memory, wipes and unsets it, so
+ * that it is inherited by nobody and not to be found in /proc/PID/environ. 1 when it was set and
+ * not empty, 0 when not, negative on failure. */
+int cmd_take_env_secret(const char *name, struct secret *ret) WARN_UNUSED;
+
+/* "debug", "info", "warn", "error" (anything else: info). */
+enum log_level cmd_log_level(const char *name);
+/* No core files, no tracing by others of the user: for processes whose memory holds keys. */
+void cmd_forbid_dumps(void);

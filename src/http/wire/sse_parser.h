@@ -1,0 +1,22 @@
+/* sse_parser - server-sent events in: an incremental parser. Pure. */
+#pragma once
+
+#include "base/buf.h"
+
+/* Parser for streams we read (models, our server). Feed bytes; it calls back per event. The
+ * callback must not suspend; a non-zero return stops feeding and is returned. -EMSGSIZE when one
+ * event exceeds `max_bytes`. */
+struct sse_parser {
+    struct buf line, data;
+    char event[64], id[128];
+    bool skip_lf, has_data, started;
+    int failed; /* sticky: what ended the feeding */
+    int (*on_event)(void *arg, const char *event, const char *id, const char *data, size_t n);
+    void *arg;
+};
+void sse_parser_init(struct sse_parser *p, size_t max_bytes,
+                     int (*on_event)(void *arg, const char *event, const char *id, const char *data,
+                                     size_t n),
+                     void *arg);
+int sse_parser_feed(struct sse_parser *p, const char *bytes, size_t n);
+void sse_parser_done(struct sse_parser *p);

@@ -1,0 +1,27 @@
+/* state - what the platform is: its settings, and what the API keeps in memory between calls. The
+ * ground every other file of the platform stands on. */
+#pragma once
+
+#include "base/map.h"
+#include "session/log.h"
+
+struct platform {
+    struct session_log log;
+    char organization_id[64]; /* anthropic-organization-id header; made at first start */
+    const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
+    int lease_ttl_seconds;  /* default 90 */
+    struct platform_state *state; /* what calls leave for later ones; made on first use */
+};
+
+/* Loses nothing when it is gone. */
+struct platform_state {
+    struct map api_keys;     /* SHA-256 hex -> heap copy of the key's id; never revoked (auth.c) */
+    struct map last_used;    /* environment key id -> int64_t *, when last_used_at was written */
+    struct work_state *work; /* clock of leases, workers seen (work_reaper.c); made on first use */
+    struct pool *parser;     /* thread for large request bodies (serve.c); made on first use */
+    struct map inflight;     /* scope + key of running idempotent calls -> struct idem_inflight * */
+};
+struct platform_state *platform_state(struct platform *p); /* never NULL */
+/* Frees what is in it, but for `work`, which is freed by its owner. NULL is fine. No call may be
+ * live. */
+void platform_state_free(struct platform_state *s);

@@ -1,0 +1,228 @@
+/* serve.c - the life of one API call.
+ *
+ * platform_handle runs on the connection's fiber, once per request. Everything in the request is
+ * the caller's: path, headers, body. The order of checks is the one observed on the hosted service
+ * (api.md 1.2): unknown path, method, credential, beta header, version header, who may call, body.
+ * Only then does a handler of one resource see the call. A handler answers exactly once, through
+ * api_reply or a refusal.
+ *
+ * Limits: bodies of LIMIT_BODY_BYTES, JSON 64 levels deep. A caller learns nothing about a
+ * credential that failed. */
+
+#include "platform/platform.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "io/pool.h"
+#include "platform/api/auth.h"
+#include "platform/api/idem.h"
+#include "platform/api/validate.h"
+#include "platform/routes.h"
+
+#include <string.h>
+
+#define BETA_AGENTS      "managed-agents-2026-04-01"
+#define PARSE_HERE_BYTES (256u << 10) /* about a millisecond of parsing */
+
+/* True when one of the (possibly several, comma separated) values of the header is `want`. */
+static bool header_lists(const struct h1_request *q, const char *name, const char *want)
+{
+    size_t want_len = strlen(want);
+    for (size_t i = 0; i < q->n_headers; i++) {
+        if (!str_ieq(q->headers[i].name, name))
+            continue;
+        const char *p = q->headers[i].value;
+        while (*p) {
+            p += strspn(p, ", \t");
+            size_t n = strcspn(p, ", \t");
+            if (n == want_len && !memcmp(p, want, n))
+                return true;
+            p += n;
+        }
+    }
+    return false;
+}
+
+static bool may_call(const struct caller *who, unsigned flags)
+{
+    switch (who->kind) {
+    case CALLER_API_KEY:
+        return flags & ALLOW_API;
+    case CALLER_ENV_KEY:
+        return flags & ALLOW_ENV;
+    case CALLER_SESSION_TOKEN:
+        return flags & ALLOW_SESSION;
+    default:
+        return false;
+    }
+}
+
+/* "2026-10-21"; which date does not matter. */
+static bool is_date(const char *s)
+{
+    static const char shape[] = "dddd-dd-dd";
+    size_t i = 0;
+    for (; shape[i]; i++)
+        if (shape[i] == 'd' ? s[i] < '0' || s[i] > '9' : s[i] != shape[i])
+            return false;
+    return s[i] == '\0';
+}
+
+/* True when the body may be JSON: no content type, application/json, or another type of it. */
+static bool is_json_type(const char *type)
+{
+    if (!type || !type[0])
+        return true;
+    size_t n = strcspn(type, "; \t");
+    return str_ieq_n(type, n, "application/json", 16) ||
+           (n > 5 && str_ieq_n(type + n - 5, 5, "+json", 5));
+}
+
+/* 0, or 1 after answering. */
+static int check_headers(struct api_call *c)
+{
+    const struct h1_request *q = http_request(c->x);
+    if (c->flags & ROUTE_OWN)
+        return 0;
+    if (!header_lists(q, "anthropic-beta", BETA_AGENTS)) {
+        api_not_found(c, "not found");
+        return 1;
+    }
+    const char *version = h1_header_get(q, "anthropic-version", NULL);
+    if (!version || !version[0]) {
+        api_invalid(c, "anthropic-version: header is required");
+        return 1;
+    }
+    if (!is_date(version)) {
+        api_invalid(
+            c, "anthropic-version: \"%s\" is not a valid version; it is a date like 2023-06-01",
+            v_clip(version));
+        return 1;
+    }
+    return 0;
+}
+
+struct parse {
+    const struct buf *raw;
+    json_t *j;
+    struct err e;
+};
+
+static int parse(void *arg)
+{
+    struct parse *p = arg;
+    return json_parse(p->raw->data, p->raw->len, &p->j, &p->e);
+}
+
+/* A large body would hold everybody up for as long as it takes to parse; it goes to a thread.
+ * Suspends. */
+static int parse_body(struct api_call *c, struct parse *p)
+{
+    if (p->raw->len < PARSE_HERE_BYTES)
+        return parse(p);
+    struct platform_state *st = platform_state(c->p);
+    if (!st->parser)
+        st->parser = pool_new("parse", 1);
+    return pool_call(st->parser, parse, p);
+}
+
+/* The body as c->body. 0, or 1 after answering. Suspends. */
+static int take_json(struct api_call *c, const struct buf *raw)
+{
+    struct parse p = {.raw = raw};
+    if (!is_json_type(h1_header_get(http_request(c->x), "content-type", NULL))) {
+        api_invalid(c, "content-type: the request body must be application/json");
+        return 1;
+    }
+    if (parse_body(c, &p) < 0) {
+        api_invalid(c, "Failed to parse request: the body is not valid JSON: %s", p.e.msg);
+        return 1;
+    }
+    c->body = p.j;
+    if (!json_is_object(c->body)) {
+        api_invalid(c, "Failed to parse request: the body must be a JSON object");
+        return 1;
+    }
+    return 0;
+}
+
+/* Reads and parses the body of a POST; takes care of its Idempotency-Key. 0, or 1 after answering
+ * (or when nobody is left to answer). Suspends. */
+static int read_body(struct api_call *c)
+{
+    AUTO(buf) raw = BUF_INIT(LIMIT_BODY_BYTES);
+    int r = http_body_read(c->x, LIMIT_BODY_BYTES, &raw);
+    if (r == -EMSGSIZE)
+        api_error(c, 413, "request_too_large",
+                  "The request body is larger than %u MB, the most this endpoint takes.",
+                  LIMIT_BODY_BYTES >> 20);
+    else if (r == -E_PARSE)
+        api_invalid(c, "The request body's transfer encoding is malformed.");
+    if (r < 0)
+        return 1;
+    if (raw.len && take_json(c, &raw) != 0)
+        return 1;
+    return idem_begin(c, buf_str(&raw), raw.len) != 0;
+}
+
+static void serve(struct api_call *c)
+{
+    const struct h1_request *q = http_request(c->x);
+    struct route_params params = {0};
+    char allow[64] = "";
+    api_handler *fn = NULL;
+    int r = routes_find(c->x, &params, &c->flags, &fn, allow);
+    if (r == -ENOENT) {
+        const char *noun = routes_unbuilt(q->path);
+        if (noun)
+            api_not_found(c, "Not found: %s are not part of this version of Sallyport.", noun);
+        else
+            api_not_found(c, "Not found");
+        return;
+    }
+    if (r == -EOPNOTSUPP) {
+        http_set_header(c->x, "Allow", allow);
+        api_error(c, 405, "invalid_request_error", "Method Not Allowed");
+        return;
+    }
+    if (r < 0) {
+        api_invalid(c, "The path is not valid percent-encoding.");
+        return;
+    }
+    c->params = &params;
+
+    r = auth_caller(c);
+    if (r == -E_DENIED) {
+        api_error(c, 401, "authentication_error", "Authentication failed");
+        return;
+    }
+    if (r < 0) {
+        api_failed(c, r, NULL);
+        return;
+    }
+    if (check_headers(c) != 0)
+        return;
+    if (!may_call(&c->caller, c->flags)) {
+        api_error(c, 403, "permission_error", "This endpoint can not be called with %s.",
+                  c->caller.kind == CALLER_ENV_KEY         ? "an environment key"
+                  : c->caller.kind == CALLER_SESSION_TOKEN ? "a session's token"
+                                                           : "an API key");
+        return;
+    }
+    if (!strcmp(q->method, "POST") && read_body(c) != 0)
+        return;
+    fn(c);
+    idem_end(c);
+}
+
+void platform_handle(struct http_exchange *x, void *arg)
+{
+    struct api_call c = {.p = arg, .x = x};
+    id_make(c.request_id, "req_");
+    fiber_set_context(c.request_id);
+    serve(&c);
+    json_decref(c.body);
+}

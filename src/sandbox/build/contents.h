@@ -1,0 +1,13 @@
+/* contents - the file systems that every sandbox has to itself, mounted into its new root. */
+#pragma once
+
+#include "sandbox/build/job.h"
+
+struct err;
+struct root;
+
+/* Mounts /proc (with the parts covered that are nobody's business), /tmp, /dev/shm, /dev/pts,
+ * /workspace and the binds into a root that root_build has made and root_enter has not entered yet:
+ * a procfs can be mounted only where the template's is in sight. The caller holds all capabilities
+ * in its user namespace. 0, or a negative code with words. */
+int contents_mount(const struct root *made, const struct enter_job *j, struct err *e) WARN_UNUSED;
