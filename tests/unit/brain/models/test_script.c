@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "fiber/fiber.h"
 
+#include "unit/json.h"
 #include "unit/loop.h"
 
 #include <stdio.h>
@@ -64,18 +65,6 @@ static void bad_files(void **state)
     }
 }
 
-static json_t *messages(const char *text)
-{
-    char *t = mem_strdup(text);
-    for (char *p = t; *p; p++)
-        if (*p == '\'')
-            *p = '"';
-    json_t *j = NULL;
-    assert_int_equal(json_parse(t, strlen(t), &j, NULL), 0);
-    free(t);
-    return j;
-}
-
 #define U(t) "{'role':'user','content':[{'type':'text','text':'" t "'}]}"
 #define A(t) "{'role':'assistant','content':[{'type':'text','text':'" t "'}]}"
 #define R(t)                                                                                       \
@@ -104,7 +93,7 @@ static void scenes(void **state)
         {"[" U("hi") "," A("x") "," RU("a", "also") "]", "also", "a", 1, SCRIPT_LAST_USER},
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-        AUTO_JSON json_t *m = messages(t[i].messages);
+        AUTO_JSON json_t *m = js(t[i].messages);
         struct script_scene s;
         script_scene_read(m, &s);
         assert_string_equal(s.user, t[i].user);
@@ -180,7 +169,7 @@ static const struct {
 
 static void play(size_t i)
 {
-    AUTO_JSON json_t *m = messages(plays[i].messages);
+    AUTO_JSON json_t *m = js(plays[i].messages);
     struct model_request q = {
         .session_id = "sesn_x", .model = "script", .messages = m, .max_tokens = 10};
     struct heard h = {BUF_INIT(65536)};
@@ -246,7 +235,7 @@ static int cancelled_child(void *arg)
 {
     struct model_result r = {0};
     struct err e = {0};
-    AUTO_JSON json_t *m = messages("[" U("wait") "]");
+    AUTO_JSON json_t *m = js("[" U("wait") "]");
     struct model_request q = {
         .session_id = "sesn_y", .model = "script", .messages = m, .max_tokens = 10};
     *(int *)arg = model_generate(model, &q, NULL, &r, &e);
