@@ -2,7 +2,7 @@
 // process, by a system call filter (tests/lib/deny.c), by limits of a user namespace, by covering or unmounting
 // parts of /proc and /sys in a mount namespace, by running as somebody else; then asks what is said about it, what
 // is lost, and what is to be done. What can not be made here (AppArmor, other distributions) is in
-// tests/unit/cmd/test_doctor.c.
+// tests/unit/cmd/doctor/test_doctor.c.
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';

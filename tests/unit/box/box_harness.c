@@ -1,34 +1,28 @@
 /* box_harness.c - the helpers of box_harness.h.
  *
  * Each fails the test it is called from, with words, instead of handing an error back. Those that
- * open, call or wait run on fibers; directories and processes may be asked for from anywhere. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+ * open or call run on fibers. */
+#include "unit/box/box_harness.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
+#include "unit/loop.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "box/oci/oci.h"
 #include "fiber/fiber.h"
-#include "io/loop.h"
 #include "sandbox/init/foreign.h"
 #include "sandbox/sandbox.h"
-#include "unit/box/box_harness.h"
-#include "box/oci/oci.h"
 
-static int test_pid;
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 int harness_role(int argc, char **argv)
 {
-    test_pid = getpid();
     if (argc == 2 && str_eq(argv[1], "zygote"))
         return zygote_main(3, false);
     if (argc == 3 && str_eq(argv[1], "init"))
@@ -36,13 +30,6 @@ int harness_role(int argc, char **argv)
     if (argc > 3 && str_eq(argv[1], "launch"))
         return oci_launch_main(argc - 1, argv + 1);
     return -1;
-}
-
-void harness_run(int (*fn)(void *arg), void *arg)
-{
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(fn, arg), 0);
-    loop_done();
 }
 
 struct box_host *harness_start(const struct box_host_config *cfg)
@@ -101,76 +88,37 @@ void harness_expect(struct box *b, const char *command, const char *text)
         fail_msg("%s\n  gave   %d %s\n  wanted %s", command, a.code, a.text ? a.text : "-", text);
 }
 
-char *harness_dir(void)
+void harness_worker_start(struct harness_worker *w, int (*fn)(void *report_fd), void *ret_report,
+                          size_t n)
 {
-    char *dir = mem_strdup("/tmp/sallyport-box-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    return dir;
-}
-
-char *harness_word(int n)
-{
-    return mem_printf("1000.%d%d", n, test_pid);
-}
-
-size_t harness_entries(const char *dir)
-{
-    DIR *d = opendir(dir);
-    assert_non_null(d);
-    size_t n = 0;
-    for (struct dirent *de; (de = readdir(d));)
-        n += !str_eq(de->d_name, ".") && !str_eq(de->d_name, "..");
-    closedir(d);
-    return n;
-}
-
-void harness_dir_gone(char *dir)
-{
-    if (rmdir(dir) < 0)
-        fail_msg("%s: %zu entries are left in it", dir, harness_entries(dir));
-    free(dir);
-}
-
-pid_t harness_parent(pid_t pid)
-{
-    AUTO_FREE char *path = mem_printf("/proc/%d/status", (int)pid);
-    FILE *f = fopen(path, "re");
-    char line[256];
-    int parent = 0;
-    while (f && fgets(line, sizeof(line), f))
-        if (str_starts(line, "PPid:"))
-            parent = atoi(line + 5);
-    if (f)
-        fclose(f);
-    return parent;
-}
-
-size_t harness_processes(const char *word)
-{
-    DIR *d = opendir("/proc");
-    assert_non_null(d);
-    size_t n = 0;
-    for (struct dirent *de; (de = readdir(d));) {
-        char path[300], text[2048];
-        uint64_t pid;
-        if (str_to_u64(de->d_name, strlen(de->d_name), INT32_MAX, &pid) < 0 ||
-            (pid_t)pid == getpid())
-            continue;
-        snprintf(path, sizeof(path), "/proc/%s/cmdline", de->d_name);
-        AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text));
-        n += len > 0 && memmem(text, (size_t)len, word, strlen(word));
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    w->n_watched = 0;
+    w->pid = fork();
+    if (w->pid == 0) {
+        run_on_loop(fn, &fds[1]);
+        _exit(1);
     }
-    closedir(d);
-    return n;
+    close(fds[1]);
+    assert_int_equal(read(fds[0], ret_report, n), n);
+    close(fds[0]);
 }
 
-void harness_wait_gone(const char *word)
+void harness_worker_watch(struct harness_worker *w, pid_t pid)
 {
-    for (int i = 0; i < 2000; i++) {
-        if (harness_processes(word) == 0)
-            return;
-        assert_int_equal(fiber_sleep_ms(5), 0);
+    assert_true(w->n_watched < ARRAY_LEN(w->watched));
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    assert_true(pidfd >= 0);
+    w->watched[w->n_watched++] = pidfd;
+}
+
+void harness_worker_kill(struct harness_worker *w)
+{
+    assert_int_equal(kill(w->pid, SIGKILL), 0);
+    assert_int_equal(waitpid(w->pid, NULL, 0), w->pid);
+    for (size_t i = 0; i < w->n_watched; i++) {
+        struct pollfd p = {.fd = w->watched[i], .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        close(p.fd);
     }
-    fail_msg("%zu processes with %s are still there", harness_processes(word), word);
 }

@@ -1,6 +1,9 @@
 /* box_harness - what the tests of box.h share: a host by its configuration, a box, a tool call as
- * one line. Every function fails the test with words instead of returning an error. */
+ * one line, a worker that is killed. Every function fails the test with words instead of returning
+ * an error. The blocking client of the zygote below it is sandbox/harness. */
 #pragma once
+
+#include "unit/outside.h"
 
 #include "box/box.h"
 #include <sys/types.h>
@@ -8,9 +11,6 @@
 /* The roles that the engines execute this very program for: returns their exit status, or -1 when
  * `argv` asks for none of them. For the top of main(). */
 int harness_role(int argc, char **argv);
-
-/* Runs `fn` on a loop; the test fails when it does not return 0. */
-void harness_run(int (*fn)(void *arg), void *arg);
 
 struct box_host *harness_start(const struct box_host_config *cfg);
 struct box *harness_open(struct box_host *h, const struct box_spec *spec); /* NULL: the defaults */
@@ -27,20 +27,16 @@ void tool_answer_done(struct tool_answer *a);
 /* Runs a command that must succeed and print exactly this. */
 void harness_expect(struct box *b, const char *command, const char *text);
 
-/* A new directory below /tmp, and removing it (the test fails when something is left in it). */
-char *harness_dir(void);
-void harness_dir_gone(char *dir);
-
-/* An argument for sleep that nothing else on this machine has in its command line, as long as no
- * other test of this program has number `n`. A digit can be put behind it. Malloc'ed; the same in
- * children of the test. */
-char *harness_word(int n);
-
-/* How many names `dir` holds. */
-size_t harness_entries(const char *dir);
-/* Waits (bounded, on a fiber) until no process has `word` in its command line. */
-void harness_wait_gone(const char *word);
-/* How many processes have it. */
-size_t harness_processes(const char *word);
-/* Its parent, 0 when there is none. */
-pid_t harness_parent(pid_t pid);
+/* A worker in a child of the test, to be killed as by kill -9. `fn` runs there on a loop, with a
+ * pointer to the descriptor that it writes `n` bytes of report to; then it sleeps. */
+struct harness_worker {
+    pid_t pid;
+    int watched[8]; /* pidfds */
+    size_t n_watched;
+};
+void harness_worker_start(struct harness_worker *w, int (*fn)(void *report_fd), void *ret_report,
+                          size_t n);
+/* The end of this process is waited for when the worker is killed: at most 8 of them. The end of an
+ * init is reported after that of its whole namespace. */
+void harness_worker_watch(struct harness_worker *w, pid_t pid);
+void harness_worker_kill(struct harness_worker *w);

@@ -1,21 +1,14 @@
 /* test_box.c - the worker's client against the real zygote: calls, cancellation that reaches
  * inside, and what is left after a crash (nothing). The test program itself plays the part of
  * `sallyport zygote`. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/loop.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -23,31 +16,14 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "fiber/fiber.h"
-#include "io/loop.h"
-#include "io/signal.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 #include "unit/box/box_harness.h"
 #include "box/box.h"
 
-/* Runs a command; the text is the caller's. */
-static char *bash(struct box *b, const char *command, int *ret)
-{
-    AUTO_JSON json_t *in = json_object();
-    json_put_str(in, "command", command);
-    struct box_result res = {.content = NULL};
-    struct err e = {.code = 0};
-    *ret = box_call(b, "bash", in, 0, &res, &e);
-    char *text = NULL;
-    if (*ret == 0)
-        text = mem_strdup(json_get_str(json_array_get(res.content, 0), "text"));
-    box_result_done(&res);
-    return text;
-}
-
 /* ---- calls ---- */
 
-static int calls_fiber(void *arg)
+static int sandboxes_do_not_see_each_other(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -71,11 +47,7 @@ static int calls_fiber(void *arg)
     return 0;
 }
 
-static void sandboxes_do_not_see_each_other(void **state)
-{
-    (void)state;
-    harness_run(calls_fiber, NULL);
-}
+ON_LOOP(sandboxes_do_not_see_each_other)
 
 /* ---- cancellation ---- */
 
@@ -92,26 +64,14 @@ static int job_fiber(void *arg)
     struct job *j = arg;
     struct fiber_deadline d = fiber_deadline_push(
         j->deadline_ms ? time_mono_ns() + j->deadline_ms * NS_PER_MS : FIBER_NO_DEADLINE);
-    free(bash(j->box, j->command, &j->result));
+    AUTO(tool_answer) a = harness_bash(j->box, j->command);
+    j->result = a.code;
     fiber_deadline_pop(&d);
     j->done = true;
     return 0;
 }
 
-/* Waits until a file shows up inside: the command has got that far. */
-static void wait_inside(int pid, const char *path)
-{
-    AUTO_FREE char *full = mem_printf("/proc/%d/root%s", pid, path);
-    for (int i = 0; i < 2000; i++) {
-        struct stat st;
-        if (stat(full, &st) == 0)
-            return;
-        assert_int_equal(fiber_sleep_ms(5), 0);
-    }
-    fail_msg("%s never appeared", full);
-}
-
-static int cancel_kills_fiber(void *arg)
+static int cancel_reaches_inside(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -123,7 +83,7 @@ static int cancel_kills_fiber(void *arg)
                     .command = "(setsid sleep 4000 & ) ; sh -c 'sleep 4001 & sleep 4002' & touch "
                                "/tmp/started; sleep 4003"};
     assert_int_equal(fiber_spawn(&s, "job", job_fiber, &j, &f), 0);
-    wait_inside(box_pid(b), "/tmp/started");
+    wait_for_file(box_pid(b), "/tmp/started");
     int64_t began = time_mono_ns();
     fiber_cancel(f);
     assert_int_equal(scope_join(&s), 0);
@@ -137,13 +97,9 @@ static int cancel_kills_fiber(void *arg)
     return 0;
 }
 
-static void cancel_reaches_inside(void **state)
-{
-    (void)state;
-    harness_run(cancel_kills_fiber, NULL);
-}
+ON_LOOP(cancel_reaches_inside)
 
-static int deadline_fiber(void *arg)
+static int deadlines_and_cancelled_boxes_end_calls(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -161,7 +117,7 @@ static int deadline_fiber(void *arg)
     scope_init(&s);
     struct job k = {.box = b, .command = "touch /tmp/there; sleep 4000"};
     assert_int_equal(fiber_spawn(&s, "job", job_fiber, &k, NULL), 0);
-    wait_inside(box_pid(b), "/tmp/there");
+    wait_for_file(box_pid(b), "/tmp/there");
     assert_int_equal(box_cancel(b), 0);
     assert_int_equal(scope_join(&s), 0);
     scope_done(&s);
@@ -172,26 +128,23 @@ static int deadline_fiber(void *arg)
     return 0;
 }
 
-static void deadlines_and_cancelled_boxes_end_calls(void **state)
-{
-    (void)state;
-    harness_run(deadline_fiber, NULL);
-}
+ON_LOOP(deadlines_and_cancelled_boxes_end_calls)
 
 /* ---- trouble ---- */
 
-static int zygote_dies_fiber(void *arg)
+static int a_dead_zygote_is_replaced(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
     struct box *b = harness_open(h, NULL);
     harness_expect(b, "echo before", "before");
-    pid_t zygote = harness_parent(box_pid(b));
+    pid_t zygote = outside_parent(box_pid(b));
     assert_true(zygote > 1);
     assert_int_equal(kill(zygote, SIGKILL), 0);
     int r = 0;
     for (int i = 0; i < 2000 && r == 0; i++) { /* dies with its zygote, a moment later */
-        free(bash(b, "echo after", &r));
+        AUTO(tool_answer) a = harness_bash(b, "echo after");
+        r = a.code;
         if (r == 0)
             assert_int_equal(fiber_sleep_ms(10), 0);
     }
@@ -204,11 +157,7 @@ static int zygote_dies_fiber(void *arg)
     return 0;
 }
 
-static void a_dead_zygote_is_replaced(void **state)
-{
-    (void)state;
-    harness_run(zygote_dies_fiber, NULL);
-}
+ON_LOOP(a_dead_zygote_is_replaced)
 
 /* Lets this process open `room` descriptors more; the caller puts `before` back. */
 static void leave_descriptors(int room, struct rlimit *before)
@@ -222,7 +171,7 @@ static void leave_descriptors(int room, struct rlimit *before)
 }
 
 /* A worker that can open no more files refuses the session that comes, and keeps those it has. */
-static int full_worker_fiber(void *arg)
+static int a_full_worker_keeps_its_sessions(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -248,11 +197,7 @@ static int full_worker_fiber(void *arg)
     return 0;
 }
 
-static void a_full_worker_keeps_its_sessions(void **state)
-{
-    (void)state;
-    harness_run(full_worker_fiber, NULL);
-}
+ON_LOOP(a_full_worker_keeps_its_sessions)
 
 static int opener(void *arg)
 {
@@ -271,7 +216,7 @@ static int cancelled_opener(void *arg)
     return 0;
 }
 
-static int many_fiber(void *arg)
+static int many_boxes_work_at_once(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = NULL});
@@ -294,21 +239,15 @@ static int many_fiber(void *arg)
     return 0;
 }
 
-static void many_boxes_work_at_once(void **state)
-{
-    (void)state;
-    harness_run(many_fiber, NULL);
-}
+ON_LOOP(many_boxes_work_at_once)
 
 /* ---- kill -9 of the worker ---- */
 
 #define N_BOXES 3
 static const char *state_dir;
-static int report_fd;
 
 static int doomed_fiber(void *arg)
 {
-    (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = state_dir});
     int pids[N_BOXES];
     for (int i = 0; i < N_BOXES; i++) {
@@ -322,7 +261,7 @@ static int doomed_fiber(void *arg)
             "ok");
         pids[i] = box_pid(b);
     }
-    assert_int_equal(write(report_fd, pids, sizeof(pids)), sizeof(pids));
+    assert_int_equal(write(*(int *)arg, pids, sizeof(pids)), sizeof(pids));
     return fiber_sleep_ms(60000);
 }
 
@@ -330,52 +269,33 @@ static int sweeping_fiber(void *arg)
 {
     (void)arg;
     struct box_host *h = harness_start(&(struct box_host_config){.state_dir = state_dir});
-    assert_int_equal(harness_entries(state_dir), 2); /* this run's lock and directory */
+    assert_int_equal(outside_entries(state_dir), 2); /* this run's lock and directory */
     box_host_stop(h);
-    assert_int_equal(harness_entries(state_dir), 0);
+    assert_int_equal(outside_entries(state_dir), 0);
     return 0;
 }
 
 static void a_killed_worker_leaves_nothing(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/sallyport-box-XXXXXX";
-    assert_non_null(mkdtemp(dir));
+    char *dir = outside_dir();
     state_dir = dir;
-    int fds[2];
-    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    pid_t worker = fork();
-    if (worker == 0) {
-        report_fd = fds[1];
-        harness_run(doomed_fiber, NULL);
-        _exit(1);
-    }
-    close(fds[1]);
+    struct harness_worker worker;
     int pids[N_BOXES];
-    assert_int_equal(read(fds[0], pids, sizeof(pids)), sizeof(pids));
-    close(fds[0]);
-    int pidfds[N_BOXES + 1];
+    harness_worker_start(&worker, doomed_fiber, pids, sizeof(pids));
     for (int i = 0; i < N_BOXES; i++)
-        pidfds[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
-    pidfds[N_BOXES] = (int)syscall(SYS_pidfd_open, harness_parent(pids[0]), 0);
-    assert_int_equal(harness_entries(dir), 2);
-    assert_int_equal(kill(worker, SIGKILL), 0);
-    assert_int_equal(waitpid(worker, NULL, 0), worker);
-    /* The end of an init is reported after that of its whole namespace. */
-    for (int i = 0; i <= N_BOXES; i++) {
-        assert_true(pidfds[i] >= 0);
-        struct pollfd p = {.fd = pidfds[i], .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 10000), 1);
-        close(pidfds[i]);
-    }
-    assert_int_equal(harness_entries(dir), 2); /* nobody was left to remove it */
-    harness_run(sweeping_fiber, NULL);
-    assert_int_equal(rmdir(dir), 0);
+        harness_worker_watch(&worker, pids[i]);
+    harness_worker_watch(&worker, outside_parent(pids[0]));
+    assert_int_equal(outside_entries(dir), 2);
+    harness_worker_kill(&worker);
+    assert_int_equal(outside_entries(dir), 2); /* nobody was left to remove it */
+    run_on_loop(sweeping_fiber, NULL);
+    outside_dir_gone(dir);
 }
 
 /* A zygote that is killed before it is ready is noticed at once. Here by its limit of file sizes,
  * which does not let it copy itself. */
-static int stillborn_fiber(void *arg)
+static int a_stillborn_zygote_is_noticed(void *arg)
 {
     (void)arg;
     struct rlimit before;
@@ -395,11 +315,7 @@ static int stillborn_fiber(void *arg)
     return 0;
 }
 
-static void a_stillborn_zygote_is_noticed(void **state)
-{
-    (void)state;
-    harness_run(stillborn_fiber, NULL);
-}
+ON_LOOP(a_stillborn_zygote_is_noticed)
 
 /* The state directory is looked through on a thread: what is in it may take long to remove. */
 static int note_turn(void *arg)
@@ -408,11 +324,10 @@ static int note_turn(void *arg)
     return 0;
 }
 
-static int sweep_suspends_fiber(void *arg)
+static int a_sweep_lets_others_run(void *arg)
 {
     (void)arg;
-    AUTO_FREE char *dir = mem_strdup("/tmp/sallyport-box-XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    char *dir = outside_dir();
     assert_int_equal(chmod(dir, 0777), 0); /* refused, so that nothing else is waited for */
     bool turned = false;
     struct scope s;
@@ -424,15 +339,11 @@ static int sweep_suspends_fiber(void *arg)
     assert_true(turned);
     assert_non_null(strstr(e.msg, "can be written by others"));
     scope_done(&s);
-    assert_int_equal(rmdir(dir), 0);
+    outside_dir_gone(dir);
     return 0;
 }
 
-static void a_sweep_lets_others_run(void **state)
-{
-    (void)state;
-    harness_run(sweep_suspends_fiber, NULL);
-}
+ON_LOOP(a_sweep_lets_others_run)
 
 int main(int argc, char **argv)
 {
@@ -440,15 +351,15 @@ int main(int argc, char **argv)
     if (role >= 0)
         return role;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sandboxes_do_not_see_each_other),
-        cmocka_unit_test(cancel_reaches_inside),
-        cmocka_unit_test(deadlines_and_cancelled_boxes_end_calls),
-        cmocka_unit_test(a_dead_zygote_is_replaced),
-        cmocka_unit_test(a_full_worker_keeps_its_sessions),
-        cmocka_unit_test(many_boxes_work_at_once),
+        CASE(sandboxes_do_not_see_each_other),
+        CASE(cancel_reaches_inside),
+        CASE(deadlines_and_cancelled_boxes_end_calls),
+        CASE(a_dead_zygote_is_replaced),
+        CASE(a_full_worker_keeps_its_sessions),
+        CASE(many_boxes_work_at_once),
         cmocka_unit_test(a_killed_worker_leaves_nothing),
-        cmocka_unit_test(a_sweep_lets_others_run),
-        cmocka_unit_test(a_stillborn_zygote_is_noticed),
+        CASE(a_sweep_lets_others_run),
+        CASE(a_stillborn_zygote_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

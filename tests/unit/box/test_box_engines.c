@@ -3,11 +3,7 @@
  * built the walls. Then what only one of them promises: that a container holds nothing of the
  * host and no rights, that errors of a runtime are passed on in words, and that nothing is
  * left after kill -9. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/loop.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -18,7 +14,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,7 +134,7 @@ static void check_spool(struct box *b)
 /* `text` with the word in place of every "@". */
 static char *with_word(const char *text)
 {
-    AUTO_FREE char *word = harness_word(700);
+    AUTO_FREE char *word = outside_word(700);
     AUTO(buf) b = BUF_INIT(4096);
     for (const char *p = text; *p; p++)
         if (*p == '@')
@@ -152,7 +147,7 @@ static char *with_word(const char *text)
 static int calls_fiber(void *arg)
 {
     const struct engine *en = arg;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     struct sandbox_spec s;
     sandbox_spec_init(&s);
     s.limits.output_bytes = 4u << 20;
@@ -175,14 +170,14 @@ static int calls_fiber(void *arg)
     struct box *other = harness_open(h, &spec); /* a session of its own beside it */
     harness_expect(other, "ls -A ~ | wc -l; echo ${X-unset}", "0\nunset");
     box_close(other);
-    AUTO_FREE char *word = harness_word(701);
+    AUTO_FREE char *word = outside_word(701);
     AUTO_FREE char *three =
         mem_printf("sleep %s0 & sleep %s1 & setsid sleep %s2 & echo three", word, word, word);
     harness_expect(b, three, "three");
     box_close(b);
-    harness_wait_gone(word);
+    outside_wait_gone(word);
     box_host_stop(h);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
@@ -191,7 +186,7 @@ static void every_engine_gives_the_same_answers(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (applies(&engines[i]))
-            harness_run(calls_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(calls_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- cancelling, and limits that init watches ---- */
@@ -215,7 +210,7 @@ static int long_job(void *arg)
 static int cancel_fiber(void *arg)
 {
     const struct engine *en = arg;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     struct sandbox_spec s;
     sandbox_spec_init(&s);
     s.limits.memory_bytes = 64u << 20;
@@ -226,12 +221,12 @@ static int cancel_fiber(void *arg)
     struct box *b = harness_open(h, &spec);
     struct scope scope;
     scope_init(&scope);
-    AUTO_FREE char *word = harness_word(702);
+    AUTO_FREE char *word = outside_word(702);
     AUTO_FREE char *last = mem_printf("%s3", word);
     struct job j = {.box = b, .word = word};
     struct fiber *f;
     assert_int_equal(fiber_spawn(&scope, "job", long_job, &j, &f), 0);
-    for (int i = 0; harness_processes(last) == 0; i++) { /* it has got that far */
+    for (int i = 0; outside_processes(last) == 0; i++) { /* it has got that far */
         assert_true(i < 2000);
         assert_int_equal(fiber_sleep_ms(5), 0);
     }
@@ -250,7 +245,7 @@ static int cancel_fiber(void *arg)
     harness_expect(b, "echo alive", "alive");
     box_close(b);
     box_host_stop(h);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
@@ -259,7 +254,7 @@ static void calls_are_cancelled_and_limited(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (applies(&engines[i]))
-            harness_run(cancel_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(cancel_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- many at once; given up in the middle ---- */
@@ -323,7 +318,7 @@ static size_t bundles(const char *dir)
 static int crowd_fiber(void *arg)
 {
     const struct engine *en = arg;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     struct box_host_config cfg = config_of(en, dir);
     struct box_host *h = harness_start(&cfg);
     struct scope s;
@@ -342,7 +337,7 @@ static int crowd_fiber(void *arg)
     AUTO_FREE char *run = run_name(dir);
     box_host_stop(h);
     wait_no_groups(en, run);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
@@ -351,7 +346,7 @@ static void many_boxes_at_once_and_given_up(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (applies(&engines[i]))
-            harness_run(crowd_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(crowd_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- what a container holds ---- */
@@ -395,7 +390,7 @@ static const struct {
 static int probes_fiber(void *arg)
 {
     const struct engine *en = arg;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     struct box_host_config cfg = config_of(en, dir);
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL), *c = harness_open(h, NULL);
@@ -430,7 +425,7 @@ static int probes_fiber(void *arg)
     box_close(b);
     box_close(c);
     box_host_stop(h);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
@@ -439,7 +434,7 @@ static void a_container_holds_nothing_of_the_host(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (engines[i].isolation == BOX_OCI && applies(&engines[i]))
-            harness_run(probes_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(probes_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- other specifications ---- */
@@ -447,7 +442,7 @@ static void a_container_holds_nothing_of_the_host(void **state)
 static int specs_fiber(void *arg)
 {
     const struct engine *en = arg;
-    char *dir = harness_dir(), *image = harness_dir(), *shared = harness_dir();
+    char *dir = outside_dir(), *image = outside_dir(), *shared = outside_dir();
     /* An image with bash, its libraries and traps: /dev, /proc and /workspace as links to
      * elsewhere. */
     AUTO_FREE char *make = mem_printf(
@@ -480,9 +475,9 @@ static int specs_fiber(void *arg)
     sandbox_spec_done(&s);
     AUTO_FREE char *remove = mem_printf("rm -rf %s/* %s/.[a-z]* %s/*", image, image, shared);
     assert_int_equal(system(remove), 0);
-    harness_dir_gone(dir);
-    harness_dir_gone(image);
-    harness_dir_gone(shared);
+    outside_dir_gone(dir);
+    outside_dir_gone(image);
+    outside_dir_gone(shared);
     return 0;
 }
 
@@ -491,15 +486,15 @@ static void an_image_and_binds_are_seen_inside(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (engines[i].isolation == BOX_OCI && applies(&engines[i]))
-            harness_run(specs_fiber, (void *)(uintptr_t)&engines[i]);
+            run_on_loop(specs_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- runtimes that do not work ---- */
 
-static int refused_fiber(void *arg)
+static int errors_of_a_runtime_are_passed_on(void *arg)
 {
     (void)arg;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     AUTO_FREE char *script = mem_printf("%s/talker", dir);
     FILE *f = fopen(script, "we");
     assert_non_null(f);
@@ -532,11 +527,11 @@ static int refused_fiber(void *arg)
         int r = box_host_start(&cfg, &h, &e);
         if (r >= 0 || !strstr(e.msg, cases[i].words))
             fail_msg("%s: %d %s", cases[i].runtime, r, e.msg);
-        assert_int_equal(harness_entries(state_dir), 0);
+        assert_int_equal(outside_entries(state_dir), 0);
     }
     assert_int_equal(rmdir(state_dir), 0);
     assert_int_equal(unlink(script), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
@@ -549,11 +544,11 @@ static void write_text(const char *path, mode_t mode, const char *text)
 
 /* A state directory that others can write to, with a "run" in it that names a program to clean up
  * with: it is refused before anything in it is believed. */
-static int planted_fiber(void *arg)
+static int a_program_named_by_others_is_not_run(void *arg)
 {
     (void)arg;
     static const char run[] = "run-0123456789abcdef";
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     AUTO_FREE char *lock = mem_printf("%s/%s.lock", dir, run);
     AUTO_FREE char *run_dir = mem_printf("%s/%s", dir, run);
     AUTO_FREE char *bundle = mem_printf("%s/sallyport-x", run_dir);
@@ -577,30 +572,22 @@ static int planted_fiber(void *arg)
         fail_msg("%d %s", r, e.msg);
     assert_int_equal(unlink(runtime) + unlink(program) + unlink(lock), 0);
     assert_int_equal(rmdir(bundle) + rmdir(run_dir), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
-static void a_program_named_by_others_is_not_run(void **state)
-{
-    (void)state;
-    harness_run(planted_fiber, NULL);
-}
+ON_LOOP(a_program_named_by_others_is_not_run)
 
-static void errors_of_a_runtime_are_passed_on(void **state)
-{
-    (void)state;
-    harness_run(refused_fiber, NULL);
-}
+ON_LOOP(errors_of_a_runtime_are_passed_on)
 
 /* ---- no isolation: only our own processes are ended ---- */
 
-static int none_fiber(void *arg)
+static int without_isolation_others_are_spared(void *arg)
 {
     (void)arg;
-    char *dir = harness_dir();
-    AUTO_FREE char *word = harness_word(703);
-    AUTO_FREE char *others = harness_word(709);
+    char *dir = outside_dir();
+    AUTO_FREE char *word = outside_word(703);
+    AUTO_FREE char *others = outside_word(709);
     pid_t bystander = fork(); /* of the same user; kill(-1) would reach it */
     if (bystander == 0) {
         execl("/bin/sleep", "sleep", others, NULL);
@@ -626,7 +613,7 @@ static int none_fiber(void *arg)
     harness_expect(b, stays, "ok");
     AUTO(tool_answer) gone = harness_bash(b, "kill -9 $PPID; sleep 7035");
     assert_true(gone.code < 0);
-    harness_wait_gone(word);
+    outside_wait_gone(word);
     box_close(b);
     struct sandbox_spec s;
     sandbox_spec_init(&s);
@@ -639,15 +626,11 @@ static int none_fiber(void *arg)
     box_host_stop(h);
     assert_int_equal(kill(bystander, SIGKILL), 0); /* it lived */
     assert_int_equal(waitpid(bystander, NULL, 0), bystander);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
-static void without_isolation_others_are_spared(void **state)
-{
-    (void)state;
-    harness_run(none_fiber, NULL);
-}
+ON_LOOP(without_isolation_others_are_spared)
 
 /* ---- as an ordinary user ---- */
 
@@ -685,10 +668,10 @@ static int ordinary_fiber(void *arg)
 static void an_ordinary_user_has_containers(void **state)
 {
     (void)state;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     if (geteuid() != 0) { /* already one */
-        harness_run(ordinary_fiber, dir);
-        harness_dir_gone(dir);
+        run_on_loop(ordinary_fiber, dir);
+        outside_dir_gone(dir);
         return;
     }
     assert_int_equal(chown(dir, 65534, 65534), 0);
@@ -697,24 +680,22 @@ static void an_ordinary_user_has_containers(void **state)
         if (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
             setresuid(65534, 65534, 65534) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
             _exit(1);
-        harness_run(ordinary_fiber, dir);
+        run_on_loop(ordinary_fiber, dir);
         _exit(0);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
 }
 
 /* ---- kill -9 of the worker ---- */
 
 static const struct engine *doomed_engine;
 static const char *doomed_dir;
-static int report_fd;
 
 static int doomed_fiber(void *arg)
 {
-    (void)arg;
     struct box_host_config cfg = config_of(doomed_engine, doomed_dir);
     cfg.warm = 1;
     struct box_host *h = harness_start(&cfg);
@@ -722,25 +703,25 @@ static int doomed_fiber(void *arg)
         assert_int_equal(fiber_sleep_ms(5), 0);
     struct box_spec spec = {.disk_workspace = true};
     struct box *b = harness_open(h, &spec);
-    AUTO_FREE char *word = harness_word(704);
+    AUTO_FREE char *word = outside_word(704);
     AUTO_FREE char *command = mem_printf("setsid sleep %s1 & setsid sleep %s2 & mkdir -p deep/er; "
                                          "touch deep/er/file; chmod 0 deep; echo ok",
                                          word, word);
     harness_expect(b, command, "ok");
-    assert_int_equal(write(report_fd, "x", 1), 1);
+    assert_int_equal(write(*(int *)arg, "x", 1), 1);
     return fiber_sleep_ms(60000);
 }
 
 static int sweeping_fiber(void *arg)
 {
     (void)arg;
-    AUTO_FREE char *word = harness_word(704);
-    harness_wait_gone(word);
-    assert_true(harness_entries(doomed_dir) > 0); /* nobody was left to remove it */
+    AUTO_FREE char *word = outside_word(704);
+    outside_wait_gone(word);
+    assert_true(outside_entries(doomed_dir) > 0); /* nobody was left to remove it */
     /* Another engine cleans up, too. */
     struct box_host_config cfg = config_of(&engines[0], doomed_dir);
     struct box_host *h = harness_start(&cfg);
-    assert_int_equal(harness_entries(doomed_dir), 2);
+    assert_int_equal(outside_entries(doomed_dir), 2);
     box_host_stop(h);
     return 0;
 }
@@ -751,27 +732,17 @@ static void a_killed_worker_leaves_nothing(void **state)
     for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
         if (!applies(&engines[i]))
             continue;
-        char *dir = harness_dir();
+        char *dir = outside_dir();
         doomed_engine = &engines[i];
         doomed_dir = dir;
-        int fds[2];
-        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-        pid_t worker = fork();
-        if (worker == 0) {
-            report_fd = fds[1];
-            harness_run(doomed_fiber, NULL);
-            _exit(1);
-        }
-        close(fds[1]);
+        struct harness_worker worker;
         char c;
-        assert_int_equal(read(fds[0], &c, 1), 1);
-        close(fds[0]);
-        assert_int_equal(kill(worker, SIGKILL), 0);
-        assert_int_equal(waitpid(worker, NULL, 0), worker);
+        harness_worker_start(&worker, doomed_fiber, &c, 1);
+        harness_worker_kill(&worker);
         AUTO_FREE char *run = run_name(dir);
-        harness_run(sweeping_fiber, NULL);
+        run_on_loop(sweeping_fiber, NULL);
         wait_no_groups(&engines[i], run);
-        harness_dir_gone(dir);
+        outside_dir_gone(dir);
     }
 }
 
@@ -786,9 +757,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(many_boxes_at_once_and_given_up),
         cmocka_unit_test(a_container_holds_nothing_of_the_host),
         cmocka_unit_test(an_image_and_binds_are_seen_inside),
-        cmocka_unit_test(errors_of_a_runtime_are_passed_on),
-        cmocka_unit_test(a_program_named_by_others_is_not_run),
-        cmocka_unit_test(without_isolation_others_are_spared),
+        CASE(errors_of_a_runtime_are_passed_on),
+        CASE(a_program_named_by_others_is_not_run),
+        CASE(without_isolation_others_are_spared),
         cmocka_unit_test(an_ordinary_user_has_containers),
         cmocka_unit_test(a_killed_worker_leaves_nothing),
     };

@@ -1,10 +1,6 @@
 /* test_warm.c - sandboxes made ahead: who gets them, who never does, and what becomes of those
  * that die, stop, or can not be made. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/loop.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,7 +10,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -61,7 +56,7 @@ static struct identity identify(struct box *b)
 
 /* Every claim gets a sandbox that nobody has had before: no file, variable or process of another
  * session is in it, and no init comes twice. */
-static int never_twice_fiber(void *arg)
+static int no_sandbox_is_given_twice(void *arg)
 {
     (void)arg;
     struct box_host_config cfg = {.warm = 2};
@@ -90,17 +85,13 @@ static int never_twice_fiber(void *arg)
     return 0;
 }
 
-static void no_sandbox_is_given_twice(void **state)
-{
-    (void)state;
-    harness_run(never_twice_fiber, NULL);
-}
+ON_LOOP(no_sandbox_is_given_twice)
 
 /* A claim is served from the pool only when it wants what the pool holds. */
-static int equal_spec_fiber(void *arg)
+static int a_warm_one_fits_only_its_specification(void *arg)
 {
     (void)arg;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     struct sandbox_spec s, same, other;
     sandbox_spec_init(&s);
     sandbox_spec_init(&same);
@@ -132,12 +123,12 @@ static int equal_spec_fiber(void *arg)
     sandbox_spec_done(&s);
     sandbox_spec_done(&same);
     sandbox_spec_done(&other);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
 /* A host that tries its specification has the pool's first sandbox when it is there. */
-static int trial_fiber(void *arg)
+static int a_trial_makes_the_first(void *arg)
 {
     (void)arg;
     struct sandbox_spec s;
@@ -158,17 +149,9 @@ static int trial_fiber(void *arg)
     return 0;
 }
 
-static void a_trial_makes_the_first(void **state)
-{
-    (void)state;
-    harness_run(trial_fiber, NULL);
-}
+ON_LOOP(a_trial_makes_the_first)
 
-static void a_warm_one_fits_only_its_specification(void **state)
-{
-    (void)state;
-    harness_run(equal_spec_fiber, NULL);
-}
+ON_LOOP(a_warm_one_fits_only_its_specification)
 
 /* More claims at once than stand ready: nobody waits for a refill, everybody gets one. */
 static int opener(void *arg)
@@ -179,7 +162,7 @@ static int opener(void *arg)
     return 0;
 }
 
-static int crowd_fiber(void *arg)
+static int many_claims_at_once_are_served(void *arg)
 {
     (void)arg;
     struct box_host_config cfg = {.warm = 3};
@@ -196,27 +179,16 @@ static int crowd_fiber(void *arg)
     return 0;
 }
 
-static void many_claims_at_once_are_served(void **state)
-{
-    (void)state;
-    harness_run(crowd_fiber, NULL);
-}
+ON_LOOP(many_claims_at_once_are_served)
 
 /* ---- those that are not fit ---- */
 
 static pid_t children[16];
 
-/* The inits below `zygote`, by asking procfs. */
+/* The inits below `zygote`, into `children`. */
 static size_t inits_of(pid_t zygote)
 {
-    AUTO_FREE char *path = mem_printf("/proc/%d/task/%d/children", (int)zygote, (int)zygote);
-    FILE *f = fopen(path, "re");
-    assert_non_null(f);
-    size_t n = 0;
-    while (n < ARRAY_LEN(children) && fscanf(f, "%d", &children[n]) == 1)
-        n++;
-    fclose(f);
-    return n;
+    return outside_children(zygote, children, ARRAY_LEN(children));
 }
 
 /* The same when there are `n`: dead ones are its children until it has reaped them. */
@@ -228,13 +200,13 @@ static void wait_inits(pid_t zygote, size_t n)
     }
 }
 
-static int unfit_fiber(void *arg)
+static int unfit_ones_are_thrown_away(void *arg)
 {
     (void)arg;
     struct box_host_config cfg = {.warm = 2};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL); /* to know the zygote */
-    pid_t zygote = harness_parent(box_pid(b));
+    pid_t zygote = outside_parent(box_pid(b));
     box_close(b);
     wait_warm(h, 2);
 
@@ -280,7 +252,7 @@ static int unfit_fiber(void *arg)
     struct pollfd gone = {.fd = pidfd, .events = POLLIN};
     assert_int_equal(poll(&gone, 1, 10000), 1); /* the kernel has told its children by then */
     b = harness_open(h, NULL);
-    assert_int_not_equal(harness_parent(box_pid(b)), zygote);
+    assert_int_not_equal(outside_parent(box_pid(b)), zygote);
     harness_expect(b, "echo fit", "fit");
     box_close(b);
     wait_warm(h, 2);
@@ -288,11 +260,7 @@ static int unfit_fiber(void *arg)
     return 0;
 }
 
-static void unfit_ones_are_thrown_away(void **state)
-{
-    (void)state;
-    harness_run(unfit_fiber, NULL);
-}
+ON_LOOP(unfit_ones_are_thrown_away)
 
 /* ---- refills that fail ---- */
 
@@ -319,12 +287,12 @@ static void wait_logged(int log_fd, char *text, const char *words)
     }
 }
 
-static int refill_fiber(void *arg)
+static int failed_refills_back_off(void *arg)
 {
     (void)arg;
     AUTO_CLOSE int log_fd = memfd_create("log", MFD_CLOEXEC);
     log_test_set_fd(log_fd);
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     AUTO_FREE char *source = mem_printf("%s/source", dir);
     struct sandbox_spec s;
     sandbox_spec_init(&s);
@@ -354,77 +322,53 @@ static int refill_fiber(void *arg)
     assert_int_equal(count(text, "no sandbox could be made ahead"), 1); /* once per reason */
     assert_int_equal(count(text, "sandboxes are made ahead again"), 1);
     assert_int_equal(rmdir(source), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
-static void failed_refills_back_off(void **state)
-{
-    (void)state;
-    harness_run(refill_fiber, NULL);
-}
+ON_LOOP(failed_refills_back_off)
 
 /* ---- the end ---- */
 
 static const char *doomed_dir;
-static int report_fd;
 
 static int doomed_fiber(void *arg)
 {
-    (void)arg;
     struct box_host_config cfg = {.state_dir = doomed_dir, .warm = 4};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL);
-    pid_t zygote = harness_parent(box_pid(b));
+    pid_t zygote = outside_parent(box_pid(b));
     wait_warm(h, 4);
     pid_t pids[6] = {zygote};
     wait_inits(zygote, 5);
     memcpy(pids + 1, children, 5 * sizeof(pid_t));
-    assert_int_equal(write(report_fd, pids, sizeof(pids)), sizeof(pids));
+    assert_int_equal(write(*(int *)arg, pids, sizeof(pids)), sizeof(pids));
     return fiber_sleep_ms(60000);
 }
 
 static void a_killed_worker_leaves_nothing(void **state)
 {
     (void)state;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     doomed_dir = dir;
-    int fds[2];
-    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    pid_t worker = fork();
-    if (worker == 0) {
-        report_fd = fds[1];
-        harness_run(doomed_fiber, NULL);
-        _exit(1);
-    }
-    close(fds[1]);
+    struct harness_worker worker;
     pid_t pids[6];
-    assert_int_equal(read(fds[0], pids, sizeof(pids)), sizeof(pids));
-    close(fds[0]);
-    int pidfds[6];
-    for (int i = 0; i < 6; i++) {
-        pidfds[i] = (int)syscall(SYS_pidfd_open, pids[i], 0);
-        assert_true(pidfds[i] >= 0);
-    }
-    assert_int_equal(kill(worker, SIGKILL), 0);
-    assert_int_equal(waitpid(worker, NULL, 0), worker);
-    for (int i = 0; i < 6; i++) {
-        struct pollfd p = {.fd = pidfds[i], .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 10000), 1);
-        close(pidfds[i]);
-    }
+    harness_worker_start(&worker, doomed_fiber, pids, sizeof(pids));
+    for (size_t i = 0; i < ARRAY_LEN(pids); i++)
+        harness_worker_watch(&worker, pids[i]);
+    harness_worker_kill(&worker);
     AUTO_FREE char *remove = mem_printf("rm -rf %s/*", dir);
     assert_int_equal(system(remove), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
 }
 
-static int stop_fiber(void *arg)
+static int stop_closes_what_is_ready(void *arg)
 {
     (void)arg;
     struct box_host_config cfg = {.warm = 3};
     struct box_host *h = harness_start(&cfg);
     struct box *b = harness_open(h, NULL);
-    pid_t zygote = harness_parent(box_pid(b));
+    pid_t zygote = outside_parent(box_pid(b));
     box_close(b);
     wait_warm(h, 3);
     wait_inits(zygote, 3);
@@ -437,11 +381,7 @@ static int stop_fiber(void *arg)
     return 0;
 }
 
-static void stop_closes_what_is_ready(void **state)
-{
-    (void)state;
-    harness_run(stop_fiber, NULL);
-}
+ON_LOOP(stop_closes_what_is_ready)
 
 /* ---- how long it takes: printed, not judged (other work shares the machine) ---- */
 
@@ -453,7 +393,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int latency_fiber(void *arg)
+static int forty_claims_are_served_and_timed(void *arg)
 {
     (void)arg;
     enum { N = 40 };
@@ -478,11 +418,7 @@ static int latency_fiber(void *arg)
     return 0;
 }
 
-static void forty_claims_are_served_and_timed(void **state)
-{
-    (void)state;
-    harness_run(latency_fiber, NULL);
-}
+ON_LOOP(forty_claims_are_served_and_timed)
 
 int main(int argc, char **argv)
 {
@@ -490,15 +426,15 @@ int main(int argc, char **argv)
     if (role >= 0)
         return role;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_sandbox_is_given_twice),
-        cmocka_unit_test(a_warm_one_fits_only_its_specification),
-        cmocka_unit_test(a_trial_makes_the_first),
-        cmocka_unit_test(many_claims_at_once_are_served),
-        cmocka_unit_test(unfit_ones_are_thrown_away),
-        cmocka_unit_test(failed_refills_back_off),
+        CASE(no_sandbox_is_given_twice),
+        CASE(a_warm_one_fits_only_its_specification),
+        CASE(a_trial_makes_the_first),
+        CASE(many_claims_at_once_are_served),
+        CASE(unfit_ones_are_thrown_away),
+        CASE(failed_refills_back_off),
         cmocka_unit_test(a_killed_worker_leaves_nothing),
-        cmocka_unit_test(stop_closes_what_is_ready),
-        cmocka_unit_test(forty_claims_are_served_and_timed),
+        CASE(stop_closes_what_is_ready),
+        CASE(forty_claims_are_served_and_timed),
     };
     cmocka_set_test_filter(argc == 2 ? argv[1] : NULL); /* by hand: one of them */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* test_context.c - logs and the model requests they make. */
+#include "unit/json.h"
 #include "brain/context.h"
 #include "brain/permissions.h"
 #include "brain/tools.h"
@@ -6,20 +7,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
-
-static char *quoted(const char *text)
-{
-    char *t = mem_strdup(text);
-    for (char *p = t; *p; p++)
-        if (*p == '\'')
-            *p = '"';
-    return t;
-}
 
 struct line {
     const char *id, *type, *body, *hidden;
@@ -185,8 +174,8 @@ static void logs_and_requests(void **state)
         model_context_init(&c);
         for (size_t k = 0; k < ARRAY_LEN(table[i].log) && table[i].log[k].type; k++) {
             const struct line *l = &table[i].log[k];
-            AUTO_FREE char *body = quoted(l->body);
-            AUTO_FREE char *hidden = l->hidden ? quoted(l->hidden) : NULL;
+            AUTO_FREE char *body = json_quoted(l->body);
+            AUTO_FREE char *hidden = l->hidden ? json_quoted(l->hidden) : NULL;
             assert_int_equal(model_context_add(&c, l->id, l->type, body, hidden), 0);
         }
         AUTO_JSON json_t *messages = model_context_take(&c);
@@ -242,7 +231,7 @@ static void corrupt_bodies_are_told(void **state)
 
 static json_t *parse(const char *text)
 {
-    AUTO_FREE char *t = quoted(text);
+    AUTO_FREE char *t = json_quoted(text);
     json_t *j = NULL;
     assert_int_equal(json_parse(t, strlen(t), &j, NULL), 0);
     return j;

@@ -1,5 +1,6 @@
 /* Child processes and signals: descriptors, environment, status, ends. The program re-executes
  * itself as the child and reports what it finds. */
+#include "unit/loop.h"
 #include "base/err.h"
 #include "io/proc.h"
 #include "io/signal.h"
@@ -7,17 +8,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 extern char **environ;
 
@@ -94,13 +91,6 @@ static int be_child(int argc, char **argv)
 
 /* ---- helpers ---- */
 
-static void run(fiber_fn *fn)
-{
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(fn, NULL), 0);
-    loop_done();
-}
-
 static char self[256]; /* not "/proc/self/exe": under valgrind that is valgrind */
 static const char *const no_env[] = {NULL};
 
@@ -142,7 +132,7 @@ static int output_of(const struct proc_spec *given, char *text, size_t cap)
 
 /* ---- tests ---- */
 
-static int exactly(void *arg)
+static int the_child_gets_exactly_what_was_asked(void *arg)
 {
     (void)arg;
     /* Things that must not get through. */
@@ -174,13 +164,9 @@ static int exactly(void *arg)
     return 0;
 }
 
-static void the_child_gets_exactly_what_was_asked(void **state)
-{
-    (void)state;
-    run(exactly);
-}
+ON_LOOP(the_child_gets_exactly_what_was_asked)
 
-static int crossed(void *arg)
+static int extra_descriptors_take_their_places(void *arg)
 {
     (void)arg;
     /* Sources that lie on each other's targets. */
@@ -205,13 +191,9 @@ static int crossed(void *arg)
     return 0;
 }
 
-static void extra_descriptors_take_their_places(void **state)
-{
-    (void)state;
-    run(crossed);
-}
+ON_LOOP(extra_descriptors_take_their_places)
 
-static int statuses(void *arg)
+static int exit_statuses_arrive(void *arg)
 {
     (void)arg;
     char text[64];
@@ -226,13 +208,9 @@ static int statuses(void *arg)
     return 0;
 }
 
-static void exit_statuses_arrive(void **state)
-{
-    (void)state;
-    run(statuses);
-}
+ON_LOOP(exit_statuses_arrive)
 
-static int killing(void *arg)
+static int a_child_can_be_killed(void *arg)
 {
     (void)arg;
     static const char *const argv[] = {"x", "hang", NULL};
@@ -260,13 +238,9 @@ static int killing(void *arg)
     return 0;
 }
 
-static void a_child_can_be_killed(void **state)
-{
-    (void)state;
-    run(killing);
-}
+ON_LOOP(a_child_can_be_killed)
 
-static int bad_starts(void *arg)
+static int a_failed_start_says_why_and_leaves_nothing(void *arg)
 {
     (void)arg;
     static const struct {
@@ -295,13 +269,9 @@ static int bad_starts(void *arg)
     return 0;
 }
 
-static void a_failed_start_says_why_and_leaves_nothing(void **state)
-{
-    (void)state;
-    run(bad_starts);
-}
+ON_LOOP(a_failed_start_says_why_and_leaves_nothing)
 
-static int conversation(void *arg)
+static int a_child_can_be_talked_to(void *arg)
 {
     (void)arg;
     int fd[2];
@@ -336,11 +306,7 @@ static int conversation(void *arg)
     return 0;
 }
 
-static void a_child_can_be_talked_to(void **state)
-{
-    (void)state;
-    run(conversation);
-}
+ON_LOOP(a_child_can_be_talked_to)
 
 static int raise_soon(void *arg)
 {
@@ -364,7 +330,7 @@ static int signals(void *arg)
         assert_int_equal(signal_next(), -ETIMEDOUT);
     }
     /* A child that ends is a signal as well; and it starts with nothing blocked. */
-    exactly(NULL);
+    the_child_gets_exactly_what_was_asked(NULL);
     assert_int_equal(signal_next(), SIGCHLD);
     signal_done();
     return 0;
@@ -376,7 +342,7 @@ static void signals_are_values(void **state)
     sigset_t old;
     (void)pthread_sigmask(SIG_SETMASK, NULL, &old);
     assert_int_equal(signal_init(), 0);
-    run(signals);
+    run_on_loop(signals, NULL);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -389,12 +355,12 @@ int main(int argc, char **argv)
         return 1;
     self[n] = '\0';
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_child_gets_exactly_what_was_asked),
-        cmocka_unit_test(extra_descriptors_take_their_places),
-        cmocka_unit_test(exit_statuses_arrive),
-        cmocka_unit_test(a_child_can_be_killed),
-        cmocka_unit_test(a_failed_start_says_why_and_leaves_nothing),
-        cmocka_unit_test(a_child_can_be_talked_to),
+        CASE(the_child_gets_exactly_what_was_asked),
+        CASE(extra_descriptors_take_their_places),
+        CASE(exit_statuses_arrive),
+        CASE(a_child_can_be_killed),
+        CASE(a_failed_start_says_why_and_leaves_nothing),
+        CASE(a_child_can_be_talked_to),
         cmocka_unit_test(signals_are_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

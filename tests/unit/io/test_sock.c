@@ -1,26 +1,16 @@
 /* What addresses are accepted, how listeners and connections begin and end, what happens when
  * descriptors run out, and half-closed streams. Unix sockets live in a directory of their own. */
+#include "unit/loop.h"
 #include "base/err.h"
 #include "io/sock.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static void run(fiber_fn *fn)
-{
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(fn, NULL), 0);
-    loop_done();
-}
 
 static char dir[64];
 static int make_dir(void **state)
@@ -109,7 +99,7 @@ static int talk(const char *where)
     return s.first_error;
 }
 
-static int talk_everywhere(void *arg)
+static int tcp_and_unix_connections_carry_bytes(void *arg)
 {
     (void)arg;
     char path[96];
@@ -142,13 +132,9 @@ static int talk_everywhere(void *arg)
     return 0;
 }
 
-static void tcp_and_unix_connections_carry_bytes(void **state)
-{
-    (void)state;
-    run(talk_everywhere);
-}
+ON_LOOP(tcp_and_unix_connections_carry_bytes)
 
-static int refused(void *arg)
+static int refusals_name_the_address(void *arg)
 {
     (void)arg;
     char addr[SOCK_ADDR_MAX], again[SOCK_ADDR_MAX];
@@ -172,15 +158,11 @@ static int refused(void *arg)
     return 0;
 }
 
-static void refusals_name_the_address(void **state)
-{
-    (void)state;
-    run(refused);
-}
+ON_LOOP(refusals_name_the_address)
 
 /* ---- running out of descriptors ---- */
 
-static int emfile(void *arg)
+static int accept_tells_of_emfile_and_recovers(void *arg)
 {
     (void)arg;
     char addr[SOCK_ADDR_MAX];
@@ -212,15 +194,11 @@ static int emfile(void *arg)
     return 0;
 }
 
-static void accept_tells_of_emfile_and_recovers(void **state)
-{
-    (void)state;
-    run(emfile);
-}
+ON_LOOP(accept_tells_of_emfile_and_recovers)
 
 /* ---- streams ---- */
 
-static int stream_edges(void *arg)
+static int streams_end_in_order(void *arg)
 {
     (void)arg;
     int fd[2];
@@ -249,20 +227,17 @@ static int stream_edges(void *arg)
     return 0;
 }
 
-static void streams_end_in_order(void **state)
-{
-    (void)state;
-    run(stream_edges);
-}
+ON_LOOP(streams_end_in_order)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_addresses_are_refused_with_words),
-        cmocka_unit_test_setup_teardown(tcp_and_unix_connections_carry_bytes, make_dir, remove_dir),
-        cmocka_unit_test(refusals_name_the_address),
-        cmocka_unit_test(accept_tells_of_emfile_and_recovers),
-        cmocka_unit_test(streams_end_in_order),
+        {"tcp_and_unix_connections_carry_bytes", case_tcp_and_unix_connections_carry_bytes,
+         make_dir, remove_dir, NULL},
+        CASE(refusals_name_the_address),
+        CASE(accept_tells_of_emfile_and_recovers),
+        CASE(streams_end_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* TLS against the openssl command line: a real peer. */
+#include "unit/io/certificate.h"
 #include "base/err.h"
 #include "io/proc.h"
 #include "io/sock.h"
@@ -6,68 +7,27 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#define OPENSSL "/usr/bin/openssl"
 static char dir[64], cert[96], key[96], other_key[96], locked_key[96];
 static const char *const envp[] = {"PATH=/usr/bin:/bin", NULL};
-
-static int openssl_run(const char *const *argv)
-{
-    struct proc_spec spec = {.path = OPENSSL,
-                             .argv = argv,
-                             .envp = envp,
-                             .stdin_fd = -1,
-                             .stdout_fd = -1,
-                             .stderr_fd = -1};
-    struct proc p;
-    struct err e = {0};
-    if (proc_start(&p, &spec, &e) < 0) {
-        print_message("%s\n", e.msg);
-        return -1;
-    }
-    int status = -1;
-    int r = proc_wait(&p, &status);
-    proc_done(&p);
-    return r < 0 ? r : status;
-}
 
 static int make_certificates(void *arg)
 {
     (void)arg;
-    const char *const req[] = {"openssl",
-                               "req",
-                               "-x509",
-                               "-newkey",
-                               "ec",
-                               "-pkeyopt",
-                               "ec_paramgen_curve:prime256v1",
-                               "-nodes",
-                               "-keyout",
-                               key,
-                               "-out",
-                               cert,
-                               "-days",
-                               "2",
-                               "-subj",
-                               "/CN=localhost",
-                               "-addext",
-                               "subjectAltName=DNS:localhost",
-                               NULL};
     const char *const gen[] = {"openssl", "genpkey", "-algorithm", "ed25519",
                                "-out",    other_key, NULL};
     const char *const lock[] = {"openssl",  "pkey",      "-in",  key,        "-aes128",
                                 "-passout", "pass:abcd", "-out", locked_key, NULL};
-    return openssl_run(req) == 0 && openssl_run(gen) == 0 && openssl_run(lock) == 0 ? 0 : -1;
+    return certificate_make(key, cert, "DNS:localhost") == 0 && openssl_run(gen) == 0 &&
+                   openssl_run(lock) == 0
+               ? 0
+               : -1;
 }
 
 static int in_loop(fiber_fn *fn)

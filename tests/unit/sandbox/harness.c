@@ -8,7 +8,6 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <grp.h>
 #include <sys/prctl.h>
@@ -140,18 +139,6 @@ int teardown(void **state)
 {
     (void)state;
     return host_stop(&host) == 0 ? 0 : -1;
-}
-
-void wait_for_file(pid_t pid, const char *path)
-{
-    AUTO_FREE char *full = mem_printf("/proc/%d/root%s", (int)pid, path);
-    struct stat st;
-    for (int i = 0; i < 4000; i++) {
-        if (stat(full, &st) == 0)
-            return;
-        poll(NULL, 0, 5);
-    }
-    fail_msg("%s never appeared", full);
 }
 
 char *sbx_clone(struct host *h, const struct sandbox_spec *spec, struct sbx *ret)

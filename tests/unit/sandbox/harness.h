@@ -1,6 +1,8 @@
-/* harness - a blocking client of zygote and init for tests: no fibers, no loop,
- * every wait bounded. */
+/* harness - a blocking client of zygote and init for tests: no fibers, no loop, every wait bounded.
+ * For the client that a worker is, on fibers, see box/box_harness. */
 #pragma once
+
+#include "unit/outside.h"
 
 #include "base/json.h"
 #include "sandbox/spec.h"
@@ -34,9 +36,6 @@ extern bool as_root; /* the zygote runs as root */
 int setup_self(void **state);
 int setup_user(void **state);
 int teardown(void **state);
-
-/* Waits until `path` exists in the sandbox whose init is `pid`. */
-void wait_for_file(pid_t pid, const char *path);
 
 /* Opens a sandbox. Returns NULL, or the error sentence (malloc'ed). */
 char *sbx_open(struct host *h, const struct sandbox_spec *spec, struct sbx *ret);

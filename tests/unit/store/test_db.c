@@ -1,9 +1,5 @@
 /* The store's contract: statements, isolation, grouping, reads, opening and refusing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/loop.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -13,7 +9,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "io/loop.h"
 #include "store/db.h"
 #include "unit/store/scratch.h"
 
@@ -259,9 +254,7 @@ static void run_group(struct group *g, struct scratch *s)
     g->d = open_db(s);
     sem_init(&g->entered, 0, 0);
     sem_init(&g->go, 0, 0);
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(group_root, g), 0);
-    loop_done();
+    run_on_loop(group_root, g);
 }
 
 static void writes_commit_together(void **state)
@@ -351,9 +344,7 @@ static void a_fiber_reads_what_it_wrote(void **state)
     struct scratch s;
     scratch_init(&s);
     struct db *d = open_db(&s);
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(many_root, d), 0);
-    loop_done();
+    run_on_loop(many_root, d);
     assert_int_equal(count(d), 800);
     struct db_stats st;
     db_get_stats(d, &st);
@@ -386,9 +377,7 @@ static void cancellation_does_not_end_a_write(void **state)
     struct scratch s;
     scratch_init(&s);
     struct group g = {.d = open_db(&s), .results = {1, 1}, .rows = {{.name = "a", .value = "1"}}};
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(cancelled_root, &g), 0);
-    loop_done();
+    run_on_loop(cancelled_root, &g);
     assert_int_equal(g.results[0], 0);
     assert_int_equal(g.results[1], 0);
     assert_string_equal(g.rows[0].got, "1");

@@ -1,5 +1,5 @@
 /* test_lease.c - heartbeats against a scripted platform on loopback, in the same loop. */
-#include "unit/unit.h"
+#include "unit/loop.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -259,7 +259,7 @@ static void play(const struct row *row)
     io_fd_close(&p.listener);
 }
 
-static int all_rows(void *arg)
+static int every_answer_to_a_heartbeat(void *arg)
 {
     (void)arg;
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
@@ -268,7 +268,7 @@ static int all_rows(void *arg)
 }
 
 /* A client that was made under a deadline goes on working when it has passed. */
-static int outlives_deadline(void *arg)
+static int a_client_outlives_the_deadline_it_was_made_under(void *arg)
 {
     (void)arg;
     static const struct answer gone[] = {{404, "{}"}};
@@ -307,30 +307,15 @@ static int outlives_deadline(void *arg)
     return 0;
 }
 
-static void in_loop(fiber_fn *fn)
-{
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(fn, NULL), 0);
-    loop_done();
-}
+ON_LOOP(every_answer_to_a_heartbeat)
 
-static void every_answer_to_a_heartbeat(void **state)
-{
-    (void)state;
-    in_loop(all_rows);
-}
-
-static void a_client_outlives_the_deadline_it_was_made_under(void **state)
-{
-    (void)state;
-    in_loop(outlives_deadline);
-}
+ON_LOOP(a_client_outlives_the_deadline_it_was_made_under)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_answer_to_a_heartbeat),
-        cmocka_unit_test(a_client_outlives_the_deadline_it_was_made_under),
+        CASE(every_answer_to_a_heartbeat),
+        CASE(a_client_outlives_the_deadline_it_was_made_under),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

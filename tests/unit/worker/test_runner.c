@@ -1,13 +1,13 @@
 /* test_runner.c - one session against a scripted platform on loopback, in the same loop, with real
  * sandboxes. The test program itself plays the part of `sallyport zygote`. */
-#include "unit/unit.h"
+#include "unit/box/box_harness.h"
+#include "unit/loop.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "io/sock.h"
-#include "sandbox/sandbox.h"
 #include "box/box.h"
 #include "worker/park.h"
 #include "worker/runner.h"
@@ -398,31 +398,19 @@ static int an_odd_session_id_is_not_asked_for(void *arg)
     return 0;
 }
 
-static void in_loop(fiber_fn *fn)
-{
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(fn, NULL), 0);
-    loop_done();
-}
-
-#define TEST(name)                                                                                 \
-    static void case_##name(void **state)                                                          \
-    {                                                                                              \
-        (void)state;                                                                               \
-        in_loop(name);                                                                             \
-    }
-TEST(a_result_is_sent_until_it_is_taken)
-TEST(an_unfit_result_is_replaced_by_an_error)
-TEST(a_long_history_is_read_in_smaller_pages)
-TEST(a_stop_leaves_untaken_results_behind)
-TEST(a_lost_lease_ends_the_session_silently)
-TEST(hooks_get_the_session_and_no_secrets)
-TEST(an_odd_session_id_is_not_asked_for)
+ON_LOOP(a_result_is_sent_until_it_is_taken)
+ON_LOOP(an_unfit_result_is_replaced_by_an_error)
+ON_LOOP(a_long_history_is_read_in_smaller_pages)
+ON_LOOP(a_stop_leaves_untaken_results_behind)
+ON_LOOP(a_lost_lease_ends_the_session_silently)
+ON_LOOP(hooks_get_the_session_and_no_secrets)
+ON_LOOP(an_odd_session_id_is_not_asked_for)
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && str_eq(argv[1], "zygote"))
-        return zygote_main(3, false);
+    int role = harness_role(argc, argv);
+    if (role >= 0)
+        return role;
     const struct CMUnitTest tests[] = {
         CASE(a_result_is_sent_until_it_is_taken),
         CASE(an_unfit_result_is_replaced_by_an_error),

@@ -2,11 +2,7 @@
  * directory is made of (and that an image can not make us write elsewhere), a runtime's words; and,
  * with crun behind a script that spoils config.json, that init refuses to serve in a container that
  * is less than was asked for. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/loop.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -167,7 +163,7 @@ static void seccomp_is_our_own(void **state)
 static void image_with_odd_names(void **state)
 {
     (void)state;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     AUTO_FREE char *image = mem_printf("%s/image", dir);
     AUTO_FREE char *odd = mem_printf("%s/x\xffy", image);
     AUTO_FREE char *root = mem_printf("%s/root", dir);
@@ -182,7 +178,7 @@ static void image_with_odd_names(void **state)
     assert_int_equal(oci_root_make(root, &s, mounts, &e), -EILSEQ);
     sandbox_spec_done(&s);
     assert_int_equal(system(clean), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
 }
 
 /* ---- a root from an image that means harm ---- */
@@ -190,7 +186,7 @@ static void image_with_odd_names(void **state)
 static void image_links_stay_inside(void **state)
 {
     (void)state;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     AUTO_FREE char *make =
         mem_printf("cd %s && mkdir -p image/usr victim && touch victim/keep && ln -s %s/victim "
                    "image/data && ln -s "
@@ -212,7 +208,7 @@ static void image_links_stay_inside(void **state)
         AUTO_FREE char *root = mem_printf("%s/root-%zu", dir, i);
         struct err e = {.code = 0};
         assert_true(oci_root_make(root, &s, mounts, &e) < 0);
-        assert_int_equal(harness_entries(victim), 1); /* nothing was made through the link */
+        assert_int_equal(outside_entries(victim), 1); /* nothing was made through the link */
         sandbox_spec_done(&s);
     }
     struct sandbox_spec s;
@@ -236,7 +232,7 @@ static void image_links_stay_inside(void **state)
     sandbox_spec_done(&s);
     AUTO_FREE char *clear = mem_printf("rm -rf %s/*", dir);
     assert_int_equal(system(clear), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
 }
 
 /* A runtime mounts whatever it is told to: that a bind does not replace the system, or the program
@@ -261,7 +257,7 @@ static void binds_do_not_replace_the_system(void **state)
         {"/tmp/x", NULL},
         {"/usrx/y", NULL},
     };
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct sandbox_spec s;
         sandbox_spec_init(&s);
@@ -282,7 +278,7 @@ static void binds_do_not_replace_the_system(void **state)
     }
     AUTO_FREE char *clear = mem_printf("rm -rf %s/*", dir);
     assert_int_equal(system(clear), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
 }
 
 /* ---- a runtime's words ---- */
@@ -332,7 +328,7 @@ static const struct {
 static int spoiled_fiber(void *arg)
 {
     (void)arg;
-    char *dir = harness_dir();
+    char *dir = outside_dir();
     AUTO_FREE char *script = mem_printf("%s/spoiler", dir);
     AUTO_FREE char *state_dir = mem_printf("%s/state", dir);
     for (size_t i = 0; i < ARRAY_LEN(spoilers); i++) {
@@ -351,7 +347,7 @@ static int spoiled_fiber(void *arg)
         int r = box_host_start(&cfg, &h, &e);
         if (r >= 0 || !strstr(e.msg, spoilers[i].words))
             fail_msg("%s: %d %s", spoilers[i].spoil, r, e.msg);
-        assert_int_equal(harness_entries(state_dir), 0);
+        assert_int_equal(outside_entries(state_dir), 0);
     }
     /* What the runtime leaves out and init makes up for: no_new_privs and the filter. */
     FILE *f = fopen(script, "we");
@@ -373,7 +369,7 @@ static int spoiled_fiber(void *arg)
     box_host_stop(h);
     assert_int_equal(rmdir(state_dir), 0);
     assert_int_equal(unlink(script), 0);
-    harness_dir_gone(dir);
+    outside_dir_gone(dir);
     return 0;
 }
 
@@ -384,7 +380,7 @@ static void init_refuses_less(void **state)
         print_message("only as root: the runtime's script counts on two ids\n");
         return;
     }
-    harness_run(spoiled_fiber, NULL);
+    run_on_loop(spoiled_fiber, NULL);
 }
 
 /* This process is locked in by nothing: the check must say so. */

@@ -8,11 +8,10 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "fiber/fiber.h"
-#include "io/loop.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "unit/json.h"
+#include "unit/loop.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,18 +65,6 @@ static void bad_files(void **state)
     }
 }
 
-static json_t *messages(const char *text)
-{
-    char *t = mem_strdup(text);
-    for (char *p = t; *p; p++)
-        if (*p == '\'')
-            *p = '"';
-    json_t *j = NULL;
-    assert_int_equal(json_parse(t, strlen(t), &j, NULL), 0);
-    free(t);
-    return j;
-}
-
 #define U(t) "{'role':'user','content':[{'type':'text','text':'" t "'}]}"
 #define A(t) "{'role':'assistant','content':[{'type':'text','text':'" t "'}]}"
 #define R(t)                                                                                       \
@@ -106,7 +93,7 @@ static void scenes(void **state)
         {"[" U("hi") "," A("x") "," RU("a", "also") "]", "also", "a", 1, SCRIPT_LAST_USER},
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-        AUTO_JSON json_t *m = messages(t[i].messages);
+        AUTO_JSON json_t *m = js(t[i].messages);
         struct script_scene s;
         script_scene_read(m, &s);
         assert_string_equal(s.user, t[i].user);
@@ -182,7 +169,7 @@ static const struct {
 
 static void play(size_t i)
 {
-    AUTO_JSON json_t *m = messages(plays[i].messages);
+    AUTO_JSON json_t *m = js(plays[i].messages);
     struct model_request q = {
         .session_id = "sesn_x", .model = "script", .messages = m, .max_tokens = 10};
     struct heard h = {BUF_INIT(65536)};
@@ -240,9 +227,7 @@ static void plays_rules(void **state)
     if (!model)
         fail_msg("%s", e.msg);
     assert_non_null(strstr(model->name, "test double"));
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(play_all, NULL), 0);
-    loop_done();
+    run_on_loop(play_all, NULL);
     model_free(model);
 }
 
@@ -250,7 +235,7 @@ static int cancelled_child(void *arg)
 {
     struct model_result r = {0};
     struct err e = {0};
-    AUTO_JSON json_t *m = messages("[" U("wait") "]");
+    AUTO_JSON json_t *m = js("[" U("wait") "]");
     struct model_request q = {
         .session_id = "sesn_y", .model = "script", .messages = m, .max_tokens = 10};
     *(int *)arg = model_generate(model, &q, NULL, &r, &e);
@@ -279,9 +264,7 @@ static void a_delay_can_be_cancelled(void **state)
     close(fd);
     model = model_script_new(path, NULL);
     unlink(path);
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(cancel_it, &code), 0);
-    loop_done();
+    run_on_loop(cancel_it, &code);
     assert_int_equal(code, -ECANCELED);
     model_free(model);
 }

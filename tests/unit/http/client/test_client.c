@@ -1,5 +1,5 @@
 /* test_client.c - the outbound client against a scripted peer on loopback, in the same loop. */
-#include "unit/unit.h"
+#include "unit/loop.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -299,24 +299,11 @@ static int two_requests_use_one_connection(void *arg)
     return 0;
 }
 
-static void in_loop(fiber_fn *fn)
-{
-    assert_int_equal(loop_init(), 0);
-    assert_int_equal(loop_run(fn, NULL), 0);
-    loop_done();
-}
-
-#define TEST(name)                                                                                 \
-    static void case_##name(void **state)                                                          \
-    {                                                                                              \
-        (void)state;                                                                               \
-        in_loop(name);                                                                             \
-    }
-TEST(every_answer_is_given_or_has_words)
-TEST(a_request_is_sent_as_written_or_refused)
-TEST(a_request_ends_by_cancel_and_by_deadline)
-TEST(a_slow_reader_loses_nothing)
-TEST(two_requests_use_one_connection)
+ON_LOOP(every_answer_is_given_or_has_words)
+ON_LOOP(a_request_is_sent_as_written_or_refused)
+ON_LOOP(a_request_ends_by_cancel_and_by_deadline)
+ON_LOOP(a_slow_reader_loses_nothing)
+ON_LOOP(two_requests_use_one_connection)
 
 int main(void)
 {

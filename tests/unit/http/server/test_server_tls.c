@@ -1,13 +1,13 @@
 /* test_server_tls.c - the server behind TLS, spoken to by curl: a real peer. */
 #include "unit/http/server/talk.h"
+#include "unit/io/certificate.h"
 
 #include "io/proc.h"
 #include "io/tls.h"
 
 #include <fcntl.h>
 
-#define OPENSSL "/usr/bin/openssl"
-#define CURL    "/usr/bin/curl"
+#define CURL "/usr/bin/curl"
 static char dir[64], cert[96], key[96], upload[96];
 static const char *const envp[] = {"PATH=/usr/bin:/bin", NULL};
 static char big[300000];
@@ -15,39 +15,7 @@ static char big[300000];
 static int make_certificate(void *arg)
 {
     (void)arg;
-    const char *const argv[] = {"openssl",
-                                "req",
-                                "-x509",
-                                "-newkey",
-                                "ec",
-                                "-pkeyopt",
-                                "ec_paramgen_curve:prime256v1",
-                                "-nodes",
-                                "-keyout",
-                                key,
-                                "-out",
-                                cert,
-                                "-days",
-                                "2",
-                                "-subj",
-                                "/CN=localhost",
-                                "-addext",
-                                "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                                NULL};
-    struct proc_spec spec = {.path = OPENSSL,
-                             .argv = argv,
-                             .envp = envp,
-                             .stdin_fd = -1,
-                             .stdout_fd = -1,
-                             .stderr_fd = -1};
-    struct proc p;
-    struct err e = {0};
-    int status = -1;
-    if (proc_start(&p, &spec, &e) < 0)
-        return -1;
-    int r = proc_wait(&p, &status);
-    proc_done(&p);
-    return r < 0 || status != 0 ? -1 : 0;
+    return certificate_make(key, cert, "DNS:localhost,IP:127.0.0.1") == 0 ? 0 : -1;
 }
 
 static int setup(void **state)

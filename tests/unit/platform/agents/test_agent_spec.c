@@ -1,9 +1,5 @@
 /* What an agent may be made of: requests in, stored form or the sentence of the refusal out. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,30 +7,6 @@
 #include "base/err.h"
 #include "platform/agents/agent_spec.h"
 #include "session/refusal.h"
-
-/* JSON with ' for ". */
-static json_t *js(const char *text)
-{
-    char copy[3072];
-    snprintf(copy, sizeof(copy), "%s", text);
-    for (char *p = copy; *p; p++)
-        if (*p == '\'')
-            *p = '"';
-    json_t *j = NULL;
-    struct err e = {0};
-    if (json_parse(copy, strlen(copy), &j, &e) < 0)
-        fail_msg("%s: %s", text, e.msg);
-    return j;
-}
-
-static void same(const json_t *got, const char *want)
-{
-    AUTO_JSON json_t *w = js(want);
-    if (!json_equal((json_t *)(uintptr_t)got, w)) {
-        AUTO_FREE char *text = json_text(got, NULL);
-        fail_msg("got %s\nwant %s", text, want);
-    }
-}
 
 #define ALLOW "'permission_policy':{'type':'always_allow'}"
 #define ASK   "'permission_policy':{'type':'always_ask'}"
@@ -86,7 +58,7 @@ static void created(void **state)
         AUTO_JSON json_t *out = agent_spec_create(in, &r);
         if (!out)
             fail_msg("%s refused: %s", t[i].in, r.message);
-        same(json_object_get(out, t[i].key), t[i].out);
+        expect_json(json_object_get(out, t[i].key), t[i].out);
     }
 }
 
@@ -224,7 +196,7 @@ static void updated(void **state)
         assert_non_null(next);
         AUTO_JSON json_t *boxed = json_array();
         json_array_append(boxed, json_object_get(next, t[i].key));
-        same(boxed, t[i].out);
+        expect_json(boxed, t[i].out);
         assert_true(json_equal(agent, untouched));
     }
     const char *const bad[][2] = {

@@ -1,9 +1,5 @@
 /* What an environment may be made of, and how it may change. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,29 +7,6 @@
 #include "base/err.h"
 #include "platform/environments/environment_spec.h"
 #include "session/refusal.h"
-
-static json_t *js(const char *text)
-{
-    char copy[3072];
-    snprintf(copy, sizeof(copy), "%s", text);
-    for (char *p = copy; *p; p++)
-        if (*p == '\'')
-            *p = '"';
-    json_t *j = NULL;
-    struct err e = {0};
-    if (json_parse(copy, strlen(copy), &j, &e) < 0)
-        fail_msg("%s: %s", text, e.msg);
-    return j;
-}
-
-static void same(const json_t *got, const char *want)
-{
-    AUTO_JSON json_t *w = js(want);
-    if (!json_equal((json_t *)(uintptr_t)got, w)) {
-        AUTO_FREE char *text = json_text(got, NULL);
-        fail_msg("got %s\nwant %s", text, want);
-    }
-}
 
 #define NO_PACKAGES                                                                                \
     "'packages':{'type':'packages','apt':[],'cargo':[],'gem':[],'go':[],'npm':[],'pip':[]}"
@@ -64,7 +37,7 @@ static void configs(void **state)
         AUTO_JSON json_t *out = environment_spec_create(in, &r);
         if (!out)
             fail_msg("%s refused: %s", t[i].in, r.message);
-        same(json_object_get(out, "config"), t[i].out);
+        expect_json(json_object_get(out, "config"), t[i].out);
         assert_string_equal(json_get_str(out, "description"), "");
         assert_string_equal(json_get_str(out, "scope"), "organization");
     }
@@ -143,7 +116,7 @@ static void updates(void **state)
             fail_msg("%s refused: %s", t[i].patch, r.message);
         AUTO_JSON json_t *boxed = json_array();
         json_array_append(boxed, json_object_get(next, t[i].key));
-        same(boxed, t[i].out);
+        expect_json(boxed, t[i].out);
     }
     AUTO_JSON json_t *change = js("{'config':{'type':'self_hosted'}}");
     assert_null(environment_spec_update(env, change, &r));

@@ -236,15 +236,11 @@ static void zygote_forgets(void **state)
 /* The directory of the pids group that a child of `pid` is in, NULL when there is none to find. */
 static char *group_of_child(pid_t pid)
 {
-    AUTO_FREE char *children = mem_printf("/proc/%d/task/%d/children", (int)pid, (int)pid);
-    FILE *f = fopen(children, "re");
-    int child = 0, found = f ? fscanf(f, "%d", &child) : 0;
-    if (f)
-        fclose(f);
-    assert_int_equal(found, 1);
-    AUTO_FREE char *groups = mem_printf("/proc/%d/cgroup", child);
+    pid_t child;
+    assert_int_equal(outside_children(pid, &child, 1), 1);
+    AUTO_FREE char *groups = mem_printf("/proc/%d/cgroup", (int)child);
     char line[512], *dir = NULL;
-    f = fopen(groups, "re");
+    FILE *f = fopen(groups, "re");
     assert_non_null(f);
     while (!dir && fgets(line, sizeof(line), f)) {
         const char *path = strstr(line, ":pids:");
