@@ -361,3 +361,11 @@ void json_put_null(json_t *o, const char *key)
 {
     json_put(o, key, NULL);
 }
+
+json_t *json_typed(const char *type)
+{
+    json_t *o = json_object();
+    MUST(o);
+    json_put_str(o, "type", type);
+    return o;
+}

@@ -35,6 +35,9 @@ const char *json_get_str(const json_t *o, const char *key);
 int64_t json_get_int(const json_t *o, const char *key, int64_t fallback);
 bool json_get_bool(const json_t *o, const char *key, bool fallback);
 
+/* A new object {"type": type}. Never NULL. */
+json_t *json_typed(const char *type);
+
 /* A string value of any bytes: what is not UTF-8, and NUL, becomes U+FFFD. Never NULL. New
  * reference. */
 json_t *json_str_lossy(const char *s, size_t n);

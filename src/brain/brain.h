@@ -21,8 +21,8 @@ struct brain;
 int brain_start(struct session_log *log, struct model *m, struct brain **ret, struct err *e)
     WARN_UNUSED;
 
-/* The doorbell: the `wake` of the session log, with the brain as its argument. Never suspends; harmless for a
- * session that has nothing to do and for one that does not exist. */
+/* The doorbell: the `wake` of the session log, with the brain as its argument. Never suspends;
+ * harmless for a session that has nothing to do and for one that does not exist. */
 void brain_wake(void *arg, const char *session_id);
 
 /* Cancels and joins every step in flight; the log takes up from there at the next start. NULL is

@@ -47,13 +47,6 @@ static json_t *object(void)
     return o;
 }
 
-static json_t *typed(const char *type)
-{
-    json_t *o = object();
-    json_put_str(o, "type", type);
-    return o;
-}
-
 /* ---- spans ---- */
 
 /* The id of the span that is open, "" when none is. */
@@ -93,15 +86,15 @@ static int end_span(struct tx *tx, struct log_session *s, struct log_batch *b, c
 
 static int idle(struct tx *tx, struct log_session *s, struct log_batch *b, const char *stop_type)
 {
-    return log_idle_tx(tx, s, b, typed(stop_type));
+    return log_idle_tx(tx, s, b, json_typed(stop_type));
 }
 
 static int session_error(struct tx *tx, struct log_session *s, struct log_batch *b,
                          const char *type, const char *message, const char *retry)
 {
-    json_t *error = typed(type), *body = object();
+    json_t *error = json_typed(type), *body = object();
     json_put_str(error, "message", message);
-    json_put(error, "retry_status", typed(retry));
+    json_put(error, "retry_status", json_typed(retry));
     json_put(body, "error", error);
     return log_append_tx(tx, s, b, "session.error", NULL, body, NULL, NULL);
 }
@@ -221,7 +214,7 @@ static int write_text(struct tx *tx, struct log_session *s, struct log_batch *b,
 {
     if (!text || !*text)
         return 0;
-    json_t *content = json_array(), *block = typed("text"), *body = object();
+    json_t *content = json_array(), *block = json_typed("text"), *body = object();
     MUST(content);
     json_put_str(block, "text", text);
     json_array_append_new(content, block);

@@ -1,10 +1,10 @@
 /* routes.c - the route table.
  *
- * Called by serve.c once per request, before anything is known about the caller; the path is the only
- * input. Two parallel arrays are built from one list: the router's (method, pattern, flags) and the
- * handlers, which take a struct api_call instead of the router's bare exchange. Capabilities of the
- * hosted service that this version lacks are named here too, so that their paths answer 404 with a
- * sentence instead of a bare "Not found". */
+ * Called by serve.c once per request, before anything is known about the caller; the path is the
+ * only input. Two parallel arrays are built from one list: the router's (method, pattern, flags)
+ * and the handlers, which take a struct api_call instead of the router's bare exchange.
+ * Capabilities of the hosted service that this version lacks are named here too, so that their
+ * paths answer 404 with a sentence instead of a bare "Not found". */
 #include "platform/routes.h"
 
 #include "platform/agents/agents.h"

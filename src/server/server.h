@@ -1,6 +1,6 @@
-/* server - the server put together: the platform, the brain, the HTTP server and the reaper of leases
- * in this process, as `sallyport server` and `sallyport up` run it. What lives here: open, run, stop.
- * What does not: flags, signals, what is printed (cmd). */
+/* server - the server put together: the platform, the brain, the HTTP server and the reaper of
+ * leases in this process, as `sallyport server` and `sallyport up` run it. What lives here: open,
+ * run, stop. What does not: flags, signals, what is printed (cmd). */
 #pragma once
 
 #include "base/secret.h"

@@ -2,8 +2,9 @@
  *
  * Called by whoever finds that a call can not be carried out: the rules of the session log
  * (session/accept), the API's checks of request objects, its transaction functions. Runs on store
- * threads and on the loop thread, and touches nothing but the struct. What messages quote comes from
- * callers and may be of any length: the text is cut, at a character, to what the struct holds. */
+ * threads and on the loop thread, and touches nothing but the struct. What messages quote comes
+ * from callers and may be of any length: the text is cut, at a character, to what the struct
+ * holds. */
 #include "session/refusal.h"
 
 #include "base/err.h"

@@ -36,13 +36,6 @@ static json_t *object(void)
     return o;
 }
 
-static json_t *typed(const char *type)
-{
-    json_t *o = object();
-    json_put_str(o, "type", type);
-    return o;
-}
-
 /* The body of every session.thread_* event of the primary thread. */
 static json_t *thread_body(struct log_session *s)
 {
@@ -101,7 +94,7 @@ static void put_stop(json_t *body, const json_t *stop_reason)
     json_put(body, "stop_reason", json_deep_copy(stop_reason));
     json_t *details = NULL;
     if (str_eq(json_get_str(stop_reason, "type"), "refusal")) {
-        details = typed("refusal");
+        details = json_typed("refusal");
         json_put_null(details, "category");
         json_put_null(details, "explanation");
     }
@@ -205,7 +198,7 @@ int log_call_tx(struct tx *tx, struct log_session *s, const char *call_id, const
 int log_call_error_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
                       const char *call_id, const char *text)
 {
-    json_t *body = object(), *content = json_array(), *block = typed("text");
+    json_t *body = object(), *content = json_array(), *block = json_typed("text");
     MUST(content);
     json_put_str(block, "text", text);
     json_array_append_new(content, block);
@@ -305,7 +298,7 @@ int log_settle_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
     if (r < 0)
         return r;
     if (json_array_size(pending) > 0) {
-        json_t *stop = typed("requires_action");
+        json_t *stop = json_typed("requires_action");
         json_put(stop, "event_ids", TAKE(pending));
         return log_idle_tx(tx, s, b, stop);
     }

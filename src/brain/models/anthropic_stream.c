@@ -180,14 +180,6 @@ static int on_block_delta(struct anthropic_stream *s, const json_t *data)
     return ours || !type ? bad(s, -E_PROTO, "a delta does not fit its content block") : 0;
 }
 
-static json_t *typed(const char *type)
-{
-    json_t *o = json_object();
-    MUST(o);
-    json_put_str(o, "type", type);
-    return o;
-}
-
 /* NULL when the input is no JSON object. */
 static json_t *finished_tool(struct anthropic_stream *s)
 {
@@ -203,7 +195,7 @@ static json_t *finished_tool(struct anthropic_stream *s)
         json_decref(input);
         return NULL;
     }
-    json_t *o = typed("tool_use");
+    json_t *o = json_typed("tool_use");
     json_put_str(o, "id", id);
     json_put_str(o, "name", name);
     json_put(o, "input", input);
@@ -216,7 +208,7 @@ static json_t *finished(struct anthropic_stream *s)
     json_t *o;
     if (str_eq(type, "tool_use"))
         return finished_tool(s);
-    o = typed(type);
+    o = json_typed(type);
     if (str_eq(type, "text")) {
         json_put_str(o, "text", buf_str(&s->text));
     } else if (str_eq(type, "thinking")) {

@@ -1,4 +1,5 @@
-/* internal - private to this room: what a connection, its exchange and the server know of each other.
+/* internal - private to this room: what a connection, its exchange and the server know of each
+ * other.
  *
  * server.c owns the listener, the ceilings and the set of connections; conn.c moves bytes and runs
  * the connection's fiber; exchange.c is what a handler sees; arena.c is the exchange's memory.

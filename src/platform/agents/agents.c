@@ -179,13 +179,9 @@ void agents_create(struct api_call *c)
 {
     AUTO(change) ch = {.now = time_real_us()};
     AUTO_JSON json_t *spec = agent_spec_create(c->body, &ch.refusal);
-    if (!spec) {
-        api_refuse(c, &ch.refusal);
-        return;
-    }
     ch.spec = spec;
     id_make(ch.new_id, "agent_");
-    finish(c, &ch, db_write(c->p->log.db, create_tx, &ch));
+    finish(c, &ch, spec ? db_write(c->p->log.db, create_tx, &ch) : -E_DENIED);
 }
 
 /* ---- retrieve ---- */

@@ -1,8 +1,8 @@
 /* api.c - answering one API call.
  *
  * Called by handlers and by the checks before them (serve), on the connection's fiber. Each call is
- * answered exactly once, through api_reply or a refusal; every answer carries the request id, in the
- * header and in error bodies. An answer under an Idempotency-Key is durable before it leaves.
+ * answered exactly once, through api_reply or a refusal; every answer carries the request id, in
+ * the header and in error bodies. An answer under an Idempotency-Key is durable before it leaves.
  *
  * Limits: messages are cut to one screen line, and what looks like a key in them is not repeated. A
  * caller learns nothing about an internal failure; the log line with the request id says more. */

@@ -1,6 +1,6 @@
 /* auth.c - who is calling.
  *
- * Called by api.c for every request on a known path, before anything else of it is looked at. A
+ * Called by serve.c for every request on a known path, before anything else of it is looked at. A
  * token is worth what its SHA-256 finds in the store: API keys in api_keys, environment keys in
  * environment_keys, sessions tokens in work. Nothing distinguishes a missing, malformed, unknown,
  * revoked or expired one in the answer.

@@ -1,9 +1,9 @@
 /* idem_store.c - the table of answers that were given under an Idempotency-Key.
  *
- * Read by idem_begin, on the call's fiber, before a POST is carried out; written by api_reply before
- * the answer leaves, or inside the handler's own transaction. Rows are kept for 24 hours: old ones go
- * as new ones come. The key is the caller's (its length is checked in idem.c); the scope and the
- * hash are ours. */
+ * Read by idem_begin, on the call's fiber, before a POST is carried out; written by api_reply
+ * before the answer leaves, or inside the handler's own transaction. Rows are kept for 24 hours:
+ * old ones go as new ones come. The key is the caller's (its length is checked in idem.c); the
+ * scope and the hash are ours. */
 #include "platform/api/idem_store.h"
 
 #include "base/str.h"

@@ -1,9 +1,9 @@
 /* keys.c - making keys, and the rows of those that last.
  *
- * Called at the first start, by the calls on environment keys, and by the poll that hands out a work
- * item. A key's text is random, exists in the call that made it and in its answer, and nowhere else:
- * the tables have its SHA-256. Revoking is final. What a revoked key was given ends with it, which is
- * its caller's to do (env_keys). */
+ * Called at the first start, by the calls on environment keys, and by the poll that hands out a
+ * work item. A key's text is random, exists in the call that made it and in its answer, and nowhere
+ * else: the tables have its SHA-256. Revoking is final. What a revoked key was given ends with it,
+ * which is its caller's to do (env_keys). */
 #include "platform/api/keys.h"
 
 #include "base/secret.h"

@@ -1,5 +1,5 @@
-/* keys - the secrets callers show: API keys, environment keys and the sessions tokens of work items.
- * Making them, and the rows of the first two kinds. Who shows one is found by auth. */
+/* keys - the secrets callers show: API keys, environment keys and the sessions tokens of work
+ * items. Making them, and the rows of the first two kinds. Who shows one is found by auth. */
 #pragma once
 
 #include "base/id.h"

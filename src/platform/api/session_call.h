@@ -1,5 +1,5 @@
-/* session_call - what calls about a session share: finding it, if the caller may see it, and the end
- * of a call that changed its log. */
+/* session_call - what calls about a session share: finding it, if the caller may see it, and the
+ * end of a call that changed its log. */
 #pragma once
 
 #include "platform/api/api.h"

@@ -23,6 +23,6 @@ struct platform_state {
     struct map inflight; /* scope + key of running idempotent calls -> struct idem_inflight * */
 };
 struct platform_state *platform_state(struct platform *p); /* never NULL */
-/* Frees it and what is in it, but for clock and sightings, which their files free. NULL is fine. No call may be
- * live. */
+/* Frees it and what is in it, but for clock and sightings, which their files free. NULL is fine. No
+ * call may be live. */
 void platform_state_free(struct platform_state *s);

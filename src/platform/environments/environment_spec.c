@@ -19,13 +19,6 @@
 
 static const char *const managers[] = {"apt", "cargo", "gem", "go", "npm", "pip"};
 
-static json_t *typed(const char *type)
-{
-    json_t *o = json_object();
-    json_put_str(o, "type", type);
-    return o;
-}
-
 /* A list of non-empty strings; `fallback` (borrowed) when absent or null. */
 static json_t *strings(struct v *v, const char *key, size_t max_items, const json_t *fallback)
 {
@@ -56,9 +49,9 @@ static json_t *networking(struct v *config, const json_t *before)
     static const char *const types[] = {"unrestricted", "limited", NULL};
     struct v n = v_sub(config, "networking", V_NULLABLE);
     if (!n.o)
-        return before ? json_deep_copy(before) : typed("unrestricted");
+        return before ? json_deep_copy(before) : json_typed("unrestricted");
     const char *type = v_enum(&n, "type", V_REQUIRED, types);
-    json_t *out = typed(type ? type : "unrestricted");
+    json_t *out = json_typed(type ? type : "unrestricted");
     if (str_eq(type, "limited")) {
         const json_t *old = str_eq(json_get_str(before, "type"), "limited") ? before : NULL;
         bool mcp = json_get_bool(old, "allow_mcp_servers", false);
@@ -85,7 +78,7 @@ static json_t *packages(struct v *config, const json_t *before)
 {
     static const char *const types[] = {"packages", NULL};
     struct v p = v_sub(config, "packages", V_NULLABLE);
-    json_t *out = typed("packages");
+    json_t *out = json_typed("packages");
     (void)v_enum(&p, "type", V_OPTIONAL, types);
     for (size_t i = 0; i < ARRAY_LEN(managers); i++)
         json_put(out, managers[i],
@@ -104,7 +97,7 @@ static bool any_package(const json_t *list)
 
 static json_t *cloud(struct v *config, const json_t *before)
 {
-    json_t *out = typed("cloud");
+    json_t *out = json_typed("cloud");
     json_t *net = networking(config, json_object_get(before, "networking"));
     json_t *pkg = packages(config, json_object_get(before, "packages"));
     if (any_package(pkg) && str_eq(json_get_str(net, "type"), "limited") &&
@@ -136,7 +129,7 @@ static json_t *config_of(struct v *v, const json_t *before)
     if (str_eq(type, "cloud")) {
         out = cloud(&c, before);
     } else {
-        out = typed("self_hosted");
+        out = json_typed("self_hosted");
         if (v_has(&c, "networking") || v_has(&c, "packages")) {
             const char *key = v_has(&c, "networking") ? "networking" : "packages";
             v_fail(&c, key,

@@ -115,13 +115,9 @@ void environments_create(struct api_call *c)
 {
     AUTO(change) ch = {.now = time_real_us()};
     AUTO_JSON json_t *spec = environment_spec_create(c->body, &ch.refusal);
-    if (!spec) {
-        api_refuse(c, &ch.refusal);
-        return;
-    }
     ch.body = spec;
     id_make(ch.new_id, "env_");
-    finish(c, &ch, db_write(c->p->log.db, create_tx, &ch));
+    finish(c, &ch, spec ? db_write(c->p->log.db, create_tx, &ch) : -E_DENIED);
 }
 
 static int retrieve_tx(struct tx *tx, void *arg)

@@ -1,10 +1,10 @@
 /* env_keys.c - environment keys: what a worker shows to take work (an addition of ours; the hosted
  * service makes them in its console).
  *
- * A key's text is in the answer of its creation and nowhere else (keys).
- * Revoking is final, bites on the next call, and takes along what was handed out for that key:
- * claims and leases of work items end at once, with the sessions tokens in their secrets, so that
- * another worker can take them. */
+ * A key's text is in the answer of its creation and nowhere else (keys). Revoking is final, bites
+ * on the next call, and takes along what was handed out for that key: claims and leases of work
+ * items end at once, with the sessions tokens in their secrets, so that another worker can take
+ * them. */
 #include "platform/keys/env_keys.h"
 
 #include "base/err.h"

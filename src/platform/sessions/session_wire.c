@@ -2,7 +2,8 @@
  *
  * Called by the handlers of sessions and threads, on the loop thread or inside their transaction
  * functions, with a session that is loaded. Times that run are read at the moment the caller names,
- * so that all numbers of one answer agree. Capabilities that are not built show the empty values of their types. */
+ * so that all numbers of one answer agree. Capabilities that are not built show the empty values of
+ * their types. */
 #include "platform/sessions/session_wire.h"
 
 #include "platform/api/wire.h"

@@ -1,5 +1,5 @@
-/* sessions - sessions (api.md section 5): one row, its agent's snapshot, its log. Creation and lists
- * have files of their own (session_create, session_list). */
+/* sessions - sessions (api.md section 5): one row, its agent's snapshot, its log. Creation and
+ * lists have files of their own (session_create, session_list). */
 #pragma once
 
 #include "platform/api/api.h"

@@ -1,10 +1,10 @@
 /* work_clock.c - the clock of leases.
  *
- * Read by every call of the work queue and by the reaper, all on the loop thread. Leases are measured
- * on a clock of our own, the wall clock at start counted on by the monotonic one, so that setting the
- * wall clock neither kills all leases nor makes one immortal. The reaper sleeps by this clock until
- * the earliest lease ends; a handler that makes an earlier one wakes it (work_lease_changed). Nobody
- * outside controls anything here. */
+ * Read by every call of the work queue and by the reaper, all on the loop thread. Leases are
+ * measured on a clock of our own, the wall clock at start counted on by the monotonic one, so that
+ * setting the wall clock neither kills all leases nor makes one immortal. The reaper sleeps by this
+ * clock until the earliest lease ends; a handler that makes an earlier one wakes it
+ * (work_lease_changed). Nobody outside controls anything here. */
 #include "platform/work/work_clock.h"
 
 #include "base/time.h"

@@ -3,8 +3,8 @@
  * One fiber per server. It asks the table for the earliest end of a lease and sleeps until then; a
  * handler that makes an earlier one wakes it (work_lease_changed). A heartbeat that extends a lease
  * leaves it alone: it wakes at the old time, finds nothing to do and sleeps on. A restart renews
- * every lease, because no worker could. A store that fails (disk full) leaves leases as they are: the fiber
- * waits a little and tries again. */
+ * every lease, because no worker could. A store that fails (disk full) leaves leases as they are:
+ * the fiber waits a little and tries again. */
 #include "platform/work/work_reaper.h"
 
 #include "base/err.h"

@@ -1,8 +1,8 @@
 /* work_sightings.c - which workers polled lately, per environment.
  *
- * Each poll notes the worker that made it; the queue's stats count those of the last thirty seconds.
- * In memory only, on the loop thread: a restart forgets them, and the workers poll again. A worker's
- * id is what its header says, so it is cut, and so many are remembered and no more. */
+ * Each poll notes the worker that made it; the queue's stats count those of the last thirty
+ * seconds. In memory only, on the loop thread: a restart forgets them, and the workers poll again.
+ * A worker's id is what its header says, so it is cut, and so many are remembered and no more. */
 #include "platform/work/work_sightings.h"
 
 #include "base/time.h"
