@@ -14,6 +14,7 @@
 #include "cmd/line/verbs.h"
 #include "image/image.h"
 #include "image/import.h"
+#include "io/dirs.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -165,7 +166,7 @@ static int import(struct image_import *in, const char *file, struct err *e, json
     AUTO_CLOSE int fd = open_archive(file, e);
     if (fd < 0)
         return fd;
-    int r = cmd_make_dirs(in->data_dir);
+    int r = dirs_make(in->data_dir, NULL);
     if (r < 0)
         return err_set(e, r, "%s can not be made: %s", in->data_dir, err_text(r));
     struct progress p = {.spinner = {.text = p.text}, .shown_ns = time_mono_ns()};

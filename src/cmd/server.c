@@ -19,6 +19,7 @@
 #include "cmd/line/start.h"
 #include "cmd/trim.h"
 #include "http/client/client.h"
+#include "io/dirs.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "store/db.h"
@@ -204,7 +205,7 @@ int cmd_server(int argc, char **argv)
     cmd_forbid_dumps();
     int r = server_take_model_env(&c.o, &e);
     if (r == 0 && !c.data)
-        r = cmd_make_dirs(default_dir);
+        r = dirs_make(default_dir, NULL);
     if (r < 0 && !e.msg[0])
         r = err_set(&e, r, "%s: the data directory can not be made: %s", default_dir, err_text(r));
     if (r == 0)

@@ -23,6 +23,7 @@
 #include "cmd/server.h"
 #include "cmd/trim.h"
 #include "cmd/up_children.h"
+#include "io/dirs.h"
 #include "io/loop.h"
 #include "io/proc.h"
 #include "io/signal.h"
@@ -386,7 +387,7 @@ static int up(struct up *u)
         fprintf(stderr, "sallyport up: %s\n", e.msg);
         return 2;
     }
-    int r = cmd_make_dirs(u->o.data_dir);
+    int r = dirs_make(u->o.data_dir, NULL);
     if (r < 0) {
         fprintf(stderr, "sallyport up: %s: the data directory can not be made: %s\n", u->o.data_dir,
                 err_text(r));

@@ -16,6 +16,7 @@
 #include "cmd/line/start.h"
 #include "cmd/trim.h"
 #include "http/client/client.h"
+#include "io/dirs.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "sandbox/spec.h"
@@ -265,7 +266,7 @@ int cmd_worker(int argc, char **argv)
     c.cfg.state_dir = c.state_dir ? c.state_dir : default_dir;
     int r = prepare(&c, &e);
     if (r == 0) {
-        r = cmd_make_dirs(c.cfg.state_dir);
+        r = dirs_make(c.cfg.state_dir, NULL);
         if (r < 0)
             err_set(&e, r, "%s: can not be made: %s; choose another with --state-dir",
                     c.cfg.state_dir, err_text(r));

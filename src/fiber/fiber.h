@@ -95,6 +95,9 @@ struct fiber_deadline fiber_deadline_push_ms(int64_t ms_from_now);
 void fiber_deadline_pop(struct fiber_deadline *d);
 void fiber_deadline_done(struct fiber_deadline *d); /* same, for AUTO */
 int64_t fiber_deadline_ns(void);
+/* For a fiber that serves others for longer than the one that made it: forgets the deadline it has
+ * inherited. At its start, before any push. */
+void fiber_deadline_clear(void);
 
 /* A shield lets cleanup code suspend in spite of a cancellation or an expired deadline, for at most
  * `max_ms`. Nests. AUTO(fiber_shield) works. */

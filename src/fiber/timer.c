@@ -187,6 +187,11 @@ void fiber_deadline_done(struct fiber_deadline *d)
     fiber_deadline_pop(d);
 }
 
+void fiber_deadline_clear(void)
+{
+    fiber_self()->deadline_ns = FIBER_NO_DEADLINE;
+}
+
 int64_t fiber_deadline_ns(void)
 {
     struct fiber *f = fiber_self();

@@ -21,6 +21,7 @@
 #include "image/child.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/time.h"
 #include "image/proc_call.h"
 #include "image/answer.h"
@@ -55,16 +56,7 @@ struct child {
 
 static void put(int fd, const void *bytes, size_t n)
 {
-    const char *p = bytes;
-    while (n) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0)
-            return; /* the parent is gone, and we are about to be */
-        p += w;
-        n -= (size_t)w;
-    }
+    (void)!fd_write_all(fd, bytes, n); /* a failure: the parent is gone, and we are about to be */
 }
 
 /* A message in two parts; the second may be empty. */

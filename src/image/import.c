@@ -7,6 +7,7 @@
  * nothing that counts. No byte of the archive is read in this process. */
 #include "image/import.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/time.h"
 #include "image/child.h"
 #include "image/store.h"
@@ -63,18 +64,8 @@ static json_t *make_record(const struct image_import *in, const struct image_pla
 
 static int write_text(int fd, const char *p, size_t n, struct err *e)
 {
-    while (n) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0) {
-            int r = w < 0 ? -errno : -ENOSPC;
-            return err_set(e, r, IMAGE_RECORD " can not be written: %s", err_text(r));
-        }
-        p += w;
-        n -= (size_t)w;
-    }
-    return 0;
+    int r = fd_write_all(fd, p, n);
+    return r < 0 ? err_set(e, r, IMAGE_RECORD " can not be written: %s", err_text(r)) : 0;
 }
 
 static int write_record(const struct image_staging *s, const json_t *record, struct err *e)

@@ -21,6 +21,7 @@
 #include "image/layer.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/str.h"
 #include "image/archive.h"
 #include "image/seen.h"
@@ -260,21 +261,6 @@ static int make_directory(struct layer *l, int dir, const struct path *p,
     return r;
 }
 
-static int write_all(int fd, const char *p, size_t n, int64_t offset)
-{
-    while (n) {
-        ssize_t w = pwrite(fd, p, n, offset);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0)
-            return w < 0 ? -errno : -ENOSPC;
-        p += w;
-        n -= (size_t)w;
-        offset += w;
-    }
-    return 0;
-}
-
 static int copy_data(struct layer *l, int fd, const struct archive_item *item, struct err *e)
 {
     const void *piece;
@@ -282,7 +268,7 @@ static int copy_data(struct layer *l, int fd, const struct archive_item *item, s
     int64_t offset, end = 0;
     int r;
     while ((r = archive_reader_block(l->tar, &piece, &n, &offset, e)) > 0) {
-        r = write_all(fd, piece, n, offset);
+        r = fd_pwrite_all(fd, piece, n, offset);
         if (r < 0)
             return cannot_make(r, e);
         end = offset + (int64_t)n;

@@ -17,6 +17,7 @@
  * wrong one throws the whole import away, which is why nothing else needs to wait for it. */
 #include "image/unpack.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "image/archive.h"
 
 #include <poll.h>
@@ -230,30 +231,14 @@ static int unpack_archive(int fd, int root_fd, const struct image_import *in,
 
 /* ---- a file that can be read in any order ---- */
 
-static int spool_write(int fd, const char *p, size_t n, struct err *e)
-{
-    while (n) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0) {
-            int r = w < 0 ? -errno : -ENOSPC;
-            return err_set(e, r, "the archive can not be unpacked to disk: %s", err_text(r));
-        }
-        p += w;
-        n -= (size_t)w;
-    }
-    return 0;
-}
-
 static int spool_all(struct archive_stream *from, int fd, struct err *e)
 {
     const void *p;
     ssize_t n;
     while ((n = from->next(from, &p, e)) > 0) {
-        int r = spool_write(fd, p, (size_t)n, e);
+        int r = fd_write_all(fd, p, (size_t)n);
         if (r < 0)
-            return r;
+            return err_set(e, r, "the archive can not be unpacked to disk: %s", err_text(r));
     }
     return (int)n;
 }
@@ -334,6 +319,7 @@ static int spool_compressed(int fd, const struct image_import *in, int plain_fd,
     archive_file_done(&file);
     return r < 0 ? r : compressed;
 }
+
 /* ---- all of it ---- */
 
 int image_unpack(const struct image_import *in, const struct image_place *at,

@@ -1,6 +1,6 @@
 /* io - everything that touches descriptors: the epoll loop (loop), byte streams (stream), sockets
- * (sock), Unix sockets with descriptor passing (unixsock), TLS (tls), name resolution (resolve),
- * the blocking-call thread pool (pool), signals (signal) and child processes (proc).
+ * (sock), TLS (tls), the blocking-call thread pool (pool), signals (signal), child processes (proc)
+ * and directories to be made (dirs).
  *
  * One loop per thread. Descriptors are registered once, edge-triggered, with a generation tag, and
  * removed from epoll before they are closed. */

@@ -5,44 +5,13 @@
  * Runs once at start, on the main thread. */
 #include "store/sqlite.h"
 #include "base/err.h"
+#include "io/dirs.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* Makes `dir` and what is missing above it, 0700 each. */
-static int make_directory(const char *dir, struct err *e)
-{
-    AUTO_FREE char *path = mem_strdup(dir);
-    size_t n = strlen(path);
-    if (n == 0)
-        return err_set(e, -EINVAL, "the data directory has an empty name");
-    for (size_t i = 1; i <= n; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        char c = path[i];
-        path[i] = '\0';
-        if (mkdir(path, 0700) < 0 && errno != EEXIST) {
-            int r = -errno;
-            struct stat st;
-            /* A read-only parent that is there already is no obstacle. */
-            if (stat(path, &st) < 0)
-                return err_set(e, r, "cannot make directory %s: %s", path, err_text(r));
-        }
-        path[i] = c;
-    }
-    struct stat st;
-    if (stat(dir, &st) < 0) {
-        int r = -errno;
-        return err_set(e, r, "cannot use data directory %s: %s", dir, err_text(r));
-    }
-    if (!S_ISDIR(st.st_mode))
-        return err_set(e, -ENOTDIR, "%s is not a directory", dir);
-    return 0;
-}
 
 static int refuse_locked(int fd, const char *dir, struct err *e)
 {
@@ -104,7 +73,7 @@ int driver_start(const char *dir, int *ret_lock_fd, struct tx **ret_writer, stru
 {
     AUTO_FREE char *path = mem_printf("%s/" SQLITE_FILE, dir);
     AUTO_CLOSE int lock = -1;
-    int r = make_directory(dir, e);
+    int r = dirs_make(dir, e);
     if (r == 0)
         r = lock_directory(dir, &lock, e);
     if (r == 0)

@@ -8,6 +8,7 @@
  * because the worker's own is read by `sallyport up`. */
 #include "worker/hook.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/str.h"
 #include "io/proc.h"
 
@@ -29,12 +30,9 @@ static int file_with(const char *text)
     AUTO_CLOSE int fd = memfd_create("metadata", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
-    for (size_t n = strlen(text), at = 0; at < n;) {
-        ssize_t k = write(fd, text + at, n - at);
-        if (k < 0)
-            return -errno;
-        at += (size_t)k;
-    }
+    int r = fd_write_all(fd, text, strlen(text));
+    if (r < 0)
+        return r;
     if (lseek(fd, 0, SEEK_SET) < 0)
         return -errno;
     return TAKE_FD(fd);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/str.h"
 #include "cmd/exec/exec_relay.h"
 #include "cmd/exec/exec_term.h"
@@ -170,18 +171,6 @@ static int exit_code_of(const struct box_end *end)
     return end->signal ? EXIT_SIGNAL + end->signal : end->exit_code;
 }
 
-static int write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno != EINTR)
-            return -errno;
-        p += k < 0 ? 0 : k;
-        n -= k < 0 ? 0 : (size_t)k;
-    }
-    return 0;
-}
-
 /* The report of --json: one object, one line. */
 static int write_report(const struct exec_command *c, const struct box_end *end, struct err *e)
 {
@@ -205,7 +194,7 @@ static int write_report(const struct exec_command *c, const struct box_end *end,
     json_put(o, "denied", end->denied ? json_incref(end->denied) : json_object());
     AUTO_FREE char *text = json_text(o, NULL);
     AUTO_FREE char *line = mem_printf("%s\n", text);
-    int r = write_all(c->json_fd, line, strlen(line));
+    int r = fd_write_all(c->json_fd, line, strlen(line));
     return r < 0 ? err_set(e, r, "--json %s: %s", c->json, err_text(r)) : 0;
 }
 

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 char *cmd_default_data_dir(void)
@@ -30,30 +29,6 @@ char *cmd_default_data_dir(void)
 char *cmd_data_dir(const char *data)
 {
     return data ? mem_strdup(data) : cmd_default_data_dir();
-}
-
-int cmd_make_dirs(const char *dir)
-{
-    AUTO_FREE char *path = mem_strdup(dir);
-    for (char *p = path + 1;; p++) {
-        if (*p != '/' && *p != '\0')
-            continue;
-        char was = *p;
-        *p = '\0';
-        if (mkdir(path, 0700) < 0) {
-            int code = -errno;
-            struct stat st;
-            /* Existing parents may be unwritable or on a read-only file system: what counts is that
-             * they are there. */
-            if (stat(path, &st) < 0)
-                return code;
-            if (!S_ISDIR(st.st_mode))
-                return -ENOTDIR;
-        }
-        if (was == '\0')
-            return 0;
-        *p = was;
-    }
 }
 
 int cmd_take_env_secret(const char *name, struct secret *ret)

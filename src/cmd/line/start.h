@@ -12,8 +12,6 @@ struct secret;
 char *cmd_default_data_dir(void);
 /* `data`, what --data says, when it says anything. malloc'ed. */
 char *cmd_data_dir(const char *data);
-/* Makes `dir` and its missing parents (0700). 0 or -errno. */
-int cmd_make_dirs(const char *dir) WARN_UNUSED;
 /* Takes a variable out of the environment: copies it into locked memory, wipes and unsets it, so
  * that it is inherited by nobody and not to be found in /proc/PID/environ. 1 when it was set and
  * not empty, 0 when not, negative on failure. */

@@ -121,8 +121,7 @@ static int driver(void *arg)
     struct http_client *c = arg;
     /* It serves requests for as long as the client lives. A deadline inherited from the fiber that
      * happened to make the client would, once passed, end every wait below at once and for ever. */
-    struct fiber_deadline none = {.previous_ns = FIBER_NO_DEADLINE, .active = true};
-    fiber_deadline_pop(&none);
+    fiber_deadline_clear();
     for (;;) {
         struct epoll_event ev[DRIVER_EVENTS];
         int running, n = epoll_wait(c->epoll.fd, ev, DRIVER_EVENTS, 0);
