@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/str.h"
 
 #define COPY_FILE_MAX  (2u << 20) /* the largest file taken from /etc; a CA bundle has 250 KB */
@@ -69,12 +70,9 @@ int skeleton_write_file(int root, const char *path, const void *p, size_t n)
         openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return -errno;
-    for (size_t done = 0; done < n;) {
-        ssize_t k = write(fd, (const char *)p + done, n - done);
-        if (k < 0)
-            return -errno;
-        done += (size_t)k;
-    }
+    int r = fd_write_all(fd, p, n);
+    if (r < 0)
+        return r;
     return fchmod(fd, 0644) < 0 ? -errno : 0;
 }
 

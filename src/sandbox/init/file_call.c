@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/str.h"
 #include "base/time.h"
 
@@ -41,12 +42,7 @@ static NORETURN void run_helper(const struct init *in, int fd,
     size_t n;
     char *text = json_text(res.content, &n);
     char flag = res.is_error ? '1' : '0';
-    bool ok = write(3, &flag, 1) == 1;
-    for (size_t done = 0; ok && done < n;) {
-        ssize_t k = write(3, text + done, n - done);
-        ok = k > 0;
-        done += ok ? (size_t)k : 0;
-    }
+    bool ok = fd_write_all(3, &flag, 1) == 0 && fd_write_all(3, text, n) == 0;
     _exit(ok ? 0 : 125);
 }
 

@@ -12,21 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/rng.h"
 #include "sandbox/tools/path.h"
 #include "sandbox/tools/tool.h"
-
-static int write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0)
-            return -errno;
-        p += k;
-        n -= (size_t)k;
-    }
-    return 0;
-}
 
 int write_atomically(const char *absolute, const void *p, size_t n, bool make_parents)
 {
@@ -46,7 +35,7 @@ int write_atomically(const char *absolute, const void *p, size_t n, bool make_pa
         return -errno;
     int r = exists && fchmod(fd, st.st_mode & 0777) < 0 ? -errno : 0;
     if (r >= 0)
-        r = write_all(fd, p, n);
+        r = fd_write_all(fd, p, n);
     if (close(fd) < 0 && r >= 0)
         r = -errno;
     if (r >= 0 && renameat(dir, temp, dir, name) < 0)
