@@ -70,6 +70,13 @@ static int begin(const struct io_fd *io)
     return 0;
 }
 
+/* A call has failed with `e`: 0 when it is to be made again, after a wait for the descriptor if that
+ * is what it takes. */
+static int again(struct io_fd *io, int e, int (*wait)(struct io_fd *io))
+{
+    return e == EAGAIN ? wait(io) : e == EINTR ? 0 : -e;
+}
+
 ssize_t io_read(struct io_fd *io, void *p, size_t n)
 {
     int r = fiber_check_io();
@@ -77,11 +84,7 @@ ssize_t io_read(struct io_fd *io, void *p, size_t n)
         ssize_t got = read(io->fd, p, n);
         if (got >= 0)
             return got;
-        int e = errno;
-        if (e == EAGAIN)
-            r = io_wait_more_readable(io);
-        else if (e != EINTR)
-            r = -e;
+        r = again(io, errno, io_wait_more_readable);
     }
     return r;
 }
@@ -93,11 +96,7 @@ ssize_t io_write(struct io_fd *io, const void *p, size_t n)
         ssize_t put = write(io->fd, p, n);
         if (put >= 0)
             return put;
-        int e = errno;
-        if (e == EAGAIN)
-            r = io_wait_more_writable(io);
-        else if (e != EINTR)
-            r = -e;
+        r = again(io, errno, io_wait_more_writable);
     }
     return r;
 }
@@ -144,11 +143,7 @@ ssize_t io_send_fds(struct io_fd *io, const void *p, size_t n, const int *fds, s
         ssize_t put = sendmsg(io->fd, &msg, MSG_NOSIGNAL);
         if (put >= 0)
             return put;
-        int e = errno;
-        if (e == EAGAIN)
-            r = io_wait_more_writable(io);
-        else if (e != EINTR)
-            r = -e;
+        r = again(io, errno, io_wait_more_writable);
     }
     return r;
 }
@@ -199,10 +194,7 @@ ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int fds[16], size_t *re
             *ret_n_fds = k;
             return got;
         }
-        if (e == EAGAIN)
-            r = io_wait_more_readable(io);
-        else if (e != EINTR)
-            r = -e;
+        r = again(io, e, io_wait_more_readable);
     }
     return r;
 }

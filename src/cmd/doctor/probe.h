@@ -5,7 +5,7 @@
  * changed outside the children. */
 #pragma once
 
-#include "base/base.h"
+#include "cmd/doctor/probe_child.h"
 
 enum probe_id {
     /* calls by themselves */
@@ -35,20 +35,6 @@ enum probe_id {
     PROBE_BIND,  /* a read-only copy of /usr by open_tree and mount_setattr */
     PROBE_IDMAP, /* root only: an idmapped mount of `idmap_dir` */
     PROBE_COUNT
-};
-
-struct probe {
-    int error;     /* 0: it works; else errno of the step that did not */
-    int signal;    /* the child was ended by this signal (a filter that kills); error is EFAULT */
-    int64_t value; /* PROBE_LANDLOCK: the ABI */
-    char step[48]; /* the call that failed, "unshare(CLONE_NEWUSER)" */
-    bool tried;
-};
-
-struct probe_input {
-    bool root;             /* effective uid 0: ids are mapped as the engine does for root */
-    uint64_t uid_last;     /* highest uid that can be mapped */
-    const char *idmap_dir; /* an existing directory; NULL: not tried */
 };
 
 /* Runs them all. Where PROBE_USERNS fails, what needs one is not tried. */

@@ -182,14 +182,17 @@ static const struct {
      "Programs inside see how long the host has been up; nothing else.", true},
 };
 
-/* Adds the "untried" finding when the probe was not run. */
-static bool untried(struct doctor_report *r, const char *group, const char *id, const char *title,
-                    const struct probe *p)
+/* Adds the finding when the probe was not run, or when what it tried works (`done` says what that
+ * was). False when it failed, and there is more to say. */
+static bool settled(struct doctor_report *r, const char *group, const char *id, const char *title,
+                    const struct probe *p, const char *done)
 {
     if (!p->tried)
         doctor_add(r, group, id, title, DOCTOR_UNTRIED,
                    mem_strdup("not tried, because it takes a user namespace"), NULL, NULL);
-    return !p->tried;
+    else if (!p->error)
+        doctor_add_plain(r, group, id, title, done);
+    return !p->tried || !p->error;
 }
 
 static char *namespace_fix(const struct doctor_host *h, size_t i, const struct probe *p)
@@ -208,13 +211,9 @@ static void check_namespaces(struct doctor_report *r, const struct doctor_host *
 {
     for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) {
         const struct probe *p = &probes[namespaces[i].probe];
-        if (untried(r, NAMESPACES, namespaces[i].id, namespaces[i].title, p))
+        if (settled(r, NAMESPACES, namespaces[i].id, namespaces[i].title, p,
+                    "made one within a user namespace"))
             continue;
-        if (!p->error) {
-            doctor_add_plain(r, NAMESPACES, namespaces[i].id, namespaces[i].title,
-                             "made one within a user namespace");
-            continue;
-        }
         AUTO_FREE char *what = failure(p);
         const char *cause = p->error == ENOSPC ? "; the limit is " : "";
         doctor_add(r, NAMESPACES, namespaces[i].id, namespaces[i].title,
@@ -259,12 +258,8 @@ static const struct {
 
 static void check_proc(struct doctor_report *r, const struct doctor_host *h, const struct probe *p)
 {
-    if (untried(r, MOUNTS, "proc", "procfs", p))
+    if (settled(r, MOUNTS, "proc", "procfs", p, "mounted one in a pid namespace"))
         return;
-    if (!p->error) {
-        doctor_add_plain(r, MOUNTS, "proc", "procfs", "mounted one in a pid namespace");
-        return;
-    }
     bool covered = p->error == EPERM && str_starts(p->step, "fsmount");
     AUTO_FREE char *what = failure(p);
     AUTO_FREE char *here = covered && h->container == CONTAINER_NONE
@@ -289,13 +284,9 @@ static void check_idmap(struct doctor_report *r, const struct doctor_host *h, co
                          "not needed by an ordinary user, who owns the files already");
         return;
     }
-    if (untried(r, MOUNTS, "idmap", "idmapped mounts", p))
+    if (settled(r, MOUNTS, "idmap", "idmapped mounts", p,
+                "mounted the data directory's file system with other ids"))
         return;
-    if (!p->error) {
-        doctor_add_plain(r, MOUNTS, "idmap", "idmapped mounts",
-                         "mounted the data directory's file system with other ids");
-        return;
-    }
     AUTO_FREE char *what = failure(p);
     bool foreign = p->error == EPERM; /* the file system belongs to another user namespace */
     doctor_add(r, MOUNTS, "idmap", "idmapped mounts", DOCTOR_NOTE,
@@ -316,12 +307,8 @@ static void check_mounts(struct doctor_report *r, const struct doctor_host *h,
     check_proc(r, h, &probes[PROBE_PROC]);
     for (size_t i = 0; i < ARRAY_LEN(mounts); i++) {
         const struct probe *p = &probes[mounts[i].probe];
-        if (untried(r, MOUNTS, mounts[i].id, mounts[i].title, p))
+        if (settled(r, MOUNTS, mounts[i].id, mounts[i].title, p, mounts[i].done))
             continue;
-        if (!p->error) {
-            doctor_add_plain(r, MOUNTS, mounts[i].id, mounts[i].title, mounts[i].done);
-            continue;
-        }
         /* Before Linux 6.6 a tmpfs keeps no user.* attributes, which overlayfs marks such
          * directories with. */
         bool partly = str_starts(p->step, "replacing");
