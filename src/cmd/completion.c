@@ -1,12 +1,18 @@
 /* completion.c - `sallyport completion bash|zsh|fish`: a script for the shell.
  *
- * The script knows the commands and verbs; flags it asks the program for (`sallyport CMD
- * --complete-flags` prints one a line: flag, kind, help), so it can not fall behind. Nothing here
- * is controlled by anybody but the program. */
+ * The script has the commands and verbs, the latter from the commands' own tables, in place of what
+ * stands in {{ }} below; flags it asks the program for (`sallyport CMD --complete-flags` prints one
+ * a line: flag, kind, help), so it can not fall behind. Nothing here is controlled by anybody but
+ * the program. */
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/line/verbs.h"
 
 #include <stdio.h>
+#include <string.h>
+
+/* main.c's, but for what is not for people; a test compares with --help. */
+#define COMMANDS "up server worker exec session env rootfs doctor completion"
 
 static const char bash_script[] =
     "# bash completion for sallyport: eval \"$(sallyport completion bash)\"\n"
@@ -14,17 +20,15 @@ static const char bash_script[] =
     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd=${COMP_WORDS[1]} "
     "path=() words kind\n"
     "    if ((COMP_CWORD == 1)); then\n"
-    "        COMPREPLY=($(compgen -W 'up server worker exec session env rootfs doctor completion "
-    "help "
-    "--version --help' -- \"$cur\")); return\n"
+    "        COMPREPLY=($(compgen -W '{{commands}} help --version --help' -- \"$cur\")); return\n"
     "    fi\n"
     "    case $cmd in\n"
-    "    session) words='create send tail list confirm interrupt' ;;\n"
-    "    env) words='list create key'; [[ ${COMP_WORDS[2]} == key ]] && ((COMP_CWORD > 2)) && "
-    "words='create list revoke' ;;\n"
-    "    rootfs) words='import list remove' ;;\n"
+    "    session) words='{{session}}' ;;\n"
+    "    env) words='{{env}}'; [[ ${COMP_WORDS[2]} == key ]] && ((COMP_CWORD > 2)) && "
+    "words='{{env key}}' ;;\n"
+    "    rootfs) words='{{rootfs}}' ;;\n"
     "    completion) words='bash zsh fish' ;;\n"
-    "    help) words='up server worker exec session env rootfs doctor completion' ;;\n"
+    "    help) words='{{commands}}' ;;\n"
     "    esac\n"
     "    if [[ $cmd == exec && \" ${COMP_WORDS[*]:2:COMP_CWORD-2} \" == *' -- '* ]]; then\n"
     "        COMPREPLY=($(compgen -c -- \"$cur\") $(compgen -f -- \"$cur\")); return\n"
@@ -32,9 +36,7 @@ static const char bash_script[] =
     "    path=(\"$cmd\")\n"
     "    case $cmd:$COMP_CWORD in\n"
     "    session:2|env:2|rootfs:2|completion:2|help:2) COMPREPLY=($(compgen -W \"$words\" -- "
-    "\"$cur\")); "
-    "return "
-    ";;\n"
+    "\"$cur\")); return ;;\n"
     "    env:3) if [[ ${COMP_WORDS[2]} == key ]]; then COMPREPLY=($(compgen -W \"$words\" -- "
     "\"$cur\")); return; fi ;;\n"
     "    esac\n"
@@ -61,17 +63,14 @@ static const char zsh_script[] =
 static const char fish_script[] =
     "# fish completion for sallyport: sallyport completion fish | source\n"
     "complete -c sallyport -f\n"
-    "complete -c sallyport -n __fish_use_subcommand -a 'up server worker exec session env rootfs "
-    "doctor "
-    "completion'\n"
+    "complete -c sallyport -n __fish_use_subcommand -a '{{commands}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from session; and not "
-    "__fish_seen_subcommand_from create send tail list confirm interrupt' -a 'create send tail "
-    "list confirm interrupt'\n"
+    "__fish_seen_subcommand_from {{session}}' -a '{{session}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from env; and not "
-    "__fish_seen_subcommand_from list create key' -a 'list create key'\n"
+    "__fish_seen_subcommand_from {{env}}' -a '{{env}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from rootfs; and not "
-    "__fish_seen_subcommand_from import list remove' -a 'import list remove'\n"
-    "complete -c sallyport -n '__fish_seen_subcommand_from key' -a 'create list revoke'\n"
+    "__fish_seen_subcommand_from {{rootfs}}' -a '{{rootfs}}'\n"
+    "complete -c sallyport -n '__fish_seen_subcommand_from key' -a '{{env key}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
     "function __sallyport_flags\n"
     "    set -l words (commandline -opc)[2..-1]\n"
@@ -86,16 +85,65 @@ static const char fish_script[] =
     "complete -c sallyport -n 'string match -q -- \"-*\" (commandline -ct)' -a "
     "'(__sallyport_flags)'\n";
 
+/* Prints the verbs of `set`: the first words, or with `first` the words that may follow it. */
+static void print_verbs(const struct verb_set *set, const char *first)
+{
+    const char *before = "";
+    for (size_t i = 0; i < set->n_verbs; i++) {
+        const char *const *words = set->verbs[i].words;
+        if (first ? !str_eq(words[0], first)
+                  : i > 0 && str_eq(words[0], set->verbs[i - 1].words[0]))
+            continue;
+        printf("%s%s", before, words[first ? 1 : 0]);
+        before = " ";
+    }
+}
+
+/* Prints what stands for the word in the braces. */
+static void print_words(const char *word, size_t n)
+{
+    const struct {
+        const char *word;
+        const struct verb_set *set;
+        const char *first;
+    } all[] = {
+        {"session", &cmd_session_verbs, NULL},
+        {"env", &cmd_env_verbs, NULL},
+        {"env key", &cmd_env_verbs, "key"},
+        {"rootfs", &cmd_rootfs_verbs, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (strlen(all[i].word) == n && !memcmp(all[i].word, word, n)) {
+            print_verbs(all[i].set, all[i].first);
+            return;
+        }
+    MUST(n == strlen("commands"));
+    fputs(COMMANDS, stdout);
+}
+
+static void print_script(const char *text)
+{
+    for (const char *open; (open = strstr(text, "{{")) != NULL;) {
+        const char *close = strstr(open, "}}");
+        MUST(close);
+        fwrite(text, 1, (size_t)(open - text), stdout);
+        print_words(open + 2, (size_t)(close - open - 2));
+        text = close + 2;
+    }
+    fputs(text, stdout);
+}
+
 int cmd_completion(int argc, char **argv)
 {
     const char *shell = argc == 2 ? argv[1] : NULL;
     bool help = shell && (str_eq(shell, "--help") || str_eq(shell, "-h"));
     if (str_eq(shell, "bash"))
-        fputs(bash_script, stdout);
-    else if (str_eq(shell, "zsh"))
-        printf("%s%s", zsh_script, bash_script);
-    else if (str_eq(shell, "fish"))
-        fputs(fish_script, stdout);
+        print_script(bash_script);
+    else if (str_eq(shell, "zsh")) {
+        fputs(zsh_script, stdout);
+        print_script(bash_script);
+    } else if (str_eq(shell, "fish"))
+        print_script(fish_script);
     else
         fprintf(help ? stdout : stderr,
                 "Prints a completion script.\n\nUsage: sallyport completion bash|zsh|fish\n\n"

@@ -158,6 +158,23 @@ test('the bash completion offers verbs, flags and choices', async () => {
   assert.deepEqual(await words('help', 'w'), ['worker']);
   assert.deepEqual(await words('session', 'create', '--to'), ['--tools']);
   assert.deepEqual(await words('server', '--log-level', 'w'), ['warn']);
+
+  // All that the helps list, in their order.
+  const listed = async (...command) => {
+    const { out } = await run(BIN, [...command, '--help']);
+    return [...out.split(/^(?:Commands|Verbs):$/m)[1].matchAll(/^ {2}(\S+(?: \S+)?) /gm)].map((m) => m[1]);
+  };
+  const commands = await listed();
+  assert(commands.length > 5);
+  assert.deepEqual(await words(''), [...commands, 'help', '--version', '--help']);
+  assert.deepEqual(await words('help', ''), commands);
+  for (const command of ['session', 'env', 'rootfs']) {
+    const verbs = await listed(command);
+    assert(verbs.length > 2);
+    assert.deepEqual(await words(command, ''), [...new Set(verbs.map((v) => v.split(' ')[0]))], command);
+    const keys = verbs.filter((v) => v.startsWith('key ')).map((v) => v.slice(4));
+    if (command === 'env') assert.deepEqual(await words('env', 'key', ''), keys);
+  }
 });
 
 test('the scripts that the documents name are understood', async () => {

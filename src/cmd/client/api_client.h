@@ -27,9 +27,9 @@ int api_client_call(struct api_client *c, const char *method, const char *path, 
 /* Opens an event stream. `after` (may be NULL): resume behind this event id. Suspends. */
 int api_client_stream(struct api_client *c, const char *session_id, const char *after,
                       struct client_stream **ret, struct err *e) WARN_UNUSED;
-/* Runs fn(arg) on an event loop of its own; its non-negative result is the exit code, a negative
- * one becomes 1. */
 /* Whether `text` can be an id in a path: letters, digits, _ and -, not empty. */
 bool api_client_is_id(const char *text);
 
+/* Runs fn(arg) on an event loop of its own; its non-negative result is the exit code, a negative
+ * one becomes 1. */
 int api_client_run(int (*fn)(void *arg), void *arg);

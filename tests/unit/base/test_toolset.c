@@ -68,7 +68,8 @@ static void names_are_sorted(void **state)
     }
 }
 
-/* The other direction, a function without a row, is the compiler's: it has no prototype. */
+/* The other direction, a function without a row, is the compiler's: it warns of the prototype that
+ * is missing. */
 static void served_is_what_the_sandbox_has(void **state)
 {
     (void)state;
