@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-static void finds(void **state)
+static void a_pattern_finds_its_first_match(void **state)
 {
     (void)state;
     static const struct {
@@ -42,7 +42,7 @@ static void finds(void **state)
     }
 }
 
-static void groups(void **state)
+static void groups_tell_where_they_matched(void **state)
 {
     (void)state;
     struct regex *r = regex_new("(\\w+)=(?:(\\d+)|(\\w+))", 0, NULL);
@@ -57,7 +57,7 @@ static void groups(void **state)
     regex_free(r);
 }
 
-static void bad_patterns(void **state)
+static void a_bad_pattern_is_refused_with_its_place(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -86,9 +86,9 @@ static void runaway_pattern_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds),
-        cmocka_unit_test(groups),
-        cmocka_unit_test(bad_patterns),
+        cmocka_unit_test(a_pattern_finds_its_first_match),
+        cmocka_unit_test(groups_tell_where_they_matched),
+        cmocka_unit_test(a_bad_pattern_is_refused_with_its_place),
         cmocka_unit_test(runaway_pattern_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,7 +166,7 @@ static void words(const json_t *messages, char *out, size_t cap)
     }
 }
 
-static void logs_and_requests(void **state)
+static void a_log_becomes_one_request(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -237,7 +237,7 @@ static json_t *parse(const char *text)
     return j;
 }
 
-static void tools_of_agents(void **state)
+static void an_agent_has_only_the_tools_it_names(void **state)
 {
     (void)state;
     static const struct {
@@ -275,7 +275,7 @@ static void tools_of_agents(void **state)
     assert_int_equal(json_array_size(offered), 6); /* not web_fetch, not web_search */
 }
 
-static void policies(void **state)
+static void a_policy_decides_or_denies(void **state)
 {
     (void)state;
     static const struct {
@@ -302,11 +302,11 @@ static void policies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(logs_and_requests),
+        cmocka_unit_test(a_log_becomes_one_request),
         cmocka_unit_test(what_a_provider_would_refuse_is_not_sent),
         cmocka_unit_test(corrupt_bodies_are_told),
-        cmocka_unit_test(tools_of_agents),
-        cmocka_unit_test(policies),
+        cmocka_unit_test(an_agent_has_only_the_tools_it_names),
+        cmocka_unit_test(a_policy_decides_or_denies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,7 +121,7 @@ static int context_parent(void *arg)
     return 0;
 }
 
-static void ids_and_context(void **state)
+static void every_fiber_has_an_id_and_a_context(void **state)
 {
     (void)state;
     uint64_t a = 0, b = 0;
@@ -198,7 +198,7 @@ static void cancel_before_the_first_run(void **state)
     assert_int_equal(s.first_error, 0);
 }
 
-static void cancel_while_waiting(void **state)
+static void a_cancel_ends_a_wait_and_stays(void **state)
 {
     (void)state;
     struct seen seen = {.first = 1, .second = 1};
@@ -414,7 +414,7 @@ static int sleep_until_and_check(void *arg)
     return 0;
 }
 
-static void many_timers(void **state)
+static void many_timers_fire_in_order(void **state)
 {
     (void)state;
     enum { N = 500 };
@@ -708,17 +708,17 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(fibers_take_turns_in_order, reset),
         cmocka_unit_test_setup(scopes_nest, reset),
-        cmocka_unit_test(ids_and_context),
+        cmocka_unit_test(every_fiber_has_an_id_and_a_context),
         cmocka_unit_test(the_first_error_is_kept),
         cmocka_unit_test(cancel_before_the_first_run),
-        cmocka_unit_test(cancel_while_waiting),
+        cmocka_unit_test(a_cancel_ends_a_wait_and_stays),
         cmocka_unit_test(a_cancelled_scope_starts_fibers_cancelled),
         cmocka_unit_test(a_shield_lets_cleanup_wait),
         cmocka_unit_test(a_shield_is_bounded),
         cmocka_unit_test(cancel_reaches_grandchildren),
         cmocka_unit_test(deadlines_shorten_and_are_inherited),
         cmocka_unit_test_setup(timers_fire_in_order_of_time, reset),
-        cmocka_unit_test(many_timers),
+        cmocka_unit_test(many_timers_fire_in_order),
         cmocka_unit_test_setup(a_wake_without_cause_changes_nothing, reset),
         cmocka_unit_test(a_hundred_thousand_fibers),
         cmocka_unit_test(the_pool_reuses_stacks),

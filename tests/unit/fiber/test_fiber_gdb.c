@@ -156,7 +156,7 @@ static void expect_zoo(void)
     "-ex", "fibers", "-ex", "fiber-bt all", "-ex", "fiber 1", "-ex", "frame function lion_inner",  \
         "-ex", "info locals", "-ex", "fiber none", "-ex", "bt"
 
-static void a_live_process(void **state)
+static void gdb_lists_the_fibers_of_a_live_process(void **state)
 {
     (void)state;
     const char *const live[] = {"-ex",    "run", LOOK,  "-ex", "fiber-bt 99",
@@ -171,7 +171,7 @@ static void a_live_process(void **state)
 
 /* The kernel's core, not gdb's: gdb gives up on a mapping at its first guard and leaves the stacks
  * out. */
-static void a_core_file(void **state)
+static void gdb_lists_the_fibers_of_a_core_file(void **state)
 {
     (void)state;
     int status;
@@ -232,8 +232,8 @@ int main(int argc, char **argv)
     }
     (void)snprintf(script, sizeof(script), "%s", at);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_live_process),
-        cmocka_unit_test(a_core_file),
+        cmocka_unit_test(gdb_lists_the_fibers_of_a_live_process),
+        cmocka_unit_test(gdb_lists_the_fibers_of_a_core_file),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -38,7 +38,7 @@ static void round_trip_in_pieces(void **state)
     assert_int_equal(in.len, 0);
 }
 
-static void bad_messages(void **state)
+static void a_bad_message_is_refused(void **state)
 {
     (void)state;
     static const struct {
@@ -78,7 +78,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip_in_pieces),
-        cmocka_unit_test(bad_messages),
+        cmocka_unit_test(a_bad_message_is_refused),
         cmocka_unit_test(too_long_is_not_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "sandbox/spec.h"
 
-static void round_trip(void **state)
+static void a_specification_survives_the_wire(void **state)
 {
     (void)state;
     struct sandbox_spec s, back;
@@ -42,7 +42,7 @@ static void round_trip(void **state)
     sandbox_spec_done(&back);
 }
 
-static void refused(void **state)
+static void a_bad_specification_is_refused_with_words(void **state)
 {
     (void)state;
     static const struct {
@@ -88,7 +88,7 @@ static void refused(void **state)
     }
 }
 
-static void paths(void **state)
+static void only_plain_absolute_paths_are_taken(void **state)
 {
     (void)state;
     static const struct {
@@ -108,9 +108,9 @@ static void paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),
-        cmocka_unit_test(refused),
-        cmocka_unit_test(paths),
+        cmocka_unit_test(a_specification_survives_the_wire),
+        cmocka_unit_test(a_bad_specification_is_refused_with_words),
+        cmocka_unit_test(only_plain_absolute_paths_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,7 +215,7 @@ static void play_table(struct world *w)
     }
 }
 
-static void inputs_in_states(void **state)
+static void every_input_in_every_state(void **state)
 {
     (void)state;
     struct world w = {0};
@@ -263,7 +263,7 @@ static void stamps_rise_under_any_clock(void **state)
 
 /* ---- usage ---- */
 
-static void usage_shape(void **state)
+static void usage_adds_up_and_never_goes_back(void **state)
 {
     (void)state;
     struct log_session s = {.usage = json_object(), .active_us = 1234567, .running_since = 1000000};
@@ -286,9 +286,9 @@ static void usage_shape(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(inputs_in_states),
+        cmocka_unit_test(every_input_in_every_state),
         cmocka_unit_test(stamps_rise_under_any_clock),
-        cmocka_unit_test(usage_shape),
+        cmocka_unit_test(usage_adds_up_and_never_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

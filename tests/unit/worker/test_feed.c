@@ -97,7 +97,7 @@ static const struct expect table[] = {
     {"junk", "[7,null,\"x\",{},{\"type\":1,\"id\":2}]", NULL, false, false},
 };
 
-static void conclusions(void **state)
+static void a_history_tells_what_may_run_next(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -154,7 +154,7 @@ static void history_twice_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conclusions),
+        cmocka_unit_test(a_history_tells_what_may_run_next),
         cmocka_unit_test(history_twice_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

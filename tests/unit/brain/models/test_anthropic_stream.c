@@ -153,7 +153,7 @@ static char *quoted(const char *text)
     return buf_take(&b, NULL);
 }
 
-static void streams(void **state)
+static void streams_are_read_or_fail_with_words(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -215,7 +215,7 @@ static void endless_text_is_cut(void **state)
     model_result_done(&r);
 }
 
-static void statuses(void **state)
+static void a_status_tells_the_kind_of_error(void **state)
 {
     (void)state;
     static const struct {
@@ -229,7 +229,7 @@ static void statuses(void **state)
         assert_int_equal(model_error_of_status(t[i].status), t[i].error);
 }
 
-static void keys_and_addresses(void **state)
+static void keys_and_addresses_are_checked_first(void **state)
 {
     (void)state;
     static const struct {
@@ -258,10 +258,10 @@ static void keys_and_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(streams),
+        cmocka_unit_test(streams_are_read_or_fail_with_words),
         cmocka_unit_test(endless_text_is_cut),
-        cmocka_unit_test(statuses),
-        cmocka_unit_test(keys_and_addresses),
+        cmocka_unit_test(a_status_tells_the_kind_of_error),
+        cmocka_unit_test(keys_and_addresses_are_checked_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void bad_files(void **state)
+static void a_bad_file_is_refused_with_its_line(void **state)
 {
     (void)state;
     static const struct {
@@ -75,7 +75,7 @@ static void bad_files(void **state)
     "'text':'" t "'}]},"                                                                           \
     "{'type':'text','text':'" u "'}]}"
 
-static void scenes(void **state)
+static void a_scene_is_read_from_the_messages(void **state)
 {
     (void)state;
     static const struct {
@@ -213,7 +213,7 @@ static int play_all(void *arg)
     return 0;
 }
 
-static void plays_rules(void **state)
+static void the_rules_of_a_file_are_played(void **state)
 {
     (void)state;
     char path[] = "/tmp/sp-script-XXXXXX";
@@ -269,7 +269,7 @@ static void a_delay_can_be_cancelled(void **state)
     model_free(model);
 }
 
-static void missing_file(void **state)
+static void a_missing_file_is_named(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -281,9 +281,11 @@ static void missing_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_files),    cmocka_unit_test(scenes),
-        cmocka_unit_test(plays_rules),  cmocka_unit_test(a_delay_can_be_cancelled),
-        cmocka_unit_test(missing_file),
+        cmocka_unit_test(a_bad_file_is_refused_with_its_line),
+        cmocka_unit_test(a_scene_is_read_from_the_messages),
+        cmocka_unit_test(the_rules_of_a_file_are_played),
+        cmocka_unit_test(a_delay_can_be_cancelled),
+        cmocka_unit_test(a_missing_file_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

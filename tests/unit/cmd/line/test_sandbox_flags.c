@@ -13,7 +13,7 @@
 #include "box/state.h"
 #include "image/image.h"
 
-static void binds(void **state)
+static void a_bind_names_a_source_and_a_target(void **state)
 {
     (void)state;
     char dir[] = "/tmp/sallyport-flags-XXXXXX";
@@ -62,7 +62,7 @@ static void binds(void **state)
     rmdir(dir);
 }
 
-static void cores(void **state)
+static void cores_are_whole_or_thousandths(void **state)
 {
     (void)state;
     static const struct {
@@ -81,7 +81,7 @@ static void cores(void **state)
     }
 }
 
-static void network(void **state)
+static void only_hosts_and_ports_are_allowed(void **state)
 {
     (void)state;
     static const char *const good[] = {"example.com",     "example.com:443",   "*.example.com:1",
@@ -114,7 +114,7 @@ static void network(void **state)
             fail_msg("%s was taken", not_secret[i]);
 }
 
-static void inside(void **state)
+static void a_directory_is_found_where_a_bind_shows_it(void **state)
 {
     (void)state;
     struct sandbox_spec s;
@@ -142,7 +142,7 @@ static void put(const char *dir, const char *name, const char *text)
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 }
 
-static void roots(void **state)
+static void an_image_gives_the_root_and_environment(void **state)
 {
     (void)state;
     char data[] = "/tmp/sallyport-data-XXXXXX";
@@ -334,9 +334,15 @@ static void isolation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(binds),    cmocka_unit_test(cores),  cmocka_unit_test(network),
-        cmocka_unit_test(inside),   cmocka_unit_test(roots),  cmocka_unit_test(rows_of_commands),
-        cmocka_unit_test(applying), cmocka_unit_test(limits), cmocka_unit_test(isolation),
+        cmocka_unit_test(a_bind_names_a_source_and_a_target),
+        cmocka_unit_test(cores_are_whole_or_thousandths),
+        cmocka_unit_test(only_hosts_and_ports_are_allowed),
+        cmocka_unit_test(a_directory_is_found_where_a_bind_shows_it),
+        cmocka_unit_test(an_image_gives_the_root_and_environment),
+        cmocka_unit_test(rows_of_commands),
+        cmocka_unit_test(applying),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(isolation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

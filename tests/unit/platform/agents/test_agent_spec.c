@@ -11,7 +11,7 @@
 #define ALLOW "'permission_policy':{'type':'always_allow'}"
 #define ASK   "'permission_policy':{'type':'always_ask'}"
 
-static void created(void **state)
+static void a_new_agent_has_all_its_fields(void **state)
 {
     (void)state;
     const struct {
@@ -67,7 +67,7 @@ static void created(void **state)
 #define TOOL(x)   TOOLS("{'type':'custom','description':'d','input_schema':{'type':'object'}," x "}")
 #define SCHEMA(x) TOOLS("{'type':'custom','name':'c','description':'d','input_schema':" x "}")
 
-static void refused(void **state)
+static void a_bad_agent_is_refused_with_the_field(void **state)
 {
     (void)state;
     const struct {
@@ -156,7 +156,7 @@ static void refused(void **state)
     assert_int_equal(r.status, 400);
 }
 
-static void updated(void **state)
+static void an_update_changes_only_what_it_names(void **state)
 {
     (void)state;
     const struct {
@@ -247,9 +247,9 @@ static void metadata_is_counted_after_the_merge(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(created),
-        cmocka_unit_test(refused),
-        cmocka_unit_test(updated),
+        cmocka_unit_test(a_new_agent_has_all_its_fields),
+        cmocka_unit_test(a_bad_agent_is_refused_with_the_field),
+        cmocka_unit_test(an_update_changes_only_what_it_names),
         cmocka_unit_test(metadata_is_counted_after_the_merge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 #define NO_PACKAGES                                                                                \
     "'packages':{'type':'packages','apt':[],'cargo':[],'gem':[],'go':[],'npm':[],'pip':[]}"
 
-static void configs(void **state)
+static void a_config_is_stored_in_full(void **state)
 {
     (void)state;
     const struct {
@@ -43,7 +43,7 @@ static void configs(void **state)
     }
 }
 
-static void refused(void **state)
+static void a_bad_environment_is_refused_with_the_field(void **state)
 {
     (void)state;
     const char *const t[][2] = {
@@ -82,7 +82,7 @@ static void refused(void **state)
     }
 }
 
-static void updates(void **state)
+static void an_update_changes_only_what_it_names(void **state)
 {
     (void)state;
     AUTO_JSON json_t *body =
@@ -128,9 +128,9 @@ static void updates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(configs),
-        cmocka_unit_test(refused),
-        cmocka_unit_test(updates),
+        cmocka_unit_test(a_config_is_stored_in_full),
+        cmocka_unit_test(a_bad_environment_is_refused_with_the_field),
+        cmocka_unit_test(an_update_changes_only_what_it_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,7 +52,7 @@ static struct work_item item(const char *state)
     return w;
 }
 
-static void ack(void **state)
+static void only_claimed_work_is_acknowledged(void **state)
 {
     (void)state;
     const struct {
@@ -77,7 +77,7 @@ static void ack(void **state)
     assert_true(w.lease_expires_at == LEASE + 90 * 1000000LL);
 }
 
-static void heartbeat(void **state)
+static void a_heartbeat_needs_the_last_stamp(void **state)
 {
     (void)state;
     const char *stored = "2027-01-15T07:59:58.000000Z";
@@ -162,7 +162,7 @@ static void a_refused_heartbeat_tells_the_state(void **state)
     json_decref(r.details);
 }
 
-static void stop(void **state)
+static void a_stop_moves_each_state_on(void **state)
 {
     (void)state;
     const struct {
@@ -197,7 +197,7 @@ static void stop(void **state)
     }
 }
 
-static void expire(void **state)
+static void an_expired_item_is_queued_or_stopped(void **state)
 {
     (void)state;
     const struct {
@@ -245,12 +245,12 @@ static void the_secret_decodes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ack),
-        cmocka_unit_test(heartbeat),
+        cmocka_unit_test(only_claimed_work_is_acknowledged),
+        cmocka_unit_test(a_heartbeat_needs_the_last_stamp),
         cmocka_unit_test(heartbeats_always_differ),
         cmocka_unit_test(a_refused_heartbeat_tells_the_state),
-        cmocka_unit_test(stop),
-        cmocka_unit_test(expire),
+        cmocka_unit_test(a_stop_moves_each_state_on),
+        cmocka_unit_test(an_expired_item_is_queued_or_stopped),
         cmocka_unit_test(held_back_longer_each_time),
         cmocka_unit_test(the_secret_decodes),
     };

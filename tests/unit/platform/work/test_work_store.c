@@ -307,7 +307,7 @@ static int expire(struct tx *tx, struct world *w)
     return r < 0 ? r : work_expire_tx(tx, &w->item, &w->batch, &w->t);
 }
 
-static void an_expired_lease(void **state)
+static void an_expired_lease_queues_or_stops_the_work(void **state)
 {
     (void)state;
     const struct {
@@ -423,7 +423,7 @@ int main(void)
         cmocka_unit_test(items_are_taken_once_oldest_first),
         cmocka_unit_test(only_unfinished_work_is_offered_again),
         cmocka_unit_test(a_worker_that_always_fails_is_held_back),
-        cmocka_unit_test(an_expired_lease),
+        cmocka_unit_test(an_expired_lease_queues_or_stops_the_work),
         cmocka_unit_test(stopping_with_a_dead_worker_and_open_calls_is_offered_again),
         cmocka_unit_test(a_revoked_key_takes_its_claims_and_leases_along),
         cmocka_unit_test(a_restart_gives_every_worker_a_whole_lease),
