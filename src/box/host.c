@@ -71,9 +71,10 @@ static int remove_state(void *arg)
 
 static void host_free(struct box_host *h)
 {
-    box_warm_free(h->warm);
     if (h->have_state)
         (void)pool_call(h->pool, remove_state, &h->state);
+    /* Not before: pool_call suspends, and until the end other fibers may still look at the host. */
+    box_warm_free(TAKE(h->warm));
     pool_free(h->pool);
     free(h);
 }

@@ -299,9 +299,12 @@ static void carry_out(struct init *in, const struct verdict *v)
 
 static void keep_within_limits(struct init *in)
 {
+    /* One time for all of it: ending something may take seconds, and what came due meanwhile waits
+     * for the next turn, after the channel. */
+    const int64_t now = time_mono_ns();
     for (;;) {
         AUTO(verdict) v = {.limit = LIMIT_NONE};
-        if (!limits_check(in, &v))
+        if (!limits_check(in, now, &v))
             return;
         carry_out(in, &v);
     }

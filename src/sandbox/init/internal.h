@@ -160,6 +160,7 @@ void limits_set_deadline(struct init *in, int64_t ms);
 char *limits_oom_sentence(struct init *in);
 /* What a call is told once the session's time is over. The caller's. */
 char *limits_over_sentence(const struct init *in);
-/* True when something is over its limit: then it must be ended, and asked again, until all is well. */
-bool limits_check(struct init *in, struct verdict *ret);
+/* True when something is over its limit at `now` (time_mono_ns): then it must be ended, and asked
+ * again with the same `now`, until all is well. */
+bool limits_check(struct init *in, int64_t now, struct verdict *ret);
 int limits_poll_ms(const struct init *in);

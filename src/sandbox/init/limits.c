@@ -151,9 +151,8 @@ static char *time_sentence(const struct init *in)
                : mem_printf("timed out after %lld ms", (long long)c->timeout_ms);
 }
 
-bool limits_check(struct init *in, struct verdict *ret)
+bool limits_check(struct init *in, int64_t now, struct verdict *ret)
 {
-    const int64_t now = time_mono_ns();
     if (!in->over && in->session_ns != 0 && now >= in->session_ns) {
         in->over = true;
         *ret = (struct verdict){LIMIT_SESSION, "session_ms", session_sentence(in)};
