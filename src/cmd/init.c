@@ -5,9 +5,9 @@
  * box/none.c) with a socket as standard input, and by nobody else: started by hand it says
  * so. The sandboxes of our own engine do not come through here, they are clones of the zygote. */
 #include "cmd/cmd.h"
-#include "sandbox/init/foreign.h"
+#include "sandbox/init/standalone.h"
 
 int cmd_init(int argc, char **argv)
 {
-    return foreign_main(argc == 2 ? argv[1] : "");
+    return standalone_main(argc == 2 ? argv[1] : "");
 }

@@ -7,7 +7,7 @@
  * The child is forked with the archive, the image's directory, the spool files and one pipe; locks
  * itself in (jail.c), reads, and reports. From its first look at the archive on it may be
  * anybody's. So the parent takes messages of four kinds and bounded size from it, checks each field
- * (answer.c), and quotes its words the way it quotes an archive's. It may not say that it was
+ * (plan_text.c), and quotes its words the way it quotes an archive's. It may not say that it was
  * stopped: only the parent knows. After its last message it is killed, and when it is reaped there
  * is nobody left who could still change the tree, because it could start no other process. The
  * caller then looks at the tree itself.
@@ -24,7 +24,7 @@
 #include "base/fd.h"
 #include "base/time.h"
 #include "image/proc_call.h"
-#include "image/answer.h"
+#include "image/plan_text.h"
 #include "image/jail.h"
 
 #include <fcntl.h>
@@ -43,7 +43,7 @@ enum kind { LOCKED_IN = 1, PROGRESS, DONE, FAILED };
 struct message {
     uint32_t kind, length; /* bytes that follow */
 };
-#define MESSAGE_MAX (sizeof(struct image_tally) + IMAGE_ANSWER_MAX)
+#define MESSAGE_MAX (sizeof(struct image_tally) + PLAN_TEXT_MAX)
 
 /* ---- the child ---- */
 
@@ -82,7 +82,7 @@ static int tell_progress(void *arg, const struct image_tally *t)
 static void say_done(int fd, const struct image_plan *p, const struct image_tally *t)
 {
     size_t n;
-    AUTO_FREE char *text = image_answer_write(p, &n);
+    AUTO_FREE char *text = plan_text_write(p, &n);
     say(fd, DONE, t, sizeof(*t), text, n);
 }
 
@@ -162,7 +162,7 @@ static int take_done(struct talk *t, const char *p, size_t n, struct err *e)
     int r = take_tally(t, p, n, e);
     if (r < 0)
         return r;
-    if (image_answer_read(p + sizeof(t->tally), n - sizeof(t->tally), t->plan, NULL) < 0)
+    if (plan_text_read(p + sizeof(t->tally), n - sizeof(t->tally), t->plan, NULL) < 0)
         return broken(e);
     t->over = true;
     return 0;

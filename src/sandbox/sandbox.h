@@ -8,7 +8,7 @@
  *   net/     what a sandbox has of a network: the loopback interface
  *   lock/    what locks a new process in: lockdown, landlock, seccomp and its table of calls
  *   cgroup/  groups and their limits, both versions
- *   init/    pid 1 of every sandbox: the loop, calls, shell, jobs, processes, report
+ *   init/    pid 1 of every sandbox: the loop, calls, shell, programs, processes, report
  *   tools/   the six tools, which run in children of init
  * What does not: the worker's side of the conversation (box/), the event loop.
  * Only base/ is included here; nothing in this folder is linked against TLS, HTTP or storage code.

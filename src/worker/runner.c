@@ -21,7 +21,7 @@
 #include "worker/follow.h"
 #include "worker/hooks.h"
 #include "worker/lease.h"
-#include "worker/park.h"
+#include "worker/kept.h"
 #include "worker/post.h"
 #include "worker/remote.h"
 #include "worker/watch.h"
@@ -93,7 +93,7 @@ static void start_opening(struct runner *s)
 {
     if (s->box || s->opening)
         return;
-    s->box = park_take(s->env->park, s->session_id);
+    s->box = kept_take(s->env->kept, s->session_id);
     if (s->box)
         return;
     s->opening = true;
@@ -401,7 +401,7 @@ leave:
     /* At rest, and ours to the end: the next claim of this session finds its files. Before the
      * stop, which lets it be claimed again. */
     if (s->box && str_eq(why, rested) && !s->feed.ended)
-        park_put(s->env->park, s->session_id, TAKE(s->box));
+        kept_put(s->env->kept, s->session_id, TAKE(s->box));
     box_close(TAKE(s->box));
     if (stop && time_mono_ns() < until_ns)
         stop_item(s);

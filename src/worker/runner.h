@@ -7,13 +7,13 @@
 #include "worker/phase.h"
 
 struct box_host;
-struct park;
+struct kept;
 
 struct runner_env {
     const struct worker_config *cfg;
     struct box_host *boxes;
     struct phase phase;
-    struct park *park;    /* sandboxes of sessions at rest */
+    struct kept *kept;    /* sandboxes of sessions at rest */
     struct list sessions; /* live runners, to be woken when the phase changes */
 };
 

@@ -21,7 +21,7 @@
 #include "base/time.h"
 #include "box/box.h"
 #include "fiber/sync.h"
-#include "worker/park.h"
+#include "worker/kept.h"
 #include "worker/remote.h"
 #include "worker/runner.h"
 
@@ -183,10 +183,10 @@ static int poll_loop(void *arg)
 /* Kept sandboxes go when their time is over, also when nothing else happens. */
 static int sweep_loop(void *arg)
 {
-    struct park *p = arg;
+    struct kept *p = arg;
     int r;
     while ((r = fiber_sleep_ms(p->keep_ms < 60000 ? p->keep_ms : 60000)) == 0)
-        park_sweep(p);
+        kept_sweep(p);
     return r;
 }
 
@@ -220,9 +220,9 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     scope_init(&w.sessions);
     w.env.cfg = cfg;
     size_t capacity = cfg->capacity ? cfg->capacity : worker_default_capacity();
-    struct park park;
-    park_init(&park, cfg->keep_max ? cfg->keep_max : capacity, cfg->keep_ms);
-    w.env.park = &park;
+    struct kept kept;
+    kept_init(&kept, cfg->keep_max ? cfg->keep_max : capacity, cfg->keep_ms);
+    w.env.kept = &kept;
     fsem_init(&w.capacity, capacity);
     struct secret key = {0};
     int r = secret_set(&key, secret_borrow(&cfg->environment_key), cfg->environment_key.len);
@@ -246,7 +246,7 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     scope_init(&sweeping);
     struct scope polling;
     scope_init(&polling);
-    r = cfg->keep_ms > 0 ? fiber_spawn(&sweeping, "sweep", sweep_loop, &park, NULL) : 0;
+    r = cfg->keep_ms > 0 ? fiber_spawn(&sweeping, "sweep", sweep_loop, &kept, NULL) : 0;
     if (r == 0)
         r = fiber_spawn(&polling, "poll", poll_loop, &w, &w.poller);
     if (r == 0)
@@ -264,7 +264,7 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
         log_debug("sessions cut off", "code=%s", err_name(joined));
     scope_done(&w.sessions);
     scope_done(&sweeping);
-    park_done(&park);
+    kept_done(&kept);
     box_host_stop(w.env.boxes);
 out_remote:
     the_worker = NULL;

@@ -117,22 +117,22 @@ static char *find_program(const char *name, const char *search, struct err *e)
     return NULL;
 }
 
-/* What was written to `said`, as one sentence: the last words count. */
-static char *last_words(int said)
+/* What was written to `runtime_stderr`, as one sentence: the last words count. */
+static char *last_words(int runtime_stderr)
 {
     char text[2048];
     struct stat st;
-    off_t from = fstat(said, &st) == 0 && st.st_size > (off_t)sizeof(text) - 1
+    off_t from = fstat(runtime_stderr, &st) == 0 && st.st_size > (off_t)sizeof(text) - 1
                      ? st.st_size - (off_t)sizeof(text) + 1
                      : 0;
-    ssize_t n = pread(said, text, sizeof(text) - 1, from);
+    ssize_t n = pread(runtime_stderr, text, sizeof(text) - 1, from);
     text[n > 0 ? n : 0] = '\0';
     return oci_words(text);
 }
 
-static int new_said(struct err *e)
+static int new_runtime_stderr(struct err *e)
 {
-    int fd = memfd_create("runtime-said", MFD_CLOEXEC);
+    int fd = memfd_create("runtime-stderr", MFD_CLOEXEC);
     return fd < 0 ? err_set(e, -errno, "could not make a file for the runtime's messages: %m") : fd;
 }
 
@@ -152,10 +152,11 @@ static int wait_program(struct proc *p, int64_t until, int *ret_status)
     return r;
 }
 
-/* Runs `argv` to its end. `io_fd` becomes its standard input and output (-1: /dev/null), `said` its
+/* Runs `argv` to its end. `io_fd` becomes its standard input and output (-1: /dev/null), `runtime_stderr` its
  * standard error, which a container inherits until init has begun. 0, or a negative code with the
  * program's words. Suspends. */
-static int run_program(const char *const *argv, int io_fd, int said, int64_t ms, struct err *e)
+static int run_program(const char *const *argv, int io_fd, int runtime_stderr, int64_t ms,
+                       struct err *e)
 {
     static const char *const envp[] = {"PATH=" PLACES, NULL};
     struct proc_spec spec = {.path = "/proc/self/exe",
@@ -163,7 +164,7 @@ static int run_program(const char *const *argv, int io_fd, int said, int64_t ms,
                              .envp = envp,
                              .stdin_fd = io_fd,
                              .stdout_fd = io_fd,
-                             .stderr_fd = said,
+                             .stderr_fd = runtime_stderr,
                              .own_session = true};
     int64_t until = time_mono_ns() + ms * NS_PER_MS;
     AUTO(proc) p = {.pidfd = IO_FD_NONE};
@@ -175,7 +176,7 @@ static int run_program(const char *const *argv, int io_fd, int said, int64_t ms,
         return err_set(e, r, "the runtime did not finish within %lld s", (long long)ms / 1000);
     if (r < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0))
         return r;
-    AUTO_FREE char *words = last_words(said);
+    AUTO_FREE char *words = last_words(runtime_stderr);
     return err_set(e, -EIO, "%s", words);
 }
 
@@ -184,8 +185,9 @@ static int delete_container(const char *runtime, const char *state_dir, const ch
 {
     const char *const argv[] = {"sallyport", "launch", "-",       runtime, "--root",
                                 state_dir,   "delete", "--force", id,      NULL};
-    AUTO_CLOSE int said = new_said(e);
-    return said < 0 ? said : run_program(argv, -1, said, DELETE_MS, e);
+    AUTO_CLOSE int runtime_stderr = new_runtime_stderr(e);
+    return runtime_stderr < 0 ? runtime_stderr
+                              : run_program(argv, -1, runtime_stderr, DELETE_MS, e);
 }
 
 /* ---- what a dead worker has left ---- */
@@ -470,7 +472,7 @@ static int prepare(struct box *b, const struct sandbox_spec *spec, struct oci_ro
     return r;
 }
 
-static int run_container(struct box *b, const struct oci_root *root, int theirs, int said,
+static int run_container(struct box *b, const struct oci_root *root, int theirs, int runtime_stderr,
                          struct err *e)
 {
     const struct oci_host *o = b->host->own;
@@ -480,7 +482,7 @@ static int run_container(struct box *b, const struct oci_root *root, int theirs,
                                 o->state_dir, "run",    "--detach", "--bundle", ob->bundle,
                                 "--pid-file", pid_file, ob->id,     NULL};
     ob->started = true;
-    return run_program(argv, theirs, said, RUN_MS, e);
+    return run_program(argv, theirs, runtime_stderr, RUN_MS, e);
 }
 
 static int watch_container(struct box *b, struct err *e)
@@ -515,14 +517,14 @@ static int oci_open(struct box *b, const struct sandbox_spec *spec, struct err *
     r = sock_pair(SOCK_STREAM, pair);
     if (r < 0)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
-    AUTO_CLOSE int ours = pair[0], theirs = pair[1], said = new_said(e);
-    r = said < 0 ? said : run_container(b, root, theirs, said, e);
+    AUTO_CLOSE int ours = pair[0], theirs = pair[1], runtime_stderr = new_runtime_stderr(e);
+    r = runtime_stderr < 0 ? runtime_stderr : run_container(b, root, theirs, runtime_stderr, e);
     close(TAKE_FD(theirs)); /* so that init's end is the only one */
     if (r < 0)
         return r;
     r = box_attach_foreign(b, &ours, spec, SANDBOX_HOME, SANDBOX_SPOOL, e);
     if (r == -E_CLOSED || r == -EPIPE || r == -ECONNRESET) { /* it never became init */
-        AUTO_FREE char *words = last_words(said);
+        AUTO_FREE char *words = last_words(runtime_stderr);
         return err_set(e, r, "the container ended before it was a sandbox: %s", words);
     }
     return r < 0 ? r : watch_container(b, e);

@@ -5,7 +5,7 @@
  * status. A second fiber turns signals into requests. Nothing of ours is ever written to standard
  * output; what we have to say goes to standard error with our name in front.
  *
- * The program is untrusted, its sandbox is not believed beyond what box/run.c checks, and what it
+ * The program is untrusted, its sandbox is not believed beyond what box/program.c checks, and what it
  * prints is passed on as it is, like that of any program. When this process dies in whatever way,
  * the zygote's socket and the sandbox's channel close, and nothing is left. */
 #include "cmd/cmd.h"
@@ -29,7 +29,7 @@
 #include "io/loop.h"
 #include "sandbox/sandbox.h"
 #include "box/box.h"
-#include "box/run.h"
+#include "box/program.h"
 
 /* Our own failures, as env, timeout and container engines number them. */
 enum { EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
@@ -51,7 +51,7 @@ struct exec_command {
     bool reported;
     struct exec_streams streams;
     struct exec_term term;
-    struct box_run *run; /* while there is one to signal */
+    struct box_program *run; /* while there is one to signal */
     bool started;
     int ended_by; /* a signal that came before the program was started */
     struct fiber *main;
@@ -92,14 +92,14 @@ static int rest(struct exec_command *c)
     exec_term_raw(&c->term);
     unsigned rows, cols;
     exec_term_size(&c->term, &rows, &cols);
-    int r = box_run_winsize(c->run, rows, cols);
-    return r < 0 ? r : box_run_signal(c->run, SIGCONT, true);
+    int r = box_program_winsize(c->run, rows, cols);
+    return r < 0 ? r : box_program_signal(c->run, SIGCONT, true);
 }
 
 /* Both sides stop: the program's group, then we. */
 static int suspend(struct exec_command *c)
 {
-    int r = box_run_signal(c->run, SIGSTOP, true);
+    int r = box_program_signal(c->run, SIGSTOP, true);
     return r < 0 ? r : rest(c);
 }
 
@@ -118,12 +118,12 @@ static int forward(struct exec_command *c, const struct signalfd_siginfo *si)
     if (sig == SIGWINCH) {
         unsigned rows, cols;
         exec_term_size(&c->term, &rows, &cols);
-        return box_run_winsize(c->run, rows, cols);
+        return box_program_winsize(c->run, rows, cols);
     }
     /* From a terminal a signal goes to the whole group, from kill(1) to one process: so inside. */
-    int r = box_run_signal(c->run, sig, si->ssi_code == SI_KERNEL || sig == SIGCONT);
+    int r = box_program_signal(c->run, sig, si->ssi_code == SI_KERNEL || sig == SIGCONT);
     /* A hang-up does not reach who is stopped; the kernel continues them, too. */
-    return r < 0 || sig != SIGHUP ? r : box_run_signal(c->run, SIGCONT, true);
+    return r < 0 || sig != SIGHUP ? r : box_program_signal(c->run, SIGCONT, true);
 }
 
 /* A program in the background must leave the terminal alone; when it is brought to the foreground
@@ -162,7 +162,7 @@ static void stop_listening(struct exec_command *c)
 
 /* ---- the end ---- */
 
-static int exit_code_of(const struct box_end *end)
+static int exit_code_of(const struct program_end *end)
 {
     if (end->error)
         return !end->at_exec                                 ? EXIT_OURS
@@ -172,7 +172,7 @@ static int exit_code_of(const struct box_end *end)
 }
 
 /* The report of --json: one object, one line. */
-static int write_report(const struct exec_command *c, const struct box_end *end, struct err *e)
+static int write_report(const struct exec_command *c, const struct program_end *end, struct err *e)
 {
     AUTO_JSON json_t *o = json_object();
     if (end->error)
@@ -231,7 +231,7 @@ static bool settle(struct exec_command *c)
 
 /* Who wraps a script of this directory, and has not shown the directory, looks at a file that is
  * plainly there. */
-static void tell_of_binds(const struct exec_command *c, const struct box_end *end)
+static void tell_of_binds(const struct exec_command *c, const struct program_end *end)
 {
     const char *path = end->at_exec ? c->argv[0] : c->cwd;
     struct stat st;
@@ -244,7 +244,7 @@ static void tell_of_binds(const struct exec_command *c, const struct box_end *en
 
 static int start_program(struct exec_command *c, struct box *b, struct err *e)
 {
-    struct box_program p = {.argv = c->argv, .cwd = c->cwd, .timeout_ms = c->timeout_ms};
+    struct box_program_spec p = {.argv = c->argv, .cwd = c->cwd, .timeout_ms = c->timeout_ms};
     exec_term_size(&c->term, &p.rows, &p.cols);
     if (c->term.fd >= 0) {
         const char *term = getenv("TERM");
@@ -255,7 +255,7 @@ static int start_program(struct exec_command *c, struct box *b, struct err *e)
         p.pipe[i] = c->streams.hand[i];
     }
     int master = -1;
-    int r = box_run_prepare(b, &p, &c->run, &master, e);
+    int r = box_program_prepare(b, &p, &c->run, &master, e);
     if (r < 0)
         return r;
     r = exec_streams_start(&c->streams);
@@ -265,11 +265,12 @@ static int start_program(struct exec_command *c, struct box *b, struct err *e)
     if (r < 0)
         return r;
     c->started = true;
-    r = box_run_start(c->run);
+    r = box_program_start(c->run);
     return r < 0 ? err_set(e, r, "the sandbox has ended: %s", err_text(r)) : 0;
 }
 
-static int run_in(struct exec_command *c, struct box_host *h, struct box_end *ret, struct err *e)
+static int run_in(struct exec_command *c, struct box_host *h, struct program_end *ret,
+                  struct err *e)
 {
     struct box *b = NULL;
     const struct box_spec spec = {.sandbox = &c->sandbox};
@@ -277,10 +278,10 @@ static int run_in(struct exec_command *c, struct box_host *h, struct box_end *re
     if (r < 0)
         return r;
     r = start_program(c, b, e);
-    while (r >= 0 && (r = box_run_wait(c->run, ret, e)) == 1)
+    while (r >= 0 && (r = box_program_wait(c->run, ret, e)) == 1)
         r = rest(c);
     stop_listening(c);
-    box_run_free(TAKE(c->run));
+    box_program_free(TAKE(c->run));
     box_close(b); /* everything inside is dead: outputs come to their end */
     return r;
 }
@@ -288,7 +289,7 @@ static int run_in(struct exec_command *c, struct box_host *h, struct box_end *re
 static int run_main(struct exec_command *c, struct err *e)
 {
     struct box_host *h = NULL;
-    struct box_end end = {.exit_code = -1};
+    struct program_end end = {.exit_code = -1};
     int r = box_host_start(NULL, &h, e);
     if (r >= 0)
         r = run_in(c, h, &end, e);
@@ -308,7 +309,7 @@ static int run_main(struct exec_command *c, struct err *e)
         if (c->json)
             r = write_report(c, &end, e);
     }
-    box_end_done(&end);
+    program_end_done(&end);
     return r;
 }
 
@@ -335,7 +336,7 @@ static int run(void *arg)
         const char *why = e.msg[0] ? e.msg : err_text(r);
         say(why);
         if (c->json && !c->reported)
-            (void)!write_report(c, &(struct box_end){.error = (char *)(uintptr_t)why}, &e);
+            (void)!write_report(c, &(struct program_end){.error = (char *)(uintptr_t)why}, &e);
         return EXIT_OURS;
     }
     return c->code;

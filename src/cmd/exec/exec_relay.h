@@ -2,7 +2,7 @@
  * sandbox as they are, and threads that copy for those that may not. */
 #pragma once
 
-#include "box/run.h"
+#include "box/program.h"
 #include <pthread.h>
 #include <stdatomic.h>
 

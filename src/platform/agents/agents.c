@@ -1,6 +1,6 @@
 /* agents.c - create, read, update and archive agents.
  *
- * Handlers run on the connection's fiber: they check the request (agent_spec), run one transaction,
+ * Handlers run on the connection's fiber: they check the request (agent_fields), run one transaction,
  * and answer. An agent is a row that names its latest version; versions are never changed. An
  * update reads the latest version, applies the patch and writes the next one in the same
  * transaction, so two updates can not both build on the same version. */
@@ -10,7 +10,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "platform/agents/agent_spec.h"
+#include "platform/agents/agent_fields.h"
 #include "platform/api/pages.h"
 #include "platform/api/rows.h"
 #include "platform/api/validate.h"
@@ -178,7 +178,7 @@ static int create_tx(struct tx *tx, void *arg)
 void agents_create(struct api_call *c)
 {
     AUTO(change) ch = {.now = time_real_us()};
-    AUTO_JSON json_t *spec = agent_spec_create(c->body, &ch.refusal);
+    AUTO_JSON json_t *spec = agent_fields_create(c->body, &ch.refusal);
     ch.spec = spec;
     id_make(ch.new_id, "agent_");
     finish(c, &ch, spec ? db_write(c->p->log.db, create_tx, &ch) : -E_DENIED);
@@ -251,7 +251,7 @@ static int update_tx(struct tx *tx, void *arg)
         return refuse(
             &ch->refusal, 409, "invalid_request_error",
             "Concurrent modification detected. Please fetch the latest version and retry.");
-    AUTO_JSON json_t *next = agent_spec_apply(current, ch->patch, &ch->refusal);
+    AUTO_JSON json_t *next = agent_fields_apply(current, ch->patch, &ch->refusal);
     if (!next)
         return -E_DENIED;
     r = write_update(tx, ch, current, version, next);
@@ -261,7 +261,7 @@ static int update_tx(struct tx *tx, void *arg)
 void agents_update(struct api_call *c)
 {
     AUTO(change) ch = {.id = api_param(c, 0), .now = time_real_us()};
-    AUTO_JSON json_t *patch = agent_spec_update(c->body, &ch.version, &ch.refusal);
+    AUTO_JSON json_t *patch = agent_fields_update(c->body, &ch.version, &ch.refusal);
     if (!patch) {
         api_refuse(c, &ch.refusal);
         return;

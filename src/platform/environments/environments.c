@@ -13,7 +13,7 @@
 #include "platform/api/rows.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
-#include "platform/environments/environment_spec.h"
+#include "platform/environments/environment_fields.h"
 
 #include <string.h>
 
@@ -114,7 +114,7 @@ static int create_tx(struct tx *tx, void *arg)
 void environments_create(struct api_call *c)
 {
     AUTO(change) ch = {.now = time_real_us()};
-    AUTO_JSON json_t *spec = environment_spec_create(c->body, &ch.refusal);
+    AUTO_JSON json_t *spec = environment_fields_create(c->body, &ch.refusal);
     ch.body = spec;
     id_make(ch.new_id, "env_");
     finish(c, &ch, spec ? db_write(c->p->log.db, create_tx, &ch) : -E_DENIED);
@@ -164,7 +164,7 @@ static int update_tx(struct tx *tx, void *arg)
         return -E_CORRUPT;
     if (archived)
         return refuse_archived(&ch->refusal, ch->id);
-    AUTO_JSON json_t *next = environment_spec_update(current, ch->body, &ch->refusal);
+    AUTO_JSON json_t *next = environment_fields_update(current, ch->body, &ch->refusal);
     if (!next)
         return -E_DENIED;
     if (!json_equal(current, next)) {

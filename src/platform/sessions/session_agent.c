@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "platform/agents/agent_spec.h"
+#include "platform/agents/agent_fields.h"
 #include "platform/agents/agents.h"
 #include "platform/api/validate.h"
 
@@ -30,14 +30,14 @@ static json_t *read_patch(struct v *a, bool whole)
         if (v_is_null(a, "model"))
             v_fail(a, "model",
                    "a session needs a model; it can not be null (agent_model_required)");
-        json_t *model = v_failed(a) ? NULL : agent_spec_model(a, "model", V_NULLABLE);
+        json_t *model = v_failed(a) ? NULL : agent_fields_model(a, "model", V_NULLABLE);
         if (model)
             json_put(patch, "model", model);
         const char *system = v_str(a, "system", V_NULLABLE, 0, SYSTEM_MAX);
         if (v_has(a, "system"))
             json_put_str(patch, "system", system && system[0] ? system : NULL);
     }
-    json_t *tools = v_failed(a) || !v_has(a, "tools") ? NULL : agent_spec_tools(a, "tools");
+    json_t *tools = v_failed(a) || !v_has(a, "tools") ? NULL : agent_fields_tools(a, "tools");
     if (tools)
         json_put(patch, "tools", tools);
     (void)v_any(a, "model", V_NULLABLE); /* asked for even when something before was wrong */
@@ -140,7 +140,8 @@ int session_agent_resolve_tx(struct tx *tx, const struct agent_choice *a, struct
     int code = load(tx, a, r, &body);
     if (code < 0)
         return code;
-    AUTO_JSON json_t *patched = a->patch ? agent_spec_apply(body, a->patch, r) : json_incref(body);
+    AUTO_JSON json_t *patched =
+        a->patch ? agent_fields_apply(body, a->patch, r) : json_incref(body);
     if (!patched)
         return -E_DENIED;
     AUTO_JSON json_t *agent = snapshot_of(patched, a->id, json_get_int(body, "version", 0));
@@ -152,6 +153,6 @@ int session_agent_resolve_tx(struct tx *tx, const struct agent_choice *a, struct
 
 json_t *session_agent_apply(const json_t *agent, const json_t *patch, struct refusal *r)
 {
-    AUTO_JSON json_t *out = agent_spec_apply(agent, patch, r);
+    AUTO_JSON json_t *out = agent_fields_apply(agent, patch, r);
     return out && check_runnable(out, r) == 0 ? TAKE(out) : NULL;
 }

@@ -113,7 +113,7 @@ static int make_target(int root, const char *path, bool directory)
 }
 
 /* Binds whose targets the upper layer of the root does not have: they lie in /workspace or /tmp. */
-static int attach_binds(const struct enter_job *j, int root, struct err *e)
+static int attach_binds(const struct enter_args *j, int root, struct err *e)
 {
     const struct sandbox_spec *s = j->spec;
     for (size_t i = 0; i < s->n_binds; i++) {
@@ -182,13 +182,13 @@ static int mount_scratch(const struct root *made, const char *name, const char *
     return cover_with(dir, there, path, attr, e);
 }
 
-static int mount_workspace(const struct enter_job *j, int root, struct err *e)
+static int mount_workspace(const struct enter_args *j, int root, struct err *e)
 {
     if (j->workspace_fd >= 0) {
         int r = mounts_attach(j->workspace_fd, root, &SANDBOX_HOME[1]);
         return r < 0 ? err_set(e, r, "could not mount the workspace: %s", err_text(r)) : 0;
     }
-    unsigned uid = enter_job_uid(j);
+    unsigned uid = enter_args_uid(j);
     const uint64_t size = j->spec->limits.workspace_bytes;
     AUTO_FREE char *o = mem_printf("mode=0755,nr_inodes=%llu,uid=%u,gid=%u,size=%llu",
                                    (unsigned long long)sandbox_tmpfs_files(size), uid, uid,
@@ -196,7 +196,7 @@ static int mount_workspace(const struct enter_job *j, int root, struct err *e)
     return mount_new(root, &SANDBOX_HOME[1], "tmpfs", o, BASIC_ATTR, e);
 }
 
-int contents_mount(const struct root *made, const struct enter_job *j, struct err *e)
+int contents_mount(const struct root *made, const struct enter_args *j, struct err *e)
 {
     int r = mount_proc(made, e);
     if (r >= 0)

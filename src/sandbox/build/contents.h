@@ -1,7 +1,7 @@
 /* contents - the file systems that every sandbox has to itself, mounted into its new root. */
 #pragma once
 
-#include "sandbox/build/job.h"
+#include "sandbox/build/args.h"
 
 struct err;
 struct root;
@@ -10,4 +10,4 @@ struct root;
  * /workspace and the binds into a root that root_build has made and root_enter has not entered yet:
  * a procfs can be mounted only where the template's is in sight. The caller holds all capabilities
  * in its user namespace. 0, or a negative code with words. */
-int contents_mount(const struct root *made, const struct enter_job *j, struct err *e) WARN_UNUSED;
+int contents_mount(const struct root *made, const struct enter_args *j, struct err *e) WARN_UNUSED;

@@ -43,7 +43,7 @@
 #include "base/str.h"
 #include "sandbox/build/contents.h"
 #include "sandbox/build/root.h"
-#include "sandbox/build/visible.h"
+#include "sandbox/build/size_files.h"
 #include "sandbox/frame.h"
 #include "sandbox/init/init.h"
 #include "sandbox/lock/lockdown.h"
@@ -79,11 +79,11 @@ static int place_in_row(int *const *fds, int n, int first)
 
 /* Standard descriptors on /dev/null; the channel at 3 and behind it what init will keep; the job's
  * own above; everything else is closed. */
-static int stage_alone(struct enter_job *j, struct err *e)
+static int stage_alone(struct enter_args *j, struct err *e)
 {
     int *ours[KEPT_MAX + 5 + SANDBOX_BINDS_MAX] = {
-        &j->channel_fd,  &j->oom_fd,      &j->stat_fd,  &j->doors.fd[0],
-        &j->doors.fd[1], &j->doors.fd[2], &j->go_fd,    &j->workspace_fd,
+        &j->channel_fd,  &j->oom_fd,      &j->stat_fd,  &j->entry.fd[0],
+        &j->entry.fd[1], &j->entry.fd[2], &j->go_fd,    &j->workspace_fd,
         &j->root_fd,     &j->usr_fd,      &j->zygote_fd};
     int n = KEPT_MAX + 5;
     for (size_t i = 0; i < j->spec->n_binds; i++)
@@ -114,18 +114,18 @@ static int wait_for_maps(int go_fd, struct err *e)
 }
 
 /* With an id range the builder is its root, else the one user there is. */
-static int stage_builder(const struct enter_job *j, struct err *e)
+static int stage_builder(const struct enter_args *j, struct err *e)
 {
     int r = wait_for_maps(j->go_fd, e);
     if (r >= 0)
-        r = lockdown_become(j->id_range ? 0 : enter_job_uid(j), e);
+        r = lockdown_become(j->id_range ? 0 : enter_args_uid(j), e);
     if (r < 0)
         return r;
     if (unshare(CLONE_NEWCGROUP) < 0)
         return err_set(e, -errno, "could not make a cgroup namespace: %m");
     if (sethostname("sandbox", 7) < 0)
         return err_set(e, -errno, "could not set the host name: %m");
-    r = visible_set_affinity(&j->spec->limits);
+    r = size_files_set_affinity(&j->spec->limits);
     if (r < 0)
         return err_set(e, r, "could not choose processors: %s", err_text(r));
     umask(022);
@@ -134,7 +134,7 @@ static int stage_builder(const struct enter_job *j, struct err *e)
 
 /* ---- 3: a root of its own ---- */
 
-static int stage_root(const struct enter_job *j, struct err *e)
+static int stage_root(const struct enter_args *j, struct err *e)
 {
     AUTO(root) made = ROOT_NONE;
     int r = root_build(j, &made, e);
@@ -153,9 +153,9 @@ static int stage_root(const struct enter_job *j, struct err *e)
 
 /* ---- 4: the sandbox's user ---- */
 
-static int stage_user(const struct enter_job *j, struct err *e)
+static int stage_user(const struct enter_args *j, struct err *e)
 {
-    int r = lockdown_become(enter_job_uid(j), e);
+    int r = lockdown_become(enter_args_uid(j), e);
     if (r >= 0 && j->spec->network == SANDBOX_NET_LOOPBACK && !j->net_ready &&
         (r = loopback_up()) < 0)
         err_set(e, r, "could not bring up the loopback interface: %s", err_text(r));
@@ -165,10 +165,10 @@ static int stage_user(const struct enter_job *j, struct err *e)
 /* ---- 5: locked ---- */
 
 /* *ret_listener: of a filter that reports, else -1. */
-static int stage_locked(const struct enter_job *j, int *ret_listener, struct err *e)
+static int stage_locked(const struct enter_args *j, int *ret_listener, struct err *e)
 {
     int r = lockdown_finish(j->spec, j->filter, ret_listener, e);
-    return r < 0 ? r : lockdown_check(enter_job_uid(j), e);
+    return r < 0 ? r : lockdown_check(enter_args_uid(j), e);
 }
 
 /* ---- 6: serving ---- */
@@ -183,10 +183,10 @@ static void end_without_zygote(int zygote_fd)
 
 /* What is left for init: the channel, what its cgroup counts and the doors into it, where there are
  * any, and the listener of a filter that reports. */
-static int keep_for_init(const struct enter_job *j, int *listener, struct err *e)
+static int keep_for_init(const struct enter_args *j, int *listener, struct err *e)
 {
     const int kept[KEPT_MAX] = {j->channel_fd,  j->oom_fd,      j->stat_fd,
-                                j->doors.fd[0], j->doors.fd[1], j->doors.fd[2]};
+                                j->entry.fd[0], j->entry.fd[1], j->entry.fd[2]};
     int next = CHANNEL_FD;
     for (size_t i = 0; i < KEPT_MAX; i++)
         next += kept[i] >= 0;
@@ -210,24 +210,24 @@ static NORETURN void report_failure(int channel_fd, const struct err *e)
     _exit(1);
 }
 
-static NORETURN void stage_serving(const struct enter_job *j, int listener)
+static NORETURN void stage_serving(const struct enter_args *j, int listener)
 {
     struct err e = {.code = 0};
     end_without_zygote(j->zygote_fd);
     if (keep_for_init(j, &listener, &e) < 0)
         report_failure(j->channel_fd, &e);
-    const struct init_job init = {.channel_fd = j->channel_fd,
-                                  .oom_fd = j->oom_fd,
-                                  .stat_fd = j->stat_fd,
-                                  .doors = j->doors,
-                                  .listener_fd = listener,
-                                  .spec = j->spec};
+    const struct init_args init = {.channel_fd = j->channel_fd,
+                                   .oom_fd = j->oom_fd,
+                                   .stat_fd = j->stat_fd,
+                                   .entry = j->entry,
+                                   .listener_fd = listener,
+                                   .spec = j->spec};
     init_run(&init);
 }
 
-void enter_sandbox(const struct enter_job *job)
+void enter_sandbox(const struct enter_args *args)
 {
-    struct enter_job j = *job;
+    struct enter_args j = *args;
     struct err e = {.code = 0};
     int listener = -1;
     prctl(PR_SET_NAME, "sallyport-init");

@@ -34,7 +34,7 @@
 #include "sandbox/mounts.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/build/skeleton.h"
-#include "sandbox/build/visible.h"
+#include "sandbox/build/size_files.h"
 
 #define SCRATCH_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define TEXT_MAX     (256u << 10) /* of /proc/cpuinfo, and of an image's passwd and group */
@@ -45,7 +45,7 @@
 #define AT_NEW     "mnt"
 
 struct build {
-    const struct enter_job *job;
+    const struct enter_args *args;
     struct root root;
     int upper; /* the scratch tmpfs's directory "upper" */
 };
@@ -99,7 +99,7 @@ static const struct {
 
 static int make_scratch(struct build *b, struct err *e)
 {
-    const uint64_t size = b->job->spec->limits.tmp_bytes;
+    const uint64_t size = b->args->spec->limits.tmp_bytes;
     AUTO_FREE char *options =
         mem_printf("mode=0755,nr_inodes=%llu,size=%llu",
                    (unsigned long long)sandbox_tmpfs_files(size), (unsigned long long)size);
@@ -144,7 +144,7 @@ static int make_path(int upper, const char *path, bool directory)
 
 static int make_bind_targets(struct build *b, struct err *e)
 {
-    const struct sandbox_spec *s = b->job->spec;
+    const struct sandbox_spec *s = b->args->spec;
     for (size_t i = 0; i < s->n_binds; i++) {
         const char *target = s->binds[i].target;
         int r = root_check_target(target, e);
@@ -153,8 +153,8 @@ static int make_bind_targets(struct build *b, struct err *e)
         if (str_starts(target, "/tmp/") || str_starts(target, SANDBOX_HOME "/"))
             continue; /* other file systems; contents.c makes these */
         struct stat st;
-        r = fstat(b->job->bind_fds[i], &st) < 0 ? -errno
-                                                : make_path(b->upper, target, S_ISDIR(st.st_mode));
+        r = fstat(b->args->bind_fds[i], &st) < 0 ? -errno
+                                                 : make_path(b->upper, target, S_ISDIR(st.st_mode));
         if (r < 0)
             return err_set(e, r, "could not make bind target %s: %s", target, err_text(r));
     }
@@ -219,9 +219,9 @@ static int fill_image(struct build *b, struct err *e)
             r = write_upper(b->upper, skeleton_etc[i].path, skeleton_etc[i].text,
                             strlen(skeleton_etc[i].text));
     if (r >= 0)
-        r = add_user(b, b->job->root_fd, "etc/passwd", SKELETON_PASSWD_LINE);
+        r = add_user(b, b->args->root_fd, "etc/passwd", SKELETON_PASSWD_LINE);
     if (r >= 0)
-        r = add_user(b, b->job->root_fd, "etc/group", SKELETON_GROUP_LINE);
+        r = add_user(b, b->args->root_fd, "etc/group", SKELETON_GROUP_LINE);
     return r < 0 ? err_set(e, r, "could not prepare the image: %s", err_text(r)) : 0;
 }
 
@@ -251,7 +251,7 @@ static int overlay_error(int r, struct err *e)
 /* The root over an image. */
 static int mount_image(struct build *b, struct err *e)
 {
-    int r = mounts_attach(b->job->root_fd, b->root.old, AT_LOWER);
+    int r = mounts_attach(b->args->root_fd, b->root.old, AT_LOWER);
     if (r >= 0)
         r = b->root.top = overlay(b, AT_LOWER, "upper");
     if (r >= 0)
@@ -300,12 +300,12 @@ static int bring_system_dir(struct build *b, const char *name)
 /* For user root: an /etc that it can change, and, where the system's files are its own, a /usr. */
 static int bring_own(struct build *b)
 {
-    int r = mounts_attach(b->job->root_fd, b->root.old, AT_LOWER);
+    int r = mounts_attach(b->args->root_fd, b->root.old, AT_LOWER);
     AUTO_CLOSE int etc = r < 0 ? r : overlay(b, AT_LOWER "/etc", "etc");
     r = etc < 0 ? etc : mounts_attach(etc, b->root.top, "etc");
-    if (r < 0 || b->job->usr_fd < 0)
+    if (r < 0 || b->args->usr_fd < 0)
         return r < 0 ? r : carry_over(b, "usr");
-    r = mounts_attach(b->job->usr_fd, b->root.old, AT_LOWER "/usr");
+    r = mounts_attach(b->args->usr_fd, b->root.old, AT_LOWER "/usr");
     AUTO_CLOSE int usr = r < 0 ? r : overlay(b, AT_LOWER "/usr", "usr");
     return usr < 0 ? usr : mounts_attach(usr, b->root.top, "usr");
 }
@@ -326,7 +326,7 @@ static int mount_assembled(struct build *b, struct err *e)
         r = bring_system_dir(b, skeleton_system_dirs[i]);
     if (r < 0)
         return err_set(e, r, "could not assemble the root: %s", err_text(r));
-    if (b->job->spec->user == SANDBOX_USER_ROOT) {
+    if (b->args->spec->user == SANDBOX_USER_ROOT) {
         r = bring_own(b);
         return r < 0 ? overlay_error(r, e) : 0;
     }
@@ -338,24 +338,24 @@ static int mount_assembled(struct build *b, struct err *e)
 /* Texts that tell the limits; with a processor limit also a place for /sys/devices/system/cpu. */
 static int write_visible(struct build *b, struct err *e)
 {
-    const struct sandbox_limits *l = &b->job->spec->limits;
+    const struct sandbox_limits *l = &b->args->spec->limits;
     AUTO(buf) cpuinfo = BUF_INIT(TEXT_MAX);
     AUTO_CLOSE int files = mounts_open(b->root.scratch, "files", O_PATH | O_DIRECTORY);
     int r = files;
-    if (r >= 0 && visible_cpus(l)) {
+    if (r >= 0 && size_files_cpus(l)) {
         r = read_lower(b->root.old, "proc/cpuinfo", &cpuinfo);
         if (r >= 0)
             r = make_path(b->upper, "sys/devices/system/cpu", true);
     }
     if (r >= 0)
-        r = visible_write(files, l, cpuinfo.len ? buf_str(&cpuinfo) : NULL);
+        r = size_files_write(files, l, cpuinfo.len ? buf_str(&cpuinfo) : NULL);
     return r < 0 ? err_set(e, r, "could not write what tells the limits: %s", err_text(r)) : 0;
 }
 
-int root_build(const struct enter_job *j, struct root *ret, struct err *e)
+int root_build(const struct enter_args *j, struct root *ret, struct err *e)
 {
     __attribute__((
-        cleanup(build_done))) struct build b = {.job = j, .root = ROOT_NONE, .upper = -1};
+        cleanup(build_done))) struct build b = {.args = j, .root = ROOT_NONE, .upper = -1};
     b.root.old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (b.root.old < 0)
         return err_set(e, -errno, "could not open the root directory: %m");

@@ -2,13 +2,13 @@
  * mounted into that, or an overlay with such a tmpfs as its upper layer over a given image. */
 #pragma once
 
-#include "sandbox/build/job.h"
+#include "sandbox/build/args.h"
 
 struct err;
 
 struct root {
     int old; /* the template's root, where the namespace starts */
-    /* The tmpfs: "tmp", "shm", "files" (visible.h) with an empty directory "empty", and the upper
+    /* The tmpfs: "tmp", "shm", "files" (size_files.h) with an empty directory "empty", and the upper
      * layers. */
     int scratch;
     int top; /* the new root */
@@ -19,7 +19,7 @@ void root_done(struct root *r);
 /* Builds the root in the calling process's mount namespace (a copy of the template's), with /dev,
  * /usr and mount points for all that follows; /proc, /tmp, /dev/shm and /workspace are still empty.
  * The caller holds all capabilities in its user namespace. 0, or a negative code with words. */
-int root_build(const struct enter_job *j, struct root *ret, struct err *e) WARN_UNUSED;
+int root_build(const struct enter_args *j, struct root *ret, struct err *e) WARN_UNUSED;
 
 /* Makes it the root of the process and its namespace; nothing of the template is left in there.
  * Mounts that need the old root in sight (procfs) or copies of the scratch tmpfs come before. */

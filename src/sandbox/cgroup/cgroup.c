@@ -463,10 +463,10 @@ static const char *door_name(int version)
     return version == 1 ? "tasks" : "cgroup.procs";
 }
 
-int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struct cgroup_doors *ret,
+int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struct cgroup_entry *ret,
                       struct err *e)
 {
-    AUTO(cgroup_doors) d = CGROUP_DOORS_NONE;
+    AUTO(cgroup_entry) d = CGROUP_ENTRY_NONE;
     for (size_t i = 0; g->name[0] && i < CGROUP_KINDS; i++) {
         if (!distinct(r, i))
             continue;
@@ -478,7 +478,7 @@ int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struc
         d.fd[i] = fd;
     }
     *ret = d;
-    d = CGROUP_DOORS_NONE;
+    d = CGROUP_ENTRY_NONE;
     return 0;
 }
 

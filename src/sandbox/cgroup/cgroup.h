@@ -55,16 +55,16 @@ int cgroup_make(struct cgroup_root *r, const struct cgroup_limits *l, struct cgr
 /* Where threads go in: a tasks or cgroup.procs of each hierarchy, open for writing (-1: none). The
  * kernel asks for the rights of who has opened it, so a descriptor is all that init's children need
  * to go in. */
-struct cgroup_doors {
+struct cgroup_entry {
     int fd[CGROUP_KINDS];
 };
-#define CGROUP_DOORS_NONE ((struct cgroup_doors){.fd = {-1, -1, -1}})
-int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struct cgroup_doors *ret,
+#define CGROUP_ENTRY_NONE ((struct cgroup_entry){.fd = {-1, -1, -1}})
+int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struct cgroup_entry *ret,
                       struct err *e) WARN_UNUSED;
-void cgroup_doors_done(struct cgroup_doors *d);
+void cgroup_entry_done(struct cgroup_entry *d);
 /* Moves the calling process, which must be single-threaded, and with it what it will fork, into the
  * group. 0 or -errno. Async-signal-safe: it is called after vfork. */
-int cgroup_enter(const struct cgroup_doors *d) WARN_UNUSED;
+int cgroup_enter(const struct cgroup_entry *d) WARN_UNUSED;
 
 /* A read-only descriptor of the file that counts out-of-memory kills
  * (memory.events or memory.oom_control), or -1. The caller's. It may be handed

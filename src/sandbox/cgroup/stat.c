@@ -59,13 +59,13 @@ bool cgroup_read_memory(int stat_fd, struct cgroup_memory *ret)
     return read_text(stat_fd, text, STAT_MAX) && cgroup_parse_memory(text, ret);
 }
 
-void cgroup_doors_done(struct cgroup_doors *d)
+void cgroup_entry_done(struct cgroup_entry *d)
 {
     for (size_t i = 0; i < CGROUP_KINDS; i++)
         fd_cleanup_close(&d->fd[i]);
 }
 
-int cgroup_enter(const struct cgroup_doors *d)
+int cgroup_enter(const struct cgroup_entry *d)
 {
     for (size_t i = 0; i < CGROUP_KINDS; i++)
         if (d->fd[i] >= 0 && write(d->fd[i], "0", 1) != 1) /* 0: the writer */

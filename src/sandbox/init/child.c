@@ -6,7 +6,7 @@
  * then the program. What goes wrong on the way is told through the report pipe and ends the child.
  *
  * On a terminal two processes are needed: the session's leader stays, between init and program,
- * because only a group with a parent in its session can be stopped from the keyboard (job.c). */
+ * because only a group with a parent in its session can be stopped from the keyboard (program.c). */
 #include "sandbox/init/child.h"
 
 #include <fcntl.h>
@@ -118,7 +118,7 @@ void child_run(const struct child_plan *p, int report_fd)
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
-    int r = cgroup_enter(p->doors);
+    int r = cgroup_enter(p->entry);
     if (r < 0)
         give_up(report_fd, CHILD_SETUP, -r);
     const rlim_t n = (rlim_t)p->processes;

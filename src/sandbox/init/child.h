@@ -3,7 +3,7 @@
 
 #include "base/base.h"
 
-struct cgroup_doors;
+struct cgroup_entry;
 
 #define CHILD_STREAMS 3
 
@@ -20,7 +20,7 @@ struct child_plan {
     const char *cwd;
     int stream[CHILD_STREAMS];        /* descriptors for 0 to 2; -1: /dev/null */
     int terminal;                     /* which of the streams is on a terminal; -1: none */
-    const struct cgroup_doors *doors; /* the group it enters first */
+    const struct cgroup_entry *entry; /* the group it enters first */
     uint64_t processes;               /* as many as the user may have */
 };
 

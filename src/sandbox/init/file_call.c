@@ -26,7 +26,7 @@ static NORETURN void run_helper(const struct init *in, int fd,
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (cgroup_enter(&in->doors) < 0 || (fd != 3 && dup2(fd, 3) < 0))
+    if (cgroup_enter(&in->entry) < 0 || (fd != 3 && dup2(fd, 3) < 0))
         _exit(125);
     if (close_range(4, ~0u, 0) < 0)
         _exit(125);

@@ -8,7 +8,7 @@
  * Init never does for itself what could make it wait: bash is a child it talks to through
  * non-blocking pipes (bash_call.c), every other tool runs in a forked child that hands its result
  * over in a pipe (file_call.c), a program for `sallyport exec` is a child with streams of its own
- * (job.c). One of these is at work at a time, through struct call_ops; more calls may be queued.
+ * (program.c). One of these is at work at a time, through struct call_ops; more calls may be queued.
  * Which request is allowed when is a table (`ops`). Limits are watched between events: limits.c
  * finds what is over one, carry_out() ends it.
  *
@@ -31,7 +31,7 @@
 #include "base/time.h"
 #include "sandbox/frame.h"
 #include "sandbox/init/ipc.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 #include "sandbox/sandbox.h"
 
 #define QUEUE_MAX 32 /* calls that wait; the worker sends one at a time */
@@ -143,7 +143,7 @@ static unsigned case_now(const struct init *in)
 {
     static const unsigned of_program[] = {
         [JOB_PREPARED] = PREPARED, [JOB_RUNNING] = RUNNING, [JOB_ENDED] = ENDED};
-    return of_program[job_state(in)] | (in->now ? CALL : 0u) | (in->queued ? WAITING : 0u) |
+    return of_program[program_state(in)] | (in->now ? CALL : 0u) | (in->queued ? WAITING : 0u) |
            (in->over ? OVER : 0u);
 }
 
@@ -157,11 +157,11 @@ static void refuse_exec(struct init *in, const json_t *o, int64_t id, unsigned n
 {
     (void)o;
     AUTO_FREE char *over = now & OVER ? limits_over_sentence(in) : NULL;
-    job_refuse(in, id,
-               over            ? over
-               : now & PROGRAM ? "a program runs in this sandbox already"
-               : now & CALL    ? "a tool call runs in this sandbox"
-                               : "tool calls wait in this sandbox");
+    program_refuse(in, id,
+                   over            ? over
+                   : now & PROGRAM ? "a program runs in this sandbox already"
+                   : now & CALL    ? "a tool call runs in this sandbox"
+                                   : "tool calls wait in this sandbox");
 }
 
 /* Every request there is (init.h). Calls are queued whatever the time: begin_next tells them when it
@@ -177,10 +177,10 @@ static const struct op {
     {"call", enqueue, PROGRAM, 0, refuse_call},
     {"cancel", cancel, 0, 0, NULL},
     {"info", send_info, 0, 0, NULL},
-    {"exec", job_exec, OVER | PROGRAM | CALL | WAITING, 0, refuse_exec},
-    {"start", job_start, 0, PREPARED, NULL},
-    {"signal", job_signal, 0, RUNNING, NULL},
-    {"winsize", job_winsize, 0, PROGRAM, NULL},
+    {"exec", program_exec, OVER | PROGRAM | CALL | WAITING, 0, refuse_exec},
+    {"start", program_start, 0, PREPARED, NULL},
+    {"signal", program_signal, 0, RUNNING, NULL},
+    {"winsize", program_winsize, 0, PROGRAM, NULL},
     {"shutdown", shut_down, 0, 0, NULL},
 };
 
@@ -350,7 +350,7 @@ static void step(struct init *in)
     if (in->shell.in >= 0)
         (void)!shell_feed(&in->shell);
     keep_within_limits(in);
-    job_ended(in);
+    program_ended(in);
     begin_next(in);
     write_channel(in);
 }
@@ -358,28 +358,28 @@ static void step(struct init *in)
 /* Where whole outputs go. Made before anything untrusted runs; kept as a descriptor. */
 static int make_spool(void)
 {
-    if (mkdir(place()->spool, 0700) < 0 && errno != EEXIST)
+    if (mkdir(paths()->spool, 0700) < 0 && errno != EEXIST)
         return -1;
-    return open(place()->spool, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return open(paths()->spool, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-void init_run(const struct init_job *job)
+void init_run(const struct init_args *program)
 {
     static const struct call_ops *const kinds[CALL_KINDS] = {&bash_call, &file_call, &program_call};
-    const struct sandbox_spec *spec = job->spec;
-    struct init in = {.channel = job->channel_fd,
+    const struct sandbox_spec *spec = program->spec;
+    struct init in = {.channel = program->channel_fd,
                       .spec = spec,
                       .kinds = kinds,
                       .helper_fd = -1,
-                      .oom_fd = job->oom_fd,
-                      .stat_fd = job->stat_fd,
-                      .doors = job->doors,
+                      .oom_fd = program->oom_fd,
+                      .stat_fd = program->stat_fd,
+                      .entry = program->entry,
                       .pty = PTY_NONE};
     buf_init(&in.in, SANDBOX_FRAME_MAX + 65536u);
     buf_init(&in.out, 4u * SANDBOX_FRAME_MAX);
     buf_init(&in.result, SANDBOX_FRAME_MAX - 256u);
     list_init(&in.queue);
-    report_init(&in.report, job->listener_fd);
+    report_init(&in.report, program->listener_fd);
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
@@ -388,7 +388,7 @@ void init_run(const struct init_job *job)
     in.sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     AUTO_JSON json_t *hello = json_object();
     if (in.sigfd < 0 || fcntl(in.channel, F_SETFL, O_NONBLOCK) < 0 ||
-        shell_init(&in.shell, spec, &in.doors) < 0) {
+        shell_init(&in.shell, spec, &in.entry) < 0) {
         json_put_bool(hello, "ready", false);
         json_put_str(hello, "error", "init could not open its descriptors");
         (void)!frame_send_blocking(in.channel, hello);

@@ -32,14 +32,14 @@
 #include "sandbox/spec.h"
 
 /* What init starts with. */
-struct init_job {
+struct init_args {
     int channel_fd;
     int oom_fd;  /* read-only file that counts the kernel's out-of-memory kills; -1: none */
     int stat_fd; /* read-only memory.stat of its cgroup (cgroup.h); -1: none */
-    struct cgroup_doors doors; /* programs go in there before they run; init does not */
+    struct cgroup_entry entry; /* programs go in there before they run; init does not */
     int listener_fd;           /* of a filter that reports (seccomp.h); -1: none */
     const struct sandbox_spec *spec;
 };
 
 /* Serves until the channel closes; then exits, and the kernel ends everything inside. */
-NORETURN void init_run(const struct init_job *job);
+NORETURN void init_run(const struct init_args *program);

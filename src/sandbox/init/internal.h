@@ -4,7 +4,7 @@
  *   init.c                                    the loop, the protocol and the queue; acts on verdicts
  *     |   by struct call_ops
  *     v
- *   bash_call.c   file_call.c   job.c         the three kinds of work: commands, file tools, programs
+ *   bash_call.c   file_call.c   program.c         the three kinds of work: commands, file tools, programs
  *     |                                       of `sallyport exec`
  *     v
  *   call.c   limits.c   report.c              answers and dead children; time, memory, processes; what
@@ -25,7 +25,7 @@
 #include "sandbox/tools/tool.h"
 
 struct init;
-struct job;
+struct program;
 
 /* One kind of work. At most one is in progress (in->at_work); what else goes on in the sandbox,
  * background jobs of the shell, say, is nobody's. */
@@ -70,7 +70,7 @@ struct call {
     const char *time_limit; /* which limit timeout_ms comes from, when not the call's own; NULL */
 };
 
-#define INIT_FDS_MAX 3 /* descriptors that may come with one request: the streams of a job */
+#define INIT_FDS_MAX 3 /* descriptors that may come with one request: the streams of a program */
 
 struct init {
     int channel, sigfd;
@@ -109,8 +109,8 @@ struct init {
     int oom_fd;         /* counts the kernel's out-of-memory kills, -1 */
     uint64_t oom_before;
     int stat_fd;               /* memory.stat of the cgroup, -1 */
-    struct cgroup_doors doors; /* into the cgroup */
-    struct job *job;           /* the program that runs for `sallyport exec`, NULL */
+    struct cgroup_entry entry; /* into the cgroup */
+    struct program *program;   /* the program that runs for `sallyport exec`, NULL */
     struct report report;
 };
 
@@ -135,16 +135,16 @@ void bash_read_terminal(struct init *in);
 void bash_read_status(struct init *in);
 void bash_shell_ended(struct init *in);
 
-/* job.c: the program that runs for `sallyport exec` */
-enum job_state { JOB_NONE, JOB_PREPARED, JOB_RUNNING, JOB_ENDED };
-enum job_state job_state(const struct init *in);
+/* program.c: the program that runs for `sallyport exec` */
+enum program_state { JOB_NONE, JOB_PREPARED, JOB_RUNNING, JOB_ENDED };
+enum program_state program_state(const struct init *in);
 /* Requests (init.h). The descriptors of the first two are in in->fds, and are taken or closed. */
-void job_exec(struct init *in, const json_t *o, int64_t id);
-void job_refuse(struct init *in, int64_t id, const char *sentence);
-void job_start(struct init *in, const json_t *o, int64_t id);
-void job_signal(struct init *in, const json_t *o, int64_t id);
-void job_winsize(struct init *in, const json_t *o, int64_t id);
-void job_ended(struct init *in); /* answers, when it has */
+void program_exec(struct init *in, const json_t *o, int64_t id);
+void program_refuse(struct init *in, int64_t id, const char *sentence);
+void program_start(struct init *in, const json_t *o, int64_t id);
+void program_signal(struct init *in, const json_t *o, int64_t id);
+void program_winsize(struct init *in, const json_t *o, int64_t id);
+void program_ended(struct init *in); /* answers, when it has */
 
 /* limits.c */
 /* What all processes use together; memory includes segments and memfds, not files in /tmp and its

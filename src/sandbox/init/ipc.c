@@ -13,7 +13,7 @@
 #include <sys/shm.h>
 
 #include "base/str.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 
 /* Words of a line, counted from 0; the id is the second one everywhere. Of shm:
  *   key shmid perms size cpid lpid nattch uid gid cuid cgid atime dtime ctime rss swap */
@@ -84,7 +84,7 @@ static uint64_t walk(enum ipc_kind kind, bool (*unwanted)(const char *line))
 
 uint64_t ipc_shm_bytes(void)
 {
-    return place()->shared ? 0 : walk(IPC_SHM, NULL);
+    return paths()->shared ? 0 : walk(IPC_SHM, NULL);
 }
 
 static bool is_orphan(const char *line)
@@ -95,12 +95,12 @@ static bool is_orphan(const char *line)
 
 void ipc_remove_orphans(void)
 {
-    if (!place()->shared)
+    if (!paths()->shared)
         (void)walk(IPC_SHM, is_orphan);
 }
 
 void ipc_remove_all(void)
 {
-    for (int kind = 0; kind < IPC_KINDS && !place()->shared; kind++)
+    for (int kind = 0; kind < IPC_KINDS && !paths()->shared; kind++)
         (void)walk((enum ipc_kind)kind, is_any);
 }

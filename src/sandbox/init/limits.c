@@ -3,7 +3,7 @@
  * Called from init's loop. Usage is added up (memory from the cgroup's own count where there is
  * one, else from /proc) every 100 ms while a command or a program runs and every 500 ms while only
  * background jobs do, never when idle. Two clocks run: that of what is at work (bash_call.c,
- * file_call.c and job.c set it) and that of the session, which starts with the first call. When the
+ * file_call.c and program.c set it) and that of the session, which starts with the first call. When the
  * session's is over, everything is ended and every later call is told so. Going over a limit ends
  * calls and programs, never init. Nothing is ended here: a verdict says what was found, and init.c
  * acts on it. */
@@ -18,7 +18,7 @@
 #include "base/time.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/init/ipc.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 
 #define LOOK_MS      100 /* how often usage is added up while a command runs */
 #define IDLE_LOOK_MS 500 /* and while only background jobs do */
@@ -33,7 +33,7 @@ bool limits_crowded(const struct init *in, const struct procs_usage *u)
  * one of them (root.c). */
 static uint64_t files_bytes(const struct init *in)
 {
-    const char *const dirs[] = {"/tmp", place()->home};
+    const char *const dirs[] = {"/tmp", paths()->home};
     uint64_t sum = 0;
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
         struct statfs f;

@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 
 void output_init(struct output *o, int dir_fd, uint64_t ceiling)
 {
@@ -186,7 +186,7 @@ static void add_marker(struct output *o, struct buf *out, uint64_t missing)
     else if (o->dir_fd < 0)
         buf_adds(out, "nothing else was kept]\n\n");
     else
-        buf_addf(out, "the whole output is in %s/%s]\n\n", place()->spool, o->spill_name);
+        buf_addf(out, "the whole output is in %s/%s]\n\n", paths()->spool, o->spill_name);
 }
 
 /* How many of the `n` bytes hold whole characters: a lead byte whose followers are cut off is left

@@ -17,7 +17,7 @@
  * a fork on its way gets the signal for its child, too. What is spared goes on afterwards, unless
  * it was stopped before. If even that does not help, kill(-1, SIGKILL) ends everything.
  *
- * Without a namespace (place.h) the machine's other processes are in /proc, too, and kill(-1) is
+ * Without a namespace (paths.h) the machine's other processes are in /proc, too, and kill(-1) is
  * out of the question: the descendants are picked out, and nothing else is counted or signalled.
  * Init is their subreaper there, so none escapes by being orphaned; a fork bomb may outrun the
  * rounds. */
@@ -35,7 +35,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "sandbox/init/ipc.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 
 #define MAX_PROCS   40000
 #define MANY        64               /* more new ones than this in a second round: a fork bomb */
@@ -201,7 +201,7 @@ int procs_list(struct procs *ret)
         procs_done(&list);
         r = scan(&list, NULL, &torn);
     }
-    if (r < 0 || place()->shared)
+    if (r < 0 || paths()->shared)
         return r < 0 ? r : pick_descendants(&list, ret);
     *ret = list;
     list = (struct procs){.ids = NULL};
@@ -255,7 +255,7 @@ static void wait_gone(const struct procs *which, void (*reap)(void *arg), void *
 
 void procs_kill_all(void (*reap)(void *arg), void *arg)
 {
-    if (place()->shared) {
+    if (paths()->shared) {
         kill_descendants(reap, arg);
         return;
     }
@@ -450,7 +450,7 @@ static bool held_by_tracer(const struct procs *killed)
 int procs_kill_others(struct procs *spare, void (*reap)(void *arg), void *arg)
 {
     __attribute__((cleanup(hunt_done))) struct hunt h = {.spare = spare};
-    if (place()->shared)
+    if (paths()->shared)
         return kill_others_shared(&h, reap, arg);
     int r = hunt_until(&h, time_mono_ns() + NAMING_NS, false, reap, arg);
     if (r == 0)
@@ -487,14 +487,14 @@ void procs_usage(struct procs_usage *ret)
     DIR *d = opendir("/proc");
     uint64_t pages = 0;
     AUTO(procs) ours = {.ids = NULL};
-    if (place()->shared && procs_list(&ours) < 0)
+    if (paths()->shared && procs_list(&ours) < 0)
         procs_done(&ours);
     *ret = (struct procs_usage){.memory_bytes = 0};
     for (struct dirent *de; d && (de = readdir(d));) {
         char text[512];
         struct procs_stat st;
         pid_t pid = entry_pid(de);
-        if (!pid || (place()->shared && !has_pid(&ours, pid)))
+        if (!pid || (paths()->shared && !has_pid(&ours, pid)))
             continue;
         if (read_file(dirfd(d), de->d_name, "statm", text, sizeof(text)) >= 0)
             pages += anonymous_pages(text);

@@ -38,7 +38,7 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "base/str.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 #include "sandbox/sandbox.h"
 
 #define STATUS_FD     62
@@ -76,7 +76,7 @@ char **shell_environment(const struct sandbox_spec *spec)
     static char *own[3];
     const char *user = spec->user == SANDBOX_USER_ROOT ? "root" : SANDBOX_USER;
     if (!own[0]) {
-        own[0] = mem_printf("HOME=%s", place()->home);
+        own[0] = mem_printf("HOME=%s", paths()->home);
         own[1] = mem_printf("USER=%s", user);
         own[2] = mem_printf("LOGNAME=%s", user);
     }
@@ -91,13 +91,13 @@ char **shell_environment(const struct sandbox_spec *spec)
     return env;
 }
 
-int shell_init(struct shell *s, const struct sandbox_spec *spec, const struct cgroup_doors *doors)
+int shell_init(struct shell *s, const struct sandbox_spec *spec, const struct cgroup_entry *entry)
 {
     *s = (struct shell){.spec = spec,
-                        .doors = doors,
+                        .entry = entry,
                         .in = -1,
                         .status = -1,
-                        .beside_programs = spec->program || place()->shared};
+                        .beside_programs = spec->program || paths()->shared};
     buf_init(&s->input, COMMAND_BYTES);
     buf_init(&s->answer, ANSWER_BYTES);
     int out[2];
@@ -115,17 +115,17 @@ static NORETURN void exec_bash(const struct shell *s, int in, int status, char *
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (cgroup_enter(s->doors) < 0)
+    if (cgroup_enter(s->entry) < 0)
         _exit(126);
     /* Below what init may use itself, so that init can still start a tool when the shell's share is
      * gone. Without a user namespace the number would count the user's other processes, too. */
     rlim_t n = (rlim_t)s->spec->limits.processes;
     struct rlimit nproc = {.rlim_cur = n, .rlim_max = n}, now;
     if (getrlimit(RLIMIT_NPROC, &now) < 0 ||
-        (!place()->shared && now.rlim_max > n && setrlimit(RLIMIT_NPROC, &nproc) < 0))
+        (!paths()->shared && now.rlim_max > n && setrlimit(RLIMIT_NPROC, &nproc) < 0))
         _exit(126);
     if (dup2(in, 0) < 0 || dup2(s->out_w, 1) < 0 || dup2(s->out_w, 2) < 0 ||
-        dup2(status, STATUS_FD) < 0 || chdir(place()->home) < 0)
+        dup2(status, STATUS_FD) < 0 || chdir(paths()->home) < 0)
         _exit(126);
     char *const argv[] = {(char[]){"/bin/bash"}, (char[]){"--noprofile"}, (char[]){"--norc"}, NULL};
     execve(argv[0], argv, env);

@@ -8,7 +8,7 @@
 
 struct shell {
     const struct sandbox_spec *spec;
-    const struct cgroup_doors *doors; /* it goes into this group */
+    const struct cgroup_entry *entry; /* it goes into this group */
     bool beside_programs;             /* one was started before: programs may be there */
     pid_t pid;                        /* 0: not running */
     int in;                           /* write end of its standard input; non-blocking; -1 */
@@ -23,7 +23,7 @@ struct shell {
 };
 
 /* Makes the output pipe. 0 or -errno. */
-int shell_init(struct shell *s, const struct sandbox_spec *spec, const struct cgroup_doors *doors)
+int shell_init(struct shell *s, const struct sandbox_spec *spec, const struct cgroup_entry *entry)
     WARN_UNUSED;
 
 /* Starts bash in /workspace. 0 or -errno. */

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/tools/path.h"
 #include "sandbox/tools/pattern.h"
@@ -133,7 +133,7 @@ void tool_glob(const json_t *input, struct tool_result *ret)
     }
     const char *error = NULL;
     struct pattern *p = pattern_new(pattern, &error);
-    AUTO_FREE char *root = path_absolute(path ? path : place()->home);
+    AUTO_FREE char *root = path_absolute(path ? path : paths()->home);
     if (!p || !root)
         tool_fail(ret, "glob: %s", p ? "the path is too long" : error);
     else

@@ -18,7 +18,7 @@
 #include "base/regex.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 #include "sandbox/tools/path.h"
 #include "sandbox/tools/walk.h"
 
@@ -176,7 +176,7 @@ void tool_grep(const json_t *input, struct tool_result *ret)
     }
     struct err e = {.code = 0};
     struct regex *re = regex_new(pattern, 0, &e);
-    AUTO_FREE char *root = path_absolute(path ? path : place()->home);
+    AUTO_FREE char *root = path_absolute(path ? path : paths()->home);
     if (!re || !root) {
         tool_fail(ret, re ? "grep: the path is too long" : "grep: invalid regex: %s", e.msg);
     } else {
@@ -184,7 +184,7 @@ void tool_grep(const json_t *input, struct tool_result *ret)
             .re = re, .root = root, .until_ns = time_mono_ns() + SEARCH_MS * NS_PER_MS};
         buf_init(&s.out, LIMIT_TOOL_OUTPUT_BYTES + 1024u);
         buf_init(&s.line, 3u * LINE_MAX_BYTES);
-        search(&s, path ? path : place()->home, ret);
+        search(&s, path ? path : paths()->home, ret);
         buf_done(&s.out);
         buf_done(&s.line);
     }

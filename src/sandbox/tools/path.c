@@ -16,7 +16,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 
 #define MAX_LINKS 40 /* what the kernel follows in one resolution */
 
@@ -24,7 +24,7 @@ char *path_absolute(const char *name)
 {
     AUTO(buf) b = BUF_INIT(PATH_MAX - 1);
     AUTO_FREE char *joined =
-        name[0] == '/' ? mem_strdup(name) : mem_printf("%s/%s", place()->home, name);
+        name[0] == '/' ? mem_strdup(name) : mem_printf("%s/%s", paths()->home, name);
     for (const char *p = joined; *p;) {
         while (*p == '/')
             p++;

@@ -34,7 +34,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "sandbox/zygote/ahead.h"
+#include "sandbox/zygote/stock.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
 #include "sandbox/zygote/idmap.h"
@@ -51,7 +51,7 @@
  * the shell's share is used up. */
 #define CGROUP_SPARE_BYTES     (32u << 20)
 #define CGROUP_SPARE_PROCESSES 24
-#define AHEAD_QUIET_MS         10
+#define STOCK_QUIET_MS         10
 #define BUSY_GROUP_MS          500   /* until a group that still had processes is looked at again */
 #define OOM_SCORE_ADJ          "500" /* sandboxes go before the worker when memory runs out */
 
@@ -63,7 +63,7 @@ struct zygote {
     struct uids uids;
     struct rootfs rootfs;
     struct cgroup_root cgroups;
-    struct ahead ahead;
+    struct stock stock;
     struct seccomp_filter *filter, *reporting; /* reporting: made when first asked for */
     struct list live;
 };
@@ -83,7 +83,7 @@ struct making {
     int *binds;
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
-    struct ahead_group group;
+    struct stock_group group;
 };
 
 static void making_done(struct making *m)
@@ -95,7 +95,7 @@ static void making_done(struct making *m)
     for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
         fd_cleanup_close(&m->binds[i]);
     free(m->binds);
-    ahead_group_close(&m->group);
+    stock_group_close(&m->group);
     if (m->have_spec)
         sandbox_spec_done(&m->spec);
 }
@@ -137,7 +137,7 @@ static int choose_ids(struct zygote *z, struct making *m, struct err *e)
     m->host_uid = SANDBOX_UID;
     if (!z->root)
         return 0;
-    int r = ahead_take_uids(&z->ahead, &m->map.outside, &m->uid_lock, e);
+    int r = stock_take_uids(&z->stock, &m->map.outside, &m->uid_lock, e);
     if (r < 0)
         return r;
     m->host_uid = m->map.outside;
@@ -166,7 +166,7 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
                        "limits: a limit on processors needs a control group; sallyport doctor says "
                        "how to get one. %s",
                        z->cgroups.why_not ? z->cgroups.why_not : "There is none.");
-    return ahead_take_group(&z->ahead, &c, &m->group, e);
+    return stock_take_group(&z->stock, &c, &m->group, e);
 }
 
 /* Lets the clone out: the id maps are in place. */
@@ -246,8 +246,8 @@ static const char *clone_advice(int code)
 
 static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
 {
-    /* From taking to cloning nothing may come between: see ahead_take_net. */
-    bool net_ready = m->spec.network == SANDBOX_NET_LOOPBACK && ahead_take_net(&z->ahead);
+    /* From taking to cloning nothing may come between: see stock_take_net. */
+    bool net_ready = m->spec.network == SANDBOX_NET_LOOPBACK && stock_take_net(&z->stock);
     struct clone_args args = {
         .flags = NAMESPACES | CLONE_PIDFD | (z->time_ns ? CLONE_NEWTIME : 0u) |
                  (net_ready ? 0u : CLONE_NEWNET),
@@ -257,21 +257,21 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     long pid = syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0) {
         close(m->go[1]);
-        struct enter_job job = {.spec = &m->spec,
-                                .filter = m->spec.report ? z->reporting : z->filter,
-                                .go_fd = m->go[0],
-                                .channel_fd = m->channel[1],
-                                .workspace_fd = m->workspace,
-                                .root_fd = m->root,
-                                .usr_fd = m->usr,
-                                .oom_fd = m->group.oom_fd,
-                                .stat_fd = m->group.stat_fd,
-                                .zygote_fd = z->self,
-                                .doors = m->group.doors,
-                                .bind_fds = m->binds,
-                                .id_range = m->map.count > 1,
-                                .net_ready = net_ready};
-        enter_sandbox(&job);
+        struct enter_args args = {.spec = &m->spec,
+                                  .filter = m->spec.report ? z->reporting : z->filter,
+                                  .go_fd = m->go[0],
+                                  .channel_fd = m->channel[1],
+                                  .workspace_fd = m->workspace,
+                                  .root_fd = m->root,
+                                  .usr_fd = m->usr,
+                                  .oom_fd = m->group.oom_fd,
+                                  .stat_fd = m->group.stat_fd,
+                                  .zygote_fd = z->self,
+                                  .entry = m->group.entry,
+                                  .bind_fds = m->binds,
+                                  .id_range = m->map.count > 1,
+                                  .net_ready = net_ready};
+        enter_sandbox(&args);
     }
     if (pid < 0)
         return err_set(e, -errno, "could not clone a sandbox: %m%s", clone_advice(errno));
@@ -321,7 +321,7 @@ static void handle_create(struct zygote *z, const json_t *request)
                                                              .workspace = -1,
                                                              .root = -1,
                                                              .usr = -1,
-                                                             .group = AHEAD_GROUP_NONE,
+                                                             .group = STOCK_GROUP_NONE,
                                                              .uid_lock = -1,
                                                              .pidfd = -1};
     struct err e = {.code = 0};
@@ -440,7 +440,7 @@ static int prepare(struct zygote *z, struct err *e)
         r = rootfs_build(&z->rootfs, e);
     if (r < 0)
         return r;
-    r = ahead_init(&z->ahead, z->root ? &z->uids : NULL, &z->cgroups, e);
+    r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
     if (r < 0)
         return r;
     z->filter = seccomp_filter_new(false, e);
@@ -453,10 +453,10 @@ static void serve(struct zygote *z)
 {
     for (;;) {
         struct pollfd p[2] = {{.fd = z->ctl, .events = POLLIN}, {.fd = z->sigfd, .events = POLLIN}};
-        int n = poll(p, 2, AHEAD_QUIET_MS);
+        int n = poll(p, 2, STOCK_QUIET_MS);
         if (n == 0) { /* nobody waits, and the last sandbox has had the processor to start on */
             bool left = reap(z);
-            ahead_prepare(&z->ahead);
+            stock_prepare(&z->stock);
             n = poll(p, 2, left ? BUSY_GROUP_MS : -1);
         }
         if (n < 0 && errno != EINTR)
@@ -510,7 +510,7 @@ int zygote_serve(int ctl_fd)
     end_all(&z);
     seccomp_filter_free(z.filter);
     seccomp_filter_free(z.reporting);
-    ahead_done(&z.ahead);
+    stock_done(&z.stock);
     cgroup_root_done(&z.cgroups);
     rootfs_done(&z.rootfs);
     fd_cleanup_close(&z.proc);

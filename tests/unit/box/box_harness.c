@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "box/oci/oci.h"
 #include "fiber/fiber.h"
-#include "sandbox/init/foreign.h"
+#include "sandbox/init/standalone.h"
 #include "sandbox/sandbox.h"
 
 #include <fcntl.h>
@@ -26,7 +26,7 @@ int harness_role(int argc, char **argv)
     if (argc == 2 && str_eq(argv[1], "zygote"))
         return zygote_main(3, false);
     if (argc == 3 && str_eq(argv[1], "init"))
-        return foreign_main(argv[2]);
+        return standalone_main(argv[2]);
     if (argc > 3 && str_eq(argv[1], "launch"))
         return oci_launch_main(argc - 1, argv + 1);
     return -1;

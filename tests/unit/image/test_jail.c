@@ -8,7 +8,7 @@
 
 #include "image/proc_call.h"
 #include "sandbox/lock/landlock.h"
-#include "image/answer.h"
+#include "image/plan_text.h"
 #include "image/jail.h"
 
 #include <grp.h>
@@ -659,15 +659,15 @@ static void an_odd_answer_of_the_child_is_refused(void **state)
     struct image_plan plan = {.n_layers = 99};
     struct err e = {0};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        assert_int_equal(image_answer_read(bad[i], strlen(bad[i]), &plan, &e), -E_PROTO);
+        assert_int_equal(plan_text_read(bad[i], strlen(bad[i]), &plan, &e), -E_PROTO);
         assert_int_equal(plan.n_layers, 99); /* untouched */
     }
     AUTO_FREE char *up = mem_strdup(good);
     memcpy(strstr(up, "/app"), "/../", 4);
-    assert_int_equal(image_answer_read(up, strlen(up), &plan, &e), -E_PROTO);
-    assert_int_equal(image_answer_read(good, strlen(good), &plan, &e), 0);
+    assert_int_equal(plan_text_read(up, strlen(up), &plan, &e), -E_PROTO);
+    assert_int_equal(plan_text_read(good, strlen(good), &plan, &e), 0);
     size_t n;
-    AUTO_FREE char *again = image_answer_write(&plan, &n);
+    AUTO_FREE char *again = plan_text_write(&plan, &n);
     assert_string_equal(again, good);
     image_plan_done(&plan);
 }

@@ -12,13 +12,13 @@
 
 #include <sys/xattr.h>
 
-struct place {
+struct paths {
     char base[64];
     char root[96], out[96];
     int root_fd;
 };
 
-static void place_init(struct place *p)
+static void place_init(struct paths *p)
 {
     snprintf(p->base, sizeof(p->base), "/tmp/sp-layer-XXXXXX");
     assert_non_null(mkdtemp(p->base));
@@ -35,7 +35,7 @@ static void place_init(struct place *p)
     assert_true(p->root_fd >= 0);
 }
 
-static void place_done(struct place *p)
+static void place_done(struct paths *p)
 {
     struct err e = {0};
     AUTO(buf) beside = BUF_INIT(4096);
@@ -74,7 +74,7 @@ static int apply_bytes(struct image_unpack *u, const void *p, size_t n, struct e
     return image_layer_apply(u, &m.stream, e);
 }
 
-static struct image_unpack unpack_into(const struct place *p)
+static struct image_unpack unpack_into(const struct paths *p)
 {
     return (struct image_unpack){
         .root_fd = p->root_fd,
@@ -118,13 +118,13 @@ struct row {
     const char *tree;  /* NULL: not looked at */
 };
 
-static char *expand(const struct place *p, const char *text)
+static char *expand(const struct paths *p, const char *text)
 {
     const char *at = strstr(text, "OUT");
     return at ? mem_printf("%.*s%s%s", (int)(at - text), text, p->out, at + 3) : mem_strdup(text);
 }
 
-static void add_entry(struct buf *b, const struct place *p, const struct entry *it)
+static void add_entry(struct buf *b, const struct paths *p, const struct entry *it)
 {
     char *name = expand(p, it->name), *text = expand(p, it->text);
     bool link = it->type == '1' || it->type == '2', file = it->type == '0';
@@ -136,7 +136,7 @@ static void add_entry(struct buf *b, const struct place *p, const struct entry *
 
 static void run_row(const struct row *row)
 {
-    struct place p;
+    struct paths p;
     place_init(&p);
     struct image_unpack u = unpack_into(&p);
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -468,14 +468,14 @@ static void layers_are_applied_as_others_do(void **state)
 
 /* ---- what rows can not say ---- */
 
-static int apply_one(struct place *p, struct image_unpack *u, struct buf *tar, struct err *e)
+static int apply_one(struct paths *p, struct image_unpack *u, struct buf *tar, struct err *e)
 {
     *u = unpack_into(p);
     tar_end(tar);
     return apply_bytes(u, tar->data, tar->len, e);
 }
 
-static void check_tree(const struct place *p, const char *expected)
+static void check_tree(const struct paths *p, const char *expected)
 {
     AUTO(buf) tree = BUF_INIT(TAR_MAX);
     tree_list(p->root, "", &tree);
@@ -500,7 +500,7 @@ static void pax_names_are_read_byte_for_byte(void **state)
         {"path", "/", 1, -E_PARSE, "", ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct place p;
+        struct paths p;
         struct image_unpack u;
         struct err e = {0};
         AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -518,7 +518,7 @@ static void pax_names_are_read_byte_for_byte(void **state)
 static void an_overlong_path_is_refused(void **state)
 {
     (void)state;
-    struct place p;
+    struct paths p;
     struct image_unpack u;
     struct err e = {0};
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -561,7 +561,7 @@ static void a_size_is_refused_before_a_byte_is_written(void **state)
         {"-5", -E_PARSE, ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct place p;
+        struct paths p;
         struct image_unpack u;
         struct err e = {0};
         AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -573,7 +573,7 @@ static void a_size_is_refused_before_a_byte_is_written(void **state)
             fail_msg("size %s: %s (%s)", rows[i].size, err_name(r), e.msg);
         place_done(&p);
     }
-    struct place p;
+    struct paths p;
     struct image_unpack u;
     struct err e = {0};
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -601,7 +601,7 @@ static void add_sparse(struct buf *tar, const char *size, const char *map)
 static void a_sparse_file_keeps_its_holes(void **state)
 {
     (void)state;
-    struct place p;
+    struct paths p;
     struct image_unpack u;
     struct err e = {0};
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -631,7 +631,7 @@ static void attributes_and_devices_are_left_out(void **state)
 {
     (void)state;
     static const char cap[] = "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-    struct place p;
+    struct paths p;
     struct image_unpack u;
     struct err e = {0};
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
@@ -671,7 +671,7 @@ static void a_damaged_layer_ends_with_words(void **state)
         tar_file(&tar, name, "content");
     }
     tar_end(&tar);
-    struct place p;
+    struct paths p;
     place_init(&p);
     int failures = 0;
     for (size_t n = 0; n < tar.len; n += 101) {
@@ -715,7 +715,7 @@ static void make_deep(int dir_fd, int levels)
 static void a_deep_tree_is_measured_and_removed(void **state)
 {
     (void)state;
-    struct place p;
+    struct paths p;
     struct err e = {0};
     struct image_tree_size size;
     place_init(&p);
@@ -742,7 +742,7 @@ static void a_deep_tree_is_measured_and_removed(void **state)
 static void a_white_out_removes_thousands_of_names(void **state)
 {
     (void)state;
-    struct place p;
+    struct paths p;
     struct err e = {0};
     AUTO(buf) tar = BUF_INIT(TAR_MAX);
     place_init(&p);

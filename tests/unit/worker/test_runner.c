@@ -9,7 +9,7 @@
 #include "base/time.h"
 #include "io/sock.h"
 #include "box/box.h"
-#include "worker/park.h"
+#include "worker/kept.h"
 #include "worker/runner.h"
 
 #include <stdio.h>
@@ -173,7 +173,7 @@ struct world {
     struct platform p;
     struct worker_config cfg;
     struct runner_env env;
-    struct park park;
+    struct kept kept;
     json_t *work;
     bool served;
     int64_t longest_gap_ms;
@@ -218,8 +218,8 @@ static void play(struct world *w, const char *session_id, void (*during)(struct 
     assert_int_equal(secret_set(&w->cfg.environment_key, "sk-key", 6), 0);
     w->env.cfg = &w->cfg;
     list_init(&w->env.sessions);
-    park_init(&w->park, 0, 0); /* nothing is kept */
-    w->env.park = &w->park;
+    kept_init(&w->kept, 0, 0); /* nothing is kept */
+    w->env.kept = &w->kept;
     w->work =
         json_pack("{s:s,s:{s:s,s:s}}", "id", "work_1", "data", "type", "session", "id", session_id);
     assert_non_null(w->work);

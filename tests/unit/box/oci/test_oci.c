@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "unit/box/box_harness.h"
-#include "sandbox/init/foreign.h"
+#include "sandbox/init/standalone.h"
 #include "sandbox/lock/seccomp.h"
 #include "sandbox/spec.h"
 #include "box/oci/oci.h"
@@ -390,7 +390,7 @@ static void unconfined_is_denied(void **state)
     struct sandbox_spec s;
     sandbox_spec_init(&s);
     struct err e = {.code = 0};
-    assert_int_equal(foreign_check(&s, &e), -E_DENIED);
+    assert_int_equal(standalone_check(&s, &e), -E_DENIED);
     assert_true(e.msg[0] != '\0');
     sandbox_spec_done(&s);
 }

@@ -40,13 +40,13 @@ static inline int kit_child(int (*fn)(void *), void *arg)
 static inline int kit_join(const struct cgroup_root *r, const struct cgroup *g, pid_t pid,
                            struct err *e)
 {
-    struct cgroup_doors d = CGROUP_DOORS_NONE;
+    struct cgroup_entry d = CGROUP_ENTRY_NONE;
     char text[24];
     int n = snprintf(text, sizeof(text), "%d", (int)pid), res = cgroup_open_doors(r, g, &d, e);
     for (size_t i = 0; res >= 0 && i < CGROUP_KINDS; i++)
         if (d.fd[i] >= 0 && write(d.fd[i], text, (size_t)n) != n)
             res = -errno;
-    cgroup_doors_done(&d);
+    cgroup_entry_done(&d);
     return res;
 }
 

@@ -278,11 +278,11 @@ static void processor_is_capped(void **state)
 static int enter(const struct cgroup_root *r, const struct cgroup *g)
 {
     struct err e;
-    struct cgroup_doors d = CGROUP_DOORS_NONE;
+    struct cgroup_entry d = CGROUP_ENTRY_NONE;
     int res = cgroup_open_doors(r, g, &d, &e);
     if (res >= 0)
         res = cgroup_enter(&d);
-    cgroup_doors_done(&d);
+    cgroup_entry_done(&d);
     return res;
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "platform/environments/environment_spec.h"
+#include "platform/environments/environment_fields.h"
 #include "session/refusal.h"
 
 #define NO_PACKAGES                                                                                \
@@ -34,7 +34,7 @@ static void a_config_is_stored_in_full(void **state)
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct refusal r = {0};
         AUTO_JSON json_t *in = js(t[i].in);
-        AUTO_JSON json_t *out = environment_spec_create(in, &r);
+        AUTO_JSON json_t *out = environment_fields_create(in, &r);
         if (!out)
             fail_msg("%s refused: %s", t[i].in, r.message);
         expect_json(json_object_get(out, "config"), t[i].out);
@@ -75,7 +75,7 @@ static void a_bad_environment_is_refused_with_the_field(void **state)
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct refusal r = {0};
         AUTO_JSON json_t *in = js(t[i][0]);
-        assert_null(environment_spec_create(in, &r));
+        assert_null(environment_fields_create(in, &r));
         if (!strstr(r.message, t[i][1]))
             fail_msg("%s\n  says \"%s\"\n  not \"%s\"", t[i][0], r.message, t[i][1]);
         json_decref(r.details);
@@ -90,7 +90,7 @@ static void an_update_changes_only_what_it_names(void **state)
            "'networking':{'type':'limited','allow_mcp_servers':true,'allowed_hosts':['x']},"
            "'packages':{'apt':[],'pip':[]}}}");
     struct refusal r = {0};
-    AUTO_JSON json_t *env = environment_spec_create(body, &r);
+    AUTO_JSON json_t *env = environment_fields_create(body, &r);
     assert_non_null(env);
     const struct {
         const char *patch, *key, *out;
@@ -111,7 +111,7 @@ static void an_update_changes_only_what_it_names(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         AUTO_JSON json_t *patch = js(t[i].patch);
-        AUTO_JSON json_t *next = environment_spec_update(env, patch, &r);
+        AUTO_JSON json_t *next = environment_fields_update(env, patch, &r);
         if (!next)
             fail_msg("%s refused: %s", t[i].patch, r.message);
         AUTO_JSON json_t *boxed = json_array();
@@ -119,7 +119,7 @@ static void an_update_changes_only_what_it_names(void **state)
         expect_json(boxed, t[i].out);
     }
     AUTO_JSON json_t *change = js("{'config':{'type':'self_hosted'}}");
-    assert_null(environment_spec_update(env, change, &r));
+    assert_null(environment_fields_update(env, change, &r));
     assert_int_equal(r.status, 400);
     assert_string_equal(json_get_str(r.details, "error_code"), "invalid_config_type_change");
     json_decref(r.details);

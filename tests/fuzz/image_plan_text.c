@@ -5,7 +5,7 @@
  * path), and written again it is taken again. */
 #include "fuzz.h"
 #include "base/err.h"
-#include "image/answer.h"
+#include "image/plan_text.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct image_plan p, again;
     struct err e = {0};
-    if (image_answer_read((const char *)data, n, &p, &e) < 0) {
+    if (plan_text_read((const char *)data, n, &p, &e) < 0) {
         MUST(e.code == -E_PROTO && e.msg[0]);
         return 0;
     }
@@ -22,8 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     for (size_t i = 0; i < p.n_layers; i++)
         MUST(image_is_sha256(p.layers[i].diff_sha256));
     size_t len;
-    AUTO_FREE char *text = image_answer_write(&p, &len);
-    MUST(image_answer_read(text, len, &again, &e) == 0);
+    AUTO_FREE char *text = plan_text_write(&p, &len);
+    MUST(plan_text_read(text, len, &again, &e) == 0);
     MUST(again.n_layers == p.n_layers && strcmp(again.id, p.id) == 0);
     image_plan_done(&again);
     image_plan_done(&p);

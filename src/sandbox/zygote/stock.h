@@ -1,4 +1,4 @@
-/* ahead - what a sandbox needs and does not depend on its specification, made while the zygote is
+/* stock - what a sandbox needs and does not depend on its specification, made while the zygote is
  * idle: a network namespace, a range of uids, a cgroup. Together they are a quarter of a cold
  * start.
  *
@@ -12,17 +12,17 @@
 struct err;
 
 /* A group without processes, and what a sandbox needs of it. */
-struct ahead_group {
+struct stock_group {
     struct cgroup cgroup; /* name "": no limits by groups here, or none in stock */
     int oom_fd, stat_fd;  /* see cgroup_oom_fd, cgroup_stat_fd; -1 */
-    struct cgroup_doors doors;
+    struct cgroup_entry entry;
 };
-#define AHEAD_GROUP_NONE                                                                           \
-    ((struct ahead_group){.oom_fd = -1, .stat_fd = -1, .doors = CGROUP_DOORS_NONE})
+#define STOCK_GROUP_NONE                                                                           \
+    ((struct stock_group){.oom_fd = -1, .stat_fd = -1, .entry = CGROUP_ENTRY_NONE})
 /* Closes the descriptors. The group stays. */
-void ahead_group_close(struct ahead_group *g);
+void stock_group_close(struct stock_group *g);
 
-struct ahead {
+struct stock {
     const struct uids *uids;     /* NULL as an ordinary user: no ranges */
     struct cgroup_root *cgroups; /* the caller's */
     int host_net;                /* network namespace of the machine, where uids are reserved; -1 */
@@ -30,29 +30,29 @@ struct ahead {
     bool in_fresh_net; /* the zygote sits in a network namespace that nobody has used, lo is up */
     int uid_lock;      /* of `first_uid`, or -1: none in stock */
     uint32_t first_uid;
-    struct ahead_group group; /* made for `limits` */
+    struct stock_group group; /* made for `limits` */
     struct cgroup_limits limits;
     bool have_limits; /* of the last sandbox: the next one is likely to want the same */
 };
 
 /* `uids` may be NULL. Negative with words when the machine's network
  * namespace can not be opened. */
-int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
+int stock_init(struct stock *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
     WARN_UNUSED;
-void ahead_done(struct ahead *a);
+void stock_done(struct stock *a);
 
 /* Makes what is missing. Failures are left to the next sandbox, which makes its own and says why it
  * can not. */
-void ahead_prepare(struct ahead *a);
+void stock_prepare(struct stock *a);
 
 /* The next range of uids (see uids_take). */
-int ahead_take_uids(struct ahead *a, uint32_t *ret_first, int *ret_lock, struct err *e) WARN_UNUSED;
+int stock_take_uids(struct stock *a, uint32_t *ret_first, int *ret_lock, struct err *e) WARN_UNUSED;
 
 /* True: the calling process is in a fresh network namespace with lo up, which the next clone may
  * simply inherit; the caller must make that clone and no other before it calls anything here again.
  * False: clone into a new one. */
-bool ahead_take_net(struct ahead *a);
+bool stock_take_net(struct stock *a);
 
 /* A group with these limits. */
-int ahead_take_group(struct ahead *a, const struct cgroup_limits *l, struct ahead_group *ret,
+int stock_take_group(struct stock *a, const struct cgroup_limits *l, struct stock_group *ret,
                      struct err *e) WARN_UNUSED;

@@ -1,4 +1,4 @@
-/* job.c - a program that runs for `sallyport exec`: one at a time, in place of tool calls.
+/* program.c - a program that runs for `sallyport exec`: one at a time, in place of tool calls.
  *
  * The request says what to run and where its three standard streams come from: a terminal, which is
  * made here and whose master the client gets before anything untrusted runs; a pipe, which came
@@ -36,7 +36,7 @@
 
 #define LOOK_MS 100
 
-struct job {
+struct program {
     int64_t id;
     char **argv, **env;
     size_t n_borrowed; /* entries at the front of env that belong to the specification */
@@ -64,7 +64,7 @@ static void free_words(char **words, size_t from)
     free(words);
 }
 
-static void job_free(struct job *j)
+static void program_free(struct program *j)
 {
     if (!j)
         return;
@@ -108,7 +108,7 @@ static char **take_argv(const json_t *a)
 }
 
 /* The sandbox's environment; the request's variables replace those of the same name. */
-static void take_env(struct job *j, const struct sandbox_spec *spec, const json_t *o)
+static void take_env(struct program *j, const struct sandbox_spec *spec, const json_t *o)
 {
     char **base = shell_environment(spec);
     size_t n = 0, extra = json_object_size(o);
@@ -142,7 +142,7 @@ static bool is_pipe(int fd)
            fs.f_type == PIPEFS_MAGIC;
 }
 
-static const char *take_streams(struct init *in, struct job *j, const json_t *a, bool *ret_pty)
+static const char *take_streams(struct init *in, struct program *j, const json_t *a, bool *ret_pty)
 {
     size_t used = 0;
     *ret_pty = false;
@@ -169,7 +169,7 @@ static const char *take_streams(struct init *in, struct job *j, const json_t *a,
     return NULL;
 }
 
-static const char *take_request(struct init *in, struct job *j, const json_t *o, bool *ret_pty)
+static const char *take_request(struct init *in, struct program *j, const json_t *o, bool *ret_pty)
 {
     const char *why = take_streams(in, j, json_object_get(o, "streams"), ret_pty);
     if (why)
@@ -184,7 +184,7 @@ static const char *take_request(struct init *in, struct job *j, const json_t *o,
     return NULL;
 }
 
-static int make_terminal(struct job *j, const json_t *o)
+static int make_terminal(struct program *j, const json_t *o)
 {
     int r = pty_open(&j->pty);
     int64_t rows = json_get_int(o, "rows", 24), cols = json_get_int(o, "cols", 80);
@@ -204,16 +204,16 @@ static void close_spare(struct init *in)
     in->n_fds = 0;
 }
 
-void job_refuse(struct init *in, int64_t id, const char *sentence)
+void program_refuse(struct init *in, int64_t id, const char *sentence)
 {
     close_spare(in);
     refuse(in, id, sentence);
 }
 
-void job_exec(struct init *in, const json_t *o, int64_t id)
+void program_exec(struct init *in, const json_t *o, int64_t id)
 {
-    struct job *j = mem_new(struct job);
-    *j = (struct job){.id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .report_fd = -1};
+    struct program *j = mem_new(struct program);
+    *j = (struct program){.id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .report_fd = -1};
     bool pty = false;
     const char *why = take_request(in, j, o, &pty);
     close_spare(in);
@@ -222,11 +222,11 @@ void job_exec(struct init *in, const json_t *o, int64_t id)
         why = "no terminal could be made";
     if (why) {
         refuse(in, id, why);
-        job_free(j);
+        program_free(j);
         return;
     }
     limits_begin_session(in);
-    in->job = j;
+    in->program = j;
     in->at_work = &program_call;
     in->deadline_ns = INT64_MAX;
     AUTO_JSON json_t *answer = json_object();
@@ -238,9 +238,9 @@ void job_exec(struct init *in, const json_t *o, int64_t id)
         call_send(in, answer);
 }
 
-enum job_state job_state(const struct init *in)
+enum program_state program_state(const struct init *in)
 {
-    const struct job *j = in->job;
+    const struct program *j = in->program;
     return !j ? JOB_NONE : j->ended ? JOB_ENDED : j->pid ? JOB_RUNNING : JOB_PREPARED;
 }
 
@@ -249,7 +249,7 @@ enum job_state job_state(const struct init *in)
 /* Ends the program and everything else. */
 static void abort_program(struct init *in, const char *limit, const char *sentence)
 {
-    struct job *j = in->job;
+    struct program *j = in->program;
     if (j->ended)
         return;
     if (!j->sentence) {
@@ -263,12 +263,12 @@ static void abort_program(struct init *in, const char *limit, const char *senten
 
 static struct child_plan plan_of(const struct init *in)
 {
-    const struct job *j = in->job;
+    const struct program *j = in->program;
     struct child_plan p = {.argv = j->argv,
                            .env = j->env,
                            .cwd = j->cwd,
                            .terminal = -1,
-                           .doors = &in->doors,
+                           .entry = &in->entry,
                            .processes = in->spec->limits.processes};
     for (int i = CHILD_STREAMS - 1; i >= 0; i--) {
         p.stream[i] = j->on_pty[i] ? j->pty.slave : j->fd[i];
@@ -280,7 +280,7 @@ static struct child_plan plan_of(const struct init *in)
 
 static void begin(struct init *in)
 {
-    struct job *j = in->job;
+    struct program *j = in->program;
     const struct child_plan plan = plan_of(in);
     int fds[2];
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) {
@@ -315,16 +315,16 @@ static void begin(struct init *in)
     in->look_ns = j->began_ns + LOOK_MS * NS_PER_MS;
 }
 
-void job_start(struct init *in, const json_t *o, int64_t id)
+void program_start(struct init *in, const json_t *o, int64_t id)
 {
     (void)o;
-    if (in->job->id == id)
+    if (in->program->id == id)
         begin(in);
 }
 
-void job_signal(struct init *in, const json_t *o, int64_t id)
+void program_signal(struct init *in, const json_t *o, int64_t id)
 {
-    struct job *j = in->job;
+    struct program *j = in->program;
     int64_t sig = json_get_int(o, "signal", 0);
     if (j->id != id || sig < 1 || sig > 64)
         return;
@@ -339,7 +339,7 @@ void job_signal(struct init *in, const json_t *o, int64_t id)
 
 static void stopped(struct init *in)
 {
-    struct job *j = in->job;
+    struct program *j = in->program;
     if (!j->quiet) {
         AUTO_JSON json_t *o = json_object();
         json_put_int(o, "id", j->id);
@@ -351,12 +351,12 @@ static void stopped(struct init *in)
 
 static int report_fd(const struct init *in)
 {
-    return in->job->report_fd;
+    return in->program->report_fd;
 }
 
 static void read_reports(struct init *in)
 {
-    struct job *j = in->job;
+    struct program *j = in->program;
     struct child_report w;
     ssize_t n = 0;
     while (j->report_fd >= 0 && (n = read(j->report_fd, &w, sizeof(w))) == (ssize_t)sizeof(w)) {
@@ -373,9 +373,9 @@ static void read_reports(struct init *in)
     }
 }
 
-void job_winsize(struct init *in, const json_t *o, int64_t id)
+void program_winsize(struct init *in, const json_t *o, int64_t id)
 {
-    const struct job *j = in->job;
+    const struct program *j = in->program;
     int64_t rows = json_get_int(o, "rows", 0), cols = json_get_int(o, "cols", 0);
     if (j->id == id && j->pty.master >= 0 && rows >= 0 && rows <= PTY_SIZE_MAX && cols >= 0 &&
         cols <= PTY_SIZE_MAX)
@@ -386,7 +386,7 @@ void job_winsize(struct init *in, const json_t *o, int64_t id)
 
 static bool ended(struct init *in, pid_t pid, int status)
 {
-    struct job *j = in->job;
+    struct program *j = in->program;
     if (!j || !j->pid || pid != j->pid)
         return false;
     if (WIFSTOPPED(status)) {
@@ -401,12 +401,12 @@ static bool ended(struct init *in, pid_t pid, int status)
 
 static void note_usage(struct init *in, const struct procs_usage *u)
 {
-    struct job *j = in->job;
+    struct program *j = in->program;
     j->peak_bytes = u->memory_bytes > j->peak_bytes ? u->memory_bytes : j->peak_bytes;
     j->most_processes = u->processes > j->most_processes ? u->processes : j->most_processes;
 }
 
-static void add_usage(const struct job *j, json_t *o)
+static void add_usage(const struct program *j, json_t *o)
 {
     struct rusage ru;
     json_t *u = json_object();
@@ -424,7 +424,7 @@ static void add_usage(const struct job *j, json_t *o)
 }
 
 /* What kept the program from starting. */
-static bool add_failure(const struct job *j, json_t *o)
+static bool add_failure(const struct program *j, json_t *o)
 {
     const struct child_report w = j->why;
     if (w.stage < CHILD_SETUP)
@@ -444,7 +444,7 @@ static bool add_failure(const struct job *j, json_t *o)
 
 static void answer(struct init *in)
 {
-    struct job *j = in->job;
+    struct program *j = in->program;
     AUTO_JSON json_t *o = json_object();
     json_put_int(o, "id", j->id);
     AUTO_FREE char *oom = limits_oom_sentence(in);
@@ -467,14 +467,14 @@ static void answer(struct init *in)
     if (denied)
         json_put(o, "denied", denied);
     call_send(in, o);
-    in->job = NULL;
+    in->program = NULL;
     in->at_work = NULL;
-    job_free(j);
+    program_free(j);
 }
 
-void job_ended(struct init *in)
+void program_ended(struct init *in)
 {
-    if (!in->job || !in->job->ended)
+    if (!in->program || !in->program->ended)
         return;
     if (in->report.fd >= 0)
         report_read(&in->report);

@@ -1,4 +1,4 @@
-/* park - sandboxes of sessions that rest: kept for a while, so that a session that is claimed again
+/* kept - sandboxes of sessions that rest: kept for a while, so that a session that is claimed again
  * finds its /workspace and its shell as it left them. A sandbox is only ever given back to the
  * session it was made for. */
 #pragma once
@@ -6,16 +6,16 @@
 #include "base/list.h"
 
 struct box;
-struct park {
+struct kept {
     struct list boxes; /* the longest kept first */
     size_t n, max;
     int64_t keep_ms;
 };
-void park_init(struct park *p, size_t max, int64_t keep_ms); /* max 0 or keep_ms 0: keeps nothing */
+void kept_init(struct kept *p, size_t max, int64_t keep_ms); /* max 0 or keep_ms 0: keeps nothing */
 /* Takes the sandbox over; when there are too many, the one kept longest is closed. Suspends. */
-void park_put(struct park *p, const char *session_id, struct box *b);
+void kept_put(struct kept *p, const char *session_id, struct box *b);
 /* The sandbox of this session, now the caller's, or NULL. */
-struct box *park_take(struct park *p, const char *session_id);
+struct box *kept_take(struct kept *p, const char *session_id);
 /* Closes those kept longer than keep_ms. Suspends. */
-void park_sweep(struct park *p);
-void park_done(struct park *p); /* closes all. Suspends */
+void kept_sweep(struct kept *p);
+void kept_done(struct kept *p); /* closes all. Suspends */

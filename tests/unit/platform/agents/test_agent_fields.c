@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "platform/agents/agent_spec.h"
+#include "platform/agents/agent_fields.h"
 #include "session/refusal.h"
 
 #define ALLOW "'permission_policy':{'type':'always_allow'}"
@@ -55,7 +55,7 @@ static void a_new_agent_has_all_its_fields(void **state)
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct refusal r = {0};
         AUTO_JSON json_t *in = js(t[i].in);
-        AUTO_JSON json_t *out = agent_spec_create(in, &r);
+        AUTO_JSON json_t *out = agent_fields_create(in, &r);
         if (!out)
             fail_msg("%s refused: %s", t[i].in, r.message);
         expect_json(json_object_get(out, t[i].key), t[i].out);
@@ -144,7 +144,7 @@ static void a_bad_agent_is_refused_with_the_field(void **state)
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct refusal r = {0};
         AUTO_JSON json_t *in = js(t[i].in);
-        AUTO_JSON json_t *out = agent_spec_create(in, &r);
+        AUTO_JSON json_t *out = agent_fields_create(in, &r);
         assert_null(out);
         assert_int_equal(r.status, 400);
         if (!strstr(r.message, t[i].message))
@@ -152,7 +152,7 @@ static void a_bad_agent_is_refused_with_the_field(void **state)
         json_decref(r.details);
     }
     struct refusal r = {0};
-    assert_null(agent_spec_create(NULL, &r)); /* no body at all */
+    assert_null(agent_fields_create(NULL, &r)); /* no body at all */
     assert_int_equal(r.status, 400);
 }
 
@@ -182,17 +182,17 @@ static void an_update_changes_only_what_it_names(void **state)
         "{'name':'n','model':{'id':'m','effort':'low'},'system':'s','metadata':{'a':'1','b':'2'},"
         "'tools':[{'type':'agent_toolset_20260401'}]}");
     struct refusal r = {0};
-    AUTO_JSON json_t *agent = agent_spec_create(in, &r);
+    AUTO_JSON json_t *agent = agent_fields_create(in, &r);
     assert_non_null(agent);
     AUTO_JSON json_t *untouched = json_deep_copy(agent);
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         AUTO_JSON json_t *body = js(t[i].patch);
         int64_t version = -1;
-        AUTO_JSON json_t *patch = agent_spec_update(body, &version, &r);
+        AUTO_JSON json_t *patch = agent_fields_update(body, &version, &r);
         if (!patch)
             fail_msg("%s refused: %s", t[i].patch, r.message);
         assert_int_equal(version, 0);
-        AUTO_JSON json_t *next = agent_spec_apply(agent, patch, &r);
+        AUTO_JSON json_t *next = agent_fields_apply(agent, patch, &r);
         assert_non_null(next);
         AUTO_JSON json_t *boxed = json_array();
         json_array_append(boxed, json_object_get(next, t[i].key));
@@ -213,7 +213,7 @@ static void an_update_changes_only_what_it_names(void **state)
         struct refusal why = {0};
         AUTO_JSON json_t *body = js(bad[i][0]);
         int64_t version;
-        assert_null(agent_spec_update(body, &version, &why));
+        assert_null(agent_fields_update(body, &version, &why));
         if (!strstr(why.message, bad[i][1]))
             fail_msg("%s says \"%s\"", bad[i][0], why.message);
     }
@@ -233,13 +233,13 @@ static void metadata_is_counted_after_the_merge(void **state)
     json_put(agent, "metadata", json_incref(meta));
     json_put_str(more, "one too many", "v");
     json_put(patch, "metadata", json_incref(more));
-    assert_null(agent_spec_apply(agent, patch, &r));
+    assert_null(agent_fields_apply(agent, patch, &r));
     assert_int_equal(r.status, 400);
     assert_non_null(strstr(r.message, "at most 16 pairs"));
     json_decref(r.details);
     r = (struct refusal){0};
     json_put_null(more, "k3"); /* one out, one in */
-    AUTO_JSON json_t *next = agent_spec_apply(agent, patch, &r);
+    AUTO_JSON json_t *next = agent_fields_apply(agent, patch, &r);
     assert_non_null(next);
     assert_int_equal(json_object_size(json_object_get(next, "metadata")), 16);
 }

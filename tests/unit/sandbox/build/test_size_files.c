@@ -1,4 +1,4 @@
-/* test_visible.c - the texts that tell a sandbox's size, and what Landlock is asked for. Pure. */
+/* test_size_files.c - the texts that tell a sandbox's size, and what Landlock is asked for. Pure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,12 +16,12 @@
 #include "base/base.h"
 #include "sandbox/lock/landlock.h"
 #include "box/state.h"
-#include "sandbox/build/visible.h"
+#include "sandbox/build/size_files.h"
 
 static void meminfo(void **state)
 {
     (void)state;
-    AUTO_FREE char *text = visible_meminfo(512u << 20);
+    AUTO_FREE char *text = size_files_meminfo(512u << 20);
     assert_non_null(strstr(text, "MemTotal:         524288 kB\n"));
     assert_non_null(strstr(text, "MemAvailable:     524288 kB\n"));
     assert_non_null(strstr(text, "SwapTotal:             0 kB\n"));
@@ -41,7 +41,7 @@ static void cpuinfo(void **state)
         {9, three},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        AUTO_FREE char *text = visible_cpuinfo(three, table[i].n);
+        AUTO_FREE char *text = size_files_cpuinfo(three, table[i].n);
         assert_string_equal(text, table[i].want);
     }
 }
@@ -55,7 +55,7 @@ static void rounds_up(void **state)
     } table[] = {{0, 0}, {1, 1}, {500, 1}, {1000, 1}, {1001, 2}, {3999, 4}};
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         struct sandbox_limits l = {.cpu_milli = table[i].milli};
-        assert_int_equal(visible_cpus(&l), table[i].want);
+        assert_int_equal(size_files_cpus(&l), table[i].want);
     }
 }
 
@@ -78,14 +78,14 @@ static void files(void **state)
     assert_non_null(mkdtemp(path));
     AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct sandbox_limits l = {.memory_bytes = 64u << 20};
-    assert_int_equal(visible_write(dir, &l, "processor: 0\n\n"), 0);
+    assert_int_equal(size_files_write(dir, &l, "processor: 0\n\n"), 0);
     expect_file(dir, "cpuinfo", NULL); /* without a limit the kernel's own stays */
     assert_int_equal(unlinkat(dir, "meminfo", 0), 0);
     l.cpu_milli = 2500;
-    assert_int_equal(visible_write(dir, &l, "processor: 0\n\n"), 0);
+    assert_int_equal(size_files_write(dir, &l, "processor: 0\n\n"), 0);
     expect_file(dir, "cpuinfo", "processor: 0\n\n");
     expect_file(dir, "cpu/online", "0-2\n");
-    assert_int_equal(visible_write(dir, &l, NULL), -EEXIST); /* never over something */
+    assert_int_equal(size_files_write(dir, &l, NULL), -EEXIST); /* never over something */
     assert_int_equal(state_remove_tree(AT_FDCWD, path), 0);
 }
 
@@ -96,8 +96,8 @@ static void affinity(void **state)
     if (pid == 0) {
         struct sandbox_limits l = {.cpu_milli = 700};
         cpu_set_t set;
-        bool ok = visible_set_affinity(&l) == 0 && sched_getaffinity(0, sizeof(set), &set) == 0 &&
-                  CPU_COUNT(&set) == 1;
+        bool ok = size_files_set_affinity(&l) == 0 &&
+                  sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1;
         _exit(ok ? 0 : 1);
     }
     int status = -1;

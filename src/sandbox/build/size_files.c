@@ -1,4 +1,4 @@
-/* visible.c - limits that programs can see.
+/* size_files.c - limits that programs can see.
  *
  * Called by the new process of a sandbox while its root is being made. A build that reads 64 cores
  * and 256 GiB from /proc starts 64 compilers and is killed for memory; what it should read is what
@@ -8,7 +8,7 @@
  * language runtimes read). The texts are made once and do not move: MemFree and MemAvailable say
  * the whole limit. sysinfo(2) still tells the machine's memory; no call can be answered
  * differently without a tracer. */
-#include "sandbox/build/visible.h"
+#include "sandbox/build/size_files.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -23,12 +23,12 @@
 
 #define CPUINFO_MAX (256u << 10)
 
-unsigned visible_cpus(const struct sandbox_limits *l)
+unsigned size_files_cpus(const struct sandbox_limits *l)
 {
     return (unsigned)((l->cpu_milli + 999) / 1000);
 }
 
-char *visible_meminfo(uint64_t memory_bytes)
+char *size_files_meminfo(uint64_t memory_bytes)
 {
     unsigned long long kb = memory_bytes >> 10;
     return mem_printf("MemTotal:       %8llu kB\nMemFree:        %8llu kB\n"
@@ -39,7 +39,7 @@ char *visible_meminfo(uint64_t memory_bytes)
 }
 
 /* Paragraphs are separated by empty lines, one per processor. */
-char *visible_cpuinfo(const char *cpuinfo, unsigned n)
+char *size_files_cpuinfo(const char *cpuinfo, unsigned n)
 {
     const char *end = cpuinfo;
     for (unsigned i = 0; i < n; i++) {
@@ -61,15 +61,15 @@ static int write_text(int dir, const char *name, const char *text)
     return k < 0 ? -errno : (size_t)k < n ? -ENOSPC : 0;
 }
 
-int visible_write(int dir, const struct sandbox_limits *l, const char *host_cpuinfo)
+int size_files_write(int dir, const struct sandbox_limits *l, const char *host_cpuinfo)
 {
-    AUTO_FREE char *meminfo = visible_meminfo(l->memory_bytes);
+    AUTO_FREE char *meminfo = size_files_meminfo(l->memory_bytes);
     int r = write_text(dir, "meminfo", meminfo);
-    unsigned cpus = visible_cpus(l);
+    unsigned cpus = size_files_cpus(l);
     if (r < 0 || cpus == 0)
         return r;
     if (host_cpuinfo) {
-        AUTO_FREE char *cpuinfo = visible_cpuinfo(host_cpuinfo, cpus);
+        AUTO_FREE char *cpuinfo = size_files_cpuinfo(host_cpuinfo, cpus);
         r = write_text(dir, "cpuinfo", cpuinfo);
     }
     if (r >= 0 && mkdirat(dir, "cpu", 0755) < 0)
@@ -81,10 +81,10 @@ int visible_write(int dir, const struct sandbox_limits *l, const char *host_cpui
     return r;
 }
 
-int visible_set_affinity(const struct sandbox_limits *l)
+int size_files_set_affinity(const struct sandbox_limits *l)
 {
     cpu_set_t have, want;
-    unsigned n = visible_cpus(l);
+    unsigned n = size_files_cpus(l);
     if (n == 0)
         return 0;
     if (sched_getaffinity(0, sizeof(have), &have) < 0)

@@ -1,4 +1,4 @@
-/* foreign.c - from an executed process to init.
+/* standalone.c - from an executed process to init.
  *
  * In a container somebody else has built the walls: namespaces, root, ids, capabilities, limits and
  * a first system call filter are the OCI runtime's work, done to the letter of a config.json that
@@ -14,7 +14,7 @@
  * in for it: init proper, and above it a supervisor that is the subreaper of all that is started.
  * When init ends, however it ends, or the worker asks (SIGTERM), or dies, the supervisor ends
  * whoever is left and goes. Nothing here is a wall: programs run as the worker's user. */
-#include "sandbox/init/foreign.h"
+#include "sandbox/init/standalone.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -40,7 +40,7 @@
 #include "sandbox/init/init.h"
 #include "sandbox/lock/capability.h"
 #include "sandbox/lock/landlock.h"
-#include "sandbox/place.h"
+#include "sandbox/paths.h"
 #include "sandbox/init/procs.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/lock/seccomp.h"
@@ -147,7 +147,7 @@ static int check_network(const struct sandbox_spec *spec, struct err *e)
     return 0;
 }
 
-int foreign_check(const struct sandbox_spec *spec, struct err *e)
+int standalone_check(const struct sandbox_spec *spec, struct err *e)
 {
     int verdict = -E_DENIED;
     int r = check_ids(spec, e);
@@ -192,13 +192,13 @@ static int lock_down(const struct sandbox_spec *spec, struct err *e)
 
 static NORETURN void run_init(const struct sandbox_spec *spec)
 {
-    const struct init_job job = {.channel_fd = CHANNEL_FD,
-                                 .oom_fd = -1,
-                                 .stat_fd = -1,
-                                 .doors = CGROUP_DOORS_NONE,
-                                 .listener_fd = -1,
-                                 .spec = spec};
-    init_run(&job);
+    const struct init_args program = {.channel_fd = CHANNEL_FD,
+                                      .oom_fd = -1,
+                                      .stat_fd = -1,
+                                      .entry = CGROUP_ENTRY_NONE,
+                                      .listener_fd = -1,
+                                      .spec = spec};
+    init_run(&program);
 }
 
 static NORETURN void run_in_container(const struct sandbox_spec *spec)
@@ -206,9 +206,9 @@ static NORETURN void run_in_container(const struct sandbox_spec *spec)
     struct err e = {.code = 0};
     int r = lock_down(spec, &e);
     if (r >= 0)
-        r = foreign_check(spec, &e);
-    if (r >= 0 && chdir(place()->home) < 0)
-        r = err_set(&e, -errno, "could not enter %s: %m", place()->home);
+        r = standalone_check(spec, &e);
+    if (r >= 0 && chdir(paths()->home) < 0)
+        r = err_set(&e, -errno, "could not enter %s: %m", paths()->home);
     if (r < 0)
         fail(&e);
     run_init(spec);
@@ -278,7 +278,7 @@ static int supervise(const struct sandbox_spec *spec)
     return 0;
 }
 
-int foreign_main(const char *kind)
+int standalone_main(const char *kind)
 {
     bool container = str_eq(kind, "oci");
     if ((!container && !str_eq(kind, "none")) || !tidy_descriptors()) {
@@ -297,7 +297,7 @@ int foreign_main(const char *kind)
         r = err_set(&e, -EINVAL, "home and spool must be absolute paths");
     if (r < 0)
         fail(&e);
-    place_set(home, spool, !container);
+    paths_set(home, spool, !container);
     if (container)
         run_in_container(&spec);
     return supervise(&spec);

@@ -1,4 +1,4 @@
-/* agent_spec.c - the parts of an agent, checked and normalised.
+/* agent_fields.c - the parts of an agent, checked and normalised.
  *
  * Called on the loop thread with parsed request bodies (32 MB, 64 levels at most), before any
  * transaction. Everything here is the caller's. The first broken rule fills the refusal with a
@@ -6,7 +6,7 @@
  * written out, so that readers of a stored agent (brain, sessions, clients) need no defaults of
  * their own. Capabilities of the hosted service that this program lacks are refused here, not
  * dropped. */
-#include "platform/agents/agent_spec.h"
+#include "platform/agents/agent_fields.h"
 
 #include "base/err.h"
 #include "base/limits.h"
@@ -52,7 +52,7 @@ static json_t *effort_of(struct v *model)
     return level && !v_failed(model) ? typed(level) : NULL;
 }
 
-json_t *agent_spec_model(struct v *v, const char *key, int flags)
+json_t *agent_fields_model(struct v *v, const char *key, int flags)
 {
     static const char *const speeds[] = {"standard", "fast", NULL};
     const json_t *j = v_any(v, key, flags);
@@ -315,7 +315,7 @@ static void check_together(struct v *v, const json_t *tools)
     }
 }
 
-json_t *agent_spec_tools(struct v *v, const char *key)
+json_t *agent_fields_tools(struct v *v, const char *key)
 {
     const json_t *j = v_array(v, key, V_NULLABLE, MAX_TOOLS);
     AUTO_JSON json_t *out = json_array();
@@ -334,7 +334,7 @@ json_t *agent_spec_tools(struct v *v, const char *key)
 
 /* ---- the rest ---- */
 
-json_t *agent_spec_identity(struct v *v, const char *key)
+json_t *agent_fields_identity(struct v *v, const char *key)
 {
     static const char *const types[] = {"service_account", "aws_role", NULL};
     struct v e = v_sub(v, key, V_NULLABLE);
@@ -351,7 +351,7 @@ json_t *agent_spec_identity(struct v *v, const char *key)
     return v_failed(v) ? NULL : typed("service_account");
 }
 
-void agent_spec_unbuilt(struct v *v)
+void agent_fields_unbuilt(struct v *v)
 {
     v_unsupported(v, "mcp_servers",
                   "MCP servers are not built yet in this server; leave the list empty");
@@ -370,18 +370,18 @@ static void put_text(json_t *out, struct v *v, const char *key, size_t max)
     json_put_str(out, key, text && text[0] ? text : NULL);
 }
 
-json_t *agent_spec_create(const json_t *body, struct refusal *r)
+json_t *agent_fields_create(const json_t *body, struct refusal *r)
 {
     AUTO_JSON json_t *out = json_object(), *metadata = json_object();
     AUTO_JSON json_t *empty = body ? NULL : json_object();
     struct v v = v_object(r, body ? body : empty, "");
     json_put_str(out, "name", v_str(&v, "name", V_REQUIRED, 1, 256));
     put_text(out, &v, "description", 2048);
-    AUTO_JSON json_t *model = agent_spec_model(&v, "model", V_REQUIRED);
+    AUTO_JSON json_t *model = agent_fields_model(&v, "model", V_REQUIRED);
     put_text(out, &v, "system", 100000);
-    agent_spec_unbuilt(&v);
-    AUTO_JSON json_t *tools = v_failed(&v) ? NULL : agent_spec_tools(&v, "tools");
-    AUTO_JSON json_t *identity = agent_spec_identity(&v, "execution_identity");
+    agent_fields_unbuilt(&v);
+    AUTO_JSON json_t *tools = v_failed(&v) ? NULL : agent_fields_tools(&v, "tools");
+    AUTO_JSON json_t *identity = agent_fields_identity(&v, "execution_identity");
     const json_t *patch = v_metadata(&v, "metadata");
     (void)v_any(&v, "tools", V_NULLABLE); /* asked for even when an earlier field was wrong */
     v_end(&v);
@@ -397,7 +397,7 @@ json_t *agent_spec_create(const json_t *body, struct refusal *r)
     return TAKE(out);
 }
 
-json_t *agent_spec_update(const json_t *body, int64_t *ret_version, struct refusal *r)
+json_t *agent_fields_update(const json_t *body, int64_t *ret_version, struct refusal *r)
 {
     AUTO_JSON json_t *out = json_object();
     AUTO_JSON json_t *empty = body ? NULL : json_object();
@@ -408,17 +408,17 @@ json_t *agent_spec_update(const json_t *body, int64_t *ret_version, struct refus
         json_put_str(out, "name", name);
     if (v_has(&v, "description"))
         put_text(out, &v, "description", 2048);
-    AUTO_JSON json_t *model = agent_spec_model(&v, "model", V_OPTIONAL);
+    AUTO_JSON json_t *model = agent_fields_model(&v, "model", V_OPTIONAL);
     if (model)
         json_put(out, "model", TAKE(model));
     if (v_has(&v, "system"))
         put_text(out, &v, "system", 100000);
-    agent_spec_unbuilt(&v);
-    json_t *tools = !v_failed(&v) && v_has(&v, "tools") ? agent_spec_tools(&v, "tools") : NULL;
+    agent_fields_unbuilt(&v);
+    json_t *tools = !v_failed(&v) && v_has(&v, "tools") ? agent_fields_tools(&v, "tools") : NULL;
     if (tools)
         json_put(out, "tools", tools);
     json_t *identity =
-        v_has(&v, "execution_identity") ? agent_spec_identity(&v, "execution_identity") : NULL;
+        v_has(&v, "execution_identity") ? agent_fields_identity(&v, "execution_identity") : NULL;
     if (identity)
         json_put(out, "execution_identity", identity);
     const json_t *metadata = v_metadata(&v, "metadata");
@@ -434,7 +434,7 @@ json_t *agent_spec_update(const json_t *body, int64_t *ret_version, struct refus
     return TAKE(out);
 }
 
-json_t *agent_spec_apply(const json_t *current, const json_t *patch, struct refusal *r)
+json_t *agent_fields_apply(const json_t *current, const json_t *patch, struct refusal *r)
 {
     AUTO_JSON json_t *out = json_deep_copy(current);
     const char *key;

@@ -1,10 +1,10 @@
-/* run.c - the conversation with a sandbox's init about one program (sandbox/init/init.h).
+/* program.c - the conversation with a sandbox's init about one program (sandbox/init/init.h).
  *
  * One fiber prepares and waits, another may send signals and sizes meanwhile; frames are sent under
  * a lock. What init says is untrusted, as in box.c: sizes are capped, shapes checked, and a
  * descriptor is taken in one place only, the answer to a request for a terminal, and only when it
  * is the master of one. Any other descriptor is closed. */
-#include "box/run.h"
+#include "box/program.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -25,24 +25,24 @@
 #define READ_STEP  65536
 #define RUN_ID     1
 
-struct box_run {
+struct box_program {
     struct io_fd *channel; /* the box's */
     struct buf in;
     struct fmutex writing;
     int fd; /* came with a message that is not handled yet; -1 */
 };
 
-void box_end_done(struct box_end *e)
+void program_end_done(struct program_end *e)
 {
     free(e->error);
     free(e->limit);
     free(e->sentence);
     json_decref(e->usage);
     json_decref(e->denied);
-    *e = (struct box_end){.exit_code = -1};
+    *e = (struct program_end){.exit_code = -1};
 }
 
-static int send_request(struct box_run *r, const json_t *o, const int *fds, size_t n_fds)
+static int send_request(struct box_program *r, const json_t *o, const int *fds, size_t n_fds)
 {
     AUTO(buf) out = BUF_INIT(SANDBOX_FRAME_MAX + 4u);
     int code = frame_add(&out, o);
@@ -63,7 +63,7 @@ static int send_request(struct box_run *r, const json_t *o, const int *fds, size
     return code;
 }
 
-static int receive(struct box_run *r, struct err *e)
+static int receive(struct box_program *r, struct err *e)
 {
     char *room = buf_room(&r->in, READ_STEP);
     int fds[16];
@@ -88,7 +88,7 @@ static int receive(struct box_run *r, struct err *e)
 }
 
 /* The next message about the program. 1 with a new reference, or a negative code. */
-static int next_message(struct box_run *r, json_t **ret, struct err *e)
+static int next_message(struct box_program *r, json_t **ret, struct err *e)
 {
     for (;;) {
         AUTO_JSON json_t *o = NULL;
@@ -114,7 +114,8 @@ static bool is_pty_master(int fd)
     return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && ioctl(fd, TIOCGPTN, &number) == 0;
 }
 
-static json_t *request_of(const struct box_program *p, int fds[3], size_t *n_fds, bool *ret_tty)
+static json_t *request_of(const struct box_program_spec *p, int fds[3], size_t *n_fds,
+                          bool *ret_tty)
 {
     static const char *const kinds[] = {
         [BOX_STREAM_NULL] = "null", [BOX_STREAM_PIPE] = "pipe", [BOX_STREAM_TTY] = "tty"};
@@ -144,7 +145,8 @@ static json_t *request_of(const struct box_program *p, int fds[3], size_t *n_fds
     return o;
 }
 
-static int prepare(struct box_run *r, const struct box_program *p, int *ret_master, struct err *e)
+static int prepare(struct box_program *r, const struct box_program_spec *p, int *ret_master,
+                   struct err *e)
 {
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(PREPARE_MS);
     int fds[3];
@@ -170,28 +172,28 @@ static int prepare(struct box_run *r, const struct box_program *p, int *ret_mast
     return 0;
 }
 
-int box_run_prepare(struct box *b, const struct box_program *p, struct box_run **ret,
-                    int *ret_master, struct err *e)
+int box_program_prepare(struct box *b, const struct box_program_spec *p, struct box_program **ret,
+                        int *ret_master, struct err *e)
 {
     for (size_t i = 0; p->argv[i]; i++)
         if (!str_is_utf8(p->argv[i], strlen(p->argv[i])))
             return err_set(e, -EINVAL,
                            "argument %zu is not UTF-8, and can not be handed over unchanged", i);
-    struct box_run *r = mem_new(struct box_run);
+    struct box_program *r = mem_new(struct box_program);
     r->channel = box_channel(b);
     r->fd = -1;
     buf_init(&r->in, SANDBOX_FRAME_MAX + 4u + READ_STEP);
     fmutex_init(&r->writing);
     int code = prepare(r, p, ret_master, e);
     if (code < 0) {
-        box_run_free(r);
+        box_program_free(r);
         return code;
     }
     *ret = r;
     return 0;
 }
 
-static int send_op(struct box_run *r, const char *op, const char *a, int64_t av, const char *b,
+static int send_op(struct box_program *r, const char *op, const char *a, int64_t av, const char *b,
                    int64_t bv)
 {
     AUTO_JSON json_t *o = json_object();
@@ -204,12 +206,12 @@ static int send_op(struct box_run *r, const char *op, const char *a, int64_t av,
     return send_request(r, o, NULL, 0);
 }
 
-int box_run_start(struct box_run *r)
+int box_program_start(struct box_program *r)
 {
     return send_op(r, "start", NULL, 0, NULL, 0);
 }
 
-int box_run_signal(struct box_run *r, int signal, bool group)
+int box_program_signal(struct box_program *r, int signal, bool group)
 {
     AUTO_JSON json_t *o = json_object();
     json_put_str(o, "op", "signal");
@@ -219,7 +221,7 @@ int box_run_signal(struct box_run *r, int signal, bool group)
     return send_request(r, o, NULL, 0);
 }
 
-int box_run_winsize(struct box_run *r, unsigned rows, unsigned cols)
+int box_program_winsize(struct box_program *r, unsigned rows, unsigned cols)
 {
     return send_op(r, "winsize", "rows", rows, "cols", cols);
 }
@@ -236,7 +238,7 @@ static json_t *copy_object(const json_t *o, const char *key)
     return json_is_object(v) ? json_incref(v) : NULL;
 }
 
-int box_run_wait(struct box_run *r, struct box_end *ret, struct err *e)
+int box_program_wait(struct box_program *r, struct program_end *ret, struct err *e)
 {
     AUTO_JSON json_t *o = NULL;
     int code = next_message(r, &o, e);
@@ -248,20 +250,20 @@ int box_run_wait(struct box_run *r, struct box_end *ret, struct err *e)
     AUTO_FREE char *error = copy_text(o, "error");
     if (!error && (exit_code < 0 || exit_code > 255) && (sig < 1 || sig > 64))
         return err_set(e, -E_PROTO, "the sandbox did not say how the program ended");
-    *ret = (struct box_end){.exit_code = error || sig > 0 ? -1 : (int)exit_code,
-                            .signal = error ? 0 : (int)sig,
-                            .error = TAKE(error),
-                            .code = (int)json_get_int(o, "code", 0),
-                            .at_exec = str_eq(json_get_str(o, "stage"), "exec"),
-                            .limit = copy_text(o, "limit"),
-                            .sentence = copy_text(o, "sentence"),
-                            .duration_ms = json_get_int(o, "duration_ms", 0),
-                            .usage = copy_object(o, "usage"),
-                            .denied = copy_object(o, "denied")};
+    *ret = (struct program_end){.exit_code = error || sig > 0 ? -1 : (int)exit_code,
+                                .signal = error ? 0 : (int)sig,
+                                .error = TAKE(error),
+                                .code = (int)json_get_int(o, "code", 0),
+                                .at_exec = str_eq(json_get_str(o, "stage"), "exec"),
+                                .limit = copy_text(o, "limit"),
+                                .sentence = copy_text(o, "sentence"),
+                                .duration_ms = json_get_int(o, "duration_ms", 0),
+                                .usage = copy_object(o, "usage"),
+                                .denied = copy_object(o, "denied")};
     return 0;
 }
 
-void box_run_free(struct box_run *r)
+void box_program_free(struct box_program *r)
 {
     if (!r)
         return;

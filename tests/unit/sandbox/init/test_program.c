@@ -1,4 +1,4 @@
-/* test_job.c - a program run by init instead of tool calls: the conversation, and that no
+/* test_program.c - a program run by init instead of tool calls: the conversation, and that no
  * descriptor gets in but a nameless pipe. */
 #include <setjmp.h>
 #include <stdarg.h>

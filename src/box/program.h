@@ -1,11 +1,11 @@
-/* run - one program in a sandbox, with streams of the caller's choice: what `sallyport exec`
+/* program - one program in a sandbox, with streams of the caller's choice: what `sallyport exec`
  * does with a box. Fibers only. */
 #pragma once
 
 #include "base/json.h"
 
 struct box;
-struct box_run;
+struct box_program;
 struct err;
 
 enum box_stream {
@@ -14,7 +14,7 @@ enum box_stream {
     BOX_STREAM_TTY,  /* a terminal of the sandbox's own */
 };
 
-struct box_program {
+struct box_program_spec {
     char *const *argv; /* NULL-terminated; argv[0] is searched along the PATH inside */
     const char *cwd;
     const char *term; /* value of TERM; NULL: as the sandbox has it */
@@ -25,7 +25,7 @@ struct box_program {
 };
 
 /* How it ended. Exactly one of exit_code >= 0, signal > 0, error. */
-struct box_end {
+struct program_end {
     int exit_code, signal;
     char *error; /* why it could not be run */
     int code;    /* errno of that, positive */
@@ -34,20 +34,22 @@ struct box_end {
     int64_t duration_ms;
     json_t *usage, *denied; /* objects as init.h describes them; NULL */
 };
-void box_end_done(struct box_end *e);
+void program_end_done(struct program_end *e);
 
 /* Prepares it. With a stream on a terminal, *ret_master is the master of that terminal, checked to
- * be one (the caller's), else -1. Nothing untrusted runs before box_run_start. Suspends. 0 or a
+ * be one (the caller's), else -1. Nothing untrusted runs before box_program_start. Suspends. 0 or a
  * negative code with words. */
-int box_run_prepare(struct box *b, const struct box_program *p, struct box_run **ret,
-                    int *ret_master, struct err *e) WARN_UNUSED;
-int box_run_start(struct box_run *r) WARN_UNUSED; /* Suspends */
+int box_program_prepare(struct box *b, const struct box_program_spec *p, struct box_program **ret,
+                        int *ret_master, struct err *e) WARN_UNUSED;
+int box_program_start(struct box_program *r) WARN_UNUSED; /* Suspends */
 /* `group`: the program's process group instead of the program alone. May be called from another
  * fiber than the one that waits. Suspends. */
-int box_run_signal(struct box_run *r, int signal, bool group) WARN_UNUSED;
-int box_run_winsize(struct box_run *r, unsigned rows, unsigned cols) WARN_UNUSED; /* Suspends */
+int box_program_signal(struct box_program *r, int signal, bool group) WARN_UNUSED;
+int box_program_winsize(struct box_program *r, unsigned rows, unsigned cols)
+    WARN_UNUSED; /* Suspends */
 /* Waits for the end. Suspends. 0 with *ret set (the caller's); 1 when the program was
  * stopped, by itself or from its terminal (then wait again); or a negative code with
  * words: the sandbox is gone. */
-int box_run_wait(struct box_run *r, struct box_end *ret, struct err *e) WARN_UNUSED;
-void box_run_free(struct box_run *r); /* NULL is fine; does not end the program: box_close does */
+int box_program_wait(struct box_program *r, struct program_end *ret, struct err *e) WARN_UNUSED;
+void box_program_free(
+    struct box_program *r); /* NULL is fine; does not end the program: box_close does */

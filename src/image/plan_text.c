@@ -1,11 +1,11 @@
-/* answer.c - writing and checking what the unpacking process says about an image.
+/* plan_text.c - writing and checking what the unpacking process says about an image.
  *
- * image_answer_write runs in the child at the end of its work, image_answer_read in the parent
+ * plan_text_write runs in the child at the end of its work, plan_text_read in the parent
  * (child.c). By then the child has read all of somebody else's archive, so its words are that
  * somebody's: the parent takes a text of bounded size through the JSON parser with its ceilings,
  * and each field only when it is what layout.c would have let through. What passes can be as
  * wrong as an image's config can be, and no worse. */
-#include "image/answer.h"
+#include "image/plan_text.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "sandbox/spec.h"
@@ -14,7 +14,7 @@
 
 /* ---- the child's side ---- */
 
-char *image_answer_write(const struct image_plan *p, size_t *ret_len)
+char *plan_text_write(const struct image_plan *p, size_t *ret_len)
 {
     AUTO_JSON json_t *o = json_object();
     json_t *layers = json_array();
@@ -103,7 +103,7 @@ static bool take(const json_t *o, struct image_plan *p)
            take_texts(o, "cmd", true, &p->cmd) && take_layers(o, p);
 }
 
-int image_answer_read(const char *text, size_t n, struct image_plan *ret, struct err *e)
+int plan_text_read(const char *text, size_t n, struct image_plan *ret, struct err *e)
 {
     int verdict = -E_PROTO;
     AUTO_JSON json_t *o = NULL;

@@ -1,10 +1,10 @@
-/* environment_spec.c - environments, checked and normalised.
+/* environment_fields.c - environments, checked and normalised.
  *
  * Called with parsed request bodies, on the loop thread for a create and inside the transaction for
  * an update (which is relative to what is stored). Everything here is the caller's. A cloud
  * environment is a record only: its sessions are refused where they are made. The stored form has
  * every default written out. */
-#include "platform/environments/environment_spec.h"
+#include "platform/environments/environment_fields.h"
 
 #include "base/str.h"
 #include "platform/api/metadata.h"
@@ -151,7 +151,7 @@ static const char *scope_of(struct v *v, const char *fallback)
     return scope ? scope : fallback;
 }
 
-json_t *environment_spec_create(const json_t *body, struct refusal *r)
+json_t *environment_fields_create(const json_t *body, struct refusal *r)
 {
     AUTO_JSON json_t *out = json_object(), *metadata = json_object();
     AUTO_JSON json_t *empty = body ? NULL : json_object();
@@ -171,7 +171,7 @@ json_t *environment_spec_create(const json_t *body, struct refusal *r)
     return TAKE(out);
 }
 
-json_t *environment_spec_update(const json_t *current, const json_t *body, struct refusal *r)
+json_t *environment_fields_update(const json_t *current, const json_t *body, struct refusal *r)
 {
     AUTO_JSON json_t *out = json_deep_copy(current);
     AUTO_JSON json_t *empty = body ? NULL : json_object();

@@ -1,4 +1,4 @@
-/* job - what the process that is to become a sandbox has got from the zygote: what the stages of its
+/* args - what the process that is to become a sandbox has got from the zygote: what the stages of its
  * birth (enter.c) work with. */
 #pragma once
 
@@ -9,7 +9,7 @@
 struct seccomp_filter;
 
 /* What the clone inherits by being a copy of the zygote. Descriptors are the clone's to use. */
-struct enter_job {
+struct enter_args {
     const struct sandbox_spec *spec;
     const struct seccomp_filter *filter;
     int go_fd;        /* one byte arrives when the id maps are written; end of file: give up */
@@ -20,14 +20,14 @@ struct enter_job {
     int oom_fd;       /* counts out-of-memory kills (cgroup.h), or -1 */
     int stat_fd;      /* its memory.stat, or -1 */
     int zygote_fd;    /* a pidfd of the zygote, or -1 */
-    struct cgroup_doors doors; /* into its group; none where there is none */
+    struct cgroup_entry entry; /* into its group; none where there is none */
     int *bind_fds;             /* detached mounts, spec->n_binds of them */
     bool net_ready;            /* lo is up already */
     bool id_range;             /* a range of ids from 0 is mapped, not the user's alone */
 };
 
 /* User and group of the programs, inside. */
-static inline unsigned enter_job_uid(const struct enter_job *j)
+static inline unsigned enter_args_uid(const struct enter_args *j)
 {
     return j->spec->user == SANDBOX_USER_ROOT ? 0 : SANDBOX_UID;
 }

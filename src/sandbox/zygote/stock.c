@@ -1,4 +1,4 @@
-/* ahead.c - a stock of one.
+/* stock.c - a stock of one.
  *
  * Single-threaded, called by the zygote: prepare when no request is waiting, take while one is
  * served. The network namespace is made by moving the zygote itself into a new one, so that a clone
@@ -8,7 +8,7 @@
  *
  * uids are reserved by names in the machine's network namespace (uids.c), where other zygotes see
  * them; so that is entered first. */
-#include "sandbox/zygote/ahead.h"
+#include "sandbox/zygote/stock.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -19,13 +19,13 @@
 #include "base/log.h"
 #include "sandbox/net/loopback.h"
 
-int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
+int stock_init(struct stock *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
 {
-    *a = (struct ahead){.uids = uids,
+    *a = (struct stock){.uids = uids,
                         .cgroups = cgroups,
                         .host_net = -1,
                         .uid_lock = -1,
-                        .group = AHEAD_GROUP_NONE};
+                        .group = STOCK_GROUP_NONE};
     if (!uids)
         return 0;
     a->host_net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -33,23 +33,23 @@ int ahead_init(struct ahead *a, const struct uids *uids, struct cgroup_root *cgr
     return a->host_net < 0 ? err_set(e, -errno, "could not open /proc/self/ns/net: %m") : 0;
 }
 
-void ahead_group_close(struct ahead_group *g)
+void stock_group_close(struct stock_group *g)
 {
     fd_cleanup_close(&g->oom_fd);
     fd_cleanup_close(&g->stat_fd);
-    cgroup_doors_done(&g->doors);
+    cgroup_entry_done(&g->entry);
     g->oom_fd = g->stat_fd = -1;
-    g->doors = CGROUP_DOORS_NONE;
+    g->entry = CGROUP_ENTRY_NONE;
 }
 
-static int make_group(struct ahead *a, const struct cgroup_limits *l, struct ahead_group *ret,
+static int make_group(struct stock *a, const struct cgroup_limits *l, struct stock_group *ret,
                       struct err *e)
 {
-    struct ahead_group g = AHEAD_GROUP_NONE;
+    struct stock_group g = STOCK_GROUP_NONE;
     int r = cgroup_make(a->cgroups, l, &g.cgroup, e);
     if (r < 0)
         return r;
-    r = cgroup_open_doors(a->cgroups, &g.cgroup, &g.doors, e);
+    r = cgroup_open_doors(a->cgroups, &g.cgroup, &g.entry, e);
     if (r < 0) {
         (void)cgroup_remove(a->cgroups, &g.cgroup);
         return r;
@@ -60,15 +60,15 @@ static int make_group(struct ahead *a, const struct cgroup_limits *l, struct ahe
     return 0;
 }
 
-static void drop_group(struct ahead *a)
+static void drop_group(struct stock *a)
 {
-    ahead_group_close(&a->group);
+    stock_group_close(&a->group);
     if (a->group.cgroup.name[0] && cgroup_remove(a->cgroups, &a->group.cgroup) < 0)
         log_warn("an unused group could not be removed", "group=%s", a->group.cgroup.name);
-    a->group = AHEAD_GROUP_NONE;
+    a->group = STOCK_GROUP_NONE;
 }
 
-void ahead_done(struct ahead *a)
+void stock_done(struct stock *a)
 {
     if (!a->cgroups)
         return;
@@ -78,7 +78,7 @@ void ahead_done(struct ahead *a)
 }
 
 /* Back to where uids are reserved; whatever namespace we were in is given up. */
-static int enter_host_net(struct ahead *a, struct err *e)
+static int enter_host_net(struct stock *a, struct err *e)
 {
     if (!a->can_return) /* then it was never left */
         return 0;
@@ -88,7 +88,7 @@ static int enter_host_net(struct ahead *a, struct err *e)
                : 0;
 }
 
-int ahead_take_uids(struct ahead *a, uint32_t *ret_first, int *ret_lock, struct err *e)
+int stock_take_uids(struct stock *a, uint32_t *ret_first, int *ret_lock, struct err *e)
 {
     if (a->uid_lock >= 0) {
         *ret_first = a->first_uid;
@@ -99,14 +99,14 @@ int ahead_take_uids(struct ahead *a, uint32_t *ret_first, int *ret_lock, struct 
     return r < 0 ? r : uids_take(a->uids, ret_first, ret_lock, e);
 }
 
-bool ahead_take_net(struct ahead *a)
+bool stock_take_net(struct stock *a)
 {
     bool fresh = a->in_fresh_net;
     a->in_fresh_net = false;
     return fresh;
 }
 
-int ahead_take_group(struct ahead *a, const struct cgroup_limits *l, struct ahead_group *ret,
+int stock_take_group(struct stock *a, const struct cgroup_limits *l, struct stock_group *ret,
                      struct err *e)
 {
     bool same = a->have_limits && memcmp(&a->limits, l, sizeof(*l)) == 0;
@@ -117,11 +117,11 @@ int ahead_take_group(struct ahead *a, const struct cgroup_limits *l, struct ahea
     if (!a->group.cgroup.name[0])
         return make_group(a, l, ret, e);
     *ret = a->group;
-    a->group = AHEAD_GROUP_NONE;
+    a->group = STOCK_GROUP_NONE;
     return 0;
 }
 
-void ahead_prepare(struct ahead *a)
+void stock_prepare(struct stock *a)
 {
     struct err e = {.code = 0};
     if (a->uids && a->uid_lock < 0) {

@@ -1,11 +1,11 @@
-/* park.c - sandboxes of sessions that rest.
+/* kept.c - sandboxes of sessions that rest.
  *
  * Used by session fibers (runner.c: a session let go at rest leaves its sandbox here, a claim looks
  * here first) and by the worker's sweeper fiber. Closing a sandbox suspends, so an entry is
  * unlinked before its sandbox is closed: whoever looks meanwhile does not find it. Nothing is run
  * for a parked sandbox; what a command left in the background goes on inside. Keys are session ids
  * from the platform, compared whole. */
-#include "worker/park.h"
+#include "worker/kept.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -18,13 +18,13 @@ struct parked {
     int64_t since_ns;
 };
 
-void park_init(struct park *p, size_t max, int64_t keep_ms)
+void kept_init(struct kept *p, size_t max, int64_t keep_ms)
 {
-    *p = (struct park){.max = keep_ms > 0 ? max : 0, .keep_ms = keep_ms};
+    *p = (struct kept){.max = keep_ms > 0 ? max : 0, .keep_ms = keep_ms};
     list_init(&p->boxes);
 }
 
-static struct box *unlink_entry(struct park *p, struct parked *e)
+static struct box *unlink_entry(struct kept *p, struct parked *e)
 {
     struct box *b = e->box;
     list_remove(&e->node);
@@ -33,14 +33,14 @@ static struct box *unlink_entry(struct park *p, struct parked *e)
     return b;
 }
 
-static void close_oldest(struct park *p)
+static void close_oldest(struct kept *p)
 {
     struct parked *e = LIST_ENTRY(p->boxes.next, struct parked, node);
     log_info("kept sandbox removed", "session=%s", e->session_id);
     box_close(unlink_entry(p, e));
 }
 
-void park_put(struct park *p, const char *session_id, struct box *b)
+void kept_put(struct kept *p, const char *session_id, struct box *b)
 {
     struct parked *e = mem_new(struct parked);
     if (p->max == 0 || !str_copy(e->session_id, sizeof(e->session_id), session_id)) {
@@ -56,7 +56,7 @@ void park_put(struct park *p, const char *session_id, struct box *b)
         close_oldest(p);
 }
 
-struct box *park_take(struct park *p, const char *session_id)
+struct box *kept_take(struct kept *p, const char *session_id)
 {
     LIST_FOREACH (e, &p->boxes, struct parked, node)
         if (str_eq(e->session_id, session_id))
@@ -64,7 +64,7 @@ struct box *park_take(struct park *p, const char *session_id)
     return NULL;
 }
 
-void park_sweep(struct park *p)
+void kept_sweep(struct kept *p)
 {
     int64_t limit_ns = time_mono_ns() - p->keep_ms * NS_PER_MS;
     while (!list_empty(&p->boxes) &&
@@ -72,7 +72,7 @@ void park_sweep(struct park *p)
         close_oldest(p);
 }
 
-void park_done(struct park *p)
+void kept_done(struct kept *p)
 {
     while (!list_empty(&p->boxes))
         close_oldest(p);
