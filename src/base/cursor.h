@@ -1,4 +1,4 @@
-/* cursor - reading untrusted bytes with bounds that can not be forgotten.
+/* cursor - reading untrusted bytes with bounds that cannot be forgotten.
  *
  * Every getter either consumes and succeeds or leaves the cursor where it was and fails. */
 #pragma once

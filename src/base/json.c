@@ -187,7 +187,7 @@ static void print_string(struct buf *out, const char *s, size_t n)
 static void print_real(struct buf *out, double v)
 {
     char text[40];
-    if (!isfinite(v)) { /* jansson refuses to make one; JSON can not say it */
+    if (!isfinite(v)) { /* jansson refuses to make one; JSON cannot say it */
         (void)buf_adds(out, "null");
         return;
     }

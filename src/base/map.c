@@ -1,7 +1,7 @@
 /* map.c - string-keyed hash table, open addressing with tombstones.
  *
  * Theory of operation: peers choose keys (header names, session ids, JSON keys), so slots are
- * picked by SipHash-1-3 under a random key per map: collisions can not be prepared. Entries are
+ * picked by SipHash-1-3 under a random key per map: collisions cannot be prepared. Entries are
  * single allocations holding their key; a slot holds a pointer, NULL, or the tombstone. Removing
  * leaves a tombstone and never moves an entry, so removing during map_next is safe. The table
  * doubles (or is rebuilt in place to drop tombstones) at three quarters full. Growth is the

@@ -1,4 +1,4 @@
-/* map - string-keyed hash table (keyed SipHash, so peers can not aim collisions), pointers as
+/* map - string-keyed hash table (keyed SipHash, so peers cannot aim collisions), pointers as
  * values.
  *
  * Keys are copied. Values are the caller's. Not for iteration across a suspension. */

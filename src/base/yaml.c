@@ -3,7 +3,7 @@
  * Theory of operation: libyaml turns text into events; a loop with an explicit stack of 64
  * levels turns events into jansson values. Whoever may write the file (an operator; a
  * script-model author) controls every byte, so: the text is capped before libyaml buffers it,
- * depth before it is stacked, aliases are refused rather than expanded, and a key can not be
+ * depth before it is stacked, aliases are refused rather than expanded, and a key cannot be
  * given twice. Each container is attached to its parent when it begins, so dropping the root
  * releases everything at any point of failure. Error messages name line and column, at most a
  * key, never a value: a configuration may hold a credential by mistake. Used at start-up and

@@ -193,7 +193,7 @@ int box_send(struct box *b, const json_t *o)
         left -= n < 0 ? 0 : (size_t)n;
     }
     if (r < 0 && left != out.len)
-        box_kill(b); /* half a message: the stream can not be followed any more */
+        box_kill(b); /* half a message: the stream cannot be followed any more */
     fmutex_unlock(&b->writing);
     return r;
 }

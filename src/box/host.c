@@ -2,7 +2,7 @@
  *
  * Neutral to what makes sandboxes: an engine (engine.h) is chosen at start and does that. What is the
  * host's: the state directory, swept of what dead runs have left before anything is made; a pool of
- * threads for what blocks; the warm pool; and one trial at start, so that a setting that can not work
+ * threads for what blocks; the warm pool; and one trial at start, so that a setting that cannot work
  * fails there. Fibers only. Nothing that comes out of a sandbox is looked at here. */
 #include "base/log.h"
 #include "base/str.h"

@@ -28,7 +28,7 @@ static int refuse(const struct sandbox_spec *s, struct err *e)
                        : s->network == SANDBOX_NET_NONE ? "--sandbox-network none"
                        : s->limits.cpu_milli            ? "--sandbox-cpus"
                                                         : NULL;
-    return what ? err_set(e, -EINVAL, "isolation \"none\" can not do %s: there is no sandbox", what)
+    return what ? err_set(e, -EINVAL, "isolation \"none\" cannot do %s: there is no sandbox", what)
                 : 0;
 }
 

@@ -178,7 +178,7 @@ int box_program_prepare(struct box *b, const struct box_program_spec *p, struct 
     for (size_t i = 0; p->argv[i]; i++)
         if (!str_is_utf8(p->argv[i], strlen(p->argv[i])))
             return err_set(e, -EINVAL,
-                           "argument %zu is not UTF-8, and can not be handed over unchanged", i);
+                           "argument %zu is not UTF-8, and cannot be handed over unchanged", i);
     struct box_program *r = mem_new(struct box_program);
     r->channel = box_channel(b);
     r->fd = -1;

@@ -73,7 +73,7 @@ static int empty_into(int top, const char *name, uint64_t *next)
             r = r ? r : -errno;
             continue;
         }
-        /* A directory. One that is not ours to write can not be moved elsewhere until it is. */
+        /* A directory. One that is not ours to write cannot be moved elsewhere until it is. */
         (void)!fchmodat(fd, de->d_name, 0700, 0);
         if (unlinkat(fd, de->d_name, AT_REMOVEDIR) < 0 && move_up(fd, de->d_name, top, next) < 0)
             r = r ? r : -errno;

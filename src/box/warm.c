@@ -91,7 +91,7 @@ static int add_one(struct box_warm *w, struct err *e)
         io_fd_close(&wb->watch);
         free(wb);
         box_close(b);
-        return err_set(e, r, "a sandbox that is ready can not be watched: %s", err_text(r));
+        return err_set(e, r, "a sandbox that is ready cannot be watched: %s", err_text(r));
     }
     list_push_back(&w->ready, &wb->link);
     w->n++;

@@ -6,7 +6,7 @@
  * in the store, and a sweep over it at the start - and again whenever a fiber could not be started
  * - finds what the registry lost.
  *
- * Everything runs on the loop thread. brain_wake does not suspend, so a ring can not fall between a
+ * Everything runs on the loop thread. brain_wake does not suspend, so a ring cannot fall between a
  * turn's last look at its flag and its removal from the registry. */
 #include "brain/brain.h"
 

@@ -74,7 +74,7 @@ void model_context_done(struct model_context *c)
     *c = (struct model_context){0};
 }
 
-/* An assistant message of nothing but thinking (the answer was cut there) can not be sent back. */
+/* An assistant message of nothing but thinking (the answer was cut there) cannot be sent back. */
 static bool worth_sending(const json_t *content)
 {
     size_t i;
@@ -220,7 +220,7 @@ static int add_thinking(struct model_context *c, const char *hidden)
 {
     AUTO_JSON json_t *block = NULL;
     if (!hidden)
-        return 0; /* an agent.thinking without its signature can not be sent */
+        return 0; /* an agent.thinking without its signature cannot be sent */
     if (json_parse(hidden, strlen(hidden), &block, NULL) < 0)
         return -E_CORRUPT;
     json_array_append(opened(c, false), block);

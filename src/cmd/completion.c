@@ -2,7 +2,7 @@
  *
  * The script has the commands and verbs, the latter from the commands' own tables, in place of what
  * stands in {{ }} below; flags it asks the program for (`sallyport CMD --complete-flags` prints one
- * a line: flag, kind, help), so it can not fall behind. Nothing here is controlled by anybody but
+ * a line: flag, kind, help), so it cannot fall behind. Nothing here is controlled by anybody but
  * the program. */
 #include "base/str.h"
 #include "cmd/cmd.h"

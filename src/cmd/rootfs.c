@@ -97,7 +97,7 @@ static void on_note(void *arg, const char *text)
     fprintf(stderr, "note: %s\n", text);
 }
 
-/* "busybox" of "/tmp/BusyBox.tar.gz"; what can not be a name is refused by image_import. */
+/* "busybox" of "/tmp/BusyBox.tar.gz"; what cannot be a name is refused by image_import. */
 static char *name_of_file(const char *file)
 {
     static const char *const ends[] = {".gz",  ".tgz", ".zst", ".xz",
@@ -148,7 +148,7 @@ static int open_archive(const char *file, struct err *e)
     int fd = in ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         int r = -errno;
-        return err_set(e, r, "%s can not be opened: %s", file, err_text(r));
+        return err_set(e, r, "%s cannot be opened: %s", file, err_text(r));
     }
     return fd;
 }
@@ -168,7 +168,7 @@ static int import(struct image_import *in, const char *file, struct err *e, json
         return fd;
     int r = dirs_make(in->data_dir, NULL);
     if (r < 0)
-        return err_set(e, r, "%s can not be made: %s", in->data_dir, err_text(r));
+        return err_set(e, r, "%s cannot be made: %s", in->data_dir, err_text(r));
     struct progress p = {.spinner = {.text = p.text}, .shown_ns = time_mono_ns()};
     sigset_t ends, before;
     sigemptyset(&ends);

@@ -7,7 +7,7 @@
  *
  * Whatever is wrong at start is one sentence on stderr and exit code 1. The first start's API key
  * goes to standard output and nowhere else. The model's key comes by environment only (argv is
- * public), is wiped there, and the process can not be dumped or traced by others of its user. */
+ * public), is wiped there, and the process cannot be dumped or traced by others of its user. */
 #include "cmd/server.h"
 
 #include "base/err.h"
@@ -207,7 +207,7 @@ int cmd_server(int argc, char **argv)
     if (r == 0 && !c.data)
         r = dirs_make(default_dir, NULL);
     if (r < 0 && !e.msg[0])
-        r = err_set(&e, r, "%s: the data directory can not be made: %s", default_dir, err_text(r));
+        r = err_set(&e, r, "%s: the data directory cannot be made: %s", default_dir, err_text(r));
     if (r == 0)
         r = signal_init();
     if (r == 0)

@@ -308,7 +308,7 @@ static int detach(struct up *u)
     AUTO_CLOSE int in = out < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     AUTO_CLOSE int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (out < 0 || in < 0 || null < 0) {
-        fprintf(stderr, "sallyport up: %s can not be written: %s\n", path, err_text(-errno));
+        fprintf(stderr, "sallyport up: %s cannot be written: %s\n", path, err_text(-errno));
         return 1;
     }
     /* What is there may belong to one that still runs: it stays, and is not shown again. */
@@ -389,7 +389,7 @@ static int up(struct up *u)
     }
     int r = dirs_make(u->o.data_dir, NULL);
     if (r < 0) {
-        fprintf(stderr, "sallyport up: %s: the data directory can not be made: %s\n", u->o.data_dir,
+        fprintf(stderr, "sallyport up: %s: the data directory cannot be made: %s\n", u->o.data_dir,
                 err_text(r));
         return 1;
     }

@@ -5,7 +5,7 @@
  * Where the kernel has MADV_GUARD_INSTALL (6.13) the guard is a mark in the page table and all
  * stacks melt into a handful of mappings; elsewhere mprotect splits each stack into two, and
  * vm.max_map_count puts a ceiling on their number: we stop well before it (-EAGAIN), because a
- * process that has used it up can not even load a library or grow its heap.
+ * process that has used it up cannot even load a library or grow its heap.
  *
  * The guard is 64 KiB, not a page: our own frames are capped and probed, but those of the
  * distribution's libraries are not, and must not step over it.

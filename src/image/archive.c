@@ -78,7 +78,7 @@ static const struct api *api_get(struct err *e)
     void *lib = dlopen("libarchive.so.13", RTLD_NOW | RTLD_LOCAL);
     if (!lib) {
         err_set(e, -ENOENT,
-                "libarchive.so.13 can not be opened (%s); install the package libarchive13",
+                "libarchive.so.13 cannot be opened (%s); install the package libarchive13",
                 dlerror());
         return NULL;
     }
@@ -96,7 +96,7 @@ static const struct api *api_get(struct err *e)
 }
 
 /* libarchive converts names with iconv, whose first use reads tables from below /usr/lib. A process
- * that can not, or whose /usr/lib is somebody else's, must have had its first use. */
+ * that cannot, or whose /usr/lib is somebody else's, must have had its first use. */
 static void load_character_sets(void)
 {
     iconv_t c = iconv_open("ANSI_X3.4-1968", "UTF-8");
@@ -132,7 +132,7 @@ static ssize_t file_next(struct archive_stream *s, const void **ret, struct err 
     while (n < 0 && errno == EINTR);
     if (n < 0) {
         int r = -errno;
-        return err_set(e, r, "the file can not be read: %s", err_text(r));
+        return err_set(e, r, "the file cannot be read: %s", err_text(r));
     }
     f->at += n;
     *ret = f->buf;

@@ -61,7 +61,7 @@ struct archive_item {
 
 struct archive_reader;
 
-/* Opens libarchive and what it opens itself now, for a process that can not when it reads. -ENOENT
+/* Opens libarchive and what it opens itself now, for a process that cannot when it reads. -ENOENT
  * with words when it is not installed. */
 int archive_load(struct err *e) WARN_UNUSED;
 

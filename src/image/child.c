@@ -134,7 +134,7 @@ struct talk {
 static int broken(struct err *e)
 {
     return err_set(e, -E_PROTO,
-                   "the process that unpacks it says what it can not have found; the "
+                   "the process that unpacks it says what it cannot have found; the "
                    "archive may be made to attack whoever unpacks it");
 }
 

@@ -19,13 +19,13 @@ static int read_record(int image_fd, json_t **ret, struct err *e)
 {
     AUTO_CLOSE int fd = openat(image_fd, IMAGE_RECORD, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return err_set(e, -E_CORRUPT, IMAGE_RECORD " can not be opened: %s", err_text(-errno));
+        return err_set(e, -E_CORRUPT, IMAGE_RECORD " cannot be opened: %s", err_text(-errno));
     AUTO(buf) text = BUF_INIT(RECORD_MAX);
     for (;;) {
         char *room = buf_room(&text, 16384);
         ssize_t n = room ? read(fd, room, 16384) : -1;
         if (!room || n < 0)
-            return err_set(e, -E_CORRUPT, IMAGE_RECORD " can not be read");
+            return err_set(e, -E_CORRUPT, IMAGE_RECORD " cannot be read");
         if (n == 0)
             break;
         buf_commit(&text, (size_t)n);

@@ -5,7 +5,7 @@
  * whole or not there: it is unpacked beside its place and renamed into it. No daemon, no registry,
  * no program is run, and nothing in an image is trusted (layer.c, layout.c).
  *
- * All of this blocks the thread. Whoever is on the loop thread and can not wait for a small file to
+ * All of this blocks the thread. Whoever is on the loop thread and cannot wait for a small file to
  * be read calls image_find before the loop runs, or through a pool. */
 #pragma once
 
@@ -14,7 +14,7 @@
 
 struct err;
 
-/* An image in use. While one is held the image can not be removed or replaced (a shared flock on
+/* An image in use. While one is held the image cannot be removed or replaced (a shared flock on
  * its directory, given back when the process ends): keep it as long as a sandbox uses the tree. */
 struct image {
     char *rootfs;  /* absolute when the data directory is: hand it to sandbox_spec.rootfs_dir */

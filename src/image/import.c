@@ -65,7 +65,7 @@ static json_t *make_record(const struct image_import *in, const struct image_pla
 static int write_text(int fd, const char *p, size_t n, struct err *e)
 {
     int r = fd_write_all(fd, p, n);
-    return r < 0 ? err_set(e, r, IMAGE_RECORD " can not be written: %s", err_text(r)) : 0;
+    return r < 0 ? err_set(e, r, IMAGE_RECORD " cannot be written: %s", err_text(r)) : 0;
 }
 
 static int write_record(const struct image_staging *s, const json_t *record, struct err *e)
@@ -76,7 +76,7 @@ static int write_record(const struct image_staging *s, const json_t *record, str
         openat(s->fd, IMAGE_RECORD, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         int r = -errno;
-        return err_set(e, r, IMAGE_RECORD " can not be made: %s", err_text(r));
+        return err_set(e, r, IMAGE_RECORD " cannot be made: %s", err_text(r));
     }
     int r = write_text(fd, text, n, e);
     return r < 0 ? r : write_text(fd, "\n", 1, e);
@@ -88,7 +88,7 @@ static int check_kind(int fd, bool *ret_is_file, struct err *e)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
-        return err_set(e, -errno, "the archive can not be looked at");
+        return err_set(e, -errno, "the archive cannot be looked at");
     if (S_ISDIR(st.st_mode))
         return err_set(e, -EISDIR,
                        "it is a directory; an image is a tar archive. A directory with a root file "

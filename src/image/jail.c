@@ -87,7 +87,7 @@ static int apply_limits(const struct image_jail *j, struct err *e)
 static int has_capability(unsigned cap, struct err *e)
 {
     int r = capability_has(cap);
-    return r < 0 ? err_set(e, r, "capabilities can not be read: %s", err_text(r)) : r;
+    return r < 0 ? err_set(e, r, "capabilities cannot be read: %s", err_text(r)) : r;
 }
 
 /* The image's directory becomes the working directory, and the directory it lies in the root of who
@@ -99,7 +99,7 @@ static int move_in(int root_fd, struct err *e)
     if (r < 0)
         return r;
     if (fchdir(root_fd) < 0 || (r > 0 && chroot("..") < 0))
-        return err_set(e, -errno, "the import's directory can not become the root: %m");
+        return err_set(e, -errno, "the import's directory cannot become the root: %m");
     return 0;
 }
 
@@ -130,7 +130,7 @@ static int open_status(struct err *e)
     AUTO_CLOSE int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct statfs fs;
     if (fd < 0 || fstatfs(fd, &fs) < 0)
-        return err_set(e, -errno, "/proc/self/status can not be opened: %m");
+        return err_set(e, -errno, "/proc/self/status cannot be opened: %m");
     if (fs.f_type != PROC_SUPER_MAGIC)
         return err_set(e, -E_DENIED, "/proc/self/status does not lie on a procfs");
     return TAKE_FD(fd);
@@ -141,7 +141,7 @@ static int check(int status_fd, bool bounded, bool files_out_of_reach, struct er
     AUTO_FREE char *text = mem_array(STATUS_MAX, 1);
     ssize_t n = pread(status_fd, text, STATUS_MAX - 1, 0);
     if (n <= 0)
-        return err_set(e, -EIO, "/proc/self/status can not be read");
+        return err_set(e, -EIO, "/proc/self/status cannot be read");
     text[n] = '\0';
     int r = image_jail_check_status(text, bounded, e);
     if (r < 0 || !files_out_of_reach)
@@ -167,7 +167,7 @@ static int lock_in(const struct image_jail *j, int status_fd, bool *ret_landlock
     if (r < 0)
         return r;
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return err_set(e, -errno, "process attributes can not be set: %m");
+        return err_set(e, -errno, "process attributes cannot be set: %m");
     int landlock = landlock_only_write_below(j->root_fd, e);
     if (landlock < 0)
         return landlock;
@@ -187,7 +187,7 @@ int image_jail_enter(const struct image_jail *j, bool *ret_landlock, struct err 
     AUTO_CLOSE int status_fd = open_status(e);
     r = status_fd < 0 ? status_fd : lock_in(j, status_fd, ret_landlock, e);
     return r < 0 ? err_wrap(e, r,
-                            "the archive is not read, because the process that would do it can not "
+                            "the archive is not read, because the process that would do it cannot "
                             "be locked in")
                  : 0;
 }

@@ -132,7 +132,7 @@ static int set_mode(int fd, unsigned mode, struct err *e)
     if (fchmod(fd, mode) == 0)
         return 0;
     int r = -errno;
-    return err_set(e, r, "its permissions can not be set: %s", err_text(r));
+    return err_set(e, r, "its permissions cannot be set: %s", err_text(r));
 }
 
 /* Makes the directories of `path` (its first `n` bytes) that are not there. */
@@ -170,7 +170,7 @@ static int cannot_make(int r, struct err *e)
     if (r == -ENOSPC || r == -EDQUOT)
         return err_set(e, r,
                        "the disk is full; make room where --data points, or point it elsewhere");
-    return err_set(e, r, "it can not be made: %s", err_text(r));
+    return err_set(e, r, "it cannot be made: %s", err_text(r));
 }
 
 static int in_the_way(int r, struct err *e)
@@ -183,7 +183,7 @@ static int in_the_way(int r, struct err *e)
                        "where its files really are");
     if (r == -ENOTDIR)
         return err_set(e, -E_DENIED, "its path goes through something that is no directory");
-    return err_set(e, r, "its directory can not be opened: %s", err_text(r));
+    return err_set(e, r, "its directory cannot be opened: %s", err_text(r));
 }
 
 /* The directory `p` lies in, borrowed from the layer until the next call. Without `make`, -ENOENT
@@ -307,7 +307,7 @@ static int make_file(struct layer *l, int dir, const struct path *p,
     if (r == 0)
         r = set_mode(fd, (item->mode & OPEN_MODE) | 0400u, e);
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {item->mtime_s, item->mtime_ns}};
-    /* A time the file system can not hold is no reason to refuse an image. */
+    /* A time the file system cannot hold is no reason to refuse an image. */
     if (r == 0)
         (void)futimens(fd, times);
     return r;

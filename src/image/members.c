@@ -32,7 +32,7 @@ const char *image_quoted(const char *s, struct buf *b)
 /* ---- the index ---- */
 
 /* `raw`, relative to the directory of the name `from` when that is given, as a name of the index:
- * no ".", no "..", no slash at either end. False for what can not be one. */
+ * no ".", no "..", no slash at either end. False for what cannot be one. */
 static bool member_name(const char *raw, const char *from, char ret[IMAGE_MEMBER_NAME_MAX])
 {
     size_t len = 0, parts = 0;

@@ -5,14 +5,14 @@
  * attacker's: libarchive and five decompressors, fed by somebody else.
  *
  * Three answers. Allowed: reading and writing what is open, files below a directory, memory that
- * can not be executed, time, randomness, the end. The process is killed for what no library does by
+ * cannot be executed, time, randomness, the end. The process is killed for what no library does by
  * mistake: executing, connecting, mounting, tracing, signalling others. One attempt is all there
  * is, and the parent can tell what it was. Everything else fails with EPERM, because a libc that is
  * newer than this table tries calls it can do without, and an import that ends there would help
  * nobody; EPERM gives an attacker no more than the killing does. Threads are among these: a
  * decompressor that wants one is told that there are none and goes on alone, or fails.
  *
- * A path can not be looked at here, only numbers. So this is not what keeps files outside out of
+ * A path cannot be looked at here, only numbers. So this is not what keeps files outside out of
  * reach: Landlock and the root directory do (jail.c). What is looked at: no call may give a
  * file a set-id or sticky bit or let others write to it (openat2 has its mode in memory; the parent
  * looks at the tree), no link may follow a link (/proc/self/fd), no times change but of what is
@@ -123,6 +123,5 @@ int seccomp_unpack_install(struct err *e)
     if (r >= 0)
         r = seccomp_load(ctx);
     seccomp_release(ctx);
-    return r < 0 ? err_set(e, r, "the system call filter can not be installed: %s", err_text(r))
-                 : 0;
+    return r < 0 ? err_set(e, r, "the system call filter cannot be installed: %s", err_text(r)) : 0;
 }

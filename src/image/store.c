@@ -47,7 +47,7 @@ int image_store_check_name(const char *name, struct err *e)
     AUTO(buf) b = BUF_INIT(512);
     str_escape(&b, name, strlen(name), 80);
     return err_set(e, -EINVAL,
-                   "\"%s\" can not be an image's name: up to %d lower-case letters, digits, '.', "
+                   "\"%s\" cannot be an image's name: up to %d lower-case letters, digits, '.', "
                    "'_' and '-', the first a letter or digit",
                    buf_str(&b), IMAGE_NAME_MAX);
 }
@@ -60,12 +60,12 @@ static int open_store(const char *data_dir, bool make, struct err *e)
     AUTO_FREE char *path = mem_printf("%s/rootfs", data_dir);
     if (make && mkdir(path, 0700) < 0 && errno != EEXIST) {
         int r = -errno;
-        return err_set(e, r, "%s can not be made: %s", path, err_text(r));
+        return err_set(e, r, "%s cannot be made: %s", path, err_text(r));
     }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
         int r = -errno;
-        return r == -ENOENT ? r : err_set(e, r, "%s can not be opened: %s", path, err_text(r));
+        return r == -ENOENT ? r : err_set(e, r, "%s cannot be opened: %s", path, err_text(r));
     }
     struct stat st;
     if (fstat(fd, &st) < 0 || (st.st_mode & 022) || (st.st_uid != geteuid() && st.st_uid != 0)) {
@@ -92,7 +92,7 @@ static int lock_store(int store_fd, struct err *e)
     while (r == 0 && flock(fd, LOCK_EX) < 0)
         r = errno == EINTR ? 0 : -errno;
     if (r < 0)
-        return err_set(e, r, "the directory of images can not be locked: %s", err_text(r));
+        return err_set(e, r, "the directory of images cannot be locked: %s", err_text(r));
     return TAKE_FD(fd);
 }
 
@@ -181,7 +181,7 @@ static int check_place(const struct image_staging *s, struct err *e)
     if (old == -EWOULDBLOCK)
         return in_use(s->name, e);
     if (old < 0)
-        return err_set(e, old, "image %s can not be replaced: %s", s->name, err_text(old));
+        return err_set(e, old, "image %s cannot be replaced: %s", s->name, err_text(old));
     return 0;
 }
 
@@ -296,7 +296,7 @@ static int place_image(struct image_staging *s, struct left *ret_old, struct err
         }
     }
     if (r < 0)
-        return err_set(e, r, "image %s can not be put in its place: %s", s->name, err_text(r));
+        return err_set(e, r, "image %s cannot be put in its place: %s", s->name, err_text(r));
     (void)flock(s->fd, LOCK_UN); /* from now on it may be used */
     return 0;
 }
@@ -306,7 +306,7 @@ int image_staging_commit(struct image_staging *s, struct err *e)
     struct left old = {.n = 0};
     int r = syncfs(s->fd) < 0 ? -errno : 0;
     if (r < 0) {
-        err_set(e, r, "the image can not be written to disk: %s", err_text(r));
+        err_set(e, r, "the image cannot be written to disk: %s", err_text(r));
     } else {
         AUTO_CLOSE int lock = lock_store(s->store_fd, e);
         r = lock < 0 ? lock : place_image(s, &old, e);
@@ -333,7 +333,7 @@ int image_store_hold(int store_fd, const char *name, struct err *e)
     if (fd == -EWOULDBLOCK)
         return err_set(e, -EBUSY, "image %s is being removed or replaced; try again", name);
     if (fd < 0 && fd != -ENOENT)
-        return err_set(e, fd, "image %s can not be opened: %s", name, err_text(fd));
+        return err_set(e, fd, "image %s cannot be opened: %s", name, err_text(fd));
     return fd;
 }
 
@@ -364,7 +364,7 @@ int image_store_remove(const char *data_dir, const char *name, struct err *e)
     if (fd == -EWOULDBLOCK)
         return in_use(name, e);
     if (fd < 0 || r < 0)
-        return err_set(e, fd < 0 ? fd : r, "image %s can not be removed: %s", name,
+        return err_set(e, fd < 0 ? fd : r, "image %s cannot be removed: %s", name,
                        err_text(fd < 0 ? fd : r));
     r = image_tree_remove(store, gone, e);
     return r < 0 ? err_wrap(e, r, "image %s is gone, but not all of its files are", name) : 0;

@@ -65,7 +65,7 @@ static int walk_push(struct walk *w, int dir_fd, const char *name, struct err *e
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
         int r = fd < 0 ? fd : -errno;
-        return err_set(e, r, "a directory can not be read: %s", err_text(r));
+        return err_set(e, r, "a directory cannot be read: %s", err_text(r));
     }
     (void)TAKE_FD(fd);
     if (!w->levels)
@@ -83,7 +83,7 @@ static int walk_next(struct walk *w, struct dirent **ret, bool *ret_is_dir, stru
         struct dirent *d = readdir(dir);
         if (!d && errno) {
             int r = -errno;
-            return err_set(e, r, "a directory can not be read: %s", err_text(r));
+            return err_set(e, r, "a directory cannot be read: %s", err_text(r));
         }
         if (!d)
             return 0;
@@ -105,7 +105,7 @@ static int walk_next(struct walk *w, struct dirent **ret, bool *ret_is_dir, stru
 
 static int cannot_remove(int r, struct err *e)
 {
-    return err_set(e, r, "something in a directory tree can not be removed: %s", err_text(r));
+    return err_set(e, r, "something in a directory tree cannot be removed: %s", err_text(r));
 }
 
 /* Removes the directory the walk has emptied. A directory may hide entries from a reader while they
@@ -174,7 +174,7 @@ static int look(int dir_fd, const char *name, uid_t owner, struct stat *ret, str
     if (fstatat(dir_fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0)
         return check_made(ret, owner, e);
     int r = -errno;
-    return err_set(e, r, "a file can not be looked at: %s", err_text(r));
+    return err_set(e, r, "a file cannot be looked at: %s", err_text(r));
 }
 
 int image_tree_measure(int dir_fd, struct image_tree_size *ret, struct err *e)
@@ -183,7 +183,7 @@ int image_tree_measure(int dir_fd, struct image_tree_size *ret, struct err *e)
     struct walk w = {0};
     struct stat st, top;
     if (fstat(dir_fd, &top) < 0)
-        return err_set(e, -errno, "a directory can not be looked at");
+        return err_set(e, -errno, "a directory cannot be looked at");
     int r = check_made(&top, top.st_uid, e);
     if (r == 0)
         r = walk_push(&w, dir_fd, ".", e);

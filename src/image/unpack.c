@@ -238,7 +238,7 @@ static int spool_all(struct archive_stream *from, int fd, struct err *e)
     while ((n = from->next(from, &p, e)) > 0) {
         int r = fd_write_all(fd, p, (size_t)n);
         if (r < 0)
-            return err_set(e, r, "the archive can not be unpacked to disk: %s", err_text(r));
+            return err_set(e, r, "the archive cannot be unpacked to disk: %s", err_text(r));
     }
     return (int)n;
 }
@@ -275,7 +275,7 @@ static ssize_t pipe_next(struct archive_stream *s, const void **ret, struct err 
     while (n < 0 && errno == EINTR);
     if (n < 0) {
         r = -errno;
-        return err_set(e, r, "the archive can not be read: %s", err_text(r));
+        return err_set(e, r, "the archive cannot be read: %s", err_text(r));
     }
     *ret = p->buf;
     return n;

@@ -156,7 +156,7 @@ int proc_start(struct proc *p, const struct proc_spec *spec, struct err *e)
         return err_set(e, l.error, "cannot start %s: %s: %s", spec->path, l.step,
                        err_text(l.error));
     }
-    /* Ours to reap, so the pid can not have been reused yet. */
+    /* Ours to reap, so the pid cannot have been reused yet. */
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     int r = fd >= 0 ? io_fd_add(&p->pidfd, fd) : -errno;
     if (r < 0) {

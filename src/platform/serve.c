@@ -205,7 +205,7 @@ static void serve(struct api_call *c)
     if (check_headers(c) != 0)
         return;
     if (!may_call(&c->caller, c->flags)) {
-        api_error(c, 403, "permission_error", "This endpoint can not be called with %s.",
+        api_error(c, 403, "permission_error", "This endpoint cannot be called with %s.",
                   c->caller.kind == CALLER_ENV_KEY         ? "an environment key"
                   : c->caller.kind == CALLER_SESSION_TOKEN ? "a session's token"
                                                            : "an API key");

@@ -9,7 +9,7 @@ struct err;
 
 /* Takes one message off the front of `in`. 1 with a new reference in *ret, 0 when more bytes are
  * needed, -EMSGSIZE (longer than SANDBOX_FRAME_MAX or empty), -E_PARSE (not one JSON object). After
- * an error the stream can not be followed any further. */
+ * an error the stream cannot be followed any further. */
 int frame_next(struct buf *in, json_t **ret, struct err *e) WARN_UNUSED;
 
 /* Appends one message; buf's error, or -EMSGSIZE. The text variant takes the JSON as bytes. */

@@ -31,7 +31,7 @@ int mounts_attach(int mount_fd, int dirfd, const char *path) WARN_UNUSED;
 int mounts_set(int fd, uint64_t attr, bool recursive) WARN_UNUSED;
 
 /* Translates the owners of a detached mount tree by the maps of user namespace `userns`
- * (mount_setattr(2), "ID-mapped mounts"). -EINVAL, -EPERM where its file system can not. */
+ * (mount_setattr(2), "ID-mapped mounts"). -EINVAL, -EPERM where its file system cannot. */
 int mounts_set_idmap(int fd, int userns) WARN_UNUSED;
 
 /* 0 when `fd` lies on procfs, -EXDEV when it does not: asked before every write to a /proc file. */

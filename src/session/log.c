@@ -3,7 +3,7 @@
  * Called inside transaction functions, on a store thread (the _tx half), and on the loop thread
  * after the commit (log_publish). A transaction loads the session row, appends events through it,
  * and writes it back last; the row carries the next place (seq) and the last stamp, so that two
- * transactions of one session can not hand out the same place: the store's single writer runs them
+ * transactions of one session cannot hand out the same place: the store's single writer runs them
  * one after the other.
  *
  * Stamps: the first event of a transaction takes the clock, or one microsecond after the last event

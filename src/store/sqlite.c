@@ -127,7 +127,7 @@ static void stmt_free(struct stmt *s)
     free(s);
 }
 
-/* Compiles `sql`. NULL when it can not be; the error sticks. */
+/* Compiles `sql`. NULL when it cannot be; the error sticks. */
 static struct stmt *compile(struct tx *tx, const char *sql)
 {
     sqlite3_stmt *st = NULL;

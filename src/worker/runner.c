@@ -126,7 +126,7 @@ static int64_t call_timeout_ms(const json_t *input)
 }
 
 /* A custom tool is a command in the shell of the sandbox, its input a here-document: one line of
- * JSON, which begins with a brace and so can not be the line that ends it. */
+ * JSON, which begins with a brace and so cannot be the line that ends it. */
 static json_t *custom_input(const struct call *c)
 {
     const struct worker_config *cfg = c->of->env->cfg;
@@ -291,7 +291,7 @@ static const char *serve_session(struct runner *s)
         if (s->feed.ended)
             return "session ended";
         if (s->follow.refused)
-            return "session can not be read";
+            return "session cannot be read";
         if (s->env->phase.at != WORKER_SERVING || fiber_cancelled()) {
             struct fiber_shield shield = fiber_shield_begin(phase_shield_ms(&s->env->phase));
             post_rest(&s->post, "The worker was shut down before this call ran. Please retry.");

@@ -81,7 +81,7 @@ static int acknowledge(struct worker *w, const char *id, struct remote_answer *r
     return remote_ack(&w->remote, w->cfg->environment_id, id, ret);
 }
 
-/* Acknowledges the item and starts its session. An item that can not be acknowledged is left: it is
+/* Acknowledges the item and starts its session. An item that cannot be acknowledged is left: it is
  * offered again. */
 static int start_session(struct worker *w, json_t *work)
 {

@@ -1,4 +1,4 @@
-/* image_answer.c - fuzzes worker/image_answer: what a taken-over unpacker says about an image.
+/* image_plan_text.c - fuzzes image/plan_text: what a taken-over unpacker says about an image.
  *
  * Theory of operation: one input is one answer. A refusal has words; what is taken holds what the
  * record is made from (a known form, digests of 64 digits, variables with names, an absolute plain

@@ -86,7 +86,7 @@ for (const { uid, user } of [...(isRoot ? [{ uid: 0, user: 'agent' }] : []), { u
       assert.equal(stage.look(), stage.before);
     });
 
-    test('the spool of whole outputs can not be turned elsewhere', async () => {
+    test('the spool of whole outputs cannot be turned elsewhere', async () => {
       await fresh();
       await box.sh('mkdir -p /workspace/trap; echo mine > /workspace/victim; mv /tmp/.sallyport /tmp/.was 2>/dev/null; ln -s /workspace/trap /tmp/.sallyport; for i in $(seq 2 20); do ln -s /workspace/victim /tmp/.was/output-$i.txt 2>/dev/null; done; true');
       const r = await box.sh('head -c 400000 /dev/zero | tr "\\0" x');
@@ -98,7 +98,7 @@ for (const { uid, user } of [...(isRoot ? [{ uid: 0, user: 'agent' }] : []), { u
       assert.equal(stage.look(), stage.before);
     });
 
-    test('a program can not forge the end of its command', async () => {
+    test('a program cannot forge the end of its command', async () => {
       await fresh();
       // Everything the shell has open, written to with what ends a command, from a program and from its children.
       // Not into the shell's script: descriptor 0 (and its copies) is what it reads commands from.
@@ -129,7 +129,7 @@ for (const { uid, user } of [...(isRoot ? [{ uid: 0, user: 'agent' }] : []), { u
       await until('the end of what held the pipe', () => pids.every((p) => { try { statusLine(p, 'State'); return false; } catch { return true; } }));
     });
 
-    test('results can not be forged from inside: nobody but init has the channel', { skip: !isRoot && 'only root may read descriptors' }, async () => {
+    test('results cannot be forged from inside: nobody but init has the channel', { skip: !isRoot && 'only root may read descriptors' }, async () => {
       await fresh();
       await box.sh('(sleep 402 &) ; true');
       const channel = fs.readdirSync(`/proc/${box.pid}/fd`).map((n) => fs.readlinkSync(`/proc/${box.pid}/fd/${n}`)).find((t) => t.startsWith('socket:'));

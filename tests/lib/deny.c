@@ -80,6 +80,6 @@ int main(int argc, char **argv)
         return 125;
     }
     execvp(argv[i + 1], argv + i + 1);
-    fprintf(stderr, "deny: %s can not be executed\n", argv[i + 1]);
+    fprintf(stderr, "deny: %s cannot be executed\n", argv[i + 1]);
     return 127;
 }

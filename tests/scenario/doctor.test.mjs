@@ -1,7 +1,7 @@
 // `sallyport doctor` on machines that lack something. Nothing is mocked: each test takes the thing away from the
 // process, by a system call filter (tests/lib/deny.c), by limits of a user namespace, by covering or unmounting
 // parts of /proc and /sys in a mount namespace, by running as somebody else; then asks what is said about it, what
-// is lost, and what is to be done. What can not be made here (AppArmor, other distributions) is in
+// is lost, and what is to be done. What cannot be made here (AppArmor, other distributions) is in
 // tests/unit/cmd/doctor/test_doctor.c.
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -18,7 +18,7 @@ const home = tempDir('doctor');   // a data directory that never exists lies in 
 fs.chmodSync(home, 0o755);
 const ARGS = ['doctor', '--data', path.join(home, 'none')];
 
-// Somebody else can not read the tree this is built in.
+// Somebody else cannot read the tree this is built in.
 const copies = {};
 const readable = (file) => copies[file] ??= (() => {
   const to = path.join(home, path.basename(file));
@@ -183,7 +183,7 @@ describe('a system call is missing or forbidden', () => {
       if (!prefix.length) says(d, 'root_mounts', 'fail', { text: /CAP_SYS_ADMIN/, lost: /template/, fix: /ordinary user[^]*--cap-add=SYS_ADMIN/ });
       for (const id of ['ns_net', 'ns_time', 'proc', 'tmpfs', 'overlay', 'bind']) assert.equal(d.by[id].verdict, 'untried', 'neither good nor bad is known of it');
       assert.match(d.by.proc.text, /takes a user namespace/);
-      says(d, 'sandbox', 'fail', { text: /Operation not permitted/, lost: /can not run/, fix: /see "(mounts as root|user namespaces)" above/ });
+      says(d, 'sandbox', 'fail', { text: /Operation not permitted/, lost: /cannot run/, fix: /see "(mounts as root|user namespaces)" above/ });
       assert.match(d.summary, /^No sandbox can be started here; \d things? to mend/);
     });
 
@@ -207,7 +207,7 @@ describe('a system call is missing or forbidden', () => {
     const d = await doctor(...USER, readable(DENY), 'eperm=fsopen', '--');
     for (const [id, call] of [['tmpfs', 'fsopen\\(tmpfs\\)'], ['devpts', 'fsopen\\(devpts\\)'], ['proc', 'fsopen\\(proc\\)']])
       says(d, id, 'fail', { text: new RegExp(`^${call}: Operation not permitted`), lost: /No sandbox can be started/, fix: FILTER_FIX });
-    says(d, 'overlay', 'note', { text: /fsopen/, lost: /given root file system \(rootfs\), or with user root, can not be started/ });
+    says(d, 'overlay', 'note', { text: /fsopen/, lost: /given root file system \(rootfs\), or with user root, cannot be started/ });
     says(d, 'sandbox', 'fail', { fix: /see "procfs" above/ });
     const tree = await doctor(...USER, readable(DENY), 'eperm=mount_setattr', '--');
     says(tree, 'bind', 'fail', { text: /^mount_setattr\(\/usr\)/, lost: /\/usr read-only/ });

@@ -51,7 +51,7 @@ describe('exit status', () => {
     [['--network', 'host', '--', 'true'], 125, /--network: "host" is not one of loopback, none/],
     [['--rootfs', 'nameless', '--', 'true'], 125, /--rootfs nameless: there is no image nameless in .*rootfs import makes one.*\.\/nameless/],
     [['--rootfs', '/etc/passwd', '--', 'true'], 125, /--rootfs \/etc\/passwd: Not a directory/],
-    [['--rootfs', '/proc', '--', 'true'], 125, /this root can not be below an overlay: .*give a copy, or import it/],
+    [['--rootfs', '/proc', '--', 'true'], 125, /this root cannot be below an overlay: .*give a copy, or import it/],
     [['--allow', 'example.com:443', '--', 'true'], 125, /^sallyport exec: --allow: the network of a sandbox is closed in this version/],
     [['--allow', 'http://example.com', '--', 'true'], 125, /^sallyport exec: --allow http:\/\/example.com: write HOST or HOST:PORT/],
     [['--secret', 'TOKEN=env:TOKEN@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: the network of a sandbox is closed/],
@@ -381,7 +381,7 @@ except OSError as e: print(errno.errorcode[e.errno])
     const bomb = await report(['--processes', '40', '--timeout', '30s', '--', 'python3', '-c', 'import os, time\nwhile True:\n  try: os.fork()\n  except OSError: time.sleep(0.01)']);
     assert.deepEqual([bomb.code, bomb.report.limits[0].limit], [137, 'processes']);
   });
-  test('- is standard error; a file that can not be written is our failure', async () => {
+  test('- is standard error; a file that cannot be written is our failure', async () => {
     const r = await exec(['--json', '-', '--', 'sh', '-c', 'echo out; echo err >&2']);
     assert.equal(r.out, 'out\n');
     assert.equal(JSON.parse(r.err.split('\n')[1]).exit_code, 0);
@@ -395,7 +395,7 @@ except OSError as e: print(errno.errorcode[e.errno])
 });
 
 test('what another run has left on this machine is nothing for our reader', async (t) => {
-  // The groups of a dead run that somebody is still in: every start tries to remove them, and can not.
+  // The groups of a dead run that somebody is still in: every start tries to remove them, and cannot.
   const own = fs.readFileSync('/proc/self/cgroup', 'utf8').match(/^\d+:(?:\w+,)*memory(?:,\w+)*:(\/.*)$/m)?.[1];
   const dir = `/sys/fs/cgroup/memory${own}/sallyport-0123456789abcdef`;
   try { fs.mkdirSync(dir); } catch (e) { t.skip(`no group can be made: ${e.code}`); return; }

@@ -1,5 +1,5 @@
 // `sallyport worker --isolation`: a session gets the same answers whoever builds its sandbox, nothing is
-// left behind by a killed worker, and what can not work is said at start.
+// left behind by a killed worker, and what cannot work is said at start.
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -87,7 +87,7 @@ describe('isolation', () => {
     });
   }
 
-  test('what can not work is refused at start, in words', async () => {
+  test('what cannot work is refused at start, in words', async () => {
     const state = tempDir('state');
     const worker = (...args) => run(BIN, ['worker', '--base-url', s.url, '--environment-id', 'env_x', '--state-dir', state, ...args], { env: { ANTHROPIC_ENVIRONMENT_KEY: 'k' } });
     const cases = [
@@ -103,7 +103,7 @@ describe('isolation', () => {
       [1, /^sallyport worker: no session could be served: .*bind target \/usr\/x: what makes the system .* choose another place$/m, '--bind', '/tmp:/usr/x'],
       [1, /bind target \/usr\/x: what makes the system/, '--bind', '/tmp:/usr/x', '--warm', '2'],
       [1, /bind target \/proc\/sys: what makes the system/, '--isolation', 'oci', '--bind', '/tmp:/proc/sys'],
-      [1, /isolation "none" can not do --sandbox-user root/, '--isolation', 'none', '--i-understand', '--sandbox-user', 'root'],
+      [1, /isolation "none" cannot do --sandbox-user root/, '--isolation', 'none', '--i-understand', '--sandbox-user', 'root'],
     ];
     for (const [code, words, ...args] of cases) {
       const r = await worker(...args);
@@ -111,7 +111,7 @@ describe('isolation', () => {
       assert.match(r.err, words);
     }
     assert.deepEqual(fs.readdirSync(state), []);
-    // A file can not agree to it.
+    // A file cannot agree to it.
     const file = path.join(tempDir('conf'), 'w.yaml');
     fs.writeFileSync(file, 'isolation: none\ni_understand: true\n');
     assert.equal((await worker('--config', file)).code, 2);

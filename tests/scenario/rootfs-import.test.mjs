@@ -160,8 +160,8 @@ describe('sentences', () => {
     const file = (f) => path.join(work, f);
     for (const [args, code, re] of [
       [['import', docker, '--name', 'there'], 1, /words\.tar: there is an image there already; --replace/],
-      [['import', docker, '--name', '../up'], 2, /"\.\.\/up" can not be an image's name/],
-      [['import', file('nope.tar')], 1, /nope\.tar can not be opened: No such file/],
+      [['import', docker, '--name', '../up'], 2, /"\.\.\/up" cannot be an image's name/],
+      [['import', file('nope.tar')], 1, /nope\.tar cannot be opened: No such file/],
       [['import', work, '--name', 'x'], 1, /it is a directory/],
       [['import', file('cut.tar')], 1, /cut\.tar: /],
       [['import', file('text.tar')], 1, /text\.tar: /],
@@ -174,7 +174,7 @@ describe('sentences', () => {
       [['import'], 2, /ARCHIVE/],
       [['import', docker, '--max-depth', '1000'], 2, /--max-depth/],
       [['remove', 'nope'], 1, /no image nope in .*; there is: there/],
-      [['remove', 'a/b'], 2, /can not be an image's name/],
+      [['remove', 'a/b'], 2, /cannot be an image's name/],
       [['lsit'], 2, /did you mean list/],
       [[], 2, /Verbs:/],
     ]) {

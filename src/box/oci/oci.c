@@ -19,7 +19,7 @@
  * what it prints is shown in one sentence.
  *
  * The process id in the pid file is turned into a pidfd after init has spoken, and init must still
- * be there afterwards: so the number can not have become somebody else's in between. */
+ * be there afterwards: so the number cannot have become somebody else's in between. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -545,7 +545,7 @@ static void oci_clean(struct box *b)
     int r = ob->started ? delete_container(o->runtime, o->state_dir, ob->id, &e) : 0;
     if (r < 0)
         log_warn("the runtime could not delete a container", "id=%s why=%s", ob->id, log_q(e.msg));
-    /* What can not be deleted now keeps its bundle, by which the next start finds it. */
+    /* What cannot be deleted now keeps its bundle, by which the next start finds it. */
     if (r >= 0 && pool_call(b->host->pool, remove_bundle, ob->bundle) < 0)
         log_warn("a container's directory was not removed", "dir=%s", log_q(ob->bundle));
     fd_cleanup_close(&ob->uid_lock[0]);

@@ -276,7 +276,7 @@ static int read_whole(const char *path, struct buf *out, struct err *e)
         buf_commit(out, n);
     }
     if (ferror(f))
-        code = err_set(e, -EIO, "%s: can not be read (is it a file?)", path);
+        code = err_set(e, -EIO, "%s: cannot be read (is it a file?)", path);
     else if (buf_err(out))
         code = err_set(e, buf_err(out), "%s: longer than a script may be", path);
     fclose(f);

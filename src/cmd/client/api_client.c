@@ -112,7 +112,7 @@ static int refused(int status, const json_t *body, struct err *e)
 static int unreachable(const struct api_client *c, struct err *e)
 {
     return err_set(e, -ECONNREFUSED,
-                   "%s: can not be reached; is the server running? (sallyport up starts one)",
+                   "%s: cannot be reached; is the server running? (sallyport up starts one)",
                    c->base_url);
 }
 

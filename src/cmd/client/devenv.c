@@ -89,13 +89,13 @@ int devenv_read(const char *dir, struct devenv *ret, struct err *e)
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         int code = -errno;
-        return err_set(e, code, "%s can not be read: %s", path, err_text(code));
+        return err_set(e, code, "%s cannot be read: %s", path, err_text(code));
     }
     char text[DEVENV_MAX];
     ssize_t n = read(fd, text, sizeof(text));
     int r = n < 0 ? -errno : n == sizeof(text) ? -EMSGSIZE : 0;
     if (r < 0)
-        err_set(e, r, "%s can not be read: %s; remove it and run sallyport up again", path,
+        err_set(e, r, "%s cannot be read: %s; remove it and run sallyport up again", path,
                 err_text(r));
     struct devenv d = {0};
     size_t pos = 0;
@@ -159,5 +159,5 @@ int devenv_write(const char *dir, const struct devenv *d, struct err *e)
     if (r == 0 && rename(temp, path) < 0)
         r = -errno;
     secret_wipe(text, sizeof(text));
-    return r < 0 ? err_set(e, r, "%s can not be written: %s", path, err_text(r)) : 0;
+    return r < 0 ? err_set(e, r, "%s cannot be written: %s", path, err_text(r)) : 0;
 }

@@ -165,7 +165,7 @@ char *advice_userns_fix(const struct doctor_host *h, enum userns_cause c)
         return mem_printf("%s\n%s", calls, mounts);
     }
     return mem_printf("%sdmesg | grep -iE 'apparmor|avc|lsm' | tail   (who refused it?)\n"
-                      "do not run it in a chroot; user namespaces can not be made there",
+                      "do not run it in a chroot; user namespaces cannot be made there",
                       sudo(h));
 }
 

@@ -116,7 +116,7 @@ static void check_sandbox(struct doctor *d)
     doctor_add(&d->report, SANDBOX, "sandbox", "real start", DOCTOR_FAIL,
                mem_printf("%s%s", e.msg[0] ? e.msg : err_text(r),
                           cause ? "" : "; everything tried above works, so this is unexpected"),
-               mem_strdup("Tools of agents can not run on this machine."), fix);
+               mem_strdup("Tools of agents cannot run on this machine."), fix);
 }
 
 /* ---- runtimes of containers, as information ---- */
@@ -216,7 +216,7 @@ static void check_libcurl(struct doctor *d)
 
 static void check_data(struct doctor *d)
 {
-    static const char lost[] = "A server started here acknowledges nothing: it can not be stored.";
+    static const char lost[] = "A server started here acknowledges nothing: it cannot be stored.";
     struct statvfs v;
     int r = statvfs(d->dir, &v) < 0 ? errno : 0;
     double free_mb = r ? 0 : (double)v.f_bavail * (double)v.f_frsize / 1048576.0;
@@ -263,7 +263,7 @@ static void check_server(struct doctor *d)
     AUTO_FREE char *text =
         r == 0 ? mem_printf("%s answers and takes the key", c.base_url) : mem_strdup(e.msg);
     add(d, GENERAL, "server", "server", r == 0 ? DOCTOR_OK : DOCTOR_FAIL, text,
-        r == 0 ? NULL : "Sessions can not be made with what this shell knows.",
+        r == 0 ? NULL : "Sessions cannot be made with what this shell knows.",
         r == 0         ? NULL
         : r == -EACCES ? "source the dev.env of this server, or make a new key"
                        : "sallyport up --detach");

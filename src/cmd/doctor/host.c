@@ -15,7 +15,7 @@
 
 #define FILE_MAX 65536 /* mountinfo is the long one; status and os-release have 1.5 KB */
 
-/* The file's first bytes, "" when it can not be read. malloc'ed. */
+/* The file's first bytes, "" when it cannot be read. malloc'ed. */
 static char *read_text(const char *root, const char *path)
 {
     AUTO_FREE char *full = mem_printf("%s%s", root, path);

@@ -54,7 +54,7 @@ struct doctor_host {
 /* Reads all of it. `exe` is the program's path, `is_root` whether it runs with effective uid 0. */
 void doctor_host_read(struct doctor_host *h, const char *root, const char *exe, bool is_root);
 
-/* The first line of ROOT/PATH without its newline; "" when it can not be read. */
+/* The first line of ROOT/PATH without its newline; "" when it cannot be read. */
 void doctor_read_line(const char *root, const char *path, char *ret, size_t cap);
 /* The number in ROOT/PATH, or -1 when there is none. */
 int64_t doctor_read_number(const char *root, const char *path);

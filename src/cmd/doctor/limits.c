@@ -28,7 +28,7 @@
 static const char *const group_lost[CONTROLLER_COUNT] = {
     [CONTROLLER_MEMORY] = "Memory is looked at 10 times a second instead of being capped by the "
                           "kernel: a burst can overshoot before the call is ended.",
-    [CONTROLLER_CPU] = "Processor time of a sandbox can not be limited: it may use every core, and "
+    [CONTROLLER_CPU] = "Processor time of a sandbox cannot be limited: it may use every core, and "
                        "a limit that is "
                        "asked for is refused.",
     [CONTROLLER_PIDS] = "Processes are bounded by RLIMIT_NPROC, which counts per user namespace, "
@@ -195,7 +195,7 @@ static void check_settings(struct doctor_report *r, const struct doctor_host *h)
     if (h->swap)
         doctor_add(r, SETTINGS, "swap", "swap", DOCTOR_NOTE, mem_strdup("swap is on"),
                    mem_strdup("What agents work with can reach the disk (the memory of keys is "
-                              "locked and can not); a sandbox above its memory is swapped out "
+                              "locked and cannot); a sandbox above its memory is swapped out "
                               "before it is ended."),
                    mem_printf("%sswapoff -a   (or encrypt it)", h->root ? "" : "sudo "));
     if (r->n == before)
@@ -223,7 +223,7 @@ static void check_state(struct doctor_report *r, const char *dir)
     doctor_add(r, ROOM, "state", "sandboxes' disk", DOCTOR_NOTE,
                error      ? mem_printf("%s: %s", dir, err_text(-error))
                : writable ? mem_printf("%s has %llu MB left", dir, bytes >> 20)
-                          : mem_printf("%s can not be written", dir),
+                          : mem_printf("%s cannot be written", dir),
                mem_strdup("Workspaces that are to be kept on disk have no place."),
                mem_strdup("sallyport worker --state-dir DIR   (a directory with room)"));
 }

@@ -1,6 +1,6 @@
 /* probe_child.c - throwaway children, and children of theirs in new namespaces.
  *
- * Trying a feature changes the process that tries (namespaces, filters, rights can not be given
+ * Trying a feature changes the process that tries (namespaces, filters, rights cannot be given
  * back), hence a child for each. fork(2) is used directly instead of io/proc: the children are
  * copies that execute nothing, and they are made before doctor has a loop, a thread or a
  * connection, so a copy is the whole process. Each child dies with its parent (PDEATHSIG) and is

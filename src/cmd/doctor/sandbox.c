@@ -1,7 +1,7 @@
 /* sandbox.c - what was tried in the kernel, turned into findings with loss and fix.
  *
  * A finding is made from the result of a probe alone; what the machine says about itself
- * (doctor_host) only words cause and fix. What the engine can not do without is a failure, marked
+ * (doctor_host) only words cause and fix. What the engine cannot do without is a failure, marked
  * `engine`: should a sandbox start all the same, doctor.c makes notes of those, because then the
  * engine has a way around that this file does not know. What needs a user namespace is "untried"
  * where none can be made: neither good nor bad is known of it. */
@@ -44,7 +44,7 @@ static const struct {
     {PROBE_CLOSE_RANGE, "close_range", "close_range", "5.9",
      "No sandbox can be started: descriptors could leak into it."},
     {PROBE_PIDFD_OPEN, "pidfd_open", "pidfd_open", "5.3",
-     "Processes can not be followed safely: their numbers may be given to others."},
+     "Processes cannot be followed safely: their numbers may be given to others."},
     {PROBE_MOUNT_CALLS, "mount_calls", "mount calls", "5.12",
      "No sandbox can be started: its file systems are mounted by descriptor."},
 };
@@ -250,7 +250,7 @@ static const struct {
      "No sandbox can be started: terminals inside are its own.", false},
     {PROBE_OVERLAY, "overlay", "overlayfs",
      "mounted one with userxattr over a tmpfs and replaced a directory in it",
-     "Sandboxes with a given root file system (rootfs), or with user root, can not be started: "
+     "Sandboxes with a given root file system (rootfs), or with user root, cannot be started: "
      "what "
      "they write goes to an overlay. Others can.",
      true},
@@ -294,7 +294,7 @@ static void check_idmap(struct doctor_report *r, const struct doctor_host *h, co
                           foreign ? "; this root does not own the data directory's file system"
                                   : ""),
                mem_strdup("A host directory bound into a sandbox keeps its owners: what is not "
-                          "open to everybody can not be written inside."),
+                          "open to everybody cannot be written inside."),
                mem_printf("%sopen the directories to sandboxes: chmod -R o+rwX DIR",
                           foreign ? ""
                                   : "put the directories on ext4, xfs, btrfs or tmpfs (Linux 6.3), "
@@ -314,7 +314,7 @@ static void check_mounts(struct doctor_report *r, const struct doctor_host *h,
         bool partly = str_starts(p->step, "replacing");
         doctor_add(r, MOUNTS, mounts[i].id, mounts[i].title,
                    mounts[i].optional ? DOCTOR_NOTE : DOCTOR_FAIL, failure(p),
-                   mem_strdup(partly ? "A directory of a sandbox's root file system can not be "
+                   mem_strdup(partly ? "A directory of a sandbox's root file system cannot be "
                                        "removed and made anew; other writes work."
                                      : mounts[i].lost),
                    mounts_fix(h, p))

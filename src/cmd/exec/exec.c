@@ -148,7 +148,7 @@ static int take_signals(void *arg)
         ssize_t n = io_read(&c->signals, &si, sizeof(si));
         if (n != sizeof(si))
             return n < 0 ? (int)n : -EIO;
-        (void)!forward(c, &si); /* a sandbox that can not be reached is noticed by the main fiber */
+        (void)!forward(c, &si); /* a sandbox that cannot be reached is noticed by the main fiber */
     }
 }
 
@@ -364,7 +364,7 @@ static int refuse_network(const struct exec_command *c, struct err *e)
     return 0;
 }
 
-/* Before the run, so that a report that can not be written is no surprise after it. */
+/* Before the run, so that a report that cannot be written is no surprise after it. */
 static int open_report(struct exec_command *c, struct err *e)
 {
     c->json_fd =

@@ -166,7 +166,7 @@ static int open_one(struct exec_streams *s, int fd, const struct stat *first, st
     static const char *const names[] = {"standard input", "standard output", "standard error"};
     struct stat st;
     if (fstat(fd, &st) < 0)
-        return err_set(e, -errno, "%s can not be looked at", names[fd]);
+        return err_set(e, -errno, "%s cannot be looked at", names[fd]);
     if (S_ISDIR(st.st_mode))
         return err_set(e, -EINVAL,
                        "%s is a directory; a directory is never handed into a sandbox (--bind "
@@ -201,7 +201,7 @@ int exec_streams_open(struct exec_streams *s, struct err *e)
     int r = 0;
     for (int fd = 0; r >= 0 && fd < 3; fd++) {
         if (fd == 2 && fstat(1, &out) < 0)
-            return err_set(e, -errno, "standard output can not be looked at");
+            return err_set(e, -errno, "standard output cannot be looked at");
         r = open_one(s, fd, &out, e);
     }
     return r;

@@ -37,7 +37,7 @@ struct exec_streams {
 };
 
 /* Looks at descriptors 0 to 2 and makes the pipes that are needed. -EINVAL with words for a stream
- * that can not be had (a directory). */
+ * that cannot be had (a directory). */
 int exec_streams_open(struct exec_streams *s, struct err *e) WARN_UNUSED;
 /* After the descriptors have been handed over: starts the copying, closes what the program alone
  * must hold (so that its peers see the end and a broken pipe exactly then). 0 or -errno. */

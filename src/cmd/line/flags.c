@@ -361,7 +361,7 @@ static int read_whole(const char *path, struct buf *out, struct err *e)
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         int code = -errno;
-        return err_set(e, code, "%s: can not be opened: %s", path, err_text(code));
+        return err_set(e, code, "%s: cannot be opened: %s", path, err_text(code));
     }
     for (;;) {
         char *room = buf_room(out, 16384);
@@ -372,7 +372,7 @@ static int read_whole(const char *path, struct buf *out, struct err *e)
             int code = -errno;
             if (code == -EINTR)
                 continue;
-            return err_set(e, code, "%s: can not be read: %s", path, err_text(code));
+            return err_set(e, code, "%s: cannot be read: %s", path, err_text(code));
         }
         if (n == 0)
             return 0;

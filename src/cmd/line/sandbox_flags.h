@@ -54,7 +54,7 @@ int sandbox_flags_cpus(const char *flag, const char *text, uint64_t *ret_milli, 
     WARN_UNUSED;
 /* --rootfs: a directory (anything with a slash in it), or the NAME of one that `sallyport rootfs
  * import` has made below `data_dir`. An image brings its environment along, but for what `s` has
- * already, and can not be removed or replaced as long as this process lives. 0 or -EINVAL. */
+ * already, and cannot be removed or replaced as long as this process lives. 0 or -EINVAL. */
 int sandbox_flags_rootfs(struct sandbox_spec *s, const char *text, const char *data_dir,
                          struct err *e) WARN_UNUSED;
 /* Syntax of --allow ("HOST[:PORT]") and of --secret ("NAME=SOURCE@HOST"). 0 or -EINVAL. */

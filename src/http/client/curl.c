@@ -1,7 +1,7 @@
 /* curl.c - opens libcurl and resolves the functions client.c needs.
  *
  * Called on the loop thread when the first http_client is made; the result is kept for the life of
- * the process (libcurl can not be unloaded safely: it leaves thread-local and atexit state behind).
+ * the process (libcurl cannot be unloaded safely: it leaves thread-local and atexit state behind).
  * A missing symbol is a packaging error and is reported by name. Nothing here is controlled by a
  * peer. */
 #include "http/client/curl.h"
@@ -34,7 +34,7 @@ const struct curl_api *curl_api_get(struct err *e)
 
     void *lib = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
     if (!lib) {
-        err_set(e, -ENOENT, "libcurl.so.4 can not be opened (%s); install the package libcurl4",
+        err_set(e, -ENOENT, "libcurl.so.4 cannot be opened (%s); install the package libcurl4",
                 dlerror());
         return NULL;
     }

@@ -6,7 +6,7 @@
  * next suspending call on the connection fails; handlers that wait on something else (a long poll,
  * a stream) use http_wait.
  *
- * What the server answers itself, as JSON in the API's error shape: heads it can not take
+ * What the server answers itself, as JSON in the API's error shape: heads it cannot take
  * (400, 414, 417, 431, 501, 505), heads and bodies that come too slowly (408), a handler that
  * did not answer (500), and 503 to connections over the ceiling. After the first three the
  * connection ends. */

@@ -1,6 +1,6 @@
 /* sse - server-sent events out: frames, a bounded queue per subscriber. (In: http/wire/sse_parser.)
  *
- * Producers push without suspending; the subscriber's fiber writes. A reader who can not keep up is
+ * Producers push without suspending; the subscriber's fiber writes. A reader who cannot keep up is
  * cut off: sse_push returns -EMSGSIZE, the writer ends the response, the client resumes by event
  * id. */
 #pragma once

@@ -260,7 +260,7 @@ static json_t *custom_of(struct v *t)
                v_clip(name));
     else if (name && (toolset_find(name) || str_starts(name, "mcp__")))
         v_fail(t, "name",
-               "\"%s\" is reserved: builtin tool names and the mcp__ prefix can not be used",
+               "\"%s\" is reserved: builtin tool names and the mcp__ prefix cannot be used",
                v_clip(name));
     const char *description = v_str(t, "description", V_REQUIRED, 0, MAX_TOOL_DESCRIPTION);
     AUTO_JSON json_t *schema = schema_of(t);

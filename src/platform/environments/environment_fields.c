@@ -119,7 +119,7 @@ static json_t *config_of(struct v *v, const json_t *before)
     const char *type = v_enum(&c, "type", V_REQUIRED, types);
     const char *was = json_get_str(before, "type");
     if (type && was && !str_eq(type, was)) {
-        v_fail(&c, "type", "is \"%s\" and can not be changed; create another environment", was);
+        v_fail(&c, "type", "is \"%s\" and cannot be changed; create another environment", was);
         v->r->details = json_object();
         json_put_str(v->r->details, "error_code", "invalid_config_type_change");
     }

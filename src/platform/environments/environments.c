@@ -139,7 +139,7 @@ static int refuse_archived(struct refusal *r, const char *id)
     r->details = json_object();
     json_put_str(r->details, "error_code", "environment_archived");
     return refuse(r, 400, "invalid_request_error",
-                  "Environment %s is archived and can not be changed.", v_clip(id));
+                  "Environment %s is archived and cannot be changed.", v_clip(id));
 }
 
 static int update_tx(struct tx *tx, void *arg)
@@ -211,7 +211,7 @@ static int refuse_running(struct tx *tx, struct change *ch)
     int r = stmt_step(s);
     if (r > 0)
         r = refuse(&ch->refusal, 400, "invalid_request_error",
-                   "Environment %s can not be deleted while session %s is running. Interrupt it or "
+                   "Environment %s cannot be deleted while session %s is running. Interrupt it or "
                    "wait for it.",
                    v_clip(ch->id), v_clip(stmt_text(s, 0, NULL)));
     stmt_reset(s);

@@ -5,7 +5,7 @@
  * passes is stored as it came (log_accept_tx makes optional keys explicit). What a session's state
  * allows is not decided here.
  *
- * Unknown fields are refused at every level (api.md 15.6), and so is what this version can not act
+ * Unknown fields are refused at every level (api.md 15.6), and so is what this version cannot act
  * on, in words: a message whose file never reaches the model, or an outcome nobody evaluates, would
  * be a silent loss. */
 #include "platform/events/event_input.h"

@@ -28,8 +28,7 @@ static json_t *read_patch(struct v *a, bool whole)
     json_t *patch = json_object();
     if (whole) {
         if (v_is_null(a, "model"))
-            v_fail(a, "model",
-                   "a session needs a model; it can not be null (agent_model_required)");
+            v_fail(a, "model", "a session needs a model; it cannot be null (agent_model_required)");
         json_t *model = v_failed(a) ? NULL : agent_fields_model(a, "model", V_NULLABLE);
         if (model)
             json_put(patch, "model", model);
@@ -76,7 +75,7 @@ json_t *session_agent_read_update(struct v *v)
         return NULL;
     AUTO_JSON json_t *patch = read_patch(&a, false);
     if (v_has(&a, "model"))
-        v_fail(&a, "model", "can not be changed in a session; tools and mcp_servers can");
+        v_fail(&a, "model", "cannot be changed in a session; tools and mcp_servers can");
     v_end(&a);
     return v_failed(v) || json_object_size(patch) == 0 ? NULL : TAKE(patch);
 }
@@ -112,7 +111,7 @@ static int check_runnable(const json_t *agent, struct refusal *r)
         if (json_is_object(j) || json_array_size(j) > 0)
             return refuse(r, 400, "invalid_request_error",
                           "agent.%s: %s are not part of this version of Sallyport, so a session "
-                          "can not run this agent",
+                          "cannot run this agent",
                           missing[i].key, missing[i].what);
     }
     return 0;

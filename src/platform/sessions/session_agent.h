@@ -17,7 +17,7 @@ void agent_choice_done(struct agent_choice *a);
 void session_agent_read(struct v *v, struct agent_choice *ret);
 
 /* The whole agent as the session keeps it (new reference). A missing agent or version, an archived
- * one, and what this version can not run fill `r` and return -E_DENIED. */
+ * one, and what this version cannot run fill `r` and return -E_DENIED. */
 int session_agent_resolve_tx(struct tx *tx, const struct agent_choice *a, struct refusal *r,
                              json_t **ret) WARN_UNUSED;
 

@@ -86,7 +86,7 @@ void threads_archive(struct api_call *c)
     if (load(c, &s) < 0)
         return;
     api_invalid(c,
-                "Thread %s is the primary thread of its session and can not be archived by itself; "
+                "Thread %s is the primary thread of its session and cannot be archived by itself; "
                 "archive the session.",
                 s.thread_id);
     log_session_done(&s);

@@ -129,7 +129,7 @@ int work_reaper(void *arg)
         r = reap(p, x);
         if (r < 0) {
             if (!failing)
-                log_error("leases can not be ended", "code=%s", err_name(r));
+                log_error("leases cannot be ended", "code=%s", err_name(r));
             failing = true;
             forget_batches(x);
             r = fiber_sleep_ms(RETRY_MS);

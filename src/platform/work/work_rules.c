@@ -45,7 +45,7 @@ int work_rule_ack(struct work_item *w, const struct work_time *t, struct refusal
     if (is(w, "starting")) /* the same ack again, after a lost answer */
         return 0;
     if (!is(w, "queued"))
-        return refuse(r, 409, "conflict_error", "Work item %s is %s and can not be acknowledged.",
+        return refuse(r, 409, "conflict_error", "Work item %s is %s and cannot be acknowledged.",
                       w->id, w->state);
     if (!w->claimed_at)
         return refuse(r, 409, "conflict_error",

@@ -231,7 +231,7 @@ static int append_error(struct tx *tx, struct log_session *ls, struct log_batch 
 }
 
 /* 1 when the session can still use a worker (then *ret is loaded), 0 when it is over (or its row
- * can not be read: the leases of others must not wait for a repair). */
+ * cannot be read: the leases of others must not wait for a repair). */
 static int load_live(struct tx *tx, const char *session_id, struct log_session *ret)
 {
     int r = log_session_load_tx(tx, session_id, ret);

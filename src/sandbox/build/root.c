@@ -84,7 +84,7 @@ int root_check_target(const char *target, struct err *e)
         return 0;
     return err_set(e, -EINVAL,
                    "bind target %s: what makes the system (/usr, /etc, /dev, /proc, ...), "
-                   "/tmp and /workspace can not be replaced; choose another place",
+                   "/tmp and /workspace cannot be replaced; choose another place",
                    target);
 }
 
@@ -260,7 +260,7 @@ static int mount_image(struct build *b, struct err *e)
      * came locked; nor over procfs. */
     if (r == -EINVAL)
         return err_set(e, r,
-                       "this root can not be below an overlay: something is mounted on a directory "
+                       "this root cannot be below an overlay: something is mounted on a directory "
                        "in it, or it is no file system of files; give a copy, or import it");
     return r < 0 ? overlay_error(r, e) : 0;
 }

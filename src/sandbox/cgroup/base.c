@@ -19,7 +19,7 @@
  *   it has no unit's name                            whoever made it is not systemd
  *
  * Moving the processes is the one thing here that reaches beyond our own groups. It is undone when
- * the controllers can not be had after all. */
+ * the controllers cannot be had after all. */
 #include "sandbox/cgroup/base.h"
 
 #include <fcntl.h>
@@ -165,7 +165,7 @@ static int clear_and_enable(int dir, const char *path, const char *const *want, 
     AUTO_CLOSE int leaf = cgroup_dir_below(dir, CGROUP_MAIN);
     int r = leaf < 0 ? leaf : move_all(dir, leaf);
     if (r < 0)
-        (void)err_set(e, r, "the processes in %s can not be moved to a leaf of it (%s)", path,
+        (void)err_set(e, r, "the processes in %s cannot be moved to a leaf of it (%s)", path,
                       err_text(r));
     else if (enable_all(dir, path, want, n, ret_on, ret_why) > 0) {
         log_info("processes moved to make room for limits", "group=%s leaf=%s", log_q(path),

@@ -473,7 +473,7 @@ int cgroup_open_doors(const struct cgroup_root *r, const struct cgroup *g, struc
         AUTO_CLOSE int dir = cgroup_dir_below(r->dir[i], g->name);
         int fd = dir < 0 ? dir : cgroup_file_open(dir, door_name(r->version[i]), O_WRONLY);
         if (fd < 0)
-            return err_set(e, fd, "the %s group of a sandbox can not be opened: %s", controllers[i],
+            return err_set(e, fd, "the %s group of a sandbox cannot be opened: %s", controllers[i],
                            err_text(fd));
         d.fd[i] = fd;
     }

@@ -70,7 +70,7 @@ int cgroup_enter(const struct cgroup_entry *d) WARN_UNUSED;
  * (memory.events or memory.oom_control), or -1. The caller's. It may be handed
  * into the sandbox: it tells a number. */
 int cgroup_oom_fd(const struct cgroup_root *r, const struct cgroup *g);
-/* The number in such a file: kills so far; 0 when it can not be read. */
+/* The number in such a file: kills so far; 0 when it cannot be read. */
 uint64_t cgroup_oom_kills(int oom_fd);
 
 /* Likewise a descriptor of memory.stat. */
@@ -79,7 +79,7 @@ struct cgroup_memory {
     uint64_t anonymous_bytes; /* programs' own */
     uint64_t shared_bytes;    /* tmpfs, memfd and System V segments, mapped or not */
 };
-/* False when it can not be read or does not look like one. Parsing is split off for tests. */
+/* False when it cannot be read or does not look like one. Parsing is split off for tests. */
 bool cgroup_read_memory(int stat_fd, struct cgroup_memory *ret);
 bool cgroup_parse_memory(const char *text, struct cgroup_memory *ret);
 

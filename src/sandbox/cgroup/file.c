@@ -45,16 +45,16 @@ int cgroup_dir_open(const char *mount, const char *group, unsigned dev_major, un
 {
     AUTO_CLOSE int top = open_how(AT_FDCWD, mount, 0);
     if (top < 0)
-        return err_set(e, top, "%s can not be opened (%s)", mount, err_text(top));
+        return err_set(e, top, "%s cannot be opened (%s)", mount, err_text(top));
     struct stat st;
     if (fstat(top, &st) < 0)
-        return err_set(e, -errno, "%s can not be looked at (%m)", mount);
+        return err_set(e, -errno, "%s cannot be looked at (%m)", mount);
     if (!on_cgroup(top) || major(st.st_dev) != dev_major || minor(st.st_dev) != dev_minor)
         return err_set(e, -EXDEV, "%s is hidden by another mount", mount);
     if (!group[0])
         return TAKE_FD(top);
     int fd = open_how(top, group, RESOLVE_BENEATH | RESOLVE_NO_XDEV);
-    return fd < 0 ? err_set(e, fd, "%s/%s can not be opened (%s)", mount, group, err_text(fd)) : fd;
+    return fd < 0 ? err_set(e, fd, "%s/%s cannot be opened (%s)", mount, group, err_text(fd)) : fd;
 }
 
 int cgroup_dir_below(int dir, const char *name)

@@ -22,9 +22,9 @@ int cgroup_file_open(int dir, const char *file, int flags) WARN_UNUSED;
 int cgroup_write(int dir, const char *file, const char *text) WARN_UNUSED;
 /* Likewise for a limit, and reads what the file says then, without its last newline. */
 int cgroup_set(int dir, const char *file, const char *text, char *ret, size_t cap) WARN_UNUSED;
-/* The file's text without its last newline. Negative when it can not be read or does not fit. */
+/* The file's text without its last newline. Negative when it cannot be read or does not fit. */
 int cgroup_read(int dir, const char *file, char *ret, size_t cap) WARN_UNUSED;
-/* Whether one of the words of the file is `word`. False when it can not be read. */
+/* Whether one of the words of the file is `word`. False when it cannot be read. */
 bool cgroup_has_word(int dir, const char *file, const char *word);
 
 /* Calls fn for each process in cgroup.procs of `dir`, in chunks of what one read

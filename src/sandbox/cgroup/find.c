@@ -7,7 +7,7 @@
  * A mount may show only a part of a hierarchy (its "root" field): a container without a cgroup
  * namespace sees "/docker/ID" both as root of the mount and as its own group, and the group is then
  * the mount point itself. With a cgroup namespace both are "/". A path that begins with "/.." lies
- * outside of the namespace and can not be reached. cgroups(7), proc(5). */
+ * outside of the namespace and cannot be reached. cgroups(7), proc(5). */
 #include "sandbox/cgroup/find.h"
 
 #include <string.h>

@@ -32,7 +32,7 @@
 #define MARK_MS         300    /* how long a terminal may take to hand over what was written */
 
 /* Takes what is in `fd`, the output pipe or the terminal. `limit` bytes at most, so that a flood
- * can not keep us here. -E_LIMIT when the ceiling for this command has been passed. Between calls
+ * cannot keep us here. -E_LIMIT when the ceiling for this command has been passed. Between calls
  * the bytes of background jobs are dropped. */
 static int drain(struct init *in, int fd, size_t limit)
 {
@@ -321,7 +321,7 @@ static void take_pty(const json_t *input, struct size *ret, struct tool_result *
 static int prepare_terminal(struct init *in, const struct size *size)
 {
     int r = in->pty.master >= 0 ? pty_reset(&in->pty) : -ENOTTY;
-    if (r < 0) { /* the first one, or one that can not be brought into order */
+    if (r < 0) { /* the first one, or one that cannot be brought into order */
         pty_done(&in->pty);
         r = pty_open(&in->pty);
         if (r >= 0)

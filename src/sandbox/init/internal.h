@@ -30,7 +30,7 @@ struct program;
 /* One kind of work. At most one is in progress (in->at_work); what else goes on in the sandbox,
  * background jobs of the shell, say, is nobody's. */
 struct call_ops {
-    /* Begins in->now, or the program that is prepared. What can not begin is answered at once. */
+    /* Begins in->now, or the program that is prepared. What cannot begin is answered at once. */
     void (*begin)(struct init *in);
     /* Ends it with everything it has started, and answers; a program's answer waits until it is
      * reaped. `why` is a sentence, `limit` the name of a limit that was hit, for reports; NULL when

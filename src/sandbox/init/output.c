@@ -147,7 +147,7 @@ void output_clean(struct buf *out, const char *p, size_t n)
         size_t k = ansi_len(p, n);
         if (k == 0) {
             k = utf8_len(p, n);
-            if (k == 0 || *p == '\0') { /* NUL can not be carried in a JSON string here */
+            if (k == 0 || *p == '\0') { /* NUL cannot be carried in a JSON string here */
                 buf_adds(out, "\xef\xbf\xbd");
                 k = 1;
             } else {

@@ -9,7 +9,7 @@
  * proof: a process can fork and end between the moment its name is read and the moment its file is,
  * and the child may have got a number the scan is past already. So a scan counts only when
  *  - no name that was read had vanished when its file was opened (torn),
- *  - every zombie was a zombie in the scan before (it can not have forked since), and
+ *  - every zombie was a zombie in the scan before (it cannot have forked since), and
  *  - process numbers did not start over from the bottom meanwhile. They grow otherwise, and names
  *    are read in their order, so whoever is born during a scan, of a parent the scan has passed, is
  *    still ahead of it.

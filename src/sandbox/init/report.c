@@ -117,7 +117,7 @@ char *report_address(const void *addr, size_t n)
     return mem_printf("[%s]:%u", text, port);
 }
 
-/* What the caller has at `at`; NULL when that can not be read or names no network. */
+/* What the caller has at `at`; NULL when that cannot be read or names no network. */
 static char *read_address(const struct seccomp_notif *n, uint64_t at, uint64_t len)
 {
     char path[32], bytes[sizeof(struct sockaddr_in6)];

@@ -7,7 +7,7 @@
 struct report_list;
 
 struct report {
-    int fd; /* the filter's listener; -1: no report was asked for, or it can not be kept on */
+    int fd; /* the filter's listener; -1: no report was asked for, or it cannot be kept on */
     struct report_list *calls, *addresses; /* NULL when none was asked for */
 };
 

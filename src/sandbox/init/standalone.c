@@ -3,7 +3,7 @@
  * In a container somebody else has built the walls: namespaces, root, ids, capabilities, limits and
  * a first system call filter are the OCI runtime's work, done to the letter of a config.json that
  * the worker wrote (box/oci/config.c). Here the descriptors are put in order, our own filter
- * goes on top (it also compares arguments, which a config.json can not say for ioctl, and it is
+ * goes on top (it also compares arguments, which a config.json cannot say for ioctl, and it is
  * there when the runtime has ignored its seccomp section), and the kernel is asked whether
  * everything took. A runtime that has left something out shows up as a sandbox that does not start.
  *
@@ -117,7 +117,7 @@ static int check_ids(const struct sandbox_spec *spec, struct err *e)
         if (u[i] != want || g[i] != want)
             return err_set(e, -E_DENIED, "uid %u gid %u are not the %u that was asked for", u[i],
                            g[i], want);
-    /* -1: more than none. As an ordinary user's container the host's groups can not be dropped;
+    /* -1: more than none. As an ordinary user's container the host's groups cannot be dropped;
      * they are all nogroup then. */
     gid_t groups[64];
     int n = getgroups(ARRAY_LEN(groups), groups);
@@ -173,7 +173,7 @@ static int lock_down(const struct sandbox_spec *spec, struct err *e)
     (void)setsid(); /* fails when it leads a session already */
     umask(022);
     /* Keyrings are not namespaced. -EPERM: the runtime's filter, ours to be, refuses the call; then
-     * the programs can not use a keyring either. */
+     * the programs cannot use a keyring either. */
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS &&
         errno != EPERM)
         return err_set(e, -errno, "could not start a session keyring: %m");

@@ -5,7 +5,7 @@
  * fails with ENOSYS, so that libc and runtimes fall back when a newer kernel's call is unknown
  * here. Nothing is killed. Foreign architectures (int 0x80, x32) get ENOSYS for every call.
  *
- * Two programs are installed. libseccomp can not say "any argument but these", so the first allows
+ * Two programs are installed. libseccomp cannot say "any argument but these", so the first allows
  * clone, socket and ioctl as such and the second, which allows everything else, refuses some of
  * their arguments: new namespaces, odd address families, terminal injection. ioctl requests are
  * compared under a 32-bit mask because that is what the kernel looks at (CVE-2019-10063 was a

@@ -103,7 +103,7 @@ const struct syscall_line syscall_lines[] = {
     /* restrict oneself further */
     {ALLOW, "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self", "only takes away"},
 
-    {UNSUPPORTED, "setxattr lsetxattr fsetxattr", "an access list makes a file setgid that chmod may not; names can not be told apart here"},
+    {UNSUPPORTED, "setxattr lsetxattr fsetxattr", "an access list makes a file setgid that chmod may not; names cannot be told apart here"},
 
     {REFUSE, "unshare setns", "other namespaces: each is kernel surface that only root had before"},
     {REFUSE, "mount umount umount2 pivot_root chroot", "mounts, the old interface"},
@@ -151,7 +151,7 @@ const struct syscall_argument syscall_arguments[] = {
     {"chmod", 1, HAS, S_ISUID, ALSO, "in a bound directory it would be setuid outside, as the owner"},
     {"fchmod", 1, HAS, S_ISUID, ALSO, "likewise (a write takes the bit away, so open's mode gives none)"},
     {"fchmodat", 2, HAS, S_ISUID, ALSO, "likewise"},
-    {"chmod", 1, HAS, S_ISGID | S_IXGRP, ALSO, "likewise setgid; a directory can not be told from a program here"},
+    {"chmod", 1, HAS, S_ISGID | S_IXGRP, ALSO, "likewise setgid; a directory cannot be told from a program here"},
     {"fchmod", 1, HAS, S_ISGID | S_IXGRP, ALSO, "likewise"},
     {"fchmodat", 2, HAS, S_ISGID | S_IXGRP, ALSO, "likewise"},
 

@@ -66,7 +66,7 @@ static bool load(const char *name, const char *path, struct buf *text, struct to
             size = text->len;
     }
     tool_fail(ret,
-              "edit: %s has %llu bytes, more than the limit of %u; a file this large can not be "
+              "edit: %s has %llu bytes, more than the limit of %u; a file this large cannot be "
               "edited this way. "
               "Use bash (sed, a script) instead.",
               name, (unsigned long long)size, TOOL_FILE_MAX);

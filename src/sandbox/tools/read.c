@@ -122,7 +122,7 @@ static void read_range(int fd, const char *name, const struct range *v, struct t
         tool_fail(
             ret,
             "read: line %llu of %s alone is longer than the limit of %u bytes, and parts of a line "
-            "can not be read. Use bash to look at a piece of it.",
+            "cannot be read. Use bash to look at a piece of it.",
             (unsigned long long)start + 1, name, TOOL_FILE_MAX);
     else if (r == -EMSGSIZE)
         tool_fail(ret,

@@ -20,7 +20,7 @@ struct walk_entry {
 
 /* Visits everything below `fd` (a directory, which the walk closes). `visit` says whether to go
  * into a directory; for a link WALK_DESCEND goes into the directory it leads to. Directories that
- * can not be read are passed over. Returns true when the walk was complete, false when WALK_STOP or
+ * cannot be read are passed over. Returns true when the walk was complete, false when WALK_STOP or
  * a ceiling ended it. */
 bool walk_tree(int fd, enum walk_verdict (*visit)(void *arg, const struct walk_entry *e),
                void *arg);

@@ -36,13 +36,13 @@ struct stock {
 };
 
 /* `uids` may be NULL. Negative with words when the machine's network
- * namespace can not be opened. */
+ * namespace cannot be opened. */
 int stock_init(struct stock *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
     WARN_UNUSED;
 void stock_done(struct stock *a);
 
 /* Makes what is missing. Failures are left to the next sandbox, which makes its own and says why it
- * can not. */
+ * cannot. */
 void stock_prepare(struct stock *a);
 
 /* The next range of uids (see uids_take). */

@@ -221,7 +221,7 @@ void rootfs_done(struct rootfs *r)
     fd_cleanup_close(&r->template_ns);
 }
 
-/* Translates owners of a detached mount. 0; CAN_NOT where its file system can not; or a negative
+/* Translates owners of a detached mount. 0; CAN_NOT where its file system cannot; or a negative
  * code with words, when it may well be able to but something is short. */
 #define CAN_NOT 1
 static int set_idmap(int tree, const struct idmap *uids, const struct idmap *gids, int proc,
@@ -253,7 +253,7 @@ static int restrict_tree(int fd, const char *path, const struct stat *st,
     if (r < 0)
         return err_wrap(e, r, "%s", path);
     if (r == CAN_NOT && how->write)
-        log_warn("the sandbox can not write as the owner of this directory: its file system does "
+        log_warn("the sandbox cannot write as the owner of this directory: its file system does "
                  "not translate owners",
                  "path=%s", log_q(path));
     return 0;

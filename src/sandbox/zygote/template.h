@@ -27,7 +27,7 @@ struct rootfs_tree {
     bool write;
     int64_t give_to; /* >= 0: its top directory is given to this uid and gid first */
     /* >= 0: its owner's files show as those of this uid and gid, and what that uid makes belongs to
-     * the owner (an idmapped mount; where the file system can not do that, owners stay as they
+     * the owner (an idmapped mount; where the file system cannot do that, owners stay as they
      * are). */
     int64_t owner_is;
     const struct idmap *map; /* not NULL: owners are translated by this (likewise) */
@@ -41,6 +41,6 @@ int rootfs_host_tree(const struct rootfs *r, const char *path, const struct root
 
 /* The same for `path` of the template ("/" or "/usr", without what is mounted below it), for use as
  * the lower layer of an overlay; `map` may be NULL. Taken here and not in the clone, where the
- * template's mounts are locked together. -EINVAL where the file system can not map owners. */
+ * template's mounts are locked together. -EINVAL where the file system cannot map owners. */
 int rootfs_template_tree(const char *path, const struct idmap *map, int proc, struct err *e)
     WARN_UNUSED;

@@ -120,7 +120,7 @@ static void send_message(struct zygote *z, json_t *o, const int *fds, size_t n_f
         memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
     }
     /* A worker that does not read loses notices of ended sandboxes, which it also has from their
-     * pidfds; it can not stop us. */
+     * pidfds; it cannot stop us. */
     if (sendmsg(z->ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE &&
         errno != ECONNRESET)
         log_warn("message to the worker lost", "error=%s", err_name(-errno));
@@ -195,7 +195,7 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
             r = m->usr = rootfs_template_tree("/usr", map, z->proc, e);
         if (r >= 0 || r != -EINVAL)
             return r;
-        /* tmpfs before Linux 6.3 can not translate owners: then root inside owns nothing of the
+        /* tmpfs before Linux 6.3 cannot translate owners: then root inside owns nothing of the
          * system and changes nothing of it. */
         log_info("the system belongs to nobody in this sandbox", "error=%s", log_q(e->msg));
         fd_cleanup_close(&m->root);

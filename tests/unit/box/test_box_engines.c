@@ -621,7 +621,7 @@ static int without_isolation_others_are_spared(void *arg)
     struct box_spec spec = {.sandbox = &s};
     struct err e = {.code = 0};
     assert_int_equal(box_open(h, &spec, &b, &e), -EINVAL);
-    assert_non_null(strstr(e.msg, "can not do --bind"));
+    assert_non_null(strstr(e.msg, "cannot do --bind"));
     sandbox_spec_done(&s);
     box_host_stop(h);
     assert_int_equal(kill(bystander, SIGKILL), 0); /* it lived */
@@ -643,7 +643,7 @@ static int ordinary_fiber(void *arg)
     struct err e = {.code = 0};
     struct box_host_config cfg = {
         .state_dir = dir, .isolation = BOX_OCI, .oci_runtime = "runc", .warm_spec = &s};
-    assert_int_equal(box_host_start(&cfg, &h, &e), -EPERM); /* one id can not be two */
+    assert_int_equal(box_host_start(&cfg, &h, &e), -EPERM); /* one id cannot be two */
     assert_non_null(strstr(e.msg, "--sandbox-user root"));
     s.user = SANDBOX_USER_ROOT;
     h = harness_start(&cfg);

@@ -1,5 +1,5 @@
 /* test_warm.c - sandboxes made ahead: who gets them, who never does, and what becomes of those
- * that die, stop, or can not be made. */
+ * that die, stop, or cannot be made. */
 #include "unit/loop.h"
 
 #include <fcntl.h>

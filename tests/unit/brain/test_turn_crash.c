@@ -122,7 +122,7 @@ static void play(struct world *w)
 {
     world_open(w, NULL, true);
     json_decref(world_published);
-    world_published = NULL; /* the dead process published what we can not see */
+    world_published = NULL; /* the dead process published what we cannot see */
     w->model.ops = &ops;
     world_start_brain(w);
     do

@@ -240,7 +240,7 @@ static int clean_up_shielded(void *arg)
         {
             AUTO(fiber_shield) inner = fiber_shield_begin(60000);
             assert_int_equal(fiber_yield(), 0);
-            /* An inner shield can not outlast the outer one. */
+            /* An inner shield cannot outlast the outer one. */
             assert_true(fiber_deadline_ns() <= time_mono_ns() + 1000 * NS_PER_MS);
         }
         assert_int_equal(fiber_sleep_ms(1), 0);

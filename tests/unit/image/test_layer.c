@@ -466,7 +466,7 @@ static void layers_are_applied_as_others_do(void **state)
         run_row(&accepted[i]);
 }
 
-/* ---- what rows can not say ---- */
+/* ---- what rows cannot say ---- */
 
 static int apply_one(struct paths *p, struct image_unpack *u, struct buf *tar, struct err *e)
 {

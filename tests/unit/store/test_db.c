@@ -156,7 +156,7 @@ static void errors_stick(void **state)
     assert_int_equal(db_write(d, bad_param_tx, NULL), -EINVAL);
     assert_int_equal(db_write(d, careless_tx, NULL), -EEXIST);
     assert_int_equal(count(d), 0);
-    /* A read can not write. */
+    /* A read cannot write. */
     assert_true(db_read(d, bad_sql_tx, (void *)(uintptr_t) "DELETE FROM meta") < 0);
     struct row row = {.name = "a", .value = "1"};
     assert_int_equal(db_write(d, put_tx, &row), 0);

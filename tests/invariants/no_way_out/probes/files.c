@@ -294,7 +294,7 @@ static void capability_bits(void)
     unsigned strange = 0;
     for (char *p = g ? g + 9 + strspn(g + 9, " ") : NULL; p && *p != '\n';) {
         unsigned long id = strtoul(p, &p, 10);
-        strange += id != 65534 && id != getgid(); /* nogroup: what an ordinary user can not drop */
+        strange += id != 65534 && id != getgid(); /* nogroup: what an ordinary user cannot drop */
         p += strspn(p, " ");
     }
     must(g && strange == 0, "no supplementary group but our own and nogroup");

@@ -1,4 +1,4 @@
-/* limits.c - limits that are set, and that they can not be raised. What happens when one goes to
+/* limits.c - limits that are set, and that they cannot be raised. What happens when one goes to
  * the limit is the bombs' matter (bombs.c). */
 #include "probe.h"
 
@@ -68,7 +68,7 @@ const struct probe limits_probes[] = {
      "set before the first program; cores are off", are_set, 0},
     {"limits_raise", "exhausting the host", "raise each hard limit by one", "no CAP_SYS_RESOURCE",
      raise_each, 0},
-    {"locked_memory", "memory that can not be reclaimed",
+    {"locked_memory", "memory that cannot be reclaimed",
      "mlock 4 MiB, mlockall, a huge page, memfd_secret", "RLIMIT_MEMLOCK; the filter", lock_memory,
      0},
     {.name = NULL},

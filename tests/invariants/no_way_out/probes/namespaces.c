@@ -82,7 +82,7 @@ static void clone3_each(void)
     }
 }
 
-/* The filter can not read the flags clone3 takes in memory, so not one of its uses may pass. */
+/* The filter cannot read the flags clone3 takes in memory, so not one of its uses may pass. */
 static void clone3_plain(void)
 {
     struct clone_args a = {.exit_signal = SIGCHLD};
@@ -186,7 +186,7 @@ const struct probe namespaces_probes[] = {
     {"clone3_plain", "flags out of the filter's sight", "clone3 without any flag",
      "clone3 is ENOSYS as a whole", clone3_plain, 0},
     {"setns", "joining the namespaces of others", "setns with every file of /proc/1/ns, self/ns",
-     "setns is refused by the filter; init's files can not be opened", join_each, 0},
+     "setns is refused by the filter; init's files cannot be opened", join_each, 0},
     {"setns_pidfd", "joining the namespaces of others", "setns with a pidfd of init",
      "setns is refused by the filter", join_by_pidfd, 0},
     {"namespace_parents", "walking up from one's own namespace",

@@ -21,7 +21,7 @@ static int own_terminal(void)
         unable("no terminal to try it on: %m");
         _exit(0);
     }
-    /* Leader of a new session, which a leader of a group can not become. */
+    /* Leader of a new session, which a leader of a group cannot become. */
     pid_t pid = fork();
     if (pid != 0) {
         int status;

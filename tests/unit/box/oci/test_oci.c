@@ -1,5 +1,5 @@
 /* test_oci.c - the parts of the OCI engine that need no runtime: what config.json says, what a root
- * directory is made of (and that an image can not make us write elsewhere), a runtime's words; and,
+ * directory is made of (and that an image cannot make us write elsewhere), a runtime's words; and,
  * with crun behind a script that spoils config.json, that init refuses to serve in a container that
  * is less than was asked for. */
 #include "unit/loop.h"

@@ -314,7 +314,7 @@ static void every_cause_has_a_fix(void **state)
     assert_null(strstr(fix, "sudo"));
 }
 
-/* A path can not say more in a profile, or in the shell around it, than which file it is. */
+/* A path cannot say more in a profile, or in the shell around it, than which file it is. */
 static void a_path_can_not_add_to_a_profile(void **state)
 {
     (void)state;

@@ -143,8 +143,8 @@ static void size_is_bounded(void **state)
 
 /* ---- images ---- */
 
-/* A root file system with what bash needs, as links to nowhere else: a bind of the host's /usr can
- * not be had in a plain directory, so the programs are copied. */
+/* A root file system with what bash needs, as links to nowhere else: a bind of the host's /usr cannot
+ * be had in a plain directory, so the programs are copied. */
 static void make_image(const char *dir)
 {
     run("mkdir -p usr/bin usr/lib etc root; ln -s usr/bin bin; ln -s usr/lib lib; ln -s usr/lib "
@@ -311,7 +311,7 @@ static void targets(void **state)
         AUTO_FREE char *error = sbx_open(&host, &s, &b);
         if (!error)
             fail_msg("%s was accepted", bad[i]);
-        expect_contains(error, "can not be replaced");
+        expect_contains(error, "cannot be replaced");
         sandbox_spec_done(&s);
     }
     struct sandbox_spec s;

@@ -111,7 +111,7 @@ static void limits_are_set(void **state)
     assert_int_equal(cgroup_remove(&root, &free_of), 0);
 }
 
-/* What can not be set is refused with words, and no group is left behind in any hierarchy. */
+/* What cannot be set is refused with words, and no group is left behind in any hierarchy. */
 static void limits_refused(void **state)
 {
     (void)state;
@@ -164,7 +164,7 @@ static void memory_is_capped(void **state)
     /* The descriptor tells a number and takes nothing. */
     assert_int_equal(write(fd, "1", 1), -1);
     assert_int_equal(cgroup_remove(&root, &g), 0);
-    assert_int_equal(cgroup_oom_kills(fd), 0); /* gone: can not be read */
+    assert_int_equal(cgroup_oom_kills(fd), 0); /* gone: cannot be read */
     assert_int_equal(cgroup_remove(&root, &other), 0);
     close(fd);
     close(fd2);

@@ -301,7 +301,7 @@ static int in_container(void *arg)
     CHECK(enter(dir) == 0);
     CHECK(unshare(CLONE_NEWCGROUP | CLONE_NEWNS) == 0);
     CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-    /* The old mount shows the whole tree from outside of the namespace: it can not be used. */
+    /* The old mount shows the whole tree from outside of the namespace: it cannot be used. */
     CHECK(refused("not below what is mounted") == 0);
     CHECK(umount2("/sys/fs/cgroup", MNT_DETACH) == 0);
     CHECK(mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_RDONLY, NULL) == 0);
@@ -320,7 +320,7 @@ static void container(void **state)
     rmgroup("docker-5f0d.scope", dir);
 }
 
-/* ---- what can not be had ---- */
+/* ---- what cannot be had ---- */
 
 static int some_controllers(void *arg)
 {
@@ -362,7 +362,7 @@ static void controllers_missing(void **state)
 static int inner_namespace(void *arg)
 {
     (void)arg;
-    return refused("can not be moved to a leaf");
+    return refused("cannot be moved to a leaf");
 }
 
 static int with_outsider(void *arg)
@@ -399,7 +399,7 @@ static int in_threaded(void *arg)
     CHECK(enter(dir) == 0);
     CHECK(mkdirat(dir, "t", 0755) == 0);
     CHECK(kit_write(dir, "t/cgroup.type", "threaded") == 0);
-    CHECK(refused("can not be moved to a leaf of it (Operation not supported)") == 0);
+    CHECK(refused("cannot be moved to a leaf of it (Operation not supported)") == 0);
     CHECK(!exists(dir, "sallyport-main"));
     return unlinkat(dir, "t", AT_REMOVEDIR) == 0 ? 0 : 1;
 }

@@ -265,7 +265,7 @@ static void end_can_not_be_forged(void **state)
     assert_false(r.is_error);
     assert_true(str_ends(r.text, "sound"));
     result_done(&r);
-    /* The line that reports the status does not show up under tracing, so its token can not be
+    /* The line that reports the status does not show up under tracing, so its token cannot be
      * learned from there. */
     r = sbx_bash(&b, "set -x; echo traced; set +x");
     assert_null(strstr(r.text, "printf"));

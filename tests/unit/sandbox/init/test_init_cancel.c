@@ -1,6 +1,6 @@
 /* test_init_cancel.c - a cancelled call leaves nothing behind, however its processes try to stay, and
  * takes nothing along that was there before. Times are printed; each has a wide bound, and the
- * quickest that of the promise, which a busy machine can not change and a slow way would. */
+ * quickest that of the promise, which a busy machine cannot change and a slow way would. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -404,7 +404,7 @@ static bool kernel_separates_numbers(void)
            (major_no > 6 || (major_no == 6 && minor_no >= 14));
 }
 
-/* Few process numbers for the sandbox, so that they come round soon. False where that can not be
+/* Few process numbers for the sandbox, so that they come round soon. False where that cannot be
  * had (Linux 6.14, root). */
 static bool few_numbers(pid_t init)
 {

@@ -178,7 +178,7 @@ static void large_files(void **state)
     expect("read", "{\"file_path\":\"%/long\",\"view_range\":[1,1]}", false, "yyyyyyyyyy");
     expect("read", "{\"file_path\":\"%/long\",\"view_range\":[2,2]}", true,
            "read: line 2 of %/long alone is longer than the limit of 262144 bytes, and parts of a "
-           "line can not be "
+           "line cannot be "
            "read. Use bash to look at a piece of it.");
     r = run("edit", "{\"file_path\":\"%/big\",\"old_string\":\"a\",\"new_string\":\"b\"}");
     assert_true(r.is_error);

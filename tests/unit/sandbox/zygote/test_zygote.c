@@ -211,7 +211,7 @@ static void zygote_forgets(void **state)
     enc_hex(random, sizeof(random), needle);
     struct err e;
     assert_int_equal(sandbox_spec_add_env(&s, "TOKEN", needle, &e), 0);
-    for (int i = 1; i < 30; i++) { /* of all sizes, so that the next request can not cover all */
+    for (int i = 1; i < 30; i++) { /* of all sizes, so that the next request cannot cover all */
         AUTO_FREE char *name = mem_printf("N%d", i);
         AUTO_FREE char *value = mem_printf("%*s%s", i * 16, "", needle);
         assert_int_equal(sandbox_spec_add_env(&s, name, value, &e), 0);

@@ -199,7 +199,7 @@ static void descriptors(void **state)
     sbx_close(&b);
 }
 
-/* ---- what it can not reach ---- */
+/* ---- what it cannot reach ---- */
 
 static void init_is_out_of_reach(void **state)
 {
@@ -424,10 +424,10 @@ static void bad_specifications(void **state)
     expect_refusal(&s, "neither a directory nor a regular file");
     sandbox_spec_init(&s);
     assert_int_equal(sandbox_spec_add_bind(&s, "/usr/share", "/usr/local/x", false, NULL), 0);
-    expect_refusal(&s, "can not be replaced");
+    expect_refusal(&s, "cannot be replaced");
     sandbox_spec_init(&s);
     assert_int_equal(sandbox_spec_add_bind(&s, "/usr/share", "/proc/x", false, NULL), 0);
-    expect_refusal(&s, "can not be replaced");
+    expect_refusal(&s, "cannot be replaced");
     sandbox_spec_init(&s); /* through a link that the workspace brought along */
     s.workspace_dir = mem_strdup(ws);
     assert_int_equal(sandbox_spec_add_bind(&s, "/usr/share", "/workspace/link/x", false, NULL), 0);
