@@ -3,9 +3,9 @@
  * What lives in this folder: growable buffers with ceilings (buf), bounds-checked reading (cursor),
  * strict numbers and text (str), intrusive lists (list), hash maps (map), JSON helpers around
  * jansson (json), hex and base64 (enc), identifiers (id), clocks (time), randomness (rng), secrets
- * (secret), errors (err), the log line writer (log), writing to the end of a descriptor (fd), configuration text (yaml), regular expressions
- * (regex) and every ceiling of the program with its reason (limits). What does not: anything that
- * waits, opens, or talks.
+ * (secret), errors (err), the log line writer (log), writing to the end of a descriptor (fd),
+ * configuration text (yaml), regular expressions (regex) and every ceiling of the program with its
+ * reason (limits). What does not: anything that waits, opens, or talks.
  *
  * This header holds the few attributes and macros every file uses. */
 #pragma once

@@ -68,8 +68,9 @@ struct box *box_new(struct box_host *h);
  * init's first message. Suspends. 0, or a negative code with words. */
 int box_attach(struct box *b, int *channel, int *pidfd, int pid, struct err *e) WARN_UNUSED;
 
-/* The two halves of that for an init that was executed (sandbox/init/standalone.h): the channel, on which
- * it is first told what to be; and the pidfd of the process whose end is the sandbox's. Suspend. */
+/* The two halves of that for an init that was executed (sandbox/init/standalone.h): the channel, on
+ * which it is first told what to be; and the pidfd of the process whose end is the sandbox's.
+ * Suspend. */
 int box_attach_foreign(struct box *b, int *channel, const struct sandbox_spec *spec,
                        const char *home, const char *spool, struct err *e) WARN_UNUSED;
 int box_attach_pidfd(struct box *b, int *pidfd, int pid, struct err *e) WARN_UNUSED;

@@ -1,9 +1,9 @@
 /* host.c - a worker's host of sandboxes: started, tried, stopped, and asked for a box.
  *
- * Neutral to what makes sandboxes: an engine (engine.h) is chosen at start and does that. What is the
- * host's: the state directory, swept of what dead runs have left before anything is made; a pool of
- * threads for what blocks; the warm pool; and one trial at start, so that a setting that cannot work
- * fails there. Fibers only. Nothing that comes out of a sandbox is looked at here. */
+ * Neutral to what makes sandboxes: an engine (engine.h) is chosen at start and does that. What is
+ * the host's: the state directory, swept of what dead runs have left before anything is made; a
+ * pool of threads for what blocks; the warm pool; and one trial at start, so that a setting that
+ * cannot work fails there. Fibers only. Nothing that comes out of a sandbox is looked at here. */
 #include "base/log.h"
 #include "base/str.h"
 #include "box/engine.h"

@@ -1,10 +1,11 @@
-/* native.c - the engine of our own: one zygote per worker, started, watched, replaced, and asked for
- * sandboxes.
+/* native.c - the engine of our own: one zygote per worker, started, watched, replaced, and asked
+ * for sandboxes.
  *
  * One fiber, the keeper, takes the zygote's datagrams and hands replies to the fiber in native_open
  * that waits for them by number; a reply nobody waits for any more (cancelled) has its descriptors
- * closed, and that ends the sandbox. A zygote that dies takes its sandboxes along; the keeper starts
- * another. The zygote is trusted; what it hands over is a socket to a process that is not (box.c). */
+ * closed, and that ends the sandbox. A zygote that dies takes its sandboxes along; the keeper
+ * starts another. The zygote is trusted; what it hands over is a socket to a process that is not
+ * (box.c). */
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>

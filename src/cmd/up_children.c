@@ -1,10 +1,11 @@
 /* up_children.c - what the children of `sallyport up` get: command line, environment, descriptors.
  *
  * Called by up.c on its fibers. Both children are this very program. They inherit nothing by
- * accident: the environment is a list of names, so no key of a model provider can be in it, and keys
- * go through a pipe, never in argv or environment, which every process of the user can read. The
- * worker's command line is what is so by nature of `up` (where the server is, which environment,
- * where things are kept) and then every flag that `up` was given for it. Both die with us. */
+ * accident: the environment is a list of names, so no key of a model provider can be in it, and
+ * keys go through a pipe, never in argv or environment, which every process of the user can read.
+ * The worker's command line is what is so by nature of `up` (where the server is, which
+ * environment, where things are kept) and then every flag that `up` was given for it. Both die with
+ * us. */
 #include "cmd/up_children.h"
 
 #include "base/err.h"

@@ -1,8 +1,8 @@
 /* worker.c - `sallyport worker`: flags and environment to a struct worker_config, then run.
  *
  * The environment key comes from a file or from ANTHROPIC_ENVIRONMENT_KEY, is read once, and is
- * then gone from the environment and from /proc/PID/environ; argv never carries it. The process cannot
- * be dumped or traced by others of its user. The sandbox engine is started by worker_run;
+ * then gone from the environment and from /proc/PID/environ; argv never carries it. The process
+ * cannot be dumped or traced by others of its user. The sandbox engine is started by worker_run;
  * SIGTERM drains, a second one stops at once (worker.md, rule 8). */
 #include "worker/worker.h"
 #include "base/buf.h"

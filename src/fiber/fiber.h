@@ -1,8 +1,8 @@
 /* fiber - straight-line concurrency: stackful coroutines on one thread, owned by scopes.
  *
  * What lives in this folder: the context switch (switch), stacks with guards (stack), the scheduler
- * (fiber), scopes, timers, and what fibers wait on: wait lists, mutexes, semaphores (sync). What does
- * not: descriptors and epoll (io/).
+ * (fiber), scopes, timers, and what fibers wait on: wait lists, mutexes, semaphores (sync). What
+ * does not: descriptors and epoll (io/).
  *
  * Rules every caller lives by:
  *  - A fiber runs until it suspends; only functions whose contract says "Suspends" do.

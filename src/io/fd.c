@@ -70,8 +70,8 @@ static int begin(const struct io_fd *io)
     return 0;
 }
 
-/* A call has failed with `e`: 0 when it is to be made again, after a wait for the descriptor if that
- * is what it takes. */
+/* A call has failed with `e`: 0 when it is to be made again, after a wait for the descriptor if
+ * that is what it takes. */
 static int again(struct io_fd *io, int e, int (*wait)(struct io_fd *io))
 {
     return e == EAGAIN ? wait(io) : e == EINTR ? 0 : -e;

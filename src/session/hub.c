@@ -3,8 +3,8 @@
  * Called on the loop thread by log_publish and the brain (producers, which must not suspend) and by
  * the fibers that serve event streams and long polls (consumers). A frame is made once and shared
  * by all subscribers of a session. Nothing here is durable and nothing waits for a slow reader: its
- * bounded queue (http/server/sse) overflows, the connection ends, and the reader resumes from the log by
- * event id.
+ * bounded queue (http/server/sse) overflows, the connection ends, and the reader resumes from the
+ * log by event id.
  *
  * A subscriber that resumes is `held` at first: it subscribed before its fiber began to read the
  * log, so an event can come both ways. Stamps rise strictly within a session, so comparing

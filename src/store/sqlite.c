@@ -1,4 +1,5 @@
-/* sqlite.c - SQLite, which only sqlite*.c call: connections, cached statements, errors, transactions.
+/* sqlite.c - SQLite, which only sqlite*.c call: connections, cached statements, errors,
+ * transactions.
  *
  * A struct tx is a connection used by one thread (db.c decides which), so SQLite's own mutexes are
  * off. Statements are compiled once per connection and found again by their text; whatever a

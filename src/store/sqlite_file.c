@@ -1,4 +1,5 @@
-/* sqlite_file.c - the database file as a whole: whose it is, which version, and whether it is sound.
+/* sqlite_file.c - the database file as a whole: whose it is, which version, and whether it is
+ * sound.
  *
  * Called when a store is opened for writing (directory.c) and by `sallyport server --check`, on a
  * thread that may block. A file that is not ours, or that a newer program wrote, is left as it is:

@@ -1,4 +1,5 @@
-/* follow - reads what happens in a session, its history and then its event stream, into the feed. */
+/* follow - reads what happens in a session, its history and then its event stream, into the feed.
+ * */
 #pragma once
 
 #include "fiber/sync.h"

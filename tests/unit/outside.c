@@ -1,4 +1,5 @@
-/* outside.c - the looks of outside.h: a pause is a fiber's sleep on a fiber, and poll() elsewhere. */
+/* outside.c - the looks of outside.h: a pause is a fiber's sleep on a fiber, and poll() elsewhere.
+ * */
 #include "unit/outside.h"
 
 #include "unit/unit.h"

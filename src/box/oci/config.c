@@ -3,8 +3,8 @@
  * A specification in, JSON out; nothing is touched, only our own limits are looked at. The
  * container is to be what our own engine makes: every namespace of its own, ids mapped, no
  * capability in any set, no_new_privs, the same limits, the same paths hidden, the same system
- * calls. What config.json cannot say is done by init in the container (sandbox/init/standalone.c), which
- * also checks what came of the rest.
+ * calls. What config.json cannot say is done by init in the container (sandbox/init/standalone.c),
+ * which also checks what came of the rest.
  *
  * Seccomp: one rule cannot say "any ioctl but these", so here ioctl is allowed as such and init's
  * own filter refuses the two that inject input. Calls in no table get ENOSYS, refused ones EPERM;

@@ -152,9 +152,9 @@ static int wait_program(struct proc *p, int64_t until, int *ret_status)
     return r;
 }
 
-/* Runs `argv` to its end. `io_fd` becomes its standard input and output (-1: /dev/null), `runtime_stderr` its
- * standard error, which a container inherits until init has begun. 0, or a negative code with the
- * program's words. Suspends. */
+/* Runs `argv` to its end. `io_fd` becomes its standard input and output (-1: /dev/null),
+ * `runtime_stderr` its standard error, which a container inherits until init has begun. 0, or a
+ * negative code with the program's words. Suspends. */
 static int run_program(const char *const *argv, int io_fd, int runtime_stderr, int64_t ms,
                        struct err *e)
 {

@@ -1,5 +1,5 @@
-/* api_command - what the subcommands that talk to the API have in common: three flags, a client, and
- * the end of it. */
+/* api_command - what the subcommands that talk to the API have in common: three flags, a client,
+ * and the end of it. */
 #pragma once
 
 #include "cmd/client/api_client.h"

@@ -5,9 +5,9 @@
  * status. A second fiber turns signals into requests. Nothing of ours is ever written to standard
  * output; what we have to say goes to standard error with our name in front.
  *
- * The program is untrusted, its sandbox is not believed beyond what box/program.c checks, and what it
- * prints is passed on as it is, like that of any program. When this process dies in whatever way,
- * the zygote's socket and the sandbox's channel close, and nothing is left. */
+ * The program is untrusted, its sandbox is not believed beyond what box/program.c checks, and what
+ * it prints is passed on as it is, like that of any program. When this process dies in whatever
+ * way, the zygote's socket and the sandbox's channel close, and nothing is left. */
 #include "cmd/cmd.h"
 
 #include <fcntl.h>

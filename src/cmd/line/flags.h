@@ -81,9 +81,9 @@ int flags_read_file(struct flag_set *set, const char *path, const char *section,
  * the exit code (0 or 2). */
 int flags_main(struct flag_set *set, int argc, char **argv, const char **config, int *ret_n_args);
 
-/* After parsing: the flags that are handed on and were given, by line or file, as words for the other
- * command's argv: "--name=value", one for each value of a list; "--name" or "--no-name" of a switch.
- * Returns how many words `ret` has, at most `max`, malloc'ed. */
+/* After parsing: the flags that are handed on and were given, by line or file, as words for the
+ * other command's argv: "--name=value", one for each value of a list; "--name" or "--no-name" of a
+ * switch. Returns how many words `ret` has, at most `max`, malloc'ed. */
 size_t flags_hand_on(const struct flag_set *set, char **ret, size_t max) WARN_UNUSED;
 
 void flags_help(const struct flag_set *set, FILE *out);

@@ -2,9 +2,9 @@
  * table of them, and from their texts the entries of a struct sandbox_spec. Errors name the flag,
  * what was wrong, and the way to write it.
  *
- * A new one is a member of sandbox_options, a row for each command that has it (sandbox_flags.c) and
- * a line in sandbox_flags_apply; commands that have its group get it without a change. `up` hands
- * its rows on to the worker it starts. docs/configuration.md lists them: a test compares. */
+ * A new one is a member of sandbox_options, a row for each command that has it (sandbox_flags.c)
+ * and a line in sandbox_flags_apply; commands that have its group get it without a change. `up`
+ * hands its rows on to the worker it starts. docs/configuration.md lists them: a test compares. */
 #pragma once
 
 #include "cmd/line/flags.h"
@@ -35,8 +35,8 @@ enum sandbox_flags_group {
 void sandbox_flags_add(struct flag_set *set, enum sandbox_flags_of of,
                        enum sandbox_flags_group group, struct sandbox_options *o);
 
-/* Writes to `s`, which has been initialised, what `o` says of it; not the engine, which is the box's
- * business. 0 or -EINVAL with words. */
+/* Writes to `s`, which has been initialised, what `o` says of it; not the engine, which is the
+ * box's business. 0 or -EINVAL with words. */
 int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of of,
                         struct sandbox_spec *s, struct err *e) WARN_UNUSED;
 /* -EINVAL with words for --isolation none when nobody has agreed to it. */

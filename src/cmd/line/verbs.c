@@ -1,9 +1,9 @@
 /* verbs.c - from a table of verbs to the one that runs.
  *
  * Called by the subcommands that have verbs, on the main thread, before any fiber exists. argv is
- * the operator's; what is quoted of it goes through the terminal's escapes, because it may have been
- * pasted. A verb has one word or two ("key create"); the first of two alone, and nothing at all, are
- * answered with the help. */
+ * the operator's; what is quoted of it goes through the terminal's escapes, because it may have
+ * been pasted. A verb has one word or two ("key create"); the first of two alone, and nothing at
+ * all, are answered with the help. */
 #include "cmd/line/verbs.h"
 
 #include "base/str.h"

@@ -1,6 +1,6 @@
-/* agent_fields - what an agent may be made of (api.md section 2): checks the fields of a request and
- * puts them into the form they are stored and shown in, every default written out. Pure; used for
- * agents and for a session's overrides. */
+/* agent_fields - what an agent may be made of (api.md section 2): checks the fields of a request
+ * and puts them into the form they are stored and shown in, every default written out. Pure; used
+ * for agents and for a session's overrides. */
 #pragma once
 
 #include "platform/api/validate.h"

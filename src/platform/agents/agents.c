@@ -1,9 +1,9 @@
 /* agents.c - create, read, update and archive agents.
  *
- * Handlers run on the connection's fiber: they check the request (agent_fields), run one transaction,
- * and answer. An agent is a row that names its latest version; versions are never changed. An
- * update reads the latest version, applies the patch and writes the next one in the same
- * transaction, so two updates cannot both build on the same version. */
+ * Handlers run on the connection's fiber: they check the request (agent_fields), run one
+ * transaction, and answer. An agent is a row that names its latest version; versions are never
+ * changed. An update reads the latest version, applies the patch and writes the next one in the
+ * same transaction, so two updates cannot both build on the same version. */
 #include "platform/agents/agents.h"
 
 #include "base/err.h"

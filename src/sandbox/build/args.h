@@ -1,5 +1,5 @@
-/* args - what the process that is to become a sandbox has got from the zygote: what the stages of its
- * birth (enter.c) work with. */
+/* args - what the process that is to become a sandbox has got from the zygote: what the stages of
+ * its birth (enter.c) work with. */
 #pragma once
 
 #include "sandbox/cgroup/cgroup.h"

@@ -14,19 +14,21 @@
  *                  the namespace  keyring, cgroup namespace, host name,  gone, where the namespace
  *                  or the one id  processors, umask                      allows it (lockdown.c)
  *   3 root         the same       scratch tmpfs, root (root.c), /proc,   the template's root is
- *                                 /tmp, /workspace, binds (contents.c)   detached: no way back to it
+ *                                 /tmp, /workspace, binds (contents.c)   detached: no way back to
+ *                                 it
  *   4 user         all; the       brings lo up, where it is wanted and   nothing: who has all
  *                  sandbox's user was not up already                     capabilities could go back
  *   5 locked       none           limits, empty bounding set, empty      all of it (lockdown.c); the
- *                                 sets, not dumpable, PDEATHSIG,         kernel is then asked whether
- *                                 no_new_privs, Landlock, seccomp        it took
- *   6 serving      none           init's loop; programs are born here    the descriptors of building
+ *                                 sets, not dumpable, PDEATHSIG,         kernel is then asked
+ *                                 whether no_new_privs, Landlock, seccomp        it took
+ *   6 serving      none           init's loop; programs are born here    the descriptors of
+ *   building
  *                                                                        are closed
  *
- * The zygote, outside, writes the id maps and sends the byte that lets stage 2 begin; it needs rights
- * for that which this process must not have. A mount is made in stage 3 or never: locking takes the
- * capability, and the filter the calls. A stage that fails is told to the worker in one sentence and
- * ends the process; so does a zygote that dies. */
+ * The zygote, outside, writes the id maps and sends the byte that lets stage 2 begin; it needs
+ * rights for that which this process must not have. A mount is made in stage 3 or never: locking
+ * takes the capability, and the filter the calls. A stage that fails is told to the worker in one
+ * sentence and ends the process; so does a zygote that dies. */
 #include "sandbox/build/enter.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* enter - the birth of a sandbox: from a fresh clone of the zygote to a locked-down init with its own
- * root. */
+/* enter - the birth of a sandbox: from a fresh clone of the zygote to a locked-down init with its
+ * own root. */
 #pragma once
 
 #include "sandbox/build/args.h"

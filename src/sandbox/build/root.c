@@ -39,7 +39,8 @@
 #define SCRATCH_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define TEXT_MAX     (256u << 10) /* of /proc/cpuinfo, and of an image's passwd and group */
 
-/* Places of the template that are free while the root is being made (zygote/template.c makes them). */
+/* Places of the template that are free while the root is being made (zygote/template.c makes them).
+ * */
 #define AT_SCRATCH "run"
 #define AT_LOWER   "srv"
 #define AT_NEW     "mnt"

@@ -1,5 +1,5 @@
-/* size_files - files that tell programs how large their sandbox is, where the kernel would tell them
- * how large the machine is. */
+/* size_files - files that tell programs how large their sandbox is, where the kernel would tell
+ * them how large the machine is. */
 #pragma once
 
 #include "sandbox/spec.h"
@@ -19,6 +19,6 @@ char *size_files_meminfo(uint64_t memory_bytes);
 /* The first `n` processors of `cpuinfo`. The caller's. */
 char *size_files_cpuinfo(const char *cpuinfo, unsigned n);
 
-/* Ties the calling process to size_files_cpus() of the processors it may use now, chosen at random so
- * that sandboxes spread; nothing without a limit or when the machine has fewer. 0 or -errno. */
+/* Ties the calling process to size_files_cpus() of the processors it may use now, chosen at random
+ * so that sandboxes spread; nothing without a limit or when the machine has fewer. 0 or -errno. */
 int size_files_set_affinity(const struct sandbox_limits *l) WARN_UNUSED;

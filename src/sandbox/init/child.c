@@ -1,12 +1,14 @@
 /* child.c - from a fork of init to a program of `sallyport exec`.
  *
- * Runs in the child alone, single-threaded, with init's rights, which are none: the sandbox was locked
- * before init began. In order: a session of its own, the programs' group, the limit of processes
- * (init's own is a little higher), the streams in their places and every other descriptor closed,
- * then the program. What goes wrong on the way is told through the report pipe and ends the child.
+ * Runs in the child alone, single-threaded, with init's rights, which are none: the sandbox was
+ * locked before init began. In order: a session of its own, the programs' group, the limit of
+ * processes (init's own is a little higher), the streams in their places and every other descriptor
+ * closed, then the program. What goes wrong on the way is told through the report pipe and ends the
+ * child.
  *
  * On a terminal two processes are needed: the session's leader stays, between init and program,
- * because only a group with a parent in its session can be stopped from the keyboard (program.c). */
+ * because only a group with a parent in its session can be stopped from the keyboard (program.c).
+ * */
 #include "sandbox/init/child.h"
 
 #include <fcntl.h>

@@ -8,9 +8,9 @@
  * Init never does for itself what could make it wait: bash is a child it talks to through
  * non-blocking pipes (bash_call.c), every other tool runs in a forked child that hands its result
  * over in a pipe (file_call.c), a program for `sallyport exec` is a child with streams of its own
- * (program.c). One of these is at work at a time, through struct call_ops; more calls may be queued.
- * Which request is allowed when is a table (`ops`). Limits are watched between events: limits.c
- * finds what is over one, carry_out() ends it.
+ * (program.c). One of these is at work at a time, through struct call_ops; more calls may be
+ * queued. Which request is allowed when is a table (`ops`). Limits are watched between events:
+ * limits.c finds what is over one, carry_out() ends it.
  *
  * The worker is trusted, but not to be right: descriptors are taken only with a request that names
  * them, and a message that makes no sense ends the sandbox. When the channel closes, init exits,
@@ -164,9 +164,9 @@ static void refuse_exec(struct init *in, const json_t *o, int64_t id, unsigned n
                                    : "tool calls wait in this sandbox");
 }
 
-/* Every request there is (init.h). Calls are queued whatever the time: begin_next tells them when it
- * is over. One program at a time, and none beside calls; it is started once. What comes too late for
- * it is no mistake: it may have ended meanwhile. */
+/* Every request there is (init.h). Calls are queued whatever the time: begin_next tells them when
+ * it is over. One program at a time, and none beside calls; it is started once. What comes too late
+ * for it is no mistake: it may have ended meanwhile. */
 static const struct op {
     const char *name;
     void (*handle)(struct init *in, const json_t *o, int64_t id);

@@ -1,13 +1,16 @@
 /* internal - what the files that make up init share: its state, and the few calls between
  * them, which go one way:
  *
- *   init.c                                    the loop, the protocol and the queue; acts on verdicts
+ *   init.c                                    the loop, the protocol and the queue; acts on
+ *   verdicts
  *     |   by struct call_ops
  *     v
- *   bash_call.c   file_call.c   program.c         the three kinds of work: commands, file tools, programs
+ *   bash_call.c   file_call.c   program.c         the three kinds of work: commands, file tools,
+ *   programs
  *     |                                       of `sallyport exec`
  *     v
- *   call.c   limits.c   report.c              answers and dead children; time, memory, processes; what
+ *   call.c   limits.c   report.c              answers and dead children; time, memory, processes;
+ *   what
  *                                             the filter has refused
  *
  * Nobody else includes this. */

@@ -3,10 +3,10 @@
  * Called from init's loop. Usage is added up (memory from the cgroup's own count where there is
  * one, else from /proc) every 100 ms while a command or a program runs and every 500 ms while only
  * background jobs do, never when idle. Two clocks run: that of what is at work (bash_call.c,
- * file_call.c and program.c set it) and that of the session, which starts with the first call. When the
- * session's is over, everything is ended and every later call is told so. Going over a limit ends
- * calls and programs, never init. Nothing is ended here: a verdict says what was found, and init.c
- * acts on it. */
+ * file_call.c and program.c set it) and that of the session, which starts with the first call. When
+ * the session's is over, everything is ended and every later call is told so. Going over a limit
+ * ends calls and programs, never init. Nothing is ended here: a verdict says what was found, and
+ * init.c acts on it. */
 #include "sandbox/init/internal.h"
 
 #include <linux/magic.h>

@@ -38,8 +38,8 @@ void shell_forget(struct shell *s);
 int shell_send(struct shell *s, const char *command, const char *terminal) WARN_UNUSED;
 int shell_feed(struct shell *s) WARN_UNUSED; /* 0, or -errno when bash has closed its end */
 
-/* False as long as bash has read nothing of the command in flight, or one byte, with which it cannot
- * have begun. */
+/* False as long as bash has read nothing of the command in flight, or one byte, with which it
+ * cannot have begun. */
 bool shell_has_begun(const struct shell *s);
 
 /* Reads the status pipe: 1 and the exit code when the command in

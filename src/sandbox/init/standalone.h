@@ -1,5 +1,5 @@
-/* standalone - init started by exec instead of by clone: as the process of an OCI container, or with
- * no sandbox around it (box/oci/oci.c, box/none.c).
+/* standalone - init started by exec instead of by clone: as the process of an OCI container, or
+ * with no sandbox around it (box/oci/oci.c, box/none.c).
  *
  * Standard input is the channel, a connected stream socket. The worker's first message (frame.h) is
  *   {"op":"begin","spec":{...},"home":"/workspace","spool":"/tmp/.sallyport"}

@@ -12,8 +12,8 @@ struct seccomp_filter;
  * stay, whatever the ids: mounts are still to come. May be called again with another id. */
 int lockdown_become(unsigned id, struct err *e) WARN_UNUSED;
 
-/* Everything else (stage 5 of build/enter.c), in the order the kernel demands. Afterwards the process
- * has no capability and can get none. *ret_listener as seccomp_filter_install gives it. */
+/* Everything else (stage 5 of build/enter.c), in the order the kernel demands. Afterwards the
+ * process has no capability and can get none. *ret_listener as seccomp_filter_install gives it. */
 int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, int *ret_listener,
                     struct err *e) WARN_UNUSED;
 

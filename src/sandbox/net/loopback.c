@@ -1,9 +1,9 @@
 /* loopback.c - the interface "lo" of a network namespace.
  *
- * A new network namespace has nothing but a loopback interface that is down. The zygote brings it up
- * in the namespaces it makes ahead; a sandbox that got none of those does it for itself, after its
- * root is made and before it is locked down, because it takes CAP_NET_ADMIN over the namespace. No
- * other interface is ever made. Nothing here reads what an attacker could have written. */
+ * A new network namespace has nothing but a loopback interface that is down. The zygote brings it
+ * up in the namespaces it makes ahead; a sandbox that got none of those does it for itself, after
+ * its root is made and before it is locked down, because it takes CAP_NET_ADMIN over the namespace.
+ * No other interface is ever made. Nothing here reads what an attacker could have written. */
 #include "sandbox/net/loopback.h"
 
 #include <net/if.h>

@@ -1,5 +1,5 @@
-/* test_turn_crash.c - a server that dies between any two writes of the brain, and one that takes up from
- * there.
+/* test_turn_crash.c - a server that dies between any two writes of the brain, and one that takes up
+ * from there.
  *
  * A child process plays a whole session (a failure that is repeated, two parallel calls of which
  * one must be confirmed, a last answer; interrupts and steering are tested in test_turn.c, without

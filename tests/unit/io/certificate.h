@@ -29,8 +29,8 @@ static inline int openssl_run(const char *const *argv)
     return r < 0 ? r : status;
 }
 
-/* Makes a key and a certificate of its own for `names` ("DNS:localhost"), as files. Returns 0 when it
- * could. */
+/* Makes a key and a certificate of its own for `names` ("DNS:localhost"), as files. Returns 0 when
+ * it could. */
 static inline int certificate_make(const char *key, const char *cert, const char *names)
 {
     AUTO_FREE char *alt = mem_printf("subjectAltName=%s", names);

@@ -1,4 +1,5 @@
-/* test_dirs.c - missing parents are made, what is there is left alone, a file in the way is named. */
+/* test_dirs.c - missing parents are made, what is there is left alone, a file in the way is named.
+ * */
 #include "unit/unit.h"
 #include "base/err.h"
 #include "base/str.h"

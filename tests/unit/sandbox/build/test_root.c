@@ -143,8 +143,8 @@ static void size_is_bounded(void **state)
 
 /* ---- images ---- */
 
-/* A root file system with what bash needs, as links to nowhere else: a bind of the host's /usr cannot
- * be had in a plain directory, so the programs are copied. */
+/* A root file system with what bash needs, as links to nowhere else: a bind of the host's /usr
+ * cannot be had in a plain directory, so the programs are copied. */
 static void make_image(const char *dir)
 {
     run("mkdir -p usr/bin usr/lib etc root; ln -s usr/bin bin; ln -s usr/lib lib; ln -s usr/lib "

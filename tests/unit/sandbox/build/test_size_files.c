@@ -1,4 +1,5 @@
-/* test_size_files.c - the texts that tell a sandbox's size, and what Landlock is asked for. Pure. */
+/* test_size_files.c - the texts that tell a sandbox's size, and what Landlock is asked for. Pure.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

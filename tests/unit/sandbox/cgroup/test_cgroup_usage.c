@@ -1,5 +1,5 @@
-/* test_cgroup_usage.c - what counts against a sandbox's memory: the texts, and real programs that hold
- * memory in ways that no process list shows. */
+/* test_cgroup_usage.c - what counts against a sandbox's memory: the texts, and real programs that
+ * hold memory in ways that no process list shows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* test_init_calls.c - tool calls in a real sandbox: what the persistent shell keeps, how calls end that
- * do not end by themselves, and what happens when worker, zygote or sandbox go away. */
+/* test_init_calls.c - tool calls in a real sandbox: what the persistent shell keeps, how calls end
+ * that do not end by themselves, and what happens when worker, zygote or sandbox go away. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* test_init_cancel.c - a cancelled call leaves nothing behind, however its processes try to stay, and
- * takes nothing along that was there before. Times are printed; each has a wide bound, and the
+/* test_init_cancel.c - a cancelled call leaves nothing behind, however its processes try to stay,
+ * and takes nothing along that was there before. Times are printed; each has a wide bound, and the
  * quickest that of the promise, which a busy machine cannot change and a slow way would. */
 #include <setjmp.h>
 #include <stdarg.h>

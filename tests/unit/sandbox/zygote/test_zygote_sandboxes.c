@@ -1,6 +1,6 @@
-/* test_zygote_sandboxes.c - real sandboxes from the real zygote: what they see and hold, and that they can be
- * worked in. Every test runs under our own user and, when that is root, under an ordinary one as
- * well. */
+/* test_zygote_sandboxes.c - real sandboxes from the real zygote: what they see and hold, and that
+ * they can be worked in. Every test runs under our own user and, when that is root, under an
+ * ordinary one as well. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
