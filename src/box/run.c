@@ -69,7 +69,7 @@ static int receive(struct box_run *r, struct err *e)
     int fds[16];
     size_t n_fds = 0;
     if (!room)
-        return err_set(e, -EMSGSIZE, "the sandbox sent more than it may");
+        return err_set(e, -EMSGSIZE, "the sandbox sent more data than is allowed");
     ssize_t n = io_recv_fds(r->channel, room, READ_STEP, fds, &n_fds);
     for (size_t i = 0; i < n_fds; i++) {
         if (r->fd < 0)
@@ -153,7 +153,7 @@ static int prepare(struct box_run *r, const struct box_program *p, int *ret_mast
     AUTO_JSON json_t *o = request_of(p, fds, &n_fds, &tty);
     int code = send_request(r, o, fds, n_fds);
     if (code < 0)
-        return err_set(e, code, "the command could not be handed over: %s",
+        return err_set(e, code, "the command could not be passed to the sandbox: %s",
                        code == -EMSGSIZE ? "it is too long" : err_text(code));
     AUTO_JSON json_t *answer = NULL;
     code = next_message(r, &answer, e);
@@ -165,7 +165,7 @@ static int prepare(struct box_run *r, const struct box_program *p, int *ret_mast
         return err_set(e, -EIO, "%s", words ? words : "the sandbox gave no reason");
     }
     if (tty && (master < 0 || !is_pty_master(master)))
-        return err_set(e, -E_PROTO, "the sandbox's terminal is not one");
+        return err_set(e, -E_PROTO, "the sandbox sent something that is not a terminal");
     *ret_master = tty ? TAKE_FD(master) : -1;
     return 0;
 }
@@ -175,8 +175,10 @@ int box_run_prepare(struct box *b, const struct box_program *p, struct box_run *
 {
     for (size_t i = 0; p->argv[i]; i++)
         if (!str_is_utf8(p->argv[i], strlen(p->argv[i])))
-            return err_set(e, -EINVAL,
-                           "argument %zu is not UTF-8, and can not be handed over unchanged", i);
+            return err_set(
+                e, -EINVAL,
+                "argument %zu is not valid UTF-8, so it cannot be passed to the program unchanged",
+                i);
     struct box_run *r = mem_new(struct box_run);
     r->channel = box_channel(b);
     r->fd = -1;

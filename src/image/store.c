@@ -204,7 +204,8 @@ static int make_place(struct image_staging *s, struct err *e)
     }
     if (r == 0 && fchmod(s->root_fd, 0755) < 0)
         r = -errno;
-    return r < 0 ? err_set(e, r, "no place can be made for image %s: %s", s->name, err_text(r)) : 0;
+    return r < 0 ? err_set(e, r, "no directory can be made for image %s: %s", s->name, err_text(r))
+                 : 0;
 }
 
 static void close_staging(struct image_staging *s)
@@ -354,8 +355,8 @@ static int unknown_image(const char *data_dir, const char *name, struct err *e)
             buf_addf(&names, "%s%s", i ? ", " : "", json_get_str(json_array_get(all, i), "name"));
     if (!names.len)
         return err_set(e, -ENOENT,
-                       "there is no image %s in %s/rootfs, nor any other; sallyport rootfs import "
-                       "makes one",
+                       "there is no image %s in %s/rootfs, which holds no images; make one with "
+                       "sallyport rootfs import",
                        name, data_dir);
     return err_set(e, -ENOENT, "there is no image %s in %s/rootfs; there is: %s%s", name, data_dir,
                    buf_str(&names), buf_err(&names) ? ", ..." : "");

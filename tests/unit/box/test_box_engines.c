@@ -515,7 +515,8 @@ static int refused_fiber(void *arg)
         {"no-such-runtime", "there is no such program in PATH"},
         {"/nonexistent/crun", "No such file or directory"},
         {script, "no \"cgroup\"  [1mhere"},
-        {"/bin/true", "the container ended before it was a sandbox: it gave no reason"},
+        {"/bin/true",
+         "the container ended before its sandbox was ready: the runtime gave no reason"},
         {"/etc/passwd", "--oci-runtime /etc/passwd: "},
     };
     struct sandbox_spec s;
