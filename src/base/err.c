@@ -18,10 +18,10 @@ static const struct {
     {E_PARSE, "E_PARSE", "malformed input"},
     {E_PROTO, "E_PROTO", "the peer broke its protocol"},
     {E_DENIED, "E_DENIED", "refused by policy"},
-    {E_CLOSED, "E_CLOSED", "the peer ended the conversation"},
-    {E_CORRUPT, "E_CORRUPT", "stored data is not what was written"},
+    {E_CLOSED, "E_CLOSED", "the peer closed the connection"},
+    {E_CORRUPT, "E_CORRUPT", "the stored data is damaged"},
     {E_SCHEMA, "E_SCHEMA", "the database was written by a newer version of this program"},
-    {E_CONFLICT, "E_CONFLICT", "the state changed meanwhile"},
+    {E_CONFLICT, "E_CONFLICT", "the state changed in the meantime"},
     {E_TLS, "E_TLS", "TLS failure"},
     {E_LIMIT, "E_LIMIT", "a limit was reached"},
 };

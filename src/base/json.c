@@ -100,7 +100,7 @@ static int scan(struct scan *c, struct err *e)
         case '[':
         case '{':
             if (++c->depth > LIMIT_JSON_DEPTH)
-                return scan_fail(c, e, "nested too deeply, at most 64 levels are taken");
+                return scan_fail(c, e, "nested too deeply; at most 64 levels are allowed");
             break;
         case ']':
         case '}':

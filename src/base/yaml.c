@@ -91,10 +91,10 @@ static int on_scalar(struct builder *b, const yaml_event_t *ev, struct err *e)
     const char *s = (const char *)ev->data.scalar.value;
     size_t n = ev->data.scalar.length;
     if (ev->data.scalar.anchor)
-        return fail_at(e, ev->start_mark, "anchors are not taken, write the value out");
+        return fail_at(e, ev->start_mark, "anchors are not supported; write the value itself");
     if (ev->data.scalar.tag)
         return fail_at(e, ev->start_mark,
-                       "tags are not taken, quote the value to make it a string");
+                       "tags are not supported; quote the value to make it a string");
     if (memchr(s, '\0', n) || !str_is_utf8(s, n))
         return fail_at(e, ev->start_mark, "NUL or malformed UTF-8 in a value");
     if (key_comes_next(b))
@@ -127,11 +127,11 @@ static int on_start(struct builder *b, json_t *container, const yaml_event_t *ev
         return -ENOMEM;
     const char *wrong = NULL;
     if (marked)
-        wrong = "anchors and tags are not taken, write the value out";
+        wrong = "anchors and tags are not supported; write the value itself";
     else if (key_comes_next(b))
         wrong = "a key must be a scalar";
     else if (b->depth == LIMIT_JSON_DEPTH)
-        wrong = "nested too deeply, at most 64 levels are taken";
+        wrong = "nested too deeply; at most 64 levels are allowed";
     if (wrong) {
         json_decref(container);
         return fail_at(e, ev->start_mark, wrong);
@@ -161,9 +161,9 @@ static int on_event(struct builder *b, const yaml_event_t *ev, struct err *e)
         b->depth--;
         return 0;
     case YAML_ALIAS_EVENT:
-        return fail_at(e, ev->start_mark, "aliases are not taken, write the value out");
+        return fail_at(e, ev->start_mark, "aliases are not supported; write the value itself");
     case YAML_DOCUMENT_START_EVENT:
-        return b->root ? fail_at(e, ev->start_mark, "a second document begins, only one is taken")
+        return b->root ? fail_at(e, ev->start_mark, "a second document begins; only one is allowed")
                        : 0;
     case YAML_STREAM_END_EVENT:
         return 1;
@@ -194,7 +194,7 @@ int yaml_parse_json_lines(const char *text, size_t n, json_t **ret, struct map *
                           struct err *e)
 {
     if (n > LIMIT_YAML_BYTES)
-        return err_set(e, -EMSGSIZE, "the file has %zu bytes, at most %u are taken", n,
+        return err_set(e, -EMSGSIZE, "the file has %zu bytes; at most %u are allowed", n,
                        LIMIT_YAML_BYTES);
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))

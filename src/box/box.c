@@ -59,7 +59,7 @@ int box_receive(struct box *b, json_t **ret, struct err *e)
             return r;
         char *room = buf_room(&b->in, READ_STEP);
         if (!room)
-            return err_set(e, -EMSGSIZE, "the sandbox sent more than it may");
+            return err_set(e, -EMSGSIZE, "the sandbox sent more data than is allowed");
         ssize_t n = io_read(&b->channel, room, READ_STEP);
         if (n == 0)
             return err_set(e, -E_CLOSED, "the sandbox has ended");
@@ -229,8 +229,7 @@ static int await_answer(struct box *b, int64_t id, struct box_result *ret, struc
             continue;
         json_t *content = json_object_get(o, "content");
         if (!content_ok(content))
-            return err_set(e, -E_PROTO,
-                           "the sandbox's answer has no content that could be passed on");
+            return err_set(e, -E_PROTO, "the sandbox's answer has no usable content");
         *ret = (struct box_result){.content = json_incref(content),
                                    .is_error = json_get_bool(o, "is_error", true),
                                    .duration_ms = json_get_int(o, "duration_ms", 0)};
@@ -293,7 +292,7 @@ static int call_locked(struct box *b, const char *tool, const json_t *input, int
         json_put_int(o, "timeout_ms", timeout_ms);
     int r = box_send(b, o);
     if (r == -EMSGSIZE)
-        return err_set(e, r, "the call's input is larger than a sandbox takes");
+        return err_set(e, r, "the call's input is larger than a sandbox accepts");
     if (r >= 0) {
         b->current = id;
         r = await_answer(b, id, ret, e);

@@ -59,7 +59,7 @@ static int open_state(struct box_host *h, const char *dir, struct err *e)
     if (r < 0)
         *e = j.err;
     if (j.swept)
-        log_info("removed what earlier runs left", "runs=%zu", j.swept);
+        log_info("removed files of earlier runs", "runs=%zu", j.swept);
     return r;
 }
 
@@ -103,7 +103,7 @@ int box_host_start(const struct box_host_config *cfg, struct box_host **ret, str
     if (r >= 0) {
         r = box_warm_start(h->warm);
         if (r < 0)
-            err_set(e, r, "no fiber for the warm pool");
+            err_set(e, r, "the fiber of the warm pool could not be started");
     }
     if (r < 0) {
         box_host_stop(h);

@@ -130,11 +130,11 @@ static int wait_ready(struct native *z, struct err *e)
         return err_set(e, r, "the zygote did not start: %s", err_text(r));
     const char *why_not = json_get_str(hello, "why_not");
     if (why_not)
-        log_info("limits are not all capped by the kernel", "why=%s", log_q(why_not));
+        log_info("the kernel does not enforce all limits", "why=%s", log_q(why_not));
     if (json_get_bool(hello, "ready", false))
         return 0;
     const char *words = json_get_str(hello, "error");
-    return err_set(e, -EIO, "no sandboxes on this host: %s",
+    return err_set(e, -EIO, "this host cannot run sandboxes: %s",
                    words ? words : "the zygote gave no reason");
 }
 

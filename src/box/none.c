@@ -82,7 +82,9 @@ static int none_open(struct box *b, const struct sandbox_spec *spec, struct err 
     if (!b->dir)
         return e->code;
     if (strchr(b->dir, '\''))
-        return err_set(e, -EINVAL, "isolation \"none\" needs a --state-dir without a quote in it");
+        return err_set(
+            e, -EINVAL,
+            "isolation \"none\" needs a --state-dir without a quote character in its path");
     b->home = mem_printf("%s/workspace", b->dir);
     AUTO_FREE char *spool = mem_printf("%s/outputs", b->dir);
     if (mkdir(b->home, 0700) < 0)

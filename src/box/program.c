@@ -69,7 +69,7 @@ static int receive(struct box_program *r, struct err *e)
     int fds[16];
     size_t n_fds = 0;
     if (!room)
-        return err_set(e, -EMSGSIZE, "the sandbox sent more than it may");
+        return err_set(e, -EMSGSIZE, "the sandbox sent more data than is allowed");
     ssize_t n = io_recv_fds(r->channel, room, READ_STEP, fds, &n_fds);
     for (size_t i = 0; i < n_fds; i++) {
         if (r->fd < 0)
@@ -155,7 +155,7 @@ static int prepare(struct box_program *r, const struct box_program_spec *p, int 
     AUTO_JSON json_t *o = request_of(p, fds, &n_fds, &tty);
     int code = send_request(r, o, fds, n_fds);
     if (code < 0)
-        return err_set(e, code, "the command could not be handed over: %s",
+        return err_set(e, code, "the command could not be passed to the sandbox: %s",
                        code == -EMSGSIZE ? "it is too long" : err_text(code));
     AUTO_JSON json_t *answer = NULL;
     code = next_message(r, &answer, e);
@@ -167,7 +167,7 @@ static int prepare(struct box_program *r, const struct box_program_spec *p, int 
         return err_set(e, -EIO, "%s", words ? words : "the sandbox gave no reason");
     }
     if (tty && (master < 0 || !is_pty_master(master)))
-        return err_set(e, -E_PROTO, "the sandbox's terminal is not one");
+        return err_set(e, -E_PROTO, "the sandbox sent something that is not a terminal");
     *ret_master = tty ? TAKE_FD(master) : -1;
     return 0;
 }
@@ -177,8 +177,10 @@ int box_program_prepare(struct box *b, const struct box_program_spec *p, struct 
 {
     for (size_t i = 0; p->argv[i]; i++)
         if (!str_is_utf8(p->argv[i], strlen(p->argv[i])))
-            return err_set(e, -EINVAL,
-                           "argument %zu is not UTF-8, and cannot be handed over unchanged", i);
+            return err_set(
+                e, -EINVAL,
+                "argument %zu is not valid UTF-8, so it cannot be passed to the program unchanged",
+                i);
     struct box_program *r = mem_new(struct box_program);
     r->channel = box_channel(b);
     r->fd = -1;

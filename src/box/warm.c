@@ -61,7 +61,7 @@ static int watch_one(void *arg)
     io_fd_close(&wb->watch);
     if (wb->box) {
         if (r == 0)
-            log_warn("a sandbox that stood ready has ended", "pid=%d", box_pid(wb->box));
+            log_warn("a warm sandbox has ended", "pid=%d", box_pid(wb->box));
         list_remove(&wb->link);
         w->n--;
         box_close(wb->box);
@@ -95,7 +95,7 @@ static int add_one(struct box_warm *w, struct err *e)
     }
     list_push_back(&w->ready, &wb->link);
     w->n++;
-    log_debug("sandbox stands ready", "pid=%d ready=%zu of=%zu", b->pid, w->n, w->want);
+    log_debug("a warm sandbox is ready", "pid=%d ready=%zu of=%zu", b->pid, w->n, w->want);
     return 0;
 }
 
@@ -103,7 +103,7 @@ static void note_failure(struct box_warm *w, const struct err *e, int64_t pause_
 {
     if (str_eq(w->trouble, e->msg))
         return;
-    log_warn("no sandbox could be made ahead, will retry", "pause_ms=%lld why=%s",
+    log_warn("no warm sandbox could be made, will retry", "pause_ms=%lld why=%s",
              (long long)pause_ms, log_q(e->msg));
     free(w->trouble);
     w->trouble = mem_strdup(e->msg);
@@ -126,7 +126,7 @@ static int fill(void *arg)
         int added = add_one(w, &e);
         if (added == 0) {
             if (w->trouble)
-                log_info("sandboxes are made ahead again", "ready=%zu", w->n);
+                log_info("warm sandboxes can be made again", "ready=%zu", w->n);
             free(TAKE(w->trouble));
             pause_ms = RETRY_MS;
         } else if (added != -ECANCELED) {
@@ -204,8 +204,7 @@ struct box *box_warm_take(struct box_warm *w, const struct sandbox_spec *spec)
             return b;
         bool cancelled = fiber_cancelled();
         if (!cancelled)
-            log_warn("a sandbox that stood ready does not answer", "pid=%d code=%s", box_pid(b),
-                     err_name(r));
+            log_warn("a warm sandbox does not answer", "pid=%d code=%s", box_pid(b), err_name(r));
         box_close(b);
         if (cancelled)
             return NULL; /* the caller's next suspension says so */

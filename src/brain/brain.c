@@ -70,7 +70,7 @@ void brain_wake(void *arg, const char *session_id)
     if (r == 0)
         r = fiber_spawn(&b->scope, "turn", session_main, f, NULL);
     if (r < 0) {
-        log_warn("no fiber for a session; it will be found by the sweep", "session=%s error=%s",
+        log_warn("no fiber for a session; the next sweep will retry it", "session=%s error=%s",
                  log_q(session_id), err_name(r));
         free(f);
         b->missed = true;

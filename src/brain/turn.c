@@ -177,7 +177,7 @@ static int write_patiently(struct turn *t, struct step_end *q)
         bool may_pass = r == -ENOSPC || r == -EIO || r == -EROFS || r == -EBUSY;
         if (!may_pass || i == STORE_ATTEMPTS)
             return r;
-        log_error("a model's answer could not be stored and is kept", "session=%s error=%s",
+        log_error("a model's answer could not be stored, will retry", "session=%s error=%s",
                   t->session_id, err_name(r));
         r = fiber_sleep_ms(t->retry_base_ms << i);
         if (r < 0)
@@ -203,7 +203,8 @@ static int write_end(struct turn *t, const char *span_id, struct request *g, boo
     log_batch_init(&q.batch, t->session_id);
     int r = write_patiently(t, &q);
     if (r == -EMSGSIZE) {
-        q.code = err_set(&g->error, -EMSGSIZE, "The model's answer is larger than the log takes.");
+        q.code =
+            err_set(&g->error, -EMSGSIZE, "The model's answer is too large for the session log.");
         q.cut = false;
         g->result.error = MODEL_FAILED;
         r = write_patiently(t, &q);
@@ -255,8 +256,8 @@ static int ask(struct turn *t, const struct step_begin *b, enum step *ret)
     g->q.tools = tools_for_model(b->ret_agent);
     bool cut = false, too_many = c.ret_requests >= REQUESTS_PER_TURN;
     if (too_many)
-        g->code = err_set(&g->error, -E_LIMIT, "The turn made %d model requests without an end.",
-                          REQUESTS_PER_TURN);
+        g->code = err_set(&g->error, -E_LIMIT,
+                          "The turn made %d model requests and did not finish.", REQUESTS_PER_TURN);
     else if (c.ret_too_large)
         too_large(g);
     else

@@ -315,9 +315,9 @@ int archive_reader_block(struct archive_reader *r, const void **ret, size_t *ret
         return failed(r, e);
     int64_t end;
     if (n > INT64_MAX || offset < r->done || __builtin_add_overflow(offset, (int64_t)n, &end))
-        return err_set(e, -E_PARSE, "the parts of a file in it overlap");
+        return err_set(e, -E_PARSE, "it holds a file whose parts overlap");
     if (r->kind == ARCHIVE_KIND_TAR && end > r->size)
-        return err_set(e, -E_PARSE, "a file in it is longer than it says");
+        return err_set(e, -E_PARSE, "it holds a file that is longer than its header says");
     r->done = end;
     *ret_n = n;
     *ret_offset = offset;

@@ -134,8 +134,8 @@ struct talk {
 static int broken(struct err *e)
 {
     return err_set(e, -E_PROTO,
-                   "the process that unpacks it says what it cannot have found; the "
-                   "archive may be made to attack whoever unpacks it");
+                   "the process that unpacks it reported something impossible; the archive may be "
+                   "an attack, so do not use it");
 }
 
 static bool tally_ok(const struct talk *t, const struct image_tally *said)
@@ -185,8 +185,8 @@ static void say_note(const struct image_import *in, bool landlock)
 {
     if (!landlock && in->note)
         in->note(in->tick_arg,
-                 "this kernel has no Landlock (Linux 5.19 has, unless it is switched off), so one "
-                 "lock is missing from the process that unpacks the archive");
+                 "this kernel has no Landlock (it needs Linux 5.19, with Landlock switched on), so "
+                 "the process that unpacks the archive has one protection less");
 }
 
 static int take_message(struct talk *t, uint32_t kind, const char *p, size_t n, struct err *e)
@@ -258,11 +258,11 @@ static int explain_end(int status, struct err *e)
 {
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
         return err_set(e, -E_DENIED,
-                       "the process that unpacks it was ended, because it tried what no unpacking "
-                       "needs; the archive may be made to attack whoever unpacks it");
+                       "the process that unpacks it was ended because it made a forbidden system "
+                       "call; the archive may be an attack, so do not use it");
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
         return err_set(e, -EIO,
-                       "the process that unpacks it was killed, by somebody or for lack of memory; "
+                       "the process that unpacks it was killed, perhaps because memory ran out; "
                        "try again with more memory");
     if (WIFSIGNALED(status))
         return err_set(e, -EIO,

@@ -47,8 +47,8 @@ static int unknown_image(const char *data_dir, const char *name, struct err *e)
             buf_addf(&names, "%s%s", i ? ", " : "", json_get_str(json_array_get(all, i), "name"));
     if (!names.len)
         return err_set(e, -ENOENT,
-                       "there is no image %s in %s/rootfs, nor any other; sallyport rootfs import "
-                       "makes one",
+                       "there is no image %s in %s/rootfs, which holds no images; make one with "
+                       "sallyport rootfs import",
                        name, data_dir);
     return err_set(e, -ENOENT, "there is no image %s in %s/rootfs; there is: %s%s", name, data_dir,
                    buf_str(&names), buf_err(&names) ? ", ..." : "");

@@ -182,7 +182,7 @@ static int in_the_way(int r, struct err *e)
                        "its path goes through a symbolic link; an image must name "
                        "where its files really are");
     if (r == -ENOTDIR)
-        return err_set(e, -E_DENIED, "its path goes through something that is no directory");
+        return err_set(e, -E_DENIED, "its path goes through something that is not a directory");
     return err_set(e, r, "its directory cannot be opened: %s", err_text(r));
 }
 
@@ -318,7 +318,7 @@ static int make_symlink(struct layer *l, int dir, const struct path *p,
 {
     size_t n = strlen(item->link);
     if (n == 0 || n >= PATH_MAX)
-        return err_set(e, -E_PARSE, "it is a symbolic link to nothing, or to too long a path");
+        return err_set(e, -E_PARSE, "it is a symbolic link whose target is empty or too long");
     int r = symlinkat(item->link, dir, p->name) < 0 ? -errno : 0;
     if (r == -EEXIST) {
         r = clear_place(l, dir, p->name, e);
@@ -333,7 +333,7 @@ static int make_symlink(struct layer *l, int dir, const struct path *p,
 
 static int no_target(struct err *e)
 {
-    return err_set(e, -E_DENIED, "it is a hard link to what is no file of this image");
+    return err_set(e, -E_DENIED, "it is a hard link to a path that is not a file of this image");
 }
 
 /* A hard link names a path of the image, wherever its own directory is. */
@@ -446,7 +446,8 @@ static int whiteout(struct layer *l, const struct path *p, struct err *e)
     const char *name = p->name + strlen(WHITEOUT);
     bool opaque = str_eq(p->name, OPAQUE);
     if (!*name || str_eq(name, ".") || str_eq(name, ".."))
-        return err_set(e, -E_DENIED, "it is a whiteout of \"%s\", which is no file of a directory",
+        return err_set(e, -E_DENIED,
+                       "it is a whiteout of \"%s\", which is not the name of a file in a directory",
                        name);
     if (!opaque && str_starts(name, WHITEOUT))
         return 0; /* bookkeeping of AUFS */

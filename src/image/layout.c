@@ -77,7 +77,7 @@ static int parse_digest(const char *s, char ret[DIGEST_SHA256_HEX], struct err *
 {
     AUTO(buf) b = BUF_INIT(1024);
     if (!s || !str_starts(s, "sha256:") || !is_hex_sha256(s + 7, strlen(s + 7)))
-        return err_set(e, -E_PARSE, "\"%s\" is no sha256 digest", image_quoted(s ? s : "", &b));
+        return err_set(e, -E_PARSE, "\"%s\" is not a sha256 digest", image_quoted(s ? s : "", &b));
     memcpy(ret, s + 7, DIGEST_SHA256_HEX);
     return 0;
 }
@@ -100,7 +100,7 @@ static int take_texts(const json_t *config, const char *key, json_t **ret, struc
     if (!a || json_is_null(a))
         return 0;
     if (!image_texts_ok(a))
-        return err_set(e, -E_PARSE, "%s is no list of at most %d texts", key, TEXTS_MAX);
+        return err_set(e, -E_PARSE, "%s is not a list of at most %d strings", key, TEXTS_MAX);
     json_decref(*ret);
     *ret = json_incref(a);
     return 0;
@@ -156,7 +156,7 @@ static int take_config(struct layout *l, const json_t *o, struct err *e)
         size_t n = strlen(dir);
         p->workdir = mem_strndup(dir, n > 1 && dir[n - 1] == '/' ? n - 1 : n);
         if (!sandbox_path_ok(p->workdir))
-            r = err_set(e, -E_PARSE, "WorkingDir \"%s\" is no plain absolute path",
+            r = err_set(e, -E_PARSE, "WorkingDir \"%s\" is not an absolute path without . or ..",
                         image_quoted(dir, &b));
     }
     return r;
@@ -227,7 +227,7 @@ static int choose_docker(struct layout *l, const json_t *images, const json_t **
         *ret = image;
         n++;
     }
-    const char *known = names.len ? buf_str(&names) : "none has a name";
+    const char *known = names.len ? buf_str(&names) : "no image has a name";
     if (n == 0 && wanted)
         return err_set(e, -EINVAL, "it holds no image of the name given with --image; it holds: %s",
                        known);
@@ -470,7 +470,8 @@ static int take_oci_layer(struct layout *l, const json_t *d, struct image_layer_
     const char *type = json_get_str(d, "mediaType");
     AUTO(buf) b = BUF_INIT(1024);
     if (!type || !strstr(type, "tar") || strstr(type, "encrypted"))
-        return err_set(e, -E_PARSE, "a layer of type \"%s\" is no file system that can be read",
+        return err_set(e, -E_PARSE,
+                       "a layer of type \"%s\" is not a file system that sallyport can read",
                        image_quoted(type ? type : "", &b));
     int64_t size;
     const struct image_member *m;

@@ -129,7 +129,7 @@ int image_members_read(int fd, struct image_members *ret, struct err *e)
     archive_reader_free(tar);
     archive_file_done(&file);
     if (r == 0 && !any)
-        r = err_set(e, -E_PARSE, "there is nothing in it: it is no tar archive, or an empty one");
+        r = err_set(e, -E_PARSE, "it is empty, or it is not a tar archive");
     return r;
 }
 

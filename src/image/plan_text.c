@@ -112,7 +112,8 @@ int plan_text_read(const char *text, size_t n, struct image_plan *ret, struct er
         verdict = 0;
     if (verdict < 0) {
         image_plan_done(&p);
-        return err_set(e, verdict, "what it says about the image is no description of one");
+        return err_set(e, verdict,
+                       "the process that unpacks it sent an invalid description of the image");
     }
     *ret = p;
     return 0;

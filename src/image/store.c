@@ -205,7 +205,8 @@ static int make_place(struct image_staging *s, struct err *e)
     }
     if (r == 0 && fchmod(s->root_fd, 0755) < 0)
         r = -errno;
-    return r < 0 ? err_set(e, r, "no place can be made for image %s: %s", s->name, err_text(r)) : 0;
+    return r < 0 ? err_set(e, r, "no directory can be made for image %s: %s", s->name, err_text(r))
+                 : 0;
 }
 
 static void close_staging(struct image_staging *s)

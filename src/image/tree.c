@@ -163,10 +163,10 @@ static int check_made(const struct stat *st, uid_t owner, struct err *e)
     bool plain = S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
     bool ok = (S_ISLNK(st->st_mode) || (plain && !(st->st_mode & 07022u))) && st->st_uid == owner;
     return ok ? 0
-              : err_set(e, -E_DENIED,
-                        "there is something in the unpacked tree that unpacking does not make (a "
-                        "device, a set-id bit, another owner); the archive may be made to attack "
-                        "whoever unpacks it");
+              : err_set(
+                    e, -E_DENIED,
+                    "the unpacked tree holds something that unpacking never makes (a device, a "
+                    "set-id bit, another owner); the archive may be an attack, so do not use it");
 }
 
 static int look(int dir_fd, const char *name, uid_t owner, struct stat *ret, struct err *e)

@@ -312,7 +312,7 @@ static int spool_compressed(int fd, const struct image_import *in, int plain_fd,
             plain.before = &packed;
             r = spool_all(&plain.stream, plain_fd, e);
         } else if (r == 0) {
-            r = err_set(e, -E_PARSE, "there is nothing in it");
+            r = err_set(e, -E_PARSE, "it is empty");
         }
     }
     archive_reader_free(inflate);

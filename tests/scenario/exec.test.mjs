@@ -49,7 +49,7 @@ describe('exit status', () => {
     [['--memory', '1', '--', 'true'], 125, /--memory: 1 is out of range \(16M to 16T\)/],
     [['--user', 'nobody', '--', 'true'], 125, /--user: "nobody" is not one of agent, root/],
     [['--network', 'host', '--', 'true'], 125, /--network: "host" is not one of loopback, none/],
-    [['--rootfs', 'nameless', '--', 'true'], 125, /--rootfs nameless: there is no image nameless in .*rootfs import makes one.*\.\/nameless/],
+    [['--rootfs', 'nameless', '--', 'true'], 125, /--rootfs nameless: there is no image nameless in .*make one with sallyport rootfs import.*\.\/nameless/],
     [['--rootfs', '/etc/passwd', '--', 'true'], 125, /--rootfs \/etc\/passwd: Not a directory/],
     [['--rootfs', '/proc', '--', 'true'], 125, /this root cannot be below an overlay: .*give a copy, or import it/],
     [['--allow', 'example.com:443', '--', 'true'], 125, /^sallyport exec: --allow: the network of a sandbox is closed in this version/],

@@ -313,5 +313,5 @@ char *oci_words(const char *text)
     for (char *p = words; *p; p++)
         if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
             *p = ' ';
-    return mem_strdup(words[0] ? words : "it gave no reason");
+    return mem_strdup(words[0] ? words : "the runtime gave no reason");
 }

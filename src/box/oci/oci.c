@@ -254,13 +254,13 @@ static int prepare_ids(struct oci_host *o, const struct sandbox_spec *spec, stru
     if (!o->root) {
         if (!spec || spec->user != SANDBOX_USER_ROOT)
             return err_set(e, -EPERM,
-                           "isolation \"oci\" as an ordinary user has one id to give to a "
-                           "container: add --sandbox-user root, or run the worker as root");
+                           "isolation \"oci\": an ordinary user can give only one user id to a "
+                           "container; add --sandbox-user root, or run the worker as root");
         if (spec->limits.cpu_milli)
             return err_set(
                 e, -ENOTSUP,
-                "isolation \"oci\" as an ordinary user writes no control groups, which a "
-                "limit on processors needs: leave it out, or run the worker as root");
+                "isolation \"oci\": a limit on processors needs control groups, and an ordinary "
+                "user cannot write them; leave the limit out, or run the worker as root");
         return 0;
     }
     char map[1024];
@@ -503,7 +503,7 @@ static int watch_container(struct box *b, struct err *e)
     char c;
     n = recv(b->channel.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
     if (n >= 0 || errno != EAGAIN)
-        return err_set(e, -E_CLOSED, "the container ended as soon as it had begun");
+        return err_set(e, -E_CLOSED, "the container ended immediately after its start");
     return box_attach_pidfd(b, &pidfd, (int)pid, e);
 }
 
@@ -525,7 +525,7 @@ static int oci_open(struct box *b, const struct sandbox_spec *spec, struct err *
     r = box_attach_foreign(b, &ours, spec, SANDBOX_HOME, SANDBOX_SPOOL, e);
     if (r == -E_CLOSED || r == -EPIPE || r == -ECONNRESET) { /* it never became init */
         AUTO_FREE char *words = last_words(runtime_stderr);
-        return err_set(e, r, "the container ended before it was a sandbox: %s", words);
+        return err_set(e, r, "the container ended before its sandbox was ready: %s", words);
     }
     return r < 0 ? r : watch_container(b, e);
 }

@@ -175,7 +175,9 @@ static int check_targets(const struct sandbox_spec *spec, struct err *e)
         const char *target = spec->binds[i].target;
         if (str_eq(target, OCI_PROGRAM_DIR) || str_starts(target, OCI_PROGRAM_DIR "/"))
             r = err_set(e, -EINVAL,
-                        "bind target %s: sallyport itself is there; choose another place", target);
+                        "bind target %s: the sallyport program itself is at this path; choose "
+                        "another target",
+                        target);
         else
             r = root_check_target(target, e);
     }

@@ -141,8 +141,9 @@ static void scrub(const struct anthropic *a, struct err *e)
     memcpy(start, secret_borrow(&a->key),
            a->key.len < KEY_START_BYTES ? a->key.len : KEY_START_BYTES);
     if (e && strstr(e->msg, start))
-        (void)err_set(e, e->code,
-                      "The model provider's error message was withheld: it repeated the key.");
+        (void)err_set(
+            e, e->code,
+            "The model provider's error message is not shown because it contains the API key.");
 }
 
 static int transport_failed(struct model_result *r, int code, struct err *e)
@@ -150,7 +151,7 @@ static int transport_failed(struct model_result *r, int code, struct err *e)
     r->error = MODEL_FAILED;
     if (code == -ECANCELED)
         return code;
-    return err_wrap(e, code, "The model provider could not be reached or broke off");
+    return err_wrap(e, code, "The model provider could not be reached or closed the connection");
 }
 
 /* An answer that is not 200: reads its body and says what it meant. */

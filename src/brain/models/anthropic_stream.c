@@ -99,7 +99,8 @@ static int on_error(struct anthropic_stream *s, const json_t *data)
     const json_t *error = json_object_get(data, "error");
     const char *type = json_get_str(error, "type"), *message = json_get_str(error, "message");
     s->r->error = anthropic_error_of(type, MODEL_FAILED);
-    return err_set(s->e, -E_PROTO, "The model provider broke off its answer: %.60s: %.300s",
+    return err_set(s->e, -E_PROTO,
+                   "The model provider stopped in the middle of its answer: %.60s: %.300s",
                    type ? type : "error", message ? message : "no reason given");
 }
 

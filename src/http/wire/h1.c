@@ -173,7 +173,7 @@ static int scan_request_line(struct scan *s)
     while (s->at < s->n && h1_is(s->p[s->at], H1_TOKEN)) {
         s->at++;
         if (s->at - from > METHOD_MAX)
-            return refuse(s, 501, "The method is not known here.");
+            return refuse(s, 501, "This server does not know the method.");
     }
     s->method = (struct span){(uint16_t)from, (uint16_t)(s->at - from)};
     int r = expect_byte(s, ' ', "The request does not begin with a method and one space.");
@@ -215,7 +215,7 @@ static int scan_request_line(struct scan *s)
         s->at++;
     }
     if (digit[0] != '1')
-        return refuse(s, 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.");
+        return refuse(s, 505, "This server speaks only HTTP/1.0 and HTTP/1.1.");
     s->minor = digit[2] - '0';
     r = expect_byte(s, '\r', "The request line does not end with CRLF.");
     if (r == 0)
@@ -263,7 +263,8 @@ static int note_field(struct scan *s, struct span name, struct span v)
     case 6:
         if (span_is(s, name, "expect")) {
             if (!span_is(s, v, "100-continue"))
-                return refuse(s, 417, "The only expectation understood here is 100-continue.");
+                return refuse(s, 417,
+                              "The only expectation that this server supports is 100-continue.");
             s->expect = true;
         }
         break;
@@ -291,7 +292,8 @@ static int note_field(struct scan *s, struct span name, struct span v)
             if (s->n_te++ > 0)
                 return refuse(s, 400, "There is more than one Transfer-Encoding field.");
             if (!span_is(s, v, "chunked"))
-                return refuse(s, 501, "The only transfer coding understood here is chunked.");
+                return refuse(s, 501,
+                              "The only transfer coding that this server supports is chunked.");
             s->chunked = true;
         }
         break;

@@ -132,8 +132,7 @@ static json_t *config_of(struct v *v, const json_t *before)
         out = json_typed("self_hosted");
         if (v_has(&c, "networking") || v_has(&c, "packages")) {
             const char *key = v_has(&c, "networking") ? "networking" : "packages";
-            v_fail(&c, key,
-                   "belongs to cloud environments; a self_hosted one is what its workers are");
+            v_fail(&c, key, "is for cloud environments only; leave it out for a self_hosted one");
         }
     }
     v_end(&c);

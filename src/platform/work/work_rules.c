@@ -49,7 +49,7 @@ int work_rule_ack(struct work_item *w, const struct work_time *t, struct refusal
                       w->id, w->state);
     if (!w->claimed_at)
         return refuse(r, 409, "conflict_error",
-                      "Work item %s is not claimed by a poll, so there is nothing to acknowledge.",
+                      "Work item %s was not claimed by a poll, so it cannot be acknowledged.",
                       w->id);
     become(w, "starting");
     w->acknowledged_at = t->wall_us;

@@ -96,8 +96,8 @@ static void depth_has_a_ceiling(void **state)
         struct err e = {0};
         assert_int_equal(yaml_parse_json(buf_str(&b), b.len, &j, &e), depth <= 64 ? 0 : -E_PARSE);
         if (depth > 64)
-            assert_string_equal(e.msg,
-                                "line 1 column 65: nested too deeply, at most 64 levels are taken");
+            assert_string_equal(
+                e.msg, "line 1 column 65: nested too deeply; at most 64 levels are allowed");
     }
     AUTO(buf) deep = BUF_INIT(200000);
     for (size_t i = 0; i < 100000; i++)

@@ -510,7 +510,8 @@ static int errors_of_a_runtime_are_passed_on(void *arg)
         {"no-such-runtime", "there is no such program in PATH"},
         {"/nonexistent/crun", "No such file or directory"},
         {script, "no \"cgroup\"  [1mhere"},
-        {"/bin/true", "the container ended before it was a sandbox: it gave no reason"},
+        {"/bin/true",
+         "the container ended before its sandbox was ready: the runtime gave no reason"},
         {"/etc/passwd", "--oci-runtime /etc/passwd: "},
     };
     struct sandbox_spec s;

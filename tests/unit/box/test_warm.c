@@ -300,7 +300,7 @@ static int failed_refills_back_off(void *arg)
     struct box_host_config cfg = {.warm = 1, .warm_spec = &s};
     struct box_host *h = harness_start(&cfg);
     AUTO_FREE char *text = mem_zalloc(8192);
-    wait_logged(log_fd, text, "no sandbox could be made ahead");
+    wait_logged(log_fd, text, "no warm sandbox could be made");
     assert_int_equal(fiber_sleep_ms(1500), 0); /* for a second try, which must not be logged */
     assert_int_equal(box_host_warm(h), 0);
     struct box_spec spec = {.sandbox = &s};
@@ -318,9 +318,9 @@ static int failed_refills_back_off(void *arg)
     box_host_stop(h);
     sandbox_spec_done(&s);
     log_test_set_fd(2);
-    wait_logged(log_fd, text, "sandboxes are made ahead again");
-    assert_int_equal(count(text, "no sandbox could be made ahead"), 1); /* once per reason */
-    assert_int_equal(count(text, "sandboxes are made ahead again"), 1);
+    wait_logged(log_fd, text, "warm sandboxes can be made again");
+    assert_int_equal(count(text, "no warm sandbox could be made"), 1); /* once per reason */
+    assert_int_equal(count(text, "warm sandboxes can be made again"), 1);
     assert_int_equal(rmdir(source), 0);
     outside_dir_gone(dir);
     return 0;

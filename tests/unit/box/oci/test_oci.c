@@ -250,8 +250,8 @@ static void binds_do_not_replace_the_system(void **state)
         {"/sys", "what makes the system"},
         {"/tmp", "what makes the system"},
         {"/workspace", "what makes the system"},
-        {"/.sallyport", "sallyport itself is there"},
-        {"/.sallyport/ld.so", "sallyport itself is there"},
+        {"/.sallyport", "the sallyport program itself"},
+        {"/.sallyport/ld.so", "the sallyport program itself"},
         {"/.sallyports", NULL},
         {"/workspace/x", NULL},
         {"/tmp/x", NULL},
@@ -289,8 +289,8 @@ static void words_of_a_runtime(void **state)
     static const struct {
         const char *text, *words;
     } cases[] = {
-        {"", "it gave no reason"},
-        {"\n\n \n", "it gave no reason"},
+        {"", "the runtime gave no reason"},
+        {"\n\n \n", "the runtime gave no reason"},
         {"open /x: No such file\n", "open /x: No such file"},
         {"first\nsecond\n\n", "second"},
         {"time=\"t\" level=error msg=\"runc run failed: a \\\"b\\\" c\"\n",
