@@ -257,21 +257,21 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     long pid = syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0) {
         close(m->go[1]);
-        struct enter_args args = {.spec = &m->spec,
-                                  .filter = m->spec.report ? z->reporting : z->filter,
-                                  .go_fd = m->go[0],
-                                  .channel_fd = m->channel[1],
-                                  .workspace_fd = m->workspace,
-                                  .root_fd = m->root,
-                                  .usr_fd = m->usr,
-                                  .oom_fd = m->group.oom_fd,
-                                  .stat_fd = m->group.stat_fd,
-                                  .zygote_fd = z->self,
-                                  .entry = m->group.entry,
-                                  .bind_fds = m->binds,
-                                  .id_range = m->map.count > 1,
-                                  .net_ready = net_ready};
-        enter_sandbox(&args);
+        struct enter_args birth = {.spec = &m->spec,
+                                   .filter = m->spec.report ? z->reporting : z->filter,
+                                   .go_fd = m->go[0],
+                                   .channel_fd = m->channel[1],
+                                   .workspace_fd = m->workspace,
+                                   .root_fd = m->root,
+                                   .usr_fd = m->usr,
+                                   .oom_fd = m->group.oom_fd,
+                                   .stat_fd = m->group.stat_fd,
+                                   .zygote_fd = z->self,
+                                   .entry = m->group.entry,
+                                   .bind_fds = m->binds,
+                                   .id_range = m->map.count > 1,
+                                   .net_ready = net_ready};
+        enter_sandbox(&birth);
     }
     if (pid < 0)
         return err_set(e, -errno, "could not clone a sandbox: %m%s", clone_advice(errno));
