@@ -362,10 +362,16 @@ void json_put_null(json_t *o, const char *key)
     json_put(o, key, NULL);
 }
 
-json_t *json_typed(const char *type)
+json_t *json_new_object(void)
 {
     json_t *o = json_object();
     MUST(o);
+    return o;
+}
+
+json_t *json_typed(const char *type)
+{
+    json_t *o = json_new_object();
     json_put_str(o, "type", type);
     return o;
 }

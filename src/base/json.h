@@ -35,6 +35,8 @@ const char *json_get_str(const json_t *o, const char *key);
 int64_t json_get_int(const json_t *o, const char *key, int64_t fallback);
 bool json_get_bool(const json_t *o, const char *key, bool fallback);
 
+/* A new, empty object. Never NULL. */
+json_t *json_new_object(void);
 /* A new object {"type": type}. Never NULL. */
 json_t *json_typed(const char *type);
 

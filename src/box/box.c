@@ -294,9 +294,7 @@ static int call_locked(struct box *b, const char *tool, const json_t *input, int
     if (r == -EMSGSIZE)
         return err_set(e, r, "the call's input is larger than a sandbox accepts");
     if (r >= 0) {
-        b->current = id;
         r = await_answer(b, id, ret, e);
-        b->current = 0;
         if (r == -ECANCELED || r == -ETIMEDOUT)
             finish_cancelled(b, id);
     }
@@ -319,11 +317,6 @@ int box_call(struct box *b, const char *tool, const json_t *input, int64_t timeo
     if (r < 0 && e->code == 0)
         err_set(e, r, "the sandbox could not be reached: %s", err_text(r));
     return r;
-}
-
-int box_cancel(struct box *b)
-{
-    return b->current ? send_cancel(b, b->current) : 0;
 }
 
 /* ---- closing ---- */

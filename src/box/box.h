@@ -74,10 +74,6 @@ int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, 
 int box_call(struct box *b, const char *tool, const json_t *input, int64_t timeout_ms,
              struct box_result *ret, struct err *e) WARN_UNUSED;
 
-/* Cancels the call in progress from another fiber: box_call then returns its answer, an error that
- * says so. Suspends briefly. */
-int box_cancel(struct box *b) WARN_UNUSED;
-
 /* Kills everything inside, waits until it is gone, removes its directory. NULL is fine. Suspends,
  * also when cancelled. */
 void box_close(struct box *b);

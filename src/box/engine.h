@@ -52,7 +52,7 @@ struct box {
     struct io_fd channel, pidfd;
     struct buf in;
     struct fmutex calls, writing;
-    int64_t last_id, current; /* current: id of the call in progress, 0 */
+    int64_t last_id; /* of its calls */
     bool broken;
     int pid;
     int kill_signal; /* what box_kill sends; SIGKILL but where a supervisor cleans up */

@@ -31,13 +31,6 @@ static json_t *array(void)
     return a;
 }
 
-static json_t *object(void)
-{
-    json_t *o = json_object();
-    MUST(o);
-    return o;
-}
-
 static bool blank(const char *text)
 {
     return !text || text[strspn(text, " \t\r\n\v\f")] == '\0';
@@ -54,7 +47,7 @@ static const char *sendable_name(const char *name)
 
 static json_t *text_block(const char *text)
 {
-    json_t *o = object();
+    json_t *o = json_new_object();
     json_put_str(o, "type", "text");
     json_put_str(o, "text", text);
     return o;
@@ -62,7 +55,8 @@ static json_t *text_block(const char *text)
 
 void model_context_init(struct model_context *c)
 {
-    *c = (struct model_context){.messages = array(), .results = object(), .calls = array()};
+    *c =
+        (struct model_context){.messages = array(), .results = json_new_object(), .calls = array()};
 }
 
 void model_context_done(struct model_context *c)
@@ -96,7 +90,7 @@ static void push(struct model_context *c, const char *role, json_t *content)
         json_decref(content);
         return;
     }
-    json_t *m = object();
+    json_t *m = json_new_object();
     json_put_str(m, "role", role);
     json_put(m, "content", content);
     json_array_append_new(c->messages, m);
@@ -104,7 +98,7 @@ static void push(struct model_context *c, const char *role, json_t *content)
 
 static json_t *lost_result(const char *call_id)
 {
-    json_t *o = object(), *content = array();
+    json_t *o = json_new_object(), *content = array();
     json_put_str(o, "type", "tool_result");
     json_put_str(o, "tool_use_id", call_id);
     json_array_append_new(content, text_block(LOST_RESULT));
@@ -187,11 +181,11 @@ static void add_message(struct model_context *c, const json_t *body)
 
 static void add_call(struct model_context *c, const char *id, const json_t *body)
 {
-    json_t *o = object(), *input = json_object_get(body, "input");
+    json_t *o = json_new_object(), *input = json_object_get(body, "input");
     json_put_str(o, "type", "tool_use");
     json_put_str(o, "id", id);
     json_put_str(o, "name", sendable_name(json_get_str(body, "name")));
-    json_put(o, "input", json_is_object(input) ? json_incref(input) : object());
+    json_put(o, "input", json_is_object(input) ? json_incref(input) : json_new_object());
     json_array_append_new(opened(c, false), o);
     json_array_append_new(c->calls, json_string(id));
 }
@@ -200,7 +194,7 @@ static void add_result(struct model_context *c, const char *call_id, const json_
 {
     if (!call_id)
         return;
-    json_t *o = object();
+    json_t *o = json_new_object();
     AUTO_JSON json_t *content = array();
     size_t i;
     json_t *block;

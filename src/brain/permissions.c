@@ -10,14 +10,6 @@
 #include "base/str.h"
 #include "base/toolset.h"
 
-static json_t *typed(const char *type)
-{
-    json_t *o = json_object();
-    MUST(o);
-    json_put_str(o, "type", type);
-    return o;
-}
-
 static bool only_looks(const char *name)
 {
     const struct toolset_tool *row = toolset_find(name);
@@ -29,16 +21,16 @@ struct permission permission_evaluate(const char *policy, const char *name)
     struct permission p = {.evaluated = "deny"};
     if (str_eq(policy, "always_allow")) {
         p.evaluated = "allow";
-        p.evaluation = typed("always_allow");
+        p.evaluation = json_typed("always_allow");
     } else if (str_eq(policy, "always_ask")) {
         p.evaluated = "ask";
-        p.evaluation = typed("always_ask");
+        p.evaluation = json_typed("always_ask");
     } else if (str_eq(policy, "auto")) {
         p.evaluated = only_looks(name) ? "allow" : "ask";
-        json_t *verdict = typed(p.evaluated);
+        json_t *verdict = json_typed(p.evaluated);
         if (!only_looks(name))
             json_put_str(verdict, "reason_code", "may_change_state");
-        p.evaluation = typed("auto");
+        p.evaluation = json_typed("auto");
         json_put(p.evaluation, "evaluated_permission", verdict);
     }
     return p;

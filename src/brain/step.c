@@ -40,13 +40,6 @@ void step_end_done(struct step_end *s)
     log_batch_done(&s->batch);
 }
 
-static json_t *object(void)
-{
-    json_t *o = json_object();
-    MUST(o);
-    return o;
-}
-
 /* ---- spans ---- */
 
 /* The id of the span that is open, "" when none is. */
@@ -68,7 +61,7 @@ static int open_span(struct tx *tx, const char *session_id, char ret[64])
 static int end_span(struct tx *tx, struct log_session *s, struct log_batch *b, const char *span_id,
                     bool is_error, const struct model_usage *u)
 {
-    json_t *usage = object(), *body = object();
+    json_t *usage = json_new_object(), *body = json_new_object();
     json_put_int(usage, "input_tokens", u->input_tokens);
     json_put_int(usage, "output_tokens", u->output_tokens);
     json_put_int(usage, "cache_creation_input_tokens", u->cache_creation_input_tokens);
@@ -92,7 +85,7 @@ static int idle(struct tx *tx, struct log_session *s, struct log_batch *b, const
 static int session_error(struct tx *tx, struct log_session *s, struct log_batch *b,
                          const char *type, const char *message, const char *retry)
 {
-    json_t *error = json_typed(type), *body = object();
+    json_t *error = json_typed(type), *body = json_new_object();
     json_put_str(error, "message", message);
     json_put(error, "retry_status", json_typed(retry));
     json_put(body, "error", error);
@@ -156,8 +149,8 @@ static int ask(struct tx *tx, struct log_session *s, struct step_begin *q)
     q->ret = STEP_ASK;
     q->ret_seq = s->next_seq;
     q->ret_agent = json_incref(log_session_agent(s));
-    return log_append_tx(tx, s, &q->batch, "span.model_request_start", NULL, object(), NULL,
-                         q->ret_span_id);
+    return log_append_tx(tx, s, &q->batch, "span.model_request_start", NULL, json_new_object(),
+                         NULL, q->ret_span_id);
 }
 
 static int begin(struct tx *tx, struct log_session *s, struct step_begin *q)
@@ -214,7 +207,7 @@ static int write_text(struct tx *tx, struct log_session *s, struct log_batch *b,
 {
     if (!text || !*text)
         return 0;
-    json_t *content = json_array(), *block = json_typed("text"), *body = object();
+    json_t *content = json_array(), *block = json_typed("text"), *body = json_new_object();
     MUST(content);
     json_put_str(block, "text", text);
     json_array_append_new(content, block);
@@ -242,11 +235,11 @@ static int write_call(struct tx *tx, struct log_session *s, struct log_batch *b,
     AUTO(permission) p = {.evaluated = "deny"};
     AUTO_FREE char *refusal = NULL;
     json_t *input = json_object_get(block, "input");
-    json_t *body = object();
+    json_t *body = json_new_object();
     json_put_str(body, "name", short_name);
-    json_put(body, "input", json_is_object(input) ? json_incref(input) : object());
+    json_put(body, "input", json_is_object(input) ? json_incref(input) : json_new_object());
     if (!storable(body)) {
-        json_put(body, "input", object());
+        json_put(body, "input", json_new_object());
         refusal = mem_strdup(BAD_INPUT_TEXT);
         custom = false;
     } else if (custom) {
@@ -286,8 +279,8 @@ static int write_block(struct tx *tx, struct log_session *s, struct step_end *q,
     if (str_eq(type, "text"))
         return write_text(tx, s, &q->batch, given_id(q, index), json_get_str(block, "text"));
     if (str_eq(type, "thinking") || str_eq(type, "redacted_thinking"))
-        return log_append_tx(tx, s, &q->batch, "agent.thinking", given_id(q, index), object(),
-                             block, NULL);
+        return log_append_tx(tx, s, &q->batch, "agent.thinking", given_id(q, index),
+                             json_new_object(), block, NULL);
     if (str_eq(type, "tool_use"))
         return write_call(tx, s, &q->batch, block, calls);
     return 0; /* a kind of block we did not ask for */

@@ -247,15 +247,6 @@ static json_t *wire_event(const char *id, const char *type, int64_t stamp, const
     return o;
 }
 
-json_t *log_event_json(const char *id, const char *type, int64_t processed_at,
-                       const char *body_text)
-{
-    AUTO_JSON json_t *body = NULL;
-    if (json_parse(body_text, strlen(body_text), &body, NULL) < 0 || !json_is_object(body))
-        return NULL;
-    return wire_event(id, type, processed_at, body);
-}
-
 int log_append_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const char *type,
                   const char *id, json_t *body, const json_t *hidden, char ret_id[64])
 {

@@ -89,11 +89,6 @@ int log_accept_tx(struct tx *tx, struct log_session *s, struct log_batch *b, con
 /* Ensures a live work item for the session (one per session), queued when there is none. */
 int log_queue_work_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
 
-/* Event row -> wire JSON (new reference): {"id", "type", the body's own keys, "processed_at"}. NULL
- * when the stored body is not a JSON object (-E_CORRUPT to the caller). */
-json_t *log_event_json(const char *id, const char *type, int64_t processed_at,
-                       const char *body_text);
-
 /* Session.usage as the API shows it (new reference). Token sums are those of the finished model
  * requests; active_seconds counts up to `now_us` while the session runs. `list_cost` is null: this
  * server has no price list. */

@@ -29,17 +29,10 @@
  * decides then). */
 #define WORK_TTL_SECONDS 90
 
-static json_t *object(void)
-{
-    json_t *o = json_object();
-    MUST(o);
-    return o;
-}
-
 /* The body of every session.thread_* event of the primary thread. */
 static json_t *thread_body(struct log_session *s)
 {
-    json_t *o = object();
+    json_t *o = json_new_object();
     json_put_str(o, "session_thread_id", s->thread_id);
     const char *name = json_get_str(log_session_agent(s), "name");
     json_put_str(o, "agent_name", name ? name : "");
@@ -66,7 +59,7 @@ static void stop_clock(struct log_session *s)
 
 int log_running_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
 {
-    int r = log_append_tx(tx, s, b, "session.status_running", NULL, object(), NULL, NULL);
+    int r = log_append_tx(tx, s, b, "session.status_running", NULL, json_new_object(), NULL, NULL);
     if (r < 0)
         return r;
     s->running_since = s->last_stamp;
@@ -79,7 +72,8 @@ int log_running_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
 
 int log_rescheduled_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
 {
-    int r = log_append_tx(tx, s, b, "session.status_rescheduled", NULL, object(), NULL, NULL);
+    int r =
+        log_append_tx(tx, s, b, "session.status_rescheduled", NULL, json_new_object(), NULL, NULL);
     if (r < 0)
         return r;
     stop_clock(s);
@@ -112,14 +106,14 @@ int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b, json_
     stop_clock(s);
     set_status(s, "idle");
 
-    body = object();
+    body = json_new_object();
     json_put(body, "usage", log_usage_json(s, s->last_stamp));
     json_put_null(body, "budget");
     r = log_append_tx(tx, s, b, "session.usage", NULL, body, NULL, NULL);
     if (r < 0)
         return r;
 
-    body = object();
+    body = json_new_object();
     put_stop(body, stop_reason);
     r = log_append_tx(tx, s, b, "session.status_idle", NULL, body, NULL, NULL);
     if (r < 0)
@@ -140,7 +134,7 @@ int log_terminated_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
     stop_clock(s);
     set_status(s, "terminated");
     set_stop_reason(s, NULL);
-    r = log_append_tx(tx, s, b, "session.status_terminated", NULL, object(), NULL, NULL);
+    r = log_append_tx(tx, s, b, "session.status_terminated", NULL, json_new_object(), NULL, NULL);
     /* nobody has claimed a queued item, so it just ends; a worker that holds one learns it from its
      * next heartbeat */
     if (r == 0)
@@ -198,7 +192,7 @@ int log_call_tx(struct tx *tx, struct log_session *s, const char *call_id, const
 int log_call_error_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
                       const char *call_id, const char *text)
 {
-    json_t *body = object(), *content = json_array(), *block = json_typed("text");
+    json_t *body = json_new_object(), *content = json_array(), *block = json_typed("text");
     MUST(content);
     json_put_str(block, "text", text);
     json_array_append_new(content, block);
@@ -403,7 +397,7 @@ int log_deliver_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
 
 int log_inbox_drop_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
 {
-    AUTO_JSON json_t *hidden = object();
+    AUTO_JSON json_t *hidden = json_new_object();
     json_put_bool(hidden, "dropped", true);
     return deliver(tx, s, b, false, hidden);
 }

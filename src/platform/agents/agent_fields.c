@@ -25,13 +25,6 @@
 
 static const char *const policies[] = {"always_allow", "always_ask", "auto", NULL};
 
-static json_t *typed(const char *type)
-{
-    json_t *o = json_object();
-    json_put_str(o, "type", type);
-    return o;
-}
-
 /* ---- model ---- */
 
 /* "high" or {"type": "high"}. */
@@ -49,7 +42,7 @@ static json_t *effort_of(struct v *model)
     } else {
         level = v_enum(model, "effort", V_NULLABLE, levels);
     }
-    return level && !v_failed(model) ? typed(level) : NULL;
+    return level && !v_failed(model) ? json_typed(level) : NULL;
 }
 
 json_t *agent_fields_model(struct v *v, const char *key, int flags)
@@ -109,7 +102,7 @@ static void switches(struct v *v, json_t *out, const json_t *defaults)
     if (!policy)
         policy = json_get_str(json_object_get(defaults, "permission_policy"), "type");
     json_put_bool(out, "enabled", enabled);
-    json_put(out, "permission_policy", typed(policy ? policy : "always_allow"));
+    json_put(out, "permission_policy", json_typed(policy ? policy : "always_allow"));
 }
 
 /* One entry of a toolset's configs. */
@@ -153,7 +146,7 @@ static void upper(char *out, size_t cap, const char *name)
 
 static json_t *toolset_of(struct v *t, size_t place)
 {
-    AUTO_JSON json_t *out = typed(TOOLSET), *defaults = json_object(), *list = json_array();
+    AUTO_JSON json_t *out = json_typed(TOOLSET), *defaults = json_object(), *list = json_array();
     struct v d = v_sub(t, "default_config", V_NULLABLE);
     switches(&d, defaults, NULL);
     v_end(&d);
@@ -267,7 +260,7 @@ static json_t *custom_of(struct v *t)
     v_end(t);
     if (v_failed(t))
         return NULL;
-    json_t *out = typed("custom");
+    json_t *out = json_typed("custom");
     json_put_str(out, "name", name);
     json_put_str(out, "description", description);
     json_put(out, "input_schema", TAKE(schema));
@@ -348,7 +341,7 @@ json_t *agent_fields_identity(struct v *v, const char *key)
             v_fail(&e, "role_arn", "belongs to the aws_role identity only");
         v_end(&e);
     }
-    return v_failed(v) ? NULL : typed("service_account");
+    return v_failed(v) ? NULL : json_typed("service_account");
 }
 
 void agent_fields_unbuilt(struct v *v)

@@ -302,6 +302,19 @@ struct look {
     int64_t number;
 };
 
+/* An event's row as its wire JSON, by means that are not the program's own. */
+static json_t *event_of_row(struct stmt *st)
+{
+    char text[TIME_RFC3339_MAX];
+    json_t *body = json_loads(stmt_text(st, 3, NULL), 0, NULL);
+    if (!json_is_object(body))
+        return NULL;
+    json_put_str(body, "id", stmt_text(st, 0, NULL));
+    json_put_str(body, "type", stmt_text(st, 1, NULL));
+    json_put_str(body, "processed_at", time_format(text, stmt_int(st, 2)));
+    return body;
+}
+
 static int log_tx(struct tx *tx, void *arg)
 {
     struct look *q = arg;
@@ -310,8 +323,7 @@ static int log_tx(struct tx *tx, void *arg)
     stmt_bind_text(st, 1, SESSION);
     int r;
     while ((r = stmt_step(st)) > 0) {
-        json_t *o = log_event_json(stmt_text(st, 0, NULL), stmt_text(st, 1, NULL), stmt_int(st, 2),
-                                   stmt_text(st, 3, NULL));
+        json_t *o = event_of_row(st);
         if (!o)
             return -E_CORRUPT;
         json_array_append_new(q->events, o);
