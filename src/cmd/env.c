@@ -189,7 +189,7 @@ static int run_verb(const struct verb *v, int argc, char **argv)
                                FLAG_TEXT,
                                .ptr = &c.base_url,
                                .line_only = true};
-    flags[n++] = (struct flag){"data",   "DIR",          "where dev.env lies",
+    flags[n++] = (struct flag){"data",   "DIR",          "directory of dev.env",
                                FLAG_DIR, .ptr = &c.data, .line_only = true};
     if (v->of_environment)
         flags[n++] =
@@ -232,7 +232,7 @@ static void env_help(FILE *out)
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         fprintf(out, "  %s %-*s %s\n", verbs[i].words[0], (int)(11 - strlen(verbs[i].words[0])),
                 verbs[i].words[1] ? verbs[i].words[1] : "", verbs[i].summary);
-    fprintf(out, "\nsallyport env VERB --help tells about one.\n");
+    fprintf(out, "\nsallyport env VERB --help describes one verb.\n");
 }
 
 int cmd_env(int argc, char **argv)

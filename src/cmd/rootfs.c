@@ -186,14 +186,14 @@ static int run_import(int argc, char **argv)
     int64_t max_size = (int64_t)IMAGE_BYTES_DEFAULT, max_files = (int64_t)IMAGE_FILES_DEFAULT,
             max_depth = (int64_t)IMAGE_DEPTH_DEFAULT, max_ratio = (int64_t)IMAGE_RATIO_DEFAULT;
     struct flag flags[] = {
-        {"name", "NAME", "what to call it (the file's name)", FLAG_TEXT, .ptr = &name},
-        {"data", "DIR", "where data lies; images go to DIR/rootfs", FLAG_DIR, .ptr = &data},
+        {"name", "NAME", "name of the image (the archive's file name)", FLAG_TEXT, .ptr = &name},
+        {"data", "DIR", "data directory; images go to DIR/rootfs", FLAG_DIR, .ptr = &data},
         {"replace", NULL, "replace the image of that name", FLAG_BOOL, .ptr = &replace},
-        {"image", "REFERENCE", "which of the images in the archive (busybox:latest)", FLAG_TEXT,
-         .ptr = &image},
-        {"format", "FORMAT", "what the archive is (seen from its contents)", FLAG_CHOICE,
+        {"image", "REFERENCE", "image to take from an archive that holds several (busybox:latest)",
+         FLAG_TEXT, .ptr = &image},
+        {"format", "FORMAT", "format of the archive (detected from its contents)", FLAG_CHOICE,
          .ptr = &format, .choices = formats},
-        {"architecture", "ARCH", "amd64, arm64 and so on (this machine's)", FLAG_TEXT,
+        {"architecture", "ARCH", "architecture: amd64, arm64 and so on (this machine's)", FLAG_TEXT,
          .ptr = &architecture},
         {"max-size", "SIZE", "most bytes of files (16G)", FLAG_SIZE, .ptr = &max_size, .min = 1,
          .max = INT64_MAX / 4},
@@ -338,7 +338,7 @@ static void help(FILE *out)
                  "Usage: sallyport rootfs VERB [flags]\n\nVerbs:\n");
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         fprintf(out, "  %-8s %s\n", verbs[i].word, verbs[i].summary);
-    fprintf(out, "\nsallyport rootfs VERB --help tells about one.\n");
+    fprintf(out, "\nsallyport rootfs VERB --help describes one verb.\n");
 }
 
 int cmd_rootfs(int argc, char **argv)

@@ -373,7 +373,7 @@ static const struct verb {
      F_CREATE | F_FOLLOW, run_create},
     {"send", "ID TEXT...", "Sends a message to a session and shows what happens.", 2, -1, F_FOLLOW,
      run_send},
-    {"tail", "ID", "Shows a session from its beginning until it rests.", 1, 1, 0, run_tail},
+    {"tail", "ID", "Shows a session from its beginning until it is idle.", 1, 1, 0, run_tail},
     {"list", NULL, "Lists sessions, newest first.", 0, 0, F_LIST, run_list},
     {"confirm", "ID CALL_ID", "Allows or denies a tool call that waits for you.", 2, 2,
      F_CONFIRM | F_FOLLOW, run_confirm},
@@ -394,19 +394,19 @@ static int run_verb(const struct verb *v, int argc, char **argv)
                                FLAG_TEXT,
                                .ptr = &c.base_url,
                                .line_only = true};
-    flags[n++] = (struct flag){"data",   "DIR",          "where dev.env lies",
+    flags[n++] = (struct flag){"data",   "DIR",          "directory of dev.env",
                                FLAG_DIR, .ptr = &c.data, .line_only = true};
     if (v->flags & F_FOLLOW)
         flags[n++] = (struct flag){"follow",
                                    NULL,
-                                   "show events until the session rests (--no-follow: do not)",
+                                   "show events until the session is idle (--no-follow: do not)",
                                    FLAG_BOOL,
                                    .ptr = &c.follow,
                                    .line_only = true};
     if (v->flags & F_CREATE) {
         flags[n++] = (struct flag){"agent",
                                    "ID",
-                                   "the agent (without: one with all tools is made)",
+                                   "the agent (default: a new agent with all tools)",
                                    FLAG_TEXT,
                                    .ptr = &c.agent,
                                    .line_only = true};
@@ -422,9 +422,9 @@ static int run_verb(const struct verb *v, int argc, char **argv)
                           .ptr = &c.message, .line_only = true};
         flags[n++] = (struct flag){"title",   "TEXT",          "a title",
                                    FLAG_TEXT, .ptr = &c.title, .line_only = true};
-        flags[n++] = (struct flag){
-            "model",   "NAME",          "model of the agent that is made (" DEFAULT_MODEL ")",
-            FLAG_TEXT, .ptr = &c.model, .line_only = true};
+        flags[n++] =
+            (struct flag){"model",   "NAME",          "model of the new agent (" DEFAULT_MODEL ")",
+                          FLAG_TEXT, .ptr = &c.model, .line_only = true};
         flags[n++] = (struct flag){"system",  "TEXT",           "its system prompt",
                                    FLAG_TEXT, .ptr = &c.system, .line_only = true};
         flags[n++] =
@@ -479,7 +479,7 @@ static void session_help(FILE *out)
     fprintf(out, "Works with sessions.\n\nUsage: sallyport session VERB [flags]\n\nVerbs:\n");
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
-    fprintf(out, "\nsallyport session VERB --help tells about one.\n");
+    fprintf(out, "\nsallyport session VERB --help describes one verb.\n");
 }
 
 static int unknown_verb(const char *word)

@@ -136,7 +136,7 @@ static int make_devenv(struct up *u, const char *first_key, struct err *e)
             r = run_setup(u, key, e);
         secret_wipe(key, sizeof(key));
     }
-    return r > 0 ? err_set(e, -EIO, "the environment could not be set up; see above") : r;
+    return r > 0 ? err_set(e, -EIO, "the environment could not be set up; the reason is above") : r;
 }
 
 static void announce(struct up *u, const struct devenv *d)
@@ -421,7 +421,8 @@ static int wait_until_ready(pid_t pid, int log_fd)
         printf("  pid          %d (stop it with kill)\n", (int)pid);
     } else {
         fwrite(seen, 1, len, stderr);
-        fprintf(stderr, "sallyport up: it did not become ready; the log above tells why\n");
+        fprintf(stderr,
+                "sallyport up: the server did not become ready; the log above shows the reason\n");
     }
     free(seen);
     return code;
@@ -463,7 +464,8 @@ static int detach(struct up *u)
     posix_spawnattr_destroy(&attr);
     free(argv);
     if (r != 0) {
-        fprintf(stderr, "sallyport up: it could not be started: %s\n", err_text(-r));
+        fprintf(stderr, "sallyport up: the background process could not be started: %s\n",
+                err_text(-r));
         return 1;
     }
     return wait_until_ready(pid, in);
@@ -512,16 +514,16 @@ int cmd_up(int argc, char **argv)
          .ptr = &u.capacity, .min = 1, .max = 10000},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
          .ptr = &u.o.lease_ttl_ms, .min = 2000, .max = 3600000},
-        {"grace", "TIME", "for running calls after SIGTERM (30s)", FLAG_DURATION,
+        {"grace", "TIME", "time that running calls get after SIGTERM (30s)", FLAG_DURATION,
          .ptr = &u.grace_ms, .min = 1, .max = 3600000},
-        {"max-idle", "TIME", "the worker lets a session at rest go after so long (60s)",
+        {"max-idle", "TIME", "time after which the worker releases an idle session (60s)",
          FLAG_DURATION, .ptr = &u.max_idle_ms, .min = 1, .max = 86400000},
         {"bind", "SOURCE:TARGET",
          "show a directory of this host in every sandbox, read-only unless :rw follows", FLAG_LIST,
          .ptr = &u.binds},
         {"sandbox-user", "NAME",
-         "who programs are inside: agent, root; without a capability either way (agent)",
-         FLAG_CHOICE, .ptr = &u.sandbox_user, .choices = users},
+         "user of the programs in a sandbox; it never has capabilities (agent)", FLAG_CHOICE,
+         .ptr = &u.sandbox_user, .choices = users},
         {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
          FLAG_DIR, .ptr = &u.rootfs},
         {"warm", "N", "sandboxes kept ready for sessions to come (0)", FLAG_INT, .ptr = &u.warm,

@@ -51,8 +51,8 @@ static int read_key(const char *path, struct secret *ret, struct err *e)
     }
     struct stat st;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
-        log_warn("the environment key's file can be read by others", "file=%s do=%s", log_q(path),
-                 log_q("chmod 600"));
+        log_warn("the environment key's file can be read by other users", "file=%s do=%s",
+                 log_q(path), log_q("chmod 600"));
     char *text = mem_zalloc(KEY_FILE_MAX);
     size_t len = 0;
     ssize_t n;
@@ -231,12 +231,12 @@ int cmd_worker(int argc, char **argv)
          FLAG_FILE, .ptr = &c.key_file},
         {"capacity", "N", "sessions at once (by memory and cores)", FLAG_INT, .ptr = &c.capacity,
          .min = 1, .max = 10000},
-        {"grace", "TIME", "for running calls after SIGTERM (30s)", FLAG_DURATION,
+        {"grace", "TIME", "time that running calls get after SIGTERM (30s)", FLAG_DURATION,
          .ptr = &c.cfg.grace_ms, .min = 1, .max = 3600000},
-        {"max-idle", "TIME", "a session at rest is let go after so long (60s)", FLAG_DURATION,
-         .ptr = &c.cfg.max_idle_ms, .min = 1, .max = 86400000},
+        {"max-idle", "TIME", "time after which the worker releases an idle session (60s)",
+         FLAG_DURATION, .ptr = &c.cfg.max_idle_ms, .min = 1, .max = 86400000},
         {"keep", "TIME",
-         "a session let go at rest finds its sandbox and /workspace again for so long (1h; 0: not)",
+         "how long a released idle session's sandbox and /workspace are kept (1h; 0: not)",
          FLAG_DURATION, .ptr = &c.cfg.keep_ms, .min = 0, .max = 86400000},
         {"state-dir", "DIR", "where sandboxes keep their directories", FLAG_DIR,
          .ptr = &c.state_dir},
@@ -250,7 +250,8 @@ int cmd_worker(int argc, char **argv)
         {"on-claim", "COMMAND",
          "run this on the host before a session is served; its metadata is on stdin", FLAG_TEXT,
          .ptr = &c.cfg.on_claim},
-        {"on-end", "COMMAND", "the same when a session has been served", FLAG_TEXT,
+        {"on-end", "COMMAND",
+         "run this on the host after a session was served; its metadata is on stdin", FLAG_TEXT,
          .ptr = &c.cfg.on_end},
         {"sandbox-memory", "SIZE", "memory of all processes of a sandbox together (2G)", FLAG_SIZE,
          .ptr = &c.sizes.memory, .min = 16 << 20, .max = INT64_MAX},
@@ -262,13 +263,14 @@ int cmd_worker(int argc, char **argv)
          .max = INT64_MAX},
         {"sandbox-cpus", "N.N", "processors that a sandbox may use, 0.01 to 1024 (no limit)",
          FLAG_TEXT, .ptr = &c.cpus},
-        {"call-time", "TIME", "wall clock of one tool call, whatever it asks for (1h)",
+        {"call-time", "TIME", "longest time of one tool call, even if the call asks for more (1h)",
          FLAG_DURATION, .ptr = &c.call_ms, .min = 100, .max = 86400000},
-        {"session-time", "TIME", "wall clock of a sandbox from its first call on (no limit)",
+        {"session-time", "TIME", "longest time of a sandbox, from its first call on (no limit)",
          FLAG_DURATION, .ptr = &c.session_ms, .min = 1000, .max = 604800000},
-        {"sandbox-user", "NAME", "who programs are inside, without a capability either way (agent)",
-         FLAG_CHOICE, .ptr = &c.user, .choices = users},
-        {"sandbox-network", "KIND", "a loopback of the sandbox's own, or nothing (loopback)",
+        {"sandbox-user", "NAME",
+         "user of the programs in a sandbox; it never has capabilities (agent)", FLAG_CHOICE,
+         .ptr = &c.user, .choices = users},
+        {"sandbox-network", "KIND", "network in a sandbox: its own loopback, or none (loopback)",
          FLAG_CHOICE, .ptr = &c.network, .choices = networks},
         {"rootfs", "DIR", "root file system of sandboxes: a directory, or an imported image's name",
          FLAG_DIR, .ptr = &c.rootfs},
@@ -281,7 +283,7 @@ int cmd_worker(int argc, char **argv)
          FLAG_TEXT, .ptr = &c.cfg.oci_runtime},
         {"i-understand", NULL, "tools may run without a sandbox, as the worker's user", FLAG_BOOL,
          .ptr = &c.understood, .line_only = true},
-        {"worker-id", "NAME", "how this worker is called in the queue's statistics", FLAG_TEXT,
+        {"worker-id", "NAME", "name of this worker in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &c.config, .line_only = true},

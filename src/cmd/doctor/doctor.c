@@ -74,7 +74,7 @@ static int try_sandbox(int64_t *ret_ns, struct err *e)
         r = box_call(box, "bash", input, 10000, &result, e);
         const char *text = json_get_str(json_array_get(result.content, 0), "text");
         if (r == 0 && !(text && str_starts(text, "works")))
-            r = err_set(e, -EIO, "a command in it printed something else than it should");
+            r = err_set(e, -EIO, "a command in the sandbox printed the wrong text");
         box_result_done(&result);
     }
     *ret_ns = time_mono_ns() - began;
@@ -215,7 +215,8 @@ static void check_libcurl(struct doctor *d)
 
 static void check_data(struct doctor *d)
 {
-    static const char lost[] = "A server started here acknowledges nothing: it can not be stored.";
+    static const char lost[] =
+        "A server with this data directory refuses every write, because it cannot store anything.";
     struct statvfs v;
     int r = statvfs(d->dir, &v) < 0 ? errno : 0;
     double free_mb = r ? 0 : (double)v.f_bavail * (double)v.f_frsize / 1048576.0;
@@ -236,13 +237,13 @@ static void check_model(struct doctor *d)
     const char *key = getenv("ANTHROPIC_API_KEY");
     bool set = key && *key, ours = set && str_starts(key, "sk-sp-");
     if (set && !ours)
-        add(d, GENERAL, "model_key", "model key", DOCTOR_OK, "ANTHROPIC_API_KEY is set here", NULL,
-            NULL);
+        add(d, GENERAL, "model_key", "model key", DOCTOR_OK,
+            "ANTHROPIC_API_KEY is set in this shell", NULL, NULL);
     else
         add(d, GENERAL, "model_key", "model key", DOCTOR_NOTE,
             ours ? "ANTHROPIC_API_KEY holds a key of Sallyport, which is for clients"
-                 : "ANTHROPIC_API_KEY is not set here",
-            "A server started here has no model to ask.",
+                 : "ANTHROPIC_API_KEY is not set in this shell",
+            "A server started in this shell has no model.",
             ours ? "set the provider's key where the server starts"
                  : "export ANTHROPIC_API_KEY=...   (or sallyport up --script FILE)");
 }
@@ -255,14 +256,15 @@ static void check_server(struct doctor *d)
     int r = api_client_open(&c, NULL, d->dir, &e);
     if (r < 0) {
         add(d, GENERAL, "server", "server", DOCTOR_NOTE, e.msg,
-            "sallyport session and sallyport env have nobody to talk to.", "sallyport up --detach");
+            "sallyport session and sallyport env have no server to talk to.",
+            "sallyport up --detach");
         return;
     }
     r = api_client_call(&c, "GET", "/v1/environments?limit=1", NULL, &j, &e);
     AUTO_FREE char *text =
         r == 0 ? mem_printf("%s answers and takes the key", c.base_url) : mem_strdup(e.msg);
     add(d, GENERAL, "server", "server", r == 0 ? DOCTOR_OK : DOCTOR_FAIL, text,
-        r == 0 ? NULL : "Sessions can not be made with what this shell knows.",
+        r == 0 ? NULL : "The settings of this shell cannot create sessions.",
         r == 0         ? NULL
         : r == -EACCES ? "source the dev.env of this server, or make a new key"
                        : "sallyport up --detach");

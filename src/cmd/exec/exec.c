@@ -247,8 +247,8 @@ static void tell_of_binds(const struct exec_command *c, const struct box_end *en
     const char *path = end->at_exec ? c->argv[0] : c->cwd;
     struct stat st;
     if (end->code == ENOENT && strchr(path, '/') && stat(path, &st) == 0)
-        say("it is there on this host, but inside is only what --bind shows (a script's "
-            "interpreter, too)");
+        say("the path exists on this host, but a sandbox holds only what --bind shows (this also "
+            "applies to a script's interpreter)");
 }
 
 /* ---- the run ---- */
@@ -367,10 +367,10 @@ static int refuse_network(const struct exec_command *c, struct err *e)
             return r;
     }
     if (c->allow.n || c->secrets.n)
-        return err_set(e, -EINVAL,
-                       "%s: the network of a sandbox is closed in this version, because the "
-                       "boundary that would let this through does not exist yet; leave it out",
-                       c->allow.n ? "--allow" : "--secret");
+        return err_set(
+            e, -EINVAL,
+            "%s: in this version the network of a sandbox is always closed; leave this flag out",
+            c->allow.n ? "--allow" : "--secret");
     return 0;
 }
 
@@ -462,20 +462,22 @@ int cmd_exec(int argc, char **argv)
     if (fill_standard() < 0)
         return EXIT_OURS;
     struct flag flags[] = {
-        {"bind", "DIR", "show a directory inside, read-only unless :rw follows; or SOURCE:TARGET",
+        {"bind", "DIR",
+         "show a directory in the sandbox, read-only unless :rw follows; or SOURCE:TARGET",
          FLAG_LIST, .ptr = &c.binds},
-        {"env", "NAME=VALUE", "set a variable inside; NAME alone copies it from here", FLAG_LIST,
+        {"env", "NAME=VALUE",
+         "set a variable in the sandbox; NAME alone copies its value from this shell", FLAG_LIST,
          .ptr = &c.env},
         {"workdir", "DIR",
-         "working directory inside (this one if a bind shows it, else /workspace)", FLAG_TEXT,
-         .ptr = &c.workdir},
+         "working directory in the sandbox (this one if a bind shows it, else /workspace)",
+         FLAG_TEXT, .ptr = &c.workdir},
         {"rootfs", "DIR", "root file system: a directory, or the name of an imported one", FLAG_DIR,
          .ptr = &c.rootfs},
         {"data", "DIR", "where imported root file systems are", FLAG_DIR, .ptr = &c.data},
-        {"user", "NAME", "who the program is inside, without any capability (agent)", FLAG_CHOICE,
-         .ptr = &c.user, .choices = users},
-        {"network", "KIND", "a loopback of its own, or not even that (loopback)", FLAG_CHOICE,
-         .ptr = &c.network, .choices = networks},
+        {"user", "NAME", "user of the program in the sandbox; it never has capabilities (agent)",
+         FLAG_CHOICE, .ptr = &c.user, .choices = users},
+        {"network", "KIND", "network in the sandbox: its own loopback, or none (loopback)",
+         FLAG_CHOICE, .ptr = &c.network, .choices = networks},
         {"allow", "HOST", "not in this version: let the program reach HOST[:PORT]", FLAG_LIST,
          .ptr = &c.allow},
         {"secret", "NAME=SOURCE@HOST", "not in this version: a credential for HOST", FLAG_LIST,
@@ -499,7 +501,7 @@ int cmd_exec(int argc, char **argv)
     struct flag_set set = {
         .command = "exec",
         .args = "-- COMMAND [ARG...]",
-        .summary = "Runs a program in a sandbox, as a session's tools run.",
+        .summary = "Runs a program in a sandbox, in the same way as the tools of a session.",
         .details =
             "The network is closed. Standard streams, terminal, signals and exit status are\n"
             "passed on. 125: sallyport's own failure, 126: not executable, 127: not found,\n"

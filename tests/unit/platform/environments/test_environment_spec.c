@@ -78,7 +78,7 @@ static void refused(void **state)
         {"{'name':'n','config':{}}", "config.type: field is required"},
         {"{'name':'n','config':{'type':'lunar'}}", "config.type: \"lunar\" is not a valid value"},
         {"{'name':'n','config':{'type':'self_hosted','networking':{}}}",
-         "config.networking: belongs to cloud"},
+         "config.networking: is for cloud"},
         {"{'name':'n','config':{'type':'self_hosted','x':1}}", "config.x: unknown field"},
         {"{'name':'n','config':{'type':'cloud','networking':{'type':'open'}}}",
          "config.networking.type: \"open\""},
