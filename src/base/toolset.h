@@ -30,7 +30,7 @@ enum {
 };
 extern const struct toolset_tool toolset_rows[TOOLSET_N];
 
-/* The names of those that somebody serves, NULL-terminated, in the table's order. */
+/* The names of the tools that are served, NULL-terminated, in the table's order. */
 extern const char *const toolset_served[];
 
 /* The row of `name`, or NULL. Pure; `name` may be NULL. */

@@ -1,8 +1,8 @@
 /* completion.c - `sallyport completion bash|zsh|fish`: a script for the shell.
  *
  * The script knows the commands and verbs; flags it asks the program for (`sallyport CMD
- * --complete-flags` prints one a line: flag, kind, help), so it can not fall behind. Nothing here
- * is controlled by anybody but the program. */
+ * --complete-flags` prints one a line: flag, kind, help), so it can not fall behind. No input from
+ * outside the program gets into it. */
 #include "base/str.h"
 #include "cmd/cmd.h"
 

@@ -1,7 +1,7 @@
 /* rootfs.c - `sallyport rootfs import|list|remove`: container images as root file systems.
  *
  * No server and no daemon is involved: the files lie below the data directory, and the work is done
- * by image/. The archive and everything in it is somebody else's, so what is quoted from it
+ * by image/. The archive and everything in it is untrusted, so what is quoted from it
  * goes through the terminal's escapes. SIGINT, SIGTERM and SIGHUP are blocked while an image is
  * unpacked and looked for between the pieces, so that what was unpacked is removed before we go; a
  * process that is killed leaves that to the next import. */

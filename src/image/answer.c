@@ -1,10 +1,10 @@
 /* answer.c - writing and checking what the unpacking process says about an image.
  *
  * image_answer_write runs in the child at the end of its work, image_answer_read in the parent
- * (child.c). By then the child has read all of somebody else's archive, so its words are that
- * somebody's: the parent takes a text of bounded size through the JSON parser with its ceilings,
- * and each field only when it is what layout.c would have let through. What passes can be as
- * wrong as an image's config can be, and no worse. */
+ * (child.c). By then the child has read all of an untrusted archive, so what it sends is
+ * untrusted as well: the parent takes a text of bounded size through the JSON parser with its
+ * ceilings, and each field only when it is what layout.c would have let through. What passes can be
+ * as wrong as an image's config can be, and no worse. */
 #include "image/answer.h"
 #include "base/err.h"
 #include "base/str.h"

@@ -9,8 +9,8 @@
 /* The description as text. */
 char *image_answer_write(const struct image_plan *p, size_t *ret_len);
 
-/* Takes a description from who may be anybody's: everything has the type and form that reading a
- * layout gives it, or it is refused (-E_PROTO with words). *ret is the caller's to release; its
- * layers have only their digests. */
+/* Reads a description from a child that an attacker may control: every field must have the type and
+ * form that reading a layout gives it, or all is refused (-E_PROTO, fills `e`). *ret is the
+ * caller's to release; its layers have only their digests. */
 int image_answer_read(const char *text, size_t n, struct image_plan *ret, struct err *e)
     WARN_UNUSED;

@@ -1,16 +1,16 @@
-/* child.c - the process that unpacks, and what its parent believes of what it says.
+/* child.c - the process that unpacks, and how its parent checks what it reports.
  *
  * Called by image.c on the importer's thread; blocks until the child is gone. The boundary lies
  * here, and not around the whole command, because placing an image takes rights over the directory
  * of images (locks, renames) that nothing which reads an archive should have.
  *
  * The child is forked with the archive, the image's directory, the spool files and one pipe; locks
- * itself in (jail.c), reads, and reports. From its first look at the archive on it may be
- * anybody's. So the parent takes messages of four kinds and bounded size from it, checks each field
- * (answer.c), and quotes its words the way it quotes an archive's. It may not say that it was
- * stopped: only the parent knows. After its last message it is killed, and when it is reaped there
- * is nobody left who could still change the tree, because it could start no other process. The
- * caller then looks at the tree itself.
+ * itself in (jail.c), reads, and reports. From its first look at the archive on, an
+ * attacker may control it. So the parent takes messages of four kinds and bounded size from it,
+ * checks each field (answer.c), and quotes its texts the way it quotes an archive's. It may not say
+ * that it was stopped: only the parent knows. After its last message it is killed, and when it is
+ * reaped no process is left that could still change the tree, because it could start no other one.
+ * The caller then looks at the tree itself.
  *
  * States of the conversation:
  *

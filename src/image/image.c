@@ -1,10 +1,10 @@
-/* image.c - importing: from a file somebody gives us to an image in its place.
+/* image.c - importing: from an archive that the user gives us to an image in its place.
  *
  * Called by `sallyport rootfs import` on the main thread, without fibers; blocks for as long as it
  * takes. The steps: a place is made (image_store), a child process that can do nothing else unpacks
  * the archive there (image_child), the tree is looked at and measured, image.json is written, and
- * the place becomes the image. Whatever fails, or whoever kills us, before that last step leaves
- * nothing that counts. No byte of the archive is read in this process. */
+ * the place becomes the image. When the import fails or is killed before that last step, no
+ * image has changed. No byte of the archive is read in this process. */
 #include "image/image.h"
 #include "base/err.h"
 #include "base/time.h"

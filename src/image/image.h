@@ -4,7 +4,7 @@
  * whole or not there: it is unpacked beside its place and renamed into it. No daemon, no registry,
  * no program is run, and nothing in an image is trusted (layer.c, layout.c).
  *
- * All of this blocks the thread. Whoever is on the loop thread and can not wait for a small file to
+ * All of this blocks the thread. A caller on the loop thread that can not wait for a small file to
  * be read calls image_find before the loop runs, or through a pool. */
 #pragma once
 

@@ -10,13 +10,13 @@
  *   .gone-RANDOM   held exclusively by the remover
  *   NAME           held shared by users of the image
  *
- * A directory with a leading dot and no holder was left by a process that was killed, and whoever
- * imports or removes next removes it.
+ * A directory with a leading dot and no holder was left by a process that was killed; the
+ * next import or removal removes it.
  *
  * A name changes its meaning by one rename (or exchange) with .lock held, so a reader sees the old
- * image, the new one, or none. The directory is 0700: a tree with files for everybody to read is
- * nobody's business outside. Nothing here comes from an image but image.json, which this program
- * wrote; it is read with the same care as any file. */
+ * image, the new one, or none. The directory is 0700: no other user of the host
+ * may look at a tree, although its files may be readable for everyone. Nothing here comes from an
+ * image but image.json, which this program wrote; it is read with the same care as any file. */
 #include "image/store.h"
 #include "base/buf.h"
 #include "base/err.h"

@@ -28,7 +28,7 @@ struct stream {
 
 /* Plain socket or pipe. Takes `fd` over. 0 or -errno (then fd is still the caller's). */
 int stream_from_fd(struct stream *s, int fd) WARN_UNUSED;
-/* Moves a stream that nobody waits on; leaves an empty one behind. (The loop holds the address of
+/* Moves a stream that no fiber waits on; leaves an empty one behind. (The loop holds the address of
  * `io`.) */
 void stream_move(struct stream *to, struct stream *from);
 /* Closes at once; zeroed streams are fine. A fiber that waits in the stream gets -EBADF; the memory

@@ -1,6 +1,6 @@
 /* refusal.c - filling a refusal.
  *
- * Called by whoever finds that a call can not be carried out: the rules of the session log
+ * Called by code that finds that a call can not be carried out: the rules of the session log
  * (session/accept), the API's checks of request objects, its transaction functions. Runs on store
  * threads and on the loop thread, and touches nothing but the struct. What messages quote comes from
  * callers and may be of any length: the text is cut, at a character, to what the struct holds. */

@@ -2,8 +2,8 @@
  *
  * A subcommand makes one client, asks a few things and ends. Server and key are taken as a pair
  * from one place, so that a key never goes to a server it does not belong to: both from the
- * environment, or both from dev.env. The server's error sentence becomes the words of the error;
- * the key is in none of them. */
+ * environment, or both from dev.env. The server's error sentence becomes the error's text; no error
+ * text contains the key. */
 #include "cmd/client/api_client.h"
 #include "base/err.h"
 #include "base/limits.h"

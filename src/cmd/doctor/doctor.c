@@ -2,7 +2,7 @@
  *
  * The kernel's features are tried first, in children, while this process has one thread and no loop
  * (doctor_probe says why). Then a loop is made for the checks that need one: control groups and
- * limits, runtimes of containers, the server, and last the thing itself: a real sandbox is started
+ * limits, runtimes of containers, the server, and last the real test: a sandbox is started
  * and runs a command. When that works, missing features that the engine turns out to do without are
  * notes; when it does not, the engine's own sentence is shown. Exit code 1 when no sandbox could be
  * started or something required is missing. Changes nothing on the machine: the empty control group

@@ -98,8 +98,8 @@ static void check_root(struct doctor_report *r, const struct doctor_host *h, con
         ->engine = true;
 }
 
-/* As root only: what an ordinary user would meet, for whoever tries doctor as root and then runs
- * the worker as somebody else. */
+/* As root only: what an ordinary user would meet, for a reader who tries doctor as root and then
+ * runs the worker as another user. */
 static const char *ordinary_user(const struct doctor_host *h)
 {
     if (!h->root)

@@ -240,8 +240,8 @@ static bool settle(struct exec_command *c)
     return lost;
 }
 
-/* Who wraps a script of this directory, and has not shown the directory, looks at a file that is
- * plainly there. */
+/* A user who runs a script of this directory without --bind sees "not found" for a file that
+ * exists on the host: explain it. */
 static void tell_of_binds(const struct exec_command *c, const struct box_end *end)
 {
     const char *path = end->at_exec ? c->argv[0] : c->cwd;

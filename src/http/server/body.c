@@ -1,10 +1,10 @@
-/* body - request bodies: asked for, read, timed, and dropped when nobody wants them.
+/* body - request bodies: asked for, read, timed, and dropped when no handler wants them.
  *
  * Runs on the connection's fiber, from a handler or after it. The peer decides how the body is
  * framed, how long it says it is, how long it is, and how fast it comes. So memory grows with what
  * has arrived, never with what was announced; a pause or a rate below the lowest ends the exchange
- * with 408; and whatever goes wrong in the middle of a body ends the connection, because nobody
- * knows any more where the next request begins. */
+ * with 408; and whatever goes wrong in the middle of a body ends the connection, because
+ * then the start of the next request is unknown. */
 #include "http/server/conn.h"
 
 #include "base/buf.h"

@@ -3,7 +3,7 @@
  * Pure data, no state. Every byte a peer sends in a head or a trailer is looked up here before it
  * is believed. The rows are the high half of the byte, the columns the low half; a byte above 0x7f
  * is obs-text, which may stand in a field value and nowhere else. DEL and every control but HTAB
- * are in no class at all, so NUL, CR and LF can not get through by any door. */
+ * are in no class at all, so NUL, CR and LF can not get through. */
 #include "http/wire/h1_class.h"
 
 /* clang-format off */

@@ -121,7 +121,7 @@ static int env_key_tx(struct tx *tx, void *arg)
 }
 
 /* work.c clears or replaces token_hash whenever the lease the token came with has ended, or its key
- * was revoked. The expiry of that key is nobody's call, so it is looked at here: else heartbeats
+ * was revoked. No call is made when that key expires, so it is looked at here: else heartbeats
  * with the token would keep an expired key's lease for ever. */
 static int session_token_tx(struct tx *tx, void *arg)
 {

@@ -6,8 +6,8 @@
  * allows is not decided here.
  *
  * Unknown fields are refused at every level (api.md 15.6), and so is what this version can not act
- * on, in words: a message whose file never reaches the model, or an outcome nobody evaluates, would
- * be a silent loss. */
+ * on, with a message: a file that never reaches the model, or an outcome that is never judged,
+ * would be a silent loss. */
 
 #include "platform/events/event_input.h"
 
