@@ -1,11 +1,11 @@
-/* base - the floor of the house: values, memory and text; no I/O, no fibers, no threads.
+/* base - what all other rooms stand on: values, memory and text; no I/O, no fibers, no threads.
  *
  * What lives in this folder: growable buffers with ceilings (buf), bounds-checked reading (cursor),
  * strict numbers and text (str), intrusive lists (list), hash maps (map), JSON helpers around
  * jansson (json), hex and base64 (enc), identifiers (id), clocks (time), randomness (rng), secrets
  * (secret), errors (err), the log line writer (log), counters (metrics), configuration text (yaml),
  * regular expressions (regex) and every ceiling of the program with its reason (limits). What does
- * not: anything that waits, opens, or talks.
+ * not: anything that waits, opens files, or does I/O.
  *
  * This header holds the few attributes and macros every file uses. */
 #pragma once

@@ -2,9 +2,9 @@
  *
  * Theory of operation: constructors link static objects into one sorted list before main;
  * afterwards the list never changes and is read without a lock. Values are relaxed atomics: pool
- * threads may count as well, nobody orders anything by a counter. metrics_render runs on the loop
- * thread when the operator's endpoint asks. Names, labels and help are compile-time text, so
- * nothing here needs escaping and no peer can add a series. Never suspends. */
+ * threads may count as well, no code relies on the order of counter updates. metrics_render runs on
+ * the loop thread when the operator's endpoint asks. Names, labels and help are compile-time text,
+ * so nothing here needs escaping and no peer can add a series. Never suspends. */
 #include "base/metrics.h"
 #include "base/buf.h"
 

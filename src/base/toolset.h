@@ -1,6 +1,6 @@
 /* toolset - the builtin tools an agent can have: names, what a model is told, who serves them.
  *
- * The rows stand in toolset.def. Everybody who needs a list of tools takes it from there: the API
+ * The rows stand in toolset.def. Every part that needs a list of tools takes it from there: the API
  * (which names are valid), the brain (what a model is offered, what `auto` allows), the worker
  * (which calls it answers) and the sandbox (which functions there are). */
 #pragma once

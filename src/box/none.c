@@ -3,8 +3,8 @@
  * For machines where nothing else works, and for people who have said that they understand
  * (cmd/worker.c). Each session has a directory below the state directory with its home and its
  * outputs; a supervisor process (sandbox/init/foreign.c) ends what the session has started when the box
- * is closed or the worker dies. Programs can read and write whatever the worker can, and can get
- * away from the supervisor if they mean to: docs/isolation.md says so. */
+ * is closed or the worker dies. Programs can read and write whatever the worker can, and can
+ * escape the supervisor if they try to: docs/isolation.md says so. */
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>

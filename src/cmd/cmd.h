@@ -1,9 +1,10 @@
 /* cmd - the subcommands: flags and configuration to a struct, then run. One file per subcommand.
  *
- * What lives here: the subcommands, exit codes, what is printed for people. What they share stands
- * in rooms below, which know no subcommand: line/ (flags, verbs, terminal, start) and client/ (the
- * API as a subcommand uses it). What does not live here: any of the program's work. Each function gets argv with argv[0] = the subcommand's name
- * and returns the process's exit code: 0, 1 (failed, one sentence on stderr), 2 (wrong usage). */
+ * What lives here: the subcommands, exit codes, what is printed for people. What they share is
+ * in the rooms below, which do not include any subcommand: line/ (flags, verbs, terminal, start)
+ * and client/ (the API as a subcommand uses it). What does not live here: any of the program's
+ * work. Each function gets argv with argv[0] = the subcommand's name and returns the process's exit
+ * code: 0, 1 (failed, one sentence on stderr), 2 (wrong usage). */
 #pragma once
 
 #include "base/base.h"

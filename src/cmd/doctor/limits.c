@@ -1,4 +1,4 @@
-/* limits.c - what bounds sandboxes here, settings worth a word, and room for their files.
+/* limits.c - limits of sandboxes on this machine, settings that matter, and room for their files.
  *
  * Nothing in this file is required: every limit has a weaker stand-in, and the text says which.
  * Settings are mentioned only where they change something for sandboxes. Versions of container

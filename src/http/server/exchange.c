@@ -1,12 +1,12 @@
 /* exchange - what a handler sees: the request, its body, and the one answer.
  *
- * Runs on the connection's fiber. A handler answers once, whole (http_reply) or in a stream; what
- * it forgets exchange_end makes good: no answer is a 500, a stream left open is cut off so that the
- * client can tell. Framing and connection fields are the server's alone: a handler can not set
- * Content-Length, Transfer-Encoding, Date, or put a line break into a field. Whether the connection
- * survives is decided before the head is written, so that "Connection: close" tells the truth: not
- * when the client asked to close, when the server is stopping, or when a body is left that is too
- * long to read and drop. */
+ * Runs on the connection's fiber. A handler answers once, whole (http_reply) or in a stream;
+ * exchange_end does what the handler forgot: no answer is a 500, a stream left open is cut off so
+ * that the client can tell. Framing and connection fields are the server's alone: a handler can not
+ * set Content-Length, Transfer-Encoding, Date, or put a line break into a field. Whether the
+ * connection survives is decided before the head is written, so that "Connection: close" tells the
+ * truth: not when the client asked to close, when the server is stopping, or when a body is left
+ * that is too long to read and drop. */
 #include "http/server/conn.h"
 
 #include "base/buf.h"

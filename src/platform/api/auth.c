@@ -1,16 +1,16 @@
 /* auth.c - who is calling.
  *
  * Called by api.c for every request on a known path, before anything else of it is looked at. A
- * token is worth what its SHA-256 finds in the store: API keys in api_keys, environment keys in
+ * token is looked up in the store by its SHA-256: API keys in api_keys, environment keys in
  * environment_keys, sessions tokens in work. Nothing distinguishes a missing, malformed, unknown,
  * revoked or expired one in the answer.
  *
- * Revocation bites at the next request because environment keys and sessions tokens are looked up
- * every time, and once more in the transaction of what they change (auth_still_tx): a call that is
- * let in and then waits, for its body or for work, must not act after the end of its credential.
- * API keys are remembered in memory once found: nothing in this version revokes one while the
- * server runs (the data directory is locked by it), and they are the ones that come a thousand
- * times a second.
+ * Revocation takes effect at the next request because environment keys and sessions tokens are
+ * looked up every time, and once more in the transaction of what they change (auth_still_tx): a
+ * call that is let in and then waits, for its body or for work, must not act after the end of its
+ * credential. API keys are remembered in memory once found: nothing in this version revokes one
+ * while the server runs (the data directory is locked by it), and they are the ones that come a
+ * thousand times a second.
  *
  * last_used_at is a hint for people: written at most once a minute per key, and its failure is no
  * reason to refuse. */

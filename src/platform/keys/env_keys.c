@@ -2,9 +2,9 @@
  * service makes them in its console).
  *
  * A key's text is in the answer of its creation and nowhere else: the table has its SHA-256.
- * Revoking is final, bites on the next call, and takes along what was handed out for that key:
- * claims and leases of work items end at once, with the sessions tokens in their secrets, so that
- * another worker can take them. */
+ * Revoking is final, takes effect on the next call, and takes along what was handed out for that
+ * key: claims and leases of work items end at once, with the sessions tokens in their secrets, so
+ * that another worker can take them. */
 #include "platform/keys/env_keys.h"
 
 #include "base/err.h"

@@ -7,7 +7,8 @@
  * Idempotency-Key, so a repetition after a crash finds the same session.
  *
  * What an agent may declare but this version can not run (skills, MCP servers, other agents) is
- * refused here, in words: the record is harmless, a session that silently lacks its tools is not.
+ * refused here, with a message: the record is harmless, a session that silently lacks its tools is
+ * not.
  * So are environments of a kind that has no sandbox. */
 
 #include "platform/sessions/sessions.h"
