@@ -34,8 +34,8 @@ static void help(FILE *out)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         if (commands[i].summary)
             fprintf(out, "  %-10s  %s\n", commands[i].name, commands[i].summary);
-    fprintf(out,
-            "\nsallyport COMMAND --help tells about one; sallyport --version about the program.\n");
+    fprintf(out, "\nsallyport COMMAND --help describes one command; sallyport --version prints the "
+                 "version.\n");
 }
 
 static int unknown(const char *word)

@@ -1,6 +1,6 @@
 /* base.c - failed asserts, descriptor cleanup and the allocators that do not return NULL.
  *
- * Theory of operation: called by everybody, on any thread or fiber, and never suspends.
+ * Theory of operation: called by every other file, on any thread or fiber, and never suspends.
  * must_failed formats into a small static-size buffer with no locale, no stdio and no heap,
  * because the heap may be what broke; it writes once and aborts, so a core or the crash handler
  * sees the caller's frame. The mem_ family serves allocations whose size the program decides

@@ -1,4 +1,4 @@
-/* base - the floor of the house: values, memory and text; no I/O, no fibers, no threads.
+/* base - what all other rooms stand on: values, memory and text; no I/O, no fibers, no threads.
  *
  * What lives in this folder: growable buffers with ceilings (buf), bounds-checked reading (cursor),
  * strict numbers and text (str), intrusive lists (list), hash maps (map), JSON helpers around

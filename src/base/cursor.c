@@ -1,6 +1,6 @@
 /* cursor.c - the getters behind every parser of wire bytes.
  *
- * Theory of operation: a cursor is two pointers into bytes somebody else owns. Each getter checks
+ * Theory of operation: a cursor is two pointers into bytes that the caller owns. Each getter checks
  * what is left first and moves only when it succeeds, so a caller may retry from the same place
  * after more bytes have arrived. Attackers control the bytes; nothing here trusts a length found in
  * them. Pure. */

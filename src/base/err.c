@@ -1,7 +1,7 @@
 /* err.c - error codes, their names, and the one sentence that travels with them.
  *
  * Theory of operation: functions return a negative errno or one of our codes from 1000 on; the
- * table below is the only place that spells ours out. A struct err is filled where the words are
+ * table below is the only place that spells ours out. A struct err is filled where the cause is
  * known and gets context in front on the way up. Messages are cut at 512 bytes, visibly. They may
  * quote what a peer sent (callers escape it) and never a secret. Thread-safe: no static state.
  * Never suspends. */

@@ -2,7 +2,10 @@
  *
  * A function returns a negative code and, where the caller could tell a person about it, fills a
  * struct err: what was wrong with which thing, and what to do. On the way up err_wrap puts context
- * in front. The top of a fiber logs it, once. No secret may be put into one. */
+ * in front. The top of a fiber logs it, once. No secret may be put into one.
+ *
+ * In the contracts of all headers, "-E_PARSE with words" (or any code "with words") means that the
+ * function fills `e`. */
 #pragma once
 
 #include "base/base.h"
@@ -12,7 +15,7 @@ enum {
     E_PARSE = 1000,    /* malformed input */
     E_PROTO = 1001,    /* a peer broke its protocol */
     E_DENIED = 1002,   /* policy says no */
-    E_CLOSED = 1003,   /* the peer ended the conversation */
+    E_CLOSED = 1003,   /* the peer closed the connection */
     E_CORRUPT = 1004,  /* stored data is not what we wrote */
     E_SCHEMA = 1005,   /* database schema newer than this program */
     E_CONFLICT = 1006, /* state changed meanwhile */

@@ -1,6 +1,6 @@
 /* id.c - identifiers and bearer tokens.
  *
- * Theory of operation: an identifier names a row and is shown to everybody: 128 random bits in
+ * Theory of operation: an identifier names a row and is not secret: 128 random bits in
  * base58 (no 0, O, I, l to misread). A token is a key: 256 bits in base62, drawn without modulo
  * bias. Both come from rng.c and are unique by size, not by asking a database. id_is is the gate
  * for identifiers that clients send: what passes it is short and alphanumeric. Never suspends. */

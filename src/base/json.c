@@ -1,4 +1,4 @@
-/* json.c - the one door between text and jansson values.
+/* json.c - the only way from text to jansson values and back.
  *
  * Theory of operation: everything that arrives as JSON passes json_parse. A scan over the bytes
  * counts nesting before jansson, whose parser recurses, sees them: 64 levels fit any fiber stack.

@@ -5,7 +5,7 @@
  * never mix; nothing in between suspends. The level is atomic, the role is set once at start. The
  * fiber layer installs a hook that names the current fiber, since this room may not know fibers.
  * Peer strings come in through log_q, escaped and capped at 256 bytes; control characters that slip
- * into a value anyway are replaced, so nobody can forge a line. A line is cut at 4 KiB. A failing
+ * into a value anyway are replaced, so no peer can forge a line. A line is cut at 4 KiB. A failing
  * stderr is ignored. */
 #include "base/log.h"
 #include "base/time.h"

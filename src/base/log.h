@@ -1,8 +1,8 @@
 /* log - one line per fact: `ts=… level=… role=… msg="constant text" key=value …`.
  *
- * info: the state changed. warn: ignored and carried on. error: we failed someone. debug: off
- * unless asked for. The text is constant; values go into keys; strings from peers are escaped and
- * capped. Never a secret. Writes to stderr with one write(2) per line. */
+ * info: the state changed. warn: ignored and carried on. error: a request or session failed because
+ * of us. debug: off unless asked for. The text is constant; values go into keys; strings from peers
+ * are escaped and capped. Never a secret. Writes to stderr with one write(2) per line. */
 #pragma once
 
 #include "base/base.h"

@@ -4,8 +4,8 @@
  * it from dumps and wiping concern nothing else, and freeing leaves no copy in the heap's lists.
  * mlock may fail under RLIMIT_MEMLOCK; the role that holds secrets asks secret_locked() after
  * loading and decides. MADV_DONTDUMP is required: without it the secret is refused. Any thread;
- * never suspends. What an attacker may influence is the length of a value he stores himself, capped
- * at 1 MiB. */
+ * never suspends. What an attacker may influence is the length of a value that the attacker stores,
+ * capped at 1 MiB. */
 #include "base/secret.h"
 
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /* time.c - the two clocks and RFC 3339.
  *
- * Theory of operation: everybody asks here what time it is, so a test can stop both clocks and move
+ * Theory of operation: all code asks here what time it is, so a test can stop both clocks and move
  * them by hand. The hook is three atomics read on any thread; tests set them while nothing else
  * runs. Dates are converted with the civil-calendar arithmetic of era/day-of-era (no tables, no
  * time zone files, no libc statics). time_parse reads what peers send and refuses what it does not

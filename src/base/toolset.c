@@ -1,6 +1,6 @@
 /* toolset.c - the table of builtin tools, made from the rows of toolset.def.
  *
- * Called by everybody on any thread; constant data and pure functions. Names that come in are a
+ * Called from every room, on any thread; constant data and pure functions. Names that come in are a
  * model's or a client's: they are compared, nothing else. The rows are a file of their own because
  * sandbox/tools makes its table of functions from the same ones, at compile time, and this room
  * cannot name those functions. */

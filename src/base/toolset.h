@@ -1,6 +1,6 @@
 /* toolset - the builtin tools an agent can have: names, what a model is told, who serves them.
  *
- * The rows stand in toolset.def. Everybody who needs a list of tools takes it from there: the API
+ * The rows stand in toolset.def. Every part that needs a list of tools takes it from there: the API
  * (which names are valid), the brain (what a model is offered, what `auto` allows), the worker
  * (which calls it answers) and the sandbox (which functions there are). */
 #pragma once
@@ -30,7 +30,7 @@ enum {
 };
 extern const struct toolset_tool toolset_rows[TOOLSET_N];
 
-/* The names of those that somebody serves, NULL-terminated, in the table's order. */
+/* The names of the tools that are served, NULL-terminated, in the table's order. */
 extern const char *const toolset_served[];
 
 /* The row of `name`, or NULL. Pure; `name` may be NULL. */

@@ -1,7 +1,7 @@
 /* yaml.c - the one file that touches libyaml.
  *
  * Theory of operation: libyaml turns text into events; a loop with an explicit stack of 64
- * levels turns events into jansson values. Whoever may write the file (an operator; a
+ * levels turns events into jansson values. The author of the file (an operator; a
  * script-model author) controls every byte, so: the text is capped before libyaml buffers it,
  * depth before it is stacked, aliases are refused rather than expanded, and a key cannot be
  * given twice. Each container is attached to its parent when it begins, so dropping the root

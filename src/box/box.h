@@ -4,7 +4,7 @@
  * none at all. Callers see no difference: the process at the other end is the same init.
  *
  * Fibers only; everything that waits suspends. What comes back from a box is untrusted: it is
- * bounded and checked for shape here, and is data to whoever passes it on. */
+ * bounded and checked for shape here, and its callers must treat it as data. */
 #pragma once
 
 #include "base/json.h"

@@ -1,5 +1,5 @@
 /* engine - what stands behind box.h: the engines, the host that has chosen one, and the box as they
- * all know it. Included by the files of this room, by nobody else.
+ * all know it. Included by the files of this room only.
  *
  *   host.c --> warm.c --> open.c --> native.c | oci/oci.c | none.c --> box.c
  *   start, stop,  made     one,       one way to make sandboxes         one sandbox: its socket, calls, end

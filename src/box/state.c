@@ -1,9 +1,9 @@
 /* state.c - the host directories of a worker's run, and removing those of runs that are gone.
  *
  * A run proves that it lives by holding a lock on a file; a lock dies with its process, however
- * that ends, so whoever can take it may remove the directory. The lock file is made and locked
- * before the directory: a sweeper that comes in between takes the lock, and the owner, who sees
- * that, picks another name.
+ * that ends, so a process that can take it may remove the directory. The lock file is made and
+ * locked before the directory: a sweeper that comes in between takes the lock, and the owner, who
+ * sees that, picks another name.
  *
  * What is removed was filled by untrusted programs, which are dead by then. Removal neither
  * recurses nor holds a descriptor per level: subdirectories are moved up to the top one by one and

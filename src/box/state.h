@@ -19,9 +19,9 @@ struct state {
 };
 #define STATE_NONE ((struct state){.dir = -1, .lock = -1})
 
-/* Opens `path`, which must be a directory of the caller's own that nobody else can write to;
- * whatever lies in another one may have been put there by anybody. A descriptor, or a negative code
- * with words. */
+/* Opens `path`, which must be a directory that the caller owns and no other user can write to:
+ * otherwise another user may have put files there. A descriptor, or a negative code that fills
+ * `e`. */
 int state_open_dir(const char *path, struct err *e) WARN_UNUSED;
 
 /* Opens (and makes, 0700) `path`, removes what dead runs have left, and makes a directory for this

@@ -2,12 +2,12 @@
  *
  * One fiber, the filler, makes them one at a time and only while no session waits for a sandbox of
  * its own. Each that is ready has a fiber that watches for its end; a dead one is thrown away and
- * replaced. Taking one unlinks it for good: nothing ever comes back, so no session can meet what
+ * replaced. Taking one unlinks it for good: nothing ever comes back, so no session can see what
  * another has left. Before it is given away it must answer once, because the process at the other
  * end may be dying (its zygote was just killed) or stopped without its pidfd saying so.
  *
  * A refill that fails is tried again after 1 s, 2 s, ... 60 s, and logged when the reason changes.
- * The watcher owns a sandbox's end: whoever else wants it gone cancels the watcher. */
+ * The watcher owns a sandbox's end: a fiber that wants to end it cancels the watcher. */
 #include "box/warm.h"
 
 #include <fcntl.h>

@@ -23,9 +23,9 @@
 
 #define INTERRUPTED_TEXT "Tool execution was interrupted before completion. Please retry."
 #define NO_CLOUD_TEXT                                                                              \
-    "This server runs no sandboxes itself: tools run at the workers of self_hosted environments, " \
+    "This server runs no sandboxes itself: tools run on the workers of self_hosted environments, " \
     "and this session's "                                                                          \
-    "environment is not one."
+    "environment is not self_hosted."
 #define BAD_INPUT_TEXT "The input of this call could not be used: it is nested too deeply."
 
 void step_begin_done(struct step_begin *s)

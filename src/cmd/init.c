@@ -2,8 +2,8 @@
  * with no sandbox around it.
  *
  * Started by the worker's sandbox client (box/oci/oci.c through an OCI runtime,
- * box/none.c) with a socket as standard input, and by nobody else: started by hand it says
- * so. The sandboxes of our own engine do not come through here, they are clones of the zygote. */
+ * box/none.c) with a socket as standard input, and by no other program: started by hand it
+ * says so. The sandboxes of our own engine do not use this role: they are clones of the zygote. */
 #include "cmd/cmd.h"
 #include "sandbox/init/standalone.h"
 

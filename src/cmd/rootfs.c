@@ -1,7 +1,7 @@
 /* rootfs.c - `sallyport rootfs import|list|remove`: container images as root file systems.
  *
  * No server and no daemon is involved: the files lie below the data directory, and the work is done
- * by image/. The archive and everything in it is somebody else's, so what is quoted from it
+ * by image/. The archive and everything in it is untrusted, so what is quoted from it
  * goes through the terminal's escapes. SIGINT, SIGTERM and SIGHUP are blocked while an image is
  * unpacked and looked for between the pieces, so that what was unpacked is removed before we go; a
  * process that is killed leaves that to the next import. */
@@ -200,11 +200,11 @@ static int run_import(const struct verb *v, int argc, char **argv)
         {"name", "NAME", "what to call it (the file's name)", FLAG_TEXT, .ptr = &name},
         {"data", "DIR", "where data lies; images go to DIR/rootfs", FLAG_DIR, .ptr = &data},
         {"replace", NULL, "replace the image of that name", FLAG_BOOL, .ptr = &replace},
-        {"image", "REFERENCE", "which of the images in the archive (busybox:latest)", FLAG_TEXT,
-         .ptr = &image},
-        {"format", "FORMAT", "what the archive is (seen from its contents)", FLAG_CHOICE,
+        {"image", "REFERENCE", "image to take from an archive that holds several (busybox:latest)",
+         FLAG_TEXT, .ptr = &image},
+        {"format", "FORMAT", "format of the archive (detected from its contents)", FLAG_CHOICE,
          .ptr = &format, .choices = formats},
-        {"architecture", "ARCH", "amd64, arm64 and so on (this machine's)", FLAG_TEXT,
+        {"architecture", "ARCH", "architecture: amd64, arm64 and so on (this machine's)", FLAG_TEXT,
          .ptr = &architecture},
         {"max-size", "SIZE", "most bytes of files (16G)", FLAG_SIZE, .ptr = &max_size, .min = 1,
          .max = INT64_MAX / 4},

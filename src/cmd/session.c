@@ -3,7 +3,7 @@
  * A client of the API like any other: everything here goes through api_client. Following a session
  * opens the stream first and then prints the history, skipping what was printed, so nothing is lost
  * between the two; a broken stream is resumed behind the last event. Following ends when the
- * session rests, ends, or waits for a person's confirmation. */
+ * session is idle, has ended, or waits for a person's confirmation. */
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/limits.h"

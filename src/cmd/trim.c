@@ -1,7 +1,7 @@
 /* trim.c - gives back the memory that only starting up needed.
  *
  * Loading and relocating a library touches its symbol and relocation tables; they stay mapped for
- * the life of the process though nobody reads them again. With several processes per machine that
+ * the life of the process though no code reads them again. With several processes per machine that
  * adds up. Segments the linker maps without write permission hold nothing but unmodified file
  * pages, so MADV_DONTNEED on them loses nothing: a page that is needed again comes from the page
  * cache. Writable segments, RELRO among them (relocated in place, made read-only later), are left

@@ -71,7 +71,7 @@ static int make_devenv(struct up *u, const char *first_key, struct err *e)
             r = up_run_setup(u->url, u->o.data_dir, key, e);
         secret_wipe(key, sizeof(key));
     }
-    return r > 0 ? err_set(e, -EIO, "the environment could not be set up; see above") : r;
+    return r > 0 ? err_set(e, -EIO, "the environment could not be set up; the reason is above") : r;
 }
 
 static void announce(struct up *u, const struct devenv *d)
@@ -295,7 +295,8 @@ static int wait_until_ready(pid_t pid, int log_fd)
         printf("  pid          %d (stop it with kill)\n", (int)pid);
     } else {
         fwrite(seen, 1, len, stderr);
-        fprintf(stderr, "sallyport up: it did not become ready; the log above tells why\n");
+        fprintf(stderr,
+                "sallyport up: the server did not become ready; the log above shows the reason\n");
     }
     free(seen);
     return code;
@@ -337,7 +338,8 @@ static int detach(struct up *u)
     posix_spawnattr_destroy(&attr);
     free(argv);
     if (r != 0) {
-        fprintf(stderr, "sallyport up: it could not be started: %s\n", err_text(-r));
+        fprintf(stderr, "sallyport up: the background process could not be started: %s\n",
+                err_text(-r));
         return 1;
     }
     return wait_until_ready(pid, in);

@@ -50,8 +50,8 @@ static int read_key(const char *path, struct secret *ret, struct err *e)
     }
     struct stat st;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
-        log_warn("the environment key's file can be read by others", "file=%s do=%s", log_q(path),
-                 log_q("chmod 600"));
+        log_warn("the environment key's file can be read by other users", "file=%s do=%s",
+                 log_q(path), log_q("chmod 600"));
     char *text = mem_zalloc(KEY_FILE_MAX);
     size_t len = 0;
     ssize_t n;
@@ -208,12 +208,12 @@ int cmd_worker(int argc, char **argv)
          FLAG_FILE, .ptr = &c.key_file},
         {"capacity", "N", "sessions at once (by memory and cores)", FLAG_INT, .ptr = &c.capacity,
          .min = 1, .max = 10000},
-        {"grace", "TIME", "for running calls after SIGTERM (30s)", FLAG_DURATION,
+        {"grace", "TIME", "time that running calls get after SIGTERM (30s)", FLAG_DURATION,
          .ptr = &c.cfg.grace_ms, .min = 1, .max = 3600000},
-        {"max-idle", "TIME", "a session at rest is let go after so long (60s)", FLAG_DURATION,
-         .ptr = &c.cfg.max_idle_ms, .min = 1, .max = 86400000},
+        {"max-idle", "TIME", "time after which the worker releases an idle session (60s)",
+         FLAG_DURATION, .ptr = &c.cfg.max_idle_ms, .min = 1, .max = 86400000},
         {"keep", "TIME",
-         "a session let go at rest finds its sandbox and /workspace again for so long (1h; 0: not)",
+         "how long a released idle session's sandbox and /workspace are kept (1h; 0: not)",
          FLAG_DURATION, .ptr = &c.cfg.keep_ms, .min = 0, .max = 86400000},
         {"state-dir", "DIR", "where sandboxes keep their directories", FLAG_DIR,
          .ptr = &c.state_dir},
@@ -226,7 +226,8 @@ int cmd_worker(int argc, char **argv)
         {"on-claim", "COMMAND",
          "run this on the host before a session is served; its metadata is on stdin", FLAG_TEXT,
          .ptr = &c.cfg.on_claim},
-        {"on-end", "COMMAND", "the same when a session has been served", FLAG_TEXT,
+        {"on-end", "COMMAND",
+         "run this on the host after a session was served; its metadata is on stdin", FLAG_TEXT,
          .ptr = &c.cfg.on_end},
     };
     const struct flag process[] = {

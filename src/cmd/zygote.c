@@ -1,7 +1,7 @@
-/* zygote.c - the role that clones sandboxes, started by the worker and by nobody else.
+/* zygote.c - the role that clones sandboxes, started by the worker only.
  *
  * Started by the worker's sandbox client (box/box.c) with a connected SEQPACKET socket as
- * descriptor 3, and by nobody else. The work is in sandbox/zygote/zygote.c, which executes a sealed
+ * descriptor 3. The work is in sandbox/zygote/zygote.c, which executes a sealed
  * copy of the program first; nothing of the command line is taken but the role's name and "quiet",
  * for a caller that logs errors only. Started by hand it finds no socket and says so. */
 #include "base/str.h"

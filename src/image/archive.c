@@ -1,7 +1,7 @@
 /* archive.c - the one file that touches libarchive.
  *
- * Called on one thread by the importer of images (image/). Every byte comes from a file that
- * somebody else made. libarchive knows many formats, some of which run other programs; only tar and
+ * Called on one thread by the importer of images (image/). Every byte comes from an untrusted
+ * file. libarchive knows many formats, some of which run other programs; only tar and
  * the decompressors that are linked into it are ever enabled, and tar and decompression are
  * separate readers so that the caller can hash and count what flows between them.
  *

@@ -1,4 +1,4 @@
-/* child.c - the process that unpacks, and what its parent believes of what it says.
+/* child.c - the process that unpacks, and how its parent checks what it reports.
  *
  * Called by import.c on the importer's thread; blocks until the child is gone. The boundary lies
  * here, and not around the whole command, because placing an image takes rights over the directory

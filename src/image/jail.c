@@ -1,8 +1,8 @@
 /* jail.c - locking in the process that unpacks an archive.
  *
  * Called once in the child that child.c forks, before a byte of the archive is read. From
- * then on that process is taken for lost: libarchive, five decompressors and jansson read what
- * somebody else wrote, and whoever runs the import is often root. What is left to it afterwards:
+ * then on we assume that an attacker controls that process: libarchive, five decompressors and
+ * jansson read an untrusted file, and the import often runs as root. What it can still do:
  *
  *   files          below the image's own directory, by Landlock; and as root, Landlock or not, the
  *                  directory it lies in, which holds nothing else, is the root directory, so that

@@ -1,6 +1,6 @@
 /* layout.c - from an archive to a plan of layers.
  *
- * Called by image.c once per import, on its thread. All of the archive is somebody else's; its
+ * Called by image.c once per import, on its thread. All of the archive is untrusted; its
  * members and documents come through members.c.
  *
  * Documents have a ceiling on size and depth, and where a digest names one it is compared before

@@ -1,6 +1,6 @@
 /* members.c - which members an image archive has, and reading the small ones.
  *
- * Called by layout.c, once per import. All of the archive is somebody else's: the names of
+ * Called by layout.c, once per import. All of the archive is untrusted: the names of
  * its members, the links between them, the documents in it.
  *
  * One pass over the members' headers makes an index of the few that an image may consist of (short

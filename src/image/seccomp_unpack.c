@@ -2,14 +2,14 @@
  *
  * Called once by the jail of an import (image/jail.c), on its one thread, before a byte of
  * the archive is looked at. What runs under the filter afterwards must be thought of as the
- * attacker's: libarchive and five decompressors, fed by somebody else.
+ * attacker's: libarchive and five decompressors, fed with an untrusted file.
  *
  * Three answers. Allowed: reading and writing what is open, files below a directory, memory that
  * cannot be executed, time, randomness, the end. The process is killed for what no library does by
  * mistake: executing, connecting, mounting, tracing, signalling others. One attempt is all there
  * is, and the parent can tell what it was. Everything else fails with EPERM, because a libc that is
- * newer than this table tries calls it can do without, and an import that ends there would help
- * nobody; EPERM gives an attacker no more than the killing does. Threads are among these: a
+ * newer than this table tries calls it can do without, and ending the import there would have no
+ * use; EPERM gives an attacker no more than the killing does. Threads are among these: a
  * decompressor that wants one is told that there are none and goes on alone, or fails.
  *
  * A path cannot be looked at here, only numbers. So this is not what keeps files outside out of

@@ -10,8 +10,8 @@
  *   .gone-RANDOM   held exclusively by the remover
  *   NAME           held shared by users of the image
  *
- * A directory with a leading dot and no holder was left by a process that was killed, and whoever
- * imports or removes next removes it.
+ * A directory with a leading dot and no holder was left by a process that was killed; the
+ * next import or removal removes it.
  *
  * A name changes its meaning by one rename (or exchange) with .lock held, so a reader sees the old
  * image, the new one, or none. The directory is 0700: a tree with files for everybody to read is

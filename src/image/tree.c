@@ -1,7 +1,7 @@
 /* tree.c - opening, removing and measuring trees by descriptor.
  *
- * Used by the importer of images on its one thread. The trees were made from an archive that
- * somebody else wrote: they hold links to anywhere, names of any bytes, and may be as deep as the
+ * Used by the importer of images on its one thread. The trees were made from an untrusted
+ * archive: they hold links to anywhere, names of any bytes, and may be as deep as the
  * importer allowed. Hence openat2 with everything refused that leads elsewhere, and a walk that
  * keeps its open directories on the heap: its depth, and with it the number of descriptors, has a
  * ceiling. */
@@ -155,9 +155,9 @@ int image_tree_remove(int dir_fd, const char *name, struct err *e)
 
 /* ---- measuring ---- */
 
-/* Whoever unpacked the tree read an archive that may have taken him over; then this is where it
- * shows. Where Landlock is missing and its file system is shared, files of others could be linked
- * to. */
+/* The process that unpacked the tree may have been taken over by the archive it read; then this is
+ * where it shows. Where Landlock is missing and its file system is shared, files of others could be
+ * linked to. */
 static int check_made(const struct stat *st, uid_t owner, struct err *e)
 {
     bool plain = S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);

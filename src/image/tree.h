@@ -1,4 +1,4 @@
-/* tree - work on directory trees whose contents nobody vouches for, by descriptor.
+/* tree - work on directory trees with untrusted contents, by descriptor.
  *
  * No path is ever a string to be resolved twice: directories are opened below a descriptor, without
  * following a link, and deep trees are walked with a stack of their own. */

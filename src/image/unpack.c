@@ -1,4 +1,4 @@
-/* unpack.c - from an archive's bytes to a tree: everything that reads what somebody else
+/* unpack.c - from an archive's bytes to a tree: everything that reads what an untrusted
  * wrote.
  *
  * Called by import.c on the importer's thread; blocks for as long as it takes. All it needs is open
@@ -249,7 +249,7 @@ struct pipe_stream {
     char buf[65536];
 };
 
-/* A pipe may be silent for long: whoever wants to stop the import is asked meanwhile. */
+/* A pipe may be silent for long: meanwhile the caller's stop function is asked. */
 static int wait_for_pipe(const struct image_import *in, struct err *e)
 {
     static const struct image_tally none;

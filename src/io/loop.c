@@ -200,7 +200,7 @@ static void turn(void)
     bool more = fiber_run_ready();
     for (int i = 1; more && i < TURNS_PER_POLL && time_mono_ns() < until; i++)
         more = fiber_run_ready();
-    /* Whoever waits for the last fiber must get to look before we wait for events. */
+    /* A fiber that waits for the last one must run before we wait for events. */
     if (fiber_count() == 0)
         return;
     poll_events(l, more ? 0 : timeout_ms());

@@ -33,7 +33,7 @@ int io_fd_add(struct io_fd *io, int fd) WARN_UNUSED;
 void io_fd_close(struct io_fd *io);
 /* Removes from epoll without closing and hands the descriptor back. */
 int io_fd_release(struct io_fd *io);
-/* Moves a registration that nobody waits on; leaves IO_FD_NONE behind. */
+/* Moves a registration that no fiber waits on; leaves IO_FD_NONE behind. */
 void io_fd_move(struct io_fd *to, struct io_fd *from);
 void io_fd_done(struct io_fd *io); /* io_fd_close, for AUTO(io_fd) */
 /* Suspend until the direction may make progress (edge-triggered: call after -EAGAIN, the helpers

@@ -1,10 +1,11 @@
 /* pool.c - threads for calls that block.
  *
  * Theory of operation. A fiber puts an item, which lives on its stack, into the queue and parks
- * without ears for cancel or deadline; a thread takes it, runs the call, and posts the item back to
- * the loop it came from, which wakes the fiber. The queue holds at most one item per fiber, so it
- * is bounded by whoever bounds the fibers. Threads start when an item finds nobody idle, up to the
- * limit, and end after a while without work, so an idle process keeps no stacks.
+ * in a wait that neither cancellation nor deadline ends; a thread takes it, runs the call, and
+ * posts the item back to the loop it came from, which wakes the fiber. The queue holds at most one
+ * item per fiber, so it is bounded by the number of fibers. Threads start when an item finds no
+ * idle thread, up to the limit, and end after a while without work, so an idle process keeps no
+ * stacks.
  *
  * Threads block all signals that the loop takes by signalfd. Nothing here touches fibers from a
  * thread of the pool: only the item, under the lock or before the post. */

@@ -3,7 +3,7 @@
  * Theory of operation. Addresses are numeric ("127.0.0.1:80", "[::1]:80", "localhost:80" meaning
  * 127.0.0.1) or "unix:/path"; names are resolved elsewhere, because resolving blocks. Unix sockets
  * are made with mode 0600; one left behind by a dead process is replaced after a connect has shown
- * that nobody listens, and only then.
+ * that no process listens, and only then.
  *
  * accept reports what exhausts us (EMFILE, ENFILE, ENOBUFS, ENOMEM) to its caller, who backs off;
  * the connection stays in the kernel's queue and the next call tries it first. What concerns only

@@ -1,7 +1,7 @@
 /* stream.c - byte streams: the waiting around the implementations, and the plain one.
  *
  * Theory of operation. An implementation makes one attempt and says in `want` which direction it
- * needs before the next. Only here does anybody loop, wait, or look at cancellation; a TLS read
+ * needs before the next. Loops, waits and checks for cancellation are only here; a TLS read
  * that has to write first is nothing special. One fiber reads and one writes; a TLS stream whose
  * reader wants to write while the writer waits too would put two fibers on one direction, so a
  * fiber that finds the place taken waits for its turn in short steps (see wait_want). */

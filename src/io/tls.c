@@ -132,7 +132,7 @@ static int outcome(struct stream *s, int r)
             ERR_clear_error();
             return -ECONNRESET;
         }
-        return -E_TLS; /* the queue still holds the reason, for whoever reports it */
+        return -E_TLS; /* the queue still holds the reason, for the caller to report */
     }
 }
 

@@ -1,6 +1,6 @@
-/* hub - in-process notification: who waits for what. Nothing durable; the log and the tables are
- * the truth, a wake-up only says "look again". (With several server processes the store's NOTIFY
- * will feed the same functions.) */
+/* hub - in-process notification: which fiber waits for what. Nothing durable; the log and the
+ * tables hold the state, a wake-up only says "look again". (With several server processes the
+ * store's NOTIFY will feed the same functions.) */
 #pragma once
 
 #include "fiber/sync.h"

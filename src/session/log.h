@@ -16,7 +16,7 @@ struct session_log {
     struct db *db;
     struct hub *hub;
     /* The brain's doorbell, set by the server: the session has something to do. Never suspends;
-     * NULL: nobody is there to hear it. */
+     * NULL: no client listens. */
     void (*wake)(void *arg, const char *session_id);
     void *wake_arg;
 };
@@ -114,8 +114,8 @@ int log_call_tx(struct tx *tx, struct log_session *s, const char *call_id, const
  * answered. */
 int log_call_error_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
                       const char *call_id, const char *text) WARN_UNUSED;
-/* Ids of the calls that somebody outside must still answer, in log order (new reference; empty when
- * none). Denied calls are not among them: log_settle_tx gives them their result. */
+/* Ids of the calls that a worker or a client must still answer, in log order (new reference; empty
+ * when none). Denied calls are not among them: log_settle_tx gives them their result. */
 int log_pending_tx(struct tx *tx, struct log_session *s, json_t **ret) WARN_UNUSED;
 /* After calls were made or answered: parks the session in requires_action when some are pending,
  * else makes it run and gives the denied ones their results. */

@@ -70,7 +70,7 @@ static void accepted(struct lease *l, const json_t *body, int64_t sent_ns)
         return;
     }
     if (stamp && *stamp && !str_copy(l->stamp, sizeof(l->stamp), stamp)) {
-        become(l, LEASE_LOST, "the heartbeat stamp is longer than a stamp can be");
+        become(l, LEASE_LOST, "the heartbeat stamp is too long");
         return;
     }
     l->good_until_ns = sent_ns + l->ttl_ms * NS_PER_MS;

@@ -160,7 +160,8 @@ bool remote_id_ok(const char *id)
 static int bad_id(struct remote_answer *ret)
 {
     *ret = (struct remote_answer){.status = 400, .retry_after_ms = -1};
-    str_copy(ret->words, sizeof(ret->words), "the id holds characters an id never has");
+    str_copy(ret->words, sizeof(ret->words),
+             "the id holds characters that are not allowed in an id");
     return 0;
 }
 

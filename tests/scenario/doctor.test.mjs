@@ -173,7 +173,7 @@ describe('a system call is missing or forbidden', () => {
 
   test('a filter that kills is reported, not suffered', async () => {
     const d = await doctor(...deny('kill=landlock_create_ruleset'));
-    says(d, 'landlock', 'note', { text: /punished with signal 31/, fix: FILTER_FIX });
+    says(d, 'landlock', 'note', { text: /killed by signal 31/, fix: FILTER_FIX });
   });
 
   for (const [who, prefix] of [['root', []], ['an ordinary user', USER]])
@@ -229,7 +229,7 @@ describe('limits of the user namespace around', () => {
   });
 
   for (const [ns, lost, verdict] of [['mnt', /file systems/, 'fail'], ['pid', /host's processes/, 'fail'], ['net', /host's network/, 'fail'], ['ipc', /shared memory/, 'fail'],
-    ['uts', /host name/, 'fail'], ['cgroup', /control groups/, 'fail'], ['time', /how long the host has been up/, 'note']])
+    ['uts', /host name/, 'fail'], ['cgroup', /control groups/, 'fail'], ['time', /how long the host has been running/, 'note']])
     test(`no ${ns} namespaces`, async () => {
       const d = await doctor(...oneUid(`echo 0 >/proc/sys/user/max_${ns}_namespaces`));
       says(d, `ns_${ns}`, verdict, { text: new RegExp(`^unshare\\(CLONE_NEW\\w+\\): No space left on device; the limit is user.max_${ns}_namespaces`), lost, fix: new RegExp(`sysctl -w user.max_${ns}_namespaces=15000`) });
@@ -239,7 +239,7 @@ describe('limits of the user namespace around', () => {
 
   test('a root with one uid', async () => {
     const d = await doctor(...oneUid('true'));
-    says(d, 'uids', d.sandbox_works ? 'note' : 'fail', { text: /this root 1 uid$/, lost: /no uid to give/, fix: /ordinary user instead/ });
+    says(d, 'uids', d.sandbox_works ? 'note' : 'fail', { text: /this root 1 uid$/, lost: /each needs a uid of its own/, fix: /ordinary user instead/ });
     says(d, 'idmap', 'note', { text: /does not own/, lost: /keeps its owners/ });
     assert.equal(d.by.userns.verdict, 'ok', 'a user namespace can be made even so');
   });
@@ -255,7 +255,7 @@ describe('a container\'s uids', () => {
 
   test('an ordinary user needs one user namespace within another', asRoot, async () => {
     const d = await inNamespace(65536, 'echo 1 >/proc/sys/user/max_user_namespaces', ...USER);
-    says(d, 'userns', 'fail', { text: /in another: No space left on device; there are as many as/, fix: /max_user_namespaces=2$/m });
+    says(d, 'userns', 'fail', { text: /in another: No space left on device; the limit is reached: user.max_user_namespaces/, fix: /max_user_namespaces=2$/m });
     says(d, 'sandbox', 'fail', { fix: /see "user namespaces" above/ });
     const two = await inNamespace(65536, 'echo 100 >/proc/sys/user/max_user_namespaces', ...USER);
     assert.equal(two.by.userns.verdict, 'ok');
@@ -278,7 +278,7 @@ describe('rights are missing', () => {
 
   test('in a chroot', asRoot, async () => {
     const d = await doctor(...mounts(`mount -t tmpfs none /mnt; mkdir /mnt/root; mount --rbind / /mnt/root; set -- chroot /mnt/root "$@"`));
-    says(d, 'userns', 'fail', { text: /^unshare\(CLONE_NEWUSER\): Operation not permitted; refused, although no setting says so: .*a chroot/, fix: /do not run it in a chroot/ });
+    says(d, 'userns', 'fail', { text: /^unshare\(CLONE_NEWUSER\): Operation not permitted; the kernel refuses it, and no setting shows why.*a chroot/, fix: /do not run it in a chroot/ });
     says(d, 'sandbox', 'fail', {});
   });
 });
@@ -286,7 +286,7 @@ describe('rights are missing', () => {
 describe('mounts of the host are covered or missing', () => {
   test('parts of /proc are covered, as in a container', asRoot, async () => {
     const d = await doctor(...mounts('mount --bind /dev/null /proc/uptime'));
-    says(d, 'proc', 'fail', { text: /^fsmount\(proc\): Operation not permitted; parts of \/proc are covered/, lost: /a \/proc of its own/,
+    says(d, 'proc', 'fail', { text: /^fsmount\(proc\): Operation not permitted; parts of \/proc are covered/, lost: /each needs its own \/proc/,
       fix: /systempaths=unconfined[^]*unmask=ALL|procMount/ });
     says(d, 'sandbox', 'fail', { text: /covered/, fix: /see "procfs" above/ });
     assert.equal(d.by.tmpfs.verdict, 'ok', 'nothing else is blamed');

@@ -34,15 +34,15 @@ describe('exit status', () => {
     [['--workdir', '/no/such', '--', 'true'], 125, 'sallyport exec: /no/such: No such file or directory\n'],
     [['--workdir', 'relative', '--', 'true'], 125, /^sallyport exec: --workdir relative: write an absolute path inside/],
     [['--timeout', '200ms', '--', 'sleep', '30'], 137, "sallyport exec: the program's time was over\n"],
-    [[], 125, /^sallyport exec: something is missing: sallyport exec -- COMMAND/],
+    [[], 125, /^sallyport exec: an argument is missing: sallyport exec -- COMMAND/],
     [['--no-such-flag', '--', 'true'], 125, /^sallyport exec: --no-such-flag: there is no such flag/],
     [['-x', '--', 'true'], 125, /one-letter/],
-    [['ls', '-la'], 125, /one-letter flags but -h; flags of the command stand after --\n/],
-    [['ls', '--color'], 125, /--color: there is no such flag.*; flags of the command stand after --\n/],
+    [['ls', '-la'], 125, /the only one-letter flag is -h; write the command.s own flags after --\n/],
+    [['ls', '--color'], 125, /--color: there is no such flag.*; write the command.s own flags after --\n/],
     [['--bind', '/no/such/dir', '--', 'true'], 125, /^sallyport exec: --bind \/no\/such\/dir: \/no\/such\/dir: No such file or directory/],
     [['--bind', '/usr:/opt/x:ro', '--', 'true'], 125, /a target has no colon; binds are read-only unless they end in :rw/],
     [['--bind', '/usr:/', '--', 'true'], 125, /target "\/" is the sandbox's own root/],
-    [['--env', 'SALLYPORT_NOT_SET', '--', 'true'], 125, /^sallyport exec: --env SALLYPORT_NOT_SET: is not set here/],
+    [['--env', 'SALLYPORT_NOT_SET', '--', 'true'], 125, /^sallyport exec: --env SALLYPORT_NOT_SET: this variable is not set in your shell/],
     [['--env', '1x=y', '--', 'true'], 125, /^sallyport exec: --env 1x: env: "1x" is not a name/],
     [['--cpus', 'many', '--', 'true'], 125, /^sallyport exec: --cpus many: write a number of cores/],
     [['--cpus', '0', '--', 'true'], 125, /--cpus 0: write/],
@@ -54,11 +54,11 @@ describe('exit status', () => {
     [['--rootfs', '/proc', '--', 'true'], 125, /this root cannot be below an overlay: .*give a copy, or import it/],
     [['--allow', 'example.com:443', '--', 'true'], 125, /^sallyport exec: --allow: the network of a sandbox is closed in this version/],
     [['--allow', 'http://example.com', '--', 'true'], 125, /^sallyport exec: --allow http:\/\/example.com: write HOST or HOST:PORT/],
-    [['--secret', 'TOKEN=env:TOKEN@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: the network of a sandbox is closed/],
+    [['--secret', 'TOKEN=env:TOKEN@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: in this version the network of a sandbox is always closed/],
     [['--secret', 'TOKEN', '--', 'true'], 125, /^sallyport exec: --secret: write NAME=SOURCE@HOST/],
   ];
   test('what is on the host and not inside: --bind is named', async () => {
-    const dir = tempDir('exec'), told = /^sallyport exec: .*: No such file or directory\nsallyport exec: it is there on this host, but inside is only what --bind shows/;
+    const dir = tempDir('exec'), told = /^sallyport exec: .*: No such file or directory\nsallyport exec: the path exists on this host, but a sandbox holds only what --bind shows/;
     fs.writeFileSync(path.join(dir, 'x.sh'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
     const script = await exec(['--', './x.sh'], { cwd: dir }), cwd = await exec(['--workdir', dir, '--', 'true']);
     assert.deepEqual([script.code, cwd.code], [127, 125]);

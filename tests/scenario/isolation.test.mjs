@@ -119,7 +119,7 @@ describe('isolation', () => {
     assert.equal(up.code, 2);
     assert.match(up.err, /--i-understand/);
     // What only the worker can find out ends the whole command, too.
-    for (const [words, ...args] of [[/--oci-runtime nosuch: there is no such program/, '--isolation', 'oci', '--oci-runtime', 'nosuch'], [/--bind \/no\/such:\/x: \/no\/such: No such file/, '--bind', '/no/such:/x'], [/bind target \/workspace: what makes the system/, '--bind', '/tmp:/workspace']]) {
+    for (const [words, ...args] of [[/--oci-runtime nosuch: there is no such program/, '--isolation', 'oci', '--oci-runtime', 'nosuch'], [/--bind \/no\/such:\/x: \/no\/such: No such file/, '--bind', '/no/such:/x'], [/bind target \/workspace: system directories/, '--bind', '/tmp:/workspace']]) {
       const r = await run(BIN, ['up', '--data', path.join(state, 'data'), '--listen', '127.0.0.1:0', ...args], { timeout: 20000 });
       assert.equal(r.code, 1, r.err);
       assert.match(r.err, words);

@@ -1,4 +1,4 @@
-/* config.c - what a container is, in the words of the OCI runtime specification.
+/* config.c - a container's config.json, as the OCI runtime specification defines it.
  *
  * A specification in, JSON out; nothing is touched, only our own limits are looked at. The
  * container is to be what our own engine makes: every namespace of its own, ids mapped, no

@@ -6,7 +6,7 @@
  *      `-- stream socket, init's standard input -'
  *
  * All that belongs to a run of the worker lies in its state directory:
- *   run-XXXX/runtime      path of the runtime, for whoever has to clean up behind us
+ *   run-XXXX/runtime      path of the runtime, for a later run that cleans up
  *   run-XXXX/program/     this program and its libraries, bound into every container
  *   run-XXXX/state/       the runtime's own (--root)
  *   run-XXXX/root-N/      roots, one per specification
@@ -225,7 +225,7 @@ void box_oci_sweep(const char *dir)
         size_t n = strlen(de->d_name);
         if (!str_starts(de->d_name, "run-") || !str_ends(de->d_name, ".lock"))
             continue;
-        /* Whoever can take the lock may clean up (box/state.c). */
+        /* A process that can take the lock may clean up (box/state.c). */
         AUTO_CLOSE int lock = openat(dirfd(d), de->d_name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
         if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
             continue;

@@ -2,8 +2,8 @@
  *
  * A subcommand makes one client, asks a few things and ends. Server and key are taken as a pair
  * from one place, so that a key never goes to a server it does not belong to: both from the
- * environment, or both from dev.env. The server's error sentence becomes the words of the error;
- * the key is in none of them. */
+ * environment, or both from dev.env. The server's error sentence becomes the error's text; no error
+ * text contains the key. */
 #include "cmd/client/api_client.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -22,12 +22,12 @@ static int from_environment(struct api_client *c, const char *base_url, struct e
 {
     int r = cmd_take_env_secret("ANTHROPIC_API_KEY", &c->key);
     if (r < 0)
-        return err_set(e, r, "ANTHROPIC_API_KEY could not be kept: %s", err_text(r));
+        return err_set(e, r, "ANTHROPIC_API_KEY could not be kept in locked memory: %s",
+                       err_text(r));
     if (r == 0)
         return err_set(e, -ENOENT,
-                       "a server is named (--base-url or ANTHROPIC_BASE_URL) but ANTHROPIC_API_KEY "
-                       "is not set; "
-                       "set it to a key of that server, or source its dev.env");
+                       "--base-url or ANTHROPIC_BASE_URL names a server, but ANTHROPIC_API_KEY is "
+                       "not set; set it to a key of that server, or source its dev.env");
     c->base_url = mem_strdup(base_url);
     const char *env = getenv("ANTHROPIC_ENVIRONMENT_ID");
     c->environment_id = env && *env ? mem_strdup(env) : NULL;
@@ -49,8 +49,10 @@ static int from_file(struct api_client *c, const char *data_dir, struct err *e)
     c->base_url = TAKE(d.base_url);
     c->environment_id = TAKE(d.environment_id);
     if (!c->base_url || !d.api_key.len)
-        r = err_set(e, -E_PARSE, "%s/dev.env lacks ANTHROPIC_BASE_URL or ANTHROPIC_API_KEY",
-                    data_dir);
+        r = err_set(
+            e, -E_PARSE,
+            "%s/dev.env lacks ANTHROPIC_BASE_URL or ANTHROPIC_API_KEY; run sallyport up again",
+            data_dir);
     else
         r = secret_set(&c->key, secret_borrow(&d.api_key), d.api_key.len);
     devenv_done(&d);
@@ -100,7 +102,8 @@ static int refused(int status, const json_t *body, struct err *e)
     if (status == 401)
         return err_set(e, code, "the server does not accept the API key");
     if (!m)
-        return err_set(e, code, "the server refused without a reason (status %d)", status);
+        return err_set(e, code, "the server refused the request and gave no reason (status %d)",
+                       status);
     /* It may repeat what others have written: nothing in it drives the terminal. */
     struct buf words = BUF_INIT(4096);
     str_escape(&words, m, strlen(m), 400);

@@ -134,7 +134,7 @@ int devenv_write(const char *dir, const struct devenv *d, struct err *e)
     if (!is_fit(d) || strpbrk(dir, "\r\n"))
         return err_set(e, -EINVAL,
                        "%s/dev.env is not written: an address, id or key in it is missing or holds "
-                       "characters that a shell would act on",
+                       "characters that are special in a shell",
                        dir);
     AUTO_FREE char *path = mem_printf("%s/dev.env", dir);
     AUTO_FREE char *temp = mem_printf("%s/dev.env.new", dir);

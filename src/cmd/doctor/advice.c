@@ -65,8 +65,7 @@ static const struct {
     [USERNS_LIMIT_ZERO] = {"user.max_user_namespaces is 0",
                            "No sandbox can be started, neither as root nor as an ordinary user: "
                            "each is a user namespace."},
-    [USERNS_LIMIT_FULL] = {"there are as many as user.max_user_namespaces allows (or 32 within "
-                           "each other)",
+    [USERNS_LIMIT_FULL] = {"the limit is reached: user.max_user_namespaces, or 32 nested ones",
                            "No further sandbox can be started, neither as root nor as an ordinary "
                            "user."},
     [USERNS_NOT_BUILT] = {"this kernel was built without them (CONFIG_USER_NS)",
@@ -74,20 +73,20 @@ static const struct {
                           "each is a user namespace."},
     [USERNS_CLONE_OFF] = {"kernel.unprivileged_userns_clone is 0",
                           "No sandbox can be started by an ordinary user; root can start them."},
-    [USERNS_APPARMOR] = {"AppArmor takes the rights away that come with one "
+    [USERNS_APPARMOR] = {"AppArmor removes the rights that come with a user namespace "
                          "(kernel.apparmor_restrict_unprivileged_userns is 1, and no profile for "
                          "this program allows them)",
                          "No sandbox can be started by an ordinary user; root can start them."},
     [USERNS_FILTER] = {"a system call filter on this process forbids it",
                        "No sandbox can be started under this filter, neither as root nor as an "
                        "ordinary user."},
-    [USERNS_FEW_UIDS] = {"root is a single uid here, and may not give it away",
+    [USERNS_FEW_UIDS] = {"this root has only one uid and cannot give it to a sandbox",
                          "No sandbox can be started as this root: each gets a uid of its own."},
     [USERNS_NO_MAPS] = {"this root may not give uids to others: CAP_SETUID or CAP_SETGID is "
                         "missing",
                         "No sandbox can be started as this root: each gets a uid of its own."},
-    [USERNS_DENIED] = {"refused, although no setting says so: a security module, a chroot, or "
-                       "missing capabilities",
+    [USERNS_DENIED] = {"the kernel refuses it, and no setting shows why; possible reasons are a "
+                       "security module, a chroot, or missing capabilities",
                        "No sandbox can be started by this user."},
 };
 

@@ -2,7 +2,7 @@
  *
  * The kernel's features are tried first, in children, while this process has one thread and no loop
  * (doctor_probe says why). Then a loop is made for the checks that need one: control groups and
- * limits, runtimes of containers, the server, and last the thing itself: a real sandbox is started
+ * limits, runtimes of containers, the server, and last the real test: a sandbox is started
  * and runs a command. When that works, missing features that the engine turns out to do without are
  * notes; when it does not, the engine's own sentence is shown. Exit code 1 when no sandbox could be
  * started or something required is missing. Changes nothing on the machine: the empty control group
@@ -75,7 +75,7 @@ static int try_sandbox(int64_t *ret_ns, struct err *e)
         r = box_call(box, "bash", input, 10000, &result, e);
         const char *text = json_get_str(json_array_get(result.content, 0), "text");
         if (r == 0 && !(text && str_starts(text, "works")))
-            r = err_set(e, -EIO, "a command in it printed something else than it should");
+            r = err_set(e, -EIO, "a command in the sandbox printed the wrong text");
         box_result_done(&result);
     }
     *ret_ns = time_mono_ns() - began;
@@ -237,13 +237,13 @@ static void check_model(struct doctor *d)
     const char *key = getenv("ANTHROPIC_API_KEY");
     bool set = key && *key, ours = set && str_starts(key, "sk-sp-");
     if (set && !ours)
-        add(d, GENERAL, "model_key", "model key", DOCTOR_OK, "ANTHROPIC_API_KEY is set here", NULL,
-            NULL);
+        add(d, GENERAL, "model_key", "model key", DOCTOR_OK,
+            "ANTHROPIC_API_KEY is set in this shell", NULL, NULL);
     else
         add(d, GENERAL, "model_key", "model key", DOCTOR_NOTE,
             ours ? "ANTHROPIC_API_KEY holds a key of Sallyport, which is for clients"
-                 : "ANTHROPIC_API_KEY is not set here",
-            "A server started here has no model to ask.",
+                 : "ANTHROPIC_API_KEY is not set in this shell",
+            "A server started in this shell has no model.",
             ours ? "set the provider's key where the server starts"
                  : "export ANTHROPIC_API_KEY=...   (or sallyport up --script FILE)");
 }
@@ -256,7 +256,8 @@ static void check_server(struct doctor *d)
     int r = api_client_open(&c, NULL, d->dir, &e);
     if (r < 0) {
         add(d, GENERAL, "server", "server", DOCTOR_NOTE, e.msg,
-            "sallyport session and sallyport env have nobody to talk to.", "sallyport up --detach");
+            "sallyport session and sallyport env have no server to talk to.",
+            "sallyport up --detach");
         return;
     }
     r = api_client_call(&c, "GET", "/v1/environments?limit=1", NULL, &j, &e);

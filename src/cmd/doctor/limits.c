@@ -1,4 +1,4 @@
-/* limits.c - what bounds sandboxes here, settings worth a word, and room for their files.
+/* limits.c - limits of sandboxes on this machine, settings that matter, and room for their files.
  *
  * Nothing in this file is required: every limit has a weaker stand-in, and the text says which.
  * Settings are mentioned only where they change something for sandboxes. Versions of container
@@ -169,8 +169,7 @@ static void check_settings(struct doctor_report *r, const struct doctor_host *h)
     size_t before = r->n;
     if (h->container != CONTAINER_NONE)
         doctor_add(r, SETTINGS, "container", "container", DOCTOR_OK,
-                   mem_printf("this looks like a container (%s); what is said here was tried in "
-                              "it",
+                   mem_printf("this looks like a container (%s); all checks ran inside it",
                               doctor_container_name(h->container)),
                    NULL, NULL);
     if (h->ptrace_scope == 0 && !h->root) /* root's processes are closed to others anyway */
@@ -184,9 +183,10 @@ static void check_settings(struct doctor_report *r, const struct doctor_host *h)
              "addresses and what programs of sandboxes crashed.",
              "kernel.dmesg_restrict", "1");
     if (h->overcommit_memory == 2)
-        note(r, h, "overcommit", "overcommit", "vm.overcommit_memory is 2",
-             "Programs inside that reserve memory without using it (Node, Go, Java) may fail.",
-             "vm.overcommit_memory", "0");
+        note(
+            r, h, "overcommit", "overcommit", "vm.overcommit_memory is 2",
+            "Programs in sandboxes that reserve memory without using it (Node, Go, Java) may fail.",
+            "vm.overcommit_memory", "0");
     if (h->ksm_run == 1)
         doctor_add(r, SETTINGS, "ksm", "merged pages", DOCTOR_OK,
                    mem_strdup("KSM runs; sandboxes ask for none of it, so their pages are not "

@@ -25,9 +25,10 @@
 static char *failure(const struct probe *p)
 {
     if (p->signal)
-        return mem_printf("trying it was punished with signal %d (a filter that kills)", p->signal);
+        return mem_printf("the attempt was killed by signal %d (by a system call filter)",
+                          p->signal);
     if (p->error == ETIMEDOUT)
-        return mem_strdup("trying it did not come to an end");
+        return mem_strdup("the attempt did not finish");
     return mem_printf("%s: %s", p->step, err_text(-p->error));
 }
 
@@ -97,8 +98,8 @@ static void check_root(struct doctor_report *r, const struct doctor_host *h, con
         ->engine = true;
 }
 
-/* As root only: what an ordinary user would meet, for whoever tries doctor as root and then runs
- * the worker as somebody else. */
+/* As root only: what an ordinary user would meet, for a reader who tries doctor as root and then
+ * runs the worker as another user. */
 static const char *ordinary_user(const struct doctor_host *h)
 {
     if (!h->root)
@@ -138,8 +139,8 @@ static void check_uids(struct doctor_report *r, const struct doctor_host *h)
 {
     if (!h->root) {
         doctor_add(r, RIGHTS, "uids", "uids", DOCTOR_OK,
-                   mem_strdup("an ordinary user's sandboxes all are that user outside"), NULL,
-                   NULL);
+                   mem_strdup("all sandboxes of an ordinary user run as that user on the host"),
+                   NULL, NULL);
         return;
     }
     if (h->uid_last >= UIDS_RANGES) {
@@ -152,8 +153,8 @@ static void check_uids(struct doctor_report *r, const struct doctor_host *h)
                           (unsigned long long)h->uids, h->uids == 1 ? "" : "s"),
                mem_strdup(some ? "Each sandbox has one uid of its own, not a range: images whose "
                                  "files belong to several users show them as one."
-                               : "No sandbox can be started as this root: there is no uid to give "
-                                 "to each, so that one owns nothing of another's."),
+                               : "No sandbox can be started as this root: each needs a uid of its "
+                                 "own, so that no sandbox owns files of another."),
                some ? mem_strdup("map more uids into the container (/etc/subuid, --uidmap)")
                     : advice_userns_fix(h, USERNS_FEW_UIDS))
         ->engine = !some;
@@ -167,19 +168,21 @@ static const struct {
     bool optional;
 } namespaces[] = {
     {PROBE_NS_MNT, "ns_mnt", "mount", "user.max_mnt_namespaces",
-     "No sandbox can be started: its file systems are its own.", false},
+     "No sandbox can be started: each needs its own file systems.", false},
     {PROBE_NS_PID, "ns_pid", "pid", "user.max_pid_namespaces",
-     "No sandbox can be started: it may not see the host's processes.", false},
+     "No sandbox can be started: a sandbox must not see the host's processes.", false},
     {PROBE_NS_NET, "ns_net", "net", "user.max_net_namespaces",
-     "No sandbox can be started: it may not use the host's network.", false},
+     "No sandbox can be started: a sandbox must not use the host's network.", false},
     {PROBE_NS_IPC, "ns_ipc", "ipc", "user.max_ipc_namespaces",
-     "No sandbox can be started: it may not reach the host's queues and shared memory.", false},
+     "No sandbox can be started: a sandbox must not reach the host's queues and shared memory.",
+     false},
     {PROBE_NS_UTS, "ns_uts", "uts", "user.max_uts_namespaces",
-     "No sandbox can be started: it has a host name of its own.", false},
+     "No sandbox can be started: each has its own host name.", false},
     {PROBE_NS_CGROUP, "ns_cgroup", "cgroup", "user.max_cgroup_namespaces",
-     "No sandbox can be started: it may not see the host's control groups.", false},
+     "No sandbox can be started: a sandbox must not see the host's control groups.", false},
     {PROBE_NS_TIME, "ns_time", "time", "user.max_time_namespaces",
-     "Programs inside see how long the host has been up; nothing else.", true},
+     "Programs in sandboxes can see how long the host has been running; nothing else is lost.",
+     true},
 };
 
 /* Adds the finding when the probe was not run, or when what it tried works (`done` says what that
@@ -247,7 +250,7 @@ static const struct {
     {PROBE_BIND, "bind", "binds", "cloned /usr read-only and attached it",
      "No sandbox can be started: it shows the host's /usr read-only.", false},
     {PROBE_DEVPTS, "devpts", "devpts", "mounted one in a user namespace",
-     "No sandbox can be started: terminals inside are its own.", false},
+     "No sandbox can be started: each needs its own terminals.", false},
     {PROBE_OVERLAY, "overlay", "overlayfs",
      "mounted one with userxattr over a tmpfs and replaced a directory in it",
      "Sandboxes with a given root file system (rootfs), or with user root, cannot be started: "
@@ -271,8 +274,8 @@ static void check_proc(struct doctor_report *r, const struct doctor_host *h, con
                           covered ? "; parts of /proc are covered here, so the kernel gives no "
                                     "whole one to a sandbox"
                                   : ""),
-               mem_strdup("No sandbox can be started: it may not see the host's processes, and "
-                          "needs a /proc of its own."),
+               mem_strdup("No sandbox can be started: each needs its own /proc, which does not "
+                          "show the host's processes."),
                mem_printf("%s%s", here, fix))
         ->engine = true;
 }

@@ -236,8 +236,8 @@ static void tell_of_binds(const struct exec_command *c, const struct program_end
     const char *path = end->at_exec ? c->argv[0] : c->cwd;
     struct stat st;
     if (end->code == ENOENT && strchr(path, '/') && stat(path, &st) == 0)
-        say("it is there on this host, but inside is only what --bind shows (a script's "
-            "interpreter, too)");
+        say("the path exists on this host, but a sandbox holds only what --bind shows (this also "
+            "applies to a script's interpreter)");
 }
 
 /* ---- the run ---- */
@@ -357,10 +357,10 @@ static int refuse_network(const struct exec_command *c, struct err *e)
             return r;
     }
     if (c->allow.n || c->secrets.n)
-        return err_set(e, -EINVAL,
-                       "%s: the network of a sandbox is closed in this version, because the "
-                       "boundary that would let this through does not exist yet; leave it out",
-                       c->allow.n ? "--allow" : "--secret");
+        return err_set(
+            e, -EINVAL,
+            "%s: in this version the network of a sandbox is always closed; leave this flag out",
+            c->allow.n ? "--allow" : "--secret");
     return 0;
 }
 
@@ -459,7 +459,7 @@ int cmd_exec(int argc, char **argv)
     struct flag_set set = {
         .command = "exec",
         .args = "-- COMMAND [ARG...]",
-        .summary = "Runs a program in a sandbox, as a session's tools run.",
+        .summary = "Runs a program in a sandbox, in the same way as the tools of a session.",
         .details =
             "The network is closed. Standard streams, terminal, signals and exit status are\n"
             "passed on. 125: sallyport's own failure, 126: not executable, 127: not found,\n"

@@ -286,21 +286,20 @@ int flags_parse(struct flag_set *set, int argc, char **argv, int *ret_n_args, st
             flags_completion(set, stdout);
             return FLAGS_EXIT_OK;
         }
-        int r = word[1] != '-'
-                    ? err_set(e, -EINVAL, "%s: there are no one-letter flags but -h", word)
-                    : parse_flag(set, argc, argv, &i, e);
+        int r = word[1] != '-' ? err_set(e, -EINVAL, "%s: the only one-letter flag is -h", word)
+                               : parse_flag(set, argc, argv, &i, e);
         if (r < 0 && n_args > 0 && set->args && str_starts(set->args, "-- ")) {
             AUTO_FREE char *why = mem_strdup(e->msg);
-            return err_set(e, r, "%s; flags of the command stand after --", why);
+            return err_set(e, r, "%s; write the command's own flags after --", why);
         }
         if (r < 0)
             return r;
     }
     if (n_args < set->min_args)
-        return err_set(e, -EINVAL, "something is missing: sallyport %s %s", set->command,
+        return err_set(e, -EINVAL, "an argument is missing: sallyport %s %s", set->command,
                        set->args);
     if (set->max_args >= 0 && n_args > set->max_args)
-        return err_set(e, -EINVAL, "\"%s\": one argument too many", argv[1 + set->max_args]);
+        return err_set(e, -EINVAL, "\"%s\" is one argument too many", argv[1 + set->max_args]);
     *ret_n_args = n_args;
     return FLAGS_GO_ON;
 }

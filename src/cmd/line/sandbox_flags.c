@@ -252,8 +252,9 @@ int sandbox_flags_env(struct sandbox_spec *s, const char *text, struct err *e)
     AUTO_FREE char *name = mem_strndup(text, eq ? (size_t)(eq - text) : strlen(text));
     const char *value = eq ? eq + 1 : getenv(name);
     if (!value)
-        return err_set(e, -EINVAL, "--env %s: is not set here; write NAME=VALUE, or set it before",
-                       name);
+        return err_set(
+            e, -EINVAL,
+            "--env %s: this variable is not set in your shell; set it, or write NAME=VALUE", name);
     if (!str_is_utf8(value, strlen(value)))
         return err_set(e, -EINVAL, "--env %s: the value is not UTF-8", name);
     int r = sandbox_spec_add_env(s, name, value, e);

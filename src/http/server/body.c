@@ -1,4 +1,4 @@
-/* body - request bodies: asked for, read, timed, and dropped when nobody wants them.
+/* body - request bodies: asked for, read, timed, and dropped when no handler wants them.
  *
  * Runs on the connection's fiber, from a handler or after it. The peer decides how the body is
  * framed, how long it says it is, how long it is, and how fast it comes. So memory grows with what

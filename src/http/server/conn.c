@@ -1,7 +1,7 @@
 /* conn - one connection: bytes in, bytes out, requests in order.
  *
  * Each connection is a fiber of the server's scope and touches nothing of any other. Its life: (TLS
- * handshake,) then, until somebody closes: wait for a byte - holding no buffer, and after a second
+ * handshake,) then, until one side closes: wait for a byte - holding no buffer, and after a second
  * of silence no more stack than the wait needs - read a head, run the handler, clean up. The peer
  * controls every byte and when it comes, so each wait has a deadline: the head from its first byte,
  * the body by progress and by a lowest rate (a byte every 29 seconds is not progress), writing by

@@ -3,7 +3,7 @@
  *
  * server.c owns the listener, the ceilings and the set of connections; conn.c moves bytes and runs
  * the connection's fiber; exchange.c is what a handler sees; arena.c is the exchange's memory.
- * Nobody outside src/http includes this. */
+ * No file outside src/http includes this. */
 #pragma once
 
 #include "http/server/server.h"

@@ -1,7 +1,7 @@
 /* server - the listener, the ceilings, and the end.
  *
  * One fiber accepts; each connection gets a fiber of its own (conn.c) in the server's scope, so
- * that leaving http_server_run leaves nothing behind. What strangers decide here is how many come,
+ * that leaving http_server_run leaves nothing behind. Peers decide how many connections come,
  * and how fast: over the ceiling they are told 503 and closed at once; when the process runs out of
  * descriptors a reserve is given up to accept one, refuse it and take the reserve back, because a
  * listener left readable would otherwise spin.

@@ -209,7 +209,7 @@ int sse_run(struct sse_writer *w, int64_t keepalive_ms)
         r = run(w, keepalive_ms);
     if (r == 0)
         r = http_stream_end(w->x);
-    w->ended = true; /* whoever still pushes learns that nobody reads */
+    w->ended = true; /* a fiber that still pushes learns that the reader is gone */
     queue_drop(w);
     return r;
 }

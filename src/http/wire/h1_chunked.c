@@ -6,7 +6,7 @@
  * overflow possible), one size line with its extensions at most CHUNK_LINE_MAX bytes (extensions
  * are a known amplifier: a kilobyte of them per payload byte), the trailer section at most
  * TRAILER_MAX. Extensions and trailers are checked and dropped. Payload goes to a buffer with a
- * ceiling; with NULL it is thrown away, which is how the server drains a body nobody wanted. */
+ * ceiling; with NULL it is thrown away, which is how the server drains an unread body. */
 #include "http/wire/h1.h"
 
 #include "base/err.h"

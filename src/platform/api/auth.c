@@ -5,12 +5,12 @@
  * environment_keys, sessions tokens in work. Nothing distinguishes a missing, malformed, unknown,
  * revoked or expired one in the answer.
  *
- * Revocation bites at the next request because environment keys and sessions tokens are looked up
- * every time, and once more in the transaction of what they change (auth_still_tx): a call that is
- * let in and then waits, for its body or for work, must not act after the end of its credential.
- * API keys are remembered in memory once found: nothing in this version revokes one while the
- * server runs (the data directory is locked by it), and they are the ones that come a thousand
- * times a second.
+ * Revocation takes effect at the next request because environment keys and sessions tokens are
+ * looked up every time, and once more in the transaction of what they change (auth_still_tx): a
+ * call that is let in and then waits, for its body or for work, must not act after the end of its
+ * credential. API keys are remembered in memory once found: nothing in this version revokes one
+ * while the server runs (the data directory is locked by it), and they are the ones that come a
+ * thousand times a second.
  *
  * last_used_at is a hint for people: written at most once a minute per key, and its failure is no
  * reason to refuse. */
@@ -121,7 +121,7 @@ static int env_key_tx(struct tx *tx, void *arg)
 }
 
 /* work.c clears or replaces token_hash whenever the lease the token came with has ended, or its key
- * was revoked. The expiry of that key is nobody's call, so it is looked at here: else heartbeats
+ * was revoked. No call is made when that key expires, so it is looked at here: else heartbeats
  * with the token would keep an expired key's lease for ever. */
 static int session_token_tx(struct tx *tx, void *arg)
 {

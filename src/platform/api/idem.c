@@ -2,7 +2,7 @@
  *
  * Called by serve.c around every POST. A key is scoped to the caller that sent it, and bound to a
  * SHA-256 of method, target and body, so a key used for a second, different request is refused
- * rather than answered with somebody else's result. Three states: running (a row of the in-memory
+ * rather than answered with another request's result. Three states: running (a row of the in-memory
  * table; repetitions wait for it), answered (a row of the store, idem_store; repetitions get its
  * text), unknown. Only 2xx answers are kept: a refused request changed nothing, so running it again
  * is right.

@@ -1,7 +1,7 @@
 /* state.c - making and releasing what the API keeps in memory between calls.
  *
- * Made on the first call, on the loop thread; only that thread uses it. Nothing in it is the truth
- * of anything: keys are looked up again, times of last use are hints, and idempotent calls that run
+ * Made on the first call, on the loop thread; only that thread uses it. It can be lost at any
+ * time: keys are looked up again, times of last use are hints, and idempotent calls that run
  * hold their own references. */
 #include "platform/api/state.h"
 

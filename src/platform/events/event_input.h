@@ -1,4 +1,4 @@
-/* event_input - the shape of inbound events (api.md 6.1), before anybody looks at the session.
+/* event_input - the shape of inbound events (api.md 6.1), checked before the session is looked at.
  * Pure. */
 #pragma once
 

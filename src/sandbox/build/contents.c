@@ -142,8 +142,8 @@ static int mount_new(int root, const char *path, const char *type, const char *o
     if (r == -EPERM && str_eq(type, "proc"))
         return err_set(
             e, r,
-            "the kernel refuses a procfs of our own: /proc of this host (a container?) has "
-            "parts covered; start the worker where /proc is whole");
+            "the kernel refuses a new procfs, because parts of this host's /proc are covered (is "
+            "it a container?); start the worker where no part of /proc is covered");
     return r < 0 ? err_set(e, r, "could not mount %s on /%s: %s", type, path, err_text(r)) : 0;
 }
 

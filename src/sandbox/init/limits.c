@@ -133,7 +133,7 @@ static void look(struct init *in, int64_t now, struct verdict *ret)
     if (was && in->crowded) {
         in->crowded = false;
         *ret = (struct verdict){LIMIT_PROCESSES, "processes",
-                                mem_printf("the programs filled the %llu processes they may have",
+                                mem_printf("the programs used all %llu processes they may have",
                                            (unsigned long long)l->processes)};
     } else if (idle && u.processes <= 1) {
         in->look_ns = 0;

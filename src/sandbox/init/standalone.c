@@ -133,7 +133,8 @@ static int check_network(const struct sandbox_spec *spec, struct err *e)
     if (spec->network == SANDBOX_NET_NONE)
         return s < 0 && (errno == EPERM || errno == ENOSYS)
                    ? 0
-                   : err_set(e, -E_DENIED, "Internet sockets were to be refused and are not");
+                   : err_set(e, -E_DENIED,
+                             "Internet sockets are allowed, but they must be refused");
     if (s < 0)
         return 0; /* a kernel without IPv4 */
     struct ifreq found[16];
@@ -142,7 +143,7 @@ static int check_network(const struct sandbox_spec *spec, struct err *e)
         return err_set(e, -errno, "could not list network interfaces: %m");
     for (size_t i = 0; i < (size_t)c.ifc_len / sizeof(found[0]); i++)
         if (strncmp(found[i].ifr_name, "lo", IFNAMSIZ) != 0)
-            return err_set(e, -E_DENIED, "network interface %.*s was not asked for", IFNAMSIZ,
+            return err_set(e, -E_DENIED, "there is an unexpected network interface %.*s", IFNAMSIZ,
                            found[i].ifr_name);
     return 0;
 }

@@ -176,7 +176,7 @@ static int prepare_clone(struct zygote *z, const struct making *m, pid_t pid, st
     if (r >= 0)
         r = idmap_write_proc(z->proc, pid, "oom_score_adj", OOM_SCORE_ADJ, e);
     if (r >= 0 && write(m->go[1], "", 1) != 1)
-        r = err_set(e, -EPIPE, "the sandbox ended before it began");
+        r = err_set(e, -EPIPE, "the sandbox ended during its start");
     return r;
 }
 
@@ -197,7 +197,7 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
             return r;
         /* tmpfs before Linux 6.3 cannot translate owners: then root inside owns nothing of the
          * system and changes nothing of it. */
-        log_info("the system belongs to nobody in this sandbox", "error=%s", log_q(e->msg));
+        log_info("root in this sandbox does not own the system's files", "error=%s", log_q(e->msg));
         fd_cleanup_close(&m->root);
     }
     if (m->spec.user != SANDBOX_USER_ROOT)

@@ -579,7 +579,7 @@ static void the_end_of_the_child_is_put_into_words(void **state)
         int signal, code;
         const char *words;
     } ends[] = {
-        {SIGSYS, -E_DENIED, "tried what no unpacking needs"},
+        {SIGSYS, -E_DENIED, "made a forbidden system call"},
         {SIGKILL, -EIO, "was killed"},
         {SIGSEGV, -EIO, "signal 11"},
     };

@@ -243,13 +243,13 @@ static void binds_do_not_replace_the_system(void **state)
     static const struct {
         const char *target, *words; /* NULL: allowed */
     } cases[] = {
-        {"/usr/bin", "bind target /usr/bin: what makes the system"},
-        {"/etc", "what makes the system"},
-        {"/proc/sys", "what makes the system"},
-        {"/dev/shm/x", "what makes the system"},
-        {"/sys", "what makes the system"},
-        {"/tmp", "what makes the system"},
-        {"/workspace", "what makes the system"},
+        {"/usr/bin", "bind target /usr/bin: system directories"},
+        {"/etc", "system directories"},
+        {"/proc/sys", "system directories"},
+        {"/dev/shm/x", "system directories"},
+        {"/sys", "system directories"},
+        {"/tmp", "system directories"},
+        {"/workspace", "system directories"},
         {"/.sallyport", "the sallyport program itself"},
         {"/.sallyport/ld.so", "the sallyport program itself"},
         {"/.sallyports", NULL},

@@ -116,7 +116,7 @@ static void bad_flags_are_refused_with_advice(void **state)
         {{"--wait", "1ms"}, "1ms is out of range (1500ms to 2d)"},
         {{"--least", "9"}, "9 is out of range (1K or more)"},
         {{"--log-level", "loud"}, "not one of debug, info"},
-        {{"-v"}, "no one-letter flags"},
+        {{"-v"}, "the only one-letter flag"},
         {{"a", "b", "c"}, "one argument too many"},
     };
     (void)state;

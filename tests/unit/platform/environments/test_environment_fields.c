@@ -51,7 +51,7 @@ static void a_bad_environment_is_refused_with_the_field(void **state)
         {"{'name':'n','config':{}}", "config.type: field is required"},
         {"{'name':'n','config':{'type':'lunar'}}", "config.type: \"lunar\" is not a valid value"},
         {"{'name':'n','config':{'type':'self_hosted','networking':{}}}",
-         "config.networking: belongs to cloud"},
+         "config.networking: is for cloud"},
         {"{'name':'n','config':{'type':'self_hosted','x':1}}", "config.x: unknown field"},
         {"{'name':'n','config':{'type':'cloud','networking':{'type':'open'}}}",
          "config.networking.type: \"open\""},
