@@ -197,8 +197,8 @@ static int run_import(const struct verb *v, int argc, char **argv)
     int64_t max_size = (int64_t)IMAGE_BYTES_DEFAULT, max_files = (int64_t)IMAGE_FILES_DEFAULT,
             max_depth = (int64_t)IMAGE_DEPTH_DEFAULT, max_ratio = (int64_t)IMAGE_RATIO_DEFAULT;
     const struct flag rows[] = {
-        {"name", "NAME", "what to call it (the file's name)", FLAG_TEXT, .ptr = &name},
-        {"data", "DIR", "where data lies; images go to DIR/rootfs", FLAG_DIR, .ptr = &data},
+        {"name", "NAME", "name of the image (the archive's file name)", FLAG_TEXT, .ptr = &name},
+        {"data", "DIR", "data directory; images go to DIR/rootfs", FLAG_DIR, .ptr = &data},
         {"replace", NULL, "replace the image of that name", FLAG_BOOL, .ptr = &replace},
         {"image", "REFERENCE", "image to take from an archive that holds several (busybox:latest)",
          FLAG_TEXT, .ptr = &image},

@@ -358,7 +358,14 @@ static const struct verb verbs[] = {
      F_FOLLOW,
      run_verb,
      send_text},
-    {{"tail"}, "ID", "Shows a session from its beginning until it rests.", 1, 1, 0, run_verb, tail},
+    {{"tail"},
+     "ID",
+     "Shows a session from its beginning until it is idle.",
+     1,
+     1,
+     0,
+     run_verb,
+     tail},
     {{"list"}, NULL, "Lists sessions, newest first.", 0, 0, F_LIST, run_verb, list},
     {{"confirm"},
      "ID CALL_ID",
@@ -383,18 +390,18 @@ static void add_flags(struct flag_set *flags, unsigned has, struct session_comma
 {
     static const char *const policies[] = {"allow", "ask", NULL};
     const struct flag following[] = {
-        {"follow", NULL, "show events until the session rests (--no-follow: do not)", FLAG_BOOL,
+        {"follow", NULL, "show events until the session is idle (--no-follow: do not)", FLAG_BOOL,
          .ptr = &c->follow, .line_only = true},
     };
     const struct flag creating[] = {
-        {"agent", "ID", "the agent (without: one with all tools is made)", FLAG_TEXT,
+        {"agent", "ID", "the agent (default: a new agent with all tools)", FLAG_TEXT,
          .ptr = &c->agent, .line_only = true},
         {"environment", "ID", "the environment (ANTHROPIC_ENVIRONMENT_ID, or what dev.env says)",
          FLAG_TEXT, .ptr = &c->environment, .line_only = true},
         {"message", "TEXT", "the first message", FLAG_TEXT, .ptr = &c->message, .line_only = true},
         {"title", "TEXT", "a title", FLAG_TEXT, .ptr = &c->title, .line_only = true},
-        {"model", "NAME", "model of the agent that is made (" DEFAULT_MODEL ")", FLAG_TEXT,
-         .ptr = &c->model, .line_only = true},
+        {"model", "NAME", "model of the new agent (" DEFAULT_MODEL ")", FLAG_TEXT, .ptr = &c->model,
+         .line_only = true},
         {"system", "TEXT", "its system prompt", FLAG_TEXT, .ptr = &c->system, .line_only = true},
         {"tools", "POLICY", "allow: tools run at once; ask: each waits for session confirm (allow)",
          FLAG_CHOICE, .ptr = &c->permissions, .choices = policies, .line_only = true},

@@ -231,7 +231,7 @@ int cmd_worker(int argc, char **argv)
          .ptr = &c.cfg.on_end},
     };
     const struct flag process[] = {
-        {"worker-id", "NAME", "how this worker is called in the queue's statistics", FLAG_TEXT,
+        {"worker-id", "NAME", "name of this worker in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &c.config, .line_only = true},

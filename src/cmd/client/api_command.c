@@ -18,7 +18,7 @@ void api_command_flags(struct flag_set *set, struct api_command *c, const char *
         {"json", NULL, json_help, FLAG_BOOL, .ptr = &c->json, .line_only = true},
         {"base-url", "URL", "the server (ANTHROPIC_BASE_URL, or what dev.env says)", FLAG_TEXT,
          .ptr = &c->base_url, .line_only = true},
-        {"data", "DIR", "where dev.env lies", FLAG_DIR, .ptr = &c->data, .line_only = true},
+        {"data", "DIR", "directory of dev.env", FLAG_DIR, .ptr = &c->data, .line_only = true},
     };
     flags_add(set, rows, ARRAY_LEN(rows));
 }

@@ -216,7 +216,8 @@ static void check_libcurl(struct doctor *d)
 
 static void check_data(struct doctor *d)
 {
-    static const char lost[] = "A server started here acknowledges nothing: it cannot be stored.";
+    static const char lost[] =
+        "A server with this data directory refuses every write, because it cannot store anything.";
     struct statvfs v;
     int r = statvfs(d->dir, &v) < 0 ? errno : 0;
     double free_mb = r ? 0 : (double)v.f_bavail * (double)v.f_frsize / 1048576.0;
@@ -264,7 +265,7 @@ static void check_server(struct doctor *d)
     AUTO_FREE char *text =
         r == 0 ? mem_printf("%s answers and takes the key", c.base_url) : mem_strdup(e.msg);
     add(d, GENERAL, "server", "server", r == 0 ? DOCTOR_OK : DOCTOR_FAIL, text,
-        r == 0 ? NULL : "Sessions cannot be made with what this shell knows.",
+        r == 0 ? NULL : "The settings of this shell cannot create sessions.",
         r == 0         ? NULL
         : r == -EACCES ? "source the dev.env of this server, or make a new key"
                        : "sallyport up --detach");

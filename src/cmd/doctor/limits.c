@@ -224,7 +224,7 @@ static void check_state(struct doctor_report *r, const char *dir)
                error      ? mem_printf("%s: %s", dir, err_text(-error))
                : writable ? mem_printf("%s has %llu MB left", dir, bytes >> 20)
                           : mem_printf("%s cannot be written", dir),
-               mem_strdup("Workspaces that are to be kept on disk have no place."),
+               mem_strdup("There is no directory in which workspaces could be kept on disk."),
                mem_strdup("sallyport worker --state-dir DIR   (a directory with room)"));
 }
 

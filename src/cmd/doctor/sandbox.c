@@ -296,8 +296,8 @@ static void check_idmap(struct doctor_report *r, const struct doctor_host *h, co
                mem_printf("%s%s", what,
                           foreign ? "; this root does not own the data directory's file system"
                                   : ""),
-               mem_strdup("A host directory bound into a sandbox keeps its owners: what is not "
-                          "open to everybody cannot be written inside."),
+               mem_strdup("A host directory bound into a sandbox keeps its owners: programs in the "
+                          "sandbox cannot write what is not writable for every user."),
                mem_printf("%sopen the directories to sandboxes: chmod -R o+rwX DIR",
                           foreign ? ""
                                   : "put the directories on ext4, xfs, btrfs or tmpfs (Linux 6.3), "

@@ -31,7 +31,7 @@ static int help(const struct verb_set *set, FILE *out)
         verb_name(&set->verbs[i], name);
         fprintf(out, "  %-*s %s\n", set->width, name, set->verbs[i].summary);
     }
-    fprintf(out, "\nsallyport %s VERB --help tells about one.\n", set->command);
+    fprintf(out, "\nsallyport %s VERB --help describes one verb.\n", set->command);
     return out == stdout ? 0 : 2;
 }
 

@@ -84,8 +84,8 @@ int root_check_target(const char *target, struct err *e)
     if (target_ok(target))
         return 0;
     return err_set(e, -EINVAL,
-                   "bind target %s: what makes the system (/usr, /etc, /dev, /proc, ...), "
-                   "/tmp and /workspace cannot be replaced; choose another place",
+                   "bind target %s: system directories (/usr, /etc, /dev, /proc, ...), /tmp and "
+                   "/workspace cannot be replaced; choose another target",
                    target);
 }
 

@@ -187,15 +187,7 @@ static const struct row {
      0,
      "no heartbeat was accepted",
      {"NO_HEARTBEAT", "s", "s"}},
-    {"a stamp longer than a stamp can be",
-     {{200, BEAT(LONG64, "2")}},
-     1,
-     0,
-     LEASE_LOST,
-     false,
-     1,
-     "longer",
-     {0}},
+    {"a stamp too long", {{200, BEAT(LONG64, "2")}}, 1, 0, LEASE_LOST, false, 1, "too long", {0}},
 };
 
 static bool is_final(const struct lease *l)
