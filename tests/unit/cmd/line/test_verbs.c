@@ -39,7 +39,7 @@ static const struct verb_set pairs = {
     .command = "k", .summary = "K.", .verbs = two_words, .n_verbs = 3, .width = 9};
 
 #define HELP(c, s) s "\n\nUsage: sallyport " c " VERB [flags]\n\nVerbs:\n"
-#define TAIL(c)    "\nsallyport " c " VERB --help tells about one.\n"
+#define TAIL(c)    "\nsallyport " c " VERB --help describes one verb.\n"
 #define ONE        "  list   Lists.\n  send   Sends.\n"
 #define TWO        "  list      Lists.\n  key list  Lists keys.\n  key make  Makes one.\n"
 
@@ -81,7 +81,7 @@ static const struct {
      2},
 };
 
-static void verbs(void **state)
+static void words_reach_their_verb_or_are_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -112,6 +112,6 @@ static void verbs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(verbs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(words_reach_their_verb_or_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
