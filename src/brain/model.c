@@ -1,8 +1,8 @@
 /* model.c - what all providers share: releasing a result, and the meaning of a status.
  *
- * Called by providers and by the turn, on the fiber that asked; pure. The status comes from
- * whatever answers at the provider's address, so every number has a meaning here: what is not known
- * as a client's mistake counts as trouble that may pass. */
+ * Called by providers and by the turn, on the fiber that asked; pure. The status comes from the
+ * peer that answers at the provider's address, so every number has a meaning here: a status that is
+ * not known as a client's mistake counts as trouble that may pass. */
 #include "brain/model.h"
 
 void model_result_done(struct model_result *r)

@@ -3,8 +3,8 @@
  * Called by context (what the model is offered) and step (what a call means), on loop and store
  * threads; pure. The agent snapshot was validated when the agent was made; anything of an
  * unexpected shape counts as absent, so that a tool is never offered or run by accident. Names and
- * input shapes are api.md sections 2 and 13; the descriptions are ours. Which builtin tools there
- * are says base/toolset.def.
+ * input shapes are api.md sections 2 and 13; the descriptions are ours. base/toolset.def lists the
+ * builtin tools.
  *
  * web_fetch and web_search may be enabled in a toolset (they are part of the default), but this
  * server has not built them: they are not offered, and a model that calls one anyway is told so. */

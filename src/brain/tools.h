@@ -22,5 +22,5 @@ json_t *tools_for_model(const json_t *agent);
 /* What a call of `name` means for this agent. */
 struct tool tools_find(const json_t *agent, const char *name);
 
-/* The sentence a model gets that called a tool it does not have (malloc'ed, never NULL). */
+/* The sentence for a model that called a tool it does not have (malloc'ed, never NULL). */
 char *tools_refusal(const json_t *agent, const char *name, enum tool_kind kind);

@@ -19,6 +19,6 @@ struct turn {
     int64_t resume_at_ns; /* a rescheduled session runs again then (monotonic); 0: at once */
 };
 
-/* Returns when the session rests and nobody rang since, or when the fiber is cancelled. Suspends. 0
- * or -ECANCELED. */
+/* Returns when the session rests and no ring came since, or when the fiber is cancelled. Suspends.
+ * 0 or -ECANCELED. */
 int turn_run(struct turn *t);

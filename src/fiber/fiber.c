@@ -2,18 +2,18 @@
  *
  * Theory of operation. A fiber is READY (in a queue), RUNNING (one per thread), PARKED or FINISHED.
  * fiber_run_ready takes what is ready now as one batch and runs each once; what becomes ready
- * meanwhile waits for the next batch, so nobody starves and the event loop gets its turn. Within a
- * batch a fiber that suspends switches straight to the next one; only the last returns to the
+ * meanwhile waits for the next batch, so no fiber starves and the event loop gets its turn. Within
+ * a batch a fiber that suspends switches straight to the next one; only the last returns to the
  * thread's own stack.
  *
- * A finished fiber is taken out of its scope while still on its stack, then handled by whoever runs
- * next (`dead`): put into the pool with its frames intact, to be started again without makecontext,
- * or unmapped. A stack is never given up before its entry function has returned, because longjmp
- * runs no cleanup attributes.
+ * A finished fiber is taken out of its scope while still on its stack, then handled by the context
+ * that runs next (`dead`): put into the pool with its frames intact, to be started again without
+ * makecontext, or unmapped. A stack is never given up before its entry function has returned,
+ * because longjmp runs no cleanup attributes.
  *
  * Everything here is per thread and unlocked; fibers never move between threads, so the compiler
- * may keep addresses of thread-locals (errno!) across a suspension. What an attacker controls: how
- * many fibers there are, bounded by who spawns; nothing else. */
+ * may keep addresses of thread-locals (errno!) across a suspension. An attacker controls only how
+ * many fibers there are; the code that spawns them bounds their number. */
 #include "fiber/scheduler.h"
 #include "base/log.h"
 #include "base/str.h"

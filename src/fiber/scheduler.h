@@ -1,5 +1,5 @@
 /* scheduler - inside of the scheduler, shared by the files of this folder and by io/
- * (fiber_wake_with, fiber_park_for, sched_set_idle). Nobody else includes it. */
+ * (fiber_wake_with, fiber_park_for, sched_set_idle). No other file includes it. */
 #pragma once
 
 #include "fiber/fiber.h"

@@ -5,7 +5,7 @@
  * and joins without regard to the joiner's own cancellation or deadline, because the children may
  * hold pointers into its frame; it is as bounded as the children's shields are.
  *
- * A scope on the thread's own stack has nobody to park: joining it runs the scheduler (and the
+ * A scope on the thread's own stack has no fiber to park: joining it runs the scheduler (and the
  * event loop, if there is one) in place. */
 #include "fiber/scheduler.h"
 #include "base/time.h"

@@ -11,7 +11,7 @@
  * distribution's libraries are not, and must not step over it.
  *
  * An overflow faults on the guard. There is no room to handle that on the overflowing stack, hence
- * the alternate signal stack; without it the kernel kills the process and nobody learns why. The
+ * the alternate signal stack; without it the kernel kills the process without a message. The
  * handler only writes to a descriptor and calls abort. */
 #include "fiber/stack.h"
 #include "base/str.h"

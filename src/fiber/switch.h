@@ -45,12 +45,13 @@ void context_init_thread(struct context *c);
  * frame ever lay further from the top than this. */
 void context_done(struct context *c, size_t used_bytes);
 
-/* Leaves `from` (the running context) for `to`; goes on when somebody switches to `from` again.
+/* Leaves `from` (the running context) for `to`; goes on when another context switches to `from`
+ * again.
  *
  * A macro, because a function that calls setjmp is never inlined, and each level of functions
  * between the jump and the code that goes on costs a mispredicted return: a quarter of the switch.
- * The caller's variables that live across it must not change in between (they do not: nobody runs
- * this frame). */
+ * The caller's variables that live across it must not change in between (they do not: no code runs
+ * in this frame). */
 #define CONTEXT_SWITCH(from, to)                                                                   \
     do {                                                                                           \
         struct context *from_ = (from), *to_ = (to);                                               \

@@ -4,7 +4,7 @@
  * locked down; at neither time does untrusted code share the mount namespace. Still, all targets
  * are opened with openat2 without following any link and attached by descriptor: container escapes
  * of recent years (runc CVE-2025-31133, -52565, -52881, crun CVE-2019-16884) came from mounting or
- * writing through a path that somebody else could redirect, and the habit costs nothing. */
+ * writing through a path that another process could redirect, and the habit costs nothing. */
 #include "sandbox/mounts.h"
 
 #include <fcntl.h>

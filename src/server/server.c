@@ -2,7 +2,7 @@
  *
  * Used by `sallyport server` and `sallyport up` on the loop's root fiber, which owns everything
  * here: the HTTP server with one fiber per connection, the brain's turns, and the reaper of leases.
- * Opening goes bottom up (store, listener, brain, work clock, first start), and whatever fails
+ * Opening goes bottom up (store, listener, brain, work clock, first start), and a step that fails
  * undoes what was opened before it: nothing is served half-configured. Stopping ends event streams
  * first (their readers resume elsewhere or later) and gives running calls a grace period; what was
  * acknowledged is on disk anyway. Peers meet the HTTP server only; nothing of theirs reaches this

@@ -1,5 +1,5 @@
 /* config - what a worker is told to do: filled by the command (cmd/worker.c), read by all of
- * worker/ and changed by nobody while it runs. Strings are borrowed. */
+ * worker/ and not changed while it runs. Strings are borrowed. */
 #pragma once
 
 #include "base/secret.h"

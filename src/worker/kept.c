@@ -2,9 +2,9 @@
  *
  * Used by session fibers (runner.c: a session let go at rest leaves its sandbox here, a claim looks
  * here first) and by the worker's sweeper fiber. Closing a sandbox suspends, so an entry is
- * unlinked before its sandbox is closed: whoever looks meanwhile does not find it. Nothing is run
- * for a parked sandbox; what a command left in the background goes on inside. Keys are session ids
- * from the platform, compared whole. */
+ * unlinked before its sandbox is closed: a fiber that looks meanwhile does not find it. The worker
+ * runs nothing in a parked sandbox; what a command left in the background goes on inside. Keys are
+ * session ids from the platform, compared whole. */
 #include "worker/kept.h"
 #include "base/log.h"
 #include "base/str.h"

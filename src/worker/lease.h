@@ -1,8 +1,9 @@
 /* lease - the hold on one claimed work item: heartbeats, and what they say (api.md section 4,
  * "Heartbeat").
  *
- * The lease is not bound to a process but to whoever echoes the last stamp; so a 412 means somebody
- * else has it, and from that moment nothing more may be posted for the session, not even a stop. */
+ * The lease is not bound to a process: any client that sends back the last stamp holds it. So a 412
+ * means that another worker has the lease, and from that moment nothing more may be posted for the
+ * session, not even a stop. */
 #pragma once
 
 #include "fiber/sync.h"
@@ -12,7 +13,7 @@ enum lease_state {
     LEASE_NEW, /* no heartbeat has been accepted yet */
     LEASE_HELD,
     LEASE_STOPPING, /* the platform wants it back: finish, confirm with stop */
-    LEASE_LOST,     /* somebody else's, or expired: post nothing */
+    LEASE_LOST,     /* another worker's, or expired: post nothing */
     LEASE_REFUSED,  /* the platform answers 4xx: give up, confirm with stop */
 };
 

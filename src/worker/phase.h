@@ -3,7 +3,7 @@
 
 #include "base/base.h"
 
-#define PHASE_STOP_MS     10000 /* for the last words to the platform, even when cancelled */
+#define PHASE_STOP_MS     10000 /* for the last messages to the platform, even when cancelled */
 #define PHASE_STOP_NOW_MS 3000  /* the same after a second signal */
 
 enum worker_phase { WORKER_SERVING, WORKER_DRAINING, WORKER_STOPPING };
@@ -15,5 +15,5 @@ struct phase {
 /* Whether what runs now has to be cut off: the worker stops, its grace period is over, or the
  * running fiber is cancelled. */
 bool phase_must_leave(const struct phase *p);
-/* How long the last words to the platform may take. */
+/* How long the last messages to the platform may take. */
 int64_t phase_shield_ms(const struct phase *p);

@@ -1,7 +1,7 @@
 /* post.c - results on their way to the platform.
  *
- * Called on the session's fiber (runner.c). Nothing is posted once the lease may be somebody
- * else's: that, with the first heartbeat before the first call, is what keeps two workers from
+ * Called on the session's fiber (runner.c). Nothing is posted once another worker may hold the
+ * lease: that, with the first heartbeat before the first call, is what keeps two workers from
  * answering one call. On the way out the tries are bounded by phase_shield_ms. Across a suspension
  * a call is held by its id: the feed may have learnt meanwhile that it is answered. The sandbox
  * controls the content, which goes out as it is. */

@@ -25,6 +25,6 @@ void post_error_text(struct box_result *ret, const char *text);
 void post_result(struct post *p, const char *call_id, bool custom, struct box_result *result);
 /* The same for an error result of one text. Suspends. */
 void post_error(struct post *p, const char *call_id, bool custom, const char *text);
-/* Answers everything that still waits with an error: on the way out, when nobody else may come for
- * this item. Suspends. */
+/* Answers everything that still waits with an error: on the way out, when it is possible that no
+ * other worker claims this item. Suspends. */
 void post_rest(struct post *p, const char *text);

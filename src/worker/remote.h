@@ -32,7 +32,7 @@ bool remote_is_permanent(const struct remote_answer *a);
 
 /* All suspend. Return 0 when an HTTP answer came (whatever its status), else a negative code; both
  * fill `ret`. */
-/* Waits up to `block_ms` (1 to 999) for work; 0: takes what is there. */
+/* Waits up to `block_ms` (1 to 999) for work; 0: does not wait. */
 int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remote_answer *ret)
     WARN_UNUSED;
 int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct remote_answer *ret)

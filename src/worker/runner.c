@@ -3,10 +3,10 @@
  * Fibers of a session, all in its scope: the session fiber itself (runner_serve: decides, posts),
  * the heartbeat (lease_run), the follower (follow_run: reads history and stream into the feed), the
  * opener (makes the sandbox while the rest goes on), and one fiber for what runs at the moment, a
- * call or a hook (watch_run). Only the session fiber waits on `changed`; whatever happens wakes it,
- * and it looks at everything again. Nothing is run before the first heartbeat was accepted, and
- * nothing is posted once the lease may be somebody else's: that is what keeps two workers from
- * answering one call.
+ * call or a hook (watch_run). Only the session fiber waits on `changed`; every event wakes it, and
+ * it looks at everything again. Nothing is run before the first heartbeat was accepted, and nothing
+ * is posted once another worker may hold the lease: that is what keeps two workers from answering
+ * one call.
  *
  * The platform controls events and answers; the sandbox controls results, which go to the platform
  * as they are, bounded by the sandbox client. Tokens stay in struct secret and in libcurl. */

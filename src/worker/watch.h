@@ -5,7 +5,7 @@
 #include "worker/phase.h"
 
 struct watch {
-    struct waitq *changed;     /* woken whenever `over` may have changed its mind */
+    struct waitq *changed;     /* woken whenever `over` may answer differently */
     bool (*over)(void *arg);   /* asked on the watching fiber: true, and what runs is cut off */
     void *arg;                 /* of `over` */
     const struct phase *phase; /* while draining, `over` is asked at its end too; NULL: it is not */

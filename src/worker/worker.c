@@ -11,7 +11,7 @@
  * running calls finish for the grace period, stopping cuts them off. An item whose answer was under
  * way to a cancelled poll, or that came just before, is not acknowledged and so offered again after
  * `reclaim_older_than_ms`; an acknowledgement that is under way is not cut off, because an item
- * that might be acknowledged and is served by nobody would lie until its lease is over. The
+ * that might be acknowledged and that no worker serves would wait until its lease is over. The
  * platform controls the poll's answer; ids are checked where they are used. */
 #include "worker/worker.h"
 #include "base/err.h"

@@ -5,8 +5,8 @@
  * over TLS (plain HTTP is taken for loopback only, for tests and local gateways); redirects are not
  * followed, the connection pool is this object's own. What comes back is untrusted: heads and error
  * bodies are bounded, the stream goes through http/wire/sse_parser and anthropic_stream, and should
- * a peer put the key into an error message, the message is dropped, because words of errors reach
- * the session's log.
+ * a peer put the key into an error message, the message is dropped, because error texts reach the
+ * session's log.
  *
  * Failures are sorted into model_error; repeating is the brain's business. Silence on the
  * stream for SILENCE_MS counts as a cut (the API sends pings), and the fiber's deadline

@@ -1,14 +1,14 @@
 /* anthropic_stream.c - from stream events to blocks.
  *
  * Fed by anthropic.c, inside the SSE parser's callback, on the fiber of the model request; never
- * suspends. The provider (or whatever sits at the base URL) controls every byte: blocks must come
+ * suspends. The provider (or another server at the base URL) controls every byte: blocks must come
  * in order, one at a time, each started and stopped; sizes are summed against LIMIT_EVENT_BYTES,
  * blocks counted against BLOCKS_MAX; JSON goes through base/json with its depth cap. An answer
  * counts only when message_stop was seen: anything else is a failed request, and what was complete
  * by then is left in the result for the caller to use or drop.
  *
- * Words of errors are our own, except for the message of an `error` event, which the caller scrubs
- * of the key. */
+ * Error texts are our own, except for the message of an `error` event, which the caller scrubs of
+ * the key. */
 #include "brain/models/anthropic_stream.h"
 
 #include "base/err.h"

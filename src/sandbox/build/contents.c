@@ -2,7 +2,7 @@
  *
  * Runs in a fresh clone of the zygote (enter.c, stage 3), with all capabilities in its user
  * namespace and nothing untrusted running. A procfs of our own comes first, as long as the
- * template's is in sight, and the parts of it that are nobody's business are covered; then
+ * template's is in sight, and the parts of it that programs should not see are covered; then
  * directories of the scratch tmpfs on /tmp and /dev/shm, a devpts, the workspace, and last what the
  * operator has asked to be bound. An image or a session's workspace may hold links to anywhere: all
  * attaching is by descriptor and without following links (mounts.c). */

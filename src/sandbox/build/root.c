@@ -12,10 +12,10 @@
  * A given image is the lower layer of an overlay.
  *
  * An image is not trusted: /dev, /etc/hosts or the parents of a bind target may be links to
- * anywhere. Therefore nothing is created through the image. Everything we need is made in the
- * upper layer before the overlay exists, where a directory of ours hides whatever the image has
- * under that name unless that is a directory, too. All attaching is by descriptor and without
- * following links (mounts.c), and a mount point is always one that the upper layer has.
+ * anywhere. Therefore nothing is created through the image. Everything we need is made in the upper
+ * layer before the overlay exists, where a directory of ours hides what the image has under that
+ * name unless that is a directory, too. All attaching is by descriptor and without following links
+ * (mounts.c), and a mount point is always one that the upper layer has.
  *
  * Paths in the overlay's options are constants inside our own namespace; there is no other way to
  * name layers before Linux 6.8. */

@@ -1,10 +1,10 @@
 /* skeleton.c - directories, links and the /etc of a root assembled from the host's /usr.
  *
  * Called by the zygote for its template and by the worker for an OCI bundle; both give a directory
- * of their own that nobody else can change. What is copied from the host's /etc is a closed list of
- * files that programs need and that say nothing about the host's users or secrets. They are copied,
- * not bound: a host file changed in place (or a symlink turned elsewhere) after start does not
- * change what sandboxes see. */
+ * of their own that no other user can change. What is copied from the host's /etc is a closed list
+ * of files that programs need and that say nothing about the host's users or secrets. They are
+ * copied, not bound: a host file changed in place (or a symlink turned elsewhere) after start does
+ * not change what sandboxes see. */
 #include "sandbox/build/skeleton.h"
 
 #include <dirent.h>

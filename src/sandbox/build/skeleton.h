@@ -6,7 +6,7 @@
 struct err;
 
 /* Makes the directories of the top level and the links among them in the directory `root`, with the
- * modes that the umask leaves; what is there already stays. 0, or a negative code with words. */
+ * modes that the umask leaves; what exists already stays. 0, or a negative code with words. */
 int skeleton_frame(int root, struct err *e) WARN_UNUSED;
 
 /* Makes that and what is in /etc in the empty directory `root`. 0, or

@@ -2,13 +2,12 @@
  *
  * Called by the zygote, which is single-threaded and has the rights to write here; sandboxes never
  * see a cgroup file system. For each controller there is one base directory (our own group on
- * version 1, what base.c finds on version 2); in it the run's directory, in that one
- * directory per sandbox. Controllers that share a hierarchy share the directories: then the
- * descriptors in `dir` are the same number, and whatever is done once per directory asks
- * distinct().
+ * version 1, what base.c finds on version 2); in it the run's directory, in that one directory per
+ * sandbox. Controllers that share a hierarchy share the directories: then the descriptors in `dir`
+ * are the same number, and code that must run once per directory asks distinct().
  *
  * A run is alive while its abstract socket is bound, and while its directories are locked by
- * flock(2): sockets have a name per network namespace, and somebody in another one may share these
+ * flock(2): sockets have a name per network namespace, and a process in another one may share these
  * groups. Both end with the process, however it dies. A local user who binds such a name only keeps
  * a dead run's empty directories from being removed. Nothing here writes release_agent or
  * notify_on_release (CVE-2022-0492), and every limit is read back after it was written. */

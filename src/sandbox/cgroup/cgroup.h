@@ -53,8 +53,8 @@ void cgroup_root_done(struct cgroup_root *r);
 int cgroup_make(struct cgroup_root *r, const struct cgroup_limits *l, struct cgroup *ret,
                 struct err *e) WARN_UNUSED;
 /* Where threads go in: a tasks or cgroup.procs of each hierarchy, open for writing (-1: none). The
- * kernel asks for the rights of who has opened it, so a descriptor is all that init's children need
- * to go in. */
+ * kernel checks the rights of the process that opened it, so a descriptor is all that init's
+ * children need to go in. */
 struct cgroup_entry {
     int fd[CGROUP_KINDS];
 };

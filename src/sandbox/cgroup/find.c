@@ -1,8 +1,9 @@
 /* find.c - reading /proc/self/cgroup and /proc/self/mountinfo.
  *
  * Called by cgroup.c once per controller when a zygote starts. Both texts come from the kernel, but
- * the paths in them were chosen by whoever made groups and mounts, so nothing here trusts them:
- * what is found is opened without following links and compared with the device number afterwards.
+ * the paths in them were chosen by the programs that made groups and mounts, so nothing here trusts
+ * them: what is found is opened without following links and compared with the device number
+ * afterwards.
  *
  * A mount may show only a part of a hierarchy (its "root" field): a container without a cgroup
  * namespace sees "/docker/ID" both as root of the mount and as its own group, and the group is then

@@ -2,9 +2,9 @@
  *
  * Init has no control group file system in sight; it was given descriptors. It stays outside of the
  * group itself: among two thousand programs that spin in the group it would wait seconds for the
- * processor, and behind the kernel's search for somebody to kill for memory it would wait longer,
- * and it is init who must end them. The texts come from the kernel; what does not look like them
- * counts as nothing. */
+ * processor, and behind the kernel's search for a process to kill for memory it would wait longer,
+ * and it is init who must end them. The texts come from the kernel; a text of another form counts
+ * as nothing. */
 #include "sandbox/cgroup/cgroup.h"
 
 #include <string.h>

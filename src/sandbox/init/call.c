@@ -2,9 +2,9 @@
  *
  * Called by init's loop and by the files that do the work. A message is put behind those that wait
  * to be sent; only one with a descriptor is sent at once. A worker that does not read until the
- * ceiling is reached is gone or mad: init exits, and the kernel ends the sandbox. What programs may
- * have written goes into an answer as text; a result that does not fit becomes an error that says
- * so. */
+ * ceiling is reached is gone or broken: init exits, and the kernel ends the sandbox. What programs
+ * may have written goes into an answer as text; a result that does not fit becomes an error that
+ * says so. */
 #include "sandbox/init/internal.h"
 
 #include <poll.h>

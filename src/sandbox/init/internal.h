@@ -13,7 +13,7 @@
  *   what
  *                                             the filter has refused
  *
- * Nobody else includes this. */
+ * No other file includes this. */
 #pragma once
 
 #include "base/buf.h"

@@ -3,9 +3,9 @@
  * Init feeds it from the output pipe, possibly at memory speed (`yes`). Memory is fixed: a head
  * part, a ring for the tail. The moment a byte no longer fits both, a file is started with what is
  * held so far and everything after it is appended, so the file always is the whole output. The file
- * is created with O_EXCL in a directory opened at start: whatever the sandbox's programs put at
- * that name, nothing of theirs is opened. Failing to write it (full /tmp) is told in the text and
- * costs nothing else. */
+ * is created with O_EXCL in a directory opened at start: a file or link that the sandbox's programs
+ * put at that name is never opened. Failing to write it (full /tmp) is told in the text and costs
+ * nothing else. */
 #include "sandbox/init/output.h"
 
 #include <fcntl.h>

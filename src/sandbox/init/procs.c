@@ -11,11 +11,12 @@
  *  - no name that was read had vanished when its file was opened (torn),
  *  - every zombie was a zombie in the scan before (it cannot have forked since), and
  *  - process numbers did not start over from the bottom meanwhile. They grow otherwise, and names
- *    are read in their order, so whoever is born during a scan, of a parent the scan has passed, is
+ *    are read in their order, so a child born during a scan, of a parent the scan has passed, is
  *    still ahead of it.
- * Who outruns this is stopped: kill(-1, SIGSTOP) is carried out under the lock that fork needs, and
- * a fork on its way gets the signal for its child, too. What is spared goes on afterwards, unless
- * it was stopped before. If even that does not help, kill(-1, SIGKILL) ends everything.
+ * Processes that fork faster than this are stopped: kill(-1, SIGSTOP) is carried out under the lock
+ * that fork needs, and a fork on its way gets the signal for its child, too. What is spared goes on
+ * afterwards, unless it was stopped before. If even that does not help, kill(-1, SIGKILL) ends
+ * everything.
  *
  * Without a namespace (paths.h) the machine's other processes are in /proc, too, and kill(-1) is
  * out of the question: the descendants are picked out, and nothing else is counted or signalled.

@@ -1,4 +1,4 @@
-/* procs - the processes of this sandbox, as init sees them in /proc: who is there, how much they
+/* procs - the processes of this sandbox, as init sees them in /proc: which exist, how much they
  * hold, and how to end exactly those that a call has started. */
 #pragma once
 

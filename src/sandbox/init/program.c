@@ -4,8 +4,8 @@
  * made here and whose master the client gets before anything untrusted runs; a pipe, which came
  * with the request; or nothing (/dev/null of the sandbox). Nothing but a nameless pipe is accepted
  * as a descriptor: a host's directory would be a way out, a file of the host can be opened anew for
- * writing through /proc/self/fd, a socket is network. The client checks that, too; this is the
- * second lock, in front of the door that matters.
+ * writing through /proc/self/fd, a socket is network. The client checks that, too; this second
+ * check is the one that counts.
  *
  * States:
  *   prepared   descriptors are here, the client is asked to look at the terminal

@@ -18,9 +18,9 @@ int pty_open(struct pty *ret) WARN_UNUSED;
 void pty_done(struct pty *p);
 int pty_resize(const struct pty *p, unsigned rows, unsigned cols) WARN_UNUSED; /* 0 or -errno */
 
-/* Before a command: whatever the last one did to it (modes, exclusive use, permissions, stopped
- * output, unread input) is undone. Lines end in \n on the way out, nothing is echoed, and reading
- * gives the end of the input. 0 or -errno. */
+/* Before a command: everything that the last one did to it (modes, exclusive use, permissions,
+ * stopped output, unread input) is undone. Lines end in \n on the way out, nothing is echoed, and
+ * reading gives the end of the input. 0 or -errno. */
 int pty_reset(const struct pty *p) WARN_UNUSED;
 /* Writes a mark after everything that programs have written so far: when it comes out of the
  * master, so has all of that. 0, or -EAGAIN when the terminal takes nothing now. */

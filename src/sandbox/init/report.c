@@ -2,10 +2,10 @@
  *
  * With a filter that reports (seccomp.c), refused calls stop in the kernel until the reader of the
  * listener has answered; that is init, from its loop. The answer depends on the number of the call
- * alone: EPERM for all but connect and sendto, which go on to the kernel whatever was seen. The
- * address of those is read from the memory of the caller, which can change it at any time and can
- * lie about it; it is written down and decides nothing. The caller can also be killed meanwhile:
- * what was read counts only when the kernel says that the call still waits.
+ * alone: EPERM for all but connect and sendto, which go on to the kernel in every case. The address
+ * of those is read from the memory of the caller, which can change it at any time and can lie about
+ * it; it is written down and decides nothing. The caller can also be killed meanwhile: what was
+ * read counts only when the kernel says that the call still waits.
  *
  * Lists are short and lines are counted: a program that makes up addresses fills one and then only
  * a number. */

@@ -20,7 +20,7 @@ void report_read(struct report *r);
  * reference. */
 json_t *report_json(const struct report *r);
 
-/* The text for a socket address of `n` bytes: "192.0.2.1:443", "[2001:db8::1]:443"; NULL for what
- * is no network (Unix sockets) and for loopback, but for port 53, which is a name lookup where no
+/* The text for a socket address of `n` bytes: "192.0.2.1:443", "[2001:db8::1]:443"; NULL for Unix
+ * sockets, which are no network, and for loopback, except port 53: that is a name lookup where no
  * name server is. The caller's. */
 char *report_address(const void *addr, size_t n);

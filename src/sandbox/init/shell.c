@@ -18,8 +18,8 @@
  * as eval runs.
  *
  * Standard output and error share one pipe per sandbox that outlives shells. Everything written
- * before the command ended is in that pipe when the status arrives, so init reads what is there and
- * stops. */
+ * before the command ended is in that pipe when the status arrives, so init reads what is in the
+ * pipe at that moment and stops. */
 #include "sandbox/init/shell.h"
 
 #include <fcntl.h>

@@ -1,19 +1,19 @@
 /* standalone.c - from an executed process to init.
  *
- * In a container somebody else has built the walls: namespaces, root, ids, capabilities, limits and
- * a first system call filter are the OCI runtime's work, done to the letter of a config.json that
- * the worker wrote (box/oci/config.c). Here the descriptors are put in order, our own filter
- * goes on top (it also compares arguments, which a config.json cannot say for ioctl, and it is
- * there when the runtime has ignored its seccomp section), and the kernel is asked whether
- * everything took. A runtime that has left something out shows up as a sandbox that does not start.
+ * In a container the isolation is there already: namespaces, root, ids, capabilities, limits and a
+ * first system call filter are the OCI runtime's work, done to the letter of a config.json that the
+ * worker wrote (box/oci/config.c). Here the descriptors are put in order, our own filter goes on
+ * top (it also compares arguments, which a config.json cannot say for ioctl, and it is there when
+ * the runtime has ignored its seccomp section), and the kernel is asked whether everything took. A
+ * runtime that has left something out shows up as a sandbox that does not start.
  *
  * The checks are system calls, not /proc: the root may be any image's, and the kernel may be
  * gVisor's.
  *
  * Without a sandbox there is no pid namespace whose end would end everything. Two processes stand
  * in for it: init proper, and above it a supervisor that is the subreaper of all that is started.
- * When init ends, however it ends, or the worker asks (SIGTERM), or dies, the supervisor ends
- * whoever is left and goes. Nothing here is a wall: programs run as the worker's user. */
+ * When init ends, however it ends, or the worker asks (SIGTERM), or dies, the supervisor ends all
+ * processes that are left and exits. Nothing here isolates: programs run as the worker's user. */
 #include "sandbox/init/standalone.h"
 
 #include <fcntl.h>

@@ -1,11 +1,11 @@
 /* capability.c - the calls that change and read capability sets, in one place.
  *
  * Called where a process gives up what it has: the zygote keeps a few (zygote/rights.c), a new
- * sandbox and the reader of an image none (lockdown.c, image/jail.c); and where a process that
- * somebody else has locked in looks whether that was done (init/standalone.c). The order of these
- * steps is the caller's: the bounding set and securebits need CAP_SETPCAP, so they go before the
- * sets. Nothing here reads input. capset(2) and capget(2) are called by number; the C library has
- * no wrappers for them. */
+ * sandbox and the reader of an image none (lockdown.c, image/jail.c); and where a process that an
+ * OCI runtime has locked in checks that this was done (init/standalone.c). The order of these steps
+ * is the caller's: the bounding set and securebits need CAP_SETPCAP, so they go before the sets.
+ * Nothing here reads input. capset(2) and capget(2) are called by number; the C library has no
+ * wrappers for them. */
 #include "sandbox/lock/capability.h"
 
 #include <linux/capability.h>

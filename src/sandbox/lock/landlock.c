@@ -3,9 +3,9 @@
  * Called once per sandbox, after its mounts and before the system call filter. What the ruleset
  * says: programs are executed, and files written, made and removed, only below the sandbox's own
  * root, so that a directory of the host that came in by accident (an inherited descriptor, a
- * working directory: runc CVE-2024-21626) cannot be changed or executed from; the plain user of
- * the assembled root only writes where it has business to; nobody makes device nodes; ioctl on
- * devices works on those of /dev. Abstract sockets and signals stay inside (they do already, by
+ * working directory: runc CVE-2024-21626) cannot be changed or executed from; the plain user of the
+ * assembled root only writes where it needs to; no program makes device nodes; ioctl on devices
+ * works on those of /dev. Abstract sockets and signals stay inside (they do already, by
  * namespaces). Without a network, TCP is refused as well as unreachable.
  *
  * What it leaves out on purpose: READ_FILE, READ_DIR and TRUNCATE. The kernel pays for these with a

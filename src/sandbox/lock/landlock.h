@@ -27,7 +27,7 @@ int landlock_apply(const struct sandbox_spec *s, struct err *e) WARN_UNUSED;
 
 /* For a process that works on one directory and is no sandbox: from now on it may make, write, list
  * and remove files, directories and links below `dir_fd`, and nothing else by any path: read no
- * file, execute none, make no device, reach no TCP port, and signal nobody outside. What is open
- * stays open. no_new_privs must be set. 1, 0 where the kernel has no Landlock or only version 1
- * (which refuses links between directories), negative with words. */
+ * file, execute none, make no device, reach no TCP port, and signal no process outside. Descriptors
+ * that are open stay open. no_new_privs must be set. 1, 0 where the kernel has no Landlock or only
+ * version 1 (which refuses links between directories), negative with words. */
 int landlock_only_write_below(int dir_fd, struct err *e) WARN_UNUSED;

@@ -25,6 +25,6 @@ bool lockdown_says(const char *text, const char *key, const char *value);
 
 /* Reads /proc/self/status of the sandbox's own procfs and compares with what must be: user and
  * group `id`, no capabilities, no_new_privs, a filter. `text` is the file's content: split off so
- * that it can be tested. 0, or -E_DENIED with what surprised. */
+ * that it can be tested. 0, or -E_DENIED that names what is wrong. */
 int lockdown_check(unsigned id, struct err *e) WARN_UNUSED;
 int lockdown_check_status(const char *text, unsigned id, struct err *e) WARN_UNUSED;

@@ -14,11 +14,12 @@
  *
  * Compiled once in the zygote; each sandbox only installs.
  *
- * A filter that reports differs in who says EPERM: the second program sends every refused call to a
- * listener (init, report.c) and the first lets those through to it, because a refusal there would
- * win. Without a listener the kernel fails such calls with ENOSYS, so nothing opens up when init is
- * gone; and no program may put a listener of its own into that place (syscalls.c): the kernel asks
- * the newest filter that says so, and that one could let the call go on. */
+ * A filter that reports leaves it to another process to answer EPERM: the second program sends
+ * every refused call to a listener (init, report.c) and the first lets those through to it, because
+ * a refusal there would win. Without a listener the kernel fails such calls with ENOSYS, so nothing
+ * opens up when init is gone; and no program may put a listener of its own into that place
+ * (syscalls.c): the kernel asks the newest filter that says so, and that one could let the call go
+ * on. */
 #include "sandbox/lock/seccomp.h"
 
 #include <linux/filter.h>

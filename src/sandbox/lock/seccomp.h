@@ -6,10 +6,10 @@
 struct err;
 struct seccomp_filter; /* two compiled BPF programs */
 
-/* Compiles the tables. It takes milliseconds. With `report`, what is refused is refused by whoever
- * reads the listener that seccomp_filter_install returns: the same answer (EPERM), after it has
- * been seen. Attempts to connect or send to an address are shown to the listener, too, which lets
- * them go on. NULL with words on failure. */
+/* Compiles the tables. It takes milliseconds. With `report`, the reader of the listener that
+ * seccomp_filter_install returns sees each refused call first and then refuses it with the same
+ * answer (EPERM). Attempts to connect or send to an address are shown to the listener, too, which
+ * lets them go on. NULL with words on failure. */
 struct seccomp_filter *seccomp_filter_new(bool report, struct err *e);
 void seccomp_filter_free(struct seccomp_filter *f);
 

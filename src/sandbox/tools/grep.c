@@ -1,6 +1,6 @@
 /* grep.c - the grep tool: lines of files that match a regular expression, as "path:line:text".
  *
- * Runs in a tool child. The expression is the model's and the files are anybody's, so both are
+ * Runs in a tool child. The expression is the model's and the files are untrusted, so both are
  * treated as hostile: every match attempt has a step budget (base/regex), lines longer than
  * LINE_MAX_BYTES are not searched, a file is left at its first NUL byte, output stops at
  * GREP_OUTPUT bytes, and the whole search stops before init would end it, keeping what it has

@@ -1,4 +1,4 @@
-/* sealed - running from a copy of the program that nobody can write to. */
+/* sealed - running from a copy of the program that no process can write to. */
 #pragma once
 
 #include "base/base.h"

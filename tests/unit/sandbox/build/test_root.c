@@ -156,7 +156,7 @@ static void make_image(const char *dir)
         dir);
 }
 
-static void image(void **state)
+static void an_image_becomes_the_root_and_stays_unchanged(void **state)
 {
     (void)state;
     char dir[] = "/tmp/sallyport-image-XXXXXX";
@@ -196,7 +196,7 @@ static void image(void **state)
 }
 
 /* An image that turns everything we create or mount on into links out of the root. */
-static void hostile_image(void **state)
+static void a_hostile_image_leads_nothing_out_of_the_root(void **state)
 {
     (void)state;
     char dir[] = "/tmp/sallyport-image-XXXXXX", victim[] = "/tmp/sallyport-victim-XXXXXX";
@@ -229,7 +229,7 @@ static void hostile_image(void **state)
     assert_int_equal(state_remove_tree(AT_FDCWD, victim), 0);
 }
 
-static void image_faults(void **state)
+static void image_faults_are_told(void **state)
 {
     (void)state;
     char dir[] = "/tmp/sallyport-image-XXXXXX";
@@ -294,7 +294,7 @@ static void bound_directory_keeps_its_owner(void **state)
     assert_int_equal(state_remove_tree(AT_FDCWD, dir), 0);
 }
 
-static void targets(void **state)
+static void binds_replace_nothing_the_sandbox_needs(void **state)
 {
     (void)state;
     static const char *const bad[] = {"/etc",    "/etc/x",     "/usr/local", "/dev/shm/x",
@@ -329,7 +329,7 @@ static void targets(void **state)
 }
 
 /* A file goes where the assembled root has a directory, and a directory where it has a link. */
-static void targets_that_are_there(void **state)
+static void a_bind_may_replace_a_directory_or_a_link(void **state)
 {
     (void)state;
     static const char *const sources[] = {"/usr/bin/env", "/usr/share"};
@@ -382,7 +382,7 @@ static void limits_are_visible(void **state)
 
 /* ---- no network ---- */
 
-static void not_even_loopback(void **state)
+static void without_network_there_is_not_even_loopback(void **state)
 {
     (void)state;
     struct sandbox_spec s;
@@ -431,14 +431,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(root_writes_everywhere_and_nothing_stays),
         cmocka_unit_test(size_is_bounded),
-        cmocka_unit_test(image),
-        cmocka_unit_test(hostile_image),
-        cmocka_unit_test(image_faults),
+        cmocka_unit_test(an_image_becomes_the_root_and_stays_unchanged),
+        cmocka_unit_test(a_hostile_image_leads_nothing_out_of_the_root),
+        cmocka_unit_test(image_faults_are_told),
         cmocka_unit_test(bound_directory_keeps_its_owner),
-        cmocka_unit_test(targets),
-        cmocka_unit_test(targets_that_are_there),
+        cmocka_unit_test(binds_replace_nothing_the_sandbox_needs),
+        cmocka_unit_test(a_bind_may_replace_a_directory_or_a_link),
         cmocka_unit_test(limits_are_visible),
-        cmocka_unit_test(not_even_loopback),
+        cmocka_unit_test(without_network_there_is_not_even_loopback),
         cmocka_unit_test(landlock_holds),
     };
     int failed = cmocka_run_group_tests_name("self", tests, setup_self_root, teardown);

@@ -19,7 +19,7 @@
 #include "box/state.h"
 #include "sandbox/build/size_files.h"
 
-static void meminfo(void **state)
+static void meminfo_shows_the_memory_limit(void **state)
 {
     (void)state;
     AUTO_FREE char *text = size_files_meminfo(512u << 20);
@@ -28,7 +28,7 @@ static void meminfo(void **state)
     assert_non_null(strstr(text, "SwapTotal:             0 kB\n"));
 }
 
-static void cpuinfo(void **state)
+static void cpuinfo_shows_no_more_processors_than_allowed(void **state)
 {
     (void)state;
     static const char three[] = "processor: 0\nx: y\n\nprocessor: 1\n\nprocessor: 2\n\n";
@@ -47,7 +47,7 @@ static void cpuinfo(void **state)
     }
 }
 
-static void rounds_up(void **state)
+static void processors_are_rounded_up(void **state)
 {
     (void)state;
     static const struct {
@@ -72,7 +72,7 @@ static void expect_file(int dir, const char *name, const char *want)
     assert_string_equal(text, want);
 }
 
-static void files(void **state)
+static void size_files_follow_the_limits_and_overwrite_nothing(void **state)
 {
     (void)state;
     char path[] = "/tmp/sallyport-visible-XXXXXX";
@@ -90,7 +90,7 @@ static void files(void **state)
     assert_int_equal(state_remove_tree(AT_FDCWD, path), 0);
 }
 
-static void affinity(void **state)
+static void affinity_keeps_to_the_processor_limit(void **state)
 {
     (void)state;
     pid_t pid = fork();
@@ -106,7 +106,7 @@ static void affinity(void **state)
     assert_int_equal(status, 0);
 }
 
-static void landlock_by_version(void **state)
+static void landlock_is_asked_what_its_version_knows(void **state)
 {
     (void)state;
     struct sandbox_spec open_net, no_net;
@@ -130,9 +130,12 @@ static void landlock_by_version(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(meminfo),   cmocka_unit_test(cpuinfo),
-        cmocka_unit_test(rounds_up), cmocka_unit_test(files),
-        cmocka_unit_test(affinity),  cmocka_unit_test(landlock_by_version),
+        cmocka_unit_test(meminfo_shows_the_memory_limit),
+        cmocka_unit_test(cpuinfo_shows_no_more_processors_than_allowed),
+        cmocka_unit_test(processors_are_rounded_up),
+        cmocka_unit_test(size_files_follow_the_limits_and_overwrite_nothing),
+        cmocka_unit_test(affinity_keeps_to_the_processor_limit),
+        cmocka_unit_test(landlock_is_asked_what_its_version_knows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

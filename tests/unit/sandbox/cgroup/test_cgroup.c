@@ -112,7 +112,7 @@ static void limits_are_set(void **state)
 }
 
 /* What cannot be set is refused with words, and no group is left behind in any hierarchy. */
-static void limits_refused(void **state)
+static void impossible_limits_are_refused_and_leave_nothing(void **state)
 {
     (void)state;
     static const struct {
@@ -286,7 +286,7 @@ static int enter(const struct cgroup_root *r, const struct cgroup *g)
     return res;
 }
 
-static void joins(void **state)
+static void joining_fails_when_process_or_group_is_gone(void **state)
 {
     (void)state;
     need(CGROUP_MEMORY);
@@ -304,7 +304,7 @@ static void joins(void **state)
     kit_kill(pid);
 }
 
-static void removes(void **state)
+static void a_group_without_processes_is_removed_with_those_inside(void **state)
 {
     (void)state;
     need(CGROUP_MEMORY);
@@ -330,7 +330,7 @@ static void removes(void **state)
             assert_int_equal(count(root.dir[k]), 0);
 }
 
-static void six_hundred(void **state)
+static void six_hundred_groups_come_and_go(void **state)
 {
     (void)state;
     need(CGROUP_MEMORY);
@@ -423,7 +423,7 @@ static void dead_runs_are_swept(void **state)
 }
 
 /* A process that outlived its run is told about and left alone; the rest goes. */
-static void sweep_tells_busy(void **state)
+static void a_sweep_tells_of_busy_groups(void **state)
 {
     (void)state;
     need(CGROUP_MEMORY);
@@ -452,7 +452,7 @@ static void sweep_tells_busy(void **state)
 }
 
 /* Who holds a name's socket in another network namespace is still seen by the lock. */
-static void other_network_namespace(void **state)
+static void a_run_in_another_network_namespace_is_not_swept(void **state)
 {
     (void)state;
     need(CGROUP_MEMORY);
@@ -581,7 +581,7 @@ static int nobody(void *arg)
     return without("no group can be made in");
 }
 
-static void hosts_without(void **state)
+static void hosts_without_groups_are_told_and_still_work(void **state)
 {
     (void)state;
     need(CGROUP_MEMORY);
@@ -617,7 +617,7 @@ static int in_tight_group(void *arg)
     return 0;
 }
 
-static void tighter_above(void **state)
+static void a_tighter_group_above_still_holds(void **state)
 {
     (void)state;
     if (root.version[CGROUP_CPU] != 1)
@@ -688,19 +688,19 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(limits_are_set),
-        TEST(limits_refused),
+        TEST(impossible_limits_are_refused_and_leave_nothing),
         TEST(memory_is_capped),
         TEST(processes_are_capped),
         TEST(processor_is_capped),
-        TEST(joins),
-        TEST(removes),
-        TEST(six_hundred),
+        TEST(joining_fails_when_process_or_group_is_gone),
+        TEST(a_group_without_processes_is_removed_with_those_inside),
+        TEST(six_hundred_groups_come_and_go),
         TEST(dead_runs_are_swept),
-        TEST(sweep_tells_busy),
-        TEST(other_network_namespace),
+        TEST(a_sweep_tells_of_busy_groups),
+        TEST(a_run_in_another_network_namespace_is_not_swept),
         TEST(closed_runs_leave_nothing),
-        TEST(hosts_without),
-        TEST(tighter_above),
+        TEST(hosts_without_groups_are_told_and_still_work),
+        TEST(a_tighter_group_above_still_holds),
     };
     log_init("test", LOG_WARN);
     return cmocka_run_group_tests(tests, move_in, move_out);

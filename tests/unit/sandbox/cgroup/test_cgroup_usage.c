@@ -14,7 +14,7 @@
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/init/ipc.h"
 
-static void memory_texts(void **state)
+static void memory_is_read_from_the_texts_of_both_versions(void **state)
 {
     (void)state;
     static const struct {
@@ -37,7 +37,7 @@ static void memory_texts(void **state)
     }
 }
 
-static void segment_lines(void **state)
+static void only_whole_segment_lines_are_read(void **state)
 {
     (void)state;
     int id = -1;
@@ -115,13 +115,13 @@ static void hidden_memory(uid_t uid)
     assert_int_equal(host_stop(&h), 0);
 }
 
-static void hidden_from_cgroup(void **state)
+static void hidden_memory_counts_with_a_cgroup(void **state)
 {
     (void)state;
     hidden_memory(0);
 }
 
-static void hidden_from_proc(void **state)
+static void hidden_memory_counts_without_a_cgroup(void **state)
 {
     (void)state;
     hidden_memory(test_is_root() ? 65534 : 0);
@@ -130,10 +130,10 @@ static void hidden_from_proc(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_texts),
-        cmocka_unit_test(segment_lines),
-        cmocka_unit_test(hidden_from_cgroup),
-        cmocka_unit_test(hidden_from_proc),
+        cmocka_unit_test(memory_is_read_from_the_texts_of_both_versions),
+        cmocka_unit_test(only_whole_segment_lines_are_read),
+        cmocka_unit_test(hidden_memory_counts_with_a_cgroup),
+        cmocka_unit_test(hidden_memory_counts_without_a_cgroup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,7 +148,7 @@ static int user_twice(void *arg)
     return 0;
 }
 
-static void delegated_user(void **state)
+static void a_user_may_use_a_delegated_group(void **state)
 {
     (void)state;
     need_top();
@@ -166,7 +166,7 @@ static int user_plain(void *arg)
 }
 
 /* Everything in it is the user's, as in groups that a user's own systemd made: not handed over. */
-static void users_own_unit(void **state)
+static void what_a_users_systemd_made_is_not_delegated(void **state)
 {
     (void)state;
     need_top();
@@ -183,7 +183,7 @@ static int user_unwritable(void *arg)
     return refused("(Permission denied)");
 }
 
-static void not_the_users(void **state)
+static void a_group_that_is_not_the_users_is_refused(void **state)
 {
     (void)state;
     need_top();
@@ -211,7 +211,7 @@ static int root_in_unit(void *arg)
     return 0;
 }
 
-static void unit_of_root(void **state)
+static void a_unit_of_root_needs_delegation(void **state)
 {
     (void)state;
     need_top();
@@ -231,7 +231,7 @@ static int in_subgroup(void *arg)
 }
 
 /* DelegateSubgroup=main: nothing has to move. */
-static void delegated_subgroup(void **state)
+static void in_a_delegated_subgroup_nothing_moves(void **state)
 {
     (void)state;
     need_top();
@@ -251,7 +251,7 @@ static int in_scope_below(void *arg)
 }
 
 /* A unit below user@1000.service: what is delegated above it is the user's systemd's. */
-static void unit_below_delegated(void **state)
+static void a_unit_below_a_delegated_one_is_refused(void **state)
 {
     (void)state;
     need_top();
@@ -269,7 +269,7 @@ static int in_by_hand(void *arg)
     return works_below(*(int *)arg);
 }
 
-static void made_by_hand(void **state)
+static void a_group_made_by_hand_can_be_used(void **state)
 {
     (void)state;
     need_top();
@@ -286,7 +286,7 @@ static int at_top(void *arg)
     return 0;
 }
 
-static void root_of_hierarchy(void **state)
+static void the_root_of_the_hierarchy_can_be_used(void **state)
 {
     (void)state;
     need_top();
@@ -311,7 +311,7 @@ static int in_container(void *arg)
     return works_below(dir);
 }
 
-static void container(void **state)
+static void a_container_needs_a_writable_mount_of_its_own(void **state)
 {
     (void)state;
     need_top();
@@ -346,7 +346,7 @@ static int some_controllers(void *arg)
     return 0;
 }
 
-static void controllers_missing(void **state)
+static void missing_controllers_cost_only_their_limits(void **state)
 {
     (void)state;
     need_top();
@@ -384,7 +384,7 @@ static int with_outsider(void *arg)
 }
 
 /* A process of another pid namespace has no number to move it by. */
-static void outsiders(void **state)
+static void a_process_of_another_namespace_prevents_the_move(void **state)
 {
     (void)state;
     need_top();
@@ -404,7 +404,7 @@ static int in_threaded(void *arg)
     return unlinkat(dir, "t", AT_REMOVEDIR) == 0 ? 0 : 1;
 }
 
-static void threaded(void **state)
+static void a_threaded_group_is_refused(void **state)
 {
     (void)state;
     need_top();
@@ -416,12 +416,18 @@ static void threaded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(delegated_user),     cmocka_unit_test(users_own_unit),
-        cmocka_unit_test(not_the_users),      cmocka_unit_test(unit_of_root),
-        cmocka_unit_test(delegated_subgroup), cmocka_unit_test(unit_below_delegated),
-        cmocka_unit_test(made_by_hand),       cmocka_unit_test(root_of_hierarchy),
-        cmocka_unit_test(container),          cmocka_unit_test(controllers_missing),
-        cmocka_unit_test(outsiders),          cmocka_unit_test(threaded),
+        cmocka_unit_test(a_user_may_use_a_delegated_group),
+        cmocka_unit_test(what_a_users_systemd_made_is_not_delegated),
+        cmocka_unit_test(a_group_that_is_not_the_users_is_refused),
+        cmocka_unit_test(a_unit_of_root_needs_delegation),
+        cmocka_unit_test(in_a_delegated_subgroup_nothing_moves),
+        cmocka_unit_test(a_unit_below_a_delegated_one_is_refused),
+        cmocka_unit_test(a_group_made_by_hand_can_be_used),
+        cmocka_unit_test(the_root_of_the_hierarchy_can_be_used),
+        cmocka_unit_test(a_container_needs_a_writable_mount_of_its_own),
+        cmocka_unit_test(missing_controllers_cost_only_their_limits),
+        cmocka_unit_test(a_process_of_another_namespace_prevents_the_move),
+        cmocka_unit_test(a_threaded_group_is_refused),
     };
     log_init("test", LOG_WARN);
     return cmocka_run_group_tests(tests, begin, NULL); /* tools/check counts the skipped ones */

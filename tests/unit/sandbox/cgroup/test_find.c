@@ -56,7 +56,7 @@
 #define UNIFIED "28 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 #define UNIT    "/system.slice/sallyport.service"
 
-static void hosts(void **state)
+static void our_group_is_found_on_every_kind_of_host(void **state)
 {
     (void)state;
     static const struct {
@@ -142,7 +142,7 @@ static void hosts(void **state)
 
 /* Cut anywhere, the texts are still read to their end and no further (a sanitizer
  * build sees it). */
-static void cut_short(void **state)
+static void texts_cut_short_are_read_to_their_end(void **state)
 {
     (void)state;
     static const char mounts[] = HYBRID_MOUNTS, self[] = HYBRID_SELF;
@@ -158,7 +158,7 @@ static void cut_short(void **state)
     assert_true(found > 0);
 }
 
-static void units(void **state)
+static void only_what_systemd_names_is_a_unit(void **state)
 {
     (void)state;
     assert_true(cgroup_is_unit(UNIT));
@@ -171,7 +171,8 @@ static void units(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(hosts), cmocka_unit_test(cut_short),
-                                       cmocka_unit_test(units)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(our_group_is_found_on_every_kind_of_host),
+                                       cmocka_unit_test(texts_cut_short_are_read_to_their_end),
+                                       cmocka_unit_test(only_what_systemd_names_is_a_unit)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

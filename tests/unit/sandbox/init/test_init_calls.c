@@ -136,7 +136,7 @@ static void inputs_are_checked(void **state)
     sbx_close(&b);
 }
 
-static void restart(void **state)
+static void a_restart_gives_a_fresh_shell(void **state)
 {
     (void)state;
     struct sbx b;
@@ -155,7 +155,7 @@ static void restart(void **state)
     sbx_close(&b);
 }
 
-static void shell_that_ends(void **state)
+static void a_shell_that_ends_is_told_and_replaced(void **state)
 {
     (void)state;
     struct sbx b;
@@ -180,7 +180,7 @@ static void shell_that_ends(void **state)
 }
 
 /* A command that reached a shell which dies before it has read it is run by the next one. */
-static void shell_that_dies_unread(void **state)
+static void an_unread_command_runs_in_the_next_shell(void **state)
 {
     (void)state;
     struct sbx b;
@@ -206,7 +206,7 @@ static void shell_that_dies_unread(void **state)
 }
 
 /* What a command puts into its own shell's script is no sign that it was never read. */
-static void shell_that_was_stuffed(void **state)
+static void a_stuffed_shell_does_not_run_a_command_twice(void **state)
 {
     (void)state;
     struct sbx b;
@@ -303,7 +303,7 @@ static void background_jobs_live_on(void **state)
     sbx_close(&b);
 }
 
-static void long_commands(void **state)
+static void a_command_of_a_mebibyte_arrives_whole(void **state)
 {
     (void)state;
     struct sbx b;
@@ -380,7 +380,7 @@ static void expect_answer(struct sbx *b, int64_t id, bool is_error)
     assert_int_equal(json_get_bool(o, "is_error", false), is_error);
 }
 
-static void queued_calls(void **state)
+static void calls_wait_in_turn_and_too_many_are_refused(void **state)
 {
     (void)state;
     static const char endless[] = "{\"command\":\"touch /tmp/runs; sleep 1000\"}";
@@ -422,7 +422,7 @@ static void small(struct sandbox_limits *l)
     l->file_bytes = 3u << 20;
 }
 
-static void output_flood(void **state)
+static void too_much_output_ends_the_call_and_long_output_is_kept(void **state)
 {
     (void)state;
     struct sbx b;
@@ -442,7 +442,7 @@ static void output_flood(void **state)
     sbx_close(&b);
 }
 
-static void fork_bomb(void **state)
+static void a_fork_bomb_ends_with_its_call(void **state)
 {
     (void)state;
     struct sbx b;
@@ -468,7 +468,7 @@ static void fork_bomb(void **state)
     sbx_close(&b);
 }
 
-static void memory_hog(void **state)
+static void a_memory_hog_ends_and_earlier_jobs_live_on(void **state)
 {
     (void)state;
     struct sbx b;
@@ -481,7 +481,7 @@ static void memory_hog(void **state)
     sbx_close(&b);
 }
 
-static void disk_fill(void **state)
+static void a_full_disk_is_told_and_costs_nothing_else(void **state)
 {
     (void)state;
     struct sbx b;
@@ -503,7 +503,7 @@ static void disk_fill(void **state)
     sbx_close(&b);
 }
 
-static void slow_file_tool(void **state)
+static void a_slow_file_tool_can_be_timed_out_and_cancelled(void **state)
 {
     (void)state;
     struct sbx b;
@@ -554,19 +554,19 @@ static void everything_ends_with(bool kill_zygote)
     }
 }
 
-static void zygote_killed(void **state)
+static void sandboxes_end_when_the_zygote_is_killed(void **state)
 {
     (void)state;
     everything_ends_with(true);
 }
 
-static void worker_gone(void **state)
+static void sandboxes_end_when_the_worker_goes(void **state)
 {
     (void)state;
     everything_ends_with(false);
 }
 
-static void channel_closed(void **state)
+static void a_closed_channel_ends_everything_inside(void **state)
 {
     (void)state;
     struct sbx b;
@@ -599,7 +599,7 @@ static void bad_frames_end_the_sandbox(void **state)
     }
 }
 
-static void bad_requests(void **state)
+static void a_bad_specification_is_refused_and_nonsense_ends_the_zygote(void **state)
 {
     (void)state;
     /* A specification that is refused costs nothing; a message that makes no sense ends the zygote:
@@ -626,27 +626,27 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shell_keeps_state),
         cmocka_unit_test(inputs_are_checked),
-        cmocka_unit_test(restart),
-        cmocka_unit_test(shell_that_ends),
-        cmocka_unit_test(shell_that_dies_unread),
-        cmocka_unit_test(shell_that_was_stuffed),
+        cmocka_unit_test(a_restart_gives_a_fresh_shell),
+        cmocka_unit_test(a_shell_that_ends_is_told_and_replaced),
+        cmocka_unit_test(an_unread_command_runs_in_the_next_shell),
+        cmocka_unit_test(a_stuffed_shell_does_not_run_a_command_twice),
         cmocka_unit_test(restart_says_it_all),
         cmocka_unit_test(end_can_not_be_forged),
         cmocka_unit_test(background_jobs_live_on),
-        cmocka_unit_test(long_commands),
+        cmocka_unit_test(a_command_of_a_mebibyte_arrives_whole),
         cmocka_unit_test(timeout_ends_the_call),
         cmocka_unit_test(cancel_ends_the_tree),
-        cmocka_unit_test(queued_calls),
-        cmocka_unit_test(output_flood),
-        cmocka_unit_test(fork_bomb),
-        cmocka_unit_test(memory_hog),
-        cmocka_unit_test(disk_fill),
-        cmocka_unit_test(slow_file_tool),
-        cmocka_unit_test(zygote_killed),
-        cmocka_unit_test(worker_gone),
-        cmocka_unit_test(channel_closed),
+        cmocka_unit_test(calls_wait_in_turn_and_too_many_are_refused),
+        cmocka_unit_test(too_much_output_ends_the_call_and_long_output_is_kept),
+        cmocka_unit_test(a_fork_bomb_ends_with_its_call),
+        cmocka_unit_test(a_memory_hog_ends_and_earlier_jobs_live_on),
+        cmocka_unit_test(a_full_disk_is_told_and_costs_nothing_else),
+        cmocka_unit_test(a_slow_file_tool_can_be_timed_out_and_cancelled),
+        cmocka_unit_test(sandboxes_end_when_the_zygote_is_killed),
+        cmocka_unit_test(sandboxes_end_when_the_worker_goes),
+        cmocka_unit_test(a_closed_channel_ends_everything_inside),
         cmocka_unit_test(bad_frames_end_the_sandbox),
-        cmocka_unit_test(bad_requests),
+        cmocka_unit_test(a_bad_specification_is_refused_and_nonsense_ends_the_zygote),
     };
     return cmocka_run_group_tests(tests, setup_self, teardown);
 }

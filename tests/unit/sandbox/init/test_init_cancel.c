@@ -230,7 +230,7 @@ static void stopped_jobs_stay_stopped(void **state)
     sbx_close(&b);
 }
 
-static void with_the_session(void **state)
+static void everything_ends_with_the_session(void **state)
 {
     (void)state;
     struct sbx b;
@@ -244,7 +244,7 @@ static void with_the_session(void **state)
     print_message("sandbox closed after %lld us\n", (long long)(time_mono_ns() - began) / 1000);
 }
 
-static void timeouts(void **state)
+static void a_timeout_ends_what_the_call_started(void **state)
 {
     (void)state;
     struct sbx b;
@@ -284,7 +284,7 @@ static void short_session(struct sandbox_limits *l)
     l->session_ms = 2000; /* what comes before its end has that long to happen */
 }
 
-static void call_limit(void **state)
+static void no_call_runs_longer_than_the_sandbox_allows(void **state)
 {
     (void)state;
     struct sbx b;
@@ -329,7 +329,7 @@ static void wait_until_alone(const struct sbx *b)
     fail_msg("something runs on in the sandbox");
 }
 
-static void session_limit(void **state)
+static void the_session_limit_ends_everything_running(void **state)
 {
     (void)state;
     struct sbx b;
@@ -355,7 +355,7 @@ static void session_limit(void **state)
 }
 
 /* Between calls, too; and the clock does not run before the first one. */
-static void session_limit_at_rest(void **state)
+static void the_session_limit_also_ends_jobs_between_calls(void **state)
 {
     (void)state;
     struct sbx b;
@@ -491,14 +491,14 @@ int main(void)
         cmocka_unit_test(nothing_stays),
         cmocka_unit_test(chains_never_slip_through),
         cmocka_unit_test(stopped_jobs_stay_stopped),
-        cmocka_unit_test(with_the_session),
+        cmocka_unit_test(everything_ends_with_the_session),
         cmocka_unit_test(nobody_stops_init),
         cmocka_unit_test(a_number_used_again_spares_nobody),
         cmocka_unit_test(a_tracer_holds_nobody),
-        cmocka_unit_test(timeouts),
-        cmocka_unit_test(call_limit),
-        cmocka_unit_test(session_limit),
-        cmocka_unit_test(session_limit_at_rest),
+        cmocka_unit_test(a_timeout_ends_what_the_call_started),
+        cmocka_unit_test(no_call_runs_longer_than_the_sandbox_allows),
+        cmocka_unit_test(the_session_limit_ends_everything_running),
+        cmocka_unit_test(the_session_limit_also_ends_jobs_between_calls),
     };
     return cmocka_run_group_tests(tests, setup_self, teardown);
 }

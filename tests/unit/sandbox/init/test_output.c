@@ -17,7 +17,7 @@
 #include "base/str.h"
 #include "sandbox/init/output.h"
 
-static void cleaning(void **state)
+static void escapes_go_and_bad_bytes_are_replaced(void **state)
 {
     (void)state;
     static const struct {
@@ -161,7 +161,7 @@ static void spill_is_never_somebody_elses_file(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
-static void ceiling(void **state)
+static void nothing_is_kept_past_the_ceiling(void **state)
 {
     (void)state;
     struct output o;
@@ -182,12 +182,12 @@ static void ceiling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cleaning),
+        cmocka_unit_test(escapes_go_and_bad_bytes_are_replaced),
         cmocka_unit_test(small_is_whole),
         cmocka_unit_test(middle_is_cut),
         cmocka_unit_test(characters_stay_whole),
         cmocka_unit_test(spill_is_never_somebody_elses_file),
-        cmocka_unit_test(ceiling),
+        cmocka_unit_test(nothing_is_kept_past_the_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@
 #define TAIL                                                                                       \
     " 7 5 5 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 3 0 4711 1000 200 18446744073709551615 1 1\n"
 
-static void stat_lines(void **state)
+static void a_stat_line_is_read_whatever_the_name(void **state)
 {
     (void)state;
     static const struct {
@@ -48,6 +48,6 @@ static void stat_lines(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(stat_lines)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_stat_line_is_read_whatever_the_name)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,7 +159,7 @@ static void expect_ended(struct sbx *b)
 }
 
 /* Descriptors that no request asks for end the sandbox. */
-static void unasked_descriptors(void **state)
+static void unasked_descriptors_end_the_sandbox(void **state)
 {
     (void)state;
     int pipes[2];
@@ -191,7 +191,7 @@ static void unasked_descriptors(void **state)
     close(pipes[1]);
 }
 
-static void bad_requests(void **state)
+static void bad_requests_are_refused_and_do_no_harm(void **state)
 {
     (void)state;
     static const struct {
@@ -233,7 +233,7 @@ static void bad_requests(void **state)
     sbx_close(&b);
 }
 
-static void not_beside_calls(void **state)
+static void no_program_runs_beside_a_call(void **state)
 {
     (void)state;
     struct sbx b;
@@ -247,7 +247,7 @@ static void not_beside_calls(void **state)
     sbx_close(&b);
 }
 
-static void a_terminal(void **state)
+static void a_program_gets_a_terminal_that_can_be_resized(void **state)
 {
     (void)state;
     struct sbx b;
@@ -298,7 +298,7 @@ static void a_terminal(void **state)
     sbx_close(&b);
 }
 
-static void clocks(void **state)
+static void the_session_limit_ends_a_program(void **state)
 {
     (void)state;
     struct sbx b;
@@ -321,11 +321,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_when_told),
         cmocka_unit_test(only_pipes_come_in),
-        cmocka_unit_test(unasked_descriptors),
-        cmocka_unit_test(bad_requests),
-        cmocka_unit_test(not_beside_calls),
-        cmocka_unit_test(a_terminal),
-        cmocka_unit_test(clocks),
+        cmocka_unit_test(unasked_descriptors_end_the_sandbox),
+        cmocka_unit_test(bad_requests_are_refused_and_do_no_harm),
+        cmocka_unit_test(no_program_runs_beside_a_call),
+        cmocka_unit_test(a_program_gets_a_terminal_that_can_be_resized),
+        cmocka_unit_test(the_session_limit_ends_a_program),
     };
     return cmocka_run_group_tests(tests, setup_self, teardown);
 }

@@ -38,7 +38,7 @@ static void expect_terminal(struct sbx *b, const char *command, const char *text
     result_done(&r);
 }
 
-static void what_programs_find(void **state)
+static void programs_find_a_real_terminal(void **state)
 {
     (void)state;
     static const struct {
@@ -177,7 +177,7 @@ static void output_is_whole(void **state)
     sbx_close(&b);
 }
 
-static void wrong_values(void **state)
+static void wrong_pty_values_are_refused_with_words(void **state)
 {
     (void)state;
     static const struct {
@@ -211,7 +211,7 @@ static void wrong_values(void **state)
 }
 
 /* The kernel's counts of out-of-memory kills, in the words of both versions of control groups. */
-static void oom_counts(void **state)
+static void a_kernel_kill_for_memory_is_told_once(void **state)
 {
     (void)state;
     static const struct {
@@ -252,9 +252,12 @@ static void oom_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_programs_find), cmocka_unit_test(plain_and_terminal_share_the_shell),
-        cmocka_unit_test(nothing_spoils_it),  cmocka_unit_test(output_is_whole),
-        cmocka_unit_test(wrong_values),       cmocka_unit_test(oom_counts),
+        cmocka_unit_test(programs_find_a_real_terminal),
+        cmocka_unit_test(plain_and_terminal_share_the_shell),
+        cmocka_unit_test(nothing_spoils_it),
+        cmocka_unit_test(output_is_whole),
+        cmocka_unit_test(wrong_pty_values_are_refused_with_words),
+        cmocka_unit_test(a_kernel_kill_for_memory_is_told_once),
     };
     return cmocka_run_group_tests(tests, setup_self, teardown);
 }

@@ -14,7 +14,7 @@
 #include "sandbox/init/shell.h"
 
 /* bash itself says whether the quoting is right. */
-static void quoting(void **state)
+static void bash_reads_quoted_text_back_unchanged(void **state)
 {
     (void)state;
     static const char *const texts[] = {
@@ -36,7 +36,7 @@ static void quoting(void **state)
     }
 }
 
-static void status(void **state)
+static void only_a_whole_token_line_tells_a_status(void **state)
 {
     (void)state;
     static const struct {
@@ -64,7 +64,7 @@ static void status(void **state)
     assert_int_equal(b.len, 0);
 }
 
-static void environment(void **state)
+static void given_variables_replace_the_default_ones(void **state)
 {
     (void)state;
     struct sandbox_spec s;
@@ -85,9 +85,9 @@ static void environment(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(quoting),
-        cmocka_unit_test(status),
-        cmocka_unit_test(environment),
+        cmocka_unit_test(bash_reads_quoted_text_back_unchanged),
+        cmocka_unit_test(only_a_whole_token_line_tells_a_status),
+        cmocka_unit_test(given_variables_replace_the_default_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -339,7 +339,7 @@ static void a_lost_listener_opens_nothing(void **state)
     seccomp_filter_free(f);
 }
 
-static void addresses(void **state)
+static void only_addresses_outside_are_reported_with_their_port(void **state)
 {
     (void)state;
     static const struct {
@@ -387,7 +387,7 @@ int main(void)
         cmocka_unit_test(kernel_applies_them),
         cmocka_unit_test(reporting_changes_nothing),
         cmocka_unit_test(a_lost_listener_opens_nothing),
-        cmocka_unit_test(addresses),
+        cmocka_unit_test(only_addresses_outside_are_reported_with_their_port),
 #ifdef __x86_64__
         cmocka_unit_test(foreign_entry_is_shut),
 #endif

@@ -11,7 +11,7 @@
 #include "base/base.h"
 #include "sandbox/tools/pattern.h"
 
-static void names(void **state)
+static void patterns_match_one_name_as_in_a_shell(void **state)
 {
     (void)state;
     static const struct {
@@ -72,7 +72,7 @@ static bool matches(const char *pattern, const char *path)
     return s.matches;
 }
 
-static void paths(void **state)
+static void patterns_match_whole_paths(void **state)
 {
     (void)state;
     static const struct {
@@ -116,7 +116,7 @@ static void paths(void **state)
                      table[i].want);
 }
 
-static void literal_steps(void **state)
+static void a_step_without_wildcards_is_literal(void **state)
 {
     (void)state;
     const char *error;
@@ -128,7 +128,7 @@ static void literal_steps(void **state)
     pattern_free(p);
 }
 
-static void limits(void **state)
+static void too_large_patterns_are_refused_and_stars_are_quick(void **state)
 {
     (void)state;
     const char *error = NULL;
@@ -157,10 +157,10 @@ static void limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),
-        cmocka_unit_test(paths),
-        cmocka_unit_test(literal_steps),
-        cmocka_unit_test(limits),
+        cmocka_unit_test(patterns_match_one_name_as_in_a_shell),
+        cmocka_unit_test(patterns_match_whole_paths),
+        cmocka_unit_test(a_step_without_wildcards_is_literal),
+        cmocka_unit_test(too_large_patterns_are_refused_and_stars_are_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

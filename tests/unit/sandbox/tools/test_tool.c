@@ -79,7 +79,7 @@ static void puts_file(const char *name, const char *text)
     put(name, text, strlen(text));
 }
 
-static void reading(void **state)
+static void read_gives_the_lines_asked_for_or_says_why_not(void **state)
 {
     (void)state;
     puts_file("three", "one\ntwo\nthree\n");
@@ -124,7 +124,7 @@ static void reading(void **state)
         expect("read", table[i].input, table[i].is_error, table[i].want);
 }
 
-static void reading_without_waiting(void **state)
+static void no_tool_waits_for_a_fifo_or_follows_a_loop(void **state)
 {
     (void)state;
     AUTO_FREE char *fifo = mem_printf("%s/fifo", dir), *loop = mem_printf("%s/loop", dir);
@@ -147,7 +147,7 @@ static void reading_without_waiting(void **state)
     alarm(0);
 }
 
-static void large_files(void **state)
+static void large_files_are_read_in_parts_only(void **state)
 {
     (void)state;
     size_t n = TOOL_FILE_MAX + 100;
@@ -186,7 +186,7 @@ static void large_files(void **state)
     json_decref(r.content);
 }
 
-static void images(void **state)
+static void an_image_is_read_as_an_image_block(void **state)
 {
     (void)state;
     static const struct {
@@ -231,7 +231,7 @@ static mode_t mode_of(const char *name)
     return st.st_mode;
 }
 
-static void writing(void **state)
+static void write_makes_directories_and_keeps_modes_and_links(void **state)
 {
     (void)state;
     expect("write", "{\"file_path\":\"%/w/x/y.txt\",\"content\":\"caf\\u00e9\"}", false,
@@ -267,7 +267,7 @@ static void writing(void **state)
     expect("glob", "{\"pattern\":\"w/.tmp-*\",\"path\":\"%\"}", false, "no matches");
 }
 
-static void editing(void **state)
+static void edit_wants_one_match_or_replace_all(void **state)
 {
     (void)state;
     puts_file("e", "aXbXc\xff$&");
@@ -315,7 +315,7 @@ static void set_mtime(const char *name, time_t t)
     assert_int_equal(utimensat(AT_FDCWD, path, ts, AT_SYMLINK_NOFOLLOW), 0);
 }
 
-static void globbing(void **state)
+static void glob_lists_the_newest_first_and_skips_hidden_ones(void **state)
 {
     (void)state;
     static const char *const dirs[] = {"g",      "g/src",          "g/src/deep",
@@ -376,7 +376,7 @@ static void globbing(void **state)
     json_decref(r.content);
 }
 
-static void grepping(void **state)
+static void grep_finds_lines_and_skips_binaries(void **state)
 {
     (void)state;
     AUTO_FREE char *sub = mem_printf("%s/s", dir), *git = mem_printf("%s/s/.git", dir);
@@ -411,7 +411,7 @@ static void grepping(void **state)
     json_decref(r.content);
 }
 
-static void grep_limits(void **state)
+static void grep_ends_soon_and_bounds_its_output(void **state)
 {
     (void)state;
     /* An expression that would run for ages on a line of this kind ends, and says so. */
@@ -450,7 +450,7 @@ static void grep_limits(void **state)
     json_decref(r.content);
 }
 
-static void absolute_paths(void **state)
+static void paths_become_absolute_and_never_leave_the_root(void **state)
 {
     (void)state;
     static const struct {
@@ -497,11 +497,16 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reading),     cmocka_unit_test(reading_without_waiting),
-        cmocka_unit_test(large_files), cmocka_unit_test(images),
-        cmocka_unit_test(writing),     cmocka_unit_test(editing),
-        cmocka_unit_test(globbing),    cmocka_unit_test(grepping),
-        cmocka_unit_test(grep_limits), cmocka_unit_test(absolute_paths),
+        cmocka_unit_test(read_gives_the_lines_asked_for_or_says_why_not),
+        cmocka_unit_test(no_tool_waits_for_a_fifo_or_follows_a_loop),
+        cmocka_unit_test(large_files_are_read_in_parts_only),
+        cmocka_unit_test(an_image_is_read_as_an_image_block),
+        cmocka_unit_test(write_makes_directories_and_keeps_modes_and_links),
+        cmocka_unit_test(edit_wants_one_match_or_replace_all),
+        cmocka_unit_test(glob_lists_the_newest_first_and_skips_hidden_ones),
+        cmocka_unit_test(grep_finds_lines_and_skips_binaries),
+        cmocka_unit_test(grep_ends_soon_and_bounds_its_output),
+        cmocka_unit_test(paths_become_absolute_and_never_leave_the_root),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "sandbox/zygote/uids.h"
 
-static void ranges(void **state)
+static void the_uid_range_follows_the_map(void **state)
 {
     (void)state;
     static const struct {
@@ -36,7 +36,7 @@ static void ranges(void **state)
     }
 }
 
-static void distinct(void **state)
+static void no_two_sandboxes_get_the_same_uid(void **state)
 {
     (void)state;
     /* A range of our own, so that a worker on this machine does not matter. */
@@ -63,6 +63,7 @@ static void distinct(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(ranges), cmocka_unit_test(distinct)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_uid_range_follows_the_map),
+                                       cmocka_unit_test(no_two_sandboxes_get_the_same_uid)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

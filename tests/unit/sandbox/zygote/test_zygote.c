@@ -140,7 +140,7 @@ static size_t count_in_memory(pid_t pid, const char *needle)
 }
 
 /* The zygote dies right after it has let a sandbox go, most of which is still to be built. */
-static void zygote_killed_early(void **state)
+static void a_zygote_killed_early_leaves_no_sandbox(void **state)
 {
     (void)state;
     for (int i = 0; i < 10; i++) {
@@ -163,7 +163,7 @@ static void zygote_killed_early(void **state)
 
 /* The process that exists for an id map shares the descriptors of the zygote, among them the socket
  * whose end tells the worker that the zygote is gone. Killed at any moment, it leaves nobody. */
-static void killed_while_mapping(void **state)
+static void a_zygote_killed_while_mapping_leaves_nobody(void **state)
 {
     (void)state;
     AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -288,9 +288,12 @@ static void busy_group_goes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs_from_a_sealed_copy), cmocka_unit_test(has_dropped_privileges),
-        cmocka_unit_test(its_sandboxes_work),      cmocka_unit_test(zygote_killed_early),
-        cmocka_unit_test(killed_while_mapping),    cmocka_unit_test(zygote_forgets),
+        cmocka_unit_test(runs_from_a_sealed_copy),
+        cmocka_unit_test(has_dropped_privileges),
+        cmocka_unit_test(its_sandboxes_work),
+        cmocka_unit_test(a_zygote_killed_early_leaves_no_sandbox),
+        cmocka_unit_test(a_zygote_killed_while_mapping_leaves_nobody),
+        cmocka_unit_test(zygote_forgets),
         cmocka_unit_test(busy_group_goes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

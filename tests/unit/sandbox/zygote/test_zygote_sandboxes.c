@@ -39,7 +39,7 @@ static void expect_failure(struct sbx *b, const char *command, const char *words
 
 /* ---- what a sandbox is ---- */
 
-static void identity(void **state)
+static void a_sandbox_runs_as_an_agent_without_privileges(void **state)
 {
     (void)state;
     struct sbx b;
@@ -70,7 +70,7 @@ static unsigned outside_uid(struct sbx *b)
     return as_root ? outside + 1000 : outside;
 }
 
-static void separate_uids(void **state)
+static void uid_ranges_do_not_overlap(void **state)
 {
     (void)state;
     struct sbx a, b;
@@ -85,7 +85,7 @@ static void separate_uids(void **state)
     sbx_close(&b);
 }
 
-static void namespaces(void **state)
+static void no_namespace_is_shared_with_the_host(void **state)
 {
     (void)state;
     struct sbx b;
@@ -112,7 +112,7 @@ static void namespaces(void **state)
     sbx_close(&b);
 }
 
-static void file_system(void **state)
+static void the_file_system_shows_only_what_was_meant(void **state)
 {
     (void)state;
     char marker[] = "/tmp/sallyport-marker-XXXXXX";
@@ -184,7 +184,7 @@ static void proc_is_masked(void **state)
     sbx_close(&b);
 }
 
-static void descriptors(void **state)
+static void programs_hold_only_their_three_streams(void **state)
 {
     (void)state;
     struct sbx b;
@@ -302,7 +302,7 @@ static void sandboxes_do_not_meet(void **state)
 
 /* ---- that it can be worked in ---- */
 
-static void toolchains(void **state)
+static void toolchains_work_in_a_sandbox(void **state)
 {
     (void)state;
     struct sbx b;
@@ -362,7 +362,7 @@ static void remove_dir(const char *dir)
     assert_int_equal(system(command), 0);
 }
 
-static void host_directories(void **state)
+static void of_the_hosts_directories_only_the_workspace_is_writable(void **state)
 {
     (void)state;
     char ws[] = "/tmp/sallyport-ws-XXXXXX", ro[] = "/tmp/sallyport-ro-XXXXXX";
@@ -405,7 +405,7 @@ static void expect_refusal(struct sandbox_spec *s, const char *words)
     sandbox_spec_done(s);
 }
 
-static void bad_specifications(void **state)
+static void bad_specifications_do_the_zygote_no_harm(void **state)
 {
     (void)state;
     char ws[] = "/tmp/sallyport-ws-XXXXXX";
@@ -441,7 +441,7 @@ static void bad_specifications(void **state)
 }
 
 /* The sandbox turns a directory into a link to the host's and back while tools write through it. */
-static void link_races(void **state)
+static void a_link_race_reaches_no_file_of_the_host(void **state)
 {
     (void)state;
     char ws[] = "/tmp/sallyport-ws-XXXXXX", victim[] = "/tmp/sallyport-victim-XXXXXX";
@@ -509,7 +509,7 @@ static void processors_are_limited_or_refused(void **state)
 
 /* A zygote that runs out of descriptors says so, wherever in a start that happens, and goes on when
  * it has some again. */
-static void few_descriptors(void **state)
+static void a_zygote_short_of_descriptors_says_so_and_recovers(void **state)
 {
     (void)state;
     struct sandbox_spec s;
@@ -562,7 +562,7 @@ static void few_descriptors(void **state)
 }
 
 /* A user who may have no more processes is told which limit that is. */
-static void no_process_left(void **state)
+static void a_user_without_processes_is_told_the_limit(void **state)
 {
     (void)state;
     if (!test_is_root()) /* needs a user without other processes */
@@ -587,23 +587,23 @@ static void no_process_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(identity),
-        cmocka_unit_test(separate_uids),
-        cmocka_unit_test(namespaces),
-        cmocka_unit_test(file_system),
+        cmocka_unit_test(a_sandbox_runs_as_an_agent_without_privileges),
+        cmocka_unit_test(uid_ranges_do_not_overlap),
+        cmocka_unit_test(no_namespace_is_shared_with_the_host),
+        cmocka_unit_test(the_file_system_shows_only_what_was_meant),
         cmocka_unit_test(proc_is_masked),
-        cmocka_unit_test(descriptors),
+        cmocka_unit_test(programs_hold_only_their_three_streams),
         cmocka_unit_test(init_is_out_of_reach),
         cmocka_unit_test(kernel_is_out_of_reach),
         cmocka_unit_test(network_is_loopback_only),
         cmocka_unit_test(sandboxes_do_not_meet),
-        cmocka_unit_test(toolchains),
-        cmocka_unit_test(host_directories),
-        cmocka_unit_test(bad_specifications),
-        cmocka_unit_test(link_races),
+        cmocka_unit_test(toolchains_work_in_a_sandbox),
+        cmocka_unit_test(of_the_hosts_directories_only_the_workspace_is_writable),
+        cmocka_unit_test(bad_specifications_do_the_zygote_no_harm),
+        cmocka_unit_test(a_link_race_reaches_no_file_of_the_host),
         cmocka_unit_test(processors_are_limited_or_refused),
-        cmocka_unit_test(few_descriptors),
-        cmocka_unit_test(no_process_left),
+        cmocka_unit_test(a_zygote_short_of_descriptors_says_so_and_recovers),
+        cmocka_unit_test(a_user_without_processes_is_told_the_limit),
     };
     int failed = cmocka_run_group_tests_name("self", tests, setup_self, teardown);
     if (test_is_root())
