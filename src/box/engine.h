@@ -1,9 +1,11 @@
 /* engine - what stands behind box.h: the engines, the host that has chosen one, and the box as they
  * all know it. Included by the files of this room only.
  *
- *   host.c --> warm.c --> open.c --> native.c | oci/oci.c | none.c --> box.c
- *   start, stop,  made     one,       one way to make sandboxes         one sandbox: its socket, calls, end
- *   open          ahead    cold */
+ *   host.c         start, stop, open
+ *     --> warm.c   those made before they are asked for
+ *     --> open.c   one, made now, by an engine:
+ *           --> native.c | oci/oci.c | none.c    one way to make sandboxes each
+ *                 --> box.c                      one sandbox: its socket, its calls, its end */
 #pragma once
 
 #include "base/buf.h"

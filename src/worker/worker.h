@@ -5,7 +5,7 @@
  * the claim loop (worker) and how far it is on its way out (phase); then one session: the lease of
  * its item (lease), what its events tell (feed), the reader of these events (follow), the execution
  * of its calls (runner, watch), their results (post), the operator's commands (hooks, hook), and
- * sandboxes kept for it (park). What does not: sandboxes as one sees them from outside (box/),
+ * sandboxes kept for it (kept). What does not: sandboxes as one sees them from outside (box/),
  * namespaces and tools themselves (sandbox/), the way out of a sandbox (egress/).
  *
  * Rules: worker.md; wire facts: api.md section 4. */

@@ -6,24 +6,22 @@
  * untrusted runs before init does. "Capabilities" are those in the new user namespace; the process
  * never has any elsewhere.
  *
- *   stage          capabilities   what it makes                          what cannot be undone
- *   1 alone        all; no id     a row of descriptors: /dev/null,       every other descriptor of
- *                                 init's channel, what init keeps,       the zygote is closed
- *                                 what the stages need
- *   2 builder      all; root of   waits for the id maps; session,        supplementary groups are
- *                  the namespace  keyring, cgroup namespace, host name,  gone, where the namespace
- *                  or the one id  processors, umask                      allows it (lockdown.c)
- *   3 root         the same       scratch tmpfs, root (root.c), /proc,   the template's root is
- *                                 /tmp, /workspace, binds (contents.c)   detached: no way back to
- *                                 it
- *   4 user         all; the       brings lo up, where it is wanted and   nothing: who has all
- *                  sandbox's user was not up already                     capabilities could go back
- *   5 locked       none           limits, empty bounding set, empty      all of it (lockdown.c); the
- *                                 sets, not dumpable, PDEATHSIG,         kernel is then asked
- *                                 whether no_new_privs, Landlock, seccomp        it took
- *   6 serving      none           init's loop; programs are born here    the descriptors of
- *   building
- *                                                                        are closed
+ *   stage      capabilities   what it makes                          what cannot be undone
+ *   1 alone    all; no id     a row of descriptors: /dev/null,       every other descriptor of
+ *                             init's channel, what init keeps,       the zygote is closed
+ *                             what the stages need
+ *   2 builder  all; root of   waits for the id maps; session,        supplementary groups are
+ *              the namespace  keyring, cgroup namespace, host name,  gone, where the namespace
+ *              or the one id  processors, umask                      allows it (lockdown.c)
+ *   3 root     the same       scratch tmpfs, root (root.c), /proc,   the template's root is
+ *                             /tmp, /workspace, binds (contents.c)   detached: no way back
+ *   4 user     all; sandbox's brings lo up, where it is wanted and   nothing: who has all
+ *              user           was not up already                     capabilities could go back
+ *   5 locked   none           limits, empty bounding set, empty      all of it (lockdown.c): the
+ *                             sets, not dumpable, PDEATHSIG,         kernel is then asked
+ *                             no_new_privs, Landlock, seccomp        whether it took
+ *   6 serving  none           init's loop; programs are born here    the descriptors of the
+ *                                                                    building are closed
  *
  * The zygote, outside, writes the id maps and sends the byte that lets stage 2 begin; it needs
  * rights for that which this process must not have. A mount is made in stage 3 or never: locking

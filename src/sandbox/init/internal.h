@@ -1,17 +1,14 @@
-/* internal - what the files that make up init share: its state, and the few calls between
- * them, which go one way:
+/* internal - what the files that make up init share: its state, and the few calls between them,
+ * which go one way:
  *
- *   init.c                                    the loop, the protocol and the queue; acts on
- *   verdicts
+ *   init.c                                 the loop, the protocol, the queue; acts on verdicts
  *     |   by struct call_ops
  *     v
- *   bash_call.c   file_call.c   program.c         the three kinds of work: commands, file tools,
- *   programs
- *     |                                       of `sallyport exec`
+ *   bash_call.c  file_call.c  program.c    the three kinds of work: commands, file tools, programs
+ *     |                                    of `sallyport exec`
  *     v
- *   call.c   limits.c   report.c              answers and dead children; time, memory, processes;
- *   what
- *                                             the filter has refused
+ *   call.c  limits.c  report.c             answers and dead children; time, memory, processes;
+ *                                          what the filter has refused
  *
  * No other file includes this. */
 #pragma once
@@ -31,7 +28,7 @@ struct init;
 struct program;
 
 /* One kind of work. At most one is in progress (in->at_work); what else goes on in the sandbox,
- * background jobs of the shell, say, is nobody's. */
+ * such as background jobs of the shell, belongs to no call. */
 struct call_ops {
     /* Begins in->now, or the program that is prepared. What cannot begin is answered at once. */
     void (*begin)(struct init *in);
