@@ -5,8 +5,8 @@
  * given another agent: its turn owns the log. Updating title and metadata is always possible while
  * the session is not archived.
  *
- * Deleting removes the session, its log, inputs and calls. Its work items stay as records, stopped
- * or stopping, so that a worker that still holds one learns it from its next heartbeat. */
+ * Deleting removes the session, its log, inputs, calls and work items, but for an item that a worker
+ * holds: that one is stopping until the worker has learnt it from its next heartbeat. */
 #include "platform/sessions/sessions.h"
 
 #include "base/err.h"
@@ -258,25 +258,23 @@ void sessions_archive(struct api_call *c)
 
 /* ---- delete ---- */
 
+/* A work item that a worker holds stays until that worker has let go of it (work_store.c removes it
+ * then): the worker is to learn that it should. */
 static int delete_rows(struct tx *tx, const char *id, int64_t now)
 {
-    int r = tx_exec(tx, "DELETE FROM events WHERE session_id = $1", "t", id);
-    if (r == 0)
-        r = tx_exec(tx, "DELETE FROM inbox WHERE session_id = $1", "t", id);
-    if (r == 0)
-        r = tx_exec(tx, "DELETE FROM calls WHERE session_id = $1", "t", id);
-    if (r == 0)
-        r = tx_exec(tx,
-                    "UPDATE work SET state = 'stopped', token_hash = NULL, stop_requested_at = $1,"
-                    " stopped_at = $2 WHERE session_id = $3 AND state = 'queued'",
-                    "iit", now, now, id);
-    if (r == 0)
-        r = tx_exec(tx,
+    static const char *const rows[] = {
+        "DELETE FROM events WHERE session_id = $1",
+        "DELETE FROM inbox WHERE session_id = $1",
+        "DELETE FROM calls WHERE session_id = $1",
+        "DELETE FROM work WHERE session_id = $1 AND state IN ('queued', 'stopped')",
+        "DELETE FROM sessions WHERE id = $1",
+    };
+    int r = tx_exec(tx,
                     "UPDATE work SET state = 'stopping', stop_requested_at = $1"
                     " WHERE session_id = $2 AND state IN ('starting', 'active')",
                     "it", now, id);
-    if (r == 0)
-        r = tx_exec(tx, "DELETE FROM sessions WHERE id = $1", "t", id);
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(rows); i++)
+        r = tx_exec(tx, rows[i], "t", id);
     return r;
 }
 
