@@ -172,6 +172,7 @@ int time_parse_http(const char *s, int64_t *ret_us)
                                         "%a %b %d %H:%M:%S %Y"};
     for (size_t i = 0; s && i < ARRAY_LEN(forms); i++) {
         struct tm tm = {0};
+        /* lint-allow: banned this is the better way, and these forms are what it is for */
         const char *end = strptime(s, forms[i], &tm);
         int64_t t = end && *end == '\0' ? (int64_t)timegm(&tm) : -1;
         if (t >= 0) {
