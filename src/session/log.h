@@ -24,7 +24,8 @@ struct session_log {
 /* Events of one transaction, published to the hub after its commit. */
 struct log_batch {
     char session_id[64];
-    json_t *events;  /* array of whole wire events, in order */
+    json_t *events;  /* array of wire events, in order; of large ones id and type (hub_event) */
+    int64_t place;   /* of the first of them in the log; 0: they are in no log */
     bool work_ready; /* a work item was queued: ring hub_work_ready(environment_id) */
     bool wake;       /* the brain has something to do */
     bool ended;      /* terminated or deleted: end streams after publishing */
