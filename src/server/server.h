@@ -15,6 +15,7 @@ struct server_options {
     int64_t lease_ttl_ms, stop_grace_ms;
     struct secret model_key; /* unset: none */
     const char *model_base_url;
+    int64_t model_max_tokens; /* of one answer; 0: what the model takes */
 };
 
 struct server;

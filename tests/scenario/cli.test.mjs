@@ -53,7 +53,7 @@ describe('session and env against a server', () => {
 
   test('a turn that failed is exit code 1', async () => {
     const r = await cli(env, 'session', 'create', '--message', 'break');
-    assert.match(r.out, /^! model_request_failed_error\n[^]*-- terminated\n$/m);
+    assert.match(r.out, /^! model_request_failed_error\n[^]*-- idle: retries_exhausted\n$/m);
     assert.equal(r.code, 1);
     const none = await startServer();   // without a model
     try {
