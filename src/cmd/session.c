@@ -190,7 +190,8 @@ static json_t *text_message(const char *text)
                      "text", text);
 }
 
-static int send_events(struct session_command *c, json_t *event, struct err *e)
+/* ret_echo: the events as the server took them, new reference; may be NULL. */
+static int send_event(struct session_command *c, json_t *event, json_t **ret_echo, struct err *e)
 {
     AUTO_JSON json_t *body = json_pack("{s:[o]}", "events", event);
     AUTO_JSON json_t *j = NULL;
@@ -198,7 +199,14 @@ static int send_events(struct session_command *c, json_t *event, struct err *e)
     int r = body ? api_client_call(&c->call.api, "POST", path, body, &j, e) : -ENOMEM;
     if (r == 0 && !c->follow && c->call.json)
         api_command_print(j);
+    if (r == 0 && ret_echo)
+        *ret_echo = json_incref(json_object_get(j, "data"));
     return r;
+}
+
+static int send_events(struct session_command *c, json_t *event, struct err *e)
+{
+    return send_event(c, event, NULL, e);
 }
 
 /* The agent to use when none is named: one with all six tools, made for this session. */
@@ -295,6 +303,18 @@ static int interrupt(void *command, struct err *e)
     return send_events(c, json_pack("{s:s}", "type", "user.interrupt"), e);
 }
 
+/* What was just confirmed comes back without a stamp. With one it is an earlier confirmation, which
+ * stands. */
+static int check_counted(const struct session_command *c, const json_t *echo, struct err *e)
+{
+    const char *at = json_get_str(echo, "processed_at");
+    if (!at)
+        return 0;
+    bool allowed = str_eq(json_get_str(echo, "result"), "allow");
+    return err_set(e, -EEXIST, "nothing was changed: call %s was %s before, at %.19s",
+                   c->call.args[1], allowed ? "allowed" : "denied", at);
+}
+
 static int confirm(void *command, struct err *e)
 {
     struct session_command *c = command;
@@ -308,7 +328,10 @@ static int confirm(void *command, struct err *e)
         json_put_str(ev, "deny_message", c->message);
     AUTO_FREE char *last = c->follow ? last_event(c) : NULL;
     c->since = last;
-    int r = send_events(c, ev, e);
+    AUTO_JSON json_t *echo = NULL;
+    int r = send_event(c, ev, &echo, e);
+    if (r == 0)
+        r = check_counted(c, json_array_get(echo, 0), e);
     return r == 0 && c->follow ? follow_session(c, e) : r;
 }
 

@@ -172,11 +172,11 @@ static void ask_and_allow(struct world *w)
     world_expect(w, "running t-running user [ calls ] t-idle usage idle:requires_action1 "
                     "confirms t-idle usage idle:requires_action1 "
                     "u-result running t-running [ says ] t-idle usage idle:end_turn");
-    /* late: recorded, no effect */
+    /* late: changes nothing */
     world_send(w, "[{'type':'user.tool_confirmation','tool_use_id':'%s','result':'deny'}]", id);
     world_expect(w, "running t-running user [ calls ] t-idle usage idle:requires_action1 "
                     "confirms t-idle usage idle:requires_action1 "
-                    "u-result running t-running [ says ] t-idle usage idle:end_turn confirms");
+                    "u-result running t-running [ says ] t-idle usage idle:end_turn");
 }
 
 static void ask_and_deny(struct world *w)
