@@ -94,8 +94,8 @@ int log_accept_tx(struct tx *tx, struct log_session *s, struct log_batch *b, con
 int log_queue_work_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
 
 /* Session.usage as the API shows it (new reference). Token sums are those of the finished model
- * requests; active_seconds counts up to `now_us` while the session runs. `list_cost` is null: this
- * server has no price list. */
+ * requests; active_seconds counts up to `now_us` while the session runs. There is no `list_cost`:
+ * this server has no price list. */
 json_t *log_usage_json(const struct log_session *s, int64_t now_us);
 /* Seconds as a JSON number with at most three decimals (new reference). */
 json_t *log_seconds_json(int64_t us);
