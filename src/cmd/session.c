@@ -18,6 +18,7 @@
 #include "http/wire/sse_parser.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -209,13 +210,20 @@ static int send_events(struct session_command *c, json_t *event, struct err *e)
     return send_event(c, event, NULL, e);
 }
 
+/* The model for agents that nobody named one for. */
+static const char *default_model(void)
+{
+    const char *name = getenv("SALLYPORT_MODEL");
+    return name && *name ? name : DEFAULT_MODEL;
+}
+
 /* The agent to use when none is named: one with all six tools, made for this session. */
 static char *make_agent(struct session_command *c, struct err *e)
 {
     const char *policy = str_eq(c->permissions, "ask") ? "always_ask" : "always_allow";
     AUTO_JSON json_t *body =
         json_pack("{s:s,s:s,s:[{s:s,s:{s:b,s:{s:s}}}]}", "name", "sallyport session", "model",
-                  c->model ? c->model : DEFAULT_MODEL, "tools", "type", "agent_toolset_20260401",
+                  c->model ? c->model : default_model(), "tools", "type", "agent_toolset_20260401",
                   "default_config", "enabled", 1, "permission_policy", "type", policy);
     if (c->system)
         json_put_str(body, "system", c->system);
@@ -423,8 +431,8 @@ static void add_flags(struct flag_set *flags, unsigned has, struct session_comma
          FLAG_TEXT, .ptr = &c->environment, .line_only = true},
         {"message", "TEXT", "the first message", FLAG_TEXT, .ptr = &c->message, .line_only = true},
         {"title", "TEXT", "a title", FLAG_TEXT, .ptr = &c->title, .line_only = true},
-        {"model", "NAME", "model of the new agent (" DEFAULT_MODEL ")", FLAG_TEXT, .ptr = &c->model,
-         .line_only = true},
+        {"model", "NAME", "model of the new agent (SALLYPORT_MODEL, or " DEFAULT_MODEL ")",
+         FLAG_TEXT, .ptr = &c->model, .line_only = true},
         {"system", "TEXT", "its system prompt", FLAG_TEXT, .ptr = &c->system, .line_only = true},
         {"tools", "POLICY", "allow: tools run at once; ask: each waits for session confirm (allow)",
          FLAG_CHOICE, .ptr = &c->permissions, .choices = policies, .line_only = true},

@@ -29,6 +29,9 @@ export function endingModels() {
   throw new Error('the SDK has no list of models that end');
 }
 
+/** Every model that the SDK has a name for. */
+export const modelsKnown = () => [...declarations().get('Model').alias.matchAll(/'(claude-[^']+)'/g)].map((m) => m[1]);
+
 const strip = (text) => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/\/\/[^\n]*/g, '');
 
 /** Splits at `sep` where no bracket or quote is open. */

@@ -68,6 +68,14 @@ describe('session and env against a server', () => {
     assert.match(ended.err, /has ended and waits for no confirmation/);
   });
 
+  test('SALLYPORT_MODEL names the model of an agent that is made for a session', async () => {
+    for (const [more, args, want] of [[{ SALLYPORT_MODEL: 'some-model' }, [], 'some-model'], [{ SALLYPORT_MODEL: 'some-model' }, ['--model', 'other'], 'other'], [{ SALLYPORT_MODEL: '' }, [], /^claude-/]]) {
+      const r = await cli({ ...env, ...more }, 'session', 'create', '--json', ...args);
+      const { agent } = JSON.parse(r.out);
+      if (want instanceof RegExp) assert.match(agent.model.id, want); else assert.equal(agent.model.id, want);
+    }
+  });
+
   test('a turn that failed is exit code 1', async () => {
     const r = await cli(env, 'session', 'create', '--message', 'break');
     assert.match(r.out, /^! model_request_failed_error\n[^]*-- idle: retries_exhausted\n$/m);
