@@ -26,10 +26,27 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define OUR_TOKENS "sk-sp-"
+#define OUR_TOKENS      "sk-sp-"
+#define MAX_TOKENS_MOST 1000000
+
+static int take_max_tokens(struct server_options *o, struct err *e)
+{
+    const char *text = getenv("SALLYPORT_MODEL_MAX_TOKENS");
+    uint64_t v = 0;
+    if (!text || !*text)
+        return 0;
+    if (str_to_u64(text, strlen(text), MAX_TOKENS_MOST, &v) < 0 || v == 0)
+        return err_set(e, -EINVAL,
+                       "SALLYPORT_MODEL_MAX_TOKENS must be a number from 1 to %d: the most tokens "
+                       "of one answer of the model",
+                       MAX_TOKENS_MOST);
+    o->model_max_tokens = (int64_t)v;
+    return 0;
+}
 
 int server_take_model_env(struct server_options *o, struct err *e)
 {
@@ -52,7 +69,7 @@ int server_take_model_env(struct server_options *o, struct err *e)
     }
     const char *base = getenv("SALLYPORT_MODEL_BASE_URL");
     o->model_base_url = base && base[0] ? base : NULL;
-    return 0;
+    return take_max_tokens(o, e);
 }
 
 /* ---- the command ---- */

@@ -38,7 +38,8 @@ static int open_brain(struct server *s, struct err *e)
     if (o->script)
         s->model = model_script_new(o->script, e);
     else if (o->model_key.len)
-        s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url, e);
+        s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url,
+                                       o->model_max_tokens, e);
     if (!s->model && (o->script || o->model_key.len))
         return -EINVAL;
     int r = brain_start(&s->platform.log, s->model, &s->brain, e);

@@ -16,6 +16,7 @@ struct server_options {
     int64_t keep_sessions_ms; /* after their last event; 0: for ever */
     struct secret model_key;  /* unset: none */
     const char *model_base_url;
+    int64_t model_max_tokens; /* of one answer; 0: what the model takes */
 };
 
 struct server;

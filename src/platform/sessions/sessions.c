@@ -228,10 +228,10 @@ static int archive_tx(struct tx *tx, void *arg)
             r = log_terminated_tx(tx, &k->s, &k->b);
         if (r == 0)
             r = log_session_store_tx(tx, &k->s);
-        k->s.archived_at = time_real_us();
+        k->s.archived_at = k->s.updated_at = time_real_us();
         if (r == 0)
-            r = tx_exec(tx, "UPDATE sessions SET archived_at = $1 WHERE id = $2", "it",
-                        k->s.archived_at, k->s.id);
+            r = tx_exec(tx, "UPDATE sessions SET archived_at = $1, updated_at = $2 WHERE id = $3",
+                        "iit", k->s.archived_at, k->s.updated_at, k->s.id);
     }
     if (r < 0)
         return r;
