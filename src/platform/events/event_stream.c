@@ -220,6 +220,7 @@ void event_stream_answer(struct api_call *c, const char *session_id)
                         .after = resume_after(c),
                         .frames = BUF_INIT(BACKLOG_BYTES + 2 * LIMIT_EVENT_BYTES)};
     s.held = b.after != NULL;
+    str_copy(s.work_id, sizeof(s.work_id), c->caller.work_id);
     hub_subscribe(c->p->log.hub, session_id, &s);
     stream(c, session_id, &w, &s, &b);
     hub_unsubscribe(c->p->log.hub, session_id, &s);

@@ -86,7 +86,7 @@ static int load(struct tx *tx, struct op *o)
 {
     work_item_done(&o->item);
     log_batch_reset(&o->batch);
-    int r = auth_still_tx(tx, &o->c->caller, &o->refusal);
+    int r = auth_item_tx(tx, &o->c->caller, &o->refusal);
     if (r == 0)
         r = work_load_tx(tx, o->environment_id, o->work_id, &o->item);
     return r == -ENOENT ? no_item(o) : r;
