@@ -1,7 +1,7 @@
 /* server.c - the parts of the platform, put together in one process.
  *
  * Used by `sallyport server` and `sallyport up` on the loop's root fiber, which owns everything
- * here: the HTTP server with one fiber per connection, the brain's turns, and the reaper of leases.
+ * here: the HTTP server with one fiber per connection, the brain's turns, the reaper of leases, and the yielder of sessions at rest.
  * Opening goes bottom up (store, listener, brain, work clock, first start), and a step that fails
  * undoes what was opened before it: nothing is served half-configured. Stopping ends event streams
  * first (their readers resume elsewhere or later) and gives running calls a grace period; what was
@@ -18,6 +18,7 @@
 #include "io/tls.h"
 #include "platform/platform.h"
 #include "platform/work/work_reaper.h"
+#include "platform/work/work_yield.h"
 #include "server/caretaker.h"
 #include "session/hub.h"
 
@@ -116,6 +117,8 @@ int server_run(struct server *s)
     AUTO(scope) background;
     scope_init(&background);
     int r = fiber_spawn(&background, "work-reaper", work_reaper, &s->platform, NULL);
+    if (r == 0)
+        r = fiber_spawn(&background, "work-yielder", work_yielder, &s->platform, NULL);
     if (r == 0)
         r = fiber_spawn(&background, "caretaker", caretaker_run, &caretaker, NULL);
     if (r == 0)

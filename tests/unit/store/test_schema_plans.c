@@ -30,6 +30,10 @@ static const struct {
     {"SELECT count(*) FROM sqlite_master", "the schema itself"},
     {"SELECT COUNT(*) FROM api_keys", "an operator makes them, by hand"},
     {"DELETE FROM work WHERE state = 'stopped' AND session_id NOT IN", "a migration"},
+    {"UPDATE work SET rank = 0 WHERE state <> 'stopped' AND session_id IN", "a migration"},
+    {"SELECT w.id, w.session_id FROM work w JOIN sessions s ON s.id = w.session_id WHERE "
+     "w.environment_id = $1 AND w.state = 'active'",
+     "sorts what workers of one environment hold"},
     {"UPDATE work SET claimed_at = $1 WHERE state = 'queued' AND claimed_at > $2", "at start"},
     {"UPDATE work SET queued_at = $1 WHERE state = 'queued' AND queued_at > $2", "at start"},
 };
