@@ -16,7 +16,7 @@ struct enter_args {
     int go_fd;        /* one byte arrives when the id maps are written; end of file: give up */
     int channel_fd;   /* init's end of the stream socket to the worker */
     int workspace_fd; /* detached mount for /workspace, or -1 for a tmpfs */
-    int root_fd;      /* detached mount of a lower layer: the template or an image; or -1 */
+    int root_fd;      /* detached mount of a lower layer: the template's /etc or an image; or -1 */
     int usr_fd;       /* detached mount of /usr with the sandbox's owners; -1: the template's */
     int oom_fd;       /* counts out-of-memory kills (cgroup.h), or -1 */
     int stat_fd;      /* its memory.stat, or -1 */

@@ -37,6 +37,7 @@
 #include "sandbox/zygote/stock.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
+#include "sandbox/build/root.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
 #include "sandbox/quotas.h"
@@ -192,7 +193,7 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
         return m->root < 0 ? err_wrap(e, m->root, "rootfs") : 0;
     }
     if (m->spec.user == SANDBOX_USER_ROOT && map) {
-        int r = m->root = rootfs_template_tree("/", map, z->proc, e);
+        int r = m->root = rootfs_template_tree("/etc", map, z->proc, e);
         if (r >= 0)
             r = m->usr = rootfs_template_tree("/usr", map, z->proc, e);
         if (r >= 0 || r != -EINVAL)
@@ -202,9 +203,9 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
         log_info("root in this sandbox does not own the system's files", "error=%s", log_q(e->msg));
         fd_cleanup_close(&m->root);
     }
-    if (m->spec.user != SANDBOX_USER_ROOT)
+    if (!root_has_own_etc(&m->spec))
         return 0; /* nothing of the template lies below anything */
-    m->root = rootfs_template_tree("/", NULL, z->proc, e); /* for an /etc of its own */
+    m->root = rootfs_template_tree("/etc", NULL, z->proc, e); /* to lie below its own */
     return m->root;
 }
 
@@ -450,12 +451,13 @@ static int prepare(struct zygote *z, struct err *e)
     int r = mounts_is_procfs(z->proc);
     if (r < 0)
         return err_set(e, r, "/proc is not a procfs");
-    z->root = geteuid() == 0;
+    const uid_t user = geteuid(); /* in a namespace of our own it would be another number */
+    z->root = user == 0;
     r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
     if (r >= 0)
         r = z->root ? prepare_uids(z, e) : rights_own_namespace(z->proc, &z->quotas, e);
     if (r >= 0)
-        r = rootfs_build(&z->rootfs, e);
+        r = rootfs_build(user, &z->rootfs, e);
     if (r < 0)
         return r;
     r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
