@@ -6,6 +6,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 
+struct quotas;
 struct seccomp_filter;
 
 /* What the clone inherits by being a copy of the zygote. Descriptors are the clone's to use. */
@@ -24,6 +25,8 @@ struct enter_args {
     int *bind_fds;             /* detached mounts, spec->n_binds of them */
     bool net_ready;            /* lo is up already */
     bool id_range;             /* a range of ids from 0 is mapped, not the user's alone */
+    /* What the ordinary user has whose uid this is outside, too; NULL: the uid is its own. */
+    const struct quotas *quotas;
 };
 
 /* User and group of the programs, inside. */

@@ -9,6 +9,7 @@
 #include "sandbox/zygote/template.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -308,7 +309,12 @@ static int copy_from_host(uid_t user, const char *path, const struct rootfs_tree
                        "%s holds what every sandbox is made of, and cannot be bound writable; bind "
                        "a directory below it",
                        path);
-    AUTO_CLOSE int top = open(path, O_PATH | O_CLOEXEC);
+    /* What was checked has no link in it; one that is there now has been put there since. */
+    struct open_how look = {.flags = O_PATH | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    AUTO_CLOSE int top = (int)syscall(SYS_openat2, AT_FDCWD, path, &look, sizeof(look));
+    if (top < 0 && errno == ELOOP)
+        return err_set(e, -ELOOP, "%s is a link or lies behind one; name the place itself", path);
     if (top < 0)
         return err_set(e, -errno, "could not open %s: %m", path);
     struct stat st;

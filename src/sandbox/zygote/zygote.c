@@ -40,6 +40,7 @@
 #include "sandbox/build/root.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
+#include "sandbox/quotas.h"
 #include "sandbox/zygote/rights.h"
 #include "sandbox/zygote/template.h"
 #include "sandbox/zygote/sealed.h"
@@ -61,6 +62,7 @@ struct zygote {
     int self;             /* a pidfd of this process, or -1 */
     bool root;            /* each sandbox gets its own uid */
     bool time_ns;         /* the kernel has time namespaces */
+    struct quotas quotas; /* of the ordinary user whose the sandboxes are */
     struct uids uids;
     struct rootfs rootfs;
     struct cgroup_root cgroups;
@@ -245,6 +247,21 @@ static const char *clone_advice(int code)
                             : "";
 }
 
+/* clone3, as the user who will be root of the sandbox's ids. What the kernel counts for the maker
+ * of a user namespace (namespaces, inotify, queues, signals that wait) is that user's then, and so
+ * the sandbox's own; root of the machine would have it taken by any of them. */
+static long clone_as_owner(const struct zygote *z, const struct making *m, struct clone_args *args)
+{
+    if (z->root && seteuid(m->map.outside) < 0)
+        return -1;
+    long pid = syscall(SYS_clone3, args, sizeof(*args));
+    const int code = errno;
+    if (pid != 0)
+        MUST(!z->root || seteuid(0) == 0); /* the capabilities come back with it */
+    errno = code;
+    return pid;
+}
+
 static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
 {
     /* From taking to cloning nothing may come between: see stock_take_net. */
@@ -255,7 +272,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
         .pidfd = (uint64_t)(uintptr_t)&m->pidfd,
         .exit_signal = SIGCHLD,
     };
-    long pid = syscall(SYS_clone3, &args, sizeof(args));
+    long pid = clone_as_owner(z, m, &args);
     if (pid == 0) {
         close(m->go[1]);
         struct enter_args birth = {.spec = &m->spec,
@@ -271,7 +288,8 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                    .entry = m->group.entry,
                                    .bind_fds = m->binds,
                                    .id_range = m->map.count > 1,
-                                   .net_ready = net_ready};
+                                   .net_ready = net_ready,
+                                   .quotas = z->root ? NULL : &z->quotas};
         enter_sandbox(&birth);
     }
     if (pid < 0)
@@ -437,7 +455,7 @@ static int prepare(struct zygote *z, struct err *e)
     z->root = user == 0;
     r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
     if (r >= 0)
-        r = z->root ? prepare_uids(z, e) : rights_own_namespace(e);
+        r = z->root ? prepare_uids(z, e) : rights_own_namespace(z->proc, &z->quotas, e);
     if (r >= 0)
         r = rootfs_build(user, &z->rootfs, e);
     if (r < 0)
