@@ -19,6 +19,7 @@
 #include "io/sock.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
+#include "sandbox/zygote/sealed.h"
 
 #define CREATE_MS  60000 /* for the zygote, which makes one after the other, to make one */
 #define RESTART_MS 1000
@@ -162,7 +163,12 @@ static int start_zygote(struct native *z, struct err *e)
     const char *const argv[] = {"sallyport", "zygote", log_enabled(LOG_WARN) ? NULL : "quiet",
                                 NULL};
     static const char *const envp[] = {NULL};
+    /* Sealed here, the program is loaded once and not twice (zygote/sealed.c). */
+    AUTO_CLOSE int program = sealed_copy(e);
+    if (program < 0)
+        return program;
     struct proc_spec spec = {.path = "/proc/self/exe",
+                             .exec_fd = &program,
                              .argv = argv,
                              .envp = envp,
                              .stdin_fd = -1,

@@ -10,6 +10,7 @@ struct proc {
 };
 struct proc_spec {
     const char *path;                   /* absolute, or "/proc/self/exe" for ourselves */
+    const int *exec_fd;                 /* not NULL: this file is executed; path is for messages */
     const char *const *argv;            /* NULL-terminated */
     const char *const *envp;            /* NULL-terminated; the child gets exactly this */
     int stdin_fd, stdout_fd, stderr_fd; /* -1: /dev/null; otherwise inherited as 0/1/2 */

@@ -12,7 +12,8 @@
  * filter that compared 64 bits). Calls that are unconditional in both programs are answered from
  * the kernel's bitmap cache.
  *
- * Compiled once in the zygote; each sandbox only installs.
+ * Compiled when the program is built (filter_gen.c), which takes libseccomp longer than everything
+ * else that a zygote does at its start; each sandbox only installs.
  *
  * A filter that reports leaves it to another process to answer EPERM: the second program sends
  * every refused call to a listener (init, report.c) and the first lets those through to it, because
@@ -33,6 +34,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/lock/filter_made.h"
 #include "sandbox/lock/syscalls.h"
 
 struct seccomp_filter {
@@ -200,7 +202,27 @@ static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx, bool),
     return 0;
 }
 
+static struct sock_filter *copy_program(const struct filter_program *p, unsigned short *ret_n)
+{
+    struct sock_filter *copy = mem_array(p->n, sizeof(*copy));
+    memcpy(copy, p->code, p->n * sizeof(*copy));
+    *ret_n = p->n;
+    return copy;
+}
+
 struct seccomp_filter *seccomp_filter_new(bool report, struct err *e)
+{
+    const struct filter_made *made = filter_made_find(report);
+    if (!made)
+        return seccomp_filter_compile(report, e);
+    struct seccomp_filter *f = mem_new(struct seccomp_filter);
+    f->report = report;
+    f->calls = copy_program(&made->calls, &f->n_calls);
+    f->exceptions = copy_program(&made->exceptions, &f->n_exceptions);
+    return f;
+}
+
+struct seccomp_filter *seccomp_filter_compile(bool report, struct err *e)
 {
     struct seccomp_filter *f = mem_new(struct seccomp_filter);
     f->report = report;
@@ -212,6 +234,12 @@ struct seccomp_filter *seccomp_filter_new(bool report, struct err *e)
     err_set(e, r, "could not compile the system call filter: %s", err_text(r));
     seccomp_filter_free(f);
     return NULL;
+}
+
+struct filter_made seccomp_filter_programs(const struct seccomp_filter *f)
+{
+    return (struct filter_made){.calls = {f->calls, f->n_calls},
+                                .exceptions = {f->exceptions, f->n_exceptions}};
 }
 
 void seccomp_filter_free(struct seccomp_filter *f)

@@ -38,6 +38,7 @@
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
 #include "sandbox/build/root.h"
+#include "sandbox/zygote/file_limit.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
 #include "sandbox/quotas.h"
@@ -456,8 +457,13 @@ static int prepare(struct zygote *z, struct err *e)
     r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
     if (r >= 0)
         r = z->root ? prepare_uids(z, e) : rights_own_namespace(z->proc, &z->quotas, e);
-    if (r >= 0)
-        r = rootfs_build(user, &z->rootfs, e);
+    if (r < 0)
+        return r;
+    const struct file_limit limit = file_limit_lift();
+    signal(SIGXFSZ, SIG_IGN); /* an error of write is enough */
+    r = rootfs_build(user, &z->rootfs, e);
+    signal(SIGXFSZ, SIG_DFL);
+    file_limit_restore(&limit);
     if (r < 0)
         return r;
     r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
