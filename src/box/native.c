@@ -41,6 +41,7 @@ struct native {
     struct list opening;
     struct fmutex sending;
     bool alive;
+    bool single;          /* it makes one sandbox */
     struct waitq changed; /* alive, or another start has failed */
     uint64_t starts;
     struct err start_err;
@@ -160,8 +161,12 @@ static int start_zygote(struct native *z, struct err *e)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
     /* What it finds of other runs is nothing for a person who wants to see their own program. */
-    const char *const argv[] = {"sallyport", "zygote", log_enabled(LOG_WARN) ? NULL : "quiet",
-                                NULL};
+    const char *argv[] = {"sallyport", "zygote", NULL, NULL, NULL};
+    size_t n = 2;
+    if (!log_enabled(LOG_WARN))
+        argv[n++] = "quiet";
+    if (z->single)
+        argv[n++] = "single";
     static const char *const envp[] = {NULL};
     /* Sealed here, the program is loaded once and not twice (zygote/sealed.c). */
     AUTO_CLOSE int program = sealed_copy(e);
@@ -220,8 +225,8 @@ static int keep_zygote(void *arg)
 
 static int native_start(struct box_host *h, const struct box_host_config *cfg, struct err *e)
 {
-    (void)cfg;
     struct native *z = mem_new(struct native);
+    z->single = cfg->single;
     z->ctl = IO_FD_NONE;
     z->zygote.pidfd = IO_FD_NONE;
     list_init(&z->opening);

@@ -63,6 +63,7 @@ struct zygote {
     int self;             /* a pidfd of this process, or -1 */
     bool root;            /* each sandbox gets its own uid */
     bool time_ns;         /* the kernel has time namespaces */
+    bool single;          /* nothing is made ahead */
     struct quotas quotas; /* of the ordinary user whose the sandboxes are */
     struct uids uids;
     struct rootfs rootfs;
@@ -153,6 +154,17 @@ static int choose_ids(struct zygote *z, struct making *m, struct err *e)
     return 0;
 }
 
+/* The other limits have a second line (rlimits, init's looks); this one has none. */
+static int check_cpu(const struct zygote *z, const struct cgroup_limits *l, struct err *e)
+{
+    if (!l->cpu_milli || z->cgroups.version[CGROUP_CPU])
+        return 0;
+    return err_set(e, -ENOTSUP,
+                   "limits: a limit on processors needs a control group; sallyport doctor says "
+                   "how to get one. %s",
+                   z->cgroups.why_not ? z->cgroups.why_not : "There is none.");
+}
+
 /* Everything charged to the sandbox: what its programs may use and what may lie in its file systems
  * in memory. Init watches the programs' part alone. */
 static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
@@ -164,13 +176,16 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
         .cpu_milli = l->cpu_milli,
         .processes = l->processes + CGROUP_SPARE_PROCESSES,
     };
-    /* The other limits have a second line (rlimits, init's looks); this one has none. */
-    if (c.cpu_milli && !z->cgroups.version[CGROUP_CPU])
-        return err_set(e, -ENOTSUP,
-                       "limits: a limit on processors needs a control group; sallyport doctor says "
-                       "how to get one. %s",
-                       z->cgroups.why_not ? z->cgroups.why_not : "There is none.");
-    return stock_take_group(&z->stock, &c, &m->group, e);
+    int r = check_cpu(z, &c, e);
+    if (r >= 0)
+        r = stock_take_group(&z->stock, &c, &m->group, e);
+    if (r >= 0 || !z->single)
+        return r;
+    /* Nobody has tried yet what this kernel can. */
+    r = cgroup_root_try(&z->cgroups, e);
+    if (r >= 0)
+        r = check_cpu(z, &c, e);
+    return r < 0 ? r : stock_take_group(&z->stock, &c, &m->group, e);
 }
 
 /* Lets the clone out: the id maps are in place. */
@@ -454,7 +469,8 @@ static int prepare(struct zygote *z, struct err *e)
         return err_set(e, r, "/proc is not a procfs");
     const uid_t user = geteuid(); /* in a namespace of our own it would be another number */
     z->root = user == 0;
-    r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
+    /* With the host's view, and before the ids change. */
+    r = z->single ? cgroup_root_open_untried(&z->cgroups, e) : cgroup_root_open(&z->cgroups, e);
     if (r >= 0)
         r = z->root ? prepare_uids(z, e) : rights_own_namespace(z->proc, &z->quotas, e);
     if (r < 0)
@@ -482,7 +498,8 @@ static void serve(struct zygote *z)
         int n = poll(p, 2, STOCK_QUIET_MS);
         if (n == 0) { /* nobody waits, and the last sandbox has had the processor to start on */
             bool left = reap(z);
-            stock_prepare(&z->stock);
+            if (!z->single)
+                stock_prepare(&z->stock);
             n = poll(p, 2, left ? BUSY_GROUP_MS : -1);
         }
         if (n < 0 && errno != EINTR)
@@ -511,9 +528,10 @@ static void end_all(struct zygote *z)
     }
 }
 
-int zygote_serve(int ctl_fd)
+static int run(int ctl_fd, bool single)
 {
     struct zygote z = {.ctl = ctl_fd,
+                       .single = single,
                        .sigfd = -1,
                        .proc = -1,
                        .self = -1,
@@ -545,18 +563,26 @@ int zygote_serve(int ctl_fd)
     return r < 0 ? 1 : 0;
 }
 
-int zygote_main(int ctl_fd, bool quiet)
+int zygote_serve(int ctl_fd)
 {
-    log_init("zygote", quiet ? LOG_ERROR : LOG_WARN);
+    return run(ctl_fd, false);
+}
+
+int zygote_main(int ctl_fd, unsigned how)
+{
+    log_init("zygote", how & ZYGOTE_QUIET ? LOG_ERROR : LOG_WARN);
     if (!sealed_is()) {
         struct err e;
-        static char word[] = "quiet";
-        char *argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL, NULL};
-        if (quiet)
-            argv[2] = word;
+        static char quiet[] = "quiet", single[] = "single";
+        char *argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL, NULL, NULL};
+        size_t n = 2;
+        if (how & ZYGOTE_QUIET)
+            argv[n++] = quiet;
+        if (how & ZYGOTE_SINGLE)
+            argv[n++] = single;
         if (sealed_exec(argv, &e) < 0)
             log_error("could not start from a sealed copy", "error=%s", log_q(e.msg));
         return 1;
     }
-    return zygote_serve(ctl_fd);
+    return run(ctl_fd, how & ZYGOTE_SINGLE);
 }

@@ -24,6 +24,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "sandbox/init/report.h"
+#include "sandbox/lock/filter_made.h"
 #include "sandbox/lock/seccomp.h"
 #include "sandbox/lock/syscalls.h"
 
@@ -380,10 +381,31 @@ static void only_addresses_outside_are_reported_with_their_port(void **state)
     assert_null(report_address(&local, 1));
 }
 
+/* What was compiled when the program was built is what the tables say now. */
+static void the_built_filters_are_those_of_the_tables(void **state)
+{
+    (void)state;
+    for (int report = 0; report < 2; report++) {
+        struct err e = {.code = 0};
+        struct seccomp_filter *fresh = seccomp_filter_compile(report, &e);
+        assert_non_null(fresh);
+        const struct filter_made now = seccomp_filter_programs(fresh),
+                                 *made = filter_made_find(report);
+        assert_non_null(made);
+        assert_int_equal(now.calls.n, made->calls.n);
+        assert_int_equal(now.exceptions.n, made->exceptions.n);
+        const size_t each = sizeof(now.calls.code[0]);
+        assert_memory_equal(now.calls.code, made->calls.code, now.calls.n * each);
+        assert_memory_equal(now.exceptions.code, made->exceptions.code, now.exceptions.n * each);
+        seccomp_filter_free(fresh);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_are_sane),
+        cmocka_unit_test(the_built_filters_are_those_of_the_tables),
         cmocka_unit_test(kernel_applies_them),
         cmocka_unit_test(reporting_changes_nothing),
         cmocka_unit_test(a_lost_listener_opens_nothing),
