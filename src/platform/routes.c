@@ -102,6 +102,10 @@ const char *routes_unbuilt(const char *path)
         {"/v1/deployment_runs", "deployment runs"},
         {"/v1/dreams", "dreams"},
         {"/v1/user_profiles", "user profiles"},
+        {"/v1/models", "lists of models"},
+        {"/v1/messages", "the routes of the Messages API"},
+        {"/v1/organizations", "the routes of an organization"},
+        {"/v1/traces", "traces"},
     };
     for (size_t i = 0; i < ARRAY_LEN(families); i++) {
         size_t n = strlen(families[i].prefix);

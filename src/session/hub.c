@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/map.h"
+#include "base/str.h"
 
 #include <string.h>
 
@@ -30,6 +31,7 @@ struct bell {
 struct hub {
     struct map sessions; /* session id -> struct topic *, while it has subscribers */
     struct map work;     /* environment id -> struct bell * */
+    struct waitq any_work;
     uint64_t work_rings;
     bool ended; /* the server stops */
 };
@@ -41,6 +43,7 @@ struct hub *hub_new(void)
     struct hub *h = mem_new(struct hub);
     map_init(&h->sessions);
     map_init(&h->work);
+    waitq_init(&h->any_work);
     return h;
 }
 
@@ -257,6 +260,16 @@ void hub_end(struct hub *h, const char *session_id)
     }
 }
 
+void hub_end_work(struct hub *h, const char *session_id, const char *work_id)
+{
+    struct topic *t = map_get(&h->sessions, session_id);
+    if (!t)
+        return;
+    LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node)
+        if (str_eq(s->work_id, work_id))
+            sse_end(s->w);
+}
+
 void hub_end_all(struct hub *h)
 {
     size_t pos = 0;
@@ -314,8 +327,14 @@ void hub_work_ready(struct hub *h, const char *environment_id)
 {
     struct bell *b = map_get(&h->work, environment_id);
     h->work_rings++;
+    waitq_wake_all(&h->any_work);
     if (b)
         waitq_wake_all(&b->waiting);
+}
+
+struct waitq *hub_any_work(struct hub *h)
+{
+    return &h->any_work;
 }
 
 uint64_t hub_work_rings(const struct hub *h)

@@ -356,8 +356,8 @@ json_t *log_usage_json(const struct log_session *s, int64_t now_us)
     json_put_int(o, "cache_read_input_tokens",
                  json_get_int(s->usage, "cache_read_input_tokens", 0));
     json_t *cc = json_object_get(s->usage, "cache_creation");
-    json_put(o, "cache_creation", json_is_object(cc) ? json_deep_copy(cc) : json_null());
-    json_put_null(o, "list_cost");
+    if (json_is_object(cc)) /* not before the first use */
+        json_put(o, "cache_creation", json_deep_copy(cc));
     json_put(o, "active_seconds", log_seconds_json(active));
     json_put_int(tools, "web_search_requests", 0);
     json_put_int(tools, "web_fetch_requests", 0);

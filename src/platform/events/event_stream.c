@@ -274,6 +274,7 @@ void event_stream_answer(struct api_call *c, const char *session_id)
                   "Too many event streams are open; close one, then repeat the request.");
         return;
     }
+    str_copy(f.s.work_id, sizeof(f.s.work_id), c->caller.work_id);
     hub_subscribe(c->p->log.hub, session_id, &f.s);
     if (find_start(&f) == 0) {
         http_set_header(c->x, "request-id", c->request_id);

@@ -146,6 +146,7 @@ static int read_request(void *arg)
     session_agent_read(&v, &k->agent);
     k->environment_id = v_str(&v, "environment_id", V_REQUIRED, 1, 128);
     k->title = v_str(&v, "title", V_NULLABLE, 0, 512);
+    v_not_null(&v, "metadata");
     k->metadata = v_metadata(&v, "metadata");
     if (k->metadata && has_null(k->metadata))
         v_fail(&v, "metadata", "values must be strings; null is for updates");
@@ -154,7 +155,7 @@ static int read_request(void *arg)
                   "version of Sallyport");
     v_unsupported(&v, "vault_ids", "vaults are not part of this version of Sallyport");
     v_unsupported(&v, "budget", "budgets are not part of this version of Sallyport");
-    k->initial_events = v_array(&v, "initial_events", V_NULLABLE, INITIAL_EVENTS_MAX);
+    k->initial_events = v_array(&v, "initial_events", V_OPTIONAL, INITIAL_EVENTS_MAX);
     v_end(&v);
     if (v_failed(&v))
         return -E_DENIED;

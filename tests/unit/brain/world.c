@@ -122,7 +122,13 @@ static int generate(struct model *m, const struct model_request *q, const struct
     const struct answer *a = &w->answers[k];
     if (a->wants && !strstr(w->last_request, a->wants))
         fail_msg("request %zu lacks '%s': %s", k, a->wants, w->last_request);
+    if (a->lacks && strstr(w->last_request, a->lacks))
+        fail_msg("request %zu holds '%s': %s", k, a->lacks, w->last_request);
     int code = stream(w, a, sink, r);
+    r->cut_call = a->cut_call;
+    r->fit_percent = a->fit_percent;
+    r->stop_details = a->details ? J(a->details) : NULL;
+    str_copy(r->blame, sizeof(r->blame), a->blame ? a->blame : "");
     r->usage = (struct model_usage){.input_tokens = 10,
                                     .output_tokens = 3,
                                     .cache_read_input_tokens = 2,
@@ -419,6 +425,7 @@ static const struct {
     {"user.message", "user"},
     {"agent.message", "says"},
     {"agent.thinking", "thinks"},
+    {"agent.thread_context_compacted", "compacted"},
     {"agent.tool_use", "calls"},
     {"agent.custom_tool_use", "custom"},
     {"agent.tool_result", "result"},
