@@ -7,7 +7,10 @@
 #define LIMIT_HEADER_COUNT        128          /* header fields in one request; 431 above */
 #define LIMIT_TARGET_BYTES        (16u << 10)  /* request target; 414 above */
 #define LIMIT_EVENT_BYTES         (16u << 20)  /* one event as JSON text */
-#define LIMIT_SSE_QUEUE_BYTES     (1u << 20)   /* a slower reader is cut off and resumes by id */
+#define LIMIT_SSE_QUEUE_BYTES     (256u << 10) /* of live frames; a slower reader reads the log */
+#define LIMIT_LIVE_EVENT_BYTES    (64u << 10)  /* a larger event is read from the log by all */
+#define LIMIT_LIVE_EVENTS         64           /* of one commit; more are read from the log */
+#define LIMIT_STREAM_PAGE_BYTES   (256u << 10) /* of the log, in memory for one slow reader */
 #define LIMIT_TOOL_OUTPUT_BYTES   (100u << 10) /* api.md 13: so much reaches the model */
 #define LIMIT_MODEL_STREAM_BYTES  (32u << 20)  /* one model answer, all blocks together */
 #define LIMIT_MODEL_CONTEXT_BYTES (32u << 20)  /* events of one model request: the API's maximum */

@@ -169,6 +169,10 @@ static int check_db(const char *dir)
 int cmd_server(int argc, char **argv)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+    if (argc > 1 && str_eq(argv[1], "backup"))
+        return cmd_server_backup(argc - 1, argv + 1);
+    if (argc > 1 && str_eq(argv[1], "restore"))
+        return cmd_server_restore(argc - 1, argv + 1);
     struct command c = {
         .o = {.listen = "127.0.0.1:8400", .lease_ttl_ms = 90000, .stop_grace_ms = 10000},
         .log_level = "info",
@@ -186,6 +190,9 @@ int cmd_server(int argc, char **argv)
          .ptr = &c.o.public_url},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
          .ptr = &c.o.lease_ttl_ms, .min = 2000, .max = 3600000},
+        {"keep-sessions", "TIME",
+         "delete sessions at rest this long after their last event (they are kept)", FLAG_DURATION,
+         .ptr = &c.o.keep_sessions_ms, .min = 1000, .max = INT64_C(3650) * 86400 * 1000},
         {"stop-grace", "TIME", "time that running calls get after SIGTERM (10s)", FLAG_DURATION,
          .ptr = &c.o.stop_grace_ms, .min = 0, .max = 600000},
         {"tls-cert", "FILE", "serve HTTPS with this certificate chain (PEM)", FLAG_FILE,
@@ -205,7 +212,9 @@ int cmd_server(int argc, char **argv)
             "(and SALLYPORT_MODEL_BASE_URL, if it is not the public one) selects the model "
             "provider.\n"
             "Data lives in $XDG_DATA_HOME/sallyport, ~/.local/share/sallyport or, for root,\n"
-            "/var/lib/sallyport.",
+            "/var/lib/sallyport.\n"
+            "sallyport server backup FILE copies the database, also while the server runs;\n"
+            "sallyport server restore FILE puts a copy in its place.",
         .flags = flags,
         .n_flags = ARRAY_LEN(flags),
     };

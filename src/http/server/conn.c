@@ -42,17 +42,6 @@ static int fail(struct conn *c, ssize_t r)
     return code;
 }
 
-void conn_abort(struct conn *c, int code)
-{
-    struct io_fd *io = &c->stream.io;
-    (void)fail(c, code);
-    io->readable = io->writable = true; /* whoever waits tries again and finds the error */
-    if (io->reader)
-        fiber_wake(io->reader);
-    if (io->writer)
-        fiber_wake(io->writer);
-}
-
 static int wait_direction(struct conn *c, uint32_t want, int64_t deadline_ns)
 {
     struct fiber_deadline d = fiber_deadline_push(deadline_ns);

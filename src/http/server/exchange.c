@@ -242,11 +242,6 @@ int http_stream_end(struct http_exchange *x)
     return conn_write(x->conn, &(struct iovec){last, sizeof(last) - 1}, 1);
 }
 
-void exchange_abort(struct http_exchange *x, int code)
-{
-    conn_abort(x->conn, code);
-}
-
 /* ---- waiting for something else ---- */
 
 /* Looks whether the client has left or sent ahead. 0, or -E_CLOSED. */

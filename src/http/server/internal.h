@@ -93,9 +93,6 @@ bool body_unasked(const struct http_exchange *x);
 /* Reads and drops what is left of the body, if it is little; else the connection is to close.
  * Suspends. */
 void body_drain(struct http_exchange *x);
-/* Ends the connection from another fiber, also in the middle of a write: every call on it returns
- * `code` from now on. Does not suspend. */
-void exchange_abort(struct http_exchange *x, int code);
 /* Writes the JSON error body for `status`. `ret` is NUL-terminated; `why` is a constant without
  * quotes. */
 size_t error_body(char *ret, size_t cap, int status, const char *why, const char *request_id);
@@ -145,7 +142,6 @@ int conn_turn(struct conn *c) WARN_UNUSED;
 int conn_write_now(struct conn *c, const struct iovec *piece, int n) WARN_UNUSED;
 /* conn_turn, then conn_write_now. */
 int conn_write(struct conn *c, const struct iovec *piece, int n) WARN_UNUSED;
-void conn_abort(struct conn *c, int code); /* see exchange_abort */
 int64_t conn_now_ns(void);
 
 /* ---- the server ---- */

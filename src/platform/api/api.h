@@ -14,6 +14,8 @@ struct caller {
     char session_id[64];     /* SESSION_TOKEN */
     char work_id[64];        /* SESSION_TOKEN */
     char token_hash[65];     /* SHA-256 of what was presented, hex */
+    /* SESSION_TOKEN of an item that was taken back: good for hearing that, and for nothing else. */
+    bool over;
 };
 
 /* Who may call a route (flags of struct route). */
