@@ -46,7 +46,9 @@ export async function playCase(kind, c) {
   const inside = kind === 'ours' ? '/marks' : marks;
   let worker;
   const scene = {
-    p, kind, T: ms(c.timeout ?? 15000),
+    p, kind, inside,
+    /** Makes a file that a waiting command looks for. */
+    touch: (name) => fs.writeFileSync(path.join(marks, name), ''),
     /** A command that leaves its mark. */
     mark: (name, then = 'true') => `umask 0; echo x >>${inside}/${name}; ${then}; echo ${name}`,
     ran: (name) => fs.existsSync(path.join(marks, name)),
