@@ -208,6 +208,8 @@ static void refuse_empty(struct request *g)
     } empty[] = {
         {"pause_turn", MODEL_FAILED, "The model provider paused without having said anything."},
         {"tool_use", MODEL_FAILED, "The model's answer was to hold a tool call and holds none."},
+        {"compaction", MODEL_FAILED,
+         "The model provider answered with a compaction, which was not asked for."},
         {"max_tokens", MODEL_REJECTED,
          "The model reached its length limit before it said anything. Ask for less at once, lower "
          "the agent's effort, or raise SALLYPORT_MODEL_MAX_TOKENS if it is set."},
