@@ -38,6 +38,7 @@
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
 #include "sandbox/build/root.h"
+#include "sandbox/zygote/chroot.h"
 #include "sandbox/zygote/file_limit.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
@@ -467,6 +468,9 @@ static int prepare(struct zygote *z, struct err *e)
     int r = mounts_is_procfs(z->proc);
     if (r < 0)
         return err_set(e, r, "/proc is not a procfs");
+    r = chroot_check(e);
+    if (r < 0)
+        return r;
     const uid_t user = geteuid(); /* in a namespace of our own it would be another number */
     z->root = user == 0;
     /* With the host's view, and before the ids change. */
