@@ -44,8 +44,10 @@ struct box_host_config {
     size_t warm;             /* sandboxes kept ready */
     /* What they, and a first trial, are made of; NULL: the defaults. */
     const struct sandbox_spec *warm_spec;
-    bool single; /* one box is all that will be opened: nothing is made ahead (native) */
-    bool trial;  /* make one at start: what cannot be had fails there, not in the first session */
+    /* One box is all that will be opened: nothing is made ahead, and whether the engine works is
+     * found out by box_open (native). */
+    bool single;
+    bool trial; /* make one at start: what cannot be had fails there, not in the first session */
 };
 
 /* Starts the engine and waits until it can make sandboxes. `cfg` NULL: native, no state directory.

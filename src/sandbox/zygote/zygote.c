@@ -64,7 +64,8 @@ struct zygote {
     int self;             /* a pidfd of this process, or -1 */
     bool root;            /* each sandbox gets its own uid */
     bool time_ns;         /* the kernel has time namespaces */
-    bool single;          /* nothing is made ahead */
+    bool single;          /* nothing is made ahead, and after one sandbox it ends */
+    bool made;            /* a sandbox has been */
     struct quotas quotas; /* of the ordinary user whose the sandboxes are */
     struct uids uids;
     struct rootfs rootfs;
@@ -344,6 +345,7 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     l->cgroup = m->group.cgroup;
     m->group.cgroup = (struct cgroup){.name = ""}; /* l's now */
     list_push_back(&z->live, &l->link);
+    z->made = true;
     r = prepare_clone(z, m, pid, e);
     if (r < 0)
         kill(pid, SIGKILL); /* reaped like any other */
@@ -514,6 +516,8 @@ static void serve(struct zygote *z)
             (void)reap(z);
         }
         if (p[0].revents && !receive(z))
+            return;
+        if (z->single && z->made && list_empty(&z->live)) /* there will be no other */
             return;
     }
 }
