@@ -137,9 +137,12 @@ static void quote(struct buf *out, bool user, const json_t *body)
     json_array_foreach (json_object_get(body, "content"), i, block) {
         const char *text = json_get_str(block, "text");
         size_t n = text ? strlen(text) : 0, cut = str_utf8_cut(text ? text : "", n, QUOTE_BYTES);
-        if (n)
-            buf_addf(out, "%s: %.*s%s\n", user ? "User" : "You", (int)cut, text,
-                     cut < n ? " ..." : "");
+        if (!n)
+            continue;
+        buf_adds(out, user ? "User: " : "You: ");
+        for (size_t k = 0; k < cut; k++) /* a line each, so that no text passes for another's */
+            buf_addc(out, text[k] == '\n' || text[k] == '\r' ? ' ' : text[k]);
+        buf_adds(out, cut < n ? " ...\n" : "\n");
     }
 }
 
