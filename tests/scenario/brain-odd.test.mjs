@@ -117,7 +117,7 @@ describe('odd answers', () => {
       for (const stop_reason of ['pause_turn', 'tool_use', 'compaction']) {
         const x = await session();
         m.reset();
-        m.next(model.good([], { stop_reason }), model.good([], { stop_reason }), model.good('at last'));
+        m.next(model.good([], { stop_reason }), model.good(' \n', { stop_reason }), model.good('at last'));
         await x.turn('go', 'end_turn', ms(30000));
         assert.equal(m.requests.length, 3);
         assert(m.requests[2].at - m.requests[0].at > 900, 'it waited, and longer the second time');
@@ -166,7 +166,7 @@ describe('odd answers', () => {
 
   describe('blocks', () => {
     for (const [what, input] of [['NUL', '{"command": "a\\u0000b"}'], ['half a surrogate pair', '{"command": "\\ud83d"}'], ['a key twice', '{"command": "a", "command": "b"}'],
-      ['65 levels', `{"command": ${'['.repeat(65)}${']'.repeat(65)}}`], ['broken JSON', '{"command": "echo'], ['an array', '[1]'], ['a text', '"ls"'], ['null', 'null']])
+      ['65 levels', `{"command": ${'['.repeat(65)}${']'.repeat(65)}}`], ['a NUL as it is', '{"command": "a\0b"}'], ['half a pair as it is', '{"command": "\ud83d"}'], ['broken JSON', '{"command": "echo'], ['an array', '[1]'], ['a text', '"ls"'], ['null', 'null']])
       test(`a tool input with ${what}: that call gets an error result, the rest stands, asked once`, async () => {
         const x = await session();
         m.next(model.good([model.textBlock('both'), model.rawToolBlock('bash', input), model.toolBlock('lookup', { word: 'x' })]), model.good('ok'));
