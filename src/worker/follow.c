@@ -16,10 +16,10 @@
 #include "http/wire/sse_parser.h"
 
 #define PAGE_EVENTS    1000
-#define PAGES_AT_ONCE  60 /* and then so many a second: far from the platform's limit, and enough */
+#define PAGES_AT_ONCE  30 /* and then so many a second: far from the platform's limit, and enough */
 #define PAGES_PER_S    5  /* for a history of any length that makes sense */
 #define STREAM_GOOD_MS 5000  /* a stream that lasted so long was no failure */
-#define HISTORY_MS     30000 /* so long the stream waits for the history's first try */
+#define HISTORY_MS     10000 /* so long the stream waits for the history's first try */
 
 void follow_init(struct follow *f, struct remote *remote, const char *session_id, struct feed *feed,
                  struct waitq *changed)
