@@ -7,7 +7,7 @@ import { makeAgent, selfHosted, startServer, TOOLSET } from '../lib/sallyport.mj
 import { brief, checkLog, customResult, Session, text } from '../lib/session.mjs';
 import { LOOKUP } from '../lib/fixture-rules.mjs';
 import * as model from '../lib/messages-api.mjs';
-import { ms } from '../lib/own.mjs';
+import { BIN, ms, run } from '../lib/own.mjs';
 
 const KEY = 'sk-ant-test-0123456789abcdef0123456789';
 
@@ -362,6 +362,16 @@ describe('odd answers', () => {
       await x.turn('more', 'end_turn');
       assert((await done(x)).some((e) => e.type === 'agent.thread_context_compacted'));
     });
+  });
+
+  test('the command line shows a refusal\'s details and a compaction', async () => {
+    const x = await session();
+    await x.turn(`a long question ${'x'.repeat(4000)}`);
+    m.next(model.badRequest('prompt is too long'), model.good('no', { stop_reason: 'refusal', stop_details: { type: 'refusal', category: 'bio', explanation: 'not \u001b[31mthat' } }));
+    await x.turn('go', 'refusal');
+    const r = await run(BIN, ['session', 'tail', x.id], { env: { ANTHROPIC_BASE_URL: s.url, ANTHROPIC_API_KEY: s.apiKey }, timeout: ms(20000) });
+    assert.match(r.out, /\(the oldest part of the conversation was left out: it was too long\)\n[^]*\n {2}\| not [^\u001b]*that\n-- idle: refusal \(bio\)\n$/);
+    await done(x);
   });
 
   test('unasked gzip, deflate, br and zstd are undone; none is asked for', async () => {
