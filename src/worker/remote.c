@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "worker/salvage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static void read_body(const char *text, size_t n, struct remote_answer *a)
         n -= 3;
     }
     if (n > 0 && json_parse(text, n, &a->body, &e) < 0)
-        a->body = NULL;
+        a->body = salvage(text, n);
     if (a->status >= 400) {
         const char *m = json_get_str(json_object_get(a->body, "error"), "message");
         if (m)

@@ -256,6 +256,31 @@ cases('histories', [
       await stopped(w);
     },
   },
+  ...['history', 'stream'].map((where) => ({
+    name: `tool input that our parser refuses, in the ${where}: answered with an error, and the rest is served`,
+    ours: { results: ['nul error', 'half error', 'deep error', 'twice error', 'good ok'], ran: { good: 1 }, stops: ['force'] },
+    why: 'the official worker runs what is left of it',
+    async play({ p, mark, start, stopped, answered }) {
+      const s = p.session({ ends: false });
+      const deep = '['.repeat(70) + ']'.repeat(70);
+      const calls = { nul: '{"command":"echo a\\u0000b"}', half: '{"command":"echo \\ud800"}', deep: `{"command":"true","x":${deep}}`, twice: '{"command":"true","command":"false"}' };
+      const odd = (id) => `{"type":"agent.tool_use","id":"${id}","name":"bash","input":${calls[id]},"session_thread_id":null}`;
+      const ids = Object.keys(calls);
+      for (const c of ids) s.calls.set(c, { open: true, allowed: true, custom: false });
+      const good = bash('good', mark('good'));
+      if (where === 'history') { s.calls.set('good', { open: true, allowed: true, custom: false }); p.on('list', () => ({ status: 200, text: `{"data":[{"type":"session.status_running","id":"x"},${ids.map(odd).join(',')},${JSON.stringify(good)}],"next_page":null}` })); }
+      const w = p.serve(s);
+      start();
+      await follows(p, s);
+      if (where === 'stream') {
+        for (const c of ids) s.raw(`event: agent.tool_use\ndata: ${odd(c)}\n\n`);
+        s.say(good);
+      }
+      await answered('good');
+      s.idle();
+      await stopped(w);
+    },
+  })),
   {
     name: 'a page with a byte order mark, and one with events to come and none',
     both: { results: ['a ok'], stops: ['force'] },
