@@ -80,6 +80,22 @@ cases('calls', [
     },
   },
   {
+    name: 'allowed, then denied before it ran: not run',
+    ours: { results: ['a error'], ran: {}, stops: ['force'] },
+    sdk: { results: [], ran: {} },
+    why: 'the official worker gives the call no answer, and the platform, for which the first verdict counts, waits for one',
+    async play({ p, mark, start, stopped, kind }) {
+      const s = p.session();
+      s.turn(bash('a', mark('a'), { evaluated_permission: 'ask' }));
+      s.say(confirm('a', 'allow'), confirm('a', 'deny'));
+      const w = p.serve(s);
+      start();
+      await p.until('it follows', () => p.of('list').length > 0, 20000);
+      if (kind === 'sdk') s.idle();
+      await stopped(w);
+    },
+  },
+  {
     name: 'a verdict that comes before its call, on the stream',
     both: { results: ['yes ok'], ran: { yes: 1 }, stops: ['force'] },
     async play({ p, mark, start, stopped }) {
