@@ -127,8 +127,10 @@ static int call(struct remote *r, const char *method, const char *url, const cha
     ret->status = resp.status;
     read_retry_after(&resp, ret);
     read_body(buf_str(&resp.body), resp.body.len, ret);
+    if (ret->status == 0 && resp.body.len > SALVAGE_BYTES_MAX)
+        rc = -EMSGSIZE; /* less of it may be readable */
     client_response_done(&resp);
-    return 0;
+    return rc;
 }
 
 bool remote_id_ok(const char *id)
@@ -228,7 +230,7 @@ int remote_events(struct remote *r, const char *session_id, const char *page, in
 {
     if (!remote_id_ok(session_id))
         return bad_id(ret);
-    struct buf q = BUF_INIT(4096);
+    struct buf q = BUF_INIT(16384);
     if (page) {
         buf_adds(&q, "&page=");
         add_encoded(&q, page);

@@ -140,5 +140,5 @@ static json_t *read_elements(const char *text, size_t n)
 
 json_t *salvage(const char *text, size_t n)
 {
-    return read_members(text, n, read_elements);
+    return n > SALVAGE_BYTES_MAX ? NULL : read_members(text, n, read_elements);
 }

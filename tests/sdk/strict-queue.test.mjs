@@ -298,6 +298,31 @@ cases('leases', [
       await pause(300);
     }),
   })),
+  ...Object.entries({ stopped: { state: 'stopped', lease_extended: false }, stopping: { state: 'stopping', lease_extended: false }, 'not extended': { lease_extended: false } }).map(([name, more]) => ({
+    name: `a first heartbeat that says ${name}: nothing runs, the stop is confirmed`,
+    both: { results: [], ran: {}, stops: ['force'] },
+    async play({ p, mark, start, stopped }) {
+      const s = p.session();
+      s.turn(bash('a', mark('a')));
+      p.on('heartbeat', () => beat(more));
+      const w = p.serve(s);
+      start();
+      await stopped(w);
+    },
+  })),
+  {
+    name: 'a first heartbeat that finds another worker: nothing runs, nothing is stopped, the next item is served',
+    both: { results: ['b ok'], ran: { b: 1 }, stops: ['none', 'force'] },
+    async play({ p, mark, start, stopped }) {
+      const s = p.session(), other = p.session();
+      other.turn(bash('a', mark('a')));
+      s.turn(bash('b', mark('b')));
+      const taken = p.serve(other), w = p.serve(s);
+      p.on('heartbeat', (r) => (r.ids[1] === taken.id ? { status: 412, body: { type: 'error', error: { type: 'invalid_request_error', message: 'Heartbeat precondition failed', details: { error_code: 'heartbeat_precondition_failed', current_state: { state: 'active', last_heartbeat: '2026-01-01T00:00:00.000000Z', lease_extended: false, ttl_seconds: 60 } } } } } : undefined));
+      start();
+      await stopped(w);
+    },
+  },
   {
     name: 'a heartbeat that says "stopping": the item is still ours',
     ours: { results: ['a error', 'b error'], stops: ['force'], ran: { a: 1 } },

@@ -282,6 +282,23 @@ cases('histories', [
     },
   })),
   {
+    name: 'a page that is unreadable and large is asked for in parts',
+    ours: { results: ['nul error', 'good ok'], ran: { good: 1 }, stops: ['force'], smaller: true },
+    why: 'the official worker reads it whole',
+    async play({ p, mark, start, stopped, answered }) {
+      const s = p.session({ ends: false });
+      s.say({ type: 'session.status_running' }, bash('nul', 'NUL'), bash('good', mark('good')));
+      for (let i = 0; i < 30; i++) s.say({ type: 'agent.message', content: [{ type: 'text', text: 'x'.repeat(40000) }] });
+      p.on('list', (r) => { const a = p.list(r, null, ...r.ids); return { status: 200, text: JSON.stringify(a.body).replace('"NUL"', '"echo \\u0000"') }; });
+      const w = p.serve(s);
+      start();
+      await answered('good');
+      s.idle();
+      await stopped(w);
+      return { smaller: p.of('list').some((r) => Number(r.query.limit) < 1000) };
+    },
+  },
+  {
     name: 'a page with a byte order mark, and one with events to come and none',
     both: { results: ['a ok'], stops: ['force'] },
     async play({ p, mark, start, stopped }) {

@@ -61,10 +61,22 @@ static void what_is_left_of_a_text(void **state)
     }
 }
 
+static void a_long_text_is_left_alone(void **state)
+{
+    (void)state;
+    AUTO_FREE char *text = mem_zalloc(SALVAGE_BYTES_MAX + 2);
+    memset(text, ' ', SALVAGE_BYTES_MAX + 1);
+    memcpy(text, "{}", 2);
+    AUTO_JSON json_t *j = salvage(text, SALVAGE_BYTES_MAX);
+    assert_non_null(j);
+    assert_null(salvage(text, SALVAGE_BYTES_MAX + 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_of_a_text),
+        cmocka_unit_test(a_long_text_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
