@@ -1,7 +1,7 @@
 /* server.c - the parts of the platform, put together in one process.
  *
  * Used by `sallyport server` and `sallyport up` on the loop's root fiber, which owns everything
- * here: the HTTP server with one fiber per connection, the brain's turns, and the reaper of leases.
+ * here: the HTTP server with one fiber per connection, the brain's turns, the reaper of leases, and the yielder of sessions at rest.
  * Opening goes bottom up (store, listener, brain, work clock, first start), and a step that fails
  * undoes what was opened before it: nothing is served half-configured. Stopping ends event streams
  * first (their readers resume elsewhere or later) and gives running calls a grace period; what was
@@ -18,6 +18,8 @@
 #include "io/tls.h"
 #include "platform/platform.h"
 #include "platform/work/work_reaper.h"
+#include "platform/work/work_yield.h"
+#include "server/caretaker.h"
 #include "session/hub.h"
 
 struct server {
@@ -28,6 +30,7 @@ struct server {
     struct model *model; /* NULL: none is configured, and the brain says so in the sessions' logs */
     struct brain *brain;
     char address[SOCK_ADDR_MAX];
+    bool damaged; /* the database is */
 };
 
 static int open_brain(struct server *s, struct err *e)
@@ -36,7 +39,8 @@ static int open_brain(struct server *s, struct err *e)
     if (o->script)
         s->model = model_script_new(o->script, e);
     else if (o->model_key.len)
-        s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url, e);
+        s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url,
+                                       o->model_max_tokens, e);
     if (!s->model && (o->script || o->model_key.len))
         return -EINVAL;
     int r = brain_start(&s->platform.log, s->model, &s->brain, e);
@@ -97,12 +101,29 @@ struct platform *server_platform(struct server *s)
     return &s->platform;
 }
 
+static void end_damaged(void *arg)
+{
+    struct server *s = arg;
+    s->damaged = true;
+    server_stop(s);
+}
+
 int server_run(struct server *s)
 {
+    struct caretaker caretaker = {.platform = &s->platform,
+                                  .keep_sessions_ms = s->o->keep_sessions_ms,
+                                  .on_damage = end_damaged,
+                                  .arg = s};
     AUTO(scope) background;
     scope_init(&background);
     int r = fiber_spawn(&background, "work-reaper", work_reaper, &s->platform, NULL);
-    return r < 0 ? r : http_server_run(s->http);
+    if (r == 0)
+        r = fiber_spawn(&background, "work-yielder", work_yielder, &s->platform, NULL);
+    if (r == 0)
+        r = fiber_spawn(&background, "caretaker", caretaker_run, &caretaker, NULL);
+    if (r == 0)
+        r = http_server_run(s->http);
+    return s->damaged ? -E_CORRUPT : r;
 }
 
 void server_stop(struct server *s)

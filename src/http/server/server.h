@@ -14,6 +14,7 @@
 
 #include "http/wire/h1.h"
 #include "fiber/sync.h"
+#include "base/budget.h"
 #include "base/json.h"
 
 struct http_exchange;
@@ -44,13 +45,18 @@ void http_server_free(struct http_server *s);
 
 /* ---- inside a handler ---- */
 const struct h1_request *http_request(const struct http_exchange *x);
+/* How many connections there may be at once. */
+size_t http_max_connections(const struct http_exchange *x);
 /* Allocations that live until the exchange ends. */
 void *http_alloc(struct http_exchange *x, size_t n);
 /* Reads the whole body (sends 100-continue when it was asked for) and appends it to `out`. Memory
- * grows with what arrives, not with what was announced. Suspends. 0; -EMSGSIZE (more than `max`
- * bytes, or than `out` takes: answer 413); -E_PARSE (bad chunking: answer 400); -E_CLOSED (nobody
- * to answer, or the server has answered 408); -ECANCELED. A second call finds nothing more: 0. */
-int http_body_read(struct http_exchange *x, size_t max, struct buf *out) WARN_UNUSED;
+ * grows with what arrives, not with what was announced; what `out` holds is charged to `share` (may
+ * be NULL), which stays the caller's to end. Suspends. 0; -EMSGSIZE (more than `max` bytes, or than
+ * `out` takes: answer 413); -EBUSY (the budget is used up: answer 503); -ENOMEM; -E_PARSE (bad
+ * chunking: answer 400); -E_CLOSED (nobody to answer, or the server has answered 408); -ECANCELED.
+ * A second call finds nothing more: 0. */
+int http_body_read(struct http_exchange *x, size_t max, struct buf *out, struct budget_share *share)
+    WARN_UNUSED;
 
 /* Adds a response header before the reply; copied. One with a control character, one over the
  * ceiling (8 KiB together) and those that frame the message are left out and logged as an error.

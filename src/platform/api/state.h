@@ -19,10 +19,14 @@ struct platform_state {
     struct map last_used;     /* environment key id -> int64_t *, when last_used_at was written */
     struct work_clock *clock; /* of leases; made on first use (work_clock.c) */
     struct work_sightings *sightings; /* of workers; made on first use (work_sightings.c) */
-    struct pool *parser; /* thread for large request bodies (serve.c); made on first use */
+    struct pool *parser;              /* thread for what is large (body.c); made on first use */
+    struct accounts *accounts;        /* of credentials with calls under way; made on first use */
     struct map inflight; /* scope + key of running idempotent calls -> struct idem_inflight * */
 };
 struct platform_state *platform_state(struct platform *p); /* never NULL */
+/* fn(arg) on a thread of its own kind, one at a time: for what would hold up the loop. Suspends. */
+int platform_off_loop(struct platform *p, int (*fn)(void *arg), void *arg);
+void accounts_free(struct accounts *a); /* account.c; NULL is fine */
 /* Frees it and what is in it, but for clock and sightings, which their files free. NULL is fine. No
  * call may be live. */
 void platform_state_free(struct platform_state *s);

@@ -37,8 +37,10 @@
 #include "sandbox/zygote/stock.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
+#include "sandbox/build/root.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
+#include "sandbox/quotas.h"
 #include "sandbox/zygote/rights.h"
 #include "sandbox/zygote/template.h"
 #include "sandbox/zygote/sealed.h"
@@ -60,6 +62,7 @@ struct zygote {
     int self;             /* a pidfd of this process, or -1 */
     bool root;            /* each sandbox gets its own uid */
     bool time_ns;         /* the kernel has time namespaces */
+    struct quotas quotas; /* of the ordinary user whose the sandboxes are */
     struct uids uids;
     struct rootfs rootfs;
     struct cgroup_root cgroups;
@@ -190,7 +193,7 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
         return m->root < 0 ? err_wrap(e, m->root, "rootfs") : 0;
     }
     if (m->spec.user == SANDBOX_USER_ROOT && map) {
-        int r = m->root = rootfs_template_tree("/", map, z->proc, e);
+        int r = m->root = rootfs_template_tree("/etc", map, z->proc, e);
         if (r >= 0)
             r = m->usr = rootfs_template_tree("/usr", map, z->proc, e);
         if (r >= 0 || r != -EINVAL)
@@ -200,9 +203,9 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
         log_info("root in this sandbox does not own the system's files", "error=%s", log_q(e->msg));
         fd_cleanup_close(&m->root);
     }
-    if (m->spec.user != SANDBOX_USER_ROOT)
+    if (!root_has_own_etc(&m->spec))
         return 0; /* nothing of the template lies below anything */
-    m->root = rootfs_template_tree("/", NULL, z->proc, e); /* for an /etc of its own */
+    m->root = rootfs_template_tree("/etc", NULL, z->proc, e); /* to lie below its own */
     return m->root;
 }
 
@@ -244,6 +247,21 @@ static const char *clone_advice(int code)
                             : "";
 }
 
+/* clone3, as the user who will be root of the sandbox's ids. What the kernel counts for the maker
+ * of a user namespace (namespaces, inotify, queues, signals that wait) is that user's then, and so
+ * the sandbox's own; root of the machine would have it taken by any of them. */
+static long clone_as_owner(const struct zygote *z, const struct making *m, struct clone_args *args)
+{
+    if (z->root && seteuid(m->map.outside) < 0)
+        return -1;
+    long pid = syscall(SYS_clone3, args, sizeof(*args));
+    const int code = errno;
+    if (pid != 0)
+        MUST(!z->root || seteuid(0) == 0); /* the capabilities come back with it */
+    errno = code;
+    return pid;
+}
+
 static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
 {
     /* From taking to cloning nothing may come between: see stock_take_net. */
@@ -254,7 +272,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
         .pidfd = (uint64_t)(uintptr_t)&m->pidfd,
         .exit_signal = SIGCHLD,
     };
-    long pid = syscall(SYS_clone3, &args, sizeof(args));
+    long pid = clone_as_owner(z, m, &args);
     if (pid == 0) {
         close(m->go[1]);
         struct enter_args birth = {.spec = &m->spec,
@@ -270,7 +288,8 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                    .entry = m->group.entry,
                                    .bind_fds = m->binds,
                                    .id_range = m->map.count > 1,
-                                   .net_ready = net_ready};
+                                   .net_ready = net_ready,
+                                   .quotas = z->root ? NULL : &z->quotas};
         enter_sandbox(&birth);
     }
     if (pid < 0)
@@ -432,12 +451,13 @@ static int prepare(struct zygote *z, struct err *e)
     int r = mounts_is_procfs(z->proc);
     if (r < 0)
         return err_set(e, r, "/proc is not a procfs");
-    z->root = geteuid() == 0;
+    const uid_t user = geteuid(); /* in a namespace of our own it would be another number */
+    z->root = user == 0;
     r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
     if (r >= 0)
-        r = z->root ? prepare_uids(z, e) : rights_own_namespace(e);
+        r = z->root ? prepare_uids(z, e) : rights_own_namespace(z->proc, &z->quotas, e);
     if (r >= 0)
-        r = rootfs_build(&z->rootfs, e);
+        r = rootfs_build(user, &z->rootfs, e);
     if (r < 0)
         return r;
     r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
