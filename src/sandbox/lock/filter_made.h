@@ -7,16 +7,19 @@
 
 struct seccomp_filter;
 
+/* Made are all combinations of SECCOMP_REPORTS and SECCOMP_LOCKS, and SECCOMP_ALONE. */
+#define FILTERS_MADE 5
+
 struct filter_program {
     const struct sock_filter *code;
     unsigned short n;
 };
 struct filter_made {
-    struct filter_program calls, exceptions;
+    struct filter_program calls, exceptions, guard;
 };
 
-/* The filter with these properties (seccomp.h), or NULL: none was made. */
-const struct filter_made *filter_made_find(bool report);
+/* The filter with these properties (`what` of seccomp.h), or NULL: none was made. */
+const struct filter_made *filter_made_find(unsigned what);
 
 /* The programs of a filter, which stay its own. */
 struct filter_made seccomp_filter_programs(const struct seccomp_filter *f);
