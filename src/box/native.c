@@ -163,8 +163,24 @@ static int wait_ready(struct native *z, struct err *e)
                  : take_hello(z, hello, e);
 }
 
+/* Waits until the zygote has nothing left that could outlive it: it closes its end then, and what
+ * remains is the end of a process. */
+static bool has_cleaned_up(struct native *z)
+{
+    AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);
+    int r = shutdown(z->ctl.fd, SHUT_WR) < 0 ? -errno : 0;
+    while (r >= 0) {
+        AUTO_JSON json_t *o = NULL;
+        AUTO_CLOSE int channel = -1, pidfd = -1;
+        r = receive(z, &o, &channel, &pidfd);
+    }
+    return r == -E_CLOSED || r == -ECONNRESET;
+}
+
 static void stop_zygote(struct native *z)
 {
+    if (z->single && z->zygote.pid && has_cleaned_up(z))
+        proc_leave(&z->zygote);
     io_fd_close(&z->ctl);
     if (z->zygote.pid) {
         AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);

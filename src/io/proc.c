@@ -218,6 +218,13 @@ int proc_kill(struct proc *p, int sig)
     return syscall(SYS_pidfd_send_signal, p->pidfd.fd, sig, NULL, 0) == 0 ? 0 : -errno;
 }
 
+void proc_leave(struct proc *p)
+{
+    p->pid = 0;
+    if (p->pidfd.fd > 0)
+        io_fd_close(&p->pidfd);
+}
+
 void proc_done(struct proc *p)
 {
     if (p->pid > 0) {

@@ -23,4 +23,6 @@ int proc_start(struct proc *p, const struct proc_spec *spec, struct err *e) WARN
 /* Suspends until it ends; wait(2) status. */
 int proc_wait(struct proc *p, int *ret_status) WARN_UNUSED;
 int proc_kill(struct proc *p, int sig); /* through the pidfd */
-void proc_done(struct proc *p);         /* kills with SIGKILL and reaps if still there */
+/* Lets it end by itself, and be reaped by whoever comes after this process. */
+void proc_leave(struct proc *p);
+void proc_done(struct proc *p); /* kills with SIGKILL and reaps if still there */

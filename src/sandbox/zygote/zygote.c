@@ -565,6 +565,8 @@ static int run(int ctl_fd, bool single)
     seccomp_filter_free(z.reporting);
     stock_done(&z.stock);
     cgroup_root_done(&z.cgroups);
+    /* Nothing is left but our own end, for which a client of one sandbox does not wait. */
+    close(z.ctl);
     rootfs_done(&z.rootfs);
     fd_cleanup_close(&z.proc);
     fd_cleanup_close(&z.self);
