@@ -179,12 +179,15 @@ static int parse_binds(json_t *a, struct sandbox_spec *s, struct err *e)
     json_t *b;
     json_array_foreach (a, i, b) {
         const char *source = json_get_str(b, "source"), *target = json_get_str(b, "target");
-        json_t *write = json_object_get(b, "write");
-        if (!source || !target || (write && !json_is_boolean(write)))
-            return err_set(e, -EINVAL, "binds[%zu] needs source, target and optionally write", i);
+        json_t *write = json_object_get(b, "write"), *all = json_object_get(b, "all");
+        if (!source || !target || (write && !json_is_boolean(write)) ||
+            (all && !json_is_boolean(all)))
+            return err_set(e, -EINVAL,
+                           "binds[%zu] needs source, target and optionally write and all", i);
         int r = sandbox_spec_add_bind(s, source, target, json_is_true(write), e);
         if (r < 0)
             return r;
+        s->binds[s->n_binds - 1].all = json_is_true(all);
     }
     return 0;
 }
@@ -316,6 +319,8 @@ json_t *sandbox_spec_json(const struct sandbox_spec *s)
         json_put_str(b, "source", s->binds[i].source);
         json_put_str(b, "target", s->binds[i].target);
         json_put_bool(b, "write", s->binds[i].write);
+        if (s->binds[i].all)
+            json_put_bool(b, "all", true);
         json_array_append_new(binds, b);
     }
     json_put(o, "binds", binds);
