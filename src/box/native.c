@@ -43,10 +43,12 @@ struct native {
     bool alive;
     bool single;          /* it makes one sandbox, and is not replaced */
     bool greeted;         /* it has said whether it can make any */
+    bool closed;          /* it has closed its end: nothing that it held is left */
     struct waitq changed; /* alive, or another start has failed */
     uint64_t starts;
     struct err start_err;
     int64_t seq;
+    void (*tell)(const char *sentence); /* NULL: the log is told */
 };
 
 /* ---- the zygote ---- */
@@ -74,6 +76,25 @@ static void hand_over(struct native *z, const json_t *o, int *channel, int *pidf
         waitq_wake_all(&w->wait);
         return;
     }
+}
+
+/* Names are a sandbox's choice only as far as our table has them; the directory is the operator's. */
+static void tell_moved(const struct native *z, const json_t *moved)
+{
+    const char *dir = json_get_str(moved, "dir"), *name = json_get_str(moved, "name"),
+               *now = json_get_str(moved, "now");
+    if (!dir || !name)
+        return;
+    AUTO_FREE char *what =
+        now ? mem_printf("it is %s now", now) : mem_strdup("it could not be renamed: look at it");
+    AUTO_FREE char *text =
+        mem_printf("%s/%s was made in the sandbox, and programs of this host act "
+                   "on it by themselves; %s",
+                   dir, name, what);
+    if (z->tell)
+        z->tell(text);
+    else
+        log_warn("a sandbox has made what programs of this host act on", "what=%s", log_q(text));
 }
 
 /* One datagram from the zygote. 1 with the object, or a negative code. The first two descriptors go
@@ -133,7 +154,10 @@ static int read_zygote(struct native *z)
         r = receive(z, &o, &channel, &pidfd);
         if (r < 0)
             break;
-        if (json_object_get(o, "ended"))
+        const json_t *moved = json_object_get(o, "moved");
+        if (moved)
+            tell_moved(z, moved);
+        else if (json_object_get(o, "ended"))
             log_debug("sandbox ended", "pid=%lld status=%lld",
                       (long long)json_get_int(o, "ended", 0),
                       (long long)json_get_int(o, "status", 0));
@@ -143,7 +167,8 @@ static int read_zygote(struct native *z)
         } else
             hand_over(z, o, &channel, &pidfd);
     }
-    z->alive = false;
+    z->alive = r == -ECANCELED; /* it was the reader who was ended */
+    z->closed = r == -E_CLOSED || r == -ECONNRESET;
     if (e.code == 0 && z->greeted)
         err_set(&e, -E_CLOSED, "the zygote ended");
     else if (e.code == 0)
@@ -163,23 +188,20 @@ static int wait_ready(struct native *z, struct err *e)
                  : take_hello(z, hello, e);
 }
 
-/* Waits until the zygote has nothing left that could outlive it: it closes its end then, and what
- * remains is the end of a process. */
-static bool has_cleaned_up(struct native *z)
+/* Lets it come to its end, and hears what it still has to say. */
+static void hear_out(struct native *z)
 {
     AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);
-    int r = shutdown(z->ctl.fd, SHUT_WR) < 0 ? -errno : 0;
-    while (r >= 0) {
-        AUTO_JSON json_t *o = NULL;
-        AUTO_CLOSE int channel = -1, pidfd = -1;
-        r = receive(z, &o, &channel, &pidfd);
-    }
-    return r == -E_CLOSED || r == -ECONNRESET;
+    if (z->ctl.fd >= 0 && shutdown(z->ctl.fd, SHUT_WR) == 0)
+        (void)read_zygote(z);
+    z->alive = false;
 }
 
 static void stop_zygote(struct native *z)
 {
-    if (z->single && z->zygote.pid && has_cleaned_up(z))
+    if (z->alive)
+        hear_out(z);
+    if (z->single && z->closed) /* nothing is left of it but a process at its end */
         proc_leave(&z->zygote);
     io_fd_close(&z->ctl);
     if (z->zygote.pid) {
@@ -232,7 +254,7 @@ static int start_zygote(struct native *z, struct err *e)
         return err_set(e, r, "could not watch the zygote: %s", err_text(r));
     }
     ours = -1;
-    z->greeted = false;
+    z->greeted = z->closed = false;
     /* The one request can be on its way while the zygote gets ready; the keeper takes its word. */
     r = z->single ? 0 : wait_ready(z, e);
     if (r < 0)
@@ -268,6 +290,7 @@ static int native_start(struct box_host *h, const struct box_host_config *cfg, s
 {
     struct native *z = mem_new(struct native);
     z->single = cfg->single;
+    z->tell = cfg->tell;
     z->ctl = IO_FD_NONE;
     z->zygote.pidfd = IO_FD_NONE;
     list_init(&z->opening);
@@ -342,6 +365,8 @@ static int request(struct native *z, const struct sandbox_spec *spec, struct ope
     w->seq = ++z->seq;
     list_push_back(&z->opening, &w->link);
     int r = send_create(z, spec, w->seq, e);
+    if ((r == -EPIPE || r == -ECONNRESET) && z->single)
+        r = 0; /* it may have said why before it ended: the keeper has not read that yet */
     while (r >= 0 && !w->done)
         r = waitq_wait(&w->wait);
     list_remove(&w->link);

@@ -35,9 +35,11 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "sandbox/zygote/stock.h"
+#include "sandbox/zygote/sweeps.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
 #include "sandbox/build/root.h"
+#include "sandbox/zygote/answer.h"
 #include "sandbox/zygote/chroot.h"
 #include "sandbox/zygote/file_limit.h"
 #include "sandbox/zygote/idmap.h"
@@ -80,6 +82,7 @@ struct live {
     pid_t pid;    /* 0: ended, but its cgroup could not be removed yet */
     int uid_lock; /* -1 as an ordinary user */
     struct cgroup cgroup;
+    struct sweeps sweeps;
 };
 
 /* What is open while a sandbox is being made. */
@@ -91,6 +94,7 @@ struct making {
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
     struct stock_group group;
+    struct sweeps sweeps;
 };
 
 static void making_done(struct making *m)
@@ -102,35 +106,10 @@ static void making_done(struct making *m)
     for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
         fd_cleanup_close(&m->binds[i]);
     free(m->binds);
+    sweeps_done(&m->sweeps);
     stock_group_close(&m->group);
     if (m->have_spec)
         sandbox_spec_done(&m->spec);
-}
-
-static void send_message(struct zygote *z, json_t *o, const int *fds, size_t n_fds)
-{
-    size_t n;
-    AUTO_FREE char *text = json_text(o, &n);
-    union {
-        char bytes[CMSG_SPACE(2 * sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
-    struct iovec iov = {.iov_base = text, .iov_len = n};
-    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (n_fds) {
-        mh.msg_control = control.bytes;
-        mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-    }
-    /* A worker that does not read loses notices of ended sandboxes, which it also has from their
-     * pidfds; it cannot stop us. */
-    if (sendmsg(z->ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE &&
-        errno != ECONNRESET)
-        log_warn("message to the worker lost", "error=%s", err_name(-errno));
 }
 
 /* ---- one sandbox ---- */
@@ -331,6 +310,8 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     if (r >= 0)
         r = open_sources(z, m, e);
     if (r >= 0)
+        r = sweeps_open(&z->rootfs, &m->spec, &m->sweeps, e);
+    if (r >= 0)
         r = make_cgroup(z, m, e);
     if (r < 0)
         return r;
@@ -345,6 +326,8 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     l->uid_lock = TAKE_FD(m->uid_lock);
     l->cgroup = m->group.cgroup;
     m->group.cgroup = (struct cgroup){.name = ""}; /* l's now */
+    l->sweeps = m->sweeps;
+    m->sweeps = (struct sweeps){.all = NULL}; /* likewise */
     list_push_back(&z->live, &l->link);
     z->made = true;
     r = prepare_clone(z, m, pid, e);
@@ -373,11 +356,11 @@ static void handle_create(struct zygote *z, const json_t *request)
     if (r < 0) {
         json_put_str(reply, "error", e.msg);
         json_put_int(reply, "code", -e.code);
-        send_message(z, reply, NULL, 0);
+        answer_send(z->ctl, reply, NULL, 0);
     } else {
         json_put_int(reply, "pid", r);
         const int fds[] = {m.channel[0], m.pidfd};
-        send_message(z, reply, fds, 2);
+        answer_send(z->ctl, reply, fds, 2);
     }
 }
 
@@ -393,15 +376,24 @@ static bool release(struct zygote *z, struct live *l)
     return true;
 }
 
+static void tell_moved(void *arg, const json_t *moved)
+{
+    AUTO_JSON json_t *o = json_object();
+    json_put(o, "moved", json_incref((json_t *)(uintptr_t)moved));
+    const struct zygote *z = arg;
+    answer_send(z->ctl, o, NULL, 0);
+}
+
 static void ended(struct zygote *z, pid_t pid, int status)
 {
     LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
         if (l->pid != pid)
             continue;
+        sweeps_run(&l->sweeps, tell_moved, z);
         AUTO_JSON json_t *o = json_object();
         json_put_int(o, "ended", pid);
         json_put_int(o, "status", status);
-        send_message(z, o, NULL, 0);
+        answer_send(z->ctl, o, NULL, 0);
         l->pid = 0;
         release(z, l);
         return;
@@ -532,6 +524,7 @@ static void end_all(struct zygote *z)
     LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
         if (l->pid > 0)
             waitpid(l->pid, NULL, 0);
+        sweeps_run(&l->sweeps, tell_moved, z);
         for (int i = 0; i < 100 && !release(z, l); i++)
             poll(NULL, 0, 10);
     }
@@ -549,6 +542,9 @@ static int run(int ctl_fd, bool single)
     struct err e = {.code = 0};
     list_init(&z.live);
     prctl(PR_SET_NAME, "sallyport-zygote");
+    /* A worker that is killed closes our socket; then there are sandboxes to end, and directories to
+     * put in order. */
+    prctl(PR_SET_PDEATHSIG, 0);
     json_wipe_when_freed(); /* specifications hold environments, and sandboxes are our copies */
     int r = prepare(&z, &e);
     AUTO_JSON json_t *hello = json_object();
@@ -557,7 +553,7 @@ static int run(int ctl_fd, bool single)
         json_put_str(hello, "error", e.msg);
     else if (z.cgroups.why_not)
         json_put_str(hello, "why_not", z.cgroups.why_not);
-    send_message(&z, hello, NULL, 0);
+    answer_send(z.ctl, hello, NULL, 0);
     if (r >= 0)
         serve(&z);
     end_all(&z);
