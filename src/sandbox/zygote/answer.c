@@ -5,12 +5,15 @@
  * zygote; descriptors stay the caller's. */
 #include "sandbox/zygote/answer.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "base/err.h"
 #include "base/log.h"
+
+#define LINGER_MS 1000 /* a worker that lives closes at once */
 
 void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds)
 {
@@ -35,4 +38,12 @@ void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds)
      * pidfds; it cannot stop us. */
     if (sendmsg(ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE && errno != ECONNRESET)
         log_warn("message to the worker lost", "error=%s", err_name(-errno));
+}
+
+void answer_linger(int ctl)
+{
+    char junk[256];
+    struct pollfd p = {.fd = ctl, .events = POLLIN};
+    while (poll(&p, 1, LINGER_MS) == 1 && recv(ctl, junk, sizeof(junk), MSG_DONTWAIT) > 0)
+        ;
 }

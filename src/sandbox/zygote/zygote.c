@@ -556,6 +556,8 @@ static int run(int ctl_fd, bool single)
     answer_send(z.ctl, hello, NULL, 0);
     if (r >= 0)
         serve(&z);
+    else
+        answer_linger(z.ctl);
     end_all(&z);
     seccomp_filter_free(z.filter);
     seccomp_filter_free(z.reporting);
