@@ -193,9 +193,9 @@ static int parse_binds(json_t *a, struct sandbox_spec *s, struct err *e)
         if (!source || !target || (write && !json_is_boolean(write)) ||
             (socket && !json_is_boolean(socket)) || (all && !json_is_boolean(all)) ||
             (json_is_true(write) && json_is_true(socket)))
-            return err_set(e, -EINVAL,
-                           "binds[%zu] needs source, target and optionally socket, or write and all",
-                           i);
+            return err_set(
+                e, -EINVAL,
+                "binds[%zu] needs source, target and optionally socket, or write and all", i);
         int r = json_is_true(socket)
                     ? sandbox_spec_add_socket(s, source, target, e)
                     : sandbox_spec_add_bind(s, source, target, json_is_true(write), e);
