@@ -127,6 +127,7 @@ static void serve(struct api_call *c)
         api_failed(c, r, NULL);
         return;
     }
+    http_known(c->x);
     c->account = account_enter(c->p, &c->caller);
     if (check_headers(c) != 0)
         return;

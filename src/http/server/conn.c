@@ -390,12 +390,16 @@ static void end_exchange(struct conn *c)
 static void serve_requests(struct conn *c)
 {
     while (!c->closing && !c->srv->stopping) {
+        server_conn_waits(c->srv, c);
         int r = await_request(c);
         if (r == 0) {
             memset(&c->x, 0, sizeof(c->x));
             c->x.conn = c;
             r = read_head(c);
         }
+        server_conn_serves(c);
+        if (r == 0 && c->leaving)
+            r = -ECANCELED; /* what is not begun can be sent again elsewhere */
         if (r == 0) {
             c->fresh = false;
             c->srv->stats.requests++;

@@ -112,6 +112,10 @@ struct conn {
     char *in; /* NULL while nothing is buffered */
     size_t in_cap, in_from, in_to;
 
+    struct list waits; /* in srv->strangers or srv->resting while no request is being served */
+    bool known;        /* a request on it has shown a good credential */
+    bool leaving;      /* closed in favour of a newcomer; no longer counted */
+
     int ops;      /* since the last turn given away */
     int error;    /* sticky: the connection is of no more use */
     bool idle;    /* between requests: may be closed at any time */
@@ -155,6 +159,9 @@ struct http_server {
     struct scope scope;
     struct fiber *acceptor;
     struct list conns;
+    struct list strangers, resting; /* connections that wait for a request: unknown, known; the one
+                                     * that has waited longest first */
+    size_t n_known, n_leaving;
     struct waitq changed; /* a connection or the acceptor has ended */
     bool running, stopping;
     struct http_stats stats;
@@ -170,3 +177,6 @@ struct http_server {
 /* "Date: Mon, 23 Nov 2026 18:14:19 GMT\r\n", renewed every second. */
 const char *server_date(struct http_server *s, size_t *ret_len);
 void server_conn_ended(struct http_server *s, struct conn *c);
+/* Between requests a connection may have to make room for a newcomer. */
+void server_conn_waits(struct http_server *s, struct conn *c);
+void server_conn_serves(struct conn *c);

@@ -1,7 +1,8 @@
 /* server - accepts connections, one fiber each, and hands requests to a handler, in order.
  *
- * Ceilings: connections in total, requests before the head is complete (slowloris deadline), header
- * bytes, body bytes. A handler runs on the connection's fiber, may suspend, and answers exactly
+ * Ceilings: connections in total, and those of strangers, who have shown no credential yet (the one
+ * that has waited longest makes room for a newcomer); requests before the head is complete
+ * (slowloris deadline), header bytes, body bytes. A handler runs on the connection's fiber, may suspend, and answers exactly
  * once; if it returns without an answer the server sends 500. When the client goes away the fiber's
  * next suspending call on the connection fails; handlers that wait on something else (a long poll,
  * a stream) use http_wait.
@@ -45,6 +46,9 @@ void http_server_free(struct http_server *s);
 
 /* ---- inside a handler ---- */
 const struct h1_request *http_request(const struct http_exchange *x);
+/* The client has shown a good credential: its connection is not the first to go when there are too
+ * many. */
+void http_known(struct http_exchange *x);
 /* How many connections there may be at once. */
 size_t http_max_connections(const struct http_exchange *x);
 /* Allocations that live until the exchange ends. */

@@ -23,6 +23,9 @@ static void handler(struct http_exchange *x, void *arg)
     const char *path = http_request(x)->path;
     if (str_eq(path, "/ok")) {
         (void)http_reply(x, 200, NULL, "ok", 2);
+    } else if (str_eq(path, "/known")) {
+        http_known(x);
+        (void)http_reply(x, 200, NULL, "ok", 2);
     } else if (str_eq(path, "/body")) {
         AUTO(buf) body = BUF_INIT(1000);
         wait_result = http_body_read(x, 1000, &body, NULL);
@@ -494,6 +497,88 @@ static void connections_past_the_ceiling_get_503(void **state)
     RUN(ceiling, .max_connections = 2);
 }
 
+static bool is_closed(struct io_fd *io)
+{
+    char c;
+    return recv(io->fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+}
+
+static void ask(struct io_fd *io, const char *request)
+{
+    AUTO(buf) got = BUF_INIT(10000);
+    say(io, request, strlen(request));
+    read_until(io, &got, "\r\n\r\nok");
+}
+
+/* Eight at most, seven of them strangers. */
+static void strangers(void)
+{
+    struct io_fd quiet[20];
+    AUTO(io_fd) mine = IO_FD_NONE;
+    AUTO(io_fd) waits = IO_FD_NONE;
+    (void)dial(&mine);
+    ask(&mine, GET("/known"));
+    (void)dial(&waits);
+    SAY(&waits, GET("/wait")); /* one that is being served is not touched */
+    UNTIL(waiting == 1);
+    for (size_t i = 0; i < ARRAY_LEN(quiet); i++) {
+        quiet[i] = IO_FD_NONE;
+        (void)dial(&quiet[i]);
+    }
+    /* A newcomer is served, and whoever has waited longest made room. */
+    AUTO(io_fd) newcomer = IO_FD_NONE;
+    (void)dial(&newcomer);
+    ask(&newcomer, GET("/known"));
+    for (int i = 0; i < 10000 && !is_closed(&quiet[14]); i++)
+        CHECK(fiber_yield() == 0, "yield");
+    for (size_t i = 0; i < ARRAY_LEN(quiet); i++)
+        CHECK(is_closed(&quiet[i]) == (i < 15), "%zu", i);
+    ask(&mine, GET("/ok"));
+    ask(&quiet[19], GET("/ok"));
+    struct http_stats st;
+    http_server_stats(T.srv, &st);
+    CHECK(st.refused == 0 && st.open <= 8, "refused %llu open %zu", (unsigned long long)st.refused,
+          st.open);
+    waitq_wake_all(&gate);
+    UNTIL(over == 1);
+    for (size_t i = 0; i < ARRAY_LEN(quiet); i++)
+        io_fd_close(&quiet[i]);
+}
+
+static void strangers_do_not_keep_others_out(void **state)
+{
+    (void)state;
+    RUN(strangers, .max_connections = 8);
+}
+
+/* All are known: then the one that rests longest makes room. */
+static void all_known(void)
+{
+    struct io_fd one[5];
+    for (size_t i = 0; i < ARRAY_LEN(one); i++) {
+        one[i] = IO_FD_NONE;
+        (void)dial(&one[i]);
+        ask(&one[i], GET("/known"));
+        if (i == 3)
+            ask(&one[0], GET("/ok")); /* which is now the second one */
+    }
+    for (int i = 0; i < 10000 && !is_closed(&one[1]); i++)
+        CHECK(fiber_yield() == 0, "yield");
+    for (size_t i = 0; i < ARRAY_LEN(one); i++)
+        CHECK(is_closed(&one[i]) == (i == 1), "%zu", i);
+    for (size_t i = 0; i < ARRAY_LEN(one); i++) {
+        if (i != 1)
+            ask(&one[i], GET("/ok"));
+        io_fd_close(&one[i]);
+    }
+}
+
+static void who_rests_longest_makes_room(void **state)
+{
+    (void)state;
+    RUN(all_known, .max_connections = 4);
+}
+
 static void run_out_of_descriptors(void)
 {
     struct rlimit before, tight;
@@ -637,6 +722,8 @@ int main(void)
         cmocka_unit_test(who_sends_without_end_waits),
         cmocka_unit_test(long_waits_end_as_short_ones_do),
         cmocka_unit_test(connections_past_the_ceiling_get_503),
+        cmocka_unit_test(strangers_do_not_keep_others_out),
+        cmocka_unit_test(who_rests_longest_makes_room),
         cmocka_unit_test(running_out_of_descriptors_passes),
         cmocka_unit_test(a_graceful_stop_lets_requests_end),
         cmocka_unit_test(a_stop_gives_up_after_its_time),
