@@ -2,7 +2,22 @@
 #pragma once
 
 #define LIMIT_JSON_DEPTH          64           /* jansson's parser recurses: 64 fit any fiber */
+#define LIMIT_JSON_VALUES         (4u << 20)   /* of any text: a page of events is no denser */
 #define LIMIT_BODY_BYTES          (32u << 20)  /* api.md 1.4: JSON endpoints; 413 above */
+#define LIMIT_BODY_WORKER_BYTES   (17u << 20)  /* from a worker: one result of the largest kind */
+#define LIMIT_BODY_AGENT_BYTES    (4u << 20)   /* 128 tools and their words take 2 MB */
+#define LIMIT_BODY_SMALL_BYTES    (256u << 10) /* metadata, names: 16 pairs, every byte escaped */
+#define LIMIT_BODY_VALUES         100000       /* and names; one costs up to 300 bytes: 30 MB */
+#define LIMIT_BODY_WORKER_VALUES  25000        /* 1,000 results of two blocks */
+#define LIMIT_BODIES_BYTES        (96u << 20)  /* in flight, all together; 503 above */
+#define LIMIT_BODIES_KEY_BYTES    (64u << 20)  /* of one API key: two of the largest */
+#define LIMIT_BODIES_WORKER_BYTES (32u << 20)  /* of all workers of one environment */
+#define LIMIT_BODY_FREE_BYTES     (16u << 10)  /* not counted: heartbeats go on meanwhile */
+#define LIMIT_ANSWERS_BYTES       (128u << 20) /* large answers on their way, all together */
+#define LIMIT_ANSWERS_OWNER_BYTES (64u << 20)  /* of one credential */
+#define LIMIT_PAGE_BYTES          (2u << 20)   /* of a list but for events: it ends early */
+#define LIMIT_STREAMS_BYTES       (64u << 20)  /* held for slow readers, all together */
+#define LIMIT_STREAMS_OWNER_BYTES (32u << 20)  /* of one credential */
 #define LIMIT_HEADER_BYTES        (32u << 10)  /* request line and fields together; 431 above */
 #define LIMIT_HEADER_COUNT        128          /* header fields in one request; 431 above */
 #define LIMIT_TARGET_BYTES        (16u << 10)  /* request target; 414 above */

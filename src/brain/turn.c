@@ -191,7 +191,8 @@ static bool says_something(const json_t *content)
     json_t *block;
     json_array_foreach ((json_t *)(uintptr_t)content, i, block) {
         const char *type = json_get_str(block, "type"), *text = json_get_str(block, "text");
-        if (str_eq(type, "tool_use") || (str_eq(type, "text") && text && *text))
+        bool blank = !text || text[strspn(text, " \t\r\n")] == '\0';
+        if (str_eq(type, "tool_use") || (str_eq(type, "text") && !blank))
             return true;
     }
     return false;
@@ -208,6 +209,8 @@ static void refuse_empty(struct request *g)
     } empty[] = {
         {"pause_turn", MODEL_FAILED, "The model provider paused without having said anything."},
         {"tool_use", MODEL_FAILED, "The model's answer was to hold a tool call and holds none."},
+        {"compaction", MODEL_FAILED,
+         "The model provider answered with a compaction, which was not asked for."},
         {"max_tokens", MODEL_REJECTED,
          "The model reached its length limit before it said anything. Ask for less at once, lower "
          "the agent's effort, or raise SALLYPORT_MODEL_MAX_TOKENS if it is set."},

@@ -16,6 +16,8 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/map.h"
+#include "base/metrics.h"
+#include "base/str.h"
 
 #include <string.h>
 
@@ -30,17 +32,21 @@ struct bell {
 struct hub {
     struct map sessions; /* session id -> struct topic *, while it has subscribers */
     struct map work;     /* environment id -> struct bell * */
+    struct waitq any_work;
     uint64_t work_rings;
     bool ended; /* the server stops */
 };
 
 #define BELLS_BEFORE_SWEEP 256
 
+METRIC_GAUGE(readers, "sallyport_server_stream_readers", "", "Event streams that are open.")
+
 struct hub *hub_new(void)
 {
     struct hub *h = mem_new(struct hub);
     map_init(&h->sessions);
     map_init(&h->work);
+    waitq_init(&h->any_work);
     return h;
 }
 
@@ -96,6 +102,7 @@ void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber 
         map_put(&h->sessions, session_id, t);
     }
     list_push_back(&t->subscribers, &s->node);
+    metric_add(&readers, 1);
     if (h->ended)
         end_now(s);
 }
@@ -103,6 +110,7 @@ void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber 
 void hub_unsubscribe(struct hub *h, const char *session_id, struct hub_subscriber *s)
 {
     struct topic *t = map_get(&h->sessions, session_id);
+    metric_add(&readers, -1);
     list_remove(&s->node);
     map_done(&s->started);
     if (t && list_empty(&t->subscribers)) {
@@ -257,6 +265,16 @@ void hub_end(struct hub *h, const char *session_id)
     }
 }
 
+void hub_end_work(struct hub *h, const char *session_id, const char *work_id)
+{
+    struct topic *t = map_get(&h->sessions, session_id);
+    if (!t)
+        return;
+    LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node)
+        if (str_eq(s->work_id, work_id))
+            sse_end(s->w);
+}
+
 void hub_end_all(struct hub *h)
 {
     size_t pos = 0;
@@ -314,8 +332,14 @@ void hub_work_ready(struct hub *h, const char *environment_id)
 {
     struct bell *b = map_get(&h->work, environment_id);
     h->work_rings++;
+    waitq_wake_all(&h->any_work);
     if (b)
         waitq_wake_all(&b->waiting);
+}
+
+struct waitq *hub_any_work(struct hub *h)
+{
+    return &h->any_work;
 }
 
 uint64_t hub_work_rings(const struct hub *h)

@@ -21,6 +21,7 @@ struct hub_subscriber {
     struct map started;                 /* event ids for which this connection got event_start */
     int64_t next;                       /* place in the log of the reader's next event */
     int64_t seen;                       /* the last place that was published since it subscribed */
+    char work_id[64]; /* of the sessions token it reads with; "" for other callers */
 };
 /* Prepares the struct; the writer must outlive the subscription. The reader is behind until
  * hub_reached says from where it goes on. */
@@ -42,6 +43,9 @@ void hub_event_delta(struct hub *h, const char *session_id, const char *event_id
                      const char *text, size_t n);
 /* Ends every stream of a session when its reader has everything (deleted, terminated). */
 void hub_end(struct hub *h, const char *session_id);
+/* Ends the streams that were opened with the sessions token of this work item: its worker is to let
+ * go of it. */
+void hub_end_work(struct hub *h, const char *session_id, const char *work_id);
 /* Every stream of every session after what is queued, and every long poll looks again: the server
  * stops. Streams opened later end at once. */
 void hub_end_all(struct hub *h);
@@ -51,6 +55,8 @@ bool hub_ended(const struct hub *h);
  * somebody waits. */
 struct waitq *hub_work_queue(struct hub *h, const char *environment_id);
 void hub_work_ready(struct hub *h, const char *environment_id);
+/* Rung with each of them, for who looks after all environments. */
+struct waitq *hub_any_work(struct hub *h);
 /* How often any of them rang: a poller compares before and after looking at the table, so that work
  * which arrives while it looks is not missed. */
 uint64_t hub_work_rings(const struct hub *h);

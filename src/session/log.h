@@ -91,7 +91,16 @@ struct refusal;
 int log_accept_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const json_t *events,
                   json_t **ret_echo, struct refusal *r) WARN_UNUSED;
 
-/* Ensures a live work item for the session (one per session), queued when there is none. */
+/* How urgently a session wants a worker: the queue goes by it first, then by age. */
+enum work_rank {
+    WORK_RANK_CALL,   /* a call waits that only a worker answers */
+    WORK_RANK_CUSTOM, /* a call of a custom tool waits: a worker may serve it, or a client */
+    WORK_RANK_REST,   /* nothing waits */
+};
+/* By the calls that are open now: allowed, and without a result. */
+int log_work_rank_tx(struct tx *tx, const char *session_id, enum work_rank *ret) WARN_UNUSED;
+/* Ensures a live work item for the session (one per session), queued when there is none, and that
+ * its rank is right. */
 int log_queue_work_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
 
 /* Session.usage as the API shows it (new reference). Token sums are those of the finished model

@@ -123,6 +123,13 @@ export function faults(value, type, at = '$') {
   return d.alias ? faults(value, d.alias, at) : object(value, fieldsOf(t), at);
 }
 
+/** The names in a union: its literals, and the `type` of each interface. */
+export function literalsOf(name) {
+  const d = declarations().get(name.split('.').pop());
+  if (!d?.alias) throw new Error(`the SDK has no union ${name}`);
+  return split(d.alias, '|').flatMap((t) => (t.startsWith("'") ? [t.slice(1, -1)] : declarations().get(t.split('.').pop())?.alias ? literalsOf(t) : [kindOf(t)]));
+}
+
 /** The literal in the `type` field of an interface. */
 function kindOf(name) {
   const d = declarations().get(name.split('.').pop());

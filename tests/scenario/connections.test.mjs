@@ -90,6 +90,35 @@ describe('connections', () => {
     await x.close(); await y.close();
   });
 
+  test('a flood of connections without a key keeps nobody out who has one', async () => {
+    const t = await startServer({ rules: [on('', {}, say('ok'))], wrap: (bin, argv) => ['/bin/bash', '-c', 'ulimit -n 200; exec "$@"', 'bash', bin, ...argv] });
+    const flood = new Set();
+    try {
+      const p = await selfHosted(t);
+      const x = await Session.create(t, { agent: (await makeAgent(t)).id, environment_id: p.env.id });
+      const w = await t.as(p.key).beta.environments.work.poll(p.env.id, { block_ms: 300 });
+      await t.as(p.key).beta.environments.work.ack(w.id, { environment_id: p.env.id });
+      // More than the server has descriptors for; some send a little, or a bad key.
+      const says = ['', 'GET /v1/agents HTTP/1.1\r\nHost: x\r\n', 'GET /v1/agents HTTP/1.1\r\nHost: x\r\nx-api-key: sk-sp-api-no\r\n\r\n'];
+      const more = (n) => Promise.all(Array.from({ length: n }, (_, i) => new Promise((r) => {
+        const k = net.connect(t.port, '127.0.0.1', () => { k.write(says[i % 3]); r(); });
+        flood.add(k);
+        k.on('data', () => {}).on('error', r);
+      })));
+      await more(300);
+      let beat = 'NO_HEARTBEAT';
+      for (let i = 0; i < 15; i++) {   // each on a connection of its own
+        await more(20);
+        const r = await t.api('POST', `/v1/environments/${p.env.id}/work/${w.id}/heartbeat?expected_last_heartbeat=${encodeURIComponent(beat)}`, {}, { key: p.key, headers: { connection: 'close' } });
+        assert.equal(r.status, 200, `beat ${i}: ${r.text}`);
+        beat = r.body.last_heartbeat;
+      }
+      await x.turn('hello');
+      assert.equal(x.reconnects, 0, 'a stream is not touched');
+      await x.close();
+    } finally { for (const k of flood) k.destroy(); await t.stop(); }
+  });
+
   test('pollers and readers that go away leave nothing behind', async () => {
     const x = await Session.create(s, { agent: agent.id, environment_id: env.id });
     const base = fds();

@@ -28,6 +28,11 @@ const struct h1_request *http_request(const struct http_exchange *x)
     return &x->req;
 }
 
+size_t http_max_connections(const struct http_exchange *x)
+{
+    return x->conn->srv->cfg.max_connections;
+}
+
 bool http_replied(const struct http_exchange *x)
 {
     return x->answer != ANSWER_NONE;

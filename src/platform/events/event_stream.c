@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/account.h"
 #include "platform/api/auth.h"
 #include "platform/api/session_call.h"
 #include "platform/api/validate.h"
@@ -263,9 +264,17 @@ void event_stream_answer(struct api_call *c, const char *session_id)
     sse_writer_init(&f.w, c->x, LIMIT_SSE_QUEUE_BYTES);
     f.w.catch_up = catch_up;
     f.w.catch_up_arg = &f;
+    f.w.share.of = f.share.of = &c->account->held;
     hub_subscriber_init(&f.s, &f.w);
     if (read_deltas(c, &f.s) < 0)
         return;
+    if (!account_stream_begin(c->p, c->account, http_max_connections(c->x))) {
+        http_set_header(c->x, "Retry-After", "10");
+        api_error(c, 429, "rate_limit_error",
+                  "Too many event streams are open; close one, then repeat the request.");
+        return;
+    }
+    str_copy(f.s.work_id, sizeof(f.s.work_id), c->caller.work_id);
     hub_subscribe(c->p->log.hub, session_id, &f.s);
     if (find_start(&f) == 0) {
         http_set_header(c->x, "request-id", c->request_id);
@@ -275,4 +284,5 @@ void event_stream_answer(struct api_call *c, const char *session_id)
     }
     hub_unsubscribe(c->p->log.hub, session_id, &f.s);
     sse_writer_done(&f.w);
+    account_stream_end(c->p, c->account);
 }

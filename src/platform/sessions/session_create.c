@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/body.h"
 #include "platform/api/idem.h"
 #include "platform/api/session_call.h"
 #include "platform/api/validate.h"
@@ -138,8 +139,9 @@ static bool has_null(const json_t *metadata)
     return false;
 }
 
-static int read_request(struct create *k)
+static int read_request(void *arg)
 {
+    struct create *k = arg;
     struct v v = v_object(&k->r, k->c->body, "");
     session_agent_read(&v, &k->agent);
     k->environment_id = v_str(&v, "environment_id", V_REQUIRED, 1, 128);
@@ -165,7 +167,7 @@ void sessions_create(struct api_call *c)
     struct create *k = mem_new(struct create);
     k->c = c;
     log_batch_init(&k->b, "");
-    int r = read_request(k);
+    int r = body_work(c, read_request, k);
     if (r == 0)
         r = db_write(c->p->log.db, create_tx, k);
     if (r == 0)

@@ -9,6 +9,7 @@
 #include "platform/sessions/sessions.h"
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "platform/api/pages.h"
@@ -138,27 +139,41 @@ static int find_rows(struct tx *tx, struct query *q)
     return r;
 }
 
+/* The rows' sessions, in the order in which they are shown. A page of large ones ends early. */
+static int load_rows(struct tx *tx, struct query *q)
+{
+    int64_t now = time_real_us();
+    size_t bytes = 0, n = 0;
+    int r = 0;
+    for (; r == 0 && n < q->n && bytes < LIMIT_PAGE_BYTES; n++) {
+        struct log_session s;
+        r = log_session_load_tx(tx, q->rows[n].id, &s);
+        if (r < 0)
+            break;
+        json_t *one = session_json(&s, now);
+        bytes += json_weight(one, LIMIT_PAGE_BYTES);
+        json_array_insert_new(q->data, q->page.backwards ? 0 : n, one);
+        log_session_done(&s);
+    }
+    q->more = q->more || n < q->n;
+    q->n = n;
+    return r;
+}
+
 static int list_tx(struct tx *tx, void *arg)
 {
     struct query *q = arg;
-    int64_t now = time_real_us();
     int r = find_rows(tx, q);
     json_decref(q->data);
     q->data = json_array();
+    if (r == 0)
+        r = load_rows(tx, q);
     if (q->page.backwards)
         for (size_t i = 0; i < q->n / 2; i++) {
             struct row t = q->rows[i];
             q->rows[i] = q->rows[q->n - 1 - i];
             q->rows[q->n - 1 - i] = t;
         }
-    for (size_t i = 0; r == 0 && i < q->n; i++) {
-        struct log_session s;
-        r = log_session_load_tx(tx, q->rows[i].id, &s);
-        if (r < 0)
-            break;
-        json_array_append_new(q->data, session_json(&s, now));
-        log_session_done(&s);
-    }
     return r;
 }
 

@@ -203,6 +203,15 @@ static void check_row(struct world *w, size_t row)
                      table[row].inbox);
     assert_int_equal(world_sql(w, "SELECT COUNT(*) FROM work WHERE session_id = $1", SESSION),
                      table[row].work);
+    /* The queue knows whether calls wait for a worker. */
+    assert_int_equal(
+        world_sql(w,
+                  "SELECT COUNT(*) FROM work WHERE session_id = $1 AND rank <>"
+                  " COALESCE((SELECT MIN(CASE WHEN kind = 'builtin' THEN 0 ELSE 1 END) FROM calls"
+                  " WHERE session_id = work.session_id AND answered_by IS NULL"
+                  " AND (permission = 'allow' OR decision = 'allow')), 2)",
+                  SESSION),
+        0);
     AUTO_FREE char *sql =
         mem_printf("SELECT COUNT(*) FROM sessions WHERE id = $1 AND status = '%s'",
                    table[row].status);
