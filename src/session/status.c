@@ -163,23 +163,18 @@ int log_rescheduled_tx(struct tx *tx, struct log_session *s, struct log_batch *b
                          NULL);
 }
 
-static void put_stop(json_t *body, const json_t *stop_reason)
+static void put_stop(json_t *body, const json_t *stop_reason, const json_t *details)
 {
     json_put(body, "stop_reason", json_deep_copy(stop_reason));
-    json_t *details = NULL;
-    if (str_eq(json_get_str(stop_reason, "type"), "refusal")) {
-        details = json_typed("refusal");
-        json_put_null(details, "category");
-        json_put_null(details, "explanation");
-    }
-    json_put(body, "stop_details", details ? details : json_null());
+    json_put(body, "stop_details", details ? json_deep_copy(details) : json_null());
 }
 
-int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b, json_t *stop_reason)
+static int rest(struct tx *tx, struct log_session *s, struct log_batch *b, json_t *stop_reason,
+                const json_t *details)
 {
     set_stop_reason(s, stop_reason);
     json_t *body = thread_body(s);
-    put_stop(body, stop_reason);
+    put_stop(body, stop_reason, details);
     int r = log_append_tx(tx, s, b, "session.thread_status_idle", NULL, body, NULL, NULL);
     if (r < 0)
         return r;
@@ -194,7 +189,7 @@ int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b, json_
         return r;
 
     body = json_new_object();
-    put_stop(body, stop_reason);
+    put_stop(body, stop_reason, details);
     r = log_append_tx(tx, s, b, "session.status_idle", NULL, body, NULL, NULL);
     if (r < 0)
         return r;
@@ -202,6 +197,20 @@ int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b, json_
         return 0;
     bool parked = str_eq(json_get_str(stop_reason, "type"), "requires_action");
     return parked ? log_queue_work_tx(tx, s, b) : rank_live_item(tx, s, b, &(bool){false});
+}
+
+int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b, json_t *stop_reason)
+{
+    return rest(tx, s, b, stop_reason, NULL);
+}
+
+int log_refused_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
+                   const json_t *stop_details)
+{
+    AUTO_JSON json_t *unknown = json_typed("refusal");
+    json_put_null(unknown, "category");
+    json_put_null(unknown, "explanation");
+    return rest(tx, s, b, json_typed("refusal"), stop_details ? stop_details : unknown);
 }
 
 int log_terminated_tx(struct tx *tx, struct log_session *s, struct log_batch *b)

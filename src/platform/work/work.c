@@ -381,7 +381,7 @@ void work_stop(struct api_call *c)
     int r = check_caller(&o, true);
     if (r == 0) {
         struct v v = v_object(&o.refusal, c->body, "");
-        o.force = v_bool(&v, "force", V_NULLABLE, false);
+        o.force = v_bool(&v, "force", V_OPTIONAL, false);
         v_end(&v);
         r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, stop_tx, &o);
     }

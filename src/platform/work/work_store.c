@@ -81,6 +81,15 @@ static void bind_time(struct stmt *s, int i, int64_t t)
         stmt_bind_null(s, i);
 }
 
+/* The last of a deleted session: its other rows went with it. */
+static int forget_orphan(struct tx *tx, const struct work_item *w)
+{
+    return tx_exec(tx,
+                   "DELETE FROM work WHERE id = $1 AND NOT EXISTS"
+                   " (SELECT 1 FROM sessions WHERE sessions.id = work.session_id)",
+                   "t", w->id);
+}
+
 int work_store_tx(struct tx *tx, const struct work_item *w)
 {
     AUTO_FREE char *metadata = json_text(w->metadata, NULL);
@@ -111,6 +120,8 @@ int work_store_tx(struct tx *tx, const struct work_item *w)
     stmt_bind_text(s, 17, w->id);
     int r = stmt_step(s);
     stmt_reset(s);
+    if (r >= 0 && strcmp(w->state, "stopped") == 0)
+        r = forget_orphan(tx, w);
     return r < 0 ? r : 0;
 }
 
@@ -348,12 +359,12 @@ int work_drop_key_tx(struct tx *tx, const char *key_id, int64_t lease_now)
 {
     int r = tx_exec(tx,
                     "UPDATE work SET token_hash = NULL, claimed_at = NULL"
-                    " WHERE claimed_by = $1 AND state = 'queued'",
+                    " WHERE claimed_by = $1 AND state <> 'stopped' AND state = 'queued'",
                     "t", key_id);
     if (r < 0)
         return r;
     return tx_exec(tx,
                    "UPDATE work SET token_hash = NULL, lease_expires_at = $1"
-                   " WHERE claimed_by = $2 AND state IN ('starting', 'active', 'stopping')",
+                   " WHERE claimed_by = $2 AND state <> 'stopped' AND state <> 'queued'",
                    "it", lease_now, key_id);
 }

@@ -118,20 +118,13 @@ static void finish_bash(struct init *in, bool is_error, const char *sentence)
     call_finish(in, &res);
 }
 
-static bool still_over(const struct init *in)
-{
-    struct procs_usage u;
-    limits_usage(in, &u);
-    return u.memory_bytes > in->spec->limits.memory_bytes || limits_crowded(in, &u);
-}
-
 /* Ends what the call has started and answers. `why` is a sentence
  * without the part about the shell. */
 static void abort_command(struct init *in, const char *limit, const char *why)
 {
     (void)limit;
     int all = procs_kill_others(&in->before, call_reap, in);
-    if (!all && still_over(in)) { /* it was not this command, or not it alone */
+    if (!all && limits_exceeded(in)) { /* it was not this command, or not it alone */
         procs_kill_all(call_reap, in);
         all = 1;
     }

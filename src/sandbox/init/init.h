@@ -7,9 +7,14 @@
  *   {"op":"shutdown"}
  *   {"op":"exec","id":N,"argv":[...],"cwd":"...","env":{...},
  *    "streams":["tty"|"pipe"|"null", x 3],
- *    "rows":R,"cols":C,"timeout_ms":N}   prepares a program; a descriptor for each "pipe", in order
+ *    "rows":R,"cols":C,"timeout_ms":N,
+ *    "ignored":BITS,"blocked":BITS,      signals, bit S - 1 for signal S
+ *    "umask":N}                          prepares a program; a descriptor for each "pipe", in order
  *   {"op":"start","id":N}                then runs it
- *   {"op":"signal","id":N,"signal":S,"group":bool}
+ *   {"op":"signal","id":N,"signal":S,"group":bool,"grace_ms":N}
+ *                                        with a grace the program is killed when it has not ended
+ *                                        by then; but one that catches S, and S is not TERM, has
+ *                                        an answer of its own and is left alone
  *   {"op":"winsize","id":N,"rows":R,"cols":C}
  * and back:
  *   {"ready":true}  or  {"ready":false,"error":"...","code":errno}    once, first
@@ -37,7 +42,7 @@ struct init_args {
     int oom_fd;  /* read-only file that counts the kernel's out-of-memory kills; -1: none */
     int stat_fd; /* read-only memory.stat of its cgroup (cgroup.h); -1: none */
     struct cgroup_entry entry; /* programs go in there before they run; init does not */
-    int listener_fd;           /* of a filter that reports (seccomp.h); -1: none */
+    int notes_fd;              /* what a filter that reports has seen (guard.h); -1: none */
     const struct sandbox_spec *spec;
 };
 

@@ -370,6 +370,7 @@ static void an_expired_lease_offers_open_calls_and_nothing_else(void **state)
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct world w;
         begin(&w);
+        const bool deleted = t[i].before && str_starts(t[i].before, "DELETE FROM sessions");
         assert_int_equal(tell(&w, serve), 0);
         assert_true(w.item.lease_expires_at == T0 + 90 * S);
         if (t[i].call)
@@ -388,7 +389,7 @@ static void an_expired_lease_offers_open_calls_and_nothing_else(void **state)
             number(&w,
                    "SELECT COUNT(*) FROM work WHERE id = 'work_1' AND token_hash IS NULL"
                    " AND lease_expires_at IS NULL AND (state = 'stopped' OR claimed_at IS NULL)"),
-            1);
+            !deleted); /* the item of a deleted session goes with its end */
         end(&w);
     }
 }
