@@ -151,7 +151,11 @@ static int run(void *arg)
         scope_done(&s);
     }
     server_close(c->server);
-    log_info("server stopped", "result=%s", r < 0 ? err_name(r) : "ok");
+    struct fiber_stats st;
+    fiber_get_stats(&st);
+    log_info("server stopped", "result=%s holds=%llu longest_hold_us=%lld",
+             r < 0 ? err_name(r) : "ok", (unsigned long long)st.holds,
+             (long long)(st.longest_hold_ns / 1000));
     return r < 0;
 }
 
