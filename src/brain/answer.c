@@ -41,7 +41,7 @@ static bool storable(const json_t *body)
 }
 
 static int write_call(struct tx *tx, struct log_session *s, struct log_batch *b,
-                      const json_t *block, size_t *calls)
+                      const json_t *block, struct answer_calls *calls)
 {
     const char *name = json_get_str(block, "name");
     char short_name[129]; /* names longer than the API allows are nobody's tool */
@@ -82,7 +82,8 @@ static int write_call(struct tx *tx, struct log_session *s, struct log_batch *b,
                           NULL, id);
     if (r < 0)
         return r;
-    (*calls)++;
+    calls->made++;
+    calls->refused += str_eq(p.evaluated, "deny");
     return log_call_tx(tx, s, id, custom ? "custom" : "builtin", short_name, p.evaluated, refusal);
 }
 
@@ -94,7 +95,7 @@ static const char *given_id(const struct model_answer *a, size_t index)
 
 static int write_block(struct tx *tx, struct log_session *s, struct log_batch *b,
                        const struct model_answer *a, size_t index, const json_t *block,
-                       size_t *calls)
+                       struct answer_calls *calls)
 {
     const char *type = json_get_str(block, "type");
     if (str_eq(type, "text"))
@@ -108,7 +109,7 @@ static int write_block(struct tx *tx, struct log_session *s, struct log_batch *b
 }
 
 int answer_write_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
-                    const struct model_answer *a, size_t *calls)
+                    const struct model_answer *a, struct answer_calls *calls)
 {
     size_t i;
     json_t *block;

@@ -14,7 +14,10 @@ struct model_answer {
     const char *partial_text; /* of a text block that an interrupt left incomplete; NULL: none */
 };
 
-/* Appends the blocks in order, then the partial text; adds the number of calls to *calls. 0 or
- * negative. */
+struct answer_calls {
+    size_t made, refused; /* refused: of those made, by the server, so that nobody will run them */
+};
+
+/* Appends the blocks in order, then the partial text; adds up the calls in *calls. 0 or negative. */
 int answer_write_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
-                    const struct model_answer *a, size_t *calls) WARN_UNUSED;
+                    const struct model_answer *a, struct answer_calls *calls) WARN_UNUSED;

@@ -23,6 +23,7 @@
 
 #define ROOM_PERCENT  70 /* of what fits: the conversation goes on */
 #define LEAST_PERCENT 75 /* what is left must be at most so much of what was */
+#define CUTS_PER_TURN 20 /* more, and what was left out is being fetched again and again */
 #define QUOTE_BYTES   240
 #define DIGEST_MAX    (64u << 10) /* 40 messages of a few blocks; what is more is not quoted */
 
@@ -130,45 +131,87 @@ static int walk(struct tx *tx, const char *session_id, const struct compaction *
 
 /* ---- what stands for the rest ---- */
 
-static void quote(struct buf *out, bool user, const json_t *body)
+/* One line, shortened, so that no text passes for another's. */
+static void line(struct buf *out, const char *who, const char *text)
 {
+    size_t n = strlen(text), cut = str_utf8_cut(text, n, QUOTE_BYTES);
+    if (!n)
+        return;
+    buf_addf(out, "%s: ", who);
+    for (size_t k = 0; k < cut; k++)
+        buf_addc(out, text[k] == '\n' || text[k] == '\r' ? ' ' : text[k]);
+    if (cut < n)
+        buf_addf(out, " ... (%zu bytes in all)", n);
+    buf_addc(out, '\n');
+}
+
+static void quote(struct buf *out, const char *type, const json_t *body)
+{
+    bool call = str_eq(type, "agent.tool_use") || str_eq(type, "agent.custom_tool_use");
+    const char *who = str_eq(type, "user.message")    ? "User"
+                      : str_eq(type, "agent.message") ? "You"
+                                                      : "Result";
     size_t i;
     json_t *block;
+    if (call) {
+        AUTO_FREE char *input = json_text(json_object_get(body, "input"), NULL);
+        AUTO_FREE char *text = mem_printf("%s %s", json_get_str(body, "name"), input);
+        line(out, "You called", text);
+    }
     json_array_foreach (json_object_get(body, "content"), i, block) {
         const char *text = json_get_str(block, "text");
-        size_t n = text ? strlen(text) : 0, cut = str_utf8_cut(text ? text : "", n, QUOTE_BYTES);
-        if (n)
-            buf_addf(out, "%s: %.*s%s\n", user ? "User" : "You", (int)cut, text,
-                     cut < n ? " ..." : "");
+        line(out, who, text ? text : "(no text)");
     }
 }
 
-/* What was said last before the cut, oldest first. */
+/* What was said and done last before the cut, oldest first. */
 static int digest(struct tx *tx, const char *session_id, int64_t from, char **ret)
 {
+#define QUOTED                                                                                     \
+    "('user.message', 'agent.message', 'agent.tool_use', 'agent.custom_tool_use',"                 \
+    " 'agent.tool_result', 'user.tool_result', 'user.custom_tool_result')"
     struct stmt *st = tx_prepare(
-        tx, "SELECT type, body FROM events WHERE session_id = $1 AND seq >= (SELECT COALESCE("
-            "MIN(seq), 0) FROM (SELECT seq FROM events WHERE session_id = $2 AND seq < $3 AND type"
-            " IN ('user.message', 'agent.message') ORDER BY seq DESC LIMIT 40) AS late)"
-            " AND seq < $4 AND type IN ('user.message', 'agent.message') ORDER BY seq");
+        tx, "SELECT type, body, hidden FROM events WHERE session_id = $1 AND seq >= (SELECT"
+            " COALESCE(MIN(seq), 0) FROM (SELECT seq FROM events WHERE session_id = $2 AND seq < $3"
+            " AND type IN " QUOTED " ORDER BY seq DESC LIMIT 40) AS late)"
+            " AND seq < $4 AND type IN " QUOTED " ORDER BY seq");
+#undef QUOTED
     stmt_bind_text(st, 1, session_id);
     stmt_bind_text(st, 2, session_id);
     stmt_bind_int(st, 3, from);
     stmt_bind_int(st, 4, from);
     AUTO(buf) out = BUF_INIT(DIGEST_MAX);
     buf_adds(&out, "[The earlier part of this conversation did not fit any more and was left out. "
-                   "The last of what was said in it, shortened:]\n");
+                   "The last of what was said and done in it, shortened:]\n");
     int r;
     while ((r = stmt_step(st)) > 0) {
         size_t n = 0;
-        const char *type = stmt_text(st, 0, NULL), *body = stmt_text(st, 1, &n);
+        const char *type = stmt_text(st, 0, NULL), *body = stmt_text(st, 1, &n),
+                   *hidden = stmt_text(st, 2, NULL);
         AUTO_JSON json_t *o = NULL;
-        if (type && body && json_parse(body, n, &o, NULL) == 0)
-            quote(&out, str_eq(type, "user.message"), o);
+        bool dropped = hidden && strstr(hidden, "\"dropped\"");
+        if (type && body && !dropped && json_parse(body, n, &o, NULL) == 0)
+            quote(&out, type, o);
     }
     stmt_reset(st);
     if (r == 0)
         *ret = mem_strdup(buf_str(&out));
+    return r;
+}
+
+/* How often the turn under way has been cut already. */
+static int cuts_before(struct tx *tx, const char *session_id)
+{
+    struct stmt *st = tx_prepare(
+        tx, "SELECT COUNT(*) FROM events WHERE session_id = $1 AND type ="
+            " 'agent.thread_context_compacted' AND seq > (SELECT COALESCE(MAX(seq), 0) FROM events"
+            " WHERE session_id = $2 AND type = 'user.message')");
+    stmt_bind_text(st, 1, session_id);
+    stmt_bind_text(st, 2, session_id);
+    int r = stmt_step(st);
+    if (r > 0)
+        r = (int)stmt_int(st, 0);
+    stmt_reset(st);
     return r;
 }
 
@@ -177,6 +220,9 @@ int compact_tx(struct tx *tx, struct log_session *s, struct log_batch *b, int fi
     AUTO(compaction) now = {0};
     int r = compaction_load_tx(tx, s->id, &now);
     struct walk w = {0};
+    int cuts = cuts_before(tx, s->id);
+    if (cuts < 0 || cuts >= CUTS_PER_TURN)
+        return cuts < 0 ? cuts : 0;
     if (r == 0)
         r = walk(tx, s->id, &now, &w); /* how much there is */
     if (r < 0)

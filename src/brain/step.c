@@ -226,7 +226,8 @@ int step_begin_tx(struct tx *tx, void *arg)
 /* ---- end ---- */
 
 /* An answer may end so that the model is asked again at once, without anybody having done anything:
- * its only call was cut off, or its provider paused. How often that may happen in a row. */
+ * its only call was cut off, all its calls were refused, or its provider paused. How often that may
+ * happen in a row. */
 static const struct {
     const char *note, *error, *words;
     int most;
@@ -238,16 +239,20 @@ static const struct {
      "it "
      "is set.",
      5},
+    {"refused", "tool_use_limit_reached_error",
+     "The model made nothing but tool calls that cannot be run, twenty times in a row.", 20},
     {"pause", "model_request_failed_error",
      "The model provider paused the answer ten times in a row without finishing it.", 10},
 };
 
 /* The note of this answer, NULL for an ordinary end. */
-static const char *note_of(const struct model_result *r, size_t calls)
+static const char *note_of(const struct model_result *r, const struct answer_calls *calls)
 {
-    if (r->cut_call && calls == 1)
+    if (r->cut_call && calls->made == 1)
         return "cut";
-    return calls == 0 && str_eq(r->stop_reason, "pause_turn") ? "pause" : NULL;
+    if (calls->made > 0)
+        return calls->refused == calls->made ? "refused" : NULL;
+    return str_eq(r->stop_reason, "pause_turn") ? "pause" : NULL;
 }
 
 /* 1 when the run is over its limit, and the turn was ended for it. */
@@ -278,7 +283,8 @@ static int after_refusal(struct tx *tx, struct log_session *s, struct step_end *
     return r != 0 ? (r > 0 ? 0 : r) : log_refused_tx(tx, s, &q->batch, q->result->stop_details);
 }
 
-static int after_answer(struct tx *tx, struct log_session *s, struct step_end *q, size_t calls)
+static int after_answer(struct tx *tx, struct log_session *s, struct step_end *q,
+                        const struct answer_calls *calls)
 {
     const char *stop = q->result->stop_reason;
     if (str_eq(stop, "refusal") && !q->cut)
@@ -290,7 +296,7 @@ static int after_answer(struct tx *tx, struct log_session *s, struct step_end *q
         r = compact_tx(tx, s, &q->batch, 0); /* the next request would be refused */
     if (r < 0)
         return r;
-    if (calls > 0) {
+    if (calls->made > 0) {
         r = log_settle_tx(tx, s, &q->batch);
         q->ret = str_eq(s->status, "running") ? STEP_AGAIN : STEP_REST;
         return r;
@@ -399,7 +405,7 @@ static int after_failure(struct tx *tx, struct log_session *s, struct step_end *
 
 static int end(struct tx *tx, struct log_session *s, struct step_end *q)
 {
-    size_t calls = 0;
+    struct answer_calls calls = {0};
     bool answered = q->code == 0 || q->cut;
     struct model_answer a = {.result = q->result,
                              .block_ids = q->block_ids,
@@ -407,7 +413,7 @@ static int end(struct tx *tx, struct log_session *s, struct step_end *q)
     int r = answered ? answer_write_tx(tx, s, &q->batch, &a, &calls) : 0;
     if (r == 0)
         r = end_span(tx, s, &q->batch, q->span_id, q->code < 0, &q->result->usage,
-                     answered ? note_of(q->result, calls) : NULL);
+                     answered ? note_of(q->result, &calls) : NULL);
     if (r < 0)
         return r;
     int cut = log_interrupted_tx(tx, s->id);
@@ -417,7 +423,7 @@ static int end(struct tx *tx, struct log_session *s, struct step_end *q)
         r = interrupted(tx, s, &q->batch);
         return r < 0 ? r : more_input(tx, s, &q->batch, &q->ret);
     }
-    return answered ? after_answer(tx, s, q, calls) : after_failure(tx, s, q);
+    return answered ? after_answer(tx, s, q, &calls) : after_failure(tx, s, q);
 }
 
 int step_end_tx(struct tx *tx, void *arg)

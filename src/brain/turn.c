@@ -191,7 +191,8 @@ static bool says_something(const json_t *content)
     json_t *block;
     json_array_foreach ((json_t *)(uintptr_t)content, i, block) {
         const char *type = json_get_str(block, "type"), *text = json_get_str(block, "text");
-        if (str_eq(type, "tool_use") || (str_eq(type, "text") && text && *text))
+        bool blank = !text || text[strspn(text, " \t\r\n")] == '\0';
+        if (str_eq(type, "tool_use") || (str_eq(type, "text") && !blank))
             return true;
     }
     return false;

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* main.c's, but for what is not for people; a test compares with --help. */
-#define COMMANDS "up server worker exec session env rootfs doctor completion"
+#define COMMANDS "up server worker exec session status env rootfs doctor completion"
 
 static const char bash_script[] =
     "# bash completion for sallyport: eval \"$(sallyport completion bash)\"\n"

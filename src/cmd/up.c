@@ -424,6 +424,8 @@ int cmd_up(int argc, char **argv)
          .ptr = &u.capacity, .min = 1, .max = 10000, .handed_on = true},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
          .ptr = &u.o.lease_ttl_ms, .min = 2000, .max = 3600000},
+        {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8401)",
+         FLAG_TEXT, .ptr = &u.o.metrics},
         {"keep-sessions", "TIME",
          "delete sessions at rest this long after their last event (they are kept)", FLAG_DURATION,
          .ptr = &u.o.keep_sessions_ms, .min = 1000, .max = INT64_C(3650) * 86400 * 1000},

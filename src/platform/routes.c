@@ -13,6 +13,7 @@
 #include "platform/keys/env_keys.h"
 #include "platform/sessions/sessions.h"
 #include "platform/sessions/threads.h"
+#include "platform/status/status.h"
 #include "platform/work/work.h"
 
 #include <string.h>
@@ -69,7 +70,8 @@
     R("POST", S "/resources", API | SMALL, sessions_no_resources)                                  \
     R("GET", S "/resources/{resource_id}", API, sessions_no_resources)                             \
     R("POST", S "/resources/{resource_id}", API | SMALL, sessions_no_resources)                    \
-    R("DELETE", S "/resources/{resource_id}", API, sessions_no_resources)
+    R("DELETE", S "/resources/{resource_id}", API, sessions_no_resources)                          \
+    R("GET", "/v1/sallyport/status", API | ROUTE_OWN, status_retrieve)
 
 #define AS_ROUTE(m, path, who, fn)   {.method = m, .pattern = path, .flags = who},
 #define AS_HANDLER(m, path, who, fn) fn,

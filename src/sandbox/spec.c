@@ -155,6 +155,15 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
     return 0;
 }
 
+int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const char *target,
+                            struct err *e)
+{
+    int r = sandbox_spec_add_bind(s, source, target, false, e);
+    if (r >= 0)
+        s->binds[s->n_binds - 1].socket = true;
+    return r;
+}
+
 static int parse_env(json_t *o, struct sandbox_spec *s, struct err *e)
 {
     if (!json_is_object(o))
@@ -179,10 +188,15 @@ static int parse_binds(json_t *a, struct sandbox_spec *s, struct err *e)
     json_t *b;
     json_array_foreach (a, i, b) {
         const char *source = json_get_str(b, "source"), *target = json_get_str(b, "target");
-        json_t *write = json_object_get(b, "write");
-        if (!source || !target || (write && !json_is_boolean(write)))
-            return err_set(e, -EINVAL, "binds[%zu] needs source, target and optionally write", i);
-        int r = sandbox_spec_add_bind(s, source, target, json_is_true(write), e);
+        const json_t *write = json_object_get(b, "write"), *socket = json_object_get(b, "socket");
+        if (!source || !target || (write && !json_is_boolean(write)) ||
+            (socket && !json_is_boolean(socket)) || (json_is_true(write) && json_is_true(socket)))
+            return err_set(e, -EINVAL,
+                           "binds[%zu] needs source, target and optionally one of write and socket",
+                           i);
+        int r = json_is_true(socket)
+                    ? sandbox_spec_add_socket(s, source, target, e)
+                    : sandbox_spec_add_bind(s, source, target, json_is_true(write), e);
         if (r < 0)
             return r;
     }
@@ -316,6 +330,8 @@ json_t *sandbox_spec_json(const struct sandbox_spec *s)
         json_put_str(b, "source", s->binds[i].source);
         json_put_str(b, "target", s->binds[i].target);
         json_put_bool(b, "write", s->binds[i].write);
+        if (s->binds[i].socket)
+            json_put_bool(b, "socket", true);
         json_array_append_new(binds, b);
     }
     json_put(o, "binds", binds);

@@ -13,6 +13,7 @@ struct sandbox_bind {
     char *
         target; /* absolute path inside; not below a system directory (build/root.c has the list) */
     bool write;
+    bool socket; /* a Unix socket, on which a program of the host listens; never without its name */
 };
 
 /* Who programs are inside. Neither has a capability; root is the name only, for images and tools
@@ -65,6 +66,9 @@ int sandbox_spec_add_env(struct sandbox_spec *s, const char *name, const char *v
     WARN_UNUSED;
 int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char *target,
                           bool write, struct err *e) WARN_UNUSED;
+/* One Unix socket of the host: the one thing outside that programs may connect to. */
+int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const char *target,
+                            struct err *e) WARN_UNUSED;
 
 /* Both directions. Parsing refuses unknown keys, wrong types and out-of-range numbers (-EINVAL,
  * words). `ret` is initialised here and is the caller's to release on success only. */

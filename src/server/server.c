@@ -11,12 +11,15 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/time.h"
 #include "brain/brain.h"
 #include "brain/model.h"
+#include "http/server/operator.h"
 #include "http/server/server.h"
 #include "io/sock.h"
 #include "io/tls.h"
 #include "platform/platform.h"
+#include "platform/status/status.h"
 #include "platform/work/work_reaper.h"
 #include "platform/work/work_yield.h"
 #include "server/caretaker.h"
@@ -29,6 +32,8 @@ struct server {
     struct http_server *http;
     struct model *model; /* NULL: none is configured, and the brain says so in the sessions' logs */
     struct brain *brain;
+    struct operator_page *operator_page; /* NULL: none */
+    bool stopping;
     char address[SOCK_ADDR_MAX];
     bool damaged; /* the database is */
 };
@@ -49,6 +54,32 @@ static int open_brain(struct server *s, struct err *e)
         s->platform.log.wake_arg = s->brain;
     }
     return r;
+}
+
+static const char *not_ready(void *arg)
+{
+    const struct server *s = arg;
+    if (s->stopping)
+        return "the server stops";
+    return db_is_failing(s->platform.log.db) ? "the database cannot be written" : NULL;
+}
+
+static void refresh(void *arg)
+{
+    struct server *s = arg;
+    status_refresh_metrics(&s->platform);
+}
+
+static int open_operator(struct server *s, struct err *e)
+{
+    static const char *const prefixes[] = {"sallyport_server_", "sallyport_process_", NULL};
+    struct operator_config c = {.listen = s->o->metrics,
+                                .by_default = "127.0.0.1:8401",
+                                .prefixes = prefixes,
+                                .not_ready = not_ready,
+                                .refresh = refresh,
+                                .arg = s};
+    return operator_open(&c, &s->operator_page, e);
 }
 
 static int open_http(struct server *s, struct err *e)
@@ -76,11 +107,13 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
     s->platform.lease_ttl_seconds = (int)(o->lease_ttl_ms / 1000);
     /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
     if (db_open(o->data_dir, &s->platform.log.db, e) < 0 || open_http(s, e) < 0 ||
-        open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
+        open_operator(s, e) < 0 || open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
         platform_first_start(&s->platform, ret_key, e) < 0) {
         server_close(s);
         return NULL;
     }
+    s->platform.started_at = time_real_us();
+    s->platform.model_name = s->model ? s->model->name : NULL;
     log_info("server started", "listen=%s data=%s model=%s", s->address, log_q(o->data_dir),
              s->model ? log_q(s->model->name) : "none");
     return s;
@@ -121,6 +154,8 @@ int server_run(struct server *s)
         r = fiber_spawn(&background, "work-yielder", work_yielder, &s->platform, NULL);
     if (r == 0)
         r = fiber_spawn(&background, "caretaker", caretaker_run, &caretaker, NULL);
+    if (r == 0 && s->operator_page)
+        r = fiber_spawn(&background, "operator", operator_run, s->operator_page, NULL);
     if (r == 0)
         r = http_server_run(s->http);
     return s->damaged ? -E_CORRUPT : r;
@@ -128,6 +163,7 @@ int server_run(struct server *s)
 
 void server_stop(struct server *s)
 {
+    s->stopping = true;
     hub_end_all(s->platform.log.hub);
     http_server_stop(s->http, s->o->stop_grace_ms);
 }
@@ -137,6 +173,7 @@ void server_close(struct server *s)
     if (!s)
         return;
     http_server_free(s->http);
+    operator_free(s->operator_page);
     brain_stop(s->brain);
     model_free(s->model);
     platform_done(&s->platform);

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/map.h"
+#include "base/metrics.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -37,6 +38,8 @@ struct hub {
 };
 
 #define BELLS_BEFORE_SWEEP 256
+
+METRIC_GAUGE(readers, "sallyport_server_stream_readers", "", "Event streams that are open.")
 
 struct hub *hub_new(void)
 {
@@ -99,6 +102,7 @@ void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber 
         map_put(&h->sessions, session_id, t);
     }
     list_push_back(&t->subscribers, &s->node);
+    metric_add(&readers, 1);
     if (h->ended)
         end_now(s);
 }
@@ -106,6 +110,7 @@ void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber 
 void hub_unsubscribe(struct hub *h, const char *session_id, struct hub_subscriber *s)
 {
     struct topic *t = map_get(&h->sessions, session_id);
+    metric_add(&readers, -1);
     list_remove(&s->node);
     map_done(&s->started);
     if (t && list_empty(&t->subscribers)) {

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "session/hub.h"
@@ -262,6 +263,8 @@ static json_t *wire_event(const char *id, const char *type, int64_t stamp, const
     return o;
 }
 
+METRIC_COUNTER(events, "sallyport_server_events_total", "", "Events appended to session logs.")
+
 int log_append_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const char *type,
                   const char *id, json_t *body, const json_t *hidden, char ret_id[64])
 {
@@ -292,6 +295,7 @@ int log_append_tx(struct tx *tx, struct log_session *s, struct log_batch *b, con
     else
         stmt_bind_null(st, 7);
     int r = stmt_step(st);
+    metric_add(&events, r >= 0);
     if (r < 0)
         return r;
     if (json_array_size(b->events) == 0)

@@ -109,6 +109,7 @@ static const char *const v3[] = {
     "CREATE INDEX work_queue ON work (environment_id, rank, queued_at, id) WHERE state = 'queued'",
     "CREATE INDEX work_wanted ON work (environment_id) WHERE state = 'queued' AND rank < 2",
     "CREATE INDEX work_held ON work (environment_id) WHERE state = 'active'",
+    "CREATE INDEX work_not_over ON work (environment_id, state, rank) WHERE state <> 'stopped'",
     /* The queue as an older server left it. */
     "UPDATE work SET rank = 0 WHERE state <> 'stopped' AND session_id IN (SELECT session_id FROM calls"
     " WHERE answered_by IS NULL AND (permission = 'allow' OR decision = 'allow'))",

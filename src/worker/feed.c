@@ -19,7 +19,8 @@ static const char interrupted[] =
     "The call was interrupted before it was complete, and was not run to its end.";
 static const char withdrawn[] = "The call was not run: its permission was taken back.";
 static const char unkept[] = "The tool ran, but the platform did not accept its result.";
-static const char unfit[] = "The call was not run: its input is not a JSON object.";
+static const char unfit[] =
+    "The call was not run: its input is not a JSON object that can be read.";
 
 void feed_init(struct feed *f, const char *const *tools, const char *const *custom_tools)
 {

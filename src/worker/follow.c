@@ -6,7 +6,8 @@
  * the history is made up for in the background. Every connection begins with it anew.
  *
  * The platform controls every byte: pages and events are bounded, the pace of pages is ours whatever
- * cursors come back, an event that cannot be read breaks the stream (the history has it again), and a
+ * cursors come back, what cannot be read of an event is null in it (salvage.h), and an event of which
+ * nothing can be read breaks the stream (the history has it again), and a
  * stream that is refused for good comes up as -E_DENIED, which nothing below us returns. */
 #include "worker/follow.h"
 #include "base/limits.h"
@@ -14,6 +15,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "http/wire/sse_parser.h"
+#include "worker/salvage.h"
 
 #define PAGE_EVENTS    1000
 #define PAGES_AT_ONCE  30 /* and then so many a second: far from the platform's limit, and enough */
@@ -154,9 +156,11 @@ static int on_stream_event(void *arg, const char *event, const char *id, const c
         return -EIO;
     }
     if (json_parse(data, n, &ev, &e) < 0) {
-        log_warn("unreadable event, the stream is opened again", "session=%s why=%s", f->session_id,
-                 log_q(e.msg));
-        return -E_PARSE;
+        ev = salvage(data, n);
+        log_warn(ev ? "event read in part" : "unreadable event, the stream is opened again",
+                 "session=%s why=%s", f->session_id, log_q(e.msg));
+        if (!ev)
+            return -E_PARSE;
     }
     feed_event(f->feed, ev);
     waitq_wake_all(f->changed);

@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "worker/salvage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static void read_body(const char *text, size_t n, struct remote_answer *a)
         n -= 3;
     }
     if (n > 0 && json_parse(text, n, &a->body, &e) < 0)
-        a->body = NULL;
+        a->body = salvage(text, n);
     if (a->status >= 400) {
         const char *m = json_get_str(json_object_get(a->body, "error"), "message");
         if (m)
@@ -126,8 +127,10 @@ static int call(struct remote *r, const char *method, const char *url, const cha
     ret->status = resp.status;
     read_retry_after(&resp, ret);
     read_body(buf_str(&resp.body), resp.body.len, ret);
+    if (ret->status == 0 && resp.body.len > SALVAGE_BYTES_MAX)
+        rc = -EMSGSIZE; /* less of it may be readable */
     client_response_done(&resp);
-    return 0;
+    return rc;
 }
 
 bool remote_id_ok(const char *id)
@@ -227,7 +230,7 @@ int remote_events(struct remote *r, const char *session_id, const char *page, in
 {
     if (!remote_id_ok(session_id))
         return bad_id(ret);
-    struct buf q = BUF_INIT(4096);
+    struct buf q = BUF_INIT(16384);
     if (page) {
         buf_adds(&q, "&page=");
         add_encoded(&q, page);

@@ -48,7 +48,7 @@ int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool 
                 struct remote_answer *ret) WARN_UNUSED;
 int remote_session(struct remote *r, const char *session_id, struct remote_answer *ret) WARN_UNUSED;
 /* `page` NULL: the first; at most `limit` events. -EMSGSIZE when the page is larger than a body may
- * be: ask for fewer. */
+ * be, or unreadable and large: ask for fewer. */
 int remote_events(struct remote *r, const char *session_id, const char *page, int limit,
                   struct remote_answer *ret) WARN_UNUSED;
 int remote_send(struct remote *r, const char *session_id, json_t *event /* stolen */,

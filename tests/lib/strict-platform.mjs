@@ -51,7 +51,7 @@ class Session {
       const { unlisted, unstreamed, ...ev } = { id: id('sevt'), processed_at: stamp(), ...e };
       if (/^agent\.(custom_)?tool_use$/.test(ev.type) && ev.id && !this.calls.has(ev.id)) this.calls.set(ev.id, { custom: ev.type === 'agent.custom_tool_use', permission: ev.evaluated_permission, thread: ev.session_thread_id, open: ev.evaluated_permission !== 'deny', allowed: ev.evaluated_permission === undefined || ev.evaluated_permission === 'allow' });
       const c = this.calls.get(ev.tool_use_id ?? ev.custom_tool_use_id);
-      if (ev.type === 'user.tool_confirmation' && c) { if (ev.result === 'allow') c.allowed = true; else c.open = false; }
+      if (ev.type === 'user.tool_confirmation' && c) { if (ev.result === 'allow') c.allowed = true; else if (!c.allowed) c.open = false; }   // the first verdict counts
       if (/tool_result$/.test(ev.type ?? '') && c) c.open = false;
       if (ev.type === 'session.thread_status_terminated') this.dead.add(ev.session_thread_id);
       if (!unlisted) this.log.push(ev);

@@ -91,5 +91,5 @@ function declare(c) {
 
 /** Cases run beside each other: each has its own platform and its own worker. */
 export function cases(name, list) {
-  describe(name, { concurrency: 8 }, () => { for (const c of list) declare(c); });
+  describe(name, { concurrency: 12 }, () => { for (const c of list) declare(c); });
 }

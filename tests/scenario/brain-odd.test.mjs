@@ -7,7 +7,7 @@ import { makeAgent, selfHosted, startServer, TOOLSET } from '../lib/sallyport.mj
 import { brief, checkLog, customResult, Session, text } from '../lib/session.mjs';
 import { LOOKUP } from '../lib/fixture-rules.mjs';
 import * as model from '../lib/messages-api.mjs';
-import { ms } from '../lib/own.mjs';
+import { BIN, ms, run } from '../lib/own.mjs';
 
 const KEY = 'sk-ant-test-0123456789abcdef0123456789';
 
@@ -117,7 +117,7 @@ describe('odd answers', () => {
       for (const stop_reason of ['pause_turn', 'tool_use', 'compaction']) {
         const x = await session();
         m.reset();
-        m.next(model.good([], { stop_reason }), model.good([], { stop_reason }), model.good('at last'));
+        m.next(model.good([], { stop_reason }), model.good(' \n', { stop_reason }), model.good('at last'));
         await x.turn('go', 'end_turn', ms(30000));
         assert.equal(m.requests.length, 3);
         assert(m.requests[2].at - m.requests[0].at > 900, 'it waited, and longer the second time');
@@ -166,7 +166,7 @@ describe('odd answers', () => {
 
   describe('blocks', () => {
     for (const [what, input] of [['NUL', '{"command": "a\\u0000b"}'], ['half a surrogate pair', '{"command": "\\ud83d"}'], ['a key twice', '{"command": "a", "command": "b"}'],
-      ['65 levels', `{"command": ${'['.repeat(65)}${']'.repeat(65)}}`], ['broken JSON', '{"command": "echo'], ['an array', '[1]'], ['a text', '"ls"'], ['null', 'null']])
+      ['65 levels', `{"command": ${'['.repeat(65)}${']'.repeat(65)}}`], ['a NUL as it is', '{"command": "a\0b"}'], ['half a pair as it is', '{"command": "\ud83d"}'], ['broken JSON', '{"command": "echo'], ['an array', '[1]'], ['a text', '"ls"'], ['null', 'null']])
       test(`a tool input with ${what}: that call gets an error result, the rest stands, asked once`, async () => {
         const x = await session();
         m.next(model.good([model.textBlock('both'), model.rawToolBlock('bash', input), model.toolBlock('lookup', { word: 'x' })]), model.good('ok'));
@@ -362,6 +362,16 @@ describe('odd answers', () => {
       await x.turn('more', 'end_turn');
       assert((await done(x)).some((e) => e.type === 'agent.thread_context_compacted'));
     });
+  });
+
+  test('the command line shows a refusal\'s details and a compaction', async () => {
+    const x = await session();
+    await x.turn(`a long question ${'x'.repeat(4000)}`);
+    m.next(model.badRequest('prompt is too long'), model.good('no', { stop_reason: 'refusal', stop_details: { type: 'refusal', category: 'bio', explanation: 'not \u001b[31mthat' } }));
+    await x.turn('go', 'refusal');
+    const r = await run(BIN, ['session', 'tail', x.id], { env: { ANTHROPIC_BASE_URL: s.url, ANTHROPIC_API_KEY: s.apiKey }, timeout: ms(20000) });
+    assert.match(r.out, /\(the oldest part of the conversation was left out: it was too long\)\n[^]*\n {2}\| not [^\u001b]*that\n-- idle: refusal \(bio\)\n$/);
+    await done(x);
   });
 
   test('unasked gzip, deflate, br and zstd are undone; none is asked for', async () => {

@@ -9,6 +9,7 @@ const confirm = (call, result) => ({ type: 'user.tool_confirmation', tool_use_id
 const threadEnds = (id) => ({ type: 'session.thread_status_terminated', session_thread_id: id, agent_name: 'child' });
 const custom = (call, name, input = {}, more = {}) => ({ type: 'agent.custom_tool_use', id: call, name, input, session_thread_id: null, ...more });
 const lookup = betaTool({ name: 'lookup', description: 'd', inputSchema: { type: 'object', properties: {} }, run: async () => 'found' });
+const silent = betaTool({ name: 'lookup', description: 'd', inputSchema: { type: 'object', properties: {} }, run: async () => '' });
 const withLookup = { oursStart: { args: ['--tool', 'lookup=echo found'] }, sdkStart: { tools: (ctx) => [...betaAgentToolset20260401(ctx), lookup] } };
 const READS_ALL = 'the official worker reads the next event only when a call is over';
 
@@ -76,6 +77,22 @@ cases('calls', [
       s.say(confirm('yes', 'allow'), confirm('no', 'deny'), confirm('odd', 'maybe'));
       const w = p.serve(s);
       start();
+      await stopped(w);
+    },
+  },
+  {
+    name: 'allowed, then denied before it ran: not run',
+    ours: { results: ['a error'], ran: {}, stops: ['force'] },
+    sdk: { results: [], ran: {} },
+    why: 'the official worker gives the call no answer, and the platform, for which the first verdict counts, waits for one',
+    async play({ p, mark, start, stopped, kind }) {
+      const s = p.session();
+      s.turn(bash('a', mark('a'), { evaluated_permission: 'ask' }));
+      s.say(confirm('a', 'allow'), confirm('a', 'deny'));
+      const w = p.serve(s);
+      start();
+      await p.until('it follows', () => p.of('list').length > 0, 20000);
+      if (kind === 'sdk') s.idle();
       await stopped(w);
     },
   },
@@ -150,6 +167,19 @@ cases('calls', [
       s.say(confirm('a', 'deny'));
       s.idle();
       await stopped(w);
+    },
+  },
+  {
+    name: 'tools that have nothing to say: every answer is one that the platform takes',
+    oursStart: { args: ['--tool', 'lookup=true'] }, sdkStart: { tools: (ctx) => [...betaAgentToolset20260401(ctx), silent] },
+    both: { results: ['w ok', 'r ok', 'b ok', 'g ok', 'f ok', 'c ok', 'm error'], stops: ['force'], empty: 0 },
+    async play({ p, start, stopped }) {
+      const s = p.session();
+      s.turn(use('w', 'write', { file_path: 'empty.txt', content: '' }), use('r', 'read', { file_path: 'empty.txt' }), bash('b', 'true'), use('g', 'grep', { pattern: 'nothing' }), use('f', 'glob', { pattern: '*.none' }), custom('c', 'lookup'), use('m', 'read', { file_path: 'missing' }));
+      const w = p.serve(s);
+      start();
+      await stopped(w);
+      return { empty: p.results.filter((r) => r.text === '').length };
     },
   },
   {

@@ -18,7 +18,7 @@ const running = (during) => async (scene) => {
 };
 /** Answers the beats to come as told: the first one is over when a call runs. */
 const laterBeats = (p, answer) => p.on('heartbeat', answer);
-const beat = (more) => ({ status: 200, body: { type: 'work_heartbeat', last_heartbeat: '2026-01-01T00:00:00.000000Z', lease_extended: true, state: 'active', ttl_seconds: 2, ...more } });
+const beat = (more) => ({ status: 200, body: { type: 'work_heartbeat', last_heartbeat: '2026-01-01T00:00:00.000000Z', lease_extended: true, state: 'active', ttl_seconds: 4, ...more } });
 
 const served = (name, more, prepare = () => {}, expected = {}) => ({
   name,
@@ -150,6 +150,74 @@ cases('items', [
   },
 ]);
 
+const IDLE_MS = 300;   // of worker-pair.mjs
+
+cases('rest', [
+  {
+    name: 'a turn within the idle time is served under the same item, and the time begins anew',
+    both: { results: ['a ok', 'b ok'], stops: ['force'], early: false },
+    oursStart: { maxIdle: '3s' }, sdkStart: { maxIdleMs: 3000 },
+    async play({ p, mark, start, stopped, answered, pause }) {
+      const s = p.session();
+      s.turn(bash('a', mark('a')));
+      const w = p.serve(s);
+      start();
+      await answered('a');
+      await pause(1000);
+      s.turn(bash('b', mark('b')));
+      await answered('b');
+      await pause(2200);
+      const early = w.state === 'stopped';
+      await stopped(w);
+      return { early };
+    },
+  },
+  {
+    name: 'an idle for want of an action is no rest',
+    both: { early: false },
+    async play({ p, start, stopped, pause }) {
+      const s = p.session();
+      s.turn({ type: 'agent.custom_tool_use', id: 'x', name: 'of_the_app', input: {} });
+      const w = p.serve(s);
+      start();
+      await wait('list', p);
+      await pause(3 * IDLE_MS);
+      const early = w.state === 'stopped';
+      s.say({ type: 'user.custom_tool_result', custom_tool_use_id: 'x', content: [] });
+      s.idle();
+      await stopped(w);
+      return { early };
+    },
+  },
+  ...['refusal', 'budget_reached', 'retries_exhausted', 'of_tomorrow'].map((why) => ({
+    name: `an idle for "${why}" is a rest`,
+    both: { stops: ['force'] },
+    async play({ p, start, stopped }) {
+      const s = p.session();
+      s.say({ type: 'session.status_running' });
+      const w = p.serve(s);
+      start();
+      await wait('list', p);
+      s.idle(why);
+      await stopped(w);
+    },
+  })),
+  {
+    name: 'what is no status does not end a rest',
+    ours: { stops: ['force'] },
+    why: 'for the official worker any event but two does, and without another idle it stays',
+    async play({ p, start, stopped }) {
+      const s = p.session();
+      const w = p.serve(s);
+      start();
+      await wait('list', p);
+      s.idle();
+      s.say({ type: 'session.updated', title: 'new' }, { type: 'span.outcome_evaluation_start', outcome_id: 'o', iteration: 0 }, { type: 'session.of_tomorrow' });
+      await stopped(w);
+    },
+  },
+]);
+
 cases('credentials', [
   served('the token of the item is the credential of all its requests', {}, undefined, { tokens: ['token'] }),
   ...Object.entries({
@@ -195,7 +263,7 @@ cases('leases', [
   {
     name: 'every stamp is sent back to the byte, an empty one too',
     both: { results: ['a ok', 'b ok'], stops: ['force'], blind: false },
-    platform: { ttl: 2 },
+    platform: { ttl: 4 },
     play: running(async ({ p, s, w, touch, stopped, answered }) => {
       w.stamps = ['x y&z+%\u00fc', '', 'y'.repeat(200), ''];
       await wait('heartbeat', p, 4);
@@ -213,7 +281,7 @@ cases('leases', [
     play: running(async ({ p, w, touch, pause }) => {
       w.last = '2026-01-01T00:00:00.000000Z';
       await wait('heartbeat', p, 2);
-      await pause(300);
+      await pause(1000);
       touch('go');
       await pause(500);
       p.refusals = p.refusals.map((r) => r.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'S'));
@@ -222,39 +290,59 @@ cases('leases', [
   ...Object.entries({ 'the item is stopped': { state: 'stopped', lease_extended: false }, 'the lease is not extended': { lease_extended: false }, 'the item is stopped, and yet extended': { state: 'stopped' }, 'nothing about the lease': { lease_extended: undefined } }).map(([name, more]) => ({
     name: `a heartbeat that says ${name}: nothing is posted, the stop is confirmed`,
     both: { results: [], stops: ['force'], ran: { a: 1 } },
-    platform: { ttl: 2 },
+    platform: { ttl: 4 },
     play: running(async ({ p, w, touch, pause, stopped }) => {
       laterBeats(p, () => beat(more));
-      await wait('heartbeat', p, 2);
-      await pause(300);
-      touch('go');
       await stopped(w);
+      touch('go');
       await pause(300);
     }),
   })),
+  ...Object.entries({ stopped: { state: 'stopped', lease_extended: false }, stopping: { state: 'stopping', lease_extended: false }, 'not extended': { lease_extended: false } }).map(([name, more]) => ({
+    name: `a first heartbeat that says ${name}: nothing runs, the stop is confirmed`,
+    both: { results: [], ran: {}, stops: ['force'] },
+    async play({ p, mark, start, stopped }) {
+      const s = p.session();
+      s.turn(bash('a', mark('a')));
+      p.on('heartbeat', () => beat(more));
+      const w = p.serve(s);
+      start();
+      await stopped(w);
+    },
+  })),
+  {
+    name: 'a first heartbeat that finds another worker: nothing runs, nothing is stopped, the next item is served',
+    both: { results: ['b ok'], ran: { b: 1 }, stops: ['none', 'force'] },
+    async play({ p, mark, start, stopped }) {
+      const s = p.session(), other = p.session();
+      other.turn(bash('a', mark('a')));
+      s.turn(bash('b', mark('b')));
+      const taken = p.serve(other), w = p.serve(s);
+      p.on('heartbeat', (r) => (r.ids[1] === taken.id ? { status: 412, body: { type: 'error', error: { type: 'invalid_request_error', message: 'Heartbeat precondition failed', details: { error_code: 'heartbeat_precondition_failed', current_state: { state: 'active', last_heartbeat: '2026-01-01T00:00:00.000000Z', lease_extended: false, ttl_seconds: 60 } } } } } : undefined));
+      start();
+      await stopped(w);
+    },
+  },
   {
     name: 'a heartbeat that says "stopping": the item is still ours',
     ours: { results: ['a error', 'b error'], stops: ['force'], ran: { a: 1 } },
     sdk: { results: [], stops: ['force'], ran: { a: 1 } },
     why: 'the official worker leaves the calls of a stopping item without an answer, and the session waits for them',
-    platform: { ttl: 2 },
-    play: running(async ({ p, w, touch, pause, stopped, kind }) => {
+    platform: { ttl: 4 },
+    play: running(async ({ w, touch, stopped }) => {
       w.state = 'stopping';
-      await wait('heartbeat', p, 2);
-      if (kind === 'sdk') { await pause(300); touch('go'); }
       await stopped(w);
+      touch('go');
     }),
   },
   ...[401, 403, 404].map((status) => ({
     name: `a heartbeat refused with ${status}: nothing is posted, the item is stopped`,
     both: { results: [], stops: ['force'], ran: { a: 1 } },
-    platform: { ttl: 2 },
+    platform: { ttl: 4 },
     play: running(async ({ p, w, touch, pause, stopped }) => {
       laterBeats(p, () => ({ status, body: { type: 'error', error: { type: 'x', message: 'no' } } }));
-      await wait('heartbeat', p, 2);
-      await pause(300);
-      touch('go');
       await stopped(w);
+      touch('go');
       await pause(300);
     }),
   })),
@@ -274,6 +362,49 @@ cases('leases', [
       await stopped(w);
     }),
   },
+  ...Object.entries({ refused: { status: 503, headers: { 'x-should-retry': 'false' }, body: {} }, unanswered: { hang: true } }).map(([name, answer]) => ({
+    name: `heartbeats ${name} for a whole time to live: nothing is posted, the item is not stopped`,
+    both: { results: [], ran: { a: 1 }, stops: ['none'] },
+    platform: { ttl: 2 },
+    play: running(async ({ p, w, touch, pause }) => {
+      laterBeats(p, () => answer);
+      // The platform would take a result: whether one comes is up to the worker.
+      w.until = Date.now() + 600000;
+      await pause(4500);
+      touch('go');
+      await pause(700);
+    }),
+  })),
+  {
+    name: 'beats go on while the session is read',
+    both: { results: ['a ok'], stops: ['force'], beats: true },
+    platform: { ttl: 4 },
+    async play({ p, mark, start, stopped, pause }) {
+      const s = p.session();
+      s.turn(bash('a', mark('a')));
+      const w = p.serve(s);
+      p.on('get', async () => { await pause(7000); });
+      start();
+      await stopped(w);
+      const read = p.of('get')[0].ms;
+      return { beats: p.of('heartbeat').filter((r) => r.ms > read && r.ms < read + 7000).length >= 2 };
+    },
+  },
+  ...Object.entries({ 'says that it is stopped already': [409, { 'x-should-retry': 'false' }, 'none'], 'fails at first': [503, {}, 'force'] }).map(([name, [status, headers, stops]]) => ({
+    name: `a stop that ${name}: the next item is served`,
+    both: { results: ['a ok', 'b ok'], stops: [stops, 'force'] },
+    async play({ p, mark, start, stopped, answered }) {
+      const items = [];
+      for (const c of ['a', 'b']) { const s = p.session(); s.turn(bash(c, mark(c))); items.push(p.serve(s)); }
+      let n = 0;
+      p.on('stop', (r) => (r.ids[1] === items[0].id && (status === 409 || n++ === 0) ? { status, headers, body: { type: 'error', error: { type: 'x', message: 'no' } } } : undefined));
+      start();
+      await answered('b');
+      await stopped(items[1]);
+      if (status !== 409) await stopped(items[0]);
+      p.results.sort((x, y) => x.call.localeCompare(y.call));
+    },
+  })),
   ...Object.entries({ negative: -5, zero: 0, fraction: 2.5, huge: 1e12, null: null, text: 'soon' }).map(([name, ttl_seconds]) =>
     served(`a time to live that is ${name}`, {}, (p) => { p.on('heartbeat', (r) => { const w = p.items[0]; p.ttl = 60; const b = p.heartbeat(r, null, ...r.ids); w.until = Date.now() + 60000; b.body.ttl_seconds = ttl_seconds; return b; }); })),
 ]);
@@ -283,13 +414,15 @@ const polls = (p) => p.of('poll');
 const rate = (p) => Math.max(...polls(p).map((r) => polls(p).filter((x) => x.at >= r.at && x.at < r.at + 1000).length));
 const empties = (name, answer, more = {}) => ({
   name: `empty polls that are answered at once (${name}) keep a pace`,
-  both: { slow: true, busy: true },
+  both: { slow: true },
   ...more,
   async play({ p, start, pause }) {
     p.on('poll', () => answer);
     start();
-    await pause(3500);
-    return { slow: rate(p) <= 3, busy: polls(p).length >= 2 };
+    await wait('poll', p);
+    await pause(2500);
+    await wait('poll', p, 2);   // and it goes on
+    return { slow: rate(p) <= 3 };
   },
 });
 /** One poll is refused; the next one must not come before `ms`. */
@@ -312,11 +445,11 @@ const retryAfter = (name, headers, least, more = {}) => ({
 cases('polls', [
   empties('null', { status: 200, body: null }),
   empties('204', { status: 204, text: '' }),
-  empties('a page of HTML', { status: 200, headers: { 'content-type': 'text/html' }, text: '<html>login</html>' }, { both: undefined, ours: { slow: true, busy: true }, why: SDK_BUG }),
-  empties('an empty object', { status: 200, body: {} }, { both: undefined, ours: { slow: true, busy: true }, why: SDK_BUG }),
-  empties('a list', { status: 200, body: [] }, { both: undefined, ours: { slow: true, busy: true }, why: SDK_BUG }),
+  empties('a page of HTML', { status: 200, headers: { 'content-type': 'text/html' }, text: '<html>login</html>' }, { both: undefined, ours: { slow: true }, why: SDK_BUG }),
+  empties('an empty object', { status: 200, body: {} }, { both: undefined, ours: { slow: true }, why: SDK_BUG }),
+  empties('a list', { status: 200, body: [] }, { both: undefined, ours: { slow: true }, why: SDK_BUG }),
   empties('503', { status: 503, body: {} }),
-  empties('a redirect', { status: 302, headers: { location: '/elsewhere' }, body: {} }, { both: undefined, ours: { slow: true, busy: true }, why: 'the official worker follows redirects' }),
+  empties('a redirect', { status: 302, headers: { location: '/elsewhere' }, body: {} }, { both: undefined, ours: { slow: true }, why: 'the official worker follows redirects' }),
   empties('an answer that breaks off', { reset: true }),
   retryAfter('a fraction', { 'retry-after': '1.5' }, 1500),
   retryAfter('a date', () => ({ 'retry-after': new Date(Date.now() + 3000).toUTCString() }), 1900),

@@ -256,6 +256,48 @@ cases('histories', [
       await stopped(w);
     },
   },
+  ...['history', 'stream'].map((where) => ({
+    name: `tool input that our parser refuses, in the ${where}: answered with an error, and the rest is served`,
+    ours: { results: ['nul error', 'half error', 'deep error', 'twice error', 'good ok'], ran: { good: 1 }, stops: ['force'] },
+    why: 'the official worker runs what is left of it',
+    async play({ p, mark, start, stopped, answered }) {
+      const s = p.session({ ends: false });
+      const deep = '['.repeat(70) + ']'.repeat(70);
+      const calls = { nul: '{"command":"echo a\\u0000b"}', half: '{"command":"echo \\ud800"}', deep: `{"command":"true","x":${deep}}`, twice: '{"command":"true","command":"false"}' };
+      const odd = (id) => `{"type":"agent.tool_use","id":"${id}","name":"bash","input":${calls[id]},"session_thread_id":null}`;
+      const ids = Object.keys(calls);
+      for (const c of ids) s.calls.set(c, { open: true, allowed: true, custom: false });
+      const good = bash('good', mark('good'));
+      if (where === 'history') { s.calls.set('good', { open: true, allowed: true, custom: false }); p.on('list', () => ({ status: 200, text: `{"data":[{"type":"session.status_running","id":"x"},${ids.map(odd).join(',')},${JSON.stringify(good)}],"next_page":null}` })); }
+      const w = p.serve(s);
+      start();
+      await follows(p, s);
+      if (where === 'stream') {
+        for (const c of ids) s.raw(`event: agent.tool_use\ndata: ${odd(c)}\n\n`);
+        s.say(good);
+      }
+      await answered('good');
+      s.idle();
+      await stopped(w);
+    },
+  })),
+  {
+    name: 'a page that is unreadable and large is asked for in parts',
+    ours: { results: ['nul error', 'good ok'], ran: { good: 1 }, stops: ['force'], smaller: true },
+    why: 'the official worker reads it whole',
+    async play({ p, mark, start, stopped, answered }) {
+      const s = p.session({ ends: false });
+      s.say({ type: 'session.status_running' }, bash('nul', 'NUL'), bash('good', mark('good')));
+      for (let i = 0; i < 30; i++) s.say({ type: 'agent.message', content: [{ type: 'text', text: 'x'.repeat(40000) }] });
+      p.on('list', (r) => { const a = p.list(r, null, ...r.ids); return { status: 200, text: JSON.stringify(a.body).replace('"NUL"', '"echo \\u0000"') }; });
+      const w = p.serve(s);
+      start();
+      await answered('good');
+      s.idle();
+      await stopped(w);
+      return { smaller: p.of('list').some((r) => Number(r.query.limit) < 1000) };
+    },
+  },
   {
     name: 'a page with a byte order mark, and one with events to come and none',
     both: { results: ['a ok'], stops: ['force'] },

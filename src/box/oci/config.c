@@ -6,6 +6,9 @@
  * calls. What config.json cannot say is done by init in the container (sandbox/init/standalone.c),
  * which also checks what came of the rest.
  *
+ * Init's guard (sandbox/guard/) needs a few calls that programs may not make; here they are allowed,
+ * and init's own filter, which does not hold for the guard, refuses them.
+ *
  * Seccomp: one rule cannot say "any ioctl but these", so here ioctl is allowed as such and init's
  * own filter refuses the two that inject input. Calls in no table get ENOSYS, refused ones EPERM;
  * where that filter has another answer it wins, being the newer one. */
@@ -88,7 +91,9 @@ static void allow_sockets(json_t *calls, enum sandbox_network network)
 
 json_t *oci_config_seccomp(const struct sandbox_spec *spec)
 {
-    static const char *const by_argument[] = {"clone", "socket", "socketpair", "personality"};
+    static const char *const by_argument[] = {"clone", "socket", "socketpair", "personality",
+                                              "unshare"},
+                             *const of_guard[] = {"pidfd_getfd", "process_vm_readv"};
     static const uint64_t personalities[] = {PER_LINUX, UNAME26, ADDR_NO_RANDOMIZE, 0xffffffff};
     static const uint64_t namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
                                        CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
@@ -96,15 +101,20 @@ json_t *oci_config_seccomp(const struct sandbox_spec *spec)
            *refused = rule("SCMP_ACT_ERRNO", ERR_EPERM);
     char name[64];
     for (size_t pos = 0; seccomp_table_next(&pos, name);) {
-        bool skip = false;
+        bool skip = !seccomp_knows(name); /* the default's, for libc to fall back */
         for (size_t i = 0; i < ARRAY_LEN(by_argument); i++)
             skip = skip || str_eq(name, by_argument[i]);
+        bool more = seccomp_allows(name);
+        for (size_t i = 0; i < ARRAY_LEN(of_guard); i++)
+            more = more || str_eq(name, of_guard[i]);
         if (!skip)
-            add_name(seccomp_allows(name) ? allowed : refused, name);
+            add_name(more ? allowed : refused, name);
     }
     json_array_append_new(calls, allowed);
     json_array_append_new(calls, refused);
     json_array_append_new(calls, allow_when("clone", 0, namespaces, 0, "SCMP_CMP_MASKED_EQ"));
+    json_array_append_new(calls,
+                          allow_when("unshare", 0, CLONE_FILES | CLONE_FS, 0, "SCMP_CMP_EQ"));
     for (size_t i = 0; i < ARRAY_LEN(personalities); i++)
         json_array_append_new(calls,
                               allow_when("personality", 0, personalities[i], 0, "SCMP_CMP_EQ"));

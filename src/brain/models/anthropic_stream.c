@@ -124,6 +124,7 @@ static int on_block_start(struct anthropic_stream *s, const json_t *data)
     s->ignored = !str_eq(type, "text") && !str_eq(type, "thinking") &&
                  !str_eq(type, "redacted_thinking") && !str_eq(type, "tool_use");
     s->open = json_incref(block);
+    s->input_mended = s->mended;
     buf_reset(&s->text);
     buf_reset(&s->signature);
     /* what the start already holds, usually nothing */
@@ -166,8 +167,10 @@ static int on_block_delta(struct anthropic_stream *s, const json_t *data)
         return add(s, &s->text, thinking);
     if (str_eq(type, "signature_delta") && str_eq(open, "thinking") && signature)
         return add(s, &s->signature, signature);
-    if (str_eq(type, "input_json_delta") && str_eq(open, "tool_use") && input)
+    if (str_eq(type, "input_json_delta") && str_eq(open, "tool_use") && input) {
+        s->input_mended = s->input_mended || s->mended;
         return add(s, &s->text, input);
+    }
     bool ours = str_eq(type, "text_delta") || str_eq(type, "thinking_delta") ||
                 str_eq(type, "signature_delta") || str_eq(type, "input_json_delta");
     return ours || !type ? bad(s, -E_PROTO, "a delta does not fit its content block") : 0;
@@ -195,7 +198,9 @@ static json_t *finished_tool(struct anthropic_stream *s)
                *why = NULL;
     json_t *given = json_object_get(s->open, "input"), *input = NULL;
     struct err words = {0};
-    if (s->text.len > 0)
+    if (s->input_mended)
+        why = "it holds a character that does not exist, NUL or half a surrogate pair";
+    else if (s->text.len > 0)
         why = parse_input(buf_str(&s->text), s->text.len, &input, &words);
     else if (json_is_object(given))
         input = json_incref(given);
@@ -326,14 +331,16 @@ static bool mend_escapes(char *text, size_t n)
     return mended;
 }
 
-static int parse_event(const char *data, size_t n, json_t **ret)
+static int parse_event(struct anthropic_stream *s, const char *data, size_t n, json_t **ret)
 {
     int r = json_parse(data, n, ret, NULL);
+    s->mended = false;
     if (r == 0 || n > LIMIT_EVENT_BYTES)
         return r;
     AUTO_FREE char *copy = mem_zalloc(n + 1);
     memcpy(copy, data, n);
-    return mend_escapes(copy, n) ? json_parse(copy, n, ret, NULL) : r;
+    s->mended = mend_escapes(copy, n);
+    return s->mended ? json_parse(copy, n, ret, NULL) : r;
 }
 
 int anthropic_stream_event(void *arg, const char *event, const char *id, const char *data, size_t n)
@@ -344,7 +351,7 @@ int anthropic_stream_event(void *arg, const char *event, const char *id, const c
     if (s->stopped)
         return 0;
     AUTO_JSON json_t *o = NULL;
-    if (parse_event(data, n, &o) < 0 || !json_is_object(o))
+    if (parse_event(s, data, n, &o) < 0 || !json_is_object(o))
         return bad(s, -E_PARSE, "an event is not a JSON object");
     const char *type = json_get_str(o, "type");
     if (str_eq(type, "error"))

@@ -14,6 +14,8 @@ struct anthropic_stream {
     int64_t next_index;    /* the stream's own count of blocks */
     json_t *open;          /* the block being filled, NULL between blocks */
     bool ignored;          /* `open` is of a kind we did not ask for */
+    bool mended;           /* the event at hand held characters that do not exist, now U+FFFD */
+    bool input_mended;     /* so did an event of the call in `open`: it is not what was said */
     struct buf text;       /* its text, thinking or input JSON */
     struct buf signature;
     size_t bytes; /* everything kept so far */

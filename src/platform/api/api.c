@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "platform/api/account.h"
 #include "platform/api/idem_store.h"
+#include "platform/api/tally.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,6 +56,7 @@ int api_reply_text(struct api_call *c, int status, const char *text, size_t n)
                          "Too many large answers are on their way; repeat the request later.");
     }
     common_headers(c);
+    tally_answer(status);
     r = http_reply(c->x, status, "application/json", text, n);
     account_answer_end(c->p, &share);
     return r;
@@ -139,7 +141,9 @@ static int error_body(struct api_call *c, int status, const char *type, json_t *
     size_t n;
     AUTO_FREE char *text = json_text(body, &n);
     common_headers(c);
+    tally_refusal(type);
     log_debug("call refused", "request=%s status=%d type=%s", c->request_id, status, type);
+    tally_answer(status);
     return http_reply(c->x, status, "application/json", text, n);
 }
 

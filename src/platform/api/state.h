@@ -10,6 +10,8 @@ struct platform {
     char organization_id[64]; /* anthropic-organization-id header; made at first start */
     const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
     int lease_ttl_seconds;  /* default 90 */
+    int64_t started_at;     /* wall clock, us */
+    const char *model_name; /* NULL: none is configured */
     struct platform_state *state; /* what calls leave for later ones; made on first use */
 };
 

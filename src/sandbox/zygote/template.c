@@ -320,7 +320,13 @@ static int copy_from_host(uid_t user, const char *path, const struct rootfs_tree
     struct stat st;
     if (fstat(top, &st) < 0)
         return err_set(e, -errno, "could not look at %s: %m", path);
-    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+    if (how->socket != S_ISSOCK(st.st_mode))
+        return how->socket ? err_set(e, -EINVAL, "%s is not a Unix socket", path)
+                           : err_set(e, -EINVAL,
+                                     "%s is a Unix socket: programs could talk to whoever listens "
+                                     "there; say that you want that with --socket",
+                                     path);
+    if (!how->socket && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
         return err_set(e, -EINVAL, "%s is neither a directory nor a regular file", path);
     if (how->give_to >= 0 &&
         fchownat(top, "", (uid_t)how->give_to, (gid_t)how->give_to, AT_EMPTY_PATH) < 0)

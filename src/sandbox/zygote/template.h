@@ -30,6 +30,7 @@ void rootfs_done(struct rootfs *r);
 /* How a directory of the host is to be seen. */
 struct rootfs_tree {
     bool write;
+    bool socket;     /* it must be a Unix socket, else it must not */
     int64_t give_to; /* >= 0: its top directory is given to this uid and gid first */
     /* >= 0: its owner's files show as those of this uid and gid, and what that uid makes belongs to
      * the owner (an idmapped mount; where the file system cannot do that, owners stay as they

@@ -227,6 +227,7 @@ static int open_sources(struct zygote *z, struct making *m, struct err *e)
     for (size_t i = 0; i < m->spec.n_binds; i++) {
         const struct sandbox_bind *b = &m->spec.binds[i];
         const struct rootfs_tree how = {.write = b->write,
+                                        .socket = b->socket,
                                         .give_to = -1,
                                         .owner_is = z->root ? (int64_t)m->host_uid : -1,
                                         .proc = z->proc};
@@ -304,7 +305,7 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
         return r;
     m->have_spec = true;
     if (m->spec.report && !z->reporting) {
-        z->reporting = seccomp_filter_new(true, e);
+        z->reporting = seccomp_filter_new(SECCOMP_REPORTS, e);
         if (!z->reporting)
             return e->code;
     }
@@ -463,7 +464,7 @@ static int prepare(struct zygote *z, struct err *e)
     r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
     if (r < 0)
         return r;
-    z->filter = seccomp_filter_new(false, e);
+    z->filter = seccomp_filter_new(0, e);
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
     return z->filter ? rights_drop(z->root, e) : e->code;

@@ -259,6 +259,8 @@ static void an_unusable_input_is_a_fault_of_its_call_alone(void **state)
                                   "null",
                                   "{} {}",
                                   "{`a`:1,}",
+                                  "{`a`:`\\u0000`}",
+                                  "{`a`:`\\ud800x`}",
                                   "nonsense",
                                   " "};
     for (size_t i = 0; i < ARRAY_LEN(inputs); i++) {
