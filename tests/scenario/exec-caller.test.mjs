@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, run, start, tempDir } from '../lib/own.mjs';
+import { BIN, here, ms, run, start, tempDir } from '../lib/own.mjs';
 
 const ROOT = process.getuid() === 0;
 const USER = ['setpriv', '--reuid', '4711', '--regid', '4711', '--clear-groups'];
@@ -102,5 +102,128 @@ os.execv(sys.argv[1], [sys.argv[1], "exec", "--", "grep", "SigBlk", "/proc/self/
       const r = JSON.parse(fs.readFileSync(file, 'utf8'));
       assert.deepEqual([r.signal, r.limits], [9, []]);
     });
+  });
+
+  describe(`standard streams by name, as ${name}`, () => {
+    // Each reads "in\n" and writes "out\n" to output, "err\n" to error; how is what differs.
+    const idioms = {
+      '/dev/std*': 'cat /dev/stdin >/dev/null; echo out >/dev/stdout; echo err >/dev/stderr',
+      '/dev/fd/N': 'cat /dev/fd/0 >/dev/null; echo out >/dev/fd/1; echo err >/dev/fd/2',
+      '/proc/self/fd/N': 'cat /proc/self/fd/0 >/dev/null; echo out >/proc/self/fd/1; echo err >/proc/self/fd/2',
+      appending: 'cat </dev/stdin >/dev/null; echo out >>/dev/stdout; echo err >>/dev/stderr',
+      tee: 'cat >/dev/null; echo out | tee /dev/fd/3 3>&1 >/dev/null; echo err | tee /dev/stderr >/dev/null',
+      python: `python3 -c 'assert open("/dev/stdin").read() == "in\\n"; open("/dev/stdout", "w").write("out\\n"); open("/dev/stderr", "w").write("err\\n")'`,
+      'another process': 'cat >/dev/null; (sh -c "echo out >/dev/stdout; echo err >/dev/stderr") & wait',
+    };
+    const streams = {
+      pipes: (run) => `echo in | ${run} 2>&1 >"$D/o" | cat >"$D/e"`,
+      'pipes, all of them': (run) => `{ echo in | ${run} 3>&1 1>&2 2>&3 | cat >"$D/e"; } 2>&1 | cat >"$D/o"`,
+      files: (run) => `echo in >"$D/i"; ${run} <"$D/i" >"$D/o" 2>"$D/e"`,
+      'named pipes': (run) => `mkfifo p q r; cat <p >o & cat <q >e & echo in >r & ${run} <r >p 2>q; wait`,
+    };
+    for (const [what, script] of Object.entries(idioms))
+      for (const [how, around] of Object.entries(streams))
+        test(`${what}, on ${how}`, async () => {
+          const r = await sh(`${around('"$0" exec -- sh -c "$I"')}; cat "$D/o"; echo -; cat "$D/e"`, { env: { I: script } });
+          assert.equal(r.out, 'out\n-\nerr\n', r.err);
+        });
+    for (const [what, script] of Object.entries(idioms))
+      test(`${what}, on a terminal`, async () => {
+        const argv = [path.join(here, 'lib', 'terminal.py'), JSON.stringify([{ wait: 'ready' }, { send: 'in\n\x04' }, { wait: 'out' }, { wait: 'err' }])];
+        const r = await run('python3', [...argv, ...who, BIN, 'exec', '--', 'sh', '-c', `echo ready; ${script}`], { env: { TERM: 'dumb' }, timeout: ms(60000) });
+        assert.equal(JSON.parse(r.out).failed, null, r.out + r.err);
+      });
+    test('sockets', async () => {
+      const r = await sh(`python3 -c '
+import socket, subprocess, sys
+a, b = socket.socketpair(); c, d = socket.socketpair()
+a.sendall(b"in\\n"); a.shutdown(socket.SHUT_WR)
+assert subprocess.call([sys.argv[1], "exec", "--", "sh", "-c", sys.argv[2]], stdin=b, stdout=b, stderr=d) == 0
+b.close(); d.close()
+print(a.makefile().read() + c.makefile().read(), end="")' "$0" "$I"`, { env: { I: idioms['/dev/std*'] } });
+      assert.equal(r.out, 'out\nerr\n', r.err);
+    });
+  });
+
+  describe(`what the caller keeps, as ${name}`, () => {
+    const left = {
+      'a pipe': [`printf 'a\\nb\\nc\\n' | ( ${'%'} )`, 'a\n-\nb\nc\n'],
+      'a pipe that is written to later': [`{ echo a; echo b; until [ -e "$D/read" ]; do sleep 0.02; done; echo c; } | ( ${'%'} )`, 'a\n-\nb\nc\n'],
+      'a small file': [`printf 'a\\nb\\nc\\n' > f; ( ${'%'} ) <f`, 'a\n-\nb\nc\n'],
+      'a small file from its middle': [`printf 'x\\na\\nb\\nc\\n' > f; ( read x; ${'%'} ) <f`, 'a\n-\nb\nc\n'],
+      'a large file': [`{ printf 'a\\nb\\n'; head -c 3M /dev/zero | tr '\\0' x; echo; } > f; ( ${'%'} ) <f | cut -c1-3`, 'a\n-\nb\nxxx\n'],
+      'a named pipe': [`mkfifo p; printf 'a\\nb\\nc\\n' >p & ( ${'%'} ) <p`, 'a\n-\nb\nc\n'],
+    };
+    for (const [what, [script, want]] of Object.entries(left))
+      test(`${what}: what the program has not read`, async () => {
+        const r = await sh(script.replace('%', `"$0" exec -- sh -c 'read x; echo $x'; : > "$D/read"; echo -; cat`));
+        assert.equal(r.out, want, r.err);
+      });
+    test('a small file: head gives back what it has read too much, and wc its size', async () => {
+      const r = await sh(`printf 'a\\nb\\n' > f; ("$0" exec -- head -n 1; cat) <f; "$0" exec -- stat -Lc %s /dev/stdin <f`);
+      assert.equal(r.out, 'a\nb\n4\n', r.err);
+    });
+    test('a socket: what the program has not read', async () => {
+      const r = await sh(`python3 -c '
+import socket, subprocess, sys
+a, b = socket.socketpair()
+a.sendall(b"a\\n"); a.sendall(b"b\\n"); a.sendall(b"c\\n"); a.close()
+subprocess.call([sys.argv[1], "exec", "--", "sh", "-c", "read x; echo $x"], stdin=b)
+print(b.makefile().read(), end="")' "$0"`);
+      assert.equal(r.out, 'a\nb\nc\n', r.err);
+    });
+    test('loops keep their input', async () => {
+      const r = await sh(`seq 1 5 | while read -r l; do echo $l; "$0" exec -- true; done`);
+      assert.equal(r.out, '1\n2\n3\n4\n5\n', r.err);
+    });
+    test('flags of descriptors', async () => {
+      const r = await sh(`python3 -c '
+import fcntl, os, socket, subprocess, sys
+a, b = os.pipe(), os.pipe(); c, d = socket.socketpair()
+os.write(a[1], b"x" * 10)
+look = lambda: [fcntl.fcntl(f, fcntl.F_GETFL) for f in (a[0], b[1], d.fileno())]
+before = look()
+inside = "import fcntl, os\\nfor f in 0, 1, 2: fcntl.fcntl(f, fcntl.F_SETFL, fcntl.fcntl(f, fcntl.F_GETFL) | os.O_NONBLOCK | os.O_APPEND)\\nprint(os.read(0, 100))"
+assert subprocess.call([sys.argv[1], "exec", "--", "python3", "-c", inside], stdin=a[0], stdout=b[1], stderr=d) == 0
+print(look() == before, os.read(b[0], 100))' "$0"`);
+      assert.equal(r.out, `True b"b'xxxxxxxxxx'\\n"\n`, r.err);
+    });
+    test('a program cannot put commands before the shell that reads them from the same pipe', async () => {
+      const attempt = 'import os\nfor f in 0, 1, 2:\n  try: os.write(os.open(f"/proc/self/fd/{f}", os.O_WRONLY | os.O_NONBLOCK), b"echo pwned\\n")\n  except OSError: pass';
+      const r = await sh(`printf '%s\n' '"$B" exec -- python3 -c "$P" >/dev/null 2>&1' 'echo next' | B=$0 bash`, { env: { P: attempt } });
+      assert.equal(r.out, 'next\n', r.err);
+    });
+    test('a reader that leaves is noticed by a program that only waits', async () => {
+      const r = await sh(`"$0" exec -- python3 -c 'import select, sys; p = select.poll(); p.register(1, 0); print(bool(p.poll(20000)), file=sys.stderr)' | true`);
+      assert.equal(r.err, 'True\n');
+    });
+    test('an input that the program closes is closed', async () => {
+      const r = await sh(`{ yes; : > "$D/gone"; } | "$0" exec --bind "$D" -- sh -c 'exec <&-; until [ -e gone ]; do sleep 0.02; done; echo seen'`);
+      assert.equal(r.out, 'seen\n', r.err);
+    });
+    for (const [what, make] of [['a pipe', 'os.pipe()'], ['a small pipe', 'sized(4096)'], ['a large pipe', 'sized(1 << 20)'], ['a socket', 'tuple(s.detach() for s in socket.socketpair())'], ['a small socket', 'small(*socket.socketpair())']])
+      test(`every byte through ${what}, in pieces of any size`, async () => {
+        const r = await sh(`python3 -c '
+import fcntl, hashlib, os, random, socket, subprocess, sys, threading
+def sized(n):
+    p = os.pipe(); fcntl.fcntl(p[1], 1031, n); return p
+def small(a, b):
+    b.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608); return a.detach(), b.detach()
+r, w = ${make}
+inside = "import os, random, sys\\nrandom.seed(2)\\nwhile True:\\n  d = os.read(0, random.choice([1, 7, 4096, 5000, 70000]))\\n  if not d: break\\n  while d: d = d[os.write(1, d):]"
+p = subprocess.Popen([sys.argv[1], "exec", "--", "python3", "-c", inside], stdin=r, stdout=subprocess.PIPE)
+os.close(r)
+random.seed(1)
+sent = hashlib.sha256()
+def send():
+    for i in range(1500):
+        d = random.randbytes(random.choice([1, 3, 100, 4096, 4097, 9000])); sent.update(d)
+        while d: d = d[os.write(w, d):]
+    os.close(w)
+t = threading.Thread(target=send); t.start()
+got = hashlib.sha256(p.stdout.read()); t.join()
+print(p.wait(), got.digest() == sent.digest())' "$0"`, { timeout: ms(60000) });
+        assert.equal(r.out, '0 True\n', r.err);
+      });
   });
 }

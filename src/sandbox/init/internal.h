@@ -118,8 +118,10 @@ struct init {
 void call_free(struct call *c);
 void call_reap(void *arg); /* collects every dead child; arg: struct init */
 void call_send(struct init *in, const json_t *o);
-/* Sends one message with a descriptor, after everything that is queued; waits for the worker. */
-void call_send_fd(struct init *in, const json_t *o, int fd);
+#define CALL_FDS_MAX 4
+/* Sends one message with up to CALL_FDS_MAX descriptors, after everything that is queued; waits for
+ * the worker. */
+void call_send_fds(struct init *in, const json_t *o, const int *fds, size_t n);
 /* Answers `c`, which has not begun, with an error. */
 void call_refuse(struct init *in, const struct call *c, const char *sentence);
 void call_finish(struct init *in, struct tool_result *res); /* answers the call in progress */
