@@ -226,4 +226,35 @@ print(p.wait(), got.digest() == sent.digest())' "$0"`, { timeout: ms(60000) });
         assert.equal(r.out, '0 True\n', r.err);
       });
   });
+
+  describe(`what was written before the end, as ${name}`, () => {
+    for (const [what, script, want] of [
+      ['tee', 'exec > >(tee log) 2>&1; echo done', 'done\n'],
+      ['two filters', 'exec > >(tr a-z A-Z | tee log) 2>&1; echo done', 'DONE\n'],
+      ['an interpreter that only starts', `exec > >(python3 -c 'import sys; print(sys.stdin.read(), end="")'); echo done`, 'done\n'],
+      ['a full pipe', 'exec > >(cat); head -c 60000 /dev/zero | tr "\\0" x; echo', `${'x'.repeat(60000)}\n`],
+    ])
+      test(what, async () => {
+        for (let i = 0; i < 10; i++) {
+          const r = await sh(`"$0" exec -- bash -c "$I" | cat`, { env: { I: script } });
+          assert.equal(r.out, want, r.err);
+        }
+      });
+    test('a file in a bind', async () => {
+      for (let i = 0; i < 10; i++) {
+        const r = await sh(`"$0" exec --bind "$D:rw" -- bash -c 'exec > >(cat > log); echo done'; cat log`);
+        assert.equal(r.out, 'done\n', r.err);
+      }
+    });
+    test('what stays behind does not hold the end', async () => {
+      const r = await sh(`for j in 'sleep 1000' 'while :; do :; done' 'sleep 1000 | cat'; do "$0" exec -- sh -c "($j) & echo on" | cat; done`, { timeout: ms(20000) });
+      assert.equal(r.out, 'on\non\non\n', r.err);
+    });
+    test('nor does it when we are told to end', async () => {
+      const p = start([...who, BIN][0], [...who, BIN, 'exec', '--', 'sh', '-c', '(while :; do sleep 0.001; done) & echo on'].slice(1));
+      await p.line(/on/);
+      p.kill();
+      assert([0, 143].includes((await p.exit).code), p.tail());
+    });
+  });
 }

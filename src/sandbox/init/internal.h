@@ -20,6 +20,7 @@
 #include "sandbox/init/output.h"
 #include "sandbox/init/procs.h"
 #include "sandbox/init/pty.h"
+#include "sandbox/init/quiet.h"
 #include "sandbox/init/report.h"
 #include "sandbox/init/shell.h"
 #include "sandbox/tools/tool.h"
@@ -97,10 +98,16 @@ struct init {
     int64_t began_ns;                    /* of the call */
     int64_t deadline_ns;                 /* of what is at work; INT64_MAX: none */
     int64_t look_ns; /* next time usage is added up; 0: nothing but the shell runs */
-    bool crowded;    /* the last look found as many threads as there may be */
-    char *notice;    /* what happened between calls, for the next result */
-    pid_t helper;    /* file tool's process, 0 when reaped */
-    int helper_fd;   /* its result, -1 */
+    /* The command or program at work has ended, and what it has left may still write: then its answer
+     * waits. */
+    struct quiet quiet;
+    bool ended_with_shell; /* the command's shell has ended, too */
+    int ended_status;      /* the command's exit code, or the shell's wait status */
+    char output_link[32];  /* what /proc calls the output pipe */
+    bool crowded;          /* the last look found as many threads as there may be */
+    char *notice;          /* what happened between calls, for the next result */
+    pid_t helper;          /* file tool's process, 0 when reaped */
+    int helper_fd;         /* its result, -1 */
     struct buf result;
     unsigned n_calls, n_outputs;
 
@@ -136,6 +143,7 @@ void bash_read_output(struct init *in);
 void bash_read_terminal(struct init *in);
 void bash_read_status(struct init *in);
 void bash_shell_ended(struct init *in);
+void bash_settled(struct init *in); /* answers, when nobody of the command writes any more */
 
 /* program.c: the program that runs for `sallyport exec` */
 enum program_state { JOB_NONE, JOB_PREPARED, JOB_RUNNING, JOB_ENDED };

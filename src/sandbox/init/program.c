@@ -11,7 +11,7 @@
  * States:
  *   prepared   descriptors are here, the client is asked to look at the terminal
  *   running    the client has said start
- *   ended      reaped; the answer goes out in the same turn of the loop
+ *   ended      reaped; the answer goes out when nobody it has left is at work any more (quiet.c)
  *
  * The program leads a session of its own. On a terminal it leads the foreground group of one
  * instead, and the session's leader is a small process of ours between init and program (child.c):
@@ -35,6 +35,10 @@
 #include "sandbox/init/child.h"
 
 #define LOOK_MS 100
+/* What a program has left may go on for so long. A pipe's worth of bytes goes through any filter in
+ * that, an interpreter's start included. */
+#define QUIET_CPU_MS  500
+#define QUIET_WALL_MS 5000
 
 struct program {
     int64_t id;
@@ -53,7 +57,7 @@ struct program {
     bool quiet;    /* it was stopped on request: the client knows */
     bool ended;
     int status;
-    int64_t timeout_ms, began_ns;
+    int64_t timeout_ms, began_ns, ended_ns;
     uint64_t ignored, blocked;
     mode_t umask;
     int told_by;        /* the signal after whose grace it is killed; 0: none */
@@ -419,6 +423,10 @@ void program_signal(struct init *in, const json_t *o, int64_t id)
     int64_t sig = json_get_int(o, "signal", 0), grace_ms = json_get_int(o, "grace_ms", -1);
     if (j->id != id || sig < 1 || sig > 64)
         return;
+    if (j->ended) { /* what it has left is not waited for any longer */
+        quiet_done(&in->quiet);
+        return;
+    }
     if (grace_ms >= 0 && grace_ms < INT32_MAX)
         give_grace(in, (int)sig, grace_ms);
     if (sig == SIGSTOP || sig == SIGCONT)
@@ -486,9 +494,12 @@ static bool ended(struct init *in, pid_t pid, int status)
         stopped(in);
         return true;
     }
+    static const struct quiet_scope all = {.cpu_ms = QUIET_CPU_MS, .wall_ms = QUIET_WALL_MS};
     j->ended = true;
     j->status = status;
+    j->ended_ns = time_mono_ns();
     in->deadline_ns = INT64_MAX;
+    quiet_begin(&in->quiet, &all);
     return true;
 }
 
@@ -513,7 +524,7 @@ static void add_usage(const struct program *j, json_t *o)
     json_put_int(u, "peak_memory_bytes", (int64_t)peak);
     json_put_int(u, "most_processes", (int64_t)j->most_processes);
     json_put(o, "usage", u);
-    json_put_int(o, "duration_ms", j->began_ns ? (time_mono_ns() - j->began_ns) / NS_PER_MS : 0);
+    json_put_int(o, "duration_ms", j->ended_ns ? (j->ended_ns - j->began_ns) / NS_PER_MS : 0);
 }
 
 /* What kept the program from starting. */
@@ -567,7 +578,7 @@ static void answer(struct init *in)
 
 void program_ended(struct init *in)
 {
-    if (!in->program || !in->program->ended)
+    if (!in->program || !in->program->ended || !quiet_over(&in->quiet))
         return;
     if (in->report.fd >= 0)
         report_read(&in->report);
