@@ -257,4 +257,24 @@ print(p.wait(), got.digest() == sent.digest())' "$0"`, { timeout: ms(60000) });
       assert([0, 143].includes((await p.exit).code), p.tail());
     });
   });
+
+  describe(`setgid directories, as ${name}`, () => {
+    // In a directory that others of this machine see, a setuid or setgid program would have our rights for them.
+    const idioms = ['git init -q --shared r', 'mkdir -m 2775 r', 'mkdir r && chmod g+s r', 'mkdir a && chmod 2750 a && tar cf t a && rm -r a && tar xpf t', 'install -d -m 2755 r', ': > f && chmod 6755 f', `python3 -c 'import os; os.mkdir("r"); os.chmod(os.open("r", 0), 0o2770)'`];
+    for (const where of ['/workspace', '/tmp'])
+      test(`${where}: as outside`, async () => {
+        for (const idiom of idioms) {
+          const r = await sh(`"$0" exec --workdir ${where} --bind "$D" -- sh -ec "$I"`, { env: { I: idiom } });
+          assert.deepEqual([r.code, r.err], [0, ''], idiom);
+        }
+        assert.equal((await sh(`"$0" exec --workdir ${where} -- sh -c 'mkdir -m 2775 r; mkdir r/s; stat -c %A r r/s; : > f; chmod 4755 f; stat -c %A f'`)).out, 'drwxrwsr-x\ndrwxr-sr-x\n-rwsr-xr-x\n');
+      });
+    test('where the host can be written: refused', async () => {
+      for (const idiom of idioms) {
+        const r = await sh(`rm -rf ./*; "$0" exec --bind "$D:rw" -- sh -ec "$I"`, { env: { I: idiom } });
+        assert.notEqual(r.code, 0, idiom);
+        assert.match(r.err, /not permitted|writable by group/, idiom);
+      }
+    });
+  });
 }

@@ -183,7 +183,7 @@ static int lock_down(const struct sandbox_spec *spec, struct err *e)
     int r = landlock_apply(spec, e);
     if (r < 0)
         return r;
-    struct seccomp_filter *f = seccomp_filter_new(false, e);
+    struct seccomp_filter *f = seccomp_filter_new(SECCOMP_HOST_FILES, e);
     if (!f)
         return e->code;
     r = seccomp_filter_install(f, NULL);

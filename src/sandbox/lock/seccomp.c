@@ -38,7 +38,7 @@
 struct seccomp_filter {
     struct sock_filter *calls, *exceptions;
     unsigned short n_calls, n_exceptions;
-    bool report;
+    unsigned what;
 };
 
 const char *seccomp_table_next(size_t *pos, char buf[64])
@@ -116,11 +116,12 @@ static struct scmp_arg_cmp compare(unsigned arg, enum syscall_compare how, uint6
 
 /* The argument rules of one kind: those that allow go into the first program, the others into the
  * second. */
-static int add_arguments(scmp_filter_ctx ctx, uint32_t action, bool only_these)
+static int add_arguments(scmp_filter_ctx ctx, uint32_t action, const struct syscall_argument *table,
+                         size_t n, bool only_these)
 {
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < syscall_n_arguments; i++) {
-        const struct syscall_argument *a = &syscall_arguments[i];
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        const struct syscall_argument *a = &table[i];
         int nr = seccomp_syscall_resolve_name(a->name);
         if (a->only_these != only_these || nr < 0)
             continue;
@@ -132,18 +133,19 @@ static int add_arguments(scmp_filter_ctx ctx, uint32_t action, bool only_these)
     return r;
 }
 
-static int build_calls(scmp_filter_ctx ctx, bool report)
+static int build_calls(scmp_filter_ctx ctx, unsigned what)
 {
     const uint32_t action[] = {
         [SYSCALL_ALLOW] = SCMP_ACT_ALLOW,
-        [SYSCALL_REFUSE] = report ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM),
+        [SYSCALL_REFUSE] = what & SECCOMP_REPORTS ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM),
         [SYSCALL_UNSUPPORTED] = SCMP_ACT_ERRNO(EOPNOTSUPP),
     };
     int r = 0;
     for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++)
         if (syscall_lines[i].verdict != SYSCALL_ABSENT) /* the default */
             r = add_line(ctx, action[syscall_lines[i].verdict], &syscall_lines[i]);
-    return r < 0 ? r : add_arguments(ctx, SCMP_ACT_ALLOW, true);
+    return r < 0 ? r
+                 : add_arguments(ctx, SCMP_ACT_ALLOW, syscall_arguments, syscall_n_arguments, true);
 }
 
 /* Calls that name an address. send(2) is sendto without one; sendmsg keeps its address in memory,
@@ -156,10 +158,13 @@ static int show_addresses(scmp_filter_ctx ctx)
                                     SCMP_A4(SCMP_CMP_NE, 0, 0));
 }
 
-static int build_exceptions(scmp_filter_ctx ctx, bool report)
+static int build_exceptions(scmp_filter_ctx ctx, unsigned what)
 {
+    const bool report = what & SECCOMP_REPORTS;
     const uint32_t no = report ? SCMP_ACT_NOTIFY : SCMP_ACT_ERRNO(EPERM);
-    int r = add_arguments(ctx, no, false);
+    int r = add_arguments(ctx, no, syscall_arguments, syscall_n_arguments, false);
+    if (r >= 0 && what & SECCOMP_HOST_FILES)
+        r = add_arguments(ctx, no, syscall_modes, syscall_n_modes, false);
     for (size_t i = 0; report && r >= 0 && i < syscall_n_lines; i++)
         if (syscall_lines[i].verdict == SYSCALL_REFUSE)
             r = add_line(ctx, no, &syscall_lines[i]);
@@ -167,7 +172,7 @@ static int build_exceptions(scmp_filter_ctx ctx, bool report)
 }
 
 /* Compiles one program into memory. libseccomp 2.5 only writes to descriptors. */
-static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx, bool), bool report,
+static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx, unsigned), unsigned what,
                    struct sock_filter **ret, unsigned short *ret_n)
 {
     scmp_filter_ctx ctx = seccomp_init(default_action);
@@ -180,7 +185,7 @@ static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx, bool),
     if (r >= 0) /* 2: a balanced tree over the call numbers instead of a list */
         r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (r >= 0)
-        r = build(ctx, report);
+        r = build(ctx, what);
     if (r >= 0)
         r = seccomp_export_bpf(ctx, fd);
     seccomp_release(ctx);
@@ -200,13 +205,13 @@ static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx, bool),
     return 0;
 }
 
-struct seccomp_filter *seccomp_filter_new(bool report, struct err *e)
+struct seccomp_filter *seccomp_filter_new(unsigned what, struct err *e)
 {
     struct seccomp_filter *f = mem_new(struct seccomp_filter);
-    f->report = report;
-    int r = compile(SCMP_ACT_ERRNO(ENOSYS), build_calls, report, &f->calls, &f->n_calls);
+    f->what = what;
+    int r = compile(SCMP_ACT_ERRNO(ENOSYS), build_calls, what, &f->calls, &f->n_calls);
     if (r >= 0)
-        r = compile(SCMP_ACT_ALLOW, build_exceptions, report, &f->exceptions, &f->n_exceptions);
+        r = compile(SCMP_ACT_ALLOW, build_exceptions, what, &f->exceptions, &f->n_exceptions);
     if (r >= 0)
         return f;
     err_set(e, r, "could not compile the system call filter: %s", err_text(r));
@@ -233,10 +238,10 @@ static int install(struct sock_filter *filter, unsigned short n, unsigned flags)
 int seccomp_filter_install(const struct seccomp_filter *f, int *ret_listener)
 {
     /* The permissive one first: if the kernel refuses the other, the caller can still say so. */
-    int r =
-        install(f->exceptions, f->n_exceptions, f->report ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+    const bool report = f->what & SECCOMP_REPORTS;
+    int r = install(f->exceptions, f->n_exceptions, report ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
     if (r >= 0 && ret_listener)
-        *ret_listener = f->report ? r : -1;
+        *ret_listener = report ? r : -1;
     return r < 0 ? r : install(f->calls, f->n_calls, 0);
 }
 

@@ -6,11 +6,16 @@
 struct err;
 struct seccomp_filter; /* two compiled BPF programs */
 
-/* Compiles the tables. It takes milliseconds. With `report`, the reader of the listener that
- * seccomp_filter_install returns sees each refused call first and then refuses it with the same
- * answer (EPERM). Attempts to connect or send to an address are shown to the listener, too, which
- * lets them go on. NULL with words on failure. */
-struct seccomp_filter *seccomp_filter_new(bool report, struct err *e);
+enum {
+    /* The reader of the listener that seccomp_filter_install returns sees each refused call first
+     * and then refuses it with the same answer (EPERM). Attempts to connect or send to an address
+     * are shown to the listener, too, which lets them go on. */
+    SECCOMP_REPORTS = 1,
+    SECCOMP_HOST_FILES = 8, /* files of the host can be written: none becomes setuid or setgid */
+};
+
+/* Compiles the tables. It takes milliseconds. `what`: of the above. NULL with words on failure. */
+struct seccomp_filter *seccomp_filter_new(unsigned what, struct err *e);
 void seccomp_filter_free(struct seccomp_filter *f);
 
 /* Puts the calling thread under the filter for good. no_new_privs must be set already.
