@@ -143,6 +143,12 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
         return err_set(e, -EINVAL,
                        "binds: target \"%.200s\" must be an absolute path without . or ..",
                        target ? target : "");
+    for (size_t i = 0; i < s->n_binds; i++)
+        if (str_eq(s->binds[i].target, target)) {
+            if (str_eq(s->binds[i].source, source) && s->binds[i].write == write)
+                return 0;
+            return err_set(e, -EINVAL, "binds: target \"%.200s\" is given twice", target);
+        }
     if (s->n_binds >= SANDBOX_BINDS_MAX)
         return err_set(e, -EINVAL, "binds: more than %d entries", SANDBOX_BINDS_MAX);
     struct sandbox_bind *grown = mem_array(s->n_binds + 1, sizeof(*grown));
@@ -150,7 +156,11 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
         memcpy(grown, s->binds, s->n_binds * sizeof(*grown));
     free(s->binds);
     s->binds = grown;
-    s->binds[s->n_binds++] = (struct sandbox_bind){
+    /* What is mounted later covers what is below it: a parent's name is shorter. */
+    size_t at = s->n_binds++;
+    for (; at > 0 && strlen(s->binds[at - 1].target) > strlen(target); at--)
+        s->binds[at] = s->binds[at - 1];
+    s->binds[at] = (struct sandbox_bind){
         .source = mem_strdup(source), .target = mem_strdup(target), .write = write};
     return 0;
 }

@@ -60,7 +60,8 @@ uint64_t sandbox_tmpfs_bytes(uint64_t size_bytes);
 void sandbox_spec_init(struct sandbox_spec *s);
 void sandbox_spec_done(struct sandbox_spec *s);
 
-/* Adds. Strings are copied. -EINVAL with words when a rule of the fields above is broken. */
+/* Adds. Strings are copied. -EINVAL with words when a rule of the fields above is broken. Binds are
+ * kept in the order in which they can be mounted, parents first; the same one again changes nothing. */
 int sandbox_spec_add_env(struct sandbox_spec *s, const char *name, const char *value, struct err *e)
     WARN_UNUSED;
 int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char *target,

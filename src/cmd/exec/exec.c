@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "cmd/exec/exec_advice.h"
 #include "cmd/exec/exec_streams.h"
 #include "cmd/exec/exec_term.h"
 #include "cmd/line/flags.h"
@@ -333,6 +334,9 @@ static int run_main(struct exec_command *c, struct err *e)
         if (end.error) {
             say(end.error);
             tell_of_binds(c, &end);
+            AUTO_FREE char *advice = end.at_exec ? NULL : exec_advice(end.error);
+            if (advice && end.code != ENOENT && end.code != ENOTDIR && end.code != EACCES)
+                say(advice);
         }
         if (end.sentence)
             say(end.sentence);
@@ -366,6 +370,9 @@ static int run(void *arg)
     if (r < 0) {
         const char *why = e.msg[0] ? e.msg : err_text(r);
         say(why);
+        AUTO_FREE char *advice = c->run ? NULL : exec_advice(why);
+        if (advice)
+            say(advice);
         if (c->json && !c->reported)
             (void)!write_report(c, &(struct program_end){.error = (char *)(uintptr_t)why}, &e);
         return EXIT_OURS;
@@ -524,6 +531,12 @@ int cmd_exec(int argc, char **argv)
     } else {
         code = loop_run(run, &c);
         loop_done();
+        if (code < 0) {
+            say(err_text(code));
+            AUTO_FREE char *advice = exec_advice("");
+            say(advice ? advice : "the event loop could not be started");
+            code = EXIT_OURS;
+        }
     }
     sandbox_spec_done(&c.sandbox);
     free(c.cwd);

@@ -264,7 +264,7 @@ int exec_input_start(struct exec_input *in, enum exec_source kind, int from, int
     in->look_ms = LOOK_MIN;
     int r = prepare(in);
     if (r >= 0)
-        r = -pthread_create(&in->thread, NULL, give, in);
+        r = relay_thread(&in->thread, give, in);
     in->running = r == 0;
     return r;
 }

@@ -17,8 +17,9 @@
 #include "base/time.h"
 
 #define CHUNK_BYTES   65536
-#define SPLICE_BYTES  (1u << 20) /* more than the pages of a pipe: they are moved whole */
-#define BACKGROUND_MS 100        /* between looks whether we are in the foreground by now */
+#define STACK_BYTES   (256u << 10) /* a shell's limit of memory may be low */
+#define SPLICE_BYTES  (1u << 20)   /* more than the pages of a pipe: they are moved whole */
+#define BACKGROUND_MS 100          /* between looks whether we are in the foreground by now */
 
 static void wait_for(int fd, short events)
 {
@@ -116,11 +117,23 @@ static void *pass_on(void *arg)
     return NULL;
 }
 
+int relay_thread(pthread_t *ret, void *(*run)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    int code = pthread_attr_init(&attr);
+    if (code == 0)
+        code = pthread_attr_setstacksize(&attr, STACK_BYTES);
+    if (code == 0)
+        code = pthread_create(ret, &attr, run, arg);
+    pthread_attr_destroy(&attr);
+    return -code;
+}
+
 int relay_start(struct relay *r)
 {
-    int code = pthread_create(&r->thread, NULL, pass_on, r);
+    int code = relay_thread(&r->thread, pass_on, r);
     r->running = code == 0;
-    return -code;
+    return code;
 }
 
 bool relay_join(pthread_t thread, int64_t ms)

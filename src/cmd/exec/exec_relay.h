@@ -30,5 +30,7 @@ void relay_flush(struct relay *r, int64_t ms);
 
 /* Descriptor `fd` becomes /dev/null, keeping its number. */
 void relay_let_go(int fd);
+/* Starts a thread that needs little. 0 or -errno. */
+int relay_thread(pthread_t *ret, void *(*run)(void *), void *arg) WARN_UNUSED;
 /* Joins a thread within `ms`; false when it still runs. */
 bool relay_join(pthread_t thread, int64_t ms);

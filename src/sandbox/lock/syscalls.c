@@ -163,7 +163,7 @@ const struct syscall_argument syscall_arguments[] = {
 
     {"seccomp", 1, HAS, SECCOMP_FILTER_FLAG_NEW_LISTENER, ALSO, "a listener of its own answers for a filter that has lost its reader"},
 
-    {"prlimit64", 0, NE, 0, false, 2, NE, 0, "one's own limits only: init runs under the same uid"},
+    {"prlimit64", 0, LOW, 1, false, 2, NE, 0, "init runs under the same uid; who lowers limits of its threads ends only its own sandbox"},
 
     {"semget", 1, GT, 128, ALSO, "a set is kernel memory of no process; databases ask for some twenty"},
 

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,11 +35,15 @@ int rights_own_namespace(struct err *e)
     char uid_map[32], gid_map[32];
     snprintf(uid_map, sizeof(uid_map), "%d %u 1\n", SANDBOX_UID, geteuid());
     snprintf(gid_map, sizeof(gid_map), "%d %u 1\n", SANDBOX_UID, getegid());
-    if (unshare(CLONE_NEWUSER) < 0)
-        return err_set(e, -errno,
-                       "this kernel does not let an ordinary user make user namespaces: %m "
-                       "(see user.max_user_namespaces and kernel.unprivileged_userns_clone)");
-    int r = write_self("/proc/self/setgroups", "deny", e);
+    int r = unshare(CLONE_NEWUSER) < 0 ? -errno : 0;
+    if (r == -EPERM && prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER)
+        return err_set(e, r, "a system call filter refuses user namespaces");
+    if (r < 0)
+        return err_set(e, r,
+                       "this kernel does not let an ordinary user make user namespaces: %s "
+                       "(see user.max_user_namespaces and kernel.unprivileged_userns_clone)",
+                       err_text(r));
+    r = write_self("/proc/self/setgroups", "deny", e);
     if (r >= 0)
         r = write_self("/proc/self/uid_map", uid_map, e);
     if (r >= 0)

@@ -463,6 +463,7 @@ static int prepare(struct zygote *z, struct err *e)
     r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
     if (r < 0)
         return r;
+    z->stock.proc = z->proc;
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
     /* Not with the first request in memory, parts of which would stay among what compiling leaves
