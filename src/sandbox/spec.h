@@ -13,6 +13,9 @@ struct sandbox_bind {
     char *
         target; /* absolute path inside; not below a system directory (build/root.c has the list) */
     bool write;
+    bool socket; /* a Unix socket, on which a program of the host listens; never without its name */
+    /* Writable with what programs of the host act on by themselves (guard/names.c). */
+    bool all;
 };
 
 /* Who programs are inside. Neither has a capability; root is the name only, for images and tools
@@ -60,12 +63,19 @@ uint64_t sandbox_tmpfs_bytes(uint64_t size_bytes);
 void sandbox_spec_init(struct sandbox_spec *s);
 void sandbox_spec_done(struct sandbox_spec *s);
 
-/* Adds. Strings are copied. -EINVAL with words when a rule of the fields above is broken. Binds are
- * kept in the order in which they can be mounted, parents first; the same one again changes nothing. */
+/* Adds. Strings are copied. -EINVAL with words when a rule of the fields above is broken. The same bind
+ * again changes nothing; the last one is the one added. */
 int sandbox_spec_add_env(struct sandbox_spec *s, const char *name, const char *value, struct err *e)
     WARN_UNUSED;
 int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char *target,
                           bool write, struct err *e) WARN_UNUSED;
+/* One Unix socket of the host: the one thing outside that programs may connect to. */
+int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const char *target,
+                            struct err *e) WARN_UNUSED;
+
+/* Puts binds into the order in which they can be mounted: what is mounted later covers what is below
+ * it, so parents come first. Parsing does so. */
+void sandbox_spec_sort_binds(struct sandbox_spec *s);
 
 /* Both directions. Parsing refuses unknown keys, wrong types and out-of-range numbers (-EINVAL,
  * words). `ret` is initialised here and is the caller's to release on success only. */

@@ -58,18 +58,22 @@ static void accepted(struct lease *l, const json_t *body, int64_t sent_ns)
 {
     const char *stamp = json_get_str(body, "last_heartbeat");
     const char *state = json_get_str(body, "state");
-    int64_t ttl = json_get_int(body, "ttl_seconds", 0);
+    double ttl = json_number_value(json_object_get(body, "ttl_seconds")); /* no number: 0 */
     if (ttl > 0)
-        l->ttl_ms = (ttl < 2 ? 2 : ttl > 3600 ? 3600 : ttl) * 1000;
-    if (str_eq(state, "stopping") || str_eq(state, "stopped")) {
+        l->ttl_ms = ttl < 2 ? 2000 : ttl > 3600 ? 3600000 : (int64_t)(ttl * 1000);
+    if (str_eq(state, "stopping")) {
         become(l, LEASE_STOPPING, "the platform stops the item");
         return;
     }
-    if (!json_get_bool(body, "lease_extended", false)) {
-        become(l, LEASE_STOPPING, "the platform does not extend the lease");
+    /* What is stopped or not extended may be another worker's by now. */
+    if (str_eq(state, "stopped") || !json_get_bool(body, "lease_extended", false)) {
+        become(l, LEASE_REFUSED,
+               str_eq(state, "stopped") ? "the platform has stopped the item"
+                                        : "the platform does not extend the lease");
         return;
     }
-    if (stamp && *stamp && !str_copy(l->stamp, sizeof(l->stamp), stamp)) {
+    l->no_stamp = !stamp;
+    if (stamp && !str_copy(l->stamp, sizeof(l->stamp), stamp)) {
         become(l, LEASE_LOST, "the heartbeat stamp is too long");
         return;
     }
@@ -86,7 +90,8 @@ static int64_t beat(struct lease *l, struct backoff *retry)
     int64_t period_end_ns = sent_ns + period_ms(l) * NS_PER_MS;
     struct fiber_deadline d =
         fiber_deadline_push(period_end_ns < l->good_until_ns ? period_end_ns : l->good_until_ns);
-    int r = remote_heartbeat(l->remote, l->environment_id, l->work_id, l->stamp, &a);
+    int r = remote_heartbeat(l->remote, l->environment_id, l->work_id,
+                             l->no_stamp ? NULL : l->stamp, &a);
     fiber_deadline_pop(&d);
     int64_t wait_ms = period_ms(l);
 

@@ -12,16 +12,17 @@
 enum lease_state {
     LEASE_NEW, /* no heartbeat has been accepted yet */
     LEASE_HELD,
-    LEASE_STOPPING, /* the platform wants it back: finish, confirm with stop */
+    LEASE_STOPPING, /* the platform wants it back, and it is still ours: finish, confirm with stop */
     LEASE_LOST,     /* another worker's, or expired: post nothing */
-    LEASE_REFUSED,  /* the platform answers 4xx: give up, confirm with stop */
+    LEASE_REFUSED,  /* stopped, not extended, or answered 4xx: post nothing, confirm with stop */
 };
 
 struct lease {
     struct remote *remote;
     const char *environment_id, *work_id;
     enum lease_state state;
-    char stamp[64];        /* to be echoed; "NO_HEARTBEAT" at first */
+    char stamp[512];       /* to be echoed, "" too; "NO_HEARTBEAT" at first */
+    bool no_stamp;         /* the last beat's answer had none: nothing is echoed */
     int64_t ttl_ms;        /* as the platform last said; 90 s until then */
     int64_t good_until_ns; /* monotonic: end of the ttl that the last accepted beat began */
     char words[256];       /* why it ended */

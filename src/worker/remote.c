@@ -8,9 +8,10 @@
 #include "worker/remote.h"
 #include "base/enc.h"
 #include "base/limits.h"
-#include "base/rng.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "base/time.h"
+#include "worker/salvage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -53,19 +54,6 @@ bool remote_is_permanent(const struct remote_answer *a)
            a->status != 429;
 }
 
-int64_t backoff_next_ms(struct backoff *b, int64_t retry_after_ms)
-{
-    unsigned shift = b->tries < 20 ? b->tries : 20;
-    int64_t ceiling = b->base_ms << shift;
-    if (ceiling > b->cap_ms)
-        ceiling = b->cap_ms;
-    b->tries++;
-    int64_t d = ceiling / 2 + (int64_t)rng_below((uint64_t)(ceiling / 2 + 1));
-    if (retry_after_ms > d)
-        d = retry_after_ms < b->cap_ms ? retry_after_ms : b->cap_ms;
-    return d;
-}
-
 /* The words of an error answer, fit for a log line. */
 static void take_words(struct remote_answer *a, const char *text, size_t n)
 {
@@ -77,22 +65,23 @@ static void take_words(struct remote_answer *a, const char *text, size_t n)
 
 static void read_retry_after(const struct client_response *resp, struct remote_answer *a)
 {
-    char text[32];
-    uint64_t v;
-    a->retry_after_ms = -1;
-    if (client_response_header(resp, "retry-after-ms", text, sizeof(text)) &&
-        str_to_u64(text, strlen(text), 3600000, &v) == 0)
-        a->retry_after_ms = (int64_t)v;
-    else if (client_response_header(resp, "retry-after", text, sizeof(text)) &&
-             str_to_u64(text, strlen(text), 3600, &v) == 0)
-        a->retry_after_ms = (int64_t)v * 1000;
+    char ms[64], after[64], date[64];
+    bool has_ms = client_response_header(resp, "retry-after-ms", ms, sizeof(ms)) != NULL;
+    bool has_after = client_response_header(resp, "retry-after", after, sizeof(after)) != NULL;
+    bool has_date = client_response_header(resp, "date", date, sizeof(date)) != NULL;
+    a->retry_after_ms = retry_after_ms(has_ms ? ms : NULL, has_after ? after : NULL,
+                                       has_date ? date : NULL, time_real_us());
 }
 
 static void read_body(const char *text, size_t n, struct remote_answer *a)
 {
     struct err e = {0};
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark is no JSON */
+        text += 3;
+        n -= 3;
+    }
     if (n > 0 && json_parse(text, n, &a->body, &e) < 0)
-        a->body = NULL;
+        a->body = salvage(text, n);
     if (a->status >= 400) {
         const char *m = json_get_str(json_object_get(a->body, "error"), "message");
         if (m)
@@ -138,19 +127,21 @@ static int call(struct remote *r, const char *method, const char *url, const cha
     ret->status = resp.status;
     read_retry_after(&resp, ret);
     read_body(buf_str(&resp.body), resp.body.len, ret);
+    if (ret->status == 0 && resp.body.len > SALVAGE_BYTES_MAX)
+        rc = -EMSGSIZE; /* less of it may be readable */
     client_response_done(&resp);
-    return 0;
+    return rc;
 }
 
 bool remote_id_ok(const char *id)
 {
     size_t n = id ? strlen(id) : 0;
-    if (n == 0 || n > 200)
+    if (n == 0 || n > REMOTE_ID_MAX || str_eq(id, ".") || str_eq(id, ".."))
         return false;
     for (size_t i = 0; i < n; i++) {
         char c = id[i];
         bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '_' || c == '-';
+                  strchr("_-.~:@+=,", c);
         if (!ok)
             return false;
     }
@@ -206,9 +197,12 @@ int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
 {
     if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
-    struct buf q = BUF_INIT(1024);
-    buf_adds(&q, "/heartbeat?expected_last_heartbeat=");
-    add_encoded(&q, expected); /* the stamp is echoed to the byte */
+    struct buf q = BUF_INIT(4096);
+    buf_adds(&q, "/heartbeat");
+    if (expected) {
+        buf_adds(&q, "?expected_last_heartbeat=");
+        add_encoded(&q, expected); /* the stamp is echoed to the byte, an empty one too */
+    }
     AUTO_FREE char *url = work_url(r, env_id, work_id, buf_str(&q));
     buf_done(&q);
     return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, false, ret);
@@ -236,7 +230,7 @@ int remote_events(struct remote *r, const char *session_id, const char *page, in
 {
     if (!remote_id_ok(session_id))
         return bad_id(ret);
-    struct buf q = BUF_INIT(4096);
+    struct buf q = BUF_INIT(16384);
     if (page) {
         buf_adds(&q, "&page=");
         add_encoded(&q, page);

@@ -2,8 +2,8 @@
  *
  * Fibers of a session, all in its scope: the session fiber itself (runner_serve: decides, posts),
  * the heartbeat (lease_run), the follower (follow_run: reads history and stream into the feed), the
- * opener (makes the sandbox while the rest goes on), and one fiber for what runs at the moment, a
- * call or a hook (watch_run). Only the session fiber waits on `changed`; every event wakes it, and
+ * opener (makes the sandbox while the rest goes on), and one fiber for what runs at the moment: the
+ * reading of the session, a call or a hook (watch_run). Only the session fiber waits on `changed`; every event wakes it, and
  * it looks at everything again. Nothing is run before the first heartbeat was accepted, and nothing
  * is posted once another worker may hold the lease: that is what keeps two workers from answering
  * one call.
@@ -11,15 +11,16 @@
  * The platform controls events and answers; the sandbox controls results, which go to the platform
  * as they are, bounded by the sandbox client. Tokens stay in struct secret and in libcurl. */
 #include "worker/runner.h"
-#include "base/enc.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "base/toolset.h"
 #include "box/box.h"
+#include "worker/admit.h"
 #include "worker/feed.h"
 #include "worker/follow.h"
 #include "worker/hooks.h"
+#include "worker/item.h"
 #include "worker/lease.h"
 #include "worker/kept.h"
 #include "worker/post.h"
@@ -37,8 +38,8 @@ static const char rested[] = "idle"; /* why a session was let go that may come b
 struct runner {
     struct runner_env *env;
     struct list node;
-    char work_id[64], session_id[64];
-    struct secret token;
+    struct item item;
+    struct admit admit;
     struct remote remote;
     struct lease lease;
     struct feed feed;
@@ -49,6 +50,7 @@ struct runner {
     struct scope scope;
     const char *custom_names[WORKER_TOOLS_MAX + 1];
     int64_t rest_since_ns; /* 0: not at rest */
+    unsigned rests;        /* feed.rests of it */
 
     struct box *box; /* NULL: none yet, or not any more */
     bool opening;
@@ -59,7 +61,7 @@ struct runner {
 /* A call and what came of it; lives on the session fiber's stack while it runs. */
 struct call {
     struct runner *of;
-    char id[64], tool[64];
+    char *id, *tool; /* owned */
     bool custom;
     json_t *input;            /* owned */
     struct box_result result; /* without content: it was cut off before there was one */
@@ -76,7 +78,7 @@ void runner_wake_all(struct runner_env *env)
 static int open_box(void *arg)
 {
     struct runner *s = arg;
-    struct box_spec spec = {.session_id = s->session_id, .sandbox = s->env->cfg->sandbox};
+    struct box_spec spec = {.session_id = s->item.session_id, .sandbox = s->env->cfg->sandbox};
     struct box *box = NULL;
     s->box_error = (struct err){0};
     int r = box_open(s->env->boxes, &spec, &box, &s->box_error);
@@ -93,7 +95,7 @@ static void start_opening(struct runner *s)
 {
     if (s->box || s->opening)
         return;
-    s->box = kept_take(s->env->kept, s->session_id);
+    s->box = kept_take(s->env->kept, s->item.session_id);
     if (s->box)
         return;
     s->opening = true;
@@ -161,8 +163,8 @@ static int run_in_box(struct call *c)
     fiber_deadline_pop(&d);
     if (r == 0 || r == -ECANCELED)
         return r;
-    log_warn("sandbox ended during a call", "session=%s tool=%s why=%s", s->session_id, c->tool,
-             log_q(e.msg));
+    log_warn("sandbox ended during a call", "session=%s tool=%s why=%s", s->item.session_id,
+             c->tool, log_q(e.msg));
     AUTO_FREE char *text = mem_printf("The sandbox ended while the tool was running (%s). "
                                       "A new one is used from now on; files "
                                       "and shell state of the old one are gone.",
@@ -181,13 +183,13 @@ static int run_call(void *arg)
         return r;
     if (!s->box) {
         AUTO_FREE char *text = mem_printf("The sandbox could not be started: %s", s->box_error.msg);
-        log_error("sandbox not started", "session=%s why=%s", s->session_id,
+        log_error("sandbox not started", "session=%s why=%s", s->item.session_id,
                   log_q(s->box_error.msg));
         post_error_text(&c->result, text);
         return 0;
     }
     if (box_has_ended(s->box)) {
-        log_warn("sandbox ended between calls", "session=%s tool=%s", s->session_id, c->tool);
+        log_warn("sandbox ended between calls", "session=%s tool=%s", s->item.session_id, c->tool);
         lose_box(c, "This call was not run: the sandbox had ended since the one before. "
                     "A new one is used from now on; files and shell state of the old "
                     "one are gone.");
@@ -212,17 +214,29 @@ static bool call_is_over(void *arg)
     struct call *call = arg;
     struct runner *s = call->of;
     const struct feed_call *c = feed_find(&s->feed, call->id);
-    return session_is_over(s) || s->follow.refused || !c || c->answered || c->interrupted;
+    return session_is_over(s) || s->follow.refused || !c || c->closed || c->refusal;
 }
 
-/* Posts what came of a call, unless the platform has closed it itself. */
+/* Tells with the first result that is posted what the session has to do without. */
+static void add_notice(struct runner *s, struct box_result *result)
+{
+    if (!s->admit.notice || !json_is_array(result->content))
+        return;
+    AUTO_FREE char *text = TAKE(s->admit.notice);
+    json_array_append_new(result->content, json_pack("{s:s,s:s}", "type", "text", "text", text));
+}
+
+/* Posts what came of a call, unless the log has an answer already. */
 static void answer_call(struct runner *s, struct call *call, bool cut)
 {
     struct feed_call *c = feed_find(&s->feed, call->id);
-    if (cut && c && c->interrupted) {
-        feed_mark_answered(&s->feed, c); /* the platform closes interrupted calls itself */
-    } else if (call->result.content) {   /* also one that came while it was being cut off */
+    if (!c || c->closed)
+        return;
+    if (call->result.content) { /* also one that came while it was being cut off */
+        add_notice(s, &call->result);
         post_result(&s->post, call->id, call->custom, &call->result);
+    } else if (cut && c->refusal) {
+        post_error(&s->post, call->id, call->custom, c->refusal);
     } else if (cut && lease_ours(&s->lease) && !s->feed.ended) {
         post_error(&s->post, call->id, call->custom,
                    phase_must_leave(&s->env->phase)
@@ -231,12 +245,15 @@ static void answer_call(struct runner *s, struct call *call, bool cut)
     }
 }
 
-/* Runs one call to its end and posts what came of it. */
-static void serve_call(struct runner *s, const struct feed_call *c)
+/* Runs a call to its end and posts what came of it. */
+static void run_one(struct runner *s, struct feed_call *c)
 {
-    struct call call = {.of = s, .custom = c->custom, .input = json_incref(c->input)};
-    str_copy(call.id, sizeof(call.id), c->id);
-    str_copy(call.tool, sizeof(call.tool), c->name);
+    struct call call = {.of = s,
+                        .id = mem_strdup(c->id),
+                        .tool = mem_strdup(c->name),
+                        .custom = c->custom,
+                        .input = json_incref(c->input)};
+    c->started = true;
     struct watch w = {
         .changed = &s->changed, .over = call_is_over, .arg = &call, .phase = &s->env->phase};
     bool cut = false;
@@ -244,11 +261,29 @@ static void serve_call(struct runner *s, const struct feed_call *c)
     if (watch_run(&w, "call", run_call, &call, &cut) < 0)
         post_error_text(&call.result, "The worker is out of memory; please retry.");
     json_decref(TAKE(call.input));
-    log_info("call served", "session=%s tool=%s call=%s ms=%lld error=%d cut=%d", s->session_id,
-             call.tool, call.id, (long long)((time_mono_ns() - began_ns) / NS_PER_MS),
-             call.result.is_error, cut);
+    log_info("call served", "session=%s tool=%s call=%s ms=%lld error=%d cut=%d",
+             s->item.session_id, call.tool, log_q(call.id),
+             (long long)((time_mono_ns() - began_ns) / NS_PER_MS), call.result.is_error, cut);
     answer_call(s, &call, cut);
     box_result_done(&call.result);
+    free(call.id);
+    free(call.tool);
+}
+
+/* Does what is to be done about a call. */
+static void serve_call(struct runner *s, struct feed_call *c)
+{
+    AUTO_FREE char *id = mem_strdup(c->id);
+    const char *refusal = s->admit.refusal ? s->admit.refusal : c->refusal;
+    if (feed_todo(c) == FEED_RESEND) {
+        post_again(&s->post, id);
+    } else if (refusal) {
+        log_info("call answered, not run", "session=%s call=%s why=%s", s->item.session_id,
+                 log_q(id), log_q(refusal));
+        post_error(&s->post, id, c->custom, refusal);
+    } else {
+        run_one(s, c);
+    }
 }
 
 /* The wait between decisions: until something changed, or rest has lasted long enough, or draining
@@ -267,11 +302,12 @@ static int wait_for_change(struct runner *s)
 
 static bool rested_enough(struct runner *s)
 {
-    bool rests = s->feed.at_rest && !s->feed.listing && list_empty(&s->feed.open);
-    if (!rests) {
+    bool rests = s->feed.at_rest && !s->feed.listing && !feed_holds(&s->feed);
+    if (!rests || s->rests != s->feed.rests)
         s->rest_since_ns = 0;
+    s->rests = s->feed.rests;
+    if (!rests)
         return false;
-    }
     if (!s->rest_since_ns)
         s->rest_since_ns = time_mono_ns();
     int64_t idle_ms = s->env->cfg->max_idle_ms ? s->env->cfg->max_idle_ms : 60000;
@@ -330,45 +366,37 @@ static int await_lease(struct runner *s)
 static void stop_item(struct runner *s)
 {
     struct fiber_shield shield = fiber_shield_begin(phase_shield_ms(&s->env->phase));
-    struct backoff retry = {.base_ms = 250, .cap_ms = 2000};
-    for (int i = 0; i < 5; i++) {
-        struct remote_answer a;
-        int r = remote_stop(&s->remote, s->env->cfg->environment_id, s->work_id, true, &a);
-        bool done = r == 0 && (a.status < 500 && a.status != 429 && a.status != 408);
-        if (!done)
-            log_warn("stop failed, will retry", "work=%s status=%d why=%s", s->work_id, a.status,
-                     log_q(a.words));
-        remote_answer_done(&a);
-        if (done || fiber_sleep_ms(backoff_next_ms(&retry, -1)) < 0)
-            break;
-    }
+    item_stop(&s->item, &s->remote, s->env->cfg->environment_id);
     fiber_shield_end(&shield);
 }
 
-/* Takes the sessions token out of the item's secret; without one the environment key serves (api.md
- * 4). 0, or -ENOMEM. */
-static int take_token(struct runner *s, const json_t *work)
+/* Reads the session; what it says to do next. Suspends. */
+static enum admit_verdict admit_session(struct runner *s)
 {
-    const char *text = json_get_str(work, "secret");
-    struct buf raw = BUF_INIT(16384);
-    AUTO_JSON json_t *j = NULL;
-    const char *token = NULL;
-    if (text && enc_base64url_decode(&raw, text, strlen(text)) == 0 &&
-        json_parse(buf_str(&raw), raw.len, &j, NULL) == 0)
-        token = json_get_str(j, "sessions_token");
-    int r = token ? secret_set(&s->token, token, strlen(token)) : -ENOENT;
-    if (token) { /* jansson's own copy: nobody else reads it */
-        char *copy;
-        memcpy(&copy, &token, sizeof(copy));
-        secret_wipe(copy, strlen(copy));
-    }
-    if (raw.data)
-        secret_wipe(raw.data, raw.len);
-    buf_done(&raw);
-    if (r == 0)
-        return 0;
-    const struct secret *key = &s->env->cfg->environment_key;
-    return secret_set(&s->token, secret_borrow(key), key->len);
+    s->admit = (struct admit){.remote = &s->remote, .session_id = s->item.session_id};
+    struct watch w = {
+        .changed = &s->changed, .over = session_is_over, .arg = s, .phase = &s->env->phase};
+    if (watch_run(&w, "admit", admit_run, &s->admit, NULL) < 0)
+        return ADMIT_NOT_READ;
+    if (s->admit.refusal)
+        log_error("the session has a memory store; its calls are not run", "session=%s",
+                  s->item.session_id);
+    if (s->admit.notice)
+        log_warn("the agent has skills, which are not installed", "session=%s", s->item.session_id);
+    s->hooks.metadata = s->admit.metadata;
+    return s->admit.verdict;
+}
+
+/* Serves a session that has been read; why it was left, in words. */
+static const char *serve_admitted(struct runner *s)
+{
+    start_opening(s);
+    if (fiber_spawn(&s->scope, "follow", follow_run, &s->follow, NULL) < 0)
+        return "internal error";
+    hooks_run_claim(&s->hooks, session_is_over, s);
+    const char *why = serve_session(s);
+    hooks_run_end(&s->hooks);
+    return why;
 }
 
 static void run_session(struct runner *s)
@@ -386,14 +414,21 @@ static void run_session(struct runner *s)
                                             : "item not granted";
         goto leave;
     }
-    start_opening(s);
-    r = fiber_spawn(&s->scope, "follow", follow_run, &s->follow, NULL);
-    if (r < 0)
-        goto leave;
-    log_info("session claimed", "session=%s work=%s", s->session_id, s->work_id);
-    hooks_run_claim(&s->hooks, session_is_over, s);
-    why = serve_session(s);
-    hooks_run_end(&s->hooks);
+    log_info("session claimed", "session=%s work=%s", s->item.session_id, s->item.work_id);
+    switch (admit_session(s)) {
+    case ADMIT_SERVE:
+        why = serve_admitted(s);
+        break;
+    case ADMIT_OVER:
+        why = "the session was over before it was claimed";
+        break;
+    case ADMIT_UNKNOWN:
+        why = "the session cannot be read";
+        break;
+    case ADMIT_NOT_READ: /* cut off, for a reason that serve_session tells */
+        why = session_is_over(s) ? serve_session(s) : why;
+        break;
+    }
 leave:
     stop = s->lease.state != LEASE_LOST && s->lease.state != LEASE_NEW;
     int64_t until_ns = s->lease.good_until_ns;
@@ -401,76 +436,65 @@ leave:
     /* At rest, and ours to the end: the next claim of this session finds its files. Before the
      * stop, which lets it be claimed again. */
     if (s->box && str_eq(why, rested) && !s->feed.ended)
-        kept_put(s->env->kept, s->session_id, TAKE(s->box));
+        kept_put(s->env->kept, s->item.session_id, TAKE(s->box));
     box_close(TAKE(s->box));
     if (stop && time_mono_ns() < until_ns)
         stop_item(s);
-    log_info("session released", "session=%s work=%s why=%s lease=%s", s->session_id, s->work_id,
-             log_q(why), log_q(s->lease.words));
+    log_info("session released", "session=%s work=%s why=%s lease=%s", s->item.session_id,
+             s->item.work_id, log_q(why), log_q(s->lease.words));
 }
 
 /* Tells those who work for the session about one another. */
 static void tell_parts(struct runner *s)
 {
-    s->follow = (struct follow){.remote = &s->remote,
-                                .session_id = s->session_id,
-                                .feed = &s->feed,
-                                .changed = &s->changed};
+    follow_init(&s->follow, &s->remote, s->item.session_id, &s->feed, &s->changed);
     s->post = (struct post){.remote = &s->remote,
-                            .session_id = s->session_id,
+                            .session_id = s->item.session_id,
                             .lease = &s->lease,
                             .feed = &s->feed,
                             .phase = &s->env->phase,
                             .changed = &s->changed};
     s->hooks = (struct hooks){.cfg = s->env->cfg,
-                              .session_id = s->session_id,
-                              .work_id = s->work_id,
-                              .remote = &s->remote,
+                              .session_id = s->item.session_id,
+                              .work_id = s->item.work_id,
                               .phase = &s->env->phase,
                               .changed = &s->changed};
+}
+
+/* Serves the item with the credential it came with. */
+static void serve_item(struct runner *s)
+{
+    struct err e = {0};
+    if (remote_init(&s->remote, s->env->cfg->base_url, &s->item.token, NULL, &e) < 0) {
+        log_error("session not served", "session=%s why=%s", s->item.session_id, log_q(e.msg));
+        return;
+    }
+    lease_init(&s->lease, &s->remote, s->env->cfg->environment_id, s->item.work_id, &s->changed);
+    tell_parts(s);
+    list_push_back(&s->env->sessions, &s->node);
+    if (s->item.session_id)
+        run_session(s);
+    else
+        stop_item(s); /* a health check, or nothing we know: nothing is run */
+    list_remove(&s->node);
+    remote_done(&s->remote);
 }
 
 void runner_serve(struct runner_env *env, const json_t *work)
 {
     struct runner *s = mem_new(struct runner);
     s->env = env;
-    const json_t *data = json_object_get(work, "data");
-    const char *work_id = json_get_str(work, "id"), *session_id = json_get_str(data, "id");
-    if (!remote_id_ok(work_id) || !remote_id_ok(session_id) ||
-        !str_copy(s->work_id, sizeof(s->work_id), work_id) ||
-        !str_copy(s->session_id, sizeof(s->session_id), session_id)) {
-        log_warn("work item without usable ids ignored", "work=%s", log_q(work_id));
-        free(s);
-        return;
-    }
-    fiber_set_context(s->session_id);
-    int r = take_token(s, work);
     waitq_init(&s->changed);
     waitq_init(&s->opened);
     for (size_t i = 0; i < env->cfg->n_tools && i < WORKER_TOOLS_MAX; i++)
         s->custom_names[i] = env->cfg->tools[i].name;
     feed_init(&s->feed, toolset_served, s->custom_names);
-
-    struct err e = {0};
-    if (r < 0)
-        err_set(&e, r, "the session's token could not be kept: %s", err_text(r));
-    else
-        r = remote_init(&s->remote, env->cfg->base_url, &s->token, NULL, &e);
-    if (r < 0) {
-        log_error("session not served", "session=%s why=%s", s->session_id, log_q(e.msg));
-    } else {
-        lease_init(&s->lease, &s->remote, env->cfg->environment_id, s->work_id, &s->changed);
-        tell_parts(s);
-        list_push_back(&env->sessions, &s->node);
-        if (str_eq(json_get_str(data, "type"), "session"))
-            run_session(s);
-        else
-            stop_item(s); /* a health check: nothing is run */
-        list_remove(&s->node);
-        remote_done(&s->remote);
+    if (item_init(&s->item, work, &env->cfg->environment_key) == 0) {
+        fiber_set_context(s->item.session_id ? s->item.session_id : s->item.work_id);
+        serve_item(s);
     }
     feed_done(&s->feed);
-    secret_done(&s->token);
-    hooks_done(&s->hooks);
+    admit_done(&s->admit);
+    item_done(&s->item);
     free(s);
 }

@@ -4,7 +4,7 @@
  * fiber of the sessions' scope (runner.c), with a semaphore for the capacity: at capacity nothing
  * is polled. The first poll does not wait for work, so that its answer says at once that key and
  * environment are good: then the worker is ready. Errors of the poll back off with jitter (1 s to
- * 60 s, Retry-After honoured); a permanent 4xx ends the worker with words that name the setting to
+ * 60 s, Retry-After honoured), and polls keep a pace whatever comes back; a permanent 4xx ends the worker with words that name the setting to
  * look at.
  *
  * worker_stop, called from the signal fiber, moves the phase: draining cancels the poll and lets
@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "box/box.h"
@@ -32,6 +33,15 @@
 #define BLOCK_MS 999   /* the longest the platform takes (api.md section 4) */
 #define ACK_MS   10000 /* for an acknowledgement, which a stop waits for */
 
+/* The hosted platform takes 1,200 reading requests a minute: a burst of claims and a steady flow stay
+ * below that in any minute. A server of our own, which is known by the key it made, has no such limit.
+ * On either, polls that find nothing do not follow one another faster than those that wait for the
+ * platform's longest time, also when it answers them at once. */
+#define POLLS_AT_ONCE  20
+#define POLLS_PER_S    19
+#define OWN_KEY_PREFIX "sk-sp-env-"
+#define EMPTY_POLL_MS  1000
+
 struct worker {
     const struct worker_config *cfg;
     struct runner_env env;
@@ -40,6 +50,8 @@ struct worker {
     struct fiber *poller;
     struct remote remote;
     struct secret *key;
+    struct pace pace;
+    int64_t next_poll_ns; /* not before */
     void (*on_ready)(void *arg);
     void *on_ready_arg;
     struct err *e;
@@ -126,19 +138,43 @@ static int permanent(struct worker *w, const struct remote_answer *a)
     return err_set(w->e, -E_DENIED, "%s (status %d: %s)", what, a->status, a->words);
 }
 
+/* How long to wait after a poll that was answered, from its beginning on. A first poll does not wait
+ * for work, so its empty answer says nothing about the next one. */
+static int64_t pace_ms(struct worker *w, int64_t began_ns, bool waited, bool empty)
+{
+    int64_t now_ns = time_mono_ns();
+    bool own = str_starts(secret_borrow(w->key), OWN_KEY_PREFIX);
+    int64_t wait_ms = own ? 0 : pace_next_ms(&w->pace, now_ns);
+    int64_t left_ms = EMPTY_POLL_MS - (now_ns - began_ns) / NS_PER_MS;
+    if (waited && empty && left_ms > 0) /* apart from its fellows, if it was answered early */
+        left_ms += left_ms > EMPTY_POLL_MS / 10 ? (int64_t)rng_below(EMPTY_POLL_MS / 4) : 0;
+    else
+        left_ms = 0;
+    return left_ms > wait_ms ? left_ms : wait_ms;
+}
+
 /* One poll. 1: an item was taken on; 0: none; negative: end of the loop. */
 static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
 {
+    int64_t began_ns = time_mono_ns();
+    if (w->next_poll_ns > began_ns) {
+        int r = fiber_sleep_until(w->next_poll_ns);
+        if (r < 0)
+            return r;
+        began_ns = time_mono_ns();
+    }
     struct remote_answer a;
-    int r = remote_poll(&w->remote, w->cfg->environment_id, *ready ? BLOCK_MS : 0, &a);
-    int64_t wait_ms = -1;
+    bool waited = *ready;
+    int r = remote_poll(&w->remote, w->cfg->environment_id, waited ? BLOCK_MS : 0, &a);
+    int64_t wait_ms = 0;
     int took = 0;
     if (r == 0 && (a.status == 200 || a.status == 204)) {
-        retry->tries = 0;
         if (!*ready && w->on_ready)
             w->on_ready(w->on_ready_arg);
         *ready = true;
-        if (json_is_object(a.body)) {
+        bool empty = !json_is_object(a.body);
+        wait_ms = pace_ms(w, began_ns, waited, empty);
+        if (!empty) {
             r = start_session(w, a.body);
             took = r == 0;
             if (r < 0 && r != -ECANCELED) {
@@ -146,6 +182,8 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
                 r = 0;
             }
         }
+        if (took || empty)
+            retry->tries = 0;
     } else if (r == 0 && remote_is_permanent(&a)) {
         r = permanent(w, &a);
     } else if (r != -ECANCELED) {
@@ -155,8 +193,7 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
         r = 0;
     }
     remote_answer_done(&a);
-    if (r == 0 && wait_ms >= 0)
-        r = fiber_sleep_ms(wait_ms);
+    w->next_poll_ns = time_mono_ns() + wait_ms * NS_PER_MS;
     return r < 0 ? r : took;
 }
 
@@ -224,8 +261,10 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     kept_init(&kept, cfg->keep_max ? cfg->keep_max : capacity, cfg->keep_ms);
     w.env.kept = &kept;
     fsem_init(&w.capacity, capacity);
+    pace_init(&w.pace, POLLS_AT_ONCE, POLLS_PER_S);
     struct secret key = {0};
     int r = secret_set(&key, secret_borrow(&cfg->environment_key), cfg->environment_key.len);
+    w.key = &key;
     if (r == 0)
         r = remote_init(&w.remote, cfg->base_url, &key, cfg->worker_id ? cfg->worker_id : name, e);
     if (r < 0)

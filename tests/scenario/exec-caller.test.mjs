@@ -308,7 +308,6 @@ s.sendto(b"\\x08\\0\\0\\0\\0\\0\\0\\x0164", ("127.0.0.1", 0)); print(s.recv(100)
       });
     const told = {
       'too few open files': ['ulimit -n 10; "$0" exec -- true', /allows 10 open files, which may be too few: raise the limit with ulimit -n/],
-      'no memory': ['ulimit -v 12000; "$0" exec -- true', /ulimit -v/],
       'no place below another bind': ['mkdir a b; "$0" exec --bind a:/w:rw --bind b:/w/x/y -- true', /a is bound to \/w, where there is no such place: make it \(mkdir -p \S+\/a\/x\/y\), or choose another target/],
       'a file below another bind': ['mkdir -p a b; : > f; "$0" exec --bind a:/w --bind f:/w/f -- true', /make it \(touch \S+\/a\/f\)/],
       'a directory on a file': ['mkdir a b; : > a/f; "$0" exec --bind a:/w --bind b:/w/f -- true', /a\/f is a file, and must be a directory/],

@@ -6,11 +6,15 @@
  * calls. What config.json cannot say is done by init in the container (sandbox/init/standalone.c),
  * which also checks what came of the rest.
  *
+ * Init's guard (sandbox/guard/) needs a few calls that programs may not make; here they are allowed,
+ * and init's own filter, which does not hold for the guard, refuses them.
+ *
  * Seccomp: one rule cannot say "any ioctl but these", so here ioctl is allowed as such and init's
  * own filter refuses the two that inject input. Calls in no table get ENOSYS, refused ones EPERM;
  * where that filter has another answer it wins, being the newer one. */
 #include "box/oci/oci.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
@@ -19,6 +23,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/guard/scan.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/lock/seccomp.h"
 
@@ -88,7 +93,9 @@ static void allow_sockets(json_t *calls, enum sandbox_network network)
 
 json_t *oci_config_seccomp(const struct sandbox_spec *spec)
 {
-    static const char *const by_argument[] = {"clone", "socket", "socketpair", "personality"};
+    static const char *const by_argument[] = {"clone", "socket", "socketpair", "personality",
+                                              "unshare"},
+                             *const of_guard[] = {"pidfd_getfd", "process_vm_readv"};
     static const uint64_t personalities[] = {PER_LINUX, UNAME26, ADDR_NO_RANDOMIZE, 0xffffffff};
     static const uint64_t namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
                                        CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
@@ -96,15 +103,20 @@ json_t *oci_config_seccomp(const struct sandbox_spec *spec)
            *refused = rule("SCMP_ACT_ERRNO", ERR_EPERM);
     char name[64];
     for (size_t pos = 0; seccomp_table_next(&pos, name);) {
-        bool skip = false;
+        bool skip = !seccomp_knows(name); /* the default's, for libc to fall back */
         for (size_t i = 0; i < ARRAY_LEN(by_argument); i++)
             skip = skip || str_eq(name, by_argument[i]);
+        bool more = seccomp_allows(name);
+        for (size_t i = 0; i < ARRAY_LEN(of_guard); i++)
+            more = more || str_eq(name, of_guard[i]);
         if (!skip)
-            add_name(seccomp_allows(name) ? allowed : refused, name);
+            add_name(more ? allowed : refused, name);
     }
     json_array_append_new(calls, allowed);
     json_array_append_new(calls, refused);
     json_array_append_new(calls, allow_when("clone", 0, namespaces, 0, "SCMP_CMP_MASKED_EQ"));
+    json_array_append_new(calls,
+                          allow_when("unshare", 0, CLONE_FILES | CLONE_FS, 0, "SCMP_CMP_EQ"));
     for (size_t i = 0; i < ARRAY_LEN(personalities); i++)
         json_array_append_new(calls,
                               allow_when("personality", 0, personalities[i], 0, "SCMP_CMP_EQ"));
@@ -156,6 +168,33 @@ static void add_bind(json_t *mounts, const char *source, const char *target, boo
                                        write ? "rw" : "ro", "nosuid", "nodev"));
 }
 
+struct guarded_bind {
+    json_t *mounts;
+    const struct sandbox_bind *bind;
+};
+
+static int add_guarded(void *arg, const char *path, bool read_only, struct err *e)
+{
+    const struct guarded_bind *g = arg;
+    (void)e;
+    AUTO_FREE char *source = mem_printf("%s/%s", g->bind->source, path);
+    AUTO_FREE char *target = mem_printf("%s/%s", g->bind->target, path);
+    add_bind(g->mounts, source, target, !read_only);
+    return 0;
+}
+
+int oci_guard(const struct sandbox_spec *spec, json_t *mounts, struct err *e)
+{
+    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int r = root < 0 ? err_set(e, -errno, "could not open the root directory: %m") : 0;
+    for (size_t i = 0; r >= 0 && i < spec->n_binds; i++) {
+        struct guarded_bind g = {.mounts = mounts, .bind = &spec->binds[i]};
+        if (g.bind->write && !g.bind->all)
+            r = guard_scan(root, g.bind->source + 1, add_guarded, &g, e);
+    }
+    return r;
+}
+
 static json_t *mounts_of(const struct oci_container *c, uint32_t uid)
 {
     static const char *const proc[] = {"nosuid", "noexec", "nodev", NULL},
@@ -177,6 +216,7 @@ static json_t *mounts_of(const struct oci_container *c, uint32_t uid)
     add_bind(m, c->program_dir, OCI_PROGRAM_DIR, false);
     for (size_t i = 0; i < s->n_binds; i++)
         add_bind(m, s->binds[i].source, s->binds[i].target, s->binds[i].write);
+    json_array_extend(m, (json_t *)(uintptr_t)c->guarded);
     return m;
 }
 

@@ -347,11 +347,13 @@ static void check_seccomp(struct doctor_report *r, const struct doctor_host *h,
                          "installed a filter with a listener in a child");
         return;
     }
-    doctor_add(r, FILTERS, "seccomp_notify", "its notifications", DOCTOR_NOTE, failure(n),
-               mem_strdup("Nothing today: no part of the engine asks for them yet."),
+    doctor_add(r, FILTERS, "seccomp_notify", "its notifications", DOCTOR_FAIL, failure(n),
+               mem_strdup("No sandbox can be started: none runs without its guard, which keeps "
+                          "programs from sockets of the host."),
                n->error == EBUSY ? mem_strdup("another filter with a listener is above this one: "
                                               "run it outside that container")
-                                 : mem_printf("boot Linux 5.0 or newer, or\n%s", grant));
+                                 : mem_printf("boot Linux 5.0 or newer, or\n%s", grant))
+        ->engine = true;
 }
 
 /* Switched off at boot, not built, or hidden by a filter: three fixes. */

@@ -25,6 +25,7 @@
 #include "cmd/exec/exec_streams.h"
 #include "cmd/exec/exec_term.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/host_path.h"
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
 #include "io/loop.h"
@@ -322,7 +323,8 @@ static int run_main(struct exec_command *c, struct err *e)
 {
     struct box_host *h = NULL;
     struct program_end end = {.exit_code = -1};
-    int r = box_host_start(NULL, &h, e);
+    const struct box_host_config cfg = {.tell = say};
+    int r = box_host_start(&cfg, &h, e);
     if (r >= 0)
         r = run_in(c, h, &end, e);
     box_host_stop(h);
@@ -405,10 +407,15 @@ static int refuse_network(const struct exec_command *c, struct err *e)
 /* Before the run, so that a report that cannot be written is no surprise after it. */
 static int open_report(struct exec_command *c, struct err *e)
 {
-    c->json_fd =
-        str_eq(c->json, "-") ? 2 : open(c->json, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int r = c->json_fd < 0 ? -errno : 0;
-    return r < 0 ? err_set(e, r, "--json %s: %s", c->json, err_text(r)) : 0;
+    struct stat st;
+    struct err why = {.code = 0};
+    c->json_fd = str_eq(c->json, "-") ? 2 : host_path_write(c->json, &why);
+    if (c->json_fd < 0)
+        return err_set(e, c->json_fd, "--json %s", why.msg);
+    if (c->json_fd != 2 && fstat(c->json_fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        ftruncate(c->json_fd, 0) < 0)
+        return err_set(e, -errno, "--json %s: %m", c->json);
+    return 0;
 }
 
 static int choose_cwd(struct exec_command *c, struct err *e)

@@ -36,9 +36,9 @@ char *exec_advice(const char *why)
             "/proc is not mounted here (or covered), and sallyport cannot work without "
             "it: mount -t proc proc /proc");
     if (prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER &&
-        (strstr(why, "namespace") || strstr(why, "uid map")))
+        (strstr(why, "namespace") || strstr(why, "not permitted") || strstr(why, "uid map")))
         return mem_strdup("this is inside a sandbox or container already, whose system call filter "
-                          "refuses new namespaces: run sallyport outside of it");
+                          "refuses what a new one needs: run sallyport outside of it");
     for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
         struct rlimit l;
         if (getrlimit((__rlimit_resource_t)limits[i].resource, &l) == 0 &&

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "cmd/line/host_path.h"
 #include "cmd/line/start.h"
 #include "image/image.h"
 
@@ -240,6 +241,7 @@ int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of o
     int r = 0;
     for (size_t i = 0; r >= 0 && i < o->binds.n; i++)
         r = sandbox_flags_bind(s, o->binds.value[i], of == EXEC, e);
+    sandbox_spec_sort_binds(s);
     if (r >= 0)
         r = check_places(s, e);
     for (size_t i = 0; r >= 0 && i < o->env.n; i++)
@@ -263,9 +265,9 @@ int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of o
 int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too, struct err *e)
 {
     AUTO_FREE char *source = mem_strdup(text);
-    bool write = str_ends(source, ":rw");
+    const bool all = str_ends(source, ":rw-all"), write = all || str_ends(source, ":rw");
     if (write)
-        source[strlen(source) - 3] = '\0';
+        *strrchr(source, ':') = '\0';
     char *colon = strchr(source, ':'), *target = NULL;
     if (colon) {
         *colon = '\0';
@@ -281,15 +283,17 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
     if (source[0] != '/' && !plain_too)
         return err_set(e, -EINVAL, "--bind %s: the source must be an absolute path", text);
     /* The directory that is meant now: the engine follows no links. */
-    AUTO_FREE char *real = realpath(source, NULL);
-    if (!real) {
-        int code = -errno;
-        return err_set(e, -EINVAL, "--bind %s: %s: %s", text, source, err_text(code));
-    }
+    AUTO_FREE char *real = NULL;
+    struct err why = {.code = 0};
+    if (host_path_resolve(source, write, &real, &why) < 0)
+        return err_set(e, -EINVAL, "--bind %s: %s", text, why.msg);
     if (!target)
         target = source[0] == '/' && sandbox_path_ok(source) ? source : real;
     int r = sandbox_spec_add_bind(s, real, target, write, e);
-    return r < 0 ? err_wrap(e, r, "--bind %s", text) : 0;
+    if (r < 0)
+        return err_wrap(e, r, "--bind %s", text);
+    s->binds[s->n_binds - 1].all = all;
+    return 0;
 }
 
 int sandbox_flags_env(struct sandbox_spec *s, const char *text, struct err *e)
@@ -374,13 +378,13 @@ int sandbox_flags_rootfs(struct sandbox_spec *s, const char *text, const char *d
 {
     if (!strchr(text, '/'))
         return use_image(s, text, data_dir, e);
-    AUTO_FREE char *real = realpath(text, NULL);
-    int code = real ? 0 : -errno;
+    AUTO_FREE char *real = NULL;
+    struct err why = {.code = 0};
+    if (host_path_resolve(text, false, &real, &why) < 0)
+        return err_set(e, -EINVAL, "--rootfs %s", why.msg);
     struct stat st;
-    if (code == 0 && stat(real, &st) == 0 && !S_ISDIR(st.st_mode))
-        code = -ENOTDIR;
-    if (code < 0)
-        return err_set(e, -EINVAL, "--rootfs %s: %s", text, err_text(code));
+    if (lstat(real, &st) < 0 || !S_ISDIR(st.st_mode))
+        return err_set(e, -EINVAL, "--rootfs %s: %s", text, err_text(-ENOTDIR));
     s->rootfs_dir = TAKE(real);
     return 0;
 }

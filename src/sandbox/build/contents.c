@@ -15,8 +15,10 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/build/cover.h"
 #include "sandbox/build/root.h"
 #include "sandbox/mounts.h"
+#include "sandbox/quotas.h"
 #include "sandbox/sandbox.h"
 
 #define BASIC_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -129,6 +131,8 @@ static int attach_binds(const struct enter_args *j, int root, struct err *e)
             r = mounts_attach(j->bind_fds[i], root, target + 1);
         if (r < 0)
             return err_set(e, r, "could not bind %s: %s", target, err_text(r));
+        if (s->binds[i].write && !s->binds[i].all && (r = cover_guarded(root, target, e)) < 0)
+            return r;
     }
     return 0;
 }
@@ -168,6 +172,15 @@ static void allow_ping(const struct enter_args *j, int root)
         (void)!write(fd, range, strlen(range));
 }
 
+/* While /proc/sys can be written. The namespace above has a bound of its own, so a kernel that does
+ * not take this one costs other sandboxes, not the user. */
+static void share_quotas(const struct enter_args *j, int root)
+{
+    AUTO_CLOSE int proc = j->quotas ? mounts_open(root, "proc", O_PATH | O_DIRECTORY) : -1;
+    if (proc >= 0)
+        (void)!quotas_write(proc, j->quotas, QUOTA_SANDBOX);
+}
+
 static int mount_proc(const struct root *made, const struct enter_args *j, struct err *e)
 {
     const int root = made->top;
@@ -175,10 +188,11 @@ static int mount_proc(const struct root *made, const struct enter_args *j, struc
     if (files < 0)
         return err_set(e, files, "could not open the scratch space");
     int r = mount_new(root, "proc", "proc", NULL, BASIC_ATTR | MOUNT_ATTR_NOEXEC, e);
-    if (r >= 0)
+    if (r >= 0) {
+        share_quotas(j, root);
         allow_ping(j, root);
-    if (r >= 0)
         r = mask_proc(root, files, e);
+    }
     if (r >= 0)
         r = show(files, "meminfo", root, "proc/meminfo", e);
     if (r >= 0)

@@ -19,7 +19,7 @@
  *              user           was not up already                     capabilities could go back
  *   5 locked   none           limits, empty bounding set, empty      all of it (lockdown.c): the
  *                             sets, not dumpable, PDEATHSIG,         kernel is then asked
- *                             no_new_privs, Landlock, seccomp        whether it took
+ *                             no_new_privs, Landlock, guard, seccomp whether it took
  *   6 serving  none           init's loop; programs are born here    the descriptors of the
  *                                                                    building are closed
  *
@@ -45,6 +45,7 @@
 #include "sandbox/build/root.h"
 #include "sandbox/build/size_files.h"
 #include "sandbox/frame.h"
+#include "sandbox/guard/guard.h"
 #include "sandbox/init/init.h"
 #include "sandbox/lock/lockdown.h"
 #include "sandbox/mounts.h"
@@ -164,10 +165,12 @@ static int stage_user(const struct enter_args *j, struct err *e)
 
 /* ---- 5: locked ---- */
 
-/* *ret_listener: of a filter that reports, else -1. */
-static int stage_locked(const struct enter_args *j, int *ret_listener, struct err *e)
+/* *ret_notes: what a filter that reports has seen, else -1. */
+static int stage_locked(const struct enter_args *j, int *ret_notes, struct err *e)
 {
-    int r = lockdown_finish(j->spec, j->filter, ret_listener, e);
+    int r = lockdown_finish(j->spec, e);
+    if (r >= 0)
+        r = guard_begin(j->spec, j->filter, true, ret_notes, e);
     return r < 0 ? r : lockdown_check(enter_args_uid(j), e);
 }
 
@@ -182,18 +185,18 @@ static void end_without_zygote(int zygote_fd)
 }
 
 /* What is left for init: the channel, what its cgroup counts and the doors into it, where there are
- * any, and the listener of a filter that reports. */
-static int keep_for_init(const struct enter_args *j, int *listener, struct err *e)
+ * any, and what a filter that reports has seen. */
+static int keep_for_init(const struct enter_args *j, int *notes, struct err *e)
 {
     const int kept[KEPT_MAX] = {j->channel_fd,  j->oom_fd,      j->stat_fd,
                                 j->entry.fd[0], j->entry.fd[1], j->entry.fd[2]};
     int next = CHANNEL_FD;
     for (size_t i = 0; i < KEPT_MAX; i++)
         next += kept[i] >= 0;
-    if (*listener >= 0) {
-        if (*listener != next && dup3(*listener, next, O_CLOEXEC) < 0)
+    if (*notes >= 0) {
+        if (*notes != next && dup3(*notes, next, O_CLOEXEC) < 0)
             return err_set(e, -errno, "could not place descriptors: %m");
-        *listener = next++;
+        *notes = next++;
     }
     return close_range((unsigned)next, ~0u, 0) < 0
                ? err_set(e, -errno, "could not close descriptors: %m")
@@ -210,17 +213,17 @@ static NORETURN void report_failure(int channel_fd, const struct err *e)
     _exit(1);
 }
 
-static NORETURN void stage_serving(const struct enter_args *j, int listener)
+static NORETURN void stage_serving(const struct enter_args *j, int notes)
 {
     struct err e = {.code = 0};
     end_without_zygote(j->zygote_fd);
-    if (keep_for_init(j, &listener, &e) < 0)
+    if (keep_for_init(j, &notes, &e) < 0)
         report_failure(j->channel_fd, &e);
     const struct init_args init = {.channel_fd = j->channel_fd,
                                    .oom_fd = j->oom_fd,
                                    .stat_fd = j->stat_fd,
                                    .entry = j->entry,
-                                   .listener_fd = listener,
+                                   .notes_fd = notes,
                                    .spec = j->spec};
     init_run(&init);
 }
@@ -229,7 +232,7 @@ void enter_sandbox(const struct enter_args *args)
 {
     struct enter_args j = *args;
     struct err e = {.code = 0};
-    int listener = -1;
+    int notes = -1;
     prctl(PR_SET_NAME, "sallyport-init");
     int r = stage_alone(&j, &e);
     if (r >= 0)
@@ -239,8 +242,8 @@ void enter_sandbox(const struct enter_args *args)
     if (r >= 0)
         r = stage_user(&j, &e);
     if (r >= 0)
-        r = stage_locked(&j, &listener, &e);
+        r = stage_locked(&j, &notes, &e);
     if (r < 0)
         report_failure(j.channel_fd, &e);
-    stage_serving(&j, listener);
+    stage_serving(&j, notes);
 }

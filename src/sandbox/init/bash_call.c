@@ -163,13 +163,6 @@ static void answer_end(struct init *in)
         answer_command(in, in->ended_status);
 }
 
-static bool still_over(const struct init *in)
-{
-    struct procs_usage u;
-    limits_usage(in, &u);
-    return u.memory_bytes > in->spec->limits.memory_bytes || limits_crowded(in, &u);
-}
-
 /* Ends what the call has started and answers. `why` is a sentence
  * without the part about the shell. */
 static void abort_command(struct init *in, const char *limit, const char *why)
@@ -181,7 +174,7 @@ static void abort_command(struct init *in, const char *limit, const char *why)
     }
     quiet_done(&in->quiet);
     int all = procs_kill_others(&in->before, call_reap, in);
-    if (!all && still_over(in)) { /* it was not this command, or not it alone */
+    if (!all && limits_exceeded(in)) { /* it was not this command, or not it alone */
         procs_kill_all(call_reap, in);
         all = 1;
     }
@@ -313,6 +306,8 @@ void bash_shell_ended(struct init *in)
     int status = in->shell_status;
     in->shell_died = false;
     if (in->at_work == &bash_call && in->quiet.on) { /* its command has ended before it */
+        quiet_done(&in->quiet);
+        answer_end(in);
         shell_forget(&in->shell);
         note_end(in, status);
         return;

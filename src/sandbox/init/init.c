@@ -107,7 +107,8 @@ static void send_info(struct init *in, const json_t *request, int64_t id)
 {
     (void)request;
     struct procs_usage u;
-    limits_usage(in, &u);
+    uint64_t orphans;
+    limits_usage(in, &u, &orphans);
     AUTO_JSON json_t *o = json_object();
     json_t *info = json_object();
     json_put_int(info, "processes", (int64_t)u.processes);
@@ -380,7 +381,7 @@ void init_run(const struct init_args *program)
     buf_init(&in.out, 4u * SANDBOX_FRAME_MAX);
     buf_init(&in.result, SANDBOX_FRAME_MAX - 256u);
     list_init(&in.queue);
-    report_init(&in.report, program->listener_fd);
+    report_init(&in.report, program->notes_fd);
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);

@@ -44,7 +44,7 @@ struct init_args {
     int oom_fd;  /* read-only file that counts the kernel's out-of-memory kills; -1: none */
     int stat_fd; /* read-only memory.stat of its cgroup (cgroup.h); -1: none */
     struct cgroup_entry entry; /* programs go in there before they run; init does not */
-    int listener_fd;           /* of a filter that reports (seccomp.h); -1: none */
+    int notes_fd;              /* what a filter that reports has seen (guard.h); -1: none */
     const struct sandbox_spec *spec;
 };
 

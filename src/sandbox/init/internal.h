@@ -52,7 +52,16 @@ extern const struct call_ops bash_call, file_call, program_call;
 #define CALL_KINDS 3
 
 /* What was found to be over a limit. */
-enum limit { LIMIT_NONE, LIMIT_TIME, LIMIT_SESSION, LIMIT_MEMORY, LIMIT_PROCESSES };
+enum limit {
+    LIMIT_NONE,
+    LIMIT_TIME,
+    LIMIT_SESSION,
+    LIMIT_MEMORY,
+    LIMIT_PROCESSES,
+    LIMIT_FILES,
+    LIMIT_CONNECTIONS,
+    LIMIT_SHARED
+};
 struct verdict {
     enum limit limit;
     const char *name; /* for reports */
@@ -105,6 +114,8 @@ struct init {
     int ended_status;      /* the command's exit code, or the shell's wait status */
     char output_link[32];  /* what /proc calls the output pipe */
     bool crowded;          /* the last look found as many threads as there may be */
+    bool one_id;           /* there is one id only, perhaps a user's of the machine */
+    uint64_t files_most;   /* open files that all processes may have together; 0: not asked yet */
     char *notice;          /* what happened between calls, for the next result */
     pid_t helper;          /* file tool's process, 0 when reaped */
     int helper_fd;         /* its result, -1 */
@@ -157,10 +168,11 @@ void program_winsize(struct init *in, const json_t *o, int64_t id);
 void program_ended(struct init *in); /* answers, when it has */
 
 /* limits.c */
-/* What all processes use together; memory includes segments and memfds, not files in /tmp and its
- * like. */
-void limits_usage(const struct init *in, struct procs_usage *ret);
-bool limits_crowded(const struct init *in, const struct procs_usage *u);
+/* What all processes use together; memory includes segments, memfds and what lies in Internet
+ * sockets, not files in /tmp and its like. *ret_orphans: of those sockets (sockets.h). */
+void limits_usage(const struct init *in, struct procs_usage *ret, uint64_t *ret_orphans);
+/* Whether that is more than one of the limits. */
+bool limits_exceeded(const struct init *in);
 void limits_begin_session(struct init *in); /* at the first call */
 void limits_begin_call(struct init *in);    /* remembers the count of out-of-memory kills */
 /* The call in progress may take `ms` from its beginning, or what the worker or the specification

@@ -1,33 +1,25 @@
 /* report.c - counting what the filter refuses.
  *
- * With a filter that reports (seccomp.c), refused calls stop in the kernel until the reader of the
- * listener has answered; that is init, from its loop. The answer depends on the number of the call
- * alone: EPERM for all but connect and sendto, which go on to the kernel in every case. The address
- * of those is read from the memory of the caller, which can change it at any time and can lie about
- * it; it is written down and decides nothing. The caller can also be killed meanwhile: what was
- * read counts only when the kernel says that the call still waits.
+ * With a filter that reports (seccomp.c), refused calls and addresses come to the guard
+ * (guard/guard.c), which answers them and writes down each in a pipe that init reads in its loop.
+ * An address is from the memory of the caller, which can lie about it; here it decides nothing.
  *
  * Lists are short and lines are counted: a program that makes up addresses fills one and then only
  * a number. */
 #include "sandbox/init/report.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <linux/seccomp.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/str.h"
+#include "sandbox/guard/guard.h"
 #include "sandbox/lock/seccomp.h"
 
 #define LINES_MAX 128
-#define TURN_MAX  64 /* notifications taken in one turn of init's loop */
+#define TURN_MAX  2048 /* notes taken in one turn of init's loop; more than the pipe holds */
 
 struct report_list {
     struct {
@@ -38,10 +30,10 @@ struct report_list {
     uint64_t more; /* that found no line */
 };
 
-void report_init(struct report *r, int listener_fd)
+void report_init(struct report *r, int notes_fd)
 {
-    *r = (struct report){.fd = listener_fd};
-    if (listener_fd >= 0) {
+    *r = (struct report){.fd = notes_fd};
+    if (notes_fd >= 0) {
         r->calls = mem_new(struct report_list);
         r->addresses = mem_new(struct report_list);
     }
@@ -117,49 +109,25 @@ char *report_address(const void *addr, size_t n)
     return mem_printf("[%s]:%u", text, port);
 }
 
-/* What the caller has at `at`; NULL when that cannot be read or names no network. */
-static char *read_address(const struct seccomp_notif *n, uint64_t at, uint64_t len)
+static void take(struct report *r, const struct guard_note *n)
 {
-    char path[32], bytes[sizeof(struct sockaddr_in6)];
-    snprintf(path, sizeof(path), "/proc/%u/mem", n->pid);
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t want = len < sizeof(bytes) ? (size_t)len : sizeof(bytes);
-    ssize_t got = fd < 0 || at > INT64_MAX ? -1 : pread(fd, bytes, want, (off_t)at);
-    return got < 0 ? NULL : report_address(bytes, (size_t)got);
-}
-
-static void answer(struct report *r, const struct seccomp_notif *n)
-{
-    struct seccomp_notif_resp resp = {.id = n->id, .error = -EPERM};
-    if (seccomp_only_seen(n->data.nr)) {
-        bool to = n->data.nr == SYS_sendto;
-        AUTO_FREE char *address =
-            read_address(n, n->data.args[to ? 4 : 1], n->data.args[to ? 5 : 2]);
-        if (address && ioctl(r->fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->id) == 0)
-            count(r->addresses, TAKE(address));
-        resp.error = 0;
-        resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-    } else {
-        count(r->calls, seccomp_name(n->data.nr));
-    }
-    (void)!ioctl(r->fd, SECCOMP_IOCTL_NOTIF_SEND, &resp); /* fails when the caller is gone */
+    if (n->refused)
+        count(r->calls, seccomp_name(n->nr));
+    const size_t len = n->addr_len < sizeof(n->addr) ? n->addr_len : sizeof(n->addr);
+    char *address = report_address(n->addr, len);
+    if (address)
+        count(r->addresses, address);
 }
 
 void report_read(struct report *r)
 {
-    for (int i = 0; i < TURN_MAX; i++) {
-        /* RECV waits when there is nothing; after POLLIN it does not, it says ENOENT. */
-        struct pollfd p = {.fd = r->fd, .events = POLLIN};
-        if (r->fd < 0 || poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
+    struct guard_note n;
+    for (int i = 0; i < TURN_MAX && r->fd >= 0; i++) {
+        ssize_t got = read(r->fd, &n, sizeof(n));
+        if (got == (ssize_t)sizeof(n)) /* written as one, and short enough to be read as one */
+            take(r, &n);
+        else if (got >= 0 || errno != EINTR)
             return;
-        struct seccomp_notif n;
-        memset(&n, 0, sizeof(n)); /* the kernel insists */
-        if (ioctl(r->fd, SECCOMP_IOCTL_NOTIF_RECV, &n) == 0) {
-            answer(r, &n);
-        } else if (errno != ENOENT && errno != EINTR) {
-            /* Nobody may wait for an answer that does not come: closed, the kernel refuses. */
-            close(TAKE_FD(r->fd));
-        }
     }
 }
 

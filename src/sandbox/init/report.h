@@ -7,13 +7,13 @@
 struct report_list;
 
 struct report {
-    int fd; /* the filter's listener; -1: no report was asked for, or it cannot be kept on */
+    int fd; /* where the guard's notes come; -1: no report was asked for */
     struct report_list *calls, *addresses; /* NULL when none was asked for */
 };
 
-void report_init(struct report *r, int listener_fd);
+void report_init(struct report *r, int notes_fd);
 void report_done(struct report *r);
-/* Takes what is waiting and answers it. Called when fd is readable; does not wait. */
+/* Takes what is waiting. Called when fd is readable; does not wait. */
 void report_read(struct report *r);
 /* {"calls":[{"call":"mount","count":2}],"network":[{"address":"192.0.2.1:443","count":1}]} and
  * other_calls, other_network when a list was full; NULL when no report was asked for. New

@@ -37,6 +37,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "sandbox/frame.h"
+#include "sandbox/guard/guard.h"
 #include "sandbox/init/init.h"
 #include "sandbox/lock/capability.h"
 #include "sandbox/lock/landlock.h"
@@ -183,12 +184,10 @@ static int lock_down(const struct sandbox_spec *spec, struct err *e)
     int r = landlock_apply(spec, e);
     if (r < 0)
         return r;
-    struct seccomp_filter *f = seccomp_filter_new(SECCOMP_HOST_FILES, e);
-    if (!f)
-        return e->code;
-    r = seccomp_filter_install(f, NULL);
-    seccomp_filter_free(f);
-    return r < 0 ? err_set(e, r, "could not install the system call filter: %s", err_text(r)) : 0;
+    struct seccomp_filter *f =
+        seccomp_filter_new(SECCOMP_HOST_FILES | (seccomp_can_ask() ? 0u : SECCOMP_ALONE), e);
+    int notes;
+    return f ? guard_begin(spec, f, false, &notes, e) : e->code;
 }
 
 static NORETURN void run_init(const struct sandbox_spec *spec)
@@ -197,7 +196,7 @@ static NORETURN void run_init(const struct sandbox_spec *spec)
                                       .oom_fd = -1,
                                       .stat_fd = -1,
                                       .entry = CGROUP_ENTRY_NONE,
-                                      .listener_fd = -1,
+                                      .notes_fd = -1,
                                       .spec = spec};
     init_run(&program);
 }

@@ -8,6 +8,9 @@
  * works on those of /dev. Abstract sockets and signals stay inside (they do already, by
  * namespaces). Without a network, TCP is refused as well as unreachable.
  *
+ * Rules only add, and hold below what is mounted, too: what may be made in /tmp may be made in a
+ * bind below /tmp. Where that matters for sockets the guard looks (guard/guard.c).
+ *
  * What it leaves out on purpose: READ_FILE, READ_DIR and TRUNCATE. The kernel pays for these with a
  * walk up to the root on every open(2), 1.3 to 1.8 times the price of the whole call (measured on
  * 6.18); what may be read is decided by what is mounted. And version 1 altogether: it refuses every
@@ -42,8 +45,11 @@ struct ruleset_attr { /* struct landlock_ruleset_attr as of version 6 */
 #define CHANGE                                                                                     \
     (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |                               \
      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REFER | MAKE)
-#define ON_FILES     (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE | ACCESS_FS_IOCTL_DEV)
-#define DEVICE_NODES (LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK)
+/* A socket or fifo that a program leaves in a directory of the host is a door for whoever there
+ * opens it, and hands over what it has. */
+#define SHARED_CHANGE (CHANGE & ~(LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO))
+#define ON_FILES      (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE | ACCESS_FS_IOCTL_DEV)
+#define DEVICE_NODES  (LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK)
 
 int landlock_abi(void)
 {
@@ -95,7 +101,7 @@ static int allow_some(int ruleset, const struct landlock_plan *p, const struct s
         r = allow(ruleset, p, writable[i], CHANGE, e);
     for (size_t i = 0; r >= 0 && i < s->n_binds; i++)
         if (s->binds[i].write)
-            r = allow(ruleset, p, s->binds[i].target, CHANGE, e);
+            r = allow(ruleset, p, s->binds[i].target, SHARED_CHANGE, e);
     return r;
 }
 

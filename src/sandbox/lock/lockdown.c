@@ -7,11 +7,15 @@
  *
  * lockdown_check then asks the kernel, through the sandbox's own procfs, whether it all took
  * effect. A bug here must show up as a sandbox that does not start, not as one that holds less than
- * it says. */
+ * it says.
+ *
+ * The last capability and the filter are the guard's to deal with (guard/guard.c): its thread keeps
+ * the one and does without the other. */
 #include "sandbox/lock/lockdown.h"
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <signal.h>
 #include <string.h>
@@ -25,7 +29,6 @@
 #include "sandbox/lock/capability.h"
 #include "sandbox/lock/landlock.h"
 #include "sandbox/mounts.h"
-#include "sandbox/lock/seccomp.h"
 
 /* Our own session, so that no signal or terminal of the worker's reaches us, and our own keyring:
  * keyrings are not namespaced, and without this the sandbox would hold the worker's. A kernel
@@ -93,14 +96,13 @@ static int apply_limits(const struct sandbox_limits *l, struct err *e)
     return r;
 }
 
-int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, int *ret_listener,
-                    struct err *e)
+int lockdown_finish(const struct sandbox_spec *s, struct err *e)
 {
     int r = apply_limits(&s->limits, e);
     if (r >= 0)
         r = capability_empty_bounding_set(e);
     if (r >= 0)
-        r = capability_drop_all(e);
+        r = capability_keep_only(1ull << CAP_SYS_PTRACE, e);
     if (r < 0)
         return r;
     /* Not dumpable: tools run under the same uid but may not look into init (ptrace, /proc/1/mem,
@@ -108,11 +110,7 @@ int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_set(e, -errno, "could not set process attributes: %m");
-    r = landlock_apply(s, e);
-    if (r < 0)
-        return r;
-    r = seccomp_filter_install(f, ret_listener);
-    return r < 0 ? err_set(e, r, "could not install the system call filter: %s", err_text(r)) : 0;
+    return landlock_apply(s, e);
 }
 
 /* What /proc/self/status must say besides the ids. */

@@ -5,17 +5,15 @@
 #include "sandbox/spec.h"
 
 struct err;
-struct seccomp_filter;
 
 /* Becomes uid and gid `id`, without supplementary groups where the namespace lets us drop them; the
  * first call also starts a session and a session keyring. Capabilities in the new user namespace
  * stay, whatever the ids: mounts are still to come. May be called again with another id. */
 int lockdown_become(unsigned id, struct err *e) WARN_UNUSED;
 
-/* Everything else (stage 5 of build/enter.c), in the order the kernel demands. Afterwards the
- * process has no capability and can get none. *ret_listener as seccomp_filter_install gives it. */
-int lockdown_finish(const struct sandbox_spec *s, const struct seccomp_filter *f, int *ret_listener,
-                    struct err *e) WARN_UNUSED;
+/* Everything else (stage 5 of build/enter.c) but the filter, in the order the kernel demands.
+ * Afterwards the process has one capability, CAP_SYS_PTRACE, and can get no other. */
+int lockdown_finish(const struct sandbox_spec *s, struct err *e) WARN_UNUSED;
 
 /* Parts of that, for other processes that give up what they have (image/jail.c). 0, or a
  * negative code with words. */

@@ -14,14 +14,19 @@
  *
  * Compiled once in the zygote; each sandbox only installs.
  *
- * A filter that reports leaves it to another process to answer EPERM: the second program sends
- * every refused call to a listener (init, report.c) and the first lets those through to it, because
+ * A call in an ASK line is decided by what its arguments point at, which no filter can see: the
+ * second program sends it to a listener, and the guard makes it in place of the program
+ * (sandbox/guard/). A filter that reports leaves it to the guard to answer EPERM, too: the second
+ * program sends every refused call to the listener and the first lets those through to it, because
  * a refusal there would win. Without a listener the kernel fails such calls with ENOSYS, so nothing
- * opens up when init is gone; and no program may put a listener of its own into that place
+ * opens up when the guard is gone; and no program may put a listener of its own into that place
  * (syscalls.c): the kernel asks the newest filter that says so, and that one could let the call go
- * on. */
+ * on.
+ *
+ * The guard's thread has a filter of its own, with the few calls that it makes. */
 #include "sandbox/lock/seccomp.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
@@ -36,10 +41,14 @@
 #include "sandbox/lock/syscalls.h"
 
 struct seccomp_filter {
-    struct sock_filter *calls, *exceptions;
-    unsigned short n_calls, n_exceptions;
+    struct sock_filter *calls, *exceptions, *guard;
+    unsigned short n_calls, n_exceptions, n_guard;
     unsigned what;
 };
+
+/* Newer than the headers of Debian 12. From 5.19 on: a call that has come to its listener is
+ * interrupted by what ends its process, and by no other signal. */
+#define FLAG_WAIT_KILLABLE_RECV (1u << 5)
 
 const char *seccomp_table_next(size_t *pos, char buf[64])
 {
@@ -59,17 +68,28 @@ const char *seccomp_table_next(size_t *pos, char buf[64])
     return NULL;
 }
 
-bool seccomp_allows(const char *name)
+static enum syscall_verdict verdict(const char *name)
 {
     size_t n = strlen(name);
     for (size_t i = 0; i < syscall_n_lines; i++)
         for (const char *c = syscall_lines[i].names; *c;) {
             size_t len = strcspn(c, " ");
             if (len == n && memcmp(c, name, n) == 0)
-                return syscall_lines[i].verdict == SYSCALL_ALLOW;
+                return syscall_lines[i].verdict;
             c += len + (c[len] == ' ');
         }
-    return false;
+    return SYSCALL_ABSENT;
+}
+
+bool seccomp_allows(const char *name)
+{
+    const enum syscall_verdict v = verdict(name);
+    return v == SYSCALL_ALLOW || v == SYSCALL_ASK;
+}
+
+bool seccomp_knows(const char *name)
+{
+    return verdict(name) != SYSCALL_ABSENT;
 }
 
 /* Whether the first program decides about the call by its arguments. */
@@ -110,6 +130,8 @@ static struct scmp_arg_cmp compare(unsigned arg, enum syscall_compare how, uint6
         return SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, 0xffffffffu, value);
     case SYSCALL_HAS_BITS:
         return SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, value, value);
+    case SYSCALL_KIND_EQ:
+        return SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, 0xfu, value);
     }
     MUST(false);
 }
@@ -137,6 +159,7 @@ static int build_calls(scmp_filter_ctx ctx, unsigned what)
 {
     const uint32_t action[] = {
         [SYSCALL_ALLOW] = SCMP_ACT_ALLOW,
+        [SYSCALL_ASK] = SCMP_ACT_ALLOW,
         [SYSCALL_REFUSE] = what & SECCOMP_REPORTS ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM),
         [SYSCALL_UNSUPPORTED] = SCMP_ACT_ERRNO(EOPNOTSUPP),
     };
@@ -148,14 +171,20 @@ static int build_calls(scmp_filter_ctx ctx, unsigned what)
                  : add_arguments(ctx, SCMP_ACT_ALLOW, syscall_arguments, syscall_n_arguments, true);
 }
 
-/* Calls that name an address. send(2) is sendto without one; sendmsg keeps its address in memory,
- * and init needs it itself. */
+/* send(2) is sendto without an address; sendmsg keeps its address in memory. */
 static int show_addresses(scmp_filter_ctx ctx)
 {
-    int r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(connect), 0);
-    return r < 0 ? r
-                 : seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(sendto), 1,
-                                    SCMP_A4(SCMP_CMP_NE, 0, 0));
+    return seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(sendto), 1, SCMP_A4(SCMP_CMP_NE, 0, 0));
+}
+
+static int ask_about_locks(scmp_filter_ctx ctx)
+{
+    static const unsigned commands[] = {F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW};
+    int r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(flock), 0);
+    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(commands); i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(fcntl), 1,
+                             SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, commands[i]));
+    return r;
 }
 
 static int build_exceptions(scmp_filter_ctx ctx, unsigned what)
@@ -165,10 +194,21 @@ static int build_exceptions(scmp_filter_ctx ctx, unsigned what)
     int r = add_arguments(ctx, no, syscall_arguments, syscall_n_arguments, false);
     if (r >= 0 && what & SECCOMP_HOST_FILES)
         r = add_arguments(ctx, no, syscall_modes, syscall_n_modes, false);
-    for (size_t i = 0; report && r >= 0 && i < syscall_n_lines; i++)
-        if (syscall_lines[i].verdict == SYSCALL_REFUSE)
-            r = add_line(ctx, no, &syscall_lines[i]);
-    return report && r >= 0 ? show_addresses(ctx) : r;
+    for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++) {
+        const enum syscall_verdict v = syscall_lines[i].verdict;
+        if ((v == SYSCALL_ASK && !(what & SECCOMP_ALONE)) || (v == SYSCALL_REFUSE && report))
+            r = add_line(ctx, SCMP_ACT_NOTIFY, &syscall_lines[i]);
+    }
+    if (r >= 0 && what & SECCOMP_LOCKS)
+        r = ask_about_locks(ctx);
+    return r >= 0 && report ? show_addresses(ctx) : r;
+}
+
+static int build_guard(scmp_filter_ctx ctx, unsigned what)
+{
+    (void)what;
+    return add_line(ctx, SCMP_ACT_ALLOW,
+                    &(const struct syscall_line){SYSCALL_ALLOW, syscall_of_guard, ""});
 }
 
 /* Compiles one program into memory. libseccomp 2.5 only writes to descriptors. */
@@ -213,10 +253,17 @@ struct seccomp_filter *seccomp_filter_new(unsigned what, struct err *e)
     if (r >= 0)
         r = compile(SCMP_ACT_ALLOW, build_exceptions, what, &f->exceptions, &f->n_exceptions);
     if (r >= 0)
+        r = compile(SCMP_ACT_ERRNO(ENOSYS), build_guard, what, &f->guard, &f->n_guard);
+    if (r >= 0)
         return f;
     err_set(e, r, "could not compile the system call filter: %s", err_text(r));
     seccomp_filter_free(f);
     return NULL;
+}
+
+unsigned seccomp_filter_what(const struct seccomp_filter *f)
+{
+    return f->what;
 }
 
 void seccomp_filter_free(struct seccomp_filter *f)
@@ -225,6 +272,7 @@ void seccomp_filter_free(struct seccomp_filter *f)
         return;
     free(f->calls);
     free(f->exceptions);
+    free(f->guard);
     free(f);
 }
 
@@ -238,20 +286,33 @@ static int install(struct sock_filter *filter, unsigned short n, unsigned flags)
 int seccomp_filter_install(const struct seccomp_filter *f, int *ret_listener)
 {
     /* The permissive one first: if the kernel refuses the other, the caller can still say so. */
-    const bool report = f->what & SECCOMP_REPORTS;
-    int r = install(f->exceptions, f->n_exceptions, report ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
-    if (r >= 0 && ret_listener)
-        *ret_listener = report ? r : -1;
-    return r < 0 ? r : install(f->calls, f->n_calls, 0);
+    const bool alone = f->what & SECCOMP_ALONE;
+    const unsigned listener = alone ? 0 : SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    int r = install(f->exceptions, f->n_exceptions, alone ? 0 : listener | FLAG_WAIT_KILLABLE_RECV);
+    if (r == -EINVAL && !alone)
+        r = install(f->exceptions, f->n_exceptions, listener);
+    if (r < 0)
+        return r;
+    AUTO_CLOSE int fd = alone ? -1 : r;
+    r = install(f->calls, f->n_calls, 0);
+    if (r >= 0)
+        *ret_listener = TAKE_FD(fd);
+    return r;
+}
+
+bool seccomp_can_ask(void)
+{
+    const uint32_t action = SECCOMP_RET_USER_NOTIF;
+    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0 || errno != EOPNOTSUPP;
+}
+
+int seccomp_filter_install_guard(const struct seccomp_filter *f)
+{
+    return install(f->guard, f->n_guard, 0);
 }
 
 char *seccomp_name(int nr)
 {
     char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, nr);
     return name ? name : mem_printf("number %d", nr);
-}
-
-bool seccomp_only_seen(int nr)
-{
-    return nr == SYS_connect || nr == SYS_sendto;
 }

@@ -8,6 +8,7 @@
 #include "sandbox/lock/syscalls.h"
 
 #include <asm/ioctls.h>
+#include <fcntl.h>
 #include <linux/ioprio.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
@@ -18,6 +19,7 @@
 #include <sys/stat.h>
 
 #define ALLOW       SYSCALL_ALLOW
+#define ASK         SYSCALL_ASK
 #define REFUSE      SYSCALL_REFUSE
 #define ABSENT      SYSCALL_ABSENT
 #define UNSUPPORTED SYSCALL_UNSUPPORTED
@@ -47,7 +49,6 @@ const struct syscall_line syscall_lines[] = {
     {ALLOW, "flock fcntl", "locks and descriptor flags"},
     {ALLOW, "inotify_init inotify_init1 inotify_add_watch inotify_rm_watch", "watch files one can read"},
     {ALLOW, "memfd_create", "files in memory, charged to the sandbox"},
-    {ALLOW, "io_setup io_submit io_getevents io_pgetevents io_cancel io_destroy", "the old AIO of databases"},
     /* descriptors and waiting */
     {ALLOW, "dup dup2 dup3 pipe pipe2", "copies and pipes"},
     {ALLOW, "poll ppoll select pselect6", "wait for descriptors"},
@@ -94,7 +95,8 @@ const struct syscall_line syscall_lines[] = {
     {ALLOW, "getrandom", "randomness"},
     /* sockets and queues */
     {ALLOW, "socket socketpair", "some families, see below; the network namespace has loopback only"},
-    {ALLOW, "bind connect listen accept accept4 shutdown", "loopback and Unix sockets"},
+    {ASK, "connect bind", "a Unix socket of the host may lie below a bind; a name of ours may not"},
+    {ALLOW, "listen accept accept4 shutdown", "loopback and Unix sockets"},
     {ALLOW, "getsockname getpeername getsockopt setsockopt", "likewise"},
     {ALLOW, "sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg", "likewise"},
     {ALLOW, "shmget shmat shmdt shmctl semget semop semtimedop semctl", "System V, in the own ipc namespace"},
@@ -128,12 +130,14 @@ const struct syscall_line syscall_lines[] = {
     {REFUSE, "sethostname setdomainname vhangup nfsservctl", "set once, by us"},
 
     {ABSENT, "clone3", "flags lie in memory where no filter can see them; libc falls back to clone"},
+    {ABSENT, "io_setup io_submit io_getevents io_pgetevents io_cancel io_destroy", "one count for the machine (fs.aio-max-nr); databases do without"},
     {ABSENT, "io_uring_setup io_uring_enter io_uring_register", "bypasses this filter; libraries fall back"},
 };
 
 #define EQ   SYSCALL_EQ
 #define NE   SYSCALL_NE
 #define GT   SYSCALL_GT
+#define KIND SYSCALL_KIND_EQ
 #define LOW  SYSCALL_LOW_EQ
 #define HAS  SYSCALL_HAS_BITS
 #define ALSO false, -1, EQ, 0
@@ -161,13 +165,23 @@ const struct syscall_argument syscall_arguments[] = {
     {"sched_setattr", 0, LOW, 1, ALSO, "likewise"},
     {"sched_setaffinity", 0, LOW, 1, ALSO, "likewise"},
 
+    {"fcntl", 1, LOW, F_SETLEASE, ALSO, "whoever opens the file waits for the holder, on the host, too"},
+    {"fcntl", 1, LOW, F_NOTIFY, ALSO, "the old way to watch directories; what it takes is counted by user"},
+
     {"seccomp", 1, HAS, SECCOMP_FILTER_FLAG_NEW_LISTENER, ALSO, "a listener of its own answers for a filter that has lost its reader"},
 
     {"prlimit64", 0, LOW, 1, false, 2, NE, 0, "init runs under the same uid; who lowers limits of its threads ends only its own sandbox"},
 
+    {"setsockopt", 1, LOW, SOL_SOCKET, false, 2, LOW, SO_ATTACH_FILTER, "compiled code in one space for the machine (net.core.bpf_jit_limit)"},
+    {"setsockopt", 1, LOW, SOL_SOCKET, false, 2, LOW, SO_ATTACH_REUSEPORT_CBPF, "likewise"},
+
     {"semget", 1, GT, 128, ALSO, "a set is kernel memory of no process; databases ask for some twenty"},
 
     {"socketpair", 0, NE, AF_UNIX, ALSO, "no other family has use for pairs"},
+    {"socket", 0, EQ, AF_UNIX, false, 1, KIND, SOCK_DGRAM, "sendmsg names its peer in memory: nobody could tell which"},
+    {"socket", 0, EQ, AF_UNIX, false, 1, KIND, SOCK_RAW, "the kernel makes a datagram socket of it"},
+    {"socketpair", 1, KIND, SOCK_DGRAM, ALSO, "likewise: a pair's end can send elsewhere, too"},
+    {"socketpair", 1, KIND, SOCK_RAW, ALSO, "likewise"},
     {"socket", 0, EQ, AF_UNSPEC, ALSO, "means nothing"},
     {"socket", 0, EQ, AF_AX25, ALSO, "radio; a protocol nobody audits"},
     {"socket", 0, EQ, AF_IPX, ALSO, "dead, and so not audited"},
@@ -199,6 +213,19 @@ const struct syscall_argument syscall_modes[] = {
     {"fchmodat", 2, HAS, S_ISGID | S_IXGRP, ALSO, "likewise"},
 };
 /* clang-format on */
+
+const char syscall_of_guard[] =
+    /* asking and answering */
+    "ioctl poll ppoll write close close_range "
+    /* what the caller means */
+    "pidfd_open pidfd_getfd process_vm_readv openat openat2 read statx newfstatat fstat fcntl "
+    "getsockopt "
+    /* in its place */
+    "connect bind fchdir umask flock "
+    /* threads of its own, and what a C library and its sanitizers do in them */
+    "clone clone3 futex set_robust_list rseq rt_sigprocmask rt_sigreturn tgkill gettid getpid exit "
+    "exit_group mmap munmap mprotect madvise brk sigaltstack sched_yield clock_gettime "
+    "clock_nanosleep prctl restart_syscall";
 
 const size_t syscall_n_lines = ARRAY_LEN(syscall_lines);
 const size_t syscall_n_arguments = ARRAY_LEN(syscall_arguments);

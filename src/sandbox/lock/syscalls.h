@@ -5,6 +5,7 @@
 
 enum syscall_verdict {
     SYSCALL_ALLOW,
+    SYSCALL_ASK, /* allowed, and made by the guard in the program's place: what counts lies in memory */
     SYSCALL_REFUSE, /* EPERM: a person ran into a rule */
     /* EOPNOTSUPP: what a file system says that has no such thing; not counted, since programs try
      * and go on. */
@@ -26,6 +27,7 @@ enum syscall_compare {
     SYSCALL_GT,       /* likewise, unsigned */
     SYSCALL_LOW_EQ,   /* the low 32 bits, which is what the kernel looks at */
     SYSCALL_HAS_BITS, /* all bits of the value are set */
+    SYSCALL_KIND_EQ,  /* the lowest four bits: of a socket's type, which flags go with */
 };
 
 /* Arguments that are refused (EPERM) of calls that are allowed otherwise; with only_these, the
@@ -50,3 +52,6 @@ extern const size_t syscall_n_arguments;
  * every file system of a sandbox is mounted nosuid, and ends with it. */
 extern const struct syscall_argument syscall_modes[];
 extern const size_t syscall_n_modes;
+
+/* The calls that the guard makes, separated by single spaces. */
+extern const char syscall_of_guard[];

@@ -88,7 +88,8 @@ static int platform_run(void *arg)
 #define TAKEN                                                                                      \
     "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"Heartbeat "   \
     "precondition failed\"}}"
-#define LONG64 "0123456789012345678901234567890123456789012345678901234567890123"
+#define ECHO(stamp) "?expected_last_heartbeat=" stamp
+#define LONG64      "0123456789012345678901234567890123456789012345678901234567890123"
 
 static const struct row {
     const char *name;
@@ -99,7 +100,7 @@ static const struct row {
     bool was_held;       /* the lease was ours at some time */
     size_t beats;        /* exactly so many; 0: at least one */
     const char *words;   /* in lease.words */
-    const char *echo[4]; /* expected_last_heartbeat of the first beats, as in the URL */
+    const char *echo[4]; /* the query of the first beats */
 } table[] = {
     {"the stamp is echoed to the byte, from beat to beat",
      {{200, BEAT("2026-01-02T03:04:05.123+00:00", "2")}, {200, BEAT("b c&d", "2")}, {412, TAKEN}},
@@ -109,10 +110,10 @@ static const struct row {
      true,
      3,
      "another worker",
-     {"NO_HEARTBEAT", "2026-01-02T03%3A04%3A05.123%2B00%3A00", "b%20c%26d"}},
+     {ECHO("NO_HEARTBEAT"), ECHO("2026-01-02T03%3A04%3A05.123%2B00%3A00"), ECHO("b%20c%26d")}},
     {"somebody else was first", {{412, TAKEN}}, 1, 0, LEASE_LOST, false, 1, "another worker", {0}},
     {"stopping", {{200, ENDED("stopping")}}, 1, 0, LEASE_STOPPING, false, 1, "stops the item", {0}},
-    {"stopped", {{200, ENDED("stopped")}}, 1, 0, LEASE_STOPPING, false, 1, "stops the item", {0}},
+    {"stopped", {{200, ENDED("stopped")}}, 1, 0, LEASE_REFUSED, false, 1, "has stopped", {0}},
     {"stopping after a while",
      {{200, BEAT("a", "2")}, {200, ENDED("stopping")}},
      2,
@@ -122,12 +123,12 @@ static const struct row {
      2,
      "stops the item",
      {0}},
-    {"not extended", {{200, ENDED("active")}}, 1, 0, LEASE_STOPPING, false, 1, "not extend", {0}},
+    {"not extended", {{200, ENDED("active")}}, 1, 0, LEASE_REFUSED, false, 1, "not extend", {0}},
     {"extended is what says so",
      {{200, "{\"last_heartbeat\":\"x\",\"state\":\"active\"}"}},
      1,
      0,
-     LEASE_STOPPING,
+     LEASE_REFUSED,
      false,
      1,
      "not extend",
@@ -150,7 +151,7 @@ static const struct row {
      false,
      3,
      "another worker",
-     {"NO_HEARTBEAT", "NO_HEARTBEAT", "NO_HEARTBEAT"}},
+     {ECHO("NO_HEARTBEAT"), ECHO("NO_HEARTBEAT"), ECHO("NO_HEARTBEAT")}},
     {"5xx, a closed connection and answers that are none",
      {{503, "busy"}, {0, NULL}, {200, "[]"}, {200, "<html>"}, {412, TAKEN}},
      5,
@@ -159,7 +160,7 @@ static const struct row {
      false,
      5,
      "another worker",
-     {"NO_HEARTBEAT", "NO_HEARTBEAT", "NO_HEARTBEAT", "NO_HEARTBEAT"}},
+     {ECHO("NO_HEARTBEAT"), ECHO("NO_HEARTBEAT"), ECHO("NO_HEARTBEAT"), ECHO("NO_HEARTBEAT")}},
     {"no success for a whole time to live",
      {{503, "{}"}},
      1,
@@ -186,8 +187,37 @@ static const struct row {
      true,
      0,
      "no heartbeat was accepted",
-     {"NO_HEARTBEAT", "s", "s"}},
-    {"a stamp too long", {{200, BEAT(LONG64, "2")}}, 1, 0, LEASE_LOST, false, 1, "too long", {0}},
+     {ECHO("NO_HEARTBEAT"), ECHO("s"), ECHO("s")}},
+    {"an empty stamp is echoed, a long one too, and none is none",
+     {{200, BEAT("", "2")},
+      {200, BEAT(LONG64 LONG64, "2.5")},
+      {200, "{\"last_heartbeat\":null,\"lease_extended\":true,\"state\":\"active\"}"},
+      {412, TAKEN}},
+     4,
+     0,
+     LEASE_LOST,
+     true,
+     4,
+     "another worker",
+     {ECHO("NO_HEARTBEAT"), ECHO(""), ECHO(LONG64 LONG64), ""}},
+    {"a time to live that is none changes nothing",
+     {{200, BEAT("a", "-5")}, {412, TAKEN}},
+     2,
+     2000,
+     LEASE_LOST,
+     true,
+     2,
+     "another worker",
+     {0}},
+    {"a stamp too long",
+     {{200, BEAT(LONG64 LONG64 LONG64 LONG64 LONG64 LONG64 LONG64 LONG64, "2")}},
+     1,
+     0,
+     LEASE_LOST,
+     false,
+     1,
+     "too long",
+     {0}},
 };
 
 static bool is_final(const struct lease *l)
@@ -242,7 +272,7 @@ static void play(const struct row *row)
     assert_true(p.bearer_seen);
     for (size_t i = 0; i < ARRAY_LEN(row->echo) && row->echo[i] && i < p.asked; i++) {
         AUTO_FREE char *line = mem_printf("POST /v1/environments/env_1/work/work_1/heartbeat"
-                                          "?expected_last_heartbeat=%s HTTP/1.1",
+                                          "%s HTTP/1.1",
                                           row->echo[i]);
         assert_string_equal(p.target[i], line);
     }

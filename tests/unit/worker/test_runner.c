@@ -388,13 +388,14 @@ static int hooks_get_the_session_and_no_secrets(void *arg)
     return 0;
 }
 
-static int an_odd_session_id_is_not_asked_for(void *arg)
+static int an_odd_session_id_is_stopped_and_not_asked_for(void *arg)
 {
     (void)arg;
     static struct world w;
     w = (struct world){.p = {.history = "[]", .posts = taken, .n_posts = 1, .n_beats = 1}};
     play(&w, "sesn_1\nlevel=error", NULL);
-    assert_int_equal(w.p.asked, 0);
+    assert_int_equal(w.p.stopped, 1);
+    assert_int_equal(w.p.asked, 1);
     return 0;
 }
 
@@ -404,7 +405,7 @@ ON_LOOP(a_long_history_is_read_in_smaller_pages)
 ON_LOOP(a_stop_leaves_untaken_results_behind)
 ON_LOOP(a_lost_lease_ends_the_session_silently)
 ON_LOOP(hooks_get_the_session_and_no_secrets)
-ON_LOOP(an_odd_session_id_is_not_asked_for)
+ON_LOOP(an_odd_session_id_is_stopped_and_not_asked_for)
 
 int main(int argc, char **argv)
 {
@@ -418,7 +419,7 @@ int main(int argc, char **argv)
         CASE(a_stop_leaves_untaken_results_behind),
         CASE(a_lost_lease_ends_the_session_silently),
         CASE(hooks_get_the_session_and_no_secrets),
-        CASE(an_odd_session_id_is_not_asked_for),
+        CASE(an_odd_session_id_is_stopped_and_not_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

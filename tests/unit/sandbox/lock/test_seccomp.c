@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <asm/ioctls.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -23,6 +24,7 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "sandbox/guard/guard.h"
 #include "sandbox/init/report.h"
 #include "sandbox/lock/seccomp.h"
 #include "sandbox/lock/syscalls.h"
@@ -151,6 +153,22 @@ static const struct probe {
     {"chmod(0755)", SYS_chmod, 0, 0755, 0, EFAULT},
     {"chmod(1777)", SYS_chmod, 0, 01777, 0, EFAULT},
     {"socket(AF_UNIX)", SYS_socket, AF_UNIX, SOCK_STREAM, 0, 0},
+    {"socket(AF_UNIX, SEQPACKET)", SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, 0},
+    {"socket(AF_UNIX, DGRAM)", SYS_socket, AF_UNIX, SOCK_DGRAM, 0, EPERM},
+    {"socket(AF_UNIX, DGRAM with flags)", SYS_socket, AF_UNIX,
+     SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, EPERM},
+    {"socket(AF_UNIX, RAW)", SYS_socket, AF_UNIX, SOCK_RAW, 0, EPERM},
+    {"socket(AF_UNIX, DGRAM with garbage above)", SYS_socket, AF_UNIX, SOCK_DGRAM | (1L << 32), 0,
+     EPERM},
+    {"socket(garbage | AF_UNIX, DGRAM)", SYS_socket, AF_UNIX | (1L << 32), SOCK_DGRAM, 0, EPERM},
+    {"socket(AF_INET, DGRAM)", SYS_socket, AF_INET, SOCK_DGRAM, 0, 0},
+    {"socketpair(AF_UNIX, DGRAM)", SYS_socketpair, AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, EPERM},
+    {"socketpair(AF_UNIX, RAW)", SYS_socketpair, AF_UNIX, SOCK_RAW, 0, EPERM},
+    {"socketpair(AF_UNIX, STREAM)", SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, EFAULT},
+    {"fcntl(F_SETLEASE)", SYS_fcntl, -1, F_SETLEASE, F_RDLCK, EPERM},
+    {"fcntl(F_SETLEASE) with garbage above", SYS_fcntl, -1, F_SETLEASE | (1L << 32), 0, EPERM},
+    {"fcntl(F_NOTIFY)", SYS_fcntl, -1, F_NOTIFY, 0, EPERM},
+    {"fcntl(F_GETFD)", SYS_fcntl, -1, F_GETFD, 0, EBADF},
     {"socket(AF_INET6)", SYS_socket, AF_INET6, SOCK_STREAM, 0, 0},
     {"socket(AF_NETLINK, NETLINK_ROUTE)", SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, 0},
     {"socket(AF_NETLINK, NETLINK_NETFILTER)", SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER,
@@ -183,7 +201,8 @@ static void probe_all(unsigned what, const struct probe *list, size_t n)
     pid_t pid = fork();
     if (pid == 0) {
         int got[PROBES_MAX] = {0};
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, NULL) < 0)
+        int listener;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, &listener) < 0)
             _exit(1);
         for (size_t i = 0; i < n; i++) {
             errno = 0;
@@ -237,7 +256,8 @@ static void foreign_entry_is_shut(void **state)
     assert_non_null(f);
     pid_t pid = fork();
     if (pid == 0) {
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, NULL) < 0)
+        int listener;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, &listener) < 0)
             _exit(1);
         long r;
         /* 20 is getpid there. */
@@ -264,23 +284,26 @@ static void reporting_changes_nothing(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        int got[ARRAY_LEN(probes)] = {0}, listener = -1;
+        int got[ARRAY_LEN(probes)] = {0}, notes = -1;
         char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';
         struct iovec iov = {&byte, 1};
         struct msghdr mh = {.msg_iov = &iov,
                             .msg_iovlen = 1,
                             .msg_control = control,
                             .msg_controllen = sizeof(control)};
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, &listener) < 0)
+        struct sandbox_spec spec;
+        sandbox_spec_init(&spec);
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            guard_begin(&spec, f, false, &notes, &e) < 0)
             _exit(1);
         struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &listener, sizeof(int));
-        if (listener < 0 || sendmsg(pair[1], &mh, 0) != 1)
+        memcpy(CMSG_DATA(c), &notes, sizeof(int));
+        if (notes < 0 || sendmsg(pair[1], &mh, 0) != 1)
             _exit(2);
-        close(listener);
+        close(notes);
         for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
             errno = 0;
             long r = syscall(probes[i].nr, probes[i].a, probes[i].b, probes[i].c, 0, 0, 0);
@@ -302,19 +325,20 @@ static void reporting_changes_nothing(void **state)
                         .msg_control = control,
                         .msg_controllen = sizeof(control)};
     assert_int_equal(recvmsg(pair[0], &mh, MSG_CMSG_CLOEXEC), 1);
-    int listener;
-    memcpy(&listener, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
+    int notes;
+    memcpy(&notes, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
     struct report report;
-    report_init(&report, listener);
+    report_init(&report, notes);
     int got[ARRAY_LEN(probes)];
     for (;;) {
-        struct pollfd p[2] = {{.fd = listener, .events = POLLIN}, {.fd = fds[0], .events = POLLIN}};
+        struct pollfd p[2] = {{.fd = notes, .events = POLLIN}, {.fd = fds[0], .events = POLLIN}};
         assert_true(poll(p, 2, 20000) > 0);
         if (p[0].revents & POLLIN)
             report_read(&report);
         if (p[1].revents)
             break;
     }
+    report_read(&report);
     assert_int_equal(read(fds[0], got, sizeof(got)), sizeof(got));
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
