@@ -166,6 +166,14 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
     return 0;
 }
 
+bool sandbox_spec_writes_to_host(const struct sandbox_spec *s)
+{
+    bool writes = s->workspace_dir != NULL;
+    for (size_t i = 0; i < s->n_binds; i++)
+        writes = writes || s->binds[i].write;
+    return writes;
+}
+
 void sandbox_spec_sort_binds(struct sandbox_spec *s)
 {
     /* A parent's name is shorter. */

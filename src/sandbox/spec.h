@@ -73,6 +73,10 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
 int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const char *target,
                             struct err *e) WARN_UNUSED;
 
+/* Whether programs can change files that are there after them, and on file systems where modes mean
+ * something. */
+bool sandbox_spec_writes_to_host(const struct sandbox_spec *s);
+
 /* Puts binds into the order in which they can be mounted: what is mounted later covers what is below
  * it, so parents come first. Parsing does so. */
 void sandbox_spec_sort_binds(struct sandbox_spec *s);

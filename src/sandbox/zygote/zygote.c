@@ -303,16 +303,6 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     return (int)pid;
 }
 
-/* Whether its programs can change files that are there after it, and on file systems where modes
- * mean something. */
-static bool writes_to_host(const struct sandbox_spec *s)
-{
-    bool writes = s->workspace_dir != NULL;
-    for (size_t i = 0; i < s->n_binds; i++)
-        writes = writes || s->binds[i].write;
-    return writes;
-}
-
 /* NULL with words. */
 static const struct seccomp_filter *filter_of(struct zygote *z, bool report, bool host,
                                               struct err *e)
@@ -330,7 +320,7 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     if (r < 0)
         return r;
     m->have_spec = true;
-    m->filter = filter_of(z, m->spec.report, writes_to_host(&m->spec), e);
+    m->filter = filter_of(z, m->spec.report, sandbox_spec_writes_to_host(&m->spec), e);
     if (!m->filter)
         return e->code;
     r = choose_ids(z, m, e);
