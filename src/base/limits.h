@@ -29,4 +29,6 @@
 #define LIMIT_TOOL_OUTPUT_BYTES   (100u << 10) /* api.md 13: so much reaches the model */
 #define LIMIT_MODEL_STREAM_BYTES  (32u << 20)  /* one model answer, all blocks together */
 #define LIMIT_MODEL_CONTEXT_BYTES (32u << 20)  /* events of one model request: the API's maximum */
+#define LIMIT_LEDGER_CALLS        4096         /* calls a worker remembers to have begun */
+#define LIMIT_LEDGER_BYTES        (64u << 20)  /* results it keeps while the platform is away */
 #define LIMIT_YAML_BYTES          (1u << 20)   /* a file: libyaml is quadratic on some input */

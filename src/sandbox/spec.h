@@ -13,6 +13,8 @@ struct sandbox_bind {
     char *
         target; /* absolute path inside; not below a system directory (build/root.c has the list) */
     bool write;
+    /* Writable with what programs of the host act on by themselves (orders/names.c). */
+    bool all;
     bool socket; /* a Unix socket, on which a program of the host listens; never without its name */
 };
 

@@ -29,6 +29,7 @@ void feed_init(struct feed *f, const char *const *tools, const char *const *cust
     map_init(&f->interrupts);
     map_init(&f->listed_interrupts);
     map_init(&f->dead);
+    map_init(&f->losses);
     list_init(&f->open);
 }
 
@@ -59,6 +60,7 @@ void feed_done(struct feed *f)
     map_done(&f->interrupts);
     map_done(&f->listed_interrupts);
     map_done(&f->dead);
+    map_done(&f->losses);
     free(TAKE(f->primary));
     list_init(&f->open);
 }
@@ -89,6 +91,11 @@ struct feed_call *feed_find(struct feed *f, const char *id)
 {
     struct feed_call *c = id ? map_get(&f->calls, id) : NULL;
     return c && c->name ? c : NULL;
+}
+
+void feed_expect_status(struct feed *f)
+{
+    f->idle = false;
 }
 
 void feed_mark_answered(struct feed *f, struct feed_call *c)
@@ -266,15 +273,42 @@ static void on_interrupt(struct feed *f, const json_t *ev, bool listed)
             c->refusal = interrupted;
 }
 
-static void on_status(struct feed *f, bool at_rest, bool listed)
+static void on_status(struct feed *f, bool idle, bool at_rest, bool listed)
 {
     if (listed) {
+        f->listed_status = true;
+        f->listed_idle = idle;
         f->listed_at_rest = at_rest;
         return;
     }
+    f->idle = idle;
+    f->untouched = false;
     f->rests += at_rest && !f->at_rest;
     f->at_rest = at_rest;
     f->status_is_live = true;
+}
+
+/* Our platform names the calls that a worker may have begun before it was lost (lease.md). */
+static void on_loss(struct feed *f, const json_t *ev)
+{
+    const char *id = json_get_str(ev, "id");
+    const json_t *calls = json_object_get(json_object_get(ev, "error"), "event_ids");
+    if (!id || !json_is_array(calls) || map_put(&f->losses, id, f))
+        return;
+    size_t i;
+    json_t *call;
+    json_array_foreach (calls, i, call)
+        if (json_is_string(call))
+            entry(f, json_string_value(call))->begun_before++;
+}
+
+/* There is a turn: a session that rested for want of any does not, until a status says so. */
+static void on_turn(struct feed *f, bool listed)
+{
+    if (listed)
+        f->listed_idle = false;
+    else if (f->untouched)
+        f->idle = f->at_rest = f->untouched = false;
 }
 
 static void take_event(struct feed *f, const json_t *ev, bool listed)
@@ -284,6 +318,8 @@ static void take_event(struct feed *f, const json_t *ev, bool listed)
         return;
     if (str_starts(type, "session.thread_status_"))
         note_primary(f, ev, listed);
+    if (str_starts(type, "agent.") || str_starts(type, "span."))
+        on_turn(f, listed);
 
     if (str_eq(type, "agent.tool_use") || str_eq(type, "agent.custom_tool_use")) {
         on_tool_use(f, ev, listed);
@@ -299,11 +335,14 @@ static void take_event(struct feed *f, const json_t *ev, bool listed)
         on_thread_end(f, thread_of(ev));
     } else if (str_eq(type, "session.status_terminated") || str_eq(type, "session.deleted")) {
         f->ended = true;
+        on_turn(f, listed);
     } else if (str_eq(type, "session.status_idle")) {
         const char *why = json_get_str(json_object_get(ev, "stop_reason"), "type");
-        on_status(f, !str_eq(why, "requires_action"), listed);
+        on_status(f, true, !str_eq(why, "requires_action"), listed);
     } else if (str_starts(type, "session.status_")) {
-        on_status(f, false, listed);
+        on_status(f, false, false, listed);
+    } else if (str_eq(type, "session.error")) {
+        on_loss(f, ev);
     }
 }
 
@@ -321,7 +360,8 @@ void feed_begin_list(struct feed *f, bool blocking)
     map_init(&f->listed_interrupts);
     f->listing = blocking;
     f->status_is_live = false;
-    f->listed_at_rest = false;
+    f->listed_at_rest = f->listed_status = false;
+    f->listed_idle = true; /* before a first status there was no turn */
 }
 
 void feed_list(struct feed *f, const json_t *ev)
@@ -339,7 +379,9 @@ void feed_end_list(struct feed *f)
     f->listing = false;
     f->history_read = true;
     if (!f->status_is_live) {
-        f->at_rest = f->listed_at_rest;
+        f->at_rest = f->listed_status ? f->listed_at_rest : f->listed_idle;
+        f->idle = f->listed_idle;
+        f->untouched = f->idle && !f->listed_status;
         f->rests += f->at_rest; /* what happened meanwhile nobody saw */
     }
     size_t pos = 0;

@@ -22,6 +22,7 @@ struct feed_call {
     bool answered;       /* a result stands in the log, or ours was accepted */
     bool closed;         /* answered, denied, refused by the platform, or its thread has ended */
     bool started;        /* it ran, or runs: nothing runs it again */
+    int begun_before;    /* how often the log says that a worker may have begun it and was lost */
     bool whole;          /* seen live, or in a history that was read to its end */
     const char *refusal; /* why it is answered with an error instead of being run; a constant */
     json_t *kept;        /* the result that the platform refused, for another try */
@@ -50,6 +51,11 @@ struct feed {
     unsigned rests;               /* grows with every beginning of a rest */
     bool status_is_live; /* since this listing began, the stream told a status: newer than it */
     bool listed_at_rest; /* the status by the listing so far */
+    bool idle;           /* the last status was idle, whatever for; or nothing has happened yet */
+    bool listed_idle;    /* the same by the listing so far */
+    bool listed_status;  /* the listing has told one */
+    bool untouched;      /* idle because the log tells of no turn */
+    struct map losses;   /* ids of events that told of a lost worker */
     bool ended;          /* terminated or deleted */
     size_t kept_bytes;   /* of all feed_call.kept */
     /* Names this worker serves, NULL-terminated; others are left to their owners. */
@@ -76,6 +82,8 @@ struct feed_call *feed_next(struct feed *f);
 struct feed_call *feed_find(struct feed *f, const char *id);
 /* True when a call of ours is still open: one to be done, or held for a confirmation. */
 bool feed_holds(const struct feed *f);
+/* A result is about to be posted: the platform goes on with it, so the last status is over. */
+void feed_expect_status(struct feed *f);
 void feed_mark_answered(struct feed *f, struct feed_call *c);
 /* The platform will not have the result (stolen): closed, and open again when a later history shows
  * it without an answer. The result is kept unless it is too large. */

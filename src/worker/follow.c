@@ -229,6 +229,7 @@ int follow_run(void *arg)
     for (;;) {
         int64_t after_ms;
         int r = follow_once(f, &retry, &after_ms);
+        f->breaks++;
         f->refused = r == -E_DENIED;
         waitq_wake_all(f->changed);
         if (r == -ECANCELED)

@@ -11,6 +11,7 @@ struct follow {
     const char *session_id;
     struct feed *feed;
     struct waitq *changed; /* woken whenever the feed has learnt something, and at the end */
+    unsigned breaks;       /* how often the stream has ended */
     bool refused;          /* the platform will not let us follow the session */
     struct pace pages;     /* of the history, over all listings */
 };

@@ -94,26 +94,35 @@ static void read_body(const char *text, size_t n, struct remote_answer *a)
     }
 }
 
+enum kind {
+    PLAIN,
+    POLL, /* with the worker's id */
+    BEAT, /* sent once at most: when its answer is lost, we must know that there may have been one */
+};
+
 static int call(struct remote *r, const char *method, const char *url, const char *body,
-                int64_t timeout_ms, bool is_poll, struct remote_answer *ret)
+                int64_t timeout_ms, enum kind kind, struct remote_answer *ret)
 {
     *ret = (struct remote_answer){.retry_after_ms = -1};
     struct client_header headers[] = {
         {"anthropic-version", "2023-06-01"},
         {"anthropic-beta", "managed-agents-2026-04-01"},
         {"accept", "application/json"},
-        {body ? "content-type" : "x-sallyport-role", body ? "application/json" : "worker"},
+        {body ? "content-type" : "x-sallyport-role", body       ? "application/json"
+                                                     : r->keeps ? "worker, keeps"
+                                                                : "worker"},
         {"anthropic-worker-id", r->worker_id ? r->worker_id : ""},
     };
     struct client_request q = {
         .method = method,
         .url = url,
         .headers = headers,
-        .n_headers = ARRAY_LEN(headers) - (is_poll && r->worker_id ? 0 : 1),
+        .n_headers = ARRAY_LEN(headers) - (kind == POLL && r->worker_id ? 0 : 1),
         .bearer = secret_borrow(r->bearer),
         .body = body,
         .body_len = body ? strlen(body) : 0,
         .connect_timeout_ms = 10000,
+        .once = kind == BEAT,
     };
     struct client_response resp = {0};
     struct err e = {0};
@@ -181,7 +190,7 @@ int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remot
     /* 0 is no value of it: whoever does not want to wait leaves it out (api.md section 4). */
     AUTO_FREE char *query = block_ms > 0 ? mem_printf("?block_ms=%d", block_ms) : mem_strdup("");
     AUTO_FREE char *url = work_url(r, env_id, "poll", query);
-    return call(r, "GET", url, NULL, block_ms + CALL_TIMEOUT_MS, true, ret);
+    return call(r, "GET", url, NULL, block_ms + CALL_TIMEOUT_MS, POLL, ret);
 }
 
 int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct remote_answer *ret)
@@ -189,7 +198,7 @@ int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct
     if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
     AUTO_FREE char *url = work_url(r, env_id, work_id, "/ack");
-    return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, false, ret);
+    return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, PLAIN, ret);
 }
 
 int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
@@ -205,7 +214,7 @@ int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
     }
     AUTO_FREE char *url = work_url(r, env_id, work_id, buf_str(&q));
     buf_done(&q);
-    return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, false, ret);
+    return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, BEAT, ret);
 }
 
 int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool force,
@@ -214,7 +223,7 @@ int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool 
     if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
     AUTO_FREE char *url = work_url(r, env_id, work_id, "/stop");
-    return call(r, "POST", url, force ? "{\"force\":true}" : "{}", CALL_TIMEOUT_MS, false, ret);
+    return call(r, "POST", url, force ? "{\"force\":true}" : "{}", CALL_TIMEOUT_MS, PLAIN, ret);
 }
 
 int remote_session(struct remote *r, const char *session_id, struct remote_answer *ret)
@@ -222,7 +231,7 @@ int remote_session(struct remote *r, const char *session_id, struct remote_answe
     if (!remote_id_ok(session_id))
         return bad_id(ret);
     AUTO_FREE char *url = mem_printf("%s/v1/sessions/%s", r->base_url, session_id);
-    return call(r, "GET", url, NULL, CALL_TIMEOUT_MS, false, ret);
+    return call(r, "GET", url, NULL, CALL_TIMEOUT_MS, PLAIN, ret);
 }
 
 int remote_events(struct remote *r, const char *session_id, const char *page, int limit,
@@ -241,7 +250,7 @@ int remote_events(struct remote *r, const char *session_id, const char *page, in
     buf_done(&q);
     if (too_long)
         return bad_id(ret);
-    return call(r, "GET", url, NULL, 4 * CALL_TIMEOUT_MS, false, ret);
+    return call(r, "GET", url, NULL, 4 * CALL_TIMEOUT_MS, PLAIN, ret);
 }
 
 int remote_send(struct remote *r, const char *session_id, json_t *event, struct remote_answer *ret)
@@ -253,7 +262,7 @@ int remote_send(struct remote *r, const char *session_id, json_t *event, struct 
     AUTO_FREE char *text = json_text(body, &n);
     AUTO_FREE char *url = mem_printf("%s/v1/sessions/%s/events", r->base_url, session_id);
     int64_t timeout_ms = CALL_TIMEOUT_MS + (int64_t)(n / SLOW_LINE_BYTES) * 1000;
-    return call(r, "POST", url, text, timeout_ms, false, ret);
+    return call(r, "POST", url, text, timeout_ms, PLAIN, ret);
 }
 
 int remote_stream(struct remote *r, const char *session_id, struct client_stream **ret_stream,

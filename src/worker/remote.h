@@ -9,8 +9,9 @@
 
 struct remote {
     struct http_client *http;
-    char *base_url;        /* owned */
-    char *worker_id;       /* owned; Anthropic-Worker-ID of polls; may be NULL */
+    char *base_url;  /* owned */
+    char *worker_id; /* owned; Anthropic-Worker-ID of polls; may be NULL */
+    bool keeps;      /* polls say that sandboxes are kept for sessions we are asked to leave */
     struct secret *bearer; /* borrowed: outlives the remote */
 };
 int remote_init(struct remote *r, const char *base_url, struct secret *bearer,

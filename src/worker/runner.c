@@ -23,17 +23,17 @@
 #include "worker/item.h"
 #include "worker/lease.h"
 #include "worker/kept.h"
+#include "worker/ledger.h"
+#include "worker/place.h"
 #include "worker/post.h"
 #include "worker/remote.h"
+#include "worker/slots.h"
 #include "worker/watch.h"
 
 #include <string.h>
 
-#define CALL_TIMEOUT_MS  120000
-#define CALL_TIMEOUT_MAX 3600000
-#define CALL_SLACK_MS    30000 /* beyond the tool's own time: for an init that does not answer */
-
 static const char rested[] = "idle"; /* why a session was let go that may come back */
+static const char let_go[] = "idle, and its place was needed";
 
 struct runner {
     struct runner_env *env;
@@ -51,151 +51,29 @@ struct runner {
     const char *custom_names[WORKER_TOOLS_MAX + 1];
     int64_t rest_since_ns; /* 0: not at rest */
     unsigned rests;        /* feed.rests of it */
+    unsigned breaks;       /* of follow.breaks, those that were looked into */
+    struct slot slot;
 
-    struct box *box; /* NULL: none yet, or not any more */
-    bool opening;
-    struct waitq opened;  /* a call waits here for the end of an opening */
-    struct err box_error; /* of the last opening, when there is no box */
+    struct place place; /* its sandbox */
 };
 
-/* A call and what came of it; lives on the session fiber's stack while it runs. */
+/* A call that is run; lives on the session fiber's stack. */
 struct call {
     struct runner *of;
-    char *id, *tool; /* owned */
-    bool custom;
-    json_t *input;            /* owned */
-    struct box_result result; /* without content: it was cut off before there was one */
+    char *id; /* owned */
+    struct place_call run;
 };
+
+void runner_env_init(struct runner_env *env)
+{
+    list_init(&env->sessions);
+    waitq_init(&env->left);
+}
 
 void runner_wake_all(struct runner_env *env)
 {
     LIST_FOREACH (s, &env->sessions, struct runner, node)
         waitq_wake_all(&s->changed);
-}
-
-/* ---- the sandbox ---- */
-
-static int open_box(void *arg)
-{
-    struct runner *s = arg;
-    struct box_spec spec = {.session_id = s->item.session_id, .sandbox = s->env->cfg->sandbox};
-    struct box *box = NULL;
-    s->box_error = (struct err){0};
-    int r = box_open(s->env->boxes, &spec, &box, &s->box_error);
-    s->box = r < 0 ? NULL : box;
-    if (r < 0 && s->box_error.code == 0)
-        err_set(&s->box_error, r, "the sandbox could not be started: %s", err_text(r));
-    s->opening = false;
-    waitq_wake_all(&s->opened);
-    return 0;
-}
-
-/* Begins to open a sandbox, unless there is one, or one on its way. */
-static void start_opening(struct runner *s)
-{
-    if (s->box || s->opening)
-        return;
-    s->box = kept_take(s->env->kept, s->item.session_id);
-    if (s->box)
-        return;
-    s->opening = true;
-    int r = fiber_spawn(&s->scope, "box-open", open_box, s, NULL);
-    if (r < 0) {
-        s->opening = false;
-        err_set(&s->box_error, r, "no fiber for opening the sandbox");
-    }
-}
-
-/* Returns when there is a sandbox or the reason why there is none (box_error). Suspends. 0,
- * -ECANCELED or -ETIMEDOUT. */
-static int await_box(struct runner *s)
-{
-    start_opening(s);
-    while (s->opening) {
-        int r = waitq_wait(&s->opened);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-/* ---- one call ---- */
-
-static int64_t call_timeout_ms(const json_t *input)
-{
-    int64_t ms = json_get_int(input, "timeout_ms", CALL_TIMEOUT_MS);
-    return ms < 1 ? CALL_TIMEOUT_MS : ms > CALL_TIMEOUT_MAX ? CALL_TIMEOUT_MAX : ms;
-}
-
-/* A custom tool is a command in the shell of the sandbox, its input a here-document: one line of
- * JSON, which begins with a brace and so cannot be the line that ends it. */
-static json_t *custom_input(const struct call *c)
-{
-    const struct worker_config *cfg = c->of->env->cfg;
-    const char *command = NULL;
-    for (size_t i = 0; i < cfg->n_tools; i++)
-        if (str_eq(cfg->tools[i].name, c->tool))
-            command = cfg->tools[i].command;
-    MUST(command); /* the feed offers no other */
-    AUTO_FREE char *json = json_text(c->input, NULL);
-    AUTO_FREE char *text =
-        mem_printf("(cd '%s' && %s\n) <<'SALLYPORT_INPUT'\n%s\nSALLYPORT_INPUT\n",
-                   box_home(c->of->box), command, json);
-    return json_pack("{s:s}", "command", text);
-}
-
-/* The sandbox is of no use any more: the call's answer says so, and the next one opens another. */
-static void lose_box(struct call *c, const char *text)
-{
-    post_error_text(&c->result, text);
-    box_close(TAKE(c->of->box));
-}
-
-/* Has the sandbox run it. */
-static int run_in_box(struct call *c)
-{
-    struct runner *s = c->of;
-    struct err e = {0};
-    AUTO_JSON json_t *input = c->custom ? custom_input(c) : json_incref(c->input);
-    int64_t ms = call_timeout_ms(c->input);
-    struct fiber_deadline d = fiber_deadline_push_ms(ms + CALL_SLACK_MS);
-    int r = box_call(s->box, c->custom ? "bash" : c->tool, input, ms, &c->result, &e);
-    fiber_deadline_pop(&d);
-    if (r == 0 || r == -ECANCELED)
-        return r;
-    log_warn("sandbox ended during a call", "session=%s tool=%s why=%s", s->item.session_id,
-             c->tool, log_q(e.msg));
-    AUTO_FREE char *text = mem_printf("The sandbox ended while the tool was running (%s). "
-                                      "A new one is used from now on; files "
-                                      "and shell state of the old one are gone.",
-                                      e.msg[0] ? e.msg : err_text(r));
-    lose_box(c, text);
-    return r;
-}
-
-/* The call fiber. */
-static int run_call(void *arg)
-{
-    struct call *c = arg;
-    struct runner *s = c->of;
-    int r = await_box(s);
-    if (r < 0)
-        return r;
-    if (!s->box) {
-        AUTO_FREE char *text = mem_printf("The sandbox could not be started: %s", s->box_error.msg);
-        log_error("sandbox not started", "session=%s why=%s", s->item.session_id,
-                  log_q(s->box_error.msg));
-        post_error_text(&c->result, text);
-        return 0;
-    }
-    if (box_has_ended(s->box)) {
-        log_warn("sandbox ended between calls", "session=%s tool=%s", s->item.session_id, c->tool);
-        lose_box(c, "This call was not run: the sandbox had ended since the one before. "
-                    "A new one is used from now on; files and shell state of the old "
-                    "one are gone.");
-        return 0;
-    }
-    return run_in_box(c);
 }
 
 /* ---- deciding ---- */
@@ -226,48 +104,77 @@ static void add_notice(struct runner *s, struct box_result *result)
     json_array_append_new(result->content, json_pack("{s:s,s:s}", "type", "text", "text", text));
 }
 
+/* Posts a result. When that cannot be done (the platform is away, the lease has ended), it waits for
+ * the time when the session is ours again. */
+static void post_or_keep(struct runner *s, struct call *call)
+{
+    AUTO_JSON json_t *content = json_incref(call->run.result.content);
+    feed_expect_status(&s->feed);
+    bool is_error = call->run.result.is_error;
+    post_result(&s->post, call->id, call->run.custom, &call->run.result);
+    struct feed_call *c = feed_find(&s->feed, call->id);
+    if (c && !c->closed && !c->refusal && !s->feed.ended)
+        ledger_keep(s->env->ledger, call->id, content, is_error);
+    else
+        ledger_forget(s->env->ledger, call->id);
+}
+
 /* Posts what came of a call, unless the log has an answer already. */
 static void answer_call(struct runner *s, struct call *call, bool cut)
 {
     struct feed_call *c = feed_find(&s->feed, call->id);
     if (!c || c->closed)
         return;
-    if (call->result.content) { /* also one that came while it was being cut off */
-        add_notice(s, &call->result);
-        post_result(&s->post, call->id, call->custom, &call->result);
+    if (call->run.result.content) { /* also one that came while it was being cut off */
+        add_notice(s, &call->run.result);
+        post_or_keep(s, call);
     } else if (cut && c->refusal) {
-        post_error(&s->post, call->id, call->custom, c->refusal);
+        post_error(&s->post, call->id, call->run.custom, c->refusal);
     } else if (cut && lease_ours(&s->lease) && !s->feed.ended) {
-        post_error(&s->post, call->id, call->custom,
+        post_error(&s->post, call->id, call->run.custom,
                    phase_must_leave(&s->env->phase)
                        ? "The call was cut off because the worker is shutting down. Please retry."
                        : "The call was cut off because the platform stopped the work item.");
     }
 }
 
-/* Runs a call to its end and posts what came of it. */
+/* Runs a call to its end. True when it was cut off. */
+static bool run_to_end(struct runner *s, struct call *call)
+{
+    struct watch w = {
+        .changed = &s->changed, .over = call_is_over, .arg = call, .phase = &s->env->phase};
+    bool cut = false;
+    int64_t began_ns = time_mono_ns();
+    if (watch_run(&w, "call", place_run, &call->run, &cut) < 0)
+        post_error_text(&call->run.result, "The worker is out of memory; please retry.");
+    log_info("call served", "session=%s tool=%s call=%s attempt=%d ms=%lld error=%d cut=%d",
+             s->item.session_id, call->run.tool, log_q(call->id), call->run.attempt,
+             (long long)((time_mono_ns() - began_ns) / NS_PER_MS), call->run.result.is_error, cut);
+    return cut;
+}
+
+/* Runs a call and posts what came of it; one that has run here before without its result being
+ * posted is not run again. */
 static void run_one(struct runner *s, struct feed_call *c)
 {
     struct call call = {.of = s,
                         .id = mem_strdup(c->id),
-                        .tool = mem_strdup(c->name),
-                        .custom = c->custom,
-                        .input = json_incref(c->input)};
+                        .run = {.at = &s->place,
+                                .tool = mem_strdup(c->name),
+                                .custom = c->custom,
+                                .input = json_incref(c->input)}};
     c->started = true;
-    struct watch w = {
-        .changed = &s->changed, .over = call_is_over, .arg = &call, .phase = &s->env->phase};
-    bool cut = false;
-    int64_t began_ns = time_mono_ns();
-    if (watch_run(&w, "call", run_call, &call, &cut) < 0)
-        post_error_text(&call.result, "The worker is out of memory; please retry.");
-    json_decref(TAKE(call.input));
-    log_info("call served", "session=%s tool=%s call=%s ms=%lld error=%d cut=%d",
-             s->item.session_id, call.tool, log_q(call.id),
-             (long long)((time_mono_ns() - began_ns) / NS_PER_MS), call.result.is_error, cut);
-    answer_call(s, &call, cut);
-    box_result_done(&call.result);
+    if (ledger_take(s->env->ledger, call.id, &call.run.result.content, &call.run.result.is_error)) {
+        log_info("result of an earlier run posted", "session=%s call=%s", s->item.session_id,
+                 log_q(call.id));
+        answer_call(s, &call, false);
+    } else {
+        int here = ledger_begin(s->env->ledger, call.id);
+        call.run.attempt = here > c->begun_before + 1 ? here : c->begun_before + 1;
+        answer_call(s, &call, run_to_end(s, &call));
+    }
+    place_call_done(&call.run);
     free(call.id);
-    free(call.tool);
 }
 
 /* Does what is to be done about a call. */
@@ -314,10 +221,48 @@ static bool rested_enough(struct runner *s)
     return idle_ms > 0 && time_mono_ns() >= s->rest_since_ns + idle_ms * NS_PER_MS;
 }
 
+/* Tells whether the session could leave for another one: nothing is to be done for it, and what it
+ * waits for comes as an input, with which the platform offers it again. */
+static bool rests_for_others(struct runner *s)
+{
+    bool rests = s->feed.idle && !s->feed.listing && !feed_next(&s->feed);
+    slot_rest(&s->slot, rests);
+    if (!rests || !s->slot.asked)
+        return false;
+    slot_give_up(&s->slot); /* here, where it is decided: leaving takes a while */
+    return true;
+}
+
+/* True while it is worth waiting for a lease that has run out without another worker's having it: a call
+ * is open, which may have a result already. */
+static bool hopes(struct runner *s)
+{
+    return (s->lease.state == LEASE_HELD || s->lease.state == LEASE_LAPSED) && !s->feed.ended &&
+           s->env->phase.at == WORKER_SERVING && !fiber_cancelled() && feed_next(&s->feed);
+}
+
+/* The stream has ended: so it does when the platform takes an item back. */
+static void look_after_break(struct runner *s)
+{
+    if (s->breaks == s->follow.breaks)
+        return;
+    s->breaks = s->follow.breaks;
+    lease_hurry(&s->lease);
+}
+
 /* Serves calls until there is a reason to leave; returns it in words. */
 static const char *serve_session(struct runner *s)
 {
     for (;;) {
+        look_after_break(s);
+        if (!lease_ours(&s->lease) && hopes(s)) {
+            slot_rest(&s->slot, false);
+            s->rest_since_ns = 0;
+            int r = wait_for_change(s);
+            if (r < 0 && r != -ETIMEDOUT)
+                return "internal error";
+            continue;
+        }
         if (s->lease.state == LEASE_LOST || !lease_ours(&s->lease))
             return s->lease.state == LEASE_REFUSED ? "lease refused" : "lease lost";
         if (s->lease.state == LEASE_STOPPING) {
@@ -337,11 +282,14 @@ static const char *serve_session(struct runner *s)
         struct feed_call *c = feed_next(&s->feed);
         if (c) {
             s->rest_since_ns = 0;
+            slot_rest(&s->slot, false);
             serve_call(s, c);
             continue;
         }
         if (rested_enough(s))
             return rested;
+        if (rests_for_others(s))
+            return let_go;
         int r = wait_for_change(s);
         if (r < 0 && r != -ETIMEDOUT && r != -ECANCELED)
             return "internal error";
@@ -387,16 +335,53 @@ static enum admit_verdict admit_session(struct runner *s)
     return s->admit.verdict;
 }
 
+/* Another runner of this worker that has the same session, under an item that has ended. */
+static struct runner *predecessor(struct runner *s)
+{
+    LIST_FOREACH (o, &s->env->sessions, struct runner, node)
+        if (o != s && str_eq(o->item.session_id, s->item.session_id))
+            return o;
+    return NULL;
+}
+
+/* Waits until it has left its sandbox to us. 0, or negative when the session is over for us, too. */
+static int await_predecessor(struct runner *s)
+{
+    struct runner *o;
+    int r = 0;
+    while (r == 0 && (o = predecessor(s)) != NULL) {
+        if (session_is_over(s))
+            return -ECANCELED;
+        lease_hurry(&o->lease);
+        struct fiber_deadline d = fiber_deadline_push_ms(1000);
+        r = waitq_wait(&s->env->left);
+        fiber_deadline_pop(&d);
+        r = r == -ETIMEDOUT ? 0 : r;
+    }
+    return r;
+}
+
 /* Serves a session that has been read; why it was left, in words. */
 static const char *serve_admitted(struct runner *s)
 {
-    start_opening(s);
+    if (await_predecessor(s) < 0)
+        return serve_session(s);
+    place_open(&s->place);
     if (fiber_spawn(&s->scope, "follow", follow_run, &s->follow, NULL) < 0)
         return "internal error";
     hooks_run_claim(&s->hooks, session_is_over, s);
     const char *why = serve_session(s);
+    if (s->slot.rests)
+        slot_give_up(&s->slot);
     hooks_run_end(&s->hooks);
     return why;
+}
+
+/* After its end: it was not the session's own end, nor the worker's. */
+static bool may_come_back(struct runner *s)
+{
+    return !s->feed.ended && !s->follow.refused && s->env->phase.at == WORKER_SERVING &&
+           !box_has_ended(s->place.box);
 }
 
 static void run_session(struct runner *s)
@@ -433,11 +418,11 @@ leave:
     stop = s->lease.state != LEASE_LOST && s->lease.state != LEASE_NEW;
     int64_t until_ns = s->lease.good_until_ns;
     scope_done(&s->scope); /* ends heartbeat, follower and opener */
-    /* At rest, and ours to the end: the next claim of this session finds its files. Before the
-     * stop, which lets it be claimed again. */
-    if (s->box && str_eq(why, rested) && !s->feed.ended)
-        kept_put(s->env->kept, s->item.session_id, TAKE(s->box));
-    box_close(TAKE(s->box));
+    /* The session may come back, and finds its files then. Before the stop, which lets it be claimed
+     * again. */
+    if (s->place.box && may_come_back(s))
+        kept_put(s->env->kept, s->item.session_id, TAKE(s->place.box), !s->feed.idle);
+    box_close(TAKE(s->place.box));
     if (stop && time_mono_ns() < until_ns)
         stop_item(s);
     log_info("session released", "session=%s work=%s why=%s lease=%s", s->item.session_id,
@@ -454,6 +439,7 @@ static void tell_parts(struct runner *s)
                             .feed = &s->feed,
                             .phase = &s->env->phase,
                             .changed = &s->changed};
+    place_init(&s->place, s->env->cfg, s->env->boxes, s->env->kept, s->item.session_id, &s->scope);
     s->hooks = (struct hooks){.cfg = s->env->cfg,
                               .session_id = s->item.session_id,
                               .work_id = s->item.work_id,
@@ -477,6 +463,7 @@ static void serve_item(struct runner *s)
     else
         stop_item(s); /* a health check, or nothing we know: nothing is run */
     list_remove(&s->node);
+    waitq_wake_all(&s->env->left);
     remote_done(&s->remote);
 }
 
@@ -485,7 +472,7 @@ void runner_serve(struct runner_env *env, const json_t *work)
     struct runner *s = mem_new(struct runner);
     s->env = env;
     waitq_init(&s->changed);
-    waitq_init(&s->opened);
+    slot_init(&s->slot, env->slots, &s->changed);
     for (size_t i = 0; i < env->cfg->n_tools && i < WORKER_TOOLS_MAX; i++)
         s->custom_names[i] = env->cfg->tools[i].name;
     feed_init(&s->feed, toolset_served, s->custom_names);
@@ -493,6 +480,7 @@ void runner_serve(struct runner_env *env, const json_t *work)
         fiber_set_context(s->item.session_id ? s->item.session_id : s->item.work_id);
         serve_item(s);
     }
+    slot_give_up(&s->slot);
     feed_done(&s->feed);
     admit_done(&s->admit);
     item_done(&s->item);

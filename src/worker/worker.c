@@ -1,8 +1,8 @@
 /* worker.c - the claim loop: back-to-back long polls, one session fiber per claimed item.
  *
  * One fiber polls with the environment key; every claim is acknowledged here and then served by a
- * fiber of the sessions' scope (runner.c), with a semaphore for the capacity: at capacity nothing
- * is polled. The first poll does not wait for work, so that its answer says at once that key and
+ * fiber of the sessions' scope (runner.c). Capacity is counted in slots (slots.c): nothing is polled while
+ * every slot is at work; while a session at rest has one, whoever is claimed takes its place. The first poll does not wait for work, so that its answer says at once that key and
  * environment are good: then the worker is ready. Errors of the poll back off with jitter (1 s to
  * 60 s, Retry-After honoured), and polls keep a pace whatever comes back; a permanent 4xx ends the worker with words that name the setting to
  * look at.
@@ -23,8 +23,10 @@
 #include "box/box.h"
 #include "fiber/sync.h"
 #include "worker/kept.h"
+#include "worker/ledger.h"
 #include "worker/remote.h"
 #include "worker/runner.h"
+#include "worker/slots.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +34,9 @@
 
 #define BLOCK_MS 999   /* the longest the platform takes (api.md section 4) */
 #define ACK_MS   10000 /* for an acknowledgement, which a stop waits for */
+
+/* How long a claim is held for a slot: it is offered again 5 s after the poll. */
+#define CLAIM_MS 4000
 
 /* The hosted platform takes 1,200 reading requests a minute: a burst of claims and a steady flow stay
  * below that in any minute. A server of our own, which is known by the key it made, has no such limit.
@@ -45,7 +50,8 @@
 struct worker {
     const struct worker_config *cfg;
     struct runner_env env;
-    struct fsem capacity;
+    struct slots slots;
+    struct ledger ledger;
     struct scope sessions;
     struct fiber *poller;
     struct remote remote;
@@ -81,7 +87,6 @@ static int session_fiber(void *arg)
 {
     struct claim *c = arg;
     runner_serve(&c->w->env, c->work);
-    fsem_give(&c->w->capacity);
     json_decref(c->work);
     free(c);
     return 0;
@@ -91,6 +96,32 @@ static int acknowledge(struct worker *w, const char *id, struct remote_answer *r
 {
     AUTO(fiber_shield) s = fiber_shield_begin(ACK_MS);
     return remote_ack(&w->remote, w->cfg->environment_id, id, ret);
+}
+
+static int spawn_session(struct worker *w, json_t *work)
+{
+    struct claim *c = mem_new(struct claim);
+    c->w = w;
+    c->work = json_incref(work);
+    int r = fiber_spawn(&w->sessions, "session", session_fiber, c, NULL);
+    if (r < 0) {
+        json_decref(c->work);
+        free(c);
+    }
+    return r;
+}
+
+/* A slot for what was claimed. Whoever rested when it was polled for may have something to do now; then
+ * the claim waits a little for the next one. */
+static int take_slot(struct worker *w)
+{
+    struct fiber_deadline d = fiber_deadline_push_ms(CLAIM_MS);
+    int r;
+    while ((r = slots_take(&w->slots)) == -EBUSY)
+        if ((r = slots_wait(&w->slots)) < 0)
+            break;
+    fiber_deadline_pop(&d);
+    return r;
 }
 
 /* Acknowledges the item and starts its session. An item that cannot be acknowledged is left: it is
@@ -103,25 +134,22 @@ static int start_session(struct worker *w, json_t *work)
         log_info("claim left for another worker", "work=%s", log_q(id));
         return -ECANCELED;
     }
-    int r = id ? acknowledge(w, id, &a) : -E_PROTO;
+    int r = id ? take_slot(w) : -E_PROTO;
+    if (r == -ETIMEDOUT)
+        log_info("claim left: every slot is at work", "work=%s", log_q(id));
+    if (r < 0)
+        return r;
+    r = acknowledge(w, id, &a);
     if (r == 0 && a.status != 200) {
         log_warn("claim not acknowledged, left for another poll", "work=%s status=%d why=%s",
                  log_q(id), a.status, log_q(a.words));
         r = -EAGAIN;
     }
-    if (id)
-        remote_answer_done(&a);
+    remote_answer_done(&a);
+    if (r == 0)
+        r = spawn_session(w, work);
     if (r < 0)
-        return r;
-
-    struct claim *c = mem_new(struct claim);
-    c->w = w;
-    c->work = json_incref(work);
-    r = fiber_spawn(&w->sessions, "session", session_fiber, c, NULL);
-    if (r < 0) {
-        json_decref(c->work);
-        free(c);
-    }
+        slots_give(&w->slots);
     return r;
 }
 
@@ -177,7 +205,9 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
         if (!empty) {
             r = start_session(w, a.body);
             took = r == 0;
-            if (r < 0 && r != -ECANCELED) {
+            if (r == -ETIMEDOUT) {
+                r = 0;
+            } else if (r < 0 && r != -ECANCELED) {
                 wait_ms = backoff_next_ms(retry, -1); /* it may be offered again at once */
                 r = 0;
             }
@@ -204,12 +234,9 @@ static int poll_loop(void *arg)
     bool ready = false;
     int r = 0;
     while (w->env.phase.at == WORKER_SERVING) {
-        r = fsem_take(&w->capacity);
-        if (r < 0)
-            break;
-        r = poll_once(w, &retry, &ready);
-        if (r <= 0)
-            fsem_give(&w->capacity);
+        r = slots_wait(&w->slots);
+        if (r == 0)
+            r = poll_once(w, &retry, &ready);
         if (r < 0)
             break;
     }
@@ -253,14 +280,17 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     char host[64] = "worker", unique[ID_MAX], name[160];
     gethostname(host, sizeof(host) - 1);
     snprintf(name, sizeof(name), "%s-%s", host, id_make(unique, ""));
-    list_init(&w.env.sessions);
+    runner_env_init(&w.env);
     scope_init(&w.sessions);
     w.env.cfg = cfg;
     size_t capacity = cfg->capacity ? cfg->capacity : worker_default_capacity();
     struct kept kept;
     kept_init(&kept, cfg->keep_max ? cfg->keep_max : capacity, cfg->keep_ms);
     w.env.kept = &kept;
-    fsem_init(&w.capacity, capacity);
+    slots_init(&w.slots, capacity);
+    w.env.slots = &w.slots;
+    ledger_init(&w.ledger);
+    w.env.ledger = &w.ledger;
     pace_init(&w.pace, POLLS_AT_ONCE, POLLS_PER_S);
     struct secret key = {0};
     int r = secret_set(&key, secret_borrow(&cfg->environment_key), cfg->environment_key.len);
@@ -269,6 +299,7 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
         r = remote_init(&w.remote, cfg->base_url, &key, cfg->worker_id ? cfg->worker_id : name, e);
     if (r < 0)
         goto out_key;
+    w.remote.keeps = cfg->keep_ms > 0;
     struct box_host_config boxes = {.state_dir = cfg->state_dir,
                                     .isolation = cfg->isolation,
                                     .oci_runtime = cfg->oci_runtime,
@@ -309,6 +340,7 @@ out_remote:
     the_worker = NULL;
     remote_done(&w.remote);
 out_key:
+    ledger_done(&w.ledger);
     secret_done(&key);
     return r;
 }

@@ -400,10 +400,15 @@ static int write_bundle(void *arg)
     if (mkdir(j->ob->bundle, 0700) < 0)
         return err_set(&j->e, -errno, "could not make %s: %m", j->ob->bundle);
     AUTO_FREE char *cgroup = mem_printf("/%s", j->ob->id);
+    AUTO_JSON json_t *guarded = json_array();
+    int guard = oci_guard(j->spec, guarded, &j->e);
+    if (guard < 0)
+        return guard;
     struct oci_container c = {.spec = j->spec,
                               .root = o->root ? OCI_ROOT_SHOWN : j->root->dir,
                               .mounts = j->root->mounts,
                               .program_dir = o->program_dir,
+                              .guarded = guarded,
                               .cgroup = o->root ? cgroup : NULL,
                               .ids = j->ob->ids};
     AUTO_JSON json_t *config = oci_config(&c);

@@ -322,7 +322,8 @@ static int run_main(struct exec_command *c, struct err *e)
 {
     struct box_host *h = NULL;
     struct program_end end = {.exit_code = -1};
-    int r = box_host_start(NULL, &h, e);
+    const struct box_host_config cfg = {.tell = say};
+    int r = box_host_start(&cfg, &h, e);
     if (r >= 0)
         r = run_in(c, h, &end, e);
     box_host_stop(h);

@@ -221,9 +221,9 @@ int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of o
 int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too, struct err *e)
 {
     AUTO_FREE char *source = mem_strdup(text);
-    bool write = str_ends(source, ":rw");
+    const bool all = str_ends(source, ":rw-all"), write = all || str_ends(source, ":rw");
     if (write)
-        source[strlen(source) - 3] = '\0';
+        *strrchr(source, ':') = '\0';
     char *colon = strchr(source, ':'), *target = NULL;
     if (colon) {
         *colon = '\0';
@@ -246,7 +246,10 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
     if (!target)
         target = source[0] == '/' && sandbox_path_ok(source) ? source : real;
     int r = sandbox_spec_add_bind(s, real, target, write, e);
-    return r < 0 ? err_wrap(e, r, "--bind %s", text) : 0;
+    if (r < 0)
+        return err_wrap(e, r, "--bind %s", text);
+    s->binds[s->n_binds - 1].all = all;
+    return 0;
 }
 
 int sandbox_flags_env(struct sandbox_spec *s, const char *text, struct err *e)

@@ -384,6 +384,10 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
     api->easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     api->easy_setopt(h, CURLOPT_WRITEDATA, s);
     api->easy_setopt(h, CURLOPT_ERRORBUFFER, s->detail);
+    if (q->once) {
+        api->easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
+        api->easy_setopt(h, CURLOPT_FORBID_REUSE, 1L);
+    }
     api->easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 10000));
     if (is_loopback(q->url))

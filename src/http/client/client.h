@@ -32,6 +32,9 @@ struct client_request {
     int64_t low_speed_timeout_ms; /* no byte for so long: -ETIMEDOUT. 0: off */
     bool decode; /* asks for no compression and undoes one that comes nevertheless; the bounds hold
                     for what comes out */
+    /* On a connection of its own: the library sends a request once more, without a word, when one
+     * that had been used before dies without an answer. */
+    bool once;
 };
 struct client_response {
     int status;

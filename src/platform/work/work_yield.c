@@ -27,24 +27,20 @@
 #include <string.h>
 
 #define WAITED_MS     50  /* a worker that polls has taken it by then */
-#define LOOK_MS       200 /* while calls wait: for sessions that come to rest */
+#define LOOK_MS       100 /* while calls wait: for sessions that come to rest */
 #define LOOK_LATER_MS 950 /* after LOOKS_SOON times in vain: nobody may be there at all */
-#define LOOKS_SOON    50
+#define LOOKS_SOON    80
 #define ASKED_MS      700 /* in which the SDK's worker lets go: it opens its stream again after 500 ms */
 #define ENVS_MAX      64 /* looked at in one round; the others in the next */
 #define AT_ONCE       32 /* taken back in one transaction */
 #define DOUBLED_MAX   6
 
-/* An environment in which calls wait. */
+/* An environment in which calls wait, and which has workers. */
 struct env_wait {
     char id[64];
     int64_t waiting; /* items */
     int64_t asked, asked_until_ns;
     int doubled;
-};
-
-struct taken {
-    char work_id[64], session_id[64];
 };
 
 struct yielder {
@@ -55,7 +51,7 @@ struct yielder {
     /* of one transaction */
     const char *environment_id;
     int64_t wanted;
-    struct taken taken[AT_ONCE];
+    struct work_resting taken[WORK_RESTING_MAX];
     size_t n_taken;
 };
 
@@ -63,6 +59,7 @@ struct yielder {
 
 struct look {
     struct work_time t;
+    char after[64]; /* the environment before the first one that is looked for */
     struct env_wait found[ENVS_MAX];
     size_t n;
 };
@@ -72,11 +69,14 @@ static int look_tx(struct tx *tx, void *arg)
     struct look *l = arg;
     struct stmt *s = tx_prepare(
         tx, "SELECT environment_id, COUNT(*) FROM work WHERE state = 'queued' AND rank < 2"
+            " AND environment_id > $4"
             " AND (requeues < 2 OR queued_at <= $1) AND (claimed_at IS NULL OR claimed_at <= $2)"
-            " GROUP BY environment_id LIMIT $3");
+            " AND EXISTS (SELECT 1 FROM work h WHERE h.environment_id = work.environment_id"
+            " AND h.state = 'active') GROUP BY environment_id ORDER BY environment_id LIMIT $3");
     stmt_bind_int(s, 1, l->t.lease_us);
     stmt_bind_int(s, 2, l->t.lease_us - WORK_RECLAIM_DEFAULT_MS * 1000);
     stmt_bind_int(s, 3, ENVS_MAX);
+    stmt_bind_text(s, 4, l->after);
     l->n = 0;
     int r = 0;
     while (l->n < ENVS_MAX && (r = stmt_step(s)) > 0) {
@@ -113,7 +113,13 @@ static int look(struct yielder *y)
 {
     struct look *l = mem_new(struct look);
     l->t = y->t;
+    if (y->n == ENVS_MAX) /* there may be more */
+        str_copy(l->after, sizeof(l->after), y->envs[y->n - 1].id);
     int r = db_read(y->p->log.db, look_tx, l);
+    if (r == 0 && l->n == 0 && l->after[0]) {
+        l->after[0] = '\0';
+        r = db_read(y->p->log.db, look_tx, l);
+    }
     if (r == 0)
         remember(y, l);
     free(l);
@@ -128,7 +134,7 @@ static int look(struct yielder *y)
  *  - The session is idle; or its model thinks, and either nothing would be lost or it has thought
  *    for long. (Not at the first moment: the next call may come at once.) */
 #define CUSTOM_US (150 * US_PER_S)
-#define THINKS_US (US_PER_S / 4)
+#define THINKS_US (US_PER_S / 20)
 #define LOSES_US  (10 * US_PER_S)
 #define AT_REST                                                                                    \
     " w.environment_id = $1 AND w.state = 'active'"                                                \
@@ -141,35 +147,37 @@ static int look(struct yielder *y)
     " AND e.processed_at >= w.acknowledged_at"                                                     \
     " AND e.type IN ('user.tool_result', 'user.custom_tool_result')))))"
 
-static int choose(struct tx *tx, struct yielder *y)
+int work_resting_tx(struct tx *tx, const char *environment_id, const struct work_time *t,
+                    size_t max, struct work_resting ret[WORK_RESTING_MAX], size_t *ret_n)
 {
     _Static_assert(WORK_HOLDER_KEEPS == 1, "holder %% 2 in AT_REST");
     struct stmt *s =
         tx_prepare(tx, "SELECT w.id, w.session_id FROM work w JOIN sessions s ON s.id = "
                        "w.session_id WHERE" AT_REST " ORDER BY CASE WHEN s.status = 'idle' THEN 0 "
                        "ELSE 1 END, s.last_stamp LIMIT $5");
-    stmt_bind_text(s, 1, y->environment_id);
-    stmt_bind_int(s, 2, y->t.wall_us - CUSTOM_US);
-    stmt_bind_int(s, 3, y->t.wall_us - LOSES_US);
-    stmt_bind_int(s, 4, y->t.wall_us - THINKS_US);
-    stmt_bind_int(s, 5, y->wanted < AT_ONCE ? y->wanted : AT_ONCE);
+    stmt_bind_text(s, 1, environment_id);
+    stmt_bind_int(s, 2, t->wall_us - CUSTOM_US);
+    stmt_bind_int(s, 3, t->wall_us - LOSES_US);
+    stmt_bind_int(s, 4, t->wall_us - THINKS_US);
+    stmt_bind_int(s, 5, (int64_t)max);
     int r = 0;
-    y->n_taken = 0;
-    while (y->n_taken < AT_ONCE && (r = stmt_step(s)) > 0) {
-        struct taken *t = &y->taken[y->n_taken];
+    size_t n = 0;
+    while (n < max && n < WORK_RESTING_MAX && (r = stmt_step(s)) > 0) {
         const char *work_id = stmt_text(s, 0, NULL), *session_id = stmt_text(s, 1, NULL);
-        if (work_id && session_id && str_copy(t->work_id, sizeof(t->work_id), work_id) &&
-            str_copy(t->session_id, sizeof(t->session_id), session_id))
-            y->n_taken++;
+        if (work_id && session_id && str_copy(ret[n].work_id, sizeof(ret[n].work_id), work_id) &&
+            str_copy(ret[n].session_id, sizeof(ret[n].session_id), session_id))
+            n++;
     }
     stmt_reset(s);
-    return y->n_taken == AT_ONCE || r >= 0 ? 0 : r;
+    *ret_n = n;
+    return r < 0 ? r : 0;
 }
 
 static int take_tx(struct tx *tx, void *arg)
 {
     struct yielder *y = arg;
-    int r = choose(tx, y);
+    size_t max = y->wanted < WORK_RESTING_MAX ? (size_t)y->wanted : WORK_RESTING_MAX;
+    int r = work_resting_tx(tx, y->environment_id, &y->t, max, y->taken, &y->n_taken);
     for (size_t i = 0; r == 0 && i < y->n_taken; i++) {
         AUTO(work_item) w = {0};
         r = work_load_tx(tx, y->environment_id, y->taken[i].work_id, &w);
@@ -200,7 +208,7 @@ static int take_back(struct yielder *y, struct env_wait *e)
         e->asked_until_ns = now_ns + ASKED_MS * NS_PER_MS;
     e->asked += (int64_t)y->n_taken;
     for (size_t i = 0; i < y->n_taken; i++) {
-        const struct taken *t = &y->taken[i];
+        const struct work_resting *t = &y->taken[i];
         log_info("work taken back for calls that wait", "work=%s session=%s waiting=%lld",
                  t->work_id, t->session_id, (long long)e->waiting);
         hub_end_work(y->p->log.hub, t->session_id, t->work_id);

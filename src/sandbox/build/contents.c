@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/build/cover.h"
 #include "sandbox/build/root.h"
 #include "sandbox/mounts.h"
 #include "sandbox/quotas.h"
@@ -130,6 +131,8 @@ static int attach_binds(const struct enter_args *j, int root, struct err *e)
             r = mounts_attach(j->bind_fds[i], root, target + 1);
         if (r < 0)
             return err_set(e, r, "could not bind %s: %s", target, err_text(r));
+        if (s->binds[i].write && !s->binds[i].all && (r = cover_guarded(root, target, e)) < 0)
+            return r;
     }
     return 0;
 }

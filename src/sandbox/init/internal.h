@@ -58,7 +58,8 @@ enum limit {
     LIMIT_MEMORY,
     LIMIT_PROCESSES,
     LIMIT_FILES,
-    LIMIT_CONNECTIONS
+    LIMIT_CONNECTIONS,
+    LIMIT_SHARED
 };
 struct verdict {
     enum limit limit;
@@ -106,6 +107,7 @@ struct init {
     int64_t deadline_ns;                 /* of what is at work; INT64_MAX: none */
     int64_t look_ns;     /* next time usage is added up; 0: nothing but the shell runs */
     bool crowded;        /* the last look found as many threads as there may be */
+    bool one_id;         /* there is one id only, perhaps a user's of the machine */
     uint64_t files_most; /* open files that all processes may have together; 0: not asked yet */
     char *notice;        /* what happened between calls, for the next result */
     pid_t helper;        /* file tool's process, 0 when reaped */

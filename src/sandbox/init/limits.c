@@ -19,6 +19,7 @@
 #include "base/time.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/init/ipc.h"
+#include "sandbox/init/shares.h"
 #include "sandbox/init/sockets.h"
 #include "sandbox/paths.h"
 
@@ -79,17 +80,29 @@ void limits_usage(const struct init *in, struct procs_usage *ret, uint64_t *ret_
     *ret_orphans = s.orphans;
 }
 
-static uint64_t files_most(void)
+static bool read_file(const char *path, char *text, size_t cap)
 {
-    char text[32];
-    uint64_t most;
-    AUTO_CLOSE int fd = open("/proc/sys/fs/file-max", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, cap - 1);
     if (n <= 0)
-        return UINT64_MAX;
+        return false;
     text[n] = '\0';
-    return str_to_u64(text, strcspn(text, "\n"), UINT64_MAX, &most) < 0 ? UINT64_MAX
-                                                                        : most / FILES_PART;
+    return true;
+}
+
+/* What does not change while init lives. */
+static void learn_shares(struct init *in)
+{
+    char text[256];
+    uint64_t most = UINT64_MAX;
+    if (in->files_most)
+        return;
+    if (read_file("/proc/sys/fs/file-max", text, sizeof(text)) &&
+        str_to_u64(text, strcspn(text, "\n"), UINT64_MAX, &most) == 0)
+        most /= FILES_PART;
+    in->files_most = most ? most : 1;
+    in->one_id = !paths()->shared && read_file("/proc/self/uid_map", text, sizeof(text)) &&
+                 shares_one_id(text);
 }
 
 void limits_begin_call(struct init *in)
@@ -148,8 +161,8 @@ void limits_set_deadline(struct init *in, int64_t ms)
 static bool share_exceeded(struct init *in, const struct procs_usage *u, uint64_t orphans,
                            struct verdict *ret)
 {
-    if (!in->files_most)
-        in->files_most = files_most();
+    learn_shares(in);
+    const char *used_up = in->one_id ? shares_used_up() : NULL;
     if (u->files > in->files_most)
         *ret = (struct verdict){
             LIMIT_FILES, "files",
@@ -162,6 +175,12 @@ static bool share_exceeded(struct init *in, const struct procs_usage *u, uint64_
             mem_printf("the programs left %llu connections with data in them behind and may leave "
                        "%u, a part of what this machine can have",
                        (unsigned long long)orphans, ORPHANS_MAX)};
+    else if (used_up)
+        *ret = (struct verdict){
+            LIMIT_SHARED, "shared",
+            mem_printf("the programs used up the %s that the kernel gives the user of this machine "
+                       "whose they are",
+                       used_up)};
     return ret->limit != LIMIT_NONE;
 }
 

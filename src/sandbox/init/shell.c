@@ -14,6 +14,9 @@
  * goes through /proc into the shell, which has the same uid, finds both. The shell belongs to the
  * model: what it can do by tricks is to lie about its own exit code.
  *
+ * In front of them stands "\builtin export SALLYPORT_ATTEMPT=N;" when the number is not what the shell
+ * has: 2 or more for a command that may have been begun before by a worker that was lost.
+ *
  * A command that wants a terminal gets it in place of /dev/null and the pipe, and TERM for as long
  * as eval runs.
  *
@@ -236,6 +239,7 @@ int shell_start(struct shell *s)
     buf_reset(&s->input);
     buf_reset(&s->answer);
     s->token[0] = '\0';
+    s->attempt = 0;
     return 0;
 }
 
@@ -266,11 +270,14 @@ void shell_quote(struct buf *out, const char *text)
     buf_addc(out, '\'');
 }
 
-int shell_send(struct shell *s, const char *command, const char *terminal)
+int shell_send(struct shell *s, const char *command, const char *terminal, int64_t attempt)
 {
     unsigned char random[16];
     rng_bytes(random, sizeof(random));
     enc_hex(random, sizeof(random), s->token);
+    if (attempt > 0 && attempt != s->attempt)
+        buf_addf(&s->input, "\\builtin export SALLYPORT_ATTEMPT=%lld; ", (long long)attempt);
+    s->attempt = attempt > 0 ? attempt : s->attempt;
     /* `command`, because bash does not export what stands in front of `builtin`. */
     buf_adds(&s->input, terminal ? "TERM=xterm-256color \\command eval " : "\\builtin eval ");
     shell_quote(&s->input, command);

@@ -301,6 +301,17 @@ static int restrict_tree(int fd, const char *path, const struct stat *st,
     return 0;
 }
 
+/* What was checked has no link in it; one that is there now has been put there since. */
+static int open_place(const char *path, struct err *e)
+{
+    struct open_how look = {.flags = O_PATH | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &look, sizeof(look));
+    if (fd < 0 && errno == ELOOP)
+        return err_set(e, -ELOOP, "%s is a link or lies behind one; name the place itself", path);
+    return fd < 0 ? err_set(e, -errno, "could not open %s: %m", path) : fd;
+}
+
 static int copy_from_host(uid_t user, const char *path, const struct rootfs_tree *how,
                           struct err *e)
 {
@@ -309,14 +320,9 @@ static int copy_from_host(uid_t user, const char *path, const struct rootfs_tree
                        "%s holds what every sandbox is made of, and cannot be bound writable; bind "
                        "a directory below it",
                        path);
-    /* What was checked has no link in it; one that is there now has been put there since. */
-    struct open_how look = {.flags = O_PATH | O_CLOEXEC,
-                            .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-    AUTO_CLOSE int top = (int)syscall(SYS_openat2, AT_FDCWD, path, &look, sizeof(look));
-    if (top < 0 && errno == ELOOP)
-        return err_set(e, -ELOOP, "%s is a link or lies behind one; name the place itself", path);
+    AUTO_CLOSE int top = open_place(path, e);
     if (top < 0)
-        return err_set(e, -errno, "could not open %s: %m", path);
+        return top;
     struct stat st;
     if (fstat(top, &st) < 0)
         return err_set(e, -errno, "could not look at %s: %m", path);
@@ -350,6 +356,20 @@ int rootfs_host_tree(const struct rootfs *r, const char *path, const struct root
      * sandboxes into the host's view. */
     MUST(setns(r->template_ns, CLONE_NEWNS) == 0);
     return fd;
+}
+
+int rootfs_host_dir(const struct rootfs *r, const char *path, struct err *e)
+{
+    if (setns(r->host_ns, CLONE_NEWNS) < 0)
+        return err_set(e, -errno, "could not look at the host's files: %m");
+    AUTO_CLOSE int fd = open_place(path, e);
+    MUST(setns(r->template_ns, CLONE_NEWNS) == 0); /* as above */
+    struct stat st;
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return err_set(e, -errno, "could not look at %s: %m", path);
+    return S_ISDIR(st.st_mode) ? TAKE_FD(fd) : -ENOTDIR;
 }
 
 int rootfs_template_tree(const char *path, const struct idmap *map, int proc, struct err *e)

@@ -45,7 +45,11 @@ struct rootfs_tree {
 int rootfs_host_tree(const struct rootfs *r, const char *path, const struct rootfs_tree *how,
                      struct err *e) WARN_UNUSED;
 
-/* The same for `path` of the template ("/etc" or "/usr", without what is mounted below it), for use as
+/* Host directory `path`, opened with O_PATH: a descriptor, -ENOTDIR without words when it is none, or
+ * another negative code with words. */
+int rootfs_host_dir(const struct rootfs *r, const char *path, struct err *e) WARN_UNUSED;
+
+/* A copy like that of rootfs_host_tree of `path` of the template ("/etc" or "/usr", without what is mounted below it), for use as
  * the lower layer of an overlay; `map` may be NULL. Taken here and not in the clone, where the
  * template's mounts are locked together. -EINVAL where the file system cannot map owners. */
 int rootfs_template_tree(const char *path, const struct idmap *map, int proc, struct err *e)

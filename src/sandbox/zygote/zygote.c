@@ -35,6 +35,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "sandbox/zygote/stock.h"
+#include "sandbox/zygote/sweeps.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
 #include "sandbox/build/root.h"
@@ -76,6 +77,7 @@ struct live {
     pid_t pid;    /* 0: ended, but its cgroup could not be removed yet */
     int uid_lock; /* -1 as an ordinary user */
     struct cgroup cgroup;
+    struct sweeps sweeps;
 };
 
 /* What is open while a sandbox is being made. */
@@ -87,6 +89,7 @@ struct making {
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
     struct stock_group group;
+    struct sweeps sweeps;
 };
 
 static void making_done(struct making *m)
@@ -98,6 +101,7 @@ static void making_done(struct making *m)
     for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
         fd_cleanup_close(&m->binds[i]);
     free(m->binds);
+    sweeps_done(&m->sweeps);
     stock_group_close(&m->group);
     if (m->have_spec)
         sandbox_spec_done(&m->spec);
@@ -313,6 +317,8 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     if (r >= 0)
         r = open_sources(z, m, e);
     if (r >= 0)
+        r = sweeps_open(&z->rootfs, &m->spec, &m->sweeps, e);
+    if (r >= 0)
         r = make_cgroup(z, m, e);
     if (r < 0)
         return r;
@@ -327,6 +333,8 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     l->uid_lock = TAKE_FD(m->uid_lock);
     l->cgroup = m->group.cgroup;
     m->group.cgroup = (struct cgroup){.name = ""}; /* l's now */
+    l->sweeps = m->sweeps;
+    m->sweeps = (struct sweeps){.all = NULL}; /* likewise */
     list_push_back(&z->live, &l->link);
     r = prepare_clone(z, m, pid, e);
     if (r < 0)
@@ -374,11 +382,19 @@ static bool release(struct zygote *z, struct live *l)
     return true;
 }
 
+static void tell_moved(void *arg, const json_t *moved)
+{
+    AUTO_JSON json_t *o = json_object();
+    json_put(o, "moved", json_incref((json_t *)(uintptr_t)moved));
+    send_message(arg, o, NULL, 0);
+}
+
 static void ended(struct zygote *z, pid_t pid, int status)
 {
     LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
         if (l->pid != pid)
             continue;
+        sweeps_run(&l->sweeps, tell_moved, z);
         AUTO_JSON json_t *o = json_object();
         json_put_int(o, "ended", pid);
         json_put_int(o, "status", status);
@@ -501,6 +517,7 @@ static void end_all(struct zygote *z)
     LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
         if (l->pid > 0)
             waitpid(l->pid, NULL, 0);
+        sweeps_run(&l->sweeps, tell_moved, z);
         for (int i = 0; i < 100 && !release(z, l); i++)
             poll(NULL, 0, 10);
     }
@@ -517,6 +534,9 @@ int zygote_serve(int ctl_fd)
     struct err e = {.code = 0};
     list_init(&z.live);
     prctl(PR_SET_NAME, "sallyport-zygote");
+    /* A worker that is killed closes our socket; then there are sandboxes to end, and directories to
+     * put in order. */
+    prctl(PR_SET_PDEATHSIG, 0);
     json_wipe_when_freed(); /* specifications hold environments, and sandboxes are our copies */
     int r = prepare(&z, &e);
     AUTO_JSON json_t *hello = json_object();

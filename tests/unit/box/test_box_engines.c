@@ -489,6 +489,51 @@ static void an_image_and_binds_are_seen_inside(void **state)
             run_on_loop(specs_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
+/* What programs of the host act on (sandbox/orders/), in a bind that can be written otherwise. */
+static int guarded_fiber(void *arg)
+{
+    const struct engine *en = arg;
+    char *dir = outside_dir(), *project = outside_dir();
+    AUTO_FREE char *make = mem_printf("cd %s && chmod 777 . && mkdir -p .git/hooks .vscode && "
+                                      "touch .git/config && chmod -R a+rwX .git .vscode",
+                                      project);
+    assert_int_equal(system(make), 0);
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    s.user = SANDBOX_USER_ROOT;
+    assert_int_equal(sandbox_spec_add_bind(&s, project, "/data/p", true, NULL), 0);
+    struct box_host_config cfg = config_of(en, dir);
+    cfg.warm_spec = &s;
+    struct box_host *h = harness_start(&cfg);
+    struct box_spec spec = {.session_id = "sesn_guarded", .sandbox = &s};
+    struct box *b = harness_open(h, &spec);
+    harness_expect(b,
+                   "cd /data/p && echo >x && echo >.git/index && for f in .git/hooks/x .git/config "
+                   ".vscode/x; do (echo >$f) 2>/dev/null && echo $f; done; mv .git .g 2>/dev/null "
+                   "&& echo moved; ls -A",
+                   ".git\n.vscode\nx");
+    box_close(b);
+    s.binds[0].all = true;
+    b = harness_open(h, &spec);
+    harness_expect(b, "cd /data/p && echo >.git/hooks/x && mv .git .g && echo moved", "moved");
+    box_close(b);
+    box_host_stop(h);
+    sandbox_spec_done(&s);
+    AUTO_FREE char *remove = mem_printf("cd %s && rm -rf .g .git .vscode x", project);
+    assert_int_equal(system(remove), 0);
+    outside_dir_gone(dir);
+    outside_dir_gone(project);
+    return 0;
+}
+
+static void what_the_host_acts_on_is_read_only(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        if (engines[i].isolation != BOX_NONE && applies(&engines[i]))
+            run_on_loop(guarded_fiber, (void *)(uintptr_t)&engines[i]);
+}
+
 /* ---- runtimes that do not work ---- */
 
 static int errors_of_a_runtime_are_passed_on(void *arg)
@@ -758,6 +803,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(many_boxes_at_once_and_given_up),
         cmocka_unit_test(a_container_holds_nothing_of_the_host),
         cmocka_unit_test(an_image_and_binds_are_seen_inside),
+        cmocka_unit_test(what_the_host_acts_on_is_read_only),
         CASE(errors_of_a_runtime_are_passed_on),
         CASE(a_program_named_by_others_is_not_run),
         CASE(without_isolation_others_are_spared),

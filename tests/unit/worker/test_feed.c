@@ -41,8 +41,14 @@ struct expect {
 #define LONG        TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
 #define PLAIN(type) "{\"type\":\"" type "\",\"id\":\"x\"}"
 
+#define AFTER_A_TURN                                                                               \
+    PLAIN("session.status_running")                                                                \
+    "," IDLE("end_turn") "," INTERRUPT("") "," PLAIN("session.updated") "," PLAIN("session.error")
+
 static const struct expect table[] = {
-    {"nothing", "[]", NULL, false, false},
+    {"nothing has happened yet, and that is rest", "[]", NULL, true, false},
+    {"an interrupt of nothing", "[" INTERRUPT("") "]", NULL, true, false},
+    {"what does not begin a turn does not end rest", "[" AFTER_A_TURN "]", NULL, true, false},
     {"allowed by absence", "[" USE("a", "bash", "") "]", "a", false, false},
     {"allowed by word", "[" USE("a", "bash", ",\"evaluated_permission\":\"allow\"") "]", "a", false,
      false},
@@ -187,7 +193,7 @@ static const struct expect table[] = {
      "[{\"type\":\"agent.tool_use\",\"id\":\"a\",\"name\":\"bash\",\"input\":7,"
      "\"evaluated_permission\":\"ask\"}]",
      NULL, false, false},
-    {"junk", "[7,null,\"x\",{},{\"type\":1,\"id\":2}]", NULL, false, false},
+    {"junk", "[7,null,\"x\",{},{\"type\":1,\"id\":2}]", NULL, true, false},
 };
 
 static void play(struct feed *f, const char *text,
@@ -252,6 +258,45 @@ static void events_tell_what_is_to_be_done_next(void **state)
             fail_msg("%s, %zu: at_rest %d ended %d", t->name, i % 3, f.at_rest, f.ended);
         feed_done(&f);
     }
+}
+
+/* What may leave for others: idle, whatever for; and not between a result and the status after it. */
+static void idle_is_what_the_last_status_says(void **state)
+{
+    (void)state;
+    struct feed f;
+    feed_init(&f, tools, custom);
+    assert_false(f.idle); /* not known yet */
+    list(&f, "[" PLAIN("session.status_running") "]");
+    assert_false(f.idle);
+    live(&f, "[" IDLE("requires_action") "]");
+    assert_true(f.idle && !f.at_rest);
+    feed_expect_status(&f);
+    assert_false(f.idle);
+    live(&f, "[" IDLE("end_turn") "," PLAIN("session.updated") "]");
+    assert_true(f.idle && f.at_rest);
+    list(&f, "[" PLAIN("session.status_running") "]");
+    assert_false(f.idle);
+    feed_done(&f);
+}
+
+#define LOSS(id, calls)                                                                            \
+    "{\"type\":\"session.error\",\"id\":\"" id                                                     \
+    "\",\"error\":{\"type\":\"sallyport_lease_expired\",\"event_ids\":[" calls "]}}"
+
+static void the_log_tells_how_often_a_call_was_begun(void **state)
+{
+    (void)state;
+    struct feed f;
+    feed_init(&f, tools, custom);
+    const char *log = "[" USE("a", "bash", "") "," USE("b", "bash", "") "," LOSS(
+        "l1", "\"a\",7,\"b\"") "," RESULT("r", "b") "," LOSS("l2", "\"a\"") "]";
+    list(&f, log);
+    list(&f, log); /* after the stream broke */
+    live(&f, "[" LOSS("l2", "\"a\"") "]");
+    assert_int_equal(feed_find(&f, "a")->begun_before, 2);
+    assert_int_equal(feed_find(&f, "b")->begun_before, 1);
+    feed_done(&f);
 }
 
 static void history_twice_changes_nothing(void **state)
@@ -389,6 +434,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_tell_what_is_to_be_done_next),
+        cmocka_unit_test(idle_is_what_the_last_status_says),
+        cmocka_unit_test(the_log_tells_how_often_a_call_was_begun),
         cmocka_unit_test(history_twice_changes_nothing),
         cmocka_unit_test(an_interrupt_cuts_what_stands_before_it),
         cmocka_unit_test(what_holds_a_session),

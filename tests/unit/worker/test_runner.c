@@ -10,7 +10,9 @@
 #include "io/sock.h"
 #include "box/box.h"
 #include "worker/kept.h"
+#include "worker/ledger.h"
 #include "worker/runner.h"
+#include "worker/slots.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +176,8 @@ struct world {
     struct worker_config cfg;
     struct runner_env env;
     struct kept kept;
+    struct slots slots;
+    struct ledger ledger;
     json_t *work;
     bool served;
     int64_t longest_gap_ms;
@@ -217,9 +221,14 @@ static void play(struct world *w, const char *session_id, void (*during)(struct 
     w->cfg.max_idle_ms = 1;
     assert_int_equal(secret_set(&w->cfg.environment_key, "sk-key", 6), 0);
     w->env.cfg = &w->cfg;
-    list_init(&w->env.sessions);
+    runner_env_init(&w->env);
     kept_init(&w->kept, 0, 0); /* nothing is kept */
     w->env.kept = &w->kept;
+    slots_init(&w->slots, 1);
+    assert_int_equal(slots_take(&w->slots), 0);
+    w->env.slots = &w->slots;
+    ledger_init(&w->ledger);
+    w->env.ledger = &w->ledger;
     w->work =
         json_pack("{s:s,s:{s:s,s:s}}", "id", "work_1", "data", "type", "session", "id", session_id);
     assert_non_null(w->work);
@@ -240,6 +249,8 @@ static void play(struct world *w, const char *session_id, void (*during)(struct 
     fiber_deadline_pop(&d);
     scope_done(&scope);
     box_host_stop(w->env.boxes);
+    ledger_done(&w->ledger);
+    assert_int_equal(w->slots.held, 0);
     json_decref(w->work);
     secret_done(&w->cfg.environment_key);
     io_fd_close(&p->listener);

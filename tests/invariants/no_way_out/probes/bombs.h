@@ -8,4 +8,4 @@ int bomb(const char *kind);
 /* One more of the thing: 0 or more, or -1 with errno. `i` counts from 0. */
 typedef long more_fn(unsigned long i);
 more_fn more_aio, more_inotify, more_watch, more_epoll, more_socket_filter, more_tcp, more_udp,
-    more_orphan, more_files, more_timer; /* quotas.c */
+    more_orphan, more_files, more_timer, more_passed; /* quotas.c */

@@ -201,3 +201,31 @@ long more_timer(unsigned long i)
     struct sigevent e = {.sigev_notify = SIGEV_NONE};
     return timer_create(CLOCK_MONOTONIC, &e, &t);
 }
+
+/* Two hundred descriptors on their way; nobody takes them. */
+long more_passed(unsigned long i)
+{
+    enum { MANY = 200 };
+    static int p[2] = {-1, -1};
+    union {
+        char bytes[CMSG_SPACE(MANY * sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    char byte = 0;
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr mh = {.msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = control.bytes,
+                        .msg_controllen = sizeof(control.bytes)};
+    if (i % 100 == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p) < 0)
+        return -1;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(MANY * sizeof(int));
+    for (unsigned k = 0; k < MANY; k++) {
+        const int fd = 2;
+        memcpy(CMSG_DATA(c) + k * sizeof(int), &fd, sizeof(fd));
+    }
+    return sendmsg(p[0], &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
