@@ -57,7 +57,7 @@ static void build(void)
         json_put(o, key, json_typed("x"));
         json_put_int(o, "n", i);
     }
-    AUTO_FREE char *text = json_text(o, NULL);
+    free(json_text(o, NULL));
 }
 
 static void read_yaml(void)
