@@ -143,6 +143,17 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
         return err_set(e, -EINVAL,
                        "binds: target \"%.200s\" must be an absolute path without . or ..",
                        target ? target : "");
+    for (size_t i = 0; i < s->n_binds; i++)
+        if (str_eq(s->binds[i].target, target)) {
+            if (str_eq(s->binds[i].source, source) && s->binds[i].write == write) {
+                const struct sandbox_bind same = s->binds[i];
+                for (; i + 1 < s->n_binds; i++)
+                    s->binds[i] = s->binds[i + 1];
+                s->binds[i] = same; /* the last one, as if it had been added */
+                return 0;
+            }
+            return err_set(e, -EINVAL, "binds: target \"%.200s\" is given twice", target);
+        }
     if (s->n_binds >= SANDBOX_BINDS_MAX)
         return err_set(e, -EINVAL, "binds: more than %d entries", SANDBOX_BINDS_MAX);
     struct sandbox_bind *grown = mem_array(s->n_binds + 1, sizeof(*grown));
@@ -153,6 +164,26 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
     s->binds[s->n_binds++] = (struct sandbox_bind){
         .source = mem_strdup(source), .target = mem_strdup(target), .write = write};
     return 0;
+}
+
+bool sandbox_spec_writes_to_host(const struct sandbox_spec *s)
+{
+    bool writes = s->workspace_dir != NULL;
+    for (size_t i = 0; i < s->n_binds; i++)
+        writes = writes || s->binds[i].write;
+    return writes;
+}
+
+void sandbox_spec_sort_binds(struct sandbox_spec *s)
+{
+    /* A parent's name is shorter. */
+    for (size_t i = 1; i < s->n_binds; i++) {
+        const struct sandbox_bind b = s->binds[i];
+        size_t at = i;
+        for (; at > 0 && strlen(s->binds[at - 1].target) > strlen(b.target); at--)
+            s->binds[at] = s->binds[at - 1];
+        s->binds[at] = b;
+    }
 }
 
 int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const char *target,
@@ -188,14 +219,15 @@ static int parse_binds(json_t *a, struct sandbox_spec *s, struct err *e)
     json_t *b;
     json_array_foreach (a, i, b) {
         const char *source = json_get_str(b, "source"), *target = json_get_str(b, "target");
-        const json_t *write = json_object_get(b, "write"), *socket = json_object_get(b, "socket"),
-                     *all = json_object_get(b, "all");
+        const json_t *write = json_object_get(b, "write"), *all = json_object_get(b, "all"),
+                     *socket = json_object_get(b, "socket");
         if (!source || !target || (write && !json_is_boolean(write)) ||
-            (socket && !json_is_boolean(socket)) || (all && !json_is_boolean(all)) ||
+            (all && !json_is_boolean(all)) || (socket && !json_is_boolean(socket)) ||
             (json_is_true(write) && json_is_true(socket)))
-            return err_set(
-                e, -EINVAL,
-                "binds[%zu] needs source, target and optionally socket, or write and all", i);
+            return err_set(e, -EINVAL,
+                           "binds[%zu] needs source, target and optionally one of write (and all) "
+                           "and socket",
+                           i);
         int r = json_is_true(socket)
                     ? sandbox_spec_add_socket(s, source, target, e)
                     : sandbox_spec_add_bind(s, source, target, json_is_true(write), e);
@@ -309,6 +341,7 @@ int sandbox_spec_parse(const json_t *o, struct sandbox_spec *ret, struct err *e)
         sandbox_spec_done(&s);
         return r;
     }
+    sandbox_spec_sort_binds(&s);
     *ret = s;
     return 0;
 }
@@ -333,10 +366,10 @@ json_t *sandbox_spec_json(const struct sandbox_spec *s)
         json_put_str(b, "source", s->binds[i].source);
         json_put_str(b, "target", s->binds[i].target);
         json_put_bool(b, "write", s->binds[i].write);
-        if (s->binds[i].socket)
-            json_put_bool(b, "socket", true);
         if (s->binds[i].all)
             json_put_bool(b, "all", true);
+        if (s->binds[i].socket)
+            json_put_bool(b, "socket", true);
         json_array_append_new(binds, b);
     }
     json_put(o, "binds", binds);

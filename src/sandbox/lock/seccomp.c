@@ -138,11 +138,12 @@ static struct scmp_arg_cmp compare(unsigned arg, enum syscall_compare how, uint6
 
 /* The argument rules of one kind: those that allow go into the first program, the others into the
  * second. */
-static int add_arguments(scmp_filter_ctx ctx, uint32_t action, bool only_these)
+static int add_arguments(scmp_filter_ctx ctx, uint32_t action, const struct syscall_argument *table,
+                         size_t n, bool only_these)
 {
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < syscall_n_arguments; i++) {
-        const struct syscall_argument *a = &syscall_arguments[i];
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        const struct syscall_argument *a = &table[i];
         int nr = seccomp_syscall_resolve_name(a->name);
         if (a->only_these != only_these || nr < 0)
             continue;
@@ -166,7 +167,8 @@ static int build_calls(scmp_filter_ctx ctx, unsigned what)
     for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++)
         if (syscall_lines[i].verdict != SYSCALL_ABSENT) /* the default */
             r = add_line(ctx, action[syscall_lines[i].verdict], &syscall_lines[i]);
-    return r < 0 ? r : add_arguments(ctx, SCMP_ACT_ALLOW, true);
+    return r < 0 ? r
+                 : add_arguments(ctx, SCMP_ACT_ALLOW, syscall_arguments, syscall_n_arguments, true);
 }
 
 /* send(2) is sendto without an address; sendmsg keeps its address in memory. */
@@ -189,7 +191,9 @@ static int build_exceptions(scmp_filter_ctx ctx, unsigned what)
 {
     const bool report = what & SECCOMP_REPORTS;
     const uint32_t no = report ? SCMP_ACT_NOTIFY : SCMP_ACT_ERRNO(EPERM);
-    int r = add_arguments(ctx, no, false);
+    int r = add_arguments(ctx, no, syscall_arguments, syscall_n_arguments, false);
+    if (r >= 0 && what & SECCOMP_HOST_FILES)
+        r = add_arguments(ctx, no, syscall_modes, syscall_n_modes, false);
     for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++) {
         const enum syscall_verdict v = syscall_lines[i].verdict;
         if ((v == SYSCALL_ASK && !(what & SECCOMP_ALONE)) || (v == SYSCALL_REFUSE && report))

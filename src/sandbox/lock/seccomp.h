@@ -10,9 +10,10 @@ enum {
     /* The listener sees each refused call first, and refuses it with the same answer (EPERM).
      * Attempts to send to an address are shown to it, too; it lets them go on. */
     SECCOMP_REPORTS = 1,
-    SECCOMP_LOCKS = 2, /* it is asked about locks on files */
+    SECCOMP_LOCKS = 2,      /* it is asked about locks on files */
+    SECCOMP_HOST_FILES = 8, /* files of the host can be written: none becomes setuid or setgid */
     /* There is no listener, and nobody is asked: for kernels in user space, which have none and let
-     * nobody at the host's sockets. Alone. */
+     * nobody at the host's sockets. Not with those that need one. */
     SECCOMP_ALONE = 4,
 };
 

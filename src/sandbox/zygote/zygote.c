@@ -68,7 +68,7 @@ struct zygote {
     struct rootfs rootfs;
     struct cgroup_root cgroups;
     struct stock stock;
-    struct seccomp_filter *filter, *reporting; /* reporting: made when first asked for */
+    struct seccomp_filter *filters[4]; /* by what they do; a reporting one when first asked for */
     struct list live;
 };
 
@@ -89,6 +89,7 @@ struct making {
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
     struct stock_group group;
+    const struct seccomp_filter *filter;
     struct sweeps sweeps;
 };
 
@@ -281,7 +282,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     if (pid == 0) {
         close(m->go[1]);
         struct enter_args birth = {.spec = &m->spec,
-                                   .filter = m->spec.report ? z->reporting : z->filter,
+                                   .filter = m->filter,
                                    .go_fd = m->go[0],
                                    .channel_fd = m->channel[1],
                                    .workspace_fd = m->workspace,
@@ -302,17 +303,26 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     return (int)pid;
 }
 
+/* NULL with words. */
+static const struct seccomp_filter *filter_of(struct zygote *z, bool report, bool host,
+                                              struct err *e)
+{
+    struct seccomp_filter **f = &z->filters[(report ? 1 : 0) + (host ? 2 : 0)];
+    if (!*f)
+        *f = seccomp_filter_new((report ? SECCOMP_REPORTS : 0u) | (host ? SECCOMP_HOST_FILES : 0u),
+                                e);
+    return *f;
+}
+
 static int create(struct zygote *z, const json_t *request, struct making *m, struct err *e)
 {
     int r = sandbox_spec_parse(json_object_get(request, "spec"), &m->spec, e);
     if (r < 0)
         return r;
     m->have_spec = true;
-    if (m->spec.report && !z->reporting) {
-        z->reporting = seccomp_filter_new(SECCOMP_REPORTS, e);
-        if (!z->reporting)
-            return e->code;
-    }
+    m->filter = filter_of(z, m->spec.report, sandbox_spec_writes_to_host(&m->spec), e);
+    if (!m->filter)
+        return e->code;
     r = choose_ids(z, m, e);
     if (r >= 0)
         r = open_sources(z, m, e);
@@ -480,10 +490,15 @@ static int prepare(struct zygote *z, struct err *e)
     r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
     if (r < 0)
         return r;
-    z->filter = seccomp_filter_new(0, e);
+    z->stock.proc = z->proc;
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
-    return z->filter ? rights_drop(z->root, e) : e->code;
+    /* Not with the first request in memory, parts of which would stay among what compiling leaves
+     * behind. */
+    for (unsigned host = 0; host < 2; host++)
+        if (!filter_of(z, false, host, e))
+            return e->code;
+    return rights_drop(z->root, e);
 }
 
 static void serve(struct zygote *z)
@@ -549,8 +564,8 @@ int zygote_serve(int ctl_fd)
     if (r >= 0)
         serve(&z);
     end_all(&z);
-    seccomp_filter_free(z.filter);
-    seccomp_filter_free(z.reporting);
+    for (size_t i = 0; i < ARRAY_LEN(z.filters); i++)
+        seccomp_filter_free(z.filters[i]);
     stock_done(&z.stock);
     cgroup_root_done(&z.cgroups);
     rootfs_done(&z.rootfs);
