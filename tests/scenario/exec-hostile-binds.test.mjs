@@ -32,6 +32,14 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
       assert.equal(r.code, 0, r.err);
       return dir;
     };
+    /** The same for what a sandbox of today cannot make in a bind, but an older one or another program can. */
+    const left = async (script) => {
+      const dir = await after('true');
+      const r = await run('sh', ['-ec', script], { cwd: dir });
+      assert.equal(r.code, 0, r.err);
+      if (isRoot) await run('chown', ['-Rh', `${uid}:${uid}`, dir]);
+      return dir;
+    };
     const exec = (args) => {
       const argv = [program, 'exec', ...args];
       const [cmd, ...rest] = isRoot && uid ? ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups', '--', ...argv] : argv;
@@ -48,7 +56,7 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
       ['a directory', 'mkdir report', /report is a directory, not a file/],
     ])
       test(`--json is ${what}: refused, nothing is run`, async () => {
-        const dir = await after(script);
+        const dir = await (/pipe|socket/.test(what) ? left : after)(script);
         const r = await exec(['--json', path.join(dir, 'report'), '--', 'echo', 'ran']);
         assert.equal(r.code, 125);
         assert.match(r.err, /^sallyport exec: --json \//);
@@ -102,14 +110,14 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
     });
 
     test('--bind of a pipe or a socket is refused', async () => {
-      const dir = await after('mkfifo pipe');
+      const dir = await left('mkfifo pipe');
       const r = await exec(['--bind', `${dir}/pipe:/s`, '--', 'true']);
       assert.equal(r.code, 125);
       assert.match(r.err, /neither a directory nor a regular file/);
     });
 
     test('--config is a pipe, or a link that leads away', async () => {
-      const dir = await after(`mkfifo pipe; ln -s ${home}/key link; echo 'memory: 64M' >good`);
+      const dir = await left(`mkfifo pipe; ln -s ${home}/key link; echo 'memory: 64M' >good`);
       assert.match((await exec(['--config', `${dir}/pipe`, '--', 'true'])).err, /pipe is a named pipe, not a file/);
       assert.match((await exec(['--config', `${dir}/link`, '--', 'true'])).err, /link is a link/);
       assert.equal((await exec(['--config', `${dir}/good`, '--', 'true'])).code, 0);
