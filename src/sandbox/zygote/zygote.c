@@ -447,17 +447,6 @@ static bool receive(struct zygote *z)
     return true;
 }
 
-static int prepare_uids(struct zygote *z, struct err *e)
-{
-    char map[1024];
-    AUTO_CLOSE int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, map, sizeof(map) - 1);
-    if (n < 0)
-        return err_set(e, -errno, "could not read /proc/self/uid_map: %m");
-    map[n] = '\0';
-    return uids_init(&z->uids, map, e);
-}
-
 static int prepare(struct zygote *z, struct err *e)
 {
     sigset_t mask;
@@ -481,7 +470,7 @@ static int prepare(struct zygote *z, struct err *e)
     /* With the host's view, and before the ids change. */
     r = z->single ? cgroup_root_open_untried(&z->cgroups, e) : cgroup_root_open(&z->cgroups, e);
     if (r >= 0)
-        r = z->root ? prepare_uids(z, e) : rights_own_namespace(z->proc, &z->quotas, e);
+        r = z->root ? uids_read(&z->uids, e) : rights_own_namespace(z->proc, &z->quotas, e);
     if (r < 0)
         return r;
     const struct file_limit limit = file_limit_lift();
@@ -562,13 +551,7 @@ static int run(int ctl_fd, bool single)
     prctl(PR_SET_PDEATHSIG, 0);
     json_wipe_when_freed(); /* specifications hold environments, and sandboxes are our copies */
     int r = prepare(&z, &e);
-    AUTO_JSON json_t *hello = json_object();
-    json_put_bool(hello, "ready", r >= 0);
-    if (r < 0)
-        json_put_str(hello, "error", e.msg);
-    else if (z.cgroups.why_not)
-        json_put_str(hello, "why_not", z.cgroups.why_not);
-    answer_send(z.ctl, hello, NULL, 0);
+    answer_hello(z.ctl, r < 0 ? e.msg : NULL, z.cgroups.why_not);
     if (r >= 0)
         serve(&z);
     else
