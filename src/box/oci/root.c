@@ -180,6 +180,14 @@ static int check_targets(const struct sandbox_spec *spec, struct err *e)
                         target);
         else
             r = root_check_target(target, e);
+        struct stat st;
+        const char *source = spec->binds[i].source;
+        if (r >= 0 && stat(source, &st) == 0 && S_ISSOCK(st.st_mode) != spec->binds[i].socket)
+            r = err_set(e, -EINVAL, "%s %s", source,
+                        spec->binds[i].socket
+                            ? "is not a Unix socket"
+                            : "is a Unix socket: programs could talk to whoever listens there; say "
+                              "that you want that with --socket");
     }
     return r;
 }

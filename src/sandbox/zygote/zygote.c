@@ -37,6 +37,7 @@
 #include "sandbox/zygote/stock.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
+#include "sandbox/guard/guard.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
 #include "sandbox/zygote/rights.h"
@@ -64,7 +65,7 @@ struct zygote {
     struct rootfs rootfs;
     struct cgroup_root cgroups;
     struct stock stock;
-    struct seccomp_filter *filter, *reporting; /* reporting: made when first asked for */
+    struct seccomp_filter *filter[SECCOMP_KINDS]; /* the plain one, others when first asked for */
     struct list live;
 };
 
@@ -259,7 +260,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     if (pid == 0) {
         close(m->go[1]);
         struct enter_args birth = {.spec = &m->spec,
-                                   .filter = m->spec.report ? z->reporting : z->filter,
+                                   .filter = z->filter[guard_filter(&m->spec)],
                                    .go_fd = m->go[0],
                                    .channel_fd = m->channel[1],
                                    .workspace_fd = m->workspace,
@@ -285,11 +286,11 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     if (r < 0)
         return r;
     m->have_spec = true;
-    if (m->spec.report && !z->reporting) {
-        z->reporting = seccomp_filter_new(SECCOMP_REPORTS, e);
-        if (!z->reporting)
-            return e->code;
-    }
+    const unsigned what = guard_filter(&m->spec);
+    if (!z->filter[what])
+        z->filter[what] = seccomp_filter_new(what, e);
+    if (!z->filter[what])
+        return e->code;
     r = choose_ids(z, m, e);
     if (r >= 0)
         r = open_sources(z, m, e);
@@ -444,10 +445,10 @@ static int prepare(struct zygote *z, struct err *e)
     r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
     if (r < 0)
         return r;
-    z->filter = seccomp_filter_new(0, e);
+    z->filter[0] = seccomp_filter_new(0, e);
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
-    return z->filter ? rights_drop(z->root, e) : e->code;
+    return z->filter[0] ? rights_drop(z->root, e) : e->code;
 }
 
 static void serve(struct zygote *z)
@@ -509,8 +510,8 @@ int zygote_serve(int ctl_fd)
     if (r >= 0)
         serve(&z);
     end_all(&z);
-    seccomp_filter_free(z.filter);
-    seccomp_filter_free(z.reporting);
+    for (size_t i = 0; i < SECCOMP_KINDS; i++)
+        seccomp_filter_free(z.filter[i]);
     stock_done(&z.stock);
     cgroup_root_done(&z.cgroups);
     rootfs_done(&z.rootfs);
