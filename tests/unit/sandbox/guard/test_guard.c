@@ -423,6 +423,51 @@ static void no_lock_reaches_the_host(void **state)
     door_done(&d);
 }
 
+/* A named pipe below a bind, at whose other end somebody of the host reads. */
+static void no_pipe_of_the_host_is_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target;
+        bool write;
+        enum sandbox_user user;
+    } table[] = {{"/srv/p", false, SANDBOX_USER_AGENT},
+                 {"/srv/p", true, SANDBOX_USER_AGENT},
+                 {"/workspace/p", false, SANDBOX_USER_AGENT},
+                 {"/tmp/p", true, SANDBOX_USER_ROOT}};
+    struct door d;
+    door_make(&d);
+    AUTO_FREE char *sub = mem_printf("%s/sub", d.dir);
+    AUTO_FREE char *fifo = mem_printf("%s/sub/file", d.dir);
+    assert_int_equal(mkdir(sub, 0777), 0);
+    assert_int_equal(chmod(sub, 0777), 0);
+    assert_int_equal(mknod(fifo, S_IFIFO | 0666, 0), 0);
+    assert_int_equal(chmod(fifo, 0666), 0);
+    AUTO_CLOSE int reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct sandbox_spec s;
+        sandbox_spec_init(&s);
+        s.user = table[i].user;
+        assert_int_equal(sandbox_spec_add_bind(&s, d.dir, table[i].target, table[i].write, NULL),
+                         0);
+        struct sbx b;
+        open_with(&s, &b);
+        AUTO_FREE char *script =
+            mem_printf("cd %s/sub; (echo out >file) 2>/dev/null && echo written; (echo out >>"
+                       "/proc/self/cwd/file) 2>/dev/null && echo written; (rm -f file) 2>/dev/null "
+                       "&& echo removed; (mv ../sub/file x) 2>/dev/null && echo moved; (ln file "
+                       "/tmp/y) 2>/dev/null && echo linked; [ -f file ] && cat file; echo end",
+                       table[i].target);
+        expect(&b, script, "end");
+        char byte;
+        assert_true(read(reader, &byte, 1) <= 0);
+        sbx_close(&b);
+    }
+    unlink(fifo);
+    rmdir(sub);
+    door_done(&d);
+}
+
 #define CASE(f) cmocka_unit_test(f)
 
 int main(void)
@@ -435,6 +480,7 @@ int main(void)
         CASE(no_socket_is_made_in_a_bind),
         CASE(a_socket_that_is_named_is_reached_and_no_other),
         CASE(no_lock_reaches_the_host),
+        CASE(no_pipe_of_the_host_is_written),
     };
     int failed = cmocka_run_group_tests_name("as ourselves", tests, setup_self, teardown);
     if (test_is_root())
