@@ -6,6 +6,7 @@ help:
 	@echo 'make quick   incremental build, unit tests but the slow ones, lint; under a minute'
 	@echo 'make check   everything: tests, sanitizers, fuzzing, static analysis; under 20 minutes'
 	@echo 'make demo    a guided run of the whole system on this machine'
+	@echo 'make fresh   the two commands of the README on a minimal Debian 12 made for it; needs root, takes half an hour'
 	@echo 'make bench   measurements against peers'
 	@echo 'make deps    install the packages for all of the above'
 	@echo 'make fmt     let clang-format lay out the C files'
@@ -26,6 +27,9 @@ check:
 	@tools/deps build check
 	@tools/check
 
+fresh:
+	@tools/fresh --all
+
 demo:
 	@tools/deps build demo
 	@$(MAKE) --no-print-directory build
@@ -42,4 +46,4 @@ fmt:
 clean:
 	rm -rf build build-asan build-tsan build-fuzz
 
-.PHONY: help deps build quick check demo bench fmt clean
+.PHONY: help deps build quick check fresh demo bench fmt clean

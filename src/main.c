@@ -16,6 +16,7 @@ static const struct command {
     {"worker", cmd_worker, "claims sessions of an environment, runs their tools in sandboxes"},
     {"exec", cmd_exec, "runs a program in a sandbox, as a tool of an agent would"},
     {"session", cmd_session, "create, send, tail, list, confirm, interrupt"},
+    {"status", cmd_status, "what the server does, who works, what waits and why"},
     {"env", cmd_env, "environments and their keys"},
     {"rootfs", cmd_rootfs, "container images as root file systems for sandboxes"},
     {"doctor", cmd_doctor, "what this machine has, what is missing, what to do about it"},

@@ -4,7 +4,7 @@
 #     ./confirm.sh [dev.env]
 . "$(dirname "$0")/lib.sh"
 
-agent=$(api POST /v1/agents '{"name":"Careful agent","model":"claude-sonnet-4-5","tools":[{"type":"agent_toolset_20260401","default_config":{"permission_policy":{"type":"always_ask"}}}]}' | id_of agent)
+agent=$(api POST /v1/agents '{"name":"Careful agent","model":"'"$model"'","tools":[{"type":"agent_toolset_20260401","default_config":{"permission_policy":{"type":"always_ask"}}}]}' | id_of agent)
 session=$(api POST /v1/sessions "{\"agent\":\"$agent\",\"environment_id\":\"$ANTHROPIC_ENVIRONMENT_ID\"}" | id_of sesn)
 api POST "/v1/sessions/$session/events" '{"events":[{"type":"user.message","content":[{"type":"text","text":"Run a command."}]}]}' >/dev/null
 

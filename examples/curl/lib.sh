@@ -12,6 +12,9 @@ if [ $# -gt 0 ] || [ -z "${ANTHROPIC_BASE_URL:-}" ] || [[ ${ANTHROPIC_API_KEY:-}
     . "$env_file"
 fi
 
+# shellcheck disable=SC2034 # the examples use it
+model=${SALLYPORT_MODEL:-claude-opus-5-5}
+
 key_config() { printf 'header = "x-api-key: %s"\n' "$ANTHROPIC_API_KEY"; }
 common=(--silent --show-error --fail-with-body --globoff
     --header 'anthropic-version: 2026-10-21' --header 'anthropic-beta: managed-agents-2026-04-01')

@@ -3,7 +3,7 @@
 #     ./session.sh [dev.env]
 . "$(dirname "$0")/lib.sh"
 
-agent=$(api POST /v1/agents '{"name":"Curl agent","model":"claude-sonnet-4-5","tools":[{"type":"agent_toolset_20260401"}]}' | id_of agent)
+agent=$(api POST /v1/agents '{"name":"Curl agent","model":"'"$model"'","tools":[{"type":"agent_toolset_20260401"}]}' | id_of agent)
 session=$(api POST /v1/sessions "{\"agent\":\"$agent\",\"environment_id\":\"$ANTHROPIC_ENVIRONMENT_ID\"}" | id_of sesn)
 echo "agent $agent, session $session"
 

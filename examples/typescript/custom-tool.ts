@@ -19,7 +19,7 @@ const orderStatus = betaTool({
 
 const agent = await client.beta.agents.create({
   name: 'Order desk',
-  model: 'claude-sonnet-4-5',
+  model: process.env.SALLYPORT_MODEL ?? 'claude-opus-5-5',
   tools: [{ type: 'custom', name: orderStatus.name, description: orderStatus.description!, input_schema: orderStatus.input_schema as { type: 'object' } }],
 });
 const session = await client.beta.sessions.create({ agent: agent.id, environment_id });

@@ -15,7 +15,7 @@ const message = process.argv[2] ?? 'Run a command in your sandbox and tell me wh
 
 const agent = await client.beta.agents.create({
   name: 'Example agent',
-  model: 'claude-sonnet-4-5',
+  model: process.env.SALLYPORT_MODEL ?? 'claude-opus-5-5',
   system: 'You work in a sandbox. Be brief.',
   tools: [{ type: 'agent_toolset_20260401' }],
 });

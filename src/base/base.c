@@ -94,3 +94,36 @@ char *mem_printf(const char *fmt, ...)
     MUST(p != NULL);
     return p;
 }
+
+NORETURN static void exhausted(size_t size_bytes)
+{
+    char line[96], digits[24];
+    size_t d = sizeof(digits) - 1;
+    digits[d] = '\0';
+    do {
+        digits[--d] = (char)('0' + size_bytes % 10);
+        size_bytes /= 10;
+    } while (size_bytes);
+    size_t n = put_text(line, sizeof(line), 0, "sallyport: out of memory: a library asked for ");
+    n = put_text(line, sizeof(line), n, digits + d);
+    n = put_text(line, sizeof(line), n, " bytes\n");
+    ssize_t ignored = write(STDERR_FILENO, line, n);
+    (void)ignored;
+    abort();
+}
+
+void *mem_for_library(size_t size_bytes)
+{
+    void *p = malloc(size_bytes);
+    if (!p && size_bytes)
+        exhausted(size_bytes);
+    return p;
+}
+
+void *mem_again_for_library(void *old, size_t size_bytes)
+{
+    void *p = realloc(old, size_bytes);
+    if (!p && size_bytes)
+        exhausted(size_bytes);
+    return p;
+}

@@ -73,3 +73,7 @@ void *mem_array(size_t n, size_t size_bytes) __attribute__((malloc, returns_nonn
 char *mem_strdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *mem_strndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
 char *mem_printf(const char *fmt, ...) PRINTF(1, 2) __attribute__((malloc, returns_nonnull));
+/* For libraries that do not look whether an allocation failed: never NULL but for 0 bytes. When
+ * memory is exhausted they write one line, with the size, and abort. Released with free(). */
+void *mem_for_library(size_t size_bytes);
+void *mem_again_for_library(void *p, size_t size_bytes); /* as realloc */

@@ -2,6 +2,7 @@
  *
  * Theory of operation: everything that arrives as JSON passes json_parse. A scan over the bytes
  * counts nesting before jansson, whose parser recurses, sees them: 64 levels fit any fiber stack.
+ * It counts values, too: jansson needs up to a hundred times the bytes of a text like [{},{},...].
  * The same scan finds integers beyond 64 bits (legal JSON, which jansson refuses) and hands them
  * over as reals, as JavaScript would read them. Duplicate keys and NUL are refused: two readers
  * must never disagree about what a document says. jansson's error text quotes the input near the
@@ -22,9 +23,19 @@
 /* Parsed documents are at most 64 deep; what the program wraps around them adds a few levels. */
 #define PRINT_DEPTH 96
 
+#define PROBE_FROM_BYTES (64u << 10) /* smaller texts are not worth the question */
+#define VALUE_BYTES      320         /* an empty object of jansson's */
+
 void json_cleanup(json_t **j)
 {
     json_decref(*j);
+}
+
+/* jansson 2.14 ignores a failed growth of the buffer it collects a string in, and writes past its
+ * end. */
+__attribute__((constructor)) static void use_our_memory(void)
+{
+    json_set_alloc_funcs(mem_for_library, free);
 }
 
 static void wipe_and_free(void *p)
@@ -48,6 +59,7 @@ struct scan {
     const char *s;
     size_t n, at;
     size_t depth;
+    size_t values, max_values; /* names of members count, too */
     size_t line, line_start;
     struct buf patched; /* the text with big integers turned into reals; empty when none was met */
     size_t copied;      /* bytes of s already in `patched` */
@@ -95,12 +107,19 @@ static int scan(struct scan *c, struct err *e)
             c->line_start = c->at + 1;
             break;
         case '"':
+            c->values++;
             scan_string(c);
+            break;
+        case 't': /* each of them once in true, false or null */
+        case 'f':
+        case 'n':
+            c->values++;
             break;
         case '[':
         case '{':
             if (++c->depth > LIMIT_JSON_DEPTH)
                 return scan_fail(c, e, "nested too deeply; at most 64 levels are allowed");
+            c->values++;
             break;
         case ']':
         case '}':
@@ -108,23 +127,47 @@ static int scan(struct scan *c, struct err *e)
             break;
         case '-':
         case '0' ... '9':
+            c->values++;
             scan_number(c);
             break;
         default:
             break;
         }
+        if (c->values > c->max_values)
+            return err_set(e, -E_LIMIT, "it has more than %zu values and names", c->max_values);
     }
     return 0;
 }
 
+/* Whether so much memory can be had as the values will take, or more. */
+static bool have_memory(const struct scan *c)
+{
+    if (c->n < PROBE_FROM_BYTES)
+        return true;
+    void *volatile p = malloc(3 * c->n + VALUE_BYTES * c->values);
+    free(p);
+    return p != NULL;
+}
+
 int json_parse(const char *text, size_t n, json_t **ret, struct err *e)
+{
+    int r = json_parse_few(text, n, LIMIT_JSON_VALUES, ret, e);
+    return r == -E_LIMIT ? -E_PARSE : r;
+}
+
+int json_parse_few(const char *text, size_t n, size_t max_values, json_t **ret, struct err *e)
 {
     if (n > LIMIT_BODY_BYTES)
         return err_set(e, -E_PARSE, "JSON text of %zu bytes is longer than %u", n,
                        LIMIT_BODY_BYTES);
-    struct scan c = {
-        .s = text, .n = n, .line = 1, .patched = BUF_INIT(2 * (size_t)LIMIT_BODY_BYTES)};
+    struct scan c = {.s = text,
+                     .n = n,
+                     .line = 1,
+                     .max_values = max_values,
+                     .patched = BUF_INIT(2 * (size_t)LIMIT_BODY_BYTES)};
     int r = scan(&c, e);
+    if (r == 0 && !have_memory(&c))
+        r = err_set(e, -ENOMEM, "JSON text of %zu bytes: %s", n, err_text(-ENOMEM));
     json_t *j = NULL;
     json_error_t why = {0};
     if (r == 0) {
@@ -288,6 +331,41 @@ int json_print(struct buf *out, const json_t *j)
         if (depth == 0)
             return buf_err(out);
     }
+}
+
+/* The next value inside `l`, and the bytes of its key and separators. */
+static json_t *next_weighed(struct level *l, size_t *weight)
+{
+    json_t *v;
+    *weight += 2;
+    if (json_is_array(l->j))
+        return json_array_get(l->j, l->index++);
+    if (!l->iter)
+        return NULL;
+    *weight += strlen(json_object_iter_key(l->iter)) + 2;
+    v = json_object_iter_value(l->iter);
+    l->iter = json_object_iter_next(l->j, l->iter);
+    return v;
+}
+
+size_t json_weight(const json_t *j, size_t enough)
+{
+    struct level stack[PRINT_DEPTH];
+    size_t depth = 0, weight = 0;
+    for (json_t *v = unconst(j); weight < enough;) {
+        if (v && (json_is_object(v) || json_is_array(v))) {
+            MUST(depth < PRINT_DEPTH);
+            stack[depth++] =
+                (struct level){.j = v, .iter = json_is_object(v) ? json_object_iter(v) : NULL};
+        } else {
+            weight += json_is_string(v) ? json_string_length(v) : 8;
+        }
+        while (depth > 0 && !(v = next_weighed(&stack[depth - 1], &weight)))
+            depth--;
+        if (depth == 0)
+            break;
+    }
+    return weight < enough ? weight : enough;
 }
 
 char *json_text(const json_t *j, size_t *ret_len)

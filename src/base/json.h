@@ -1,4 +1,5 @@
-/* json - jansson with our limits: depth capped at 64, duplicate keys refused, NUL refused.
+/* json - jansson with our limits: depth capped at 64, values counted, duplicate keys refused, NUL
+ * refused.
  *
  * jansson's own types are used throughout the program; parsing and printing go through here.
  * `AUTO_JSON json_t *j` drops its reference when the scope is left. */
@@ -17,11 +18,18 @@ void json_cleanup(json_t **j);
  * a process whose memory others are copied from. Before the first value is made. */
 void json_wipe_when_freed(void);
 
-/* Parses exactly one JSON value that fills the input (white space around it allowed). Depth is
- * checked before jansson sees the text (LIMIT_JSON_DEPTH); integers beyond 64 bits become reals.
- * Returns 0 with a new reference in *ret, -E_PARSE with words in `e` ("line 1 column 7: ...") that
- * never quote the input, or -ENOMEM. */
+/* Parses exactly one JSON value that fills the input (white space around it allowed). Depth and the
+ * number of values are checked before jansson sees the text (LIMIT_JSON_DEPTH, LIMIT_JSON_VALUES);
+ * integers beyond 64 bits become reals. Returns 0 with a new reference in *ret, -E_PARSE with words
+ * in `e` ("line 1 column 7: ...") that never quote the input, or -ENOMEM: nothing was parsed. */
 int json_parse(const char *text, size_t n, json_t **ret, struct err *e) WARN_UNUSED;
+/* The same with a ceiling of its own: -E_LIMIT when there are more than `max_values` values, names of
+ * members included. */
+int json_parse_few(const char *text, size_t n, size_t max_values, json_t **ret, struct err *e)
+    WARN_UNUSED;
+
+/* About how many bytes its text has; counts no further than `enough`. */
+size_t json_weight(const json_t *j, size_t enough);
 
 /* Compact one-line text, keys in insertion order. Appends to `out`; returns buf's error. NULL
  * prints as null. Values nested deeper than 96 levels are a mistake of the program (MUST). */

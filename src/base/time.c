@@ -1,4 +1,4 @@
-/* time.c - the two clocks and RFC 3339.
+/* time.c - the two clocks, RFC 3339 and HTTP dates.
  *
  * Theory of operation: all code asks here what time it is, so a test can stop both clocks and move
  * them by hand. The hook is three atomics read on any thread; tests set them while nothing else
@@ -163,4 +163,22 @@ int time_parse(const char *s, int64_t *ret_us)
         return -E_PARSE;
     *ret_us = t;
     return 0;
+}
+
+int time_parse_http(const char *s, int64_t *ret_us)
+{
+    /* As it is sent today, as RFC 850 had it, and as asctime prints it. */
+    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                                        "%a %b %d %H:%M:%S %Y"};
+    for (size_t i = 0; s && i < ARRAY_LEN(forms); i++) {
+        struct tm tm = {0};
+        /* lint-allow: banned this is the better way, and these forms are what it is for */
+        const char *end = strptime(s, forms[i], &tm);
+        int64_t t = end && *end == '\0' ? (int64_t)timegm(&tm) : -1;
+        if (t >= 0) {
+            *ret_us = t * US_PER_S;
+            return 0;
+        }
+    }
+    return -E_PARSE;
 }

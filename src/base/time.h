@@ -1,4 +1,4 @@
-/* time - the two clocks, both replaceable in tests, and RFC 3339. */
+/* time - the two clocks, both replaceable in tests, RFC 3339 and HTTP dates. */
 #pragma once
 
 #include "base/base.h"
@@ -20,3 +20,5 @@ void time_test_reset(void);
 char *time_format(char ret[TIME_RFC3339_MAX], int64_t real_us);
 /* RFC 3339 with any offset and 0..9 fraction digits (beyond 6 cut off). -E_PARSE otherwise. */
 int time_parse(const char *s, int64_t *ret_us) WARN_UNUSED;
+/* A date of HTTP (RFC 9110 5.6.7), in any of its three forms. -E_PARSE otherwise. */
+int time_parse_http(const char *s, int64_t *ret_us) WARN_UNUSED;

@@ -44,6 +44,7 @@ struct native {
     uint64_t starts;
     struct err start_err;
     int64_t seq;
+    void (*tell)(const char *sentence); /* NULL: the log is told */
 };
 
 /* ---- the zygote ---- */
@@ -71,6 +72,25 @@ static void hand_over(struct native *z, const json_t *o, int *channel, int *pidf
         waitq_wake_all(&w->wait);
         return;
     }
+}
+
+/* Names are a sandbox's choice only as far as our table has them; the directory is the operator's. */
+static void tell_moved(const struct native *z, const json_t *moved)
+{
+    const char *dir = json_get_str(moved, "dir"), *name = json_get_str(moved, "name"),
+               *now = json_get_str(moved, "now");
+    if (!dir || !name)
+        return;
+    AUTO_FREE char *what =
+        now ? mem_printf("it is %s now", now) : mem_strdup("it could not be renamed: look at it");
+    AUTO_FREE char *text =
+        mem_printf("%s/%s was made in the sandbox, and programs of this host act "
+                   "on it by themselves; %s",
+                   dir, name, what);
+    if (z->tell)
+        z->tell(text);
+    else
+        log_warn("a sandbox has made what programs of this host act on", "what=%s", log_q(text));
 }
 
 /* One datagram from the zygote. 1 with the object, or a negative code. The first two descriptors go
@@ -104,14 +124,17 @@ static int read_zygote(struct native *z)
         r = receive(z, &o, &channel, &pidfd);
         if (r < 0)
             break;
-        if (json_object_get(o, "ended"))
+        const json_t *moved = json_object_get(o, "moved");
+        if (moved)
+            tell_moved(z, moved);
+        else if (json_object_get(o, "ended"))
             log_debug("sandbox ended", "pid=%lld status=%lld",
                       (long long)json_get_int(o, "ended", 0),
                       (long long)json_get_int(o, "status", 0));
         else
             hand_over(z, o, &channel, &pidfd);
     }
-    z->alive = false;
+    z->alive = r == -ECANCELED; /* it was the reader who was ended */
     LIST_FOREACH (w, &z->opening, struct opening, link) {
         w->done = true;
         err_set(&w->err, -E_CLOSED, "the zygote ended");
@@ -138,8 +161,19 @@ static int wait_ready(struct native *z, struct err *e)
                    words ? words : "the zygote gave no reason");
 }
 
+/* Lets it come to its end, and hears what it still has to say. */
+static void hear_out(struct native *z)
+{
+    AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);
+    if (z->ctl.fd >= 0 && shutdown(z->ctl.fd, SHUT_WR) == 0)
+        (void)read_zygote(z);
+    z->alive = false;
+}
+
 static void stop_zygote(struct native *z)
 {
+    if (z->alive)
+        hear_out(z);
     io_fd_close(&z->ctl);
     if (z->zygote.pid) {
         AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);
@@ -214,8 +248,8 @@ static int keep_zygote(void *arg)
 
 static int native_start(struct box_host *h, const struct box_host_config *cfg, struct err *e)
 {
-    (void)cfg;
     struct native *z = mem_new(struct native);
+    z->tell = cfg->tell;
     z->ctl = IO_FD_NONE;
     z->zygote.pidfd = IO_FD_NONE;
     list_init(&z->opening);

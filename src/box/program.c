@@ -142,6 +142,9 @@ static json_t *request_of(const struct box_program_spec *p, int fds[3], size_t *
     json_put_int(o, "cols", p->cols);
     if (p->timeout_ms > 0)
         json_put_int(o, "timeout_ms", p->timeout_ms);
+    json_put_int(o, "ignored", (int64_t)p->ignored);
+    json_put_int(o, "blocked", (int64_t)p->blocked);
+    json_put_int(o, "umask", p->umask);
     return o;
 }
 
@@ -213,13 +216,15 @@ int box_program_start(struct box_program *r)
     return send_op(r, "start", NULL, 0, NULL, 0);
 }
 
-int box_program_signal(struct box_program *r, int signal, bool group)
+int box_program_signal(struct box_program *r, int signal, bool group, int64_t grace_ms)
 {
     AUTO_JSON json_t *o = json_object();
     json_put_str(o, "op", "signal");
     json_put_int(o, "id", RUN_ID);
     json_put_int(o, "signal", signal);
     json_put_bool(o, "group", group);
+    if (grace_ms >= 0)
+        json_put_int(o, "grace_ms", grace_ms);
     return send_request(r, o, NULL, 0);
 }
 

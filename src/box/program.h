@@ -22,6 +22,10 @@ struct box_program_spec {
     int pipe[3]; /* for BOX_STREAM_PIPE; borrowed */
     unsigned rows, cols;
     int64_t timeout_ms; /* 0: none */
+    /* What a program inherits besides: signals that are ignored and blocked, bit N - 1 for signal
+     * N, and the mask of file modes. */
+    uint64_t ignored, blocked;
+    unsigned umask;
 };
 
 /* How it ended. Exactly one of exit_code >= 0, signal > 0, error. */
@@ -42,9 +46,10 @@ void program_end_done(struct program_end *e);
 int box_program_prepare(struct box *b, const struct box_program_spec *p, struct box_program **ret,
                         int *ret_master, struct err *e) WARN_UNUSED;
 int box_program_start(struct box_program *r) WARN_UNUSED; /* Suspends */
-/* `group`: the program's process group instead of the program alone. May be called from another
- * fiber than the one that waits. Suspends. */
-int box_program_signal(struct box_program *r, int signal, bool group) WARN_UNUSED;
+/* `group`: the program's process group instead of the program alone. `grace_ms`, unless negative:
+ * how long the program may go on after it; then it is killed (init.h says when not). May be called
+ * from another fiber than the one that waits. Suspends. */
+int box_program_signal(struct box_program *r, int signal, bool group, int64_t grace_ms) WARN_UNUSED;
 int box_program_winsize(struct box_program *r, unsigned rows, unsigned cols)
     WARN_UNUSED; /* Suspends */
 /* Waits for the end. Suspends. 0 with *ret set (the caller's); 1 when the program was

@@ -18,10 +18,14 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "brain/compact.h"
 #include "store/db.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#define ORIGIN      "_origin" /* no key of the API begins with an underscore */
+#define PLACE_MAX   80
 #define LOST_RESULT "Tool execution was interrupted before completion. Please retry."
 
 static json_t *array(void)
@@ -55,8 +59,10 @@ static json_t *text_block(const char *text)
 
 void model_context_init(struct model_context *c)
 {
-    *c =
-        (struct model_context){.messages = array(), .results = json_new_object(), .calls = array()};
+    *c = (struct model_context){.messages = array(),
+                                .results = json_new_object(),
+                                .calls = array(),
+                                .left_out = json_new_object()};
 }
 
 void model_context_done(struct model_context *c)
@@ -65,6 +71,7 @@ void model_context_done(struct model_context *c)
     json_decref(c->open);
     json_decref(c->results);
     json_decref(c->calls);
+    json_decref(c->left_out);
     *c = (struct model_context){0};
 }
 
@@ -156,15 +163,38 @@ static json_t *opened(struct model_context *c, bool user)
     return c->open;
 }
 
-static void add_user(struct model_context *c, const json_t *body)
+static const char *stand_in(const char *type)
 {
-    json_t *to = opened(c, true);
+    if (str_eq(type, "image"))
+        return "[An image stood here. The model provider refused it, so it was left out.]";
+    if (str_eq(type, "document"))
+        return "[A document stood here. The model provider refused it, so it was left out.]";
+    return "[Something stood here that the model provider refused, so it was left out.]";
+}
+
+/* The blocks of an event that came from outside, each with the name of its part, or what stands for
+ * it. */
+static void add_content(struct model_context *c, const char *event_id, const json_t *body,
+                        json_t *to)
+{
     size_t i;
     json_t *block;
     json_array_foreach (json_object_get(body, "content"), i, block) {
-        if (!str_eq(json_get_str(block, "type"), "text") || !blank(json_get_str(block, "text")))
+        const char *type = json_get_str(block, "type");
+        char name[96];
+        snprintf(name, sizeof(name), "%s:%zu", event_id, i);
+        if (json_object_get(c->left_out, name))
+            json_array_append_new(to, text_block(stand_in(type)));
+        else if (!str_eq(type, "text") || !blank(json_get_str(block, "text"))) {
+            json_put_str(block, ORIGIN, name);
             json_array_append(to, block);
+        }
     }
+}
+
+static void add_user(struct model_context *c, const char *id, const json_t *body)
+{
+    add_content(c, id, body, opened(c, true));
     c->requests = 0;
 }
 
@@ -190,17 +220,14 @@ static void add_call(struct model_context *c, const char *id, const json_t *body
     json_array_append_new(c->calls, json_string(id));
 }
 
-static void add_result(struct model_context *c, const char *call_id, const json_t *body)
+static void add_result(struct model_context *c, const char *id, const char *call_id,
+                       const json_t *body)
 {
     if (!call_id)
         return;
     json_t *o = json_new_object();
     AUTO_JSON json_t *content = array();
-    size_t i;
-    json_t *block;
-    json_array_foreach (json_object_get(body, "content"), i, block)
-        if (!str_eq(json_get_str(block, "type"), "text") || !blank(json_get_str(block, "text")))
-            json_array_append(content, block);
+    add_content(c, id, body, content);
     json_put_str(o, "type", "tool_result");
     json_put_str(o, "tool_use_id", call_id);
     if (json_array_size(content) > 0)
@@ -214,10 +241,15 @@ static int add_thinking(struct model_context *c, const char *hidden)
 {
     AUTO_JSON json_t *block = NULL;
     if (!hidden)
-        return 0; /* an agent.thinking without its signature cannot be sent */
+        return 0;
     if (json_parse(hidden, strlen(hidden), &block, NULL) < 0)
         return -E_CORRUPT;
-    json_array_append(opened(c, false), block);
+    /* Without its signature it cannot be sent. */
+    const char *proof = json_get_str(block, "signature");
+    if (str_eq(json_get_str(block, "type"), "redacted_thinking"))
+        proof = json_get_str(block, "data");
+    if (proof && *proof && !json_object_get(c->left_out, "thinking"))
+        json_array_append(opened(c, false), block);
     return 0;
 }
 
@@ -238,59 +270,224 @@ int model_context_add(struct model_context *c, const char *id, const char *type,
     if (json_parse(body_text, strlen(body_text), &body, NULL) < 0)
         return -E_CORRUPT;
     if (str_eq(type, "user.message"))
-        add_user(c, body);
+        add_user(c, id, body);
     else if (str_eq(type, "agent.message"))
         add_message(c, body);
     else if (str_eq(type, "agent.tool_use") || str_eq(type, "agent.custom_tool_use"))
         add_call(c, id, body);
     else if (str_eq(type, "user.tool_result") || str_eq(type, "agent.tool_result"))
-        add_result(c, json_get_str(body, "tool_use_id"), body);
+        add_result(c, id, json_get_str(body, "tool_use_id"), body);
     else if (str_eq(type, "user.custom_tool_result"))
-        add_result(c, json_get_str(body, "custom_tool_use_id"), body);
+        add_result(c, id, json_get_str(body, "custom_tool_use_id"), body);
     return 0;
 }
 
-json_t *model_context_take(struct model_context *c)
+/* "3.1", or "3.1.0" within a tool result; `inner` negative: not within. */
+static const char *place_name(char ret[PLACE_MAX], size_t message, size_t block, long inner)
+{
+    if (inner < 0)
+        snprintf(ret, PLACE_MAX, "%zu.%zu", message, block);
+    else
+        snprintf(ret, PLACE_MAX, "%zu.%zu.%ld", message, block, inner);
+    return ret;
+}
+
+/* Moves the name from a block to `origins`. */
+static void take_origin(json_t *block, json_t *origins, const char *place)
+{
+    if (json_get_str(block, ORIGIN))
+        json_put_str(origins, place, json_get_str(block, ORIGIN));
+    json_object_del(block, ORIGIN);
+}
+
+static void take_origins(json_t *messages, json_t *origins)
+{
+    size_t m, b, k;
+    json_t *message, *block, *inner;
+    char place[PLACE_MAX];
+    json_array_foreach (messages, m, message)
+        json_array_foreach (json_object_get(message, "content"), b, block) {
+            take_origin(block, origins, place_name(place, m, b, -1));
+            if (str_eq(json_get_str(block, "type"), "tool_result"))
+                json_array_foreach (json_object_get(block, "content"), k, inner)
+                    take_origin(inner, origins, place_name(place, m, b, (long)k));
+        }
+}
+
+json_t *model_context_take(struct model_context *c, json_t **ret_origins)
 {
     close_open(c);
     if (json_array_size(c->calls) > 0)
         push(c, "user", answers(c));
+    json_t *origins = json_new_object();
+    take_origins(c->messages, origins);
+    if (ret_origins)
+        *ret_origins = origins;
+    else
+        json_decref(origins);
     return TAKE(c->messages);
+}
+
+/* ---- blame ---- */
+
+static bool is_media(const json_t *block)
+{
+    const char *type = json_get_str(block, "type");
+    return str_eq(type, "image") || str_eq(type, "document");
+}
+
+/* Appends the names of what is at `place`, or within it. */
+static void blame_place(const json_t *origins, const char *place, json_t *names)
+{
+    size_t n = strlen(place);
+    const char *key;
+    json_t *name;
+    json_object_foreach ((json_t *)(uintptr_t)origins, key, name)
+        if (str_starts(key, place) && (key[n] == '\0' || key[n] == '.'))
+            json_array_append(names, name);
+}
+
+/* The images and documents of the newest message that has any. */
+static void blame_media(const json_t *messages, const json_t *origins, json_t *names)
+{
+    for (size_t m = json_array_size(messages); m-- > 0 && json_array_size(names) == 0;) {
+        const json_t *content = json_object_get(json_array_get(messages, m), "content");
+        size_t b, k;
+        json_t *block, *inner;
+        char place[PLACE_MAX];
+        json_array_foreach ((json_t *)(uintptr_t)content, b, block) {
+            if (is_media(block))
+                blame_place(origins, place_name(place, m, b, -1), names);
+            json_array_foreach (json_object_get(block, "content"), k, inner)
+                if (is_media(inner))
+                    blame_place(origins, place_name(place, m, b, (long)k), names);
+        }
+    }
+}
+
+static bool has_thinking(const json_t *messages)
+{
+    size_t m, b;
+    json_t *message, *block;
+    json_array_foreach ((json_t *)(uintptr_t)messages, m, message)
+        json_array_foreach (json_object_get(message, "content"), b, block)
+            if (str_eq(json_get_str(block, "type"), "thinking") ||
+                str_eq(json_get_str(block, "type"), "redacted_thinking"))
+                return true;
+    return false;
+}
+
+json_t *model_context_blamed(const json_t *messages, const json_t *origins, const char *blame)
+{
+    json_t *names = array();
+    if (str_eq(blame, "thinking")) {
+        if (has_thinking(messages))
+            json_array_append_new(names, json_string("thinking"));
+    } else if (str_eq(blame, "media")) {
+        blame_media(messages, origins, names);
+    } else if (*blame) {
+        blame_place(origins, blame, names);
+    }
+    if (json_array_size(names) > 0)
+        return names;
+    json_decref(names);
+    return NULL;
+}
+
+/* ---- from the store ---- */
+
+static int load_left_out(struct tx *tx, const char *session_id, json_t *left_out)
+{
+    struct stmt *st = tx_prepare(tx, "SELECT hidden FROM events WHERE session_id = $1 AND type ="
+                                     " 'session.error' AND hidden IS NOT NULL");
+    stmt_bind_text(st, 1, session_id);
+    int r;
+    while ((r = stmt_step(st)) > 0) {
+        size_t n = 0, i;
+        const char *text = stmt_text(st, 0, &n);
+        AUTO_JSON json_t *o = NULL;
+        json_t *name;
+        if (!text || json_parse(text, n, &o, NULL) < 0)
+            continue;
+        json_array_foreach (json_object_get(o, "left_out"), i, name)
+            json_put_bool(left_out, json_string_value(name), true);
+    }
+    stmt_reset(st);
+    return r;
+}
+
+/* The API answers a conversation that ends with the model's own words only for some models; this
+ * one was interrupted by its provider (pause_turn). */
+static void ask_to_go_on(json_t *messages)
+{
+    size_t n = json_array_size(messages);
+    if (!n || !str_eq(json_get_str(json_array_get(messages, n - 1), "role"), "assistant"))
+        return;
+    json_t *m = json_new_object(), *content = array();
+    json_array_append_new(content, text_block("Go on where you stopped."));
+    json_put_str(m, "role", "user");
+    json_put(m, "content", content);
+    json_array_append_new(messages, m);
+}
+
+static int load_events(struct tx *tx, struct model_context_load *q, const struct compaction *left,
+                       struct model_context *c)
+{
+    struct stmt *st =
+        tx_prepare(tx, "SELECT id, type, body, hidden, seq FROM events WHERE session_id = $1 AND"
+                       " seq < $2 AND (seq >= $3 OR (seq >= $4 AND type = 'user.message'))"
+                       " ORDER BY seq");
+    stmt_bind_text(st, 1, q->session_id);
+    stmt_bind_int(st, 2, q->until);
+    stmt_bind_int(st, 3, left->from);
+    stmt_bind_int(st, 4, left->task ? left->task : left->from);
+    int r;
+    bool counted = false;
+    while ((r = stmt_step(st)) > 0) {
+        size_t n = 0, hidden_n = 0;
+        const char *id = stmt_text(st, 0, NULL), *type = stmt_text(st, 1, NULL),
+                   *body = stmt_text(st, 2, &n);
+        stmt_text(st, 3, &hidden_n);
+        if (!counted && stmt_int(st, 4) >= left->from) {
+            c->requests = (int)left->requests;
+            counted = true;
+        }
+        c->bytes += n + hidden_n;
+        /* Nor may a log be able to fill the server's memory. */
+        q->ret_too_large = c->bytes > LIMIT_MODEL_CONTEXT_BYTES;
+        if (q->ret_too_large) {
+            r = 0;
+            break;
+        }
+        r = id && type && body ? model_context_add(c, id, type, body, stmt_text(st, 3, NULL))
+                               : -E_CORRUPT;
+        if (r < 0)
+            break;
+    }
+    stmt_reset(st);
+    return r;
 }
 
 int model_context_load_tx(struct tx *tx, void *arg)
 {
     struct model_context_load *q = arg;
     AUTO(model_context) c;
+    AUTO(compaction) left = {0};
     model_context_init(&c);
-    struct stmt *st = tx_prepare(tx, "SELECT id, type, body, hidden FROM events WHERE session_id = "
-                                     "$1 AND seq < $2 ORDER BY seq");
-    stmt_bind_text(st, 1, q->session_id);
-    stmt_bind_int(st, 2, q->until);
-    int r;
     q->ret_too_large = false;
-    while ((r = stmt_step(st)) > 0) {
-        size_t n = 0, hidden_n = 0;
-        const char *id = stmt_text(st, 0, NULL), *type = stmt_text(st, 1, NULL),
-                   *body = stmt_text(st, 2, &n);
-        stmt_text(st, 3, &hidden_n);
-        c.bytes += n + hidden_n;
-        /* Nor may a log be able to fill the server's memory. */
-        q->ret_too_large = c.bytes > LIMIT_MODEL_CONTEXT_BYTES;
-        if (q->ret_too_large) {
-            r = 0;
-            break;
-        }
-        r = id && type && body ? model_context_add(&c, id, type, body, stmt_text(st, 3, NULL))
-                               : -E_CORRUPT;
-        if (r < 0)
-            break;
-    }
-    stmt_reset(st);
+    int r = compaction_load_tx(tx, q->session_id, &left);
+    if (r == 0)
+        r = load_left_out(tx, q->session_id, c.left_out);
+    if (r == 0 && left.from)
+        json_array_append_new(opened(&c, true), text_block(left.digest));
+    if (r == 0)
+        r = load_events(tx, q, &left, &c);
     if (r < 0)
         return r;
     q->ret_requests = c.requests;
     json_decref(q->ret_messages);
-    q->ret_messages = model_context_take(&c);
+    json_decref(q->ret_origins);
+    q->ret_messages = model_context_take(&c, &q->ret_origins);
+    ask_to_go_on(q->ret_messages);
     return 0;
 }

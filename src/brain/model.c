@@ -10,7 +10,8 @@ void model_result_done(struct model_result *r)
     if (!r)
         return;
     json_decref(r->content);
-    r->content = NULL;
+    json_decref(r->stop_details);
+    r->content = r->stop_details = NULL;
 }
 
 enum model_error model_error_of_status(int status)
@@ -24,6 +25,8 @@ enum model_error model_error_of_status(int status)
     case 408:
     case 409:
         return MODEL_FAILED; /* a timeout or a conflict on their side: may be tried again */
+    case 413:
+        return MODEL_TOO_LONG;
     case 429:
         return MODEL_RATE_LIMITED;
     case 529:

@@ -15,6 +15,7 @@ enum model_error {
     MODEL_OVERLOADED,   /* 529 */
     MODEL_RATE_LIMITED, /* 429 */
     MODEL_FAILED,       /* 5xx, network, cut or malformed stream: may be tried again */
+    MODEL_TOO_LONG,     /* the conversation does not fit: a shorter one would */
     MODEL_REJECTED,     /* 4xx: will not get better by itself */
     MODEL_UNAUTHORIZED, /* 401/403: the operator's key */
     MODEL_BILLING,      /* 402 */
@@ -28,7 +29,6 @@ struct model_request {
     const json_t *tools; /* Messages API `tools` (name, description, input_schema); may be empty */
     const char *effort;  /* low … max or NULL */
     const char *speed;   /* "standard", "fast" or NULL */
-    int max_tokens;
 };
 
 /* What the turn wants to hear while the answer streams. Called on the calling fiber; must not
@@ -42,18 +42,26 @@ struct model_sink {
 
 struct model_usage {
     int64_t input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens;
+    char speed[12]; /* "standard", "fast", or "" when not told */
 };
 struct model_result {
     /* An array of complete blocks in order, owned:
      *     {type: text, text}
-     *     {type: thinking, thinking, signature}
+     *     {type: thinking, thinking, signature}     without signature: cannot be sent back
      *     {type: redacted_thinking, data}
-     *     {type: tool_use, id, name, input} */
+     *     {type: tool_use, id, name, input, fault}  fault, mostly absent: why it is not to be run,
+     *                                               in words for the model; input is empty then */
     json_t *content;
-    char stop_reason[32]; /* end_turn, tool_use, max_tokens, stop_sequence, refusal, pause_turn */
+    char stop_reason[32]; /* as the Messages API names it; turn.md has the table */
+    json_t *stop_details; /* of a refusal: {type, category, explanation}, owned; NULL: none */
+    bool cut_call;        /* the last call is faulty because the answer reached a length limit */
     struct model_usage usage;
     enum model_error error; /* with a negative return */
     int64_t retry_after_ms; /* -1: none given */
+    /* With MODEL_REJECTED, the part that was refused: "3.1" (block 1 of message 3), "3.1.0" (in a
+     * tool result), "media" (some image or document), "thinking" (what was thought), or "". */
+    char blame[32];
+    int fit_percent; /* with MODEL_TOO_LONG: so much of the prompt would fit; 0: not told */
 };
 void model_result_done(struct model_result *r);
 
@@ -86,7 +94,9 @@ static inline void model_free(struct model *m)
 }
 
 /* `api_key` is copied into locked memory; refused when it begins with "sk-sp-" (a key of ours is
- * never a model key). `base_url` NULL: the public endpoint. */
-struct model *model_anthropic_new(const char *api_key, const char *base_url, struct err *e);
+ * never a model key). `base_url` NULL: the public endpoint. `max_tokens` bounds every answer; 0: the
+ * most that the model of the request takes. */
+struct model *model_anthropic_new(const char *api_key, const char *base_url, int64_t max_tokens,
+                                  struct err *e);
 /* Reads a YAML file of rules (docs/script-model.md). */
 struct model *model_script_new(const char *path, struct err *e);

@@ -7,26 +7,18 @@
  *
  * A crash between the two leaves a span without an end. The next step_begin_tx ends it (is_error)
  * and asks again; since what a model says is written only together with the end of its span,
- * nothing is doubled.
- *
- * What a model says is untrusted: names and inputs are checked here, by size, by depth and against
- * the agent's tools. */
+ * nothing is doubled. */
 #include "brain/step.h"
 
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/str.h"
-#include "brain/permissions.h"
-#include "brain/tools.h"
+#include "brain/answer.h"
+#include "brain/compact.h"
 
 #include <string.h>
 
 #define INTERRUPTED_TEXT "Tool execution was interrupted before completion. Please retry."
-#define NO_CLOUD_TEXT                                                                              \
-    "This server runs no sandboxes itself: tools run on the workers of self_hosted environments, " \
-    "and this session's "                                                                          \
-    "environment is not self_hosted."
-#define BAD_INPUT_TEXT "The input of this call could not be used: it is nested too deeply."
 
 void step_begin_done(struct step_begin *s)
 {
@@ -58,21 +50,51 @@ static int open_span(struct tx *tx, const char *session_id, char ret[64])
     return r < 0 ? r : 0;
 }
 
+/* `note` (mostly NULL) stays hidden: how the answer ended, for run_of. */
 static int end_span(struct tx *tx, struct log_session *s, struct log_batch *b, const char *span_id,
-                    bool is_error, const struct model_usage *u)
+                    bool is_error, const struct model_usage *u, const char *note)
 {
     json_t *usage = json_new_object(), *body = json_new_object();
     json_put_int(usage, "input_tokens", u->input_tokens);
     json_put_int(usage, "output_tokens", u->output_tokens);
     json_put_int(usage, "cache_creation_input_tokens", u->cache_creation_input_tokens);
     json_put_int(usage, "cache_read_input_tokens", u->cache_read_input_tokens);
-    json_put_null(usage, "speed");
+    json_put_str(usage, "speed", u->speed[0] ? u->speed : NULL);
     json_put_str(body, "model_request_start_id", span_id);
     json_put_bool(body, "is_error", is_error);
     json_put(body, "model_usage", usage);
     log_usage_add(s, u->input_tokens, u->output_tokens, u->cache_creation_input_tokens,
                   u->cache_read_input_tokens);
-    return log_append_tx(tx, s, b, "span.model_request_end", NULL, body, NULL, NULL);
+    AUTO_JSON json_t *hidden = note ? json_new_object() : NULL;
+    if (note)
+        json_put_str(hidden, "ended", note);
+    return log_append_tx(tx, s, b, "span.model_request_end", NULL, body, hidden, NULL);
+}
+
+/* How many of the turn's last answers in a row ended with this note; failed requests do not count. */
+static int run_of(struct tx *tx, const char *session_id, const char *note)
+{
+    struct stmt *st = tx_prepare(
+        tx, "SELECT type, body, hidden FROM events WHERE session_id = $1 AND type IN"
+            " ('span.model_request_end', 'session.status_idle') ORDER BY seq DESC LIMIT 200");
+    stmt_bind_text(st, 1, session_id);
+    int r, n = 0;
+    while ((r = stmt_step(st)) > 0) {
+        const char *type = stmt_text(st, 0, NULL), *body = stmt_text(st, 1, NULL),
+                   *hidden = stmt_text(st, 2, NULL);
+        AUTO_JSON json_t *o = NULL, *h = NULL;
+        if (!str_eq(type, "span.model_request_end") || !body ||
+            json_parse(body, strlen(body), &o, NULL) < 0)
+            break;
+        if (json_get_bool(o, "is_error", false))
+            continue;
+        if (!hidden || json_parse(hidden, strlen(hidden), &h, NULL) < 0 ||
+            !str_eq(json_get_str(h, "ended"), note))
+            break;
+        n++;
+    }
+    stmt_reset(st);
+    return r < 0 ? r : n;
 }
 
 /* ---- ends of turns ---- */
@@ -83,13 +105,14 @@ static int idle(struct tx *tx, struct log_session *s, struct log_batch *b, const
 }
 
 static int session_error(struct tx *tx, struct log_session *s, struct log_batch *b,
-                         const char *type, const char *message, const char *retry)
+                         const char *type, const char *message, const char *retry,
+                         const json_t *hidden)
 {
     json_t *error = json_typed(type), *body = json_new_object();
     json_put_str(error, "message", message);
     json_put(error, "retry_status", json_typed(retry));
     json_put(body, "error", error);
-    return log_append_tx(tx, s, b, "session.error", NULL, body, NULL, NULL);
+    return log_append_tx(tx, s, b, "session.error", NULL, body, hidden, NULL);
 }
 
 /* session.error{exhausted}, idle{retries_exhausted}; what was queued is recorded
@@ -99,7 +122,7 @@ static int give_up(struct tx *tx, struct log_session *s, struct log_batch *b, co
 {
     int r = log_inbox_drop_tx(tx, s, b);
     if (r >= 0)
-        r = session_error(tx, s, b, type, message, "exhausted");
+        r = session_error(tx, s, b, type, message, "exhausted", NULL);
     return r < 0 ? r : idle(tx, s, b, "retries_exhausted");
 }
 
@@ -158,7 +181,7 @@ static int begin(struct tx *tx, struct log_session *s, struct step_begin *q)
     char span[64];
     int r = open_span(tx, s->id, span);
     if (r == 0 && span[0])
-        r = end_span(tx, s, &q->batch, span, true, &(struct model_usage){0});
+        r = end_span(tx, s, &q->batch, span, true, &(struct model_usage){0}, NULL);
     if (r < 0)
         return r;
     int cut = log_interrupted_tx(tx, s->id);
@@ -200,122 +223,92 @@ int step_begin_tx(struct tx *tx, void *arg)
     return r < 0 ? r : log_session_store_tx(tx, &s);
 }
 
-/* ---- what the model said ---- */
-
-static int write_text(struct tx *tx, struct log_session *s, struct log_batch *b, const char *id,
-                      const char *text)
-{
-    if (!text || !*text)
-        return 0;
-    json_t *content = json_array(), *block = json_typed("text"), *body = json_new_object();
-    MUST(content);
-    json_put_str(block, "text", text);
-    json_array_append_new(content, block);
-    json_put(body, "content", content);
-    return log_append_tx(tx, s, b, "agent.message", id, body, NULL, NULL);
-}
-
-/* True when the event's text can be read back under our own depth limit. */
-static bool storable(const json_t *body)
-{
-    size_t n;
-    AUTO_FREE char *text = json_text(body, &n);
-    AUTO_JSON json_t *back = NULL;
-    return json_parse(text, n, &back, NULL) == 0;
-}
-
-static int write_call(struct tx *tx, struct log_session *s, struct log_batch *b,
-                      const json_t *block, size_t *calls)
-{
-    const char *name = json_get_str(block, "name");
-    char short_name[129]; /* names longer than the API allows are nobody's tool */
-    str_copy(short_name, sizeof(short_name), name ? name : "");
-    struct tool tool = tools_find(log_session_agent(s), short_name);
-    bool custom = tool.kind == TOOL_CUSTOM;
-    AUTO(permission) p = {.evaluated = "deny"};
-    AUTO_FREE char *refusal = NULL;
-    json_t *input = json_object_get(block, "input");
-    json_t *body = json_new_object();
-    json_put_str(body, "name", short_name);
-    json_put(body, "input", json_is_object(input) ? json_incref(input) : json_new_object());
-    if (!storable(body)) {
-        json_put(body, "input", json_new_object());
-        refusal = mem_strdup(BAD_INPUT_TEXT);
-        custom = false;
-    } else if (custom) {
-        p.evaluated = "allow";
-    } else if (tool.kind != TOOL_BUILTIN) {
-        refusal = tools_refusal(log_session_agent(s), short_name, tool.kind);
-    } else if (!s->environment_self_hosted) {
-        refusal = mem_strdup(NO_CLOUD_TEXT);
-    } else {
-        p = permission_evaluate(tool.policy, short_name);
-    }
-    if (!custom) {
-        json_put_str(body, "evaluated_permission", p.evaluated);
-        if (p.evaluation)
-            json_put(body, "evaluation", json_incref(p.evaluation));
-    }
-    json_put_null(body, "session_thread_id");
-    char id[64];
-    int r = log_append_tx(tx, s, b, custom ? "agent.custom_tool_use" : "agent.tool_use", NULL, body,
-                          NULL, id);
-    if (r < 0)
-        return r;
-    (*calls)++;
-    return log_call_tx(tx, s, id, custom ? "custom" : "builtin", short_name, p.evaluated, refusal);
-}
-
-static const char *given_id(const struct step_end *q, size_t index)
-{
-    return q->block_ids && index < STEP_BLOCKS_MAX && q->block_ids[index][0] ? q->block_ids[index]
-                                                                             : NULL;
-}
-
-static int write_block(struct tx *tx, struct log_session *s, struct step_end *q, size_t index,
-                       const json_t *block, size_t *calls)
-{
-    const char *type = json_get_str(block, "type");
-    if (str_eq(type, "text"))
-        return write_text(tx, s, &q->batch, given_id(q, index), json_get_str(block, "text"));
-    if (str_eq(type, "thinking") || str_eq(type, "redacted_thinking"))
-        return log_append_tx(tx, s, &q->batch, "agent.thinking", given_id(q, index),
-                             json_new_object(), block, NULL);
-    if (str_eq(type, "tool_use"))
-        return write_call(tx, s, &q->batch, block, calls);
-    return 0; /* a kind of block we did not ask for */
-}
-
-static int write_answer(struct tx *tx, struct log_session *s, struct step_end *q, size_t *calls)
-{
-    size_t i;
-    json_t *block;
-    json_array_foreach (q->result->content, i, block) {
-        int r = write_block(tx, s, q, i, block, calls);
-        if (r < 0)
-            return r;
-    }
-    return q->cut ? write_text(tx, s, &q->batch, given_id(q, i), q->partial_text) : 0;
-}
-
 /* ---- end ---- */
 
-static int after_answer(struct tx *tx, struct log_session *s, struct step_end *q, size_t calls)
+/* An answer may end so that the model is asked again at once, without anybody having done anything:
+ * its only call was cut off, all its calls were refused, or its provider paused. How often that may
+ * happen in a row. */
+static const struct {
+    const char *note, *error, *words;
+    int most;
+} runs[] = {
+    {"cut", "tool_use_limit_reached_error",
+     "The model's answer reached its length limit in the middle of a tool call five times in a "
+     "row. "
+     "None of these calls was run. Ask for smaller steps, or raise SALLYPORT_MODEL_MAX_TOKENS if "
+     "it "
+     "is set.",
+     5},
+    {"refused", "tool_use_limit_reached_error",
+     "The model made nothing but tool calls that cannot be run, twenty times in a row.", 20},
+    {"pause", "model_request_failed_error",
+     "The model provider paused the answer ten times in a row without finishing it.", 10},
+};
+
+/* The note of this answer, NULL for an ordinary end. */
+static const char *note_of(const struct model_result *r, const struct answer_calls *calls)
 {
-    if (calls > 0) {
-        int r = log_settle_tx(tx, s, &q->batch);
+    if (r->cut_call && calls->made == 1)
+        return "cut";
+    if (calls->made > 0)
+        return calls->refused == calls->made ? "refused" : NULL;
+    return str_eq(r->stop_reason, "pause_turn") ? "pause" : NULL;
+}
+
+/* 1 when the run is over its limit, and the turn was ended for it. */
+static int run_over(struct tx *tx, struct log_session *s, struct step_end *q, const char *note)
+{
+    for (size_t i = 0; note && i < ARRAY_LEN(runs); i++) {
+        if (!str_eq(note, runs[i].note))
+            continue;
+        int n = run_of(tx, s->id, note);
+        if (n < runs[i].most)
+            return n < 0 ? n : 0;
+        int r = log_close_calls_tx(tx, s, &q->batch, NULL);
+        if (r == 0)
+            r = give_up(tx, s, &q->batch, runs[i].error, runs[i].words);
+        return r < 0 ? r : 1;
+    }
+    return 0;
+}
+
+/* Nothing of a refused answer is acted on, whatever calls it holds. */
+static int after_refusal(struct tx *tx, struct log_session *s, struct step_end *q)
+{
+    int r = log_close_calls_tx(tx, s, &q->batch, NULL);
+    if (r == 0)
+        r = log_inbox_count_tx(tx, s->id);
+    if (r > 0)
+        q->ret = STEP_AGAIN;
+    return r != 0 ? (r > 0 ? 0 : r) : log_refused_tx(tx, s, &q->batch, q->result->stop_details);
+}
+
+static int after_answer(struct tx *tx, struct log_session *s, struct step_end *q,
+                        const struct answer_calls *calls)
+{
+    const char *stop = q->result->stop_reason;
+    if (str_eq(stop, "refusal") && !q->cut)
+        return after_refusal(tx, s, q);
+    int r = run_over(tx, s, q, note_of(q->result, calls));
+    if (r != 0)
+        return r < 0 ? r : 0;
+    if (str_eq(stop, "model_context_window_exceeded"))
+        r = compact_tx(tx, s, &q->batch, 0); /* the next request would be refused */
+    if (r < 0)
+        return r;
+    if (calls->made > 0) {
+        r = log_settle_tx(tx, s, &q->batch);
         q->ret = str_eq(s->status, "running") ? STEP_AGAIN : STEP_REST;
         return r;
     }
-    int r = more_input(tx, s, &q->batch, &q->ret);
+    r = more_input(tx, s, &q->batch, &q->ret);
     if (r < 0 || q->ret == STEP_AGAIN)
         return r;
-    if (str_eq(q->result->stop_reason, "pause_turn")) {
+    if (str_eq(stop, "pause_turn")) {
         q->ret = STEP_AGAIN;
         return 0;
     }
-    return idle(tx, s, &q->batch,
-                str_eq(q->result->stop_reason, "refusal") ? "refusal" : "end_turn");
+    return idle(tx, s, &q->batch, "end_turn");
 }
 
 static const char *error_name(const json_t *body)
@@ -362,11 +355,24 @@ static const char *error_type(enum model_error e)
         return "billing_error";
     case MODEL_OK:
     case MODEL_FAILED:
+    case MODEL_TOO_LONG:
     case MODEL_REJECTED:
     case MODEL_UNAUTHORIZED:
         break;
     }
     return "model_request_failed_error";
+}
+
+/* Asks again with less, or, when nothing can be left out, rests: a next message may be a shorter
+ * one, and what is too long then lies behind it. */
+static int after_too_long(struct tx *tx, struct log_session *s, struct step_end *q,
+                          const char *words)
+{
+    int r = compact_tx(tx, s, &q->batch, q->result->fit_percent);
+    if (r > 0)
+        q->ret = STEP_AGAIN;
+    return r != 0 ? (r > 0 ? 0 : r)
+                  : give_up(tx, s, &q->batch, "compaction_limit_reached_error", words);
 }
 
 static int after_failure(struct tx *tx, struct log_session *s, struct step_end *q)
@@ -377,12 +383,10 @@ static int after_failure(struct tx *tx, struct log_session *s, struct step_end *
     q->ret = STEP_REST;
     if (q->too_many)
         return give_up(tx, s, &q->batch, "tool_use_limit_reached_error", words);
-    if (kind == MODEL_REJECTED) {
-        int r = session_error(tx, s, &q->batch, type, words, "terminal");
-        if (r == 0)
-            r = log_close_calls_tx(tx, s, &q->batch, INTERRUPTED_TEXT);
-        return r < 0 ? r : log_terminated_tx(tx, s, &q->batch);
-    }
+    if (kind == MODEL_TOO_LONG)
+        return after_too_long(tx, s, q, words);
+    if (kind == MODEL_REJECTED && !q->left_out)
+        return give_up(tx, s, &q->batch, type, words);
     if (kind == MODEL_UNAUTHORIZED || kind == MODEL_BILLING)
         return give_up(tx, s, &q->batch, type, words);
     int before = failures_before(tx, s->id);
@@ -392,17 +396,24 @@ static int after_failure(struct tx *tx, struct log_session *s, struct step_end *
         return give_up(tx, s, &q->batch, type, words);
     q->ret = STEP_WAIT;
     q->ret_attempt = before + 1;
-    int r = session_error(tx, s, &q->batch, type, words, "retrying");
+    AUTO_JSON json_t *hidden = q->left_out ? json_new_object() : NULL;
+    if (q->left_out)
+        json_put(hidden, "left_out", json_deep_copy(q->left_out));
+    int r = session_error(tx, s, &q->batch, type, words, "retrying", hidden);
     return r < 0 ? r : log_rescheduled_tx(tx, s, &q->batch);
 }
 
 static int end(struct tx *tx, struct log_session *s, struct step_end *q)
 {
-    size_t calls = 0;
+    struct answer_calls calls = {0};
     bool answered = q->code == 0 || q->cut;
-    int r = answered ? write_answer(tx, s, q, &calls) : 0;
+    struct model_answer a = {.result = q->result,
+                             .block_ids = q->block_ids,
+                             .partial_text = q->cut ? q->partial_text : NULL};
+    int r = answered ? answer_write_tx(tx, s, &q->batch, &a, &calls) : 0;
     if (r == 0)
-        r = end_span(tx, s, &q->batch, q->span_id, q->code < 0, &q->result->usage);
+        r = end_span(tx, s, &q->batch, q->span_id, q->code < 0, &q->result->usage,
+                     answered ? note_of(q->result, &calls) : NULL);
     if (r < 0)
         return r;
     int cut = log_interrupted_tx(tx, s->id);
@@ -412,7 +423,7 @@ static int end(struct tx *tx, struct log_session *s, struct step_end *q)
         r = interrupted(tx, s, &q->batch);
         return r < 0 ? r : more_input(tx, s, &q->batch, &q->ret);
     }
-    return answered ? after_answer(tx, s, q, calls) : after_failure(tx, s, q);
+    return answered ? after_answer(tx, s, q, &calls) : after_failure(tx, s, q);
 }
 
 int step_end_tx(struct tx *tx, void *arg)

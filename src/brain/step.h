@@ -7,6 +7,7 @@
  * gone. */
 #pragma once
 
+#include "brain/answer.h"
 #include "brain/model.h"
 #include "base/err.h"
 #include "session/log.h"
@@ -31,10 +32,6 @@ struct step_begin {
 void step_begin_done(struct step_begin *s);
 int step_begin_tx(struct tx *tx, void *arg /* struct step_begin */);
 
-/* Event ids given out while the answer streamed, by block index, so that the event has the id its
- * preview had. */
-#define STEP_BLOCKS_MAX 128
-
 struct step_end {
     const char *session_id, *span_id;
     struct model_result *result;
@@ -42,8 +39,9 @@ struct step_end {
     int code;                 /* 0, or what model_generate returned */
     bool cut;                 /* cancelled because of an interrupt */
     bool too_many;            /* no request was made: the turn has had its number of them */
+    const json_t *left_out;   /* a refused request is made again without these; NULL: it is not */
     const char *partial_text; /* of a text block the cut left incomplete; NULL: none */
-    char (*block_ids)[64];    /* STEP_BLOCKS_MAX of them, "" where none was given out */
+    char (*block_ids)[64];    /* ANSWER_BLOCKS_MAX of them, "" where none was given out */
     int max_attempts;
     struct log_batch batch;
     enum step ret;

@@ -26,7 +26,6 @@
 
 #include <string.h>
 
-#define MAX_TOKENS         16000
 #define REQUESTS_PER_TURN  500 /* a turn that asks more often than this is going in circles */
 #define REQUEST_MAX_MS     (30 * 60000) /* one model request, all of it */
 #define RETRY_MAX_MS       30000
@@ -41,9 +40,11 @@ struct request {
     struct err error;
     int code;
     bool done;
-    char ids[STEP_BLOCKS_MAX][64];
+    char ids[ANSWER_BLOCKS_MAX][64];
     int text_index; /* block whose text is in `text`, -1: none */
     struct buf text;
+    json_t *origins;  /* of the messages: model_context_load.ret_origins */
+    json_t *left_out; /* what a refused request is made again without; NULL: it is not */
 };
 
 /* ---- what the model says while it says it; none of these suspends ---- */
@@ -54,7 +55,7 @@ static void on_block(void *arg, int index, const char *type)
     bool text = str_eq(type, "text"), thinking = str_eq(type, "thinking");
     buf_reset(&g->text);
     g->text_index = text ? index : -1;
-    if (index < 0 || index >= STEP_BLOCKS_MAX || (!text && !thinking))
+    if (index < 0 || index >= ANSWER_BLOCKS_MAX || (!text && !thinking))
         return;
     id_make(g->ids[index], "sevt_");
     hub_event_start(g->t->log->hub, g->t->session_id, g->ids[index],
@@ -67,7 +68,7 @@ static void on_text(void *arg, int index, const char *text, size_t n)
     if (index != g->text_index)
         return;
     (void)buf_add(&g->text, text, n);
-    if (index < STEP_BLOCKS_MAX)
+    if (index < ANSWER_BLOCKS_MAX)
         hub_event_delta(g->t->log->hub, g->t->session_id, g->ids[index], 0, text, n);
 }
 
@@ -137,7 +138,6 @@ static void prepare(struct request *g, struct turn *t, const json_t *agent)
     g->q.system = json_get_str(agent, "system");
     g->q.effort = json_get_str(json_object_get(model, "effort"), "type");
     g->q.speed = json_get_str(model, "speed");
-    g->q.max_tokens = MAX_TOKENS;
 }
 
 static int publish(struct turn *t, int r, struct log_batch *b)
@@ -185,6 +185,57 @@ static int write_patiently(struct turn *t, struct step_end *q)
     }
 }
 
+static bool says_something(const json_t *content)
+{
+    size_t i;
+    json_t *block;
+    json_array_foreach ((json_t *)(uintptr_t)content, i, block) {
+        const char *type = json_get_str(block, "type"), *text = json_get_str(block, "text");
+        bool blank = !text || text[strspn(text, " \t\r\n")] == '\0';
+        if (str_eq(type, "tool_use") || (str_eq(type, "text") && !blank))
+            return true;
+    }
+    return false;
+}
+
+/* An answer without a word or a call, whose end says that there should have been some, is a
+ * failure: acted upon it would be asked for again without an end, or pass for a finished turn. */
+static void refuse_empty(struct request *g)
+{
+    static const struct {
+        const char *stop;
+        enum model_error error;
+        const char *words;
+    } empty[] = {
+        {"pause_turn", MODEL_FAILED, "The model provider paused without having said anything."},
+        {"tool_use", MODEL_FAILED, "The model's answer was to hold a tool call and holds none."},
+        {"compaction", MODEL_FAILED,
+         "The model provider answered with a compaction, which was not asked for."},
+        {"max_tokens", MODEL_REJECTED,
+         "The model reached its length limit before it said anything. Ask for less at once, lower "
+         "the agent's effort, or raise SALLYPORT_MODEL_MAX_TOKENS if it is set."},
+        {"model_context_window_exceeded", MODEL_TOO_LONG,
+         "The conversation fills the model's context window: there was no room for an answer."},
+    };
+    if (g->code < 0 || says_something(g->result.content))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(empty); i++)
+        if (str_eq(g->result.stop_reason, empty[i].stop)) {
+            g->result.error = empty[i].error;
+            g->code = err_set(&g->error, -E_PROTO, "%s", empty[i].words);
+        }
+}
+
+/* What a refused request can be made without, if the provider said what was wrong with it. */
+static void find_blamed(struct request *g)
+{
+    if (g->code >= 0 || g->result.error != MODEL_REJECTED)
+        return;
+    g->left_out = model_context_blamed(g->q.messages, g->origins, g->result.blame);
+    if (g->left_out)
+        g->result.retry_after_ms = 0;
+}
+
 /* Writes what came of the request. An answer that does not fit into the log is a failure like
  * another. */
 static int write_end(struct turn *t, const char *span_id, struct request *g, bool cut,
@@ -197,6 +248,7 @@ static int write_end(struct turn *t, const char *span_id, struct request *g, boo
                          .code = g->code,
                          .cut = cut,
                          .too_many = too_many,
+                         .left_out = g->left_out,
                          .partial_text = partial_text(g, cut),
                          .block_ids = g->ids,
                          .max_attempts = t->max_attempts};
@@ -207,6 +259,7 @@ static int write_end(struct turn *t, const char *span_id, struct request *g, boo
             err_set(&g->error, -EMSGSIZE, "The model's answer is too large for the session log.");
         q.cut = false;
         g->result.error = MODEL_FAILED;
+        q.left_out = NULL;
         r = write_patiently(t, &q);
     }
     r = publish(t, r, &q.batch);
@@ -225,18 +278,19 @@ static void request_done(struct request *g)
 {
     model_result_done(&g->result);
     buf_done(&g->text);
+    json_decref(g->origins);
+    json_decref(g->left_out);
     json_decref((json_t *)(uintptr_t)g->q.messages);
     json_decref((json_t *)(uintptr_t)g->q.tools);
     free(g);
 }
 
-/* No later request of this session could be smaller, so it ends here, in words. */
 static void too_large(struct request *g)
 {
-    g->result.error = MODEL_REJECTED;
+    g->result.error = MODEL_TOO_LONG;
     g->code = err_set(&g->error, -EMSGSIZE,
-                      "The session's history is larger than %u MB, the most one model request can "
-                      "carry; create a new session.",
+                      "This message and what belongs to it are larger than %u MB, the most one "
+                      "model request can carry; send less at once.",
                       LIMIT_MODEL_CONTEXT_BYTES >> 20);
 }
 
@@ -253,6 +307,7 @@ static int ask(struct turn *t, const struct step_begin *b, enum step *ret)
     buf_init(&g->text, LIMIT_EVENT_BYTES);
     prepare(g, t, b->ret_agent);
     g->q.messages = c.ret_messages;
+    g->origins = c.ret_origins;
     g->q.tools = tools_for_model(b->ret_agent);
     bool cut = false, too_many = c.ret_requests >= REQUESTS_PER_TURN;
     if (too_many)
@@ -262,6 +317,10 @@ static int ask(struct turn *t, const struct step_begin *b, enum step *ret)
         too_large(g);
     else
         r = run_request(t, g, &cut);
+    if (r == 0 && !cut) {
+        refuse_empty(g);
+        find_blamed(g);
+    }
     if (r == 0)
         r = write_end(t, b->ret_span_id, g, cut, too_many, ret);
     request_done(g);

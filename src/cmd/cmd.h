@@ -18,6 +18,7 @@ int cmd_env(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 int cmd_exec(int argc, char **argv);       /* its exit code is that of the program it runs */
 int cmd_exec_guard(int argc, char **argv); /* started by exec, not by hand */
+int cmd_status(int argc, char **argv);
 int cmd_up(int argc, char **argv);
 int cmd_setup(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

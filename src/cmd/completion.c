@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* main.c's, but for what is not for people; a test compares with --help. */
-#define COMMANDS "up server worker exec session env rootfs doctor completion"
+#define COMMANDS "up server worker exec session status env rootfs doctor completion"
 
 static const char bash_script[] =
     "# bash completion for sallyport: eval \"$(sallyport completion bash)\"\n"
@@ -37,10 +37,14 @@ static const char bash_script[] =
     "    case $cmd:$COMP_CWORD in\n"
     "    session:2|env:2|rootfs:2|completion:2|help:2) COMPREPLY=($(compgen -W \"$words\" -- "
     "\"$cur\")); return ;;\n"
+    "    server:2) if [[ $cur != -* ]]; then COMPREPLY=($(compgen -W 'backup restore' -- "
+    "\"$cur\")); return; fi ;;\n"
     "    env:3) if [[ ${COMP_WORDS[2]} == key ]]; then COMPREPLY=($(compgen -W \"$words\" -- "
     "\"$cur\")); return; fi ;;\n"
     "    esac\n"
     "    [[ $cmd == session || $cmd == env || $cmd == rootfs ]] && path+=(\"${COMP_WORDS[2]}\")\n"
+    "    [[ $cmd == server && ${COMP_WORDS[2]} =~ ^(backup|restore)$ ]] && "
+    "path+=(\"${COMP_WORDS[2]}\")\n"
     "    [[ $cmd == env && ${COMP_WORDS[2]} == key ]] && path+=(\"${COMP_WORDS[3]}\")\n"
     "    local table; table=$(\"${COMP_WORDS[0]}\" \"${path[@]}\" --complete-flags 2>/dev/null)\n"
     "    kind=$(printf '%s\\n' \"$table\" | while IFS=$'\\t' read -r f k h; do [[ $f == \"$prev\" "
@@ -66,6 +70,8 @@ static const char fish_script[] =
     "complete -c sallyport -n __fish_use_subcommand -a '{{commands}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from session; and not "
     "__fish_seen_subcommand_from {{session}}' -a '{{session}}'\n"
+    "complete -c sallyport -n '__fish_seen_subcommand_from server; and not "
+    "__fish_seen_subcommand_from backup restore' -a 'backup restore'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from env; and not "
     "__fish_seen_subcommand_from {{env}}' -a '{{env}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from rootfs; and not "

@@ -39,20 +39,6 @@ static struct flag_set flags_of(const struct verb *v, const struct flag *rows, s
     return flags;
 }
 
-/* "12.3 MiB" */
-static const char *human_bytes(int64_t n, char ret[32])
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    size_t unit = 0;
-    double value = (double)n;
-    while (value >= 1024 && unit + 1 < ARRAY_LEN(units)) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(ret, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
-    return ret;
-}
-
 /* ---- import ---- */
 
 struct progress {
@@ -85,7 +71,7 @@ static int on_tick(void *arg, const struct image_tally *t)
     p->shown_ns = now;
     char bytes[32];
     snprintf(p->text, sizeof(p->text), "unpacking %8llu files %12s", (unsigned long long)t->entries,
-             human_bytes((int64_t)t->bytes, bytes));
+             term_bytes((int64_t)t->bytes, bytes));
     term_spinner_step(&p->spinner);
     return 0;
 }
@@ -123,7 +109,7 @@ static void say_imported(const json_t *record)
            json_array_size(json_object_get(record, "layers")),
            json_array_size(json_object_get(record, "layers")) == 1 ? "" : "s",
            (long long)json_get_int(record, "files", 0),
-           human_bytes(json_get_int(record, "bytes", 0), bytes));
+           term_bytes(json_get_int(record, "bytes", 0), bytes));
     if (special)
         printf("; left out: %lld devices, fifos and sockets", (long long)special);
     if (set_id)
@@ -289,7 +275,7 @@ static int run_list(const struct verb *v, int argc, char **argv)
                    *reference = json_get_str(json_object_get(o, "source"), "reference");
         char bytes[32];
         printf("%-24s %12s %8lld files  %.19s  ", json_get_str(o, "name"),
-               human_bytes(json_get_int(o, "bytes", 0), bytes),
+               term_bytes(json_get_int(o, "bytes", 0), bytes),
                (long long)json_get_int(o, "files", 0), when ? when : "-");
         term_print_word(stdout, reference ? reference : "-");
         putchar('\n');

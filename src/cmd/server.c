@@ -26,10 +26,27 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define OUR_TOKENS "sk-sp-"
+#define OUR_TOKENS      "sk-sp-"
+#define MAX_TOKENS_MOST 1000000
+
+static int take_max_tokens(struct server_options *o, struct err *e)
+{
+    const char *text = getenv("SALLYPORT_MODEL_MAX_TOKENS");
+    uint64_t v = 0;
+    if (!text || !*text)
+        return 0;
+    if (str_to_u64(text, strlen(text), MAX_TOKENS_MOST, &v) < 0 || v == 0)
+        return err_set(e, -EINVAL,
+                       "SALLYPORT_MODEL_MAX_TOKENS must be a number from 1 to %d: the most tokens "
+                       "of one answer of the model",
+                       MAX_TOKENS_MOST);
+    o->model_max_tokens = (int64_t)v;
+    return 0;
+}
 
 int server_take_model_env(struct server_options *o, struct err *e)
 {
@@ -52,7 +69,7 @@ int server_take_model_env(struct server_options *o, struct err *e)
     }
     const char *base = getenv("SALLYPORT_MODEL_BASE_URL");
     o->model_base_url = base && base[0] ? base : NULL;
-    return 0;
+    return take_max_tokens(o, e);
 }
 
 /* ---- the command ---- */
@@ -134,7 +151,11 @@ static int run(void *arg)
         scope_done(&s);
     }
     server_close(c->server);
-    log_info("server stopped", "result=%s", r < 0 ? err_name(r) : "ok");
+    struct fiber_stats st;
+    fiber_get_stats(&st);
+    log_info("server stopped", "result=%s holds=%llu longest_hold_us=%lld",
+             r < 0 ? err_name(r) : "ok", (unsigned long long)st.holds,
+             (long long)(st.longest_hold_ns / 1000));
     return r < 0;
 }
 
@@ -152,6 +173,10 @@ static int check_db(const char *dir)
 int cmd_server(int argc, char **argv)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+    if (argc > 1 && str_eq(argv[1], "backup"))
+        return cmd_server_backup(argc - 1, argv + 1);
+    if (argc > 1 && str_eq(argv[1], "restore"))
+        return cmd_server_restore(argc - 1, argv + 1);
     struct command c = {
         .o = {.listen = "127.0.0.1:8400", .lease_ttl_ms = 90000, .stop_grace_ms = 10000},
         .log_level = "info",
@@ -169,6 +194,11 @@ int cmd_server(int argc, char **argv)
          .ptr = &c.o.public_url},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
          .ptr = &c.o.lease_ttl_ms, .min = 2000, .max = 3600000},
+        {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8401)",
+         FLAG_TEXT, .ptr = &c.o.metrics},
+        {"keep-sessions", "TIME",
+         "delete sessions at rest this long after their last event (they are kept)", FLAG_DURATION,
+         .ptr = &c.o.keep_sessions_ms, .min = 1000, .max = INT64_C(3650) * 86400 * 1000},
         {"stop-grace", "TIME", "time that running calls get after SIGTERM (10s)", FLAG_DURATION,
          .ptr = &c.o.stop_grace_ms, .min = 0, .max = 600000},
         {"tls-cert", "FILE", "serve HTTPS with this certificate chain (PEM)", FLAG_FILE,
@@ -188,7 +218,9 @@ int cmd_server(int argc, char **argv)
             "(and SALLYPORT_MODEL_BASE_URL, if it is not the public one) selects the model "
             "provider.\n"
             "Data lives in $XDG_DATA_HOME/sallyport, ~/.local/share/sallyport or, for root,\n"
-            "/var/lib/sallyport.",
+            "/var/lib/sallyport.\n"
+            "sallyport server backup FILE copies the database, also while the server runs;\n"
+            "sallyport server restore FILE puts a copy in its place.",
         .flags = flags,
         .n_flags = ARRAY_LEN(flags),
     };

@@ -18,6 +18,7 @@
 #include "http/wire/sse_parser.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -190,7 +191,8 @@ static json_t *text_message(const char *text)
                      "text", text);
 }
 
-static int send_events(struct session_command *c, json_t *event, struct err *e)
+/* ret_echo: the events as the server took them, new reference; may be NULL. */
+static int send_event(struct session_command *c, json_t *event, json_t **ret_echo, struct err *e)
 {
     AUTO_JSON json_t *body = json_pack("{s:[o]}", "events", event);
     AUTO_JSON json_t *j = NULL;
@@ -198,7 +200,21 @@ static int send_events(struct session_command *c, json_t *event, struct err *e)
     int r = body ? api_client_call(&c->call.api, "POST", path, body, &j, e) : -ENOMEM;
     if (r == 0 && !c->follow && c->call.json)
         api_command_print(j);
+    if (r == 0 && ret_echo)
+        *ret_echo = json_incref(json_object_get(j, "data"));
     return r;
+}
+
+static int send_events(struct session_command *c, json_t *event, struct err *e)
+{
+    return send_event(c, event, NULL, e);
+}
+
+/* The model for agents that nobody named one for. */
+static const char *default_model(void)
+{
+    const char *name = getenv("SALLYPORT_MODEL");
+    return name && *name ? name : DEFAULT_MODEL;
 }
 
 /* The agent to use when none is named: one with all six tools, made for this session. */
@@ -207,7 +223,7 @@ static char *make_agent(struct session_command *c, struct err *e)
     const char *policy = str_eq(c->permissions, "ask") ? "always_ask" : "always_allow";
     AUTO_JSON json_t *body =
         json_pack("{s:s,s:s,s:[{s:s,s:{s:b,s:{s:s}}}]}", "name", "sallyport session", "model",
-                  c->model ? c->model : DEFAULT_MODEL, "tools", "type", "agent_toolset_20260401",
+                  c->model ? c->model : default_model(), "tools", "type", "agent_toolset_20260401",
                   "default_config", "enabled", 1, "permission_policy", "type", policy);
     if (c->system)
         json_put_str(body, "system", c->system);
@@ -295,6 +311,18 @@ static int interrupt(void *command, struct err *e)
     return send_events(c, json_pack("{s:s}", "type", "user.interrupt"), e);
 }
 
+/* What was just confirmed comes back without a stamp. With one it is an earlier confirmation, which
+ * stands. */
+static int check_counted(const struct session_command *c, const json_t *echo, struct err *e)
+{
+    const char *at = json_get_str(echo, "processed_at");
+    if (!at)
+        return 0;
+    bool allowed = str_eq(json_get_str(echo, "result"), "allow");
+    return err_set(e, -EEXIST, "nothing was changed: call %s was %s before, at %.19s",
+                   c->call.args[1], allowed ? "allowed" : "denied", at);
+}
+
 static int confirm(void *command, struct err *e)
 {
     struct session_command *c = command;
@@ -308,7 +336,10 @@ static int confirm(void *command, struct err *e)
         json_put_str(ev, "deny_message", c->message);
     AUTO_FREE char *last = c->follow ? last_event(c) : NULL;
     c->since = last;
-    int r = send_events(c, ev, e);
+    AUTO_JSON json_t *echo = NULL;
+    int r = send_event(c, ev, &echo, e);
+    if (r == 0)
+        r = check_counted(c, json_array_get(echo, 0), e);
     return r == 0 && c->follow ? follow_session(c, e) : r;
 }
 
@@ -400,8 +431,8 @@ static void add_flags(struct flag_set *flags, unsigned has, struct session_comma
          FLAG_TEXT, .ptr = &c->environment, .line_only = true},
         {"message", "TEXT", "the first message", FLAG_TEXT, .ptr = &c->message, .line_only = true},
         {"title", "TEXT", "a title", FLAG_TEXT, .ptr = &c->title, .line_only = true},
-        {"model", "NAME", "model of the new agent (" DEFAULT_MODEL ")", FLAG_TEXT, .ptr = &c->model,
-         .line_only = true},
+        {"model", "NAME", "model of the new agent (SALLYPORT_MODEL, or " DEFAULT_MODEL ")",
+         FLAG_TEXT, .ptr = &c->model, .line_only = true},
         {"system", "TEXT", "its system prompt", FLAG_TEXT, .ptr = &c->system, .line_only = true},
         {"tools", "POLICY", "allow: tools run at once; ask: each waits for session confirm (allow)",
          FLAG_CHOICE, .ptr = &c->permissions, .choices = policies, .line_only = true},

@@ -1,4 +1,4 @@
-/* trim.c - gives back the memory that only starting up needed.
+/* trim.c - gives memory back: what only starting up needed, and what a large request leaves.
  *
  * Loading and relocating a library touches its symbol and relocation tables; they stay mapped for
  * the life of the process though no code reads them again. With several processes per machine that
@@ -12,6 +12,8 @@
 #include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#define LARGE_BYTES (256 << 10) /* a block from here on is mapped alone and given back when freed */
 
 static int drop_clean_segments(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -32,6 +34,10 @@ static int drop_clean_segments(struct dl_phdr_info *info, size_t size, void *arg
 void trim_after_start(void)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    /* By itself glibc raises both with the largest block that was ever freed, and keeps up to twice
+     * as much: after one body of 32 MB, all later ones would stay. */
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES);
     (void)malloc_trim(0);
     (void)dl_iterate_phdr(drop_clean_segments, &page);
 }

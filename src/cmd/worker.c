@@ -12,6 +12,7 @@
 #include "base/toolset.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/host_path.h"
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
 #include "cmd/trim.h"
@@ -43,11 +44,10 @@ struct worker_command {
 /* Reads the key from a file, a trailing newline dropped. */
 static int read_key(const char *path, struct secret *ret, struct err *e)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        int code = -errno;
-        return err_set(e, code, "--environment-key-file %s: %s", path, err_text(code));
-    }
+    struct err why = {.code = 0};
+    AUTO_CLOSE int fd = host_path_read(path, &why);
+    if (fd < 0)
+        return err_set(e, fd, "--environment-key-file %s", why.msg);
     struct stat st;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
         log_warn("the environment key's file can be read by other users", "file=%s do=%s",

@@ -30,9 +30,6 @@
 #define POOL_KEEP_BYTES ((size_t)16 << 10) /* the others keep their topmost pages */
 /* the frames of fiber_trim_stack and below; ASAN puts an interceptor of its own in between */
 #define TRIM_SLACK_BYTES ((size_t)(SWITCH_ASAN ? 16384 : 512))
-#define SLOW_TURN_NS     (100 * NS_PER_MS)
-#define SLOW_TURN_FEW    10
-#define WATCHED_TURNS    1000
 
 static __thread struct sched *here;
 
@@ -145,42 +142,11 @@ static void bury(struct sched *s, struct context *self)
     s->n_pooled++;
 }
 
-/* The watchdog. Reading a clock at every switch would cost a third of the switch, so only turns of
- * the whole batch are timed. After a slow one the fibers of the next turns are timed singly, to
- * name the culprit, who as a rule does it again. The coarse clock is not replaceable by tests: it
- * watches the program, not the protocol. */
-static int64_t coarse_ns(void)
+static inline int64_t coarse_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
     return ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
-
-__attribute__((noinline, cold)) static void time_fiber(struct sched *s, const struct fiber *f)
-{
-    int64_t now = coarse_ns(), took = now - s->fiber_started_ns;
-    s->fiber_started_ns = now;
-    if (took > SLOW_TURN_NS)
-        log_warn("a fiber ran long without suspending", "fiber=%s id=%llu ms=%lld", f->name,
-                 (unsigned long long)f->id, (long long)(took / NS_PER_MS));
-}
-
-static void turn_began(struct sched *s)
-{
-    s->turn_started_ns = s->fiber_started_ns = coarse_ns();
-    if (s->watched_turns)
-        s->watched_turns--;
-}
-
-static void turn_ended(struct sched *s, uint64_t fibers)
-{
-    int64_t took = coarse_ns() - s->turn_started_ns;
-    if (took <= SLOW_TURN_NS)
-        return;
-    if (!s->watched_turns && fibers <= SLOW_TURN_FEW) /* thousands may well take that long */
-        log_warn("the fibers of one turn ran long", "fibers=%llu last=%s ms=%lld",
-                 (unsigned long long)fibers, s->last_name, (long long)(took / NS_PER_MS));
-    s->watched_turns = WATCHED_TURNS;
 }
 
 /* The next fiber of the batch, or the thread's own stack, becomes current. */
@@ -188,7 +154,6 @@ static inline struct context *pick(struct sched *s)
 {
     s->switches++;
     if (list_empty(s->batch)) {
-        s->last_name = s->current ? s->current->name : "-";
         s->current = NULL;
         return &s->main;
     }
@@ -211,8 +176,9 @@ static inline struct context *pick(struct sched *s)
 /* Leaves the running fiber `f`, which is queued or parked. */
 #define SUSPEND(s, f)                                                                              \
     do {                                                                                           \
-        if (__builtin_expect((s)->watched_turns != 0, 0))                                          \
-            time_fiber(s, f);                                                                      \
+        int64_t now_ = coarse_ns();                                                                \
+        if (__builtin_expect(now_ != (s)->tick_ns, 0))                                             \
+            watch_end(s, f, now_);                                                                 \
         RUN_NEXT(s, &(f)->ctx);                                                                    \
     } while (0)
 
@@ -227,8 +193,9 @@ static void run_to_end(struct sched *s, struct fiber *f)
     s->n_live--;
     scope_child_finished(f, result);
     s->dead = f;
-    if (s->watched_turns)
-        time_fiber(s, f);
+    int64_t now = coarse_ns();
+    if (now != s->tick_ns)
+        watch_end(s, f, now);
 }
 
 /* Returns when the pooled fiber is started again, or asked to leave. */
@@ -494,11 +461,11 @@ bool fiber_run_ready(void)
     struct list *batch = s->ready;
     s->ready = s->batch;
     s->batch = batch;
-    uint64_t before = s->switches;
-    turn_began(s);
+    int64_t now = coarse_ns();
+    if (now != s->tick_ns)
+        watch_begin(s, now);
     RUN_NEXT(s, &s->main);
     MUST(list_empty(s->batch));
-    turn_ended(s, s->switches - before - 1);
     return !list_empty(s->ready);
 }
 
@@ -517,6 +484,8 @@ void fiber_get_stats(struct fiber_stats *ret)
         (void)note_high_water(s, f);
     *ret = (struct fiber_stats){.created = s->created,
                                 .switches = s->switches,
+                                .holds = s->holds,
+                                .longest_hold_ns = s->longest_hold_ns,
                                 .live = s->n_live,
                                 .pooled_stacks = s->n_pooled,
                                 .stack_high_water_bytes = s->high_water_bytes};

@@ -122,8 +122,12 @@ bool fiber_run_ready(void);
 int64_t fiber_next_timer_ns(void);
 size_t fiber_count(void);
 
+#define FIBER_HOLD_MS 20 /* of processor time between two suspensions: others wait too long */
+
 struct fiber_stats {
     uint64_t created, switches;
+    uint64_t holds;          /* longer than FIBER_HOLD_MS */
+    int64_t longest_hold_ns; /* processor time; to one tick of the coarse clock */
     size_t live, pooled_stacks, stack_high_water_bytes;
 };
 void fiber_get_stats(struct fiber_stats *ret);

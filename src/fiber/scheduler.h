@@ -66,9 +66,9 @@ struct sched {
     unsigned no_suspend;
     struct sched *next; /* every thread's scheduler, for debuggers */
 
-    int64_t turn_started_ns, fiber_started_ns; /* watchdog, see fiber.c */
-    unsigned watched_turns;
-    const char *last_name; /* of the fiber that suspended last before the thread's own stack ran */
+    int64_t tick_ns, tick_cpu_ns; /* both clocks when the coarse one last moved, see watch.c */
+    int64_t longest_hold_ns, said_ns;
+    uint64_t holds;
 };
 
 /* The calling thread's scheduler; made at first use. */
@@ -97,6 +97,10 @@ static inline void sched_make_ready(struct sched *s, struct fiber *f)
     f->state = FIBER_READY;
     list_push_back(s->ready, &f->run);
 }
+
+/* watch.c: the coarse clock has moved since tick_ns; `f` leaves the thread. */
+void watch_begin(struct sched *s, int64_t now_ns);
+void watch_end(struct sched *s, const struct fiber *f, int64_t now_ns);
 
 /* timer.c */
 void timer_arm(struct sched *s, struct fiber *f, int64_t at_ns);

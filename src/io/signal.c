@@ -70,3 +70,20 @@ void signal_reset_for_exec(void)
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
+
+void signal_inherit(uint64_t *ret_ignored, uint64_t *ret_blocked)
+{
+    sigset_t blocked;
+    struct sigaction now;
+    sigemptyset(&blocked);
+    (void)sigprocmask(SIG_BLOCK, NULL, &blocked);
+    *ret_ignored = *ret_blocked = 0;
+    for (int sig = 1; sig < NSIG; sig++) {
+        const uint64_t bit = 1ull << (sig - 1);
+        if (sigaction(sig, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+            *ret_ignored |= bit;
+        if (sigismember(&blocked, sig) == 1)
+            *ret_blocked |= bit;
+    }
+    (void)signal(SIGCHLD, SIG_DFL);
+}

@@ -12,3 +12,7 @@ void signal_done(void);
 /* Restores default dispositions and the empty mask: for children, before exec.
  * Async-signal-safe. */
 void signal_reset_for_exec(void);
+
+/* Which signals are ignored and blocked by whoever has started this process: bit N - 1 for signal N.
+ * Children can be waited for afterwards, also where SIGCHLD was ignored. */
+void signal_inherit(uint64_t *ret_ignored, uint64_t *ret_blocked);

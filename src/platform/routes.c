@@ -13,13 +13,15 @@
 #include "platform/keys/env_keys.h"
 #include "platform/sessions/sessions.h"
 #include "platform/sessions/threads.h"
+#include "platform/status/status.h"
 #include "platform/work/work.h"
 
 #include <string.h>
 
-#define API ALLOW_API
-#define ENV (ALLOW_API | ALLOW_ENV) /* either may */
-#define ANY (ALLOW_API | ALLOW_ENV | ALLOW_SESSION)
+#define API   ALLOW_API
+#define ENV   (ALLOW_API | ALLOW_ENV) /* either may */
+#define ANY   (ALLOW_API | ALLOW_ENV | ALLOW_SESSION)
+#define SMALL ROUTE_SMALL_BODY
 
 #define S "/v1/sessions/{session_id}"
 #define E "/v1/environments/{environment_id}"
@@ -27,48 +29,49 @@
 #define T S "/threads/{thread_id}"
 
 #define ROUTES(R)                                                                                  \
-    R("POST", "/v1/agents", API, agents_create)                                                    \
+    R("POST", "/v1/agents", API | ROUTE_AGENT_BODY, agents_create)                                 \
     R("GET", "/v1/agents", API, agents_list)                                                       \
     R("GET", A, API, agents_retrieve)                                                              \
-    R("POST", A, API, agents_update)                                                               \
-    R("POST", A "/archive", API, agents_archive)                                                   \
+    R("POST", A, API | ROUTE_AGENT_BODY, agents_update)                                            \
+    R("POST", A "/archive", API | SMALL, agents_archive)                                           \
     R("GET", A "/versions", API, agents_versions)                                                  \
-    R("POST", "/v1/environments", API, environments_create)                                        \
+    R("POST", "/v1/environments", API | ROUTE_AGENT_BODY, environments_create)                     \
     R("GET", "/v1/environments", API, environments_list)                                           \
     R("GET", E, API, environments_retrieve)                                                        \
-    R("POST", E, API, environments_update)                                                         \
+    R("POST", E, API | ROUTE_AGENT_BODY, environments_update)                                      \
     R("DELETE", E, API, environments_delete)                                                       \
-    R("POST", E "/archive", API, environments_archive)                                             \
-    R("POST", E "/keys", API | ROUTE_OWN | ROUTE_SHOWN_ONCE, env_keys_create)                      \
+    R("POST", E "/archive", API | SMALL, environments_archive)                                     \
+    R("POST", E "/keys", API | ROUTE_OWN | ROUTE_SHOWN_ONCE | SMALL, env_keys_create)              \
     R("GET", E "/keys", API | ROUTE_OWN, env_keys_list)                                            \
     R("DELETE", E "/keys/{key_id}", API | ROUTE_OWN, env_keys_revoke)                              \
     R("GET", E "/work/poll", ALLOW_ENV, work_poll)                                                 \
     R("GET", E "/work/stats", ENV, work_stats)                                                     \
     R("GET", E "/work", ENV, work_list)                                                            \
     R("GET", E "/work/{work_id}", API, work_retrieve)                                              \
-    R("POST", E "/work/{work_id}", API, work_update)                                               \
-    R("POST", E "/work/{work_id}/ack", ALLOW_ENV, work_ack)                                        \
-    R("POST", E "/work/{work_id}/heartbeat", ANY, work_heartbeat)                                  \
-    R("POST", E "/work/{work_id}/stop", ANY, work_stop)                                            \
+    R("POST", E "/work/{work_id}", API | SMALL, work_update)                                       \
+    R("POST", E "/work/{work_id}/ack", ALLOW_ENV | SMALL, work_ack)                                \
+    R("POST", E "/work/{work_id}/heartbeat", ANY | SMALL, work_heartbeat)                          \
+    R("POST", E "/work/{work_id}/stop", ANY | SMALL, work_stop)                                    \
     R("POST", "/v1/sessions", API, sessions_create)                                                \
     R("GET", "/v1/sessions", API, sessions_list)                                                   \
     R("GET", S, ANY, sessions_retrieve)                                                            \
-    R("POST", S, API, sessions_update)                                                             \
+    R("POST", S, API | ROUTE_AGENT_BODY, sessions_update)                                          \
     R("DELETE", S, API, sessions_delete)                                                           \
-    R("POST", S "/archive", API, sessions_archive)                                                 \
+    R("POST", S "/archive", API | SMALL, sessions_archive)                                         \
     R("GET", S "/events", ANY, events_list)                                                        \
     R("POST", S "/events", ANY, events_send)                                                       \
     R("GET", S "/events/stream", ANY, events_stream)                                               \
     R("GET", S "/threads", API, threads_list)                                                      \
     R("GET", T, API, threads_retrieve)                                                             \
-    R("POST", T "/archive", API, threads_archive)                                                  \
+    R("POST", T "/archive", API | SMALL, threads_archive)                                          \
     R("GET", T "/events", API, threads_events)                                                     \
     R("GET", T "/stream", API, threads_stream)                                                     \
     R("GET", S "/resources", API, sessions_no_resources)                                           \
-    R("POST", S "/resources", API, sessions_no_resources)                                          \
+    R("POST", S "/resources", API | SMALL, sessions_no_resources)                                  \
     R("GET", S "/resources/{resource_id}", API, sessions_no_resources)                             \
-    R("POST", S "/resources/{resource_id}", API, sessions_no_resources)                            \
-    R("DELETE", S "/resources/{resource_id}", API, sessions_no_resources)
+    R("POST", S "/resources/{resource_id}", API | SMALL, sessions_no_resources)                    \
+    R("DELETE", S "/resources/{resource_id}", API, sessions_no_resources)                          \
+    R("GET", "/v1/sallyport/status", API | ROUTE_OWN, status_retrieve)
 
 #define AS_ROUTE(m, path, who, fn)   {.method = m, .pattern = path, .flags = who},
 #define AS_HANDLER(m, path, who, fn) fn,
@@ -101,6 +104,10 @@ const char *routes_unbuilt(const char *path)
         {"/v1/deployment_runs", "deployment runs"},
         {"/v1/dreams", "dreams"},
         {"/v1/user_profiles", "user profiles"},
+        {"/v1/models", "lists of models"},
+        {"/v1/messages", "the routes of the Messages API"},
+        {"/v1/organizations", "the routes of an organization"},
+        {"/v1/traces", "traces"},
     };
     for (size_t i = 0; i < ARRAY_LEN(families); i++) {
         size_t n = strlen(families[i].prefix);

@@ -6,25 +6,23 @@
  * Only then does a handler of one resource see the call. A handler answers exactly once, through
  * api_reply or a refusal.
  *
- * Limits: bodies of LIMIT_BODY_BYTES, JSON 64 levels deep. A caller learns nothing about a
- * credential that failed. */
+ * Limits: what a caller's calls hold together (account.c), bodies by route and kind of caller
+ * (body.c). A caller learns nothing about a credential that failed. */
 #include "platform/platform.h"
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/id.h"
-#include "base/limits.h"
 #include "base/str.h"
-#include "io/pool.h"
+#include "platform/api/account.h"
 #include "platform/api/auth.h"
+#include "platform/api/body.h"
 #include "platform/api/idem.h"
 #include "platform/api/validate.h"
 #include "platform/routes.h"
 
 #include <string.h>
 
-#define BETA_AGENTS      "managed-agents-2026-04-01"
-#define PARSE_HERE_BYTES (256u << 10) /* about a millisecond of parsing */
+#define BETA_AGENTS "managed-agents-2026-04-01"
 
 /* True when one of the (possibly several, comma separated) values of the header is `want`. */
 static bool header_lists(const struct h1_request *q, const char *name, const char *want)
@@ -70,16 +68,6 @@ static bool is_date(const char *s)
     return s[i] == '\0';
 }
 
-/* True when the body may be JSON: no content type, application/json, or another type of it. */
-static bool is_json_type(const char *type)
-{
-    if (!type || !type[0])
-        return true;
-    size_t n = strcspn(type, "; \t");
-    return str_ieq_n(type, n, "application/json", 16) ||
-           (n > 5 && str_ieq_n(type + n - 5, 5, "+json", 5));
-}
-
 /* 0, or 1 after answering. */
 static int check_headers(struct api_call *c)
 {
@@ -102,69 +90,6 @@ static int check_headers(struct api_call *c)
         return 1;
     }
     return 0;
-}
-
-struct parse {
-    const struct buf *raw;
-    json_t *j;
-    struct err e;
-};
-
-static int parse(void *arg)
-{
-    struct parse *p = arg;
-    return json_parse(p->raw->data, p->raw->len, &p->j, &p->e);
-}
-
-/* A large body would hold everybody up for as long as it takes to parse; it goes to a thread.
- * Suspends. */
-static int parse_body(struct api_call *c, struct parse *p)
-{
-    if (p->raw->len < PARSE_HERE_BYTES)
-        return parse(p);
-    struct platform_state *st = platform_state(c->p);
-    if (!st->parser)
-        st->parser = pool_new("parse", 1);
-    return pool_call(st->parser, parse, p);
-}
-
-/* The body as c->body. 0, or 1 after answering. Suspends. */
-static int take_json(struct api_call *c, const struct buf *raw)
-{
-    struct parse p = {.raw = raw};
-    if (!is_json_type(h1_header_get(http_request(c->x), "content-type", NULL))) {
-        api_invalid(c, "content-type: the request body must be application/json");
-        return 1;
-    }
-    if (parse_body(c, &p) < 0) {
-        api_invalid(c, "Failed to parse request: the body is not valid JSON: %s", p.e.msg);
-        return 1;
-    }
-    c->body = p.j;
-    if (!json_is_object(c->body)) {
-        api_invalid(c, "Failed to parse request: the body must be a JSON object");
-        return 1;
-    }
-    return 0;
-}
-
-/* Reads and parses the body of a POST; takes care of its Idempotency-Key. 0, or 1 after answering
- * (or when nobody is left to answer). Suspends. */
-static int read_body(struct api_call *c)
-{
-    AUTO(buf) raw = BUF_INIT(LIMIT_BODY_BYTES);
-    int r = http_body_read(c->x, LIMIT_BODY_BYTES, &raw);
-    if (r == -EMSGSIZE)
-        api_error(c, 413, "request_too_large",
-                  "The request body is larger than %u MB, the most this endpoint takes.",
-                  LIMIT_BODY_BYTES >> 20);
-    else if (r == -E_PARSE)
-        api_invalid(c, "The request body's transfer encoding is malformed.");
-    if (r < 0)
-        return 1;
-    if (raw.len && take_json(c, &raw) != 0)
-        return 1;
-    return idem_begin(c, buf_str(&raw), raw.len) != 0;
 }
 
 static void serve(struct api_call *c)
@@ -202,6 +127,8 @@ static void serve(struct api_call *c)
         api_failed(c, r, NULL);
         return;
     }
+    http_known(c->x);
+    c->account = account_enter(c->p, &c->caller);
     if (check_headers(c) != 0)
         return;
     if (!may_call(&c->caller, c->flags)) {
@@ -211,7 +138,7 @@ static void serve(struct api_call *c)
                                                            : "an API key");
         return;
     }
-    if (!strcmp(q->method, "POST") && read_body(c) != 0)
+    if (!strcmp(q->method, "POST") && body_take(c) != 0)
         return;
     fn(c);
     idem_end(c);
@@ -223,5 +150,8 @@ void platform_handle(struct http_exchange *x, void *arg)
     id_make(c.request_id, "req_");
     fiber_set_context(c.request_id);
     serve(&c);
-    json_decref(c.body);
+    body_drop(&c);
+    budget_end(&c.body_share);
+    if (c.account)
+        account_leave(c.p, &c.caller);
 }

@@ -19,12 +19,15 @@
 
 #include "base/base.h"
 
-#define SANDBOX_UID       1000              /* uid and gid of everything inside */
-#define SANDBOX_USER      "agent"           /* and its name */
-#define SANDBOX_HOME      "/workspace"      /* working directory, HOME */
-#define SANDBOX_SPOOL     "/tmp/.sallyport" /* where whole outputs are left for the model to read */
-#define SANDBOX_FRAME_MAX (8u << 20)        /* one request or response on init's socket */
-#define SANDBOX_SPEC_MAX  (128u << 10)      /* one datagram on the zygote's seqpacket socket */
+#define SANDBOX_UID   1000              /* uid and gid of everything inside */
+#define SANDBOX_USER  "agent"           /* and its name */
+#define SANDBOX_HOME  "/workspace"      /* working directory, HOME */
+#define SANDBOX_SPOOL "/tmp/.sallyport" /* where whole outputs are left for the model to read */
+/* In the input of a bash call: how often it has been begun, with this time. No model is told of it;
+ * the worker sets it, whatever came. */
+#define SANDBOX_ATTEMPT_KEY "sallyport_attempt"
+#define SANDBOX_FRAME_MAX   (8u << 20)   /* one request or response on init's socket */
+#define SANDBOX_SPEC_MAX    (128u << 10) /* one datagram on the zygote's seqpacket socket */
 
 /* The role `sallyport zygote`. `ctl_fd` is a connected SOCK_SEQPACKET socket to the worker.
  * Re-executes the program from a sealed memfd first, then serves create requests until the worker

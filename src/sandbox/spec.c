@@ -188,17 +188,20 @@ static int parse_binds(json_t *a, struct sandbox_spec *s, struct err *e)
     json_t *b;
     json_array_foreach (a, i, b) {
         const char *source = json_get_str(b, "source"), *target = json_get_str(b, "target");
-        const json_t *write = json_object_get(b, "write"), *socket = json_object_get(b, "socket");
+        const json_t *write = json_object_get(b, "write"), *socket = json_object_get(b, "socket"),
+                     *all = json_object_get(b, "all");
         if (!source || !target || (write && !json_is_boolean(write)) ||
-            (socket && !json_is_boolean(socket)) || (json_is_true(write) && json_is_true(socket)))
-            return err_set(e, -EINVAL,
-                           "binds[%zu] needs source, target and optionally one of write and socket",
-                           i);
+            (socket && !json_is_boolean(socket)) || (all && !json_is_boolean(all)) ||
+            (json_is_true(write) && json_is_true(socket)))
+            return err_set(
+                e, -EINVAL,
+                "binds[%zu] needs source, target and optionally socket, or write and all", i);
         int r = json_is_true(socket)
                     ? sandbox_spec_add_socket(s, source, target, e)
                     : sandbox_spec_add_bind(s, source, target, json_is_true(write), e);
         if (r < 0)
             return r;
+        s->binds[s->n_binds - 1].all = json_is_true(all);
     }
     return 0;
 }
@@ -332,6 +335,8 @@ json_t *sandbox_spec_json(const struct sandbox_spec *s)
         json_put_bool(b, "write", s->binds[i].write);
         if (s->binds[i].socket)
             json_put_bool(b, "socket", true);
+        if (s->binds[i].all)
+            json_put_bool(b, "all", true);
         json_array_append_new(binds, b);
     }
     json_put(o, "binds", binds);

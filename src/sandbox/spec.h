@@ -14,6 +14,8 @@ struct sandbox_bind {
         target; /* absolute path inside; not below a system directory (build/root.c has the list) */
     bool write;
     bool socket; /* a Unix socket, on which a program of the host listens; never without its name */
+    /* Writable with what programs of the host act on by themselves (guard/names.c). */
+    bool all;
 };
 
 /* Who programs are inside. Neither has a capability; root is the name only, for images and tools

@@ -1,7 +1,7 @@
 /* server.c - the parts of the platform, put together in one process.
  *
  * Used by `sallyport server` and `sallyport up` on the loop's root fiber, which owns everything
- * here: the HTTP server with one fiber per connection, the brain's turns, and the reaper of leases.
+ * here: the HTTP server with one fiber per connection, the brain's turns, the reaper of leases, and the yielder of sessions at rest.
  * Opening goes bottom up (store, listener, brain, work clock, first start), and a step that fails
  * undoes what was opened before it: nothing is served half-configured. Stopping ends event streams
  * first (their readers resume elsewhere or later) and gives running calls a grace period; what was
@@ -11,13 +11,18 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/time.h"
 #include "brain/brain.h"
 #include "brain/model.h"
+#include "http/server/operator.h"
 #include "http/server/server.h"
 #include "io/sock.h"
 #include "io/tls.h"
 #include "platform/platform.h"
+#include "platform/status/status.h"
 #include "platform/work/work_reaper.h"
+#include "platform/work/work_yield.h"
+#include "server/caretaker.h"
 #include "session/hub.h"
 
 struct server {
@@ -27,7 +32,10 @@ struct server {
     struct http_server *http;
     struct model *model; /* NULL: none is configured, and the brain says so in the sessions' logs */
     struct brain *brain;
+    struct operator_page *operator_page; /* NULL: none */
+    bool stopping;
     char address[SOCK_ADDR_MAX];
+    bool damaged; /* the database is */
 };
 
 static int open_brain(struct server *s, struct err *e)
@@ -36,7 +44,8 @@ static int open_brain(struct server *s, struct err *e)
     if (o->script)
         s->model = model_script_new(o->script, e);
     else if (o->model_key.len)
-        s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url, e);
+        s->model = model_anthropic_new(secret_borrow(&o->model_key), o->model_base_url,
+                                       o->model_max_tokens, e);
     if (!s->model && (o->script || o->model_key.len))
         return -EINVAL;
     int r = brain_start(&s->platform.log, s->model, &s->brain, e);
@@ -45,6 +54,32 @@ static int open_brain(struct server *s, struct err *e)
         s->platform.log.wake_arg = s->brain;
     }
     return r;
+}
+
+static const char *not_ready(void *arg)
+{
+    const struct server *s = arg;
+    if (s->stopping)
+        return "the server stops";
+    return db_is_failing(s->platform.log.db) ? "the database cannot be written" : NULL;
+}
+
+static void refresh(void *arg)
+{
+    struct server *s = arg;
+    status_refresh_metrics(&s->platform);
+}
+
+static int open_operator(struct server *s, struct err *e)
+{
+    static const char *const prefixes[] = {"sallyport_server_", "sallyport_process_", NULL};
+    struct operator_config c = {.listen = s->o->metrics,
+                                .by_default = "127.0.0.1:8401",
+                                .prefixes = prefixes,
+                                .not_ready = not_ready,
+                                .refresh = refresh,
+                                .arg = s};
+    return operator_open(&c, &s->operator_page, e);
 }
 
 static int open_http(struct server *s, struct err *e)
@@ -72,11 +107,13 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
     s->platform.lease_ttl_seconds = (int)(o->lease_ttl_ms / 1000);
     /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
     if (db_open(o->data_dir, &s->platform.log.db, e) < 0 || open_http(s, e) < 0 ||
-        open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
+        open_operator(s, e) < 0 || open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
         platform_first_start(&s->platform, ret_key, e) < 0) {
         server_close(s);
         return NULL;
     }
+    s->platform.started_at = time_real_us();
+    s->platform.model_name = s->model ? s->model->name : NULL;
     log_info("server started", "listen=%s data=%s model=%s", s->address, log_q(o->data_dir),
              s->model ? log_q(s->model->name) : "none");
     return s;
@@ -97,16 +134,36 @@ struct platform *server_platform(struct server *s)
     return &s->platform;
 }
 
+static void end_damaged(void *arg)
+{
+    struct server *s = arg;
+    s->damaged = true;
+    server_stop(s);
+}
+
 int server_run(struct server *s)
 {
+    struct caretaker caretaker = {.platform = &s->platform,
+                                  .keep_sessions_ms = s->o->keep_sessions_ms,
+                                  .on_damage = end_damaged,
+                                  .arg = s};
     AUTO(scope) background;
     scope_init(&background);
     int r = fiber_spawn(&background, "work-reaper", work_reaper, &s->platform, NULL);
-    return r < 0 ? r : http_server_run(s->http);
+    if (r == 0)
+        r = fiber_spawn(&background, "work-yielder", work_yielder, &s->platform, NULL);
+    if (r == 0)
+        r = fiber_spawn(&background, "caretaker", caretaker_run, &caretaker, NULL);
+    if (r == 0 && s->operator_page)
+        r = fiber_spawn(&background, "operator", operator_run, s->operator_page, NULL);
+    if (r == 0)
+        r = http_server_run(s->http);
+    return s->damaged ? -E_CORRUPT : r;
 }
 
 void server_stop(struct server *s)
 {
+    s->stopping = true;
     hub_end_all(s->platform.log.hub);
     http_server_stop(s->http, s->o->stop_grace_ms);
 }
@@ -116,6 +173,7 @@ void server_close(struct server *s)
     if (!s)
         return;
     http_server_free(s->http);
+    operator_free(s->operator_page);
     brain_stop(s->brain);
     model_free(s->model);
     platform_done(&s->platform);

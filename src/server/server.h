@@ -12,9 +12,12 @@ struct server_options {
     const char *script;     /* a script-model file, or NULL */
     const char *public_url; /* how workers reach us, or NULL */
     const char *tls_cert, *tls_key;
+    const char *metrics; /* where /metrics is, "none", or NULL: the default */
     int64_t lease_ttl_ms, stop_grace_ms;
-    struct secret model_key; /* unset: none */
+    int64_t keep_sessions_ms; /* after their last event; 0: for ever */
+    struct secret model_key;  /* unset: none */
     const char *model_base_url;
+    int64_t model_max_tokens; /* of one answer; 0: what the model takes */
 };
 
 struct server;

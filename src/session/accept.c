@@ -5,12 +5,15 @@
  * event that breaks a rule refuses the whole request (the transaction is rolled back).
  *
  *   state                   message       interrupt              confirmation     result
- *   idle                    runs, queued  recorded, no effect    recorded (late)  refused
+ *   idle                    runs, queued  recorded, no effect    late             refused
  *   idle, requires_action   refused       calls closed, idle     answer           answer
- *   running, rescheduling   queued        queued, cuts the step  recorded (late)  refused
+ *   running, rescheduling   queued        queued, cuts the step  late             refused
  *   terminated, archived    refused       refused                refused          refused
  *
- * The last answer makes the session run. A late confirmation has no effect.
+ * The last answer makes the session run. A call is confirmed once: a second confirmation, or one
+ * that comes after the call has its result, changes nothing and is not recorded. Its echo is the
+ * confirmation that stands, with that one's id and stamp, which is how a client can tell; when the
+ * call ended without one it is refused.
  *
  * Queued inputs wait in the inbox and are placed by the brain at the next step (two-stage queue).
  * Answers are placed at once. The consequence of answers is drawn when the request has no more of
@@ -209,6 +212,43 @@ static int find_call(struct accept *a, const char *id, struct call *ret)
     return r;
 }
 
+/* The confirmation of a call that is in the log: 1, 0 when there is none. */
+static int standing(struct accept *a, const char *call_id)
+{
+    struct stmt *st =
+        tx_prepare(a->tx,
+                   "SELECT id, body, processed_at FROM events WHERE session_id = $1 AND type ="
+                   " 'user.tool_confirmation' AND seq > (SELECT seq FROM calls WHERE id = $2)"
+                   " ORDER BY seq");
+    stmt_bind_text(st, 1, a->s->id);
+    stmt_bind_text(st, 2, call_id);
+    int r = 0, found = 0;
+    while (!found && (r = stmt_step(st)) > 0) {
+        size_t n = 0;
+        const char *id = stmt_text(st, 0, NULL), *body = stmt_text(st, 1, &n);
+        AUTO_JSON json_t *o = NULL;
+        if (!id || !body || json_parse(body, n, &o, NULL) < 0)
+            r = -E_CORRUPT;
+        else if (str_eq(json_get_str(o, "tool_use_id"), call_id))
+            found = 1;
+        if (r < 0)
+            break;
+        if (found)
+            echo(a, id, "user.tool_confirmation", o, stmt_int(st, 2));
+    }
+    stmt_reset(st);
+    return found ? 1 : r;
+}
+
+/* The call has its decision, or its end. */
+static int confirm_late(struct accept *a, const char *call_id)
+{
+    int r = standing(a, call_id);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return no(a, "tool_use_id: call %.64s has ended and waits for no confirmation", call_id);
+}
+
 static int accept_confirmation(struct accept *a, const json_t *event)
 {
     const char *call_id = json_get_str(event, "tool_use_id");
@@ -221,11 +261,13 @@ static int accept_confirmation(struct accept *a, const json_t *event)
                   a->s->id);
     if (!str_eq(call.permission, "ask"))
         return no(a, "tool_use_id: call %.64s does not ask for a confirmation", call_id);
+    if (call.answered || call.decision[0])
+        return confirm_late(a, call_id);
     char id[64];
     r = place(a, "user.tool_confirmation", event, false, id);
+    if (r < 0)
+        return r;
     a->input = true;
-    if (r < 0 || call.answered || call.decision[0])
-        return r; /* late: recorded, without effect */
     const char *result = json_get_str(event, "result");
     const char *message = json_get_str(event, "deny_message");
     a->answered = true;

@@ -1,20 +1,22 @@
 /* hub.c - in-process notification.
  *
  * Called on the loop thread by log_publish and the brain (producers, which must not suspend) and by
- * the fibers that serve event streams and long polls (consumers). A frame is made once and shared
- * by all subscribers of a session. Nothing here is durable and nothing waits for a slow reader: its
- * bounded queue (http/server/sse) overflows, the connection ends, and the reader resumes from the
- * log by event id.
+ * the fibers that serve event streams and long polls (consumers). A frame is made once, when the
+ * first subscriber has room for it, and shared by all of a session. Nothing here is durable and
+ * nothing waits for a slow reader.
  *
- * A subscriber that resumes is `held` at first: it subscribed before its fiber began to read the
- * log, so an event can come both ways. Stamps rise strictly within a session, so comparing
- * processed_at tells which ones it has; equal-length RFC 3339 text compares like the time. */
+ * A subscriber is at a place of the log (`next`). A published event with exactly that place goes to
+ * its queue; one before it is known already (it was read from the log while its publication was
+ * under way); one behind it, or one that finds no room, leaves the reader behind, and its own fiber
+ * reads the log until it has met what was published last. So a reader gets each event once and in
+ * order, whichever way it comes, and a queue need not be long: it saves a read of the log for those
+ * who keep up. Deltas are in no log. Who is behind gets none, and the whole event later. */
 #include "session/hub.h"
 
 #include "base/buf.h"
 #include "base/json.h"
-#include "base/limits.h"
 #include "base/map.h"
+#include "base/metrics.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -30,23 +32,21 @@ struct bell {
 struct hub {
     struct map sessions; /* session id -> struct topic *, while it has subscribers */
     struct map work;     /* environment id -> struct bell * */
+    struct waitq any_work;
     uint64_t work_rings;
     bool ended; /* the server stops */
 };
 
-struct held_frame {
-    struct list node;
-    struct sse_frame *frame;
-    char stamp[40]; /* "" for frames that are in no log */
-};
-
 #define BELLS_BEFORE_SWEEP 256
+
+METRIC_GAUGE(readers, "sallyport_server_stream_readers", "", "Event streams that are open.")
 
 struct hub *hub_new(void)
 {
     struct hub *h = mem_new(struct hub);
     map_init(&h->sessions);
     map_init(&h->work);
+    waitq_init(&h->any_work);
     return h;
 }
 
@@ -73,17 +73,24 @@ void hub_subscriber_init(struct hub_subscriber *s, struct sse_writer *w)
 {
     memset(s, 0, sizeof(*s));
     s->w = w;
+    w->behind = true;
     list_init(&s->node);
-    list_init(&s->held_frames);
     map_init(&s->started);
 }
 
-static void end(struct hub_subscriber *s)
+bool hub_reached(struct hub_subscriber *s, int64_t next)
 {
-    if (s->held)
-        s->end_held = true;
-    else
-        sse_end(s->w);
+    s->next = next;
+    if (s->seen < next)
+        s->w->behind = false;
+    return s->w->behind;
+}
+
+/* Without what the reader has not fetched yet: it can resume. */
+static void end_now(struct hub_subscriber *s)
+{
+    s->w->behind = false;
+    sse_end(s->w);
 }
 
 void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber *s)
@@ -95,78 +102,21 @@ void hub_subscribe(struct hub *h, const char *session_id, struct hub_subscriber 
         map_put(&h->sessions, session_id, t);
     }
     list_push_back(&t->subscribers, &s->node);
+    metric_add(&readers, 1);
     if (h->ended)
-        end(s);
-}
-
-static void drop_held(struct hub_subscriber *s)
-{
-    struct list *n;
-    while ((n = list_pop_front(&s->held_frames))) {
-        struct held_frame *f = LIST_ENTRY(n, struct held_frame, node);
-        sse_frame_unref(f->frame);
-        free(f);
-    }
-    s->held_bytes = 0;
+        end_now(s);
 }
 
 void hub_unsubscribe(struct hub *h, const char *session_id, struct hub_subscriber *s)
 {
     struct topic *t = map_get(&h->sessions, session_id);
+    metric_add(&readers, -1);
     list_remove(&s->node);
-    drop_held(s);
     map_done(&s->started);
     if (t && list_empty(&t->subscribers)) {
         map_remove(&h->sessions, session_id);
         free(t);
     }
-}
-
-/* Whether the reader has the event already; frames that are in no log have no stamp. */
-static bool known(const struct hub_subscriber *s, const char *stamp)
-{
-    return stamp && stamp[0] && s->after_stamp[0] && strcmp(stamp, s->after_stamp) <= 0;
-}
-
-/* The frame stays the caller's; queues keep references of their own. */
-static void give(struct hub_subscriber *s, struct sse_frame *frame, const char *stamp)
-{
-    if (!s->held) {
-        if (!known(s, stamp))
-            (void)sse_push(s->w, frame);
-        return;
-    }
-    if (s->end_held)
-        return;
-    if (s->held_bytes && s->held_bytes + frame->len > LIMIT_SSE_QUEUE_BYTES) {
-        /* Too much happened while it caught up: it gets what the log holds and
-         * resumes from there. */
-        s->end_held = true;
-        drop_held(s);
-        return;
-    }
-    struct held_frame *f = mem_new(struct held_frame);
-    f->frame = sse_frame_ref(frame);
-    str_copy(f->stamp, sizeof(f->stamp), stamp ? stamp : "");
-    s->held_bytes += frame->len;
-    list_push_back(&s->held_frames, &f->node);
-}
-
-void hub_release(struct hub_subscriber *s, const char *last_stamp)
-{
-    struct list *n;
-    s->held = false;
-    str_copy(s->after_stamp, sizeof(s->after_stamp), last_stamp);
-    while ((n = list_pop_front(&s->held_frames))) {
-        struct held_frame *f = LIST_ENTRY(n, struct held_frame, node);
-        if (!known(s, f->stamp))
-            (void)sse_push(s->w, f->frame);
-        sse_frame_unref(f->frame);
-        free(f);
-    }
-    s->held_bytes = 0;
-    if (s->end_held)
-        sse_end(s->w);
 }
 
 static struct sse_frame *frame_of(const char *type, const char *id, const json_t *j)
@@ -176,21 +126,74 @@ static struct sse_frame *frame_of(const char *type, const char *id, const json_t
     return sse_frame_new(type, id, text, n);
 }
 
-void hub_event(struct hub *h, const char *session_id, const json_t *event)
+static void forget_started(struct hub_subscriber *s, const char *id)
+{
+    if (id && s->started.n)
+        map_remove(&s->started, id);
+}
+
+/* Whether the reader's queue is where this event belongs next. */
+static bool wants(struct hub_subscriber *s, int64_t place)
+{
+    if (s->w->ended)
+        return false;
+    s->seen = place > s->seen ? place : s->seen;
+    if (s->w->behind || place < s->next)
+        return false;
+    if (place == s->next)
+        return true;
+    sse_fall_behind(s->w);
+    return false;
+}
+
+static void last_word(struct topic *t, const json_t *event)
+{
+    struct sse_frame *frame =
+        frame_of(json_get_str(event, "type"), json_get_str(event, "id"), event);
+    LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node) {
+        sse_push_last(s->w, frame);
+    }
+    sse_frame_unref(frame);
+}
+
+void hub_event(struct hub *h, const char *session_id, int64_t place, const json_t *event)
 {
     struct topic *t = map_get(&h->sessions, session_id);
     if (!t)
         return;
     const char *type = json_get_str(event, "type"), *id = json_get_str(event, "id");
-    const char *stamp = json_get_str(event, "processed_at");
-    MUST(type);
-    struct sse_frame *frame = frame_of(type, id, event);
+    bool whole = json_object_get(event, "processed_at") != NULL;
+    MUST(type && (place > 0 || whole));
+    if (place == 0) {
+        last_word(t, event);
+        return;
+    }
+    struct sse_frame *frame = NULL;
     LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node) {
-        if (id)
-            map_remove(&s->started, id);
-        give(s, frame, stamp);
+        forget_started(s, id);
+        if (!wants(s, place))
+            continue;
+        if (!frame && whole)
+            frame = frame_of(type, id, event);
+        if (frame && sse_push(s->w, frame) == 0)
+            s->next = place + 1;
+        else
+            sse_fall_behind(s->w);
     }
     sse_frame_unref(frame);
+}
+
+void hub_skip(struct hub *h, const char *session_id, int64_t place)
+{
+    struct topic *t = map_get(&h->sessions, session_id);
+    if (!t)
+        return;
+    LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node) {
+        map_done(&s->started);
+        map_init(&s->started);
+        if (wants(s, place))
+            sse_fall_behind(s->w);
+    }
 }
 
 /* Marks are not freed; any non-NULL pointer will do. */
@@ -204,7 +207,8 @@ void hub_event_start(struct hub *h, const char *session_id, const char *event_id
         return;
     bool thinking = !strcmp(type, "agent.thinking");
     LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node) {
-        if (!(thinking ? s->delta_thinking : s->delta_message) || map_get(&s->started, event_id))
+        if (!(thinking ? s->delta_thinking : s->delta_message) || s->w->behind ||
+            map_get(&s->started, event_id))
             continue;
         if (!frame) {
             AUTO_JSON json_t *j = json_object();
@@ -215,11 +219,10 @@ void hub_event_start(struct hub *h, const char *session_id, const char *event_id
             json_put(j, "event", event);
             frame = frame_of("event_start", NULL, j);
         }
-        map_put(&s->started, event_id, &started_mark);
-        give(s, frame, NULL);
+        if (sse_push(s->w, frame) == 0)
+            map_put(&s->started, event_id, &started_mark);
     }
-    if (frame)
-        sse_frame_unref(frame);
+    sse_frame_unref(frame);
 }
 
 void hub_event_delta(struct hub *h, const char *session_id, const char *event_id, int index,
@@ -230,7 +233,7 @@ void hub_event_delta(struct hub *h, const char *session_id, const char *event_id
     if (!t || n == 0)
         return;
     LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node) {
-        if (!map_get(&s->started, event_id))
+        if (!s->started.n || !map_get(&s->started, event_id))
             continue;
         if (!frame) {
             AUTO_JSON json_t *j = json_object();
@@ -245,10 +248,11 @@ void hub_event_delta(struct hub *h, const char *session_id, const char *event_id
             json_put(j, "delta", delta);
             frame = frame_of("event_delta", NULL, j);
         }
-        give(s, frame, NULL);
+        /* Deltas without a hole: after one that is missing come no more, but the event. */
+        if (s->w->behind || sse_push(s->w, frame) < 0)
+            map_remove(&s->started, event_id);
     }
-    if (frame)
-        sse_frame_unref(frame);
+    sse_frame_unref(frame);
 }
 
 void hub_end(struct hub *h, const char *session_id)
@@ -256,8 +260,19 @@ void hub_end(struct hub *h, const char *session_id)
     struct topic *t = map_get(&h->sessions, session_id);
     if (!t)
         return;
+    LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node) {
+        sse_end(s->w);
+    }
+}
+
+void hub_end_work(struct hub *h, const char *session_id, const char *work_id)
+{
+    struct topic *t = map_get(&h->sessions, session_id);
+    if (!t)
+        return;
     LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node)
-        end(s);
+        if (str_eq(s->work_id, work_id))
+            sse_end(s->w);
 }
 
 void hub_end_all(struct hub *h)
@@ -268,8 +283,9 @@ void hub_end_all(struct hub *h)
     h->ended = true;
     while (map_next(&h->sessions, &pos, &key, &value)) {
         struct topic *t = value;
-        LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node)
-            end(s);
+        LIST_FOREACH (s, &t->subscribers, struct hub_subscriber, node) {
+            end_now(s);
+        }
     }
     h->work_rings++; /* for a poll that is between looking and waiting */
     pos = 0;
@@ -316,8 +332,14 @@ void hub_work_ready(struct hub *h, const char *environment_id)
 {
     struct bell *b = map_get(&h->work, environment_id);
     h->work_rings++;
+    waitq_wake_all(&h->any_work);
     if (b)
         waitq_wake_all(&b->waiting);
+}
+
+struct waitq *hub_any_work(struct hub *h)
+{
+    return &h->any_work;
 }
 
 uint64_t hub_work_rings(const struct hub *h)

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "session/hub.h"
@@ -45,17 +46,28 @@ void log_batch_done(struct log_batch *b)
 void log_batch_reset(struct log_batch *b)
 {
     json_array_clear(b->events);
+    b->place = 0;
     b->work_ready = b->wake = b->ended = false;
     b->environment_id[0] = '\0';
 }
 
+static void publish_events(struct hub *hub, const struct log_batch *b)
+{
+    size_t n = json_array_size(b->events);
+    if (b->place && n > LIMIT_LIVE_EVENTS) {
+        hub_skip(hub, b->session_id, b->place + (int64_t)n - 1);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        hub_event(hub, b->session_id, b->place ? b->place + (int64_t)i : 0,
+                  json_array_get(b->events, i));
+}
+
 void log_publish(struct session_log *log, struct log_batch *b)
 {
-    size_t i;
-    json_t *event;
-    json_array_foreach (b->events, i, event)
-        hub_event(log->hub, b->session_id, event);
+    publish_events(log->hub, b);
     json_array_clear(b->events);
+    b->place = 0;
     if (b->work_ready)
         hub_work_ready(log->hub, b->environment_id);
     if (b->wake && log->wake)
@@ -231,12 +243,16 @@ static int64_t next_stamp(struct log_session *s)
     return stamp;
 }
 
-static json_t *wire_event(const char *id, const char *type, int64_t stamp, const json_t *body)
+/* As readers of the stream get it; of a large one its name (hub_event). */
+static json_t *wire_event(const char *id, const char *type, int64_t stamp, const json_t *body,
+                          bool large)
 {
     json_t *o = json_object();
     MUST(o);
     json_put_str(o, "id", id);
     json_put_str(o, "type", type);
+    if (large)
+        return o;
     const char *key;
     json_t *v;
     /* iteration needs a non-const object in jansson; nothing of it is changed */
@@ -246,6 +262,8 @@ static json_t *wire_event(const char *id, const char *type, int64_t stamp, const
     json_put_str(o, "processed_at", time_format(text, stamp));
     return o;
 }
+
+METRIC_COUNTER(events, "sallyport_server_events_total", "", "Events appended to session logs.")
 
 int log_append_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const char *type,
                   const char *id, json_t *body, const json_t *hidden, char ret_id[64])
@@ -277,11 +295,15 @@ int log_append_tx(struct tx *tx, struct log_session *s, struct log_batch *b, con
     else
         stmt_bind_null(st, 7);
     int r = stmt_step(st);
+    metric_add(&events, r >= 0);
     if (r < 0)
         return r;
+    if (json_array_size(b->events) == 0)
+        b->place = s->next_seq;
+    MUST(b->place + (int64_t)json_array_size(b->events) == s->next_seq);
+    json_array_append_new(b->events, wire_event(id, type, stamp, own, n > LIMIT_LIVE_EVENT_BYTES));
     s->next_seq++;
     s->last_stamp = stamp;
-    json_array_append_new(b->events, wire_event(id, type, stamp, own));
     if (ret_id)
         MUST(str_copy(ret_id, 64, id));
     return 0;
@@ -338,8 +360,8 @@ json_t *log_usage_json(const struct log_session *s, int64_t now_us)
     json_put_int(o, "cache_read_input_tokens",
                  json_get_int(s->usage, "cache_read_input_tokens", 0));
     json_t *cc = json_object_get(s->usage, "cache_creation");
-    json_put(o, "cache_creation", json_is_object(cc) ? json_deep_copy(cc) : json_null());
-    json_put_null(o, "list_cost");
+    if (json_is_object(cc)) /* not before the first use */
+        json_put(o, "cache_creation", json_deep_copy(cc));
     json_put(o, "active_seconds", log_seconds_json(active));
     json_put_int(tools, "web_search_requests", 0);
     json_put_int(tools, "web_fetch_requests", 0);

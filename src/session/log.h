@@ -24,7 +24,8 @@ struct session_log {
 /* Events of one transaction, published to the hub after its commit. */
 struct log_batch {
     char session_id[64];
-    json_t *events;  /* array of whole wire events, in order */
+    json_t *events;  /* array of wire events, in order; of large ones id and type (hub_event) */
+    int64_t place;   /* of the first of them in the log; 0: they are in no log */
     bool work_ready; /* a work item was queued: ring hub_work_ready(environment_id) */
     bool wake;       /* the brain has something to do */
     bool ended;      /* terminated or deleted: end streams after publishing */
@@ -76,6 +77,10 @@ int log_session_store_tx(struct tx *tx, struct log_session *s) WARN_UNUSED;
 int log_running_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
 int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
                 json_t *stop_reason /* stolen */) WARN_UNUSED;
+/* Idle because the model refused. `stop_details` {type: refusal, category, explanation}; NULL: the
+ * provider gave none. */
+int log_refused_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
+                   const json_t *stop_details) WARN_UNUSED;
 int log_terminated_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
 
 /* Takes one POSTed batch of already validated inbound events (array of event params), applies all
@@ -86,12 +91,21 @@ struct refusal;
 int log_accept_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const json_t *events,
                   json_t **ret_echo, struct refusal *r) WARN_UNUSED;
 
-/* Ensures a live work item for the session (one per session), queued when there is none. */
+/* How urgently a session wants a worker: the queue goes by it first, then by age. */
+enum work_rank {
+    WORK_RANK_CALL,   /* a call waits that only a worker answers */
+    WORK_RANK_CUSTOM, /* a call of a custom tool waits: a worker may serve it, or a client */
+    WORK_RANK_REST,   /* nothing waits */
+};
+/* By the calls that are open now: allowed, and without a result. */
+int log_work_rank_tx(struct tx *tx, const char *session_id, enum work_rank *ret) WARN_UNUSED;
+/* Ensures a live work item for the session (one per session), queued when there is none, and that
+ * its rank is right. */
 int log_queue_work_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
 
 /* Session.usage as the API shows it (new reference). Token sums are those of the finished model
- * requests; active_seconds counts up to `now_us` while the session runs. `list_cost` is null: this
- * server has no price list. */
+ * requests; active_seconds counts up to `now_us` while the session runs. There is no `list_cost`:
+ * this server has no price list. */
 json_t *log_usage_json(const struct log_session *s, int64_t now_us);
 /* Seconds as a JSON number with at most three decimals (new reference). */
 json_t *log_seconds_json(int64_t us);
@@ -120,7 +134,7 @@ int log_pending_tx(struct tx *tx, struct log_session *s, json_t **ret) WARN_UNUS
 /* After calls were made or answered: parks the session in requires_action when some are pending,
  * else makes it run and gives the denied ones their results. */
 int log_settle_tx(struct tx *tx, struct log_session *s, struct log_batch *b) WARN_UNUSED;
-/* Gives every open call an error result. */
+/* Gives every open call an error result; `text` NULL: to each the words it was denied with. */
 int log_close_calls_tx(struct tx *tx, struct log_session *s, struct log_batch *b, const char *text)
     WARN_UNUSED;
 

@@ -57,6 +57,86 @@ static void stop_clock(struct log_session *s)
     s->running_since = 0;
 }
 
+/* ---- work ---- */
+
+int log_work_rank_tx(struct tx *tx, const char *session_id, enum work_rank *ret)
+{
+    struct stmt *st =
+        tx_prepare(tx, "SELECT MIN(CASE WHEN kind = 'builtin' THEN 0 ELSE 1 END) FROM calls"
+                       " WHERE session_id = $1 AND answered_by IS NULL"
+                       " AND (permission = 'allow' OR decision = 'allow')");
+    stmt_bind_text(st, 1, session_id);
+    int r = stmt_step(st);
+    if (r > 0)
+        *ret = stmt_is_null(st, 0)    ? WORK_RANK_REST
+               : stmt_int(st, 0) == 0 ? WORK_RANK_CALL
+                                      : WORK_RANK_CUSTOM;
+    stmt_reset(st);
+    return r < 0 ? r : r == 0 ? -E_CORRUPT : 0;
+}
+
+static void ring(struct log_session *s, struct log_batch *b)
+{
+    b->work_ready = true;
+    MUST(str_copy(b->environment_id, sizeof(b->environment_id), s->environment_id));
+}
+
+/* Gives the session's live item the rank its open calls ask for. One that waits and becomes more
+ * urgent takes its place in the queue anew: it has waited since now. (One that is held back keeps
+ * its time.) */
+static int rank_live_item(struct tx *tx, struct log_session *s, struct log_batch *b, bool *ret_live)
+{
+    enum work_rank rank;
+    *ret_live = false;
+    int r = log_work_rank_tx(tx, s->id, &rank);
+    if (r < 0)
+        return r;
+    struct stmt *st =
+        tx_prepare(tx, "SELECT rank, state FROM work WHERE session_id = $1 AND state <> 'stopped'");
+    stmt_bind_text(st, 1, s->id);
+    r = stmt_step(st);
+    if (r <= 0)
+        return r;
+    *ret_live = true;
+    int64_t was = stmt_int(st, 0);
+    bool waits = str_eq(stmt_text(st, 1, NULL), "queued");
+    stmt_reset(st);
+    if (was == (int64_t)rank)
+        return 0;
+    bool hurries = waits && (int64_t)rank < was;
+    if (hurries)
+        ring(s, b);
+    return tx_exec(tx,
+                   "UPDATE work SET rank = $1, queued_at = CASE WHEN $2 = 1 AND requeues < 2"
+                   " THEN $3 ELSE queued_at END WHERE session_id = $4 AND state <> 'stopped'",
+                   "iiit", (int64_t)rank, (int64_t)hurries, time_real_us(), s->id);
+}
+
+int log_queue_work_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
+{
+    bool live;
+    enum work_rank rank;
+    int r = rank_live_item(tx, s, b, &live);
+    if (r < 0 || live)
+        return r;
+    r = log_work_rank_tx(tx, s->id, &rank);
+    if (r < 0)
+        return r;
+    char id[ID_MAX];
+    int64_t now = time_real_us();
+    r = tx_exec(tx,
+                "INSERT INTO work (id, environment_id, session_id, state, metadata, created_at, "
+                "queued_at, ttl_seconds, rank)"
+                " VALUES ($1, $2, $3, 'queued', '{}', $4, $5, $6, $7)",
+                "tttiiii", id_make(id, "work_"), s->environment_id, s->id, now, now,
+                (int64_t)WORK_TTL_SECONDS, (int64_t)rank);
+    if (r == 0)
+        ring(s, b);
+    return r;
+}
+
+/* ---- states ---- */
+
 int log_running_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
 {
     int r = log_append_tx(tx, s, b, "session.status_running", NULL, json_new_object(), NULL, NULL);
@@ -83,23 +163,18 @@ int log_rescheduled_tx(struct tx *tx, struct log_session *s, struct log_batch *b
                          NULL);
 }
 
-static void put_stop(json_t *body, const json_t *stop_reason)
+static void put_stop(json_t *body, const json_t *stop_reason, const json_t *details)
 {
     json_put(body, "stop_reason", json_deep_copy(stop_reason));
-    json_t *details = NULL;
-    if (str_eq(json_get_str(stop_reason, "type"), "refusal")) {
-        details = json_typed("refusal");
-        json_put_null(details, "category");
-        json_put_null(details, "explanation");
-    }
-    json_put(body, "stop_details", details ? details : json_null());
+    json_put(body, "stop_details", details ? json_deep_copy(details) : json_null());
 }
 
-int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b, json_t *stop_reason)
+static int rest(struct tx *tx, struct log_session *s, struct log_batch *b, json_t *stop_reason,
+                const json_t *details)
 {
     set_stop_reason(s, stop_reason);
     json_t *body = thread_body(s);
-    put_stop(body, stop_reason);
+    put_stop(body, stop_reason, details);
     int r = log_append_tx(tx, s, b, "session.thread_status_idle", NULL, body, NULL, NULL);
     if (r < 0)
         return r;
@@ -114,12 +189,28 @@ int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b, json_
         return r;
 
     body = json_new_object();
-    put_stop(body, stop_reason);
+    put_stop(body, stop_reason, details);
     r = log_append_tx(tx, s, b, "session.status_idle", NULL, body, NULL, NULL);
     if (r < 0)
         return r;
+    if (!s->environment_self_hosted)
+        return 0;
     bool parked = str_eq(json_get_str(stop_reason, "type"), "requires_action");
-    return parked && s->environment_self_hosted ? log_queue_work_tx(tx, s, b) : 0;
+    return parked ? log_queue_work_tx(tx, s, b) : rank_live_item(tx, s, b, &(bool){false});
+}
+
+int log_idle_tx(struct tx *tx, struct log_session *s, struct log_batch *b, json_t *stop_reason)
+{
+    return rest(tx, s, b, stop_reason, NULL);
+}
+
+int log_refused_tx(struct tx *tx, struct log_session *s, struct log_batch *b,
+                   const json_t *stop_details)
+{
+    AUTO_JSON json_t *unknown = json_typed("refusal");
+    json_put_null(unknown, "category");
+    json_put_null(unknown, "explanation");
+    return rest(tx, s, b, json_typed("refusal"), stop_details ? stop_details : unknown);
 }
 
 int log_terminated_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
@@ -150,32 +241,6 @@ int log_terminated_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
     b->ended = true;
     b->wake = false;
     return r;
-}
-
-/* ---- work ---- */
-
-int log_queue_work_tx(struct tx *tx, struct log_session *s, struct log_batch *b)
-{
-    struct stmt *st =
-        tx_prepare(tx, "SELECT 1 FROM work WHERE session_id = $1 AND state <> 'stopped'");
-    stmt_bind_text(st, 1, s->id);
-    int r = stmt_step(st);
-    stmt_reset(st);
-    if (r != 0)
-        return r < 0 ? r : 0;
-    char id[ID_MAX];
-    int64_t now = time_real_us();
-    r = tx_exec(tx,
-                "INSERT INTO work (id, environment_id, session_id, state, metadata, created_at, "
-                "queued_at, ttl_seconds)"
-                " VALUES ($1, $2, $3, 'queued', '{}', $4, $5, $6)",
-                "tttiii", id_make(id, "work_"), s->environment_id, s->id, now, now,
-                (int64_t)WORK_TTL_SECONDS);
-    if (r < 0)
-        return r;
-    b->work_ready = true;
-    MUST(str_copy(b->environment_id, sizeof(b->environment_id), s->environment_id));
-    return 0;
 }
 
 /* ---- calls ---- */

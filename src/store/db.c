@@ -16,6 +16,8 @@
 #include "store/driver.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/metrics.h"
+#include "base/time.h"
 #include "io/loop.h"
 
 #include <pthread.h>
@@ -35,6 +37,13 @@
 #else
 #define STACK_BYTES (512u << 10)
 #endif
+
+METRIC_HISTOGRAM(commit_time, "sallyport_server_commit_seconds", "",
+                 "Time of a durable commit, which several writes may share.")
+METRIC_COUNTER(write_count, "sallyport_server_writes_total", "",
+               "Write transactions that were run.")
+METRIC_COUNTER(failed_commits, "sallyport_server_failed_commits_total", "",
+               "Commits of which nothing was kept.")
 
 struct job {
     struct job *next;
@@ -64,7 +73,7 @@ struct db {
     bool writer_started, writer_idle;
     size_t n_readers, idle_readers;
     struct db_stats stats;
-    bool failing; /* the last commit failed: say so once, and once when it is over */
+    bool failing; /* the last commit failed: say so once, and once when it is over; atomic */
 };
 
 static void push(struct queue *q, struct job *j)
@@ -197,11 +206,13 @@ static int run_batch(struct tx *tx, struct job *jobs)
             return r;
         }
     }
+    int64_t began_ns = time_mono_ns();
     r = driver_commit(tx);
     if (r < 0) {
         driver_rollback(tx);
         return r;
     }
+    metric_time_us(&commit_time, (time_mono_ns() - began_ns) / 1000);
     return 1;
 }
 
@@ -215,13 +226,13 @@ static void write_batch(struct db *d, struct job *jobs)
     int r = run_batch(d->writer, jobs);
     if (r < 0) {
         fail_all(jobs, r);
-        if (!d->failing)
+        if (!db_is_failing(d))
             log_error("commit failed", "code=%s writes=%llu detail=%s", err_name(r),
                       (unsigned long long)n, log_q(driver_error_text(d->writer)));
-        d->failing = true;
-    } else if (r > 0 && d->failing) {
+        __atomic_store_n(&d->failing, true, __ATOMIC_RELAXED);
+    } else if (r > 0 && db_is_failing(d)) {
         log_info("commits work again", "code=0");
-        d->failing = false;
+        __atomic_store_n(&d->failing, false, __ATOMIC_RELAXED);
     }
     pthread_mutex_lock(&d->mutex);
     d->stats.writes += n;
@@ -229,6 +240,8 @@ static void write_batch(struct db *d, struct job *jobs)
         d->stats.commits++;
     else if (r < 0)
         d->stats.failed_commits++;
+    metric_add(&write_count, (int64_t)n);
+    metric_add(&failed_commits, r < 0);
     pthread_mutex_unlock(&d->mutex);
     deliver(d, jobs);
 }
@@ -372,6 +385,11 @@ int db_write(struct db *d, tx_fn *fn, void *arg)
 int db_read(struct db *d, tx_fn *fn, void *arg)
 {
     return submit(d, false, fn, arg);
+}
+
+bool db_is_failing(struct db *d)
+{
+    return __atomic_load_n(&d->failing, __ATOMIC_RELAXED);
 }
 
 void db_get_stats(struct db *d, struct db_stats *ret)

@@ -35,6 +35,8 @@ struct db_stats {
     uint64_t failed_commits;
 };
 void db_get_stats(struct db *d, struct db_stats *ret);
+/* The last commit failed, and none has worked since. Any thread. */
+bool db_is_failing(struct db *d);
 
 /* Run fn(tx, arg). Suspend (not cancellable: arg may be on the stack); outside a fiber they block.
  * fn's negative return rolls back its own savepoint only and is returned; so does an error stuck to

@@ -78,6 +78,43 @@ static const char *const v1[] = {
     "CREATE INDEX idempotency_by_time ON idempotency (created_at)",
     NULL,
 };
+
+/* No statement walks through a table that grows (tests/unit/store/test_schema_plans.c): deleting a session beside many
+ * others, and lists that filter, cost what they touch. Most sessions rest; lists leave archived ones out. */
+static const char *const v2[] = {
+    "DROP INDEX sessions_to_wake",
+    "CREATE INDEX sessions_to_wake ON sessions (id) WHERE wake = 1",
+    "DROP INDEX sessions_by_agent",
+    "CREATE INDEX sessions_live ON sessions (created_at, id) WHERE archived_at IS NULL",
+    "CREATE INDEX sessions_live_by_status ON sessions (status, created_at, id) WHERE archived_at IS NULL",
+    "CREATE INDEX sessions_live_by_agent ON sessions (agent_id, status, created_at, id) WHERE archived_at IS NULL",
+    "DROP INDEX environment_keys_by_env",
+    "CREATE INDEX environment_keys_by_env ON environment_keys (environment_id, created_at, id)",
+    "CREATE INDEX calls_by_session ON calls (session_id)",
+    "DROP INDEX work_queue",
+    "CREATE INDEX work_queue ON work (environment_id, queued_at, id) WHERE state = 'queued'",
+    "CREATE INDEX work_by_session ON work (session_id)",
+    "DELETE FROM work WHERE state = 'stopped' AND session_id NOT IN (SELECT id FROM sessions)",
+    "CREATE INDEX work_by_claim ON work (claimed_by) WHERE state <> 'stopped'",
+    NULL,
+};
+
+static const char *const v3[] = {
+    /* rank: how urgently the session wants a worker (enum work_rank); the queue goes by it first. holder: what is known
+     * of the worker that has the item (WORK_HOLDER_*). prev_heartbeat: the text that the last accepted beat echoed. */
+    "ALTER TABLE work ADD COLUMN rank BIGINT NOT NULL DEFAULT 2",
+    "ALTER TABLE work ADD COLUMN holder BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE work ADD COLUMN prev_heartbeat TEXT",
+    "DROP INDEX work_queue",
+    "CREATE INDEX work_queue ON work (environment_id, rank, queued_at, id) WHERE state = 'queued'",
+    "CREATE INDEX work_wanted ON work (environment_id) WHERE state = 'queued' AND rank < 2",
+    "CREATE INDEX work_held ON work (environment_id) WHERE state = 'active'",
+    "CREATE INDEX work_not_over ON work (environment_id, state, rank) WHERE state <> 'stopped'",
+    /* The queue as an older server left it. */
+    "UPDATE work SET rank = 0 WHERE state <> 'stopped' AND session_id IN (SELECT session_id FROM calls"
+    " WHERE answered_by IS NULL AND (permission = 'allow' OR decision = 'allow'))",
+    NULL,
+};
 /* clang-format on */
 
-const char *const *const schema_migrations[] = {v1, NULL};
+const char *const *const schema_migrations[] = {v1, v2, v3, NULL};

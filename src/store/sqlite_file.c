@@ -95,34 +95,7 @@ static int migrate(struct tx *tx, const char *path, struct err *e)
     return r;
 }
 
-int sqlite_open_writer(const char *path, struct tx **ret, struct err *e)
-{
-    struct tx *tx = NULL;
-    int r = sqlite_connect(path, false, &tx, e);
-    if (r < 0)
-        return r;
-    if (sqlite3_db_readonly(sqlite_handle(tx), "main") == 1)
-        r = err_set(e, -EACCES, "%s cannot be written; check its permissions", path);
-    if (r == 0) /* before the first write, so that a foreign file is left as it is */
-        r = sqlite_schema_version(tx, path, &(int64_t){0}, e);
-    if (r == 0) {
-        r = sqlite_exec(tx, "PRAGMA journal_mode=WAL", e);
-        if (r < 0)
-            r = err_wrap(e, r, "cannot prepare %s", path);
-    }
-    if (r == 0)
-        r = migrate(tx, path, e);
-    if (r == 0)
-        r = sqlite_prepare_own(tx, e);
-    if (r < 0) {
-        driver_close(tx);
-        return r;
-    }
-    *ret = tx;
-    return 0;
-}
-
-/* ---- check ---- */
+/* ---- soundness ---- */
 
 /* Runs a pragma whose rows are findings; a single row "ok" is none. Returns the
  * number of findings. */
@@ -153,9 +126,60 @@ static int findings(struct tx *tx, const char *pragma, struct buf *out, struct e
     return err_set(e, r, "%s: %s", pragma, sqlite3_errmsg(sqlite_handle(tx)));
 }
 
-int db_check(const char *dir, struct buf *out, struct err *e)
+/* Reads the file through once when that is cheap. A larger one is looked at beside the work
+ * (db_check_quickly). */
+static int check_at_start(struct tx *tx, const char *path, struct err *e)
 {
-    AUTO_FREE char *path = mem_printf("%s/" SQLITE_FILE, dir);
+    int64_t pages = 0, page_bytes = 0;
+    int r = query_int(tx, "PRAGMA page_count", &pages, e);
+    if (r == 0)
+        r = query_int(tx, "PRAGMA page_size", &page_bytes, e);
+    if (r < 0 || pages * page_bytes > SQLITE_CHECK_AT_START_BYTES)
+        return r;
+    AUTO(buf) out = BUF_INIT(4096);
+    r = findings(tx, "PRAGMA quick_check(1)", &out, e);
+    if (r <= 0)
+        return r;
+    return err_set(e, -E_CORRUPT,
+                   "%s is damaged (%.*s); restore a backup (sallyport server restore). sallyport "
+                   "server --check-db tells all that is wrong",
+                   path, (int)strcspn(buf_str(&out), "\n"), buf_str(&out));
+}
+
+int sqlite_open_writer(const char *path, struct tx **ret, struct err *e)
+{
+    struct tx *tx = NULL;
+    int r = sqlite_connect(path, false, &tx, e);
+    if (r < 0)
+        return r;
+    if (sqlite3_db_readonly(sqlite_handle(tx), "main") == 1)
+        r = err_set(e, -EACCES, "%s cannot be written; check its permissions", path);
+    int64_t version = 0;
+    if (r == 0) /* before the first write, so that a foreign file is left as it is */
+        r = sqlite_schema_version(tx, path, &version, e);
+    if (r == 0 && version > 0)
+        r = check_at_start(tx, path, e);
+    if (r == 0 && version == 0) /* before the first page: upkeep.c gives space back */
+        r = sqlite_exec(tx, "PRAGMA auto_vacuum=INCREMENTAL", e);
+    if (r == 0) {
+        r = sqlite_exec(tx, "PRAGMA journal_mode=WAL", e);
+        if (r < 0)
+            r = err_wrap(e, r, "cannot prepare %s", path);
+    }
+    if (r == 0)
+        r = migrate(tx, path, e);
+    if (r == 0)
+        r = sqlite_prepare_own(tx, e);
+    if (r < 0) {
+        driver_close(tx);
+        return r;
+    }
+    *ret = tx;
+    return 0;
+}
+
+int sqlite_check(const char *path, struct buf *out, struct err *e)
+{
     struct tx *tx = NULL;
     int r = sqlite_connect(path, true, &tx, e);
     if (r < 0)
@@ -179,4 +203,40 @@ int db_check(const char *dir, struct buf *out, struct err *e)
     if (n > 0)
         return err_set(e, -E_CORRUPT, "%s is damaged: %d findings", path, n);
     return 0;
+}
+
+int db_check(const char *dir, struct buf *out, struct err *e)
+{
+    AUTO_FREE char *path = mem_printf("%s/" SQLITE_FILE, dir);
+    return sqlite_check(path, out, e);
+}
+
+/* ---- a copy ---- */
+
+int sqlite_copy(const char *from, const char *to, struct err *e)
+{
+    struct tx *tx = NULL;
+    int64_t version = 0;
+    int r = sqlite_connect(from, false, &tx, e);
+    if (r < 0)
+        return r;
+    sqlite3_limit(sqlite_handle(tx), SQLITE_LIMIT_ATTACHED, 1); /* VACUUM INTO attaches the copy */
+    r = sqlite_schema_version(tx, from, &version, e);
+    if (r == 0 && version == 0)
+        r = err_set(e, -E_SCHEMA, "%s holds nothing of Sallyport", from);
+    sqlite3_stmt *st = NULL;
+    if (r == 0) {
+        errno = 0;
+        int rc = sqlite3_prepare_v2(sqlite_handle(tx), "VACUUM INTO $1", -1, &st, NULL);
+        if (rc == SQLITE_OK)
+            rc = sqlite3_bind_text(st, 1, to, -1, SQLITE_STATIC);
+        if (rc == SQLITE_OK)
+            rc = sqlite3_step(st);
+        if (rc != SQLITE_DONE)
+            r = err_set(e, sqlite_code(sqlite_handle(tx), rc), "cannot copy %s: %s", from,
+                        sqlite3_errmsg(sqlite_handle(tx)));
+    }
+    sqlite3_finalize(st);
+    driver_close(tx);
+    return r;
 }

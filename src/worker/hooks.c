@@ -1,8 +1,8 @@
 /* hooks.c - the operator's commands at the begin and the end of a session.
  *
  * Called on the session's fiber (runner.c), which watches while a command runs, heartbeat and
- * follower beside it. The first command that runs asks the platform for the session's metadata,
- * unless there is no time for it; a command that fails is logged, and the session goes on. */
+ * follower beside it. The session's metadata was read before (admit.h); a command that fails is logged, and
+ * the session goes on. */
 #include "worker/hooks.h"
 #include "base/log.h"
 #include "worker/hook.h"
@@ -13,25 +13,6 @@ struct hook_call {
     bool in_a_hurry; /* the worker was stopping when it began */
 };
 
-void hooks_done(struct hooks *h)
-{
-    free(TAKE(h->metadata));
-}
-
-/* Keeps the session's metadata for the commands, as JSON. */
-static void read_metadata(struct hooks *h)
-{
-    struct remote_answer a;
-    int r = remote_session(h->remote, h->session_id, &a);
-    const json_t *metadata = r == 0 && a.status == 200 ? json_object_get(a.body, "metadata") : NULL;
-    if (json_is_object(metadata))
-        h->metadata = json_text(metadata, NULL);
-    else
-        log_warn("the session's metadata could not be read; the hook gets {}",
-                 "session=%s status=%d why=%s", h->session_id, a.status, log_q(a.words));
-    remote_answer_done(&a);
-}
-
 static int run_hook(void *arg)
 {
     struct hook_call *c = arg;
@@ -39,8 +20,6 @@ static int run_hook(void *arg)
     struct err e = {0};
     AUTO(fiber_deadline)
     d = fiber_deadline_push_ms(c->in_a_hurry ? PHASE_STOP_NOW_MS : HOOK_MAX_MS);
-    if (!h->metadata && !c->in_a_hurry)
-        read_metadata(h);
     struct hook hook = {.name = c->name,
                         .command = c->command,
                         .session_id = h->session_id,

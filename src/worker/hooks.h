@@ -9,12 +9,10 @@
 struct hooks {
     const struct worker_config *cfg;
     const char *session_id, *work_id;
-    struct remote *remote;
     const struct phase *phase;
     struct waitq *changed; /* woken when the phase changes */
-    char *metadata;        /* of the session, as JSON; NULL: not read */
+    const char *metadata;  /* of the session, as JSON; borrowed */
 };
-void hooks_done(struct hooks *h);
 /* Runs on_claim, if there is one; cut off when `over` says so. Suspends. */
 void hooks_run_claim(struct hooks *h, bool (*over)(void *arg), void *arg);
 /* Runs on_end, if there is one; since it has to clean up, only a second signal cuts it off.

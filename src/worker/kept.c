@@ -15,6 +15,7 @@ struct parked {
     struct list node;
     char session_id[64];
     struct box *box;
+    bool busy;
     int64_t since_ns;
 };
 
@@ -29,18 +30,34 @@ static struct box *unlink_entry(struct kept *p, struct parked *e)
     struct box *b = e->box;
     list_remove(&e->node);
     p->n--;
+    p->n_busy -= e->busy;
     free(e);
     return b;
 }
 
-static void close_oldest(struct kept *p)
+static void close_entry(struct kept *p, struct parked *e)
 {
-    struct parked *e = LIST_ENTRY(p->boxes.next, struct parked, node);
     log_info("kept sandbox removed", "session=%s", e->session_id);
     box_close(unlink_entry(p, e));
 }
 
-void kept_put(struct kept *p, const char *session_id, struct box *b)
+static void close_oldest(struct kept *p)
+{
+    close_entry(p, LIST_ENTRY(p->boxes.next, struct parked, node));
+}
+
+/* Of those at rest, or of the others. */
+static void close_oldest_of(struct kept *p, bool busy)
+{
+    LIST_FOREACH (e, &p->boxes, struct parked, node) {
+        if (e->busy == busy) {
+            close_entry(p, e);
+            return;
+        }
+    }
+}
+
+void kept_put(struct kept *p, const char *session_id, struct box *b, bool busy)
 {
     struct parked *e = mem_new(struct parked);
     if (p->max == 0 || !str_copy(e->session_id, sizeof(e->session_id), session_id)) {
@@ -49,11 +66,15 @@ void kept_put(struct kept *p, const char *session_id, struct box *b)
         return;
     }
     e->box = b;
+    e->busy = busy;
     e->since_ns = time_mono_ns();
     list_push_back(&p->boxes, &e->node);
     p->n++;
-    while (p->n > p->max)
-        close_oldest(p);
+    p->n_busy += busy;
+    while (p->n - p->n_busy > p->max)
+        close_oldest_of(p, false);
+    while (p->n_busy > p->max * KEPT_BUSY_FACTOR)
+        close_oldest_of(p, true);
 }
 
 struct box *kept_take(struct kept *p, const char *session_id)

@@ -50,12 +50,11 @@ static bool is_unfit(int status)
     return status == 400 || status == 413 || status == 422;
 }
 
-/* Posts one result, again and again while the lease is ours. The event's reference is stolen.
- * Returns 0, or the status with which the platform refused it for good; the call counts as answered
- * in both cases. Negative when it could not be posted. */
-static int post_event(struct post *p, const char *call_id, json_t *event)
+/* Posts one result, again and again while the lease is ours. Returns 0 when it was taken, or is not
+ * wanted any more, or the status with which the platform refused it for good. Negative when it could
+ * not be posted. */
+static int send_event(struct post *p, const char *call_id, json_t *ev)
 {
-    AUTO_JSON json_t *ev = event;
     struct backoff retry = {.base_ms = 250, .cap_ms = 30000};
     int64_t leave_ns = FIBER_NO_DEADLINE; /* the end of it when the worker is to leave */
     while (lease_ours(p->lease)) {
@@ -65,7 +64,7 @@ static int post_event(struct post *p, const char *call_id, json_t *event)
         if (time_mono_ns() >= leave_ns)
             return -ETIMEDOUT;
         struct feed_call *c = feed_find(p->feed, call_id);
-        if (!c || c->answered)
+        if (!c || c->closed)
             return 0;
         struct remote_answer a;
         struct fiber_deadline d = fiber_deadline_push(
@@ -77,14 +76,10 @@ static int post_event(struct post *p, const char *call_id, json_t *event)
         int64_t after = a.retry_after_ms;
         if (refused)
             log_warn("result refused by the platform", "session=%s call=%s status=%d why=%s",
-                     p->session_id, call_id, a.status, log_q(a.words));
+                     p->session_id, log_q(call_id), a.status, log_q(a.words));
         remote_answer_done(&a);
-        if (sent || refused) {
-            c = feed_find(p->feed, call_id);
-            if (c && !c->answered)
-                feed_mark_answered(p->feed, c);
+        if (sent || refused)
             return refused;
-        }
         if (r != -ECANCELED)
             r = pause_until(p, time_mono_ns() + backoff_next_ms(&retry, after) * NS_PER_MS);
         if (r < 0)
@@ -93,39 +88,61 @@ static int post_event(struct post *p, const char *call_id, json_t *event)
     return -E_CONFLICT;
 }
 
+/* Posts a result (stolen) and tells the feed what became of it. `of_tool`: its content is a tool's,
+ * and may be what the platform does not like about it. */
+static void post_event(struct post *p, const char *call_id, bool custom, bool of_tool,
+                       json_t *event)
+{
+    AUTO_JSON json_t *ev = event;
+    int status = send_event(p, call_id, ev);
+    if (of_tool && is_unfit(status)) {
+        AUTO_FREE char *text =
+            mem_printf("The tool ran, but the platform did not accept its result (status %d).",
+                       status);
+        struct box_result instead = {0};
+        post_error_text(&instead, text);
+        AUTO_JSON json_t *error = result_event(call_id, custom, &instead);
+        status = send_event(p, call_id, error);
+    }
+    struct feed_call *c = feed_find(p->feed, call_id);
+    if (!c || c->closed || status < 0)
+        return;
+    if (status == 0)
+        feed_mark_answered(p->feed, c);
+    else
+        feed_mark_refused(p->feed, c, json_incref(ev));
+}
+
 void post_result(struct post *p, const char *call_id, bool custom, struct box_result *result)
 {
-    int status = post_event(p, call_id, result_event(call_id, custom, result));
+    post_event(p, call_id, custom, true, result_event(call_id, custom, result));
+}
+
+void post_again(struct post *p, const char *call_id)
+{
     struct feed_call *c = feed_find(p->feed, call_id);
-    if (!is_unfit(status) || !c)
-        return;
-    AUTO_FREE char *text =
-        mem_printf("The tool ran, but the platform did not accept its result (status %d).", status);
-    struct box_result instead = {0};
-    post_error_text(&instead, text);
-    c->answered = false; /* it is not in feed.open any more: nothing runs it again */
-    (void)post_event(p, call_id, result_event(call_id, custom, &instead));
-    c = feed_find(p->feed, call_id);
-    if (c)
-        c->answered = true;
+    if (c && c->kept)
+        post_event(p, call_id, c->custom, true, json_incref(c->kept));
 }
 
 void post_error(struct post *p, const char *call_id, bool custom, const char *text)
 {
     struct box_result result = {0};
     post_error_text(&result, text);
-    (void)post_event(p, call_id, result_event(call_id, custom, &result));
+    post_event(p, call_id, custom, false, result_event(call_id, custom, &result));
 }
 
 void post_rest(struct post *p, const char *text)
 {
     struct feed_call *c;
     while (lease_ours(p->lease) && (c = feed_next(p->feed)) != NULL) {
-        char id[64];
-        str_copy(id, sizeof(id), c->id);
-        post_error(p, id, c->custom, text);
+        AUTO_FREE char *id = mem_strdup(c->id);
+        if (feed_todo(c) == FEED_RESEND)
+            post_again(p, id);
+        else
+            post_error(p, id, c->custom, c->refusal ? c->refusal : text);
         c = feed_find(p->feed, id);
-        if (c && !c->answered)
+        if (c && !c->closed)
             return; /* it could not be posted; do not try for ever */
     }
 }

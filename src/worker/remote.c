@@ -8,9 +8,10 @@
 #include "worker/remote.h"
 #include "base/enc.h"
 #include "base/limits.h"
-#include "base/rng.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "base/time.h"
+#include "worker/salvage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -53,19 +54,6 @@ bool remote_is_permanent(const struct remote_answer *a)
            a->status != 429;
 }
 
-int64_t backoff_next_ms(struct backoff *b, int64_t retry_after_ms)
-{
-    unsigned shift = b->tries < 20 ? b->tries : 20;
-    int64_t ceiling = b->base_ms << shift;
-    if (ceiling > b->cap_ms)
-        ceiling = b->cap_ms;
-    b->tries++;
-    int64_t d = ceiling / 2 + (int64_t)rng_below((uint64_t)(ceiling / 2 + 1));
-    if (retry_after_ms > d)
-        d = retry_after_ms < b->cap_ms ? retry_after_ms : b->cap_ms;
-    return d;
-}
-
 /* The words of an error answer, fit for a log line. */
 static void take_words(struct remote_answer *a, const char *text, size_t n)
 {
@@ -77,22 +65,23 @@ static void take_words(struct remote_answer *a, const char *text, size_t n)
 
 static void read_retry_after(const struct client_response *resp, struct remote_answer *a)
 {
-    char text[32];
-    uint64_t v;
-    a->retry_after_ms = -1;
-    if (client_response_header(resp, "retry-after-ms", text, sizeof(text)) &&
-        str_to_u64(text, strlen(text), 3600000, &v) == 0)
-        a->retry_after_ms = (int64_t)v;
-    else if (client_response_header(resp, "retry-after", text, sizeof(text)) &&
-             str_to_u64(text, strlen(text), 3600, &v) == 0)
-        a->retry_after_ms = (int64_t)v * 1000;
+    char ms[64], after[64], date[64];
+    bool has_ms = client_response_header(resp, "retry-after-ms", ms, sizeof(ms)) != NULL;
+    bool has_after = client_response_header(resp, "retry-after", after, sizeof(after)) != NULL;
+    bool has_date = client_response_header(resp, "date", date, sizeof(date)) != NULL;
+    a->retry_after_ms = retry_after_ms(has_ms ? ms : NULL, has_after ? after : NULL,
+                                       has_date ? date : NULL, time_real_us());
 }
 
 static void read_body(const char *text, size_t n, struct remote_answer *a)
 {
     struct err e = {0};
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark is no JSON */
+        text += 3;
+        n -= 3;
+    }
     if (n > 0 && json_parse(text, n, &a->body, &e) < 0)
-        a->body = NULL;
+        a->body = salvage(text, n);
     if (a->status >= 400) {
         const char *m = json_get_str(json_object_get(a->body, "error"), "message");
         if (m)
@@ -105,26 +94,35 @@ static void read_body(const char *text, size_t n, struct remote_answer *a)
     }
 }
 
+enum kind {
+    PLAIN,
+    POLL, /* with the worker's id */
+    BEAT, /* sent once at most: when its answer is lost, we must know that there may have been one */
+};
+
 static int call(struct remote *r, const char *method, const char *url, const char *body,
-                int64_t timeout_ms, bool is_poll, struct remote_answer *ret)
+                int64_t timeout_ms, enum kind kind, struct remote_answer *ret)
 {
     *ret = (struct remote_answer){.retry_after_ms = -1};
     struct client_header headers[] = {
         {"anthropic-version", "2023-06-01"},
         {"anthropic-beta", "managed-agents-2026-04-01"},
         {"accept", "application/json"},
-        {body ? "content-type" : "x-sallyport-role", body ? "application/json" : "worker"},
+        {body ? "content-type" : "x-sallyport-role", body       ? "application/json"
+                                                     : r->keeps ? "worker, keeps"
+                                                                : "worker"},
         {"anthropic-worker-id", r->worker_id ? r->worker_id : ""},
     };
     struct client_request q = {
         .method = method,
         .url = url,
         .headers = headers,
-        .n_headers = ARRAY_LEN(headers) - (is_poll && r->worker_id ? 0 : 1),
+        .n_headers = ARRAY_LEN(headers) - (kind == POLL && r->worker_id ? 0 : 1),
         .bearer = secret_borrow(r->bearer),
         .body = body,
         .body_len = body ? strlen(body) : 0,
         .connect_timeout_ms = 10000,
+        .once = kind == BEAT,
     };
     struct client_response resp = {0};
     struct err e = {0};
@@ -138,19 +136,21 @@ static int call(struct remote *r, const char *method, const char *url, const cha
     ret->status = resp.status;
     read_retry_after(&resp, ret);
     read_body(buf_str(&resp.body), resp.body.len, ret);
+    if (ret->status == 0 && resp.body.len > SALVAGE_BYTES_MAX)
+        rc = -EMSGSIZE; /* less of it may be readable */
     client_response_done(&resp);
-    return 0;
+    return rc;
 }
 
 bool remote_id_ok(const char *id)
 {
     size_t n = id ? strlen(id) : 0;
-    if (n == 0 || n > 200)
+    if (n == 0 || n > REMOTE_ID_MAX || str_eq(id, ".") || str_eq(id, ".."))
         return false;
     for (size_t i = 0; i < n; i++) {
         char c = id[i];
         bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '_' || c == '-';
+                  strchr("_-.~:@+=,", c);
         if (!ok)
             return false;
     }
@@ -183,14 +183,20 @@ static char *work_url(struct remote *r, const char *env_id, const char *work_id,
     return mem_printf("%s/v1/environments/%s/work/%s%s", r->base_url, env_id, work_id, tail);
 }
 
-int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remote_answer *ret)
+int remote_poll(struct remote *r, const char *env_id, int block_ms, int reclaim_ms,
+                struct remote_answer *ret)
 {
     if (!remote_id_ok(env_id))
         return bad_id(ret);
-    /* 0 is no value of it: whoever does not want to wait leaves it out (api.md section 4). */
-    AUTO_FREE char *query = block_ms > 0 ? mem_printf("?block_ms=%d", block_ms) : mem_strdup("");
-    AUTO_FREE char *url = work_url(r, env_id, "poll", query);
-    return call(r, "GET", url, NULL, block_ms + CALL_TIMEOUT_MS, true, ret);
+    /* 0 is no value of either: whoever does not mean it leaves it out (api.md section 4). */
+    struct buf query = BUF_INIT(128);
+    if (block_ms > 0)
+        buf_addf(&query, "?block_ms=%d", block_ms);
+    if (reclaim_ms > 0)
+        buf_addf(&query, "%creclaim_older_than_ms=%d", block_ms > 0 ? '&' : '?', reclaim_ms);
+    AUTO_FREE char *url = work_url(r, env_id, "poll", buf_str(&query));
+    buf_done(&query);
+    return call(r, "GET", url, NULL, block_ms + CALL_TIMEOUT_MS, POLL, ret);
 }
 
 int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct remote_answer *ret)
@@ -198,7 +204,7 @@ int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct
     if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
     AUTO_FREE char *url = work_url(r, env_id, work_id, "/ack");
-    return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, false, ret);
+    return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, PLAIN, ret);
 }
 
 int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
@@ -206,12 +212,15 @@ int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
 {
     if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
-    struct buf q = BUF_INIT(1024);
-    buf_adds(&q, "/heartbeat?expected_last_heartbeat=");
-    add_encoded(&q, expected); /* the stamp is echoed to the byte */
+    struct buf q = BUF_INIT(4096);
+    buf_adds(&q, "/heartbeat");
+    if (expected) {
+        buf_adds(&q, "?expected_last_heartbeat=");
+        add_encoded(&q, expected); /* the stamp is echoed to the byte, an empty one too */
+    }
     AUTO_FREE char *url = work_url(r, env_id, work_id, buf_str(&q));
     buf_done(&q);
-    return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, false, ret);
+    return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, BEAT, ret);
 }
 
 int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool force,
@@ -220,7 +229,7 @@ int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool 
     if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
     AUTO_FREE char *url = work_url(r, env_id, work_id, "/stop");
-    return call(r, "POST", url, force ? "{\"force\":true}" : "{}", CALL_TIMEOUT_MS, false, ret);
+    return call(r, "POST", url, force ? "{\"force\":true}" : "{}", CALL_TIMEOUT_MS, PLAIN, ret);
 }
 
 int remote_session(struct remote *r, const char *session_id, struct remote_answer *ret)
@@ -228,7 +237,7 @@ int remote_session(struct remote *r, const char *session_id, struct remote_answe
     if (!remote_id_ok(session_id))
         return bad_id(ret);
     AUTO_FREE char *url = mem_printf("%s/v1/sessions/%s", r->base_url, session_id);
-    return call(r, "GET", url, NULL, CALL_TIMEOUT_MS, false, ret);
+    return call(r, "GET", url, NULL, CALL_TIMEOUT_MS, PLAIN, ret);
 }
 
 int remote_events(struct remote *r, const char *session_id, const char *page, int limit,
@@ -236,7 +245,7 @@ int remote_events(struct remote *r, const char *session_id, const char *page, in
 {
     if (!remote_id_ok(session_id))
         return bad_id(ret);
-    struct buf q = BUF_INIT(4096);
+    struct buf q = BUF_INIT(16384);
     if (page) {
         buf_adds(&q, "&page=");
         add_encoded(&q, page);
@@ -247,7 +256,7 @@ int remote_events(struct remote *r, const char *session_id, const char *page, in
     buf_done(&q);
     if (too_long)
         return bad_id(ret);
-    return call(r, "GET", url, NULL, 4 * CALL_TIMEOUT_MS, false, ret);
+    return call(r, "GET", url, NULL, 4 * CALL_TIMEOUT_MS, PLAIN, ret);
 }
 
 int remote_send(struct remote *r, const char *session_id, json_t *event, struct remote_answer *ret)
@@ -259,7 +268,7 @@ int remote_send(struct remote *r, const char *session_id, json_t *event, struct 
     AUTO_FREE char *text = json_text(body, &n);
     AUTO_FREE char *url = mem_printf("%s/v1/sessions/%s/events", r->base_url, session_id);
     int64_t timeout_ms = CALL_TIMEOUT_MS + (int64_t)(n / SLOW_LINE_BYTES) * 1000;
-    return call(r, "POST", url, text, timeout_ms, false, ret);
+    return call(r, "POST", url, text, timeout_ms, PLAIN, ret);
 }
 
 int remote_stream(struct remote *r, const char *session_id, struct client_stream **ret_stream,

@@ -5,11 +5,13 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "http/client/client.h"
+#include "worker/retry.h"
 
 struct remote {
     struct http_client *http;
-    char *base_url;        /* owned */
-    char *worker_id;       /* owned; Anthropic-Worker-ID of polls; may be NULL */
+    char *base_url;  /* owned */
+    char *worker_id; /* owned; Anthropic-Worker-ID of polls; may be NULL */
+    bool keeps;      /* polls say that sandboxes are kept for sessions we are asked to leave */
     struct secret *bearer; /* borrowed: outlives the remote */
 };
 int remote_init(struct remote *r, const char *base_url, struct secret *bearer,
@@ -24,26 +26,31 @@ struct remote_answer {
     char words[256];        /* the platform's error message, escaped, or the transport's */
 };
 void remote_answer_done(struct remote_answer *a);
-/* Ids come from the platform (or the command line): only what stands in a path segment, an
- * environment variable and a log line as it is. */
+#define REMOTE_ID_MAX 1024
+
+/* Ids of what is asked for come from the platform (or the command line): only what stands in a path
+ * segment, an environment variable and a log line as it is, and is no step up the path; at most
+ * REMOTE_ID_MAX bytes. Ids that only travel in bodies may be anything. */
 bool remote_id_ok(const char *id);
 /* True for answers that more tries will not change: 4xx other than 408, 409, 429. */
 bool remote_is_permanent(const struct remote_answer *a);
 
 /* All suspend. Return 0 when an HTTP answer came (whatever its status), else a negative code; both
  * fill `ret`. */
-/* Waits up to `block_ms` (1 to 999) for work; 0: does not wait. */
-int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remote_answer *ret)
-    WARN_UNUSED;
+/* Waits up to `block_ms` (1 to 999) for work; 0: does not wait. `reclaim_ms`: takes what was claimed
+ * so long ago and not acknowledged; 0: as the platform likes. */
+int remote_poll(struct remote *r, const char *env_id, int block_ms, int reclaim_ms,
+                struct remote_answer *ret) WARN_UNUSED;
 int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct remote_answer *ret)
     WARN_UNUSED;
+/* `expected` NULL: the platform has given no stamp to send back. */
 int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
                      const char *expected, struct remote_answer *ret) WARN_UNUSED;
 int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool force,
                 struct remote_answer *ret) WARN_UNUSED;
 int remote_session(struct remote *r, const char *session_id, struct remote_answer *ret) WARN_UNUSED;
 /* `page` NULL: the first; at most `limit` events. -EMSGSIZE when the page is larger than a body may
- * be: ask for fewer. */
+ * be, or unreadable and large: ask for fewer. */
 int remote_events(struct remote *r, const char *session_id, const char *page, int limit,
                   struct remote_answer *ret) WARN_UNUSED;
 int remote_send(struct remote *r, const char *session_id, json_t *event /* stolen */,
@@ -51,11 +58,3 @@ int remote_send(struct remote *r, const char *session_id, json_t *event /* stole
 /* Opens the event stream; 0 with *ret_stream when the status is 200. */
 int remote_stream(struct remote *r, const char *session_id, struct client_stream **ret_stream,
                   struct remote_answer *ret) WARN_UNUSED;
-
-/* Exponential back-off with full jitter: the k-th delay is drawn from (base/2 .. base] * 2^k, at
- * most cap. */
-struct backoff {
-    int64_t base_ms, cap_ms;
-    unsigned tries;
-};
-int64_t backoff_next_ms(struct backoff *b, int64_t retry_after_ms /* -1 */);

@@ -2,8 +2,8 @@
  *
  * Fibers of a session, all in its scope: the session fiber itself (runner_serve: decides, posts),
  * the heartbeat (lease_run), the follower (follow_run: reads history and stream into the feed), the
- * opener (makes the sandbox while the rest goes on), and one fiber for what runs at the moment, a
- * call or a hook (watch_run). Only the session fiber waits on `changed`; every event wakes it, and
+ * opener (makes the sandbox while the rest goes on), and one fiber for what runs at the moment: the
+ * reading of the session, a call or a hook (watch_run). Only the session fiber waits on `changed`; every event wakes it, and
  * it looks at everything again. Nothing is run before the first heartbeat was accepted, and nothing
  * is posted once another worker may hold the lease: that is what keeps two workers from answering
  * one call.
@@ -11,34 +11,35 @@
  * The platform controls events and answers; the sandbox controls results, which go to the platform
  * as they are, bounded by the sandbox client. Tokens stay in struct secret and in libcurl. */
 #include "worker/runner.h"
-#include "base/enc.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "base/toolset.h"
 #include "box/box.h"
+#include "worker/admit.h"
 #include "worker/feed.h"
 #include "worker/follow.h"
 #include "worker/hooks.h"
+#include "worker/item.h"
 #include "worker/lease.h"
 #include "worker/kept.h"
+#include "worker/ledger.h"
+#include "worker/place.h"
 #include "worker/post.h"
 #include "worker/remote.h"
+#include "worker/slots.h"
 #include "worker/watch.h"
 
 #include <string.h>
 
-#define CALL_TIMEOUT_MS  120000
-#define CALL_TIMEOUT_MAX 3600000
-#define CALL_SLACK_MS    30000 /* beyond the tool's own time: for an init that does not answer */
-
 static const char rested[] = "idle"; /* why a session was let go that may come back */
+static const char let_go[] = "idle, and its place was needed";
 
 struct runner {
     struct runner_env *env;
     struct list node;
-    char work_id[64], session_id[64];
-    struct secret token;
+    struct item item;
+    struct admit admit;
     struct remote remote;
     struct lease lease;
     struct feed feed;
@@ -49,151 +50,30 @@ struct runner {
     struct scope scope;
     const char *custom_names[WORKER_TOOLS_MAX + 1];
     int64_t rest_since_ns; /* 0: not at rest */
+    unsigned rests;        /* feed.rests of it */
+    unsigned breaks;       /* of follow.breaks, those that were looked into */
+    struct slot slot;
 
-    struct box *box; /* NULL: none yet, or not any more */
-    bool opening;
-    struct waitq opened;  /* a call waits here for the end of an opening */
-    struct err box_error; /* of the last opening, when there is no box */
+    struct place place; /* its sandbox */
 };
 
-/* A call and what came of it; lives on the session fiber's stack while it runs. */
+/* A call that is run; lives on the session fiber's stack. */
 struct call {
     struct runner *of;
-    char id[64], tool[64];
-    bool custom;
-    json_t *input;            /* owned */
-    struct box_result result; /* without content: it was cut off before there was one */
+    char *id; /* owned */
+    struct place_call run;
 };
+
+void runner_env_init(struct runner_env *env)
+{
+    list_init(&env->sessions);
+    waitq_init(&env->left);
+}
 
 void runner_wake_all(struct runner_env *env)
 {
     LIST_FOREACH (s, &env->sessions, struct runner, node)
         waitq_wake_all(&s->changed);
-}
-
-/* ---- the sandbox ---- */
-
-static int open_box(void *arg)
-{
-    struct runner *s = arg;
-    struct box_spec spec = {.session_id = s->session_id, .sandbox = s->env->cfg->sandbox};
-    struct box *box = NULL;
-    s->box_error = (struct err){0};
-    int r = box_open(s->env->boxes, &spec, &box, &s->box_error);
-    s->box = r < 0 ? NULL : box;
-    if (r < 0 && s->box_error.code == 0)
-        err_set(&s->box_error, r, "the sandbox could not be started: %s", err_text(r));
-    s->opening = false;
-    waitq_wake_all(&s->opened);
-    return 0;
-}
-
-/* Begins to open a sandbox, unless there is one, or one on its way. */
-static void start_opening(struct runner *s)
-{
-    if (s->box || s->opening)
-        return;
-    s->box = kept_take(s->env->kept, s->session_id);
-    if (s->box)
-        return;
-    s->opening = true;
-    int r = fiber_spawn(&s->scope, "box-open", open_box, s, NULL);
-    if (r < 0) {
-        s->opening = false;
-        err_set(&s->box_error, r, "no fiber for opening the sandbox");
-    }
-}
-
-/* Returns when there is a sandbox or the reason why there is none (box_error). Suspends. 0,
- * -ECANCELED or -ETIMEDOUT. */
-static int await_box(struct runner *s)
-{
-    start_opening(s);
-    while (s->opening) {
-        int r = waitq_wait(&s->opened);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-/* ---- one call ---- */
-
-static int64_t call_timeout_ms(const json_t *input)
-{
-    int64_t ms = json_get_int(input, "timeout_ms", CALL_TIMEOUT_MS);
-    return ms < 1 ? CALL_TIMEOUT_MS : ms > CALL_TIMEOUT_MAX ? CALL_TIMEOUT_MAX : ms;
-}
-
-/* A custom tool is a command in the shell of the sandbox, its input a here-document: one line of
- * JSON, which begins with a brace and so cannot be the line that ends it. */
-static json_t *custom_input(const struct call *c)
-{
-    const struct worker_config *cfg = c->of->env->cfg;
-    const char *command = NULL;
-    for (size_t i = 0; i < cfg->n_tools; i++)
-        if (str_eq(cfg->tools[i].name, c->tool))
-            command = cfg->tools[i].command;
-    MUST(command); /* the feed offers no other */
-    AUTO_FREE char *json = json_text(c->input, NULL);
-    AUTO_FREE char *text =
-        mem_printf("(cd '%s' && %s\n) <<'SALLYPORT_INPUT'\n%s\nSALLYPORT_INPUT\n",
-                   box_home(c->of->box), command, json);
-    return json_pack("{s:s}", "command", text);
-}
-
-/* The sandbox is of no use any more: the call's answer says so, and the next one opens another. */
-static void lose_box(struct call *c, const char *text)
-{
-    post_error_text(&c->result, text);
-    box_close(TAKE(c->of->box));
-}
-
-/* Has the sandbox run it. */
-static int run_in_box(struct call *c)
-{
-    struct runner *s = c->of;
-    struct err e = {0};
-    AUTO_JSON json_t *input = c->custom ? custom_input(c) : json_incref(c->input);
-    int64_t ms = call_timeout_ms(c->input);
-    struct fiber_deadline d = fiber_deadline_push_ms(ms + CALL_SLACK_MS);
-    int r = box_call(s->box, c->custom ? "bash" : c->tool, input, ms, &c->result, &e);
-    fiber_deadline_pop(&d);
-    if (r == 0 || r == -ECANCELED)
-        return r;
-    log_warn("sandbox ended during a call", "session=%s tool=%s why=%s", s->session_id, c->tool,
-             log_q(e.msg));
-    AUTO_FREE char *text = mem_printf("The sandbox ended while the tool was running (%s). "
-                                      "A new one is used from now on; files "
-                                      "and shell state of the old one are gone.",
-                                      e.msg[0] ? e.msg : err_text(r));
-    lose_box(c, text);
-    return r;
-}
-
-/* The call fiber. */
-static int run_call(void *arg)
-{
-    struct call *c = arg;
-    struct runner *s = c->of;
-    int r = await_box(s);
-    if (r < 0)
-        return r;
-    if (!s->box) {
-        AUTO_FREE char *text = mem_printf("The sandbox could not be started: %s", s->box_error.msg);
-        log_error("sandbox not started", "session=%s why=%s", s->session_id,
-                  log_q(s->box_error.msg));
-        post_error_text(&c->result, text);
-        return 0;
-    }
-    if (box_has_ended(s->box)) {
-        log_warn("sandbox ended between calls", "session=%s tool=%s", s->session_id, c->tool);
-        lose_box(c, "This call was not run: the sandbox had ended since the one before. "
-                    "A new one is used from now on; files and shell state of the old "
-                    "one are gone.");
-        return 0;
-    }
-    return run_in_box(c);
 }
 
 /* ---- deciding ---- */
@@ -212,43 +92,105 @@ static bool call_is_over(void *arg)
     struct call *call = arg;
     struct runner *s = call->of;
     const struct feed_call *c = feed_find(&s->feed, call->id);
-    return session_is_over(s) || s->follow.refused || !c || c->answered || c->interrupted;
+    return session_is_over(s) || s->follow.refused || !c || c->closed || c->refusal;
 }
 
-/* Posts what came of a call, unless the platform has closed it itself. */
+/* Tells with the first result that is posted what the session has to do without. */
+static void add_notice(struct runner *s, struct box_result *result)
+{
+    if (!s->admit.notice || !json_is_array(result->content))
+        return;
+    AUTO_FREE char *text = TAKE(s->admit.notice);
+    json_array_append_new(result->content, json_pack("{s:s,s:s}", "type", "text", "text", text));
+}
+
+/* Posts a result. When that cannot be done (the platform is away, the lease has ended), it waits for
+ * the time when the session is ours again. */
+static void post_or_keep(struct runner *s, struct call *call)
+{
+    AUTO_JSON json_t *content = json_incref(call->run.result.content);
+    feed_expect_status(&s->feed);
+    bool is_error = call->run.result.is_error;
+    post_result(&s->post, call->id, call->run.custom, &call->run.result);
+    struct feed_call *c = feed_find(&s->feed, call->id);
+    if (c && !c->closed && !c->refusal && !s->feed.ended)
+        ledger_keep(s->env->ledger, call->id, content, is_error);
+    else
+        ledger_forget(s->env->ledger, call->id);
+}
+
+/* Posts what came of a call, unless the log has an answer already. */
 static void answer_call(struct runner *s, struct call *call, bool cut)
 {
     struct feed_call *c = feed_find(&s->feed, call->id);
-    if (cut && c && c->interrupted) {
-        feed_mark_answered(&s->feed, c); /* the platform closes interrupted calls itself */
-    } else if (call->result.content) {   /* also one that came while it was being cut off */
-        post_result(&s->post, call->id, call->custom, &call->result);
+    if (!c || c->closed)
+        return;
+    if (call->run.result.content) { /* also one that came while it was being cut off */
+        add_notice(s, &call->run.result);
+        post_or_keep(s, call);
+    } else if (cut && c->refusal) {
+        post_error(&s->post, call->id, call->run.custom, c->refusal);
     } else if (cut && lease_ours(&s->lease) && !s->feed.ended) {
-        post_error(&s->post, call->id, call->custom,
+        post_error(&s->post, call->id, call->run.custom,
                    phase_must_leave(&s->env->phase)
                        ? "The call was cut off because the worker is shutting down. Please retry."
                        : "The call was cut off because the platform stopped the work item.");
     }
 }
 
-/* Runs one call to its end and posts what came of it. */
-static void serve_call(struct runner *s, const struct feed_call *c)
+/* Runs a call to its end. True when it was cut off. */
+static bool run_to_end(struct runner *s, struct call *call)
 {
-    struct call call = {.of = s, .custom = c->custom, .input = json_incref(c->input)};
-    str_copy(call.id, sizeof(call.id), c->id);
-    str_copy(call.tool, sizeof(call.tool), c->name);
     struct watch w = {
-        .changed = &s->changed, .over = call_is_over, .arg = &call, .phase = &s->env->phase};
+        .changed = &s->changed, .over = call_is_over, .arg = call, .phase = &s->env->phase};
     bool cut = false;
     int64_t began_ns = time_mono_ns();
-    if (watch_run(&w, "call", run_call, &call, &cut) < 0)
-        post_error_text(&call.result, "The worker is out of memory; please retry.");
-    json_decref(TAKE(call.input));
-    log_info("call served", "session=%s tool=%s call=%s ms=%lld error=%d cut=%d", s->session_id,
-             call.tool, call.id, (long long)((time_mono_ns() - began_ns) / NS_PER_MS),
-             call.result.is_error, cut);
-    answer_call(s, &call, cut);
-    box_result_done(&call.result);
+    if (watch_run(&w, "call", place_run, &call->run, &cut) < 0)
+        post_error_text(&call->run.result, "The worker is out of memory; please retry.");
+    log_info("call served", "session=%s tool=%s call=%s attempt=%d ms=%lld error=%d cut=%d",
+             s->item.session_id, call->run.tool, log_q(call->id), call->run.attempt,
+             (long long)((time_mono_ns() - began_ns) / NS_PER_MS), call->run.result.is_error, cut);
+    return cut;
+}
+
+/* Runs a call and posts what came of it; one that has run here before without its result being
+ * posted is not run again. */
+static void run_one(struct runner *s, struct feed_call *c)
+{
+    struct call call = {.of = s,
+                        .id = mem_strdup(c->id),
+                        .run = {.at = &s->place,
+                                .tool = mem_strdup(c->name),
+                                .custom = c->custom,
+                                .input = json_incref(c->input)}};
+    c->started = true;
+    if (ledger_take(s->env->ledger, call.id, &call.run.result.content, &call.run.result.is_error)) {
+        log_info("result of an earlier run posted", "session=%s call=%s", s->item.session_id,
+                 log_q(call.id));
+        answer_call(s, &call, false);
+    } else {
+        int here = ledger_begin(s->env->ledger, call.id);
+        call.run.attempt = here > c->begun_before + 1 ? here : c->begun_before + 1;
+        answer_call(s, &call, run_to_end(s, &call));
+    }
+    place_call_done(&call.run);
+    free(call.id);
+}
+
+/* Does what is to be done about a call. */
+static void serve_call(struct runner *s, struct feed_call *c)
+{
+    AUTO_FREE char *id = mem_strdup(c->id);
+    const char *refusal = s->admit.refusal ? s->admit.refusal : c->refusal;
+    if (feed_todo(c) == FEED_RESEND) {
+        post_again(&s->post, id);
+    } else if (refusal) {
+        log_info("call answered, not run", "session=%s call=%s why=%s", s->item.session_id,
+                 log_q(id), log_q(refusal));
+        post_error(&s->post, id, c->custom, refusal);
+    } else {
+        run_one(s, c);
+    }
 }
 
 /* The wait between decisions: until something changed, or rest has lasted long enough, or draining
@@ -267,21 +209,60 @@ static int wait_for_change(struct runner *s)
 
 static bool rested_enough(struct runner *s)
 {
-    bool rests = s->feed.at_rest && !s->feed.listing && list_empty(&s->feed.open);
-    if (!rests) {
+    bool rests = s->feed.at_rest && !s->feed.listing && !feed_holds(&s->feed);
+    if (!rests || s->rests != s->feed.rests)
         s->rest_since_ns = 0;
+    s->rests = s->feed.rests;
+    if (!rests)
         return false;
-    }
     if (!s->rest_since_ns)
         s->rest_since_ns = time_mono_ns();
     int64_t idle_ms = s->env->cfg->max_idle_ms ? s->env->cfg->max_idle_ms : 60000;
     return idle_ms > 0 && time_mono_ns() >= s->rest_since_ns + idle_ms * NS_PER_MS;
 }
 
+/* Tells whether the session could leave for another one: nothing is to be done for it, and what it
+ * waits for comes as an input, with which the platform offers it again. */
+static bool rests_for_others(struct runner *s)
+{
+    bool rests = s->feed.idle && !s->feed.listing && !feed_next(&s->feed);
+    slot_rest(&s->slot, rests);
+    if (!rests || !s->slot.asked)
+        return false;
+    slot_give_up(&s->slot); /* here, where it is decided: leaving takes a while */
+    return true;
+}
+
+/* True while it is worth waiting for a lease that has run out without another worker's having it: a call
+ * is open, which may have a result already. */
+static bool hopes(struct runner *s)
+{
+    return (s->lease.state == LEASE_HELD || s->lease.state == LEASE_LAPSED) && !s->feed.ended &&
+           s->env->phase.at == WORKER_SERVING && !fiber_cancelled() && feed_next(&s->feed);
+}
+
+/* The stream has ended: so it does when the platform takes an item back. */
+static void look_after_break(struct runner *s)
+{
+    if (s->breaks == s->follow.breaks)
+        return;
+    s->breaks = s->follow.breaks;
+    lease_hurry(&s->lease);
+}
+
 /* Serves calls until there is a reason to leave; returns it in words. */
 static const char *serve_session(struct runner *s)
 {
     for (;;) {
+        look_after_break(s);
+        if (!lease_ours(&s->lease) && hopes(s)) {
+            slot_rest(&s->slot, false);
+            s->rest_since_ns = 0;
+            int r = wait_for_change(s);
+            if (r < 0 && r != -ETIMEDOUT)
+                return "internal error";
+            continue;
+        }
         if (s->lease.state == LEASE_LOST || !lease_ours(&s->lease))
             return s->lease.state == LEASE_REFUSED ? "lease refused" : "lease lost";
         if (s->lease.state == LEASE_STOPPING) {
@@ -301,11 +282,14 @@ static const char *serve_session(struct runner *s)
         struct feed_call *c = feed_next(&s->feed);
         if (c) {
             s->rest_since_ns = 0;
+            slot_rest(&s->slot, false);
             serve_call(s, c);
             continue;
         }
         if (rested_enough(s))
             return rested;
+        if (rests_for_others(s))
+            return let_go;
         int r = wait_for_change(s);
         if (r < 0 && r != -ETIMEDOUT && r != -ECANCELED)
             return "internal error";
@@ -330,45 +314,74 @@ static int await_lease(struct runner *s)
 static void stop_item(struct runner *s)
 {
     struct fiber_shield shield = fiber_shield_begin(phase_shield_ms(&s->env->phase));
-    struct backoff retry = {.base_ms = 250, .cap_ms = 2000};
-    for (int i = 0; i < 5; i++) {
-        struct remote_answer a;
-        int r = remote_stop(&s->remote, s->env->cfg->environment_id, s->work_id, true, &a);
-        bool done = r == 0 && (a.status < 500 && a.status != 429 && a.status != 408);
-        if (!done)
-            log_warn("stop failed, will retry", "work=%s status=%d why=%s", s->work_id, a.status,
-                     log_q(a.words));
-        remote_answer_done(&a);
-        if (done || fiber_sleep_ms(backoff_next_ms(&retry, -1)) < 0)
-            break;
-    }
+    item_stop(&s->item, &s->remote, s->env->cfg->environment_id);
     fiber_shield_end(&shield);
 }
 
-/* Takes the sessions token out of the item's secret; without one the environment key serves (api.md
- * 4). 0, or -ENOMEM. */
-static int take_token(struct runner *s, const json_t *work)
+/* Reads the session; what it says to do next. Suspends. */
+static enum admit_verdict admit_session(struct runner *s)
 {
-    const char *text = json_get_str(work, "secret");
-    struct buf raw = BUF_INIT(16384);
-    AUTO_JSON json_t *j = NULL;
-    const char *token = NULL;
-    if (text && enc_base64url_decode(&raw, text, strlen(text)) == 0 &&
-        json_parse(buf_str(&raw), raw.len, &j, NULL) == 0)
-        token = json_get_str(j, "sessions_token");
-    int r = token ? secret_set(&s->token, token, strlen(token)) : -ENOENT;
-    if (token) { /* jansson's own copy: nobody else reads it */
-        char *copy;
-        memcpy(&copy, &token, sizeof(copy));
-        secret_wipe(copy, strlen(copy));
+    s->admit = (struct admit){.remote = &s->remote, .session_id = s->item.session_id};
+    struct watch w = {
+        .changed = &s->changed, .over = session_is_over, .arg = s, .phase = &s->env->phase};
+    if (watch_run(&w, "admit", admit_run, &s->admit, NULL) < 0)
+        return ADMIT_NOT_READ;
+    if (s->admit.refusal)
+        log_error("the session has a memory store; its calls are not run", "session=%s",
+                  s->item.session_id);
+    if (s->admit.notice)
+        log_warn("the agent has skills, which are not installed", "session=%s", s->item.session_id);
+    s->hooks.metadata = s->admit.metadata;
+    return s->admit.verdict;
+}
+
+/* Another runner of this worker that has the same session, under an item that has ended. */
+static struct runner *predecessor(struct runner *s)
+{
+    LIST_FOREACH (o, &s->env->sessions, struct runner, node)
+        if (o != s && str_eq(o->item.session_id, s->item.session_id))
+            return o;
+    return NULL;
+}
+
+/* Waits until it has left its sandbox to us. 0, or negative when the session is over for us, too. */
+static int await_predecessor(struct runner *s)
+{
+    struct runner *o;
+    int r = 0;
+    while (r == 0 && (o = predecessor(s)) != NULL) {
+        if (session_is_over(s))
+            return -ECANCELED;
+        lease_hurry(&o->lease);
+        struct fiber_deadline d = fiber_deadline_push_ms(1000);
+        r = waitq_wait(&s->env->left);
+        fiber_deadline_pop(&d);
+        r = r == -ETIMEDOUT ? 0 : r;
     }
-    if (raw.data)
-        secret_wipe(raw.data, raw.len);
-    buf_done(&raw);
-    if (r == 0)
-        return 0;
-    const struct secret *key = &s->env->cfg->environment_key;
-    return secret_set(&s->token, secret_borrow(key), key->len);
+    return r;
+}
+
+/* Serves a session that has been read; why it was left, in words. */
+static const char *serve_admitted(struct runner *s)
+{
+    if (await_predecessor(s) < 0)
+        return serve_session(s);
+    place_open(&s->place);
+    if (fiber_spawn(&s->scope, "follow", follow_run, &s->follow, NULL) < 0)
+        return "internal error";
+    hooks_run_claim(&s->hooks, session_is_over, s);
+    const char *why = serve_session(s);
+    if (s->slot.rests)
+        slot_give_up(&s->slot);
+    hooks_run_end(&s->hooks);
+    return why;
+}
+
+/* After its end: it was not the session's own end, nor the worker's. */
+static bool may_come_back(struct runner *s)
+{
+    return !s->feed.ended && !s->follow.refused && s->env->phase.at == WORKER_SERVING &&
+           !box_has_ended(s->place.box);
 }
 
 static void run_session(struct runner *s)
@@ -386,91 +399,90 @@ static void run_session(struct runner *s)
                                             : "item not granted";
         goto leave;
     }
-    start_opening(s);
-    r = fiber_spawn(&s->scope, "follow", follow_run, &s->follow, NULL);
-    if (r < 0)
-        goto leave;
-    log_info("session claimed", "session=%s work=%s", s->session_id, s->work_id);
-    hooks_run_claim(&s->hooks, session_is_over, s);
-    why = serve_session(s);
-    hooks_run_end(&s->hooks);
+    log_info("session claimed", "session=%s work=%s", s->item.session_id, s->item.work_id);
+    switch (admit_session(s)) {
+    case ADMIT_SERVE:
+        why = serve_admitted(s);
+        break;
+    case ADMIT_OVER:
+        why = "the session was over before it was claimed";
+        break;
+    case ADMIT_UNKNOWN:
+        why = "the session cannot be read";
+        break;
+    case ADMIT_NOT_READ: /* cut off, for a reason that serve_session tells */
+        why = session_is_over(s) ? serve_session(s) : why;
+        break;
+    }
 leave:
     stop = s->lease.state != LEASE_LOST && s->lease.state != LEASE_NEW;
     int64_t until_ns = s->lease.good_until_ns;
     scope_done(&s->scope); /* ends heartbeat, follower and opener */
-    /* At rest, and ours to the end: the next claim of this session finds its files. Before the
-     * stop, which lets it be claimed again. */
-    if (s->box && str_eq(why, rested) && !s->feed.ended)
-        kept_put(s->env->kept, s->session_id, TAKE(s->box));
-    box_close(TAKE(s->box));
+    /* The session may come back, and finds its files then. Before the stop, which lets it be claimed
+     * again. */
+    if (s->place.box && may_come_back(s))
+        kept_put(s->env->kept, s->item.session_id, TAKE(s->place.box), !s->feed.idle);
+    box_close(TAKE(s->place.box));
     if (stop && time_mono_ns() < until_ns)
         stop_item(s);
-    log_info("session released", "session=%s work=%s why=%s lease=%s", s->session_id, s->work_id,
-             log_q(why), log_q(s->lease.words));
+    log_info("session released", "session=%s work=%s why=%s lease=%s", s->item.session_id,
+             s->item.work_id, log_q(why), log_q(s->lease.words));
 }
 
 /* Tells those who work for the session about one another. */
 static void tell_parts(struct runner *s)
 {
-    s->follow = (struct follow){.remote = &s->remote,
-                                .session_id = s->session_id,
-                                .feed = &s->feed,
-                                .changed = &s->changed};
+    follow_init(&s->follow, &s->remote, s->item.session_id, &s->feed, &s->changed);
     s->post = (struct post){.remote = &s->remote,
-                            .session_id = s->session_id,
+                            .session_id = s->item.session_id,
                             .lease = &s->lease,
                             .feed = &s->feed,
                             .phase = &s->env->phase,
                             .changed = &s->changed};
+    place_init(&s->place, s->env->cfg, s->env->boxes, s->env->kept, s->item.session_id, &s->scope);
     s->hooks = (struct hooks){.cfg = s->env->cfg,
-                              .session_id = s->session_id,
-                              .work_id = s->work_id,
-                              .remote = &s->remote,
+                              .session_id = s->item.session_id,
+                              .work_id = s->item.work_id,
                               .phase = &s->env->phase,
                               .changed = &s->changed};
+}
+
+/* Serves the item with the credential it came with. */
+static void serve_item(struct runner *s)
+{
+    struct err e = {0};
+    if (remote_init(&s->remote, s->env->cfg->base_url, &s->item.token, NULL, &e) < 0) {
+        log_error("session not served", "session=%s why=%s", s->item.session_id, log_q(e.msg));
+        return;
+    }
+    lease_init(&s->lease, &s->remote, s->env->cfg->environment_id, s->item.work_id, &s->changed);
+    tell_parts(s);
+    list_push_back(&s->env->sessions, &s->node);
+    if (s->item.session_id)
+        run_session(s);
+    else
+        stop_item(s); /* a health check, or nothing we know: nothing is run */
+    list_remove(&s->node);
+    waitq_wake_all(&s->env->left);
+    remote_done(&s->remote);
 }
 
 void runner_serve(struct runner_env *env, const json_t *work)
 {
     struct runner *s = mem_new(struct runner);
     s->env = env;
-    const json_t *data = json_object_get(work, "data");
-    const char *work_id = json_get_str(work, "id"), *session_id = json_get_str(data, "id");
-    if (!remote_id_ok(work_id) || !remote_id_ok(session_id) ||
-        !str_copy(s->work_id, sizeof(s->work_id), work_id) ||
-        !str_copy(s->session_id, sizeof(s->session_id), session_id)) {
-        log_warn("work item without usable ids ignored", "work=%s", log_q(work_id));
-        free(s);
-        return;
-    }
-    fiber_set_context(s->session_id);
-    int r = take_token(s, work);
     waitq_init(&s->changed);
-    waitq_init(&s->opened);
+    slot_init(&s->slot, env->slots, &s->changed);
     for (size_t i = 0; i < env->cfg->n_tools && i < WORKER_TOOLS_MAX; i++)
         s->custom_names[i] = env->cfg->tools[i].name;
     feed_init(&s->feed, toolset_served, s->custom_names);
-
-    struct err e = {0};
-    if (r < 0)
-        err_set(&e, r, "the session's token could not be kept: %s", err_text(r));
-    else
-        r = remote_init(&s->remote, env->cfg->base_url, &s->token, NULL, &e);
-    if (r < 0) {
-        log_error("session not served", "session=%s why=%s", s->session_id, log_q(e.msg));
-    } else {
-        lease_init(&s->lease, &s->remote, env->cfg->environment_id, s->work_id, &s->changed);
-        tell_parts(s);
-        list_push_back(&env->sessions, &s->node);
-        if (str_eq(json_get_str(data, "type"), "session"))
-            run_session(s);
-        else
-            stop_item(s); /* a health check: nothing is run */
-        list_remove(&s->node);
-        remote_done(&s->remote);
+    if (item_init(&s->item, work, &env->cfg->environment_key) == 0) {
+        fiber_set_context(s->item.session_id ? s->item.session_id : s->item.work_id);
+        serve_item(s);
     }
+    slot_give_up(&s->slot);
     feed_done(&s->feed);
-    secret_done(&s->token);
-    hooks_done(&s->hooks);
+    admit_done(&s->admit);
+    item_done(&s->item);
     free(s);
 }

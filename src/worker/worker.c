@@ -1,10 +1,10 @@
 /* worker.c - the claim loop: back-to-back long polls, one session fiber per claimed item.
  *
  * One fiber polls with the environment key; every claim is acknowledged here and then served by a
- * fiber of the sessions' scope (runner.c), with a semaphore for the capacity: at capacity nothing
- * is polled. The first poll does not wait for work, so that its answer says at once that key and
+ * fiber of the sessions' scope (runner.c). Capacity is counted in slots (slots.c): nothing is polled while
+ * every slot is at work; while a session at rest has one, whoever is claimed takes its place. The first poll does not wait for work, so that its answer says at once that key and
  * environment are good: then the worker is ready. Errors of the poll back off with jitter (1 s to
- * 60 s, Retry-After honoured); a permanent 4xx ends the worker with words that name the setting to
+ * 60 s, Retry-After honoured), and polls keep a pace whatever comes back; a permanent 4xx ends the worker with words that name the setting to
  * look at.
  *
  * worker_stop, called from the signal fiber, moves the phase: draining cancels the poll and lets
@@ -17,13 +17,16 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "box/box.h"
 #include "fiber/sync.h"
 #include "worker/kept.h"
+#include "worker/ledger.h"
 #include "worker/remote.h"
 #include "worker/runner.h"
+#include "worker/slots.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,14 +35,32 @@
 #define BLOCK_MS 999   /* the longest the platform takes (api.md section 4) */
 #define ACK_MS   10000 /* for an acknowledgement, which a stop waits for */
 
+/* A claim that was left for want of a slot is offered again after 5 s, unless a poll asks for claims
+ * that are younger: so long ours do. */
+#define LEFT_MS         6000
+#define LEFT_RECLAIM_MS 1000
+
+/* The hosted platform takes 1,200 reading requests a minute: a burst of claims and a steady flow stay
+ * below that in any minute. A server of our own, which is known by the key it made, has no such limit.
+ * On either, polls that find nothing do not follow one another faster than those that wait for the
+ * platform's longest time, also when it answers them at once. */
+#define POLLS_AT_ONCE  20
+#define POLLS_PER_S    19
+#define OWN_KEY_PREFIX "sk-sp-env-"
+#define EMPTY_POLL_MS  1000
+
 struct worker {
     const struct worker_config *cfg;
     struct runner_env env;
-    struct fsem capacity;
+    struct slots slots;
+    int64_t left_until_ns; /* until then a claim that we left may wait */
+    struct ledger ledger;
     struct scope sessions;
     struct fiber *poller;
     struct remote remote;
     struct secret *key;
+    struct pace pace;
+    int64_t next_poll_ns; /* not before */
     void (*on_ready)(void *arg);
     void *on_ready_arg;
     struct err *e;
@@ -69,7 +90,6 @@ static int session_fiber(void *arg)
 {
     struct claim *c = arg;
     runner_serve(&c->w->env, c->work);
-    fsem_give(&c->w->capacity);
     json_decref(c->work);
     free(c);
     return 0;
@@ -79,6 +99,19 @@ static int acknowledge(struct worker *w, const char *id, struct remote_answer *r
 {
     AUTO(fiber_shield) s = fiber_shield_begin(ACK_MS);
     return remote_ack(&w->remote, w->cfg->environment_id, id, ret);
+}
+
+static int spawn_session(struct worker *w, json_t *work)
+{
+    struct claim *c = mem_new(struct claim);
+    c->w = w;
+    c->work = json_incref(work);
+    int r = fiber_spawn(&w->sessions, "session", session_fiber, c, NULL);
+    if (r < 0) {
+        json_decref(c->work);
+        free(c);
+    }
+    return r;
 }
 
 /* Acknowledges the item and starts its session. An item that cannot be acknowledged is left: it is
@@ -91,25 +124,24 @@ static int start_session(struct worker *w, json_t *work)
         log_info("claim left for another worker", "work=%s", log_q(id));
         return -ECANCELED;
     }
-    int r = id ? acknowledge(w, id, &a) : -E_PROTO;
+    int r = id ? slots_take(&w->slots) : -E_PROTO;
+    if (r == -EBUSY) { /* whoever rested has something to do now */
+        log_info("claim left: every slot is at work", "work=%s", log_q(id));
+        w->left_until_ns = time_mono_ns() + LEFT_MS * NS_PER_MS;
+    }
+    if (r < 0)
+        return r;
+    r = acknowledge(w, id, &a);
     if (r == 0 && a.status != 200) {
         log_warn("claim not acknowledged, left for another poll", "work=%s status=%d why=%s",
                  log_q(id), a.status, log_q(a.words));
         r = -EAGAIN;
     }
-    if (id)
-        remote_answer_done(&a);
+    remote_answer_done(&a);
+    if (r == 0)
+        r = spawn_session(w, work);
     if (r < 0)
-        return r;
-
-    struct claim *c = mem_new(struct claim);
-    c->w = w;
-    c->work = json_incref(work);
-    r = fiber_spawn(&w->sessions, "session", session_fiber, c, NULL);
-    if (r < 0) {
-        json_decref(c->work);
-        free(c);
-    }
+        slots_give(&w->slots);
     return r;
 }
 
@@ -126,26 +158,55 @@ static int permanent(struct worker *w, const struct remote_answer *a)
     return err_set(w->e, -E_DENIED, "%s (status %d: %s)", what, a->status, a->words);
 }
 
+/* How long to wait after a poll that was answered, from its beginning on. A first poll does not wait
+ * for work, so its empty answer says nothing about the next one. */
+static int64_t pace_ms(struct worker *w, int64_t began_ns, bool waited, bool empty)
+{
+    int64_t now_ns = time_mono_ns();
+    bool own = str_starts(secret_borrow(w->key), OWN_KEY_PREFIX);
+    int64_t wait_ms = own ? 0 : pace_next_ms(&w->pace, now_ns);
+    int64_t left_ms = EMPTY_POLL_MS - (now_ns - began_ns) / NS_PER_MS;
+    if (waited && empty && left_ms > 0) /* apart from its fellows, if it was answered early */
+        left_ms += left_ms > EMPTY_POLL_MS / 10 ? (int64_t)rng_below(EMPTY_POLL_MS / 4) : 0;
+    else
+        left_ms = 0;
+    return left_ms > wait_ms ? left_ms : wait_ms;
+}
+
 /* One poll. 1: an item was taken on; 0: none; negative: end of the loop. */
 static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
 {
+    int64_t began_ns = time_mono_ns();
+    if (w->next_poll_ns > began_ns) {
+        int r = fiber_sleep_until(w->next_poll_ns);
+        if (r < 0)
+            return r;
+        began_ns = time_mono_ns();
+    }
     struct remote_answer a;
-    int r = remote_poll(&w->remote, w->cfg->environment_id, *ready ? BLOCK_MS : 0, &a);
-    int64_t wait_ms = -1;
+    bool waited = *ready;
+    int reclaim_ms = began_ns < w->left_until_ns ? LEFT_RECLAIM_MS : 0;
+    int r = remote_poll(&w->remote, w->cfg->environment_id, waited ? BLOCK_MS : 0, reclaim_ms, &a);
+    int64_t wait_ms = 0;
     int took = 0;
     if (r == 0 && (a.status == 200 || a.status == 204)) {
-        retry->tries = 0;
         if (!*ready && w->on_ready)
             w->on_ready(w->on_ready_arg);
         *ready = true;
-        if (json_is_object(a.body)) {
+        bool empty = !json_is_object(a.body);
+        wait_ms = pace_ms(w, began_ns, waited, empty);
+        if (!empty) {
             r = start_session(w, a.body);
             took = r == 0;
-            if (r < 0 && r != -ECANCELED) {
+            if (r == -EBUSY) {
+                r = 0;
+            } else if (r < 0 && r != -ECANCELED) {
                 wait_ms = backoff_next_ms(retry, -1); /* it may be offered again at once */
                 r = 0;
             }
         }
+        if (took || empty)
+            retry->tries = 0;
     } else if (r == 0 && remote_is_permanent(&a)) {
         r = permanent(w, &a);
     } else if (r != -ECANCELED) {
@@ -155,8 +216,7 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
         r = 0;
     }
     remote_answer_done(&a);
-    if (r == 0 && wait_ms >= 0)
-        r = fiber_sleep_ms(wait_ms);
+    w->next_poll_ns = time_mono_ns() + wait_ms * NS_PER_MS;
     return r < 0 ? r : took;
 }
 
@@ -167,12 +227,9 @@ static int poll_loop(void *arg)
     bool ready = false;
     int r = 0;
     while (w->env.phase.at == WORKER_SERVING) {
-        r = fsem_take(&w->capacity);
-        if (r < 0)
-            break;
-        r = poll_once(w, &retry, &ready);
-        if (r <= 0)
-            fsem_give(&w->capacity);
+        r = slots_wait(&w->slots);
+        if (r == 0)
+            r = poll_once(w, &retry, &ready);
         if (r < 0)
             break;
     }
@@ -216,20 +273,26 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     char host[64] = "worker", unique[ID_MAX], name[160];
     gethostname(host, sizeof(host) - 1);
     snprintf(name, sizeof(name), "%s-%s", host, id_make(unique, ""));
-    list_init(&w.env.sessions);
+    runner_env_init(&w.env);
     scope_init(&w.sessions);
     w.env.cfg = cfg;
     size_t capacity = cfg->capacity ? cfg->capacity : worker_default_capacity();
     struct kept kept;
     kept_init(&kept, cfg->keep_max ? cfg->keep_max : capacity, cfg->keep_ms);
     w.env.kept = &kept;
-    fsem_init(&w.capacity, capacity);
+    slots_init(&w.slots, capacity);
+    w.env.slots = &w.slots;
+    ledger_init(&w.ledger);
+    w.env.ledger = &w.ledger;
+    pace_init(&w.pace, POLLS_AT_ONCE, POLLS_PER_S);
     struct secret key = {0};
     int r = secret_set(&key, secret_borrow(&cfg->environment_key), cfg->environment_key.len);
+    w.key = &key;
     if (r == 0)
         r = remote_init(&w.remote, cfg->base_url, &key, cfg->worker_id ? cfg->worker_id : name, e);
     if (r < 0)
         goto out_key;
+    w.remote.keeps = cfg->keep_ms > 0;
     struct box_host_config boxes = {.state_dir = cfg->state_dir,
                                     .isolation = cfg->isolation,
                                     .oci_runtime = cfg->oci_runtime,
@@ -270,6 +333,7 @@ out_remote:
     the_worker = NULL;
     remote_done(&w.remote);
 out_key:
+    ledger_done(&w.ledger);
     secret_done(&key);
     return r;
 }

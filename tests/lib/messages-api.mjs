@@ -3,6 +3,7 @@
 // refusing answers. Each request is answered by the next queued behaviour, else by `fallback`.
 // `requests` records what came in: {headers, body, at, aborted}.
 import http from 'node:http';
+import zlib from 'node:zlib';
 import crypto from 'node:crypto';
 
 const id = (p) => `${p}_${crypto.randomBytes(9).toString('hex')}`;
@@ -19,12 +20,14 @@ const split = (text, n) => {
 export const textBlock = (text) => ({ type: 'text', text });
 export const thinkingBlock = (thinking, signature = 'c2lnbmF0dXJl') => ({ type: 'thinking', thinking, signature });
 export const toolBlock = (name, input, toolId = id('toolu')) => ({ type: 'tool_use', id: toolId, name, input });
+/** A call whose input is this text, JSON or not. */
+export const rawToolBlock = (name, text) => ({ ...toolBlock(name, {}), text });
 
 /**
  * The frames of one good answer: a list of [event, data]. `pieces` splits every block, `usage` and
  * `stop_reason` are what message_delta reports.
  */
-export function frames(blocks, { pieces = 3, stop_reason, usage = {}, model = 'mock-model', ping = true } = {}) {
+export function frames(blocks, { pieces = 3, stop_reason, stop_details = null, usage = {}, model = 'mock-model', ping = true } = {}) {
   const out = [];
   const put = (type, data) => out.push([type, { type, ...data }]);
   const u = { input_tokens: 11, cache_creation_input_tokens: 0, cache_read_input_tokens: 0, output_tokens: 1, ...usage };
@@ -37,16 +40,19 @@ export function frames(blocks, { pieces = 3, stop_reason, usage = {}, model = 'm
     } else if (b.type === 'thinking') {
       put('content_block_start', { index, content_block: { type: 'thinking', thinking: '', signature: '' } });
       for (const t of split(b.thinking, pieces)) put('content_block_delta', { index, delta: { type: 'thinking_delta', thinking: t } });
-      put('content_block_delta', { index, delta: { type: 'signature_delta', signature: b.signature } });
+      if (b.signature) put('content_block_delta', { index, delta: { type: 'signature_delta', signature: b.signature } });
+    } else if (b.type !== 'tool_use') {   // whole, in its start
+      put('content_block_start', { index, content_block: b });
+      for (const delta of b.deltas ?? []) put('content_block_delta', { index, delta });
     } else {
       put('content_block_start', { index, content_block: { type: 'tool_use', id: b.id, name: b.name, input: {} } });
       put('content_block_delta', { index, delta: { type: 'input_json_delta', partial_json: '' } });
-      for (const t of split(JSON.stringify(b.input), pieces)) put('content_block_delta', { index, delta: { type: 'input_json_delta', partial_json: t } });
+      for (const t of split(b.text ?? JSON.stringify(b.input), pieces)) put('content_block_delta', { index, delta: { type: 'input_json_delta', partial_json: t } });
     }
     put('content_block_stop', { index });
   });
   const stop = stop_reason ?? (blocks.some((b) => b.type === 'tool_use') ? 'tool_use' : 'end_turn');
-  put('message_delta', { delta: { stop_reason: stop, stop_sequence: null }, usage: { output_tokens: u.output_tokens > 1 ? u.output_tokens : 7 } });
+  put('message_delta', { delta: { stop_reason: stop, stop_details, stop_sequence: null }, usage: { output_tokens: u.output_tokens > 1 ? u.output_tokens : 7 } });
   put('message_stop', {});
   return out;
 }
@@ -67,6 +73,16 @@ export const good = (blocks, opts = {}) => async (res) => {
   } else for (const f of all) { if (opts.delay) await wait(opts.delay); if (res.destroyed) return; res.write(wire(f)); }
   res.end();
 };
+
+/** A good answer in a content encoding that nobody asked for. */
+export const encoded = (blocks, encoding) => async (res) => {
+  const how = { gzip: zlib.gzipSync, deflate: zlib.deflateSync, br: zlib.brotliCompressSync, zstd: zlib.zstdCompressSync }[encoding] ?? ((x) => x);
+  head(res, 200, { 'content-encoding': encoding });
+  res.end(how(Buffer.from(frames(blocks).map(wire).join(''))));
+};
+
+/** A status with a body of any type, as a proxy in front of the API gives it. */
+export const page = (status, type, body, headers = {}) => async (res) => { res.writeHead(status, { 'content-type': type, ...headers }); res.end(body); };
 
 /** An error status with the API's own error body. */
 export const fail = (status, type, { retryAfter, message = `mock ${status}`, headers = {} } = {}) => async (res) => {

@@ -51,9 +51,34 @@ describe('session and env against a server', () => {
     assert.match(two.out, /-- idle: end_turn\n$/);
   });
 
+  test('a call is confirmed once: what comes later changes nothing, says so, and fails', async () => {
+    const { id, calls } = await asked('two');
+    const first = await cli(env, 'session', 'confirm', id, calls[0], '--allow', '--no-follow');
+    assert.equal(first.code, 0, first.err);
+    for (const how of [['--allow'], ['--deny'], ['--deny', '--message', 'too late'], ['--allow', '--no-follow']]) {
+      const r = await cli(env, 'session', 'confirm', id, calls[0], ...how);
+      assert.equal(r.code, 1, `${how} ${r.out}`);
+      assert.match(r.err, /nothing was changed: call \S+ was allowed before, at 20/);
+    }
+    const kept = (await s.api('GET', `/v1/sessions/${id}/events?types[]=user.tool_confirmation`)).body.data;
+    assert.deepEqual(kept.map((e) => e.result), ['allow'], 'the log knows of one');
+    await cli(env, 'session', 'interrupt', id);
+    const ended = await cli(env, 'session', 'confirm', id, calls[1], '--allow');
+    assert.equal(ended.code, 1);
+    assert.match(ended.err, /has ended and waits for no confirmation/);
+  });
+
+  test('SALLYPORT_MODEL names the model of an agent that is made for a session', async () => {
+    for (const [more, args, want] of [[{ SALLYPORT_MODEL: 'some-model' }, [], 'some-model'], [{ SALLYPORT_MODEL: 'some-model' }, ['--model', 'other'], 'other'], [{ SALLYPORT_MODEL: '' }, [], /^claude-/]]) {
+      const r = await cli({ ...env, ...more }, 'session', 'create', '--json', ...args);
+      const { agent } = JSON.parse(r.out);
+      if (want instanceof RegExp) assert.match(agent.model.id, want); else assert.equal(agent.model.id, want);
+    }
+  });
+
   test('a turn that failed is exit code 1', async () => {
     const r = await cli(env, 'session', 'create', '--message', 'break');
-    assert.match(r.out, /^! model_request_failed_error\n[^]*-- terminated\n$/m);
+    assert.match(r.out, /^! model_request_failed_error\n[^]*-- idle: retries_exhausted\n$/m);
     assert.equal(r.code, 1);
     const none = await startServer();   // without a model
     try {

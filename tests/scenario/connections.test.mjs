@@ -52,39 +52,71 @@ describe('connections', () => {
     await x.close();
   });
 
-  test('a reader that does not read is cut off; it can resume without a gap; memory stays bounded', async () => {
+  test('readers that take nothing cost little, are given up, and can resume without a gap', async () => {
     const x = await Session.create(s, { agent: agent.id, environment_id: env.id });
-    const before = rss();
-    const k = net.connect(s.port, '127.0.0.1');
-    await new Promise((r) => k.on('connect', r));
-    k.on('error', () => {});
-    k.write(`GET /v1/sessions/${x.id}/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${s.apiKey}\r\nanthropic-version: ${VERSION}\r\nanthropic-beta: ${BETA}\r\n\r\n`);
-    const first = await new Promise((r) => k.once('data', r));
-    assert.match(first.toString(), /^HTTP\/1\.1 200/);
-    k.pause();
+    const before = rss(), base = fds();
+    const stuck = await Promise.all(Array.from({ length: 20 }, async () => {
+      const k = net.connect(s.port, '127.0.0.1');
+      k.on('error', () => {});
+      k.write(`GET /v1/sessions/${x.id}/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${s.apiKey}\r\nanthropic-version: ${VERSION}\r\nanthropic-beta: ${BETA}\r\n\r\n`);
+      k.got = (await new Promise((r) => k.once('data', r))).toString();
+      assert.match(k.got, /^HTTP\/1\.1 200/);
+      k.pause();
+      return k;
+    }));
     // 24 MB: more than the kernel's buffers of both ends and our queue together.
     for (let i = 0; i < 3; i++) {
       await x.send(...Array.from({ length: 40 }, (_, n) => userMessage(`${i}.${n} ${'0123456789'.repeat(20000)}`)));
       await x.idle('end_turn');
     }
     assert(rss() - before < 120 * 1024 || process.env.ASAN_OPTIONS, `grew by ${rss() - before} KiB`);
-    // Wake up: what comes now ends, and the last complete frame is a place to resume from.
-    let got = first.toString('utf8');
+    assert.equal(x.reconnects, 0, 'one that reads is not cut');
+    await until('the server gives them up', () => fds() <= base + 4, ms(60000));
+    const k = stuck[0];
     const ended = new Promise((r) => k.on('close', r));
-    k.on('data', (d) => { got += d; });
+    k.on('data', (d) => { k.got += d; });
     k.resume();
-    await within(ended, ms(10000), 'the connection of the slow reader is closed');
-    const ids = [...got.matchAll(/^id: (sevt_\S+)$/gm)].map((m) => m[1]);
+    await within(ended, ms(10000), 'the connection of the stuck reader is closed');
+    const ids = [...k.got.matchAll(/^id: (sevt_\S+)$/gm)].map((m) => m[1]);
     const log = await x.list();
     assert.deepEqual(ids, log.slice(0, ids.length).map((e) => e.id), 'a prefix of the log');
-    assert(ids.length < log.length, 'it was cut off, not buffered without limit');
-    const place = ids.at(-1);
+    assert(ids.length < log.length, 'it was given up');
     const y = new Session(s, { id: x.id });
-    y.lastId = place;
+    y.lastId = ids.at(-1);
     await y.open();
     await until('all of the rest arrives', () => y.events.length === log.length - ids.length, ms(20000));
     assert.deepEqual(y.events.map((e) => e.id), log.slice(ids.length).map((e) => e.id));
+    for (const c of stuck) c.destroy();
     await x.close(); await y.close();
+  });
+
+  test('a flood of connections without a key keeps nobody out who has one', async () => {
+    const t = await startServer({ rules: [on('', {}, say('ok'))], wrap: (bin, argv) => ['/bin/bash', '-c', 'ulimit -n 200; exec "$@"', 'bash', bin, ...argv] });
+    const flood = new Set();
+    try {
+      const p = await selfHosted(t);
+      const x = await Session.create(t, { agent: (await makeAgent(t)).id, environment_id: p.env.id });
+      const w = await t.as(p.key).beta.environments.work.poll(p.env.id, { block_ms: 300 });
+      await t.as(p.key).beta.environments.work.ack(w.id, { environment_id: p.env.id });
+      // More than the server has descriptors for; some send a little, or a bad key.
+      const says = ['', 'GET /v1/agents HTTP/1.1\r\nHost: x\r\n', 'GET /v1/agents HTTP/1.1\r\nHost: x\r\nx-api-key: sk-sp-api-no\r\n\r\n'];
+      const more = (n) => Promise.all(Array.from({ length: n }, (_, i) => new Promise((r) => {
+        const k = net.connect(t.port, '127.0.0.1', () => { k.write(says[i % 3]); r(); });
+        flood.add(k);
+        k.on('data', () => {}).on('error', r);
+      })));
+      await more(300);
+      let beat = 'NO_HEARTBEAT';
+      for (let i = 0; i < 15; i++) {   // each on a connection of its own
+        await more(20);
+        const r = await t.api('POST', `/v1/environments/${p.env.id}/work/${w.id}/heartbeat?expected_last_heartbeat=${encodeURIComponent(beat)}`, {}, { key: p.key, headers: { connection: 'close' } });
+        assert.equal(r.status, 200, `beat ${i}: ${r.text}`);
+        beat = r.body.last_heartbeat;
+      }
+      await x.turn('hello');
+      assert.equal(x.reconnects, 0, 'a stream is not touched');
+      await x.close();
+    } finally { for (const k of flood) k.destroy(); await t.stop(); }
   });
 
   test('pollers and readers that go away leave nothing behind', async () => {

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { refusedRaw } from '../lib/check.mjs';
 import { makeAgent, on, say, scriptFile, selfHosted, startServer } from '../lib/sallyport.mjs';
 import { Session, text, userMessage } from '../lib/session.mjs';
 import { BIN, ms, run, tempDir } from '../lib/own.mjs';
@@ -176,17 +177,20 @@ describe('full disk', () => {
       fs.closeSync(fd);
       const acked = [];
       let refusedOnce = 0;
+      const told = (r) => {
+        refusedRaw(r, 507, { type: 'api_error', message: /storage is full; nothing was changed/ });
+        assert.match(r.headers.get('retry-after'), /^[1-9][0-9]*$/);
+      };
       for (let i = 0; i < 40 && refusedOnce < 4; i++) {
         const x = xs[i % 3];
         const r = await s.api('POST', `/v1/sessions/${x.id}/events`, { events: [userMessage(`filler ${i} ${'y'.repeat(200000)}`)] });
         if (r.status === 200) { acked.push([x.id, r.body.data[0].id]); await x.idle(undefined, 3000).catch(() => {}); } else {
           refusedOnce++;
-          assert(r.status >= 500, `${r.status} ${r.text}`);
-          assert.match(r.body.error.message, /full|space|storage/i);
-          assert.equal(r.body.error.type, 'api_error');
+          told(r);
         }
       }
       assert(refusedOnce >= 1, 'the full disk was noticed');
+      told(await s.api('POST', '/v1/agents', { name: 'more', model: 'm', tools: Array.from({ length: 100 }, (_, i) => ({ type: 'custom', name: `t${i}`, description: 'd'.repeat(16000), input_schema: { type: 'object' } })) }));
       assert.equal(s.proc.ended, false, s.proc.tail());
       for (const x of xs) assert.equal((await x.get()).id, x.id, 'reads go on');
       fs.unlinkSync(fill);

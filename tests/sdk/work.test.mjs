@@ -359,6 +359,11 @@ describe('work queue', () => {
     const rest = p.sessions.find((y) => y.id !== w.data.id);
     await s.client().beta.sessions.delete(rest.id);
     assert.equal(await p.w.poll(p.env.id), null, 'a deleted session is not offered');
+    const items = async () => (await all(p.w.list(p.env.id))).map((x) => x.id);
+    assert.deepEqual(await items(), [w.id], 'nothing is left of the item nobody held');
+    await s.client().beta.sessions.delete(w.data.id);
+    await p.w.stop(w.id, { ...p.e, force: true });
+    assert.deepEqual(await items(), [], 'nor of the other, once its worker has let go');
   });
 
   test('a hundred sessions: each handed out exactly once to ten workers', async () => {

@@ -14,6 +14,7 @@
  * where that filter has another answer it wins, being the newer one. */
 #include "box/oci/oci.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
@@ -22,6 +23,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/guard/scan.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/lock/seccomp.h"
 
@@ -166,6 +168,33 @@ static void add_bind(json_t *mounts, const char *source, const char *target, boo
                                        write ? "rw" : "ro", "nosuid", "nodev"));
 }
 
+struct guarded_bind {
+    json_t *mounts;
+    const struct sandbox_bind *bind;
+};
+
+static int add_guarded(void *arg, const char *path, bool read_only, struct err *e)
+{
+    const struct guarded_bind *g = arg;
+    (void)e;
+    AUTO_FREE char *source = mem_printf("%s/%s", g->bind->source, path);
+    AUTO_FREE char *target = mem_printf("%s/%s", g->bind->target, path);
+    add_bind(g->mounts, source, target, !read_only);
+    return 0;
+}
+
+int oci_guard(const struct sandbox_spec *spec, json_t *mounts, struct err *e)
+{
+    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int r = root < 0 ? err_set(e, -errno, "could not open the root directory: %m") : 0;
+    for (size_t i = 0; r >= 0 && i < spec->n_binds; i++) {
+        struct guarded_bind g = {.mounts = mounts, .bind = &spec->binds[i]};
+        if (g.bind->write && !g.bind->all)
+            r = guard_scan(root, g.bind->source + 1, add_guarded, &g, e);
+    }
+    return r;
+}
+
 static json_t *mounts_of(const struct oci_container *c, uint32_t uid)
 {
     static const char *const proc[] = {"nosuid", "noexec", "nodev", NULL},
@@ -190,6 +219,7 @@ static json_t *mounts_of(const struct oci_container *c, uint32_t uid)
     AUTO_FREE char *blank = mem_printf("%s/" OCI_BLANK, c->program_dir);
     for (size_t i = 0; i < json_array_size(c->covers); i++)
         add_bind(m, blank, json_string_value(json_array_get(c->covers, i)), false);
+    json_array_extend(m, (json_t *)(uintptr_t)c->guarded);
     return m;
 }
 

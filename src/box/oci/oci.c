@@ -404,11 +404,16 @@ static int write_bundle(void *arg)
     if (r < 0)
         return r;
     AUTO_FREE char *cgroup = mem_printf("/%s", j->ob->id);
+    AUTO_JSON json_t *guarded = json_array();
+    int guard = oci_guard(j->spec, guarded, &j->e);
+    if (guard < 0)
+        return guard;
     struct oci_container c = {.spec = j->spec,
                               .root = o->root ? OCI_ROOT_SHOWN : j->root->dir,
                               .mounts = j->root->mounts,
                               .covers = covers,
                               .program_dir = o->program_dir,
+                              .guarded = guarded,
                               .cgroup = o->root ? cgroup : NULL,
                               .ids = j->ob->ids};
     AUTO_JSON json_t *config = oci_config(&c);

@@ -55,9 +55,14 @@ struct oci_container {
     const json_t *mounts;    /* of oci_root_make */
     const json_t *covers;    /* of oci_root_covers */
     const char *program_dir; /* of oci_program_copy, on the host */
+    const json_t *guarded;   /* of oci_guard; NULL: nothing */
     const char *cgroup;      /* cgroupsPath; NULL: none, and no resources (an ordinary user) */
     struct oci_ids ids;
 };
+/* Mounts over what programs of the host act on by themselves in writable binds (guard/scan.h), after
+ * those of the binds: appended to `mounts`. */
+int oci_guard(const struct sandbox_spec *spec, json_t *mounts, struct err *e) WARN_UNUSED;
+
 /* The whole of config.json. */
 json_t *oci_config(const struct oci_container *c);
 /* Its linux.seccomp: the calls of sandbox/lock/seccomp.c's tables. */

@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "sandbox/mounts.h"
 #include "sandbox/build/root.h"
+#include "sandbox/build/etc.h"
 #include "sandbox/build/skeleton.h"
 #include "sandbox/fifos.h"
 #include "sandbox/sandbox.h"
@@ -48,13 +49,29 @@ static void add_bind(json_t *mounts, const char *source, const char *target, boo
     json_array_append_new(mounts, m);
 }
 
+/* What programs read below /var, where the host has it. */
+static int add_var_dir(int root, const char *path, json_t *mounts)
+{
+    if (!skeleton_var_dir_ok(path))
+        return 0;
+    AUTO_FREE char *parent = mem_strndup(path, (size_t)(strrchr(path, '/') - path));
+    AUTO_FREE char *whole = mem_printf("/%s", path);
+    int r = make_dir(root, parent);
+    add_bind(mounts, whole, whole, false);
+    return r < 0 ? r : make_dir(root, path);
+}
+
 /* The host's /usr with a minimal surrounding. */
 static int from_host(int root, json_t *mounts, struct err *e)
 {
-    int r = skeleton_fill(root, e);
+    int r = skeleton_directories(root, e);
+    if (r >= 0)
+        r = etc_fill(root, NULL, e);
     if (r < 0)
         return r;
     add_bind(mounts, "/usr", "/usr", false);
+    for (size_t i = 0; r >= 0 && i < SKELETON_VAR_DIRS; i++)
+        r = add_var_dir(root, skeleton_var_dirs[i], mounts);
     for (size_t i = 0; r >= 0 && skeleton_system_dirs[i]; i++) {
         const char *name = skeleton_system_dirs[i];
         AUTO_FREE char *host = mem_printf("/%s", name);

@@ -8,9 +8,10 @@
  * a peer put the key into an error message, the message is dropped, because error texts reach the
  * session's log.
  *
- * Failures are sorted into model_error; repeating is the brain's business. Silence on the
- * stream for SILENCE_MS counts as a cut (the API sends pings), and the fiber's deadline
- * bounds the whole. */
+ * Failures are sorted into model_error; repeating is the brain's business. One thing is repeated
+ * here: a refusal that names how long an answer of this model may be is asked again with that
+ * number, which is remembered for as long as the server runs. Silence on the stream for SILENCE_MS
+ * counts as a cut (the API sends pings), and the fiber's deadline bounds the whole. */
 #include "brain/model.h"
 
 #include "base/buf.h"
@@ -18,6 +19,7 @@
 #include "base/limits.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "brain/models/anthropic_refusal.h"
 #include "brain/models/anthropic_stream.h"
 #include "http/client/client.h"
 #include "http/wire/sse_parser.h"
@@ -26,19 +28,63 @@
 
 #define PUBLIC_URL      "https://api.anthropic.com"
 #define API_VERSION     "2023-06-01"
+#define FAST_BETA       "fast-mode-2026-02-01" /* some models want it for any `speed` */
 #define SILENCE_MS      90000
 #define CONNECT_MS      10000
 #define EVENT_BYTES_MAX (4u << 20) /* one server-sent event: a delta, or a block given whole */
 #define ERROR_BODY_MAX  (64u << 10)
 #define READ_BYTES      (16u << 10)
+#define CEILINGS        16
+#define ATTEMPTS        3 /* with another max_tokens: the model's own, then what the prompt leaves */
 #define KEY_START_BYTES 16 /* of a key: longer than what all keys of the provider begin with */
+
+/* A model whose output ceiling the provider has told. */
+struct ceiling {
+    char model[128];
+    int64_t max_tokens;
+};
 
 struct anthropic {
     struct model model;
     struct http_client *http;
     struct secret key;
     char *url;
+    int64_t max_tokens; /* the operator's; 0: what fits the model */
+    struct ceiling learned[CEILINGS];
+    size_t n_learned; /* counts on; the oldest is overwritten */
 };
+
+/* One question and its answer. */
+struct asking {
+    struct anthropic *a;
+    const struct model_request *q;
+    const struct model_sink *sink;
+    struct model_result *r;
+    int64_t max_tokens;
+    int64_t next_max_tokens; /* ask again with this one; 0: not */
+};
+
+/* ---- how long an answer may be ---- */
+
+static int64_t ceiling_of(const struct anthropic *a, const char *model)
+{
+    size_t n = a->n_learned < CEILINGS ? a->n_learned : CEILINGS;
+    int64_t most = anthropic_output_ceiling(model);
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(a->learned[i].model, model))
+            most = a->learned[i].max_tokens;
+    return a->max_tokens && a->max_tokens < most ? a->max_tokens : most;
+}
+
+static void learn(struct anthropic *a, const char *model, int64_t max_tokens)
+{
+    size_t n = a->n_learned < CEILINGS ? a->n_learned : CEILINGS, i = 0;
+    while (i < n && !str_eq(a->learned[i].model, model))
+        i++;
+    struct ceiling *c = &a->learned[i < n ? i : a->n_learned++ % CEILINGS];
+    str_copy(c->model, sizeof(c->model), model);
+    c->max_tokens = max_tokens;
+}
 
 /* ---- the request ---- */
 
@@ -95,12 +141,17 @@ static json_t *tools_marked(const json_t *tools)
     return copy;
 }
 
-static json_t *request_body(const struct model_request *q)
+static bool fast(const struct model_request *q)
+{
+    return str_eq(q->speed, "fast");
+}
+
+static json_t *request_body(const struct model_request *q, int64_t max_tokens)
 {
     json_t *o = json_object();
     MUST(o);
     json_put_str(o, "model", q->model);
-    json_put_int(o, "max_tokens", q->max_tokens);
+    json_put_int(o, "max_tokens", max_tokens);
     json_put_bool(o, "stream", true);
     if (q->system && *q->system)
         json_put(o, "system", system_blocks(q->system));
@@ -112,6 +163,8 @@ static json_t *request_body(const struct model_request *q)
         json_put_str(config, "effort", q->effort);
         json_put(o, "output_config", config);
     }
+    if (fast(q))
+        json_put_str(o, "speed", q->speed);
     json_put(o, "messages", messages_marked(q->messages));
     return o;
 }
@@ -154,10 +207,20 @@ static int transport_failed(struct model_result *r, int code, struct err *e)
     return err_wrap(e, code, "The model provider could not be reached or closed the connection");
 }
 
-/* An answer that is not 200: reads its body and says what it meant. */
-static int refused(struct client_stream *s, const struct client_response *head,
-                   struct model_result *r, struct err *e)
+/* Whether another max_tokens would mend it, and which. */
+static void take_ceiling(struct asking *k, const struct anthropic_refusal *why)
 {
+    int64_t to = why->max_tokens ? why->max_tokens : why->max_tokens_now;
+    if (why->max_tokens)
+        learn(k->a, k->q->model, why->max_tokens);
+    k->next_max_tokens = to < k->max_tokens ? to : 0;
+}
+
+/* An answer that is not 200: reads its body and says what it meant. */
+static int refused(struct asking *k, struct client_stream *s, const struct client_response *head,
+                   struct err *e)
+{
+    struct model_result *r = k->r;
     AUTO(buf) body = BUF_INIT(ERROR_BODY_MAX);
     AUTO_FREE char *chunk = mem_zalloc(READ_BYTES);
     ssize_t n;
@@ -173,7 +236,12 @@ static int refused(struct client_stream *s, const struct client_response *head,
         type = json_get_str(json_object_get(o, "error"), "type");
         message = json_get_str(json_object_get(o, "error"), "message");
     }
-    r->error = model_error_of_status(head->status);
+    struct anthropic_refusal why;
+    anthropic_refusal_read(head->status, type, message, &why);
+    r->error = why.error;
+    r->fit_percent = why.fit_percent;
+    str_copy(r->blame, sizeof(r->blame), why.blame);
+    take_ceiling(k, &why);
     /* Not the API's own refusal: the address is wrong, which the operator can mend. */
     if (r->error == MODEL_REJECTED && !type)
         r->error = MODEL_UNAUTHORIZED;
@@ -217,25 +285,60 @@ static int read_stream(struct client_stream *s, struct anthropic_stream *as, str
     return r < 0 ? r : anthropic_stream_finish(as);
 }
 
-static int answered(struct client_stream *s, const struct client_response *head,
-                    const struct model_sink *sink, struct model_result *r, struct err *e)
+static int answered(struct asking *k, struct client_stream *s, const struct client_response *head,
+                    struct err *e)
 {
     char type[64] = "";
     if (head->status != 200)
-        return refused(s, head, r, e);
+        return refused(k, s, head, e);
     client_response_header(head, "content-type", type, sizeof(type));
     if (!str_ieq_n(type, strnlen(type, 17), "text/event-stream", 17)) {
-        r->error = MODEL_FAILED;
+        k->r->error = MODEL_FAILED;
         return err_set(
             e, -E_PROTO,
             "The model provider answered with something other than an event stream; check "
             "SALLYPORT_MODEL_BASE_URL.");
     }
     struct anthropic_stream as;
-    json_decref(r->content);
-    anthropic_stream_init(&as, r, sink, e);
+    json_decref(k->r->content);
+    anthropic_stream_init(&as, k->r, k->sink, e);
     int code = read_stream(s, &as, e);
     anthropic_stream_done(&as);
+    return code;
+}
+
+static int ask(struct asking *k, struct err *e)
+{
+    struct anthropic *a = k->a;
+    model_result_done(k->r);
+    *k->r =
+        (struct model_result){.content = json_array(), .retry_after_ms = -1, .error = MODEL_FAILED};
+    MUST(k->r->content);
+    AUTO_JSON json_t *body = request_body(k->q, k->max_tokens);
+    size_t n = 0;
+    AUTO_FREE char *text = json_text(body, &n);
+    const struct client_header headers[] = {
+        {"x-api-key", secret_borrow(&a->key)}, {"anthropic-version", API_VERSION},
+        {"content-type", "application/json"},  {"accept", "text/event-stream"},
+        {"anthropic-beta", FAST_BETA}, /* last: left out when not needed */
+    };
+    const struct client_request hq = {.method = "POST",
+                                      .url = a->url,
+                                      .headers = headers,
+                                      .n_headers = ARRAY_LEN(headers) - (fast(k->q) ? 0 : 1),
+                                      .body = text,
+                                      .body_len = n,
+                                      .connect_timeout_ms = CONNECT_MS,
+                                      .low_speed_timeout_ms = SILENCE_MS,
+                                      .decode = true};
+    struct client_stream *s = NULL;
+    AUTO(client_response) head = {0};
+    int code = client_open(a->http, &hq, &s, &head, e);
+    if (code < 0)
+        code = transport_failed(k->r, code, e);
+    else
+        code = answered(k, s, &head, e);
+    client_stream_close(s);
     return code;
 }
 
@@ -243,34 +346,15 @@ static int generate(struct model *m, const struct model_request *q, const struct
                     struct model_result *r, struct err *e)
 {
     struct anthropic *a = CONTAINER_OF(m, struct anthropic, model);
-    *r =
-        (struct model_result){.content = json_array(), .retry_after_ms = -1, .error = MODEL_FAILED};
-    MUST(r->content);
-    AUTO_JSON json_t *body = request_body(q);
-    size_t n = 0;
-    AUTO_FREE char *text = json_text(body, &n);
-    const struct client_header headers[] = {
-        {"x-api-key", secret_borrow(&a->key)},
-        {"anthropic-version", API_VERSION},
-        {"content-type", "application/json"},
-        {"accept", "text/event-stream"},
-    };
-    const struct client_request hq = {.method = "POST",
-                                      .url = a->url,
-                                      .headers = headers,
-                                      .n_headers = ARRAY_LEN(headers),
-                                      .body = text,
-                                      .body_len = n,
-                                      .connect_timeout_ms = CONNECT_MS,
-                                      .low_speed_timeout_ms = SILENCE_MS};
-    struct client_stream *s = NULL;
-    AUTO(client_response) head = {0};
-    int code = client_open(a->http, &hq, &s, &head, e);
-    if (code < 0)
-        code = transport_failed(r, code, e);
-    else
-        code = answered(s, &head, sink, r, e);
-    client_stream_close(s);
+    struct asking k = {.a = a, .q = q, .sink = sink, .r = r};
+    int code, attempts = 0;
+    *r = (struct model_result){0};
+    k.next_max_tokens = ceiling_of(a, q->model);
+    do {
+        k.max_tokens = k.next_max_tokens;
+        k.next_max_tokens = 0;
+        code = ask(&k, e);
+    } while (code < 0 && code != -ECANCELED && k.next_max_tokens && ++attempts < ATTEMPTS);
     if (code < 0)
         scrub(a, e);
     else
@@ -317,7 +401,8 @@ static int check_url(const char *url, struct err *e)
         "(127.0.0.1, localhost, [::1])");
 }
 
-struct model *model_anthropic_new(const char *api_key, const char *base_url, struct err *e)
+struct model *model_anthropic_new(const char *api_key, const char *base_url, int64_t max_tokens,
+                                  struct err *e)
 {
     const char *base = base_url && *base_url ? base_url : PUBLIC_URL;
     if (!api_key || !*api_key || strpbrk(api_key, "\r\n")) {
@@ -335,6 +420,7 @@ struct model *model_anthropic_new(const char *api_key, const char *base_url, str
         return NULL;
     struct anthropic *a = mem_new(struct anthropic);
     a->model = (struct model){.ops = &ops, .name = "anthropic"};
+    a->max_tokens = max_tokens;
     size_t n = strlen(base);
     while (n && base[n - 1] == '/')
         n--;

@@ -7,6 +7,11 @@
  * counts only when message_stop was seen: anything else is a failed request, and what was complete
  * by then is left in the result for the caller to use or drop.
  *
+ * What the model itself wrote badly is not the provider's fault and not worth the price of asking
+ * again: a tool input that is no usable JSON makes that one call faulty (its `fault` is what the
+ * model will be told), and a character that our JSON refuses (NUL, half a surrogate pair) becomes
+ * U+FFFD in a text. turn.md has the whole table.
+ *
  * Error texts are our own, except for the message of an `error` event, which the caller scrubs of
  * the key. */
 #include "brain/models/anthropic_stream.h"
@@ -14,10 +19,13 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "brain/models/anthropic_refusal.h"
 
 #include <string.h>
 
-#define BLOCKS_MAX 512
+#define BLOCKS_MAX      512
+#define CATEGORY_MAX    64
+#define EXPLANATION_MAX 4096
 
 void anthropic_stream_init(struct anthropic_stream *s, struct model_result *r,
                            const struct model_sink *sink, struct err *e)
@@ -54,6 +62,9 @@ static int too_large(struct anthropic_stream *s)
 
 static void take_usage(struct model_usage *u, const json_t *o)
 {
+    const char *speed = json_get_str(o, "speed");
+    if (str_eq(speed, "standard") || str_eq(speed, "fast"))
+        str_copy(u->speed, sizeof(u->speed), speed);
     static const int64_t ceiling = INT64_C(1) << 48;
     struct {
         const char *key;
@@ -71,34 +82,15 @@ static void take_usage(struct model_usage *u, const json_t *o)
     }
 }
 
-enum model_error anthropic_error_of(const char *type, enum model_error fallback)
-{
-    static const struct {
-        const char *type;
-        enum model_error error;
-    } known[] = {
-        {"overloaded_error", MODEL_OVERLOADED},
-        {"rate_limit_error", MODEL_RATE_LIMITED},
-        {"api_error", MODEL_FAILED},
-        {"timeout_error", MODEL_FAILED},
-        {"invalid_request_error", MODEL_REJECTED},
-        {"not_found_error", MODEL_REJECTED},
-        {"request_too_large", MODEL_REJECTED},
-        {"authentication_error", MODEL_UNAUTHORIZED},
-        {"permission_error", MODEL_UNAUTHORIZED},
-        {"billing_error", MODEL_BILLING},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (str_eq(known[i].type, type))
-            return known[i].error;
-    return fallback;
-}
-
 static int on_error(struct anthropic_stream *s, const json_t *data)
 {
     const json_t *error = json_object_get(data, "error");
     const char *type = json_get_str(error, "type"), *message = json_get_str(error, "message");
-    s->r->error = anthropic_error_of(type, MODEL_FAILED);
+    struct anthropic_refusal why;
+    anthropic_refusal_read(0, type, message, &why);
+    s->r->error = why.error;
+    s->r->fit_percent = why.fit_percent;
+    str_copy(s->r->blame, sizeof(s->r->blame), why.blame);
     return err_set(s->e, -E_PROTO,
                    "The model provider stopped in the middle of its answer: %.60s: %.300s",
                    type ? type : "error", message ? message : "no reason given");
@@ -132,6 +124,7 @@ static int on_block_start(struct anthropic_stream *s, const json_t *data)
     s->ignored = !str_eq(type, "text") && !str_eq(type, "thinking") &&
                  !str_eq(type, "redacted_thinking") && !str_eq(type, "tool_use");
     s->open = json_incref(block);
+    s->input_mended = s->mended;
     buf_reset(&s->text);
     buf_reset(&s->signature);
     /* what the start already holds, usually nothing */
@@ -174,32 +167,57 @@ static int on_block_delta(struct anthropic_stream *s, const json_t *data)
         return add(s, &s->text, thinking);
     if (str_eq(type, "signature_delta") && str_eq(open, "thinking") && signature)
         return add(s, &s->signature, signature);
-    if (str_eq(type, "input_json_delta") && str_eq(open, "tool_use") && input)
+    if (str_eq(type, "input_json_delta") && str_eq(open, "tool_use") && input) {
+        s->input_mended = s->input_mended || s->mended;
         return add(s, &s->text, input);
+    }
     bool ours = str_eq(type, "text_delta") || str_eq(type, "thinking_delta") ||
                 str_eq(type, "signature_delta") || str_eq(type, "input_json_delta");
     return ours || !type ? bad(s, -E_PROTO, "a delta does not fit its content block") : 0;
 }
 
-/* NULL when the input is no JSON object. */
+/* Why the text is not the input of a call, NULL when it is (new reference in *ret). */
+static const char *parse_input(const char *text, size_t n, json_t **ret, struct err *why)
+{
+    json_t *input = NULL;
+    if (json_parse(text, n, &input, why) < 0)
+        return why->msg;
+    if (!json_is_object(input)) {
+        json_decref(input);
+        return "it is not an object";
+    }
+    *ret = input;
+    return NULL;
+}
+
+/* A call whose input cannot be used keeps its place with an empty one, so that the conversation can
+ * be sent back; `fault` says why it is not run. */
 static json_t *finished_tool(struct anthropic_stream *s)
 {
-    const char *id = json_get_str(s->open, "id"), *name = json_get_str(s->open, "name");
-    json_t *input = NULL;
-    if (!id || !name)
-        return NULL;
-    if (s->text.len == 0) {
-        json_t *given = json_object_get(s->open, "input");
-        input = json_is_object(given) ? json_incref(given) : json_object();
-    } else if (json_parse(buf_str(&s->text), s->text.len, &input, NULL) < 0 ||
-               !json_is_object(input)) {
-        json_decref(input);
-        return NULL;
-    }
+    const char *id = json_get_str(s->open, "id"), *name = json_get_str(s->open, "name"),
+               *why = NULL;
+    json_t *given = json_object_get(s->open, "input"), *input = NULL;
+    struct err words = {0};
+    if (s->input_mended)
+        why = "it holds a character that does not exist, NUL or half a surrogate pair";
+    else if (s->text.len > 0)
+        why = parse_input(buf_str(&s->text), s->text.len, &input, &words);
+    else if (json_is_object(given))
+        input = json_incref(given);
+    else if (given && !json_is_null(given))
+        why = "it is not an object";
     json_t *o = json_typed("tool_use");
-    json_put_str(o, "id", id);
-    json_put_str(o, "name", name);
-    json_put(o, "input", input);
+    json_put_str(o, "id", id ? id : "");
+    json_put_str(o, "name", name ? name : "");
+    s->input_missing = why || (s->text.len == 0 && json_object_size(input) == 0);
+    json_put(o, "input", input ? input : json_new_object());
+    if (why) {
+        AUTO_FREE char *fault =
+            mem_printf("This call was not run: its input cannot be read as JSON (%.200s). Send the "
+                       "call again with a valid input.",
+                       why);
+        json_put_str(o, "fault", fault);
+    }
     return o;
 }
 
@@ -214,38 +232,115 @@ static json_t *finished(struct anthropic_stream *s)
         json_put_str(o, "text", buf_str(&s->text));
     } else if (str_eq(type, "thinking")) {
         const char *given = json_get_str(s->open, "signature");
+        const char *signature = s->signature.len ? buf_str(&s->signature) : given;
         json_put_str(o, "thinking", buf_str(&s->text));
-        json_put_str(o, "signature",
-                     s->signature.len ? buf_str(&s->signature)
-                     : given          ? given
-                                      : "");
-    } else {
+        if (signature && *signature)
+            json_put_str(o, "signature", signature);
+    } else if (json_get_str(s->open, "data")) {
         json_put_str(o, "data", json_get_str(s->open, "data"));
     }
     return o;
+}
+
+static void close_block(struct anthropic_stream *s)
+{
+    s->input_missing = false;
+    if (!s->ignored)
+        json_array_append_new(s->r->content, finished(s));
+    json_decref(s->open);
+    s->open = NULL;
 }
 
 static int on_block_stop(struct anthropic_stream *s, const json_t *data)
 {
     if (!s->open || json_get_int(data, "index", -1) != s->next_index - 1)
         return bad(s, -E_PROTO, "a content block ends that is not open");
-    json_t *block = s->ignored ? NULL : finished(s);
-    if (block)
-        json_array_append_new(s->r->content, block);
-    else if (!s->ignored)
-        s->broken_tool = true;
-    json_decref(s->open);
-    s->open = NULL;
+    close_block(s);
     return 0;
+}
+
+/* What a client of the API may know of a refusal; the words are the provider's. */
+static json_t *refusal_details(const json_t *given)
+{
+    const char *category = json_get_str(given, "category"),
+               *explanation = json_get_str(given, "explanation");
+    json_t *o = json_typed("refusal");
+    if (category && strlen(category) <= CATEGORY_MAX)
+        json_put_str(o, "category", category);
+    else
+        json_put_null(o, "category");
+    if (explanation)
+        json_put(o, "explanation",
+                 json_str_lossy(explanation, strnlen(explanation, EXPLANATION_MAX)));
+    else
+        json_put_null(o, "explanation");
+    return o;
 }
 
 static int on_message_delta(struct anthropic_stream *s, const json_t *data)
 {
-    const char *reason = json_get_str(json_object_get(data, "delta"), "stop_reason");
+    const json_t *delta = json_object_get(data, "delta"),
+                 *details = json_object_get(delta, "stop_details");
+    const char *reason = json_get_str(delta, "stop_reason");
     take_usage(&s->r->usage, json_object_get(data, "usage"));
     if (reason && !str_copy(s->r->stop_reason, sizeof(s->r->stop_reason), reason))
-        return bad(s, -E_PARSE, "an unknown stop_reason");
+        str_copy(s->r->stop_reason, sizeof(s->r->stop_reason), "unknown"); /* ends the turn */
+    if (str_eq(json_get_str(details, "type"), "refusal")) {
+        json_decref(s->r->stop_details);
+        s->r->stop_details = refusal_details(details);
+    }
     return 0;
+}
+
+/* ---- events ---- */
+
+/* The four digits behind "\\u"; -1 when they are none. */
+static int escaped_unit(const char *p, const char *end)
+{
+    int v = 0;
+    if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
+        return -1;
+    for (int i = 2; i < 6; i++) {
+        const char *digits = "0123456789abcdef", *at = strchr(digits, p[i] | 0x20);
+        if (!p[i] || !at)
+            return -1;
+        v = v * 16 + (int)(at - digits);
+    }
+    return v;
+}
+
+/* Writes U+FFFD over escapes that stand for no character: NUL, and half a surrogate pair. Same
+ * length, in place. True when there was one. */
+static bool mend_escapes(char *text, size_t n)
+{
+    bool mended = false;
+    for (char *p = text, *end = text + n; p < end;) {
+        int unit = escaped_unit(p, end);
+        if (unit < 0) {
+            p += *p == '\\' && end - p > 1 ? 2 : 1;
+            continue;
+        }
+        int next = unit >= 0xd800 && unit < 0xdc00 ? escaped_unit(p + 6, end) : -1;
+        bool pair = next >= 0xdc00 && next < 0xe000;
+        if (unit == 0 || (unit >= 0xd800 && unit < 0xe000 && !pair)) {
+            memcpy(p, "\\ufffd", 6);
+            mended = true;
+        }
+        p += pair ? 12 : 6;
+    }
+    return mended;
+}
+
+static int parse_event(struct anthropic_stream *s, const char *data, size_t n, json_t **ret)
+{
+    int r = json_parse(data, n, ret, NULL);
+    s->mended = false;
+    if (r == 0 || n > LIMIT_EVENT_BYTES)
+        return r;
+    AUTO_FREE char *copy = mem_zalloc(n + 1);
+    memcpy(copy, data, n);
+    s->mended = mend_escapes(copy, n);
+    return s->mended ? json_parse(copy, n, ret, NULL) : r;
 }
 
 int anthropic_stream_event(void *arg, const char *event, const char *id, const char *data, size_t n)
@@ -256,8 +351,7 @@ int anthropic_stream_event(void *arg, const char *event, const char *id, const c
     if (s->stopped)
         return 0;
     AUTO_JSON json_t *o = NULL;
-    struct err why = {0};
-    if (json_parse(data, n, &o, &why) < 0 || !json_is_object(o))
+    if (parse_event(s, data, n, &o) < 0 || !json_is_object(o))
         return bad(s, -E_PARSE, "an event is not a JSON object");
     const char *type = json_get_str(o, "type");
     if (str_eq(type, "error"))
@@ -284,17 +378,53 @@ int anthropic_stream_event(void *arg, const char *event, const char *id, const c
     return 0;
 }
 
+/* Output or context ended: what was being said is cut off there. */
+static bool at_limit(const struct model_result *r)
+{
+    return str_eq(r->stop_reason, "max_tokens") ||
+           str_eq(r->stop_reason, "model_context_window_exceeded");
+}
+
+/* The last call of an answer that ended at a limit, when its input did not get through: what is
+ * there of it is an accident, even when it can be read (nothing at all reads as no input). */
+static void mark_cut_call(struct anthropic_stream *s)
+{
+    size_t n = json_array_size(s->r->content);
+    json_t *last = n ? json_array_get(s->r->content, n - 1) : NULL;
+    if (!at_limit(s->r) || !s->input_missing || !str_eq(json_get_str(last, "type"), "tool_use"))
+        return;
+    json_put_str(last, "fault",
+                 "This call was not run: your answer reached its length limit in the middle of it, "
+                 "and what there was of its input was dropped. Do the same in smaller steps, for "
+                 "example by writing a long file in several calls.");
+    s->r->cut_call = true;
+}
+
+/* Nothing of a refused answer is acted on. */
+static void refuse_calls(struct model_result *r)
+{
+    size_t i;
+    json_t *block;
+    json_array_foreach (r->content, i, block)
+        if (str_eq(json_get_str(block, "type"), "tool_use"))
+            json_put_str(block, "fault",
+                         "This call was not run: the answer it stands in ended in a refusal.");
+}
+
 int anthropic_stream_finish(struct anthropic_stream *s)
 {
     if (!s->stopped) {
         s->r->error = MODEL_FAILED;
         return err_set(s->e, -E_CLOSED, "The model provider ended its answer in the middle.");
     }
+    if (s->open && at_limit(s->r))
+        close_block(s);
     if (s->open)
         return bad(s, -E_PROTO, "it ends inside a content block");
     if (!s->r->stop_reason[0])
         return bad(s, -E_PROTO, "it names no stop_reason");
-    if (s->broken_tool && !str_eq(s->r->stop_reason, "max_tokens"))
-        return bad(s, -E_PARSE, "the input of a tool call is not a JSON object");
+    mark_cut_call(s);
+    if (str_eq(s->r->stop_reason, "refusal"))
+        refuse_calls(s->r);
     return 0;
 }

@@ -10,10 +10,12 @@ struct anthropic_stream {
     const struct model_sink *sink;
     struct err *e;
     bool started, stopped; /* message_start, message_stop seen */
-    bool broken_tool;      /* tool input was no JSON object: fatal unless cut at max_tokens */
+    bool input_missing;    /* the block that ended last is a call without a readable input */
     int64_t next_index;    /* the stream's own count of blocks */
     json_t *open;          /* the block being filled, NULL between blocks */
     bool ignored;          /* `open` is of a kind we did not ask for */
+    bool mended;           /* the event at hand held characters that do not exist, now U+FFFD */
+    bool input_mended;     /* so did an event of the call in `open`: it is not what was said */
     struct buf text;       /* its text, thinking or input JSON */
     struct buf signature;
     size_t bytes; /* everything kept so far */
@@ -31,9 +33,6 @@ void anthropic_stream_done(struct anthropic_stream *s);
 int anthropic_stream_event(void *arg, const char *event, const char *id, const char *data,
                            size_t n);
 
-/* The bytes ended. 0 when the answer is whole, else -E_CLOSED or -E_PARSE with
+/* The bytes ended. 0 when the answer is whole, else -E_CLOSED or -E_PROTO with
  * r->error and words. */
 int anthropic_stream_finish(struct anthropic_stream *s);
-
-/* Maps the `error.type` of an error body to ours; `fallback` when it is not known. */
-enum model_error anthropic_error_of(const char *type, enum model_error fallback);

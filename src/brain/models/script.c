@@ -21,6 +21,7 @@
 #include "fiber/fiber.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -262,11 +263,14 @@ static const struct model_ops ops = {.generate = script_generate, .free = script
 /* Runs at start, before there is a loop to hold up. */
 static int read_whole(const char *path, struct buf *out, struct err *e)
 {
-    FILE *f = fopen(path, "re");
+    /* Not by fopen alone: it would wait for whoever writes to a named pipe. */
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
     if (!f) {
         int code = -errno;
         return err_set(e, code, "%s: %s", path, err_text(code));
     }
+    fd = -1; /* fclose's now */
     int code = 0;
     for (;;) {
         char *to = buf_room(out, 65536);

@@ -147,7 +147,13 @@ static void idle(struct transcript *t, const json_t *ev)
     const char *why = json_get_str(json_object_get(ev, "stop_reason"), "type");
     if (str_eq(why, "requires_action"))
         return; /* every sandboxed call passes through this; tool_use says what is waited for */
-    AUTO_FREE char *text = mem_printf("-- idle: %s", why ? why : "?");
+    const json_t *details = json_object_get(ev, "stop_details");
+    const char *category = json_get_str(details, "category"),
+               *explanation = json_get_str(details, "explanation");
+    if (explanation) /* of a refusal */
+        term_print_text(t->out, explanation, strlen(explanation), "  | ");
+    AUTO_FREE char *text = mem_printf("-- idle: %s%s%s%s", why ? why : "?", category ? " (" : "",
+                                      category ? category : "", category ? ")" : "");
     label(t, TERM_DIM, text);
 }
 
@@ -177,6 +183,8 @@ void transcript_event(struct transcript *t, const json_t *ev)
         message(t, ev);
     } else if (str_eq(type, "agent.thinking")) {
         label(t, TERM_DIM, "(thinking)");
+    } else if (str_eq(type, "agent.thread_context_compacted")) {
+        label(t, TERM_DIM, "(the oldest part of the conversation was left out: it was too long)");
     } else if (str_eq(type, "agent.tool_use") || str_eq(type, "agent.custom_tool_use")) {
         tool_use(t, ev);
     } else if (str_eq(type, "user.tool_result") || str_eq(type, "agent.tool_result") ||

@@ -24,9 +24,11 @@
 #include "cmd/exec/exec_relay.h"
 #include "cmd/exec/exec_term.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/host_path.h"
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
 #include "io/loop.h"
+#include "io/signal.h"
 #include "sandbox/sandbox.h"
 #include "box/box.h"
 #include "box/program.h"
@@ -36,17 +38,20 @@ enum { EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SI
 
 #define FLUSH_MS      100 /* for output from before a stop */
 #define FOREGROUND_MS 250
+#define GRACE_MS      10000
 #define DRAIN_MS      2000 /* for output to be taken after the end, before signals end us again */
 
 struct exec_command {
     const char *config, *workdir, *json;
-    int64_t timeout_ms;
+    int64_t timeout_ms, grace_ms;
     struct flag_list allow, secrets;
     struct sandbox_options options;
     struct sandbox_spec sandbox;
     char **argv;
     char *cwd;
 
+    uint64_t ignored, blocked; /* signals, as our caller has left them; bit N - 1 for signal N */
+    mode_t umask;
     int json_fd;
     bool reported;
     struct exec_streams streams;
@@ -66,17 +71,28 @@ struct exec_command {
 static const int handled[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGUSR1,
                               SIGUSR2, SIGCONT, SIGTSTP, SIGWINCH};
 
-static void signal_set(sigset_t *ret)
+/* What programs of our caller inherit. Called before anything of ours changes it. */
+static void look_at_caller(struct exec_command *c)
+{
+    signal_inherit(&c->ignored, &c->blocked);
+    c->umask = umask(0);
+    umask(c->umask);
+}
+
+/* Those that are passed on. What the caller ignores stays ignored, as with nohup(1): the kernel
+ * drops it, unless it is blocked, and so it must not be. */
+static void signal_set(const struct exec_command *c, sigset_t *ret)
 {
     sigemptyset(ret);
     for (size_t i = 0; i < ARRAY_LEN(handled); i++)
-        sigaddset(ret, handled[i]);
+        if (!(c->ignored >> (handled[i] - 1) & 1))
+            sigaddset(ret, handled[i]);
 }
 
 static int open_signals(struct exec_command *c)
 {
     sigset_t set;
-    signal_set(&set);
+    signal_set(c, &set);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : io_fd_add(&c->signals, fd);
 }
@@ -93,14 +109,23 @@ static int rest(struct exec_command *c)
     unsigned rows, cols;
     exec_term_size(&c->term, &rows, &cols);
     int r = box_program_winsize(c->run, rows, cols);
-    return r < 0 ? r : box_program_signal(c->run, SIGCONT, true);
+    return r < 0 ? r : box_program_signal(c->run, SIGCONT, true, -1);
 }
 
 /* Both sides stop: the program's group, then we. */
 static int suspend(struct exec_command *c)
 {
-    int r = box_program_signal(c->run, SIGSTOP, true);
+    int r = box_program_signal(c->run, SIGSTOP, true, -1);
     return r < 0 ? r : rest(c);
+}
+
+/* How long the program may take to end: who tells us to end must not wait for ever. With a terminal
+ * INT and QUIT from elsewhere are a person's keys, and only HUP of the kernel's means an end. */
+static int64_t grace_of(const struct exec_command *c, int sig, bool from_kernel)
+{
+    const bool asks = sig == SIGINT || sig == SIGQUIT || sig == SIGHUP;
+    const bool ends = sig == SIGTERM || (asks && !c->term.input) || (sig == SIGHUP && from_kernel);
+    return ends ? c->grace_ms : -1;
 }
 
 static int forward(struct exec_command *c, const struct signalfd_siginfo *si)
@@ -121,9 +146,11 @@ static int forward(struct exec_command *c, const struct signalfd_siginfo *si)
         return box_program_winsize(c->run, rows, cols);
     }
     /* From a terminal a signal goes to the whole group, from kill(1) to one process: so inside. */
-    int r = box_program_signal(c->run, sig, si->ssi_code == SI_KERNEL || sig == SIGCONT);
+    const bool from_kernel = si->ssi_code == SI_KERNEL;
+    int r = box_program_signal(c->run, sig, from_kernel || sig == SIGCONT,
+                               grace_of(c, sig, from_kernel));
     /* A hang-up does not reach who is stopped; the kernel continues them, too. */
-    return r < 0 || sig != SIGHUP ? r : box_program_signal(c->run, SIGCONT, true);
+    return r < 0 || sig != SIGHUP ? r : box_program_signal(c->run, SIGCONT, true, -1);
 }
 
 /* A program in the background must leave the terminal alone; when it is brought to the foreground
@@ -222,7 +249,7 @@ static bool settle(struct exec_command *c)
         return lost;
     io_fd_close(&c->signals);
     sigset_t set;
-    signal_set(&set);
+    signal_set(c, &set);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     (void)exec_streams_drain(&c->streams, INT32_MAX);
     (void)exec_term_drain(&c->term, INT32_MAX);
@@ -244,7 +271,12 @@ static void tell_of_binds(const struct exec_command *c, const struct program_end
 
 static int start_program(struct exec_command *c, struct box *b, struct err *e)
 {
-    struct box_program_spec p = {.argv = c->argv, .cwd = c->cwd, .timeout_ms = c->timeout_ms};
+    struct box_program_spec p = {.argv = c->argv,
+                                 .cwd = c->cwd,
+                                 .timeout_ms = c->timeout_ms,
+                                 .ignored = c->ignored,
+                                 .blocked = c->blocked,
+                                 .umask = c->umask};
     exec_term_size(&c->term, &p.rows, &p.cols);
     if (c->term.fd >= 0) {
         const char *term = getenv("TERM");
@@ -290,7 +322,8 @@ static int run_main(struct exec_command *c, struct err *e)
 {
     struct box_host *h = NULL;
     struct program_end end = {.exit_code = -1};
-    int r = box_host_start(NULL, &h, e);
+    const struct box_host_config cfg = {.tell = say};
+    int r = box_host_start(&cfg, &h, e);
     if (r >= 0)
         r = run_in(c, h, &end, e);
     box_host_stop(h);
@@ -367,10 +400,15 @@ static int refuse_network(const struct exec_command *c, struct err *e)
 /* Before the run, so that a report that cannot be written is no surprise after it. */
 static int open_report(struct exec_command *c, struct err *e)
 {
-    c->json_fd =
-        str_eq(c->json, "-") ? 2 : open(c->json, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int r = c->json_fd < 0 ? -errno : 0;
-    return r < 0 ? err_set(e, r, "--json %s: %s", c->json, err_text(r)) : 0;
+    struct stat st;
+    struct err why = {.code = 0};
+    c->json_fd = str_eq(c->json, "-") ? 2 : host_path_write(c->json, &why);
+    if (c->json_fd < 0)
+        return err_set(e, c->json_fd, "--json %s", why.msg);
+    if (c->json_fd != 2 && fstat(c->json_fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        ftruncate(c->json_fd, 0) < 0)
+        return err_set(e, -errno, "--json %s: %m", c->json);
+    return 0;
 }
 
 static int choose_cwd(struct exec_command *c, struct err *e)
@@ -422,7 +460,7 @@ static int start(struct exec_command *c, struct err *e)
         return r;
     exec_term_init(&c->term, &c->streams);
     sigset_t set;
-    signal_set(&set);
+    signal_set(c, &set);
     sigaddset(&set, SIGPIPE); /* a reader that goes away is an error of write, not our end */
     sigaddset(&set, SIGTTIN); /* reading in the background is an error, too: see exec_relay.c */
     sigprocmask(SIG_BLOCK, &set, NULL);
@@ -434,6 +472,8 @@ static struct exec_command c; /* one per process; 4 KiB of lists */
 int cmd_exec(int argc, char **argv)
 {
     c.signals = IO_FD_NONE;
+    c.grace_ms = GRACE_MS;
+    look_at_caller(&c);
     if (fill_standard() < 0)
         return EXIT_OURS;
     const struct flag where[] = {
@@ -450,6 +490,8 @@ int cmd_exec(int argc, char **argv)
     const struct flag run_itself[] = {
         {"timeout", "TIME", "end the program after this time", FLAG_DURATION, .ptr = &c.timeout_ms,
          .min = 1, .max = INT32_MAX},
+        {"grace", "TIME", "kill a program that has not ended this long after TERM (10s)",
+         FLAG_DURATION, .ptr = &c.grace_ms, .min = 0, .max = INT32_MAX - 1},
         {"json", "FILE", "write a report of the run when it has ended; - is standard error",
          FLAG_FILE, .ptr = &c.json, .line_only = true},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,

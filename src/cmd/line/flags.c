@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "base/yaml.h"
+#include "cmd/line/host_path.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -357,11 +358,9 @@ static int set_json(struct flag *f, const json_t *j, const char *where, struct e
 
 static int read_whole(const char *path, struct buf *out, struct err *e)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        int code = -errno;
-        return err_set(e, code, "%s: cannot be opened: %s", path, err_text(code));
-    }
+    AUTO_CLOSE int fd = host_path_read(path, e);
+    if (fd < 0)
+        return fd;
     for (;;) {
         char *room = buf_room(out, 16384);
         if (!room)

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "cmd/line/host_path.h"
 #include "cmd/line/start.h"
 #include "image/image.h"
 
@@ -227,9 +228,9 @@ int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of o
 int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too, struct err *e)
 {
     AUTO_FREE char *source = mem_strdup(text);
-    bool write = str_ends(source, ":rw");
+    const bool all = str_ends(source, ":rw-all"), write = all || str_ends(source, ":rw");
     if (write)
-        source[strlen(source) - 3] = '\0';
+        *strrchr(source, ':') = '\0';
     char *colon = strchr(source, ':'), *target = NULL;
     if (colon) {
         *colon = '\0';
@@ -245,11 +246,10 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
     if (source[0] != '/' && !plain_too)
         return err_set(e, -EINVAL, "--bind %s: the source must be an absolute path", text);
     /* The directory that is meant now: the engine follows no links. */
-    AUTO_FREE char *real = realpath(source, NULL);
-    if (!real) {
-        int code = -errno;
-        return err_set(e, -EINVAL, "--bind %s: %s: %s", text, source, err_text(code));
-    }
+    AUTO_FREE char *real = NULL;
+    struct err why = {.code = 0};
+    if (host_path_resolve(source, write, &real, &why) < 0)
+        return err_set(e, -EINVAL, "--bind %s: %s", text, why.msg);
     struct stat st;
     if (stat(real, &st) == 0 && S_ISSOCK(st.st_mode))
         return err_set(
@@ -263,7 +263,10 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
     if (!target)
         target = source[0] == '/' && sandbox_path_ok(source) ? source : real;
     int r = sandbox_spec_add_bind(s, real, target, write, e);
-    return r < 0 ? err_wrap(e, r, "--bind %s", text) : 0;
+    if (r < 0)
+        return err_wrap(e, r, "--bind %s", text);
+    s->binds[s->n_binds - 1].all = all;
+    return 0;
 }
 
 int sandbox_flags_socket(struct sandbox_spec *s, const char *text, bool relative_too, struct err *e)
@@ -276,14 +279,13 @@ int sandbox_flags_socket(struct sandbox_spec *s, const char *text, bool relative
         return err_set(e, -EINVAL, "--socket %s: write PATH or PATH:INSIDE", text);
     if (source[0] != '/' && !relative_too)
         return err_set(e, -EINVAL, "--socket %s: the path must be absolute", text);
-    AUTO_FREE char *real = realpath(source, NULL);
-    int code = real ? 0 : -errno;
+    AUTO_FREE char *real = NULL;
+    struct err why = {.code = 0};
     struct stat st;
-    if (code == 0 && stat(real, &st) == 0 && !S_ISSOCK(st.st_mode))
-        code = -ENOTSOCK;
-    if (code < 0)
-        return err_set(e, -EINVAL, "--socket %s: %s: %s", text, source,
-                       code == -ENOTSOCK ? "this is not a Unix socket" : err_text(code));
+    if (host_path_resolve(source, true, &real, &why) < 0)
+        return err_set(e, -EINVAL, "--socket %s: %s", text, why.msg);
+    if (stat(real, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return err_set(e, -EINVAL, "--socket %s: %s: this is not a Unix socket", text, source);
     if (!target)
         target = source[0] == '/' && sandbox_path_ok(source) ? source : real;
     int r = sandbox_spec_add_socket(s, real, target, e);
@@ -372,13 +374,13 @@ int sandbox_flags_rootfs(struct sandbox_spec *s, const char *text, const char *d
 {
     if (!strchr(text, '/'))
         return use_image(s, text, data_dir, e);
-    AUTO_FREE char *real = realpath(text, NULL);
-    int code = real ? 0 : -errno;
+    AUTO_FREE char *real = NULL;
+    struct err why = {.code = 0};
+    if (host_path_resolve(text, false, &real, &why) < 0)
+        return err_set(e, -EINVAL, "--rootfs %s", why.msg);
     struct stat st;
-    if (code == 0 && stat(real, &st) == 0 && !S_ISDIR(st.st_mode))
-        code = -ENOTDIR;
-    if (code < 0)
-        return err_set(e, -EINVAL, "--rootfs %s: %s", text, err_text(code));
+    if (lstat(real, &st) < 0 || !S_ISDIR(st.st_mode))
+        return err_set(e, -EINVAL, "--rootfs %s: %s", text, err_text(-ENOTDIR));
     s->rootfs_dir = TAKE(real);
     return 0;
 }

@@ -165,3 +165,16 @@ void term_spinner_clear(struct term_spinner *s)
     fflush(stderr);
     s->shown = false;
 }
+
+const char *term_bytes(int64_t n, char ret[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    size_t unit = 0;
+    double value = (double)n;
+    while (value >= 1024 && unit + 1 < ARRAY_LEN(units)) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(ret, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return ret;
+}

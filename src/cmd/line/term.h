@@ -54,3 +54,6 @@ struct term_spinner {
 /* Draws the next picture; call some 10 times a second. */
 void term_spinner_step(struct term_spinner *s);
 void term_spinner_clear(struct term_spinner *s); /* removes it */
+
+/* "12.3 MiB", in `ret`. */
+const char *term_bytes(int64_t n, char ret[32]);

@@ -384,6 +384,10 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
     api->easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     api->easy_setopt(h, CURLOPT_WRITEDATA, s);
     api->easy_setopt(h, CURLOPT_ERRORBUFFER, s->detail);
+    if (q->once) {
+        api->easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
+        api->easy_setopt(h, CURLOPT_FORBID_REUSE, 1L);
+    }
     api->easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 10000));
     if (is_loopback(q->url))
@@ -394,6 +398,8 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
         api->easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
         api->easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)((q->low_speed_timeout_ms + 999) / 1000));
     }
+    if (q->decode)
+        api->easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "identity");
     if (q->body || q->body_len || str_eq(q->method, "POST")) {
         api->easy_setopt(h, CURLOPT_POST, 1L);
         api->easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_len);
@@ -463,6 +469,7 @@ static int failure(const struct client_stream *s, struct err *e)
         break;
     case CURLE_UNSUPPORTED_PROTOCOL: /* an answer in HTTP/0.9 */
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
         code = -E_PROTO;
         break;
     default:

@@ -30,6 +30,11 @@ struct client_request {
     size_t body_len;
     int64_t connect_timeout_ms;   /* 0: 10 s. The fiber's deadline bounds the whole */
     int64_t low_speed_timeout_ms; /* no byte for so long: -ETIMEDOUT. 0: off */
+    bool decode; /* asks for no compression and undoes one that comes nevertheless; the bounds hold
+                    for what comes out */
+    /* On a connection of its own: the library sends a request once more, without a word, when one
+     * that had been used before dies without an answer. */
+    bool once;
 };
 struct client_response {
     int status;

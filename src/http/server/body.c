@@ -2,13 +2,15 @@
  *
  * Runs on the connection's fiber, from a handler or after it. The peer decides how the body is
  * framed, how long it says it is, how long it is, and how fast it comes. So memory grows with what
- * has arrived, never with what was announced; a pause or a rate below the lowest ends the exchange
- * with 408; and whatever goes wrong in the middle of a body ends the connection, because nobody
+ * has arrived, never with what was announced, and is charged to a budget as it comes: who sends when
+ * it is used up is refused. A pause or a rate below the lowest ends the exchange with 408; a body
+ * that came fast at first earns no right to trickle later. And whatever goes wrong in the middle of a body ends the connection, because nobody
  * knows any more where the next request begins. */
 #include "http/server/internal.h"
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/time.h"
 
 #define BODY_READ_BYTES (64u << 10)
@@ -30,15 +32,40 @@ static int ask_for_body(struct http_exchange *x)
     return conn_write(x->conn, &(struct iovec){go, sizeof(go) - 1}, 1);
 }
 
-/* The body may not pause longer than body_timeout, nor be slower on average than
- * the lowest rate. */
-static int64_t body_deadline(const struct http_exchange *x, int64_t started_ns, uint64_t got_bytes)
+/* How long the body may still keep us waiting. It starts with body_timeout; time uses it up, bytes
+ * earn it back at the lowest rate, but never beyond what it started with. */
+struct pace {
+    int64_t left_ns, looked_ns;
+};
+
+static struct pace pace_start(const struct http_exchange *x)
 {
-    int64_t pause_ns = x->conn->srv->cfg.body_timeout_ms * NS_PER_MS;
-    int64_t earned_ms = got_bytes < INT32_MAX ? (int64_t)got_bytes / CONN_BYTES_PER_MS : INT32_MAX;
-    int64_t by_rate = started_ns + pause_ns + earned_ms * NS_PER_MS;
-    int64_t by_pause = conn_now_ns() + pause_ns;
-    return by_rate < by_pause ? by_rate : by_pause;
+    return (struct pace){.left_ns = x->conn->srv->cfg.body_timeout_ms * NS_PER_MS,
+                         .looked_ns = conn_now_ns()};
+}
+
+static void pace_got(struct pace *p, const struct http_exchange *x, size_t n)
+{
+    int64_t now = conn_now_ns(), most = x->conn->srv->cfg.body_timeout_ms * NS_PER_MS;
+    int64_t earned_ms = n < INT32_MAX ? (int64_t)n / CONN_BYTES_PER_MS : INT32_MAX;
+    p->left_ns += earned_ms * NS_PER_MS - (now - p->looked_ns);
+    p->left_ns = p->left_ns > most ? most : p->left_ns;
+    p->looked_ns = now;
+}
+
+static int64_t pace_deadline(const struct pace *p)
+{
+    return p->looked_ns + p->left_ns;
+}
+
+/* Charges what `out` holds. 0 or -EBUSY. */
+static int charge(struct http_exchange *x, const struct buf *out)
+{
+    size_t n = out->len > LIMIT_BODY_FREE_BYTES ? out->len : 0;
+    if (!x->share || budget_set(x->share, n))
+        return 0;
+    x->conn->closing = true; /* the rest of the body is not wanted */
+    return -EBUSY;
 }
 
 /* A read of the body failed: after this the place of the next request is unknown. */
@@ -61,30 +88,32 @@ static int body_broken(struct http_exchange *x, ssize_t r)
 static int read_sized(struct http_exchange *x, struct buf *out)
 {
     struct conn *c = x->conn;
-    int64_t started_ns = conn_now_ns();
-    uint64_t got = 0;
+    struct pace pace = pace_start(x);
     while (x->body_left > 0) {
+        int r = charge(x, out);
+        if (r < 0)
+            return r;
         size_t have = conn_buffered(c);
         if (have > 0) {
             size_t n = have < x->body_left ? have : (size_t)x->body_left;
-            int r = buf_add(out, c->in + c->in_from, n);
+            r = buf_add(out, c->in + c->in_from, n);
             if (r < 0)
                 return r;
             conn_consume(c, n);
             x->body_left -= n;
-            got += n;
+            pace_got(&pace, x, n);
             continue;
         }
         size_t room = x->body_left < BODY_READ_BYTES ? (size_t)x->body_left : BODY_READ_BYTES;
         char *p = buf_room(out, room);
         if (!p)
             return buf_err(out);
-        ssize_t n = conn_read_into(c, p, room, body_deadline(x, started_ns, got));
+        ssize_t n = conn_read_into(c, p, room, pace_deadline(&pace));
         if (n < 0)
             return body_broken(x, n);
         buf_commit(out, (size_t)n);
         x->body_left -= (uint64_t)n;
-        got += (uint64_t)n;
+        pace_got(&pace, x, (size_t)n);
     }
     x->body_done = true;
     return 0;
@@ -95,7 +124,7 @@ static int read_sized(struct http_exchange *x, struct buf *out)
 static int read_chunked(struct http_exchange *x, size_t max, struct buf *out)
 {
     struct conn *c = x->conn;
-    int64_t started_ns = conn_now_ns();
+    struct pace pace = pace_start(x);
     size_t before = out ? out->len : 0;
     uint64_t got = 0;
     for (;;) {
@@ -108,20 +137,25 @@ static int read_chunked(struct http_exchange *x, size_t max, struct buf *out)
         }
         conn_consume(c, (size_t)n);
         got += (uint64_t)n;
+        pace_got(&pace, x, (size_t)n);
+        int r = out ? charge(x, out) : 0;
+        if (r < 0)
+            return r;
         if (out ? out->len - before > max : got > max)
             return -EMSGSIZE;
         if (x->decoder.done) {
             x->body_done = true;
             return 0;
         }
-        ssize_t r = conn_read_more(c, body_deadline(x, started_ns, got));
-        if (r < 0)
-            return body_broken(x, r);
+        n = conn_read_more(c, pace_deadline(&pace));
+        if (n < 0)
+            return body_broken(x, n);
     }
 }
 
-int http_body_read(struct http_exchange *x, size_t max, struct buf *out)
+int http_body_read(struct http_exchange *x, size_t max, struct buf *out, struct budget_share *share)
 {
+    x->share = share;
     if (x->body_done)
         return 0;
     if (x->conn->error)

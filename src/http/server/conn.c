@@ -42,17 +42,6 @@ static int fail(struct conn *c, ssize_t r)
     return code;
 }
 
-void conn_abort(struct conn *c, int code)
-{
-    struct io_fd *io = &c->stream.io;
-    (void)fail(c, code);
-    io->readable = io->writable = true; /* whoever waits tries again and finds the error */
-    if (io->reader)
-        fiber_wake(io->reader);
-    if (io->writer)
-        fiber_wake(io->writer);
-}
-
 static int wait_direction(struct conn *c, uint32_t want, int64_t deadline_ns)
 {
     struct fiber_deadline d = fiber_deadline_push(deadline_ns);
@@ -253,13 +242,20 @@ static int write_waiting(struct conn *c, const char *p, size_t n)
         int r = give_turn(c);
         if (r < 0)
             return fail(c, r);
-        ssize_t done = attempt_write(c, p, n);
+        size_t most = n < CONN_WRITE_BYTES ? n : CONN_WRITE_BYTES;
+        ssize_t done = attempt_write(c, p, most);
         if (done < 0)
             return (int)done;
         p += done;
         n -= (size_t)done;
         if (n == 0)
             return 0;
+        if ((size_t)done == most) { /* the reader is as fast as we are */
+            r = fiber_yield();
+            if (r < 0)
+                return fail(c, r);
+            continue;
+        }
         r = wait_until(c, conn_now_ns() + c->srv->cfg.body_timeout_ms * NS_PER_MS);
         if (r < 0)
             return fail(c, r);
@@ -394,12 +390,16 @@ static void end_exchange(struct conn *c)
 static void serve_requests(struct conn *c)
 {
     while (!c->closing && !c->srv->stopping) {
+        server_conn_waits(c->srv, c);
         int r = await_request(c);
         if (r == 0) {
             memset(&c->x, 0, sizeof(c->x));
             c->x.conn = c;
             r = read_head(c);
         }
+        server_conn_serves(c);
+        if (r == 0 && c->leaving)
+            r = -ECANCELED; /* what is not begun can be sent again elsewhere */
         if (r == 0) {
             c->fresh = false;
             c->srv->stats.requests++;

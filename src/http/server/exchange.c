@@ -28,6 +28,11 @@ const struct h1_request *http_request(const struct http_exchange *x)
     return &x->req;
 }
 
+size_t http_max_connections(const struct http_exchange *x)
+{
+    return x->conn->srv->cfg.max_connections;
+}
+
 bool http_replied(const struct http_exchange *x)
 {
     return x->answer != ANSWER_NONE;
@@ -240,11 +245,6 @@ int http_stream_end(struct http_exchange *x)
         return 0;
     static char last[] = "0\r\n\r\n";
     return conn_write(x->conn, &(struct iovec){last, sizeof(last) - 1}, 1);
-}
-
-void exchange_abort(struct http_exchange *x, int code)
-{
-    conn_abort(x->conn, code);
 }
 
 /* ---- waiting for something else ---- */

@@ -19,9 +19,10 @@
 #define CONN_LINGER_BYTES  (64u << 20) /* after an error: a client in mid-body reads the answer */
 #define CONN_LINGER_MS     2000
 #define CONN_QUIET_MS      1000 /* a wait longer than this gives its stack pages back */
-#define CONN_BYTES_PER_MS  1    /* slowest body: 1000 bytes/s after the first body_timeout */
-#define CONN_FINISH_MS     1000 /* TLS close_notify, last answer of a cancelled fiber */
-#define CONN_OPS_PER_TURN  32   /* requests served before others get a turn */
+#define CONN_BYTES_PER_MS  1    /* slowest body: 1000 bytes/s, body_timeout behind at most */
+#define CONN_WRITE_BYTES   (256u << 10) /* of one answer before others get a turn */
+#define CONN_FINISH_MS     1000         /* TLS close_notify, last answer of a cancelled fiber */
+#define CONN_OPS_PER_TURN  32           /* requests served before others get a turn */
 
 #define ARENA_BLOCK_BYTES     2048 /* block and head together; pooled by the server */
 #define EXCHANGE_HEADER_BYTES 8192 /* all headers a handler adds; must leave room in the scratch */
@@ -79,7 +80,8 @@ struct http_exchange {
     bool chunked;   /* of the streamed answer */
 
     bool body_done, continue_sent;
-    uint64_t body_left; /* of a body with a length */
+    uint64_t body_left;         /* of a body with a length */
+    struct budget_share *share; /* what the body is charged to, or NULL */
     struct h1_chunked decoder;
 };
 void exchange_begin(struct http_exchange *x, struct conn *c);
@@ -93,9 +95,6 @@ bool body_unasked(const struct http_exchange *x);
 /* Reads and drops what is left of the body, if it is little; else the connection is to close.
  * Suspends. */
 void body_drain(struct http_exchange *x);
-/* Ends the connection from another fiber, also in the middle of a write: every call on it returns
- * `code` from now on. Does not suspend. */
-void exchange_abort(struct http_exchange *x, int code);
 /* Writes the JSON error body for `status`. `ret` is NUL-terminated; `why` is a constant without
  * quotes. */
 size_t error_body(char *ret, size_t cap, int status, const char *why, const char *request_id);
@@ -112,6 +111,10 @@ struct conn {
 
     char *in; /* NULL while nothing is buffered */
     size_t in_cap, in_from, in_to;
+
+    struct list waits; /* in srv->strangers or srv->resting while no request is being served */
+    bool known;        /* a request on it has shown a good credential */
+    bool leaving;      /* closed in favour of a newcomer; no longer counted */
 
     int ops;      /* since the last turn given away */
     int error;    /* sticky: the connection is of no more use */
@@ -145,7 +148,6 @@ int conn_turn(struct conn *c) WARN_UNUSED;
 int conn_write_now(struct conn *c, const struct iovec *piece, int n) WARN_UNUSED;
 /* conn_turn, then conn_write_now. */
 int conn_write(struct conn *c, const struct iovec *piece, int n) WARN_UNUSED;
-void conn_abort(struct conn *c, int code); /* see exchange_abort */
 int64_t conn_now_ns(void);
 
 /* ---- the server ---- */
@@ -157,6 +159,9 @@ struct http_server {
     struct scope scope;
     struct fiber *acceptor;
     struct list conns;
+    struct list strangers, resting; /* connections that wait for a request: unknown, known; the one
+                                     * that has waited longest first */
+    size_t n_known, n_leaving;
     struct waitq changed; /* a connection or the acceptor has ended */
     bool running, stopping;
     struct http_stats stats;
@@ -172,3 +177,6 @@ struct http_server {
 /* "Date: Mon, 23 Nov 2026 18:14:19 GMT\r\n", renewed every second. */
 const char *server_date(struct http_server *s, size_t *ret_len);
 void server_conn_ended(struct http_server *s, struct conn *c);
+/* Between requests a connection may have to make room for a newcomer. */
+void server_conn_waits(struct http_server *s, struct conn *c);
+void server_conn_serves(struct conn *c);

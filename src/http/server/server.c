@@ -7,7 +7,11 @@
  * listener left readable would otherwise spin.
  *
  * The ceiling is the smaller of the configured one and what RLIMIT_NOFILE leaves after a share for
- * everything else.
+ * everything else. Anybody can open connections, but not everybody has a key: those on which no good
+ * credential has been seen (strangers) may take all but an eighth. Above that, and when all are
+ * taken, a newcomer gets the place of the stranger that has waited longest, or else of the known
+ * connection that has been idle for longest. Who has a key sends it at once, so a flood of silent
+ * connections pushes out itself.
  *
  * Stopping: the acceptor ends, connections between requests are closed at once, exchanges get their
  * grace and then a cancellation. */
@@ -30,6 +34,7 @@
 #define DESCRIPTORS_FOR_REST 64 /* databases, logs, outbound connections */
 #define ACCEPT_BACKOFF_MS    100
 #define COMPLAIN_EVERY_NS    (10 * NS_PER_S)
+#define STRANGERS_RESERVE    8 /* one in so many connections is not for strangers */
 
 static size_t connection_ceiling(size_t wanted)
 {
@@ -61,6 +66,8 @@ struct http_server *http_server_new(const struct http_server_config *cfg, char *
     s->reserve_fd = -1;
     s->last_complaint_ns = INT64_MIN / 2;
     list_init(&s->conns);
+    list_init(&s->strangers);
+    list_init(&s->resting);
     waitq_init(&s->changed);
 
     char addr[SOCK_ADDR_MAX];
@@ -159,6 +166,61 @@ static void refuse(struct http_server *s, int fd)
     (void)close(fd);
 }
 
+static size_t strangers_most(const struct http_server *s)
+{
+    return s->cfg.max_connections - s->cfg.max_connections / STRANGERS_RESERVE;
+}
+
+static void let_go(struct http_server *s, struct conn *c)
+{
+    list_remove(&c->waits);
+    s->n_known -= c->known;
+    c->leaving = true;
+    s->n_leaving++;
+    fiber_cancel(c->fiber);
+}
+
+/* Whether one more may come, if need be in the place of another. */
+static bool make_room(struct http_server *s)
+{
+    size_t open = s->stats.open - s->n_leaving, strangers = open - s->n_known;
+    if (open < s->cfg.max_connections && strangers < strangers_most(s))
+        return true;
+    complain(s, "the ceiling is reached");
+    if (!list_empty(&s->strangers)) {
+        let_go(s, LIST_ENTRY(s->strangers.next, struct conn, waits));
+        return true;
+    }
+    if (open < s->cfg.max_connections)
+        return false; /* strangers who are being served: the rest is for others */
+    LIST_FOREACH (c, &s->resting, struct conn, waits) {
+        if (c->idle) {
+            let_go(s, c);
+            return true;
+        }
+    }
+    return false;
+}
+
+void server_conn_waits(struct http_server *s, struct conn *c)
+{
+    if (!list_linked(&c->waits) && !c->leaving)
+        list_push_back(c->known ? &s->resting : &s->strangers, &c->waits);
+}
+
+void server_conn_serves(struct conn *c)
+{
+    list_remove(&c->waits);
+}
+
+void http_known(struct http_exchange *x)
+{
+    struct conn *c = x->conn;
+    if (!c->known && !c->leaving)
+        c->srv->n_known++;
+    c->known = true;
+}
+
 static void begin(struct http_server *s, int fd, const char *peer)
 {
     struct conn *c = mem_new(struct conn);
@@ -176,6 +238,7 @@ static void begin(struct http_server *s, int fd, const char *peer)
         return;
     }
     list_push_back(&s->conns, &c->link);
+    server_conn_waits(s, c);
     s->stats.accepted++;
     s->stats.open++;
 }
@@ -183,6 +246,9 @@ static void begin(struct http_server *s, int fd, const char *peer)
 void server_conn_ended(struct http_server *s, struct conn *c)
 {
     list_remove(&c->link);
+    list_remove(&c->waits);
+    s->n_known -= c->known && !c->leaving;
+    s->n_leaving -= c->leaving;
     s->stats.open--;
     waitq_wake_all(&s->changed);
 }
@@ -211,12 +277,10 @@ static int accept_main(void *arg)
     while (r == 0 && !s->stopping) {
         int fd = sock_accept(&s->listener, peer);
         if (fd >= 0) {
-            if (s->stats.open >= s->cfg.max_connections) {
-                complain(s, "the ceiling is reached");
-                refuse(s, fd);
-            } else {
+            if (make_room(s))
                 begin(s, fd, peer);
-            }
+            else
+                refuse(s, fd);
         } else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
             r = refuse_with_reserve(s);
         } else if (fd == -ECANCELED || fd == -ETIMEDOUT || fd == -EBADF) {

@@ -1,7 +1,8 @@
 /* server - accepts connections, one fiber each, and hands requests to a handler, in order.
  *
- * Ceilings: connections in total, requests before the head is complete (slowloris deadline), header
- * bytes, body bytes. A handler runs on the connection's fiber, may suspend, and answers exactly
+ * Ceilings: connections in total, and those of strangers, who have shown no credential yet (the one
+ * that has waited longest makes room for a newcomer); requests before the head is complete
+ * (slowloris deadline), header bytes, body bytes. A handler runs on the connection's fiber, may suspend, and answers exactly
  * once; if it returns without an answer the server sends 500. When the client goes away the fiber's
  * next suspending call on the connection fails; handlers that wait on something else (a long poll,
  * a stream) use http_wait.
@@ -14,6 +15,7 @@
 
 #include "http/wire/h1.h"
 #include "fiber/sync.h"
+#include "base/budget.h"
 #include "base/json.h"
 
 struct http_exchange;
@@ -44,13 +46,21 @@ void http_server_free(struct http_server *s);
 
 /* ---- inside a handler ---- */
 const struct h1_request *http_request(const struct http_exchange *x);
+/* The client has shown a good credential: its connection is not the first to go when there are too
+ * many. */
+void http_known(struct http_exchange *x);
+/* How many connections there may be at once. */
+size_t http_max_connections(const struct http_exchange *x);
 /* Allocations that live until the exchange ends. */
 void *http_alloc(struct http_exchange *x, size_t n);
 /* Reads the whole body (sends 100-continue when it was asked for) and appends it to `out`. Memory
- * grows with what arrives, not with what was announced. Suspends. 0; -EMSGSIZE (more than `max`
- * bytes, or than `out` takes: answer 413); -E_PARSE (bad chunking: answer 400); -E_CLOSED (nobody
- * to answer, or the server has answered 408); -ECANCELED. A second call finds nothing more: 0. */
-int http_body_read(struct http_exchange *x, size_t max, struct buf *out) WARN_UNUSED;
+ * grows with what arrives, not with what was announced; what `out` holds is charged to `share` (may
+ * be NULL), which stays the caller's to end. Suspends. 0; -EMSGSIZE (more than `max` bytes, or than
+ * `out` takes: answer 413); -EBUSY (the budget is used up: answer 503); -ENOMEM; -E_PARSE (bad
+ * chunking: answer 400); -E_CLOSED (nobody to answer, or the server has answered 408); -ECANCELED.
+ * A second call finds nothing more: 0. */
+int http_body_read(struct http_exchange *x, size_t max, struct buf *out, struct budget_share *share)
+    WARN_UNUSED;
 
 /* Adds a response header before the reply; copied. One with a control character, one over the
  * ceiling (8 KiB together) and those that frame the message are left out and logged as an error.

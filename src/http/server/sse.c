@@ -3,12 +3,12 @@
  *
  * Producers (any fiber of the thread) push and never wait; sse_run, on the connection's fiber,
  * writes. A frame is built once and shared by all subscribers, so a queue holds pointers; its
- * ceiling counts bytes all the same, because a reader who stops reading would otherwise hold every
- * frame of the program alive. When the ceiling is hit the queue is dropped, the response ends
- * without its last chunk, and the client resumes by event id: it has lost nothing, and nobody else
- * noticed. One frame alone may be larger than the ceiling, or no reader, however fast, would ever
- * get past it. Silence is filled with a comment line, so that proxies keep the connection and we
- * notice dead clients. */
+ * ceiling counts bytes all the same, and so does the budget of whoever opened the stream, because a
+ * reader who stops reading would otherwise hold every frame of the program alive. A frame that
+ * finds no room is left out, and the reader is `behind`: when its queue is written, its own fiber
+ * fetches the rest at its pace, so a slow reader costs no memory and loses nothing. Only one that
+ * takes no byte for the server's body_timeout is given up (conn.c). Silence is filled with a
+ * comment line, so that proxies keep the connection and we notice dead clients. */
 #include "http/server/sse.h"
 
 #include "base/err.h"
@@ -87,11 +87,21 @@ static struct sse_frame *queue_pop(struct sse_writer *w)
     return f;
 }
 
+/* What has been written is held no longer. (A last word is not counted.) */
+static void settle(struct sse_writer *w)
+{
+    if (w->queued_bytes < w->share.n) {
+        bool less = budget_set(&w->share, w->queued_bytes);
+        MUST(less);
+    }
+}
+
 static void queue_drop(struct sse_writer *w)
 {
     struct sse_frame *f;
     while ((f = queue_pop(w)))
         sse_frame_unref(f);
+    budget_end(&w->share);
 }
 
 void sse_writer_done(struct sse_writer *w)
@@ -101,33 +111,37 @@ void sse_writer_done(struct sse_writer *w)
         queue_drop(w);
 }
 
-static bool fits(const struct sse_writer *w, const struct sse_frame *f)
+static void queue_push(struct sse_writer *w, struct sse_frame *f)
 {
-    /* A first frame may have been larger than the ceiling. */
-    return w->queued_bytes < w->max_bytes && f->len <= w->max_bytes - w->queued_bytes;
-}
-
-int sse_push(struct sse_writer *w, struct sse_frame *f)
-{
-    if (w->overflow)
-        return -EMSGSIZE;
-    if (w->ended)
-        return -EPIPE;
-    if (!list_empty(&w->queue) && !fits(w, f)) {
-        w->overflow = true;
-        queue_drop(w);
-        waitq_wake_all(&w->wake);
-        /* Its fiber may be in the middle of a write that never ends. */
-        if (w->x)
-            exchange_abort(w->x, -EMSGSIZE);
-        return -EMSGSIZE;
-    }
     struct queued *q = mem_new(struct queued);
     q->frame = sse_frame_ref(f);
     list_push_back(&w->queue, &q->link);
     w->queued_bytes += f->len;
     waitq_wake_all(&w->wake);
+}
+
+int sse_push(struct sse_writer *w, struct sse_frame *f)
+{
+    if (w->ended)
+        return -EPIPE;
+    if (w->queued_bytes > w->max_bytes || f->len > w->max_bytes - w->queued_bytes ||
+        !budget_set(&w->share, w->share.n + f->len))
+        return -EMSGSIZE;
+    queue_push(w, f);
     return 0;
+}
+
+void sse_push_last(struct sse_writer *w, struct sse_frame *f)
+{
+    if (!w->ended)
+        queue_push(w, f);
+}
+
+void sse_fall_behind(struct sse_writer *w)
+{
+    MUST(w->catch_up || !w->x);
+    w->behind = true;
+    waitq_wake_all(&w->wake);
 }
 
 void sse_end(struct sse_writer *w)
@@ -136,11 +150,16 @@ void sse_end(struct sse_writer *w)
     waitq_wake_all(&w->wake);
 }
 
-/* Writes what is queued, many small frames as one chunk. A frame being written no longer counts as
- * queued. */
+void sse_cut(struct sse_writer *w)
+{
+    w->cut = true;
+    sse_end(w);
+}
+
+/* Writes what is queued, many small frames as one chunk. */
 static int write_queued(struct sse_writer *w)
 {
-    while (!list_empty(&w->queue)) {
+    while (!list_empty(&w->queue) && !w->cut) {
         struct sse_frame *f = queue_pop(w);
         int r;
         if (list_empty(&w->queue) || f->len >= CONN_SCRATCH_BYTES / 2) {
@@ -165,6 +184,7 @@ static int write_queued(struct sse_writer *w)
         }
         if (r < 0)
             return r;
+        settle(w);
     }
     return 0;
 }
@@ -174,11 +194,13 @@ static int run(struct sse_writer *w, int64_t keepalive_ms)
     static const char comment[] = ": keep-alive\n\n";
     for (;;) {
         int r = write_queued(w);
+        if (r == 0 && w->behind && !w->cut)
+            r = w->catch_up(w->catch_up_arg);
         if (r < 0)
             return r;
-        if (w->overflow)
-            return -EMSGSIZE;
-        if (!list_empty(&w->queue))
+        if (w->cut)
+            return 0;
+        if (!list_empty(&w->queue) || w->behind)
             continue;
         if (w->ended)
             return 0;
@@ -199,7 +221,8 @@ int sse_begin(struct sse_writer *w)
     http_set_header(w->x, "Cache-Control", "no-cache");
     /* nginx in front of us would hold frames back. */
     http_set_header(w->x, "X-Accel-Buffering", "no");
-    return http_stream_begin(w->x, 200, "text/event-stream");
+    int r = http_stream_begin(w->x, 200, "text/event-stream");
+    return r < 0 ? r : http_stream_write(w->x, ": open\n\n", 8);
 }
 
 int sse_run(struct sse_writer *w, int64_t keepalive_ms)

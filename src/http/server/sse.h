@@ -1,11 +1,12 @@
 /* sse - server-sent events out: frames, a bounded queue per subscriber. (In: http/wire/sse_parser.)
  *
- * Producers push without suspending; the subscriber's fiber writes. A reader who cannot keep up is
- * cut off: sse_push returns -EMSGSIZE, the writer ends the response, the client resumes by event
- * id. */
+ * Producers push without suspending; the subscriber's fiber writes. What finds no room in the queue
+ * is not lost to the reader: whoever pushes marks the writer as behind, and its fiber fetches what
+ * is missing from where it is kept (catch_up), at the reader's pace. */
 #pragma once
 
 #include "http/server/server.h"
+#include "base/budget.h"
 #include "base/list.h"
 
 /* One frame shared by many subscribers. */
@@ -25,19 +26,33 @@ struct sse_writer {
     struct http_exchange *x;
     struct list queue;
     size_t queued_bytes, max_bytes;
-    bool overflow, ended;
+    struct budget_share share; /* what the queue holds of its owner's budget; set by the caller */
+    bool ended, cut;
+    bool behind; /* more is to be had through catch_up, after what is queued */
+    int (*catch_up)(void *arg);
+    void *catch_up_arg;
     struct waitq wake;
 };
 void sse_writer_init(struct sse_writer *w, struct http_exchange *x, size_t max_bytes);
 void sse_writer_done(struct sse_writer *w);
-/* Does not suspend. A frame larger than `max_bytes` is taken when nothing else is queued. 0,
- * -EMSGSIZE (cut off from now on), -EPIPE (ended). */
+/* Does not suspend. 0, -EMSGSIZE (no room; nothing has changed), -EPIPE (ended). */
 int sse_push(struct sse_writer *w, struct sse_frame *f);
-void sse_end(struct sse_writer *w); /* no more frames; sse_run returns when the queue is written */
-/* Sends the response head, for a caller who writes something of its own (http_stream_write) before
- * sse_run. 0 or an error of the connection. Suspends. */
+/* A last word: queued in spite of the ceiling. Small ones only. Does not suspend. */
+void sse_push_last(struct sse_writer *w, struct sse_frame *f);
+/* From now on the writer is behind: its fiber calls catch_up(catch_up_arg) when the queue is
+ * written, again and again while `behind` is set. catch_up suspends, writes whole frames with
+ * http_stream_write, and clears `behind` when nothing is missing any more; a negative code ends the
+ * stream. */
+void sse_fall_behind(struct sse_writer *w);
+/* No more frames: sse_run returns when the queue is written and nothing is behind. */
+void sse_end(struct sse_writer *w);
+/* The reader gets nothing more, not even what is queued. */
+void sse_cut(struct sse_writer *w);
+/* Sends the response head, and a comment right behind it: a proxy may hold a head back until the
+ * first byte of the body. 0 or an error of the connection. Suspends. */
 int sse_begin(struct sse_writer *w);
 /* Sends the response head if that has not been done, then frames as they come and a comment every
- * `keepalive_ms` of silence. Suspends until the client leaves (-E_CLOSED), the writer overflowed
- * (-EMSGSIZE), it was ended (0), or the fiber is cancelled. */
+ * `keepalive_ms` of silence. Suspends until the client leaves (-E_CLOSED) or takes nothing for the
+ * server's body_timeout (-ETIMEDOUT), the writer was ended or cut (0), catch_up failed, or the fiber
+ * is cancelled. */
 int sse_run(struct sse_writer *w, int64_t keepalive_ms);

@@ -373,6 +373,8 @@ json_t *agent_fields_create(const json_t *body, struct refusal *r)
     AUTO_JSON json_t *model = agent_fields_model(&v, "model", V_REQUIRED);
     put_text(out, &v, "system", 100000);
     agent_fields_unbuilt(&v);
+    v_not_null(&v, "tools");
+    v_not_null(&v, "metadata");
     AUTO_JSON json_t *tools = v_failed(&v) ? NULL : agent_fields_tools(&v, "tools");
     AUTO_JSON json_t *identity = agent_fields_identity(&v, "execution_identity");
     const json_t *patch = v_metadata(&v, "metadata");

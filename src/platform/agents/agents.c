@@ -275,8 +275,10 @@ void agents_update(struct api_call *c)
 static int archive_tx(struct tx *tx, void *arg)
 {
     struct change *ch = arg;
-    int r = tx_exec(tx, "UPDATE agents SET archived_at = $1 WHERE id = $2 AND archived_at IS NULL",
-                    "it", ch->now, ch->id);
+    int r = tx_exec(tx,
+                    "UPDATE agents SET archived_at = $1, updated_at = $2 WHERE id = $3 AND"
+                    " archived_at IS NULL",
+                    "iit", ch->now, ch->now, ch->id);
     return r < 0 ? r : load_wire(tx, ch->id, &ch->result);
 }
 

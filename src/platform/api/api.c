@@ -12,7 +12,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "platform/api/account.h"
 #include "platform/api/idem_store.h"
+#include "platform/api/tally.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,7 +22,8 @@
 #include <strings.h>
 
 #define MESSAGE_BYTES 1024
-#define LONG_WORD     64 /* no field, id, model or event has a longer name */
+#define LONG_WORD     64          /* no field, id, model or event has a longer name */
+#define LARGE_BYTES   (64u << 10) /* an answer from here on is printed on a thread, and counted */
 
 /* Adds the headers every answer has. */
 static void common_headers(struct api_call *c)
@@ -45,15 +48,43 @@ int api_reply_text(struct api_call *c, int status, const char *text, size_t n)
                              "repeat it.");
         }
     }
+    struct budget_share share = {0};
+    int r = n > LARGE_BYTES ? account_answer_begin(c->p, c->account, c->x, n, &share) : 0;
+    if (r == -EBUSY) {
+        http_set_header(c->x, "Retry-After", "1");
+        return api_error(c, 503, "overloaded_error",
+                         "Too many large answers are on their way; repeat the request later.");
+    }
     common_headers(c);
-    return http_reply(c->x, status, "application/json", text, n);
+    tally_answer(status);
+    r = http_reply(c->x, status, "application/json", text, n);
+    account_answer_end(c->p, &share);
+    return r;
+}
+
+struct print {
+    const json_t *j;
+    char *text;
+    size_t n;
+};
+
+static int print(void *arg)
+{
+    struct print *p = arg;
+    p->text = json_text(p->j, &p->n);
+    return 0;
 }
 
 int api_reply(struct api_call *c, int status, const json_t *j)
 {
-    size_t n;
-    AUTO_FREE char *text = json_text(j, &n);
-    return api_reply_text(c, status, text, n);
+    struct print p = {.j = j};
+    if (json_weight(j, LARGE_BYTES) < LARGE_BYTES)
+        (void)print(&p);
+    else
+        (void)platform_off_loop(c->p, print, &p);
+    int r = api_reply_text(c, status, p.text, p.n);
+    free(p.text);
+    return r;
 }
 
 static bool in_word(char ch)
@@ -96,7 +127,9 @@ static int error_body(struct api_call *c, int status, const char *type, json_t *
     size_t n;
     AUTO_FREE char *text = json_text(body, &n);
     common_headers(c);
+    tally_refusal(type);
     log_debug("call refused", "request=%s status=%d type=%s", c->request_id, status, type);
+    tally_answer(status);
     return http_reply(c->x, status, "application/json", text, n);
 }
 
@@ -177,14 +210,26 @@ int api_failed(struct api_call *c, int code, const struct err *e)
               log_q(e && e->msg[0] ? e->msg : err_text(code)));
     switch (code) {
     case -ENOSPC:
+        http_set_header(c->x, "Retry-After", "10");
         return api_error(
-            c, 500, "api_error",
+            c, 507, "api_error",
             "The server's storage is full; nothing was changed. Free some space in its "
             "data directory, then repeat the request.");
+    case -EIO:
     case -EROFS:
-        return api_error(c, 500, "api_error",
-                         "The server's storage is read-only; nothing was changed.");
+        http_set_header(c->x, "Retry-After", "10");
+        return api_error(
+            c, 503, "api_error",
+            code == -EIO ? "The server's storage failed; nothing was changed. Its log says more."
+                         : "The server's storage is read-only; nothing was changed.");
+    case -EBUSY:
+    case -ENOMEM:
+        http_set_header(c->x, "Retry-After", "1");
+        return api_error(c, 503, "overloaded_error",
+                         code == -EBUSY ? "The server's storage is busy; repeat the request."
+                                        : "The server is short of memory; repeat the request.");
     case -ECANCELED:
+        http_set_header(c->x, "Retry-After", "1");
         return api_error(c, 503, "api_error", "The server is shutting down; repeat the request.");
     default:
         return api_error(c, 500, "api_error",

@@ -3,18 +3,9 @@
 #pragma once
 
 #include "http/server/router.h"
+#include "platform/api/caller.h"
 #include "platform/api/state.h"
 #include "session/refusal.h"
-
-enum caller_kind { CALLER_NONE, CALLER_API_KEY, CALLER_ENV_KEY, CALLER_SESSION_TOKEN };
-struct caller {
-    enum caller_kind kind;
-    char key_id[64];         /* apikey_…, or id of the environment key */
-    char environment_id[64]; /* ENV_KEY, SESSION_TOKEN */
-    char session_id[64];     /* SESSION_TOKEN */
-    char work_id[64];        /* SESSION_TOKEN */
-    char token_hash[65];     /* SHA-256 of what was presented, hex */
-};
 
 /* Who may call a route (flags of struct route). */
 enum {
@@ -23,17 +14,23 @@ enum {
     ALLOW_SESSION = 4, /* sessions token; likewise for its session / work item */
     ROUTE_OWN = 8,     /* an addition of ours: no anthropic-beta or anthropic-version asked for */
     ROUTE_SHOWN_ONCE = 16, /* holds a secret shown once: an Idempotency-Key keeps no text */
+    ROUTE_SMALL_BODY = 32, /* names and metadata at most (limits.h); else what the caller may */
+    ROUTE_AGENT_BODY = 64, /* an agent or environment */
 };
 
-struct idem; /* the call's Idempotency-Key, see idem.h */
+struct idem;    /* the call's Idempotency-Key, see idem.h */
+struct account; /* what its credential holds, see account.h */
 struct api_call {
     struct platform *p;
     struct http_exchange *x;
     const struct route_params *params;
     struct caller caller;
     char request_id[64];
-    unsigned flags;    /* of the route: ALLOW_*, ROUTE_* */
-    json_t *body;      /* parsed: an object for POST with a body, else NULL; the call's */
+    unsigned flags; /* of the route: ALLOW_*, ROUTE_* */
+    json_t *body;   /* parsed: an object for POST with a body, else NULL; the call's */
+    bool large;     /* the body: whatever looks at all of it does so on a thread (body.h) */
+    struct account *account; /* once the caller is known */
+    struct budget_share body_share;
     struct idem *idem; /* NULL when the call carries no Idempotency-Key */
 };
 /* Path parameter k of the route's pattern (0-based), decoded; "" when there is none. */
@@ -42,8 +39,8 @@ static inline const char *api_param(const struct api_call *c, size_t k)
     return c->params && k < c->params->n ? c->params->value[k] : "";
 }
 
-/* Answers. Each sends exactly one response and returns nothing of interest (0). The call's request
- * id goes into the header and error bodies. Messages: api.md 1.5 (dotted paths, expected values
+/* Answers. Each sends exactly one response and returns nothing of interest (0). Suspend. The call's
+ * request id goes into the header and error bodies. Messages: api.md 1.5 (dotted paths, expected values
  * named). */
 int api_reply(struct api_call *c, int status, const json_t *j);
 /* The same with text that is printed already. */
@@ -57,8 +54,9 @@ int api_conflict(struct api_call *c, const char *type, const char *fmt, ...) PRI
 /* With error.details (stolen) */
 int api_error_details(struct api_call *c, int status, const char *type, json_t *details,
                       const char *fmt, ...) PRINTF(5, 6);
-/* An internal failure: logs `e` with the request id, answers 500 api_error with no detail (or
- * 507-like words for a full disk: 500 "storage is full; nothing was changed"). */
+/* An internal failure: logs `e` with the request id, answers 500 api_error with no detail. What can
+ * pass by itself or by an operator's hand says so: 507 when storage is full, 503 when it fails, is
+ * read-only or busy, when memory is short or the server stops; all with Retry-After. */
 int api_failed(struct api_call *c, int code, const struct err *e);
 
 /* Sends a refusal that was found on the way (session/refusal.h). */

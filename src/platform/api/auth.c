@@ -74,7 +74,7 @@ bool auth_may_see(const struct caller *who, const char *session_id, const char *
     case CALLER_ENV_KEY:
         return who->environment_id[0] && !strcmp(who->environment_id, environment_id);
     case CALLER_SESSION_TOKEN:
-        return who->session_id[0] && !strcmp(who->session_id, session_id);
+        return !who->over && who->session_id[0] && !strcmp(who->session_id, session_id);
     default:
         return false;
     }
@@ -126,10 +126,10 @@ static int env_key_tx(struct tx *tx, void *arg)
 static int session_token_tx(struct tx *tx, void *arg)
 {
     struct lookup *l = arg;
-    struct stmt *s = tx_prepare(tx, "SELECT id, environment_id, session_id FROM work"
-                                    " WHERE token_hash = $1 AND state <> 'stopped'"
-                                    " AND NOT EXISTS (SELECT 1 FROM environment_keys k"
-                                    " WHERE k.id = work.claimed_by AND k.expires_at <= $2)");
+    struct stmt *s =
+        tx_prepare(tx, "SELECT id, environment_id, session_id, state FROM work"
+                       " WHERE token_hash = $1 AND NOT EXISTS (SELECT 1 FROM environment_keys k"
+                       " WHERE k.id = work.claimed_by AND k.expires_at <= $2)");
     stmt_bind_text(s, 1, l->hash);
     stmt_bind_int(s, 2, l->now);
     int r = stmt_step(s);
@@ -138,6 +138,7 @@ static int session_token_tx(struct tx *tx, void *arg)
     str_copy(l->found.work_id, sizeof(l->found.work_id), stmt_text(s, 0, NULL));
     str_copy(l->found.environment_id, sizeof(l->found.environment_id), stmt_text(s, 1, NULL));
     str_copy(l->found.session_id, sizeof(l->found.session_id), stmt_text(s, 2, NULL));
+    l->found.over = str_eq(stmt_text(s, 3, NULL), "stopped");
     stmt_reset(s);
     l->found.kind = CALLER_SESSION_TOKEN;
     return 0;
@@ -194,7 +195,31 @@ int auth_again(struct platform *p, const struct caller *who)
         return 0;
     struct lookup l = {.now = time_real_us()};
     memcpy(l.hash, who->token_hash, sizeof(l.hash));
-    return find(p, who->kind, &l);
+    int r = find(p, who->kind, &l);
+    return r == 0 && l.found.over ? -E_DENIED : r;
+}
+
+/* The caller as it is now. */
+static int look_again_tx(struct tx *tx, const struct caller *who, struct lookup *l)
+{
+    memcpy(l->hash, who->token_hash, sizeof(l->hash));
+    return who->kind == CALLER_ENV_KEY         ? env_key_tx(tx, l)
+           : who->kind == CALLER_SESSION_TOKEN ? session_token_tx(tx, l)
+                                               : -E_DENIED;
+}
+
+static int refuse_caller(struct refusal *refusal)
+{
+    return refuse(refusal, 401, "authentication_error", "Authentication failed");
+}
+
+int auth_item_tx(struct tx *tx, const struct caller *who, struct refusal *refusal)
+{
+    if (who->kind == CALLER_API_KEY)
+        return 0;
+    struct lookup l = {.now = time_real_us()};
+    int r = look_again_tx(tx, who, &l);
+    return r == -E_DENIED ? refuse_caller(refusal) : r;
 }
 
 int auth_still_tx(struct tx *tx, const struct caller *who, struct refusal *refusal)
@@ -202,14 +227,8 @@ int auth_still_tx(struct tx *tx, const struct caller *who, struct refusal *refus
     if (who->kind == CALLER_API_KEY)
         return 0;
     struct lookup l = {.now = time_real_us()};
-    memcpy(l.hash, who->token_hash, sizeof(l.hash));
-    int r = -E_DENIED;
-    if (who->kind == CALLER_ENV_KEY)
-        r = env_key_tx(tx, &l);
-    else if (who->kind == CALLER_SESSION_TOKEN)
-        r = session_token_tx(tx, &l);
-    return r == -E_DENIED ? refuse(refusal, 401, "authentication_error", "Authentication failed")
-                          : r;
+    int r = look_again_tx(tx, who, &l);
+    return r == -E_DENIED || (r == 0 && l.found.over) ? refuse_caller(refusal) : r;
 }
 
 int auth_caller(struct api_call *c)

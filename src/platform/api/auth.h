@@ -17,6 +17,8 @@ int auth_again(struct platform *p, const struct caller *who) WARN_UNUSED;
  * work, since it was let in. 0; -E_DENIED with the 401 in *refusal; another negative code. */
 struct tx;
 int auth_still_tx(struct tx *tx, const struct caller *who, struct refusal *refusal) WARN_UNUSED;
+/* The same for calls about a work item: also the token of one that was taken back will do. */
+int auth_item_tx(struct tx *tx, const struct caller *who, struct refusal *refusal) WARN_UNUSED;
 
 /* The token in these two header values, or NULL when there is none to try: neither present, not a
  * Bearer, two that differ, over-long, or not printable ASCII. Pure. */

@@ -40,11 +40,9 @@ static void inflight_unref(struct idem_inflight *f)
         free(f);
 }
 
-static void request_hash(struct api_call *c, const char *raw, size_t n, char ret[DIGEST_SHA256_HEX])
+static void request_hash(struct api_call *c, const char *body_hash, char ret[DIGEST_SHA256_HEX])
 {
     const struct h1_request *q = http_request(c->x);
-    char body_hash[DIGEST_SHA256_HEX];
-    digest_sha256_hex(raw, n, body_hash);
     AUTO_FREE char *line = mem_printf("%s %s %s", q->method, q->target, body_hash);
     digest_sha256_hex(line, strlen(line), ret);
 }
@@ -101,7 +99,7 @@ static char *slot_name(const struct idem *i)
     return mem_printf("%s\n%s", i->scope, i->key);
 }
 
-int idem_begin(struct api_call *c, const char *raw, size_t n)
+int idem_begin(struct api_call *c, const char *body_hash)
 {
     size_t n_found = 0;
     const char *key = h1_header_get(http_request(c->x), "idempotency-key", &n_found);
@@ -121,7 +119,7 @@ int idem_begin(struct api_call *c, const char *raw, size_t n)
     c->idem->key = mem_strdup(key);
     str_copy(c->idem->scope, sizeof(c->idem->scope),
              c->caller.kind == CALLER_SESSION_TOKEN ? c->caller.work_id : c->caller.key_id);
-    request_hash(c, raw, n, c->idem->hash);
+    request_hash(c, body_hash, c->idem->hash);
 
     AUTO_FREE char *slot = slot_name(c->idem);
     int r = wait_for_others(c, slot);

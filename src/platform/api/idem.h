@@ -7,8 +7,8 @@
 
 /* Looks at the request's Idempotency-Key, if any. 0: go on (c->idem set when there is a key). 1:
  * the call has been answered (a stored answer, or a refusal). Negative: the connection is gone.
- * Suspends while another request with the same key runs. `raw` is the request body. */
-int idem_begin(struct api_call *c, const char *raw, size_t n) WARN_UNUSED;
+ * Suspends while another request with the same key runs. `body_hash`: SHA-256 of the body, hex. */
+int idem_begin(struct api_call *c, const char *body_hash) WARN_UNUSED;
 /* Ends what idem_begin began; harmless without a key. */
 void idem_end(struct api_call *c);
 

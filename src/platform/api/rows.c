@@ -2,10 +2,11 @@
  *
  * A list handler makes a struct rows on its stack, a read transaction fills it on a store thread,
  * the handler answers. The order is always (created_at, id); the token names the last row shown, so
- * rows made or removed meanwhile neither repeat nor hide others. */
+ * rows made or removed meanwhile neither repeat nor hide others. A page of large rows ends early. */
 #include "platform/api/rows.h"
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "platform/api/pages.h"
 #include "platform/api/validate.h"
@@ -49,11 +50,12 @@ void rows_bind(const struct rows *r, struct stmt *s, int first)
 
 bool rows_add(struct rows *r, json_t *row, int64_t time, const char *id)
 {
-    if (json_array_size(r->data) >= (size_t)r->page.limit) {
+    if (json_array_size(r->data) >= (size_t)r->page.limit || r->bytes >= LIMIT_PAGE_BYTES) {
         json_decref(row);
         r->more = true;
         return false;
     }
+    r->bytes += json_weight(row, LIMIT_PAGE_BYTES);
     json_array_append_new(r->data, row);
     r->last_time = time;
     MUST(str_copy(r->last_id, sizeof(r->last_id), id));
@@ -63,6 +65,7 @@ bool rows_add(struct rows *r, json_t *row, int64_t time, const char *id)
 void rows_reset(struct rows *r)
 {
     json_array_clear(r->data);
+    r->bytes = 0;
     r->more = false;
 }
 

@@ -9,6 +9,7 @@ struct rows {
     const char *kind; /* of the page token: "agents" */
     struct page page;
     json_t *data; /* array */
+    size_t bytes; /* about, as text */
     bool more;
     int64_t last_time; /* position of the last row kept */
     char last_id[64];
@@ -18,7 +19,7 @@ struct rows {
 int rows_init(struct rows *r, struct api_call *c, const char *kind, bool default_ascending)
     WARN_UNUSED;
 void rows_done(struct rows *r);
-/* Adds a row (stolen). False when the page was full already: stop. */
+/* Adds a row (stolen). False when the page was full already, in rows or in bytes: stop. */
 bool rows_add(struct rows *r, json_t *row, int64_t time, const char *id);
 /* Empties it: first line of the transaction function. */
 void rows_reset(struct rows *r);

@@ -18,6 +18,14 @@ struct platform_state *platform_state(struct platform *p)
     return p->state;
 }
 
+int platform_off_loop(struct platform *p, int (*fn)(void *arg), void *arg)
+{
+    struct platform_state *s = platform_state(p);
+    if (!s->parser)
+        s->parser = pool_new("parse", 1);
+    return pool_call(s->parser, fn, arg);
+}
+
 static void free_values(struct map *m)
 {
     size_t pos = 0;
@@ -35,6 +43,7 @@ void platform_state_free(struct platform_state *s)
     free_values(&s->api_keys);
     free_values(&s->last_used);
     pool_free(s->parser);
+    accounts_free(s->accounts);
     MUST(s->inflight.n == 0);
     map_done(&s->inflight);
     free(s);

@@ -10,6 +10,8 @@ struct platform {
     char organization_id[64]; /* anthropic-organization-id header; made at first start */
     const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
     int lease_ttl_seconds;  /* default 90 */
+    int64_t started_at;     /* wall clock, us */
+    const char *model_name; /* NULL: none is configured */
     struct platform_state *state; /* what calls leave for later ones; made on first use */
 };
 
@@ -19,10 +21,14 @@ struct platform_state {
     struct map last_used;     /* environment key id -> int64_t *, when last_used_at was written */
     struct work_clock *clock; /* of leases; made on first use (work_clock.c) */
     struct work_sightings *sightings; /* of workers; made on first use (work_sightings.c) */
-    struct pool *parser; /* thread for large request bodies (serve.c); made on first use */
+    struct pool *parser;              /* thread for what is large (body.c); made on first use */
+    struct accounts *accounts;        /* of credentials with calls under way; made on first use */
     struct map inflight; /* scope + key of running idempotent calls -> struct idem_inflight * */
 };
 struct platform_state *platform_state(struct platform *p); /* never NULL */
+/* fn(arg) on a thread of its own kind, one at a time: for what would hold up the loop. Suspends. */
+int platform_off_loop(struct platform *p, int (*fn)(void *arg), void *arg);
+void accounts_free(struct accounts *a); /* account.c; NULL is fine */
 /* Frees it and what is in it, but for clock and sightings, which their files free. NULL is fine. No
  * call may be live. */
 void platform_state_free(struct platform_state *s);

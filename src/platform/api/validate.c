@@ -300,6 +300,12 @@ void v_unsupported(struct v *v, const char *key, const char *why)
         v_fail(v, key, "%s", why);
 }
 
+void v_not_null(struct v *v, const char *key)
+{
+    if (v_is_null(v, key))
+        fail_parse(v, key, "must not be null");
+}
+
 void v_end(struct v *v)
 {
     if (!v->o || v_failed(v))

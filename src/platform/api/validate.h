@@ -42,6 +42,8 @@ const char *v_enum(struct v *v, const char *key, int flags, const char *const *a
 const json_t *v_metadata(struct v *v, const char *key);
 /* Refused when present and not null or empty. */
 void v_unsupported(struct v *v, const char *key, const char *why);
+/* Refuses a null at a key whose reader takes it for absent. */
+void v_not_null(struct v *v, const char *key);
 void v_fail(struct v *v, const char *key, const char *fmt, ...) PRINTF(3, 4);
 void v_end(struct v *v);
 static inline bool v_failed(const struct v *v)

@@ -159,6 +159,7 @@ json_t *environment_fields_create(const json_t *body, struct refusal *r)
     const char *description = v_str(&v, "description", V_NULLABLE, 0, MAX_DESCRIPTION);
     json_put_str(out, "description", description ? description : "");
     AUTO_JSON json_t *config = config_of(&v, NULL);
+    v_not_null(&v, "metadata");
     const json_t *patch = metadata_coded(&v, "metadata");
     const char *scope = scope_of(&v, "organization");
     v_end(&v);
@@ -182,6 +183,7 @@ json_t *environment_fields_update(const json_t *current, const json_t *body, str
     if (v_has(&v, "description"))
         json_put_str(out, "description", description);
     AUTO_JSON json_t *config = config_of(&v, json_object_get(current, "config"));
+    v_not_null(&v, "metadata");
     const json_t *patch = metadata_coded(&v, "metadata");
     json_put_str(out, "scope", scope_of(&v, json_get_str(current, "scope")));
     v_end(&v);

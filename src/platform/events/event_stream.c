@@ -1,15 +1,16 @@
 /* event_stream.c - GET .../events/stream: a session's events as they happen.
  *
- * Runs on the connection's fiber for as long as the client reads. It subscribes to the hub before
- * anything else, so that nothing falls between what the log says and what is published. Without a
- * place to resume from, frames begin "now" (the hosted service's behaviour). With Last-Event-ID or
- * ?after=, the log behind that event is written first, page by page straight to the connection;
- * live frames are held meanwhile and those the reader already has are dropped (hub.c). A reader is
- * thus never given an event twice or out of order, and misses none.
+ * Runs on the connection's fiber for as long as the client reads. The log is durable and knows the
+ * order, so a stream is a place in it: what was published since comes through the hub's queue while
+ * the reader keeps up, and straight from the log, page by page, when it does not (hub.c). A reader
+ * is thus never given an event twice or out of order and misses none, however slow it is; only one
+ * that takes nothing at all is given up (sse.h). Without a place to resume from, frames begin "now"
+ * (the hosted service's behaviour); with Last-Event-ID or ?after=, behind that event.
  *
- * Bounded: BACKLOG_BYTES of the log in memory at once, LIMIT_SSE_QUEUE_BYTES of live frames. The
- * stream ends when the session is deleted or terminated, when the server stops, or when the reader
- * is too slow; in the last two cases it can resume. */
+ * Bounded: a page of the log is LIMIT_STREAM_PAGE_BYTES, of the budget of whoever opened the
+ * stream, and PAGE_LEAST_BYTES when that is used up; an event larger than a page goes out in
+ * pieces, each read anew. The stream ends when the session is deleted or terminated, or its
+ * caller's credential ends, or the server stops; in the last case it can resume. */
 #include "platform/events/event_stream.h"
 
 #include "base/buf.h"
@@ -18,6 +19,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/account.h"
 #include "platform/api/auth.h"
 #include "platform/api/session_call.h"
 #include "platform/api/validate.h"
@@ -26,39 +28,34 @@
 
 #include <string.h>
 
-#define KEEPALIVE_MS     15000
+#define KEEPALIVE_MS     8000 /* proxies give up after 10 s and more */
 #define AUTH_AGAIN_MS    5000
-#define BACKLOG_BYTES    (256u << 10)
-#define BACKLOG_ROWS     200
+#define PAGE_ROWS        200
+#define PAGE_LEAST_BYTES (16u << 10)
 #define EVENT_DELTAS_MAX 100
 
-struct backlog {
-    const char *session_id, *after;
-    int64_t seq; /* of the last event written */
-    bool placed; /* `after` has been found */
-    char stamp[TIME_RFC3339_MAX];
-    struct buf frames;
-    size_t rows;
+/* A page of the log, read on a store thread. */
+struct page {
+    const char *session_id;
+    int64_t place; /* of the first event wanted */
+    size_t skip;   /* bytes of its frame that the reader has already */
+    size_t room;
+    struct buf bytes;
+    /* found */
+    int64_t next; /* the place behind the last whole frame */
+    size_t part;  /* bytes given so far of the frame at `next`, when it is larger than a page */
+    bool more;    /* there are more rows */
 };
 
-/* Finds the place to resume behind; -ENOENT when this log has no such event. */
-static int find_place(struct tx *tx, struct backlog *b)
-{
-    struct stmt *st =
-        tx_prepare(tx, "SELECT seq, processed_at FROM events WHERE id = $1 AND session_id = $2");
-    stmt_bind_text(st, 1, b->after);
-    stmt_bind_text(st, 2, b->session_id);
-    int r = stmt_step(st);
-    if (r <= 0)
-        return r < 0 ? r : -ENOENT;
-    b->seq = stmt_int(st, 0);
-    time_format(b->stamp, stmt_int(st, 1));
-    stmt_reset(st);
-    b->placed = true;
-    return 0;
-}
+struct follower {
+    struct api_call *c;
+    const char *session_id, *after;
+    struct sse_writer w;
+    struct hub_subscriber s;
+    struct budget_share share; /* of the page being written */
+};
 
-static int add_frame(struct buf *out, struct stmt *st)
+static int frame_of(struct buf *out, struct stmt *st)
 {
     size_t n = 0;
     const char *id = stmt_text(st, EVENT_ID, NULL), *type = stmt_text(st, EVENT_TYPE, NULL);
@@ -68,30 +65,112 @@ static int add_frame(struct buf *out, struct stmt *st)
     return r < 0 ? r : buf_adds(out, "\n\n");
 }
 
-static int backlog_tx(struct tx *tx, void *arg)
+/* Adds one row's frame, or as much of it as there is room for. 1: the page is full. */
+static int add_row(struct page *p, struct stmt *st)
 {
-    struct backlog *b = arg;
-    int r = b->placed ? 0 : find_place(tx, b);
+    AUTO(buf) frame = BUF_INIT(2 * LIMIT_EVENT_BYTES);
+    int r = frame_of(&frame, st);
     if (r < 0)
         return r;
-    buf_reset(&b->frames);
-    b->rows = 0;
-    int64_t seq = b->seq;
+    if (p->skip > frame.len)
+        return -E_CORRUPT;
+    size_t from = p->skip, left = frame.len - from, room = p->room - p->bytes.len;
+    bool whole = left <= room;
+    if (!whole && p->bytes.len > 0)
+        return 1;
+    p->skip = 0;
+    p->part = whole ? 0 : from + room;
+    if (whole)
+        p->next = stmt_int(st, EVENT_SEQ) + 1;
+    r = buf_add(&p->bytes, frame.data + from, whole ? left : room);
+    return r < 0 ? r : !whole;
+}
+
+static int page_tx(struct tx *tx, void *arg)
+{
+    struct page *p = arg;
+    buf_reset(&p->bytes);
+    p->next = p->place;
+    p->part = 0;
+    p->more = false;
+    size_t skip = p->skip, rows = 0;
     struct stmt *st = tx_prepare(tx, "SELECT " EVENT_COLUMNS " FROM events"
-                                     " WHERE session_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
-    stmt_bind_text(st, 1, b->session_id);
-    stmt_bind_int(st, 2, seq);
-    stmt_bind_int(st, 3, BACKLOG_ROWS);
-    while (b->frames.len < BACKLOG_BYTES && (r = stmt_step(st)) > 0) {
-        r = add_frame(&b->frames, st);
-        if (r < 0)
+                                     " WHERE session_id = $1 AND seq >= $2 ORDER BY seq LIMIT $3");
+    stmt_bind_text(st, 1, p->session_id);
+    stmt_bind_int(st, 2, p->place);
+    stmt_bind_int(st, 3, PAGE_ROWS);
+    int r;
+    while ((r = stmt_step(st)) > 0) {
+        if (skip && rows == 0 && stmt_int(st, EVENT_SEQ) != p->place)
+            break; /* the rest of that event is gone */
+        rows++;
+        r = add_row(p, st);
+        if (r != 0)
             break;
-        b->seq = stmt_int(st, EVENT_SEQ);
-        time_format(b->stamp, stmt_int(st, EVENT_STAMP));
-        b->rows++;
     }
     stmt_reset(st);
-    return r < 0 ? r : 0;
+    p->more = r > 0 || rows == PAGE_ROWS;
+    p->skip = skip;
+    return r < 0 ? r : skip && p->bytes.len == 0 ? -ENOENT : 0;
+}
+
+/* Reads and writes one page. Suspends. */
+static int send_page(struct follower *f, struct page *p)
+{
+    bool ample = budget_set(&f->share, LIMIT_STREAM_PAGE_BYTES);
+    p->room = ample ? LIMIT_STREAM_PAGE_BYTES : PAGE_LEAST_BYTES;
+    buf_init(&p->bytes, p->room);
+    int r = db_read(f->c->p->log.db, page_tx, p);
+    if (r == 0 && p->bytes.len > 0)
+        r = http_stream_write(f->c->x, p->bytes.data, p->bytes.len);
+    buf_done(&p->bytes);
+    budget_end(&f->share);
+    return r;
+}
+
+/* The reader's own way through the log, until it has met what is published (sse_fall_behind). An
+ * event once begun is finished. Suspends. */
+static int catch_up(void *arg)
+{
+    struct follower *f = arg;
+    struct page p = {.session_id = f->session_id, .place = f->s.next};
+    do {
+        int64_t seen = f->s.seen;
+        int r = send_page(f, &p);
+        if (r < 0)
+            return r;
+        bool nothing = p.next == p.place && p.part == 0;
+        p.place = p.next;
+        p.skip = p.part;
+        if (p.part)
+            continue;
+        f->s.next = p.place;
+        if (!p.more)
+            (void)hub_reached(&f->s, p.place);
+        if (nothing && f->s.seen == seen)
+            f->w.behind = false; /* what was published is not there any more: deleted */
+    } while ((p.part || f->w.behind) && !f->w.cut);
+    return p.part ? -E_DENIED : 0;
+}
+
+struct place {
+    const char *session_id, *event_id;
+    int64_t next;
+};
+
+/* Finds the place to resume behind; -ENOENT when this log has no such event. */
+static int place_tx(struct tx *tx, void *arg)
+{
+    struct place *p = arg;
+    struct stmt *st = tx_prepare(tx, "SELECT seq FROM events WHERE id = $1 AND session_id = $2");
+    stmt_bind_text(st, 1, p->event_id);
+    stmt_bind_text(st, 2, p->session_id);
+    int r = stmt_step(st);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    p->next = stmt_int(st, 0) + 1;
+    stmt_reset(st);
+    return 0;
 }
 
 /* 0, or -E_DENIED after answering. */
@@ -127,102 +206,83 @@ static const char *resume_after(struct api_call *c)
     return id && id[0] ? id : NULL;
 }
 
-/* Writes what the log holds behind the place; begins the response. Suspends. */
-static int write_backlog(struct api_call *c, struct sse_writer *w, struct backlog *b)
-{
-    int r = sse_begin(w);
-    while (r == 0 && b->rows > 0) {
-        r = http_stream_write(c->x, b->frames.data, b->frames.len);
-        if (r == 0)
-            r = db_read(c->p->log.db, backlog_tx, b);
-    }
-    return r;
-}
-
-struct watch {
-    struct api_call *c;
-    struct sse_writer *w;
-};
-
 /* A key that is revoked, or a lease that ends, must not go on reading through a stream it opened
  * before. */
 static int watch_caller(void *arg)
 {
-    struct watch *k = arg;
+    struct follower *f = arg;
     for (;;) {
         int r = fiber_sleep_ms(AUTH_AGAIN_MS);
         if (r == 0)
-            r = auth_again(k->c->p, &k->c->caller);
+            r = auth_again(f->c->p, &f->c->caller);
         if (r == -E_DENIED)
-            sse_end(k->w);
+            sse_cut(&f->w);
         if (r == -E_DENIED || r == -ECANCELED)
             return 0;
     }
 }
 
-static int follow(struct api_call *c, struct sse_writer *w)
+static int follow(struct follower *f)
 {
-    if (c->caller.kind == CALLER_API_KEY)
-        return sse_run(w, KEEPALIVE_MS);
-    struct watch k = {.c = c, .w = w};
+    if (f->c->caller.kind == CALLER_API_KEY)
+        return sse_run(&f->w, KEEPALIVE_MS);
     AUTO(scope) watching;
     scope_init(&watching);
-    int r = fiber_spawn(&watching, "stream caller", watch_caller, &k, NULL);
-    return r < 0 ? r : sse_run(w, KEEPALIVE_MS);
+    int r = fiber_spawn(&watching, "stream caller", watch_caller, f, NULL);
+    return r < 0 ? r : sse_run(&f->w, KEEPALIVE_MS);
 }
 
-static void stream(struct api_call *c, const char *session_id, struct sse_writer *w,
-                   struct hub_subscriber *s, struct backlog *b)
+/* Where the stream begins. 0, or -E_DENIED after answering. Suspends. */
+static int find_start(struct follower *f)
 {
     struct log_session session;
-    if (session_load(c, session_id, &session) < 0)
-        return;
-    bool over = str_eq(session.status, "terminated");
+    if (session_load(f->c, f->session_id, &session) < 0)
+        return -E_DENIED;
+    struct place p = {.session_id = f->session_id, .event_id = f->after, .next = session.next_seq};
+    if (str_eq(session.status, "terminated"))
+        sse_end(&f->w);
     log_session_done(&session);
-    int r = 0;
-    if (b->after) {
-        r = db_read(c->p->log.db, backlog_tx, b);
-        if (r == -ENOENT) {
-            api_invalid(c,
-                        "after / Last-Event-ID: session %s has no event %s to resume behind; list "
-                        "its events instead",
-                        session_id, v_clip(b->after));
-            return;
-        }
-        if (r < 0) {
-            (void)api_failed(c, r, NULL);
-            return;
-        }
-        http_set_header(c->x, "request-id", c->request_id);
-        r = write_backlog(c, w, b);
-        if (r < 0)
-            return;
-        hub_release(s, b->stamp);
-    } else {
-        http_set_header(c->x, "request-id", c->request_id);
-    }
-    if (over)
-        sse_end(w);
-    r = follow(c, w);
-    log_debug("stream ended", "request=%s session=%s why=%s", c->request_id, session_id,
-              r < 0 ? err_name(r) : "end");
+    int r = f->after ? db_read(f->c->p->log.db, place_tx, &p) : 0;
+    if (r == -ENOENT)
+        api_invalid(f->c,
+                    "after / Last-Event-ID: session %s has no event %s to resume behind; list "
+                    "its events instead",
+                    f->session_id, v_clip(f->after));
+    else if (r < 0)
+        (void)api_failed(f->c, r, NULL);
+    if (r < 0)
+        return -E_DENIED;
+    f->s.next = p.next;
+    if (!f->after)
+        (void)hub_reached(&f->s, p.next);
+    return 0;
 }
 
 void event_stream_answer(struct api_call *c, const char *session_id)
 {
-    struct sse_writer w;
-    struct hub_subscriber s;
-    sse_writer_init(&w, c->x, LIMIT_SSE_QUEUE_BYTES);
-    hub_subscriber_init(&s, &w);
-    if (read_deltas(c, &s) < 0)
+    struct follower f = {.c = c, .session_id = session_id, .after = resume_after(c)};
+    sse_writer_init(&f.w, c->x, LIMIT_SSE_QUEUE_BYTES);
+    f.w.catch_up = catch_up;
+    f.w.catch_up_arg = &f;
+    f.w.share.of = f.share.of = &c->account->held;
+    hub_subscriber_init(&f.s, &f.w);
+    if (read_deltas(c, &f.s) < 0)
         return;
-    struct backlog b = {.session_id = session_id,
-                        .after = resume_after(c),
-                        .frames = BUF_INIT(BACKLOG_BYTES + 2 * LIMIT_EVENT_BYTES)};
-    s.held = b.after != NULL;
-    hub_subscribe(c->p->log.hub, session_id, &s);
-    stream(c, session_id, &w, &s, &b);
-    hub_unsubscribe(c->p->log.hub, session_id, &s);
-    sse_writer_done(&w);
-    buf_done(&b.frames);
+    if (!account_stream_begin(c->p, c->account, http_max_connections(c->x))) {
+        http_set_header(c->x, "Retry-After", "10");
+        api_error(c, 429, "rate_limit_error",
+                  "Too many event streams are open; close one, then repeat the request.");
+        return;
+    }
+    str_copy(f.s.work_id, sizeof(f.s.work_id), c->caller.work_id);
+    hub_subscribe(c->p->log.hub, session_id, &f.s);
+    if (find_start(&f) == 0) {
+        http_set_header(c->x, "request-id", c->request_id);
+        int r = follow(&f);
+        log_debug("stream ended", "request=%s session=%s why=%s", c->request_id, session_id,
+                  r < 0 ? err_name(r) : "end");
+    }
+    hub_unsubscribe(c->p->log.hub, session_id, &f.s);
+    sse_writer_done(&f.w);
+    account_stream_end(c->p, c->account);
 }

@@ -18,6 +18,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "platform/api/auth.h"
+#include "platform/api/body.h"
 #include "platform/api/idem.h"
 #include "platform/api/pages.h"
 #include "platform/api/session_call.h"
@@ -91,6 +92,12 @@ static int send_tx(struct tx *tx, void *arg)
     return r;
 }
 
+static int check_events(void *arg)
+{
+    struct send *k = arg;
+    return event_input_check(&k->r, k->events, "events", EVENTS_MAX, false);
+}
+
 void events_send(struct api_call *c)
 {
     struct send *k = mem_new(struct send);
@@ -104,8 +111,7 @@ void events_send(struct api_call *c)
     else if (json_array_size(k->events) == 0)
         v_fail(&v, "events", "must have at least one event");
     v_end(&v);
-    int r =
-        v_failed(&v) ? -E_DENIED : event_input_check(&k->r, k->events, "events", EVENTS_MAX, false);
+    int r = v_failed(&v) ? -E_DENIED : body_work(c, check_events, k);
     if (r == 0)
         r = db_write(c->p->log.db, send_tx, k);
     if (r == 0)

@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/body.h"
 #include "platform/api/idem.h"
 #include "platform/api/session_call.h"
 #include "platform/api/validate.h"
@@ -138,12 +139,14 @@ static bool has_null(const json_t *metadata)
     return false;
 }
 
-static int read_request(struct create *k)
+static int read_request(void *arg)
 {
+    struct create *k = arg;
     struct v v = v_object(&k->r, k->c->body, "");
     session_agent_read(&v, &k->agent);
     k->environment_id = v_str(&v, "environment_id", V_REQUIRED, 1, 128);
     k->title = v_str(&v, "title", V_NULLABLE, 0, 512);
+    v_not_null(&v, "metadata");
     k->metadata = v_metadata(&v, "metadata");
     if (k->metadata && has_null(k->metadata))
         v_fail(&v, "metadata", "values must be strings; null is for updates");
@@ -152,7 +155,7 @@ static int read_request(struct create *k)
                   "version of Sallyport");
     v_unsupported(&v, "vault_ids", "vaults are not part of this version of Sallyport");
     v_unsupported(&v, "budget", "budgets are not part of this version of Sallyport");
-    k->initial_events = v_array(&v, "initial_events", V_NULLABLE, INITIAL_EVENTS_MAX);
+    k->initial_events = v_array(&v, "initial_events", V_OPTIONAL, INITIAL_EVENTS_MAX);
     v_end(&v);
     if (v_failed(&v))
         return -E_DENIED;
@@ -164,7 +167,7 @@ void sessions_create(struct api_call *c)
     struct create *k = mem_new(struct create);
     k->c = c;
     log_batch_init(&k->b, "");
-    int r = read_request(k);
+    int r = body_work(c, read_request, k);
     if (r == 0)
         r = db_write(c->p->log.db, create_tx, k);
     if (r == 0)

@@ -1,7 +1,7 @@
 /* session_list.c - GET /v1/sessions: filters, and pages that can be turned both ways.
  *
- * One statement per direction of scan; filters that are not given are neutral values, because
- * statement texts are constants (store/db.h). A page is limit rows and one more, which only tells
+ * Statement texts are constants (store/db.h), so there is one for each set of filters that an index
+ * can answer, and direction of scan; other filters are neutral values when not given. A page is limit rows and one more, which only tells
  * whether there is another page. A prev_page token means "the rows before this one": they are
  * scanned against the order and turned round, so rows always come in the order asked for
  * (api.md 1.6). Tokens name a row's time and id, so rows that are added or removed elsewhere shift
@@ -9,6 +9,7 @@
 #include "platform/sessions/sessions.h"
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "platform/api/pages.h"
@@ -20,14 +21,31 @@
 
 #define KIND "sessions"
 
-#define FILTERS                                                                                    \
-    "SELECT id, created_at FROM sessions WHERE ($1 = '' OR agent_id = $1)"                         \
-    " AND ($2 = 0 OR agent_version = $2) AND ($3 = '' OR $3 LIKE '%,' || status || ',%')"          \
-    " AND ($4 = 1 OR archived_at IS NULL) AND created_at >= $5 AND created_at <= $6"
-static const char scan_up[] = FILTERS
-    " AND (created_at > $7 OR (created_at = $7 AND id > $8)) ORDER BY created_at, id LIMIT $9";
-static const char scan_down[] = FILTERS " AND (created_at < $7 OR (created_at = $7 AND id < $8))"
-                                        " ORDER BY created_at DESC, id DESC LIMIT $9";
+/* What a session must be. With archived ones, which are few who ask for them, one statement walks
+ * along the time of making and looks at each. Without them, each status has a statement of its own
+ * that an index answers, and the rows of several are merged; an agent's are those of all statuses. */
+#define ALL "created_at >= $1 AND created_at <= $2 AND ($3 = 0 OR agent_version = $3)"
+#define UP                                                                                         \
+    " AND (created_at > $4 OR (created_at = $4 AND id > $5)) ORDER BY created_at, id LIMIT $6"
+#define DOWN                                                                                       \
+    " AND (created_at < $4 OR (created_at = $4 AND id < $5)) ORDER BY created_at DESC, id DESC "   \
+    "LIMIT $6"
+#define FIND "SELECT id, created_at FROM sessions WHERE "
+#define BOTH(where)                                                                                \
+    {                                                                                              \
+        FIND where ALL DOWN, FIND where ALL UP                                                     \
+    }
+#define OF_AGENT  "agent_id = $8 AND "
+#define OF_STATUS "status = $7 AND "
+#define LIVE      "archived_at IS NULL AND "
+
+static const char *const any[2] =
+    BOTH("($8 = '' OR agent_id = $8) AND ($7 = '' OR $7 LIKE '%,' || status || ',%') AND ");
+static const char *const live[2] = BOTH(LIVE);
+static const char *const live_by_status[2] = BOTH(LIVE OF_STATUS);
+static const char *const live_by_agent[2] = BOTH(LIVE OF_AGENT OF_STATUS);
+
+static const char *const known_statuses[] = {"rescheduling", "running", "idle", "terminated"};
 
 struct row {
     char id[64];
@@ -39,91 +57,143 @@ struct row {
 struct query {
     const char *agent_id;
     int64_t agent_version;
-    char statuses[80]; /* ",idle,running," or "" */
+    bool wanted[ARRAY_LEN(known_statuses)];
+    bool by_status; /* some are wanted; otherwise all */
     bool archived_too;
     struct time_range range;
     struct page page;
     /* found */
-    struct row rows[LIMIT_MAX + 1];
+    struct row rows[(LIMIT_MAX + 1) * ARRAY_LEN(known_statuses)];
     size_t n;
     bool more; /* there is a further row in the direction of the scan */
     json_t *data;
 };
 
-static int find_rows(struct tx *tx, struct query *q)
+/* Adds the rows that one statement finds, one more than the page has. `status` may be a list for
+ * `any`. */
+static int add_rows(struct tx *tx, struct query *q, const char *sql, const char *status, bool up)
 {
-    bool up = q->page.ascending != q->page.backwards;
-    struct stmt *st = tx_prepare(tx, up ? scan_up : scan_down);
-    stmt_bind_text(st, 1, q->agent_id);
-    stmt_bind_int(st, 2, q->agent_version);
-    stmt_bind_text(st, 3, q->statuses);
-    stmt_bind_int(st, 4, q->archived_too);
-    stmt_bind_int(st, 5, q->range.from);
-    stmt_bind_int(st, 6, q->range.to);
-    stmt_bind_int(st, 7, q->page.has_cursor ? q->page.cursor_time : up ? INT64_MIN : INT64_MAX);
-    stmt_bind_text(st, 8, q->page.has_cursor ? q->page.cursor_id : "");
-    stmt_bind_int(st, 9, q->page.limit + 1);
+    struct stmt *st = tx_prepare(tx, sql);
+    stmt_bind_int(st, 1, q->range.from);
+    stmt_bind_int(st, 2, q->range.to);
+    stmt_bind_int(st, 3, q->agent_version);
+    stmt_bind_int(st, 4, q->page.has_cursor ? q->page.cursor_time : up ? INT64_MIN : INT64_MAX);
+    stmt_bind_text(st, 5, q->page.has_cursor ? q->page.cursor_id : "");
+    stmt_bind_int(st, 6, q->page.limit + 1);
+    if (status)
+        stmt_bind_text(st, 7, status);
+    if (strstr(sql, "$8"))
+        stmt_bind_text(st, 8, q->agent_id);
     int r;
-    q->n = 0;
     while ((r = stmt_step(st)) > 0 && q->n < ARRAY_LEN(q->rows)) {
         str_copy(q->rows[q->n].id, sizeof(q->rows[0].id), stmt_text(st, 0, NULL));
         q->rows[q->n++].created_at = stmt_int(st, 1);
     }
     stmt_reset(st);
+    return r < 0 ? r : 0;
+}
+
+static int compare_up(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+    if (x->created_at != y->created_at)
+        return x->created_at < y->created_at ? -1 : 1;
+    return strcmp(x->id, y->id);
+}
+
+static int compare_down(const void *a, const void *b)
+{
+    return compare_up(b, a);
+}
+
+static int add_with_archived(struct tx *tx, struct query *q, bool up)
+{
+    char statuses[80] = "";
+    size_t used = 0;
+    for (size_t i = 0; q->by_status && i < ARRAY_LEN(known_statuses); i++)
+        if (q->wanted[i])
+            used += (size_t)snprintf(statuses + used, sizeof(statuses) - used, "%s%s,",
+                                     used ? "" : ",", known_statuses[i]);
+    return add_rows(tx, q, any[up], statuses, up);
+}
+
+static int find_rows(struct tx *tx, struct query *q)
+{
+    bool up = q->page.ascending != q->page.backwards;
+    int r = 0;
+    q->n = 0;
+    if (q->archived_too) {
+        r = add_with_archived(tx, q, up);
+    } else if (!q->by_status && !q->agent_id[0]) {
+        r = add_rows(tx, q, live[up], NULL, up);
+    } else {
+        const char *sql = q->agent_id[0] ? live_by_agent[up] : live_by_status[up];
+        for (size_t i = 0; r == 0 && i < ARRAY_LEN(known_statuses); i++)
+            if (!q->by_status || q->wanted[i])
+                r = add_rows(tx, q, sql, known_statuses[i], up);
+        qsort(q->rows, q->n, sizeof(q->rows[0]), up ? compare_up : compare_down);
+    }
     q->more = q->n > (size_t)q->page.limit;
     if (q->more)
         q->n = (size_t)q->page.limit;
-    return r < 0 ? r : 0;
+    return r;
+}
+
+/* The rows' sessions, in the order in which they are shown. A page of large ones ends early. */
+static int load_rows(struct tx *tx, struct query *q)
+{
+    int64_t now = time_real_us();
+    size_t bytes = 0, n = 0;
+    int r = 0;
+    for (; r == 0 && n < q->n && bytes < LIMIT_PAGE_BYTES; n++) {
+        struct log_session s;
+        r = log_session_load_tx(tx, q->rows[n].id, &s);
+        if (r < 0)
+            break;
+        json_t *one = session_json(&s, now);
+        bytes += json_weight(one, LIMIT_PAGE_BYTES);
+        json_array_insert_new(q->data, q->page.backwards ? 0 : n, one);
+        log_session_done(&s);
+    }
+    q->more = q->more || n < q->n;
+    q->n = n;
+    return r;
 }
 
 static int list_tx(struct tx *tx, void *arg)
 {
     struct query *q = arg;
-    int64_t now = time_real_us();
     int r = find_rows(tx, q);
     json_decref(q->data);
     q->data = json_array();
+    if (r == 0)
+        r = load_rows(tx, q);
     if (q->page.backwards)
         for (size_t i = 0; i < q->n / 2; i++) {
             struct row t = q->rows[i];
             q->rows[i] = q->rows[q->n - 1 - i];
             q->rows[q->n - 1 - i] = t;
         }
-    for (size_t i = 0; r == 0 && i < q->n; i++) {
-        struct log_session s;
-        r = log_session_load_tx(tx, q->rows[i].id, &s);
-        if (r < 0)
-            break;
-        json_array_append_new(q->data, session_json(&s, now));
-        log_session_done(&s);
-    }
     return r;
 }
 
 /* 0, or -E_DENIED after answering. */
 static int read_statuses(struct api_call *c, struct query *q)
 {
-    static const char *const known[] = {"rescheduling", "running", "idle", "terminated"};
-    bool wanted[ARRAY_LEN(known)] = {false}, any = false;
     const char *s;
     for (size_t k = 0; (s = query_get(c->x, "statuses[]", k)); k++) {
         size_t i = 0;
-        while (i < ARRAY_LEN(known) && strcmp(known[i], s) != 0)
+        while (i < ARRAY_LEN(known_statuses) && strcmp(known_statuses[i], s) != 0)
             i++;
-        if (i == ARRAY_LEN(known)) {
+        if (i == ARRAY_LEN(known_statuses)) {
             api_invalid(c,
                         "statuses: \"%s\" is not a valid value; expected one of rescheduling, "
                         "running, idle, terminated",
                         v_clip(s));
             return -E_DENIED;
         }
-        wanted[i] = any = true;
+        q->wanted[i] = q->by_status = true;
     }
-    size_t used = 0;
-    for (size_t i = 0; any && i < ARRAY_LEN(known); i++)
-        if (wanted[i])
-            used += (size_t)snprintf(q->statuses + used, sizeof(q->statuses) - used, "%s%s,",
-                                     used ? "" : ",", known[i]);
     return 0;
 }
 

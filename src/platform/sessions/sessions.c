@@ -4,9 +4,7 @@
  * come of it are published after the commit. A running session is neither archived nor deleted nor
  * given another agent: its turn owns the log. Updating title and metadata is always possible while
  * the session is not archived.
- *
- * Deleting removes the session, its log, inputs and calls. Its work items stay as records, stopped
- * or stopping, so that a worker that still holds one learns it from its next heartbeat. */
+ */
 #include "platform/sessions/sessions.h"
 
 #include "base/err.h"
@@ -17,6 +15,7 @@
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
 #include "platform/sessions/session_agent.h"
+#include "platform/sessions/session_delete.h"
 #include "platform/sessions/session_wire.h"
 #include "session/hub.h"
 
@@ -229,10 +228,10 @@ static int archive_tx(struct tx *tx, void *arg)
             r = log_terminated_tx(tx, &k->s, &k->b);
         if (r == 0)
             r = log_session_store_tx(tx, &k->s);
-        k->s.archived_at = time_real_us();
+        k->s.archived_at = k->s.updated_at = time_real_us();
         if (r == 0)
-            r = tx_exec(tx, "UPDATE sessions SET archived_at = $1 WHERE id = $2", "it",
-                        k->s.archived_at, k->s.id);
+            r = tx_exec(tx, "UPDATE sessions SET archived_at = $1, updated_at = $2 WHERE id = $3",
+                        "iit", k->s.archived_at, k->s.updated_at, k->s.id);
     }
     if (r < 0)
         return r;
@@ -258,28 +257,6 @@ void sessions_archive(struct api_call *c)
 
 /* ---- delete ---- */
 
-static int delete_rows(struct tx *tx, const char *id, int64_t now)
-{
-    int r = tx_exec(tx, "DELETE FROM events WHERE session_id = $1", "t", id);
-    if (r == 0)
-        r = tx_exec(tx, "DELETE FROM inbox WHERE session_id = $1", "t", id);
-    if (r == 0)
-        r = tx_exec(tx, "DELETE FROM calls WHERE session_id = $1", "t", id);
-    if (r == 0)
-        r = tx_exec(tx,
-                    "UPDATE work SET state = 'stopped', token_hash = NULL, stop_requested_at = $1,"
-                    " stopped_at = $2 WHERE session_id = $3 AND state = 'queued'",
-                    "iit", now, now, id);
-    if (r == 0)
-        r = tx_exec(tx,
-                    "UPDATE work SET state = 'stopping', stop_requested_at = $1"
-                    " WHERE session_id = $2 AND state IN ('starting', 'active')",
-                    "it", now, id);
-    if (r == 0)
-        r = tx_exec(tx, "DELETE FROM sessions WHERE id = $1", "t", id);
-    return r;
-}
-
 static int delete_tx(struct tx *tx, void *arg)
 {
     struct change *k = arg;
@@ -290,20 +267,9 @@ static int delete_tx(struct tx *tx, void *arg)
         return refuse(&k->r, 400, "invalid_request_error",
                       "Cannot delete session while it is running. Send an interrupt event or wait "
                       "for the session to complete.");
-    int64_t now = time_real_us();
-    r = delete_rows(tx, k->s.id, now);
+    r = session_delete_tx(tx, &k->s, &k->b);
     if (r < 0)
         return r;
-
-    /* Readers of the stream hear of it; there is no log left to put it in. */
-    char event_id[ID_MAX];
-    json_t *event = json_object();
-    json_put_str(event, "id", id_make(event_id, "sevt_"));
-    json_put_str(event, "type", "session.deleted");
-    json_put(event, "processed_at", time_json(now > k->s.last_stamp ? now : k->s.last_stamp + 1));
-    json_array_append_new(k->b.events, event);
-    k->b.ended = true;
-
     k->answer = json_object();
     json_put_str(k->answer, "id", k->s.id);
     json_put_str(k->answer, "type", "session_deleted");

@@ -36,8 +36,7 @@ struct op {
     struct work_item item;
     struct log_batch batch;
     /* heartbeat */
-    const char *expected;
-    int64_t ttl_seconds;
+    struct work_beat beat;
     bool extended;
     /* stop */
     bool force;
@@ -87,7 +86,7 @@ static int load(struct tx *tx, struct op *o)
 {
     work_item_done(&o->item);
     log_batch_reset(&o->batch);
-    int r = auth_still_tx(tx, &o->c->caller, &o->refusal);
+    int r = auth_item_tx(tx, &o->c->caller, &o->refusal);
     if (r == 0)
         r = work_load_tx(tx, o->environment_id, o->work_id, &o->item);
     return r == -ENOENT ? no_item(o) : r;
@@ -133,6 +132,7 @@ struct poll {
     struct op *o;
     int64_t now, reclaim_us, next;
     bool found;
+    int64_t holder;
     struct key token; /* of the session, for the item that is claimed */
 };
 
@@ -167,7 +167,8 @@ static int claim_tx(struct tx *tx, void *arg)
                                      .reclaim_us = p->reclaim_us,
                                      .ttl_seconds = o->c->p->lease_ttl_seconds,
                                      .token_hash = p->token.hash,
-                                     .claimed_by = o->c->caller.key_id};
+                                     .claimed_by = o->c->caller.key_id,
+                                     .holder = p->holder};
     work_item_done(&o->item);
     int r = auth_still_tx(tx, &o->c->caller, &o->refusal);
     if (r < 0)
@@ -284,6 +285,8 @@ void work_poll(struct api_call *c)
         return;
     }
     p.reclaim_us = reclaim_ms * 1000;
+    const char *role = h1_header_get(http_request(c->x), "x-sallyport-role", NULL);
+    p.holder = role && str_eq(role, "worker, keeps") ? WORK_HOLDER_KEEPS : 0;
     work_saw_worker(c->p, o.environment_id,
                     h1_header_get(http_request(c->x), "anthropic-worker-id", NULL));
     serve_poll(&p, block_ms);
@@ -322,19 +325,28 @@ static int heartbeat_tx(struct tx *tx, void *arg)
     struct op *o = arg;
     int r = load(tx, o);
     if (r == 0)
-        r = work_rule_heartbeat(&o->item, &o->t, o->expected, o->ttl_seconds, &o->extended,
-                                &o->refusal);
+        r = work_rule_heartbeat(&o->item, &o->t, &o->beat, &o->extended, &o->refusal);
     return r < 0 || !o->extended ? r : work_store_tx(tx, &o->item);
+}
+
+/* The official SDKs say how often they have sent a request before. */
+static bool is_repetition(struct api_call *c)
+{
+    const char *n = h1_header_get(http_request(c->x), "x-stainless-retry-count", NULL);
+    return n && n[0] && strcmp(n, "0") != 0;
 }
 
 void work_heartbeat(struct api_call *c)
 {
     AUTO(op) o = op_of(c);
     const char *expected = query_get(c->x, "expected_last_heartbeat", 0);
-    o.expected = expected && expected[0] ? expected : NULL;
+    o.beat = (struct work_beat){.expected = expected && expected[0] ? expected : NULL,
+                                .by_token = c->caller.kind == CALLER_SESSION_TOKEN,
+                                .again = is_repetition(c)};
     int r = check_caller(&o, true);
     if (r == 0)
-        r = query_number(&o, "desired_ttl_seconds", 1, WORK_TTL_MAX_SECONDS, 0, &o.ttl_seconds);
+        r = query_number(&o, "desired_ttl_seconds", 1, WORK_TTL_MAX_SECONDS, 0,
+                         &o.beat.ttl_seconds);
     if (r == 0)
         r = check_empty(&o);
     if (r == 0)
@@ -369,7 +381,7 @@ void work_stop(struct api_call *c)
     int r = check_caller(&o, true);
     if (r == 0) {
         struct v v = v_object(&o.refusal, c->body, "");
-        o.force = v_bool(&v, "force", V_NULLABLE, false);
+        o.force = v_bool(&v, "force", V_OPTIONAL, false);
         v_end(&v);
         r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, stop_tx, &o);
     }

@@ -75,31 +75,95 @@ static int refuse_heartbeat(const struct work_item *w, const char *expected, str
                   w->last_heartbeat[0] ? w->last_heartbeat : NO_HEARTBEAT);
 }
 
-int work_rule_heartbeat(struct work_item *w, const struct work_time *t, const char *expected,
-                        int64_t ttl_seconds, bool *ret_extended, struct refusal *r)
+static int64_t silent_us(const struct work_item *w, const struct work_time *t)
+{
+    return t->lease_us - (w->lease_expires_at - w->ttl_seconds * US_PER_S);
+}
+
+/* A worker that has the answer to its first beat sends the next one after half the time to live, or
+ * after 30 s. */
+static int64_t patience_us(const struct work_item *w)
+{
+    int64_t period = w->ttl_seconds * US_PER_S / 2;
+    period = period < US_PER_S ? US_PER_S : period > 30 * US_PER_S ? 30 * US_PER_S : period;
+    return period + period / 2;
+}
+
+enum fit { FIT_NEXT, FIT_AGAIN, FIT_NOT };
+
+/* Whether the beat follows the last accepted one, or is that one once more: its answer was lost on
+ * the way. A repetition is only believed of who has the token of this very claim: another worker's
+ * chain has other stamps. NO_HEARTBEAT is in nobody's chain: two who were handed one item both say
+ * it. So it is a repetition when the client says so, and a beginning when the one who has the stamp
+ * has let its beat pass. */
+static enum fit fits(const struct work_item *w, const struct work_time *t,
+                     const struct work_beat *b)
+{
+    const char *actual = w->last_heartbeat[0] ? w->last_heartbeat : NO_HEARTBEAT;
+    if (!b->expected || strcmp(b->expected, actual) == 0)
+        return FIT_NEXT;
+    if (!b->by_token || !w->last_heartbeat[0] || !is(w, "active"))
+        return FIT_NOT;
+    if (w->prev_heartbeat[0])
+        return strcmp(b->expected, w->prev_heartbeat) == 0 ? FIT_AGAIN : FIT_NOT;
+    if (strcmp(b->expected, NO_HEARTBEAT) != 0)
+        return FIT_NOT;
+    return b->again ? FIT_AGAIN : silent_us(w, t) > patience_us(w) ? FIT_NEXT : FIT_NOT;
+}
+
+/* A new stamp. Two beats in one microsecond, or a clock set back, must still give a new text. What
+ * was not compared is in no chain, so nothing can be its repetition. */
+static void stamp(struct work_item *w, const struct work_time *t, const struct work_beat *b)
+{
+    int64_t now = t->wall_us > w->heartbeat_at ? t->wall_us : w->heartbeat_at + 1;
+    char text[TIME_RFC3339_MAX];
+    time_format(text, now);
+    const char *echoed = !b->expected                             ? text
+                         : strcmp(b->expected, NO_HEARTBEAT) == 0 ? ""
+                                                                  : b->expected;
+    str_copy(w->prev_heartbeat, sizeof(w->prev_heartbeat), echoed);
+    str_copy(w->last_heartbeat, sizeof(w->last_heartbeat), text);
+    w->heartbeat_at = now;
+    if (!w->started_at)
+        w->started_at = now;
+}
+
+int work_rule_heartbeat(struct work_item *w, const struct work_time *t, const struct work_beat *b,
+                        bool *ret_extended, struct refusal *r)
 {
     *ret_extended = false;
     if (is(w, "stopping") || is(w, "stopped")) /* not compared: the worker is to learn the state */
         return 0;
-    const char *actual = w->last_heartbeat[0] ? w->last_heartbeat : NO_HEARTBEAT;
-    if (expected && strcmp(expected, actual) != 0)
-        return refuse_heartbeat(w, expected, r);
+    enum fit fit = fits(w, t, b);
+    if (fit == FIT_NOT)
+        return refuse_heartbeat(w, b->expected, r);
     if (is(w, "queued"))
         return refuse(r, 400, "invalid_request_error",
                       "Work item %s is queued; acknowledge it before its first heartbeat.", w->id);
-    /* Two beats in one microsecond, or a clock set back, must still give a new text. */
-    int64_t now = t->wall_us > w->heartbeat_at ? t->wall_us : w->heartbeat_at + 1;
-    char text[TIME_RFC3339_MAX];
-    str_copy(w->last_heartbeat, sizeof(w->last_heartbeat), time_format(text, now));
-    w->heartbeat_at = now;
-    if (ttl_seconds)
-        w->ttl_seconds = ttl_seconds;
-    if (!w->started_at)
-        w->started_at = now;
+    if (fit == FIT_NEXT)
+        stamp(w, t, b);
+    if (b->ttl_seconds)
+        w->ttl_seconds = b->ttl_seconds;
+    if (b->by_token)
+        w->holder |= WORK_HOLDER_TOKEN;
+    else
+        w->holder &= ~(int64_t)WORK_HOLDER_TOKEN;
     become(w, "active");
     extend(w, t);
     *ret_extended = true;
     return 0;
+}
+
+void work_rule_take_back(struct work_item *w, const struct work_time *t)
+{
+    if (!w->stop_requested_at)
+        w->stop_requested_at = t->wall_us;
+    if (!(w->holder & WORK_HOLDER_TOKEN)) {
+        become(w, "stopping");
+        return;
+    }
+    work_rule_end(w, t);
+    w->drop_token = false;
 }
 
 void work_rule_end(struct work_item *w, const struct work_time *t)
@@ -132,7 +196,8 @@ bool work_rule_expire(struct work_item *w, const struct work_time *t)
     become(w, "queued");
     w->queued_at = t->wall_us;
     w->claimed_at = w->acknowledged_at = w->started_at = w->heartbeat_at = w->lease_expires_at = 0;
-    w->last_heartbeat[0] = '\0';
+    w->last_heartbeat[0] = w->prev_heartbeat[0] = '\0';
+    w->holder = 0;
     w->requeues = 0;
     w->drop_token = true;
     return true;

@@ -6,6 +6,7 @@
 #include "platform/work/work_sightings.h"
 
 #include "base/time.h"
+#include "platform/api/wire.h"
 #include "platform/work/work_clock.h"
 
 #include <stdio.h>
@@ -96,4 +97,26 @@ int64_t work_workers_polling(struct platform *p, const char *environment_id)
             n++;
     }
     return n;
+}
+
+json_t *work_sightings_json(struct platform *p)
+{
+    struct work_sightings *s = sightings(p);
+    int64_t now = work_now_us(p), wall = time_real_us();
+    json_t *list = json_array();
+    size_t pos = 0;
+    const char *key;
+    void *value;
+    while (map_next(&s->workers, &pos, &key, &value)) {
+        const struct sighting *seen = value;
+        const char *worker = strchr(key, ' ');
+        if (now - seen->at > SEEN_US || !worker)
+            continue;
+        json_t *o = json_object();
+        json_put_str(o, "environment_id", seen->environment_id);
+        json_put_str(o, "worker", worker + 1);
+        json_put(o, "last_poll_at", time_json(wall - (now - seen->at)));
+        json_array_append_new(list, o);
+    }
+    return list;
 }

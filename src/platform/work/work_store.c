@@ -35,7 +35,8 @@ int work_read(struct stmt *s, struct work_item *ret)
               text_col(s, COL_ENVIRONMENT_ID, w.environment_id, sizeof(w.environment_id)) &&
               text_col(s, COL_SESSION_ID, w.session_id, sizeof(w.session_id)) &&
               text_col(s, COL_STATE, w.state, sizeof(w.state)) &&
-              text_col(s, COL_LAST_HEARTBEAT, w.last_heartbeat, sizeof(w.last_heartbeat));
+              text_col(s, COL_LAST_HEARTBEAT, w.last_heartbeat, sizeof(w.last_heartbeat)) &&
+              text_col(s, COL_PREV_HEARTBEAT, w.prev_heartbeat, sizeof(w.prev_heartbeat));
     const char *metadata = stmt_text(s, COL_METADATA, &n);
     if (!ok || !metadata || json_parse(metadata, n, &w.metadata, NULL) < 0)
         return -E_CORRUPT;
@@ -51,6 +52,7 @@ int work_read(struct stmt *s, struct work_item *ret)
     w.lease_expires_at = stmt_int(s, COL_LEASE_EXPIRES_AT);
     w.ttl_seconds = stmt_int(s, COL_TTL_SECONDS);
     w.requeues = stmt_int(s, COL_REQUEUES);
+    w.holder = stmt_int(s, COL_HOLDER);
     *ret = w;
     return 0;
 }
@@ -79,6 +81,15 @@ static void bind_time(struct stmt *s, int i, int64_t t)
         stmt_bind_null(s, i);
 }
 
+/* The last of a deleted session: its other rows went with it. */
+static int forget_orphan(struct tx *tx, const struct work_item *w)
+{
+    return tx_exec(tx,
+                   "DELETE FROM work WHERE id = $1 AND NOT EXISTS"
+                   " (SELECT 1 FROM sessions WHERE sessions.id = work.session_id)",
+                   "t", w->id);
+}
+
 int work_store_tx(struct tx *tx, const struct work_item *w)
 {
     AUTO_FREE char *metadata = json_text(w->metadata, NULL);
@@ -88,7 +99,8 @@ int work_store_tx(struct tx *tx, const struct work_item *w)
                    " acknowledged_at = $5, started_at = $6, heartbeat_at = $7, stop_requested_at = "
                    "$8, stopped_at = $9,"
                    " claimed_at = $10, lease_expires_at = $11, ttl_seconds = $12, requeues = $13,"
-                   " token_hash = CASE WHEN $14 = 1 THEN NULL ELSE token_hash END WHERE id = $15");
+                   " token_hash = CASE WHEN $14 = 1 THEN NULL ELSE token_hash END, holder = $15,"
+                   " prev_heartbeat = $16 WHERE id = $17");
     stmt_bind_text(s, 1, w->state);
     stmt_bind_text(s, 2, metadata);
     stmt_bind_text(s, 3, w->last_heartbeat[0] ? w->last_heartbeat : NULL);
@@ -103,9 +115,13 @@ int work_store_tx(struct tx *tx, const struct work_item *w)
     stmt_bind_int(s, 12, w->ttl_seconds);
     stmt_bind_int(s, 13, w->requeues);
     stmt_bind_int(s, 14, w->drop_token);
-    stmt_bind_text(s, 15, w->id);
+    stmt_bind_int(s, 15, w->holder);
+    stmt_bind_text(s, 16, w->prev_heartbeat[0] ? w->prev_heartbeat : NULL);
+    stmt_bind_text(s, 17, w->id);
     int r = stmt_step(s);
     stmt_reset(s);
+    if (r >= 0 && strcmp(w->state, "stopped") == 0)
+        r = forget_orphan(tx, w);
     return r < 0 ? r : 0;
 }
 
@@ -121,7 +137,7 @@ int work_store_tx(struct tx *tx, const struct work_item *w)
 int work_claim_tx(struct tx *tx, const struct work_claim *c, struct work_item *ret)
 {
     struct stmt *s =
-        tx_prepare(tx, "SELECT " WORK_COLUMNS FREE_ITEM " ORDER BY queued_at, id LIMIT 1");
+        tx_prepare(tx, "SELECT " WORK_COLUMNS FREE_ITEM " ORDER BY rank, queued_at, id LIMIT 1");
     stmt_bind_text(s, 1, c->environment_id);
     stmt_bind_int(s, 2, c->now);
     stmt_bind_int(s, 3, c->now - c->reclaim_us);
@@ -137,8 +153,8 @@ int work_claim_tx(struct tx *tx, const struct work_claim *c, struct work_item *r
     w.ttl_seconds = c->ttl_seconds;
     r = tx_exec(tx,
                 "UPDATE work SET claimed_at = $1, token_hash = $2, claimed_by = $3, ttl_seconds = "
-                "$4 WHERE id = $5",
-                "ittit", c->now, c->token_hash, c->claimed_by, c->ttl_seconds, w.id);
+                "$4, holder = $5 WHERE id = $6",
+                "ittiit", c->now, c->token_hash, c->claimed_by, c->ttl_seconds, c->holder, w.id);
     if (r < 0) {
         work_item_done(&w);
         return r;
@@ -190,19 +206,6 @@ int work_peek_tx(struct tx *tx, const char *environment_id, int64_t now, int64_t
 
 /* ---- ending ---- */
 
-/* 1 when a worker has something to do for the session: a call that is allowed and unanswered. Calls
- * that wait for a confirmation, and custom tools, are somebody else's. */
-static int has_open_calls(struct tx *tx, const char *session_id)
-{
-    struct stmt *s = tx_prepare(
-        tx, "SELECT 1 FROM calls WHERE session_id = $1 AND answered_by IS NULL"
-            " AND kind = 'builtin' AND (permission = 'allow' OR decision = 'allow') LIMIT 1");
-    stmt_bind_text(s, 1, session_id);
-    int r = stmt_step(s);
-    stmt_reset(s);
-    return r;
-}
-
 /* 1 when a worker has answered a call since `since`. */
 static int made_progress(struct tx *tx, const struct log_session *ls, int64_t since)
 {
@@ -218,14 +221,39 @@ static int made_progress(struct tx *tx, const struct log_session *ls, int64_t si
     return r;
 }
 
-static int append_error(struct tx *tx, struct log_session *ls, struct log_batch *b,
-                        const char *type, const char *message)
+/* Ids of the calls that a worker may have begun to run, in log order (new reference). */
+static int open_calls(struct tx *tx, const char *session_id, json_t **ret)
 {
+    struct stmt *s =
+        tx_prepare(tx, "SELECT id FROM calls WHERE session_id = $1 AND answered_by IS NULL"
+                       " AND (permission = 'allow' OR decision = 'allow') ORDER BY seq");
+    stmt_bind_text(s, 1, session_id);
+    AUTO_JSON json_t *ids = json_array();
+    MUST(ids);
+    int r;
+    while ((r = stmt_step(s)) > 0)
+        json_array_append_new(ids, json_string(stmt_text(s, 0, NULL)));
+    if (r == 0)
+        *ret = TAKE(ids);
+    return r;
+}
+
+/* `began`: the worker had the lease, so it may have begun with the open calls, which then run once
+ * more: the event names them (event_ids), and workers count by that. */
+static int append_error(struct tx *tx, struct log_session *ls, struct log_batch *b,
+                        const char *type, const char *message, bool began)
+{
+    AUTO_JSON json_t *ids = NULL;
+    int r = began ? open_calls(tx, ls->id, &ids) : 0;
+    if (r < 0)
+        return r;
     json_t *body = json_object(), *error = json_object(), *retry = json_object();
     json_put_str(retry, "type", "retrying");
     json_put_str(error, "type", type);
     json_put_str(error, "message", message);
     json_put(error, "retry_status", retry);
+    if (json_array_size(ids) > 0)
+        json_put(error, "event_ids", TAKE(ids));
     json_put(body, "error", error);
     return log_append_tx(tx, ls, b, "session.error", NULL, body, NULL, NULL);
 }
@@ -257,7 +285,7 @@ static int requeue(struct tx *tx, struct log_session *ls, const struct work_item
              "session is offered to workers "
              "again%s as a new work item.",
              wait ? " after a pause" : "");
-    r = append_error(tx, ls, b, "sallyport_work_requeued", message);
+    r = append_error(tx, ls, b, "sallyport_work_requeued", message, w->started_at != 0);
     if (r == 0)
         r = log_queue_work_tx(tx, ls, b);
     if (r == 0)
@@ -271,8 +299,9 @@ static int requeue(struct tx *tx, struct log_session *ls, const struct work_item
 int work_requeue_tx(struct tx *tx, const struct work_item *w, struct log_batch *b,
                     const struct work_time *t)
 {
-    int r = has_open_calls(tx, w->session_id);
-    if (r <= 0)
+    enum work_rank rank;
+    int r = log_work_rank_tx(tx, w->session_id, &rank);
+    if (r < 0 || rank != WORK_RANK_CALL) /* custom tools may be somebody else's */
         return r;
     AUTO(log_session) ls = {0};
     r = load_live(tx, w->session_id, &ls);
@@ -281,20 +310,14 @@ int work_requeue_tx(struct tx *tx, const struct work_item *w, struct log_batch *
     return requeue(tx, &ls, w, b, t);
 }
 
-int work_expire_tx(struct tx *tx, struct work_item *w, struct log_batch *b,
-                   const struct work_time *t)
+/* The session goes back into the queue, as the same item. */
+static int offer_again(struct tx *tx, struct log_session *ls, struct work_item *w,
+                       struct log_batch *b, const struct work_time *t)
 {
-    AUTO(log_session) ls = {0};
     int64_t ttl = w->ttl_seconds;
-    int r = load_live(tx, w->session_id, &ls);
-    if (r < 0)
-        return r;
-    if (r == 0 || !work_rule_expire(w, t)) {
-        work_rule_end(w, t);
-        int e = work_store_tx(tx, w);
-        return e < 0 || r == 0 ? e : work_requeue_tx(tx, w, b, t);
-    }
-    r = work_store_tx(tx, w);
+    bool began = w->started_at != 0;
+    MUST(work_rule_expire(w, t));
+    int r = work_store_tx(tx, w);
     if (r < 0)
         return r;
     char message[256];
@@ -303,24 +326,45 @@ int work_expire_tx(struct tx *tx, struct work_item *w, struct log_batch *b,
              "has ended. The session is "
              "offered to workers again.",
              (long long)ttl);
-    r = append_error(tx, &ls, b, "sallyport_lease_expired", message);
+    r = append_error(tx, ls, b, "sallyport_lease_expired", message, began);
     if (r == 0)
-        r = log_session_store_tx(tx, &ls);
+        r = log_session_store_tx(tx, ls);
     b->work_ready = true;
     str_copy(b->environment_id, sizeof(b->environment_id), w->environment_id);
     return r;
+}
+
+int work_expire_tx(struct tx *tx, struct work_item *w, struct log_batch *b,
+                   const struct work_time *t)
+{
+    AUTO(log_session) ls = {0};
+    enum work_rank rank = WORK_RANK_REST;
+    int live = load_live(tx, w->session_id, &ls);
+    int r = live > 0 ? log_work_rank_tx(tx, w->session_id, &rank) : live;
+    if (r < 0)
+        return r;
+    bool stopping = str_eq(w->state, "stopping");
+    if (live > 0 && rank != WORK_RANK_REST && !stopping)
+        return offer_again(tx, &ls, w, b, t);
+    if (live > 0 && ls.next_seq == 1 && !stopping) { /* as if it had not been claimed */
+        MUST(work_rule_expire(w, t));
+        return work_store_tx(tx, w);
+    }
+    work_rule_end(w, t);
+    r = work_store_tx(tx, w);
+    return r < 0 || !stopping || live == 0 ? r : work_requeue_tx(tx, w, b, t);
 }
 
 int work_drop_key_tx(struct tx *tx, const char *key_id, int64_t lease_now)
 {
     int r = tx_exec(tx,
                     "UPDATE work SET token_hash = NULL, claimed_at = NULL"
-                    " WHERE claimed_by = $1 AND state = 'queued'",
+                    " WHERE claimed_by = $1 AND state <> 'stopped' AND state = 'queued'",
                     "t", key_id);
     if (r < 0)
         return r;
     return tx_exec(tx,
                    "UPDATE work SET token_hash = NULL, lease_expires_at = $1"
-                   " WHERE claimed_by = $2 AND state IN ('starting', 'active', 'stopping')",
+                   " WHERE claimed_by = $2 AND state <> 'stopped' AND state <> 'queued'",
                    "it", lease_now, key_id);
 }

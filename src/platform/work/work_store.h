@@ -25,16 +25,19 @@ int work_store_tx(struct tx *tx, const struct work_item *w) WARN_UNUSED;
     C(CLAIMED_AT, "claimed_at")                                                                    \
     C(LEASE_EXPIRES_AT, "lease_expires_at")                                                        \
     C(TTL_SECONDS, "ttl_seconds")                                                                  \
-    C(REQUEUES, "requeues")
+    C(REQUEUES, "requeues")                                                                        \
+    C(HOLDER, "holder")                                                                            \
+    C(PREV_HEARTBEAT, "prev_heartbeat")
 #define WORK_AS_SQL(name, sql) ", " sql
 int work_read(struct stmt *s, struct work_item *ret) WARN_UNUSED;
 
-/* Takes the oldest item that may be taken and puts `token_hash` on it. 1 taken, 0 none. `now` and
+/* Takes the item that is next (the most urgent rank, then the oldest) and puts `token_hash` on it. 1 taken, 0 none. `now` and
  * `reclaim_us` on the work clock. */
 struct work_claim {
     const char *environment_id;
     int64_t now, reclaim_us, ttl_seconds;
     const char *token_hash, *claimed_by;
+    int64_t holder; /* WORK_HOLDER_KEEPS or 0 */
 };
 int work_claim_tx(struct tx *tx, const struct work_claim *c, struct work_item *ret) WARN_UNUSED;
 /* 1 when an item may be taken now; 0 when not, then *ret_next is when one may become free by itself
@@ -46,7 +49,9 @@ int work_peek_tx(struct tx *tx, const char *environment_id, int64_t now, int64_t
  * session again as a new item and says so in its log. The batch is published by the caller. */
 int work_requeue_tx(struct tx *tx, const struct work_item *w, struct log_batch *b,
                     const struct work_time *t) WARN_UNUSED;
-/* Ends the lease of `w`, which has run out, with a line in the session's log. */
+/* Ends the lease of `w`, which has run out. With calls open the session is offered again, with
+ * a line in its log. The item of a session in which nothing has happened yet goes back as it was.
+ * Else nothing is left behind. */
 int work_expire_tx(struct tx *tx, struct work_item *w, struct log_batch *b,
                    const struct work_time *t) WARN_UNUSED;
 /* An environment key is revoked: what was handed out for it ends. Then call work_lease_changed and

@@ -6,6 +6,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 
+struct quotas;
 struct seccomp_filter;
 
 /* What the clone inherits by being a copy of the zygote. Descriptors are the clone's to use. */
@@ -15,7 +16,7 @@ struct enter_args {
     int go_fd;        /* one byte arrives when the id maps are written; end of file: give up */
     int channel_fd;   /* init's end of the stream socket to the worker */
     int workspace_fd; /* detached mount for /workspace, or -1 for a tmpfs */
-    int root_fd;      /* detached mount of a lower layer: the template or an image; or -1 */
+    int root_fd;      /* detached mount of a lower layer: the template's /etc or an image; or -1 */
     int usr_fd;       /* detached mount of /usr with the sandbox's owners; -1: the template's */
     int oom_fd;       /* counts out-of-memory kills (cgroup.h), or -1 */
     int stat_fd;      /* its memory.stat, or -1 */
@@ -24,6 +25,8 @@ struct enter_args {
     int *bind_fds;             /* detached mounts, spec->n_binds of them */
     bool net_ready;            /* lo is up already */
     bool id_range;             /* a range of ids from 0 is mapped, not the user's alone */
+    /* What the ordinary user has whose uid this is outside, too; NULL: the uid is its own. */
+    const struct quotas *quotas;
 };
 
 /* User and group of the programs, inside. */

@@ -15,9 +15,11 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/build/cover.h"
 #include "sandbox/build/root.h"
 #include "sandbox/fifos.h"
 #include "sandbox/mounts.h"
+#include "sandbox/quotas.h"
 #include "sandbox/sandbox.h"
 
 #define BASIC_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -151,8 +153,9 @@ static int attach_binds(const struct enter_args *j, const struct root *made, str
             r = mounts_attach(j->bind_fds[i], root, target + 1);
         if (r < 0)
             return err_set(e, r, "could not bind %s: %s", target, err_text(r));
-        r = S_ISDIR(st.st_mode) ? cover_fifos(j->bind_fds[i], made->scratch, target, e) : 0;
-        if (r < 0)
+        if (S_ISDIR(st.st_mode) && (r = cover_fifos(j->bind_fds[i], made->scratch, target, e)) < 0)
+            return r;
+        if (s->binds[i].write && !s->binds[i].all && (r = cover_guarded(root, target, e)) < 0)
             return r;
     }
     return 0;
@@ -180,15 +183,26 @@ static int show(int files, const char *name, int root, const char *path, struct 
     return file == -ENOENT ? 0 : cover_with(file, there, path, RO_ATTR, e);
 }
 
-static int mount_proc(const struct root *made, struct err *e)
+/* While /proc/sys can be written. The namespace above has a bound of its own, so a kernel that does
+ * not take this one costs other sandboxes, not the user. */
+static void share_quotas(const struct enter_args *j, int root)
+{
+    AUTO_CLOSE int proc = j->quotas ? mounts_open(root, "proc", O_PATH | O_DIRECTORY) : -1;
+    if (proc >= 0)
+        (void)!quotas_write(proc, j->quotas, QUOTA_SANDBOX);
+}
+
+static int mount_proc(const struct root *made, const struct enter_args *j, struct err *e)
 {
     const int root = made->top;
     AUTO_CLOSE int files = mounts_open(made->scratch, "files", O_PATH | O_DIRECTORY);
     if (files < 0)
         return err_set(e, files, "could not open the scratch space");
     int r = mount_new(root, "proc", "proc", NULL, BASIC_ATTR | MOUNT_ATTR_NOEXEC, e);
-    if (r >= 0)
+    if (r >= 0) {
+        share_quotas(j, root);
         r = mask_proc(root, files, e);
+    }
     if (r >= 0)
         r = show(files, "meminfo", root, "proc/meminfo", e);
     if (r >= 0)
@@ -223,7 +237,7 @@ static int mount_workspace(const struct enter_args *j, int root, struct err *e)
 
 int contents_mount(const struct root *made, const struct enter_args *j, struct err *e)
 {
-    int r = mount_proc(made, e);
+    int r = mount_proc(made, j, e);
     if (r >= 0)
         r = mount_scratch(made, "tmp", "tmp", BASIC_ATTR, e);
     if (r >= 0)

@@ -7,7 +7,7 @@
  * The root assembled from the host is the directory "upper" of that tmpfs itself, with the
  * template's /etc, /usr and /dev mounted into it: every absolute path begins at the root, and an
  * overlay there would add a fifth to each stat(2). It is read-only for the plain user. A sandbox
- * with user root has overlays of its own over /etc and /usr.
+ * with user root has overlays of its own over /etc and /usr, one with a bind below /etc over /etc.
  *
  * A given image is the lower layer of an overlay.
  *
@@ -33,8 +33,9 @@
 #include "base/str.h"
 #include "sandbox/mounts.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/build/skeleton.h"
+#include "sandbox/build/etc_rule.h"
 #include "sandbox/build/size_files.h"
+#include "sandbox/build/skeleton.h"
 
 #define SCRATCH_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define TEXT_MAX     (256u << 10) /* of /proc/cpuinfo, and of an image's passwd and group */
@@ -43,6 +44,7 @@
  * */
 #define AT_SCRATCH "run"
 #define AT_LOWER   "srv"
+#define AT_USR     "opt"
 #define AT_NEW     "mnt"
 
 struct build {
@@ -64,12 +66,27 @@ void root_done(struct root *r)
     fd_cleanup_close(&r->top);
 }
 
+#define ETC "/etc/"
+
+bool root_in_etc(const char *target)
+{
+    return str_starts(target, ETC);
+}
+
+bool root_has_own_etc(const struct sandbox_spec *s)
+{
+    bool own = s->user == SANDBOX_USER_ROOT;
+    for (size_t i = 0; i < s->n_binds; i++)
+        own = own || root_in_etc(s->binds[i].target);
+    return own && !s->rootfs_dir;
+}
+
 static bool target_ok(const char *target)
 {
-    static const char *const system_dirs[] = {"/usr", "/etc",   "/bin",   "/sbin",
-                                              "/lib", "/lib32", "/lib64", "/libx32",
-                                              "/dev", "/proc",  "/sys"};
-    if (str_eq(target, "/") || str_eq(target, "/tmp") || str_eq(target, SANDBOX_HOME))
+    static const char *const system_dirs[] = {"/usr",   "/bin",    "/sbin", "/lib",  "/lib32",
+                                              "/lib64", "/libx32", "/dev",  "/proc", "/sys"};
+    if (str_eq(target, "/") || str_eq(target, "/tmp") || str_eq(target, SANDBOX_HOME) ||
+        str_eq(target, "/etc"))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(system_dirs); i++) {
         size_t n = strlen(system_dirs[i]);
@@ -81,10 +98,14 @@ static bool target_ok(const char *target)
 
 int root_check_target(const char *target, struct err *e)
 {
+    const char *reason;
+    if (root_in_etc(target) && !etc_rule_bindable(target + strlen(ETC), &reason))
+        return err_set(e, -EINVAL, "bind target %s: %s, so it stays the sandbox's own", target,
+                       reason);
     if (target_ok(target))
         return 0;
     return err_set(e, -EINVAL,
-                   "bind target %s: system directories (/usr, /etc, /dev, /proc, ...), /tmp and "
+                   "bind target %s: system directories (/usr, /dev, /proc, ...), /etc, /tmp and "
                    "/workspace cannot be replaced; choose another target",
                    target);
 }
@@ -154,8 +175,10 @@ static int make_bind_targets(struct build *b, struct err *e)
         if (str_starts(target, "/tmp/") || str_starts(target, SANDBOX_HOME "/"))
             continue; /* other file systems; contents.c makes these */
         struct stat st;
+        const bool etc = root_in_etc(target) && !s->rootfs_dir;
         r = fstat(b->args->bind_fds[i], &st) < 0 ? -errno
-                                                 : make_path(b->upper, target, S_ISDIR(st.st_mode));
+            : etc ? make_path(b->root.scratch, target, S_ISDIR(st.st_mode))
+                  : make_path(b->upper, target, S_ISDIR(st.st_mode));
         if (r < 0)
             return err_set(e, r, "could not make bind target %s: %s", target, err_text(r));
     }
@@ -298,24 +321,51 @@ static int bring_system_dir(struct build *b, const char *name)
     return mounts_attach(tree, b->root.top, name);
 }
 
+/* An /etc of this sandbox alone: the template's below a layer in which make_bind_targets may have put
+ * mount points. */
+static int bring_own_etc(struct build *b, uint64_t attr)
+{
+    int r = mounts_attach(b->args->root_fd, b->root.old, AT_LOWER);
+    AUTO_CLOSE int etc = r < 0 ? r : overlay(b, AT_LOWER, "etc");
+    r = etc < 0 ? etc : mounts_set(etc, attr, false);
+    return r < 0 ? r : mounts_attach(etc, b->root.top, "etc");
+}
+
 /* For user root: an /etc that it can change, and, where the system's files are its own, a /usr. */
 static int bring_own(struct build *b)
 {
-    int r = mounts_attach(b->args->root_fd, b->root.old, AT_LOWER);
-    AUTO_CLOSE int etc = r < 0 ? r : overlay(b, AT_LOWER "/etc", "etc");
-    r = etc < 0 ? etc : mounts_attach(etc, b->root.top, "etc");
+    int r = bring_own_etc(b, SCRATCH_ATTR);
     if (r < 0 || b->args->usr_fd < 0)
         return r < 0 ? r : carry_over(b, "usr");
-    r = mounts_attach(b->args->usr_fd, b->root.old, AT_LOWER "/usr");
-    AUTO_CLOSE int usr = r < 0 ? r : overlay(b, AT_LOWER "/usr", "usr");
+    r = mounts_attach(b->args->usr_fd, b->root.old, AT_USR);
+    AUTO_CLOSE int usr = r < 0 ? r : overlay(b, AT_USR, "usr");
     return usr < 0 ? usr : mounts_attach(usr, b->root.top, "usr");
 }
 
 static int bring_shared(struct build *b)
 {
+    if (b->args->root_fd >= 0) {
+        int r = bring_own_etc(b, SCRATCH_ATTR | MOUNT_ATTR_RDONLY);
+        return r < 0 ? r : carry_over(b, "usr");
+    }
     AUTO_CLOSE int etc = copy_of(b, "etc", 0);
     int r = etc < 0 ? etc : mounts_attach(etc, b->root.top, "etc");
     return r < 0 ? r : carry_over(b, "usr");
+}
+
+/* What the template has of the host's /var. */
+static int bring_var(struct build *b)
+{
+    int r = 0;
+    for (size_t i = 0; r >= 0 && skeleton_var_dirs[i]; i++) {
+        AUTO_CLOSE int tree = copy_of(b, skeleton_var_dirs[i], AT_RECURSIVE);
+        if (tree == -ENOENT)
+            continue;
+        r = tree < 0 ? tree : make_path(b->upper, skeleton_var_dirs[i], true);
+        if (r >= 0)
+            r = mounts_attach(tree, b->root.top, skeleton_var_dirs[i]);
+    }
+    return r;
 }
 
 /* The root made of the host's system. */
@@ -325,6 +375,8 @@ static int mount_assembled(struct build *b, struct err *e)
     int r = b->root.top < 0 ? -errno : mounts_attach(b->root.top, b->root.old, AT_NEW);
     for (size_t i = 0; r >= 0 && skeleton_system_dirs[i]; i++)
         r = bring_system_dir(b, skeleton_system_dirs[i]);
+    if (r >= 0)
+        r = bring_var(b);
     if (r < 0)
         return err_set(e, r, "could not assemble the root: %s", err_text(r));
     if (b->args->spec->user == SANDBOX_USER_ROOT) {
@@ -332,6 +384,8 @@ static int mount_assembled(struct build *b, struct err *e)
         return r < 0 ? overlay_error(r, e) : 0;
     }
     r = bring_shared(b);
+    if (r < 0 && b->args->root_fd >= 0)
+        return overlay_error(r, e);
     return r < 0 ? err_set(e, r, "could not bring /usr and /etc into the root: %s", err_text(r))
                  : 0;
 }

@@ -26,6 +26,10 @@ int root_build(const struct enter_args *j, struct root *ret, struct err *e) WARN
 int root_enter(struct root *r, struct err *e) WARN_UNUSED;
 
 /* Refuses a bind at `target` (an absolute path that sandbox_path_ok accepts) that is on or below
- * what makes the system (/usr, /etc, /dev, /proc, ...), or on /, /tmp or /workspace themselves. 0,
- * or -EINVAL with words. Pure; every engine asks. */
+ * what makes the system (/usr, /dev, /proc, ...), on /, /etc, /tmp or /workspace themselves, or on what
+ * libc reads of /etc (etc_rule.h). 0, or -EINVAL with words. Pure; every engine asks. */
 int root_check_target(const char *target, struct err *e) WARN_UNUSED;
+
+/* Whether a target is below /etc; whether a sandbox needs a layer of its own over the template's. */
+bool root_in_etc(const char *target);
+bool root_has_own_etc(const struct sandbox_spec *s);

@@ -1,13 +1,10 @@
-/* skeleton.c - directories, links and the /etc of a root assembled from the host's /usr.
+/* skeleton.c - directories, links and made-up files of a root assembled from the host's /usr.
  *
  * Called by the zygote for its template and by the worker for an OCI bundle; both give a directory
- * of their own that no other user can change. What is copied from the host's /etc is a closed list
- * of files that programs need and that say nothing about the host's users or secrets. They are
- * copied, not bound: a host file changed in place (or a symlink turned elsewhere) after start does
- * not change what sandboxes see. */
+ * of their own that no other user can change. What identifies the host and its users is made up
+ * here; the rest of /etc is etc.c's. */
 #include "sandbox/build/skeleton.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -18,22 +15,29 @@
 #include "base/fd.h"
 #include "base/str.h"
 
-#define COPY_FILE_MAX  (2u << 20) /* the largest file taken from /etc; a CA bundle has 250 KB */
-#define COPY_FILES_MAX 2000       /* entries of one directory; /etc/alternatives has some 300 */
-
 static const char *const directories[] = {
     "usr", "etc", "dev", "proc", "tmp",  "workspace", "run",
     "var", "mnt", "opt", "srv",  "home", "data",
 };
-static const char *const etc_directories[] = {
-    "etc/ssl",
-    "etc/ssl/certs",
-    "etc/ld.so.conf.d",
-    "etc/alternatives",
-};
-
 const char *const skeleton_system_dirs[SKELETON_SYSTEM_DIRS + 1] = {
     "bin", "sbin", "lib", "lib64", "lib32", "libx32", NULL};
+
+/* Programs that work from /usr and /etc alone are crippled or slow without these. None holds data of
+ * a user or a service. */
+const char *const skeleton_var_dirs[SKELETON_VAR_DIRS + 1] = {
+    "var/lib/dpkg",        /* dpkg -l, dpkg -S, and what builds packages */
+    "var/lib/texmf",       /* formats: TeX does not start without */
+    "var/lib/ghc",         /* Debian's list of Haskell libraries */
+    "var/lib/gems",        /* of Ruby */
+    "var/lib/aspell",      /* dictionaries, compiled when installed */
+    "var/lib/ispell",      /* likewise */
+    "var/lib/mecab",       /* likewise */
+    "var/lib/ghostscript", /* fonts of packages */
+    "var/cache/dictionaries-common",
+    "var/cache/fontconfig", /* or every program reads all fonts */
+    "var/cache/man",        /* apropos */
+    NULL,
+};
 
 static const struct {
     const char *target, *path;
@@ -54,15 +58,10 @@ const struct skeleton_etc skeleton_etc[] = {
     {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n",
      false},
     {"etc/shells", "/bin/sh\n/bin/bash\n", false},
+    /* Programs want one; the same everywhere tells nothing. */
+    {"etc/machine-id", "53616c6c79706f727453616e64626f78\n", false},
     {NULL, NULL, false},
 };
-
-static const char *const copied_files[] = {
-    "etc/ld.so.cache", "etc/ld.so.conf",      "etc/localtime",      "etc/timezone",
-    "etc/services",    "etc/protocols",       "etc/mime.types",     "etc/os-release",
-    "etc/magic",       "etc/ssl/openssl.cnf", "etc/debian_version", "etc/inputrc",
-};
-static const char *const copied_dirs[] = {"etc/ld.so.conf.d", "etc/ssl/certs", "etc/alternatives"};
 
 int skeleton_write_file(int root, const char *path, const void *p, size_t n)
 {
@@ -76,19 +75,6 @@ int skeleton_write_file(int root, const char *path, const void *p, size_t n)
     return fchmod(fd, 0644) < 0 ? -errno : 0;
 }
 
-/* Copies the regular file `from` (links followed) to `to`; absent, odd and oversized files are left
- * out. */
-static int copy_file(const char *from, int root, const char *to)
-{
-    AUTO_CLOSE int fd = open(from, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)COPY_FILE_MAX)
-        return 0;
-    AUTO_FREE char *text = mem_array((size_t)st.st_size + 1, 1);
-    ssize_t n = read(fd, text, (size_t)st.st_size);
-    return n < 0 ? 0 : skeleton_write_file(root, to, text, (size_t)n);
-}
-
 char *skeleton_link_target(int dirfd, const char *name)
 {
     AUTO_FREE char *target = mem_array(PATH_MAX, 1);
@@ -96,28 +82,11 @@ char *skeleton_link_target(int dirfd, const char *name)
     return n > 0 ? TAKE(target) : NULL;
 }
 
-/* Copies links as links and regular files as files; one level. */
-static int copy_dir(const char *name, int root)
+bool skeleton_var_dir_ok(const char *path)
 {
-    AUTO_FREE char *host = mem_printf("/%s", name);
-    DIR *d = opendir(host);
-    int r = 0;
-    size_t n = 0;
-    for (struct dirent *de = d ? readdir(d) : NULL; de && r >= 0; de = readdir(d)) {
-        if (++n > COPY_FILES_MAX)
-            break;
-        AUTO_FREE char *from = mem_printf("%s/%s", host, de->d_name);
-        AUTO_FREE char *to = mem_printf("%s/%s", name, de->d_name);
-        AUTO_FREE char *target = skeleton_link_target(dirfd(d), de->d_name);
-        if (target) {
-            r = symlinkat(target, root, to) < 0 ? -errno : 0;
-        } else if (de->d_type == DT_REG) {
-            r = copy_file(from, root, to);
-        }
-    }
-    if (d)
-        closedir(d);
-    return r;
+    struct stat st;
+    AUTO_FREE char *host = mem_printf("/%s", path);
+    return lstat(host, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 0005) == 0005;
 }
 
 static int make_directories(int root, const char *const *paths, size_t n, struct err *e)
@@ -137,21 +106,6 @@ static int open_directories(int root, const char *const *paths, size_t n, struct
     return 0;
 }
 
-static int fill_etc(int root)
-{
-    int r = symlinkat("/proc/self/mounts", root, "etc/mtab") < 0 ? -errno : 0;
-    for (size_t i = 0; r >= 0 && skeleton_etc[i].path; i++)
-        r = skeleton_write_file(root, skeleton_etc[i].path, skeleton_etc[i].text,
-                                strlen(skeleton_etc[i].text));
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(copied_files); i++) {
-        AUTO_FREE char *from = mem_printf("/%s", copied_files[i]);
-        r = copy_file(from, root, copied_files[i]);
-    }
-    for (size_t i = 0; r >= 0 && i < ARRAY_LEN(copied_dirs); i++)
-        r = copy_dir(copied_dirs[i], root);
-    return r;
-}
-
 int skeleton_frame(int root, struct err *e)
 {
     int r = make_directories(root, directories, ARRAY_LEN(directories), e);
@@ -161,17 +115,10 @@ int skeleton_frame(int root, struct err *e)
     return r;
 }
 
-int skeleton_fill(int root, struct err *e)
+int skeleton_directories(int root, struct err *e)
 {
     int r = skeleton_frame(root, e);
     if (r >= 0)
-        r = make_directories(root, etc_directories, ARRAY_LEN(etc_directories), e);
-    if (r >= 0)
         r = open_directories(root, directories, ARRAY_LEN(directories), e);
-    if (r >= 0)
-        r = open_directories(root, etc_directories, ARRAY_LEN(etc_directories), e);
-    if (r < 0)
-        return r;
-    r = fill_etc(root);
-    return r < 0 ? err_set(e, r, "could not fill /etc: %s", err_text(r)) : 0;
+    return r;
 }

@@ -9,9 +9,8 @@ struct err;
  * modes that the umask leaves; what exists already stays. 0, or a negative code with words. */
 int skeleton_frame(int root, struct err *e) WARN_UNUSED;
 
-/* Makes that and what is in /etc in the empty directory `root`. 0, or
- * a negative code with words. */
-int skeleton_fill(int root, struct err *e) WARN_UNUSED;
+/* The same, with the modes that they should have, whatever the umask. */
+int skeleton_directories(int root, struct err *e) WARN_UNUSED;
 
 /* Makes the file `path` (0644), which must not exist. 0 or -errno. */
 int skeleton_write_file(int root, const char *path, const void *p, size_t n) WARN_UNUSED;
@@ -22,6 +21,13 @@ char *skeleton_link_target(int dirfd, const char *name);
  * /usr on merged systems and directories elsewhere. */
 #define SKELETON_SYSTEM_DIRS 6
 extern const char *const skeleton_system_dirs[SKELETON_SYSTEM_DIRS + 1];
+
+/* Directories below /var that packages fill for programs to read, relative; NULL-terminated. Where
+ * the host has them they are shown read-only; nothing else of its /var is. */
+#define SKELETON_VAR_DIRS 11
+extern const char *const skeleton_var_dirs[SKELETON_VAR_DIRS + 1];
+/* Whether this host's is one to show: a directory that everybody may read. */
+bool skeleton_var_dir_ok(const char *path);
 
 /* Files of /etc that every assembled root gets; those with in_images replace an image's own. Ends
  * with a NULL path. */

@@ -378,6 +378,9 @@ static int limit_memory(int dir, int version, uint64_t bytes, struct err *e)
         r = set_bytes(dir, "memory.memsw.limit_in_bytes", bytes, true, e);
     if (r == 0)
         r = set(dir, "memory.swappiness", "0", true, e);
+    /* TCP's buffers are counted apart, and not at all before there is a limit. */
+    if (r == 0)
+        r = set_bytes(dir, "memory.kmem.tcp.limit_in_bytes", bytes, true, e);
     /* Inherited; with it a group at its limit would hang rather than have a process killed. */
     if (r == 0 && cgroup_write(dir, "memory.oom_control", "0") < 0)
         r = err_set(e, -EIO, "the kernel does not take 0 for memory.oom_control");

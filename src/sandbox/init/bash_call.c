@@ -118,20 +118,13 @@ static void finish_bash(struct init *in, bool is_error, const char *sentence)
     call_finish(in, &res);
 }
 
-static bool still_over(const struct init *in)
-{
-    struct procs_usage u;
-    limits_usage(in, &u);
-    return u.memory_bytes > in->spec->limits.memory_bytes || limits_crowded(in, &u);
-}
-
 /* Ends what the call has started and answers. `why` is a sentence
  * without the part about the shell. */
 static void abort_command(struct init *in, const char *limit, const char *why)
 {
     (void)limit;
     int all = procs_kill_others(&in->before, call_reap, in);
-    if (!all && still_over(in)) { /* it was not this command, or not it alone */
+    if (!all && limits_exceeded(in)) { /* it was not this command, or not it alone */
         procs_kill_all(call_reap, in);
         all = 1;
     }
@@ -234,7 +227,8 @@ static bool have_shell(struct init *in)
 static void give_command(struct init *in)
 {
     const char *command = json_get_str(in->now->input, "command");
-    if (shell_send(&in->shell, command, in->on_pty ? in->pty.path : NULL) < 0) {
+    int64_t attempt = json_get_int(in->now->input, SANDBOX_ATTEMPT_KEY, 1);
+    if (shell_send(&in->shell, command, in->on_pty ? in->pty.path : NULL, attempt) < 0) {
         shell_forget(&in->shell);
         in->at_work = NULL;
         call_fail(in, "bash: the command is too long", "");

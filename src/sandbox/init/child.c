@@ -3,7 +3,7 @@
  * Runs in the child alone, single-threaded, with init's rights, which are none: the sandbox was
  * locked before init began. In order: a session of its own, the programs' group, the limit of
  * processes (init's own is a little higher), the streams in their places and every other descriptor
- * closed, then the program. What goes wrong on the way is told through the report pipe and ends the
+ * closed, what the caller's programs inherit, then the program. What goes wrong on the way is told through the report pipe and ends the
  * child.
  *
  * On a terminal two processes are needed: the session's leader stays, between init and program,
@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,10 +53,27 @@ static void place_streams(const struct child_plan *p, int report_fd)
         give_up(report_fd, CHILD_SETUP, errno);
 }
 
+/* What a program inherits from whoever has started `sallyport exec`. */
+static void inherit(const struct child_plan *p)
+{
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    for (int sig = 1; sig < NSIG; sig++) {
+        const uint64_t bit = 1ull << (sig - 1);
+        if (p->ignored & bit)
+            signal(sig, SIG_IGN);
+        if (p->blocked & bit)
+            sigaddset(&blocked, sig);
+    }
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    umask(p->umask);
+}
+
 static NORETURN void run_program(const struct child_plan *p)
 {
     if (chdir(p->cwd) < 0)
         give_up(CHILD_STREAMS, CHILD_CWD, errno);
+    inherit(p);
     environ = p->env; /* whose PATH is searched */
     execvp(p->argv[0], p->argv);
     give_up(CHILD_STREAMS, CHILD_EXEC, errno);

@@ -22,6 +22,8 @@ struct child_plan {
     int terminal;                     /* which of the streams is on a terminal; -1: none */
     const struct cgroup_entry *entry; /* the group it enters first */
     uint64_t processes;               /* as many as the user may have */
+    uint64_t ignored, blocked;        /* signals of the program: bit N - 1 for signal N */
+    mode_t umask;
 };
 
 /* Runs in a fresh fork of init; does not return. Reports go to `report_fd`, which executing the

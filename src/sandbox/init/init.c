@@ -107,7 +107,8 @@ static void send_info(struct init *in, const json_t *request, int64_t id)
 {
     (void)request;
     struct procs_usage u;
-    limits_usage(in, &u);
+    uint64_t orphans;
+    limits_usage(in, &u, &orphans);
     AUTO_JSON json_t *o = json_object();
     json_t *info = json_object();
     json_put_int(info, "processes", (int64_t)u.processes);

@@ -7,9 +7,14 @@
  *   {"op":"shutdown"}
  *   {"op":"exec","id":N,"argv":[...],"cwd":"...","env":{...},
  *    "streams":["tty"|"pipe"|"null", x 3],
- *    "rows":R,"cols":C,"timeout_ms":N}   prepares a program; a descriptor for each "pipe", in order
+ *    "rows":R,"cols":C,"timeout_ms":N,
+ *    "ignored":BITS,"blocked":BITS,      signals, bit S - 1 for signal S
+ *    "umask":N}                          prepares a program; a descriptor for each "pipe", in order
  *   {"op":"start","id":N}                then runs it
- *   {"op":"signal","id":N,"signal":S,"group":bool}
+ *   {"op":"signal","id":N,"signal":S,"group":bool,"grace_ms":N}
+ *                                        with a grace the program is killed when it has not ended
+ *                                        by then; but one that catches S, and S is not TERM, has
+ *                                        an answer of its own and is left alone
  *   {"op":"winsize","id":N,"rows":R,"cols":C}
  * and back:
  *   {"ready":true}  or  {"ready":false,"error":"...","code":errno}    once, first

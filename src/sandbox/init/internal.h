@@ -51,7 +51,16 @@ extern const struct call_ops bash_call, file_call, program_call;
 #define CALL_KINDS 3
 
 /* What was found to be over a limit. */
-enum limit { LIMIT_NONE, LIMIT_TIME, LIMIT_SESSION, LIMIT_MEMORY, LIMIT_PROCESSES };
+enum limit {
+    LIMIT_NONE,
+    LIMIT_TIME,
+    LIMIT_SESSION,
+    LIMIT_MEMORY,
+    LIMIT_PROCESSES,
+    LIMIT_FILES,
+    LIMIT_CONNECTIONS,
+    LIMIT_SHARED
+};
 struct verdict {
     enum limit limit;
     const char *name; /* for reports */
@@ -96,11 +105,13 @@ struct init {
     struct call *now;                    /* the call in progress; NULL when that is a program */
     int64_t began_ns;                    /* of the call */
     int64_t deadline_ns;                 /* of what is at work; INT64_MAX: none */
-    int64_t look_ns; /* next time usage is added up; 0: nothing but the shell runs */
-    bool crowded;    /* the last look found as many threads as there may be */
-    char *notice;    /* what happened between calls, for the next result */
-    pid_t helper;    /* file tool's process, 0 when reaped */
-    int helper_fd;   /* its result, -1 */
+    int64_t look_ns;     /* next time usage is added up; 0: nothing but the shell runs */
+    bool crowded;        /* the last look found as many threads as there may be */
+    bool one_id;         /* there is one id only, perhaps a user's of the machine */
+    uint64_t files_most; /* open files that all processes may have together; 0: not asked yet */
+    char *notice;        /* what happened between calls, for the next result */
+    pid_t helper;        /* file tool's process, 0 when reaped */
+    int helper_fd;       /* its result, -1 */
     struct buf result;
     unsigned n_calls, n_outputs;
 
@@ -147,10 +158,11 @@ void program_winsize(struct init *in, const json_t *o, int64_t id);
 void program_ended(struct init *in); /* answers, when it has */
 
 /* limits.c */
-/* What all processes use together; memory includes segments and memfds, not files in /tmp and its
- * like. */
-void limits_usage(const struct init *in, struct procs_usage *ret);
-bool limits_crowded(const struct init *in, const struct procs_usage *u);
+/* What all processes use together; memory includes segments, memfds and what lies in Internet
+ * sockets, not files in /tmp and its like. *ret_orphans: of those sockets (sockets.h). */
+void limits_usage(const struct init *in, struct procs_usage *ret, uint64_t *ret_orphans);
+/* Whether that is more than one of the limits. */
+bool limits_exceeded(const struct init *in);
 void limits_begin_session(struct init *in); /* at the first call */
 void limits_begin_call(struct init *in);    /* remembers the count of out-of-memory kills */
 /* The call in progress may take `ms` from its beginning, or what the worker or the specification

@@ -9,6 +9,7 @@
  * init.c acts on it. */
 #include "sandbox/init/internal.h"
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/statfs.h>
@@ -18,12 +19,21 @@
 #include "base/time.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/init/ipc.h"
+#include "sandbox/init/shares.h"
+#include "sandbox/init/sockets.h"
 #include "sandbox/paths.h"
+
+/* Of the open files that this machine can have, for all in a sandbox together. */
+#define FILES_PART 4
+/* The machine resets what goes over its tcp_max_orphans, 8,192 or more, and not only ours. */
+#define ORPHANS_MAX 4096
+/* Sockets that could not hold this part of the memory are not looked at. */
+#define SOCKETS_PART 8
 
 #define LOOK_MS      100 /* how often usage is added up while a command runs */
 #define IDLE_LOOK_MS 500 /* and while only background jobs do */
 
-bool limits_crowded(const struct init *in, const struct procs_usage *u)
+static bool is_crowded(const struct init *in, const struct procs_usage *u)
 {
     /* As many threads as there may be, less the two that something may just be giving back. */
     return u->threads + 2 >= in->spec->limits.processes;
@@ -45,7 +55,7 @@ static uint64_t files_bytes(const struct init *in)
     return sum;
 }
 
-void limits_usage(const struct init *in, struct procs_usage *ret)
+static void programs_usage(const struct init *in, struct procs_usage *ret)
 {
     procs_usage(ret);
     struct cgroup_memory m;
@@ -56,6 +66,43 @@ void limits_usage(const struct init *in, struct procs_usage *ret)
     }
     uint64_t files = files_bytes(in);
     ret->memory_bytes = m.anonymous_bytes + (m.shared_bytes > files ? m.shared_bytes - files : 0);
+}
+
+void limits_usage(const struct init *in, struct procs_usage *ret, uint64_t *ret_orphans)
+{
+    programs_usage(in, ret);
+    *ret_orphans = 0;
+    if (paths()->shared) /* the machine's sockets */
+        return;
+    struct sockets_usage s;
+    sockets_usage(in->spec->limits.memory_bytes / SOCKETS_PART, &s);
+    ret->memory_bytes += s.bytes;
+    *ret_orphans = s.orphans;
+}
+
+static bool read_file(const char *path, char *text, size_t cap)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, cap - 1);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    return true;
+}
+
+/* What does not change while init lives. */
+static void learn_shares(struct init *in)
+{
+    char text[256];
+    uint64_t most = UINT64_MAX;
+    if (in->files_most)
+        return;
+    if (read_file("/proc/sys/fs/file-max", text, sizeof(text)) &&
+        str_to_u64(text, strcspn(text, "\n"), UINT64_MAX, &most) == 0)
+        most /= FILES_PART;
+    in->files_most = most ? most : 1;
+    in->one_id = !paths()->shared && read_file("/proc/self/uid_map", text, sizeof(text)) &&
+                 shares_one_id(text);
 }
 
 void limits_begin_call(struct init *in)
@@ -110,12 +157,40 @@ void limits_set_deadline(struct init *in, int64_t ms)
 
 /* ---- verdicts ---- */
 
+/* What the whole machine has one of, and no limit of a process bounds for all together. */
+static bool share_exceeded(struct init *in, const struct procs_usage *u, uint64_t orphans,
+                           struct verdict *ret)
+{
+    learn_shares(in);
+    const char *used_up = in->one_id ? shares_used_up() : NULL;
+    if (u->files > in->files_most)
+        *ret = (struct verdict){
+            LIMIT_FILES, "files",
+            mem_printf("the programs had %llu files open together and may have %llu, a part of "
+                       "what this machine can have",
+                       (unsigned long long)u->files, (unsigned long long)in->files_most)};
+    else if (orphans > ORPHANS_MAX)
+        *ret = (struct verdict){
+            LIMIT_CONNECTIONS, "connections",
+            mem_printf("the programs left %llu connections with data in them behind and may leave "
+                       "%u, a part of what this machine can have",
+                       (unsigned long long)orphans, ORPHANS_MAX)};
+    else if (used_up)
+        *ret = (struct verdict){
+            LIMIT_SHARED, "shared",
+            mem_printf("the programs used up the %s that the kernel gives the user of this machine "
+                       "whose they are",
+                       used_up)};
+    return ret->limit != LIMIT_NONE;
+}
+
 static void look(struct init *in, int64_t now, struct verdict *ret)
 {
     const struct sandbox_limits *l = &in->spec->limits;
     const bool idle = !in->at_work;
     struct procs_usage u;
-    limits_usage(in, &u);
+    uint64_t orphans;
+    limits_usage(in, &u, &orphans);
     in->look_ns = now + (idle ? IDLE_LOOK_MS : LOOK_MS) * NS_PER_MS;
     if (in->at_work && in->at_work->usage)
         in->at_work->usage(in, &u);
@@ -127,9 +202,11 @@ static void look(struct init *in, int64_t now, struct verdict *ret)
                        (unsigned long long)l->memory_bytes >> 20)};
         return;
     }
+    if (share_exceeded(in, &u, orphans, ret))
+        return;
     /* At the ceiling twice in a row: a build that touches it for a moment may go on. */
     bool was = in->crowded;
-    in->crowded = limits_crowded(in, &u);
+    in->crowded = is_crowded(in, &u);
     if (was && in->crowded) {
         in->crowded = false;
         *ret = (struct verdict){LIMIT_PROCESSES, "processes",
@@ -138,6 +215,15 @@ static void look(struct init *in, int64_t now, struct verdict *ret)
     } else if (idle && u.processes <= 1) {
         in->look_ns = 0;
     }
+}
+
+bool limits_exceeded(const struct init *in)
+{
+    struct procs_usage u;
+    uint64_t orphans;
+    limits_usage(in, &u, &orphans);
+    return u.memory_bytes > in->spec->limits.memory_bytes || is_crowded(in, &u) ||
+           (in->files_most && u.files > in->files_most) || orphans > ORPHANS_MAX;
 }
 
 /* The caller's. */

@@ -30,6 +30,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -483,6 +484,15 @@ static uint64_t anonymous_pages(const char *text)
     return n[1] > n[2] ? n[1] - n[2] : 0;
 }
 
+/* Since Linux 6.2 the size of /proc/PID/fd is the number of descriptors. */
+static uint64_t open_files(int proc, const char *pid)
+{
+    char path[264];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/fd", pid);
+    return fstatat(proc, path, &st, 0) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
 void procs_usage(struct procs_usage *ret)
 {
     DIR *d = opendir("/proc");
@@ -503,6 +513,7 @@ void procs_usage(struct procs_usage *ret)
             procs_parse_stat(text, &st) >= 0) {
             ret->processes++;
             ret->threads += st.threads;
+            ret->files += open_files(dirfd(d), de->d_name);
         }
     }
     if (d)

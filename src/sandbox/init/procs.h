@@ -38,6 +38,7 @@ void procs_kill_all(void (*reap)(void *arg), void *arg);
 struct procs_usage {
     uint64_t memory_bytes;       /* anonymous */
     uint64_t processes, threads; /* zombies included: they count against the limit, too */
+    uint64_t files;              /* open, each descriptor for itself; 0 before Linux 6.2 */
 };
 void procs_usage(struct procs_usage *ret);
 

@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -52,6 +53,11 @@ struct program {
     bool ended;
     int status;
     int64_t timeout_ms, began_ns;
+    uint64_t ignored, blocked;
+    mode_t umask;
+    int told_by;        /* the signal after whose grace it is killed; 0: none */
+    int64_t grace_ms;   /* of that signal */
+    int64_t give_up_ns; /* when that is over */
     uint64_t peak_bytes, most_processes;
     const char *limit;
     char *sentence;
@@ -180,6 +186,9 @@ static const char *take_request(struct init *in, struct program *j, const json_t
         return "a program needs argv and cwd";
     j->cwd = mem_strdup(cwd);
     j->timeout_ms = json_get_int(o, "timeout_ms", 0);
+    j->ignored = (uint64_t)json_get_int(o, "ignored", 0);
+    j->blocked = (uint64_t)json_get_int(o, "blocked", 0);
+    j->umask = (mode_t)json_get_int(o, "umask", 022) & 0777;
     take_env(j, in->spec, json_object_get(o, "env"));
     return NULL;
 }
@@ -246,13 +255,25 @@ enum program_state program_state(const struct init *in)
 
 /* ---- running ---- */
 
+/* "the program did not end within 10 s of SIGTERM and was killed". The caller's. */
+static char *grace_sentence(const struct program *j)
+{
+    const bool whole = j->grace_ms % 1000 == 0;
+    return mem_printf("the program did not end within %lld %s of SIG%s and was killed",
+                      (long long)(whole ? j->grace_ms / 1000 : j->grace_ms), whole ? "s" : "ms",
+                      sigabbrev_np(j->told_by) ?: "?");
+}
+
 /* Ends the program and everything else. */
 static void abort_program(struct init *in, const char *limit, const char *sentence)
 {
     struct program *j = in->program;
     if (j->ended)
         return;
-    if (!j->sentence) {
+    if (!j->sentence && str_eq(limit, program_call.time_limit) && j->told_by &&
+        time_mono_ns() >= j->give_up_ns) {
+        j->sentence = grace_sentence(j);
+    } else if (!j->sentence) {
         j->limit = limit;
         j->sentence = mem_strdup(sentence);
     }
@@ -269,7 +290,10 @@ static struct child_plan plan_of(const struct init *in)
                            .cwd = j->cwd,
                            .terminal = -1,
                            .entry = &in->entry,
-                           .processes = in->spec->limits.processes};
+                           .processes = in->spec->limits.processes,
+                           .ignored = j->ignored,
+                           .blocked = j->blocked,
+                           .umask = j->umask};
     for (int i = CHILD_STREAMS - 1; i >= 0; i--) {
         p.stream[i] = j->on_pty[i] ? j->pty.slave : j->fd[i];
         if (j->on_pty[i])
@@ -322,12 +346,45 @@ void program_start(struct init *in, const json_t *o, int64_t id)
         begin(in);
 }
 
+/* Whether the process has an answer of its own to the signal. */
+static bool catches(pid_t pid, int sig)
+{
+    char path[32], text[3072];
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    text[n < 0 ? 0 : n] = '\0';
+    const char *line = strstr(text, "\nSigCgt:\t");
+    const char *digits = line ? line + strlen("\nSigCgt:\t") : ""; /* hexadecimal, 4 signals each */
+    const size_t len = strcspn(digits, "\n"), back = (size_t)(sig - 1) / 4 + 1;
+    static const char hex[] = "0123456789abcdef";
+    const char *digit = back <= len ? strchr(hex, digits[len - back]) : NULL;
+    return digit && ((digit - hex) >> ((sig - 1) % 4) & 1);
+}
+
+/* From the first signal that says so the time runs; a later one shortens it at most. */
+static void give_grace(struct init *in, int sig, int64_t grace_ms)
+{
+    struct program *j = in->program;
+    const int64_t until = time_mono_ns() + grace_ms * NS_PER_MS;
+    if ((sig != SIGTERM && catches(j->program ? j->program : j->pid, sig)) ||
+        (j->told_by && j->give_up_ns <= until))
+        return;
+    j->told_by = sig;
+    j->grace_ms = grace_ms;
+    j->give_up_ns = until;
+    if (until < in->deadline_ns)
+        in->deadline_ns = until;
+}
+
 void program_signal(struct init *in, const json_t *o, int64_t id)
 {
     struct program *j = in->program;
-    int64_t sig = json_get_int(o, "signal", 0);
+    int64_t sig = json_get_int(o, "signal", 0), grace_ms = json_get_int(o, "grace_ms", -1);
     if (j->id != id || sig < 1 || sig > 64)
         return;
+    if (grace_ms >= 0 && grace_ms < INT32_MAX)
+        give_grace(in, (int)sig, grace_ms);
     if (sig == SIGSTOP || sig == SIGCONT)
         j->quiet = sig == SIGSTOP;
     /* The group does not exist before the child has made it; the leader of a terminal's session
@@ -459,10 +516,10 @@ static void answer(struct init *in)
         json_put_int(o, WIFSIGNALED(j->status) ? "signal" : "exit_code",
                      WIFSIGNALED(j->status) ? WTERMSIG(j->status) : WEXITSTATUS(j->status));
     add_usage(j, o);
-    if (j->limit) {
+    if (j->limit)
         json_put_str(o, "limit", j->limit);
+    if (j->pid && j->sentence)
         json_put_str(o, "sentence", j->sentence);
-    }
     json_t *denied = report_json(&in->report);
     if (denied)
         json_put(o, "denied", denied);

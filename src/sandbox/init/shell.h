@@ -34,8 +34,9 @@ int shell_start(struct shell *s) WARN_UNUSED;
 void shell_forget(struct shell *s);
 
 /* Queues a command, with its standard descriptors on `terminal` (a path without odd characters)
- * unless NULL. 0 or -EMSGSIZE. Then shell_feed whenever `in` is writable and input is left. */
-int shell_send(struct shell *s, const char *command, const char *terminal) WARN_UNUSED;
+ * unless NULL. `attempt`: 1, or more when it may have run before. 0 or -EMSGSIZE. Then shell_feed whenever `in` is writable and input is left. */
+int shell_send(struct shell *s, const char *command, const char *terminal, int64_t attempt)
+    WARN_UNUSED;
 int shell_feed(struct shell *s) WARN_UNUSED; /* 0, or -errno when bash has closed its end */
 
 /* False as long as bash has read nothing of the command in flight, or one byte, with which it

@@ -50,7 +50,6 @@ const struct syscall_line syscall_lines[] = {
     {ASK, "flock", "a lock on a file of the host makes a program of the host wait"},
     {ALLOW, "inotify_init inotify_init1 inotify_add_watch inotify_rm_watch", "watch files one can read"},
     {ALLOW, "memfd_create", "files in memory, charged to the sandbox"},
-    {ALLOW, "io_setup io_submit io_getevents io_pgetevents io_cancel io_destroy", "the old AIO of databases"},
     /* descriptors and waiting */
     {ALLOW, "dup dup2 dup3 pipe pipe2", "copies and pipes"},
     {ALLOW, "poll ppoll select pselect6", "wait for descriptors"},
@@ -132,6 +131,7 @@ const struct syscall_line syscall_lines[] = {
     {REFUSE, "sethostname setdomainname vhangup nfsservctl", "set once, by us"},
 
     {ABSENT, "clone3", "flags lie in memory where no filter can see them; libc falls back to clone"},
+    {ABSENT, "io_setup io_submit io_getevents io_pgetevents io_cancel io_destroy", "one count for the machine (fs.aio-max-nr); databases do without"},
     {ABSENT, "io_uring_setup io_uring_enter io_uring_register", "bypasses this filter; libraries fall back"},
 };
 
@@ -179,6 +179,9 @@ const struct syscall_argument syscall_arguments[] = {
     {"seccomp", 1, HAS, SECCOMP_FILTER_FLAG_NEW_LISTENER, ALSO, "a listener of its own answers for a filter that has lost its reader"},
 
     {"prlimit64", 0, NE, 0, false, 2, NE, 0, "one's own limits only: init runs under the same uid"},
+
+    {"setsockopt", 1, LOW, SOL_SOCKET, false, 2, LOW, SO_ATTACH_FILTER, "compiled code in one space for the machine (net.core.bpf_jit_limit)"},
+    {"setsockopt", 1, LOW, SOL_SOCKET, false, 2, LOW, SO_ATTACH_REUSEPORT_CBPF, "likewise"},
 
     {"semget", 1, GT, 128, ALSO, "a set is kernel memory of no process; databases ask for some twenty"},
 

@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "sandbox/lock/capability.h"
 #include "sandbox/mounts.h"
+#include "sandbox/quotas.h"
 #include "sandbox/sandbox.h"
 
 static int write_self(const char *path, const char *text, struct err *e)
@@ -27,23 +29,43 @@ static int write_self(const char *path, const char *text, struct err *e)
     return 0;
 }
 
+/* A new user namespace takes the limits of its maker for all that will be in it. */
+static int unshare_with_less(struct err *e)
+{
+    struct quotas_saved saved;
+    int r = quotas_lower_limits(&saved);
+    if (r < 0)
+        return err_set(e, r, "could not lower the limits of sandboxes: %s", err_text(r));
+    if (unshare(CLONE_NEWUSER) < 0)
+        return err_set(e, -errno,
+                       "this kernel does not let an ordinary user make user namespaces: %m "
+                       "(see user.max_user_namespaces and kernel.unprivileged_userns_clone)");
+    r = quotas_restore_limits(&saved);
+    return r < 0 ? err_set(e, r, "could not restore limits: %s", err_text(r)) : 0;
+}
+
 /* An ordinary user gets the rights to mount from a user namespace of its own. */
-int rights_own_namespace(struct err *e)
+int rights_own_namespace(int proc, struct quotas *ret, struct err *e)
 {
     /* Not as its root: mapping a parent's uid 0 on would take one more capability (SETFCAP). */
     char uid_map[32], gid_map[32];
     snprintf(uid_map, sizeof(uid_map), "%d %u 1\n", SANDBOX_UID, geteuid());
     snprintf(gid_map, sizeof(gid_map), "%d %u 1\n", SANDBOX_UID, getegid());
-    if (unshare(CLONE_NEWUSER) < 0)
-        return err_set(e, -errno,
-                       "this kernel does not let an ordinary user make user namespaces: %m "
-                       "(see user.max_user_namespaces and kernel.unprivileged_userns_clone)");
-    int r = write_self("/proc/self/setgroups", "deny", e);
+    quotas_read(proc, ret);
+    int r = unshare_with_less(e);
+    if (r >= 0)
+        r = write_self("/proc/self/setgroups", "deny", e);
     if (r >= 0)
         r = write_self("/proc/self/uid_map", uid_map, e);
     if (r >= 0)
         r = write_self("/proc/self/gid_map", gid_map, e);
-    return r;
+    if (r < 0)
+        return r;
+    int shared = quotas_write(proc, ret, QUOTA_ZYGOTE);
+    if (shared < 0) /* a container's /proc/sys is read-only */
+        log_warn("sandboxes may use up all inotify instances and watches of this user", "error=%s",
+                 err_name(shared));
+    return 0;
 }
 
 /* What is still needed afterwards:

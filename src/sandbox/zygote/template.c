@@ -2,13 +2,14 @@
  *
  * Runs once, in the zygote, before any sandbox exists. Two mount namespaces come out of it. The
  * first is a copy of the host's, kept only as a descriptor; bind sources are cloned from there. The
- * second holds one small read-only tmpfs: directories, a synthesised /etc, a bind of /usr, a /dev
- * of six devices, and a bind of the host's /proc, which exists for one reason: the kernel lets a
+ * second holds one small read-only tmpfs: directories, the /etc of sandboxes (a kept copy where
+ * there is one, etc_cache.c), a bind of /usr, a /dev of six devices, and a bind of the host's /proc, which exists for one reason: the kernel lets a
  * user namespace mount a procfs of its own only where one is fully visible already. Each sandbox
  * covers it with its own. */
 #include "sandbox/zygote/template.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -19,9 +20,11 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "sandbox/zygote/etc_cache.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/build/etc.h"
 #include "sandbox/build/skeleton.h"
 
 #define RO_ATTR (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -43,9 +46,11 @@ static const struct {
 };
 
 struct build {
-    int root, dev;                    /* the new tmpfs, and the one for /dev */
-    int usr, proc;                    /* detached copies from the host */
+    int root, dev; /* the new tmpfs, and the one for /dev */
+    int usr, proc; /* detached copies from the host */
+    struct etc_cache etc;
     int system[SKELETON_SYSTEM_DIRS]; /* likewise, -1 where a link does */
+    int var[SKELETON_VAR_DIRS];       /* likewise, -1 where the host has none */
     int device[ARRAY_LEN(devices)];
 };
 
@@ -55,8 +60,11 @@ static void build_done(struct build *b)
     fd_cleanup_close(&b->dev);
     fd_cleanup_close(&b->usr);
     fd_cleanup_close(&b->proc);
+    etc_cache_done(&b->etc);
     for (size_t i = 0; i < ARRAY_LEN(b->system); i++)
         fd_cleanup_close(&b->system[i]);
+    for (size_t i = 0; i < ARRAY_LEN(b->var); i++)
+        fd_cleanup_close(&b->var[i]);
     for (size_t i = 0; i < ARRAY_LEN(b->device); i++)
         fd_cleanup_close(&b->device[i]);
 }
@@ -74,6 +82,20 @@ static int fill_system_dir(struct build *b, size_t i)
     if (b->system[i] < 0)
         return b->system[i];
     return mkdirat(b->root, skeleton_system_dirs[i], 0755) < 0 ? -errno : 0;
+}
+
+/* What a user may not see, or what goes in between, is as if the host had none. */
+static int fill_var_dir(struct build *b, size_t i)
+{
+    const char *path = skeleton_var_dirs[i];
+    if (!skeleton_var_dir_ok(path))
+        return 0;
+    AUTO_FREE char *host = mem_printf("/%s", path);
+    AUTO_FREE char *parent = mem_strndup(path, (size_t)(strrchr(path, '/') - path));
+    if ((mkdirat(b->root, parent, 0755) < 0 && errno != EEXIST) || mkdirat(b->root, path, 0755) < 0)
+        return -errno;
+    b->var[i] = mounts_copy(host, RO_ATTR | MOUNT_ATTR_NOEXEC);
+    return 0;
 }
 
 static int fill_links(int dir, const struct link *links, size_t n, struct err *e)
@@ -106,7 +128,9 @@ static int fill(struct build *b, struct err *e)
     b->root = mounts_new("tmpfs", "mode=0755,size=16m,nr_inodes=8k", 0);
     if (b->root < 0)
         return err_set(e, b->root, "could not make the root tmpfs: %s", err_text(b->root));
-    int r = skeleton_fill(b->root, e);
+    int r = skeleton_directories(b->root, e);
+    if (r >= 0 && b->etc.tree < 0)
+        r = etc_fill(b->root, NULL, e);
     if (r < 0)
         return r;
     for (size_t i = 0; i < SKELETON_SYSTEM_DIRS; i++) {
@@ -114,12 +138,19 @@ static int fill(struct build *b, struct err *e)
         if (r < 0)
             return err_set(e, r, "could not provide /%s: %s", skeleton_system_dirs[i], err_text(r));
     }
+    for (size_t i = 0; i < SKELETON_VAR_DIRS; i++) {
+        r = fill_var_dir(b, i);
+        if (r < 0)
+            return err_set(e, r, "could not provide /%s: %s", skeleton_var_dirs[i], err_text(r));
+    }
     return fill_dev(b, e);
 }
 
 /* Detached copies of what will be bound, taken while the host is still visible. */
-static int collect(struct build *b, struct err *e)
+static int collect(struct build *b, uid_t user, struct err *e)
 {
+    AUTO_FREE char *run = etc_cache_parent(user);
+    etc_cache_open(run, &b->etc);
     b->usr = mounts_copy("/usr", RO_ATTR);
     if (b->usr < 0)
         return err_set(e, b->usr, "could not copy the mount of /usr: %s", err_text(b->usr));
@@ -141,11 +172,16 @@ static int collect(struct build *b, struct err *e)
 static int attach_all(struct build *b, struct err *e)
 {
     int r = mounts_attach(b->usr, b->root, "usr");
+    if (r >= 0 && b->etc.tree >= 0)
+        r = mounts_attach(b->etc.tree, b->root, "etc");
     if (r >= 0)
         r = mounts_attach(b->proc, b->root, "proc");
     for (size_t i = 0; r >= 0 && i < SKELETON_SYSTEM_DIRS; i++)
         if (b->system[i] >= 0)
             r = mounts_attach(b->system[i], b->root, skeleton_system_dirs[i]);
+    for (size_t i = 0; r >= 0 && i < SKELETON_VAR_DIRS; i++)
+        if (b->var[i] >= 0)
+            r = mounts_attach(b->var[i], b->root, skeleton_var_dirs[i]);
     if (r >= 0)
         r = mounts_attach(b->dev, b->root, "dev");
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(devices); i++)
@@ -181,12 +217,14 @@ static int switch_root(struct build *b, struct err *e)
     return 0;
 }
 
-int rootfs_build(struct rootfs *ret, struct err *e)
+int rootfs_build(uid_t user, struct rootfs *ret, struct err *e)
 {
-    __attribute__((
-        cleanup(build_done))) struct build b = {.root = -1, .dev = -1, .usr = -1, .proc = -1};
+    __attribute__((cleanup(build_done))) struct build b = {
+        .root = -1, .dev = -1, .usr = -1, .proc = -1, .etc = ETC_CACHE_NONE};
     for (size_t i = 0; i < ARRAY_LEN(b.system); i++)
         b.system[i] = -1;
+    for (size_t i = 0; i < ARRAY_LEN(b.var); i++)
+        b.var[i] = -1;
     for (size_t i = 0; i < ARRAY_LEN(b.device); i++)
         b.device[i] = -1;
     umask(022);
@@ -197,7 +235,7 @@ int rootfs_build(struct rootfs *ret, struct err *e)
     AUTO_CLOSE int host_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     if (host_ns < 0)
         return err_set(e, -errno, "could not open /proc/self/ns/mnt: %m");
-    r = collect(&b, e);
+    r = collect(&b, user, e);
     if (r >= 0)
         r = fill(&b, e);
     if (r >= 0)
@@ -211,7 +249,10 @@ int rootfs_build(struct rootfs *ret, struct err *e)
     int template_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     if (template_ns < 0)
         return err_set(e, -errno, "could not open /proc/self/ns/mnt: %m");
-    *ret = (struct rootfs){.host_ns = TAKE_FD(host_ns), .template_ns = template_ns};
+    *ret = (struct rootfs){.host_ns = TAKE_FD(host_ns),
+                           .template_ns = template_ns,
+                           .etc_lock = TAKE_FD(b.etc.lock),
+                           .user = user};
     return 0;
 }
 
@@ -219,6 +260,7 @@ void rootfs_done(struct rootfs *r)
 {
     fd_cleanup_close(&r->host_ns);
     fd_cleanup_close(&r->template_ns);
+    fd_cleanup_close(&r->etc_lock);
 }
 
 /* Translates owners of a detached mount. 0; CAN_NOT where its file system cannot; or a negative
@@ -259,11 +301,28 @@ static int restrict_tree(int fd, const char *path, const struct stat *st,
     return 0;
 }
 
-static int copy_from_host(const char *path, const struct rootfs_tree *how, struct err *e)
+/* What was checked has no link in it; one that is there now has been put there since. */
+static int open_place(const char *path, struct err *e)
 {
-    AUTO_CLOSE int top = open(path, O_PATH | O_CLOEXEC);
+    struct open_how look = {.flags = O_PATH | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &look, sizeof(look));
+    if (fd < 0 && errno == ELOOP)
+        return err_set(e, -ELOOP, "%s is a link or lies behind one; name the place itself", path);
+    return fd < 0 ? err_set(e, -errno, "could not open %s: %m", path) : fd;
+}
+
+static int copy_from_host(uid_t user, const char *path, const struct rootfs_tree *how,
+                          struct err *e)
+{
+    if (how->write && etc_cache_holds(user, path))
+        return err_set(e, -EINVAL,
+                       "%s holds what every sandbox is made of, and cannot be bound writable; bind "
+                       "a directory below it",
+                       path);
+    AUTO_CLOSE int top = open_place(path, e);
     if (top < 0)
-        return err_set(e, -errno, "could not open %s: %m", path);
+        return top;
     struct stat st;
     if (fstat(top, &st) < 0)
         return err_set(e, -errno, "could not look at %s: %m", path);
@@ -292,11 +351,25 @@ int rootfs_host_tree(const struct rootfs *r, const char *path, const struct root
 {
     if (setns(r->host_ns, CLONE_NEWNS) < 0)
         return err_set(e, -errno, "could not look at the host's files: %m");
-    int fd = copy_from_host(path, how, e);
+    int fd = copy_from_host(r->user, path, how, e);
     /* Coming back is not optional: a zygote that stayed would clone
      * sandboxes into the host's view. */
     MUST(setns(r->template_ns, CLONE_NEWNS) == 0);
     return fd;
+}
+
+int rootfs_host_dir(const struct rootfs *r, const char *path, struct err *e)
+{
+    if (setns(r->host_ns, CLONE_NEWNS) < 0)
+        return err_set(e, -errno, "could not look at the host's files: %m");
+    AUTO_CLOSE int fd = open_place(path, e);
+    MUST(setns(r->template_ns, CLONE_NEWNS) == 0); /* as above */
+    struct stat st;
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return err_set(e, -errno, "could not look at %s: %m", path);
+    return S_ISDIR(st.st_mode) ? TAKE_FD(fd) : -ENOTDIR;
 }
 
 int rootfs_template_tree(const char *path, const struct idmap *map, int proc, struct err *e)

@@ -8,18 +8,23 @@
 
 #include "sandbox/sandbox.h"
 
+#include <sys/types.h>
+
 struct err;
 struct idmap;
 
 struct rootfs {
     int host_ns;     /* mount namespace with the host's view, for bind sources */
     int template_ns; /* the one the zygote lives in afterwards */
+    int etc_lock;    /* holds the copy of /etc that the template has mounted (etc_cache.h); or -1 */
+    uid_t user;      /* who started the zygote, as the machine counts */
 };
-#define ROOTFS_NONE ((struct rootfs){.host_ns = -1, .template_ns = -1})
+#define ROOTFS_NONE ((struct rootfs){.host_ns = -1, .template_ns = -1, .etc_lock = -1})
 
-/* Builds the template and moves the calling process into it: afterwards the host's files are out of
- * its reach but for rootfs_host_tree. Needs CAP_SYS_ADMIN over the caller's mount namespace. */
-int rootfs_build(struct rootfs *ret, struct err *e) WARN_UNUSED;
+/* Builds the template for zygotes of `user` and moves the calling process into it: afterwards the
+ * host's files are out of its reach but for rootfs_host_tree. Needs CAP_SYS_ADMIN over the caller's
+ * mount namespace. */
+int rootfs_build(uid_t user, struct rootfs *ret, struct err *e) WARN_UNUSED;
 void rootfs_done(struct rootfs *r);
 
 /* How a directory of the host is to be seen. */
@@ -40,7 +45,11 @@ struct rootfs_tree {
 int rootfs_host_tree(const struct rootfs *r, const char *path, const struct rootfs_tree *how,
                      struct err *e) WARN_UNUSED;
 
-/* The same for `path` of the template ("/" or "/usr", without what is mounted below it), for use as
+/* Host directory `path`, opened with O_PATH: a descriptor, -ENOTDIR without words when it is none, or
+ * another negative code with words. */
+int rootfs_host_dir(const struct rootfs *r, const char *path, struct err *e) WARN_UNUSED;
+
+/* A copy like that of rootfs_host_tree of `path` of the template ("/etc" or "/usr", without what is mounted below it), for use as
  * the lower layer of an overlay; `map` may be NULL. Taken here and not in the clone, where the
  * template's mounts are locked together. -EINVAL where the file system cannot map owners. */
 int rootfs_template_tree(const char *path, const struct idmap *map, int proc, struct err *e)

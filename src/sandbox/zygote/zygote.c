@@ -35,11 +35,14 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "sandbox/zygote/stock.h"
+#include "sandbox/zygote/sweeps.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
+#include "sandbox/build/root.h"
 #include "sandbox/guard/guard.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
+#include "sandbox/quotas.h"
 #include "sandbox/zygote/rights.h"
 #include "sandbox/zygote/template.h"
 #include "sandbox/zygote/sealed.h"
@@ -61,6 +64,7 @@ struct zygote {
     int self;             /* a pidfd of this process, or -1 */
     bool root;            /* each sandbox gets its own uid */
     bool time_ns;         /* the kernel has time namespaces */
+    struct quotas quotas; /* of the ordinary user whose the sandboxes are */
     struct uids uids;
     struct rootfs rootfs;
     struct cgroup_root cgroups;
@@ -74,6 +78,7 @@ struct live {
     pid_t pid;    /* 0: ended, but its cgroup could not be removed yet */
     int uid_lock; /* -1 as an ordinary user */
     struct cgroup cgroup;
+    struct sweeps sweeps;
 };
 
 /* What is open while a sandbox is being made. */
@@ -85,6 +90,7 @@ struct making {
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
     struct stock_group group;
+    struct sweeps sweeps;
 };
 
 static void making_done(struct making *m)
@@ -96,6 +102,7 @@ static void making_done(struct making *m)
     for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
         fd_cleanup_close(&m->binds[i]);
     free(m->binds);
+    sweeps_done(&m->sweeps);
     stock_group_close(&m->group);
     if (m->have_spec)
         sandbox_spec_done(&m->spec);
@@ -191,7 +198,7 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
         return m->root < 0 ? err_wrap(e, m->root, "rootfs") : 0;
     }
     if (m->spec.user == SANDBOX_USER_ROOT && map) {
-        int r = m->root = rootfs_template_tree("/", map, z->proc, e);
+        int r = m->root = rootfs_template_tree("/etc", map, z->proc, e);
         if (r >= 0)
             r = m->usr = rootfs_template_tree("/usr", map, z->proc, e);
         if (r >= 0 || r != -EINVAL)
@@ -201,9 +208,9 @@ static int open_layers(struct zygote *z, struct making *m, struct err *e)
         log_info("root in this sandbox does not own the system's files", "error=%s", log_q(e->msg));
         fd_cleanup_close(&m->root);
     }
-    if (m->spec.user != SANDBOX_USER_ROOT)
+    if (!root_has_own_etc(&m->spec))
         return 0; /* nothing of the template lies below anything */
-    m->root = rootfs_template_tree("/", NULL, z->proc, e); /* for an /etc of its own */
+    m->root = rootfs_template_tree("/etc", NULL, z->proc, e); /* to lie below its own */
     return m->root;
 }
 
@@ -246,6 +253,21 @@ static const char *clone_advice(int code)
                             : "";
 }
 
+/* clone3, as the user who will be root of the sandbox's ids. What the kernel counts for the maker
+ * of a user namespace (namespaces, inotify, queues, signals that wait) is that user's then, and so
+ * the sandbox's own; root of the machine would have it taken by any of them. */
+static long clone_as_owner(const struct zygote *z, const struct making *m, struct clone_args *args)
+{
+    if (z->root && seteuid(m->map.outside) < 0)
+        return -1;
+    long pid = syscall(SYS_clone3, args, sizeof(*args));
+    const int code = errno;
+    if (pid != 0)
+        MUST(!z->root || seteuid(0) == 0); /* the capabilities come back with it */
+    errno = code;
+    return pid;
+}
+
 static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
 {
     /* From taking to cloning nothing may come between: see stock_take_net. */
@@ -256,7 +278,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
         .pidfd = (uint64_t)(uintptr_t)&m->pidfd,
         .exit_signal = SIGCHLD,
     };
-    long pid = syscall(SYS_clone3, &args, sizeof(args));
+    long pid = clone_as_owner(z, m, &args);
     if (pid == 0) {
         close(m->go[1]);
         struct enter_args birth = {.spec = &m->spec,
@@ -272,7 +294,8 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                    .entry = m->group.entry,
                                    .bind_fds = m->binds,
                                    .id_range = m->map.count > 1,
-                                   .net_ready = net_ready};
+                                   .net_ready = net_ready,
+                                   .quotas = z->root ? NULL : &z->quotas};
         enter_sandbox(&birth);
     }
     if (pid < 0)
@@ -295,6 +318,8 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     if (r >= 0)
         r = open_sources(z, m, e);
     if (r >= 0)
+        r = sweeps_open(&z->rootfs, &m->spec, &m->sweeps, e);
+    if (r >= 0)
         r = make_cgroup(z, m, e);
     if (r < 0)
         return r;
@@ -309,6 +334,8 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     l->uid_lock = TAKE_FD(m->uid_lock);
     l->cgroup = m->group.cgroup;
     m->group.cgroup = (struct cgroup){.name = ""}; /* l's now */
+    l->sweeps = m->sweeps;
+    m->sweeps = (struct sweeps){.all = NULL}; /* likewise */
     list_push_back(&z->live, &l->link);
     r = prepare_clone(z, m, pid, e);
     if (r < 0)
@@ -356,11 +383,19 @@ static bool release(struct zygote *z, struct live *l)
     return true;
 }
 
+static void tell_moved(void *arg, const json_t *moved)
+{
+    AUTO_JSON json_t *o = json_object();
+    json_put(o, "moved", json_incref((json_t *)(uintptr_t)moved));
+    send_message(arg, o, NULL, 0);
+}
+
 static void ended(struct zygote *z, pid_t pid, int status)
 {
     LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
         if (l->pid != pid)
             continue;
+        sweeps_run(&l->sweeps, tell_moved, z);
         AUTO_JSON json_t *o = json_object();
         json_put_int(o, "ended", pid);
         json_put_int(o, "status", status);
@@ -434,12 +469,13 @@ static int prepare(struct zygote *z, struct err *e)
     int r = mounts_is_procfs(z->proc);
     if (r < 0)
         return err_set(e, r, "/proc is not a procfs");
-    z->root = geteuid() == 0;
+    const uid_t user = geteuid(); /* in a namespace of our own it would be another number */
+    z->root = user == 0;
     r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
     if (r >= 0)
-        r = z->root ? prepare_uids(z, e) : rights_own_namespace(e);
+        r = z->root ? prepare_uids(z, e) : rights_own_namespace(z->proc, &z->quotas, e);
     if (r >= 0)
-        r = rootfs_build(&z->rootfs, e);
+        r = rootfs_build(user, &z->rootfs, e);
     if (r < 0)
         return r;
     r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
@@ -482,6 +518,7 @@ static void end_all(struct zygote *z)
     LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
         if (l->pid > 0)
             waitpid(l->pid, NULL, 0);
+        sweeps_run(&l->sweeps, tell_moved, z);
         for (int i = 0; i < 100 && !release(z, l); i++)
             poll(NULL, 0, 10);
     }
@@ -498,6 +535,9 @@ int zygote_serve(int ctl_fd)
     struct err e = {.code = 0};
     list_init(&z.live);
     prctl(PR_SET_NAME, "sallyport-zygote");
+    /* A worker that is killed closes our socket; then there are sandboxes to end, and directories to
+     * put in order. */
+    prctl(PR_SET_PDEATHSIG, 0);
     json_wipe_when_freed(); /* specifications hold environments, and sandboxes are our copies */
     int r = prepare(&z, &e);
     AUTO_JSON json_t *hello = json_object();

@@ -139,6 +139,55 @@ static void depth_has_a_ceiling(void **state)
     }
 }
 
+static void values_are_counted_before_they_are_made(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t n; /* values and names */
+    } rows[] = {
+        {"1", 1},
+        {"\"a,[{\\\"t\"", 1},
+        {"[]", 1},
+        {"[{},{},{}]", 4},
+        {"[true,false,null,1,-2.5e3,\"x\"]", 7},
+        {" { \"true\" : [ null ] , \"n\" : { } } ", 6},
+        {"[12345678901234567890123,1]", 3}, /* too large for 64 bits */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_JSON json_t *j = NULL;
+        struct err e = {0};
+        size_t n = strlen(rows[i].text);
+        assert_int_equal(json_parse_few(rows[i].text, n, rows[i].n - 1, &j, &e), -E_LIMIT);
+        assert_null(j);
+        assert_non_null(strstr(e.msg, "values and names"));
+        assert_int_equal(json_parse_few(rows[i].text, n, rows[i].n, &j, &e), 0);
+    }
+}
+
+/* Close to the length of the text, and no further than asked. */
+static void weight_is_about_the_text(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "null",
+        "[]",
+        "{}",
+        "\"0123456789012345678901234567890123456789\"",
+        "[\"aaaaaaaaaaaaaaaaaaaaaaaa\",{\"bbbbbbbbbbbbbb\":\"ccccccccccccccccccccccc\"},[1,2,3]]",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_JSON json_t *j = NULL;
+        size_t n = strlen(rows[i]);
+        assert_int_equal(json_parse(rows[i], n, &j, NULL), 0);
+        size_t w = json_weight(j, SIZE_MAX);
+        if (w > 2 * n + 8 || 2 * w + 8 < n)
+            fail_msg("%zu for %s", w, rows[i]);
+        assert_int_equal(json_weight(j, w ? w - 1 : 0), w ? w - 1 : 0);
+    }
+    assert_int_equal(json_weight(NULL, 100), 8);
+}
+
 static void output_has_a_ceiling(void **state)
 {
     (void)state;
@@ -214,6 +263,8 @@ int main(void)
         cmocka_unit_test(bad_json_is_refused_with_its_place),
         cmocka_unit_test(an_error_does_not_quote_the_text),
         cmocka_unit_test(depth_has_a_ceiling),
+        cmocka_unit_test(values_are_counted_before_they_are_made),
+        cmocka_unit_test(weight_is_about_the_text),
         cmocka_unit_test(output_has_a_ceiling),
         cmocka_unit_test(getters_give_the_type_or_nothing),
         cmocka_unit_test(reals_survive_the_round_trip),

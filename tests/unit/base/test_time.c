@@ -101,11 +101,41 @@ static void a_test_clock_moves_only_when_told(void **state)
     assert_true(time_mono_ns() >= b);
 }
 
+static void an_http_date_is_read_in_any_form(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *s;
+        int64_t us; /* -1: refused */
+    } rows[] = {
+        {"Sun, 06 Nov 1994 08:49:37 GMT", 784111777000000},
+        {"Sunday, 06-Nov-94 08:49:37 GMT", 784111777000000},
+        {"Sun Nov  6 08:49:37 1994", 784111777000000},
+        {"Thu, 01 Jan 1970 00:00:00 GMT", 0},
+        {"Sun, 06 Nov 1994 08:49:37 GMT ", -1},
+        {"Sun, 06 Nov 1994 08:49:37", -1},
+        {"Sun, 06 Nov 1994 08:49:37 CET", -1},
+        {"Sun, 06 Foo 1994 08:49:37 GMT", -1},
+        {"Sun, 06 Nov 1994 25:49:37 GMT", -1},
+        {"1994-11-06T08:49:37Z", -1},
+        {"12", -1},
+        {"", -1},
+        {NULL, -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int64_t us = -1;
+        int r = time_parse_http(rows[i].s, &us);
+        if (r != (rows[i].us < 0 ? -E_PARSE : 0) || us != rows[i].us)
+            fail_msg("%s: %d, %lld", rows[i].s ? rows[i].s : "NULL", r, (long long)us);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rfc3339_is_read_or_refused),
         cmocka_unit_test(a_formatted_time_is_read_back),
+        cmocka_unit_test(an_http_date_is_read_in_any_form),
         cmocka_unit_test(a_test_clock_moves_only_when_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -362,10 +362,10 @@ static const struct {
      "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
      "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2"},
     {"grep -E '^(Cap[IPEBA]|NoNewPrivs)' /proc/1/status | sort -u | wc -l", "6"},
-    {"ls /home /mnt /srv /opt /var | grep -v -e ^/ -e '^$' | sort | tr '\\n' ' '; ls -d /root 2>&1 "
-     "| grep -c 'No such'",
+    {"ls /home /mnt /srv /opt /var | grep -v -e ^/ -e '^$' -e lib -e cache | sort | tr '\\n' ' '; "
+     "ls -d /root 2>&1 | grep -c 'No such'",
      "run tmp 1"},
-    {"test -e /etc/shadow -o -e /etc/machine-id -o -e /etc/ssh && echo there || echo none", "none"},
+    {"test -e /etc/shadow -o -e /etc/fstab -o -e /etc/ssh && echo there || echo none", "none"},
     {"tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '", "lo"},
     {"cat /proc/net/route | wc -l", "1"},
     {"(exec 3<>/dev/tcp/127.0.0.1/9) 2>&1 | grep -cm1 refused", "1"},
@@ -387,7 +387,7 @@ static const struct {
     {"tr '\\0' ' ' </proc/1/cmdline", "/.sallyport/ld.so --library-path /.sallyport "
                                       "/.sallyport/sallyport init oci"},
     {"env | sort | grep -v -e ^_ -e ^PWD -e ^SHLVL -e ^OLDPWD | cut -d= -f1 | tr '\\n' ' '",
-     "HOME LC_CTYPE LOGNAME PATH SHELL TERM USER"},
+     "HOME LC_CTYPE LOGNAME PATH SALLYPORT_ATTEMPT SHELL TERM USER"},
 };
 
 static int probes_fiber(void *arg)
@@ -490,6 +490,51 @@ static void an_image_and_binds_are_seen_inside(void **state)
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
         if (engines[i].isolation == BOX_OCI && applies(&engines[i]))
             run_on_loop(specs_fiber, (void *)(uintptr_t)&engines[i]);
+}
+
+/* What programs of the host act on (sandbox/guard/), in a bind that can be written otherwise. */
+static int guarded_fiber(void *arg)
+{
+    const struct engine *en = arg;
+    char *dir = outside_dir(), *project = outside_dir();
+    AUTO_FREE char *make = mem_printf("cd %s && chmod 777 . && mkdir -p .git/hooks .vscode && "
+                                      "touch .git/config && chmod -R a+rwX .git .vscode",
+                                      project);
+    assert_int_equal(system(make), 0);
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    s.user = SANDBOX_USER_ROOT;
+    assert_int_equal(sandbox_spec_add_bind(&s, project, "/data/p", true, NULL), 0);
+    struct box_host_config cfg = config_of(en, dir);
+    cfg.warm_spec = &s;
+    struct box_host *h = harness_start(&cfg);
+    struct box_spec spec = {.session_id = "sesn_guarded", .sandbox = &s};
+    struct box *b = harness_open(h, &spec);
+    harness_expect(b,
+                   "cd /data/p && echo >x && echo >.git/index && for f in .git/hooks/x .git/config "
+                   ".vscode/x; do (echo >$f) 2>/dev/null && echo $f; done; mv .git .g 2>/dev/null "
+                   "&& echo moved; ls -A",
+                   ".git\n.vscode\nx");
+    box_close(b);
+    s.binds[0].all = true;
+    b = harness_open(h, &spec);
+    harness_expect(b, "cd /data/p && echo >.git/hooks/x && mv .git .g && echo moved", "moved");
+    box_close(b);
+    box_host_stop(h);
+    sandbox_spec_done(&s);
+    AUTO_FREE char *remove = mem_printf("cd %s && rm -rf .g .git .vscode x", project);
+    assert_int_equal(system(remove), 0);
+    outside_dir_gone(dir);
+    outside_dir_gone(project);
+    return 0;
+}
+
+static void what_the_host_acts_on_is_read_only(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        if (engines[i].isolation != BOX_NONE && applies(&engines[i]))
+            run_on_loop(guarded_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
 /* ---- what listens outside ---- */
@@ -837,6 +882,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(many_boxes_at_once_and_given_up),
         cmocka_unit_test(a_container_holds_nothing_of_the_host),
         cmocka_unit_test(an_image_and_binds_are_seen_inside),
+        cmocka_unit_test(what_the_host_acts_on_is_read_only),
         cmocka_unit_test(nothing_that_listens_outside_hears),
         CASE(errors_of_a_runtime_are_passed_on),
         CASE(a_program_named_by_others_is_not_run),

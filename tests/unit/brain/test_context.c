@@ -178,7 +178,7 @@ static void a_log_becomes_one_request(void **state)
             AUTO_FREE char *hidden = l->hidden ? json_quoted(l->hidden) : NULL;
             assert_int_equal(model_context_add(&c, l->id, l->type, body, hidden), 0);
         }
-        AUTO_JSON json_t *messages = model_context_take(&c);
+        AUTO_JSON json_t *messages = model_context_take(&c, NULL);
         char got[1024];
         words(messages, got, sizeof(got));
         if (!str_eq(got, table[i].want) || c.requests != table[i].requests)
@@ -208,7 +208,7 @@ static void what_a_provider_would_refuse_is_not_sent(void **state)
                               "\"\"},{\"type\":\"text\",\"text\":\"seen\"}]}",
                               NULL),
             0);
-        AUTO_JSON json_t *messages = model_context_take(&c);
+        AUTO_JSON json_t *messages = model_context_take(&c, NULL);
         AUTO_FREE char *got = json_text(messages, NULL);
         assert_string_equal(
             got, "[{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c1\","

@@ -17,13 +17,21 @@ json_t *world_published;
 
 /* ---- the hub ---- */
 
-void hub_event(struct hub *h, const char *session_id, const json_t *event)
+void hub_event(struct hub *h, const char *session_id, int64_t place, const json_t *event)
 {
     (void)h;
     (void)session_id;
+    (void)place;
     buf_addf(&world_hub, "%s ", json_get_str(event, "type"));
     if (world_published)
         json_array_append_new(world_published, json_deep_copy(event));
+}
+void hub_skip(struct hub *h, const char *session_id, int64_t place)
+{
+    (void)h;
+    (void)session_id;
+    (void)place;
+    fail_msg("a commit of more events than a test has");
 }
 void hub_event_start(struct hub *h, const char *session_id, const char *event_id, const char *type)
 {
@@ -114,7 +122,13 @@ static int generate(struct model *m, const struct model_request *q, const struct
     const struct answer *a = &w->answers[k];
     if (a->wants && !strstr(w->last_request, a->wants))
         fail_msg("request %zu lacks '%s': %s", k, a->wants, w->last_request);
+    if (a->lacks && strstr(w->last_request, a->lacks))
+        fail_msg("request %zu holds '%s': %s", k, a->lacks, w->last_request);
     int code = stream(w, a, sink, r);
+    r->cut_call = a->cut_call;
+    r->fit_percent = a->fit_percent;
+    r->stop_details = a->details ? J(a->details) : NULL;
+    str_copy(r->blame, sizeof(r->blame), a->blame ? a->blame : "");
     r->usage = (struct model_usage){.input_tokens = 10,
                                     .output_tokens = 3,
                                     .cache_read_input_tokens = 2,
@@ -411,6 +425,7 @@ static const struct {
     {"user.message", "user"},
     {"agent.message", "says"},
     {"agent.thinking", "thinks"},
+    {"agent.thread_context_compacted", "compacted"},
     {"agent.tool_use", "calls"},
     {"agent.custom_tool_use", "custom"},
     {"agent.tool_result", "result"},

@@ -25,9 +25,14 @@ struct answer {
     const char *stop_reason; /* NULL: tool_use when there is a tool_use block, else end_turn */
     enum model_error error;  /* != MODEL_OK: fails with this */
     int64_t retry_after_ms;  /* with an error; 0 here means "0 s", negative none */
+    const char *blame;       /* with MODEL_REJECTED */
+    int fit_percent;         /* with MODEL_TOO_LONG */
+    bool cut_call;           /* the last call of the content was cut off */
+    const char *details;     /* of a refusal, JSON with ' for " */
     const char *partial;     /* text streamed before it waits, without completing its block */
     bool wait;               /* blocks until cancelled or world.gate is opened */
     const char *wants;       /* substring the request's messages must hold; NULL: any */
+    const char *lacks;       /* substring they must not hold; NULL: none */
 };
 
 struct world {

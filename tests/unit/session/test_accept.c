@@ -118,7 +118,17 @@ static const struct {
     {PARKED, YES("bash"), NULL, "does not ask for a confirmation", NULL, 0, false},
     {PARKED, YES("lookup"), NULL, "does not ask for a confirmation", NULL, 0, false},
     {PARKED, YES("edit"), "confirms " IDLE("requires_action4"), NULL, "idle", 0, true},
-    {PARKED, YES("write"), "confirms", NULL, "idle", 0, true},
+    {PARKED, YES("write"), NULL, "has ended and waits for no confirmation", NULL, 0, false},
+    {PARKED, YES("edit") "," YES("edit") "," NAY("edit"), "confirms " IDLE("requires_action4"),
+     NULL, "idle", 0, true},
+    {PARKED, NAY("edit") "," YES("edit"), "confirms " IDLE("requires_action3"), NULL, "idle", 0,
+     true},
+    {PARKED, YES("edit") "," INT "," NAY("edit"),
+     "confirms " IDLE("requires_action4") " interrupt result result result result " IDLE(
+         "end_turn"),
+     NULL, "idle", 0, true},
+    {PARKED, INT "," YES("edit"), NULL, "events.1: tool_use_id: call $edit has ended", NULL, 0,
+     false},
     {PARKED, NAY("edit"), "confirms " IDLE("requires_action3"), NULL, "idle", 0, true},
     {PARKED, NAY("edit") "," RES("edit"), NULL, "events.1: tool_use_id: call $edit was denied",
      NULL, 0, false},
@@ -193,6 +203,15 @@ static void check_row(struct world *w, size_t row)
                      table[row].inbox);
     assert_int_equal(world_sql(w, "SELECT COUNT(*) FROM work WHERE session_id = $1", SESSION),
                      table[row].work);
+    /* The queue knows whether calls wait for a worker. */
+    assert_int_equal(
+        world_sql(w,
+                  "SELECT COUNT(*) FROM work WHERE session_id = $1 AND rank <>"
+                  " COALESCE((SELECT MIN(CASE WHEN kind = 'builtin' THEN 0 ELSE 1 END) FROM calls"
+                  " WHERE session_id = work.session_id AND answered_by IS NULL"
+                  " AND (permission = 'allow' OR decision = 'allow')), 2)",
+                  SESSION),
+        0);
     AUTO_FREE char *sql =
         mem_printf("SELECT COUNT(*) FROM sessions WHERE id = $1 AND status = '%s'",
                    table[row].status);
@@ -220,6 +239,39 @@ static void every_input_in_every_state(void **state)
     (void)state;
     struct world w = {0};
     world_run(play_table, &w);
+}
+
+/* ---- late confirmations ---- */
+
+static void play_late(struct world *w)
+{
+    world_open(w, NULL, true);
+    struct prepare q = {.state = PARKED};
+    log_batch_init(&q.batch, SESSION);
+    assert_int_equal(db_write(w->log.db, prepare_tx, &q), 0);
+    log_batch_done(&q.batch);
+    AUTO_FREE char *yes = named("[" YES("edit") "]");
+    AUTO_FREE char *nay = named("[" NAY("edit") "]");
+    AUTO_JSON json_t *first = world_post(w, yes, NULL);
+    AUTO_JSON json_t *before = world_log(w);
+    AUTO_JSON json_t *again = world_post(w, yes, NULL);
+    AUTO_JSON json_t *other = world_post(w, nay, NULL);
+    AUTO_JSON json_t *after = world_log(w);
+    assert_true(json_equal(before, after));
+    const json_t *stands = json_array_get(other, 0);
+    assert_true(json_equal(json_array_get(again, 0), stands));
+    assert_string_equal(json_get_str(stands, "id"), json_get_str(json_array_get(first, 0), "id"));
+    assert_string_equal(json_get_str(stands, "result"), "allow");
+    assert_non_null(json_get_str(stands, "processed_at"));
+    world_close(w);
+    world_remove(w);
+}
+
+static void a_call_is_confirmed_once(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    world_run(play_late, &w);
 }
 
 /* ---- stamps ---- */
@@ -268,8 +320,8 @@ static void usage_adds_up_and_never_goes_back(void **state)
     (void)state;
     struct log_session s = {.usage = json_object(), .active_us = 1234567, .running_since = 1000000};
     AUTO_JSON json_t *empty = log_usage_json(&s, 3500000);
-    assert_true(json_is_null(json_object_get(empty, "cache_creation")));
-    assert_true(json_is_null(json_object_get(empty, "list_cost")));
+    assert_null(json_object_get(empty, "cache_creation"));
+    assert_null(json_object_get(empty, "list_cost"));
     assert_int_equal(json_get_int(empty, "input_tokens", -1), 0);
     assert_true(json_number_value(json_object_get(empty, "active_seconds")) > 3.73);
     log_usage_add(&s, 5, 6, 7, 8);
@@ -287,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_input_in_every_state),
+        cmocka_unit_test(a_call_is_confirmed_once),
         cmocka_unit_test(stamps_rise_under_any_clock),
         cmocka_unit_test(usage_adds_up_and_never_goes_back),
     };

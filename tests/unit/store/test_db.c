@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "store/db.h"
+#include "store/schema.h"
 #include "unit/store/scratch.h"
 
 static struct db *open_db(const struct scratch *s)
@@ -387,12 +388,64 @@ static void cancellation_does_not_end_a_write(void **state)
 
 /* ---- opening ---- */
 
+#define SALLYPORT_DB 0x53414c59 /* PRAGMA application_id of our files */
+
+/* The ranks that version 2 gave, in order of the items. */
+static int copy_ranks_tx(struct tx *tx, void *arg)
+{
+    const struct row *row = arg;
+    return tx_exec(tx,
+                   "INSERT INTO meta (name, value) SELECT $1, group_concat(rank, '') FROM"
+                   " (SELECT rank FROM work ORDER BY id)",
+                   "t", row->name);
+}
+
 static void raw(const struct scratch *s, const char *sql)
 {
     sqlite3 *sq;
     assert_int_equal(sqlite3_open(scratch_file(s, "sallyport.db"), &sq), SQLITE_OK);
     assert_int_equal(sqlite3_exec(sq, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(sq);
+}
+
+static int newest_version(void)
+{
+    int n = 0;
+    while (schema_migrations[n])
+        n++;
+    return n;
+}
+
+/* A database of every older version is brought to this one, with what is in it. */
+static void an_older_database_is_brought_up_to_date(void **state)
+{
+    (void)state;
+    for (int version = 1; version < newest_version(); version++) {
+        struct scratch s;
+        scratch_init(&s);
+        for (int v = 0; v < version; v++)
+            for (const char *const *sql = schema_migrations[v]; *sql; sql++)
+                raw(&s, *sql);
+        raw(&s, "INSERT INTO meta (name, value) VALUES ('a', '1');"
+                "INSERT INTO calls (id, session_id, seq, kind, name, permission) VALUES"
+                " ('c', 'busy', 1, 'builtin', 'bash', 'allow');"
+                "INSERT INTO work (id, environment_id, session_id, state, metadata, created_at,"
+                " queued_at, ttl_seconds) VALUES ('w1', 'e', 'busy', 'queued', '{}', 1, 1, 90),"
+                " ('w2', 'e', 'idle', 'queued', '{}', 1, 1, 90)");
+        AUTO_FREE char *mark = mem_printf("PRAGMA application_id = %d; PRAGMA user_version = %d",
+                                          SALLYPORT_DB, version);
+        raw(&s, mark);
+        struct db *d = open_db(&s);
+        struct row row = {.name = "a"};
+        assert_int_equal(db_read(d, get_tx, &row), 0);
+        assert_string_equal(row.got, "1");
+        struct row more = {.name = "ranks"};
+        assert_int_equal(db_write(d, copy_ranks_tx, &more), 0);
+        assert_int_equal(db_read(d, get_tx, &more), 0);
+        assert_string_equal(more.got, version < 3 ? "02" : "22");
+        db_close(d);
+        scratch_done(&s);
+    }
 }
 
 static void open_refused(const struct scratch *s, int code, const char *words)
@@ -435,7 +488,9 @@ static void a_newer_schema_is_refused_untouched(void **state)
     struct err e = {0};
     assert_int_equal(db_check(s.dir, &out, &e), -E_SCHEMA);
     buf_done(&out);
-    raw(&s, "PRAGMA user_version = 1");
+    char back[64];
+    snprintf(back, sizeof(back), "PRAGMA user_version = %d", newest_version());
+    raw(&s, back);
     db_close(open_db(&s));
     scratch_done(&s);
 }
@@ -507,7 +562,9 @@ static void check_finds_damage(void **state)
     struct row row = {.name = "a", .value = "1"};
     assert_int_equal(db_write(d, put_tx, &row), 0);
     assert_int_equal(db_check(s.dir, &out, &e), 0); /* beside a running server too */
-    assert_non_null(strstr(buf_str(&out), "schema version 1 of 1"));
+    char words[64];
+    snprintf(words, sizeof(words), "schema version %d of %d", newest_version(), newest_version());
+    assert_non_null(strstr(buf_str(&out), words));
     db_close(d);
 
     int fd = open(scratch_file(&s, "sallyport.db"), O_RDWR);
@@ -533,6 +590,7 @@ int main(void)
         cmocka_unit_test(a_fiber_reads_what_it_wrote),
         cmocka_unit_test(cancellation_does_not_end_a_write),
         cmocka_unit_test(a_second_server_is_refused),
+        cmocka_unit_test(an_older_database_is_brought_up_to_date),
         cmocka_unit_test(a_newer_schema_is_refused_untouched),
         cmocka_unit_test(a_foreign_file_is_refused_untouched),
         cmocka_unit_test(a_directory_that_can_not_be_had_is_told),

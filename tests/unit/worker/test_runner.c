@@ -10,7 +10,9 @@
 #include "io/sock.h"
 #include "box/box.h"
 #include "worker/kept.h"
+#include "worker/ledger.h"
 #include "worker/runner.h"
+#include "worker/slots.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +176,8 @@ struct world {
     struct worker_config cfg;
     struct runner_env env;
     struct kept kept;
+    struct slots slots;
+    struct ledger ledger;
     json_t *work;
     bool served;
     int64_t longest_gap_ms;
@@ -217,9 +221,14 @@ static void play(struct world *w, const char *session_id, void (*during)(struct 
     w->cfg.max_idle_ms = 1;
     assert_int_equal(secret_set(&w->cfg.environment_key, "sk-key", 6), 0);
     w->env.cfg = &w->cfg;
-    list_init(&w->env.sessions);
+    runner_env_init(&w->env);
     kept_init(&w->kept, 0, 0); /* nothing is kept */
     w->env.kept = &w->kept;
+    slots_init(&w->slots, 1);
+    assert_int_equal(slots_take(&w->slots), 0);
+    w->env.slots = &w->slots;
+    ledger_init(&w->ledger);
+    w->env.ledger = &w->ledger;
     w->work =
         json_pack("{s:s,s:{s:s,s:s}}", "id", "work_1", "data", "type", "session", "id", session_id);
     assert_non_null(w->work);
@@ -240,6 +249,8 @@ static void play(struct world *w, const char *session_id, void (*during)(struct 
     fiber_deadline_pop(&d);
     scope_done(&scope);
     box_host_stop(w->env.boxes);
+    ledger_done(&w->ledger);
+    assert_int_equal(w->slots.held, 0);
     json_decref(w->work);
     secret_done(&w->cfg.environment_key);
     io_fd_close(&p->listener);
@@ -388,13 +399,14 @@ static int hooks_get_the_session_and_no_secrets(void *arg)
     return 0;
 }
 
-static int an_odd_session_id_is_not_asked_for(void *arg)
+static int an_odd_session_id_is_stopped_and_not_asked_for(void *arg)
 {
     (void)arg;
     static struct world w;
     w = (struct world){.p = {.history = "[]", .posts = taken, .n_posts = 1, .n_beats = 1}};
     play(&w, "sesn_1\nlevel=error", NULL);
-    assert_int_equal(w.p.asked, 0);
+    assert_int_equal(w.p.stopped, 1);
+    assert_int_equal(w.p.asked, 1);
     return 0;
 }
 
@@ -404,7 +416,7 @@ ON_LOOP(a_long_history_is_read_in_smaller_pages)
 ON_LOOP(a_stop_leaves_untaken_results_behind)
 ON_LOOP(a_lost_lease_ends_the_session_silently)
 ON_LOOP(hooks_get_the_session_and_no_secrets)
-ON_LOOP(an_odd_session_id_is_not_asked_for)
+ON_LOOP(an_odd_session_id_is_stopped_and_not_asked_for)
 
 int main(int argc, char **argv)
 {
@@ -418,7 +430,7 @@ int main(int argc, char **argv)
         CASE(a_stop_leaves_untaken_results_behind),
         CASE(a_lost_lease_ends_the_session_silently),
         CASE(hooks_get_the_session_and_no_secrets),
-        CASE(an_odd_session_id_is_not_asked_for),
+        CASE(an_odd_session_id_is_stopped_and_not_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* bombs.c - see bombs.h. The test gives each a ceiling well above what the sandbox's limits allow;
  * reaching it means that no limit is there. Some are ended from outside before they can print:
- * that is the call's answer then. Nothing is given back on purpose before the end. */
+ * that is the call's answer then. Nothing is given back on purpose before the end, which with
+ * `hold=1` is a signal from outside. What the kernel has one count of for the whole machine, or for
+ * each of its users, is in quotas.c. */
 #include "bombs.h"
 #include "probe.h"
 
@@ -14,6 +16,7 @@
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
@@ -23,9 +26,6 @@
 #include <unistd.h>
 
 #define MIB (1ul << 20)
-
-/* One more of the thing: 0, or -1 with errno. `i` counts from 0. */
-typedef long more_fn(unsigned long i);
 
 static long more_process(unsigned long i)
 {
@@ -144,7 +144,10 @@ static long more_mqueue(unsigned long i)
 {
     char name[32];
     snprintf(name, sizeof(name), "/bomb-%d-%lu", getpid(), i);
-    return mq_open(name, O_RDWR | O_CREAT, 0600, NULL);
+    mqd_t q = mq_open(name, O_RDWR | O_CREAT, 0600, NULL);
+    if (fact_number("outside") > 0) /* of the host nothing is left behind */
+        mq_unlink(name);
+    return q;
 }
 
 static long fill(const char *dir, unsigned long i)
@@ -319,6 +322,17 @@ static const struct {
     const char *kind;
     more_fn *more;
 } kinds[] = {
+    {"aio", more_aio},
+    {"inotify_instances", more_inotify},
+    {"inotify_watches", more_watch},
+    {"epoll_watches", more_epoll},
+    {"socket_filters", more_socket_filter},
+    {"tcp", more_tcp},
+    {"udp", more_udp},
+    {"orphans", more_orphan},
+    {"files", more_files},
+    {"timers", more_timer},
+    {"passed", more_passed},
     {"processes", more_process},
     {"zombies", more_zombie},
     {"threads", more_thread},
@@ -355,6 +369,8 @@ int bomb(const char *kind)
         return 2;
     }
     setpgid(0, 0);
+    if (fact_number("hidden") > 0) /* others of the user may not look at its descriptors */
+        prctl(PR_SET_DUMPABLE, 0);
     signal(SIGXFSZ, SIG_IGN);
     unsigned long i = 0;
     int code = 0;
@@ -369,6 +385,8 @@ int bomb(const char *kind)
     int n = snprintf(line, sizeof(line), "{\"bomb\":\"%s\",\"reached\":%lu,\"stopped\":\"%s\"}\n",
                      kind, i, code ? strerrorname_np(code) : "nothing");
     (void)!write(1, line, (size_t)n);
+    while (fact_number("hold") > 0)
+        pause();
     signal(SIGTERM, SIG_IGN);
     kill(0, SIGTERM); /* the children: they hold the pipe */
     return code ? 0 : 3;

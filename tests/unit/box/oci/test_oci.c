@@ -249,6 +249,8 @@ static void binds_do_not_replace_the_system(void **state)
     } cases[] = {
         {"/usr/bin", "bind target /usr/bin: system directories"},
         {"/etc", "system directories"},
+        {"/etc/passwd", "bind target /etc/passwd: the loader and libc"},
+        {"/etc/fonts", NULL},
         {"/proc/sys", "system directories"},
         {"/dev/shm/x", "system directories"},
         {"/sys", "system directories"},

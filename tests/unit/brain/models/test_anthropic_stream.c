@@ -27,6 +27,13 @@
 #define SAY(t) "{'type':'text_delta','text':'" t "'}"
 #define IN(t)  "{'type':'input_json_delta','partial_json':'" t "'}"
 
+#define NEST8(c) c c c c c c c c
+#define NEST(c)  NEST8(NEST8(c)) c /* 65 */
+#define CUT_WORDS                                                                                  \
+    "This call was not run: your answer reached its length limit in the middle of it, and what "   \
+    "there was of its input was dropped. Do the same in smaller steps, for example by writing a "  \
+    "long file in several calls."
+
 static const struct {
     const char *name;
     const char *events[16];
@@ -74,25 +81,74 @@ static const struct {
      "end_turn",
      0,
      MODEL_OK},
-    {"a tool call cut at max_tokens is left out",
+    {"a tool call cut at max_tokens stays, without its input",
      {START, OPEN(0, TEXT), DELTA(0, SAY("x")), CLOSE(0), OPEN(1, TOOL), DELTA(1, IN("{`a`:")),
       CLOSE(1), END("max_tokens"), STOP},
-     "[{'type':'text','text':'x'}]",
+     "[{'type':'text','text':'x'},{'type':'tool_use','id':'toolu_1','name':'bash','input':{},"
+     "'fault':'" CUT_WORDS "'}]",
      "max_tokens",
      0,
      MODEL_OK},
-    {"a tool call that is no JSON",
-     {START, OPEN(0, TOOL), DELTA(0, IN("{`a`:")), CLOSE(0), END("tool_use"), STOP},
-     NULL,
-     NULL,
-     -E_PARSE,
-     MODEL_FAILED},
-    {"a tool call that is no object",
-     {START, OPEN(0, TOOL), DELTA(0, IN("[1]")), CLOSE(0), END("tool_use"), STOP},
-     NULL,
-     NULL,
-     -E_PARSE,
-     MODEL_FAILED},
+    {"cut before the first byte of its input",
+     {START, OPEN(0, TOOL), DELTA(0, IN("")), CLOSE(0), END("model_context_window_exceeded"), STOP},
+     "[{'type':'tool_use','id':'toolu_1','name':'bash','input':{},'fault':'" CUT_WORDS "'}]",
+     "model_context_window_exceeded",
+     0,
+     MODEL_OK},
+    {"cut, and its block never closed",
+     {START, OPEN(0, TOOL), DELTA(0, IN("{`a`")), END("max_tokens"), STOP},
+     "[{'type':'tool_use','id':'toolu_1','name':'bash','input':{},'fault':'" CUT_WORDS "'}]",
+     "max_tokens",
+     0,
+     MODEL_OK},
+    {"a whole call at the limit is a call",
+     {START, OPEN(0, TOOL), DELTA(0, IN("{`a`:1}")), CLOSE(0), END("max_tokens"), STOP},
+     "[{'type':'tool_use','id':'toolu_1','name':'bash','input':{'a':1}}]",
+     "max_tokens",
+     0,
+     MODEL_OK},
+    {"no call is cut when a text is",
+     {START, OPEN(0, TOOL), CLOSE(0), OPEN(1, TEXT), DELTA(1, SAY("x")), CLOSE(1),
+      END("max_tokens"), STOP},
+     "[{'type':'tool_use','id':'toolu_1','name':'bash','input':{}},{'type':'text','text':'x'}]",
+     "max_tokens",
+     0,
+     MODEL_OK},
+    {"a refused answer runs nothing",
+     {START, OPEN(0, TOOL), DELTA(0, IN("{`a`:1}")), CLOSE(0), END("refusal"), STOP},
+     "[{'type':'tool_use','id':'toolu_1','name':'bash','input':{'a':1},'fault':'This call was not "
+     "run: the answer it stands in ended in a refusal.'}]",
+     "refusal",
+     0,
+     MODEL_OK},
+    {"thinking without signature keeps none",
+     {START, OPEN(0, THINK), DELTA(0, "{'type':'thinking_delta','thinking':'hm'}"), CLOSE(0),
+      END("end_turn"), STOP},
+     "[{'type':'thinking','thinking':'hm'}]",
+     "end_turn",
+     0,
+     MODEL_OK},
+    {"a stop reason of tomorrow",
+     {START, END("a_reason_with_a_very_long_name_indeed"), STOP},
+     "[]",
+     "unknown",
+     0,
+     MODEL_OK},
+    {"NUL and half a character in a text",
+     {START, OPEN(0, TEXT), DELTA(0, SAY("a\\u0000b\\ud83d")), DELTA(0, SAY("\\uDC00\\\\u0000")),
+      CLOSE(0), END("end_turn"), STOP},
+     "[{'type':'text','text':'a\xef\xbf\xbd"
+     "b\xef\xbf\xbd\xef\xbf\xbd\\\\u0000'}]",
+     "end_turn",
+     0,
+     MODEL_OK},
+    {"a pair stays a pair",
+     {START, OPEN(0, TEXT), DELTA(0, SAY("\\uD83D\\uDE00\\ud800")), CLOSE(0), END("end_turn"),
+      STOP},
+     "[{'type':'text','text':'\xf0\x9f\x98\x80\xef\xbf\xbd'}]",
+     "end_turn",
+     0,
+     MODEL_OK},
     {"no JSON", {START, "{'type':"}, NULL, NULL, -E_PARSE, MODEL_FAILED},
     {"no object", {"[]"}, NULL, NULL, -E_PARSE, MODEL_FAILED},
     {"no start", {OPEN(0, TEXT)}, NULL, NULL, -E_PROTO, MODEL_FAILED},
@@ -188,6 +244,91 @@ static void streams_are_read_or_fail_with_words(void **state)
     }
 }
 
+/* Inputs that our JSON does not take, as the text of a call. */
+static void an_unusable_input_is_a_fault_of_its_call_alone(void **state)
+{
+    (void)state;
+    AUTO_FREE char *deep = mem_printf("{`a`:%s1%s}", NEST("["), NEST("]"));
+    const char *const inputs[] = {"{`a`:`\\\\u0000`}",
+                                  "{`a`:`\\\\ud800`}",
+                                  "{`a`:1,`a`:2}",
+                                  deep,
+                                  "{`command`: `echo",
+                                  "[1]",
+                                  "`text`",
+                                  "null",
+                                  "{} {}",
+                                  "{`a`:1,}",
+                                  "{`a`:`\\u0000`}",
+                                  "{`a`:`\\ud800x`}",
+                                  "nonsense",
+                                  " "};
+    for (size_t i = 0; i < ARRAY_LEN(inputs); i++) {
+        AUTO_FREE char *in = mem_printf("{'type':'content_block_delta','index':1,'delta':{'type':'"
+                                        "input_json_delta','partial_json':'%s'}}",
+                                        inputs[i]);
+        const char *const events[] = {START,    OPEN(0, TEXT),   DELTA(0, SAY("so")),
+                                      CLOSE(0), OPEN(1, TOOL),   in,
+                                      CLOSE(1), OPEN(2, TOOL),   DELTA(2, IN("{`b`:2}")),
+                                      CLOSE(2), END("tool_use"), STOP};
+        struct model_result r;
+        struct err e = {0};
+        struct anthropic_stream s;
+        anthropic_stream_init(&s, &r, NULL, &e);
+        for (size_t k = 0; k < ARRAY_LEN(events); k++) {
+            AUTO_FREE char *data = quoted(events[k]);
+            if (anthropic_stream_event(&s, "x", "", data, strlen(data)) != 0)
+                fail_msg("%s: event %zu: %s", inputs[i], k, e.msg);
+        }
+        assert_int_equal(anthropic_stream_finish(&s), 0);
+        assert_int_equal(json_array_size(r.content), 3);
+        const json_t *bad = json_array_get(r.content, 1), *good = json_array_get(r.content, 2);
+        if (!json_get_str(bad, "fault"))
+            fail_msg("%s was taken", inputs[i]);
+        assert_int_equal(json_object_size(json_object_get(bad, "input")), 0);
+        assert_null(json_get_str(good, "fault"));
+        assert_int_equal(json_get_int(json_object_get(good, "input"), "b", 0), 2);
+        anthropic_stream_done(&s);
+        model_result_done(&r);
+    }
+}
+
+static void a_refusal_tells_why(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *details, *want;
+    } t[] = {
+        {"{'type':'refusal','category':'bio','explanation':'E'}",
+         "{'type':'refusal','category':'bio','explanation':'E'}"},
+        {"{'type':'refusal','category':null,'explanation':null,'new':1}",
+         "{'type':'refusal','category':null,'explanation':null}"},
+        {"{'type':'refusal','category':7}",
+         "{'type':'refusal','category':null,'explanation':null}"},
+        {"null", NULL},
+        {"{'type':'other'}", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        AUTO_FREE char *end = mem_printf(
+            "{'type':'message_delta','delta':{'stop_reason':'refusal','stop_details':%s}}",
+            t[i].details);
+        const char *const events[] = {START, end, STOP};
+        struct model_result r;
+        struct err e = {0};
+        struct anthropic_stream s;
+        anthropic_stream_init(&s, &r, NULL, &e);
+        for (size_t k = 0; k < ARRAY_LEN(events); k++) {
+            AUTO_FREE char *data = quoted(events[k]);
+            assert_int_equal(anthropic_stream_event(&s, "x", "", data, strlen(data)), 0);
+        }
+        AUTO_FREE char *got = r.stop_details ? json_text(r.stop_details, NULL) : NULL;
+        AUTO_FREE char *want = t[i].want ? quoted(t[i].want) : NULL;
+        assert_true(str_eq(got, want));
+        anthropic_stream_done(&s);
+        model_result_done(&r);
+    }
+}
+
 static void endless_text_is_cut(void **state)
 {
     (void)state;
@@ -223,7 +364,7 @@ static void a_status_tells_the_kind_of_error(void **state)
         enum model_error error;
     } t[] = {{400, MODEL_REJECTED},     {401, MODEL_UNAUTHORIZED}, {402, MODEL_BILLING},
              {403, MODEL_UNAUTHORIZED}, {404, MODEL_REJECTED},     {408, MODEL_FAILED},
-             {413, MODEL_REJECTED},     {429, MODEL_RATE_LIMITED}, {500, MODEL_FAILED},
+             {413, MODEL_TOO_LONG},     {429, MODEL_RATE_LIMITED}, {500, MODEL_FAILED},
              {503, MODEL_FAILED},       {529, MODEL_OVERLOADED},   {302, MODEL_FAILED}};
     for (size_t i = 0; i < ARRAY_LEN(t); i++)
         assert_int_equal(model_error_of_status(t[i].status), t[i].error);
@@ -247,7 +388,7 @@ static void keys_and_addresses_are_checked_first(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct err e = {0};
-        assert_null(model_anthropic_new(t[i].key, t[i].url, &e));
+        assert_null(model_anthropic_new(t[i].key, t[i].url, 0, &e));
         if (!strstr(e.msg, t[i].want))
             fail_msg("row %zu: %s", i, e.msg);
         if (t[i].key[0] && t[i].key[1])
@@ -259,6 +400,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_are_read_or_fail_with_words),
+        cmocka_unit_test(an_unusable_input_is_a_fault_of_its_call_alone),
+        cmocka_unit_test(a_refusal_tells_why),
         cmocka_unit_test(endless_text_is_cut),
         cmocka_unit_test(a_status_tells_the_kind_of_error),
         cmocka_unit_test(keys_and_addresses_are_checked_first),

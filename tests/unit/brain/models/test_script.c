@@ -170,8 +170,7 @@ static const struct {
 static void play(size_t i)
 {
     AUTO_JSON json_t *m = js(plays[i].messages);
-    struct model_request q = {
-        .session_id = "sesn_x", .model = "script", .messages = m, .max_tokens = 10};
+    struct model_request q = {.session_id = "sesn_x", .model = "script", .messages = m};
     struct heard h = {BUF_INIT(65536)};
     struct model_sink sink = {.block_start = on_block, .text_delta = on_text, .arg = &h};
     struct model_result r = {0};
@@ -236,8 +235,7 @@ static int cancelled_child(void *arg)
     struct model_result r = {0};
     struct err e = {0};
     AUTO_JSON json_t *m = js("[" U("wait") "]");
-    struct model_request q = {
-        .session_id = "sesn_y", .model = "script", .messages = m, .max_tokens = 10};
+    struct model_request q = {.session_id = "sesn_y", .model = "script", .messages = m};
     *(int *)arg = model_generate(model, &q, NULL, &r, &e);
     model_result_done(&r);
     return 0;

@@ -6,7 +6,7 @@
 static void echo(struct http_exchange *x, size_t max)
 {
     AUTO(buf) body = BUF_INIT(1 << 20);
-    int r = http_body_read(x, max, &body);
+    int r = http_body_read(x, max, &body, NULL);
     if (r == -EMSGSIZE)
         (void)http_reply(x, 413, "text/plain", "too large\n", 10);
     else if (r == -E_PARSE)
@@ -19,7 +19,7 @@ static void echo(struct http_exchange *x, size_t max)
 static void tiny(struct http_exchange *x)
 {
     AUTO(buf) body = BUF_INIT(4);
-    int r = http_body_read(x, 1000, &body);
+    int r = http_body_read(x, 1000, &body, NULL);
     (void)http_reply(x, r == -EMSGSIZE ? 413 : 200, NULL, "t", 1);
 }
 

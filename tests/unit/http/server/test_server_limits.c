@@ -13,17 +13,35 @@
 static struct waitq gate;
 static int waiting, over, wait_result, flood_result;
 
+#define BURST (2u << 20)
+static struct budget large;
+static size_t charged;
+
 static void handler(struct http_exchange *x, void *arg)
 {
     (void)arg;
     const char *path = http_request(x)->path;
     if (str_eq(path, "/ok")) {
         (void)http_reply(x, 200, NULL, "ok", 2);
+    } else if (str_eq(path, "/known")) {
+        http_known(x);
+        (void)http_reply(x, 200, NULL, "ok", 2);
     } else if (str_eq(path, "/body")) {
         AUTO(buf) body = BUF_INIT(1000);
-        wait_result = http_body_read(x, 1000, &body);
+        wait_result = http_body_read(x, 1000, &body, NULL);
         if (wait_result == 0)
             (void)http_reply(x, 200, NULL, body.data, body.len);
+        bump(&over);
+    } else if (str_eq(path, "/large")) {
+        AUTO(buf) body = BUF_INIT(BURST + 1000);
+        struct budget_share share = {.of = &large};
+        wait_result = http_body_read(x, BURST + 1000, &body, &share);
+        charged = share.n;
+        if (wait_result == -EBUSY)
+            (void)http_reply(x, 503, NULL, "busy", 4);
+        if (wait_result == 0)
+            (void)http_reply(x, 200, NULL, "all", 3);
+        budget_end(&share);
         bump(&over);
     } else if (str_eq(path, "/wait")) {
         bump(&waiting);
@@ -49,6 +67,7 @@ static void reset(void)
 {
     waiting = over = flood_result = 0;
     wait_result = 1;
+    large = (struct budget){.max = 2 * BURST};
     waitq_init(&gate);
 }
 
@@ -163,30 +182,94 @@ static void a_slow_body_is_answered_with_408(void **state)
     RUN(slow_body, .body_timeout_ms = 40);
 }
 
-/* Progress alone is not enough: below 1000 bytes a second the time runs out. */
-static void drip_body(void)
+/* Single bytes, every 5 ms, until the server says something. */
+static void drip(struct io_fd *io)
 {
-    AUTO(io_fd) io = IO_FD_NONE;
     AUTO(buf) got = BUF_INIT(10000);
-    (void)dial(&io);
-    SAY(&io, "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n");
     int sent = 0;
     for (ssize_t n = -EAGAIN; sent < 800 && n == -EAGAIN; sent++) {
         CHECK(fiber_sleep_ms(5) == 0, "sleep");
         char c;
-        n = recv(io.fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) < 0 ? -errno : 1;
+        n = recv(io->fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) < 0 ? -errno : 1;
         if (n == -EAGAIN)
-            say(&io, "a", 1);
+            say(io, "a", 1);
     }
     CHECK(sent < 800, "it took them all");
-    read_all(&io, &got);
+    read_all(io, &got);
     CHECK(str_starts(buf_str(&got), "HTTP/1.1 408"), "%s", buf_str(&got));
+}
+
+/* Progress alone is not enough: below 1000 bytes a second the time runs out. */
+static void drip_body(void)
+{
+    AUTO(io_fd) io = IO_FD_NONE;
+    (void)dial(&io);
+    SAY(&io, "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n");
+    drip(&io);
 }
 
 static void single_bytes_do_not_keep_a_body_alive(void **state)
 {
     (void)state;
     RUN(drip_body, .body_timeout_ms = 100);
+}
+
+static void send_large(struct io_fd *io, size_t length)
+{
+    AUTO_FREE char *much = mem_zalloc(length);
+    char head[100];
+    snprintf(head, sizeof(head), "POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n\r\n",
+             BURST + 1000);
+    (void)dial(io);
+    say(io, head, strlen(head));
+    say(io, much, length);
+}
+
+/* What came fast at first gives no time for later. */
+static void burst_then_drip(void)
+{
+    AUTO(io_fd) io = IO_FD_NONE;
+    send_large(&io, BURST);
+    drip(&io);
+    CHECK(charged >= BURST && large.used == 0, "%zu %zu", charged, large.used);
+}
+
+static void a_burst_earns_no_right_to_trickle(void **state)
+{
+    (void)state;
+    RUN(burst_then_drip, .body_timeout_ms = 300);
+}
+
+/* Three of them where there is room for two. */
+static void too_many_bodies(void)
+{
+    AUTO(io_fd) a = IO_FD_NONE;
+    AUTO(io_fd) b = IO_FD_NONE;
+    AUTO(io_fd) c = IO_FD_NONE;
+    AUTO(buf) got = BUF_INIT(10000);
+    send_large(&a, BURST - 1000);
+    send_large(&b, BURST - 1000);
+    while (large.used < 2 * (BURST - 1000))
+        CHECK(fiber_sleep_ms(1) == 0, "sleep");
+    send_large(&c, BURST - 1000);
+    read_until(&c, &got, "\r\n\r\nbusy");
+    CHECK(str_starts(buf_str(&got), "HTTP/1.1 503") && has(&got, "Connection: close"), "%s",
+          buf_str(&got));
+    CHECK(large.used == 2 * (BURST - 1000), "%zu", large.used);
+    io_fd_close(&a);
+    while (large.used > BURST - 1000)
+        CHECK(fiber_sleep_ms(1) == 0, "sleep");
+    AUTO_FREE char *rest = mem_zalloc(2000);
+    say(&b, rest, 2000);
+    buf_reset(&got);
+    read_until(&b, &got, "\r\n\r\nall");
+    CHECK(large.used == 0, "%zu", large.used);
+}
+
+static void bodies_share_a_budget(void **state)
+{
+    (void)state;
+    RUN(too_many_bodies);
 }
 
 /* A client that does not read what it asked for does not hold the handler for ever. */
@@ -414,6 +497,88 @@ static void connections_past_the_ceiling_get_503(void **state)
     RUN(ceiling, .max_connections = 2);
 }
 
+static bool is_closed(struct io_fd *io)
+{
+    char c;
+    return recv(io->fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+}
+
+static void ask(struct io_fd *io, const char *request)
+{
+    AUTO(buf) got = BUF_INIT(10000);
+    say(io, request, strlen(request));
+    read_until(io, &got, "\r\n\r\nok");
+}
+
+/* Eight at most, seven of them strangers. */
+static void strangers(void)
+{
+    struct io_fd quiet[20];
+    AUTO(io_fd) mine = IO_FD_NONE;
+    AUTO(io_fd) waits = IO_FD_NONE;
+    (void)dial(&mine);
+    ask(&mine, GET("/known"));
+    (void)dial(&waits);
+    SAY(&waits, GET("/wait")); /* one that is being served is not touched */
+    UNTIL(waiting == 1);
+    for (size_t i = 0; i < ARRAY_LEN(quiet); i++) {
+        quiet[i] = IO_FD_NONE;
+        (void)dial(&quiet[i]);
+    }
+    /* A newcomer is served, and whoever has waited longest made room. */
+    AUTO(io_fd) newcomer = IO_FD_NONE;
+    (void)dial(&newcomer);
+    ask(&newcomer, GET("/known"));
+    for (int i = 0; i < 10000 && !is_closed(&quiet[14]); i++)
+        CHECK(fiber_yield() == 0, "yield");
+    for (size_t i = 0; i < ARRAY_LEN(quiet); i++)
+        CHECK(is_closed(&quiet[i]) == (i < 15), "%zu", i);
+    ask(&mine, GET("/ok"));
+    ask(&quiet[19], GET("/ok"));
+    struct http_stats st;
+    http_server_stats(T.srv, &st);
+    CHECK(st.refused == 0 && st.open <= 8, "refused %llu open %zu", (unsigned long long)st.refused,
+          st.open);
+    waitq_wake_all(&gate);
+    UNTIL(over == 1);
+    for (size_t i = 0; i < ARRAY_LEN(quiet); i++)
+        io_fd_close(&quiet[i]);
+}
+
+static void strangers_do_not_keep_others_out(void **state)
+{
+    (void)state;
+    RUN(strangers, .max_connections = 8);
+}
+
+/* All are known: then the one that rests longest makes room. */
+static void all_known(void)
+{
+    struct io_fd one[5];
+    for (size_t i = 0; i < ARRAY_LEN(one); i++) {
+        one[i] = IO_FD_NONE;
+        (void)dial(&one[i]);
+        ask(&one[i], GET("/known"));
+        if (i == 3)
+            ask(&one[0], GET("/ok")); /* which is now the second one */
+    }
+    for (int i = 0; i < 10000 && !is_closed(&one[1]); i++)
+        CHECK(fiber_yield() == 0, "yield");
+    for (size_t i = 0; i < ARRAY_LEN(one); i++)
+        CHECK(is_closed(&one[i]) == (i == 1), "%zu", i);
+    for (size_t i = 0; i < ARRAY_LEN(one); i++) {
+        if (i != 1)
+            ask(&one[i], GET("/ok"));
+        io_fd_close(&one[i]);
+    }
+}
+
+static void who_rests_longest_makes_room(void **state)
+{
+    (void)state;
+    RUN(all_known, .max_connections = 4);
+}
+
 static void run_out_of_descriptors(void)
 {
     struct rlimit before, tight;
@@ -549,12 +714,16 @@ int main(void)
         cmocka_unit_test(an_idle_connection_ends_without_a_word),
         cmocka_unit_test(a_slow_body_is_answered_with_408),
         cmocka_unit_test(single_bytes_do_not_keep_a_body_alive),
+        cmocka_unit_test(a_burst_earns_no_right_to_trickle),
+        cmocka_unit_test(bodies_share_a_budget),
         cmocka_unit_test(a_stalled_reader_does_not_hold_the_handler),
         cmocka_unit_test(a_peer_that_leaves_ends_its_handler),
         cmocka_unit_test(what_arrives_during_a_wait_is_kept),
         cmocka_unit_test(who_sends_without_end_waits),
         cmocka_unit_test(long_waits_end_as_short_ones_do),
         cmocka_unit_test(connections_past_the_ceiling_get_503),
+        cmocka_unit_test(strangers_do_not_keep_others_out),
+        cmocka_unit_test(who_rests_longest_makes_room),
         cmocka_unit_test(running_out_of_descriptors_passes),
         cmocka_unit_test(a_graceful_stop_lets_requests_end),
         cmocka_unit_test(a_stop_gives_up_after_its_time),

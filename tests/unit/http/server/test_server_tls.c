@@ -59,7 +59,7 @@ static void handler(struct http_exchange *x, void *arg)
         (void)http_reply(x, 200, NULL, "ok", 2);
     } else if (str_eq(path, "/echo")) {
         AUTO(buf) body = BUF_INIT(sizeof(big));
-        if (http_body_read(x, sizeof(big), &body) == 0)
+        if (http_body_read(x, sizeof(big), &body, NULL) == 0)
             (void)http_reply(x, 200, NULL, body.data, body.len);
     } else if (str_eq(path, "/stream")) {
         if (http_stream_begin(x, 200, NULL) == 0 && http_stream_write(x, big, sizeof(big)) == 0)

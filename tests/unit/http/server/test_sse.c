@@ -1,5 +1,5 @@
-/* test_sse.c - event streams going out: frames, order, keep-alive, slow readers, and taking up
- * again by id. */
+/* test_sse.c - event streams going out: frames, order, keep-alive, slow readers that fetch what they
+ * missed, readers that take nothing, and taking up again by id. */
 #include "unit/http/server/talk.h"
 
 #include "http/server/sse.h"
@@ -8,11 +8,14 @@
 #define SUBSCRIBERS 4
 static struct {
     struct sse_writer *writer[SUBSCRIBERS];
+    int next[SUBSCRIBERS]; /* the event that its queue or its own reading brings next */
+    int caught_up[SUBSCRIBERS];
     int subscribed, gone;
     int result[SUBSCRIBERS];
     int64_t keepalive_ms;
     size_t max_bytes;
-    int history; /* events 1..history exist */
+    int history; /* events 1..history exist, */
+    size_t pad;  /* each so long */
 } S;
 
 static struct sse_frame *event(int id, size_t pad)
@@ -27,14 +30,33 @@ static struct sse_frame *event(int id, size_t pad)
     return sse_frame_new("test.event", text, data.data, data.len);
 }
 
-/* Appends an event to the history and gives it to whoever listens. */
+/* Appends an event to the history and gives it to whoever listens and has room. */
 static void append(size_t pad)
 {
+    S.pad = pad;
     struct sse_frame *f = event(++S.history, pad);
-    for (int i = 0; i < SUBSCRIBERS; i++)
-        if (S.writer[i])
-            (void)sse_push(S.writer[i], f);
+    for (int i = 0; i < SUBSCRIBERS; i++) {
+        if (!S.writer[i] || S.writer[i]->behind)
+            continue;
+        if (sse_push(S.writer[i], f) == 0)
+            S.next[i]++;
+        else
+            sse_fall_behind(S.writer[i]);
+    }
     sse_frame_unref(f);
+}
+
+/* One event of the history at a time. */
+static int catch_up(void *arg)
+{
+    int slot = *(int *)arg;
+    struct sse_frame *f = event(S.next[slot], S.pad);
+    int r = http_stream_write(S.writer[slot]->x, f->bytes, f->len);
+    sse_frame_unref(f);
+    S.caught_up[slot]++;
+    if (++S.next[slot] > S.history)
+        S.writer[slot]->behind = false;
+    return r;
 }
 
 static void handler(struct http_exchange *x, void *arg)
@@ -45,17 +67,21 @@ static void handler(struct http_exchange *x, void *arg)
     int slot = S.subscribed;
     MUST(slot < SUBSCRIBERS);
     S.writer[slot] = &w;
+    w.catch_up = catch_up;
+    w.catch_up_arg = &slot;
     const char *last = h1_header_get(http_request(x), "Last-Event-ID", NULL);
     for (int i = last ? atoi(last) + 1 : S.history + 1; i <= S.history; i++) {
         struct sse_frame *f = event(i, 0);
         CHECK(sse_push(&w, f) == 0, "replay");
         sse_frame_unref(f);
     }
+    S.next[slot] = S.history + 1;
     bump(&S.subscribed);
     S.result[slot] = sse_run(&w, S.keepalive_ms);
     S.writer[slot] = NULL;
     struct sse_frame *late = event(0, 0);
-    CHECK(sse_push(&w, late) == (w.overflow ? -EMSGSIZE : -EPIPE), "pushed to nobody");
+    CHECK(sse_push(&w, late) == -EPIPE, "pushed to nobody");
+    sse_push_last(&w, late);
     CHECK(late->refs == 1 && w.queued_bytes == 0, "%u references, %zu bytes", late->refs,
           w.queued_bytes);
     sse_frame_unref(late);
@@ -163,27 +189,35 @@ static void a_frame_is_written_once_and_shared(void **state)
     sse_frame_unref(NULL);
 }
 
-/* The queue alone: what is taken, what is cut off, and that nothing leaks (ASAN). */
-static void a_full_queue_cuts_the_reader(void **state)
+/* The queue alone: what is taken, what is left out, what it counts as, and that nothing leaks
+ * (ASAN). */
+static void a_full_queue_takes_no_more(void **state)
 {
     (void)state;
     struct sse_frame *f = sse_frame_new("e", NULL, "0123456789", 10); /* 27 bytes */
     assert_int_equal(f->len, 27);
     static const struct {
-        size_t max;
+        size_t max, budget;
         int taken; /* pushes that succeed */
-    } rows[] = {{27, 1}, {53, 1}, {54, 2}, {81, 3}, {1, 1}, {0, 1}};
+    } rows[] = {{27, 99, 1}, {53, 99, 1}, {54, 99, 2}, {81, 99, 3}, {26, 99, 0},
+                {0, 99, 0},  {99, 54, 2}, {99, 53, 1}, {99, 0, 0}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct budget b = {.max = rows[i].budget};
         struct sse_writer w;
         sse_writer_init(&w, NULL, rows[i].max);
+        w.share.of = &b;
         for (int k = 0; k < rows[i].taken; k++)
             assert_int_equal(sse_push(&w, f), 0);
-        assert_int_equal(w.queued_bytes, (size_t)rows[i].taken * 27);
-        assert_int_equal(f->refs, 1 + rows[i].taken);
         assert_int_equal(sse_push(&w, f), -EMSGSIZE);
-        assert_true(w.overflow && w.queued_bytes == 0 && f->refs == 1);
-        assert_int_equal(sse_push(&w, f), -EMSGSIZE); /* it does not recover */
+        assert_int_equal(w.queued_bytes, (size_t)rows[i].taken * 27);
+        assert_int_equal(b.used, (size_t)rows[i].taken * 27);
+        assert_int_equal(f->refs, 1 + rows[i].taken);
+        assert_false(w.ended || w.behind);
+        sse_push_last(&w, f); /* in spite of the ceiling */
+        assert_int_equal(f->refs, 2 + rows[i].taken);
         sse_writer_done(&w);
+        assert_int_equal(f->refs, 1);
+        assert_int_equal(b.used, 0);
     }
     struct sse_writer w;
     sse_writer_init(&w, NULL, 100);
@@ -270,8 +304,8 @@ static void a_leaving_client_ends_its_stream(void **state)
     RUN(client_leaves);
 }
 
-/* One reader stops reading. It is cut off; the other never notices; and when the first comes back
- * with the id of the last event it has, it has missed nothing and seen nothing twice. */
+/* One reader stops reading for a while. It falls behind and costs no more than its queue; the other
+ * never notices; and when the first reads on, it gets everything, in order. */
 static void slow_reader(void)
 {
     AUTO(io_fd) slow = IO_FD_NONE;
@@ -282,42 +316,72 @@ static void slow_reader(void)
     seen_init(&quick_seen);
     subscribe(&slow, "");
     subscribe(&quick, "");
-    for (int i = 0; S.writer[0] && !S.writer[0]->overflow && i < 100000 && !failure[0]; i++) {
+    for (int i = 0; !S.writer[0]->behind && i < 100000 && !failure[0]; i++) {
         append(2000);
         CHECK(watch(&quick_seen, &quick, S.history), "the quick one was cut off");
     }
-    UNTIL(S.gone == 1);
-    CHECK(S.result[0] == -EMSGSIZE, "%d", S.result[0]);
-    /* The slow one reads what had been sent: a stream without its last chunk. */
-    CHECK(!watch(&slow_seen, &slow, INT32_MAX), "still going");
-    CHECK(!slow_seen.decoder.done && slow_seen.in_order && slow_seen.n > 0 &&
-              slow_seen.n < S.history,
-          "%d of %d", slow_seen.n, S.history);
-    append(0);
-    AUTO(io_fd) again = IO_FD_NONE;
-    char header[64];
-    snprintf(header, sizeof(header), "Last-Event-ID: %d\r\n", slow_seen.last);
-    int missed = S.history - slow_seen.last;
-    S.max_bytes = 1 << 20;
-    subscribe(&again, header);
-    append(0);
-    AUTO(seen) rest;
-    seen_init(&rest);
-    CHECK(watch(&rest, &again, missed + 1), "ended early");
-    CHECK(rest.in_order && rest.first == slow_seen.last + 1 && rest.last == S.history &&
-              rest.n == missed + 1,
-          "%d..%d after %d of %d", rest.first, rest.last, slow_seen.last, S.history);
+    for (int i = 0; i < 500; i++) {
+        append(2000);
+        CHECK(S.writer[0]->queued_bytes <= S.max_bytes, "%zu", S.writer[0]->queued_bytes);
+        CHECK(watch(&quick_seen, &quick, S.history), "the quick one was cut off");
+    }
+    CHECK(S.writer[0] && S.writer[0]->behind && S.caught_up[1] == 0, "not as it was meant");
+    CHECK(watch(&slow_seen, &slow, S.history), "the slow one was cut off");
+    CHECK(slow_seen.in_order && slow_seen.first == 1 && slow_seen.n == S.history, "%d of %d",
+          slow_seen.n, S.history);
+    CHECK(S.caught_up[0] >= 500 && !S.writer[0]->behind, "%d", S.caught_up[0]);
+    append(2000); /* and it is one like others again */
+    CHECK(watch(&slow_seen, &slow, S.history) && slow_seen.in_order, "%d", slow_seen.n);
     CHECK(watch(&quick_seen, &quick, S.history) && quick_seen.in_order && quick_seen.n == S.history,
           "%d of %d", quick_seen.n, S.history);
 }
 
-static void a_slow_reader_resumes_without_loss(void **state)
+static void a_slow_reader_gets_everything(void **state)
 {
     (void)state;
     RUN(slow_reader);
 }
 
-/* A frame larger than the whole queue reaches a reader who keeps up. */
+/* One that takes nothing is given up after the server's body_timeout. When it comes back with the id
+ * of the last event it has, it has missed nothing and seen nothing twice. */
+static void stuck_reader(void)
+{
+    AUTO(io_fd) stuck = IO_FD_NONE;
+    AUTO(seen) seen;
+    seen_init(&seen);
+    subscribe(&stuck, "");
+    S.pad = 2000;
+    S.history = 20000; /* more than any socket's buffers hold */
+    sse_fall_behind(S.writer[0]);
+    UNTIL(S.gone == 1);
+    CHECK(S.result[0] == -ETIMEDOUT, "%d", S.result[0]);
+    /* It reads what had been sent: a stream without its last chunk. */
+    CHECK(!watch(&seen, &stuck, INT32_MAX), "still going");
+    CHECK(!seen.decoder.done && seen.in_order && seen.n > 0 && seen.n < S.history, "%d of %d",
+          seen.n, S.history);
+    AUTO(io_fd) again = IO_FD_NONE;
+    char header[64];
+    snprintf(header, sizeof(header), "Last-Event-ID: %d\r\n", seen.last);
+    int missed = S.history - seen.last;
+    S.max_bytes = 64 << 20;
+    S.pad = 0;
+    subscribe(&again, header);
+    append(0);
+    AUTO(seen) rest;
+    seen_init(&rest);
+    CHECK(watch(&rest, &again, missed + 1), "ended early");
+    CHECK(rest.in_order && rest.first == seen.last + 1 && rest.last == S.history &&
+              rest.n == missed + 1,
+          "%d..%d after %d of %d", rest.first, rest.last, seen.last, S.history);
+}
+
+static void who_takes_nothing_is_given_up(void **state)
+{
+    (void)state;
+    RUN(stuck_reader, .body_timeout_ms = 300);
+}
+
+/* A frame larger than the whole queue reaches a reader. */
 static void large_frame(void)
 {
     AUTO(io_fd) io = IO_FD_NONE;
@@ -328,13 +392,50 @@ static void large_frame(void)
         append(3 << 20);
         CHECK(watch(&s, &io, i + 1), "cut off");
     }
-    CHECK(s.in_order && s.n == 3, "%d", s.n);
+    CHECK(s.in_order && s.n == 3 && S.caught_up[0] == 3, "%d", s.n);
 }
 
 static void a_frame_larger_than_the_queue_arrives(void **state)
 {
     (void)state;
     RUN(large_frame);
+}
+
+/* The end of a credential: what is queued is not given any more. */
+static void cut(void)
+{
+    AUTO(io_fd) io = IO_FD_NONE;
+    AUTO(seen) s;
+    seen_init(&s);
+    subscribe(&io, "");
+    append(0);
+    CHECK(watch(&s, &io, 1), "ended early");
+    append(0);
+    sse_cut(S.writer[0]);
+    CHECK(!watch(&s, &io, 2) && s.n == 1 && s.decoder.done, "%d", s.n);
+    UNTIL(S.gone == 1);
+    CHECK(S.result[0] == 0, "%d", S.result[0]);
+}
+
+static void a_stream_that_is_cut_gives_nothing_more(void **state)
+{
+    (void)state;
+    RUN(cut);
+}
+
+/* Proxies hold a head back until the first byte of the body: there is one at once. */
+static void first_byte(void)
+{
+    AUTO(io_fd) io = IO_FD_NONE;
+    AUTO(buf) got = BUF_INIT(10000);
+    subscribe(&io, "");
+    read_until(&io, &got, "\r\n\r\n8\r\n: open\n\n\r\n");
+}
+
+static void a_comment_follows_the_head_at_once(void **state)
+{
+    (void)state;
+    RUN(first_byte);
 }
 
 static void head_only(void)
@@ -369,7 +470,8 @@ static void old_client(void)
     sse_end(S.writer[0]);
     read_all(&io, &got);
     CHECK(!strstr(got.data, "chunked") &&
-              strstr(got.data, "Connection: close\r\n\r\nevent: test.event\nid: 1\ndata: {"),
+              strstr(got.data,
+                     "Connection: close\r\n\r\n: open\n\nevent: test.event\nid: 1\ndata: {"),
           "%s", got.data);
 }
 
@@ -383,12 +485,15 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_frame_is_written_once_and_shared),
-        cmocka_unit_test(a_full_queue_cuts_the_reader),
+        cmocka_unit_test(a_full_queue_takes_no_more),
         cmocka_unit_test(a_stream_gives_events_in_order),
         cmocka_unit_test(a_silent_stream_is_kept_alive),
         cmocka_unit_test(a_leaving_client_ends_its_stream),
-        cmocka_unit_test(a_slow_reader_resumes_without_loss),
+        cmocka_unit_test(a_slow_reader_gets_everything),
+        cmocka_unit_test(who_takes_nothing_is_given_up),
         cmocka_unit_test(a_frame_larger_than_the_queue_arrives),
+        cmocka_unit_test(a_stream_that_is_cut_gives_nothing_more),
+        cmocka_unit_test(a_comment_follows_the_head_at_once),
         cmocka_unit_test(head_gets_no_stream),
         cmocka_unit_test(an_old_client_gets_no_chunks),
     };

@@ -52,6 +52,14 @@ static struct work_item item(const char *state)
     return w;
 }
 
+/* A beat with the environment key, for the first time. */
+static int beat(struct work_item *w, const struct work_time *t, const char *expected,
+                int64_t ttl_seconds, bool *ret_extended, struct refusal *r)
+{
+    struct work_beat b = {.expected = expected, .ttl_seconds = ttl_seconds};
+    return work_rule_heartbeat(w, t, &b, ret_extended, r);
+}
+
 static void only_claimed_work_is_acknowledged(void **state)
 {
     (void)state;
@@ -107,7 +115,7 @@ static void a_heartbeat_needs_the_last_stamp(void **state)
         struct work_item w = item(t[i].from), before = w;
         struct refusal r = {0};
         bool extended = true;
-        assert_int_equal(work_rule_heartbeat(&w, &now, t[i].expected, 0, &extended, &r),
+        assert_int_equal(beat(&w, &now, t[i].expected, 0, &extended, &r),
                          t[i].status ? -E_DENIED : 0);
         assert_int_equal(r.status, t[i].status);
         assert_int_equal(extended, t[i].extended);
@@ -134,13 +142,104 @@ static void heartbeats_always_differ(void **state)
             back.wall_us -= 3600 * 1000000LL;
         char expected[40];
         strcpy(expected, last[0] ? last : "NO_HEARTBEAT");
-        assert_int_equal(work_rule_heartbeat(&w, &back, expected, i == 0 ? 7 : 0, &extended, &r),
-                         0);
+        assert_int_equal(beat(&w, &back, expected, i == 0 ? 7 : 0, &extended, &r), 0);
         assert_true(strcmp(w.last_heartbeat, last) > 0);
         strcpy(last, w.last_heartbeat);
         assert_int_equal(w.ttl_seconds, 7); /* stays what was asked for */
         assert_true(w.lease_expires_at == LEASE + 7 * 1000000LL);
     }
+}
+
+/* The answer to a beat was lost: the same claim says it once more, and is given the present stamp.
+ * Everybody else is refused as before. */
+static void a_beat_repeated_by_the_same_claim_is_answered_again(void **state)
+{
+    (void)state;
+    struct work_item w = item("starting");
+    struct work_time t = now;
+    struct refusal r = {0};
+    bool extended;
+    struct work_beat first = {.expected = "NO_HEARTBEAT", .by_token = true};
+    assert_int_equal(work_rule_heartbeat(&w, &t, &first, &extended, &r), 0);
+    char s1[40], s2[40];
+    strcpy(s1, w.last_heartbeat);
+    /* NO_HEARTBEAT is anybody's: only who says that he repeats himself is believed. */
+    assert_int_equal(work_rule_heartbeat(&w, &t, &first, &extended, &r), -E_DENIED);
+    json_decref(r.details);
+    first.again = true;
+    assert_int_equal(work_rule_heartbeat(&w, &t, &first, &extended, &r), 0);
+    assert_true(extended);
+    assert_string_equal(w.last_heartbeat, s1);
+
+    t.wall_us += 30 * 1000000LL;
+    t.lease_us += 30 * 1000000LL;
+    struct work_beat second = {.expected = s1, .by_token = true};
+    assert_int_equal(work_rule_heartbeat(&w, &t, &second, &extended, &r), 0);
+    strcpy(s2, w.last_heartbeat);
+    assert_true(strcmp(s1, s2) < 0);
+    t.lease_us += 3 * 1000000LL;
+    assert_int_equal(work_rule_heartbeat(&w, &t, &second, &extended, &r), 0);
+    assert_true(extended && w.lease_expires_at == t.lease_us + 90 * 1000000LL);
+    assert_string_equal(w.last_heartbeat, s2);
+
+    const struct {
+        const char *expected;
+        bool by_token, again;
+    } not [] = {{s1, false, true},            /* not with the token of this claim */
+                {"NO_HEARTBEAT", true, true}, /* two beats ago */
+                {"2027-01-15T07:59:58Z", true, true}};
+    for (size_t i = 0; i < ARRAY_LEN(not ); i++) {
+        struct work_beat b = {
+            .expected = not [i].expected, .by_token = not [i].by_token, .again = not [i].again};
+        r = (struct refusal){0};
+        assert_int_equal(work_rule_heartbeat(&w, &t, &b, &extended, &r), -E_DENIED);
+        assert_int_equal(r.status, 412);
+        json_decref(r.details);
+    }
+    /* One more beat, and the one before the last is nobody's any more. */
+    struct work_beat third = {.expected = s2, .by_token = true};
+    assert_int_equal(work_rule_heartbeat(&w, &t, &third, &extended, &r), 0);
+    assert_int_equal(work_rule_heartbeat(&w, &t, &second, &extended, &r), -E_DENIED);
+    json_decref(r.details);
+}
+
+/* The first answer was lost in a way the client does not call a repetition: it takes the lease when
+ * nobody who has the stamp has used it. Whoever comes with that stamp afterwards has lost. */
+static void a_first_stamp_that_nobody_uses_is_replaced(void **state)
+{
+    (void)state;
+    struct work_item w = item("starting");
+    struct work_time t = now;
+    struct refusal r = {0};
+    bool extended;
+    struct work_beat first = {.expected = "NO_HEARTBEAT", .by_token = true};
+    assert_int_equal(work_rule_heartbeat(&w, &t, &first, &extended, &r), 0);
+    char s1[40];
+    strcpy(s1, w.last_heartbeat);
+    t.lease_us += 45 * 1000000LL;
+    assert_int_equal(work_rule_heartbeat(&w, &t, &first, &extended, &r), -E_DENIED);
+    json_decref(r.details);
+    t.lease_us += 1;
+    assert_int_equal(work_rule_heartbeat(&w, &t, &first, &extended, &r), 0);
+    assert_true(extended && strcmp(w.last_heartbeat, s1) > 0);
+    struct work_beat old = {.expected = s1, .by_token = true};
+    assert_int_equal(work_rule_heartbeat(&w, &t, &old, &extended, &r), -E_DENIED);
+    json_decref(r.details);
+}
+
+static void what_is_taken_back_ends_at_once_where_the_token_is_all(void **state)
+{
+    (void)state;
+    struct work_item w = item("active");
+    w.holder = WORK_HOLDER_TOKEN;
+    work_rule_take_back(&w, &now);
+    assert_string_equal(w.state, "stopped");
+    assert_true(w.stopped_at == WALL && w.lease_expires_at == 0);
+    assert_false(w.drop_token); /* so that the worker hears of it */
+    w = item("active");         /* the environment key: it could go on reading and answering */
+    work_rule_take_back(&w, &now);
+    assert_string_equal(w.state, "stopping");
+    assert_true(w.lease_expires_at == LEASE + 1000000);
 }
 
 static void a_refused_heartbeat_tells_the_state(void **state)
@@ -149,7 +248,7 @@ static void a_refused_heartbeat_tells_the_state(void **state)
     struct work_item w = item("active");
     struct refusal r = {0};
     bool extended;
-    assert_int_equal(work_rule_heartbeat(&w, &now, "NO_HEARTBEAT", 0, &extended, &r), -E_DENIED);
+    assert_int_equal(beat(&w, &now, "NO_HEARTBEAT", 0, &extended, &r), -E_DENIED);
     assert_string_equal(r.message, "Heartbeat precondition failed: expected NO_HEARTBEAT, actual "
                                    "was 2027-01-15T07:59:58.000000Z");
     assert_string_equal(r.type, "invalid_request_error");
@@ -248,6 +347,9 @@ int main(void)
         cmocka_unit_test(only_claimed_work_is_acknowledged),
         cmocka_unit_test(a_heartbeat_needs_the_last_stamp),
         cmocka_unit_test(heartbeats_always_differ),
+        cmocka_unit_test(a_beat_repeated_by_the_same_claim_is_answered_again),
+        cmocka_unit_test(a_first_stamp_that_nobody_uses_is_replaced),
+        cmocka_unit_test(what_is_taken_back_ends_at_once_where_the_token_is_all),
         cmocka_unit_test(a_refused_heartbeat_tells_the_state),
         cmocka_unit_test(a_stop_moves_each_state_on),
         cmocka_unit_test(an_expired_item_is_queued_or_stopped),

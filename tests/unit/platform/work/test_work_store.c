@@ -175,6 +175,21 @@ static void items_are_taken_once_oldest_first(void **state)
     end(&w);
 }
 
+static void open_calls_are_taken_before_sessions_that_ask_for_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    sql(&w, "UPDATE work SET rank = 0 WHERE id = 'work_2'"); /* the younger one */
+    const char *want[] = {"work_2", "work_1"};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tell(&w, claim), 0);
+        assert_int_equal(w.taken, 1);
+        assert_string_equal(w.item.id, want[i]);
+    }
+    end(&w);
+}
+
 /* ---- ending ---- */
 
 static int load_1(struct tx *tx, struct world *w)
@@ -192,7 +207,8 @@ static int serve(struct tx *tx, struct world *w)
     if (e == 0)
         e = work_rule_ack(&w->item, &w->t, &r);
     if (e == 0)
-        e = work_rule_heartbeat(&w->item, &w->t, "NO_HEARTBEAT", 0, &extended, &r);
+        e = work_rule_heartbeat(&w->item, &w->t, &(struct work_beat){.expected = "NO_HEARTBEAT"},
+                                &extended, &r);
     return e < 0 ? e : work_store_tx(tx, &w->item);
 }
 
@@ -307,32 +323,64 @@ static int expire(struct tx *tx, struct world *w)
     return r < 0 ? r : work_expire_tx(tx, &w->item, &w->batch, &w->t);
 }
 
-static void an_expired_lease_queues_or_stops_the_work(void **state)
+/* Ids in the last event's error.event_ids, or -1 without one. */
+static int last_named(struct world *w)
+{
+    size_t n = json_array_size(w->batch.events);
+    const json_t *ids =
+        n ? json_object_get(json_object_get(json_array_get(w->batch.events, n - 1), "error"),
+                            "event_ids")
+          : NULL;
+    return ids ? (int)json_array_size(ids) : -1;
+}
+
+/* With calls open the session is offered again and the log says which calls may have run; without
+ * any, nothing is left behind: no event, no item (E1). */
+static void an_expired_lease_offers_open_calls_and_nothing_else(void **state)
 {
     (void)state;
+#define OPEN CALL("allow", "NULL", "builtin", "NULL")
     const struct {
-        const char *before, *state, *error;
+        const char *call, *before, *state, *error;
         int64_t live; /* items of the session that are not stopped */
+        int named;
     } t[] = {
-        {"UPDATE work SET requeues = 0", "queued", "sallyport_lease_expired", 1},
-        {"UPDATE work SET state = 'starting' WHERE id = 'work_1'", "queued",
-         "sallyport_lease_expired", 1},
-        {"UPDATE work SET state = 'stopping' WHERE id = 'work_1'", "stopped", "", 0},
-        {"UPDATE sessions SET status = 'terminated'", "stopped", "", 0},
-        {"UPDATE sessions SET archived_at = 5", "stopped", "", 0},
-        {"DELETE FROM sessions", "stopped", "", 0},
+        {OPEN, NULL, "queued", "sallyport_lease_expired", 1, 1},
+        {CALL("allow", "NULL", "custom", "NULL"), NULL, "queued", "sallyport_lease_expired", 1, 1},
+        {CALL("ask", "'allow'", "builtin", "NULL"), NULL, "queued", "sallyport_lease_expired", 1,
+         1},
+        /* its worker never had the lease, so it has run nothing */
+        {OPEN, "UPDATE work SET state = 'starting', started_at = NULL WHERE id = 'work_1'",
+         "queued", "sallyport_lease_expired", 1, -1},
+        {NULL, NULL, "queued", "", 1, -1}, /* nothing has happened in it yet */
+        {NULL, "UPDATE sessions SET next_seq = 9", "stopped", "", 0, -1},
+        {CALL("ask", "NULL", "builtin", "NULL"), "UPDATE sessions SET next_seq = 9", "stopped", "",
+         0, -1},
+        {CALL("allow", "NULL", "builtin", "'sevt_r'"), "UPDATE sessions SET next_seq = 9",
+         "stopped", "", 0, -1},
+        {NULL, "UPDATE sessions SET status = 'running', next_seq = 9", "stopped", "", 0, -1},
+        {NULL, "UPDATE work SET state = 'stopping' WHERE id = 'work_1'", "stopped", "", 0, -1},
+        {OPEN, "UPDATE sessions SET status = 'terminated'", "stopped", "", 0, -1},
+        {OPEN, "UPDATE sessions SET archived_at = 5", "stopped", "", 0, -1},
+        {OPEN, "DELETE FROM sessions", "stopped", "", 0, -1},
         /* must not hold up the leases of others */
-        {"UPDATE sessions SET agent = 'no json'", "stopped", "", 0},
+        {OPEN, "UPDATE sessions SET agent = 'no json'", "stopped", "", 0, -1},
     };
+#undef OPEN
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         struct world w;
         begin(&w);
+        const bool deleted = t[i].before && str_starts(t[i].before, "DELETE FROM sessions");
         assert_int_equal(tell(&w, serve), 0);
         assert_true(w.item.lease_expires_at == T0 + 90 * S);
-        sql(&w, t[i].before);
+        if (t[i].call)
+            sql(&w, t[i].call);
+        if (t[i].before)
+            sql(&w, t[i].before);
         assert_int_equal(tell(&w, expire), 0);
         assert_string_equal(w.item.state, t[i].state);
         assert_string_equal(last_error(&w), t[i].error);
+        assert_int_equal(last_named(&w), t[i].named);
         assert_int_equal(
             number(&w,
                    "SELECT COUNT(*) FROM work WHERE session_id = 'sesn_1' AND state <> 'stopped'"),
@@ -341,7 +389,7 @@ static void an_expired_lease_queues_or_stops_the_work(void **state)
             number(&w,
                    "SELECT COUNT(*) FROM work WHERE id = 'work_1' AND token_hash IS NULL"
                    " AND lease_expires_at IS NULL AND (state = 'stopped' OR claimed_at IS NULL)"),
-            1);
+            !deleted); /* the item of a deleted session goes with its end */
         end(&w);
     }
 }
@@ -421,9 +469,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_are_taken_once_oldest_first),
+        cmocka_unit_test(open_calls_are_taken_before_sessions_that_ask_for_nothing),
         cmocka_unit_test(only_unfinished_work_is_offered_again),
         cmocka_unit_test(a_worker_that_always_fails_is_held_back),
-        cmocka_unit_test(an_expired_lease_queues_or_stops_the_work),
+        cmocka_unit_test(an_expired_lease_offers_open_calls_and_nothing_else),
         cmocka_unit_test(stopping_with_a_dead_worker_and_open_calls_is_offered_again),
         cmocka_unit_test(a_revoked_key_takes_its_claims_and_leases_along),
         cmocka_unit_test(a_restart_gives_every_worker_a_whole_lease),

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "unit/sandbox/harness.h"
+#include "sandbox/build/root.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/lock/landlock.h"
 #include "sandbox/mounts.h"
@@ -297,12 +298,13 @@ static void bound_directory_keeps_its_owner(void **state)
 static void binds_replace_nothing_the_sandbox_needs(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"/etc",    "/etc/x",     "/usr/local", "/dev/shm/x",
+    static const char *const bad[] = {"/etc",    "/usr",       "/usr/local", "/dev/shm/x",
                                       "/proc/1", "/sys",       "/bin/x",     "/lib64",
                                       "/tmp",    "/workspace", "/sbin/ls",   "/tmp/.sallyport/x"};
+    static const char *const fixed[] = {"/etc/passwd", "/etc/resolv.conf", "/etc/ld.so.conf.d/x"};
     static const char *const good[] = {
         "/x",     "/etcetera", "/home/me/x", "/var/lib/data", "/tmp/in", "/workspace/a/b",
-        "/run/x", "/opt",      "/var/run/y", "/var/tmp/x"};
+        "/run/x", "/opt",      "/var/run/y", "/var/tmp/x",    "/etc/x",  "/etc/apt/y"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct sandbox_spec s;
         struct sbx b;
@@ -313,6 +315,11 @@ static void binds_replace_nothing_the_sandbox_needs(void **state)
             fail_msg("%s was accepted", bad[i]);
         expect_contains(error, "cannot be replaced");
         sandbox_spec_done(&s);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
+        struct err e = {.code = 0};
+        assert_int_equal(root_check_target(fixed[i], &e), -EINVAL);
+        expect_contains(e.msg, "stays the sandbox's own");
     }
     struct sandbox_spec s;
     sandbox_spec_init(&s);
@@ -326,6 +333,68 @@ static void binds_replace_nothing_the_sandbox_needs(void **state)
     }
     sbx_close(&b);
     sandbox_spec_done(&s);
+}
+
+/* A layer of its own over /etc: what was there stays, what is bound is there, and it is still not to
+ * be written to. */
+static void a_bind_below_etc_leaves_the_rest_as_it_was(void **state)
+{
+    (void)state;
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/usr/bin/env", "/etc/ssl/a/b", false, NULL), 0);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/usr/share", "/etc/passwds", false, NULL), 0);
+    struct sbx with, without;
+    open_box(&s, &with);
+    sbx_open_default(&host, &without);
+    static const char list[] = "cd /etc; find . -path ./ssl/a -prune -o -path ./passwds -prune -o "
+                               "-printf '%p %y %m %s %l\\n' | grep -v -e '^. d' -e '^./ssl d' | "
+                               "sort | md5sum";
+    struct result a = sbx_bash(&with, list), b = sbx_bash(&without, list);
+    assert_string_equal(a.text, b.text);
+    result_done(&a);
+    result_done(&b);
+    expect_bash(&with,
+                "/etc/ssl/a/b echo hi; [ -d /etc/passwds/man ] && echo there; "
+                "(: >/etc/x) 2>&1 | grep -o 'Read-only'; cut -d: -f1 /etc/passwd | head -2",
+                "hi\nthere\nRead-only\nroot\nagent");
+    sbx_close(&with);
+    sbx_close(&without);
+    sandbox_spec_done(&s);
+}
+
+/* What the host's programs are told to do, and nothing of who and where the host is. */
+static void etc_is_the_hosts_but_for_what_it_says_of_the_host(void **state)
+{
+    (void)state;
+    struct sbx b;
+    sbx_open_default(&host, &b);
+    expect_bash(&b,
+                "cat /etc/hostname; cut -d: -f1 /etc/group | tr '\\n' ' '; "
+                "ls -d /etc/fstab /etc/passwd- /etc/ssh /etc/cron.d /etc/sudoers "
+                "/etc/apt /etc/systemd /etc/default /etc/ssl/private 2>/dev/null | wc -l",
+                "sandbox\nroot tty agent nogroup 0");
+    expect_bash(&b, "wc -c < /etc/machine-id", "33");
+    char line[64] = "";
+    FILE *f = fopen("/etc/machine-id", "re");
+    if (f && fgets(line, sizeof(line), f)) {
+        line[strcspn(line, "\n")] = '\0';
+        AUTO_FREE char *look = mem_printf("grep -q '%s' /etc/machine-id || echo ours", line);
+        expect_bash(&b, look, "ours");
+    }
+    if (f)
+        fclose(f);
+    /* Of every Debian: links that programs are found by, and what a shell begins with. */
+    AUTO_FREE char *awk = realpath("/usr/bin/awk", NULL);
+    expect_bash(&b, "realpath /usr/bin/awk", awk ? awk : "");
+    struct stat st;
+    if (stat("/etc/bash.bashrc", &st) == 0) {
+        AUTO_FREE char *size = mem_printf("%lld", (long long)st.st_size);
+        expect_bash(&b, "stat -c %s /etc/bash.bashrc", size);
+    }
+    if (stat("/var/lib/dpkg/status", &st) == 0)
+        expect_bash(&b, "dpkg -s bash | head -1", "Package: bash");
+    sbx_close(&b);
 }
 
 /* A file goes where the assembled root has a directory, and a directory where it has a link. */
@@ -436,6 +505,8 @@ int main(void)
         cmocka_unit_test(image_faults_are_told),
         cmocka_unit_test(bound_directory_keeps_its_owner),
         cmocka_unit_test(binds_replace_nothing_the_sandbox_needs),
+        cmocka_unit_test(a_bind_below_etc_leaves_the_rest_as_it_was),
+        cmocka_unit_test(etc_is_the_hosts_but_for_what_it_says_of_the_host),
         cmocka_unit_test(a_bind_may_replace_a_directory_or_a_link),
         cmocka_unit_test(limits_are_visible),
         cmocka_unit_test(without_network_there_is_not_even_loopback),

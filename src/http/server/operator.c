@@ -1,0 +1,107 @@
+/* operator.c - /healthz, /readyz and /metrics on a listener of their own.
+ *
+ * An HTTP server like the API's, with few connections, on fibers of the same loop: an answer from
+ * /healthz says that the loop turns. Whoever reaches the address may ask; what is answered is fixed
+ * text and counts (base/metrics.h). A request's target picks one of three answers, a body is never
+ * read. */
+#include "http/server/operator.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/str.h"
+#include "io/sock.h"
+
+#include <string.h>
+
+#define MAX_CONNECTIONS 64
+#define PAGE_MAX        (256u << 10)
+#define TEXT            "text/plain; charset=utf-8"
+#define EXPOSITION      "text/plain; version=0.0.4; charset=utf-8"
+
+struct operator_page {
+    struct operator_config c;
+    struct http_server *http;
+};
+
+static int say(struct http_exchange *x, int status, const char *text)
+{
+    return http_reply(x, status, TEXT, text, strlen(text));
+}
+
+static int answer_ready(struct operator_page *p, struct http_exchange *x)
+{
+    const char *why = p->c.not_ready(p->c.arg);
+    AUTO_FREE char *text = mem_printf("%s\n", why ? why : "ready");
+    return say(x, why ? 503 : 200, text);
+}
+
+static int answer_metrics(struct operator_page *p, struct http_exchange *x)
+{
+    AUTO(buf) page = BUF_INIT(PAGE_MAX);
+    if (p->c.refresh)
+        p->c.refresh(p->c.arg);
+    if (metrics_render(&page, p->c.prefixes) < 0)
+        return say(x, 500, "the page is too large\n");
+    return http_reply(x, 200, EXPOSITION, buf_str(&page), page.len);
+}
+
+static void answer(struct http_exchange *x, void *arg)
+{
+    struct operator_page *p = arg;
+    const struct h1_request *q = http_request(x);
+    int r;
+    if (!str_eq(q->method, "GET") && !str_eq(q->method, "HEAD"))
+        r = say(x, 405, "GET only\n");
+    else if (str_eq(q->path, "/healthz"))
+        r = say(x, 200, "ok\n");
+    else if (str_eq(q->path, "/readyz"))
+        r = answer_ready(p, x);
+    else if (str_eq(q->path, "/metrics"))
+        r = answer_metrics(p, x);
+    else
+        r = say(x, 404, "/healthz, /readyz and /metrics are here\n");
+    (void)r; /* the connection's end is the connection's business */
+}
+
+int operator_open(const struct operator_config *c, struct operator_page **ret, struct err *e)
+{
+    *ret = NULL;
+    if (str_eq(c->listen, "none"))
+        return 0;
+    struct operator_page *p = mem_new(struct operator_page);
+    char address[SOCK_ADDR_MAX];
+    struct err why = {0};
+    p->c = *c;
+    struct http_server_config http = {.listen = c->listen ? c->listen : c->by_default,
+                                      .max_connections = MAX_CONNECTIONS,
+                                      .handler = answer,
+                                      .arg = p};
+    p->http = http_server_new(&http, address, &why);
+    if (!p->http) {
+        free(p);
+        if (c->listen)
+            return err_set(e, why.code < 0 ? why.code : -EINVAL, "--metrics: %s", why.msg);
+        log_info("no /metrics: the address is taken; --metrics names another", "address=%s",
+                 c->by_default);
+        return 0;
+    }
+    log_info("metrics", "listen=%s", address);
+    *ret = p;
+    return 0;
+}
+
+int operator_run(void *arg)
+{
+    struct operator_page *p = arg;
+    return http_server_run(p->http);
+}
+
+void operator_free(struct operator_page *p)
+{
+    if (!p)
+        return;
+    http_server_free(p->http);
+    free(p);
+}

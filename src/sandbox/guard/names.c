@@ -1,0 +1,65 @@
+/* names.c - the table. What it takes to be in it: a program of the host does what the file says
+ * without being asked to run the project's code, on entering the directory, opening it in an editor
+ * or an agent, committing, or logging in. What is run when somebody builds or tests (a Makefile,
+ * package.json, conftest.py) is the project, and the reason why an agent may write. */
+#include "sandbox/guard/names.h"
+
+#include "base/str.h"
+
+/* clang-format off */
+const struct guard_name guard_anywhere[] = {
+    /* shells: each start reads one of these, when the directory is a home */
+    {".bashrc", "bash"}, {".bash_profile", "bash"}, {".bash_login", "bash"}, {".bash_logout", "bash"},
+    {".bash_aliases", "bash, by Debian's .bashrc"}, {".profile", "login shells"}, {".inputrc", "readline: keys that type"},
+    {".zshrc", "zsh"}, {".zshenv", "zsh, scripts too"}, {".zprofile", "zsh"}, {".zlogin", "zsh"}, {".zlogout", "zsh"},
+    {".kshrc", "ksh"}, {".mkshrc", "mksh"}, {".cshrc", "csh"}, {".tcshrc", "tcsh"}, {".login", "csh"}, {".logout", "csh"},
+    {".xprofile", "display managers"}, {".xinitrc", "startx"}, {".xsession", "display managers"}, {".xsessionrc", "display managers"},
+    {".pam_environment", "pam"},
+    /* entering a directory */
+    {".envrc", "direnv"}, {".mise.toml", "mise: hooks and tasks"}, {".autoenv", "autoenv"}, {".autoenv.zsh", "autoenv"},
+    /* git, beside .git itself */
+    {".gitconfig", "git: aliases, pagers, hooks"}, {".gitmodules", "git: where submodules come from"},
+    {".githooks", "hooks, by core.hooksPath"}, {".husky", "hooks, by core.hooksPath"},
+    /* editors: tasks, extensions and settings that name programs */
+    {".vscode", "Visual Studio Code: tasks, settings"}, {".idea", "JetBrains: run configurations, watchers"},
+    {".zed", "Zed: tasks"}, {".fleet", "Fleet"}, {".devcontainer", "runs initializeCommand on the host"}, {".devcontainer.json", "likewise"},
+    {".vim", "vim"}, {".vimrc", "vim"}, {".exrc", "vi, vim with 'exrc'"}, {".nvimrc", "neovim with 'exrc'"}, {".nvim.lua", "likewise"},
+    {".emacs", "emacs"}, {".emacs.d", "emacs"}, {".dir-locals.el", "emacs: eval"}, {".dir-locals-2.el", "emacs: eval"},
+    /* agents: servers they start, hooks they run, what they may do unasked */
+    {".mcp.json", "MCP servers: commands"}, {".claude", "Claude Code: hooks, commands, permissions"}, {".claude.json", "likewise"},
+    {".cursor", "Cursor: MCP servers, rules"}, {".codex", "Codex: MCP servers, approvals"}, {".gemini", "Gemini CLI: MCP servers"},
+    {".windsurf", "Windsurf"}, {".continue", "Continue"}, {".roo", "Roo Code: MCP servers"}, {".aider.conf.yml", "aider: commands it runs"},
+    {".opencode", "opencode: plugins"}, {"opencode.json", "opencode: MCP servers"},
+    /* debuggers that load what lies beside the program */
+    {".gdbinit", "gdb"}, {".lldbinit", "lldb"},
+};
+
+const struct guard_name guard_top[] = {
+    {".ssh", "who may log in, ProxyCommand"}, {".gnupg", "gpg: programs it starts"},
+    {".config/git", "git"}, {".config/fish", "fish"}, {".config/nvim", "neovim"}, {".config/autostart", "desktops"},
+    {".config/systemd", "units of the user"}, {".config/environment.d", "units of the user"}, {".config/Code", "Visual Studio Code"},
+    {".config/direnv", "direnv"}, {".config/mise", "mise"}, {".local/bin", "in PATH"}, {".local/share/systemd", "units of the user"},
+    {".local/share/applications", "desktops: what opens what"}, {".cargo/bin", "in PATH"}, {".cargo/env", "shells, by their start-up files"},
+    {".docker", "docker: credential helpers"},
+    {".kube", "kubectl: exec plugins"}, {".aws", "aws: credential_process"}, {".oh-my-zsh", "zsh, by .zshrc"}, {".nvm", "shells, by their start-up files"},
+};
+
+const struct guard_name guard_git[] = {
+    {"hooks", "run by git on commit, checkout, push"},
+    {"config", "names programs: fsmonitor, sshCommand, pagers, filters, aliases, hooksPath"},
+    {"config.worktree", "likewise"},
+    {"commondir", "says that hooks and config lie elsewhere"},
+};
+/* clang-format on */
+
+const size_t guard_n_anywhere = ARRAY_LEN(guard_anywhere);
+const size_t guard_n_top = ARRAY_LEN(guard_top);
+const size_t guard_n_git = ARRAY_LEN(guard_git);
+
+bool guard_knows(const char *name)
+{
+    for (size_t i = 0; i < guard_n_anywhere; i++)
+        if (str_eq(name, guard_anywhere[i].path))
+            return true;
+    return false;
+}

@@ -1,0 +1,22 @@
+/* scan - finds what is to be guarded in a directory that is about to be shown writable. */
+#pragma once
+
+#include "base/base.h"
+
+struct err;
+
+/* Called for each place, parents first. `path` is relative to the directory. With `read_only` it is
+ * to be covered with itself, read-only; without, with itself as it is: a mount point can neither be
+ * moved away nor removed from inside, and with it what lies in it. 0, or a negative code with
+ * words, which ends the scan. */
+typedef int guard_place_fn(void *arg, const char *path, bool read_only, struct err *e);
+
+/* Looks through the directory `path` below `dir` (both as for mounts_open), GUARD_DEPTH levels down;
+ * links are not followed, node_modules is left out. Never fails because of what lies there: what
+ * cannot be read is not looked through. 0, or what `place` has returned. */
+int guard_scan(int dir, const char *path, guard_place_fn *place, void *arg, struct err *e)
+    WARN_UNUSED;
+
+/* The value of core.hooksPath in the text of a git configuration, when it is a relative path that
+ * stays below the work tree; malloc'ed, or NULL. */
+char *guard_hooks_path(const char *config);

@@ -1,0 +1,66 @@
+/* sweeps.c - who sweeps, and when.
+ *
+ * The zygote does: it sees the host's directories, it knows when a sandbox's init is reaped, before
+ * which the kernel has ended every other process of that sandbox, and it is there when the worker
+ * has been killed. Two sandboxes that share a directory sweep it one after the other. */
+#include "sandbox/zygote/sweeps.h"
+
+#include <sys/stat.h>
+
+#include "base/str.h"
+#include "sandbox/guard/sweep.h"
+#include "sandbox/spec.h"
+#include "sandbox/zygote/template.h"
+
+struct listener {
+    void (*tell)(void *arg, const json_t *moved);
+    void *arg;
+};
+
+static void moved(void *arg, const char *dir, const char *name, const char *now)
+{
+    const struct listener *l = arg;
+    AUTO_JSON json_t *o = json_object();
+    json_put_str(o, "dir", dir);
+    json_put_str(o, "name", name);
+    if (now)
+        json_put_str(o, "now", now);
+    l->tell(l->arg, o);
+}
+
+int sweeps_open(const struct rootfs *r, const struct sandbox_spec *spec, struct sweeps *ret,
+                struct err *e)
+{
+    struct sweeps s = {.all = spec->n_binds ? mem_array(spec->n_binds, sizeof(*s.all)) : NULL};
+    for (size_t i = 0; i < spec->n_binds; i++) {
+        const struct sandbox_bind *b = &spec->binds[i];
+        if (!b->write || b->all)
+            continue;
+        int dir = rootfs_host_dir(r, b->source, e);
+        if (dir == -ENOTDIR)
+            continue;
+        if (dir < 0) {
+            sweeps_done(&s);
+            return dir;
+        }
+        s.all[s.n++] = sweep_new(dir, b->source);
+    }
+    *ret = s;
+    return 0;
+}
+
+void sweeps_run(struct sweeps *s, void (*tell)(void *arg, const json_t *moved), void *arg)
+{
+    struct listener l = {tell, arg};
+    for (size_t i = 0; i < s->n; i++)
+        sweep_run(s->all[i], moved, &l);
+    sweeps_done(s);
+}
+
+void sweeps_done(struct sweeps *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        sweep_free(s->all[i]);
+    free(s->all);
+    *s = (struct sweeps){.all = NULL};
+}

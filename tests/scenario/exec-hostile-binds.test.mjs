@@ -1,0 +1,199 @@
+// What an earlier run has left in a writable bind is hostile input to the next one: links, pipes, a link where a
+// directory was. Every case is made by a first run, as the program in the sandbox makes it.
+import { describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { BIN, ms, run, start, tempDir, until } from '../lib/own.mjs';
+
+const isRoot = process.getuid() === 0;
+const ORDINARY = 65321;
+
+for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
+  describe(`after a hostile run, uid ${uid}`, () => {
+    const top = tempDir('hostile');
+    const program = path.join(top, 'sallyport');
+    fs.copyFileSync(BIN, program);
+    fs.chmodSync(program, 0o755);
+    const own = (p) => { if (isRoot) fs.chownSync(p, uid, uid); return p; };
+    own(top);
+    const victim = path.join(top, 'victim');
+    fs.writeFileSync(victim, 'of the host\n');
+    own(victim);
+    const home = own((fs.mkdirSync(path.join(top, 'home')), path.join(top, 'home')));
+    fs.writeFileSync(path.join(home, 'key'), 'a key of the host\n');
+    own(path.join(home, 'key'));
+
+    let n = 0;
+    /** A project, and what a run does in it. */
+    const after = async (script) => {
+      const dir = own((fs.mkdirSync(path.join(top, `p${++n}`)), path.join(top, `p${n}`)));
+      const r = await exec(['--bind', `${dir}:/w:rw`, '--workdir', '/w', '--', 'sh', '-ec', script]);
+      assert.equal(r.code, 0, r.err);
+      return dir;
+    };
+    const exec = (args) => {
+      const argv = [program, 'exec', ...args];
+      const [cmd, ...rest] = isRoot && uid ? ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups', '--', ...argv] : argv;
+      return run(cmd, rest, { timeout: ms(20000), cwd: top });
+    };
+
+    for (const [what, script, sentence] of [
+      ['a link to a file of the host', `ln -s ${victim} report`, /report is a link that leads away from its directory.*name the place itself, .*\/victim/],
+      ['a relative one', 'ln -s ../victim report', /report is a link/],
+      ['one to a file below', 'touch other; ln -s other report', /report is a link/],
+      ['one that dangles', `ln -s ${top}/new report`, /report is a link/],
+      ['a pipe', 'mkfifo report', /report is (a named pipe, )?not a file/],
+      ['a socket', 'python3 -c "import socket; socket.socket(socket.AF_UNIX).bind(\'report\')"', /report is not a file/],
+      ['a directory', 'mkdir report', /report is a directory, not a file/],
+    ])
+      test(`--json is ${what}: refused, nothing is run`, async () => {
+        const dir = await after(script);
+        const r = await exec(['--json', path.join(dir, 'report'), '--', 'echo', 'ran']);
+        assert.equal(r.code, 125);
+        assert.match(r.err, /^sallyport exec: --json \//);
+        assert.match(r.err, sentence);
+        assert.equal(r.out, '');
+        assert.equal(fs.readFileSync(victim, 'utf8'), 'of the host\n');
+        assert(!fs.existsSync(path.join(top, 'new')));
+      });
+
+    test('--json below a directory that has become a link is refused', async () => {
+      const dir = await after(`ln -s ${home} logs`);
+      const r = await exec(['--json', path.join(dir, 'logs/report'), '--', 'true']);
+      assert.equal(r.code, 125);
+      assert.deepEqual(fs.readdirSync(home), ['key']);
+    });
+
+    test('--json of a file is written, also over an older report', async () => {
+      const dir = await after('printf "%2000s" x >report');
+      const r = await exec(['--json', path.join(dir, 'report'), '--', 'sh', '-c', 'exit 3']);
+      assert.equal(r.code, 3, r.err);
+      assert.equal(JSON.parse(fs.readFileSync(path.join(dir, 'report'), 'utf8')).exit_code, 3);
+    });
+
+    test('--json takes what the shell has opened', async () => {
+      const argv = [program, 'exec', '--json', '/dev/fd/3', '--', 'true'];
+      const r = await run('bash', ['-c', '"$@" 3>&1 >/dev/null | cat', 'bash', ...(isRoot && uid ? ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups', '--'] : []), ...argv], { timeout: ms(20000) });
+      assert.equal(JSON.parse(r.out).exit_code, 0, r.err);
+    });
+
+    for (const [what, script, bind, sentence] of [
+      ['a directory', `ln -s ${home} sub`, 'sub', /sub is a link .*name the place itself, .*\/home/],
+      ['a directory above it', `ln -s ${top} sub`, 'sub/home', /sub is a link/],
+      ['a file', `ln -s ${home}/key sub`, 'sub', /sub is a link/],
+      ['a directory, by a chain', 'ln -s b a; ln -s ../home b', 'a', /is a link/],
+    ])
+      test(`--bind of ${what} that is a link now shows nothing else`, async () => {
+        const dir = await after(script);
+        for (const mode of ['', ':rw']) {
+          const r = await exec(['--bind', `${dir}/${bind}:/s${mode}`, '--', 'sh', '-c', 'cat /s/key /s']);
+          assert.equal(r.code, 125);
+          assert.match(r.err, sentence);
+          assert(!r.out.includes('a key'));
+        }
+      });
+
+    test('a link that stays below is followed for reading', async () => {
+      const dir = await after('mkdir -p releases/42; echo here >releases/42/f; ln -s releases/42 current');
+      const r = await exec(['--bind', `${dir}/current:/s`, '--', 'cat', '/s/f']);
+      assert.equal(r.out, 'here\n', r.err);
+      assert.match((await exec(['--bind', `${dir}/current:/s:rw`, '--', 'true'])).err, /is a link/);
+    });
+
+    test('--bind of a pipe or a socket is refused', async () => {
+      const dir = await after('mkfifo pipe');
+      const r = await exec(['--bind', `${dir}/pipe:/s`, '--', 'true']);
+      assert.equal(r.code, 125);
+      assert.match(r.err, /neither a directory nor a regular file/);
+    });
+
+    test('--config is a pipe, or a link that leads away', async () => {
+      const dir = await after(`mkfifo pipe; ln -s ${home}/key link; echo 'memory: 64M' >good`);
+      assert.match((await exec(['--config', `${dir}/pipe`, '--', 'true'])).err, /pipe is a named pipe, not a file/);
+      assert.match((await exec(['--config', `${dir}/link`, '--', 'true'])).err, /link is a link/);
+      assert.equal((await exec(['--config', `${dir}/good`, '--', 'true'])).code, 0);
+    });
+
+    describe('what programs of the host act on', () => {
+      const WHO = ['NAME', 'EMAIL'].flatMap((k) => ['AUTHOR', 'COMMITTER'].flatMap((w) => ['--env', `GIT_${w}_${k}=a@example.com`]));
+      /** A repository of the user's, made on the host. */
+      const project = async () => {
+        const dir = await after('true');
+        const r = await run('bash', ['-ec', 'git init -q .; mkdir -p .git/hooks .vscode sub/.idea lib/x; echo {} >.vscode/tasks.json; echo a >.bashrc; ln -s lib/x .husky; echo one >f'], { cwd: dir });
+        assert.equal(r.code, 0, r.err);
+        if (isRoot) await run('chown', ['-R', `${uid}:${uid}`, dir]);
+        return dir;
+      };
+      const inside = (dir, script, mode = 'rw') => exec([...WHO, '--bind', `${dir}:/w:${mode}`, '--workdir', '/w', '--', 'bash', '-c', script]);
+
+      test('is read-only, and cannot be moved away', async () => {
+        const dir = await project();
+        const before = fs.readFileSync(path.join(dir, '.git/config'), 'utf8');
+        for (const script of ['echo e >.git/hooks/pre-commit', 'echo e >>.git/config', 'git config core.fsmonitor ./e', 'mv .git .g', 'mv .git/hooks .git/h', 'mv .git/config .git/c', 'rm .git/config',
+          'rm -r .git/hooks', 'ln -sf /e .git/config', 'echo e >.bashrc', 'rm .bashrc', 'mv .bashrc b', 'ln -sf lib .bashrc', 'echo e >.vscode/tasks.json', 'rm -r .vscode', 'mv .vscode v', 'echo e >sub/.idea/e', 'echo e >lib/x/pre-commit',
+          'ln f lib/l; mv -T lib/l .bashrc', 'chmod 777 .git/config', 'touch -d 2001-01-01 .bashrc']) {
+          const r = await inside(dir, `${script} && echo worked`);
+          assert.equal(r.out, '', `${script}: ${r.err}`);
+        }
+        assert.equal(fs.readFileSync(path.join(dir, '.git/config'), 'utf8'), before);
+        assert.deepEqual(fs.readdirSync(path.join(dir, '.git/hooks')).filter((f) => !/sample$/.test(f)), []);
+        assert.equal(fs.readFileSync(path.join(dir, '.bashrc'), 'utf8'), 'a\n');
+        assert.deepEqual(fs.readdirSync(dir).sort(), ['.bashrc', '.git', '.husky', '.vscode', 'f', 'lib', 'sub']);
+      });
+
+      test('git works: commit, branch, stash, merge, rebase, gc', async () => {
+        const dir = await project();
+        const r = await inside(dir, 'set -e; git add -A; git commit -qm one; git checkout -qb b; echo two >f; git commit -qam two; echo x >>f; git stash -q; git stash pop -q; git commit -qam three; git checkout -q -; git merge -q b; git checkout -qb c HEAD~1; echo y >g; git add g; git commit -qm four; git rebase -q b; git tag t; git gc -q; git fsck >/dev/null; git log --oneline | wc -l; git status --short');
+        assert.equal(r.code, 0, r.err);
+        assert.equal(r.out.trim(), '4');
+      });
+
+      test('what was not there is moved aside at the end, and told', async () => {
+        const dir = await project();
+        const r = await inside(dir, 'echo e >.mcp.json; mkdir .claude; ln -s /e .envrc; echo ../e >.git/commondir; rm .husky; ln -s sub .husky; mkdir .config; echo fine >.eslintrc');
+        assert.equal(r.code, 0, r.err);
+        for (const [name, now] of [['.mcp.json'], ['.claude'], ['.envrc'], ['.husky'], ['.git/commondir', 'commondir']]) {
+          assert(!fs.existsSync(path.join(dir, name)) && !fs.readdirSync(path.dirname(path.join(dir, name))).includes(path.basename(name)), name);
+          assert(r.err.includes(`sallyport exec: ${dir}/${name} was made in the sandbox, and programs of this host act on it by themselves; it is ${now ?? name}.from-sandbox now\n`), r.err);
+        }
+        assert(fs.existsSync(path.join(dir, '.eslintrc')) && fs.existsSync(path.join(dir, '.config')));
+      });
+
+      test('and also when sallyport is killed', async () => {
+        const dir = await project();
+        const argv = [program, 'exec', '--bind', `${dir}:/w:rw`, '--workdir', '/w', '--', 'sh', '-c', 'echo e >.mcp.json; echo made; sleep 1000'];
+        const [cmd, ...args] = isRoot && uid ? ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups', '--', ...argv] : argv;
+        const p = start(cmd, args);
+        await until('the file', () => fs.existsSync(path.join(dir, '.mcp.json')));
+        process.kill(p.pid, 'SIGKILL');
+        await until('it is moved', () => fs.existsSync(path.join(dir, '.mcp.json.from-sandbox')));
+        assert(!fs.existsSync(path.join(dir, '.mcp.json')));
+      });
+
+      test('a repository made inside stays, its hooks do not', async () => {
+        const dir = await after('git init -q . && git config user.name a 2>/dev/null; true');
+        assert(fs.existsSync(path.join(dir, '.git/config')));
+        const evil = await after('git init -q . && mkdir -p .git/hooks && echo e >.git/hooks/post-checkout && git config core.fsmonitor ./e');
+        assert(!fs.existsSync(path.join(evil, '.git/hooks')) && fs.existsSync(path.join(evil, '.git/hooks.from-sandbox/post-checkout')));
+        assert(!fs.existsSync(path.join(evil, '.git/config')));
+      });
+
+      test(':rw-all opens it, and a bind of the place itself does', async () => {
+        const dir = await project();
+        const r = await inside(dir, 'set -e; echo e >.git/hooks/pre-commit; git config a.b c; echo e >.bashrc; echo e >.mcp.json; mv .vscode v', 'rw-all');
+        assert.equal(r.code, 0, r.err);
+        assert.equal(r.err, '');
+        assert(fs.existsSync(path.join(dir, '.mcp.json')) && fs.existsSync(path.join(dir, '.git/hooks/pre-commit')));
+        const one = await exec(['--bind', `${dir}:/w:rw`, '--bind', `${dir}/v:/w/v:rw`, '--bind', `${dir}/.bashrc:/w/.bashrc:rw`, '--', 'sh', '-c', 'echo x >/w/v/x && echo y >/w/.bashrc']);
+        assert.equal(one.code, 0, one.err);
+        assert.equal(fs.readFileSync(path.join(dir, '.bashrc'), 'utf8'), 'y\n');
+      });
+    });
+
+    test('--rootfs that is a link is refused', async () => {
+      const dir = await after('ln -s / root');
+      assert.match((await exec(['--rootfs', `${dir}/root`, '--', 'true'])).err, /--rootfs .*root is a link/);
+    });
+  });
+}

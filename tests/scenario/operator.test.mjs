@@ -1,0 +1,154 @@
+// What an operator looks at: /healthz, /readyz, /metrics on a listener of their own, and `sallyport status`, which
+// must say why a session waits (docs/operations.md).
+import { after, before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { BIN, ms, run, until } from '../lib/own.mjs';
+import { bash, makeAgent, on, say, selfHosted, startServer, startWorker } from '../lib/sallyport.mjs';
+import { userMessage } from '../lib/session.mjs';
+
+const rules = [on('run', { last: 'user' }, bash('echo hi')), on('run', { last: 'tool_result' }, say('done')), on('', {}, say('ok'))];
+
+const get = (url, method = 'GET') => new Promise((resolve, reject) => {
+  const r = http.request(url, { method, agent: false }, (a) => {
+    let text = '';
+    a.on('data', (d) => { text += d; }).on('end', () => resolve({ status: a.statusCode, type: a.headers['content-type'], text }));
+  });
+  r.on('error', reject).end();
+});
+
+/** The samples of a page; refuses a line that the exposition format does not know, and a metric without HELP and TYPE. */
+function samples(text) {
+  const all = new Map(), kinds = new Map(), helped = new Set();
+  assert(text.endsWith('\n'));
+  for (const line of text.split('\n').slice(0, -1)) {
+    let m;
+    if ((m = /^# HELP ([a-z_:][a-z0-9_:]*) \S.*$/.exec(line))) { assert(!helped.has(m[1]), `${m[1]} is helped twice`); helped.add(m[1]); }
+    else if ((m = /^# TYPE ([a-z_:][a-z0-9_:]*) (counter|gauge|histogram)$/.exec(line))) kinds.set(m[1], m[2]);
+    else {
+      m = /^([a-z_:][a-z0-9_:]*)(\{[a-z_]+="[^"\\\n]*"(?:,[a-z_]+="[^"\\\n]*")*\})? (-?[0-9.]+)$/.exec(line);
+      assert(m, `no sample: ${line}`);
+      const base = m[1].replace(/_(bucket|sum|count)$/, '');
+      const name = kinds.get(base) === 'histogram' ? base : m[1];
+      assert(kinds.has(name) && helped.has(name), `${m[1]} has no HELP and TYPE above it`);
+      if (kinds.get(name) === 'counter') assert.match(name, /_total$/);
+      all.set(m[1] + (m[2] ?? ''), Number(m[3]));
+    }
+  }
+  return all;
+}
+
+const pageOf = async (p) => {
+  const [, address] = await p.line(/msg="?metrics"? listen="?([0-9.:]+)/);
+  return `http://${address}`;
+};
+
+describe('the operator\'s page of a server', () => {
+  let s, page;
+  before(async () => {
+    s = await startServer({ rules, args: ['--metrics', '127.0.0.1:0'] });
+    page = await pageOf(s.proc);
+  });
+  after(() => s?.stop());
+
+  test('healthz, readyz, metrics; nothing else, and no other method', async () => {
+    assert.deepEqual(await get(`${page}/healthz`), { status: 200, type: 'text/plain; charset=utf-8', text: 'ok\n' });
+    assert.equal((await get(`${page}/readyz`)).text, 'ready\n');
+    const m = await get(`${page}/metrics`);
+    assert.equal(m.type, 'text/plain; version=0.0.4; charset=utf-8');
+    assert.equal((await get(`${page}/v1/agents`)).status, 404);
+    assert.equal((await get(`${page}/metrics`, 'POST')).status, 405);
+    assert.equal((await get(`${page}/metrics`, 'HEAD')).text, '');
+    // The API's own address has none of it.
+    assert.equal((await s.api('GET', '/metrics')).status, 404);
+  });
+
+  test('the numbers follow what happens, and name nobody', async () => {
+    const at = async () => samples((await get(`${page}/metrics`)).text);
+    const before = await at();
+    const { env } = await selfHosted(s);
+    const agent = await makeAgent(s);
+    const c = s.client();
+    const x = await c.beta.sessions.create({ agent: agent.id, environment_id: env.id });
+    await c.beta.sessions.events.send(x.id, { events: [userMessage('run it')] });
+    await assert.rejects(c.beta.sessions.retrieve('sesn_none'));
+    let now;
+    await until('the call waits', async () => { now = await at(); return now.get('sallyport_server_work_items{state="waiting"}') === 1; });
+    assert.equal(now.get('sallyport_server_sessions{status="idle"}'), 1);
+    assert(now.get('sallyport_server_events_total') > before.get('sallyport_server_events_total'));
+    assert(now.get('sallyport_server_commit_seconds_count') > before.get('sallyport_server_commit_seconds_count'));
+    assert.equal(now.get('sallyport_server_commit_seconds_bucket{le="+Inf"}'), now.get('sallyport_server_commit_seconds_count'));
+    assert.equal(now.get('sallyport_server_refusals_total{type="not_found_error"}'), before.get('sallyport_server_refusals_total{type="not_found_error"}') + 1);
+    assert(now.get('sallyport_server_answers_total{class="4xx"}') > 0);
+    const stop = new AbortController();
+    const stream = await c.beta.sessions.events.stream(x.id, {}, { signal: stop.signal });
+    await until('the reader is counted', async () => (await at()).get('sallyport_server_stream_readers') === 1);
+    stop.abort();
+    await stream.controller?.abort();
+    await until('and is not any more', async () => (await at()).get('sallyport_server_stream_readers') === 0);
+    const text = (await get(`${page}/metrics`)).text;
+    for (const secret of [x.id, env.id, agent.id, s.apiKey]) assert(!text.includes(secret));
+    assert.doesNotMatch(text, /sallyport_worker_/);
+  });
+
+  test('an address that is named must be had; the default one need not', async () => {
+    const taken = page.replace('http://', '');
+    const r = await run(BIN, ['server', '--listen', '127.0.0.1:0', '--data', s.data + '-other', '--metrics', taken], { timeout: ms(20000) });
+    assert.equal(r.code, 1);
+    assert.match(r.err, /--metrics: .*in use/);
+    const t = await startServer({ rules, args: ['--metrics', 'none'] });
+    await t.stop();
+  });
+});
+
+describe('sallyport status', () => {
+  let s, env, key, agent, c;
+  before(async () => {
+    s = await startServer({ rules, args: ['--metrics', 'none'] });
+    ({ env, key } = await selfHosted(s));
+    agent = await makeAgent(s);
+    c = s.client();
+  });
+  after(() => s?.stop());
+  const status = (...args) => run(BIN, ['status', '--base-url', s.url, ...args], { timeout: ms(20000), env: { ANTHROPIC_BASE_URL: s.url, ANTHROPIC_API_KEY: s.apiKey } });
+  const waiting = async (id) => JSON.parse((await status('--json')).out).waiting.find((w) => w.session_id === id);
+
+  test('says what each session waits for, and what to do', async () => {
+    const asks = await makeAgent(s, { tools: [{ type: 'agent_toolset_20260401', default_config: { permission_policy: { type: 'always_ask' } } }] });
+    const [lonely, asking] = await Promise.all([agent, asks].map((a) => c.beta.sessions.create({ agent: a.id, environment_id: env.id })));
+    for (const x of [lonely, asking]) await c.beta.sessions.events.send(x.id, { events: [userMessage('run it')] });
+    await until('both wait', async () => (await waiting(lonely.id)) && (await waiting(asking.id)));
+    const a = await waiting(lonely.id), b = await waiting(asking.id);
+    assert.equal(a.type, 'worker');
+    assert.match(a.why, /no worker has asked for work of environment env_/);
+    assert.equal(a.todo, `start one: sallyport worker --environment-id ${env.id}`);
+    assert.equal(b.type, 'person');
+    assert.match(b.why, /a person must allow or deny the call of bash/);
+    assert.equal(b.todo, `sallyport session confirm ${asking.id}`);
+    const screen = await status();
+    assert.equal(screen.code, 0, screen.err);
+    for (const words of [/^server .*version/m, /^sessions +2 idle/m, /^workers +none has asked/m, /^queue .*1 waiting/m, new RegExp(`${lonely.id}.*no worker has asked`), new RegExp(`${asking.id}.*session confirm`)])
+      assert.match(screen.out, words);
+
+    const w = await startWorker({ url: s.url, envId: env.id, envKey: key, args: ['--worker-id', 'the-one'] });
+    try {
+      await until('the worker took it', async () => !(await waiting(lonely.id)));
+      const all = JSON.parse((await status('--json')).out);
+      assert.deepEqual(all.workers.map((x) => x.worker), ['the-one']);
+      assert.match((await status()).out, /^workers +the-one, asked/m);
+    } finally { await w.stop(); }
+  });
+
+  test('only an API key may ask', async () => {
+    assert.equal((await s.api('GET', '/v1/sallyport/status', undefined, { key })).status, 403);
+    assert.equal((await s.api('GET', '/v1/sallyport/status', undefined, { key: 'sk-wrong' })).status, 401);
+  });
+
+  test('wrong usage and no server are told', async () => {
+    const r = await run(BIN, ['status', 'now'], { timeout: ms(20000) });
+    assert.equal(r.code, 2);
+    const gone = await run(BIN, ['status'], { timeout: ms(20000), env: { ANTHROPIC_BASE_URL: 'http://127.0.0.1:9', ANTHROPIC_API_KEY: 'x' } });
+    assert.equal(gone.code, 1);
+    assert.match(gone.err, /sallyport status: /);
+  });
+});

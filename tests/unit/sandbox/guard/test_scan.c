@@ -1,0 +1,166 @@
+/* test_scan.c - what is found in a directory that is about to be shown writable. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "sandbox/guard/scan.h"
+
+static char dir[] = "/tmp/sallyport-scan-XXXXXX";
+
+static int make_tree(void **state)
+{
+    (void)state;
+    if (!mkdtemp(dir))
+        return -1;
+    AUTO_FREE char *make = mem_printf(
+        "cd %s && mkdir -p p/.git/hooks p/.git/objects p/.git/refs p/.git/modules/lib/x/hooks "
+        "p/.git/worktrees/w p/.vscode p/a/b/c/d/.idea p/a/b/.idea p/node_modules/x/.vscode "
+        "p/.config/git p/team/hooks p/dot p/sub && touch p/.git/HEAD p/.git/modules/lib/x/HEAD "
+        "p/.git/modules/lib/x/config p/.git/worktrees/w/HEAD p/.git/worktrees/w/commondir "
+        "p/.mcp.json p/dot/rc p/sub/.git && printf '[core]\\n\\thooksPath = ./team/hooks/\\n' "
+        ">p/.git/config && ln -s dot/rc p/.bashrc && ln -s ../../secret p/.zshrc && "
+        "ln -s /etc p/.idea && mkfifo p/.envrc && mkdir -p bare/objects bare/refs bare/hooks && "
+        "touch bare/HEAD bare/config file",
+        dir);
+    return system(make) == 0 ? 0 : -1; /* lint-allow: banned a fixed text of ours */
+}
+
+static int remove_tree(void **state)
+{
+    (void)state;
+    AUTO_FREE char *text = mem_printf("rm -rf %s", dir);
+    return system(text); /* lint-allow: banned a fixed text of ours */
+}
+
+static int note(void *arg, const char *path, bool read_only, struct err *e)
+{
+    (void)e;
+    buf_addf(arg, "%s%s\n", read_only ? "" : "held ", path);
+    return 0;
+}
+
+static void scan(const char *what, struct buf *ret)
+{
+    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FREE char *path = mem_printf("%s/%s", dir + 1, what);
+    struct err e = {.code = 0};
+    buf_adds(ret, "\n");
+    if (guard_scan(root, path, note, ret, &e) < 0)
+        fail_msg("%s", e.msg);
+}
+
+static void found(const struct buf *all, const char *line, bool want)
+{
+    AUTO_FREE char *whole = mem_printf("\n%s\n", line);
+    if ((strstr(buf_str(all), whole) != NULL) != want)
+        fail_msg("\"%s\" %s in:%s", line, want ? "is not" : "is", buf_str(all));
+}
+
+static void what_programs_act_on_is_found(void **state)
+{
+    (void)state;
+    static const char *const there[] = {
+        "held .git",
+        ".git/hooks",
+        ".git/config",
+        "team/hooks", /* core.hooksPath */
+        "held .git/modules/lib/x",
+        ".git/modules/lib/x/hooks",
+        ".git/modules/lib/x/config",
+        "held .git/worktrees/w",
+        ".git/worktrees/w/commondir",
+        ".vscode",
+        ".mcp.json",
+        "a/b/.idea",
+        ".config/git",
+        "dot/rc", /* what .bashrc leads to */
+        "sub/.git",
+    };
+    /* Links and pipes cannot be covered, what is deep or in node_modules is left out. */
+    static const char *const not_there[] = {".bashrc",        ".zshrc", ".idea",
+                                            "a/b/c/d/.idea",  ".envrc", "node_modules/x/.vscode",
+                                            ".git/commondir", ".git",   "held sub/.git"};
+    AUTO(buf) all = BUF_INIT(65536);
+    scan("p", &all);
+    for (size_t i = 0; i < ARRAY_LEN(there); i++)
+        found(&all, there[i], true);
+    for (size_t i = 0; i < ARRAY_LEN(not_there); i++)
+        found(&all, not_there[i], false);
+}
+
+static void a_repository_itself_is_one(void **state)
+{
+    (void)state;
+    AUTO(buf) all = BUF_INIT(65536), git = BUF_INIT(65536), file = BUF_INIT(65536);
+    scan("bare", &all);
+    found(&all, "hooks", true);
+    found(&all, "config", true);
+    scan("p/.git", &git);
+    found(&git, "hooks", true);
+    scan("file", &file);
+    assert_string_equal(buf_str(&file), "\n");
+}
+
+static int refuse(void *arg, const char *path, bool read_only, struct err *e)
+{
+    (void)arg;
+    (void)path;
+    (void)read_only;
+    return err_set(e, -EIO, "no");
+}
+
+static void a_failure_ends_the_scan(void **state)
+{
+    (void)state;
+    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FREE char *path = mem_printf("%s/p", dir + 1);
+    struct err e = {.code = 0};
+    assert_int_equal(guard_scan(root, path, refuse, NULL, &e), -EIO);
+}
+
+static void hooks_paths_are_taken_when_they_stay_below(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *path;
+    } table[] = {
+        {"[core]\n\thooksPath = .githooks\n", ".githooks"},
+        {"[core]\n\tHOOKSPATH=\"a/b\"", "a/b"},
+        {"[core]\nhookspath = a\nhookspath = ./b/\n", "b"},
+        {"[core]\n\thooksPath = /etc/hooks\n", NULL},
+        {"[core]\n\thooksPath = ../hooks\n", NULL},
+        {"[core]\n\thooksPath = a/../../b\n", NULL},
+        {"[core]\n\thooksPath = ~/hooks\n", NULL},
+        {"[core]\n\thooksPathX = a\n", NULL},
+        {"[core]\n\thooksPath\n", NULL},
+        {"[core]\n\thooksPath = \n", NULL},
+        {"hooks", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        AUTO_FREE char *path = guard_hooks_path(table[i].text);
+        if (!str_eq(path, table[i].path))
+            fail_msg("line %zu gave %s", i, path ? path : "nothing");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_programs_act_on_is_found),
+        cmocka_unit_test(a_repository_itself_is_one),
+        cmocka_unit_test(a_failure_ends_the_scan),
+        cmocka_unit_test(hooks_paths_are_taken_when_they_stay_below),
+    };
+    return cmocka_run_group_tests(tests, make_tree, remove_tree);
+}
