@@ -11,7 +11,7 @@ enum {
     /* The listener sees each refused call first, and refuses it with the same answer (EPERM).
      * Attempts to send to an address are shown to it, too; it lets them go on. */
     SECCOMP_REPORTS = 1,
-    SECCOMP_LOCKS = 2, /* it is asked about fcntl's locks, too, which costs each some 6 us */
+    SECCOMP_LOCKS = 2, /* it is asked about fcntl's locks, too, which costs each 6 to 12 us */
     /* There is no listener, and nobody is asked: for kernels in user space, which have none and let
      * nobody at the host's sockets. Alone. */
     SECCOMP_ALONE = 4,
