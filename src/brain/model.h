@@ -68,6 +68,11 @@ void model_result_done(struct model_result *r);
 /* What an HTTP status of a provider means (>= 400). */
 enum model_error model_error_of_status(int status);
 
+/* The text of a request, malloc'ed: json_text, which takes a while for a long conversation, so that
+ * a thread does it. `also`, which may be NULL, then looks at the text there. Suspends. */
+char *model_print(const json_t *j, size_t *ret_len,
+                  void (*also)(void *arg, const char *text, size_t n), void *arg);
+
 struct model;
 struct model_ops {
     /* Suspends. 0 with a whole result, or negative with r->error, r->retry_after_ms and words in

@@ -305,7 +305,7 @@ static int wait_until_ready(pid_t pid, int log_fd)
 static int detach(struct up *u)
 {
     AUTO_FREE char *path = mem_printf("%s/up.log", u->o.data_dir);
-    AUTO_CLOSE int out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    AUTO_CLOSE int out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
     AUTO_CLOSE int in = out < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     AUTO_CLOSE int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (out < 0 || in < 0 || null < 0) {

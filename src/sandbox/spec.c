@@ -188,14 +188,15 @@ static int parse_binds(json_t *a, struct sandbox_spec *s, struct err *e)
     json_t *b;
     json_array_foreach (a, i, b) {
         const char *source = json_get_str(b, "source"), *target = json_get_str(b, "target");
-        const json_t *write = json_object_get(b, "write"), *socket = json_object_get(b, "socket"),
-                     *all = json_object_get(b, "all");
+        const json_t *write = json_object_get(b, "write"), *all = json_object_get(b, "all"),
+                     *socket = json_object_get(b, "socket");
         if (!source || !target || (write && !json_is_boolean(write)) ||
-            (socket && !json_is_boolean(socket)) || (all && !json_is_boolean(all)) ||
+            (all && !json_is_boolean(all)) || (socket && !json_is_boolean(socket)) ||
             (json_is_true(write) && json_is_true(socket)))
-            return err_set(
-                e, -EINVAL,
-                "binds[%zu] needs source, target and optionally socket, or write and all", i);
+            return err_set(e, -EINVAL,
+                           "binds[%zu] needs source, target and optionally one of write (and all) "
+                           "and socket",
+                           i);
         int r = json_is_true(socket)
                     ? sandbox_spec_add_socket(s, source, target, e)
                     : sandbox_spec_add_bind(s, source, target, json_is_true(write), e);
@@ -333,10 +334,10 @@ json_t *sandbox_spec_json(const struct sandbox_spec *s)
         json_put_str(b, "source", s->binds[i].source);
         json_put_str(b, "target", s->binds[i].target);
         json_put_bool(b, "write", s->binds[i].write);
-        if (s->binds[i].socket)
-            json_put_bool(b, "socket", true);
         if (s->binds[i].all)
             json_put_bool(b, "all", true);
+        if (s->binds[i].socket)
+            json_put_bool(b, "socket", true);
         json_array_append_new(binds, b);
     }
     json_put(o, "binds", binds);

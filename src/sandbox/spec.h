@@ -13,9 +13,9 @@ struct sandbox_bind {
     char *
         target; /* absolute path inside; not below a system directory (build/root.c has the list) */
     bool write;
-    bool socket; /* a Unix socket, on which a program of the host listens; never without its name */
-    /* Writable with what programs of the host act on by themselves (guard/names.c). */
+    /* Writable with what programs of the host act on by themselves (orders/names.c). */
     bool all;
+    bool socket; /* a Unix socket, on which a program of the host listens; never without its name */
 };
 
 /* Who programs are inside. Neither has a capability; root is the name only, for images and tools

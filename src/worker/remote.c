@@ -183,19 +183,13 @@ static char *work_url(struct remote *r, const char *env_id, const char *work_id,
     return mem_printf("%s/v1/environments/%s/work/%s%s", r->base_url, env_id, work_id, tail);
 }
 
-int remote_poll(struct remote *r, const char *env_id, int block_ms, int reclaim_ms,
-                struct remote_answer *ret)
+int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remote_answer *ret)
 {
     if (!remote_id_ok(env_id))
         return bad_id(ret);
-    /* 0 is no value of either: whoever does not mean it leaves it out (api.md section 4). */
-    struct buf query = BUF_INIT(128);
-    if (block_ms > 0)
-        buf_addf(&query, "?block_ms=%d", block_ms);
-    if (reclaim_ms > 0)
-        buf_addf(&query, "%creclaim_older_than_ms=%d", block_ms > 0 ? '&' : '?', reclaim_ms);
-    AUTO_FREE char *url = work_url(r, env_id, "poll", buf_str(&query));
-    buf_done(&query);
+    /* 0 is no value of it: whoever does not want to wait leaves it out (api.md section 4). */
+    AUTO_FREE char *query = block_ms > 0 ? mem_printf("?block_ms=%d", block_ms) : mem_strdup("");
+    AUTO_FREE char *url = work_url(r, env_id, "poll", query);
     return call(r, "GET", url, NULL, block_ms + CALL_TIMEOUT_MS, POLL, ret);
 }
 

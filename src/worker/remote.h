@@ -37,10 +37,9 @@ bool remote_is_permanent(const struct remote_answer *a);
 
 /* All suspend. Return 0 when an HTTP answer came (whatever its status), else a negative code; both
  * fill `ret`. */
-/* Waits up to `block_ms` (1 to 999) for work; 0: does not wait. `reclaim_ms`: takes what was claimed
- * so long ago and not acknowledged; 0: as the platform likes. */
-int remote_poll(struct remote *r, const char *env_id, int block_ms, int reclaim_ms,
-                struct remote_answer *ret) WARN_UNUSED;
+/* Waits up to `block_ms` (1 to 999) for work; 0: does not wait. */
+int remote_poll(struct remote *r, const char *env_id, int block_ms, struct remote_answer *ret)
+    WARN_UNUSED;
 int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct remote_answer *ret)
     WARN_UNUSED;
 /* `expected` NULL: the platform has given no stamp to send back. */

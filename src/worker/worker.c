@@ -35,10 +35,8 @@
 #define BLOCK_MS 999   /* the longest the platform takes (api.md section 4) */
 #define ACK_MS   10000 /* for an acknowledgement, which a stop waits for */
 
-/* A claim that was left for want of a slot is offered again after 5 s, unless a poll asks for claims
- * that are younger: so long ours do. */
-#define LEFT_MS         6000
-#define LEFT_RECLAIM_MS 1000
+/* How long a claim is held for a slot: it is offered again 5 s after the poll. */
+#define CLAIM_MS 4000
 
 /* The hosted platform takes 1,200 reading requests a minute: a burst of claims and a steady flow stay
  * below that in any minute. A server of our own, which is known by the key it made, has no such limit.
@@ -53,7 +51,6 @@ struct worker {
     const struct worker_config *cfg;
     struct runner_env env;
     struct slots slots;
-    int64_t left_until_ns; /* until then a claim that we left may wait */
     struct ledger ledger;
     struct scope sessions;
     struct fiber *poller;
@@ -114,6 +111,19 @@ static int spawn_session(struct worker *w, json_t *work)
     return r;
 }
 
+/* A slot for what was claimed. Whoever rested when it was polled for may have something to do now; then
+ * the claim waits a little for the next one. */
+static int take_slot(struct worker *w)
+{
+    struct fiber_deadline d = fiber_deadline_push_ms(CLAIM_MS);
+    int r;
+    while ((r = slots_take(&w->slots)) == -EBUSY)
+        if ((r = slots_wait(&w->slots)) < 0)
+            break;
+    fiber_deadline_pop(&d);
+    return r;
+}
+
 /* Acknowledges the item and starts its session. An item that cannot be acknowledged is left: it is
  * offered again. */
 static int start_session(struct worker *w, json_t *work)
@@ -124,11 +134,9 @@ static int start_session(struct worker *w, json_t *work)
         log_info("claim left for another worker", "work=%s", log_q(id));
         return -ECANCELED;
     }
-    int r = id ? slots_take(&w->slots) : -E_PROTO;
-    if (r == -EBUSY) { /* whoever rested has something to do now */
+    int r = id ? take_slot(w) : -E_PROTO;
+    if (r == -ETIMEDOUT)
         log_info("claim left: every slot is at work", "work=%s", log_q(id));
-        w->left_until_ns = time_mono_ns() + LEFT_MS * NS_PER_MS;
-    }
     if (r < 0)
         return r;
     r = acknowledge(w, id, &a);
@@ -185,8 +193,7 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
     }
     struct remote_answer a;
     bool waited = *ready;
-    int reclaim_ms = began_ns < w->left_until_ns ? LEFT_RECLAIM_MS : 0;
-    int r = remote_poll(&w->remote, w->cfg->environment_id, waited ? BLOCK_MS : 0, reclaim_ms, &a);
+    int r = remote_poll(&w->remote, w->cfg->environment_id, waited ? BLOCK_MS : 0, &a);
     int64_t wait_ms = 0;
     int took = 0;
     if (r == 0 && (a.status == 200 || a.status == 204)) {
@@ -198,7 +205,7 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
         if (!empty) {
             r = start_session(w, a.body);
             took = r == 0;
-            if (r == -EBUSY) {
+            if (r == -ETIMEDOUT) {
                 r = 0;
             } else if (r < 0 && r != -ECANCELED) {
                 wait_ms = backoff_next_ms(retry, -1); /* it may be offered again at once */

@@ -177,8 +177,8 @@ export class StrictPlatform {
   checkRate(r) {
     if (r.method !== 'GET') return;
     const since = this.requests.filter((x) => x.method === 'GET' && x.at > r.at - 1000).length;
-    // The minute's allowance would be gone within seconds at twice its rate.
-    if (since > READS_PER_MINUTE / 60 * 2) throw new Refusal(429, `${since} reads in a second`, { headers: { 'retry-after': '1' } });
+    // A burst is fair, and requests that wait somewhere arrive together; a loop is neither.
+    if (since > READS_PER_MINUTE / 60 * 3) throw new Refusal(429, `${since} reads in a second`, { headers: { 'retry-after': '1' } });
   }
 
   // ---- the queue ----

@@ -102,3 +102,24 @@ describe('bodies', () => {
     for (const c of all) c.destroy();
   });
 });
+
+// A sanitizer reserves terabytes of address space for itself.
+test('sixteen bodies of 14 MB where there is little memory: answers, or an end in words', { skip: process.env.ASAN_OPTIONS ? 'no limit on the address space under a sanitizer' : false }, async () => {
+  for (const mb of [260, 400]) {
+    const t = await startServer({ rules: [on('', {}, say('ok'))], wrap: (bin, argv) => ['/bin/bash', '-c', `ulimit -v ${mb << 10}; exec "$@"`, 'bash', bin, ...argv] });
+    try {
+      const p = await selfHosted(t);
+      const a = await makeAgent(t);
+      const ids = await Promise.all(Array.from({ length: 16 }, async () => (await t.client().beta.sessions.create({ agent: a.id, environment_id: p.env.id })).id));
+      const body = JSON.stringify({ events: [userMessage('x'.repeat(14 << 20))] });
+      const got = await Promise.all(ids.map((id) => t.api('POST', `/v1/sessions/${id}/events`, body).then((r) => r.status, () => 'gone')));
+      if (t.proc.ended) {
+        assert.equal(t.proc.signal, 'SIGABRT', t.proc.tail());
+        assert.match(t.proc.err, /^sallyport: (out of memory|MUST failed)/m);
+      } else {
+        for (const g of got) assert([200, 503].includes(g), `${got}`);
+        assert.equal((await t.api('GET', '/v1/agents')).status, 200);
+      }
+    } finally { await t.stop(); }
+  }
+});

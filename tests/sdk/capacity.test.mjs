@@ -3,13 +3,16 @@
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { bash, makeAgent, on, say, selfHosted, startServer, startWorker, TOOLSET } from '../lib/sallyport.mjs';
-import { answers, checkLog, Session } from '../lib/session.mjs';
+import { answers, checkLog, Session, text } from '../lib/session.mjs';
 import { all } from '../lib/check.mjs';
 import { ms, tempDir, until, within } from '../lib/own.mjs';
 
 const RULES = [
   on('run', { last: 'user' }, bash('echo ran')),
   on('long', { last: 'user' }, bash('sleep 600')),
+  on('steps', { turn: 1 }, bash('echo mine > /workspace/f; cd /tmp')),
+  on('steps', { turn: 2 }, { delay_ms: 200 }, bash('cat /workspace/f; pwd')),
+  on('steps', {}, say('done')),
   on('slow', {}, { delay_ms: 600000 }, say('too late')),
   on('', { last: 'tool_result' }, say('done')),
   on('', {}, say('ok')),
@@ -124,6 +127,20 @@ describe('capacity is for work', () => {
     await until('there is a round without anybody to ask', async () => (await items(p)).filter((i) => i.state === 'active').length === 1);
     assert.equal((await busy.beat(busy.first.last_heartbeat)).state, 'active');
     await Promise.all([x.close(), y.close(), z.close()]);
+  });
+
+  test('ours: twenty sessions, taken from it whenever their models think, find files and shell as they left them', async () => {
+    const p = await selfHosted(s);
+    const w = ours(p);
+    const xs = await Promise.all(Array.from({ length: 20 }, () => create(p)));
+    try {
+      const logs = await Promise.all(xs.map((x) => x.turn('steps', 'end_turn', ms(60000))));
+      for (const log of logs) {
+        const [, second] = log.filter((e) => e.type === 'user.tool_result');
+        assert.equal(text(second).trim(), 'mine\n/tmp');
+        assert.deepEqual(log.filter((e) => e.type === 'session.error').map((e) => e.error.type), []);
+      }
+    } finally { await w.stop(); await Promise.all(xs.map((x) => x.close())); }
   });
 
   for (const [name, start, slots] of [['ours', ours, 2], ['the SDK\'s', sdk, 1]]) {

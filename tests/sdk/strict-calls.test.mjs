@@ -101,10 +101,11 @@ cases('calls', [
     both: { results: ['yes ok'], ran: { yes: 1 }, stops: ['force'] },
     async play({ p, mark, start, stopped }) {
       const s = p.session();
+      s.say({ type: 'session.status_running' });
       const w = p.serve(s);
       start();
       await p.until('it follows', () => s.streams.size > 0 && p.of('list').length > 0, 10000);
-      s.say({ type: 'session.status_running' }, confirm('yes', 'allow'), confirm('no', 'deny'));
+      s.say(confirm('yes', 'allow'), confirm('no', 'deny'));
       s.say(bash('yes', mark('yes'), { evaluated_permission: 'ask' }), bash('no', mark('no'), { evaluated_permission: 'ask' }));
       for (const c of ['yes', 'no']) Object.assign(s.calls.get(c), c === 'yes' ? { allowed: true } : { open: false });
       await stopped(w);

@@ -119,20 +119,47 @@ describe('our answers as the SDK types them', () => {
   });
 
   describe('null where the types have none', () => {
-    const cases = () => [
-      ['/v1/agents', 'AgentCreateParams', { name: 'n', model: 'm' }],
-      ['/v1/environments', 'EnvironmentCreateParams', { name: 'n' }],
-      ['/v1/sessions', 'SessionCreateParams', { agent: agent.id, environment_id: env.id }],
-      [`/v1/agents/${agent.id}`, 'AgentUpdateParams', {}],
-    ];
-    for (let i = 0; i < 4; i++) test(['agent', 'environment', 'session', 'agent update'][i], async () => {
-      const [url, type, base] = cases()[i];
+    const NOT_BUILT = ['mcp_servers', 'skills', 'resources', 'vault_ids', 'budget'];   // null asks for nothing
+    const custom = { type: 'custom', name: 'z', description: 'd', input_schema: { type: 'object' } };
+    // what is posted where, the place of the object in it, the type of that object
+    const cases = {
+      agent: ['/v1/agents', { name: 'n', model: 'm' }, [], 'AgentCreateParams'],
+      'agent update': ['/v1/agents/AGENT', {}, [], 'AgentUpdateParams'],
+      model: ['/v1/agents', { name: 'n', model: { id: 'm' } }, ['model'], `${B}ModelConfigParams`],
+      toolset: ['/v1/agents', { name: 'n', model: 'm', tools: [TOOLSET] }, ['tools', 0], `${B}AgentToolset20260401Params`],
+      'default config': ['/v1/agents', { name: 'n', model: 'm', tools: [{ ...TOOLSET, default_config: {} }] }, ['tools', 0, 'default_config'], `${B}AgentToolsetDefaultConfigParams`],
+      'config of bash': ['/v1/agents', { name: 'n', model: 'm', tools: [{ ...TOOLSET, configs: [{ name: 'bash' }] }] }, ['tools', 0, 'configs', 0], `${B}BashToolConfigParams`],
+      'custom tool': ['/v1/agents', { name: 'n', model: 'm', tools: [custom] }, ['tools', 0], `${B}CustomToolParams`],
+      'input schema': ['/v1/agents', { name: 'n', model: 'm', tools: [custom] }, ['tools', 0, 'input_schema'], `${B}CustomToolInputSchema`],
+      environment: ['/v1/environments', { name: 'n' }, [], 'EnvironmentCreateParams'],
+      'environment update': ['/v1/environments/ENV', {}, [], 'EnvironmentUpdateParams'],
+      'cloud config': ['/v1/environments', { name: 'n', config: { type: 'cloud' } }, ['config'], 'BetaCloudConfigParams'],
+      networking: ['/v1/environments', { name: 'n', config: { type: 'cloud', networking: { type: 'limited', allowed_hosts: [] } } }, ['config', 'networking'], 'BetaLimitedNetworkParams'],
+      packages: ['/v1/environments', { name: 'n', config: { type: 'cloud', packages: { type: 'packages' } } }, ['config', 'packages'], 'BetaPackagesParams'],
+      session: ['/v1/sessions', { agent: 'AGENT', environment_id: 'ENV' }, [], 'SessionCreateParams'],
+      'agent of a session': ['/v1/sessions', { agent: { type: 'agent', id: 'AGENT' }, environment_id: 'ENV' }, ['agent'], `${B}AgentParams`],
+      overrides: ['/v1/sessions', { agent: { type: 'agent_with_overrides', id: 'AGENT' }, environment_id: 'ENV' }, ['agent'], `${B}AgentWithOverridesParams`],
+      'session update': ['/v1/sessions/SESSION', {}, [], 'SessionUpdateParams'],
+      'agent of a session update': ['/v1/sessions/SESSION', { agent: {} }, ['agent'], `${B}SessionAgentUpdate`],
+      interrupt: ['/v1/sessions/SESSION/events', { events: [{ type: 'user.interrupt' }] }, ['events', 0], `${B}UserInterruptEventParams`],
+      document: ['/v1/sessions/SESSION/events', { events: [{ type: 'user.message', content: [{ type: 'document', source: { type: 'text', media_type: 'text/plain', data: 'x' } }] }] }, ['events', 0, 'content', 0], `${B}DocumentBlock`],
+    };
+    const withNull = (base, place, key) => {
+      const o = structuredClone(base);
+      place.reduce((x, k) => x[k], o)[key] = null;
+      return o;
+    };
+    for (const [what, [url, base, place, type]] of Object.entries(cases)) test(what, async () => {
+      const x = await s.client().beta.sessions.create({ agent: agent.id, environment_id: env.id });
+      const real = (t) => t.replaceAll('AGENT', agent.id).replaceAll('ENV', env.id).replaceAll('SESSION', x.id);
+      const post = (body) => s.api('POST', real(url), JSON.parse(real(JSON.stringify(body))));
+      const plain = await post(base);
+      assert.equal(plain.status, 200, plain.text);
       const wrong = [];
       for (const [k, f] of Object.entries(fieldsOf(type))) {
-        if (['betas', 'workspace_id'].includes(k)) continue;   // headers
-        if (['mcp_servers', 'skills', 'resources', 'vault_ids', 'budget'].includes(k)) continue;   // not built: null asks for nothing
-        const r = await s.api('POST', url, { ...base, [k]: null });
-        if (r.status !== (nullable(f.type) ? 200 : 400)) wrong.push(`${k}: ${r.status} ${r.text.slice(0, 120)}`);
+        if (['betas', 'workspace_id', ...NOT_BUILT].includes(k)) continue;   // the first two are headers
+        const r = await post(withNull(base, place, k));
+        if (r.status !== (nullable(f.type) ? 200 : 400)) wrong.push(`${k}: ${r.status} ${r.text.slice(0, 160)}`);
       }
       assert.deepEqual(wrong, []);
     });

@@ -23,7 +23,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "sandbox/guard/scan.h"
+#include "sandbox/orders/scan.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/lock/seccomp.h"
 
@@ -190,7 +190,7 @@ int oci_guard(const struct sandbox_spec *spec, json_t *mounts, struct err *e)
     for (size_t i = 0; r >= 0 && i < spec->n_binds; i++) {
         struct guarded_bind g = {.mounts = mounts, .bind = &spec->binds[i]};
         if (g.bind->write && !g.bind->all)
-            r = guard_scan(root, g.bind->source + 1, add_guarded, &g, e);
+            r = orders_scan(root, g.bind->source + 1, add_guarded, &g, e);
     }
     return r;
 }

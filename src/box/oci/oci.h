@@ -59,7 +59,7 @@ struct oci_container {
     const char *cgroup;      /* cgroupsPath; NULL: none, and no resources (an ordinary user) */
     struct oci_ids ids;
 };
-/* Mounts over what programs of the host act on by themselves in writable binds (guard/scan.h), after
+/* Mounts over what programs of the host act on by themselves in writable binds (orders/scan.h), after
  * those of the binds: appended to `mounts`. */
 int oci_guard(const struct sandbox_spec *spec, json_t *mounts, struct err *e) WARN_UNUSED;
 

@@ -316,7 +316,7 @@ static int ask(struct asking *k, struct err *e)
     MUST(k->r->content);
     AUTO_JSON json_t *body = request_body(k->q, k->max_tokens);
     size_t n = 0;
-    AUTO_FREE char *text = json_text(body, &n);
+    AUTO_FREE char *text = model_print(body, &n, NULL, NULL);
     const struct client_header headers[] = {
         {"x-api-key", secret_borrow(&a->key)}, {"anthropic-version", API_VERSION},
         {"content-type", "application/json"},  {"accept", "text/event-stream"},

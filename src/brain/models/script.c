@@ -222,15 +222,28 @@ static int play_unmatched(struct play *p, const struct script_scene *s)
     return r;
 }
 
+struct reading {
+    const json_t *messages;
+    struct script_scene scene;
+    uint64_t print;
+};
+
+static void read_scene(void *arg, const char *text, size_t n)
+{
+    struct reading *a = arg;
+    script_scene_read(a->messages, &a->scene);
+    a->print = fingerprint(text, n);
+}
+
 static int script_generate(struct model *m, const struct model_request *q,
                            const struct model_sink *sink, struct model_result *r, struct err *e)
 {
     struct script *s = CONTAINER_OF(m, struct script, model);
     size_t n = 0;
-    AUTO_FREE char *conversation = json_text(q->messages, &n);
-    struct script_scene scene;
-    script_scene_read(q->messages, &scene);
-    scene.attempt = count_attempt(s, q->session_id, fingerprint(conversation, n));
+    struct reading a = {.messages = q->messages};
+    AUTO_FREE char *text = model_print(q->messages, &n, read_scene, &a);
+    struct script_scene scene = a.scene;
+    scene.attempt = count_attempt(s, q->session_id, a.print);
 
     *r = (struct model_result){.content = json_array(), .retry_after_ms = -1};
     MUST(r->content);

@@ -86,7 +86,7 @@ static int take_line(struct devenv *d, const char *line, size_t n)
 int devenv_read(const char *dir, struct devenv *ret, struct err *e)
 {
     AUTO_FREE char *path = mem_printf("%s/dev.env", dir);
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         int code = -errno;
         return err_set(e, code, "%s cannot be read: %s", path, err_text(code));

@@ -5,7 +5,7 @@
  * directory that is to be shown. Former runs are not known, and nothing tells a link of the user's
  * from one that a sandbox has made as that user. So it is asked what a sandbox could gain by it.
  * One that can make a link in a directory can read what is below that directory anyway, though not
- * write all of it (guard/); everything else is followed in directories of the system only.
+ * write all of it (sandbox/orders/); everything else is followed in directories of the system only.
  *
  * The walk holds each directory open and takes one name at a time; what it returns has no link in
  * it, and whoever opens it says so to the kernel (RESOLVE_NO_SYMLINKS): a name that has become a

@@ -150,7 +150,7 @@ static json_t *toolset_of(struct v *t, size_t place)
     struct v d = v_sub(t, "default_config", V_NULLABLE);
     switches(&d, defaults, NULL);
     v_end(&d);
-    const json_t *configs = v_array(t, "configs", V_NULLABLE, 64);
+    const json_t *configs = v_array(t, "configs", V_OPTIONAL, 64);
     size_t seen = 0, i;
     json_t *item;
     json_array_foreach ((json_t *)(uintptr_t)configs, i, item) {

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "platform/agents/agent_fields.h"
 #include "platform/api/pages.h"
+#include "platform/api/body.h"
 #include "platform/api/rows.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
@@ -140,7 +141,8 @@ static int insert_version(struct tx *tx, const char *id, int64_t version, const 
 struct change {
     const char *id;
     char new_id[ID_MAX];
-    const json_t *spec, *patch;
+    const json_t *body;
+    json_t *spec, *patch; /* read from it */
     int64_t version, now;
     json_t *result;
     struct refusal refusal;
@@ -148,6 +150,8 @@ struct change {
 
 static void change_done(struct change *ch)
 {
+    json_decref(ch->spec);
+    json_decref(ch->patch);
     json_decref(ch->result);
     json_decref(ch->refusal.details);
 }
@@ -161,6 +165,23 @@ static void finish(struct api_call *c, struct change *ch, int r)
         not_found(c);
     else
         api_tx_failed(c, r, &ch->refusal);
+    api_free(c, TAKE(ch->result));
+    api_free(c, TAKE(ch->spec));
+    api_free(c, TAKE(ch->patch));
+}
+
+static int read_create(void *arg)
+{
+    struct change *ch = arg;
+    ch->spec = agent_fields_create(ch->body, &ch->refusal);
+    return ch->spec ? 0 : -E_DENIED;
+}
+
+static int read_update(void *arg)
+{
+    struct change *ch = arg;
+    ch->patch = agent_fields_update(ch->body, &ch->version, &ch->refusal);
+    return ch->patch ? 0 : -E_DENIED;
 }
 
 static int create_tx(struct tx *tx, void *arg)
@@ -177,11 +198,10 @@ static int create_tx(struct tx *tx, void *arg)
 
 void agents_create(struct api_call *c)
 {
-    AUTO(change) ch = {.now = time_real_us()};
-    AUTO_JSON json_t *spec = agent_fields_create(c->body, &ch.refusal);
-    ch.spec = spec;
+    AUTO(change) ch = {.body = c->body, .now = time_real_us()};
     id_make(ch.new_id, "agent_");
-    finish(c, &ch, spec ? db_write(c->p->log.db, create_tx, &ch) : -E_DENIED);
+    int r = body_work(c, read_create, &ch);
+    finish(c, &ch, r == 0 ? db_write(c->p->log.db, create_tx, &ch) : r);
 }
 
 /* ---- retrieve ---- */
@@ -260,14 +280,9 @@ static int update_tx(struct tx *tx, void *arg)
 
 void agents_update(struct api_call *c)
 {
-    AUTO(change) ch = {.id = api_param(c, 0), .now = time_real_us()};
-    AUTO_JSON json_t *patch = agent_fields_update(c->body, &ch.version, &ch.refusal);
-    if (!patch) {
-        api_refuse(c, &ch.refusal);
-        return;
-    }
-    ch.patch = patch;
-    finish(c, &ch, db_write(c->p->log.db, update_tx, &ch));
+    AUTO(change) ch = {.id = api_param(c, 0), .body = c->body, .now = time_real_us()};
+    int r = body_work(c, read_update, &ch);
+    finish(c, &ch, r == 0 ? db_write(c->p->log.db, update_tx, &ch) : r);
 }
 
 /* ---- archive ---- */

@@ -87,6 +87,20 @@ int api_reply(struct api_call *c, int status, const json_t *j)
     return r;
 }
 
+static int drop(void *arg)
+{
+    json_decref(arg);
+    return 0;
+}
+
+void api_free(struct api_call *c, json_t *j)
+{
+    if (j && json_weight(j, LARGE_BYTES) >= LARGE_BYTES)
+        (void)platform_off_loop(c->p, drop, j);
+    else
+        json_decref(j);
+}
+
 static bool in_word(char ch)
 {
     return (ch >= '0' && ch <= '9') || (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z') ||

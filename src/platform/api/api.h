@@ -45,6 +45,8 @@ static inline const char *api_param(const struct api_call *c, size_t k)
 int api_reply(struct api_call *c, int status, const json_t *j);
 /* The same with text that is printed already. */
 int api_reply_text(struct api_call *c, int status, const char *json_text, size_t n);
+/* json_decref of what an answer was made of; on a thread when it is large. NULL is fine. Suspends. */
+void api_free(struct api_call *c, json_t *j);
 int api_error(struct api_call *c, int status, const char *type, const char *fmt, ...) PRINTF(4, 5);
 /* 400 invalid_request_error. */
 int api_invalid(struct api_call *c, const char *fmt, ...) PRINTF(2, 3);

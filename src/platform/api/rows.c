@@ -92,8 +92,9 @@ void rows_end(struct rows *r, struct api_call *c, int code, struct refusal *refu
         return;
     }
     char *token = r->more ? page_token(r->kind, &r->page, false, r->last_time, r->last_id) : NULL;
-    AUTO_JSON json_t *page = page_json(TAKE(r->data), token);
+    json_t *page = page_json(TAKE(r->data), token);
     api_reply(c, 200, page);
+    api_free(c, page);
 }
 
 int query_bool(struct api_call *c, const char *name, bool *ret)

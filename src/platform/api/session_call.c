@@ -10,6 +10,10 @@
 #include "platform/api/auth.h"
 #include "platform/api/validate.h"
 
+#include <string.h>
+
+#define LARGE_AGENT_BYTES (32u << 10)
+
 int session_load_tx(struct tx *tx, const struct caller *who, const char *session_id,
                     struct refusal *r, struct log_session *ret)
 {
@@ -35,7 +39,10 @@ static int load_tx(struct tx *tx, void *arg)
     struct load *l = arg;
     log_session_done(&l->s);
     l->r = (struct refusal){0};
-    return session_load_tx(tx, l->who, l->id, &l->r, &l->s);
+    int r = session_load_tx(tx, l->who, l->id, &l->r, &l->s);
+    if (r == 0 && strlen(l->s.agent_text) >= LARGE_AGENT_BYTES)
+        (void)log_session_agent(&l->s); /* parsed here, not on the loop */
+    return r;
 }
 
 int session_load(struct api_call *c, const char *session_id, struct log_session *ret)

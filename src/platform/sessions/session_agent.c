@@ -36,6 +36,7 @@ static json_t *read_patch(struct v *a, bool whole)
         if (v_has(a, "system"))
             json_put_str(patch, "system", system && system[0] ? system : NULL);
     }
+    v_not_null(a, "tools");
     json_t *tools = v_failed(a) || !v_has(a, "tools") ? NULL : agent_fields_tools(a, "tools");
     if (tools)
         json_put(patch, "tools", tools);
@@ -59,7 +60,7 @@ void session_agent_read(struct v *v, struct agent_choice *ret)
         struct v a = v_sub(v, "agent", V_REQUIRED);
         const char *type = v_enum(&a, "type", V_REQUIRED, types);
         id = v_str(&a, "id", V_REQUIRED, 1, 128);
-        ret->version = v_int(&a, "version", V_NULLABLE, 1, INT32_MAX, 0);
+        ret->version = v_int(&a, "version", V_OPTIONAL, 1, INT32_MAX, 0);
         if (str_eq(type, "agent_with_overrides"))
             ret->patch = read_patch(&a, true);
         v_end(&a);
@@ -70,7 +71,7 @@ void session_agent_read(struct v *v, struct agent_choice *ret)
 
 json_t *session_agent_read_update(struct v *v)
 {
-    struct v a = v_sub(v, "agent", V_NULLABLE);
+    struct v a = v_sub(v, "agent", V_OPTIONAL);
     if (!a.o)
         return NULL;
     AUTO_JSON json_t *patch = read_patch(&a, false);

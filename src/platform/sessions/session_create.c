@@ -173,8 +173,8 @@ void sessions_create(struct api_call *c)
     if (r == 0)
         idem_stored(c);
     session_call_end(c, r, &k->b, k->answer, &k->r);
-    json_decref(k->answer);
     log_session_done(&k->s);
+    api_free(c, k->answer);
     log_batch_done(&k->b);
     agent_choice_done(&k->agent);
     free(k);

@@ -250,12 +250,13 @@ void sessions_list(struct api_call *c)
         if (r < 0) {
             (void)api_failed(c, r, NULL);
         } else {
-            AUTO_JSON json_t *page = json_object();
+            json_t *page = json_object();
             const struct page *p = &q->page;
             json_put(page, "data", TAKE(q->data));
             put_token(page, "next_page", q, p->backwards || q->more, false);
             put_token(page, "prev_page", q, p->backwards ? q->more : p->has_cursor, true);
             (void)api_reply(c, 200, page);
+            api_free(c, page);
         }
         json_decref(q->data);
     }

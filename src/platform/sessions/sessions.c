@@ -47,9 +47,9 @@ static struct change *change_new(struct api_call *c)
 
 static void change_free(struct change *k)
 {
-    json_decref(k->answer);
     json_decref(k->agent);
     log_session_done(&k->s);
+    api_free(k->c, k->answer);
     log_batch_done(&k->b);
     free(k);
 }
@@ -85,9 +85,10 @@ void sessions_retrieve(struct api_call *c)
     struct log_session s;
     if (session_load(c, api_param(c, 0), &s) < 0)
         return;
-    AUTO_JSON json_t *j = session_json(&s, time_real_us());
+    json_t *j = session_json(&s, time_real_us());
     log_session_done(&s);
     (void)api_reply(c, 200, j);
+    api_free(c, j);
 }
 
 void sessions_no_resources(struct api_call *c)

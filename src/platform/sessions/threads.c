@@ -64,8 +64,10 @@ void threads_list(struct api_call *c)
         json_t *rows = json_array();
         if (wanted && !p.has_cursor)
             json_array_append_new(rows, thread_json(&s, time_real_us()));
-        AUTO_JSON json_t *page = page_json(rows, NULL);
+        json_t *page = page_json(rows, NULL);
+        log_session_done(&s);
         (void)api_reply(c, 200, page);
+        api_free(c, page);
     }
     log_session_done(&s);
 }
@@ -75,9 +77,10 @@ void threads_retrieve(struct api_call *c)
     struct log_session s;
     if (load(c, &s) < 0)
         return;
-    AUTO_JSON json_t *j = thread_json(&s, time_real_us());
+    json_t *j = thread_json(&s, time_real_us());
     log_session_done(&s);
     (void)api_reply(c, 200, j);
+    api_free(c, j);
 }
 
 void threads_archive(struct api_call *c)

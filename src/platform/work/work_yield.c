@@ -27,9 +27,9 @@
 #include <string.h>
 
 #define WAITED_MS     50  /* a worker that polls has taken it by then */
-#define LOOK_MS       200 /* while calls wait: for sessions that come to rest */
+#define LOOK_MS       100 /* while calls wait: for sessions that come to rest */
 #define LOOK_LATER_MS 950 /* after LOOKS_SOON times in vain: nobody may be there at all */
-#define LOOKS_SOON    50
+#define LOOKS_SOON    80
 #define ASKED_MS      700 /* in which the SDK's worker lets go: it opens its stream again after 500 ms */
 #define ENVS_MAX      64 /* looked at in one round; the others in the next */
 #define AT_ONCE       32 /* taken back in one transaction */
@@ -134,7 +134,7 @@ static int look(struct yielder *y)
  *  - The session is idle; or its model thinks, and either nothing would be lost or it has thought
  *    for long. (Not at the first moment: the next call may come at once.) */
 #define CUSTOM_US (150 * US_PER_S)
-#define THINKS_US (US_PER_S / 4)
+#define THINKS_US (US_PER_S / 20)
 #define LOSES_US  (10 * US_PER_S)
 #define AT_REST                                                                                    \
     " w.environment_id = $1 AND w.state = 'active'"                                                \

@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "sandbox/guard/scan.h"
+#include "sandbox/orders/scan.h"
 #include "sandbox/mounts.h"
 
 struct covered {
@@ -42,5 +42,5 @@ static int cover(void *arg, const char *path, bool read_only, struct err *e)
 int cover_guarded(int root, const char *target, struct err *e)
 {
     struct covered c = {.root = root, .target = target};
-    return guard_scan(root, target + 1, cover, &c, e);
+    return orders_scan(root, target + 1, cover, &c, e);
 }

@@ -6,7 +6,7 @@
 
 struct err;
 
-/* Covers what guard_scan finds in the bind that is mounted at `target` (absolute, inside) of the new
+/* Covers what orders_scan finds in the bind that is mounted at `target` (absolute, inside) of the new
  * root. The caller holds all capabilities in its user namespace. 0, or a negative code with words:
  * what could not be covered would be open. */
 int cover_guarded(int root, const char *target, struct err *e) WARN_UNUSED;

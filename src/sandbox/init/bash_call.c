@@ -227,7 +227,7 @@ static bool have_shell(struct init *in)
 static void give_command(struct init *in)
 {
     const char *command = json_get_str(in->now->input, "command");
-    int64_t attempt = json_get_int(in->now->input, SANDBOX_ATTEMPT_KEY, 1);
+    int64_t attempt = json_get_int(in->now->input, SANDBOX_ATTEMPT_KEY, 0);
     if (shell_send(&in->shell, command, in->on_pty ? in->pty.path : NULL, attempt) < 0) {
         shell_forget(&in->shell);
         in->at_work = NULL;

@@ -94,7 +94,7 @@ static bool passing_left(void)
     int p[2];
     struct rlimit was;
     if (getrlimit(RLIMIT_NOFILE, &was) < 0 ||
-        socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, p) < 0)
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p) < 0)
         return true;
     const struct rlimit less = {.rlim_cur = PASSED_MOST, .rlim_max = was.rlim_max};
     bool left = true;

@@ -14,8 +14,8 @@
  * goes through /proc into the shell, which has the same uid, finds both. The shell belongs to the
  * model: what it can do by tricks is to lie about its own exit code.
  *
- * A command that may have been begun before by a worker that was lost finds SALLYPORT_ATTEMPT=2 (or more)
- * in its environment for as long as eval runs; others find 1.
+ * In front of them stands "\builtin export SALLYPORT_ATTEMPT=N;" when the number is not what the shell
+ * has: 2 or more for a command that may have been begun before by a worker that was lost.
  *
  * A command that wants a terminal gets it in place of /dev/null and the pipe, and TERM for as long
  * as eval runs.
@@ -45,7 +45,6 @@
 #include "sandbox/sandbox.h"
 
 #define STATUS_FD     62
-#define ATTEMPT       "SALLYPORT_ATTEMPT"
 #define COMMAND_BYTES (SANDBOX_FRAME_MAX * 3u) /* a quote becomes two bytes; the frame limits it */
 #define ANSWER_BYTES  4096u                    /* more unread text on the status pipe is noise */
 
@@ -217,19 +216,6 @@ static int fork_into_session(struct shell *s, int in, int status, char **env, pi
     return 0;
 }
 
-/* The environment of tools: programs of `exec` have no attempts. */
-static char **with_attempt(char **env)
-{
-    size_t n = 0;
-    while (env[n])
-        n++;
-    char **more = mem_array(n + 2, sizeof(*more));
-    memcpy(more, env, n * sizeof(*more));
-    more[n] = (char *)(uintptr_t)ATTEMPT "=1";
-    free(env);
-    return more;
-}
-
 int shell_start(struct shell *s)
 {
     int in[2], status[2];
@@ -241,7 +227,7 @@ int shell_start(struct shell *s)
     AUTO_CLOSE int status_r = status[0], status_w = status[1];
     if (fcntl(in_w, F_SETFL, O_NONBLOCK) < 0 || fcntl(status_r, F_SETFL, O_NONBLOCK) < 0)
         return -errno;
-    char **env = with_attempt(shell_environment(s->spec));
+    char **env = shell_environment(s->spec);
     pid_t pid;
     int r = fork_into_session(s, in_r, status_w, env, &pid);
     free(env);
@@ -253,6 +239,7 @@ int shell_start(struct shell *s)
     buf_reset(&s->input);
     buf_reset(&s->answer);
     s->token[0] = '\0';
+    s->attempt = 0;
     return 0;
 }
 
@@ -288,12 +275,11 @@ int shell_send(struct shell *s, const char *command, const char *terminal, int64
     unsigned char random[16];
     rng_bytes(random, sizeof(random));
     enc_hex(random, sizeof(random), s->token);
+    if (attempt > 0 && attempt != s->attempt)
+        buf_addf(&s->input, "\\builtin export SALLYPORT_ATTEMPT=%lld; ", (long long)attempt);
+    s->attempt = attempt > 0 ? attempt : s->attempt;
     /* `command`, because bash does not export what stands in front of `builtin`. */
-    if (attempt > 1)
-        buf_addf(&s->input, ATTEMPT "=%lld ", (long long)attempt);
-    if (terminal)
-        buf_adds(&s->input, "TERM=xterm-256color ");
-    buf_adds(&s->input, terminal || attempt > 1 ? "\\command eval " : "\\builtin eval ");
+    buf_adds(&s->input, terminal ? "TERM=xterm-256color \\command eval " : "\\builtin eval ");
     shell_quote(&s->input, command);
     if (terminal)
         buf_addf(&s->input, " <%s >%s 2>&1", terminal, terminal);

@@ -19,7 +19,8 @@ struct shell {
     struct buf input; /* command text that bash has not taken yet */
     size_t sent;      /* length of the line of the command in flight */
     struct buf answer;
-    char token[33]; /* of the command in flight, "" when there is none */
+    char token[33];  /* of the command in flight, "" when there is none */
+    int64_t attempt; /* what SALLYPORT_ATTEMPT is in it; 0: not set */
 };
 
 /* Makes the output pipe. 0 or -errno. */
@@ -34,7 +35,8 @@ int shell_start(struct shell *s) WARN_UNUSED;
 void shell_forget(struct shell *s);
 
 /* Queues a command, with its standard descriptors on `terminal` (a path without odd characters)
- * unless NULL. `attempt`: 1, or more when it may have run before. 0 or -EMSGSIZE. Then shell_feed whenever `in` is writable and input is left. */
+ * unless NULL. `attempt`: 1, or more when it may have run before; 0: nobody counts. 0 or -EMSGSIZE.
+ * Then shell_feed whenever `in` is writable and input is left. */
 int shell_send(struct shell *s, const char *command, const char *terminal, int64_t attempt)
     WARN_UNUSED;
 int shell_feed(struct shell *s) WARN_UNUSED; /* 0, or -errno when bash has closed its end */

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/str.h"
-#include "sandbox/guard/sweep.h"
+#include "sandbox/orders/sweep.h"
 #include "sandbox/spec.h"
 #include "sandbox/zygote/template.h"
 

@@ -1,4 +1,4 @@
-/* sweeps - the sweeps (guard/sweep.h) of one sandbox: one for each directory that it may write but
+/* sweeps - the sweeps (orders/sweep.h) of one sandbox: one for each directory that it may write but
  * for what programs of the host act on. */
 #pragma once
 

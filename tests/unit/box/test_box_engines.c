@@ -492,7 +492,7 @@ static void an_image_and_binds_are_seen_inside(void **state)
             run_on_loop(specs_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
-/* What programs of the host act on (sandbox/guard/), in a bind that can be written otherwise. */
+/* What programs of the host act on (sandbox/orders/), in a bind that can be written otherwise. */
 static int guarded_fiber(void *arg)
 {
     const struct engine *en = arg;

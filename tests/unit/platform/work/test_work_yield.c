@@ -93,7 +93,7 @@ static void only_what_nobody_runs_is_taken_back(void **state)
         {{CALL("custom", "allow", "NULL"), AGO("idle", "151000000")}, true},
         {{CALL("custom", "allow", "NULL"), AGO("idle", "151000000"), KEEPS}, false},
         /* the model thinks */
-        {{AGO("running", "200000")}, false},
+        {{AGO("running", "40000")}, false},
         {{AGO("running", "300000")}, true},
         {{AGO("rescheduling", "300000")}, true},
         {{AGO("running", "9000000"), RAN}, false}, /* a shell would be lost */

@@ -136,6 +136,34 @@ static void inputs_are_checked(void **state)
     sbx_close(&b);
 }
 
+static void the_number_of_the_attempt_is_in_the_environment(void **state)
+{
+    (void)state;
+#define SHOW "\"command\":\"bash -c 'echo $SALLYPORT_ATTEMPT'; X=1; cd /tmp\""
+    static const struct {
+        const char *input, *want;
+    } table[] = {
+        {"{" SHOW "}", "(no output)"}, /* nobody counts */
+        {"{" SHOW ",\"sallyport_attempt\":1}", "1"},
+        {"{" SHOW ",\"sallyport_attempt\":3}", "3"},
+        {"{" SHOW ",\"sallyport_attempt\":2,\"pty\":true}", "2"},
+        {"{" SHOW ",\"sallyport_attempt\":\"4; echo bad\"}", "2"}, /* no number: as it was */
+        {"{" SHOW ",\"sallyport_attempt\":1}", "1"},
+        {"{\"command\":\"echo $SALLYPORT_ATTEMPT $X $PWD\"}",
+         "1 1 /tmp"}, /* the shell is as it was */
+    };
+#undef SHOW
+    struct sbx b;
+    sbx_open_default(&host, &b);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct result r = sbx_call(&b, "bash", table[i].input);
+        assert_false(r.is_error);
+        assert_string_equal(r.text, table[i].want);
+        result_done(&r);
+    }
+    sbx_close(&b);
+}
+
 static void a_restart_gives_a_fresh_shell(void **state)
 {
     (void)state;
@@ -626,6 +654,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shell_keeps_state),
         cmocka_unit_test(inputs_are_checked),
+        cmocka_unit_test(the_number_of_the_attempt_is_in_the_environment),
         cmocka_unit_test(a_restart_gives_a_fresh_shell),
         cmocka_unit_test(a_shell_that_ends_is_told_and_replaced),
         cmocka_unit_test(an_unread_command_runs_in_the_next_shell),

@@ -51,7 +51,7 @@ static void a_sandbox_runs_as_an_agent_without_privileges(void **state)
                 "CapBnd: 0000000000000000\nCapAmb: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2");
     expect_bash(&b, "ulimit -c; ulimit -u; ulimit -n", "0\n512\n8192");
     expect_bash(&b, "env | cut -d= -f1 | sort | tr '\\n' ' '",
-                "HOME LC_CTYPE LOGNAME PATH PWD SALLYPORT_ATTEMPT SHELL SHLVL TERM USER _ ");
+                "HOME LC_CTYPE LOGNAME PATH PWD SHELL SHLVL TERM USER _ ");
     expect_bash(&b,
                 "python3 -c 'import os\nfor f in (os.setuid, os.setgid):\n"
                 "  try: f(0); print(\"oh\")\n  except OSError as e: print(e.errno)'",

@@ -13,7 +13,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "sandbox/guard/sweep.h"
+#include "sandbox/orders/sweep.h"
 
 static void note(void *arg, const char *dir, const char *name, const char *now)
 {

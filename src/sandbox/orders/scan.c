@@ -9,7 +9,7 @@
  * read-only; objects, refs, index and logs are not touched, and `git commit` works. The
  * repositories of submodules lie in .git/modules, those of work trees in .git/worktrees; both have
  * the same inside. */
-#include "sandbox/guard/scan.h"
+#include "sandbox/orders/scan.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "sandbox/guard/names.h"
+#include "sandbox/orders/names.h"
 #include "sandbox/mounts.h"
 
 #define PLACES_MAX   1024 /* mounts in one bind */
@@ -33,7 +33,7 @@ struct level {
 
 struct scan {
     int top;
-    guard_place_fn *place;
+    orders_place_fn *place;
     void *arg;
     struct err *e;
     size_t places, looks;
@@ -141,13 +141,13 @@ static const struct dirent *next_name(struct scan *s, DIR *d)
 {
     for (const struct dirent *de; (de = readdir(d));)
         if (!str_eq(de->d_name, ".") && !str_eq(de->d_name, ".."))
-            return s->looks++ < GUARD_LOOKS ? de : NULL;
+            return s->looks++ < ORDERS_LOOKS ? de : NULL;
     return NULL;
 }
 
 /* ---- git ---- */
 
-char *guard_hooks_path(const char *config)
+char *orders_hooks_path(const char *config)
 {
     char *found = NULL;
     for (const char *p = config; *p; p += strcspn(p, "\n"), p += *p == '\n') {
@@ -170,7 +170,7 @@ static int scan_hooks_path(struct scan *s, const char *config, const char *tree)
     AUTO_CLOSE int fd = mounts_open(s->top, config, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     AUTO_FREE char *text = mem_zalloc(CONFIG_MAX + 1u);
     ssize_t n = fd < 0 ? -1 : read(fd, text, CONFIG_MAX);
-    AUTO_FREE char *hooks = n > 0 ? guard_hooks_path(text) : NULL;
+    AUTO_FREE char *hooks = n > 0 ? orders_hooks_path(text) : NULL;
     AUTO_FREE char *path = hooks ? join(tree, hooks) : NULL;
     return path ? place(s, path, true) : 0;
 }
@@ -178,8 +178,8 @@ static int scan_hooks_path(struct scan *s, const char *config, const char *tree)
 static int scan_git_dir(struct scan *s, const char *dir)
 {
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < guard_n_git; i++) {
-        AUTO_FREE char *path = join(dir, guard_git[i].path);
+    for (size_t i = 0; r >= 0 && i < orders_n_git; i++) {
+        AUTO_FREE char *path = join(dir, orders_git[i].path);
         r = place(s, path, true);
     }
     return r;
@@ -248,7 +248,7 @@ static int scan_one(struct scan *s, const char *dir, struct level *next)
         AUTO_FREE char *path = join(dir, de->d_name);
         if (str_eq(de->d_name, ".git"))
             r = scan_dot_git(s, path, dir);
-        else if (guard_knows(de->d_name))
+        else if (orders_know(de->d_name))
             r = place(s, path, true);
         else if (next && !str_eq(de->d_name, "node_modules") && is_dir(s, de, path))
             level_add(next, TAKE(path));
@@ -268,12 +268,12 @@ static bool is_git_dir(const struct scan *s)
 static int scan_top(struct scan *s)
 {
     int r = is_git_dir(s) ? scan_repository(s, "", "") : 0;
-    for (size_t i = 0; r >= 0 && i < guard_n_top; i++)
-        r = place(s, guard_top[i].path, true);
+    for (size_t i = 0; r >= 0 && i < orders_n_top; i++)
+        r = place(s, orders_top[i].path, true);
     return r;
 }
 
-int guard_scan(int dir, const char *path, guard_place_fn *fn, void *arg, struct err *e)
+int orders_scan(int dir, const char *path, orders_place_fn *fn, void *arg, struct err *e)
 {
     AUTO_CLOSE int top = mounts_open(dir, path, O_PATH | O_DIRECTORY);
     if (top < 0) /* a file: whoever shows that alone means it */
@@ -283,10 +283,10 @@ int guard_scan(int dir, const char *path, guard_place_fn *fn, void *arg, struct 
     struct level now = {.path = NULL};
     level_add(&now, mem_strdup(""));
     int r = scan_top(&s);
-    for (unsigned depth = 0; r >= 0 && depth <= GUARD_DEPTH && now.n; depth++) {
+    for (unsigned depth = 0; r >= 0 && depth <= ORDERS_DEPTH && now.n; depth++) {
         struct level next = {.path = NULL};
         for (size_t i = 0; r >= 0 && i < now.n; i++)
-            r = scan_one(&s, now.path[i], depth < GUARD_DEPTH ? &next : NULL);
+            r = scan_one(&s, now.path[i], depth < ORDERS_DEPTH ? &next : NULL);
         level_done(&now);
         now = next;
     }

@@ -6,4 +6,4 @@
 /* True when the text of a git configuration says nothing but what `git init`, `git clone`, adding a
  * remote and following a branch write, in the form in which git writes it. Everything else may name
  * a program. Pure. */
-bool guard_git_config_is_plain(const char *text, size_t n);
+bool orders_git_config_is_plain(const char *text, size_t n);

@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "sandbox/guard/scan.h"
+#include "sandbox/orders/scan.h"
 
 static char dir[] = "/tmp/sallyport-scan-XXXXXX";
 
@@ -55,7 +55,7 @@ static void scan(const char *what, struct buf *ret)
     AUTO_FREE char *path = mem_printf("%s/%s", dir + 1, what);
     struct err e = {.code = 0};
     buf_adds(ret, "\n");
-    if (guard_scan(root, path, note, ret, &e) < 0)
+    if (orders_scan(root, path, note, ret, &e) < 0)
         fail_msg("%s", e.msg);
 }
 
@@ -125,7 +125,7 @@ static void a_failure_ends_the_scan(void **state)
     AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     AUTO_FREE char *path = mem_printf("%s/p", dir + 1);
     struct err e = {.code = 0};
-    assert_int_equal(guard_scan(root, path, refuse, NULL, &e), -EIO);
+    assert_int_equal(orders_scan(root, path, refuse, NULL, &e), -EIO);
 }
 
 static void hooks_paths_are_taken_when_they_stay_below(void **state)
@@ -148,7 +148,7 @@ static void hooks_paths_are_taken_when_they_stay_below(void **state)
         {"", NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        AUTO_FREE char *path = guard_hooks_path(table[i].text);
+        AUTO_FREE char *path = orders_hooks_path(table[i].text);
         if (!str_eq(path, table[i].path))
             fail_msg("line %zu gave %s", i, path ? path : "nothing");
     }

@@ -9,14 +9,14 @@ struct err;
  * to be covered with itself, read-only; without, with itself as it is: a mount point can neither be
  * moved away nor removed from inside, and with it what lies in it. 0, or a negative code with
  * words, which ends the scan. */
-typedef int guard_place_fn(void *arg, const char *path, bool read_only, struct err *e);
+typedef int orders_place_fn(void *arg, const char *path, bool read_only, struct err *e);
 
-/* Looks through the directory `path` below `dir` (both as for mounts_open), GUARD_DEPTH levels down;
+/* Looks through the directory `path` below `dir` (both as for mounts_open), ORDERS_DEPTH levels down;
  * links are not followed, node_modules is left out. Never fails because of what lies there: what
  * cannot be read is not looked through. 0, or what `place` has returned. */
-int guard_scan(int dir, const char *path, guard_place_fn *place, void *arg, struct err *e)
+int orders_scan(int dir, const char *path, orders_place_fn *place, void *arg, struct err *e)
     WARN_UNUSED;
 
 /* The value of core.hooksPath in the text of a git configuration, when it is a relative path that
  * stays below the work tree; malloc'ed, or NULL. */
-char *guard_hooks_path(const char *config);
+char *orders_hooks_path(const char *config);

@@ -2,12 +2,12 @@
  * without being asked to run the project's code, on entering the directory, opening it in an editor
  * or an agent, committing, or logging in. What is run when somebody builds or tests (a Makefile,
  * package.json, conftest.py) is the project, and the reason why an agent may write. */
-#include "sandbox/guard/names.h"
+#include "sandbox/orders/names.h"
 
 #include "base/str.h"
 
 /* clang-format off */
-const struct guard_name guard_anywhere[] = {
+const struct orders_name orders_anywhere[] = {
     /* shells: each start reads one of these, when the directory is a home */
     {".bashrc", "bash"}, {".bash_profile", "bash"}, {".bash_login", "bash"}, {".bash_logout", "bash"},
     {".bash_aliases", "bash, by Debian's .bashrc"}, {".profile", "login shells"}, {".inputrc", "readline: keys that type"},
@@ -34,7 +34,7 @@ const struct guard_name guard_anywhere[] = {
     {".gdbinit", "gdb"}, {".lldbinit", "lldb"},
 };
 
-const struct guard_name guard_top[] = {
+const struct orders_name orders_top[] = {
     {".ssh", "who may log in, ProxyCommand"}, {".gnupg", "gpg: programs it starts"},
     {".config/git", "git"}, {".config/fish", "fish"}, {".config/nvim", "neovim"}, {".config/autostart", "desktops"},
     {".config/systemd", "units of the user"}, {".config/environment.d", "units of the user"}, {".config/Code", "Visual Studio Code"},
@@ -44,7 +44,7 @@ const struct guard_name guard_top[] = {
     {".kube", "kubectl: exec plugins"}, {".aws", "aws: credential_process"}, {".oh-my-zsh", "zsh, by .zshrc"}, {".nvm", "shells, by their start-up files"},
 };
 
-const struct guard_name guard_git[] = {
+const struct orders_name orders_git[] = {
     {"hooks", "run by git on commit, checkout, push"},
     {"config", "names programs: fsmonitor, sshCommand, pagers, filters, aliases, hooksPath"},
     {"config.worktree", "likewise"},
@@ -52,14 +52,14 @@ const struct guard_name guard_git[] = {
 };
 /* clang-format on */
 
-const size_t guard_n_anywhere = ARRAY_LEN(guard_anywhere);
-const size_t guard_n_top = ARRAY_LEN(guard_top);
-const size_t guard_n_git = ARRAY_LEN(guard_git);
+const size_t orders_n_anywhere = ARRAY_LEN(orders_anywhere);
+const size_t orders_n_top = ARRAY_LEN(orders_top);
+const size_t orders_n_git = ARRAY_LEN(orders_git);
 
-bool guard_knows(const char *name)
+bool orders_know(const char *name)
 {
-    for (size_t i = 0; i < guard_n_anywhere; i++)
-        if (str_eq(name, guard_anywhere[i].path))
+    for (size_t i = 0; i < orders_n_anywhere; i++)
+        if (str_eq(name, orders_anywhere[i].path))
             return true;
     return false;
 }

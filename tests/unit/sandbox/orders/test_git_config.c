@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/base.h"
-#include "sandbox/guard/git_config.h"
+#include "sandbox/orders/git_config.h"
 
 static void only_what_git_itself_writes_is_plain(void **state)
 {
@@ -59,9 +59,9 @@ static void only_what_git_itself_writes_is_plain(void **state)
         {"[core", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (guard_git_config_is_plain(table[i].text, strlen(table[i].text)) != table[i].plain)
+        if (orders_git_config_is_plain(table[i].text, strlen(table[i].text)) != table[i].plain)
             fail_msg("\"%s\"", table[i].text);
-    assert_false(guard_git_config_is_plain("[core]\n\tfilemode = t\0e\n", 23));
+    assert_false(orders_git_config_is_plain("[core]\n\tfilemode = t\0e\n", 23));
 }
 
 int main(void)

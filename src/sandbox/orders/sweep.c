@@ -4,12 +4,12 @@
  * be covered without making it on the host, where it would show up in `git status` and in
  * everybody's editor. So the zygote, which sees the host's directory, remembers which names there
  * were, and when the last process of the sandbox is gone it moves aside what has come: nothing of
- * that sandbox can make it again. Until then it is there; see docs/internals/guard.md.
+ * that sandbox can make it again. Until then it is there; see docs/internals/orders.md.
  *
  * The names are few and the top of a bind is all that is looked at. What lies there now is hostile:
  * it is renamed, never opened, but for a repository's configuration, which must be a small regular
  * file. A rename never replaces anything. */
-#include "sandbox/guard/sweep.h"
+#include "sandbox/orders/sweep.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "sandbox/guard/git_config.h"
-#include "sandbox/guard/names.h"
+#include "sandbox/orders/git_config.h"
+#include "sandbox/orders/names.h"
 #include "sandbox/mounts.h"
 
 #define ASIDE      ".from-sandbox"
@@ -61,7 +61,7 @@ static void look(int dir, const char *path, struct seen *ret)
     }
 }
 
-static struct seen *look_at_all(int dir, const char *below, const struct guard_name *names,
+static struct seen *look_at_all(int dir, const char *below, const struct orders_name *names,
                                 size_t n)
 {
     struct seen *all = mem_array(n, sizeof(*all));
@@ -77,9 +77,9 @@ struct sweep *sweep_new(int dir, const char *path)
     struct sweep *s = mem_new(struct sweep);
     s->dir = dir;
     s->path = mem_strdup(path);
-    s->anywhere = look_at_all(dir, "", guard_anywhere, guard_n_anywhere);
-    s->top = look_at_all(dir, "", guard_top, guard_n_top);
-    s->git = look_at_all(dir, ".git/", guard_git, guard_n_git);
+    s->anywhere = look_at_all(dir, "", orders_anywhere, orders_n_anywhere);
+    s->top = look_at_all(dir, "", orders_top, orders_n_top);
+    s->git = look_at_all(dir, ".git/", orders_git, orders_n_git);
     look(dir, ".git", &s->dot_git);
     return s;
 }
@@ -95,9 +95,9 @@ void sweep_free(struct sweep *s)
 {
     if (!s)
         return;
-    free_all(s->anywhere, guard_n_anywhere);
-    free_all(s->top, guard_n_top);
-    free_all(s->git, guard_n_git);
+    free_all(s->anywhere, orders_n_anywhere);
+    free_all(s->top, orders_n_top);
+    free_all(s->git, orders_n_git);
     free(s->dot_git.link);
     free(s->path);
     fd_cleanup_close(&s->dir);
@@ -143,8 +143,8 @@ static bool is_new(const struct seen *was, const struct seen *is, bool top)
     return !top && (was->dev != is->dev || was->ino != is->ino);
 }
 
-static void sweep_names(const struct sweeping *w, const char *below, const struct guard_name *names,
-                        size_t n, const struct seen *was)
+static void sweep_names(const struct sweeping *w, const char *below,
+                        const struct orders_name *names, size_t n, const struct seen *was)
 {
     for (size_t i = 0; i < n; i++) {
         AUTO_FREE char *path = mem_printf("%s%s", below, names[i].path);
@@ -182,7 +182,7 @@ static bool is_plain_config(int dir, const char *path)
         return false;
     AUTO_FREE char *text = mem_zalloc(CONFIG_MAX + 1u);
     ssize_t n = pread(fd, text, CONFIG_MAX, 0);
-    return n >= 0 && guard_git_config_is_plain(text, (size_t)n);
+    return n >= 0 && orders_git_config_is_plain(text, (size_t)n);
 }
 
 static bool has(int dir, const char *path)
@@ -202,8 +202,8 @@ static void sweep_new_repository(const struct sweeping *w)
         move_aside(w, ".git");
         return;
     }
-    for (size_t i = 0; i < guard_n_git; i++) {
-        const char *name = guard_git[i].path;
+    for (size_t i = 0; i < orders_n_git; i++) {
+        const char *name = orders_git[i].path;
         AUTO_FREE char *path = mem_printf(".git/%s", name);
         bool fine = str_eq(name, "hooks")    ? only_samples(dir, path)
                     : str_eq(name, "config") ? is_plain_config(dir, path)
@@ -216,14 +216,14 @@ static void sweep_new_repository(const struct sweeping *w)
 void sweep_run(const struct sweep *s, sweep_moved_fn *moved, void *arg)
 {
     const struct sweeping w = {s, moved, arg};
-    sweep_names(&w, "", guard_anywhere, guard_n_anywhere, s->anywhere);
-    sweep_names(&w, "", guard_top, guard_n_top, s->top);
+    sweep_names(&w, "", orders_anywhere, orders_n_anywhere, s->anywhere);
+    sweep_names(&w, "", orders_top, orders_n_top, s->top);
     struct seen is;
     look(s->dir, ".git", &is);
     if (is_new(&s->dot_git, &is, true) ||
         (is.there && s->dot_git.there && (is.dev != s->dot_git.dev || is.ino != s->dot_git.ino)))
         sweep_new_repository(&w);
     else if (is.there)
-        sweep_names(&w, ".git/", guard_git, guard_n_git, s->git);
+        sweep_names(&w, ".git/", orders_git, orders_n_git, s->git);
     free(is.link);
 }

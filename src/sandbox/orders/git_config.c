@@ -4,7 +4,7 @@
  * lines that go on, files that are included), so what is accepted here is a small part of it: one
  * section or one `key = value` on a line, values of plain characters. What is not understood is not
  * plain. */
-#include "sandbox/guard/git_config.h"
+#include "sandbox/orders/git_config.h"
 
 #include <string.h>
 
@@ -99,7 +99,7 @@ static bool key_is_plain(const struct line *l, int section)
     return false;
 }
 
-bool guard_git_config_is_plain(const char *text, size_t n)
+bool orders_git_config_is_plain(const char *text, size_t n)
 {
     int section = -1;
     for (const char *end = text + n; text < end;) {
