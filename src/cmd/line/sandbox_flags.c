@@ -198,6 +198,47 @@ static void apply_limits(const struct sandbox_options *o, struct sandbox_limits 
             *all[i].limit = (uint64_t)all[i].given;
 }
 
+/* The bind that shows the directory in which the target of `b` lies; NULL when that is the root. */
+static const struct sandbox_bind *shown_by(const struct sandbox_spec *s,
+                                           const struct sandbox_bind *b)
+{
+    const struct sandbox_bind *found = NULL;
+    for (size_t i = 0; i < s->n_binds; i++) { /* the longest comes last */
+        const size_t n = strlen(s->binds[i].target);
+        if (strncmp(b->target, s->binds[i].target, n) == 0 && b->target[n] == '/')
+            found = &s->binds[i];
+    }
+    return found;
+}
+
+/* A bind below another one needs a place there: nothing is made in a directory of the host. */
+static int check_places(const struct sandbox_spec *s, struct err *e)
+{
+    for (size_t i = 0; i < s->n_binds; i++) {
+        const struct sandbox_bind *b = &s->binds[i], *above = shown_by(s, b);
+        if (!above)
+            continue;
+        struct stat source, place;
+        AUTO_FREE char *path = mem_printf("%s%s", above->source, b->target + strlen(above->target));
+        const bool directory = stat(b->source, &source) == 0 && S_ISDIR(source.st_mode);
+        if (lstat(path, &place) < 0)
+            return err_set(e, -EINVAL,
+                           "--bind %s:%s: %s is bound to %s, where there is no such place: make it "
+                           "(%s %s), or choose another target",
+                           b->source, b->target, above->source, above->target,
+                           directory ? "mkdir -p" : "touch", path);
+        if (S_ISDIR(place.st_mode) != directory || S_ISLNK(place.st_mode))
+            return err_set(e, -EINVAL,
+                           "--bind %s:%s: %s is %s, and must be %s for that; choose another target",
+                           b->source, b->target, path,
+                           S_ISLNK(place.st_mode)   ? "a link"
+                           : S_ISDIR(place.st_mode) ? "a directory"
+                                                    : "a file",
+                           directory ? "a directory" : "a file");
+    }
+    return 0;
+}
+
 int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of of,
                         struct sandbox_spec *s, struct err *e)
 {
@@ -207,6 +248,9 @@ int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of o
         r = sandbox_flags_bind(s, o->binds.value[i], of == EXEC, e);
     for (size_t i = 0; r >= 0 && i < o->sockets.n; i++)
         r = sandbox_flags_socket(s, o->sockets.value[i], of == EXEC, e);
+    sandbox_spec_sort_binds(s);
+    if (r >= 0)
+        r = check_places(s, e);
     for (size_t i = 0; r >= 0 && i < o->env.n; i++)
         r = sandbox_flags_env(s, o->env.value[i], e);
     if (r >= 0 && o->cpus)

@@ -183,6 +183,19 @@ static int show(int files, const char *name, int root, const char *path, struct 
     return file == -ENOENT ? 0 : cover_with(file, there, path, RO_ATTR, e);
 }
 
+/* Lets the sandbox's group send ICMP echo requests in its own network (ping without a right). Where
+ * the network was made ahead the zygote has done it. One cannot have it on every kernel. */
+static void allow_ping(const struct enter_args *j, int root)
+{
+    const unsigned gid = enter_args_uid(j);
+    AUTO_FREE char *range = mem_printf("%u %u\n", gid, gid);
+    AUTO_CLOSE int fd = j->spec->network == SANDBOX_NET_LOOPBACK && !j->net_ready
+                            ? mounts_open(root, "proc/sys/net/ipv4/ping_group_range", O_WRONLY)
+                            : -1;
+    if (fd >= 0)
+        (void)!write(fd, range, strlen(range));
+}
+
 /* While /proc/sys can be written. The namespace above has a bound of its own, so a kernel that does
  * not take this one costs other sandboxes, not the user. */
 static void share_quotas(const struct enter_args *j, int root)
@@ -201,6 +214,7 @@ static int mount_proc(const struct root *made, const struct enter_args *j, struc
     int r = mount_new(root, "proc", "proc", NULL, BASIC_ATTR | MOUNT_ATTR_NOEXEC, e);
     if (r >= 0) {
         share_quotas(j, root);
+        allow_ping(j, root);
         r = mask_proc(root, files, e);
     }
     if (r >= 0)

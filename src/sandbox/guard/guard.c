@@ -206,7 +206,8 @@ static bool must_look_at_binds(const struct sandbox_spec *s)
 
 unsigned guard_filter(const struct sandbox_spec *s)
 {
-    unsigned what = s->report ? SECCOMP_REPORTS : 0;
+    unsigned what = (s->report ? SECCOMP_REPORTS : 0u) |
+                    (sandbox_spec_writes_to_host(s) ? SECCOMP_HOST_FILES : 0u);
     for (size_t i = 0; i < s->n_binds; i++)
         if (!s->binds[i].write && !s->binds[i].socket)
             what |= SECCOMP_LOCKS;

@@ -181,7 +181,7 @@ static const struct op {
     {"info", send_info, 0, 0, NULL},
     {"exec", program_exec, OVER | PROGRAM | CALL | WAITING, 0, refuse_exec},
     {"start", program_start, 0, PREPARED, NULL},
-    {"signal", program_signal, 0, RUNNING, NULL},
+    {"signal", program_signal, 0, RUNNING | ENDED, NULL},
     {"winsize", program_winsize, 0, PROGRAM, NULL},
     {"shutdown", shut_down, 0, 0, NULL},
 };
@@ -353,6 +353,7 @@ static void step(struct init *in)
         (void)!shell_feed(&in->shell);
     keep_within_limits(in);
     program_ended(in);
+    bash_settled(in);
     begin_next(in);
     write_channel(in);
 }

@@ -149,8 +149,12 @@ static int fill(struct build *b, struct err *e)
 /* Detached copies of what will be bound, taken while the host is still visible. */
 static int collect(struct build *b, uid_t user, struct err *e)
 {
-    AUTO_FREE char *run = etc_cache_parent(user);
-    etc_cache_open(run, &b->etc);
+    for (unsigned i = 0; b->etc.tree < 0; i++) {
+        AUTO_FREE char *place = etc_cache_place(user, i);
+        if (!place)
+            break;
+        etc_cache_open(place, &b->etc);
+    }
     b->usr = mounts_copy("/usr", RO_ATTR);
     if (b->usr < 0)
         return err_set(e, b->usr, "could not copy the mount of /usr: %s", err_text(b->usr));
