@@ -214,6 +214,15 @@ unsigned guard_filter(const struct sandbox_spec *s)
     return what;
 }
 
+const struct seccomp_filter *guard_filter_for(const struct sandbox_spec *s, struct err *e)
+{
+    static struct seccomp_filter *made[SECCOMP_KINDS]; /* for the life of the process */
+    struct seccomp_filter **f = &made[guard_filter(s)];
+    if (!*f)
+        *f = seccomp_filter_new(guard_filter(s), e);
+    return *f;
+}
+
 /* Under the filter, with the listener in the guard's hands. */
 static int hand_over(struct guard *g, struct err *e)
 {

@@ -49,7 +49,6 @@
 #include "sandbox/zygote/rights.h"
 #include "sandbox/zygote/template.h"
 #include "sandbox/zygote/sealed.h"
-#include "sandbox/lock/seccomp.h"
 #include "sandbox/spec.h"
 #include "sandbox/zygote/uids.h"
 
@@ -74,7 +73,6 @@ struct zygote {
     struct rootfs rootfs;
     struct cgroup_root cgroups;
     struct stock stock;
-    struct seccomp_filter *filters[SECCOMP_KINDS]; /* by what they do; made when first asked for */
     struct list live;
 };
 
@@ -297,21 +295,13 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     return (int)pid;
 }
 
-/* NULL with words. */
-static const struct seccomp_filter *filter_of(struct zygote *z, unsigned what, struct err *e)
-{
-    if (!z->filters[what])
-        z->filters[what] = seccomp_filter_new(what, e);
-    return z->filters[what];
-}
-
 static int create(struct zygote *z, const json_t *request, struct making *m, struct err *e)
 {
     int r = sandbox_spec_parse(json_object_get(request, "spec"), &m->spec, e);
     if (r < 0)
         return r;
     m->have_spec = true;
-    m->filter = filter_of(z, guard_filter(&m->spec), e);
+    m->filter = guard_filter_for(&m->spec, e);
     if (!m->filter)
         return e->code;
     r = choose_ids(z, m, e);
@@ -495,10 +485,6 @@ static int prepare(struct zygote *z, struct err *e)
     z->stock.proc = z->proc;
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
-    /* Not with the first request in memory, parts of which would stay among what compiling leaves
-     * behind. */
-    if (!filter_of(z, 0, e) || !filter_of(z, SECCOMP_HOST_FILES, e))
-        return e->code;
     return rights_drop(z->root, e);
 }
 
@@ -571,8 +557,6 @@ static int run(int ctl_fd, bool single)
     else
         answer_linger(z.ctl);
     end_all(&z);
-    for (size_t i = 0; i < ARRAY_LEN(z.filters); i++)
-        seccomp_filter_free(z.filters[i]);
     stock_done(&z.stock);
     cgroup_root_done(&z.cgroups);
     /* Nothing is left but our own end, for which a client of one sandbox does not wait. */
