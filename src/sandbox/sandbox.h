@@ -7,6 +7,7 @@
  *            what shows its size
  *   net/     what a sandbox has of a network: the loopback interface
  *   lock/    what locks a new process in: lockdown, landlock, seccomp and its table of calls
+ *   guard/   makes, in place of programs, the calls whose arguments no filter sees
  *   cgroup/  groups and their limits, both versions
  *   init/    pid 1 of every sandbox: the loop, calls, shell, programs, processes, report
  *   tools/   the six tools, which run in children of init

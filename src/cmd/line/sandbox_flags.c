@@ -45,6 +45,11 @@ static const struct row {
      {"bind", "DIR",
       "show a directory in the sandbox, read-only unless :rw follows; or SOURCE:TARGET", FLAG_LIST,
       .ptr = &here.binds}},
+    {WORKER | UP | EXEC,
+     SANDBOX_SHOWN,
+     {"socket", "PATH",
+      "let programs inside connect to this Unix socket of the host; or PATH:INSIDE", FLAG_LIST,
+      .ptr = &here.sockets}},
     {EXEC,
      SANDBOX_SHOWN,
      {"env", "NAME=VALUE",
@@ -241,6 +246,8 @@ int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of o
     int r = 0;
     for (size_t i = 0; r >= 0 && i < o->binds.n; i++)
         r = sandbox_flags_bind(s, o->binds.value[i], of == EXEC, e);
+    for (size_t i = 0; r >= 0 && i < o->sockets.n; i++)
+        r = sandbox_flags_socket(s, o->sockets.value[i], of == EXEC, e);
     sandbox_spec_sort_binds(s);
     if (r >= 0)
         r = check_places(s, e);
@@ -287,6 +294,16 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
     struct err why = {.code = 0};
     if (host_path_resolve(source, write, &real, &why) < 0)
         return err_set(e, -EINVAL, "--bind %s: %s", text, why.msg);
+    struct stat st;
+    if (stat(real, &st) == 0 && S_ISSOCK(st.st_mode))
+        return err_set(
+            e, -EINVAL,
+            "--bind %s: this is a Unix socket, and programs inside could talk to whoever "
+            "listens there; if you want that, say --socket %s",
+            text, source);
+    if (stat(real, &st) == 0 && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        return err_set(e, -EINVAL, "--bind %s: this is neither a directory nor a regular file",
+                       text);
     if (!target)
         target = source[0] == '/' && sandbox_path_ok(source) ? source : real;
     int r = sandbox_spec_add_bind(s, real, target, write, e);
@@ -294,6 +311,29 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
         return err_wrap(e, r, "--bind %s", text);
     s->binds[s->n_binds - 1].all = all;
     return 0;
+}
+
+int sandbox_flags_socket(struct sandbox_spec *s, const char *text, bool relative_too, struct err *e)
+{
+    AUTO_FREE char *source = mem_strdup(text);
+    char *target = strchr(source, ':');
+    if (target)
+        *target++ = '\0';
+    if (target && strchr(target, ':'))
+        return err_set(e, -EINVAL, "--socket %s: write PATH or PATH:INSIDE", text);
+    if (source[0] != '/' && !relative_too)
+        return err_set(e, -EINVAL, "--socket %s: the path must be absolute", text);
+    AUTO_FREE char *real = NULL;
+    struct err why = {.code = 0};
+    struct stat st;
+    if (host_path_resolve(source, true, &real, &why) < 0)
+        return err_set(e, -EINVAL, "--socket %s: %s", text, why.msg);
+    if (stat(real, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return err_set(e, -EINVAL, "--socket %s: %s: this is not a Unix socket", text, source);
+    if (!target)
+        target = source[0] == '/' && sandbox_path_ok(source) ? source : real;
+    int r = sandbox_spec_add_socket(s, real, target, e);
+    return r < 0 ? err_wrap(e, r, "--socket %s", text) : 0;
 }
 
 int sandbox_flags_env(struct sandbox_spec *s, const char *text, struct err *e)

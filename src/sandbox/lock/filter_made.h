@@ -7,8 +7,8 @@
 
 struct seccomp_filter;
 
-/* Made are all combinations of SECCOMP_REPORTS and SECCOMP_LOCKS, and SECCOMP_ALONE. */
-#define FILTERS_MADE 5
+/* Made is every sum of the SECCOMP_* (seccomp.h). */
+#define FILTERS_MADE 16 /* SECCOMP_KINDS */
 
 struct filter_program {
     const struct sock_filter *code;

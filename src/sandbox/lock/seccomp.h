@@ -6,11 +6,12 @@
 struct err;
 struct seccomp_filter; /* three compiled BPF programs */
 
+#define SECCOMP_KINDS 16 /* any sum of these */
 enum {
     /* The listener sees each refused call first, and refuses it with the same answer (EPERM).
      * Attempts to send to an address are shown to it, too; it lets them go on. */
     SECCOMP_REPORTS = 1,
-    SECCOMP_LOCKS = 2,      /* it is asked about locks on files */
+    SECCOMP_LOCKS = 2,      /* it is asked about fcntl's locks, too, which costs each 6 to 12 us */
     SECCOMP_HOST_FILES = 8, /* files of the host can be written: none becomes setuid or setgid */
     /* There is no listener, and nobody is asked: for kernels in user space, which have none and let
      * nobody at the host's sockets. Not with those that need one. */

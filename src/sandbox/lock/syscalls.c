@@ -46,7 +46,8 @@ const struct syscall_line syscall_lines[] = {
     {ALLOW, "chown fchown lchown fchownat", "owners; without a capability only to oneself"},
     {ALLOW, "utime utimes utimensat futimesat", "times of files one owns"},
     {ALLOW, "name_to_handle_at", "name a file by handle (opening by handle is refused)"},
-    {ALLOW, "flock fcntl", "locks and descriptor flags"},
+    {ALLOW, "fcntl", "descriptor flags, and locks: see below"},
+    {ASK, "flock", "a lock on a file of the host makes a program of the host wait"},
     {ALLOW, "inotify_init inotify_init1 inotify_add_watch inotify_rm_watch", "watch files one can read"},
     {ALLOW, "memfd_create", "files in memory, charged to the sandbox"},
     /* descriptors and waiting */
@@ -221,7 +222,7 @@ const char syscall_of_guard[] =
     "pidfd_open pidfd_getfd process_vm_readv openat openat2 read statx newfstatat fstat fcntl "
     "getsockopt "
     /* in its place */
-    "connect bind fchdir umask flock "
+    "connect bind fchdir umask flock fstatfs statfs lseek "
     /* threads of its own, and what a C library and its sanitizers do in them */
     "clone clone3 futex set_robust_list rseq rt_sigprocmask rt_sigreturn tgkill gettid getpid exit "
     "exit_group mmap munmap mprotect madvise brk sigaltstack sched_yield clock_gettime "

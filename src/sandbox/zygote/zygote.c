@@ -39,6 +39,7 @@
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
 #include "sandbox/build/root.h"
+#include "sandbox/guard/guard.h"
 #include "sandbox/zygote/answer.h"
 #include "sandbox/zygote/chroot.h"
 #include "sandbox/zygote/file_limit.h"
@@ -48,7 +49,6 @@
 #include "sandbox/zygote/rights.h"
 #include "sandbox/zygote/template.h"
 #include "sandbox/zygote/sealed.h"
-#include "sandbox/lock/seccomp.h"
 #include "sandbox/spec.h"
 #include "sandbox/zygote/uids.h"
 
@@ -73,7 +73,6 @@ struct zygote {
     struct rootfs rootfs;
     struct cgroup_root cgroups;
     struct stock stock;
-    struct seccomp_filter *filters[4]; /* by what they do; a reporting one when first asked for */
     struct list live;
 };
 
@@ -296,24 +295,13 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     return (int)pid;
 }
 
-/* NULL with words. */
-static const struct seccomp_filter *filter_of(struct zygote *z, bool report, bool host,
-                                              struct err *e)
-{
-    struct seccomp_filter **f = &z->filters[(report ? 1 : 0) + (host ? 2 : 0)];
-    if (!*f)
-        *f = seccomp_filter_new((report ? SECCOMP_REPORTS : 0u) | (host ? SECCOMP_HOST_FILES : 0u),
-                                e);
-    return *f;
-}
-
 static int create(struct zygote *z, const json_t *request, struct making *m, struct err *e)
 {
     int r = sandbox_spec_parse(json_object_get(request, "spec"), &m->spec, e);
     if (r < 0)
         return r;
     m->have_spec = true;
-    m->filter = filter_of(z, m->spec.report, sandbox_spec_writes_to_host(&m->spec), e);
+    m->filter = guard_filter_for(&m->spec, e);
     if (!m->filter)
         return e->code;
     r = choose_ids(z, m, e);
@@ -486,11 +474,6 @@ static int prepare(struct zygote *z, struct err *e)
     z->stock.proc = z->proc;
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
-    /* Not with the first request in memory, parts of which would stay among what compiling leaves
-     * behind. */
-    for (unsigned host = 0; host < 2; host++)
-        if (!filter_of(z, false, host, e))
-            return e->code;
     return rights_drop(z->root, e);
 }
 
@@ -557,8 +540,6 @@ static int run(int ctl_fd, bool single)
     else
         answer_linger(z.ctl);
     end_all(&z);
-    for (size_t i = 0; i < ARRAY_LEN(z.filters); i++)
-        seccomp_filter_free(z.filters[i]);
     stock_done(&z.stock);
     cgroup_root_done(&z.cgroups);
     /* Nothing is left but our own end, for which a client of one sandbox does not wait. */

@@ -446,7 +446,8 @@ const struct probe files_probes[] = {
      overlay_attributes, 0},
     {"no_sysfs", "the host's devices and switches in /sys", "open twelve directories of /sys",
      "there is no /sys", no_sys, 0},
-    {"no_host_paths", "the host's files in sight", "open eleven paths, the machine id and the test's canary",
+    {"no_host_paths", "the host's files in sight",
+     "open eleven paths, the machine id and the test's canary",
      "an assembled root that never held them", no_host_paths, 0},
     {.name = NULL},
 };

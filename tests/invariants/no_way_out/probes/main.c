@@ -27,9 +27,9 @@
 #include <unistd.h>
 
 static const struct probe *const groups[] = {
-    mounts_probes,    namespaces_probes, processes_probes, proc_probes,   files_probes,
-    links_probes,     devices_probes,    sockets_probes,   kernel_probes, machine_probes,
-    terminals_probes, cgroups_probes,    limits_probes,
+    mounts_probes,  namespaces_probes, processes_probes, proc_probes,   files_probes,
+    links_probes,   devices_probes,    sockets_probes,   doors_probes,  kernel_probes,
+    machine_probes, terminals_probes,  cgroups_probes,   limits_probes,
 };
 
 /* What a probe has recorded; shared between it and the parent. */
