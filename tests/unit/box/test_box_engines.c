@@ -387,7 +387,7 @@ static const struct {
     {"tr '\\0' ' ' </proc/1/cmdline", "/.sallyport/ld.so --library-path /.sallyport "
                                       "/.sallyport/sallyport init oci"},
     {"env | sort | grep -v -e ^_ -e ^PWD -e ^SHLVL -e ^OLDPWD | cut -d= -f1 | tr '\\n' ' '",
-     "HOME LC_CTYPE LOGNAME PATH SALLYPORT_ATTEMPT SHELL TERM USER"},
+     "HOME LC_CTYPE LOGNAME PATH SHELL TERM USER"},
 };
 
 static int probes_fiber(void *arg)
