@@ -162,10 +162,9 @@ static int read_zygote(struct native *z)
             log_debug("sandbox ended", "pid=%lld status=%lld",
                       (long long)json_get_int(o, "ended", 0),
                       (long long)json_get_int(o, "status", 0));
-        else if (!z->greeted) {
-            if (take_hello(z, o, &e) < 0)
-                fail_all(z, &e);
-        } else
+        else if (!z->greeted && take_hello(z, o, &e) < 0)
+            fail_all(z, &e);
+        else if (json_object_get(o, "seq")) /* one that makes one sandbox greets with its answer */
             hand_over(z, o, &channel, &pidfd);
     }
     z->alive = r == -ECANCELED; /* it was the reader who was ended */
