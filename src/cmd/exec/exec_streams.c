@@ -144,7 +144,8 @@ int exec_streams_start(struct exec_streams *s, struct box_program_ends *ends)
     if (ends->pipe[0] >= 0 && s->source != EXEC_SOURCE_NONE) {
         r = exec_input_start(&s->input, s->source, 0, TAKE_FD(ends->pipe[0]));
     } else if (ends->pipe[0] >= 0) {
-        s->device = (struct relay){.from = 0, .to = TAKE_FD(ends->pipe[0]), .close_to = true};
+        const int to = TAKE_FD(ends->pipe[0]);
+        s->device = (struct relay){.from = 0, .to = to, .close_to = true};
         r = relay_start(&s->device);
     }
     for (int i = 0; r >= 0 && i < 2; i++) {

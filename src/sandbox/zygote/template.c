@@ -253,9 +253,10 @@ int rootfs_build(uid_t user, struct rootfs *ret, struct err *e)
     int template_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     if (template_ns < 0)
         return err_set(e, -errno, "could not open /proc/self/ns/mnt: %m");
+    const int etc_lock = TAKE_FD(b.etc.lock);
     *ret = (struct rootfs){.host_ns = TAKE_FD(host_ns),
                            .template_ns = template_ns,
-                           .etc_lock = TAKE_FD(b.etc.lock),
+                           .etc_lock = etc_lock,
                            .user = user};
     return 0;
 }
