@@ -42,7 +42,7 @@
 
 struct up {
     struct server_options o;
-    const char *config, *data, *log_level;
+    const char *config, *data, *log_level, *worker_metrics;
     int64_t capacity, grace_ms, max_idle_ms;
     struct sandbox_options options; /* the worker's, who is handed them */
     bool detach;
@@ -111,6 +111,12 @@ static int watch_output(struct up *u, int fd, const struct devenv *d)
     return n < 0 ? (int)n : 0;
 }
 
+/* Who wants no page of the server wants none of the worker either, unless its own flag says so. */
+static const char *worker_metrics(const struct up *u)
+{
+    return u->worker_metrics ? u->worker_metrics : str_eq(u->o.metrics, "none") ? "none" : NULL;
+}
+
 /* One life of the worker. 0 when it ended, with its wait status; negative when it could not be
  * started. */
 static int run_worker(struct up *u, int *ret_status, struct err *e)
@@ -122,6 +128,7 @@ static int run_worker(struct up *u, int *ret_status, struct err *e)
     const struct up_worker w = {.url = u->url,
                                 .data_dir = u->o.data_dir,
                                 .log_level = u->log_level,
+                                .metrics = worker_metrics(u),
                                 .handed_on = u->handed_on,
                                 .n_handed_on = u->n_handed_on};
     int out = -1;
@@ -426,6 +433,8 @@ int cmd_up(int argc, char **argv)
          .ptr = &u.o.lease_ttl_ms, .min = 2000, .max = 3600000},
         {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8401)",
          FLAG_TEXT, .ptr = &u.o.metrics},
+        {"worker-metrics", "ADDRESS", "the same of its worker, or none (127.0.0.1:8402)", FLAG_TEXT,
+         .ptr = &u.worker_metrics},
         {"keep-sessions", "TIME",
          "delete sessions at rest this long after their last event (they are kept)", FLAG_DURATION,
          .ptr = &u.o.keep_sessions_ms, .min = 1000, .max = INT64_C(3650) * 86400 * 1000},

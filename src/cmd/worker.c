@@ -233,6 +233,8 @@ int cmd_worker(int argc, char **argv)
     const struct flag process[] = {
         {"worker-id", "NAME", "name of this worker in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},
+        {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8402)",
+         FLAG_TEXT, .ptr = &c.cfg.metrics},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &c.config, .line_only = true},
         {"log-level", "LEVEL", "debug, info, warn or error (info)", FLAG_CHOICE,

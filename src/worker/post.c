@@ -7,8 +7,16 @@
  * controls the content, which goes out as it is. */
 #include "worker/post.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "base/time.h"
+
+#define RESULTS(var, outcome)                                                                      \
+    METRIC_COUNTER(var, "sallyport_worker_results_total", "outcome=\"" outcome "\"",               \
+                   "Results for the platform: taken, taken when tried again, refused for good.")
+RESULTS(posted, "posted")
+RESULTS(posted_again, "posted_again")
+RESULTS(refused_results, "refused")
 
 void post_error_text(struct box_result *ret, const char *text)
 {
@@ -57,6 +65,7 @@ static int send_event(struct post *p, const char *call_id, json_t *ev)
 {
     struct backoff retry = {.base_ms = 250, .cap_ms = 30000};
     int64_t leave_ns = FIBER_NO_DEADLINE; /* the end of it when the worker is to leave */
+    bool again = false;
     while (lease_ours(p->lease)) {
         int64_t leave_by_ns = time_mono_ns() + phase_shield_ms(p->phase) * NS_PER_MS;
         if (phase_must_leave(p->phase) && leave_by_ns < leave_ns)
@@ -78,8 +87,11 @@ static int send_event(struct post *p, const char *call_id, json_t *ev)
             log_warn("result refused by the platform", "session=%s call=%s status=%d why=%s",
                      p->session_id, log_q(call_id), a.status, log_q(a.words));
         remote_answer_done(&a);
-        if (sent || refused)
+        if (sent || refused) {
+            metric_add(refused ? &refused_results : again ? &posted_again : &posted, 1);
             return refused;
+        }
+        again = true;
         if (r != -ECANCELED)
             r = pause_until(p, time_mono_ns() + backoff_next_ms(&retry, after) * NS_PER_MS);
         if (r < 0)

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/rng.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -24,6 +25,7 @@
 #include "fiber/sync.h"
 #include "worker/kept.h"
 #include "worker/ledger.h"
+#include "worker/page.h"
 #include "worker/remote.h"
 #include "worker/runner.h"
 #include "worker/slots.h"
@@ -47,6 +49,10 @@
 #define OWN_KEY_PREFIX "sk-sp-env-"
 #define EMPTY_POLL_MS  1000
 
+METRIC_COUNTER(given_back, "sallyport_worker_claims_given_back_total", "",
+               "Items that were claimed and left for another poll: no slot, no acknowledgement, or "
+               "the worker stops.")
+
 struct worker {
     const struct worker_config *cfg;
     struct runner_env env;
@@ -57,6 +63,7 @@ struct worker {
     struct remote remote;
     struct secret *key;
     struct pace pace;
+    struct page page;
     int64_t next_poll_ns; /* not before */
     void (*on_ready)(void *arg);
     void *on_ready_arg;
@@ -126,7 +133,7 @@ static int take_slot(struct worker *w)
 
 /* Acknowledges the item and starts its session. An item that cannot be acknowledged is left: it is
  * offered again. */
-static int start_session(struct worker *w, json_t *work)
+static int take_on(struct worker *w, json_t *work)
 {
     const char *id = json_get_str(work, "id");
     struct remote_answer a;
@@ -150,6 +157,14 @@ static int start_session(struct worker *w, json_t *work)
         r = spawn_session(w, work);
     if (r < 0)
         slots_give(&w->slots);
+    return r;
+}
+
+static int start_session(struct worker *w, json_t *work)
+{
+    int r = take_on(w, work);
+    if (r < 0)
+        metric_add(&given_back, 1);
     return r;
 }
 
@@ -196,7 +211,10 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
     int r = remote_poll(&w->remote, w->cfg->environment_id, waited ? BLOCK_MS : 0, &a);
     int64_t wait_ms = 0;
     int took = 0;
-    if (r == 0 && (a.status == 200 || a.status == 204)) {
+    bool good = r == 0 && (a.status == 200 || a.status == 204);
+    if (r != -ECANCELED)
+        page_note_poll(&w->page, good, began_ns);
+    if (good) {
         if (!*ready && w->on_ready)
             w->on_ready(w->on_ready_arg);
         *ready = true;
@@ -307,10 +325,13 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
                                     .warm = cfg->warm,
                                     .warm_spec = cfg->sandbox,
                                     .trial = true};
+    r = page_open(&w.page, &w.env, cfg->metrics, e);
+    if (r < 0)
+        goto out_remote;
     the_worker = &w; /* from here on, so that a stop is not missed while the engine starts */
     r = box_host_start(&boxes, &w.env.boxes, e);
     if (r < 0)
-        goto out_remote;
+        goto out_page;
 
     struct scope sweeping;
     scope_init(&sweeping);
@@ -334,8 +355,11 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
         log_debug("sessions cut off", "code=%s", err_name(joined));
     scope_done(&w.sessions);
     scope_done(&sweeping);
+    page_close(&w.page); /* before what it looks at */
     kept_done(&kept);
     box_host_stop(w.env.boxes);
+out_page:
+    page_close(&w.page);
 out_remote:
     the_worker = NULL;
     remote_done(&w.remote);
