@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "box/state.h"
 #include "cmd/cmd.h"
 #include "cmd/client/devenv.h"
 #include "cmd/line/flags.h"
@@ -34,6 +35,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,7 +56,8 @@ struct up {
     char url[160];
     struct proc worker;
     bool worker_runs, announced;
-    bool refused; /* the worker has, before it was ready */
+    bool refused;    /* the worker has, before it was ready */
+    bool has_devenv; /* this start has written it */
     int stops;
     struct waitq changed;
 };
@@ -71,6 +74,10 @@ static int make_devenv(struct up *u, const char *first_key, struct err *e)
             r = up_run_setup(u->url, u->o.data_dir, key, e);
         secret_wipe(key, sizeof(key));
     }
+    if (r == UP_SETUP_NO_KEY)
+        return err_set(e, -EIO,
+                       "the environment could not be set up: the server does not take the API key "
+                       "that was made for it");
     return r > 0 ? err_set(e, -EIO, "the environment could not be set up; the reason is above") : r;
 }
 
@@ -185,6 +192,18 @@ static int keep_worker(void *arg)
 
 /* ---- life ---- */
 
+static void begin_stop(struct up *u, int sig)
+{
+    const int64_t at_most_ms = u->grace_ms + WORKER_GRACE_MS;
+    if (!u->announced)
+        fprintf(stderr, "sallyport up: stopped by signal %d before it was ready\n", sig);
+    log_info("stopping", "signal=%d at_most_ms=%lld", sig, (long long)at_most_ms);
+    server_drain(u->server, at_most_ms);
+    if (u->worker_runs)
+        proc_kill(&u->worker, SIGTERM);
+    waitq_wake_all(&u->changed);
+}
+
 static int watch_signals(void *arg)
 {
     struct up *u = arg;
@@ -199,9 +218,7 @@ static int watch_signals(void *arg)
                 proc_kill(&u->worker, SIGKILL);
             _exit(1);
         }
-        if (u->worker_runs)
-            proc_kill(&u->worker, SIGTERM);
-        waitq_wake_all(&u->changed);
+        begin_stop(u, sig);
     }
 }
 
@@ -231,6 +248,26 @@ static int serve(void *arg)
     return server_run(u->server);
 }
 
+/* What the children of a first start have made, when the server has left nothing of it. A directory
+ * that holds a database keeps it all. */
+static void forget_first_start(const struct up *u)
+{
+    const char *dir = u->o.data_dir;
+    struct stat st;
+    struct state left;
+    struct err e = {0};
+    AUTO_FREE char *lock = mem_printf("%s/sallyport.lock", dir);
+    AUTO_FREE char *env = mem_printf("%s/dev.env", dir), *boxes = mem_printf("%s/sandboxes", dir);
+    if (lstat(lock, &st) == 0)
+        return;
+    if (u->has_devenv)
+        (void)unlink(env);
+    /* A worker that was killed has left a run in there. */
+    if (lstat(boxes, &st) == 0 && state_open(boxes, &left, NULL, &e) == 0)
+        state_done(&left);
+    (void)rmdir(boxes);
+}
+
 static int run(void *arg)
 {
     struct up *u = arg;
@@ -252,6 +289,7 @@ static int run(void *arg)
         r = fiber_spawn(&helping, "signals", watch_signals, u, NULL);
     if (r == 0)
         r = make_devenv(u, key, &e);
+    u->has_devenv = r == 0;
     secret_wipe(key, sizeof(key));
     if (r == 0)
         r = fiber_spawn(&helping, "worker", keep_worker, u, NULL);
@@ -263,20 +301,43 @@ static int run(void *arg)
         fprintf(stderr, "sallyport up: %s\n", e.msg[0] ? e.msg : err_text(r));
     scope_done(&helping);
     scope_done(&serving);
-    server_close(u->server);
+    if (u->announced) {
+        server_close(u->server);
+    } else {
+        server_discard(u->server);
+        forget_first_start(u);
+    }
     return r < 0 || u->refused;
 }
 
 /* ---- detaching ---- */
 
-/* Copies the log's new bytes to our stdout until a "ready" line has been shown whole; returns 0
- * then, 1 when the child ended. */
-static int wait_until_ready(pid_t pid, int log_fd)
+enum outcome { READY, ENDED, SLOW };
+
+/* Why there is no "ready", below what the child has said itself. */
+static void tell_outcome(enum outcome what, pid_t pid, int status, const char *log, size_t len)
+{
+    const char *said = len > 0 ? "; the log above shows the reason" : ", and has said nothing";
+    if (what == SLOW)
+        fprintf(stderr,
+                "sallyport up: the server (pid %d) is not ready after %d s and goes on; see %s\n",
+                (int)pid, DETACH_WAIT_MS / 1000, log);
+    else if (WIFSIGNALED(status))
+        fprintf(stderr, "sallyport up: the server was ended by signal %d before it was ready%s\n",
+                WTERMSIG(status), len > 0 ? "; its log is above" : "");
+    else
+        fprintf(stderr, "sallyport up: the server ended before it was ready%s\n", said);
+}
+
+/* Copies the log's new bytes to our stdout until a "ready" line has been shown whole; returns what
+ * came of it. */
+static enum outcome wait_until_ready(pid_t pid, int log_fd, const char *log)
 {
     struct term_spinner spin = {.text = "starting"};
     size_t len = 0;
     char *seen = mem_zalloc(65536);
-    int code = 1;
+    enum outcome what = SLOW;
+    int status = 0;
     for (int64_t until = time_mono_ns() + DETACH_WAIT_MS * NS_PER_MS; time_mono_ns() < until;) {
         ssize_t n = read(log_fd, seen + len, 65535 - len);
         len += n > 0 ? (size_t)n : 0;
@@ -284,35 +345,36 @@ static int wait_until_ready(pid_t pid, int log_fd)
         if (!ready && len >= 6 && !memcmp(seen, "ready ", 6))
             ready = seen;
         if (ready && strstr(ready, "\n  next ")) {
-            code = 0;
+            what = READY;
             break;
         }
-        int status;
         if (waitpid(pid, &status, WNOHANG) == pid) {
             n = read(log_fd, seen + len, 65535 - len);
             len += n > 0 ? (size_t)n : 0;
+            what = ENDED;
             break;
         }
         term_spinner_step(&spin);
         poll(NULL, 0, 50);
     }
     term_spinner_clear(&spin);
-    if (code == 0) {
-        fwrite(seen, 1, len, stdout);
+    fwrite(seen, 1, len, what == READY ? stdout : stderr);
+    if (what == READY)
         printf("  pid          %d (stop it with kill)\n", (int)pid);
-    } else {
-        fwrite(seen, 1, len, stderr);
-        fprintf(stderr,
-                "sallyport up: the server did not become ready; the log above shows the reason\n");
-    }
+    else
+        tell_outcome(what, pid, status, log, len);
     free(seen);
-    return code;
+    return what;
 }
 
 static int detach(struct up *u)
 {
     AUTO_FREE char *path = mem_printf("%s/up.log", u->o.data_dir);
-    AUTO_CLOSE int out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
+    AUTO_CLOSE int out = open(path, flags | O_EXCL, 0600);
+    const bool made = out >= 0;
+    if (!made && errno == EEXIST)
+        out = open(path, flags, 0600);
     AUTO_CLOSE int in = out < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     AUTO_CLOSE int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (out < 0 || in < 0 || null < 0) {
@@ -349,7 +411,10 @@ static int detach(struct up *u)
                 err_text(-r));
         return 1;
     }
-    return wait_until_ready(pid, in);
+    enum outcome what = wait_until_ready(pid, in, path);
+    if (what == ENDED && made)
+        (void)unlink(path); /* it has been shown */
+    return what != READY;
 }
 
 static int start(struct up *u)
@@ -396,17 +461,21 @@ static int up(struct up *u)
         fprintf(stderr, "sallyport up: %s\n", e.msg);
         return 2;
     }
-    int r = dirs_make(u->o.data_dir, NULL);
-    if (r < 0) {
-        fprintf(stderr, "sallyport up: %s: the data directory cannot be made: %s\n", u->o.data_dir,
-                err_text(r));
-        return 1;
-    }
-    if (u->detach)
-        return detach(u);
     log_init("up", cmd_log_level(u->log_level));
-    cmd_forbid_dumps();
-    return start(u);
+    cmd_await_server("up", u->o.data_dir);
+    size_t made;
+    int code = 1, r = dirs_make_counted(u->o.data_dir, &made, &e);
+    if (r < 0) {
+        fprintf(stderr, "sallyport up: %s\n", e.msg);
+    } else if (u->detach) {
+        code = detach(u);
+    } else {
+        cmd_forbid_dumps();
+        code = start(u);
+    }
+    if (code != 0 || !u->announced)
+        dirs_unmake(u->o.data_dir, made); /* where a first start has left nothing */
+    return code;
 }
 
 int cmd_up(int argc, char **argv)

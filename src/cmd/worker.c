@@ -267,9 +267,10 @@ int cmd_worker(int argc, char **argv)
     AUTO_FREE char *data_dir = cmd_default_data_dir();
     AUTO_FREE char *default_dir = mem_printf("%s/worker", data_dir);
     c.cfg.state_dir = c.state_dir ? c.state_dir : default_dir;
+    size_t made = 0;
     int r = prepare(&c, &e);
     if (r == 0) {
-        r = dirs_make(c.cfg.state_dir, NULL);
+        r = dirs_make_counted(c.cfg.state_dir, &made, NULL);
         if (r < 0)
             err_set(&e, r, "%s: cannot be made: %s; choose another with --state-dir",
                     c.cfg.state_dir, err_text(r));
@@ -282,6 +283,7 @@ int cmd_worker(int argc, char **argv)
         fprintf(stderr, "sallyport worker: %s\n", e.msg[0] ? e.msg : err_text(r));
         secret_done(&c.cfg.environment_key);
         sandbox_spec_done(&c.sandbox);
+        dirs_unmake(c.cfg.state_dir, made);
         return r == -EINVAL ? 2 : 1;
     }
     code = loop_run(run, &c);
@@ -289,5 +291,7 @@ int cmd_worker(int argc, char **argv)
     loop_done();
     secret_done(&c.cfg.environment_key);
     sandbox_spec_done(&c.sandbox);
+    if (code != 0)
+        dirs_unmake(c.cfg.state_dir, made);
     return code != 0;
 }

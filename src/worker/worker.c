@@ -59,7 +59,7 @@ struct worker {
     struct slots slots;
     struct ledger ledger;
     struct scope sessions;
-    struct fiber *poller;
+    struct fiber *poller, *starter; /* starter: while the engine starts */
     struct remote remote;
     struct secret *key;
     struct pace pace;
@@ -285,6 +285,8 @@ void worker_stop(void)
                  (long long)grace_ms);
         if (w->poller)
             fiber_cancel(w->poller);
+        if (w->starter)
+            fiber_cancel(w->starter);
     } else {
         w->env.phase.at = WORKER_STOPPING;
     }
@@ -329,7 +331,9 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
     if (r < 0)
         goto out_remote;
     the_worker = &w; /* from here on, so that a stop is not missed while the engine starts */
+    w.starter = fiber_self();
     r = box_host_start(&boxes, &w.env.boxes, e);
+    w.starter = NULL;
     if (r < 0)
         goto out_page;
 
@@ -364,6 +368,8 @@ out_remote:
     the_worker = NULL;
     remote_done(&w.remote);
 out_key:
+    if (r == -ECANCELED && w.env.phase.at != WORKER_SERVING)
+        r = 0; /* told to stop before it was ready */
     ledger_done(&w.ledger);
     secret_done(&key);
     return r;
