@@ -1,7 +1,8 @@
 /* server.c - the parts of the platform, put together in one process.
  *
  * Used by `sallyport server` and `sallyport up` on the loop's root fiber, which owns everything
- * here: the HTTP server with one fiber per connection, the brain's turns, the reaper of leases, and the yielder of sessions at rest.
+ * here: the HTTP server with one fiber per connection, the brain's turns, the reaper of leases, the yielder of sessions at rest and the
+ * watcher of calls that wait.
  * Opening goes bottom up (store, listener, brain, work clock, first start), and a step that fails
  * undoes what was opened before it: nothing is served half-configured. Stopping ends event streams
  * first (their readers resume elsewhere or later) and gives running calls a grace period; what was
@@ -21,6 +22,7 @@
 #include "platform/platform.h"
 #include "platform/status/status.h"
 #include "platform/work/work_reaper.h"
+#include "platform/work/work_watch.h"
 #include "platform/work/work_yield.h"
 #include "server/caretaker.h"
 #include "session/hub.h"
@@ -152,6 +154,8 @@ int server_run(struct server *s)
     int r = fiber_spawn(&background, "work-reaper", work_reaper, &s->platform, NULL);
     if (r == 0)
         r = fiber_spawn(&background, "work-yielder", work_yielder, &s->platform, NULL);
+    if (r == 0)
+        r = fiber_spawn(&background, "work-watcher", work_watcher, &s->platform, NULL);
     if (r == 0)
         r = fiber_spawn(&background, "caretaker", caretaker_run, &caretaker, NULL);
     if (r == 0 && s->operator_page)

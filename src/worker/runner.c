@@ -255,6 +255,7 @@ static bool rests_for_others(struct runner *s)
     slot_rest(&s->slot, rests);
     if (!rests || !s->slot.asked)
         return false;
+    log_info("session let go for another one", "session=%s", s->item.session_id);
     slot_give_up(&s->slot); /* here, where it is decided: leaving takes a while */
     return true;
 }

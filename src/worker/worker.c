@@ -44,6 +44,10 @@
  * below that in any minute. A server of our own, which is known by the key it made, has no such limit.
  * On either, polls that find nothing do not follow one another faster than those that wait for the
  * platform's longest time, also when it answers them at once. */
+/* Having every slot at work is worth a line when it lasts so long, and not more often. */
+#define FULL_MS       5000
+#define FULL_AGAIN_NS (60 * NS_PER_S)
+
 #define POLLS_AT_ONCE  20
 #define POLLS_PER_S    19
 #define OWN_KEY_PREFIX "sk-sp-env-"
@@ -65,6 +69,7 @@ struct worker {
     struct pace pace;
     struct page page;
     int64_t next_poll_ns; /* not before */
+    int64_t said_full_ns; /* 0: never */
     void (*on_ready)(void *arg);
     void *on_ready_arg;
     struct err *e;
@@ -245,6 +250,28 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
     return r < 0 ? r : took;
 }
 
+/* Waits until a session could be served. Work may wait meanwhile, and nobody is asked for it. */
+static int await_slot(struct worker *w)
+{
+    struct fiber_deadline d = fiber_deadline_push_ms(FULL_MS);
+    int64_t began_ns = time_mono_ns();
+    int r = slots_wait(&w->slots);
+    fiber_deadline_pop(&d);
+    if (r != -ETIMEDOUT)
+        return r;
+    bool say = !w->said_full_ns || began_ns - w->said_full_ns >= FULL_AGAIN_NS;
+    if (say) {
+        w->said_full_ns = began_ns;
+        log_info("every slot is at work, no work is asked for", "slots=%zu kept=%zu",
+                 w->slots.capacity, w->env.kept->n);
+    }
+    r = slots_wait(&w->slots);
+    if (r == 0 && say)
+        log_info("a slot is free, work is asked for again", "after_ms=%lld",
+                 (long long)((time_mono_ns() - began_ns) / NS_PER_MS));
+    return r;
+}
+
 static int poll_loop(void *arg)
 {
     struct worker *w = arg;
@@ -252,7 +279,7 @@ static int poll_loop(void *arg)
     bool ready = false;
     int r = 0;
     while (w->env.phase.at == WORKER_SERVING) {
-        r = slots_wait(&w->slots);
+        r = await_slot(w);
         if (r == 0)
             r = poll_once(w, &retry, &ready);
         if (r < 0)

@@ -8,7 +8,7 @@ import { BIN, descendants, ms, run, until } from '../lib/own.mjs';
 import { bash, makeAgent, on, say, selfHosted, startServer, startWorker, tool } from '../lib/sallyport.mjs';
 import { userMessage } from '../lib/session.mjs';
 
-const rules = [on('run', { last: 'user' }, bash('echo hi')), on('run', { last: 'tool_result' }, say('done')), on('', {}, say('ok'))];
+const rules = [on('slow', { last: 'user' }, bash('sleep 600')), on('run', { last: 'user' }, bash('echo hi')), on('run', { last: 'tool_result' }, say('done')), on('', {}, say('ok'))];
 
 const get = (url, method = 'GET') => new Promise((resolve, reject) => {
   const r = http.request(url, { method, agent: false }, (a) => {
@@ -104,10 +104,10 @@ describe('the operator\'s page of a server', () => {
 
 describe('the operator\'s page of a worker', () => {
   // A short lease, so that polls fail for longer than one in no time.
-  const slow = [on('slow', { last: 'user' }, bash('sleep 600')), on('fail', { last: 'user' }, tool('bash', {})), ...rules];
+  const more = [on('fail', { last: 'user' }, tool('bash', {})), ...rules];
   let s, env, key, agent;
   before(async () => {
-    s = await startServer({ rules: slow, args: ['--metrics', 'none', '--lease-ttl', '2s'] });
+    s = await startServer({ rules: more, args: ['--metrics', 'none', '--lease-ttl', '2s'] });
     ({ env, key } = await selfHosted(s));
     agent = await makeAgent(s);
   });
@@ -216,6 +216,28 @@ describe('sallyport status', () => {
       const all = JSON.parse((await status('--json')).out);
       assert.deepEqual(all.workers.map((x) => x.worker), ['the-one']);
       assert.match((await status()).out, /^workers +the-one, asked/m);
+    } finally { await w.stop(); }
+  });
+
+  test('the log says that calls wait, once, and when it is over; a worker says that it is full, and whom it let go', async () => {
+    const f = await selfHosted(s, 'crowded');
+    const xs = await Promise.all([0, 1].map(() => c.beta.sessions.create({ agent: agent.id, environment_id: f.env.id })));
+    const slow = await c.beta.sessions.create({ agent: agent.id, environment_id: f.env.id });
+    for (const x of xs) await c.beta.sessions.events.send(x.id, { events: [userMessage('run it')] });
+    const line = new RegExp(`msg="calls wait for a worker" environment=${f.env.id} calls=(\\d) oldest_s=(\\d+) workers_polling=0`);
+    const [, calls, oldest] = await s.proc.line(line, ms(30000));
+    assert.equal(Number(calls), 2);
+    assert(Number(oldest) >= 5);
+    const w = startWorker({ url: s.url, envId: f.env.id, envKey: f.key, args: ['--capacity', '1', '--metrics', 'none'] });
+    try {
+      await w.proc.line(/msg="session let go for another one" session=sesn_/, ms(30000));
+      const [, after] = await s.proc.line(new RegExp(`msg="calls do not wait for a worker any more" environment=${f.env.id} after_s=(\\d+)`), ms(30000));
+      assert(Number(after) >= 5);
+      assert.equal(s.proc.err.match(new RegExp(line, 'g')).length, 1, 'not with every look');
+      await c.beta.sessions.events.send(slow.id, { events: [userMessage('slow')] });
+      await w.proc.line(/msg="every slot is at work, no work is asked for" slots=1/, ms(30000));
+      await c.beta.sessions.events.send(slow.id, { events: [{ type: 'user.interrupt' }] });
+      await w.proc.line(/msg="a slot is free, work is asked for again" after_ms=\d+/, ms(30000));
     } finally { await w.stop(); }
   });
 
