@@ -7,6 +7,7 @@
 #include "launch.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -51,6 +52,14 @@ static NORETURN void exec_peer(char **argv, int out)
     if (args[0][0] == '@') { /* a mount namespace to start it in (peers.mjs says why) */
         int ns = open(args[0] + 1, O_RDONLY | O_CLOEXEC);
         if (ns < 0 || setns(ns, CLONE_NEWNS) < 0)
+            _exit(127);
+        command++;
+    }
+    uint64_t user;
+    if (command[0][0] == '+') { /* a user to be */
+        if (str_to_u64(command[0] + 1, strlen(command[0] + 1), UINT32_MAX, &user) < 0 ||
+            setgroups(0, NULL) < 0 || setresgid((gid_t)user, (gid_t)user, (gid_t)user) < 0 ||
+            setresuid((uid_t)user, (uid_t)user, (uid_t)user) < 0)
             _exit(127);
         command++;
     }

@@ -74,9 +74,10 @@ export function crunNamespace() {
 process.on('exit', () => holder?.p.kill());
 const inCrunNamespace = (argv) => { const ns = crunNamespace(); return ns ? [`@${ns}`, ...argv] : argv; };
 
-// An argv for spawn(2) of this program: the namespace by nsenter, the number filled in.
+// An argv for spawn(2) of this program: the namespace by nsenter, the number filled in, "+UID" in front of an argv by setpriv.
 export function direct(argv, id = `try-${process.pid}`) {
   const a = argv.map((w) => w.replace('{}', id));
+  if (a[0].startsWith('+')) return ['setpriv', `--reuid=${a[0].slice(1)}`, `--regid=${a[0].slice(1)}`, '--clear-groups', ...a.slice(1)];
   return a[0].startsWith('@') ? ['nsenter', `--mount=${a[0].slice(1)}`, '--wd=.', ...a.slice(1)] : a;
 }
 

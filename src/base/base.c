@@ -53,17 +53,28 @@ NORETURN void must_failed(const char *file, int line, const char *expr)
     abort();
 }
 
+/* Without memory nothing sensible can be done, and nothing that allocates. */
+static NORETURN void give_up(void)
+{
+    static const char words[] = "sallyport: no memory is left; a limit of this shell may be too "
+                                "low (ulimit -d, ulimit -v)\n";
+    (void)!write(2, words, sizeof(words) - 1);
+    abort();
+}
+
 void *mem_zalloc(size_t size_bytes)
 {
     void *p = calloc(1, size_bytes ? size_bytes : 1);
-    MUST(p != NULL);
+    if (!p)
+        give_up();
     return p;
 }
 
 void *mem_array(size_t n, size_t size_bytes)
 {
     void *p = calloc(n ? n : 1, size_bytes ? size_bytes : 1); /* calloc checks the product */
-    MUST(p != NULL);
+    if (!p)
+        give_up();
     return p;
 }
 
@@ -72,7 +83,8 @@ char *mem_strndup(const char *s, size_t n)
     n = strnlen(s, n);
     MUST(n < SIZE_MAX);
     char *p = malloc(n + 1);
-    MUST(p != NULL);
+    if (!p)
+        give_up();
     memcpy(p, s, n);
     p[n] = '\0';
     return p;
@@ -91,7 +103,8 @@ char *mem_printf(const char *fmt, ...)
     int n = vasprintf(&p, fmt, ap);
     va_end(ap);
     MUST(n >= 0);
-    MUST(p != NULL);
+    if (!p)
+        give_up();
     return p;
 }
 

@@ -76,4 +76,4 @@ char *mem_printf(const char *fmt, ...) PRINTF(1, 2) __attribute__((malloc, retur
 /* For libraries that do not look whether an allocation failed: never NULL but for 0 bytes. When
  * memory is exhausted they write one line, with the size, and abort. Released with free(). */
 void *mem_for_library(size_t size_bytes);
-void *mem_again_for_library(void *p, size_t size_bytes); /* as realloc */
+void *mem_again_for_library(void *old, size_t size_bytes); /* as realloc */

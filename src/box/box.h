@@ -44,6 +44,9 @@ struct box_host_config {
     size_t warm;             /* sandboxes kept ready */
     /* What they, and a first trial, are made of; NULL: the defaults. */
     const struct sandbox_spec *warm_spec;
+    /* One box is all that will be opened: nothing is made ahead, and whether the engine works is
+     * found out by box_open (native). */
+    bool single;
     /* Told what a sandbox has left in a writable bind and was moved aside; NULL: the log. */
     void (*tell)(const char *sentence);
     bool trial; /* make one at start: what cannot be had fails there, not in the first session */

@@ -19,6 +19,7 @@
 #include "io/sock.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
+#include "sandbox/zygote/sealed.h"
 
 #define CREATE_MS  60000 /* for the zygote, which makes one after the other, to make one */
 #define RESTART_MS 1000
@@ -40,6 +41,9 @@ struct native {
     struct list opening;
     struct fmutex sending;
     bool alive;
+    bool single;          /* it makes one sandbox, and is not replaced */
+    bool greeted;         /* it has said whether it can make any */
+    bool closed;          /* it has closed its end: nothing that it held is left */
     struct waitq changed; /* alive, or another start has failed */
     uint64_t starts;
     struct err start_err;
@@ -114,10 +118,36 @@ static int receive(struct native *z, json_t **ret, int *channel, int *pidfd)
     return r < 0 ? r : 1;
 }
 
+static void fail_all(struct native *z, const struct err *e)
+{
+    LIST_FOREACH (w, &z->opening, struct opening, link) {
+        if (w->done)
+            continue;
+        w->done = true;
+        w->err = *e;
+        waitq_wake_all(&w->wait);
+    }
+}
+
+/* The zygote's first message: whether it can make sandboxes. */
+static int take_hello(struct native *z, const json_t *hello, struct err *e)
+{
+    z->greeted = true;
+    const char *why_not = json_get_str(hello, "why_not");
+    if (why_not)
+        log_info("the kernel does not enforce all limits", "why=%s", log_q(why_not));
+    if (json_get_bool(hello, "ready", false))
+        return 0;
+    const char *words = json_get_str(hello, "error");
+    return err_set(e, -EIO, "this host cannot run sandboxes: %s",
+                   words ? words : "the zygote gave no reason");
+}
+
 /* Reads until the zygote is gone; then everybody who waits for it is told. */
 static int read_zygote(struct native *z)
 {
     int r;
+    struct err e = {.code = 0};
     for (;;) {
         AUTO_JSON json_t *o = NULL;
         AUTO_CLOSE int channel = -1, pidfd = -1;
@@ -131,15 +161,20 @@ static int read_zygote(struct native *z)
             log_debug("sandbox ended", "pid=%lld status=%lld",
                       (long long)json_get_int(o, "ended", 0),
                       (long long)json_get_int(o, "status", 0));
-        else
+        else if (!z->greeted) {
+            if (take_hello(z, o, &e) < 0)
+                fail_all(z, &e);
+        } else
             hand_over(z, o, &channel, &pidfd);
     }
     z->alive = r == -ECANCELED; /* it was the reader who was ended */
-    LIST_FOREACH (w, &z->opening, struct opening, link) {
-        w->done = true;
-        err_set(&w->err, -E_CLOSED, "the zygote ended");
-        waitq_wake_all(&w->wait);
-    }
+    z->closed = r == -E_CLOSED || r == -ECONNRESET;
+    if (e.code == 0 && z->greeted)
+        err_set(&e, -E_CLOSED, "the zygote ended");
+    else if (e.code == 0)
+        err_set(&e, -E_CLOSED, "the zygote did not start: %s", err_text(r));
+    fail_all(z, &e);
+    z->start_err = e;
     return r;
 }
 
@@ -149,16 +184,8 @@ static int wait_ready(struct native *z, struct err *e)
     AUTO_JSON json_t *hello = NULL;
     AUTO_CLOSE int channel = -1, pidfd = -1;
     int r = receive(z, &hello, &channel, &pidfd);
-    if (r < 0)
-        return err_set(e, r, "the zygote did not start: %s", err_text(r));
-    const char *why_not = json_get_str(hello, "why_not");
-    if (why_not)
-        log_info("the kernel does not enforce all limits", "why=%s", log_q(why_not));
-    if (json_get_bool(hello, "ready", false))
-        return 0;
-    const char *words = json_get_str(hello, "error");
-    return err_set(e, -EIO, "this host cannot run sandboxes: %s",
-                   words ? words : "the zygote gave no reason");
+    return r < 0 ? err_set(e, r, "the zygote did not start: %s", err_text(r))
+                 : take_hello(z, hello, e);
 }
 
 /* Lets it come to its end, and hears what it still has to say. */
@@ -174,6 +201,8 @@ static void stop_zygote(struct native *z)
 {
     if (z->alive)
         hear_out(z);
+    if (z->single && z->closed) /* nothing is left of it but a process at its end */
+        proc_leave(&z->zygote);
     io_fd_close(&z->ctl);
     if (z->zygote.pid) {
         AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);
@@ -193,10 +222,19 @@ static int start_zygote(struct native *z, struct err *e)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
     /* What it finds of other runs is nothing for a person who wants to see their own program. */
-    const char *const argv[] = {"sallyport", "zygote", log_enabled(LOG_WARN) ? NULL : "quiet",
-                                NULL};
+    const char *argv[] = {"sallyport", "zygote", NULL, NULL, NULL};
+    size_t n = 2;
+    if (!log_enabled(LOG_WARN))
+        argv[n++] = "quiet";
+    if (z->single)
+        argv[n++] = "single";
     static const char *const envp[] = {NULL};
+    /* Sealed here, the program is loaded once and not twice (zygote/sealed.c). */
+    AUTO_CLOSE int program = sealed_copy(e);
+    if (program < 0)
+        return program;
     struct proc_spec spec = {.path = "/proc/self/exe",
+                             .exec_fd = &program,
                              .argv = argv,
                              .envp = envp,
                              .stdin_fd = -1,
@@ -216,7 +254,9 @@ static int start_zygote(struct native *z, struct err *e)
         return err_set(e, r, "could not watch the zygote: %s", err_text(r));
     }
     ours = -1;
-    r = wait_ready(z, e);
+    z->greeted = z->closed = false;
+    /* The one request can be on its way while the zygote gets ready; the keeper takes its word. */
+    r = z->single ? 0 : wait_ready(z, e);
     if (r < 0)
         stop_zygote(z);
     z->alive = r >= 0;
@@ -230,7 +270,7 @@ static int keep_zygote(void *arg)
     int64_t started_ns = time_mono_ns();
     for (;;) {
         int r = z->alive ? read_zygote(z) : 0;
-        if (r == -ECANCELED)
+        if (r == -ECANCELED || z->single)
             return 0;
         if (r < 0) {
             log_error("zygote ended; starting another", "code=%s", err_name(r));
@@ -249,6 +289,7 @@ static int keep_zygote(void *arg)
 static int native_start(struct box_host *h, const struct box_host_config *cfg, struct err *e)
 {
     struct native *z = mem_new(struct native);
+    z->single = cfg->single;
     z->tell = cfg->tell;
     z->ctl = IO_FD_NONE;
     z->zygote.pidfd = IO_FD_NONE;
@@ -304,6 +345,10 @@ static int ensure_zygote(struct native *z, struct err *e)
 {
     uint64_t starts = z->starts;
     int r = 0;
+    if (!z->alive && z->single) {
+        *e = z->start_err;
+        return e->code;
+    }
     while (r >= 0 && !z->alive && z->starts == starts)
         r = waitq_wait(&z->changed);
     if (r >= 0 && !z->alive) {
@@ -320,6 +365,8 @@ static int request(struct native *z, const struct sandbox_spec *spec, struct ope
     w->seq = ++z->seq;
     list_push_back(&z->opening, &w->link);
     int r = send_create(z, spec, w->seq, e);
+    if ((r == -EPIPE || r == -ECONNRESET) && z->single)
+        r = 0; /* it may have said why before it ended: the keeper has not read that yet */
     while (r >= 0 && !w->done)
         r = waitq_wait(&w->wait);
     list_remove(&w->link);
@@ -346,7 +393,7 @@ static int request_again(struct native *z, const struct sandbox_spec *spec, stru
         waitq_init(&w->wait);
         r = request(z, spec, w, e);
         bool gone = r == -EPIPE || r == -ECONNRESET || r == -EBADF || r == -E_CLOSED;
-        if (!gone || tries > 0)
+        if (!gone || tries > 0 || z->single)
             return r;
         if (z->starts == starts)
             z->alive = false; /* the keeper is about to notice; nobody else should ask this one */

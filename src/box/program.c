@@ -1,15 +1,17 @@
 /* program.c - the conversation with a sandbox's init about one program (sandbox/init/init.h).
  *
  * One fiber prepares and waits, another may send signals and sizes meanwhile; frames are sent under
- * a lock. What init says is untrusted, as in box.c: sizes are capped, shapes checked, and a
- * descriptor is taken in one place only, the answer to a request for a terminal, and only when it
- * is the master of one. Any other descriptor is closed. */
+ * a lock. What init says is untrusted, as in box.c: sizes are capped, shapes checked, and
+ * descriptors are taken in one place only, the answer to a request, and only when they are what was
+ * asked for: the master of a terminal, ends of nameless pipes. Any other descriptor is closed. */
 #include "box/program.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -24,12 +26,13 @@
 #define PREPARE_MS 10000
 #define READ_STEP  65536
 #define RUN_ID     1
+#define ENDS_MAX   4 /* a terminal's master and three pipes */
 
 struct box_program {
     struct io_fd *channel; /* the box's */
     struct buf in;
     struct fmutex writing;
-    int fd; /* came with a message that is not handled yet; -1 */
+    int fds[ENDS_MAX]; /* came with a message that is not handled yet; -1 */
 };
 
 void program_end_done(struct program_end *e)
@@ -71,9 +74,12 @@ static int receive(struct box_program *r, struct err *e)
     if (!room)
         return err_set(e, -EMSGSIZE, "the sandbox sent more data than is allowed");
     ssize_t n = io_recv_fds(r->channel, room, READ_STEP, fds, &n_fds);
+    size_t kept = 0;
+    while (kept < ENDS_MAX && r->fds[kept] >= 0)
+        kept++;
     for (size_t i = 0; i < n_fds; i++) {
-        if (r->fd < 0)
-            r->fd = fds[i];
+        if (kept < ENDS_MAX)
+            r->fds[kept++] = fds[i];
         else
             close(fds[i]);
     }
@@ -114,21 +120,30 @@ static bool is_pty_master(int fd)
     return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && ioctl(fd, TIOCGPTN, &number) == 0;
 }
 
-static json_t *request_of(const struct box_program_spec *p, int fds[3], size_t *n_fds,
-                          bool *ret_tty)
+/* An end of a pipe without a name, open for `mode` alone. */
+static bool is_pipe_end(int fd, int mode)
 {
-    static const char *const kinds[] = {
-        [BOX_STREAM_NULL] = "null", [BOX_STREAM_PIPE] = "pipe", [BOX_STREAM_TTY] = "tty"};
+    struct stat st;
+    struct statfs fs;
+    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && fstatfs(fd, &fs) == 0 &&
+           fs.f_type == PIPEFS_MAGIC && (fcntl(fd, F_GETFL) & O_ACCMODE) == mode;
+}
+
+static json_t *request_of(const struct box_program_spec *p, int fds[3], size_t *n_fds)
+{
+    static const char *const kinds[] = {[BOX_STREAM_NULL] = "null",
+                                        [BOX_STREAM_PIPE] = "pipe",
+                                        [BOX_STREAM_FILE] = "file",
+                                        [BOX_STREAM_SAME] = "same",
+                                        [BOX_STREAM_TTY] = "tty"};
     json_t *o = json_object(), *argv = json_array(), *streams = json_array(), *env = json_object();
     for (size_t i = 0; p->argv[i]; i++)
         json_array_append_new(argv, json_str_lossy(p->argv[i], strlen(p->argv[i])));
     *n_fds = 0;
-    *ret_tty = false;
     for (size_t i = 0; i < 3; i++) {
         json_array_append_new(streams, json_string(kinds[p->stream[i]]));
-        if (p->stream[i] == BOX_STREAM_PIPE)
-            fds[(*n_fds)++] = p->pipe[i];
-        *ret_tty = *ret_tty || p->stream[i] == BOX_STREAM_TTY;
+        if (p->stream[i] == BOX_STREAM_FILE)
+            fds[(*n_fds)++] = p->file[i];
     }
     if (p->term)
         json_put_str(env, "TERM", p->term);
@@ -148,14 +163,48 @@ static json_t *request_of(const struct box_program_spec *p, int fds[3], size_t *
     return o;
 }
 
-static int prepare(struct box_program *r, const struct box_program_spec *p, int *ret_master,
-                   struct err *e)
+/* The descriptors of the answer, in the order in which they were asked for. What is left over is
+ * closed with the run. */
+static int take_ends(struct box_program *r, const struct box_program_spec *p,
+                     struct box_program_ends *ret, struct err *e)
+{
+    struct box_program_ends ends = BOX_PROGRAM_ENDS_NONE;
+    bool tty = false, good = true;
+    size_t next = 0;
+    for (size_t i = 0; i < 3; i++)
+        tty = tty || p->stream[i] == BOX_STREAM_TTY;
+    if (tty)
+        good = is_pty_master(ends.master = TAKE_FD(r->fds[next]));
+    next += tty;
+    for (size_t i = 0; i < 3; i++)
+        if (p->stream[i] == BOX_STREAM_PIPE) {
+            ends.pipe[i] = TAKE_FD(r->fds[next]);
+            next++;
+            good = good && is_pipe_end(ends.pipe[i], i == 0 ? O_WRONLY : O_RDONLY);
+        }
+    if (!good) {
+        box_program_ends_done(&ends);
+        return err_set(e, -E_PROTO, "the sandbox sent something that is not a terminal or pipe");
+    }
+    *ret = ends;
+    return 0;
+}
+
+void box_program_ends_done(struct box_program_ends *ends)
+{
+    fd_cleanup_close(&ends->master);
+    for (size_t i = 0; i < 3; i++)
+        fd_cleanup_close(&ends->pipe[i]);
+    *ends = BOX_PROGRAM_ENDS_NONE;
+}
+
+static int prepare(struct box_program *r, const struct box_program_spec *p,
+                   struct box_program_ends *ret, struct err *e)
 {
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(PREPARE_MS);
     int fds[3];
     size_t n_fds;
-    bool tty;
-    AUTO_JSON json_t *o = request_of(p, fds, &n_fds, &tty);
+    AUTO_JSON json_t *o = request_of(p, fds, &n_fds);
     int code = send_request(r, o, fds, n_fds);
     if (code < 0)
         return err_set(e, code, "the command could not be passed to the sandbox: %s",
@@ -164,19 +213,15 @@ static int prepare(struct box_program *r, const struct box_program_spec *p, int 
     code = next_message(r, &answer, e);
     if (code < 0)
         return code;
-    AUTO_CLOSE int master = TAKE_FD(r->fd);
     if (!json_get_bool(answer, "prepared", false)) {
         const char *words = json_get_str(answer, "error");
         return err_set(e, -EIO, "%s", words ? words : "the sandbox gave no reason");
     }
-    if (tty && (master < 0 || !is_pty_master(master)))
-        return err_set(e, -E_PROTO, "the sandbox sent something that is not a terminal");
-    *ret_master = tty ? TAKE_FD(master) : -1;
-    return 0;
+    return take_ends(r, p, ret, e);
 }
 
 int box_program_prepare(struct box *b, const struct box_program_spec *p, struct box_program **ret,
-                        int *ret_master, struct err *e)
+                        struct box_program_ends *ret_ends, struct err *e)
 {
     for (size_t i = 0; p->argv[i]; i++)
         if (!str_is_utf8(p->argv[i], strlen(p->argv[i])))
@@ -186,10 +231,11 @@ int box_program_prepare(struct box *b, const struct box_program_spec *p, struct 
                 i);
     struct box_program *r = mem_new(struct box_program);
     r->channel = box_channel(b);
-    r->fd = -1;
+    for (size_t i = 0; i < ENDS_MAX; i++)
+        r->fds[i] = -1;
     buf_init(&r->in, SANDBOX_FRAME_MAX + 4u + READ_STEP);
     fmutex_init(&r->writing);
-    int code = prepare(r, p, ret_master, e);
+    int code = prepare(r, p, ret_ends, e);
     if (code < 0) {
         box_program_free(r);
         return code;
@@ -274,7 +320,8 @@ void box_program_free(struct box_program *r)
 {
     if (!r)
         return;
-    fd_cleanup_close(&r->fd);
+    for (size_t i = 0; i < ENDS_MAX; i++)
+        fd_cleanup_close(&r->fds[i]);
     buf_done(&r->in);
     free(r);
 }

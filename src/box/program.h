@@ -10,7 +10,9 @@ struct err;
 
 enum box_stream {
     BOX_STREAM_NULL, /* /dev/null of the sandbox */
-    BOX_STREAM_PIPE, /* a nameless pipe that is handed in; nothing else is accepted inside */
+    BOX_STREAM_PIPE, /* a pipe of the sandbox's own, whose other end we get */
+    BOX_STREAM_FILE, /* a sealed memfd, which is handed in; nothing else is accepted inside */
+    BOX_STREAM_SAME, /* of standard error: where standard output is */
     BOX_STREAM_TTY,  /* a terminal of the sandbox's own */
 };
 
@@ -19,7 +21,7 @@ struct box_program_spec {
     const char *cwd;
     const char *term; /* value of TERM; NULL: as the sandbox has it */
     enum box_stream stream[3];
-    int pipe[3]; /* for BOX_STREAM_PIPE; borrowed */
+    int file[3]; /* for BOX_STREAM_FILE; borrowed */
     unsigned rows, cols;
     int64_t timeout_ms; /* 0: none */
     /* What a program inherits besides: signals that are ignored and blocked, bit N - 1 for signal
@@ -27,6 +29,13 @@ struct box_program_spec {
     uint64_t ignored, blocked;
     unsigned umask;
 };
+
+/* Our ends of what the sandbox has made; -1: none. The caller's. */
+struct box_program_ends {
+    int master;  /* of the terminal */
+    int pipe[3]; /* the first is written to, the others are read */
+};
+#define BOX_PROGRAM_ENDS_NONE ((struct box_program_ends){.master = -1, .pipe = {-1, -1, -1}})
 
 /* How it ended. Exactly one of exit_code >= 0, signal > 0, error. */
 struct program_end {
@@ -40,11 +49,11 @@ struct program_end {
 };
 void program_end_done(struct program_end *e);
 
-/* Prepares it. With a stream on a terminal, *ret_master is the master of that terminal, checked to
- * be one (the caller's), else -1. Nothing untrusted runs before box_program_start. Suspends. 0 or a
- * negative code with words. */
+/* Prepares it. *ret_ends are checked to be what they should be. Nothing untrusted runs before
+ * box_program_start. Suspends. 0 or a negative code with words. */
 int box_program_prepare(struct box *b, const struct box_program_spec *p, struct box_program **ret,
-                        int *ret_master, struct err *e) WARN_UNUSED;
+                        struct box_program_ends *ret_ends, struct err *e) WARN_UNUSED;
+void box_program_ends_done(struct box_program_ends *ends);
 int box_program_start(struct box_program *r) WARN_UNUSED; /* Suspends */
 /* `group`: the program's process group instead of the program alone. `grace_ms`, unless negative:
  * how long the program may go on after it; then it is killed (init.h says when not). May be called

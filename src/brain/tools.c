@@ -103,7 +103,7 @@ json_t *tools_for_model(const json_t *agent)
         json_t *schema = json_object_get(t, "input_schema");
         const char *name = json_get_str(t, "name");
         if (str_eq(json_get_str(t, "type"), "custom") && name && json_is_object(schema))
-            add_tool(out, name, json_get_str(t, "description"), json_deep_copy(schema));
+            add_tool(out, name, json_get_str(t, "description"), json_incref(schema));
     }
     return out;
 }

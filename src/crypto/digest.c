@@ -2,17 +2,16 @@
  *
  * Theory of operation: digests of bytes in memory (key hashes in the database, the audit chain,
  * request signing), and of streams too long for it (layers of an image). Any thread or fiber; never
- * suspends. libcrypto can only fail here when memory is exhausted or its providers are broken, and
- * there is no sane continuation without a digest, so that aborts. Nothing is logged. */
+ * suspends. libcrypto can only fail here when it is not installed, when memory is exhausted or its
+ * providers are broken, and there is no sane continuation without a digest, so that aborts. Nothing is logged. */
 #include "crypto/digest.h"
 #include "base/enc.h"
-
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include "crypto/crypto_lib.h"
 
 void digest_sha256(const void *p, size_t n, unsigned char ret[DIGEST_SHA256_BYTES])
 {
     unsigned len = 0;
+    MUST(crypto_lib_open(NULL) == 0);
     MUST(EVP_Digest(n ? p : "", n, ret, &len, EVP_sha256(), NULL) == 1);
     MUST(len == DIGEST_SHA256_BYTES);
 }
@@ -32,6 +31,7 @@ struct digest_stream {
 struct digest_stream *digest_stream_new(void)
 {
     struct digest_stream *d = mem_new(struct digest_stream);
+    MUST(crypto_lib_open(NULL) == 0);
     d->ctx = EVP_MD_CTX_new();
     MUST(d->ctx && EVP_DigestInit_ex(d->ctx, EVP_sha256(), NULL) == 1);
     return d;
@@ -61,7 +61,7 @@ void digest_stream_free(struct digest_stream *d)
 void digest_hmac_sha256(const void *key, size_t key_bytes, const void *p, size_t n,
                         unsigned char ret[DIGEST_SHA256_BYTES])
 {
-    MUST(key_bytes <= INT32_MAX);
+    MUST(key_bytes <= INT32_MAX && crypto_lib_open(NULL) == 0);
     unsigned len = 0;
     MUST(HMAC(EVP_sha256(), key_bytes ? key : "", (int)key_bytes, n ? p : (const void *)"", n, ret,
               &len) != NULL);

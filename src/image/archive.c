@@ -14,10 +14,10 @@
  * is. */
 #include "image/archive.h"
 #include "base/err.h"
+#include "base/library.h"
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <dlfcn.h>
 #include <iconv.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -60,10 +60,7 @@ struct api {
 #undef FIELD
 };
 
-static const struct {
-    const char *name;
-    size_t offset;
-} symbols[] = {
+static const struct library_symbol symbols[] = {
 #define SYM(f) {"archive_" #f, offsetof(struct api, f)},
     FUNCTIONS(SYM)
 #undef SYM
@@ -75,22 +72,8 @@ static const struct api *api_get(struct err *e)
     static bool ready;
     if (ready)
         return &api;
-    void *lib = dlopen("libarchive.so.13", RTLD_NOW | RTLD_LOCAL);
-    if (!lib) {
-        err_set(e, -ENOENT,
-                "libarchive.so.13 cannot be opened (%s); install the package libarchive13",
-                dlerror());
+    if (library_open("libarchive.so.13", "libarchive13", symbols, ARRAY_LEN(symbols), &api, e) < 0)
         return NULL;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
-        void *p = dlsym(lib, symbols[i].name);
-        if (!p) {
-            err_set(e, -ENOENT, "libarchive.so.13 has no function %s; it is too old",
-                    symbols[i].name);
-            return NULL;
-        }
-        memcpy((char *)&api + symbols[i].offset, &p, sizeof(p));
-    }
     ready = true;
     return &api;
 }

@@ -64,6 +64,9 @@ CHILD_CODE static int place_fds(struct launch *l)
     int n = 3 + (int)spec->n_extra_fds;
     for (int i = 3; i < n; i++)
         wanted[i] = spec->extra_fds[i - 3];
+    int program = spec->exec_fd ? fcntl(*spec->exec_fd, F_DUPFD_CLOEXEC, n + 1) : -1;
+    if (spec->exec_fd && program < 0)
+        return fail(l, "passing the program");
     for (int i = 0; i < n; i++) {
         int fd = wanted[i];
         if (fd < 0) {
@@ -80,6 +83,9 @@ CHILD_CODE static int place_fds(struct launch *l)
         if (dup2(wanted[i], i) < 0)
             return fail(l, "placing a descriptor");
     }
+    /* What is executed stands behind them, and is closed by that. */
+    if (program >= 0 && dup3(program, n++, O_CLOEXEC) < 0)
+        return fail(l, "passing the program");
     if (close_range((unsigned)n, ~0u, 0) < 0)
         return fail(l, "closing the other descriptors");
     return 0;
@@ -109,7 +115,10 @@ CHILD_CODE static int child(void *arg)
     char *const *argv, *const *envp;
     __builtin_memcpy(&argv, &spec->argv, sizeof(argv));
     __builtin_memcpy(&envp, &spec->envp, sizeof(envp));
-    execve(spec->path, argv, envp);
+    if (spec->exec_fd)
+        execveat(3 + (int)spec->n_extra_fds, "", argv, envp, AT_EMPTY_PATH);
+    else
+        execve(spec->path, argv, envp);
     return fail(l, "exec");
 }
 
@@ -207,6 +216,13 @@ int proc_kill(struct proc *p, int sig)
     if (p->pid == 0)
         return -ESRCH;
     return syscall(SYS_pidfd_send_signal, p->pidfd.fd, sig, NULL, 0) == 0 ? 0 : -errno;
+}
+
+void proc_leave(struct proc *p)
+{
+    p->pid = 0;
+    if (p->pidfd.fd > 0)
+        io_fd_close(&p->pidfd);
 }
 
 void proc_done(struct proc *p)

@@ -10,6 +10,7 @@ struct proc {
 };
 struct proc_spec {
     const char *path;                   /* absolute, or "/proc/self/exe" for ourselves */
+    const int *exec_fd;                 /* not NULL: this file is executed; path is for messages */
     const char *const *argv;            /* NULL-terminated */
     const char *const *envp;            /* NULL-terminated; the child gets exactly this */
     int stdin_fd, stdout_fd, stderr_fd; /* -1: /dev/null; otherwise inherited as 0/1/2 */
@@ -22,4 +23,6 @@ int proc_start(struct proc *p, const struct proc_spec *spec, struct err *e) WARN
 /* Suspends until it ends; wait(2) status. */
 int proc_wait(struct proc *p, int *ret_status) WARN_UNUSED;
 int proc_kill(struct proc *p, int sig); /* through the pidfd */
-void proc_done(struct proc *p);         /* kills with SIGKILL and reaps if still there */
+/* Lets it end by itself, and be reaped by whoever comes after this process. */
+void proc_leave(struct proc *p);
+void proc_done(struct proc *p); /* kills with SIGKILL and reaps if still there */

@@ -14,9 +14,8 @@
 #include "io/tls.h"
 #include "base/err.h"
 #include "fiber/scheduler.h"
+#include "io/tls_lib.h"
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -64,6 +63,8 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg)
 
 struct tls_ctx *tls_server_new(const char *cert_file, const char *key_file, struct err *e)
 {
+    if (tls_lib_open(e) < 0)
+        return NULL;
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (!ctx) {

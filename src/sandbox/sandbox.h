@@ -7,6 +7,7 @@
  *            what shows its size
  *   net/     what a sandbox has of a network: the loopback interface
  *   lock/    what locks a new process in: lockdown, landlock, seccomp and its table of calls
+ *   guard/   makes, in place of programs, the calls whose arguments no filter sees
  *   cgroup/  groups and their limits, both versions
  *   init/    pid 1 of every sandbox: the loop, calls, shell, programs, processes, report
  *   tools/   the six tools, which run in children of init
@@ -29,11 +30,16 @@
 #define SANDBOX_FRAME_MAX   (8u << 20)   /* one request or response on init's socket */
 #define SANDBOX_SPEC_MAX    (128u << 10) /* one datagram on the zygote's seqpacket socket */
 
+enum {
+    ZYGOTE_QUIET = 1,  /* logs errors only */
+    ZYGOTE_SINGLE = 2, /* one sandbox is all there will be: nothing is made ahead for another */
+};
+
 /* The role `sallyport zygote`. `ctl_fd` is a connected SOCK_SEQPACKET socket to the worker.
- * Re-executes the program from a sealed memfd first, then serves create requests until the worker
- * closes its end or dies; then kills every sandbox. `quiet`: logs errors only. Returns the exit
- * status of the process. */
-int zygote_main(int ctl_fd, bool quiet);
+ * Re-executes the program from a sealed memfd first, unless it runs from one, then serves create
+ * requests until the worker closes its end or dies; then kills every sandbox. `how`: of the above.
+ * Returns the exit status of the process. */
+int zygote_main(int ctl_fd, unsigned how);
 
 /* The same without the re-execution: for tests and for zygote_main itself. */
 int zygote_serve(int ctl_fd);

@@ -143,6 +143,17 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
         return err_set(e, -EINVAL,
                        "binds: target \"%.200s\" must be an absolute path without . or ..",
                        target ? target : "");
+    for (size_t i = 0; i < s->n_binds; i++)
+        if (str_eq(s->binds[i].target, target)) {
+            if (str_eq(s->binds[i].source, source) && s->binds[i].write == write) {
+                const struct sandbox_bind same = s->binds[i];
+                for (; i + 1 < s->n_binds; i++)
+                    s->binds[i] = s->binds[i + 1];
+                s->binds[i] = same; /* the last one, as if it had been added */
+                return 0;
+            }
+            return err_set(e, -EINVAL, "binds: target \"%.200s\" is given twice", target);
+        }
     if (s->n_binds >= SANDBOX_BINDS_MAX)
         return err_set(e, -EINVAL, "binds: more than %d entries", SANDBOX_BINDS_MAX);
     struct sandbox_bind *grown = mem_array(s->n_binds + 1, sizeof(*grown));
@@ -153,6 +164,26 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
     s->binds[s->n_binds++] = (struct sandbox_bind){
         .source = mem_strdup(source), .target = mem_strdup(target), .write = write};
     return 0;
+}
+
+bool sandbox_spec_writes_to_host(const struct sandbox_spec *s)
+{
+    bool writes = s->workspace_dir != NULL;
+    for (size_t i = 0; i < s->n_binds; i++)
+        writes = writes || s->binds[i].write;
+    return writes;
+}
+
+void sandbox_spec_sort_binds(struct sandbox_spec *s)
+{
+    /* A parent's name is shorter. */
+    for (size_t i = 1; i < s->n_binds; i++) {
+        const struct sandbox_bind b = s->binds[i];
+        size_t at = i;
+        for (; at > 0 && strlen(s->binds[at - 1].target) > strlen(b.target); at--)
+            s->binds[at] = s->binds[at - 1];
+        s->binds[at] = b;
+    }
 }
 
 int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const char *target,
@@ -310,6 +341,7 @@ int sandbox_spec_parse(const json_t *o, struct sandbox_spec *ret, struct err *e)
         sandbox_spec_done(&s);
         return r;
     }
+    sandbox_spec_sort_binds(&s);
     *ret = s;
     return 0;
 }

@@ -63,7 +63,8 @@ uint64_t sandbox_tmpfs_bytes(uint64_t size_bytes);
 void sandbox_spec_init(struct sandbox_spec *s);
 void sandbox_spec_done(struct sandbox_spec *s);
 
-/* Adds. Strings are copied. -EINVAL with words when a rule of the fields above is broken. */
+/* Adds. Strings are copied. -EINVAL with words when a rule of the fields above is broken. The same bind
+ * again changes nothing; the last one is the one added. */
 int sandbox_spec_add_env(struct sandbox_spec *s, const char *name, const char *value, struct err *e)
     WARN_UNUSED;
 int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char *target,
@@ -71,6 +72,14 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
 /* One Unix socket of the host: the one thing outside that programs may connect to. */
 int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const char *target,
                             struct err *e) WARN_UNUSED;
+
+/* Whether programs can change files that are there after them, and on file systems where modes mean
+ * something. */
+bool sandbox_spec_writes_to_host(const struct sandbox_spec *s);
+
+/* Puts binds into the order in which they can be mounted: what is mounted later covers what is below
+ * it, so parents come first. Parsing does so. */
+void sandbox_spec_sort_binds(struct sandbox_spec *s);
 
 /* Both directions. Parsing refuses unknown keys, wrong types and out-of-range numbers (-EINVAL,
  * words). `ret` is initialised here and is the caller's to release on success only. */

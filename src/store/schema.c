@@ -111,8 +111,7 @@ static const char *const v3[] = {
     "CREATE INDEX work_held ON work (environment_id) WHERE state = 'active'",
     "CREATE INDEX work_not_over ON work (environment_id, state, rank) WHERE state <> 'stopped'",
     /* The queue as an older server left it. */
-    "UPDATE work SET rank = 0 WHERE state <> 'stopped' AND session_id IN (SELECT session_id FROM calls"
-    " WHERE answered_by IS NULL AND (permission = 'allow' OR decision = 'allow'))",
+    "UPDATE work SET rank = 0 WHERE state <> 'stopped' AND session_id IN (SELECT session_id FROM calls WHERE answered_by IS NULL AND (permission = 'allow' OR decision = 'allow'))",
     NULL,
 };
 /* clang-format on */

@@ -17,12 +17,12 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "store/sqlite.h"
+#include "store/sqlite_lib.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sqlite3.h>
 
 #define MAX_PARAMS      32
 #define MAX_STATEMENTS  256  /* per connection; the program has fewer texts than that */
@@ -389,19 +389,23 @@ struct sqlite3 *sqlite_handle(struct tx *tx)
     return tx->sq;
 }
 
-static void library_init(void)
+static int library_init(struct err *e)
 {
     static bool done;
-    if (__atomic_exchange_n(&done, true, __ATOMIC_ACQ_REL))
-        return;
+    int r = sqlite_lib_open(e);
+    if (r < 0 || __atomic_exchange_n(&done, true, __ATOMIC_ACQ_REL))
+        return r;
     /* Statistics cost a process-wide mutex per allocation. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+    return 0;
 }
 
 int sqlite_connect(const char *path, bool read_only, struct tx **ret, struct err *e)
 {
-    library_init();
+    int loaded = library_init(e);
+    if (loaded < 0)
+        return loaded;
     struct tx *tx = mem_new(struct tx);
     list_init(&tx->used);
     map_init(&tx->stmts);

@@ -7,6 +7,7 @@
  * with the version it brings, so a kill between two leaves a file that the next start goes on with.
  * Whoever can write the file can do anything to it; it is an operator's, not a peer's. */
 #include "store/sqlite.h"
+#include "store/sqlite_lib.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -14,7 +15,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sqlite3.h>
 
 #define APPLICATION_ID 0x53414c59 /* "SALY": tells our file from any other SQLite database */
 

@@ -94,12 +94,13 @@ void item_done(struct item *it)
     *it = (struct item){0};
 }
 
-void item_stop(const struct item *it, struct remote *remote, const char *environment_id)
+void item_stop(const struct item *it, struct remote *remote, const char *environment_id,
+               bool at_rest)
 {
     struct backoff retry = {.base_ms = 250, .cap_ms = 2000};
     for (int i = 0; i < STOP_TRIES; i++) {
         struct remote_answer a;
-        int r = remote_stop(remote, environment_id, it->work_id, true, &a);
+        int r = remote_stop(remote, environment_id, it->work_id, at_rest, &a);
         bool done = r == 0 && (a.status < 500 && a.status != 429 && a.status != 408);
         int64_t after_ms = a.retry_after_ms;
         if (!done)

@@ -18,4 +18,5 @@ int item_init(struct item *it, const json_t *work, const struct secret *environm
     WARN_UNUSED;
 void item_done(struct item *it);
 /* Tells the platform that the item is over, by force, in a few tries. Suspends. */
-void item_stop(const struct item *it, struct remote *remote, const char *environment_id);
+void item_stop(const struct item *it, struct remote *remote, const char *environment_id,
+               bool at_rest);

@@ -13,7 +13,7 @@
 
 struct parked {
     struct list node;
-    char session_id[64];
+    char *session_id;
     struct box *box;
     bool busy;
     int64_t since_ns;
@@ -31,6 +31,7 @@ static struct box *unlink_entry(struct kept *p, struct parked *e)
     list_remove(&e->node);
     p->n--;
     p->n_busy -= e->busy;
+    free(e->session_id);
     free(e);
     return b;
 }
@@ -59,12 +60,12 @@ static void close_oldest_of(struct kept *p, bool busy)
 
 void kept_put(struct kept *p, const char *session_id, struct box *b, bool busy)
 {
-    struct parked *e = mem_new(struct parked);
-    if (p->max == 0 || !str_copy(e->session_id, sizeof(e->session_id), session_id)) {
-        free(e);
+    if (p->max == 0) {
         box_close(b);
         return;
     }
+    struct parked *e = mem_new(struct parked);
+    e->session_id = mem_strdup(session_id);
     e->box = b;
     e->busy = busy;
     e->since_ns = time_mono_ns();

@@ -96,7 +96,8 @@ static void read_body(const char *text, size_t n, struct remote_answer *a)
 
 enum kind {
     PLAIN,
-    POLL, /* with the worker's id */
+    POLL,    /* with the worker's id */
+    AT_REST, /* a stop by which nothing is lost */
     BEAT, /* sent once at most: when its answer is lost, we must know that there may have been one */
 };
 
@@ -111,13 +112,17 @@ static int call(struct remote *r, const char *method, const char *url, const cha
         {body ? "content-type" : "x-sallyport-role", body       ? "application/json"
                                                      : r->keeps ? "worker, keeps"
                                                                 : "worker"},
-        {"anthropic-worker-id", r->worker_id ? r->worker_id : ""},
+        {kind == AT_REST ? "x-sallyport-role" : "anthropic-worker-id", kind == AT_REST
+                                                                           ? "worker, at rest"
+                                                                       : r->worker_id ? r->worker_id
+                                                                                      : ""},
     };
     struct client_request q = {
         .method = method,
         .url = url,
         .headers = headers,
-        .n_headers = ARRAY_LEN(headers) - (kind == POLL && r->worker_id ? 0 : 1),
+        .n_headers =
+            ARRAY_LEN(headers) - ((kind == POLL && r->worker_id) || kind == AT_REST ? 0 : 1),
         .bearer = secret_borrow(r->bearer),
         .body = body,
         .body_len = body ? strlen(body) : 0,
@@ -217,13 +222,14 @@ int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
     return call(r, "POST", url, NULL, CALL_TIMEOUT_MS, BEAT, ret);
 }
 
-int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool force,
+int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool at_rest,
                 struct remote_answer *ret)
 {
     if (!remote_id_ok(env_id) || !remote_id_ok(work_id))
         return bad_id(ret);
     AUTO_FREE char *url = work_url(r, env_id, work_id, "/stop");
-    return call(r, "POST", url, force ? "{\"force\":true}" : "{}", CALL_TIMEOUT_MS, PLAIN, ret);
+    return call(r, "POST", url, "{\"force\":true}", CALL_TIMEOUT_MS, at_rest ? AT_REST : PLAIN,
+                ret);
 }
 
 int remote_session(struct remote *r, const char *session_id, struct remote_answer *ret)

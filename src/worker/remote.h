@@ -45,7 +45,9 @@ int remote_ack(struct remote *r, const char *env_id, const char *work_id, struct
 /* `expected` NULL: the platform has given no stamp to send back. */
 int remote_heartbeat(struct remote *r, const char *env_id, const char *work_id,
                      const char *expected, struct remote_answer *ret) WARN_UNUSED;
-int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool force,
+/* By force. `at_rest`: no call that is open by now was begun; our own platform then says nothing about
+ * it. */
+int remote_stop(struct remote *r, const char *env_id, const char *work_id, bool at_rest,
                 struct remote_answer *ret) WARN_UNUSED;
 int remote_session(struct remote *r, const char *session_id, struct remote_answer *ret) WARN_UNUSED;
 /* `page` NULL: the first; at most `limit` events. -EMSGSIZE when the page is larger than a body may

@@ -338,10 +338,10 @@ static int await_lease(struct runner *s)
     return s->lease.state == LEASE_HELD ? 0 : -E_DENIED;
 }
 
-static void stop_item(struct runner *s)
+static void stop_item(struct runner *s, bool at_rest)
 {
     struct fiber_shield shield = fiber_shield_begin(phase_shield_ms(&s->env->phase));
-    item_stop(&s->item, &s->remote, s->env->cfg->environment_id);
+    item_stop(&s->item, &s->remote, s->env->cfg->environment_id, at_rest);
     fiber_shield_end(&shield);
 }
 
@@ -452,7 +452,7 @@ leave:
         kept_put(s->env->kept, s->item.session_id, TAKE(s->place.box), !s->feed.idle);
     box_close(TAKE(s->place.box));
     if (stop && time_mono_ns() < until_ns)
-        stop_item(s);
+        stop_item(s, str_eq(why, rested) || str_eq(why, let_go));
     log_info("session released", "session=%s work=%s why=%s lease=%s", s->item.session_id,
              s->item.work_id, log_q(why), log_q(s->lease.words));
 }
@@ -489,7 +489,7 @@ static void serve_item(struct runner *s)
     if (s->item.session_id)
         run_session(s);
     else
-        stop_item(s); /* a health check, or nothing we know: nothing is run */
+        stop_item(s, false); /* a health check, or nothing we know: nothing is run */
     list_remove(&s->node);
     waitq_wake_all(&s->env->left);
     remote_done(&s->remote);

@@ -16,7 +16,7 @@ const MAY_BE_ABSENT = { run_setuid: 'no setuid program in this root', int80: 'no
 // What a run without a sandbox must report, or the probe could not fail: as an ordinary user of the host,
 // and as that user's root in namespaces of its own.
 const ESCAPES = {
-  plain: ['ptrace_outsider', 'signal_outsider', 'process_groups', 'priority_outsider', 'prlimit_outsider', 'proc_only_ours', 'read_only_bind', 'links_out', 'no_host_paths', 'abstract_socket', 'unix_paths', 'host_listeners', 'ipc_of_host', 'no_sysfs', 'capabilities', 'open_devices', 'list_devices', 'inherited'],
+  plain: ['bind_locks', 'bind_sockets', 'bind_datagrams', 'bind_pipes', 'ptrace_outsider', 'signal_outsider', 'process_groups', 'priority_outsider', 'prlimit_outsider', 'proc_only_ours', 'read_only_bind', 'links_out', 'no_host_paths', 'abstract_socket', 'unix_paths', 'host_listeners', 'ipc_of_host', 'no_sysfs', 'capabilities', 'open_devices', 'list_devices', 'inherited'],
   userns: ['mount_new', 'mount_bind', 'mount_move', 'mount_propagation', 'mount_remount', 'mount_kernel_fs', 'mount_flags', 'double_chroot', 'open_tree', 'fsopen', 'unshare', 'clone_namespaces', 'clone3_namespaces', 'clone3_plain', 'setns', 'setns_pidfd', 'ptrace_init', 'process_vm', 'pidfd_getfd', 'kcmp', 'memory_of_init', 'pidfd_namespaces', 'proc_init_files', 'sysctls', 'make_setuid', 'capabilities', 'raise_capabilities', 'no_sysfs', 'no_host_paths', 'open_devices', 'socket_families', 'netlink_families', 'io_uring', 'perf', 'userfaultfd', 'keyrings', 'fanotify', 'int80', 'personality', 'filter_stays', 'host_name', 'rare_calls', 'tiocsti', 'limits_set', 'locked_memory'],
 };
 
@@ -67,6 +67,7 @@ for (const { host, user, uid } of CONFIGS) {
 
     test('the host: nobody has come to its listeners', async () => {
       assert.deepEqual(stage.hits, []);
+      assert.equal(stage.piped(), 0, 'nobody has written into the pipe');
       await stage.reachable();
     });
 

@@ -41,6 +41,14 @@ describe('capacity is for work', () => {
   const items = (p) => all(s.client().beta.environments.work.list(p.env.id, { limit: 100 }));
   const create = (p, a = agent) => Session.create(s, { agent: a.id, environment_id: p.env.id });
 
+  const us = (stamp) => Date.parse(`${stamp.slice(0, 23)}Z`) * 1000 + Number(stamp.slice(23, 26));
+  /** From the one call of a log to its one result, by the server's stamps, in ms. */
+  const waited = (log) => {
+    const call = log.find((e) => e.type === 'agent.tool_use'), results = answers(log).get(call.id);
+    assert.equal(results.length, 1);
+    return (us(results[0].processed_at) - us(call.processed_at)) / 1000;
+  };
+
   /** Every way for a session to ask for nothing. */
   const RESTS = {
     empty: (p) => create(p),
@@ -153,12 +161,18 @@ describe('capacity is for work', () => {
         try {
           if (kind !== 'archived' && kind !== 'lapsed')
             await until('its slots are taken', async () => (await items(p)).filter((i) => i.state === 'active').length >= 1);
-          const x = await create(p);
-          const log = await x.turn('run', 'end_turn', SOON);
-          checkLog(log);
-          for (const a of answers(log).values()) assert.equal(a.length, 1);
-          assert.deepEqual(log.filter((e) => e.type === 'session.error').map((e) => e.error.type), [], 'nothing is said about letting go');
-          await x.close();
+          const took = [];
+          for (let i = 0; i < 3; i++) {
+            const x = await create(p);
+            const log = await x.turn('run', 'end_turn', SOON);
+            checkLog(log);
+            took.push(waited(log));
+            assert.deepEqual(log.filter((e) => e.type === 'session.error').map((e) => e.error.type), [], 'nothing is said about letting go');
+            await x.close();
+          }
+          // The best of three: what waits for somebody's rest, or for the next look of somebody, is late each time. (The SDK's worker
+          // takes half a second to notice, and sleeps up to three when it has found nothing.)
+          assert(Math.min(...took) < ms(start === ours ? 1000 : 4000), `${took} ms from the call to its result`);
         } finally { await w.stop(); await Promise.all(xs.map((x) => x.close())); }
       });
     }

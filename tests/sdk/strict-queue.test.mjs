@@ -173,6 +173,21 @@ cases('rest', [
     },
   },
   {
+    name: 'a session of a long id finds its files again under the next item',
+    ours: { results: ['a ok', 'b ok'], stops: ['force', 'force'], text: 'kept' },
+    why: 'the official worker has one folder for all sessions',
+    async play({ p, start, stopped }) {
+      const s = p.session({ id: `sesn_${'y'.repeat(300)}` });
+      s.turn(bash('a', 'echo kept >/workspace/f'));
+      const first = p.serve(s);
+      start();
+      await stopped(first);
+      s.turn(bash('b', 'cat /workspace/f'));
+      await stopped(p.serve(s));
+      return { text: p.answer('b').text.trim() };
+    },
+  },
+  {
     name: 'an idle for want of an action is no rest',
     both: { early: false },
     async play({ p, start, stopped, pause }) {

@@ -1,5 +1,5 @@
-/* exhaust - memory that runs out at the n-th allocation, for n = 1, 2, 3, ...: what does the code do
- * that stands on a library? Included once in a program, whose malloc, calloc and realloc it
+/* exhaust - memory that runs out at the n-th allocation, for n = 1, 2, 3, ..., or for whatever is
+ * larger than so much: what does the code do that stands on a library? Included once in a program, whose malloc, calloc and realloc it
  * replaces, also for libraries.
  *
  * Each try is a child of its own. It may return (with an error or not: some allocations are not
@@ -22,13 +22,19 @@
 static struct {
     bool armed, for_good; /* from the n-th on all fail, or it alone */
     long left;            /* until the one that fails */
+    size_t larger;        /* these fail, too; 0: no */
     bool failed;
 } exhaust;
 
-static bool exhaust_now(void)
+static bool exhaust_now(size_t n)
 {
     if (!exhaust.armed)
         return false;
+    if (exhaust.larger && n > exhaust.larger) {
+        exhaust.failed = true;
+        errno = ENOMEM;
+        return true;
+    }
     long left = __atomic_sub_fetch(&exhaust.left, 1, __ATOMIC_RELAXED);
     if (left > 0 || (left < 0 && !exhaust.for_good))
         return false;
@@ -71,7 +77,7 @@ void *malloc(size_t n)
     }
     if (!real)
         return exhaust_early_take(n);
-    return exhaust_now() ? NULL : real(n);
+    return exhaust_now(n) ? NULL : real(n);
 }
 
 void *calloc(size_t k, size_t n)
@@ -83,7 +89,7 @@ void *calloc(size_t k, size_t n)
     }
     if (!real)
         return exhaust_early_take(k * n);
-    return exhaust_now() ? NULL : real(k, n);
+    return exhaust_now(k * n) ? NULL : real(k, n);
 }
 
 void *realloc(void *old, size_t n)
@@ -93,11 +99,11 @@ void *realloc(void *old, size_t n)
         void *p = exhaust_real("realloc");
         memcpy(&real, &p, sizeof(real));
     }
-    return exhaust_now() ? NULL : real(old, n);
+    return exhaust_now(n) ? NULL : real(old, n);
 }
 
 /* One try in a child. Returns whether an allocation has failed in it. */
-static bool exhaust_try(const char *what, void (*op)(void), long n, bool for_good)
+static bool exhaust_try(const char *what, void (*op)(void), long n, bool for_good, size_t larger)
 {
     int p[2], status;
     assert_int_equal(pipe(p), 0);
@@ -111,6 +117,7 @@ static bool exhaust_try(const char *what, void (*op)(void), long n, bool for_goo
         (void)alarm(60);
         exhaust.left = n;
         exhaust.for_good = for_good;
+        exhaust.larger = larger;
         exhaust.armed = true;
         op();
         exhaust.armed = false;
@@ -128,8 +135,8 @@ static bool exhaust_try(const char *what, void (*op)(void), long n, bool for_goo
     if (WIFEXITED(status) && WEXITSTATUS(status) <= 1)
         return WEXITSTATUS(status) == 0;
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT || !strstr(text, "sallyport: "))
-        fail_msg("%s, allocation %ld%s fails: status %x\n%s", what, n,
-                 for_good ? " and all after it" : "", (unsigned)status, text);
+        fail_msg("%s, allocation %ld%s (larger than %zu) fails: status %x\n%s", what, n,
+                 for_good ? " and all after it" : "", larger, (unsigned)status, text);
     return true;
 }
 
@@ -140,9 +147,12 @@ static void exhaust_each(const char *what, void (*op)(void))
     op(); /* what is made once and kept is there */
     for (int for_good = 0; for_good < 2; for_good++) {
         long n = 1;
-        while (exhaust_try(what, op, n, for_good))
+        while (exhaust_try(what, op, n, for_good, 0))
             n += n < 300 ? 1 : n / 50; /* thousands are much the same */
         if (n == 1)
             fail_msg("%s allocates nothing", what);
     }
+    /* What ulimit -v does: much is refused, little is not. */
+    for (size_t larger = 8; larger < 4u << 20; larger += larger / 4)
+        (void)exhaust_try(what, op, 0, false, larger);
 }

@@ -216,6 +216,9 @@ static json_t *mounts_of(const struct oci_container *c, uint32_t uid)
     add_bind(m, c->program_dir, OCI_PROGRAM_DIR, false);
     for (size_t i = 0; i < s->n_binds; i++)
         add_bind(m, s->binds[i].source, s->binds[i].target, s->binds[i].write);
+    AUTO_FREE char *blank = mem_printf("%s/" OCI_BLANK, c->program_dir);
+    for (size_t i = 0; i < json_array_size(c->covers); i++)
+        add_bind(m, blank, json_string_value(json_array_get(c->covers, i)), false);
     json_array_extend(m, (json_t *)(uintptr_t)c->guarded);
     return m;
 }

@@ -399,6 +399,10 @@ static int write_bundle(void *arg)
         return err_set(&j->e, -errno, "could not give %s to uid %u: %m", workspace, uid);
     if (mkdir(j->ob->bundle, 0700) < 0)
         return err_set(&j->e, -errno, "could not make %s: %m", j->ob->bundle);
+    AUTO_JSON json_t *covers = json_array();
+    int r = oci_root_covers(j->spec, covers, &j->e);
+    if (r < 0)
+        return r;
     AUTO_FREE char *cgroup = mem_printf("/%s", j->ob->id);
     AUTO_JSON json_t *guarded = json_array();
     int guard = oci_guard(j->spec, guarded, &j->e);
@@ -407,6 +411,7 @@ static int write_bundle(void *arg)
     struct oci_container c = {.spec = j->spec,
                               .root = o->root ? OCI_ROOT_SHOWN : j->root->dir,
                               .mounts = j->root->mounts,
+                              .covers = covers,
                               .program_dir = o->program_dir,
                               .guarded = guarded,
                               .cgroup = o->root ? cgroup : NULL,

@@ -17,6 +17,7 @@
 struct err;
 
 #define OCI_PROGRAM_DIR "/.sallyport" /* in the container: this program and its libraries */
+#define OCI_BLANK       "blank"       /* and an empty file there */
 
 /* Where the launcher shows the root directory to the runtime when the worker is root. A
  * runtime walks to the root as the container's mapped user, which may not enter the state
@@ -37,6 +38,9 @@ int oci_program_copy(const char *dir, struct err *e) WARN_UNUSED;
 int oci_root_make(const char *dir, const struct sandbox_spec *spec, json_t *mounts, struct err *e)
     WARN_UNUSED;
 
+/* Appends to `covers` the paths inside of named pipes that lie below binds (sandbox/fifos.h). */
+int oci_root_covers(const struct sandbox_spec *spec, json_t *covers, struct err *e) WARN_UNUSED;
+
 /* How ids inside map to the host's, at most two pieces. */
 struct oci_ids {
     struct {
@@ -49,6 +53,7 @@ struct oci_container {
     const struct sandbox_spec *spec;
     const char *root;        /* as the runtime sees it */
     const json_t *mounts;    /* of oci_root_make */
+    const json_t *covers;    /* of oci_root_covers */
     const char *program_dir; /* of oci_program_copy, on the host */
     const json_t *guarded;   /* of oci_guard; NULL: nothing */
     const char *cgroup;      /* cgroupsPath; NULL: none, and no resources (an ordinary user) */

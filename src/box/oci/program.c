@@ -71,6 +71,9 @@ int oci_program_copy(const char *dir, struct err *e)
     AUTO_CLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fchmod(fd, 0755) < 0)
         return err_set(e, -errno, "could not open %s: %m", dir);
+    AUTO_CLOSE int blank = openat(fd, OCI_BLANK, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0444);
+    if (blank < 0)
+        return err_set(e, -errno, "could not make an empty file: %m");
     int r = copy_file(fd, "/proc/self/exe", "sallyport", e);
     struct copying c = {.dir = fd, .e = e};
     if (r >= 0)

@@ -23,6 +23,7 @@
 #include "sandbox/build/root.h"
 #include "sandbox/build/etc.h"
 #include "sandbox/build/skeleton.h"
+#include "sandbox/fifos.h"
 #include "sandbox/sandbox.h"
 
 #define TOP_MAX 200 /* entries of an image's top level */
@@ -197,6 +198,14 @@ static int check_targets(const struct sandbox_spec *spec, struct err *e)
                         target);
         else
             r = root_check_target(target, e);
+        struct stat st;
+        const char *source = spec->binds[i].source;
+        if (r >= 0 && stat(source, &st) == 0 && S_ISSOCK(st.st_mode) != spec->binds[i].socket)
+            r = err_set(e, -EINVAL, "%s %s", source,
+                        spec->binds[i].socket
+                            ? "is not a Unix socket"
+                            : "is a Unix socket: programs could talk to whoever listens there; say "
+                              "that you want that with --socket");
     }
     return r;
 }
@@ -224,4 +233,22 @@ int oci_root_make(const char *dir, const struct sandbox_spec *spec, json_t *moun
         r = make_target(root, &spec->binds[i], mounts);
     return r < 0 ? err_set(e, r, "could not fill the root directory of containers: %s", err_text(r))
                  : 0;
+}
+
+int oci_root_covers(const struct sandbox_spec *spec, json_t *covers, struct err *e)
+{
+    for (size_t i = 0; i < spec->n_binds; i++) {
+        const struct sandbox_bind *b = &spec->binds[i];
+        AUTO_CLOSE int dir = open(b->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        AUTO(fifos) found = {.n = 0};
+        int r = dir < 0 ? 0 : fifos_find(dir, &found); /* a file has none below it */
+        if (r < 0)
+            return err_set(e, r, "could not look for named pipes in %s: %s", b->source,
+                           r == -E2BIG ? "there are too many; bind a part of it" : err_text(r));
+        for (size_t k = 0; k < found.n; k++) {
+            AUTO_FREE char *path = mem_printf("%s/%s", b->target, found.path[k]);
+            json_array_append_new(covers, json_string(path));
+        }
+    }
+    return 0;
 }

@@ -241,7 +241,7 @@ static int script_generate(struct model *m, const struct model_request *q,
     struct script *s = CONTAINER_OF(m, struct script, model);
     size_t n = 0;
     struct reading a = {.messages = q->messages};
-    AUTO_FREE char *text = model_print(q->messages, &n, read_scene, &a);
+    free(model_print(q->messages, &n, read_scene, &a));
     struct script_scene scene = a.scene;
     scene.attempt = count_attempt(s, q->session_id, a.print);
 

@@ -40,6 +40,8 @@ char *advice_sysctl(const struct doctor_host *h, const char *name, const char *v
 enum userns_cause advice_userns_cause(const struct doctor_host *h, const struct probe *p)
 {
     bool made = !str_starts(p->step, "unshare(CLONE_NEWUSER)");
+    if (!made && p->error == EPERM && h->chrooted)
+        return USERNS_CHROOT;
     if (!made && p->error == ENOSPC)
         return h->max_user_namespaces == 0 ? USERNS_LIMIT_ZERO : USERNS_LIMIT_FULL;
     if (!made && p->error == EINVAL)
@@ -77,6 +79,9 @@ static const struct {
                          "(kernel.apparmor_restrict_unprivileged_userns is 1, and no profile for "
                          "this program allows them)",
                          "No sandbox can be started by an ordinary user; root can start them."},
+    [USERNS_CHROOT] = {"this process runs in a chroot, where the kernel makes none",
+                       "No sandbox can be started in a chroot, neither as root nor as an ordinary "
+                       "user."},
     [USERNS_FILTER] = {"a system call filter on this process forbids it",
                        "No sandbox can be started under this filter, neither as root nor as an "
                        "ordinary user."},
@@ -146,6 +151,10 @@ char *advice_userns_fix(const struct doctor_host *h, enum userns_cause c)
         return advice_sysctl(h, "kernel.unprivileged_userns_clone", "1");
     case USERNS_APPARMOR:
         return apparmor_fix(h);
+    case USERNS_CHROOT:
+        return mem_strdup("systemd-nspawn -D DIR   (or anything else that makes DIR the root of a "
+                          "mount\n"
+                          "namespace), or run sallyport outside of the chroot");
     case USERNS_FILTER:
         return advice_container(h, GRANT_SYSCALLS);
     case USERNS_FEW_UIDS:

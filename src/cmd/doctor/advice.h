@@ -13,6 +13,7 @@ enum userns_cause {
     USERNS_NOT_BUILT,  /* kernel without CONFIG_USER_NS */
     USERNS_CLONE_OFF,  /* kernel.unprivileged_userns_clone = 0 */
     USERNS_APPARMOR,   /* kernel.apparmor_restrict_unprivileged_userns */
+    USERNS_CHROOT,     /* this process runs in one */
     USERNS_FILTER,     /* a system call filter, usually a container's */
     USERNS_FEW_UIDS,   /* root of a user namespace that has no other uid to give */
     USERNS_NO_MAPS,    /* root without CAP_SETUID and CAP_SETGID */

@@ -349,6 +349,7 @@ int cmd_doctor(int argc, char **argv)
                                     .uid_last = d->host.uid_last,
                                     .idmap_dir = place},
               d->probes);
+    d->host.chrooted = d->probes[PROBE_CHROOT].error != 0;
     code = api_client_run(run, d);
     doctor_report_done(&d->report);
     free(d->dir);

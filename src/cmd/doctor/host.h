@@ -34,6 +34,7 @@ struct doctor_host {
     bool root;        /* given, not read: effective uid 0 */
     int seccomp_mode; /* of this process: 0, 1, 2; -1 not known */
     bool no_new_privs;
+    bool chrooted; /* tried (PROBE_CHROOT), not read */
     /* sysctls; -1: the file is not there */
     int64_t max_user_namespaces;
     int64_t unprivileged_userns_clone;

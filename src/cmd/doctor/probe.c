@@ -6,8 +6,10 @@
  * propagation is cut first; nothing of it can be seen from outside. An attacker controls nothing
  * here but the machine itself. */
 #include "cmd/doctor/probe.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "cmd/doctor/probe_child.h"
+#include "sandbox/zygote/chroot.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -127,6 +129,15 @@ static void private_mounts(struct probe *p)
 }
 
 /* As root the engine's template is made with root's own rights. */
+static void try_chroot(const struct probe_input *in, struct probe *p)
+{
+    (void)in;
+    struct err e = {.code = 0};
+    int r = chroot_check(&e);
+    errno = -r;
+    (void)probe_failed(p, r, "looking at /");
+}
+
 static void try_root_mounts(const struct probe_input *in, struct probe *p)
 {
     (void)in;
@@ -408,6 +419,7 @@ static const struct {
     [PROBE_SECCOMP] = {.fn = try_seccomp},
     [PROBE_NOTIFY] = {.fn = try_notify},
     [PROBE_LANDLOCK] = {.fn = try_landlock},
+    [PROBE_CHROOT] = {.fn = try_chroot},
     [PROBE_ROOT_MOUNTS] = {.fn = try_root_mounts, .root_only = true},
     [PROBE_USERNS] = {.fn = try_userns},
     [PROBE_NS_MNT] = {.fn = try_ns_mnt, .needs_userns = true},

@@ -18,6 +18,7 @@ enum probe_id {
     PROBE_NOTIFY,   /* a filter whose answers come from another process */
     PROBE_LANDLOCK, /* value: the ABI */
     /* rights */
+    PROBE_CHROOT,      /* fails in a chroot */
     PROBE_ROOT_MOUNTS, /* root only: a mount namespace without a user namespace */
     PROBE_USERNS,      /* made, mapped, and its capabilities are worth something */
     /* inside a user namespace, each alone */

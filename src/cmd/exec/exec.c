@@ -1,7 +1,7 @@
 /* exec.c - `sallyport exec`: any program in the sandbox of a session's tools.
  *
  * The main fiber makes a sandbox, has the program prepared in it, connects the streams
- * (exec_relay.c) and the terminal (exec_term.c), starts it, waits for its end, and ends with its
+ * (exec_streams.c) and the terminal (exec_term.c), starts it, waits for its end, and ends with its
  * status. A second fiber turns signals into requests. Nothing of ours is ever written to standard
  * output; what we have to say goes to standard error with our name in front.
  *
@@ -21,7 +21,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/str.h"
-#include "cmd/exec/exec_relay.h"
+#include "cmd/exec/exec_advice.h"
+#include "cmd/exec/exec_streams.h"
 #include "cmd/exec/exec_term.h"
 #include "cmd/line/flags.h"
 #include "cmd/line/host_path.h"
@@ -284,16 +285,16 @@ static int start_program(struct exec_command *c, struct box *b, struct err *e)
     }
     for (int i = 0; i < 3; i++) {
         p.stream[i] = c->streams.kind[i];
-        p.pipe[i] = c->streams.hand[i];
     }
-    int master = -1;
-    int r = box_program_prepare(b, &p, &c->run, &master, e);
+    p.file[0] = c->streams.file;
+    AUTO(box_program_ends) ends = BOX_PROGRAM_ENDS_NONE;
+    int r = box_program_prepare(b, &p, &c->run, &ends, e);
     if (r < 0)
         return r;
-    r = exec_streams_start(&c->streams);
+    r = exec_streams_start(&c->streams, &ends);
     if (r < 0)
         return err_set(e, r, "could not connect the standard streams: %s", err_text(r));
-    r = exec_term_start(&c->term, master, e);
+    r = exec_term_start(&c->term, TAKE_FD(ends.master), e);
     if (r < 0)
         return r;
     c->started = true;
@@ -322,7 +323,7 @@ static int run_main(struct exec_command *c, struct err *e)
 {
     struct box_host *h = NULL;
     struct program_end end = {.exit_code = -1};
-    const struct box_host_config cfg = {.tell = say};
+    const struct box_host_config cfg = {.tell = say, .single = true};
     int r = box_host_start(&cfg, &h, e);
     if (r >= 0)
         r = run_in(c, h, &end, e);
@@ -335,6 +336,9 @@ static int run_main(struct exec_command *c, struct err *e)
         if (end.error) {
             say(end.error);
             tell_of_binds(c, &end);
+            AUTO_FREE char *advice = end.at_exec ? NULL : exec_advice(end.error);
+            if (advice && end.code != ENOENT && end.code != ENOTDIR && end.code != EACCES)
+                say(advice);
         }
         if (end.sentence)
             say(end.sentence);
@@ -368,6 +372,9 @@ static int run(void *arg)
     if (r < 0) {
         const char *why = e.msg[0] ? e.msg : err_text(r);
         say(why);
+        AUTO_FREE char *advice = c->run ? NULL : exec_advice(why);
+        if (advice)
+            say(advice);
         if (c->json && !c->reported)
             (void)!write_report(c, &(struct program_end){.error = (char *)(uintptr_t)why}, &e);
         return EXIT_OURS;
@@ -531,6 +538,12 @@ int cmd_exec(int argc, char **argv)
     } else {
         code = loop_run(run, &c);
         loop_done();
+        if (code < 0) {
+            say(err_text(code));
+            AUTO_FREE char *advice = exec_advice("");
+            say(advice ? advice : "the event loop could not be started");
+            code = EXIT_OURS;
+        }
     }
     sandbox_spec_done(&c.sandbox);
     free(c.cwd);

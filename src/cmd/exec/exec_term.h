@@ -2,7 +2,7 @@
  * as it was. */
 #pragma once
 
-#include "cmd/exec/exec_relay.h"
+#include "cmd/exec/exec_streams.h"
 #include "io/proc.h"
 #include <termios.h>
 

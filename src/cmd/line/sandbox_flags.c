@@ -45,6 +45,11 @@ static const struct row {
      {"bind", "DIR",
       "show a directory in the sandbox, read-only unless :rw follows; or SOURCE:TARGET", FLAG_LIST,
       .ptr = &here.binds}},
+    {WORKER | UP | EXEC,
+     SANDBOX_SHOWN,
+     {"socket", "PATH",
+      "let programs inside connect to this Unix socket of the host; or PATH:INSIDE", FLAG_LIST,
+      .ptr = &here.sockets}},
     {EXEC,
      SANDBOX_SHOWN,
      {"env", "NAME=VALUE",
@@ -193,6 +198,47 @@ static void apply_limits(const struct sandbox_options *o, struct sandbox_limits 
             *all[i].limit = (uint64_t)all[i].given;
 }
 
+/* The bind that shows the directory in which the target of `b` lies; NULL when that is the root. */
+static const struct sandbox_bind *shown_by(const struct sandbox_spec *s,
+                                           const struct sandbox_bind *b)
+{
+    const struct sandbox_bind *found = NULL;
+    for (size_t i = 0; i < s->n_binds; i++) { /* the longest comes last */
+        const size_t n = strlen(s->binds[i].target);
+        if (strncmp(b->target, s->binds[i].target, n) == 0 && b->target[n] == '/')
+            found = &s->binds[i];
+    }
+    return found;
+}
+
+/* A bind below another one needs a place there: nothing is made in a directory of the host. */
+static int check_places(const struct sandbox_spec *s, struct err *e)
+{
+    for (size_t i = 0; i < s->n_binds; i++) {
+        const struct sandbox_bind *b = &s->binds[i], *above = shown_by(s, b);
+        if (!above)
+            continue;
+        struct stat source, place;
+        AUTO_FREE char *path = mem_printf("%s%s", above->source, b->target + strlen(above->target));
+        const bool directory = stat(b->source, &source) == 0 && S_ISDIR(source.st_mode);
+        if (lstat(path, &place) < 0)
+            return err_set(e, -EINVAL,
+                           "--bind %s:%s: %s is bound to %s, where there is no such place: make it "
+                           "(%s %s), or choose another target",
+                           b->source, b->target, above->source, above->target,
+                           directory ? "mkdir -p" : "touch", path);
+        if (S_ISDIR(place.st_mode) != directory || S_ISLNK(place.st_mode))
+            return err_set(e, -EINVAL,
+                           "--bind %s:%s: %s is %s, and must be %s for that; choose another target",
+                           b->source, b->target, path,
+                           S_ISLNK(place.st_mode)   ? "a link"
+                           : S_ISDIR(place.st_mode) ? "a directory"
+                                                    : "a file",
+                           directory ? "a directory" : "a file");
+    }
+    return 0;
+}
+
 int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of of,
                         struct sandbox_spec *s, struct err *e)
 {
@@ -200,6 +246,11 @@ int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of o
     int r = 0;
     for (size_t i = 0; r >= 0 && i < o->binds.n; i++)
         r = sandbox_flags_bind(s, o->binds.value[i], of == EXEC, e);
+    for (size_t i = 0; r >= 0 && i < o->sockets.n; i++)
+        r = sandbox_flags_socket(s, o->sockets.value[i], of == EXEC, e);
+    sandbox_spec_sort_binds(s);
+    if (r >= 0)
+        r = check_places(s, e);
     for (size_t i = 0; r >= 0 && i < o->env.n; i++)
         r = sandbox_flags_env(s, o->env.value[i], e);
     if (r >= 0 && o->cpus)
@@ -243,6 +294,16 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
     struct err why = {.code = 0};
     if (host_path_resolve(source, write, &real, &why) < 0)
         return err_set(e, -EINVAL, "--bind %s: %s", text, why.msg);
+    struct stat st;
+    if (stat(real, &st) == 0 && S_ISSOCK(st.st_mode))
+        return err_set(
+            e, -EINVAL,
+            "--bind %s: this is a Unix socket, and programs inside could talk to whoever "
+            "listens there; if you want that, say --socket %s",
+            text, source);
+    if (stat(real, &st) == 0 && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        return err_set(e, -EINVAL, "--bind %s: this is neither a directory nor a regular file",
+                       text);
     if (!target)
         target = source[0] == '/' && sandbox_path_ok(source) ? source : real;
     int r = sandbox_spec_add_bind(s, real, target, write, e);
@@ -250,6 +311,29 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
         return err_wrap(e, r, "--bind %s", text);
     s->binds[s->n_binds - 1].all = all;
     return 0;
+}
+
+int sandbox_flags_socket(struct sandbox_spec *s, const char *text, bool relative_too, struct err *e)
+{
+    AUTO_FREE char *source = mem_strdup(text);
+    char *target = strchr(source, ':');
+    if (target)
+        *target++ = '\0';
+    if (target && strchr(target, ':'))
+        return err_set(e, -EINVAL, "--socket %s: write PATH or PATH:INSIDE", text);
+    if (source[0] != '/' && !relative_too)
+        return err_set(e, -EINVAL, "--socket %s: the path must be absolute", text);
+    AUTO_FREE char *real = NULL;
+    struct err why = {.code = 0};
+    struct stat st;
+    if (host_path_resolve(source, true, &real, &why) < 0)
+        return err_set(e, -EINVAL, "--socket %s: %s", text, why.msg);
+    if (stat(real, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return err_set(e, -EINVAL, "--socket %s: %s: this is not a Unix socket", text, source);
+    if (!target)
+        target = source[0] == '/' && sandbox_path_ok(source) ? source : real;
+    int r = sandbox_spec_add_socket(s, real, target, e);
+    return r < 0 ? err_wrap(e, r, "--socket %s", text) : 0;
 }
 
 int sandbox_flags_env(struct sandbox_spec *s, const char *text, struct err *e)

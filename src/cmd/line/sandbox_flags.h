@@ -12,7 +12,7 @@
 
 /* What the flags hold. NULL, 0 and false: not given, the default stays. */
 struct sandbox_options {
-    struct flag_list binds, env;
+    struct flag_list binds, sockets, env;
     int64_t memory, processes, workspace_size, tmp_size, call_ms, session_ms;
     const char *cpus, *user, *network, *rootfs;
     const char
@@ -46,6 +46,10 @@ int sandbox_flags_isolation(const struct sandbox_options *o, struct err *e) WARN
  * absolute path inside, and is taken from the working directory when it is relative. The source
  * must exist; links on the way to it are followed here, once. 0 or -EINVAL with words. */
 int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too, struct err *e)
+    WARN_UNUSED;
+/* --socket: "PATH", seen under the same path inside, or "PATH:INSIDE"; with `relative_too` PATH is
+ * taken from the working directory. It must be a Unix socket that exists. 0 or -EINVAL. */
+int sandbox_flags_socket(struct sandbox_spec *s, const char *text, bool relative_too, struct err *e)
     WARN_UNUSED;
 /* --env: "NAME=VALUE", or "NAME" for the value of the calling environment. */
 int sandbox_flags_env(struct sandbox_spec *s, const char *text, struct err *e) WARN_UNUSED;

@@ -6,13 +6,9 @@
  * peer. */
 #include "http/client/curl.h"
 #include "base/err.h"
+#include "base/library.h"
 
-#include <dlfcn.h>
-
-static const struct {
-    const char *name;
-    size_t offset;
-} symbols[] = {
+static const struct library_symbol symbols[] = {
 #define SYM(field)                                                                                 \
     {                                                                                              \
         "curl_" #field, offsetof(struct curl_api, field)                                           \
@@ -32,20 +28,8 @@ const struct curl_api *curl_api_get(struct err *e)
     if (ready)
         return &api;
 
-    void *lib = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    if (!lib) {
-        err_set(e, -ENOENT, "libcurl.so.4 cannot be opened (%s); install the package libcurl4",
-                dlerror());
+    if (library_open("libcurl.so.4", "libcurl4", symbols, ARRAY_LEN(symbols), &api, e) < 0)
         return NULL;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
-        void *p = dlsym(lib, symbols[i].name);
-        if (!p) {
-            err_set(e, -ENOENT, "libcurl.so.4 has no function %s; it is too old", symbols[i].name);
-            return NULL;
-        }
-        __builtin_memcpy((char *)&api + symbols[i].offset, &p, sizeof(p));
-    }
     if (api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         err_set(e, -EIO, "libcurl could not be initialised");
         return NULL;

@@ -135,7 +135,7 @@ int body_take(struct api_call *c)
     if (r < 0)
         return unread(c, r, most);
     c->large = raw.len >= PARSE_HERE_BYTES;
-    char hash[DIGEST_SHA256_HEX];
+    char hash[DIGEST_SHA256_HEX] = "";
     bool once = h1_header_get(http_request(c->x), "idempotency-key", NULL) != NULL;
     if (take_json(c, &raw, once ? hash : NULL) != 0)
         return 1;

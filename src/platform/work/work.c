@@ -39,7 +39,7 @@ struct op {
     struct work_beat beat;
     bool extended;
     /* stop */
-    bool force;
+    bool force, at_rest;
     /* update */
     const json_t *patch;
     /* stats */
@@ -124,6 +124,12 @@ static int query_number(struct op *o, const char *name, int64_t min, int64_t max
                       "%s: must be a whole number from %lld to %lld", name, (long long)min,
                       (long long)max);
     return 0;
+}
+
+/* What our own workers say of themselves. */
+static bool has_role(struct api_call *c, const char *role)
+{
+    return str_eq(h1_header_get(http_request(c->x), "x-sallyport-role", NULL), role);
 }
 
 /* ---- poll ---- */
@@ -285,8 +291,7 @@ void work_poll(struct api_call *c)
         return;
     }
     p.reclaim_us = reclaim_ms * 1000;
-    const char *role = h1_header_get(http_request(c->x), "x-sallyport-role", NULL);
-    p.holder = role && str_eq(role, "worker, keeps") ? WORK_HOLDER_KEEPS : 0;
+    p.holder = has_role(c, "worker, keeps") ? WORK_HOLDER_KEEPS : 0;
     work_saw_worker(c->p, o.environment_id,
                     h1_header_get(http_request(c->x), "anthropic-worker-id", NULL));
     serve_poll(&p, block_ms);
@@ -372,12 +377,14 @@ static int stop_tx(struct tx *tx, void *arg)
     if (r < 0 || !str_eq(o->item.state, "stopped"))
         return r;
     str_copy(o->batch.session_id, sizeof(o->batch.session_id), o->item.session_id);
+    o->item.unbegun = o->at_rest;
     return work_requeue_tx(tx, &o->item, &o->batch, &o->t);
 }
 
 void work_stop(struct api_call *c)
 {
     AUTO(op) o = op_of(c);
+    o.at_rest = has_role(c, "worker, at rest");
     int r = check_caller(&o, true);
     if (r == 0) {
         struct v v = v_object(&o.refusal, c->body, "");

@@ -38,6 +38,7 @@ struct work_item {
     int64_t claimed_at, lease_expires_at; /* work clock */
     int64_t ttl_seconds, requeues;
     int64_t holder;  /* WORK_HOLDER_* */
+    bool unbegun;    /* its worker left it at rest: it has begun none of the calls that are open */
     bool drop_token; /* the sessions token of the last claim ends with this change */
 };
 void work_item_done(struct work_item *w);

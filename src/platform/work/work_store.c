@@ -274,8 +274,8 @@ static int load_live(struct tx *tx, const char *session_id, struct log_session *
 static int requeue(struct tx *tx, struct log_session *ls, const struct work_item *w,
                    struct log_batch *b, const struct work_time *t)
 {
-    int r = made_progress(tx, ls, w->created_at);
-    if (r < 0)
+    int r = w->unbegun ? log_queue_work_tx(tx, ls, b) : made_progress(tx, ls, w->created_at);
+    if (r < 0 || w->unbegun) /* the call came while the worker left: nothing has happened to it */
         return r;
     int64_t requeues = r > 0 ? 1 : w->requeues + 1;
     int64_t wait = work_hold_back_s(requeues);

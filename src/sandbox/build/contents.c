@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "sandbox/build/cover.h"
 #include "sandbox/build/root.h"
+#include "sandbox/fifos.h"
 #include "sandbox/mounts.h"
 #include "sandbox/quotas.h"
 #include "sandbox/sandbox.h"
@@ -114,23 +115,46 @@ static int make_target(int root, const char *path, bool directory)
     }
 }
 
-/* Binds whose targets the upper layer of the root does not have: they lie in /workspace or /tmp. */
-static int attach_binds(const struct enter_args *j, int root, struct err *e)
+/* Each named pipe below the bind at `path` becomes an empty file. */
+static int cover_fifos(int dir, int scratch, const char *path, struct err *e)
 {
+    AUTO(fifos) found = {.n = 0};
+    int r = fifos_find(dir, &found);
+    if (r < 0)
+        return err_set(e, r, "could not look for named pipes in %s: %s", path,
+                       r == -E2BIG ? "there are too many; bind a part of it" : err_text(r));
+    if (found.n == 0)
+        return 0;
+    AUTO_CLOSE int blank =
+        openat(scratch, "files/blank", O_CREAT | O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0444);
+    for (size_t i = 0; r >= 0 && i < found.n; i++) {
+        AUTO_CLOSE int there = mounts_open(dir, found.path[i], O_PATH);
+        struct stat st;
+        if (there >= 0 && fstat(there, &st) == 0 && S_ISFIFO(st.st_mode))
+            r = cover_with(blank, there, found.path[i], RO_ATTR, e);
+    }
+    return r;
+}
+
+/* Binds whose targets the upper layer of the root does not have: they lie in /workspace or /tmp. */
+static int attach_binds(const struct enter_args *j, const struct root *made, struct err *e)
+{
+    const int root = made->top;
     const struct sandbox_spec *s = j->spec;
     for (size_t i = 0; i < s->n_binds; i++) {
         const char *target = s->binds[i].target;
         int r = 0;
-        if (str_starts(target, SANDBOX_HOME "/") || str_starts(target, "/tmp/")) {
-            struct stat st;
-            if (fstat(j->bind_fds[i], &st) < 0)
-                return err_set(e, -errno, "could not look at the source of %s: %m", target);
+        struct stat st;
+        if (fstat(j->bind_fds[i], &st) < 0)
+            return err_set(e, -errno, "could not look at the source of %s: %m", target);
+        if (str_starts(target, SANDBOX_HOME "/") || str_starts(target, "/tmp/"))
             r = make_target(root, target, S_ISDIR(st.st_mode));
-        }
         if (r >= 0)
             r = mounts_attach(j->bind_fds[i], root, target + 1);
         if (r < 0)
             return err_set(e, r, "could not bind %s: %s", target, err_text(r));
+        if (S_ISDIR(st.st_mode) && (r = cover_fifos(j->bind_fds[i], made->scratch, target, e)) < 0)
+            return r;
         if (s->binds[i].write && !s->binds[i].all && (r = cover_guarded(root, target, e)) < 0)
             return r;
     }
@@ -159,6 +183,19 @@ static int show(int files, const char *name, int root, const char *path, struct 
     return file == -ENOENT ? 0 : cover_with(file, there, path, RO_ATTR, e);
 }
 
+/* Lets the sandbox's group send ICMP echo requests in its own network (ping without a right). Where
+ * the network was made ahead the zygote has done it. One cannot have it on every kernel. */
+static void allow_ping(const struct enter_args *j, int root)
+{
+    const unsigned gid = enter_args_uid(j);
+    AUTO_FREE char *range = mem_printf("%u %u\n", gid, gid);
+    AUTO_CLOSE int fd = j->spec->network == SANDBOX_NET_LOOPBACK && !j->net_ready
+                            ? mounts_open(root, "proc/sys/net/ipv4/ping_group_range", O_WRONLY)
+                            : -1;
+    if (fd >= 0)
+        (void)!write(fd, range, strlen(range));
+}
+
 /* While /proc/sys can be written. The namespace above has a bound of its own, so a kernel that does
  * not take this one costs other sandboxes, not the user. */
 static void share_quotas(const struct enter_args *j, int root)
@@ -177,6 +214,7 @@ static int mount_proc(const struct root *made, const struct enter_args *j, struc
     int r = mount_new(root, "proc", "proc", NULL, BASIC_ATTR | MOUNT_ATTR_NOEXEC, e);
     if (r >= 0) {
         share_quotas(j, root);
+        allow_ping(j, root);
         r = mask_proc(root, files, e);
     }
     if (r >= 0)
@@ -224,6 +262,6 @@ int contents_mount(const struct root *made, const struct enter_args *j, struct e
     if (r >= 0)
         r = mount_workspace(j, made->top, e);
     if (r >= 0)
-        r = attach_binds(j, made->top, e);
+        r = attach_binds(j, made, e);
     return r;
 }

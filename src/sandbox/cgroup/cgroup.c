@@ -253,9 +253,18 @@ static int try_limits(struct cgroup_root *r, char **why)
         [CGROUP_CPU] = {.cpu_milli = 1000},
         [CGROUP_PIDS] = {.processes = 64},
     };
+    struct cgroup_limits all = {.memory_bytes = 0};
     for (size_t i = 0; i < CGROUP_KINDS; i++) {
-        struct cgroup g;
-        struct err e = {0};
+        all.memory_bytes += trial[i].memory_bytes;
+        all.cpu_milli += trial[i].cpu_milli;
+        all.processes += trial[i].processes;
+    }
+    struct cgroup g;
+    struct err e = {0};
+    if (cgroup_make(r, &all, &g, &e) == 0) /* nearly always: making groups is not cheap */
+        return cgroup_remove(r, &g);
+    for (size_t i = 0; i < CGROUP_KINDS; i++) { /* which is it? */
+        e = (struct err){0};
         if (!r->version[i])
             continue;
         int res = cgroup_make(r, &trial[i], &g, &e);
@@ -273,7 +282,7 @@ static int try_limits(struct cgroup_root *r, char **why)
     return 0;
 }
 
-int cgroup_root_open(struct cgroup_root *ret, struct err *e)
+static int open_root(struct cgroup_root *ret, bool try, struct err *e)
 {
     struct cgroup_root r = CGROUP_ROOT_NONE;
     snprintf(r.name, sizeof(r.name), PREFIX "%016llx", (unsigned long long)rng_u64());
@@ -297,7 +306,7 @@ int cgroup_root_open(struct cgroup_root *ret, struct err *e)
         if (where[i].version == 1 && !why[i])
             use_v1(&r, i, where, &why[i]);
     int res = use_v2(&r, where, why);
-    if (res == 0)
+    if (res == 0 && try)
         res = try_limits(&r, why);
     r.why_not = sentences(why, swap_uncounted(&r));
     for (size_t i = 0; i < CGROUP_KINDS; i++) {
@@ -310,6 +319,32 @@ int cgroup_root_open(struct cgroup_root *ret, struct err *e)
     }
     *ret = r;
     return 0;
+}
+
+int cgroup_root_open(struct cgroup_root *ret, struct err *e)
+{
+    return open_root(ret, true, e);
+}
+
+int cgroup_root_open_untried(struct cgroup_root *ret, struct err *e)
+{
+    return open_root(ret, false, e);
+}
+
+int cgroup_root_try(struct cgroup_root *r, struct err *e)
+{
+    char *why[CGROUP_KINDS] = {NULL};
+    int res = try_limits(r, why);
+    AUTO_FREE char *more = sentences(why, false);
+    for (size_t i = 0; i < CGROUP_KINDS; i++)
+        free(why[i]);
+    if (more) {
+        AUTO_FREE char *before = r->why_not;
+        r->why_not = before ? mem_printf("%s %s", before, more) : TAKE(more);
+    }
+    return res < 0
+               ? err_set(e, res, "could not remove the group %s again: %s", r->name, err_text(res))
+               : 0;
 }
 
 void cgroup_root_done(struct cgroup_root *r)

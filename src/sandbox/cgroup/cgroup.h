@@ -45,6 +45,11 @@ struct cgroup {
  * then has version 0 and why_not for those kinds. Negative only when something that
  * worked half could not be undone. */
 int cgroup_root_open(struct cgroup_root *ret, struct err *e) WARN_UNUSED;
+/* The same in two parts: without setting each kind of limit once to see whether the kernel can. Who
+ * makes a single group sees that by its failure, and asks then: kinds that do not work are given up
+ * (version 0, why_not), and the group can be made again. */
+int cgroup_root_open_untried(struct cgroup_root *ret, struct err *e) WARN_UNUSED;
+int cgroup_root_try(struct cgroup_root *r, struct err *e) WARN_UNUSED;
 /* Removes the run's groups (they must be empty of processes) and
  * closes. CGROUP_ROOT_NONE is fine. */
 void cgroup_root_done(struct cgroup_root *r);

@@ -94,6 +94,7 @@ static void answer(struct guard *g, const struct seccomp_notif *n)
                           r == ANSWER_DENIED))
         note(g, n, r == ANSWER_NO || r == ANSWER_DENIED);
     if (r == ANSWER_GO_ON) {
+        waiter_job_done(&job);
         go_on(g, n->id);
         return;
     }
@@ -201,6 +202,25 @@ static bool must_look_at_binds(const struct sandbox_spec *s)
             return true;
     }
     return false;
+}
+
+unsigned guard_filter(const struct sandbox_spec *s)
+{
+    unsigned what = (s->report ? SECCOMP_REPORTS : 0u) |
+                    (sandbox_spec_writes_to_host(s) ? SECCOMP_HOST_FILES : 0u);
+    for (size_t i = 0; i < s->n_binds; i++)
+        if (!s->binds[i].write && !s->binds[i].socket)
+            what |= SECCOMP_LOCKS;
+    return what;
+}
+
+const struct seccomp_filter *guard_filter_for(const struct sandbox_spec *s, struct err *e)
+{
+    static struct seccomp_filter *made[SECCOMP_KINDS]; /* for the life of the process */
+    struct seccomp_filter **f = &made[guard_filter(s)];
+    if (!*f)
+        *f = seccomp_filter_new(guard_filter(s), e);
+    return *f;
 }
 
 /* Under the filter, with the listener in the guard's hands. */

@@ -15,6 +15,11 @@ struct guard_note {
     unsigned char addr[28]; /* as long as an Internet address is */
 };
 
+/* What the filter of such a sandbox must ask about and show: SECCOMP_* (seccomp.h). */
+unsigned guard_filter(const struct sandbox_spec *s);
+/* That filter; it is kept. NULL with words. */
+const struct seccomp_filter *guard_filter_for(const struct sandbox_spec *s, struct err *e);
+
 /* Puts the calling thread under filter `f`, takes its last capability, and starts the guard, who
  * has neither. `f` stays as it is for the life of the process. Called as the last step of locking a process in, which must be the first of its pid
  * namespace, or programs could end the guard; it ends with the process. `root_too` as for

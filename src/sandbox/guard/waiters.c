@@ -63,7 +63,8 @@ void waiter_job_done(struct waiter_job *j)
 int waiter_job_call(const struct waiter_job *j)
 {
     int r = j->call == WAITER_CONNECT ? connect(j->fd, &j->addr.any, j->addr_len)
-                                      : flock(j->fd, j->arg);
+            : j->call == WAITER_FLOCK ? flock(j->fd, j->arg)
+                                      : fcntl(j->fd, j->arg, &j->lock);
     return r < 0 ? -errno : 0;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/base.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -19,6 +20,7 @@ struct waiter_job {
     enum waiter_call call;
     int fd, target; /* of the caller; what the address stands for, or -1 */
     int arg;        /* what flock or fcntl are asked for */
+    struct flock lock;
     union {
         struct sockaddr any;
         struct sockaddr_storage room;

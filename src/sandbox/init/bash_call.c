@@ -14,8 +14,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +32,10 @@
 #define BASH_TIMEOUT_MS 120000 /* api.md 13 */
 #define LOOK_MS         100    /* how often usage is added up while a command runs */
 #define MARK_MS         300    /* how long a terminal may take to hand over what was written */
+/* What a command has left, and holds its output, may work for so long before it counts as a job in
+ * the background. */
+#define QUIET_CPU_MS  200
+#define QUIET_WALL_MS 2000
 
 /* Takes what is in `fd`, the output pipe or the terminal. `limit` bytes at most, so that a flood
  * cannot keep us here. -E_LIMIT when the ceiling for this command has been passed. Between calls
@@ -118,11 +124,55 @@ static void finish_bash(struct init *in, bool is_error, const char *sentence)
     call_finish(in, &res);
 }
 
+static void answer_command(struct init *in, int code)
+{
+    drain_now(in);
+    AUTO_FREE char *sentence = NULL;
+    if (code != 0 && in->output.total == 0)
+        sentence = mem_printf("exit %d", code);
+    finish_bash(in, code != 0, sentence);
+}
+
+/* "was ended by signal 9 (KILL)". The caller's. */
+static char *how_it_ended(int status)
+{
+    return WIFSIGNALED(status) ? mem_printf("was ended by signal %d (%s)", WTERMSIG(status),
+                                            sigabbrev_np(WTERMSIG(status)) ?: "?")
+                               : mem_printf("ended with exit code %d", WEXITSTATUS(status));
+}
+
+/* The answer to a command whose shell is gone. */
+static void tell_end(struct init *in, int status)
+{
+    drain_now(in);
+    AUTO_CLOSE int bash = open("/bin/bash", O_PATH | O_CLOEXEC);
+    const bool missing = WIFEXITED(status) && WEXITSTATUS(status) == 127 && bash < 0;
+    AUTO_FREE char *how = how_it_ended(status);
+    AUTO_FREE char *sentence =
+        missing ? mem_strdup("bash: the root file system has no /bin/bash, which this tool needs")
+                : mem_printf("bash: the shell %s; the next command starts a new one", how);
+    finish_bash(in, true, sentence);
+}
+
+/* The command has ended: by its status line, or with its shell. */
+static void answer_end(struct init *in)
+{
+    if (in->ended_with_shell)
+        tell_end(in, in->ended_status);
+    else
+        answer_command(in, in->ended_status);
+}
+
 /* Ends what the call has started and answers. `why` is a sentence
  * without the part about the shell. */
 static void abort_command(struct init *in, const char *limit, const char *why)
 {
-    (void)limit;
+    if (in->quiet.on && limit && str_eq(limit, bash_call.time_limit)) {
+        quiet_done(&in->quiet);
+        answer_end(in);
+        return;
+    }
+    quiet_done(&in->quiet);
     int all = procs_kill_others(&in->before, call_reap, in);
     if (!all && limits_exceeded(in)) { /* it was not this command, or not it alone */
         procs_kill_all(call_reap, in);
@@ -162,36 +212,6 @@ void bash_read_terminal(struct init *in)
     read_from(in, in->pty.master);
 }
 
-static void command_ended(struct init *in, int code)
-{
-    drain_now(in);
-    AUTO_FREE char *sentence = NULL;
-    if (code != 0 && in->output.total == 0)
-        sentence = mem_printf("exit %d", code);
-    finish_bash(in, code != 0, sentence);
-}
-
-/* "was ended by signal 9 (KILL)". The caller's. */
-static char *how_it_ended(int status)
-{
-    return WIFSIGNALED(status) ? mem_printf("was ended by signal %d (%s)", WTERMSIG(status),
-                                            sigabbrev_np(WTERMSIG(status)) ?: "?")
-                               : mem_printf("ended with exit code %d", WEXITSTATUS(status));
-}
-
-/* The answer to a command whose shell is gone. */
-static void tell_end(struct init *in, int status)
-{
-    drain_now(in);
-    AUTO_CLOSE int bash = open("/bin/bash", O_PATH | O_CLOEXEC);
-    const bool missing = WIFEXITED(status) && WEXITSTATUS(status) == 127 && bash < 0;
-    AUTO_FREE char *how = how_it_ended(status);
-    AUTO_FREE char *sentence =
-        missing ? mem_strdup("bash: the root file system has no /bin/bash, which this tool needs")
-                : mem_printf("bash: the shell %s; the next command starts a new one", how);
-    finish_bash(in, true, sentence);
-}
-
 /* For the next result: what earlier commands left in the shell is not there. */
 static void note_end(struct init *in, int status)
 {
@@ -201,6 +221,49 @@ static void note_end(struct init *in, int status)
     in->notice = mem_printf("the shell %s after the last command; this is a new one: directory, "
                             "variables and functions are gone",
                             how);
+}
+
+/* True when `pid` has no child but `but` (0: none at all). */
+static bool has_no_child(pid_t pid, pid_t but)
+{
+    char path[64], text[64], want[16];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    snprintf(want, sizeof(want), "%d ", (int)but);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    text[n < 0 ? 0 : n] = '\0';
+    return n >= 0 && (n == 0 || str_eq(text, want));
+}
+
+/* A command has ended. Who of its processes still holds the output, and is at work, may have some of
+ * it to write. Most commands have left nobody, which two small files of procfs tell. */
+static void command_ended(struct init *in, bool with_shell, int status)
+{
+    const pid_t shell = with_shell ? 0 : in->shell.pid;
+    in->ended_with_shell = with_shell;
+    in->ended_status = status;
+    if (has_no_child(getpid(), shell) && (!shell || has_no_child(shell, 0))) {
+        answer_end(in);
+        return;
+    }
+    struct stat st;
+    in->output_link[0] = '\0';
+    if (fstat(in->shell.out_r, &st) == 0)
+        snprintf(in->output_link, sizeof(in->output_link), "pipe:[%llu]",
+                 (unsigned long long)st.st_ino);
+    const struct quiet_scope its = {.except = &in->before,
+                                    .also_except = shell,
+                                    .held = {in->output_link, in->on_pty ? in->pty.path : NULL},
+                                    .cpu_ms = QUIET_CPU_MS,
+                                    .wall_ms = QUIET_WALL_MS};
+    quiet_begin(&in->quiet, &its);
+    bash_settled(in);
+}
+
+void bash_settled(struct init *in)
+{
+    if (in->at_work == &bash_call && in->quiet.on && quiet_over(&in->quiet))
+        answer_end(in);
 }
 
 /* A shell, a new one if there is none. False when the call has been answered with why not. */
@@ -243,16 +306,20 @@ void bash_shell_ended(struct init *in)
 {
     int status = in->shell_status;
     in->shell_died = false;
+    if (in->at_work == &bash_call && in->quiet.on) { /* its command has ended before it */
+        quiet_done(&in->quiet);
+        answer_end(in);
+        shell_forget(&in->shell);
+        note_end(in, status);
+        return;
+    }
     int code;
     bool answered = shell_poll_status(&in->shell, &code) == 1;
     bool begun = shell_has_begun(&in->shell);
     shell_forget(&in->shell);
     const bool unread = in->at_work == &bash_call && !answered && !begun && !in->fresh_shell;
     if (in->at_work == &bash_call && !unread) {
-        if (answered)
-            command_ended(in, code);
-        else
-            tell_end(in, status);
+        command_ended(in, !answered, answered ? code : status);
         return;
     }
     if (in->n_outputs > (unread ? 1 : 0)) /* it has run commands */
@@ -393,7 +460,7 @@ void bash_read_status(struct init *in)
 {
     int code; /* between calls there is no token: what comes is read and ignored */
     if (shell_poll_status(&in->shell, &code) == 1 && in->at_work == &bash_call)
-        command_ended(in, code);
+        command_ended(in, false, code);
 }
 
 static bool ended(struct init *in, pid_t pid, int status)

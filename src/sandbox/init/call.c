@@ -44,25 +44,26 @@ void call_send(struct init *in, const json_t *o)
         _exit(1); /* the worker does not read: nothing sensible is left to do */
 }
 
-void call_send_fd(struct init *in, const json_t *o, int fd)
+void call_send_fds(struct init *in, const json_t *o, const int *fds, size_t n_fds)
 {
     call_send(in, o);
     union {
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(CALL_FDS_MAX * sizeof(int))];
         struct cmsghdr align;
     } control = {.bytes = {0}};
-    bool sent = false;
+    MUST(n_fds <= CALL_FDS_MAX);
+    bool sent = n_fds == 0;
     while (in->out.len > 0) {
         struct iovec iov = {.iov_base = in->out.data, .iov_len = in->out.len};
         struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
         if (!sent) {
             mh.msg_control = control.bytes;
-            mh.msg_controllen = sizeof(control.bytes);
+            mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
             struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
             c->cmsg_level = SOL_SOCKET;
             c->cmsg_type = SCM_RIGHTS;
-            c->cmsg_len = CMSG_LEN(sizeof(int));
-            memcpy(CMSG_DATA(c), &fd, sizeof(int));
+            c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+            memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
         }
         ssize_t n = sendmsg(in->channel, &mh, MSG_NOSIGNAL);
         if (n >= 0) {

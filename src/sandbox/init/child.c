@@ -39,12 +39,12 @@ static void place_streams(const struct child_plan *p, int report_fd)
     int stream[CHILD_STREAMS];
     for (int i = 0; i < CHILD_STREAMS; i++) {
         int from = p->stream[i];
-        stream[i] = from >= 0 ? fcntl(from, F_DUPFD_CLOEXEC, 100)
+        stream[i] = from >= 0 ? fcntl(from, F_DUPFD_CLOEXEC, CHILD_STREAMS + 1)
                               : open("/dev/null", i == 0 ? O_RDONLY : O_WRONLY);
         if (stream[i] < 0)
             give_up(report_fd, CHILD_SETUP, errno);
     }
-    int high = fcntl(report_fd, F_DUPFD_CLOEXEC, 100);
+    int high = fcntl(report_fd, F_DUPFD_CLOEXEC, CHILD_STREAMS + 1);
     for (int i = 0; i < CHILD_STREAMS; i++)
         if (dup2(stream[i], i) < 0)
             give_up(report_fd, CHILD_SETUP, errno);

@@ -1,9 +1,10 @@
 /* init.c - pid 1 of a sandbox: the loop, the protocol and the queue.
  *
- * One thread, one poll loop. It is started locked down, with the channel to the worker and nothing
- * else; every program in the sandbox is its descendant and runs under the same uid, but init is not
- * dumpable, so they can neither read its memory nor take its descriptors. All it owns are requests
- * and results.
+ * One poll loop, in the first of the process's threads; the other is the guard's (guard/guard.c),
+ * with which it shares nothing but a pipe of notes. It is started locked down, with the channel to
+ * the worker and nothing else; every program in the sandbox is its descendant and runs under the
+ * same uid, but init is not dumpable, so they can neither read its memory nor take its descriptors.
+ * All it owns are requests and results.
  *
  * Init never does for itself what could make it wait: bash is a child it talks to through
  * non-blocking pipes (bash_call.c), every other tool runs in a forked child that hands its result
@@ -180,7 +181,7 @@ static const struct op {
     {"info", send_info, 0, 0, NULL},
     {"exec", program_exec, OVER | PROGRAM | CALL | WAITING, 0, refuse_exec},
     {"start", program_start, 0, PREPARED, NULL},
-    {"signal", program_signal, 0, RUNNING, NULL},
+    {"signal", program_signal, 0, RUNNING | ENDED, NULL},
     {"winsize", program_winsize, 0, PROGRAM, NULL},
     {"shutdown", shut_down, 0, 0, NULL},
 };
@@ -352,6 +353,7 @@ static void step(struct init *in)
         (void)!shell_feed(&in->shell);
     keep_within_limits(in);
     program_ended(in);
+    bash_settled(in);
     begin_next(in);
     write_channel(in);
 }

@@ -6,10 +6,11 @@
  *   {"op":"info","id":N}
  *   {"op":"shutdown"}
  *   {"op":"exec","id":N,"argv":[...],"cwd":"...","env":{...},
- *    "streams":["tty"|"pipe"|"null", x 3],
+ *    "streams":["tty"|"pipe"|"file"|"same"|"null", x 3],
  *    "rows":R,"cols":C,"timeout_ms":N,
  *    "ignored":BITS,"blocked":BITS,      signals, bit S - 1 for signal S
- *    "umask":N}                          prepares a program; a descriptor for each "pipe", in order
+ *    "umask":N}                          prepares a program; with a sealed memfd for each "file",
+ *                                        in order. "same": standard error goes where output goes
  *   {"op":"start","id":N}                then runs it
  *   {"op":"signal","id":N,"signal":S,"group":bool,"grace_ms":N}
  *                                        with a grace the program is killed when it has not ended
@@ -20,7 +21,8 @@
  *   {"ready":true}  or  {"ready":false,"error":"...","code":errno}    once, first
  *   {"id":N,"is_error":bool,"duration_ms":N,"content":[blocks]}       one per call
  *   {"id":N,"info":{...}}
- *   {"id":N,"prepared":true}             with the terminal's master, when a stream is one
+ *   {"id":N,"prepared":true}             with the terminal's master, when a stream is one, and the
+ *                                        other end of each "pipe", in order
  *   {"id":N,"stopped":true}              the program was stopped, and not on request
  * or, when a program has ended or could not be run, one of
  *   {"id":N,"exit_code":C}

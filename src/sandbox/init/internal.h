@@ -20,6 +20,7 @@
 #include "sandbox/init/output.h"
 #include "sandbox/init/procs.h"
 #include "sandbox/init/pty.h"
+#include "sandbox/init/quiet.h"
 #include "sandbox/init/report.h"
 #include "sandbox/init/shell.h"
 #include "sandbox/tools/tool.h"
@@ -105,13 +106,19 @@ struct init {
     struct call *now;                    /* the call in progress; NULL when that is a program */
     int64_t began_ns;                    /* of the call */
     int64_t deadline_ns;                 /* of what is at work; INT64_MAX: none */
-    int64_t look_ns;     /* next time usage is added up; 0: nothing but the shell runs */
-    bool crowded;        /* the last look found as many threads as there may be */
-    bool one_id;         /* there is one id only, perhaps a user's of the machine */
-    uint64_t files_most; /* open files that all processes may have together; 0: not asked yet */
-    char *notice;        /* what happened between calls, for the next result */
-    pid_t helper;        /* file tool's process, 0 when reaped */
-    int helper_fd;       /* its result, -1 */
+    int64_t look_ns; /* next time usage is added up; 0: nothing but the shell runs */
+    /* The command or program at work has ended, and what it has left may still write: then its answer
+     * waits. */
+    struct quiet quiet;
+    bool ended_with_shell; /* the command's shell has ended, too */
+    int ended_status;      /* the command's exit code, or the shell's wait status */
+    char output_link[32];  /* what /proc calls the output pipe */
+    bool crowded;          /* the last look found as many threads as there may be */
+    bool one_id;           /* there is one id only, perhaps a user's of the machine */
+    uint64_t files_most;   /* open files that all processes may have together; 0: not asked yet */
+    char *notice;          /* what happened between calls, for the next result */
+    pid_t helper;          /* file tool's process, 0 when reaped */
+    int helper_fd;         /* its result, -1 */
     struct buf result;
     unsigned n_calls, n_outputs;
 
@@ -129,8 +136,10 @@ struct init {
 void call_free(struct call *c);
 void call_reap(void *arg); /* collects every dead child; arg: struct init */
 void call_send(struct init *in, const json_t *o);
-/* Sends one message with a descriptor, after everything that is queued; waits for the worker. */
-void call_send_fd(struct init *in, const json_t *o, int fd);
+#define CALL_FDS_MAX 4
+/* Sends one message with up to CALL_FDS_MAX descriptors, after everything that is queued; waits for
+ * the worker. */
+void call_send_fds(struct init *in, const json_t *o, const int *fds, size_t n);
 /* Answers `c`, which has not begun, with an error. */
 void call_refuse(struct init *in, const struct call *c, const char *sentence);
 void call_finish(struct init *in, struct tool_result *res); /* answers the call in progress */
@@ -145,6 +154,7 @@ void bash_read_output(struct init *in);
 void bash_read_terminal(struct init *in);
 void bash_read_status(struct init *in);
 void bash_shell_ended(struct init *in);
+void bash_settled(struct init *in); /* answers, when nobody of the command writes any more */
 
 /* program.c: the program that runs for `sallyport exec` */
 enum program_state { JOB_NONE, JOB_PREPARED, JOB_RUNNING, JOB_ENDED };

@@ -257,6 +257,8 @@ int limits_poll_ms(const struct init *in)
         until = in->look_ns;
     if (in->session_ns && !in->over && in->session_ns < until)
         until = in->session_ns;
+    if (in->quiet.on && in->quiet.next_ns < until)
+        until = in->quiet.next_ns;
     if (until == INT64_MAX)
         return -1;
     int64_t ms = (until - time_mono_ns() + NS_PER_MS - 1) / NS_PER_MS;

@@ -1,16 +1,17 @@
 /* program.c - a program that runs for `sallyport exec`: one at a time, in place of tool calls.
  *
- * The request says what to run and where its three standard streams come from: a terminal, which is
- * made here and whose master the client gets before anything untrusted runs; a pipe, which came
- * with the request; or nothing (/dev/null of the sandbox). Nothing but a nameless pipe is accepted
- * as a descriptor: a host's directory would be a way out, a file of the host can be opened anew for
- * writing through /proc/self/fd, a socket is network. The client checks that, too; this second
- * check is the one that counts.
+ * The request says what to run and where its three standard streams come from: a terminal or a
+ * pipe, which are made here, so that they belong to the sandbox's user (who may open /dev/stdin and
+ * its like), and whose other ends the client gets before anything untrusted runs; a file in memory
+ * that nobody can change any more, which came with the request; or nothing (/dev/null of the
+ * sandbox). No other descriptor is accepted: a host's directory would be a way out, a file of the
+ * host can be opened anew for writing through /proc/self/fd, so can a pipe of the host, in which a
+ * shell may be reading its commands, and a socket is network.
  *
  * States:
  *   prepared   descriptors are here, the client is asked to look at the terminal
  *   running    the client has said start
- *   ended      reaped; the answer goes out in the same turn of the loop
+ *   ended      reaped; the answer goes out when nobody it has left is at work any more (quiet.c)
  *
  * The program leads a session of its own. On a terminal it leads the foreground group of one
  * instead, and the session's leader is a small process of ours between init and program (child.c):
@@ -20,13 +21,11 @@
 #include "sandbox/init/internal.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +35,10 @@
 #include "sandbox/init/child.h"
 
 #define LOOK_MS 100
+/* What a program has left may go on for so long. A pipe's worth of bytes goes through any filter in
+ * that, an interpreter's start included. */
+#define QUIET_CPU_MS  500
+#define QUIET_WALL_MS 5000
 
 struct program {
     int64_t id;
@@ -44,15 +47,17 @@ struct program {
     char *cwd;
     struct pty pty;
     bool on_pty[CHILD_STREAMS];
-    int fd[CHILD_STREAMS];   /* the pipe, -1: none */
-    int report_fd;           /* what the child tells (child.h); -1 */
-    struct child_report why; /* of a program that could not be started: stage >= CHILD_SETUP */
+    bool same;                /* standard error is where standard output is */
+    int fd[CHILD_STREAMS];    /* a pipe or file, -1: none */
+    int outer[CHILD_STREAMS]; /* the client's end of the pipe, until it has been sent; -1 */
+    int report_fd;            /* what the child tells (child.h); -1 */
+    struct child_report why;  /* of a program that could not be started: stage >= CHILD_SETUP */
     pid_t pid;     /* our child: the program, or on a terminal the leader of its session; 0: none */
     pid_t program; /* the program, which leads a group; 0: not known yet */
     bool quiet;    /* it was stopped on request: the client knows */
     bool ended;
     int status;
-    int64_t timeout_ms, began_ns;
+    int64_t timeout_ms, began_ns, ended_ns;
     uint64_t ignored, blocked;
     mode_t umask;
     int told_by;        /* the signal after whose grace it is killed; 0: none */
@@ -79,8 +84,10 @@ static void program_free(struct program *j)
     free(j->cwd);
     free(j->sentence);
     pty_done(&j->pty);
-    for (size_t i = 0; i < CHILD_STREAMS; i++)
+    for (size_t i = 0; i < CHILD_STREAMS; i++) {
         fd_cleanup_close(&j->fd[i]);
+        fd_cleanup_close(&j->outer[i]);
+    }
     fd_cleanup_close(&j->report_fd);
     free(j);
 }
@@ -140,12 +147,22 @@ static void take_env(struct program *j, const struct sandbox_spec *spec, const j
     json_decref(obj);
 }
 
-static bool is_pipe(int fd)
+/* A file in memory whose bytes stay what they are. Only files of memfd_create can have this seal. */
+static bool is_sealed(int fd)
 {
-    struct stat st;
-    struct statfs fs;
-    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && fstatfs(fd, &fs) == 0 &&
-           fs.f_type == PIPEFS_MAGIC;
+    const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+    const int have = fcntl(fd, F_GET_SEALS);
+    return have >= 0 && (have & seals) == seals;
+}
+
+static bool make_pipe(struct program *j, size_t i)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return false;
+    j->fd[i] = ends[i == 0 ? 0 : 1];
+    j->outer[i] = ends[i == 0 ? 1 : 0];
+    return true;
 }
 
 static const char *take_streams(struct init *in, struct program *j, const json_t *a, bool *ret_pty)
@@ -159,14 +176,19 @@ static const char *take_streams(struct init *in, struct program *j, const json_t
         if (str_eq(kind, "tty")) {
             j->on_pty[i] = *ret_pty = true;
         } else if (str_eq(kind, "pipe")) {
+            if (!make_pipe(j, i))
+                return "no pipe could be made";
+        } else if (str_eq(kind, "file")) {
             if (used == in->n_fds)
                 return "a stream's descriptor is missing";
             j->fd[i] = TAKE_FD(in->fds[used]);
             used++;
-            if (!is_pipe(j->fd[i]))
-                return "a stream that is handed in must be a pipe";
+            if (!is_sealed(j->fd[i]))
+                return "a stream that is handed in must be a sealed file in memory";
+        } else if (str_eq(kind, "same") && i == 2) {
+            j->same = true;
         } else if (!str_eq(kind, "null")) {
-            return "a stream must be \"tty\", \"pipe\" or \"null\"";
+            return "a stream must be \"tty\", \"pipe\", \"file\" or \"null\"";
         }
     }
     if (used != in->n_fds)
@@ -219,10 +241,32 @@ void program_refuse(struct init *in, int64_t id, const char *sentence)
     refuse(in, id, sentence);
 }
 
+/* The client's ends are the client's alone, or nobody would see that it has let go of them. */
+static void tell_prepared(struct init *in)
+{
+    struct program *j = in->program;
+    int fds[CALL_FDS_MAX];
+    size_t n = 0;
+    if (j->pty.master >= 0)
+        fds[n++] = j->pty.master;
+    for (size_t i = 0; i < CHILD_STREAMS; i++)
+        if (j->outer[i] >= 0)
+            fds[n++] = j->outer[i];
+    AUTO_JSON json_t *answer = json_object();
+    json_put_int(answer, "id", j->id);
+    json_put_bool(answer, "prepared", true);
+    call_send_fds(in, answer, fds, n);
+    for (size_t i = 0; i < CHILD_STREAMS; i++) {
+        fd_cleanup_close(&j->outer[i]);
+        j->outer[i] = -1;
+    }
+}
+
 void program_exec(struct init *in, const json_t *o, int64_t id)
 {
     struct program *j = mem_new(struct program);
-    *j = (struct program){.id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .report_fd = -1};
+    *j = (struct program){
+        .id = id, .pty = PTY_NONE, .fd = {-1, -1, -1}, .outer = {-1, -1, -1}, .report_fd = -1};
     bool pty = false;
     const char *why = take_request(in, j, o, &pty);
     close_spare(in);
@@ -238,13 +282,7 @@ void program_exec(struct init *in, const json_t *o, int64_t id)
     in->program = j;
     in->at_work = &program_call;
     in->deadline_ns = INT64_MAX;
-    AUTO_JSON json_t *answer = json_object();
-    json_put_int(answer, "id", id);
-    json_put_bool(answer, "prepared", true);
-    if (pty)
-        call_send_fd(in, answer, j->pty.master);
-    else
-        call_send(in, answer);
+    tell_prepared(in);
 }
 
 enum program_state program_state(const struct init *in)
@@ -299,6 +337,8 @@ static struct child_plan plan_of(const struct init *in)
         if (j->on_pty[i])
             p.terminal = i;
     }
+    if (j->same)
+        p.stream[2] = p.stream[1];
     return p;
 }
 
@@ -383,6 +423,10 @@ void program_signal(struct init *in, const json_t *o, int64_t id)
     int64_t sig = json_get_int(o, "signal", 0), grace_ms = json_get_int(o, "grace_ms", -1);
     if (j->id != id || sig < 1 || sig > 64)
         return;
+    if (j->ended) { /* what it has left is not waited for any longer */
+        quiet_done(&in->quiet);
+        return;
+    }
     if (grace_ms >= 0 && grace_ms < INT32_MAX)
         give_grace(in, (int)sig, grace_ms);
     if (sig == SIGSTOP || sig == SIGCONT)
@@ -450,9 +494,12 @@ static bool ended(struct init *in, pid_t pid, int status)
         stopped(in);
         return true;
     }
+    static const struct quiet_scope all = {.cpu_ms = QUIET_CPU_MS, .wall_ms = QUIET_WALL_MS};
     j->ended = true;
     j->status = status;
+    j->ended_ns = time_mono_ns();
     in->deadline_ns = INT64_MAX;
+    quiet_begin(&in->quiet, &all);
     return true;
 }
 
@@ -477,7 +524,7 @@ static void add_usage(const struct program *j, json_t *o)
     json_put_int(u, "peak_memory_bytes", (int64_t)peak);
     json_put_int(u, "most_processes", (int64_t)j->most_processes);
     json_put(o, "usage", u);
-    json_put_int(o, "duration_ms", j->began_ns ? (time_mono_ns() - j->began_ns) / NS_PER_MS : 0);
+    json_put_int(o, "duration_ms", j->ended_ns ? (j->ended_ns - j->began_ns) / NS_PER_MS : 0);
 }
 
 /* What kept the program from starting. */
@@ -531,7 +578,7 @@ static void answer(struct init *in)
 
 void program_ended(struct init *in)
 {
-    if (!in->program || !in->program->ended)
+    if (!in->program || !in->program->ended || !quiet_over(&in->quiet))
         return;
     if (in->report.fd >= 0)
         report_read(&in->report);

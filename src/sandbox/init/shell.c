@@ -20,9 +20,9 @@
  * A command that wants a terminal gets it in place of /dev/null and the pipe, and TERM for as long
  * as eval runs.
  *
- * Standard output and error share one pipe per sandbox that outlives shells. Everything written
- * before the command ended is in that pipe when the status arrives, so init reads what is in the
- * pipe at that moment and stops. */
+ * Standard output and error share one pipe per sandbox that outlives shells. Everything the command
+ * itself has written is in that pipe when the status arrives; what other processes have still in
+ * hand is waited for a little (quiet.c). Then init reads what is in the pipe and stops. */
 #include "sandbox/init/shell.h"
 
 #include <fcntl.h>

@@ -184,7 +184,11 @@ static int lock_down(const struct sandbox_spec *spec, struct err *e)
     int r = landlock_apply(spec, e);
     if (r < 0)
         return r;
-    struct seccomp_filter *f = seccomp_filter_new(seccomp_can_ask() ? 0 : SECCOMP_ALONE, e);
+    struct seccomp_filter *f =
+        seccomp_filter_new(seccomp_can_ask()
+                               ? (guard_filter(spec) & SECCOMP_LOCKS) | SECCOMP_HOST_FILES
+                               : SECCOMP_ALONE | SECCOMP_HOST_FILES,
+                           e);
     int notes;
     return f ? guard_begin(spec, f, false, &notes, e) : e->code;
 }

@@ -45,9 +45,9 @@ struct ruleset_attr { /* struct landlock_ruleset_attr as of version 6 */
 #define CHANGE                                                                                     \
     (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |                               \
      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REFER | MAKE)
-/* A socket or fifo that a program leaves in a directory of the host is a door for whoever there
- * opens it, and hands over what it has. */
-#define SHARED_CHANGE (CHANGE & ~(LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO))
+/* A socket that a program leaves in a directory of the host is a door for whoever connects to it
+ * there, and hands over descriptors. A named pipe is read like a file. */
+#define SHARED_CHANGE (CHANGE & ~LANDLOCK_ACCESS_FS_MAKE_SOCK)
 #define ON_FILES      (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE | ACCESS_FS_IOCTL_DEV)
 #define DEVICE_NODES  (LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK)
 

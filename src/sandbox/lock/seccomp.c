@@ -12,7 +12,8 @@
  * filter that compared 64 bits). Calls that are unconditional in both programs are answered from
  * the kernel's bitmap cache.
  *
- * Compiled once in the zygote; each sandbox only installs.
+ * Compiled when the program is built (filter_gen.c), which takes libseccomp longer than everything
+ * else that a zygote does at its start; each sandbox only installs.
  *
  * A call in an ASK line is decided by what its arguments point at, which no filter can see: the
  * second program sends it to a listener, and the guard makes it in place of the program
@@ -38,6 +39,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/lock/filter_made.h"
 #include "sandbox/lock/syscalls.h"
 
 struct seccomp_filter {
@@ -138,11 +140,12 @@ static struct scmp_arg_cmp compare(unsigned arg, enum syscall_compare how, uint6
 
 /* The argument rules of one kind: those that allow go into the first program, the others into the
  * second. */
-static int add_arguments(scmp_filter_ctx ctx, uint32_t action, bool only_these)
+static int add_arguments(scmp_filter_ctx ctx, uint32_t action, const struct syscall_argument *table,
+                         size_t n, bool only_these)
 {
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < syscall_n_arguments; i++) {
-        const struct syscall_argument *a = &syscall_arguments[i];
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        const struct syscall_argument *a = &table[i];
         int nr = seccomp_syscall_resolve_name(a->name);
         if (a->only_these != only_these || nr < 0)
             continue;
@@ -166,7 +169,8 @@ static int build_calls(scmp_filter_ctx ctx, unsigned what)
     for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++)
         if (syscall_lines[i].verdict != SYSCALL_ABSENT) /* the default */
             r = add_line(ctx, action[syscall_lines[i].verdict], &syscall_lines[i]);
-    return r < 0 ? r : add_arguments(ctx, SCMP_ACT_ALLOW, true);
+    return r < 0 ? r
+                 : add_arguments(ctx, SCMP_ACT_ALLOW, syscall_arguments, syscall_n_arguments, true);
 }
 
 /* send(2) is sendto without an address; sendmsg keeps its address in memory. */
@@ -178,7 +182,7 @@ static int show_addresses(scmp_filter_ctx ctx)
 static int ask_about_locks(scmp_filter_ctx ctx)
 {
     static const unsigned commands[] = {F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW};
-    int r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(flock), 0);
+    int r = 0;
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(commands); i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(fcntl), 1,
                              SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, commands[i]));
@@ -189,7 +193,9 @@ static int build_exceptions(scmp_filter_ctx ctx, unsigned what)
 {
     const bool report = what & SECCOMP_REPORTS;
     const uint32_t no = report ? SCMP_ACT_NOTIFY : SCMP_ACT_ERRNO(EPERM);
-    int r = add_arguments(ctx, no, false);
+    int r = add_arguments(ctx, no, syscall_arguments, syscall_n_arguments, false);
+    if (r >= 0 && what & SECCOMP_HOST_FILES)
+        r = add_arguments(ctx, no, syscall_modes, syscall_n_modes, false);
     for (size_t i = 0; r >= 0 && i < syscall_n_lines; i++) {
         const enum syscall_verdict v = syscall_lines[i].verdict;
         if ((v == SYSCALL_ASK && !(what & SECCOMP_ALONE)) || (v == SYSCALL_REFUSE && report))
@@ -241,7 +247,28 @@ static int compile(uint32_t default_action, int (*build)(scmp_filter_ctx, unsign
     return 0;
 }
 
+static struct sock_filter *copy_program(const struct filter_program *p, unsigned short *ret_n)
+{
+    struct sock_filter *copy = mem_array(p->n, sizeof(*copy));
+    memcpy(copy, p->code, p->n * sizeof(*copy));
+    *ret_n = p->n;
+    return copy;
+}
+
 struct seccomp_filter *seccomp_filter_new(unsigned what, struct err *e)
+{
+    const struct filter_made *made = filter_made_find(what);
+    if (!made)
+        return seccomp_filter_compile(what, e);
+    struct seccomp_filter *f = mem_new(struct seccomp_filter);
+    f->what = what;
+    f->calls = copy_program(&made->calls, &f->n_calls);
+    f->exceptions = copy_program(&made->exceptions, &f->n_exceptions);
+    f->guard = copy_program(&made->guard, &f->n_guard);
+    return f;
+}
+
+struct seccomp_filter *seccomp_filter_compile(unsigned what, struct err *e)
 {
     struct seccomp_filter *f = mem_new(struct seccomp_filter);
     f->what = what;
@@ -255,6 +282,13 @@ struct seccomp_filter *seccomp_filter_new(unsigned what, struct err *e)
     err_set(e, r, "could not compile the system call filter: %s", err_text(r));
     seccomp_filter_free(f);
     return NULL;
+}
+
+struct filter_made seccomp_filter_programs(const struct seccomp_filter *f)
+{
+    return (struct filter_made){.calls = {f->calls, f->n_calls},
+                                .exceptions = {f->exceptions, f->n_exceptions},
+                                .guard = {f->guard, f->n_guard}};
 }
 
 unsigned seccomp_filter_what(const struct seccomp_filter *f)

@@ -42,11 +42,12 @@ const struct syscall_line syscall_lines[] = {
     {ALLOW, "statfs fstatfs ustat", "look at file systems"},
     {ALLOW, "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr", "read attributes"},
     {ALLOW, "removexattr lremovexattr fremovexattr", "attributes of files one owns"},
-    {ALLOW, "chmod fchmod fchmodat", "modes of files one owns; not setuid, see below"},
+    {ALLOW, "chmod fchmod fchmodat", "modes of files one owns; not setuid on the host, see below"},
     {ALLOW, "chown fchown lchown fchownat", "owners; without a capability only to oneself"},
     {ALLOW, "utime utimes utimensat futimesat", "times of files one owns"},
     {ALLOW, "name_to_handle_at", "name a file by handle (opening by handle is refused)"},
-    {ALLOW, "flock fcntl", "locks and descriptor flags"},
+    {ALLOW, "fcntl", "descriptor flags, and locks: see below"},
+    {ASK, "flock", "a lock on a file of the host makes a program of the host wait"},
     {ALLOW, "inotify_init inotify_init1 inotify_add_watch inotify_rm_watch", "watch files one can read"},
     {ALLOW, "memfd_create", "files in memory, charged to the sandbox"},
     /* descriptors and waiting */
@@ -152,13 +153,6 @@ const struct syscall_argument syscall_arguments[] = {
     {"clone", 0, HAS, CLONE_NEWUTS, ALSO, "likewise"},
     {"clone", 0, HAS, CLONE_NEWCGROUP, ALSO, "likewise; CLONE_NEWTIME is a signal's bit in clone(2)"},
 
-    {"chmod", 1, HAS, S_ISUID, ALSO, "in a bound directory it would be setuid outside, as the owner"},
-    {"fchmod", 1, HAS, S_ISUID, ALSO, "likewise (a write takes the bit away, so open's mode gives none)"},
-    {"fchmodat", 2, HAS, S_ISUID, ALSO, "likewise"},
-    {"chmod", 1, HAS, S_ISGID | S_IXGRP, ALSO, "likewise setgid; a directory cannot be told from a program here"},
-    {"fchmod", 1, HAS, S_ISGID | S_IXGRP, ALSO, "likewise"},
-    {"fchmodat", 2, HAS, S_ISGID | S_IXGRP, ALSO, "likewise"},
-
     {"ioctl", 1, LOW, TIOCSTI, ALSO, "types into a terminal (CVE-2017-5226; all 64 bits: CVE-2019-10063)"},
     {"ioctl", 1, LOW, TIOCLINUX, ALSO, "pastes into a console"},
     {"ioctl", 1, LOW, TIOCSETD, ALSO, "loads a line discipline into the kernel (CVE-2017-2636)"},
@@ -177,7 +171,7 @@ const struct syscall_argument syscall_arguments[] = {
 
     {"seccomp", 1, HAS, SECCOMP_FILTER_FLAG_NEW_LISTENER, ALSO, "a listener of its own answers for a filter that has lost its reader"},
 
-    {"prlimit64", 0, NE, 0, false, 2, NE, 0, "one's own limits only: init runs under the same uid"},
+    {"prlimit64", 0, LOW, 1, false, 2, NE, 0, "init runs under the same uid; who lowers limits of its threads ends only its own sandbox"},
 
     {"setsockopt", 1, LOW, SOL_SOCKET, false, 2, LOW, SO_ATTACH_FILTER, "compiled code in one space for the machine (net.core.bpf_jit_limit)"},
     {"setsockopt", 1, LOW, SOL_SOCKET, false, 2, LOW, SO_ATTACH_REUSEPORT_CBPF, "likewise"},
@@ -210,6 +204,15 @@ const struct syscall_argument syscall_arguments[] = {
     {"personality", 0, EQ, ADDR_NO_RANDOMIZE, ONLY, "debuggers, for their own children"},
     {"personality", 0, EQ, 0xffffffff, ONLY, "only asks"},
 };
+
+const struct syscall_argument syscall_modes[] = {
+    {"chmod", 1, HAS, S_ISUID, ALSO, "in a bound directory it would be setuid outside, as the owner"},
+    {"fchmod", 1, HAS, S_ISUID, ALSO, "likewise (a write takes the bit away, so open's mode gives none)"},
+    {"fchmodat", 2, HAS, S_ISUID, ALSO, "likewise"},
+    {"chmod", 1, HAS, S_ISGID | S_IXGRP, ALSO, "likewise setgid; a directory cannot be told from a program here"},
+    {"fchmod", 1, HAS, S_ISGID | S_IXGRP, ALSO, "likewise"},
+    {"fchmodat", 2, HAS, S_ISGID | S_IXGRP, ALSO, "likewise"},
+};
 /* clang-format on */
 
 const char syscall_of_guard[] =
@@ -219,7 +222,7 @@ const char syscall_of_guard[] =
     "pidfd_open pidfd_getfd process_vm_readv openat openat2 read statx newfstatat fstat fcntl "
     "getsockopt "
     /* in its place */
-    "connect bind fchdir umask flock "
+    "connect bind fchdir umask flock fstatfs statfs lseek "
     /* threads of its own, and what a C library and its sanitizers do in them */
     "clone clone3 futex set_robust_list rseq rt_sigprocmask rt_sigreturn tgkill gettid getpid exit "
     "exit_group mmap munmap mprotect madvise brk sigaltstack sched_yield clock_gettime "
@@ -227,3 +230,4 @@ const char syscall_of_guard[] =
 
 const size_t syscall_n_lines = ARRAY_LEN(syscall_lines);
 const size_t syscall_n_arguments = ARRAY_LEN(syscall_arguments);
+const size_t syscall_n_modes = ARRAY_LEN(syscall_modes);

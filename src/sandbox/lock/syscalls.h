@@ -48,6 +48,10 @@ extern const struct syscall_line syscall_lines[];
 extern const size_t syscall_n_lines;
 extern const struct syscall_argument syscall_arguments[];
 extern const size_t syscall_n_arguments;
+/* More of them, for sandboxes that can write to files of the host. Elsewhere the bits mean nothing:
+ * every file system of a sandbox is mounted nosuid, and ends with it. */
+extern const struct syscall_argument syscall_modes[];
+extern const size_t syscall_n_modes;
 
 /* The calls that the guard makes, separated by single spaces. */
 extern const char syscall_of_guard[];

@@ -13,8 +13,8 @@ typedef int orders_place_fn(void *arg, const char *path, bool read_only, struct 
 
 /* Looks through the directory `path` below `dir` (both as for mounts_open), ORDERS_DEPTH levels down;
  * links are not followed, node_modules is left out. Never fails because of what lies there: what
- * cannot be read is not looked through. 0, or what `place` has returned. */
-int orders_scan(int dir, const char *path, orders_place_fn *place, void *arg, struct err *e)
+ * cannot be read is not looked through. 0, or what `fn` has returned. */
+int orders_scan(int dir, const char *path, orders_place_fn *fn, void *arg, struct err *e)
     WARN_UNUSED;
 
 /* The value of core.hooksPath in the text of a git configuration, when it is a relative path that

@@ -5,10 +5,10 @@
  * in a directory of the user's run time state, and later zygotes look whether all of its sources are
  * as they were (a stat(2) each) and mount it read-only.
  *
- *     /run/sallyport/ or /run/user/UID/sallyport/      0700, ours
- *         etc -> etc-0123456789abcdef                  the copy that counts
- *         etc-0123456789abcdef/tree/etc/...            locked by every zygote that has it mounted
- *         etc-0123456789abcdef/seen                    what it was made of
+ *     /run/sallyport/, /run/user/UID/sallyport-UID/ or /dev/shm/sallyport-UID/      0700, ours
+ *         etc -> etc-0123456789abcdef            the copy that counts
+ *         etc-0123456789abcdef/tree/etc/...      locked by every zygote that has it mounted
+ *         etc-0123456789abcdef/seen              what it was made of
  *
  * Whoever can write there decides what is in /etc of sandboxes to come. Only the user can, and who
  * could otherwise is a sandbox with a writable bind above it; that is refused (etc_cache_holds). No
@@ -57,38 +57,62 @@ void etc_cache_done(struct etc_cache *c)
 
 /* ---- the place ---- */
 
-char *etc_cache_parent(uid_t user)
+char *etc_cache_place(uid_t user, unsigned i)
 {
-    return user == 0 ? mem_strdup("/run") : mem_printf("/run/user/%u", (unsigned)user);
+    if (user == 0)
+        return i == 0 ? mem_strdup("/run/sallyport") : NULL;
+    /* The second for users without a login session. Others can write to /dev/shm, too, but not take
+     * the place of what is ours there. */
+    return i == 0   ? mem_printf("/run/user/%u/sallyport-%u", (unsigned)user, (unsigned)user)
+           : i == 1 ? mem_printf("/dev/shm/sallyport-%u", (unsigned)user)
+                    : NULL;
+}
+
+static bool is_at_or_below(const char *path, const char *above)
+{
+    size_t n = str_eq(above, "/") ? 0 : strlen(above);
+    return strncmp(path, above, n) == 0 && (path[n] == '/' || path[n] == '\0');
 }
 
 bool etc_cache_holds(uid_t user, const char *path)
 {
-    AUTO_FREE char *parent = etc_cache_parent(user);
-    AUTO_FREE char *base = mem_printf("%s/sallyport", parent);
-    size_t n = str_eq(path, "/") ? 0 : strlen(path), m = strlen(base);
-    return (strncmp(base, path, n) == 0 && (base[n] == '/' || base[n] == '\0')) ||
-           (strncmp(path, base, m) == 0 && path[m] == '/');
+    bool holds = false;
+    for (unsigned i = 0; !holds; i++) {
+        AUTO_FREE char *place = etc_cache_place(user, i);
+        if (!place)
+            break;
+        holds = is_at_or_below(place, path) || is_at_or_below(path, place);
+    }
+    return holds;
 }
 
-/* A directory of ours that nobody else may write to (and, with `alone`, look into). */
-static bool is_ours(int fd, bool alone)
+/* A directory in which nobody else can replace what is ours. */
+static bool is_parent(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) &&
+           ((st.st_mode & S_ISVTX) || (st.st_uid == geteuid() && !(st.st_mode & 0022)));
+}
+
+static bool is_ours_alone(int fd)
 {
     struct stat st;
     return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-           (st.st_mode & (alone ? 0077 : 0022)) == 0;
+           !(st.st_mode & 0077);
 }
 
 /* -1 when there is no such place. */
-static int open_base(const char *path)
+static int open_base(const char *place)
 {
+    const char *slash = strrchr(place, '/');
+    AUTO_FREE char *path = mem_strndup(place, (size_t)(slash - place));
     AUTO_CLOSE int parent = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (parent < 0 || !is_ours(parent, false) ||
-        (mkdirat(parent, "sallyport", 0700) < 0 && errno != EEXIST))
+    if (parent < 0 || !is_parent(parent) ||
+        (mkdirat(parent, slash + 1, 0700) < 0 && errno != EEXIST))
         return -1;
     AUTO_CLOSE int base =
-        openat(parent, "sallyport", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return base >= 0 && is_ours(base, true) ? TAKE_FD(base) : -1;
+        openat(parent, slash + 1, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return base >= 0 && is_ours_alone(base) ? TAKE_FD(base) : -1;
 }
 
 static bool is_name(const char *name)
@@ -167,7 +191,7 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 }
 
 /* Removes the copies that nobody has, but for the one that counts. */
-static void sweep(const char *parent, int base, const char *current)
+static void sweep(const char *place, int base, const char *current)
 {
     int copy = openat(base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), left = SWEEP_MAX;
     DIR *d = copy < 0 ? NULL : fdopendir(copy);
@@ -178,7 +202,7 @@ static void sweep(const char *parent, int base, const char *current)
             openat(base, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
             continue;
-        AUTO_FREE char *path = mem_printf("%s/sallyport/%s", parent, de->d_name);
+        AUTO_FREE char *path = mem_printf("%s/%s", place, de->d_name);
         (void)!nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
         left--;
     }
@@ -195,7 +219,7 @@ static void publish(int base, const char *name)
 }
 
 /* The new copy's directory, locked; or -1. */
-static int make_locked(const char *parent, int base)
+static int make_locked(const char *place, int base)
 {
     AUTO_FREE char *name = mem_printf("etc-%016llx", (unsigned long long)rng_u64());
     if (mkdirat(base, name, 0700) < 0)
@@ -203,11 +227,11 @@ static int make_locked(const char *parent, int base)
     AUTO_CLOSE int dir = open_locked(base, name);
     if (dir < 0 || make_copy(dir) < 0) {
         fd_cleanup_close(&dir);
-        sweep(parent, base, "");
+        sweep(place, base, "");
         return -1;
     }
     publish(base, name);
-    sweep(parent, base, name);
+    sweep(place, base, name);
     return TAKE_FD(dir);
 }
 
@@ -218,15 +242,15 @@ static int find_locked(int base)
     return dir >= 0 && still_true(dir) ? TAKE_FD(dir) : -1;
 }
 
-void etc_cache_open(const char *parent, struct etc_cache *ret)
+void etc_cache_open(const char *place, struct etc_cache *ret)
 {
     *ret = ETC_CACHE_NONE;
-    AUTO_CLOSE int base = open_base(parent);
+    AUTO_CLOSE int base = open_base(place);
     if (base < 0)
         return;
     AUTO_CLOSE int dir = find_locked(base);
     if (dir < 0)
-        dir = make_locked(parent, base);
+        dir = make_locked(place, base);
     AUTO_CLOSE int etc = dir < 0 ? -1 : mounts_open(dir, "tree/etc", O_PATH | O_DIRECTORY);
     AUTO_CLOSE int tree =
         etc < 0 ? -1 : open_tree(etc, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);

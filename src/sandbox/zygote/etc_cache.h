@@ -14,14 +14,14 @@ struct etc_cache {
 #define ETC_CACHE_NONE ((struct etc_cache){.tree = -1, .lock = -1})
 void etc_cache_done(struct etc_cache *c);
 
-/* Where the copies of `user`, an id of the machine, are: in a directory "sallyport" of this one. The
- * caller's. */
-char *etc_cache_parent(uid_t user);
+/* Where the copies of `user`, an id of the machine, may be: the i-th place to try, an absolute path;
+ * NULL behind the last. The caller's. */
+char *etc_cache_place(uid_t user, unsigned i);
 
-/* Finds or makes the copy of /etc (etc_fill) in the directory `parent`. Needs the host's
- * view. When not only this user can write there, or anything is odd about it, ret->tree is -1: then
- * the caller makes one of its own. */
-void etc_cache_open(const char *parent, struct etc_cache *ret);
+/* Finds or makes the copy of /etc (etc_fill) at `place`. Needs the host's view. When others could
+ * write there, or anything is odd about it, ret->tree is -1: then the caller tries another place, or
+ * makes a copy of its own. */
+void etc_cache_open(const char *place, struct etc_cache *ret);
 
 /* Whether `path` (absolute) is where the copies of `user` are, or a directory above that: in a
  * writable bind they would be whatever the last sandbox has made of them. */

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,10 +37,14 @@ static int unshare_with_less(struct err *e)
     int r = quotas_lower_limits(&saved);
     if (r < 0)
         return err_set(e, r, "could not lower the limits of sandboxes: %s", err_text(r));
-    if (unshare(CLONE_NEWUSER) < 0)
-        return err_set(e, -errno,
-                       "this kernel does not let an ordinary user make user namespaces: %m "
-                       "(see user.max_user_namespaces and kernel.unprivileged_userns_clone)");
+    r = unshare(CLONE_NEWUSER) < 0 ? -errno : 0;
+    if (r == -EPERM && prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER)
+        return err_set(e, r, "a system call filter refuses user namespaces");
+    if (r < 0)
+        return err_set(e, r,
+                       "this kernel does not let an ordinary user make user namespaces: %s "
+                       "(see user.max_user_namespaces and kernel.unprivileged_userns_clone)",
+                       err_text(r));
     r = quotas_restore_limits(&saved);
     return r < 0 ? err_set(e, r, "could not restore limits: %s", err_text(r)) : 0;
 }

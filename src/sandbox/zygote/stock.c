@@ -17,12 +17,16 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/str.h"
+#include "sandbox/mounts.h"
 #include "sandbox/net/loopback.h"
+#include "sandbox/sandbox.h"
 
 int stock_init(struct stock *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
 {
     *a = (struct stock){.uids = uids,
                         .cgroups = cgroups,
+                        .proc = -1,
                         .host_net = -1,
                         .uid_lock = -1,
                         .group = STOCK_GROUP_NONE};
@@ -121,6 +125,17 @@ int stock_take_group(struct stock *a, const struct cgroup_limits *l, struct stoc
     return 0;
 }
 
+/* As in contents.c. The namespace is nobody's yet: all groups that a sandbox can have. */
+static void allow_ping(const struct stock *a)
+{
+    AUTO_FREE char *range =
+        a->uids ? mem_strdup("0 2147483647\n") : mem_printf("%u %u\n", SANDBOX_UID, SANDBOX_UID);
+    AUTO_CLOSE int fd =
+        a->proc < 0 ? -1 : mounts_open(a->proc, "sys/net/ipv4/ping_group_range", O_WRONLY);
+    if (fd >= 0 && mounts_is_procfs(fd) == 0)
+        (void)!write(fd, range, strlen(range));
+}
+
 void stock_prepare(struct stock *a)
 {
     struct err e = {.code = 0};
@@ -131,8 +146,11 @@ void stock_prepare(struct stock *a)
         if (r < 0)
             log_debug("no uids in stock", "error=%s", log_q(e.msg));
     }
-    if (!a->in_fresh_net && (!a->uids || a->can_return))
+    if (!a->in_fresh_net && (!a->uids || a->can_return)) {
         a->in_fresh_net = unshare(CLONE_NEWNET) == 0 && loopback_up() == 0;
+        if (a->in_fresh_net)
+            allow_ping(a);
+    }
     if (a->have_limits && !a->group.cgroup.name[0])
         (void)!make_group(a, &a->limits, &a->group, &e);
 }

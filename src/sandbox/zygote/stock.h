@@ -25,6 +25,7 @@ void stock_group_close(struct stock_group *g);
 struct stock {
     const struct uids *uids;     /* NULL as an ordinary user: no ranges */
     struct cgroup_root *cgroups; /* the caller's */
+    int proc;                    /* the caller's: procfs of the machine, or -1 */
     int host_net;                /* network namespace of the machine, where uids are reserved; -1 */
     bool can_return;   /* to host_net; root of a container may not own the machine's network */
     bool in_fresh_net; /* the zygote sits in a network namespace that nobody has used, lo is up */

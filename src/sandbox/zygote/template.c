@@ -149,8 +149,12 @@ static int fill(struct build *b, struct err *e)
 /* Detached copies of what will be bound, taken while the host is still visible. */
 static int collect(struct build *b, uid_t user, struct err *e)
 {
-    AUTO_FREE char *run = etc_cache_parent(user);
-    etc_cache_open(run, &b->etc);
+    for (unsigned i = 0; b->etc.tree < 0; i++) {
+        AUTO_FREE char *place = etc_cache_place(user, i);
+        if (!place)
+            break;
+        etc_cache_open(place, &b->etc);
+    }
     b->usr = mounts_copy("/usr", RO_ATTR);
     if (b->usr < 0)
         return err_set(e, b->usr, "could not copy the mount of /usr: %s", err_text(b->usr));
@@ -249,9 +253,10 @@ int rootfs_build(uid_t user, struct rootfs *ret, struct err *e)
     int template_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     if (template_ns < 0)
         return err_set(e, -errno, "could not open /proc/self/ns/mnt: %m");
+    const int etc_lock = TAKE_FD(b.etc.lock);
     *ret = (struct rootfs){.host_ns = TAKE_FD(host_ns),
                            .template_ns = template_ns,
-                           .etc_lock = TAKE_FD(b.etc.lock),
+                           .etc_lock = etc_lock,
                            .user = user};
     return 0;
 }

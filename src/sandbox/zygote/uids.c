@@ -8,6 +8,7 @@
  * search longer, and taking all of them stops new sandboxes, not their isolation. */
 #include "sandbox/zygote/uids.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -87,4 +88,15 @@ int uids_take(const struct uids *u, uint32_t *ret_first, int *ret_lock, struct e
             return err_set(e, -errno, "could not reserve a range of uids: %m");
     }
     return err_set(e, -EAGAIN, "no free uids for another sandbox");
+}
+
+int uids_read(struct uids *u, struct err *e)
+{
+    char map[1024];
+    AUTO_CLOSE int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, map, sizeof(map) - 1);
+    if (n < 0)
+        return err_set(e, -errno, "could not read /proc/self/uid_map: %m");
+    map[n] = '\0';
+    return uids_init(u, map, e);
 }

@@ -14,6 +14,9 @@ struct uids {
  * when there are too few. */
 int uids_init(struct uids *u, const char *uid_map, struct err *e) WARN_UNUSED;
 
+/* The same with the map of this process. */
+int uids_read(struct uids *u, struct err *e) WARN_UNUSED;
+
 /* Takes a range that no other zygote of this machine holds: `u->step` uids from `*ret_first` on
  * (65536, or a single one in a container with few). `*ret_lock` is a descriptor that holds it:
  * closing it (or dying) gives it back. */

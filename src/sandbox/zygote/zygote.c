@@ -39,13 +39,16 @@
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
 #include "sandbox/build/root.h"
+#include "sandbox/guard/guard.h"
+#include "sandbox/zygote/answer.h"
+#include "sandbox/zygote/chroot.h"
+#include "sandbox/zygote/file_limit.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/mounts.h"
 #include "sandbox/quotas.h"
 #include "sandbox/zygote/rights.h"
 #include "sandbox/zygote/template.h"
 #include "sandbox/zygote/sealed.h"
-#include "sandbox/lock/seccomp.h"
 #include "sandbox/spec.h"
 #include "sandbox/zygote/uids.h"
 
@@ -63,12 +66,13 @@ struct zygote {
     int self;             /* a pidfd of this process, or -1 */
     bool root;            /* each sandbox gets its own uid */
     bool time_ns;         /* the kernel has time namespaces */
+    bool single;          /* nothing is made ahead, and after one sandbox it ends */
+    bool made;            /* a sandbox has been */
     struct quotas quotas; /* of the ordinary user whose the sandboxes are */
     struct uids uids;
     struct rootfs rootfs;
     struct cgroup_root cgroups;
     struct stock stock;
-    struct seccomp_filter *filter, *reporting; /* reporting: made when first asked for */
     struct list live;
 };
 
@@ -89,6 +93,7 @@ struct making {
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
     struct stock_group group;
+    const struct seccomp_filter *filter;
     struct sweeps sweeps;
 };
 
@@ -105,32 +110,6 @@ static void making_done(struct making *m)
     stock_group_close(&m->group);
     if (m->have_spec)
         sandbox_spec_done(&m->spec);
-}
-
-static void send_message(struct zygote *z, json_t *o, const int *fds, size_t n_fds)
-{
-    size_t n;
-    AUTO_FREE char *text = json_text(o, &n);
-    union {
-        char bytes[CMSG_SPACE(2 * sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
-    struct iovec iov = {.iov_base = text, .iov_len = n};
-    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (n_fds) {
-        mh.msg_control = control.bytes;
-        mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-    }
-    /* A worker that does not read loses notices of ended sandboxes, which it also has from their
-     * pidfds; it cannot stop us. */
-    if (sendmsg(z->ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE &&
-        errno != ECONNRESET)
-        log_warn("message to the worker lost", "error=%s", err_name(-errno));
 }
 
 /* ---- one sandbox ---- */
@@ -156,6 +135,17 @@ static int choose_ids(struct zygote *z, struct making *m, struct err *e)
     return 0;
 }
 
+/* The other limits have a second line (rlimits, init's looks); this one has none. */
+static int check_cpu(const struct zygote *z, const struct cgroup_limits *l, struct err *e)
+{
+    if (!l->cpu_milli || z->cgroups.version[CGROUP_CPU])
+        return 0;
+    return err_set(e, -ENOTSUP,
+                   "limits: a limit on processors needs a control group; sallyport doctor says "
+                   "how to get one. %s",
+                   z->cgroups.why_not ? z->cgroups.why_not : "There is none.");
+}
+
 /* Everything charged to the sandbox: what its programs may use and what may lie in its file systems
  * in memory. Init watches the programs' part alone. */
 static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
@@ -167,13 +157,16 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
         .cpu_milli = l->cpu_milli,
         .processes = l->processes + CGROUP_SPARE_PROCESSES,
     };
-    /* The other limits have a second line (rlimits, init's looks); this one has none. */
-    if (c.cpu_milli && !z->cgroups.version[CGROUP_CPU])
-        return err_set(e, -ENOTSUP,
-                       "limits: a limit on processors needs a control group; sallyport doctor says "
-                       "how to get one. %s",
-                       z->cgroups.why_not ? z->cgroups.why_not : "There is none.");
-    return stock_take_group(&z->stock, &c, &m->group, e);
+    int r = check_cpu(z, &c, e);
+    if (r >= 0)
+        r = stock_take_group(&z->stock, &c, &m->group, e);
+    if (r >= 0 || !z->single)
+        return r;
+    /* Nobody has tried yet what this kernel can. */
+    r = cgroup_root_try(&z->cgroups, e);
+    if (r >= 0)
+        r = check_cpu(z, &c, e);
+    return r < 0 ? r : stock_take_group(&z->stock, &c, &m->group, e);
 }
 
 /* Lets the clone out: the id maps are in place. */
@@ -281,7 +274,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
     if (pid == 0) {
         close(m->go[1]);
         struct enter_args birth = {.spec = &m->spec,
-                                   .filter = m->spec.report ? z->reporting : z->filter,
+                                   .filter = m->filter,
                                    .go_fd = m->go[0],
                                    .channel_fd = m->channel[1],
                                    .workspace_fd = m->workspace,
@@ -308,11 +301,9 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     if (r < 0)
         return r;
     m->have_spec = true;
-    if (m->spec.report && !z->reporting) {
-        z->reporting = seccomp_filter_new(SECCOMP_REPORTS, e);
-        if (!z->reporting)
-            return e->code;
-    }
+    m->filter = guard_filter_for(&m->spec, e);
+    if (!m->filter)
+        return e->code;
     r = choose_ids(z, m, e);
     if (r >= 0)
         r = open_sources(z, m, e);
@@ -336,6 +327,7 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
     l->sweeps = m->sweeps;
     m->sweeps = (struct sweeps){.all = NULL}; /* likewise */
     list_push_back(&z->live, &l->link);
+    z->made = true;
     r = prepare_clone(z, m, pid, e);
     if (r < 0)
         kill(pid, SIGKILL); /* reaped like any other */
@@ -362,11 +354,11 @@ static void handle_create(struct zygote *z, const json_t *request)
     if (r < 0) {
         json_put_str(reply, "error", e.msg);
         json_put_int(reply, "code", -e.code);
-        send_message(z, reply, NULL, 0);
+        answer_send(z->ctl, reply, NULL, 0);
     } else {
         json_put_int(reply, "pid", r);
         const int fds[] = {m.channel[0], m.pidfd};
-        send_message(z, reply, fds, 2);
+        answer_send(z->ctl, reply, fds, 2);
     }
 }
 
@@ -386,7 +378,8 @@ static void tell_moved(void *arg, const json_t *moved)
 {
     AUTO_JSON json_t *o = json_object();
     json_put(o, "moved", json_incref((json_t *)(uintptr_t)moved));
-    send_message(arg, o, NULL, 0);
+    const struct zygote *z = arg;
+    answer_send(z->ctl, o, NULL, 0);
 }
 
 static void ended(struct zygote *z, pid_t pid, int status)
@@ -398,7 +391,7 @@ static void ended(struct zygote *z, pid_t pid, int status)
         AUTO_JSON json_t *o = json_object();
         json_put_int(o, "ended", pid);
         json_put_int(o, "status", status);
-        send_message(z, o, NULL, 0);
+        answer_send(z->ctl, o, NULL, 0);
         l->pid = 0;
         release(z, l);
         return;
@@ -442,17 +435,6 @@ static bool receive(struct zygote *z)
     return true;
 }
 
-static int prepare_uids(struct zygote *z, struct err *e)
-{
-    char map[1024];
-    AUTO_CLOSE int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, map, sizeof(map) - 1);
-    if (n < 0)
-        return err_set(e, -errno, "could not read /proc/self/uid_map: %m");
-    map[n] = '\0';
-    return uids_init(&z->uids, map, e);
-}
-
 static int prepare(struct zygote *z, struct err *e)
 {
     sigset_t mask;
@@ -468,22 +450,31 @@ static int prepare(struct zygote *z, struct err *e)
     int r = mounts_is_procfs(z->proc);
     if (r < 0)
         return err_set(e, r, "/proc is not a procfs");
+    r = chroot_check(e);
+    if (r < 0)
+        return r;
     const uid_t user = geteuid(); /* in a namespace of our own it would be another number */
     z->root = user == 0;
-    r = cgroup_root_open(&z->cgroups, e); /* with the host's view, and before the ids change */
+    /* With the host's view, and before the ids change. */
+    r = z->single ? cgroup_root_open_untried(&z->cgroups, e) : cgroup_root_open(&z->cgroups, e);
     if (r >= 0)
-        r = z->root ? prepare_uids(z, e) : rights_own_namespace(z->proc, &z->quotas, e);
-    if (r >= 0)
-        r = rootfs_build(user, &z->rootfs, e);
+        r = z->root ? uids_read(&z->uids, e) : rights_own_namespace(z->proc, &z->quotas, e);
+    if (r < 0)
+        return r;
+    const struct file_limit limit = file_limit_lift();
+    signal(SIGXFSZ, SIG_IGN); /* an error of write is enough */
+    r = rootfs_build(user, &z->rootfs, e);
+    signal(SIGXFSZ, SIG_DFL);
+    file_limit_restore(&limit);
     if (r < 0)
         return r;
     r = stock_init(&z->stock, z->root ? &z->uids : NULL, &z->cgroups, e);
     if (r < 0)
         return r;
-    z->filter = seccomp_filter_new(0, e);
+    z->stock.proc = z->proc;
     AUTO_CLOSE int time_ns = openat(z->proc, "self/ns/time", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     z->time_ns = time_ns >= 0;
-    return z->filter ? rights_drop(z->root, e) : e->code;
+    return rights_drop(z->root, e);
 }
 
 static void serve(struct zygote *z)
@@ -493,7 +484,8 @@ static void serve(struct zygote *z)
         int n = poll(p, 2, STOCK_QUIET_MS);
         if (n == 0) { /* nobody waits, and the last sandbox has had the processor to start on */
             bool left = reap(z);
-            stock_prepare(&z->stock);
+            if (!z->single)
+                stock_prepare(&z->stock);
             n = poll(p, 2, left ? BUSY_GROUP_MS : -1);
         }
         if (n < 0 && errno != EINTR)
@@ -504,6 +496,8 @@ static void serve(struct zygote *z)
             (void)reap(z);
         }
         if (p[0].revents && !receive(z))
+            return;
+        if (z->single && z->made && list_empty(&z->live)) /* there will be no other */
             return;
     }
 }
@@ -523,9 +517,10 @@ static void end_all(struct zygote *z)
     }
 }
 
-int zygote_serve(int ctl_fd)
+static int run(int ctl_fd, bool single)
 {
     struct zygote z = {.ctl = ctl_fd,
+                       .single = single,
                        .sigfd = -1,
                        .proc = -1,
                        .self = -1,
@@ -539,20 +534,16 @@ int zygote_serve(int ctl_fd)
     prctl(PR_SET_PDEATHSIG, 0);
     json_wipe_when_freed(); /* specifications hold environments, and sandboxes are our copies */
     int r = prepare(&z, &e);
-    AUTO_JSON json_t *hello = json_object();
-    json_put_bool(hello, "ready", r >= 0);
-    if (r < 0)
-        json_put_str(hello, "error", e.msg);
-    else if (z.cgroups.why_not)
-        json_put_str(hello, "why_not", z.cgroups.why_not);
-    send_message(&z, hello, NULL, 0);
+    answer_hello(z.ctl, r < 0 ? e.msg : NULL, z.cgroups.why_not);
     if (r >= 0)
         serve(&z);
+    else
+        answer_linger(z.ctl);
     end_all(&z);
-    seccomp_filter_free(z.filter);
-    seccomp_filter_free(z.reporting);
     stock_done(&z.stock);
     cgroup_root_done(&z.cgroups);
+    /* Nothing is left but our own end, for which a client of one sandbox does not wait. */
+    close(z.ctl);
     rootfs_done(&z.rootfs);
     fd_cleanup_close(&z.proc);
     fd_cleanup_close(&z.self);
@@ -560,18 +551,26 @@ int zygote_serve(int ctl_fd)
     return r < 0 ? 1 : 0;
 }
 
-int zygote_main(int ctl_fd, bool quiet)
+int zygote_serve(int ctl_fd)
 {
-    log_init("zygote", quiet ? LOG_ERROR : LOG_WARN);
+    return run(ctl_fd, false);
+}
+
+int zygote_main(int ctl_fd, unsigned how)
+{
+    log_init("zygote", how & ZYGOTE_QUIET ? LOG_ERROR : LOG_WARN);
     if (!sealed_is()) {
         struct err e;
-        static char word[] = "quiet";
-        char *argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL, NULL};
-        if (quiet)
-            argv[2] = word;
+        static char quiet[] = "quiet", single[] = "single";
+        char *argv[] = {(char[]){"sallyport"}, (char[]){"zygote"}, NULL, NULL, NULL};
+        size_t n = 2;
+        if (how & ZYGOTE_QUIET)
+            argv[n++] = quiet;
+        if (how & ZYGOTE_SINGLE)
+            argv[n++] = single;
         if (sealed_exec(argv, &e) < 0)
             log_error("could not start from a sealed copy", "error=%s", log_q(e.msg));
         return 1;
     }
-    return zygote_serve(ctl_fd);
+    return run(ctl_fd, how & ZYGOTE_SINGLE);
 }

@@ -75,6 +75,12 @@ export class Stage {
     };
     s.listeners = [await listen('abstract', `\0${name}`), await listen('path', s.socket), await listen('tcp', 0, '0.0.0.0')];
     fs.chmodSync(s.socket, 0o777);
+    // Doors below what is shown: a listener in each bind, a pipe with a reader.
+    s.pipe = path.join(s.canary, 'pipe');
+    must(spawnSync('mkfifo', ['-m', '666', s.pipe]).status === 0, 'mkfifo made no pipe');
+    fs.chmodSync(s.pipe, 0o666);
+    s.reader = fs.openSync(s.pipe, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    for (const d of [path.join(s.canary, 'door'), path.join(s.outer, 'sub', 'door')]) { s.listeners.push(await listen('door', d)); fs.chmodSync(d, 0o777); }
     s.udp = dgram.createSocket('udp4').bind(0, '0.0.0.0');
     s.udp.on('message', (m) => s.hits.push(`udp ${m}`));
     await new Promise((ok) => s.udp.on('listening', ok));
@@ -126,10 +132,14 @@ export class Stage {
     return [{ source: this.probes, target: '/opt/probes/probes' }, { source: this.canary, target: '/opt/canary' },
       { source: this.outer, target: '/opt/outer', write: true }, { source: path.join(this.outer, 'sub'), target: '/opt/inner', write: true }];
   }
+  /** Bytes that somebody has written into the pipe. */
+  piped() {
+    try { return fs.readSync(this.reader, Buffer.alloc(64)); } catch (e) { if (e.code === 'EAGAIN') return 0; throw e; }
+  }
   /** That the listeners can be reached, from here: or nobody coming would say nothing. */
   async reachable() {
     const via = (to) => new Promise((ok, no) => net.connect(to).on('data', (d) => ok(String(d))).on('error', no));
-    for (const l of [{ path: `\0${this.abstract}` }, { path: this.socket }, { port: this.listeners[2].address().port, host: '127.0.0.1' }])
+    for (const l of [{ path: `\0${this.abstract}` }, { path: this.socket }, { path: path.join(this.canary, 'door') }, { path: path.join(this.outer, 'sub', 'door') }, { port: this.listeners[2].address().port, host: '127.0.0.1' }])
       must(await via(l) === 'reached', 'the host itself does not reach its listener');
     const c = dgram.createSocket('udp4');
     c.send('hello', this.udp.address().port, '127.0.0.1');
@@ -137,10 +147,11 @@ export class Stage {
     c.close();
     const n = new Set(this.hits.map((h) => h.split(' ')[0])).size;
     this.hits.length = 0;
-    must(n === 4, 'not all four listeners noticed');
+    must(n === 5, 'not all kinds of listeners noticed');
   }
   async stop() {
     for (const l of this.listeners) l.close();
+    fs.closeSync(this.reader);
     this.udp.close();
     spawnSync('ipcrm', ['-m', String(this.shmid)]);
     await end(this.victim);

@@ -12,6 +12,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -534,6 +537,82 @@ static void what_the_host_acts_on_is_read_only(void **state)
             run_on_loop(guarded_fiber, (void *)(uintptr_t)&engines[i]);
 }
 
+/* ---- what listens outside ---- */
+
+/* A Unix listener in a bound directory, and a reader of a named pipe: neither hears of a sandbox. The
+ * socket that is named hears of one. */
+static int doors_fiber(void *arg)
+{
+    const struct engine *en = arg;
+    char *dir = outside_dir(), *shared = outside_dir();
+    AUTO_FREE char *fifo = mem_printf("%s/pipe", shared);
+    AUTO_FREE char *file = mem_printf("%s/file", shared);
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    snprintf(un.sun_path, sizeof(un.sun_path), "%s/door", shared);
+    AUTO_CLOSE int door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(door, (struct sockaddr *)&un, sizeof(un)), 0);
+    assert_int_equal(listen(door, 9), 0);
+    assert_int_equal(mkfifo(fifo, 0666), 0);
+    AUTO_CLOSE int lock = open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+    assert_int_equal(chmod(shared, 0777) | chmod(un.sun_path, 0777) | chmod(fifo, 0666), 0);
+    AUTO_CLOSE int reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    assert_int_equal(sandbox_spec_add_bind(&s, shared, "/data/ro", false, NULL), 0);
+    assert_int_equal(sandbox_spec_add_bind(&s, shared, "/workspace/rw", true, NULL), 0);
+    struct box_host_config cfg = config_of(en, dir);
+    struct box_host *h = harness_start(&cfg);
+    struct box_spec spec = {.session_id = "sesn_doors", .sandbox = &s};
+    struct box *b = harness_open(h, &spec);
+    AUTO(tool_answer) tried = harness_bash(
+        b, "cat > p.py <<'E'\nimport socket, errno\n"
+           "def go(a, bind=False):\n"
+           "  s = socket.socket(socket.AF_UNIX)\n"
+           "  try: s.bind(a) if bind else s.connect(a)\n"
+           "  except OSError as e: return errno.errorcode[e.errno]\n"
+           "  return 'ok'\n"
+           "print(go('/data/ro/door'), go('rw/door'), go('rw/made', True), go('own', True))\n"
+           "l = socket.socket(socket.AF_UNIX); l.bind('/tmp/l'); l.listen(3); print(go('/tmp/l'))\n"
+           "l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen(3)\n"
+           "socket.create_connection(l.getsockname()); print('tcp')\n"
+           "E\npython3 p.py; (echo x >rw/pipe; echo x >/data/ro/pipe; "
+           "flock -n /data/ro/file true) 2>/dev/null || echo no lock; flock -s 9 9</data/ro/file; "
+           "sleep 300 "
+           "9</data/ro/file & ");
+    if (!str_eq(tried.text, "EACCES EACCES EACCES ok\nok\ntcp\nno lock"))
+        fail_msg("%s: %s", en->name, tried.text ? tried.text : "-");
+    char byte;
+    assert_int_equal(accept4(door, NULL, NULL, SOCK_CLOEXEC), -1);
+    assert_true(read(reader, &byte, 1) <= 0);
+    assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
+    box_close(b);
+    assert_int_equal(sandbox_spec_add_socket(&s, un.sun_path, "/run/named", NULL), 0);
+    b = harness_open(h, &spec);
+    harness_expect(b,
+                   "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); "
+                   "s.connect(\"/run/named\"); print(\"in\")'",
+                   "in");
+    AUTO_CLOSE int peer = accept4(door, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(peer >= 0);
+    box_close(b);
+    box_host_stop(h);
+    sandbox_spec_done(&s);
+    unlink(un.sun_path);
+    unlink(fifo);
+    unlink(file);
+    outside_dir_gone(dir);
+    outside_dir_gone(shared);
+    return 0;
+}
+
+static void nothing_that_listens_outside_hears(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        if (engines[i].isolation != BOX_NONE && applies(&engines[i]))
+            run_on_loop(doors_fiber, (void *)(uintptr_t)&engines[i]);
+}
+
 /* ---- runtimes that do not work ---- */
 
 static int errors_of_a_runtime_are_passed_on(void *arg)
@@ -804,6 +883,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_container_holds_nothing_of_the_host),
         cmocka_unit_test(an_image_and_binds_are_seen_inside),
         cmocka_unit_test(what_the_host_acts_on_is_read_only),
+        cmocka_unit_test(nothing_that_listens_outside_hears),
         CASE(errors_of_a_runtime_are_passed_on),
         CASE(a_program_named_by_others_is_not_run),
         CASE(without_isolation_others_are_spared),

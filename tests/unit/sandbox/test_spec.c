@@ -27,6 +27,7 @@ static void a_specification_survives_the_wire(void **state)
     assert_int_equal(sandbox_spec_add_env(&s, "A_1", "x=y z", &e), 0);
     assert_int_equal(sandbox_spec_add_bind(&s, "/opt/tools", "/opt/tools", false, &e), 0);
     assert_int_equal(sandbox_spec_add_bind(&s, "/data/in", "/mnt/in", true, &e), 0);
+    sandbox_spec_sort_binds(&s); /* as parsing does */
     AUTO_JSON json_t *o = sandbox_spec_json(&s);
     assert_int_equal(sandbox_spec_parse(o, &back, &e), 0);
     AUTO_JSON json_t *again = sandbox_spec_json(&back);
@@ -36,10 +37,38 @@ static void a_specification_survives_the_wire(void **state)
     assert_int_equal(back.user, SANDBOX_USER_ROOT);
     assert_int_equal(back.network, SANDBOX_NET_NONE);
     assert_int_equal(back.limits.cpu_milli, 1500);
-    assert_true(back.binds[1].write);
-    assert_false(back.binds[0].write);
+    assert_true(back.binds[0].write); /* the shorter target */
+    assert_false(back.binds[1].write);
     sandbox_spec_done(&s);
     sandbox_spec_done(&back);
+}
+
+/* Whatever the order in which they are named: what is mounted later covers what is below it. */
+static void binds_are_in_the_order_of_mounting(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"/w/x/y", "/a/b", "/w", "/a/b/c/d", "/w/x", "/b/b"};
+    struct sandbox_spec s;
+    struct err e;
+    sandbox_spec_init(&s);
+    for (size_t i = 0; i < ARRAY_LEN(targets); i++)
+        assert_int_equal(sandbox_spec_add_bind(&s, "/srv", targets[i], false, &e), 0);
+    sandbox_spec_sort_binds(&s);
+    for (size_t i = 0; i < s.n_binds; i++)
+        for (size_t k = 0; k < i; k++) {
+            const size_t n = strlen(s.binds[i].target);
+            assert_false(strncmp(s.binds[k].target, s.binds[i].target, n) == 0 &&
+                         s.binds[k].target[n] == '/');
+        }
+    assert_string_equal(s.binds[1].target, "/a/b"); /* else as they were named */
+    assert_string_equal(s.binds[2].target, "/w/x");
+    assert_string_equal(s.binds[3].target, "/b/b");
+    assert_int_equal(sandbox_spec_add_bind(&s, "/srv", "/w", false, &e), 0);
+    assert_int_equal(s.n_binds, ARRAY_LEN(targets)); /* the same again is nothing */
+    assert_int_equal(sandbox_spec_add_bind(&s, "/srv", "/w", true, &e), -EINVAL);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/opt", "/w", false, &e), -EINVAL);
+    assert_non_null(strstr(e.msg, "given twice"));
+    sandbox_spec_done(&s);
 }
 
 static void a_bad_specification_is_refused_with_words(void **state)
@@ -109,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_specification_survives_the_wire),
+        cmocka_unit_test(binds_are_in_the_order_of_mounting),
         cmocka_unit_test(a_bad_specification_is_refused_with_words),
         cmocka_unit_test(only_plain_absolute_paths_are_taken),
     };

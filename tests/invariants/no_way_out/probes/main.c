@@ -27,9 +27,9 @@
 #include <unistd.h>
 
 static const struct probe *const groups[] = {
-    mounts_probes,    namespaces_probes, processes_probes, proc_probes,   files_probes,
-    links_probes,     devices_probes,    sockets_probes,   kernel_probes, machine_probes,
-    terminals_probes, cgroups_probes,    limits_probes,
+    mounts_probes,  namespaces_probes, processes_probes, proc_probes,   files_probes,
+    links_probes,   devices_probes,    sockets_probes,   doors_probes,  kernel_probes,
+    machine_probes, terminals_probes,  cgroups_probes,   limits_probes,
 };
 
 /* What a probe has recorded; shared between it and the parent. */
@@ -350,6 +350,19 @@ static bool chosen(const char *only, const char *name)
     return !only;
 }
 
+/* They attack for real: on a host, as root, /proc and more is moved away. So they do not start by
+ * accident; whoever starts them tells them something about the host. */
+static bool meant(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strchr(argv[i], '=') || strcmp(argv[i], "--list") == 0)
+            return true;
+    fprintf(stderr,
+            "probes attack what they run on. The tests start them, in a sandbox, with facts "
+            "(key=value); here only --list works.\n");
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     look_at_start();
@@ -357,6 +370,8 @@ int main(int argc, char **argv)
         return 0;
     if (argc == 4 && strcmp(argv[1], "flip") == 0)
         return flip(argv[2], argv[3]);
+    if (!(argc > 2 && strcmp(argv[1], "bomb") == 0) && !meant(argc, argv))
+        return 2;
     bool list = argc > 1 && strcmp(argv[1], "--list") == 0;
     const char *only = argc > 2 && strcmp(argv[1], "--only") == 0 ? argv[2] : NULL;
     facts = argv + 1;

@@ -22,7 +22,7 @@ struct probe {
 /* Ends with an entry without a name. */
 extern const struct probe mounts_probes[], namespaces_probes[], processes_probes[], proc_probes[],
     files_probes[], links_probes[], devices_probes[], sockets_probes[], kernel_probes[],
-    machine_probes[], terminals_probes[], cgroups_probes[], limits_probes[];
+    machine_probes[], terminals_probes[], cgroups_probes[], limits_probes[], doors_probes[];
 
 /* One more line of "got". */
 void got(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -55,7 +55,7 @@ static void abstract(void)
     char path[108] = {0};
     int n = snprintf(path + 1, sizeof(path) - 1, "%s", name);
     unix_connect("the host's abstract socket", path, (size_t)n + 1, SOCK_STREAM);
-    unix_connect("as datagrams", path, (size_t)n + 1, SOCK_DGRAM);
+    unix_connect("as packets", path, (size_t)n + 1, SOCK_SEQPACKET);
     static const char dbus[] = "\0/tmp/.X11-unix/X0";
     unix_connect("X11", dbus, sizeof(dbus) - 1, SOCK_STREAM);
 }
@@ -363,7 +363,7 @@ static void socket_options(void)
 static void forged_credentials(void)
 {
     int p[2];
-    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, p) < 0) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0) {
         unable("socketpair: %m");
         return;
     }

@@ -297,6 +297,7 @@ static void every_cause_has_a_fix(void **state)
                             "  userns,\n"
                             "  include if exists <local/sallyport>\n}\nEOF\n"
                             "sudo apparmor_parser -r /etc/apparmor.d/sallyport",
+        [USERNS_CHROOT] = "systemd-nspawn",
         [USERNS_FILTER] = "RestrictNamespaces=",
         [USERNS_FEW_UIDS] = "/etc/subuid",
         [USERNS_NO_MAPS] = "--cap-add=SETUID",

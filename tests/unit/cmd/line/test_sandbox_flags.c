@@ -13,6 +13,51 @@
 #include "box/state.h"
 #include "image/image.h"
 
+static void a_socket_is_a_socket_and_a_bind_is_none(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sallyport-flags-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    AUTO_FREE char *path = mem_printf("%s/s", dir);
+    AUTO_FREE char *fifo = mem_printf("%s/f", dir);
+    AUTO_FREE char *mapped = mem_printf("%s:/run/x", path);
+    AUTO_FREE char *twice = mem_printf("%s:/run/x:rw", path);
+    assert_int_equal(mknod(path, S_IFSOCK | 0600, 0), 0);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    const struct {
+        const char *text, *target; /* NULL: refused */
+    } table[] = {{path, path}, {mapped, "/run/x"},        {twice, NULL},  {dir, NULL},
+                 {fifo, NULL}, {"/no/such/socket", NULL}, {"/usr", NULL}, {"", NULL}};
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct sandbox_spec s;
+        struct err e = {.code = 0};
+        sandbox_spec_init(&s);
+        int r = sandbox_flags_socket(&s, table[i].text, true, &e);
+        if ((r == 0) != (table[i].target != NULL))
+            fail_msg("\"%s\" gave %d: %s", table[i].text, r, e.msg);
+        if (r == 0) {
+            assert_string_equal(s.binds[0].target, table[i].target);
+            assert_true(s.binds[0].socket && !s.binds[0].write);
+            AUTO_JSON json_t *o = sandbox_spec_json(&s);
+            struct sandbox_spec again;
+            assert_int_equal(sandbox_spec_parse(o, &again, &e), 0);
+            assert_true(again.binds[0].socket);
+            sandbox_spec_done(&again);
+        }
+        sandbox_spec_done(&s);
+    }
+    struct sandbox_spec s;
+    struct err e = {.code = 0};
+    sandbox_spec_init(&s);
+    assert_int_equal(sandbox_flags_bind(&s, path, true, &e), -EINVAL);
+    assert_non_null(strstr(e.msg, "--socket"));
+    assert_int_equal(sandbox_flags_bind(&s, fifo, true, &e), -EINVAL);
+    sandbox_spec_done(&s);
+    unlink(path);
+    unlink(fifo);
+    rmdir(dir);
+}
+
 static void a_bind_names_a_source_and_a_target(void **state)
 {
     (void)state;
@@ -337,6 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bind_names_a_source_and_a_target),
+        cmocka_unit_test(a_socket_is_a_socket_and_a_bind_is_none),
         cmocka_unit_test(cores_are_whole_or_thousandths),
         cmocka_unit_test(only_hosts_and_ports_are_allowed),
         cmocka_unit_test(a_directory_is_found_where_a_bind_shows_it),

@@ -274,6 +274,29 @@ static void only_unfinished_work_is_offered_again(void **state)
     }
 }
 
+static int stop_at_rest(struct tx *tx, struct world *w)
+{
+    w->item.unbegun = true;
+    return stop(tx, w);
+}
+
+/* A call that came while its worker left a session at rest: offered again, without a word. */
+static void a_call_that_crosses_a_leave_is_offered_silently(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    sql(&w, CALL("allow", "NULL", "builtin", "NULL"));
+    assert_int_equal(tell(&w, serve), 0);
+    assert_int_equal(tell(&w, stop_at_rest), 0);
+    assert_string_equal(last_error(&w), "");
+    assert_true(w.batch.work_ready);
+    assert_int_equal(number(&w, "SELECT COUNT(*) FROM work WHERE session_id = 'sesn_1' AND state = "
+                                "'queued' AND rank = 0 AND requeues = 0"),
+                     1);
+    end(&w);
+}
+
 static int stop_again(struct tx *tx, struct world *w)
 {
     struct stmt *s =
@@ -471,6 +494,7 @@ int main(void)
         cmocka_unit_test(items_are_taken_once_oldest_first),
         cmocka_unit_test(open_calls_are_taken_before_sessions_that_ask_for_nothing),
         cmocka_unit_test(only_unfinished_work_is_offered_again),
+        cmocka_unit_test(a_call_that_crosses_a_leave_is_offered_silently),
         cmocka_unit_test(a_worker_that_always_fails_is_held_back),
         cmocka_unit_test(an_expired_lease_offers_open_calls_and_nothing_else),
         cmocka_unit_test(stopping_with_a_dead_worker_and_open_calls_is_offered_again),

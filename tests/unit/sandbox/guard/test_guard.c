@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -370,6 +371,103 @@ static void a_socket_that_is_named_is_reached_and_no_other(void **state)
     door_done(&d);
 }
 
+/* Locks that a program holds on what it may only read must not make the host wait. */
+static void no_lock_reaches_the_host(void **state)
+{
+    (void)state;
+    struct door d;
+    door_make(&d);
+    AUTO_FREE char *path = mem_printf("%s/file", d.dir);
+    AUTO_CLOSE int file = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+    assert_int_equal(write(file, "x", 1), 1);
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    assert_int_equal(sandbox_spec_add_bind(&s, d.dir, "/srv/p", false, NULL), 0);
+    struct sbx b;
+    open_with(&s, &b);
+    static const char script[] =
+        PY "f = os.open('/srv/p/file', os.O_RDONLY); own = os.open('/tmp/own', os.O_RDWR | "
+           "os.O_CREAT)\n"
+           "def try_(g, *a):\n"
+           "  try: g(*a); return 'ok'\n"
+           "  except OSError as e: return errno.errorcode[e.errno]\n"
+           "r = struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0)\n"
+           "w = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 0, 0)\n"
+           "u = os.open('/usr/bin/env', os.O_RDONLY)\n"
+           "def all(f): return [try_(fcntl.flock, f, 1 | 4), try_(fcntl.flock, f, 2 | 4), "
+           "try_(fcntl.fcntl, f, 6, r), try_(fcntl.fcntl, f, 37, r), try_(fcntl.fcntl, f, 6, w), "
+           "try_(fcntl.fcntl, f, 1024, 0)]\n"
+           "print(*all(f)); print(*all(own)); print(*all(u)[:2])\n"
+           "if os.fork() == 0:\n"
+           "  g = os.open('/tmp/own', os.O_RDWR)\n"
+           "  print(try_(fcntl.flock, g, 1 | 4), try_(fcntl.fcntl, g, 6, w)); os._exit(0)\n"
+           "os.wait(); open('/tmp/held', 'w').close()\n"
+           "time.sleep(600)\n"
+           "EOF\npython3 -u /tmp/p.py >/tmp/out 2>&1 &\n"
+           "while ! [ -e /tmp/held ]; do sleep 0.02; done; cat /tmp/out";
+    expect(&b, script,
+           "ok ENOLCK ok ok EBADF EPERM\nok ok ok ok EAGAIN EPERM\nok ENOLCK\nEAGAIN EAGAIN");
+    /* The programs that hold them are still there. */
+    assert_int_equal(flock(file, LOCK_EX | LOCK_NB), 0);
+    struct flock all = {.l_type = F_WRLCK};
+    assert_int_equal(fcntl(file, F_OFD_SETLK, &all), 0);
+    /* And now the host holds some: readers are told, and wait. */
+    expect(&b,
+           PY "f = os.open('/srv/p/file', os.O_RDONLY)\n"
+              "r = struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0)\n"
+              "for g, a in ((fcntl.flock, 1 | 4), (lambda f, c: fcntl.fcntl(f, c, r), 6)):\n"
+              "  try: g(f, a); print('ok')\n"
+              "  except OSError as e: print(errno.errorcode[e.errno])\n" END,
+           "EAGAIN\nEAGAIN");
+    sbx_close(&b);
+    door_done(&d);
+}
+
+/* A named pipe below a bind, at whose other end somebody of the host reads. */
+static void no_pipe_of_the_host_is_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target;
+        bool write;
+        enum sandbox_user user;
+    } table[] = {{"/srv/p", false, SANDBOX_USER_AGENT},
+                 {"/srv/p", true, SANDBOX_USER_AGENT},
+                 {"/workspace/p", false, SANDBOX_USER_AGENT},
+                 {"/tmp/p", true, SANDBOX_USER_ROOT}};
+    struct door d;
+    door_make(&d);
+    AUTO_FREE char *sub = mem_printf("%s/sub", d.dir);
+    AUTO_FREE char *fifo = mem_printf("%s/sub/file", d.dir);
+    assert_int_equal(mkdir(sub, 0777), 0);
+    assert_int_equal(chmod(sub, 0777), 0);
+    assert_int_equal(mknod(fifo, S_IFIFO | 0666, 0), 0);
+    assert_int_equal(chmod(fifo, 0666), 0);
+    AUTO_CLOSE int reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct sandbox_spec s;
+        sandbox_spec_init(&s);
+        s.user = table[i].user;
+        assert_int_equal(sandbox_spec_add_bind(&s, d.dir, table[i].target, table[i].write, NULL),
+                         0);
+        struct sbx b;
+        open_with(&s, &b);
+        AUTO_FREE char *script =
+            mem_printf("cd %s/sub; (echo out >file) 2>/dev/null && echo written; (echo out >>"
+                       "/proc/self/cwd/file) 2>/dev/null && echo written; (rm -f file) 2>/dev/null "
+                       "&& echo removed; (mv ../sub/file x) 2>/dev/null && echo moved; (ln file "
+                       "/tmp/y) 2>/dev/null && echo linked; [ -f file ] && cat file; echo end",
+                       table[i].target);
+        expect(&b, script, "end");
+        char byte;
+        assert_true(read(reader, &byte, 1) <= 0);
+        sbx_close(&b);
+    }
+    unlink(fifo);
+    rmdir(sub);
+    door_done(&d);
+}
+
 #define CASE(f) cmocka_unit_test(f)
 
 int main(void)
@@ -381,6 +479,8 @@ int main(void)
         CASE(waiting_connects_wait_as_ever),
         CASE(no_socket_is_made_in_a_bind),
         CASE(a_socket_that_is_named_is_reached_and_no_other),
+        CASE(no_lock_reaches_the_host),
+        CASE(no_pipe_of_the_host_is_written),
     };
     int failed = cmocka_run_group_tests_name("as ourselves", tests, setup_self, teardown);
     if (test_is_root())

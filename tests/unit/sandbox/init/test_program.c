@@ -1,5 +1,5 @@
 /* test_program.c - a program run by init instead of tool calls: the conversation, and that no
- * descriptor gets in but a nameless pipe. */
+ * descriptor gets in but a sealed file in memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -78,6 +79,36 @@ static void expect_prepared(struct sbx *b)
         fail_msg("%s", json_get_str(o, "error"));
 }
 
+/* Likewise, with the `n` descriptors that come along. */
+static void take_prepared(struct sbx *b, int *fds, size_t n)
+{
+    char bytes[1024], control[CMSG_SPACE(8 * sizeof(int))];
+    struct iovec iov = {bytes, sizeof(bytes)};
+    struct msghdr mh = {.msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = control,
+                        .msg_controllen = sizeof(control)};
+    struct pollfd p = {.fd = b->channel, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 20000), 1);
+    ssize_t got = recvmsg(b->channel, &mh, MSG_CMSG_CLOEXEC);
+    assert_true(got > 4 && got < (ssize_t)sizeof(bytes));
+    bytes[got] = '\0';
+    expect_contains(bytes + 4, "\"prepared\":true");
+    struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+    assert_non_null(c);
+    assert_int_equal(c->cmsg_len, CMSG_LEN(n * sizeof(int)));
+    memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+}
+
+static int sealed_file(const char *text)
+{
+    int fd = memfd_create("in", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_int_equal(pwrite(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+    assert_int_equal(
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL), 0);
+    return fd;
+}
+
 #define EXEC(argv, streams)                                                                        \
     "{\"op\":\"exec\",\"id\":1,\"cwd\":\"/\",\"argv\":" argv ",\"streams\":" streams "}"
 #define NULLS "[\"null\",\"null\",\"null\"]"
@@ -88,24 +119,22 @@ static void runs_when_told(void **state)
     (void)state;
     struct sbx b;
     open_for_program(&b, 0);
-    int out[2];
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    int out;
     say(&b, EXEC("[\"sh\",\"-c\",\"echo $0; exit 3\",\"a b\"]", "[\"null\",\"pipe\",\"null\"]"),
-        &out[1], 1);
-    close(out[1]);
-    expect_prepared(&b);
-    struct pollfd p = {.fd = out[0], .events = POLLIN};
+        NULL, 0);
+    take_prepared(&b, &out, 1);
+    struct pollfd p = {.fd = out, .events = POLLIN};
     assert_int_equal(poll(&p, 1, 50), 0); /* nothing runs yet */
     say(&b, START, NULL, 0);
     char text[32];
-    assert_int_equal(read(out[0], text, sizeof(text)), 4);
+    assert_int_equal(read(out, text, sizeof(text)), 4);
     assert_memory_equal(text, "a b\n", 4);
     AUTO_JSON json_t *end = hear(&b);
     assert_int_equal(json_get_int(end, "exit_code", -1), 3);
     assert_non_null(json_object_get(end, "usage"));
     assert_null(json_object_get(end, "denied"));
-    assert_int_equal(read(out[0], text, sizeof(text)), 0); /* nobody else holds the other end */
-    close(out[0]);
+    assert_int_equal(read(out, text, sizeof(text)), 0); /* nobody else holds the other end */
+    close(out);
     /* And another one. */
     say(&b, EXEC("[\"sh\",\"-c\",\"kill -9 $$\"]", NULLS), NULL, 0);
     expect_prepared(&b);
@@ -115,7 +144,85 @@ static void runs_when_told(void **state)
     sbx_close(&b);
 }
 
-static void only_pipes_come_in(void **state)
+/* Reads `fd` to its end, which must be `want`. */
+static void expect_bytes(int fd, const char *want)
+{
+    char text[256];
+    size_t n = 0;
+    for (ssize_t k = 1; k > 0 && n<sizeof(text) - 1; n += k> 0 ? (size_t)k : 0)
+        k = read(fd, text + n, sizeof(text) - 1 - n);
+    text[n] = '\0';
+    assert_string_equal(text, want);
+}
+
+/* Pipes of the program's are its user's, who may open them by name; and its marks on them are not on
+ * ours. */
+static void pipes_belong_to_the_program(void **state)
+{
+    (void)state;
+    struct sbx b;
+    open_for_program(&b, 0);
+    int end[3];
+    say(&b,
+        EXEC("[\"python3\",\"-c\",\"import os\\nfor f in 0, 1, 2: os.set_blocking(f, False)\\n"
+             "open('/dev/stdout', 'w').write('out ' + open('/dev/stdin').read())\\n"
+             "open('/dev/fd/2', 'w').write('err')\"]",
+             "[\"pipe\",\"pipe\",\"pipe\"]"),
+        NULL, 0);
+    take_prepared(&b, end, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(fcntl(end[i], F_GETFL) & O_ACCMODE, i ? O_RDONLY : O_WRONLY);
+    assert_int_equal(write(end[0], "in", 2), 2);
+    close(end[0]);
+    say(&b, START, NULL, 0);
+    expect_bytes(end[1], "out in");
+    expect_bytes(end[2], "err");
+    assert_int_equal(fcntl(end[1], F_GETFL) & O_NONBLOCK, 0);
+    AUTO_JSON json_t *o = hear(&b);
+    assert_int_equal(json_get_int(o, "exit_code", -1), 0);
+    close(end[1]);
+    close(end[2]);
+    sbx_close(&b);
+}
+
+static void error_goes_where_output_goes(void **state)
+{
+    (void)state;
+    struct sbx b;
+    open_for_program(&b, 0);
+    int out;
+    say(&b, EXEC("[\"sh\",\"-c\",\"echo 1; echo 2 >&2; echo 3\"]", "[\"null\",\"pipe\",\"same\"]"),
+        NULL, 0);
+    take_prepared(&b, &out, 1);
+    say(&b, START, NULL, 0);
+    expect_bytes(out, "1\n2\n3\n");
+    AUTO_JSON json_t *o = hear(&b);
+    assert_int_equal(json_get_int(o, "exit_code", -1), 0);
+    close(out);
+    sbx_close(&b);
+}
+
+static void a_sealed_file_can_be_input(void **state)
+{
+    (void)state;
+    struct sbx b;
+    open_for_program(&b, 0);
+    int file = sealed_file("one\ntwo\n"), out;
+    say(&b,
+        EXEC("[\"sh\",\"-c\",\"head -n 1; echo x >&0 || true\"]", "[\"file\",\"pipe\",\"null\"]"),
+        &file, 1);
+    take_prepared(&b, &out, 1);
+    say(&b, START, NULL, 0);
+    expect_bytes(out, "one\n");
+    AUTO_JSON json_t *o = hear(&b);
+    assert_int_equal(json_get_int(o, "exit_code", -1), 0);
+    assert_int_equal(lseek(file, 0, SEEK_CUR), 4); /* we see how far it has come */
+    close(out);
+    close(file);
+    sbx_close(&b);
+}
+
+static void only_sealed_files_come_in(void **state)
 {
     (void)state;
     char dir[] = "/tmp/sallyport-job-XXXXXX";
@@ -125,7 +232,15 @@ static void only_pipes_come_in(void **state)
     assert_int_equal(mkfifo(fifo, 0600), 0);
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    int pipes[2];
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    int half = memfd_create("half", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_int_equal(fcntl(half, F_ADD_SEALS, F_SEAL_WRITE), 0);
     const int odd[] = {
+        half,
+        memfd_create("open", MFD_CLOEXEC | MFD_ALLOW_SEALING),
+        pipes[0],
+        pipes[1],
         open("/", O_RDONLY | O_DIRECTORY),
         open("/etc", O_PATH | O_DIRECTORY),
         open(file, O_RDWR | O_CREAT, 0600),
@@ -138,8 +253,8 @@ static void only_pipes_come_in(void **state)
         assert_true(odd[i] >= 0);
         struct sbx b;
         open_for_program(&b, 0);
-        say(&b, EXEC("[\"true\"]", "[\"pipe\",\"null\",\"null\"]"), &odd[i], 1);
-        expect_error(&b, "a stream that is handed in must be a pipe");
+        say(&b, EXEC("[\"true\"]", "[\"file\",\"null\",\"null\"]"), &odd[i], 1);
+        expect_error(&b, "a stream that is handed in must be a sealed file in memory");
         say(&b, EXEC("[\"true\"]", NULLS), NULL, 0); /* the sandbox is sound */
         expect_prepared(&b);
         sbx_close(&b);
@@ -182,8 +297,10 @@ static void unasked_descriptors_end_the_sandbox(void **state)
     open_for_program(&b, 0);
     say(&b, EXEC("[\"true\"]", NULLS), pipes, 1);
     expect_error(&b, "more descriptors than streams");
-    say(&b, EXEC("[\"true\"]", "[\"pipe\",\"pipe\",\"pipe\"]"), pipes, 1);
+    const int file = sealed_file("");
+    say(&b, EXEC("[\"true\"]", "[\"file\",\"file\",\"pipe\"]"), &file, 1);
     expect_error(&b, "a stream's descriptor is missing");
+    close(file);
     say(&b, EXEC("[\"true\"]", NULLS), many, 4);
     expect_ended(&b);
     sbx_close(&b);
@@ -202,7 +319,8 @@ static void bad_requests_are_refused_and_do_no_harm(void **state)
         {EXEC("\"true\"", NULLS), "needs argv and cwd"},
         {"{\"op\":\"exec\",\"id\":1,\"argv\":[\"true\"],\"streams\":" NULLS "}", "argv and cwd"},
         {EXEC("[\"true\"]", "[\"null\",\"null\"]"), "needs three streams"},
-        {EXEC("[\"true\"]", "[\"null\",\"null\",\"file\"]"), "a stream must be"},
+        {EXEC("[\"true\"]", "[\"null\",\"null\",\"socket\"]"), "a stream must be"},
+        {EXEC("[\"true\"]", "[\"null\",\"same\",\"null\"]"), "a stream must be"},
         {EXEC("[\"true\"]", "[\"null\",\"null\",7]"), "a stream must be"},
     };
     struct sbx b;
@@ -257,18 +375,8 @@ static void a_program_gets_a_terminal_that_can_be_resized(void **state)
         "size\"],"
         "\"streams\":[\"tty\",\"tty\",\"tty\"],\"rows\":12,\"cols\":34}",
         NULL, 0);
-    char bytes[1024], control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = {bytes, sizeof(bytes)};
-    struct msghdr mh = {.msg_iov = &iov,
-                        .msg_iovlen = 1,
-                        .msg_control = control,
-                        .msg_controllen = sizeof(control)};
-    struct pollfd p = {.fd = b.channel, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, 20000), 1);
-    assert_true(recvmsg(b.channel, &mh, MSG_CMSG_CLOEXEC) > 0);
-    assert_non_null(CMSG_FIRSTHDR(&mh));
     int master;
-    memcpy(&master, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
+    take_prepared(&b, &master, 1);
     unsigned number;
     assert_int_equal(ioctl(master, TIOCGPTN, &number), 0);
     say(&b, START, NULL, 0);
@@ -320,7 +428,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_when_told),
-        cmocka_unit_test(only_pipes_come_in),
+        cmocka_unit_test(pipes_belong_to_the_program),
+        cmocka_unit_test(error_goes_where_output_goes),
+        cmocka_unit_test(a_sealed_file_can_be_input),
+        cmocka_unit_test(only_sealed_files_come_in),
         cmocka_unit_test(unasked_descriptors_end_the_sandbox),
         cmocka_unit_test(bad_requests_are_refused_and_do_no_harm),
         cmocka_unit_test(no_program_runs_beside_a_call),

@@ -26,6 +26,7 @@
 #include "base/map.h"
 #include "sandbox/guard/guard.h"
 #include "sandbox/init/report.h"
+#include "sandbox/lock/filter_made.h"
 #include "sandbox/lock/seccomp.h"
 #include "sandbox/lock/syscalls.h"
 
@@ -47,6 +48,8 @@ static void tables_are_sane(void **state)
             fail_msg("line %zu (%s) of the table is not whole", i, syscall_lines[i].names);
     for (size_t i = 0; i < syscall_n_arguments; i++)
         assert_true(syscall_arguments[i].why[0] && seccomp_allows(syscall_arguments[i].name));
+    for (size_t i = 0; i < syscall_n_modes; i++)
+        assert_true(syscall_modes[i].why[0] && seccomp_allows(syscall_modes[i].name));
     /* What must never slip in, whatever is added to the tables. */
     static const char *const never[] = {
         "mount",
@@ -138,6 +141,10 @@ static const struct probe {
     {"sched_setparam(init)", SYS_sched_setparam, 1, 0, 0, EPERM},
     {"sched_setattr(init)", SYS_sched_setattr, 1, 0, 0, EPERM},
     {"sched_setaffinity(init)", SYS_sched_setaffinity, 1, 0, 0, EPERM},
+    {"prlimit64(init, set)", SYS_prlimit64, 1, 7, 1, EPERM},
+    {"prlimit64(init, set) with garbage above", SYS_prlimit64, 1 | (1L << 32), 7, 1, EPERM},
+    {"prlimit64(another, set)", SYS_prlimit64, 0x7ffffff0, 7, 0x1000, EFAULT},
+    {"prlimit64(another, get)", SYS_prlimit64, 0x7ffffff0, 7, 0, ESRCH},
     {"seccomp(a filter with a listener)", SYS_seccomp, 1, 1 << 3, 0, EPERM},
     {"seccomp(a filter)", SYS_seccomp, 1, 0, 0, EFAULT},
     {"ioctl(FIONREAD)", SYS_ioctl, -1, FIONREAD, 0, EBADF},
@@ -181,40 +188,63 @@ static const struct probe {
 #endif
 };
 
-static void kernel_applies_them(void **state)
+#define PROBES_MAX 128
+
+/* The probes under a filter that does `what`. */
+static void probe_all(unsigned what, const struct probe *list, size_t n)
 {
-    (void)state;
     struct err e;
-    struct seccomp_filter *f = seccomp_filter_new(0, &e);
+    struct seccomp_filter *f = seccomp_filter_new(what, &e);
     assert_non_null(f);
+    assert_true(n <= PROBES_MAX);
     int fds[2];
     assert_int_equal(pipe(fds), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        int got[ARRAY_LEN(probes)] = {0};
+        int got[PROBES_MAX] = {0};
         int listener;
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(f, &listener) < 0)
             _exit(1);
-        for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+        for (size_t i = 0; i < n; i++) {
             errno = 0;
-            long r = syscall(probes[i].nr, probes[i].a, probes[i].b, probes[i].c, 0, 0);
+            long r = syscall(list[i].nr, list[i].a, list[i].b, list[i].c, 0, 0);
             got[i] = r < 0 ? errno : 0;
         }
         _exit(write(fds[1], got, sizeof(got)) == (ssize_t)sizeof(got) ? 0 : 2);
     }
     close(fds[1]);
-    int got[ARRAY_LEN(probes)];
+    int got[PROBES_MAX];
     assert_int_equal(read(fds[0], got, sizeof(got)), (ssize_t)sizeof(got));
     close(fds[0]);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
-        bool ok = probes[i].want ? got[i] == probes[i].want : got[i] != EPERM && got[i] != ENOSYS;
+    for (size_t i = 0; i < n; i++) {
+        bool ok = list[i].want ? got[i] == list[i].want : got[i] != EPERM && got[i] != ENOSYS;
         if (!ok)
-            fail_msg("%s gave %s", probes[i].what, got[i] ? strerror(got[i]) : "success");
+            fail_msg("%s gave %s", list[i].what, got[i] ? strerror(got[i]) : "success");
     }
     seccomp_filter_free(f);
+}
+
+static void kernel_applies_them(void **state)
+{
+    (void)state;
+    probe_all(SECCOMP_HOST_FILES, probes, ARRAY_LEN(probes));
+}
+
+/* Where nothing of the host can be written the kernel decides about modes. */
+static void modes_are_free_in_private_file_systems(void **state)
+{
+    (void)state;
+    static const struct probe modes[] = {
+        {"chmod(4755)", SYS_chmod, 0, 04755, 0, EFAULT},
+        {"chmod(2775)", SYS_chmod, 0, 02775, 0, EFAULT},
+        {"fchmod(6755)", SYS_fchmod, -1, 06755, 0, EBADF},
+        {"fchmodat(2755)", SYS_fchmodat, -100, 0, 02755, EFAULT},
+        {"ioctl(TIOCSTI)", SYS_ioctl, -1, TIOCSTI, 0, EPERM}, /* the rest holds */
+    };
+    probe_all(0, modes, ARRAY_LEN(modes));
 }
 
 #ifdef __x86_64__
@@ -223,7 +253,7 @@ static void foreign_entry_is_shut(void **state)
 {
     (void)state;
     struct err e;
-    struct seccomp_filter *f = seccomp_filter_new(0, &e);
+    struct seccomp_filter *f = seccomp_filter_new(SECCOMP_HOST_FILES, &e);
     assert_non_null(f);
     pid_t pid = fork();
     if (pid == 0) {
@@ -248,7 +278,7 @@ static void reporting_changes_nothing(void **state)
 {
     (void)state;
     struct err e;
-    struct seccomp_filter *f = seccomp_filter_new(SECCOMP_REPORTS, &e);
+    struct seccomp_filter *f = seccomp_filter_new(SECCOMP_REPORTS | SECCOMP_HOST_FILES, &e);
     assert_non_null(f);
     int fds[2], pair[2];
     assert_int_equal(pipe(fds), 0);
@@ -340,7 +370,7 @@ static void a_lost_listener_opens_nothing(void **state)
 {
     (void)state;
     struct err e;
-    struct seccomp_filter *f = seccomp_filter_new(SECCOMP_REPORTS, &e);
+    struct seccomp_filter *f = seccomp_filter_new(SECCOMP_REPORTS | SECCOMP_HOST_FILES, &e);
     assert_non_null(f);
     pid_t pid = fork();
     if (pid == 0) {
@@ -404,11 +434,35 @@ static void only_addresses_outside_are_reported_with_their_port(void **state)
     assert_null(report_address(&local, 1));
 }
 
+/* What was compiled when the program was built is what the tables say now. */
+static void the_built_filters_are_those_of_the_tables(void **state)
+{
+    (void)state;
+    for (unsigned what = 0; what < FILTERS_MADE; what++) {
+        struct err e = {.code = 0};
+        struct seccomp_filter *fresh = seccomp_filter_compile(what, &e);
+        assert_non_null(fresh);
+        const struct filter_made now = seccomp_filter_programs(fresh),
+                                 *made = filter_made_find(what);
+        assert_non_null(made);
+        assert_int_equal(now.calls.n, made->calls.n);
+        assert_int_equal(now.exceptions.n, made->exceptions.n);
+        const size_t each = sizeof(now.calls.code[0]);
+        assert_memory_equal(now.calls.code, made->calls.code, now.calls.n * each);
+        assert_memory_equal(now.exceptions.code, made->exceptions.code, now.exceptions.n * each);
+        assert_int_equal(now.guard.n, made->guard.n);
+        assert_memory_equal(now.guard.code, made->guard.code, now.guard.n * each);
+        seccomp_filter_free(fresh);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_are_sane),
+        cmocka_unit_test(the_built_filters_are_those_of_the_tables),
         cmocka_unit_test(kernel_applies_them),
+        cmocka_unit_test(modes_are_free_in_private_file_systems),
         cmocka_unit_test(reporting_changes_nothing),
         cmocka_unit_test(a_lost_listener_opens_nothing),
         cmocka_unit_test(only_addresses_outside_are_reported_with_their_port),

@@ -18,6 +18,12 @@ static bool can_mount(void)
     return tree >= 0;
 }
 
+static void open_in(const char *dir, struct etc_cache *ret)
+{
+    AUTO_FREE char *place = mem_printf("%s/sallyport", dir);
+    etc_cache_open(place, ret);
+}
+
 static char *current(const char *dir)
 {
     AUTO_FREE char *link = mem_printf("%s/sallyport/etc", dir);
@@ -51,7 +57,7 @@ static void a_copy_is_made_and_is_read_only(void **state)
         skip();
     char *dir = made_dir("true");
     AUTO(etc_cache) c = ETC_CACHE_NONE;
-    etc_cache_open(dir, &c);
+    open_in(dir, &c);
     assert_true(c.tree >= 0 && c.lock >= 0);
     char text[16] = "";
     AUTO_CLOSE int f = openat(c.tree, "hostname", O_RDONLY | O_CLOEXEC);
@@ -71,12 +77,12 @@ static void one_that_is_not_true_is_replaced_and_kept_while_it_is_used(void **st
         skip();
     char *dir = made_dir("true");
     AUTO(etc_cache) first = ETC_CACHE_NONE;
-    etc_cache_open(dir, &first);
+    open_in(dir, &first);
     assert_true(first.tree >= 0);
     AUTO_FREE char *one = current(dir);
     run(dir, "echo 1 1 nothing >> etc/seen");
     AUTO(etc_cache) second = ETC_CACHE_NONE;
-    etc_cache_open(dir, &second);
+    open_in(dir, &second);
     assert_true(second.tree >= 0);
     AUTO_FREE char *two = current(dir);
     assert_string_not_equal(one, two);
@@ -86,7 +92,7 @@ static void one_that_is_not_true_is_replaced_and_kept_while_it_is_used(void **st
     etc_cache_done(&second);
     first = second = ETC_CACHE_NONE;
     run(dir, "echo 1 1 nothing >> etc/seen");
-    etc_cache_open(dir, &first);
+    open_in(dir, &first);
     assert_true(first.tree >= 0);
     assert_int_equal(copies(dir), 1); /* both others are gone */
     made_dir_gone(dir);
@@ -103,12 +109,13 @@ static void odd_places_are_not_used(void **state)
         "mkdir -m 755 sallyport",
         "mkdir real; chmod 700 real; ln -s real sallyport",
         "echo x > sallyport",
+        "chmod 1777 .; mkdir -m 755 sallyport",
         "mkdir -m 700 sallyport; chown 12345 sallyport",
     };
     for (size_t i = 0; i < ARRAY_LEN(odd) - (geteuid() != 0); i++) {
         char *dir = made_dir(odd[i]);
         AUTO(etc_cache) c = ETC_CACHE_NONE;
-        etc_cache_open(dir, &c);
+        open_in(dir, &c);
         if (c.tree >= 0)
             fail_msg("used: %s", odd[i]);
         made_dir_gone(dir);
@@ -131,7 +138,7 @@ static void the_link_names_a_copy_or_nothing(void **state)
         AUTO_FREE char *link = mem_printf("ln -s %s etc", targets[i]);
         run(dir, link);
         AUTO(etc_cache) c = ETC_CACHE_NONE;
-        etc_cache_open(dir, &c);
+        open_in(dir, &c);
         assert_true(c.tree >= 0);
         AUTO_FREE char *name = current(dir);
         assert_string_not_equal(name, targets[i]);
@@ -158,7 +165,11 @@ static void a_writable_bind_above_the_copies_is_known(void **state)
         {0, "/home", false},
         {1000, "/run", true},
         {1000, "/run/user/1000", true},
-        {1000, "/run/user/1000/sallyport", true},
+        {1000, "/run/user/1000/sallyport-1000", true},
+        {1000, "/dev/shm", true},
+        {1000, "/dev/shm/sallyport-1000/etc", true},
+        {1000, "/dev/shm/sallyport-1001", false},
+        {1000, "/tmp", false},
         {1000, "/run/user/10001", false},
         {1000, "/run/user/1000/app", false},
     };

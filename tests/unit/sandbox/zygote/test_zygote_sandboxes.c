@@ -239,6 +239,26 @@ static void kernel_is_out_of_reach(void **state)
     sbx_close(&b);
 }
 
+/* In a network that the sandbox was born with, and in one that was made ahead for it (there is
+ * one a while after the last). */
+static void ping_needs_no_right(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct sbx b;
+        sbx_open_default(&host, &b);
+        expect_bash(&b,
+                    "python3 -c 'import socket\n"
+                    "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)\n"
+                    "s.settimeout(20)\n"
+                    "s.sendto(b\"\\x08\\0\\0\\0\\0\\0\\0\\x01here\", (\"127.0.0.1\", 0))\n"
+                    "print(s.recv(100)[-4:].decode())'",
+                    "here");
+        sbx_close(&b);
+        poll(NULL, 0, 30); /* the zygote's quiet time, and some */
+    }
+}
+
 static void network_is_loopback_only(void **state)
 {
     (void)state;
@@ -596,6 +616,7 @@ int main(void)
         cmocka_unit_test(init_is_out_of_reach),
         cmocka_unit_test(kernel_is_out_of_reach),
         cmocka_unit_test(network_is_loopback_only),
+        cmocka_unit_test(ping_needs_no_right),
         cmocka_unit_test(sandboxes_do_not_meet),
         cmocka_unit_test(toolchains_work_in_a_sandbox),
         cmocka_unit_test(of_the_hosts_directories_only_the_workspace_is_writable),

@@ -1,0 +1,43 @@
+/* crypto_lib - the functions of libcrypto that digest.c calls, found at run time.
+ *
+ * Processes that need no digest (exec, the zygote) do not load it. A function that is not in the list
+ * would be linked, and then every process loads OpenSSL again: tests/scenario/libraries.test.mjs. */
+#pragma once
+
+#include "base/base.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+struct err;
+
+/* Every function used. */
+#define CRYPTO_FUNCTIONS(X)                                                                        \
+    X(EVP_Digest)                                                                                  \
+    X(EVP_DigestFinal_ex)                                                                          \
+    X(EVP_DigestInit_ex)                                                                           \
+    X(EVP_DigestUpdate)                                                                            \
+    X(EVP_MD_CTX_free)                                                                             \
+    X(EVP_MD_CTX_new)                                                                              \
+    X(EVP_sha256)                                                                                  \
+    X(HMAC)
+
+struct crypto_lib {
+#define FIELD(f) __typeof__(&f) f##_;
+    CRYPTO_FUNCTIONS(FIELD)
+#undef FIELD
+};
+extern struct crypto_lib crypto_lib;
+
+/* Once before any of them, on any thread; again costs nothing. 0, or a negative code with words. */
+int crypto_lib_open(struct err *e) WARN_UNUSED;
+
+/* Called by their own names. */
+#define EVP_Digest         crypto_lib.EVP_Digest_
+#define EVP_DigestFinal_ex crypto_lib.EVP_DigestFinal_ex_
+#define EVP_DigestInit_ex  crypto_lib.EVP_DigestInit_ex_
+#define EVP_DigestUpdate   crypto_lib.EVP_DigestUpdate_
+#define EVP_MD_CTX_free    crypto_lib.EVP_MD_CTX_free_
+#define EVP_MD_CTX_new     crypto_lib.EVP_MD_CTX_new_
+#define EVP_sha256         crypto_lib.EVP_sha256_
+#define HMAC               crypto_lib.HMAC_

@@ -1,0 +1,60 @@
+/* answer.c - one datagram to the worker, with descriptors.
+ *
+ * Called by the zygote, which has one thread and must not wait for anybody: neither for a worker that
+ * does not read nor for one that is gone. The worker is trusted, and what is sent was made by the
+ * zygote; descriptors stay the caller's. */
+#include "sandbox/zygote/answer.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+#define LINGER_MS 1000 /* a worker that lives closes at once */
+
+void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds)
+{
+    size_t n;
+    AUTO_FREE char *text = json_text(o, &n);
+    union {
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct iovec iov = {.iov_base = text, .iov_len = n};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (n_fds) {
+        mh.msg_control = control.bytes;
+        mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+    }
+    /* A worker that does not read loses notices of ended sandboxes, which it also has from their
+     * pidfds; it cannot stop us. */
+    if (sendmsg(ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE && errno != ECONNRESET)
+        log_warn("message to the worker lost", "error=%s", err_name(-errno));
+}
+
+void answer_hello(int ctl, const char *error, const char *why_not)
+{
+    AUTO_JSON json_t *hello = json_object();
+    json_put_bool(hello, "ready", !error);
+    if (error)
+        json_put_str(hello, "error", error);
+    else if (why_not)
+        json_put_str(hello, "why_not", why_not);
+    answer_send(ctl, hello, NULL, 0);
+}
+
+void answer_linger(int ctl)
+{
+    char junk[256];
+    struct pollfd p = {.fd = ctl, .events = POLLIN};
+    while (poll(&p, 1, LINGER_MS) == 1 && recv(ctl, junk, sizeof(junk), MSG_DONTWAIT) > 0)
+        ;
+}

@@ -1,0 +1,16 @@
+/* answer - what the zygote says to its worker: one JSON object per datagram (zygote.h). */
+#pragma once
+
+#include "base/base.h"
+#include "base/json.h"
+
+/* Sends `o` with copies of `n_fds` (at most 2) descriptors. What cannot be sent now is lost. */
+void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds);
+
+/* The first message: that sandboxes can be made, with what is not capped here (`why_not`, may be NULL),
+ * or why they cannot (`error`, else NULL). */
+void answer_hello(int ctl, const char *error, const char *why_not);
+
+/* Reads and forgets what still comes, until the worker has closed its end, or for a second. Who closes
+ * with a request unread resets the connection, and the worker may not see the last answer. */
+void answer_linger(int ctl);
