@@ -6,9 +6,9 @@
  * on a pipe, never in argv or environment, and is started anew (1 s to 30 s apart) when it ends by
  * itself; it dies with this process. "ready" is printed when the worker's first poll was accepted.
  *
- * With --detach the program is run again in a session of its own, its output in DIR/up.log; the
- * caller waits for the ready line (or the failure) and leaves. Signals: the first SIGTERM or SIGINT
- * drains worker, then server; the second ends everything. */
+ * With --detach another process does all this (up_detach). Signals: the first SIGTERM or SIGINT
+ * drains worker, then server, and nothing new is begun meanwhile; the second ends everything. A
+ * first start that does not become ready takes back what it has made. */
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -20,26 +20,22 @@
 #include "cmd/line/flags.h"
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
-#include "cmd/line/term.h"
 #include "cmd/server.h"
 #include "cmd/trim.h"
 #include "cmd/up_children.h"
+#include "cmd/up_detach.h"
 #include "io/dirs.h"
 #include "io/loop.h"
 #include "io/proc.h"
 #include "io/signal.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DETACH_WAIT_MS  60000
 #define WORKER_GRACE_MS 5000 /* beyond the worker's own grace period */
 
 struct up {
@@ -310,113 +306,6 @@ static int run(void *arg)
     return r < 0 || u->refused;
 }
 
-/* ---- detaching ---- */
-
-enum outcome { READY, ENDED, SLOW };
-
-/* Why there is no "ready", below what the child has said itself. */
-static void tell_outcome(enum outcome what, pid_t pid, int status, const char *log, size_t len)
-{
-    const char *said = len > 0 ? "; the log above shows the reason" : ", and has said nothing";
-    if (what == SLOW)
-        fprintf(stderr,
-                "sallyport up: the server (pid %d) is not ready after %d s and goes on; see %s\n",
-                (int)pid, DETACH_WAIT_MS / 1000, log);
-    else if (WIFSIGNALED(status))
-        fprintf(stderr, "sallyport up: the server was ended by signal %d before it was ready%s\n",
-                WTERMSIG(status), len > 0 ? "; its log is above" : "");
-    else
-        fprintf(stderr, "sallyport up: the server ended before it was ready%s\n", said);
-}
-
-/* Copies the log's new bytes to our stdout until a "ready" line has been shown whole; returns what
- * came of it. */
-static enum outcome wait_until_ready(pid_t pid, int log_fd, const char *log)
-{
-    struct term_spinner spin = {.text = "starting"};
-    size_t len = 0;
-    char *seen = mem_zalloc(65536);
-    enum outcome what = SLOW;
-    int status = 0;
-    for (int64_t until = time_mono_ns() + DETACH_WAIT_MS * NS_PER_MS; time_mono_ns() < until;) {
-        ssize_t n = read(log_fd, seen + len, 65535 - len);
-        len += n > 0 ? (size_t)n : 0;
-        const char *ready = memmem(seen, len, "\nready ", 7);
-        if (!ready && len >= 6 && !memcmp(seen, "ready ", 6))
-            ready = seen;
-        if (ready && strstr(ready, "\n  next ")) {
-            what = READY;
-            break;
-        }
-        if (waitpid(pid, &status, WNOHANG) == pid) {
-            n = read(log_fd, seen + len, 65535 - len);
-            len += n > 0 ? (size_t)n : 0;
-            what = ENDED;
-            break;
-        }
-        term_spinner_step(&spin);
-        poll(NULL, 0, 50);
-    }
-    term_spinner_clear(&spin);
-    fwrite(seen, 1, len, what == READY ? stdout : stderr);
-    if (what == READY)
-        printf("  pid          %d (stop it with kill)\n", (int)pid);
-    else
-        tell_outcome(what, pid, status, log, len);
-    free(seen);
-    return what;
-}
-
-static int detach(struct up *u)
-{
-    AUTO_FREE char *path = mem_printf("%s/up.log", u->o.data_dir);
-    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
-    AUTO_CLOSE int out = open(path, flags | O_EXCL, 0600);
-    const bool made = out >= 0;
-    if (!made && errno == EEXIST)
-        out = open(path, flags, 0600);
-    AUTO_CLOSE int in = out < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    AUTO_CLOSE int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (out < 0 || in < 0 || null < 0) {
-        fprintf(stderr, "sallyport up: %s cannot be written: %s\n", path, err_text(-errno));
-        return 1;
-    }
-    /* What is there may belong to one that still runs: it stays, and is not shown again. */
-    (void)lseek(in, 0, SEEK_END);
-    size_t n = 0, k = 0;
-    while (u->original_argv[n])
-        n++;
-    char **argv = mem_array(n + 3, sizeof(char *));
-    char name[] = "sallyport";
-    argv[k++] = name;
-    for (size_t i = 0; i < n; i++)
-        if (!str_starts(u->original_argv[i], "--detach"))
-            argv[k++] = u->original_argv[i];
-
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attr);
-    posix_spawn_file_actions_adddup2(&actions, null, 0);
-    posix_spawn_file_actions_adddup2(&actions, out, 1);
-    posix_spawn_file_actions_adddup2(&actions, out, 2);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
-    pid_t pid = -1;
-    int r = posix_spawn(&pid, UP_SELF, &actions, &attr, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    free(argv);
-    if (r != 0) {
-        fprintf(stderr, "sallyport up: the background process could not be started: %s\n",
-                err_text(-r));
-        return 1;
-    }
-    enum outcome what = wait_until_ready(pid, in, path);
-    if (what == ENDED && made)
-        (void)unlink(path); /* it has been shown */
-    return what != READY;
-}
-
 static int start(struct up *u)
 {
     struct err e = {0};
@@ -468,7 +357,7 @@ static int up(struct up *u)
     if (r < 0) {
         fprintf(stderr, "sallyport up: %s\n", e.msg);
     } else if (u->detach) {
-        code = detach(u);
+        code = up_detach(u->o.data_dir, u->original_argv);
     } else {
         cmd_forbid_dumps();
         code = start(u);
