@@ -60,12 +60,11 @@ static bool is_unfit(int status)
 
 /* Posts one result, again and again while the lease is ours. Returns 0 when it was taken, or is not
  * wanted any more, or the status with which the platform refused it for good. Negative when it could
- * not be posted. */
-static int send_event(struct post *p, const char *call_id, json_t *ev)
+ * not be posted. `again`: it has been posted before. */
+static int send_event(struct post *p, const char *call_id, json_t *ev, bool again)
 {
     struct backoff retry = {.base_ms = 250, .cap_ms = 30000};
     int64_t leave_ns = FIBER_NO_DEADLINE; /* the end of it when the worker is to leave */
-    bool again = false;
     while (lease_ours(p->lease)) {
         int64_t leave_by_ns = time_mono_ns() + phase_shield_ms(p->phase) * NS_PER_MS;
         if (phase_must_leave(p->phase) && leave_by_ns < leave_ns)
@@ -102,11 +101,11 @@ static int send_event(struct post *p, const char *call_id, json_t *ev)
 
 /* Posts a result (stolen) and tells the feed what became of it. `of_tool`: its content is a tool's,
  * and may be what the platform does not like about it. */
-static void post_event(struct post *p, const char *call_id, bool custom, bool of_tool,
+static void post_event(struct post *p, const char *call_id, bool custom, bool of_tool, bool again,
                        json_t *event)
 {
     AUTO_JSON json_t *ev = event;
-    int status = send_event(p, call_id, ev);
+    int status = send_event(p, call_id, ev, again);
     if (of_tool && is_unfit(status)) {
         AUTO_FREE char *text =
             mem_printf("The tool ran, but the platform did not accept its result (status %d).",
@@ -114,7 +113,7 @@ static void post_event(struct post *p, const char *call_id, bool custom, bool of
         struct box_result instead = {0};
         post_error_text(&instead, text);
         AUTO_JSON json_t *error = result_event(call_id, custom, &instead);
-        status = send_event(p, call_id, error);
+        status = send_event(p, call_id, error, false);
     }
     struct feed_call *c = feed_find(p->feed, call_id);
     if (!c || c->closed || status < 0)
@@ -127,21 +126,21 @@ static void post_event(struct post *p, const char *call_id, bool custom, bool of
 
 void post_result(struct post *p, const char *call_id, bool custom, struct box_result *result)
 {
-    post_event(p, call_id, custom, true, result_event(call_id, custom, result));
+    post_event(p, call_id, custom, true, false, result_event(call_id, custom, result));
 }
 
 void post_again(struct post *p, const char *call_id)
 {
     struct feed_call *c = feed_find(p->feed, call_id);
     if (c && c->kept)
-        post_event(p, call_id, c->custom, true, json_incref(c->kept));
+        post_event(p, call_id, c->custom, true, true, json_incref(c->kept));
 }
 
 void post_error(struct post *p, const char *call_id, bool custom, const char *text)
 {
     struct box_result result = {0};
     post_error_text(&result, text);
-    post_event(p, call_id, custom, false, result_event(call_id, custom, &result));
+    post_event(p, call_id, custom, false, false, result_event(call_id, custom, &result));
 }
 
 void post_rest(struct post *p, const char *text)

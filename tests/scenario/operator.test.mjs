@@ -134,11 +134,17 @@ describe('the operator\'s page of a worker', () => {
         assert.equal(m.get(`sallyport_worker_${name}`), value, name);
       assert(m.get('sallyport_worker_polls_total{outcome="ok"}') >= 2);
       assert(m.get('sallyport_worker_heartbeats_total{outcome="ok"}') >= 1);
-      await until('one stands ready again', async () => (await at()).get('sallyport_worker_sandboxes{state="warm"}') === 1);
       for (const vital of ['open_descriptors', 'resident_bytes']) assert(m.get(`sallyport_process_${vital}`) > 0, vital);
       for (const vital of ['loop_stalls_total', 'longest_stall_microseconds']) assert(m.get(`sallyport_process_${vital}`) >= 0, vital);
       await turn('fail');
       await until('an error is counted', async () => (await at()).get('sallyport_worker_calls_total{outcome="error"}') === 1);
+      await until('one stands ready again', async () => (await at()).get('sallyport_worker_sandboxes{state="warm"}') === 1);
+      // Whoever kills sandboxes is noticed: at once where one stands ready, with the next call of a session.
+      const isInit = (pid) => { try { return /^Name:\tsallyport-init$/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')); } catch { return false; } };
+      for (const pid of descendants(w.pid).filter(isInit)) process.kill(pid, 'SIGKILL');
+      await until('a warm one is missed', async () => (await at()).get('sallyport_worker_sandboxes_ended_total{when="warm"}') === 1);
+      await s.client().beta.sessions.events.send(x.id, { events: [userMessage('run it')] });
+      await until('and the session\'s', async () => { m = await at(); return m.get('sallyport_worker_sandboxes_ended_total{when="between_calls"}') === 1; });
       const text = (await get(`${page}/metrics`)).text;
       for (const secret of [x.id, env.id, key]) assert(!text.includes(secret));
       assert.doesNotMatch(text, /sallyport_server_/);
