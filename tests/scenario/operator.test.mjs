@@ -159,9 +159,9 @@ describe('the operator\'s page of a worker', () => {
       assert.equal(await ready(page), '200 ready');
       await turn('run it'); // with its session the worker learns how long a lease lasts
       await until('it rests', async () => samples((await get(`${page}/metrics`)).text).get('sallyport_worker_sessions{state="resting"}') === 1);
-      s.proc.kill('SIGSTOP');
+      await s.kill9();
       await until('polls have failed for long enough', async () => (await ready(page)) === '503 polls have failed for longer than a lease lasts', ms(60000));
-      s.proc.kill('SIGCONT');
+      await s.reboot();
       await until('and are answered again', async () => (await ready(page)) === '200 ready', ms(60000));
       await turn('slow');
       const runs = (pid) => { try { return fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('sleep\x00600'); } catch { return false; } };
