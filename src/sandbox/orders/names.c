@@ -16,22 +16,28 @@ const struct orders_name orders_anywhere[] = {
     {".xprofile", "display managers"}, {".xinitrc", "startx"}, {".xsession", "display managers"}, {".xsessionrc", "display managers"},
     {".pam_environment", "pam"},
     /* entering a directory */
-    {".envrc", "direnv"}, {".mise.toml", "mise: hooks and tasks"}, {".autoenv", "autoenv"}, {".autoenv.zsh", "autoenv"},
+    {".envrc", "direnv"}, {".mise.toml", "mise: hooks and tasks"}, {"mise.toml", "likewise"}, {".mise.local.toml", "likewise"},
+    {"mise.local.toml", "likewise"}, {".autoenv", "autoenv"}, {".autoenv.zsh", "autoenv"},
     /* git, beside .git itself */
     {".gitconfig", "git: aliases, pagers, hooks"}, {".gitmodules", "git: where submodules come from"},
     {".githooks", "hooks, by core.hooksPath"}, {".husky", "hooks, by core.hooksPath"},
+    {".pre-commit-config.yaml", "pre-commit, by its hook: commands"}, {"lefthook.yml", "lefthook, by its hook: commands"},
+    {"lefthook.yaml", "likewise"}, {".lefthook.yml", "likewise"}, {".lefthook.yaml", "likewise"}, {".overcommit.yml", "overcommit, by its hook: commands"},
     /* editors: tasks, extensions and settings that name programs */
     {".vscode", "Visual Studio Code: tasks, settings"}, {".idea", "JetBrains: run configurations, watchers"},
-    {".zed", "Zed: tasks"}, {".fleet", "Fleet"}, {".devcontainer", "runs initializeCommand on the host"}, {".devcontainer.json", "likewise"},
+    {".zed", "Zed: tasks"}, {".helix", "Helix: names language servers"}, {".fleet", "Fleet"}, {".devcontainer", "runs initializeCommand on the host"}, {".devcontainer.json", "likewise"},
     {".vim", "vim"}, {".vimrc", "vim"}, {".exrc", "vi, vim with 'exrc'"}, {".nvimrc", "neovim with 'exrc'"}, {".nvim.lua", "likewise"},
     {".emacs", "emacs"}, {".emacs.d", "emacs"}, {".dir-locals.el", "emacs: eval"}, {".dir-locals-2.el", "emacs: eval"},
     /* agents: servers they start, hooks they run, what they may do unasked */
     {".mcp.json", "MCP servers: commands"}, {".claude", "Claude Code: hooks, commands, permissions"}, {".claude.json", "likewise"},
     {".cursor", "Cursor: MCP servers, rules"}, {".codex", "Codex: MCP servers, approvals"}, {".gemini", "Gemini CLI: MCP servers"},
     {".windsurf", "Windsurf"}, {".continue", "Continue"}, {".roo", "Roo Code: MCP servers"}, {".aider.conf.yml", "aider: commands it runs"},
-    {".opencode", "opencode: plugins"}, {"opencode.json", "opencode: MCP servers"},
-    /* debuggers that load what lies beside the program */
-    {".gdbinit", "gdb"}, {".lldbinit", "lldb"},
+    {".opencode", "opencode: plugins"}, {"opencode.json", "opencode: MCP servers"}, {"opencode.jsonc", "likewise"},
+    {".amazonq", "Amazon Q: MCP servers"}, {".kiro", "Kiro: hooks, MCP servers"}, {".qwen", "Qwen Code: MCP servers"},
+    {".junie", "Junie: MCP servers"}, {".factory", "Factory: hooks, MCP servers"}, {".crush.json", "Crush: MCP servers"}, {"crush.json", "likewise"},
+    /* debuggers and interpreters that load what lies in the directory they are started in */
+    {".gdbinit", "gdb"}, {".lldbinit", "lldb"}, {".pdbrc", "Python's debugger"}, {".perldb", "Perl's debugger"},
+    {".Rprofile", "R"}, {".octaverc", "Octave"}, {".irbrc", "Ruby's irb"}, {".pryrc", "Ruby's pry"}, {".ghci", "ghci"},
 };
 
 const struct orders_name orders_top[] = {
@@ -41,6 +47,11 @@ const struct orders_name orders_top[] = {
     {".config/direnv", "direnv"}, {".config/mise", "mise"}, {".local/bin", "in PATH"}, {".local/share/systemd", "units of the user"},
     {".local/share/applications", "desktops: what opens what"}, {".cargo/bin", "in PATH"}, {".cargo/env", "shells, by their start-up files"},
     {".docker", "docker: credential helpers"},
+    {".hg/hgrc", "Mercurial: hooks, extensions, aliases"}, {".jj/repo/config.toml", "Jujutsu: programs it starts"},
+    {".config/helix", "Helix"}, {".config/zed", "Zed"}, {".config/Cursor", "Cursor"}, {".config/emacs", "emacs"}, {".config/zsh", "zsh"},
+    {".tmux.conf", "tmux: run-shell"}, {".config/tmux", "tmux"}, {".screenrc", "screen"}, {".psqlrc", "psql: shell commands"},
+    {".config/i3", "i3: exec"}, {".config/sway", "sway: exec"}, {".config/hypr", "Hyprland: exec"}, {".local/share/dbus-1", "services of the session's bus"},
+    {".local/lib", "Python: usercustomize"},
     {".kube", "kubectl: exec plugins"}, {".aws", "aws: credential_process"}, {".oh-my-zsh", "zsh, by .zshrc"}, {".nvm", "shells, by their start-up files"},
 };
 

@@ -29,7 +29,9 @@ static int make_tree(void **state)
         "p/.git/modules/lib/x/config p/.git/worktrees/w/HEAD p/.git/worktrees/w/commondir "
         "p/.mcp.json p/dot/rc p/sub/.git && printf '[core]\\n\\thooksPath = ./team/hooks/\\n' "
         ">p/.git/config && ln -s dot/rc p/.bashrc && ln -s ../../secret p/.zshrc && "
-        "ln -s /etc p/.idea && mkfifo p/.envrc && mkdir -p bare/objects bare/refs bare/hooks && "
+        "ln -s /etc p/.idea && mkfifo p/.envrc && mkdir p/.hg p/a/.hg && "
+        "touch p/.hg/hgrc p/a/.hg/hgrc p/.pre-commit-config.yaml p/sub/.Rprofile && mkdir -p "
+        "bare/objects bare/refs bare/hooks && "
         "touch bare/HEAD bare/config file",
         dir);
     return system(make) == 0 ? 0 : -1; /* lint-allow: banned a fixed text of ours */
@@ -85,6 +87,9 @@ static void what_programs_act_on_is_found(void **state)
         ".config/git",
         "dot/rc", /* what .bashrc leads to */
         "sub/.git",
+        ".hg/hgrc",
+        ".pre-commit-config.yaml",
+        "sub/.Rprofile",
     };
     /* Links and pipes cannot be covered, what is deep or in node_modules is left out. */
     static const char *const not_there[] = {".bashrc",        ".zshrc", ".idea",
