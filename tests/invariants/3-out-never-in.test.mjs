@@ -6,8 +6,11 @@ import { inside } from '../lib/inside.mjs';
 import { listening } from '../lib/sockets.mjs';
 import { alive, descendants, ms } from '../lib/own.mjs';
 
-test('invariant 3: the worker and its sandboxes listen on nothing', { timeout: ms(120000) }, async () => {
-  const i = await inside();
+/** "tcp 0100007F:2002": what /proc says of a listener that only this host reaches. */
+const loopback = (l) => /^tcp [0-9A-F]{6}7F:/.test(l) || /^tcp6 0{24}01000000:/.test(l);
+
+test('invariant 3: without the page for operators the worker and its sandboxes listen on nothing', { timeout: ms(120000) }, async () => {
+  const i = await inside({ workerArgs: ['--metrics', 'none'] });
   try {
     // The check sees a listener where there is one.
     assert.match(listening(i.s.pid).join(), /tcp/);
@@ -29,5 +32,16 @@ test('invariant 3: the worker and its sandboxes listen on nothing', { timeout: m
     const got = await new Promise((r) => { const k = net.connect(port, '127.0.0.1'); k.on('connect', () => r('connected')); k.on('error', (e) => r(e.code)); });
     assert.equal(got, 'ECONNREFUSED', 'a listener inside is not reachable from the host');
     for (const x of xs) await x.close();
+  } finally { await i.stop(); }
+});
+
+test('invariant 3: the page for operators is on loopback, and nothing else listens', { timeout: ms(120000) }, async () => {
+  const i = await inside({ workerArgs: ['--metrics', '127.0.0.1:0'] });
+  try {
+    const x = await i.session();
+    await i.sh(x, 'echo up');
+    assert.deepEqual([listening(i.w.pid).length, listening(i.w.pid).every(loopback)], [1, true], listening(i.w.pid).join());
+    for (const pid of descendants(i.w.pid)) if (alive(pid)) assert.deepEqual(listening(pid), [], `process ${pid}`);
+    await x.close();
   } finally { await i.stop(); }
 });
