@@ -7,18 +7,49 @@
  * given twice. Each container is attached to its parent when it begins, so dropping the root
  * releases everything at any point of failure. Error messages name line and column, at most a
  * key, never a value: a configuration may hold a credential by mistake. Used at start-up and
- * from tests; never suspends. */
+ * from tests; never suspends. libyaml is opened when the first text is read: most short processes
+ * read none. */
 #include "base/yaml.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/library.h"
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/str.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <yaml.h>
+
+/* Every function used, by libyaml's name without "yaml_". */
+#define FUNCTIONS(X)                                                                               \
+    X(parser_initialize)                                                                           \
+    X(parser_set_input_string)                                                                     \
+    X(parser_parse)                                                                                \
+    X(parser_delete)                                                                               \
+    X(event_delete)
+
+static struct api {
+#define FIELD(f) __typeof__(&yaml_##f) f;
+    FUNCTIONS(FIELD)
+#undef FIELD
+} api;
+
+static const struct library_symbol symbols[] = {
+#define SYM(f) {"yaml_" #f, offsetof(struct api, f)},
+    FUNCTIONS(SYM)
+#undef SYM
+};
+
+static struct err no_library; /* kept, and told to all who come later */
+
+static void open_once(void)
+{
+    (void)!library_open("libyaml-0.so.2", "libyaml-0-2", symbols, ARRAY_LEN(symbols), &api,
+                        &no_library);
+}
 
 struct level {
     json_t *j; /* borrowed: the root owns it all */
@@ -196,24 +227,28 @@ int yaml_parse_json_lines(const char *text, size_t n, json_t **ret, struct map *
     if (n > LIMIT_YAML_BYTES)
         return err_set(e, -EMSGSIZE, "the file has %zu bytes; at most %u are allowed", n,
                        LIMIT_YAML_BYTES);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    MUST(pthread_once(&once, open_once) == 0);
+    if (no_library.code < 0)
+        return err_set(e, no_library.code, "%s", no_library.msg);
     yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
+    if (!api.parser_initialize(&parser))
         return err_set(e, -ENOMEM, "out of memory");
-    yaml_parser_set_input_string(&parser, (const unsigned char *)(text ? text : ""), n);
+    api.parser_set_input_string(&parser, (const unsigned char *)(text ? text : ""), n);
     struct builder b = {.lines = lines};
     int r = 0;
     while (r == 0) {
         yaml_event_t ev;
-        if (!yaml_parser_parse(&parser, &ev)) {
+        if (!api.parser_parse(&parser, &ev)) {
             r = fail_parser(&parser, e);
             break;
         }
         r = on_event(&b, &ev, e);
         if (r == -ENOMEM)
             (void)err_set(e, r, "out of memory");
-        yaml_event_delete(&ev);
+        api.event_delete(&ev);
     }
-    yaml_parser_delete(&parser);
+    api.parser_delete(&parser);
     for (size_t i = 0; i < b.depth; i++)
         free(b.stack[i].key);
     if (r < 0) {

@@ -49,6 +49,8 @@ struct native {
     struct err start_err;
     int64_t seq;
     void (*tell)(const char *sentence); /* NULL: the log is told */
+    char
+        *text; /* the datagram at hand. Kept: fresh zeros for each would cost a page fault a page */
 };
 
 /* ---- the zygote ---- */
@@ -101,10 +103,9 @@ static void tell_moved(const struct native *z, const json_t *moved)
  * to the caller. */
 static int receive(struct native *z, json_t **ret, int *channel, int *pidfd)
 {
-    AUTO_FREE char *text = mem_array(SANDBOX_SPEC_MAX, 1);
     int fds[16];
     size_t n_fds = 0;
-    ssize_t n = io_recv_fds(&z->ctl, text, SANDBOX_SPEC_MAX, fds, &n_fds);
+    ssize_t n = io_recv_fds(&z->ctl, z->text, SANDBOX_SPEC_MAX, fds, &n_fds);
     for (size_t i = n_fds == 2 ? 2 : 0; i < n_fds; i++)
         close(fds[i]);
     if (n_fds == 2) {
@@ -114,7 +115,7 @@ static int receive(struct native *z, json_t **ret, int *channel, int *pidfd)
     if (n <= 0)
         return n < 0 ? (int)n : -E_CLOSED;
     struct err e;
-    int r = json_parse(text, (size_t)n, ret, &e);
+    int r = json_parse(z->text, (size_t)n, ret, &e);
     return r < 0 ? r : 1;
 }
 
@@ -161,10 +162,9 @@ static int read_zygote(struct native *z)
             log_debug("sandbox ended", "pid=%lld status=%lld",
                       (long long)json_get_int(o, "ended", 0),
                       (long long)json_get_int(o, "status", 0));
-        else if (!z->greeted) {
-            if (take_hello(z, o, &e) < 0)
-                fail_all(z, &e);
-        } else
+        else if (!z->greeted && take_hello(z, o, &e) < 0)
+            fail_all(z, &e);
+        else if (json_object_get(o, "seq")) /* one that makes one sandbox greets with its answer */
             hand_over(z, o, &channel, &pidfd);
     }
     z->alive = r == -ECANCELED; /* it was the reader who was ended */
@@ -286,9 +286,16 @@ static int keep_zygote(void *arg)
     }
 }
 
+static void native_free(struct native *z)
+{
+    free(z->text);
+    free(z);
+}
+
 static int native_start(struct box_host *h, const struct box_host_config *cfg, struct err *e)
 {
     struct native *z = mem_new(struct native);
+    z->text = mem_array(SANDBOX_SPEC_MAX, 1);
     z->single = cfg->single;
     z->tell = cfg->tell;
     z->ctl = IO_FD_NONE;
@@ -302,7 +309,7 @@ static int native_start(struct box_host *h, const struct box_host_config *cfg, s
         err_set(e, r, "no fiber for the zygote");
     }
     if (r < 0) {
-        free(z);
+        native_free(z);
         return r;
     }
     h->own = z;
@@ -312,7 +319,7 @@ static int native_start(struct box_host *h, const struct box_host_config *cfg, s
 static void native_stop(struct box_host *h)
 {
     stop_zygote(h->own);
-    free(h->own);
+    native_free(h->own);
     h->own = NULL;
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "base/list.h"
 #include "box/engine.h"
@@ -25,6 +26,9 @@
 #define RETRY_MS     1000 /* after the first failed refill; doubles */
 #define RETRY_MAX_MS 60000
 #define BREATH_MS    10 /* after a claim: the session's first call has the processors to itself */
+
+METRIC_COUNTER(ended, "sallyport_worker_sandboxes_ended_total", "when=\"warm\"",
+               "Sandboxes that ended though nobody had ended them.")
 
 struct box_warm {
     struct box_host *host;
@@ -61,7 +65,8 @@ static int watch_one(void *arg)
     io_fd_close(&wb->watch);
     if (wb->box) {
         if (r == 0)
-            log_warn("a warm sandbox has ended", "pid=%d", box_pid(wb->box));
+            metric_add(&ended, 1);
+        log_warn("a warm sandbox has ended", "pid=%d", box_pid(wb->box));
         list_remove(&wb->link);
         w->n--;
         box_close(wb->box);

@@ -138,9 +138,9 @@ static int run(void *arg)
     int r = announce(c, key);
     if (r < 0)
         fprintf(stderr, "sallyport server: standard output is closed%s\n",
-                key[0] ? "; the API key of this first start is lost: remove the data directory and "
-                         "start again"
+                key[0] ? ", so the API key of this first start is lost; nothing of it was kept"
                        : "");
+    bool unheard = r < 0;
     secret_wipe(key, sizeof(key));
     if (r == 0) {
         struct scope s;
@@ -150,7 +150,10 @@ static int run(void *arg)
             r = server_run(c->server);
         scope_done(&s);
     }
-    server_close(c->server);
+    if (unheard)
+        server_discard(c->server);
+    else
+        server_close(c->server);
     struct fiber_stats st;
     fiber_get_stats(&st);
     log_info("server stopped", "result=%s holds=%llu longest_hold_us=%lld",
@@ -237,10 +240,11 @@ int cmd_server(int argc, char **argv)
 
     cmd_forbid_dumps();
     int r = server_take_model_env(&c.o, &e);
-    if (r == 0 && !c.data)
-        r = dirs_make(default_dir, NULL);
-    if (r < 0 && !e.msg[0])
-        r = err_set(&e, r, "%s: the data directory cannot be made: %s", default_dir, err_text(r));
+    size_t made = 0;
+    if (r == 0) {
+        cmd_await_server("server", c.o.data_dir);
+        r = dirs_make_counted(c.o.data_dir, &made, &e);
+    }
     if (r == 0)
         r = signal_init();
     if (r == 0)
@@ -248,11 +252,14 @@ int cmd_server(int argc, char **argv)
     if (r < 0) {
         fprintf(stderr, "sallyport server: %s\n", e.msg[0] ? e.msg : err_text(r));
         secret_done(&c.o.model_key);
+        dirs_unmake(c.o.data_dir, made);
         return 1;
     }
     code = loop_run(run, &c);
     signal_done();
     loop_done();
     secret_done(&c.o.model_key);
+    if (code != 0)
+        dirs_unmake(c.o.data_dir, made); /* where a first start has left nothing */
     return code != 0;
 }

@@ -6,43 +6,41 @@
  * on a pipe, never in argv or environment, and is started anew (1 s to 30 s apart) when it ends by
  * itself; it dies with this process. "ready" is printed when the worker's first poll was accepted.
  *
- * With --detach the program is run again in a session of its own, its output in DIR/up.log; the
- * caller waits for the ready line (or the failure) and leaves. Signals: the first SIGTERM or SIGINT
- * drains worker, then server; the second ends everything. */
+ * With --detach another process does all this (up_detach). Signals: the first SIGTERM or SIGINT
+ * drains worker, then server, and nothing new is begun meanwhile; the second ends everything. A
+ * first start that does not become ready takes back what it has made. */
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "box/state.h"
 #include "cmd/cmd.h"
 #include "cmd/client/devenv.h"
 #include "cmd/line/flags.h"
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
-#include "cmd/line/term.h"
 #include "cmd/server.h"
 #include "cmd/trim.h"
 #include "cmd/up_children.h"
+#include "cmd/up_detach.h"
 #include "io/dirs.h"
 #include "io/loop.h"
 #include "io/proc.h"
 #include "io/signal.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DETACH_WAIT_MS  60000
 #define WORKER_GRACE_MS 5000 /* beyond the worker's own grace period */
 
 struct up {
     struct server_options o;
-    const char *config, *data, *log_level;
+    const char *config, *data, *log_level, *worker_metrics;
     int64_t capacity, grace_ms, max_idle_ms;
     struct sandbox_options options; /* the worker's, who is handed them */
     bool detach;
@@ -54,7 +52,8 @@ struct up {
     char url[160];
     struct proc worker;
     bool worker_runs, announced;
-    bool refused; /* the worker has, before it was ready */
+    bool refused;    /* the worker has, before it was ready */
+    bool has_devenv; /* this start has written it */
     int stops;
     struct waitq changed;
 };
@@ -71,6 +70,10 @@ static int make_devenv(struct up *u, const char *first_key, struct err *e)
             r = up_run_setup(u->url, u->o.data_dir, key, e);
         secret_wipe(key, sizeof(key));
     }
+    if (r == UP_SETUP_NO_KEY)
+        return err_set(e, -EIO,
+                       "the environment could not be set up: the server does not take the API key "
+                       "that was made for it");
     return r > 0 ? err_set(e, -EIO, "the environment could not be set up; the reason is above") : r;
 }
 
@@ -111,6 +114,12 @@ static int watch_output(struct up *u, int fd, const struct devenv *d)
     return n < 0 ? (int)n : 0;
 }
 
+/* Who wants no page of the server wants none of the worker either, unless its own flag says so. */
+static const char *worker_metrics(const struct up *u)
+{
+    return u->worker_metrics ? u->worker_metrics : str_eq(u->o.metrics, "none") ? "none" : NULL;
+}
+
 /* One life of the worker. 0 when it ended, with its wait status; negative when it could not be
  * started. */
 static int run_worker(struct up *u, int *ret_status, struct err *e)
@@ -122,6 +131,7 @@ static int run_worker(struct up *u, int *ret_status, struct err *e)
     const struct up_worker w = {.url = u->url,
                                 .data_dir = u->o.data_dir,
                                 .log_level = u->log_level,
+                                .metrics = worker_metrics(u),
                                 .handed_on = u->handed_on,
                                 .n_handed_on = u->n_handed_on};
     int out = -1;
@@ -178,6 +188,18 @@ static int keep_worker(void *arg)
 
 /* ---- life ---- */
 
+static void begin_stop(struct up *u, int sig)
+{
+    const int64_t at_most_ms = u->grace_ms + WORKER_GRACE_MS;
+    if (!u->announced)
+        fprintf(stderr, "sallyport up: stopped by signal %d before it was ready\n", sig);
+    log_info("stopping", "signal=%d at_most_ms=%lld", sig, (long long)at_most_ms);
+    server_drain(u->server, at_most_ms);
+    if (u->worker_runs)
+        proc_kill(&u->worker, SIGTERM);
+    waitq_wake_all(&u->changed);
+}
+
 static int watch_signals(void *arg)
 {
     struct up *u = arg;
@@ -192,9 +214,7 @@ static int watch_signals(void *arg)
                 proc_kill(&u->worker, SIGKILL);
             _exit(1);
         }
-        if (u->worker_runs)
-            proc_kill(&u->worker, SIGTERM);
-        waitq_wake_all(&u->changed);
+        begin_stop(u, sig);
     }
 }
 
@@ -224,6 +244,26 @@ static int serve(void *arg)
     return server_run(u->server);
 }
 
+/* What the children of a first start have made, when the server has left nothing of it. A directory
+ * that holds a database keeps it all. */
+static void forget_first_start(const struct up *u)
+{
+    const char *dir = u->o.data_dir;
+    struct stat st;
+    struct state left;
+    struct err e = {0};
+    AUTO_FREE char *lock = mem_printf("%s/sallyport.lock", dir);
+    AUTO_FREE char *env = mem_printf("%s/dev.env", dir), *boxes = mem_printf("%s/sandboxes", dir);
+    if (lstat(lock, &st) == 0)
+        return;
+    if (u->has_devenv)
+        (void)unlink(env);
+    /* A worker that was killed has left a run in there. */
+    if (lstat(boxes, &st) == 0 && state_open(boxes, &left, NULL, &e) == 0)
+        state_done(&left);
+    (void)rmdir(boxes);
+}
+
 static int run(void *arg)
 {
     struct up *u = arg;
@@ -245,6 +285,7 @@ static int run(void *arg)
         r = fiber_spawn(&helping, "signals", watch_signals, u, NULL);
     if (r == 0)
         r = make_devenv(u, key, &e);
+    u->has_devenv = r == 0;
     secret_wipe(key, sizeof(key));
     if (r == 0)
         r = fiber_spawn(&helping, "worker", keep_worker, u, NULL);
@@ -256,93 +297,13 @@ static int run(void *arg)
         fprintf(stderr, "sallyport up: %s\n", e.msg[0] ? e.msg : err_text(r));
     scope_done(&helping);
     scope_done(&serving);
-    server_close(u->server);
-    return r < 0 || u->refused;
-}
-
-/* ---- detaching ---- */
-
-/* Copies the log's new bytes to our stdout until a "ready" line has been shown whole; returns 0
- * then, 1 when the child ended. */
-static int wait_until_ready(pid_t pid, int log_fd)
-{
-    struct term_spinner spin = {.text = "starting"};
-    size_t len = 0;
-    char *seen = mem_zalloc(65536);
-    int code = 1;
-    for (int64_t until = time_mono_ns() + DETACH_WAIT_MS * NS_PER_MS; time_mono_ns() < until;) {
-        ssize_t n = read(log_fd, seen + len, 65535 - len);
-        len += n > 0 ? (size_t)n : 0;
-        const char *ready = memmem(seen, len, "\nready ", 7);
-        if (!ready && len >= 6 && !memcmp(seen, "ready ", 6))
-            ready = seen;
-        if (ready && strstr(ready, "\n  next ")) {
-            code = 0;
-            break;
-        }
-        int status;
-        if (waitpid(pid, &status, WNOHANG) == pid) {
-            n = read(log_fd, seen + len, 65535 - len);
-            len += n > 0 ? (size_t)n : 0;
-            break;
-        }
-        term_spinner_step(&spin);
-        poll(NULL, 0, 50);
-    }
-    term_spinner_clear(&spin);
-    if (code == 0) {
-        fwrite(seen, 1, len, stdout);
-        printf("  pid          %d (stop it with kill)\n", (int)pid);
+    if (u->announced) {
+        server_close(u->server);
     } else {
-        fwrite(seen, 1, len, stderr);
-        fprintf(stderr,
-                "sallyport up: the server did not become ready; the log above shows the reason\n");
+        server_discard(u->server);
+        forget_first_start(u);
     }
-    free(seen);
-    return code;
-}
-
-static int detach(struct up *u)
-{
-    AUTO_FREE char *path = mem_printf("%s/up.log", u->o.data_dir);
-    AUTO_CLOSE int out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-    AUTO_CLOSE int in = out < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    AUTO_CLOSE int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (out < 0 || in < 0 || null < 0) {
-        fprintf(stderr, "sallyport up: %s cannot be written: %s\n", path, err_text(-errno));
-        return 1;
-    }
-    /* What is there may belong to one that still runs: it stays, and is not shown again. */
-    (void)lseek(in, 0, SEEK_END);
-    size_t n = 0, k = 0;
-    while (u->original_argv[n])
-        n++;
-    char **argv = mem_array(n + 3, sizeof(char *));
-    char name[] = "sallyport";
-    argv[k++] = name;
-    for (size_t i = 0; i < n; i++)
-        if (!str_starts(u->original_argv[i], "--detach"))
-            argv[k++] = u->original_argv[i];
-
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attr);
-    posix_spawn_file_actions_adddup2(&actions, null, 0);
-    posix_spawn_file_actions_adddup2(&actions, out, 1);
-    posix_spawn_file_actions_adddup2(&actions, out, 2);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
-    pid_t pid = -1;
-    int r = posix_spawn(&pid, UP_SELF, &actions, &attr, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    free(argv);
-    if (r != 0) {
-        fprintf(stderr, "sallyport up: the background process could not be started: %s\n",
-                err_text(-r));
-        return 1;
-    }
-    return wait_until_ready(pid, in);
+    return r < 0 || u->refused;
 }
 
 static int start(struct up *u)
@@ -389,17 +350,21 @@ static int up(struct up *u)
         fprintf(stderr, "sallyport up: %s\n", e.msg);
         return 2;
     }
-    int r = dirs_make(u->o.data_dir, NULL);
-    if (r < 0) {
-        fprintf(stderr, "sallyport up: %s: the data directory cannot be made: %s\n", u->o.data_dir,
-                err_text(r));
-        return 1;
-    }
-    if (u->detach)
-        return detach(u);
     log_init("up", cmd_log_level(u->log_level));
-    cmd_forbid_dumps();
-    return start(u);
+    cmd_await_server("up", u->o.data_dir);
+    size_t made;
+    int code = 1, r = dirs_make_counted(u->o.data_dir, &made, &e);
+    if (r < 0) {
+        fprintf(stderr, "sallyport up: %s\n", e.msg);
+    } else if (u->detach) {
+        code = up_detach(u->o.data_dir, u->original_argv);
+    } else {
+        cmd_forbid_dumps();
+        code = start(u);
+    }
+    if (code != 0 || !u->announced)
+        dirs_unmake(u->o.data_dir, made); /* where a first start has left nothing */
+    return code;
 }
 
 int cmd_up(int argc, char **argv)
@@ -426,6 +391,8 @@ int cmd_up(int argc, char **argv)
          .ptr = &u.o.lease_ttl_ms, .min = 2000, .max = 3600000},
         {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8401)",
          FLAG_TEXT, .ptr = &u.o.metrics},
+        {"worker-metrics", "ADDRESS", "the same of its worker, or none (127.0.0.1:8402)", FLAG_TEXT,
+         .ptr = &u.worker_metrics},
         {"keep-sessions", "TIME",
          "delete sessions at rest this long after their last event (they are kept)", FLAG_DURATION,
          .ptr = &u.o.keep_sessions_ms, .min = 1000, .max = INT64_C(3650) * 86400 * 1000},

@@ -105,8 +105,12 @@ int up_start_worker(const struct up_worker *w, const struct devenv *d, struct pr
         w->log_level,
     };
     size_t n = ARRAY_LEN(by_nature);
-    AUTO_FREE const char **argv = mem_array(n + w->n_handed_on + 1, sizeof(*argv));
+    AUTO_FREE const char **argv = mem_array(n + w->n_handed_on + 3, sizeof(*argv));
     memcpy(argv, by_nature, sizeof(by_nature));
+    if (w->metrics) {
+        argv[n++] = "--metrics";
+        argv[n++] = w->metrics;
+    }
     for (size_t i = 0; i < w->n_handed_on; i++)
         argv[n++] = w->handed_on[i];
     argv[n] = NULL;

@@ -13,6 +13,7 @@ int up_run_setup(const char *url, const char *data_dir, const char *api_key, str
 
 struct up_worker {
     const char *url, *data_dir, *log_level;
+    const char *metrics;    /* NULL: its default */
     char *const *handed_on; /* words of its command line; see flags_hand_on */
     size_t n_handed_on;
 };

@@ -233,6 +233,8 @@ int cmd_worker(int argc, char **argv)
     const struct flag process[] = {
         {"worker-id", "NAME", "name of this worker in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},
+        {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8402)",
+         FLAG_TEXT, .ptr = &c.cfg.metrics},
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &c.config, .line_only = true},
         {"log-level", "LEVEL", "debug, info, warn or error (info)", FLAG_CHOICE,
@@ -265,9 +267,10 @@ int cmd_worker(int argc, char **argv)
     AUTO_FREE char *data_dir = cmd_default_data_dir();
     AUTO_FREE char *default_dir = mem_printf("%s/worker", data_dir);
     c.cfg.state_dir = c.state_dir ? c.state_dir : default_dir;
+    size_t made = 0;
     int r = prepare(&c, &e);
     if (r == 0) {
-        r = dirs_make(c.cfg.state_dir, NULL);
+        r = dirs_make_counted(c.cfg.state_dir, &made, NULL);
         if (r < 0)
             err_set(&e, r, "%s: cannot be made: %s; choose another with --state-dir",
                     c.cfg.state_dir, err_text(r));
@@ -280,6 +283,7 @@ int cmd_worker(int argc, char **argv)
         fprintf(stderr, "sallyport worker: %s\n", e.msg[0] ? e.msg : err_text(r));
         secret_done(&c.cfg.environment_key);
         sandbox_spec_done(&c.sandbox);
+        dirs_unmake(c.cfg.state_dir, made);
         return r == -EINVAL ? 2 : 1;
     }
     code = loop_run(run, &c);
@@ -287,5 +291,7 @@ int cmd_worker(int argc, char **argv)
     loop_done();
     secret_done(&c.cfg.environment_key);
     sandbox_spec_done(&c.sandbox);
+    if (code != 0)
+        dirs_unmake(c.cfg.state_dir, made);
     return code != 0;
 }

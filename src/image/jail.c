@@ -54,6 +54,8 @@ static int warm_up(struct err *e)
 {
     char sum[DIGEST_SHA256_HEX];
     int r = archive_load(e);
+    if (r >= 0)
+        r = seccomp_unpack_load(e);
     if (r < 0)
         return r;
     digest_sha256_hex("", 0, sum);

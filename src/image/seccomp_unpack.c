@@ -19,11 +19,42 @@
  * open, no signal may go to another process, no page may become code. */
 #include "image/seccomp_unpack.h"
 #include "base/err.h"
+#include "base/library.h"
 
 #include <fcntl.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* Every function used, by libseccomp's name without "seccomp_". Opened by the process that unpacks,
+ * and by no other. */
+#define FUNCTIONS(X)                                                                               \
+    X(init)                                                                                        \
+    X(attr_set)                                                                                    \
+    X(syscall_resolve_name)                                                                        \
+    X(rule_add)                                                                                    \
+    X(rule_add_array)                                                                              \
+    X(load)                                                                                        \
+    X(release)
+
+static struct api {
+#define FIELD(f) __typeof__(&seccomp_##f) f;
+    FUNCTIONS(FIELD)
+#undef FIELD
+} api;
+
+static const struct library_symbol symbols[] = {
+#define SYM(f) {"seccomp_" #f, offsetof(struct api, f)},
+    FUNCTIONS(SYM)
+#undef SYM
+};
+
+int seccomp_unpack_load(struct err *e)
+{
+    return api.init ? 0
+                    : library_open("libseccomp.so.2", "libseccomp2", symbols, ARRAY_LEN(symbols),
+                                   &api, e);
+}
 
 /* Names that this machine or its libseccomp does not know get the default answer. */
 static const char *const allowed[] = {
@@ -67,17 +98,17 @@ static int add_names(scmp_filter_ctx ctx, uint32_t action, const char *const *na
 {
     int r = 0;
     for (size_t i = 0; r >= 0 && i < n; i++) {
-        int nr = seccomp_syscall_resolve_name(names[i]);
+        int nr = api.syscall_resolve_name(names[i]);
         if (nr >= 0)
-            r = seccomp_rule_add(ctx, action, nr, 0);
+            r = api.rule_add(ctx, action, nr, 0);
     }
     return r;
 }
 
 static int allow_when(scmp_filter_ctx ctx, const char *name, struct scmp_arg_cmp cmp)
 {
-    int nr = seccomp_syscall_resolve_name(name);
-    return nr < 0 ? 0 : seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, nr, 1, &cmp);
+    int nr = api.syscall_resolve_name(name);
+    return nr < 0 ? 0 : api.rule_add_array(ctx, SCMP_ACT_ALLOW, nr, 1, &cmp);
 }
 
 static int add_conditions(scmp_filter_ctx ctx)
@@ -109,11 +140,14 @@ static int add_conditions(scmp_filter_ctx ctx)
 
 int seccomp_unpack_install(struct err *e)
 {
-    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    int r = seccomp_unpack_load(e);
+    if (r < 0)
+        return r;
+    scmp_filter_ctx ctx = api.init(SCMP_ACT_ERRNO(EPERM));
     if (!ctx)
         return err_set(e, -ENOMEM, "no memory for the system call filter");
     /* int 0x80 and x32 have numbers of their own, which nothing here uses. */
-    int r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    r = api.attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (r >= 0)
         r = add_names(ctx, SCMP_ACT_ALLOW, allowed, ARRAY_LEN(allowed));
     if (r >= 0)
@@ -121,7 +155,7 @@ int seccomp_unpack_install(struct err *e)
     if (r >= 0)
         r = add_conditions(ctx);
     if (r >= 0)
-        r = seccomp_load(ctx);
-    seccomp_release(ctx);
+        r = api.load(ctx);
+    api.release(ctx);
     return r < 0 ? err_set(e, r, "the system call filter cannot be installed: %s", err_text(r)) : 0;
 }

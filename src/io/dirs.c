@@ -9,13 +9,14 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-/* Makes one directory on the way to `dir`, or finds it. */
+/* Makes one directory on the way to `dir` (1), or finds it (0). */
 static int make_one(const char *path, const char *dir, struct err *e)
 {
     struct stat st;
     if (mkdir(path, 0700) == 0)
-        return 0;
+        return 1;
     int r = -errno;
     if (stat(path, &st) < 0)
         return err_set(e, r, "cannot make directory %s: %s", path, err_text(r));
@@ -26,6 +27,13 @@ static int make_one(const char *path, const char *dir, struct err *e)
 
 int dirs_make(const char *dir, struct err *e)
 {
+    size_t made;
+    return dirs_make_counted(dir, &made, e);
+}
+
+int dirs_make_counted(const char *dir, size_t *ret_made, struct err *e)
+{
+    *ret_made = 0;
     AUTO_FREE char *path = mem_strdup(dir);
     size_t n = strlen(path);
     if (n == 0)
@@ -38,7 +46,21 @@ int dirs_make(const char *dir, struct err *e)
         int r = make_one(path, dir, e);
         if (r < 0)
             return r;
+        *ret_made += (size_t)r;
         path[i] = c;
     }
     return 0;
+}
+
+void dirs_unmake(const char *dir, size_t made)
+{
+    AUTO_FREE char *path = mem_strdup(dir);
+    for (size_t n = strlen(path); made > 0; made--) {
+        while (n > 1 && path[n - 1] == '/')
+            path[--n] = '\0';
+        if (rmdir(path) < 0)
+            return;
+        while (n > 0 && path[n - 1] != '/')
+            path[--n] = '\0';
+    }
 }

@@ -1,7 +1,8 @@
 /* server.c - the parts of the platform, put together in one process.
  *
  * Used by `sallyport server` and `sallyport up` on the loop's root fiber, which owns everything
- * here: the HTTP server with one fiber per connection, the brain's turns, the reaper of leases, and the yielder of sessions at rest.
+ * here: the HTTP server with one fiber per connection, the brain's turns, the reaper of leases, the yielder of sessions at rest and the
+ * watcher of calls that wait.
  * Opening goes bottom up (store, listener, brain, work clock, first start), and a step that fails
  * undoes what was opened before it: nothing is served half-configured. Stopping ends event streams
  * first (their readers resume elsewhere or later) and gives running calls a grace period; what was
@@ -21,6 +22,7 @@
 #include "platform/platform.h"
 #include "platform/status/status.h"
 #include "platform/work/work_reaper.h"
+#include "platform/work/work_watch.h"
 #include "platform/work/work_yield.h"
 #include "server/caretaker.h"
 #include "session/hub.h"
@@ -59,7 +61,7 @@ static int open_brain(struct server *s, struct err *e)
 static const char *not_ready(void *arg)
 {
     const struct server *s = arg;
-    if (s->stopping)
+    if (s->stopping || s->platform.stops_at_ns)
         return "the server stops";
     return db_is_failing(s->platform.log.db) ? "the database cannot be written" : NULL;
 }
@@ -109,7 +111,7 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
     if (db_open(o->data_dir, &s->platform.log.db, e) < 0 || open_http(s, e) < 0 ||
         open_operator(s, e) < 0 || open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
         platform_first_start(&s->platform, ret_key, e) < 0) {
-        server_close(s);
+        server_discard(s);
         return NULL;
     }
     s->platform.started_at = time_real_us();
@@ -153,6 +155,8 @@ int server_run(struct server *s)
     if (r == 0)
         r = fiber_spawn(&background, "work-yielder", work_yielder, &s->platform, NULL);
     if (r == 0)
+        r = fiber_spawn(&background, "work-watcher", work_watcher, &s->platform, NULL);
+    if (r == 0)
         r = fiber_spawn(&background, "caretaker", caretaker_run, &caretaker, NULL);
     if (r == 0 && s->operator_page)
         r = fiber_spawn(&background, "operator", operator_run, s->operator_page, NULL);
@@ -161,14 +165,35 @@ int server_run(struct server *s)
     return s->damaged ? -E_CORRUPT : r;
 }
 
+void server_drain(struct server *s, int64_t at_most_ms)
+{
+    at_most_ms += s->o->stop_grace_ms;
+    s->platform.stops_at_ns = time_mono_ns() + at_most_ms * NS_PER_MS;
+    db_note_stopping(s->platform.log.db, at_most_ms);
+}
+
 void server_stop(struct server *s)
 {
+    server_drain(s, 0);
     s->stopping = true;
     hub_end_all(s->platform.log.hub);
     http_server_stop(s->http, s->o->stop_grace_ms);
 }
 
-void server_close(struct server *s)
+static int untouched_tx(struct tx *tx, void *arg)
+{
+    (void)arg;
+    struct stmt *s = tx_prepare(tx, "SELECT (SELECT COUNT(*) FROM environments) <= 1"
+                                    " AND NOT EXISTS (SELECT 1 FROM agents)"
+                                    " AND NOT EXISTS (SELECT 1 FROM sessions)");
+    int r = stmt_step(s);
+    if (r > 0)
+        r = stmt_int(s, 0) != 0;
+    stmt_reset(s);
+    return r;
+}
+
+static void finish(struct server *s, bool discard)
 {
     if (!s)
         return;
@@ -178,7 +203,22 @@ void server_close(struct server *s)
     model_free(s->model);
     platform_done(&s->platform);
     hub_free(s->platform.log.hub);
-    db_close(s->platform.log.db);
+    if (discard)
+        db_discard(s->platform.log.db);
+    else
+        db_close(s->platform.log.db);
     tls_ctx_free(s->tls);
     free(s);
+}
+
+void server_close(struct server *s)
+{
+    finish(s, false);
+}
+
+/* `sallyport up` has made an environment by then; whoever had its keys may have made more. */
+void server_discard(struct server *s)
+{
+    struct db *db = s->platform.log.db;
+    finish(s, db && db_is_new(db) && db_read(db, untouched_tx, NULL) > 0);
 }

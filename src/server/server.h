@@ -30,7 +30,14 @@ const char *server_model_name(const struct server *s); /* "none" when none is co
 struct platform *server_platform(struct server *s);
 /* Serves until server_stop or cancellation. Suspends. 0 or a negative code. */
 int server_run(struct server *s);
+/* From another fiber: nothing new is begun from now on, while what was begun is still served; the
+ * caller stops the server in `at_most_ms`. It says so to callers and to starts that wait. Does not
+ * suspend. */
+void server_drain(struct server *s, int64_t at_most_ms);
 /* From another fiber: streams end, running calls get the grace period, server_run returns.
  * Suspends. */
 void server_stop(struct server *s);
 void server_close(struct server *s); /* Suspends. NULL is fine */
+/* The same after a start that has failed: when this start has made the database, and nobody has put
+ * anything in it that they would miss, no file is left. After server_run. Suspends. */
+void server_discard(struct server *s);

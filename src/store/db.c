@@ -62,7 +62,7 @@ struct queue {
 
 struct db {
     char *dir;
-    int lock_fd;
+    struct directory directory;
     struct tx *writer;
 
     pthread_mutex_t mutex; /* guards everything below */
@@ -403,7 +403,7 @@ int db_open(const char *dir, struct db **ret, struct err *e)
 {
     struct db *d = mem_new(struct db);
     d->dir = mem_strdup(dir);
-    d->lock_fd = -1;
+    d->directory = DIRECTORY_NONE;
     pthread_mutex_init(&d->mutex, NULL);
     pthread_cond_init(&d->write_ready, NULL);
     pthread_cond_init(&d->read_ready, NULL);
@@ -411,7 +411,7 @@ int db_open(const char *dir, struct db **ret, struct err *e)
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     /* A full disk under RLIMIT_FSIZE must be an error of write(2), in tests and tools as well. */
     sigaction(SIGXFSZ, &ignore, NULL); /* lint-allow: banned no signal is handled, one is ignored */
-    int r = driver_start(dir, &d->lock_fd, &d->writer, e);
+    int r = driver_start(dir, &d->directory, &d->writer, e);
     if (r == 0) {
         r = start_thread(&d->writer_thread, writer_main, d, "db-writer");
         if (r < 0)
@@ -420,14 +420,24 @@ int db_open(const char *dir, struct db **ret, struct err *e)
             d->writer_started = true;
     }
     if (r < 0) {
-        db_close(d);
+        db_discard(d);
         return r;
     }
     *ret = d;
     return 0;
 }
 
-void db_close(struct db *d)
+void db_note_stopping(struct db *d, int64_t at_most_ms)
+{
+    directory_note_stopping(&d->directory, at_most_ms);
+}
+
+bool db_is_new(const struct db *d)
+{
+    return d->directory.made_database;
+}
+
+static void finish(struct db *d, bool discard)
 {
     if (!d)
         return;
@@ -441,12 +451,24 @@ void db_close(struct db *d)
     for (size_t i = 0; i < d->n_readers; i++)
         pthread_join(d->reader_threads[i], NULL);
     driver_close(d->writer);
-    if (d->lock_fd >= 0)
-        close(d->lock_fd);
+    if (discard)
+        directory_discard(d->dir, &d->directory);
+    if (d->directory.lock_fd >= 0)
+        close(d->directory.lock_fd);
     pthread_cond_destroy(&d->plain_done);
     pthread_cond_destroy(&d->read_ready);
     pthread_cond_destroy(&d->write_ready);
     pthread_mutex_destroy(&d->mutex);
     free(d->dir);
     free(d);
+}
+
+void db_close(struct db *d)
+{
+    finish(d, false);
+}
+
+void db_discard(struct db *d)
+{
+    finish(d, true);
 }

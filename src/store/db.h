@@ -28,6 +28,14 @@ int db_check(const char *dir, struct buf *out, struct err *e) WARN_UNUSED;
 /* Finishes what is queued, joins the threads. Does not suspend (it blocks): no fiber may be in
  * db_write or db_read. */
 void db_close(struct db *d);
+/* The same for a start that has failed: what this db_open has made is removed, so that nothing is
+ * left of a first start. What was there before stays. */
+void db_discard(struct db *d);
+/* Whether this db_open has made the database. */
+bool db_is_new(const struct db *d);
+/* Tells the starts to come that this process lets go of the directory, in so long at most. Blocks
+ * for a moment. */
+void db_note_stopping(struct db *d, int64_t at_most_ms);
 
 struct db_stats {
     uint64_t writes, reads; /* transaction functions run */

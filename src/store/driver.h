@@ -6,10 +6,12 @@
 #pragma once
 
 #include "store/db.h"
+#include "store/directory.h"
 
-/* Prepares DIR (made 0700 if missing), takes the server's lock on it (*ret_lock_fd, the caller's:
- * closing it gives the lock back), and opens and migrates the database. Errors as db_open. */
-int driver_start(const char *dir, int *ret_lock_fd, struct tx **ret_writer, struct err *e)
+/* Prepares DIR (made 0700 if missing), takes the server's lock on it (ret->lock_fd, the caller's:
+ * closing it gives the lock back), and opens and migrates the database. A failure leaves no file
+ * behind that it has made. Errors as db_open. */
+int driver_start(const char *dir, struct directory *ret, struct tx **ret_writer, struct err *e)
     WARN_UNUSED;
 /* One more connection to the same database, for reading only. */
 int driver_open_reader(const char *dir, struct tx **ret, struct err *e) WARN_UNUSED;

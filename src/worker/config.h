@@ -35,6 +35,7 @@ struct worker_config {
     /* Operator's commands on this host (hook.h), or NULL. A failing on_claim is logged, and the
      * session served all the same; on_end runs whenever on_claim has. */
     const char *on_claim, *on_end;
+    const char *metrics; /* where the operator's page is, or "none"; NULL: the default (page.h) */
 };
 
 #define WORKER_TOOLS_MAX 64

@@ -8,6 +8,7 @@
  * the stamp is bounded and echoed to the byte, the TTL kept within 2 s and 1 h. */
 #include "worker/lease.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "base/time.h"
 
@@ -16,6 +17,12 @@
 #define TTL_DEFAULT_MS 90000
 #define NO_HEARTBEAT   "NO_HEARTBEAT"
 #define LAPSED_MS      600000 /* so long a lease is tried to be had again */
+
+#define BEATS(var, outcome)                                                                        \
+    METRIC_COUNTER(var, "sallyport_worker_heartbeats_total", "outcome=\"" outcome "\"",            \
+                   "Heartbeats of claimed items: answered with 200, or not.")
+BEATS(beats_ok, "ok")
+BEATS(beats_failed, "failed")
 
 void lease_init(struct lease *l, struct remote *remote, const char *environment_id,
                 const char *work_id, struct waitq *changed)
@@ -159,10 +166,13 @@ static int64_t beat(struct lease *l, struct backoff *retry)
                              l->no_stamp ? NULL : l->stamp, &a);
     fiber_deadline_pop(&d);
     int64_t wait_ms = period_ms(l);
+    bool good = r == 0 && a.status == 200 && json_is_object(a.body);
+    if (r != -ECANCELED)
+        metric_add(good ? &beats_ok : &beats_failed, 1);
 
     if (r == -ECANCELED) {
         wait_ms = r;
-    } else if (r == 0 && a.status == 200 && json_is_object(a.body)) {
+    } else if (good) {
         accepted(l, a.body, sent_ns);
         retry->tries = 0;
         wait_ms = period_ms(l);

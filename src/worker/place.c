@@ -5,6 +5,7 @@
  * name and input, the sandbox its result; both are bounded by the sandbox client. */
 #include "worker/place.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "sandbox/sandbox.h"
 #include "worker/config.h"
@@ -14,6 +15,12 @@
 #define CALL_TIMEOUT_MS  120000
 #define CALL_TIMEOUT_MAX 3600000
 #define CALL_SLACK_MS    30000 /* beyond the tool's own time: for an init that does not answer */
+
+#define ENDED(var, when)                                                                           \
+    METRIC_COUNTER(var, "sallyport_worker_sandboxes_ended_total", "when=\"" when "\"",             \
+                   "Sandboxes that ended though nobody had ended them.")
+ENDED(ended_in_call, "call")
+ENDED(ended_between, "between_calls")
 
 void place_init(struct place *s, const struct worker_config *cfg, struct box_host *boxes,
                 struct kept *kept, const char *session_id, struct scope *scope)
@@ -121,6 +128,7 @@ static int run_in_box(struct place_call *c)
     fiber_deadline_pop(&d);
     if (r == 0 || r == -ECANCELED)
         return r;
+    metric_add(&ended_in_call, 1);
     log_warn("sandbox ended during a call", "session=%s tool=%s why=%s", s->session_id, c->tool,
              log_q(e.msg));
     AUTO_FREE char *text = mem_printf("The sandbox ended while the tool was running (%s). "
@@ -145,6 +153,7 @@ int place_run(void *arg)
         return 0;
     }
     if (box_has_ended(s->box)) {
+        metric_add(&ended_between, 1);
         log_warn("sandbox ended between calls", "session=%s tool=%s", s->session_id, c->tool);
         lose_box(c, "This call was not run: the sandbox had ended since the one before. "
                     "A new one is used from now on; files and shell state of the old "

@@ -7,8 +7,16 @@
  * controls the content, which goes out as it is. */
 #include "worker/post.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "base/time.h"
+
+#define RESULTS(var, outcome)                                                                      \
+    METRIC_COUNTER(var, "sallyport_worker_results_total", "outcome=\"" outcome "\"",               \
+                   "Results for the platform: taken, taken when tried again, refused for good.")
+RESULTS(posted, "posted")
+RESULTS(posted_again, "posted_again")
+RESULTS(refused_results, "refused")
 
 void post_error_text(struct box_result *ret, const char *text)
 {
@@ -52,8 +60,8 @@ static bool is_unfit(int status)
 
 /* Posts one result, again and again while the lease is ours. Returns 0 when it was taken, or is not
  * wanted any more, or the status with which the platform refused it for good. Negative when it could
- * not be posted. */
-static int send_event(struct post *p, const char *call_id, json_t *ev)
+ * not be posted. `again`: it has been posted before. */
+static int send_event(struct post *p, const char *call_id, json_t *ev, bool again)
 {
     struct backoff retry = {.base_ms = 250, .cap_ms = 30000};
     int64_t leave_ns = FIBER_NO_DEADLINE; /* the end of it when the worker is to leave */
@@ -78,8 +86,11 @@ static int send_event(struct post *p, const char *call_id, json_t *ev)
             log_warn("result refused by the platform", "session=%s call=%s status=%d why=%s",
                      p->session_id, log_q(call_id), a.status, log_q(a.words));
         remote_answer_done(&a);
-        if (sent || refused)
+        if (sent || refused) {
+            metric_add(refused ? &refused_results : again ? &posted_again : &posted, 1);
             return refused;
+        }
+        again = true;
         if (r != -ECANCELED)
             r = pause_until(p, time_mono_ns() + backoff_next_ms(&retry, after) * NS_PER_MS);
         if (r < 0)
@@ -90,11 +101,11 @@ static int send_event(struct post *p, const char *call_id, json_t *ev)
 
 /* Posts a result (stolen) and tells the feed what became of it. `of_tool`: its content is a tool's,
  * and may be what the platform does not like about it. */
-static void post_event(struct post *p, const char *call_id, bool custom, bool of_tool,
+static void post_event(struct post *p, const char *call_id, bool custom, bool of_tool, bool again,
                        json_t *event)
 {
     AUTO_JSON json_t *ev = event;
-    int status = send_event(p, call_id, ev);
+    int status = send_event(p, call_id, ev, again);
     if (of_tool && is_unfit(status)) {
         AUTO_FREE char *text =
             mem_printf("The tool ran, but the platform did not accept its result (status %d).",
@@ -102,7 +113,7 @@ static void post_event(struct post *p, const char *call_id, bool custom, bool of
         struct box_result instead = {0};
         post_error_text(&instead, text);
         AUTO_JSON json_t *error = result_event(call_id, custom, &instead);
-        status = send_event(p, call_id, error);
+        status = send_event(p, call_id, error, false);
     }
     struct feed_call *c = feed_find(p->feed, call_id);
     if (!c || c->closed || status < 0)
@@ -115,21 +126,21 @@ static void post_event(struct post *p, const char *call_id, bool custom, bool of
 
 void post_result(struct post *p, const char *call_id, bool custom, struct box_result *result)
 {
-    post_event(p, call_id, custom, true, result_event(call_id, custom, result));
+    post_event(p, call_id, custom, true, false, result_event(call_id, custom, result));
 }
 
 void post_again(struct post *p, const char *call_id)
 {
     struct feed_call *c = feed_find(p->feed, call_id);
     if (c && c->kept)
-        post_event(p, call_id, c->custom, true, json_incref(c->kept));
+        post_event(p, call_id, c->custom, true, true, json_incref(c->kept));
 }
 
 void post_error(struct post *p, const char *call_id, bool custom, const char *text)
 {
     struct box_result result = {0};
     post_error_text(&result, text);
-    post_event(p, call_id, custom, false, result_event(call_id, custom, &result));
+    post_event(p, call_id, custom, false, false, result_event(call_id, custom, &result));
 }
 
 void post_rest(struct post *p, const char *text)

@@ -12,6 +12,7 @@
  * as they are, bounded by the sandbox client. Tokens stay in struct secret and in libcurl. */
 #include "worker/runner.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "base/toolset.h"
@@ -34,6 +35,15 @@
 
 static const char rested[] = "idle"; /* why a session was let go that may come back */
 static const char let_go[] = "idle, and its place was needed";
+
+#define CALLS(var, outcome)                                                                        \
+    METRIC_COUNTER(var, "sallyport_worker_calls_total", "outcome=\"" outcome "\"",                 \
+                   "Tool calls that were run; cut: ended before they were done.")
+CALLS(calls_ok, "ok")
+CALLS(calls_error, "error")
+CALLS(calls_cut, "cut")
+METRIC_HISTOGRAM(call_time, "sallyport_worker_call_seconds", "",
+                 "Time of a tool call, the wait for its sandbox included.")
 
 struct runner {
     struct runner_env *env;
@@ -68,6 +78,14 @@ void runner_env_init(struct runner_env *env)
 {
     list_init(&env->sessions);
     waitq_init(&env->left);
+}
+
+size_t runner_count_boxes(const struct runner_env *env)
+{
+    size_t n = 0;
+    LIST_FOREACH (s, &env->sessions, struct runner, node)
+        n += s->place.box != NULL;
+    return n;
 }
 
 void runner_wake_all(struct runner_env *env)
@@ -138,6 +156,12 @@ static void answer_call(struct runner *s, struct call *call, bool cut)
     }
 }
 
+static void count_call(bool cut, bool is_error, int64_t us)
+{
+    metric_add(cut ? &calls_cut : is_error ? &calls_error : &calls_ok, 1);
+    metric_time_us(&call_time, us);
+}
+
 /* Runs a call to its end. True when it was cut off. */
 static bool run_to_end(struct runner *s, struct call *call)
 {
@@ -147,9 +171,11 @@ static bool run_to_end(struct runner *s, struct call *call)
     int64_t began_ns = time_mono_ns();
     if (watch_run(&w, "call", place_run, &call->run, &cut) < 0)
         post_error_text(&call->run.result, "The worker is out of memory; please retry.");
+    int64_t us = (time_mono_ns() - began_ns) / (NS_PER_MS / 1000);
+    count_call(cut, call->run.result.is_error, us);
     log_info("call served", "session=%s tool=%s call=%s attempt=%d ms=%lld error=%d cut=%d",
              s->item.session_id, call->run.tool, log_q(call->id), call->run.attempt,
-             (long long)((time_mono_ns() - began_ns) / NS_PER_MS), call->run.result.is_error, cut);
+             (long long)(us / 1000), call->run.result.is_error, cut);
     return cut;
 }
 
@@ -229,6 +255,7 @@ static bool rests_for_others(struct runner *s)
     slot_rest(&s->slot, rests);
     if (!rests || !s->slot.asked)
         return false;
+    log_info("session let go for another one", "session=%s", s->item.session_id);
     slot_give_up(&s->slot); /* here, where it is decided: leaving takes a while */
     return true;
 }
@@ -399,6 +426,7 @@ static void run_session(struct runner *s)
                                             : "item not granted";
         goto leave;
     }
+    s->env->lease_ms = s->lease.ttl_ms;
     log_info("session claimed", "session=%s work=%s", s->item.session_id, s->item.work_id);
     switch (admit_session(s)) {
     case ADMIT_SERVE:

@@ -21,6 +21,7 @@ struct runner_env {
     struct ledger *ledger; /* calls that were begun, results that wait */
     struct list sessions;  /* live runners, to be woken when the phase changes */
     struct waitq left;     /* woken when one of them has gone */
+    int64_t lease_ms;      /* time to live, as the platform last said; 0: not yet */
 };
 
 /* Serves one work item until it is done with, in a slot that was taken for it (slots_take). `work` is the poll's answer
@@ -28,5 +29,7 @@ struct runner_env {
 void runner_serve(struct runner_env *env, const json_t *work);
 /* Before the first session: what is not the caller's to fill. */
 void runner_env_init(struct runner_env *env);
+/* How many sessions have a sandbox. */
+size_t runner_count_boxes(const struct runner_env *env);
 /* Wakes every runner to look at env->phase again. */
 void runner_wake_all(struct runner_env *env);

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/rng.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -24,6 +25,7 @@
 #include "fiber/sync.h"
 #include "worker/kept.h"
 #include "worker/ledger.h"
+#include "worker/page.h"
 #include "worker/remote.h"
 #include "worker/runner.h"
 #include "worker/slots.h"
@@ -42,10 +44,18 @@
  * below that in any minute. A server of our own, which is known by the key it made, has no such limit.
  * On either, polls that find nothing do not follow one another faster than those that wait for the
  * platform's longest time, also when it answers them at once. */
+/* Having every slot at work is worth a line when it lasts so long, and not more often. */
+#define FULL_MS       5000
+#define FULL_AGAIN_NS (60 * NS_PER_S)
+
 #define POLLS_AT_ONCE  20
 #define POLLS_PER_S    19
 #define OWN_KEY_PREFIX "sk-sp-env-"
 #define EMPTY_POLL_MS  1000
+
+METRIC_COUNTER(given_back, "sallyport_worker_claims_given_back_total", "",
+               "Items that were claimed and left for another poll: no slot, no acknowledgement, or "
+               "the worker stops.")
 
 struct worker {
     const struct worker_config *cfg;
@@ -53,11 +63,13 @@ struct worker {
     struct slots slots;
     struct ledger ledger;
     struct scope sessions;
-    struct fiber *poller;
+    struct fiber *poller, *starter; /* starter: while the engine starts */
     struct remote remote;
     struct secret *key;
     struct pace pace;
+    struct page page;
     int64_t next_poll_ns; /* not before */
+    int64_t said_full_ns; /* 0: never */
     void (*on_ready)(void *arg);
     void *on_ready_arg;
     struct err *e;
@@ -126,7 +138,7 @@ static int take_slot(struct worker *w)
 
 /* Acknowledges the item and starts its session. An item that cannot be acknowledged is left: it is
  * offered again. */
-static int start_session(struct worker *w, json_t *work)
+static int take_on(struct worker *w, json_t *work)
 {
     const char *id = json_get_str(work, "id");
     struct remote_answer a;
@@ -150,6 +162,14 @@ static int start_session(struct worker *w, json_t *work)
         r = spawn_session(w, work);
     if (r < 0)
         slots_give(&w->slots);
+    return r;
+}
+
+static int start_session(struct worker *w, json_t *work)
+{
+    int r = take_on(w, work);
+    if (r < 0)
+        metric_add(&given_back, 1);
     return r;
 }
 
@@ -196,7 +216,10 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
     int r = remote_poll(&w->remote, w->cfg->environment_id, waited ? BLOCK_MS : 0, &a);
     int64_t wait_ms = 0;
     int took = 0;
-    if (r == 0 && (a.status == 200 || a.status == 204)) {
+    bool good = r == 0 && (a.status == 200 || a.status == 204);
+    if (r != -ECANCELED)
+        page_note_poll(&w->page, good, began_ns);
+    if (good) {
         if (!*ready && w->on_ready)
             w->on_ready(w->on_ready_arg);
         *ready = true;
@@ -227,6 +250,28 @@ static int poll_once(struct worker *w, struct backoff *retry, bool *ready)
     return r < 0 ? r : took;
 }
 
+/* Waits until a session could be served. Work may wait meanwhile, and nobody is asked for it. */
+static int await_slot(struct worker *w)
+{
+    struct fiber_deadline d = fiber_deadline_push_ms(FULL_MS);
+    int64_t began_ns = time_mono_ns();
+    int r = slots_wait(&w->slots);
+    fiber_deadline_pop(&d);
+    if (r != -ETIMEDOUT)
+        return r;
+    bool say = !w->said_full_ns || began_ns - w->said_full_ns >= FULL_AGAIN_NS;
+    if (say) {
+        w->said_full_ns = began_ns;
+        log_info("every slot is at work, no work is asked for", "slots=%zu kept=%zu",
+                 w->slots.capacity, w->env.kept->n);
+    }
+    r = slots_wait(&w->slots);
+    if (r == 0 && say)
+        log_info("a slot is free, work is asked for again", "after_ms=%lld",
+                 (long long)((time_mono_ns() - began_ns) / NS_PER_MS));
+    return r;
+}
+
 static int poll_loop(void *arg)
 {
     struct worker *w = arg;
@@ -234,7 +279,7 @@ static int poll_loop(void *arg)
     bool ready = false;
     int r = 0;
     while (w->env.phase.at == WORKER_SERVING) {
-        r = slots_wait(&w->slots);
+        r = await_slot(w);
         if (r == 0)
             r = poll_once(w, &retry, &ready);
         if (r < 0)
@@ -267,6 +312,8 @@ void worker_stop(void)
                  (long long)grace_ms);
         if (w->poller)
             fiber_cancel(w->poller);
+        if (w->starter)
+            fiber_cancel(w->starter);
     } else {
         w->env.phase.at = WORKER_STOPPING;
     }
@@ -307,10 +354,15 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
                                     .warm = cfg->warm,
                                     .warm_spec = cfg->sandbox,
                                     .trial = true};
-    the_worker = &w; /* from here on, so that a stop is not missed while the engine starts */
-    r = box_host_start(&boxes, &w.env.boxes, e);
+    r = page_open(&w.page, &w.env, cfg->metrics, e);
     if (r < 0)
         goto out_remote;
+    the_worker = &w; /* from here on, so that a stop is not missed while the engine starts */
+    w.starter = fiber_self();
+    r = box_host_start(&boxes, &w.env.boxes, e);
+    w.starter = NULL;
+    if (r < 0)
+        goto out_page;
 
     struct scope sweeping;
     scope_init(&sweeping);
@@ -334,12 +386,17 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
         log_debug("sessions cut off", "code=%s", err_name(joined));
     scope_done(&w.sessions);
     scope_done(&sweeping);
+    page_close(&w.page); /* before what it looks at */
     kept_done(&kept);
     box_host_stop(w.env.boxes);
+out_page:
+    page_close(&w.page);
 out_remote:
     the_worker = NULL;
     remote_done(&w.remote);
 out_key:
+    if (r == -ECANCELED && w.env.phase.at != WORKER_SERVING)
+        r = 0; /* told to stop before it was ready */
     ledger_done(&w.ledger);
     secret_done(&key);
     return r;

@@ -46,7 +46,8 @@ static int add_call(scmp_filter_ctx f, uint32_t act, char *call)
     unsigned long first = strtoul(colon + 1, &end, 10);
     if (end == colon + 1 || *end)
         return -EINVAL;
-    return seccomp_rule_add(f, act, nr, 1, SCMP_A0(SCMP_CMP_EQ, first));
+    const struct scmp_arg_cmp is_first = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = first};
+    return seccomp_rule_add_array(f, act, nr, 1, &is_first);
 }
 
 static int add_rules(scmp_filter_ctx f, char *rule)

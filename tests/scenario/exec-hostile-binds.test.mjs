@@ -168,6 +168,25 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
         assert(fs.existsSync(path.join(dir, '.eslintrc')) && fs.existsSync(path.join(dir, '.config')));
       });
 
+      test('and so is what the host has saved anew, which ends its cover', async () => {
+        const dir = await project();
+        const wait = (name) => `while [ ! -e ${name} ]; do sleep 0.05; done`;
+        const running = inside(dir, `touch begun; ${wait('saved')}; echo e >>.bashrc; printf '[alias]\\n\\tx = !e\\n' >>.git/config; rm begun`);
+        await until('it runs', () => fs.existsSync(path.join(dir, 'begun')));
+        for (const name of ['.bashrc', '.git/config']) {
+          fs.copyFileSync(path.join(dir, name), path.join(dir, 'new'));
+          if (isRoot && uid) fs.chownSync(path.join(dir, 'new'), uid, uid);
+          fs.renameSync(path.join(dir, 'new'), path.join(dir, name));
+        }
+        fs.writeFileSync(path.join(dir, 'saved'), '');
+        const r = await running;
+        assert.equal(r.code, 0, r.err);
+        for (const name of ['.bashrc', '.git/config']) {
+          assert(!fs.existsSync(path.join(dir, name)), name);
+          assert(fs.existsSync(path.join(dir, `${name}.from-sandbox`)), r.err);
+        }
+      });
+
       test('and also when sallyport is killed', async () => {
         const dir = await project();
         const argv = [program, 'exec', '--bind', `${dir}:/w:rw`, '--workdir', '/w', '--', 'sh', '-c', 'echo e >.mcp.json; echo made; sleep 1000'];

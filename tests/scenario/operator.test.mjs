@@ -2,12 +2,13 @@
 // must say why a session waits (docs/operations.md).
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import http from 'node:http';
-import { BIN, ms, run, until } from '../lib/own.mjs';
-import { bash, makeAgent, on, say, selfHosted, startServer, startWorker } from '../lib/sallyport.mjs';
+import { BIN, descendants, ms, run, until } from '../lib/own.mjs';
+import { bash, makeAgent, on, say, selfHosted, startServer, startWorker, tool } from '../lib/sallyport.mjs';
 import { userMessage } from '../lib/session.mjs';
 
-const rules = [on('run', { last: 'user' }, bash('echo hi')), on('run', { last: 'tool_result' }, say('done')), on('', {}, say('ok'))];
+const rules = [on('slow', { last: 'user' }, bash('sleep 600')), on('run', { last: 'user' }, bash('echo hi')), on('run', { last: 'tool_result' }, say('done')), on('', {}, say('ok'))];
 
 const get = (url, method = 'GET') => new Promise((resolve, reject) => {
   const r = http.request(url, { method, agent: false }, (a) => {
@@ -101,6 +102,91 @@ describe('the operator\'s page of a server', () => {
   });
 });
 
+describe('the operator\'s page of a worker', () => {
+  // A short lease, so that polls fail for longer than one in no time.
+  const more = [on('fail', { last: 'user' }, tool('bash', {})), ...rules];
+  let s, env, key, agent;
+  before(async () => {
+    s = await startServer({ rules: more, args: ['--metrics', 'none', '--lease-ttl', '2s'] });
+    ({ env, key } = await selfHosted(s));
+    agent = await makeAgent(s);
+  });
+  after(() => s?.stop());
+  const worker = (...args) => startWorker({ url: s.url, envId: env.id, envKey: key, args: ['--metrics', '127.0.0.1:0', '--capacity', '3', ...args] });
+  const ready = async (page) => { const a = await get(`${page}/readyz`); return `${a.status} ${a.text.trim()}`; };
+  const turn = async (text) => {
+    const c = s.client();
+    const x = await c.beta.sessions.create({ agent: agent.id, environment_id: env.id });
+    await c.beta.sessions.events.send(x.id, { events: [userMessage(text)] });
+    return x;
+  };
+
+  test('the numbers follow what happens, and name nobody', async () => {
+    const w = worker('--warm', '1');
+    try {
+      const page = await pageOf(w.proc);
+      await w.proc.line(/^ready /m);
+      const at = async () => samples((await get(`${page}/metrics`)).text);
+      const x = await turn('run it');
+      let m;
+      await until('the call is counted and the session rests', async () => { m = await at(); return m.get('sallyport_worker_calls_total{outcome="ok"}') === 1 && m.get('sallyport_worker_sessions{state="resting"}') === 1; });
+      for (const [name, value] of Object.entries({ slots: 3, 'sessions{state="serving"}': 0, 'sandboxes{state="open"}': 1, 'sandboxes{state="kept"}': 0, 'calls_total{outcome="error"}': 0, 'calls_total{outcome="cut"}': 0, call_seconds_count: 1, 'results_total{outcome="posted"}': 1, 'results_total{outcome="refused"}': 0, 'results_total{outcome="posted_again"}': 0, claims_given_back_total: 0, 'polls_total{outcome="failed"}': 0, 'heartbeats_total{outcome="failed"}': 0 }))
+        assert.equal(m.get(`sallyport_worker_${name}`), value, name);
+      assert(m.get('sallyport_worker_polls_total{outcome="ok"}') >= 2);
+      assert(m.get('sallyport_worker_heartbeats_total{outcome="ok"}') >= 1);
+      for (const vital of ['open_descriptors', 'resident_bytes']) assert(m.get(`sallyport_process_${vital}`) > 0, vital);
+      for (const vital of ['loop_stalls_total', 'longest_stall_microseconds']) assert(m.get(`sallyport_process_${vital}`) >= 0, vital);
+      await turn('fail');
+      await until('an error is counted', async () => (await at()).get('sallyport_worker_calls_total{outcome="error"}') === 1);
+      await until('one stands ready again', async () => (await at()).get('sallyport_worker_sandboxes{state="warm"}') === 1);
+      // Whoever kills sandboxes is noticed: at once where one stands ready, with the next call of a session.
+      const isInit = (pid) => { try { return /^Name:\tsallyport-init$/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')); } catch { return false; } };
+      for (const pid of descendants(w.pid).filter(isInit)) process.kill(pid, 'SIGKILL');
+      await until('a warm one is missed', async () => (await at()).get('sallyport_worker_sandboxes_ended_total{when="warm"}') === 1);
+      await s.client().beta.sessions.events.send(x.id, { events: [userMessage('run it')] });
+      await until('and the session\'s', async () => { m = await at(); return m.get('sallyport_worker_sandboxes_ended_total{when="between_calls"}') === 1; });
+      const text = (await get(`${page}/metrics`)).text;
+      for (const secret of [x.id, env.id, key]) assert(!text.includes(secret));
+      assert.doesNotMatch(text, /sallyport_server_/);
+    } finally { await w.stop(); }
+  });
+
+  test('ready after a good poll; not while it drains, and not after a lease time of polls that fail', async () => {
+    const w = worker('--grace', '60s');
+    try {
+      const page = await pageOf(w.proc);
+      await w.proc.line(/^ready /m);
+      assert.equal(await ready(page), '200 ready');
+      await turn('run it'); // with its session the worker learns how long a lease lasts
+      await until('it rests', async () => samples((await get(`${page}/metrics`)).text).get('sallyport_worker_sessions{state="resting"}') === 1);
+      await s.kill9();
+      await until('polls have failed for long enough', async () => (await ready(page)) === '503 polls have failed for longer than a lease lasts', ms(60000));
+      await s.reboot();
+      await until('and are answered again', async () => (await ready(page)) === '200 ready', ms(60000));
+      await turn('slow');
+      const runs = (pid) => { try { return fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('sleep\x00600'); } catch { return false; } };
+      await until('its call runs', () => descendants(w.pid).some(runs));
+      assert.equal(samples((await get(`${page}/metrics`)).text).get('sallyport_worker_sessions{state="serving"}'), 1);
+      w.proc.kill('SIGTERM');
+      await until('it drains', async () => (await ready(page)) === '503 the worker stops');
+      assert.equal((await get(`${page}/healthz`)).status, 200);
+    } finally { await w.stop('SIGKILL'); }
+  });
+
+  test('not ready before the platform has answered', async () => {
+    const w = startWorker({ url: 'http://127.0.0.1:9', envId: env.id, envKey: key, args: ['--metrics', '127.0.0.1:0'] });
+    try {
+      const page = await pageOf(w.proc);
+      await w.proc.line(/poll failed/);
+      assert.equal(await ready(page), '503 the platform has not answered a poll yet');
+      const taken = startWorker({ url: s.url, envId: env.id, envKey: key, args: ['--metrics', page.replace('http://', '')] });
+      await taken.proc.exit;
+      assert.equal(taken.proc.code, 1);
+      assert.match(taken.proc.err, /sallyport worker: --metrics: .*in use/);
+    } finally { await w.stop(); }
+  });
+});
+
 describe('sallyport status', () => {
   let s, env, key, agent, c;
   before(async () => {
@@ -136,6 +222,28 @@ describe('sallyport status', () => {
       const all = JSON.parse((await status('--json')).out);
       assert.deepEqual(all.workers.map((x) => x.worker), ['the-one']);
       assert.match((await status()).out, /^workers +the-one, asked/m);
+    } finally { await w.stop(); }
+  });
+
+  test('the log says that calls wait, once, and when it is over; a worker says that it is full, and whom it let go', async () => {
+    const f = await selfHosted(s, 'crowded');
+    const xs = await Promise.all([0, 1].map(() => c.beta.sessions.create({ agent: agent.id, environment_id: f.env.id })));
+    const slow = await c.beta.sessions.create({ agent: agent.id, environment_id: f.env.id });
+    for (const x of xs) await c.beta.sessions.events.send(x.id, { events: [userMessage('run it')] });
+    const line = new RegExp(`msg="calls wait for a worker" environment=${f.env.id} calls=(\\d) oldest_s=(\\d+) workers_polling=0`);
+    const [, calls, oldest] = await s.proc.line(line, ms(30000));
+    assert.equal(Number(calls), 2);
+    assert(Number(oldest) >= 5);
+    const w = startWorker({ url: s.url, envId: f.env.id, envKey: f.key, args: ['--capacity', '1', '--metrics', 'none'] });
+    try {
+      await w.proc.line(/msg="session let go for another one" session=sesn_/, ms(30000));
+      const [, after] = await s.proc.line(new RegExp(`msg="calls do not wait for a worker any more" environment=${f.env.id} after_s=(\\d+)`), ms(30000));
+      assert(Number(after) >= 5);
+      assert.equal(s.proc.err.match(new RegExp(line, 'g')).length, 1, 'not with every look');
+      await c.beta.sessions.events.send(slow.id, { events: [userMessage('slow')] });
+      await w.proc.line(/msg="every slot is at work, no work is asked for" slots=1/, ms(30000));
+      await c.beta.sessions.events.send(slow.id, { events: [{ type: 'user.interrupt' }] });
+      await w.proc.line(/msg="a slot is free, work is asked for again" after_ms=\d+/, ms(30000));
     } finally { await w.stop(); }
   });
 

@@ -15,7 +15,6 @@
 #include "base/str.h"
 #include "base/yaml.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -202,7 +201,7 @@ static int read_fail(struct reader *r, const json_t *fail, struct script_action 
         return 0;
     if (!json_is_number(after) || json_number_value(after) < 0 || json_number_value(after) > 3600)
         return wrong(r, "retry_after must be a number of seconds from 0 to 3600");
-    a->retry_after_ms = llround(json_number_value(after) * 1000.0);
+    a->retry_after_ms = (int64_t)(json_number_value(after) * 1000.0 + 0.5);
     return 0;
 }
 

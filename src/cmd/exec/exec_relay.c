@@ -5,6 +5,9 @@
  * kernel moves pages (splice), whole ones, so that what a program has written in one piece is not
  * torn between other writers. What comes from the sandbox is untrusted and only carried.
  *
+ * What a thread needs is allocated before it starts: its own first allocation would make a heap for
+ * it, which is a fair part of the time that a short program takes.
+ *
  * A thread that waits for somebody outside when the program ends is abandoned: the process ends. */
 #include "cmd/exec/exec_relay.h"
 
@@ -63,9 +66,9 @@ static int move_pages(struct relay *r)
     return n != 0;
 }
 
-static int move_bytes(struct relay *r, char *chunk)
+static int move_bytes(struct relay *r)
 {
-    ssize_t n = read(r->from, chunk, CHUNK_BYTES);
+    ssize_t n = read(r->from, r->chunk, CHUNK_BYTES);
     if (n < 0 && errno == EAGAIN) {
         wait_for(r->from, POLLIN);
         return 1;
@@ -80,7 +83,7 @@ static int move_bytes(struct relay *r, char *chunk)
     if (n <= 0) /* the end; a terminal whose programs are gone says EIO */
         return 0;
     atomic_fetch_add(&r->taken, (unsigned long long)n);
-    return write_out(r, chunk, (size_t)n);
+    return write_out(r, r->chunk, (size_t)n);
 }
 
 /* Waits until there is something to pass on. False when nobody is left who would take it. */
@@ -102,10 +105,8 @@ static bool is_wanted(struct relay *r)
 static void *pass_on(void *arg)
 {
     struct relay *r = arg;
-    char *chunk = mem_array(CHUNK_BYTES, 1);
-    while (is_wanted(r) && (r->to_pipe ? move_pages(r) : move_bytes(r, chunk)))
+    while (is_wanted(r) && (r->to_pipe ? move_pages(r) : move_bytes(r)))
         ;
-    free(chunk);
     /* A writer inside must notice that nobody takes its bytes any more, as it would outside. */
     if (r->close_to)
         close(TAKE_FD(r->to));
@@ -129,10 +130,19 @@ int relay_thread(pthread_t *ret, void *(*run)(void *), void *arg)
     return -code;
 }
 
+static void relay_forget(struct relay *r)
+{
+    free(r->chunk);
+    r->chunk = NULL;
+}
+
 int relay_start(struct relay *r)
 {
+    r->chunk = mem_array(CHUNK_BYTES, 1);
     int code = relay_thread(&r->thread, pass_on, r);
     r->running = code == 0;
+    if (!r->running)
+        relay_forget(r);
     return code;
 }
 
@@ -145,8 +155,10 @@ bool relay_join(pthread_t thread, int64_t ms)
 
 bool relay_wait(struct relay *r, int64_t ms)
 {
-    if (r->running && relay_join(r->thread, ms))
+    if (r->running && relay_join(r->thread, ms)) {
         r->running = false;
+        relay_forget(r);
+    }
     return !r->running;
 }
 

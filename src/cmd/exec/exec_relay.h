@@ -15,7 +15,8 @@ struct relay {
     bool close_to, close_from; /* when done: it is the relay's */
     bool patient; /* from is a terminal: while we are in its background there is nothing to read */
     bool running;
-    int error; /* why writing failed, once done; -errno or 0 */
+    char *chunk; /* while it runs */
+    int error;   /* why writing failed, once done; -errno or 0 */
     pthread_t thread;
     atomic_bool done;
     atomic_ullong taken, given;

@@ -8,7 +8,9 @@
 
 #include "base/secret.h"
 #include "base/str.h"
+#include "store/directory.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -29,6 +31,22 @@ char *cmd_default_data_dir(void)
 char *cmd_data_dir(const char *data)
 {
     return data ? mem_strdup(data) : cmd_default_data_dir();
+}
+
+static const char *who_waits;
+
+static void tell_wait(const char *pid, int64_t at_most_s)
+{
+    fprintf(stderr,
+            "sallyport %s: the server before this one (pid %s) is stopping, which takes %lld s at "
+            "most; waiting for its end\n",
+            who_waits, pid, (long long)at_most_s);
+}
+
+void cmd_await_server(const char *command, const char *data_dir)
+{
+    who_waits = command;
+    directory_await(data_dir, tell_wait);
 }
 
 int cmd_take_env_secret(const char *name, struct secret *ret)

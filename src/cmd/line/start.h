@@ -17,6 +17,10 @@ char *cmd_data_dir(const char *data);
  * not empty, 0 when not, negative on failure. */
 int cmd_take_env_secret(const char *name, struct secret *ret) WARN_UNUSED;
 
+/* Waits for a server that has the directory and stops, and says so. Blocks; a signal ends the
+ * process, as nothing has begun. */
+void cmd_await_server(const char *command, const char *data_dir);
+
 /* "debug", "info", "warn", "error" (anything else: info). */
 enum log_level cmd_log_level(const char *name);
 /* No core files, no tracing by others of the user: for processes whose memory holds keys. */

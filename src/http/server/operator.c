@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "base/str.h"
 #include "io/sock.h"
+#include "io/vitals.h"
 
 #include <string.h>
 
@@ -42,6 +43,7 @@ static int answer_metrics(struct operator_page *p, struct http_exchange *x)
     AUTO(buf) page = BUF_INIT(PAGE_MAX);
     if (p->c.refresh)
         p->c.refresh(p->c.arg);
+    vitals_refresh();
     if (metrics_render(&page, p->c.prefixes) < 0)
         return say(x, 500, "the page is too large\n");
     return http_reply(x, 200, EXPOSITION, buf_str(&page), page.len);

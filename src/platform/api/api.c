@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "platform/api/account.h"
 #include "platform/api/idem_store.h"
 #include "platform/api/tally.h"
@@ -214,6 +215,22 @@ int api_conflict(struct api_call *c, const char *type, const char *fmt, ...)
     int r = error_v(c, 409, type, NULL, fmt, ap);
     va_end(ap);
     return r;
+}
+
+bool api_refuse_draining(struct api_call *c)
+{
+    if (!c->p->stops_at_ns)
+        return false;
+    int64_t left_ns = c->p->stops_at_ns - time_mono_ns();
+    long long left_s = left_ns > 0 ? (left_ns + NS_PER_S - 1) / NS_PER_S : 1;
+    char text[24];
+    snprintf(text, sizeof(text), "%lld", left_s);
+    http_set_header(c->x, "Retry-After", text);
+    (void)api_error(c, 503, "api_error",
+                    "The server is stopping, in %lld s at the latest, and begins nothing new; "
+                    "nothing was changed. Repeat the request when it runs again.",
+                    left_s);
+    return true;
 }
 
 int api_failed(struct api_call *c, int code, const struct err *e)

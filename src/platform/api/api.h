@@ -56,6 +56,9 @@ int api_conflict(struct api_call *c, const char *type, const char *fmt, ...) PRI
 /* With error.details (stolen) */
 int api_error_details(struct api_call *c, int status, const char *type, json_t *details,
                       const char *fmt, ...) PRINTF(5, 6);
+/* While the server drains: answers 503 with Retry-After and returns true. For what would begin work
+ * that nobody does any more; what ends or reads it goes on. */
+bool api_refuse_draining(struct api_call *c);
 /* An internal failure: logs `e` with the request id, answers 500 api_error with no detail. What can
  * pass by itself or by an operator's hand says so: 507 when storage is full, 503 when it fails, is
  * read-only or busy, when memory is short or the server stops; all with Retry-After. */

@@ -11,7 +11,8 @@ struct platform {
     const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
     int lease_ttl_seconds;  /* default 90 */
     int64_t started_at;     /* wall clock, us */
-    const char *model_name; /* NULL: none is configured */
+    int64_t stops_at_ns; /* monotonic: the server drains until then at the latest; 0: it does not */
+    const char *model_name;       /* NULL: none is configured */
     struct platform_state *state; /* what calls leave for later ones; made on first use */
 };
 

@@ -92,6 +92,17 @@ static int send_tx(struct tx *tx, void *arg)
     return r;
 }
 
+/* What begins a turn, and does not go on with one. */
+static bool begins_a_turn(const struct send *k)
+{
+    size_t i;
+    json_t *event;
+    json_array_foreach ((json_t *)(uintptr_t)k->events, i, event)
+        if (str_eq(json_get_str(event, "type"), "user.message"))
+            return true;
+    return false;
+}
+
 static int check_events(void *arg)
 {
     struct send *k = arg;
@@ -112,11 +123,13 @@ void events_send(struct api_call *c)
         v_fail(&v, "events", "must have at least one event");
     v_end(&v);
     int r = v_failed(&v) ? -E_DENIED : body_work(c, check_events, k);
-    if (r == 0)
+    bool refused = r == 0 && begins_a_turn(k) && api_refuse_draining(c);
+    if (r == 0 && !refused)
         r = db_write(c->p->log.db, send_tx, k);
-    if (r == 0)
+    if (r == 0 && !refused)
         idem_stored(c);
-    session_call_end(c, r, &k->b, k->answer, &k->r);
+    if (!refused)
+        session_call_end(c, r, &k->b, k->answer, &k->r);
     json_decref(k->answer);
     log_session_done(&k->s);
     log_batch_done(&k->b);

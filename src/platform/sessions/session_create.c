@@ -164,6 +164,8 @@ static int read_request(void *arg)
 
 void sessions_create(struct api_call *c)
 {
+    if (api_refuse_draining(c))
+        return;
     struct create *k = mem_new(struct create);
     k->c = c;
     log_batch_init(&k->b, "");

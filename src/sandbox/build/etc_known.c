@@ -40,14 +40,15 @@ static void add(struct etc_known *k, const char *path, size_t n)
     (void)map_put(&k->paths, copy, k);
 }
 
-static void add_lines(struct etc_known *k, const char *text)
+static void add_lines(struct etc_known *k, const char *text, size_t size)
 {
     static const char etc[] = "/etc/";
-    for (const char *line = text; *line;) {
-        size_t n = strcspn(line, "\n");
+    for (const char *line = text, *end = text + size; line < end;) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        size_t n = (size_t)((newline ? newline : end) - line);
         if (n > sizeof(etc) - 1 && memcmp(line, etc, sizeof(etc) - 1) == 0)
             add(k, line + sizeof(etc) - 1, n - (sizeof(etc) - 1));
-        line += n + (line[n] == '\n');
+        line += n + 1;
     }
 }
 
@@ -59,8 +60,7 @@ static void add_list(struct etc_known *k, int dir, const char *name)
         return;
     AUTO_FREE char *text = mem_array((size_t)st.st_size + 1, 1);
     ssize_t n = read(fd, text, (size_t)st.st_size);
-    text[n > 0 ? n : 0] = '\0';
-    add_lines(k, text);
+    add_lines(k, text, n > 0 ? (size_t)n : 0);
     k->lists = true;
 }
 

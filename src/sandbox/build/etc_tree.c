@@ -82,27 +82,19 @@ static bool next_noted(const char **p, const char *end, struct noted *ret, bool 
     return true;
 }
 
-bool etc_tree_same(int from, const char *seen, size_t n)
+bool etc_tree_same(int from, const char *seen, size_t n, int64_t *ret_newest_ns)
 {
     static struct noted was; /* 4 KiB, which a frame may not have */
     const char *p = seen, *end = seen + n;
     bool same = n > 0, ok = true;
+    *ret_newest_ns = INT64_MIN;
     while (same && next_noted(&p, end, &was, &ok)) {
         struct stat st;
         same = fstatat(from, was.path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == was.inode &&
                (int64_t)st.st_ctim.tv_sec * NS_PER_S + st.st_ctim.tv_nsec == was.changed_ns;
+        *ret_newest_ns = was.changed_ns > *ret_newest_ns ? was.changed_ns : *ret_newest_ns;
     }
     return same && ok;
-}
-
-int64_t etc_tree_newest_ns(const char *seen, size_t n)
-{
-    static struct noted was;
-    const char *p = seen, *end = seen + n;
-    int64_t newest = INT64_MIN;
-    for (bool ok = true; next_noted(&p, end, &was, &ok);)
-        newest = was.changed_ns > newest ? was.changed_ns : newest;
-    return newest;
 }
 
 /* ---- copying ---- */

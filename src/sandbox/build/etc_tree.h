@@ -15,8 +15,7 @@ int etc_tree_copy(int from, int to, const struct etc_known *known, struct buf *s
                   size_t *ret_left_out, struct err *e) WARN_UNUSED;
 
 /* Whether everything that `seen` (text of etc_tree_copy, `n` bytes) tells of is as it was: then
- * another copy would come out the same. A change within `quiet_ns` before the copy cannot be told
- * from one after it, since clocks of file systems are coarse; *ret_newest, which may be NULL, is the
- * time of the last change. */
-bool etc_tree_same(int from, const char *seen, size_t n);
-int64_t etc_tree_newest_ns(const char *seen, size_t n);
+ * another copy would come out the same. A change shortly before the copy cannot be told from one
+ * after it, since clocks of file systems are coarse; *ret_newest_ns is the time of the last change
+ * among what was looked at. */
+bool etc_tree_same(int from, const char *seen, size_t n, int64_t *ret_newest_ns);

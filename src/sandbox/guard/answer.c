@@ -103,11 +103,12 @@ static void set_path(struct waiter_job *job, const char *path)
     job->addr_len = (socklen_t)(PATH_AT + strlen(un.sun_path) + 1);
 }
 
+/* What the socket says of O_NONBLOCK does not count: the program can change it between the look and
+ * the call, and then we would wait here, with every other caller behind us. */
 static bool may_wait(int fd)
 {
     int type;
-    return option(fd, SO_TYPE, &type) == 0 && (type == SOCK_STREAM || type == SOCK_SEQPACKET) &&
-           !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    return option(fd, SO_TYPE, &type) == 0 && (type == SOCK_STREAM || type == SOCK_SEQPACKET);
 }
 
 static int answer_connect(const struct answer_rules *rules, struct waiter_job *job)

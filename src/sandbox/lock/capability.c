@@ -34,8 +34,9 @@ int capability_has(unsigned cap)
 
 int capability_keep_only(uint64_t keep, struct err *e)
 {
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-        if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) < 0)
+    int cap = 0;
+    for (int has; (has = prctl(PR_CAPBSET_READ, cap)) >= 0; cap++)
+        if (has && !(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) < 0)
             return err_set(e, -errno, "could not drop capability %d: %m", cap);
     struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct d[2];

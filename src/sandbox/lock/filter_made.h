@@ -5,8 +5,6 @@
 
 #include <linux/filter.h>
 
-struct seccomp_filter;
-
 /* Made is every sum of the SECCOMP_* (seccomp.h). */
 #define FILTERS_MADE 16 /* SECCOMP_KINDS */
 
@@ -21,5 +19,5 @@ struct filter_made {
 /* The filter with these properties (`what` of seccomp.h), or NULL: none was made. */
 const struct filter_made *filter_made_find(unsigned what);
 
-/* The programs of a filter, which stay its own. */
-struct filter_made seccomp_filter_programs(const struct seccomp_filter *f);
+/* The name of a system call, or NULL for a number that had none when this was built. */
+const char *filter_made_name(int nr);

@@ -1,10 +1,10 @@
-/* seccomp - the system call filter of sandboxes; the one file that touches libseccomp. */
+/* seccomp - the system call filter of sandboxes. */
 #pragma once
 
 #include "base/base.h"
 
 struct err;
-struct seccomp_filter; /* three compiled BPF programs */
+struct seccomp_filter;
 
 #define SECCOMP_KINDS 16 /* any sum of these */
 enum {
@@ -21,8 +21,6 @@ enum {
 /* The filter of the tables, as it was compiled when the program was built. `what`: of the above. NULL
  * with words on failure. */
 struct seccomp_filter *seccomp_filter_new(unsigned what, struct err *e);
-/* The same, compiled now, which takes milliseconds. For filter_gen.c. */
-struct seccomp_filter *seccomp_filter_compile(unsigned what, struct err *e);
 void seccomp_filter_free(struct seccomp_filter *f);
 unsigned seccomp_filter_what(const struct seccomp_filter *f);
 
@@ -34,7 +32,7 @@ int seccomp_filter_install(const struct seccomp_filter *f, int *ret_listener) WA
 int seccomp_filter_install_guard(const struct seccomp_filter *f) WARN_UNUSED;
 /* Whether this kernel can ask at all. Every Linux that can run a sandbox does. */
 bool seccomp_can_ask(void);
-/* The name of a call, malloc'ed; "number N" for one libseccomp does not know. */
+/* The name of a call, malloc'ed; "number N" for one that had none when this was built. */
 char *seccomp_name(int nr);
 
 /* For tests and `sallyport doctor`: whether a call is allowed at least for some arguments. */

@@ -40,14 +40,22 @@ void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds)
         log_warn("message to the worker lost", "error=%s", err_name(-errno));
 }
 
+void answer_add_ready(json_t *o, const char *why_not)
+{
+    json_put_bool(o, "ready", true);
+    if (why_not)
+        json_put_str(o, "why_not", why_not);
+}
+
 void answer_hello(int ctl, const char *error, const char *why_not)
 {
     AUTO_JSON json_t *hello = json_object();
-    json_put_bool(hello, "ready", !error);
-    if (error)
+    if (error) {
+        json_put_bool(hello, "ready", false);
         json_put_str(hello, "error", error);
-    else if (why_not)
-        json_put_str(hello, "why_not", why_not);
+    } else {
+        answer_add_ready(hello, why_not);
+    }
     answer_send(ctl, hello, NULL, 0);
 }
 

@@ -7,6 +7,9 @@
 /* Sends `o` with copies of `n_fds` (at most 2) descriptors. What cannot be sent now is lost. */
 void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds);
 
+/* Adds to a message that sandboxes can be made, and why not all limits hold, if they do not (else
+ * NULL). */
+void answer_add_ready(json_t *o, const char *why_not);
 /* The first message: that sandboxes can be made, with what is not capped here (`why_not`, may be NULL),
  * or why they cannot (`error`, else NULL). */
 void answer_hello(int ctl, const char *error, const char *why_not);

@@ -164,8 +164,10 @@ static bool still_true(int dir)
     text[st.st_size] = '\0';
     /* A change just before it was written cannot be told from one just after. */
     const int64_t written = (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
-    return str_starts(text, first) && etc_tree_same(etc, text + n, (size_t)st.st_size - n) &&
-           etc_tree_newest_ns(text + n, (size_t)st.st_size - n) < written - QUIET_NS;
+    int64_t newest;
+    return str_starts(text, first) &&
+           etc_tree_same(etc, text + n, (size_t)st.st_size - n, &newest) &&
+           newest < written - QUIET_NS;
 }
 
 /* ---- making one ---- */

@@ -66,7 +66,8 @@ struct zygote {
     int self;             /* a pidfd of this process, or -1 */
     bool root;            /* each sandbox gets its own uid */
     bool time_ns;         /* the kernel has time namespaces */
-    bool single;          /* nothing is made ahead, and after one sandbox it ends */
+    bool single;          /* nothing is made ahead, after one sandbox it ends, and its client is
+                           * woken by the answer alone */
     bool made;            /* a sandbox has been */
     struct quotas quotas; /* of the ordinary user whose the sandboxes are */
     struct uids uids;
@@ -351,6 +352,8 @@ static void handle_create(struct zygote *z, const json_t *request)
     AUTO_JSON json_t *reply = json_object();
     json_put_int(reply, "seq", json_get_int(request, "seq", 0));
     json_put_bool(reply, "ok", r >= 0);
+    if (z->single)
+        answer_add_ready(reply, z->cgroups.why_not);
     if (r < 0) {
         json_put_str(reply, "error", e.msg);
         json_put_int(reply, "code", -e.code);
@@ -382,16 +385,22 @@ static void tell_moved(void *arg, const json_t *moved)
     answer_send(z->ctl, o, NULL, 0);
 }
 
+static void tell_ended(const struct zygote *z, pid_t pid, int status)
+{
+    AUTO_JSON json_t *o = json_object();
+    json_put_int(o, "ended", pid);
+    json_put_int(o, "status", status);
+    answer_send(z->ctl, o, NULL, 0);
+}
+
 static void ended(struct zygote *z, pid_t pid, int status)
 {
     LIST_FOREACH_SAFE (l, &z->live, struct live, link) {
         if (l->pid != pid)
             continue;
         sweeps_run(&l->sweeps, tell_moved, z);
-        AUTO_JSON json_t *o = json_object();
-        json_put_int(o, "ended", pid);
-        json_put_int(o, "status", status);
-        answer_send(z->ctl, o, NULL, 0);
+        if (!z->single)
+            tell_ended(z, pid, status);
         l->pid = 0;
         release(z, l);
         return;
@@ -479,11 +488,12 @@ static int prepare(struct zygote *z, struct err *e)
 
 static void serve(struct zygote *z)
 {
+    bool left = false;
     for (;;) {
         struct pollfd p[2] = {{.fd = z->ctl, .events = POLLIN}, {.fd = z->sigfd, .events = POLLIN}};
-        int n = poll(p, 2, STOCK_QUIET_MS);
+        int n = poll(p, 2, z->single && !left ? -1 : STOCK_QUIET_MS);
         if (n == 0) { /* nobody waits, and the last sandbox has had the processor to start on */
-            bool left = reap(z);
+            left = reap(z);
             if (!z->single)
                 stock_prepare(&z->stock);
             n = poll(p, 2, left ? BUSY_GROUP_MS : -1);
@@ -493,7 +503,7 @@ static void serve(struct zygote *z)
         if (p[1].revents) {
             struct signalfd_siginfo si;
             (void)!read(z->sigfd, &si, sizeof(si));
-            (void)reap(z);
+            left = reap(z);
         }
         if (p[0].revents && !receive(z))
             return;
@@ -534,7 +544,8 @@ static int run(int ctl_fd, bool single)
     prctl(PR_SET_PDEATHSIG, 0);
     json_wipe_when_freed(); /* specifications hold environments, and sandboxes are our copies */
     int r = prepare(&z, &e);
-    answer_hello(z.ctl, r < 0 ? e.msg : NULL, z.cgroups.why_not);
+    if (r < 0 || !single)
+        answer_hello(z.ctl, r < 0 ? e.msg : NULL, z.cgroups.why_not);
     if (r >= 0)
         serve(&z);
     else

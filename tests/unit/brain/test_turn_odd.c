@@ -43,7 +43,7 @@ static void a_history_without_end(struct world *w)
     memset(much, 'x', 12u << 20);
     AUTO_FREE char *events = mem_printf("[" MESSAGE("%s") "]", much);
     for (int i = 0; i < 3; i++) {
-        AUTO_JSON json_t *echo = world_post(w, events, NULL);
+        json_decref(world_post(w, events, NULL));
         world_settle(w);
     }
     assert_int_equal(w->asked, w->n_answers);

@@ -420,7 +420,7 @@ static void many_timers_fire_in_order(void **state)
     (void)state;
     enum { N = 500 };
     static struct timed timed[N];
-    struct fiber *fibers[N];
+    static struct fiber *fibers[N];
     time_test_set(1, 0);
     last_fired = 0;
     AUTO(scope) s;

@@ -4,6 +4,7 @@
 #include "unit/loop.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/metrics.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -264,9 +265,21 @@ static void forget(struct world *w)
 
 static const int taken[] = {200}, later[] = {503, 200}, unfit[] = {400, 200}, away[] = {503};
 
+/* Whether the operator's page has this sample. */
+static bool counted(const char *sample)
+{
+    static const char *const pages[] = {"sallyport_worker_", NULL};
+    AUTO(buf) b = BUF_INIT(65536);
+    assert_int_equal(metrics_render(&b, pages), 0);
+    return strstr(buf_str(&b), sample) != NULL;
+}
+
+#define RESULTS(outcome, n) "sallyport_worker_results_total{outcome=\"" outcome "\"} " n "\n"
+
 static int a_result_is_sent_until_it_is_taken(void *arg)
 {
     (void)arg;
+    assert_true(counted(RESULTS("posted", "0")) && counted(RESULTS("posted_again", "0")));
     static struct world w;
     w = (struct world){.p = {.history = "[" CALL("c1", "echo hi") "]",
                              .posts = later,
@@ -280,6 +293,7 @@ static int a_result_is_sent_until_it_is_taken(void *arg)
     assert_non_null(strstr(w.p.post[0], "hi"));
     assert_non_null(strstr(w.p.post[0], "\"is_error\":false"));
     assert_int_equal(w.p.stopped, 1);
+    assert_true(counted(RESULTS("posted", "0")) && counted(RESULTS("posted_again", "1")));
     forget(&w);
     return 0;
 }
@@ -295,6 +309,7 @@ static int an_unfit_result_is_replaced_by_an_error(void *arg)
                              .n_beats = 1}};
     play(&w, "sesn_1", NULL);
     assert_int_equal(w.p.posted, 2);
+    assert_true(counted(RESULTS("refused", "1")) && counted(RESULTS("posted", "1")));
     assert_non_null(strstr(w.p.post[1], "did not accept its result (status 400)"));
     assert_non_null(strstr(w.p.post[1], "\"is_error\":true"));
     assert_non_null(strstr(w.p.post[1], "\"tool_use_id\":\"c1\""));

@@ -44,7 +44,7 @@ struct start start;
 static int n_facts;
 static char **facts;
 
-static void add(const char *fmt, va_list ap)
+static __attribute__((format(printf, 1, 0))) void add(const char *fmt, va_list ap)
 {
     size_t room = sizeof(ev->text) - ev->len;
     if (ev->len && room > 3) {

@@ -282,6 +282,49 @@ static void waiting_connects_wait_as_ever(void **state)
     sbx_close(&b);
 }
 
+/* A program that turns O_NONBLOCK on and off while it connects to a full queue: the guard, who saw
+ * that the socket does not wait, must not be the one who waits. A signal lets the program try again
+ * each time that it waits itself. */
+static void the_guard_itself_never_waits(void **state)
+{
+    (void)state;
+    struct sbx b;
+    sbx_open_default(&host, &b);
+    expect(
+        &b,
+        "cat > /tmp/r.c <<'EOF'\n"
+        "#define _GNU_SOURCE\n#include <pthread.h>\n#include <signal.h>\n#include <stdio.h>\n"
+        "#include <fcntl.h>\n#include <unistd.h>\n#include <time.h>\n"
+        "#include <sys/socket.h>\n#include <sys/un.h>\n"
+        "static struct sockaddr_un full = {AF_UNIX, \"/tmp/f\"}, good = {AF_UNIX, \"/tmp/g\"};\n"
+        "static int fd; static void on(int s) { (void)s; }\n"
+        "static void *flip(void *x) { for (;;) { fcntl(fd, F_SETFL, O_NONBLOCK); fcntl(fd, "
+        "F_SETFL, "
+        "0); } return x; }\n"
+        "static void *go(void *x) { for (;;) connect(fd, (void *)&full, sizeof(full)); return x; "
+        "}\n"
+        "static void *probe(void *x) { int c = socket(AF_UNIX, SOCK_STREAM, 0); connect(c, (void "
+        "*)&good, sizeof(good)); close(c); return x; }\n"
+        "int main(void) { struct sigaction a = {.sa_handler = on}; sigaction(SIGUSR1, &a, 0);\n"
+        "  int l = socket(AF_UNIX, SOCK_STREAM, 0), g = socket(AF_UNIX, SOCK_STREAM, 0);\n"
+        "  bind(l, (void *)&full, sizeof(full)); listen(l, 0);\n"
+        "  bind(g, (void *)&good, sizeof(good)); listen(g, 4000);\n"
+        "  for (int c = 0; c >= 0;) { c = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);\n"
+        "    if (connect(c, (void *)&full, sizeof(full)) < 0) c = -1; }\n"
+        "  fd = socket(AF_UNIX, SOCK_STREAM, 0); pthread_t f, c, p;\n"
+        "  pthread_create(&f, 0, flip, 0); pthread_create(&c, 0, go, 0);\n"
+        "  for (int i = 0; i < 100; i++) { nanosleep(&(struct timespec){0, 20000000}, 0);\n"
+        "    pthread_kill(c, SIGUSR1); if (i % 20 < 19) continue;\n"
+        "    struct timespec t; clock_gettime(CLOCK_REALTIME, &t); t.tv_sec += 30;\n"
+        "    pthread_create(&p, 0, probe, 0);\n"
+        "    if (pthread_timedjoin_np(p, 0, &t)) { puts(\"it waits\"); fflush(stdout); _exit(1); } "
+        "}\n"
+        "  puts(\"served\"); fflush(stdout); _exit(0); }\n"
+        "EOF\ncc -pthread -O1 -o /tmp/r /tmp/r.c 2>/dev/null && timeout 100 /tmp/r",
+        "served");
+    sbx_close(&b);
+}
+
 /* A socket that a program leaves in a directory of the host would be a door for whoever connects to
  * it there. */
 static void no_socket_is_made_in_a_bind(void **state)
@@ -477,6 +520,7 @@ int main(void)
         CASE(swapping_does_not_help),
         CASE(ordinary_servers_work),
         CASE(waiting_connects_wait_as_ever),
+        CASE(the_guard_itself_never_waits),
         CASE(no_socket_is_made_in_a_bind),
         CASE(a_socket_that_is_named_is_reached_and_no_other),
         CASE(no_lock_reaches_the_host),

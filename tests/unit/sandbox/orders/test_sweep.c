@@ -42,8 +42,22 @@ static void what_has_come_is_moved_aside(void **state)
         {"true", "ln -s /etc .idea", ".idea>.idea.from-sandbox\n"},
         {"true", "mkfifo .envrc", ".envrc>.envrc.from-sandbox\n"},
         {"mkdir .vscode.from-sandbox", "mkdir .vscode", ".vscode>.vscode.from-sandbox.2\n"},
-        /* An editor of the host puts a new file in its place; covered, it was not the sandbox's. */
-        {"echo 1 >.bashrc", "echo 2 >n; mv n .bashrc", ""},
+        {"echo 1 >.bashrc", "echo 2 >>.bashrc", ""},
+        /* An editor of the host puts a new file in its place; that ends the cover of the old one. */
+        {"echo 1 >.bashrc", "echo 2 >n; mv n .bashrc", ".bashrc>.bashrc.from-sandbox\n"},
+        {"mkdir .vscode", "mv .vscode x; mkdir .vscode", ".vscode>.vscode.from-sandbox\n"},
+        {"mkdir -p .git/hooks; " PLAIN, "mv .git/config x; echo '[alias] x = !y' >.git/config",
+         ".git/config>config.from-sandbox\n"},
+        {"mkdir -p .git/hooks; " PLAIN, "mv .git/config x; cp x .git/config", ""},
+        {"mkdir -p .git/hooks; " PLAIN, "mv .git/hooks x; mkdir .git/hooks; touch .git/hooks/x",
+         ".git/hooks>hooks.from-sandbox\n"},
+        /* Directories whose rights were taken from their owner. */
+        {"true", "touch .envrc; chmod 0555 .", ".envrc>.envrc.from-sandbox\n"},
+        {"true", "touch .envrc; chmod 0 .", ".envrc>.envrc.from-sandbox\n"},
+        {"true", "mkdir -p .config/git; chmod 0 .config", ".config/git>git.from-sandbox\n"},
+        {"mkdir .git; " PLAIN, "mkdir .git/hooks; chmod 0400 .git",
+         ".git/hooks>hooks.from-sandbox\n"},
+        {"chmod 0555 .", "true", ""},
         /* A link could not be covered. */
         {"ln -s a .bashrc", "true", ""},
         {"ln -s a .bashrc", "ln -sfn b .bashrc", ".bashrc>.bashrc.from-sandbox\n"},
@@ -86,13 +100,56 @@ static void what_has_come_is_moved_aside(void **state)
         sweep_free(second);
         sweep_free(s);
         in_dir("/tmp", "true");
-        AUTO_FREE char *gone = mem_printf("rm -rf %s", dir);
+        AUTO_FREE char *gone = mem_printf("chmod -R u+rwx %s; rm -rf %s", dir, dir);
         in_dir("/", gone);
     }
 }
 
+static void a_free_name_is_found_however_many_are_taken(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sallyport-sweep-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    struct sweep *s = sweep_new(open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), dir);
+    in_dir(dir, "for i in $(seq 200); do touch .envrc.from-sandbox.$i; done; "
+                "touch .envrc.from-sandbox .envrc");
+    AUTO(buf) moved = BUF_INIT(4096);
+    sweep_run(s, note, &moved);
+    sweep_free(s);
+    assert_true(str_starts(buf_str(&moved), ".envrc>.envrc.from-sandbox."));
+    in_dir(dir, "test ! -e .envrc");
+    AUTO_FREE char *gone = mem_printf("rm -rf %s", dir);
+    in_dir("/", gone);
+}
+
+/* Rights that were missing are given for the time of the sweep only. */
+static void modes_are_as_they_were(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sallyport-sweep-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    struct sweep *s = sweep_new(open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), dir);
+    in_dir(dir, "mkdir .config; chmod 0100 .config; chmod 0510 .");
+    AUTO(buf) moved = BUF_INIT(4096);
+    sweep_run(s, note, &moved);
+    sweep_free(s);
+    struct stat st;
+    assert_int_equal(stat(dir, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0510);
+    assert_int_equal(chmod(dir, 0700), 0);
+    AUTO_FREE char *config = mem_printf("%s/.config", dir);
+    assert_int_equal(stat(config, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0100);
+    AUTO_FREE char *gone = mem_printf("rm -rf %s", dir);
+    in_dir("/", gone);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(what_has_come_is_moved_aside)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_has_come_is_moved_aside),
+        cmocka_unit_test(a_free_name_is_found_however_many_are_taken),
+        cmocka_unit_test(modes_are_as_they_were),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
