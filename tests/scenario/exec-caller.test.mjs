@@ -193,6 +193,12 @@ print(look() == before, os.read(b[0], 100))' "$0"`);
       const r = await sh(`printf '%s\n' '"$B" exec -- python3 -c "$P" >/dev/null 2>&1' 'echo next' | B=$0 bash`, { env: { P: attempt } });
       assert.equal(r.out, 'next\n', r.err);
     });
+    test('a program cannot send the shell that reads its commands from a file back to one', async () => {
+      const r = await sh(`printf '%s\n' 'echo once; [ -e ran ] && exit' ': >ran' '"$B" exec -- python3 -c "import os; os.lseek(0, 0, 0)"' 'echo next' >f; B=$0 bash <f`);
+      assert.equal(r.out, 'once\nnext\n', r.err);
+      const far = await sh(`printf 'a\nb\n' >g; ("$0" exec -- python3 -c "import os; os.lseek(0, 1 << 40, 0)"; echo c >&0) <>g; wc -c <g`);
+      assert.equal(far.out, '6\n', far.err);
+    });
     test('a reader that leaves is noticed by a program that only waits', async () => {
       const r = await sh(`"$0" exec -- python3 -c 'import select, sys; p = select.poll(); p.register(1, 0); print(bool(p.poll(20000)), file=sys.stderr)' | true`);
       assert.equal(r.err, 'True\n');

@@ -91,8 +91,10 @@ static void open_input(struct exec_streams *s, const struct stat *st)
     } else if (ordinary_file(0, st)) {
         s->source = EXEC_SOURCE_FILE;
         s->file = copy_of_small(st);
-        if (s->file >= 0)
+        if (s->file >= 0) {
             s->kind[0] = BOX_STREAM_FILE;
+            s->file_from = lseek(s->file, 0, SEEK_CUR);
+        }
     }
 }
 
@@ -177,6 +179,12 @@ void exec_streams_give_back(struct exec_streams *s)
 {
     exec_input_stop(&s->input);
     const off_t at = s->file < 0 ? -1 : lseek(s->file, 0, SEEK_CUR);
-    if (at >= 0)
-        (void)lseek(0, at, SEEK_SET);
+    if (at < 0)
+        return;
+    /* Reading goes forward, to the end at most. Who sets our place elsewhere may have a shell in
+     * mind that reads its commands there. */
+    const off_t end = lseek(s->file, 0, SEEK_END);
+    const off_t most = at > end ? end : at;
+    const off_t to = most < s->file_from ? s->file_from : most;
+    (void)lseek(0, to, SEEK_SET);
 }

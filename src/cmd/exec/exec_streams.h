@@ -11,6 +11,7 @@ struct err;
 struct exec_streams {
     enum box_stream kind[3];
     int file;                /* what stands for a small file on standard input; -1 */
+    off_t file_from;         /* where the program began to read it */
     enum exec_source source; /* of a pipe for standard input; NONE: a device, which is just read */
     struct exec_input input;
     struct relay device, out[2];
