@@ -264,13 +264,32 @@ static void forget_first_start(const struct up *u)
     (void)rmdir(boxes);
 }
 
+/* dev.env holds keys of a database. Without that the keys fit nothing, and a new platform would take
+ * their place without a word. (The store notes the same in its lock file, which directories of older
+ * programs lack.) */
+static int refuse_orphaned_keys(const char *dir, struct err *e)
+{
+    struct stat env, db;
+    AUTO_FREE char *env_path = mem_printf("%s/dev.env", dir);
+    AUTO_FREE char *db_path = mem_printf("%s/sallyport.db", dir);
+    if (lstat(env_path, &env) < 0 || (stat(db_path, &db) == 0 && db.st_size > 0))
+        return 0;
+    return err_set(
+        e, -E_CORRUPT,
+        "%s is there, and the database that its keys belong to is gone or empty. Restore a "
+        "backup (sallyport server restore FILE --data %s), or, to begin anew, remove "
+        "dev.env",
+        env_path, dir);
+}
+
 static int run(void *arg)
 {
     struct up *u = arg;
     struct err e = {0};
     char key[128];
     waitq_init(&u->changed);
-    u->server = server_open(&u->o, key, &e);
+    if (refuse_orphaned_keys(u->o.data_dir, &e) == 0)
+        u->server = server_open(&u->o, key, &e);
     if (!u->server) {
         fprintf(stderr, "sallyport up: %s\n", e.msg);
         return 1;

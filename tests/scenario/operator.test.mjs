@@ -210,11 +210,13 @@ describe('sallyport status', () => {
     assert.equal(a.todo, `start one: sallyport worker --environment-id ${env.id}`);
     assert.equal(b.type, 'person');
     assert.match(b.why, /a person must allow or deny the call of bash/);
-    assert.equal(b.todo, `sallyport session confirm ${asking.id}`);
+    assert.match(b.todo, new RegExp(`^sallyport session confirm ${asking.id} sevt_\\w+ --allow \\(or --deny\\)$`));
     const screen = await status();
     assert.equal(screen.code, 0, screen.err);
     for (const words of [/^server .*version/m, /^sessions +2 idle/m, /^workers +none has asked/m, /^queue .*1 waiting/m, new RegExp(`${lonely.id}.*no worker has asked`), new RegExp(`${asking.id}.*session confirm`)])
       assert.match(screen.out, words);
+    const said = await run(BIN, [...b.todo.split(' ').slice(1, 5), '--deny', '--base-url', s.url], { timeout: ms(20000), env: { ANTHROPIC_BASE_URL: s.url, ANTHROPIC_API_KEY: s.apiKey } });
+    assert.equal(said.code, 0, said.err);
 
     const w = await startWorker({ url: s.url, envId: env.id, envKey: key, args: ['--worker-id', 'the-one'] });
     try {

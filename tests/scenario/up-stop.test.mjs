@@ -191,6 +191,21 @@ describe('a first start that fails leaves nothing', () => {
     await s.stop();
   });
 
+  test('up: keys whose database is gone are not taken for a first start', async () => {
+    for (const empty of [false, true]) {
+      const data = path.join(tempDir('orphan'), 'data');
+      fs.mkdirSync(data, { mode: 0o700 });
+      fs.writeFileSync(path.join(data, 'dev.env'), 'export ANTHROPIC_API_KEY=sk-sp-api-old\n', { mode: 0o600 });
+      if (empty) fs.writeFileSync(path.join(data, 'sallyport.db'), '');
+      const before = fs.readdirSync(data).sort();
+      const r = await run(BIN, ['up', '--listen', '127.0.0.1:0', '--metrics', 'none', '--data', data], { timeout: ms(20000) });
+      assert.equal(r.code, 1, r.err);
+      assert.match(r.err, /dev\.env is there, and the database that its keys belong to is gone or empty.*server restore/);
+      assert.deepEqual(fs.readdirSync(data).sort(), before);
+      assert.match(fs.readFileSync(path.join(data, 'dev.env'), 'utf8'), /sk-sp-api-old/);
+    }
+  });
+
   test('worker: its directory goes with a key that is refused', async () => {
     const top = tempDir('first');
     const s = await startServer({ args: ['--metrics', 'none'] });

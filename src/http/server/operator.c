@@ -85,7 +85,7 @@ int operator_open(const struct operator_config *c, struct operator_page **ret, s
         free(p);
         if (c->listen)
             return err_set(e, why.code < 0 ? why.code : -EINVAL, "--metrics: %s", why.msg);
-        log_info("no /metrics: the address is taken; --metrics names another", "address=%s",
+        log_warn("no /metrics: the address is taken; --metrics names another", "address=%s",
                  c->by_default);
         return 0;
     }

@@ -27,7 +27,7 @@
 
 struct wait {
     char session_id[64], environment_id[64], status[16];
-    char tool[80], kind[16];
+    char call_id[80], tool[80], kind[16];
     bool call, allowed; /* a call is open; it may run */
     int64_t since_us;   /* last event of the session */
     char work_state[16];
@@ -61,7 +61,7 @@ static int read_calls(struct tx *tx, struct waits *w)
     struct stmt *s =
         tx_prepare(tx, "SELECT c.session_id, s.environment_id, s.status, c.name, c.kind,"
                        " c.permission = 'allow' OR c.decision = 'allow', s.updated_at, w.state,"
-                       " w.claimed_at IS NOT NULL, w.requeues, w.queued_at"
+                       " w.claimed_at IS NOT NULL, w.requeues, w.queued_at, c.id"
                        " FROM calls c JOIN sessions s ON s.id = c.session_id"
                        " LEFT JOIN work w ON w.session_id = c.session_id AND w.state <> 'stopped'"
                        " WHERE c.answered_by IS NULL LIMIT $1");
@@ -88,6 +88,7 @@ static int read_calls(struct tx *tx, struct waits *w)
         x->claimed = stmt_int(s, 8);
         x->requeues = stmt_int(s, 9);
         x->held_until_us = stmt_int(s, 10);
+        copy_col(s, 11, x->call_id, sizeof(x->call_id));
     }
     stmt_reset(s);
     return r < 0 ? r : 0;
@@ -194,7 +195,8 @@ static struct words say_call(struct platform *p, const struct waits *all, const 
     const bool held = x->work_state[0] && strcmp(x->work_state, "queued") != 0;
     if (!x->allowed) {
         w.why = mem_printf("a person must allow or deny the call of %s", x->tool);
-        w.todo = mem_printf("sallyport session confirm %s", x->session_id);
+        w.todo = mem_printf("sallyport session confirm %s %s --allow (or --deny)", x->session_id,
+                            x->call_id);
     } else if (str_eq(x->kind, "custom") && !held) {
         w.why = mem_printf("the result of custom tool %s must come from a client or a worker that "
                            "serves it",
