@@ -33,9 +33,14 @@ static bool can_idmap(const char *dir)
 {
     AUTO_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     const struct idmap m = {0, 2000000, 1};
-    AUTO_CLOSE int userns = idmap_userns(proc, &m, &m, NULL);
-    AUTO_CLOSE int tree = mounts_copy(dir, 0);
-    return userns >= 0 && tree >= 0 && mounts_set_idmap(tree, userns) == 0;
+    struct err e = {0};
+    AUTO_CLOSE int userns = idmap_userns(proc, &m, &m, &e);
+    /* Alone: what others have mounted below it is not ours to judge. */
+    AUTO_CLOSE int tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int r = userns < 0 ? userns : tree < 0 ? -errno : mounts_set_idmap(tree, userns);
+    if (r < 0)
+        print_message("no idmapped mount on %s: %s\n", dir, e.msg[0] ? e.msg : err_text(r));
+    return r >= 0;
 }
 
 static int look(int r)
