@@ -307,8 +307,9 @@ print(p.wait(), got.digest() == sent.digest())' "$0"`, { timeout: ms(60000) });
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP); s.settimeout(20)
 s.sendto(b"\\x08\\0\\0\\0\\0\\0\\0\\x0164", ("127.0.0.1", 0)); print(s.recv(100)[-2:].decode())'`,
     };
+    const sanitized = process.env.ASAN_OPTIONS && 'a sanitizer takes terabytes of addresses';
     for (const [what, script] of Object.entries(works))
-      test(`${what}: works`, async () => {
+      test(`${what}: works`, { skip: /^little/.test(what) && sanitized }, async () => {
         const r = await sh(script);
         assert.deepEqual([r.code, r.out], [0, '64\n'], r.err);
       });
