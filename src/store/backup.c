@@ -115,10 +115,11 @@ static int keep_old(const char *dir, char **ret_kept, struct err *e)
     AUTO_FREE char *log = mem_printf("%s-wal", db);
     AUTO_FREE char *kept_log = mem_printf("%s-wal", kept);
     AUTO_FREE char *index = mem_printf("%s-shm", db);
-    /* The log first: one without its database is not used, the other way round events would be
-     * lost without a word. */
-    int r = rename(log, kept_log) < 0 && errno != ENOENT ? -errno : 0;
-    if (r == 0 && rename(db, kept) < 0)
+    /* The database first: a kill between the two leaves a directory that says what it lacks. The
+     * other way round its newest events would be gone without a word. A log without a database goes,
+     * too: SQLite would take it for the new one's. */
+    int r = rename(db, kept) < 0 && errno != ENOENT ? -errno : 0;
+    if (r == 0 && rename(log, kept_log) < 0 && errno != ENOENT)
         r = -errno;
     if (r < 0)
         return err_set(e, r, "cannot move %s out of the way: %s", db, err_text(r));
@@ -132,15 +133,17 @@ static int replace_database(const char *copy, const char *dir, struct directory 
 {
     AUTO_FREE char *db = mem_printf("%s/" SQLITE_FILE, dir);
     struct stat st;
-    int r = 0;
-    if (lstat(db, &st) == 0) {
-        if (!replace)
-            return err_set(e, -EEXIST,
-                           "%s is there already; say --replace to keep it under another name and "
-                           "use the backup",
-                           db);
-        r = keep_old(dir, ret_kept, e);
-    }
+    const bool there = lstat(db, &st) == 0;
+    if (there && !replace)
+        return err_set(
+            e, -EEXIST,
+            "%s is there already; say --replace to keep it under another name and use the "
+            "backup",
+            db);
+    AUTO_FREE char *kept = NULL;
+    int r = keep_old(dir, &kept, e);
+    if (r == 0 && there)
+        *ret_kept = TAKE(kept);
     if (r == 0)
         r = give_name(copy, db, false, e);
     if (r == 0)

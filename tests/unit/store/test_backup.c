@@ -171,8 +171,13 @@ static void a_directory_that_lost_its_database_is_no_new_one(void **state)
     unlink(scratch_file(&p->s, "sallyport.db"));
     open_refused(p, -E_CORRUPT, "is gone");
     assert_int_equal(size_of(scratch_file(&p->s, "sallyport.db")), -1);
+    /* The log of the lost one must not be taken for the new one's. */
+    FILE *f = fopen(scratch_file(&p->s, "sallyport.db-wal"), "w");
+    fputs("of another database", f);
+    fclose(f);
     assert_int_equal(backup_restore(p->copy, p->s.dir, false, &kept, &e), 0);
     assert_null(kept);
+    assert_int_equal(size_of(scratch_file(&p->s, "sallyport.db-wal")), -1);
     d = open_db(p);
     assert_true(has(d, "x"));
     db_close(d);
