@@ -48,6 +48,13 @@ static const char *since(const json_t *all, const json_t *o, const char *key, ch
     return t ? age(time_of(all, "now") - t, ret) : "-";
 }
 
+/* A text of the server's, through the terminal's escapes. */
+static void print_word(const json_t *o, const char *key)
+{
+    const char *text = json_get_str(o, key);
+    term_print_word(stdout, text ? text : "-");
+}
+
 static void print_counts(const char *label, const json_t *counts)
 {
     const char *key;
@@ -57,7 +64,8 @@ static void print_counts(const char *label, const json_t *counts)
     json_object_foreach ((json_t *)(uintptr_t)counts, key, n) {
         if (json_integer_value(n) == 0)
             continue;
-        printf("%s%lld %s", any ? ", " : "", (long long)json_integer_value(n), key);
+        printf("%s%lld ", any ? ", " : "", (long long)json_integer_value(n));
+        term_print_word(stdout, key);
         any = true;
     }
     puts(any ? "" : "none");
@@ -70,8 +78,9 @@ static void print_head(const json_t *j, const char *base_url)
     const char *model = json_get_str(j, "model");
     printf("%s%-10s%s", term_on(stdout, TERM_BOLD), "server", term_off(stdout));
     term_print_word(stdout, base_url);
-    printf(", version %s, up %s, model ", json_get_str(j, "version"),
-           since(j, j, "started_at", up));
+    printf(", version ");
+    print_word(j, "version");
+    printf(", up %s, model ", since(j, j, "started_at", up));
     term_print_word(stdout, model ? model : "none");
     putchar('\n');
     printf("%-10s%s, %s unused\n", "database", term_bytes(json_get_int(db, "bytes", 0), size),
@@ -87,9 +96,10 @@ static void print_workers(const json_t *j)
     json_t *o;
     json_array_foreach (json_object_get(j, "workers"), i, o) {
         printf("%-10s", i == 0 ? "workers" : "");
-        term_print_word(stdout, json_get_str(o, "worker"));
-        printf(", asked %s ago, environment %s\n", since(j, o, "last_poll_at", t),
-               json_get_str(o, "environment_id"));
+        print_word(o, "worker");
+        printf(", asked %s ago, environment ", since(j, o, "last_poll_at", t));
+        print_word(o, "environment_id");
+        putchar('\n');
     }
     if (i == 0)
         printf("%-10snone has asked for work within 30 s\n", "workers");
@@ -102,8 +112,9 @@ static void print_queues(const json_t *j)
     json_t *o;
     json_array_foreach (json_object_get(j, "environments"), i, o) {
         const json_t *n = json_object_get(o, "work_items");
-        printf("%-10s%s: %lld waiting", i == 0 ? "queue" : "", json_get_str(o, "id"),
-               (long long)json_get_int(n, "waiting", 0));
+        printf("%-10s", i == 0 ? "queue" : "");
+        print_word(o, "id");
+        printf(": %lld waiting", (long long)json_get_int(n, "waiting", 0));
         if (json_get_int(n, "waiting", 0))
             printf(" (longest %s)", since(j, o, "oldest_waiting_at", t));
         printf(", %lld held by workers\n",
@@ -119,9 +130,11 @@ static void print_waiting(const json_t *j)
     json_t *o;
     json_array_foreach (json_object_get(j, "waiting"), i, o) {
         const char *todo = json_get_str(o, "todo");
-        printf("%s%-10s%s%s, %s: ", term_on(stdout, TERM_YELLOW), i == 0 ? "waiting" : "",
-               term_off(stdout), json_get_str(o, "session_id"), since(j, o, "since", t));
-        term_print_word(stdout, json_get_str(o, "why"));
+        printf("%s%-10s%s", term_on(stdout, TERM_YELLOW), i == 0 ? "waiting" : "",
+               term_off(stdout));
+        print_word(o, "session_id");
+        printf(", %s: ", since(j, o, "since", t));
+        print_word(o, "why");
         if (todo) {
             printf("; ");
             term_print_word(stdout, todo);
