@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { bash, makeAgent, on, say, selfHosted, startServer, startWorker, TOOLSET } from '../lib/sallyport.mjs';
 import { confirm, Session, text, toolResult, userMessage } from '../lib/session.mjs';
-import { BIN, end, ms, run, start, tempDir, until } from '../lib/own.mjs';
+import { BIN, end, ms, run, start, tempDir, until, within } from '../lib/own.mjs';
 import { refused } from '../lib/check.mjs';
 
 describe('invariant 8: fail closed', () => {
@@ -102,15 +102,20 @@ describe('invariant 8: fail closed', () => {
     } finally { await w.stop(); }
   });
 
+  // A server whose database is damaged ends and says so, at the first statement that notices: a request of
+  // its own or the caretaker's. A refused connection is a "no" as well, when that is why.
   test('a database that cannot be read makes every request fail, none succeed', async () => {
     const t = await startServer();
     try {
-      const file = fs.readdirSync(t.data).map((f) => path.join(t.data, f)).find((f) => fs.readFileSync(f).subarray(0, 15).toString() === 'SQLite format 3');
-      for (const f of [file, `${file}-wal`]) if (fs.existsSync(f)) { const fd = fs.openSync(f, 'r+'); fs.ftruncateSync(fd, 0); fs.closeSync(fd); }
-      const { env } = { env: 'env_x' };
-      for (const [m, p, b] of [['GET', '/v1/agents'], ['POST', '/v1/agents', { name: 'x', model: 'm' }], ['GET', `/v1/environments/${env}/work/poll`]]) {
-        const r = await t.api(m, p, b, { key: `sk-sp-api-${'z'.repeat(40)}` });
-        assert(r.status >= 400, `${m} ${p} with a key nobody can check: ${r.status}`);
+      const file = path.join(t.data, 'sallyport.db');
+      fs.truncateSync(file, 0);
+      try { fs.truncateSync(`${file}-wal`, 0); } catch (e) { if (e.code !== 'ENOENT') throw e; }   // it has noticed already
+      for (const [m, p, b] of [['GET', '/v1/agents'], ['POST', '/v1/agents', { name: 'x', model: 'm' }], ['GET', '/v1/environments/env_x/work/poll']]) {
+        const r = await t.api(m, p, b, { key: `sk-sp-api-${'z'.repeat(40)}` }).catch((error) => ({ error }));
+        if (!r.error) { assert(r.status >= 400, `${m} ${p} with a key nobody can check: ${r.status}`); continue; }
+        await within(t.proc.exit, ms(15000), `the server's end after ${r.error.cause ?? r.error}\n${t.proc.tail()}`);
+        assert(t.proc.code > 0, t.proc.tail());
+        assert.match(t.proc.err, /the database is damaged, the server ends; restore a backup/, t.proc.tail());
       }
     } finally { await t.stop('SIGKILL'); }
   });
