@@ -15,7 +15,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "http/wire/sse_parser.h"
-#include "worker/salvage.h"
+#include "worker/aside.h"
 
 #define PAGE_EVENTS    1000
 #define PAGES_AT_ONCE  30 /* and then so many a second: far from the platform's limit, and enough */
@@ -148,15 +148,14 @@ static int on_stream_event(void *arg, const char *event, const char *id, const c
     /* Frames of the platform have a name: one without is not the platform's (api.md 1.7). */
     if (!s->parser.event[0] || str_eq(event, "ping"))
         return 0;
-    AUTO_JSON json_t *ev = NULL;
+    json_t *ev = NULL;
     struct err e = {0};
     if (str_eq(event, "error")) {
         log_warn("the platform ends the event stream", "session=%s why=%s", f->session_id,
                  log_q(data));
         return -EIO;
     }
-    if (json_parse(data, n, &ev, &e) < 0) {
-        ev = salvage(data, n);
+    if (aside_parse(data, n, &ev, &e) < 0) {
         log_warn(ev ? "event read in part" : "unreadable event, the stream is opened again",
                  "session=%s why=%s", f->session_id, log_q(e.msg));
         if (!ev)
@@ -164,6 +163,7 @@ static int on_stream_event(void *arg, const char *event, const char *id, const c
     }
     feed_event(f->feed, ev);
     waitq_wake_all(f->changed);
+    aside_drop(ev);
     return 0;
 }
 
