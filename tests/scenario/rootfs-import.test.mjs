@@ -328,3 +328,26 @@ describe('more than one process', () => {
     assert.deepEqual(fs.readdirSync(path.join(data, 'rootfs')).sort(), ['.lock', 'x']);
   });
 });
+
+describe('an archive that comes through a pipe', () => {
+  const tar = path.join(work, 'piped.tar');
+  before(() => sh(`mkdir -p piped && echo hello >piped/file && tar -C piped -cf '${tar}' .`, work));
+
+  test('a named pipe that nobody writes to is waited for, and that is said', async () => {
+    const pipe = path.join(work, 'named'), data = tempDir('data');
+    await sh(`mkfifo '${pipe}'`);
+    const p = start(BIN, ['rootfs', 'import', '--data', data, '--name', 'piped', '--format', 'rootfs', pipe]);
+    await p.line(/waiting for somebody to write to .*named/);
+    await sh(`cat '${tar}' >'${pipe}'`);
+    await p.exit;
+    assert.equal(p.code, 0, p.tail());
+    assert.equal(fs.readFileSync(path.join(tree(data, 'piped'), 'file'), 'utf8'), 'hello\n');
+  });
+
+  test('one that the shell made works as before', async () => {
+    const data = tempDir('data');
+    const r = await run('bash', ['-c', '"$0" rootfs import --data "$1" --name piped --format rootfs <(cat "$2")', BIN, data, tar], { timeout: ms(60000) });
+    assert.equal(r.code, 0, r.err);
+    assert.equal(fs.readFileSync(path.join(tree(data, 'piped'), 'file'), 'utf8'), 'hello\n');
+  });
+});
