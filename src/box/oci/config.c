@@ -173,13 +173,15 @@ struct guarded_bind {
     const struct sandbox_bind *bind;
 };
 
-static int add_guarded(void *arg, const char *path, bool read_only, struct err *e)
+static int add_guarded(void *arg, const struct orders_place *p, struct err *e)
 {
     const struct guarded_bind *g = arg;
     (void)e;
-    AUTO_FREE char *source = mem_printf("%s/%s", g->bind->source, path);
-    AUTO_FREE char *target = mem_printf("%s/%s", g->bind->target, path);
-    add_bind(g->mounts, source, target, !read_only);
+    if (p->how == ORDERS_NOTED)
+        return 0;
+    AUTO_FREE char *source = mem_printf("%s/%s", g->bind->source, p->path);
+    AUTO_FREE char *target = mem_printf("%s/%s", g->bind->target, p->path);
+    add_bind(g->mounts, source, target, p->how != ORDERS_READ_ONLY);
     return 0;
 }
 

@@ -19,10 +19,12 @@ struct covered {
     const char *target;
 };
 
-static int cover(void *arg, const char *path, bool read_only, struct err *e)
+static int cover(void *arg, const struct orders_place *p, struct err *e)
 {
     const struct covered *c = arg;
-    AUTO_FREE char *inside = mem_printf("%s/%s", c->target + 1, path);
+    if (p->how == ORDERS_NOTED)
+        return 0;
+    AUTO_FREE char *inside = mem_printf("%s/%s", c->target + 1, p->path);
     AUTO_CLOSE int there = mounts_open(c->root, inside, O_PATH);
     if (there == -ENOENT) /* gone since it was seen */
         return 0;
@@ -31,7 +33,7 @@ static int cover(void *arg, const char *path, bool read_only, struct err *e)
                   : open_tree(there, "",
                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
     int r = there < 0 ? there : tree < 0 ? -errno : 0;
-    if (r >= 0 && read_only)
+    if (r >= 0 && p->how == ORDERS_READ_ONLY)
         r = mounts_set(tree, MOUNT_ATTR_RDONLY, true);
     if (r >= 0 &&
         move_mount(tree, "", there, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
