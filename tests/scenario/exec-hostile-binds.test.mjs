@@ -267,6 +267,20 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
       });
     });
 
+    /* An ordinary user's sandbox can set the bit only where that user is the owner. */
+    if (isRoot && !uid) test('what is new is moved aside, also where only the owner of a directory may do so', async () => {
+      const dir = await after('mkdir sub; echo a >sub/.envrc');
+      await run('chown', ['-R', `${ORDINARY}:${ORDINARY}`, dir]);
+      const running = exec(['--bind', `${dir}:/w:rw`, '--workdir', '/w', '--', 'sh', '-ec', 'echo e >.envrc; touch begun; while [ ! -e saved ]; do sleep 0.05; done; chmod 1755 . sub']);
+      await until('it runs', () => fs.existsSync(path.join(dir, 'begun')));
+      const host = await run('setpriv', ['--reuid', String(ORDINARY), '--regid', String(ORDINARY), '--clear-groups', '--', 'sh', '-ec', 'cp sub/.envrc new; mv new sub/.envrc; touch saved'], { cwd: dir });
+      assert.equal(host.code, 0, host.err);
+      const r = await running;
+      assert.equal(r.code, 0, r.err);
+      for (const name of ['.envrc', 'sub/.envrc'])
+        assert(!fs.existsSync(path.join(dir, name)) && fs.existsSync(path.join(dir, `${name}.from-sandbox`)), r.err);
+    });
+
     test('--rootfs that is a link is refused', async () => {
       const dir = await after('ln -s / root');
       assert.match((await exec(['--rootfs', `${dir}/root`, '--', 'true'])).err, /--rootfs .*root is a link/);
