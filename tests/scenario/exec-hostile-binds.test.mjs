@@ -217,6 +217,28 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
         assert.equal(fs.readFileSync(path.join(dir, 'sub/.vscode/tasks.json'), 'utf8'), '{}\n');
       });
 
+      test('however many there are, and each is told', async () => {
+        const dir = await after('true');
+        const names = Array.from({ length: 600 }, (_, i) => `d${i}`);
+        for (const n of names) {
+          fs.mkdirSync(path.join(dir, n));
+          fs.writeFileSync(path.join(dir, n, '.envrc'), 'a\n');
+        }
+        if (isRoot) await run('chown', ['-R', `${uid}:${uid}`, dir]);
+        const running = inside(dir, 'touch begun; while [ ! -e saved ]; do sleep 0.05; done');
+        await until('it runs', () => fs.existsSync(path.join(dir, 'begun')));
+        for (const n of names) {
+          fs.writeFileSync(path.join(dir, n, 'new'), 'b\n');
+          fs.renameSync(path.join(dir, n, 'new'), path.join(dir, n, '.envrc'));
+        }
+        fs.writeFileSync(path.join(dir, 'saved'), '');
+        const r = await running;
+        assert.equal(r.code, 0, r.err);
+        for (const n of names)
+          assert(!fs.existsSync(path.join(dir, n, '.envrc')) && fs.existsSync(path.join(dir, n, '.envrc.from-sandbox')), n);
+        assert.equal(r.err.split('\n').filter((l) => l.includes('.envrc.from-sandbox now')).length, names.length);
+      });
+
       test('whatever the sandbox has done to the directory that it lies in', async () => {
         const dir = await project();
         for (const name of ['gone', 'link', 'shut', 'sticky']) {
