@@ -303,6 +303,16 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
         assert(!fs.existsSync(path.join(dir, name)) && fs.existsSync(path.join(dir, `${name}.from-sandbox`)), r.err);
     });
 
+    /* A file system on which what was only read changes its birth when it is written: a project in an image's layer. */
+    if (isRoot && !uid) test('a repository on an overlay that was written in is the same one', async () => {
+      const dir = await after('true');
+      const r = await run('unshare', ['-m', 'sh', '-ec', `mount -t tmpfs none . && cd $PWD && mkdir lower upper work all && cd lower && mkdir -p .git/hooks sub/.git && for g in .git sub/.git; do printf '[alias]\n\tx = y\n' >$g/config; done && chmod -R a+rwX . && cd .. &&
+        mount -t overlay none -o lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work all && ${program} exec --bind $PWD/all:/w:rw --workdir /w -- sh -ec 'echo 1 >.git/index; echo 1 >sub/.git/index' && ls all/.git all/sub/.git`], { cwd: dir });
+      assert.equal(r.code, 0, r.err);
+      assert.equal(r.err, '');
+      assert.equal(r.out, 'all/.git:\nconfig\nhooks\nindex\n\nall/sub/.git:\nconfig\nindex\n');
+    });
+
     test('--rootfs that is a link is refused', async () => {
       const dir = await after('ln -s / root');
       assert.match((await exec(['--rootfs', `${dir}/root`, '--', 'true'])).err, /--rootfs .*root is a link/);

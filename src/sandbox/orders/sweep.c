@@ -40,7 +40,7 @@
 #define OPENED_MAX 64 /* directories on the way to one place */
 
 struct seen {
-    bool there;
+    bool there, is_dir;
     unsigned dev_major, dev_minor;
     uint64_t ino;
     struct statx_timestamp born; /* the number may be given again; all 0 when nobody knows */
@@ -104,6 +104,7 @@ static int look_straight(int dir, const char *path, struct seen *ret)
     if (statx(at, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_INO | STATX_BTIME, &x) < 0)
         return -errno;
     *ret = (struct seen){.there = true,
+                         .is_dir = S_ISDIR(x.stx_mode),
                          .dev_major = x.stx_dev_major,
                          .dev_minor = x.stx_dev_minor,
                          .ino = x.stx_ino};
@@ -136,10 +137,15 @@ static void look(int dir, const char *path, struct seen *ret)
     }
 }
 
+static bool has_another_number(const struct seen *a, const struct seen *b)
+{
+    return a->dev_major != b->dev_major || a->dev_minor != b->dev_minor || a->ino != b->ino;
+}
+
 static bool is_another(const struct seen *a, const struct seen *b)
 {
-    return a->dev_major != b->dev_major || a->dev_minor != b->dev_minor || a->ino != b->ino ||
-           a->born.tv_sec != b->born.tv_sec || a->born.tv_nsec != b->born.tv_nsec;
+    return has_another_number(a, b) || a->born.tv_sec != b->born.tv_sec ||
+           a->born.tv_nsec != b->born.tv_nsec;
 }
 
 /* A sandbox may have taken the owner's rights from a directory, so that nobody could look into it or
@@ -343,6 +349,14 @@ static bool is_new(const struct seen *was, const struct seen *is)
     return was->link || is->link ? !str_eq(was->link, is->link) : is_another(was, is);
 }
 
+/* Overlayfs says that a directory is born when something is first written in it, as `git commit` does
+ * in .git. Its birth does not matter: when it is another with the old number, what lies in it is
+ * compared name by name. */
+static bool is_new_repository(const struct seen *was, const struct seen *is)
+{
+    return was->is_dir && is->is_dir ? has_another_number(was, is) : is_new(was, is);
+}
+
 /* A link on the way that was not there, or said something else. */
 static bool has_new_way(const struct seen *was, const struct seen *is)
 {
@@ -449,7 +463,7 @@ static void sweep_repository(const struct sweeping *w, const struct repository *
     look(w->s->dir, p->self.path, &is);
     if (has_new_way(&p->self.was, &is))
         move_aside(w, is.way, false);
-    else if (is_new(&p->self.was, &is))
+    else if (is_new_repository(&p->self.was, &is))
         sweep_new_repository(w, &p->self);
     else if (is.there)
         sweep_old_repository(w, p);
