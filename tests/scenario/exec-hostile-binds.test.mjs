@@ -283,6 +283,13 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
         assert.equal(r.code, 0, r.err);
         assert.equal(r.err, '');
         assert(fs.existsSync(path.join(dir, '.mcp.json')) && fs.existsSync(path.join(dir, '.git/hooks/pre-commit')));
+        /* Within a bind that is guarded, too: what it opens is neither covered nor moved aside. */
+        const sub = await run(...as(['sh', '-ec', 'git init -q sub/r; echo a >sub/.envrc']), { cwd: dir });
+        assert.equal(sub.code, 0, sub.err);
+        const within = await exec(['--bind', `${dir}:/w:rw`, '--bind', `${dir}/sub:/w/sub:rw-all`, '--workdir', '/w', '--', 'sh', '-ec', 'git config --file sub/r/.git/config a.b c; mv sub/.envrc x; echo b >sub/.envrc; mv sub/r/.git sub/g; echo e >sub/g/hooks/pre-commit; ! git config --file sub/../.git/config d.e f 2>/dev/null']);
+        assert.equal(within.code, 0, within.err);
+        assert.equal(within.err, '');
+        assert.deepEqual(fs.readdirSync(path.join(dir, 'sub')).sort(), ['.envrc', '.idea', 'g', 'r']);
         const one = await exec(['--bind', `${dir}:/w:rw`, '--bind', `${dir}/v:/w/v:rw`, '--bind', `${dir}/.bashrc:/w/.bashrc:rw`, '--', 'sh', '-c', 'echo x >/w/v/x && echo y >/w/.bashrc']);
         assert.equal(one.code, 0, one.err);
         assert.equal(fs.readFileSync(path.join(dir, '.bashrc'), 'utf8'), 'y\n');

@@ -13,18 +13,20 @@
 #include "base/str.h"
 #include "sandbox/orders/scan.h"
 #include "sandbox/mounts.h"
+#include "sandbox/spec.h"
 
 struct covered {
     int root;
-    const char *target;
+    const struct sandbox_spec *spec;
+    const struct sandbox_bind *bind;
 };
 
 static int cover(void *arg, const struct orders_place *p, struct err *e)
 {
     const struct covered *c = arg;
-    if (p->how == ORDERS_NOTED)
+    if (p->how == ORDERS_NOTED || sandbox_spec_opens(c->spec, c->bind->source, p->path))
         return 0;
-    AUTO_FREE char *inside = mem_printf("%s/%s", c->target + 1, p->path);
+    AUTO_FREE char *inside = mem_printf("%s/%s", c->bind->target + 1, p->path);
     AUTO_CLOSE int there = mounts_open(c->root, inside, O_PATH);
     if (there == -ENOENT) /* gone since it was seen */
         return 0;
@@ -41,8 +43,9 @@ static int cover(void *arg, const struct orders_place *p, struct err *e)
     return r < 0 ? err_set(e, r, "could not cover /%s: %s", inside, err_text(r)) : 0;
 }
 
-int cover_guarded(int root, const char *target, struct err *e)
+int cover_guarded(int root, const struct sandbox_spec *s, const struct sandbox_bind *b,
+                  struct err *e)
 {
-    struct covered c = {.root = root, .target = target};
-    return orders_scan(root, target + 1, cover, &c, e);
+    struct covered c = {.root = root, .spec = s, .bind = b};
+    return orders_scan(root, b->target + 1, cover, &c, e);
 }

@@ -33,6 +33,7 @@
 #include "sandbox/orders/names.h"
 #include "sandbox/orders/scan.h"
 #include "sandbox/mounts.h"
+#include "sandbox/spec.h"
 
 #define ASIDE      ".from-sandbox"
 #define TRIES      100 /* for a name that is free; then it is a random one */
@@ -61,6 +62,7 @@ struct repository {
 struct sweep {
     int dir;
     char *path;
+    const struct sandbox_spec *spec; /* during sweep_new */
     struct place *places;
     size_t n_places, cap_places;
     struct repository *repositories;
@@ -222,9 +224,16 @@ static void *grown(void *old, size_t n, size_t *cap, size_t size)
     return all;
 }
 
+static bool is_open(const struct sweep *s, const char *path)
+{
+    return s->spec && sandbox_spec_opens(s->spec, s->path, path);
+}
+
 static void remember_name(struct sweep *s, const char *path)
 {
     struct opened opened;
+    if (is_open(s, path))
+        return;
     s->places = grown(s->places, s->n_places, &s->cap_places, sizeof(*s->places));
     struct place *p = &s->places[s->n_places++];
     p->path = mem_strdup(path);
@@ -236,6 +245,8 @@ static void remember_name(struct sweep *s, const char *path)
 static void remember_repository(struct sweep *s, const char *path)
 {
     struct opened opened;
+    if (is_open(s, path))
+        return;
     s->repositories =
         grown(s->repositories, s->n_repositories, &s->cap_repositories, sizeof(*s->repositories));
     struct repository *p = &s->repositories[s->n_repositories++];
@@ -263,17 +274,20 @@ static int remember(void *arg, const struct orders_place *p, struct err *e)
     return 0;
 }
 
-int sweep_new(int dir, const char *path, struct sweep **ret, struct err *e)
+int sweep_new(int dir, const char *path, const struct sandbox_spec *spec, struct sweep **ret,
+              struct err *e)
 {
     struct sweep *s = mem_new(struct sweep);
     s->dir = dir;
     s->path = mem_strdup(path);
+    s->spec = spec;
     struct opened opened = {.n = 0};
     open_up(&opened, dir, NULL);
     for (size_t i = 0; i < orders_n_anywhere; i++)
         remember_name(s, orders_anywhere[i].path);
     remember_repository(s, ".git");
     int r = orders_scan(dir, ".", remember, s, e);
+    s->spec = NULL;
     close_all_again(&opened);
     if (r < 0)
         sweep_free(s);

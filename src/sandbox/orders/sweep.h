@@ -5,13 +5,15 @@
 #include "base/base.h"
 
 struct err;
+struct sandbox_spec;
 struct sweep;
 
 /* Remembers what of the guarded names is at the top of directory `dir` of the host, and every place
- * further down that orders_scan finds. `dir` is a descriptor that is the sweep's from here on, also
- * after a failure. `path` is its name for people. 0 with a sweep for sweep_free, or a negative code
+ * further down that orders_scan finds, but for what `spec` opens (NULL: nothing). `dir` is a descriptor that is the sweep's from here on, also
+ * after a failure. `path` is its name. 0 with a sweep for sweep_free, or a negative code
  * with words. */
-int sweep_new(int dir, const char *path, struct sweep **ret, struct err *e) WARN_UNUSED;
+int sweep_new(int dir, const char *path, const struct sandbox_spec *spec, struct sweep **ret,
+              struct err *e) WARN_UNUSED;
 
 struct sweep_moved {
     const char *dir;  /* the sweep's, for people */

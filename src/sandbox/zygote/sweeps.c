@@ -40,7 +40,7 @@ int sweeps_open(const struct rootfs *r, const struct sandbox_spec *spec, struct 
         int dir = rootfs_host_dir(r, b->source, e);
         if (dir == -ENOTDIR)
             continue;
-        int opened = dir < 0 ? dir : sweep_new(dir, b->source, &s.all[s.n], e);
+        int opened = dir < 0 ? dir : sweep_new(dir, b->source, spec, &s.all[s.n], e);
         if (opened < 0) {
             sweeps_done(&s);
             return opened;

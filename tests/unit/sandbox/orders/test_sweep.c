@@ -26,7 +26,7 @@ static struct sweep *sweep_of(const char *dir)
 {
     struct sweep *s = NULL;
     struct err e = {.code = 0};
-    if (sweep_new(open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), dir, &s, &e) < 0)
+    if (sweep_new(open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), dir, NULL, &s, &e) < 0)
         fail_msg("%s", e.msg);
     return s;
 }
@@ -228,7 +228,7 @@ static void more_places_than_can_be_covered_are_refused(void **state)
     struct sweep *s = NULL;
     struct err e = {.code = 0};
     const int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    assert_int_equal(sweep_new(fd, dir, &s, &e), -E_LIMIT);
+    assert_int_equal(sweep_new(fd, dir, NULL, &s, &e), -E_LIMIT);
     assert_null(s);
     assert_non_null(strstr(e.msg, "more than 1024 places"));
     assert_int_equal(fcntl(fd, F_GETFD), -1);
