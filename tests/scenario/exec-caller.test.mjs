@@ -323,8 +323,18 @@ s.sendto(b"\\x08\\0\\0\\0\\0\\0\\0\\x0164", ("127.0.0.1", 0)); print(s.recv(100)
       'a sandbox around it': ['"$0" exec --bind "$(dirname "$0")" -- "$0" exec -- true', /inside a sandbox or container already.*: run sallyport outside of it/],
       "init's limits": [`"$0" exec -- prlimit --pid 1 --nofile=64`, /not permitted/],
     };
+    // Mounts and capabilities are root's to arrange.
+    const asRoot = {
+      'a /proc of other processes': ['unshare -mp --fork "$0" exec -- true', /\/proc here is that of another pid namespace/],
+      'a read-only /proc': [`unshare -mp --fork sh -c 'mount -t proc proc /proc; mount -o remount,bind,ro /proc; "$0" exec -- true' "$0"`, /\/proc is read-only here/],
+      'no /proc': [`unshare -m sh -c 'umount -l /proc; "$0" exec -- true' "$0"`, /\/proc is not mounted here/],
+      ...Object.fromEntries(['sys_admin', 'setuid', 'setgid', 'setpcap'].map((cap) =>
+        [`a root without ${cap}`, [`setpriv --bounding-set -${cap} "$0" exec -- true`, RegExp(`root has no CAP_${cap.toUpperCase()} here.* or run sallyport as an ordinary user`)]])),
+    };
+    if (name === 'root')
+      Object.assign(told, asRoot);
     for (const [what, [script, words]] of Object.entries(told))
-      test(`${what}: told`, async () => {
+      test(`${what}: told`, { skip: what === 'no /proc' && process.env.ASAN_OPTIONS && 'a sanitizer reads /proc itself' }, async () => {
         const r = await sh(script);
         assert.notEqual(r.code, 0);
         assert.match(r.err, words);
