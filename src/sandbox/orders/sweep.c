@@ -46,6 +46,7 @@ struct sweep {
     int dir;
     char *path;
     struct seen *anywhere, *top, *git; /* a row for each of the tables */
+    struct seen *bare; /* of orders_git at the top; NULL: it is no directory of git's */
     struct seen dot_git;
 };
 
@@ -101,6 +102,21 @@ static struct seen *look_at_all(int dir, const char *below, const struct orders_
         look(dir, path, &all[i]);
     }
     return all;
+}
+
+static bool has(int dir, const char *path)
+{
+    struct seen is;
+    look(dir, path, &is);
+    free(is.link);
+    return is.there;
+}
+
+/* Whether git takes the top itself for a repository, as it does in any directory in which it finds no
+ * .git. It follows links for these names, and with commondir the others lie elsewhere. */
+static bool is_git_dir(int dir)
+{
+    return has(dir, "HEAD") && (has(dir, "commondir") || (has(dir, "objects") && has(dir, "refs")));
 }
 
 /* A sandbox may have taken the owner's rights from a directory, so that nobody could look into it or
@@ -169,6 +185,8 @@ struct sweep *sweep_new(int dir, const char *path)
     s->anywhere = look_at_all(dir, "", orders_anywhere, orders_n_anywhere);
     s->top = look_at_all(dir, "", orders_top, orders_n_top);
     s->git = look_at_all(dir, ".git/", orders_git, orders_n_git);
+    if (is_git_dir(dir))
+        s->bare = look_at_all(dir, "", orders_git, orders_n_git);
     look(dir, ".git", &s->dot_git);
     close_all_again(&opened);
     return s;
@@ -188,6 +206,8 @@ void sweep_free(struct sweep *s)
     free_all(s->anywhere, orders_n_anywhere);
     free_all(s->top, orders_n_top);
     free_all(s->git, orders_n_git);
+    if (s->bare)
+        free_all(s->bare, orders_n_git);
     free(s->dot_git.link);
     free(s->path);
     fd_cleanup_close(&s->dir);
@@ -280,14 +300,14 @@ static bool is_plain(int dir, const char *path, const char *name)
                                     : false;
 }
 
-/* In a repository that was there. Git of the host saves its configuration as a new file: one that is
- * plain may stay. */
-static void sweep_repository(const struct sweeping *w)
+/* In a repository that was there, `below` with a slash or "". Git of the host saves its configuration
+ * as a new file: one that is plain may stay. */
+static void sweep_repository(const struct sweeping *w, const char *below, const struct seen *all)
 {
     for (size_t i = 0; i < orders_n_git; i++) {
         const char *name = orders_git[i].path;
-        AUTO_FREE char *path = mem_printf(".git/%s", name);
-        const struct seen *was = &w->s->git[i];
+        AUTO_FREE char *path = mem_printf("%s%s", below, name);
+        const struct seen *was = &all[i];
         struct seen is;
         look(w->s->dir, path, &is);
         if (is_new(was, &is) && !(was->there && is_plain(w->s->dir, path, name)))
@@ -296,12 +316,18 @@ static void sweep_repository(const struct sweeping *w)
     }
 }
 
-static bool has(int dir, const char *path)
+/* The top has become a repository itself. `git init --bare` is ordinary work, too; else it is made
+ * none by taking its HEAD, since `config` and `hooks` may be directories of the project. */
+static void sweep_new_bare(const struct sweeping *w)
 {
-    struct seen is;
-    look(dir, path, &is);
-    free(is.link);
-    return is.there;
+    const int dir = w->s->dir;
+    bool plain = true;
+    for (size_t i = 0; plain && i < orders_n_git; i++) {
+        const char *name = orders_git[i].path;
+        plain = !has(dir, name) || is_plain(dir, name, name);
+    }
+    if (!plain)
+        move_aside(w, "HEAD");
 }
 
 /* A repository where there was none: `git init` and `git clone` are ordinary work. */
@@ -333,7 +359,11 @@ void sweep_run(const struct sweep *s, sweep_moved_fn *moved, void *arg)
     if (is_new(&s->dot_git, &is))
         sweep_new_repository(&w);
     else if (is.there)
-        sweep_repository(&w);
+        sweep_repository(&w, ".git/", s->git);
     free(is.link);
+    if (s->bare)
+        sweep_repository(&w, "", s->bare);
+    else if (is_git_dir(s->dir))
+        sweep_new_bare(&w);
     close_all_again(&opened);
 }
