@@ -30,7 +30,8 @@ static int make_tree(void **state)
         "p/.mcp.json p/dot/rc p/sub/.git && printf '[core]\\n\\thooksPath = ./team/hooks/\\n' "
         ">p/.git/config && ln -s dot/rc p/.bashrc && ln -s ../../secret p/.zshrc && "
         "ln -s /etc p/.idea && mkfifo p/.envrc && mkdir p/.hg p/a/.hg && "
-        "touch p/.hg/hgrc p/a/.hg/hgrc p/.pre-commit-config.yaml p/sub/.Rprofile && mkdir -p "
+        "touch p/.hg/hgrc p/a/.hg/hgrc p/.pre-commit-config.yaml p/sub/.Rprofile "
+        "p/sub/.ocamlinit p/.bash_completion p/.procmailrc && mkdir -p p/.gradle/init.d "
         "bare/objects bare/refs bare/hooks && "
         "touch bare/HEAD bare/config file",
         dir);
@@ -90,6 +91,10 @@ static void what_programs_act_on_is_found(void **state)
         ".hg/hgrc",
         ".pre-commit-config.yaml",
         "sub/.Rprofile",
+        "sub/.ocamlinit",
+        ".bash_completion",
+        ".procmailrc",
+        ".gradle/init.d",
     };
     /* Links and pipes cannot be covered, what is deep or in node_modules is left out. */
     static const char *const not_there[] = {".bashrc",        ".zshrc", ".idea",
