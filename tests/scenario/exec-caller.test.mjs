@@ -327,6 +327,8 @@ s.sendto(b"\\x08\\0\\0\\0\\0\\0\\0\\x0164", ("127.0.0.1", 0)); print(s.recv(100)
     const asRoot = {
       'a /proc of other processes': ['unshare -mp --fork "$0" exec -- true', /\/proc here is that of another pid namespace/],
       'a read-only /proc': [`unshare -mp --fork sh -c 'mount -t proc proc /proc; mount -o remount,bind,ro /proc; "$0" exec -- true' "$0"`, /\/proc is read-only here/],
+      // An overlay is the root of most containers, and cannot be mounted with other ids.
+      'a file system that keeps its owners': [`unshare -m sh -ec 'mount -t tmpfs t .; cd "$PWD"; mkdir l u w m; mount -t overlay -o lowerdir=l,upperdir=u,workdir=w o m; "$0" exec --bind m -- true; chmod 777 m; "$0" exec --bind m:rw -- touch "$PWD/m/f"; chmod 755 m; "$0" exec --bind m:rw -- true' "$0"`, /m could be bound, but not written: its file system .* run sallyport as the owner, bind it read-only/],
       'no /proc': [`unshare -m sh -c 'umount -l /proc; "$0" exec -- true' "$0"`, /\/proc is not mounted here/],
       ...Object.fromEntries(['sys_admin', 'setuid', 'setgid', 'setpcap'].map((cap) =>
         [`a root without ${cap}`, [`setpriv --bounding-set -${cap} "$0" exec -- true`, RegExp(`root has no CAP_${cap.toUpperCase()} here.* or run sallyport as an ordinary user`)]])),
