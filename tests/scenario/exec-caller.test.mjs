@@ -301,6 +301,7 @@ print(p.wait(), got.digest() == sent.digest())' "$0"`, { timeout: ms(60000) });
       'a directory that cannot be read': 'mkdir shut; cd shut; chmod 0 .; "$0" exec -- echo 64',
       'a long argument': `test $("$0" exec -- echo "$(head -c 120000 /dev/zero | tr '\\0' x)" | wc -c) = 120001 && echo 64`,
       'an inner bind before its parent': 'mkdir -p a/in b; echo 64 > b/f; "$0" exec --bind b:/w/in --bind a:/w:rw -- cat /w/in/f',
+      'a colon in a directory': 'mkdir c:d; cd c:d; echo 64 > f; "$0" exec --bind .:rw -- cat f',
       'the same bind twice': 'echo 64 > f; "$0" exec --bind . --bind . -- cat f',
       'own limits by number': `"$0" exec -- sh -c 'prlimit --pid $$ --nofile=64 && ulimit -n'`,
       ping: `"$0" exec -- python3 -c 'import socket
