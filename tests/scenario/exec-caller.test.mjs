@@ -302,6 +302,7 @@ print(p.wait(), got.digest() == sent.digest())' "$0"`, { timeout: ms(60000) });
       'a directory that cannot be read': 'mkdir shut; cd shut; chmod 0 .; "$0" exec -- echo 64',
       'a long argument': `test $("$0" exec -- echo "$(head -c 120000 /dev/zero | tr '\\0' x)" | wc -c) = 120001 && echo 64`,
       'an inner bind before its parent': 'mkdir -p a/in b; echo 64 > b/f; "$0" exec --bind b:/w/in --bind a:/w:rw -- cat /w/in/f',
+      'a colon in a directory': 'mkdir c:d; cd c:d; echo 64 > f; "$0" exec --bind .:rw -- cat f',
       'the same bind twice': 'echo 64 > f; "$0" exec --bind . --bind . -- cat f',
       'own limits by number': `"$0" exec -- sh -c 'prlimit --pid $$ --nofile=64 && ulimit -n'`,
       ping: `"$0" exec -- python3 -c 'import socket
@@ -324,8 +325,20 @@ s.sendto(b"\\x08\\0\\0\\0\\0\\0\\0\\x0164", ("127.0.0.1", 0)); print(s.recv(100)
       'a sandbox around it': ['"$0" exec --bind "$(dirname "$0")" -- "$0" exec -- true', /inside a sandbox or container already.*: run sallyport outside of it/],
       "init's limits": [`"$0" exec -- prlimit --pid 1 --nofile=64`, /not permitted/],
     };
+    // Mounts and capabilities are root's to arrange.
+    const asRoot = {
+      'a /proc of other processes': ['unshare -mp --fork "$0" exec -- true', /\/proc here is that of another pid namespace/],
+      'a read-only /proc': [`unshare -mp --fork sh -c 'mount -t proc proc /proc; mount -o remount,bind,ro /proc; "$0" exec -- true' "$0"`, /\/proc is read-only here/],
+      // An overlay is the root of most containers, and cannot be mounted with other ids.
+      'a file system that keeps its owners': [`unshare -m sh -ec 'mount -t tmpfs t .; cd "$PWD"; mkdir l u w m; mount -t overlay -o lowerdir=l,upperdir=u,workdir=w o m; "$0" exec --bind m -- true; chmod 777 m; "$0" exec --bind m:rw -- touch "$PWD/m/f"; chmod 755 m; "$0" exec --bind m:rw -- true' "$0"`, /m could be bound, but not written: its file system .* run sallyport as the owner, bind it read-only/],
+      'no /proc': [`unshare -m sh -c 'umount -l /proc; "$0" exec -- true' "$0"`, /\/proc is not mounted here/],
+      ...Object.fromEntries(['sys_admin', 'setuid', 'setgid', 'setpcap'].map((cap) =>
+        [`a root without ${cap}`, [`setpriv --bounding-set -${cap} "$0" exec -- true`, RegExp(`root has no CAP_${cap.toUpperCase()} here.* or run sallyport as an ordinary user`)]])),
+    };
+    if (name === 'root')
+      Object.assign(told, asRoot);
     for (const [what, [script, words]] of Object.entries(told))
-      test(`${what}: told`, async () => {
+      test(`${what}: told`, { skip: what === 'no /proc' && process.env.ASAN_OPTIONS && 'a sanitizer reads /proc itself' }, async () => {
         const r = await sh(script);
         assert.notEqual(r.code, 0);
         assert.match(r.err, words);

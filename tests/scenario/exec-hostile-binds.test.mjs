@@ -313,7 +313,7 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
     /* A file system on which what was only read changes its birth when it is written: a project in an image's layer. */
     if (isRoot && !uid) test('a repository on an overlay that was written in is the same one', async () => {
       const dir = await after('true');
-      const r = await run('unshare', ['-m', 'sh', '-ec', `mount -t tmpfs none . && cd $PWD && mkdir lower upper work all && cd lower && mkdir -p .git/hooks sub/.git && for g in .git sub/.git; do printf '[alias]\n\tx = y\n' >$g/config; done && chmod -R a+rwX . && cd .. &&
+      const r = await run('unshare', ['-m', 'sh', '-ec', `mount -t tmpfs none . && cd $PWD && mkdir lower upper work all && chmod 777 upper && cd lower && mkdir -p .git/hooks sub/.git && for g in .git sub/.git; do printf '[alias]\n\tx = y\n' >$g/config; done && chmod -R a+rwX . && cd .. &&
         mount -t overlay none -o lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work all && ${program} exec --bind $PWD/all:/w:rw --workdir /w -- sh -ec 'echo 1 >.git/index; echo 1 >sub/.git/index' && ls all/.git all/sub/.git`], { cwd: dir });
       assert.equal(r.code, 0, r.err);
       assert.equal(r.err, '');

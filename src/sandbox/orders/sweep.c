@@ -67,6 +67,7 @@ struct sweep {
     size_t n_places, cap_places;
     struct repository *repositories;
     size_t n_repositories, cap_repositories;
+    bool may_become_git_dir; /* the top; it is none yet */
 };
 
 /* The directory part of `path`; malloc'ed. */
@@ -148,6 +149,21 @@ static bool is_another(const struct seen *a, const struct seen *b)
 {
     return has_another_number(a, b) || a->born.tv_sec != b->born.tv_sec ||
            a->born.tv_nsec != b->born.tv_nsec;
+}
+
+static bool has(int dir, const char *path)
+{
+    struct seen is;
+    look(dir, path, &is);
+    forget(&is);
+    return is.there;
+}
+
+/* Whether git takes the top itself for a repository, as it does any directory without a .git. It
+ * follows links for these names, and with commondir the others lie elsewhere. */
+static bool is_git_dir(int dir)
+{
+    return has(dir, "HEAD") && (has(dir, "commondir") || (has(dir, "objects") && has(dir, "refs")));
 }
 
 /* A sandbox may have taken the owner's rights from a directory, so that nobody could look into it or
@@ -286,6 +302,7 @@ int sweep_new(int dir, const char *path, const struct sandbox_spec *spec, struct
     for (size_t i = 0; i < orders_n_anywhere; i++)
         remember_name(s, orders_anywhere[i].path);
     remember_repository(s, ".git");
+    s->may_become_git_dir = !is_git_dir(dir) && !is_open(s, "HEAD");
     int r = orders_scan(dir, ".", remember, s, e);
     s->spec = NULL;
     close_all_again(&opened);
@@ -444,12 +461,18 @@ static void sweep_old_repository(const struct sweeping *w, const struct reposito
     }
 }
 
-static bool has(int dir, const char *path)
+/* The top has become a repository itself. `git init --bare` is ordinary work, too; else it is made
+ * none by taking its HEAD, since `config` and `hooks` may be directories of the project. */
+static void sweep_new_bare(const struct sweeping *w)
 {
-    struct seen is;
-    look(dir, path, &is);
-    forget(&is);
-    return is.there;
+    const int dir = w->s->dir;
+    bool plain = true;
+    for (size_t i = 0; plain && i < orders_n_git; i++) {
+        const char *name = orders_git[i].path;
+        plain = !has(dir, name) || is_plain(dir, name, name);
+    }
+    if (!plain)
+        move_aside(w, "HEAD", false);
 }
 
 /* A repository where there was none, or another: `git init` and `git clone` are ordinary work. */
@@ -494,5 +517,7 @@ void sweep_run(const struct sweep *s, sweep_moved_fn *moved, void *arg)
         sweep_name(&w, &s->places[i]);
     for (size_t i = 0; i < s->n_repositories; i++)
         sweep_repository(&w, &s->repositories[i]);
+    if (s->may_become_git_dir && is_git_dir(s->dir))
+        sweep_new_bare(&w);
     close_all_again(&opened);
 }

@@ -30,7 +30,8 @@ static int make_tree(void **state)
         "p/.mcp.json p/dot/rc p/sub/.git && printf '[core]\\n\\thooksPath = ./team/hooks/\\n' "
         ">p/.git/config && ln -s dot/rc p/.bashrc && ln -s ../../secret p/.zshrc && "
         "ln -s /etc p/.idea && mkfifo p/.envrc && mkdir p/.hg p/a/.hg && "
-        "touch p/.hg/hgrc p/a/.hg/hgrc p/.pre-commit-config.yaml p/sub/.Rprofile && "
+        "touch p/.hg/hgrc p/a/.hg/hgrc p/.pre-commit-config.yaml p/sub/.Rprofile "
+        "p/sub/.ocamlinit p/.bash_completion p/.procmailrc && mkdir -p p/.gradle/init.d && "
         "ln -s missing/rc p/sub/.kshrc && mkdir -p p/linked/repo/hooks && "
         "ln -s repo p/linked/.git && "
         "printf '[core]\n\thooksPath = team/hooks\n' >p/linked/repo/config && mkdir -p "
@@ -109,6 +110,10 @@ static void what_programs_act_on_is_found(void **state)
         ".hg/hgrc",
         ".pre-commit-config.yaml",
         "sub/.Rprofile",
+        "sub/.ocamlinit",
+        ".bash_completion",
+        ".procmailrc",
+        ".gradle/init.d",
     };
     /* Links and pipes cannot be covered, what is deep or in node_modules is left out. */
     static const char *const not_there[] = {".bashrc",

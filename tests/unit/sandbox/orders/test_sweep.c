@@ -37,6 +37,7 @@ static void in_dir(const char *dir, const char *script)
     assert_int_equal(system(text), 0); /* lint-allow: banned a fixed text of ours */
 }
 
+#define BARE  "echo x >HEAD; mkdir objects refs"
 #define PLAIN "printf '[core]\\n\\tbare = false\\n' >.git/config"
 
 static void what_has_come_is_moved_aside(void **state)
@@ -90,6 +91,18 @@ static void what_has_come_is_moved_aside(void **state)
         {"true", "mkdir .git; ln -s ../c .git/config; " PLAIN, ".git/config>config.from-sandbox\n"},
         {"true", "echo gitdir: x >.git", ".git>.git.from-sandbox\n"},
         {"true", "ln -s x .git", ".git>.git.from-sandbox\n"},
+        /* Git takes a directory for a repository that has a repository's files, without any .git. */
+        {"true", BARE "; echo '[core] fsmonitor = x' >config", "HEAD>HEAD.from-sandbox\n"},
+        {"true", BARE "; mkdir hooks; touch hooks/pre-commit", "HEAD>HEAD.from-sandbox\n"},
+        {"true", "echo x >HEAD; echo .git/sub >commondir", "HEAD>HEAD.from-sandbox\n"},
+        {"true", "echo x >HEAD; ln -s a objects; ln -s a refs; ln -s a config",
+         "HEAD>HEAD.from-sandbox\n"},
+        {"mkdir config hooks; touch hooks/x", "true", ""},
+        {"mkdir config hooks; touch hooks/x", BARE, "HEAD>HEAD.from-sandbox\n"},
+        {"true", "git init -q --bare .", ""},
+        {BARE, "true", ""},
+        {BARE, "mkdir hooks; touch hooks/x", "hooks>hooks.from-sandbox\n"},
+        {BARE, "echo ../x >commondir", "commondir>commondir.from-sandbox\n"},
         {"mkdir .git", "mv .git g; mkdir -p .git/hooks; touch .git/hooks/x",
          ".git/hooks>hooks.from-sandbox\n"},
         /* Places further down, which were covered. What was not there is not looked for. */
