@@ -4,17 +4,18 @@ import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, here, ms, run, start, tempDir } from '../lib/own.mjs';
+import { BIN, forEverybody, here, ms, run, start, tempDir } from '../lib/own.mjs';
 
 const ROOT = process.getuid() === 0;
 const USER = ['setpriv', '--reuid', '4711', '--regid', '4711', '--clear-groups'];
+const PROGRAM = ROOT ? forEverybody(BIN) : BIN;
 const whoever = ROOT ? { root: [], 'an ordinary user': USER } : { 'this user': [] };
 
 /** A script of bash, in which "$0" is the program and $D a directory of its own. */
 const by = (who) => (script, { env, ...opts } = {}) => {
   const dir = tempDir('caller');
   if (who.length) fs.chownSync(dir, 4711, 4711);
-  const argv = [...who, 'bash', '-c', script, BIN];
+  const argv = [...who, 'bash', '-c', script, PROGRAM];
   return run(argv[0], argv.slice(1), { cwd: dir, env: { D: dir, HOME: dir, ...env }, ...opts });
 };
 const ignores = (signal) => `python3 -c 'import signal; print(signal.getsignal(signal.SIG${signal}) == signal.SIG_IGN)'`;
@@ -47,10 +48,10 @@ os.execv(sys.argv[1], [sys.argv[1], "exec", "--", "grep", "SigBlk", "/proc/self/
   });
 
   describe(`told to end, as ${name}`, () => {
-    const exec = (args) => start([...who, BIN][0], [...who, BIN, 'exec', ...args].slice(1));
+    const exec = (args) => start([...who, PROGRAM][0], [...who, PROGRAM, 'exec', ...args].slice(1));
     for (const signal of ['HUP', 'INT', 'QUIT', 'TERM'])
       test(`${signal} that the caller ignores is nothing`, async () => {
-        const p = start([...who, 'bash'][0], [...who, 'bash', '-c', `trap '' ${signal}; exec "$0" exec --grace 0 -- python3 -uc "$1"`, BIN, 'import signal\nsignal.signal(signal.SIGUSR1, lambda *a: print("still here"))\nprint("ready")\nwhile True: signal.pause()'].slice(1));
+        const p = start([...who, 'bash'][0], [...who, 'bash', '-c', `trap '' ${signal}; exec "$0" exec --grace 0 -- python3 -uc "$1"`, PROGRAM, 'import signal\nsignal.signal(signal.SIGUSR1, lambda *a: print("still here"))\nprint("ready")\nwhile True: signal.pause()'].slice(1));
         await p.line(/ready/);
         p.kill(`SIG${signal}`);
         p.kill(`SIG${signal}`);
@@ -130,7 +131,7 @@ os.execv(sys.argv[1], [sys.argv[1], "exec", "--", "grep", "SigBlk", "/proc/self/
     for (const [what, script] of Object.entries(idioms).filter(([k]) => ['/dev/std*', 'python'].includes(k)))
       test(`${what}, on a terminal`, async () => {
         const argv = [path.join(here, 'lib', 'terminal.py'), JSON.stringify([{ wait: 'ready' }, { send: 'in\n\x04' }, { wait: 'out' }, { wait: 'err' }])];
-        const r = await run('python3', [...argv, ...who, BIN, 'exec', '--', 'sh', '-c', `echo ready; ${script}`], { env: { TERM: 'dumb' }, timeout: ms(60000) });
+        const r = await run('python3', [...argv, ...who, PROGRAM, 'exec', '--', 'sh', '-c', `echo ready; ${script}`], { env: { TERM: 'dumb' }, timeout: ms(60000) });
         assert.equal(JSON.parse(r.out).failed, null, r.out + r.err);
       });
     test('sockets', async () => {
@@ -257,7 +258,7 @@ print(p.wait(), got.digest() == sent.digest())' "$0"`, { timeout: ms(60000) });
       assert.equal(r.out, 'on\non\non\n', r.err);
     });
     test('nor does it when we are told to end', async () => {
-      const p = start([...who, BIN][0], [...who, BIN, 'exec', '--', 'sh', '-c', '(while :; do sleep 0.001; done) & echo on'].slice(1));
+      const p = start([...who, PROGRAM][0], [...who, PROGRAM, 'exec', '--', 'sh', '-c', '(while :; do sleep 0.001; done) & echo on'].slice(1));
       await p.line(/on/);
       p.kill();
       assert([0, 143].includes((await p.exit).code), p.tail());

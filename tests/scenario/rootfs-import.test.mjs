@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, descendants, ms, run, start, tempDir, until } from '../lib/own.mjs';
+import { BIN, descendants, forEverybody, ms, run, start, tempDir, until } from '../lib/own.mjs';
 
 const sha = (b) => crypto.createHash('sha256').update(b).digest('hex');
 const sh = async (script, cwd) => {
@@ -268,7 +268,7 @@ describe('the process that unpacks', () => {
       fs.chownSync(dir, 65534, 65534);
       for (const [name, tool, suffix] of [['gz', 'gzip -n', '+gzip'], ['zst', 'zstd -q', '+zstd'], ['xz', 'xz -0 -T2', '+xz']]) {
         const file = await ociArchive(path.join(work, `user-${name}.tar`), tool, suffix);
-        await sh(`cd / && setpriv --reuid 65534 --regid 65534 --clear-groups '${BIN}' rootfs import - --name ${name} --data ${dir} <'${file}'`);
+        await sh(`cd / && setpriv --reuid 65534 --regid 65534 --clear-groups '${forEverybody(BIN)}' rootfs import - --name ${name} --data ${dir} <'${file}'`);
         assert.equal(await listing(tree(dir, name)), await listing(path.join(work, 'merged')), name);
       }
     } finally { fs.rmSync(dir, { recursive: true, force: true }); }
