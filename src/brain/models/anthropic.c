@@ -225,7 +225,8 @@ static void read_error(const struct buf *body, json_t **ret_body, const char **r
 {
     bool mended;
     AUTO_FREE char *closed = NULL;
-    if (anthropic_mend_parse(buf_str(body), body->len, ret_body, &mended) < 0 && buf_err(body)) {
+    if (anthropic_mend_parse(buf_str(body), body->len, ret_body, &mended) < 0 &&
+        buf_err(body) == -EMSGSIZE && body->len > ESCAPES_TAIL) {
         size_t n = body->len - ESCAPES_TAIL;
         const char *escape = memchr(buf_str(body) + n, '\\', ESCAPES_TAIL);
         n = escape ? (size_t)(escape - buf_str(body)) : body->len;
