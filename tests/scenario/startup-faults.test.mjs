@@ -51,6 +51,12 @@ describe('server start', () => {
     l.close();
   });
 
+  test('too few open files: refused before anything is made', async () => {
+    const data = path.join(tempDir(), 'd');
+    refuses(await run('sh', ['-c', 'ulimit -n 20; exec "$@"', 'sh', BIN, 'server', '--listen', '127.0.0.1:0', '--data', data], { timeout: ms(15000) }), /may open 20 files.*ulimit -n/);
+    assert.equal(fs.existsSync(data), false);
+  });
+
   test('two servers on one data directory', async () => {
     const s = await startServer();
     try { refuses(await server(['--data', s.data]), /already|in use|lock/i); } finally { await s.stop(); }
