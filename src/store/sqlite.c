@@ -406,7 +406,10 @@ int sqlite_exec(struct tx *tx, const char *sql, struct err *e)
     if (rc == SQLITE_OK)
         return 0;
     int r = sqlite_code(tx->sq, sqlite3_extended_errcode(tx->sq));
-    return err_set(e, r, "%s", sqlite3_errmsg(tx->sq));
+    return err_set(e, r, "%s%s", sqlite3_errmsg(tx->sq),
+                   (rc & 0xff) == SQLITE_READONLY ? " (look at the permissions of the file and of "
+                                                    "its directory, and how it is mounted)"
+                                                  : "");
 }
 
 struct sqlite3 *sqlite_handle(struct tx *tx)

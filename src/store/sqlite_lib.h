@@ -27,10 +27,13 @@ struct err;
     X(sqlite3_column_type)                                                                         \
     X(sqlite3_config)                                                                              \
     X(sqlite3_db_config)                                                                           \
+    X(sqlite3_db_filename)                                                                         \
     X(sqlite3_db_readonly)                                                                         \
     X(sqlite3_errmsg)                                                                              \
     X(sqlite3_exec)                                                                                \
     X(sqlite3_extended_errcode)                                                                    \
+    X(sqlite3_file_control)                                                                        \
+    X(sqlite3_filename_wal)                                                                        \
     X(sqlite3_finalize)                                                                            \
     X(sqlite3_get_autocommit)                                                                      \
     X(sqlite3_limit)                                                                               \
@@ -67,10 +70,13 @@ int sqlite_lib_open(struct err *e) WARN_UNUSED;
 #define sqlite3_column_type          sqlite_lib.sqlite3_column_type_
 #define sqlite3_config               sqlite_lib.sqlite3_config_
 #define sqlite3_db_config            sqlite_lib.sqlite3_db_config_
+#define sqlite3_db_filename          sqlite_lib.sqlite3_db_filename_
 #define sqlite3_db_readonly          sqlite_lib.sqlite3_db_readonly_
 #define sqlite3_errmsg               sqlite_lib.sqlite3_errmsg_
 #define sqlite3_exec                 sqlite_lib.sqlite3_exec_
 #define sqlite3_extended_errcode     sqlite_lib.sqlite3_extended_errcode_
+#define sqlite3_file_control         sqlite_lib.sqlite3_file_control_
+#define sqlite3_filename_wal         sqlite_lib.sqlite3_filename_wal_
 #define sqlite3_finalize             sqlite_lib.sqlite3_finalize_
 #define sqlite3_get_autocommit       sqlite_lib.sqlite3_get_autocommit_
 #define sqlite3_limit                sqlite_lib.sqlite3_limit_
