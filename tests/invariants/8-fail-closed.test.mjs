@@ -26,10 +26,11 @@ describe('invariant 8: fail closed', () => {
     fs.chmodSync(dir, 0o777);
     const root = path.join(dir, 'root');
     fs.mkdirSync(root);
+    const isRoot = process.getuid() === 0;
     // In a chroot, without capabilities and with no new privileges, no namespace can be made.
     const argv = [BIN, 'worker', '--base-url', s.url, '--environment-id', env.id, '--environment-key-file', keyFile, '--state-dir', path.join(dir, 'state')];
-    const cmd = ['-m', 'sh', '-c', 'mount --rbind / "$1" && root=$1 && shift && exec chroot "$root" setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs --bounding-set -all "$@"', 'sh', root, ...argv];
-    const w = start('unshare', process.getuid() === 0 ? cmd : ['-r', ...cmd]);
+    const cmd = ['-m', 'sh', '-c', 'mount --rbind / "$1" && root=$1 && shift && exec chroot "$root" setpriv $as --no-new-privs --bounding-set -all "$@"'.replace('$as', isRoot ? '--reuid 65534 --regid 65534 --clear-groups' : ''), 'sh', root, ...argv];
+    const w = start('unshare', isRoot ? cmd : ['-r', ...cmd]);
     try {
       const x = await Session.create(s, { agent: agent.id, environment_id: env.id });
       await x.say('go');

@@ -20,6 +20,12 @@ export const here = path.resolve(import.meta.dirname, '..');
 export const repo = path.resolve(here, '..');
 export const BIN = path.resolve(process.env.SALLYPORT_BIN ?? path.join(repo, 'build', 'sallyport'));
 
+// An ordinary user of Debian has no chroot(8) and the like in PATH, though they are there and work in namespaces.
+for (const d of ['/usr/sbin', '/sbin']) if (!process.env.PATH.split(':').includes(d)) process.env.PATH += `:${d}`;
+
+/** A reason to skip what looks into our processes (/proc/PID/fd, ptrace): none is dumpable, so only root may. */
+export const CLOSED = process.getuid() !== 0 && 'our processes are closed to their own user; root looks into them';
+
 export function tempDir(tag = 't') {
   const d = fs.mkdtempSync(path.join(os.tmpdir(), `sallyport-${tag}-`));
   dirs.add(d);

@@ -24,13 +24,3 @@ export function listening(pid) {
   for (const r of rows('unix')) if (mine.has(r[6]) && (parseInt(r[3], 16) & 0x10000)) out.push(`unix ${r[7] ?? '(unnamed)'}`);
   return out;
 }
-
-/** The process that listens on this TCP port of the test's own network namespace, or 0. */
-export function listenerOf(port) {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0');
-  for (const d of fs.readdirSync('/proc')) {
-    if (!/^\d+$/.test(d)) continue;
-    try { if (listening(Number(d)).some((l) => l.startsWith('tcp') && l.endsWith(`:${hex}`))) return Number(d); } catch { /* gone, or not ours */ }
-  }
-  return 0;
-}

@@ -21,8 +21,18 @@ describe('bodies', () => {
   });
   after(async () => { if (s) { assert.equal(s.proc.ended, false, s.proc.tail()); await s.stop(); } });
   const kb = (name) => Number(fs.readFileSync(`/proc/${s.pid}/status`, 'utf8').match(new RegExp(`${name}:\\s+(\\d+)`))[1]);
-  const forgetPeak = () => fs.writeFileSync(`/proc/${s.pid}/clear_refs`, '5');
+  // An ordinary user may not reset it: then the peak is that of all cases so far, under the same limit.
+  const forgetPeak = () => { try { fs.writeFileSync(`/proc/${s.pid}/clear_refs`, '5'); } catch (e) { if (e.code !== 'EACCES') throw e; } };
   const post = (body, k) => s.api('POST', `/v1/sessions/${session.id}/events`, body, { key: k });
+
+  test('a body nobody has a credential for is not read', async () => {
+    forgetPeak();
+    const before = kb('VmRSS');
+    const all = Array.from({ length: 20 }, () => begin('sk-sp-api-wrong', 32 << 20, 8 << 20));
+    await until('all are refused', () => all.every((c) => /^HTTP\/1\.1 401 /.test(c.got)), ms(10000));
+    assert(kb('VmHWM') - before < 40 * 1024 + SLACK, `${kb('VmHWM') - before} KiB`);
+    for (const c of all) c.destroy();
+  });
 
   for (const [what, one] of [['objects', '{}'], ['arrays', '[]'], ['numbers', '1'], ['members', '{"a":null}'], ['texts', '""'], ['deep ones', `${'['.repeat(60)}${']'.repeat(60)}`]])
     test(`a body of millions of ${what} is refused before it is parsed, whoever sends it`, async () => {
@@ -91,15 +101,6 @@ describe('bodies', () => {
     for (const c of all) c.destroy();
     await until('there is room again', async () => (await s.api('POST', `/v1/sessions/${x.id}/events`, { events: [userMessage('y'.repeat(8 << 20))] })).status === 200, ms(10000));
     await x.close();
-  });
-
-  test('a body nobody has a credential for is not read', async () => {
-    forgetPeak();
-    const before = kb('VmRSS');
-    const all = Array.from({ length: 20 }, () => begin('sk-sp-api-wrong', 32 << 20, 8 << 20));
-    await until('all are refused', () => all.every((c) => /^HTTP\/1\.1 401 /.test(c.got)), ms(10000));
-    assert(kb('VmHWM') - before < 40 * 1024 + SLACK, `${kb('VmHWM') - before} KiB`);
-    for (const c of all) c.destroy();
   });
 });
 

@@ -90,6 +90,7 @@ describe('isolation', () => {
   test('what cannot work is refused at start, in words', async () => {
     const state = tempDir('state');
     const worker = (...args) => run(BIN, ['worker', '--base-url', s.url, '--environment-id', 'env_x', '--state-dir', state, ...args], { env: { ANTHROPIC_ENVIRONMENT_KEY: 'k' } });
+    const asRoot = process.getuid() === 0 ? [] : ['--sandbox-user', 'root'];   // the one id that an ordinary user can give
     const cases = [
       [2, /--isolation none runs tools as the user of the worker.*--i-understand/, '--isolation', 'none'],
       [2, /isolation/, '--isolation', 'docker'],
@@ -99,10 +100,10 @@ describe('isolation', () => {
       [2, /--rootfs nope: there is no image nope/, '--rootfs', 'nope'],
       [2, /--rootfs \.\/nope: No such file or directory/, '--rootfs', './nope'],
       [1, /--oci-runtime no-such-runtime: there is no such program in PATH/, '--isolation', 'oci', '--oci-runtime', 'no-such-runtime'],
-      [1, /isolation "oci" does not work with \/.*true/, '--isolation', 'oci', '--oci-runtime', '/bin/true'],
+      [1, /isolation "oci" does not work with \/.*true/, '--isolation', 'oci', '--oci-runtime', '/bin/true', ...asRoot],
       [1, /^sallyport worker: no session could be served: .*bind target \/usr\/x: system directories .* choose another target$/m, '--bind', '/tmp:/usr/x'],
       [1, /bind target \/usr\/x: system directories/, '--bind', '/tmp:/usr/x', '--warm', '2'],
-      [1, /bind target \/proc\/sys: system directories/, '--isolation', 'oci', '--bind', '/tmp:/proc/sys'],
+      [1, /bind target \/proc\/sys: system directories/, '--isolation', 'oci', '--bind', '/tmp:/proc/sys', ...asRoot],
       [1, /isolation "none" cannot do --sandbox-user root/, '--isolation', 'none', '--i-understand', '--sandbox-user', 'root'],
     ];
     for (const [code, words, ...args] of cases) {

@@ -6,7 +6,6 @@ import fs from 'node:fs';
 import path from 'node:path';
 import Anthropic from '@anthropic-ai/sdk';
 import { bash, on, say, scriptFile, tool } from '../lib/sallyport.mjs';
-import { listenerOf } from '../lib/sockets.mjs';
 import { alive, BIN, descendants, end, here, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
 
 const env = (file) => Object.fromEntries(fs.readFileSync(file, 'utf8').split('\n').filter((l) => l && !l.startsWith('#')).map((l) => { const m = l.match(/^(?:export )?([A-Z_]+)=(['"]?)(.*)\2$/); assert(m, `a line of dev.env: ${l.replace(/=.*/, '=…')}`); return [m[1], m[3]]; }));
@@ -129,21 +128,15 @@ describe('sallyport up, again', () => {
     const r = await run(BIN, ['up', '--detach', '--listen', '127.0.0.1:0', '--data', data, '--script', scriptFile([on('', {}, say('ok'))])], { timeout: ms(30000) });
     assert.equal(r.code, 0, r.out + r.err);
     const e = env(path.join(data, 'dev.env'));
-    // Its pid, to end exactly that process: whoever listens on the port of dev.env.
-    const pid = listenerOf(Number(new URL(e.ANTHROPIC_BASE_URL).port));
+    // Its pid, to end exactly that process: the oldest of those that carry our data directory in their arguments.
+    const carries = (pid) => { try { return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(data); } catch { return false; } };
+    const top = fs.readdirSync('/proc').filter((d) => /^\d+$/.test(d) && carries(d)).map(Number).sort((a, b) => a - b)[0] ?? 0;
     try {
-      assert(pid > 0, 'somebody listens there');
+      assert(top > 0, 'it runs');
       const c = new Anthropic({ apiKey: e.ANTHROPIC_API_KEY, baseURL: e.ANTHROPIC_BASE_URL });
       assert.equal((await c.beta.agents.list()).data.length >= 0, true);
     } finally {
-      if (pid > 0) {
-        // The supervisor is the ancestor that carries our data directory in its arguments.
-        let top = pid;
-        for (let q = pid; q > 1;) {
-          const stat = fs.readFileSync(`/proc/${q}/stat`, 'utf8');
-          q = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-          if (q > 1 && fs.readFileSync(`/proc/${q}/cmdline`, 'utf8').includes(data)) top = q;
-        }
+      if (top > 0) {
         const kids = [top, ...descendants(top)];
         process.kill(top, 'SIGTERM');
         await until('all of it ends', () => kids.every((k) => !alive(k)), ms(20000));

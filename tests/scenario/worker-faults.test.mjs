@@ -75,7 +75,7 @@ describe('worker', () => {
     const dir = tempDir('slow');
     const slow = path.join(dir, 'slow-crun');
     fs.writeFileSync(slow, `#!/bin/sh\ntouch ${dir}/asked\nwhile [ ! -e ${dir}/go ]; do sleep 0.05; done\nexec crun "$@"\n`, { mode: 0o755 });
-    const w = p.worker({ args: ['--isolation', 'oci', '--oci-runtime', slow] });
+    const w = p.worker({ args: ['--isolation', 'oci', '--oci-runtime', slow, ...(process.getuid() === 0 ? [] : ['--sandbox-user', 'root'])] });
     await until('the runtime is asked for a first container', () => fs.existsSync(`${dir}/asked`));
     w.proc.kill('SIGTERM');
     try { await w.proc.line(/draining/); } finally { fs.writeFileSync(`${dir}/go`, ''); }
