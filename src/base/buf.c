@@ -125,6 +125,17 @@ int buf_addf(struct buf *b, const char *fmt, ...)
     return r;
 }
 
+int buf_add_quoted(struct buf *b, const char *word)
+{
+    buf_addc(b, '\'');
+    for (const char *p = word; *p; p++)
+        if (*p == '\'')
+            buf_adds(b, "'\\''");
+        else
+            buf_addc(b, *p);
+    return buf_addc(b, '\'');
+}
+
 void buf_consume(struct buf *b, size_t n)
 {
     MUST(n <= b->len);

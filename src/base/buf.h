@@ -34,6 +34,8 @@ int buf_add(struct buf *b, const void *p, size_t n);
 int buf_adds(struct buf *b, const char *s);
 int buf_addc(struct buf *b, char c);
 int buf_addf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
+/* `word` as one word of a POSIX shell, between quotes. */
+int buf_add_quoted(struct buf *b, const char *word);
 int buf_addv(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
 /* Makes room for `n` more bytes and returns where they go, or NULL (sticky error set). After

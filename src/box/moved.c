@@ -15,17 +15,6 @@
 
 #define TEXT_MAX 65536u /* four paths, quoted */
 
-static void add_quoted(struct buf *b, const char *word)
-{
-    buf_addc(b, '\'');
-    for (const char *p = word; *p; p++)
-        if (*p == '\'')
-            buf_adds(b, "'\\''");
-        else
-            buf_addc(b, *p);
-    buf_addc(b, '\'');
-}
-
 /* U+FFFD stands where the bytes were no text. */
 static bool can_be_typed(const char *path)
 {
@@ -58,9 +47,9 @@ char *moved_sentence(const json_t *moved)
     AUTO_FREE char *aside = mem_printf("%.*s/%s", (int)(slash - path), path, now);
     if (can_be_typed(aside) && can_be_typed(path)) {
         buf_adds(&b, "; look at it, then to have it back: cp -a ");
-        add_quoted(&b, aside);
+        buf_add_quoted(&b, aside);
         buf_addc(&b, ' ');
-        add_quoted(&b, path);
+        buf_add_quoted(&b, path);
     }
     return mem_strdup(buf_str(&b));
 }

@@ -18,6 +18,7 @@
 #include "cmd/cmd.h"
 #include "cmd/client/devenv.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/own_name.h"
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
 #include "cmd/server.h"
@@ -89,9 +90,10 @@ static void announce(struct up *u, const struct devenv *d)
                ? server_model_name(u->server)
                : "none: sessions end with an error. Set ANTHROPIC_API_KEY or give "
                  "--script");
-    printf("  next         . %s/dev.env && sallyport session create --message \"What is in "
-           "/workspace?\"\n",
-           u->o.data_dir);
+    AUTO_FREE char *name = own_name(getenv("PATH"));
+    printf(
+        "  next         . %s/dev.env && %s session create --message \"What is in /workspace?\"\n",
+        u->o.data_dir, name);
     fflush(stdout);
     trim_after_start();
 }

@@ -106,12 +106,23 @@ static void taking_hands_the_memory_over(void **state)
     buf_done(NULL);
 }
 
+static void a_quoted_word_is_one_word(void **state)
+{
+    (void)state;
+    AUTO(buf) b = BUF_INIT(64);
+    assert_int_equal(buf_add_quoted(&b, ""), 0);
+    buf_addc(&b, ' ');
+    assert_int_equal(buf_add_quoted(&b, "it's $HOME"), 0);
+    assert_string_equal(buf_str(&b), "'' 'it'\\''s $HOME'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_appended_is_there),
         cmocka_unit_test(a_buffer_never_passes_its_ceiling),
         cmocka_unit_test(a_failed_append_sticks_until_reset),
+        cmocka_unit_test(a_quoted_word_is_one_word),
         cmocka_unit_test(room_keeps_what_was_committed),
         cmocka_unit_test(taking_hands_the_memory_over),
     };
