@@ -159,9 +159,7 @@ static int open_named(const char *file)
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
         return -errno;
-    int r = fd;
-    fd = -1;
-    return r;
+    return TAKE_FD(fd);
 }
 
 static int open_archive(const char *file, struct err *e)
