@@ -3,8 +3,12 @@
  * is suspended while it waits, and without one. */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
+/* False, with a message, when processes of `pid`'s kind are closed to this user: they are not dumpable,
+ * and only root may look into them. */
+bool outside_sees(pid_t pid);
 /* Waits (bounded) until `path` exists in the sandbox whose init is `pid`. */
 void wait_for_file(pid_t pid, const char *path);
 

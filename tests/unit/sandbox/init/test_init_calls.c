@@ -188,6 +188,7 @@ static void a_shell_that_ends_is_told_and_replaced(void **state)
     (void)state;
     struct sbx b;
     sbx_open_default(&host, &b);
+    sbx_needs_sight(&b);
     expect_error(&b, "echo before; exit 3", 0, "before\nbash: the shell ended with exit code 3");
     expect_bash(&b, "echo new", "new");
     expect_error(&b, "kill -9 $$", 0, "bash: the shell was ended by signal 9 (KILL)");
@@ -213,6 +214,7 @@ static void an_unread_command_runs_in_the_next_shell(void **state)
     (void)state;
     struct sbx b;
     sbx_open_default(&host, &b);
+    sbx_needs_sight(&b);
     expect_bash(&b,
                 "X=old; python3 -c '\n"
                 "import fcntl, os, sys, termios, time\n"
@@ -253,6 +255,7 @@ static void restart_says_it_all(void **state)
     (void)state;
     struct sbx b;
     sbx_open_default(&host, &b);
+    sbx_needs_sight(&b);
     expect_bash(&b,
                 "(until read -r call < /proc/$$/syscall && [[ $call == '0 0x0 '* ]]; do sleep "
                 "0.01; done; kill -9 $$; touch /tmp/killed) & echo going",
@@ -376,6 +379,7 @@ static void cancel_ends_the_tree(void **state)
     (void)state;
     struct sbx b;
     sbx_open_default(&host, &b);
+    sbx_needs_sight(&b);
     expect_bash(&b, "sleep 555 & " UNTIL_IT_SLEEPS, "(no output)");
     int64_t id = sbx_send(
         &b, "bash",
@@ -414,6 +418,7 @@ static void calls_wait_in_turn_and_too_many_are_refused(void **state)
     static const char endless[] = "{\"command\":\"touch /tmp/runs; sleep 1000\"}";
     struct sbx b;
     sbx_open_default(&host, &b);
+    sbx_needs_sight(&b);
     int64_t one = sbx_send(&b, "bash", endless, 0);
     wait_for_file(b.pid, "/tmp/runs");
     int64_t two = sbx_send(&b, "bash", "{\"command\":\"echo two\"}", 0);

@@ -150,6 +150,7 @@ static void nothing_stays(void **state)
     for (size_t i = 0; i < ARRAY_LEN(stayers); i++) {
         struct sbx b;
         open_small(&b);
+        sbx_needs_sight(&b);
         expect_bash(&b,
                     "sleep 4242 & (exec -a ticker bash -c 'while :; do echo >> /tmp/ticks; sleep "
                     "0.01; done') & echo",
@@ -186,6 +187,7 @@ static void chains_never_slip_through(void **state)
     (void)state;
     struct sbx b;
     open_small(&b);
+    sbx_needs_sight(&b);
     int64_t took[25];
     for (size_t i = 0; i < ARRAY_LEN(took); i++) {
         int64_t id = send_bash(&b,
@@ -217,6 +219,7 @@ static void stopped_jobs_stay_stopped(void **state)
     (void)state;
     struct sbx b;
     open_small(&b);
+    sbx_needs_sight(&b);
     expect_bash(&b,
                 "sleep 4242 & until [ $(cat /proc/$!/comm) = sleep ]; do :; done; kill -STOP $!; "
                 "sleep 4242 & echo",
@@ -373,6 +376,7 @@ static void nobody_stops_init(void **state)
     (void)state;
     struct sbx b;
     open_small(&b);
+    sbx_needs_sight(&b);
     struct result r = sbx_bash(&b, "python3 -SEc '\n"
                                    "import os, signal\n"
                                    "me = os.getpid()\n"
@@ -421,6 +425,7 @@ static void a_number_used_again_spares_nobody(void **state)
     (void)state;
     struct sbx b;
     sbx_open_default(&host, &b);
+    sbx_needs_sight(&b);
     if (!few_numbers(b.pid)) {
         sbx_close(&b);
         skip();
@@ -458,6 +463,7 @@ static void a_tracer_holds_nobody(void **state)
     (void)state;
     struct sbx b;
     sbx_open_default(&host, &b);
+    sbx_needs_sight(&b);
     expect_bash(&b,
                 "python3 -SEc '\n"
                 "import ctypes, os, time\n"
