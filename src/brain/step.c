@@ -233,11 +233,9 @@ static const struct {
     int most;
 } runs[] = {
     {"cut", "tool_use_limit_reached_error",
-     "The model's answer reached its length limit in the middle of a tool call five times in a "
-     "row. "
-     "None of these calls was run. Ask for smaller steps, or raise SALLYPORT_MODEL_MAX_TOKENS if "
-     "it "
-     "is set.",
+     "The model's answer reached its output or context limit in the middle of a tool call five "
+     "times in a row. None of these calls was run. Ask for smaller steps, or, if it was the "
+     "output limit, raise SALLYPORT_MODEL_MAX_TOKENS where it is set.",
      5},
     {"refused", "tool_use_limit_reached_error",
      "The model made nothing but tool calls that cannot be run, twenty times in a row.", 20},

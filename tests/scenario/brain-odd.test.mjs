@@ -81,15 +81,21 @@ describe('odd answers', () => {
       await done(x);
     });
 
-    test('five cut calls in a row: tool_use_limit_reached_error, and the session goes on', async () => {
+    for (const [limit, reasons] of [
+      ['output', ['max_tokens']],
+      ['context', ['model_context_window_exceeded']],
+      ['now one, now the other', ['max_tokens', 'model_context_window_exceeded']],
+    ]) test(`five cut calls in a row (${limit}): tool_use_limit_reached_error, and the session goes on`, async () => {
       const x = await session();
-      m.fallback = model.good([model.rawToolBlock('write', '{"content": "')], { stop_reason: 'max_tokens' });
+      const cut = (i) => model.good([model.rawToolBlock('write', '{"content": "')], { stop_reason: reasons[i % reasons.length] });
+      m.next(...Array.from({ length: 6 }, (_, i) => cut(i)));
       await x.turn('go', 'retries_exhausted');
       assert.equal(m.requests.length, 5);
       m.reset();
       await x.turn('and now?', 'end_turn');
       const log = await done(x);
       assert.deepEqual(errors(log).map((e) => [e.type, e.retry_status.type]), [['tool_use_limit_reached_error', 'exhausted']]);
+      assert.match(errors(log)[0].message, /output or context limit.*tool call five times in a row/);
     });
 
     test('max_tokens before a word was said: an error in words, asked once', async () => {
