@@ -115,6 +115,16 @@ void outside_wait_gone(const char *word)
     fail_msg("%zu processes with %s are still there", outside_processes(word), word);
 }
 
+void outside_wait_runs(const char *word)
+{
+    for (int i = 0; i < STEPS; i++) {
+        if (outside_processes(word) > 0)
+            return;
+        pause_step();
+    }
+    fail_msg("no process with %s was ever there", word);
+}
+
 pid_t outside_parent(pid_t pid)
 {
     AUTO_FREE char *path = mem_printf("/proc/%d/status", (int)pid);

@@ -26,6 +26,8 @@ char *outside_word(int n);
 size_t outside_processes(const char *word);
 /* Waits (bounded) until none has it. */
 void outside_wait_gone(const char *word);
+/* Waits (bounded) until there is one. */
+void outside_wait_runs(const char *word);
 
 /* The parent of a process, 0 when there is none. */
 pid_t outside_parent(pid_t pid);

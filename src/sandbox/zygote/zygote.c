@@ -171,7 +171,14 @@ static int make_cgroup(struct zygote *z, struct making *m, struct err *e)
     return r < 0 ? r : stock_take_group(&z->stock, &c, &m->group, e);
 }
 
-/* Lets the clone out: the id maps are in place. */
+static bool has_ended(int pidfd)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+/* Lets the clone out: the id maps are in place. One that has ended already, for want of descriptors
+ * for instance, has said why on its channel, and is no failure here. */
 static int prepare_clone(struct zygote *z, const struct making *m, pid_t pid, struct err *e)
 {
     int r = idmap_apply(z->proc, pid, &m->map, e);
@@ -179,7 +186,7 @@ static int prepare_clone(struct zygote *z, const struct making *m, pid_t pid, st
         r = idmap_write_proc(z->proc, pid, "oom_score_adj", OOM_SCORE_ADJ, e);
     if (r >= 0 && write(m->go[1], "", 1) != 1)
         r = err_set(e, -EPIPE, "the sandbox ended during its start");
-    return r;
+    return r < 0 && has_ended(m->pidfd) ? 0 : r;
 }
 
 /* The layers of a root whose files belong to the sandbox's own ids. */

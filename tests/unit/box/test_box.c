@@ -79,11 +79,12 @@ static int cancel_reaches_inside(void *arg)
     struct scope s;
     scope_init(&s);
     struct fiber *f;
-    struct job j = {.box = b,
-                    .command = "(setsid sleep 4000 & ) ; sh -c 'sleep 4001 & sleep 4002' & touch "
-                               "/tmp/started; sleep 4003"};
+    AUTO_FREE char *word = outside_word(705);
+    AUTO_FREE char *command =
+        mem_printf("(setsid sleep 4000 & ) ; sh -c 'sleep 4001 & sleep 4002' & sleep %s", word);
+    struct job j = {.box = b, .command = command};
     assert_int_equal(fiber_spawn(&s, "job", job_fiber, &j, &f), 0);
-    wait_for_file(box_pid(b), "/tmp/started");
+    outside_wait_runs(word);
     int64_t began = time_mono_ns();
     fiber_cancel(f);
     assert_int_equal(scope_join(&s), 0);
