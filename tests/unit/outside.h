@@ -9,8 +9,8 @@
 /* False, with a message, when processes of `pid`'s kind are closed to this user: they are not dumpable,
  * and only root may look into them. */
 bool outside_sees(pid_t pid);
-/* Waits (bounded) until `path` exists in the sandbox whose init is `pid`. */
-void wait_for_file(pid_t pid, const char *path);
+/* Waits (bounded) until there is a file at `path`. */
+void outside_wait_file(const char *path);
 
 /* A new directory below /tmp, and removing it (the test fails when something is left in it). */
 char *outside_dir(void);

@@ -19,6 +19,7 @@ struct sbx {
     int channel, pidfd;
     int64_t id;
     struct buf *in;
+    char *workspace; /* on the host, of sbx_open_seen; else NULL */
 };
 
 /* Starts a zygote in a child process: as uid `uid` when > 0 (needs root). Fails the test when it
@@ -42,8 +43,11 @@ char *sbx_open(struct host *h, const struct sandbox_spec *spec, struct sbx *ret)
 /* The same without waiting for init to be ready. */
 char *sbx_clone(struct host *h, const struct sandbox_spec *spec, struct sbx *ret);
 void sbx_open_default(struct host *h, struct sbx *ret);
-/* Skips the test, and closes the sandbox, where this user may not look into it (see outside_sees). */
-void sbx_needs_sight(struct sbx *b);
+/* A sandbox as `spec` says, NULL: by default, whose /workspace is a directory of the host: an ordinary
+ * user may not look at any other file inside. */
+void sbx_open_seen(struct host *h, const struct sandbox_spec *spec, struct sbx *ret);
+/* Waits (bounded) for a file of that name in its /workspace. */
+void sbx_wait_for(const struct sbx *b, const char *name);
 void sbx_close(struct sbx *b);
 
 /* Sends without waiting; returns the id. */

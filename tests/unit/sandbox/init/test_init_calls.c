@@ -187,8 +187,7 @@ static void a_shell_that_ends_is_told_and_replaced(void **state)
 {
     (void)state;
     struct sbx b;
-    sbx_open_default(&host, &b);
-    sbx_needs_sight(&b);
+    sbx_open_seen(&host, NULL, &b);
     expect_error(&b, "echo before; exit 3", 0, "before\nbash: the shell ended with exit code 3");
     expect_bash(&b, "echo new", "new");
     expect_error(&b, "kill -9 $$", 0, "bash: the shell was ended by signal 9 (KILL)");
@@ -198,9 +197,9 @@ static void a_shell_that_ends_is_told_and_replaced(void **state)
     expect_bash(
         &b,
         "(until read -r call < /proc/$$/syscall && [[ $call == '0 0x0 '* ]]; do sleep 0.01; "
-        "done; kill -9 $$; touch /tmp/killed) & echo going",
+        "done; kill -9 $$; touch /workspace/killed) & echo going",
         "going");
-    wait_for_file(b.pid, "/tmp/killed");
+    sbx_wait_for(&b, "killed");
     expect_bash(&b, "echo $?",
                 "[the shell was ended by signal 9 (KILL) after the last command; this is a new "
                 "one: directory, variables and functions are gone]\n0");
@@ -213,8 +212,7 @@ static void an_unread_command_runs_in_the_next_shell(void **state)
 {
     (void)state;
     struct sbx b;
-    sbx_open_default(&host, &b);
-    sbx_needs_sight(&b);
+    sbx_open_seen(&host, NULL, &b);
     expect_bash(&b,
                 "X=old; python3 -c '\n"
                 "import fcntl, os, sys, termios, time\n"
@@ -223,12 +221,12 @@ static void an_unread_command_runs_in_the_next_shell(void **state)
                 "while not open(f\"/proc/{p}/syscall\").read().startswith(\"0 0x0 \"):\n"
                 "    time.sleep(0.005) # until it waits for a command\n"
                 "os.kill(p, 19)\n"
-                "open(\"/tmp/stopped\", \"w\")\n"
+                "open(\"/workspace/stopped\", \"w\")\n"
                 "while fcntl.ioctl(stdin, termios.FIONREAD, bytes(4)) == bytes(4):\n"
                 "    time.sleep(0.005) # until there is one\n"
                 "os.kill(p, 9)' $$ >/tmp/log 2>&1 & echo going",
                 "going");
-    wait_for_file(b.pid, "/tmp/stopped");
+    sbx_wait_for(&b, "stopped");
     expect_bash(&b, "echo \"${X-new}\"; cat /tmp/log",
                 "[the shell was ended by signal 9 (KILL) after the last command; this is a new "
                 "one: directory, variables and functions are gone]\nnew");
@@ -254,14 +252,14 @@ static void restart_says_it_all(void **state)
 {
     (void)state;
     struct sbx b;
-    sbx_open_default(&host, &b);
-    sbx_needs_sight(&b);
+    sbx_open_seen(&host, NULL, &b);
     expect_bash(&b,
                 "(until read -r call < /proc/$$/syscall && [[ $call == '0 0x0 '* ]]; do sleep "
-                "0.01; done; kill -9 $$; touch /tmp/killed) & echo going",
+                "0.01; done; kill -9 $$; touch /workspace/killed) & echo going",
                 "going");
-    wait_for_file(b.pid, "/tmp/killed");
-    result_done(&(struct result[]){sbx_call(&b, "read", "{\"file_path\":\"/tmp/killed\"}")}[0]);
+    sbx_wait_for(&b, "killed");
+    result_done(
+        &(struct result[]){sbx_call(&b, "read", "{\"file_path\":\"/workspace/killed\"}")}[0]);
     struct result r = sbx_call(&b, "bash", "{\"restart\":true}");
     assert_string_equal(r.text, "bash session restarted");
     result_done(&r);
@@ -378,17 +376,16 @@ static void cancel_ends_the_tree(void **state)
 {
     (void)state;
     struct sbx b;
-    sbx_open_default(&host, &b);
-    sbx_needs_sight(&b);
+    sbx_open_seen(&host, NULL, &b);
     expect_bash(&b, "sleep 555 & " UNTIL_IT_SLEEPS, "(no output)");
     int64_t id = sbx_send(
         &b, "bash",
         "{\"command\":\"trap '' TERM INT; (setsid sh -c 'trap \\\"\\\" TERM; sleep 556 & sleep "
         "557' &); "
         "python3 -c 'import os, time\\nif os.fork() == 0:\\n  os.setsid()\\n  if os.fork() == 0: "
-        "time.sleep(999)\\n' & sleep 0.3; touch /tmp/go; sleep 558\"}",
+        "time.sleep(999)\\n' & sleep 0.3; touch /workspace/go; sleep 558\"}",
         0);
-    wait_for_file(b.pid, "/tmp/go");
+    sbx_wait_for(&b, "go");
     int64_t began = time_mono_ns();
     sbx_cancel(&b, id);
     AUTO_JSON json_t *o = sbx_recv(&b, 20000);
@@ -415,12 +412,11 @@ static void expect_answer(struct sbx *b, int64_t id, bool is_error)
 static void calls_wait_in_turn_and_too_many_are_refused(void **state)
 {
     (void)state;
-    static const char endless[] = "{\"command\":\"touch /tmp/runs; sleep 1000\"}";
+    static const char endless[] = "{\"command\":\"touch /workspace/runs; sleep 1000\"}";
     struct sbx b;
-    sbx_open_default(&host, &b);
-    sbx_needs_sight(&b);
+    sbx_open_seen(&host, NULL, &b);
     int64_t one = sbx_send(&b, "bash", endless, 0);
-    wait_for_file(b.pid, "/tmp/runs");
+    sbx_wait_for(&b, "runs");
     int64_t two = sbx_send(&b, "bash", "{\"command\":\"echo two\"}", 0);
     int64_t three = sbx_send(&b, "bash", "{\"command\":\"echo three\"}", 0);
     sbx_cancel(&b, two); /* answered at once, before the one that runs */
@@ -429,9 +425,9 @@ static void calls_wait_in_turn_and_too_many_are_refused(void **state)
     expect_answer(&b, one, true);
     expect_answer(&b, three, false);
     /* One runs, 32 wait, the rest is refused at once. */
-    expect_bash(&b, "rm /tmp/runs", NULL);
+    expect_bash(&b, "rm /workspace/runs", NULL);
     int64_t first = sbx_send(&b, "bash", endless, 0), last = 0;
-    wait_for_file(b.pid, "/tmp/runs");
+    sbx_wait_for(&b, "runs");
     for (int i = 0; i < 40; i++)
         last = sbx_send(&b, "bash", "{\"command\":\"true\"}", 0);
     for (int64_t id = first + 33; id <= last; id++)

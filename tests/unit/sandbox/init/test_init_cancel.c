@@ -61,18 +61,18 @@ static char *answer_text(struct sbx *b, int64_t id)
     return mem_strdup(json_get_str(json_array_get(json_object_get(o, "content"), 0), "text"));
 }
 
-/* Each makes /tmp/go when what it is about has begun, and never ends. */
+/* Each makes /workspace/go when what it is about has begun, and never ends. */
 static const struct {
     const char *what, *command;
 } stayers[] = {
-    {"plain children", "sleep 9001 & sleep 9002 & touch /tmp/go; wait"},
-    {"a new session", "setsid sleep 9003 & touch /tmp/go; sleep 9004"},
-    {"a double fork", "(setsid sh -c 'sleep 9005 & exit' &); touch /tmp/go; sleep 9006"},
-    {"nohup", "nohup sleep 9007 >/dev/null 2>&1 & touch /tmp/go; sleep 9008"},
+    {"plain children", "sleep 9001 & sleep 9002 & touch /workspace/go; wait"},
+    {"a new session", "setsid sleep 9003 & touch /workspace/go; sleep 9004"},
+    {"a double fork", "(setsid sh -c 'sleep 9005 & exit' &); touch /workspace/go; sleep 9006"},
+    {"nohup", "nohup sleep 9007 >/dev/null 2>&1 & touch /workspace/go; sleep 9008"},
     {"signals ignored",
      "trap '' TERM INT HUP QUIT; sh -c \"trap '' TERM INT HUP; sleep 9009; sleep "
-     "9010\" & touch /tmp/go; sleep 9011"},
-    {"stopped", "sleep 9012 & kill -STOP $!; touch /tmp/go; sleep 9013"},
+     "9010\" & touch /workspace/go; sleep 9011"},
+    {"stopped", "sleep 9012 & kill -STOP $!; touch /workspace/go; sleep 9013"},
     {"a daemon", "python3 -c '\n"
                  "import os, signal, time\n"
                  "for s in range(1, 32):\n"
@@ -81,29 +81,29 @@ static const struct {
                  "if os.fork() == 0:\n"
                  "  os.setsid()\n"
                  "  if os.fork() == 0:\n"
-                 "    os.chdir(\"/\"); open(\"/tmp/go\", \"w\"); time.sleep(9014)\n"
+                 "    os.chdir(\"/\"); open(\"/workspace/go\", \"w\"); time.sleep(9014)\n"
                  "  os._exit(0)\n'; sleep 9015"},
     {"a first thread that has ended",
      "exec 3>&1; python3 -c '\n"
      "import ctypes, os, threading, time\n"
      "def run():\n"
-     "  time.sleep(0.2); open(\"/tmp/go\", \"w\"); time.sleep(9016)\n"
+     "  time.sleep(0.2); open(\"/workspace/go\", \"w\"); time.sleep(9016)\n"
      "threading.Thread(target=run).start()\n"
      "ctypes.CDLL(None).syscall(60, 0)\n' & sleep 9017"},
     {"a chain of forks", "python3 -c '\n"
                          "import os\n"
-                         "open(\"/tmp/go\", \"w\")\n"
+                         "open(\"/workspace/go\", \"w\")\n"
                          "while True:\n"
                          "  if os.fork(): os._exit(0)\n' & sleep 9018"},
     {"eight chains of forks", "for i in 1 2 3 4 5 6 7 8; do python3 -c '\n"
                               "import os\n"
                               "os.setsid() if os.fork() == 0 else os._exit(0)\n"
-                              "open(\"/tmp/go\", \"w\")\n"
+                              "open(\"/workspace/go\", \"w\")\n"
                               "while True:\n"
                               "  if os.fork(): os._exit(0)\n' & done; sleep 9019"},
     {"a fork bomb", "python3 -c '\n"
                     "import os\n"
-                    "open(\"/tmp/go\", \"w\")\n"
+                    "open(\"/workspace/go\", \"w\")\n"
                     "while True:\n"
                     "  try: os.fork()\n"
                     "  except OSError: pass\n' & sleep 9020"},
@@ -137,9 +137,7 @@ static void open_small(struct sbx *b)
     struct sandbox_spec s;
     sandbox_spec_init(&s);
     s.limits.processes = 800; /* a bomb is to meet the cancellation, not this */
-    AUTO_FREE char *error = sbx_open(&host, &s, b);
-    if (error)
-        fail_msg("%s", error);
+    sbx_open_seen(&host, &s, b);
     sandbox_spec_done(&s);
 }
 
@@ -150,13 +148,12 @@ static void nothing_stays(void **state)
     for (size_t i = 0; i < ARRAY_LEN(stayers); i++) {
         struct sbx b;
         open_small(&b);
-        sbx_needs_sight(&b);
         expect_bash(&b,
                     "sleep 4242 & (exec -a ticker bash -c 'while :; do echo >> /tmp/ticks; sleep "
                     "0.01; done') & echo",
                     "(no output)");
         int64_t id = send_bash(&b, stayers[i].command, 0);
-        wait_for_file(b.pid, "/tmp/go");
+        sbx_wait_for(&b, "go");
         int64_t began = time_mono_ns();
         sbx_cancel(&b, id);
         AUTO_FREE char *text = answer_text(&b, id);
@@ -187,17 +184,16 @@ static void chains_never_slip_through(void **state)
     (void)state;
     struct sbx b;
     open_small(&b);
-    sbx_needs_sight(&b);
     int64_t took[25];
     for (size_t i = 0; i < ARRAY_LEN(took); i++) {
         int64_t id = send_bash(&b,
-                               "rm -f /tmp/go; for i in 1 2 3; do python3 -SEc '\n"
+                               "rm -f /workspace/go; for i in 1 2 3; do python3 -SEc '\n"
                                "import os\n"
-                               "open(\"/tmp/go\", \"w\")\n"
+                               "open(\"/workspace/go\", \"w\")\n"
                                "while True:\n"
                                "  if os.fork(): os._exit(0)\n' & done; sleep 9021",
                                0);
-        wait_for_file(b.pid, "/tmp/go");
+        sbx_wait_for(&b, "go");
         int64_t began = time_mono_ns();
         sbx_cancel(&b, id);
         free(answer_text(&b, id));
@@ -206,7 +202,7 @@ static void chains_never_slip_through(void **state)
         if (!str_eq(r.text, "(no output)"))
             fail_msg("call %zu: still there: %s", i, r.text);
         result_done(&r);
-        r = sbx_bash(&b, "rm /tmp/go");
+        r = sbx_bash(&b, "rm /workspace/go");
         result_done(&r);
     }
     expect_quick(took, ARRAY_LEN(took));
@@ -219,13 +215,12 @@ static void stopped_jobs_stay_stopped(void **state)
     (void)state;
     struct sbx b;
     open_small(&b);
-    sbx_needs_sight(&b);
     expect_bash(&b,
                 "sleep 4242 & until [ $(cat /proc/$!/comm) = sleep ]; do :; done; kill -STOP $!; "
                 "sleep 4242 & echo",
                 "(no output)");
     int64_t id = send_bash(&b, stayers[ARRAY_LEN(stayers) - 1].command, 0);
-    wait_for_file(b.pid, "/tmp/go");
+    sbx_wait_for(&b, "go");
     sbx_cancel(&b, id);
     free(answer_text(&b, id));
     expect_bash(&b, "ps -eo stat=,args= | grep '[s]leep 4242' | cut -c1 | sort | tr -d '\\n'",
@@ -376,17 +371,16 @@ static void nobody_stops_init(void **state)
     (void)state;
     struct sbx b;
     open_small(&b);
-    sbx_needs_sight(&b);
     struct result r = sbx_bash(&b, "python3 -SEc '\n"
                                    "import os, signal\n"
                                    "me = os.getpid()\n"
-                                   "open(\"/tmp/go\", \"w\")\n"
+                                   "open(\"/workspace/go\", \"w\")\n"
                                    "while True:\n"
                                    "  for p in range(me + 1, me + 400):\n"
                                    "    try: os.kill(p, signal.SIGSTOP)\n"
                                    "    except OSError: pass\n' >/dev/null 2>&1 & exit");
     result_done(&r);
-    wait_for_file(b.pid, "/tmp/go");
+    sbx_wait_for(&b, "go");
     for (int i = 0; i < 20; i++) {
         AUTO_JSON json_t *o = NULL;
         int64_t id = send_bash(&b, "exit", 300);
@@ -424,8 +418,7 @@ static void a_number_used_again_spares_nobody(void **state)
 {
     (void)state;
     struct sbx b;
-    sbx_open_default(&host, &b);
-    sbx_needs_sight(&b);
+    sbx_open_seen(&host, NULL, &b);
     if (!few_numbers(b.pid)) {
         sbx_close(&b);
         skip();
@@ -443,17 +436,18 @@ static void a_number_used_again_spares_nobody(void **state)
                            "  if p == 0:\n"
                            "    if os.getpid() not in old: os._exit(0)\n"
                            "    if os.fork() == 0:\n"
-                           "      open(\"/tmp/child\", \"w\").write(str(os.getpid()))\n"
-                           "      os.rename(\"/tmp/child\", \"/tmp/go\")\n"
+                           "      open(\"/workspace/child\", \"w\").write(str(os.getpid()))\n"
+                           "      os.rename(\"/workspace/child\", \"/workspace/go\")\n"
                            "    time.sleep(1000)\n"
                            "  if p in old: break\n"
                            "  os.waitpid(p, 0)\n"
                            "time.sleep(1000)'",
                            0);
-    wait_for_file(b.pid, "/tmp/go");
+    sbx_wait_for(&b, "go");
     sbx_cancel(&b, id);
     free(answer_text(&b, id));
-    expect_bash(&b, "p=$(cat /tmp/go); [ -n \"$p\" ] && ! [ -e /proc/$p ] && echo gone", "gone");
+    expect_bash(&b, "p=$(cat /workspace/go); [ -n \"$p\" ] && ! [ -e /proc/$p ] && echo gone",
+                "gone");
     sbx_close(&b);
 }
 
@@ -462,8 +456,7 @@ static void a_tracer_holds_nobody(void **state)
 {
     (void)state;
     struct sbx b;
-    sbx_open_default(&host, &b);
-    sbx_needs_sight(&b);
+    sbx_open_seen(&host, NULL, &b);
     expect_bash(&b,
                 "python3 -SEc '\n"
                 "import ctypes, os, time\n"
@@ -471,7 +464,7 @@ static void a_tracer_holds_nobody(void **state)
                 "pid = int(open(\"/tmp/victim\").read())\n"
                 "seize, trace_exit = 0x4206, 0x40\n"
                 "r = ctypes.CDLL(None).ptrace(seize, pid, None, ctypes.c_void_p(trace_exit))\n"
-                "open(\"/tmp/go\" if r == 0 else \"/tmp/refused\", \"w\")\n"
+                "open(\"/workspace/go\" if r == 0 else \"/workspace/refused\", \"w\")\n"
                 "time.sleep(1000)' >/dev/null 2>&1 & echo going",
                 "going");
     int64_t id = send_bash(&b,
@@ -483,7 +476,7 @@ static void a_tracer_holds_nobody(void **state)
                            "os.rename(\"/tmp/v\", \"/tmp/victim\")\n"
                            "time.sleep(1000)'",
                            0);
-    wait_for_file(b.pid, "/tmp/go");
+    sbx_wait_for(&b, "go");
     sbx_cancel(&b, id);
     AUTO_FREE char *text = answer_text(&b, id);
     expect_contains(text, "everything running in the sandbox was ended");
