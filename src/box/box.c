@@ -22,14 +22,16 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "io/pool.h"
 #include "sandbox/frame.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 #include "box/engine.h"
 
 /* For init to answer a cancelled call: some 100, on a busy machine up to 5000 (procs.c). */
-#define CANCEL_MS 8000
-#define READ_STEP 65536
+#define CANCEL_MS  8000
+#define READ_STEP  65536
+#define HERE_BYTES (32u << 10) /* half a millisecond of parsing, at the worst */
 
 void box_result_done(struct box_result *r)
 {
@@ -51,10 +53,35 @@ struct box *box_new(struct box_host *h)
     return b;
 }
 
+struct taking {
+    struct buf *in;
+    json_t **ret;
+    struct err *e;
+};
+
+static int take(void *arg)
+{
+    struct taking *t = arg;
+    return frame_next(t->in, t->ret, t->e);
+}
+
+/* Suspends. A long message, an image for instance, is read beside the loop, which all sessions share:
+ * a megabyte takes ten milliseconds. Nobody else touches `in` meanwhile. */
+static int next_message(struct box *b, json_t **ret, struct err *e)
+{
+    static struct pool *pool; /* for the life of the process */
+    struct taking t = {&b->in, ret, e};
+    if (b->in.len < HERE_BYTES)
+        return take(&t);
+    if (!pool)
+        pool = pool_new("frames", 1);
+    return pool_call(pool, take, &t);
+}
+
 int box_receive(struct box *b, json_t **ret, struct err *e)
 {
     for (;;) {
-        int r = frame_next(&b->in, ret, e);
+        int r = next_message(b, ret, e);
         if (r != 0)
             return r;
         char *room = buf_room(&b->in, READ_STEP);

@@ -2,12 +2,13 @@
 // than 20 ms of processor time pass between two suspensions. The worker measures that itself (src/fiber/watch.c).
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { makeAgent, on, say, bash, selfHosted, startServer, startWorker } from '../lib/sallyport.mjs';
+import { makeAgent, on, say, bash, tool, selfHosted, startServer, startWorker } from '../lib/sallyport.mjs';
 import { userMessage } from '../lib/session.mjs';
 import { ms, SLOWDOWN, until } from '../lib/own.mjs';
 
 const MOST_MS = 20 * (SLOWDOWN > 1 ? 10 : 1);   // a sanitizer multiplies work, not waiting
-const rules = [on('run', { last: 'user' }, bash('yes "quoted \\"words\\"" | head -c 90000')), on('', {}, say('ok'))];
+const PICTURE = "{ printf '\\211PNG\\r\\n\\032\\n'; head -c 3400000 /dev/urandom; } >p.png";
+const rules = [on('paint', { last: 'user' }, bash(PICTURE)), on('look', { last: 'user' }, tool('read', { file_path: 'p.png' })), on('run', { last: 'user' }, bash('yes "quoted \\"words\\"" | head -c 90000')), on('', {}, say('ok'))];
 
 describe('nobody holds the worker\'s loop', () => {
   let s, env, agent, w;
@@ -41,6 +42,16 @@ describe('nobody holds the worker\'s loop', () => {
     'as many values as there may be': times(18, blocks),
     'a thousand messages of 20 KB': times(1000, () => userMessage('x'.repeat(20000))),
   };
+  test('a result of 4.5 MB', async () => {
+    const from = w.proc.err.length, id = await create();
+    for (const [i, word] of ['paint', 'look', 'run'].entries()) {
+      await post(id, [userMessage(word)]);
+      await until('the call is answered', async () => (await events(id, 'user.tool_result')).length === i + 1, ms(60000));
+    }
+    const [, seen] = await events(id, 'user.tool_result');
+    assert.equal(seen.content[0].type, 'image', JSON.stringify(seen).slice(0, 300));
+    assert.deepEqual(holds(from), []);
+  });
   for (const [what, list] of Object.entries(inputs)) {
     test(`${what}, live`, async () => {
       const from = w.proc.err.length, id = await create();
