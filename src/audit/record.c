@@ -108,7 +108,9 @@ static bool put_escaped(struct out *o, struct audit_text t, size_t max)
             return false;
         char escaped[13];
         size_t wide = str_utf8_sequence(t.p + at, t.n - at), n;
-        if (wide == 1 && (t.p[at] == '"' || t.p[at] == '\\'))
+        if (wide == 1 && t.p[at] == '\0')
+            n = escape_point(0xfffd, escaped); /* our own parser refuses NUL */
+        else if (wide == 1 && (t.p[at] == '"' || t.p[at] == '\\'))
             n = (size_t)snprintf(escaped, sizeof(escaped), "\\%c", t.p[at]);
         else if (wide > 0)
             n = escape_point(decode((const unsigned char *)t.p + at, wide), escaped);

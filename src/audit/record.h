@@ -35,7 +35,7 @@ struct audit_text {
 #define AUDIT_TEXT(s) ((struct audit_text){(s), (s) ? __builtin_strlen(s) : 0})
 
 /* Text members, in the order of the line, with the most bytes each takes in it. What is longer is
- * cut, and named in the member "cut". Bytes that are no UTF-8 become U+FFFD. */
+ * cut, and named in the member "cut". NUL, and bytes that are no UTF-8, become U+FFFD. */
 #define AUDIT_TEXTS(X)                                                                             \
     X(session, 64) /* bytes other than [A-Za-z0-9_.:-] become '_' */                               \
     X(call, 64)    /* id of the tool call */                                                       \
