@@ -77,6 +77,7 @@ struct audit_record {
 #define AUDIT_SESSION_MAX  64
 #define AUDIT_BY_MAX       32 /* the name of a client */
 #define AUDIT_SALT_BYTES   16
+#define AUDIT_CLIENT_MAX   64 /* "BY/CLIENT": who has sent a record, with its NUL */
 
 /* A line, its end not counted. test_record.c makes the longest there can be. */
 #define AUDIT_LINE_MAX 3072

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,14 +76,15 @@ static bool whole_line(const char *p, size_t n, size_t at, size_t *ret_n)
     return end != NULL;
 }
 
-static void note_client(struct audit_end *end, const char *id)
+static void note_client(struct audit_end *end, const struct audit_line *l)
 {
-    const char *colon = id ? strrchr(id, ':') : NULL;
+    const char *colon = l->id ? strrchr(l->id, ':') : NULL;
+    char client[AUDIT_CLIENT_MAX];
     uint64_t v;
-    if (!colon || colon == id || colon - id > 32 ||
-        str_to_u64(colon + 1, strlen(colon + 1), UINT64_MAX, &v) < 0)
+    if (!colon || colon == l->id || str_to_u64(colon + 1, strlen(colon + 1), UINT64_MAX, &v) < 0 ||
+        snprintf(client, sizeof(client), "%s/%.*s", l->by, (int)(colon - l->id), l->id) >=
+            (int)sizeof(client))
         return;
-    AUTO_FREE char *client = mem_strndup(id, (size_t)(colon - id));
     uint64_t *last = map_get(&end->clients, client);
     if (!last && end->clients.n < MAX_CLIENTS) {
         last = mem_new(uint64_t);
@@ -122,7 +124,7 @@ static bool go_on(struct audit_end *end, const char *p, size_t n, const struct e
     if (fits) {
         audit_chain_add(&end->chain, p, n, l.session, strlen(l.session));
         end->since_checkpoint = l.kind == AUDIT_CHECKPOINT ? 0 : end->since_checkpoint + 1;
-        note_client(end, l.id);
+        note_client(end, &l);
     }
     audit_line_done(&l);
     return fits;
@@ -193,7 +195,7 @@ int audit_recover(int fd, const char *path, const struct ed25519 *key, struct au
     for (size_t k = from; k < at && whole_line(p, n, k, &len); k += len + 1) {
         struct audit_line l;
         if (audit_line_parse(p + k, len, &l, NULL) == 0) {
-            note_client(end, l.id);
+            note_client(end, &l);
             audit_line_done(&l);
         }
     }

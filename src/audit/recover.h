@@ -12,7 +12,7 @@ struct audit_end {
     int64_t bytes;             /* of good lines in the file */
     int64_t torn;              /* bytes behind them that are none */
     uint64_t since_checkpoint; /* lines behind the last one */
-    struct map clients;        /* client id -> malloc'ed uint64_t: the last N seen */
+    struct map clients;        /* "BY/CLIENT" -> malloc'ed uint64_t: the last N seen */
 };
 void audit_end_init(struct audit_end *end);
 void audit_end_done(struct audit_end *end);

@@ -35,7 +35,7 @@ struct audit_server {
     struct audit_writer *writer;
     struct pool *disk;
     struct scope scope;
-    struct map last; /* client id -> malloc'ed uint64_t: last N written */
+    struct map last; /* "BY/CLIENT" -> malloc'ed uint64_t: last N written */
     int64_t checkpoint_ms;
     size_t n_clients;
     bool said; /* that it has stopped */
@@ -78,13 +78,16 @@ static int on_hello(struct client *c, const struct audit_frame *f)
 {
     if (c->hello || f->n != AUDIT_WIRE_VERSION)
         return -E_PROTO;
+    /* Its name is part of the key: no client can have another's records taken for old ones. */
+    char key[AUDIT_CLIENT_MAX];
     enc_hex(f->client, sizeof(f->client), c->id);
+    snprintf(key, sizeof(key), "%s/%s", c->name, c->id);
     c->hello = true;
-    c->last = map_get(&c->s->last, c->id);
+    c->last = map_get(&c->s->last, key);
     if (!c->last) {
         c->last = mem_new(uint64_t);
-        *c->last = audit_writer_last_of(c->s->writer, c->id);
-        (void)map_put(&c->s->last, c->id, c->last);
+        *c->last = audit_writer_last_of(c->s->writer, key);
+        (void)map_put(&c->s->last, key, c->last);
     }
     return 0;
 }

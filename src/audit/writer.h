@@ -60,5 +60,5 @@ bool audit_writer_due(const struct audit_writer *w); /* are there lines behind t
 int audit_writer_state(const struct audit_writer *w, struct err *e);
 uint64_t audit_writer_seq(const struct audit_writer *w); /* of the next line */
 
-/* The last N of client `id` in the log's end as it was found; 0 when none. */
+/* The last N of "BY/CLIENT" in the log's end as it was found; 0 when none. */
 uint64_t audit_writer_last_of(const struct audit_writer *w, const char *client);

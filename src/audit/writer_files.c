@@ -110,8 +110,8 @@ static int set_torn_aside(struct audit_writer *w, int64_t from, int64_t n, uint6
                           char ret_note[256], struct err *e)
 {
     AUTO_FREE char *name = mem_printf("%s.torn-%llu", w->path, (unsigned long long)seq);
-    char hex[DIGEST_SHA256_HEX], *bytes = mem_zalloc((size_t)n);
-    AUTO_FREE char *freed = bytes;
+    AUTO_FREE char *bytes = mem_zalloc((size_t)n);
+    char hex[DIGEST_SHA256_HEX];
     if (pread(w->fd, bytes, (size_t)n, from) != n)
         return err_set(e, -EIO, "cannot read the end of %s", w->path);
     AUTO_CLOSE int fd = -1;
