@@ -22,6 +22,7 @@
 #include "io/loop.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #define ASK_SLOTS     1024
 #define LOW_SLOTS     512
@@ -86,7 +87,7 @@ static void ask_ahead(struct audit_client *c)
 
 /* ---- the connection ---- */
 
-/* Once for each connection, by whichever fiber sees it first. */
+/* Once for each connection, when everything that came has been read. */
 static void end(struct audit_client *c, int r)
 {
     if (!c->connected)
@@ -239,7 +240,10 @@ static int send_records(void *arg)
         if (r == 0 && c->connected)
             r = wait_for_work(c);
     }
-    end(c, r);
+    /* The other end is gone, but acknowledgements may wait to be read: the other fiber does, and then
+     * comes to the end. */
+    if (r < 0 && c->connected)
+        (void)shutdown(c->io.fd, SHUT_RDWR);
     return 0;
 }
 

@@ -20,8 +20,9 @@ struct err;
 struct audit_client *audit_client_new(void) __attribute__((returns_nonnull));
 /* Speaks to a server on `fd`, a connected stream socket, which is taken over. After a connection has
  * ended, again with a new one: records that no server has acknowledged are sent again, and those that
- * are in the file already are known there. Does not suspend. 0 or a negative code with words; then
- * `fd` is still the caller's. -EBUSY while there is a connection. */
+ * are in the file already are known there. Suspends until the fibers of the last connection have
+ * returned. 0 or a negative code with words; then `fd` is still the caller's. -EBUSY while there is a
+ * connection. */
 int audit_client_connect(struct audit_client *c, int fd, struct err *e) WARN_UNUSED;
 /* Sends what there is, waits up to `wait_ms` for it to be written, and ends. Suspends. Returns how
  * many records nobody has acknowledged. Every room must be done. NULL is fine. */

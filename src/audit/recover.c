@@ -94,6 +94,31 @@ static void note_client(struct audit_end *end, const struct audit_line *l)
         *last = v;
 }
 
+/* Of the lines between two places. */
+static void note_clients(struct audit_end *end, const char *p, size_t from, size_t to)
+{
+    size_t len = 0;
+    for (size_t at = from; at < to && whole_line(p, to, at, &len); at += len + 1) {
+        struct audit_line l;
+        if (audit_line_parse(p + at, len, &l, NULL) == 0) {
+            note_client(end, &l);
+            audit_line_done(&l);
+        }
+    }
+}
+
+bool audit_recover_clients(int fd, struct audit_end *end)
+{
+    AUTO_FREE char *p = NULL;
+    size_t n = 0, len = 0;
+    int64_t at = 0;
+    if (end->looked >= WINDOW_BYTES || read_window(fd, &p, &n, &at, NULL) < 0)
+        return false;
+    note_clients(end, p, at > 0 && whole_line(p, n, 0, &len) ? len + 1 : 0, n);
+    end->looked += (int64_t)n;
+    return true;
+}
+
 /* Looks at every line of the window; *ret_at is where the last checkpoint begins. */
 static bool find_checkpoint(const char *p, size_t n, size_t from, size_t *ret_at)
 {
@@ -192,13 +217,8 @@ int audit_recover(int fd, const char *path, const struct ed25519 *key, struct au
                        "To begin a new log, move it away",
                        path);
     }
-    for (size_t k = from; k < at && whole_line(p, n, k, &len); k += len + 1) {
-        struct audit_line l;
-        if (audit_line_parse(p + k, len, &l, NULL) == 0) {
-            note_client(end, &l);
-            audit_line_done(&l);
-        }
-    }
+    note_clients(end, p, from, at);
+    end->looked = (int64_t)n;
     (void)whole_line(p, n, at, &len);
     r = begin_at(end, p + at, len, path, key, e);
     while (r == 0 && whole_line(p, n, at, &len) && go_on(end, p + at, len, key))

@@ -12,6 +12,7 @@ struct audit_end {
     int64_t bytes;             /* of good lines in the file */
     int64_t torn;              /* bytes behind them that are none */
     uint64_t since_checkpoint; /* lines behind the last one */
+    int64_t looked;            /* bytes in which clients were looked for */
     struct map clients;        /* "BY/CLIENT" -> malloc'ed uint64_t: the last N seen */
 };
 void audit_end_init(struct audit_end *end);
@@ -22,3 +23,8 @@ void audit_end_done(struct audit_end *end);
  * checkpoint holds. An empty file has no end: 0 with an empty log_id. */
 int audit_recover(int fd, const char *path, const struct ed25519 *key, struct audit_end *ret,
                   struct err *e) WARN_UNUSED;
+
+/* Notes the last numbers of clients in the end of a full file too, when not much has been looked at
+ * so far: a client may send records again that were written before the last rotation. Blocks. False
+ * when enough was looked at. */
+bool audit_recover_clients(int fd, struct audit_end *end);

@@ -161,6 +161,17 @@ static int find_end(struct audit_writer *w, struct audit_end *end, struct err *e
     return r;
 }
 
+/* What a killed writer has written and not acknowledged may lie before a rotation. */
+static void find_clients(const struct audit_writer *w, struct audit_end *end)
+{
+    bool more = end->log_id[0] != '\0';
+    for (unsigned number = w->number; more && number > 0; number--) {
+        AUTO_FREE char *full = audit_files_name(w->path, number);
+        AUTO_CLOSE int fd = audit_files_open(full, O_RDONLY, NULL);
+        more = fd >= 0 && audit_recover_clients(fd, end);
+    }
+}
+
 static int begin_log(struct audit_writer *w)
 {
     struct audit_head h = writer_head(w, OWN);
@@ -184,6 +195,8 @@ static int go_on(struct audit_writer *w, struct err *e)
     char note[256] = "";
     audit_end_init(&end);
     int r = find_end(w, &end, e);
+    if (r == 0)
+        find_clients(w, &end);
     if (r == 0 && end.torn)
         r = set_torn_aside(w, end.bytes, end.torn, end.chain.seq, note, e);
     if (r == 0) {

@@ -8,9 +8,7 @@
 #include "base/buf.h"
 #include "io/sock.h"
 
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -329,6 +327,94 @@ static int a_client_that_makes_no_sense_is_dropped_and_noted(void *arg)
 }
 ON_LOOP(a_client_that_makes_no_sense_is_dropped_and_noted)
 
+/* As when its process is killed: nobody knows what it has not said. */
+static int a_client_that_ends_without_a_goodbye_is_noted(void *arg)
+{
+    (void)arg;
+    struct test_log l;
+    struct err e = {0};
+    log_make(&l);
+    struct audit_server *s = serve(&l);
+    struct audit_frame hello = {.type = AUDIT_HELLO, .n = AUDIT_WIRE_VERSION},
+                       bye = {.type = AUDIT_BYE};
+    for (int polite = 0; polite < 2; polite++) {
+        int p[2];
+        struct buf b = BUF_INIT(1 << 20);
+        put(&b, &hello);
+        if (polite)
+            put(&b, &bye);
+        assert_int_equal(sock_pair(SOCK_STREAM, p), 0);
+        assert_int_equal(audit_server_add(s, p[0], polite ? "polite" : "killed", &e), 0);
+        assert_int_equal(write(p[1], b.data, b.len), b.len);
+        assert_int_equal(shutdown(p[1], SHUT_WR), 0);
+        AUTO(io_fd) io = IO_FD_NONE;
+        char bytes[64];
+        assert_int_equal(io_fd_add(&io, p[1]), 0);
+        assert_int_equal(io_read(&io, bytes, sizeof(bytes)), 0); /* it has hung up */
+        buf_done(&b);
+    }
+    assert_int_equal(notes(&l, "killed ended without a goodbye"), 1);
+    assert_int_equal(notes(&l, "polite"), 0);
+    assert_int_equal(audit_server_close(s, &e), 0);
+    log_remove(&l);
+    return 0;
+}
+ON_LOOP(a_client_that_ends_without_a_goodbye_is_noted)
+
+/* A client cannot have another's records taken for old ones, whatever id it says it has. */
+static int an_id_that_another_client_uses_too_hides_nothing(void *arg)
+{
+    (void)arg;
+    struct test_log l;
+    struct err e = {0};
+    log_make(&l);
+    struct audit_server *s = serve(&l);
+    static const uint64_t numbers[] = {UINT64_MAX, 1};
+    for (size_t i = 0; i < 2; i++) {
+        int p[2];
+        struct buf b = BUF_INIT(1 << 20);
+        put(&b, &(struct audit_frame){.type = AUDIT_HELLO, .n = AUDIT_WIRE_VERSION, .client = {7}});
+        put(&b, &(struct audit_frame){.type = AUDIT_WANT, .n = 1});
+        put(&b, &(struct audit_frame){
+                    .type = AUDIT_RECORD, .n = numbers[i], .record = log_record("s", "/")});
+        put(&b, &(struct audit_frame){.type = AUDIT_BYE});
+        assert_int_equal(sock_pair(SOCK_STREAM, p), 0);
+        assert_int_equal(audit_server_add(s, p[0], i ? "honest" : "liar", &e), 0);
+        assert_int_equal(write(p[1], b.data, b.len), b.len);
+        AUTO(io_fd) io = IO_FD_NONE;
+        char bytes[256];
+        assert_int_equal(io_fd_add(&io, p[1]), 0);
+        while (io_read(&io, bytes, sizeof(bytes)) > 0)
+            continue;
+        buf_done(&b);
+    }
+    assert_int_equal(count(&l, "honest"), 1);
+    assert_int_equal(audit_server_close(s, &e), 0);
+    log_remove(&l);
+    return 0;
+}
+ON_LOOP(an_id_that_another_client_uses_too_hides_nothing)
+
+/* What a requester sees when the writer does not answer: its own deadline. */
+static int a_server_that_does_not_answer_is_no_reason_to_hang(void *arg)
+{
+    (void)arg;
+    int p[2];
+    struct err e = {0};
+    struct audit_room room;
+    struct audit_client *c = audit_client_new();
+    assert_int_equal(sock_pair(SOCK_STREAM, p), 0);
+    assert_int_equal(audit_client_connect(c, p[1], &e), 0);
+    struct fiber_deadline d = fiber_deadline_push_ms(20);
+    assert_int_equal(audit_reserve(c, 1, &room, &e), -ETIMEDOUT);
+    fiber_deadline_pop(&d);
+    (void)close(p[0]);
+    assert_int_equal(audit_client_await_end(c), 0);
+    assert_int_equal(audit_client_free(c, 1000), 0);
+    return 0;
+}
+ON_LOOP(a_server_that_does_not_answer_is_no_reason_to_hang)
+
 static int names_of_clients_are_plain(void *arg)
 {
     (void)arg;
@@ -387,10 +473,7 @@ static void on_a_full_disk_new_requests_are_refused_and_running_ones_recorded(vo
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        bool root = geteuid() == 0;
-        if (unshare(root ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
-            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-            mount("tmpfs", l.dir, "tmpfs", 0, "size=256k") < 0 || loop_init() < 0)
+        if (!log_on_tmpfs(&l, "256k") || loop_init() < 0)
             _exit(77);
         _exit(-loop_run(full, &l));
     }
@@ -415,6 +498,9 @@ int main(int argc, char **argv)
         CASE(a_server_that_is_replaced_gets_what_the_other_has_not),
         CASE(killed_servers),
         CASE(a_client_that_makes_no_sense_is_dropped_and_noted),
+        CASE(a_client_that_ends_without_a_goodbye_is_noted),
+        CASE(an_id_that_another_client_uses_too_hides_nothing),
+        CASE(a_server_that_does_not_answer_is_no_reason_to_hang),
         CASE(names_of_clients_are_plain),
         cmocka_unit_test(on_a_full_disk_new_requests_are_refused_and_running_ones_recorded),
     };

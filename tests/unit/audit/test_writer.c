@@ -4,9 +4,7 @@
 
 #include "base/time.h"
 
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -433,10 +431,7 @@ static void in_child(int (*fn)(struct test_log *l), struct test_log *l, bool *re
 
 static int on_small_tmpfs(struct test_log *l)
 {
-    bool root = geteuid() == 0;
-    if (unshare(root ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("tmpfs", l->dir, "tmpfs", 0, "size=512k") < 0)
+    if (!log_on_tmpfs(l, "512k"))
         return 77;
     return fill_up(l);
 }
@@ -475,10 +470,7 @@ static void a_limit_of_file_sizes_is_a_full_disk_and_no_signal(void **state)
 /* The disk fills up between reservation and record, and while the log would rotate. */
 static int fills_up_meanwhile(struct test_log *l)
 {
-    bool root = geteuid() == 0;
-    if (unshare(root ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("tmpfs", l->dir, "tmpfs", 0, "size=16m") < 0)
+    if (!log_on_tmpfs(l, "16m"))
         return 77;
     struct audit_writer *w = NULL;
     struct err e = {0};
