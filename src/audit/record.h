@@ -32,7 +32,11 @@ struct audit_text {
     const char *p; /* borrowed; any bytes */
     size_t n;
 };
-#define AUDIT_TEXT(s) ((struct audit_text){(s), (s) ? __builtin_strlen(s) : 0})
+/* Of a NUL-terminated text, which may be NULL. */
+static inline struct audit_text audit_text(const char *s)
+{
+    return (struct audit_text){s, s ? __builtin_strlen(s) : 0};
+}
 
 /* Text members, in the order of the line, with the most bytes each takes in it. What is longer is
  * cut, and named in the member "cut". NUL, and bytes that are no UTF-8, become U+FFFD. */

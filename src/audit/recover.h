@@ -21,7 +21,7 @@ void audit_end_done(struct audit_end *end);
 /* Reads the end of `fd`: from the last checkpoint, which must be signed by `key`, as far as lines
  * fit each other. Changes nothing. Blocks: up to 10 MiB are read. 0; -E_CORRUPT with words when no
  * checkpoint holds. An empty file has no end: 0 with an empty log_id. */
-int audit_recover(int fd, const char *path, const struct ed25519 *key, struct audit_end *ret,
+int audit_recover(int fd, const char *path, const struct ed25519 *key, struct audit_end *end,
                   struct err *e) WARN_UNUSED;
 
 /* Notes the last numbers of clients in the end of a full file too, when not much has been looked at

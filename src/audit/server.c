@@ -107,7 +107,7 @@ static int on_want(struct client *c, const struct audit_frame *f)
     return send_frame(c, &(struct audit_frame){.type = AUDIT_GRANT,
                                                .n = r == 0 ? n : 0,
                                                .code = r,
-                                               .words = AUDIT_TEXT(r < 0 ? e.msg : "")});
+                                               .words = audit_text(r < 0 ? e.msg : "")});
 }
 
 static int on_record(struct client *c, const struct audit_frame *f)

@@ -195,7 +195,7 @@ int audit_writer_note(struct audit_writer *w, const char *note, struct err *e)
     if (r < 0)
         return r;
     struct audit_head h = writer_head(w, OWN);
-    add_record(w, &h, &(struct audit_record){.kind = AUDIT_NOTE, .note = AUDIT_TEXT(note)});
+    add_record(w, &h, &(struct audit_record){.kind = AUDIT_NOTE, .note = audit_text(note)});
     return audit_writer_flush(w, e);
 }
 

@@ -30,7 +30,7 @@ bool ed25519_verify(const struct ed25519 *k, const void *p, size_t n,
 void ed25519_private_pem(const unsigned char seed[ED25519_SEED_BYTES], char ret[ED25519_PEM_MAX]);
 void ed25519_public_pem(const unsigned char key[ED25519_PUBLIC_BYTES], char ret[ED25519_PEM_MAX]);
 /* Back. The form is the one above and no other, white space at the end apart. -E_PARSE. */
-int ed25519_private_of_pem(const char *pem, size_t n, unsigned char ret[ED25519_SEED_BYTES])
+int ed25519_private_of_pem(const char *text, size_t n, unsigned char ret[ED25519_SEED_BYTES])
     WARN_UNUSED;
-int ed25519_public_of_pem(const char *pem, size_t n, unsigned char ret[ED25519_PUBLIC_BYTES])
+int ed25519_public_of_pem(const char *text, size_t n, unsigned char ret[ED25519_PUBLIC_BYTES])
     WARN_UNUSED;

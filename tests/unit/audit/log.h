@@ -71,12 +71,12 @@ static inline void log_close(struct audit_writer *w)
 static inline struct audit_record log_record(const char *session, const char *path)
 {
     return (struct audit_record){.kind = AUDIT_REQUEST,
-                                 .session = AUDIT_TEXT(session),
-                                 .call = AUDIT_TEXT("call_1"),
-                                 .verdict = AUDIT_TEXT("allow"),
-                                 .method = AUDIT_TEXT("GET"),
-                                 .host = AUDIT_TEXT("api.example"),
-                                 .path = AUDIT_TEXT(path),
+                                 .session = audit_text(session),
+                                 .call = audit_text("call_1"),
+                                 .verdict = audit_text("allow"),
+                                 .method = audit_text("GET"),
+                                 .host = audit_text("api.example"),
+                                 .path = audit_text(path),
                                  .status = 200,
                                  .port = 443};
 }

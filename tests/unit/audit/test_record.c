@@ -44,10 +44,10 @@ static void a_line_has_its_members_in_order(void **state)
     (void)state;
     char text[AUDIT_LINE_MAX + 1];
     struct audit_record r = {.kind = AUDIT_REQUEST,
-                             .session = AUDIT_TEXT("sesn_1"),
-                             .verdict = AUDIT_TEXT("allow"),
-                             .host = AUDIT_TEXT("a.example"),
-                             .path = AUDIT_TEXT("/x"),
+                             .session = audit_text("sesn_1"),
+                             .verdict = audit_text("allow"),
+                             .host = audit_text("a.example"),
+                             .path = audit_text("/x"),
                              .port = 443,
                              .received = 7};
     struct audit_head h = {
@@ -110,7 +110,7 @@ static void what_fits_exactly_is_not_cut(void **state)
     }
     /* An escape is not cut in two: it is left out. */
     struct audit_record r = {.kind = AUDIT_REQUEST,
-                             .method = AUDIT_TEXT("aaaaaaaaaaaaaaaaaaa\001")};
+                             .method = audit_text("aaaaaaaaaaaaaaaaaaa\001")};
     struct audit_line l = line_of(&r, text);
     assert_string_equal(json_get_str(l.json, "method"), "aaaaaaaaaaaaaaaaaaa");
     assert_string_equal(json_get_str(l.json, "cut"), "method");
@@ -125,7 +125,7 @@ static void a_path_ends_where_its_query_begins(void **state)
     } rows[] = {{"/a?token=1", "/a"}, {"/a#b?c", "/a"}, {"/a%3Ftoken", "/a%3Ftoken"}, {"?x", NULL}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char text[AUDIT_LINE_MAX + 1];
-        struct audit_record r = {.kind = AUDIT_REQUEST, .path = AUDIT_TEXT(rows[i].path)};
+        struct audit_record r = {.kind = AUDIT_REQUEST, .path = audit_text(rows[i].path)};
         struct audit_line l = line_of(&r, text);
         const char *path = json_get_str(l.json, "path");
         if (rows[i].want)

@@ -60,7 +60,7 @@ static void the_other_frames_come_through(void **state)
         {.type = AUDIT_HELLO, .n = 1, .client = {1, 2, 3, 4, 5, 6, 7, 8}},
         {.type = AUDIT_WANT, .n = 1024},
         {.type = AUDIT_BYE},
-        {.type = AUDIT_GRANT, .n = 16, .code = -ENOSPC, .words = AUDIT_TEXT("no room")},
+        {.type = AUDIT_GRANT, .n = 16, .code = -ENOSPC, .words = audit_text("no room")},
         {.type = AUDIT_ACK, .n = UINT64_MAX}};
     for (size_t i = 0; i < ARRAY_LEN(frames); i++) {
         struct buf b = BUF_INIT(AUDIT_FRAME_MAX);
