@@ -27,6 +27,7 @@ struct bundle {
     uint64_t uncovered; /* records behind the last checkpoint */
     /* second pass */
     int fd;
+    uint64_t next; /* the line that must come; files may be removed between the passes */
     struct buf out;
     const struct ed25519 *key;
 };
@@ -103,6 +104,9 @@ static int write_line(void *arg, const struct audit_line *l, const struct audit_
         return 0;
     if (l->seq > b->report->to)
         return 1;
+    if (l->seq != b->next)
+        return -EAGAIN;
+    b->next++;
     if (l->seq == b->report->from)
         put_header(b, l);
     if (is_shown(b, l)) {
@@ -143,8 +147,11 @@ int audit_bundle_write(const char *path, const struct ed25519 *key, const char *
                                    : "the log has no record of that session");
     ret->left_out = b.uncovered;
     b.out = BUF_INIT(4 * OUT_BYTES);
+    b.next = ret->from;
     struct err why = {0};
     r = pass(&b, path, write_line, &why);
+    if (r == -EAGAIN || (r >= 0 && b.next != ret->to + 1))
+        r = err_set(&why, -EAGAIN, "files of the log were removed meanwhile; try again");
     if (r >= 0)
         r = flush(&b);
     buf_done(&b.out);
