@@ -17,17 +17,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* All of it or nothing, and never over another one. */
 static int write_new(const char *path, mode_t mode, const char *text, struct err *e)
 {
-    AUTO_CLOSE int fd = audit_files_make(path, mode, e);
+    AUTO_FREE char *part = mem_printf("%s.new", path);
+    (void)unlink(part); /* left by a crash */
+    AUTO_CLOSE int fd = audit_files_make(part, mode, e);
     if (fd < 0)
         return fd;
     int r = fd_write_all(fd, text, strlen(text));
-    if (r == 0)
-        r = fsync(fd) < 0 ? -errno : 0;
+    if (r == 0 && (fsync(fd) < 0 || link(part, path) < 0))
+        r = -errno;
+    (void)unlink(part);
     if (r < 0)
-        (void)unlink(path);
-    return r < 0 ? err_set(e, r, "cannot write %s: %s", path, err_text(r)) : 0;
+        return err_set(e, r, "cannot write %s: %s", path, err_text(r));
+    return audit_files_flush_names(path, e);
 }
 
 /* The public half can be made again at any time; one that is there is left, or replaced when it is

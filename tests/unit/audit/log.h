@@ -21,13 +21,18 @@ struct test_log {
     char dir[64], path[96], key[112], pub[112];
 };
 
-static inline void log_make(struct test_log *l)
+static inline void log_make_in(struct test_log *l, const char *dir)
 {
-    snprintf(l->dir, sizeof(l->dir), "/tmp/sallyport-audit-XXXXXX");
+    snprintf(l->dir, sizeof(l->dir), "%s/sallyport-audit-XXXXXX", dir);
     assert_non_null(mkdtemp(l->dir));
     snprintf(l->path, sizeof(l->path), "%s/audit.jsonl", l->dir);
     snprintf(l->key, sizeof(l->key), "%s.key", l->path);
     snprintf(l->pub, sizeof(l->pub), "%s.pub", l->path);
+}
+
+static inline void log_make(struct test_log *l)
+{
+    log_make_in(l, "/tmp");
 }
 
 static inline void log_remove(struct test_log *l)
