@@ -77,12 +77,11 @@ static void ask(struct audit_client *c, size_t n)
     waitq_wake_all(&c->work);
 }
 
+/* After a no only those who need slots ask, and for what is owed a timer. */
 static void ask_ahead(struct audit_client *c)
 {
-    if (c->owed > 0)
+    if (c->available < LOW_SLOTS && c->refused.code == 0)
         ask(c, c->owed + ASK_SLOTS);
-    else if (c->available < LOW_SLOTS)
-        ask(c, ASK_SLOTS);
 }
 
 /* ---- the connection ---- */
@@ -136,7 +135,7 @@ static int on_ack(struct audit_client *c, uint64_t n)
     }
     if (n > c->acked_n)
         c->acked_n = n;
-    if (c->gone == c->pending.len || c->gone > COMPACT_BYTES) {
+    if (c->gone == c->pending.len || (c->gone > COMPACT_BYTES && c->gone > c->pending.len / 2)) {
         buf_consume(&c->pending, c->gone);
         c->sent -= c->gone;
         c->gone = 0;
@@ -168,6 +167,7 @@ static int read_answers(void *arg)
 {
     struct audit_client *c = arg;
     int r = 0;
+    fiber_deadline_clear();
     while (r == 0 && c->connected) {
         ssize_t n = io_read(&c->io, c->in + c->n_in, sizeof(c->in) - c->n_in);
         if (n <= 0) {
@@ -221,13 +221,17 @@ static int send_all(struct audit_client *c, char *bytes)
 
 static int wait_for_work(struct audit_client *c)
 {
-    if (c->owed > 0 && !c->asking && c->refused.code < 0) {
-        int r = fiber_sleep_ms(AGAIN_MS);
-        ask_ahead(c);
-        return r;
-    }
     ask_ahead(c);
-    return c->control.len > 0 ? 0 : waitq_wait(&c->work);
+    if (c->control.len > 0)
+        return 0;
+    if (c->owed == 0 || c->asking)
+        return waitq_wait(&c->work);
+    AUTO(fiber_deadline) again = fiber_deadline_push_ms(AGAIN_MS);
+    int r = waitq_wait(&c->work);
+    if (r != -ETIMEDOUT)
+        return r;
+    ask(c, c->owed + ASK_SLOTS);
+    return 0;
 }
 
 static int send_records(void *arg)
@@ -235,6 +239,7 @@ static int send_records(void *arg)
     struct audit_client *c = arg;
     AUTO_FREE char *bytes = mem_array(SEND_BYTES, 1);
     int r = 0;
+    fiber_deadline_clear();
     while (r == 0 && c->connected) {
         r = send_all(c, bytes);
         if (r == 0 && c->connected)
@@ -328,7 +333,7 @@ int audit_reserve(struct audit_client *c, size_t n, struct audit_room *ret, stru
             *ret = (struct audit_room){c, n};
             return 0;
         }
-        ask_ahead(c);
+        ask(c, c->owed + ASK_SLOTS);
         uint64_t answers = c->answers;
         int r = 0;
         while (r == 0 && c->connected && answers == c->answers)

@@ -216,6 +216,7 @@ static int serve(void *arg)
 {
     struct client *c = arg;
     int r = 0;
+    fiber_deadline_clear();
     while (r == 0 && !c->bye) {
         ssize_t n = io_read(&c->io, c->bytes + c->n, sizeof(c->bytes) - c->n);
         if (n <= 0) {
@@ -292,6 +293,7 @@ static int keep(void *arg)
 {
     struct audit_server *s = arg;
     uint64_t synced = 0;
+    fiber_deadline_clear();
     while (fiber_sleep_ms(s->checkpoint_ms) == 0)
         checkpoint(s, &synced);
     return 0;

@@ -415,6 +415,138 @@ static int a_server_that_does_not_answer_is_no_reason_to_hang(void *arg)
 }
 ON_LOOP(a_server_that_does_not_answer_is_no_reason_to_hang)
 
+/* The next frame that a client has sent to us, who play the server. */
+static int next_frame(struct io_fd *io, char *bytes, size_t *n, struct audit_frame *ret)
+{
+    for (;;) {
+        int len = audit_wire_get(bytes, *n, ret);
+        if (len > 0) {
+            memmove(bytes, bytes + len, *n - (size_t)len);
+            *n -= (size_t)len;
+        }
+        if (len != 0)
+            return len;
+        ssize_t k = io_read(io, bytes + *n, 8192 - *n);
+        if (k <= 0)
+            return k < 0 ? (int)k : -E_CLOSED;
+        *n += (size_t)k;
+    }
+}
+
+static int grant(struct io_fd *io, uint64_t n, int code)
+{
+    struct buf b = BUF_INIT(AUDIT_FRAME_MAX);
+    put(&b,
+        &(struct audit_frame){
+            .type = AUDIT_GRANT, .n = n, .code = code, .words = audit_text(code ? "full" : "")});
+    int r = io_write_all(io, b.data, b.len);
+    buf_done(&b);
+    return r;
+}
+
+struct asker {
+    struct audit_client *c;
+    int r;
+};
+
+static int reserve_once(void *arg)
+{
+    struct asker *a = arg;
+    struct err e = {0};
+    AUTO(audit_room) room = AUDIT_ROOM_NONE;
+    a->r = audit_reserve(a->c, 1, &room, &e);
+    return 0;
+}
+
+/* A full disk is no reason for client and server to talk all day. */
+static int after_a_no_a_client_asks_when_somebody_needs_room(void *arg)
+{
+    (void)arg;
+    int p[2];
+    struct err e = {0};
+    static char bytes[8192];
+    size_t n = 0;
+    struct audit_frame f;
+    AUTO(io_fd) io = IO_FD_NONE;
+    struct audit_client *c = audit_client_new();
+    assert_int_equal(sock_pair(SOCK_STREAM, p), 0);
+    assert_int_equal(io_fd_add(&io, p[0]), 0);
+    struct fiber_deadline soon = fiber_deadline_push_ms(50); /* its fibers do not inherit this */
+    assert_int_equal(audit_client_connect(c, p[1], &e), 0);
+    fiber_deadline_pop(&soon);
+    assert_true(next_frame(&io, bytes, &n, &f) > 0 && f.type == AUDIT_HELLO);
+    assert_true(next_frame(&io, bytes, &n, &f) > 0 && f.type == AUDIT_WANT);
+    assert_int_equal(grant(&io, 0, -ENOSPC), 0);
+    struct fiber_deadline quiet = fiber_deadline_push_ms(100);
+    assert_int_equal(next_frame(&io, bytes, &n, &f), -ETIMEDOUT);
+    fiber_deadline_pop(&quiet);
+    for (int i = 0; i < 3; i++) {
+        struct asker a = {.c = c, .r = 1};
+        struct scope scope;
+        scope_init(&scope);
+        assert_int_equal(fiber_spawn(&scope, "asker", reserve_once, &a, NULL), 0);
+        assert_true(next_frame(&io, bytes, &n, &f) > 0 && f.type == AUDIT_WANT && f.n > 0);
+        assert_int_equal(grant(&io, i == 2 ? 1 : 0, i == 2 ? 0 : -ENOSPC), 0);
+        assert_int_equal(scope_join(&scope), 0);
+        assert_int_equal(a.r, i == 2 ? 0 : -ENOSPC);
+        scope_done(&scope);
+    }
+    /* There is room again: more is asked for ahead. */
+    assert_true(next_frame(&io, bytes, &n, &f) > 0 && f.type == AUDIT_WANT);
+    io_fd_close(&io);
+    assert_int_equal(audit_client_await_end(c), 0);
+    assert_int_equal(audit_client_free(c, 1000), 0);
+    return 0;
+}
+ON_LOOP(after_a_no_a_client_asks_when_somebody_needs_room)
+
+/* Records that were promised by a server that is gone come first; while the next one has no room for
+ * them they are asked for again and again, but not all the time, and nobody else is served. */
+static int what_is_owed_is_asked_for_until_it_is_granted(void *arg)
+{
+    (void)arg;
+    int p[2];
+    struct err e = {0};
+    static char bytes[8192];
+    size_t n = 0;
+    struct audit_frame f;
+    struct test_log l;
+    log_make(&l);
+    struct audit_client *c = audit_client_new();
+    struct audit_server *s = serve(&l);
+    AUTO(audit_room) room = AUDIT_ROOM_NONE;
+    connect_to(c, s, "egress-1");
+    assert_int_equal(audit_reserve(c, 2, &room, &e), 0);
+    assert_int_equal(audit_server_close(s, &e), 0);
+    assert_int_equal(audit_client_await_end(c), 0);
+    struct audit_record r = log_record("s", "/");
+    audit_append(&room, &r);
+    AUTO(io_fd) io = IO_FD_NONE;
+    assert_int_equal(sock_pair(SOCK_STREAM, p), 0);
+    assert_int_equal(io_fd_add(&io, p[0]), 0);
+    assert_int_equal(audit_client_connect(c, p[1], &e), 0);
+    assert_true(next_frame(&io, bytes, &n, &f) > 0 && f.type == AUDIT_HELLO);
+    for (int i = 0; i < 2; i++) {
+        assert_true(next_frame(&io, bytes, &n, &f) > 0 && f.type == AUDIT_WANT && f.n > 2);
+        assert_int_equal(grant(&io, 0, -ENOSPC), 0);
+    }
+    assert_true(next_frame(&io, bytes, &n, &f) > 0 && f.type == AUDIT_WANT);
+    assert_int_equal(grant(&io, 1, 0), 0); /* one of two: not yet */
+    assert_true(next_frame(&io, bytes, &n, &f) > 0 && f.type == AUDIT_WANT);
+    assert_int_equal(grant(&io, 1, 0), 0);
+    do
+        assert_true(next_frame(&io, bytes, &n, &f) > 0);
+    while (f.type == AUDIT_WANT);
+    assert_true(f.type == AUDIT_RECORD && f.n == 1);
+    audit_room_done(&room);
+    io_fd_close(&io);
+    assert_int_equal(audit_client_await_end(c), 0);
+    assert_int_equal(audit_client_free(c, 1000), 1); /* it tells what was not acknowledged */
+    log_remove(&l);
+    return 0;
+}
+ON_LOOP(what_is_owed_is_asked_for_until_it_is_granted)
+
 static int names_of_clients_are_plain(void *arg)
 {
     (void)arg;
@@ -501,6 +633,8 @@ int main(int argc, char **argv)
         CASE(a_client_that_ends_without_a_goodbye_is_noted),
         CASE(an_id_that_another_client_uses_too_hides_nothing),
         CASE(a_server_that_does_not_answer_is_no_reason_to_hang),
+        CASE(after_a_no_a_client_asks_when_somebody_needs_room),
+        CASE(what_is_owed_is_asked_for_until_it_is_granted),
         CASE(names_of_clients_are_plain),
         cmocka_unit_test(on_a_full_disk_new_requests_are_refused_and_running_ones_recorded),
     };
