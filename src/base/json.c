@@ -189,7 +189,9 @@ int json_parse_few(const char *text, size_t n, size_t max_values, json_t **ret, 
         char *near = strstr(why.text, " near '");
         if (near)
             *near = '\0';
-        return err_set(e, -E_PARSE, "line %d column %d: %s", why.line, why.column, why.text);
+        bool nul = json_error_code(&why) == json_error_null_character;
+        return err_set(e, -E_PARSE, "line %d column %d: %s", why.line, why.column,
+                       nul ? "the character \\u0000 is not allowed" : why.text);
     }
     *ret = j;
     return 0;

@@ -47,7 +47,8 @@ struct box_host_config {
     /* One box is all that will be opened: nothing is made ahead, and whether the engine works is
      * found out by box_open (native). */
     bool single;
-    /* Told what a sandbox has left in a writable bind and was moved aside; NULL: the log. */
+    /* Told what a sandbox has left in a writable bind and was moved aside, in words that a sandbox
+     * may have chosen in part; NULL: the log. */
     void (*tell)(const char *sentence);
     bool trial; /* make one at start: what cannot be had fails there, not in the first session */
 };

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "box/engine.h"
+#include "box/moved.h"
 #include "io/proc.h"
 #include "io/sock.h"
 #include "sandbox/sandbox.h"
@@ -80,19 +81,11 @@ static void hand_over(struct native *z, const json_t *o, int *channel, int *pidf
     }
 }
 
-/* Names are a sandbox's choice only as far as our table has them; the directory is the operator's. */
 static void tell_moved(const struct native *z, const json_t *moved)
 {
-    const char *dir = json_get_str(moved, "dir"), *name = json_get_str(moved, "name"),
-               *now = json_get_str(moved, "now");
-    if (!dir || !name)
+    AUTO_FREE char *text = moved_sentence(moved);
+    if (!text)
         return;
-    AUTO_FREE char *what =
-        now ? mem_printf("it is %s now", now) : mem_strdup("it could not be renamed: look at it");
-    AUTO_FREE char *text =
-        mem_printf("%s/%s was made in the sandbox, and programs of this host act "
-                   "on it by themselves; %s",
-                   dir, name, what);
     if (z->tell)
         z->tell(text);
     else

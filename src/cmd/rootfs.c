@@ -17,9 +17,11 @@
 #include "io/dirs.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int failed(const char *verb, int code, const struct err *e)
@@ -126,14 +128,50 @@ static int print_json(const json_t *j)
     return 0;
 }
 
+/* Whether `fd` is a named pipe that nobody has open for writing, and that is empty. */
+static bool lacks_writer(int fd)
+{
+    struct stat st;
+    int ends[2];
+    if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode) || pipe2(ends, O_CLOEXEC) < 0)
+        return false;
+    bool lacks = tee(fd, ends[1], 1, SPLICE_F_NONBLOCK) == 0; /* takes nothing out of it */
+    close(ends[0]);
+    close(ends[1]);
+    return lacks;
+}
+
+/* A named pipe is waited for until somebody writes to it, as opening it does, but not without a
+ * word: nothing else would tell why nothing happens. */
+static int open_named(const char *file)
+{
+    AUTO_CLOSE int fd = open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (lacks_writer(fd)) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        fputs("sallyport rootfs import: waiting for somebody to write to ", stderr);
+        term_print_word(stderr, file);
+        fputc('\n', stderr);
+        while (poll(&p, 1, -1) < 0 && errno == EINTR)
+            continue; /* it was stopped and goes on */
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+        return -errno;
+    int r = fd;
+    fd = -1;
+    return r;
+}
+
 static int open_archive(const char *file, struct err *e)
 {
     bool in = str_eq(file, "-");
     if (in && isatty(STDIN_FILENO) == 1)
         return err_set(e, -EINVAL, "standard input is a terminal; pipe an archive into it");
-    int fd = in ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(file, O_RDONLY | O_CLOEXEC);
+    int fd = in ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open_named(file);
     if (fd < 0) {
-        int r = -errno;
+        int r = in ? -errno : fd;
         return err_set(e, r, "%s cannot be opened: %s", file, err_text(r));
     }
     return fd;

@@ -117,9 +117,10 @@ static void print_queues(const json_t *j)
         printf(": %lld waiting", (long long)json_get_int(n, "waiting", 0));
         if (json_get_int(n, "waiting", 0))
             printf(" (longest %s)", since(j, o, "oldest_waiting_at", t));
-        printf(", %lld held by workers\n",
+        printf(", %lld held by workers, %lld at rest\n",
                (long long)(json_get_int(n, "claimed", 0) + json_get_int(n, "starting", 0) +
-                           json_get_int(n, "active", 0) + json_get_int(n, "stopping", 0)));
+                           json_get_int(n, "active", 0) + json_get_int(n, "stopping", 0)),
+               (long long)json_get_int(n, "resting", 0));
     }
 }
 

@@ -107,6 +107,7 @@ const char *routes_unbuilt(const char *path)
         {"/v1/models", "lists of models"},
         {"/v1/messages", "the routes of the Messages API"},
         {"/v1/organizations", "the routes of an organization"},
+        {"/v1/compliance", "the routes of compliance"},
         {"/v1/traces", "traces"},
     };
     for (size_t i = 0; i < ARRAY_LEN(families); i++) {

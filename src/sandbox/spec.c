@@ -166,6 +166,18 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
     return 0;
 }
 
+bool sandbox_spec_opens(const struct sandbox_spec *s, const char *dir, const char *place)
+{
+    AUTO_FREE char *path = mem_printf("%s/%s/", dir, place);
+    for (size_t i = 0; i < s->n_binds; i++) {
+        const struct sandbox_bind *b = &s->binds[i];
+        const size_t n = strlen(b->source);
+        if (b->write && b->all && str_starts(path, b->source) && path[n] == '/')
+            return true;
+    }
+    return false;
+}
+
 bool sandbox_spec_writes_to_host(const struct sandbox_spec *s)
 {
     bool writes = s->workspace_dir != NULL;

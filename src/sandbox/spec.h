@@ -73,6 +73,8 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
 int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const char *target,
                             struct err *e) WARN_UNUSED;
 
+/* Whether `place` (a path below `dir` of the host) lies in a bind that may be written with all. */
+bool sandbox_spec_opens(const struct sandbox_spec *s, const char *dir, const char *place);
 /* Whether programs can change files that are there after them, and on file systems where modes mean
  * something. */
 bool sandbox_spec_writes_to_host(const struct sandbox_spec *s);

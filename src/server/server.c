@@ -27,6 +27,10 @@
 #include "server/caretaker.h"
 #include "session/hub.h"
 
+#include <sys/resource.h>
+
+#define DESCRIPTORS_LEAST 64
+
 struct server {
     const struct server_options *o;
     struct platform platform;
@@ -100,6 +104,19 @@ static int open_http(struct server *s, struct err *e)
     return s->http ? 0 : -EADDRINUSE;
 }
 
+/* The database alone takes some twenty, and what fails for want of one more does so at any moment. */
+static int check_descriptors(struct err *e)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= DESCRIPTORS_LEAST)
+        return 0;
+    return err_set(
+        e, -EMFILE,
+        "this process may open %llu files, and needs %d at least, more for many clients; "
+        "raise the limit (ulimit -n, or LimitNOFILE= of a service)",
+        (unsigned long long)l.rlim_cur, DESCRIPTORS_LEAST);
+}
+
 struct server *server_open(const struct server_options *o, char ret_key[128], struct err *e)
 {
     struct server *s = mem_new(struct server);
@@ -108,9 +125,9 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
     s->platform.public_url = o->public_url;
     s->platform.lease_ttl_seconds = (int)(o->lease_ttl_ms / 1000);
     /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
-    if (db_open(o->data_dir, &s->platform.log.db, e) < 0 || open_http(s, e) < 0 ||
-        open_operator(s, e) < 0 || open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
-        platform_first_start(&s->platform, ret_key, e) < 0) {
+    if (check_descriptors(e) < 0 || db_open(o->data_dir, &s->platform.log.db, e) < 0 ||
+        open_http(s, e) < 0 || open_operator(s, e) < 0 || open_brain(s, e) < 0 ||
+        work_start(&s->platform, e) < 0 || platform_first_start(&s->platform, ret_key, e) < 0) {
         server_discard(s);
         return NULL;
     }

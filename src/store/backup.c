@@ -76,13 +76,33 @@ static int copy_beside(const char *from, const char *to, char **ret_path, struct
     return r;
 }
 
+/* malloc'ed. */
+static char *parent_of(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    return !slash ? mem_strdup(".") : mem_strndup(file, slash == file ? 1 : (size_t)(slash - file));
+}
+
 static int flush_parent(const char *file, struct err *e)
 {
-    AUTO_FREE char *dir = mem_strdup(file);
-    char *slash = strrchr(dir, '/');
-    if (slash)
-        slash[slash == dir ? 1 : 0] = '\0';
-    return directory_flush(slash ? dir : ".", e);
+    AUTO_FREE char *dir = parent_of(file);
+    return directory_flush(dir, e);
+}
+
+/* Whoever may write to a directory may put another file in place of ours, and `restore` would
+ * believe it. The sticky bit keeps others from that. */
+static int check_place(const char *file, struct err *e)
+{
+    AUTO_FREE char *dir = parent_of(file);
+    struct stat st;
+    if (stat(dir, &st) < 0)
+        return err_set(e, -errno, "cannot look at %s: %m", dir);
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
+        return err_set(e, -EPERM,
+                       "%s may be written by others, who could put another file in the backup's "
+                       "place; chmod go-w it, or name another directory",
+                       dir);
+    return 0;
 }
 
 int backup_make(const char *dir, const char *file, bool replace, struct err *e)
@@ -93,7 +113,9 @@ int backup_make(const char *dir, const char *file, bool replace, struct err *e)
     if (!replace && lstat(file, &st) == 0) /* before the work; give_name decides */
         return err_set(e, -EEXIST, "%s is there already; name another file, or say --replace",
                        file);
-    int r = copy_beside(from, file, &path, e);
+    int r = check_place(file, e);
+    if (r == 0)
+        r = copy_beside(from, file, &path, e);
     if (r < 0)
         return r;
     r = give_name(path, file, replace, e);

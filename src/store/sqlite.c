@@ -9,7 +9,9 @@
  *
  * Durability: WAL with synchronous=FULL, one fsync of the log per commit. A disk that is full or
  * broken shows either in a step or at the commit; SQLite may then have given up the whole
- * transaction by itself, which driver_undo reports. Memory: small page caches, no mmap, savepoint
+ * transaction by itself, which driver_undo reports. Files that somebody has moved or deleted take
+ * writes as before, and no start would find them again: each commit looks whether they are in place.
+ * Memory: small page caches, no mmap, savepoint
  * journals in memory (their pages are few: one request's). */
 #include "store/driver.h"
 #include "base/err.h"
@@ -23,6 +25,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MAX_PARAMS      32
 #define MAX_STATEMENTS  256  /* per connection; the program has fewer texts than that */
@@ -42,6 +45,7 @@ struct tx {
     struct stmt none;
     int error;
     char text[160];
+    ino_t log_inode; /* of the write-ahead log, 0 before the first commit */
     struct stmt *begin, *begin_write, *commit, *rollback, *save, *release, *undo;
 };
 
@@ -334,9 +338,30 @@ int driver_begin(struct tx *tx, bool writes)
     return run(tx, writes ? tx->begin_write : tx->begin);
 }
 
+/* Whether the database and its log are still found where the next start will look for them. The
+ * log is the same file for as long as it is open. */
+static bool in_place(struct tx *tx)
+{
+    int moved = 0;
+    if (sqlite3_file_control(tx->sq, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK || moved)
+        return false;
+    struct stat st;
+    if (stat(sqlite3_filename_wal(sqlite3_db_filename(tx->sq, "main")), &st) < 0)
+        return false;
+    if (tx->log_inode == 0)
+        tx->log_inode = st.st_ino;
+    return tx->log_inode == st.st_ino;
+}
+
 int driver_commit(struct tx *tx)
 {
     reset_used(tx);
+    if (!in_place(tx)) {
+        str_copy(tx->text, sizeof(tx->text),
+                 "the database or its log was moved or deleted while the server runs; put it back, "
+                 "or stop the server and restore a backup");
+        return -EIO;
+    }
     return run(tx, tx->commit);
 }
 

@@ -37,8 +37,7 @@ static void drop_kept(struct feed *f, struct feed_call *c)
 {
     if (!c->kept)
         return;
-    size_t n = 0;
-    free(json_text(c->kept, &n));
+    size_t n = json_weight(c->kept, SIZE_MAX);
     f->kept_bytes -= n < f->kept_bytes ? n : f->kept_bytes;
     json_decref(TAKE(c->kept));
 }
@@ -107,10 +106,9 @@ void feed_mark_answered(struct feed *f, struct feed_call *c)
 
 void feed_mark_refused(struct feed *f, struct feed_call *c, json_t *result)
 {
-    size_t n = 0;
-    free(json_text(result, &n));
+    size_t n = json_weight(result, SIZE_MAX);
     drop_kept(f, c);
-    if (f->kept_bytes + n <= KEPT_BYTES_MAX) {
+    if (f->kept_bytes + n < KEPT_BYTES_MAX) {
         f->kept_bytes += n;
         c->kept = json_incref(result);
     } else {

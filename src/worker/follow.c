@@ -15,7 +15,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "http/wire/sse_parser.h"
-#include "worker/salvage.h"
+#include "worker/aside.h"
 
 #define PAGE_EVENTS    1000
 #define PAGES_AT_ONCE  30 /* and then so many a second: far from the platform's limit, and enough */
@@ -41,13 +41,39 @@ struct history {
     int64_t retry_after_ms;
 };
 
-/* One page; -EMSGSIZE: it is too large to be taken, ask for fewer events. Turns *page into the next
- * one's cursor, NULL at the end. */
-static int read_page(struct history *h, int limit, char **page)
+/* Where a listing is. Cursors may lead round in a circle of any length: one is marked, each time
+ * twice as many pages after the last, and the circle is closed when it comes back. */
+struct place_in_list {
+    char *page;   /* the next one's cursor, NULL at both ends */
+    char *marked; /* an earlier one */
+    size_t pages, next_mark;
+};
+
+static void place_in_list_done(struct place_in_list *at)
+{
+    free(at->page);
+    free(at->marked);
+}
+
+static void turn_page(struct place_in_list *at, const char *next)
+{
+    bool more = next && *next && !str_eq(next, at->page) && !str_eq(next, at->marked);
+    char *cursor = more ? mem_strdup(next) : NULL;
+    if (more && ++at->pages > at->next_mark) {
+        free(at->marked);
+        at->marked = mem_strdup(next);
+        at->next_mark = at->pages * 2;
+    }
+    free(at->page);
+    at->page = cursor;
+}
+
+/* One page; -EMSGSIZE: it is too large to be taken, ask for fewer events. Moves `at` to the next. */
+static int read_page(struct history *h, int limit, struct place_in_list *at)
 {
     struct follow *f = h->of;
     struct remote_answer a;
-    int r = remote_events(f->remote, f->session_id, *page, limit, &a);
+    int r = remote_events(f->remote, f->session_id, at->page, limit, &a);
     h->retry_after_ms = a.retry_after_ms;
     if (r == 0 && a.status != 200)
         r = -EIO;
@@ -56,12 +82,7 @@ static int read_page(struct history *h, int limit, char **page)
         json_t *ev;
         json_array_foreach (json_object_get(a.body, "data"), i, ev)
             feed_list(f->feed, ev);
-        const char *next = json_get_str(a.body, "next_page");
-        /* A cursor that leads nowhere else would lead there for ever. */
-        bool more = next && *next && !str_eq(next, *page);
-        char *cursor = more ? mem_strdup(next) : NULL;
-        free(*page);
-        *page = cursor;
+        turn_page(at, json_get_str(a.body, "next_page"));
     } else if (r != -EMSGSIZE && r != -ECANCELED) {
         log_warn("the history could not be read", "session=%s status=%d why=%s", f->session_id,
                  a.status, log_q(a.words));
@@ -73,17 +94,17 @@ static int read_page(struct history *h, int limit, char **page)
 /* Reads the whole history into the feed. */
 static int read_pages(struct history *h)
 {
-    AUTO_FREE char *page = NULL;
+    AUTO(place_in_list) at = {0};
     int limit = PAGE_EVENTS, r;
     do {
-        r = read_page(h, limit, &page);
+        r = read_page(h, limit, &at);
         /* Results may be megabytes long, and a body is bounded: one event always fits. */
         bool smaller = r == -EMSGSIZE && limit > 1;
         if (smaller) {
             limit = limit > 10 ? limit / 10 : 1;
             r = 0;
         }
-        if (r == 0 && !page && !smaller)
+        if (r == 0 && !at.page && !smaller)
             return 0;
         int64_t wait_ms = pace_next_ms(&h->of->pages, time_mono_ns());
         if (r == 0 && wait_ms > 0)
@@ -148,15 +169,14 @@ static int on_stream_event(void *arg, const char *event, const char *id, const c
     /* Frames of the platform have a name: one without is not the platform's (api.md 1.7). */
     if (!s->parser.event[0] || str_eq(event, "ping"))
         return 0;
-    AUTO_JSON json_t *ev = NULL;
+    json_t *ev = NULL;
     struct err e = {0};
     if (str_eq(event, "error")) {
         log_warn("the platform ends the event stream", "session=%s why=%s", f->session_id,
                  log_q(data));
         return -EIO;
     }
-    if (json_parse(data, n, &ev, &e) < 0) {
-        ev = salvage(data, n);
+    if (aside_parse(data, n, &ev, &e) < 0) {
         log_warn(ev ? "event read in part" : "unreadable event, the stream is opened again",
                  "session=%s why=%s", f->session_id, log_q(e.msg));
         if (!ev)
@@ -164,6 +184,7 @@ static int on_stream_event(void *arg, const char *event, const char *id, const c
     }
     feed_event(f->feed, ev);
     waitq_wake_all(f->changed);
+    aside_drop(ev);
     return 0;
 }
 

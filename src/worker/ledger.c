@@ -71,9 +71,8 @@ int ledger_begin(struct ledger *l, const char *call_id)
 void ledger_keep(struct ledger *l, const char *call_id, json_t *content, bool is_error)
 {
     struct entry *e = touch(l, call_id);
-    size_t n = 0;
+    size_t n = json_weight(content, LIMIT_LEDGER_BYTES + 1);
     drop_result(l, e);
-    free(json_text(content, &n));
     if (n > LIMIT_LEDGER_BYTES)
         return;
     LIST_FOREACH (old, &l->recent, struct entry, node) {

@@ -8,9 +8,11 @@
 #include "worker/remote.h"
 #include "base/enc.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "worker/aside.h"
 #include "worker/salvage.h"
 
 #include <stdio.h>
@@ -44,7 +46,7 @@ void remote_done(struct remote *r)
 
 void remote_answer_done(struct remote_answer *a)
 {
-    json_decref(a->body);
+    aside_drop(a->body);
     *a = (struct remote_answer){.retry_after_ms = -1};
 }
 
@@ -73,6 +75,7 @@ static void read_retry_after(const struct client_response *resp, struct remote_a
                                        has_date ? date : NULL, time_real_us());
 }
 
+/* Suspends. */
 static void read_body(const char *text, size_t n, struct remote_answer *a)
 {
     struct err e = {0};
@@ -80,8 +83,8 @@ static void read_body(const char *text, size_t n, struct remote_answer *a)
         text += 3;
         n -= 3;
     }
-    if (n > 0 && json_parse(text, n, &a->body, &e) < 0)
-        a->body = salvage(text, n);
+    if (n > 0 && aside_parse(text, n, &a->body, &e) < 0 && !a->body)
+        log_debug("an answer is not JSON", "why=%s", log_q(e.msg));
     if (a->status >= 400) {
         const char *m = json_get_str(json_object_get(a->body, "error"), "message");
         if (m)
@@ -265,7 +268,7 @@ int remote_send(struct remote *r, const char *session_id, json_t *event, struct 
     if (!body || !remote_id_ok(session_id))
         return bad_id(ret);
     size_t n;
-    AUTO_FREE char *text = json_text(body, &n);
+    AUTO_FREE char *text = aside_text(body, &n);
     AUTO_FREE char *url = mem_printf("%s/v1/sessions/%s/events", r->base_url, session_id);
     int64_t timeout_ms = CALL_TIMEOUT_MS + (int64_t)(n / SLOW_LINE_BYTES) * 1000;
     return call(r, "POST", url, text, timeout_ms, PLAIN, ret);

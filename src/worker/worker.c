@@ -34,8 +34,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK_MS 999   /* the longest the platform takes (api.md section 4) */
-#define ACK_MS   10000 /* for an acknowledgement, which a stop waits for */
+#define BLOCK_MS     999   /* the longest the platform takes (api.md section 4) */
+#define ACK_MS       10000 /* for an acknowledgement, which a stop waits for */
+#define ACK_AGAIN_MS 3000  /* in which it may be repeated */
 
 /* How long a claim is held for a slot: it is offered again 5 s after the poll. */
 #define CLAIM_MS 4000
@@ -104,10 +105,24 @@ static int session_fiber(void *arg)
     return 0;
 }
 
+/* Repeats what had no answer or a failure: it may have been taken, and then nobody else is offered the
+ * item before its lease is over. A refusal counts, also of a repeated one. Not for so long that the
+ * claim may be another worker's. */
 static int acknowledge(struct worker *w, const char *id, struct remote_answer *ret)
 {
     AUTO(fiber_shield) s = fiber_shield_begin(ACK_MS);
-    return remote_ack(&w->remote, w->cfg->environment_id, id, ret);
+    struct backoff retry = {.base_ms = 250, .cap_ms = 1000};
+    int64_t until_ns = time_mono_ns() + ACK_AGAIN_MS * NS_PER_MS;
+    int r;
+    for (;;) {
+        r = remote_ack(&w->remote, w->cfg->environment_id, id, ret);
+        bool answered = r == 0 && ret->status < 500;
+        if (answered || r == -ECANCELED || time_mono_ns() >= until_ns)
+            return r;
+        if (fiber_sleep_ms(backoff_next_ms(&retry, -1)) < 0)
+            return r;
+        remote_answer_done(ret);
+    }
 }
 
 static int spawn_session(struct worker *w, json_t *work)
@@ -152,10 +167,10 @@ static int take_on(struct worker *w, json_t *work)
     if (r < 0)
         return r;
     r = acknowledge(w, id, &a);
-    if (r == 0 && a.status != 200) {
+    if (r < 0 || a.status != 200) {
         log_warn("claim not acknowledged, left for another poll", "work=%s status=%d why=%s",
                  log_q(id), a.status, log_q(a.words));
-        r = -EAGAIN;
+        r = r < 0 ? r : -EAGAIN;
     }
     remote_answer_done(&a);
     if (r == 0)

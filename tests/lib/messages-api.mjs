@@ -74,6 +74,13 @@ export const good = (blocks, opts = {}) => async (res) => {
   res.end();
 };
 
+/** A good answer in which `char` is these bytes instead. */
+export const replaced = (blocks, char, bytes) => async (res) => {
+  head(res);
+  const [first, ...rest] = frames(blocks, { pieces: 1 }).map(wire).join('').split(char).map((x) => Buffer.from(x));
+  res.end(Buffer.concat([first, ...rest.flatMap((x) => [Buffer.from(bytes), x])]));
+};
+
 /** A good answer in a content encoding that nobody asked for. */
 export const encoded = (blocks, encoding) => async (res) => {
   const how = { gzip: zlib.gzipSync, deflate: zlib.deflateSync, br: zlib.brotliCompressSync, zstd: zlib.zstdCompressSync }[encoding] ?? ((x) => x);

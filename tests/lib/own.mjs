@@ -26,6 +26,20 @@ export function tempDir(tag = 't') {
   return d;
 }
 
+/** A copy of a file that every user of this machine can read and run: the tree may lie in a private home. */
+const copies = new Map();
+export function forEverybody(file) {
+  if (!copies.has(file)) {
+    const dir = tempDir('all');
+    fs.chmodSync(dir, 0o755);
+    const to = path.join(dir, path.basename(file));
+    fs.copyFileSync(file, to);
+    fs.chmodSync(to, 0o755);
+    copies.set(file, to);
+  }
+  return copies.get(file);
+}
+
 /** Environment of a child: built from nothing, so that no key of the caller's shell leaks in. */
 export function cleanEnv(extra = {}) {
   const env = { PATH: process.env.PATH, HOME: process.env.HOME ?? '/', LANG: 'C.UTF-8', TMPDIR: os.tmpdir() };

@@ -6,10 +6,10 @@ import path from 'node:path';
 
 const ROOT = new URL('../node_modules/@anthropic-ai/sdk/src/', import.meta.url).pathname;
 
-function sources() {
+function sources(folder = 'resources') {
   const out = [];
-  for (const f of fs.readdirSync(path.join(ROOT, 'resources'), { recursive: true }))
-    if (f.endsWith('.ts')) out.push(fs.readFileSync(path.join(ROOT, 'resources', f), 'utf8'));
+  for (const f of fs.readdirSync(path.join(ROOT, folder), { recursive: true }))
+    if (f.endsWith('.ts')) out.push(fs.readFileSync(path.join(ROOT, folder, f), 'utf8'));
   return out;
 }
 
@@ -22,7 +22,7 @@ export function routeFamilies() {
 
 /** Models that the SDK warns of, with the day on which they end. */
 export function endingModels() {
-  for (const text of sources()) {
+  for (const text of sources('internal/data')) {
     const m = text.match(/const DEPRECATED_MODELS:[^=]*= \{([^}]*)\}/);
     if (m) return Object.fromEntries([...m[1].matchAll(/'([^']+)': '([^']+)'/g)].map(([, k, v]) => [k, v]));
   }

@@ -50,6 +50,26 @@ describe('backup', () => {
     } finally { writing = false; await s.stop(); }
   });
 
+  test('not where others could put another file in its place', async () => {
+    const s = await startServer({ rules });
+    try {
+      const dir = tempDir('open');
+      const backup = (name) => run(BIN, ['server', 'backup', path.join(dir, name), '--data', s.data], { timeout: ms(60000) });
+      for (const mode of [0o777, 0o770]) {
+        fs.chmodSync(dir, mode);
+        const r = await backup('no.db');
+        assert.equal(r.code, 1);
+        assert.match(r.err, /may be written by others, .*chmod go-w/);
+        assert.deepEqual(fs.readdirSync(dir), []);
+      }
+      for (const [mode, name] of [[0o1777, 'sticky.db'], [0o755, 'own.db']]) {
+        fs.chmodSync(dir, mode);
+        assert.equal((await backup(name)).code, 0);
+        assert.equal(fs.statSync(path.join(dir, name)).mode & 0o777, 0o600);
+      }
+    } finally { await s.stop(); }
+  });
+
   test('sessions are deleted when their time is over, not those that are used, and their streams end', async () => {
     const s = await startServer({ rules, args: ['--keep-sessions', '2s'] });
     try {

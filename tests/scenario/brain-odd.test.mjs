@@ -203,6 +203,18 @@ describe('odd answers', () => {
       assert.equal(m.requests.length, 1);
     });
 
+    test('bytes that are not UTF-8: U+FFFD in a text, a fault of its call in an input, asked once', async () => {
+      const x = await session();
+      m.next(model.replaced([model.textBlock('a\u20acb'), model.toolBlock('bash', { command: 'echo \u20ac' })], '\u20ac', [0xe2, 0x82]), model.good('ok'));
+      await x.turn('go', 'end_turn');
+      const log = await done(x);
+      assert.deepEqual(says(log), ['a\ufffd\ufffdb', 'ok']);
+      assert.deepEqual(log.filter((e) => e.type === 'agent.tool_use').map((e) => [e.input, e.evaluated_permission]), [[{}, 'deny']]);
+      assert.match(JSON.stringify(sent(1).at(-1)), /not UTF-8/);
+      assert.deepEqual(errors(log), [], 'nobody is blamed');
+      assert.equal(m.requests.length, 2);
+    });
+
     test('thinking without signature is shown and not sent back; redacted thinking is', async () => {
       const x = await session();
       m.next(model.good([model.thinkingBlock('unsigned', ''), model.textBlock('a')]));
@@ -287,6 +299,17 @@ describe('odd answers', () => {
         assert.deepEqual(errors(log).map((e) => [e.type, e.retry_status.type]), [['compaction_limit_reached_error', 'exhausted']]);
       });
 
+    for (const [what, message] of [['NUL in it', 'prompt is too long: 3000 tokens > 2000 maximum\0'], ['a megabyte of conversation in it', `prompt is too long: 3000 tokens > 2000 maximum ${'"\u00e4'.repeat(300000)}`]])
+      test(`prompt is too long, an error body with ${what}: compaction`, async () => {
+        const x = await session();
+        for (let i = 0; i < 3; i++) await x.turn(`question ${i} ${'q'.repeat(1000)}`);
+        m.next(model.badRequest(message));
+        await x.turn('more', 'end_turn');
+        const log = await done(x);
+        assert.deepEqual(errors(log), []);
+        assert(log.some((e) => e.type === 'agent.thread_context_compacted'));
+      });
+
     for (const [what, message] of [['named by its place', 'messages.0.content.1.image.source.base64: image exceeds 5 MB maximum: 6000000 bytes > 5242880 bytes'], ['not named', 'Could not process image']])
       test(`an image that the provider refuses (${what}) is replaced by a sentence, for good`, async () => {
         const x = await session();
@@ -345,7 +368,7 @@ describe('odd answers', () => {
 
     for (const [what, act] of [['408', model.fail(408, 'timeout_error')], ['409', model.fail(409, 'conflict_error')], ['504', model.fail(504, 'timeout_error')], ['502 of a proxy, in HTML', model.page(502, 'text/html', '<html>bad gateway</html>')],
       ['200 with JSON instead of a stream', model.page(200, 'application/json', '{"type":"message"}')], ['an encoding that nobody knows', model.encoded([model.textBlock('x')], 'x-secret')],
-      ['gzip that is none', model.page(200, 'text/event-stream', 'not gzip', { 'content-encoding': 'gzip' })], ['a stream error of a kind of tomorrow', model.errorFrame('error_of_tomorrow')]])
+      ['gzip that is none', model.page(200, 'text/event-stream', 'not gzip', { 'content-encoding': 'gzip' })], ['a stream error of a kind of tomorrow', model.errorFrame('error_of_tomorrow')], ['204', model.page(204, 'text/plain', '')]])
       test(`${what}: tried again`, async () => {
         const x = await session();
         m.next(act);
@@ -353,6 +376,7 @@ describe('odd answers', () => {
         const log = await done(x);
         assert.deepEqual(errors(log).map((e) => e.retry_status.type), ['retrying'], log.map(brief).join('\n'));
         assert.equal(m.requests.length, 2);
+        assert.doesNotMatch(errors(log)[0].message, /redirect/);
       });
 
     test('a stream error that says too long is a compaction, too', async () => {

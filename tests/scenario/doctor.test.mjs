@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, end, ms, run, start, tempDir, until, within } from '../lib/own.mjs';
+import { BIN, end, forEverybody, ms, run, start, tempDir, until, within } from '../lib/own.mjs';
 
 const DENY = path.join(path.dirname(BIN), 'tests', 'lib', 'deny');
 const isRoot = process.getuid() === 0;
@@ -18,17 +18,9 @@ const home = tempDir('doctor');   // a data directory that never exists lies in 
 fs.chmodSync(home, 0o755);
 const ARGS = ['doctor', '--data', path.join(home, 'none')];
 
-// Somebody else cannot read the tree this is built in.
-const copies = {};
-const readable = (file) => copies[file] ??= (() => {
-  const to = path.join(home, path.basename(file));
-  fs.copyFileSync(file, to);
-  fs.chmodSync(to, 0o755);
-  return to;
-})();
 const USER = ['setpriv', '--reuid', '4711', '--regid', '4711', '--clear-groups'];
 
-const command = (prefix) => [...prefix, prefix.includes(USER[0]) ? readable(BIN) : BIN, ...ARGS, '--json'];
+const command = (prefix) => [...prefix, prefix.includes(USER[0]) ? forEverybody(BIN) : BIN, ...ARGS, '--json'];
 
 /** Runs doctor --json behind `prefix`; what it found, by id. */
 async function doctor(...prefix) {
@@ -178,7 +170,7 @@ describe('a system call is missing or forbidden', () => {
 
   for (const [who, prefix] of [['root', []], ['an ordinary user', USER]])
     test(`unshare is forbidden, as ${who}`, asRoot, async () => {
-      const d = await doctor(...prefix, readable(DENY), 'eperm=unshare', '--');
+      const d = await doctor(...prefix, forEverybody(DENY), 'eperm=unshare', '--');
       says(d, 'userns', 'fail', { text: /unshare\(CLONE_NEWUSER\): Operation not permitted; a system call filter/, lost: /neither as root nor as an ordinary user/, fix: FILTER_FIX });
       if (!prefix.length) says(d, 'root_mounts', 'fail', { text: /CAP_SYS_ADMIN/, lost: /template/, fix: /ordinary user[^]*--cap-add=SYS_ADMIN/ });
       for (const id of ['ns_net', 'ns_time', 'proc', 'tmpfs', 'overlay', 'bind']) assert.equal(d.by[id].verdict, 'untried', 'neither good nor bad is known of it');
@@ -188,7 +180,7 @@ describe('a system call is missing or forbidden', () => {
     });
 
   test('rights of a user namespace are taken away, as AppArmor does', asRoot, async () => {
-    const d = await doctor(...USER, readable(DENY), 'eperm=prctl:24', '--');   // PR_CAPBSET_DROP
+    const d = await doctor(...USER, forEverybody(DENY), 'eperm=prctl:24', '--');   // PR_CAPBSET_DROP
     says(d, 'userns', 'fail', { text: /^prctl\(PR_CAPBSET_DROP\): Operation not permitted/ });
     assert.equal(d.by.ns_mnt.verdict, 'untried');
   });
@@ -204,12 +196,12 @@ describe('a system call is missing or forbidden', () => {
   });
 
   test('file systems: each mount call refused is named', asRoot, async () => {
-    const d = await doctor(...USER, readable(DENY), 'eperm=fsopen', '--');
+    const d = await doctor(...USER, forEverybody(DENY), 'eperm=fsopen', '--');
     for (const [id, call] of [['tmpfs', 'fsopen\\(tmpfs\\)'], ['devpts', 'fsopen\\(devpts\\)'], ['proc', 'fsopen\\(proc\\)']])
       says(d, id, 'fail', { text: new RegExp(`^${call}: Operation not permitted`), lost: /No sandbox can be started/, fix: FILTER_FIX });
     says(d, 'overlay', 'note', { text: /fsopen/, lost: /given root file system \(rootfs\), or with user root, cannot be started/ });
     says(d, 'sandbox', 'fail', { fix: /see "procfs" above/ });
-    const tree = await doctor(...USER, readable(DENY), 'eperm=mount_setattr', '--');
+    const tree = await doctor(...USER, forEverybody(DENY), 'eperm=mount_setattr', '--');
     says(tree, 'bind', 'fail', { text: /^mount_setattr\(\/usr\)/, lost: /\/usr read-only/ });
   });
 

@@ -4,17 +4,18 @@ import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, here, ms, run, start, tempDir } from '../lib/own.mjs';
+import { BIN, forEverybody, here, ms, run, start, tempDir } from '../lib/own.mjs';
 
 const ROOT = process.getuid() === 0;
 const USER = ['setpriv', '--reuid', '4711', '--regid', '4711', '--clear-groups'];
+const PROGRAM = ROOT ? forEverybody(BIN) : BIN;
 const whoever = ROOT ? { root: [], 'an ordinary user': USER } : { 'this user': [] };
 
 /** A script of bash, in which "$0" is the program and $D a directory of its own. */
 const by = (who) => (script, { env, ...opts } = {}) => {
   const dir = tempDir('caller');
   if (who.length) fs.chownSync(dir, 4711, 4711);
-  const argv = [...who, 'bash', '-c', script, BIN];
+  const argv = [...who, 'bash', '-c', script, PROGRAM];
   return run(argv[0], argv.slice(1), { cwd: dir, env: { D: dir, HOME: dir, ...env }, ...opts });
 };
 const ignores = (signal) => `python3 -c 'import signal; print(signal.getsignal(signal.SIG${signal}) == signal.SIG_IGN)'`;
@@ -47,10 +48,10 @@ os.execv(sys.argv[1], [sys.argv[1], "exec", "--", "grep", "SigBlk", "/proc/self/
   });
 
   describe(`told to end, as ${name}`, () => {
-    const exec = (args) => start([...who, BIN][0], [...who, BIN, 'exec', ...args].slice(1));
+    const exec = (args) => start([...who, PROGRAM][0], [...who, PROGRAM, 'exec', ...args].slice(1));
     for (const signal of ['HUP', 'INT', 'QUIT', 'TERM'])
       test(`${signal} that the caller ignores is nothing`, async () => {
-        const p = start([...who, 'bash'][0], [...who, 'bash', '-c', `trap '' ${signal}; exec "$0" exec --grace 0 -- python3 -uc "$1"`, BIN, 'import signal\nsignal.signal(signal.SIGUSR1, lambda *a: print("still here"))\nprint("ready")\nwhile True: signal.pause()'].slice(1));
+        const p = start([...who, 'bash'][0], [...who, 'bash', '-c', `trap '' ${signal}; exec "$0" exec --grace 0 -- python3 -uc "$1"`, PROGRAM, 'import signal\nsignal.signal(signal.SIGUSR1, lambda *a: print("still here"))\nprint("ready")\nwhile True: signal.pause()'].slice(1));
         await p.line(/ready/);
         p.kill(`SIG${signal}`);
         p.kill(`SIG${signal}`);
@@ -130,7 +131,7 @@ os.execv(sys.argv[1], [sys.argv[1], "exec", "--", "grep", "SigBlk", "/proc/self/
     for (const [what, script] of Object.entries(idioms).filter(([k]) => ['/dev/std*', 'python'].includes(k)))
       test(`${what}, on a terminal`, async () => {
         const argv = [path.join(here, 'lib', 'terminal.py'), JSON.stringify([{ wait: 'ready' }, { send: 'in\n\x04' }, { wait: 'out' }, { wait: 'err' }])];
-        const r = await run('python3', [...argv, ...who, BIN, 'exec', '--', 'sh', '-c', `echo ready; ${script}`], { env: { TERM: 'dumb' }, timeout: ms(60000) });
+        const r = await run('python3', [...argv, ...who, PROGRAM, 'exec', '--', 'sh', '-c', `echo ready; ${script}`], { env: { TERM: 'dumb' }, timeout: ms(60000) });
         assert.equal(JSON.parse(r.out).failed, null, r.out + r.err);
       });
     test('sockets', async () => {
@@ -257,7 +258,7 @@ print(p.wait(), got.digest() == sent.digest())' "$0"`, { timeout: ms(60000) });
       assert.equal(r.out, 'on\non\non\n', r.err);
     });
     test('nor does it when we are told to end', async () => {
-      const p = start([...who, BIN][0], [...who, BIN, 'exec', '--', 'sh', '-c', '(while :; do sleep 0.001; done) & echo on'].slice(1));
+      const p = start([...who, PROGRAM][0], [...who, PROGRAM, 'exec', '--', 'sh', '-c', '(while :; do sleep 0.001; done) & echo on'].slice(1));
       await p.line(/on/);
       p.kill();
       assert([0, 143].includes((await p.exit).code), p.tail());
@@ -301,6 +302,7 @@ print(p.wait(), got.digest() == sent.digest())' "$0"`, { timeout: ms(60000) });
       'a directory that cannot be read': 'mkdir shut; cd shut; chmod 0 .; "$0" exec -- echo 64',
       'a long argument': `test $("$0" exec -- echo "$(head -c 120000 /dev/zero | tr '\\0' x)" | wc -c) = 120001 && echo 64`,
       'an inner bind before its parent': 'mkdir -p a/in b; echo 64 > b/f; "$0" exec --bind b:/w/in --bind a:/w:rw -- cat /w/in/f',
+      'a colon in a directory': 'mkdir c:d; cd c:d; echo 64 > f; "$0" exec --bind .:rw -- cat f',
       'the same bind twice': 'echo 64 > f; "$0" exec --bind . --bind . -- cat f',
       'own limits by number': `"$0" exec -- sh -c 'prlimit --pid $$ --nofile=64 && ulimit -n'`,
       ping: `"$0" exec -- python3 -c 'import socket
@@ -323,8 +325,20 @@ s.sendto(b"\\x08\\0\\0\\0\\0\\0\\0\\x0164", ("127.0.0.1", 0)); print(s.recv(100)
       'a sandbox around it': ['"$0" exec --bind "$(dirname "$0")" -- "$0" exec -- true', /inside a sandbox or container already.*: run sallyport outside of it/],
       "init's limits": [`"$0" exec -- prlimit --pid 1 --nofile=64`, /not permitted/],
     };
+    // Mounts and capabilities are root's to arrange.
+    const asRoot = {
+      'a /proc of other processes': ['unshare -mp --fork "$0" exec -- true', /\/proc here is that of another pid namespace/],
+      'a read-only /proc': [`unshare -mp --fork sh -c 'mount -t proc proc /proc; mount -o remount,bind,ro /proc; "$0" exec -- true' "$0"`, /\/proc is read-only here/],
+      // An overlay is the root of most containers, and cannot be mounted with other ids.
+      'a file system that keeps its owners': [`unshare -m sh -ec 'mount -t tmpfs t .; cd "$PWD"; mkdir l u w m; mount -t overlay -o lowerdir=l,upperdir=u,workdir=w o m; "$0" exec --bind m -- true; chmod 777 m; "$0" exec --bind m:rw -- touch "$PWD/m/f"; chmod 755 m; "$0" exec --bind m:rw -- true' "$0"`, /m could be bound, but not written: its file system .* run sallyport as the owner, bind it read-only/],
+      'no /proc': [`unshare -m sh -c 'umount -l /proc; "$0" exec -- true' "$0"`, /\/proc is not mounted here/],
+      ...Object.fromEntries(['sys_admin', 'setuid', 'setgid', 'setpcap'].map((cap) =>
+        [`a root without ${cap}`, [`setpriv --bounding-set -${cap} "$0" exec -- true`, RegExp(`root has no CAP_${cap.toUpperCase()} here.* or run sallyport as an ordinary user`)]])),
+    };
+    if (name === 'root')
+      Object.assign(told, asRoot);
     for (const [what, [script, words]] of Object.entries(told))
-      test(`${what}: told`, async () => {
+      test(`${what}: told`, { skip: what === 'no /proc' && process.env.ASAN_OPTIONS && 'a sanitizer reads /proc itself' }, async () => {
         const r = await sh(script);
         assert.notEqual(r.code, 0);
         assert.match(r.err, words);

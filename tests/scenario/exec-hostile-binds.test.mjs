@@ -40,11 +40,12 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
       if (isRoot) await run('chown', ['-Rh', `${uid}:${uid}`, dir]);
       return dir;
     };
-    const exec = (args) => {
-      const argv = [program, 'exec', ...args];
+    /** The command and its arguments, by that user. */
+    const as = (argv) => {
       const [cmd, ...rest] = isRoot && uid ? ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups', '--', ...argv] : argv;
-      return run(cmd, rest, { timeout: ms(20000), cwd: top });
+      return [cmd, rest];
     };
+    const exec = (args) => run(...as([program, 'exec', ...args]), { timeout: ms(20000), cwd: top });
 
     for (const [what, script, sentence] of [
       ['a link to a file of the host', `ln -s ${victim} report`, /report is a link that leads away from its directory.*name the place itself, .*\/victim/],
@@ -161,9 +162,9 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
         const dir = await project();
         const r = await inside(dir, 'echo e >.mcp.json; mkdir .claude; ln -s /e .envrc; echo ../e >.git/commondir; rm .husky; ln -s sub .husky; mkdir .config; echo fine >.eslintrc');
         assert.equal(r.code, 0, r.err);
-        for (const [name, now] of [['.mcp.json'], ['.claude'], ['.envrc'], ['.husky'], ['.git/commondir', 'commondir']]) {
+        for (const [name, now, how] of [['.mcp.json'], ['.claude'], ['.envrc'], ['.husky', '.husky', 'is not what was there at the beginning: the sandbox has made it, or could write it once somebody had saved it'], ['.git/commondir', 'commondir']]) {
           assert(!fs.existsSync(path.join(dir, name)) && !fs.readdirSync(path.dirname(path.join(dir, name))).includes(path.basename(name)), name);
-          assert(r.err.includes(`sallyport exec: ${dir}/${name} was made in the sandbox, and programs of this host act on it by themselves; it is ${now ?? name}.from-sandbox now\n`), r.err);
+          assert(r.err.includes(`sallyport exec: ${dir}/${name} ${how ?? 'was made in the sandbox'}, and programs of this host act on it by themselves; it is ${now ?? name}.from-sandbox now; look at it, then to have it back: cp -a '${dir}/${name}.from-sandbox' '${dir}/${name}'\n`), r.err);
         }
         assert(fs.existsSync(path.join(dir, '.eslintrc')) && fs.existsSync(path.join(dir, '.config')));
       });
@@ -187,11 +188,81 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
         }
       });
 
+      test('further down, too, where the host has saved anew', async () => {
+        const dir = await project();
+        const made = await run('bash', ['-ec', `mkdir -p sub/.vscode; echo {} >sub/.vscode/tasks.json; echo a >sub/.envrc; mkdir -p dot; echo a >dot/rc; ln -s dot/rc .zshrc; for r in a b; do git init -q sub/$r; done; git init -q $'sub/x\\x1b[2Jy'`], { cwd: dir });
+        assert.equal(made.code, 0, made.err);
+        if (isRoot) await run('chown', ['-Rh', `${uid}:${uid}`, dir]);
+        const running = inside(dir, `touch begun; while [ ! -e saved ]; do sleep 0.05; done; for f in sub/.envrc dot/rc; do echo e >>$f; done; for r in a $'x\\x1b[2Jy'; do printf '[alias]\n\tx = !e\n' >>sub/$r/.git/config; done
+          (echo e >sub/.vscode/tasks.json) 2>/dev/null && echo open; (echo e >>sub/.git/hooks/x) 2>/dev/null && echo open; rm begun`);
+        await until('it runs', () => fs.existsSync(path.join(dir, 'begun')));
+        const host = await run(...as(['bash', '-ec', `for f in sub/.envrc dot/rc sub/.vscode/tasks.json; do cp $f new; mv new $f; done; for r in a b $'x\\x1b[2Jy'; do git config --file sub/$r/.git/config user.name me; done; touch saved`]), { cwd: dir });
+        assert.equal(host.code, 0, host.err);
+        const r = await running;
+        assert.equal(r.code, 0, r.err);
+        assert.equal(r.out, '');
+        for (const name of ['sub/.envrc', 'dot/rc', 'sub/a/.git/config']) {
+          const aside = path.join(dir, `${name}.from-sandbox`);
+          assert(!fs.existsSync(path.join(dir, name)) && fs.existsSync(aside), `${name}: ${r.err}`);
+          assert(r.err.includes(`sallyport exec: ${dir}/${name} is not what was there at the beginning: the sandbox has made it, or could write it once somebody had saved it, and programs of this host act on it by themselves; it is ${path.basename(name)}.from-sandbox now; `), r.err);
+          const back = r.err.split('\n').find((l) => l.includes(`${dir}/${name} is`)).match(/to have it back: (.*)$/)[1];
+          assert.equal((await run('sh', ['-c', back])).code, 0, back);
+          assert.equal(fs.readFileSync(path.join(dir, name), 'utf8'), fs.readFileSync(aside, 'utf8'));
+        }
+        /* Its name is the sandbox's, and does not drive the terminal. */
+        assert(!fs.existsSync(path.join(dir, 'sub/x\x1b[2Jy/.git/config')));
+        assert(!r.err.includes('\x1b') && r.err.includes('[2Jy/.git/config is not'), r.err);
+        /* What is plain stays, and so does what is still covered. */
+        assert.match(fs.readFileSync(path.join(dir, 'sub/b/.git/config'), 'utf8'), /name = me/);
+        assert.equal(fs.readFileSync(path.join(dir, 'sub/.vscode/tasks.json'), 'utf8'), '{}\n');
+      });
+
+      test('however many there are, and each is told', async () => {
+        const dir = await after('true');
+        const names = Array.from({ length: 600 }, (_, i) => `d${i}`);
+        for (const n of names) {
+          fs.mkdirSync(path.join(dir, n));
+          fs.writeFileSync(path.join(dir, n, '.envrc'), 'a\n');
+        }
+        if (isRoot) await run('chown', ['-R', `${uid}:${uid}`, dir]);
+        const running = inside(dir, 'touch begun; while [ ! -e saved ]; do sleep 0.05; done');
+        await until('it runs', () => fs.existsSync(path.join(dir, 'begun')));
+        for (const n of names) {
+          fs.writeFileSync(path.join(dir, n, 'new'), 'b\n');
+          fs.renameSync(path.join(dir, n, 'new'), path.join(dir, n, '.envrc'));
+        }
+        fs.writeFileSync(path.join(dir, 'saved'), '');
+        const r = await running;
+        assert.equal(r.code, 0, r.err);
+        for (const n of names)
+          assert(!fs.existsSync(path.join(dir, n, '.envrc')) && fs.existsSync(path.join(dir, n, '.envrc.from-sandbox')), n);
+        assert.equal(r.err.split('\n').filter((l) => l.includes('.envrc.from-sandbox now')).length, names.length);
+      });
+
+      test('whatever the sandbox has done to the directory that it lies in', async () => {
+        const dir = await project();
+        for (const name of ['gone', 'link', 'shut', 'sticky']) {
+          fs.mkdirSync(path.join(dir, name));
+          fs.writeFileSync(path.join(dir, name, '.envrc'), 'a\n');
+        }
+        if (isRoot) await run('chown', ['-R', `${uid}:${uid}`, dir]);
+        const running = inside(dir, `touch begun; while [ ! -e saved ]; do sleep 0.05; done; for f in */.envrc; do echo e >>$f; done; mv gone g; mkdir gone; cp g/.envrc gone; mv link l; ln -s l link; ln -s ../l .config; chmod 0 shut; chmod 1777 sticky`);
+        await until('it runs', () => fs.existsSync(path.join(dir, 'begun')));
+        const host = await run(...as(['bash', '-ec', 'for f in */.envrc; do cp $f new; mv new $f; done; touch saved']), { cwd: dir });
+        assert.equal(host.code, 0, host.err);
+        const r = await running;
+        assert.equal(r.code, 0, r.err);
+        fs.chmodSync(path.join(dir, 'shut'), 0o755);
+        for (const name of ['gone/.envrc', 'shut/.envrc', 'sticky/.envrc', 'link', '.config']) {
+          assert.throws(() => fs.lstatSync(path.join(dir, name)), { code: 'ENOENT' }, `${name}: ${r.err}`);
+          assert(fs.lstatSync(path.join(dir, `${name}.from-sandbox`)), name);
+        }
+      });
+
       test('and also when sallyport is killed', async () => {
         const dir = await project();
         const argv = [program, 'exec', '--bind', `${dir}:/w:rw`, '--workdir', '/w', '--', 'sh', '-c', 'echo e >.mcp.json; echo made; sleep 1000'];
-        const [cmd, ...args] = isRoot && uid ? ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups', '--', ...argv] : argv;
-        const p = start(cmd, args);
+        const p = start(...as(argv));
         await until('the file', () => fs.existsSync(path.join(dir, '.mcp.json')));
         process.kill(p.pid, 'SIGKILL');
         await until('it is moved', () => fs.existsSync(path.join(dir, '.mcp.json.from-sandbox')));
@@ -212,10 +283,41 @@ for (const uid of isRoot ? [0, ORDINARY] : [process.getuid()]) {
         assert.equal(r.code, 0, r.err);
         assert.equal(r.err, '');
         assert(fs.existsSync(path.join(dir, '.mcp.json')) && fs.existsSync(path.join(dir, '.git/hooks/pre-commit')));
+        /* Within a bind that is guarded, too: what it opens is neither covered nor moved aside. */
+        const sub = await run(...as(['sh', '-ec', 'git init -q sub/r; echo a >sub/.envrc']), { cwd: dir });
+        assert.equal(sub.code, 0, sub.err);
+        const within = await exec(['--bind', `${dir}:/w:rw`, '--bind', `${dir}/sub:/w/sub:rw-all`, '--workdir', '/w', '--', 'sh', '-ec', 'git config --file sub/r/.git/config a.b c; mv sub/.envrc x; echo b >sub/.envrc; mv sub/r/.git sub/g; echo e >sub/g/hooks/pre-commit; ! git config --file sub/../.git/config d.e f 2>/dev/null']);
+        assert.equal(within.code, 0, within.err);
+        assert.equal(within.err, '');
+        assert.deepEqual(fs.readdirSync(path.join(dir, 'sub')).sort(), ['.envrc', '.idea', 'g', 'r']);
         const one = await exec(['--bind', `${dir}:/w:rw`, '--bind', `${dir}/v:/w/v:rw`, '--bind', `${dir}/.bashrc:/w/.bashrc:rw`, '--', 'sh', '-c', 'echo x >/w/v/x && echo y >/w/.bashrc']);
         assert.equal(one.code, 0, one.err);
         assert.equal(fs.readFileSync(path.join(dir, '.bashrc'), 'utf8'), 'y\n');
       });
+    });
+
+    /* An ordinary user's sandbox can set the bit only where that user is the owner. */
+    if (isRoot && !uid) test('what is new is moved aside, also where only the owner of a directory may do so', async () => {
+      const dir = await after('mkdir sub; echo a >sub/.envrc');
+      await run('chown', ['-R', `${ORDINARY}:${ORDINARY}`, dir]);
+      const running = exec(['--bind', `${dir}:/w:rw`, '--workdir', '/w', '--', 'sh', '-ec', 'echo e >.envrc; touch begun; while [ ! -e saved ]; do sleep 0.05; done; chmod 1755 . sub']);
+      await until('it runs', () => fs.existsSync(path.join(dir, 'begun')));
+      const host = await run('setpriv', ['--reuid', String(ORDINARY), '--regid', String(ORDINARY), '--clear-groups', '--', 'sh', '-ec', 'cp sub/.envrc new; mv new sub/.envrc; touch saved'], { cwd: dir });
+      assert.equal(host.code, 0, host.err);
+      const r = await running;
+      assert.equal(r.code, 0, r.err);
+      for (const name of ['.envrc', 'sub/.envrc'])
+        assert(!fs.existsSync(path.join(dir, name)) && fs.existsSync(path.join(dir, `${name}.from-sandbox`)), r.err);
+    });
+
+    /* A file system on which what was only read changes its birth when it is written: a project in an image's layer. */
+    if (isRoot && !uid) test('a repository on an overlay that was written in is the same one', async () => {
+      const dir = await after('true');
+      const r = await run('unshare', ['-m', 'sh', '-ec', `mount -t tmpfs none . && cd $PWD && mkdir lower upper work all && chmod 777 upper && cd lower && mkdir -p .git/hooks sub/.git && for g in .git sub/.git; do printf '[alias]\n\tx = y\n' >$g/config; done && chmod -R a+rwX . && cd .. &&
+        mount -t overlay none -o lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work all && ${program} exec --bind $PWD/all:/w:rw --workdir /w -- sh -ec 'echo 1 >.git/index; echo 1 >sub/.git/index' && ls all/.git all/sub/.git`], { cwd: dir });
+      assert.equal(r.code, 0, r.err);
+      assert.equal(r.err, '');
+      assert.equal(r.out, 'all/.git:\nconfig\nhooks\nindex\n\nall/sub/.git:\nconfig\nindex\n');
     });
 
     test('--rootfs that is a link is refused', async () => {

@@ -41,6 +41,8 @@ describe('exit status', () => {
     [['ls', '--color'], 125, /--color: there is no such flag.*; write the command.s own flags after --\n/],
     [['--bind', '/no/such/dir', '--', 'true'], 125, /^sallyport exec: --bind \/no\/such\/dir: \/no\/such\/dir: No such file or directory/],
     [['--bind', '/usr:/opt/x:ro', '--', 'true'], 125, /a target has no colon; binds are read-only unless they end in :rw/],
+    [['--bind', '/usr:ro', '--', 'true'], 125, /the target "ro" is no absolute path; binds are read-only unless they end in :rw, and a directory with a colon in its name is bound from within, as \.\n/],
+    [['--bind', ':/x:rw', '--', 'true'], 125, /^sallyport exec: --bind :\/x:rw: the source is empty\n/],
     [['--bind', '/usr:/', '--', 'true'], 125, /target "\/" is the sandbox's own root/],
     [['--env', 'SALLYPORT_NOT_SET', '--', 'true'], 125, /^sallyport exec: --env SALLYPORT_NOT_SET: this variable is not set in your shell/],
     [['--env', '1x=y', '--', 'true'], 125, /^sallyport exec: --env 1x: env: "1x" is not a name/],

@@ -224,6 +224,13 @@ describe('sallyport status', () => {
       const all = JSON.parse((await status('--json')).out);
       assert.deepEqual(all.workers.map((x) => x.worker), ['the-one']);
       assert.match((await status()).out, /^workers +the-one, asked/m);
+      // A session whose turn is over is no work, though the worker still has it; one that runs is.
+      await until('both rest', async () => (await status()).out.includes(`${env.id}: 0 waiting, 0 held by workers, 2 at rest`));
+      assert.match((await status()).out, /^work +2 resting$/m);
+      await c.beta.sessions.events.send(lonely.id, { events: [userMessage('slow')] });
+      await until('it works', async () => (await status()).out.includes(`${env.id}: 0 waiting, 1 held by workers, 1 at rest`));
+      await c.beta.sessions.events.send(lonely.id, { events: [{ type: 'user.interrupt' }] });
+      await until('it rests again', async () => (await status()).out.includes('0 held by workers, 2 at rest'));
     } finally { await w.stop(); }
   });
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { BIN, descendants, ms, run, start, tempDir, until } from '../lib/own.mjs';
+import { BIN, descendants, forEverybody, ms, run, start, tempDir, until } from '../lib/own.mjs';
 
 const sha = (b) => crypto.createHash('sha256').update(b).digest('hex');
 const sh = async (script, cwd) => {
@@ -268,7 +268,7 @@ describe('the process that unpacks', () => {
       fs.chownSync(dir, 65534, 65534);
       for (const [name, tool, suffix] of [['gz', 'gzip -n', '+gzip'], ['zst', 'zstd -q', '+zstd'], ['xz', 'xz -0 -T2', '+xz']]) {
         const file = await ociArchive(path.join(work, `user-${name}.tar`), tool, suffix);
-        await sh(`cd / && setpriv --reuid 65534 --regid 65534 --clear-groups '${BIN}' rootfs import - --name ${name} --data ${dir} <'${file}'`);
+        await sh(`cd / && setpriv --reuid 65534 --regid 65534 --clear-groups '${forEverybody(BIN)}' rootfs import - --name ${name} --data ${dir} <'${file}'`);
         assert.equal(await listing(tree(dir, name)), await listing(path.join(work, 'merged')), name);
       }
     } finally { fs.rmSync(dir, { recursive: true, force: true }); }
@@ -326,5 +326,28 @@ describe('more than one process', () => {
     await reader;
     assert(seen.a > 0 && seen.b > 0, JSON.stringify(seen));
     assert.deepEqual(fs.readdirSync(path.join(data, 'rootfs')).sort(), ['.lock', 'x']);
+  });
+});
+
+describe('an archive that comes through a pipe', () => {
+  const tar = path.join(work, 'piped.tar');
+  before(() => sh(`mkdir -p piped && echo hello >piped/file && tar -C piped -cf '${tar}' .`, work));
+
+  test('a named pipe that nobody writes to is waited for, and that is said', async () => {
+    const pipe = path.join(work, 'named'), data = tempDir('data');
+    await sh(`mkfifo '${pipe}'`);
+    const p = start(BIN, ['rootfs', 'import', '--data', data, '--name', 'piped', '--format', 'rootfs', pipe]);
+    await p.line(/waiting for somebody to write to .*named/);
+    await sh(`cat '${tar}' >'${pipe}'`);
+    await p.exit;
+    assert.equal(p.code, 0, p.tail());
+    assert.equal(fs.readFileSync(path.join(tree(data, 'piped'), 'file'), 'utf8'), 'hello\n');
+  });
+
+  test('one that the shell made works as before', async () => {
+    const data = tempDir('data');
+    const r = await run('bash', ['-c', '"$0" rootfs import --data "$1" --name piped --format rootfs <(cat "$2")', BIN, data, tar], { timeout: ms(60000) });
+    assert.equal(r.code, 0, r.err);
+    assert.equal(fs.readFileSync(path.join(tree(data, 'piped'), 'file'), 'utf8'), 'hello\n');
   });
 });

@@ -1,6 +1,7 @@
 // The server in bad surroundings: each time a clear message and an exit code, never a crash, and never
 // a lost acknowledged event.
 import { describe, test } from 'node:test';
+import { execFileSync } from 'node:child_process';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -50,6 +51,12 @@ describe('server start', () => {
     l.close();
   });
 
+  test('too few open files: refused before anything is made', async () => {
+    const data = path.join(tempDir(), 'd');
+    refuses(await run('sh', ['-c', 'ulimit -n 20; exec "$@"', 'sh', BIN, 'server', '--listen', '127.0.0.1:0', '--data', data], { timeout: ms(15000) }), /may open 20 files.*ulimit -n/);
+    assert.equal(fs.existsSync(data), false);
+  });
+
   test('two servers on one data directory', async () => {
     const s = await startServer();
     try { refuses(await server(['--data', s.data]), /already|in use|lock/i); } finally { await s.stop(); }
@@ -72,6 +79,10 @@ describe('server start', () => {
     const bad = (t) => { const f = path.join(tempDir(), 's.yaml'); fs.writeFileSync(f, t); return f; };
     const data = () => path.join(tempDir(), 'd');
     refuses(await server(['--data', data(), '--script', '/nonexistent.yaml']), /\/nonexistent\.yaml/);
+    const pipe = path.join(tempDir('pipe'), 'p');
+    execFileSync('mkfifo', [pipe]); // nobody ever writes to it
+    for (const [file, kind] of [[pipe, 'a pipe'], ['/dev/null', 'a device'], ['/tmp', 'a directory']])
+      refuses(await server(['--data', data(), '--script', file]), new RegExp(`${file} is ${kind}, not a file`));
     for (const t of ['rules: [', 'rulez: []', 'rules:\n  - when: {colour: red}\n    do: [{say: x}]', 'rules:\n  - when: {user: "("}\n    do: [{say: x}]', 'rules:\n  - do: [{shout: x}]', '&a [*a, *a]', 'rules: 7'])  {
       const f = bad(t);
       const r = await server(['--data', data(), '--script', f]);

@@ -131,6 +131,20 @@ cases('items', [
       await stopped(next);
     },
   },
+  ...Object.entries({ 'fails': () => ({ status: 503, body: {} }), 'is taken, and its answer lost': (p, r) => { p.ack(r, null, ...r.ids); return { reset: true }; } }).map(([name, answer], i) => ({
+    name: `an acknowledgement that ${name} is repeated, for the same claim`,
+    ...(i === 0 ? { both: { results: ['a ok'], stops: ['force'], claims: 1 } } : { ours: { results: ['a ok'], stops: ['force'], claims: 1 }, why: 'the official client takes half a body for an answer' }),
+    async play({ p, mark, start, stopped }) {
+      const s = p.session();
+      s.turn(bash('a', mark('a')));
+      const w = p.serve(s), claims = new Set();
+      let n = 0;
+      p.on('ack', (r) => { claims.add(w.claimed); if (n++ === 0) return answer(p, r); if (w.state === 'starting') return p.out(w); return undefined; });
+      start();
+      await stopped(w);
+      return { claims: claims.size };
+    },
+  })),
   {
     name: 'a session that ends at rest, and one that is deleted: stopped',
     both: { results: [], stops: ['force', 'force'] },

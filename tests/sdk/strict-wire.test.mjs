@@ -183,6 +183,20 @@ cases('histories', [
       return { few: p.of('list').length <= 2 };
     },
   },
+  ...[2, 5, 24].map((round) => ({
+    name: `cursors that lead round in a circle of ${round} end the history`,
+    ours: { results: ['a ok'], stops: ['force'] },
+    why: 'the official worker turns round for ever',
+    timeout: 45000,
+    async play({ p, mark, start, stopped }) {
+      const s = p.session();
+      s.turn(bash('a', mark('a')));
+      p.on('list', (r) => ({ status: 200, body: { data: r.query.page ? [] : s.log, next_page: `page_${(Number((r.query.page ?? '_0').split('_')[1]) + 1) % round}` } }));
+      const w = p.serve(s);
+      start();
+      await stopped(w);
+    },
+  })),
   {
     name: 'cursors without end keep a pace, and what comes live is served',
     ours: { results: ['b ok'], slow: true },

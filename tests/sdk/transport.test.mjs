@@ -2,6 +2,7 @@
 // api.md §1.
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import zlib from 'node:zlib';
 import { BETA, client, makeAgent, on, say, selfHosted, startServer, VERSION } from '../lib/sallyport.mjs';
 import { all, refused, refusedRaw } from '../lib/check.mjs';
 import { Session, userMessage } from '../lib/session.mjs';
@@ -118,7 +119,12 @@ describe('transport rules', () => {
     test('not UTF-8, lone surrogates, NUL', async () => {
       refusedRaw(await post(Buffer.from('{"name":"\xff\xfe","model":"m"}', 'latin1')), 400);
       refusedRaw(await post('{"name":"\\ud800","model":"m"}'), 400);
-      refusedRaw(await post('{"name":"a\\u0000b","model":"m"}'), 400);
+      refusedRaw(await post('{"name":"a\\u0000b","model":"m"}'), 400, { message: /the character \\u0000 is not allowed/ });
+    });
+    test('a compressed body is refused by its name, a plain one that says so is taken', async () => {
+      const body = '{"name":"a","model":"m"}';
+      refusedRaw(await s.api('POST', '/v1/agents', zlib.gzipSync(body), { headers: { 'content-encoding': 'gzip' } }), 400, { message: /content-encoding/ });
+      assert.equal((await s.api('POST', '/v1/agents', body, { headers: { 'content-encoding': 'identity' } })).status, 200);
     });
     test('a key given twice is refused, not guessed', async () => {
       refusedRaw(await post('{"name":"a","model":"m","name":"b"}'), 400);

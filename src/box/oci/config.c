@@ -170,16 +170,19 @@ static void add_bind(json_t *mounts, const char *source, const char *target, boo
 
 struct guarded_bind {
     json_t *mounts;
+    const struct sandbox_spec *spec;
     const struct sandbox_bind *bind;
 };
 
-static int add_guarded(void *arg, const char *path, bool read_only, struct err *e)
+static int add_guarded(void *arg, const struct orders_place *p, struct err *e)
 {
     const struct guarded_bind *g = arg;
     (void)e;
-    AUTO_FREE char *source = mem_printf("%s/%s", g->bind->source, path);
-    AUTO_FREE char *target = mem_printf("%s/%s", g->bind->target, path);
-    add_bind(g->mounts, source, target, !read_only);
+    if (p->how == ORDERS_NOTED || sandbox_spec_opens(g->spec, g->bind->source, p->path))
+        return 0;
+    AUTO_FREE char *source = mem_printf("%s/%s", g->bind->source, p->path);
+    AUTO_FREE char *target = mem_printf("%s/%s", g->bind->target, p->path);
+    add_bind(g->mounts, source, target, p->how != ORDERS_READ_ONLY);
     return 0;
 }
 
@@ -188,7 +191,7 @@ int oci_guard(const struct sandbox_spec *spec, json_t *mounts, struct err *e)
     AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     int r = root < 0 ? err_set(e, -errno, "could not open the root directory: %m") : 0;
     for (size_t i = 0; r >= 0 && i < spec->n_binds; i++) {
-        struct guarded_bind g = {.mounts = mounts, .bind = &spec->binds[i]};
+        struct guarded_bind g = {.mounts = mounts, .spec = spec, .bind = &spec->binds[i]};
         if (g.bind->write && !g.bind->all)
             r = orders_scan(root, g.bind->source + 1, add_guarded, &g, e);
     }

@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "brain/models/anthropic_mend.h"
 #include "brain/models/anthropic_refusal.h"
 #include "brain/models/anthropic_stream.h"
 #include "http/client/client.h"
@@ -33,6 +34,7 @@
 #define CONNECT_MS      10000
 #define EVENT_BYTES_MAX (4u << 20) /* one server-sent event: a delta, or a block given whole */
 #define ERROR_BODY_MAX  (64u << 10)
+#define ESCAPES_TAIL    12 /* of an escaped character, and of half a pair */
 #define READ_BYTES      (16u << 10)
 #define CEILINGS        16
 #define ATTEMPTS        3 /* with another max_tokens: the model's own, then what the prompt leaves */
@@ -216,6 +218,27 @@ static void take_ceiling(struct asking *k, const struct anthropic_refusal *why)
     k->next_max_tokens = to < k->max_tokens ? to : 0;
 }
 
+/* What type and message an error body has, borrowed from *ret_body. Gateways put a whole conversation
+ * into the message: one that is longer than what was read ends there, for its first words matter. */
+static void read_error(const struct buf *body, json_t **ret_body, const char **ret_type,
+                       const char **ret_message)
+{
+    bool mended;
+    AUTO_FREE char *closed = NULL;
+    if (anthropic_mend_parse(buf_str(body), body->len, ret_body, &mended) < 0 &&
+        buf_err(body) == -EMSGSIZE && body->len > ESCAPES_TAIL) {
+        size_t n = body->len - ESCAPES_TAIL;
+        const char *escape = memchr(buf_str(body) + n, '\\', ESCAPES_TAIL);
+        n = escape ? (size_t)(escape - buf_str(body)) : body->len;
+        closed = mem_printf("%.*s\"}}", (int)n, buf_str(body));
+        if (anthropic_mend_parse(closed, strlen(closed), ret_body, &mended) < 0)
+            return;
+    }
+    const json_t *error = json_object_get(*ret_body, "error");
+    *ret_type = json_get_str(error, "type");
+    *ret_message = json_get_str(error, "message");
+}
+
 /* An answer that is not 200: reads its body and says what it meant. */
 static int refused(struct asking *k, struct client_stream *s, const struct client_response *head,
                    struct err *e)
@@ -232,10 +255,7 @@ static int refused(struct asking *k, struct client_stream *s, const struct clien
         return -ECANCELED;
     AUTO_JSON json_t *o = NULL;
     const char *type = NULL, *message = NULL;
-    if (json_parse(buf_str(&body), body.len, &o, NULL) == 0) {
-        type = json_get_str(json_object_get(o, "error"), "type");
-        message = json_get_str(json_object_get(o, "error"), "message");
-    }
+    read_error(&body, &o, &type, &message);
     struct anthropic_refusal why;
     anthropic_refusal_read(head->status, type, message, &why);
     r->error = why.error;
@@ -246,6 +266,11 @@ static int refused(struct asking *k, struct client_stream *s, const struct clien
     if (r->error == MODEL_REJECTED && !type)
         r->error = MODEL_UNAUTHORIZED;
     r->retry_after_ms = retry_after_ms(head);
+    if (head->status < 300)
+        return err_set(e, -E_PROTO,
+                       "The model provider answered with status %d, which is no answer to a "
+                       "message; check SALLYPORT_MODEL_BASE_URL.",
+                       head->status);
     if (head->status < 400)
         return err_set(e, -E_PROTO,
                        "The model provider answered with a redirect (status %d), which is never "

@@ -55,7 +55,8 @@ static enum model_error kind_of(int status, const char *type)
 
 static const char *find_words(const char *text, const char *words)
 {
-    for (size_t n = strlen(words); text && strlen(text) >= n; text++)
+    size_t n = strlen(words), left = text ? strlen(text) : 0; /* once: the text may be long */
+    for (; left >= n; text++, left--)
         if (str_ieq_n(text, n, words, n))
             return text;
     return NULL;

@@ -9,8 +9,8 @@
  *
  * What the model itself wrote badly is not the provider's fault and not worth the price of asking
  * again: a tool input that is no usable JSON makes that one call faulty (its `fault` is what the
- * model will be told), and a character that our JSON refuses (NUL, half a surrogate pair) becomes
- * U+FFFD in a text. turn.md has the whole table.
+ * model will be told), and a character that does not exist (anthropic_mend.c) becomes U+FFFD in a
+ * text. turn.md has the whole table.
  *
  * Error texts are our own, except for the message of an `error` event, which the caller scrubs of
  * the key. */
@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/str.h"
+#include "brain/models/anthropic_mend.h"
 #include "brain/models/anthropic_refusal.h"
 
 #include <string.h>
@@ -199,7 +200,8 @@ static json_t *finished_tool(struct anthropic_stream *s)
     json_t *given = json_object_get(s->open, "input"), *input = NULL;
     struct err words = {0};
     if (s->input_mended)
-        why = "it holds a character that does not exist, NUL or half a surrogate pair";
+        why = "it holds a character that does not exist: NUL, half a surrogate pair or a byte "
+              "that is not UTF-8";
     else if (s->text.len > 0)
         why = parse_input(buf_str(&s->text), s->text.len, &input, &words);
     else if (json_is_object(given))
@@ -294,55 +296,6 @@ static int on_message_delta(struct anthropic_stream *s, const json_t *data)
 
 /* ---- events ---- */
 
-/* The four digits behind "\\u"; -1 when they are none. */
-static int escaped_unit(const char *p, const char *end)
-{
-    int v = 0;
-    if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
-        return -1;
-    for (int i = 2; i < 6; i++) {
-        const char *digits = "0123456789abcdef", *at = strchr(digits, p[i] | 0x20);
-        if (!p[i] || !at)
-            return -1;
-        v = v * 16 + (int)(at - digits);
-    }
-    return v;
-}
-
-/* Writes U+FFFD over escapes that stand for no character: NUL, and half a surrogate pair. Same
- * length, in place. True when there was one. */
-static bool mend_escapes(char *text, size_t n)
-{
-    bool mended = false;
-    for (char *p = text, *end = text + n; p < end;) {
-        int unit = escaped_unit(p, end);
-        if (unit < 0) {
-            p += *p == '\\' && end - p > 1 ? 2 : 1;
-            continue;
-        }
-        int next = unit >= 0xd800 && unit < 0xdc00 ? escaped_unit(p + 6, end) : -1;
-        bool pair = next >= 0xdc00 && next < 0xe000;
-        if (unit == 0 || (unit >= 0xd800 && unit < 0xe000 && !pair)) {
-            memcpy(p, "\\ufffd", 6);
-            mended = true;
-        }
-        p += pair ? 12 : 6;
-    }
-    return mended;
-}
-
-static int parse_event(struct anthropic_stream *s, const char *data, size_t n, json_t **ret)
-{
-    int r = json_parse(data, n, ret, NULL);
-    s->mended = false;
-    if (r == 0 || n > LIMIT_EVENT_BYTES)
-        return r;
-    AUTO_FREE char *copy = mem_zalloc(n + 1);
-    memcpy(copy, data, n);
-    s->mended = mend_escapes(copy, n);
-    return s->mended ? json_parse(copy, n, ret, NULL) : r;
-}
-
 int anthropic_stream_event(void *arg, const char *event, const char *id, const char *data, size_t n)
 {
     struct anthropic_stream *s = arg;
@@ -351,7 +304,7 @@ int anthropic_stream_event(void *arg, const char *event, const char *id, const c
     if (s->stopped)
         return 0;
     AUTO_JSON json_t *o = NULL;
-    if (parse_event(s, data, n, &o) < 0 || !json_is_object(o))
+    if (anthropic_mend_parse(data, n, &o, &s->mended) < 0 || !json_is_object(o))
         return bad(s, -E_PARSE, "an event is not a JSON object");
     const char *type = json_get_str(o, "type");
     if (str_eq(type, "error"))

@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define SESSIONS_REMEMBERED 4096
 
@@ -273,11 +274,23 @@ static void script_free(struct model *m)
 
 static const struct model_ops ops = {.generate = script_generate, .free = script_free};
 
+static const char *kind_of(mode_t mode)
+{
+    return S_ISDIR(mode)    ? "a directory"
+           : S_ISFIFO(mode) ? "a pipe"
+           : S_ISSOCK(mode) ? "a socket"
+                            : "a device";
+}
+
 /* Runs at start, before there is a loop to hold up. */
 static int read_whole(const char *path, struct buf *out, struct err *e)
 {
     /* Not by fopen alone: it would wait for whoever writes to a named pipe. */
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat st;
+    if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(e, -EINVAL, "%s is %s, not a file; a script is read from a regular file",
+                       path, kind_of(st.st_mode));
     FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
     if (!f) {
         int code = -errno;

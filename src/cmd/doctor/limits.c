@@ -164,6 +164,23 @@ static void note(struct doctor_report *r, const struct doctor_host *h, const cha
                advice_sysctl(h, sysctl, value));
 }
 
+/* Yama, level 3: nobody attaches to anybody, whatever capabilities it has, and the guard's looks at
+ * its callers count as that (pidfd_getfd, process_vm_readv). The level stays until the next boot. */
+static void check_no_attach(struct doctor_report *r, const struct doctor_host *h)
+{
+    if (h->ptrace_scope < 3)
+        return;
+    doctor_add(r, SETTINGS, "ptrace_scope", "ptrace", DOCTOR_NOTE,
+               mem_strdup("kernel.yama.ptrace_scope is 3: no process may look into another one"),
+               mem_strdup("Inside sandboxes every connect and bind fails (EPERM), and so do locks "
+                          "on files: sallyport must look at what is asked for before it allows "
+                          "it. Levels 0 to 2 are fine."),
+               mem_printf("grep -rs ptrace_scope /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d\n"
+                          "write 1 instead of 3 where that finds it, and reboot%s: a running\n"
+                          "kernel does not leave level 3",
+                          h->container != CONTAINER_NONE ? " (the container's host)" : ""));
+}
+
 static void check_settings(struct doctor_report *r, const struct doctor_host *h)
 {
     size_t before = r->n;
@@ -177,6 +194,7 @@ static void check_settings(struct doctor_report *r, const struct doctor_host *h)
              "Nothing inside sandboxes. Other programs of the worker's user can look into its "
              "helpers' memory; the worker's own is closed to them.",
              "kernel.yama.ptrace_scope", "1");
+    check_no_attach(r, h);
     if (h->dmesg_restrict == 0)
         note(r, h, "dmesg_restrict", "kernel log", "kernel.dmesg_restrict is 0",
              "Nothing inside sandboxes (the filter refuses it). Other users can read kernel "

@@ -28,6 +28,7 @@
 #include "cmd/line/host_path.h"
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
+#include "cmd/line/term.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "sandbox/sandbox.h"
@@ -231,6 +232,14 @@ static void say(const char *text)
     fprintf(stderr, "sallyport exec: %s\n", text);
 }
 
+/* A sandbox may have chosen names in it. */
+static void tell(const char *sentence)
+{
+    fputs("sallyport exec: ", stderr);
+    term_print_word(stderr, sentence);
+    fputc('\n', stderr);
+}
+
 /* All output is passed on, the terminal is as it was. True when some could not be. Whoever reads
  * our output may be slow, so from here on signals end us as they would end any program. */
 static bool settle(struct exec_command *c)
@@ -323,7 +332,7 @@ static int run_main(struct exec_command *c, struct err *e)
 {
     struct box_host *h = NULL;
     struct program_end end = {.exit_code = -1};
-    const struct box_host_config cfg = {.tell = say, .single = true};
+    const struct box_host_config cfg = {.tell = tell, .single = true};
     int r = box_host_start(&cfg, &h, e);
     if (r >= 0)
         r = run_in(c, h, &end, e);

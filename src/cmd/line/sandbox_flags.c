@@ -269,6 +269,25 @@ int sandbox_flags_apply(const struct sandbox_options *o, enum sandbox_flags_of o
 
 /* ---- texts ---- */
 
+/* What `text` falls into at its colons, `target` NULL when it has none. */
+static int check_bind(const char *text, const char *source, const char *target, struct err *e)
+{
+    if (!source[0])
+        return err_set(e, -EINVAL, "--bind %s: the source is empty", text);
+    if (target && strchr(target, ':'))
+        return err_set(e, -EINVAL,
+                       "--bind %s: a target has no colon; binds are read-only unless they end in "
+                       ":rw",
+                       text);
+    if (target && target[0] != '/')
+        return err_set(e, -EINVAL,
+                       "--bind %s: the target \"%s\" is no absolute path; binds are read-only "
+                       "unless they end in :rw, and a directory with a colon in its name is bound "
+                       "from within, as .",
+                       text, target);
+    return 0;
+}
+
 int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too, struct err *e)
 {
     AUTO_FREE char *source = mem_strdup(text);
@@ -282,11 +301,9 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
     } else if (!plain_too) {
         return err_set(e, -EINVAL, "--bind %s: write SOURCE:TARGET or SOURCE:TARGET:rw", text);
     }
-    if (target && strchr(target, ':'))
-        return err_set(e, -EINVAL,
-                       "--bind %s: a target has no colon; binds are read-only unless they end in "
-                       ":rw",
-                       text);
+    int r = check_bind(text, source, target, e);
+    if (r < 0)
+        return r;
     if (source[0] != '/' && !plain_too)
         return err_set(e, -EINVAL, "--bind %s: the source must be an absolute path", text);
     /* The directory that is meant now: the engine follows no links. */
@@ -306,7 +323,7 @@ int sandbox_flags_bind(struct sandbox_spec *s, const char *text, bool plain_too,
                        text);
     if (!target)
         target = source[0] == '/' && sandbox_path_ok(source) ? source : real;
-    int r = sandbox_spec_add_bind(s, real, target, write, e);
+    r = sandbox_spec_add_bind(s, real, target, write, e);
     if (r < 0)
         return err_wrap(e, r, "--bind %s", text);
     s->binds[s->n_binds - 1].all = all;

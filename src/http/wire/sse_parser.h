@@ -4,7 +4,7 @@
 #include "base/buf.h"
 
 /* Parser for streams we read (models, our server). Feed bytes; it calls back per event. The
- * callback must not suspend; a non-zero return stops feeding and is returned. -EMSGSIZE when one
+ * callback may suspend when nobody else feeds the parser meanwhile; a non-zero return stops feeding and is returned. -EMSGSIZE when one
  * event exceeds `max_bytes`. */
 struct sse_parser {
     struct buf line, data;

@@ -107,6 +107,11 @@ static int take_json(struct api_call *c, const struct buf *raw, char *hash)
         api_invalid(c, "content-type: the request body must be application/json");
         return 1;
     }
+    const char *encoding = h1_header_get(http_request(c->x), "content-encoding", NULL);
+    if (raw->len && encoding && !str_ieq_n(encoding, strlen(encoding), "identity", 8)) {
+        api_invalid(c, "content-encoding: the request body must not be compressed");
+        return 1;
+    }
     int r = body_work(c, parse, &p);
     if (r == -ENOMEM)
         return busy(c);

@@ -55,18 +55,24 @@ static void earlier(int64_t *oldest, int64_t t)
         *oldest = t;
 }
 
-/* Those of one environment, state and rank. */
+/* A worker that holds an idle session gives it up for any call that waits: it is no work. */
+static int held_state(const char *state, bool call, bool idle)
+{
+    if (str_eq(state, "starting"))
+        return COUNT_STARTING;
+    if (!str_eq(state, "active"))
+        return COUNT_STOPPING;
+    return idle && !call ? COUNT_RESTING : COUNT_ACTIVE;
+}
+
+/* Those of one environment, state and rank, whose sessions are idle or are not. */
 static void add_group(struct counts *c, struct env_counts *e, struct stmt *s)
 {
     const char *state = stmt_text(s, 1, NULL);
     const bool call = stmt_int(s, 2) < WORK_RANK_REST;
     const int64_t n = stmt_int(s, 3), claimed = stmt_int(s, 4);
     if (!str_eq(state, "queued")) {
-        add(c, e,
-            str_eq(state, "starting") ? COUNT_STARTING
-            : str_eq(state, "active") ? COUNT_ACTIVE
-                                      : COUNT_STOPPING,
-            n);
+        add(c, e, held_state(state, call, stmt_int(s, 6)), n);
         return;
     }
     add(c, e, COUNT_CLAIMED, claimed);
@@ -81,9 +87,12 @@ static void add_group(struct counts *c, struct env_counts *e, struct stmt *s)
 static int count_items(struct tx *tx, struct counts *c)
 {
     struct stmt *s =
-        tx_prepare(tx, "SELECT environment_id, state, rank, COUNT(*), COUNT(claimed_at),"
-                       " MIN(CASE WHEN claimed_at IS NULL THEN queued_at END)"
-                       " FROM work WHERE state <> 'stopped' GROUP BY environment_id, state, rank");
+        tx_prepare(tx, "SELECT w.environment_id, w.state, w.rank, COUNT(*), COUNT(w.claimed_at),"
+                       " MIN(CASE WHEN w.claimed_at IS NULL THEN w.queued_at END),"
+                       " COALESCE(s.status = 'idle', 0) AS idle"
+                       " FROM work w LEFT JOIN sessions s ON s.id = w.session_id"
+                       " WHERE w.state <> 'stopped'"
+                       " GROUP BY w.environment_id, w.state, w.rank, idle");
     int r;
     while ((r = stmt_step(s)) > 0)
         add_group(c, env_of(c, stmt_text(s, 0, NULL)), s);

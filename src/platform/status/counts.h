@@ -6,7 +6,9 @@
 
 enum { COUNT_IDLE, COUNT_RUNNING, COUNT_RESCHEDULING, COUNT_TERMINATED, COUNT_STATUSES };
 /* Work items that are not over. WAITING: in the queue with a call that a worker must run; RESTING:
- * in the queue with none; CLAIMED: offered to a worker that has not acknowledged yet. */
+ * nothing is to be run and none is expected: in the queue without such a call, or held by a worker
+ * for a session that is idle; CLAIMED: offered to a worker that has not acknowledged yet; ACTIVE:
+ * held, and the session is at work. */
 enum {
     COUNT_WAITING,
     COUNT_RESTING,

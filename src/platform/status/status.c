@@ -21,7 +21,8 @@
                  "Sessions that are not archived.")
 #define ITEMS(var, state)                                                                          \
     METRIC_GAUGE(var, "sallyport_server_work_items", "state=\"" state "\"",                        \
-                 "Work items that are not over; waiting ones hold a call that a worker must run.")
+                 "Work items that are not over; waiting ones hold a call that a worker "           \
+                 "must run, resting ones nothing to run.")
 
 SESSIONS(sessions_idle, "idle")
 SESSIONS(sessions_running, "running")

@@ -155,7 +155,8 @@ static int attach_binds(const struct enter_args *j, const struct root *made, str
             return err_set(e, r, "could not bind %s: %s", target, err_text(r));
         if (S_ISDIR(st.st_mode) && (r = cover_fifos(j->bind_fds[i], made->scratch, target, e)) < 0)
             return r;
-        if (s->binds[i].write && !s->binds[i].all && (r = cover_guarded(root, target, e)) < 0)
+        if (s->binds[i].write && !s->binds[i].all &&
+            (r = cover_guarded(root, s, &s->binds[i], e)) < 0)
             return r;
     }
     return 0;

@@ -13,16 +13,20 @@
 #include "base/str.h"
 #include "sandbox/orders/scan.h"
 #include "sandbox/mounts.h"
+#include "sandbox/spec.h"
 
 struct covered {
     int root;
-    const char *target;
+    const struct sandbox_spec *spec;
+    const struct sandbox_bind *bind;
 };
 
-static int cover(void *arg, const char *path, bool read_only, struct err *e)
+static int cover(void *arg, const struct orders_place *p, struct err *e)
 {
     const struct covered *c = arg;
-    AUTO_FREE char *inside = mem_printf("%s/%s", c->target + 1, path);
+    if (p->how == ORDERS_NOTED || sandbox_spec_opens(c->spec, c->bind->source, p->path))
+        return 0;
+    AUTO_FREE char *inside = mem_printf("%s/%s", c->bind->target + 1, p->path);
     AUTO_CLOSE int there = mounts_open(c->root, inside, O_PATH);
     if (there == -ENOENT) /* gone since it was seen */
         return 0;
@@ -31,7 +35,7 @@ static int cover(void *arg, const char *path, bool read_only, struct err *e)
                   : open_tree(there, "",
                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
     int r = there < 0 ? there : tree < 0 ? -errno : 0;
-    if (r >= 0 && read_only)
+    if (r >= 0 && p->how == ORDERS_READ_ONLY)
         r = mounts_set(tree, MOUNT_ATTR_RDONLY, true);
     if (r >= 0 &&
         move_mount(tree, "", there, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
@@ -39,8 +43,9 @@ static int cover(void *arg, const char *path, bool read_only, struct err *e)
     return r < 0 ? err_set(e, r, "could not cover /%s: %s", inside, err_text(r)) : 0;
 }
 
-int cover_guarded(int root, const char *target, struct err *e)
+int cover_guarded(int root, const struct sandbox_spec *s, const struct sandbox_bind *b,
+                  struct err *e)
 {
-    struct covered c = {.root = root, .target = target};
-    return orders_scan(root, target + 1, cover, &c, e);
+    struct covered c = {.root = root, .spec = s, .bind = b};
+    return orders_scan(root, b->target + 1, cover, &c, e);
 }

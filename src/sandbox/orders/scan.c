@@ -23,6 +23,7 @@
 #include "sandbox/mounts.h"
 
 #define PLACES_MAX   1024 /* mounts in one bind */
+#define NOTED_MAX    4096 /* names in one bind that are remembered and not covered */
 #define MODULE_DEPTH 4    /* of names with slashes in .git/modules */
 #define CONFIG_MAX   65536u
 
@@ -36,7 +37,7 @@ struct scan {
     orders_place_fn *place;
     void *arg;
     struct err *e;
-    size_t places, looks;
+    size_t places, noted, looks;
 };
 
 static void level_done(struct level *l)
@@ -111,20 +112,32 @@ static char *target_of(const struct scan *s, const char *path)
     return below ? join(dir, below) : NULL;
 }
 
+static int report(struct scan *s, const char *path, enum orders_how how, enum orders_what what)
+{
+    const size_t max = how == ORDERS_NOTED ? NOTED_MAX : PLACES_MAX;
+    size_t *n = how == ORDERS_NOTED ? &s->noted : &s->places;
+    if (++*n > max)
+        return err_set(s->e, -E_LIMIT,
+                       "more than %zu places that programs of this host act on; bind a smaller "
+                       "directory, or with :rw-all",
+                       max);
+    const struct orders_place p = {.path = path, .how = how, .what = what};
+    return s->place(s->arg, &p, s->e);
+}
+
 /* A link cannot be covered, only what it leads to; sweep.c looks whether it is still the same. */
-static int place(struct scan *s, const char *path, bool read_only)
+static int place(struct scan *s, const char *path, enum orders_how how, enum orders_what what)
 {
     AUTO_FREE char *target = target_of(s, path);
-    path = target ? target : path;
+    if (target) {
+        int r = report(s, path, ORDERS_NOTED, what);
+        if (r < 0)
+            return r;
+        path = target;
+        what = what == ORDERS_GIT ? ORDERS_NAME : what;
+    }
     mode_t kind = kind_of(s, path);
-    if (kind != S_IFDIR && kind != S_IFREG)
-        return 0;
-    if (++s->places > PLACES_MAX)
-        return err_set(s->e, -E_LIMIT,
-                       "more than %d places that programs of this host act on; bind a smaller "
-                       "directory, or with :rw-all",
-                       PLACES_MAX);
-    return s->place(s->arg, path, read_only, s->e);
+    return report(s, path, kind == S_IFDIR || kind == S_IFREG ? how : ORDERS_NOTED, what);
 }
 
 static DIR *open_dir(const struct scan *s, const char *path)
@@ -172,7 +185,7 @@ static int scan_hooks_path(struct scan *s, const char *config, const char *tree)
     ssize_t n = fd < 0 ? -1 : read(fd, text, CONFIG_MAX);
     AUTO_FREE char *hooks = n > 0 ? orders_hooks_path(text) : NULL;
     AUTO_FREE char *path = hooks ? join(tree, hooks) : NULL;
-    return path ? place(s, path, true) : 0;
+    return path ? place(s, path, ORDERS_READ_ONLY, ORDERS_NAME) : 0;
 }
 
 static int scan_git_dir(struct scan *s, const char *dir)
@@ -180,7 +193,7 @@ static int scan_git_dir(struct scan *s, const char *dir)
     int r = 0;
     for (size_t i = 0; r >= 0 && i < orders_n_git; i++) {
         AUTO_FREE char *path = join(dir, orders_git[i].path);
-        r = place(s, path, true);
+        r = place(s, path, ORDERS_READ_ONLY, ORDERS_GIT);
     }
     return r;
 }
@@ -200,7 +213,7 @@ static int scan_modules(struct scan *s, const char *dir, unsigned depth)
             r = depth > 0 ? scan_modules(s, path, depth - 1) : 0;
             continue;
         }
-        r = place(s, path, false);
+        r = place(s, path, ORDERS_HELD, ORDERS_REPOSITORY);
         if (r >= 0)
             r = scan_git_dir(s, path);
         if (r >= 0 && depth > 0)
@@ -225,12 +238,14 @@ static int scan_repository(struct scan *s, const char *dir, const char *tree)
     return r < 0 ? r : scan_modules(s, worktrees, 0);
 }
 
-/* .git, in `tree`: a file says where the repository is. */
+/* .git, in `tree`: a file says where the repository is, a link leads to it. */
 static int scan_dot_git(struct scan *s, const char *path, const char *tree)
 {
-    mode_t kind = kind_of(s, path);
-    int r = place(s, path, kind == S_IFREG);
-    return r < 0 || kind != S_IFDIR ? r : scan_repository(s, path, tree);
+    AUTO_FREE char *target = target_of(s, path);
+    const char *dir = target ? target : path;
+    const mode_t kind = kind_of(s, dir);
+    int r = place(s, path, kind == S_IFREG ? ORDERS_READ_ONLY : ORDERS_HELD, ORDERS_REPOSITORY);
+    return r < 0 || kind != S_IFDIR ? r : scan_repository(s, dir, tree);
 }
 
 /* ---- the walk ---- */
@@ -249,7 +264,7 @@ static int scan_one(struct scan *s, const char *dir, struct level *next)
         if (str_eq(de->d_name, ".git"))
             r = scan_dot_git(s, path, dir);
         else if (orders_know(de->d_name))
-            r = place(s, path, true);
+            r = place(s, path, ORDERS_READ_ONLY, ORDERS_NAME);
         else if (next && !str_eq(de->d_name, "node_modules") && is_dir(s, de, path))
             level_add(next, TAKE(path));
     }
@@ -267,9 +282,13 @@ static bool is_git_dir(const struct scan *s)
 
 static int scan_top(struct scan *s)
 {
-    int r = is_git_dir(s) ? scan_repository(s, "", "") : 0;
+    int r = 0;
+    if (is_git_dir(s)) {
+        r = report(s, ".", ORDERS_NOTED, ORDERS_REPOSITORY);
+        r = r < 0 ? r : scan_repository(s, "", "");
+    }
     for (size_t i = 0; r >= 0 && i < orders_n_top; i++)
-        r = place(s, orders_top[i].path, true);
+        r = place(s, orders_top[i].path, ORDERS_READ_ONLY, ORDERS_NAME);
     return r;
 }
 

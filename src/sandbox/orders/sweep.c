@@ -3,16 +3,19 @@
  * What exists is covered while the sandbox runs (build/cover.c). The kernel takes a cover away when
  * a program outside renames another file over what is covered or removes it, which is how editors
  * and git save: from then on the sandbox may write there. So another file under a covered name
- * counts as the sandbox's. A name that does not exist cannot
- * be covered without making it on the host, where it would show up in `git status` and in
- * everybody's editor. So the zygote, which sees the host's directory, remembers which names there
- * were, and when the last process of the sandbox is gone it moves aside what has come: nothing of
- * that sandbox can make it again. Until then it is there; see docs/internals/orders.md.
+ * counts as the sandbox's. A name that does not exist cannot be covered without making it on the
+ * host, where it would show up in `git status` and in everybody's editor. So the zygote, which sees
+ * the host's directory, remembers what there was, and when the last process of the sandbox is gone
+ * it moves aside what has come: nothing of that sandbox can make it again. Until then it is there;
+ * see docs/internals/orders.md.
  *
- * The names are few and the top of a bind is all that is looked at. What lies there now is hostile:
- * it is renamed, never opened, but for a repository's configuration, which must be a small regular
- * file. A rename never replaces anything, finds a free name however many are taken, and does not
- * mind that the sandbox has taken the owner's rights from a directory. */
+ * Remembered are the names of the tables at the top, there or not, and all places that orders_scan
+ * finds: by their paths, their numbers bounded by the scan, without a descriptor each. What lies
+ * there afterwards is hostile: it is renamed, never opened, but for a repository's configuration,
+ * which must be a small regular file, and for the names in its hooks. No link is followed on the
+ * way; one that was put there is renamed itself, or it would lead a program of the host around what
+ * we look at. A rename never replaces anything, finds a free name however many are taken, and does
+ * not mind that the sandbox has taken the owner's rights from a directory. */
 #include "sandbox/orders/sweep.h"
 
 #include <dirent.h>
@@ -23,30 +26,48 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/rng.h"
 #include "base/str.h"
 #include "sandbox/orders/git_config.h"
 #include "sandbox/orders/names.h"
+#include "sandbox/orders/scan.h"
 #include "sandbox/mounts.h"
+#include "sandbox/spec.h"
 
 #define ASIDE      ".from-sandbox"
 #define TRIES      100 /* for a name that is free; then it is a random one */
 #define CONFIG_MAX 65536u
-#define OPENED_MAX 64 /* more than there are directories in the tables */
+#define OPENED_MAX 64 /* directories on the way to one place */
 
 struct seen {
-    bool there;
+    bool there, is_dir;
     unsigned dev_major, dev_minor;
     uint64_t ino;
     struct statx_timestamp born; /* the number may be given again; all 0 when nobody knows */
     char *link;                  /* what it says, when it is one */
+    char *way;                   /* not there, for on its path this is a link, which says `link` */
+};
+
+struct place {
+    char *path;
+    struct seen was;
+};
+
+struct repository {
+    struct place self;
+    struct seen *git; /* a row for each of orders_git */
 };
 
 struct sweep {
     int dir;
     char *path;
-    struct seen *anywhere, *top, *git; /* a row for each of the tables */
-    struct seen dot_git;
+    const struct sandbox_spec *spec; /* during sweep_new */
+    struct place *places;
+    size_t n_places, cap_places;
+    struct repository *repositories;
+    size_t n_repositories, cap_repositories;
+    bool may_become_git_dir; /* the top; it is none yet */
 };
 
 /* The directory part of `path`; malloc'ed. */
@@ -62,18 +83,31 @@ static const char *name_in(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* `path` below `dir`, no link followed on the way. */
-static void look(int dir, const char *path, struct seen *ret)
+static char *name_below(const char *dir, const char *name)
+{
+    return str_eq(dir, ".") ? mem_strdup(name) : mem_printf("%s/%s", dir, name);
+}
+
+static void forget(struct seen *s)
+{
+    free(s->link);
+    free(s->way);
+}
+
+/* `path` below `dir`. -ELOOP when there is a link on the way. */
+static int look_straight(int dir, const char *path, struct seen *ret)
 {
     *ret = (struct seen){.there = false};
     AUTO_FREE char *parent = parent_of(path);
     const char *name = name_in(path);
     AUTO_CLOSE int at = mounts_open(dir, parent, O_PATH | O_DIRECTORY);
     struct statx x;
-    if (at < 0 ||
-        statx(at, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_INO | STATX_BTIME, &x) < 0)
-        return;
+    if (at < 0)
+        return at;
+    if (statx(at, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_INO | STATX_BTIME, &x) < 0)
+        return -errno;
     *ret = (struct seen){.there = true,
+                         .is_dir = S_ISDIR(x.stx_mode),
                          .dev_major = x.stx_dev_major,
                          .dev_minor = x.stx_dev_minor,
                          .ino = x.stx_ino};
@@ -84,23 +118,52 @@ static void look(int dir, const char *path, struct seen *ret)
         if (readlinkat(at, name, ret->link, PATH_MAX - 1) < 0)
             ret->link[0] = '\0';
     }
+    return 0;
+}
+
+/* The same; the first link on the way is found, and not followed. */
+static void look(int dir, const char *path, struct seen *ret)
+{
+    if (look_straight(dir, path, ret) != -ELOOP)
+        return;
+    AUTO_FREE char *way = mem_strdup(path);
+    for (char *slash = strchr(way, '/'); slash; slash = strchr(slash + 1, '/')) {
+        struct seen at;
+        *slash = '\0';
+        (void)look_straight(dir, way, &at);
+        if (at.link) {
+            ret->link = at.link;
+            ret->way = TAKE(way);
+            return;
+        }
+        *slash = '/';
+    }
+}
+
+static bool has_another_number(const struct seen *a, const struct seen *b)
+{
+    return a->dev_major != b->dev_major || a->dev_minor != b->dev_minor || a->ino != b->ino;
 }
 
 static bool is_another(const struct seen *a, const struct seen *b)
 {
-    return a->dev_major != b->dev_major || a->dev_minor != b->dev_minor || a->ino != b->ino ||
-           a->born.tv_sec != b->born.tv_sec || a->born.tv_nsec != b->born.tv_nsec;
+    return has_another_number(a, b) || a->born.tv_sec != b->born.tv_sec ||
+           a->born.tv_nsec != b->born.tv_nsec;
 }
 
-static struct seen *look_at_all(int dir, const char *below, const struct orders_name *names,
-                                size_t n)
+static bool has(int dir, const char *path)
 {
-    struct seen *all = mem_array(n, sizeof(*all));
-    for (size_t i = 0; i < n; i++) {
-        AUTO_FREE char *path = mem_printf("%s%s", below, names[i].path);
-        look(dir, path, &all[i]);
-    }
-    return all;
+    struct seen is;
+    look(dir, path, &is);
+    forget(&is);
+    return is.there;
+}
+
+/* Whether git takes the top itself for a repository, as it does any directory without a .git. It
+ * follows links for these names, and with commondir the others lie elsewhere. */
+static bool is_git_dir(int dir)
+{
+    return has(dir, "HEAD") && (has(dir, "commondir") || (has(dir, "objects") && has(dir, "refs")));
 }
 
 /* A sandbox may have taken the owner's rights from a directory, so that nobody could look into it or
@@ -134,21 +197,24 @@ static void open_up(struct opened *o, int dir, const char *path)
     o->dir[o->n++].fd = TAKE_FD(at);
 }
 
-/* Every directory in which names are looked for, parents first. */
-static void open_all_up(struct opened *o, int dir)
+/* The directories on the way to `path`, parents first. `o` is overwritten. */
+static void open_way_up(struct opened *o, int dir, const char *path)
 {
     o->n = 0;
-    open_up(o, dir, NULL);
-    open_up(o, dir, ".git");
-    open_up(o, dir, ".git/hooks"); /* to be read, too */
-    for (size_t i = 0; i < orders_n_top; i++) {
-        AUTO_FREE char *path = mem_strdup(orders_top[i].path);
-        for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-            *slash = '\0';
-            open_up(o, dir, path);
-            *slash = '/';
-        }
+    AUTO_FREE char *way = mem_strdup(path);
+    for (char *slash = strchr(way, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        open_up(o, dir, way);
+        *slash = '/';
     }
+}
+
+/* Likewise, and what is looked into of a repository. */
+static void open_repository_up(struct opened *o, int dir, const char *path)
+{
+    AUTO_FREE char *hooks = name_below(path, "hooks");
+    open_way_up(o, dir, hooks);
+    open_up(o, dir, hooks);
 }
 
 static void close_all_again(struct opened *o)
@@ -159,36 +225,112 @@ static void close_all_again(struct opened *o)
     }
 }
 
-struct sweep *sweep_new(int dir, const char *path)
+/* ---- before ---- */
+
+/* Room for one more in an array that grows. */
+static void *grown(void *old, size_t n, size_t *cap, size_t size)
+{
+    if (n < *cap)
+        return old;
+    *cap = *cap ? 2 * *cap : 128;
+    void *all = mem_array(*cap, size);
+    if (n)
+        memcpy(all, old, n * size);
+    free(old);
+    return all;
+}
+
+static bool is_open(const struct sweep *s, const char *path)
+{
+    return s->spec && sandbox_spec_opens(s->spec, s->path, path);
+}
+
+static void remember_name(struct sweep *s, const char *path)
+{
+    struct opened opened;
+    if (is_open(s, path))
+        return;
+    s->places = grown(s->places, s->n_places, &s->cap_places, sizeof(*s->places));
+    struct place *p = &s->places[s->n_places++];
+    p->path = mem_strdup(path);
+    open_way_up(&opened, s->dir, path);
+    look(s->dir, path, &p->was);
+    close_all_again(&opened);
+}
+
+static void remember_repository(struct sweep *s, const char *path)
+{
+    struct opened opened;
+    if (is_open(s, path))
+        return;
+    s->repositories =
+        grown(s->repositories, s->n_repositories, &s->cap_repositories, sizeof(*s->repositories));
+    struct repository *p = &s->repositories[s->n_repositories++];
+    p->self.path = mem_strdup(path);
+    p->git = mem_array(orders_n_git, sizeof(*p->git));
+    open_repository_up(&opened, s->dir, path);
+    look(s->dir, path, &p->self.was);
+    for (size_t i = 0; i < orders_n_git; i++) {
+        AUTO_FREE char *inner = name_below(path, orders_git[i].path);
+        look(s->dir, inner, &p->git[i]);
+    }
+    close_all_again(&opened);
+}
+
+static int remember(void *arg, const struct orders_place *p, struct err *e)
+{
+    struct sweep *s = arg;
+    (void)e;
+    if (p->what == ORDERS_GIT || str_eq(p->path, ".git") || orders_know(p->path))
+        return 0; /* with its repository, or at the top: we have it */
+    if (p->what == ORDERS_REPOSITORY)
+        remember_repository(s, p->path);
+    else
+        remember_name(s, p->path);
+    return 0;
+}
+
+int sweep_new(int dir, const char *path, const struct sandbox_spec *spec, struct sweep **ret,
+              struct err *e)
 {
     struct sweep *s = mem_new(struct sweep);
     s->dir = dir;
     s->path = mem_strdup(path);
-    struct opened opened;
-    open_all_up(&opened, dir);
-    s->anywhere = look_at_all(dir, "", orders_anywhere, orders_n_anywhere);
-    s->top = look_at_all(dir, "", orders_top, orders_n_top);
-    s->git = look_at_all(dir, ".git/", orders_git, orders_n_git);
-    look(dir, ".git", &s->dot_git);
+    s->spec = spec;
+    struct opened opened = {.n = 0};
+    open_up(&opened, dir, NULL);
+    for (size_t i = 0; i < orders_n_anywhere; i++)
+        remember_name(s, orders_anywhere[i].path);
+    remember_repository(s, ".git");
+    s->may_become_git_dir = !is_git_dir(dir) && !is_open(s, "HEAD");
+    int r = orders_scan(dir, ".", remember, s, e);
+    s->spec = NULL;
     close_all_again(&opened);
-    return s;
-}
-
-static void free_all(struct seen *all, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        free(all[i].link);
-    free(all);
+    if (r < 0)
+        sweep_free(s);
+    else
+        *ret = s;
+    return r < 0 ? r : 0;
 }
 
 void sweep_free(struct sweep *s)
 {
     if (!s)
         return;
-    free_all(s->anywhere, orders_n_anywhere);
-    free_all(s->top, orders_n_top);
-    free_all(s->git, orders_n_git);
-    free(s->dot_git.link);
+    for (size_t i = 0; i < s->n_places; i++) {
+        forget(&s->places[i].was);
+        free(s->places[i].path);
+    }
+    for (size_t i = 0; i < s->n_repositories; i++) {
+        struct repository *p = &s->repositories[i];
+        for (size_t k = 0; k < orders_n_git; k++)
+            forget(&p->git[k]);
+        free(p->git);
+        forget(&p->self.was);
+        free(p->self.path);
+    }
+    free(s->places);
+    free(s->repositories);
     free(s->path);
     fd_cleanup_close(&s->dir);
     free(s);
@@ -202,7 +344,14 @@ struct sweeping {
     void *arg;
 };
 
-static void move_aside(const struct sweeping *w, const char *path)
+static void tell(const struct sweeping *w, const char *path, const char *now, bool replaced)
+{
+    const struct sweep_moved m = {
+        .dir = w->s->path, .name = path, .now = now, .replaced = replaced};
+    w->moved(w->arg, &m);
+}
+
+static void move_aside(const struct sweeping *w, const char *path, bool replaced)
 {
     AUTO_FREE char *parent = parent_of(path);
     const char *name = name_in(path);
@@ -215,10 +364,10 @@ static void move_aside(const struct sweeping *w, const char *path)
                          : mem_printf("%s" ASIDE ".%016llx", name, (unsigned long long)rng_u64());
         r = renameat2(at, name, at, to, RENAME_NOREPLACE) == 0 ? 0 : errno == EEXIST ? 1 : -1;
         if (r == 0)
-            w->moved(w->arg, w->s->path, path, to);
+            tell(w, path, to, replaced);
     }
     if (r != 0)
-        w->moved(w->arg, w->s->path, path, NULL);
+        tell(w, path, NULL, replaced);
 }
 
 /* A link could not be covered: what it says is compared. */
@@ -231,16 +380,32 @@ static bool is_new(const struct seen *was, const struct seen *is)
     return was->link || is->link ? !str_eq(was->link, is->link) : is_another(was, is);
 }
 
-static void sweep_names(const struct sweeping *w, const struct orders_name *names, size_t n,
-                        const struct seen *was)
+/* Overlayfs says that a directory is born when something is first written in it, as `git commit` does
+ * in .git. Its birth does not matter: when it is another with the old number, what lies in it is
+ * compared name by name. */
+static bool is_new_repository(const struct seen *was, const struct seen *is)
 {
-    for (size_t i = 0; i < n; i++) {
-        struct seen is;
-        look(w->s->dir, names[i].path, &is);
-        if (is_new(&was[i], &is))
-            move_aside(w, names[i].path);
-        free(is.link);
-    }
+    return was->is_dir && is->is_dir ? has_another_number(was, is) : is_new(was, is);
+}
+
+/* A link on the way that was not there, or said something else. */
+static bool has_new_way(const struct seen *was, const struct seen *is)
+{
+    return is->way && !(str_eq(was->way, is->way) && str_eq(was->link, is->link));
+}
+
+static void sweep_name(const struct sweeping *w, const struct place *p)
+{
+    struct opened opened;
+    struct seen is;
+    open_way_up(&opened, w->s->dir, p->path);
+    look(w->s->dir, p->path, &is);
+    if (has_new_way(&p->was, &is))
+        move_aside(w, is.way, false);
+    else if (is_new(&p->was, &is))
+        move_aside(w, p->path, p->was.there);
+    forget(&is);
+    close_all_again(&opened);
 }
 
 /* Whether a directory of hooks holds nothing that git would run. */
@@ -282,58 +447,77 @@ static bool is_plain(int dir, const char *path, const char *name)
 
 /* In a repository that was there. Git of the host saves its configuration as a new file: one that is
  * plain may stay. */
-static void sweep_repository(const struct sweeping *w)
+static void sweep_old_repository(const struct sweeping *w, const struct repository *p)
 {
     for (size_t i = 0; i < orders_n_git; i++) {
         const char *name = orders_git[i].path;
-        AUTO_FREE char *path = mem_printf(".git/%s", name);
-        const struct seen *was = &w->s->git[i];
+        AUTO_FREE char *path = name_below(p->self.path, name);
+        const struct seen *was = &p->git[i];
         struct seen is;
         look(w->s->dir, path, &is);
         if (is_new(was, &is) && !(was->there && is_plain(w->s->dir, path, name)))
-            move_aside(w, path);
-        free(is.link);
+            move_aside(w, path, was->there);
+        forget(&is);
     }
 }
 
-static bool has(int dir, const char *path)
-{
-    struct seen is;
-    look(dir, path, &is);
-    free(is.link);
-    return is.there;
-}
-
-/* A repository where there was none: `git init` and `git clone` are ordinary work. */
-static void sweep_new_repository(const struct sweeping *w)
+/* The top has become a repository itself. `git init --bare` is ordinary work, too; else it is made
+ * none by taking its HEAD, since `config` and `hooks` may be directories of the project. */
+static void sweep_new_bare(const struct sweeping *w)
 {
     const int dir = w->s->dir;
-    AUTO_CLOSE int git = mounts_open(dir, ".git", O_PATH | O_DIRECTORY);
+    bool plain = true;
+    for (size_t i = 0; plain && i < orders_n_git; i++) {
+        const char *name = orders_git[i].path;
+        plain = !has(dir, name) || is_plain(dir, name, name);
+    }
+    if (!plain)
+        move_aside(w, "HEAD", false);
+}
+
+/* A repository where there was none, or another: `git init` and `git clone` are ordinary work. */
+static void sweep_new_repository(const struct sweeping *w, const struct place *p)
+{
+    const int dir = w->s->dir;
+    AUTO_CLOSE int git = mounts_open(dir, p->path, O_PATH | O_DIRECTORY);
     if (git < 0) { /* a file or a link: the repository is somewhere else */
-        move_aside(w, ".git");
+        move_aside(w, p->path, p->was.there);
         return;
     }
     for (size_t i = 0; i < orders_n_git; i++) {
         const char *name = orders_git[i].path;
-        AUTO_FREE char *path = mem_printf(".git/%s", name);
+        AUTO_FREE char *path = name_below(p->path, name);
         if (has(dir, path) && !is_plain(dir, path, name))
-            move_aside(w, path);
+            move_aside(w, path, p->was.there);
     }
+}
+
+static void sweep_repository(const struct sweeping *w, const struct repository *p)
+{
+    struct opened opened;
+    struct seen is;
+    open_repository_up(&opened, w->s->dir, p->self.path);
+    look(w->s->dir, p->self.path, &is);
+    if (has_new_way(&p->self.was, &is))
+        move_aside(w, is.way, false);
+    else if (is_new_repository(&p->self.was, &is))
+        sweep_new_repository(w, &p->self);
+    else if (is.there)
+        sweep_old_repository(w, p);
+    forget(&is);
+    close_all_again(&opened);
 }
 
 void sweep_run(const struct sweep *s, sweep_moved_fn *moved, void *arg)
 {
     const struct sweeping w = {s, moved, arg};
-    struct opened opened;
-    open_all_up(&opened, s->dir);
-    sweep_names(&w, orders_anywhere, orders_n_anywhere, s->anywhere);
-    sweep_names(&w, orders_top, orders_n_top, s->top);
-    struct seen is;
-    look(s->dir, ".git", &is);
-    if (is_new(&s->dot_git, &is))
-        sweep_new_repository(&w);
-    else if (is.there)
-        sweep_repository(&w);
-    free(is.link);
+    struct opened opened = {.n = 0};
+    open_up(&opened, s->dir, NULL);
+    for (size_t i = 0; i < s->n_places; i++)
+        sweep_name(&w, &s->places[i]);
+    for (size_t i = 0; i < s->n_repositories; i++)
+        sweep_repository(&w, &s->repositories[i]);
+    if (s->may_become_git_dir && is_git_dir(s->dir))
+        sweep_new_bare(&w);
     close_all_again(&opened);
 }

@@ -1,7 +1,8 @@
 /* answer.c - one datagram to the worker, with descriptors.
  *
  * Called by the zygote, which has one thread and must not wait for anybody: neither for a worker that
- * does not read nor for one that is gone. The worker is trusted, and what is sent was made by the
+ * does not read (but once, for a few seconds, with what would be lost) nor for one that is gone. The
+ * worker is trusted, and what is sent was made by the
  * zygote; descriptors stay the caller's. */
 #include "sandbox/zygote/answer.h"
 
@@ -38,6 +39,13 @@ void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds)
      * pidfds; it cannot stop us. */
     if (sendmsg(ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE && errno != ECONNRESET)
         log_warn("message to the worker lost", "error=%s", err_name(-errno));
+}
+
+void answer_send_patiently(int ctl, const json_t *o, bool *deaf)
+{
+    struct pollfd p = {.fd = ctl, .events = POLLOUT};
+    *deaf = poll(&p, 1, *deaf ? 0 : ANSWER_PATIENCE_MS) == 0;
+    answer_send(ctl, o, NULL, 0);
 }
 
 void answer_add_ready(json_t *o, const char *why_not)

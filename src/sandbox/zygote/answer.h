@@ -7,6 +7,12 @@
 /* Sends `o` with copies of `n_fds` (at most 2) descriptors. What cannot be sent now is lost. */
 void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds);
 
+/* Sends what nobody else can tell, and of which there may be a thousand at once: waits for room, but
+ * no longer than ANSWER_PATIENCE_MS. `*deaf` is the caller's for one worker, false at first; a worker
+ * that has let us wait in vain is not waited for again until it reads. */
+#define ANSWER_PATIENCE_MS 5000
+void answer_send_patiently(int ctl, const json_t *o, bool *deaf);
+
 /* Adds to a message that sandboxes can be made, and why not all limits hold, if they do not (else
  * NULL). */
 void answer_add_ready(json_t *o, const char *why_not);

@@ -17,14 +17,15 @@ struct listener {
     void *arg;
 };
 
-static void moved(void *arg, const char *dir, const char *name, const char *now)
+static void moved(void *arg, const struct sweep_moved *m)
 {
     const struct listener *l = arg;
     AUTO_JSON json_t *o = json_object();
-    json_put_str(o, "dir", dir);
-    json_put_str(o, "name", name);
-    if (now)
-        json_put_str(o, "now", now);
+    json_put_str(o, "dir", m->dir);
+    json_put_str(o, "name", m->name);
+    if (m->now)
+        json_put_str(o, "now", m->now);
+    json_put_bool(o, "replaced", m->replaced);
     l->tell(l->arg, o);
 }
 
@@ -39,11 +40,12 @@ int sweeps_open(const struct rootfs *r, const struct sandbox_spec *spec, struct 
         int dir = rootfs_host_dir(r, b->source, e);
         if (dir == -ENOTDIR)
             continue;
-        if (dir < 0) {
+        int opened = dir < 0 ? dir : sweep_new(dir, b->source, spec, &s.all[s.n], e);
+        if (opened < 0) {
             sweeps_done(&s);
-            return dir;
+            return opened;
         }
-        s.all[s.n++] = sweep_new(dir, b->source);
+        s.n++;
     }
     *ret = s;
     return 0;

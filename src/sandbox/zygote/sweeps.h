@@ -19,6 +19,7 @@ struct sweeps {
 int sweeps_open(const struct rootfs *r, const struct sandbox_spec *spec, struct sweeps *ret,
                 struct err *e) WARN_UNUSED;
 /* When its last process is gone; then there is nothing left in *s. What was moved is told as the
- * members "dir", "name" and, when it could be, "now" of an object (the callee's to read). */
+ * members "dir", "name", "replaced" and, when it could be, "now" of an object as in struct sweep_moved
+ * (the callee's to read). */
 void sweeps_run(struct sweeps *s, void (*tell)(void *arg, const json_t *moved), void *arg);
 void sweeps_done(struct sweeps *s);

@@ -299,6 +299,13 @@ static int restrict_tree(int fd, const char *path, const struct stat *st,
     }
     if (r < 0)
         return err_wrap(e, r, "%s", path);
+    if (r == CAN_NOT && how->write && !(st->st_mode & S_IWOTH))
+        return err_set(e, -EXDEV,
+                       "%s could be bound, but not written: its file system (or one that is "
+                       "mounted below it) does not translate owners, and root's sandboxes are "
+                       "users of their own; run sallyport as the owner, bind it read-only, keep it "
+                       "on another file system, or let everybody write there (chmod o+w)",
+                       path);
     if (r == CAN_NOT && how->write)
         log_warn("the sandbox cannot write as the owner of this directory: its file system does "
                  "not translate owners",

@@ -69,6 +69,7 @@ struct zygote {
     bool single;          /* nothing is made ahead, after one sandbox it ends, and its client is
                            * woken by the answer alone */
     bool made;            /* a sandbox has been */
+    bool deaf;            /* the worker does not read */
     struct quotas quotas; /* of the ordinary user whose the sandboxes are */
     struct uids uids;
     struct rootfs rootfs;
@@ -381,8 +382,8 @@ static void tell_moved(void *arg, const json_t *moved)
 {
     AUTO_JSON json_t *o = json_object();
     json_put(o, "moved", json_incref((json_t *)(uintptr_t)moved));
-    const struct zygote *z = arg;
-    answer_send(z->ctl, o, NULL, 0);
+    struct zygote *z = arg;
+    answer_send_patiently(z->ctl, o, &z->deaf);
 }
 
 static void tell_ended(const struct zygote *z, pid_t pid, int status)

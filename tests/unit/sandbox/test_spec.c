@@ -134,6 +134,25 @@ static void only_plain_absolute_paths_are_taken(void **state)
             fail_msg("%s should be %d", table[i].path ? table[i].path : "NULL", table[i].ok);
 }
 
+static void what_is_bound_with_all_is_open(void **state)
+{
+    (void)state;
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/p", "/w", true, NULL), 0);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/p/sub", "/w/sub", true, NULL), 0);
+    assert_int_equal(sandbox_spec_add_bind(&s, "/p/read", "/w/read", false, NULL), 0);
+    assert_false(sandbox_spec_opens(&s, "/p", "sub/.git"));
+    s.binds[1].all = true;
+    assert_true(sandbox_spec_opens(&s, "/p", "sub/.git"));
+    assert_true(sandbox_spec_opens(&s, "/p", "sub"));
+    assert_true(sandbox_spec_opens(&s, "/p/sub", ".git"));
+    assert_false(sandbox_spec_opens(&s, "/p", "subs/.git"));
+    assert_false(sandbox_spec_opens(&s, "/p", "read/.git"));
+    assert_false(sandbox_spec_opens(&s, "/p", ".git"));
+    sandbox_spec_done(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +160,7 @@ int main(void)
         cmocka_unit_test(binds_are_in_the_order_of_mounting),
         cmocka_unit_test(a_bad_specification_is_refused_with_words),
         cmocka_unit_test(only_plain_absolute_paths_are_taken),
+        cmocka_unit_test(what_is_bound_with_all_is_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -261,6 +261,7 @@ static void an_unusable_input_is_a_fault_of_its_call_alone(void **state)
                                   "{`a`:1,}",
                                   "{`a`:`\\u0000`}",
                                   "{`a`:`\\ud800x`}",
+                                  "{`a`:`\xe2\x82`}",
                                   "nonsense",
                                   " "};
     for (size_t i = 0; i < ARRAY_LEN(inputs); i++) {

@@ -576,6 +576,46 @@ static void control_groups_are_found(void **state)
     }
 }
 
+/* ---- settings ---- */
+
+static size_t count_id(const struct doctor_report *r, const char *id)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++)
+        n += str_eq(r->item[i].id, id);
+    return n;
+}
+
+/* Yama's highest level takes connect, bind and locks from sandboxes, root's as well; the lower ones
+ * do not, and the lowest is a note about something else. */
+static void the_highest_ptrace_scope_is_told(void **state)
+{
+    (void)state;
+    struct file level[] = {{"/proc/sys/kernel/yama/ptrace_scope", "3\n"}, {NULL, NULL}};
+    for (int root = 0; root < 2; root++) {
+        for (int n = 0; n <= 3; n++) {
+            char text[] = {(char)('0' + n), '\n', '\0'};
+            level[0].text = text;
+            struct doctor_host h;
+            doctor_host_read(&h, machine(level), "/sallyport", root);
+            struct doctor_report *r = mem_new(struct doctor_report);
+            doctor_limits(r, &h, "/");
+            bool told = n == 3 || (n == 0 && !root);
+            assert_int_equal(count_id(r, "ptrace_scope"), told);
+            if (n == 3) {
+                const struct doctor_finding *f = by_id(r, "ptrace_scope");
+                assert_int_equal(f->verdict, DOCTOR_NOTE);
+                assert_non_null(strstr(f->lost, "connect and bind fails (EPERM)"));
+                assert_non_null(strstr(f->lost, "locks"));
+                assert_non_null(strstr(f->fix, "reboot"));
+                assert_null(strstr(f->fix, "sysctl -w")); /* the kernel would refuse that */
+            }
+            doctor_report_done(r);
+            free(r);
+        }
+    }
+}
+
 /* ---- printing ---- */
 
 static void a_report_is_broken_at_eighty_columns(void **state)
@@ -675,6 +715,7 @@ int main(void)
         cmocka_unit_test_teardown(the_findings_on_ubuntu, teardown),
         cmocka_unit_test(each_lack_of_landlock_has_its_fix),
         cmocka_unit_test(control_groups_are_found),
+        cmocka_unit_test_teardown(the_highest_ptrace_scope_is_told, teardown),
         cmocka_unit_test(a_report_is_broken_at_eighty_columns),
         cmocka_unit_test(the_summary_counts_what_to_mend),
     };

@@ -30,7 +30,11 @@ static int make_tree(void **state)
         "p/.mcp.json p/dot/rc p/sub/.git && printf '[core]\\n\\thooksPath = ./team/hooks/\\n' "
         ">p/.git/config && ln -s dot/rc p/.bashrc && ln -s ../../secret p/.zshrc && "
         "ln -s /etc p/.idea && mkfifo p/.envrc && mkdir p/.hg p/a/.hg && "
-        "touch p/.hg/hgrc p/a/.hg/hgrc p/.pre-commit-config.yaml p/sub/.Rprofile && mkdir -p "
+        "touch p/.hg/hgrc p/a/.hg/hgrc p/.pre-commit-config.yaml p/sub/.Rprofile "
+        "p/sub/.ocamlinit p/.bash_completion p/.procmailrc && mkdir -p p/.gradle/init.d && "
+        "ln -s missing/rc p/sub/.kshrc && mkdir -p p/linked/repo/hooks && "
+        "ln -s repo p/linked/.git && "
+        "printf '[core]\n\thooksPath = team/hooks\n' >p/linked/repo/config && mkdir -p "
         "bare/objects bare/refs bare/hooks && "
         "touch bare/HEAD bare/config file",
         dir);
@@ -44,10 +48,14 @@ static int remove_tree(void **state)
     return system(text); /* lint-allow: banned a fixed text of ours */
 }
 
-static int note(void *arg, const char *path, bool read_only, struct err *e)
+static int note(void *arg, const struct orders_place *p, struct err *e)
 {
+    static const char *const how[] = {
+        [ORDERS_READ_ONLY] = "", [ORDERS_HELD] = "held ", [ORDERS_NOTED] = "noted "};
+    static const char *const what[] = {
+        [ORDERS_NAME] = "", [ORDERS_REPOSITORY] = " (repository)", [ORDERS_GIT] = " (git)"};
     (void)e;
-    buf_addf(arg, "%s%s\n", read_only ? "" : "held ", path);
+    buf_addf(arg, "%s%s%s\n", how[p->how], p->path, what[p->what]);
     return 0;
 }
 
@@ -72,29 +80,51 @@ static void what_programs_act_on_is_found(void **state)
 {
     (void)state;
     static const char *const there[] = {
-        "held .git",
-        ".git/hooks",
-        ".git/config",
+        "held .git (repository)",
+        ".git/hooks (git)",
+        ".git/config (git)",
+        "noted .git/commondir (git)",
         "team/hooks", /* core.hooksPath */
-        "held .git/modules/lib/x",
-        ".git/modules/lib/x/hooks",
-        ".git/modules/lib/x/config",
-        "held .git/worktrees/w",
-        ".git/worktrees/w/commondir",
+        "held .git/modules/lib/x (repository)",
+        ".git/modules/lib/x/hooks (git)",
+        ".git/modules/lib/x/config (git)",
+        "noted .git/modules/lib/x/commondir (git)",
+        "held .git/worktrees/w (repository)",
+        ".git/worktrees/w/commondir (git)",
         ".vscode",
         ".mcp.json",
         "a/b/.idea",
         ".config/git",
+        "noted .bashrc",
         "dot/rc", /* what .bashrc leads to */
-        "sub/.git",
+        "noted .zshrc",
+        "noted .idea",
+        "noted .envrc",
+        "noted sub/.kshrc",
+        "noted sub/missing/rc",
+        "noted linked/.git (repository)",
+        "held linked/repo (repository)", /* what its .git leads to */
+        "linked/repo/hooks (git)",
+        "noted linked/team/hooks", /* core.hooksPath, not there */
+        "sub/.git (repository)",
         ".hg/hgrc",
         ".pre-commit-config.yaml",
         "sub/.Rprofile",
+        "sub/.ocamlinit",
+        ".bash_completion",
+        ".procmailrc",
+        ".gradle/init.d",
     };
     /* Links and pipes cannot be covered, what is deep or in node_modules is left out. */
-    static const char *const not_there[] = {".bashrc",        ".zshrc", ".idea",
-                                            "a/b/c/d/.idea",  ".envrc", "node_modules/x/.vscode",
-                                            ".git/commondir", ".git",   "held sub/.git"};
+    static const char *const not_there[] = {".bashrc",
+                                            ".zshrc",
+                                            ".idea",
+                                            "a/b/c/d/.idea",
+                                            ".envrc",
+                                            "node_modules/x/.vscode",
+                                            ".git/commondir (git)",
+                                            ".git",
+                                            "held sub/.git (repository)"};
     AUTO(buf) all = BUF_INIT(65536);
     scan("p", &all);
     for (size_t i = 0; i < ARRAY_LEN(there); i++)
@@ -108,19 +138,19 @@ static void a_repository_itself_is_one(void **state)
     (void)state;
     AUTO(buf) all = BUF_INIT(65536), git = BUF_INIT(65536), file = BUF_INIT(65536);
     scan("bare", &all);
-    found(&all, "hooks", true);
-    found(&all, "config", true);
+    found(&all, "noted . (repository)", true);
+    found(&all, "hooks (git)", true);
+    found(&all, "config (git)", true);
     scan("p/.git", &git);
-    found(&git, "hooks", true);
+    found(&git, "hooks (git)", true);
     scan("file", &file);
     assert_string_equal(buf_str(&file), "\n");
 }
 
-static int refuse(void *arg, const char *path, bool read_only, struct err *e)
+static int refuse(void *arg, const struct orders_place *p, struct err *e)
 {
     (void)arg;
-    (void)path;
-    (void)read_only;
+    (void)p;
     return err_set(e, -EIO, "no");
 }
 
