@@ -21,18 +21,17 @@ struct test_log {
     char dir[64], path[96], key[112], pub[112];
 };
 
-static inline void log_make_in(struct test_log *l, const char *dir)
+/* Where there is no disk to wait for, if there is such a place: thousands of logs are made. Those of
+ * tests/scenario/audit.test.mjs are on a disk. */
+static inline void log_make(struct test_log *l)
 {
-    snprintf(l->dir, sizeof(l->dir), "%s/sallyport-audit-XXXXXX", dir);
+    struct stat st;
+    bool shm = stat("/dev/shm", &st) == 0 && (st.st_mode & S_IWOTH);
+    snprintf(l->dir, sizeof(l->dir), "%s/sallyport-audit-XXXXXX", shm ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(l->dir));
     snprintf(l->path, sizeof(l->path), "%s/audit.jsonl", l->dir);
     snprintf(l->key, sizeof(l->key), "%s.key", l->path);
     snprintf(l->pub, sizeof(l->pub), "%s.pub", l->path);
-}
-
-static inline void log_make(struct test_log *l)
-{
-    log_make_in(l, "/tmp");
 }
 
 static inline void log_remove(struct test_log *l)
