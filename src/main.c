@@ -19,6 +19,7 @@ static const struct command {
     {"status", cmd_status, "what the server does, who works, what waits and why"},
     {"env", cmd_env, "environments and their keys"},
     {"rootfs", cmd_rootfs, "container images as root file systems for sandboxes"},
+    {"audit", cmd_audit, "what was done with credentials: verify, query, tail, export"},
     {"doctor", cmd_doctor, "what this machine has, what is missing, what to do about it"},
     {"completion", cmd_completion, "a completion script for bash, zsh or fish"},
     {"setup", cmd_setup, NULL},

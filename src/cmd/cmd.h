@@ -23,8 +23,9 @@ int cmd_up(int argc, char **argv);
 int cmd_setup(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_rootfs(int argc, char **argv);
+int cmd_audit(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 
 /* What those that have verbs can do, for completion. */
 struct verb_set;
-extern const struct verb_set cmd_session_verbs, cmd_env_verbs, cmd_rootfs_verbs;
+extern const struct verb_set cmd_session_verbs, cmd_env_verbs, cmd_rootfs_verbs, cmd_audit_verbs;

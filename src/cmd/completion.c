@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* main.c's, but for what is not for people; a test compares with --help. */
-#define COMMANDS "up server worker exec session status env rootfs doctor completion"
+#define COMMANDS "up server worker exec session status env rootfs audit doctor completion"
 
 static const char bash_script[] =
     "# bash completion for sallyport: eval \"$(sallyport completion bash)\"\n"
@@ -27,6 +27,7 @@ static const char bash_script[] =
     "    env) words='{{env}}'; [[ ${COMP_WORDS[2]} == key ]] && ((COMP_CWORD > 2)) && "
     "words='{{env key}}' ;;\n"
     "    rootfs) words='{{rootfs}}' ;;\n"
+    "    audit) words='{{audit}}' ;;\n"
     "    completion) words='bash zsh fish' ;;\n"
     "    help) words='{{commands}}' ;;\n"
     "    esac\n"
@@ -35,14 +36,16 @@ static const char bash_script[] =
     "    fi\n"
     "    path=(\"$cmd\")\n"
     "    case $cmd:$COMP_CWORD in\n"
-    "    session:2|env:2|rootfs:2|completion:2|help:2) COMPREPLY=($(compgen -W \"$words\" -- "
+    "    session:2|env:2|rootfs:2|audit:2|completion:2|help:2) COMPREPLY=($(compgen -W \"$words\" "
+    "-- "
     "\"$cur\")); return ;;\n"
     "    server:2) if [[ $cur != -* ]]; then COMPREPLY=($(compgen -W 'backup restore' -- "
     "\"$cur\")); return; fi ;;\n"
     "    env:3) if [[ ${COMP_WORDS[2]} == key ]]; then COMPREPLY=($(compgen -W \"$words\" -- "
     "\"$cur\")); return; fi ;;\n"
     "    esac\n"
-    "    [[ $cmd == session || $cmd == env || $cmd == rootfs ]] && path+=(\"${COMP_WORDS[2]}\")\n"
+    "    [[ $cmd == session || $cmd == env || $cmd == rootfs || $cmd == audit ]] && "
+    "path+=(\"${COMP_WORDS[2]}\")\n"
     "    [[ $cmd == server && ${COMP_WORDS[2]} =~ ^(backup|restore)$ ]] && "
     "path+=(\"${COMP_WORDS[2]}\")\n"
     "    [[ $cmd == env && ${COMP_WORDS[2]} == key ]] && path+=(\"${COMP_WORDS[3]}\")\n"
@@ -76,6 +79,8 @@ static const char fish_script[] =
     "__fish_seen_subcommand_from {{env}}' -a '{{env}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from rootfs; and not "
     "__fish_seen_subcommand_from {{rootfs}}' -a '{{rootfs}}'\n"
+    "complete -c sallyport -n '__fish_seen_subcommand_from audit; and not "
+    "__fish_seen_subcommand_from {{audit}}' -a '{{audit}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from key' -a '{{env key}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
     "function __sallyport_flags\n"
@@ -113,10 +118,9 @@ static void print_words(const char *word, size_t n)
         const struct verb_set *set;
         const char *first;
     } all[] = {
-        {"session", &cmd_session_verbs, NULL},
-        {"env", &cmd_env_verbs, NULL},
-        {"env key", &cmd_env_verbs, "key"},
-        {"rootfs", &cmd_rootfs_verbs, NULL},
+        {"session", &cmd_session_verbs, NULL}, {"env", &cmd_env_verbs, NULL},
+        {"env key", &cmd_env_verbs, "key"},    {"rootfs", &cmd_rootfs_verbs, NULL},
+        {"audit", &cmd_audit_verbs, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (strlen(all[i].word) == n && !memcmp(all[i].word, word, n)) {

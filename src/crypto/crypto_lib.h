@@ -1,4 +1,4 @@
-/* crypto_lib - the functions of libcrypto that digest.c calls, found at run time.
+/* crypto_lib - the functions of libcrypto that this room calls, found at run time.
  *
  * Processes that need no digest (exec, the zygote) do not load it. A function that is not in the list
  * would be linked, and then every process loads OpenSSL again: tests/scenario/libraries.test.mjs. */
@@ -16,9 +16,17 @@ struct err;
     X(EVP_Digest)                                                                                  \
     X(EVP_DigestFinal_ex)                                                                          \
     X(EVP_DigestInit_ex)                                                                           \
+    X(EVP_DigestSign)                                                                              \
+    X(EVP_DigestSignInit)                                                                          \
     X(EVP_DigestUpdate)                                                                            \
+    X(EVP_DigestVerify)                                                                            \
+    X(EVP_DigestVerifyInit)                                                                        \
     X(EVP_MD_CTX_free)                                                                             \
     X(EVP_MD_CTX_new)                                                                              \
+    X(EVP_PKEY_free)                                                                               \
+    X(EVP_PKEY_get_raw_public_key)                                                                 \
+    X(EVP_PKEY_new_raw_private_key)                                                                \
+    X(EVP_PKEY_new_raw_public_key)                                                                 \
     X(EVP_sha256)                                                                                  \
     X(HMAC)
 
@@ -33,11 +41,19 @@ extern struct crypto_lib crypto_lib;
 int crypto_lib_open(struct err *e) WARN_UNUSED;
 
 /* Called by their own names. */
-#define EVP_Digest         crypto_lib.EVP_Digest_
-#define EVP_DigestFinal_ex crypto_lib.EVP_DigestFinal_ex_
-#define EVP_DigestInit_ex  crypto_lib.EVP_DigestInit_ex_
-#define EVP_DigestUpdate   crypto_lib.EVP_DigestUpdate_
-#define EVP_MD_CTX_free    crypto_lib.EVP_MD_CTX_free_
-#define EVP_MD_CTX_new     crypto_lib.EVP_MD_CTX_new_
-#define EVP_sha256         crypto_lib.EVP_sha256_
-#define HMAC               crypto_lib.HMAC_
+#define EVP_Digest                   crypto_lib.EVP_Digest_
+#define EVP_DigestFinal_ex           crypto_lib.EVP_DigestFinal_ex_
+#define EVP_DigestInit_ex            crypto_lib.EVP_DigestInit_ex_
+#define EVP_DigestSign               crypto_lib.EVP_DigestSign_
+#define EVP_DigestSignInit           crypto_lib.EVP_DigestSignInit_
+#define EVP_DigestUpdate             crypto_lib.EVP_DigestUpdate_
+#define EVP_DigestVerify             crypto_lib.EVP_DigestVerify_
+#define EVP_DigestVerifyInit         crypto_lib.EVP_DigestVerifyInit_
+#define EVP_MD_CTX_free              crypto_lib.EVP_MD_CTX_free_
+#define EVP_MD_CTX_new               crypto_lib.EVP_MD_CTX_new_
+#define EVP_PKEY_free                crypto_lib.EVP_PKEY_free_
+#define EVP_PKEY_get_raw_public_key  crypto_lib.EVP_PKEY_get_raw_public_key_
+#define EVP_PKEY_new_raw_private_key crypto_lib.EVP_PKEY_new_raw_private_key_
+#define EVP_PKEY_new_raw_public_key  crypto_lib.EVP_PKEY_new_raw_public_key_
+#define EVP_sha256                   crypto_lib.EVP_sha256_
+#define HMAC                         crypto_lib.HMAC_

@@ -11,6 +11,15 @@ void digest_sha256(const void *p, size_t n, unsigned char ret[DIGEST_SHA256_BYTE
 /* The same as 64 lower-case hex digits and a NUL. Returns `ret`. */
 char *digest_sha256_hex(const void *p, size_t n, char ret[DIGEST_SHA256_HEX]);
 
+/* SHA-256 of many short texts one after another, without setting up for each. Begin, add, end; then
+ * begin again. One thread at a time. new aborts when libcrypto fails; free accepts NULL. */
+struct digest_again;
+struct digest_again *digest_again_new(void) __attribute__((returns_nonnull));
+void digest_again_begin(struct digest_again *d);
+void digest_again_add(struct digest_again *d, const void *p, size_t n);
+void digest_again_end(struct digest_again *d, unsigned char ret[DIGEST_SHA256_BYTES]);
+void digest_again_free(struct digest_again *d);
+
 /* SHA-256 of bytes that come in pieces. Hex ends it: no more may be added. Abort when libcrypto
  * fails or memory is exhausted. Free accepts NULL. */
 struct digest_stream;

@@ -43,6 +43,25 @@ static void a_digest_in_pieces_is_that_of_the_whole(void **state)
     digest_stream_free(NULL);
 }
 
+static void one_digest_after_another(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "abc", "x", "abc", ""};
+    struct digest_again *d = digest_again_new();
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        unsigned char got[DIGEST_SHA256_BYTES], want[DIGEST_SHA256_BYTES];
+        digest_again_begin(d);
+        for (const char *p = texts[i]; *p; p++)
+            digest_again_add(d, p, 1);
+        digest_again_add(d, NULL, 0);
+        digest_again_end(d, got);
+        digest_sha256(texts[i], strlen(texts[i]), want);
+        assert_memory_equal(got, want, sizeof(want));
+    }
+    digest_again_free(d);
+    digest_again_free(NULL);
+}
+
 static void hmac_gives_the_published_codes(void **state)
 {
     (void)state;
@@ -73,6 +92,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sha256_gives_the_published_digests),
                                        cmocka_unit_test(a_digest_in_pieces_is_that_of_the_whole),
+                                       cmocka_unit_test(one_digest_after_another),
                                        cmocka_unit_test(hmac_gives_the_published_codes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
