@@ -38,6 +38,8 @@ __attribute__((constructor)) static void use_our_memory(void)
     json_set_alloc_funcs(mem_for_library, free);
 }
 
+static bool wiping;
+
 static void wipe_and_free(void *p)
 {
     if (p)
@@ -49,6 +51,7 @@ void json_wipe_when_freed(void)
 {
     json_malloc_t allocate;
     json_free_t unused;
+    wiping = true;
     json_get_alloc_funcs(&allocate, &unused);
     json_set_alloc_funcs(allocate, wipe_and_free);
 }
@@ -89,6 +92,9 @@ static void scan_number(struct scan *c)
     int64_t v;
     if (integer && c->at - from > 18 &&
         str_to_i64(c->s + from, c->at - from, INT64_MIN, INT64_MAX, &v) == -ERANGE) {
+        /* Two bytes for at least nineteen: with so much room it does not move and leave copies. */
+        if (c->copied == 0)
+            (void)buf_room(&c->patched, c->n + c->n / 9 + 16);
         (void)buf_add(&c->patched, c->s + c->copied, c->at - c->copied);
         (void)buf_adds(&c->patched, "e0");
         c->copied = c->at;
@@ -182,6 +188,8 @@ int json_parse_few(const char *text, size_t n, size_t max_values, json_t **ret, 
         else
             j = json_loadb(text ? text : "", n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     }
+    if (wiping && c.patched.data)
+        explicit_bzero(c.patched.data, c.patched.cap);
     buf_done(&c.patched);
     if (r < 0)
         return r;

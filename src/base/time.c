@@ -182,3 +182,22 @@ int time_parse_http(const char *s, int64_t *ret_us)
     }
     return -E_PARSE;
 }
+
+int time_parse_duration_ms(const char *s, int64_t *ret_ms)
+{
+    static const struct {
+        const char *suffix;
+        int64_t ms;
+    } units[] = {{"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    size_t digits = strspn(s, "0123456789");
+    int64_t n;
+    int r = str_to_i64(s, digits, 0, INT64_MAX, &n);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (!str_eq(s + digits, units[i].suffix))
+            continue;
+        return __builtin_mul_overflow(n, units[i].ms, ret_ms) ? -ERANGE : 0;
+    }
+    return -EINVAL;
+}

@@ -22,3 +22,6 @@ char *time_format(char ret[TIME_RFC3339_MAX], int64_t real_us);
 int time_parse(const char *s, int64_t *ret_us) WARN_UNUSED;
 /* A date of HTTP (RFC 9110 5.6.7), in any of its three forms. -E_PARSE otherwise. */
 int time_parse_http(const char *s, int64_t *ret_us) WARN_UNUSED;
+/* How long, as flags and configuration say it: digits and ms, s, m, h or d; without a unit seconds.
+ * "1500ms", "30s", "5m", "2h", "30". 0, -EINVAL or -ERANGE. */
+int time_parse_duration_ms(const char *s, int64_t *ret_ms) WARN_UNUSED;

@@ -252,3 +252,9 @@ int tls_accept(struct tls_ctx *c, int fd, struct stream *ret, struct err *e)
         stream_done(ret);
     return r;
 }
+
+void tls_forget_plaintext(void *ssl_ctx)
+{
+    if (tls_lib_open(NULL) == 0)
+        SSL_CTX_set_options((SSL_CTX *)ssl_ctx, SSL_OP_CLEANSE_PLAINTEXT);
+}

@@ -10,3 +10,7 @@ void tls_ctx_free(struct tls_ctx *c);
 /* Handshake on a connected socket; takes `fd` over in every case. Suspends (bounded by the fiber's
  * deadline). */
 int tls_accept(struct tls_ctx *c, int fd, struct stream *ret, struct err *e) WARN_UNUSED;
+
+/* For a library that makes its own TLS (libcurl hands its SSL_CTX out): plaintext that was received
+ * is wiped as soon as it has been read. Does not suspend. */
+void tls_forget_plaintext(void *ssl_ctx);

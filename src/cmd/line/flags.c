@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "base/yaml.h"
 #include "cmd/line/host_path.h"
 
@@ -58,7 +59,7 @@ static const struct unit sizes[] = {
 
 int flags_duration_ms(const char *text, int64_t *ret)
 {
-    return with_unit(text, durations, ARRAY_LEN(durations), ret);
+    return time_parse_duration_ms(text, ret);
 }
 
 int flags_size_bytes(const char *text, int64_t *ret)

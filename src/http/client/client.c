@@ -20,6 +20,7 @@
 #include "base/time.h"
 #include "fiber/sync.h"
 #include "io/loop.h"
+#include "io/tls.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,7 @@ struct http_client {
     int64_t timer_ns; /* when libcurl wants to be called; FIBER_NO_DEADLINE: not */
     struct scope scope;
     size_t live;
+    char *ca_file; /* NULL: the process's */
     char user_agent[128];
 };
 
@@ -48,7 +50,7 @@ struct client_stream {
     struct buf body, head;
     struct waitq wake;
     int status;
-    bool have_head, finished, streaming, paused, added;
+    bool have_head, finished, streaming, paused, added, secret;
     CURLcode result;
     int limit_error; /* why our own callback stopped the transfer */
     size_t max_body;
@@ -169,6 +171,11 @@ void http_client_trust(const char *pem_file)
     trusted_file = pem_file && *pem_file ? pem_file : NULL;
 }
 
+void http_client_wipe_when_freed(void)
+{
+    curl_wipe_when_freed();
+}
+
 struct http_client *http_client_new(const char *user_agent, struct err *e)
 {
     const struct curl_api *api = curl_api_get(e);
@@ -223,17 +230,25 @@ fail:
     return NULL;
 }
 
+void http_client_set_ca(struct http_client *c, const char *pem_file)
+{
+    free(c->ca_file);
+    c->ca_file = mem_strdup(pem_file);
+}
+
 void http_client_free(struct http_client *c)
 {
     if (!c)
         return;
     MUST(c->live == 0);
+    c->scope.owner = fiber_self(); /* whoever frees it joins the driver */
     scope_done(&c->scope);
     if (c->multi)
         c->api->multi_cleanup(c->multi);
     io_fd_close(&c->epoll);
     if (c->wake_fd >= 0)
         close(c->wake_fd);
+    free(c->ca_file);
     free(c);
 }
 
@@ -290,6 +305,14 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
     return len;
 }
 
+static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *arg)
+{
+    (void)easy;
+    (void)arg;
+    tls_forget_plaintext(ssl_ctx);
+    return CURLE_OK;
+}
+
 /* ---- requests ---- */
 
 static int add_header(struct client_stream *s, const char *name, const char *value, size_t n)
@@ -329,21 +352,6 @@ static int add_headers(struct client_stream *s, const struct client_request *q)
     return r;
 }
 
-/* True for a URL of this host itself. What is said to it, keys included, is never handed to a proxy
- * that the environment names: a proxy elsewhere could not reach it anyway. */
-static bool is_loopback(const char *url)
-{
-    const char *host = strstr(url, "://") + 3;
-    size_t n = strcspn(host, "/?#");
-    if (memchr(host, '@', n))
-        return false;
-    if (str_starts(host, "[::1]"))
-        return true;
-    n = n < strcspn(host, ":") ? n : strcspn(host, ":");
-    return str_ieq_n(host, n, "localhost", 9) ||
-           (str_starts(host, "127.") && strspn(host, "0123456789.") == n);
-}
-
 static int stream_start(struct http_client *c, const struct client_request *q, bool streaming,
                         size_t max_body, struct client_stream **ret, struct err *e)
 {
@@ -359,6 +367,12 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
     buf_init(&s->head, LIMIT_HEADER_BYTES);
     waitq_init(&s->wake);
     c->live++;
+    s->secret = q->secret;
+    /* All of it at once: a buffer that grows leaves copies behind. */
+    if (s->secret && !buf_room(&s->body, s->body.max)) {
+        client_stream_close(s);
+        return err_set(e, -ENOMEM, "no memory for the answer");
+    }
 
     int r = add_headers(s, q);
     if (r < 0) {
@@ -390,10 +404,13 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
     }
     api->easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 10000));
-    if (is_loopback(q->url))
+    if (http_client_is_loopback(q->url))
         api->easy_setopt(h, CURLOPT_PROXY, "");
-    if (trusted_file)
-        api->easy_setopt(h, CURLOPT_CAINFO, trusted_file);
+    const char *trusted = c->ca_file ? c->ca_file : trusted_file;
+    if (trusted)
+        api->easy_setopt(h, CURLOPT_CAINFO, trusted);
+    if (q->secret)
+        api->easy_setopt(h, CURLOPT_SSL_CTX_FUNCTION, on_tls);
     if (q->low_speed_timeout_ms) {
         api->easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
         api->easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)((q->low_speed_timeout_ms + 999) / 1000));
@@ -430,6 +447,8 @@ void client_stream_close(struct client_stream *s)
     for (struct curl_slist *l = s->headers; l; l = l->next)
         secret_wipe(l->data, strlen(l->data));
     api->slist_free_all(s->headers);
+    if (s->secret)
+        secret_wipe(s->body.data, s->body.cap);
     buf_done(&s->body);
     buf_done(&s->head);
     MUST(waitq_empty(&s->wake));
@@ -485,39 +504,6 @@ static int wait_failed(int r, struct err *e)
     return err_set(e, r, r == -ETIMEDOUT ? "no answer in time" : "the request was cancelled");
 }
 
-void client_response_done(struct client_response *r)
-{
-    buf_done(&r->body);
-    buf_done(&r->headers);
-    *r = (struct client_response){0};
-}
-
-const char *client_response_header(const struct client_response *r, const char *name_lower,
-                                   char *ret, size_t cap)
-{
-    const char *p = buf_str(&r->headers);
-    size_t name = strlen(name_lower);
-    while (*p) {
-        const char *end = strchr(p, '\n');
-        size_t len = end ? (size_t)(end - p) : strlen(p);
-        if (len > name && p[name] == ':' && memcmp(p, name_lower, name) == 0) {
-            const char *v = p + name + 1;
-            size_t n = len - name - 1;
-            while (n > 0 && (*v == ' ' || *v == '\t')) {
-                v++;
-                n--;
-            }
-            if (n >= cap)
-                return NULL;
-            memcpy(ret, v, n);
-            ret[n] = '\0';
-            return ret;
-        }
-        p += len + (end ? 1 : 0);
-    }
-    return NULL;
-}
-
 static void take_head(struct client_stream *s, struct client_response *ret)
 {
     ret->status = s->status;
@@ -544,6 +530,7 @@ int client_fetch(struct http_client *c, const struct client_request *q, size_t m
     } else {
         take_head(s, ret);
         ret->body = s->body;
+        ret->secret = s->secret;
         s->body = BUF_INIT(1);
         r = 0;
     }

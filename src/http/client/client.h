@@ -16,7 +16,17 @@ void http_client_trust(const char *pem_file);
 struct err;
 struct http_client;
 struct http_client *http_client_new(const char *user_agent, struct err *e);
-void http_client_free(struct http_client *c); /* no request may be live */
+/* No request may be live. On any fiber. Suspends. */
+void http_client_free(struct http_client *c);
+
+/* The same for one client, which then trusts nothing else. Copied. Before its first request. */
+void http_client_set_ca(struct http_client *c, const char *pem_file);
+/* For a process that others must not learn secrets from: what libcurl frees is wiped. Before the
+ * first client is made. */
+void http_client_wipe_when_freed(void);
+/* True for a URL of this host itself. What is said to it, keys included, is never handed to a proxy
+ * that the environment names: a proxy elsewhere could not reach it anyway. */
+bool http_client_is_loopback(const char *url);
 
 struct client_header {
     const char *name, *value;
@@ -35,11 +45,16 @@ struct client_request {
     /* On a connection of its own: the library sends a request once more, without a word, when one
      * that had been used before dies without an answer. */
     bool once;
+    /* What comes back is secret: its buffer never moves and is wiped by client_response_done, and
+     * what TLS keeps of it is wiped, too. The ceiling of the body is allocated at once. Not for
+     * streams. */
+    bool secret;
 };
 struct client_response {
     int status;
     struct buf body;    /* with client_fetch */
     struct buf headers; /* raw "Name: value\n" lines, names lower-cased */
+    bool secret;        /* client_response_done wipes the body */
 };
 void client_response_done(struct client_response *r);
 const char *client_response_header(const struct client_response *r, const char *name_lower,

@@ -13,6 +13,7 @@ struct err;
 
 struct curl_api {
     __typeof__(&curl_global_init) global_init;
+    __typeof__(&curl_global_init_mem) global_init_mem;
     __typeof__(&curl_easy_init) easy_init;
     __typeof__(&curl_easy_cleanup) easy_cleanup;
     CURLcode (*easy_setopt)(CURL *, CURLoption, ...);
@@ -34,3 +35,6 @@ struct curl_api {
 /* Opens libcurl once per process (loop thread only). NULL with words when it is
  * missing or too old. */
 const struct curl_api *curl_api_get(struct err *e);
+
+/* From the first curl_api_get on, libcurl's memory is wiped before it is given back. */
+void curl_wipe_when_freed(void);

@@ -89,9 +89,25 @@ static void bytes_are_compared_and_wiped(void **state)
     secret_wipe(NULL, 0);
 }
 
+static void room_is_zero_and_filled_in_place(void **state)
+{
+    (void)state;
+    AUTO(secret) s = {0};
+    assert_int_equal(secret_room(&s, 5000), 0);
+    assert_int_equal(s.len, 5000);
+    for (size_t i = 0; i <= s.len; i++)
+        assert_int_equal(s.data[i], 0);
+    memcpy(s.data, "hunter2", 7);
+    s.len = 7;
+    assert_true(secret_eq(&s, "hunter2", 7));
+    AUTO(secret) over = {0};
+    assert_int_equal(secret_room(&over, (1u << 20) + 1), -EMSGSIZE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(room_is_zero_and_filled_in_place),
         cmocka_unit_test(a_secret_equals_only_itself),
         cmocka_unit_test(a_secret_has_a_ceiling),
         cmocka_unit_test(a_secret_is_locked_and_not_dumped),

@@ -130,9 +130,45 @@ static void an_http_date_is_read_in_any_form(void **state)
     }
 }
 
+static void durations_are_read_to_the_last_character(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *s;
+        int result;
+        int64_t ms;
+    } rows[] = {
+        {"1500ms", 0, 1500},
+        {"30s", 0, 30000},
+        {"30", 0, 30000},
+        {"5m", 0, 300000},
+        {"2h", 0, 7200000},
+        {"7d", 0, 604800000},
+        {"0", 0, 0},
+        {"", -EINVAL, 0},
+        {"s", -EINVAL, 0},
+        {"-1s", -EINVAL, 0},
+        {"+1s", -EINVAL, 0},
+        {"1.5s", -EINVAL, 0},
+        {"1 s", -EINVAL, 0},
+        {"5min", -EINVAL, 0},
+        {"5M", -EINVAL, 0},
+        {" 5s", -EINVAL, 0},
+        {"106751991168d", -ERANGE, 0},
+        {"9223372036854775808ms", -ERANGE, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int64_t ms = 0;
+        assert_int_equal(time_parse_duration_ms(rows[i].s, &ms), rows[i].result);
+        if (rows[i].result == 0)
+            assert_int_equal(ms, rows[i].ms);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(durations_are_read_to_the_last_character),
         cmocka_unit_test(rfc3339_is_read_or_refused),
         cmocka_unit_test(a_formatted_time_is_read_back),
         cmocka_unit_test(an_http_date_is_read_in_any_form),

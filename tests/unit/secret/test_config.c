@@ -1,0 +1,141 @@
+/* test_config.c - what the configuration of a source may not say, and in which words. */
+#include "unit/secret/secret_world.h"
+
+static int what_is_wrong_is_named(void *arg)
+{
+    (void)arg;
+    static const struct {
+        const char *config, *words;
+    } rows[] = {
+        {"'text'", "a source is an object"},
+        {"[]", "a source is an object"},
+        {"null", "a source is an object"},
+        {"{}", "needs one of env, file, exec, systemd, hashicorp, vault"},
+        {"{'ttl':'5m'}", "needs one of"},
+        {"{'file':'/a','env':'B'}", "file: a source has one kind, and this one has env"},
+        {"{'file':'/a','tll':'5m'}", "tll: a source of the kind file has no such member"},
+        {"{'file':'/a','tll':'5m'}", "file, ttl, failure_ttl, stale_ttl, json_key"},
+        {"{'file':'/a','timeout':'5s'}", "timeout: a source of the kind file has no such member"},
+        {"{'file':'/a','ttl':'soon'}", "ttl: is not a duration"},
+        {"{'file':'/a','ttl':'-5s'}", "ttl: is not a duration"},
+        {"{'file':'/a','ttl':1.5}", "ttl: is not a duration"},
+        {"{'file':'/a','ttl':-1}", "ttl: must be between 0 ms"},
+        {"{'file':'/a','ttl':'400d'}", "ttl: must be between"},
+        {"{'file':'/a','failure_ttl':'2d'}", "failure_ttl: must be between"},
+        {"{'file':'/a','stale_ttl':'31d'}", "stale_ttl: must be between"},
+        {"{'exec':['a'],'timeout':'50ms'}", "timeout: must be between 100 ms and 300 s"},
+        {"{'exec':['a'],'timeout':'301s'}", "timeout: must be between"},
+        {"{'file':'/a','json_key':''}", "json_key: must be a text"},
+        {"{'file':'/a','json_key':['a']}", "json_key: must be a text"},
+        {"{'file':'/a','json_key':'a..b'}", "json_key: a name is empty"},
+        {"{'file':'a/b'}", "file: must be an absolute path"},
+        {"{'file':''}", "file: must be a text"},
+        {"{'file':null}", "file: must be a text"},
+        {"{'file':'/a\\nb'}", "without control characters"},
+        {"{'vault':''}", "vault: must be a text"},
+        {"{'systemd':'../x'}", "systemd: the name of a credential, without a path"},
+        {"{'systemd':'..'}", "systemd: the name of a credential"},
+        {"{'exec':[]}", "exec: a list of a program"},
+        {"{'exec':''}", "exec: a list of a program"},
+        {"{'exec':{}}", "exec: a list of a program"},
+        {"{'exec':['']}", "exec: every argument is a text"},
+        {"{'exec':['a',7]}", "exec: every argument is a text"},
+        {"{'exec':['a'],'environment':[]}", "environment: an object"},
+        {"{'exec':['a'],'environment':{'A-B':'x'}}", "environment: A-B is no name"},
+        {"{'exec':['a'],'environment':{'A':7}}",
+         "environment: A (a text or a source): a source is"},
+        {"{'exec':['a'],'environment':{'A':{'file':'rel'}}}",
+         "environment: A (a text or a source)"},
+        {"{'exec':['a'],'environment':{'A':{'exec':['b'],'environment':{'B':{'exec':['c'],"
+         "'environment':{'C':{'exec':['d'],'environment':{'D':{'file':'/e'}}}}}}}}}",
+         "nested more than 3 deep"},
+    };
+    struct secret_world w;
+    world_begin(&w);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        world_refuses(&w, rows[i].config, rows[i].words);
+    world_end(&w);
+    return 0;
+}
+ON_LOOP(what_is_wrong_is_named)
+
+/* Somebody may write the secret itself where its place belongs. */
+static int a_complaint_does_not_repeat_what_was_written(void *arg)
+{
+    (void)arg;
+    static const char *const configs[] = {
+        "{'file':'hunter2'}",
+        "{'file':'/a','ttl':'hunter2'}",
+        "{'file':'/a','json_key':'hunter2..'}",
+        "{'env':'A=hunter2'}",
+        "{'systemd':'x/hunter2'}",
+        "{'exec':['a'],'environment':{'A':['hunter2']}}",
+        "'hunter2'",
+    };
+    struct secret_world w;
+    world_begin(&w);
+    for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
+        AUTO_JSON json_t *j = js(configs[i]);
+        struct secret_source *s = NULL;
+        struct err e = {0};
+        assert_int_equal(secret_source_new(w.all, j, 0, &s, &e), -EINVAL);
+        assert_null(strstr(e.msg, "hunter2"));
+    }
+    world_end(&w);
+    return 0;
+}
+ON_LOOP(a_complaint_does_not_repeat_what_was_written)
+
+static int sources_that_say_the_same_are_one(void *arg)
+{
+    (void)arg;
+    struct secret_world w;
+    world_begin(&w);
+    struct secret_source *a = world_source(&w, "{'file':'/a','ttl':'5m'}");
+    struct secret_source *b = world_source(&w, "{'ttl':'5m','file':'/a'}");
+    struct secret_source *c = world_source(&w, "{'file':'/a','ttl':300}");
+    struct secret_source *v1 = world_source(&w, "{'vault':'K'}");
+    struct secret_source *v2 = world_source(&w, "{'vault':'K'}"); /* of two sessions, perhaps */
+    AUTO_JSON json_t *j = js("{'file':'/a','ttl':'5m'}");
+    struct secret_source *lines = NULL;
+    assert_int_equal(secret_source_new(w.all, j, SECRET_LINES, &lines, NULL), 0);
+    assert_ptr_equal(a, b);
+    assert_ptr_not_equal(a, c);
+    assert_ptr_not_equal(a, lines);
+    assert_ptr_not_equal(v1, v2);
+    assert_string_equal(secret_source_place(a), "file /a");
+    assert_string_equal(secret_source_place(v1), "credential K of the session's vault");
+    struct secret_source *all[] = {a, b, c, v1, v2, lines};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        secret_source_unref(all[i]);
+    secret_source_unref(NULL);
+    world_end(&w);
+    return 0;
+}
+ON_LOOP(sources_that_say_the_same_are_one)
+
+static int a_service_without_credentials_is_told_how(void *arg)
+{
+    (void)arg;
+    struct secret_sources *all = secret_sources_new(&(struct secret_options){0});
+    AUTO_JSON json_t *j = js("{'systemd':'github'}");
+    struct secret_source *s = NULL;
+    struct err e = {0};
+    assert_int_equal(secret_source_new(all, j, 0, &s, &e), -EINVAL);
+    assert_non_null(strstr(e.msg, "LoadCredential=github:"));
+    secret_sources_free(all);
+    secret_sources_free(NULL);
+    return 0;
+}
+ON_LOOP(a_service_without_credentials_is_told_how)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(what_is_wrong_is_named),
+        CASE(a_complaint_does_not_repeat_what_was_written),
+        CASE(sources_that_say_the_same_are_one),
+        CASE(a_service_without_credentials_is_told_how),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
