@@ -17,7 +17,7 @@
 
 static atomic_bool lock_failed;
 
-int secret_set(struct secret *s, const void *p, size_t n)
+int secret_room(struct secret *s, size_t n)
 {
     MUST(s->data == NULL);
     if (n > SECRET_MAX)
@@ -33,11 +33,17 @@ int secret_set(struct secret *s, const void *p, size_t n)
     }
     if (mlock(m, bytes) < 0)
         atomic_store(&lock_failed, true);
-    if (n)
-        memcpy(m, p, n);
-    /* The NUL comes from the kernel. */
+    /* The zeros, and the NUL behind them, come from the kernel. */
     *s = (struct secret){.data = m, .len = n, .map_bytes = bytes};
     return 0;
+}
+
+int secret_set(struct secret *s, const void *p, size_t n)
+{
+    int r = secret_room(s, n);
+    if (r == 0 && n)
+        memcpy(s->data, p, n);
+    return r;
 }
 
 void secret_done(struct secret *s)

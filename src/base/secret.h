@@ -16,6 +16,9 @@ struct secret {
 
 /* Copies `n` bytes in; `s` must be zeroed or done. Returns 0, -ENOMEM or -EMSGSIZE (> 1 MiB). */
 int secret_set(struct secret *s, const void *p, size_t n) WARN_UNUSED;
+/* A secret of `n` zero bytes, for reading straight into s->data what nobody else may hold: no copy
+ * is left in a buffer. As secret_set otherwise. */
+int secret_room(struct secret *s, size_t n) WARN_UNUSED;
 void secret_done(struct secret *s); /* wipes and unmaps; NULL is fine */
 bool secret_locked(void);           /* false once any mlock has failed */
 /* Constant time in the content; an unset secret equals nothing. */
