@@ -104,17 +104,23 @@ static bool edge(uint8_t c, uint8_t mask, uint8_t bits)
     return v >= 0 && (v & mask) == bits;
 }
 
+/* With and without the character before: that may belong to an occurrence which ends there. */
 static int add_found(struct look *l, const struct needle *nd, size_t at)
 {
     struct found f = {.start = at, .end = at + nd->n, .needle = nd};
-    if (nd->head_mask && at > 0 && edge(l->p[at - 1], nd->head_mask, nd->head_bits))
-        f.head = l->p[--f.start];
-    if (nd->tail_mask && f.end == l->n && !l->last)
-        return add_partial(l, f.start); /* the next byte decides */
+    bool head = nd->head_mask && at > 0 && edge(l->p[at - 1], nd->head_mask, nd->head_bits);
+    if (nd->tail_mask && f.end == l->n && !l->last) { /* the next byte decides */
+        int r = head ? add_partial(l, at - 1) : 0;
+        return r < 0 ? r : add_partial(l, at);
+    }
     if (nd->tail_mask && f.end < l->n && edge(l->p[f.end], nd->tail_mask, nd->tail_bits))
         f.tail = l->p[f.end++];
     for (size_t i = 0; nd->form == FORM_HEX && i < nd->n && !f.upper; i++)
         f.upper = l->p[at + i] >= 'A' && l->p[at + i] <= 'F';
+    int r = buf_add(l->ret->found, &f, sizeof(f));
+    if (r < 0 || !head)
+        return r;
+    f.head = l->p[--f.start];
     return buf_add(l->ret->found, &f, sizeof(f));
 }
 

@@ -299,6 +299,19 @@ static bool ref_equal(const struct ref_needle *nd, const char *p)
     return true;
 }
 
+/* Takes `h` for the best when it is. */
+static bool ref_consider(const struct ref_level *x, struct ref_hit *h, size_t from, bool any,
+                         struct ref_hit *best)
+{
+    h->start = x->from[h->level_start];
+    h->end = x->to[h->level_end - 1];
+    if (h->start < from || (h->level && h->end - h->start > 12 * h->needle->n + 16))
+        return false;
+    if (!any || ref_better(h, best))
+        *best = *h;
+    return true;
+}
+
 /* The best occurrence that begins at `from` of the original or later. */
 static bool ref_next(const struct ref *r, const struct ref_level *l, size_t from,
                      struct ref_hit *best)
@@ -313,19 +326,14 @@ static bool ref_next(const struct ref *r, const struct ref_level *l, size_t from
                     continue;
                 struct ref_hit h = {
                     .level = level, .level_start = at, .level_end = at + nd->n, .needle = nd};
-                int v = at ? ref_b64(x->text[at - 1]) : -1;
-                if (nd->head && v >= 0 && (unsigned)v % (1u << nd->head) == nd->head_bits)
-                    h.head = x->text[--h.level_start];
-                v = at + nd->n < x->n ? ref_b64(x->text[at + nd->n]) : -1;
+                int v = at + nd->n < x->n ? ref_b64(x->text[at + nd->n]) : -1;
                 if (nd->tail && v >= 0 && (unsigned)v >> (6 - nd->tail) == nd->tail_bits)
                     h.tail = x->text[h.level_end++];
-                h.start = x->from[h.level_start];
-                h.end = x->to[h.level_end - 1];
-                if (level && h.end - h.start > 12 * nd->n + 16)
-                    continue;
-                if (h.start >= from && (!any || ref_better(&h, best))) {
-                    *best = h;
-                    any = true;
+                any |= ref_consider(x, &h, from, any, best);
+                v = at ? ref_b64(x->text[at - 1]) : -1;
+                if (nd->head && v >= 0 && (unsigned)v % (1u << nd->head) == nd->head_bits) {
+                    h.head = x->text[--h.level_start];
+                    any |= ref_consider(x, &h, from, any, best);
                 }
             }
     return any;
