@@ -208,25 +208,25 @@ int escape_unit(const uint8_t *p, size_t n, unsigned families, bool last, uint8_
     return r == ESCAPE_INCOMPLETE && last ? 0 : r;
 }
 
+#ifdef __SSE2__
+/* Which of 16 bytes are one of the three: a bit each. */
+static inline unsigned which(const uint8_t *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('%')),
+                                            _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))),
+                               _mm_cmpeq_epi8(v, _mm_set1_epi8('&')));
+    return (unsigned)_mm_movemask_epi8(hit);
+}
+#endif
+
 size_t escape_next(const uint8_t *p, size_t at, size_t n)
 {
 #ifdef __SSE2__
-    const __m128i pc = _mm_set1_epi8('%'), bs = _mm_set1_epi8('\\'), am = _mm_set1_epi8('&');
-    for (; at + 64 <= n; at += 64) {
-        __m128i hit[4];
-        for (size_t i = 0; i < 4; i++) {
-            __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at + 16 * i));
-            hit[i] = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, pc), _mm_cmpeq_epi8(v, bs)),
-                                  _mm_cmpeq_epi8(v, am));
-        }
-        __m128i any = _mm_or_si128(_mm_or_si128(hit[0], hit[1]), _mm_or_si128(hit[2], hit[3]));
-        if (!_mm_movemask_epi8(any))
-            continue;
-        for (size_t i = 0; i < 4; i++) {
-            unsigned m = (unsigned)_mm_movemask_epi8(hit[i]);
-            if (m)
-                return at + 16 * i + (size_t)__builtin_ctz(m);
-        }
+    for (; at + 16 <= n; at += 16) {
+        unsigned m = which(p + at);
+        if (m)
+            return at + (size_t)__builtin_ctz(m);
     }
 #else
     /* A byte of `w ^ c` is zero where the text has c; the classic test for a zero byte has no false

@@ -14,13 +14,16 @@
 
 #include <string.h>
 
-#define STEP_MAX      16u
-#define WINDOWS_MAX   256u    /* places of a needle that are considered */
-#define GRAMS_MAX     55000u  /* entered; their slots fit one room of the area */
-#define COUNTED_MAX   110000u /* likewise of those that are only counted */
-#define BITS_PER_GRAM 32u     /* one of 32 bits is set: 3 % of random grams are looked up in vain */
-#define BITS_MAX_LOG2 20u     /* 128 KiB, of the second-level cache */
-#define BITS_MIN_LOG2 13u
+#define STEP_MAX    16u
+#define WINDOWS_MAX 256u    /* places of a needle that are considered */
+#define GRAMS_MAX   55000u  /* entered; their slots fit one room of the area */
+#define COUNTED_MAX 110000u /* likewise of those that are only counted */
+/* Bits of a set for each gram in it: so many random grams are taken for one of them. */
+#define SAMPLED_BITS 32u /* 3 % */
+#define FIRST_BITS   32u /* 0.1 % */
+#define ALL_BITS     16u /* 0.5 % */
+#define SET_MAX_LOG2 20u /* 128 KiB, of the second-level cache */
+#define SET_MIN_LOG2 13u
 
 struct count {
     uint32_t gram, n;
@@ -108,6 +111,57 @@ static void count_all(struct maker *m, const struct needle_set *s)
     }
 }
 
+static int set_make(struct area *a, struct gram_set *s, size_t grams, uint32_t bits_each)
+{
+    unsigned log2 = SET_MIN_LOG2;
+    while (log2 < SET_MAX_LOG2 && 1u << log2 < grams * bits_each)
+        log2++;
+    s->shift = 32 - log2;
+    s->bits = area_take(a, 1u << log2 >> 3);
+    return s->bits ? 0 : -ENOMEM;
+}
+
+static void set_add(struct gram_set *s, uint32_t gram)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t h = gram_bit(s, gram, i);
+        s->bits[h / 8] |= (uint8_t)(1u << h % 8);
+    }
+}
+
+/* The grams that a needle has with each character that may stand at an edge of it. */
+static void add_edges(struct gram_set *s, const struct needle *nd)
+{
+    uint8_t head[GRAM_BYTES], tail[GRAM_BYTES];
+    memcpy(head + 1, nd->bytes, GRAM_BYTES - 1);
+    memcpy(tail, nd->bytes + nd->n - (GRAM_BYTES - 1), GRAM_BYTES - 1);
+    for (unsigned c = '+'; c <= 'z'; c++) {
+        int v = base64_value((uint8_t)c);
+        head[0] = tail[GRAM_BYTES - 1] = (uint8_t)c;
+        if (nd->head_mask && v >= 0 && (v & nd->head_mask) == nd->head_bits)
+            set_add(s, gram_at(head));
+        if (nd->tail_mask && v >= 0 && (v & nd->tail_mask) == nd->tail_bits)
+            set_add(s, gram_at(tail));
+    }
+}
+
+static int make_sets(struct scrub_table *t)
+{
+    const struct needle_set *sets[] = {&t->exact, &t->folded};
+    if (set_make(&t->area, &t->first_grams, t->exact.n + t->folded.n, FIRST_BITS) < 0 ||
+        set_make(&t->area, &t->all_grams, t->needle_bytes, ALL_BITS) < 0)
+        return -ENOMEM;
+    for (size_t k = 0; k < ARRAY_LEN(sets); k++)
+        for (size_t i = 0; i < sets[k]->n; i++) {
+            const struct needle *nd = &sets[k]->needles[i];
+            set_add(&t->first_grams, gram_at(nd->bytes));
+            for (size_t o = 0; o + GRAM_BYTES <= nd->n; o++)
+                set_add(&t->all_grams, gram_at(nd->bytes + o));
+            add_edges(&t->all_grams, nd);
+        }
+    return 0;
+}
+
 /* Enters one gram. Few needles share one, and most that do have it at the same place. */
 static void enter(struct scrub_table *t, uint32_t gram, uint32_t at, uint32_t *used)
 {
@@ -117,8 +171,8 @@ static void enter(struct scrub_table *t, uint32_t gram, uint32_t at, uint32_t *u
             return;
     t->places[*used] = (struct place){.at = at, .next = s->first};
     *s = (struct slot){.gram = gram, .first = (*used)++};
-    uint32_t h = gram_hash(gram, t->bits_shift);
-    t->bits[h / 8] |= (uint8_t)(1u << h % 8);
+    uint32_t h = gram_hash(gram, t->sampled.shift);
+    t->sampled.bits[h / 8] |= (uint8_t)(1u << h % 8);
 }
 
 static void enter_all(struct maker *m, const struct needle_set *s, uint32_t folded, uint32_t *used)
@@ -147,15 +201,10 @@ static int make(struct maker *m)
     count_all(m, &t->folded);
 
     uint32_t slots = size_for(grams * 2);
-    unsigned log2 = BITS_MIN_LOG2;
-    while (log2 < BITS_MAX_LOG2 && 1u << log2 < grams * BITS_PER_GRAM)
-        log2++;
-    t->bits_shift = 32 - log2;
     t->slots_mask = slots - 1;
     t->slots = area_take(&t->area, slots * sizeof(*t->slots));
     t->places = area_take(&t->area, (grams + 1) * sizeof(*t->places));
-    t->bits = area_take(&t->area, 1u << log2 >> 3);
-    if (!t->slots || !t->places || !t->bits)
+    if (!t->slots || !t->places || set_make(&t->area, &t->sampled, grams, SAMPLED_BITS) < 0)
         return -ENOMEM;
     uint32_t used = 1; /* 0 ends a list */
     enter_all(m, &t->exact, 0, &used);
@@ -177,5 +226,5 @@ int filter_make(struct scrub_table *t)
     struct maker m = {.t = t};
     int r = make(&m);
     area_done(&m.area);
-    return r;
+    return r < 0 ? r : make_sets(t);
 }

@@ -19,7 +19,8 @@
 
 #include <string.h>
 
-#define NEAR 16u
+#define NEAR      16u
+#define SHORT_RUN 32u /* bytes */
 
 struct unit {
     uint32_t at, src; /* in the lane; in the text below */
@@ -30,6 +31,7 @@ struct segment {
     size_t from, to; /* lane 1 shows the text between them */
     size_t woken;    /* by what is there */
     size_t quiet;    /* from here on there is no unit in it, of any layer */
+    bool open;       /* its lanes do not end where they do for good */
 };
 
 /* How far one lane got. */
@@ -87,25 +89,139 @@ static size_t above(const struct buf *units, size_t src)
     return u->at + (size_t)u->n + (src - u->src - u->src_n);
 }
 
-/* Could a needle, or a unit of the next layer, have one of these bytes? `awake`: something that could begin
- * such a unit is near. */
-static bool matters(const struct scrub_table *t, const uint8_t *p, size_t n, bool awake)
+/* In a segment: could a needle, or a unit of the next layer, have one of these bytes? */
+static bool matters(const struct scrub_table *t, const uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (t->inside[p[i]] || escape_begins(p[i]) ||
-            (awake && (p[i] > ' ' && p[i] < 0x7f))) /* units are made of printable ASCII */
+        if (t->inside[p[i]] || (p[i] > ' ' && p[i] < 0x7f)) /* units are made of printable ASCII */
             return true;
     return false;
 }
 
-static void add_unit(struct reading *r, size_t src, int src_n, const uint8_t *bytes, size_t n)
+/* Could '%', '\\' or '&', that stands there itself or is what a unit stands for, begin a unit of the next layer? What
+ * follows as it stands, up to the next of them, must be the beginning of one. */
+static bool may_begin_unit(uint8_t c, const uint8_t *p, size_t n, bool last)
 {
-    struct unit u = {.at = (uint32_t)r->bytes->len,
-                     .src = (uint32_t)src,
-                     .n = (uint8_t)n,
-                     .src_n = (uint8_t)src_n};
-    (void)buf_add(r->units, &u, sizeof(u));
-    (void)buf_add(r->bytes, bytes, n);
+    uint8_t text[ESCAPE_UNIT_MAX] = {c}, bytes[4];
+    size_t most = n < sizeof(text) - 1 ? n : sizeof(text) - 1, k = 0, m;
+    while (k < most && !escape_begins(p[k])) {
+        text[k + 1] = p[k];
+        k++;
+    }
+    return escape_unit(text, k + 1, ESCAPE_FAMILIES, last && k == n, bytes, &m) != 0;
+}
+
+#define SIDE (GRAM_BYTES - 1)
+
+/* Where the search for segments is. */
+struct scan {
+    const struct scrub_table *t;
+    const uint8_t *p;
+    size_t n;
+    bool last;
+    size_t quiet; /* no unit of any layer, and no occurrence with one, goes across it */
+    size_t plain; /* from here to the escape that is looked at every byte stands for itself */
+    uint8_t before[SIDE]; /* the last bytes of lane 1 up to `plain`, as far as they are known */
+    size_t before_n;
+};
+
+/* The bytes of lane 1 before `at`, SIDE of them, or as many as there are since something that no needle has. */
+static size_t look_back(const struct scan *s, size_t at, uint8_t ret[SIDE])
+{
+    size_t plain = at - s->plain;
+    if (plain >= SIDE) {
+        memcpy(ret, s->p + at - SIDE, SIDE);
+        return SIDE;
+    }
+    size_t more = s->before_n < SIDE - plain ? s->before_n : SIDE - plain;
+    memcpy(ret, s->before + s->before_n - more, more);
+    memcpy(ret + more, s->p + s->plain, plain);
+    return more + plain;
+}
+
+/* The SIDE bytes of lane 1 that begin at `at`. False: it is not clear what they are. */
+static bool look_ahead(const struct scan *s, size_t at, uint8_t ret[SIDE])
+{
+    for (size_t have = 0; have < SIDE;) {
+        uint8_t bytes[4];
+        size_t k = 1;
+        int length = 0;
+        if (at >= s->n)
+            return false;
+        bytes[0] = s->p[at];
+        if (escape_begins(bytes[0]))
+            length = escape_unit(s->p + at, s->n - at, ESCAPE_FAMILIES, s->last, bytes, &k);
+        if (length < 0 || escape_begins(bytes[0])) /* may be a unit of another layer */
+            return false;
+        for (size_t i = 0; i < k && have < SIDE; i++)
+            ret[have++] = bytes[i];
+        at += (size_t)(length ? length : 1);
+    }
+    return true;
+}
+
+/* Could the byte that a unit stands for, which some needle has, be part of an occurrence? Either three
+ * bytes of it come before, or three behind: one of two grams must be known. */
+static bool may_be_part(const struct scan *s, size_t at, size_t end, uint8_t c)
+{
+    uint8_t gram[GRAM_BYTES];
+    gram[SIDE] = c;
+    if (look_back(s, at, gram) == SIDE && gram_in(&s->t->all_grams, gram_at(gram)))
+        return true;
+    gram[0] = c;
+    return !look_ahead(s, end, gram + 1) || gram_in(&s->t->all_grams, gram_at(gram));
+}
+
+/* Goes past a unit that wakes nothing. */
+static void pass(struct scan *s, size_t at, int length, const uint8_t *bytes, size_t k)
+{
+    uint8_t old[SIDE + 4];
+    size_t n = look_back(s, at, old);
+    memcpy(old + n, bytes, k);
+    n += k;
+    s->plain = at + (size_t)length;
+    s->before_n = n < SIDE ? n : SIDE;
+    memcpy(s->before, old + n - s->before_n, s->before_n);
+    if (s->t->inside[bytes[0]])
+        return;
+    s->quiet = s->plain;
+    s->before_n = 0;
+}
+
+/* Does what begins at `at` (escape_unit's answer is given) make a segment necessary? */
+static bool wakes(const struct scan *s, size_t at, int length, const uint8_t *bytes, size_t k)
+{
+    if (length == ESCAPE_INCOMPLETE)
+        return true;
+    if (length == 0)
+        return may_begin_unit(s->p[at], s->p + at + 1, s->n - at - 1, s->last);
+    size_t end = at + (size_t)length;
+    for (size_t i = 0; i < k; i++)
+        if (s->t->inside[bytes[i]] && (k > 1 || may_be_part(s, at, end, bytes[0])))
+            return true;
+    return escape_begins(bytes[0]) && may_begin_unit(bytes[0], s->p + end, s->n - end, s->last);
+}
+
+/* Room for `n` bytes in an empty buffer. What it had is wiped before it grows: growing would copy it. */
+static int make_room(struct buf *b, size_t n)
+{
+    buf_reset(b);
+    if (b->cap <= n) {
+        size_t max = b->max;
+        secret_wipe(b->data, b->cap);
+        buf_done(b);
+        buf_init(b, max);
+    }
+    return buf_room(b, n) ? 0 : buf_err(b);
+}
+
+/* Copies a short run by its full width; both sides have that much. */
+static inline void copy(uint8_t *to, const uint8_t *p, size_t n, size_t readable)
+{
+    if (n <= SHORT_RUN && readable >= SHORT_RUN)
+        memcpy(to, p, SHORT_RUN);
+    else
+        memcpy(to, p, n);
 }
 
 /* Makes a lane of p[from..n). With `walls`: as a segment that was woken at `wake`; without: all of it. */
@@ -113,13 +229,17 @@ static int read_lane(struct reading *r, const uint8_t *p, size_t from, size_t n,
                      bool walls)
 {
     size_t reach = walls ? r->t->longest + 2 * (size_t)NEAR : n, at = from;
-    buf_reset(r->bytes);
-    buf_reset(r->units);
+    if (make_room(r->bytes, n - from + SHORT_RUN) < 0 ||
+        make_room(r->units, ((n - from) / 2 + 1) * sizeof(struct unit)) < 0)
+        return buf_err(r->bytes) ? buf_err(r->bytes) : buf_err(r->units);
+    uint8_t *to = (uint8_t *)r->bytes->data, *start = to;
+    struct unit *first = (struct unit *)(void *)r->units->data, *unit = first;
     r->open = r->incomplete = false;
     for (;;) {
         size_t end = n - r->wake > reach ? r->wake + reach : n, x = escape_next(p, at, end), k;
         uint8_t bytes[4];
-        (void)buf_add(r->bytes, p + at, x - at);
+        copy(to, p + at, x - at, n - at);
+        to += x - at;
         r->to = r->next = x;
         if (x == end) {
             r->open = x == n && !last;
@@ -134,15 +254,21 @@ static int read_lane(struct reading *r, const uint8_t *p, size_t from, size_t n,
         at = x + (size_t)(length ? length : 1);
         r->wake = at;
         if (length == 0) {
-            (void)buf_add(r->bytes, p + x, 1);
-        } else if (walls && !matters(r->t, bytes, k, true)) {
+            *to++ = p[x];
+            continue;
+        }
+        if (walls && !matters(r->t, bytes, k)) {
             r->next = at;
             break;
-        } else {
-            add_unit(r, x - from, length, bytes, k);
         }
+        *unit++ = (struct unit){(uint32_t)(to - start), (uint32_t)(x - from), (uint8_t)k,
+                                (uint8_t)length};
+        memcpy(to, bytes, k);
+        to += k;
     }
-    return buf_err(r->bytes) ? buf_err(r->bytes) : buf_err(r->units);
+    buf_commit(r->bytes, (size_t)(to - start));
+    buf_commit(r->units, (size_t)(unit - first) * sizeof(*unit));
+    return 0;
 }
 
 /* ---- from places in a lane to places in the text ---- */
@@ -245,6 +371,7 @@ static int search_segment(struct scrub_table *t, struct reading *r, size_t from,
     int e = read_lane(r, p, from, n, last, true);
     s.to = r->to;
     s.quiet = r->wake + NEAR;
+    s.open = r->open;
     if (e == 0)
         e = buf_add(&t->scratch.segments, &s, sizeof(s));
     if (e < 0)
@@ -253,6 +380,7 @@ static int search_segment(struct scrub_table *t, struct reading *r, size_t from,
     for (unsigned level = 1;; level++) {
         struct maps m = {.t = t, .from = from, .level = level},
                     low = {.t = t, .from = from, .level = level - 1};
+        t->scratch.lanes = level;
         if (lane.incomplete) {
             size_t at = level == 1 ? lane.to : in_text(&low, lane.to, false);
             e = buf_add(ret->partial, &at, sizeof(at));
@@ -264,36 +392,46 @@ static int search_segment(struct scrub_table *t, struct reading *r, size_t from,
     }
 }
 
+/* Makes the lanes of a segment again. */
+static int read_again(struct scrub_table *t, const struct segment *s, const uint8_t *p, size_t n,
+                      bool last)
+{
+    struct reading lane = {
+        .t = t, .bytes = &t->scratch.bytes[0], .units = &t->scratch.units[0], .wake = s->woken};
+    int e = read_lane(&lane, p, s->from, n, last, true);
+    t->scratch.lanes = 1;
+    while (e == 0 && t->scratch.lanes < LANES_MAX &&
+           read_above(t, t->scratch.lanes + 1, lane.open, &lane, &e))
+        t->scratch.lanes++;
+    return e;
+}
+
 int lanes_search(struct scrub_table *t, const uint8_t *p, size_t n, bool last, struct hits *ret)
 {
-    size_t quiet = 0; /* no unit of any layer goes across it */
+    struct scan s = {.t = t, .p = p, .n = n, .last = last};
     buf_reset(&t->scratch.segments);
     for (size_t at = 0; (at = escape_next(p, at, n)) < n;) {
         uint8_t bytes[4];
         size_t k;
         int length = escape_unit(p + at, n - at, ESCAPE_FAMILIES, last, bytes, &k);
-        if (length > 0 && !matters(t, bytes, k, false)) {
-            at += (size_t)length;
-            quiet = at;
+        if (!wakes(&s, at, length, bytes, k)) {
+            if (length)
+                pass(&s, at, length, bytes, k);
+            at += (size_t)(length ? length : 1);
             continue;
         }
-        if (length == 0) {
-            size_t near = n - at > NEAR ? at + NEAR : n;
-            if (escape_next(p, at + 1, near) == near) {
-                at++;
-                continue;
-            }
-        }
         size_t from = at > t->longest + 1 ? at - t->longest - 1 : 0;
-        if (from < quiet)
-            from = quiet;
+        if (from < s.quiet)
+            from = s.quiet;
         struct reading r = {
             .t = t, .bytes = &t->scratch.bytes[0], .units = &t->scratch.units[0], .wake = at};
         int e = search_segment(t, &r, from, p, n, last, ret);
         if (e < 0)
             return e;
         at = r.next;
-        quiet = r.next > r.wake + NEAR ? r.wake + NEAR : r.next;
+        s.plain = r.wake;
+        s.before_n = 0;
+        s.quiet = r.next > r.wake + NEAR ? r.wake + NEAR : r.next;
     }
     return 0;
 }
@@ -307,21 +445,19 @@ size_t lanes_boundary(struct scrub_table *t, const uint8_t *p, size_t n, bool la
         i--;
     if (i == 0 || s[i - 1].to < low || s[i - 1].quiet <= low)
         return low;
+    bool is_last = i == b->len / sizeof(*s);
     s += i - 1;
-    struct reading lane = {
-        .t = t, .bytes = &t->scratch.bytes[0], .units = &t->scratch.units[0], .wake = s->woken};
-    int e = read_lane(&lane, p, s->from, n, last, true);
+    if (!is_last && read_again(t, s, p, n, last) < 0)
+        return s->from;          /* no memory: from there is right, too, only longer */
     size_t here = low - s->from; /* in the text of the lane below */
-    for (unsigned level = 1; e == 0; level++) {
-        here = above(lane.units, here);
-        if (level == LANES_MAX || !read_above(t, level + 1, lane.open, &lane, &e))
-            return e ? s->from : low;
+    for (unsigned level = 1; level < t->scratch.lanes; level++) {
+        here = above(&t->scratch.units[level - 1], here);
         const struct buf *text = &t->scratch.bytes[level - 1];
-        size_t u = escape_unit_around((const uint8_t *)text->data, text->len, here, !lane.open);
+        size_t u = escape_unit_around((const uint8_t *)text->data, text->len, here, !s->open);
         struct maps m = {.t = t, .from = s->from, .level = level};
         if (u < here)
             low = in_text(&m, u, false);
         here = u;
     }
-    return s->from; /* no memory: from there is right, too, only longer */
+    return low;
 }

@@ -16,8 +16,8 @@
  * Grams may begin at `end` at most. */
 static size_t next_gram(const struct scrub_table *t, const uint8_t *p, size_t at, size_t end)
 {
-    const uint8_t *bits = t->bits;
-    const unsigned shift = t->bits_shift;
+    const uint8_t *bits = t->sampled.bits;
+    const unsigned shift = t->sampled.shift;
     const size_t step = t->step;
 #define HIT(i)                                                                                     \
     ({                                                                                             \
@@ -160,8 +160,7 @@ static int at_gram(struct look *l, size_t at)
 static bool may_begin(const struct scrub_table *t, const uint8_t *p, size_t n)
 {
     if (n >= GRAM_BYTES) {
-        uint32_t h = gram_hash(gram_at(p), 32 - PREFIX_BITS);
-        if (!(t->prefix[h / 8] >> h % 8 & 1))
+        if (!gram_in(&t->first_grams, gram_at(p)))
             return false;
     } else if (!t->first[p[0]]) {
         return false;

@@ -149,8 +149,6 @@ static void look_at(struct scrub_table *t, const struct needle_set *s, bool fold
         t->first[nd->bytes[0]] = true;
         if (folded && nd->bytes[0] >= 'a')
             t->first[nd->bytes[0] & ~0x20] = true;
-        uint32_t h = gram_hash(gram_at(nd->bytes), 32 - PREFIX_BITS);
-        t->prefix[h / 8] |= (uint8_t)(1u << h % 8);
         for (unsigned c = 0; nd->head_mask && c < 256; c++) {
             int v = base64_value((uint8_t)c);
             if (v >= 0 && (v & nd->head_mask) == nd->head_bits)
@@ -188,9 +186,6 @@ static int build(struct scrub_table *t, const struct scrub_pair *pairs, size_t n
         r = make_set(t, &t->exact, nd, exact);
     if (r == 0)
         r = make_set(t, &t->folded, nd ? nd + exact : NULL, k - exact);
-    t->prefix = area_take(&t->area, 1u << PREFIX_BITS >> 3);
-    if (r == 0 && !t->prefix)
-        r = -ENOMEM;
     if (r == 0) {
         t->shortest = SIZE_MAX;
         look_at(t, &t->exact, false);

@@ -56,9 +56,15 @@ struct scratch {
     struct buf found, partial, join;
     struct buf bytes[3], units[3]; /* of lanes */
     struct buf segments;
+    unsigned lanes; /* that were made for the last segment */
 };
 
-#define PREFIX_BITS 14u
+/* A set of grams that says "perhaps" or "no". */
+struct gram_set {
+    uint8_t *bits;
+    unsigned shift; /* of the hash: 32 - log2 of the number of bits */
+};
+
 struct scrub_table {
     unsigned refs, forms;
     struct area area;
@@ -68,15 +74,15 @@ struct scrub_table {
 
     /* The filter (search.c): every step-th gram of a text is looked up in `bits`, then in `slots`. */
     uint32_t step;
-    unsigned bits_shift;
-    uint8_t *bits;
+    struct gram_set sampled; /* those of the chosen windows */
     struct slot *slots;
     uint32_t slots_mask;
     struct place *places; /* the first is not used */
 
-    uint8_t *prefix; /* 2^PREFIX_BITS bits: the grams with which needles begin */
-    bool first[256]; /* begins a needle */
-    bool head[256];  /* may be the character before a base64 needle */
+    struct gram_set first_grams; /* with which needles begin */
+    struct gram_set all_grams;   /* of all needles with all their edges (lanes.c) */
+    bool first[256];             /* begins a needle */
+    bool head[256];              /* may be the character before a base64 needle */
     bool inside[256];
     size_t longest, shortest; /* bytes; `longest` with head and tail */
     size_t idle_max;
@@ -95,6 +101,23 @@ static inline uint32_t gram_at(const uint8_t *p)
 static inline uint32_t gram_hash(uint32_t gram, unsigned shift)
 {
     return gram * 0x9e3779b1u >> shift;
+}
+
+/* A gram is in such a set when three of its bits are. (Not so in `sampled`: one look-up is all the time there is.) */
+static inline uint32_t gram_bit(const struct gram_set *s, uint32_t gram, unsigned i)
+{
+    static const uint32_t odd[] = {0x9e3779b1u, 0x85ebca77u, 0xc2b2ae3du};
+    return gram * odd[i] >> s->shift;
+}
+
+static inline bool gram_in(const struct gram_set *s, uint32_t gram)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t h = gram_bit(s, gram, i);
+        if (!(s->bits[h >> 3] >> (h & 7) & 1))
+            return false;
+    }
+    return true;
 }
 
 /* forms.c: adds the needles of a pair to `out` (of struct needle). -ENOMEM, -EMSGSIZE. */
