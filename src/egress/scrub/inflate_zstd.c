@@ -5,6 +5,7 @@
  * anything is allocated for it. A body may be several frames; what zstd calls skippable among them is skipped. The library has no
  * stable way to give it an allocator, so its window is freed but not wiped; the process is undumpable. It is opened when
  * the first such body comes. */
+#include <string.h>
 #include <zstd.h>
 
 #include "base/err.h"
@@ -45,7 +46,19 @@ static const struct api *api_get(struct err *e)
 struct state {
     const struct api *api;
     ZSTD_DCtx *decoder;
+    uint8_t magic[4]; /* of this frame */
+    size_t magic_n;
 };
+
+/* The distribution's library also reads formats from before RFC 8878, which nobody looks after. So the first four bytes of
+ * each frame are looked at: 28 b5 2f fd, or 50..5f 2a 4d 18 for one that is skipped. */
+static bool magic_right(const uint8_t *p, size_t n)
+{
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd}, skipped[] = {0x50, 0x2a, 0x4d, 0x18};
+    if (n == 0 || memcmp(p, frame, n) == 0)
+        return true;
+    return (p[0] & 0xf0) == skipped[0] && memcmp(p + 1, skipped + 1, n - 1) == 0;
+}
 
 static int open_stream(bool bare, void **ret, struct err *e)
 {
@@ -69,7 +82,15 @@ static int step(void *state, const uint8_t **p, size_t *n, uint8_t *out, size_t 
                 bool *ret_ended, struct err *e)
 {
     struct state *s = state;
-    ZSTD_inBuffer in = {*p, *n, 0};
+    size_t most = *n;
+    if (s->magic_n < sizeof(s->magic)) {
+        most = most < sizeof(s->magic) - s->magic_n ? most : sizeof(s->magic) - s->magic_n;
+        memcpy(s->magic + s->magic_n, *p, most);
+        s->magic_n += most;
+        if (!magic_right(s->magic, s->magic_n))
+            return err_set(e, -E_PARSE, "the body is not zstd");
+    }
+    ZSTD_inBuffer in = {*p, most, 0};
     ZSTD_outBuffer to = {out, room, 0};
     *ret_n = 0;
     size_t left = s->api->step(s->decoder, &to, &in);
@@ -78,8 +99,11 @@ static int step(void *state, const uint8_t **p, size_t *n, uint8_t *out, size_t 
     *p += in.pos;
     *n -= in.pos;
     *ret_n = to.pos;
-    if (in.pos > 0 || to.pos > 0)
-        *ret_ended = left == 0;
+    if (in.pos == 0 && to.pos == 0)
+        return 0;
+    *ret_ended = left == 0;
+    if (left == 0)
+        s->magic_n = 0;
     return 0;
 }
 

@@ -299,24 +299,18 @@ static bool ref_equal(const struct ref_needle *nd, const char *p)
     return true;
 }
 
-/* Takes `h` for the best when it is. */
-static bool ref_consider(const struct ref_level *x, struct ref_hit *h, size_t from, bool any,
-                         struct ref_hit *best)
+/* Remembers `h`, unless it is stretched too far. */
+static void ref_consider(const struct ref_level *x, struct ref_hit *h, struct buf *all)
 {
     h->start = x->from[h->level_start];
     h->end = x->to[h->level_end - 1];
-    if (h->start < from || (h->level && h->end - h->start > 12 * h->needle->n + 16))
-        return false;
-    if (!any || ref_better(h, best))
-        *best = *h;
-    return true;
+    if (!h->level || h->end - h->start <= 12 * h->needle->n + 16)
+        (void)buf_add(all, h, sizeof(*h));
 }
 
-/* The best occurrence that begins at `from` of the original or later. */
-static bool ref_next(const struct ref *r, const struct ref_level *l, size_t from,
-                     struct ref_hit *best)
+/* All occurrences, of struct ref_hit. */
+static void ref_find(const struct ref *r, const struct ref_level *l, struct buf *all)
 {
-    bool any = false;
     for (size_t level = 0; level < REF_LEVELS; level++)
         for (size_t at = 0; at < l[level].n; at++)
             for (size_t i = 0; i < r->n; i++) {
@@ -329,13 +323,25 @@ static bool ref_next(const struct ref *r, const struct ref_level *l, size_t from
                 int v = at + nd->n < x->n ? ref_b64(x->text[at + nd->n]) : -1;
                 if (nd->tail && v >= 0 && (unsigned)v >> (6 - nd->tail) == nd->tail_bits)
                     h.tail = x->text[h.level_end++];
-                any |= ref_consider(x, &h, from, any, best);
+                ref_consider(x, &h, all);
                 v = at ? ref_b64(x->text[at - 1]) : -1;
                 if (nd->head && v >= 0 && (unsigned)v % (1u << nd->head) == nd->head_bits) {
                     h.head = x->text[--h.level_start];
-                    any |= ref_consider(x, &h, from, any, best);
+                    ref_consider(x, &h, all);
                 }
             }
+}
+
+/* The best of them that begins at `from` of the original or later. */
+static bool ref_next(const struct buf *all, size_t from, struct ref_hit *best)
+{
+    const struct ref_hit *h = (const struct ref_hit *)(const void *)all->data;
+    bool any = false;
+    for (size_t i = 0; i < all->len / sizeof(*h); i++)
+        if (h[i].start >= from && (!any || ref_better(&h[i], best))) {
+            *best = h[i];
+            any = true;
+        }
     return any;
 }
 
@@ -423,7 +429,9 @@ static void ref_scrub(const struct ref *r, const char *p, size_t n, enum scrub_q
         ref_level_make(&l[i], &l[i - 1]);
     size_t done = 0;
     struct ref_hit h = {0};
-    while (ref_next(r, l, done, &h)) {
+    AUTO(buf) all = BUF_INIT(1u << 28);
+    ref_find(r, l, &all);
+    while (ref_next(&all, done, &h)) {
         (void)buf_add(out, p + done, h.start - done);
         size_t from = out->len;
         ref_replacement(r, &h, out);

@@ -243,6 +243,35 @@ static void a_zstd_window_above_8_mib_is_refused(void **state)
     }
 }
 
+/* The library would read the format of zstd 0.5, and a frame with a dictionary. */
+static void zstd_is_that_of_the_rfc(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "\x25\xb5\x2f\xfd\x06\xd6\x58\xa2", "\x27\xb5\x2f\xfd\x06\xd6\x58\xa2",
+        "\x28\xb5\x2f\xfe\x06\xd6\x58\xa2", "\x60\x2a\x4d\x18\x01\x01\x01\x01",
+        "\x28\xb5\x2f\xfd\x21\x07\x01\x39",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (size_t piece = 1; piece <= 8; piece++) {
+            AUTO(buf) b = BUF_INIT(100);
+            struct err e = {0};
+            (void)buf_add(&b, rows[i], 8);
+            assert_int_equal(decode(INFLATE_ZSTD, &b, piece, 100, NULL, &e), -E_PARSE);
+            if (i < 4)
+                assert_string_equal(e.msg, "the body is not zstd");
+        }
+    /* A frame to be skipped, then one of three bytes, stored. */
+    AUTO(buf) b = BUF_INIT(100), out = BUF_INIT(100);
+    struct err e = {0};
+    (void)buf_add(&b, "\x5f\x2a\x4d\x18\x02\0\0\0zz\x28\xb5\x2f\xfd\x20\x03\x19\0\0abc", 22);
+    for (size_t piece = 1; piece <= 22; piece++) {
+        buf_reset(&out);
+        assert_int_equal(decode(INFLATE_ZSTD, &b, piece, 100, &out, &e), 0);
+        assert_string_equal(buf_str(&out), "abc");
+    }
+}
+
 static void codings_are_known_by_name(void **state)
 {
     (void)state;
@@ -272,6 +301,7 @@ int main(void)
         cmocka_unit_test(damage_is_an_error_with_words),
         cmocka_unit_test(a_bomb_ends_at_the_ratio),
         cmocka_unit_test(a_zstd_window_above_8_mib_is_refused),
+        cmocka_unit_test(zstd_is_that_of_the_rfc),
         cmocka_unit_test(codings_are_known_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
