@@ -80,24 +80,31 @@ static unsigned common(uint32_t gram)
     return letters + digits == GRAM_BYTES ? 0 : 1;
 }
 
-/* Where the best window of the needle begins. */
+static uint32_t cost_of(struct maker *m, const struct needle *nd, uint32_t at)
+{
+    uint32_t gram = gram_at(nd->bytes + at), n = count_of(m, gram)->n;
+    return (n > 1 ? 8 * (n - 1) : 0) + common(gram);
+}
+
+/* Where the best window of the needle begins: a sum that slides along. */
 static uint32_t choose(struct maker *m, const struct needle *nd)
 {
     uint32_t step = m->t->step, last = nd->n - (step + GRAM_BYTES - 1), best = 0;
-    uint64_t best_cost = UINT64_MAX;
+    uint32_t costs[WINDOWS_MAX + STEP_MAX];
+    uint64_t sum = 0, least = UINT64_MAX;
     if (last > m->windows)
         last = m->windows;
-    for (uint32_t o = 0; o <= last && best_cost > 0; o++) {
-        uint64_t cost = 0;
-        for (uint32_t k = 0; k < step; k++) {
-            uint32_t gram = gram_at(nd->bytes + o + k);
-            struct count *c = count_of(m, gram);
-            cost += (c->n > 1 ? 8u * (c->n - 1) : 0) + common(gram);
-        }
-        if (cost < best_cost) {
-            best_cost = cost;
+    for (uint32_t k = 0; k < last + step; k++) {
+        costs[k] = cost_of(m, nd, k);
+        sum += costs[k];
+        if (k + 1 < step)
+            continue;
+        uint32_t o = k + 1 - step;
+        if (sum < least) {
+            least = sum;
             best = o;
         }
+        sum -= costs[o];
     }
     return best;
 }

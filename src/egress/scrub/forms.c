@@ -67,16 +67,17 @@ static int add(struct maker *m, struct needle *nd)
     return buf_add(m->out, nd, sizeof(*nd));
 }
 
-/* Six bits of align zero bytes, the text and as many zeros as are asked for. */
+static unsigned byte_of(struct text x, size_t align, size_t at)
+{
+    return at < align || at - align >= x.n ? 0 : x.p[at - align];
+}
+
+/* The value of one character of the base64 of `align` zero bytes, the text, and zeros. */
 static unsigned six_bits(struct text x, size_t align, size_t at)
 {
-    unsigned v = 0;
-    for (size_t bit = at * 6; bit < at * 6 + 6; bit++) {
-        size_t byte = bit / 8;
-        unsigned b = byte < align || byte - align >= x.n ? 0 : x.p[byte - align];
-        v = v << 1 | (b >> (7 - bit % 8) & 1);
-    }
-    return v;
+    size_t bit = at * 6;
+    unsigned two = byte_of(x, align, bit / 8) << 8 | byte_of(x, align, bit / 8 + 1);
+    return two >> (10 - bit % 8) & 63;
 }
 
 static int add_base64(struct maker *m, struct text x, size_t align, bool url)

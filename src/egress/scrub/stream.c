@@ -15,6 +15,7 @@
 
 #define SLICE_BYTES (64u << 10) /* searched at once: stays in the second-level cache */
 #define JOIN_BYTES  (4u << 10)  /* put behind what is held, to get past it */
+#define HELD_STAYS  256u        /* bytes of `held` that are not given back */
 
 void scrub_begin(struct scrub_stream *s, struct scrub_table *t, enum scrub_quoting q,
                  bool find_only)
@@ -285,9 +286,15 @@ static int feed_direct(struct scrub_stream *s, const uint8_t *p, size_t n, struc
     return 0;
 }
 
+/* Holds these bytes and nothing else. A small allocation stays, a large one would be that of 10,000 idle streams. */
 static int keep(struct scrub_stream *s, const uint8_t *p, size_t n)
 {
-    drop_held(s);
+    if (n >= s->held.cap || s->held.cap > HELD_STAYS) {
+        drop_held(s);
+    } else {
+        secret_wipe(s->held.data, s->held.len);
+        buf_reset(&s->held);
+    }
     return n ? buf_add(&s->held, p, n) : 0;
 }
 
@@ -299,7 +306,7 @@ static int feed_held(struct scrub_stream *s, const uint8_t *p, size_t n, struct 
     size_t old = s->held.len, used = 0, more = JOIN_BYTES;
     buf_reset(join);
     int r = buf_add(join, s->held.data, s->held.len);
-    while (r == 0 && old > 0 && used < n) {
+    while (r == 0 && used < n) {
         size_t k = n - used < more ? n - used : more, kept;
         r = buf_add(join, p + used, k);
         used += k;
@@ -308,19 +315,17 @@ static int feed_held(struct scrub_stream *s, const uint8_t *p, size_t n, struct 
             r = look(&x, &kept);
         if (r < 0)
             break;
-        if (kept >= old) {
+        if (kept >= old && used < n) {
             used -= join->len - kept; /* what is left of `join` is the caller's */
-            old = 0;
-        } else {
-            old -= kept;
-            buf_consume(join, kept);
+            join->len = 0;
+            break;
         }
+        old = old > kept ? old - kept : 0;
+        buf_consume(join, kept);
         more *= 2;
     }
-    if (r == 0)
-        r = old ? keep(s, (const uint8_t *)join->data, join->len) : keep(s, NULL, 0);
     *ret_used = used;
-    return r;
+    return r < 0 ? r : keep(s, (const uint8_t *)join->data, join->len);
 }
 
 int scrub_feed(struct scrub_stream *s, const void *data, size_t n, struct buf *out)

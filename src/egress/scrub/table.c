@@ -13,7 +13,7 @@
 
 #define PERIODIC_MIN   64u     /* bytes; shorter ones may repeat themselves: that costs little */
 #define NEEDLES_MAX    100000u /* keys of one set fit one room of the area */
-#define ROOM_BYTES_MIN (64u << 10)
+#define ROOM_BYTES_MIN (16u << 10)
 #define IDLE_MAX       8u
 #define SCRATCH_MAX    (64u << 20)
 
@@ -26,7 +26,8 @@ void *area_take(struct area *a, size_t bytes)
         if (a->n == AREA_ROOMS)
             return NULL;
         /* A small table locks little, a large one has few rooms. */
-        size_t room = a->n < 4 ? ROOM_BYTES_MIN << a->n : AREA_ROOM_BYTES;
+        size_t room = a->n < 6 ? ROOM_BYTES_MIN << a->n : AREA_ROOM_BYTES;
+        room -= 8; /* a secret has a NUL behind it: no page for that alone */
         if (secret_room(&a->rooms[a->n], room > bytes ? room : bytes) < 0)
             return NULL;
         a->n++;
