@@ -1,9 +1,10 @@
 /* scrub - megabytes per second of CPU time through the scrubbing engine, on one core.
  *
- * Bodies of 4 MiB are made (English text, JSON with text in it, a URL-encoded form, HTML, base64, random bytes), then
- * fed in pieces of 16 KiB, which is a TLS record, into a buffer that is emptied after each. Tables have 0, 1, 16
- * and 256 secrets in all forms. Then texts that somebody wrote who knows the placeholders or the shape of the secrets.
- * Everything is made from a fixed seed; each figure is the best of three runs of `MIB`. One line of JSON for each.
+ * Bodies of 4 MiB are made (English text, JSON with text in it, a URL-encoded form, HTML,
+ * base64, random bytes), then fed in pieces of 16 KiB, which is a TLS record, into a buffer that
+ * is emptied after each. Tables have 0, 1, 16 and 256 secrets in all forms. Then texts that
+ * somebody wrote who knows the placeholders or the shape of the secrets. Everything is made from
+ * a fixed seed; each figure is the best of three runs of `MIB`. One line of JSON for each.
  * Usage: scrub [MIB [NAME]] */
 #include <stdio.h>
 #include <string.h>
@@ -186,7 +187,8 @@ static void repeat(struct buf *b, const char *p, size_t n)
         (void)buf_add(b, p, n);
 }
 
-/* Texts for a table of placeholders, by somebody who knows them; and for tables that somebody chose. */
+/* Texts for a table of placeholders, by somebody who knows them; and for tables that somebody
+ * chose. */
 static void adversarial(size_t bytes)
 {
     AUTO(buf) b = BUF_INIT(2 * BODY_BYTES), piece = BUF_INIT(64u << 10);

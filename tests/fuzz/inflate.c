@@ -1,8 +1,10 @@
-/* inflate.c - fuzzes the decoders of content codings: pieces change nothing, and no bytes upset them.
+/* inflate.c - fuzzes the decoders of content codings: pieces change nothing, and no bytes upset
+ * them.
  *
- * Theory of operation: the first byte chooses the coding and a size of pieces. The rest is decoded whole, byte by byte, and
- * into a small buffer; what comes out and the verdict must be the same. After an error how much came out before depends on the
- * pieces, and so does which of two errors it is. */
+ * Theory of operation: the first byte chooses the coding and a size of pieces. The rest is
+ * decoded whole, byte by byte, and into a small buffer; what comes out and the verdict must be
+ * the same. After an error how much came out before depends on the pieces, and so does which of
+ * two errors it is. */
 #include "fuzz.h"
 #include "base/buf.h"
 #include "base/err.h"

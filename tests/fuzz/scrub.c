@@ -1,10 +1,11 @@
 /* scrub.c - fuzzes the scrubbing engine against the slow reference.
  *
- * Theory of operation: the input is a recipe. It makes up to three secrets, mostly of characters that mean
- * something to an escape, and a text of pieces: bytes as they are, a secret or a part of one, in some
- * form, each byte perhaps escaped, perhaps more than once. The engine gets the text at once, byte
- * by byte, and in pieces the recipe asks for with pauses between them; the first three must equal the reference, and what
- * a pause lets through may differ only at its own place. */
+ * Theory of operation: the input is a recipe. It makes up to three secrets, mostly of characters
+ * that mean something to an escape, and a text of pieces: bytes as they are, a secret or a part
+ * of one, in some form, each byte perhaps escaped, perhaps more than once. The engine gets the
+ * text at once, byte by byte, and in pieces the recipe asks for with pauses between them; the
+ * first three must equal the reference, and what a pause lets through may differ only at its own
+ * place. */
 #include "fuzz.h"
 #include "base/enc.h"
 #include "base/err.h"

@@ -1,9 +1,10 @@
 /* escape.c - reading and writing single escapes.
  *
- * Theory of operation: pure functions on bytes, called by the engine (lanes.c) on every '%', '\\' and
- * '&' of a response, and by the compiler of tables. The peer controls all of the input. A unit has at
- * most ESCAPE_UNIT_MAX bytes, so one call does a bounded amount of work, and a position is searched
- * for at the speed of memchr: SSE2 is part of x86-64, elsewhere eight bytes are looked at as one word. */
+ * Theory of operation: pure functions on bytes, called by the engine (lanes.c) on every '%',
+ * '\\' and '&' of a response, and by the compiler of tables. The peer controls all of the input.
+ * A unit has at most ESCAPE_UNIT_MAX bytes, so one call does a bounded amount of work, and a
+ * position is searched for at the speed of memchr: SSE2 is part of x86-64, elsewhere eight bytes
+ * are looked at as one word. */
 #include "egress/scrub/escape.h"
 #include "base/buf.h"
 
@@ -181,6 +182,8 @@ static int entity(const uint8_t *p, size_t n, uint8_t ret[4], size_t *ret_n)
         return entity_number(p, n, ret, ret_n);
     int r = 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (n > 1 && p[1] != (uint8_t)names[i].text[1])
+            continue;
         size_t k = n < names[i].n ? n : names[i].n;
         if (memcmp(p, names[i].text, k) != 0)
             continue;

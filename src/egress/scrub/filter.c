@@ -1,14 +1,15 @@
 /* filter.c - makes what lets the search skip nearly everything.
  *
- * Theory of operation: once for each table. A needle is found by any piece of it of GRAM_BYTES bytes: when
- * every step-th gram of a text is looked up, each occurrence of a needle shows one of `step` neighbouring
- * grams of it. So for each needle a window of step + GRAM_BYTES - 1 bytes is chosen, and its grams are
- * entered: in a set of bits, that answers nearly always "no", and in a table from the gram to its places in
- * needles. The choice makes the speed, and the bound for what an attacker can cost us: of all windows in the first
- * WINDOWS_MAX bytes that one is taken whose grams are rare among all needles, and look least like
- * ordinary text. Needles that begin alike ("github_pat_") are thereby found by what is theirs. Places are
- * kept as offsets, not as needles: however many needles have one gram at one offset, that is one
- * look-up among the sorted needles. */
+ * Theory of operation: once for each table. A needle is found by any piece of it of GRAM_BYTES
+ * bytes: when every step-th gram of a text is looked up, each occurrence of a needle shows one
+ * of `step` neighbouring grams of it. So for each needle a window of step + GRAM_BYTES - 1 bytes
+ * is chosen, and its grams are entered: in a set of bits, that answers nearly always "no", and
+ * in a table from the gram to its places in needles. The choice makes the speed, and the bound
+ * for what an attacker can cost us: of all windows in the first WINDOWS_MAX bytes that one is
+ * taken whose grams are rare among all needles, and look least like ordinary text. Needles that
+ * begin alike ("github_pat_") are thereby found by what is theirs. Places are kept as offsets,
+ * not as needles: however many needles have one gram at one offset, that is one look-up among
+ * the sorted needles. */
 #include "base/err.h"
 #include "egress/scrub/table.h"
 

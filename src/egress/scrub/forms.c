@@ -1,16 +1,17 @@
 /* forms.c - the byte strings that give a secret away, and what stands in their place.
  *
- * Theory of operation: called by the compiler of tables, once for each pair. Escapes are not enumerated
- * here (lanes.c undoes them); what is, is what changes every byte: base64 in its three alignments, hex, and
- * a few other texts of the secret. A peer controls nothing here; the operator, or a token endpoint,
- * chose the secret. Intermediate texts live in the table's locked area, and stay there until its end: they are few.
+ * Theory of operation: called by the compiler of tables, once for each pair. Escapes are not
+ * enumerated here (lanes.c undoes them); what is, is what changes every byte: base64 in its three
+ * alignments, hex, and a few other texts of the secret. A peer controls nothing here; the operator,
+ * or a token endpoint, chose the secret. Intermediate texts live in the table's locked area, and
+ * stay there until its end: they are few.
  *
- * Base64. Six bits a character; a secret of n bytes that begins `align` bytes into a group of three has
- * characters of its own in the middle, whatever surrounds it. At each end one character may share bits
- * with the neighbour. Those bits that are the secret's are compared, too, and replaced by bits of
- * the placeholder; the neighbour's stay. So what is decoded afterwards is the neighbour's text, the placeholder,
- * the neighbour's text. That works out when secret and placeholder have the same length modulo 3;
- * else FILLER makes it so. */
+ * Base64. Six bits a character; a secret of n bytes that begins `align` bytes into a group of
+ * three has characters of its own in the middle, whatever surrounds it. At each end one
+ * character may share bits with the neighbour. Those bits that are the secret's are compared,
+ * too, and replaced by bits of the placeholder; the neighbour's stay. So what is decoded
+ * afterwards is the neighbour's text, the placeholder, the neighbour's text. That works out when
+ * secret and placeholder have the same length modulo 3; else FILLER makes it so. */
 #include "egress/scrub/escape.h"
 #include "egress/scrub/table.h"
 
@@ -166,9 +167,10 @@ static bool another(struct maker *m, struct text x)
     return true;
 }
 
-/* A secret that has what looks like an escape in it ("p%41ss") is changed when a lane undoes the escapes
- * of other bytes around it. So what the lanes make of it is searched for, too: all ways to undo one or two
- * families of the texts so far. Most secrets have no '%', '\\' or '&', and this adds nothing. */
+/* A secret that has what looks like an escape in it ("p%41ss") is changed when a lane undoes the
+ * escapes of other bytes around it. So what the lanes make of it is searched for, too: all ways
+ * to undo one or two families of the texts so far. Most secrets have no '%', '\\' or '&', and
+ * this adds nothing. */
 static int undone_texts(struct maker *m)
 {
     for (size_t i = 0; i < m->n; i++) {

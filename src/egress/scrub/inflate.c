@@ -1,10 +1,10 @@
 /* inflate.c - which coding, how much of it, and where it ends.
  *
- * Theory of operation: called by whoever moves a response, on the loop's thread, with each piece. The origin controls all bytes. The
- * libraries see them through codec_*; this file keeps what is the same for all: the ratio of
- * output to input, past which a body is a bomb, and whether the body ended where it should. Memory is bounded by
- * the libraries' windows (codec.h), time by the ratio, since the work of each library is proportional to its input and its
- * output. */
+ * Theory of operation: called by whoever moves a response, on the loop's thread, with each
+ * piece. The origin controls all bytes. The libraries see them through codec_*; this file keeps
+ * what is the same for all: the ratio of output to input, past which a body is a bomb, and
+ * whether the body ended where it should. Memory is bounded by the libraries' windows (codec.h),
+ * time by the ratio, since the work of each library is proportional to its input and its output. */
 #include "egress/scrub/inflate.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -79,8 +79,9 @@ void inflate_free(struct inflate *f)
     free(f);
 }
 
-/* RFC 1950, 2.2: method 8, a window of at most 32 KiB, and a checksum over the two bytes. Bare deflate that looks like
- * that by chance begins with a stored block of a length that is no complement of itself. */
+/* RFC 1950, 2.2: method 8, a window of at most 32 KiB, and a checksum over the two bytes. Bare
+ * deflate that looks like that by chance begins with a stored block of a length that is no
+ * complement of itself. */
 static bool zlib_header(const uint8_t *p)
 {
     return (p[0] & 15) == 8 && p[0] >> 4 <= 7 && (p[0] * 256 + p[1]) % 31 == 0;

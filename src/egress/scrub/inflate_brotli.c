@@ -1,8 +1,9 @@
 /* inflate_brotli.c - the one file that touches brotli.
  *
- * Theory of operation: called by inflate.c on the loop's thread. The origin controls the bytes, among them the size of the
- * window, 16 MiB at most ("large window" brotli is no content coding and stays off); memory comes from codec_alloc, which has a ceiling and
- * wipes. The library is opened when the first such body comes. */
+ * Theory of operation: called by inflate.c on the loop's thread. The origin controls the bytes,
+ * among them the size of the window, 16 MiB at most ("large window" brotli is no content coding
+ * and stays off); memory comes from codec_alloc, which has a ceiling and wipes. The library is
+ * opened when the first such body comes. */
 #include <brotli/decode.h>
 
 #include "base/err.h"

@@ -1,8 +1,9 @@
 /* inflate_zlib.c - the one file that touches zlib: gzip and deflate.
  *
- * Theory of operation: called by inflate.c on the loop's thread. The origin controls the bytes. zlib's window is 32 KiB at
- * most, and its memory comes from codec_alloc, so it is wiped. zlib reports all damage by a code; its state is of no use
- * afterwards and is only freed. zlib is opened when the first such body comes. */
+ * Theory of operation: called by inflate.c on the loop's thread. The origin controls the bytes.
+ * zlib's window is 32 KiB at most, and its memory comes from codec_alloc, so it is wiped. zlib
+ * reports all damage by a code; its state is of no use afterwards and is only freed. zlib is
+ * opened when the first such body comes. */
 #include <string.h>
 #include <zlib.h>
 

@@ -1,9 +1,10 @@
 /* inflate_zstd.c - the one file that touches zstd.
  *
- * Theory of operation: called by inflate.c on the loop's thread. The origin controls the bytes, among them the size of the
- * window; RFC 9659 allows 8 MiB for a content coding, and a frame that wants more is refused before
- * anything is allocated for it. A body may be several frames; what zstd calls skippable among them is skipped. The library has no
- * stable way to give it an allocator, so its window is freed but not wiped; the process is undumpable. It is opened when
+ * Theory of operation: called by inflate.c on the loop's thread. The origin controls the bytes,
+ * among them the size of the window; RFC 9659 allows 8 MiB for a content coding, and a frame
+ * that wants more is refused before anything is allocated for it. A body may be several frames;
+ * what zstd calls skippable among them is skipped. The library has no stable way to give it an
+ * allocator, so its window is freed but not wiped; the process is undumpable. It is opened when
  * the first such body comes. */
 #include <string.h>
 #include <zstd.h>
@@ -50,8 +51,9 @@ struct state {
     size_t magic_n;
 };
 
-/* The distribution's library also reads formats from before RFC 8878, which nobody looks after. So the first four bytes of
- * each frame are looked at: 28 b5 2f fd, or 50..5f 2a 4d 18 for one that is skipped. */
+/* The distribution's library also reads formats from before RFC 8878, which nobody looks after.
+ * So the first four bytes of each frame are looked at: 28 b5 2f fd, or 50..5f 2a 4d 18 for one
+ * that is skipped. */
 static bool magic_right(const uint8_t *p, size_t n)
 {
     static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd}, skipped[] = {0x50, 0x2a, 0x4d, 0x18};

@@ -1,19 +1,24 @@
 /* lanes.c - text without its escapes, where that could show a secret.
  *
- * Theory of operation: a *lane* is text with all its units (escape.h) replaced by what they stand for. Lane 1 is
- * made from the text, lane 2 from lane 1, lane 3 from lane 2; each knows for each of its places
- * where that is in the text below. In each of them all needles are searched for, so any mixture of escapes, in up to
- * three layers, is seen: "\u0073k-", "%73%6b-", "&#x73;k-", "%5Cu0073k-".
+ * Theory of operation: a *lane* is text with all its units (escape.h) replaced by what they stand
+ * for. Lane 1 is made from the text, lane 2 from lane 1, lane 3 from lane 2; each knows for each of
+ * its places where that is in the text below. In each of them all needles are searched for, so any
+ * mixture of escapes, in up to three layers, is seen: "\u0073k-", "%73%6b-", "&#x73;k-",
+ * "%5Cu0073k-".
  *
- * Lanes are made for *segments* only. Most escapes of ordinary text (\n, \", &lt;) stand for bytes that no
- * needle has: no occurrence goes across one, it is a wall. Another one wakes a segment, which reaches
- * as far to both sides as the longest needle, or to a wall. Which escapes wake is a question of speed
- * alone; the semantics are those of lanes of the whole stream. For them to be the same, a segment begins where no unit of any layer
- * goes on from before. A unit of layer 2 contains a unit of layer 1 (else it would be one of layer 1): either that unit stands for one
- * of '%', '\\' and '&', and wakes; or it comes at most NEAR bytes behind one of those that begins no unit of its own, and then that one wakes.
+ * Lanes are made for *segments* only, because most escapes of ordinary text cannot be part of an
+ * occurrence. One that stands for a byte no needle has (\n, \", &lt;) is a wall, which no occurrence
+ * crosses. Another one wakes a segment only if a gram with it and its neighbours is one of a
+ * needle's; the segment reaches as far to both sides as the longest needle, or to a wall. Which
+ * escapes wake is a question of speed alone: the semantics are those of lanes of the whole stream.
  *
- * A peer controls all of the text. Work is at most four times that of the plain search, and the memory of
- * lanes is bounded by that of the text they are made from. */
+ * For them to be the same, a segment begins where no unit of any layer goes on from before. A unit
+ * of layer 2 begins with a '%', '\\' or '&' that stands there itself or is what a unit of layer 1
+ * stands for, and what follows, up to the next of the three, must be how a unit begins. Those
+ * wake (may_begin_unit); behind all others nothing of a higher layer is open.
+ *
+ * A peer controls all of the text. Work is at most four times that of the plain search, and the
+ * memory of lanes is bounded by that of the text they are made from. */
 #include "egress/scrub/escape.h"
 #include "egress/scrub/lanes.h"
 
@@ -51,7 +56,8 @@ static const struct unit *units_of(const struct buf *b, size_t *ret_n)
     return (const struct unit *)(const void *)b->data;
 }
 
-/* Of the text below: where the thing begins, or (`end`) ends, that is at, or ends at, `at` of the lane. */
+/* Of the text below: where the thing begins, or (`end`) ends, that is at, or ends at, `at` of
+ * the lane. */
 static size_t below(const struct buf *units, size_t at, bool end)
 {
     size_t n, lo = 0;
@@ -98,8 +104,9 @@ static bool matters(const struct scrub_table *t, const uint8_t *p, size_t n)
     return false;
 }
 
-/* Could '%', '\\' or '&', that stands there itself or is what a unit stands for, begin a unit of the next layer? What
- * follows as it stands, up to the next of them, must be the beginning of one. */
+/* Could '%', '\\' or '&', that stands there itself or is what a unit stands for, begin a unit of
+ * the next layer? What follows as it stands, up to the next of them, must be the beginning of
+ * one. */
 static bool may_begin_unit(uint8_t c, const uint8_t *p, size_t n, bool last)
 {
     uint8_t text[ESCAPE_UNIT_MAX] = {c}, bytes[4];
@@ -125,7 +132,8 @@ struct scan {
     size_t before_n;
 };
 
-/* The bytes of lane 1 before `at`, SIDE of them, or as many as there are since something that no needle has. */
+/* The bytes of lane 1 before `at`, SIDE of them, or as many as there are since something that no
+ * needle has. */
 static size_t look_back(const struct scan *s, size_t at, uint8_t ret[SIDE])
 {
     size_t plain = at - s->plain;
@@ -160,8 +168,8 @@ static bool look_ahead(const struct scan *s, size_t at, uint8_t ret[SIDE])
     return true;
 }
 
-/* Could the byte that a unit stands for, which some needle has, be part of an occurrence? Either three
- * bytes of it come before, or three behind: one of two grams must be known. */
+/* Could the byte that a unit stands for, which some needle has, be part of an occurrence? Either
+ * three bytes of it come before, or three behind: one of two grams must be known. */
 static bool may_be_part(const struct scan *s, size_t at, size_t end, uint8_t c)
 {
     uint8_t gram[GRAM_BYTES];
@@ -202,7 +210,8 @@ static bool wakes(const struct scan *s, size_t at, int length, const uint8_t *by
     return escape_begins(bytes[0]) && may_begin_unit(bytes[0], s->p + end, s->n - end, s->last);
 }
 
-/* Room for `n` bytes in an empty buffer. What it had is wiped before it grows: growing would copy it. */
+/* Room for `n` bytes in an empty buffer. What it had is wiped before it grows: growing would
+ * copy it. */
 static int make_room(struct buf *b, size_t n)
 {
     buf_reset(b);
@@ -224,7 +233,8 @@ static inline void copy(uint8_t *to, const uint8_t *p, size_t n, size_t readable
         memcpy(to, p, n);
 }
 
-/* Makes a lane of p[from..n). With `walls`: as a segment that was woken at `wake`; without: all of it. */
+/* Makes a lane of p[from..n). With `walls`: as a segment that was woken at `wake`; without: all
+ * of it. */
 static int read_lane(struct reading *r, const uint8_t *p, size_t from, size_t n, bool last,
                      bool walls)
 {
@@ -311,8 +321,8 @@ static uint8_t family_of(const struct maps *m, const uint8_t *p, const struct fo
     }
 }
 
-/* What was found in a lane, from the given lengths of the results on, becomes places of the text. What has no escape in it
- * is dropped: the search of the text has it. */
+/* What was found in a lane, from the given lengths of the results on, becomes places of the
+ * text. What has no escape in it is dropped: the search of the text has it. */
 static void translate(const struct maps *m, const uint8_t *p, size_t n, struct hits *ret,
                       size_t found, size_t partial)
 {

@@ -1,14 +1,16 @@
-/* scrub - finding secrets in a stream of bytes, in whatever form, and putting something in their place.
+/* scrub - finding secrets in a stream of bytes, in whatever form, and putting something in their
+ * place.
  *
  * A *table* is compiled from pairs (secret, placeholder). Towards the sandbox the secret is what is
  * searched for and the placeholder what is written; in the body of a request it is the other way
- * round (the "secret" of a pair is then the placeholder); in find-only mode nothing is written
- * and only the hits are counted. A *stream* is one body, or one header value, on its way.
+ * round (the "secret" of a pair is then the placeholder); in find-only mode nothing is written and
+ * only the hits are counted. A *stream* is one body, or one header value, on its way.
  *
- * What lives in this folder: the forms in which a secret is searched for (forms), the compiler (table),
- * the search (search), escapes and text without them (escape, lanes), the stream (scrub) and
- * the decoders of content codings (inflate). What does not: HTTP, policy, where secrets come from.
- * No I/O, no fibers: nothing here suspends. docs/internals/scrub.md has a row for each form. */
+ * What lives in this folder: the forms in which a secret is searched for (forms), the compiler
+ * (table), the search (search), escapes and text without them (escape, lanes), the stream
+ * (scrub) and the decoders of content codings (inflate). What does not: HTTP, policy, where
+ * secrets come from. No I/O, no fibers: nothing here suspends. docs/internals/scrub.md has a row
+ * for each form. */
 #pragma once
 
 #include "base/base.h"
@@ -37,11 +39,12 @@ struct scrub_pair {
 #define SCRUB_ESCAPES 8u /* any of these with any byte escaped, up to three layers deep */
 #define SCRUB_ALL     15u
 
-/* Compiles `n` pairs (0 is fine: such a table finds nothing). The secrets are borrowed during the call;
- * what is derived from them lies in locked memory that no dump shows, and is wiped at the end. Of two
- * pairs with the same secret the first one wins. -EINVAL with words that name the credential (too short or too
- * long, or a long one that repeats itself, which is no secret), -E_LIMIT with words when all
- * together are too many, -ENOMEM. The table, and all streams on it, belong to one thread. */
+/* Compiles `n` pairs (0 is fine: such a table finds nothing). The secrets are borrowed during
+ * the call; what is derived from them lies in locked memory that no dump shows, and is wiped at
+ * the end. Of two pairs with the same secret the first one wins. -EINVAL with words that name
+ * the credential (too short or too long, or a long one that repeats itself, which is no secret),
+ * -E_LIMIT with words when all together are too many, -ENOMEM. The table, and all streams on it,
+ * belong to one thread. */
 int scrub_table_new(const struct scrub_pair *pairs, size_t n, unsigned forms,
                     struct scrub_table **ret, struct err *e) WARN_UNUSED;
 /* A stream keeps its table, so that a rotated secret is still removed from answers under way. */
@@ -81,22 +84,23 @@ void scrub_begin(struct scrub_stream *s, struct scrub_table *t, enum scrub_quoti
                  bool find_only);
 void scrub_stream_done(struct scrub_stream *s); /* wipes; NULL and zeroed are fine */
 
-/* Takes the next `n` bytes and appends to `out` (NULL: to nothing) what is decided. Held back is only
- * what may be the beginning of a secret in some form, at most scrub_stats.hold_max bytes; how the text is
- * cut into calls does not change what comes out altogether. In find-only mode too the beginning of a secret is
- * held back, so that a caller who looks at `hits` after each call has passed on nothing of it. Work is
- * proportional to `n` plus what is held. 0, or the error of `out` or of memory: the stream is
- * then of no use any more. */
+/* Takes the next `n` bytes and appends to `out` (NULL: to nothing) what is decided. Held back is
+ * only what may be the beginning of a secret in some form, at most scrub_stats.hold_max bytes;
+ * how the text is cut into calls does not change what comes out altogether. In find-only mode
+ * too the beginning of a secret is held back, so that a caller who looks at `hits` after each
+ * call has passed on nothing of it. Work is proportional to `n` plus what is held. 0, or the
+ * error of `out` or of memory: the stream is then of no use any more. */
 int scrub_feed(struct scrub_stream *s, const void *p, size_t n, struct buf *out) WARN_UNUSED;
 
-/* No more bytes are there for the moment. When what is held is a handful of bytes (a quarter of the
- * shortest secret, at most 8), passes it on, so that a peer who waits for the end of a message gets it.
- * A secret that goes on after it is still found, and replaced from there on. */
+/* No more bytes are there for the moment. When what is held is a handful of bytes (a quarter of
+ * the shortest secret, at most 8), passes it on, so that a peer who waits for the end of a
+ * message gets it. A secret that goes on after it is still found, and replaced from there on. */
 int scrub_idle(struct scrub_stream *s, struct buf *out) WARN_UNUSED;
 
 /* The end: what is held is decided and appended. The stream can be fed again, as a new one. */
 int scrub_end(struct scrub_stream *s, struct buf *out) WARN_UNUSED;
 
-/* A whole text at once, a header value for instance. `ret_hits` (may be NULL): how many were found. */
+/* A whole text at once, a header value for instance. `ret_hits` (may be NULL): how many were
+ * found. */
 int scrub_text(struct scrub_table *t, const void *p, size_t n, enum scrub_quoting q,
                struct buf *out, uint64_t *ret_hits) WARN_UNUSED;

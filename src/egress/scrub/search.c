@@ -1,19 +1,20 @@
 /* search.c - the fast part.
  *
- * Theory of operation: called on every byte of every answer, and on the pieces without escapes that lanes.c makes.
- * A peer controls the text and knows placeholders, but no secret. `next_gram` looks at every step-th gram; the
- * branch that leaves its loop is taken for about 3 % of random grams (filter.c). Then, in this order, each
- * step throwing nearly all away: is it a gram of a needle; are there needles at the places that
- * it stands for (a binary search by the first eight bytes, then by all). Bound: for n bytes of text at
- * most n / step grams, each with as many binary searches as the gram has places (nearly always 1), each of
- * log2(needles) comparisons of at most the longest needle; comparisons go on only as far as
- * text and needle agree, and long needles do not repeat themselves (table.c), so long agreements do not overlap. */
+ * Theory of operation: called on every byte of every answer, and on the pieces without escapes
+ * that lanes.c makes. A peer controls the text and knows placeholders, but no secret.
+ * `next_gram` looks at every step-th gram; the branch that leaves its loop is taken for about 3
+ * % of random grams (filter.c). Then, in this order, each step throwing nearly all away: is it a
+ * gram of a needle; are there needles at the places that it stands for (a binary search by the
+ * first eight bytes, then by all). Bound: for n bytes of text at most n / step grams, each with
+ * as many binary searches as the gram has places (nearly always 1), each of log2(needles)
+ * comparisons of at most the longest needle; comparisons go on only as far as text and needle
+ * agree, and long needles do not repeat themselves (table.c), so long agreements do not overlap. */
 #include "egress/scrub/search.h"
 
 #include <string.h>
 
-/* The first place >= `at`, in steps, whose gram may be in the table; more than `end` when there is none.
- * Grams may begin at `end` at most. */
+/* The first place >= `at`, in steps, whose gram may be in the table; more than `end` when there
+ * is none. Grams may begin at `end` at most. */
 static size_t next_gram(const struct scrub_table *t, const uint8_t *p, size_t at, size_t end)
 {
     const uint8_t *bits = t->sampled.bits;
@@ -51,7 +52,8 @@ static int compare(const struct needle *nd, const uint8_t *p, size_t n, bool fol
     return 0;
 }
 
-/* The first needle of the set that is greater than the text; needles that the text begins with are not. */
+/* The first needle of the set that is greater than the text; needles that the text begins with
+ * are not. */
 static size_t upper(const struct needle_set *s, const uint8_t *p, size_t n, bool folded)
 {
     uint8_t first[8] = {0};
@@ -168,8 +170,8 @@ static bool may_begin(const struct scrub_table *t, const uint8_t *p, size_t n)
     return begins(&t->exact, p, n, false) || begins(&t->folded, p, n, true);
 }
 
-/* A character that may be a head is where the needle behind it begins; whether it is this needle's is not
- * asked: too much held for a moment changes nothing. */
+/* A character that may be a head is where the needle behind it begins; whether it is this
+ * needle's is not asked: too much held for a moment changes nothing. */
 static int search_end(struct look *l)
 {
     const struct scrub_table *t = l->t;

@@ -18,8 +18,8 @@ struct hits {
     struct buf *partial; /* of size_t: where what begins may go on behind the end; in no order */
 };
 
-/* Adds every needle in the `n` bytes, and, unless they are the `last` ones, every place at which one may
- * have begun. Work: one look-up for each t->step bytes, plus, for each gram that is in the table, one
- * binary search of the needles. Returns 0 or -ENOMEM, -EMSGSIZE of the results. */
+/* Adds every needle in the `n` bytes, and, unless they are the `last` ones, every place at which
+ * one may have begun. Work: one look-up for each t->step bytes, plus, for each gram that is in
+ * the table, one binary search of the needles. Returns 0 or -ENOMEM, -EMSGSIZE of the results. */
 int search_flat(const struct scrub_table *t, const uint8_t *p, size_t n, bool last,
                 struct hits *ret);

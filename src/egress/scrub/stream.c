@@ -1,12 +1,14 @@
 /* stream.c - the stream: what may go on, what is held, what is replaced.
  *
- * Theory of operation: called by whoever moves a body, on the loop's thread, with each piece as it comes. The
- * semantics are those of the whole stream, however it is cut: of all occurrences (in the text and in its
- * lanes) the one that begins first wins, of those the longest, and the next begins behind it. An occurrence is
- * decided on when nothing that began at or before its beginning can still grow: everything before the first
- * such *partial* is final. A peer controls the text; what it can make us hold is bounded (scrub_stats.hold_max), and
- * so is the work. Positions are relative to the first byte that is still there; `held` is empty between calls for
- * nearly all streams, so an idle one costs nothing. Most text is searched where the caller has it. */
+ * Theory of operation: called by whoever moves a body, on the loop's thread, with each piece as
+ * it comes. The semantics are those of the whole stream, however it is cut: of all occurrences
+ * (in the text and in its lanes) the one that begins first wins, of those the longest, and the
+ * next begins behind it. An occurrence is decided on when nothing that began at or before its
+ * beginning can still grow: everything before the first such *partial* is final. A peer controls
+ * the text; what it can make us hold is bounded (scrub_stats.hold_max), and so is the work.
+ * Positions are relative to the first byte that is still there; `held` is empty between calls
+ * for nearly all streams, so an idle one costs nothing. Most text is searched where the caller
+ * has it. */
 #include "base/err.h"
 #include "egress/scrub/escape.h"
 #include "egress/scrub/lanes.h"
@@ -286,7 +288,8 @@ static int feed_direct(struct scrub_stream *s, const uint8_t *p, size_t n, struc
     return 0;
 }
 
-/* Holds these bytes and nothing else. A small allocation stays, a large one would be that of 10,000 idle streams. */
+/* Holds these bytes and nothing else. A small allocation stays, a large one would be that of
+ * 10,000 idle streams. */
 static int keep(struct scrub_stream *s, const uint8_t *p, size_t n)
 {
     if (n >= s->held.cap || s->held.cap > HELD_STAYS) {
@@ -298,7 +301,8 @@ static int keep(struct scrub_stream *s, const uint8_t *p, size_t n)
     return n ? buf_add(&s->held, p, n) : 0;
 }
 
-/* Puts bytes behind what is held until nothing of that is needed. `ret_used` of the caller's bytes are done with. */
+/* Puts bytes behind what is held until nothing of that is needed. `ret_used` of the caller's
+ * bytes are done with. */
 static int feed_held(struct scrub_stream *s, const uint8_t *p, size_t n, struct buf *out,
                      size_t *ret_used)
 {

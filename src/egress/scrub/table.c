@@ -1,11 +1,12 @@
 /* table.c - from pairs to a table.
  *
- * Theory of operation: called when a session gets its credentials and when one of them changes, on the loop's
- * thread; a few milliseconds for hundreds of secrets. The table is immutable afterwards but for its
- * scratch memory. It is counted: the session and each of its streams hold it, so rotation replaces a table while
- * answers to requests with the old secret are still under way. All that is derived from secrets lies in the area:
- * locked, not dumped, wiped. What an attacker may control are the values of tokens that an origin
- * mints; a long one with a short period would make verifying a hit quadratic and is refused. */
+ * Theory of operation: called when a session gets its credentials and when one of them changes,
+ * on the loop's thread; a few milliseconds for hundreds of secrets. The table is immutable
+ * afterwards but for its scratch memory. It is counted: the session and each of its streams hold
+ * it, so rotation replaces a table while answers to requests with the old secret are still under
+ * way. All that is derived from secrets lies in the area: locked, not dumped, wiped. What an
+ * attacker may control are the values of tokens that an origin mints; a long one with a short
+ * period would make verifying a hit quadratic and is refused. */
 #include "base/err.h"
 #include "egress/scrub/table.h"
 
@@ -45,7 +46,8 @@ void area_done(struct area *a)
     a->n = 0;
 }
 
-/* The smallest p > 0 with x[i] == x[i - p] throughout; n when there is none (Knuth, Morris, Pratt). */
+/* The smallest p > 0 with x[i] == x[i - p] throughout; n when there is none (Knuth, Morris,
+ * Pratt). */
 static size_t period(const uint8_t *x, size_t n)
 {
     uint32_t *fail =

@@ -12,9 +12,9 @@ enum scrub_form {
     FORM_HEX, /* needle in lower case, matches any */
 };
 
-/* A byte string that is searched for. Of base64 these are the characters that hold nothing but bits of
- * the secret. The character before and the one behind may hold a few more, beside bits of somebody else: `head`
- * and `tail` say which bits, and a hit takes these characters in. */
+/* A byte string that is searched for. Of base64 these are the characters that hold nothing but
+ * bits of the secret. The character before and the one behind may hold a few more, beside bits
+ * of somebody else: `head` and `tail` say which bits, and a hit takes these characters in. */
 struct needle {
     const uint8_t *bytes, *rep; /* in the table's area */
     uint32_t n, rep_n;          /* `rep` of base64 has a character for head and tail each */
@@ -31,7 +31,8 @@ struct area {
     struct secret rooms[AREA_ROOMS];
     size_t n, used; /* rooms; bytes of the last one */
 };
-/* Zeroed, 8-byte aligned, for the life of the area; NULL when there is no memory, or more than 1 MiB is asked for. */
+/* Zeroed, 8-byte aligned, for the life of the area; NULL when there is no memory, or more than 1
+ * MiB is asked for. */
 void *area_take(struct area *a, size_t bytes);
 void area_done(struct area *a);
 
@@ -72,7 +73,8 @@ struct scrub_table {
     char **names;
     size_t pairs;
 
-    /* The filter (search.c): every step-th gram of a text is looked up in `bits`, then in `slots`. */
+    /* The filter (search.c): every step-th gram of a text is looked up in `bits`, then in
+     * `slots`. */
     uint32_t step;
     struct gram_set sampled; /* those of the chosen windows */
     struct slot *slots;
@@ -103,7 +105,8 @@ static inline uint32_t gram_hash(uint32_t gram, unsigned shift)
     return gram * 0x9e3779b1u >> shift;
 }
 
-/* A gram is in such a set when three of its bits are. (Not so in `sampled`: one look-up is all the time there is.) */
+/* A gram is in such a set when three of its bits are. (Not so in `sampled`: one look-up is all
+ * the time there is.) */
 static inline uint32_t gram_bit(const struct gram_set *s, uint32_t gram, unsigned i)
 {
     static const uint32_t odd[] = {0x9e3779b1u, 0x85ebca77u, 0xc2b2ae3du};

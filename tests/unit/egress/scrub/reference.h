@@ -1,9 +1,9 @@
 /* reference - what the scrubbing engine must do, written down in the slowest and plainest way.
  *
- * The whole text is at hand; every needle is compared at every place of the text and of the text with its
- * escapes undone once, twice and three times; of all occurrences the one that begins first is taken, of
- * those the longest, again and again. Nothing is shared with src/egress/scrub but the public header. Included by
- * the unit test and by the fuzz target. */
+ * The whole text is at hand; every needle is compared at every place of the text and of the text
+ * with its escapes undone once, twice and three times; of all occurrences the one that begins
+ * first is taken, of those the longest, again and again. Nothing is shared with src/egress/scrub
+ * but the public header. Included by the unit test and by the fuzz target. */
 #pragma once
 
 #include "base/buf.h"
@@ -85,7 +85,8 @@ static bool ref_surrogate(unsigned long c)
     return c >= 0xd800 && c <= 0xdfff;
 }
 
-/* The escape at p: bytes it takes (0: none), what it stands for. families: 1 percent, 2 backslash, 4 entity. */
+/* The escape at p: bytes it takes (0: none), what it stands for. families: 1 percent, 2
+ * backslash, 4 entity. */
 static size_t ref_unit(const char *p, size_t n, unsigned families, char *ret, size_t *ret_n)
 {
     static const char *const pairs[] = {"\"\"", "\\\\", "//",  "''", "b\b",

@@ -1,4 +1,5 @@
-/* test_escape.c - every unit of every family, what is none, what may become one, and the way back. */
+/* test_escape.c - every unit of every family, what is none, what may become one, and the way
+ * back. */
 #include "unit/unit.h"
 #include "base/buf.h"
 #include "egress/scrub/escape.h"

@@ -1,5 +1,5 @@
-/* test_inflate.c - what the libraries' own encoders make comes back, in any pieces; damage, cut bodies, bytes behind the
- * end and bombs are errors; nothing else grows. */
+/* test_inflate.c - what the libraries' own encoders make comes back, in any pieces; damage, cut
+ * bodies, bytes behind the end and bombs are errors; nothing else grows. */
 #include "unit/unit.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -186,7 +186,8 @@ static void damage_is_an_error_with_words(void **state)
             buf_reset(&out);
             struct err words = {0};
             int r = decode(all[i].c, &coded, 1000, 1000, &out, &words);
-            /* Without a checksum (bare deflate, br, zstd here) damage may decode to something else. */
+            /* Without a checksum (bare deflate, br, zstd here) damage may decode to something
+             * else. */
             assert_true(r == 0 || r == -E_PARSE || r == -ENOMEM);
             assert_true(r == 0 || words.msg[0]);
             if (all[i].c == INFLATE_GZIP && r == 0)

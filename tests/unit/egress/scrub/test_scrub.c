@@ -1,5 +1,6 @@
-/* test_scrub.c - every form of docs/internals/scrub.md is found and replaced; how the text is cut changes nothing; what
- * is held is what may be the beginning of a secret; hits are counted; tables refuse what cannot be told from text. */
+/* test_scrub.c - every form of docs/internals/scrub.md is found and replaced; how the text is
+ * cut changes nothing; what is held is what may be the beginning of a secret; hits are counted;
+ * tables refuse what cannot be told from text. */
 #include "unit/unit.h"
 #include "base/rng.h"
 #include "base/err.h"
@@ -319,8 +320,8 @@ static void token(char *ret, size_t n)
         ret[i] = alphabet[rng_below(sizeof(alphabet) - 1)];
 }
 
-/* Texts of a few kilobytes with secrets in random forms at random places, in random pieces. The fuzz target
- * (tests/fuzz/scrub.c) goes much further; this one runs with every build. */
+/* Texts of a few kilobytes with secrets in random forms at random places, in random pieces. The
+ * fuzz target (tests/fuzz/scrub.c) goes much further; this one runs with every build. */
 static void random_texts_come_out_as_the_reference_says(void **state)
 {
     (void)state;

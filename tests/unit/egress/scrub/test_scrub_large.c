@@ -1,5 +1,6 @@
-/* test_scrub_large.c - bodies larger than a slice, secrets of kilobytes, hundreds of them, and texts that were written to make
- * the search slow: those would outlast the program's time limit if it were quadratic. */
+/* test_scrub_large.c - bodies larger than a slice, secrets of kilobytes, hundreds of them, and
+ * texts that were written to make the search slow: those would outlast the program's time limit
+ * if it were quadratic. */
 #include "unit/unit.h"
 #include "base/buf.h"
 #include "base/enc.h"
