@@ -50,6 +50,8 @@ int scrub_table_new(const struct scrub_pair *pairs, size_t n, unsigned forms,
 /* A stream keeps its table, so that a rotated secret is still removed from answers under way. */
 struct scrub_table *scrub_table_ref(struct scrub_table *t);
 void scrub_table_unref(struct scrub_table *t); /* NULL is fine */
+/* How many pairs it was made of, and the name of each: what by_pair of a stream counts. */
+size_t scrub_table_pairs(const struct scrub_table *t);
 const char *scrub_table_name(const struct scrub_table *t, size_t pair);
 
 struct scrub_stats {
@@ -76,6 +78,7 @@ struct scrub_stream {
     uint64_t hits;     /* so far */
     uint32_t *by_pair; /* hits of each pair of the table; NULL while there is none */
     struct buf held;   /* source bytes that have not been decided on, and some before them */
+    size_t open;       /* of `held`: where the first thing begins that may yet be a secret */
     size_t released;   /* of `held`: have been passed on already */
     size_t floor;      /* of `held`: the end of the last hit, no hit begins before */
 };
@@ -92,9 +95,10 @@ void scrub_stream_done(struct scrub_stream *s); /* wipes; NULL and zeroed are fi
  * error of `out` or of memory: the stream is then of no use any more. */
 int scrub_feed(struct scrub_stream *s, const void *p, size_t n, struct buf *out) WARN_UNUSED;
 
-/* No more bytes are there for the moment. When what is held is a handful of bytes (a quarter of
- * the shortest secret, at most 8), passes it on, so that a peer who waits for the end of a
- * message gets it. A secret that goes on after it is still found, and replaced from there on. */
+/* No more bytes are there for the moment. When what may be the beginning of a secret is a handful of
+ * bytes (a quarter of the shortest secret, at most 8), passes it on, so that a peer who waits for
+ * the end of a message gets it. A secret that goes on from there is still found, and replaced from
+ * there on: however the origin paces it, no more than the handful gets out. */
 int scrub_idle(struct scrub_stream *s, struct buf *out) WARN_UNUSED;
 
 /* The end: what is held is decided and appended. The stream can be fed again, as a new one. */

@@ -260,6 +260,7 @@ static int look(struct piece *x, size_t *ret_kept)
     size_t kept = partial;
     if (t->forms & SCRUB_ESCAPES && t->exact.n)
         kept = lanes_boundary(t, x->p, x->n, x->last, partial);
+    x->s->open = partial - kept;
     x->s->released -= kept;
     x->s->floor = x->s->floor > kept ? x->s->floor - kept : 0;
     *ret_kept = kept;
@@ -332,26 +333,26 @@ static int feed_held(struct scrub_stream *s, const uint8_t *p, size_t n, struct 
     return r < 0 ? r : keep(s, (const uint8_t *)join->data, join->len);
 }
 
-int scrub_feed(struct scrub_stream *s, const void *data, size_t n, struct buf *out)
+int scrub_feed(struct scrub_stream *s, const void *p, size_t n, struct buf *out)
 {
-    const uint8_t *p = data;
+    const uint8_t *at = p;
     if (s->held.len) {
         size_t used;
-        int r = feed_held(s, p, n, out, &used);
+        int r = feed_held(s, at, n, out, &used);
         if (r < 0 || s->held.len)
             return r;
-        p += used;
+        at += used;
         n -= used;
     }
     size_t kept = 0;
-    int r = feed_direct(s, p, n, out, &kept);
-    return r < 0 || kept == 0 ? r : keep(s, p + n - kept, kept);
+    int r = feed_direct(s, at, n, out, &kept);
+    return r < 0 || kept == 0 ? r : keep(s, at + n - kept, kept);
 }
 
 int scrub_idle(struct scrub_stream *s, struct buf *out)
 {
-    size_t n = s->held.len - s->released;
-    if (n == 0 || n > s->table->idle_max)
+    /* What counts is where it began, not what is left: else a secret could be dripped out. */
+    if (s->held.len - s->open > s->table->idle_max)
         return 0;
     struct piece x = {.s = s, .p = (const uint8_t *)s->held.data, .n = s->held.len, .out = out};
     return pass_on(&x, x.n);
@@ -364,7 +365,7 @@ int scrub_end(struct scrub_stream *s, struct buf *out)
     size_t kept;
     int r = x.n ? look(&x, &kept) : 0;
     drop_held(s);
-    s->released = s->floor = 0;
+    s->open = s->released = s->floor = 0;
     return r;
 }
 

@@ -259,6 +259,11 @@ void scrub_table_unref(struct scrub_table *t)
         table_free(t);
 }
 
+size_t scrub_table_pairs(const struct scrub_table *t)
+{
+    return t->pairs;
+}
+
 const char *scrub_table_name(const struct scrub_table *t, size_t pair)
 {
     MUST(pair < t->pairs);

@@ -161,6 +161,7 @@ static void the_first_then_the_longest_wins(void **state)
     assert_int_equal(s.by_pair[0], 1);
     assert_int_equal(s.by_pair[2], 1);
     assert_int_equal(s.by_pair[1] + s.by_pair[3], 0);
+    assert_int_equal(scrub_table_pairs(t), 4);
     assert_string_equal(scrub_table_name(t, 2), "C");
     scrub_table_unref(t);
 }
@@ -224,6 +225,34 @@ static void a_pause_lets_a_handful_of_bytes_go(void **state)
     assert_string_equal(buf_str(&out), "message ");
     assert_int_equal(scrub_end(&s, &out), 0);
     assert_string_equal(buf_str(&out), "message ghp_aB3dE");
+    scrub_table_unref(t);
+}
+
+/* The origin sends a byte, waits until the pause is noticed, and sends the next. */
+static void a_secret_cannot_be_dripped_out(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {
+        SECRET,
+        "Z2hwX2FCM2RFNWZHN2hJOWpLMWxNM25PNXBRN3JTOXQ=",
+        "%67hp_aB3dE5fG7hI9jK1lM3nO5pQ7rS9t",
+        "ghp_aB3dE5fG7hI9jK1lM3nO5pQ7rS9\\u0074",
+    };
+    struct scrub_table *t = table_of(SECRET, "!", SCRUB_ALL);
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        AUTO(scrub_stream) s = {0};
+        AUTO(buf) out = BUF_INIT(1000);
+        scrub_begin(&s, t, SCRUB_QUOTE_NONE, false);
+        for (size_t k = 0; k < strlen(forms[i]); k++) {
+            assert_int_equal(scrub_feed(&s, forms[i] + k, 1, &out), 0);
+            assert_int_equal(scrub_idle(&s, &out), 0);
+            assert_true(out.len <= 8 || s.hits);
+        }
+        assert_int_equal(scrub_end(&s, &out), 0);
+        assert_int_equal(s.hits, 1);
+        assert_memory_equal(out.data, forms[i], 8);
+        assert_true(out.len < 8 + 7); /* "!", perhaps as base64 */
+    }
     scrub_table_unref(t);
 }
 
@@ -389,6 +418,7 @@ int main(void)
         cmocka_unit_test(the_first_then_the_longest_wins),
         cmocka_unit_test(only_the_beginning_of_a_secret_is_held),
         cmocka_unit_test(a_pause_lets_a_handful_of_bytes_go),
+        cmocka_unit_test(a_secret_cannot_be_dripped_out),
         cmocka_unit_test(a_replacement_fits_into_the_text_around),
         cmocka_unit_test(find_only_changes_nothing_and_holds_what_it_may_yet_find),
         cmocka_unit_test(a_table_refuses_what_is_no_secret),
