@@ -7,15 +7,16 @@
  * "%5Cu0073k-".
  *
  * Lanes are made for *segments* only, because most escapes of ordinary text cannot be part of an
- * occurrence. One that stands for a byte no needle has (\n, \", &lt;) is a wall, which no occurrence
- * crosses. Another one wakes a segment only if a gram with it and its neighbours is one of a
- * needle's; the segment reaches as far to both sides as the longest needle, or to a wall. Which
- * escapes wake is a question of speed alone: the semantics are those of lanes of the whole stream.
+ * occurrence. One that stands for a byte no needle has (\n, \", &lt;) is a wall, which no
+ * occurrence crosses. Another one wakes a segment only if a gram with it and its neighbours is one
+ * of a needle's; the segment reaches as far to both sides as the longest needle, or to a wall.
+ * Which escapes wake is a question of speed alone: the semantics are those of lanes of the whole
+ * stream.
  *
  * For them to be the same, a segment begins where no unit of any layer goes on from before. A unit
  * of layer 2 begins with a '%', '\\' or '&' that stands there itself or is what a unit of layer 1
- * stands for, and what follows, up to the next of the three, must be how a unit begins. Those
- * wake (may_begin_unit); behind all others nothing of a higher layer is open.
+ * stands for, and what follows, up to the next of the three, must be how a unit begins. Those wake
+ * (may_begin_unit); behind all others nothing of a higher layer is open.
  *
  * A peer controls all of the text. Work is at most four times that of the plain search, and the
  * memory of lanes is bounded by that of the text they are made from. */
@@ -142,8 +143,10 @@ static size_t look_back(const struct scan *s, size_t at, uint8_t ret[SIDE])
         return SIDE;
     }
     size_t more = s->before_n < SIDE - plain ? s->before_n : SIDE - plain;
-    memcpy(ret, s->before + s->before_n - more, more);
-    memcpy(ret + more, s->p + s->plain, plain);
+    for (size_t i = 0; i < more; i++)
+        ret[i] = s->before[s->before_n - more + i];
+    for (size_t i = 0; i < plain; i++)
+        ret[more + i] = s->p[s->plain + i];
     return more + plain;
 }
 
@@ -168,32 +171,65 @@ static bool look_ahead(const struct scan *s, size_t at, uint8_t ret[SIDE])
     return true;
 }
 
+/* The gram at `p` with `c` for its byte `i`: by shifts, as bytes stored one by one are slow to
+ * load. */
+static inline uint32_t gram_with(const uint8_t *p, unsigned i, uint8_t c)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof(v));
+    unsigned shift = 8 * (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? i : SIDE - i);
+    return ((v & ~(0xffu << shift)) | (uint32_t)c << shift) | 0x20202020u;
+}
+
+static bool known_back(const struct scan *s, size_t at, uint8_t c)
+{
+    uint8_t gram[GRAM_BYTES];
+    if (at - s->plain >= SIDE)
+        return gram_in(&s->t->all_grams, gram_with(s->p + at - SIDE, SIDE, c));
+    gram[SIDE] = c;
+    return look_back(s, at, gram) == SIDE && gram_in(&s->t->all_grams, gram_at(gram));
+}
+
+static bool known_ahead(const struct scan *s, size_t end, uint8_t c)
+{
+    const uint8_t *p = s->p + end;
+    uint8_t gram[GRAM_BYTES] = {c};
+    if (s->n - end >= SIDE && !escape_begins(p[0]) && !escape_begins(p[1]) && !escape_begins(p[2]))
+        return gram_in(&s->t->all_grams, gram_with(p - 1, 0, c));
+    return !look_ahead(s, end, gram + 1) || gram_in(&s->t->all_grams, gram_at(gram));
+}
+
 /* Could the byte that a unit stands for, which some needle has, be part of an occurrence? Either
  * three bytes of it come before, or three behind: one of two grams must be known. */
 static bool may_be_part(const struct scan *s, size_t at, size_t end, uint8_t c)
 {
-    uint8_t gram[GRAM_BYTES];
-    gram[SIDE] = c;
-    if (look_back(s, at, gram) == SIDE && gram_in(&s->t->all_grams, gram_at(gram)))
-        return true;
-    gram[0] = c;
-    return !look_ahead(s, end, gram + 1) || gram_in(&s->t->all_grams, gram_at(gram));
+    return known_back(s, at, c) || known_ahead(s, end, c);
+}
+
+/* Most escapes of JSON, told at a glance: \n and \" where no needle has such a byte. */
+static inline bool wall(const struct scan *s, size_t at)
+{
+    const uint8_t *p = s->p + at;
+    return p[0] == '\\' &&
+           ((p[1] == 'n' && !s->t->inside['\n']) || (p[1] == '"' && !s->t->inside['"']));
 }
 
 /* Goes past a unit that wakes nothing. */
 static void pass(struct scan *s, size_t at, int length, const uint8_t *bytes, size_t k)
 {
+    if (!s->t->inside[bytes[0]]) {
+        s->quiet = s->plain = at + (size_t)length;
+        s->before_n = 0;
+        return;
+    }
     uint8_t old[SIDE + 4];
     size_t n = look_back(s, at, old);
-    memcpy(old + n, bytes, k);
-    n += k;
+    for (size_t i = 0; i < k; i++)
+        old[n++] = bytes[i];
     s->plain = at + (size_t)length;
     s->before_n = n < SIDE ? n : SIDE;
-    memcpy(s->before, old + n - s->before_n, s->before_n);
-    if (s->t->inside[bytes[0]])
-        return;
-    s->quiet = s->plain;
-    s->before_n = 0;
+    for (size_t i = 0; i < s->before_n; i++)
+        s->before[i] = old[n - s->before_n + i];
 }
 
 /* Does what begins at `at` (escape_unit's answer is given) make a segment necessary? */
@@ -423,6 +459,12 @@ int lanes_search(struct scrub_table *t, const uint8_t *p, size_t n, bool last, s
     for (size_t at = 0; (at = escape_next(p, at, n)) < n;) {
         uint8_t bytes[4];
         size_t k;
+        if (n - at > 1 && wall(&s, at)) {
+            at += 2;
+            s.quiet = s.plain = at;
+            s.before_n = 0;
+            continue;
+        }
         int length = escape_unit(p + at, n - at, ESCAPE_FAMILIES, last, bytes, &k);
         if (!wakes(&s, at, length, bytes, k)) {
             if (length)
