@@ -308,7 +308,7 @@ static int feed_held(struct scrub_stream *s, const uint8_t *p, size_t n, struct 
                      size_t *ret_used)
 {
     struct buf *join = &s->table->scratch.join;
-    size_t old = s->held.len, used = 0, more = JOIN_BYTES;
+    size_t old = s->held.len, used = 0, more = old > JOIN_BYTES ? old : JOIN_BYTES;
     buf_reset(join);
     int r = buf_add(join, s->held.data, s->held.len);
     while (r == 0 && used < n) {
