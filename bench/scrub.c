@@ -280,6 +280,14 @@ int main(int argc, char **argv)
     measure("json", SECRETS, t, &bodies[JSON], 100, bytes / 4);
     measure("json", SECRETS, t, &bodies[JSON], 1, bytes / 64);
     scrub_table_unref(t);
+    /* The shortest secret decides how much may be skipped. */
+    pairs[0].secret_bytes = SCRUB_SECRET_MIN;
+    t = compile(pairs, SECRETS, true);
+    measure("text, one secret of 8 bytes", SECRETS, t, &bodies[TEXT], PIECE_BYTES, bytes);
+    measure("json, one secret of 8 bytes", SECRETS, t, &bodies[JSON], PIECE_BYTES, bytes);
+    measure("binary, one secret of 8 bytes", SECRETS, t, &bodies[BINARY], PIECE_BYTES, bytes);
+    scrub_table_unref(t);
+    pairs[0].secret_bytes = strlen(secrets[0]);
     adversarial(bytes);
     for (size_t k = 0; k < KINDS; k++)
         buf_done(&bodies[k]);
