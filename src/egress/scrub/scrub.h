@@ -71,16 +71,24 @@ enum scrub_quoting {
     SCRUB_QUOTE_MARKUP, /* HTML, XML */
 };
 
+/* What the audit says about a hit. */
+struct scrub_hit {
+    size_t pair;
+    const char *form; /* "plain", "plus", "base64", "base64url", "hex" */
+    unsigned layers;  /* of escapes around it, 0..3 */
+};
+
 struct scrub_stream {
     struct scrub_table *table; /* NULL: not begun, or done */
     enum scrub_quoting quoting;
     bool find_only;
-    uint64_t hits;     /* so far */
-    uint32_t *by_pair; /* hits of each pair of the table; NULL while there is none */
-    struct buf held;   /* source bytes that have not been decided on, and some before them */
-    size_t open;       /* of `held`: where the first thing begins that may yet be a secret */
-    size_t released;   /* of `held`: have been passed on already */
-    size_t floor;      /* of `held`: the end of the last hit, no hit begins before */
+    uint64_t hits;           /* so far */
+    struct scrub_hit latest; /* the last of them */
+    uint32_t *by_pair;       /* hits of each pair of the table; NULL while there is none */
+    struct buf held;         /* source bytes that have not been decided on, and some before them */
+    size_t open;             /* of `held`: where the first thing begins that may yet be a secret */
+    size_t released;         /* of `held`: have been passed on already */
+    size_t floor;            /* of `held`: the end of the last hit, no hit begins before */
 };
 
 void scrub_begin(struct scrub_stream *s, struct scrub_table *t, enum scrub_quoting q,

@@ -192,6 +192,23 @@ static int pass_on(struct piece *x, size_t to)
     return r;
 }
 
+static const char *form_name(enum scrub_form form)
+{
+    switch (form) {
+    case FORM_PLAIN:
+        return "plain";
+    case FORM_PLUS:
+        return "plus";
+    case FORM_BASE64:
+        return "base64";
+    case FORM_BASE64URL:
+        return "base64url";
+    case FORM_HEX:
+        break;
+    }
+    return "hex";
+}
+
 static int decide(struct piece *x, const struct found *f)
 {
     struct scrub_stream *s = x->s;
@@ -202,6 +219,8 @@ static int decide(struct piece *x, const struct found *f)
         r = pass_on(x, f->end);
     s->released = s->floor = f->end;
     s->hits++;
+    s->latest =
+        (struct scrub_hit){f->needle->pair, form_name((enum scrub_form)f->needle->form), f->level};
     if (!s->by_pair)
         s->by_pair = mem_array(s->table->pairs, sizeof(*s->by_pair));
     if (s->by_pair[f->needle->pair] < UINT32_MAX)

@@ -166,6 +166,36 @@ static void the_first_then_the_longest_wins(void **state)
     scrub_table_unref(t);
 }
 
+static void the_audit_learns_which_form_was_hit(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *form;
+        unsigned layers;
+    } rows[] = {
+        {"p@ss wor>~~>~", "plain", 0},
+        {"p@ss+wor>~~>~", "plus", 0},
+        {"p%40ss+wor>~~>~", "plus", 1},
+        {"p%2540ss%2520wor>~~>~", "plain", 2},
+        {"cEBzcyB3b3I+fn4+fg==", "base64", 0},
+        {"cEBzcyB3b3I-fn4-fg", "base64url", 0},
+        {"cEBzcyB3b3I%2Bfn4%2Bfg==", "base64", 1},
+        {"7040737320776f723e7e7e3e7e", "hex", 0},
+    };
+    struct scrub_table *t = table_of("p@ss wor>~~>~", "x", SCRUB_ALL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(scrub_stream) s = {0};
+        scrub_begin(&s, t, SCRUB_QUOTE_NONE, true);
+        assert_int_equal(scrub_feed(&s, rows[i].in, strlen(rows[i].in), NULL), 0);
+        assert_int_equal(scrub_end(&s, NULL), 0);
+        assert_int_equal(s.hits, 1);
+        assert_int_equal(s.latest.pair, 0);
+        assert_string_equal(s.latest.form, rows[i].form);
+        assert_int_equal(s.latest.layers, rows[i].layers);
+    }
+    scrub_table_unref(t);
+}
+
 static void only_the_beginning_of_a_secret_is_held(void **state)
 {
     (void)state;
@@ -416,6 +446,7 @@ int main(void)
         cmocka_unit_test(what_is_no_secret_stays),
         cmocka_unit_test(forms_that_are_not_asked_for_stay),
         cmocka_unit_test(the_first_then_the_longest_wins),
+        cmocka_unit_test(the_audit_learns_which_form_was_hit),
         cmocka_unit_test(only_the_beginning_of_a_secret_is_held),
         cmocka_unit_test(a_pause_lets_a_handful_of_bytes_go),
         cmocka_unit_test(a_secret_cannot_be_dripped_out),
