@@ -5,14 +5,14 @@
  * afterwards but for its scratch memory. It is counted: the session and each of its streams hold
  * it, so rotation replaces a table while answers to requests with the old secret are still under
  * way. All that is derived from secrets lies in the area: locked, not dumped, wiped. What an
- * attacker may control are the values of tokens that an origin mints; a long one with a short
- * period would make verifying a hit quadratic and is refused. */
+ * attacker may control are the values of tokens that an origin mints; a long one that
+ * repeats itself would make verifying a hit quadratic and is refused. */
 #include "base/err.h"
 #include "egress/scrub/table.h"
 
 #include <string.h>
 
-#define PERIODIC_MIN   64u     /* bytes; shorter ones may repeat themselves: that costs little */
+#define REPEATS_MIN    64u     /* bytes; shorter ones may repeat themselves: that costs little */
 #define NEEDLES_MAX    100000u /* keys of one set fit one room of the area */
 #define ROOM_BYTES_MIN (16u << 10)
 #define IDLE_MAX       8u
@@ -46,22 +46,26 @@ void area_done(struct area *a)
     a->n = 0;
 }
 
-/* The smallest p > 0 with x[i] == x[i - p] throughout; n when there is none (Knuth, Morris,
- * Pratt). */
-static size_t period(const uint8_t *x, size_t n)
+/* Is half of it, or more, what it begins with, somewhere further on? A text of such repetitions would
+ * be compared with the secret at each place, nearly to its end. (The Z algorithm: z[i] is how far
+ * x goes on at i as it begins.) */
+static bool repeats(const uint8_t *x, size_t n)
 {
-    uint32_t *fail =
-        mem_array(n + 1, sizeof(*fail)); /* of the shape of a secret, not of its bytes */
-    uint32_t k = 0;
+    uint32_t *z = mem_array(n, sizeof(*z)); /* of the shape of a secret, not of its bytes */
+    size_t from = 0, to = 0, most = 0;
     for (size_t i = 1; i < n; i++) {
-        while (k > 0 && x[i] != x[k])
-            k = fail[k];
-        if (x[i] == x[k])
+        size_t k = i < to ? (z[i - from] < to - i ? z[i - from] : to - i) : 0;
+        while (i + k < n && x[k] == x[i + k])
             k++;
-        fail[i + 1] = k;
+        z[i] = (uint32_t)k;
+        most = k > most ? k : most;
+        if (i + k > to) {
+            from = i;
+            to = i + k;
+        }
     }
-    free(fail);
-    return n - k;
+    free(z);
+    return most >= n / 2;
 }
 
 static int check_pair(const struct scrub_pair *p, struct err *e)
@@ -78,8 +82,7 @@ static int check_pair(const struct scrub_pair *p, struct err *e)
     if (p->placeholder_bytes == 0 || p->placeholder_bytes > SCRUB_SECRET_MAX)
         return err_set(e, -EINVAL, "the placeholder of %s has %zu bytes, not 1 to %u", p->name,
                        p->placeholder_bytes, SCRUB_SECRET_MAX);
-    if (p->secret_bytes >= PERIODIC_MIN &&
-        period(p->secret, p->secret_bytes) <= p->secret_bytes / 2)
+    if (p->secret_bytes >= REPEATS_MIN && repeats(p->secret, p->secret_bytes))
         return err_set(e, -EINVAL, "the secret of %s repeats itself; that is no secret", p->name);
     return 0;
 }

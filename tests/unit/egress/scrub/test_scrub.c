@@ -327,11 +327,16 @@ static void find_only_changes_nothing_and_holds_what_it_may_yet_find(void **stat
 static void a_table_refuses_what_is_no_secret(void **state)
 {
     (void)state;
-    char *big = mem_zalloc(SCRUB_SECRET_MAX + 1), *periodic = mem_zalloc(200);
+    char *big = mem_zalloc(SCRUB_SECRET_MAX + 1), *periodic = mem_zalloc(200),
+         *nearly = mem_zalloc(200);
     for (size_t i = 0; i <= SCRUB_SECRET_MAX; i++)
         big[i] = (char)(i * i % 251 + i / 256);
     for (size_t i = 0; i < 200; i++)
         periodic[i] = "abcdefg"[i % 7];
+    /* One letter for more than half of it, with no period at all; from 100 on for a tenth. */
+    memset(nearly, 'a', 200);
+    for (size_t i = 110; i < 200; i++)
+        nearly[i] = (char)i;
     struct {
         struct scrub_pair p;
         int want;
@@ -343,6 +348,8 @@ static void a_table_refuses_what_is_no_secret(void **state)
         {{"NOTHING", "12345678", 8, "", 0}, -EINVAL, "NOTHING"},
         {{"AGAIN", periodic, 200, "x", 1}, -EINVAL, "AGAIN"},
         {{"OK", "12345678", 8, "x", 1}, 0, NULL},
+        {{"NEARLY", nearly, 200, "x", 1}, -EINVAL, "NEARLY"},
+        {{"OK", nearly + 100, 100, "x", 1}, 0, NULL},
         {{"OK", periodic, 60, "x", 1}, 0, NULL},
         {{"OK", big, SCRUB_SECRET_MAX, big, SCRUB_SECRET_MAX}, 0, NULL},
     };
@@ -358,6 +365,7 @@ static void a_table_refuses_what_is_no_secret(void **state)
     }
     free(big);
     free(periodic);
+    free(nearly);
 }
 
 static void an_empty_table_passes_all_on(void **state)
