@@ -111,7 +111,13 @@ static int put_base64(const struct place_in *w, const struct found *f)
     }
     if (nd->tail_mask)
         end--;
-    if (r == 0 && end > p)
+    /* A needle that is the same in both alphabets: the characters at its edges may tell. */
+    bool other = url && nd->form == FORM_BASE64;
+    for (; other && r == 0 && p < end; p++) {
+        uint8_t c = (uint8_t)base64_char((unsigned)base64_value(*p), true);
+        r = put(w, &c, 1);
+    }
+    if (r == 0 && p < end)
         r = put(w, p, (size_t)(end - p));
     if (r == 0 && f->tail)
         r = put_edge(w, f->tail, *end, nd->tail_mask, url);

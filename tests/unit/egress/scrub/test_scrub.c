@@ -64,6 +64,8 @@ static void every_form_is_replaced_by_the_same_form(void **state)
         /* base64url, where it differs: ">>>???~~~" after "x" */
         {">>>???~~~!", "ABCDEFGHIJ", "eD4-Pj8_P35-fiE", "eEFCQ0RFRkdISUo"},
         {">>>???~~~!", "ABCDEFGHIJ", "eD4+Pj8/P35+fiE=", "eEFCQ0RFRkdISUo="},
+        /* Only the character at the edge tells which alphabet it is: x, the secret, 0xc3. */
+        {"012345678o", "ABC>>>GHIJ", "eDAxMjM0NTY3OG_D", "eEFCQz4-PkdISUrD"},
         /* hex */
         {"0123456789", "ABCDEFGHIJ", "x30313233343536373839y", "x4142434445464748494ay"},
         {"jklmnopqrs", "jjjjj", "6A6B6C6D6E6F70717273", "6A6A6A6A6A"},
