@@ -6,22 +6,16 @@
  * mixture of escapes, in up to three layers, is seen: "\u0073k-", "%73%6b-", "&#x73;k-",
  * "%5Cu0073k-".
  *
- * Lanes are made for *segments* only, because most escapes of ordinary text cannot be part of an
- * occurrence. One that stands for a byte no needle has (\n, \", &lt;) is a wall, which no
- * occurrence crosses. Another one wakes a segment only if a gram with it and its neighbours is one
- * of a needle's; the segment reaches as far to both sides as the longest needle, or to a wall.
- * Which escapes wake is a question of speed alone: the semantics are those of lanes of the whole
- * stream.
- *
- * For them to be the same, a segment begins where no unit of any layer goes on from before. A unit
- * of layer 2 begins with a '%', '\\' or '&' that stands there itself or is what a unit of layer 1
- * stands for, and what follows, up to the next of the three, must be how a unit begins. Those wake
- * (may_begin_unit); behind all others nothing of a higher layer is open.
+ * Lanes are made for *segments* only: what lies around escapes that could be part of an
+ * occurrence (wake.c), as far to both sides as the longest needle reaches, or to a byte that no
+ * needle has. The semantics are those of lanes of the whole stream; for them to be the same, a
+ * segment begins where no unit of any layer goes on from before.
  *
  * A peer controls all of the text. Work is at most four times that of the plain search, and the
  * memory of lanes is bounded by that of the text they are made from. */
 #include "egress/scrub/escape.h"
 #include "egress/scrub/lanes.h"
+#include "egress/scrub/wake.h"
 
 #include <string.h>
 
@@ -103,147 +97,6 @@ static bool matters(const struct scrub_table *t, const uint8_t *p, size_t n)
         if (t->inside[p[i]] || (p[i] > ' ' && p[i] < 0x7f)) /* units are made of printable ASCII */
             return true;
     return false;
-}
-
-/* Could '%', '\\' or '&', that stands there itself or is what a unit stands for, begin a unit of
- * the next layer? What follows as it stands, up to the next of them, must be the beginning of
- * one. */
-static bool may_begin_unit(uint8_t c, const uint8_t *p, size_t n, bool last)
-{
-    uint8_t text[ESCAPE_UNIT_MAX] = {c}, bytes[4];
-    size_t most = n < sizeof(text) - 1 ? n : sizeof(text) - 1, k = 0, m;
-    while (k < most && !escape_begins(p[k])) {
-        text[k + 1] = p[k];
-        k++;
-    }
-    return escape_unit(text, k + 1, ESCAPE_FAMILIES, last && k == n, bytes, &m) != 0;
-}
-
-#define SIDE (GRAM_BYTES - 1)
-
-/* Where the search for segments is. */
-struct scan {
-    const struct scrub_table *t;
-    const uint8_t *p;
-    size_t n;
-    bool last;
-    size_t quiet; /* no unit of any layer, and no occurrence with one, goes across it */
-    size_t plain; /* from here to the escape that is looked at every byte stands for itself */
-    uint8_t before[SIDE]; /* the last bytes of lane 1 up to `plain`, as far as they are known */
-    size_t before_n;
-};
-
-/* The bytes of lane 1 before `at`, SIDE of them, or as many as there are since something that no
- * needle has. */
-static size_t look_back(const struct scan *s, size_t at, uint8_t ret[SIDE])
-{
-    size_t plain = at - s->plain;
-    if (plain >= SIDE) {
-        memcpy(ret, s->p + at - SIDE, SIDE);
-        return SIDE;
-    }
-    size_t more = s->before_n < SIDE - plain ? s->before_n : SIDE - plain;
-    for (size_t i = 0; i < more; i++)
-        ret[i] = s->before[s->before_n - more + i];
-    for (size_t i = 0; i < plain; i++)
-        ret[more + i] = s->p[s->plain + i];
-    return more + plain;
-}
-
-/* The SIDE bytes of lane 1 that begin at `at`. False: it is not clear what they are. */
-static bool look_ahead(const struct scan *s, size_t at, uint8_t ret[SIDE])
-{
-    for (size_t have = 0; have < SIDE;) {
-        uint8_t bytes[4];
-        size_t k = 1;
-        int length = 0;
-        if (at >= s->n)
-            return false;
-        bytes[0] = s->p[at];
-        if (escape_begins(bytes[0]))
-            length = escape_unit(s->p + at, s->n - at, ESCAPE_FAMILIES, s->last, bytes, &k);
-        if (length < 0 || escape_begins(bytes[0])) /* may be a unit of another layer */
-            return false;
-        for (size_t i = 0; i < k && have < SIDE; i++)
-            ret[have++] = bytes[i];
-        at += (size_t)(length ? length : 1);
-    }
-    return true;
-}
-
-/* The gram at `p` with `c` for its byte `i`: by shifts, as bytes stored one by one are slow to
- * load. */
-static inline uint32_t gram_with(const uint8_t *p, unsigned i, uint8_t c)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof(v));
-    unsigned shift = 8 * (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? i : SIDE - i);
-    return ((v & ~(0xffu << shift)) | (uint32_t)c << shift) | 0x20202020u;
-}
-
-static bool known_back(const struct scan *s, size_t at, uint8_t c)
-{
-    uint8_t gram[GRAM_BYTES];
-    if (at - s->plain >= SIDE)
-        return gram_in(&s->t->all_grams, gram_with(s->p + at - SIDE, SIDE, c));
-    gram[SIDE] = c;
-    return look_back(s, at, gram) == SIDE && gram_in(&s->t->all_grams, gram_at(gram));
-}
-
-static bool known_ahead(const struct scan *s, size_t end, uint8_t c)
-{
-    const uint8_t *p = s->p + end;
-    uint8_t gram[GRAM_BYTES] = {c};
-    if (s->n - end >= SIDE && !escape_begins(p[0]) && !escape_begins(p[1]) && !escape_begins(p[2]))
-        return gram_in(&s->t->all_grams, gram_with(p - 1, 0, c));
-    return !look_ahead(s, end, gram + 1) || gram_in(&s->t->all_grams, gram_at(gram));
-}
-
-/* Could the byte that a unit stands for, which some needle has, be part of an occurrence? Either
- * three bytes of it come before, or three behind: one of two grams must be known. */
-static bool may_be_part(const struct scan *s, size_t at, size_t end, uint8_t c)
-{
-    return known_back(s, at, c) || known_ahead(s, end, c);
-}
-
-/* Most escapes of JSON, told at a glance: \n and \" where no needle has such a byte. */
-static inline bool wall(const struct scan *s, size_t at)
-{
-    const uint8_t *p = s->p + at;
-    return p[0] == '\\' &&
-           ((p[1] == 'n' && !s->t->inside['\n']) || (p[1] == '"' && !s->t->inside['"']));
-}
-
-/* Goes past a unit that wakes nothing. */
-static void pass(struct scan *s, size_t at, int length, const uint8_t *bytes, size_t k)
-{
-    if (!s->t->inside[bytes[0]]) {
-        s->quiet = s->plain = at + (size_t)length;
-        s->before_n = 0;
-        return;
-    }
-    uint8_t old[SIDE + 4];
-    size_t n = look_back(s, at, old);
-    for (size_t i = 0; i < k; i++)
-        old[n++] = bytes[i];
-    s->plain = at + (size_t)length;
-    s->before_n = n < SIDE ? n : SIDE;
-    for (size_t i = 0; i < s->before_n; i++)
-        s->before[i] = old[n - s->before_n + i];
-}
-
-/* Does what begins at `at` (escape_unit's answer is given) make a segment necessary? */
-static bool wakes(const struct scan *s, size_t at, int length, const uint8_t *bytes, size_t k)
-{
-    if (length == ESCAPE_INCOMPLETE)
-        return true;
-    if (length == 0)
-        return may_begin_unit(s->p[at], s->p + at + 1, s->n - at - 1, s->last);
-    size_t end = at + (size_t)length;
-    for (size_t i = 0; i < k; i++)
-        if (s->t->inside[bytes[i]] && (k > 1 || may_be_part(s, at, end, bytes[0])))
-            return true;
-    return escape_begins(bytes[0]) && may_begin_unit(bytes[0], s->p + end, s->n - end, s->last);
 }
 
 /* Room for `n` bytes in an empty buffer. What it had is wiped before it grows: growing would
@@ -454,21 +307,19 @@ static int read_again(struct scrub_table *t, const struct segment *s, const uint
 
 int lanes_search(struct scrub_table *t, const uint8_t *p, size_t n, bool last, struct hits *ret)
 {
-    struct scan s = {.t = t, .p = p, .n = n, .last = last};
+    struct wake s = {.t = t, .p = p, .n = n, .last = last};
     buf_reset(&t->scratch.segments);
     for (size_t at = 0; (at = escape_next(p, at, n)) < n;) {
         uint8_t bytes[4];
         size_t k;
-        if (n - at > 1 && wall(&s, at)) {
+        if (wake_wall(&s, at)) {
             at += 2;
-            s.quiet = s.plain = at;
-            s.before_n = 0;
             continue;
         }
         int length = escape_unit(p + at, n - at, ESCAPE_FAMILIES, last, bytes, &k);
-        if (!wakes(&s, at, length, bytes, k)) {
+        if (!wake_needed(&s, at, length, bytes, k)) {
             if (length)
-                pass(&s, at, length, bytes, k);
+                wake_pass(&s, at, length, bytes, k);
             at += (size_t)(length ? length : 1);
             continue;
         }
