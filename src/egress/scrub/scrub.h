@@ -103,10 +103,10 @@ void scrub_stream_done(struct scrub_stream *s); /* wipes; NULL and zeroed are fi
  * error of `out` or of memory: the stream is then of no use any more. */
 int scrub_feed(struct scrub_stream *s, const void *p, size_t n, struct buf *out) WARN_UNUSED;
 
-/* No more bytes are there for the moment. When what may be the beginning of a secret is a handful of
- * bytes (a quarter of the shortest secret, at most 8), passes it on, so that a peer who waits for
- * the end of a message gets it. A secret that goes on from there is still found, and replaced from
- * there on: however the origin paces it, no more than the handful gets out. */
+/* No more bytes are there for the moment. When what may be the beginning of a secret is a
+ * handful of bytes (a quarter of the shortest secret, at most 8), passes it on, so that a peer
+ * who waits for the end of a message gets it. A secret that goes on from there is still found,
+ * and replaced from there on: however the origin paces it, no more than the handful gets out. */
 int scrub_idle(struct scrub_stream *s, struct buf *out) WARN_UNUSED;
 
 /* The end: what is held is decided and appended. The stream can be fed again, as a new one. */

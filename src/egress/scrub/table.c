@@ -46,9 +46,9 @@ void area_done(struct area *a)
     a->n = 0;
 }
 
-/* Is half of it, or more, what it begins with, somewhere further on? A text of such repetitions would
- * be compared with the secret at each place, nearly to its end. (The Z algorithm: z[i] is how far
- * x goes on at i as it begins.) */
+/* Is half of it, or more, what it begins with, somewhere further on? A text of such repetitions
+ * would be compared with the secret at each place, nearly to its end. (The Z algorithm: z[i] is
+ * how far x goes on at i as it begins.) */
 static bool repeats(const uint8_t *x, size_t n)
 {
     uint32_t *z = mem_array(n, sizeof(*z)); /* of the shape of a secret, not of its bytes */

@@ -13,8 +13,8 @@ struct wake {
     bool last;
     size_t quiet; /* no unit of any layer, and no occurrence with one, goes across it */
     size_t plain; /* from here to the escape that is looked at every byte stands for itself */
-    uint8_t
-        before[WAKE_SIDE]; /* the last bytes of lane 1 up to `plain`, as far as they are known */
+    /* The last bytes of lane 1 up to `plain`, as far as they are known. */
+    uint8_t before[WAKE_SIDE];
     size_t before_n;
 };
 

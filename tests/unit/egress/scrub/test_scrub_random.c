@@ -50,7 +50,8 @@ static void add_byte(struct buf *t, unsigned char c, uint64_t how)
     case 7:
         if (c == '"' || c == '\\' || c == '/')
             (void)buf_addc(t, '\\');
-        /* fall through */
+        (void)buf_addc(t, (char)c);
+        break;
     default:
         (void)buf_addc(t, (char)c);
     }
@@ -160,7 +161,7 @@ static void random_texts_come_out_as_the_reference_says(void **state)
         AUTO(buf) want = BUF_INIT(1 << 22);
         struct ref ref;
         size_t hits[PAIRS] = {0};
-        enum scrub_quoting q = rng_below(4);
+        enum scrub_quoting q = (enum scrub_quoting)rng_below(4);
         ref_init(&ref, w.pairs, w.n, SCRUB_ALL);
         ref_scrub(&ref, w.text.data, w.text.len, q, &want, hits);
         ref_done(&ref);
