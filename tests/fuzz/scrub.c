@@ -74,6 +74,9 @@ static void add_escaped(struct buf *t, const char *p, size_t n, uint8_t how, str
         case 9:
             add_escaped(t, p + i, 1, next(r) % 9, r);
             break;
+        case 11:
+            add_escaped(t, p + i, 1, next(r) % 16 ? 0 : next(r) % 9, r);
+            break;
         case 10:
             (void)buf_addc(t, (char)c);
             how = next(r);

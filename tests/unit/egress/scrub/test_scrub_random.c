@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define ROUNDS  300
+#define ROUNDS  600
 #define PAIRS   6
 #define LONGEST 100
 
@@ -24,7 +24,7 @@ static void random_bytes(char *ret, size_t n, bool few)
         ret[i] = few ? narrow[rng_below(sizeof(narrow) - 1)] : wide[rng_below(sizeof(wide) - 1)];
 }
 
-enum { ANY = 99, HOWS = 9 };
+enum { HOWS = 9, ANY = 98, FEW = 99 };
 
 static void add_byte(struct buf *t, unsigned char c, uint64_t how)
 {
@@ -57,10 +57,18 @@ static void add_byte(struct buf *t, unsigned char c, uint64_t how)
     }
 }
 
+/* ANY: each byte in its own way. FEW: most as they are. */
 static void add_escaped(struct buf *t, const char *p, size_t n, uint64_t how)
 {
-    for (size_t i = 0; i < n; i++)
-        add_byte(t, (unsigned char)p[i], how == ANY ? rng_below(HOWS) : how);
+    for (size_t i = 0; i < n; i++) {
+        bool draw = how == ANY || (how == FEW && rng_below(20) == 0);
+        add_byte(t, (unsigned char)p[i], draw ? rng_below(HOWS) : how);
+    }
+}
+
+static uint64_t some_way(void)
+{
+    return rng_below(3) == 0 ? rng_below(HOWS) : rng_below(2) ? ANY : FEW;
 }
 
 static void add_noise(struct buf *t, bool few)
@@ -70,7 +78,7 @@ static void add_noise(struct buf *t, bool few)
     random_bytes(noise, n, few);
     if (rng_below(5) == 0)
         memset(noise, "\\%&a"[rng_below(4)], n);
-    add_escaped(t, noise, n, rng_below(3) ? 0 : ANY);
+    add_escaped(t, noise, n, rng_below(3) ? 0 : some_way());
 }
 
 static void add_secret(struct buf *t, const struct scrub_pair *p)
@@ -92,7 +100,7 @@ static void add_secret(struct buf *t, const struct scrub_pair *p)
             (void)buf_addf(&coded, rng_below(2) ? "%02x" : "%02X", (unsigned char)plain.data[i]);
     else
         (void)buf_add(&coded, plain.data, plain.len);
-    add_escaped(t, buf_str(&coded), coded.len, rng_below(2) ? rng_below(HOWS) : ANY);
+    add_escaped(t, buf_str(&coded), coded.len, some_way());
 }
 
 struct world {
