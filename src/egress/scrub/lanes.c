@@ -29,7 +29,6 @@ struct unit {
 
 struct segment {
     size_t from, to; /* lane 1 shows the text between them */
-    size_t woken;    /* by what is there */
     size_t quiet;    /* from here on there is no unit in it, of any layer */
     bool open;       /* its lanes do not end where they do for good */
 };
@@ -266,7 +265,7 @@ static bool read_above(struct scrub_table *t, unsigned level, bool open, struct 
 static int search_segment(struct scrub_table *t, struct reading *r, size_t from, const uint8_t *p,
                           size_t n, bool last, struct hits *ret)
 {
-    struct segment s = {.from = from, .woken = r->wake};
+    struct segment s = {.from = from};
     int e = read_lane(r, p, from, n, last, true);
     s.to = r->to;
     s.quiet = r->wake + NEAR;
@@ -291,20 +290,6 @@ static int search_segment(struct scrub_table *t, struct reading *r, size_t from,
     }
 }
 
-/* Makes the lanes of a segment again. */
-static int read_again(struct scrub_table *t, const struct segment *s, const uint8_t *p, size_t n,
-                      bool last)
-{
-    struct reading lane = {
-        .t = t, .bytes = &t->scratch.bytes[0], .units = &t->scratch.units[0], .wake = s->woken};
-    int e = read_lane(&lane, p, s->from, n, last, true);
-    t->scratch.lanes = 1;
-    while (e == 0 && t->scratch.lanes < LANES_MAX &&
-           read_above(t, t->scratch.lanes + 1, lane.open, &lane, &e))
-        t->scratch.lanes++;
-    return e;
-}
-
 int lanes_search(struct scrub_table *t, const uint8_t *p, size_t n, bool last, struct hits *ret)
 {
     struct wake s = {.t = t, .p = p, .n = n, .last = last};
@@ -319,7 +304,7 @@ int lanes_search(struct scrub_table *t, const uint8_t *p, size_t n, bool last, s
         int length = escape_unit(p + at, n - at, ESCAPE_FAMILIES, last, bytes, &k);
         if (!wake_needed(&s, at, length, bytes, k)) {
             if (length)
-                wake_pass(&s, at, length, bytes, k);
+                wake_pass(&s, at, length, bytes);
             at += (size_t)(length ? length : 1);
             continue;
         }
@@ -333,7 +318,6 @@ int lanes_search(struct scrub_table *t, const uint8_t *p, size_t n, bool last, s
             return e;
         at = r.next;
         s.plain = r.wake;
-        s.before_n = 0;
         s.quiet = r.next > r.wake + NEAR ? r.wake + NEAR : r.next;
     }
     return 0;
@@ -348,10 +332,11 @@ size_t lanes_boundary(struct scrub_table *t, const uint8_t *p, size_t n, bool la
         i--;
     if (i == 0 || s[i - 1].to < low || s[i - 1].quiet <= low)
         return low;
-    bool is_last = i == b->len / sizeof(*s);
     s += i - 1;
-    if (!is_last && read_again(t, s, p, n, last) < 0)
-        return s->from;          /* no memory: from there is right, too, only longer */
+    /* The lanes are those of the last segment. What is open lies in it, unless a wall is part of a
+     * needle; then the beginning of the segment is right, too, only longer. */
+    if (i < b->len / sizeof(*s))
+        return s->from;
     size_t here = low - s->from; /* in the text of the lane below */
     for (unsigned level = 1; level < t->scratch.lanes; level++) {
         here = above(&t->scratch.units[level - 1], here);

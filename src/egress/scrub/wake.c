@@ -2,15 +2,15 @@
  *
  * Theory of operation: called by lanes.c on every escape that is in no segment yet. A peer controls
  * the text. Most escapes of ordinary text cannot be part of an occurrence. One that stands for a
- * byte no needle has (\n, \", &lt;) is a wall, which no occurrence crosses. Another one wakes a
- * segment only if a gram with it and its neighbours is one of a needle's: an occurrence has at
- * least eight bytes, so three of it come before this one, or three behind. Which escapes wake is a
- * question of speed alone, as long as the first unit of each occurrence does.
+ * byte no needle has (\n, \", &lt;) is a wall, which no occurrence crosses. Which of the others wake
+ * is a question of speed alone, as long as the first unit of each occurrence does. An occurrence has
+ * at least eight bytes, so three of it come before its first unit, and stand for themselves, or three
+ * come behind: if neither makes a gram of a needle, the unit is not that.
  *
- * Layers. A unit of layer 2 begins with a '%', '\\' or '&' that stands there itself or is what a
- * unit of layer 1 stands for, and what follows, up to the next of the three, must be how a unit
- * begins. Those wake; behind all others nothing of a higher layer is open, and neighbours that
- * may be units of one wake, too. */
+ * Layers. A unit of layer 2 begins with a '%', '\\' or '&' that stands there itself or is what a unit
+ * of layer 1 stands for, and what follows, up to the next of the three, must be how a unit begins.
+ * Those wake; behind all others nothing of a higher layer is open, and neighbours that may be
+ * units of one wake, too. */
 #include "egress/scrub/escape.h"
 #include "egress/scrub/wake.h"
 
@@ -28,23 +28,6 @@ static bool may_begin_unit(uint8_t c, const uint8_t *p, size_t n, bool last)
         k++;
     }
     return escape_unit(text, k + 1, ESCAPE_FAMILIES, last && k == n, bytes, &m) != 0;
-}
-
-/* The bytes of lane 1 before `at`, WAKE_SIDE of them, or as many as there are since something
- * that no needle has. */
-static size_t look_back(const struct wake *s, size_t at, uint8_t ret[WAKE_SIDE])
-{
-    size_t plain = at - s->plain;
-    if (plain >= WAKE_SIDE) {
-        memcpy(ret, s->p + at - WAKE_SIDE, WAKE_SIDE);
-        return WAKE_SIDE;
-    }
-    size_t more = s->before_n < WAKE_SIDE - plain ? s->before_n : WAKE_SIDE - plain;
-    for (size_t i = 0; i < more; i++)
-        ret[i] = s->before[s->before_n - more + i];
-    for (size_t i = 0; i < plain; i++)
-        ret[more + i] = s->p[s->plain + i];
-    return more + plain;
 }
 
 /* The WAKE_SIDE bytes of lane 1 that begin at `at`. False: it is not clear what they are. */
@@ -78,13 +61,11 @@ static inline uint32_t gram_with(const uint8_t *p, unsigned i, uint8_t c)
     return ((v & ~(0xffu << shift)) | (uint32_t)c << shift) | 0x20202020u;
 }
 
+/* If a unit is among the bytes before, this is not the first one of an occurrence that has them. */
 static bool known_back(const struct wake *s, size_t at, uint8_t c)
 {
-    uint8_t gram[GRAM_BYTES];
-    if (at - s->plain >= WAKE_SIDE)
-        return gram_in(&s->t->all_grams, gram_with(s->p + at - WAKE_SIDE, WAKE_SIDE, c));
-    gram[WAKE_SIDE] = c;
-    return look_back(s, at, gram) == WAKE_SIDE && gram_in(&s->t->all_grams, gram_at(gram));
+    return at - s->plain >= WAKE_SIDE &&
+           gram_in(&s->t->all_grams, gram_with(s->p + at - WAKE_SIDE, WAKE_SIDE, c));
 }
 
 static bool known_ahead(const struct wake *s, size_t end, uint8_t c)
@@ -104,21 +85,11 @@ static bool may_be_part(const struct wake *s, size_t at, size_t end, uint8_t c)
     return known_back(s, at, c) || known_ahead(s, end, c);
 }
 
-void wake_pass(struct wake *s, size_t at, int length, const uint8_t *bytes, size_t k)
+void wake_pass(struct wake *s, size_t at, int length, const uint8_t *bytes)
 {
-    if (!s->t->inside[bytes[0]]) {
-        s->quiet = s->plain = at + (size_t)length;
-        s->before_n = 0;
-        return;
-    }
-    uint8_t old[WAKE_SIDE + 4];
-    size_t n = look_back(s, at, old);
-    for (size_t i = 0; i < k; i++)
-        old[n++] = bytes[i];
     s->plain = at + (size_t)length;
-    s->before_n = n < WAKE_SIDE ? n : WAKE_SIDE;
-    for (size_t i = 0; i < s->before_n; i++)
-        s->before[i] = old[n - s->before_n + i];
+    if (!s->t->inside[bytes[0]])
+        s->quiet = s->plain;
 }
 
 bool wake_needed(const struct wake *s, size_t at, int length, const uint8_t *bytes, size_t k)

@@ -13,9 +13,6 @@ struct wake {
     bool last;
     size_t quiet; /* no unit of any layer, and no occurrence with one, goes across it */
     size_t plain; /* from here to the escape that is looked at every byte stands for itself */
-    /* The last bytes of lane 1 up to `plain`, as far as they are known. */
-    uint8_t before[WAKE_SIDE];
-    size_t before_n;
 };
 
 /* Does what begins at `at` make a segment necessary? `length`, `bytes` and `k` are what escape_unit
@@ -23,7 +20,7 @@ struct wake {
 bool wake_needed(const struct wake *s, size_t at, int length, const uint8_t *bytes, size_t k);
 
 /* Goes past a unit for which none is. */
-void wake_pass(struct wake *s, size_t at, int length, const uint8_t *bytes, size_t k);
+void wake_pass(struct wake *s, size_t at, int length, const uint8_t *bytes);
 
 /* Goes past \n and \", most escapes of JSON, where no needle has such a byte; false: it is not
  * that. */
@@ -35,6 +32,5 @@ static inline bool wake_wall(struct wake *s, size_t at)
     if (!(p[1] == 'n' && !s->t->inside['\n']) && !(p[1] == '"' && !s->t->inside['"']))
         return false;
     s->quiet = s->plain = at + 2;
-    s->before_n = 0;
     return true;
 }

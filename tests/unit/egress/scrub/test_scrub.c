@@ -199,6 +199,21 @@ static void the_audit_learns_which_form_was_hit(void **state)
     scrub_table_unref(t);
 }
 
+/* The second begins within the first one, behind an escape of which the first has a part. */
+static void an_occurrence_does_not_begin_within_the_one_before(void **state)
+{
+    (void)state;
+    static const struct scrub_pair pairs[] = {
+        {"A", "passwor\\", 8, "1", 1},
+        {"B", "\nsecret12", 9, "2", 1},
+    };
+    struct scrub_table *t;
+    assert_int_equal(scrub_table_new(pairs, 2, SCRUB_ALL, &t, NULL), 0);
+    expect(t, "passwor\\nsecret12.", "1nsecret12.", 1);
+    expect(t, "passwo\\nsecret12.", "passwo2.", 1);
+    scrub_table_unref(t);
+}
+
 static void only_the_beginning_of_a_secret_is_held(void **state)
 {
     (void)state;
@@ -388,6 +403,7 @@ int main(void)
         cmocka_unit_test(forms_that_are_not_asked_for_stay),
         cmocka_unit_test(the_first_then_the_longest_wins),
         cmocka_unit_test(the_audit_learns_which_form_was_hit),
+        cmocka_unit_test(an_occurrence_does_not_begin_within_the_one_before),
         cmocka_unit_test(only_the_beginning_of_a_secret_is_held),
         cmocka_unit_test(a_pause_lets_a_handful_of_bytes_go),
         cmocka_unit_test(a_secret_cannot_be_dripped_out),
