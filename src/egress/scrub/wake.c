@@ -2,15 +2,15 @@
  *
  * Theory of operation: called by lanes.c on every escape that is in no segment yet. A peer controls
  * the text. Most escapes of ordinary text cannot be part of an occurrence. One that stands for a
- * byte no needle has (\n, \", &lt;) is a wall, which no occurrence crosses. Which of the others wake
- * is a question of speed alone, as long as the first unit of each occurrence does. An occurrence has
- * at least eight bytes, so three of it come before its first unit, and stand for themselves, or three
- * come behind: if neither makes a gram of a needle, the unit is not that.
+ * byte no needle has (\n, \", &lt;) is a wall, which no occurrence crosses. Which of the others
+ * wake is a question of speed alone, as long as the first unit of each occurrence does. An
+ * occurrence has at least eight bytes, so three of it come before its first unit, and stand for
+ * themselves, or three come behind: if neither makes a gram of a needle, the unit is not that.
  *
- * Layers. A unit of layer 2 begins with a '%', '\\' or '&' that stands there itself or is what a unit
- * of layer 1 stands for, and what follows, up to the next of the three, must be how a unit begins.
- * Those wake; behind all others nothing of a higher layer is open, and neighbours that may be
- * units of one wake, too. */
+ * Layers. A unit of layer 2 begins with a '%', '\\' or '&' that stands there itself or is what a
+ * unit of layer 1 stands for, and what follows, up to the next of the three, must be how a unit
+ * begins. Those wake; behind all others nothing of a higher layer is open, and neighbours that
+ * may be units of one wake, too. */
 #include "egress/scrub/escape.h"
 #include "egress/scrub/wake.h"
 
