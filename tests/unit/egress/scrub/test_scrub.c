@@ -133,6 +133,23 @@ static void what_is_no_secret_stays(void **state)
     scrub_table_unref(t);
 }
 
+/* Three layers around each of ten bytes: 130 bytes are looked at, 140 are not (12 each, and 16). */
+static void an_occurrence_is_stretched_so_far_and_no_further(void **state)
+{
+    (void)state;
+    struct scrub_table *t = table_of("0123456789", "x", SCRUB_ALL);
+    AUTO(buf) near = BUF_INIT(1000), far = BUF_INIT(1000);
+    for (unsigned i = 0; i < 10; i++) {
+        (void)buf_addf(&near, "&amp;amp;#%u;", '0' + i);
+        (void)buf_addf(&far, "&amp;amp;#0%u;", '0' + i);
+    }
+    assert_int_equal(near.len, 130);
+    assert_int_equal(far.len, 140);
+    expect(t, buf_str(&near), "x", 1);
+    expect(t, buf_str(&far), buf_str(&far), 0);
+    scrub_table_unref(t);
+}
+
 static void forms_that_are_not_asked_for_stay(void **state)
 {
     (void)state;
@@ -400,6 +417,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_is_replaced_by_the_same_form),
         cmocka_unit_test(what_is_no_secret_stays),
+        cmocka_unit_test(an_occurrence_is_stretched_so_far_and_no_further),
         cmocka_unit_test(forms_that_are_not_asked_for_stay),
         cmocka_unit_test(the_first_then_the_longest_wins),
         cmocka_unit_test(the_audit_learns_which_form_was_hit),
