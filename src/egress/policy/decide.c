@@ -18,6 +18,11 @@
 
 enum match { NO, LATER, YES };
 
+/* Room for what the index finds, one for all looks. */
+struct found {
+    const struct index_bucket *buckets[INDEX_BUCKETS_MAX];
+};
+
 /* The part of a selector that needs a request. */
 static enum match inside(const struct policy_selector *s, const struct policy_query *q, bool deny,
                          enum policy_why *ret_why)
@@ -46,10 +51,10 @@ static enum match inside(const struct policy_selector *s, const struct policy_qu
 static enum match allow_matches(const struct policy_rule *r, const struct policy_query *q,
                                 enum policy_why *ret_why)
 {
-    if (r->host->kind != HOST_EXACT) {
-        size_t below = r->host->kind == HOST_ANY ? q->host->n : q->host->n - r->host->host.n - 1u;
-        if (host_pattern_labels_below(r->host, q->host) > r->limits.labels ||
-            below > r->limits.bytes) {
+    if (r->kind != HOST_EXACT) { /* the index has found the suffix; "*" has an empty one */
+        unsigned labels = q->host->labels - (unsigned)r->suffix_labels;
+        unsigned bytes = q->host->n - r->suffix_bytes - (r->kind == HOST_BELOW ? 1u : 0u);
+        if (labels > r->most_labels || bytes > r->most_bytes) {
             *ret_why = POLICY_WHY_NAME;
             return NO;
         }
@@ -65,10 +70,10 @@ static enum match allow_matches(const struct policy_rule *r, const struct policy
     return inside(&r->on, q, false, ret_why);
 }
 
-static void look_at_denials(const struct policy *p, const struct policy_query *q,
+static void look_at_denials(const struct policy *p, const struct policy_query *q, struct found *f,
                             struct policy_decision *d)
 {
-    const struct index_bucket *found[INDEX_BUCKETS_MAX];
+    const struct index_bucket **found = f->buckets;
     size_t n = p->n_deny ? index_find(&p->deny_index, q->host, found) : 0;
     for (size_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < found[i]->n; k++) {
@@ -100,9 +105,9 @@ static unsigned rank(enum policy_why why)
 }
 
 static void look_at_allowances(const struct policy *p, const struct policy_query *q,
-                               struct policy_decision *d)
+                               struct found *f, struct policy_decision *d)
 {
-    const struct index_bucket *found[INDEX_BUCKETS_MAX];
+    const struct index_bucket **found = f->buckets;
     const struct policy_rule *later = NULL;
     size_t n = index_find(&p->allow_index, q->host, found);
     for (size_t i = 0; i < n && !d->rule; i++)
@@ -128,7 +133,7 @@ static void look_at_allowances(const struct policy *p, const struct policy_query
     d->near = NULL;
     d->why = POLICY_WHY_RULE;
     d->verdict = d->rule->ask && !later ? POLICY_ASK : POLICY_ALLOW;
-    d->under_wildcard = d->rule->host->kind != HOST_EXACT;
+    d->under_wildcard = d->rule->kind != HOST_EXACT;
     d->intercept = d->intercept || d->rule->inspect || d->rule->mcp;
 }
 
@@ -170,9 +175,9 @@ static bool add_candidate(struct policy_decision *d, const struct policy_credent
 }
 
 static bool look_at_credentials(const struct policy *p, const struct policy_query *q,
-                                struct policy_decision *d)
+                                struct found *f, struct policy_decision *d)
 {
-    const struct index_bucket *found[INDEX_BUCKETS_MAX];
+    const struct index_bucket **found = f->buckets;
     size_t n = index_find(&p->bound, q->host, found);
     for (size_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < found[i]->n; k++) {
@@ -188,6 +193,7 @@ void policy_decide(const struct policy *p, const struct policy_query *q,
                    struct policy_decision *ret)
 {
     const struct policy *rules = p->rules;
+    struct found found;
     ret->verdict = POLICY_DENY;
     ret->why = POLICY_WHY_NO_RULE;
     ret->rule = ret->near = NULL;
@@ -196,15 +202,15 @@ void policy_decide(const struct policy *p, const struct policy_query *q,
     ret->n_candidates = 0;
     if (q->host->kind == HOST_NONE)
         return;
-    look_at_denials(rules, q, ret);
+    look_at_denials(rules, q, &found, ret);
     if (!ret->rule)
-        look_at_allowances(rules, q, ret);
+        look_at_allowances(rules, q, &found, ret);
     if (ret->verdict == POLICY_DENY && p->settings.observe && ret->why != POLICY_WHY_DENIED &&
         ret->why != POLICY_WHY_PATH_AMBIGUOUS) {
         ret->verdict = POLICY_OBSERVE;
         ret->why = POLICY_WHY_OBSERVE;
     }
-    if (p->n_credentials && !look_at_credentials(p, q, ret)) {
+    if (p->n_credentials && !look_at_credentials(p, q, &found, ret)) {
         ret->verdict = POLICY_DENY;
         ret->why = POLICY_WHY_CREDENTIALS;
         ret->rule = NULL;
@@ -232,7 +238,7 @@ static bool may_connect(const struct policy *p, const struct policy_decision *d,
         return true;
     if (!d->rule)
         return false;
-    bool exact = d->rule->host->kind == HOST_EXACT;
+    bool exact = d->rule->kind == HOST_EXACT;
     if (c == ADDRESS_METADATA)
         return exact && cidr_list_names(&d->rule->addresses, a);
     if (cidr_list_contains(&d->rule->addresses, a))

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "egress/policy/selector.h"
 
 static void add_escaped(struct buf *out, const char *s, size_t n, size_t most)
 {
@@ -23,7 +24,7 @@ static void add_ports(const struct policy_selector *s, bool deny, struct buf *ou
     }
     (void)buf_adds(out, s->n_ports == 1 ? ", port" : ", ports");
     for (uint32_t i = 0; i < s->n_ports && i < 8; i++)
-        (void)buf_addf(out, "%s %u", i ? "," : "", s->ports[i]);
+        (void)buf_addf(out, "%s %u", i ? "," : "", selector_ports(s)[i]);
     if (s->n_ports > 8)
         (void)buf_adds(out, " ...");
 }

@@ -39,7 +39,7 @@ static struct index_bucket *find(const struct index_table *t, const char *s, siz
         if ((uint32_t)(slot >> 32) != hash)
             continue;
         struct index_bucket *b = &t->buckets[(uint32_t)slot - 1];
-        if (b->host->host.n == n && memcmp(b->host->host.text, s, n) == 0)
+        if (b->text_n == n && memcmp(b->text, s, n) == 0)
             return b;
     }
 }
@@ -53,7 +53,7 @@ static struct index_bucket *bucket_for(struct index *ix, const struct host_patte
     struct index_bucket *b = find(t, p->host.text, p->host.n, hash, &slot);
     if (!b) {
         b = &t->buckets[t->n++];
-        *b = (struct index_bucket){.host = p, .hash = hash};
+        *b = (struct index_bucket){.host = p, .text = p->host.text, .text_n = p->host.n};
         t->slots[slot] = (uint64_t)hash << 32 | t->n;
     }
     return b;
@@ -66,6 +66,31 @@ static struct index_entry *place(struct index_bucket *b, struct index_entry *at)
     at += b->n;
     b->n = 0;
     return at;
+}
+
+static void settle(struct index_bucket *b, char **at)
+{
+    b->only = b->entries[0];
+    if (b->n == 1)
+        b->entries = &b->only;
+    memcpy(*at, b->text, b->text_n);
+    b->text = *at;
+    *at += b->text_n;
+}
+
+/* Puts what look-ups compare with close together. The buckets do not move any more. */
+static void settle_all(struct index *ix)
+{
+    size_t bytes = 1;
+    for (uint32_t i = 0; i < ix->exact.n; i++)
+        bytes += ix->exact.buckets[i].text_n;
+    for (uint32_t i = 0; i < ix->below.n; i++)
+        bytes += ix->below.buckets[i].text_n;
+    char *at = ix->texts = mem_array(bytes, 1);
+    for (uint32_t i = 0; i < ix->exact.n; i++)
+        settle(&ix->exact.buckets[i], &at);
+    for (uint32_t i = 0; i < ix->below.n; i++)
+        settle(&ix->below.buckets[i], &at);
 }
 
 void index_build(struct index *ix, const struct index_entry *entries, size_t n)
@@ -96,6 +121,7 @@ void index_build(struct index *ix, const struct index_entry *entries, size_t n)
         b->host = entries[i].host;
         ix->entries[(b->entries - ix->entries) + b->n++] = entries[i];
     }
+    settle_all(ix);
 }
 
 void index_done(struct index *ix)
@@ -105,6 +131,7 @@ void index_done(struct index *ix)
     free(ix->below.slots);
     free(ix->below.buckets);
     free(ix->entries);
+    free(ix->texts);
     *ix = (struct index){0};
 }
 

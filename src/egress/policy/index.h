@@ -14,11 +14,15 @@ struct index_entry {
     const void *detail;
 };
 
-/* All entries of one pattern, in the order they were given. */
+/* All entries of one pattern, in the order they were given. What a look-up needs is in one cache
+ * line, the text apart: most patterns have one entry. */
 struct index_bucket {
+    const char *text;                  /* of the host or suffix; empty of "*" */
+    const struct index_entry *entries; /* &only when there is one */
     const struct host_pattern *host;
-    const struct index_entry *entries;
-    uint32_t n, hash;
+    uint32_t n;
+    uint8_t text_n;
+    struct index_entry only;
 };
 
 struct index_table {
@@ -33,6 +37,7 @@ struct index {
     struct index_table exact, below;
     struct index_bucket any;
     struct index_entry *entries; /* grouped by bucket */
+    char *texts;                 /* of all buckets, one behind the other */
     unsigned most_labels;        /* of a suffix in `below` */
 };
 

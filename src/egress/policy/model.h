@@ -30,20 +30,25 @@ struct policy_path {
     uint16_t n;
     bool encoded_slash; /* spells one out */
 };
+#define POLICY_PORTS_INLINE 4
 struct policy_selector {
-    uint16_t *ports; /* sorted; n_ports 0: the default of what it belongs to */
     uint32_t n_ports, n_methods, n_paths;
-    uint32_t methods;     /* bits of the common ones */
-    char **other_methods; /* NULL-terminated; NULL when there are none */
+    uint32_t methods;                  /* bits of the common ones */
+    uint16_t few[POLICY_PORTS_INLINE]; /* sorted; n_ports 0: the default of what it belongs to */
+    uint16_t *many;                    /* instead of `few`, when there are more */
+    char **other_methods;              /* NULL-terminated; NULL when there are none */
     struct policy_path *paths;
 };
 
+/* What every decision looks at comes first, for one cache line. */
 struct policy_rule {
-    struct host_pattern *host;
+    bool deny, ask, inspect, mcp, plaintext;
+    uint8_t kind, suffix_labels, suffix_bytes; /* of `host` */
+    uint8_t most_labels, most_bytes;           /* of `limits` */
     struct policy_selector on;
+    struct host_pattern *host;
     struct cidr_list addresses;
     struct policy_limits limits;
-    bool deny, ask, inspect, mcp, plaintext;
     uint32_t position, line; /* in `allow` or `deny`, from 0; line from 1, 0 unknown */
 };
 

@@ -126,7 +126,7 @@ static void collect_ports(struct policy *p)
     AUTO_FREE unsigned char *set = mem_array(65536, 1);
     set[80] = set[443] = 1;
     for (size_t i = 0; i < p->rules->n_allow; i++)
-        mark_ports(set, p->rules->allow[i].on.ports, p->rules->allow[i].on.n_ports);
+        mark_ports(set, selector_ports(&p->rules->allow[i].on), p->rules->allow[i].on.n_ports);
     for (size_t i = 0; i < p->n_credentials; i++)
         for (size_t h = 0; h < p->credentials[i]->n_hosts; h++)
             if (p->credentials[i]->hosts[h].port)

@@ -75,6 +75,9 @@ static int read_host(const struct place *at, struct policy_rule *ret)
         return r;
     ret->host = mem_new(struct host_pattern);
     *ret->host = p;
+    ret->kind = (uint8_t)p.kind;
+    ret->suffix_labels = p.host.labels;
+    ret->suffix_bytes = p.host.n;
     return 0;
 }
 
@@ -100,7 +103,11 @@ int rule_read(const struct place *item, bool deny, struct policy_rule *ret)
     struct place none = {.doc = item->doc, .up = item, .key = "limits"};
     if (json_is_string(item->value)) {
         int r = read_host(item, ret);
-        return r < 0 ? r : rule_read_limits(&none, true, &ret->limits);
+        if (r == 0)
+            r = rule_read_limits(&none, true, &ret->limits);
+        ret->most_labels = ret->limits.labels;
+        ret->most_bytes = ret->limits.bytes;
+        return r;
     }
     int r = place_object(item, deny ? FIELD_DENY : FIELD_RULE);
     struct place host = place_member(item, "host");
@@ -115,6 +122,8 @@ int rule_read(const struct place *item, bool deny, struct policy_rule *ret)
     if (r == 0)
         r = rule_read_limits(&at, true, &limits);
     ret->limits = limits;
+    ret->most_labels = limits.labels;
+    ret->most_bytes = limits.bytes;
     const struct {
         const char *key;
         bool *to;

@@ -48,16 +48,18 @@ static int read_ports(const struct place *object, struct policy_selector *s)
         return r;
     if (n == 0)
         return place_fail(&many, "is empty; leave it out for the default");
-    s->ports = mem_array(n, sizeof(*s->ports));
+    uint16_t *ports = s->few;
+    if (n > POLICY_PORTS_INLINE)
+        ports = s->many = mem_array(n, sizeof(*s->many));
     for (size_t i = 0; i < n; i++) {
         struct place at = many.value ? place_item(&many, i) : one;
         int64_t port = 0;
         r = place_number(&at, 1, 65535, &port);
         if (r < 0)
             return r;
-        s->ports[s->n_ports++] = (uint16_t)port;
+        ports[s->n_ports++] = (uint16_t)port;
     }
-    qsort(s->ports, n, sizeof(*s->ports), compare_ports);
+    qsort(ports, n, sizeof(*ports), compare_ports);
     return 0;
 }
 
@@ -157,14 +159,15 @@ void selector_done(struct policy_selector *s)
     for (uint32_t i = 0; i < s->n_paths; i++)
         free(s->paths[i].text);
     free(s->paths);
-    free(s->ports);
+    free(s->many);
     *s = (struct policy_selector){0};
 }
 
 bool selector_has_port(const struct policy_selector *s, uint16_t port)
 {
+    const uint16_t *ports = selector_ports(s);
     for (uint32_t i = 0; i < s->n_ports; i++)
-        if (s->ports[i] == port)
+        if (ports[i] == port)
             return true;
     return false;
 }

@@ -8,6 +8,10 @@
 int selector_read(const struct place *object, bool ports, struct policy_selector *ret) WARN_UNUSED;
 void selector_done(struct policy_selector *s);
 
+static inline const uint16_t *selector_ports(const struct policy_selector *s)
+{
+    return s->n_ports > POLICY_PORTS_INLINE ? s->many : s->few;
+}
 /* By ports that were given. */
 bool selector_has_port(const struct policy_selector *s, uint16_t port);
 bool selector_has_method(const struct policy_selector *s, const char *method);
