@@ -214,6 +214,8 @@ void policy_decide(const struct policy *p, const struct policy_query *q,
         ret->verdict = POLICY_DENY;
         ret->why = POLICY_WHY_CREDENTIALS;
         ret->rule = NULL;
+        for (size_t i = 0; i < ret->n_candidates; i++)
+            ret->candidates[i].fit = POLICY_FIT_VERDICT;
     }
 }
 

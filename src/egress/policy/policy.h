@@ -56,6 +56,7 @@ void policy_warnings(const struct policy *p, struct buf *out);
 
 /* ---- deciding ---- */
 
+/* Before the first bytes are read it is unknown; who learns it asks again. */
 enum policy_transport { POLICY_UNKNOWN, POLICY_TLS, POLICY_PLAIN };
 
 struct policy_query {

@@ -25,7 +25,25 @@ static bool could_be_allowed(const struct policy_decision *d)
            d->why != POLICY_WHY_CREDENTIALS && d->why != POLICY_WHY_RULE;
 }
 
-/* A star of the path stands for itself nowhere in a pattern; the pattern then is a little wider. */
+#define PATH_SHOWN_MAX 400 /* bytes; a pattern has at most 512 */
+
+/* A pattern that has the path. A long one is cut behind a slash, and a star stands for itself
+ * nowhere: the pattern is a little wider then. */
+static void add_pattern(const struct policy_query *q, struct buf *out)
+{
+    AUTO(buf) b = BUF_INIT(PATH_SHOWN_MAX + 8);
+    size_t n = q->path_n;
+    if (n > PATH_SHOWN_MAX) {
+        for (n = PATH_SHOWN_MAX; q->path[n - 1] != '/';)
+            n--;
+        (void)buf_add(&b, q->path, n);
+        (void)buf_adds(&b, "**");
+    } else {
+        (void)buf_add(&b, q->path, n);
+    }
+    add_quoted(out, buf_str(&b), b.len);
+}
+
 static void add_rule(const struct policy_query *q, const struct policy_decision *d, struct buf *out)
 {
     const struct policy_rule *near = d->near;
@@ -40,7 +58,7 @@ static void add_rule(const struct policy_query *q, const struct policy_decision 
     }
     if (q->path && near && near->on.n_paths) {
         (void)buf_adds(out, "\n      paths: [");
-        add_quoted(out, q->path, q->path_n < 400 ? q->path_n : 400);
+        add_pattern(q, out);
         (void)buf_adds(out, "]");
     }
     (void)buf_adds(out, "\n");

@@ -202,6 +202,30 @@ static void credentials_are_told_with_how_they_fit(void **state)
     policy_unref(p);
 }
 
+static void more_credentials_than_can_be_told_deny(void **state)
+{
+    (void)state;
+    for (int n = POLICY_CANDIDATES_MAX; n <= POLICY_CANDIDATES_MAX + 1; n++) {
+        AUTO(buf) text = BUF_INIT(1 << 16);
+        (void)buf_adds(&text, "allow: [a.example]\ncredentials:\n");
+        for (int i = 0; i < n; i++)
+            (void)buf_addf(
+                &text, "  - {name: A%d, source: {env: A}, hosts: [%s], inject: {header: [x-%d]}}\n",
+                i, i % 2 ? "a.example" : "'*.example'", i);
+        struct policy *p = load(buf_str(&text));
+        struct policy_decision d = ask(p, "a.example", 443, POLICY_TLS, "GET", "/");
+        bool fits = n == POLICY_CANDIDATES_MAX;
+        assert_int_equal(d.verdict, fits ? POLICY_ALLOW : POLICY_DENY);
+        assert_int_equal(d.why, fits ? POLICY_WHY_RULE : POLICY_WHY_CREDENTIALS);
+        assert_int_equal(d.n_candidates, POLICY_CANDIDATES_MAX);
+        for (size_t i = 0; i < d.n_candidates; i++)
+            assert_int_equal(d.candidates[i].fit, fits ? POLICY_FIT : POLICY_FIT_VERDICT);
+        assert_string_equal(d.candidates[0].credential->name,
+                            "A1"); /* the exact host comes first */
+        policy_unref(p);
+    }
+}
+
 static void observed_hosts_pass_without_a_credential(void **state)
 {
     struct policy *p =
@@ -330,6 +354,7 @@ int main(void)
         cmocka_unit_test(the_most_exact_rule_decides_and_every_rule_adds),
         cmocka_unit_test(denial_wins_over_everything),
         cmocka_unit_test(credentials_are_told_with_how_they_fit),
+        cmocka_unit_test(more_credentials_than_can_be_told_deny),
         cmocka_unit_test(observed_hosts_pass_without_a_credential),
         cmocka_unit_test(an_address_is_connected_to_only_if_named),
         cmocka_unit_test(a_policy_that_says_nothing_denies),

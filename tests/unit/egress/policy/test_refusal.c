@@ -93,6 +93,23 @@ static void the_body_says_which_rule_is_missing(void **state)
     policy_unref(p);
 }
 
+static void a_long_path_becomes_a_pattern_that_has_it(void **state)
+{
+    struct policy *p = rules();
+    char path[900] = "/";
+    (void)state;
+    for (size_t i = 1; i + 12 < sizeof(path); i += 12)
+        memcpy(path + i, "ab%C3%A9-cd/", 13);
+    AUTO_FREE char *words = NULL;
+    AUTO_JSON json_t *j = body(p, "api.example", 443, "GET", path, &words);
+    const char *missing = json_get_str(j, "missing_rule");
+    assert_non_null(strstr(missing, "/**\"]"));
+    struct policy *would = load(missing);
+    assert_int_equal(ask(would, "api.example", 443, POLICY_TLS, "GET", path).verdict, POLICY_ALLOW);
+    policy_unref(would);
+    policy_unref(p);
+}
+
 static void a_decision_is_explained_in_lines(void **state)
 {
     struct policy *p = rules();
@@ -165,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_body_says_which_rule_is_missing),
+        cmocka_unit_test(a_long_path_becomes_a_pattern_that_has_it),
         cmocka_unit_test(a_decision_is_explained_in_lines),
         cmocka_unit_test(what_the_sandbox_sent_cannot_break_out),
         cmocka_unit_test(proxy_status_is_a_structured_field),
