@@ -193,7 +193,7 @@ void policy_decide(const struct policy *p, const struct policy_query *q,
                    struct policy_decision *ret)
 {
     const struct policy *rules = p->rules;
-    struct found found;
+    struct found found = {0};
     ret->verdict = POLICY_DENY;
     ret->why = POLICY_WHY_NO_RULE;
     ret->rule = ret->near = NULL;
