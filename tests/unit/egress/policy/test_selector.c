@@ -1,0 +1,72 @@
+/* test_selector.c - ports beyond the few, methods of our own, deny in every reading. */
+#include "unit/egress/policy/load.h"
+#include "egress/policy/selector.h"
+
+static void ports_are_found_among_few_and_many(void **state)
+{
+    struct policy *p = load("allow:\n"
+                            "  - {host: few, ports: [9, 7, 8, 6]}\n"
+                            "  - {host: many, ports: [9, 7, 8, 6, 5, 65535, 1]}\n"
+                            "deny:\n"
+                            "  - {host: many, ports: [1]}\n");
+    static const struct {
+        const char *host;
+        unsigned port;
+        bool allowed;
+    } rows[] = {{"few", 6, true},    {"few", 9, true},   {"few", 5, false},
+                {"few", 443, false}, {"many", 5, true},  {"many", 65535, true},
+                {"many", 9, true},   {"many", 1, false}, {"many", 2, false}};
+    const uint16_t *ports;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if ((ask(p, rows[i].host, rows[i].port, POLICY_UNKNOWN, NULL, NULL).verdict ==
+             POLICY_ALLOW) != rows[i].allowed)
+            fail_msg("%s:%u", rows[i].host, rows[i].port);
+    assert_int_equal(policy_ports(p, &ports), 9);
+    for (size_t i = 1; i < 9; i++)
+        assert_true(ports[i - 1] < ports[i]);
+    policy_unref(p);
+}
+
+static void a_method_without_a_bit_is_compared_whole(void **state)
+{
+    struct policy *p = load("allow: [{host: a, methods: [PROPFIND, POST, PURGE]}]");
+    (void)state;
+    assert_int_equal(ask(p, "a", 443, POLICY_TLS, "PROPFIND", "/").verdict, POLICY_ALLOW);
+    assert_int_equal(ask(p, "a", 443, POLICY_TLS, "PURGE", "/").verdict, POLICY_ALLOW);
+    assert_int_equal(ask(p, "a", 443, POLICY_TLS, "PURG", "/").verdict, POLICY_DENY);
+    assert_int_equal(ask(p, "a", 443, POLICY_TLS, "PURGES", "/").verdict, POLICY_DENY);
+    assert_int_equal(ask(p, "a", 443, POLICY_TLS, "", "/").verdict, POLICY_DENY);
+    assert_int_equal(ask(p, "a", 443, POLICY_TLS, "HEAD", "/").verdict, POLICY_DENY);
+    policy_unref(p);
+}
+
+static void a_denied_path_is_denied_with_its_slashes_encoded(void **state)
+{
+    struct policy *p =
+        load("allow: [a]\ndeny: [{host: a, paths: ['/admin/**', '/x/y', '/enc%2fx']}]");
+    static const struct {
+        const char *path;
+        bool allowed;
+    } rows[] = {{"/admin/x", false},    {"/admin%2fx", false}, {"/admin%2f", false},
+                {"/admin", true},       {"/x%2Fy", false},     {"/x/y/z", true},
+                {"/x%2f%2fy", false},   {"/enc%2Fx", false},   {"/enc/x", true},
+                {"/%2fadmin/x", false}, {"/%61dmin/x", false}, {"/b//c", false},
+                {"/b/%2e/c", false},    {"/ok?/../x", true}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if ((ask(p, "a", 443, POLICY_TLS, "GET", rows[i].path).verdict == POLICY_ALLOW) !=
+            rows[i].allowed)
+            fail_msg("%s", rows[i].path);
+    policy_unref(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ports_are_found_among_few_and_many),
+        cmocka_unit_test(a_method_without_a_bit_is_compared_whole),
+        cmocka_unit_test(a_denied_path_is_denied_with_its_slashes_encoded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
