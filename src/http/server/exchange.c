@@ -364,3 +364,8 @@ void exchange_end(struct http_exchange *x)
     if (!c->error && !x->body_done && !c->closing)
         body_drain(x);
 }
+
+void *http_alloc(struct http_exchange *x, size_t n)
+{
+    return arena_alloc(&x->arena, x->conn ? &x->conn->srv->blocks : NULL, n);
+}

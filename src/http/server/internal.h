@@ -2,10 +2,11 @@
  * other.
  *
  * server.c owns the listener, the ceilings and the set of connections; conn.c moves bytes and runs
- * the connection's fiber; exchange.c is what a handler sees; arena.c is the exchange's memory.
+ * the connection's fiber; exchange.c is what a handler sees.
  * No file outside src/http includes this. */
 #pragma once
 
+#include "base/arena.h"
 #include "http/server/server.h"
 #include "io/sock.h"
 #include "io/tls.h"
@@ -24,34 +25,9 @@
 #define CONN_FINISH_MS     1000         /* TLS close_notify, last answer of a cancelled fiber */
 #define CONN_OPS_PER_TURN  32           /* requests served before others get a turn */
 
-#define ARENA_BLOCK_BYTES     2048 /* block and head together; pooled by the server */
 #define EXCHANGE_HEADER_BYTES 8192 /* all headers a handler adds; must leave room in the scratch */
 
 #define HEAD_BYTES (EXCHANGE_HEADER_BYTES + 1024) /* everything that can go into one */
-
-/* ---- memory that lives as long as an exchange ---- */
-
-struct arena_block {
-    struct arena_block *next;
-    size_t cap, used;
-    char bytes[];
-};
-struct arena {
-    struct arena_block *blocks;
-};
-/* Blocks of two sizes kept for reuse, so that a request costs no malloc. Per server, one thread. */
-struct spare {
-    void *first; /* linked through their first word */
-    size_t n;
-};
-#define SPARE_MAX 256
-void *spare_take(struct spare *s, size_t bytes);
-void spare_give(struct spare *s, void *p);
-void spare_done(struct spare *s);
-
-/* Aligned for any type, uninitialised. `pool` may be NULL (tests). */
-void *arena_alloc(struct arena *a, struct spare *pool, size_t n);
-void arena_done(struct arena *a, struct spare *pool);
 
 /* ---- an exchange ---- */
 

@@ -1,14 +1,20 @@
-/* arena - memory that lives as long as an exchange, and blocks that outlive many.
+/* arena.c - blocks in a list, and a stock of blocks.
  *
- * A request of ordinary size takes one block from the server's spares and gives it back: no malloc
- * in the steady state. What does not fit gets a block of its own. How much can be asked for is
- * bounded by the callers: the head's ceiling, the query's, what handlers copy. Spares are capped,
- * so a burst does not stay in the process for ever. */
-#include "http/server/internal.h"
+ * A request of ordinary size takes one block from the spares and gives it back: no malloc in the
+ * steady state. What does not fit gets a block of its own. How much can be asked for is bounded by
+ * the callers: a head's ceiling, a query's, what handlers copy. Spares are capped, so a burst does
+ * not stay in the process for ever. */
+#include "base/arena.h"
 
 #include <string.h>
 
 #define ALIGN (2 * sizeof(void *))
+
+struct arena_block {
+    struct arena_block *next;
+    size_t cap, used;
+    char bytes[];
+};
 
 void *spare_take(struct spare *s, size_t bytes)
 {
@@ -79,14 +85,11 @@ void arena_done(struct arena *a, struct spare *pool)
     struct arena_block *b;
     while ((b = a->blocks)) {
         a->blocks = b->next;
+        if (a->secret)
+            explicit_bzero(b->bytes, b->used);
         if (b->cap == ARENA_BLOCK_BYTES - sizeof(*b))
             spare_give(pool, b);
         else
             free(b);
     }
-}
-
-void *http_alloc(struct http_exchange *x, size_t n)
-{
-    return arena_alloc(&x->arena, x->conn ? &x->conn->srv->blocks : NULL, n);
 }

@@ -1,0 +1,164 @@
+/* pipe - one exchange of HTTP as a pipe with two ends in each direction, whichever version carries it.
+ *
+ * What lives in this folder: heads (message), the pipe as all see it (this), and the two versions
+ * (h1, h2). What does not: what is done with a message. The boundary (egress) and the gateway stand
+ * on it; the API's own server is http/server.
+ *
+ * The side that serves reads a request and sends a response; the side that asks sends a request and
+ * reads responses. Both have the same calls:
+ *
+ *     read_head, then read_body until 0, then trailers          the peer's message
+ *     send_head, then send_body any number of times, send_end   ours
+ *
+ * One fiber may read while another one sends. Order within a direction is the caller's duty. After an
+ * error, or a reset, every further call returns an error; the pipe is closed all the same. A pipe
+ * that is closed before both directions have ended is reset, so that the peer can tell.
+ *
+ * After a response of 101 (HTTP/1.1 with head.protocol), or 2xx to a CONNECT with a protocol (HTTP/2),
+ * body bytes are what the protocol says, in both directions, until send_end and 0. */
+#pragma once
+
+#include "http/pipe/message.h"
+
+struct err;
+struct stream;
+
+enum http_version { HTTP_1_1, HTTP_2 };
+
+/* Why an exchange is cut off. Version 2 says it (RFC 9113 7), version 1 ends the connection. */
+enum http_reset {
+    HTTP_RESET_CANCEL,   /* nobody wants it any more */
+    HTTP_RESET_INTERNAL, /* our fault, or the other side's connection broke */
+    HTTP_RESET_REFUSED,  /* nothing was done: may be tried again */
+    HTTP_RESET_PROTOCOL, /* the peer's message is malformed */
+};
+
+struct http_pipe;
+struct http_pipe_ops {
+    int (*read_head)(struct http_pipe *p, struct http_head *ret, struct err *e);
+    ssize_t (*read_body)(struct http_pipe *p, void *to, size_t room, bool *ret_idle);
+    const struct http_fields *(*trailers)(struct http_pipe *p);
+    int (*send_head)(struct http_pipe *p, const struct http_head *h);
+    int (*send_body)(struct http_pipe *p, const void *from, size_t n, bool more);
+    int (*send_end)(struct http_pipe *p, const struct http_fields *trailers);
+    void (*reset)(struct http_pipe *p, enum http_reset why);
+    void (*close)(struct http_pipe *p);
+};
+struct http_pipe {
+    const struct http_pipe_ops *ops;
+    enum http_version version;
+};
+
+/* Reads the peer's head. Suspends. On the serving side it has arrived already. On the asking side:
+ * the next head, interim responses (1xx) included; after one of those read again. *ret must be
+ * initialised; it owns what it holds. 0; -E_PARSE with words: not HTTP, or framed in a way that has
+ * two readings; -E_LIMIT with words (section too large); -E_CLOSED: the peer ended before a head, and
+ * nothing of it has come (an idle connection that the origin has closed meanwhile: a request without
+ * a body may be sent again on another one); -ECONNRESET, -ECANCELED, -ETIMEDOUT, other codes of the
+ * connection. */
+static inline int http_read_head(struct http_pipe *p, struct http_head *ret, struct err *e)
+{
+    return p->ops->read_head(p, ret, e);
+}
+/* Reads body bytes, decoded from their framing. Suspends while there are none. Returns > 0, 0 at the
+ * end, or an error: a body that was cut short is one (-ECONNRESET), never an end. Asking for bytes is
+ * what lets the peer send more: nothing is read ahead beyond one buffer (1.1) or window (2). *ret_idle
+ * (may be NULL): no more is there at this moment, so what was held back should go on. On the serving
+ * side the first call sends 100 (Continue) when the client waits for it and no response head was
+ * sent. */
+static inline ssize_t http_read_body(struct http_pipe *p, void *to, size_t room, bool *ret_idle)
+{
+    return p->ops->read_body(p, to, room, ret_idle);
+}
+/* After read_body has returned 0: the trailer section, framing fields taken off; empty when there was
+ * none. Lives as long as the pipe. */
+static inline const struct http_fields *http_trailers(struct http_pipe *p)
+{
+    return p->ops->trailers(p);
+}
+/* Sends our head: the one request, or on the serving side any number of interim responses and then
+ * the final one. head.body says what follows; with HTTP_BODY_NONE the message ends here and send_end
+ * is not needed. Framing is written anew. Nothing is kept of *h. The head may be held back until the
+ * first body bytes, the end, or http_flush. Suspends. 0 or an error of the connection. */
+static inline int http_send_head(struct http_pipe *p, const struct http_head *h)
+{
+    return p->ops->send_head(p, h);
+}
+/* Sends body bytes. `more`: more will follow at once, so they may be held back for it. With
+ * HTTP_BODY_LENGTH more bytes than announced are a fault of the caller (-EINVAL). n may be 0, which
+ * flushes. Suspends while the peer takes no more. */
+static inline int http_send_body(struct http_pipe *p, const void *from, size_t n, bool more)
+{
+    return p->ops->send_body(p, from, n, more);
+}
+static inline int http_flush(struct http_pipe *p)
+{
+    return p->ops->send_body(p, NULL, 0, false);
+}
+/* Ends our message. `trailers` (NULL: none) go out where the version has a place for them (in 1.1
+ * with HTTP_BODY_STREAM). Fewer bytes than announced: -EINVAL, and the exchange is reset. Suspends. */
+static inline int http_send_end(struct http_pipe *p, const struct http_fields *trailers)
+{
+    return p->ops->send_end(p, trailers);
+}
+/* Cuts the exchange off. Does not suspend. Fibers that wait in a call get -ECANCELED or
+ * -ECONNRESET. */
+static inline void http_reset(struct http_pipe *p, enum http_reset why)
+{
+    p->ops->reset(p, why);
+}
+/* Ends the pipe and frees it. No other fiber may be in a call. Does not suspend. NULL is fine. */
+static inline void http_pipe_close(struct http_pipe *p)
+{
+    if (p)
+        p->ops->close(p);
+}
+
+/* ---- a connection on which requests come in ---- */
+
+struct http_serve_options {
+    bool tls;                /* the scheme of the requests */
+    int64_t head_timeout_ms; /* a head, from its first byte; 0: 10 s */
+    int64_t idle_timeout_ms; /* between requests; 0: 300 s */
+    size_t head_bytes_max;   /* 0: 64 KiB, fields and target together */
+    unsigned streams_max;    /* at once, of HTTP/2; 0: 128 */
+    bool connect_protocol;   /* HTTP/2: offer RFC 8441 */
+    /* What to answer to a head that cannot be taken, so that the answer is the boundary's own: fills
+     * in a response with a body. NULL: an empty answer with that status. Does not suspend. */
+    void (*refuse)(void *arg, int status, const char *why, struct http_head *ret,
+                   struct http_text *ret_body);
+    /* Serves one exchange: owns `p` and closes it. On a fiber: the connection's own for 1.1, one for
+     * each stream for 2. Suspends. */
+    void (*serve)(void *arg, struct http_pipe *p);
+    void *arg;
+};
+/* Serves requests on `s`, which stays the caller's, until the peer ends, an error, or a deadline.
+ * Suspends. 0 when it ended in order. */
+int http_serve(enum http_version v, struct stream *s, const struct http_serve_options *o,
+               struct err *e) WARN_UNUSED;
+
+/* ---- a connection on which requests go out ---- */
+
+struct http_link;
+struct http_link_options {
+    bool tls;
+    size_t head_bytes_max; /* 0: 256 KiB */
+};
+/* Takes the connected stream over (moved; it is done with the link). In the fiber whose scope the
+ * link's own fibers shall belong to. HTTP/2 sends its preface. Suspends. 0, or a code with words; the
+ * stream is then done. */
+int http_link_new(enum http_version v, struct stream *s, const struct http_link_options *o,
+                  struct http_link **ret, struct err *e) WARN_UNUSED;
+/* A pipe for one request. -EBUSY: HTTP/1.1 with an exchange on it, or HTTP/2 at the peer's ceiling;
+ * -E_CLOSED: takes no more. Does not suspend. The pipe must be closed before the link is freed. */
+int http_link_ask(struct http_link *l, struct http_pipe **ret) WARN_UNUSED;
+enum http_version http_link_version(const struct http_link *l);
+/* How many more requests it would take now; 0 also when it has ended (http_link_ended). */
+size_t http_link_room(const struct http_link *l);
+/* Of no use for another request: closed, broken, told to go away (GOAWAY, Connection: close). An
+ * HTTP/1.1 link that lies idle finds out here that its peer has ended. Does not suspend. */
+bool http_link_ended(struct http_link *l);
+/* HTTP/2: whether the peer's settings have come and offer RFC 8441. */
+bool http_link_connect_protocol(const struct http_link *l);
+/* Suspends (joins its fibers). NULL is fine. */
+void http_link_free(struct http_link *l);
