@@ -1,0 +1,27 @@
+/* doors.c - which sockets a policy needs. Pure; the policy is the operator's. */
+#include "egress/capture/doors.h"
+
+#include "egress/ctl/messages.h"
+#include "egress/policy/policy.h"
+
+static void add(json_t *doors, const char *address, unsigned port, bool udp)
+{
+    json_t *o = json_new_object();
+    json_put_str(o, "address", address);
+    json_put_int(o, "port", port);
+    json_put_bool(o, "udp", udp);
+    json_array_append_new(doors, o);
+}
+
+json_t *doors_of_policy(const struct policy *p)
+{
+    json_t *doors = json_array();
+    add(doors, DOOR_LOCAL, DOOR_DNS_PORT, true);
+    add(doors, DOOR_LOCAL, DOOR_DNS_PORT, false);
+    add(doors, DOOR_LOCAL, DOOR_PROXY_PORT, false);
+    const uint16_t *ports;
+    const size_t n = policy_ports(p, &ports);
+    for (size_t i = 0; i < n && json_array_size(doors) < EGRESS_DOORS_MAX; i++)
+        add(doors, DOOR_ANY, ports[i], false);
+    return doors;
+}

@@ -1,0 +1,18 @@
+/* doors - the sockets that a sandbox is born with (spec: boundary, section 1).
+ *
+ * "*" is any address of the sandbox's own: one listener for IPv4, one for IPv6. */
+#pragma once
+
+#include "base/json.h"
+
+struct policy;
+
+#define DOOR_ANY        "*"
+#define DOOR_LOCAL      "127.0.0.1"
+#define DOOR_DNS_PORT   53
+#define DOOR_PROXY_PORT 3128 /* CONNECT and absolute-form requests, for clients that want a proxy */
+
+/* A new array of {"address": "*" | IPv4, "port": N, "udp": bool}, in the order in which descriptors
+ * come: DNS (UDP, then TCP), the proxy, then every port that the policy names, 80 and 443 among
+ * them. At most EGRESS_DOORS_MAX. Never NULL. */
+json_t *doors_of_policy(const struct policy *p);

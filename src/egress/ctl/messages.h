@@ -1,0 +1,36 @@
+/* messages - what is said on the two kinds of channel (ctl.h). Names of operations; their members
+ * stand beside them. A binding is a sandbox as egress knows it: the sockets that were born in it.
+ *
+ * Whoever holds sandboxes (client.h: worker, exec) to the keeper:
+ *   start    audit: path, at: name of the section, proxies: how many, log: level; descriptors: the
+ *            policy's text, and, after a keeper has died, what `start` answered last time.
+ *            Answers ca: PEM, warnings: [words]; descriptor: to be kept for the next start, unread
+ *   grant    answers binding: id, env: {NAME: placeholder}, doors: [{address, port, udp}]: what a
+ *            sandbox is to be made with
+ *   adopt    after a keeper has died: binding, env. Then `bind` and the rest, as before
+ *   bind     binding, from: index of the first door; descriptors: listening sockets, in the order of
+ *            doors, as often as it takes; last: true with the last ones
+ *   session  binding, session: id, or null when it is nobody's yet                        (notice)
+ *   call     binding, call: id of the tool call that runs, or null                        (notice)
+ *   release  binding: the sandbox is gone                                                 (notice)
+ *   policy   descriptor: text. Takes the place of the one before; answers warnings
+ *   reread   every secret is read again when it is needed next                            (notice)
+ *   state    answers {proxies: [...], credentials: [...]}: for doctor and /metrics
+ *
+ * The keeper to a proxy:
+ *   policy   hash, descriptor: text                                                       (notice)
+ *   ca       descriptor: the key                                                          (notice)
+ *   bind     binding, session, call, env, from, last; descriptors                         (notice)
+ *   session, call, release: as above                                                      (notice)
+ *
+ * A proxy to the keeper:
+ *   ready    it has given up what it does not need and serves                             (notice)
+ *   value    credential: name. Answers fresh_ms; the tail is the secret
+ *   proxy_password  the same of upstream_proxy's */
+#pragma once
+
+#include "base/base.h"
+
+#define EGRESS_DOORS_MAX  64
+#define EGRESS_POLICY_MAX (64u << 20) /* bytes of a policy's text */
+#define EGRESS_VALUE_MS   20          /* how long a proxy uses a value before it asks again */
