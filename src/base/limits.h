@@ -32,3 +32,7 @@
 #define LIMIT_LEDGER_CALLS        4096         /* calls a worker remembers to have begun */
 #define LIMIT_LEDGER_BYTES        (64u << 20)  /* results it keeps while the platform is away */
 #define LIMIT_YAML_BYTES          (1u << 20)   /* a file: libyaml is quadratic on some input */
+#define LIMIT_CAPTURE_NAMES       4096         /* with addresses, of a sandbox: 1.6 MB */
+#define LIMIT_CAPTURE_FIXED       1024         /* of those: hosts with doors of their own */
+#define LIMIT_CAPTURE_OPEN        16384        /* connections of all sandboxes: 4 files each */
+#define LIMIT_CAPTURE_OPEN_ONE    4096         /* of one sandbox, and half of what is free */
