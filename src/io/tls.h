@@ -56,7 +56,8 @@ struct tls_connect_options {
     const char *host; /* the name or address literal (brackets or not) that the certificate must be
                          for; a name is sent as SNI (RFC 6066 3), an address is not */
     bool is_ip;
-    const char *const *alpn; /* to offer, ending with NULL; a NULL list: no extension. Borrowed until
+    const char *const
+        *alpn; /* to offer, ending with NULL; a NULL list: no extension. Borrowed until
                                 the call returns */
 };
 /* Handshake with the server on `under`, which is moved in and owned in every case. The server's
