@@ -325,9 +325,16 @@ static const char *keep_text(const char *text)
     return k->text;
 }
 
-static int set_json(struct flag *f, const json_t *j, const char *where, struct err *e)
+static int set_json(struct flag *f, json_t *j, const char *where, struct err *e)
 {
     char number[32];
+    if (f->kind == FLAG_SECTION) {
+        if (!json_is_object(j))
+            return err_set(e, -EINVAL, "%s%s: must be a mapping", where, f->name);
+        json_decref(*(json_t **)f->ptr);
+        *(json_t **)f->ptr = json_incref(j);
+        return 0;
+    }
     if (f->kind == FLAG_BOOL) {
         if (!json_is_boolean(j))
             return err_set(e, -EINVAL, "%s%s: must be true or false", where, f->name);
@@ -379,16 +386,22 @@ static int read_whole(const char *path, struct buf *out, struct err *e)
     }
 }
 
-int flags_read_file(struct flag_set *set, const char *path, const char *section, struct err *e)
+int flags_load(const char *path, json_t **ret, struct err *e)
 {
     AUTO(buf) text = BUF_INIT(CONFIG_MAX_BYTES + 16384);
-    AUTO_JSON json_t *root = NULL;
     int r = read_whole(path, &text, e);
     if (r < 0)
         return r;
-    r = yaml_parse_json(buf_str(&text), text.len, &root, e);
+    r = yaml_parse_json(buf_str(&text), text.len, ret, e);
+    return r < 0 ? err_wrap(e, r, "%s", path) : 0;
+}
+
+int flags_read_file(struct flag_set *set, const char *path, const char *section, struct err *e)
+{
+    AUTO_JSON json_t *root = NULL;
+    int r = flags_load(path, &root, e);
     if (r < 0)
-        return err_wrap(e, r, "%s", path);
+        return r;
     const json_t *map = root;
     if (section && json_is_object(root))
         map = json_object_get(root, section);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/base.h"
+#include "base/json.h"
 
 #include <stdio.h>
 
@@ -22,6 +23,7 @@ enum flag_kind {
     FLAG_DURATION, /* int64_t * of ms: "1500ms", "30s", "5m", "2h"; a bare number is seconds */
     FLAG_SIZE,     /* int64_t * of bytes: "512K", "256M", "2G" (powers of 1024), or bare bytes */
     FLAG_LIST,     /* struct flag_list *: may come several times; an array of strings in the file */
+    FLAG_SECTION,  /* json_t **: a mapping, in a file only; `help` NULL: not shown by --help */
 };
 enum flag_source { FLAG_DEFAULT, FLAG_FROM_FILE, FLAG_FROM_LINE };
 
@@ -69,6 +71,9 @@ enum { FLAGS_GO_ON = 0, FLAGS_EXIT_OK = 1 };
  * words. Texts point into argv. */
 int flags_parse(struct flag_set *set, int argc, char **argv, int *ret_n_args, struct err *e)
     WARN_UNUSED;
+
+/* The YAML file at `path` as JSON, a new reference. 0, or a negative code with words that name it. */
+int flags_load(const char *path, json_t **ret, struct err *e) WARN_UNUSED;
 
 /* Reads `path` (YAML) for the flags the command line has not given. Unknown keys and wrong types
  * are errors with words. With `section` not NULL, only the mapping under that key is read (no such

@@ -28,8 +28,9 @@ struct detected {
     enum detect_kind kind;
     bool has_sni;
     struct host sni;                /* canonical */
-    bool alpn_h2, alpn_http1, alpn; /* offered: h2, http/1.1, anything at all */
-    const char *why;                /* of DETECT_BAD_TLS: a constant sentence */
+    bool alpn, alpn_h2, alpn_http1; /* offered: anything at all, h2, http/1.1 */
+    bool ech;                       /* see client_hello.h */
+    const char *why; /* of DETECT_BAD_TLS: constant, completes "the connection: ..." */
 };
 
 /* What `n` bytes at the start of a connection to `port` are. `ended`: no more will come. Pure. */

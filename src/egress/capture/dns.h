@@ -6,16 +6,11 @@
 
 #include "egress/capture/names.h"
 
-struct front_binding;
-
-#define DNS_QUERY_MAX       4096 /* RFC 8467 pads queries to 128; nothing real comes near */
-#define DNS_ANSWER_MAX      1232 /* DNS flag day 2020: fits one packet on every path */
-#define DNS_UDP_PLAIN_MAX   512  /* RFC 1035 4.2.1, without EDNS */
-#define DNS_TTL_S           30   /* a client asks again before its name can be forgotten for long */
-#define DNS_NEGATIVE_TTL_S  10   /* a policy can change */
-#define DNS_QUERIES_PER_S   2000 /* of one sandbox: a build asks some hundred; more waits its turn */
-#define DNS_TCP_CONNECTIONS 32   /* of one sandbox; they are short */
-#define DNS_TCP_IDLE_MS     10000
+#define DNS_QUERY_MAX      4096 /* RFC 8467 pads queries to 128; nothing real comes near */
+#define DNS_ANSWER_MAX     1232 /* DNS flag day 2020: fits one packet on every path */
+#define DNS_UDP_PLAIN_MAX  512  /* RFC 1035 4.2.1, without EDNS */
+#define DNS_TTL_S          30   /* a client asks again before its name can be forgotten for long */
+#define DNS_NEGATIVE_TTL_S 10   /* a policy can change */
 
 /* What an answer is made from. */
 enum dns_found {

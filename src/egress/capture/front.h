@@ -14,7 +14,6 @@
 
 struct front;
 struct front_binding;
-struct lookup_counts;
 struct stream;
 
 /* Why something was refused here, or left a trace. For the audit. */
@@ -29,7 +28,7 @@ enum front_why {
     FRONT_NAME_TOO_LONG,  /* a name under a wildcard */
     FRONT_NAMES_TOO_MANY, /* different names under a wildcard */
     FRONT_NAMES_FULL,     /* every address is in use */
-    FRONT_CONNECTIONS,    /* the sandbox has as many connections as it may: it waits */
+    FRONT_CONNECTIONS,    /* the sandbox has as many connections as it may: the next ones wait */
     FRONT_WHYS
 };
 /* "no_name", ...: static. */
@@ -57,9 +56,9 @@ struct front_claim {
     const struct host *resolved, *target, *sni; /* what each place said, or NULL */
     struct host_claim claims[3];                /* the same, for host_claims_agree with Host */
     size_t n_claims;
-    int disagree;                   /* -E_DENIED: answer 421; 0 */
-    char why[512];                  /* of `disagree` */
-    bool alpn, alpn_h2, alpn_http1; /* what a ClientHello offers */
+    int disagree;                        /* -E_DENIED: answer 421; 0 */
+    char why[512];                       /* of `disagree` */
+    bool alpn, alpn_h2, alpn_http1, ech; /* what a ClientHello has: see detect.h */
 };
 
 struct front_options {

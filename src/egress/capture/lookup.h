@@ -29,7 +29,8 @@ struct lookup_counts {
 void lookup_counts_init(struct lookup_counts *c);
 void lookup_counts_done(struct lookup_counts *c);
 
-/* What the name becomes under the policy, and the name with its address for LOOKUP_ADDRESS. `port`
+/* What the name becomes under the policy, and the name with its address for LOOKUP_ADDRESS.
+ * `ret_name` NULL: only whether it is there is wanted; nothing is counted and no address given. `port`
  * 0: the one who asks has not said (DNS), and any port that the policy names will do. *ret_rule (may
  * be NULL): the wildcard rule whose limit was reached. */
 enum lookup lookup_name(const struct policy *p, struct names *n, struct lookup_counts *c,

@@ -25,7 +25,7 @@
  *
  * A proxy to the keeper:
  *   ready    it has given up what it does not need and serves                             (notice)
- *   value    credential: name. Answers fresh_ms; the tail is the secret
+ *   value    credential: name. The tail of the answer is the secret
  *   proxy_password  the same of upstream_proxy's */
 #pragma once
 

@@ -192,3 +192,30 @@ int landlock_only_write_below(int dir_fd, struct err *e)
     int r = restrict_self(ruleset, e);
     return r < 0 ? r : 1;
 }
+
+int landlock_only_read(const char *const *paths, struct err *e)
+{
+    int abi = landlock_abi();
+    if (abi < 2)
+        return 0;
+    struct landlock_plan p = everything(abi);
+    p.tcp &= ~ACCESS_NET_CONNECT;
+    AUTO_CLOSE int ruleset = new_ruleset(abi, &p, e);
+    if (ruleset < 0)
+        return ruleset;
+    for (; *paths; paths++) {
+        AUTO_CLOSE int fd = open(*paths, O_PATH | O_CLOEXEC); /* links are the operator's */
+        struct stat st;
+        if (fd < 0 || fstat(fd, &st) < 0)
+            continue;
+        struct landlock_path_beneath_attr rule = {
+            .allowed_access =
+                LANDLOCK_ACCESS_FS_READ_FILE |
+                (S_ISDIR(st.st_mode) ? (uint64_t)LANDLOCK_ACCESS_FS_READ_DIR : 0),
+            .parent_fd = fd};
+        if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+            return err_set(e, -errno, "could not add the Landlock rule for %s: %m", *paths);
+    }
+    int r = restrict_self(ruleset, e);
+    return r < 0 ? r : 1;
+}

@@ -31,3 +31,8 @@ int landlock_apply(const struct sandbox_spec *s, struct err *e) WARN_UNUSED;
  * that are open stay open. no_new_privs must be set. 1, 0 where the kernel has no Landlock or only
  * version 1 (which refuses links between directories), negative with words. */
 int landlock_only_write_below(int dir_fd, struct err *e) WARN_UNUSED;
+
+/* For a process that only connects: from now on it may read below these paths (those that are not
+ * there are left out), change nothing, execute nothing, listen on no TCP port, and signal no process
+ * outside. Otherwise as landlock_only_write_below. `paths` ends with NULL. */
+int landlock_only_read(const char *const *paths, struct err *e) WARN_UNUSED;

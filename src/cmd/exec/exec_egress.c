@@ -1,0 +1,173 @@
+/* exec_egress.c - from flags to a policy.
+ *
+ *   --allow HOST[:PORT][/PATH]    a rule; with a path, requests below it only
+ *   --secret NAME=SOURCE@HOST     a credential, and a rule for its host unless one has it
+ *   --policy FILE                 a policy file, to which both add
+ *
+ * Everything here is the caller's own; a policy is checked by egress as any other, so that what a flag
+ * may say has one definition. SOURCE is env:NAME, file:PATH, exec:COMMAND (by the shell), systemd:NAME. */
+#include "cmd/exec/exec_egress.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "egress/policy/host.h"
+
+/* "HOST", "HOST:PORT", "[v6]:PORT": ends at `n`. */
+static int read_host(const char *flag, const char *text, size_t n, char **ret_host,
+                     uint16_t *ret_port, struct err *e)
+{
+    const char *colon = n > 0 && text[0] == '[' ? NULL : memrchr(text, ':', n);
+    if (n > 0 && text[0] == '[') {
+        const char *close = memchr(text, ']', n);
+        colon = close && (size_t)(close - text) + 1 < n ? close + 1 : NULL;
+    }
+    const size_t host_n = colon ? (size_t)(colon - text) : n;
+    struct host_pattern pattern;
+    struct err why;
+    *ret_port = 0;
+    int r = host_pattern_parse(text, host_n, &pattern, &why);
+    if (r >= 0 && colon)
+        r = host_parse_port(colon + 1, n - host_n - 1, ret_port, &why);
+    if (r < 0)
+        return err_set(e, -EINVAL, "%s %.*s: write HOST or HOST:PORT, as api.example.com:443: %s",
+                       flag, (int)n, text, why.msg);
+    *ret_host = mem_strndup(text, host_n);
+    return 0;
+}
+
+static json_t *rule_of(const char *host, uint16_t port)
+{
+    json_t *rule = json_new_object();
+    json_put_str(rule, "host", host);
+    if (port)
+        json_put_int(rule, "port", port);
+    return rule;
+}
+
+static json_t *list_in(json_t *o, const char *name)
+{
+    json_t *list = json_object_get(o, name);
+    if (!list) {
+        list = json_array();
+        json_put(o, name, list);
+    }
+    return list;
+}
+
+/* Whether a rule of the list already has exactly this host and port. */
+static bool has_rule(const json_t *allow, const char *host, uint16_t port)
+{
+    size_t i;
+    json_t *rule;
+    json_array_foreach ((json_t *)(uintptr_t)allow, i, rule)
+        if (str_eq(json_get_str(rule, "host"), host) && json_get_int(rule, "port", 0) == port)
+            return true;
+    return false;
+}
+
+static int add_allow(json_t *policy, const char *text, struct err *e)
+{
+    const char *slash = strchr(text, '/');
+    const size_t n = slash ? (size_t)(slash - text) : strlen(text);
+    AUTO_FREE char *host = NULL;
+    uint16_t port;
+    int r = read_host("--allow", text, n, &host, &port, e);
+    if (r < 0)
+        return r;
+    json_t *rule = rule_of(host, port);
+    if (slash) {
+        json_t *paths = json_array();
+        json_array_append_new(paths, json_str_lossy(slash, strlen(slash)));
+        json_put(rule, "paths", paths);
+    }
+    json_array_append_new(list_in(policy, "allow"), rule);
+    return 0;
+}
+
+static int read_source(const char *text, size_t n, json_t **ret, struct err *e)
+{
+    static const char *const kinds[] = {"env", "file", "exec", "systemd"};
+    const char *colon = memchr(text, ':', n);
+    const size_t kind_n = colon ? (size_t)(colon - text) : 0;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (strlen(kinds[i]) != kind_n || memcmp(kinds[i], text, kind_n) != 0)
+            continue;
+        json_t *source = json_new_object();
+        json_t *value = json_str_lossy(colon + 1, n - kind_n - 1);
+        if (str_eq(kinds[i], "exec")) {
+            json_t *argv = json_array();
+            json_array_append_new(argv, json_string("/bin/sh"));
+            json_array_append_new(argv, json_string("-c"));
+            json_array_append_new(argv, value);
+            value = argv;
+        }
+        json_put(source, kinds[i], value);
+        *ret = source;
+        return 0;
+    }
+    return err_set(e, -EINVAL,
+                   "--secret: the source is one of env:NAME, file:PATH, exec:COMMAND, systemd:NAME");
+}
+
+/* The value of a source may hold "=" and "@": the name ends at the first, the host begins behind the
+ * last. What stands in between is not repeated in errors: somebody may have written a secret there. */
+static int add_secret(json_t *policy, const char *text, struct err *e)
+{
+    const char *eq = strchr(text, '='), *at = strrchr(text, '@');
+    if (!eq || eq == text || !at || at <= eq + 1)
+        return err_set(e, -EINVAL,
+                       "--secret: write NAME=SOURCE@HOST, as TOKEN=env:TOKEN@api.example.com");
+    AUTO_FREE char *name = mem_strndup(text, (size_t)(eq - text));
+    AUTO_FREE char *host = NULL;
+    uint16_t port;
+    json_t *source;
+    int r = read_host("--secret: host", at + 1, strlen(at + 1), &host, &port, e);
+    if (r >= 0)
+        r = read_source(eq + 1, (size_t)(at - eq) - 1, &source, e);
+    if (r < 0)
+        return r;
+    json_t *credential = json_new_object(), *hosts = json_array();
+    json_put_str(credential, "name", name);
+    json_put(credential, "source", source);
+    json_array_append_new(hosts, json_str_lossy(at + 1, strlen(at + 1)));
+    json_put(credential, "hosts", hosts);
+    json_array_append_new(list_in(policy, "credentials"), credential);
+    json_t *allow = list_in(policy, "allow");
+    if (!has_rule(allow, host, port))
+        json_array_append_new(allow, rule_of(host, port));
+    return 0;
+}
+
+static int read_file(const char *path, json_t **ret, struct err *e)
+{
+    AUTO_JSON json_t *root = NULL;
+    int r = flags_load(path, &root, e);
+    if (r < 0)
+        return err_wrap(e, r, "--policy");
+    json_t *section = json_object_get(root, "egress");
+    *ret = json_incref(section ? section : root);
+    return 0;
+}
+
+int exec_egress_policy(const char *file, const struct flag_list *allow,
+                       const struct flag_list *secrets, json_t **ret, struct err *e)
+{
+    *ret = NULL;
+    if (!file && !allow->n && !secrets->n)
+        return 0;
+    AUTO_JSON json_t *policy = NULL;
+    int r = file ? read_file(file, &policy, e) : 0;
+    if (r >= 0 && !policy)
+        policy = json_new_object();
+    if (r >= 0 && !json_is_object(policy))
+        r = err_set(e, -EINVAL, "--policy %s: must be a mapping", file);
+    for (size_t i = 0; r >= 0 && i < allow->n; i++)
+        r = add_allow(policy, allow->value[i], e);
+    for (size_t i = 0; r >= 0 && i < secrets->n; i++)
+        r = add_secret(policy, secrets->value[i], e);
+    if (r >= 0)
+        *ret = TAKE(policy);
+    return r;
+}

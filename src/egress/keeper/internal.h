@@ -1,0 +1,115 @@
+/* internal - the keeper's parts, for each other. No file outside this folder includes it. */
+#pragma once
+
+#include "audit/server.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "egress/ctl/ctl.h"
+#include "egress/ctl/messages.h"
+#include "egress/keeper/keeper.h"
+#include "egress/policy/policy.h"
+#include "io/pool.h"
+#include "io/proc.h"
+#include "secret/placeholder.h"
+#include "secret/source.h"
+
+#define KEEPER_PROXIES_MAX 64
+#define BINDINGS_MAX       20000
+#define SESSION_MAX        64
+
+struct keeper;
+
+/* One process that serves connections. */
+struct proxy {
+    struct keeper *k;
+    unsigned number;
+    struct proc proc;
+    struct ctl *ctl; /* NULL while there is none */
+    bool ready;
+    size_t bindings;
+};
+
+struct binding {
+    char id[ID_MAX];
+    char session[SESSION_MAX + 1], call[SESSION_MAX + 1]; /* "" when there is none */
+    json_t *env;                                          /* {NAME: placeholder} */
+    int *fds; /* the sockets: kept for a proxy that takes another's place */
+    size_t n_fds;
+    bool bound; /* all of them are there */
+    struct proxy *at;
+};
+
+/* A credential's source. */
+struct keeper_secret {
+    struct secret_source *source;
+    struct placeholder_format *format; /* NULL: it is never sent by a client */
+};
+
+/* `start`, handed from the channel's fiber to the keeper's own. */
+struct start_request {
+    const json_t *o;
+    struct ctl_fds *fds;
+    struct ctl_answer *answer;
+    struct err *e;
+    int result;
+};
+
+struct keeper {
+    struct ctl *boss;
+    struct start_request asked;
+    struct scope scope; /* the fibers that keep proxies */
+    struct waitq changed;
+    struct pool *pool;
+    struct policy *policy;
+    int policy_fd, ca_fd; /* sealed: the policy's text, the CA's key */
+    char *ca_pem;
+    struct map secrets; /* credential name → struct keeper_secret */
+    struct secret_source *proxy_password;
+    struct secret_sources *sources;
+    struct placeholders *placeholders;
+    struct audit_server *audit;
+    struct map bindings; /* id → struct binding */
+    struct proxy proxies[KEEPER_PROXIES_MAX];
+    size_t n_proxies;
+    bool started, serving, stopping;
+};
+
+/* ---- secrets.c ---- */
+
+/* Makes the sources of a policy's credentials; what has no successor is let go. Suspends. -EINVAL and
+ * others with words that name the credential; then nothing has changed. */
+int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e) WARN_UNUSED;
+void secrets_done(struct keeper *k); /* Suspends */
+/* The value, read if need be. Suspends. 0 or a code with words. */
+int secrets_get(struct keeper *k, const char *credential, struct secret *ret, struct err *e)
+    WARN_UNUSED;
+int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e) WARN_UNUSED;
+/* A placeholder for each credential that a client sends: {NAME: text}. Suspends when a format is made
+ * like the secret. */
+int secrets_issue(struct keeper *k, const char *binding, json_t **ret, struct err *e) WARN_UNUSED;
+int secrets_adopt(struct keeper *k, const char *binding, const json_t *env, struct err *e)
+    WARN_UNUSED;
+
+/* ---- bindings.c ---- */
+
+int binding_new(struct keeper *k, const char *id, json_t *env, struct binding **ret, struct err *e)
+    WARN_UNUSED;
+struct binding *binding_find(struct keeper *k, const json_t *o);
+int binding_add_fds(struct keeper *k, struct binding *b, const json_t *o, struct ctl_fds *fds,
+                    struct err *e) WARN_UNUSED;
+/* Gives it to the proxy that has it. Suspends; the binding may be gone afterwards. */
+int binding_send(struct keeper *k, const char *id);
+void binding_release(struct keeper *k, struct binding *b); /* Suspends; b is gone */
+void bindings_done(struct keeper *k);
+
+/* ---- proxies.c ---- */
+
+/* Starts `n` of them and waits until they serve. Suspends. */
+int proxies_start(struct keeper *k, unsigned n, struct err *e) WARN_UNUSED;
+void proxies_stop(struct keeper *k); /* Suspends */
+/* The one with the fewest bindings; NULL while there is none. */
+struct proxy *proxies_choose(struct keeper *k);
+void proxies_tell_policy(struct keeper *k); /* Suspends */

@@ -1,0 +1,230 @@
+/* proxies.c - the processes that serve connections: started, told what they need, replaced.
+ *
+ * A fiber keeps each one: it starts it, waits for its end, and starts it again, at most once a
+ * second. The new one gets policy, key and the bindings of the old one. What a proxy asks for is
+ * what it needs to put into requests; it can be taken over by a stranger's bytes, so it can ask for
+ * nothing else: it has no way to write a policy, to name a file or to change a record.
+ *
+ * A proxy starts as the keeper's user and gives that up by itself (lock/), before it says "ready". */
+#include "egress/keeper/internal.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "io/sock.h"
+
+#define READY_MS   10000
+#define RESTART_MS 1000
+#define STOP_MS    2000
+
+static int answer_value(struct keeper *k, const char *op, const json_t *o,
+                        struct ctl_answer *answer, struct err *e)
+{
+    if (str_eq(op, "value"))
+        return secrets_get(k, json_get_str(o, "credential"), &answer->tail, e);
+    if (str_eq(op, "proxy_password"))
+        return secrets_proxy_password(k, &answer->tail, e);
+    return err_set(e, -E_PROTO, "a proxy cannot ask for that");
+}
+
+static int hear_proxy(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
+                      struct ctl_answer *answer, struct err *e)
+{
+    struct proxy *p = arg;
+    (void)fds;
+    if (answer)
+        return answer_value(p->k, op, o, answer, e);
+    if (!str_eq(op, "ready"))
+        return -E_PROTO;
+    p->ready = true;
+    waitq_wake_all(&p->k->changed);
+    return 0;
+}
+
+/* ---- what it must know ---- */
+
+static int tell_fd(struct proxy *p, const char *op, int fd)
+{
+    AUTO_JSON json_t *o = json_new_object();
+    json_put_str(o, "op", op);
+    return ctl_tell(p->ctl, o, &fd, 1);
+}
+
+static int tell_bindings(struct proxy *p)
+{
+    struct keeper *k = p->k;
+    const size_t n = k->bindings.n;
+    AUTO_JSON json_t *ids = json_array();
+    size_t pos = 0;
+    const char *id;
+    void *value;
+    while (map_next(&k->bindings, &pos, &id, &value)) {
+        struct binding *b = value;
+        if (!b->at) {
+            b->at = p;
+            p->bindings++;
+        }
+        if (b->at == p)
+            json_array_append_new(ids, json_string(id));
+    }
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < n && i < json_array_size(ids); i++)
+        r = binding_send(k, json_string_value(json_array_get(ids, i)));
+    return r;
+}
+
+static int tell_all(struct proxy *p)
+{
+    int r = tell_fd(p, "ca", p->k->ca_fd);
+    if (r >= 0)
+        r = tell_fd(p, "policy", p->k->policy_fd);
+    return r < 0 ? r : tell_bindings(p);
+}
+
+void proxies_tell_policy(struct keeper *k)
+{
+    for (size_t i = 0; i < k->n_proxies; i++)
+        if (k->proxies[i].ctl)
+            (void)!tell_fd(&k->proxies[i], "policy", k->policy_fd);
+}
+
+/* ---- start and end ---- */
+
+static int start_process(struct proxy *p, int ctl, int audit, struct err *e)
+{
+    const char *argv[] = {"sallyport", "egress", "proxy", log_enabled(LOG_DEBUG) ? "debug" : "info",
+                          NULL};
+    static const char *const envp[] = {NULL};
+    const int extra[] = {ctl, audit};
+    struct proc_spec spec = {.path = "/proc/self/exe",
+                             .argv = argv,
+                             .envp = envp,
+                             .stdin_fd = -1,
+                             .stdout_fd = -1,
+                             .stderr_fd = 2,
+                             .extra_fds = extra,
+                             .n_extra_fds = 2,
+                             .own_session = true,
+                             .die_with_parent = true};
+    return proc_start(&p->proc, &spec, e);
+}
+
+static int start(struct proxy *p, struct err *e)
+{
+    int ctl[2], audit[2];
+    int r = sock_pair(SOCK_SEQPACKET, ctl);
+    if (r < 0)
+        return err_set(e, r, "could not make a socket: %s", err_text(r));
+    AUTO_CLOSE int ctl_ours = ctl[0], ctl_theirs = ctl[1];
+    r = sock_pair(SOCK_STREAM, audit);
+    if (r < 0)
+        return err_set(e, r, "could not make a socket: %s", err_text(r));
+    AUTO_CLOSE int audit_ours = audit[0], audit_theirs = audit[1];
+    char name[16];
+    snprintf(name, sizeof(name), "egress-%u", p->number);
+    r = start_process(p, ctl_theirs, audit_theirs, e);
+    if (r >= 0) {
+        r = audit_server_add(p->k->audit, audit_ours, name, e);
+        if (r >= 0)
+            audit_ours = -1;
+    }
+    if (r >= 0)
+        p->ctl = ctl_new(TAKE_FD(ctl_ours), hear_proxy, p);
+    return r;
+}
+
+static void stop(struct proxy *p)
+{
+    struct ctl *ctl = p->ctl;
+    p->ctl = NULL;
+    p->ready = false;
+    ctl_free(ctl); /* it ends when its channel does */
+    if (p->proc.pid) {
+        AUTO(fiber_shield) s = fiber_shield_begin(STOP_MS);
+        AUTO(fiber_deadline) d = fiber_deadline_push_ms(STOP_MS);
+        int status;
+        if (proc_wait(&p->proc, &status) < 0)
+            log_warn("an egress process did not end by itself", "pid=%d", (int)p->proc.pid);
+    }
+    proc_done(&p->proc);
+}
+
+static int serve_once(struct proxy *p)
+{
+    struct err e = {.code = 0};
+    int r = start(p, &e);
+    if (r >= 0)
+        r = tell_all(p);
+    if (r >= 0)
+        r = ctl_await_end(p->ctl);
+    if (r < 0 && r != -ECANCELED)
+        log_error("an egress process could not be started", "error=%s",
+                  log_q(e.msg[0] ? e.msg : err_text(r)));
+    stop(p);
+    return r == -ECANCELED ? r : 0;
+}
+
+static int keep(void *arg)
+{
+    struct proxy *p = arg;
+    int r = 0;
+    while (r != -ECANCELED) {
+        const int64_t started_ns = time_mono_ns();
+        r = serve_once(p);
+        if (r == -ECANCELED || p->k->stopping)
+            return 0;
+        waitq_wake_all(&p->k->changed);
+        log_error("an egress process has ended; starting another", "number=%u", p->number);
+        r = fiber_sleep_until(started_ns + RESTART_MS * NS_PER_MS);
+    }
+    return 0;
+}
+
+static bool all_ready(const struct keeper *k)
+{
+    for (size_t i = 0; i < k->n_proxies; i++)
+        if (!k->proxies[i].ready)
+            return false;
+    return true;
+}
+
+int proxies_start(struct keeper *k, unsigned n, struct err *e)
+{
+    MUST(n >= 1 && n <= KEEPER_PROXIES_MAX);
+    k->n_proxies = n;
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < n; i++) {
+        struct proxy *p = &k->proxies[i];
+        *p = (struct proxy){.k = k, .number = i + 1, .proc = {.pidfd = IO_FD_NONE}};
+        r = fiber_spawn(&k->scope, "egress proxy", keep, p, NULL);
+    }
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(READY_MS);
+    while (r >= 0 && !all_ready(k))
+        r = waitq_wait(&k->changed);
+    return r < 0
+               ? err_set(e, r, "the processes of egress did not start: %s; the log above says why",
+                         err_text(r))
+               : 0;
+}
+
+void proxies_stop(struct keeper *k)
+{
+    k->stopping = true;
+    scope_cancel(&k->scope);
+}
+
+struct proxy *proxies_choose(struct keeper *k)
+{
+    struct proxy *best = NULL;
+    for (size_t i = 0; i < k->n_proxies; i++) {
+        struct proxy *p = &k->proxies[i];
+        if (p->ready && (!best || p->bindings < best->bindings))
+            best = p;
+    }
+    return best;
+}

@@ -1,0 +1,168 @@
+/* secrets.c - the sources of a policy's credentials, and placeholders for them.
+ *
+ * On the keeper's loop. Names of credentials come from the policy, the operator's; a proxy can ask for
+ * any of them, since it must have what it puts into requests. A new policy gets its sources before
+ * the old one's are let go, so that what is the same in both is not read again. */
+#include "egress/keeper/internal.h"
+
+#include <string.h>
+
+static void secret_entry_free(struct keeper_secret *s)
+{
+    if (!s)
+        return;
+    secret_source_unref(s->source);
+    placeholder_format_free(s->format);
+    free(s);
+}
+
+static void entries_done(struct map *m)
+{
+    size_t pos = 0;
+    void *value;
+    while (map_next(m, &pos, NULL, &value))
+        secret_entry_free(value);
+    map_done(m);
+}
+
+void secrets_done(struct keeper *k)
+{
+    entries_done(&k->secrets);
+    map_init(&k->secrets);
+    secret_source_unref(k->proxy_password);
+    k->proxy_password = NULL;
+}
+
+/* Whether a client sends something for it: only added headers need no placeholder. */
+static bool needs_placeholder(const struct policy_credential *c)
+{
+    for (size_t i = 0; i < c->n_places; i++)
+        if (c->places[i].kind != INJECT_ADD)
+            return true;
+    return false;
+}
+
+/* "keep" takes the shape of the real secret, which is read for it. */
+static int choose_format(struct keeper_secret *s, const struct policy_credential *c, struct err *e)
+{
+    int r = placeholder_format_choose(c->format, NULL, &s->format, e);
+    if (r != -EAGAIN)
+        return r;
+    struct secret_value *v = NULL;
+    r = secret_source_get(s->source, &v, e);
+    if (r < 0)
+        return r;
+    r = placeholder_format_choose(c->format, secret_value_secret(v), &s->format, e);
+    secret_value_unref(v);
+    return r;
+}
+
+static int make_entry(struct keeper *k, const struct policy_credential *c, struct map *to,
+                      struct err *e)
+{
+    struct keeper_secret *s = mem_new(struct keeper_secret);
+    int r = secret_source_new(k->sources, c->source, 0, &s->source, e);
+    if (r >= 0 && needs_placeholder(c))
+        r = choose_format(s, c, e);
+    if (r < 0) {
+        secret_entry_free(s);
+        return err_wrap(e, r, "credential %s: source", c->name);
+    }
+    MUST(!map_put(to, c->name, s)); /* the policy has no two of one name */
+    return 0;
+}
+
+int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e)
+{
+    struct map fresh;
+    map_init(&fresh);
+    const struct policy_credential *const *all;
+    const size_t n = policy_credentials(p, &all);
+    const struct policy_proxy *proxy = policy_settings(p)->proxy;
+    struct secret_source *password = NULL;
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < n; i++)
+        r = make_entry(k, all[i], &fresh, e);
+    if (r >= 0 && proxy && proxy->password &&
+        (r = secret_source_new(k->sources, proxy->password, 0, &password, e)) < 0)
+        r = err_wrap(e, r, "upstream_proxy: password");
+    if (r < 0) {
+        entries_done(&fresh);
+        return r;
+    }
+    secrets_done(k);
+    k->secrets = fresh;
+    k->proxy_password = password;
+    return 0;
+}
+
+static int copy_value(struct secret_source *s, struct secret *ret, struct err *e)
+{
+    secret_source_ref(s); /* a new policy may let it go while we read */
+    struct secret_value *v = NULL;
+    int r = secret_source_get(s, &v, e);
+    if (r >= 0) {
+        const struct secret *value = secret_value_secret(v);
+        r = secret_set(ret, secret_borrow(value), value->len);
+        if (r < 0)
+            err_set(e, r, "no memory for a secret");
+        secret_value_unref(v);
+    }
+    secret_source_unref(s);
+    return r;
+}
+
+int secrets_get(struct keeper *k, const char *credential, struct secret *ret, struct err *e)
+{
+    const struct keeper_secret *s = credential ? map_get(&k->secrets, credential) : NULL;
+    if (!s)
+        return err_set(e, -ENOENT, "the policy has no such credential");
+    int r = copy_value(s->source, ret, e);
+    return r < 0 ? err_wrap(e, r, "credential %s", credential) : r;
+}
+
+int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e)
+{
+    if (!k->proxy_password)
+        return err_set(e, -ENOENT, "upstream_proxy has no password");
+    int r = copy_value(k->proxy_password, ret, e);
+    return r < 0 ? err_wrap(e, r, "upstream_proxy: password") : r;
+}
+
+int secrets_issue(struct keeper *k, const char *binding, json_t **ret, struct err *e)
+{
+    json_t *env = json_new_object();
+    size_t pos = 0;
+    const char *name;
+    void *value;
+    int r = 0;
+    while (r >= 0 && map_next(&k->secrets, &pos, &name, &value)) {
+        const struct keeper_secret *s = value;
+        const struct placeholder *ph;
+        if (!s->format)
+            continue;
+        r = placeholders_issue(k->placeholders, binding, name, s->format, &ph, e);
+        if (r >= 0)
+            json_put_str(env, name, ph->text);
+    }
+    if (r < 0) {
+        placeholders_forget(k->placeholders, binding);
+        json_decref(env);
+        return r;
+    }
+    *ret = env;
+    return 0;
+}
+
+int secrets_adopt(struct keeper *k, const char *binding, const json_t *env, struct err *e)
+{
+    const char *name;
+    json_t *text;
+    int r = 0;
+    json_object_foreach ((json_t *)env, name, text) {
+        const struct placeholder *ph;
+        if (r >= 0 && json_is_string(text))
+            r = placeholders_adopt(k->placeholders, binding, name, json_string_value(text), &ph, e);
+    }
+    return r;
+}

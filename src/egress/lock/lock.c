@@ -1,0 +1,115 @@
+/* lock.c - giving everything up, in the order that the kernel demands.
+ *
+ * Called once in each proxy, on its one thread, when it has opened its libraries and been told where
+ * it may read. Groups and users first, since they take capabilities; then capabilities; then
+ * no_new_privs, without which neither Landlock nor a filter can be had by who has no capability; at
+ * last the filter, after which none of this could be done any more. A process that was started by an
+ * ordinary user stays that user: what keeps others of the user away then is that it cannot be dumped
+ * or traced. At the end /proc/self/status, opened before, must say what is expected. */
+#include "egress/lock/lock.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "sandbox/lock/capability.h"
+#include "sandbox/lock/landlock.h"
+#include "sandbox/lock/lockdown.h"
+
+#define STATUS_MAX   65536
+#define LOCKED_BYTES (512ull << 20) /* secrets, and what is searched for in answers */
+
+static int status_fd = -1;
+
+int egress_lock_prepare(struct err *e)
+{
+    status_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (status_fd < 0)
+        return err_set(e, -errno, "/proc/self/status cannot be opened: %m");
+    return egress_seccomp_load(e);
+}
+
+/* As many descriptors as there may be; no core file. */
+static int set_limits(struct err *e)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    if (geteuid() == 0) {
+        const struct rlimit locked = {LOCKED_BYTES, LOCKED_BYTES};
+        (void)setrlimit(RLIMIT_MEMLOCK, &locked);
+    }
+    int r = lockdown_limit(RLIMIT_CORE, 0, e);
+    return r < 0 ? r : lockdown_limit(RLIMIT_FSIZE, 0, e);
+}
+
+static int change_user(struct err *e)
+{
+    if (geteuid() != 0)
+        return 0;
+    if (setgroups(0, NULL) < 0 || setresgid(EGRESS_UID, EGRESS_UID, EGRESS_UID) < 0 ||
+        setresuid(EGRESS_UID, EGRESS_UID, EGRESS_UID) < 0)
+        return err_set(e, -errno, "cannot become user %u: %m", EGRESS_UID);
+    return 1;
+}
+
+static int check(bool was_root, bool bounded, struct err *e)
+{
+    static const char none[] = "0000000000000000";
+    char ids[64];
+    snprintf(ids, sizeof(ids), "%u\t%u\t%u\t%u", EGRESS_UID, EGRESS_UID, EGRESS_UID, EGRESS_UID);
+    const struct {
+        const char *key, *value;
+        bool applies;
+    } expected[] = {
+        {"CapInh:", none, true},     {"CapPrm:", none, true},   {"CapEff:", none, true},
+        {"CapAmb:", none, true},     {"CapBnd:", none, bounded}, {"NoNewPrivs:", "1", true},
+        {"Seccomp:", "2", true},     {"Uid:", ids, was_root},   {"Gid:", ids, was_root},
+        {"Groups:", "", false},
+    };
+    AUTO_FREE char *text = mem_array(STATUS_MAX, 1);
+    ssize_t n = pread(status_fd, text, STATUS_MAX - 1, 0);
+    if (n <= 0)
+        return err_set(e, -EIO, "/proc/self/status cannot be read");
+    text[n] = '\0';
+    int verdict = -E_DENIED;
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+        if (expected[i].applies && !lockdown_says(text, expected[i].key, expected[i].value))
+            return err_set(e, verdict, "%s is not %s", expected[i].key, expected[i].value);
+    fd_cleanup_close(&status_fd);
+    status_fd = -1;
+    verdict = 0;
+    return verdict;
+}
+
+int egress_lock(const char *const *read_paths, struct err *e)
+{
+    int r = set_limits(e);
+    const int may_bound = r < 0 ? 0 : capability_has(CAP_SETPCAP);
+    if (r >= 0 && may_bound > 0)
+        r = capability_empty_bounding_set(e);
+    int was_root = r < 0 ? 0 : change_user(e);
+    if (was_root < 0)
+        r = was_root;
+    if (r >= 0)
+        r = capability_drop_all(e);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    if (r >= 0 && prctl(PR_SET_DUMPABLE, 0) < 0) /* a change of user has set it again */
+        r = err_set(e, -errno, "dumps cannot be forbidden: %m");
+#endif
+    if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        r = err_set(e, -errno, "no_new_privs cannot be set: %m");
+    if (r >= 0)
+        r = landlock_only_read(read_paths, e);
+    if (r >= 0)
+        r = egress_seccomp_install(e);
+    return r < 0 ? r : check(was_root > 0, may_bound > 0, e);
+}

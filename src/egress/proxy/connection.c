@@ -1,0 +1,177 @@
+/* connection.c - what becomes of one connection of which it is known what it wants.
+ *
+ * On the connection's own fiber, called by capture/front. Three ways: it is passed through (relay.c),
+ * when the policy allows it and needs to see nothing; it is looked into, when something depends on
+ * what is inside; or it is refused. A refusal of HTTP is an answer that a model can read, so such a
+ * connection is served, too, and each of its requests is told no (exchange.c asks the policy again).
+ * Another protocol is reset. Each of the three leaves a record. */
+#include "egress/proxy/world.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "egress/capture/forward.h"
+#include "io/stream.h"
+
+#define HANDSHAKE_MS 15000
+
+struct connection {
+    struct sandbox *sb;
+    const struct front_claim *claim;
+    struct exchange_world x;
+};
+
+/* ---- records of what is not a request ---- */
+
+static void note(struct sandbox *sb, const char *verdict, const char *reason,
+                 const struct host *h, uint16_t port, const char *words)
+{
+    AUTO(audit_room) room = AUDIT_ROOM_NONE;
+    struct err e = {.code = 0};
+    if (audit_reserve(sb->w->audit, 1, &room, &e) < 0) {
+        log_warn("a refusal could not be recorded", "sandbox=%s error=%s", sb->id, log_q(e.msg));
+        return;
+    }
+    audit_append(&room, &(struct audit_record){.kind = AUDIT_REQUEST,
+                                               .session = audit_text(sb->session),
+                                               .call = audit_text(sb->call),
+                                               .sandbox = audit_text(sb->id),
+                                               .verdict = audit_text(verdict),
+                                               .reason = audit_text(reason),
+                                               .policy = audit_text(policy_hash(sb->x.policy)),
+                                               .host = audit_text(h ? h->text : NULL),
+                                               .port = port,
+                                               .note = audit_text(words)});
+}
+
+void connection_note(void *arg, struct front_binding *b, const struct front_note *n)
+{
+    (void)arg;
+    note(front_binding_arg(b), "deny", front_why_text(n->why), n->host, n->port, n->words);
+}
+
+/* ---- HTTP ---- */
+
+static void serve_one(void *arg, struct http_pipe *p)
+{
+    struct connection *c = arg;
+    struct err e = {.code = 0};
+    if (sandbox_refresh(c->sb, &e) < 0) /* the exchange refuses what needs the secret */
+        log_error("a secret cannot be guarded", "sandbox=%s error=%s", c->sb->id, log_q(e.msg));
+    exchange_run(&c->x, p);
+}
+
+static void serve_http(struct connection *c, enum http_version v, struct stream *s)
+{
+    const struct http_serve_options o = {.tls = c->x.tls,
+                                         .connect_protocol = true,
+                                         .serve = serve_one,
+                                         .arg = c};
+    struct err e = {.code = 0};
+    int r = http_serve(v, s, &o, &e);
+    if (r < 0 && r != -ECANCELED)
+        log_debug("a connection of a sandbox ended", "sandbox=%s code=%s error=%s", c->sb->id,
+                  err_name(r), log_q(e.msg));
+}
+
+/* What the sandbox's client gets to choose from: what the origin speaks, when it can be asked. */
+static enum http_version offered(struct connection *c, const struct policy_decision *d,
+                                 struct policy *p)
+{
+    const struct front_claim *f = c->claim;
+    if (!f->alpn_h2)
+        return HTTP_1_1;
+    if (d->verdict != POLICY_ALLOW && d->verdict != POLICY_OBSERVE)
+        return f->alpn_http1 ? HTTP_1_1 : HTTP_2;
+    return upstream_version(c->sb->w, c->sb, p, d, f->host, f->port);
+}
+
+static void serve_tls(struct connection *c, const struct policy_decision *d, struct policy *p,
+                      struct stream *s)
+{
+    static const char *const h1[] = {"http/1.1", NULL}, *const h2[] = {"h2", "http/1.1", NULL};
+    struct world *w = c->sb->w;
+    const struct host *h = c->claim->host;
+    struct err e = {.code = 0};
+    struct cert_identity *leaf = NULL;
+    AUTO(fiber_deadline) deadline = fiber_deadline_push_ms(HANDSHAKE_MS);
+    const enum http_version v = offered(c, d, p);
+    int r = cert_cache_get(w->leaves, h->text, h->kind != HOST_NAME, &leaf, &e);
+    if (r < 0) {
+        note(c->sb, "error", "no_certificate", h, c->claim->port, e.msg);
+        front_reset(s);
+        return;
+    }
+    const struct tls_serve_options o = {.identity = leaf,
+                                        .alpn = c->claim->alpn ? (v == HTTP_2 ? h2 : h1) : NULL};
+    struct stream under;
+    const char *alpn = NULL;
+    stream_move(&under, s);
+    r = tls_serve(w->tls, &o, &under, s, &alpn, &e);
+    cert_identity_unref(leaf);
+    fiber_deadline_pop(&deadline);
+    if (r < 0) {
+        if (r != -ECANCELED)
+            note(c->sb, "error", "tls", h, c->claim->port, e.msg);
+        return;
+    }
+    serve_http(c, str_eq(alpn, "h2") ? HTTP_2 : HTTP_1_1, s);
+}
+
+static void look_into(struct sandbox *sb, const struct front_claim *f,
+                      const struct policy_decision *d, struct policy *p, struct stream *s)
+{
+    struct connection c = {
+        .sb = sb,
+        .claim = f,
+        .x = {.sandbox = &sb->x,
+              .calls = &upstream_calls,
+              .arg = sb->w,
+              .audit = sb->w->audit,
+              .spares = &sb->w->spares,
+              .claims = f->claims,
+              .n_claims = f->n_claims,
+              .host = f->each ? NULL : f->host,
+              .port = f->port,
+              .tls = f->transport == POLICY_TLS},
+    };
+    if (f->kind == DETECT_TLS)
+        serve_tls(&c, d, p, s);
+    else
+        serve_http(&c, f->kind == DETECT_HTTP2 ? HTTP_2 : HTTP_1_1, s);
+}
+
+/* ---- one connection ---- */
+
+static bool is_http(const struct front_claim *f)
+{
+    return f->kind == DETECT_TLS || f->kind == DETECT_HTTP1 || f->kind == DETECT_HTTP2;
+}
+
+void connection_serve(void *arg, struct front_claim *f, struct stream *s)
+{
+    (void)arg;
+    struct sandbox *sb = front_binding_arg(f->binding);
+    struct policy *p = policy_ref(sb->x.policy);
+    struct policy_decision d = {.verdict = POLICY_DENY};
+    if (!f->each) {
+        const struct policy_query q = {
+            .host = f->host, .port = f->port, .transport = f->transport};
+        policy_decide(p, &q, &d);
+    }
+    const bool allowed = d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE;
+    /* Plain HTTP on its own port is looked into: its Host field says another name for free. */
+    const bool plain_http = f->transport == POLICY_PLAIN && f->port == 80 && is_http(f);
+    if (f->each || (is_http(f) && (f->disagree < 0 || !allowed || d.intercept || plain_http)))
+        look_into(sb, f, &d, p, s);
+    else if (allowed && f->disagree == 0 && !d.intercept)
+        relay_run(sb, f, &d, p, s);
+    else {
+        note(sb, "deny", allowed ? "not_http" : "no_rule", f->host, f->port,
+             f->disagree < 0 ? f->why : NULL);
+        front_reset(s);
+    }
+    policy_unref(p);
+}

@@ -1,0 +1,119 @@
+/* relay.c - a connection that nobody looks into.
+ *
+ * The policy allows host and port and nothing depends on what is inside: bytes go through as they
+ * are. What was peeked at (the SNI) has been compared with the name before (capture/front). A record is
+ * sure of its place in the log before anything is dialled, and is written at the end, whatever
+ * happened. When the policy is tightened the fiber is cancelled, and both sides see a reset. */
+#include "egress/proxy/world.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/time.h"
+#include "io/stream.h"
+
+#define IDLE_MS (60 * 60000) /* a quiet database connection is kept for an hour */
+
+struct relay {
+    struct list link;
+    struct fiber *fiber;
+    const struct front_claim *claim;
+    bool cut;
+};
+
+static void decide(const struct policy *p, const struct front_claim *c,
+                   struct policy_decision *ret)
+{
+    const struct policy_query q = {.host = c->host, .port = c->port, .transport = c->transport};
+    policy_decide(p, &q, ret);
+}
+
+void relays_check(struct sandbox *sb, const struct policy *p)
+{
+    LIST_FOREACH (r, &sb->relays, struct relay, link) {
+        struct policy_decision d;
+        decide(p, r->claim, &d);
+        if (d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE)
+            continue;
+        r->cut = true;
+        fiber_cancel(r->fiber);
+    }
+}
+
+static void record(struct sandbox *sb, struct audit_room *room, const struct front_claim *c,
+                   const struct policy_decision *d, const struct policy *p,
+                   const struct splice_flow *f, const char *peer, const char *verdict,
+                   const char *reason, int64_t began_ns)
+{
+    char rule[32] = "";
+    if (d->rule)
+        snprintf(rule, sizeof(rule), "%s[%u]", d->rule->deny ? "deny" : "allow",
+                 d->rule->position);
+    audit_append(room, &(struct audit_record){
+                           .kind = AUDIT_REQUEST,
+                           .session = audit_text(sb->session),
+                           .call = audit_text(sb->call),
+                           .sandbox = audit_text(sb->id),
+                           .verdict = audit_text(verdict),
+                           .reason = audit_text(reason),
+                           .rule = audit_text(rule),
+                           .policy = audit_text(policy_hash(p)),
+                           .protocol = audit_text(c->transport == POLICY_TLS ? "tls" : "tcp"),
+                           .host = audit_text(c->host ? c->host->text : NULL),
+                           .peer = audit_text(peer),
+                           .port = c->port,
+                           .sent = f->there,
+                           .received = f->back,
+                           .duration_us = (uint64_t)((time_mono_ns() - began_ns) / 1000),
+                       });
+}
+
+/* Both descriptors are spliced; the sandbox's stays the stream's. */
+static int join(struct sandbox *sb, const struct front_claim *c, int fd, struct stream *s,
+                struct splice_flow *f, bool *ret_cut)
+{
+    struct io_fd out = IO_FD_NONE;
+    int r = io_fd_add(&out, fd);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    struct relay me = {.fiber = fiber_self(), .claim = c};
+    list_push_back(&sb->relays, &me.link);
+    r = splice_run(sb->w->splices, &s->io, &out, f);
+    list_remove(&me.link);
+    io_fd_close(&out);
+    *ret_cut = me.cut;
+    return r;
+}
+
+void relay_run(struct sandbox *sb, const struct front_claim *c, const struct policy_decision *d,
+               struct policy *p, struct stream *s)
+{
+    const int64_t began_ns = time_mono_ns();
+    AUTO(audit_room) room = AUDIT_ROOM_NONE;
+    struct err e = {.code = 0};
+    struct dial_info info = {.resolved = false};
+    struct splice_flow flow = {.idle_timeout_ms = IDLE_MS};
+    char peer[ADDRESS_TEXT_MAX] = "";
+    int fd = -1;
+    bool cut = false;
+    if (audit_reserve(sb->w->audit, 1, &room, &e) < 0) {
+        front_reset(s); /* what cannot be recorded is not done */
+        return;
+    }
+    int r = upstream_dial(sb->w, p, d, c->host, c->port, &fd, &info, &e);
+    if (info.has_address)
+        address_text(&info.address, peer);
+    if (r >= 0)
+        r = join(sb, c, fd, s, &flow, &cut);
+    else
+        front_reset(s);
+    record(sb, &room, c, d, p, &flow, peer,
+           cut || r == -E_DENIED                       ? "deny"
+           : info.error || (r < 0 && r != -ECONNRESET) ? "error"
+           : d->verdict == POLICY_OBSERVE              ? "observe"
+                                                       : "allow",
+           cut ? "policy_changed" : info.error ? info.error : NULL, began_ns);
+}

@@ -1,0 +1,228 @@
+/* values.c - one entry a credential: what it is now, what it was, and who waits for it.
+ *
+ * On the proxy's loop. Names come from the policy, never from a stranger, so there are as many
+ * entries as credentials. A value that has not changed keeps its struct: pointers tell, and tables
+ * made from values are made again only when one has. The fiber that asks first asks for all who come
+ * meanwhile; when it is cancelled the next one asks. */
+#include "egress/proxy/values.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "egress/ctl/ctl.h"
+#include "egress/ctl/messages.h"
+#include "egress/policy/policy.h"
+#include "fiber/sync.h"
+
+#define PREVIOUS_MS (15 * 60000) /* answers that take longer are rare, and origins rotate slowly */
+#define PROXY_ENTRY "upstream_proxy password" /* no credential has a space in its name */
+
+struct value {
+    size_t refs;
+    struct secret secret;
+};
+
+struct entry {
+    struct value *now, *before;
+    int64_t asked_ns, changed_ns;
+    bool asking, gone;
+    size_t waiting;
+    struct waitq answered;
+};
+
+struct values {
+    struct ctl *keeper;
+    struct map entries;
+    uint64_t generation;
+};
+
+/* ---- one value ---- */
+
+struct value *value_ref(struct value *v)
+{
+    v->refs++;
+    return v;
+}
+
+void value_unref(struct value *v)
+{
+    if (!v || --v->refs > 0)
+        return;
+    secret_done(&v->secret);
+    free(v);
+}
+
+const struct secret *value_secret(const struct value *v)
+{
+    return &v->secret;
+}
+
+/* ---- entries ---- */
+
+static void entry_free(struct entry *n)
+{
+    value_unref(n->now);
+    value_unref(n->before);
+    free(n);
+}
+
+static struct entry *entry_of(struct values *vs, const char *name)
+{
+    struct entry *n = map_get(&vs->entries, name);
+    if (!n) {
+        n = mem_new(struct entry);
+        waitq_init(&n->answered);
+        MUST(!map_put(&vs->entries, name, n));
+    }
+    return n;
+}
+
+/* Takes `secret` over. */
+static void take_value(struct values *vs, struct entry *n, struct secret *secret)
+{
+    const bool same = n->now && n->now->secret.len == secret->len &&
+                      secret_eq(&n->now->secret, secret_borrow(secret), secret->len);
+    if (same) {
+        secret_done(secret);
+        return;
+    }
+    struct value *v = mem_new(struct value);
+    v->refs = 1;
+    v->secret = *secret;
+    value_unref(n->before);
+    n->before = n->now;
+    n->now = v;
+    n->changed_ns = time_mono_ns();
+    vs->generation++;
+}
+
+static int ask(struct values *vs, struct entry *n, const char *name, struct err *e)
+{
+    const bool proxy = str_eq(name, PROXY_ENTRY);
+    AUTO_JSON json_t *o = json_new_object(), *answer = NULL;
+    struct secret secret = {0};
+    json_put_str(o, "op", proxy ? "proxy_password" : "value");
+    if (!proxy)
+        json_put_str(o, "credential", name);
+    const int64_t asked_ns = time_mono_ns();
+    n->asking = true;
+    int r = ctl_ask(vs->keeper, o, NULL, 0, &answer, NULL, &secret, e);
+    n->asking = false;
+    waitq_wake_all(&n->answered);
+    if (r < 0)
+        return r;
+    if (!secret.data)
+        return err_set(e, -E_PROTO, "the keeper of secrets answered without one");
+    take_value(vs, n, &secret);
+    n->asked_ns = asked_ns;
+    return 0;
+}
+
+static int get(struct values *vs, const char *name, struct value **ret, struct err *e)
+{
+    struct entry *n = entry_of(vs, name);
+    int r = 0;
+    n->waiting++; /* the entry stays while we do */
+    while (r >= 0 && !n->gone) {
+        if (n->now && time_mono_ns() - n->asked_ns < EGRESS_VALUE_MS * NS_PER_MS)
+            break;
+        r = n->asking ? waitq_wait(&n->answered) : ask(vs, n, name, e);
+    }
+    n->waiting--;
+    if (r >= 0 && n->gone)
+        r = err_set(e, -ENOENT, "the policy has no such credential any more");
+    if (r >= 0)
+        *ret = value_ref(n->now);
+    if (n->gone && n->waiting == 0)
+        entry_free(n);
+    return r;
+}
+
+int values_get(struct values *vs, const char *credential, struct value **ret, struct err *e)
+{
+    return get(vs, credential, ret, e);
+}
+
+int values_get_proxy_password(struct values *vs, struct value **ret, struct err *e)
+{
+    return get(vs, PROXY_ENTRY, ret, e);
+}
+
+/* ---- all of them ---- */
+
+struct values *values_new(struct ctl *keeper)
+{
+    struct values *vs = mem_new(struct values);
+    vs->keeper = keeper;
+    map_init(&vs->entries);
+    vs->generation = 1;
+    return vs;
+}
+
+void values_free(struct values *vs)
+{
+    if (!vs)
+        return;
+    size_t pos = 0;
+    void *n;
+    while (map_next(&vs->entries, &pos, NULL, &n))
+        entry_free(n);
+    map_done(&vs->entries);
+    free(vs);
+}
+
+uint64_t values_generation(const struct values *vs)
+{
+    return vs->generation;
+}
+
+size_t values_known(const struct values *vs, struct values_known *ret, size_t room)
+{
+    const int64_t now_ns = time_mono_ns();
+    size_t pos = 0, n = 0;
+    const char *name;
+    void *value;
+    while (map_next(&vs->entries, &pos, &name, &value)) {
+        const struct entry *x = value;
+        if (str_eq(name, PROXY_ENTRY))
+            continue;
+        if (x->now && n < room)
+            ret[n++] = (struct values_known){name, x->now};
+        if (x->before && now_ns - x->changed_ns < PREVIOUS_MS * NS_PER_MS && n < room)
+            ret[n++] = (struct values_known){name, x->before};
+    }
+    return n;
+}
+
+static bool has_credential(const struct policy *p, const char *name)
+{
+    const struct policy_credential *const *all;
+    const size_t n = policy_credentials(p, &all);
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(all[i]->name, name))
+            return true;
+    return false;
+}
+
+void values_take_policy(struct values *vs, const struct policy *p)
+{
+    size_t pos = 0;
+    const char *name;
+    void *value;
+    while (map_next(&vs->entries, &pos, &name, &value)) {
+        struct entry *n = value;
+        n->asked_ns = 0; /* the same name may have another source now */
+        if (str_eq(name, PROXY_ENTRY) || has_credential(p, name))
+            continue;
+        map_remove(&vs->entries, name);
+        vs->generation++;
+        if (n->waiting)
+            n->gone = true;
+        else
+            entry_free(n);
+    }
+}

@@ -1,0 +1,41 @@
+/* values - the secrets that a proxy has from the keeper, for a moment each.
+ *
+ * A value is used for EGRESS_VALUE_MS, then asked for again: so that a rotated secret is used from the
+ * next request on, and a busy proxy asks fifty times a second at most. One question at a time for each
+ * credential. What a value was before the last change is remembered for a while, because answers to
+ * requests that carried it may still come. */
+#pragma once
+
+#include "base/secret.h"
+
+struct ctl;
+struct err;
+struct values;
+struct value;
+
+struct values *values_new(struct ctl *keeper) __attribute__((returns_nonnull)); /* borrowed */
+void values_free(struct values *vs); /* nobody may wait in values_get; NULL is fine */
+
+/* The value of a credential of the policy; the reference is the caller's. Suspends when it must be
+ * asked for. 0, or the source's code with words that hold no secret. */
+int values_get(struct values *vs, const char *credential, struct value **ret, struct err *e)
+    WARN_UNUSED;
+/* Of upstream_proxy; as above. */
+int values_get_proxy_password(struct values *vs, struct value **ret, struct err *e) WARN_UNUSED;
+
+struct value *value_ref(struct value *v);
+void value_unref(struct value *v); /* the last one wipes it; NULL is fine */
+const struct secret *value_secret(const struct value *v);
+
+/* Changes whenever values_known would say something else. */
+uint64_t values_generation(const struct values *vs);
+struct values_known {
+    const char *credential;
+    struct value *value; /* borrowed until the next call that suspends */
+};
+/* Every value that was handed out, and those they took the place of lately. Returns how many; at most
+ * `room`. */
+size_t values_known(const struct values *vs, struct values_known *ret, size_t room);
+/* A new policy: credentials that it does not have are forgotten, the others asked for again. */
+struct policy;
+void values_take_policy(struct values *vs, const struct policy *p);
