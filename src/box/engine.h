@@ -61,6 +61,8 @@ struct box {
     char *dir;       /* workspace on disk, removed with the box */
     char *home;      /* where tools start; NULL: SANDBOX_HOME */
     void *own;       /* the engine's; released by its clean() */
+    struct box_door *doors;
+    size_t n_doors;
 };
 
 /* A box without a sandbox: box_close frees it. */
