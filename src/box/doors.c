@@ -62,9 +62,8 @@ static bool one_network_of_its_own(const int *fds, size_t n)
     return true;
 }
 
-/* Gives each socket its door. How many there are, 0 when one is none or a door has none. */
-static size_t assign(const struct sandbox_spec *spec, const int *fds, size_t n,
-                     struct box_door *ret)
+/* Gives each socket its door. False when one is none, or a door has none but for want of IPv6. */
+static bool assign(const struct sandbox_spec *spec, const int *fds, size_t n, struct box_door *ret)
 {
     static const int families[] = {AF_INET, AF_INET6};
     size_t at = 0;
@@ -73,20 +72,22 @@ static size_t assign(const struct sandbox_spec *spec, const int *fds, size_t n,
             const int only = sandbox_door_family(&spec->doors[i]);
             if (only != AF_UNSPEC && only != families[k])
                 continue;
-            if (at < n && is_door(fds[at], &spec->doors[i], families[k]))
-                ret[at] = (struct box_door){.index = i, .fd = fds[at]}, at++;
-            else if (families[k] == AF_INET)
-                return 0;
+            if (at < n && is_door(fds[at], &spec->doors[i], families[k])) {
+                ret[at] = (struct box_door){.index = i, .fd = fds[at]};
+                at++;
+            } else if (families[k] == AF_INET) {
+                return false;
+            }
         }
-    return at == n ? n : 0;
+    return at == n;
 }
 
 int box_doors_take(struct box *b, const struct sandbox_spec *spec, int *fds, size_t n,
                    struct err *e)
 {
     AUTO_FREE struct box_door *doors = n ? mem_array(n, sizeof(*doors)) : NULL;
-    bool ok = n <= SANDBOX_DOOR_FDS_MAX && one_network_of_its_own(fds, n) &&
-              (n > 0 ? assign(spec, fds, n, doors) == n : spec->n_doors == 0);
+    bool ok =
+        n <= SANDBOX_DOOR_FDS_MAX && one_network_of_its_own(fds, n) && assign(spec, fds, n, doors);
     for (size_t i = 0; i < n; i++)
         ok = ok && fcntl(fds[i], F_SETFL, O_RDWR | O_NONBLOCK) == 0;
     for (size_t i = 0; i < n; i++) {
@@ -121,7 +122,7 @@ int box_doors_receive(struct box *b, const struct sandbox_spec *spec, struct err
     size_t n = 0;
     AUTO_JSON json_t *o = NULL;
     int r = receive(b, fds, &n, &o, e);
-    if (r >= 0 && json_get_int(o, "doors", -1) == (int64_t)n && n > 0)
+    if (r >= 0 && json_get_int(o, "doors", -1) == (int64_t)n)
         return box_doors_take(b, spec, fds, n, e);
     while (n > 0)
         close(fds[--n]);
@@ -131,7 +132,7 @@ int box_doors_receive(struct box *b, const struct sandbox_spec *spec, struct err
         return err_set(e, -EMFILE,
                        "the worker has too many files open to take the sandbox's doors over; raise "
                        "its limit (ulimit -n) or serve fewer sessions at once");
-    return box_failed(o, e);
+    return box_not_built(o, e);
 }
 
 void box_doors_close(struct box *b)
