@@ -23,6 +23,7 @@ static const struct command {
     {"doctor", cmd_doctor, "what this machine has, what is missing, what to do about it"},
     {"completion", cmd_completion, "a completion script for bash, zsh or fish"},
     {"setup", cmd_setup, NULL},
+    {"egress", cmd_egress, NULL},
     {"zygote", cmd_zygote, NULL},
     {"exec-guard", cmd_exec_guard, NULL},
     {"init", cmd_init, NULL},

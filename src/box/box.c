@@ -367,6 +367,12 @@ int box_wait_end(struct io_fd *pidfd)
     }
 }
 
+void box_set_call(struct box *b, const char *call, const char *tool)
+{
+    if (b->outside[0])
+        b->host->outside->call(b->host->outside->arg, b->outside, call, tool);
+}
+
 void box_close(struct box *b)
 {
     if (!b)
@@ -387,6 +393,8 @@ void box_close(struct box *b)
         if (r < 0)
             log_error("workspace not removed", "dir=%s code=%s", log_q(b->dir), err_name(r));
     }
+    if (b->outside[0])
+        b->host->outside->release(b->host->outside->arg, b->outside);
     buf_done(&b->in);
     free(b->dir);
     free(b->home);

@@ -28,6 +28,23 @@ struct box_door {
     int fd;       /* listening, or for datagrams; non-blocking, in the sandbox's network */
 };
 
+#define BOX_OUTSIDE_ID 64 /* bytes of a binding's name, its NUL included */
+
+/* The way out of sandboxes, which another process holds (egress). Called on the fibers that open, use
+ * and close boxes; all of them may suspend. */
+struct box_outside {
+    /* Before a sandbox is made: adds to *spec, the opening's own copy, what it must be made with
+     * (doors, placeholders, whom to trust), and names it. 0, or a negative code with words. */
+    int (*grant)(void *arg, struct sandbox_spec *spec, char ret_id[BOX_OUTSIDE_ID], struct err *e);
+    /* It has been made, nothing untrusted runs yet: its sockets, borrowed. */
+    int (*bind)(void *arg, const char *id, const struct box_door *doors, size_t n, struct err *e);
+    void (*session)(void *arg, const char *id, const char *session); /* whose it is now */
+    /* What runs in it, and by which tool; NULL: nothing. */
+    void (*call)(void *arg, const char *id, const char *call, const char *tool);
+    void (*release)(void *arg, const char *id); /* it is gone */
+    void *arg;
+};
+
 struct box_result {
     json_t *content; /* array of content blocks; owned, NULL when there is none */
     bool is_error;
@@ -56,6 +73,7 @@ struct box_host_config {
     /* Told what a sandbox has left in a writable bind and was moved aside, in words that a sandbox
      * may have chosen in part; NULL: the log. */
     void (*tell)(const char *sentence);
+    const struct box_outside *outside; /* NULL: sandboxes have no way out. Not with BOX_NONE */
     bool trial; /* make one at start: what cannot be had fails there, not in the first session */
 };
 
@@ -85,6 +103,9 @@ int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, 
  * `ret` must be zeroed or done. */
 int box_call(struct box *b, const char *tool, const json_t *input, int64_t timeout_ms,
              struct box_result *ret, struct err *e) WARN_UNUSED;
+
+/* Which tool call runs in it from now on, for the records of what goes out; NULL: none. Suspends. */
+void box_set_call(struct box *b, const char *call, const char *tool);
 
 /* Kills everything inside, waits until it is gone, removes its directory. NULL is fine. Suspends,
  * also when cancelled. */

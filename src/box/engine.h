@@ -47,6 +47,7 @@ struct box_host {
     struct state state;
     bool have_state;
     struct pool *pool;
+    const struct box_outside *outside; /* or NULL */
 };
 
 struct box {
@@ -61,6 +62,7 @@ struct box {
     char *dir;       /* workspace on disk, removed with the box */
     char *home;      /* where tools start; NULL: SANDBOX_HOME */
     void *own;       /* the engine's; released by its clean() */
+    char outside[BOX_OUTSIDE_ID]; /* its name there; "": it has none */
     struct box_door *doors;
     size_t n_doors;
 };

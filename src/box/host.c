@@ -88,6 +88,7 @@ int box_host_start(const struct box_host_config *cfg, struct box_host **ret, str
     struct box_host *h = mem_new(struct box_host);
     h->engine = engines[cfg->isolation];
     h->state = STATE_NONE;
+    h->outside = cfg->outside;
     h->pool = pool_new("box", 2);
     scope_init(&h->scope);
     int r = open_state(h, cfg->state_dir, e);
@@ -137,6 +138,8 @@ int box_open(struct box_host *h, const struct box_spec *spec, struct box **ret, 
         return r;
     if (h->engine->warning)
         log_warn(h->engine->warning, "session=%s pid=%d", log_q(spec->session_id), b->pid);
+    if (h->outside && spec->session_id)
+        h->outside->session(h->outside->arg, b->outside, spec->session_id);
     log_debug("sandbox opened", "session=%s pid=%d warm=%d", log_q(spec->session_id), b->pid, warm);
     *ret = b;
     return 0;

@@ -11,6 +11,7 @@
 
 int cmd_server(int argc, char **argv);
 int cmd_session(int argc, char **argv);
+int cmd_egress(int argc, char **argv);
 int cmd_zygote(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_launch(int argc, char **argv);

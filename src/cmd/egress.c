@@ -18,7 +18,8 @@ int cmd_egress(int argc, char **argv)
     const bool keeper = argc == 3 && str_eq(argv[1], "keeper");
     const bool proxy = argc == 3 && str_eq(argv[1], "proxy");
     if ((!keeper && !proxy) || fcntl(3, F_GETFD) < 0 || (proxy && fcntl(4, F_GETFD) < 0)) {
-        fprintf(stderr, "sallyport: egress is started by sallyport worker, up and exec, not by hand\n");
+        fprintf(stderr,
+                "sallyport: egress is started by sallyport worker, up and exec, not by hand\n");
         return 2;
     }
     log_init(keeper ? "egress" : "egress-proxy", cmd_log_level(argv[2]));

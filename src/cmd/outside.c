@@ -64,9 +64,9 @@ static void set_session(void *arg, const char *id, const char *session)
     egress_set_session(arg, id, session);
 }
 
-static void set_call(void *arg, const char *id, const char *call)
+static void set_call(void *arg, const char *id, const char *call, const char *tool)
 {
-    egress_set_call(arg, id, call);
+    egress_set_call(arg, id, call, tool);
 }
 
 static void release(void *arg, const char *id)

@@ -27,7 +27,8 @@ struct worker_config {
     const char *state_dir; /* sandboxes' directories; swept at start */
     const struct sandbox_spec *sandbox; /* what every sandbox is made of; NULL: the defaults */
     enum box_isolation isolation;
-    const char *oci_runtime; /* box.h */
+    const char *oci_runtime;           /* box.h */
+    const struct box_outside *outside; /* box.h; NULL: sandboxes have no way out */
     const char *search_path; /* PATH, for the runtime; may be NULL */
     size_t warm;             /* sandboxes kept ready for sessions to come */
     const struct worker_tool *tools;

@@ -124,7 +124,9 @@ static int run_in_box(struct place_call *c)
         json_put_int(input, SANDBOX_ATTEMPT_KEY, c->attempt);
     int64_t ms = call_timeout_ms(c->input);
     struct fiber_deadline d = fiber_deadline_push_ms(ms + CALL_SLACK_MS);
+    box_set_call(s->box, c->id, c->tool);
     int r = box_call(s->box, tool, input, ms, &c->result, &e);
+    box_set_call(s->box, NULL, NULL);
     fiber_deadline_pop(&d);
     if (r == 0 || r == -ECANCELED)
         return r;

@@ -28,7 +28,8 @@ void place_open(struct place *s);
 /* A call and what came of it. */
 struct place_call {
     struct place *at;
-    char *tool; /* owned */
+    const char *id; /* of the call; borrowed */
+    char *tool;     /* owned */
     bool custom;
     int attempt;              /* 1: nobody has begun it before, as far as we know */
     json_t *input;            /* owned */

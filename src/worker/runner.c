@@ -189,6 +189,7 @@ static void run_one(struct runner *s, struct feed_call *c)
                                 .tool = mem_strdup(c->name),
                                 .custom = c->custom,
                                 .input = json_incref(c->input)}};
+    call.run.id = call.id;
     c->started = true;
     if (ledger_take(s->env->ledger, call.id, &call.run.result.content, &call.run.result.is_error)) {
         log_info("result of an earlier run posted", "session=%s call=%s", s->item.session_id,

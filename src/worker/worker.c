@@ -368,6 +368,7 @@ int worker_run(const struct worker_config *cfg, void (*on_ready)(void *arg), voi
                                     .search_path = cfg->search_path,
                                     .warm = cfg->warm,
                                     .warm_spec = cfg->sandbox,
+                                    .outside = cfg->outside,
                                     .trial = true};
     r = page_open(&w.page, &w.env, cfg->metrics, e);
     if (r < 0)

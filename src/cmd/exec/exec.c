@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "cmd/exec/exec_advice.h"
+#include "cmd/exec/exec_egress.h"
 #include "cmd/exec/exec_streams.h"
 #include "cmd/exec/exec_term.h"
 #include "cmd/line/flags.h"
@@ -29,6 +30,8 @@
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
 #include "cmd/line/term.h"
+#include "cmd/outside.h"
+#include "io/dirs.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "sandbox/sandbox.h"
@@ -47,6 +50,8 @@ struct exec_command {
     const char *config, *workdir, *json;
     int64_t timeout_ms, grace_ms;
     struct flag_list allow, secrets;
+    json_t *policy; /* NULL: the network stays closed */
+    const char *audit;
     struct sandbox_options options;
     struct sandbox_spec sandbox;
     char **argv;
@@ -328,15 +333,45 @@ static int run_in(struct exec_command *c, struct box_host *h, struct program_end
     return r;
 }
 
-static int run_main(struct exec_command *c, struct err *e)
+/* The way out, when there is to be one. */
+static int start_egress(struct exec_command *c, struct egress **ret, struct err *e)
+{
+    if (!c->policy)
+        return 0;
+    AUTO_FREE char *data = cmd_default_data_dir();
+    AUTO_FREE char *file = mem_printf("%s/audit.jsonl", data);
+    if (!c->audit) {
+        int r = dirs_make(data, e);
+        if (r < 0)
+            return r;
+    }
+    const struct egress_options o = {
+        .policy = c->policy, .at = "egress", .audit_file = c->audit ? c->audit : file, .tell = say};
+    return egress_start(&o, ret, e);
+}
+
+static int run_boxed(struct exec_command *c, struct program_end *end, struct err *e)
 {
     struct box_host *h = NULL;
-    struct program_end end = {.exit_code = -1};
-    const struct box_host_config cfg = {.tell = tell, .single = true};
-    int r = box_host_start(&cfg, &h, e);
+    struct egress *eg = NULL;
+    int r = start_egress(c, &eg, e);
+    if (r < 0)
+        return r;
+    const struct box_outside outside = outside_of(eg);
+    const struct box_host_config cfg = {
+        .tell = tell, .single = true, .outside = eg ? &outside : NULL};
+    r = box_host_start(&cfg, &h, e);
     if (r >= 0)
-        r = run_in(c, h, &end, e);
+        r = run_in(c, h, end, e);
     box_host_stop(h);
+    egress_stop(eg);
+    return r;
+}
+
+static int run_main(struct exec_command *c, struct err *e)
+{
+    struct program_end end = {.exit_code = -1};
+    int r = run_boxed(c, &end, e);
     bool lost = settle(c);
     if (r >= 0) {
         c->code = exit_code_of(&end);
@@ -393,26 +428,6 @@ static int run(void *arg)
 
 /* ---- flags ---- */
 
-static int refuse_network(const struct exec_command *c, struct err *e)
-{
-    for (size_t i = 0; i < c->allow.n; i++) {
-        int r = sandbox_flags_allow(c->allow.value[i], e);
-        if (r < 0)
-            return r;
-    }
-    for (size_t i = 0; i < c->secrets.n; i++) {
-        int r = sandbox_flags_secret(c->secrets.value[i], e);
-        if (r < 0)
-            return r;
-    }
-    if (c->allow.n || c->secrets.n)
-        return err_set(
-            e, -EINVAL,
-            "%s: in this version the network of a sandbox is always closed; leave this flag out",
-            c->allow.n ? "--allow" : "--secret");
-    return 0;
-}
-
 /* Before the run, so that a report that cannot be written is no surprise after it. */
 static int open_report(struct exec_command *c, struct err *e)
 {
@@ -447,7 +462,7 @@ static int choose_cwd(struct exec_command *c, struct err *e)
 static int prepare(struct exec_command *c, struct err *e)
 {
     struct sandbox_spec *s = &c->sandbox;
-    int r = refuse_network(c, e);
+    int r = exec_egress_policy(&c->allow, &c->secrets, &c->policy, e);
     if (r >= 0)
         r = sandbox_flags_apply(&c->options, SANDBOX_OF_EXEC, s, e);
     if (r < 0)
@@ -498,10 +513,15 @@ int cmd_exec(int argc, char **argv)
          .ptr = &c.workdir},
     };
     const struct flag network[] = {
-        {"allow", "HOST", "not in this version: let the program reach HOST[:PORT]", FLAG_LIST,
-         .ptr = &c.allow},
-        {"secret", "NAME=SOURCE@HOST", "not in this version: a credential for HOST", FLAG_LIST,
-         .ptr = &c.secrets},
+        {"allow", "HOST", "let the program reach HOST[:PORT][/PATH]; *.HOST is what is below it",
+         FLAG_LIST, .ptr = &c.allow},
+        {"secret", "NAME=SOURCE@HOST",
+         "a credential for HOST; inside, $NAME is a placeholder (env:, file:, exec:, systemd:)",
+         FLAG_LIST, .ptr = &c.secrets},
+        {"egress", "FILE", "YAML file with a policy (docs/policy-reference.md), to which both add",
+         FLAG_SECTION, .ptr = &c.policy},
+        {"audit", "FILE", "the log of what went out (audit.jsonl in the data directory)", FLAG_FILE,
+         .ptr = &c.audit},
     };
     const struct flag run_itself[] = {
         {"timeout", "TIME", "end the program after this time", FLAG_DURATION, .ptr = &c.timeout_ms,
@@ -518,10 +538,10 @@ int cmd_exec(int argc, char **argv)
         .command = "exec",
         .args = "-- COMMAND [ARG...]",
         .summary = "Runs a program in a sandbox, in the same way as the tools of a session.",
-        .details =
-            "The network is closed. Standard streams, terminal, signals and exit status are\n"
-            "passed on. 125: sallyport's own failure, 126: not executable, 127: not found,\n"
-            "128+N: ended by signal N.",
+        .details = "The network is closed but for what --allow, --secret and --egress open. "
+                   "Standard streams, terminal, signals and exit status are\n"
+                   "passed on. 125: sallyport's own failure, 126: not executable, 127: not found,\n"
+                   "128+N: ended by signal N.",
         .flags = flags,
         .min_args = 1,
         .max_args = -1,
@@ -555,6 +575,7 @@ int cmd_exec(int argc, char **argv)
         }
     }
     sandbox_spec_done(&c.sandbox);
+    json_decref(c.policy);
     free(c.cwd);
     return code;
 }

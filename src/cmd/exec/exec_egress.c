@@ -2,7 +2,8 @@
  *
  *   --allow HOST[:PORT][/PATH]    a rule; with a path, requests below it only
  *   --secret NAME=SOURCE@HOST     a credential, and a rule for its host unless one has it
- *   --policy FILE                 a policy file, to which both add
+ *
+ * Both add to --egress FILE.
  *
  * Everything here is the caller's own; a policy is checked by egress as any other, so that what a flag
  * may say has one definition. SOURCE is env:NAME, file:PATH, exec:COMMAND (by the shell), systemd:NAME. */
@@ -107,8 +108,9 @@ static int read_source(const char *text, size_t n, json_t **ret, struct err *e)
         *ret = source;
         return 0;
     }
-    return err_set(e, -EINVAL,
-                   "--secret: the source is one of env:NAME, file:PATH, exec:COMMAND, systemd:NAME");
+    return err_set(
+        e, -EINVAL,
+        "--secret: the source is one of env:NAME, file:PATH, exec:COMMAND, systemd:NAME");
 }
 
 /* The value of a source may hold "=" and "@": the name ends at the first, the host begins behind the
@@ -140,34 +142,17 @@ static int add_secret(json_t *policy, const char *text, struct err *e)
     return 0;
 }
 
-static int read_file(const char *path, json_t **ret, struct err *e)
+int exec_egress_policy(const struct flag_list *allow, const struct flag_list *secrets,
+                       json_t **policy, struct err *e)
 {
-    AUTO_JSON json_t *root = NULL;
-    int r = flags_load(path, &root, e);
-    if (r < 0)
-        return err_wrap(e, r, "--policy");
-    json_t *section = json_object_get(root, "egress");
-    *ret = json_incref(section ? section : root);
-    return 0;
-}
-
-int exec_egress_policy(const char *file, const struct flag_list *allow,
-                       const struct flag_list *secrets, json_t **ret, struct err *e)
-{
-    *ret = NULL;
-    if (!file && !allow->n && !secrets->n)
+    if (!allow->n && !secrets->n)
         return 0;
-    AUTO_JSON json_t *policy = NULL;
-    int r = file ? read_file(file, &policy, e) : 0;
-    if (r >= 0 && !policy)
-        policy = json_new_object();
-    if (r >= 0 && !json_is_object(policy))
-        r = err_set(e, -EINVAL, "--policy %s: must be a mapping", file);
+    if (!*policy)
+        *policy = json_new_object();
+    int r = 0;
     for (size_t i = 0; r >= 0 && i < allow->n; i++)
-        r = add_allow(policy, allow->value[i], e);
+        r = add_allow(*policy, allow->value[i], e);
     for (size_t i = 0; r >= 0 && i < secrets->n; i++)
-        r = add_secret(policy, secrets->value[i], e);
-    if (r >= 0)
-        *ret = TAKE(policy);
+        r = add_secret(*policy, secrets->value[i], e);
     return r;
 }

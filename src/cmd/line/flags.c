@@ -98,6 +98,22 @@ static int check_range(const struct flag *f, int64_t v, const char *text, const 
                                        f->name, text, from, to);
 }
 
+/* The mapping of a file that has it under the flag's name, or has nothing else. */
+static int load_section(struct flag *f, const char *path, struct err *e)
+{
+    AUTO_JSON json_t *root = NULL;
+    int r = flags_load(path, &root, e);
+    if (r < 0)
+        return err_wrap(e, r, "--%s", f->name);
+    json_t *section = json_object_get(root, f->name);
+    section = section ? section : root;
+    if (!json_is_object(section))
+        return err_set(e, -EINVAL, "--%s %s: must be a mapping", f->name, path);
+    json_decref(*(json_t **)f->ptr);
+    *(json_t **)f->ptr = json_incref(section);
+    return 0;
+}
+
 /* Stores one textual value; `where` is "--" or "FILE: ". */
 static int set_text(struct flag *f, const char *text, const char *where, struct err *e)
 {
@@ -147,6 +163,8 @@ static int set_text(struct flag *f, const char *text, const char *where, struct 
         l->value[l->n++] = text;
         return 0;
     }
+    case FLAG_SECTION:
+        return load_section(f, text, e);
     case FLAG_BOOL:
         break;
     }
@@ -530,8 +548,9 @@ void flags_help(const struct flag_set *set, FILE *out)
 void flags_completion(const struct flag_set *set, FILE *out)
 {
     static const char *const kinds[] = {
-        [FLAG_BOOL] = "none", [FLAG_TEXT] = "text",     [FLAG_FILE] = "file", [FLAG_DIR] = "dir",
-        [FLAG_INT] = "text",  [FLAG_DURATION] = "text", [FLAG_SIZE] = "text", [FLAG_LIST] = "text",
+        [FLAG_BOOL] = "none", [FLAG_TEXT] = "text", [FLAG_FILE] = "file",
+        [FLAG_DIR] = "dir",   [FLAG_INT] = "text",  [FLAG_DURATION] = "text",
+        [FLAG_SIZE] = "text", [FLAG_LIST] = "text", [FLAG_SECTION] = "file",
     };
     for (size_t i = 0; i < set->n_flags; i++) {
         const struct flag *f = &set->flags[i];

@@ -23,7 +23,7 @@ enum flag_kind {
     FLAG_DURATION, /* int64_t * of ms: "1500ms", "30s", "5m", "2h"; a bare number is seconds */
     FLAG_SIZE,     /* int64_t * of bytes: "512K", "256M", "2G" (powers of 1024), or bare bytes */
     FLAG_LIST,     /* struct flag_list *: may come several times; an array of strings in the file */
-    FLAG_SECTION,  /* json_t **: a mapping, in a file only; `help` NULL: not shown by --help */
+    FLAG_SECTION,  /* json_t **: a mapping in the configuration file; on the line a file with it */
 };
 enum flag_source { FLAG_DEFAULT, FLAG_FROM_FILE, FLAG_FROM_LINE };
 

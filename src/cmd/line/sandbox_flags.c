@@ -446,47 +446,6 @@ int sandbox_flags_rootfs(struct sandbox_spec *s, const char *text, const char *d
     return 0;
 }
 
-/* A host name, or "*." and one; an address. With `port_too` ":PORT" may follow. */
-static bool host_ok(const char *text, bool port_too)
-{
-    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-*");
-    if (text[0] == '[') {
-        const char *end = strchr(text, ']');
-        size_t k = strspn(text + 1, "0123456789abcdefABCDEF:.");
-        if (!end || k == 0 || text + 1 + k != end)
-            return false;
-        n = k + 2;
-    }
-    if (n == 0 || n > 255 || text[0] == '-' || text[0] == '.' || text[0] == ':')
-        return false;
-    if (text[n] == '\0')
-        return true;
-    uint64_t port;
-    return port_too && text[n] == ':' &&
-           str_to_u64(text + n + 1, strlen(text + n + 1), 65535, &port) == 0 && port > 0;
-}
-
-int sandbox_flags_allow(const char *text, struct err *e)
-{
-    return host_ok(text, true)
-               ? 0
-               : err_set(e, -EINVAL, "--allow %s: write HOST or HOST:PORT, as api.example.com:443",
-                         text);
-}
-
-int sandbox_flags_secret(const char *text, struct err *e)
-{
-    const char *eq = strchr(text, '='), *at = strrchr(text, '@');
-    size_t n = eq ? (size_t)(eq - text) : 0;
-    bool name =
-        n > 0 && n <= 128 && !(text[0] >= '0' && text[0] <= '9') &&
-        strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") == n;
-    if (!name || !at || at <= eq + 1 || !host_ok(at + 1, true))
-        return err_set(e, -EINVAL,
-                       "--secret: write NAME=SOURCE@HOST, as TOKEN=env:TOKEN@api.example.com");
-    return 0;
-}
-
 char *sandbox_flags_inside(const struct sandbox_spec *s, const char *dir)
 {
     const char *best = NULL, *rest = "";

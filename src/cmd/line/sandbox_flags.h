@@ -61,9 +61,6 @@ int sandbox_flags_cpus(const char *flag, const char *text, uint64_t *ret_milli, 
  * already, and cannot be removed or replaced as long as this process lives. 0 or -EINVAL. */
 int sandbox_flags_rootfs(struct sandbox_spec *s, const char *text, const char *data_dir,
                          struct err *e) WARN_UNUSED;
-/* Syntax of --allow ("HOST[:PORT]") and of --secret ("NAME=SOURCE@HOST"). 0 or -EINVAL. */
-int sandbox_flags_allow(const char *text, struct err *e) WARN_UNUSED;
-int sandbox_flags_secret(const char *text, struct err *e) WARN_UNUSED;
 /* Where `dir` (absolute, of this host) is to be found inside; NULL when no bind shows it. The
  * caller's. */
 char *sandbox_flags_inside(const struct sandbox_spec *s, const char *dir);

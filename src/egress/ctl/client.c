@@ -30,7 +30,7 @@
 #define WAIT_MS    15000 /* for a keeper that is being replaced */
 
 struct known {
-    char session[65], call[65];
+    char session[65], call[65], tool[65];
     json_t *env;
     int *fds;
     size_t n_fds;
@@ -92,10 +92,18 @@ static int send_fds(struct ctl *ctl, const char *binding, const struct known *k,
     return r;
 }
 
-static int tell_text(struct ctl *ctl, const char *op, const char *binding, const char *text)
+static int tell_session(struct ctl *ctl, const char *binding, const struct known *k)
 {
-    AUTO_JSON json_t *o = about(op, binding);
-    json_put_str(o, op, text[0] ? text : NULL);
+    AUTO_JSON json_t *o = about("session", binding);
+    json_put_str(o, "session", k->session[0] ? k->session : NULL);
+    return ctl_tell(ctl, o, NULL, 0);
+}
+
+static int tell_call(struct ctl *ctl, const char *binding, const struct known *k)
+{
+    AUTO_JSON json_t *o = about("call", binding);
+    json_put_str(o, "call", k->call[0] ? k->call : NULL);
+    json_put_str(o, "tool", k->tool);
     return ctl_tell(ctl, o, NULL, 0);
 }
 
@@ -111,9 +119,9 @@ static int give_back(struct egress *eg, const char *binding, struct err *e)
     if (r >= 0 && (k = map_get(&eg->known, binding)))
         r = send_fds(eg->ctl, binding, k, e);
     if (r >= 0 && (k = map_get(&eg->known, binding)))
-        r = tell_text(eg->ctl, "session", binding, k->session);
+        r = tell_session(eg->ctl, binding, k);
     if (r >= 0 && (k = map_get(&eg->known, binding)))
-        r = tell_text(eg->ctl, "call", binding, k->call);
+        r = tell_call(eg->ctl, binding, k);
     return r;
 }
 
@@ -430,25 +438,26 @@ int egress_bind(struct egress *eg, const char *binding, int *fds, size_t n, stru
     return r == -E_CLOSED ? 0 : r; /* the next keeper gets them */
 }
 
-static void set_text(struct egress *eg, const char *op, const char *binding, const char *text)
+void egress_set_session(struct egress *eg, const char *binding, const char *session)
 {
     struct known *k = map_get(&eg->known, binding);
     if (!k)
         return;
-    char *to = str_eq(op, "session") ? k->session : k->call;
-    str_copy(to, sizeof(k->session), text ? text : "");
+    str_copy(k->session, sizeof(k->session), session ? session : "");
     if (eg->ctl && eg->serves)
-        (void)!tell_text(eg->ctl, op, binding, to);
+        (void)!tell_session(eg->ctl, binding, k);
 }
 
-void egress_set_session(struct egress *eg, const char *binding, const char *session)
+void egress_set_call(struct egress *eg, const char *binding, const char *call, const char *tool)
 {
-    set_text(eg, "session", binding, session);
-}
-
-void egress_set_call(struct egress *eg, const char *binding, const char *call)
-{
-    set_text(eg, "call", binding, call);
+    struct known *k = map_get(&eg->known, binding);
+    if (!k)
+        return;
+    str_copy(k->call, sizeof(k->call), call ? call : "");
+    str_copy(k->tool, sizeof(k->tool), tool ? tool : "");
+    AUTO(fiber_shield) s = fiber_shield_begin(1000); /* the end of a call that was cut off counts */
+    if (eg->ctl && eg->serves)
+        (void)!tell_call(eg->ctl, binding, k);
 }
 
 void egress_release(struct egress *eg, const char *binding)

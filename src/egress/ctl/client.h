@@ -52,8 +52,9 @@ int egress_grant(struct egress *eg, struct egress_grant *ret, struct err *e) WAR
 int egress_bind(struct egress *eg, const char *binding, int *fds, size_t n, struct err *e)
     WARN_UNUSED;
 void egress_set_session(struct egress *eg, const char *binding, const char *session); /* Suspends */
-void egress_set_call(struct egress *eg, const char *binding, const char *call);       /* Suspends */
-void egress_release(struct egress *eg, const char *binding);                          /* Suspends */
+/* The tool call that runs, and its tool; NULL: none. Suspends. */
+void egress_set_call(struct egress *eg, const char *binding, const char *call, const char *tool);
+void egress_release(struct egress *eg, const char *binding); /* Suspends */
 
 /* A new policy, for everything from now on. On failure the old one stays. Suspends. */
 int egress_set_policy(struct egress *eg, const json_t *policy, struct err *e) WARN_UNUSED;

@@ -232,7 +232,7 @@ static int read_all(void *arg)
     int r = 0;
     while (r >= 0) {
         struct ctl_fds fds = {.n = 0};
-        ssize_t n = io_recv_fds(&c->io, c->in.data, DATAGRAM_MAX, fds.fd, &fds.n);
+        ssize_t n = io_recv_fds(&c->io, c->in.data, DATAGRAM_MAX, fds.fd, CTL_FDS_MAX, &fds.n);
         r = n <= 0 ? (n < 0 ? (int)n : -E_CLOSED) : take_datagram(c, (size_t)n, &fds);
         if (n > 0)
             secret_wipe(c->in.data, (size_t)n);

@@ -11,7 +11,7 @@
  *   bind     binding, from: index of the first door; descriptors: listening sockets, in the order of
  *            doors, as often as it takes; last: true with the last ones
  *   session  binding, session: id, or null when it is nobody's yet                        (notice)
- *   call     binding, call: id of the tool call that runs, or null                        (notice)
+ *   call     binding, call: id of the tool call that runs, or null, tool: its name        (notice)
  *   release  binding: the sandbox is gone                                                 (notice)
  *   policy   descriptor: text. Takes the place of the one before; answers warnings
  *   reread   every secret is read again when it is needed next                            (notice)

@@ -11,6 +11,7 @@
  * does not read it. */
 #include "egress/keeper/internal.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,7 +22,7 @@
 #include "base/str.h"
 #include "crypto/cert.h"
 #include "egress/capture/doors.h"
-#include "egress/ca.h"
+#include "egress/ctl/ca.h"
 #include "io/loop.h"
 #include "io/signal.h"
 
@@ -91,8 +92,7 @@ static int answer_start(struct keeper *k, const json_t *o, struct ctl_fds *fds,
     if (r < 0)
         return r;
     fds->fd[0] = -1;
-    r = fds->n > 1 ? adopt_ca(k, TAKE_FD(fds->fd[1]), e)
-                   : egress_ca_make(&k->ca_fd, &k->ca_pem, e);
+    r = fds->n > 1 ? adopt_ca(k, TAKE_FD(fds->fd[1]), e) : egress_ca_make(&k->ca_fd, &k->ca_pem, e);
     if (r >= 0)
         r = open_audit(k, json_get_str(o, "audit"), e);
     if (r >= 0)
@@ -182,7 +182,7 @@ static int take_notice(struct keeper *k, const char *op, const json_t *o)
     else
         return -E_PROTO;
     if (b->at && b->at->ctl)
-        (void)!ctl_tell(b->at->ctl, (json_t *)o, NULL, 0);
+        (void)!ctl_tell(b->at->ctl, (json_t *)(uintptr_t)o, NULL, 0);
     return 0;
 }
 

@@ -159,7 +159,7 @@ int secrets_adopt(struct keeper *k, const char *binding, const json_t *env, stru
     const char *name;
     json_t *text;
     int r = 0;
-    json_object_foreach ((json_t *)env, name, text) {
+    json_object_foreach ((json_t *)(uintptr_t)env, name, text) {
         const struct placeholder *ph;
         if (r >= 0 && json_is_string(text))
             r = placeholders_adopt(k->placeholders, binding, name, json_string_value(text), &ph, e);

@@ -70,9 +70,9 @@ static int check(bool was_root, bool bounded, struct err *e)
         const char *key, *value;
         bool applies;
     } expected[] = {
-        {"CapInh:", none, true},     {"CapPrm:", none, true},   {"CapEff:", none, true},
-        {"CapAmb:", none, true},     {"CapBnd:", none, bounded}, {"NoNewPrivs:", "1", true},
-        {"Seccomp:", "2", true},     {"Uid:", ids, was_root},   {"Gid:", ids, was_root},
+        {"CapInh:", none, true}, {"CapPrm:", none, true},    {"CapEff:", none, true},
+        {"CapAmb:", none, true}, {"CapBnd:", none, bounded}, {"NoNewPrivs:", "1", true},
+        {"Seccomp:", "2", true}, {"Uid:", ids, was_root},    {"Gid:", ids, was_root},
         {"Groups:", "", false},
     };
     AUTO_FREE char *text = mem_array(STATUS_MAX, 1);

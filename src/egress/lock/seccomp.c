@@ -57,8 +57,8 @@ static const char *const allowed[] = {
     "read", "readv", "pread64", "write", "writev", "lseek", "close", "fstat", "poll", "ppoll",
     "pipe2", "splice", "tee",
     /* sockets that there are */
-    "bind", "connect", "accept4", "shutdown", "getsockname", "getpeername", "getsockopt", "setsockopt",
-    "sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg",
+    "bind", "connect", "accept4", "shutdown", "getsockname", "getpeername", "getsockopt",
+    "setsockopt", "sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg",
     /* the loop */
     "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2",
     /* files, as far as Landlock lets them be opened */

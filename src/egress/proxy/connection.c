@@ -25,8 +25,8 @@ struct connection {
 
 /* ---- records of what is not a request ---- */
 
-static void note(struct sandbox *sb, const char *verdict, const char *reason,
-                 const struct host *h, uint16_t port, const char *words)
+static void note(struct sandbox *sb, const char *verdict, const char *reason, const struct host *h,
+                 uint16_t port, const char *words)
 {
     AUTO(audit_room) room = AUDIT_ROOM_NONE;
     struct err e = {.code = 0};
@@ -65,10 +65,8 @@ static void serve_one(void *arg, struct http_pipe *p)
 
 static void serve_http(struct connection *c, enum http_version v, struct stream *s)
 {
-    const struct http_serve_options o = {.tls = c->x.tls,
-                                         .connect_protocol = true,
-                                         .serve = serve_one,
-                                         .arg = c};
+    const struct http_serve_options o = {
+        .tls = c->x.tls, .connect_protocol = true, .serve = serve_one, .arg = c};
     struct err e = {.code = 0};
     int r = http_serve(v, s, &o, &e);
     if (r < 0 && r != -ECANCELED)
@@ -157,8 +155,7 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
     struct policy *p = policy_ref(sb->x.policy);
     struct policy_decision d = {.verdict = POLICY_DENY};
     if (!f->each) {
-        const struct policy_query q = {
-            .host = f->host, .port = f->port, .transport = f->transport};
+        const struct policy_query q = {.host = f->host, .port = f->port, .transport = f->transport};
         policy_decide(p, &q, &d);
     }
     const bool allowed = d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE;

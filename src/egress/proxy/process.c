@@ -16,7 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "egress/ca.h"
+#include "egress/ctl/ca.h"
 #include "egress/capture/doors.h"
 #include "egress/ctl/ctl.h"
 #include "egress/ctl/messages.h"
@@ -79,16 +79,15 @@ static int tell_door(int fd, struct front_door *ret)
     socklen_t n = sizeof(a), type_n = sizeof(int);
     int type;
     memset(&a, 0, sizeof(a));
-    if (getsockname(fd, &a.any, &n) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_n) < 0)
+    if (getsockname(fd, &a.any, &n) < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_n) < 0)
         return -errno;
     const uint16_t port = ntohs(a.any.sa_family == AF_INET ? a.in.sin_port : a.in6.sin6_port);
     *ret = (struct front_door){.fd = fd,
                                .port = port,
-                               .kind = type == SOCK_DGRAM         ? FRONT_DOOR_DNS_UDP
-                                       : port == DOOR_DNS_PORT    ? FRONT_DOOR_DNS_TCP
-                                       : port == DOOR_PROXY_PORT  ? FRONT_DOOR_PROXY
-                                                                  : FRONT_DOOR_TCP};
+                               .kind = type == SOCK_DGRAM        ? FRONT_DOOR_DNS_UDP
+                                       : port == DOOR_DNS_PORT   ? FRONT_DOOR_DNS_TCP
+                                       : port == DOOR_PROXY_PORT ? FRONT_DOOR_PROXY
+                                                                 : FRONT_DOOR_TCP};
     return 0;
 }
 
@@ -293,7 +292,8 @@ static int run(void *arg)
     w->placeholders = placeholders_new();
     int r = prepare(w, fds[0], fds[1], &e);
     if (r < 0)
-        log_error("an egress process cannot serve", "error=%s", log_q(e.msg[0] ? e.msg : err_text(r)));
+        log_error("an egress process cannot serve", "error=%s",
+                  log_q(e.msg[0] ? e.msg : err_text(r)));
     else
         r = ctl_await_end(w->keeper);
     world_end(w);

@@ -22,8 +22,7 @@ struct relay {
     bool cut;
 };
 
-static void decide(const struct policy *p, const struct front_claim *c,
-                   struct policy_decision *ret)
+static void decide(const struct policy *p, const struct front_claim *c, struct policy_decision *ret)
 {
     const struct policy_query q = {.host = c->host, .port = c->port, .transport = c->transport};
     policy_decide(p, &q, ret);
@@ -48,8 +47,7 @@ static void record(struct sandbox *sb, struct audit_room *room, const struct fro
 {
     char rule[32] = "";
     if (d->rule)
-        snprintf(rule, sizeof(rule), "%s[%u]", d->rule->deny ? "deny" : "allow",
-                 d->rule->position);
+        snprintf(rule, sizeof(rule), "%s[%u]", d->rule->deny ? "deny" : "allow", d->rule->position);
     audit_append(room, &(struct audit_record){
                            .kind = AUDIT_REQUEST,
                            .session = audit_text(sb->session),
@@ -115,5 +113,8 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
            : info.error || (r < 0 && r != -ECONNRESET) ? "error"
            : d->verdict == POLICY_OBSERVE              ? "observe"
                                                        : "allow",
-           cut ? "policy_changed" : info.error ? info.error : NULL, began_ns);
+           cut          ? "policy_changed"
+           : info.error ? info.error
+                        : NULL,
+           began_ns);
 }

@@ -103,8 +103,8 @@ static int connect_origin(void *arg, struct stream *ret, enum http_version *ret_
     struct reach *x = arg;
     const struct exchange_want *want = x->want;
     int fd;
-    int r = upstream_dial(x->w, want->policy, want->decision, want->host, want->port, &fd,
-                          &x->info, e);
+    int r =
+        upstream_dial(x->w, want->policy, want->decision, want->host, want->port, &fd, &x->info, e);
     if (r < 0)
         return r;
     if (x->info.has_address)
@@ -195,12 +195,8 @@ enum http_version upstream_version(struct world *w, struct sandbox *sb, struct p
                                    const struct policy_decision *d, const struct host *h,
                                    uint16_t port)
 {
-    const struct exchange_want want = {.host = h,
-                                       .port = port,
-                                       .tls = true,
-                                       .decision = d,
-                                       .policy = p,
-                                       .version = HTTP_2};
+    const struct exchange_want want = {
+        .host = h, .port = port, .tls = true, .decision = d, .policy = p, .version = HTTP_2};
     struct origin_lease lease = {.link = NULL};
     struct dial_info info;
     struct err e = {.code = 0};

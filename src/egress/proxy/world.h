@@ -28,14 +28,14 @@ struct world {
     struct map sandboxes; /* binding → struct sandbox */
     struct cert_ca *ca;
     struct cert_cache *leaves;
-    struct tls_ctx *tls; /* towards sandboxes */
+    struct tls_ctx *tls;     /* towards sandboxes */
     struct tls_trust *trust; /* towards origins */
     struct resolver *resolver;
     struct dialer *dialer;
     struct origins *origins;
     struct splice_pool *splices;
     struct exchange_spares spares;
-    int failed; /* a code: what came from the keeper could not be used */
+    int failed;        /* a code: what came from the keeper could not be used */
     struct waitq told; /* something of what is needed before serving has come */
 };
 
@@ -47,9 +47,9 @@ struct sandbox {
     struct front_binding *front; /* NULL until its sockets have all come */
     struct front_door *doors;
     size_t n_doors;
-    struct scrub_table *table;  /* what answers are scrubbed with; NULL: no secret is known */
-    uint64_t generation;        /* of the values that watch and table were made of; 0: never */
-    struct list relays;         /* connections that are passed through (relay.c) */
+    struct scrub_table *table; /* what answers are scrubbed with; NULL: no secret is known */
+    uint64_t generation;       /* of the values that watch and table were made of; 0: never */
+    struct list relays;        /* connections that are passed through (relay.c) */
     bool released;
 };
 

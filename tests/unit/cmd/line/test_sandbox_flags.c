@@ -128,39 +128,6 @@ static void cores_are_whole_or_thousandths(void **state)
     }
 }
 
-static void only_hosts_and_ports_are_allowed(void **state)
-{
-    (void)state;
-    static const char *const good[] = {"example.com",     "example.com:443",   "*.example.com:1",
-                                       "192.0.2.1:65535", "[2001:db8::1]:443", "[::1]"};
-    static const char *const bad[] = {"",
-                                      "http://example.com",
-                                      "example.com:",
-                                      "a:0",
-                                      "a:65536",
-                                      "a b",
-                                      "-x",
-                                      ".x",
-                                      "[::1",
-                                      "[]",
-                                      "a:443:1",
-                                      "a/b",
-                                      "[::1]443",
-                                      "x:4x"};
-    for (size_t i = 0; i < ARRAY_LEN(good); i++)
-        if (sandbox_flags_allow(good[i], NULL) < 0)
-            fail_msg("%s was refused", good[i]);
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        if (sandbox_flags_allow(bad[i], NULL) == 0)
-            fail_msg("%s was taken", bad[i]);
-    assert_int_equal(sandbox_flags_secret("TOKEN=env:X@api.example.com", NULL), 0);
-    assert_int_equal(sandbox_flags_secret("TOKEN=file:/a@b@api.example.com:443", NULL), 0);
-    static const char *const not_secret[] = {"TOKEN", "TOKEN=x", "=x@h", "1T=x@h", "T=@h", "T=x@"};
-    for (size_t i = 0; i < ARRAY_LEN(not_secret); i++)
-        if (sandbox_flags_secret(not_secret[i], NULL) == 0)
-            fail_msg("%s was taken", not_secret[i]);
-}
-
 static void a_directory_is_found_where_a_bind_shows_it(void **state)
 {
     (void)state;
@@ -384,7 +351,6 @@ int main(void)
         cmocka_unit_test(a_bind_names_a_source_and_a_target),
         cmocka_unit_test(a_socket_is_a_socket_and_a_bind_is_none),
         cmocka_unit_test(cores_are_whole_or_thousandths),
-        cmocka_unit_test(only_hosts_and_ports_are_allowed),
         cmocka_unit_test(a_directory_is_found_where_a_bind_shows_it),
         cmocka_unit_test(an_image_gives_the_root_and_environment),
         cmocka_unit_test(rows_of_commands),

@@ -7,7 +7,7 @@
  *
  * There are no name constraints: a host that is not allowed is answered with a readable 403, which
  * takes a certificate that the client believes. */
-#include "egress/ca.h"
+#include "egress/ctl/ca.h"
 
 #include <string.h>
 

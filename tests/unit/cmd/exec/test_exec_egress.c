@@ -1,0 +1,118 @@
+/* test_exec_egress.c - what --allow and --secret mean, as a policy. */
+#include "unit/unit.h"
+#include "base/err.h"
+#include "cmd/exec/exec_egress.h"
+#include "egress/policy/policy.h"
+
+#include <string.h>
+
+/* The policy as text; the caller's. Checked by the one who will get it. */
+static char *policy_of(const char *allow, const char *secret)
+{
+    struct flag_list a = {.n = allow != NULL, .value = {allow}};
+    struct flag_list s = {.n = secret != NULL, .value = {secret}};
+    json_t *policy = NULL;
+    struct err e = {.code = 0};
+    if (exec_egress_policy(&a, &s, &policy, &e) < 0) {
+        json_decref(policy);
+        return mem_printf("! %s", e.msg);
+    }
+    struct policy *p;
+    int r = policy_new(policy, "egress", NULL, &p, &e);
+    char *text = r < 0 ? mem_printf("policy: %s", e.msg) : json_text(policy, NULL);
+    if (r >= 0)
+        policy_unref(p);
+    json_decref(policy);
+    return text;
+}
+
+static void hosts_become_rules(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"example.com", "{\"allow\":[{\"host\":\"example.com\"}]}"},
+        {"*.example.com:8443", "{\"allow\":[{\"host\":\"*.example.com\",\"port\":8443}]}"},
+        {"[2001:db8::1]:443", "{\"allow\":[{\"host\":\"[2001:db8::1]\",\"port\":443}]}"},
+        {"a.example/repos/**", "{\"allow\":[{\"host\":\"a.example\",\"paths\":[\"/repos/**\"]}]}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_FREE char *text = policy_of(rows[i][0], NULL);
+        assert_string_equal(text, rows[i][1]);
+    }
+}
+
+static void secrets_become_credentials_and_their_hosts_are_allowed(void **state)
+{
+    (void)state;
+    AUTO_FREE char *file = policy_of(NULL, "TOKEN=file:/a=b@c@api.example.com:8443");
+    assert_string_equal(file,
+                        "{\"credentials\":[{\"name\":\"TOKEN\",\"source\":{\"file\":\"/a=b@c\"},"
+                        "\"hosts\":[\"api.example.com:8443\"]}],"
+                        "\"allow\":[{\"host\":\"api.example.com\",\"port\":8443}]}");
+    AUTO_FREE char *env = policy_of("x.example/only/this", "T=env:T@x.example");
+    assert_non_null(strstr(env, "{\"host\":\"x.example\",\"paths\":[\"/only/this\"]}"));
+    AUTO_FREE char *exec = policy_of("x.example", "T=exec:pass show x | head -1@x.example");
+    assert_non_null(strstr(exec, "[\"/bin/sh\",\"-c\",\"pass show x | head -1\"]"));
+    assert_null(strstr(strstr(exec, "allow") + 5, "}, {"));
+}
+
+static void what_is_no_host_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "http://example.com",
+        "example.com:",
+        "a:0",
+        "a:65536",
+        "a b",
+        "-x",
+        ".x",
+        "[::1",
+        "[]",
+        "a:443:1",
+        "[::1]443",
+        "x:4x",
+        "127.1",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        AUTO_FREE char *text = policy_of(bad[i], NULL);
+        if (strncmp(text, "! --allow", 9) != 0)
+            fail_msg("%s: %s", bad[i], text);
+    }
+}
+
+/* Somebody may have written the secret itself: it is not repeated. */
+static void what_is_no_secret_is_refused_and_not_repeated(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "TOKEN",    "TOKEN=s3cret", "=env:x@h",         "T=@h",
+        "T=env:x@", "T=s3cret@h",   "T=vault:s3cret@h", "T=env:X@a b"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        AUTO_FREE char *text = policy_of(NULL, bad[i]);
+        if (strncmp(text, "! --secret", 10) != 0 || strstr(text, "s3cret"))
+            fail_msg("%s: %s", bad[i], text);
+    }
+}
+
+static void nothing_given_is_no_policy(void **state)
+{
+    (void)state;
+    const struct flag_list none = {.n = 0};
+    json_t *policy = NULL;
+    assert_int_equal(exec_egress_policy(&none, &none, &policy, NULL), 0);
+    assert_null(policy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hosts_become_rules),
+        cmocka_unit_test(secrets_become_credentials_and_their_hosts_are_allowed),
+        cmocka_unit_test(what_is_no_host_is_refused),
+        cmocka_unit_test(what_is_no_secret_is_refused_and_not_repeated),
+        cmocka_unit_test(nothing_given_is_no_policy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
