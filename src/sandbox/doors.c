@@ -103,6 +103,14 @@ int sandbox_doors_check(const struct sandbox_door *doors, size_t n, struct err *
     return 0;
 }
 
+const struct sandbox_door *sandbox_doors_first(const struct sandbox_door *doors, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (doors[i].kind == SANDBOX_DOOR_TCP && sandbox_door_family(&doors[i]) != AF_INET6)
+            return &doors[i];
+    return NULL;
+}
+
 bool sandbox_doors_resolve(const struct sandbox_door *doors, size_t n)
 {
     bool found = false;

@@ -43,6 +43,10 @@ int sandbox_door_family(const struct sandbox_door *d);
  * no two at one place. 0, or -EINVAL with words. Pure. */
 int sandbox_doors_check(const struct sandbox_door *doors, size_t n, struct err *e) WARN_UNUSED;
 
+/* The door that a container's init knocks at, to show that it is in the network that was made for it:
+ * the first that IPv4 and TCP reach; NULL when there is none. */
+const struct sandbox_door *sandbox_doors_first(const struct sandbox_door *doors, size_t n);
+
 /* Whether the sandbox resolves names through a door: one for datagrams to port 53 of 127.0.0.1. */
 bool sandbox_doors_resolve(const struct sandbox_door *doors, size_t n);
 

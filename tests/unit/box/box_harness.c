@@ -31,7 +31,7 @@ int harness_role(int argc, char **argv)
     }
     if (argc == 3 && str_eq(argv[1], "init"))
         return standalone_main(argv[2]);
-    if (argc > 3 && str_eq(argv[1], "launch"))
+    if (argc >= 3 && str_eq(argv[1], "launch"))
         return oci_launch_main(argc - 1, argv + 1);
     return -1;
 }
