@@ -10,7 +10,8 @@
  *
  * An attacker who had taken over init controls what comes out of a box's socket: frame sizes are
  * capped before memory is used, JSON is depth-limited, ids and shapes are checked, and no
- * descriptor is ever accepted from it. */
+ * descriptor is ever accepted from it but the sockets of its doors, before it runs anything untrusted
+ * (doors.c). */
 #include "box/box.h"
 
 #include <fcntl.h>
@@ -26,6 +27,7 @@
 #include "sandbox/frame.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
+#include "box/doors.h"
 #include "box/engine.h"
 
 /* For init to answer a cancelled call: some 100, on a busy machine up to 5000 (procs.c). */
@@ -114,18 +116,19 @@ int box_reported_code(const json_t *o)
     return known ? -(int)code : -EIO;
 }
 
-static int wait_hello(struct box *b, struct err *e)
+int box_not_built(const json_t *o, struct err *e)
+{
+    const char *words = json_get_str(o, "error");
+    return err_set(e, box_reported_code(o), "the sandbox could not be built: %s",
+                   words ? words : "no reason given");
+}
+
+int box_wait_hello(struct box *b, struct err *e)
 {
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(BOX_START_MS);
     AUTO_JSON json_t *o = NULL;
     int r = box_receive(b, &o, e);
-    if (r < 0)
-        return r;
-    if (json_get_bool(o, "ready", false))
-        return 0;
-    const char *words = json_get_str(o, "error");
-    return err_set(e, box_reported_code(o), "the sandbox could not be built: %s",
-                   words ? words : "no reason given");
+    return r < 0 ? r : json_get_bool(o, "ready", false) ? 0 : box_not_built(o, e);
 }
 
 int box_attach_pidfd(struct box *b, int *pidfd, int pid, struct err *e)
@@ -150,9 +153,7 @@ static int attach_channel(struct box *b, int *channel, struct err *e)
 int box_attach(struct box *b, int *channel, int *pidfd, int pid, struct err *e)
 {
     int r = attach_channel(b, channel, e);
-    if (r >= 0)
-        r = box_attach_pidfd(b, pidfd, pid, e);
-    return r < 0 ? r : wait_hello(b, e);
+    return r < 0 ? r : box_attach_pidfd(b, pidfd, pid, e);
 }
 
 int box_attach_foreign(struct box *b, int *channel, const struct sandbox_spec *spec,
@@ -169,7 +170,7 @@ int box_attach_foreign(struct box *b, int *channel, const struct sandbox_spec *s
     r = box_send(b, o);
     if (r < 0)
         return err_set(e, r, "could not reach the sandbox's init: %s", err_text(r));
-    return wait_hello(b, e);
+    return box_wait_hello(b, e);
 }
 
 bool box_has_ended(const struct box *b)
@@ -373,6 +374,7 @@ void box_close(struct box *b)
     AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);
     box_kill(b);
     io_fd_close(&b->channel);
+    box_doors_close(b);
     /* The kernel reports the end of a namespace's first process after that of all the others. */
     int r = b->pidfd.fd >= 0 ? box_wait_end(&b->pidfd) : 0;
     if (r < 0)

@@ -22,6 +22,12 @@ struct box_spec {
     bool disk_workspace;
 };
 
+/* One socket of a door (sandbox/doors.h). */
+struct box_door {
+    size_t index; /* of the door in the specification */
+    int fd;       /* listening, or for datagrams; non-blocking, in the sandbox's network */
+};
+
 struct box_result {
     json_t *content; /* array of content blocks; owned, NULL when there is none */
     bool is_error;
@@ -89,6 +95,12 @@ bool box_has_ended(const struct box *b);
 
 /* The working directory of tools, as they see it; without a quote. */
 const char *box_home(const struct box *b);
+
+/* The sockets of the sandbox's doors, in the order of spec->doors: one each, and two of a door at any
+ * address, IPv4 first (on a kernel without IPv6 those of that family are missing). Checked: they are
+ * what the specification says, in one network namespace that is not the caller's. Borrowed; box_close
+ * closes them, and with the last copy of each the sandbox's network ends. NULL when there are none. */
+const struct box_door *box_doors(const struct box *b, size_t *ret_n);
 
 /* Process id of the sandbox's init on this host, for logs and tests. */
 int box_pid(const struct box *b);

@@ -61,16 +61,23 @@ struct box {
     char *dir;       /* workspace on disk, removed with the box */
     char *home;      /* where tools start; NULL: SANDBOX_HOME */
     void *own;       /* the engine's; released by its clean() */
+    struct box_door *doors;
+    size_t n_doors;
 };
 
 /* A box without a sandbox: box_close frees it. */
 struct box *box_new(struct box_host *h);
 
-/* Takes the socket to init and the pidfd (each is -1 afterwards when it was taken), then waits for
- * init's first message. Suspends. 0, or a negative code with words. */
+/* Takes the socket to init and the pidfd (each is -1 afterwards when it was taken). 0, or a negative
+ * code with words. */
 int box_attach(struct box *b, int *channel, int *pidfd, int pid, struct err *e) WARN_UNUSED;
 
-/* The two halves of that for an init that was executed (sandbox/init/standalone.h): the channel, on
+/* Waits until init says that it is ready. Suspends. 0, or a negative code with words. */
+int box_wait_hello(struct box *b, struct err *e) WARN_UNUSED;
+/* The error for a message of init's that says that the sandbox could not be built. Negative. */
+int box_not_built(const json_t *o, struct err *e);
+
+/* The same for an init that was executed (sandbox/init/standalone.h): the channel, on
  * which it is first told what to be; and the pidfd of the process whose end is the sandbox's.
  * Suspend. */
 int box_attach_foreign(struct box *b, int *channel, const struct sandbox_spec *spec,

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "box/doors.h"
 #include "box/engine.h"
 #include "box/moved.h"
 #include "io/proc.h"
@@ -25,12 +26,28 @@
 #define CREATE_MS  60000 /* for the zygote, which makes one after the other, to make one */
 #define RESTART_MS 1000
 
+/* What comes with a reply: the channel, the pidfd, and then the sockets of doors. */
+struct handed {
+    int fd[IO_FDS_MAX];
+    size_t n;
+};
+enum { CHANNEL, PIDFD, DOORS };
+
+static void handed_done(struct handed *h)
+{
+    for (size_t i = 0; i < h->n; i++)
+        fd_cleanup_close(&h->fd[i]);
+    h->n = 0;
+}
+
 /* A native_open that waits for the zygote's reply. */
 struct opening {
     struct list link;
     int64_t seq;
     bool done;
-    int channel, pidfd, pid;
+    int pid;
+    bool doors;           /* those that were asked for are among the descriptors */
+    struct handed handed; /* n >= DOORS when there is a sandbox */
     struct err err;
     struct waitq wait;
 };
@@ -56,16 +73,17 @@ struct native {
 
 /* ---- the zygote ---- */
 
-static void hand_over(struct native *z, const json_t *o, int *channel, int *pidfd)
+static void hand_over(struct native *z, const json_t *o, struct handed *h)
 {
     int64_t seq = json_get_int(o, "seq", 0);
     LIST_FOREACH (w, &z->opening, struct opening, link) {
         if (w->seq != seq)
             continue;
         w->done = true;
-        if (json_get_bool(o, "ok", false) && *channel >= 0 && *pidfd >= 0) {
-            w->channel = TAKE_FD(*channel);
-            w->pidfd = TAKE_FD(*pidfd);
+        if (json_get_bool(o, "ok", false) && h->n >= DOORS) {
+            w->handed = *h;
+            h->n = 0;
+            w->doors = json_get_bool(o, "doors", false);
             w->pid = (int)json_get_int(o, "pid", 0);
         } else if (json_get_bool(o, "ok", false)) { /* it goes: nobody holds its channel */
             err_set(&w->err, -EMFILE,
@@ -92,19 +110,11 @@ static void tell_moved(const struct native *z, const json_t *moved)
         log_warn("a sandbox has made what programs of this host act on", "what=%s", log_q(text));
 }
 
-/* One datagram from the zygote. 1 with the object, or a negative code. The first two descriptors go
- * to the caller. */
-static int receive(struct native *z, json_t **ret, int *channel, int *pidfd)
+/* One datagram from the zygote. 1 with the object, or a negative code. Its descriptors are the
+ * caller's. */
+static int receive(struct native *z, json_t **ret, struct handed *h)
 {
-    int fds[16];
-    size_t n_fds = 0;
-    ssize_t n = io_recv_fds(&z->ctl, z->text, SANDBOX_SPEC_MAX, fds, &n_fds);
-    for (size_t i = n_fds == 2 ? 2 : 0; i < n_fds; i++)
-        close(fds[i]);
-    if (n_fds == 2) {
-        *channel = fds[0];
-        *pidfd = fds[1];
-    }
+    ssize_t n = io_recv_fds(&z->ctl, z->text, SANDBOX_SPEC_MAX, h->fd, ARRAY_LEN(h->fd), &h->n);
     if (n <= 0)
         return n < 0 ? (int)n : -E_CLOSED;
     struct err e;
@@ -144,8 +154,8 @@ static int read_zygote(struct native *z)
     struct err e = {.code = 0};
     for (;;) {
         AUTO_JSON json_t *o = NULL;
-        AUTO_CLOSE int channel = -1, pidfd = -1;
-        r = receive(z, &o, &channel, &pidfd);
+        AUTO(handed) h = {.n = 0};
+        r = receive(z, &o, &h);
         if (r < 0)
             break;
         const json_t *moved = json_object_get(o, "moved");
@@ -158,7 +168,7 @@ static int read_zygote(struct native *z)
         else if (!z->greeted && take_hello(z, o, &e) < 0)
             fail_all(z, &e);
         else if (json_object_get(o, "seq")) /* one that makes one sandbox greets with its answer */
-            hand_over(z, o, &channel, &pidfd);
+            hand_over(z, o, &h);
     }
     z->alive = r == -ECANCELED; /* it was the reader who was ended */
     z->closed = r == -E_CLOSED || r == -ECONNRESET;
@@ -175,8 +185,8 @@ static int wait_ready(struct native *z, struct err *e)
 {
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(BOX_START_MS);
     AUTO_JSON json_t *hello = NULL;
-    AUTO_CLOSE int channel = -1, pidfd = -1;
-    int r = receive(z, &hello, &channel, &pidfd);
+    AUTO(handed) h = {.n = 0};
+    int r = receive(z, &hello, &h);
     return r < 0 ? err_set(e, r, "the zygote did not start: %s", err_text(r))
                  : take_hello(z, hello, e);
 }
@@ -373,7 +383,7 @@ static int request(struct native *z, const struct sandbox_spec *spec, struct ope
     if (r == -ETIMEDOUT)
         return err_set(e, r, "the zygote made no sandbox within %d s; is a --bind source hanging?",
                        CREATE_MS / 1000);
-    if (r >= 0 && w->channel < 0) {
+    if (r >= 0 && w->handed.n < DOORS) {
         *e = w->err;
         r = w->err.code;
     }
@@ -389,7 +399,8 @@ static int request_again(struct native *z, const struct sandbox_spec *spec, stru
         if (r < 0)
             return r;
         uint64_t starts = z->starts;
-        *w = (struct opening){.channel = -1, .pidfd = -1};
+        handed_done(&w->handed);
+        *w = (struct opening){.done = false};
         waitq_init(&w->wait);
         r = request(z, spec, w, e);
         bool gone = r == -EPIPE || r == -ECONNRESET || r == -EBADF || r == -E_CLOSED;
@@ -400,16 +411,26 @@ static int request_again(struct native *z, const struct sandbox_spec *spec, stru
     }
 }
 
+/* Doors that the zygote has opened came with its reply, else init opens them. */
+static int take_doors(struct box *b, const struct sandbox_spec *spec, struct opening *w,
+                      struct err *e)
+{
+    if (w->doors)
+        return box_doors_take(b, spec, &w->handed.fd[DOORS], w->handed.n - DOORS, e);
+    return spec->n_doors ? box_doors_receive(b, spec, e) : 0;
+}
+
 static int native_open(struct box *b, const struct sandbox_spec *spec, struct err *e)
 {
-    struct opening w = {.channel = -1, .pidfd = -1};
+    struct opening w = {.done = false};
     int r = request_again(b->host->own, spec, &w, e);
     if (r >= 0)
-        r = box_attach(b, &w.channel, &w.pidfd, w.pid, e);
-    if (w.channel >= 0)
-        close(w.channel);
-    if (w.pidfd >= 0)
-        close(w.pidfd);
+        r = box_attach(b, &w.handed.fd[CHANNEL], &w.handed.fd[PIDFD], w.pid, e);
+    if (r >= 0)
+        r = take_doors(b, spec, &w, e);
+    if (r >= 0)
+        r = box_wait_hello(b, e);
+    handed_done(&w.handed);
     return r;
 }
 

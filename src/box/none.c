@@ -28,6 +28,11 @@ static int refuse(const struct sandbox_spec *s, struct err *e)
                        : s->network == SANDBOX_NET_NONE ? "--sandbox-network none"
                        : s->limits.cpu_milli            ? "--sandbox-cpus"
                                                         : NULL;
+    if (s->n_doors)
+        return err_set(
+            e, -EINVAL,
+            "isolation \"none\" cannot catch what programs send: there is no boundary, so "
+            "no egress policy and no secrets; choose another isolation");
     return what ? err_set(e, -EINVAL, "isolation \"none\" cannot do %s: there is no sandbox", what)
                 : 0;
 }

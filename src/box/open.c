@@ -25,7 +25,8 @@ static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
             return e->code;
         chosen.workspace_dir = b->dir;
     }
-    return h->engine->open(b, &chosen, e);
+    int r = sandbox_spec_check(&chosen, e);
+    return r < 0 ? r : h->engine->open(b, &chosen, e);
 }
 
 int box_open_cold(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)

@@ -73,7 +73,7 @@ static int receive(struct box_program *r, struct err *e)
     size_t n_fds = 0;
     if (!room)
         return err_set(e, -EMSGSIZE, "the sandbox sent more data than is allowed");
-    ssize_t n = io_recv_fds(r->channel, room, READ_STEP, fds, &n_fds);
+    ssize_t n = io_recv_fds(r->channel, room, READ_STEP, fds, ARRAY_LEN(fds), &n_fds);
     size_t kept = 0;
     while (kept < ENDS_MAX && r->fds[kept] >= 0)
         kept++;

@@ -114,7 +114,7 @@ int io_write_all(struct io_fd *io, const void *p, size_t n)
     return 0;
 }
 
-#define FDS_MAX 16
+#define FDS_MAX IO_FDS_MAX
 union fds_control {
     char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
     struct cmsghdr align;
@@ -149,7 +149,7 @@ ssize_t io_send_fds(struct io_fd *io, const void *p, size_t n, const int *fds, s
 }
 
 /* Takes the descriptors out of a message; more than fit were closed by the kernel (MSG_CTRUNC). */
-static size_t take_fds(struct msghdr *msg, int fds[FDS_MAX])
+static size_t take_fds(struct msghdr *msg, int *fds, size_t max)
 {
     size_t n = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
@@ -159,7 +159,7 @@ static size_t take_fds(struct msghdr *msg, int fds[FDS_MAX])
         for (size_t i = 0; i < k; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (n < FDS_MAX)
+            if (n < max)
                 fds[n++] = fd;
             else
                 (void)close(fd);
@@ -168,25 +168,29 @@ static size_t take_fds(struct msghdr *msg, int fds[FDS_MAX])
     return n;
 }
 
-ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int fds[16], size_t *ret_n_fds)
+ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int *fds, size_t max, size_t *ret_n_fds)
 {
     union fds_control control;
+    if (max == 0 || max > FDS_MAX)
+        return -EINVAL;
     int r = fiber_check_io();
     while (r == 0 && (r = begin(io)) == 0) {
         struct iovec iov = {.iov_base = p, .iov_len = n};
         memset(&control, 0, sizeof(control));
-        struct msghdr msg = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
+        struct msghdr msg = {
+            .msg_iov = &iov,
+            .msg_iovlen = 1,
+            .msg_control = control.bytes,
+            /* No padding behind them, in which there would be room for one more. */
+            .msg_controllen = CMSG_LEN(max * sizeof(int))};
         ssize_t got = recvmsg(io->fd, &msg, MSG_CMSG_CLOEXEC);
         int e = errno;
         if (got >= 0) {
-            size_t k = take_fds(&msg, fds);
+            size_t k = take_fds(&msg, fds, max);
             /* A cut message is not a message: the peer sent more than the protocol between us has.
              * With room left for descriptors it was this process that could not take them. */
             bool lost = msg.msg_flags & MSG_CTRUNC;
-            bool cut = (msg.msg_flags & MSG_TRUNC) || (lost && k == FDS_MAX);
+            bool cut = (msg.msg_flags & MSG_TRUNC) || (lost && k == max);
             while ((cut || lost) && k > 0)
                 (void)close(fds[--k]);
             if (cut)

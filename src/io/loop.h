@@ -46,12 +46,14 @@ int io_wait_writable(struct io_fd *io) WARN_UNUSED;
 ssize_t io_read(struct io_fd *io, void *p, size_t n) WARN_UNUSED;
 ssize_t io_write(struct io_fd *io, const void *p, size_t n) WARN_UNUSED; /* may be short */
 int io_write_all(struct io_fd *io, const void *p, size_t n) WARN_UNUSED;
-/* sendmsg/recvmsg with at most 16 descriptors. Received descriptors are CLOEXEC and the caller's;
- * their number goes to *ret_n_fds: all that came with the message, or none when this process has no
- * room for all of them (ulimit -n). */
+/* sendmsg/recvmsg with at most IO_FDS_MAX descriptors; a message that brings more than `max` (1 to
+ * IO_FDS_MAX) is -EMSGSIZE. Received descriptors are CLOEXEC and the caller's; their number goes to
+ * *ret_n_fds: all that came with the message, or none when this process has no room for all of them
+ * (ulimit -n). */
+#define IO_FDS_MAX 132 /* the doors of a sandbox, and what comes with them; the kernel's is 253 */
 ssize_t io_send_fds(struct io_fd *io, const void *p, size_t n, const int *fds, size_t n_fds)
     WARN_UNUSED;
-ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int fds[16], size_t *ret_n_fds)
+ssize_t io_recv_fds(struct io_fd *io, void *p, size_t n, int *fds, size_t max, size_t *ret_n_fds)
     WARN_UNUSED;
 
 /* Wakes the loop from another thread: fn(arg) runs on the loop's thread, outside any fiber.

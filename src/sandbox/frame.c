@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/cursor.h"
 #include "base/err.h"
+#include "sandbox/doors.h"
 #include "sandbox/sandbox.h"
 
 int frame_next(struct buf *in, json_t **ret, struct err *e)
@@ -72,4 +73,30 @@ int frame_send_blocking(int fd, const json_t *o)
         }
     }
     return r;
+}
+
+int frame_send_fds(int fd, const json_t *o, const int *fds, size_t n_fds)
+{
+    MUST(n_fds <= SANDBOX_DOOR_FDS_MAX);
+    AUTO(buf) b = BUF_INIT(4096);
+    int r = frame_add(&b, o);
+    if (r < 0)
+        return r;
+    union {
+        char bytes[CMSG_SPACE(SANDBOX_DOOR_FDS_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct iovec iov = {.iov_base = b.data, .iov_len = b.len};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (n_fds) {
+        mh.msg_control = control.bytes;
+        mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+    }
+    ssize_t n = sendmsg(fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n < 0 ? -errno : (size_t)n < b.len ? -EMSGSIZE : 0;
 }

@@ -16,5 +16,10 @@ int frame_next(struct buf *in, json_t **ret, struct err *e) WARN_UNUSED;
 int frame_add(struct buf *out, const json_t *o) WARN_UNUSED;
 int frame_add_text(struct buf *out, const char *json, size_t n) WARN_UNUSED;
 
+/* Sends one message of at most a few hundred bytes with copies of `n_fds` descriptors (at most
+ * SANDBOX_DOOR_FDS_MAX) on a socket that nothing was sent on yet: all of it goes at once. 0 or
+ * -errno. */
+int frame_send_fds(int fd, const json_t *o, const int *fds, size_t n_fds) WARN_UNUSED;
+
 /* Writes one message and waits for it to be taken (descriptor may be non-blocking). 0 or -errno. */
 int frame_send_blocking(int fd, const json_t *o) WARN_UNUSED;

@@ -79,6 +79,7 @@ void sandbox_spec_done(struct sandbox_spec *s)
         free(s->binds[i].target);
     }
     free(s->binds);
+    free(s->doors);
     free(s->workspace_dir);
     free(s->rootfs_dir);
     *s = (struct sandbox_spec){.env = NULL};
@@ -207,6 +208,32 @@ int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const ch
     return r;
 }
 
+int sandbox_spec_add_door(struct sandbox_spec *s, enum sandbox_door_kind kind, const char *address,
+                          uint16_t port, struct err *e)
+{
+    struct sandbox_door d = {.kind = kind, .port = port};
+    if (address && (!address[0] || strlen(address) >= sizeof(d.address)))
+        return err_set(e, -EINVAL, "doors: \"%.50s\" is not an address", address);
+    if (address)
+        str_copy(d.address, sizeof(d.address), address);
+    if (s->n_doors >= SANDBOX_DOORS_MAX)
+        return err_set(e, -EINVAL, "doors: more than %d entries", SANDBOX_DOORS_MAX);
+    struct sandbox_door *grown = mem_array(s->n_doors + 1, sizeof(*grown));
+    if (s->n_doors)
+        memcpy(grown, s->doors, s->n_doors * sizeof(*grown));
+    free(s->doors);
+    s->doors = grown;
+    s->doors[s->n_doors++] = d;
+    return 0;
+}
+
+int sandbox_spec_check(const struct sandbox_spec *s, struct err *e)
+{
+    if (s->n_doors && s->network == SANDBOX_NET_NONE)
+        return err_set(e, -EINVAL, "doors: a sandbox without a network cannot have any");
+    return sandbox_doors_check(s->doors, s->n_doors, e);
+}
+
 static int parse_env(json_t *o, struct sandbox_spec *s, struct err *e)
 {
     if (!json_is_object(o))
@@ -328,6 +355,8 @@ static int parse_key(const char *key, json_t *v, struct sandbox_spec *s, struct 
         return parse_env(v, s, e);
     if (str_eq(key, "binds"))
         return parse_binds(v, s, e);
+    if (str_eq(key, "doors"))
+        return sandbox_doors_parse(v, &s->doors, &s->n_doors, e);
     if (str_eq(key, "limits"))
         return parse_limits(v, &s->limits, e);
     return err_set(e, -EINVAL, "\"%.40s\" is not a field of a sandbox specification", key);
@@ -349,6 +378,8 @@ int sandbox_spec_parse(const json_t *o, struct sandbox_spec *ret, struct err *e)
             break;
     }
     json_decref(obj);
+    if (r >= 0)
+        r = sandbox_spec_check(&s, e);
     if (r < 0) {
         sandbox_spec_done(&s);
         return r;
@@ -385,6 +416,8 @@ json_t *sandbox_spec_json(const struct sandbox_spec *s)
         json_array_append_new(binds, b);
     }
     json_put(o, "binds", binds);
+    if (s->n_doors)
+        json_put(o, "doors", sandbox_doors_json(s->doors, s->n_doors));
     json_t *limits = json_object();
     struct sandbox_limits l = s->limits;
     for (size_t i = 0; i < ARRAY_LEN(limit_fields); i++)

@@ -3,6 +3,7 @@
 
 #include "base/base.h"
 #include "base/json.h"
+#include "sandbox/doors.h"
 
 struct err;
 
@@ -49,6 +50,9 @@ struct sandbox_spec {
     size_t n_env;
     struct sandbox_bind *binds;
     size_t n_binds;
+    /* Listening sockets in its network that are held outside; not without a network. */
+    struct sandbox_door *doors;
+    size_t n_doors;
     struct sandbox_limits limits;
     bool program; /* for one program, not for tool calls: no shell is started ahead */
     bool report;  /* what the filter refuses is counted (init.h: denied) */
@@ -72,6 +76,14 @@ int sandbox_spec_add_bind(struct sandbox_spec *s, const char *source, const char
 /* One Unix socket of the host: the one thing outside that programs may connect to. */
 int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const char *target,
                             struct err *e) WARN_UNUSED;
+
+/* A door more; checked with all others by sandbox_spec_check. `address` NULL: any. */
+int sandbox_spec_add_door(struct sandbox_spec *s, enum sandbox_door_kind kind, const char *address,
+                          uint16_t port, struct err *e) WARN_UNUSED;
+
+/* What no single field can say: doors need a network, and no two may be at one place. Parsing does
+ * so, too. 0, or -EINVAL with words. */
+int sandbox_spec_check(const struct sandbox_spec *s, struct err *e) WARN_UNUSED;
 
 /* Whether `place` (a path below `dir` of the host) lies in a bind that may be written with all. */
 bool sandbox_spec_opens(const struct sandbox_spec *s, const char *dir, const char *place);

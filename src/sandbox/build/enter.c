@@ -15,8 +15,9 @@
  *              or the one id  processors, umask                      allows it (lockdown.c)
  *   3 root     the same       scratch tmpfs, root (root.c), /proc,   the template's root is
  *                             /tmp, /workspace, binds (contents.c)   detached: no way back
- *   4 user     all; sandbox's brings lo up, where it is wanted and   nothing: who has all
- *              user           was not up already                     capabilities could go back
+ *   4 user     all; sandbox's brings lo up and opens the doors,      nothing: who has all
+ *              user           where they are wanted and not          capabilities could go back
+ *                             there already
  *   5 locked   none           limits, empty bounding set, empty      all of it (lockdown.c): the
  *                             sets, not dumpable, PDEATHSIG,         kernel is then asked
  *                             no_new_privs, Landlock, guard, seccomp whether it took
@@ -49,7 +50,7 @@
 #include "sandbox/init/init.h"
 #include "sandbox/lock/lockdown.h"
 #include "sandbox/mounts.h"
-#include "sandbox/net/loopback.h"
+#include "sandbox/net/capture.h"
 #include "sandbox/sandbox.h"
 
 #define CHANNEL_FD 3
@@ -154,13 +155,34 @@ static int stage_root(const struct enter_args *j, struct err *e)
 
 /* ---- 4: the sandbox's user ---- */
 
+/* Opens the doors and gives them away: nothing of ours holds one when programs run. */
+static int open_doors(const struct enter_args *j, struct err *e)
+{
+    const struct sandbox_spec *s = j->spec;
+    struct capture_doors doors = {.n = 0};
+    int r = s->n_doors ? capture_open(s->doors, s->n_doors, &doors, e) : 0;
+    if (r < 0 || !s->n_doors)
+        return r;
+    AUTO_JSON json_t *o = json_object();
+    json_put_int(o, "doors", (int64_t)doors.n);
+    r = frame_send_fds(j->channel_fd, o, doors.fd, doors.n);
+    capture_doors_close(&doors);
+    return r < 0 ? err_set(e, r, "could not hand over the doors: %s", err_text(r)) : 0;
+}
+
 static int stage_user(const struct enter_args *j, struct err *e)
 {
     int r = lockdown_become(enter_args_uid(j), e);
-    if (r >= 0 && j->spec->network == SANDBOX_NET_LOOPBACK && !j->net_ready &&
-        (r = loopback_up()) < 0)
-        err_set(e, r, "could not bring up the loopback interface: %s", err_text(r));
-    return r;
+    if (r < 0 || j->spec->network != SANDBOX_NET_LOOPBACK || j->net_ready)
+        return r;
+    r = capture_network_up();
+    if (r < 0)
+        return err_set(e, r, "could not bring up the loopback interface: %s", err_text(r));
+    if (r > 0 && j->spec->n_doors)
+        return err_set(e, -ENOTSUP,
+                       "this kernel takes no route for synthetic addresses, so what programs send "
+                       "cannot be caught");
+    return open_doors(j, e);
 }
 
 /* ---- 5: locked ---- */

@@ -18,10 +18,11 @@
 
 void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds)
 {
+    MUST(n_fds <= ANSWER_FDS_MAX);
     size_t n;
     AUTO_FREE char *text = json_text(o, &n);
     union {
-        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        char bytes[CMSG_SPACE(ANSWER_FDS_MAX * sizeof(int))];
         struct cmsghdr align;
     } control = {.bytes = {0}};
     struct iovec iov = {.iov_base = text, .iov_len = n};

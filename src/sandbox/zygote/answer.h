@@ -3,8 +3,12 @@
 
 #include "base/base.h"
 #include "base/json.h"
+#include "sandbox/doors.h"
 
-/* Sends `o` with copies of `n_fds` (at most 2) descriptors. What cannot be sent now is lost. */
+/* A sandbox's channel, its pidfd and the sockets of its doors. */
+#define ANSWER_FDS_MAX (2 + SANDBOX_DOOR_FDS_MAX)
+
+/* Sends `o` with copies of `n_fds` (at most ANSWER_FDS_MAX) descriptors. What cannot be sent now is lost. */
 void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds);
 
 /* Sends what nobody else can tell, and of which there may be a thousand at once: waits for room, but

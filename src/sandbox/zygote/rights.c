@@ -1,7 +1,7 @@
 /* rights.c - what the zygote may do: taken at its start, then cut down to what it needs.
  *
  * Called once each, before the first request and with nothing untrusted anywhere near. As root the
- * zygote has all rights and keeps ten capabilities; as an ordinary user it gets those over a user
+ * zygote has all rights and keeps eleven capabilities; as an ordinary user it gets those over a user
  * namespace of its own, which is as much as that user could do anyway. What is given up here never
  * comes back: the bounding set is cut, too, and no_new_privs is set. */
 #include "sandbox/zygote/rights.h"
@@ -81,14 +81,16 @@ int rights_own_namespace(int proc, struct quotas *ret, struct err *e)
  *   FOWNER                   to move aside what a sandbox has left in a directory of somebody else
  *                            in which it has set the sticky bit (sweeps.c)
  *   NET_ADMIN                to bring up the loopback of the next sandbox's network
+ *   NET_BIND_SERVICE         to open that sandbox's doors at ports below 1024
  *   KILL                     to kill
  * An ordinary user holds capabilities in a namespace of its own only, and loses nothing worth
  * keeping either. */
 int rights_drop(bool root, struct err *e)
 {
-    static const int kept[] = {CAP_NET_ADMIN,    CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETUID,
-                               CAP_SETGID,       CAP_CHOWN,     CAP_KILL,       CAP_DAC_READ_SEARCH,
-                               CAP_DAC_OVERRIDE, CAP_FOWNER};
+    static const int kept[] = {
+        CAP_NET_ADMIN,       CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN, CAP_SYS_CHROOT,
+        CAP_SETUID,          CAP_SETGID,           CAP_CHOWN,     CAP_KILL,
+        CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE,     CAP_FOWNER};
     uint64_t keep = 0;
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         keep |= 1ull << kept[i];

@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "sandbox/mounts.h"
-#include "sandbox/net/loopback.h"
+#include "sandbox/net/capture.h"
 #include "sandbox/sandbox.h"
 
 int stock_init(struct stock *a, const struct uids *uids, struct cgroup_root *cgroups, struct err *e)
@@ -103,9 +103,9 @@ int stock_take_uids(struct stock *a, uint32_t *ret_first, int *ret_lock, struct 
     return r < 0 ? r : uids_take(a->uids, ret_first, ret_lock, e);
 }
 
-bool stock_take_net(struct stock *a)
+bool stock_take_net(struct stock *a, bool routes)
 {
-    bool fresh = a->in_fresh_net;
+    bool fresh = a->in_fresh_net && (a->has_routes || !routes);
     a->in_fresh_net = false;
     return fresh;
 }
@@ -147,7 +147,9 @@ void stock_prepare(struct stock *a)
             log_debug("no uids in stock", "error=%s", log_q(e.msg));
     }
     if (!a->in_fresh_net && (!a->uids || a->can_return)) {
-        a->in_fresh_net = unshare(CLONE_NEWNET) == 0 && loopback_up() == 0;
+        int up = unshare(CLONE_NEWNET) < 0 ? -errno : capture_network_up();
+        a->in_fresh_net = up >= 0;
+        a->has_routes = up == 0;
         if (a->in_fresh_net)
             allow_ping(a);
     }

@@ -29,6 +29,7 @@ struct stock {
     int host_net;                /* network namespace of the machine, where uids are reserved; -1 */
     bool can_return;   /* to host_net; root of a container may not own the machine's network */
     bool in_fresh_net; /* the zygote sits in a network namespace that nobody has used, lo is up */
+    bool has_routes;   /* and those of synthetic addresses (net/capture.h) */
     int uid_lock;      /* of `first_uid`, or -1: none in stock */
     uint32_t first_uid;
     struct stock_group group; /* made for `limits` */
@@ -51,8 +52,8 @@ int stock_take_uids(struct stock *a, uint32_t *ret_first, int *ret_lock, struct 
 
 /* True: the calling process is in a fresh network namespace with lo up, which the next clone may
  * simply inherit; the caller must make that clone and no other before it calls anything here again.
- * False: clone into a new one. */
-bool stock_take_net(struct stock *a);
+ * False: clone into a new one. `routes`: only one that has those of synthetic addresses. */
+bool stock_take_net(struct stock *a, bool routes);
 
 /* A group with these limits. */
 int stock_take_group(struct stock *a, const struct cgroup_limits *l, struct stock_group *ret,

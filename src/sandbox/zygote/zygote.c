@@ -34,16 +34,14 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "sandbox/zygote/stock.h"
-#include "sandbox/zygote/sweeps.h"
 #include "sandbox/cgroup/cgroup.h"
 #include "sandbox/build/enter.h"
-#include "sandbox/build/root.h"
 #include "sandbox/guard/guard.h"
 #include "sandbox/zygote/answer.h"
 #include "sandbox/zygote/chroot.h"
 #include "sandbox/zygote/file_limit.h"
 #include "sandbox/zygote/idmap.h"
+#include "sandbox/zygote/making.h"
 #include "sandbox/mounts.h"
 #include "sandbox/quotas.h"
 #include "sandbox/zygote/rights.h"
@@ -85,34 +83,6 @@ struct live {
     struct cgroup cgroup;
     struct sweeps sweeps;
 };
-
-/* What is open while a sandbox is being made. */
-struct making {
-    struct sandbox_spec spec;
-    bool have_spec;
-    int channel[2], go[2], workspace, root, usr, uid_lock, pidfd;
-    int *binds;
-    struct idmap map;  /* of its user namespace */
-    uint32_t host_uid; /* its user's */
-    struct stock_group group;
-    const struct seccomp_filter *filter;
-    struct sweeps sweeps;
-};
-
-static void making_done(struct making *m)
-{
-    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0],    &m->go[1], &m->workspace,
-                  &m->root,       &m->usr,        &m->uid_lock, &m->pidfd};
-    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-        fd_cleanup_close(fds[i]);
-    for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
-        fd_cleanup_close(&m->binds[i]);
-    free(m->binds);
-    sweeps_done(&m->sweeps);
-    stock_group_close(&m->group);
-    if (m->have_spec)
-        sandbox_spec_done(&m->spec);
-}
 
 /* ---- one sandbox ---- */
 
@@ -189,61 +159,6 @@ static int prepare_clone(struct zygote *z, const struct making *m, pid_t pid, st
     return r < 0 && has_ended(m->pidfd) ? 0 : r;
 }
 
-/* The layers of a root whose files belong to the sandbox's own ids. */
-static int open_layers(struct zygote *z, struct making *m, struct err *e)
-{
-    const struct idmap *map = m->map.count > 1 ? &m->map : NULL;
-    if (m->spec.rootfs_dir) {
-        const struct rootfs_tree how = {.give_to = -1, .owner_is = -1, .map = map, .proc = z->proc};
-        m->root = rootfs_host_tree(&z->rootfs, m->spec.rootfs_dir, &how, e);
-        return m->root < 0 ? err_wrap(e, m->root, "rootfs") : 0;
-    }
-    if (m->spec.user == SANDBOX_USER_ROOT && map) {
-        int r = m->root = rootfs_template_tree("/etc", map, z->proc, e);
-        if (r >= 0)
-            r = m->usr = rootfs_template_tree("/usr", map, z->proc, e);
-        if (r >= 0 || r != -EINVAL)
-            return r;
-        /* tmpfs before Linux 6.3 cannot translate owners: then root inside owns nothing of the
-         * system and changes nothing of it. */
-        log_info("root in this sandbox does not own the system's files", "error=%s", log_q(e->msg));
-        fd_cleanup_close(&m->root);
-    }
-    if (!root_has_own_etc(&m->spec))
-        return 0; /* nothing of the template lies below anything */
-    m->root = rootfs_template_tree("/etc", NULL, z->proc, e); /* to lie below its own */
-    return m->root;
-}
-
-static int open_sources(struct zygote *z, struct making *m, struct err *e)
-{
-    int r = open_layers(z, m, e);
-    if (r < 0)
-        return r;
-    if (m->spec.workspace_dir) {
-        const struct rootfs_tree how = {
-            .write = true, .give_to = z->root ? (int64_t)m->host_uid : -1, .owner_is = -1};
-        m->workspace = rootfs_host_tree(&z->rootfs, m->spec.workspace_dir, &how, e);
-        if (m->workspace < 0)
-            return m->workspace;
-    }
-    m->binds = mem_array(m->spec.n_binds, sizeof(int));
-    for (size_t i = 0; i < m->spec.n_binds; i++)
-        m->binds[i] = -1;
-    for (size_t i = 0; i < m->spec.n_binds; i++) {
-        const struct sandbox_bind *b = &m->spec.binds[i];
-        const struct rootfs_tree how = {.write = b->write,
-                                        .socket = b->socket,
-                                        .give_to = -1,
-                                        .owner_is = z->root ? (int64_t)m->host_uid : -1,
-                                        .proc = z->proc};
-        m->binds[i] = rootfs_host_tree(&z->rootfs, b->source, &how, e);
-        if (m->binds[i] < 0)
-            return m->binds[i];
-    }
-    return 0;
-}
-
 /* What to look at when the kernel makes no process, or none in new namespaces. */
 static const char *clone_advice(int code)
 {
@@ -272,10 +187,14 @@ static long clone_as_owner(const struct zygote *z, const struct making *m, struc
 static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
 {
     /* From taking to cloning nothing may come between: see stock_take_net. */
-    bool net_ready = m->spec.network == SANDBOX_NET_LOOPBACK && stock_take_net(&z->stock);
+    m->net_ready =
+        m->spec.network == SANDBOX_NET_LOOPBACK && stock_take_net(&z->stock, m->spec.n_doors > 0);
+    int r = m->net_ready ? capture_open(m->spec.doors, m->spec.n_doors, &m->doors, e) : 0;
+    if (r < 0)
+        return r;
     struct clone_args args = {
         .flags = NAMESPACES | CLONE_PIDFD | (z->time_ns ? CLONE_NEWTIME : 0u) |
-                 (net_ready ? 0u : CLONE_NEWNET),
+                 (m->net_ready ? 0u : CLONE_NEWNET),
         .pidfd = (uint64_t)(uintptr_t)&m->pidfd,
         .exit_signal = SIGCHLD,
     };
@@ -295,7 +214,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                    .entry = m->group.entry,
                                    .bind_fds = m->binds,
                                    .id_range = m->map.count > 1,
-                                   .net_ready = net_ready,
+                                   .net_ready = m->net_ready,
                                    .quotas = z->root ? NULL : &z->quotas};
         enter_sandbox(&birth);
     }
@@ -315,7 +234,7 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
         return e->code;
     r = choose_ids(z, m, e);
     if (r >= 0)
-        r = open_sources(z, m, e);
+        r = making_open_sources(m, &z->rootfs, z->proc, z->root, e);
     if (r >= 0)
         r = sweeps_open(&z->rootfs, &m->spec, &m->sweeps, e);
     if (r >= 0)
@@ -345,14 +264,7 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
 
 static void handle_create(struct zygote *z, const json_t *request)
 {
-    __attribute__((cleanup(making_done))) struct making m = {.channel = {-1, -1},
-                                                             .go = {-1, -1},
-                                                             .workspace = -1,
-                                                             .root = -1,
-                                                             .usr = -1,
-                                                             .group = STOCK_GROUP_NONE,
-                                                             .uid_lock = -1,
-                                                             .pidfd = -1};
+    AUTO(making) m = MAKING_NONE;
     struct err e = {.code = 0};
     int r = create(z, request, &m, &e);
     if (m.group.cgroup.name[0]) /* still ours: nothing has joined it */
@@ -368,8 +280,10 @@ static void handle_create(struct zygote *z, const json_t *request)
         answer_send(z->ctl, reply, NULL, 0);
     } else {
         json_put_int(reply, "pid", r);
-        const int fds[] = {m.channel[0], m.pidfd};
-        answer_send(z->ctl, reply, fds, 2);
+        int fds[ANSWER_FDS_MAX] = {m.channel[0], m.pidfd};
+        memcpy(&fds[2], m.doors.fd, m.doors.n * sizeof(int));
+        json_put_bool(reply, "doors", m.spec.n_doors > 0 && m.net_ready);
+        answer_send(z->ctl, reply, fds, 2 + m.doors.n);
     }
 }
 

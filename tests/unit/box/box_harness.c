@@ -23,8 +23,12 @@
 
 int harness_role(int argc, char **argv)
 {
-    if (argc == 2 && str_eq(argv[1], "zygote"))
-        return zygote_main(3, false);
+    if (argc >= 2 && str_eq(argv[1], "zygote")) {
+        unsigned how = 0;
+        for (int i = 2; i < argc; i++)
+            how |= str_eq(argv[i], "single") ? ZYGOTE_SINGLE : ZYGOTE_QUIET;
+        return zygote_main(3, how);
+    }
     if (argc == 3 && str_eq(argv[1], "init"))
         return standalone_main(argv[2]);
     if (argc > 3 && str_eq(argv[1], "launch"))

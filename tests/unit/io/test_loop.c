@@ -481,22 +481,23 @@ static int fd_passing(void *arg)
     (void)arg;
     AUTO(pair) p;
     pair_open(&p);
-    int pipes[16][2], give[17], got[16];
-    for (size_t i = 0; i < 16; i++) {
+    enum { N = IO_FDS_MAX };
+    int pipes[N][2], give[N + 1], got[N];
+    for (size_t i = 0; i < N; i++) {
         assert_int_equal(pipe2(pipes[i], O_CLOEXEC), 0);
         give[i] = pipes[i][1];
     }
-    give[16] = give[0];
+    give[N] = give[0];
     size_t n;
     char c;
-    assert_int_equal(io_send_fds(&p.a, "f", 1, give, 17), -EINVAL);
+    assert_int_equal(io_send_fds(&p.a, "f", 1, give, N + 1), -EINVAL);
     assert_int_equal(io_send_fds(&p.a, "f", 0, give, 1), -EINVAL);
-    assert_int_equal(io_send_fds(&p.a, "f", 1, give, 16), 1);
-    assert_int_equal(io_recv_fds(&p.b, &c, 1, got, &n), 1);
-    assert_int_equal(n, 16);
-    for (size_t i = 0; i < 16; i++) {
+    assert_int_equal(io_send_fds(&p.a, "f", 1, give, N), 1);
+    assert_int_equal(io_recv_fds(&p.b, &c, 1, got, ARRAY_LEN(got), &n), 1);
+    assert_int_equal(n, N);
+    for (size_t i = 0; i < N; i++) {
         assert_int_equal(fcntl(got[i], F_GETFD), FD_CLOEXEC);
-        char letter = (char)('a' + i), back;
+        char letter = (char)('a' + i % 26), back;
         assert_int_equal(write(got[i], &letter, 1), 1);
         assert_int_equal(read(pipes[i][0], &back, 1), 1);
         assert_int_equal(back, letter);
@@ -504,8 +505,19 @@ static int fd_passing(void *arg)
         (void)close(pipes[i][0]);
         (void)close(pipes[i][1]);
     }
+    /* More than the caller expects is no message, and none of it stays open. */
+    int before = dup(0), after;
+    for (size_t k = 1; k < 4; k++) {
+        const int same[4] = {0, 0, 0, 0};
+        assert_int_equal(io_send_fds(&p.a, "m", 1, same, k + 1), 1);
+        assert_int_equal(io_recv_fds(&p.b, &c, 1, got, k, &n), -EMSGSIZE);
+        after = dup(0);
+        assert_int_equal(after, before + 1);
+        (void)close(after);
+    }
+    (void)close(before);
     assert_int_equal(io_send_fds(&p.a, "n", 1, NULL, 0), 1);
-    assert_int_equal(io_recv_fds(&p.b, &c, 1, got, &n), 1);
+    assert_int_equal(io_recv_fds(&p.b, &c, 1, got, ARRAY_LEN(got), &n), 1);
     assert_int_equal(n, 0);
     assert_int_equal(c, 'n');
     return 0;
@@ -533,7 +545,7 @@ static int fd_shortage(void *arg)
         tight = (struct rlimit){.rlim_max = before.rlim_max};
         tight.rlim_cur = (rlim_t)(room == 0 ? next : room == 1 ? next + 1 : second + 1);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-        ssize_t r = io_recv_fds(&p.b, &c, 1, got, &n);
+        ssize_t r = io_recv_fds(&p.b, &c, 1, got, ARRAY_LEN(got), &n);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         assert_int_equal(r, 1);
         assert_int_equal(c, 'f');

@@ -76,10 +76,11 @@ static void has_dropped_privileges(void **state)
     }
     fclose(f);
     assert_int_equal(no_new_privs, 1);
-    /* chown, dac_override, dac_read_search, fowner, kill, setgid, setuid, net_admin,
-     * sys_chroot, sys_admin */
+    /* chown, dac_override, dac_read_search, fowner, kill, setgid, setuid, net_bind_service,
+     * net_admin, sys_chroot, sys_admin */
     const unsigned long long may = 1ull << 0 | 1ull << 1 | 1ull << 2 | 1ull << 3 | 1ull << 5 |
-                                   1ull << 6 | 1ull << 7 | 1ull << 12 | 1ull << 18 | 1ull << 21;
+                                   1ull << 6 | 1ull << 7 | 1ull << 10 | 1ull << 12 | 1ull << 18 |
+                                   1ull << 21;
     assert_int_equal(effective & ~may, 0);
     assert_int_equal(bounding & ~may, 0);
 }
