@@ -36,3 +36,17 @@
 #define LIMIT_CAPTURE_FIXED       1024         /* of those: hosts with doors of their own */
 #define LIMIT_CAPTURE_OPEN        16384        /* connections of all sandboxes: 4 files each */
 #define LIMIT_CAPTURE_OPEN_ONE    4096         /* of one sandbox, and half of what is free */
+
+#define LIMIT_EXCHANGE_HEAD_MS                                                                     \
+    (10 * 60 * 1000) /* until an answer begins: slow models take minutes */
+#define LIMIT_EXCHANGE_SILENCE_MS                                                                  \
+    (60 * 60 * 1000)                    /* between two bytes: a watch may be quiet as long */
+#define LIMIT_EXCHANGE_CONTINUE_MS 1000 /* for a 100: what clients themselves wait (curl) */
+#define LIMIT_EXCHANGE_LINGER_MS                                                                   \
+    10000 /* for the other direction, without a byte, when one is over */
+#define LIMIT_EXCHANGE_DRAIN_MS      1000 /* for a body nobody wants, so that the answer is read */
+#define LIMIT_EXCHANGE_DRAIN_BYTES   (256u << 10) /* of it: a reset would destroy the answer */
+#define LIMIT_EXCHANGE_INTERIM       16           /* heads of 1xx before the answer; 502 above */
+#define LIMIT_EXCHANGE_OUT_BYTES     (17u << 20)  /* what one piece may become: inject/body.h */
+#define LIMIT_EXCHANGE_BUFFER_BYTES  (32u << 10)  /* of a direction, while bytes flow */
+#define LIMIT_EXCHANGE_RESTING_BYTES 2048         /* of a direction that waits */

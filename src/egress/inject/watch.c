@@ -1,0 +1,137 @@
+/* watch.c - one table for what a sandbox may send back to us: its placeholders, and real secrets.
+ *
+ * Called when a session begins, when a secret becomes known or changes (watch_new), and for every
+ * request. The table only looks: what is found where decides what happens. Placeholders come first
+ * among its pairs, so a pair's number tells which of both was found. What a sandbox controls is the text
+ * that is looked through; the engine bounds the work
+ * (scrub.md, 5). */
+#include "egress/inject/watch.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+static int make_table(struct inject_watch *w, const struct placeholder *const *all, size_t n,
+                      const struct inject_secret *secrets, size_t n_secrets, struct err *e)
+{
+    if (n + n_secrets > SCRUB_PAIRS_MAX)
+        return err_set(e, -E_LIMIT, "%zu secrets are more than one session can have", n_secrets);
+    AUTO_FREE struct scrub_pair *pairs = mem_array(n + n_secrets + 1, sizeof(*pairs));
+    for (size_t i = 0; i < n; i++)
+        pairs[i] = (struct scrub_pair){all[i]->credential, all[i]->text, all[i]->n, "-", 1};
+    for (size_t i = 0; i < n_secrets; i++)
+        pairs[n + i] = (struct scrub_pair){secrets[i].credential, secret_borrow(secrets[i].value),
+                                           secrets[i].value->len, "-", 1};
+    return scrub_table_new(pairs, n + n_secrets, SCRUB_ALL, &w->table, e);
+}
+
+int inject_watch_new(const struct placeholders *p, const char *session,
+                     const struct inject_secret *secrets, size_t n, struct inject_watch **ret,
+                     struct err *e)
+{
+    const struct placeholder *all[PLACEHOLDERS_OF_SESSION_MAX];
+    size_t k = placeholders_list(p, session, all);
+    struct inject_watch *w = mem_new(struct inject_watch);
+    w->refs = 1;
+    int r = make_table(w, all, k, secrets, n, e);
+    if (r < 0) {
+        free(w);
+        return r;
+    }
+    w->placeholders = mem_array(k + 1, sizeof(*w->placeholders));
+    for (size_t i = 0; i < k; i++)
+        w->placeholders[i] =
+            (struct watched){mem_strdup(all[i]->credential), mem_strdup(all[i]->text), all[i]->n};
+    w->n_placeholders = k;
+    *ret = w;
+    return 0;
+}
+
+struct inject_watch *inject_watch_ref(struct inject_watch *w)
+{
+    w->refs++;
+    return w;
+}
+
+void inject_watch_unref(struct inject_watch *w)
+{
+    if (!w || --w->refs > 0)
+        return;
+    for (size_t i = 0; i < w->n_placeholders; i++) {
+        free(w->placeholders[i].credential);
+        free(w->placeholders[i].text);
+    }
+    free(w->placeholders);
+    scrub_table_unref(w->table);
+    free(w);
+}
+
+const struct watched *watch_of(const struct inject_watch *w, const char *credential)
+{
+    for (size_t i = 0; i < w->n_placeholders; i++)
+        if (str_eq(w->placeholders[i].credential, credential))
+            return &w->placeholders[i];
+    return NULL;
+}
+
+int watch_text(struct scrub_stream *s, struct http_text t)
+{
+    int r = t.n ? scrub_feed(s, t.p, t.n, NULL) : 0;
+    return r < 0 ? r : scrub_end(s, NULL);
+}
+
+const char *watch_secret_found(const struct inject_watch *w, const struct scrub_stream *s)
+{
+    size_t n = s->hits ? scrub_table_pairs(w->table) : 0;
+    for (size_t i = w->n_placeholders; i < n; i++)
+        if (s->by_pair[i])
+            return scrub_table_name(w->table, i);
+    return NULL;
+}
+
+size_t watch_placeholder_found(const struct inject_watch *w, const struct scrub_stream *s,
+                               size_t from)
+{
+    if (!s->hits)
+        return w->n_placeholders;
+    while (from < w->n_placeholders && !s->by_pair[from])
+        from++;
+    return from;
+}
+
+/* ---- many texts at once ---- */
+
+static void search(struct gather *g, const char *p, size_t n)
+{
+    uint64_t hits = 0;
+    int r = n ? scrub_text(g->table, p, n, SCRUB_QUOTE_NONE, NULL, &hits) : 0;
+    g->error = g->error < 0 ? g->error : r;
+    g->hits += hits;
+}
+
+void gather_add(struct gather *g, struct http_text t)
+{
+    if (t.n + 1 > GATHER_BYTES - g->n) {
+        search(g, g->bytes, g->n);
+        g->n = 0;
+    }
+    if (t.n + 1 > GATHER_BYTES) {
+        search(g, t.p, t.n);
+        return;
+    }
+    if (t.n)
+        memcpy(g->bytes + g->n, t.p, t.n);
+    g->bytes[g->n + t.n] = '\0';
+    g->n += t.n + 1;
+}
+
+int gather_end(struct gather *g, uint64_t *ret_hits)
+{
+    search(g, g->bytes, g->n);
+    if (g->hits) /* who found nothing holds nothing that must not be seen */
+        secret_wipe(g->bytes, sizeof(g->bytes));
+    if (g->error == 0)
+        *ret_hits = g->hits;
+    return g->error;
+}
