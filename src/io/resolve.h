@@ -44,9 +44,11 @@ struct resolved {
 /* Why there are no addresses, for Proxy-Status (RFC 9209 2.3.1, 2.3.2). */
 enum resolve_why {
     RESOLVE_OK,
-    RESOLVE_NO_NAME, /* NXDOMAIN */
-    RESOLVE_NO_DATA, /* the name exists and has no address */
-    RESOLVE_FAILED,  /* the servers say SERVFAIL, REFUSED, or nonsense */
+    RESOLVE_NO_NAME,  /* NXDOMAIN */
+    RESOLVE_NO_DATA,  /* the name exists and has no address */
+    RESOLVE_SERVFAIL, /* the servers say so; likewise the next */
+    RESOLVE_REFUSED,
+    RESOLVE_FAILED,  /* they cannot be reached, or talk nonsense */
     RESOLVE_TIMEOUT, /* they say nothing */
     RESOLVE_LOCAL,   /* not asked: cancelled, too many look-ups, no memory */
 };
