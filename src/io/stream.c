@@ -75,6 +75,14 @@ void stream_done(struct stream *s)
     s->impl = NULL;
 }
 
+void stream_move(struct stream *to, struct stream *from)
+{
+    to->ops = TAKE(from->ops);
+    to->impl = TAKE(from->impl);
+    to->want = from->want;
+    io_fd_move(&to->io, &from->io);
+}
+
 static int wait_want(struct stream *s)
 {
     struct io_fd *io = &s->io;
