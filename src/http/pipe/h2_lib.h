@@ -47,7 +47,6 @@ struct err;
     X(nghttp2_session_want_read)                                                                   \
     X(nghttp2_session_want_write)                                                                  \
     X(nghttp2_strerror)                                                                            \
-    X(nghttp2_submit_goaway)                                                                       \
     X(nghttp2_submit_headers)                                                                      \
     X(nghttp2_submit_request)                                                                      \
     X(nghttp2_submit_response)                                                                     \
@@ -114,7 +113,6 @@ int h2_lib_open(struct err *e) WARN_UNUSED;
 #define nghttp2_session_want_read               h2_lib.nghttp2_session_want_read_
 #define nghttp2_session_want_write              h2_lib.nghttp2_session_want_write_
 #define nghttp2_strerror                        h2_lib.nghttp2_strerror_
-#define nghttp2_submit_goaway                   h2_lib.nghttp2_submit_goaway_
 #define nghttp2_submit_headers                  h2_lib.nghttp2_submit_headers_
 #define nghttp2_submit_request                  h2_lib.nghttp2_submit_request_
 #define nghttp2_submit_response                 h2_lib.nghttp2_submit_response_
