@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "base/time.h"
 
 static void binding_free(struct binding *b)
 {
@@ -93,8 +94,61 @@ int binding_send(struct keeper *k, const char *id)
     return next;
 }
 
+/* ---- records ---- */
+
+/* Tool calls and sessions are facts by now: one that cannot be recorded is told to the log of the
+ * process. Requests are not made then (proxy). */
+static void record(struct keeper *k, const struct audit_record *r)
+{
+    AUTO(audit_room) room = AUDIT_ROOM_NONE;
+    struct err e = {.code = 0};
+    if (audit_reserve(k->records, 1, &room, &e) < 0)
+        log_error("a record could not be written", "kind=%s session=%.*s error=%s",
+                  audit_kind_name(r->kind), (int)r->session.n, r->session.p, log_q(e.msg));
+    else
+        audit_append(&room, r);
+}
+
+void binding_set_session(struct keeper *k, struct binding *b, const char *session)
+{
+    const bool begins = session[0] != '\0';
+    const struct audit_record r = {.kind = AUDIT_SESSION,
+                                   .session = audit_text(begins ? session : b->session),
+                                   .sandbox = audit_text(b->id),
+                                   .policy = audit_text(policy_hash(k->policy)),
+                                   .verdict = audit_text(begins ? "begin" : "end")};
+    if (!str_eq(session, b->session))
+        record(k, &r);
+    str_copy(b->session, sizeof(b->session), session);
+}
+
+void binding_set_call(struct keeper *k, struct binding *b, const char *call, const char *tool)
+{
+    const struct audit_record r = {.kind = AUDIT_TOOL_CALL,
+                                   .session = audit_text(b->session),
+                                   .call = audit_text(b->call),
+                                   .sandbox = audit_text(b->id),
+                                   .verdict = audit_text("end"),
+                                   .tool = audit_text(b->tool),
+                                   .duration_us =
+                                       (uint64_t)((time_mono_ns() - b->call_began_ns) / 1000)};
+    if (b->call[0] && !str_eq(b->call, call))
+        record(k, &r);
+    str_copy(b->call, sizeof(b->call), call);
+    str_copy(b->tool, sizeof(b->tool), tool);
+    b->call_began_ns = time_mono_ns();
+}
+
 void binding_release(struct keeper *k, struct binding *b)
 {
+    char id[ID_MAX]; /* what is recorded suspends, and another notice may come */
+    str_copy(id, sizeof(id), b->id);
+    if (b->call[0])
+        binding_set_call(k, b, "", "");
+    if ((b = map_get(&k->bindings, id)) && b->session[0])
+        binding_set_session(k, b, "");
+    if (!(b = map_get(&k->bindings, id)))
+        return;
     map_remove(&k->bindings, b->id);
     placeholders_forget(k->placeholders, b->id);
     if (b->at) {

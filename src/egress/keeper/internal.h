@@ -1,6 +1,7 @@
 /* internal - the keeper's parts, for each other. No file outside this folder includes it. */
 #pragma once
 
+#include "audit/client.h"
 #include "audit/server.h"
 #include "base/err.h"
 #include "base/id.h"
@@ -34,9 +35,10 @@ struct proxy {
 
 struct binding {
     char id[ID_MAX];
-    char session[SESSION_MAX + 1], call[SESSION_MAX + 1]; /* "" when there is none */
-    json_t *env;                                          /* {NAME: placeholder} */
-    int *fds; /* the sockets: kept for a proxy that takes another's place */
+    char session[SESSION_MAX + 1], call[SESSION_MAX + 1], tool[SESSION_MAX + 1]; /* "": none */
+    int64_t call_began_ns;
+    json_t *env; /* {NAME: placeholder} */
+    int *fds;    /* the sockets: kept for a proxy that takes another's place */
     size_t n_fds;
     bool bound; /* all of them are there */
     struct proxy *at;
@@ -71,7 +73,8 @@ struct keeper {
     struct secret_sources *sources;
     struct placeholders *placeholders;
     struct audit_server *audit;
-    struct map bindings; /* id → struct binding */
+    struct audit_client *records; /* the keeper's own */
+    struct map bindings;          /* id → struct binding */
     struct proxy proxies[KEEPER_PROXIES_MAX];
     size_t n_proxies;
     bool started, serving, stopping;
@@ -104,6 +107,10 @@ int binding_add_fds(struct keeper *k, struct binding *b, const json_t *o, struct
 int binding_send(struct keeper *k, const char *id);
 void binding_release(struct keeper *k, struct binding *b); /* Suspends; b is gone */
 void bindings_done(struct keeper *k);
+
+/* Whose it is, or what runs in it. Suspends. */
+void binding_set_session(struct keeper *k, struct binding *b, const char *session);
+void binding_set_call(struct keeper *k, struct binding *b, const char *call, const char *tool);
 
 /* ---- proxies.c ---- */
 

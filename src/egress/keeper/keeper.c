@@ -25,6 +25,9 @@
 #include "egress/ctl/ca.h"
 #include "io/loop.h"
 #include "io/signal.h"
+#include "io/sock.h"
+
+#define FLUSH_MS 2000 /* for records, at the end */
 
 /* ---- start ---- */
 
@@ -66,7 +69,23 @@ static int open_audit(struct keeper *k, const char *path, struct err *e)
     const struct audit_options options = {.path = named ? named : path};
     if (!options.path)
         return err_set(e, -EINVAL, "audit: no file is named");
-    return audit_server_open(&options, 0, &k->audit, e);
+    int r = audit_server_open(&options, 0, &k->audit, e);
+    int pair[2];
+    if (r < 0)
+        return r;
+    r = sock_pair(SOCK_STREAM, pair);
+    if (r < 0)
+        return err_set(e, r, "could not make a socket: %s", err_text(r));
+    AUTO_CLOSE int ours = pair[0], theirs = pair[1];
+    r = audit_server_add(k->audit, theirs, "egress", e);
+    if (r < 0)
+        return r;
+    theirs = -1;
+    k->records = audit_client_new();
+    r = audit_client_connect(k->records, ours, e);
+    if (r >= 0)
+        ours = -1;
+    return r;
 }
 
 static int adopt_ca(struct keeper *k, int fd, struct err *e)
@@ -155,12 +174,6 @@ static int answer_policy(struct keeper *k, const json_t *o, struct ctl_fds *fds,
     return 0;
 }
 
-static void set_text(char *to, const json_t *o, const char *name)
-{
-    const char *text = json_get_str(o, name);
-    str_copy(to, SESSION_MAX + 1, text ? text : "");
-}
-
 /* What is about one sandbox goes to its proxy as it came. */
 static int take_notice(struct keeper *k, const char *op, const json_t *o)
 {
@@ -175,13 +188,15 @@ static int take_notice(struct keeper *k, const char *op, const json_t *o)
         binding_release(k, b);
         return 0;
     }
+    const char *text = json_get_str(o, op), *tool = json_get_str(o, "tool");
     if (str_eq(op, "session"))
-        set_text(b->session, o, op);
+        binding_set_session(k, b, text ? text : "");
     else if (str_eq(op, "call"))
-        set_text(b->call, o, op);
+        binding_set_call(k, b, text ? text : "", tool ? tool : "");
     else
         return -E_PROTO;
-    if (b->at && b->at->ctl)
+    b = binding_find(k, o);
+    if (b && b->at && b->at->ctl)
         (void)!ctl_tell(b->at->ctl, (json_t *)(uintptr_t)o, NULL, 0);
     return 0;
 }
@@ -223,7 +238,14 @@ static void keeper_end(struct keeper *k)
     proxies_stop(k);
     scope_done(&k->scope);
     ctl_free(k->boss);
+    while (k->bindings.n > 0 && k->records) { /* what ends with us is recorded, too */
+        size_t pos = 0;
+        void *b;
+        MUST(map_next(&k->bindings, &pos, NULL, &b));
+        binding_release(k, b);
+    }
     bindings_done(k);
+    (void)audit_client_free(k->records, FLUSH_MS);
     placeholders_free(k->placeholders);
     secrets_done(k);
     map_done(&k->secrets);
