@@ -36,16 +36,19 @@ int origins_new(const struct origins_options *o, struct origins **ret, struct er
 /* Closes all. No link may be out. Suspends. NULL is fine. */
 void origins_free(struct origins *p);
 
+#define ORIGIN_PEER_MAX 64
+
 /* Makes a new connection: dials, does TLS, says which version was agreed. Called by origins_get on its
  * caller's fiber. *ret is taken over. Suspends. */
 typedef int origins_dial(void *arg, struct stream *ret, enum http_version *ret_version,
-                         struct err *e);
+                         char ret_peer[ORIGIN_PEER_MAX], struct err *e);
 
 /* A link with room for one more exchange. */
 struct origin_lease {
     struct http_link *link;
     bool
         reused; /* had been there: its peer may have closed it meanwhile (http_read_head, -E_CLOSED) */
+    const char *peer;           /* what `dial` said it is connected to; "" when it said nothing */
     struct origin_link *holder; /* private */
 };
 /* An idle or shared link of exactly this key, or a new one by `dial`. While another fiber dials an

@@ -7,8 +7,7 @@
  * served on a fiber of its own. */
 #include "egress/proxy/process.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include "egress/lock/lock.h"
 #include "egress/policy/idna.h"
 #include "egress/proxy/world.h"
+#include "egress/scrub/inflate.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "secret/placeholder.h"
@@ -211,7 +211,7 @@ static int open_all(struct world *w, struct err *e)
     if (r >= 0)
         r = origins_new(NULL, &w->origins, e);
     if (r >= 0)
-        r = inflate_open(e);
+        r = inflate_open_all(e);
     if (r >= 0)
         r = http_pipe_open(e);
     return r;
@@ -219,8 +219,8 @@ static int open_all(struct world *w, struct err *e)
 
 static int lock(struct world *w, struct err *e)
 {
-    char conf[4096], hosts[4096];
-    resolver_folders(w->resolver, conf, hosts, sizeof(conf));
+    AUTO_FREE char *conf = mem_array(PATH_MAX, 1), *hosts = mem_array(PATH_MAX, 1);
+    resolver_folders(w->resolver, conf, hosts, PATH_MAX);
     const char *const may_read[] = {conf[0] ? conf : "/etc", hosts[0] ? hosts : "/etc", NULL};
     return egress_lock(may_read, e);
 }

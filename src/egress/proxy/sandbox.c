@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "egress/inject/limits.h"
 #include "egress/inject/reply.h"
 #include "secret/placeholder.h"
 

@@ -34,8 +34,9 @@ static void secrets_done(void *arg, struct exchange_values *v)
 static int secrets(void *arg, struct exchange_sandbox *x, const struct inject_plan *plan,
                    struct exchange_values *ret, struct err *e)
 {
-    struct sandbox *sb = LIST_ENTRY(x, struct sandbox, x);
-    struct world *w = arg;
+    (void)x; /* it is the connection's */
+    struct sandbox *sb = arg;
+    struct world *w = sb->w;
     struct held *h = mem_new(struct held);
     size_t had = 0;
     int r = 0;
@@ -159,7 +160,7 @@ static int get_link(struct world *w, const char *binding, const struct exchange_
 
 static void origin_done(void *arg, struct exchange_origin *o)
 {
-    struct world *w = arg;
+    struct world *w = ((struct sandbox *)arg)->w;
     struct origin_lease *lease = o->hold;
     if (lease)
         origins_put(w->origins, lease, true);
@@ -167,13 +168,14 @@ static void origin_done(void *arg, struct exchange_origin *o)
     *o = (struct exchange_origin){.hold = NULL};
 }
 
-static int origin(void *arg, struct exchange_sandbox *x, const struct exchange_want *want,
-                  struct exchange_origin *ret, const char **ret_type, struct err *e)
+static int origin(void *arg, const struct exchange_want *want, struct exchange_origin *ret,
+                  const char **ret_type, struct err *e)
 {
-    struct world *w = arg;
+    struct sandbox *sb = arg;
+    struct world *w = sb->w;
     struct origin_lease *lease = mem_new(struct origin_lease);
     struct dial_info info;
-    int r = get_link(w, x->id, want, lease, &info, e);
+    int r = get_link(w, sb->id, want, lease, &info, e);
     if (r < 0) {
         if (info.error)
             *ret_type = info.error;

@@ -78,7 +78,7 @@ void relays_check(struct sandbox *sb, const struct policy *p);
 
 /* ---- upstream.c: exchange_calls, and dialling ---- */
 
-extern const struct exchange_calls upstream_calls; /* arg: struct world */
+extern const struct exchange_calls upstream_calls; /* arg: struct sandbox */
 /* Dials as the policy says, with the upstream proxy's password if need be. Suspends. */
 int upstream_dial(struct world *w, const struct policy *p, const struct policy_decision *d,
                   const struct host *h, uint16_t port, int *ret_fd, struct dial_info *info,

@@ -70,6 +70,19 @@ int inflate_new(enum inflate_coding coding, struct inflate **ret, struct err *e)
     return 0;
 }
 
+int inflate_open_all(struct err *e)
+{
+    static const enum inflate_coding one_of_each[] = {INFLATE_GZIP, INFLATE_BROTLI, INFLATE_ZSTD};
+    for (size_t i = 0; i < ARRAY_LEN(one_of_each); i++) {
+        struct inflate *f;
+        int r = inflate_new(one_of_each[i], &f, e);
+        if (r < 0)
+            return r;
+        inflate_free(f);
+    }
+    return 0;
+}
+
 void inflate_free(struct inflate *f)
 {
     if (!f)

@@ -26,6 +26,8 @@ enum inflate_coding {
  * others, for lists of several, and for "identity", which needs no decoder. */
 int inflate_coding_named(const char *name, size_t n, enum inflate_coding *ret) WARN_UNUSED;
 
+/* Opens the libraries of all codings: for a process that locks itself in afterwards. As inflate_new. */
+int inflate_open_all(struct err *e) WARN_UNUSED;
 /* Opens the library when it is the first one of its kind. The caller frees. -ENOENT with words
  * when the library is missing, -ENOMEM. Holds up to 17 MiB (brotli), 9 MiB (zstd), 48 KiB (gzip,
  * deflate). */

@@ -114,6 +114,10 @@ static inline void http_pipe_close(struct http_pipe *p)
         p->ops->close(p);
 }
 
+/* Opens the library of HTTP/2, which is otherwise done at first use: for a process that locks itself in
+ * before. -ENOENT with words: it is missing. */
+int http_pipe_open(struct err *e) WARN_UNUSED;
+
 /* ---- a connection on which requests come in ---- */
 
 struct http_serve_options {
