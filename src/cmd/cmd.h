@@ -29,4 +29,5 @@ int cmd_completion(int argc, char **argv);
 
 /* What those that have verbs can do, for completion. */
 struct verb_set;
-extern const struct verb_set cmd_session_verbs, cmd_env_verbs, cmd_rootfs_verbs, cmd_audit_verbs;
+extern const struct verb_set cmd_session_verbs, cmd_env_verbs, cmd_rootfs_verbs, cmd_audit_verbs,
+    cmd_egress_verbs;

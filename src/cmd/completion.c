@@ -120,7 +120,7 @@ static void print_words(const char *word, size_t n)
     } all[] = {
         {"session", &cmd_session_verbs, NULL}, {"env", &cmd_env_verbs, NULL},
         {"env key", &cmd_env_verbs, "key"},    {"rootfs", &cmd_rootfs_verbs, NULL},
-        {"audit", &cmd_audit_verbs, NULL},
+        {"audit", &cmd_audit_verbs, NULL},     {"egress", &cmd_egress_verbs, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (strlen(all[i].word) == n && !memcmp(all[i].word, word, n)) {

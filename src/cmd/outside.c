@@ -26,7 +26,7 @@ static int add_all(const struct egress_grant *g, struct sandbox_spec *spec, stru
         r = sandbox_spec_add_door(spec, d->udp ? SANDBOX_DOOR_UDP : SANDBOX_DOOR_TCP,
                                   str_eq(d->address, DOOR_ANY) ? NULL : d->address, d->port, e);
     }
-    return r < 0 ? r : sandbox_spec_set_ca(spec, g->ca_pem, e);
+    return r;
 }
 
 static int grant(void *arg, struct sandbox_spec *spec, char ret_id[BOX_OUTSIDE_ID], struct err *e)

@@ -15,6 +15,7 @@
 #include "cmd/line/host_path.h"
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
+#include "cmd/outside.h"
 #include "cmd/trim.h"
 #include "http/client/client.h"
 #include "io/dirs.h"
@@ -39,6 +40,11 @@ struct worker_command {
     struct sandbox_options options;
     struct worker_tool *tool; /* WORKER_TOOLS_MAX of them */
     struct sandbox_spec sandbox;
+    struct flag_section policy; /* none: sandboxes have no network */
+    const char *audit;
+    int64_t proxies;
+    struct egress *egress;
+    struct box_outside outside;
 };
 
 /* Reads the key from a file, a trailing newline dropped. */
@@ -152,21 +158,65 @@ static int prepare(struct worker_command *c, struct err *e)
     if (r == 0)
         r = sandbox_flags_apply(&c->options, SANDBOX_OF_WORKER, &c->sandbox, e);
     c->cfg.sandbox = &c->sandbox;
+    if (r == 0 && c->policy.json && c->cfg.isolation == BOX_NONE)
+        r = err_set(e, -EINVAL,
+                    "egress needs isolation: without it there is no boundary, and no "
+                    "secret is given");
     if (r == 0)
         r = prepare_tools(c, e);
     return r < 0 ? r : take_key(c, e);
 }
 
+/* SIGHUP: the policy is read again, and every secret when it is needed next. */
+static void reload(struct worker_command *c)
+{
+    AUTO_JSON json_t *section = NULL;
+    struct err e = {.code = 0};
+    if (!c->egress)
+        return;
+    egress_reread(c->egress);
+    int r = flags_section_again(&c->policy, "egress", &section, &e);
+    if (r >= 0)
+        r = egress_set_policy(c->egress, section, &e);
+    if (r < 0)
+        log_error("the policy stays as it was: the new one cannot be used", "error=%s",
+                  log_q(e.msg));
+    else
+        log_info("policy and secrets are read again", "file=%s", log_q(c->policy.file));
+}
+
 static int wait_for_signals(void *arg)
 {
-    (void)arg;
+    struct worker_command *c = arg;
     for (;;) {
         int sig = signal_next();
         if (sig < 0)
             return sig;
+        if (sig == SIGHUP)
+            reload(c);
         if (sig == SIGTERM || sig == SIGINT)
             worker_stop();
     }
+}
+
+static int start_egress(struct worker_command *c, struct err *e)
+{
+    if (!c->policy.json)
+        return 0;
+    AUTO_FREE char *data = cmd_default_data_dir();
+    AUTO_FREE char *file = mem_printf("%s/audit.jsonl", data);
+    const struct egress_options o = {.policy = c->policy.json,
+                                     .at = "egress",
+                                     .audit_file = c->audit ? c->audit : file,
+                                     .proxies = (unsigned)c->proxies};
+    int r = c->audit ? 0 : dirs_make(data, e);
+    if (r >= 0)
+        r = egress_start(&o, &c->egress, e);
+    if (r < 0)
+        return r;
+    c->outside = outside_of(c->egress);
+    c->cfg.outside = &c->outside;
+    return 0;
 }
 
 static void say_ready(void *arg)
@@ -185,8 +235,11 @@ static int run(void *arg)
     scope_init(&s);
     int r = fiber_spawn(&s, "signals", wait_for_signals, c, NULL);
     if (r == 0)
+        r = start_egress(c, &e);
+    if (r == 0)
         r = worker_run(&c->cfg, say_ready, c, &e);
     scope_done(&s);
+    egress_stop(c->egress);
     if (r < 0)
         fprintf(stderr, "sallyport worker: %s\n", e.msg[0] ? e.msg : err_text(r));
     return r < 0;
@@ -230,6 +283,14 @@ int cmd_worker(int argc, char **argv)
          "run this on the host after a session was served; its metadata is on stdin", FLAG_TEXT,
          .ptr = &c.cfg.on_end},
     };
+    const struct flag way_out[] = {
+        {"egress", "FILE", "YAML file with what sandboxes may reach, and with which credentials",
+         FLAG_SECTION, .ptr = &c.policy},
+        {"audit", "FILE", "the log of what went out (audit.jsonl in the data directory)", FLAG_FILE,
+         .ptr = &c.audit},
+        {"egress-processes", "N", "processes that carry connections (1)", FLAG_INT,
+         .ptr = &c.proxies, .min = 1, .max = 64},
+    };
     const struct flag process[] = {
         {"worker-id", "NAME", "name of this worker in the queue's statistics", FLAG_TEXT,
          .ptr = &c.cfg.worker_id},
@@ -255,6 +316,7 @@ int cmd_worker(int argc, char **argv)
     sandbox_flags_add(&set, SANDBOX_OF_WORKER, SANDBOX_LIMITS, &c.options);
     sandbox_flags_add(&set, SANDBOX_OF_WORKER, SANDBOX_INSIDE, &c.options);
     sandbox_flags_add(&set, SANDBOX_OF_WORKER, SANDBOX_ENGINE, &c.options);
+    flags_add(&set, way_out, ARRAY_LEN(way_out));
     flags_add(&set, process, ARRAY_LEN(process));
     int code = flags_main(&set, argc, argv, &c.config, NULL);
     if (code >= 0)
@@ -291,6 +353,7 @@ int cmd_worker(int argc, char **argv)
     loop_done();
     secret_done(&c.cfg.environment_key);
     sandbox_spec_done(&c.sandbox);
+    json_decref(c.policy.json);
     if (code != 0)
         dirs_unmake(c.cfg.state_dir, made);
     return code != 0;

@@ -50,7 +50,7 @@ struct exec_command {
     const char *config, *workdir, *json;
     int64_t timeout_ms, grace_ms;
     struct flag_list allow, secrets;
-    json_t *policy; /* NULL: the network stays closed */
+    struct flag_section policy; /* none: the network stays closed */
     const char *audit;
     struct sandbox_options options;
     struct sandbox_spec sandbox;
@@ -336,7 +336,7 @@ static int run_in(struct exec_command *c, struct box_host *h, struct program_end
 /* The way out, when there is to be one. */
 static int start_egress(struct exec_command *c, struct egress **ret, struct err *e)
 {
-    if (!c->policy)
+    if (!c->policy.json)
         return 0;
     AUTO_FREE char *data = cmd_default_data_dir();
     AUTO_FREE char *file = mem_printf("%s/audit.jsonl", data);
@@ -345,8 +345,10 @@ static int start_egress(struct exec_command *c, struct egress **ret, struct err 
         if (r < 0)
             return r;
     }
-    const struct egress_options o = {
-        .policy = c->policy, .at = "egress", .audit_file = c->audit ? c->audit : file, .tell = say};
+    const struct egress_options o = {.policy = c->policy.json,
+                                     .at = "egress",
+                                     .audit_file = c->audit ? c->audit : file,
+                                     .tell = say};
     return egress_start(&o, ret, e);
 }
 
@@ -462,7 +464,7 @@ static int choose_cwd(struct exec_command *c, struct err *e)
 static int prepare(struct exec_command *c, struct err *e)
 {
     struct sandbox_spec *s = &c->sandbox;
-    int r = exec_egress_policy(&c->allow, &c->secrets, &c->policy, e);
+    int r = exec_egress_policy(&c->allow, &c->secrets, &c->policy.json, e);
     if (r >= 0)
         r = sandbox_flags_apply(&c->options, SANDBOX_OF_EXEC, s, e);
     if (r < 0)
@@ -575,7 +577,7 @@ int cmd_exec(int argc, char **argv)
         }
     }
     sandbox_spec_done(&c.sandbox);
-    json_decref(c.policy);
+    json_decref(c.policy.json);
     free(c.cwd);
     return code;
 }

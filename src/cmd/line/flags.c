@@ -98,19 +98,28 @@ static int check_range(const struct flag *f, int64_t v, const char *text, const 
                                        f->name, text, from, to);
 }
 
-/* The mapping of a file that has it under the flag's name, or has nothing else. */
-static int load_section(struct flag *f, const char *path, struct err *e)
+int flags_section_again(const struct flag_section *s, const char *name, json_t **ret, struct err *e)
 {
     AUTO_JSON json_t *root = NULL;
-    int r = flags_load(path, &root, e);
+    int r = flags_load(s->file, &root, e);
     if (r < 0)
-        return err_wrap(e, r, "--%s", f->name);
-    json_t *section = json_object_get(root, f->name);
+        return r;
+    json_t *section = json_object_get(root, name);
     section = section ? section : root;
     if (!json_is_object(section))
-        return err_set(e, -EINVAL, "--%s %s: must be a mapping", f->name, path);
-    json_decref(*(json_t **)f->ptr);
-    *(json_t **)f->ptr = json_incref(section);
+        return err_set(e, -EINVAL, "%s: must be a mapping", s->file);
+    *ret = json_incref(section);
+    return 0;
+}
+
+static int load_section(struct flag *f, const char *path, struct err *e)
+{
+    struct flag_section *s = f->ptr, fresh = {.file = path};
+    int r = flags_section_again(&fresh, f->name, &fresh.json, e);
+    if (r < 0)
+        return err_wrap(e, r, "--%s", f->name);
+    json_decref(s->json);
+    *s = fresh;
     return 0;
 }
 
@@ -349,8 +358,7 @@ static int set_json(struct flag *f, json_t *j, const char *where, struct err *e)
     if (f->kind == FLAG_SECTION) {
         if (!json_is_object(j))
             return err_set(e, -EINVAL, "%s%s: must be a mapping", where, f->name);
-        json_decref(*(json_t **)f->ptr);
-        *(json_t **)f->ptr = json_incref(j);
+        ((struct flag_section *)f->ptr)->json = json_incref(j); /* flags come from one file */
         return 0;
     }
     if (f->kind == FLAG_BOOL) {
@@ -452,6 +460,8 @@ int flags_read_file(struct flag_set *set, const char *path, const char *section,
         if (r < 0)
             return r;
         f->source = FLAG_FROM_FILE;
+        if (f->kind == FLAG_SECTION)
+            ((struct flag_section *)f->ptr)->file = path;
     }
     return 0;
 }

@@ -23,7 +23,8 @@ enum flag_kind {
     FLAG_DURATION, /* int64_t * of ms: "1500ms", "30s", "5m", "2h"; a bare number is seconds */
     FLAG_SIZE,     /* int64_t * of bytes: "512K", "256M", "2G" (powers of 1024), or bare bytes */
     FLAG_LIST,     /* struct flag_list *: may come several times; an array of strings in the file */
-    FLAG_SECTION,  /* json_t **: a mapping in the configuration file; on the line a file with it */
+    FLAG_SECTION,  /* struct flag_section *: a mapping in the configuration file; on the line a file
+                      with it, alone or under its name */
 };
 enum flag_source { FLAG_DEFAULT, FLAG_FROM_FILE, FLAG_FROM_LINE };
 
@@ -32,6 +33,14 @@ struct flag_list {
     const char *value[FLAG_LIST_MAX];
     size_t n;
 };
+
+struct flag_section {
+    json_t *json;     /* the caller's to release; NULL: not given */
+    const char *file; /* where it was found: to be read again */
+};
+/* Reads it again. A new reference in *ret. 0, or a negative code with words. */
+int flags_section_again(const struct flag_section *s, const char *name, json_t **ret, struct err *e)
+    WARN_UNUSED;
 
 struct flag {
     const char *name; /* "listen" for --listen */

@@ -1,0 +1,53 @@
+/* egress.c - `sallyport egress check`, and the roles of egress: the keeper, started by whoever makes
+ * sandboxes, and its proxies.
+ *
+ * Of a role nothing of the command line is taken but its name and the level of the log. Started by
+ * hand roles find no socket and say so. */
+#include "cmd/egress/egress.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "cmd/line/start.h"
+#include "egress/keeper/keeper.h"
+#include "egress/proxy/process.h"
+
+static int run_role(int argc, char **argv, bool keeper)
+{
+    if (argc != 3 || fcntl(3, F_GETFD) < 0 || (!keeper && fcntl(4, F_GETFD) < 0)) {
+        fprintf(stderr, "sallyport: egress is started by sallyport worker, up and exec, not by "
+                        "hand; sallyport egress check is for people\n");
+        return 2;
+    }
+    log_init(keeper ? "egress" : "egress-proxy", cmd_log_level(argv[2]));
+    cmd_forbid_dumps();
+    return keeper ? egress_keeper_main(3) : egress_proxy_main(3, 4);
+}
+
+static const struct verb verbs[] = {
+    {.words = {"check"},
+     .args = "URL",
+     .summary = "which rule decides about a request, and why",
+     .min_args = 1,
+     .max_args = 1,
+     .run = egress_run_check},
+};
+
+const struct verb_set cmd_egress_verbs = {
+    .command = "egress",
+    .summary = "The way out of sandboxes: what its policy says.",
+    .verbs = verbs,
+    .n_verbs = ARRAY_LEN(verbs),
+    .width = 8,
+};
+
+int cmd_egress(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : NULL;
+    if (str_eq(word, "keeper") || str_eq(word, "proxy"))
+        return run_role(argc, argv, str_eq(word, "keeper"));
+    return verbs_main(&cmd_egress_verbs, argc, argv);
+}
