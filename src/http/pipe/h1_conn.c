@@ -68,7 +68,7 @@ void h1_exchange_begin(struct h1_conn *c)
     c->in_framing = c->out_framing = H1_NO_BODY;
     c->in_left = c->out_left = 0;
     c->decoder = (struct h1_chunked){0};
-    c->out_drop = c->head_taken = c->old = c->keep = c->wants_continue = false;
+    c->out_drop = c->head_taken = c->interim = c->old = c->keep = c->wants_continue = false;
     c->asked = H1_ASKED_OTHER;
     c->protocol[0] = '\0';
 }
@@ -278,5 +278,6 @@ void h1_cut(struct h1_conn *c)
     if (!c->out_error)
         c->out_error = -ECONNRESET;
     c->keep = false;
+    c->cut = true;
     stream_reset(c->s);
 }

@@ -52,6 +52,8 @@ struct h1_conn {
     /* ---- the exchange ---- */
     struct http_head head; /* serving: until it is asked for */
     bool head_taken;
+    bool interim; /* asking: the peer has said something to this request */
+    bool cut;     /* by us */
     enum h1_asked asked;
     bool old;                       /* the client speaks HTTP/1.0 */
     bool keep;                      /* another exchange may follow */

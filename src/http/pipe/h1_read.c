@@ -43,8 +43,10 @@ static int take_request(struct h1_conn *c, struct http_head *ret, struct err *e)
 
 static void response_begins(struct h1_conn *c, const struct h1_head *h, enum h1_framing framing)
 {
-    if (h->status < 200 && h->status != 101)
+    if (h->status < 200 && h->status != 101) {
+        c->interim = true;
         return; /* another head follows */
+    }
     c->in_framing = framing;
     c->in_left = h->length;
     c->in_at =
@@ -85,7 +87,7 @@ static int parse_response(struct h1_conn *c, struct http_head *ret, struct err *
 
 static int no_head(struct h1_conn *c, ssize_t r, struct err *e)
 {
-    bool nothing = h1_buffered(c) == 0 && c->out_at != H1_AT_HEAD;
+    bool nothing = h1_buffered(c) == 0 && !c->interim && !c->cut;
     if ((r == 0 || r == -ECONNRESET) && nothing) {
         (void)fail(c, -E_CLOSED);
         return err_set(e, -E_CLOSED, "the peer ended the connection before it answered");
