@@ -203,7 +203,9 @@ static int slice(struct inject_body *b, enum what what, const void *p, size_t n,
     if (r < 0 || !b->swap)
         return r;
     uint64_t swapped = b->swap->stream.hits;
-    r = work(&b->swap->stream, what, b->between.data, b->between.len, out);
+    /* In a pause the beginning of a placeholder stays: once it were out, the rest of it would become
+     * the secret, and the origin would see both. */
+    r = work(&b->swap->stream, what == IDLE ? FEED : what, b->between.data, b->between.len, out);
     return r < 0 ? r : check_swap(b, swapped, out, was, no);
 }
 
