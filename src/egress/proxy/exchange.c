@@ -81,9 +81,9 @@ static void note(const struct exchange *x, struct buf *out)
     size_t n = x->looks ? inject_body_quoted(&x->body, quoted, ARRAY_LEN(quoted)) : 0;
     for (size_t i = 0; i < n; i++)
         (void)buf_addf(out, "%s%s", i ? ", " : out->len ? "; quoted: " : "quoted: ", quoted[i]);
-    if (x->reply.hits)
-        (void)buf_addf(out, "%sscrubbed: %llu", out->len ? "; " : "",
-                       (unsigned long long)x->reply.hits);
+    uint64_t hits = reply_hits(&x->reply);
+    if (hits)
+        (void)buf_addf(out, "%sscrubbed: %llu", out->len ? "; " : "", (unsigned long long)hits);
 }
 
 static void record(struct exchange *x)

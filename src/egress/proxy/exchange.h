@@ -26,9 +26,7 @@ struct exchange_sandbox {
     const char *session; /* NULL: nobody's yet */
     const char *call;    /* id of the tool call that runs now; NULL: none */
     const struct placeholders *placeholders;
-    struct inject_watch
-        *watch; /* a new one takes the place of the old at any time; NULL: the session has
-                                   no credentials */
+    struct inject_watch *watch;   /* never NULL; a new one takes the place of the old at any time */
     struct inject_limits *limits; /* NULL: nothing is counted */
     struct policy *policy;        /* through exchange_set_policy only */
     struct list open;             /* its exchanges */

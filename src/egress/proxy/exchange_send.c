@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "egress/policy/inject.h"
-#include "egress/proxy/exchange_internal.h"
+#include "egress/proxy/websocket.h"
 
 static bool internal(struct exchange *x, int r)
 {
@@ -97,7 +97,7 @@ static bool apply(struct exchange *x)
     bool carries = h->body != HTTP_BODY_NONE || x->websocket;
     bool whole = carries && inject_body_wants_whole(&x->plan, h);
     if (carries) {
-        r = inject_body_begin(&x->body, &x->plan, x->values.values, h, &no);
+        r = inject_body_begin(&x->body, &x->plan, x->values.values, h);
         x->looks = r == 0;
     }
     if (r == 0)
@@ -110,7 +110,7 @@ static bool apply(struct exchange *x)
             return false;
         }
     }
-    if (r == 0 && (x->values.table || (x->websocket && x->plan.watch)))
+    if (r == 0 && (x->values.table || (x->websocket && websocket_looks(x))))
         r = reply_ask(h);
     if (r == -E_DENIED) {
         exchange_refuse_inject(x, &no);

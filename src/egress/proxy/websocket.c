@@ -8,8 +8,8 @@
  * waits for the next one. Changing how a message is cut is an intermediary's right as long as no
  * extension is spoken (section 5.4). Frames to the origin get fresh masks.
  *
- * Control frames may stand within a message; they go through a second stream, so that the message's
- * own is not disturbed, and are cut to their 125 bytes when a placeholder made them longer.
+ * Control frames may stand within a message, and are looked at by themselves. When a placeholder made
+ * one longer than its 125 bytes, the reason of a Close is cut, and a ping comes empty.
  *
  * What breaks the protocol or must not go out ends both directions. The sandbox gets a Close that says
  * why, from the fiber that writes to it. A connection that is cut is passed on as a cut. */
@@ -18,16 +18,15 @@
 #include "base/limits.h"
 #include "http/wire/ws.h"
 
+#define CONTROL_SCRUBBED_MAX (64u << 10) /* 125 bytes hold no more than fifteen secrets */
+
 struct direction {
     struct exchange *x;
     struct http_pipe *from, *to;
     bool out;   /* from the sandbox to the origin */
     bool looks; /* into frames */
     bool began; /* of the message a frame has been sent */
-    uint64_t *bytes;
     struct ws_reader reader;
-    struct reply message, control;          /* towards the sandbox */
-    struct inject_body *body, control_body; /* towards the origin */
     struct buf payload, wire;
     const char *why; /* what the peer did wrong; static */
 };
@@ -35,16 +34,17 @@ struct direction {
 /* Shared by both. */
 struct relay {
     struct direction in, out;
-    struct inject_plan nothing; /* to look at control frames: replaces nothing */
     bool in_over, out_over;
     const char *farewell; /* why the sandbox gets a Close */
     enum ws_code code;
-    char words[WS_CONTROL_MAX];
 };
 
 bool websocket_looks(const struct exchange *x)
 {
-    return x->values.table || x->plan.watch || x->plan.n_uses;
+    const struct placeholder *some[PLACEHOLDERS_OF_SESSION_MAX];
+    const struct exchange_sandbox *s = x->sandbox;
+    return x->values.table || x->plan.n_uses || !s->session ||
+           placeholders_list(s->placeholders, s->session, some) > 0;
 }
 
 static int pass_on(struct direction *d, bool more)
@@ -62,47 +62,32 @@ static int pass_on(struct direction *d, bool more)
 
 /* ---- what is done with the bytes of a message ---- */
 
-static void begin(struct direction *d, bool control, bool text)
+static int feed_out(struct direction *d, const uint8_t *p, size_t n, bool end)
 {
-    if (d->out)
-        inject_message_begin(control ? &d->control_body : d->body, text);
-    else
-        reply_message(control ? &d->control : &d->message, text);
-}
-
-static int feed_out(struct direction *d, bool control, const uint8_t *p, size_t n, bool end)
-{
-    struct inject_body *b = control ? &d->control_body : d->body;
+    struct exchange *x = d->x;
     int r;
     do
-        r = inject_body_feed(b, &p, &n, &d->payload, &d->x->no);
+        r = inject_body_feed(&x->body, &p, &n, &d->payload, &x->no);
     while (r > 0);
     if (r == 0 && end)
-        r = inject_message_end(b, &d->payload, &d->x->no);
-    if (r == -E_DENIED)
-        d->x->refused = true;
+        r = inject_body_end(&x->body, &d->payload, &x->no);
     return r;
 }
 
-static int feed_in(struct direction *d, bool control, const uint8_t *p, size_t n, bool end)
+static int feed_in(struct direction *d, const uint8_t *p, size_t n, bool end)
 {
-    struct reply *m = control ? &d->control : &d->message;
+    struct exchange *x = d->x;
     int r;
     do
-        r = reply_feed(m, &p, &n, &d->payload, &d->x->err);
+        r = reply_feed(&x->reply, &p, &n, &d->payload, &x->err);
     while (r > 0);
-    return r == 0 && end ? reply_end(m, &d->payload, &d->x->err) : r;
-}
-
-static int feed(struct direction *d, bool control, const uint8_t *p, size_t n, bool end)
-{
-    return d->out ? feed_out(d, control, p, n, end) : feed_in(d, control, p, n, end);
+    return r == 0 && end ? reply_end(&x->reply, &d->payload, &x->err) : r;
 }
 
 static int idle(struct direction *d)
 {
-    return d->out ? inject_body_idle(d->body, &d->payload, &d->x->no)
-                  : reply_idle(&d->message, &d->payload);
+    return d->out ? inject_body_idle(&d->x->body, &d->payload, &d->x->no)
+                  : reply_idle(&d->x->reply, &d->payload);
 }
 
 static int frame(struct direction *d, enum ws_opcode opcode, bool fin)
@@ -115,10 +100,13 @@ static int frame(struct direction *d, enum ws_opcode opcode, bool fin)
 static int take_data(struct direction *d, const struct ws_piece *w)
 {
     if (w->first) {
-        begin(d, false, w->opcode == WS_TEXT);
         d->began = false;
+        if (d->out)
+            inject_message_begin(&d->x->body, w->opcode == WS_TEXT);
+        else
+            reply_message(&d->x->reply);
     }
-    int r = feed(d, false, w->p, w->n, w->last);
+    int r = d->out ? feed_out(d, w->p, w->n, w->last) : feed_in(d, w->p, w->n, w->last);
     if (r == 0 && w->frame_end && !w->last)
         r = idle(d);
     if (r < 0 || (d->payload.len == 0 && !w->last))
@@ -130,13 +118,19 @@ static int take_data(struct direction *d, const struct ws_piece *w)
 
 static int take_control(struct direction *d, const struct ws_piece *w)
 {
-    begin(d, true, false);
-    int r = feed(d, true, w->p, w->n, true);
+    struct exchange *x = d->x;
+    if (d->out) {
+        int r = inject_control(&x->body, w->p, w->n, &x->no);
+        return r < 0 ? r : ws_frame(&d->wire, w->opcode, true, w->p, w->n, true);
+    }
+    AUTO(buf) payload = BUF_INIT(CONTROL_SCRUBBED_MAX);
+    int r = reply_control(&x->reply, w->p, w->n, &payload);
     if (r < 0)
         return r;
-    if (d->payload.len > WS_CONTROL_MAX)
-        d->payload.len = WS_CONTROL_MAX;
-    return frame(d, w->opcode, true);
+    size_t n = payload.len <= WS_CONTROL_MAX ? payload.len
+               : w->opcode == WS_CLOSE       ? WS_CONTROL_MAX
+                                             : 0;
+    return ws_frame(&d->wire, w->opcode, true, buf_str(&payload), n, false);
 }
 
 static int take(struct direction *d, uint8_t *p, size_t n)
@@ -262,7 +256,8 @@ static void run_out(struct relay *w)
     struct direction *d = &w->out;
     struct exchange *x = d->x;
     int r = run(d);
-    if (x->refused) {
+    if (r == -E_DENIED) {
+        x->refused = true;
         exchange_blame(x, "deny", inject_why_name(x->no.why), x->no.words);
         part(w, WS_CODE_POLICY, x->no.words);
     } else if (r == -E_PROTO) {
@@ -277,49 +272,28 @@ static void run_out(struct relay *w)
     exchange_linger(x, &w->in_over, x->origin.pipe);
 }
 
-static int prepare(struct relay *w, struct exchange *x)
+static void both_ways(struct relay *w)
 {
-    bool looks = websocket_looks(x);
-    w->in = (struct direction){.x = x, .from = x->origin.pipe, .to = x->client, .looks = looks};
-    w->out = (struct direction){.x = x,
-                                .from = x->client,
-                                .to = x->origin.pipe,
-                                .out = true,
-                                .looks = looks,
-                                .body = &x->body};
-    w->out.reader.masked = true;
-    reply_init(&w->in.message, x->values.table);
-    reply_init(&w->in.control, x->values.table);
-    w->nothing = x->plan;
-    w->nothing.n_uses = 0;
-    struct http_head none;
-    http_head_init(&none);
-    int r = looks ? inject_body_begin(&w->out.control_body, &w->nothing, x->values.values, &none,
-                                      &x->no)
-                  : 0;
-    http_head_done(&none);
-    return r;
+    struct exchange *x = w->out.x;
+    AUTO(scope) scope;
+    scope_init(&scope);
+    if (fiber_spawn(&scope, "websocket in", run_in, w, NULL) < 0) {
+        http_reset(x->client, HTTP_RESET_INTERNAL);
+        return;
+    }
+    run_out(w);
+    if (scope_join(&scope) < 0)
+        exchange_blame(x, "error", "cancelled", NULL);
 }
 
 void websocket_relay(struct exchange *x)
 {
     struct relay *w = mem_new(struct relay);
-    if (prepare(w, x) < 0) {
-        http_reset(x->client, HTTP_RESET_INTERNAL);
-    } else {
-        AUTO(scope) scope;
-        scope_init(&scope);
-        if (fiber_spawn(&scope, "websocket in", run_in, w, NULL) == 0) {
-            run_out(w);
-            if (scope_join(&scope) < 0)
-                exchange_blame(x, "error", "cancelled", NULL);
-        } else {
-            http_reset(x->client, HTTP_RESET_INTERNAL);
-        }
-    }
-    x->reply.hits += w->in.message.hits + w->in.control.hits;
-    reply_done(&w->in.message);
-    reply_done(&w->in.control);
-    inject_body_done(&w->out.control_body);
+    bool looks = websocket_looks(x);
+    w->in = (struct direction){.x = x, .from = x->origin.pipe, .to = x->client, .looks = looks};
+    w->out = (struct direction){
+        .x = x, .from = x->client, .to = x->origin.pipe, .out = true, .looks = looks};
+    w->out.reader.masked = true;
+    both_ways(w);
     free(w);
 }

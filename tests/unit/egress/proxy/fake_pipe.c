@@ -1,6 +1,7 @@
 /* fake_pipe.c - see fake_pipe.h. */
 #include "unit/egress/proxy/fake_pipe.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -22,7 +23,8 @@ static struct fake_pipe *of(struct http_pipe *p)
     return CONTAINER_OF(p, struct fake_pipe, pipe);
 }
 
-static void say(struct fake_pipe *p, enum kind kind, const void *text, size_t n, bool idle, int code)
+static void say(struct fake_pipe *p, enum kind kind, const void *text, size_t n, bool idle,
+                int code)
 {
     struct saying *s = mem_new(struct saying);
     *s = (struct saying){.kind = kind, .n = n, .idle = idle, .code = code};
@@ -62,17 +64,22 @@ static struct http_text word(struct http_head *h, const char **line)
     return t;
 }
 
+static int number(const char *from, const char *end, uint64_t *ret)
+{
+    return str_to_u64(from, (size_t)(end - from), UINT64_MAX, ret);
+}
+
 static void special(struct http_head *h, const char *line)
 {
     uint64_t n = 0;
     const char *end = strchr(line, ']');
     if (strncmp(line, "[length ", 8) == 0) {
-        assert_int_equal(str_to_u64(line + 8, (size_t)(end - line - 8), &n), 0);
+        assert_int_equal(number(line + 8, end, &n), 0);
         h->body = HTTP_BODY_LENGTH;
         h->has_length = true;
         h->length = n;
     } else if (strncmp(line, "[has ", 5) == 0) {
-        assert_int_equal(str_to_u64(line + 5, (size_t)(end - line - 5), &n), 0);
+        assert_int_equal(number(line + 5, end, &n), 0);
         h->has_length = true;
         h->length = n;
     } else if (strncmp(line, "[stream]", 8) == 0) {
@@ -90,7 +97,7 @@ static void parse(struct http_head *h, const char *text)
 {
     if (*text >= '0' && *text <= '9') {
         uint64_t n;
-        assert_int_equal(str_to_u64(text, strcspn(text, "\n"), &n), 0);
+        assert_int_equal(number(text, text + strcspn(text, "\n"), &n), 0);
         h->status = (int)n;
     } else {
         h->method = word(h, &text);
@@ -347,8 +354,8 @@ bool fake_heard(const struct fake_pipe *p, const char *text)
     return p->flushed && memmem(p->heard.data, p->flushed, text, strlen(text));
 }
 
-static void await(struct fake_pipe *p, const char *what, bool (*there)(const struct fake_pipe *p,
-                                                                         const char *what))
+static void await(struct fake_pipe *p, const char *what,
+                  bool (*there)(const struct fake_pipe *p, const char *what))
 {
     struct fiber_deadline d = fiber_deadline_push_ms(10000);
     int r = 0;

@@ -19,15 +19,15 @@
 struct fake_pipe {
     struct http_pipe pipe; /* first */
     struct list says;
-    struct waitq said;   /* the peer says something, or the pipe was reset */
-    struct waitq hears;  /* `heard` or a flag has changed */
+    struct waitq said;  /* the peer says something, or the pipe was reset */
+    struct waitq hears; /* `heard` or a flag has changed */
     struct buf heard;
-    size_t flushed;      /* bytes of `heard` that have really gone out */
-    bool asks;           /* the side that asks: reads answers */
+    size_t flushed; /* bytes of `heard` that have really gone out */
+    bool asks;      /* the side that asks: reads answers */
     bool reset, closed;
-    bool stuck;          /* sending waits */
+    bool stuck; /* sending waits */
     bool in_ended, out_ended, head_sent;
-    int send_error;      /* sending fails with it */
+    int send_error; /* sending fails with it */
     struct http_fields trailers;
     struct arena arena;
     size_t reads, writes; /* writes: that really go out */
@@ -35,7 +35,7 @@ struct fake_pipe {
     bool deaf;            /* keeps no body in `heard` */
     size_t most_room;     /* the largest buffer it was read into, and the last */
     size_t last_room;
-    uint64_t left;        /* of an announced body it was sent */
+    uint64_t left; /* of an announced body it was sent */
     bool counts;
 };
 

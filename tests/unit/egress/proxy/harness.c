@@ -8,6 +8,7 @@
 #include "audit/wire.h"
 #include "io/sock.h"
 #include "egress/inject/limits.h"
+#include "egress/inject/reply.h"
 
 #define SESSION "sesn_test"
 
@@ -147,8 +148,8 @@ void harness_start(struct harness *h, const char *policy, enum http_version v)
         fake_init(&h->origins[i], true, v);
     h->placeholders = placeholders_new();
     const struct placeholder *p;
-    assert_int_equal(
-        placeholders_adopt(h->placeholders, SESSION, "TOKEN", PLACEHOLDER, &p, NULL), 0);
+    assert_int_equal(placeholders_adopt(h->placeholders, SESSION, "TOKEN", PLACEHOLDER, &p, NULL),
+                     0);
     assert_int_equal(placeholders_adopt(h->placeholders, SESSION, "ELSEWHERE", OTHER, &p, NULL), 0);
     assert_int_equal(secret_set(&h->secret, SECRET, strlen(SECRET)), 0);
     struct policy *loaded = load(policy);

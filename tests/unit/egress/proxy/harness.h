@@ -45,7 +45,7 @@ struct harness {
                struct err *e);
     bool last_fresh;
     struct policy *changes_to; /* while the origin is dialled */
-    struct buf log; /* one line for each record */
+    struct buf log;            /* one line for each record */
     struct waitq logged;
     int audit_refuses; /* a code: no room is granted */
     int audit_fd;
