@@ -34,7 +34,7 @@ static int local_address(const struct conn *c, struct address *ret, uint16_t *re
 static void refuse(struct conn *c, enum front_why why, const struct host *h, const char *words)
 {
     front_tell(c->binding, why, h, c->port, words);
-    front_reset(&c->stream);
+    stream_reset(&c->stream);
 }
 
 /* Finds the name that the address stands for, and holds it. */

@@ -289,7 +289,7 @@ void forward_serve(struct conn *c)
     if (r == -ETIMEDOUT) {
         front_tell(c->binding, FRONT_NOT_TOLD, NULL, c->port,
                    "the client of the proxy did not send a request in time");
-        front_reset(&c->stream);
+        stream_reset(&c->stream);
     } else if (r == 0) {
         serve_head(c, &h);
     }

@@ -18,7 +18,6 @@
 #include "io/sock.h"
 
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define PAUSE_MS        100 /* after accept has found no descriptor or memory */
@@ -202,14 +201,6 @@ size_t front_binding_connections(const struct front_binding *b)
 
 /* ---- connections ---- */
 
-void front_reset(struct stream *s)
-{
-    struct linger l = {.l_onoff = 1, .l_linger = 0};
-    if (s->ops && s->io.fd >= 0)
-        (void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
-    stream_done(s);
-}
-
 static bool has_room(const struct front_binding *b)
 {
     const struct front *f = b->front;
@@ -286,7 +277,7 @@ static void start_conn(struct door *d, int fd)
     if (r == 0)
         r = fiber_spawn(b->scope, "egress connection", serve_conn, c, NULL);
     if (r < 0) {
-        front_reset(&c->stream);
+        stream_reset(&c->stream);
         free(c);
         return;
     }

@@ -65,8 +65,8 @@ struct front_options {
     size_t connections_max;         /* of the process; 0: LIMIT_CAPTURE_OPEN */
     size_t connections_binding_max; /* of one sandbox; 0: LIMIT_CAPTURE_OPEN_ONE */
     struct detect_limits detect;
-    /* Serves one connection, on a fiber of its own. The stream stays the front's, which closes it
-     * afterwards; the handler may have upgraded it in place. Suspends. */
+    /* Serves one connection, on a fiber of its own. The stream is the front's, which closes what is
+     * left of it afterwards: the handler may move it away, or reset it. Suspends. */
     void (*serve)(void *arg, struct front_claim *c, struct stream *s);
     /* Records a refusal. May suspend. NULL: nobody wants to know. */
     void (*note)(void *arg, struct front_binding *b, const struct front_note *n);
@@ -113,6 +113,3 @@ void *front_binding_arg(const struct front_binding *b);
 /* To reserve fixed addresses (before front_binding_run), and to look. */
 struct names *front_binding_names(struct front_binding *b);
 size_t front_binding_connections(const struct front_binding *b);
-
-/* Ends a connection so that the client sees a reset (SO_LINGER 0). The stream is done. */
-void front_reset(struct stream *s);
