@@ -62,6 +62,11 @@ int stream_from_fd(struct stream *s, int fd)
     return io_fd_add(&s->io, fd);
 }
 
+bool stream_is_plain(const struct stream *s)
+{
+    return s->ops == &plain_ops;
+}
+
 /* ---- common ---- */
 
 void stream_done(struct stream *s)
@@ -73,6 +78,14 @@ void stream_done(struct stream *s)
     io_fd_close(&s->io);
     s->ops = NULL;
     s->impl = NULL;
+}
+
+void stream_move(struct stream *to, struct stream *from)
+{
+    to->ops = TAKE(from->ops);
+    to->impl = TAKE(from->impl);
+    to->want = from->want;
+    io_fd_move(&to->io, &from->io);
 }
 
 static int wait_want(struct stream *s)

@@ -29,6 +29,8 @@ struct stream {
 /* Plain socket or pipe. Takes `fd` over. 0 or -errno (then fd is still the caller's). The stream
  * stays where it is: the loop holds the address of `io`. */
 int stream_from_fd(struct stream *s, int fd) WARN_UNUSED;
+/* Puts a stream that no fiber waits in elsewhere; leaves a done one behind. */
+void stream_move(struct stream *to, struct stream *from);
 /* Closes at once; zeroed streams are fine. A fiber that waits in the stream gets -EBADF; the memory
  * of `s` must stay until that fiber has returned. */
 void stream_done(struct stream *s);
@@ -40,3 +42,4 @@ ssize_t stream_read(struct stream *s, void *p, size_t n) WARN_UNUSED;
 int stream_write(struct stream *s, const void *p, size_t n) WARN_UNUSED;
 int stream_finish(struct stream *s) WARN_UNUSED;
 bool stream_is_tls(const struct stream *s);
+bool stream_is_plain(const struct stream *s); /* a socket or pipe, as stream_from_fd made it */
