@@ -85,11 +85,24 @@ struct under {
     bool ended;
 };
 
+/* The stream underneath empties OpenSSL's queue, in which the reason of the session above may stand
+ * already (it is sending an alert): its first entry is put back. */
+static void put_back(unsigned long code)
+{
+    if (code == 0)
+        return;
+    ERR_clear_error();
+    ERR_new();
+    ERR_set_error(ERR_GET_LIB(code), ERR_GET_REASON(code), NULL);
+}
+
 static int under_read(BIO *b, char *p, int n)
 {
     struct under *u = BIO_get_data(b);
     BIO_clear_flags(b, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+    unsigned long reason = ERR_peek_error();
     ssize_t r = u->s.ops->read(&u->s, p, (size_t)n);
+    put_back(reason);
     if (r == -EAGAIN)
         BIO_set_flags(b, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY);
     u->ended = r == 0;
@@ -101,7 +114,9 @@ static int under_write(BIO *b, const char *p, int n)
 {
     struct under *u = BIO_get_data(b);
     BIO_clear_flags(b, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+    unsigned long reason = ERR_peek_error();
     ssize_t r = u->s.ops->write(&u->s, p, (size_t)n);
+    put_back(reason);
     if (r == -EAGAIN)
         BIO_set_flags(b, BIO_FLAGS_WRITE | BIO_FLAGS_SHOULD_RETRY);
     errno = r < 0 ? (int)-r : 0;
