@@ -99,7 +99,7 @@ static void serve_tls(struct connection *c, const struct policy_decision *d, str
     int r = cert_cache_get(w->leaves, h->text, h->kind != HOST_NAME, &leaf, &e);
     if (r < 0) {
         note(c->sb, "error", "no_certificate", h, c->claim->port, e.msg);
-        front_reset(s);
+        stream_reset(s);
         return;
     }
     const struct tls_serve_options o = {.identity = leaf,
@@ -168,7 +168,7 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
     else {
         note(sb, "deny", allowed ? "not_http" : "no_rule", f->host, f->port,
              f->disagree < 0 ? f->why : NULL);
-        front_reset(s);
+        stream_reset(s);
     }
     policy_unref(p);
 }

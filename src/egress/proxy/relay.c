@@ -98,7 +98,7 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
     int fd = -1;
     bool cut = false;
     if (audit_reserve(sb->w->audit, 1, &room, &e) < 0) {
-        front_reset(s); /* what cannot be recorded is not done */
+        stream_reset(s); /* what cannot be recorded is not done */
         return;
     }
     int r = upstream_dial(sb->w, p, d, c->host, c->port, &fd, &info, &e);
@@ -107,7 +107,7 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
     if (r >= 0)
         r = join(sb, c, fd, s, &flow, &cut);
     else
-        front_reset(s);
+        stream_reset(s);
     record(sb, &room, c, d, p, &flow, peer,
            cut || r == -E_DENIED                       ? "deny"
            : info.error || (r < 0 && r != -ECONNRESET) ? "error"
