@@ -160,7 +160,7 @@ static int start_process(struct egress *eg, struct err *e)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
     const char *const argv[] = {"sallyport", "egress", "keeper",
-                                log_enabled(LOG_DEBUG)  ? "debug"
+                                getenv("EGDEBUG") ? "debug"
                                 : log_enabled(LOG_INFO) ? "info"
                                                         : "warn",
                                 NULL};

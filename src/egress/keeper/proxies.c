@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -150,6 +151,9 @@ static void stop(struct proxy *p)
         int status;
         if (proc_wait(&p->proc, &status) < 0)
             log_warn("an egress process did not end by itself", "pid=%d", (int)p->proc.pid);
+        else if (WIFSIGNALED(status))
+            log_error("an egress process was ended by a signal", "number=%u signal=%d", p->number,
+                      WTERMSIG(status));
     }
     proc_done(&p->proc);
 }

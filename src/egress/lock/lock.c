@@ -47,8 +47,7 @@ static int set_limits(struct err *e)
         const struct rlimit locked = {LOCKED_BYTES, LOCKED_BYTES};
         (void)setrlimit(RLIMIT_MEMLOCK, &locked);
     }
-    int r = lockdown_limit(RLIMIT_CORE, 0, e);
-    return r < 0 ? r : lockdown_limit(RLIMIT_FSIZE, 0, e);
+    return lockdown_limit(RLIMIT_CORE, 0, e); /* not FSIZE: the log may go to a file */
 }
 
 static int change_user(struct err *e)

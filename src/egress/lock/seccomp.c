@@ -65,7 +65,7 @@ static const char *const allowed[] = {
     "newfstatat", "statx", "getdents64", "readlink", "readlinkat", "access", "faccessat",
     "faccessat2",
     /* memory */
-    "brk", "munmap", "mremap", "madvise", "mlock", "mlock2", "munlock",
+    "brk", "munmap", "mremap", "madvise", "mincore", "mlock", "mlock2", "munlock",
     /* the rest of what libc does for a program */
     "futex", "sched_yield", "sched_getaffinity", "clock_gettime", "clock_nanosleep", "gettimeofday",
     "nanosleep", "getrandom", "getpid", "gettid", "getuid", "geteuid", "getgid", "getegid", "uname",

@@ -162,7 +162,7 @@ static bool judge_rate(struct exchange *x, char name[24], bool take)
 static bool judge_plan(struct exchange *x)
 {
     struct exchange_sandbox *s = x->sandbox;
-    struct inject_world world = {.session = s->session,
+    struct inject_world world = {.session = s->id,
                                  .placeholders = s->placeholders,
                                  .watch = s->watch,
                                  .limits = s->limits,

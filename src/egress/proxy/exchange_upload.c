@@ -99,7 +99,7 @@ static int end(struct exchange *x, struct buf *out)
     if (t && t->n > 0) {
         struct exchange_sandbox *s = x->sandbox;
         struct inject_world world = {
-            .session = s->session, .placeholders = s->placeholders, .watch = s->watch};
+            .session = s->id, .placeholders = s->placeholders, .watch = s->watch};
         struct inject_target to = {&x->host, x->port, x->query.transport};
         r = inject_check_trailers(&world, &x->decision, &to, t, &x->no);
     }

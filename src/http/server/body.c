@@ -75,7 +75,7 @@ static int body_broken(struct http_exchange *x, ssize_t r)
     c->closing = true;
     if (r == -ETIMEDOUT && !http_replied(x)) {
         c->srv->stats.bad_requests++;
-        exchange_refuse(x, 408, "The request body took too long to arrive.");
+        exchange_answer_error(x, 408, "The request body took too long to arrive.");
         return -E_CLOSED;
     }
     if (r == -E_PARSE) {

@@ -376,7 +376,7 @@ static int read_head(struct conn *c)
                                   : "The request head is too large.";
         }
         c->srv->stats.bad_requests++;
-        exchange_refuse(&c->x, status, why);
+        exchange_answer_error(&c->x, status, why);
         return -E_PARSE;
     }
 }

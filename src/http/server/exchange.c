@@ -338,7 +338,7 @@ static void reply_error(struct http_exchange *x, int status, const char *why)
     (void)http_reply(x, status, "application/json", body, n);
 }
 
-void exchange_refuse(struct http_exchange *x, int status, const char *why)
+void exchange_answer_error(struct http_exchange *x, int status, const char *why)
 {
     struct conn *c = x->conn;
     if (!x->headers_tail)

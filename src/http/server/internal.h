@@ -63,7 +63,7 @@ struct http_exchange {
 void exchange_begin(struct http_exchange *x, struct conn *c);
 /* Answers a head that could not be parsed, or a timeout: JSON in the API's shape, connection
  * closed. Suspends. */
-void exchange_refuse(struct http_exchange *x, int status, const char *why);
+void exchange_answer_error(struct http_exchange *x, int status, const char *why);
 /* After the handler: a missing answer becomes 500, an unread body is drained. Suspends. */
 void exchange_end(struct http_exchange *x);
 /* Nothing of the body can be on its way: the client waits for "100 Continue". */
