@@ -33,19 +33,34 @@ static void a_minute_holds_as_many_uses_as_it_says(void **state)
     inject_limits_free(l);
 }
 
-/* Looking often must not lose what comes in between looks. */
+/* Looking often must not lose what comes in between looks, nor bring more. */
 static void time_in_small_steps_counts_in_full(void **state)
 {
     (void)state;
-    struct inject_limits *l = inject_limits_new();
-    const struct policy_limits of = {.requests = {7, 86400000}};
-    int uses = 0;
-    for (int i = 0; i < 7; i++)
-        assert_int_equal(use(l, "A", &of, 0), 0);
-    for (int64_t now = 0; now <= 86400000; now += 97)
-        uses += use(l, "A", &of, now) == 0;
-    assert_in_range(uses, 6, 7);
-    inject_limits_free(l);
+    static const struct {
+        struct policy_limits of;
+        int64_t step, steps;
+    } rows[] = {
+        {{.requests = {7, 3600000}}, 1, 1000000},
+        {{.requests = {1000, 60000}}, 1, 100000},
+        {{.requests = {3, 86400000}}, 10, 360000}, /* less than a millionth each */
+        {{.requests = {7, 86400000}}, 97, 800000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct inject_limits *l = inject_limits_new();
+        const struct policy_rate *rate = &rows[i].of.requests;
+        int64_t passed = rows[i].step * rows[i].steps, uses = 0;
+        for (uint32_t k = 0; k < rate->count; k++)
+            assert_int_equal(use(l, "A", &rows[i].of, 0), 0);
+        for (int64_t k = 1; k <= rows[i].steps; k++)
+            uses += use(l, "A", &rows[i].of, k * rows[i].step) == 0;
+        int64_t want = passed * rate->count / rate->window_ms;
+        assert_in_range(uses, want - want / 50, want);
+        int64_t next = (uses + 1) * rate->window_ms / rate->count - passed;
+        int64_t wait = inject_limits_wait(l, "A", &rows[i].of, passed);
+        assert_in_range(wait, next, next + rate->window_ms / rate->count / 10 + 2);
+        inject_limits_free(l);
+    }
 }
 
 static void a_session_has_so_many_in_all(void **state)

@@ -50,9 +50,11 @@ static void the_login_of_basic_is_decoded_and_encoded(void **state)
 static void a_login_that_is_not_replaced_as_a_whole_is_refused(void **state)
 {
     static const char *const logins[] = {
-        "<me:a" P("TOKEN") ">",              /* a part of the password */
-        "<" P("TOKEN") ">",                  /* no colon */
-        "<me:" P("TOKEN") ":x>",             /* a longer password */
+        "<me:a" P("TOKEN") ">", /* a part of the password */
+        "<" P("TOKEN") ">",     /* no colon */
+        "<me:" P("TOKEN") ":x>",
+        "<me:" P("TOKEN") "x>",
+        "<" P("TOKEN") "x:y>",               /* a longer password */
         "<me" P("TOKEN") ":" P("TOKEN") ">", /* one half is replaced, the other has it too */
         "<me:" P("TOKEN") "> x",             /* not base64 */
         "=<me:" P("TOKEN") ">",
@@ -418,6 +420,8 @@ static void a_long_head_is_looked_through_whole(void **state)
             mem_printf("GET /\nx-pad: %0*d\nx-big: %05000d\nx-a: %s\n", at + 1, 0, 0, P("TOKEN"));
         AT(state, "api.example", with, "!misplaced_placeholder 403 TOKEN: the header x-a");
     }
+    AUTO_FREE char *inside = mem_printf("GET /\nx-big: %05000d" P("TOKEN") "\n", 0);
+    AT(state, "api.example", inside, "!misplaced_placeholder 403 TOKEN: the header x-big");
     AT(state, "api.example", "GET /\nx-a: sp_ph_TOKEN_01234\nx-b: 56789abcdef\n",
        "GET /\nx-a: sp_ph_TOKEN_01234\nx-b: 56789abcdef\n");
 }
