@@ -55,7 +55,7 @@ static int auditor(void *arg)
     struct io_fd io = IO_FD_NONE;
     assert_int_equal(io_fd_add(&io, h->audit_fd), 0);
     AUTO(buf) in = BUF_INIT(1 << 20);
-    for (;;) {
+    for (bool bye = false; !bye;) {
         char *to = buf_room(&in, 4096);
         ssize_t n = io_read(&io, to, 4096);
         if (n <= 0)
@@ -64,6 +64,7 @@ static int auditor(void *arg)
         struct audit_frame f;
         int k, r = 0;
         while (r == 0 && (k = audit_wire_get(in.data, in.len, &f)) > 0) {
+            bye = f.type == AUDIT_BYE;
             r = answer_audit(h, &io, &f);
             buf_consume(&in, (size_t)k);
         }
