@@ -216,7 +216,7 @@ ON_LOOP(the_places_in_a_tunnel_have_to_agree)
 /* Status and JSON body of the answer to `head`. */
 static json_t *refused(const char *head, int status)
 {
-    char got[4000], line[20];
+    char got[3000], line[20];
     ssize_t n = inside_say(PROXY, head, strlen(head), got, sizeof(got));
     if (n <= 0)
         fail_msg("%s: %zd", head, n);
