@@ -21,7 +21,8 @@
 #include <unistd.h>
 
 #define PAUSE_MS        100 /* after accept has found no descriptor or memory */
-#define DNS_TCP_MAX     32  /* connections of one sandbox to its resolver; they are short */
+#define WARN_EVERY_S    10
+#define DNS_TCP_MAX     32 /* connections of one sandbox to its resolver; they are short */
 #define DNS_NOTES_PER_S 10
 
 const char *front_why_text(enum front_why w)
@@ -292,26 +293,32 @@ static bool exhausted(int r)
     return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM;
 }
 
+/* One line for all doors: what is missing is the process's. */
+static void warn_exhausted(struct front *f, int r)
+{
+    int64_t now = time_mono_ns();
+    if (f->warned_ns != 0 && now - f->warned_ns < WARN_EVERY_S * NS_PER_S)
+        return;
+    f->warned_ns = now;
+    log_warn("cannot accept connections of sandboxes; trying on", "error=%s open=%zu", err_name(r),
+             f->open);
+}
+
 static int accept_all(struct door *d)
 {
     struct front_binding *b = d->binding;
-    bool warned = false;
     fiber_trim_stack();
     for (;;) {
         AUTO_CLOSE int fd = sock_accept(&d->io, NULL);
         if (fd < 0 && !exhausted(fd))
             return fd; /* stopped, or the listener is broken */
         if (fd < 0) {
-            if (!warned)
-                log_warn("cannot accept connections of a sandbox; trying on", "binding=%s error=%s",
-                         log_q(b->id), err_name(fd));
-            warned = true;
+            warn_exhausted(b->front, fd);
             int r = fiber_sleep_ms(PAUSE_MS);
             if (r < 0)
                 return r;
             continue;
         }
-        warned = false;
         int r = wait_for_room(b, d->port);
         if (r < 0)
             return r;

@@ -11,6 +11,7 @@ struct front {
     size_t open; /* connections */
     size_t bindings;
     struct waitq room; /* a connection has ended */
+    int64_t warned_ns; /* when the log was told that descriptors have run out; 0: never */
 };
 
 struct door {
