@@ -27,8 +27,7 @@ static void secrets_done(void *arg, struct exchange_values *v)
     for (size_t i = 0; h && i < h->n; i++)
         value_unref(h->value[i]);
     free(h);
-    scrub_table_unref(v->table);
-    *v = (struct exchange_values){.hold = NULL};
+    v->hold = NULL;
 }
 
 static int secrets(void *arg, struct exchange_sandbox *x, const struct inject_plan *plan,
