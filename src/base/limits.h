@@ -43,10 +43,8 @@
     (60 * 60 * 1000)                    /* between two bytes: a watch may be quiet as long */
 #define LIMIT_EXCHANGE_CONTINUE_MS 1000 /* for a 100: what clients themselves wait (curl) */
 #define LIMIT_EXCHANGE_LINGER_MS                                                                   \
-    10000 /* for the other direction, without a byte, when one is over */
-#define LIMIT_EXCHANGE_DRAIN_MS    1000 /* for a body nobody wants, so that the answer is read */
-#define LIMIT_EXCHANGE_DRAIN_BYTES (256u << 10) /* of it: a reset would destroy the answer */
-#define LIMIT_EXCHANGE_INTERIM     16           /* heads of 1xx before the answer; 502 above */
+    10000                         /* for the other direction, without a byte, when one is over */
+#define LIMIT_EXCHANGE_INTERIM 16 /* heads of 1xx before the answer; 502 above */
 #define LIMIT_EXCHANGE_OUT_BYTES                                                                   \
     (129u << 20) /* what one piece may become: INJECT_OUT_MAX, frames */
 #define LIMIT_EXCHANGE_BUFFER_BYTES  (32u << 10) /* of a direction, while bytes flow */

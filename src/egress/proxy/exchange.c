@@ -177,25 +177,6 @@ static void serve(struct exchange *x)
         exchange_reply(x);
 }
 
-/* The answer is out and the client still sends: a connection closed with bytes unread is reset, and a
- * reset destroys what the client has not read yet. */
-static void drain(struct exchange *x)
-{
-    if (!x->complete || x->client_failed || x->body_read || x->websocket ||
-        x->request.body == HTTP_BODY_NONE || (x->request.expect_continue && !x->go))
-        return;
-    AUTO(fiber_deadline) d = fiber_deadline_push_ms(LIMIT_EXCHANGE_DRAIN_MS);
-    struct exchange_room room = {.n = 0};
-    exchange_room_fit(x->w->spares, &room, true);
-    ssize_t n = 1;
-    for (size_t all = 0; n > 0 && all < LIMIT_EXCHANGE_DRAIN_BYTES; all += (size_t)n) {
-        n = http_read_body(x->client, room.p, room.n, NULL);
-        if (n > 0 && (size_t)n > room.used)
-            room.used = (size_t)n;
-    }
-    exchange_room_done(x->w->spares, &room);
-}
-
 static void finish(struct exchange *x)
 {
     list_remove(&x->in_sandbox);
@@ -204,7 +185,6 @@ static void finish(struct exchange *x)
         record(x);
     audit_room_done(&x->room);
     audit_room_done(&x->uses_room);
-    drain(x);
     http_pipe_close(x->client);
     reply_done(&x->reply);
     inject_body_done(&x->body);

@@ -24,6 +24,16 @@ void exchange_blame(struct exchange *x, const char *verdict, const char *reason,
         str_copy(x->note, sizeof(x->note), words);
 }
 
+void exchange_blame_cut(struct exchange *x, int r, const char *reason)
+{
+    exchange_blame(x, x->stopped ? "deny" : "error",
+                   x->stopped          ? "policy_changed"
+                   : r == -ETIMEDOUT   ? "timeout"
+                   : fiber_cancelled() ? "cancelled"
+                                       : reason,
+                   NULL);
+}
+
 static int send_answer(struct exchange *x, const struct http_head *h, const struct buf *body)
 {
     int r = http_send_head(x->client, h);

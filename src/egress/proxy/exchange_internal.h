@@ -68,7 +68,6 @@ struct exchange {
     bool stopped;             /* a new policy does not allow it */
     bool refused;             /* the body may not go out: why is in `no` */
     bool complete;            /* the answer has gone out to its end */
-    bool body_read;           /* the request's body was read to its end */
     struct inject_refusal no; /* of the upload */
     uint64_t sent, received;  /* bytes out of, into the sandbox */
     uint64_t moved;           /* steps of either direction, to see progress */
@@ -111,6 +110,9 @@ void exchange_fail(struct exchange *x, int status, const char *type, const char 
 void exchange_refuse_rate(struct exchange *x, int64_t wait_ms, const char *words);
 /* Notes why, for the record, unless something was noted before. */
 void exchange_blame(struct exchange *x, const char *verdict, const char *reason, const char *words);
+
+/* The same when error `r` cut the exchange off, for `reason` unless it is known better. */
+void exchange_blame_cut(struct exchange *x, int r, const char *reason);
 
 /* exchange_buffers.c */
 /* A buffer for the next read: a large one when bytes flow. */

@@ -27,12 +27,7 @@ int exchange_read_head(struct exchange *x)
 static int client_gone(struct exchange *x, int r)
 {
     x->client_failed = true;
-    if (!x->stopped)
-        exchange_blame(x, "error",
-                       r == -ETIMEDOUT   ? "timeout"
-                       : r == -ECANCELED ? "cancelled"
-                                         : "client_gone",
-                       NULL);
+    exchange_blame_cut(x, r, "client_gone");
     http_reset(x->origin.pipe, HTTP_RESET_CANCEL);
     http_reset(x->client, HTTP_RESET_CANCEL);
     return r;
@@ -64,20 +59,12 @@ static void origin_failed(struct exchange *x, int r)
         exchange_refuse_inject(x, &x->no);
     } else if (x->stopped && !x->answered) {
         exchange_refuse(x);
-    } else if (x->client_failed || r == -ECANCELED) {
-        exchange_blame(x, "error",
-                       x->timed_out       ? "timeout"
-                       : x->client_failed ? "client_gone"
-                                          : "cancelled",
-                       NULL);
-        if (x->timed_out && !x->answered)
-            exchange_fail(x, 504, "http_response_timeout", "timeout",
-                          "the origin did not answer in time");
-        else
-            http_reset(x->client, HTTP_RESET_CANCEL);
     } else if (x->timed_out || r == -ETIMEDOUT) {
         exchange_fail(x, 504, "http_response_timeout", "timeout",
                       "the origin did not answer in time");
+    } else if (x->client_failed || fiber_cancelled()) {
+        exchange_blame_cut(x, r, "client_gone");
+        http_reset(x->client, HTTP_RESET_CANCEL);
     } else if (r == -E_LIMIT) {
         exchange_fail(x, 502, "http_response_header_section_size", "bad_answer",
                       x->err.msg[0] ? x->err.msg : "the origin's answer is beyond what is taken");
@@ -260,10 +247,16 @@ static int answer(struct exchange *x)
                        "the origin wants to use an extension that was not offered");
         r = answer_head(x);
         if (r == 0)
+            r = pass_on(x, NULL, 0, false);
+        if (r == 0)
             websocket_relay(x);
         return r;
     }
     if (!whole && (r = answer_head(x)) < 0)
+        return r;
+    /* with what follows in one write, when that is here; an event may be minutes away */
+    if (!whole && x->response.body != HTTP_BODY_NONE && !http_ready(x->origin.pipe) &&
+        (r = pass_on(x, NULL, 0, false)) < 0)
         return r;
     if (x->response.body == HTTP_BODY_NONE)
         return 0;

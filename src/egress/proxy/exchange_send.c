@@ -66,7 +66,6 @@ static int collect(struct exchange *x, struct inject_refusal *no)
         exchange_room_fit(x->w->spares, &room, true);
         AUTO(fiber_deadline) d = fiber_deadline_push_ms(LIMIT_EXCHANGE_SILENCE_MS);
         n = http_read_body(x->client, room.p, room.n, NULL);
-        x->body_read = n == 0;
         if (n < 0)
             r = (int)n;
         if (n <= 0)
@@ -106,7 +105,7 @@ static bool apply(struct exchange *x)
         r = collect(x, &no);
         if (r < 0 && r != -E_DENIED && r != -EMSGSIZE && r != -ENOMEM) {
             x->client_failed = true;
-            exchange_blame(x, "error", r == -ETIMEDOUT ? "timeout" : "client_gone", NULL);
+            exchange_blame_cut(x, r, "client_gone");
             return false;
         }
     }
@@ -230,6 +229,10 @@ static bool send_head(struct exchange *x)
             record_uses(x);
         x->err.msg[0] = '\0';
         int r = http_send_head(x->origin.pipe, &x->request);
+        /* with what follows in one write, when that is here */
+        bool more = x->request.body != HTTP_BODY_NONE || x->websocket;
+        if (r == 0 && more && (x->websocket || !(x->has_collected || http_ready(x->client))))
+            r = http_flush(x->origin.pipe);
         if (r == 0 && x->request.body == HTTP_BODY_NONE && !x->connect)
             r = exchange_read_head(x);
         if (r == 0) {

@@ -64,7 +64,6 @@ static ssize_t read_some(struct exchange *x, struct exchange_room *room, bool *i
         room->used = (size_t)n;
     if (n > 0)
         x->sent += (uint64_t)n;
-    x->body_read = n == 0;
     x->moved++;
     return n;
 }
@@ -137,11 +136,7 @@ void exchange_upload(struct exchange *x)
     int r = x->has_collected ? send_collected(x) : upload(x);
     if (x->refused || x->client_failed || r == -ETIMEDOUT || r == -ECANCELED) {
         if (!x->refused && !x->complete)
-            exchange_blame(x, "error",
-                           r == -ETIMEDOUT   ? "timeout"
-                           : r == -ECANCELED ? "cancelled"
-                                             : "client_gone",
-                           NULL);
+            exchange_blame_cut(x, r, "client_gone");
         http_reset(x->origin.pipe, HTTP_RESET_CANCEL);
     }
     x->uploaded = true;

@@ -234,11 +234,7 @@ static int run_in(void *arg)
     if (r < 0) {
         say_farewell(w);
         if (!w->farewell && !w->out_over)
-            exchange_blame(x, "error",
-                           x->stopped        ? "policy_changed"
-                           : r == -ETIMEDOUT ? "timeout"
-                                             : "cut",
-                           NULL);
+            exchange_blame_cut(x, r, "cut");
         http_reset(d->from, HTTP_RESET_CANCEL);
         if (!w->farewell)
             http_reset(d->to, HTTP_RESET_INTERNAL);
@@ -263,6 +259,8 @@ static void run_out(struct relay *w)
     } else if (r == -E_PROTO) {
         exchange_blame(x, "error", "bad_frame", d->why);
         part(w, WS_CODE_PROTOCOL, d->why);
+    } else if (r < 0 && !w->in_over) {
+        exchange_blame_cut(x, r, "cut");
     }
     if (r < 0)
         http_reset(d->to, HTTP_RESET_CANCEL);

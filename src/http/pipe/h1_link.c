@@ -56,6 +56,7 @@ static const struct http_pipe_ops ask_ops = {
     .send_body = h1_send_body,
     .send_end = h1_send_end,
     .reset = h1_reset,
+    .ready = h1_body_ready,
     .close = pipe_close,
 };
 

@@ -250,6 +250,12 @@ ssize_t h1_read_body(struct http_pipe *p, void *to, size_t room, bool *ret_idle)
     return n;
 }
 
+bool h1_body_ready(struct http_pipe *p)
+{
+    struct h1_conn *c = CONTAINER_OF(p, struct h1_conn, pipe);
+    return c->in_error || !would_wait(c);
+}
+
 const struct http_fields *h1_trailers(struct http_pipe *p)
 {
     return &CONTAINER_OF(p, struct h1_conn, pipe)->trailers.fields;

@@ -43,6 +43,7 @@ struct http_pipe_ops {
     int (*send_end)(struct http_pipe *p, const struct http_fields *trailers);
     void (*reset)(struct http_pipe *p, enum http_reset why);
     void (*close)(struct http_pipe *p);
+    bool (*ready)(struct http_pipe *p); /* NULL: not known */
 };
 struct http_pipe {
     const struct http_pipe_ops *ops;
@@ -69,6 +70,13 @@ static inline int http_read_head(struct http_pipe *p, struct http_head *ret, str
 static inline ssize_t http_read_body(struct http_pipe *p, void *to, size_t room, bool *ret_idle)
 {
     return p->ops->read_body(p, to, room, ret_idle);
+}
+/* Whether the next read would not wait: body bytes, the end, or an error are here. False when that is not
+ * known. For whoever holds back a head, that it may go out together with what follows. Does not
+ * suspend. */
+static inline bool http_ready(struct http_pipe *p)
+{
+    return p->ops->ready && p->ops->ready(p);
 }
 /* After read_body has returned 0: the trailer section, framing fields taken off; empty when there was
  * none. Lives as long as the pipe. */

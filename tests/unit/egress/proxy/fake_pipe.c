@@ -299,6 +299,12 @@ static void close_pipe(struct http_pipe *hp)
     out(p);
 }
 
+static bool ready(struct http_pipe *hp)
+{
+    const struct fake_pipe *p = of(hp);
+    return p->reset || !list_empty(&p->says);
+}
+
 static const struct http_pipe_ops ops = {.read_head = read_head,
                                          .read_body = read_body,
                                          .trailers = trailers,
@@ -306,7 +312,8 @@ static const struct http_pipe_ops ops = {.read_head = read_head,
                                          .send_body = send_body,
                                          .send_end = send_end,
                                          .reset = reset,
-                                         .close = close_pipe};
+                                         .close = close_pipe,
+                                         .ready = ready};
 
 void fake_init(struct fake_pipe *p, bool asks, enum http_version v)
 {

@@ -121,22 +121,6 @@ static int a_refused_head_gets_no_body(void *arg)
 }
 ON_LOOP(a_refused_head_gets_no_body)
 
-static int a_refused_body_is_read_so_that_the_answer_arrives(void *arg)
-{
-    (void)arg;
-    struct harness h;
-    harness_start(&h, POLICY, HTTP_1_1);
-    harness_ask(&h, "POST /v2 api.example\n[length 5]");
-    fake_say(&h.client, "hello");
-    fake_say_end(&h.client, NULL);
-    harness_join(&h);
-    assert_true(fake_heard(&h.client, "403\n"));
-    assert_true(h.client.in_ended);
-    harness_end(&h);
-    return 0;
-}
-ON_LOOP(a_refused_body_is_read_so_that_the_answer_arrives)
-
 static int the_name_that_was_judged_is_the_name_that_is_sent(void *arg)
 {
     (void)arg;
@@ -405,7 +389,6 @@ int main(void)
         CASE(a_small_get_costs_one_write_on_each_side_and_one_fiber),
         CASE(a_refused_request_gets_words_and_nothing_goes_out),
         CASE(a_refused_head_gets_no_body),
-        CASE(a_refused_body_is_read_so_that_the_answer_arrives),
         CASE(the_name_that_was_judged_is_the_name_that_is_sent),
         CASE(without_room_in_the_audit_log_nothing_happens),
         CASE(a_source_that_fails_is_a_502_without_its_words),

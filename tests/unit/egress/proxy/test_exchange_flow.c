@@ -143,6 +143,23 @@ static int events_go_on_one_by_one(void *arg) /* A19 */
 }
 ON_LOOP(events_go_on_one_by_one)
 
+static int a_head_does_not_wait_for_its_body(void *arg) /* A19 */
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_2);
+    harness_ask(&h, POST_V1 "[stream]\ncontent-type: application/grpc");
+    fake_await(&h.origins[0], "[stream]\n\n"); /* no message yet */
+    fake_say_head(&h.origins[0], "200\n[stream]");
+    fake_await(&h.client, "200\n[stream]\n\n"); /* nor of the origin */
+    fake_say_end(&h.client, NULL);
+    fake_say_end(&h.origins[0], NULL);
+    harness_join(&h);
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_head_does_not_wait_for_its_body)
+
 static int a_redirect_passes_and_is_not_followed(void *arg) /* A7 */
 {
     (void)arg;
@@ -590,6 +607,7 @@ int main(void)
         CASE(without_credentials_an_answer_passes_as_it_is),
         CASE(a_coding_that_cannot_be_looked_into_is_a_502),
         CASE(events_go_on_one_by_one),
+        CASE(a_head_does_not_wait_for_its_body),
         CASE(a_redirect_passes_and_is_not_followed),
         CASE(answers_without_a_body_keep_the_length_they_announce),
         CASE(a_large_4xx_arrives_whole),

@@ -126,7 +126,7 @@ static int a_secret_across_the_fragments_of_a_message_is_found(void *arg)
     say_frame(&h.origins[0], WS_TEXT, false, "ghp_aB3dE5fG7", false);
     say_frame(&h.origins[0], WS_PING, true, "ghp_aB3dE5fG7hI9jK1lM3nO5pQ7rS9t", false);
     say_frame(&h.origins[0], WS_CONTINUATION, true, "hI9jK1lM3nO5pQ7rS9t.", false);
-    await_frames(&h.client, false, "text[ping[" PLACEHOLDER "]" PLACEHOLDER ".]");
+    await_frames(&h.client, false, "ping[" PLACEHOLDER "]text[" PLACEHOLDER ".]");
     close_socket(&h);
     harness_end(&h);
     return 0;
@@ -197,7 +197,9 @@ static int a_real_secret_from_the_sandbox_closes_the_socket(void *arg)
     AUTO(buf) b;
     heard(&h.client, false, &b);
     assert_int_equal(strncmp(buf_str(&b), "close[\x03\xf0", 8), 0); /* 1008 */
-    assert_null(strstr(buf_str(&h.origins[0].heard), SECRET));
+    AUTO(buf) out;
+    heard(&h.origins[0], true, &out);
+    assert_string_equal(buf_str(&out), ""); /* nothing of it */
     fake_say_error(&h.client, -ECONNRESET);
     harness_join(&h);
     assert_true(harness_logged(&h, "verdict=deny reason=secret_seen"));
@@ -303,7 +305,7 @@ static int a_large_frame_passes_in_pieces(void *arg)
         assert_int_equal(waitq_wait(&h.client.hears), 0);
     fiber_deadline_pop(&d);
     assert_in_range(h.origins[0].most_room, 1, 64 << 10);
-    assert_in_range(h.client.writes, 10, 100000);
+    assert_true(h.client.bytes_heard > sizeof(large) + 20 * 4); /* many frames */
     close_socket(&h);
     harness_end(&h);
     return 0;
