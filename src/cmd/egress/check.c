@@ -97,7 +97,9 @@ static int reach(void *arg)
     struct dial_info info = {.resolved = false};
     int fd = -1;
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(CONNECT_MS);
-    int r = resolver_new(NULL, &resolver, &e);
+    int r =
+        resolver_new(&(struct resolver_options){.servers = policy_settings(c->policy)->nameservers},
+                     &resolver, &e);
     if (r >= 0)
         r = dialer_new(&(struct dialer_options){.resolver = resolver}, &dialer, &e);
     const struct dial_target t = {

@@ -26,5 +26,5 @@ struct policy {
     struct host_pattern *direct_hosts; /* no_proxy */
     size_t n_direct_hosts;
     struct cidr_list direct_networks;
-    char *ca_file, *audit_file;
+    char *ca_file, *audit_file, *nameservers;
 };

@@ -111,4 +111,5 @@ struct policy_settings {
     int64_t ask_timeout_ms;
     const struct policy_proxy *proxy; /* or NULL */
     const char *ca_file, *audit_file; /* or NULL */
+    const char *nameservers;          /* "10.0.0.53:53,[::1]:5353", or NULL */
 };

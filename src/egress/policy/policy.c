@@ -290,6 +290,7 @@ void policy_unref(struct policy *p)
     cidr_list_done(&p->direct_networks);
     free(p->ca_file);
     free(p->audit_file);
+    free(p->nameservers);
     policy_unref(p->base);
     free(p);
 }

@@ -6,11 +6,13 @@
 
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "egress/policy/rule.h"
 
-#define NO_PROXY_MAX 1024
+#define NO_PROXY_MAX    1024
+#define NAMESERVERS_MAX 8
 
 static int read_url(const struct place *at, struct policy_proxy *x)
 {
@@ -124,6 +126,36 @@ static int read_audit(const struct place *at, struct policy *p)
     return r < 0 ? r : read_path(&file, &p->audit_file);
 }
 
+/* To the one form that resolvers take: "ADDRESS:PORT,ADDRESS:PORT". */
+static int read_nameservers(const struct place *list, struct policy *p)
+{
+    AUTO(buf) out = BUF_INIT(1024);
+    size_t n;
+    if (!list->value)
+        return 0;
+    int r = place_list(list, NAMESERVERS_MAX, &n);
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        struct place at = place_item(list, i);
+        struct err why = {0};
+        struct host h;
+        uint16_t port;
+        const char *s;
+        r = place_text(&at, 64, &s);
+        if (r < 0)
+            return r;
+        if (host_parse_authority(s, strlen(s), HOST_LITERALS, &h, &port, &why) < 0)
+            return place_wrap(&at, &why);
+        if (h.kind == HOST_NAME)
+            return place_fail(&at, "an address is expected: names need a name server");
+        (void)buf_addf(&out, "%s%s:%u", i ? "," : "", h.text, port ? port : 53);
+    }
+    if (r >= 0 && n == 0)
+        return place_fail(list, "at least one is expected");
+    if (r >= 0)
+        p->nameservers = mem_strdup(buf_str(&out));
+    return r;
+}
+
 static int read_choices(const struct place *section, struct policy_settings *s)
 {
     static const char *const modes[] = {"enforce", "observe", NULL};
@@ -150,6 +182,7 @@ int settings_read(const struct place *section, struct policy *p)
     struct place ask = place_member(section, "ask_timeout"), ca = place_member(section, "ca_file");
     struct place proxy = place_member(section, "upstream_proxy");
     struct place direct = place_member(section, "no_proxy"), audit = place_member(section, "audit");
+    struct place servers = place_member(section, "nameservers");
     s->ask_timeout_ms = 300000;
     int r = read_choices(section, s);
     if (r == 0)
@@ -164,8 +197,11 @@ int settings_read(const struct place *section, struct policy *p)
         r = read_path(&ca, &p->ca_file);
     if (r == 0)
         r = read_audit(&audit, p);
+    if (r == 0)
+        r = read_nameservers(&servers, p);
     s->proxy = p->proxy;
     s->ca_file = p->ca_file;
     s->audit_file = p->audit_file;
+    s->nameservers = p->nameservers;
     return r;
 }

@@ -205,7 +205,9 @@ static int open_all(struct world *w, struct err *e)
     if (r >= 0 && !(w->tls = tls_identities_new(e)))
         r = e->code;
     if (r >= 0)
-        r = resolver_new(NULL, &w->resolver, e);
+        r = resolver_new(&(struct resolver_options){.servers =
+                                                        policy_settings(w->policy)->nameservers},
+                         &w->resolver, e);
     if (r >= 0)
         r = dialer_new(&(struct dialer_options){.resolver = w->resolver}, &w->dialer, e);
     if (r >= 0)

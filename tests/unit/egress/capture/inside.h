@@ -34,6 +34,7 @@ struct inside {
     struct front_binding *binding;
     struct policy *policy;
     unsigned served; /* connections that the handler has had */
+    char last[200];  /* what it told the last one */
     bool keep;       /* it keeps them until it is cancelled or the client ends */
     size_t n_notes;
     struct {
@@ -78,6 +79,7 @@ static inline void inside_serve(void *arg, struct front_claim *c, struct stream 
                  "%s %s:%u resolved=%s target=%s sni=%s each=%d disagree=%d read=%zd\n",
                  detect_kind_text(c->kind), inside_text(c->host), c->port, inside_text(c->resolved),
                  inside_text(c->target), inside_text(c->sni), c->each, c->disagree, n);
+    (void)snprintf(in->last, sizeof(in->last), "%.199s", line);
     if (stream_write(s, line, (size_t)k) == 0 && in->keep)
         (void)!stream_read(s, said, sizeof(said));
 }

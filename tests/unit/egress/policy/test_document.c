@@ -61,6 +61,9 @@ static void every_error_names_the_field_and_the_line(void **state)
         {"no_proxy: ['a b']", "egress.no_proxy[0] (line 1): \"a b\" is not a host: a name has "
                               "letters, digits, '-' and '_' only"},
         {"audit: {}", "egress.audit.file (line 1): is missing"},
+        {"nameservers: [dns.example]",
+         "egress.nameservers[0] (line 1): an address is expected: names need a name server"},
+        {"nameservers: []", "egress.nameservers (line 1): at least one is expected"},
         {"ca_file: ''", "egress.ca_file (line 1): a text of 1 to 4095 bytes is expected"},
         {"credentials:\n  - name: A\n",
          "egress.credentials[0].source (line 2): is missing: where is the secret?"},
