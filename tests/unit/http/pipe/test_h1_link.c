@@ -379,6 +379,28 @@ static int an_idle_link_sees_that_its_peer_has_left(void *arg)
     return 0;
 }
 
+/* Nothing has gone out: the request may be sent again on another link. */
+static int a_peer_that_leaves_before_the_request_is_told_apart(void *arg)
+{
+    (void)arg;
+    for (int late = 0; late < 2; late++) {
+        struct stream peer;
+        struct http_link *l = new_link(&peer);
+        struct http_pipe *p;
+        CHECK(http_link_ask(l, &p) == 0, "ask");
+        if (late)
+            CHECK(ask(p, "GET") == 0, "sent"); /* unread bytes: the kernel answers with a reset */
+        stream_done(&peer);
+        CHECK(fiber_sleep_ms(1) == 0, "events");
+        CHECK(late || ask(p, "GET") == -ECONNRESET, "sent");
+        CHECK(listen_to(p) == -E_CLOSED, "read");
+        http_pipe_close(p);
+        CHECK(http_link_ended(l), "ended");
+        http_link_free(l);
+    }
+    return 0;
+}
+
 static int a_pipe_without_a_request_leaves_the_link_as_it_was(void *arg)
 {
     (void)arg;
@@ -836,6 +858,7 @@ static int a_large_answer_head_has_a_ceiling(void *arg)
     }
 LINK_CASE(bytes_before_a_request_end_the_link)
 LINK_CASE(an_idle_link_sees_that_its_peer_has_left)
+LINK_CASE(a_peer_that_leaves_before_the_request_is_told_apart)
 LINK_CASE(a_pipe_without_a_request_leaves_the_link_as_it_was)
 LINK_CASE(what_would_split_a_request_is_not_sent)
 LINK_CASE(requests_are_framed_by_their_members_alone)
@@ -854,6 +877,7 @@ int main(void)
         cmocka_unit_test(answers_become_messages_however_cut),
         CASE(bytes_before_a_request_end_the_link),
         CASE(an_idle_link_sees_that_its_peer_has_left),
+        CASE(a_peer_that_leaves_before_the_request_is_told_apart),
         CASE(a_pipe_without_a_request_leaves_the_link_as_it_was),
         CASE(what_would_split_a_request_is_not_sent),
         CASE(requests_are_framed_by_their_members_alone),
