@@ -86,12 +86,20 @@ struct policy_credential {
     uint32_t position, line;
 };
 
+/* When the proxy is given the name, which it resolves itself. */
+enum policy_proxy_names {
+    POLICY_PROXY_NAMES_NEVER,      /* addresses only, checked here */
+    POLICY_PROXY_NAMES_UNRESOLVED, /* when the name has no address here */
+    POLICY_PROXY_NAMES_ALWAYS,     /* addresses known here are checked all the same */
+};
+
 struct policy_proxy {
     bool tls; /* https:// */
     struct host host;
     uint16_t port;
     char *user;       /* or NULL */
     json_t *password; /* a source, or NULL */
+    enum policy_proxy_names names;
 };
 
 enum policy_private { POLICY_PRIVATE_DENY, POLICY_PRIVATE_ALLOW };

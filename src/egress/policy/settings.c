@@ -35,21 +35,11 @@ static int read_url(const struct place *at, struct policy_proxy *x)
     return 0;
 }
 
-static int read_proxy(const struct place *at, struct policy *p)
+static int read_proxy_user(const struct place *at, struct policy_proxy *x)
 {
-    if (!at->value)
-        return 0;
-    p->proxy = mem_new(struct policy_proxy);
-    if (json_is_string(at->value))
-        return read_url(at, p->proxy);
-    int r = place_object(at, FIELD_PROXY);
-    struct place url = place_member(at, "url"), user = place_member(at, "user");
-    struct place password = place_member(at, "password");
+    struct place user = place_member(at, "user"), password = place_member(at, "password");
     const char *name = NULL;
-    if (r == 0)
-        r = read_url(&url, p->proxy);
-    if (r == 0 && user.value)
-        r = place_text(&user, 255, &name);
+    int r = user.value ? place_text(&user, 255, &name) : 0;
     if (r < 0)
         return r;
     if (name && strchr(name, ':'))
@@ -60,9 +50,28 @@ static int read_proxy(const struct place *at, struct policy *p)
         return 0;
     if (!json_is_object(password.value))
         return place_fail(&password, "the source of a secret is expected, as {env: NAME}");
-    p->proxy->user = mem_strdup(name);
-    p->proxy->password = json_incref((json_t *)(uintptr_t)password.value);
+    x->user = mem_strdup(name);
+    x->password = json_incref((json_t *)(uintptr_t)password.value);
     return 0;
+}
+
+static int read_proxy(const struct place *at, struct policy *p)
+{
+    static const char *const when[] = {"never", "unresolved", "always", NULL};
+    if (!at->value)
+        return 0;
+    p->proxy = mem_new(struct policy_proxy);
+    if (json_is_string(at->value))
+        return read_url(at, p->proxy);
+    int r = place_object(at, FIELD_PROXY);
+    struct place url = place_member(at, "url"), names = place_member(at, "names");
+    unsigned choice = 0;
+    if (r == 0)
+        r = read_url(&url, p->proxy);
+    if (r == 0)
+        r = place_choice(&names, when, &choice);
+    p->proxy->names = (enum policy_proxy_names)choice;
+    return r < 0 ? r : read_proxy_user(at, p->proxy);
 }
 
 static int read_no_proxy(const struct place *list, struct policy *p)

@@ -56,6 +56,8 @@ static void every_error_names_the_field_and_the_line(void **state)
          "egress.upstream_proxy (line 1): a port is expected: proxies have no usual one"},
         {"upstream_proxy: {url: 'http://h:1', user: u}",
          "egress.upstream_proxy (line 1): \"user\" and \"password\" come together"},
+        {"upstream_proxy: {url: 'http://h:1', names: yes}",
+         "egress.upstream_proxy.names (line 1): one of never, unresolved, always is expected"},
         {"no_proxy: ['a b']", "egress.no_proxy[0] (line 1): \"a b\" is not a host: a name has "
                               "letters, digits, '-' and '_' only"},
         {"audit: {}", "egress.audit.file (line 1): is missing"},

@@ -140,7 +140,13 @@ static void no_proxy_says_what_goes_direct(void **state)
     assert_false(policy_goes_direct(p, &h, NULL));
     assert_true(policy_goes_direct(p, &h, &a));
     assert_true(policy_goes_direct(bare, &h, NULL));
+    assert_int_equal(policy_settings(p)->proxy->names, POLICY_PROXY_NAMES_NEVER);
     policy_unref(p);
+    p = load("upstream_proxy: {url: 'http://p.example:1', names: unresolved}");
+    assert_int_equal(policy_settings(p)->proxy->names, POLICY_PROXY_NAMES_UNRESOLVED);
+    policy_unref(p);
+    p = load("upstream_proxy: {url: 'http://p.example:1', names: always}");
+    assert_int_equal(policy_settings(p)->proxy->names, POLICY_PROXY_NAMES_ALWAYS);
     policy_unref(bare);
 }
 
