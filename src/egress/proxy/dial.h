@@ -14,10 +14,12 @@
 struct err;
 struct resolver;
 struct secret;
-struct tls_client;
+struct tls_trust;
 
 struct dialer_options {
-    struct resolver *resolver;  /* borrowed */
+    struct resolver *resolver; /* borrowed */
+    struct tls_trust
+        *proxy_trust; /* for an upstream proxy by https; borrowed; NULL: such a one fails */
     int64_t connect_timeout_ms; /* all addresses of one dial together; 0: 10 s */
     int64_t proxy_timeout_ms;   /* handshake with the upstream proxy, and its answer; 0: 30 s */
 };

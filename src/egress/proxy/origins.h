@@ -36,21 +36,25 @@ int origins_new(const struct origins_options *o, struct origins **ret, struct er
 /* Closes all. No link may be out. Suspends. NULL is fine. */
 void origins_free(struct origins *p);
 
-/* Makes a new connection: dials, does TLS, says which version was agreed. Called by origins_get on its
- * caller's fiber. *ret is taken over. Suspends. */
+#define ORIGIN_PEER_MAX 64 /* text of an address, with the NUL */
+
+/* Makes a new connection: dials, does TLS, says which version was agreed, and (for records) which
+ * address it is. Called by origins_get on its caller's fiber. *ret is taken over. Suspends. */
 typedef int origins_dial(void *arg, struct stream *ret, enum http_version *ret_version,
-                         struct err *e);
+                         char ret_peer[ORIGIN_PEER_MAX], struct err *e);
 
 /* A link with room for one more exchange. */
+struct origin_link;
 struct origin_lease {
     struct http_link *link;
-    bool
-        reused; /* had been there: its peer may have closed it meanwhile (http_read_head, -E_CLOSED) */
+    bool reused;      /* was there before: its peer may have closed it meanwhile (http_read_head) */
+    const char *peer; /* its address, or "" */
     struct origin_link *holder; /* private */
 };
 /* An idle or shared link of exactly this key, or a new one by `dial`. While another fiber dials an
- * origin that is known to choose HTTP/2 it is waited for. `fresh`: only a new one will do (the reused
- * one turned out to be closed). Suspends. 0 or what `dial` returned, with words. */
+ * origin that is known to choose HTTP/2 it is waited for, once. `fresh`: none that was there before the
+ * call (such a one turned out to be closed). Suspends. 0, or what `dial` or http_link_new returned, with
+ * words. */
 int origins_get(struct origins *p, const struct origin_key *k, bool fresh, origins_dial *dial,
                 void *arg, struct origin_lease *ret, struct err *e) WARN_UNUSED;
 /* Gives it back; its pipe must be closed. It is kept when it can take another exchange and `keep`.
