@@ -23,6 +23,8 @@ static int read_host(const char *flag, const char *text, size_t n, char **ret_ho
     if (n > 0 && text[0] == '[') {
         const char *close = memchr(text, ']', n);
         colon = close && (size_t)(close - text) + 1 < n ? close + 1 : NULL;
+        if (colon && *colon != ':')
+            colon = NULL; /* then it is no host at all */
     }
     const size_t host_n = colon ? (size_t)(colon - text) : n;
     struct host_pattern pattern;

@@ -22,7 +22,7 @@
 /* A sandbox, as far as its exchanges care. The owner fills it in and keeps it up to date; it must live
  * until its last exchange has returned. */
 struct exchange_sandbox {
-    const char *id;
+    const char *id;      /* of its binding: its placeholders are issued to this name */
     const char *session; /* NULL: nobody's yet */
     const char *call;    /* id of the tool call that runs now; NULL: none */
     const struct placeholders *placeholders;

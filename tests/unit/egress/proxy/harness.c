@@ -10,7 +10,7 @@
 #include "egress/inject/limits.h"
 #include "egress/inject/reply.h"
 
-#define SESSION "sesn_test"
+#define SANDBOX "sbx_1"
 
 /* ---- the audit log ---- */
 
@@ -94,7 +94,7 @@ static int secrets(void *arg, struct exchange_sandbox *s, const struct inject_pl
     for (size_t i = 0; i < plan->n_uses; i++)
         ret->values[i] = &h->secret;
     struct inject_secret one = {"TOKEN", &h->secret};
-    return reply_table_new(h->placeholders, s->session, &one, 1, &ret->table, e);
+    return reply_table_new(h->placeholders, s->id, &one, 1, &ret->table, e);
 }
 
 static void secrets_done(void *arg, struct exchange_values *v)
@@ -149,20 +149,20 @@ void harness_start(struct harness *h, const char *policy, enum http_version v)
         fake_init(&h->origins[i], true, v);
     h->placeholders = placeholders_new();
     const struct placeholder *p;
-    assert_int_equal(placeholders_adopt(h->placeholders, SESSION, "TOKEN", PLACEHOLDER, &p, NULL),
+    assert_int_equal(placeholders_adopt(h->placeholders, SANDBOX, "TOKEN", PLACEHOLDER, &p, NULL),
                      0);
-    assert_int_equal(placeholders_adopt(h->placeholders, SESSION, "ELSEWHERE", OTHER, &p, NULL), 0);
+    assert_int_equal(placeholders_adopt(h->placeholders, SANDBOX, "ELSEWHERE", OTHER, &p, NULL), 0);
     assert_int_equal(secret_set(&h->secret, SECRET, strlen(SECRET)), 0);
     struct policy *loaded = load(policy);
-    exchange_sandbox_init(&h->sandbox, "sbx_1", loaded);
+    exchange_sandbox_init(&h->sandbox, SANDBOX, loaded);
     policy_unref(loaded);
-    h->sandbox.session = SESSION;
+    h->sandbox.session = "sesn_test";
     h->sandbox.call = "toolu_1";
     h->sandbox.placeholders = h->placeholders;
     h->sandbox.limits = inject_limits_new();
     struct inject_secret one = {"TOKEN", &h->secret};
     struct err e = {0};
-    if (inject_watch_new(h->placeholders, SESSION, &one, 1, &h->sandbox.watch, &e) < 0)
+    if (inject_watch_new(h->placeholders, SANDBOX, &one, 1, &h->sandbox.watch, &e) < 0)
         fail_msg("%s", e.msg);
     int fds[2];
     assert_int_equal(sock_pair(SOCK_STREAM, fds), 0);
