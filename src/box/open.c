@@ -7,9 +7,23 @@
 #include "box/open.h"
 
 #include "box/engine.h"
+#include "crypto/cert_hash.h"
 #include "sandbox/spec.h"
 
-/* The same for a sandbox with a way out: made with what whoever holds that asks for. */
+/* A shallow copy of `plain` goes to the engine: the hash is only ours to set. */
+static int open_engine(struct box *b, const struct sandbox_spec *plain, struct err *e)
+{
+    char hash[CERT_HASH_BYTES];
+    struct sandbox_spec spec = *plain;
+    int r = sandbox_spec_check(&spec, e);
+    if (r >= 0 && spec.ca_pem && !spec.ca_hash) {
+        r = cert_hash_of_pem(spec.ca_pem, hash, e);
+        spec.ca_hash = hash;
+    }
+    return r < 0 ? r : b->host->engine->open(b, &spec, e);
+}
+
+/* A sandbox with a way out: made with what whoever holds that asks for. */
 static int open_outside(struct box *b, const struct sandbox_spec *plain, struct err *e)
 {
     const struct box_outside *o = b->host->outside;
@@ -19,9 +33,7 @@ static int open_outside(struct box *b, const struct sandbox_spec *plain, struct 
     if (r >= 0)
         r = o->grant(o->arg, &spec, b->outside, e);
     if (r >= 0)
-        r = sandbox_spec_check(&spec, e);
-    if (r >= 0)
-        r = b->host->engine->open(b, &spec, e);
+        r = open_engine(b, &spec, e);
     if (r < 0)
         return r;
     size_t n;
@@ -45,10 +57,7 @@ static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
             return e->code;
         chosen.workspace_dir = b->dir;
     }
-    int r = sandbox_spec_check(&chosen, e);
-    if (r < 0)
-        return r;
-    return h->outside ? open_outside(b, &chosen, e) : h->engine->open(b, &chosen, e);
+    return h->outside ? open_outside(b, &chosen, e) : open_engine(b, &chosen, e);
 }
 
 int box_open_cold(struct box_host *h, const struct box_spec *spec, struct box **ret, struct err *e)

@@ -21,6 +21,8 @@ static int add_all(const struct egress_grant *g, struct sandbox_spec *spec, stru
     json_object_foreach (g->env, name, text)
         if (r >= 0)
             r = sandbox_spec_add_env(spec, name, json_string_value(text), e);
+    if (r >= 0)
+        r = sandbox_spec_set_ca(spec, g->ca_pem, NULL, e);
     for (size_t i = 0; r >= 0 && i < g->n_doors; i++) {
         const struct egress_door *d = &g->doors[i];
         r = sandbox_spec_add_door(spec, d->udp ? SANDBOX_DOOR_UDP : SANDBOX_DOOR_TCP,

@@ -20,6 +20,10 @@ struct err;
 #define SANDBOX_DOORS_LEN4 15
 #define SANDBOX_DOORS_NET6 "fd73:616c:6c79::" /* RFC 4193 */
 #define SANDBOX_DOORS_LEN6 64
+/* Two of them that the loopback interface has, too, when there are doors: what a program takes for the
+ * machine's own. They lead to doors like the others. */
+#define SANDBOX_DOORS_OWN4 "198.18.0.1"
+#define SANDBOX_DOORS_OWN6 "fd73:616c:6c79::1"
 
 enum sandbox_door_kind { SANDBOX_DOOR_TCP, SANDBOX_DOOR_UDP };
 

@@ -431,11 +431,12 @@ static int write_bundle(void *arg)
     return 0;
 }
 
-/* What a root depends on: the image, and where binds need a place. */
+/* What a root depends on: the image, where binds need a place, and what is written into its /etc. */
 static char *root_key(const struct sandbox_spec *s)
 {
     AUTO(buf) b = BUF_INIT(SANDBOX_SPEC_MAX);
-    buf_adds(&b, s->rootfs_dir ? s->rootfs_dir : "");
+    buf_addf(&b, "%s\n%s\n%d", s->rootfs_dir ? s->rootfs_dir : "", s->ca_pem ? s->ca_pem : "",
+             sandbox_doors_resolve(s->doors, s->n_doors));
     for (size_t i = 0; i < s->n_binds; i++)
         buf_addf(&b, "\n%s\n%s", s->binds[i].source, s->binds[i].target);
     return mem_strdup(buf_str(&b));
