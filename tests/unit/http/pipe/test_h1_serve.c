@@ -282,7 +282,8 @@ static const struct row good[] = {
      "HEAD http a /body\nGET http a /\n",
      "HTTP/1.1 200 OK\r\nx-a: b\r\nContent-Length: 2\r\n\r\n" FINE},
     {"an interim answer", "GET /interim HTTP/1.1\r\n" H "\r\n", "GET http a /interim\n",
-     "HTTP/1.1 103 Status\r\nx-a: b\r\n\r\nHTTP/1.1 200 OK\r\nx-a: b\r\nContent-Length: 0\r\n\r\n"},
+     "HTTP/1.1 103 Early Hints\r\nx-a: b\r\n\r\nHTTP/1.1 200 OK\r\nx-a: b\r\nContent-Length: "
+     "0\r\n\r\n"},
     {"100 when the body is asked for",
      "POST / HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\nab",
      "POST http a / expects {2} ab\n", "HTTP/1.1 100 Continue\r\n\r\n" FINE},
