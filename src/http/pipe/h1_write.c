@@ -260,6 +260,8 @@ static int send_response(struct h1_conn *c, const struct http_head *h)
     if (h->status < 200 || tunnel) {
         if (c->old && h->status < 200)
             return 0; /* RFC 9110 15.2: not to an HTTP/1.0 client */
+        if (h->status == 100 && !c->wants_continue)
+            return 0; /* nobody waits for it, or it was said when the body was asked for */
         if (h->status == 100)
             c->wants_continue = false;
         r = put_interim(c, h);
