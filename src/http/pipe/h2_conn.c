@@ -108,13 +108,21 @@ void h2_conn_done(struct h2_conn *c)
     spare_give(&out_spares, TAKE(c->out));
 }
 
+/* Whether the connection was over before the peer can have seen the request: nothing has come since
+ * it was sent. An idle connection that is closed while a request is on its way looks like this. */
+static bool was_not_seen(const struct h2_conn *c, const struct h2_stream *st, int code)
+{
+    return !c->serving && (code == -ECONNRESET || code == -EPIPE) &&
+           (st->id == 0 || st->received == c->received);
+}
+
 void h2_conn_break(struct h2_conn *c, int code)
 {
     if (!c->broken)
         c->broken = code;
     LIST_FOREACH_SAFE (st, &c->streams, struct h2_stream, node) {
         struct fiber *server = h2_stream_complete(st) ? NULL : st->server;
-        h2_stream_fail(st, code);
+        h2_stream_fail(st, was_not_seen(c, st, code) ? -E_CLOSED : code);
         if (server)
             fiber_cancel(server);
     }
