@@ -93,14 +93,14 @@ static bool has_no_body(const struct h2_stream *st, int status)
     return status == 204 || status == 304 || st->is_head;
 }
 
-/* A response is complete: queued for who reads heads. */
-static void take_response(struct h2_stream *st)
+/* A response is complete: queued for who reads heads. Whether it can be taken. */
+static bool take_response(struct h2_stream *st)
 {
     struct http_head *h = &st->head.head;
     if (st->head.refuse || st->n_heads == H2_HEADS_MAX) {
         h2_stream_cut(st, NGHTTP2_ENHANCE_YOUR_CALM);
         h2_stream_fail(st, -E_LIMIT);
-        return;
+        return false;
     }
     st->final = h->status >= 200;
     if (!st->final || has_no_body(st, h->status))
@@ -112,6 +112,7 @@ static void take_response(struct h2_stream *st)
     http_head_init(h);
     list_push_back(&st->heads, &a->node);
     st->n_heads++;
+    return true;
 }
 
 static void head_complete(struct h2_conn *c, struct h2_stream *st, bool end)
@@ -122,11 +123,11 @@ static void head_complete(struct h2_conn *c, struct h2_stream *st, bool end)
         malformed(c, st);
         return;
     }
-    st->ended = end;
     if (st->head.kind == H2_REQUEST)
         h2_serve_stream(st);
-    else if (st->head.kind == H2_RESPONSE)
-        take_response(st);
+    else if (st->head.kind == H2_RESPONSE && !take_response(st))
+        return;
+    st->ended = end;
     waitq_wake_all(&st->reader);
 }
 
@@ -247,6 +248,7 @@ static int on_stream_close(nghttp2_session *s, int32_t id, uint32_t code, void *
     if (!st)
         return 0;
     st->in_session = false;
+    st->code = code;
     struct fiber *server = st->finished ? NULL : st->server;
     if (h2_stream_complete(st))
         h2_calm_done(&c->calm);

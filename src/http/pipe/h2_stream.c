@@ -96,7 +96,8 @@ static int words(const struct h2_stream *st, struct err *e)
         return err_set(e, -E_LIMIT, "the header section of the %s is too large", who);
     if (st->error == -E_CLOSED)
         return err_set(e, -E_CLOSED, "the %s took no request on this HTTP/2 connection", who);
-    return err_set(e, st->error, "the HTTP/2 stream of the %s ended: %s", who, err_text(st->error));
+    return err_set(e, st->error, "the HTTP/2 stream of the %s ended: %s (error code %u)", who,
+                   err_text(st->error), st->code);
 }
 
 static int read_head(struct http_pipe *p, struct http_head *ret, struct err *e)
@@ -217,8 +218,8 @@ int h2_stream_answer(struct h2_stream *st, const struct http_head *h)
     nghttp2_data_provider body = {.source.ptr = st, .read_callback = next_data};
     nghttp2_data_provider *has_body = h->body == HTTP_BODY_NONE ? NULL : &body;
     int r = h2_writer_head(&writer, h);
-    if (r < 0)
-        return r;
+    if (r < 0 || (has_body && (st->is_head || h->status == 204 || h->status == 304)))
+        return -EINVAL;
     if (nghttp2_submit_response(st->c->session, st->id, writer.nv, writer.n, has_body) != 0)
         return -ECONNRESET;
     st->head_sent = true;

@@ -274,22 +274,25 @@ static void heads_have_a_ceiling(void)
 {
     struct world w;
     world_init(&w, NULL, 0);
-    struct http_pipe *p = got(&w);
+    struct http_pipe *p;
     AUTO(buf) b = BUF_INIT(1 << 20), lines = BUF_INIT(1 << 20);
     AUTO(http_head) h;
     http_head_init(&h);
     (void)buf_adds(&lines, ":status: 200\n");
     for (int i = 0; i < HTTP_FIELDS_MAX + 1; i++)
         (void)buf_addf(&lines, "x%d: y\n", i);
-    put_headers(&b, 1, 0, lines.data);
-    world_send(&w, &b);
-    CHECK(status_of(p, &h) == -E_LIMIT, "fields");
-    http_pipe_close(p);
+    for (uint32_t i = 0; i < 2; i++) { /* with and without an end */
+        p = got(&w);
+        put_headers(&b, 2 * i + 1, i ? F_END : 0, lines.data);
+        world_send(&w, &b);
+        CHECK(status_of(p, &h) == -E_LIMIT, "fields");
+        http_pipe_close(p);
+    }
     p = got(&w);
     for (int i = 0; i < H2_HEADS_MAX + 2; i++)
-        put_headers(&b, 3, 0, ":status: 103\n");
+        put_headers(&b, 5, 0, ":status: 103\n");
     world_send(&w, &b);
-    CHECK(peer_reset_of(&w.peer, 3) == NGHTTP2_ENHANCE_YOUR_CALM, "interim responses");
+    CHECK(peer_reset_of(&w.peer, 5) == NGHTTP2_ENHANCE_YOUR_CALM, "interim responses");
     http_pipe_close(p);
     world_done(&w);
 }
