@@ -19,8 +19,12 @@ static ssize_t plain_read(struct stream *s, void *p, size_t n)
 {
     for (;;) {
         ssize_t got = read(s->io.fd, p, n);
-        if (got >= 0)
+        if (got >= 0) {
+            /* Less than there was room for: it is empty (epoll(7)). Unless the end is next, which
+             * may have come in the same event. */
+            s->io.drained = got > 0 && (size_t)got < n && !s->io.peer_ended;
             return got;
+        }
         int e = errno;
         if (e == EAGAIN)
             s->want = EPOLLIN;
@@ -73,6 +77,16 @@ void stream_done(struct stream *s)
     io_fd_close(&s->io);
     s->ops = NULL;
     s->impl = NULL;
+}
+
+void stream_reset(struct stream *s)
+{
+    if (s->ops && s->io.fd >= 0) {
+        struct linger at_once = {.l_onoff = 1};
+        /* Fails on what is no socket, which has no other way to say it. */
+        (void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    }
+    stream_done(s);
 }
 
 void stream_move(struct stream *to, struct stream *from)
@@ -132,6 +146,34 @@ int stream_write(struct stream *s, const void *p, size_t n)
             return r;
     }
     return 0;
+}
+
+ssize_t stream_try_read(struct stream *s, void *p, size_t n)
+{
+    if (s->io.fd < 0)
+        return -EBADF;
+    if (s->io.drained) {
+        s->want = EPOLLIN;
+        return -EAGAIN;
+    }
+    ssize_t got = s->ops->read(s, p, n);
+    if (got == -EAGAIN && s->want == EPOLLIN) {
+        s->io.readable = false; /* used up: whoever waits, waits for what comes from here on */
+        s->io.drained = true;
+    }
+    return got;
+}
+
+int stream_wait(struct stream *s, uint32_t want)
+{
+    struct io_fd *io = &s->io;
+    if (io->fd < 0)
+        return -EBADF;
+    if (want == EPOLLIN && !io->drained)
+        return 0; /* something has come since */
+    if (want == EPOLLOUT ? io->writer != NULL : io->reader != NULL)
+        return fiber_sleep_ms(1); /* as in wait_want */
+    return want == EPOLLOUT ? io_wait_writable(io) : io_wait_more_readable(io);
 }
 
 int stream_finish(struct stream *s)
