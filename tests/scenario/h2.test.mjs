@@ -19,7 +19,7 @@ async function server(t) {
 
 /** A server of Node; `stream` gets each request. */
 async function nodeServer(t, stream, settings = {}) {
-  const s = http2.createServer({ settings, maxSessionMemory: 200 });
+  const s = http2.createServer({ settings });
   const sessions = new Set();
   s.on('session', (x) => { sessions.add(x); x.on('error', () => {}); });
   s.on('stream', stream);
@@ -108,6 +108,7 @@ test('a client of Node: both directions at once, trailers, a tunnel', async (t) 
 });
 
 test('a server of Node: many requests, bodies both ways, trailers', async (t) => {
+  // (Node calls a stream too many while an ended one waits to be collected: room for some of those.)
   const addr = await nodeServer(t, (s, h) => {
     if (h[':path'] === '/trailers') {
       s.respond({ ':status': 200 }, { waitForTrailers: true });
@@ -122,7 +123,7 @@ test('a server of Node: many requests, bodies both ways, trailers', async (t) =>
       s.respond({ ':status': 200 });
       s.pipe(s);
     }
-  }, { maxConcurrentStreams: 10 });
+  }, { maxConcurrentStreams: 100 });
   let r = await ask(addr, 'GET', '/trailers', 300, 0);
   assert.match(r.out, /done=300 received=2100 trailers=300/, r.err);
   r = await ask(addr, 'POST', '/echo', 40, 1_000_000);
