@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "http/wire/h1_class.h"
+#include "http/wire/h1_head.h"
 
 void h2_reader_begin(struct h2_reader *r, enum h2_head_kind kind, size_t bytes_max)
 {
@@ -204,12 +205,10 @@ static void join_cookies(struct http_head *h)
     fs->items[fs->n++] = whole; /* there is room: it was among them */
 }
 
-static bool is_authority(struct http_text t)
+/* No user information either (8.3.1); a port in any case for CONNECT (8.5). */
+static bool is_authority(struct http_text t, bool tunnel)
 {
-    for (size_t i = 0; i < t.n; i++)
-        if (!h1_is(t.p[i], H1_HOST) && !strchr(":[]", t.p[i]))
-            return false; /* so no user information either (8.3.1) */
-    return t.n > 0;
+    return tunnel ? h1_authority_ok(t.p, t.n) : t.n > 0 && h1_host_ok(t.p, t.n);
 }
 
 static bool is_path(struct http_text t, struct http_text method)
@@ -218,7 +217,8 @@ static bool is_path(struct http_text t, struct http_text method)
         return http_text_eq(method, "OPTIONS");
     const char *query = memchr(t.p, '?', t.n);
     size_t n = query ? (size_t)(query - t.p) : t.n;
-    if (t.n == 0 || t.p[0] != '/' || !all((struct http_text){t.p, n}, H1_PATH))
+    if (t.n == 0 || t.p[0] != '/' || !all((struct http_text){t.p, n}, H1_PATH) ||
+        !h1_percent_ok(t.p, n))
         return false;
     return !query || all((struct http_text){query + 1, t.n - n - 1}, H1_QUERY);
 }
@@ -254,13 +254,13 @@ static int end_request(struct h2_reader *r, bool tls)
         h->authority = r->host;
     else if (r->host.p && !agrees(h->authority, r->host))
         return refuse(r, 400, "The Host field names another host than :authority.");
-    if (!is_authority(h->authority))
+    if (!is_authority(h->authority, !h->path.p))
         return refuse(r, 400, "The authority is malformed.");
     if (h->path.p && !is_path(h->path, h->method))
         return refuse(r, 400, "The path is malformed.");
-    if (r->scheme.p && !http_text_ieq(r->scheme, "https") && !http_text_ieq(r->scheme, "http"))
-        return refuse(r, 400, "The scheme is not known.");
     h->scheme = tls ? HTTP_TEXT("https") : HTTP_TEXT("http");
+    if (r->scheme.p && !http_text_ieq(r->scheme, h->scheme.p))
+        return refuse(r, 400, "The scheme is another one than that of the connection.");
     if (r->cookies > 1)
         join_cookies(h);
     return 0;

@@ -121,14 +121,6 @@ static int reader(void *arg)
     }
 }
 
-static void move_stream(struct stream *to, struct stream *from)
-{
-    *to = *from;
-    to->io = IO_FD_NONE;
-    io_fd_move(&to->io, &from->io);
-    *from = (struct stream){.io = IO_FD_NONE};
-}
-
 int h2_link_new(struct stream *s, const struct http_link_options *o, struct http_link **ret,
                 struct err *e)
 {
@@ -140,7 +132,7 @@ int h2_link_new(struct stream *s, const struct http_link_options *o, struct http
     struct h2_link *l = mem_new(struct h2_link);
     l->link = (struct http_link){.ops = &link_ops, .version = HTTP_2};
     scope_init(&l->scope);
-    move_stream(&l->s, s);
+    stream_move(&l->s, s);
     l->c.o.tls = o->tls;
     l->c.head_bytes_max = o->head_bytes_max ? o->head_bytes_max : HEAD_BYTES;
     r = h2_conn_init(&l->c, &l->s, &l->scope, false, e);

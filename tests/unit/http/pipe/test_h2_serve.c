@@ -160,6 +160,15 @@ static void refused_requests_get_an_answer(void)
         {":method: GET\n:scheme: http\n:authority: a\n:path: /a#b\n", ":status: 400"},
         {":method: GET\n:scheme: http\n:authority: a\n:path: /a\\b\n", ":status: 400"},
         {":method: GET\n:scheme: ftp\n:authority: a\n:path: /\n", ":status: 400"},
+        {":method: GET\n:scheme: https\n:authority: a\n:path: /\n", ":status: 400"},
+        {":method: GET\n:scheme: http\n:authority: a:b\n:path: /\n", ":status: 400"},
+        {":method: GET\n:scheme: http\n:authority: :80\n:path: /\n", ":status: 400"},
+        {":method: GET\n:scheme: http\n:authority: [a\n:path: /\n", ":status: 400"},
+        {":method: GET\n:scheme: http\n:authority: a:99999\n:path: /\n", ":status: 400"},
+        {":method: GET\n:scheme: http\n:authority: a,b\n:path: /\n", ":status: 400"},
+        {GET("/a%2"), ":status: 400"},
+        {GET("/a%00"), ":status: 400"},
+        {":method: CONNECT\n:authority: a\n", ":status: 400"},
         {GET("/") "expect: 200-ok\n", ":status: 417"},
     };
     struct world w;
