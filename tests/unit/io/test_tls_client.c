@@ -401,6 +401,117 @@ static int nested(void *arg)
 }
 ON_LOOP(nested)
 
+/* ---- bytes that come one by one, and long waits ---- */
+
+struct pump {
+    struct stream from, to;
+};
+
+/* One byte at a time in this direction. */
+static int pump_run(void *arg)
+{
+    struct pump *p = arg;
+    char c;
+    while (stream_read(&p->from, &c, 1) == 1) {
+        if (stream_write(&p->to, &c, 1) < 0)
+            break;
+    }
+    return 0;
+}
+
+static void copy_fd(struct stream *to, const struct stream *from)
+{
+    int fd = fcntl(from->io.fd, F_DUPFD_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(stream_from_fd(to, fd), 0);
+}
+
+/* Buffers are given back in the middle of records all the time, and nothing is lost. */
+static int dribble(void *arg)
+{
+    (void)arg;
+    AUTO(scope) scope;
+    scope_init(&scope);
+    struct tls_trust *trust = world_trust(w.ca_file);
+    struct cert_identity *id = world_leaf(w.ca, "a.example", false);
+    struct echo t;
+    struct err e = {0};
+    struct stream under, ours, s;
+    struct pump there, back;
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(60000);
+    echo_start(&t, &scope, w.ctx, id, NULL, &there.to);
+    copy_fd(&back.from, &there.to);
+    world_pair(&under, &ours);
+    there.from = (struct stream){0};
+    stream_move(&there.from, &ours);
+    copy_fd(&back.to, &there.from);
+    assert_int_equal(fiber_spawn(&scope, "there", pump_run, &there, NULL), 0);
+    assert_int_equal(fiber_spawn(&scope, "back", pump_run, &back, NULL), 0);
+    struct tls_connect_options o = {.host = "a.example"};
+    if (tls_connect(trust, &o, &under, &s, NULL, &e) < 0)
+        fail_msg("%s", e.msg);
+    for (int i = 0; i < 20; i++) {
+        s.idle = true;
+        world_exchange(&s, 1000);
+        assert_false(s.idle);
+    }
+    stream_done(&s);
+    stream_done(&there.from);
+    stream_done(&there.to);
+    stream_done(&back.from);
+    stream_done(&back.to);
+    assert_int_equal(scope_join(&scope), 0);
+    cert_identity_unref(id);
+    tls_trust_free(trust);
+    return 0;
+}
+ON_LOOP(dribble)
+
+static int read_one(void *arg)
+{
+    struct stream *s = arg;
+    char c = 0;
+    return stream_read(s, &c, 1) == 1 && c == 'a' ? 0 : -EIO;
+}
+
+static int long_wait(void *arg)
+{
+    (void)arg;
+    AUTO(scope) scope;
+    scope_init(&scope);
+    struct tls_trust *trust = world_trust(w.ca_file);
+    struct cert_identity *id = world_leaf(w.ca, "a.example", false);
+    struct echo t;
+    struct err e = {0};
+    struct stream under, s;
+    AUTO(scope) readers;
+    scope_init(&readers);
+    echo_start(&t, &scope, w.ctx, id, NULL, &under);
+    struct tls_connect_options o = {.host = "a.example"};
+    assert_int_equal(tls_connect(trust, &o, &under, &s, NULL, &e), 0);
+    /* Its own deadline counts, shorter or longer than the time after which a stream is idle. */
+    for (int i = 0; i < 2; i++) {
+        char c;
+        AUTO(fiber_deadline) d = fiber_deadline_push_ms(i == 0 ? 20 : 1200);
+        assert_int_equal(stream_read(&s, &c, 1), -ETIMEDOUT);
+        assert_int_equal(s.idle, i);
+    }
+    s.idle = false;
+    assert_int_equal(fiber_spawn(&readers, "reader", read_one, &s, NULL), 0);
+    while (!s.idle)
+        assert_int_equal(fiber_sleep_ms(50), 0);
+    assert_int_equal(stream_write(&s, "a", 1), 0);
+    assert_int_equal(scope_join(&readers), 0);
+    assert_false(s.idle);
+    world_exchange(&s, 20000);
+    stream_done(&s);
+    assert_int_equal(scope_join(&scope), 0);
+    cert_identity_unref(id);
+    tls_trust_free(trust);
+    return 0;
+}
+ON_LOOP(long_wait)
+
 /* ---- peers that are none ---- */
 
 static int strangers(void *arg)
@@ -455,6 +566,7 @@ int main(void)
         CASE(wrong_time),  CASE(constrained),
         CASE(self_signed), cmocka_unit_test(trust_needs_certificates),
         CASE(protocols),   CASE(nested),
+        CASE(dribble),     CASE(long_wait),
         CASE(strangers),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
