@@ -46,6 +46,12 @@ struct exchange_spares {
         struct buf bufs[16];
         size_t n;
     } kept;
+    struct { /* the words for the rule that decided last */
+        char policy[POLICY_HASH_HEX];
+        uint32_t position;
+        bool known;
+        char text[128];
+    } rule;
 };
 void exchange_spares_done(struct exchange_spares *s);
 
