@@ -130,7 +130,8 @@ void inject_body_set_length(struct http_head *h, uint64_t bytes)
 /* Takes back what was appended since `was`: it is part of a slice that does not go out. */
 static int cut(struct inject_body *b, struct buf *out, size_t was)
 {
-    secret_wipe(out->data + was, out->len - was);
+    if (out->len > was)
+        secret_wipe(out->data + was, out->len - was);
     out->len = was;
     b->cut = true;
     return -E_DENIED;
