@@ -130,7 +130,8 @@ void inject_body_set_length(struct http_head *h, uint64_t bytes)
 /* Takes back what was appended since `was`: it is part of a slice that does not go out. */
 static int cut(struct inject_body *b, struct buf *out, size_t was)
 {
-    secret_wipe(out->data + was, out->len - was);
+    if (out->len > was)
+        secret_wipe(out->data + was, out->len - was);
     out->len = was;
     b->cut = true;
     return -E_DENIED;
@@ -203,7 +204,9 @@ static int slice(struct inject_body *b, enum what what, const void *p, size_t n,
     if (r < 0 || !b->swap)
         return r;
     uint64_t swapped = b->swap->stream.hits;
-    r = work(&b->swap->stream, what, b->between.data, b->between.len, out);
+    /* In a pause the beginning of a placeholder stays: once it were out, the rest of it would become
+     * the secret, and the origin would see both. */
+    r = work(&b->swap->stream, what == IDLE ? FEED : what, b->between.data, b->between.len, out);
     return r < 0 ? r : check_swap(b, swapped, out, was, no);
 }
 

@@ -56,7 +56,8 @@ void inject_body_set_length(struct http_head *h, uint64_t bytes);
  * could not be had); nothing of that has gone into `out`. Errors of `out`. */
 int inject_body_feed(struct inject_body *b, const uint8_t **p, size_t *n, struct buf *out,
                      struct inject_refusal *ret_no) WARN_UNUSED;
-/* Nothing more has come for the moment: passes on what can be. */
+/* Nothing more has come for the moment: passes on what can be. Where something is replaced, the
+ * beginning of a placeholder stays until it is known to be none. */
 int inject_body_idle(struct inject_body *b, struct buf *out, struct inject_refusal *ret_no)
     WARN_UNUSED;
 /* The end of the body. -E_DENIED too when the policy requires a placeholder in it and none came: the

@@ -47,7 +47,7 @@ struct inject_secret {
 /* `secrets`: those that are known now; none is fine, and how a session begins. Make a new one when a
  * placeholder is issued or a secret becomes known or changes; during a rotation give the old and the
  * new value. Takes about 25 us for each placeholder and secret. -EINVAL with words that name the
- * credential: a secret of less than 8 bytes or more than 16 KiB, or one that repeats itself (scrub.h):
+ * credential: a secret of less than 8 bytes or more than 16 KiB, one that has a NUL, or repeats itself (scrub.h):
  * such a one cannot be guarded and its credential must not be used. -E_LIMIT, -ENOMEM with words. */
 int inject_watch_new(const struct placeholders *p, const char *session,
                      const struct inject_secret *secrets, size_t n, struct inject_watch **ret,

@@ -13,8 +13,8 @@
 struct bucket {
     uint64_t used;
     int64_t left;    /* in millionths */
-    int64_t full;    /* likewise: the size when it was filled last */
-    int64_t then_ms; /* when that was */
+    int64_t then_ms; /* at this time */
+    bool begun;
 };
 
 struct inject_limits {
@@ -49,41 +49,33 @@ static struct bucket *bucket_of(struct inject_limits *l, const char *name)
     return b;
 }
 
-/* What has come in since the last time. */
-static void fill(struct bucket *b, const struct policy_rate *rate, int64_t now_ms)
+/* What there is now. Looking stores nothing, so who looks often loses no fractions. */
+static int64_t left_now(const struct bucket *b, const struct policy_rate *rate, int64_t now_ms)
 {
     int64_t full = (int64_t)rate->count * WHOLE;
     int64_t passed = now_ms > b->then_ms ? now_ms - b->then_ms : 0;
-    if (b->full == 0 || passed >= rate->window_ms) {
-        b->left = full; /* new, or everything has come in */
-    } else {
-        b->left = b->left > full ? full : b->left; /* the policy has become narrower */
-        /* count < 2^32, passed < window: fits when taken apart */
-        int64_t in = (int64_t)((__int128)full * passed / rate->window_ms);
-        b->left = b->left + in > full ? full : b->left + in;
-        if (in == 0)
-            return; /* too little has passed: it counts from the same time on */
-    }
-    b->full = full;
-    b->then_ms = now_ms;
+    if (!b->begun || passed >= rate->window_ms)
+        return full; /* new, or everything has come in */
+    /* count < 2^32, passed < window: one product at a time fits */
+    int64_t in = (int64_t)((__int128)full * passed / rate->window_ms);
+    return b->left + in > full ? full : b->left + in;
 }
 
 int64_t inject_limits_wait(struct inject_limits *l, const char *name,
                            const struct policy_limits *of, int64_t now_ms)
 {
-    if (of->per_session == 0 && of->requests.count == 0)
-        return 0;
-    struct bucket *b = bucket_of(l, name);
+    const struct bucket *b = map_get(&l->buckets, name);
+    if (!b)
+        return 0; /* a limit is never below one */
     if (of->per_session && b->used >= (uint64_t)of->per_session)
         return -1;
     if (of->requests.count == 0)
         return 0;
-    fill(b, &of->requests, now_ms);
-    if (b->left >= WHOLE)
+    int64_t left = left_now(b, &of->requests, now_ms);
+    if (left >= WHOLE)
         return 0;
     int64_t full = (int64_t)of->requests.count * WHOLE;
-    int64_t wait = (int64_t)((__int128)(WHOLE - b->left) * of->requests.window_ms / full);
-    return wait + 1;
+    return (int64_t)((__int128)(WHOLE - left) * of->requests.window_ms / full) + 1;
 }
 
 void inject_limits_take(struct inject_limits *l, const char *name, const struct policy_limits *of,
@@ -93,10 +85,12 @@ void inject_limits_take(struct inject_limits *l, const char *name, const struct 
         return;
     struct bucket *b = bucket_of(l, name);
     b->used++;
-    if (of->requests.count) {
-        fill(b, &of->requests, now_ms);
-        b->left -= b->left < WHOLE ? b->left : WHOLE;
-    }
+    if (of->requests.count == 0)
+        return;
+    int64_t left = left_now(b, &of->requests, now_ms);
+    b->left = left - (left < WHOLE ? left : WHOLE);
+    b->then_ms = now_ms > b->then_ms || !b->begun ? now_ms : b->then_ms;
+    b->begun = true;
 }
 
 uint64_t inject_limits_used(const struct inject_limits *l, const char *name)

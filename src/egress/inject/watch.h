@@ -1,6 +1,7 @@
 /* watch - looking for a session's placeholders and secrets; for the files of this folder. */
 #pragma once
 
+#include "base/map.h"
 #include "egress/inject/inject.h"
 
 struct watched {
@@ -13,6 +14,7 @@ struct inject_watch {
     struct scrub_table *table; /* pairs: the placeholders, then the secrets */
     struct watched *placeholders;
     size_t n_placeholders;
+    struct map by_credential; /* to one of them */
 };
 
 /* The placeholder of a credential, or NULL. */

@@ -109,7 +109,7 @@ int h1_read_head(struct http_pipe *p, struct http_head *ret, struct err *e)
     size_t seen = 0, tried = 0;
     for (;;) {
         if (c->in_error)
-            return err_set(e, c->in_error, "no answer: %s", err_text(c->in_error));
+            return no_head(c, c->in_error, e);
         size_t n = h1_buffered(c);
         if (n > 0 && c->out_at == H1_AT_HEAD)
             return err_set(e, fail(c, -E_PARSE), "the peer answered before it was asked");

@@ -277,8 +277,11 @@ static int send_request(struct h1_conn *c, const struct http_head *h)
         return -EINVAL;
     /* Whatever has come already is no answer to this. */
     if (h1_ready(c)) {
-        h1_cut(c);
-        return -ECONNRESET;
+        if (h1_buffered(c) > 0)
+            h1_cut(c);
+        else /* the peer has left: nothing of the request went out, and reading tells */
+            c->out_error = -ECONNRESET;
+        return c->out_error;
     }
     int r = put_request(c, h);
     bool waits = h->expect_continue || c->out_at == H1_AT_END;

@@ -424,6 +424,8 @@ static const struct bad smuggling[] = {
     {"absolute form with a user", "GET http://u@a/ HTTP/1.1\r\n" H "\r\n" NEXT, 0, 400},
     {"an unknown expectation", "GET / HTTP/1.1\r\n" H "Expect: x\r\n\r\n" NEXT, 0, 417},
     {"CONNECT without a port", "CONNECT a HTTP/1.1\r\n" H "\r\n" NEXT, 0, 400},
+    {"a method that is CONNECT in another case", "COnNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n" NEXT,
+     0, 400},
     {"CONNECT with a path", "CONNECT /a HTTP/1.1\r\n" H "\r\n" NEXT, 0, 400},
     {"CONNECT of another host", "CONNECT b:443 HTTP/1.1\r\n" H "\r\n" NEXT, 0, 400},
     {"CONNECT with a body", "CONNECT a:443 HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\na" NEXT, 0,
