@@ -6,19 +6,37 @@
  * the final head has gone out a failure is an answer of our own; afterwards it is a cut, so that no
  * client takes half an answer for a whole one. Redirects are answers like others: nothing is followed. */
 #include "base/limits.h"
+#include "base/time.h"
 #include "egress/proxy/exchange_internal.h"
 #include "egress/proxy/websocket.h"
 
+/* A wait for the origin that ends at `until_ns` is made of short ones: each time somebody looks whether
+ * the client is still there, for it has nothing to say that would be read. Whether to go on after error
+ * `r` of one. */
+static bool wait_on(struct exchange *x, int r, int64_t until_ns)
+{
+    if (r != -ETIMEDOUT)
+        return false;
+    int64_t now_ns = time_mono_ns();
+    if (now_ns >= until_ns || now_ns >= fiber_deadline_ns()) {
+        x->timed_out = true;
+        return false;
+    }
+    x->client_failed = http_gone(x->client);
+    return !x->client_failed;
+}
+
 int exchange_read_head(struct exchange *x)
 {
-    http_head_done(&x->response);
     /* while a body goes out the wait is the other fiber's to bound: it begins when that has ended */
-    AUTO(fiber_deadline) d = {.active = false};
-    if (!x->uploading)
-        d = fiber_deadline_push_ms(LIMIT_EXCHANGE_HEAD_MS);
-    int r = http_read_head(x->origin.pipe, &x->response, &x->err);
-    if (r == -ETIMEDOUT)
-        x->timed_out = true;
+    int64_t until_ns =
+        x->uploading ? FIBER_NO_DEADLINE : time_mono_ns() + LIMIT_EXCHANGE_HEAD_MS * NS_PER_MS;
+    int r;
+    http_head_done(&x->response);
+    do {
+        AUTO(fiber_deadline) d = fiber_deadline_push_ms(LIMIT_EXCHANGE_LOOK_MS);
+        r = http_read_head(x->origin.pipe, &x->response, &x->err);
+    } while (wait_on(x, r, until_ns));
     x->moved++;
     return r;
 }
@@ -59,11 +77,11 @@ static void origin_failed(struct exchange *x, int r)
         exchange_refuse_inject(x, &x->no);
     } else if (x->stopped && !x->answered) {
         exchange_refuse(x);
-    } else if (x->timed_out || r == -ETIMEDOUT) {
+    } else if (x->timed_out || (r == -ETIMEDOUT && !x->client_failed)) {
         exchange_fail(x, 504, "http_response_timeout", "timeout",
                       "the origin did not answer in time");
     } else if (x->client_failed || fiber_cancelled()) {
-        exchange_blame_cut(x, r, "client_gone");
+        exchange_blame_cut(x, 0, "client_gone");
         http_reset(x->client, HTTP_RESET_CANCEL);
     } else if (r == -E_LIMIT) {
         exchange_fail(x, 502, "http_response_header_section_size", "bad_answer",
@@ -117,8 +135,12 @@ static int final_head(struct exchange *x)
 
 static ssize_t read_some(struct exchange *x, struct exchange_room *room, bool *idle)
 {
-    AUTO(fiber_deadline) d = fiber_deadline_push_ms(LIMIT_EXCHANGE_SILENCE_MS);
-    ssize_t n = http_read_body(x->origin.pipe, room->p, room->n, idle);
+    int64_t until_ns = time_mono_ns() + LIMIT_EXCHANGE_SILENCE_MS * NS_PER_MS;
+    ssize_t n;
+    do {
+        AUTO(fiber_deadline) d = fiber_deadline_push_ms(LIMIT_EXCHANGE_LOOK_MS);
+        n = http_read_body(x->origin.pipe, room->p, room->n, idle);
+    } while (wait_on(x, n < 0 ? (int)n : 0, until_ns));
     if (n > 0 && (size_t)n > room->used)
         room->used = (size_t)n;
     x->moved++;

@@ -305,6 +305,11 @@ static bool ready(struct http_pipe *hp)
     return p->reset || !list_empty(&p->says);
 }
 
+static bool gone(struct http_pipe *hp)
+{
+    return of(hp)->gone;
+}
+
 static const struct http_pipe_ops ops = {.read_head = read_head,
                                          .read_body = read_body,
                                          .trailers = trailers,
@@ -313,7 +318,8 @@ static const struct http_pipe_ops ops = {.read_head = read_head,
                                          .send_end = send_end,
                                          .reset = reset,
                                          .close = close_pipe,
-                                         .ready = ready};
+                                         .ready = ready,
+                                         .gone = gone};
 
 void fake_init(struct fake_pipe *p, bool asks, enum http_version v)
 {
