@@ -44,7 +44,7 @@ static void stop(struct exchange *x)
         return;
     exchange_blame(x, "deny", "policy_changed", NULL);
     http_reset(x->origin.pipe, HTTP_RESET_CANCEL);
-    if (x->answered || x->uploading)
+    if (x->answered)
         http_reset(x->client, HTTP_RESET_CANCEL);
 }
 

@@ -84,7 +84,8 @@ struct exchange_origin {
 
 /* What an exchange needs of the world around it. All are called on the exchange's fiber. */
 struct exchange_calls {
-    /* A person decides: suspends until then. 0: allowed; -E_DENIED with words. NULL: always denied. */
+    /* A person decides: suspends until then. 0: allowed; -E_DENIED with words. NULL: always denied. Called
+     * for each request: who was asked for this host, port and session before is not asked again. */
     int (*ask)(void *arg, const struct policy_query *q, const struct policy_decision *d,
                struct err *e);
     /* Brings the secrets of the plan. Suspends. Called when the plan has uses, or the host has

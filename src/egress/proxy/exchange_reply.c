@@ -5,6 +5,8 @@
  * pieces. Everything that goes on is scrubbed first: interim heads, the head, the body, trailers. Until
  * the final head has gone out a failure is an answer of our own; afterwards it is a cut, so that no
  * client takes half an answer for a whole one. Redirects are answers like others: nothing is followed. */
+#include <string.h>
+
 #include "base/limits.h"
 #include "base/time.h"
 #include "egress/proxy/exchange_internal.h"
@@ -245,6 +247,17 @@ static int body(struct exchange *x, bool whole, struct exchange_room *room, stru
     return r == 0 ? end(x) : r;
 }
 
+/* Our name in this field says that an answer is ours: an origin may not say so. */
+static void drop_forged(struct http_head *h)
+{
+    struct http_field *f = NULL;
+    while ((f = http_fields_get(&h->fields, "proxy-status", f)))
+        if (memmem(f->value.p, f->value.n, "sallyport", 9)) {
+            (void)http_fields_remove(&h->fields, "proxy-status");
+            return;
+        }
+}
+
 /* From here on both sides speak WebSocket (RFC 6455 4.1, RFC 8441 5). */
 static bool switches(const struct exchange *x)
 {
@@ -257,6 +270,7 @@ static int answer(struct exchange *x)
     int r = final_head(x);
     if (r < 0)
         return r;
+    drop_forged(&x->response);
     bool whole = x->reply.table && reply_wants_whole(&x->reply, &x->response);
     r = x->reply.table ? reply_head(&x->reply, &x->response, &x->err) : 0;
     if (r < 0)

@@ -178,6 +178,21 @@ static int a_redirect_passes_and_is_not_followed(void *arg) /* A7 */
 }
 ON_LOOP(a_redirect_passes_and_is_not_followed)
 
+static int an_origin_cannot_pass_its_answer_off_as_ours(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_1_1);
+    harness_ask(&h, GET_V1);
+    fake_say_head(&h.origins[0], "403\nproxy-status: cdn\n"
+                                 "proxy-status: sallyport; error=http_request_denied\nx-a: b");
+    harness_join(&h);
+    assert_string_equal(buf_str(&h.client.heard), "403\nx-a: b\n\n");
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(an_origin_cannot_pass_its_answer_off_as_ours)
+
 static int answers_without_a_body_keep_the_length_they_announce(void *arg)
 {
     (void)arg;
@@ -443,6 +458,74 @@ static int a_cut_request_is_passed_on_as_a_cut(void *arg)
 }
 ON_LOOP(a_cut_request_is_passed_on_as_a_cut)
 
+static int a_cancelled_upload_ends_both_sides_and_is_recorded(void *arg)
+{
+    (void)arg;
+    for (int answered = 0; answered < 2; answered++) {
+        struct harness h;
+        harness_start(&h, POLICY, HTTP_1_1);
+        harness_ask(&h, POST_V1 "[stream]");
+        fake_say(&h.client, "half a que");
+        fake_await(&h.origins[0], "half a que");
+        if (answered) {
+            fake_say_head(&h.origins[0], "200\n[stream]");
+            fake_await(&h.client, "200\n");
+        }
+        fiber_cancel(h.fiber);
+        harness_join(&h);
+        assert_true(h.client.reset && h.origins[0].reset);
+        assert_true(harness_logged(&h, "verdict=error reason=cancelled"));
+        harness_end(&h);
+    }
+    return 0;
+}
+ON_LOOP(a_cancelled_upload_ends_both_sides_and_is_recorded)
+
+static int a_narrower_policy_answers_an_upload_with_403(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_1_1);
+    harness_ask(&h, POST_V1 "[stream]");
+    fake_say(&h.client, "half a que");
+    fake_await(&h.origins[0], "half a que");
+    assert_int_equal(harness_policy(&h, "allow:\n  - host: plain.example\n"), 1);
+    fake_await(&h.client, "403\n");
+    fake_say(&h.client, "stion");
+    harness_join(&h);
+    assert_true(h.origins[0].reset);
+    assert_false(fake_heard(&h.origins[0], "stion"));
+    assert_true(harness_logged(&h, "verdict=deny reason=policy_changed"));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_narrower_policy_answers_an_upload_with_403)
+
+static int a_client_that_takes_nothing_holds_the_origin_back(void *arg)
+{
+    (void)arg;
+    static char large[1 << 20];
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_1_1);
+    harness_ask(&h, GET_V1);
+    fake_say_head(&h.origins[0], "200\n[stream]");
+    fake_await(&h.client, "200\n");
+    h.client.stuck = true;
+    fake_say_bytes(&h.origins[0], large, sizeof(large), false);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(fiber_yield(), 0);
+    size_t reads = h.origins[0].reads;
+    assert_in_range(reads, 2, 5); /* head, and a piece or two; no more is read ahead */
+    h.client.stuck = false;
+    waitq_wake_all(&h.client.hears);
+    fake_say_end(&h.origins[0], NULL);
+    harness_join(&h);
+    assert_int_equal(h.client.bytes_heard, sizeof(large));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_client_that_takes_nothing_holds_the_origin_back)
+
 static int a_client_that_takes_no_more_cuts_the_origin_off(void *arg)
 {
     (void)arg;
@@ -700,6 +783,7 @@ int main(void)
         CASE(events_go_on_one_by_one),
         CASE(a_head_does_not_wait_for_its_body),
         CASE(a_redirect_passes_and_is_not_followed),
+        CASE(an_origin_cannot_pass_its_answer_off_as_ours),
         CASE(answers_without_a_body_keep_the_length_they_announce),
         CASE(a_large_4xx_arrives_whole),
         CASE(a_body_goes_out_while_the_answer_comes_in),
@@ -713,6 +797,9 @@ int main(void)
         CASE(a_cut_answer_is_passed_on_as_a_cut),
         CASE(a_short_answer_that_is_cut_is_a_502),
         CASE(a_cut_request_is_passed_on_as_a_cut),
+        CASE(a_cancelled_upload_ends_both_sides_and_is_recorded),
+        CASE(a_narrower_policy_answers_an_upload_with_403),
+        CASE(a_client_that_takes_nothing_holds_the_origin_back),
         CASE(a_client_that_takes_no_more_cuts_the_origin_off),
         CASE(a_client_that_goes_while_its_origin_thinks_cuts_the_origin_off),
         CASE(an_origin_that_does_not_begin_to_answer_is_a_504),
