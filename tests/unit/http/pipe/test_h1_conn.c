@@ -164,7 +164,7 @@ static void talk_continue_by_reading(void)
 {
     for (int i = 0; i < 2; i++) {
         say(expecting);
-        hears("HTTP/1.1 103 Status\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
+        hears("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
         hears_nothing();
         say("ab");
         hears(FINE);
@@ -181,6 +181,7 @@ static void continue_by_origin(struct http_pipe *p, const struct http_head *q)
 {
     (void)q;
     CHECK(send_status(p, 100, HTTP_BODY_NONE) == 0, "100");
+    CHECK(send_status(p, 100, HTTP_BODY_NONE) == 0, "100, twice");
     (void)tell_body(&W.seen, p);
     CHECK(send_status(p, 200, HTTP_BODY_NONE) == 0, "200");
 }
