@@ -1,4 +1,4 @@
-/* test_plan.c - which requests go out, with what where, and which do not (boundary.md 3). */
+/* test_plan.c - which requests go out, with what where, and which do not (docs/internals/inject.md). */
 #include "unit/egress/inject/world.h"
 
 static void a_named_header_gets_the_secret(void **state)
