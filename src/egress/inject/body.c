@@ -287,7 +287,7 @@ int inject_control(struct inject_body *b, const void *p, size_t n, struct inject
 {
     AUTO(scrub_stream) s = {0};
     scrub_begin(&s, b->watch->table, SCRUB_QUOTE_NONE, true);
-    int r = watch_text(&s, (struct http_text){p, n});
+    int r = scrub_whole(&s, p, n, NULL);
     const char *name = r == 0 ? watch_secret_found(b->watch, &s) : NULL;
     return name ? refuse_secret(ret_no, name) : r;
 }

@@ -275,7 +275,7 @@ static int look_at_rest(struct planner *pl, const struct part *part)
     int r = without_pieces(pl, part, &rest);
     scrub_begin(&s, w->table, SCRUB_QUOTE_NONE, true);
     if (r == 0)
-        r = watch_text(&s, (struct http_text){buf_str(&rest), rest.len});
+        r = scrub_whole(&s, rest.data, rest.len, NULL);
     if (r < 0 || s.hits == 0)
         return r;
     size_t i = watch_placeholder_found(w, &s, 0);
@@ -299,17 +299,11 @@ static int look_at_part(struct planner *pl, const struct part *part, const struc
 static int visit(struct planner *pl, const struct part *part, bool secrets_only)
 {
     AUTO(scrub_stream) s = {0};
-    uint64_t hits = 0;
-    int r = part->text.n ? scrub_text(pl->world->watch->table, part->text.p, part->text.n,
-                                      SCRUB_QUOTE_NONE, NULL, &hits)
-                         : 0;
-    if (r < 0 || hits == 0)
-        return r;
-    pl->hits -= hits < pl->hits ? hits : pl->hits;
     scrub_begin(&s, pl->world->watch->table, SCRUB_QUOTE_NONE, true);
-    r = watch_text(&s, part->text);
-    if (r < 0)
+    int r = part->text.n ? scrub_whole(&s, part->text.p, part->text.n, NULL) : 0;
+    if (r < 0 || s.hits == 0)
         return r;
+    pl->hits -= s.hits < pl->hits ? s.hits : pl->hits;
     if (secrets_only) {
         const char *secret = watch_secret_found(pl->world->watch, &s);
         return secret ? refuse_secret(pl, part, secret) : 0;
@@ -332,15 +326,22 @@ static int step(struct planner *pl, const struct part *part, int so_far)
     return r < 0 ? r : so_far;
 }
 
+static int visit_field(struct planner *pl, const struct http_fields *fields, size_t i, int r)
+{
+    const struct http_field *f = &fields->items[i];
+    struct part name = {PART_NAME, i, {NULL, 0}, f->name};
+    struct part value = {PART_VALUE, i, f->name, f->value};
+    r = step(pl, &value, r);
+    return step(pl, &name, r);
+}
+
+/* Where a placeholder stands mostly is looked at first: what comes behind the last one is not searched. */
 static int visit_fields(struct planner *pl, const struct http_fields *fields, int r)
 {
-    for (size_t i = 0; i < fields->n; i++) {
-        const struct http_field *f = &fields->items[i];
-        struct part name = {PART_NAME, i, {NULL, 0}, f->name};
-        struct part value = {PART_VALUE, i, f->name, f->value};
-        r = step(pl, &name, r);
-        r = step(pl, &value, r);
-    }
+    for (int others = 0; others < 2; others++)
+        for (size_t i = 0; i < fields->n; i++)
+            if (http_text_eq(fields->items[i].name, "authorization") != others)
+                r = visit_field(pl, fields, i, r);
     return r;
 }
 
@@ -358,10 +359,10 @@ static int visit_all(struct planner *pl)
          {NULL, 0},
          {mark ? mark + 1 : NULL, mark ? h->path.n - path_n - 1 : 0}},
     };
-    int r = 0;
+    int r = visit_fields(pl, &h->fields, 0);
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         r = step(pl, &parts[i], r);
-    return visit_fields(pl, &h->fields, r);
+    return r;
 }
 
 static int head_hits(struct planner *pl)

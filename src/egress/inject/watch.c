@@ -79,12 +79,6 @@ const struct watched *watch_of(const struct inject_watch *w, const char *credent
     return map_get(&w->by_credential, credential);
 }
 
-int watch_text(struct scrub_stream *s, struct http_text t)
-{
-    int r = t.n ? scrub_feed(s, t.p, t.n, NULL) : 0;
-    return r < 0 ? r : scrub_end(s, NULL);
-}
-
 const char *watch_secret_found(const struct inject_watch *w, const struct scrub_stream *s)
 {
     size_t n = s->hits ? scrub_table_pairs(w->table) : 0;

@@ -20,9 +20,8 @@ struct inject_watch {
 /* The placeholder of a credential, or NULL. */
 const struct watched *watch_of(const struct inject_watch *w, const char *credential);
 
-/* Looks through one text and adds to `s`, which has been begun on the watch's table, find only. */
-int watch_text(struct scrub_stream *s, struct http_text t) WARN_UNUSED;
-/* The name of a credential whose secret was found, or NULL. */
+/* For a stream on the watch's table, find only. The name of a credential whose secret was found, or
+ * NULL. */
 const char *watch_secret_found(const struct inject_watch *w, const struct scrub_stream *s);
 /* The first placeholder from number `from` on that was found, or n_placeholders. */
 size_t watch_placeholder_found(const struct inject_watch *w, const struct scrub_stream *s,
