@@ -4,25 +4,19 @@
  * by who accepted or dialled the connection (ALPN, or the first bytes). */
 #include "http/pipe/pipe.h"
 
-#include "base/err.h"
 #include "http/pipe/h1.h"
-#include "io/stream.h"
+#include "http/pipe/h2.h"
 
 int http_serve(enum http_version v, struct stream *s, const struct http_serve_options *o,
                struct err *e)
 {
-    if (v == HTTP_1_1)
-        return h1_serve(s, o, e);
-    return err_set(e, -ENOTSUP, "HTTP/2 is not built in");
+    return v == HTTP_2 ? h2_serve(s, o, e) : h1_serve(s, o, e);
 }
 
 int http_link_new(enum http_version v, struct stream *s, const struct http_link_options *o,
                   struct http_link **ret, struct err *e)
 {
-    if (v == HTTP_1_1)
-        return h1_link_new(s, o, ret, e);
-    stream_done(s);
-    return err_set(e, -ENOTSUP, "HTTP/2 is not built in");
+    return v == HTTP_2 ? h2_link_new(s, o, ret, e) : h1_link_new(s, o, ret, e);
 }
 
 int http_link_ask(struct http_link *l, struct http_pipe **ret)

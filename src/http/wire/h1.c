@@ -30,7 +30,7 @@
 _Static_assert(LIMIT_HEADER_COUNT <= H1_FIELDS_MAX, "the table of fields holds them");
 
 /* "%" HEXDIG HEXDIG everywhere, and no encoded NUL, which would cut C strings short. */
-static bool percent_ok(const char *p, size_t n)
+bool h1_percent_ok(const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (p[i] != '%')
@@ -44,9 +44,7 @@ static bool percent_ok(const char *p, size_t n)
     return true;
 }
 
-/* uri-host [ ":" port ], RFC 9110 7.2. An empty value is what RFC 9112 3.2 wants for targets
- * without an authority. */
-static bool host_ok(const char *p, size_t n)
+bool h1_host_ok(const char *p, size_t n)
 {
     size_t i = 0;
     if (n > 0 && p[0] == '[') {
@@ -58,7 +56,7 @@ static bool host_ok(const char *p, size_t n)
     } else {
         for (; i < n && h1_is(p[i], H1_HOST); i++)
             ;
-        if (!percent_ok(p, i))
+        if (!h1_percent_ok(p, i))
             return false;
         if (i == 0 && n > 0)
             return false; /* a port and no host */
@@ -69,10 +67,9 @@ static bool host_ok(const char *p, size_t n)
     return p[i] == ':' && str_to_u64(p + i + 1, n - i - 1, 65535, &port) == 0;
 }
 
-/* host ":" port, both present (RFC 9112 3.2.3). */
-static bool authority_ok(const char *p, size_t n)
+bool h1_authority_ok(const char *p, size_t n)
 {
-    return n > 0 && host_ok(p, n) && memchr(p, ':', n) && p[n - 1] != ']';
+    return n > 0 && h1_host_ok(p, n) && memchr(p, ':', n) && p[n - 1] != ']';
 }
 
 /* "http://" or "https://" in front: its length, or 0. */
@@ -96,7 +93,7 @@ static int check_connect(struct h1_scan *s)
     struct h1_part t = s->head->target;
     if (!s->limits->connect)
         return h1_refuse(s, 501, "The CONNECT method is not supported.");
-    if (!authority_ok(s->p + t.at, t.n))
+    if (!h1_authority_ok(s->p + t.at, t.n))
         return h1_refuse(s, 400, "The target of CONNECT is not a host and a port.");
     s->head->authority = t;
     return 0;
@@ -124,7 +121,7 @@ static int check_target(struct h1_scan *s)
         size_t from = i;
         while (i < n && t[i] != '/' && t[i] != '?')
             i++;
-        if (i == from || !host_ok(t + from, i - from))
+        if (i == from || !h1_host_ok(t + from, i - from))
             return h1_refuse(s, 400, "The request target has no valid host.");
         h->authority = (struct h1_part){(uint32_t)(h->target.at + from), (uint32_t)(i - from)};
     }
@@ -133,7 +130,7 @@ static int check_target(struct h1_scan *s)
         if (!h1_is(t[i], H1_PATH))
             return h1_refuse(s, 400, "The path holds a character that must be percent-encoded.");
     h->path = (struct h1_part){(uint32_t)(h->target.at + path), (uint32_t)(i - path)};
-    if (!percent_ok(t + path, i - path))
+    if (!h1_percent_ok(t + path, i - path))
         return h1_refuse(s, 400, "The path holds an invalid percent-encoding.");
     for (i = i < n ? i + 1 : n; i < n; i++)
         if (!h1_is(t[i], H1_QUERY))
@@ -191,7 +188,7 @@ static int note_field(struct h1_scan *s, struct h1_part name, struct h1_part v)
         h->host = v;
         if (h->n_host++ > 0)
             return h1_refuse(s, 400, "There is more than one Host field.");
-        if (!host_ok(s->p + v.at, v.n))
+        if (!h1_host_ok(s->p + v.at, v.n))
             return h1_refuse(s, 400, "The Host field is malformed.");
     } else if (name.n == 6 && h1_part_is(s->p, name, "expect")) {
         if (!h1_part_is(s->p, v, "100-continue"))

@@ -91,3 +91,13 @@ bool h1_part_is(const char *p, struct h1_part v, const char *text);
 /* The elements of a comma-separated list (RFC 9110 5.6.1), white space around them cut off, empty
  * ones included: starts with *at = 0, false at the end. The place is counted from `p`. */
 bool h1_list_next(const char *p, size_t n, size_t *at, struct h1_part *ret);
+
+/* ---- what both versions judge by ---- */
+
+/* uri-host [ ":" port ], RFC 9110 7.2. An empty value is what RFC 9112 3.2 wants for targets without
+ * an authority, and is taken. */
+bool h1_host_ok(const char *p, size_t n);
+/* host ":" port, both present (RFC 9112 3.2.3). */
+bool h1_authority_ok(const char *p, size_t n);
+/* Every "%" is followed by two hexadecimal digits, and none says NUL. */
+bool h1_percent_ok(const char *p, size_t n);

@@ -1,0 +1,264 @@
+/* h2_conn.c - the connection: what is read goes into nghttp2, what it has to say is written.
+ *
+ * One fiber reads: the caller of h2_serve, or a link's own. What is to be written is gathered, by
+ * whichever fiber has made it, into one buffer of the connection, and a writer writes it: a fiber that
+ * lives from the first byte to the last and runs when the others that were ready have had their turn,
+ * so that the frames of many streams go out in one write (one TLS record), and an idle connection has
+ * neither buffer nor writer. The reader never writes: two connections that wait for each other to read
+ * would wait for ever.
+ *
+ * Bytes are read into memory that all connections of the thread share; from read to the end of
+ * mem_recv nothing suspends. nghttp2 is entered from fibers only, never from its own callbacks.
+ *
+ * The peer controls all that arrives, and when it reads. Limits: H2_OUT_BYTES, twice while writing;
+ * the windows; what h2_calm counts; nghttp2's own (1,000 acknowledgements, 32 settings). */
+#include "http/pipe/h2_conn.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/time.h"
+
+#define READ_BYTES    (16u << 10) /* a TLS record */
+#define OUT_ITEMS_MAX 4096        /* frames that wait for a peer that does not read */
+#define SEND_HEAD_MAX (1u << 20)
+#define SETTINGS_MAX  8
+
+static _Thread_local char read_bytes[READ_BYTES];
+static _Thread_local struct spare out_spares;
+
+static int64_t now_ms(void)
+{
+    return time_mono_ns() / NS_PER_MS;
+}
+
+/* ---- making and ending ---- */
+
+static nghttp2_option *options(void)
+{
+    nghttp2_option *o;
+    if (nghttp2_option_new(&o) != 0)
+        return NULL;
+    nghttp2_option_set_no_auto_window_update(o, 1);
+    nghttp2_option_set_no_closed_streams(o, 1);
+    nghttp2_option_set_max_send_header_block_length(o, SEND_HEAD_MAX);
+    return o;
+}
+
+static void add(nghttp2_settings_entry *all, size_t *n, int32_t id, uint32_t value)
+{
+    MUST(*n < SETTINGS_MAX);
+    all[(*n)++] = (nghttp2_settings_entry){id, value};
+}
+
+static int submit_settings(struct h2_conn *c)
+{
+    nghttp2_settings_entry all[SETTINGS_MAX];
+    size_t n = 0;
+    add(all, &n, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW);
+    add(all, &n, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->head_bytes_max);
+    /* No tree of priorities (RFC 9113 5.3): nothing to be made large. */
+    add(all, &n, NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1);
+    if (!c->serving)
+        add(all, &n, NGHTTP2_SETTINGS_ENABLE_PUSH, 0);
+    if (c->serving)
+        add(all, &n, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->o.streams_max);
+    if (c->serving && c->o.connect_protocol)
+        add(all, &n, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
+    int r = nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, all, n);
+    if (r == 0)
+        r = nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, H2_CONN_WINDOW);
+    return r;
+}
+
+int h2_conn_init(struct h2_conn *c, struct stream *io, struct scope *scope, bool serving,
+                 struct err *e)
+{
+    c->io = io;
+    c->scope = scope;
+    c->serving = serving;
+    c->idle_ns = time_mono_ns();
+    list_init(&c->streams);
+    waitq_init(&c->written);
+    h2_calm_init(&c->calm, serving, now_ms());
+    nghttp2_option *o = options();
+    const nghttp2_session_callbacks *events = h2_events();
+    int r = -1;
+    if (o && events)
+        r = serving ? nghttp2_session_server_new2(&c->session, events, c, o)
+                    : nghttp2_session_client_new2(&c->session, events, c, o);
+    if (o)
+        nghttp2_option_del(o);
+    if (r != 0 || submit_settings(c) != 0)
+        return err_set(e, -ENOMEM, "no memory for a session of HTTP/2");
+    return 0;
+}
+
+void h2_conn_done(struct h2_conn *c)
+{
+    MUST(!c->writing && c->n_streams == 0);
+    LIST_FOREACH_SAFE (st, &c->streams, struct h2_stream, node) {
+        st->in_session = false;
+        h2_stream_release(st);
+    }
+    if (c->session)
+        nghttp2_session_del(c->session);
+    c->session = NULL;
+    spare_give(&out_spares, TAKE(c->out));
+}
+
+/* Whether the connection was over before the peer can have seen the request: nothing has come since
+ * it was sent. An idle connection that is closed while a request is on its way looks like this. */
+static bool was_not_seen(const struct h2_conn *c, const struct h2_stream *st, int code)
+{
+    return !c->serving && (code == -ECONNRESET || code == -EPIPE) &&
+           (st->id == 0 || st->received == c->received);
+}
+
+void h2_conn_break(struct h2_conn *c, int code)
+{
+    if (!c->broken)
+        c->broken = code;
+    LIST_FOREACH_SAFE (st, &c->streams, struct h2_stream, node) {
+        struct fiber *server = h2_stream_complete(st) ? NULL : st->server;
+        h2_stream_fail(st, was_not_seen(c, st, code) ? -E_CLOSED : code);
+        if (server)
+            fiber_cancel(server);
+    }
+}
+
+/* ---- reading ---- */
+
+/* The peer is told, and nothing more is taken from it. */
+static int terminate(struct h2_conn *c, uint32_t code)
+{
+    (void)nghttp2_session_terminate_session(c->session, code);
+    return code == NGHTTP2_ENHANCE_YOUR_CALM ? -E_LIMIT : -E_PROTO;
+}
+
+static int feed(struct h2_conn *c, const void *p, size_t n)
+{
+    if (!c->excess)
+        c->excess = h2_calm_see(&c->calm, p, n, now_ms());
+    if (c->excess)
+        return terminate(c, NGHTTP2_ENHANCE_YOUR_CALM);
+    fiber_no_suspend_begin();
+    ssize_t r = nghttp2_session_mem_recv(c->session, p, n);
+    fiber_no_suspend_end();
+    if (c->excess)
+        return terminate(c, NGHTTP2_ENHANCE_YOUR_CALM); /* the callbacks found it */
+    if (r < 0) {
+        c->lib_error = (int)r;
+        return r == NGHTTP2_ERR_NOMEM ? -ENOMEM : terminate(c, NGHTTP2_PROTOCOL_ERROR);
+    }
+    if (nghttp2_session_get_outbound_queue_size(c->session) > OUT_ITEMS_MAX) {
+        c->excess = "frames without reading ours";
+        return terminate(c, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    h2_conn_gather(c); /* a GOAWAY that nghttp2 wants to say counts once it is gathered */
+    return nghttp2_session_want_read(c->session) || c->goaway ? c->broken : -E_PROTO;
+}
+
+int h2_conn_feed(struct h2_conn *c, const void *p, size_t n)
+{
+    c->received += n;
+    int r = feed(c, p, n);
+    h2_conn_kick(c);
+    return r;
+}
+
+ssize_t h2_conn_read(struct h2_conn *c, int64_t until_ns)
+{
+    struct fiber_deadline d = fiber_deadline_push(until_ns);
+    ssize_t n = stream_read(c->io, read_bytes, sizeof(read_bytes));
+    fiber_deadline_pop(&d);
+    if (n <= 0)
+        return n;
+    int r = h2_conn_feed(c, read_bytes, (size_t)n);
+    return r < 0 ? r : n;
+}
+
+int h2_conn_words(const struct h2_conn *c, int code, struct err *e)
+{
+    const char *who = c->serving ? "client" : "server";
+    if (code == -E_LIMIT && c->excess)
+        return err_set(e, code, "the %s sent too many %s", who, c->excess);
+    if (code == -E_PROTO)
+        return err_set(e, code, "the %s broke the rules of HTTP/2 (%s)", who,
+                       c->lib_error ? nghttp2_strerror(c->lib_error) : "connection error");
+    return err_set(e, code, "the HTTP/2 connection of the %s ended: %s", who, err_text(code));
+}
+
+/* ---- writing ---- */
+
+void h2_conn_gather(struct h2_conn *c)
+{
+    fiber_no_suspend_begin();
+    while (!c->broken) {
+        if (!c->out) {
+            if (!nghttp2_session_want_write(c->session))
+                break;
+            c->out = spare_take(&out_spares, H2_OUT_BYTES);
+            c->out_n = 0;
+        }
+        if (H2_OUT_BYTES - c->out_n < H2_FRAME_BYTES)
+            break;
+        const uint8_t *p;
+        ssize_t n = nghttp2_session_mem_send(c->session, &p);
+        if (n == 0)
+            break;
+        if (n < 0 || (size_t)n > H2_OUT_BYTES - c->out_n) {
+            h2_conn_break(c, n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -E_PROTO);
+            break;
+        }
+        memcpy(c->out + c->out_n, p, (size_t)n);
+        c->out_n += (size_t)n;
+    }
+    fiber_no_suspend_end();
+}
+
+/* Writes until there is nothing more. While one buffer is being written the next one fills. */
+static int writer(void *arg)
+{
+    struct h2_conn *c = arg;
+    fiber_deadline_clear();
+    for (;;) {
+        h2_conn_gather(c);
+        if (c->broken || !c->out_n)
+            break;
+        char *out = TAKE(c->out);
+        size_t n = c->out_n;
+        c->out_n = 0;
+        h2_conn_gather(c);
+        int r = stream_write(c->io, out, n);
+        spare_give(&out_spares, out);
+        if (r < 0)
+            h2_conn_break(c, r);
+    }
+    spare_give(&out_spares, TAKE(c->out));
+    c->out_n = 0;
+    c->writing = false;
+    waitq_wake_all(&c->written);
+    return 0;
+}
+
+void h2_conn_kick(struct h2_conn *c)
+{
+    if (c->writing || c->broken || (!c->out_n && !nghttp2_session_want_write(c->session)))
+        return;
+    int r = fiber_spawn(c->scope, "h2-writer", writer, c, NULL);
+    if (r < 0)
+        h2_conn_break(c, r);
+    else
+        c->writing = true;
+}
+
+void h2_conn_flush(struct h2_conn *c)
+{
+    AUTO(fiber_shield) shield = fiber_shield_begin(H2_FLUSH_MS);
+    h2_conn_kick(c);
+    int r = 0;
+    while (c->writing && r == 0)
+        r = waitq_wait(&c->written);
+}

@@ -1,0 +1,205 @@
+/* h2_serve.c - a connection on which requests come in.
+ *
+ * The caller's fiber reads; each request has a fiber of its own in the scope of the call, which ends
+ * with it. A request that cannot be taken is answered here, without a fiber, with what the boundary
+ * says (`refuse`). Deadlines: the preface and a head that has begun have head_timeout_ms, a connection
+ * without streams idle_timeout_ms, whatever else the client sends meanwhile; an exchange has its own.
+ *
+ * The client controls how many streams there are: SETTINGS_MAX_CONCURRENT_STREAMS holds back those
+ * that nghttp2 counts, and twice that number of fibers holds back a client that resets its streams
+ * and opens new ones before the fibers are gone. */
+#include "http/pipe/h2.h"
+
+#include "base/err.h"
+#include "base/time.h"
+#include "http/pipe/h2_conn.h"
+
+#define HEAD_TIMEOUT_MS 10000
+#define IDLE_TIMEOUT_MS 300000
+#define HEAD_BYTES      (64u << 10)
+#define STREAMS         128
+
+/* ---- requests ---- */
+
+static int serve_one(void *arg)
+{
+    struct h2_stream *st = arg;
+    fiber_deadline_clear();
+    st->c->o.serve(st->c->o.arg, &st->pipe);
+    return 0;
+}
+
+/* An answer of our own; the rest of the request is not wanted. */
+static void refuse(struct h2_stream *st, int status, const char *why)
+{
+    const struct http_serve_options *o = &st->c->o;
+    struct http_head *h = &st->refusal;
+    struct http_text body = {NULL, 0};
+    http_head_init(h);
+    if (o->refuse)
+        o->refuse(o->arg, status, why, h, &body);
+    if (h->status < 200)
+        h->status = status;
+    h->has_length = true;
+    h->length = body.n;
+    h->body = body.n && !st->is_head ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
+    if (h2_stream_answer(st, h) < 0) {
+        h2_stream_cut(st, NGHTTP2_PROTOCOL_ERROR);
+        return;
+    }
+    st->cut_after = true;
+    if (h->body == HTTP_BODY_LENGTH) {
+        st->from = body.p;
+        st->from_n = body.n;
+        st->finish = true;
+    }
+}
+
+void h2_serve_stream(struct h2_stream *st)
+{
+    struct h2_conn *c = st->c;
+    struct http_head *h = &st->head.head;
+    st->final = true;
+    st->waits = h->expect_continue;
+    st->is_head = http_text_eq(h->method, "HEAD");
+    st->is_connect = http_text_eq(h->method, "CONNECT");
+    if (st->head.refuse) {
+        refuse(st, st->head.refuse, st->head.why);
+        return;
+    }
+    if (c->n_streams >= 2 * (size_t)c->o.streams_max ||
+        fiber_spawn(c->scope, "h2-stream", serve_one, st, &st->server) < 0) {
+        h2_stream_cut(st, NGHTTP2_REFUSED_STREAM);
+        return;
+    }
+    struct h2_arrived *a = mem_new(struct h2_arrived);
+    a->head = *h;
+    http_head_init(h);
+    list_push_back(&st->heads, &a->node);
+    st->n_heads++;
+    st->open = true;
+    c->n_streams++;
+}
+
+/* ---- the connection ---- */
+
+struct clock {
+    int64_t start_ns, block_ns; /* when the connection, and a head, began */
+    bool trimmed;
+};
+
+static int64_t after(int64_t ns, int64_t ms)
+{
+    int64_t span, at;
+    if (__builtin_mul_overflow(ms, NS_PER_MS, &span) || __builtin_add_overflow(ns, span, &at))
+        return FIBER_NO_DEADLINE;
+    return at;
+}
+
+/* When the client has had enough time; *ret_over: the connection is at fault, not just idle. */
+static int64_t patience(const struct h2_conn *c, const struct clock *k, bool *ret_over)
+{
+    *ret_over = true;
+    if (!c->calm.settings)
+        return after(k->start_ns, c->o.head_timeout_ms);
+    if (c->calm.in_block)
+        return after(k->block_ns, c->o.head_timeout_ms);
+    *ret_over = false;
+    return c->n_streams ? FIBER_NO_DEADLINE : after(c->idle_ns, c->o.idle_timeout_ms);
+}
+
+/* A read ended without bytes at `now`. 0: go on; 1: idle for too long, or a negative code. */
+static int timed_out(struct h2_conn *c, struct clock *k, int64_t now, struct err *e)
+{
+    bool over;
+    if (now >= patience(c, k, &over)) {
+        if (!over)
+            return 1;
+        return err_set(e, -ETIMEDOUT, "the client took too long for %s",
+                       c->calm.settings ? "a request head" : "its HTTP/2 preface");
+    }
+    if (!k->trimmed)
+        fiber_trim_stack();
+    k->trimmed = true;
+    return 0;
+}
+
+static int64_t next_look(const struct h2_conn *c, const struct clock *k, int64_t now)
+{
+    bool over;
+    int64_t until = patience(c, k, &over), look = now + H2_TRIM_NS;
+    if (!k->trimmed && look < until)
+        return look;
+    /* With streams there is no end in sight, but they end without waking this fiber. */
+    look = after(now, c->o.idle_timeout_ms);
+    return look < until ? look : until;
+}
+
+/* 0: over in order. */
+static int serve(struct h2_conn *c, struct err *e)
+{
+    struct clock k = {.start_ns = time_mono_ns()};
+    for (;;) {
+        int64_t until = next_look(c, &k, time_mono_ns());
+        bool in_block = c->calm.in_block;
+        ssize_t n = h2_conn_read(c, until);
+        int64_t now = time_mono_ns();
+        if (n > 0) {
+            if (c->calm.in_block && !in_block)
+                k.block_ns = now;
+            k.trimmed = false;
+            continue;
+        }
+        if (n == 0)
+            return c->n_streams ? h2_conn_words(c, -ECONNRESET, e) : 0;
+        if (n != -ETIMEDOUT || now < until)
+            return h2_conn_words(c, (int)n, e);
+        int r = timed_out(c, &k, now, e);
+        if (r != 0)
+            return r < 0 ? r : 0;
+    }
+}
+
+static bool can_be_told(int code)
+{
+    return code == 0 || code == -ECANCELED || code == -ETIMEDOUT || code == -E_PROTO ||
+           code == -E_LIMIT;
+}
+
+static void fill_in(struct http_serve_options *o)
+{
+    if (o->head_timeout_ms <= 0)
+        o->head_timeout_ms = HEAD_TIMEOUT_MS;
+    if (o->idle_timeout_ms <= 0)
+        o->idle_timeout_ms = IDLE_TIMEOUT_MS;
+    if (o->head_bytes_max == 0)
+        o->head_bytes_max = HEAD_BYTES;
+    if (o->streams_max == 0)
+        o->streams_max = STREAMS;
+}
+
+int h2_serve(struct stream *s, const struct http_serve_options *o, struct err *e)
+{
+    int r = h2_lib_open(e);
+    if (r < 0)
+        return r;
+    struct scope scope;
+    struct h2_conn c = {.o = *o};
+    scope_init(&scope);
+    fill_in(&c.o);
+    c.head_bytes_max = c.o.head_bytes_max;
+    r = h2_conn_init(&c, s, &scope, true, e);
+    if (r == 0) {
+        h2_conn_kick(&c);
+        r = serve(&c, e);
+        if (can_be_told(r) && !c.broken) {
+            (void)nghttp2_session_terminate_session(c.session,
+                                                    NGHTTP2_NO_ERROR); /* unless it has */
+            h2_conn_flush(&c);
+        }
+        h2_conn_break(&c, r < 0 ? r : -ECONNRESET);
+    }
+    scope_done(&scope);
+    h2_conn_done(&c);
+    return r;
+}

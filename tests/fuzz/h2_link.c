@@ -1,0 +1,89 @@
+/* h2_link.c - fuzzes the asking side of HTTP/2: a server's bytes.
+ *
+ * Theory of operation: four requests are asked, with and without bodies, and their answers read; the
+ * first byte chooses options, the rest is what h2_fake makes of it. Whatever the bytes are: heads that
+ * are let in are well-formed, bodies have the announced length or end in an error, a final head comes
+ * once. */
+#include "fuzz.h"
+#include "base/err.h"
+#include "h2_fake.h"
+
+static uint8_t choice;
+static struct http_link *l;
+
+static void read_answer(struct http_pipe *p, const char *method)
+{
+    AUTO(http_head) h;
+    http_head_init(&h);
+    struct err e = {0};
+    int r;
+    do {
+        r = http_read_head(p, &h, &e);
+        if (r < 0) {
+            MUST(e.code == r && e.msg[0]);
+            return;
+        }
+        check_head(&h, false);
+    } while (h.status < 200);
+    char bytes[600];
+    uint64_t all = 0;
+    ssize_t n;
+    while ((n = http_read_body(p, bytes, sizeof(bytes), NULL)) > 0)
+        all += (uint64_t)n;
+    MUST(n < 0 || h.body != HTTP_BODY_LENGTH || all == h.length);
+    MUST(all == 0 || strcmp(method, "HEAD") != 0);
+    if (n == 0)
+        check_fields(http_trailers(p));
+    MUST(http_read_head(p, &h, &e) < 0);
+}
+
+static int ask(void *arg)
+{
+    static const char *const methods[] = {"GET", "HEAD", "POST", "CONNECT"};
+    size_t i = (size_t)(uintptr_t)arg;
+    struct http_pipe *p;
+    if (l->ops->ask(l, &p) < 0)
+        return 0;
+    struct http_head h = {.method = http_text_of(methods[i]),
+                          .scheme = HTTP_TEXT("https"),
+                          .authority = HTTP_TEXT("a"),
+                          .path = HTTP_TEXT("/"),
+                          .body = i < 2 ? HTTP_BODY_NONE : HTTP_BODY_STREAM};
+    if (i == 3 && choice & 1)
+        h.protocol = HTTP_TEXT("websocket");
+    static const char zeros[100000];
+    if (http_send_head(p, &h) == 0) {
+        if (i >= 2 && http_send_body(p, zeros, sizeof(zeros), true) == 0)
+            (void)http_send_end(p, NULL);
+        if (choice & 2 || i != 1)
+            read_answer(p, methods[i]);
+    }
+    http_pipe_close(p);
+    return 0;
+}
+
+static int run(void *arg)
+{
+    (void)arg;
+    struct stream s;
+    struct err e = {0};
+    struct scope scope;
+    fake_stream(&s);
+    MUST(h2_link_new(&s, &(struct http_link_options){.head_bytes_max = choice & 4 ? 300 : 0}, &l,
+                     &e) == 0);
+    scope_init(&scope);
+    for (size_t i = 0; i < 4; i++)
+        MUST(fiber_spawn(&scope, "ask", ask, (void *)(uintptr_t)i, NULL) == 0);
+    MUST(scope_join(&scope) == 0);
+    l->ops->free(l);
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    if (n == 0)
+        return 0;
+    choice = data[0];
+    fake_run(run, data + 1, n - 1, NULL, 0);
+    return 0;
+}
