@@ -41,6 +41,7 @@
     (10 * 60 * 1000) /* until an answer begins: slow models take minutes */
 #define LIMIT_EXCHANGE_SILENCE_MS                                                                  \
     (60 * 60 * 1000)                    /* between two bytes: a watch may be quiet as long */
+#define LIMIT_EXCHANGE_LOOK_MS     1000 /* while waiting for an origin: is the client still there? */
 #define LIMIT_EXCHANGE_CONTINUE_MS 1000 /* for a 100: what clients themselves wait (curl) */
 #define LIMIT_EXCHANGE_LINGER_MS                                                                   \
     10000                         /* for the other direction, without a byte, when one is over */

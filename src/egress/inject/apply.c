@@ -75,9 +75,15 @@ static void wipe(struct buf *b)
     buf_done(b);
 }
 
-static struct http_text *part_text(const struct writer *w, const struct inject_site *s)
+/* The field with the very text that was planned, wherever it stands now; or NULL. */
+static struct http_field *planned_field(const struct writer *w, const struct inject_site *s)
 {
-    return s->part == PART_VALUE ? &w->head->fields.items[s->field].value : &w->head->path;
+    for (size_t i = 0; i < w->head->fields.n; i++) {
+        struct http_field *f = &w->head->fields.items[i];
+        if (f->value.p == s->text.p && f->value.n == s->text.n)
+            return f;
+    }
+    return NULL;
 }
 
 static bool is_of(const struct inject_site *s, enum part_kind part, size_t field)
@@ -113,9 +119,10 @@ static size_t part_room(const struct writer *w, enum part_kind part, size_t fiel
     return room;
 }
 
-static int write_value(const struct writer *w, size_t field)
+static int write_value(const struct writer *w, const struct inject_site *s)
 {
-    struct http_field *f = &w->head->fields.items[field];
+    struct http_field *f = planned_field(w, s);
+    size_t field = s->field;
     struct buf out = BUF_INIT(WRITTEN_MAX);
     int r = buf_room(&out, f->value.n + part_room(w, PART_VALUE, field)) ? 0 : -E_LIMIT;
     if (r == 0)
@@ -170,8 +177,7 @@ static bool is_as_planned(const struct writer *w, const struct inject_site *s)
     if (s->kind == INJECT_ADD)
         return true;
     if (s->part == PART_VALUE)
-        return s->field < w->head->fields.n && part_text(w, s)->p == s->text.p &&
-               part_text(w, s)->n == s->text.n;
+        return planned_field(w, s) != NULL;
     const char *p = w->head->path.p;
     return p && s->text.p >= p && s->text.p + s->text.n <= p + w->head->path.n;
 }
@@ -192,7 +198,7 @@ static int write_all(const struct writer *w)
         if (s->kind == INJECT_ADD || (s->part == PART_VALUE && !first))
             continue;
         if (s->part == PART_VALUE)
-            r = write_value(w, s->field);
+            r = write_value(w, s);
         else if (!target)
             r = write_target(w);
         target = target || s->part != PART_VALUE;

@@ -130,7 +130,8 @@ void inject_body_set_length(struct http_head *h, uint64_t bytes)
 /* Takes back what was appended since `was`: it is part of a slice that does not go out. */
 static int cut(struct inject_body *b, struct buf *out, size_t was)
 {
-    secret_wipe(out->data + was, out->len - was);
+    if (out->len > was)
+        secret_wipe(out->data + was, out->len - was);
     out->len = was;
     b->cut = true;
     return -E_DENIED;
@@ -286,7 +287,7 @@ int inject_control(struct inject_body *b, const void *p, size_t n, struct inject
 {
     AUTO(scrub_stream) s = {0};
     scrub_begin(&s, b->watch->table, SCRUB_QUOTE_NONE, true);
-    int r = watch_text(&s, (struct http_text){p, n});
+    int r = scrub_whole(&s, p, n, NULL);
     const char *name = r == 0 ? watch_secret_found(b->watch, &s) : NULL;
     return name ? refuse_secret(ret_no, name) : r;
 }

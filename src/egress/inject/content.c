@@ -1,4 +1,8 @@
-/* content.c - what a body is, as its head says. */
+/* content.c - what a body is, as its head says.
+ *
+ * Called for requests with a place in their body, and for every answer that is scrubbed. Either peer
+ * says what it likes: the type only decides whether something is replaced and how it is escaped, so a
+ * wrong one harms who sent it. Of parameters nothing is believed. */
 #include "egress/inject/kind.h"
 
 #include <string.h>

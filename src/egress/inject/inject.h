@@ -8,7 +8,7 @@
  * from, connections. Pure: no I/O, no fibers, no clock; nothing here suspends. docs/internals/inject.md
  * says which request is refused and why.
  *
- * What holds for every request (boundary.md 3):
+ * What holds for every request:
  *  - In the head a placeholder is replaced at a named place of its own host, or the request is refused.
  *  - In a body or a message it is replaced at a named place, or passes unchanged and is counted: it is
  *    worthless, and agents quote them (boundary-anchors A18).
@@ -47,7 +47,7 @@ struct inject_secret {
 /* `secrets`: those that are known now; none is fine, and how a session begins. Make a new one when a
  * placeholder is issued or a secret becomes known or changes; during a rotation give the old and the
  * new value. Takes about 25 us for each placeholder and secret. -EINVAL with words that name the
- * credential: a secret of less than 8 bytes or more than 16 KiB, or one that repeats itself (scrub.h):
+ * credential: a secret of less than 8 bytes or more than 16 KiB, one that has a NUL, or repeats itself (scrub.h):
  * such a one cannot be guarded and its credential must not be used. -E_LIMIT, -ENOMEM with words. */
 int inject_watch_new(const struct placeholders *p, const char *session,
                      const struct inject_secret *secrets, size_t n, struct inject_watch **ret,
@@ -94,7 +94,8 @@ struct inject_plan {
 
 /* Decides about one request. `d` is the policy's decision about it, which has allowed it (or observes
  * it, or a person has allowed it). *h is the head as it goes on, without fields that are taken off. Does
- * not change it; between this and inject_apply the caller adds no field and changes no value. What a
+ * not change it; between this
+ * and inject_apply the caller may add fields and take some off, and changes no value. What a
  * sandbox sent never stands in a refusal. When the plan has uses it counts against their limits. 0, and
  * the plan is inject_plan_done's, borrows from policy and head; -E_DENIED with *ret_no: answer it with
  * that; -ENOMEM. */

@@ -43,6 +43,7 @@ struct planner {
     const struct http_head *head;
     struct inject_plan *plan;
     struct inject_refusal *no;
+    uint64_t hits;  /* in the head, that have not been met part by part */
     bool no_places; /* trailers: nothing is replaced */
 };
 

@@ -1,5 +1,7 @@
-/* kind_websocket.c - the placeholder in text messages of a WebSocket, the first or all. The work is
- * body.c's. */
+/* kind_websocket.c - the placeholder in text messages of a WebSocket, the first or all.
+ *
+ * Called once for each such place of a request that asks for the protocol; the messages are body.c's.
+ * Where the session has no placeholder of the credential there is nothing to look for. */
 #include "egress/inject/kind.h"
 
 static int begin(struct planner *pl, const struct policy_credential *c,

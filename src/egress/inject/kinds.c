@@ -1,7 +1,8 @@
 /* kinds.c - which file does what for which kind.
  *
- * A kind without a row is done elsewhere (a protocol that is not HTTP) or not built, and then refused
- * when the policy is loaded. */
+ * Looked up for each place of a credential that a request meets. A kind without a row is done elsewhere
+ * (a protocol that is not HTTP) or not built; the latter is refused when the policy is loaded, so
+ * nothing that a sandbox sends comes here with one. Immutable. */
 #include "egress/inject/kind.h"
 
 static const struct inject_kind_ops *const kinds[INJECT_KINDS] = {

@@ -18,8 +18,9 @@
 #include "base/str.h"
 #include "egress/inject/limits.h"
 
-#define SITES_MAX 64
-#define PART_MAX  (256u << 10) /* bytes of a head, ours to copy for a moment */
+#define SITES_MAX   64
+#define SITES_FIRST 4
+#define PART_MAX    (256u << 10) /* bytes of a head, ours to copy for a moment */
 
 /* ---- for kinds ---- */
 
@@ -65,11 +66,17 @@ int planner_site(struct planner *pl, const struct inject_site *s)
     struct inject_plan *p = pl->plan;
     if (s->kind != INJECT_ADD && is_taken(p, s))
         return 0;
-    if (!p->sites)
-        p->sites = mem_array(SITES_MAX, sizeof(*p->sites));
     if (p->n_sites == SITES_MAX)
         return inject_refuse(pl->no, INJECT_MISPLACED, NULL,
                              "the request has placeholders in more than %d places", SITES_MAX);
+    if (p->n_sites == 0 || p->n_sites == SITES_FIRST) {
+        struct inject_site *more =
+            mem_array(p->n_sites ? SITES_MAX : SITES_FIRST, sizeof(*p->sites));
+        if (p->n_sites)
+            memcpy(more, p->sites, p->n_sites * sizeof(*more));
+        free(p->sites);
+        p->sites = more;
+    }
     p->sites[p->n_sites++] = *s;
     if (s->use != NO_USE)
         p->uses[s->use].head = true;
@@ -268,7 +275,7 @@ static int look_at_rest(struct planner *pl, const struct part *part)
     int r = without_pieces(pl, part, &rest);
     scrub_begin(&s, w->table, SCRUB_QUOTE_NONE, true);
     if (r == 0)
-        r = watch_text(&s, (struct http_text){buf_str(&rest), rest.len});
+        r = scrub_whole(&s, rest.data, rest.len, NULL);
     if (r < 0 || s.hits == 0)
         return r;
     size_t i = watch_placeholder_found(w, &s, 0);
@@ -292,12 +299,11 @@ static int look_at_part(struct planner *pl, const struct part *part, const struc
 static int visit(struct planner *pl, const struct part *part, bool secrets_only)
 {
     AUTO(scrub_stream) s = {0};
-    if (part->text.n == 0)
-        return 0;
     scrub_begin(&s, pl->world->watch->table, SCRUB_QUOTE_NONE, true);
-    int r = watch_text(&s, part->text);
+    int r = part->text.n ? scrub_whole(&s, part->text.p, part->text.n, NULL) : 0;
     if (r < 0 || s.hits == 0)
         return r;
+    pl->hits -= s.hits < pl->hits ? s.hits : pl->hits;
     if (secrets_only) {
         const char *secret = watch_secret_found(pl->world->watch, &s);
         return secret ? refuse_secret(pl, part, secret) : 0;
@@ -305,9 +311,13 @@ static int visit(struct planner *pl, const struct part *part, bool secrets_only)
     return look_at_part(pl, part, &s);
 }
 
-/* One part after the other. When one was refused, a secret in another one still is worse. */
+/* One part after the other, until all that the first search has counted was met: there are as many in
+ * the parts as in the whole, since nothing that is searched for has a NUL (watch.h). When a part was
+ * refused, a secret in another one still is worse. */
 static int step(struct planner *pl, const struct part *part, int so_far)
 {
+    if (pl->hits == 0)
+        return so_far;
     if (so_far == 0)
         return visit(pl, part, false);
     if (so_far != -E_DENIED)
@@ -316,15 +326,22 @@ static int step(struct planner *pl, const struct part *part, int so_far)
     return r < 0 ? r : so_far;
 }
 
+static int visit_field(struct planner *pl, const struct http_fields *fields, size_t i, int r)
+{
+    const struct http_field *f = &fields->items[i];
+    struct part name = {PART_NAME, i, {NULL, 0}, f->name};
+    struct part value = {PART_VALUE, i, f->name, f->value};
+    r = step(pl, &value, r);
+    return step(pl, &name, r);
+}
+
+/* Where a placeholder stands mostly is looked at first: what comes behind the last one is not searched. */
 static int visit_fields(struct planner *pl, const struct http_fields *fields, int r)
 {
-    for (size_t i = 0; i < fields->n; i++) {
-        const struct http_field *f = &fields->items[i];
-        struct part name = {PART_NAME, i, {NULL, 0}, f->name};
-        struct part value = {PART_VALUE, i, f->name, f->value};
-        r = step(pl, &name, r);
-        r = step(pl, &value, r);
-    }
+    for (int others = 0; others < 2; others++)
+        for (size_t i = 0; i < fields->n; i++)
+            if (http_text_eq(fields->items[i].name, "authorization") != others)
+                r = visit_field(pl, fields, i, r);
     return r;
 }
 
@@ -342,13 +359,13 @@ static int visit_all(struct planner *pl)
          {NULL, 0},
          {mark ? mark + 1 : NULL, mark ? h->path.n - path_n - 1 : 0}},
     };
-    int r = 0;
+    int r = visit_fields(pl, &h->fields, 0);
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         r = step(pl, &parts[i], r);
-    return visit_fields(pl, &h->fields, r);
+    return r;
 }
 
-static int head_hits(const struct planner *pl, uint64_t *ret)
+static int head_hits(struct planner *pl)
 {
     const struct http_head *h = pl->head;
     struct gather g; /* its bytes are not read before they are written */
@@ -363,7 +380,7 @@ static int head_hits(const struct planner *pl, uint64_t *ret)
         gather_add(&g, h->fields.items[i].name);
         gather_add(&g, h->fields.items[i].value);
     }
-    return gather_end(&g, ret);
+    return gather_end(&g, &pl->hits);
 }
 
 /* ---- placeholders of other sessions ---- */
@@ -398,18 +415,24 @@ static bool login_has_stranger(const struct planner *pl, struct http_text value)
            is_stranger(pl, login.data + user_n + 1, login.len - user_n - 1);
 }
 
+/* As http_text_eq; most names differ in their first letter. */
+static bool is_named(struct http_text name, const char *s)
+{
+    return name.n && name.p[0] == s[0] && http_text_eq(name, s);
+}
+
 static bool is_login(const struct planner *pl, struct http_text name)
 {
     static const char *const logins[] = {"authorization", "proxy-authorization", "x-api-key",
                                          "private-token"};
     for (size_t i = 0; i < ARRAY_LEN(logins); i++)
-        if (http_text_eq(name, logins[i]))
+        if (is_named(name, logins[i]))
             return true;
     const struct policy_decision *d = pl->decision;
     for (size_t i = 0; i < d->n_candidates; i++)
         for (size_t k = 0; k < d->candidates[i].credential->n_places; k++) {
             const struct policy_place *p = &d->candidates[i].credential->places[k];
-            if (p->kind == INJECT_HEADER && http_text_eq(name, p->name))
+            if (p->kind == INJECT_HEADER && is_named(name, p->name))
                 return true;
         }
     return false;
@@ -470,11 +493,10 @@ static int count(struct planner *pl)
 
 static int plan_all(struct planner *pl)
 {
-    uint64_t hits = 0;
     int r = begin_places(pl);
     if (r == 0)
-        r = head_hits(pl, &hits);
-    if (r == 0 && hits)
+        r = head_hits(pl);
+    if (r == 0 && pl->hits)
         r = visit_all(pl);
     if (r == 0)
         r = check_strangers(pl);
@@ -514,6 +536,6 @@ int inject_check_trailers(const struct inject_world *w, const struct policy_deci
                           struct inject_refusal *ret_no)
 {
     struct inject_plan plan = {.n_uses = 0};
-    struct planner pl = {w, d, to, NULL, &plan, ret_no, .no_places = true};
+    struct planner pl = {w, d, to, NULL, &plan, ret_no, .no_places = true, .hits = UINT64_MAX};
     return visit_fields(&pl, trailers, 0);
 }

@@ -1,4 +1,8 @@
-/* spelling.c - text in a request target: percent-encoded here and there, as whoever sent it liked. */
+/* spelling.c - text in a request target: percent-encoded here and there, as whoever sent it liked.
+ *
+ * Called for a path or a query in which the search has found a placeholder. The sandbox controls the
+ * text. It is decoded once and no more (RFC 3986 2.4): what is encoded twice is another text to the
+ * origin, so it is no placeholder here. What is no escape stands for itself. */
 #include "egress/inject/kind.h"
 
 #include <string.h>

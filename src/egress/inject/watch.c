@@ -10,13 +10,16 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/str.h"
 
 static int make_table(struct inject_watch *w, const struct placeholder *const *all, size_t n,
                       const struct inject_secret *secrets, size_t n_secrets, struct err *e)
 {
     if (n + n_secrets > SCRUB_PAIRS_MAX)
         return err_set(e, -E_LIMIT, "%zu secrets are more than one session can have", n_secrets);
+    for (size_t i = 0; i < n_secrets; i++)
+        if (memchr(secret_borrow(secrets[i].value), '\0', secrets[i].value->len))
+            return err_set(e, -EINVAL, "the secret of %s has a NUL; it cannot be sent in HTTP",
+                           secrets[i].credential);
     AUTO_FREE struct scrub_pair *pairs = mem_array(n + n_secrets + 1, sizeof(*pairs));
     for (size_t i = 0; i < n; i++)
         pairs[i] = (struct scrub_pair){all[i]->credential, all[i]->text, all[i]->n, "-", 1};
@@ -44,6 +47,9 @@ int inject_watch_new(const struct placeholders *p, const char *session,
         w->placeholders[i] =
             (struct watched){mem_strdup(all[i]->credential), mem_strdup(all[i]->text), all[i]->n};
     w->n_placeholders = k;
+    map_init(&w->by_credential);
+    for (size_t i = 0; i < k; i++)
+        (void)map_put(&w->by_credential, all[i]->credential, &w->placeholders[i]);
     *ret = w;
     return 0;
 }
@@ -63,27 +69,22 @@ void inject_watch_unref(struct inject_watch *w)
         free(w->placeholders[i].text);
     }
     free(w->placeholders);
+    map_done(&w->by_credential);
     scrub_table_unref(w->table);
     free(w);
 }
 
 const struct watched *watch_of(const struct inject_watch *w, const char *credential)
 {
-    for (size_t i = 0; i < w->n_placeholders; i++)
-        if (str_eq(w->placeholders[i].credential, credential))
-            return &w->placeholders[i];
-    return NULL;
-}
-
-int watch_text(struct scrub_stream *s, struct http_text t)
-{
-    int r = t.n ? scrub_feed(s, t.p, t.n, NULL) : 0;
-    return r < 0 ? r : scrub_end(s, NULL);
+    return map_get(&w->by_credential, credential);
 }
 
 const char *watch_secret_found(const struct inject_watch *w, const struct scrub_stream *s)
 {
     size_t n = s->hits ? scrub_table_pairs(w->table) : 0;
+    if (s->hits == 1) /* as nearly always */
+        return s->latest.pair >= w->n_placeholders ? scrub_table_name(w->table, s->latest.pair)
+                                                   : NULL;
     for (size_t i = w->n_placeholders; i < n; i++)
         if (s->by_pair[i])
             return scrub_table_name(w->table, i);
@@ -94,6 +95,10 @@ size_t watch_placeholder_found(const struct inject_watch *w, const struct scrub_
                                size_t from)
 {
     if (!s->hits)
+        return w->n_placeholders;
+    if (s->hits == 1 && s->latest.pair >= from && s->latest.pair < w->n_placeholders)
+        return s->latest.pair;
+    if (s->hits == 1)
         return w->n_placeholders;
     while (from < w->n_placeholders && !s->by_pair[from])
         from++;

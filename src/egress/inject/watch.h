@@ -1,6 +1,7 @@
 /* watch - looking for a session's placeholders and secrets; for the files of this folder. */
 #pragma once
 
+#include "base/map.h"
 #include "egress/inject/inject.h"
 
 struct watched {
@@ -13,14 +14,14 @@ struct inject_watch {
     struct scrub_table *table; /* pairs: the placeholders, then the secrets */
     struct watched *placeholders;
     size_t n_placeholders;
+    struct map by_credential; /* to one of them */
 };
 
 /* The placeholder of a credential, or NULL. */
 const struct watched *watch_of(const struct inject_watch *w, const char *credential);
 
-/* Looks through one text and adds to `s`, which has been begun on the watch's table, find only. */
-int watch_text(struct scrub_stream *s, struct http_text t) WARN_UNUSED;
-/* The name of a credential whose secret was found, or NULL. */
+/* For a stream on the watch's table, find only. The name of a credential whose secret was found, or
+ * NULL. */
 const char *watch_secret_found(const struct inject_watch *w, const struct scrub_stream *s);
 /* The first placeholder from number `from` on that was found, or n_placeholders. */
 size_t watch_placeholder_found(const struct inject_watch *w, const struct scrub_stream *s,

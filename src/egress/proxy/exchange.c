@@ -44,7 +44,7 @@ static void stop(struct exchange *x)
         return;
     exchange_blame(x, "deny", "policy_changed", NULL);
     http_reset(x->origin.pipe, HTTP_RESET_CANCEL);
-    if (x->answered || x->uploading)
+    if (x->answered)
         http_reset(x->client, HTTP_RESET_CANCEL);
 }
 
@@ -86,15 +86,31 @@ static void note(const struct exchange *x, struct buf *out)
         (void)buf_addf(out, "%sscrubbed: %llu", out->len ? "; " : "", (unsigned long long)hits);
 }
 
+/* In words; most requests are decided by the rule that decided the one before. */
+static const char *rule_text(struct exchange *x)
+{
+    const struct policy_rule *rule = x->decision.rule;
+    struct exchange_spares *s = x->w->spares;
+    if (!rule)
+        return NULL;
+    const char *policy = policy_hash(x->policy);
+    if (rule->deny || !s->rule.known || s->rule.position != rule->position ||
+        strcmp(s->rule.policy, policy) != 0) {
+        AUTO(buf) words = BUF_INIT(4096);
+        explain_rule(rule, &words);
+        str_copy(s->rule.text, sizeof(s->rule.text), buf_str(&words));
+        str_copy(s->rule.policy, sizeof(s->rule.policy), policy);
+        s->rule.position = rule->position;
+        s->rule.known = !rule->deny;
+    }
+    return s->rule.text;
+}
+
 static void record(struct exchange *x)
 {
     const struct exchange_sandbox *s = x->sandbox;
-    const struct policy_rule *rule = x->decision.rule;
     AUTO(buf) words = BUF_INIT(1024);
-    AUTO(buf) rule_text = BUF_INIT(512);
     note(x, &words);
-    if (rule)
-        explain_rule(rule, &rule_text);
     const char *protocol = x->websocket ? x->w->tls ? "wss" : "ws" : x->w->tls ? "https" : "http";
     struct audit_record r = {.kind = AUDIT_REQUEST,
                              .session = audit_text(s->session),
@@ -102,7 +118,7 @@ static void record(struct exchange *x)
                              .sandbox = audit_text(s->id),
                              .verdict = audit_text(x->verdict ? x->verdict : "allow"),
                              .reason = audit_text(x->reason),
-                             .rule = {rule_text.data, rule_text.len},
+                             .rule = audit_text(rule_text(x)),
                              .policy = audit_text(policy_hash(x->policy)),
                              .credential = audit_text(
                                  x->plan.n_uses ? x->plan.uses[0].credential->name : NULL),

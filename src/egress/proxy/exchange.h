@@ -46,6 +46,12 @@ struct exchange_spares {
         struct buf bufs[16];
         size_t n;
     } kept;
+    struct { /* the words for the rule that decided last */
+        char policy[POLICY_HASH_HEX];
+        uint32_t position;
+        bool known;
+        char text[128];
+    } rule;
 };
 void exchange_spares_done(struct exchange_spares *s);
 
@@ -78,7 +84,8 @@ struct exchange_origin {
 
 /* What an exchange needs of the world around it. All are called on the exchange's fiber. */
 struct exchange_calls {
-    /* A person decides: suspends until then. 0: allowed; -E_DENIED with words. NULL: always denied. */
+    /* A person decides: suspends until then. 0: allowed; -E_DENIED with words. NULL: always denied. Called
+     * for each request: who was asked for this host, port and session before is not asked again. */
     int (*ask)(void *arg, const struct policy_query *q, const struct policy_decision *d,
                struct err *e);
     /* Brings the secrets of the plan. Suspends. Called when the plan has uses, or the host has

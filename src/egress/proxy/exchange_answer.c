@@ -26,12 +26,14 @@ void exchange_blame(struct exchange *x, const char *verdict, const char *reason,
 
 void exchange_blame_cut(struct exchange *x, int r, const char *reason)
 {
-    exchange_blame(x, x->stopped ? "deny" : "error",
-                   x->stopped          ? "policy_changed"
-                   : r == -ETIMEDOUT   ? "timeout"
-                   : fiber_cancelled() ? "cancelled"
-                                       : reason,
-                   NULL);
+    if (x->stopped)
+        exchange_blame(x, "deny", "policy_changed", NULL);
+    else if (r == -ETIMEDOUT)
+        exchange_blame(x, "error", "timeout", NULL);
+    else if (fiber_cancelled()) /* HTTP/2 does so when the client resets its stream */
+        exchange_blame(x, "error", http_gone(x->client) ? "client_gone" : "cancelled", NULL);
+    else
+        exchange_blame(x, "error", reason, NULL);
 }
 
 static int send_answer(struct exchange *x, const struct http_head *h, const struct buf *body)

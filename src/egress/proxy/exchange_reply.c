@@ -5,20 +5,40 @@
  * pieces. Everything that goes on is scrubbed first: interim heads, the head, the body, trailers. Until
  * the final head has gone out a failure is an answer of our own; afterwards it is a cut, so that no
  * client takes half an answer for a whole one. Redirects are answers like others: nothing is followed. */
+#include <string.h>
+
 #include "base/limits.h"
+#include "base/time.h"
 #include "egress/proxy/exchange_internal.h"
 #include "egress/proxy/websocket.h"
 
+/* A wait for the origin that ends at `until_ns` is made of short ones: each time somebody looks whether
+ * the client is still there, for it has nothing to say that would be read. Whether to go on after error
+ * `r` of one. */
+static bool wait_on(struct exchange *x, int r, int64_t until_ns)
+{
+    if (r != -ETIMEDOUT)
+        return false;
+    int64_t now_ns = time_mono_ns();
+    if (now_ns >= until_ns || now_ns >= fiber_deadline_ns()) {
+        x->timed_out = true;
+        return false;
+    }
+    x->client_failed = http_gone(x->client);
+    return !x->client_failed;
+}
+
 int exchange_read_head(struct exchange *x)
 {
-    http_head_done(&x->response);
     /* while a body goes out the wait is the other fiber's to bound: it begins when that has ended */
-    AUTO(fiber_deadline) d = {.active = false};
-    if (!x->uploading)
-        d = fiber_deadline_push_ms(LIMIT_EXCHANGE_HEAD_MS);
-    int r = http_read_head(x->origin.pipe, &x->response, &x->err);
-    if (r == -ETIMEDOUT)
-        x->timed_out = true;
+    int64_t until_ns =
+        x->uploading ? FIBER_NO_DEADLINE : time_mono_ns() + LIMIT_EXCHANGE_HEAD_MS * NS_PER_MS;
+    int r;
+    http_head_done(&x->response);
+    do {
+        AUTO(fiber_deadline) d = fiber_deadline_push_ms(LIMIT_EXCHANGE_LOOK_MS);
+        r = http_read_head(x->origin.pipe, &x->response, &x->err);
+    } while (wait_on(x, r, until_ns));
     x->moved++;
     return r;
 }
@@ -59,11 +79,11 @@ static void origin_failed(struct exchange *x, int r)
         exchange_refuse_inject(x, &x->no);
     } else if (x->stopped && !x->answered) {
         exchange_refuse(x);
-    } else if (x->timed_out || r == -ETIMEDOUT) {
+    } else if (x->timed_out || (r == -ETIMEDOUT && !x->client_failed)) {
         exchange_fail(x, 504, "http_response_timeout", "timeout",
                       "the origin did not answer in time");
     } else if (x->client_failed || fiber_cancelled()) {
-        exchange_blame_cut(x, r, "client_gone");
+        exchange_blame_cut(x, 0, "client_gone");
         http_reset(x->client, HTTP_RESET_CANCEL);
     } else if (r == -E_LIMIT) {
         exchange_fail(x, 502, "http_response_header_section_size", "bad_answer",
@@ -117,8 +137,12 @@ static int final_head(struct exchange *x)
 
 static ssize_t read_some(struct exchange *x, struct exchange_room *room, bool *idle)
 {
-    AUTO(fiber_deadline) d = fiber_deadline_push_ms(LIMIT_EXCHANGE_SILENCE_MS);
-    ssize_t n = http_read_body(x->origin.pipe, room->p, room->n, idle);
+    int64_t until_ns = time_mono_ns() + LIMIT_EXCHANGE_SILENCE_MS * NS_PER_MS;
+    ssize_t n;
+    do {
+        AUTO(fiber_deadline) d = fiber_deadline_push_ms(LIMIT_EXCHANGE_LOOK_MS);
+        n = http_read_body(x->origin.pipe, room->p, room->n, idle);
+    } while (wait_on(x, n < 0 ? (int)n : 0, until_ns));
     if (n > 0 && (size_t)n > room->used)
         room->used = (size_t)n;
     x->moved++;
@@ -223,6 +247,17 @@ static int body(struct exchange *x, bool whole, struct exchange_room *room, stru
     return r == 0 ? end(x) : r;
 }
 
+/* Our name in this field says that an answer is ours: an origin may not say so. */
+static void drop_forged(struct http_head *h)
+{
+    struct http_field *f = NULL;
+    while ((f = http_fields_get(&h->fields, "proxy-status", f)))
+        if (memmem(f->value.p, f->value.n, "sallyport", 9)) {
+            (void)http_fields_remove(&h->fields, "proxy-status");
+            return;
+        }
+}
+
 /* From here on both sides speak WebSocket (RFC 6455 4.1, RFC 8441 5). */
 static bool switches(const struct exchange *x)
 {
@@ -235,6 +270,7 @@ static int answer(struct exchange *x)
     int r = final_head(x);
     if (r < 0)
         return r;
+    drop_forged(&x->response);
     bool whole = x->reply.table && reply_wants_whole(&x->reply, &x->response);
     r = x->reply.table ? reply_head(&x->reply, &x->response, &x->err) : 0;
     if (r < 0)

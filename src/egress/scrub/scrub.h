@@ -112,6 +112,10 @@ int scrub_idle(struct scrub_stream *s, struct buf *out) WARN_UNUSED;
 /* The end: what is held is decided and appended. The stream can be fed again, as a new one. */
 int scrub_end(struct scrub_stream *s, struct buf *out) WARN_UNUSED;
 
+/* A whole text at once: as scrub_feed and scrub_end, in one look. The stream holds nothing, before and
+ * after. */
+int scrub_whole(struct scrub_stream *s, const void *p, size_t n, struct buf *out) WARN_UNUSED;
+
 /* A whole text at once, a header value for instance. `ret_hits` (may be NULL): how many were
  * found. */
 int scrub_text(struct scrub_table *t, const void *p, size_t n, enum scrub_quoting q,

@@ -394,14 +394,22 @@ int scrub_end(struct scrub_stream *s, struct buf *out)
     return r;
 }
 
+int scrub_whole(struct scrub_stream *s, const void *p, size_t n, struct buf *out)
+{
+    struct piece x = {.s = s, .p = p, .n = n, .last = true, .out = out};
+    size_t kept;
+    MUST(s->held.len == 0);
+    int r = n ? look(&x, &kept) : 0;
+    s->open = s->released = s->floor = 0;
+    return r;
+}
+
 int scrub_text(struct scrub_table *t, const void *p, size_t n, enum scrub_quoting q,
                struct buf *out, uint64_t *ret_hits)
 {
     AUTO(scrub_stream) s = {0};
     scrub_begin(&s, t, q, out == NULL);
-    struct piece x = {.s = &s, .p = p, .n = n, .last = true, .out = out};
-    size_t kept;
-    int r = n ? look(&x, &kept) : 0;
+    int r = scrub_whole(&s, p, n, out);
     if (r == 0 && ret_hits)
         *ret_hits = s.hits;
     return r;

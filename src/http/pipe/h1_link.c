@@ -57,6 +57,7 @@ static const struct http_pipe_ops ask_ops = {
     .send_end = h1_send_end,
     .reset = h1_reset,
     .ready = h1_body_ready,
+    .gone = h1_gone,
     .close = pipe_close,
 };
 

@@ -256,6 +256,12 @@ bool h1_body_ready(struct http_pipe *p)
     return c->in_error || !would_wait(c);
 }
 
+bool h1_gone(struct http_pipe *p)
+{
+    struct h1_conn *c = CONTAINER_OF(p, struct h1_conn, pipe);
+    return c->in_error || c->in_ended || c->s->io.peer_ended || c->s->io.hangup;
+}
+
 const struct http_fields *h1_trailers(struct http_pipe *p)
 {
     return &CONTAINER_OF(p, struct h1_conn, pipe)->trailers.fields;

@@ -399,6 +399,18 @@ static void close_pipe(struct http_pipe *p)
     h2_stream_release(st);
 }
 
+static bool ready(struct http_pipe *p)
+{
+    const struct h2_stream *st = of(p);
+    return st->in.len > st->in_from || st->ended || st->error;
+}
+
+static bool gone(struct http_pipe *p)
+{
+    const struct h2_stream *st = of(p);
+    return st->error || st->c->broken;
+}
+
 static const struct http_pipe_ops stream_ops = {
     .read_head = read_head,
     .read_body = read_body,
@@ -408,4 +420,6 @@ static const struct http_pipe_ops stream_ops = {
     .send_end = send_end,
     .reset = reset,
     .close = close_pipe,
+    .ready = ready,
+    .gone = gone,
 };

@@ -44,6 +44,7 @@ struct http_pipe_ops {
     void (*reset)(struct http_pipe *p, enum http_reset why);
     void (*close)(struct http_pipe *p);
     bool (*ready)(struct http_pipe *p); /* NULL: not known */
+    bool (*gone)(struct http_pipe *p);  /* NULL: not known */
 };
 struct http_pipe {
     const struct http_pipe_ops *ops;
@@ -55,8 +56,8 @@ struct http_pipe {
  * initialised; it owns what it holds. 0; -E_PARSE with words: not HTTP, or framed in a way that has
  * two readings; -E_LIMIT with words (section too large); -E_CLOSED: the peer ended before a head, and
  * nothing of it has come (an idle connection that the origin has closed meanwhile: a request without
- * a body may be sent again on another one); -ECONNRESET, -ECANCELED, -ETIMEDOUT, other codes of the
- * connection. */
+ * a body may be sent again on another one); -ECONNRESET, -ECANCELED, -ETIMEDOUT (then it may be called
+ * again, as may read_body), other codes of the connection. */
 static inline int http_read_head(struct http_pipe *p, struct http_head *ret, struct err *e)
 {
     return p->ops->read_head(p, ret, e);
@@ -77,6 +78,13 @@ static inline ssize_t http_read_body(struct http_pipe *p, void *to, size_t room,
 static inline bool http_ready(struct http_pipe *p)
 {
     return p->ops->ready && p->ops->ready(p);
+}
+/* Whether the peer is known to have gone away: it has reset the exchange, or ended its side of the
+ * connection, although nobody has read that far. For whoever waits for something else on its behalf. Does
+ * not suspend. */
+static inline bool http_gone(struct http_pipe *p)
+{
+    return p->ops->gone && p->ops->gone(p);
 }
 /* After read_body has returned 0: the trailer section, framing fields taken off; empty when there was
  * none. Lives as long as the pipe. */

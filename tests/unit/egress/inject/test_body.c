@@ -155,6 +155,23 @@ static void the_length_is_not_known_when_something_may_be_replaced(void **state)
     done(&o);
 }
 
+/* Beginning takes fields off, in front of one that is written into afterwards. */
+static void a_head_is_written_after_its_body_has_begun(void **state)
+{
+    struct one o;
+    AUTO(buf) text = BUF_INIT(4096);
+    begin(*state, "body.example",
+          "POST /\ndigest: x\nauthorization: Bearer " P(
+              "BODY") "\ncontent-md5: x\ncontent-type: text/plain\nx-frames: " P("FRAMES") "\n",
+          NULL, &o);
+    assert_int_equal(inject_apply(&o.plan, o.values, &o.h, &o.no), 0);
+    print_head(&o.h, &text);
+    assert_string_equal(buf_str(&text),
+                        "POST /\nauthorization: Bearer " S(
+                            "BODY") "\ncontent-type: text/plain\nx-frames: " S("FRAMES") "\n");
+    done(&o);
+}
+
 static void a_real_secret_is_cut_before_any_of_it_goes(void **state)
 {
     static const char *const forms[] = {S("OTHER"), "\\u00533cr3t\\/OTHER+0123456789",
@@ -298,6 +315,7 @@ int main(void)
         WORLD_CASE(quoted_placeholders_pass_and_are_counted),
         WORLD_CASE(what_was_replaced_is_counted),
         WORLD_CASE(the_length_is_not_known_when_something_may_be_replaced),
+        WORLD_CASE(a_head_is_written_after_its_body_has_begun),
         WORLD_CASE(a_real_secret_is_cut_before_any_of_it_goes),
         WORLD_CASE(what_the_boundary_writes_is_no_secret_that_came),
         WORLD_CASE(a_secret_that_is_not_there_cuts_only_who_wants_it),

@@ -1,4 +1,4 @@
-/* test_plan.c - which requests go out, with what where, and which do not (boundary.md 3). */
+/* test_plan.c - which requests go out, with what where, and which do not (docs/internals/inject.md). */
 #include "unit/egress/inject/world.h"
 
 static void a_named_header_gets_the_secret(void **state)
@@ -111,6 +111,24 @@ static void a_segment_of_the_path_gets_the_secret_encoded(void **state)
     AT(state, "api.example", "GET /" P("TOKEN") "\n", "!misplaced_placeholder 403 TOKEN: the path");
 }
 
+/* A slash of a placeholder that stands as one ends the segment: that is another path. */
+static void a_placeholder_with_a_slash_is_encoded_in_a_path(void **state)
+{
+    struct world *w = *state;
+    const struct placeholder *p;
+    assert_int_equal(
+        placeholders_adopt(w->placeholders, "s1", "SLASH", "sp/ph/0123456789abcdef", &p, NULL), 0);
+    world_tables(w);
+    AT(state, "slash.example", "GET /sp/ph/0123456789abcdef\n", "!misplaced_placeholder 403 SLASH");
+    AT(state, "slash.example", "GET /sp%2Fph%2f0123456789abcdef\n", "!unsubstituted 502 SLASH");
+}
+
+static void a_place_that_is_named_twice_is_one(void **state)
+{
+    AT(state, "hook.example", "GET /?k=" P("KEY") "\nx-key: a " P("KEY") " b\n",
+       "GET /?k=S3cr3t%2FKEY%2B0123456789\nx-key: a " S("KEY") " b\n");
+}
+
 static void an_added_header_replaces_what_the_client_sent(void **state)
 {
     AT(state, "add.example", "GET /\naccept: x\n",
@@ -132,6 +150,8 @@ static void of_two_that_add_the_closer_one_counts(void **state) /* A32 */
     AT(state, "any.example", "GET /narrow/x\n", "GET /narrow/x\n");
     /* an added header is every placeholder's place: the login of a credential that fits is overwritten */
     AT(state, "api.example", "GET /wide/x\nauthorization: Bearer " P("TOKEN") "\n",
+       "GET /wide/x\nauthorization: Wide " S("WIDE") "\n");
+    AT(state, "scoped.example", "GET /wide/x\nauthorization: Bearer " P("SCOPED") "\n",
        "GET /wide/x\nauthorization: Wide " S("WIDE") "\n");
 }
 
@@ -242,6 +262,7 @@ static void a_secret_goes_over_tls_only(void **state) /* A28 */
                  "GET /\nauthorization: Bearer " S("PLAIN") "\n");
     world_expect(*state, "add.example", 80, POLICY_PLAIN, "GET /\n", "GET /\n");
     world_expect(*state, "git.example", 443, POLICY_PLAIN, "GET /\n", "!plaintext 403 MUST");
+    world_expect(*state, "git.example", 443, POLICY_PLAIN, "GET /v2/\n", "!plaintext 403 MUST");
 }
 
 static void a_required_placeholder_is_required(void **state)
@@ -322,6 +343,25 @@ static void a_plan_lists_whose_secrets_are_needed(void **state)
     assert_string_equal(plan.uses[1].credential->name, "FRAMES");
     assert_true(plan.uses[1].head);
     assert_false(plan.uses[1].body);
+    inject_plan_done(&plan);
+    http_head_done(&h);
+}
+
+/* Over HTTP/2 a WebSocket's messages come where bodies do. */
+static void a_socket_has_no_body(void **state)
+{
+    struct world *w = *state;
+    struct inject_plan plan;
+    struct inject_refusal no;
+    struct http_head h;
+    read_head("CONNECT /\ncontent-type: application/json\ncontent-encoding: gzip\n", &h);
+    h.body = HTTP_BODY_STREAM;
+    h.protocol = http_text_of("websocket");
+    struct policy_decision d = world_ask(w, "body.example", 443, POLICY_TLS, &h);
+    struct inject_target to = {&w->host, 443, POLICY_TLS};
+    assert_int_equal(inject_plan(&w->in, &d, &to, &h, &plan, &no), 0);
+    assert_int_equal(plan.n_uses, 1);
+    assert_true(plan.uses[0].first_frame && !plan.uses[0].body && !plan.uses[0].all_frames);
     inject_plan_done(&plan);
     http_head_done(&h);
 }
@@ -459,6 +499,9 @@ int main(void)
         WORLD_CASE(a_login_that_is_not_replaced_as_a_whole_is_refused),
         WORLD_CASE(a_named_parameter_gets_the_secret_encoded),
         WORLD_CASE(a_segment_of_the_path_gets_the_secret_encoded),
+        WORLD_CASE(a_placeholder_with_a_slash_is_encoded_in_a_path),
+        WORLD_CASE(a_place_that_is_named_twice_is_one),
+        WORLD_CASE(a_socket_has_no_body),
         WORLD_CASE(an_added_header_replaces_what_the_client_sent),
         WORLD_CASE(of_two_that_add_the_closer_one_counts),
         WORLD_CASE(credentials_are_told_apart_by_path_method_and_place),

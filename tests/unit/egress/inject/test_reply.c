@@ -2,7 +2,9 @@
  * (boundary-anchors A1, A2, A35), and what cannot be looked into does not come. */
 #include "unit/egress/inject/world.h"
 
+#include <brotli/encode.h>
 #include <zlib.h>
+#include <zstd.h>
 
 static void head(void **state, const char *in, const char *want)
 {
@@ -231,6 +233,34 @@ static void a_compressed_body_comes_plain(void **state) /* A1 */
     http_head_done(&h);
 }
 
+/* A decoder may have taken all bytes and still hold a whole block. */
+static void what_a_decoder_holds_comes_without_more_input(void **state)
+{
+    AUTO(buf) text = BUF_INIT(1 << 20), out = BUF_INIT(1 << 20);
+    AUTO_FREE uint8_t *coded = mem_array(1 << 20, 1);
+    while (text.len < 100000)
+        assert_int_equal(buf_addf(&text, "%zu ", text.len * text.len % 1000), 0);
+    for (int brotli = 0; brotli < 2; brotli++) {
+        size_t n = 1 << 20;
+        if (brotli)
+            assert_true(BrotliEncoderCompress(5, 22, BROTLI_MODE_TEXT, text.len,
+                                              (const uint8_t *)text.data, &n, coded));
+        else
+            n = ZSTD_compress(coded, n, text.data, text.len, 3);
+        struct http_head h;
+        AUTO(reply) r;
+        struct err e = {0};
+        buf_reset(&out);
+        begin(*state, &r, &h,
+              brotli ? "STATUS 200\ncontent-encoding: br\n"
+                     : "STATUS 200\ncontent-encoding: zstd\n");
+        assert_int_equal(body(&r, coded, n, n, false, &out, &e), 0);
+        assert_int_equal(out.len, text.len);
+        assert_memory_equal(out.data, text.data, text.len);
+        http_head_done(&h);
+    }
+}
+
 static void a_bomb_is_met_piece_by_piece(void **state) /* A34 */
 {
     AUTO_FREE char *zeros = mem_zalloc(64 << 20);
@@ -371,6 +401,7 @@ int main(void)
         WORLD_CASE(an_event_does_not_wait_for_the_next),
         WORLD_CASE(a_length_is_announced_when_all_was_collected),
         WORLD_CASE(a_compressed_body_comes_plain),
+        WORLD_CASE(what_a_decoder_holds_comes_without_more_input),
         WORLD_CASE(a_bomb_is_met_piece_by_piece),
         WORLD_CASE(an_answer_to_head_keeps_its_length_unless_it_is_of_a_coded_body),
         WORLD_CASE(trailers_come_without_secrets),

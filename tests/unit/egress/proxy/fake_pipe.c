@@ -1,4 +1,8 @@
-/* fake_pipe.c - see fake_pipe.h. */
+/* fake_pipe.c - a list of what the peer says, and a text of what was said to it.
+ *
+ * Called by the exchange through the pipe, and by the test on its own fiber. A read takes the next
+ * saying and waits while there is none; a send appends. `flushed` tells what would be on the wire: a
+ * test that waits for text sees only that, so a head or an event that is held back too long fails it. */
 #include "unit/egress/proxy/fake_pipe.h"
 
 #include <stdio.h>
@@ -305,6 +309,11 @@ static bool ready(struct http_pipe *hp)
     return p->reset || !list_empty(&p->says);
 }
 
+static bool gone(struct http_pipe *hp)
+{
+    return of(hp)->gone;
+}
+
 static const struct http_pipe_ops ops = {.read_head = read_head,
                                          .read_body = read_body,
                                          .trailers = trailers,
@@ -313,7 +322,8 @@ static const struct http_pipe_ops ops = {.read_head = read_head,
                                          .send_end = send_end,
                                          .reset = reset,
                                          .close = close_pipe,
-                                         .ready = ready};
+                                         .ready = ready,
+                                         .gone = gone};
 
 void fake_init(struct fake_pipe *p, bool asks, enum http_version v)
 {

@@ -25,6 +25,7 @@ struct fake_pipe {
     size_t flushed; /* bytes of `heard` that have really gone out */
     bool asks;      /* the side that asks: reads answers */
     bool reset, closed;
+    bool gone;  /* the peer is, and nobody has read that far */
     bool stuck; /* sending waits */
     bool in_ended, out_ended, head_sent;
     int send_error; /* sending fails with it */

@@ -4,6 +4,9 @@
 
 #include <stdio.h>
 
+#include "base/limits.h"
+#include "base/time.h"
+
 #define GET_V1  "GET /v1/x api.example\n"
 #define POST_V1 "POST /v1/x api.example\n"
 
@@ -174,6 +177,21 @@ static int a_redirect_passes_and_is_not_followed(void *arg) /* A7 */
     return 0;
 }
 ON_LOOP(a_redirect_passes_and_is_not_followed)
+
+static int an_origin_cannot_pass_its_answer_off_as_ours(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_1_1);
+    harness_ask(&h, GET_V1);
+    fake_say_head(&h.origins[0], "403\nproxy-status: cdn\n"
+                                 "proxy-status: sallyport; error=http_request_denied\nx-a: b");
+    harness_join(&h);
+    assert_string_equal(buf_str(&h.client.heard), "403\nx-a: b\n\n");
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(an_origin_cannot_pass_its_answer_off_as_ours)
 
 static int answers_without_a_body_keep_the_length_they_announce(void *arg)
 {
@@ -440,6 +458,74 @@ static int a_cut_request_is_passed_on_as_a_cut(void *arg)
 }
 ON_LOOP(a_cut_request_is_passed_on_as_a_cut)
 
+static int a_cancelled_upload_ends_both_sides_and_is_recorded(void *arg)
+{
+    (void)arg;
+    for (int answered = 0; answered < 2; answered++) {
+        struct harness h;
+        harness_start(&h, POLICY, HTTP_1_1);
+        harness_ask(&h, POST_V1 "[stream]");
+        fake_say(&h.client, "half a que");
+        fake_await(&h.origins[0], "half a que");
+        if (answered) {
+            fake_say_head(&h.origins[0], "200\n[stream]");
+            fake_await(&h.client, "200\n");
+        }
+        fiber_cancel(h.fiber);
+        harness_join(&h);
+        assert_true(h.client.reset && h.origins[0].reset);
+        assert_true(harness_logged(&h, "verdict=error reason=cancelled"));
+        harness_end(&h);
+    }
+    return 0;
+}
+ON_LOOP(a_cancelled_upload_ends_both_sides_and_is_recorded)
+
+static int a_narrower_policy_answers_an_upload_with_403(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_1_1);
+    harness_ask(&h, POST_V1 "[stream]");
+    fake_say(&h.client, "half a que");
+    fake_await(&h.origins[0], "half a que");
+    assert_int_equal(harness_policy(&h, "allow:\n  - host: plain.example\n"), 1);
+    fake_await(&h.client, "403\n");
+    fake_say(&h.client, "stion");
+    harness_join(&h);
+    assert_true(h.origins[0].reset);
+    assert_false(fake_heard(&h.origins[0], "stion"));
+    assert_true(harness_logged(&h, "verdict=deny reason=policy_changed"));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_narrower_policy_answers_an_upload_with_403)
+
+static int a_client_that_takes_nothing_holds_the_origin_back(void *arg)
+{
+    (void)arg;
+    static char large[1 << 20];
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_1_1);
+    harness_ask(&h, GET_V1);
+    fake_say_head(&h.origins[0], "200\n[stream]");
+    fake_await(&h.client, "200\n");
+    h.client.stuck = true;
+    fake_say_bytes(&h.origins[0], large, sizeof(large), false);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(fiber_yield(), 0);
+    size_t reads = h.origins[0].reads;
+    assert_in_range(reads, 2, 5); /* head, and a piece or two; no more is read ahead */
+    h.client.stuck = false;
+    waitq_wake_all(&h.client.hears);
+    fake_say_end(&h.origins[0], NULL);
+    harness_join(&h);
+    assert_int_equal(h.client.bytes_heard, sizeof(large));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_client_that_takes_nothing_holds_the_origin_back)
+
 static int a_client_that_takes_no_more_cuts_the_origin_off(void *arg)
 {
     (void)arg;
@@ -458,6 +544,94 @@ static int a_client_that_takes_no_more_cuts_the_origin_off(void *arg)
     return 0;
 }
 ON_LOOP(a_client_that_takes_no_more_cuts_the_origin_off)
+
+static int a_client_that_goes_while_its_origin_thinks_cuts_the_origin_off(void *arg)
+{
+    (void)arg;
+    for (int body = 0; body < 2; body++) {
+        struct harness h;
+        harness_start(&h, POLICY, HTTP_1_1);
+        harness_ask(&h, GET_V1);
+        fake_await(&h.origins[0], "GET");
+        if (body) {
+            fake_say_head(&h.origins[0], "200\n[stream]");
+            fake_await(&h.client, "[stream]\n\n");
+        }
+        h.client.gone = true;
+        harness_join(&h); /* after LIMIT_EXCHANGE_LOOK_MS */
+        assert_true(h.origins[0].reset);
+        assert_true(harness_logged(&h, "verdict=error reason=client_gone"));
+        harness_end(&h);
+    }
+    return 0;
+}
+ON_LOOP(a_client_that_goes_while_its_origin_thinks_cuts_the_origin_off)
+
+/* ---- clocks ---- */
+
+/* Lets `ms` pass in steps, so that every wait that ends in between is seen to end. */
+static void pass(int64_t ms)
+{
+    for (; ms > 0; ms -= 500) {
+        time_test_advance(500 * NS_PER_MS);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(fiber_yield(), 0);
+    }
+}
+
+static int an_origin_that_does_not_begin_to_answer_is_a_504(void *arg)
+{
+    (void)arg;
+    for (int body = 0; body < 2; body++) {
+        struct harness h;
+        time_test_set(NS_PER_S, US_PER_S);
+        harness_start(&h, POLICY, HTTP_1_1);
+        harness_ask(&h, body ? POST_V1 "[stream]" : GET_V1);
+        fake_await(&h.origins[0], body ? "POST" : "GET");
+        if (body) {
+            fake_say(&h.client, "x");
+            pass(LIMIT_EXCHANGE_HEAD_MS + 5000); /* a slow upload is no silence of the origin's */
+            assert_false(h.over || fake_heard(&h.client, "504"));
+            fake_say_end(&h.client, NULL);
+            pass(500);
+        }
+        pass(LIMIT_EXCHANGE_HEAD_MS - 5000);
+        assert_false(h.over);
+        pass(10000);
+        assert_true(fake_heard(&h.client, "504\n"));
+        assert_true(fake_heard(&h.client, "error=http_response_timeout"));
+        time_test_reset();
+        harness_join(&h);
+        assert_true(h.origins[0].reset);
+        harness_end(&h);
+    }
+    return 0;
+}
+ON_LOOP(an_origin_that_does_not_begin_to_answer_is_a_504)
+
+static int a_stream_may_be_quiet_for_long_but_not_for_ever(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    time_test_set(NS_PER_S, US_PER_S);
+    harness_start(&h, POLICY, HTTP_1_1);
+    harness_ask(&h, GET_V1);
+    fake_say_head(&h.origins[0], "200\n[stream]");
+    fake_await(&h.client, "[stream]");
+    pass(LIMIT_EXCHANGE_SILENCE_MS - 5000);
+    fake_say(&h.origins[0], "still here");
+    fake_await(&h.client, "still here");
+    pass(LIMIT_EXCHANGE_SILENCE_MS - 5000);
+    assert_false(h.over);
+    pass(10000);
+    assert_true(h.client.reset);
+    time_test_reset();
+    harness_join(&h);
+    assert_true(harness_logged(&h, "reason=timeout"));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_stream_may_be_quiet_for_long_but_not_for_ever)
 
 /* ---- once more on a fresh link ---- */
 
@@ -609,6 +783,7 @@ int main(void)
         CASE(events_go_on_one_by_one),
         CASE(a_head_does_not_wait_for_its_body),
         CASE(a_redirect_passes_and_is_not_followed),
+        CASE(an_origin_cannot_pass_its_answer_off_as_ours),
         CASE(answers_without_a_body_keep_the_length_they_announce),
         CASE(a_large_4xx_arrives_whole),
         CASE(a_body_goes_out_while_the_answer_comes_in),
@@ -622,7 +797,13 @@ int main(void)
         CASE(a_cut_answer_is_passed_on_as_a_cut),
         CASE(a_short_answer_that_is_cut_is_a_502),
         CASE(a_cut_request_is_passed_on_as_a_cut),
+        CASE(a_cancelled_upload_ends_both_sides_and_is_recorded),
+        CASE(a_narrower_policy_answers_an_upload_with_403),
+        CASE(a_client_that_takes_nothing_holds_the_origin_back),
         CASE(a_client_that_takes_no_more_cuts_the_origin_off),
+        CASE(a_client_that_goes_while_its_origin_thinks_cuts_the_origin_off),
+        CASE(an_origin_that_does_not_begin_to_answer_is_a_504),
+        CASE(a_stream_may_be_quiet_for_long_but_not_for_ever),
         CASE(a_dead_idle_link_is_tried_once_more_when_that_is_safe),
         CASE(the_second_try_is_the_last_and_the_use_is_recorded_once),
         CASE(too_many_interim_answers_are_a_502),

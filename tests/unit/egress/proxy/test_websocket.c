@@ -287,6 +287,20 @@ static int a_narrower_policy_cuts_an_open_socket(void *arg)
 }
 ON_LOOP(a_narrower_policy_cuts_an_open_socket)
 
+static int a_cancelled_socket_is_cut_on_both_sides(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    open_socket(&h, HTTP_1_1);
+    fiber_cancel(h.fiber);
+    harness_join(&h);
+    assert_true(h.client.reset && h.origins[0].reset);
+    assert_true(harness_logged(&h, "verdict=error reason=cancelled"));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_cancelled_socket_is_cut_on_both_sides)
+
 static int a_large_frame_passes_in_pieces(void *arg)
 {
     (void)arg;
@@ -325,6 +339,7 @@ int main(void)
         CASE(a_cut_socket_is_cut_on_the_other_side),
         CASE(where_nothing_is_to_be_seen_bytes_pass_raw),
         CASE(a_narrower_policy_cuts_an_open_socket),
+        CASE(a_cancelled_socket_is_cut_on_both_sides),
         CASE(a_large_frame_passes_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

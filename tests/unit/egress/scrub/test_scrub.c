@@ -44,6 +44,24 @@ static void expect(struct scrub_table *t, const char *in, const char *want, uint
     assert_int_equal(s.hits, want_hits);
 }
 
+/* Texts that have nothing to do with one another: what one ends with and the next begins with is none. */
+static void whole_texts_are_apart_and_counted_together(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"x " SECRET, "ghp_aB3dE5fG7hI9jK1lM3", "nO5pQ7rS9t", "",
+                                        SECRET SECRET};
+    struct scrub_table *t = table_of(SECRET, STANDIN, SCRUB_ALL);
+    AUTO(buf) out = BUF_INIT(4096);
+    AUTO(scrub_stream) s = {0};
+    scrub_begin(&s, t, SCRUB_QUOTE_NONE, false);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        assert_int_equal(scrub_whole(&s, texts[i], strlen(texts[i]), &out), 0);
+    assert_string_equal(buf_str(&out), "x " STANDIN SECRET STANDIN STANDIN);
+    assert_int_equal(s.hits, 3);
+    assert_int_equal(s.by_pair[0], 3);
+    scrub_table_unref(t);
+}
+
 /* One row for each row of the document's table. */
 static void every_form_is_replaced_by_the_same_form(void **state)
 {
@@ -415,6 +433,7 @@ static void an_empty_table_passes_all_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_texts_are_apart_and_counted_together),
         cmocka_unit_test(every_form_is_replaced_by_the_same_form),
         cmocka_unit_test(what_is_no_secret_stays),
         cmocka_unit_test(an_occurrence_is_stretched_so_far_and_no_further),
