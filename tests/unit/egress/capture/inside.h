@@ -147,6 +147,7 @@ static inline void inside_begin(struct inside *in, const char *policy, struct fr
         fail_msg("no network of one's own");
     in->front = front_new(&o);
     in->binding = inside_bind(in, "sbx_1");
+    names_start_at(front_binding_names(in->binding), 0); /* at 198.18.4.10 */
     assert_int_equal(host_parse("db.internal", 11, 0, &db, NULL), 0);
     assert_int_equal(names_reserve(front_binding_names(in->binding), &db, &index), 0);
     scope_init(&in->scope);
