@@ -149,11 +149,23 @@ static void detect_failed(struct conn *c, const struct host *h, int r)
     /* Otherwise the client is gone, or the binding ends. */
 }
 
+/* What has to be looked into is HTTP, whose clients speak first: a slow one is not taken for silent. */
+static struct detect_limits limits_of(const struct conn *c, const struct host *h)
+{
+    struct detect_limits l = c->binding->front->o.detect;
+    struct policy_decision d;
+    policy_decide(c->binding->policy, &(struct policy_query){.host = h, .port = c->port}, &d);
+    if (d.verdict != POLICY_DENY && d.intercept)
+        l.silent_ms = -1;
+    return l;
+}
+
 void claim_speak(struct conn *c)
 {
     const struct host *h = c->name ? &c->name->host : &c->target;
     const struct front *f = c->binding->front;
-    int r = detect(&c->stream.io, c->port, &f->o.detect, &c->seen);
+    struct detect_limits l = limits_of(c, h);
+    int r = detect(&c->stream.io, c->port, &l, &c->seen);
     if (r < 0) {
         detect_failed(c, h, r);
         return;

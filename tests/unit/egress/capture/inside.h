@@ -131,7 +131,8 @@ static inline struct front_binding *inside_bind(struct inside *in, const char *i
     "  - api.github.com\n"                                                                         \
     "  - {host: '*.pypi.example', limits: {names: 3/m}}\n"                                         \
     "  - {host: db.internal, port: 5432, addresses: [10.0.0.0/8]}\n"                               \
-    "  - {host: git.internal, port: 8022, addresses: [10.0.0.0/8]}\n"
+    "  - {host: git.internal, port: 8022, addresses: [10.0.0.0/8]}\n"                              \
+    "  - {host: api.internal, port: 8022, addresses: [10.0.0.0/8], methods: [GET]}\n"
 
 /* On a fiber, whose scope serves. `o`: connections_max and the like; the rest is filled in. */
 static inline void inside_begin(struct inside *in, const char *policy, struct front_options o)
