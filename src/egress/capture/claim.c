@@ -80,6 +80,36 @@ static const char *wrong_protocol(const struct conn *c)
     return c->seen.kind == DETECT_OTHER ? "neither TLS nor HTTP on a port of the web" : NULL;
 }
 
+int front_count_name(struct front_binding *b, const struct host *h, uint16_t port, struct err *e)
+{
+    struct name *name = NULL;
+    if (h->kind != HOST_NAME)
+        return 0;
+    switch (lookup_name(b->policy, b->names, &b->counts, h, port, &name, NULL)) {
+    case LOOKUP_ADDRESS:
+        return 0;
+    case LOOKUP_LOCALHOST:
+        front_tell(b, FRONT_DENIED, h, port, "localhost is the sandbox itself");
+        return err_set(e, -E_DENIED,
+                       "localhost is this sandbox; connect to it without the proxy (NO_PROXY).");
+    case LOOKUP_TOO_MANY:
+        front_tell(b, FRONT_NAMES_TOO_MANY, h, port,
+                   "more different names were asked for than the wildcard rule allows");
+        return err_set(
+            e, -E_LIMIT,
+            "More different names were asked for than the wildcard rule allows; try later.");
+    case LOOKUP_FULL:
+        front_tell(b, FRONT_NAMES_FULL, h, port, "every address is in use by an open connection");
+        return err_set(e, -EBUSY, "This sandbox has open connections to too many names.");
+    case LOOKUP_NONE:
+    case LOOKUP_TOO_LONG:
+        break;
+    }
+    /* The policy has let it pass, so it is another one by now. */
+    front_tell(b, FRONT_DENIED, h, port, "there is no such name");
+    return err_set(e, -E_DENIED, "There is no such name.");
+}
+
 static void add_claim(struct front_claim *k, const char *where, const struct host *h, uint16_t port)
 {
     if (h)
@@ -119,11 +149,23 @@ static void detect_failed(struct conn *c, const struct host *h, int r)
     /* Otherwise the client is gone, or the binding ends. */
 }
 
+/* What has to be looked into is HTTP, whose clients speak first: a slow one is not taken for silent. */
+static struct detect_limits limits_of(const struct conn *c, const struct host *h)
+{
+    struct detect_limits l = c->binding->front->o.detect;
+    struct policy_decision d;
+    policy_decide(c->binding->policy, &(struct policy_query){.host = h, .port = c->port}, &d);
+    if (d.verdict != POLICY_DENY && d.intercept)
+        l.silent_ms = -1;
+    return l;
+}
+
 void claim_speak(struct conn *c)
 {
     const struct host *h = c->name ? &c->name->host : &c->target;
     const struct front *f = c->binding->front;
-    int r = detect(&c->stream.io, c->port, &f->o.detect, &c->seen);
+    struct detect_limits l = limits_of(c, h);
+    int r = detect(&c->stream.io, c->port, &l, &c->seen);
     if (r < 0) {
         detect_failed(c, h, r);
         return;

@@ -11,8 +11,8 @@
  *
  * A client that says nothing for `silent_ms` where the server may speak first gets to hear the
  * server. If it speaks TLS or HTTP after all, that is nothing it could not have had by a rule that
- * lets a connection pass unseen: a connection that has to be looked into is refused by the handler
- * when it is SILENT or OTHER. */
+ * lets a connection pass unseen: for one that has to be looked into claim.c waits to the end, and the
+ * handler refuses it when it is OTHER. */
 #include "egress/capture/detect.h"
 #include "base/err.h"
 #include "base/time.h"
@@ -162,8 +162,9 @@ int detect(struct io_fd *io, uint16_t port, const struct detect_limits *l, struc
     /* Filled and judged without a suspension between; the process has one loop. */
     static char room[DETECT_BYTES_MAX];
     int64_t now = time_mono_ns();
-    int64_t silent_ns = is_web(port) ? FIBER_NO_DEADLINE
-                                     : now + (l->silent_ms ? l->silent_ms : SILENT_MS) * NS_PER_MS;
+    int64_t silent_ms = l->silent_ms ? l->silent_ms : SILENT_MS;
+    int64_t silent_ns =
+        is_web(port) || silent_ms < 0 ? FIBER_NO_DEADLINE : now + silent_ms * NS_PER_MS;
     struct peek k;
     peek_begin(&k, now + (l->first_ms ? l->first_ms : FIRST_MS) * NS_PER_MS);
     for (;;) {
@@ -177,10 +178,15 @@ int detect(struct io_fd *io, uint16_t port, const struct detect_limits *l, struc
             return 0;
         int r = peek_wait(&k, io, n == 0 ? silent_ns : FIBER_NO_DEADLINE);
         if (r == -ETIMEDOUT && n == 0 && time_mono_ns() >= silent_ns) {
-            ret->kind = DETECT_SILENT;
-            return 0;
-        }
-        if (r < 0)
+            /* It may have come while this process was busy. */
+            n = peek_look(&k, io, room, sizeof(room));
+            if (n == 0 && !k.ended) {
+                ret->kind = DETECT_SILENT;
+                return 0;
+            }
+            silent_ns = FIBER_NO_DEADLINE;
+        } else if (r < 0) {
             return r;
+        }
     }
 }

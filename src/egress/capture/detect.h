@@ -38,7 +38,7 @@ void detect_bytes(const void *p, size_t n, bool ended, uint16_t port, struct det
 
 struct detect_limits {
     int64_t first_ms;  /* until it is told; 0: 10 s */
-    int64_t silent_ms; /* of silence on a port other than 80 and 443; 0: 300 */
+    int64_t silent_ms; /* of silence on a port other than 80 and 443; 0: 300; < 0: as there */
 };
 /* Waits until it is told, peeking. Suspends. 0; -ETIMEDOUT: not told in time (also silence on 80 and
  * 443); -E_CLOSED: the client ended having said nothing; other codes of the connection. */

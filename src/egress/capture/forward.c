@@ -195,42 +195,18 @@ static bool policy_lets(struct conn *c)
     return false;
 }
 
-/* Whether the name may be used as one that was resolved. False: answered. */
+/* Whether the name may be used like one that was asked for. False: answered. */
 static bool name_counts(struct conn *c)
 {
-    struct front_binding *b = c->binding;
-    struct name *name = NULL;
-    if (c->target.kind != HOST_NAME || c->name)
-        return true;
-    switch (lookup_name(b->policy, b->names, &b->counts, &c->target, c->port, &name, NULL)) {
-    case LOOKUP_ADDRESS:
-        return true;
-    case LOOKUP_LOCALHOST:
-        front_tell(b, FRONT_DENIED, &c->target, c->port, "localhost is the sandbox itself");
-        reply_error(c, 403, "egress_denied", "destination_ip_prohibited",
-                    "localhost is this sandbox; connect to it without the proxy (NO_PROXY).");
-        return false;
-    case LOOKUP_TOO_MANY:
-        front_tell(b, FRONT_NAMES_TOO_MANY, &c->target, c->port,
-                   "more different names were asked for than the wildcard rule allows");
-        reply_error(
-            c, 429, "rate_limit_error", "http_request_denied",
-            "More different names were asked for than the wildcard rule allows; try later.");
-        return false;
-    case LOOKUP_FULL:
-        front_tell(b, FRONT_NAMES_FULL, &c->target, c->port,
-                   "every address is in use by an open connection");
-        reply_error(c, 503, "overloaded_error", "proxy_internal_error",
-                    "This sandbox has open connections to too many names.");
-        return false;
-    case LOOKUP_NONE:
-    case LOOKUP_TOO_LONG:
-        break;
-    }
-    /* The policy has just let it pass: these say that it does not. */
-    front_tell(b, FRONT_DENIED, &c->target, c->port, "there is no such name");
-    reply_error(c, 403, "egress_denied", "dns_error", "There is no such name.");
-    return false;
+    struct err e = {0};
+    int r = c->name ? 0 : front_count_name(c->binding, &c->target, c->port, &e);
+    if (r == -E_LIMIT)
+        reply_error(c, 429, "rate_limit_error", "http_request_denied", e.msg);
+    else if (r == -EBUSY)
+        reply_error(c, 503, "overloaded_error", "proxy_internal_error", e.msg);
+    else if (r < 0)
+        reply_error(c, 403, "egress_denied", "http_request_denied", e.msg);
+    return r == 0;
 }
 
 static void serve_connect(struct conn *c, struct forward_head *h)

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/time.h"
 #include "io/sock.h"
 
@@ -129,6 +130,7 @@ int front_binding_new(struct front *f, const char *id, struct policy *policy,
     b->arg = arg;
     b->policy = policy_ref(policy);
     b->names = names_new(0);
+    names_start_at(b->names, (uint32_t)rng_u64());
     lookup_counts_init(&b->counts);
     waitq_init(&b->stop);
     b->doors = mem_array(n_doors, sizeof(*b->doors));

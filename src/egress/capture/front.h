@@ -113,3 +113,10 @@ void *front_binding_arg(const struct front_binding *b);
 /* To reserve fixed addresses (before front_binding_run), and to look. */
 struct names *front_binding_names(struct front_binding *b);
 size_t front_binding_connections(const struct front_binding *b);
+
+/* For a host that a client has named without asking the resolver, after the policy has let it pass:
+ * counts it against its wildcard rule, as a question would have been. 0; -E_LIMIT: too many different
+ * names (429); -EBUSY: every name is in use (503); -E_DENIED: localhost, or not there (403); with words
+ * for the client, and noted. Suspends when it is not 0. */
+int front_count_name(struct front_binding *b, const struct host *h, uint16_t port, struct err *e)
+    WARN_UNUSED;

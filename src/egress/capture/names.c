@@ -58,6 +58,11 @@ struct names *names_new(size_t max)
     return n;
 }
 
+void names_start_at(struct names *n, uint32_t seed)
+{
+    n->next_free = FIRST_FREE + seed % (LAST_FREE - FIRST_FREE + 1);
+}
+
 void names_free(struct names *n)
 {
     if (!n)

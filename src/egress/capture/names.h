@@ -30,6 +30,9 @@ struct name {
 
 /* `max` names at once; 0: LIMIT_CAPTURE_NAMES. */
 struct names *names_new(size_t max);
+/* From where on indexes are given, if it may be chosen: nobody starts again where a process that has
+ * ended had started, or an address that a sandbox has kept would mean another host. */
+void names_start_at(struct names *n, uint32_t seed);
 void names_free(struct names *n); /* no name may be held; NULL is fine */
 
 /* A fixed address, the next from index NAMES_FIRST_FIXED on: for a host with a door of its own, in

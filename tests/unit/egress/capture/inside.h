@@ -131,7 +131,8 @@ static inline struct front_binding *inside_bind(struct inside *in, const char *i
     "  - api.github.com\n"                                                                         \
     "  - {host: '*.pypi.example', limits: {names: 3/m}}\n"                                         \
     "  - {host: db.internal, port: 5432, addresses: [10.0.0.0/8]}\n"                               \
-    "  - {host: git.internal, port: 8022, addresses: [10.0.0.0/8]}\n"
+    "  - {host: git.internal, port: 8022, addresses: [10.0.0.0/8]}\n"                              \
+    "  - {host: api.internal, port: 8022, addresses: [10.0.0.0/8], methods: [GET]}\n"
 
 /* On a fiber, whose scope serves. `o`: connections_max and the like; the rest is filled in. */
 static inline void inside_begin(struct inside *in, const char *policy, struct front_options o)
@@ -147,6 +148,7 @@ static inline void inside_begin(struct inside *in, const char *policy, struct fr
         fail_msg("no network of one's own");
     in->front = front_new(&o);
     in->binding = inside_bind(in, "sbx_1");
+    names_start_at(front_binding_names(in->binding), 0); /* at 198.18.4.10 */
     assert_int_equal(host_parse("db.internal", 11, 0, &db, NULL), 0);
     assert_int_equal(names_reserve(front_binding_names(in->binding), &db, &index), 0);
     scope_init(&in->scope);

@@ -202,6 +202,14 @@ static int say_byte_by_byte(void *arg)
     return 0;
 }
 
+static int say_late(void *arg)
+{
+    struct slow *s = arg;
+    say(s->p, s->h.p, s->h.n);
+    time_test_advance(40 * NS_PER_MS);
+    return 0;
+}
+
 static int a_hello_that_comes_byte_by_byte_is_understood_and_stays(void *arg)
 {
     struct pair p;
@@ -237,6 +245,26 @@ static int silence_is_an_answer_where_the_server_may_speak_first(void *arg)
     return 0;
 }
 ON_LOOP(silence_is_an_answer_where_the_server_may_speak_first)
+
+/* A busy process finds out late that time is up, and that something has come meanwhile. */
+static int what_came_in_time_is_no_silence(void *arg)
+{
+    struct pair p;
+    struct detected d;
+    (void)arg;
+    pair_begin(&p);
+    time_test_set(1000 * NS_PER_S, 0);
+    struct slow s = {.p = &p, .h = hello_of("api.github.com", NULL)};
+    AUTO(scope) sc;
+    scope_init(&sc);
+    assert_int_equal(fiber_spawn(&sc, "late", say_late, &s, NULL), 0);
+    assert_int_equal(detect(&p.ours, 8443, &short_ones, &d), 0);
+    assert_int_equal(d.kind, DETECT_TLS);
+    time_test_reset();
+    pair_end(&p);
+    return 0;
+}
+ON_LOOP(what_came_in_time_is_no_silence)
 
 static int silence_on_the_web_and_half_a_word_anywhere_are_too_late(void *arg)
 {
@@ -307,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_line_without_end_is_no_http),
         CASE(a_hello_that_comes_byte_by_byte_is_understood_and_stays),
         CASE(silence_is_an_answer_where_the_server_may_speak_first),
+        CASE(what_came_in_time_is_no_silence),
         CASE(silence_on_the_web_and_half_a_word_anywhere_are_too_late),
         CASE(an_end_is_seen_behind_what_was_said),
         CASE(waiting_for_more_does_not_spin),

@@ -373,6 +373,11 @@ static void what_is_no_single_question_is_a_format_error(void **state)
     w[n] = header(0x0100, 1, 0, 0, 0); /* a label of 64 bytes' kind */
     add(&w[n], "\100", 1);
     add(&w[n++], "\0\1\0\1", 4);
+    w[n] = header(0x0100, 1, 0, 0, 0); /* a label of 64 bytes that are there */
+    add(&w[n], "\100", 1);
+    for (int i = 0; i < 16; i++)
+        add(&w[n], "abcd", 4);
+    add(&w[n++], "\0\0\1\0\1", 5);
     w[n] = query("a.example", 41);
     n++;
     w[n] = query("a.example", 0);

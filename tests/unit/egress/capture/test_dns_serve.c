@@ -157,6 +157,34 @@ static int names_over_the_limit_are_refused_and_noted_in_bounds(void *arg)
 }
 ON_LOOP(names_over_the_limit_are_refused_and_noted_in_bounds)
 
+static int questions_beyond_the_pace_wait(void *arg)
+{
+    static struct inside in;
+    unsigned char q[300], a[600];
+    struct io_fd io;
+    (void)arg;
+    time_test_set(1000 * NS_PER_S, 0); /* no time passes but by hand */
+    inside_begin(&in, INSIDE_POLICY, (struct front_options){0});
+    inside_connect("127.0.0.1:53", &io);
+    size_t n = framed(1, "\3api\6github\3com", q);
+    for (unsigned i = 0; i <= 2000; i++) {
+        assert_int_equal(io_write_all(&io, q, n), 0);
+        read_exactly(&io, a, 2);
+        read_exactly(&io, a + 2, (size_t)(a[0] << 8 | a[1]));
+    }
+    assert_int_equal(io_write_all(&io, q, n), 0);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(fiber_yield(), 0);
+    assert_int_equal(recv(io.fd, a, sizeof(a), MSG_DONTWAIT), -1);
+    time_test_advance(NS_PER_S / 2000);
+    expect_answer(&io, 1, "198.18.4.10");
+    io_fd_close(&io);
+    inside_end(&in);
+    time_test_reset();
+    return 0;
+}
+ON_LOOP(questions_beyond_the_pace_wait)
+
 static void a_pace_saves_up_one_second(void **state)
 {
     struct pace p = {0};
@@ -408,6 +436,7 @@ int main(void)
         CASE(what_cannot_be_answered_ends_the_connection),
         CASE(more_connections_than_a_resolver_takes_are_reset),
         CASE(names_over_the_limit_are_refused_and_noted_in_bounds),
+        CASE(questions_beyond_the_pace_wait),
         cmocka_unit_test(a_pace_saves_up_one_second),
         CASE(dig_is_answered),
         CASE(the_c_libraries_are_answered),

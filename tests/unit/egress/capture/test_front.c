@@ -131,6 +131,33 @@ static int what_is_not_of_the_web_is_reset_on_its_ports(void *arg)
 }
 ON_LOOP(what_is_not_of_the_web_is_reset_on_its_ports)
 
+static int a_slow_client_is_waited_for_where_it_has_to_be_seen(void *arg)
+{
+    static struct inside in;
+    struct io_fd io;
+    char got[1024];
+    (void)arg;
+    inside_begin(&in, INSIDE_POLICY, (struct front_options){.detect = {.silent_ms = 5}});
+    inside_connect(inside_address(&in, "api.internal", false, 8022), &io);
+    assert_int_equal(fiber_sleep_ms(50), 0); /* ten times as long as the other one below waits */
+    assert_int_equal(io_write_all(&io, get, sizeof(get) - 1), 0);
+    assert_true(inside_read_all(&io, got, sizeof(got)) > 0);
+    assert_memory_equal(got, "HTTP/1 api.internal:8022 ", 25);
+    io_fd_close(&io);
+    expect_line(inside_address(&in, "git.internal", false, 8022), "", 0,
+                "silent git.internal:8022 resolved=git.internal target=- sni=- each=0 disagree=0 "
+                "read=0\n");
+    inside_end(&in);
+    inside_begin(&in, INSIDE_POLICY, quick);
+    assert_int_equal(inside_say(inside_address(&in, "api.internal", false, 8022), "", 0, got,
+                                sizeof(got)),
+                     -ECONNRESET);
+    assert_int_equal(in.notes[0].why, FRONT_NOT_TOLD);
+    inside_end(&in);
+    return 0;
+}
+ON_LOOP(a_slow_client_is_waited_for_where_it_has_to_be_seen)
+
 static int a_client_that_leaves_at_once_is_nothing_to_note(void *arg)
 {
     static struct inside in;
@@ -324,6 +351,7 @@ int main(void)
         CASE(an_address_that_nobody_asked_for_is_reset),
         CASE(a_server_name_has_to_be_the_resolved_one),
         CASE(what_is_not_of_the_web_is_reset_on_its_ports),
+        CASE(a_slow_client_is_waited_for_where_it_has_to_be_seen),
         CASE(a_client_that_leaves_at_once_is_nothing_to_note),
         CASE(egress_itself_gives_its_certificate),
         CASE(a_sandbox_may_have_half_of_what_there_is),

@@ -172,6 +172,25 @@ static void a_full_table_finds_all_of_its_names(void **state)
     names_free(n);
 }
 
+static void indexes_start_where_they_are_told_to(void **state)
+{
+    static const uint32_t seeds[] = {0, 1, 130037, UINT32_MAX};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(seeds); i++) {
+        struct names *n = names_new(0);
+        names_start_at(n, seeds[i]);
+        uint32_t first = take(n, numbered(0), NULL)->index;
+        uint32_t second = take(n, numbered(1), NULL)->index;
+        assert_true(first >= NAMES_FIRST_FIXED + LIMIT_CAPTURE_FIXED && first < NAMES_INDEXES - 1);
+        assert_true(second >= NAMES_FIRST_FIXED + LIMIT_CAPTURE_FIXED &&
+                    second < NAMES_INDEXES - 1);
+        assert_int_not_equal(first, second);
+        if (i == 1)
+            assert_int_equal(first, NAMES_FIRST_FIXED + LIMIT_CAPTURE_FIXED + 1);
+        names_free(n);
+    }
+}
+
 static void both_addresses_have_the_index(void **state)
 {
     static const struct {
@@ -231,6 +250,7 @@ int main(void)
         cmocka_unit_test(a_forgotten_address_means_nothing_for_long),
         cmocka_unit_test(the_circle_steps_over_addresses_in_use),
         cmocka_unit_test(a_full_table_finds_all_of_its_names),
+        cmocka_unit_test(indexes_start_where_they_are_told_to),
         cmocka_unit_test(both_addresses_have_the_index),
         cmocka_unit_test(other_addresses_have_no_index),
     };
