@@ -129,8 +129,8 @@ static void malformed_requests_reset_their_stream(void)
         GET("/a HTTP/1.1"),
         ":method: GET\n:scheme: http\n:authority: a\n:path: http://b/\n",
         ":method: CONNECT\n:scheme: http\n:authority: a:1\n:path: /\n",
-        ":method: CONNECT\n:scheme: http\n:authority: a\n:path: /\n:protocol: "
-        "websocket\n", /* not offered */
+        /* not offered */
+        ":method: CONNECT\n:scheme: http\n:authority: a\n:path: /\n:protocol: websocket\n",
         ":method: GET\n:scheme: http\n:authority: a\n:path: /\n:protocol: websocket\n",
     };
     struct world w;
