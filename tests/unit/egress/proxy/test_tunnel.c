@@ -10,7 +10,7 @@ struct proxy {
     struct scope scope;
     struct io_fd listener;
     unsigned port, asked;
-    char head[700];           /* of the last request */
+    char head[700];            /* of the last request */
     const char *answer, *then; /* `then`: what follows 502 for the first question */
     bool silent, echo;
     struct tls_ctx *tls;
