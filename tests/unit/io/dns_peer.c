@@ -93,7 +93,7 @@ static size_t read_question(const unsigned char *m, size_t n, char name[256], in
 static size_t respond(struct dns_peer *p, const unsigned char *m, size_t n, bool tcp,
                       unsigned char *out)
 {
-    int type;
+    int type = 0;
     size_t q = n >= 12 ? read_question(m, n, p->last_name, &type) : 0;
     assert_true(q > 0);
     struct dns_reply *r = calloc(1, sizeof(*r));
