@@ -43,6 +43,9 @@ socklen_t sandbox_door_address(const struct sandbox_door *d, int family,
 /* AF_INET or AF_INET6; AF_UNSPEC for a door at any address. */
 int sandbox_door_family(const struct sandbox_door *d);
 
+/* Whether an address (struct in_addr, struct in6_addr) is a synthetic one. */
+bool sandbox_doors_synthetic(int family, const void *address);
+
 /* Whether doors can all be open at once: no more than SANDBOX_DOORS_MAX, addresses and ports as above,
  * no two at one place. 0, or -EINVAL with words. Pure. */
 int sandbox_doors_check(const struct sandbox_door *doors, size_t n, struct err *e) WARN_UNUSED;
