@@ -23,6 +23,7 @@ struct stream {
     const struct stream_ops *ops;
     struct io_fd io;
     uint32_t want;
+    bool idle;  /* nothing has come for a while: an implementation may give memory back */
     void *impl; /* e.g. SSL *, owned through ops->done */
 };
 
@@ -53,3 +54,4 @@ int stream_wait(struct stream *s, uint32_t want) WARN_UNUSED;
  * Otherwise as stream_done. */
 void stream_reset(struct stream *s);
 bool stream_is_tls(const struct stream *s);
+bool stream_is_plain(const struct stream *s); /* a socket or pipe, as stream_from_fd made it */

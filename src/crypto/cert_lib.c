@@ -1,0 +1,36 @@
+/* cert_lib.c - opens libcrypto for cert*.c.
+ *
+ * Called by the wrapper before its first use of the library; threads that come at once wait for the
+ * first. A failure is kept and told to all who come later: it is one of packaging, and nothing that a
+ * peer does brings it about. Nothing is ever closed. */
+#include "crypto/cert_lib.h"
+
+#include <pthread.h>
+
+#include "base/err.h"
+#include "base/library.h"
+
+struct cert_lib cert_lib;
+
+static const struct library_symbol symbols[] = {
+#define SYM(f) {#f, offsetof(struct cert_lib, f##_)},
+    CERT_FUNCTIONS(SYM)
+#undef SYM
+};
+
+static struct err failure;
+
+static void open_once(void)
+{
+    (void)!library_open("libcrypto.so.3", "libssl3", symbols, ARRAY_LEN(symbols), &cert_lib,
+                        &failure);
+}
+
+int cert_lib_open(struct err *e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    MUST(pthread_once(&once, open_once) == 0);
+    if (failure.code < 0 && e)
+        *e = failure;
+    return failure.code;
+}

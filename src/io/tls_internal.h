@@ -1,0 +1,38 @@
+/* tls_internal - what the files tls*.c share. Not for others. */
+#pragma once
+
+#include "io/tls.h"
+#include "io/tls_lib.h"
+
+struct tls_ctx {
+    SSL_CTX *ctx;
+};
+
+/* What the callbacks of one handshake need; on the stack of whoever does it. OpenSSL finds it
+ * through tls_handshake_of, as long as the handshake lasts. */
+struct tls_handshake {
+    const char *const *alpn; /* ours; NULL: none */
+    const char *chosen;      /* an entry of it */
+    const char *host;        /* client: whose certificate is looked at */
+    char untrusted[400];     /* client: why it is not trusted; "" when it is */
+};
+struct tls_handshake *tls_handshake_of(SSL *ssl);
+
+/* The first reason in OpenSSL's queue, its number in *ret_code (may be NULL); empties the queue. */
+const char *tls_reason(int *ret_code);
+
+/* What all contexts have in common. 0 or -E_TLS with words. */
+int tls_ctx_common(SSL_CTX *ctx, struct err *e) WARN_UNUSED;
+/* What contexts of the boundary have besides. */
+int tls_ctx_boundary(SSL_CTX *ctx, struct err *e) WARN_UNUSED;
+
+/* Moves `under` into *ret, with a session of `ctx` on it; the caller sets up and shakes hands.
+ * `under` is done in every case, *ret on failure. */
+int tls_stream_begin(SSL_CTX *ctx, struct stream *under, struct stream *ret, struct err *e)
+    WARN_UNUSED;
+static inline SSL *tls_stream_ssl(struct stream *s)
+{
+    return s->impl;
+}
+/* Suspends. 0, or a code; with -E_TLS the queue of OpenSSL still holds the reason. */
+int tls_stream_handshake(struct stream *s, struct tls_handshake *h) WARN_UNUSED;

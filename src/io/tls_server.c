@@ -1,0 +1,184 @@
+/* tls_server.c - the serving side of TLS.
+ *
+ * Theory of operation. There are two kinds of contexts: one with a certificate from files, for the
+ * API's own server, and one without any, in which each session gets the identity that was minted for the
+ * host the sandbox wants. The latter share one context because making one takes a millisecond.
+ * Sessions are not resumed: a ticket could carry one host's session to another one. The client
+ * controls what it offers; of protocols (ALPN) one of ours is chosen, or the handshake fails. */
+#include "base/err.h"
+#include "crypto/cert.h"
+#include "io/tls_internal.h"
+
+#include <string.h>
+
+static const char *const http1[] = {"http/1.1", NULL};
+
+/* Our first protocol that stands in the client's list, which OpenSSL has checked (RFC 7301 3.1). */
+static const char *choose(const char *const *ours, const unsigned char *in, unsigned n)
+{
+    for (; *ours; ours++) {
+        size_t want = strlen(*ours);
+        for (unsigned at = 0; at < n; at += 1u + in[at]) {
+            if (in[at] == want && at + 1 + want <= n && memcmp(in + at + 1, *ours, want) == 0)
+                return *ours;
+        }
+    }
+    return NULL;
+}
+
+static int select_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_len,
+                       const unsigned char *in, unsigned in_len, void *arg)
+{
+    (void)arg;
+    struct tls_handshake *h = tls_handshake_of(ssl);
+    if (!h->alpn)
+        return SSL_TLSEXT_ERR_NOACK;
+    h->chosen = choose(h->alpn, in, in_len);
+    if (!h->chosen)
+        return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2: no_application_protocol */
+    *ret = (const unsigned char *)h->chosen;
+    *ret_len = (unsigned char)strlen(h->chosen);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* ---- contexts ---- */
+
+/* A key with a passphrase is an error, not a question on the terminal of a server. */
+static int no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+    (void)buf;
+    (void)size;
+    (void)rwflag;
+    (void)arg;
+    return -1;
+}
+
+static SSL_CTX *context(struct err *e)
+{
+    if (tls_lib_open(e) < 0)
+        return NULL;
+    ERR_clear_error();
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (!ctx) {
+        err_set(e, -E_TLS, "cannot set up TLS: %s", tls_reason(NULL));
+        return NULL;
+    }
+    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+    return ctx;
+}
+
+static struct tls_ctx *finish(SSL_CTX *ctx, int r)
+{
+    if (r < 0) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    struct tls_ctx *c = mem_new(struct tls_ctx);
+    c->ctx = ctx;
+    return c;
+}
+
+static int use_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct err *e)
+{
+    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+    if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
+        return err_set(e, -E_TLS, "cannot use the certificate in %s: %s", cert_file,
+                       tls_reason(NULL));
+    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
+        return err_set(e, -E_TLS, "cannot use the private key in %s: %s", key_file,
+                       tls_reason(NULL));
+    if (SSL_CTX_check_private_key(ctx) != 1)
+        return err_set(e, -E_TLS, "the key in %s does not belong to the certificate in %s",
+                       key_file, cert_file);
+    return 0;
+}
+
+struct tls_ctx *tls_server_new(const char *cert_file, const char *key_file, struct err *e)
+{
+    SSL_CTX *ctx = context(e);
+    if (!ctx)
+        return NULL;
+    int r = tls_ctx_common(ctx, e);
+    if (r == 0)
+        r = use_files(ctx, cert_file, key_file, e);
+    return finish(ctx, r);
+}
+
+struct tls_ctx *tls_identities_new(struct err *e)
+{
+    SSL_CTX *ctx = context(e);
+    if (!ctx)
+        return NULL;
+    /* A leaf is sent alone: looking for its issuer in a store takes time, and the client has it. */
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
+    return finish(ctx, tls_ctx_boundary(ctx, e));
+}
+
+/* ---- sessions ---- */
+
+/* What people do something about has a sentence of ours. */
+static const char *words(int reason, const char *text)
+{
+    switch (reason) {
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+        return "the client does not trust the certificate authority of the boundary";
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+        return "the client refuses the certificate; does it trust the authority of the boundary, "
+               "or "
+               "does it pin one?";
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+        return "the client has no version of TLS from 1.2 on";
+    case SSL_R_NO_APPLICATION_PROTOCOL:
+        return "the client speaks none of the protocols (ALPN) offered";
+    default:
+        return text;
+    }
+}
+
+static int shake_hands(struct stream *s, struct tls_handshake *h, bool ours, struct err *e)
+{
+    SSL_set_accept_state(tls_stream_ssl(s));
+    int r = tls_stream_handshake(s, h);
+    if (r == 0)
+        return 0;
+    int reason = 0;
+    const char *text = r == -E_TLS ? tls_reason(&reason) : err_text(r);
+    stream_done(s);
+    return err_set(e, r, "TLS handshake: %s", ours ? text : words(reason, text));
+}
+
+int tls_accept(struct tls_ctx *c, int fd, struct stream *ret, struct err *e)
+{
+    struct stream under;
+    *ret = (struct stream){.io = IO_FD_NONE};
+    int r = stream_from_fd(&under, fd);
+    if (r < 0) {
+        fd_cleanup_close(&fd);
+        return err_set(e, r, "cannot watch a TLS connection: %s", err_text(r));
+    }
+    r = tls_stream_begin(c->ctx, &under, ret, e);
+    if (r < 0)
+        return r;
+    return shake_hands(ret, &(struct tls_handshake){.alpn = http1}, true, e);
+}
+
+int tls_serve(struct tls_ctx *c, const struct tls_serve_options *o, struct stream *under,
+              struct stream *ret, const char **ret_alpn, struct err *e)
+{
+    int r = tls_stream_begin(c->ctx, under, ret, e);
+    if (r < 0)
+        return r;
+    SSL *ssl = tls_stream_ssl(ret);
+    if (SSL_use_certificate(ssl, cert_identity_x509(o->identity)) != 1 ||
+        SSL_use_PrivateKey(ssl, cert_identity_pkey(o->identity)) != 1) {
+        r = err_set(e, -E_TLS, "cannot use a minted certificate: %s", tls_reason(NULL));
+        stream_done(ret);
+        return r;
+    }
+    struct tls_handshake h = {.alpn = o->alpn};
+    r = shake_hands(ret, &h, false, e);
+    if (r == 0 && ret_alpn)
+        *ret_alpn = h.chosen;
+    return r;
+}
