@@ -126,6 +126,7 @@ static int wait_to_read(struct stream *s)
     if (r < 0)
         return r;
     s->idle = true;
+    s->io.drained = false; /* one more try, which gives the memory back */
     return 0;
 }
 
@@ -190,9 +191,10 @@ int stream_wait(struct stream *s, uint32_t want)
         return -EBADF;
     if (want == EPOLLIN && !io->drained)
         return 0; /* something has come since */
-    if (want == EPOLLOUT ? io->writer != NULL : io->reader != NULL)
-        return fiber_sleep_ms(1); /* as in wait_want */
-    return want == EPOLLOUT ? io_wait_writable(io) : io_wait_more_readable(io);
+    if (want == EPOLLOUT)
+        return io->writer ? fiber_sleep_ms(1) : io_wait_writable(io); /* as in wait_want */
+    s->want = want;
+    return wait_to_read(s);
 }
 
 int stream_finish(struct stream *s)
