@@ -271,6 +271,18 @@ int h1_put(struct h1_conn *c, const void *p, size_t n)
     return c->out_error;
 }
 
+/* Once: TLS takes a second call for a wait for the peer's end. */
+int h1_finish(struct h1_conn *c)
+{
+    if (c->out_error || c->out_finished)
+        return c->out_error;
+    c->out_finished = true;
+    int r = stream_finish(c->s);
+    if (r < 0 && !c->out_error)
+        c->out_error = code_of(r);
+    return c->out_error;
+}
+
 void h1_cut(struct h1_conn *c)
 {
     if (!c->in_error)

@@ -27,7 +27,7 @@ static struct h1_link *link_of(struct http_link *l)
 static void end(struct h1_link *l)
 {
     l->ended = true;
-    if (l->stream.ops && !l->conn.out_error && !l->conn.in_error)
+    if (l->stream.ops && !l->conn.out_error && !l->conn.in_error && !l->conn.out_finished)
         (void)l->stream.ops->finish(&l->stream);
     stream_done(&l->stream);
 }

@@ -96,7 +96,7 @@ static int parse_request(struct serving *v, int *ret_status, const char **ret_wh
     ssize_t n = h1_request_scan(p, h1_buffered(c), &v->limits, &h, ret_status, ret_why);
     if (n < 0)
         return (int)n;
-    int r = h1_head_request(c, p, (size_t)n, &h, v->o->tls, &c->head, ret_status, ret_why);
+    int r = h1_message_request(c, p, (size_t)n, &h, v->o->tls, &c->head, ret_status, ret_why);
     if (r < 0)
         return r;
     bool body = h.chunked || h.length > 0;
@@ -125,7 +125,7 @@ static int read_request_by(struct serving *v, int *ret_status, const char **ret_
         size_t n = h1_buffered(c);
         if (got <= 0)
             return got < 0 ? (int)got : n == 0 ? -E_CLOSED : -ECONNRESET;
-        if (h1_head_may_end(h1_bytes(c), n, seen, tried, v->limits.bytes)) {
+        if (h1_may_end(h1_bytes(c), n, seen, tried, v->limits.bytes)) {
             int r = parse_request(v, ret_status, ret_why);
             if (r != -EAGAIN)
                 return r;
@@ -179,7 +179,7 @@ static void linger(struct h1_conn *c)
     if (c->in_error == -E_PARSE || c->in_error == -E_LIMIT)
         c->in_error = 0; /* what it means matters no more */
     struct fiber_deadline d = fiber_deadline_push_ms(LINGER_MS);
-    int r = stream_finish(c->s);
+    int r = h1_finish(c);
     size_t total = 0;
     while (r == 0 && total < LINGER_BYTES && !c->in_ended && !c->in_error) {
         h1_consume(c, h1_buffered(c));

@@ -389,12 +389,7 @@ int h1_send_end(struct http_pipe *p, const struct http_fields *trailers)
     c->out_at = H1_AT_END;
     /* After a change of protocol each side ends for itself. */
     bool half = c->out_framing == H1_UNTIL_END && c->in_framing == H1_UNTIL_END && !c->out_drop;
-    if (!half)
-        return 0;
-    r = stream_finish(c->s);
-    if (r < 0 && !c->out_error)
-        c->out_error = -ECONNRESET;
-    return r < 0 ? c->out_error : 0;
+    return half ? h1_finish(c) : 0;
 }
 
 void h1_reset(struct http_pipe *p, enum http_reset why)

@@ -231,7 +231,8 @@ static void answers_become_messages_however_cut(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
         const struct row *row = &answers[i];
-        for (size_t step = 0; step < 4; step++) {
+        /* In one piece, byte by byte, ..., in two pieces cut at every byte of the second half. */
+        for (size_t step = 0; step < strlen(row->says) || step < 2; step++) {
             exchange(row, step);
             const char *want = row->seen ? row->seen : "200 {stream} abc !E_PARSE";
             if (!str_eq(buf_str(&W.seen), want))
