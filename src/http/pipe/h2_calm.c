@@ -54,6 +54,8 @@ static const char *see_block(struct h2_calm *c, unsigned type, unsigned flags)
 {
     c->continuations = type == CONTINUATION ? c->continuations + 1 : 0;
     c->in_block = !(flags & END_HEADERS);
+    c->heads += type == HEADERS;
+    c->is_head = true;
     return c->continuations > H2_CALM_CONTINUATIONS ? "CONTINUATION frames" : NULL;
 }
 
@@ -62,6 +64,7 @@ static const char *see_frame(struct h2_calm *c)
 {
     unsigned type = c->head[3], flags = c->head[4];
     c->left = (uint32_t)c->head[0] << 16 | (uint32_t)c->head[1] << 8 | c->head[2];
+    c->is_head = false;
     switch (type) {
     case HEADERS:
     case PUSH_PROMISE:

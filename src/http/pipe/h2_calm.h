@@ -21,8 +21,10 @@ struct h2_calm {
     size_t preface;  /* bytes of the client's preface that are still to come */
     uint8_t head[9]; /* of its header, as far as it has come */
     size_t head_n;
-    uint32_t left; /* of its payload */
-    bool in_block; /* a head has begun and has not ended (no END_HEADERS) */
+    uint32_t left;  /* of its payload */
+    bool in_block;  /* a head has begun and its last frame has not come (END_HEADERS) */
+    bool is_head;   /* the frame is part of a head */
+    uint64_t heads; /* how many have begun */
     unsigned continuations;
     bool settings; /* a SETTINGS frame has come: the peer does speak HTTP/2 */
     /* ---- accounts ---- */
@@ -36,6 +38,11 @@ void h2_calm_init(struct h2_calm *c, bool serving, int64_t now_ms);
 /* Looks at the next bytes that came. NULL, or what the peer does too much of: a constant phrase;
  * the bytes are then not to be used. */
 const char *h2_calm_see(struct h2_calm *c, const void *p, size_t n, int64_t now_ms);
+/* Whether a head has begun to arrive and has not ended. */
+static inline bool h2_calm_in_head(const struct h2_calm *c)
+{
+    return c->in_block || (c->is_head && c->left > 0);
+}
 /* A message was malformed. NULL or the phrase. */
 const char *h2_calm_fault(struct h2_calm *c);
 /* So many bytes of bodies went to the peer. */

@@ -19,14 +19,25 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/time.h"
+#include "http/pipe/h2_memory.h"
 
 #define READ_BYTES    (16u << 10) /* a TLS record */
 #define OUT_ITEMS_MAX 4096        /* frames that wait for a peer that does not read */
 #define SEND_HEAD_MAX (1u << 20)
+#define OUT_SPARES    16
 #define SETTINGS_MAX  8
 
 static _Thread_local char read_bytes[READ_BYTES];
 static _Thread_local struct spare out_spares;
+
+/* A burst of connections does not leave a buffer for each behind. */
+static void give_out(char *p)
+{
+    if (out_spares.n < OUT_SPARES)
+        spare_give(&out_spares, p);
+    else
+        free(p);
+}
 
 static int64_t now_ms(void)
 {
@@ -86,8 +97,8 @@ int h2_conn_init(struct h2_conn *c, struct stream *io, struct scope *scope, bool
     const nghttp2_session_callbacks *events = h2_events();
     int r = -1;
     if (o && events)
-        r = serving ? nghttp2_session_server_new2(&c->session, events, c, o)
-                    : nghttp2_session_client_new2(&c->session, events, c, o);
+        r = serving ? nghttp2_session_server_new3(&c->session, events, c, o, &h2_memory)
+                    : nghttp2_session_client_new3(&c->session, events, c, o, &h2_memory);
     if (o)
         nghttp2_option_del(o);
     if (r != 0 || submit_settings(c) != 0)
@@ -105,7 +116,7 @@ void h2_conn_done(struct h2_conn *c)
     if (c->session)
         nghttp2_session_del(c->session);
     c->session = NULL;
-    spare_give(&out_spares, TAKE(c->out));
+    give_out(TAKE(c->out));
 }
 
 /* Whether the connection was over before the peer can have seen the request: nothing has come since
@@ -232,11 +243,11 @@ static int writer(void *arg)
         c->out_n = 0;
         h2_conn_gather(c);
         int r = stream_write(c->io, out, n);
-        spare_give(&out_spares, out);
+        give_out(out);
         if (r < 0)
             h2_conn_break(c, r);
     }
-    spare_give(&out_spares, TAKE(c->out));
+    give_out(TAKE(c->out));
     c->out_n = 0;
     c->writing = false;
     waitq_wake_all(&c->written);

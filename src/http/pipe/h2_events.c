@@ -249,7 +249,8 @@ static int on_stream_close(nghttp2_session *s, int32_t id, uint32_t code, void *
         return 0;
     st->in_session = false;
     st->code = code;
-    struct fiber *server = st->finished ? NULL : st->server;
+    /* Cut off by the peer; when it was our side that did, its fiber knows. */
+    struct fiber *server = st->finished || st->error ? NULL : st->server;
     if (h2_stream_complete(st))
         h2_calm_done(&c->calm);
     else

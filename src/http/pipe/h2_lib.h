@@ -30,7 +30,7 @@ struct err;
     X(nghttp2_session_callbacks_set_send_data_callback)                                            \
     X(nghttp2_session_change_extpri_stream_priority)                                               \
     X(nghttp2_session_check_request_allowed)                                                       \
-    X(nghttp2_session_client_new2)                                                                 \
+    X(nghttp2_session_client_new3)                                                                 \
     X(nghttp2_session_consume)                                                                     \
     X(nghttp2_session_consume_connection)                                                          \
     X(nghttp2_session_del)                                                                         \
@@ -40,7 +40,7 @@ struct err;
     X(nghttp2_session_mem_recv)                                                                    \
     X(nghttp2_session_mem_send)                                                                    \
     X(nghttp2_session_resume_data)                                                                 \
-    X(nghttp2_session_server_new2)                                                                 \
+    X(nghttp2_session_server_new3)                                                                 \
     X(nghttp2_session_set_local_window_size)                                                       \
     X(nghttp2_session_set_stream_user_data)                                                        \
     X(nghttp2_session_terminate_session)                                                           \
@@ -96,7 +96,7 @@ int h2_lib_open(struct err *e) WARN_UNUSED;
 #define nghttp2_session_change_extpri_stream_priority                                              \
     h2_lib.nghttp2_session_change_extpri_stream_priority_
 #define nghttp2_session_check_request_allowed   h2_lib.nghttp2_session_check_request_allowed_
-#define nghttp2_session_client_new2             h2_lib.nghttp2_session_client_new2_
+#define nghttp2_session_client_new3             h2_lib.nghttp2_session_client_new3_
 #define nghttp2_session_consume                 h2_lib.nghttp2_session_consume_
 #define nghttp2_session_consume_connection      h2_lib.nghttp2_session_consume_connection_
 #define nghttp2_session_del                     h2_lib.nghttp2_session_del_
@@ -106,7 +106,7 @@ int h2_lib_open(struct err *e) WARN_UNUSED;
 #define nghttp2_session_mem_recv                h2_lib.nghttp2_session_mem_recv_
 #define nghttp2_session_mem_send                h2_lib.nghttp2_session_mem_send_
 #define nghttp2_session_resume_data             h2_lib.nghttp2_session_resume_data_
-#define nghttp2_session_server_new2             h2_lib.nghttp2_session_server_new2_
+#define nghttp2_session_server_new3             h2_lib.nghttp2_session_server_new3_
 #define nghttp2_session_set_local_window_size   h2_lib.nghttp2_session_set_local_window_size_
 #define nghttp2_session_set_stream_user_data    h2_lib.nghttp2_session_set_stream_user_data_
 #define nghttp2_session_terminate_session       h2_lib.nghttp2_session_terminate_session_

@@ -41,7 +41,7 @@ static bool ended(struct http_link *link)
 static size_t room(const struct http_link *link)
 {
     const struct h2_link *l = of_const(link);
-    if (l->c.broken || l->c.goaway)
+    if (l->c.broken || l->c.goaway || l->s.io.peer_ended || l->s.io.hangup)
         return 0;
     size_t most =
         nghttp2_session_get_remote_settings(l->c.session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);

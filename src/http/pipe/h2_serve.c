@@ -84,7 +84,8 @@ void h2_serve_stream(struct h2_stream *st)
 /* ---- the connection ---- */
 
 struct clock {
-    int64_t start_ns, block_ns; /* when the connection, and a head, began */
+    int64_t start_ns, head_ns; /* when the connection, and the last head, began */
+    uint64_t heads;
     bool trimmed;
 };
 
@@ -102,8 +103,8 @@ static int64_t patience(const struct h2_conn *c, const struct clock *k, bool *re
     *ret_over = true;
     if (!c->calm.settings)
         return after(k->start_ns, c->o.head_timeout_ms);
-    if (c->calm.in_block)
-        return after(k->block_ns, c->o.head_timeout_ms);
+    if (h2_calm_in_head(&c->calm))
+        return after(k->head_ns, c->o.head_timeout_ms);
     *ret_over = false;
     return c->n_streams ? FIBER_NO_DEADLINE : after(c->idle_ns, c->o.idle_timeout_ms);
 }
@@ -141,12 +142,12 @@ static int serve(struct h2_conn *c, struct err *e)
     struct clock k = {.start_ns = time_mono_ns()};
     for (;;) {
         int64_t until = next_look(c, &k, time_mono_ns());
-        bool in_block = c->calm.in_block;
         ssize_t n = h2_conn_read(c, until);
         int64_t now = time_mono_ns();
         if (n > 0) {
-            if (c->calm.in_block && !in_block)
-                k.block_ns = now;
+            if (c->calm.heads != k.heads)
+                k.head_ns = now;
+            k.heads = c->calm.heads;
             k.trimmed = false;
             continue;
         }

@@ -133,7 +133,11 @@ static inline void serve(void *arg, struct http_pipe *p)
         ;
     else if (http_text_eq(h.path, "/reset"))
         http_reset(p, HTTP_RESET_REFUSED);
-    else
+    else if (http_text_eq(h.path, "/reset-and-more")) {
+        http_reset(p, HTTP_RESET_INTERNAL);
+        while (!W.go && W.result == 0)
+            W.result = waitq_wait(&W.may_go);
+    } else
         tell(p, &h);
     note(&W.served);
     http_pipe_close(p);

@@ -129,8 +129,8 @@ static void malformed_requests_reset_their_stream(void)
         GET("/a HTTP/1.1"),
         ":method: GET\n:scheme: http\n:authority: a\n:path: http://b/\n",
         ":method: CONNECT\n:scheme: http\n:authority: a:1\n:path: /\n",
-        ":method: CONNECT\n:scheme: http\n:authority: a\n:path: /\n:protocol: "
-        "websocket\n", /* not offered */
+        /* not offered */
+        ":method: CONNECT\n:scheme: http\n:authority: a\n:path: /\n:protocol: websocket\n",
         ":method: GET\n:scheme: http\n:authority: a\n:path: /\n:protocol: websocket\n",
     };
     struct world w;
@@ -318,6 +318,23 @@ static void resets_are_said(void)
 }
 H2_CASE(resets_are_said)
 
+/* What an exchange has to do after it has cut its client off is not disturbed. */
+static void a_reset_of_ours_cancels_nobody(void)
+{
+    struct world w;
+    world_init(&w, NULL, false);
+    AUTO(buf) b = BUF_INIT(10000);
+    put_headers(&b, 1, F_END, GET("/reset-and-more"));
+    world_send(&w, &b);
+    CHECK(peer_reset_of(&w.peer, 1) == NGHTTP2_INTERNAL_ERROR, "reset");
+    W.go = true;
+    waitq_wake_all(&W.may_go);
+    until_equal(&W.served, 1);
+    CHECK(W.result == 0, "%zd", W.result);
+    world_done(&w);
+}
+H2_CASE(a_reset_of_ours_cancels_nobody)
+
 static void an_early_answer_is_whole_and_the_rest_refused(void)
 {
     struct world w;
@@ -361,6 +378,14 @@ static void half_a_head_has_a_deadline(void)
     world_init(&w, &(struct http_serve_options){.head_timeout_ms = 50}, false);
     AUTO(buf) b = BUF_INIT(10000);
     put_frame(&b, F_HEADERS, 0, 1, "\x82", 1);
+    world_send(&w, &b);
+    CHECK(world_ended(&w) == -ETIMEDOUT && strstr(w.e.msg, "request head"), "%d %s", w.result,
+          w.e.msg);
+    world_done(&w);
+    world_init(&w, &(struct http_serve_options){.head_timeout_ms = 50}, false);
+    AUTO(buf) whole = BUF_INIT(10000);
+    put_headers(&whole, 1, F_END, GET("/"));
+    (void)buf_add(&b, whole.data, whole.len - 1); /* all but a byte of its only frame */
     world_send(&w, &b);
     CHECK(world_ended(&w) == -ETIMEDOUT && strstr(w.e.msg, "request head"), "%d %s", w.result,
           w.e.msg);
@@ -532,6 +557,7 @@ int main(void)
         CASE(a_reset_cancels_a_fiber_that_waits_elsewhere),
         CASE(the_end_of_the_connection_cancels_too),
         CASE(resets_are_said),
+        CASE(a_reset_of_ours_cancels_nobody),
         CASE(an_early_answer_is_whole_and_the_rest_refused),
         CASE(cancelling_says_goaway),
         CASE(an_idle_client_is_sent_away),
