@@ -10,9 +10,9 @@
  * collected first, so that its length can be announced (inject_body_wants_whole). */
 #define INJECT_WHOLE_MAX (256u << 10)
 
-/* What inject_body_feed may append in one call at worst: nothing but placeholders, each becoming a
- * secret of 16 KiB with every byte escaped. Room for `out`. */
-#define INJECT_OUT_MAX (128u << 20)
+/* What inject_body_feed may append in one call at worst: 4 KiB of nothing but placeholders of 16 bytes,
+ * each becoming a secret of 16 KiB with every byte as \u0000. Room for `out`. */
+#define INJECT_OUT_MAX (32u << 20)
 
 /* One side of it: placeholders that become secrets. */
 struct inject_swap {

@@ -237,7 +237,7 @@ static void a_body_of_placeholders_comes_out_in_portions(void **state)
     for (int calls = 0; r == 1; calls++) {
         assert_in_range(calls, 0, 1000);
         r = inject_body_feed(&o.body, &p, &n, &o.out, &o.no);
-        assert_true(o.out.len < INJECT_OUT_MAX / 16);
+        assert_true(o.out.len < INJECT_OUT_MAX / 8);
         sum += o.out.len;
         buf_reset(&o.out);
     }
