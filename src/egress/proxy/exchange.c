@@ -225,6 +225,10 @@ void exchange_run(const struct exchange_world *w, struct http_pipe *client)
     x->client = client;
     x->began_ns = time_mono_ns();
     x->policy = policy_ref(w->sandbox->policy);
+    if (w->host) {
+        x->host = *w->host;
+        x->port = w->port;
+    }
     if (w->sandbox->call)
         str_copy(x->call, sizeof(x->call), w->sandbox->call);
     waitq_init(&x->changed);

@@ -33,7 +33,6 @@ struct exchange {
     bool connect;          /* of RFC 8441 */
     bool websocket;
     bool head_only; /* HEAD */
-    bool asked;     /* a person has allowed it */
     struct policy *policy;
     struct policy_query query;
     struct policy_decision decision;

@@ -69,8 +69,10 @@ static bool judge_host(struct exchange *x)
         claims[n] = w->claims[n];
     claims[n++] =
         (struct host_claim){x->client->version == HTTP_2 ? ":authority" : "Host", &said, port};
-    x->host = w->host ? *w->host : said;
-    x->port = w->host ? w->port : port ? port : 80;
+    if (!w->host) {
+        x->host = said;
+        x->port = port ? port : 80;
+    }
     if (host_claims_agree(claims, n, e) < 0)
         return deny(x, 421, "claims_disagree", e->msg);
     /* the connection's own, even when nobody claimed it */
@@ -101,9 +103,13 @@ static bool judge_path(struct exchange *x)
     return true;
 }
 
+/* By the policy of this moment: it may have been replaced while there was a wait for the audit log. */
 static void decide(struct exchange *x)
 {
-    policy_decide(x->policy, &x->query, &x->decision);
+    struct policy *p = policy_ref(x->sandbox->policy);
+    policy_unref(x->policy);
+    x->policy = p;
+    policy_decide(p, &x->query, &x->decision);
 }
 
 static bool judge_policy(struct exchange *x)
@@ -124,7 +130,6 @@ static bool judge_policy(struct exchange *x)
                                  "can be asked here");
         if (r < 0)
             return deny(x, 403, "not_granted", x->err.msg);
-        x->asked = true;
     }
     if (x->decision.verdict == POLICY_DENY || x->stopped) {
         exchange_refuse(x);
@@ -212,7 +217,7 @@ bool exchange_still_allowed(const struct exchange *x, struct policy *p)
         allowed = true;
         break;
     case POLICY_ASK:
-        allowed = x->asked;
+        allowed = x->decision.verdict == POLICY_ASK;
         break;
     case POLICY_OBSERVE:
         allowed = x->decision.verdict == POLICY_OBSERVE;

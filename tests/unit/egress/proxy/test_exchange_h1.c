@@ -232,6 +232,39 @@ static int a_length_that_lies_is_passed_on_as_a_cut(void *arg)
 }
 ON_LOOP(a_length_that_lies_is_passed_on_as_a_cut)
 
+static int a_huge_head_and_what_is_no_http_are_502(void *arg)
+{
+    (void)arg;
+    static const char *const answers[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        NULL, /* a head without an end */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+        static struct wire w;
+        wire_start(&w, POLICY);
+        say(&w.client, "GET /v1/x HTTP/1.1\r\nHost: api.example\r\n\r\n");
+        await(&w.origin, &w.from_client, "\r\n\r\n");
+        if (answers[i]) {
+            say(&w.origin, answers[i]);
+        } else {
+            AUTO(buf) head = BUF_INIT(1 << 20);
+            (void)buf_adds(&head, "HTTP/1.1 200 OK\r\n");
+            while (head.len < 300000)
+                (void)buf_adds(&head,
+                               "X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n");
+            /* nobody reads it to its end */
+            (void)!stream_write(&w.origin, head.data, head.len);
+        }
+        await(&w.client, &w.from_origin, "HTTP/1.1 502");
+        await(&w.client, &w.from_origin, "\"bad_answer\"");
+        wire_end(&w);
+    }
+    return 0;
+}
+ON_LOOP(a_huge_head_and_what_is_no_http_are_502)
+
 static int a_websocket_is_opened_over_real_connections(void *arg)
 {
     (void)arg;
@@ -267,6 +300,7 @@ int main(void)
         CASE(a_client_that_expects_100_gets_the_origins),
         CASE(a_stream_of_events_has_no_delay),
         CASE(a_length_that_lies_is_passed_on_as_a_cut),
+        CASE(a_huge_head_and_what_is_no_http_are_502),
         CASE(a_websocket_is_opened_over_real_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
