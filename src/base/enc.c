@@ -80,20 +80,21 @@ int enc_base64url(struct buf *out, const void *p, size_t n)
     return encode(out, p, n, url, false);
 }
 
+/* Letters and digits by their code. */
+static const signed char sextets[128] = {
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1, -1, -1, -1, -1, -1, 0,
+    1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+    23, 24, 25, -1, -1, -1, -1, -1, -1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38,
+    39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, -1, -1, -1, -1, -1,
+};
+
 /* Value of a character, -1 for others. `c62` and `c63` are the last two of the alphabet. */
-static int sextet(char c, char c62, char c63)
+static inline int sextet(char c, char c62, char c63)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == c62)
-        return 62;
-    if (c == c63)
-        return 63;
-    return -1;
+    const unsigned char code = (unsigned char)c;
+    return c == c62 ? 62 : c == c63 ? 63 : code < sizeof(sextets) ? sextets[code] : -1;
 }
 
 /* `n` characters without padding. */

@@ -29,6 +29,7 @@
 #define SANDBOX_CA       "/etc/sallyport/ca.pem"
 #define SANDBOX_CAS      "/etc/sallyport/bundle.pem"
 #define SANDBOX_CA_ALONE "/etc/sallyport/no-system-bundle"
+#define SANDBOX_CA_JAVA  "/etc/sallyport/cacerts.jks" /* as SANDBOX_CAS; when there is a Java */
 /* In the input of a bash call: how often it has been begun, with this time. No model is told of it;
  * the worker sets it, whatever came. */
 #define SANDBOX_ATTEMPT_KEY "sallyport_attempt"

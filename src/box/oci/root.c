@@ -228,6 +228,14 @@ static int check_targets(const struct sandbox_spec *spec, struct err *e)
     return r;
 }
 
+static int write_own_files(int root, const struct sandbox_spec *spec, struct err *e)
+{
+    const char *place = spec->rootfs_dir ? spec->rootfs_dir : "/";
+    AUTO_CLOSE int system = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return system < 0 ? err_set(e, -errno, "could not open %s: %m", place)
+                      : own_files_write(root, system, root, spec, e);
+}
+
 int oci_root_make(const char *dir, const struct sandbox_spec *spec, json_t *mounts, struct err *e)
 {
     int r = check_targets(spec, e);
@@ -240,7 +248,7 @@ int oci_root_make(const char *dir, const struct sandbox_spec *spec, json_t *moun
         return err_set(e, -errno, "could not open %s: %m", dir);
     r = spec->rootfs_dir ? from_image(root, spec, mounts, e) : from_host(root, mounts, e);
     if (r >= 0)
-        r = own_files_write(root, root, spec, e);
+        r = write_own_files(root, spec, e);
     if (r < 0)
         return r;
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(own_dirs); i++)

@@ -82,7 +82,7 @@ static int fix_nsswitch(int lower, int upper)
     return r < 0 || !changed ? r : layer_put(upper, NSSWITCH, buf_str(&text), text.len, &st);
 }
 
-int own_files_write(int lower, int upper, const struct sandbox_spec *s, struct err *e)
+int own_files_write(int lower, int system, int upper, const struct sandbox_spec *s, struct err *e)
 {
     int r = 0;
     if (sandbox_doors_resolve(s->doors, s->n_doors)) {
@@ -94,5 +94,5 @@ int own_files_write(int lower, int upper, const struct sandbox_spec *s, struct e
     if (r < 0)
         return err_set(e, r, "could not write what the sandbox resolves names with: %s",
                        err_text(r));
-    return trust_write(lower, upper, s, e);
+    return trust_write(lower, system, upper, s, e);
 }

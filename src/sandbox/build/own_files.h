@@ -10,6 +10,7 @@ struct err;
 bool own_files_wanted(const struct sandbox_spec *s);
 
 /* Writes them below `upper`, where nothing lies but ours, for a root whose files are below `lower`: the
- * same directory, or one that will be under it. `lower` may be an untrusted image. 0, or a negative
+ * same directory, or one that will be under it; `system`: see trust.h. `lower` may be an untrusted image. 0, or a negative
  * code with words. */
-int own_files_write(int lower, int upper, const struct sandbox_spec *s, struct err *e) WARN_UNUSED;
+int own_files_write(int lower, int system, int upper, const struct sandbox_spec *s, struct err *e)
+    WARN_UNUSED;

@@ -249,7 +249,7 @@ static int fill_image(struct build *b, struct err *e)
         r = add_user(b, b->args->root_fd, "etc/group", SKELETON_GROUP_LINE);
     if (r < 0)
         return err_set(e, r, "could not prepare the image: %s", err_text(r));
-    return own_files_write(b->args->root_fd, b->upper, b->args->spec, e);
+    return own_files_write(b->args->root_fd, b->args->root_fd, b->upper, b->args->spec, e);
 }
 
 /* ---- layers ---- */
@@ -383,7 +383,7 @@ static int mount_assembled(struct build *b, struct err *e)
     if (r < 0)
         return err_set(e, r, "could not assemble the root: %s", err_text(r));
     if (root_has_own_etc(b->args->spec)) /* into the layer that bring_own_etc mounts */
-        r = own_files_write(b->root.old, b->root.scratch, b->args->spec, e);
+        r = own_files_write(b->root.old, b->root.old, b->root.scratch, b->args->spec, e);
     if (r < 0)
         return r;
     if (b->args->spec->user == SANDBOX_USER_ROOT) {

@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/build/jks.h"
 #include "sandbox/build/layer.h"
 #include "sandbox/mounts.h"
 #include "sandbox/sandbox.h"
@@ -44,6 +45,12 @@ static const char *const hashed_dirs[] = {"etc/ssl/certs", "etc/pki/tls/certs"};
 static const char *const sources[] = {"etc/pki/ca-trust/source/anchors",
                                       "etc/ca-certificates/trust-source/anchors"};
 
+/* A root with one of these may have a Java. */
+static const char *const javas[] = {"usr/bin/java", "usr/lib/jvm",          "opt/java",
+                                    "usr/java",     "usr/local/openjdk-8",  "usr/local/openjdk-11",
+                                    "opt/jdk",      "usr/local/openjdk-17", "opt/graalvm",
+                                    "opt/ibm/java", "usr/local/sdkman",     "usr/local/bin/java"};
+
 /* Files that have been written, and what they stand for. */
 struct written {
     struct {
@@ -52,6 +59,7 @@ struct written {
     } file[2 * ARRAY_LEN(bundles)];
     size_t n;
     const char *first; /* path of the first; NULL: none */
+    struct buf *text;  /* what is in that */
 };
 
 static void remember(struct written *w, const struct stat *st)
@@ -127,8 +135,11 @@ static int append(int lower, int upper, const char *path, bool direct,
     if (r < 0)
         return r;
     remember(w, &st);
-    w->first = w->first ? w->first : path;
-    return 0;
+    if (!w->first) {
+        w->first = path;
+        r = buf_add(w->text, buf_str(&text), text.len);
+    }
+    return r;
 }
 
 static int link_by_hash(int lower, int upper, const char *dir, const char *hash)
@@ -158,9 +169,34 @@ static int first_bundle(int lower, int upper, const struct sandbox_spec *spec)
     return layer_put(upper, bundles[0], spec->ca_pem, strlen(spec->ca_pem), &st);
 }
 
-static int write_all(int lower, int upper, const struct sandbox_spec *spec)
+static bool has_java(int system)
 {
-    struct written w = {.n = 0};
+    struct stat st;
+    bool found = false;
+    for (size_t i = 0; !found && i < ARRAY_LEN(javas); i++) {
+        /* Links are not followed but inside; a link at the end counts. */
+        AUTO_FREE char *dir = mem_strndup(javas[i], (size_t)(strrchr(javas[i], '/') - javas[i]));
+        AUTO_CLOSE int fd = mounts_open(system, dir, O_PATH | O_DIRECTORY);
+        found = fd >= 0 && fstatat(fd, strrchr(javas[i], '/') + 1, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    }
+    return found;
+}
+
+static int write_java(int system, int upper, const struct written *w, const char *pem)
+{
+    if (!has_java(system))
+        return 0;
+    struct stat st;
+    AUTO(buf) store = BUF_INIT(BUNDLE_MAX);
+    int r = w->first ? jks_from_pem(&store, buf_str(w->text), w->text->len)
+                     : jks_from_pem(&store, pem, strlen(pem));
+    return r < 0 ? r : layer_put(upper, &SANDBOX_CA_JAVA[1], buf_str(&store), store.len, &st);
+}
+
+static int write_all(int lower, int system, int upper, const struct sandbox_spec *spec)
+{
+    AUTO(buf) first = BUF_INIT(BUNDLE_MAX);
+    struct written w = {.text = &first};
     struct stat st;
     const size_t n = strlen(spec->ca_pem);
     int r = layer_put(upper, &SANDBOX_CA[1], spec->ca_pem, n, &st);
@@ -170,9 +206,11 @@ static int write_all(int lower, int upper, const struct sandbox_spec *spec)
     if (r >= 0 && !w.first)
         r = first_bundle(lower, upper, spec);
     if (r >= 0) {
-        AUTO_FREE char *first = w.first ? mem_printf("/%s", w.first) : mem_strdup(SANDBOX_CA);
-        r = layer_link(upper, &SANDBOX_CAS[1], first);
+        AUTO_FREE char *place = w.first ? mem_printf("/%s", w.first) : mem_strdup(SANDBOX_CA);
+        r = layer_link(upper, &SANDBOX_CAS[1], place);
     }
+    if (r >= 0)
+        r = write_java(system, upper, &w, spec->ca_pem);
     for (size_t i = 0; r >= 0 && spec->ca_hash && i < ARRAY_LEN(hashed_dirs); i++)
         if (is_direct(lower, hashed_dirs[i], true))
             r = link_by_hash(lower, upper, hashed_dirs[i], spec->ca_hash);
@@ -181,12 +219,16 @@ static int write_all(int lower, int upper, const struct sandbox_spec *spec)
             AUTO_FREE char *path = mem_printf("%s/sallyport.crt", sources[i]);
             r = layer_put(upper, path, spec->ca_pem, n, &st);
         }
+    /* Where /usr is the sandbox's own, too, for an update-ca-certificates that it may run or install. */
+    if (r >= 0 && (spec->rootfs_dir || spec->user == SANDBOX_USER_ROOT) &&
+        is_direct(lower, "usr/local/share", true))
+        r = layer_put(upper, "usr/local/share/ca-certificates/sallyport.crt", spec->ca_pem, n, &st);
     return r;
 }
 
-int trust_write(int lower, int upper, const struct sandbox_spec *spec, struct err *e)
+int trust_write(int lower, int system, int upper, const struct sandbox_spec *spec, struct err *e)
 {
-    int r = spec->ca_pem ? write_all(lower, upper, spec) : 0;
+    int r = spec->ca_pem ? write_all(lower, system, upper, spec) : 0;
     return r < 0 ? err_set(e, r,
                            "could not make the sandbox trust the certificate of its boundary: %s",
                            err_text(r))

@@ -23,17 +23,30 @@ static char *const always[] = {
 
 /* For a root that had no bundle: its OpenSSL may have been built to look somewhere else altogether. */
 static char alone[] = "SSL_CERT_FILE=" SANDBOX_CAS;
+/* Every Java says on its standard error that it has picked this up. */
+static char java[] = "JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=" SANDBOX_CA_JAVA;
+
+static bool there(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
 
 size_t trust_env(const struct sandbox_spec *spec, char *ret[TRUST_ENV_MAX])
 {
-    static int is_alone = -1;
-    struct stat st;
+    static bool looked, is_alone, has_java;
     if (!spec->ca_pem)
         return 0;
-    if (is_alone < 0)
-        is_alone = lstat(SANDBOX_CA_ALONE, &st) == 0;
+    if (!looked) { /* what programs make of these files later does not count */
+        is_alone = there(SANDBOX_CA_ALONE);
+        has_java = there(SANDBOX_CA_JAVA);
+        looked = true;
+    }
+    size_t n = ARRAY_LEN(always);
     memcpy(ret, always, sizeof(always));
     if (is_alone)
-        ret[ARRAY_LEN(always)] = alone;
-    return ARRAY_LEN(always) + (size_t)is_alone;
+        ret[n++] = alone;
+    if (has_java)
+        ret[n++] = java;
+    return n;
 }

@@ -57,9 +57,9 @@ static struct made write_both(const char *layout, const struct sandbox_spec *s)
                    layer = open(m.layer, O_PATH | O_DIRECTORY | O_CLOEXEC),
                    same = open(m.same, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     mode_t before = umask(077); /* a worker's may be anything */
-    int r = own_files_write(lower, layer, s, &e);
+    int r = own_files_write(lower, lower, layer, s, &e);
     if (r >= 0)
-        r = own_files_write(same, same, s, &e);
+        r = own_files_write(same, same, same, s, &e);
     umask(before);
     if (r < 0)
         fail_msg("%s", e.msg);
@@ -141,13 +141,13 @@ static void links_of_an_image_lead_nowhere(void **state)
                    layer = open(m.layer, O_PATH | O_DIRECTORY | O_CLOEXEC),
                    same = open(m.same, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct err e = {.code = 0};
-    assert_int_equal(own_files_write(lower, layer, &s, &e), 0);
+    assert_int_equal(own_files_write(lower, lower, layer, &s, &e), 0);
     expect(m.lower, "outside/victim", "victim\n");
     expect(m.layer, "etc/sallyport/ca.pem", BOUNDARY_CA);
     expect(m.layer, "etc/ssl/certs/ca-certificates.crt", BOUNDARY_CA);
     expect(m.layer, "etc/ssl/cert.pem", ""); /* not the host's passwd */
     /* A directory of ours cannot be made where the root itself has a link. */
-    assert_true(own_files_write(same, same, &s, &e) < 0);
+    assert_true(own_files_write(same, same, same, &s, &e) < 0);
     expect(m.same, "outside/victim", "victim\n");
     AUTO_FREE char *outside = mem_printf("%s/outside", m.same);
     DIR *d = opendir(outside);
@@ -208,6 +208,11 @@ static void every_bundle_gets_the_certificate(void **state)
           {"var/lib/ca-certificates/ca-bundle.pem", ""},
           {"etc/sallyport/bundle.pem", "-> /etc/ssl/ca-bundle.pem"},
           {"etc/sallyport/no-system-bundle", ""}}},
+        {"java, and a place for certificates of one's own",
+         "mkdir -p etc/ssl/certs usr/bin usr/local/share; ln -s /elsewhere usr/bin/java; echo x "
+         ">etc/ssl/certs/ca-certificates.crt",
+         {{"usr/local/share/ca-certificates/sallyport.crt", BOUNDARY_CA},
+          {"etc/ssl/certs/ca-certificates.crt", "x\n" BOUNDARY_CA}}},
         {"none",
          "mkdir -p etc",
          {{"etc/ssl/certs/ca-certificates.crt", BOUNDARY_CA},
@@ -215,6 +220,7 @@ static void every_bundle_gets_the_certificate(void **state)
     };
     struct sandbox_spec s;
     spec_with(&s, false, true);
+    s.user = SANDBOX_USER_ROOT; /* or its /usr is the host's */
     assert_true(own_files_wanted(&s));
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         print_message("%s\n", table[i].name);
@@ -225,6 +231,8 @@ static void every_bundle_gets_the_certificate(void **state)
                 expect(m.same, table[i].files[k].path, table[i].files[k].wanted);
         }
         expect(m.layer, "etc/resolv.conf", "");
+        AUTO_FREE char *store = mem_printf("%s/etc/sallyport/cacerts.jks", m.layer);
+        assert_int_equal(access(store, F_OK), str_starts(table[i].name, "java") ? 0 : -1);
         AUTO_FREE char *alone = mem_printf("%s/etc/sallyport/no-system-bundle", m.layer);
         struct stat st;
         assert_int_equal(stat(alone, &st), str_eq(table[i].name, "none") ? 0 : -1);
