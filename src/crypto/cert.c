@@ -77,7 +77,8 @@ static bool build(X509 *x, const struct cert_ca *ca, const char *host, const uns
     int64_t ends_s = now_s + CERT_LEAF_LIFETIME_S;
     if (ends_s > ca->ends_s)
         ends_s = ca->ends_s;
-    bool has_subject = strlen(host) <= COMMON_NAME_MAX;
+    /* An address would be taken for a name, which constraints on names do not permit. */
+    bool has_subject = n_address == 0 && strlen(host) <= COMMON_NAME_MAX;
     if (!cert_begin(x, ca->leaf_key, now_s, ends_s) ||
         (has_subject && !cert_set_name(X509_get_subject_name(x), host)) ||
         X509_set_issuer_name(x, X509_get_subject_name(ca->cert)) != 1 ||

@@ -55,10 +55,10 @@ void *cert_identity_pkey(const struct cert_identity *id);
 #define CERT_LEAF_LIFETIME_S (90 * 86400) /* clients cap what they accept: Apple's is 398 days */
 
 /* Signs a leaf for `host`: a name (lower case, up to 253 bytes) or, with is_ip, an address without
- * brackets. SAN dNSName or iPAddress and nothing else, CN when it fits, EKU serverAuth, valid one
+ * brackets. SAN dNSName or iPAddress and nothing else, CN when a name fits, EKU serverAuth, valid one
  * day into the past and CERT_LEAF_LIFETIME_S on, never longer than its authority. All leaves of an
  * authority object have one key, made with the object. Whether the authority's constraints permit
- * the host is not looked at: the client will. About 60 us. 0; -EINVAL with words: not a host. */
+ * the host is not looked at: the client will. About 40 us. 0; -EINVAL with words: not a host. */
 int cert_leaf(struct cert_ca *ca, const char *host, bool is_ip, struct cert_identity **ret,
               struct err *e) WARN_UNUSED;
 

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define IDLE_AFTER_MS 1000 /* a request follows another one sooner, or much later */
+
 /* ---- plain descriptors ---- */
 
 static ssize_t plain_read(struct stream *s, void *p, size_t n)
@@ -115,6 +117,28 @@ static int wait_want(struct stream *s)
     return want == EPOLLOUT ? io_wait_more_writable(io) : io_wait_more_readable(io);
 }
 
+/* As wait_want, but an implementation gets a last attempt before a long wait, with s->idle set. The
+ * deadline in front of the fiber's own costs next to nothing: see fiber/timer.c. */
+static int wait_to_read(struct stream *s)
+{
+    if (stream_is_plain(s))
+        return wait_want(s);
+    if (s->idle) {
+        fiber_trim_stack(); /* a handshake goes 50 KiB deep */
+        return wait_want(s);
+    }
+    struct fiber_deadline d = fiber_deadline_push_ms(IDLE_AFTER_MS);
+    int r = wait_want(s);
+    fiber_deadline_pop(&d);
+    if (r != -ETIMEDOUT)
+        return r;
+    r = fiber_check(); /* the fiber's own deadline, perhaps */
+    if (r < 0)
+        return r;
+    s->idle = true;
+    return 0;
+}
+
 ssize_t stream_read(struct stream *s, void *p, size_t n)
 {
     int r = fiber_check_io();
@@ -124,7 +148,7 @@ ssize_t stream_read(struct stream *s, void *p, size_t n)
         ssize_t got = s->ops->read(s, p, n);
         if (got != -EAGAIN)
             return got;
-        r = wait_want(s);
+        r = wait_to_read(s);
     }
     return r;
 }

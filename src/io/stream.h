@@ -23,6 +23,7 @@ struct stream {
     const struct stream_ops *ops;
     struct io_fd io;
     uint32_t want;
+    bool idle;  /* nothing has come for a while: an implementation may give memory back */
     void *impl; /* e.g. SSL *, owned through ops->done */
 };
 

@@ -31,8 +31,10 @@ struct err;
     X(BIO_set_init)                                                                                \
     X(ERR_clear_error)                                                                             \
     X(ERR_get_error)                                                                               \
+    X(ERR_new)                                                                                     \
     X(ERR_peek_error)                                                                              \
     X(ERR_reason_error_string)                                                                     \
+    X(ERR_set_error)                                                                               \
     X(GENERAL_NAMES_free)                                                                          \
     X(GENERAL_NAME_get0_value)                                                                     \
     X(OPENSSL_sk_num)                                                                              \
@@ -123,8 +125,10 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define BIO_set_init                       tls_lib.BIO_set_init_
 #define ERR_clear_error                    tls_lib.ERR_clear_error_
 #define ERR_get_error                      tls_lib.ERR_get_error_
+#define ERR_new                            tls_lib.ERR_new_
 #define ERR_peek_error                     tls_lib.ERR_peek_error_
 #define ERR_reason_error_string            tls_lib.ERR_reason_error_string_
+#define ERR_set_error                      tls_lib.ERR_set_error_
 #define GENERAL_NAMES_free                 tls_lib.GENERAL_NAMES_free_
 #define GENERAL_NAME_get0_value            tls_lib.GENERAL_NAME_get0_value_
 #define OPENSSL_sk_num                     tls_lib.OPENSSL_sk_num_

@@ -45,10 +45,8 @@ int tls_ctx_common(SSL_CTX *ctx, struct err *e)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    /* A write that is retried may come from another buffer and may have been done in part; read and
-     * write buffers of idle connections are given back. */
-    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                              SSL_MODE_RELEASE_BUFFERS);
+    /* A write that is retried may come from another buffer and may have been done in part. */
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_num_tickets(ctx, 0) != 1)
         return err_set(e, -E_TLS, "cannot require TLS 1.2: %s", tls_reason(NULL));
@@ -85,11 +83,24 @@ struct under {
     bool ended;
 };
 
+/* The stream underneath empties OpenSSL's queue, in which the reason of the session above may stand
+ * already (it is sending an alert): its first entry is put back. */
+static void put_back(unsigned long code)
+{
+    if (code == 0)
+        return;
+    ERR_clear_error();
+    ERR_new();
+    ERR_set_error(ERR_GET_LIB(code), ERR_GET_REASON(code), NULL);
+}
+
 static int under_read(BIO *b, char *p, int n)
 {
     struct under *u = BIO_get_data(b);
     BIO_clear_flags(b, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+    unsigned long reason = ERR_peek_error();
     ssize_t r = u->s.ops->read(&u->s, p, (size_t)n);
+    put_back(reason);
     if (r == -EAGAIN)
         BIO_set_flags(b, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY);
     u->ended = r == 0;
@@ -101,7 +112,9 @@ static int under_write(BIO *b, const char *p, int n)
 {
     struct under *u = BIO_get_data(b);
     BIO_clear_flags(b, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+    unsigned long reason = ERR_peek_error();
     ssize_t r = u->s.ops->write(&u->s, p, (size_t)n);
+    put_back(reason);
     if (r == -EAGAIN)
         BIO_set_flags(b, BIO_FLAGS_WRITE | BIO_FLAGS_SHOULD_RETRY);
     errno = r < 0 ? (int)-r : 0;
@@ -204,15 +217,22 @@ static int fatal(struct stream *s, int r)
     return r;
 }
 
+/* Buffers of 17 KiB are given back after each write, and when nothing has come for a while. After
+ * each read would cost a quarter of a request: what is given back is wiped first. */
 static ssize_t tls_read(struct stream *s, void *p, size_t n)
 {
     size_t got;
+    if (s->idle)
+        SSL_set_mode((SSL *)s->impl, SSL_MODE_RELEASE_BUFFERS);
     ERR_clear_error();
     errno = 0;
     int ok = SSL_read_ex(s->impl, p, n, &got);
-    if (ok == 1)
-        return (ssize_t)got;
-    return fatal(s, outcome(s, ok));
+    if (s->idle)
+        SSL_clear_mode((SSL *)s->impl, SSL_MODE_RELEASE_BUFFERS);
+    if (ok != 1)
+        return fatal(s, outcome(s, ok));
+    s->idle = false;
+    return (ssize_t)got;
 }
 
 static ssize_t tls_write(struct stream *s, const void *p, size_t n)
@@ -220,7 +240,9 @@ static ssize_t tls_write(struct stream *s, const void *p, size_t n)
     size_t put;
     ERR_clear_error();
     errno = 0;
+    SSL_set_mode((SSL *)s->impl, SSL_MODE_RELEASE_BUFFERS);
     int ok = SSL_write_ex(s->impl, p, n, &put);
+    SSL_clear_mode((SSL *)s->impl, SSL_MODE_RELEASE_BUFFERS);
     if (ok == 1)
         return (ssize_t)put;
     int r = fatal(s, outcome(s, ok));

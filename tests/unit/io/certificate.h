@@ -7,15 +7,15 @@
 
 #define OPENSSL "/usr/bin/openssl"
 
-/* Runs openssl. Returns its wait status, or an error. */
-static inline int openssl_run(const char *const *argv)
+/* Runs openssl, what it prints goes to `out` (-1: nowhere). Returns its wait status, or an error. */
+static inline int openssl_run_to(const char *const *argv, int out)
 {
     static const char *const envp[] = {"PATH=/usr/bin:/bin", NULL};
     struct proc_spec spec = {.path = OPENSSL,
                              .argv = argv,
                              .envp = envp,
                              .stdin_fd = -1,
-                             .stdout_fd = -1,
+                             .stdout_fd = out,
                              .stderr_fd = -1};
     struct proc p;
     struct err e = {0};
@@ -27,6 +27,11 @@ static inline int openssl_run(const char *const *argv)
     int r = proc_wait(&p, &status);
     proc_done(&p);
     return r < 0 ? r : status;
+}
+
+static inline int openssl_run(const char *const *argv)
+{
+    return openssl_run_to(argv, -1);
 }
 
 /* Makes a key and a certificate of its own for `names` ("DNS:localhost"), as files. Returns 0 when
