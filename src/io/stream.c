@@ -86,16 +86,6 @@ void stream_done(struct stream *s)
     s->impl = NULL;
 }
 
-void stream_reset(struct stream *s)
-{
-    if (s->ops && s->io.fd >= 0) {
-        struct linger at_once = {.l_onoff = 1};
-        /* Fails on what is no socket, which has no other way to say it. */
-        (void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-    }
-    stream_done(s);
-}
-
 void stream_move(struct stream *to, struct stream *from)
 {
     to->ops = TAKE(from->ops);
@@ -217,4 +207,14 @@ int stream_finish(struct stream *s)
         r = wait_want(s);
     }
     return r;
+}
+
+void stream_reset(struct stream *s)
+{
+    if (s->ops && s->io.fd >= 0) {
+        struct linger at_once = {.l_onoff = 1};
+        /* Fails on what is no socket, which has no other way to say it. */
+        (void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    }
+    stream_done(s);
 }

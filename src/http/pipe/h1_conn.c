@@ -68,7 +68,7 @@ void h1_exchange_begin(struct h1_conn *c)
     c->in_framing = c->out_framing = H1_NO_BODY;
     c->in_left = c->out_left = 0;
     c->decoder = (struct h1_chunked){0};
-    c->out_drop = c->head_taken = c->old = c->keep = c->wants_continue = false;
+    c->out_drop = c->head_taken = c->interim = c->old = c->keep = c->wants_continue = false;
     c->asked = H1_ASKED_OTHER;
     c->protocol[0] = '\0';
 }
@@ -271,6 +271,18 @@ int h1_put(struct h1_conn *c, const void *p, size_t n)
     return c->out_error;
 }
 
+/* Once: TLS takes a second call for a wait for the peer's end. */
+int h1_finish(struct h1_conn *c)
+{
+    if (c->out_error || c->out_finished)
+        return c->out_error;
+    c->out_finished = true;
+    int r = stream_finish(c->s);
+    if (r < 0 && !c->out_error)
+        c->out_error = code_of(r);
+    return c->out_error;
+}
+
 void h1_cut(struct h1_conn *c)
 {
     if (!c->in_error)
@@ -278,5 +290,6 @@ void h1_cut(struct h1_conn *c)
     if (!c->out_error)
         c->out_error = -ECONNRESET;
     c->keep = false;
+    c->cut = true;
     stream_reset(c->s);
 }

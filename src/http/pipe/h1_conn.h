@@ -1,6 +1,6 @@
 /* h1_conn - one connection of HTTP/1.1 with the exchange that is on it. Private to h1_*.c.
  *
- * h1_conn.c moves bytes, h1_read.c reads what the peer says, h1_head.c turns heads into messages,
+ * h1_conn.c moves bytes, h1_read.c reads what the peer says, h1_message.c turns heads into messages,
  * h1_write.c writes ours; h1_serve.c and h1_link.c hold the two lives of a connection. */
 #pragma once
 
@@ -46,12 +46,15 @@ struct h1_conn {
     enum h1_place out_at;
     enum h1_framing out_framing;
     uint64_t out_left;
+    bool out_finished;     /* our side of the connection has ended */
     bool out_drop;         /* a body that the message must not have: counted and dropped */
     struct fmutex writing; /* the reader may have to say 100 */
 
     /* ---- the exchange ---- */
     struct http_head head; /* serving: until it is asked for */
     bool head_taken;
+    bool interim; /* asking: the peer has said something to this request */
+    bool cut;     /* by us */
     enum h1_asked asked;
     bool old;                       /* the client speaks HTTP/1.0 */
     bool keep;                      /* another exchange may follow */
@@ -94,22 +97,25 @@ int h1_put(struct h1_conn *c, const void *p, size_t n);
 /* Writes what is held back. Suspends. */
 int h1_flush(struct h1_conn *c) WARN_UNUSED;
 
+/* Ends our side of the connection in order, once. Suspends. */
+int h1_finish(struct h1_conn *c) WARN_UNUSED;
 /* Cuts the connection off, so that the peer can tell. Does not suspend. */
 void h1_cut(struct h1_conn *c);
 
-/* ---- h1_head.c ---- */
+/* ---- h1_message.c ---- */
 /* Whether a try to parse what is buffered can say something new: `seen` bytes were there before,
  * `tried` at the last try. */
-bool h1_head_may_end(const char *p, size_t n, size_t seen, size_t tried, size_t max);
+bool h1_may_end(const char *p, size_t n, size_t seen, size_t tried, size_t max);
 /* The message of a request head; -E_PARSE with the status and a sentence. Notes what the exchange
  * has to know. */
-int h1_head_request(struct h1_conn *c, const char *p, size_t n, const struct h1_head *h, bool tls,
-                    struct http_head *ret, int *ret_status, const char **ret_why) WARN_UNUSED;
-int h1_head_response(struct h1_conn *c, const char *p, size_t n, const struct h1_head *h,
-                     enum h1_framing framing, struct http_head *ret, const char **ret_why)
+int h1_message_request(struct h1_conn *c, const char *p, size_t n, const struct h1_head *h,
+                       bool tls, struct http_head *ret, int *ret_status, const char **ret_why)
+    WARN_UNUSED;
+int h1_message_response(struct h1_conn *c, const char *p, size_t n, const struct h1_head *h,
+                        enum h1_framing framing, struct http_head *ret, const char **ret_why)
     WARN_UNUSED;
 /* The fields of a trailer section, framing fields left out, into *ret. */
-int h1_head_trailers(const char *p, size_t n, struct http_head *ret) WARN_UNUSED;
+int h1_message_trailers(const char *p, size_t n, struct http_head *ret) WARN_UNUSED;
 
 /* ---- the calls of a pipe ---- */
 int h1_read_head(struct http_pipe *p, struct http_head *ret, struct err *e);

@@ -27,7 +27,7 @@ static struct h1_link *link_of(struct http_link *l)
 static void end(struct h1_link *l)
 {
     l->ended = true;
-    if (l->stream.ops && !l->conn.out_error && !l->conn.in_error)
+    if (l->stream.ops && !l->conn.out_error && !l->conn.in_error && !l->conn.out_finished)
         (void)l->stream.ops->finish(&l->stream);
     stream_done(&l->stream);
 }
@@ -62,8 +62,9 @@ static const struct http_pipe_ops ask_ops = {
 static bool link_ended(struct http_link *link)
 {
     struct h1_link *l = link_of(link);
-    if (l->conn.open)
-        return l->conn.in_error || l->conn.out_error;
+    const struct h1_conn *c = &l->conn;
+    if (c->open)
+        return c->in_error || c->out_error || (c->in_at != H1_AT_HEAD && !c->keep);
     if (!l->ended && h1_ready(&l->conn))
         end(l);
     return l->ended;

@@ -43,8 +43,10 @@ static int take_request(struct h1_conn *c, struct http_head *ret, struct err *e)
 
 static void response_begins(struct h1_conn *c, const struct h1_head *h, enum h1_framing framing)
 {
-    if (h->status < 200 && h->status != 101)
+    if (h->status < 200 && h->status != 101) {
+        c->interim = true;
         return; /* another head follows */
+    }
     c->in_framing = framing;
     c->in_left = h->length;
     c->in_at =
@@ -75,7 +77,7 @@ static int parse_response(struct h1_conn *c, struct http_head *ret, struct err *
         return -EAGAIN;
     int r = n < 0 ? (int)n : 0;
     if (r == 0)
-        r = h1_head_response(c, h1_bytes(c), (size_t)n, &h, framing, ret, &why);
+        r = h1_message_response(c, h1_bytes(c), (size_t)n, &h, framing, ret, &why);
     if (r < 0)
         return err_set(e, fail(c, r), "the answer is not HTTP/1.1 with one reading: %s", why);
     response_begins(c, &h, framing);
@@ -85,7 +87,7 @@ static int parse_response(struct h1_conn *c, struct http_head *ret, struct err *
 
 static int no_head(struct h1_conn *c, ssize_t r, struct err *e)
 {
-    bool nothing = h1_buffered(c) == 0 && c->out_at != H1_AT_HEAD;
+    bool nothing = h1_buffered(c) == 0 && !c->interim && !c->cut;
     if ((r == 0 || r == -ECONNRESET) && nothing) {
         (void)fail(c, -E_CLOSED);
         return err_set(e, -E_CLOSED, "the peer ended the connection before it answered");
@@ -107,11 +109,11 @@ int h1_read_head(struct http_pipe *p, struct http_head *ret, struct err *e)
     size_t seen = 0, tried = 0;
     for (;;) {
         if (c->in_error)
-            return err_set(e, c->in_error, "no answer: %s", err_text(c->in_error));
+            return no_head(c, c->in_error, e);
         size_t n = h1_buffered(c);
         if (n > 0 && c->out_at == H1_AT_HEAD)
             return err_set(e, fail(c, -E_PARSE), "the peer answered before it was asked");
-        if (n > 0 && h1_head_may_end(h1_bytes(c), n, seen, tried, c->head_bytes_max)) {
+        if (n > 0 && h1_may_end(h1_bytes(c), n, seen, tried, c->head_bytes_max)) {
             int r = parse_response(c, ret, e);
             if (r != -EAGAIN)
                 return r;
@@ -183,7 +185,7 @@ static int decode(struct h1_conn *c)
     at_end(c);
     if (c->trailer_text.len == 0)
         return 0;
-    int r = h1_head_trailers(c->trailer_text.data, c->trailer_text.len, &c->trailers);
+    int r = h1_message_trailers(c->trailer_text.data, c->trailer_text.len, &c->trailers);
     return r < 0 ? fail(c, r) : 0;
 }
 

@@ -96,7 +96,7 @@ static int parse_request(struct serving *v, int *ret_status, const char **ret_wh
     ssize_t n = h1_request_scan(p, h1_buffered(c), &v->limits, &h, ret_status, ret_why);
     if (n < 0)
         return (int)n;
-    int r = h1_head_request(c, p, (size_t)n, &h, v->o->tls, &c->head, ret_status, ret_why);
+    int r = h1_message_request(c, p, (size_t)n, &h, v->o->tls, &c->head, ret_status, ret_why);
     if (r < 0)
         return r;
     bool body = h.chunked || h.length > 0;
@@ -111,30 +111,41 @@ static int parse_request(struct serving *v, int *ret_status, const char **ret_wh
     return 0;
 }
 
-/* 0; -E_PARSE with the status and a sentence: refuse; others: gone. */
-static int read_request(struct serving *v, int *ret_status, const char **ret_why)
+static int read_request_by(struct serving *v, int *ret_status, const char **ret_why)
 {
     struct h1_conn *c = &v->conn;
-    size_t seen = 0, tried = 0;
+    size_t seen = h1_buffered(c), tried = seen;
     for (;;) {
+        ssize_t got = h1_fill(c, v->limits.bytes + 2); /* an empty line may come before it */
+        if (got == -ETIMEDOUT) {
+            *ret_status = 408;
+            *ret_why = "The request head took too long to arrive.";
+            return -E_PARSE;
+        }
         size_t n = h1_buffered(c);
-        if (n > 0 && h1_head_may_end(h1_bytes(c), n, seen, tried, v->limits.bytes)) {
+        if (got <= 0)
+            return got < 0 ? (int)got : n == 0 ? -E_CLOSED : -ECONNRESET;
+        if (h1_may_end(h1_bytes(c), n, seen, tried, v->limits.bytes)) {
             int r = parse_request(v, ret_status, ret_why);
             if (r != -EAGAIN)
                 return r;
             tried = n;
         }
         seen = n;
-        ssize_t got = h1_fill(c, v->limits.bytes + 2); /* an empty line may come before it */
-        if (got > 0)
-            continue;
-        if (got == -ETIMEDOUT) {
-            *ret_status = 408;
-            *ret_why = "The request head took too long to arrive.";
-            return -E_PARSE;
-        }
-        return got == 0 ? (n == 0 ? -E_CLOSED : -ECONNRESET) : (int)got;
     }
+}
+
+/* 0; -E_PARSE with the status and a sentence: refuse; others: gone. Most heads come in one piece, for
+ * which no clock is looked at. */
+static int read_request(struct serving *v, int *ret_status, const char **ret_why)
+{
+    int r = h1_buffered(&v->conn) > 0 ? parse_request(v, ret_status, ret_why) : -EAGAIN;
+    if (r != -EAGAIN)
+        return r;
+    struct fiber_deadline d = fiber_deadline_push_ms(v->head_ms);
+    r = read_request_by(v, ret_status, ret_why);
+    fiber_deadline_pop(&d);
+    return r;
 }
 
 /* ---- ends ---- */
@@ -168,7 +179,7 @@ static void linger(struct h1_conn *c)
     if (c->in_error == -E_PARSE || c->in_error == -E_LIMIT)
         c->in_error = 0; /* what it means matters no more */
     struct fiber_deadline d = fiber_deadline_push_ms(LINGER_MS);
-    int r = stream_finish(c->s);
+    int r = h1_finish(c);
     size_t total = 0;
     while (r == 0 && total < LINGER_BYTES && !c->in_ended && !c->in_error) {
         h1_consume(c, h1_buffered(c));
@@ -220,9 +231,7 @@ static int serve_one(struct serving *v, struct err *e)
     h1_exchange_begin(c);
     int status = 400;
     const char *why = "The request is malformed.";
-    struct fiber_deadline d = fiber_deadline_push_ms(v->head_ms);
     r = read_request(v, &status, &why);
-    fiber_deadline_pop(&d);
     if (r == -E_PARSE)
         return refuse(v, status, why, e);
     if (r == -E_CLOSED)

@@ -260,6 +260,8 @@ static int send_response(struct h1_conn *c, const struct http_head *h)
     if (h->status < 200 || tunnel) {
         if (c->old && h->status < 200)
             return 0; /* RFC 9110 15.2: not to an HTTP/1.0 client */
+        if (h->status == 100 && !c->wants_continue)
+            return 0; /* nobody waits for it, or it was said when the body was asked for */
         if (h->status == 100)
             c->wants_continue = false;
         r = put_interim(c, h);
@@ -277,8 +279,11 @@ static int send_request(struct h1_conn *c, const struct http_head *h)
         return -EINVAL;
     /* Whatever has come already is no answer to this. */
     if (h1_ready(c)) {
-        h1_cut(c);
-        return -ECONNRESET;
+        if (h1_buffered(c) > 0)
+            h1_cut(c);
+        else /* the peer has left: nothing of the request went out, and reading tells */
+            c->out_error = -ECONNRESET;
+        return c->out_error;
     }
     int r = put_request(c, h);
     bool waits = h->expect_continue || c->out_at == H1_AT_END;
@@ -384,12 +389,7 @@ int h1_send_end(struct http_pipe *p, const struct http_fields *trailers)
     c->out_at = H1_AT_END;
     /* After a change of protocol each side ends for itself. */
     bool half = c->out_framing == H1_UNTIL_END && c->in_framing == H1_UNTIL_END && !c->out_drop;
-    if (!half)
-        return 0;
-    r = stream_finish(c->s);
-    if (r < 0 && !c->out_error)
-        c->out_error = -ECONNRESET;
-    return r < 0 ? c->out_error : 0;
+    return half ? h1_finish(c) : 0;
 }
 
 void h1_reset(struct http_pipe *p, enum http_reset why)

@@ -101,10 +101,18 @@ size_t http_fields_remove(struct http_fields *fs, const char *name)
 
 bool http_field_is_framing(struct http_text name)
 {
-    static const char *const framing[] = {
-        "connection",     "content-length",    "expect",           "host",
-        "http2-settings", "keep-alive",        "proxy-connection", "te",
-        "trailer",        "transfer-encoding", "upgrade",
+    static const struct http_text framing[] = {
+        HTTP_TEXT("connection"),
+        HTTP_TEXT("content-length"),
+        HTTP_TEXT("expect"),
+        HTTP_TEXT("host"),
+        HTTP_TEXT("http2-settings"),
+        HTTP_TEXT("keep-alive"),
+        HTTP_TEXT("te"),
+        HTTP_TEXT("proxy-connection"),
+        HTTP_TEXT("trailer"),
+        HTTP_TEXT("transfer-encoding"),
+        HTTP_TEXT("upgrade"),
     };
     /* Most names have another length than any of these. */
     static const uint32_t lengths =
@@ -112,7 +120,7 @@ bool http_field_is_framing(struct http_text name)
     if (name.n >= 32 || !(lengths >> name.n & 1))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(framing); i++)
-        if (http_text_eq(name, framing[i]))
+        if (name.n == framing[i].n && memcmp(name.p, framing[i].p, name.n) == 0)
             return true;
     return false;
 }

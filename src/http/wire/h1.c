@@ -84,6 +84,13 @@ static size_t scheme(const char *t, size_t n, bool *ret_https)
     return n > 7 && str_ieq_n(t, 7, "http://", 7) ? 7 : 0;
 }
 
+/* Methods are case-sensitive (RFC 9110 9.1). */
+static bool method_is(const struct h1_scan *s, const char *name)
+{
+    struct h1_part m = s->head->method;
+    return m.n == strlen(name) && memcmp(s->p + m.at, name, m.n) == 0;
+}
+
 static int check_connect(struct h1_scan *s)
 {
     struct h1_part t = s->head->target;
@@ -102,10 +109,10 @@ static int check_target(struct h1_scan *s)
     const char *t = s->p + h->target.at;
     size_t n = h->target.n, i = 0;
 
-    if (h1_part_is(s->p, h->method, "CONNECT"))
+    if (method_is(s, "CONNECT"))
         return check_connect(s);
     if (n == 1 && t[0] == '*') {
-        if (h->method.n != 7 || memcmp(s->p + h->method.at, "OPTIONS", 7) != 0)
+        if (!method_is(s, "OPTIONS"))
             return h1_refuse(s, 400, "The request target * is for OPTIONS only.");
         h->path = h->target;
         return 0;
@@ -210,7 +217,7 @@ static bool host_without_port(const struct h1_scan *s)
 static int check_request(struct h1_scan *s)
 {
     const struct h1_head *h = s->head;
-    bool connect = h1_part_is(s->p, h->method, "CONNECT");
+    bool connect = method_is(s, "CONNECT");
     if (h->minor >= 1 && h->n_host == 0)
         return h1_refuse(s, 400, "The Host field is missing.");
     if (h->authority.n > 0 && h->n_host > 0 &&

@@ -1,4 +1,4 @@
-/* h1_head.c - heads of HTTP/1.1 become messages: what frames them is taken off and said in members.
+/* h1_message.c - heads of HTTP/1.1 become messages: what frames them is taken off and said in members.
  *
  * Called by the readers when the scanner has accepted a head; nothing here suspends. The peer has
  * written all of it: texts are copied once into the head's arena, because the buffer they came in
@@ -21,7 +21,7 @@
 
 /* A try that cannot succeed yet costs a walk over all there is: made when an empty line has come,
  * when there is twice as much (so that garbage is refused early), or at the ceiling. */
-bool h1_head_may_end(const char *p, size_t n, size_t seen, size_t tried, size_t max)
+bool h1_may_end(const char *p, size_t n, size_t seen, size_t tried, size_t max)
 {
     if (tried == 0 || n >= 2 * tried || n >= max)
         return true;
@@ -151,8 +151,8 @@ static int refuse(int *ret_status, const char **ret_why, int status, const char 
     return -E_PARSE;
 }
 
-int h1_head_request(struct h1_conn *c, const char *p, size_t n, const struct h1_head *h, bool tls,
-                    struct http_head *ret, int *ret_status, const char **ret_why)
+int h1_message_request(struct h1_conn *c, const char *p, size_t n, const struct h1_head *h,
+                       bool tls, struct http_head *ret, int *ret_status, const char **ret_why)
 {
     char *text = http_head_alloc(ret, n);
     memcpy(text, p, n);
@@ -194,8 +194,8 @@ int h1_head_request(struct h1_conn *c, const char *p, size_t n, const struct h1_
     return 0;
 }
 
-int h1_head_response(struct h1_conn *c, const char *p, size_t n, const struct h1_head *h,
-                     enum h1_framing framing, struct http_head *ret, const char **ret_why)
+int h1_message_response(struct h1_conn *c, const char *p, size_t n, const struct h1_head *h,
+                        enum h1_framing framing, struct http_head *ret, const char **ret_why)
 {
     int status;
     struct h1_part protocol;
@@ -217,7 +217,7 @@ int h1_head_response(struct h1_conn *c, const char *p, size_t n, const struct h1
     return 0;
 }
 
-int h1_head_trailers(const char *p, size_t n, struct http_head *ret)
+int h1_message_trailers(const char *p, size_t n, struct http_head *ret)
 {
     static const struct h1_limits limits = {.bytes = UINT32_MAX, .fields = HTTP_FIELDS_MAX};
     struct h1_head h;
