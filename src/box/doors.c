@@ -135,6 +135,18 @@ int box_doors_receive(struct box *b, const struct sandbox_spec *spec, struct err
     return box_not_built(o, e);
 }
 
+int box_doors_answer_knock(struct box *b, const struct sandbox_spec *spec, struct err *e)
+{
+    const struct sandbox_door *d = sandbox_doors_first(spec->doors, spec->n_doors);
+    for (size_t i = 0; d && i < b->n_doors; i++) {
+        if (&spec->doors[b->doors[i].index] != d) /* of its two sockets the first is IPv4's */
+            continue;
+        AUTO_CLOSE int s = accept4(b->doors[i].fd, NULL, NULL, SOCK_CLOEXEC);
+        return s < 0 ? err_set(e, -E_PROTO, "the container is not in the network made for it") : 0;
+    }
+    return 0;
+}
+
 void box_doors_close(struct box *b)
 {
     for (size_t i = 0; i < b->n_doors; i++)

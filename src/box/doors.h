@@ -12,5 +12,10 @@ int box_doors_take(struct box *b, const struct sandbox_spec *spec, int *fds, siz
  * anything untrusted runs. The box has its channel. Suspends. */
 int box_doors_receive(struct box *b, const struct sandbox_spec *spec, struct err *e) WARN_UNUSED;
 
+/* Takes the connection that a container's init has made to show where it is (init/standalone.c). 0, or
+ * -E_PROTO with words when there is none. */
+int box_doors_answer_knock(struct box *b, const struct sandbox_spec *spec, struct err *e)
+    WARN_UNUSED;
+
 /* Closes them. */
 void box_doors_close(struct box *b);

@@ -7,6 +7,7 @@
 #include "box/open.h"
 
 #include "box/engine.h"
+#include "crypto/cert_hash.h"
 #include "sandbox/spec.h"
 
 static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
@@ -14,7 +15,8 @@ static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
     struct box_host *h = b->host;
     struct sandbox_spec chosen;
     sandbox_spec_init(&chosen);
-    /* A shallow copy: only workspace_dir is ours to set, and to take out again. */
+    char hash[CERT_HASH_BYTES];
+    /* A shallow copy: what is set here is ours to take out again. */
     if (spec->sandbox)
         chosen = *spec->sandbox;
     if (spec->disk_workspace) {
@@ -26,6 +28,10 @@ static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
         chosen.workspace_dir = b->dir;
     }
     int r = sandbox_spec_check(&chosen, e);
+    if (r >= 0 && chosen.ca_pem && !chosen.ca_hash) {
+        r = cert_hash_of_pem(chosen.ca_pem, hash, e);
+        chosen.ca_hash = hash;
+    }
     return r < 0 ? r : h->engine->open(b, &chosen, e);
 }
 

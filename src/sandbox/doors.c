@@ -44,28 +44,27 @@ static bool same_net(const void *a, const void *b, unsigned bits)
            (bits % 8 == 0 || ((x[bits / 8] ^ y[bits / 8]) & mask) == 0);
 }
 
+static bool is_in(int family, const void *address, const char *net, unsigned bits)
+{
+    struct in6_addr n = {0}; /* room for both */
+    MUST(inet_pton(family, net, &n) == 1);
+    return same_net(&n, address, bits);
+}
+
+bool sandbox_doors_synthetic(int family, const void *address)
+{
+    return family == AF_INET ? is_in(family, address, SANDBOX_DOORS_NET4, SANDBOX_DOORS_LEN4)
+                             : is_in(family, address, SANDBOX_DOORS_NET6, SANDBOX_DOORS_LEN6);
+}
+
 static bool is_own(const char *text, int family, const void *address)
 {
-    static const struct {
-        const char *net;
-        unsigned bits;
-        int family;
-    } own[] = {
-        {"127.0.0.0", 8, AF_INET},
-        {SANDBOX_DOORS_NET4, SANDBOX_DOORS_LEN4, AF_INET},
-        {"::1", 128, AF_INET6},
-        {SANDBOX_DOORS_NET6, SANDBOX_DOORS_LEN6, AF_INET6},
-    };
     char canonical[INET6_ADDRSTRLEN];
     if (!inet_ntop(family, address, canonical, sizeof(canonical)) || !str_eq(canonical, text))
         return false;
-    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
-        struct in6_addr net = {0};
-        MUST(inet_pton(own[i].family, own[i].net, &net) == 1);
-        if (own[i].family == family && same_net(&net, address, own[i].bits))
-            return true;
-    }
-    return false;
+    return sandbox_doors_synthetic(family, address) ||
+           (family == AF_INET ? is_in(family, address, "127.0.0.0", 8)
+                              : is_in(family, address, "::1", 128));
 }
 
 static int check_one(const struct sandbox_door *d, struct err *e)
@@ -101,6 +100,14 @@ int sandbox_doors_check(const struct sandbox_door *doors, size_t n, struct err *
                                d->port);
     }
     return 0;
+}
+
+const struct sandbox_door *sandbox_doors_first(const struct sandbox_door *doors, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (doors[i].kind == SANDBOX_DOOR_TCP && sandbox_door_family(&doors[i]) != AF_INET6)
+            return &doors[i];
+    return NULL;
 }
 
 bool sandbox_doors_resolve(const struct sandbox_door *doors, size_t n)

@@ -20,6 +20,10 @@ struct err;
 #define SANDBOX_DOORS_LEN4 15
 #define SANDBOX_DOORS_NET6 "fd73:616c:6c79::" /* RFC 4193 */
 #define SANDBOX_DOORS_LEN6 64
+/* Two of them that the loopback interface has, too, when there are doors: what a program takes for the
+ * machine's own. They lead to doors like the others. */
+#define SANDBOX_DOORS_OWN4 "198.18.0.1"
+#define SANDBOX_DOORS_OWN6 "fd73:616c:6c79::1"
 
 enum sandbox_door_kind { SANDBOX_DOOR_TCP, SANDBOX_DOOR_UDP };
 
@@ -39,9 +43,16 @@ socklen_t sandbox_door_address(const struct sandbox_door *d, int family,
 /* AF_INET or AF_INET6; AF_UNSPEC for a door at any address. */
 int sandbox_door_family(const struct sandbox_door *d);
 
+/* Whether an address (struct in_addr, struct in6_addr) is a synthetic one. */
+bool sandbox_doors_synthetic(int family, const void *address);
+
 /* Whether doors can all be open at once: no more than SANDBOX_DOORS_MAX, addresses and ports as above,
  * no two at one place. 0, or -EINVAL with words. Pure. */
 int sandbox_doors_check(const struct sandbox_door *doors, size_t n, struct err *e) WARN_UNUSED;
+
+/* The door that a container's init knocks at, to show that it is in the network that was made for it:
+ * the first that IPv4 and TCP reach; NULL when there is none. */
+const struct sandbox_door *sandbox_doors_first(const struct sandbox_door *doors, size_t n);
 
 /* Whether the sandbox resolves names through a door: one for datagrams to port 53 of 127.0.0.1. */
 bool sandbox_doors_resolve(const struct sandbox_door *doors, size_t n);

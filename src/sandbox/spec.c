@@ -80,6 +80,8 @@ void sandbox_spec_done(struct sandbox_spec *s)
     }
     free(s->binds);
     free(s->doors);
+    free(s->ca_pem);
+    free(s->ca_hash);
     free(s->workspace_dir);
     free(s->rootfs_dir);
     *s = (struct sandbox_spec){.env = NULL};
@@ -227,11 +229,67 @@ int sandbox_spec_add_door(struct sandbox_spec *s, enum sandbox_door_kind kind, c
     return 0;
 }
 
+/* Certificates and nothing else: what is appended to a bundle must not end one early. */
+static bool pem_ok(const char *pem)
+{
+    static const char begin[] = "-----BEGIN CERTIFICATE-----\n",
+                      end[] = "-----END CERTIFICATE-----\n";
+    size_t n = 0;
+    for (; *pem; n++) {
+        if (!str_starts(pem, begin))
+            return false;
+        pem += strlen(begin);
+        const size_t body = strspn(pem, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                        "0123456789+/=\n");
+        if (body == 0 || pem[body - 1] != '\n' || !str_starts(pem + body, end))
+            return false;
+        pem += body + strlen(end);
+    }
+    return n > 0;
+}
+
+int sandbox_spec_set_ca(struct sandbox_spec *s, const char *pem, const char *hash, struct err *e)
+{
+    if (strlen(pem) > SANDBOX_CA_MAX || !pem_ok(pem))
+        return err_set(e, -EINVAL,
+                       "ca_pem must be one or more certificates in PEM, without other text, of at "
+                       "most %d bytes",
+                       SANDBOX_CA_MAX);
+    if (hash && (strlen(hash) != 8 || hash[strspn(hash, "0123456789abcdef")] != '\0'))
+        return err_set(e, -EINVAL, "ca_hash must be eight hexadecimal digits, lower case");
+    free(s->ca_pem);
+    free(s->ca_hash);
+    s->ca_pem = mem_strdup(pem);
+    s->ca_hash = hash ? mem_strdup(hash) : NULL;
+    return 0;
+}
+
 int sandbox_spec_check(const struct sandbox_spec *s, struct err *e)
 {
     if (s->n_doors && s->network == SANDBOX_NET_NONE)
         return err_set(e, -EINVAL, "doors: a sandbox without a network cannot have any");
+    if (s->ca_hash && !s->ca_pem)
+        return err_set(e, -EINVAL, "ca_hash without ca_pem");
     return sandbox_doors_check(s->doors, s->n_doors, e);
+}
+
+/* Text of either, checked together when all keys are there. */
+static int parse_text(const char *key, json_t *v, char **ret, struct err *e)
+{
+    if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
+        return err_set(e, -EINVAL, "%s must be a string", key);
+    free(*ret);
+    *ret = mem_strdup(json_string_value(v));
+    return 0;
+}
+
+static int check_ca(struct sandbox_spec *s, struct err *e)
+{
+    if (!s->ca_pem)
+        return 0;
+    AUTO_FREE char *pem = TAKE(s->ca_pem);
+    AUTO_FREE char *hash = TAKE(s->ca_hash);
+    return sandbox_spec_set_ca(s, pem, hash, e);
 }
 
 static int parse_env(json_t *o, struct sandbox_spec *s, struct err *e)
@@ -357,6 +415,10 @@ static int parse_key(const char *key, json_t *v, struct sandbox_spec *s, struct 
         return parse_binds(v, s, e);
     if (str_eq(key, "doors"))
         return sandbox_doors_parse(v, &s->doors, &s->n_doors, e);
+    if (str_eq(key, "ca_pem"))
+        return parse_text(key, v, &s->ca_pem, e);
+    if (str_eq(key, "ca_hash"))
+        return parse_text(key, v, &s->ca_hash, e);
     if (str_eq(key, "limits"))
         return parse_limits(v, &s->limits, e);
     return err_set(e, -EINVAL, "\"%.40s\" is not a field of a sandbox specification", key);
@@ -378,6 +440,8 @@ int sandbox_spec_parse(const json_t *o, struct sandbox_spec *ret, struct err *e)
             break;
     }
     json_decref(obj);
+    if (r >= 0)
+        r = check_ca(&s, e);
     if (r >= 0)
         r = sandbox_spec_check(&s, e);
     if (r < 0) {
@@ -418,6 +482,10 @@ json_t *sandbox_spec_json(const struct sandbox_spec *s)
     json_put(o, "binds", binds);
     if (s->n_doors)
         json_put(o, "doors", sandbox_doors_json(s->doors, s->n_doors));
+    if (s->ca_pem)
+        json_put_str(o, "ca_pem", s->ca_pem);
+    if (s->ca_hash)
+        json_put_str(o, "ca_hash", s->ca_hash);
     json_t *limits = json_object();
     struct sandbox_limits l = s->limits;
     for (size_t i = 0; i < ARRAY_LEN(limit_fields); i++)

@@ -8,6 +8,7 @@
 struct err;
 
 #define SANDBOX_BINDS_MAX 64
+#define SANDBOX_CA_MAX    16384
 
 struct sandbox_bind {
     char *source; /* absolute path on the host, "." and ".." refused */
@@ -53,6 +54,10 @@ struct sandbox_spec {
     /* Listening sockets in its network that are held outside; not without a network. */
     struct sandbox_door *doors;
     size_t n_doors;
+    /* Certificates that the sandbox trusts besides the system's: PEM, at most SANDBOX_CA_MAX bytes.
+     * NULL: none. And OpenSSL's hash of the first one's name (crypto/cert_hash.h), eight digits; NULL:
+     * no link for programs that look by it. */
+    char *ca_pem, *ca_hash;
     struct sandbox_limits limits;
     bool program; /* for one program, not for tool calls: no shell is started ahead */
     bool report;  /* what the filter refuses is counted (init.h: denied) */
@@ -80,6 +85,10 @@ int sandbox_spec_add_socket(struct sandbox_spec *s, const char *source, const ch
 /* A door more; checked with all others by sandbox_spec_check. `address` NULL: any. */
 int sandbox_spec_add_door(struct sandbox_spec *s, enum sandbox_door_kind kind, const char *address,
                           uint16_t port, struct err *e) WARN_UNUSED;
+
+/* Certificates to trust, in place of those there were; `hash` may be NULL. */
+int sandbox_spec_set_ca(struct sandbox_spec *s, const char *pem, const char *hash, struct err *e)
+    WARN_UNUSED;
 
 /* What no single field can say: doors need a network, and no two may be at one place. Parsing does
  * so, too. 0, or -EINVAL with words. */

@@ -293,6 +293,19 @@ static json_t *maps_of(const struct oci_ids *ids)
     return a;
 }
 
+/* Ids are mapped in a user namespace that is joined, too, and the same mapping is still named beside its
+ * path: runc before 1.2 does not look at what the namespace has. */
+static json_t *namespace_of(const struct oci_container *c, const char *kind)
+{
+    json_t *o = PACK("{s:s}", "type", kind);
+    const bool net = str_eq(kind, "network"), user = str_eq(kind, "user");
+    if (c->network && (net || (user && c->join_user))) {
+        AUTO_FREE char *path = mem_printf("/proc/%d/ns/%s", (int)c->network, net ? "net" : "user");
+        json_put_str(o, "path", path);
+    }
+    return o;
+}
+
 static json_t *linux_of(const struct oci_container *c)
 {
     static const char *const kinds[] = {"pid", "network", "ipc", "uts", "mount", "user", "cgroup"};
@@ -304,7 +317,7 @@ static json_t *linux_of(const struct oci_container *c)
                                             NULL};
     json_t *spaces = json_array();
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-        json_array_append_new(spaces, PACK("{s:s}", "type", kinds[i]));
+        json_array_append_new(spaces, namespace_of(c, kinds[i]));
     json_t *o =
         PACK("{s:o,s:o,s:o,s:o,s:o,s:o}", "namespaces", spaces, "uidMappings", maps_of(&c->ids),
              "gidMappings", maps_of(&c->ids), "maskedPaths", strings(masked), "readonlyPaths",

@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "box/oci/network.h"
 
 /* A tmpfs with version 1 hierarchies in it and a cgroup2 mount beside them. */
 static void hide_hybrid(void)
@@ -44,6 +45,8 @@ static int arrange(const char *root)
 
 int oci_launch_main(int argc, char **argv)
 {
+    if (argc == 2 && str_eq(argv[1], "network"))
+        return oci_network_main();
     if (argc < 3 || argv[2][0] != '/') {
         fprintf(stderr, "sallyport: launch is started by sallyport worker, not by hand\n");
         return 2;

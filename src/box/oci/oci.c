@@ -42,7 +42,9 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/spec.h"
 #include "sandbox/zygote/uids.h"
+#include "box/doors.h"
 #include "box/engine.h"
+#include "box/oci/network.h"
 #include "box/oci/oci.h"
 
 #define PLACES    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -74,6 +76,7 @@ struct oci_box {
     bool started; /* the runtime was asked to make it */
     int uid_lock[2];
     struct oci_ids ids;
+    struct oci_network network; /* until the container is there */
 };
 
 /* ---- the runtime ---- */
@@ -415,7 +418,9 @@ static int write_bundle(void *arg)
                               .program_dir = o->program_dir,
                               .guarded = guarded,
                               .cgroup = o->root ? cgroup : NULL,
-                              .ids = j->ob->ids};
+                              .ids = j->ob->ids,
+                              .network = j->ob->network.helper.pid,
+                              .join_user = !o->root};
     AUTO_JSON json_t *config = oci_config(&c);
     size_t n;
     AUTO_FREE char *text = json_text(config, &n);
@@ -426,11 +431,12 @@ static int write_bundle(void *arg)
     return 0;
 }
 
-/* What a root depends on: the image, and where binds need a place. */
+/* What a root depends on: the image, where binds need a place, and what is written into its /etc. */
 static char *root_key(const struct sandbox_spec *s)
 {
     AUTO(buf) b = BUF_INIT(SANDBOX_SPEC_MAX);
-    buf_adds(&b, s->rootfs_dir ? s->rootfs_dir : "");
+    buf_addf(&b, "%s\n%s\n%d", s->rootfs_dir ? s->rootfs_dir : "", s->ca_pem ? s->ca_pem : "",
+             sandbox_doors_resolve(s->doors, s->n_doors));
     for (size_t i = 0; i < s->n_binds; i++)
         buf_addf(&b, "\n%s\n%s", s->binds[i].source, s->binds[i].target);
     return mem_strdup(buf_str(&b));
@@ -460,11 +466,14 @@ static int prepare(struct box *b, const struct sandbox_spec *spec, struct oci_ro
     struct oci_host *o = b->host->own;
     struct oci_box *ob = mem_new(struct oci_box);
     ob->uid_lock[0] = ob->uid_lock[1] = -1;
+    ob->network = OCI_NETWORK_NONE;
     ob->id =
         mem_printf("sallyport-%s-%llu", b->host->state.name + 4, (unsigned long long)o->next++);
     ob->bundle = mem_printf("%s/%s", b->host->state.path, ob->id);
     b->own = ob;
     int r = take_ids(o, ob, e);
+    if (r >= 0 && spec->n_doors)
+        r = oci_network_make(&ob->network, spec, e);
     if (r < 0)
         return r;
     struct bundle_job j = {
@@ -517,14 +526,11 @@ static int watch_container(struct box *b, struct err *e)
     return box_attach_pidfd(b, &pidfd, (int)pid, e);
 }
 
-static int oci_open(struct box *b, const struct sandbox_spec *spec, struct err *e)
+static int start_container(struct box *b, const struct sandbox_spec *spec,
+                           const struct oci_root *root, struct err *e)
 {
-    struct oci_root *root = NULL;
-    int r = prepare(b, spec, &root, e);
-    if (r < 0)
-        return r;
     int pair[2];
-    r = sock_pair(SOCK_STREAM, pair);
+    int r = sock_pair(SOCK_STREAM, pair);
     if (r < 0)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1], runtime_stderr = new_runtime_stderr(e);
@@ -538,6 +544,21 @@ static int oci_open(struct box *b, const struct sandbox_spec *spec, struct err *
         return err_set(e, r, "the container ended before its sandbox was ready: %s", words);
     }
     return r < 0 ? r : watch_container(b, e);
+}
+
+static int oci_open(struct box *b, const struct sandbox_spec *spec, struct err *e)
+{
+    struct oci_root *root = NULL;
+    int r = prepare(b, spec, &root, e);
+    struct oci_box *ob = b->own;
+    if (r >= 0 && spec->n_doors)
+        r = box_doors_take(b, spec, ob->network.fds, ob->network.n_fds, e);
+    if (r >= 0)
+        r = start_container(b, spec, root, e);
+    if (r >= 0)
+        r = box_doors_answer_knock(b, spec, e);
+    oci_network_done(&ob->network);
+    return r;
 }
 
 static int remove_bundle(void *arg)

@@ -1,6 +1,6 @@
 /* oci - what the OCI engine (oci.c) is made of: the program's own files for the container
- * (program.c), the root directory (root.c), config.json (config.c), and the launcher
- * (launch.c).
+ * (program.c), the root directory (root.c), config.json (config.c), the launcher
+ * (launch.c), and the network of containers with doors (network.c).
  *
  * Spec: OCI Runtime Specification 1.0.2 (config.md, config-linux.md, runtime.md). Only features
  * that every runtime has are used; the command line is the one runc, crun, runsc and kata-runtime 1
@@ -10,6 +10,8 @@
  *
  * Everything here but oci_launch_main blocks (file system calls): it is called through a pool. */
 #pragma once
+
+#include <sys/types.h>
 
 #include "base/json.h"
 #include "sandbox/spec.h"
@@ -58,6 +60,10 @@ struct oci_container {
     const json_t *guarded;   /* of oci_guard; NULL: nothing */
     const char *cgroup;      /* cgroupsPath; NULL: none, and no resources (an ordinary user) */
     struct oci_ids ids;
+    /* A process in the network that it gets, and with join_user in its user namespace, too; 0: the
+     * runtime makes both. */
+    pid_t network;
+    bool join_user;
 };
 /* Mounts over what programs of the host act on by themselves in writable binds (orders/scan.h), after
  * those of the binds: appended to `mounts`. */

@@ -19,9 +19,11 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "box/oci/etc.h"
 #include "sandbox/mounts.h"
 #include "sandbox/build/root.h"
 #include "sandbox/build/etc.h"
+#include "sandbox/build/own_files.h"
 #include "sandbox/build/skeleton.h"
 #include "sandbox/fifos.h"
 #include "sandbox/sandbox.h"
@@ -96,9 +98,18 @@ static bool ours(const char *name)
     return false;
 }
 
-/* One entry of an image's top level. */
+static int copy_etc(int root, int image, struct err *e)
+{
+    AUTO_CLOSE int from = mounts_open(image, "etc", O_RDONLY | O_DIRECTORY),
+                   to = mounts_open(root, "etc", O_RDONLY | O_DIRECTORY);
+    if (from < 0 || to < 0)
+        return from < 0 ? from : to;
+    return oci_etc_copy(from, to, e);
+}
+
+/* One entry of an image's top level. `own_etc`: its /etc is not shown, but copied. */
 static int from_image_entry(int root, int image, const char *image_dir, const char *name,
-                            json_t *mounts)
+                            bool own_etc, json_t *mounts, struct err *e)
 {
     struct stat st;
     if (fstatat(image, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -116,14 +127,19 @@ static int from_image_entry(int root, int image, const char *image_dir, const ch
     if (!str_is_utf8(name, strlen(name))) /* config.json could not name it */
         return -EILSEQ;
     int r = make_dir(root, name);
+    if (own_etc && str_eq(name, "etc"))
+        return r < 0 ? r : copy_etc(root, image, e);
     AUTO_FREE char *source = mem_printf("%s/%s", image_dir, name);
     AUTO_FREE char *target = mem_printf("/%s", name);
     add_bind(mounts, source, target, false);
     return r;
 }
 
-static int from_image(int root, const char *image_dir, json_t *mounts, struct err *e)
+static int from_image(int root, const struct sandbox_spec *spec, json_t *mounts, struct err *e)
 {
+    const char *image_dir = spec->rootfs_dir;
+    const bool own_etc = own_files_wanted(spec);
+    struct err copying = {.code = 0};
     AUTO_CLOSE int image = open(image_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int copy = image < 0 ? -1 : fcntl(image, F_DUPFD_CLOEXEC, 3);
     DIR *d = copy < 0 ? NULL : fdopendir(copy);
@@ -132,11 +148,13 @@ static int from_image(int root, const char *image_dir, json_t *mounts, struct er
     int r = 0, left = TOP_MAX;
     for (struct dirent *de; r >= 0 && left-- > 0 && (de = readdir(d));)
         if (!str_eq(de->d_name, ".") && !str_eq(de->d_name, "..") && !ours(de->d_name))
-            r = from_image_entry(root, image, image_dir, de->d_name, mounts);
+            r = from_image_entry(root, image, image_dir, de->d_name, own_etc, mounts, &copying);
     closedir(d);
-    return r < 0
-               ? err_set(e, r, "could not use the root file system %s: %s", image_dir, err_text(r))
-               : 0;
+    if (r >= 0 && own_etc)
+        r = make_dir(root, "etc"); /* an image without one */
+    return r < 0 ? err_set(e, r, "could not use the root file system %s: %s", image_dir,
+                           copying.code < 0 ? copying.msg : err_text(r))
+                 : 0;
 }
 
 /* Makes the last step of `path`, whose others are there. No link is followed: an image's top-level
@@ -220,8 +238,9 @@ int oci_root_make(const char *dir, const struct sandbox_spec *spec, json_t *moun
     AUTO_CLOSE int root = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0 || fchmod(root, 0755) < 0)
         return err_set(e, -errno, "could not open %s: %m", dir);
-    r = spec->rootfs_dir ? from_image(root, spec->rootfs_dir, mounts, e)
-                         : from_host(root, mounts, e);
+    r = spec->rootfs_dir ? from_image(root, spec, mounts, e) : from_host(root, mounts, e);
+    if (r >= 0)
+        r = own_files_write(root, root, spec, e);
     if (r < 0)
         return r;
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(own_dirs); i++)

@@ -34,6 +34,7 @@
 #include "sandbox/mounts.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/build/etc_rule.h"
+#include "sandbox/build/own_files.h"
 #include "sandbox/build/size_files.h"
 #include "sandbox/build/skeleton.h"
 
@@ -75,7 +76,7 @@ bool root_in_etc(const char *target)
 
 bool root_has_own_etc(const struct sandbox_spec *s)
 {
-    bool own = s->user == SANDBOX_USER_ROOT;
+    bool own = s->user == SANDBOX_USER_ROOT || own_files_wanted(s);
     for (size_t i = 0; i < s->n_binds; i++)
         own = own || root_in_etc(s->binds[i].target);
     return own && !s->rootfs_dir;
@@ -246,7 +247,9 @@ static int fill_image(struct build *b, struct err *e)
         r = add_user(b, b->args->root_fd, "etc/passwd", SKELETON_PASSWD_LINE);
     if (r >= 0)
         r = add_user(b, b->args->root_fd, "etc/group", SKELETON_GROUP_LINE);
-    return r < 0 ? err_set(e, r, "could not prepare the image: %s", err_text(r)) : 0;
+    if (r < 0)
+        return err_set(e, r, "could not prepare the image: %s", err_text(r));
+    return own_files_write(b->args->root_fd, b->upper, b->args->spec, e);
 }
 
 /* ---- layers ---- */
@@ -379,6 +382,10 @@ static int mount_assembled(struct build *b, struct err *e)
         r = bring_var(b);
     if (r < 0)
         return err_set(e, r, "could not assemble the root: %s", err_text(r));
+    if (root_has_own_etc(b->args->spec)) /* into the layer that bring_own_etc mounts */
+        r = own_files_write(b->root.old, b->root.scratch, b->args->spec, e);
+    if (r < 0)
+        return r;
     if (b->args->spec->user == SANDBOX_USER_ROOT) {
         r = bring_own(b);
         return r < 0 ? overlay_error(r, e) : 0;

@@ -382,7 +382,7 @@ void init_run(const struct init_args *program)
     buf_init(&in.out, 4u * SANDBOX_FRAME_MAX);
     buf_init(&in.result, SANDBOX_FRAME_MAX - 256u);
     list_init(&in.queue);
-    report_init(&in.report, program->notes_fd);
+    report_init(&in.report, program->notes_fd, spec->n_doors > 0);
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);

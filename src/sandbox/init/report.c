@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "sandbox/doors.h"
 #include "sandbox/guard/guard.h"
 #include "sandbox/lock/seccomp.h"
 
@@ -30,9 +31,9 @@ struct report_list {
     uint64_t more; /* that found no line */
 };
 
-void report_init(struct report *r, int notes_fd)
+void report_init(struct report *r, int notes_fd, bool doors)
 {
-    *r = (struct report){.fd = notes_fd};
+    *r = (struct report){.fd = notes_fd, .doors = doors};
     if (notes_fd >= 0) {
         r->calls = mem_new(struct report_list);
         r->addresses = mem_new(struct report_list);
@@ -71,17 +72,18 @@ static void count(struct report_list *l, char *what)
     l->line[l->n++].count = 1;
 }
 
-static char *address4(const struct in_addr *a, unsigned port)
+static char *address4(const struct in_addr *a, unsigned port, bool doors)
 {
     char text[INET_ADDRSTRLEN];
     uint32_t host = ntohl(a->s_addr);
     bool loopback = host >> 24 == 127 || host == 0;
-    if ((loopback && port != 53) || !inet_ntop(AF_INET, a, text, sizeof(text)))
+    if ((loopback && (port != 53 || doors)) || (doors && sandbox_doors_synthetic(AF_INET, a)) ||
+        !inet_ntop(AF_INET, a, text, sizeof(text)))
         return NULL;
     return mem_printf("%s:%u", text, port);
 }
 
-char *report_address(const void *addr, size_t n)
+char *report_address(const void *addr, size_t n, bool doors)
 {
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
@@ -91,7 +93,7 @@ char *report_address(const void *addr, size_t n)
     memcpy(&family, addr, sizeof(family));
     if (family == AF_INET && n >= sizeof(in)) {
         memcpy(&in, addr, sizeof(in));
-        return address4(&in.sin_addr, ntohs(in.sin_port));
+        return address4(&in.sin_addr, ntohs(in.sin_port), doors);
     }
     if (family != AF_INET6 || n < offsetof(struct sockaddr_in6, sin6_scope_id))
         return NULL;
@@ -100,11 +102,13 @@ char *report_address(const void *addr, size_t n)
     if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
         struct in_addr a;
         memcpy(&a, &in6.sin6_addr.s6_addr[12], sizeof(a));
-        return address4(&a, port);
+        return address4(&a, port, doors);
     }
     char text[INET6_ADDRSTRLEN];
     bool loopback = IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr);
-    if ((loopback && port != 53) || !inet_ntop(AF_INET6, &in6.sin6_addr, text, sizeof(text)))
+    if ((loopback && (port != 53 || doors)) ||
+        (doors && sandbox_doors_synthetic(AF_INET6, &in6.sin6_addr)) ||
+        !inet_ntop(AF_INET6, &in6.sin6_addr, text, sizeof(text)))
         return NULL;
     return mem_printf("[%s]:%u", text, port);
 }
@@ -114,7 +118,7 @@ static void take(struct report *r, const struct guard_note *n)
     if (n->refused)
         count(r->calls, seccomp_name(n->nr));
     const size_t len = n->addr_len < sizeof(n->addr) ? n->addr_len : sizeof(n->addr);
-    char *address = report_address(n->addr, len);
+    char *address = report_address(n->addr, len, r->doors);
     if (address)
         count(r->addresses, address);
 }

@@ -41,6 +41,7 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "sandbox/init/trust_env.h"
 #include "sandbox/paths.h"
 #include "sandbox/sandbox.h"
 
@@ -83,8 +84,13 @@ char **shell_environment(const struct sandbox_spec *spec)
         own[1] = mem_printf("USER=%s", user);
         own[2] = mem_printf("LOGNAME=%s", user);
     }
-    char **env = mem_array(ARRAY_LEN(base_env) + ARRAY_LEN(own) + spec->n_env + 1, sizeof(*env));
+    char *trust[TRUST_ENV_MAX];
+    const size_t n_trust = trust_env(spec, trust);
+    char **env =
+        mem_array(ARRAY_LEN(base_env) + ARRAY_LEN(own) + n_trust + spec->n_env + 1, sizeof(*env));
     size_t n = 0;
+    for (size_t i = 0; i < n_trust; i++)
+        n = add_ours(spec, env, n, trust[i]);
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
         n = add_ours(spec, env, n, own[i]);
     for (size_t i = 0; i < ARRAY_LEN(base_env); i++)

@@ -12,6 +12,7 @@
 #include "sandbox/net/capture.h"
 
 #include <arpa/inet.h>
+#include <linux/if_addr.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -28,7 +29,7 @@
 #define IPV6_FREEBIND 78
 #endif
 
-/* RTM_NEWROUTE with what follows, as the kernel wants it: everything here is a multiple of four. */
+/* Requests as the kernel wants them: everything here is a multiple of four. */
 struct route_request {
     struct nlmsghdr head;
     struct rtmsg route;
@@ -40,6 +41,14 @@ struct route_request {
         struct rtattr head;
         unsigned char address[16];
     } destination;
+};
+struct address_request {
+    struct nlmsghdr head;
+    struct ifaddrmsg address;
+    struct {
+        struct rtattr head;
+        unsigned char address[16];
+    } local;
 };
 
 /* The kernel's answer to one request: 0 or its error. */
@@ -58,27 +67,58 @@ static int read_answer(int s)
     return e->error;
 }
 
-static int add_local_route(int s, int family, const char *net, unsigned bits)
+static int ask(int s, void *request, size_t n)
 {
-    const unsigned char size = family == AF_INET6 ? 16 : 4;
-    struct route_request q = {.head = {.nlmsg_type = RTM_NEWROUTE,
-                                       .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE},
-                              .route = {.rtm_family = (unsigned char)family,
-                                        .rtm_dst_len = (unsigned char)bits,
-                                        .rtm_table = RT_TABLE_LOCAL,
-                                        .rtm_protocol = RTPROT_BOOT,
-                                        .rtm_scope = RT_SCOPE_HOST,
-                                        .rtm_type = RTN_LOCAL},
-                              .interface = {.head = {.rta_len = RTA_LENGTH(4), .rta_type = RTA_OIF},
-                                            .index = LOOPBACK_INDEX},
-                              .destination = {.head = {.rta_len = (unsigned short)RTA_LENGTH(size),
-                                                       .rta_type = RTA_DST}}};
-    MUST(inet_pton(family, net, q.destination.address) == 1);
-    q.head.nlmsg_len = (uint32_t)(offsetof(struct route_request, destination.address) + size);
-    if (send(s, &q, q.head.nlmsg_len, 0) < 0)
+    struct nlmsghdr *head = request;
+    head->nlmsg_len = (uint32_t)n;
+    head->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE;
+    if (send(s, request, n, 0) < 0)
         return -errno;
     int r = read_answer(s);
     return r == -EEXIST ? 0 : r;
+}
+
+static unsigned char size_of(int family)
+{
+    return family == AF_INET6 ? 16 : 4;
+}
+
+static int add_local_route(int s, int family, const char *net, unsigned bits)
+{
+    struct route_request q = {
+        .head = {.nlmsg_type = RTM_NEWROUTE},
+        .route = {.rtm_family = (unsigned char)family,
+                  .rtm_dst_len = (unsigned char)bits,
+                  .rtm_table = RT_TABLE_LOCAL,
+                  .rtm_protocol = RTPROT_BOOT,
+                  .rtm_scope = RT_SCOPE_HOST,
+                  .rtm_type = RTN_LOCAL},
+        .interface = {.head = {.rta_len = RTA_LENGTH(4), .rta_type = RTA_OIF},
+                      .index = LOOPBACK_INDEX},
+        .destination = {
+            .head = {.rta_len = (unsigned short)RTA_LENGTH(size_of(family)), .rta_type = RTA_DST}}};
+    MUST(inet_pton(family, net, q.destination.address) == 1);
+    return ask(s, &q, offsetof(struct route_request, destination.address) + size_of(family));
+}
+
+static int add_address(int s, int family, const char *address)
+{
+    struct address_request q = {.head = {.nlmsg_type = RTM_NEWADDR},
+                                .address = {.ifa_family = (unsigned char)family,
+                                            .ifa_prefixlen = (unsigned char)(8 * size_of(family)),
+                                            .ifa_flags = IFA_F_NODAD,
+                                            .ifa_scope = RT_SCOPE_UNIVERSE,
+                                            .ifa_index = LOOPBACK_INDEX},
+                                .local = {
+                                    .head = {.rta_len = (unsigned short)RTA_LENGTH(size_of(family)),
+                                             .rta_type = IFA_LOCAL}}};
+    MUST(inet_pton(family, address, q.local.address) == 1);
+    return ask(s, &q, offsetof(struct address_request, local.address) + size_of(family));
+}
+
+static int route_socket(void)
+{
+    return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 }
 
 int capture_network_up(void)
@@ -86,13 +126,24 @@ int capture_network_up(void)
     int r = loopback_up();
     if (r < 0)
         return r;
-    AUTO_CLOSE int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    AUTO_CLOSE int s = route_socket();
     if (s < 0)
         return 1;
     r = add_local_route(s, AF_INET, SANDBOX_DOORS_NET4, SANDBOX_DOORS_LEN4);
     /* Whatever is wrong with IPv6 here: nobody inside can have an address of it then, either. */
     (void)!add_local_route(s, AF_INET6, SANDBOX_DOORS_NET6, SANDBOX_DOORS_LEN6);
     return r < 0 ? 1 : 0;
+}
+
+/* A library that is asked for the addresses of a name "as this machine is configured" (AI_ADDRCONFIG)
+ * asks for no family of which only 127.0.0.1, or ::1, is there (glibc). */
+static int add_addresses(void)
+{
+    AUTO_CLOSE int s = route_socket();
+    int r = s < 0 ? -errno : add_address(s, AF_INET, SANDBOX_DOORS_OWN4);
+    if (r >= 0)
+        (void)!add_address(s, AF_INET6, SANDBOX_DOORS_OWN6);
+    return r;
 }
 
 /* ---- doors ---- */
@@ -128,6 +179,9 @@ int capture_open(const struct sandbox_door *doors, size_t n, struct capture_door
 {
     static const int families[] = {AF_INET, AF_INET6};
     struct capture_doors opened = {.n = 0};
+    int r = n ? add_addresses() : 0;
+    if (r < 0)
+        return err_set(e, r, "could not give the loopback interface an address: %s", err_text(r));
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < ARRAY_LEN(families); k++) {
             const int only = sandbox_door_family(&doors[i]);

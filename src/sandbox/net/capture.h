@@ -23,7 +23,7 @@ void capture_doors_close(struct capture_doors *d);
  * route of IPv4, which only doors need; or -errno. */
 int capture_network_up(void) WARN_UNUSED;
 
-/* Opens the doors. Sockets are close-on-exec and non-blocking; those of TCP listen, with the longest
+/* Opens the doors, and gives lo the addresses of SANDBOX_DOORS_OWN4 and 6. Sockets are close-on-exec and non-blocking; those of TCP listen, with the longest
  * queue the kernel allows. None has SO_REUSEPORT or SO_REUSEADDR, so nobody can bind beside one.
  * Ports below 1024 need CAP_NET_BIND_SERVICE over the namespace. `doors` is what
  * sandbox_doors_check has accepted. 0, or a negative code with words; nothing is open then. */

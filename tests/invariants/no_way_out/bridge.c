@@ -6,6 +6,8 @@
  *   takes                     writes
  *   {"open":N,"spec":{...}}   {"open":N,"pid":P}, then {"hello":N,...}; or {"open":N,"error":...}
  *   {"box":N,"send":{...}}    what init of box N says: {"box":N,"message":{...}}
+ *                             with doors (sandbox/doors.h): {"open":N,"doors":D}, how many sockets
+ *                             came; the bridge holds them, and nobody accepts
  *   {"close":N}               closes the channel; {"closed":N} when the sandbox is gone
  *
  * The end of its input ends the zygote; its exit status is then the zygote's. It holds a marker
@@ -25,6 +27,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "sandbox/doors.h"
 #include "sandbox/frame.h"
 #include "sandbox/sandbox.h"
 
@@ -34,6 +37,8 @@ struct box {
     int64_t id;
     bool used, opened, greeted;
     int channel, pidfd;
+    int doors[SANDBOX_DOOR_FDS_MAX];
+    size_t n_doors;
     struct buf in;
 };
 
@@ -66,6 +71,8 @@ static void forget(struct box *b)
 {
     fd_cleanup_close(&b->channel);
     fd_cleanup_close(&b->pidfd);
+    while (b->n_doors > 0)
+        close(b->doors[--b->n_doors]);
     if (b->opened)
         buf_done(&b->in);
     b->used = b->opened = false;
@@ -99,25 +106,46 @@ static void start_zygote(const char *program, uint64_t uid)
     ctl = fds[0];
 }
 
-static void from_zygote(void)
+/* recvmsg with the descriptors that came along, at most 2 + SANDBOX_DOOR_FDS_MAX of them. */
+static ssize_t receive(int s, void *p, size_t n, int flags, int *fds, size_t *ret_n_fds)
 {
-    static char text[1 << 17];
     union {
-        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        char bytes[CMSG_SPACE((2 + SANDBOX_DOOR_FDS_MAX) * sizeof(int))];
         struct cmsghdr align;
     } control;
-    struct iovec iov = {text, sizeof(text)};
+    struct iovec iov = {p, n};
     struct msghdr mh = {.msg_iov = &iov,
                         .msg_iovlen = 1,
                         .msg_control = control.bytes,
                         .msg_controllen = sizeof(control.bytes)};
-    ssize_t n = recvmsg(ctl, &mh, MSG_CMSG_CLOEXEC);
+    ssize_t got = recvmsg(s, &mh, MSG_CMSG_CLOEXEC | flags);
+    struct cmsghdr *c = got < 0 ? NULL : CMSG_FIRSTHDR(&mh);
+    *ret_n_fds = c ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+    if (c)
+        memcpy(fds, CMSG_DATA(c), *ret_n_fds * sizeof(int));
+    return got;
+}
+
+static void take_doors(struct box *b, const int *fds, size_t n)
+{
+    if (n == 0)
+        return;
+    memcpy(b->doors, fds, n * sizeof(int));
+    b->n_doors = n;
+    AUTO_JSON json_t *said = json_object();
+    json_put_int(said, "open", b->id);
+    json_put_int(said, "doors", (int64_t)n);
+    print(said);
+}
+
+static void from_zygote(void)
+{
+    static char text[1 << 17];
+    int fds[2 + SANDBOX_DOOR_FDS_MAX] = {-1, -1};
+    size_t n_fds;
+    ssize_t n = receive(ctl, text, sizeof(text), 0, fds, &n_fds);
     if (n <= 0)
         die("the zygote is gone");
-    int fds[2] = {-1, -1};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-    if (c && c->cmsg_len == CMSG_LEN(sizeof(fds)))
-        memcpy(fds, CMSG_DATA(c), sizeof(fds));
     AUTO_JSON json_t *o = NULL;
     struct err e;
     if (json_parse(text, (size_t)n, &o, &e) < 0)
@@ -143,6 +171,8 @@ static void from_zygote(void)
         forget(b);
     }
     print(said);
+    if (b->opened && n_fds > 2)
+        take_doors(b, &fds[2], n_fds - 2);
 }
 
 /* ---- init ---- */
@@ -150,7 +180,9 @@ static void from_zygote(void)
 static void from_init(struct box *b)
 {
     char *room = buf_room(&b->in, 65536);
-    ssize_t n = room ? recv(b->channel, room, 65536, MSG_DONTWAIT) : -1;
+    int fds[2 + SANDBOX_DOOR_FDS_MAX];
+    size_t n_fds = 0;
+    ssize_t n = room ? receive(b->channel, room, 65536, MSG_DONTWAIT, fds, &n_fds) : -1;
     if (n <= 0) { /* the pidfd tells the end */
         fd_cleanup_close(&b->channel);
         b->channel = -1;
@@ -165,6 +197,10 @@ static void from_init(struct box *b)
             die(e.msg);
         if (r == 0)
             return;
+        if (!b->greeted && json_object_get(o, "doors")) {
+            take_doors(b, fds, n_fds);
+            continue;
+        }
         AUTO_JSON json_t *said = json_object();
         json_put_int(said, b->greeted ? "box" : "hello", b->id);
         json_put(said, "message", json_incref(o));

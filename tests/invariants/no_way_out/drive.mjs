@@ -198,6 +198,7 @@ export class Bridge {
     if ('zygote' in m) this.zygote = m.zygote;
     else if ('ready' in m) (m.ready ? this.ready() : this.failed(new Error(m.error)));
     else if (m.error && 'open' in m) this.opening.get(m.open).no(new Error(m.error));
+    else if ('open' in m && 'doors' in m) this.boxes.get(m.open).doors = m.doors;
     else if ('open' in m) this.boxes.get(m.open).pid = m.pid;
     else if ('hello' in m) (m.message.ready ? this.opening.get(m.hello).ok(this.boxes.get(m.hello)) : this.opening.get(m.hello).no(new Error(m.message.error)));
     else if ('box' in m) this.boxes.get(m.box).calls.get(m.message.id)?.(m.message);
@@ -219,8 +220,8 @@ export class Bridge {
 }
 
 /** The probes in one of our sandboxes. */
-export async function probeOurs(stage, bridge, user) {
-  const box = await bridge.open({ user, binds: stage.binds() });
+export async function probeOurs(stage, bridge, user, more = {}) {
+  const box = await bridge.open({ user, binds: stage.binds(), ...more });
   const facts = stage.facts().map((f) => `'${f}'`).join(' ');
   const r = await box.sh(`/opt/probes/probes ${facts} >/workspace/rows 2>&1; echo "exit $?"; wc -c </workspace/rows`, 60000);
   must(/^exit 0\n\d+$/.test(r.out), `the probes did not run: ${r.out}`);

@@ -40,3 +40,18 @@ void harness_worker_start(struct harness_worker *w, int (*fn)(void *report_fd), 
  * init is reported after that of its whole namespace. */
 void harness_worker_watch(struct harness_worker *w, pid_t pid);
 void harness_worker_kill(struct harness_worker *w);
+
+/* The engines that isolate. */
+struct harness_engine {
+    const char *name;
+    enum box_isolation isolation;
+    const char *runtime;
+    bool single; /* the zygote makes one sandbox, and nothing ahead (box.h) */
+};
+struct harness_job {
+    const struct harness_engine *engine;
+    const char *dir; /* for its state; empty, and empty again afterwards */
+};
+/* Runs `fn` with a harness_job on a loop for each of them: as we are, or, where that is root and
+ * `ordinary` asks for it, in a child that is an ordinary user. */
+void harness_each_isolating(int (*fn)(void *job), bool ordinary);

@@ -6,17 +6,13 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -25,17 +21,6 @@
 #include "unit/box/box_harness.h"
 #include "fiber/fiber.h"
 #include "sandbox/spec.h"
-
-struct engine {
-    const char *name;
-    enum box_isolation isolation;
-    const char *runtime;
-    bool single; /* the zygote makes nothing ahead: init opens the doors itself */
-};
-static const struct engine engines[] = {{"native", BOX_NATIVE, NULL, false},
-                                        {"native, one only", BOX_NATIVE, NULL, true},
-                                        {"crun", BOX_OCI, "crun", false},
-                                        {"runc", BOX_OCI, "runc", false}};
 
 static void add(struct sandbox_spec *s, enum sandbox_door_kind kind, const char *address,
                 uint16_t port)
@@ -61,7 +46,7 @@ static void with_doors(struct sandbox_spec *s)
     add(s, SANDBOX_DOOR_TCP, "fd73:616c:6c79::9", 5432);
 }
 
-static struct box_host *host_for(const struct engine *en, const char *dir,
+static struct box_host *host_for(const struct harness_engine *en, const char *dir,
                                  const struct sandbox_spec *s, size_t warm)
 {
     const struct box_host_config cfg = {.state_dir = dir,
@@ -298,14 +283,9 @@ static void the_network_ends_with_the_box(struct box *b)
 
 /* ---- all of it ---- */
 
-struct job {
-    const struct engine *engine;
-    const char *dir;
-};
-
 static int doors_fiber(void *arg)
 {
-    const struct job *j = arg;
+    const struct harness_job *j = arg;
     struct sandbox_spec s;
     with_doors(&s);
     struct box_host *h = host_for(j->engine, j->dir, &s, 0);
@@ -333,59 +313,27 @@ static int doors_fiber(void *arg)
     return 0;
 }
 
-/* Runs `fn` as an ordinary user, in a child where we are root. */
-static void as_ordinary(int (*fn)(void *), struct job *j)
-{
-    if (geteuid() != 0) {
-        run_on_loop(fn, j);
-        return;
-    }
-    assert_int_equal(chown(j->dir, 65534, 65534), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        if (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
-            setresuid(65534, 65534, 65534) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
-            _exit(1);
-        run_on_loop(fn, j);
-        _exit(0);
-    }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-}
-
-static void with_each_engine(int (*fn)(void *), bool ordinary)
-{
-    for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
-        struct job j = {.engine = &engines[i], .dir = outside_dir()};
-        print_message("%s, %s\n", engines[i].name, ordinary ? "an ordinary user" : "root");
-        if (ordinary)
-            as_ordinary(fn, &j);
-        else
-            run_on_loop(fn, &j);
-        outside_dir_gone((char *)(uintptr_t)j.dir);
-    }
-}
-
 static void doors_lead_out_as_root(void **state)
 {
     (void)state;
     if (geteuid() != 0)
         skip();
-    with_each_engine(doors_fiber, false);
+    harness_each_isolating(doors_fiber, false);
 }
 
 static void doors_lead_out_as_an_ordinary_user(void **state)
 {
     (void)state;
-    with_each_engine(doors_fiber, true);
+    harness_each_isolating(doors_fiber, true);
 }
 
 /* ---- made ahead ---- */
 
 static int warm_fiber(void *arg)
 {
-    const struct job *j = arg;
+    const struct harness_job *j = arg;
+    if (j->engine->single) /* it makes nothing ahead */
+        return 0;
     struct sandbox_spec s;
     with_doors(&s);
     struct box_host *h = host_for(j->engine, j->dir, &s, 2);
@@ -418,20 +366,14 @@ static int warm_fiber(void *arg)
 static void those_made_ahead_have_doors_of_their_own(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
-        if (engines[i].single)
-            continue;
-        struct job j = {.engine = &engines[i], .dir = outside_dir()};
-        run_on_loop(warm_fiber, &j);
-        outside_dir_gone((char *)(uintptr_t)j.dir);
-    }
+    harness_each_isolating(warm_fiber, geteuid() != 0);
 }
 
 /* ---- as many as there can be, and what cannot be ---- */
 
 static int many_fiber(void *arg)
 {
-    const struct job *j = arg;
+    const struct harness_job *j = arg;
     struct sandbox_spec s;
     sandbox_spec_init(&s);
     if (geteuid() != 0)
@@ -456,12 +398,12 @@ static int many_fiber(void *arg)
 static void there_can_be_many(void **state)
 {
     (void)state;
-    with_each_engine(many_fiber, geteuid() != 0);
+    harness_each_isolating(many_fiber, geteuid() != 0);
 }
 
 static int impossible_fiber(void *arg)
 {
-    const struct job *j = arg;
+    const struct harness_job *j = arg;
     static const struct {
         enum box_isolation isolation;
         enum sandbox_network network;
@@ -490,7 +432,7 @@ static int impossible_fiber(void *arg)
 static void what_cannot_have_doors_says_so(void **state)
 {
     (void)state;
-    struct job j = {.dir = outside_dir()};
+    struct harness_job j = {.dir = outside_dir()};
     run_on_loop(impossible_fiber, &j);
     outside_dir_gone((char *)(uintptr_t)j.dir);
 }

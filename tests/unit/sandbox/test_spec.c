@@ -7,9 +7,11 @@
 
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "sandbox/spec.h"
+#include "unit/boundary_ca.h"
 
 static void a_specification_survives_the_wire(void **state)
 {
@@ -117,6 +119,63 @@ static void a_bad_specification_is_refused_with_words(void **state)
     }
 }
 
+/* What would be appended to a bundle of certificates is certificates and nothing else. */
+static void a_certificate_is_one(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "text",
+        BOUNDARY_CA "text",
+        "text\n" BOUNDARY_CA,
+        BOUNDARY_CA "\n",
+        BOUNDARY_CA_TRIMMED,
+        BOUNDARY_LEAF_KEY,
+        "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nAA==-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\r\nAA==\r\n-----END CERTIFICATE-----\r\n",
+    };
+    struct sandbox_spec s, back;
+    struct err e;
+    sandbox_spec_init(&s);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        if (sandbox_spec_set_ca(&s, bad[i], NULL, &e) != -EINVAL)
+            fail_msg("taken: %s", bad[i]);
+        assert_non_null(strstr(e.msg, "ca_pem must be"));
+        AUTO_JSON json_t *o = json_object();
+        json_put_str(o, "ca_pem", bad[i]);
+        assert_int_equal(sandbox_spec_parse(o, &back, &e), -EINVAL);
+    }
+    static const char *const hashes[] = {"",         "1234567",  "123456789",
+                                         "1234567G", "ABCDEF01", "../../xx"};
+    for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
+        assert_int_equal(sandbox_spec_set_ca(&s, BOUNDARY_CA, hashes[i], &e), -EINVAL);
+        assert_non_null(strstr(e.msg, "eight hexadecimal digits"));
+    }
+    assert_null(s.ca_pem);
+    AUTO(buf) many = BUF_INIT(1u << 20);
+    while (many.len <= SANDBOX_CA_MAX)
+        buf_adds(&many, BOUNDARY_CA);
+    assert_int_equal(sandbox_spec_set_ca(&s, buf_str(&many), NULL, &e), -EINVAL);
+    assert_int_equal(sandbox_spec_set_ca(&s, BOUNDARY_CA BOUNDARY_LEAF, BOUNDARY_CA_HASH, &e), 0);
+    assert_int_equal(sandbox_spec_set_ca(&s, BOUNDARY_CA, BOUNDARY_CA_HASH, &e),
+                     0); /* in its place */
+    AUTO_JSON json_t *o = sandbox_spec_json(&s);
+    assert_int_equal(sandbox_spec_parse(o, &back, &e), 0);
+    assert_string_equal(back.ca_pem, BOUNDARY_CA);
+    assert_string_equal(back.ca_hash, BOUNDARY_CA_HASH);
+    sandbox_spec_done(&back);
+    sandbox_spec_done(&s);
+    static const char *const odd[] = {"{\"ca_hash\":\"12345678\"}", "{\"ca_pem\":null}",
+                                      "{\"ca_pem\":7}"};
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        AUTO_JSON json_t *p = NULL;
+        assert_int_equal(json_parse(odd[i], strlen(odd[i]), &p, NULL), 0);
+        assert_int_equal(sandbox_spec_parse(p, &back, &e), -EINVAL);
+    }
+}
+
 static void only_plain_absolute_paths_are_taken(void **state)
 {
     (void)state;
@@ -159,6 +218,7 @@ int main(void)
         cmocka_unit_test(a_specification_survives_the_wire),
         cmocka_unit_test(binds_are_in_the_order_of_mounting),
         cmocka_unit_test(a_bad_specification_is_refused_with_words),
+        cmocka_unit_test(a_certificate_is_one),
         cmocka_unit_test(only_plain_absolute_paths_are_taken),
         cmocka_unit_test(what_is_bound_with_all_is_open),
     };

@@ -104,6 +104,40 @@ static void config_follows_the_specification(void **state)
     sandbox_spec_done(&s);
 }
 
+/* The network alone is joined, and only when one was made before; an ordinary user's with the user
+ * namespace that owns it. */
+static void a_network_made_before_is_joined(void **state)
+{
+    (void)state;
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    AUTO_JSON json_t *none = json_array();
+    for (int kind = 0; kind < 3; kind++) {
+        const struct oci_container c = {.spec = &s,
+                                        .root = "/r",
+                                        .mounts = none,
+                                        .program_dir = "/p",
+                                        .ids = {.map = {{0, 70000, 1}}, .n = 1},
+                                        .network = kind > 0 ? 4711 : 0,
+                                        .join_user = kind > 1};
+        AUTO_JSON json_t *o = oci_config(&c);
+        const json_t *spaces = at(o, "linux", "namespaces", NULL);
+        assert_int_equal(json_array_size(spaces), 7);
+        for (size_t i = 0; i < 7; i++) {
+            const json_t *space = json_array_get(spaces, i);
+            const char *type = json_get_str(space, "type"), *path = json_get_str(space, "path");
+            if (kind > 0 && str_eq(type, "network"))
+                assert_string_equal(path, "/proc/4711/ns/net");
+            else if (kind > 1 && str_eq(type, "user"))
+                assert_string_equal(path, "/proc/4711/ns/user");
+            else
+                assert_null(path);
+        }
+        assert_int_equal(json_array_size(at(o, "linux", "uidMappings", NULL)), 1);
+    }
+    sandbox_spec_done(&s);
+}
+
 static bool named(const json_t *rule, const char *name)
 {
     const json_t *names = json_object_get(rule, "names");
@@ -329,6 +363,7 @@ static const struct {
     {"s/\"user\":{\"uid\":1000,\"gid\":1000}/"
      "\"user\":{\"uid\":1000,\"gid\":1000,\"additionalGids\":[27]}/",
      "supplementary group 27 was not dropped"},
+    {"s/,\"path\":\"[^\"]*net\"//", "not put the container into the network that was made for it"},
 };
 
 static int spoiled_fiber(void *arg)
@@ -337,6 +372,9 @@ static int spoiled_fiber(void *arg)
     char *dir = outside_dir();
     AUTO_FREE char *script = mem_printf("%s/spoiler", dir);
     AUTO_FREE char *state_dir = mem_printf("%s/state", dir);
+    struct sandbox_spec doors;
+    sandbox_spec_init(&doors);
+    assert_int_equal(sandbox_spec_add_door(&doors, SANDBOX_DOOR_TCP, NULL, 443, NULL), 0);
     for (size_t i = 0; i < ARRAY_LEN(spoilers); i++) {
         FILE *f = fopen(script, "we");
         assert_non_null(f);
@@ -348,13 +386,17 @@ static int spoiled_fiber(void *arg)
         assert_int_equal(chmod(script, 0755), 0);
         struct box_host *h = NULL;
         struct err e = {.code = 0};
-        struct box_host_config cfg = {
-            .state_dir = state_dir, .isolation = BOX_OCI, .oci_runtime = script, .trial = true};
+        struct box_host_config cfg = {.state_dir = state_dir,
+                                      .isolation = BOX_OCI,
+                                      .oci_runtime = script,
+                                      .trial = true,
+                                      .warm_spec = &doors};
         int r = box_host_start(&cfg, &h, &e);
         if (r >= 0 || !strstr(e.msg, spoilers[i].words))
             fail_msg("%s: %d %s", spoilers[i].spoil, r, e.msg);
         assert_int_equal(outside_entries(state_dir), 0);
     }
+    sandbox_spec_done(&doors);
     /* What the runtime leaves out and init makes up for: no_new_privs and the filter. */
     FILE *f = fopen(script, "we");
     assert_non_null(f);
@@ -409,6 +451,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(config_grants_nothing),
         cmocka_unit_test(config_follows_the_specification),
+        cmocka_unit_test(a_network_made_before_is_joined),
         cmocka_unit_test(seccomp_is_our_own),
         cmocka_unit_test(image_links_stay_inside),
         cmocka_unit_test(binds_do_not_replace_the_system),

@@ -330,7 +330,7 @@ static void reporting_changes_nothing(void **state)
     int notes;
     memcpy(&notes, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
     struct report report;
-    report_init(&report, notes);
+    report_init(&report, notes, false);
     int got[ARRAY_LEN(probes)];
     for (;;) {
         struct pollfd p[2] = {{.fd = notes, .events = POLLIN}, {.fd = fds[0], .events = POLLIN}};
@@ -402,16 +402,24 @@ static void only_addresses_outside_are_reported_with_their_port(void **state)
         const char *address;
         unsigned port;
         const char *want;
+        bool doors;
     } table[] = {
-        {AF_INET, "192.0.2.1", 443, "192.0.2.1:443"},
-        {AF_INET, "127.0.0.1", 80, NULL},
-        {AF_INET, "127.8.8.8", 53, "127.8.8.8:53"},
-        {AF_INET, "0.0.0.0", 80, NULL},
-        {AF_INET6, "2001:db8::1", 443, "[2001:db8::1]:443"},
-        {AF_INET6, "::1", 443, NULL},
-        {AF_INET6, "::", 443, NULL},
-        {AF_INET6, "::ffff:192.0.2.7", 22, "192.0.2.7:22"},
-        {AF_INET6, "::ffff:127.0.0.1", 22, NULL},
+        {AF_INET, "192.0.2.1", 443, "192.0.2.1:443", false},
+        {AF_INET, "127.0.0.1", 80, NULL, false},
+        {AF_INET, "127.8.8.8", 53, "127.8.8.8:53", false},
+        {AF_INET, "0.0.0.0", 80, NULL, false},
+        {AF_INET6, "2001:db8::1", 443, "[2001:db8::1]:443", false},
+        {AF_INET6, "::1", 443, NULL, false},
+        {AF_INET6, "::", 443, NULL, false},
+        {AF_INET6, "::ffff:192.0.2.7", 22, "192.0.2.7:22", false},
+        {AF_INET6, "::ffff:127.0.0.1", 22, NULL, false},
+        {AF_INET, "198.18.0.1", 443, "198.18.0.1:443", false},
+        {AF_INET, "198.18.0.1", 443, NULL, true}, /* leads to a door */
+        {AF_INET6, "fd73:616c:6c79::1", 443, NULL, true},
+        {AF_INET, "127.0.0.1", 53, NULL, true}, /* is answered */
+        {AF_INET6, "::1", 53, NULL, true},
+        {AF_INET, "198.20.0.1", 443, "198.20.0.1:443", true},
+        {AF_INET6, "fd73:616c:6c79:1::1", 1, "[fd73:616c:6c79:1::1]:1", true},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)table[i].port)};
@@ -421,18 +429,18 @@ static void only_addresses_outside_are_reported_with_their_port(void **state)
         assert_int_equal(inet_pton(table[i].family, table[i].address,
                                    four ? (void *)&in.sin_addr : (void *)&in6.sin6_addr),
                          1);
-        AUTO_FREE char *text =
-            report_address(four ? (void *)&in : (void *)&in6, four ? sizeof(in) : sizeof(in6));
+        AUTO_FREE char *text = report_address(four ? (void *)&in : (void *)&in6,
+                                              four ? sizeof(in) : sizeof(in6), table[i].doors);
         if (table[i].want)
             assert_string_equal(text, table[i].want);
         else
             assert_null(text);
-        AUTO_FREE char *cut = report_address(four ? (void *)&in : (void *)&in6, 7);
+        AUTO_FREE char *cut = report_address(four ? (void *)&in : (void *)&in6, 7, false);
         assert_null(cut);
     }
     struct sockaddr local = {.sa_family = AF_UNIX};
-    assert_null(report_address(&local, sizeof(local)));
-    assert_null(report_address(&local, 1));
+    assert_null(report_address(&local, sizeof(local), false));
+    assert_null(report_address(&local, 1, false));
 }
 
 /* What was compiled when the program was built is what the tables say now. */

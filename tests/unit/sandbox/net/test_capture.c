@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <poll.h>
 #include <sched.h>
 #include <string.h>
@@ -100,6 +101,24 @@ static struct capture_doors open_some(void)
     return d;
 }
 
+/* Whether some interface has an address of this family besides the loopback's. */
+static bool has_own(int family)
+{
+    struct ifaddrs *all;
+    bool found = false;
+    NEED(getifaddrs(&all) == 0);
+    for (struct ifaddrs *a = all; a; a = a->ifa_next) {
+        if (!a->ifa_addr || a->ifa_addr->sa_family != family)
+            continue;
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a->ifa_addr;
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)a->ifa_addr;
+        found = found || (family == AF_INET ? in->sin_addr.s_addr != htonl(INADDR_LOOPBACK)
+                                            : !IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr));
+    }
+    freeifaddrs(all);
+    return found;
+}
+
 static void reach(void)
 {
     struct capture_doors d = open_some();
@@ -134,6 +153,22 @@ static void reach(void)
     NEED(recvfrom(d.fd[DNS], text, sizeof(text), 0, (struct sockaddr *)&from, &n) == 3);
     NEED(sendto(d.fd[DNS], "yes", 3, 0, (struct sockaddr *)&from, n) == 3);
     NEED(recv(s, text, sizeof(text), 0) == 3 && memcmp(text, "yes", 3) == 0);
+}
+
+/* A program that asks for the machine's kinds of addresses learns of both. */
+static void configured(void)
+{
+    NEED(capture_network_up() == 0);
+    NEED(!has_own(AF_INET) && !has_own(AF_INET6));
+    struct capture_doors d = open_some();
+    NEED(has_own(AF_INET) && has_own(AF_INET6));
+    capture_doors_close(&d);
+}
+
+static void doors_come_with_addresses_of_their_own(void **state)
+{
+    (void)state;
+    in_fresh_network(configured);
 }
 
 static void every_synthetic_address_leads_to_its_door(void **state)
@@ -264,6 +299,7 @@ static void sockets_are_as_promised(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(doors_come_with_addresses_of_their_own),
         cmocka_unit_test(every_synthetic_address_leads_to_its_door),
         cmocka_unit_test(nothing_else_is_reachable),
         cmocka_unit_test(nobody_binds_beside_a_door),
