@@ -34,7 +34,7 @@ static void a_table_of_heads(void **state)
          "1\r\n\r\nx",
          FORWARD_BAD, NULL, 400},
         {"connect api.github.com:443 HTTP/1.1\r\nHost: api.github.com:443\r\n\r\n", FORWARD_BAD,
-         NULL, 501},
+         NULL, 400},
         {"CONNECT\tapi.github.com:443 HTTP/1.1\r\nHost: a\r\n\r\n", FORWARD_BAD, NULL, 400},
         {"CONNECT api.github.com:443 HTTP/1.1\nHost: a\n\n", FORWARD_BAD, NULL, 400},
         {"GET http://a.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n", FORWARD_ABSOLUTE,
