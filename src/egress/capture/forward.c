@@ -98,8 +98,6 @@ int forward_read(const char *p, size_t n, struct forward_head *ret)
     ret->bytes = (size_t)r;
     if (part_is(p, h->method, "CONNECT"))
         read_connect(p, h, ret);
-    else if (h1_part_is(p, h->method, "CONNECT"))
-        bad(ret, 501, "Methods are case-sensitive.");
     else if (part_is(p, h->target, "*"))
         ret->kind = FORWARD_OPTIONS;
     else if (h->authority.n == 0)
