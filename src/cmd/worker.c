@@ -203,7 +203,7 @@ static int start_egress(struct worker_command *c, struct err *e)
 {
     if (!c->policy.json)
         return 0;
-    AUTO_FREE char *data = cmd_default_data_dir();
+    AUTO_FREE char *data = cmd_data_dir(c->options.data);
     AUTO_FREE char *file = mem_printf("%s/audit.jsonl", data);
     const struct egress_options o = {.policy = c->policy.json,
                                      .at = "egress",
