@@ -38,7 +38,7 @@ static void *take(size_t n, void *arg)
         if (b == MAP_FAILED)
             return NULL;
     } else {
-        b = malloc(size);
+        b = malloc(size); /* lint-allow: banned nghttp2 looks whether it got memory */
         if (!b)
             return NULL;
     }

@@ -469,7 +469,7 @@ static void bytes_that_nobody_reads_do_not_block_others(void)
         for (unsigned i = 0; i < 15; i++)
             put_frame(&b, F_DATA, 0, id, zeros, sizeof(zeros));
         world_send(&w, &b);
-        CHECK(peer_reset_of(&w.peer, id) == NGHTTP2_INTERNAL_ERROR, "stream %u", id);
+        CHECK(peer_reset_of(&w.peer, id) == NGHTTP2_INTERNAL_ERROR, "id %u", id);
     }
     put_headers(&b, 101, 0, POST("/echo"));
     put_frame(&b, F_DATA, F_END, 101, "still", 5);
