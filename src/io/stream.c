@@ -91,6 +91,7 @@ void stream_move(struct stream *to, struct stream *from)
     to->ops = TAKE(from->ops);
     to->impl = TAKE(from->impl);
     to->want = from->want;
+    to->idle = from->idle;
     io_fd_move(&to->io, &from->io);
 }
 
