@@ -45,7 +45,7 @@ struct up {
     const char *config, *data, *log_level, *worker_metrics;
     int64_t capacity, grace_ms, max_idle_ms;
     struct sandbox_options options; /* the worker's, who is handed them */
-    struct flag_section policy;    /* likewise, and the next two */
+    struct flag_section policy;     /* likewise, and the next two */
     const char *audit;
     int64_t proxies;
     bool detach;

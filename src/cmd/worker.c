@@ -208,7 +208,8 @@ static int start_egress(struct worker_command *c, struct err *e)
     const struct egress_options o = {.policy = c->policy.json,
                                      .at = "egress",
                                      .audit_file = c->audit ? c->audit : file,
-                                     .proxies = (unsigned)c->proxies};
+                                     .proxies = (unsigned)c->proxies,
+                                     .forget = outside_forget_variable};
     int r = c->audit ? 0 : dirs_make(data, e);
     if (r >= 0)
         r = egress_start(&o, &c->egress, e);

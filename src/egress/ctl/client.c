@@ -160,9 +160,10 @@ static int start_process(struct egress *eg, struct err *e)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
     const char *const argv[] = {"sallyport", "egress", "keeper",
-                                getenv("EGDEBUG") ? "debug"
+                                log_enabled(LOG_DEBUG)  ? "debug"
                                 : log_enabled(LOG_INFO) ? "info"
-                                                        : "warn",
+                                : log_enabled(LOG_WARN) ? "warn"
+                                                        : "error",
                                 NULL};
     struct proc_spec spec = {.path = "/proc/self/exe",
                              .argv = argv,
@@ -277,7 +278,8 @@ static int await_keeper(struct egress *eg, struct err *e)
 
 /* ---- start and stop ---- */
 
-static void forget_variables(const struct policy *p)
+/* The keeper has inherited them. */
+static void forget_variables(const struct egress_options *o, const struct policy *p)
 {
     const struct policy_credential *const *all;
     const size_t n = policy_credentials(p, &all);
@@ -285,11 +287,8 @@ static void forget_variables(const struct policy *p)
     for (size_t i = 0; i <= n; i++) {
         const json_t *source = i < n ? all[i]->source : proxy ? proxy->password : NULL;
         const char *name = json_get_str(source, "env");
-        char *value = name ? getenv(name) : NULL;
-        if (!value)
-            continue;
-        explicit_bzero(value, strlen(value)); /* also in /proc/PID/environ */
-        unsetenv(name);
+        if (name && o->forget)
+            o->forget(name);
     }
 }
 
@@ -343,7 +342,7 @@ int egress_start(const struct egress_options *o, struct egress **ret, struct err
         err_set(e, r, "%s: more than %u MiB", o->at, EGRESS_POLICY_MAX >> 20);
     if (r >= 0)
         r = start_keeper(eg, e);
-    forget_variables(p);
+    forget_variables(o, p);
     policy_unref(p);
     if (r >= 0 && (r = fiber_spawn(&eg->scope, "egress", keep, eg, NULL)) < 0) {
         stop_keeper(eg);

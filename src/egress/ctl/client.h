@@ -23,10 +23,12 @@ struct egress_options {
     /* Told of what should be said to a person (warnings, a keeper that is replaced); NULL: the
      * log. */
     void (*tell)(const char *sentence);
+    /* Takes a variable of an `env` source out of this process's environment, value wiped. */
+    void (*forget)(const char *name);
 };
 
-/* Checks the policy, takes the variables of `env` sources out of this process's environment, starts
- * egress and waits until it serves. The calling fiber must be the one that stops it. Suspends. 0, or
+/* Checks the policy, starts egress, which inherits the environment, forgets the variables of `env`
+ * sources, and waits until it serves. The calling fiber must be the one that stops it. Suspends. 0, or
  * a negative code with words. */
 int egress_start(const struct egress_options *o, struct egress **ret, struct err *e) WARN_UNUSED;
 void egress_stop(struct egress *eg); /* Suspends; NULL is fine */
