@@ -208,5 +208,14 @@ enum http_version upstream_version(struct world *w, struct sandbox *sb, struct p
     return v;
 }
 
-const struct exchange_calls upstream_calls = {
-    .secrets = secrets, .secrets_done = secrets_done, .origin = origin, .origin_done = origin_done};
+static int count_name(void *arg, const struct host *h, uint16_t port, struct err *e)
+{
+    struct sandbox *sb = arg;
+    return front_count_name(sb->front, h, port, e);
+}
+
+const struct exchange_calls upstream_calls = {.count_name = count_name,
+                                              .secrets = secrets,
+                                              .secrets_done = secrets_done,
+                                              .origin = origin,
+                                              .origin_done = origin_done};
