@@ -90,7 +90,6 @@ out['continuation'] = flood(frame(HEADERS, 1, 1, head), lambda k: frame(CONTINUA
 out['reset'] = flood(b'', lambda k: frame(HEADERS, 5, 2 * k + 1, head) + frame(RST_STREAM, 0, 2 * k + 1, struct.pack('>I', 8)))
 out['settings'] = flood(b'', lambda k: frame(SETTINGS, 0, 0, b'\\0\\3\\0\\0\\0\\x64'), n=60000)
 big = b'\\x40\\x01a' + b'\\x7f' + bytes([(4000 - 127) % 128 + 128, (4000 - 127) // 128]) + b'z' * 4000
-out['bomb'] = one([]) if False else None
 h = H2('api.test', p)
 h.send(frame(HEADERS, 1, 1, head + big), frame(CONTINUATION, 4, 1, b'\\xbe' * 16000))
 out['bomb'] = h.fate(1)
