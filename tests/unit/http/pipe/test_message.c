@@ -70,6 +70,17 @@ static void texts_that_are_not_there_equal_nothing(void **state)
     assert_null(http_text_of(NULL).p);
 }
 
+static void a_name_is_written_as_it_was_sent_when_it_is_that_name(void **state)
+{
+    (void)state;
+    const struct http_field sent = {.name = HTTP_TEXT("x-key"), .as_sent = "X-KeY"},
+                            unknown = {.name = HTTP_TEXT("x-key")},
+                            renamed = {.name = HTTP_TEXT("x-new"), .as_sent = "X-KeY"};
+    assert_true(http_text_eq(http_field_spelled(&sent), "X-KeY"));
+    assert_true(http_text_eq(http_field_spelled(&unknown), "x-key"));
+    assert_true(http_text_eq(http_field_spelled(&renamed), "x-new"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -78,6 +89,7 @@ int main(void)
         cmocka_unit_test(copies_end_in_a_nul_that_is_not_counted),
         cmocka_unit_test(names_that_frame_a_message_are_known),
         cmocka_unit_test(texts_that_are_not_there_equal_nothing),
+        cmocka_unit_test(a_name_is_written_as_it_was_sent_when_it_is_that_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
