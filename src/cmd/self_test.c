@@ -14,12 +14,13 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "egress/ctl/messages.h"
+#include "egress/policy/policy.h"
 #include "fiber/fiber.h"
 #include "http/server/server.h"
 #include "io/sock.h"
 
 #define VARIABLE     "SALLYPORT_SELF_TEST"
-#define UNLISTED     "unlisted.self-test.invalid"
+#define UNLISTED     "unlisted.self-test.example"
 #define SECRET_BYTES 24
 #define CALL_MS      20000
 #define OUTPUT_MAX   (256u << 10)
@@ -30,6 +31,8 @@ struct self_test {
     char secret[2 * SECRET_BYTES + 1];
     uint16_t port;
     bool asked, swapped; /* what the origin has seen */
+    bool refuses;        /* the policy, a host that no rule names */
+    bool strict;         /* it does not even resolve */
 };
 
 /* ---- the origin ---- */
@@ -93,6 +96,24 @@ static json_t *extended(const struct self_test *t, const json_t *policy, struct 
     return o;
 }
 
+/* A policy may allow every host, or only observe: then there is no refusal to be seen. */
+static int look_at_policy(struct self_test *t, const json_t *policy, struct err *e)
+{
+    struct policy *p;
+    struct host h;
+    struct policy_decision d;
+    int r = policy_new(policy, "egress", NULL, &p, e);
+    if (r < 0)
+        return r;
+    MUST(host_parse(UNLISTED, strlen(UNLISTED), 0, &h, NULL) == 0);
+    const struct policy_query q = {.host = &h, .port = 80, .transport = POLICY_PLAIN};
+    policy_decide(p, &q, &d);
+    t->refuses = d.verdict == POLICY_DENY;
+    t->strict = policy_settings(p)->dns_strict;
+    policy_unref(p);
+    return 0;
+}
+
 int self_test_begin(const json_t *policy, struct self_test **ret, json_t **ret_policy,
                     struct err *e)
 {
@@ -101,7 +122,9 @@ int self_test_begin(const json_t *policy, struct self_test **ret, json_t **ret_p
     scope_init(&t->scope);
     rng_bytes(bytes, sizeof(bytes));
     enc_hex(bytes, sizeof(bytes), t->secret);
-    int r = open_origin(t, e);
+    int r = look_at_policy(t, policy, e);
+    if (r >= 0)
+        r = open_origin(t, e);
     json_t *with = r < 0 ? NULL : extended(t, policy, e);
     if (r >= 0 && !with)
         r = e->code;
@@ -159,8 +182,10 @@ static int look(const struct self_test *t, const char *out, struct err *e)
     if (piece(out, "echo=Bearer ", &echo, &echo_n) < 0 || echo_n != n ||
         memcmp(echo, placeholder, n) != 0)
         return err_set(e, verdict, "an echo of the secret did not come back as the placeholder");
-    if (!strstr(out, "403 ") || !strstr(out, "egress_denied"))
-        return err_set(e, verdict, "an unlisted host was not refused");
+    const bool told = strstr(out, "403 ") && strstr(out, "egress_denied");
+    const bool unknown = t->strict && strstr(out, UNLISTED ": ");
+    if (t->refuses && !told && !unknown)
+        return err_set(e, verdict, "an unlisted host was not refused: %.200s", out);
     verdict = 0;
     return verdict;
 }

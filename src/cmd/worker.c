@@ -218,6 +218,7 @@ static int open_egress(struct worker_command *c, const json_t *policy, struct er
     AUTO_FREE char *data = cmd_data_dir(c->options.data);
     AUTO_FREE char *file = mem_printf("%s/audit.jsonl", data);
     const struct egress_options o = {.policy = policy,
+                                     .trial = true,
                                      .at = "egress",
                                      .audit_file = c->audit ? c->audit : file,
                                      .proxies = (unsigned)c->proxies,
