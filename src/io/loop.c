@@ -155,6 +155,7 @@ static void on_event(struct loop *l, const struct epoll_event *ev)
         io->peer_ended = true;
     if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         io->readable = true;
+        io->drained = false;
         if (io->reader)
             fiber_wake(io->reader);
     }

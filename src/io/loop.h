@@ -23,6 +23,7 @@ struct io_fd {
     uint32_t slot, generation; /* the epoll tag */
     bool readable, writable, hangup;
     bool peer_ended; /* EPOLLRDHUP was seen: reading will come to an end, without another event */
+    bool drained;    /* a read took all there was: nothing comes without another event */
     struct fiber *reader, *writer;
 };
 #define IO_FD_NONE ((struct io_fd){.fd = -1})

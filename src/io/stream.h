@@ -42,5 +42,16 @@ ssize_t stream_read(struct stream *s, void *p, size_t n) WARN_UNUSED;
 /* All of it, or an error. */
 int stream_write(struct stream *s, const void *p, size_t n) WARN_UNUSED;
 int stream_finish(struct stream *s) WARN_UNUSED;
+
+/* For who must know whether something is there, or waits without a buffer. One attempt: > 0 bytes, 0
+ * at the end, -EAGAIN (s->want says what to wait for), or an error. No system call when it is known
+ * that nothing has come since the last one. Does not suspend. */
+ssize_t stream_try_read(struct stream *s, void *p, size_t n) WARN_UNUSED;
+/* Waits for what the last stream_try_read wanted (`want`, kept by the caller: a writer may have
+ * changed it meanwhile). May end early. Suspends. 0, or a code. */
+int stream_wait(struct stream *s, uint32_t want) WARN_UNUSED;
+/* Closes at once, in a way that the peer cannot take for an end in order: TCP answers with a reset.
+ * Otherwise as stream_done. */
+void stream_reset(struct stream *s);
 bool stream_is_tls(const struct stream *s);
 bool stream_is_plain(const struct stream *s); /* a socket or pipe, as stream_from_fd made it */

@@ -3,7 +3,8 @@
  * Called by the readers and writers of both versions and by all that look at or change a message on
  * its way, on the fiber of its exchange. What a stranger controls is how many fields there are, which
  * HTTP_FIELDS_MAX bounds, and their bytes, which the readers have checked. Arrays that became too
- * small stay in the arena: it doubles, so that is at most as much again. */
+ * small stay in the arena: it doubles, so that is at most as much again. Blocks of arenas are kept for
+ * the next head of the thread: an ordinary message costs no malloc. */
 #include "http/pipe/message.h"
 
 #include <string.h>
@@ -12,6 +13,8 @@
 #include "base/str.h"
 
 #define FIELDS_FIRST 16
+
+static __thread struct spare blocks;
 
 struct http_text http_text_of(const char *s)
 {
@@ -38,13 +41,18 @@ void http_head_done(struct http_head *h)
 {
     if (!h)
         return;
-    arena_done(&h->arena, NULL);
+    arena_done(&h->arena, &blocks);
     http_head_init(h);
+}
+
+void *http_head_alloc(struct http_head *h, size_t n)
+{
+    return arena_alloc(&h->arena, &blocks, n);
 }
 
 struct http_text http_head_copy(struct http_head *h, const void *p, size_t n)
 {
-    char *copy = arena_alloc(&h->arena, NULL, n + 1);
+    char *copy = arena_alloc(&h->arena, &blocks, n + 1);
     if (n)
         memcpy(copy, p, n);
     copy[n] = '\0';
@@ -58,7 +66,7 @@ int http_head_add(struct http_head *h, struct http_text name, struct http_text v
         return -E_LIMIT;
     if (fs->n == fs->room) {
         size_t room = fs->room ? 2 * fs->room : FIELDS_FIRST;
-        struct http_field *items = arena_alloc(&h->arena, NULL, room * sizeof(*items));
+        struct http_field *items = arena_alloc(&h->arena, &blocks, room * sizeof(*items));
         if (fs->n)
             memcpy(items, fs->items, fs->n * sizeof(*items));
         fs->items = items;
@@ -93,13 +101,26 @@ size_t http_fields_remove(struct http_fields *fs, const char *name)
 
 bool http_field_is_framing(struct http_text name)
 {
-    static const char *const framing[] = {
-        "connection",     "content-length",    "expect",           "host",
-        "http2-settings", "keep-alive",        "proxy-connection", "te",
-        "trailer",        "transfer-encoding", "upgrade",
+    static const struct http_text framing[] = {
+        HTTP_TEXT("connection"),
+        HTTP_TEXT("content-length"),
+        HTTP_TEXT("expect"),
+        HTTP_TEXT("host"),
+        HTTP_TEXT("http2-settings"),
+        HTTP_TEXT("keep-alive"),
+        HTTP_TEXT("te"),
+        HTTP_TEXT("proxy-connection"),
+        HTTP_TEXT("trailer"),
+        HTTP_TEXT("transfer-encoding"),
+        HTTP_TEXT("upgrade"),
     };
-    for (size_t i = 0; i < sizeof(framing) / sizeof(framing[0]); i++)
-        if (http_text_eq(name, framing[i]))
+    /* Most names have another length than any of these. */
+    static const uint32_t lengths =
+        1u << 2 | 1u << 4 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 14 | 1u << 16 | 1u << 17;
+    if (name.n >= 32 || !(lengths >> name.n & 1))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(framing); i++)
+        if (name.n == framing[i].n && memcmp(name.p, framing[i].p, name.n) == 0)
             return true;
     return false;
 }

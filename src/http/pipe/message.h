@@ -27,6 +27,9 @@ struct http_field {
     struct http_text name;  /* in lower case */
     struct http_text value; /* without white space around it; no CR, LF, NUL */
     bool sensitive;         /* never to be put into a compression table (RFC 7541 7.1.3) */
+    const char
+        *as_sent; /* the name.n bytes of the name as HTTP/1.1 carried them, for peers that care
+                            about case; NULL: unknown. Not looked at when they are another name */
 };
 struct http_fields {
     struct http_field *items;
@@ -65,6 +68,8 @@ void http_head_init(struct http_head *h);
 /* Gives its memory back, wiped when the arena is secret. NULL and zeroed ones are fine. */
 void http_head_done(struct http_head *h);
 
+/* Memory of the head's arena, aligned for any type, not cleared. */
+void *http_head_alloc(struct http_head *h, size_t n) __attribute__((returns_nonnull));
 /* A copy in the head's arena, followed by a NUL. */
 struct http_text http_head_copy(struct http_head *h, const void *p, size_t n);
 /* Appends; name and value are borrowed. -E_LIMIT beyond HTTP_FIELDS_MAX. */

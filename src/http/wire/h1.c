@@ -1,16 +1,16 @@
 /* h1 - request heads of HTTP/1.1 (RFC 9112), strictly.
  *
- * Called by the server with whatever has arrived so far; pure, so it also runs under the fuzzer and
- * beside a second reader that must agree with it (tests/fuzz/h1_diff.c). Everything in the input is
- * the attacker's. The head is read in two steps: scan() walks the bytes once, checks each against
- * its class and notes where the parts lie as 16-bit offsets; only when the whole head is there and
- * the framing is beyond doubt does finish() copy it, once, into one block. Nothing is repaired:
- * where the RFC lets a recipient choose between fixing and refusing (bare LF, obs-fold, white space
- * before the colon, repeated Content-Length), this one refuses. A prefix of a good head is never
+ * Called by the server and by the boundary with whatever has arrived so far; pure, so it also runs
+ * under the fuzzer and beside a second reader that must agree with it (tests/fuzz/h1_diff.c).
+ * Everything in the input is the attacker's. The head is read in two steps: scan() walks the bytes
+ * once, checks each against its class and notes where the parts lie; only when the whole head is
+ * there and the framing is beyond doubt is it copied, once: by finish() into one block for the
+ * server, by http/pipe for the boundary. Field lines and framing are h1_head.c's; here are the
+ * request line, its target, Host and Expect. Nothing is repaired. A prefix of a good head is never
  * refused, and a refusal does not depend on how the bytes were cut up, since a verdict only looks
  * backwards.
  *
- * Ceilings (base/limits.h, but for the method):
+ * Ceilings come from the caller, but for the method; the server's (base/limits.h):
  *   head    32 KiB    431
  *   fields  128       431
  *   target  16 KiB    414
@@ -27,62 +27,7 @@
 
 #define METHOD_MAX 32
 
-_Static_assert(LIMIT_HEADER_BYTES + 2 <= UINT16_MAX, "offsets into a head are 16 bits wide");
-
-struct span {
-    uint16_t off, len;
-};
-
-struct scan {
-    const char *p;
-    size_t n;   /* readable bytes, cut off at the ceiling */
-    size_t at;  /* next byte */
-    bool cut;   /* the ceiling is what ends the input */
-    int status; /* why it is refused */
-    const char *why;
-
-    struct span method, target;
-    size_t path_at, path_len; /* the path's place in the target */
-    int minor;
-    size_t n_fields;
-    struct {
-        struct span name, value;
-    } field[LIMIT_HEADER_COUNT];
-
-    /* what the fields say about framing and connection */
-    struct span host, authority;
-    size_t n_host, n_length, n_te, n_upgrade;
-    uint64_t length;
-    bool chunked, close, keep_alive, upgrade, expect;
-};
-
-static int refuse(struct scan *s, int status, const char *why)
-{
-    s->status = status;
-    s->why = why;
-    return -E_PARSE;
-}
-
-/* The input is used up: more may come, unless the ceiling was what ended it. */
-static int starved(struct scan *s)
-{
-    return s->cut ? refuse(s, 431, "The request line and header fields are too large.") : -EAGAIN;
-}
-
-static int expect_byte(struct scan *s, char c, const char *why)
-{
-    if (s->at == s->n)
-        return starved(s);
-    if (s->p[s->at] != c)
-        return refuse(s, 400, why);
-    s->at++;
-    return 0;
-}
-
-static bool span_is(const struct scan *s, struct span v, const char *text)
-{
-    return str_ieq_n(s->p + v.off, v.len, text, strlen(text));
-}
+_Static_assert(LIMIT_HEADER_COUNT <= H1_FIELDS_MAX, "the table of fields holds them");
 
 /* "%" HEXDIG HEXDIG everywhere, and no encoded NUL, which would cut C strings short. */
 static bool percent_ok(const char *p, size_t n)
@@ -124,271 +69,198 @@ static bool host_ok(const char *p, size_t n)
     return p[i] == ':' && str_to_u64(p + i + 1, n - i - 1, 65535, &port) == 0;
 }
 
-/* Checks the target once it is complete and finds the path in it (RFC 9112 3.2). */
-static int check_target(struct scan *s)
+/* host ":" port, both present (RFC 9112 3.2.3). */
+static bool authority_ok(const char *p, size_t n)
 {
-    const char *t = s->p + s->target.off;
-    size_t n = s->target.len, i = 0;
+    return n > 0 && host_ok(p, n) && memchr(p, ':', n) && p[n - 1] != ']';
+}
 
-    if (span_is(s, s->method, "CONNECT"))
-        return refuse(s, 501, "The CONNECT method is not supported.");
+/* "http://" or "https://" in front: its length, or 0. */
+static size_t scheme(const char *t, size_t n, bool *ret_https)
+{
+    *ret_https = n > 8 && str_ieq_n(t, 8, "https://", 8);
+    if (*ret_https)
+        return 8;
+    return n > 7 && str_ieq_n(t, 7, "http://", 7) ? 7 : 0;
+}
+
+/* Methods are case-sensitive (RFC 9110 9.1). */
+static bool method_is(const struct h1_scan *s, const char *name)
+{
+    struct h1_part m = s->head->method;
+    return m.n == strlen(name) && memcmp(s->p + m.at, name, m.n) == 0;
+}
+
+static int check_connect(struct h1_scan *s)
+{
+    struct h1_part t = s->head->target;
+    if (!s->limits->connect)
+        return h1_refuse(s, 501, "The CONNECT method is not supported.");
+    if (!authority_ok(s->p + t.at, t.n))
+        return h1_refuse(s, 400, "The target of CONNECT is not a host and a port.");
+    s->head->authority = t;
+    return 0;
+}
+
+/* Checks the target once it is complete and finds the path in it (RFC 9112 3.2). */
+static int check_target(struct h1_scan *s)
+{
+    struct h1_head *h = s->head;
+    const char *t = s->p + h->target.at;
+    size_t n = h->target.n, i = 0;
+
+    if (method_is(s, "CONNECT"))
+        return check_connect(s);
     if (n == 1 && t[0] == '*') {
-        if (s->method.len != 7 || memcmp(s->p + s->method.off, "OPTIONS", 7) != 0)
-            return refuse(s, 400, "The request target * is for OPTIONS only.");
-        s->path_at = 0;
-        s->path_len = 1;
+        if (!method_is(s, "OPTIONS"))
+            return h1_refuse(s, 400, "The request target * is for OPTIONS only.");
+        h->path = h->target;
         return 0;
     }
     if (t[0] != '/') {
-        if (n > 7 && str_ieq_n(t, 7, "http://", 7))
-            i = 7;
-        else if (n > 8 && str_ieq_n(t, 8, "https://", 8))
-            i = 8;
-        else
-            return refuse(s, 400, "The request target is neither a path nor an http URL.");
+        i = scheme(t, n, &h->target_https);
+        if (i == 0)
+            return h1_refuse(s, 400, "The request target is neither a path nor an http URL.");
         size_t from = i;
         while (i < n && t[i] != '/' && t[i] != '?')
             i++;
         if (i == from || !host_ok(t + from, i - from))
-            return refuse(s, 400, "The request target has no valid host.");
-        s->authority = (struct span){(uint16_t)(s->target.off + from), (uint16_t)(i - from)};
+            return h1_refuse(s, 400, "The request target has no valid host.");
+        h->authority = (struct h1_part){(uint32_t)(h->target.at + from), (uint32_t)(i - from)};
     }
-    s->path_at = i;
+    size_t path = i;
     for (; i < n && t[i] != '?'; i++)
         if (!h1_is(t[i], H1_PATH))
-            return refuse(s, 400, "The path holds a character that must be percent-encoded.");
-    s->path_len = i - s->path_at;
-    if (!percent_ok(t + s->path_at, s->path_len))
-        return refuse(s, 400, "The path holds an invalid percent-encoding.");
+            return h1_refuse(s, 400, "The path holds a character that must be percent-encoded.");
+    h->path = (struct h1_part){(uint32_t)(h->target.at + path), (uint32_t)(i - path)};
+    if (!percent_ok(t + path, i - path))
+        return h1_refuse(s, 400, "The path holds an invalid percent-encoding.");
     for (i = i < n ? i + 1 : n; i < n; i++)
         if (!h1_is(t[i], H1_QUERY))
-            return refuse(s, 400, "The query holds a character that must be percent-encoded.");
+            return h1_refuse(s, 400, "The query holds a character that must be percent-encoded.");
     return 0;
 }
 
 /* method SP request-target SP HTTP-version CRLF, RFC 9112 3. */
-static int scan_request_line(struct scan *s)
+static int scan_request_line(struct h1_scan *s)
 {
+    struct h1_head *h = s->head;
     size_t from = s->at;
     while (s->at < s->n && h1_is(s->p[s->at], H1_TOKEN)) {
         s->at++;
         if (s->at - from > METHOD_MAX)
-            return refuse(s, 501, "This server does not know the method.");
+            return h1_refuse(s, 501, "This server does not know the method.");
     }
-    s->method = (struct span){(uint16_t)from, (uint16_t)(s->at - from)};
-    int r = expect_byte(s, ' ', "The request does not begin with a method and one space.");
+    h->method = (struct h1_part){(uint32_t)from, (uint32_t)(s->at - from)};
+    int r = h1_expect(s, ' ', "The request does not begin with a method and one space.");
     if (r < 0)
         return r;
-    if (s->method.len == 0)
-        return refuse(s, 400, "The request does not begin with a method.");
+    if (h->method.n == 0)
+        return h1_refuse(s, 400, "The request does not begin with a method.");
 
     from = s->at;
     while (s->at < s->n && h1_is(s->p[s->at], H1_QUERY)) {
         s->at++;
-        if (s->at - from > LIMIT_TARGET_BYTES)
-            return refuse(s, 414, "The request target is too long.");
+        if (s->at - from > s->limits->target)
+            return h1_refuse(s, 414, "The request target is too long.");
     }
-    s->target = (struct span){(uint16_t)from, (uint16_t)(s->at - from)};
-    r = expect_byte(
-        s, ' ', "The request target holds an invalid character or is not followed by one space.");
+    h->target = (struct h1_part){(uint32_t)from, (uint32_t)(s->at - from)};
+    r = h1_expect(s, ' ',
+                  "The request target holds an invalid character or is not followed by one space.");
     if (r < 0)
         return r;
-    if (s->target.len == 0)
-        return refuse(s, 400, "The request target is empty.");
+    if (h->target.n == 0)
+        return h1_refuse(s, 400, "The request target is empty.");
     r = check_target(s);
     if (r < 0)
         return r;
-
-    static const char version[] = "HTTP/";
-    for (size_t i = 0; i < sizeof(version) - 1; i++) {
-        r = expect_byte(s, version[i], "The request line does not end with the protocol version.");
-        if (r < 0)
-            return r;
-    }
-    char digit[3];
-    for (size_t i = 0; i < 3; i++) {
-        if (s->at == s->n)
-            return starved(s);
-        digit[i] = s->p[s->at];
-        if (i == 1 ? digit[i] != '.' : digit[i] < '0' || digit[i] > '9')
-            return refuse(s, 400, "The protocol version is malformed.");
-        s->at++;
-    }
-    if (digit[0] != '1')
-        return refuse(s, 505, "This server speaks only HTTP/1.0 and HTTP/1.1.");
-    s->minor = digit[2] - '0';
-    r = expect_byte(s, '\r', "The request line does not end with CRLF.");
+    r = h1_scan_version(s, "The request line does not end with the protocol version.");
+    if (r < 0)
+        return r;
+    r = h1_expect(s, '\r', "The request line does not end with CRLF.");
     if (r == 0)
-        r = expect_byte(s, '\n', "A CR in the request line is not followed by LF.");
+        r = h1_expect(s, '\n', "A CR in the request line is not followed by LF.");
     return r;
 }
 
-/* Looks for the connection options we act on in a comma-separated list (RFC 9110 7.6.1). */
-static void note_connection(struct scan *s, struct span v)
+/* Takes note of a field that decides routing, or whether the client waits. */
+static int note_field(struct h1_scan *s, struct h1_part name, struct h1_part v)
 {
-    size_t i = v.off, end = (size_t)v.off + v.len;
-    while (i < end) {
-        size_t from = i;
-        while (i < end && s->p[i] != ',')
-            i++;
-        size_t to = i++;
-        while (from < to && (s->p[from] == ' ' || s->p[from] == '\t'))
-            from++;
-        while (to > from && (s->p[to - 1] == ' ' || s->p[to - 1] == '\t'))
-            to--;
-        struct span o = {(uint16_t)from, (uint16_t)(to - from)};
-        if (span_is(s, o, "close"))
-            s->close = true;
-        else if (span_is(s, o, "keep-alive"))
-            s->keep_alive = true;
-        else if (span_is(s, o, "upgrade"))
-            s->upgrade = true;
-    }
-}
-
-/* Takes note of a field that decides framing, routing or the connection's fate. */
-static int note_field(struct scan *s, struct span name, struct span v)
-{
-    switch (name.len) {
-    case 4:
-        if (span_is(s, name, "host")) {
-            s->n_host++;
-            s->host = v;
-            if (s->n_host > 1)
-                return refuse(s, 400, "There is more than one Host field.");
-            if (!host_ok(s->p + v.off, v.len))
-                return refuse(s, 400, "The Host field is malformed.");
-        }
-        break;
-    case 6:
-        if (span_is(s, name, "expect")) {
-            if (!span_is(s, v, "100-continue"))
-                return refuse(s, 417,
-                              "The only expectation that this server supports is 100-continue.");
-            s->expect = true;
-        }
-        break;
-    case 7:
-        if (span_is(s, name, "upgrade"))
-            s->n_upgrade++;
-        break;
-    case 10:
-        if (span_is(s, name, "connection"))
-            note_connection(s, v);
-        break;
-    case 14:
-        if (span_is(s, name, "content-length")) {
-            /* RFC 9112 6.3: an invalid or repeated length is unrecoverable; "5, 5" and two equal
-             * fields are legal to accept but need not be, and two readers that differ about them
-             * are how smuggling works. */
-            if (s->n_length++ > 0)
-                return refuse(s, 400, "There is more than one Content-Length field.");
-            if (str_to_u64(s->p + v.off, v.len, INT64_MAX, &s->length) < 0)
-                return refuse(s, 400, "The Content-Length field is not a decimal number.");
-        }
-        break;
-    case 17:
-        if (span_is(s, name, "transfer-encoding")) {
-            if (s->n_te++ > 0)
-                return refuse(s, 400, "There is more than one Transfer-Encoding field.");
-            if (!span_is(s, v, "chunked"))
-                return refuse(s, 501,
-                              "The only transfer coding that this server supports is chunked.");
-            s->chunked = true;
-        }
-        break;
-    default:
-        break;
+    struct h1_head *h = s->head;
+    if (name.n == 4 && h1_part_is(s->p, name, "host")) {
+        h->host = v;
+        if (h->n_host++ > 0)
+            return h1_refuse(s, 400, "There is more than one Host field.");
+        if (!host_ok(s->p + v.at, v.n))
+            return h1_refuse(s, 400, "The Host field is malformed.");
+    } else if (name.n == 6 && h1_part_is(s->p, name, "expect")) {
+        if (!h1_part_is(s->p, v, "100-continue"))
+            return h1_refuse(s, 417,
+                             "The only expectation that this server supports is 100-continue.");
+        h->expect_continue = true;
     }
     return 0;
 }
 
-/* field-name ":" OWS field-value OWS CRLF, RFC 9112 5. */
-static int scan_field(struct scan *s)
+/* Clients differ about the port in the Host of a CONNECT. */
+static bool host_without_port(const struct h1_scan *s)
 {
-    if (s->n_fields == LIMIT_HEADER_COUNT)
-        return refuse(s, 431, "There are too many header fields.");
-    char first = s->p[s->at];
-    if (first == ' ' || first == '\t')
-        return refuse(s, 400, "A header line begins with white space (obsolete line folding).");
-
-    size_t from = s->at;
-    while (s->at < s->n && h1_is(s->p[s->at], H1_TOKEN))
-        s->at++;
-    struct span name = {(uint16_t)from, (uint16_t)(s->at - from)};
-    int r = expect_byte(s, ':',
-                        "A header field name holds an invalid character or no colon follows it.");
-    if (r < 0)
-        return r;
-    if (name.len == 0)
-        return refuse(s, 400, "A header field has no name.");
-
-    while (s->at < s->n && (s->p[s->at] == ' ' || s->p[s->at] == '\t'))
-        s->at++;
-    from = s->at;
-    while (s->at < s->n && h1_is(s->p[s->at], H1_VALUE))
-        s->at++;
-    size_t to = s->at;
-    r = expect_byte(s, '\r', "A header field value holds a control character.");
-    if (r == 0)
-        r = expect_byte(s, '\n', "A CR in a header field is not followed by LF.");
-    if (r < 0)
-        return r;
-    while (to > from && (s->p[to - 1] == ' ' || s->p[to - 1] == '\t'))
-        to--;
-    struct span value = {(uint16_t)from, (uint16_t)(to - from)};
-
-    s->field[s->n_fields].name = name;
-    s->field[s->n_fields].value = value;
-    s->n_fields++;
-    return note_field(s, name, value);
+    const struct h1_head *h = s->head;
+    struct h1_part bare = h->authority;
+    while (bare.n > 0 && s->p[bare.at + bare.n - 1] != ':')
+        bare.n--;
+    bare.n -= bare.n > 0;
+    return str_ieq_n(s->p + bare.at, bare.n, s->p + h->host.at, h->host.n);
 }
 
 /* What can only be judged when all fields are known. */
-static int check_framing(struct scan *s)
+static int check_request(struct h1_scan *s)
 {
-    if (s->n_te > 0 && s->n_length > 0)
-        return refuse(s, 400, "Content-Length and Transfer-Encoding exclude each other.");
-    /* RFC 9112 6.1: faulty framing. */
-    if (s->n_te > 0 && s->minor == 0)
-        return refuse(s, 400, "HTTP/1.0 has no Transfer-Encoding.");
-    if (s->minor >= 1 && s->n_host == 0)
-        return refuse(s, 400, "The Host field is missing.");
-    if (s->authority.len > 0 && s->n_host > 0 &&
-        !str_ieq_n(s->p + s->authority.off, s->authority.len, s->p + s->host.off, s->host.len))
-        return refuse(s, 400, "The Host field and the request target name different hosts.");
+    const struct h1_head *h = s->head;
+    bool connect = method_is(s, "CONNECT");
+    if (h->minor >= 1 && h->n_host == 0)
+        return h1_refuse(s, 400, "The Host field is missing.");
+    if (h->authority.n > 0 && h->n_host > 0 &&
+        !str_ieq_n(s->p + h->authority.at, h->authority.n, s->p + h->host.at, h->host.n) &&
+        !(connect && host_without_port(s)))
+        return h1_refuse(s, 400, "The Host field and the request target name different hosts.");
+    if (connect && (h->n_te > 0 || h->length > 0))
+        return h1_refuse(s, 400, "A CONNECT request has no body.");
     return 0;
 }
 
-static int scan(struct scan *s)
+ssize_t h1_request_scan(const char *p, size_t n, const struct h1_limits *limits,
+                        struct h1_head *ret, int *ret_status, const char **ret_why)
 {
     /* RFC 9112 2.2: an empty line before the request line is ignored; old clients sent one after a
      * body. */
-    if (s->n > 0 && s->p[0] == '\r') {
-        s->at = 1;
-        int r = expect_byte(s, '\n', "A CR before the request line is not followed by LF.");
-        if (r < 0)
-            return r;
-    }
-    if (s->n - s->at > LIMIT_HEADER_BYTES) {
-        s->n = s->at + LIMIT_HEADER_BYTES;
-        s->cut = true;
-    } else if (s->n - s->at == LIMIT_HEADER_BYTES) {
-        s->cut = true;
-    }
-    int r = scan_request_line(s);
-    while (r == 0) {
-        if (s->at == s->n)
-            return starved(s);
-        if (s->p[s->at] == '\r') {
-            s->at++;
-            r = expect_byte(s, '\n', "A CR in the header is not followed by LF.");
-            return r < 0 ? r : check_framing(s);
+    size_t from = 0;
+    if (n > 0 && p[0] == '\r') {
+        if (n == 1)
+            return -EAGAIN;
+        from = 2;
+        if (p[1] != '\n') {
+            *ret_status = 400;
+            *ret_why = "A CR before the request line is not followed by LF.";
+            return -E_PARSE;
         }
-        r = scan_field(s);
     }
-    return r;
+    struct h1_scan s;
+    h1_scan_begin(&s, p, from, n, limits, ret);
+    s.note = note_field;
+    int r = scan_request_line(&s);
+    if (r == 0)
+        r = h1_scan_fields(&s);
+    if (r == 0)
+        r = check_request(&s);
+    if (r == -E_PARSE) {
+        *ret_status = s.status;
+        *ret_why = s.why;
+    }
+    return r < 0 ? r : (ssize_t)s.at;
 }
+
+/* ---- the server's form of a request ---- */
 
 static const char *place(char **w, const char *p, size_t n)
 {
@@ -399,58 +271,52 @@ static const char *place(char **w, const char *p, size_t n)
     return at;
 }
 
-/* Copies the parts into one block: the field array first (alignment), then NUL-terminated text. */
-static size_t block_size(const struct scan *s)
+/* The parts are copied into one block: the field array first (alignment), then NUL-terminated text.
+ * Each part is followed in the head by at least one byte that is not part of it, so the head's size
+ * covers the NULs; the path and the query are kept a second time, beside the whole target. */
+static size_t block_size(const struct h1_head *h, size_t head_bytes)
 {
-    /* Each part is followed in the head by at least one byte that is not part of it, so s->at
-     * covers the NULs; the path and the query are kept a second time, beside the whole target. */
-    return s->n_fields * sizeof(struct h1_header) + s->at + s->target.len + 3;
+    return h->n_fields * sizeof(struct h1_header) + head_bytes + h->target.n + 3;
 }
 
-static void finish(const struct scan *s, char *block, struct h1_request *q)
+static void finish(const char *p, const struct h1_head *h, char *block, struct h1_request *q)
 {
     q->headers = (struct h1_header *)(void *)block;
-    q->n_headers = s->n_fields;
-    char *w = block + s->n_fields * sizeof(struct h1_header);
-    q->method = place(&w, s->p + s->method.off, s->method.len);
-    q->target = place(&w, s->p + s->target.off, s->target.len);
-    const char *t = s->p + s->target.off;
-    q->path = s->path_len ? place(&w, t + s->path_at, s->path_len) : "/";
-    size_t rest = s->path_at + s->path_len;
-    q->query = rest < s->target.len ? place(&w, t + rest + 1, s->target.len - rest - 1) : "";
-    for (size_t i = 0; i < s->n_fields; i++) {
-        q->headers[i].name = place(&w, s->p + s->field[i].name.off, s->field[i].name.len);
-        q->headers[i].value = place(&w, s->p + s->field[i].value.off, s->field[i].value.len);
+    q->n_headers = h->n_fields;
+    char *w = block + h->n_fields * sizeof(struct h1_header);
+    q->method = place(&w, p + h->method.at, h->method.n);
+    q->target = place(&w, p + h->target.at, h->target.n);
+    q->path = h->path.n ? place(&w, p + h->path.at, h->path.n) : "/";
+    size_t query = h->path.at + h->path.n, end = (size_t)h->target.at + h->target.n;
+    q->query = query < end ? place(&w, p + query + 1, end - query - 1) : "";
+    for (size_t i = 0; i < h->n_fields; i++) {
+        struct h1_part name = h1_field_name(&h->field[i]), value = h1_field_value(&h->field[i]);
+        q->headers[i].name = place(&w, p + name.at, name.n);
+        q->headers[i].value = place(&w, p + value.at, value.n);
     }
-    q->minor = s->minor;
-    q->keep_alive = !s->close && (s->minor >= 1 || s->keep_alive);
-    q->chunked = s->chunked;
-    q->has_length = s->n_length > 0;
-    q->length = s->length;
+    q->minor = h->minor;
+    q->keep_alive = !h->close && (h->minor >= 1 || h->keep_alive);
+    q->chunked = h->chunked;
+    q->has_length = h->n_length > 0;
+    q->length = h->length;
     /* RFC 9110 10.1.1 and 7.8: both are to be ignored in an HTTP/1.0 request. */
-    q->expect_continue = s->expect && s->minor >= 1;
-    q->upgrade = s->upgrade && s->n_upgrade > 0 && s->minor >= 1;
+    q->expect_continue = h->expect_continue && h->minor >= 1;
+    q->upgrade = h->upgrade && h->n_upgrade > 0 && h->minor >= 1;
 }
 
 ssize_t h1_request_parse_in(const char *p, size_t n, void *(*alloc)(void *arg, size_t n), void *arg,
                             struct h1_request *ret, int *ret_status, const char **ret_why)
 {
-    struct scan s;
-    memset(&s, 0, offsetof(struct scan, field)); /* the field table is written before it is read */
-    memset(&s.host, 0, sizeof(s) - offsetof(struct scan, host));
-    s.p = p;
-    s.n = n;
-    int r = scan(&s);
-    if (r == -E_PARSE) {
-        *ret_status = s.status;
-        *ret_why = s.why;
-    }
+    static const struct h1_limits limits = {
+        .bytes = LIMIT_HEADER_BYTES, .fields = LIMIT_HEADER_COUNT, .target = LIMIT_TARGET_BYTES};
+    struct h1_head h;
+    ssize_t r = h1_request_scan(p, n, &limits, &h, ret_status, ret_why);
     if (r < 0)
         return r;
-    char *block = alloc(arg, block_size(&s));
+    char *block = alloc(arg, block_size(&h, (size_t)r));
     memset(ret, 0, sizeof(*ret));
-    finish(&s, block, ret);
-    return (ssize_t)s.at;
+    finish(p, &h, block, ret);
+    return r;
 }
 
 static void *alloc_heap(void *arg, size_t n)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "http/wire/h1_head.h"
 
 struct h1_header {
     const char *name;  /* as sent; compare with str_ieq */
@@ -38,6 +39,10 @@ ssize_t h1_request_parse(const char *p, size_t n, struct h1_request *ret, int *r
 ssize_t h1_request_parse_in(const char *p, size_t n, void *(*alloc)(void *arg, size_t n), void *arg,
                             struct h1_request *ret, int *ret_status, const char **ret_why)
     WARN_UNUSED;
+/* The same judgement without a copy and with the caller's ceilings: *ret holds places in `p`. 417, 501
+ * and the others as above. */
+ssize_t h1_request_scan(const char *p, size_t n, const struct h1_limits *limits,
+                        struct h1_head *ret, int *ret_status, const char **ret_why) WARN_UNUSED;
 /* First value of `name` or NULL; `n_found` (may be NULL) counts occurrences. */
 const char *h1_header_get(const struct h1_request *r, const char *name, size_t *n_found);
 
@@ -50,7 +55,17 @@ struct h1_chunked {
     uint64_t left;
     size_t line_bytes, trailer_bytes;
     bool done;
+    struct buf
+        *trailers; /* the caller's; gets the trailer section's field lines, each with its CRLF,
+                             checked; an error of its own is returned. NULL: they are dropped */
 };
 ssize_t h1_chunked_feed(struct h1_chunked *d, const char *p, size_t n, struct buf *out) WARN_UNUSED;
+/* The same for who takes the payload itself: consumes framing up to the next payload byte, the end
+ * (d->done) or the end of `p`. Bytes consumed, or an error as above. */
+ssize_t h1_chunked_framing(struct h1_chunked *d, const char *p, size_t n) WARN_UNUSED;
+/* So many payload bytes stand next; 0: framing, or the end. */
+uint64_t h1_chunked_payload(const struct h1_chunked *d);
+/* `n` of them, at most h1_chunked_payload, were taken. */
+void h1_chunked_took(struct h1_chunked *d, size_t n);
 
 const char *h1_reason(int status);

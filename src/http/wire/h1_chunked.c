@@ -2,10 +2,12 @@
  *
  * Fed with whatever has arrived; keeps no bytes, only where it stands, so that feeding byte by byte
  * and feeding all at once give the same payload and the same verdict (tests/fuzz/h1_chunked.c holds
- * it to that). The attacker controls everything: sizes are at most 16 hexadecimal digits (no
+ * it to that). Two ways in: h1_chunked_feed for who wants the payload in a buffer, h1_chunked_framing
+ * for who takes the payload itself, straight from where it lies. The attacker controls everything: sizes are at most 16 hexadecimal digits (no
  * overflow possible), one size line with its extensions at most CHUNK_LINE_MAX bytes (extensions
  * are a known amplifier: a kilobyte of them per payload byte), the trailer section at most
- * TRAILER_MAX. Extensions and trailers are checked and dropped. Payload goes to a buffer with a
+ * TRAILER_MAX. Extensions are checked and dropped, and so are trailers unless the decoder was given a
+ * buffer for them. Payload goes to a buffer with a
  * ceiling; with NULL it is thrown away, which is how the server drains an unread body. */
 #include "http/wire/h1.h"
 
@@ -103,24 +105,31 @@ static int framing_byte(struct h1_chunked *d, char c)
     return -E_PARSE;
 }
 
-static ssize_t feed(struct h1_chunked *d, const char *p, size_t n, struct buf *out)
+uint64_t h1_chunked_payload(const struct h1_chunked *d)
+{
+    return d->state == DATA ? d->left : 0;
+}
+
+void h1_chunked_took(struct h1_chunked *d, size_t n)
+{
+    MUST(d->state == DATA && n <= d->left);
+    d->left -= n;
+    if (d->left == 0)
+        d->state = DATA_CR;
+}
+
+static ssize_t framing(struct h1_chunked *d, const char *p, size_t n)
 {
     size_t i = 0;
-    while (i < n && !d->done) {
-        if (d->state == DATA) {
-            size_t take = n - i < d->left ? n - i : (size_t)d->left;
-            int r = out ? buf_add(out, p + i, take) : 0;
-            if (r < 0)
-                return r;
-            i += take;
-            d->left -= take;
-            if (d->left == 0)
-                d->state = DATA_CR;
-            continue;
-        }
+    while (i < n && !d->done && d->state != DATA) {
         if (d->state >= TRAILER_FIRST && ++d->trailer_bytes > TRAILER_MAX)
             return -E_PARSE;
+        /* The empty line that ends the section is not part of it: END_LF follows its CR. */
+        bool trailer = d->state >= TRAILER_FIRST && d->state < END_LF &&
+                       !(d->state == TRAILER_FIRST && p[i] == '\r');
         int r = framing_byte(d, p[i]);
+        if (r == 0 && trailer && d->trailers)
+            r = buf_addc(d->trailers, p[i]);
         if (r < 0)
             return r;
         i++;
@@ -128,10 +137,33 @@ static ssize_t feed(struct h1_chunked *d, const char *p, size_t n, struct buf *o
     return (ssize_t)i;
 }
 
-ssize_t h1_chunked_feed(struct h1_chunked *d, const char *p, size_t n, struct buf *out)
+ssize_t h1_chunked_framing(struct h1_chunked *d, const char *p, size_t n)
 {
-    ssize_t r = feed(d, p, n, out);
+    ssize_t r = framing(d, p, n);
     if (r < 0)
         d->state = BROKEN;
     return r;
+}
+
+ssize_t h1_chunked_feed(struct h1_chunked *d, const char *p, size_t n, struct buf *out)
+{
+    size_t i = 0;
+    while (i < n && !d->done) {
+        if (h1_chunked_payload(d) > 0) {
+            size_t take = n - i < d->left ? n - i : (size_t)d->left;
+            int r = out ? buf_add(out, p + i, take) : 0;
+            if (r < 0) {
+                d->state = BROKEN;
+                return r;
+            }
+            h1_chunked_took(d, take);
+            i += take;
+            continue;
+        }
+        ssize_t r = h1_chunked_framing(d, p + i, n - i);
+        if (r < 0)
+            return r;
+        i += (size_t)r;
+    }
+    return (ssize_t)i;
 }

@@ -1,6 +1,6 @@
 /* h1_reason - status codes in words (RFC 9110 15, and 529 as the API uses it).
  *
- * Called for every answer, from exchange.c; pure, no state, nothing of it comes from a peer.
+ * Called for every answer, from exchange.c and http/pipe; pure, no state, nothing of it comes from a peer.
  * Clients are told to ignore the phrase (RFC 9112 4), people read it. A code that is not listed
  * gets a phrase all the same, because an empty one trips careless parsers. */
 #include "http/wire/h1.h"
@@ -11,11 +11,16 @@ const char *h1_reason(int status)
     switch (status) {
     case 100: return "Continue";
     case 101: return "Switching Protocols";
+    case 103: return "Early Hints";
     case 200: return "OK";
     case 201: return "Created";
     case 202: return "Accepted";
+    case 203: return "Non-Authoritative Information";
     case 204: return "No Content";
+    case 205: return "Reset Content";
     case 206: return "Partial Content";
+    case 207: return "Multi-Status";
+    case 300: return "Multiple Choices";
     case 301: return "Moved Permanently";
     case 302: return "Found";
     case 303: return "See Other";
@@ -29,6 +34,7 @@ const char *h1_reason(int status)
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 406: return "Not Acceptable";
+    case 407: return "Proxy Authentication Required";
     case 408: return "Request Timeout";
     case 409: return "Conflict";
     case 410: return "Gone";
@@ -41,9 +47,14 @@ const char *h1_reason(int status)
     case 417: return "Expectation Failed";
     case 421: return "Misdirected Request";
     case 422: return "Unprocessable Content";
+    case 423: return "Locked";
+    case 424: return "Failed Dependency";
+    case 425: return "Too Early";
     case 426: return "Upgrade Required";
+    case 428: return "Precondition Required";
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
+    case 451: return "Unavailable For Legal Reasons";
     case 500: return "Internal Server Error";
     case 501: return "Not Implemented";
     case 502: return "Bad Gateway";
@@ -51,6 +62,8 @@ const char *h1_reason(int status)
     case 504: return "Gateway Timeout";
     case 505: return "HTTP Version Not Supported";
     case 507: return "Insufficient Storage";
+    case 508: return "Loop Detected";
+    case 511: return "Network Authentication Required";
     case 529: return "Overloaded";
     default: return "Status";
     }

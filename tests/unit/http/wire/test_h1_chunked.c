@@ -159,6 +159,62 @@ static void a_huge_size_does_not_wrap(void **state)
     assert_false(d.done);
 }
 
+static void trailers_are_collected_when_asked_for(void **state)
+{
+    (void)state;
+    static const char wire[] = "2;x\r\nab\r\n0;y\r\nX-A:  b \r\nx-c:\r\n\r\nHTTP/1.1 200 OK\r\n";
+    for (size_t step = 1; step < 20; step++) {
+        AUTO(buf) trailers = BUF_INIT(100);
+        struct h1_chunked d = {.trailers = &trailers};
+        assert_int_equal(feed(&d, wire, sizeof(wire) - 1, step, NULL), sizeof(wire) - 1 - 17);
+        assert_true(d.done);
+        assert_string_equal(buf_str(&trailers), "X-A:  b \r\nx-c:\r\n");
+    }
+    /* None: nothing is allocated. */
+    AUTO(buf) trailers = BUF_INIT(100);
+    struct h1_chunked d = {.trailers = &trailers};
+    assert_int_equal(feed(&d, "0\r\n\r\n", 5, 5, NULL), 5);
+    assert_null(trailers.data);
+    /* Too many for the buffer: its error, and no end. */
+    AUTO(buf) few = BUF_INIT(4);
+    d = (struct h1_chunked){.trailers = &few};
+    assert_int_equal(feed(&d, "0\r\nX-A: b\r\n\r\n", 13, 13, NULL), -EMSGSIZE);
+    assert_int_equal(feed(&d, "\r\n", 2, 2, NULL), -E_PARSE);
+    assert_false(d.done);
+}
+
+/* The same through the calls for who takes the payload where it lies. */
+static void framing_and_payload_can_be_taken_apart(void **state)
+{
+    (void)state;
+    static const char wire[] = "3\r\nabc\r\n0004\r\ndefg\r\n0\r\n\r\nX";
+    for (size_t most = 1; most < 6; most++) {
+        struct h1_chunked d = {0};
+        char got[16] = "";
+        size_t at = 0, n = 0;
+        while (!d.done) {
+            ssize_t r = h1_chunked_framing(&d, wire + at, sizeof(wire) - 1 - at);
+            assert_true(r >= 0);
+            at += (size_t)r;
+            uint64_t payload = h1_chunked_payload(&d);
+            assert_true(d.done ? payload == 0 : payload > 0);
+            size_t take = payload < most ? (size_t)payload : most;
+            memcpy(got + n, wire + at, take);
+            if (take)
+                h1_chunked_took(&d, take);
+            n += take;
+            at += take;
+        }
+        assert_string_equal(got, "abcdefg");
+        assert_string_equal(wire + at, "X");
+        /* Nothing more is taken once it has ended. */
+        assert_int_equal(h1_chunked_framing(&d, "0", 1), 0);
+    }
+    struct h1_chunked d = {0};
+    assert_int_equal(h1_chunked_framing(&d, "z", 1), -E_PARSE);
+    assert_int_equal(h1_chunked_framing(&d, "0\r\n\r\n", 5), -E_PARSE);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -167,6 +223,8 @@ int main(void)
         cmocka_unit_test(size_lines_and_trailers_have_ceilings),
         cmocka_unit_test(a_body_can_be_read_and_dropped),
         cmocka_unit_test(a_huge_size_does_not_wrap),
+        cmocka_unit_test(trailers_are_collected_when_asked_for),
+        cmocka_unit_test(framing_and_payload_can_be_taken_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,57 @@
+/* pipe.c - which version does what: hands the calls of pipe.h over to h1 or h2.
+ *
+ * Called on whatever fiber serves or asks; holds no state, looks at no byte. The version was chosen
+ * by who accepted or dialled the connection (ALPN, or the first bytes). */
+#include "http/pipe/pipe.h"
+
+#include "base/err.h"
+#include "http/pipe/h1.h"
+#include "io/stream.h"
+
+int http_serve(enum http_version v, struct stream *s, const struct http_serve_options *o,
+               struct err *e)
+{
+    if (v == HTTP_1_1)
+        return h1_serve(s, o, e);
+    return err_set(e, -ENOTSUP, "HTTP/2 is not built in");
+}
+
+int http_link_new(enum http_version v, struct stream *s, const struct http_link_options *o,
+                  struct http_link **ret, struct err *e)
+{
+    if (v == HTTP_1_1)
+        return h1_link_new(s, o, ret, e);
+    stream_done(s);
+    return err_set(e, -ENOTSUP, "HTTP/2 is not built in");
+}
+
+int http_link_ask(struct http_link *l, struct http_pipe **ret)
+{
+    return l->ops->ask(l, ret);
+}
+
+enum http_version http_link_version(const struct http_link *l)
+{
+    return l->version;
+}
+
+size_t http_link_room(const struct http_link *l)
+{
+    return l->ops->room(l);
+}
+
+bool http_link_ended(struct http_link *l)
+{
+    return l->ops->ended(l);
+}
+
+bool http_link_connect_protocol(const struct http_link *l)
+{
+    return l->ops->connect_protocol && l->ops->connect_protocol(l);
+}
+
+void http_link_free(struct http_link *l)
+{
+    if (l)
+        l->ops->free(l);
+}
