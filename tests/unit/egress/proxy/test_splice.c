@@ -427,7 +427,7 @@ static int what_one_connection_left_in_a_pipe_reaches_no_other(void *arg)
 {
     (void)arg;
     struct relay r = {0};
-    relay_start(&r, &(struct splice_options){.pipe_bytes = 65536}, 16384);
+    relay_start(&r, &(struct splice_options){.pipe_bytes = 65536}, 0);
     struct flow up = {.io = &r.client, .n = 40u << 20};
     AUTO(scope) s;
     scope_init(&s);
