@@ -6,16 +6,34 @@
  * is. Nothing that comes out of a sandbox is looked at here. */
 #include "box/open.h"
 
+#include <string.h>
+
+#include "base/str.h"
 #include "box/engine.h"
 #include "crypto/cert_hash.h"
 #include "sandbox/spec.h"
+
+/* The hash of a certificate, which is the same one for all sandboxes of a worker: found out once. */
+static int hash_of(const char *pem, char ret[CERT_HASH_BYTES], struct err *e)
+{
+    static char *last, hash[CERT_HASH_BYTES];
+    if (!str_eq(last, pem)) {
+        int r = cert_hash_of_pem(pem, hash, e);
+        if (r < 0)
+            return r;
+        free(last);
+        last = mem_strdup(pem);
+    }
+    memcpy(ret, hash, sizeof(hash));
+    return 0;
+}
 
 static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
 {
     struct box_host *h = b->host;
     struct sandbox_spec chosen;
-    sandbox_spec_init(&chosen);
     char hash[CERT_HASH_BYTES];
+    sandbox_spec_init(&chosen);
     /* A shallow copy: what is set here is ours to take out again. */
     if (spec->sandbox)
         chosen = *spec->sandbox;
@@ -29,8 +47,9 @@ static int open_with(struct box *b, const struct box_spec *spec, struct err *e)
     }
     int r = sandbox_spec_check(&chosen, e);
     if (r >= 0 && chosen.ca_pem && !chosen.ca_hash) {
-        r = cert_hash_of_pem(chosen.ca_pem, hash, e);
-        chosen.ca_hash = hash;
+        r = hash_of(chosen.ca_pem, hash, e);
+        chosen.ca_hash =
+            hash; /* not the cache's: another fiber may ask for another one meanwhile */
     }
     return r < 0 ? r : h->engine->open(b, &chosen, e);
 }
