@@ -3,12 +3,13 @@
  * Usage: splice_cost [MIB]                 measures: one JSON line each for bulk (MIB, 4096 when not
  *                                          said) and for 1 KiB exchanges at 1 and 16 connections, direct
  *                                          and relayed
- *        splice_cost serve LISTEN ORIGIN   relays every connection to LISTEN ("127.0.0.1:1") to ORIGIN,
+ *        splice_cost serve LISTEN ORIGIN [PIPE_KIB]   relays every connection to LISTEN ("127.0.0.1:1") to ORIGIN,
  *                                          until it is killed, for a load of another program
  *        splice_cost idle N                joins N idle connections, says the memory they take
  *
  * Origin and load are threads with blocking sockets; the relay is the main thread with its loop.
- * cpu_us_per_mib and cpu_us_per_exchange are the relay's thread. */
+ * cpu_us_per_mib and cpu_us_per_exchange are the relay's thread;
+ * rss_grew_kib is the whole process, load and origin included. */
 #include "base/err.h"
 #include "base/time.h"
 #include "egress/proxy/splice.h"
@@ -181,6 +182,16 @@ static void listen_on(const char *addr)
 
 /* ---- measuring ---- */
 
+static long rss_kib(void)
+{
+    long pages = 0, all = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%ld %ld", &all, &pages) != 2)
+        stats_die("statm");
+    (void)fclose(f);
+    return pages * (long)(sysconf(_SC_PAGESIZE) / 1024);
+}
+
 /* Runs `n` threads and the loop beside them. */
 static double run(void *(*fn)(void *), struct load *l, size_t n, double *ret_cpu_s)
 {
@@ -202,6 +213,7 @@ static double run(void *(*fn)(void *), struct load *l, size_t n, double *ret_cpu
 static void bulk(const char *name, const char *addr, size_t mib)
 {
     double cpu = 0, s = 1e9;
+    long before = rss_kib();
     for (int i = 0; i < 3; i++) {
         struct load l = {.addr = addr, .mib = mib};
         double c, one = run(load_bulk, &l, 1, &c);
@@ -210,8 +222,9 @@ static void bulk(const char *name, const char *addr, size_t mib)
             cpu = c;
         }
     }
-    (void)printf("{\"what\":\"bulk\",\"how\":\"%s\",\"mib_per_s\":%.0f,\"cpu_us_per_mib\":%.1f}\n",
-                 name, (double)mib / s, cpu * 1e6 / (double)mib);
+    (void)printf("{\"what\":\"bulk\",\"how\":\"%s\",\"mib_per_s\":%.0f,\"cpu_us_per_mib\":%.1f,"
+                 "\"rss_grew_kib\":%ld}\n",
+                 name, (double)mib / s, cpu * 1e6 / (double)mib, rss_kib() - before);
 }
 
 static void exchanges(const char *name, const char *addr, size_t connections)
@@ -234,16 +247,6 @@ static void exchanges(const char *name, const char *addr, size_t connections)
     }
     (void)printf("}\n");
     stats_done(&times);
-}
-
-static long rss_kib(void)
-{
-    long pages = 0, all = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (!f || fscanf(f, "%ld %ld", &all, &pages) != 2)
-        stats_die("statm");
-    (void)fclose(f);
-    return pages * (long)(sysconf(_SC_PAGESIZE) / 1024);
 }
 
 static int idle(size_t n)
@@ -272,11 +275,12 @@ struct args {
 static int measure(void *arg)
 {
     const struct args *a = arg;
-    bool serve = a->n == 4 && strcmp(a->v[1], "serve") == 0;
+    bool serve = a->n >= 4 && strcmp(a->v[1], "serve") == 0;
     bool lie = a->n == 3 && strcmp(a->v[1], "idle") == 0;
     pthread_t t;
     int origin = -1;
-    pool = splice_pool_new(NULL);
+    size_t pipe = a->n > 4 ? (size_t)strtoul(a->v[4], NULL, 10) << 10 : 0;
+    pool = splice_pool_new(&(struct splice_options){.pipe_bytes = pipe});
     if (serve) {
         (void)snprintf(origin_addr, sizeof(origin_addr), "%s", a->v[3]);
     } else {

@@ -5,6 +5,7 @@
 #include "cmd/outside.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -74,6 +75,15 @@ static void set_call(void *arg, const char *id, const char *call, const char *to
 static void release(void *arg, const char *id)
 {
     egress_release(arg, id);
+}
+
+void outside_forget_variable(const char *name)
+{
+    char *value = getenv(name);
+    if (!value)
+        return;
+    explicit_bzero(value, strlen(value)); /* in /proc/PID/environ, too */
+    unsetenv(name);
 }
 
 struct box_outside outside_of(struct egress *eg)

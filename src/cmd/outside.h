@@ -4,5 +4,8 @@
 #include "box/box.h"
 #include "egress/ctl/client.h"
 
+/* For egress_options.forget. */
+void outside_forget_variable(const char *name);
+
 /* The hooks of a box host whose sandboxes have their way out through `eg`, which outlives it. */
 struct box_outside outside_of(struct egress *eg);

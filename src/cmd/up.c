@@ -26,6 +26,7 @@
 #include "cmd/up_children.h"
 #include "cmd/up_detach.h"
 #include "io/dirs.h"
+#include "egress/policy/policy.h"
 #include "io/loop.h"
 #include "io/proc.h"
 #include "io/signal.h"
@@ -44,6 +45,9 @@ struct up {
     const char *config, *data, *log_level, *worker_metrics;
     int64_t capacity, grace_ms, max_idle_ms;
     struct sandbox_options options; /* the worker's, who is handed them */
+    struct flag_section policy;     /* likewise, and the next two */
+    const char *audit;
+    int64_t proxies;
     bool detach;
     char **original_argv;
     char *handed_on[FLAG_SET_MAX + FLAG_LIST_MAX]; /* words of the worker's command line */
@@ -209,6 +213,8 @@ static int watch_signals(void *arg)
         int sig = signal_next();
         if (sig < 0)
             return 0;
+        if (sig == SIGHUP && u->worker_runs)
+            proc_kill(&u->worker, SIGHUP); /* policy and secrets are its business */
         if (sig != SIGTERM && sig != SIGINT)
             continue;
         if (u->stops++ > 0) {
@@ -345,6 +351,28 @@ static int start(struct up *u)
     return code != 0;
 }
 
+/* The server is in this process, and agents talk to it: no key of the company may be here. */
+static int check_egress(const struct up *u, struct err *e)
+{
+    if (!u->policy.json)
+        return 0;
+    struct policy *p;
+    int r = policy_new(u->policy.json, "egress", NULL, &p, e);
+    if (r < 0)
+        return r;
+    const struct policy_credential *const *all;
+    const size_t n = policy_credentials(p, &all);
+    for (size_t i = 0; r >= 0 && i < n; i++)
+        if (json_get_str(all[i]->source, "env"))
+            r = err_set(e, -EINVAL,
+                        "egress: credential %s: the server runs in this process and must not see "
+                        "keys; put it into a file (source: { file: PATH }), or start server and "
+                        "worker apart",
+                        all[i]->name);
+    policy_unref(p);
+    return r;
+}
+
 /* What would make the worker refuse, asked here already, for the sake of the words. */
 static int check(const struct up *u, struct err *e)
 {
@@ -360,7 +388,7 @@ static int check(const struct up *u, struct err *e)
         r = sandbox_flags_rootfs(&unused, u->options.rootfs, u->o.data_dir, e);
         sandbox_spec_done(&unused);
     }
-    return r;
+    return r < 0 ? r : check_egress(u, e);
 }
 
 /* After the command line has been understood. */
@@ -422,6 +450,14 @@ int cmd_up(int argc, char **argv)
         {"max-idle", "TIME", "the worker lets a session at rest go after so long (60s)",
          FLAG_DURATION, .ptr = &u.max_idle_ms, .min = 1, .max = 86400000, .handed_on = true},
     };
+    const struct flag way_out[] = {
+        {"egress", "FILE", "YAML file with what sandboxes may reach, and with which credentials",
+         FLAG_SECTION, .ptr = &u.policy, .handed_on = true},
+        {"audit", "FILE", "the log of what went out (audit.jsonl in the data directory)", FLAG_FILE,
+         .ptr = &u.audit, .handed_on = true},
+        {"egress-processes", "N", "processes that carry connections (1)", FLAG_INT,
+         .ptr = &u.proxies, .min = 1, .max = 64, .handed_on = true},
+    };
     const struct flag process[] = {
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &u.config, .line_only = true},
@@ -442,6 +478,7 @@ int cmd_up(int argc, char **argv)
     sandbox_flags_add(&set, SANDBOX_OF_UP, SANDBOX_SHOWN, &u.options);
     sandbox_flags_add(&set, SANDBOX_OF_UP, SANDBOX_INSIDE, &u.options);
     sandbox_flags_add(&set, SANDBOX_OF_UP, SANDBOX_ENGINE, &u.options);
+    flags_add(&set, way_out, ARRAY_LEN(way_out));
     flags_add(&set, process, ARRAY_LEN(process));
     AUTO_FREE char **original = mem_array((size_t)argc + 1, sizeof(char *));
     for (int i = 0; i < argc; i++)
@@ -454,6 +491,7 @@ int cmd_up(int argc, char **argv)
     u.o.data_dir = data_dir;
     u.n_handed_on = flags_hand_on(&set, u.handed_on, ARRAY_LEN(u.handed_on));
     code = up(&u);
+    json_decref(u.policy.json);
     for (size_t i = 0; i < u.n_handed_on; i++)
         free(u.handed_on[i]);
     secret_done(&u.o.model_key);

@@ -157,7 +157,7 @@ static void add_name(struct map *names, struct word w, int family, const unsigne
     char name[RESOLVE_NAME_MAX + 1];
     if (w.n && w.p[w.n - 1] == '.')
         w.n--;
-    if (w.n == 0 || w.n >= sizeof(name))
+    if (w.n == 0 || w.n >= sizeof(name) || memchr(w.p, '\0', w.n))
         return;
     for (size_t i = 0; i < w.n; i++)
         name[i] = str_lower_c(w.p[i]);

@@ -31,7 +31,7 @@ static int select_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_l
 {
     (void)arg;
     struct tls_handshake *h = tls_handshake_of(ssl);
-    if (!h->alpn)
+    if (!h || !h->alpn)
         return SSL_TLSEXT_ERR_NOACK;
     h->chosen = choose(h->alpn, in, in_len);
     if (!h->chosen)

@@ -29,8 +29,8 @@ struct worker_config {
     enum box_isolation isolation;
     const char *oci_runtime;           /* box.h */
     const struct box_outside *outside; /* box.h; NULL: sandboxes have no way out */
-    const char *search_path; /* PATH, for the runtime; may be NULL */
-    size_t warm;             /* sandboxes kept ready for sessions to come */
+    const char *search_path;           /* PATH, for the runtime; may be NULL */
+    size_t warm;                       /* sandboxes kept ready for sessions to come */
     const struct worker_tool *tools;
     size_t n_tools; /* at most WORKER_TOOLS_MAX */
     /* Operator's commands on this host (hook.h), or NULL. A failing on_claim is logged, and the

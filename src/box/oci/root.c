@@ -17,12 +17,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "box/oci/etc.h"
 #include "sandbox/mounts.h"
 #include "sandbox/build/root.h"
+#include "sandbox/build/certifi.h"
 #include "sandbox/build/etc.h"
+#include "sandbox/build/layer.h"
 #include "sandbox/build/own_files.h"
 #include "sandbox/build/skeleton.h"
 #include "sandbox/fifos.h"
@@ -228,12 +231,39 @@ static int check_targets(const struct sandbox_spec *spec, struct err *e)
     return r;
 }
 
-static int write_own_files(int root, const struct sandbox_spec *spec, struct err *e)
+/* Certificates that programs bring along are covered by files of the root. */
+static int cover_certificates(const char *dir, int root, int system,
+                              const struct sandbox_spec *spec, json_t *mounts)
+{
+    AUTO(certifi) found = {.n = 0};
+    int r = 0;
+    if (spec->ca_pem)
+        certifi_find(system, &found);
+    for (size_t i = 0; r >= 0 && i < found.n; i++) {
+        AUTO(buf) text = BUF_INIT(8u << 20);
+        AUTO_FREE char *path = mem_printf("etc/sallyport/certificates-%zu.pem", i);
+        AUTO_FREE char *source = mem_printf("%s/%s", dir, path);
+        AUTO_FREE char *target = mem_printf("/%s", found.path[i]);
+        struct stat st;
+        r = certifi_text(system, found.path[i], spec, &text);
+        if (r >= 0)
+            r = layer_put(root, path, buf_str(&text), text.len, &st);
+        add_bind(mounts, source, target, false);
+    }
+    return r;
+}
+
+static int write_own_files(const char *dir, int root, const struct sandbox_spec *spec,
+                           json_t *mounts, struct err *e)
 {
     const char *place = spec->rootfs_dir ? spec->rootfs_dir : "/";
     AUTO_CLOSE int system = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return system < 0 ? err_set(e, -errno, "could not open %s: %m", place)
-                      : own_files_write(root, system, root, spec, e);
+    if (system < 0)
+        return err_set(e, -errno, "could not open %s: %m", place);
+    int r = own_files_write(root, system, root, spec, e);
+    if (r >= 0 && (r = cover_certificates(dir, root, system, spec, mounts)) < 0)
+        err_set(e, r, "could not cover certificates of programs: %s", err_text(r));
+    return r;
 }
 
 int oci_root_make(const char *dir, const struct sandbox_spec *spec, json_t *mounts, struct err *e)
@@ -248,7 +278,7 @@ int oci_root_make(const char *dir, const struct sandbox_spec *spec, json_t *moun
         return err_set(e, -errno, "could not open %s: %m", dir);
     r = spec->rootfs_dir ? from_image(root, spec, mounts, e) : from_host(root, mounts, e);
     if (r >= 0)
-        r = write_own_files(root, spec, e);
+        r = write_own_files(dir, root, spec, mounts, e);
     if (r < 0)
         return r;
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(own_dirs); i++)

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -24,7 +25,8 @@ static int run_role(int argc, char **argv, bool keeper)
     }
     log_init(keeper ? "egress" : "egress-proxy", cmd_log_level(argv[2]));
     cmd_forbid_dumps();
-    return keeper ? egress_keeper_main(3) : egress_proxy_main(3, 4);
+    return keeper ? egress_keeper_main(3, getenv("CREDENTIALS_DIRECTORY"))
+                  : egress_proxy_main(3, 4);
 }
 
 static const struct verb verbs[] = {

@@ -348,7 +348,8 @@ static int start_egress(struct exec_command *c, struct egress **ret, struct err 
     const struct egress_options o = {.policy = c->policy.json,
                                      .at = "egress",
                                      .audit_file = c->audit ? c->audit : file,
-                                     .tell = say};
+                                     .tell = say,
+                                     .forget = outside_forget_variable};
     return egress_start(&o, ret, e);
 }
 

@@ -501,6 +501,8 @@ static char *value_text(const struct flag *f)
     case FLAG_DURATION:
     case FLAG_SIZE:
         return amount(f->kind, *(const int64_t *)f->ptr);
+    case FLAG_SECTION:
+        return mem_strdup(((const struct flag_section *)f->ptr)->file);
     default:
         return mem_strdup(*(const char *const *)f->ptr);
     }

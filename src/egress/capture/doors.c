@@ -1,7 +1,9 @@
-/* doors.c - which sockets a policy needs. Pure; the policy is the operator's. */
+/* doors.c - which sockets a policy needs.
+ *
+ * Called by the keeper for each sandbox that is about to be made. Pure. The policy is the operator's,
+ * and nobody else has a say: what is listened on does not depend on what a sandbox asks for. */
 #include "egress/capture/doors.h"
 
-#include "egress/ctl/messages.h"
 #include "egress/policy/policy.h"
 
 static void add(json_t *doors, const char *address, unsigned port, bool udp)
@@ -21,7 +23,7 @@ json_t *doors_of_policy(const struct policy *p)
     add(doors, DOOR_LOCAL, DOOR_PROXY_PORT, false);
     const uint16_t *ports;
     const size_t n = policy_ports(p, &ports);
-    for (size_t i = 0; i < n && json_array_size(doors) < EGRESS_DOORS_MAX; i++)
+    for (size_t i = 0; i < n && json_array_size(doors) < DOORS_MAX; i++)
         add(doors, DOOR_ANY, ports[i], false);
     return doors;
 }

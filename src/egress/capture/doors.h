@@ -7,6 +7,7 @@
 
 struct policy;
 
+#define DOORS_MAX       64
 #define DOOR_ANY        "*"
 #define DOOR_LOCAL      "127.0.0.1"
 #define DOOR_DNS_PORT   53
@@ -14,5 +15,5 @@ struct policy;
 
 /* A new array of {"address": "*" | IPv4, "port": N, "udp": bool}, in the order in which descriptors
  * come: DNS (UDP, then TCP), the proxy, then every port that the policy names, 80 and 443 among
- * them. At most EGRESS_DOORS_MAX. Never NULL. */
+ * them. At most DOORS_MAX. Never NULL. */
 json_t *doors_of_policy(const struct policy *p);

@@ -48,11 +48,12 @@ struct front_claim {
     enum detect_kind kind; /* TLS, HTTP1, HTTP2, SSH, OTHER, SILENT */
     enum policy_transport transport;
     uint16_t port; /* that the client connected to, or asked the proxy for; 0 with `each` */
-    bool each;     /* requests to the explicit proxy: HTTP/1, and each names its own host
-                                (absolute form). `host` is NULL. Take Proxy-Authorization off each. */
-    const struct host
-        *host; /* what all places say; the resolved name, or the target of CONNECT, when
-                                they do not agree; NULL with `each` */
+    /* Requests to the explicit proxy: HTTP/1, and each names its own host (absolute form). Each is
+     * decided, goes through forward_strip, and its host through front_count_name. */
+    bool each;
+    /* What all places say; the target of CONNECT, else the resolved name, when they do not agree;
+     * NULL with `each`. */
+    const struct host *host;
     const struct host *resolved, *target, *sni; /* what each place said, or NULL */
     struct host_claim claims[3];                /* the same, for host_claims_agree with Host */
     size_t n_claims;

@@ -39,7 +39,7 @@ struct known {
 struct egress {
     struct proc proc;
     struct ctl *ctl; /* NULL while there is none */
-    bool serves, stopping;
+    bool serves, stopping, trial;
     struct scope scope;
     struct waitq changed;
     struct map known; /* binding → struct known */
@@ -58,6 +58,18 @@ static void say(const struct egress *eg, const char *sentence)
         eg->tell(sentence);
     else
         log_warn("egress", "says=%s", log_q(sentence));
+}
+
+/* One line each. */
+static void say_warnings(const struct egress *eg, const char *lines)
+{
+    for (const char *at = lines; at && *at;) {
+        const char *end = strchr(at, '\n');
+        AUTO_FREE char *line = mem_strndup(at, end ? (size_t)(end - at) : strlen(at));
+        if (line[0])
+            say(eg, line);
+        at = end ? end + 1 : NULL;
+    }
 }
 
 /* ---- what is remembered ---- */
@@ -160,9 +172,10 @@ static int start_process(struct egress *eg, struct err *e)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
     const char *const argv[] = {"sallyport", "egress", "keeper",
-                                getenv("EGDEBUG") ? "debug"
+                                log_enabled(LOG_DEBUG)  ? "debug"
                                 : log_enabled(LOG_INFO) ? "info"
-                                                        : "warn",
+                                : log_enabled(LOG_WARN) ? "warn"
+                                                        : "error",
                                 NULL};
     struct proc_spec spec = {.path = "/proc/self/exe",
                              .argv = argv,
@@ -204,8 +217,8 @@ static int ask_start(struct egress *eg, struct err *e)
         fds.n = 0;
     }
     ctl_fds_done(&fds);
-    if (warnings && warnings[0])
-        say(eg, warnings);
+    if (!eg->trial)
+        say_warnings(eg, warnings);
     return ca ? 0 : err_set(e, -E_PROTO, "egress has no certificate authority");
 }
 
@@ -277,7 +290,8 @@ static int await_keeper(struct egress *eg, struct err *e)
 
 /* ---- start and stop ---- */
 
-static void forget_variables(const struct policy *p)
+/* The keeper has inherited them. */
+static void forget_variables(const struct egress_options *o, const struct policy *p)
 {
     const struct policy_credential *const *all;
     const size_t n = policy_credentials(p, &all);
@@ -285,11 +299,8 @@ static void forget_variables(const struct policy *p)
     for (size_t i = 0; i <= n; i++) {
         const json_t *source = i < n ? all[i]->source : proxy ? proxy->password : NULL;
         const char *name = json_get_str(source, "env");
-        char *value = name ? getenv(name) : NULL;
-        if (!value)
-            continue;
-        explicit_bzero(value, strlen(value)); /* also in /proc/PID/environ */
-        unsetenv(name);
+        if (name && o->forget)
+            o->forget(name);
     }
 }
 
@@ -331,6 +342,7 @@ int egress_start(const struct egress_options *o, struct egress **ret, struct err
     struct egress *eg = mem_new(struct egress);
     *eg = (struct egress){.state_fd = -1,
                           .tell = o->tell,
+                          .trial = o->trial,
                           .at = mem_strdup(o->at),
                           .audit_file = o->audit_file ? mem_strdup(o->audit_file) : NULL,
                           .proxies = o->proxies ? o->proxies : 1,
@@ -343,7 +355,7 @@ int egress_start(const struct egress_options *o, struct egress **ret, struct err
         err_set(e, r, "%s: more than %u MiB", o->at, EGRESS_POLICY_MAX >> 20);
     if (r >= 0)
         r = start_keeper(eg, e);
-    forget_variables(p);
+    forget_variables(o, p);
     policy_unref(p);
     if (r >= 0 && (r = fiber_spawn(&eg->scope, "egress", keep, eg, NULL)) < 0) {
         stop_keeper(eg);
@@ -490,7 +502,11 @@ int egress_set_policy(struct egress *eg, const json_t *policy, struct err *e)
     r = await_keeper(eg, e);
     if (r >= 0)
         r = ctl_ask(eg->ctl, o, &fd, 1, &answer, NULL, NULL, e);
-    return r < 0 ? r : take_text(eg, policy);
+    if (r < 0)
+        return r;
+    eg->trial = false;
+    say_warnings(eg, json_get_str(answer, "warnings"));
+    return take_text(eg, policy);
 }
 
 void egress_reread(struct egress *eg)

@@ -20,13 +20,17 @@ struct egress_options {
     const char *at;         /* what errors call it: "egress" */
     const char *audit_file; /* where the policy names none */
     unsigned proxies;       /* processes that serve; 0: 1 */
+    bool trial; /* this policy is for a trial: what should be said of it is not; egress_set_policy
+                   says it of the one that follows */
     /* Told of what should be said to a person (warnings, a keeper that is replaced); NULL: the
      * log. */
     void (*tell)(const char *sentence);
+    /* Takes a variable of an `env` source out of this process's environment, value wiped. */
+    void (*forget)(const char *name);
 };
 
-/* Checks the policy, takes the variables of `env` sources out of this process's environment, starts
- * egress and waits until it serves. The calling fiber must be the one that stops it. Suspends. 0, or
+/* Checks the policy, starts egress, which inherits the environment, forgets the variables of `env`
+ * sources, and waits until it serves. The calling fiber must be the one that stops it. Suspends. 0, or
  * a negative code with words. */
 int egress_start(const struct egress_options *o, struct egress **ret, struct err *e) WARN_UNUSED;
 void egress_stop(struct egress *eg); /* Suspends; NULL is fine */

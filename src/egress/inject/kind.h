@@ -83,6 +83,14 @@ struct inject_site *planner_site_at(const struct planner *pl, const struct part 
 /* Whether a field of that name is added, so that what the client sent there does not go out. */
 bool planner_adds(const struct planner *pl, struct http_text name);
 
+/* Refuses for a placeholder that does not belong to this host. `credential` NULL: another session's. */
+int planner_refuse_leak(struct planner *pl, const struct part *part, const char *credential);
+
+/* ---- strangers.c ---- */
+
+/* Refuses when a field that holds a login has a placeholder of another session. */
+int strangers_check(struct planner *pl) WARN_UNUSED;
+
 /* ---- texts: spelling.c ---- */
 
 /* How many bytes of `raw` spell `what`, some bytes percent-encoded perhaps; 0: it does not begin with

@@ -131,7 +131,7 @@ static int refuse_secret(struct planner *pl, const struct part *part, const char
                          buf_str(&where), credential);
 }
 
-static int refuse_leak(struct planner *pl, const struct part *part, const char *credential)
+int planner_refuse_leak(struct planner *pl, const struct part *part, const char *credential)
 {
     AUTO(buf) where = BUF_INIT(512);
     part_words(part, &where);
@@ -160,7 +160,7 @@ static int refuse_unfit(struct planner *pl, const struct part *part,
     switch (c->fit) {
     case POLICY_FIT_PORT:
         if (!plain)
-            return refuse_leak(pl, part, name);
+            return planner_refuse_leak(pl, part, name);
         break;
     case POLICY_FIT_PLAINTEXT:
         break;
@@ -217,7 +217,7 @@ static int look_at_placeholders(struct planner *pl, const struct part *part,
         const struct watched *found = &w->placeholders[i];
         const struct policy_candidate *c = candidate(pl, found->credential);
         if (!c)
-            r = refuse_leak(pl, part, found->credential);
+            r = planner_refuse_leak(pl, part, found->credential);
         else if (pl->no_places)
             r = refuse_misplaced(pl, part, found->credential);
         else if (goes && c->fit != POLICY_FIT)
@@ -383,73 +383,6 @@ static int head_hits(struct planner *pl)
     return gather_end(&g, &pl->hits);
 }
 
-/* ---- placeholders of other sessions ---- */
-
-static bool is_stranger(const struct planner *pl, const char *p, size_t n)
-{
-    const struct placeholder *x = placeholders_find(pl->world->placeholders, p, n);
-    return x && !str_eq(x->session, pl->world->session);
-}
-
-/* Looks up whatever stands between white space and commas. */
-static bool has_stranger(const struct planner *pl, struct http_text t)
-{
-    size_t from = 0;
-    for (size_t i = 0; i <= t.n; i++) {
-        if (i < t.n && t.p[i] != ' ' && t.p[i] != '\t' && t.p[i] != ',' && t.p[i] != '"')
-            continue;
-        if (is_stranger(pl, t.p + from, i - from))
-            return true;
-        from = i + 1;
-    }
-    return false;
-}
-
-static bool login_has_stranger(const struct planner *pl, struct http_text value)
-{
-    size_t at, n, user_n;
-    AUTO(buf) login = BUF_INIT(PART_MAX);
-    if (!basic_token(value, &at, &n) || basic_decode(value.p + at, n, &login, &user_n) < 0)
-        return false;
-    return is_stranger(pl, login.data, user_n) ||
-           is_stranger(pl, login.data + user_n + 1, login.len - user_n - 1);
-}
-
-/* As http_text_eq; most names differ in their first letter. */
-static bool is_named(struct http_text name, const char *s)
-{
-    return name.n && name.p[0] == s[0] && http_text_eq(name, s);
-}
-
-static bool is_login(const struct planner *pl, struct http_text name)
-{
-    static const char *const logins[] = {"authorization", "proxy-authorization", "x-api-key",
-                                         "private-token"};
-    for (size_t i = 0; i < ARRAY_LEN(logins); i++)
-        if (is_named(name, logins[i]))
-            return true;
-    const struct policy_decision *d = pl->decision;
-    for (size_t i = 0; i < d->n_candidates; i++)
-        for (size_t k = 0; k < d->candidates[i].credential->n_places; k++) {
-            const struct policy_place *p = &d->candidates[i].credential->places[k];
-            if (p->kind == INJECT_HEADER && is_named(name, p->name))
-                return true;
-        }
-    return false;
-}
-
-static int check_strangers(struct planner *pl)
-{
-    for (size_t i = 0; i < pl->head->fields.n; i++) {
-        const struct http_field *f = &pl->head->fields.items[i];
-        struct part part = {PART_VALUE, i, f->name, f->value};
-        if (f->value.n >= PLACEHOLDER_MIN && is_login(pl, f->name) &&
-            (has_stranger(pl, f->value) || login_has_stranger(pl, f->value)))
-            return refuse_leak(pl, &part, NULL);
-    }
-    return 0;
-}
-
 /* ---- together ---- */
 
 static int begin_places(struct planner *pl)
@@ -499,7 +432,7 @@ static int plan_all(struct planner *pl)
     if (r == 0 && pl->hits)
         r = visit_all(pl);
     if (r == 0)
-        r = check_strangers(pl);
+        r = strangers_check(pl);
     if (r == 0)
         r = require_check(pl);
     return r < 0 ? r : count(pl);

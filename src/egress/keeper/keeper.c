@@ -139,6 +139,7 @@ static int answer_grant(struct keeper *k, struct ctl_answer *answer, struct err 
         return r;
     json_put_str(answer->o, "binding", id);
     json_put(answer->o, "env", env);
+    _Static_assert(DOORS_MAX == EGRESS_DOORS_MAX, "the channel carries as many");
     json_put(answer->o, "doors", doors_of_policy(k->policy));
     return 0;
 }
@@ -277,8 +278,14 @@ static int await_start(struct keeper *k)
     return 0;
 }
 
+struct start_args {
+    int ctl_fd;
+    const char *credentials_directory;
+};
+
 static int run(void *arg)
 {
+    const struct start_args *args = arg;
     struct keeper *k = mem_new(struct keeper);
     *k = (struct keeper){.policy_fd = -1, .ca_fd = -1};
     scope_init(&k->scope);
@@ -287,9 +294,9 @@ static int run(void *arg)
     map_init(&k->bindings);
     k->pool = pool_new("egress", 4);
     k->sources = secret_sources_new(&(struct secret_options){
-        .pool = k->pool, .credentials_directory = getenv("CREDENTIALS_DIRECTORY")});
+        .pool = k->pool, .credentials_directory = args->credentials_directory});
     k->placeholders = placeholders_new();
-    k->boss = ctl_new(*(int *)arg, hear_boss, k);
+    k->boss = ctl_new(args->ctl_fd, hear_boss, k);
     int r = await_start(k);
     if (r >= 0)
         r = ctl_await_end(k->boss);
@@ -298,8 +305,9 @@ static int run(void *arg)
     return r < 0 && r != -E_CLOSED;
 }
 
-int egress_keeper_main(int ctl_fd)
+int egress_keeper_main(int ctl_fd, const char *credentials_directory)
 {
+    struct start_args args = {ctl_fd, credentials_directory};
     secret_wipe_when_freed();
     struct err e = {.code = 0};
     int r = signal_init(); /* a terminal's Ctrl-C is for whoever started us; we end with them */
@@ -309,7 +317,7 @@ int egress_keeper_main(int ctl_fd)
         log_error("egress could not start", "error=%s", log_q(e.msg[0] ? e.msg : err_text(r)));
         return 1;
     }
-    r = loop_run(run, &ctl_fd);
+    r = loop_run(run, &args);
     signal_done();
     loop_done();
     return r;

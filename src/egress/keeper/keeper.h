@@ -8,5 +8,5 @@
 #include "base/base.h"
 
 /* Serves on `ctl_fd`, a connected SEQPACKET socket (ctl/messages.h), until the other end closes.
- * Returns the process's exit code. */
-int egress_keeper_main(int ctl_fd);
+ * `credentials_directory`: systemd's, or NULL. Returns the process's exit code. */
+int egress_keeper_main(int ctl_fd, const char *credentials_directory);

@@ -196,10 +196,13 @@ static const char *connect_error(int r)
     case -EHOSTUNREACH:
     case -ENETUNREACH:
         return "destination_ip_unroutable";
+    case -ECONNRESET:
+    case -EPIPE:
+        return "connection_terminated";
     case -ECANCELED:
         return NULL;
-    default:
-        return "connection_terminated";
+    default: /* no descriptors, no local ports, a lock: our side */
+        return "proxy_internal_error";
     }
 }
 

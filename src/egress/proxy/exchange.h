@@ -88,6 +88,10 @@ struct exchange_calls {
      * for each request: who was asked for this host, port and session before is not asked again. */
     int (*ask)(void *arg, const struct policy_query *q, const struct policy_decision *d,
                struct err *e);
+    /* Counts a host that a request to a forward proxy has named, which no resolver was asked for. The
+     * policy has let it pass. May suspend. 0; -E_LIMIT (429), -EBUSY (503), others (403), with words.
+     * NULL: nobody counts. */
+    int (*count_name)(void *arg, const struct host *h, uint16_t port, struct err *e);
     /* Brings the secrets of the plan. Suspends. Called when the plan has uses, or the host has
      * credentials (then for the table alone). 0, also when some could not be had, with words about one
      * of them; negative with words when none could. No words may hold a secret. */

@@ -140,6 +140,18 @@ static bool judge_policy(struct exchange *x)
     return true;
 }
 
+/* Names under a wildcard are a channel out: those that came past the resolver count, too. */
+static bool judge_name(struct exchange *x)
+{
+    const struct exchange_calls *c = x->w->calls;
+    if (x->w->host || !c->count_name)
+        return true;
+    int r = c->count_name(x->w->arg, &x->host, x->port, &x->err);
+    if (r >= 0)
+        return true;
+    return deny(x, r == -E_LIMIT ? 429 : r == -EBUSY ? 503 : 403, "names", x->err.msg);
+}
+
 /* "rule 7": no credential can have that name. */
 static bool judge_rate(struct exchange *x, char name[24], bool take)
 {
@@ -187,7 +199,7 @@ bool exchange_judge(struct exchange *x)
     char name[24];
     strip(x);
     if (!judge_protocol(x) || !judge_host(x) || !judge_path(x) || !judge_policy(x) ||
-        !judge_rate(x, name, false) || !judge_plan(x))
+        !judge_name(x) || !judge_rate(x, name, false) || !judge_plan(x))
         return false;
     return judge_rate(x, name, true);
 }

@@ -62,26 +62,19 @@ static int pass_on(struct direction *d, bool more)
 
 /* ---- what is done with the bytes of a message ---- */
 
-static int feed_out(struct direction *d, const uint8_t *p, size_t n, bool end)
+/* As inject_body_feed and reply_feed. */
+static int feed(struct direction *d, const uint8_t **p, size_t *n)
 {
     struct exchange *x = d->x;
-    int r;
-    do
-        r = inject_body_feed(&x->body, &p, &n, &d->payload, &x->no);
-    while (r > 0);
-    if (r == 0 && end)
-        r = inject_body_end(&x->body, &d->payload, &x->no);
-    return r;
+    return d->out ? inject_body_feed(&x->body, p, n, &d->payload, &x->no)
+                  : reply_feed(&x->reply, p, n, &d->payload, &x->err);
 }
 
-static int feed_in(struct direction *d, const uint8_t *p, size_t n, bool end)
+static int end(struct direction *d)
 {
     struct exchange *x = d->x;
-    int r;
-    do
-        r = reply_feed(&x->reply, &p, &n, &d->payload, &x->err);
-    while (r > 0);
-    return r == 0 && end ? reply_end(&x->reply, &d->payload, &x->err) : r;
+    return d->out ? inject_body_end(&x->body, &d->payload, &x->no)
+                  : reply_end(&x->reply, &d->payload, &x->err);
 }
 
 static int idle(struct direction *d)
@@ -97,6 +90,16 @@ static int frame(struct direction *d, enum ws_opcode opcode, bool fin)
     return r;
 }
 
+/* What has come out of a message so far, as a frame of its own. */
+static int fragment(struct direction *d, const struct ws_piece *w, bool last)
+{
+    if (d->payload.len == 0 && !last)
+        return 0;
+    int r = frame(d, d->began ? WS_CONTINUATION : w->opcode, last);
+    d->began = true;
+    return r;
+}
+
 static int take_data(struct direction *d, const struct ws_piece *w)
 {
     if (w->first) {
@@ -106,14 +109,21 @@ static int take_data(struct direction *d, const struct ws_piece *w)
         else
             reply_message(&d->x->reply);
     }
-    int r = d->out ? feed_out(d, w->p, w->n, w->last) : feed_in(d, w->p, w->n, w->last);
-    if (r == 0 && w->frame_end && !w->last)
+    const uint8_t *p = w->p;
+    size_t n = w->n;
+    int r;
+    while ((r = feed(d, &p, &n)) > 0) {
+        r = fragment(d, w, false);
+        if (r == 0)
+            r = pass_on(d, true);
+        if (r < 0)
+            return r;
+    }
+    if (r == 0 && w->last)
+        r = end(d);
+    else if (r == 0 && w->frame_end)
         r = idle(d);
-    if (r < 0 || (d->payload.len == 0 && !w->last))
-        return r;
-    r = frame(d, d->began ? WS_CONTINUATION : w->opcode, w->last);
-    d->began = true;
-    return r;
+    return r < 0 ? r : fragment(d, w, w->last);
 }
 
 static int take_control(struct direction *d, const struct ws_piece *w)

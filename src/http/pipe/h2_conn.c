@@ -39,6 +39,16 @@ static void give_out(char *p)
         free(p);
 }
 
+/* What could not be written. */
+static void drop_out(struct h2_conn *c)
+{
+    if (c->out && c->out_heads)
+        explicit_bzero(c->out, c->out_n);
+    give_out(TAKE(c->out));
+    c->out_n = 0;
+    c->out_heads = false;
+}
+
 static int64_t now_ms(void)
 {
     return time_mono_ns() / NS_PER_MS;
@@ -116,7 +126,7 @@ void h2_conn_done(struct h2_conn *c)
     if (c->session)
         nghttp2_session_del(c->session);
     c->session = NULL;
-    give_out(TAKE(c->out));
+    drop_out(c);
 }
 
 /* Whether the connection was over before the peer can have seen the request: nothing has come since
@@ -203,6 +213,20 @@ int h2_conn_words(const struct h2_conn *c, int code, struct err *e)
 
 /* ---- writing ---- */
 
+/* The frame that nghttp2 has just handed over is in our buffer. Its own copy of a head that goes to a
+ * server would stay until the next frame, and be of no more use to it. */
+static void wipe_head(struct h2_conn *c, const uint8_t *p, size_t n)
+{
+    union {
+        const uint8_t *from;
+        uint8_t *to;
+    } frame = {p};
+    if (c->serving || n < 9 || (p[3] != NGHTTP2_HEADERS && p[3] != NGHTTP2_CONTINUATION))
+        return;
+    explicit_bzero(frame.to, n);
+    c->out_heads = true;
+}
+
 void h2_conn_gather(struct h2_conn *c)
 {
     fiber_no_suspend_begin();
@@ -225,6 +249,7 @@ void h2_conn_gather(struct h2_conn *c)
         }
         memcpy(c->out + c->out_n, p, (size_t)n);
         c->out_n += (size_t)n;
+        wipe_head(c, p, (size_t)n);
     }
     fiber_no_suspend_end();
 }
@@ -240,15 +265,18 @@ static int writer(void *arg)
             break;
         char *out = TAKE(c->out);
         size_t n = c->out_n;
+        bool heads = c->out_heads;
         c->out_n = 0;
+        c->out_heads = false;
         h2_conn_gather(c);
         int r = stream_write(c->io, out, n);
+        if (heads)
+            explicit_bzero(out, n);
         give_out(out);
         if (r < 0)
             h2_conn_break(c, r);
     }
-    give_out(TAKE(c->out));
-    c->out_n = 0;
+    drop_out(c);
     c->writing = false;
     waitq_wake_all(&c->written);
     return 0;

@@ -1,4 +1,4 @@
-/* h2_memory.c - blocks of a page and more for nghttp2 come from mmap.
+/* h2_memory.c - blocks of four pages and more for nghttp2 come from mmap; others are wiped when freed.
  *
  * Each session has a buffer of 16 KiB for the frame that is being sent. Its heads and control frames
  * use the first page of it, and bodies none, because they are copied past it (h2_events.c). Out of
@@ -38,7 +38,7 @@ static void *take(size_t n, void *arg)
         if (b == MAP_FAILED)
             return NULL;
     } else {
-        b = malloc(size);
+        b = malloc(size); /* lint-allow: banned nghttp2 looks whether it got memory */
         if (!b)
             return NULL;
     }
@@ -53,6 +53,8 @@ static void give(void *p, void *arg)
     if (!p)
         return;
     struct block *b = block_of(p);
+    if (!b->mapped)
+        explicit_bzero(b->bytes, b->size - sizeof(*b)); /* fields may be credentials */
     if (b->mapped)
         (void)munmap(b, b->size);
     else

@@ -148,7 +148,9 @@ struct http_serve_options {
     void (*refuse)(void *arg, int status, const char *why, struct http_head *ret,
                    struct http_text *ret_body);
     /* Serves one exchange: owns `p` and closes it. On a fiber: the connection's own for 1.1, one for
-     * each stream for 2. Suspends. */
+     * each stream for 2. Suspends. With HTTP/2 that fiber is cancelled when its client resets the
+     * stream before the response is complete, and when the connection ends: what has to be done all
+     * the same wants a shield. */
     void (*serve)(void *arg, struct http_pipe *p);
     void *arg;
 };

@@ -13,9 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "sandbox/build/certifi.h"
 #include "sandbox/build/cover.h"
+#include "sandbox/build/layer.h"
 #include "sandbox/build/root.h"
 #include "sandbox/fifos.h"
 #include "sandbox/mounts.h"
@@ -250,6 +253,28 @@ static int mount_workspace(const struct enter_args *j, int root, struct err *e)
     return mount_new(root, &SANDBOX_HOME[1], "tmpfs", o, BASIC_ATTR, e);
 }
 
+/* Certificates that programs bring along, with that of the boundary (certifi.h). */
+static int cover_certificates(const struct root *made, const struct enter_args *j, struct err *e)
+{
+    if (!j->spec->ca_pem)
+        return 0;
+    AUTO(certifi) found = {.n = 0};
+    certifi_find(made->top, &found);
+    AUTO_CLOSE int files = mounts_open(made->scratch, "files", O_PATH | O_DIRECTORY);
+    int r = files < 0 ? files : 0;
+    for (size_t i = 0; r >= 0 && i < found.n; i++) {
+        AUTO(buf) text = BUF_INIT(8u << 20);
+        AUTO_FREE char *name = mem_printf("certificates-%zu", i);
+        struct stat st;
+        r = certifi_text(made->top, found.path[i], j->spec, &text);
+        if (r >= 0)
+            r = layer_put(files, name, buf_str(&text), text.len, &st);
+        if (r >= 0)
+            r = show(files, name, made->top, found.path[i], e);
+    }
+    return r < 0 ? err_set(e, r, "could not cover certificates of programs: %s", err_text(r)) : 0;
+}
+
 int contents_mount(const struct root *made, const struct enter_args *j, struct err *e)
 {
     int r = mount_proc(made, j, e);
@@ -263,6 +288,8 @@ int contents_mount(const struct root *made, const struct enter_args *j, struct e
     if (r >= 0)
         r = mount_workspace(j, made->top, e);
     if (r >= 0)
+        r = cover_certificates(made, j, e);
+    if (r >= 0) /* over all of it: they are what somebody has asked for */
         r = attach_binds(j, made, e);
     return r;
 }

@@ -209,9 +209,8 @@ int landlock_only_read(const char *const *paths, struct err *e)
         if (fd < 0 || fstat(fd, &st) < 0)
             continue;
         struct landlock_path_beneath_attr rule = {
-            .allowed_access =
-                LANDLOCK_ACCESS_FS_READ_FILE |
-                (S_ISDIR(st.st_mode) ? (uint64_t)LANDLOCK_ACCESS_FS_READ_DIR : 0),
+            .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE |
+                              (S_ISDIR(st.st_mode) ? (uint64_t)LANDLOCK_ACCESS_FS_READ_DIR : 0),
             .parent_fd = fd};
         if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
             return err_set(e, -errno, "could not add the Landlock rule for %s: %m", *paths);

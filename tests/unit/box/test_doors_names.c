@@ -191,7 +191,10 @@ static void make_image(void)
         "files\\nhosts: files\\n' >etc/nsswitch.conf && echo IMAGE "
         ">etc/ssl/certs/ca-certificates.crt "
         "&& ln -s certs/ca-certificates.crt etc/ssl/cert.pem && echo deep >etc/deep/er/file && "
-        "mkfifo etc/pipe",
+        "mkfifo etc/pipe && mkdir -p usr/local/lib/python3.12/site-packages/certifi "
+        "usr/local/lib/python3.9/dist-packages/certifi && echo CERTIFI "
+        ">usr/local/lib/python3.12/site-packages/certifi/cacert.pem && ln -s /etc/ssl/cert.pem "
+        "usr/local/lib/python3.9/dist-packages/certifi/cacert.pem",
         image);
     assert_int_equal(system(make), 0);
 }
@@ -211,6 +214,10 @@ static int image_fiber(void *arg)
     harness_expect(b, "cat /etc/ssl/cert.pem", "IMAGE\n" BOUNDARY_CA_TRIMMED);
     harness_expect(b, "cat /etc/sallyport/bundle.pem", "IMAGE\n" BOUNDARY_CA_TRIMMED);
     harness_expect(b, "cat /etc/ssl/certs/" BOUNDARY_CA_HASH ".0", BOUNDARY_CA_TRIMMED);
+    harness_expect(b, "cat /usr/local/lib/python3.12/site-packages/certifi/cacert.pem",
+                   "CERTIFI\n" BOUNDARY_CA_TRIMMED);
+    harness_expect(b, "cat /usr/local/lib/python3.9/dist-packages/certifi/cacert.pem",
+                   "IMAGE\n" BOUNDARY_CA_TRIMMED);
     harness_expect(b, "cat /etc/deep/er/file /outside/resolv; echo $NODE_EXTRA_CA_CERTS",
                    "deep\nvictim\n/etc/sallyport/ca.pem");
     box_close(b);
@@ -227,10 +234,12 @@ static void in_an_image(void **state)
     if (geteuid() == 0)
         harness_each_isolating(image_fiber, true);
     /* Nothing was written into it. */
-    AUTO_FREE char *check = mem_printf("cd %s && test ! -e etc/sallyport && test \"$(cat "
-                                       "etc/ssl/certs/ca-certificates.crt)\" = IMAGE && test -L "
-                                       "etc/resolv.conf && cd / && rm -rf %s/*",
-                                       image, image);
+    AUTO_FREE char *check = mem_printf(
+        "cd %s && test ! -e etc/sallyport && test \"$(cat "
+        "etc/ssl/certs/ca-certificates.crt)\" = IMAGE && test \"$(cat "
+        "usr/local/lib/python3.12/site-packages/certifi/cacert.pem)\" = CERTIFI && test -L "
+        "etc/resolv.conf && cd / && rm -rf %s/*",
+        image, image);
     assert_int_equal(system(check), 0);
     outside_dir_gone(image);
 }

@@ -106,6 +106,21 @@ static int a_refused_request_gets_words_and_nothing_goes_out(void *arg)
 }
 ON_LOOP(a_refused_request_gets_words_and_nothing_goes_out)
 
+static int a_host_nobody_else_claimed_must_still_be_the_connections(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_1_1);
+    h.world.n_claims = 0;
+    harness_ask(&h, "GET /x plain.example");
+    harness_join(&h);
+    assert_true(fake_heard(&h.client, "421\n"));
+    assert_int_equal(h.n_origins, 0);
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_host_nobody_else_claimed_must_still_be_the_connections)
+
 static int a_refused_head_gets_no_body(void *arg)
 {
     (void)arg;
@@ -406,6 +421,7 @@ int main(void)
         CASE(a_get_goes_out_with_its_secret_and_comes_back),
         CASE(a_small_get_costs_one_write_on_each_side_and_one_fiber),
         CASE(a_refused_request_gets_words_and_nothing_goes_out),
+        CASE(a_host_nobody_else_claimed_must_still_be_the_connections),
         CASE(a_refused_head_gets_no_body),
         CASE(the_name_that_was_judged_is_the_name_that_is_sent),
         CASE(without_room_in_the_audit_log_nothing_happens),

@@ -301,6 +301,29 @@ static int a_cancelled_socket_is_cut_on_both_sides(void *arg)
 }
 ON_LOOP(a_cancelled_socket_is_cut_on_both_sides)
 
+static int a_message_of_nothing_but_placeholders_passes(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    open_socket(&h, HTTP_1_1);
+    AUTO(buf) text = BUF_INIT(1 << 20);
+    for (int i = 0; i < 3000; i++) /* more than one feed takes */
+        (void)buf_adds(&text, PLACEHOLDER);
+    say_frame(&h.client, WS_TEXT, true, text.data, true);
+    close_socket(&h);
+    AUTO(buf) b;
+    heard(&h.origins[0], true, &b);
+    const char *at = buf_str(&b);
+    size_t secrets = 0;
+    assert_null(strstr(at, PLACEHOLDER));
+    for (; *at && strncmp(at, "close", 5) != 0; at++)
+        secrets += strncmp(at, "ghp_", 4) == 0;
+    assert_int_equal(secrets, 3000);
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_message_of_nothing_but_placeholders_passes)
+
 static int a_large_frame_passes_in_pieces(void *arg)
 {
     (void)arg;
@@ -340,6 +363,7 @@ int main(void)
         CASE(where_nothing_is_to_be_seen_bytes_pass_raw),
         CASE(a_narrower_policy_cuts_an_open_socket),
         CASE(a_cancelled_socket_is_cut_on_both_sides),
+        CASE(a_message_of_nothing_but_placeholders_passes),
         CASE(a_large_frame_passes_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,6 +82,30 @@ static inline void big(struct http_pipe *p, size_t n)
     note(&W.hanging);
 }
 
+/* Two interim responses, then heads that cannot be. */
+static inline void interim(struct http_pipe *p, const struct http_head *q)
+{
+    struct http_field link = {.name = HTTP_TEXT("link"), .value = HTTP_TEXT("x")};
+    struct http_head h = {.status = 103, .fields = {.items = &link, .n = 1, .room = 1}};
+    CHECK(http_send_head(p, &h) == 0 && http_send_head(p, &h) == 0, "103");
+    h.status = 101;
+    CHECK(http_send_head(p, &h) == -EINVAL, "101 is of HTTP/1.1");
+    h.status = 204;
+    h.body = HTTP_BODY_STREAM;
+    CHECK(http_send_head(p, &h) == -EINVAL, "204 has no body");
+    h.status = 200;
+    if (http_text_eq(q->method, "HEAD")) {
+        CHECK(http_send_head(p, &h) == -EINVAL, "HEAD gets no body");
+        h.body = HTTP_BODY_NONE;
+        h.has_length = true;
+        h.length = 7;
+        CHECK(http_send_head(p, &h) == 0, "head");
+        return;
+    }
+    answer(p, 200, "final");
+    CHECK(http_send_head(p, &h) == -EINVAL, "one final head");
+}
+
 static inline void hang(struct http_pipe *p)
 {
     char bytes[100];
@@ -131,6 +155,8 @@ static inline void serve(void *arg, struct http_pipe *p)
         answer(p, 200, "early");
     else if (http_text_eq(h.path, "/none"))
         ;
+    else if (http_text_eq(h.path, "/interim"))
+        interim(p, &h);
     else if (http_text_eq(h.path, "/reset"))
         http_reset(p, HTTP_RESET_REFUSED);
     else if (http_text_eq(h.path, "/reset-and-more")) {

@@ -430,6 +430,32 @@ static void the_body_is_asked_for_when_it_is_read(void)
 }
 H2_CASE(the_body_is_asked_for_when_it_is_read)
 
+static void interim_responses_go_out_before_the_final_one(void)
+{
+    struct world w;
+    world_init(&w, NULL, false);
+    AUTO(buf) b = BUF_INIT(10000);
+    put_headers(&b, 1, F_END, GET("/interim"));
+    world_send(&w, &b);
+    for (int i = 0; i < 2; i++)
+        CHECK(peer_want(&w.peer, F_HEADERS, 1) && !(w.peer.flags & F_END) &&
+                  strcmp(w.peer.head, ":status: 103\nlink: x\n") == 0,
+              "%s", w.peer.head);
+    CHECK(peer_want(&w.peer, F_HEADERS, 1) && strstr(w.peer.head, ":status: 200\n") == w.peer.head,
+          "%s", w.peer.head);
+    CHECK(peer_body(&w.peer, 1, &b) && strcmp(buf_str(&b), "final") == 0, "%s", buf_str(&b));
+    buf_reset(&b);
+    put_headers(&b, 3, F_END, ":method: HEAD\n:scheme: http\n:authority: a\n:path: /interim\n");
+    world_send(&w, &b);
+    do
+        CHECK(peer_want(&w.peer, F_HEADERS, 3), "head");
+    while (!failure[0] && !(w.peer.flags & F_END));
+    CHECK(strcmp(w.peer.head, ":status: 200\ncontent-length: 7\nlink: x\n") == 0, "%s",
+          w.peer.head);
+    world_done(&w);
+}
+H2_CASE(interim_responses_go_out_before_the_final_one)
+
 /* ---- windows ---- */
 
 static void nothing_is_read_ahead_beyond_a_window(void)
@@ -469,7 +495,7 @@ static void bytes_that_nobody_reads_do_not_block_others(void)
         for (unsigned i = 0; i < 15; i++)
             put_frame(&b, F_DATA, 0, id, zeros, sizeof(zeros));
         world_send(&w, &b);
-        CHECK(peer_reset_of(&w.peer, id) == NGHTTP2_INTERNAL_ERROR, "stream %u", id);
+        CHECK(peer_reset_of(&w.peer, id) == NGHTTP2_INTERNAL_ERROR, "id %u", id);
     }
     put_headers(&b, 101, 0, POST("/echo"));
     put_frame(&b, F_DATA, F_END, 101, "still", 5);
@@ -564,6 +590,7 @@ int main(void)
         CASE(half_a_head_has_a_deadline),
         CASE(something_else_is_refused),
         CASE(the_body_is_asked_for_when_it_is_read),
+        CASE(interim_responses_go_out_before_the_final_one),
         CASE(nothing_is_read_ahead_beyond_a_window),
         CASE(bytes_that_nobody_reads_do_not_block_others),
         CASE(a_response_waits_for_the_clients_window),
