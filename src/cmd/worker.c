@@ -213,12 +213,14 @@ static int try_egress(struct worker_command *c, struct self_test *t, struct err 
     return r < 0 ? r : egress_set_policy(c->egress, c->policy.json, e);
 }
 
-static int open_egress(struct worker_command *c, const json_t *policy, struct err *e)
+static int open_egress(struct worker_command *c, const json_t *policy, const char *variable,
+                       struct err *e)
 {
     AUTO_FREE char *data = cmd_data_dir(c->options.data);
     AUTO_FREE char *file = mem_printf("%s/audit.jsonl", data);
     const struct egress_options o = {.policy = policy,
                                      .trial = true,
+                                     .variable = variable,
                                      .at = "egress",
                                      .audit_file = c->audit ? c->audit : file,
                                      .proxies = (unsigned)c->proxies,
@@ -242,7 +244,7 @@ static int start_egress(struct worker_command *c, struct err *e)
     int r = self_test_begin(c->policy.json, &t, &policy, e);
     if (r < 0)
         return r;
-    r = open_egress(c, policy, e);
+    r = open_egress(c, policy, self_test_variable(t), e);
     if (r >= 0)
         r = try_egress(c, t, e);
     self_test_end(t);

@@ -40,6 +40,7 @@ struct egress {
     struct proc proc;
     struct ctl *ctl; /* NULL while there is none */
     bool serves, stopping, trial;
+    const char *variable; /* for the first keeper; the caller's */
     struct scope scope;
     struct waitq changed;
     struct map known; /* binding → struct known */
@@ -164,6 +165,20 @@ static int hear_keeper(void *arg, const char *op, const json_t *o, struct ctl_fd
     return err_set(e, -E_PROTO, "egress may ask for nothing");
 }
 
+/* Our environment, and one variable more. The caller frees the list alone. */
+static const char **environment(const char *variable)
+{
+    size_t n = 0;
+    while (environ[n])
+        n++;
+    const char **all = mem_array(n + 2, sizeof(*all));
+    for (size_t i = 0; i < n; i++)
+        all[i] = environ[i];
+    all[n] = variable;
+    all[n + 1] = NULL;
+    return all;
+}
+
 static int start_process(struct egress *eg, struct err *e)
 {
     int pair[2];
@@ -177,9 +192,10 @@ static int start_process(struct egress *eg, struct err *e)
                                 : log_enabled(LOG_WARN) ? "warn"
                                                         : "error",
                                 NULL};
+    AUTO_FREE const char **envp = environment(TAKE(eg->variable));
     struct proc_spec spec = {.path = "/proc/self/exe",
                              .argv = argv,
-                             .envp = (const char *const *)environ,
+                             .envp = envp,
                              .stdin_fd = -1,
                              .stdout_fd = -1,
                              .stderr_fd = 2,
@@ -343,6 +359,7 @@ int egress_start(const struct egress_options *o, struct egress **ret, struct err
     *eg = (struct egress){.state_fd = -1,
                           .tell = o->tell,
                           .trial = o->trial,
+                          .variable = o->variable,
                           .at = mem_strdup(o->at),
                           .audit_file = o->audit_file ? mem_strdup(o->audit_file) : NULL,
                           .proxies = o->proxies ? o->proxies : 1,

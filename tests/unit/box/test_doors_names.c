@@ -112,7 +112,7 @@ static void the_certificate_is_trusted(struct box *b, bool java)
                    "env -i /usr/bin/perl -e 'exit 0'; for v in NODE_EXTRA_CA_CERTS "
                    "REQUESTS_CA_BUNDLE; do openssl verify -CAfile ${!v} leaf.pem; done; echo "
                    "${SSL_CERT_FILE-unset}",
-                   "leaf.pem: OK\nleaf.pem: OK\nunset");
+                   "leaf.pem: OK\nleaf.pem: OK\n/etc/sallyport/bundle.pem");
     if (java)
         harness_expect(
             b,
