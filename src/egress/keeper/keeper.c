@@ -14,7 +14,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -310,6 +310,11 @@ int egress_keeper_main(int ctl_fd, const char *credentials_directory)
     struct start_args args = {ctl_fd, credentials_directory};
     secret_wipe_when_freed();
     struct err e = {.code = 0};
+    struct rlimit files; /* each sandbox's sockets are kept here */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     int r = signal_init(); /* a terminal's Ctrl-C is for whoever started us; we end with them */
     if (r >= 0)
         r = loop_init();
