@@ -14,6 +14,7 @@ import { BIN, ms, run, tempDir } from './own.mjs';
 
 /** The real secret of tests. No sandbox may ever see it, in whatever form. */
 export const SECRET = 'sk-real-7Qm2vX9pLrT4wZ8nB3cK6dF1';
+const PYTHON = fs.readFileSync(path.join(import.meta.dirname, 'egress_inside.py'), 'utf8');
 const listen = (s, port = 0, host = '127.0.0.1') => new Promise((ok, no) => { s.once('error', no); s.listen(port, host, () => ok(s.address().port)); });
 
 /** Every form of a text in which it might come back: as it is, base64 at three alignments, hex, URL- and JSON-escaped. */
@@ -158,6 +159,12 @@ export function boundary({ allow = [], credentials = [], ca, dns, policy = {}, a
       const r = await b.sh(script, o);
       assert.equal(r.code, 0, `${script}\n${r.out}\n${r.err}`);
       return r.out;
+    },
+    /** Python inside, with the connections of egress_inside.py: what the code put into `out`. `P` there is `params`. */
+    async py(code, params = {}, o = {}) {
+      const r = await b.sh('exec python3 -', { ...o, input: `${PYTHON}\nP = json.loads(${JSON.stringify(JSON.stringify(params))})\n${code}\nprint(json.dumps(out))\n` });
+      assert.equal(r.code, 0, `${code}\n${r.out}\n${r.err}`);
+      return JSON.parse(r.out.trim().split('\n').at(-1));
     },
     lines: () => fs.readFileSync(audit, 'utf8').trim().split('\n'),
     records: (where = {}) => b.lines().map((l) => JSON.parse(l)).filter((r) => !['start', 'checkpoint'].includes(r.kind) && Object.entries(where).every(([k, v]) => r[k] === v)),

@@ -329,7 +329,7 @@ static int step(struct planner *pl, const struct part *part, int so_far)
 static int visit_field(struct planner *pl, const struct http_fields *fields, size_t i, int r)
 {
     const struct http_field *f = &fields->items[i];
-    struct part name = {PART_NAME, i, {NULL, 0}, f->name};
+    struct part name = {PART_NAME, i, {NULL, 0}, http_field_spelled(f)};
     struct part value = {PART_VALUE, i, f->name, f->value};
     r = step(pl, &value, r);
     return step(pl, &name, r);
@@ -377,7 +377,7 @@ static int head_hits(struct planner *pl)
     gather_add(&g, h->authority);
     gather_add(&g, h->path);
     for (size_t i = 0; i < h->fields.n; i++) {
-        gather_add(&g, h->fields.items[i].name);
+        gather_add(&g, http_field_spelled(&h->fields.items[i]));
         gather_add(&g, h->fields.items[i].value);
     }
     return gather_end(&g, &pl->hits);

@@ -81,7 +81,7 @@ static uint64_t fields_hits(struct scrub_table *t, const struct http_fields *fs,
     g.error = 0;
     g.n = 0;
     for (size_t i = 0; i < fs->n; i++) {
-        gather_add(&g, fs->items[i].name);
+        gather_add(&g, http_field_spelled(&fs->items[i]));
         gather_add(&g, fs->items[i].value);
     }
     *ret_r = gather_end(&g, &hits);
@@ -93,7 +93,8 @@ static int scrub_field(struct reply *r, struct http_head *h, struct http_field *
 {
     uint64_t in_name = 0, in_value = 0;
     AUTO(buf) out = BUF_INIT(VALUE_MAX);
-    int c = scrub_text(r->table, f->name.p, f->name.n, SCRUB_QUOTE_NONE, NULL, &in_name);
+    const struct http_text name = http_field_spelled(f);
+    int c = scrub_text(r->table, name.p, name.n, SCRUB_QUOTE_NONE, NULL, &in_name);
     if (c == 0 && f->value.n)
         c = scrub_text(r->table, f->value.p, f->value.n, SCRUB_QUOTE_NONE, &out, &in_value);
     if (c < 0)

@@ -88,14 +88,6 @@ static int put_text(struct h1_conn *c, struct http_text t)
 }
 #define PUT(c, literal) h1_put(c, literal, sizeof(literal) - 1)
 
-/* As it was sent, when that is the same name: old peers look at the case. */
-static struct http_text spelled(const struct http_field *f)
-{
-    if (f->as_sent && str_ieq_n(f->as_sent, f->name.n, f->name.p, f->name.n))
-        return (struct http_text){f->as_sent, f->name.n};
-    return f->name;
-}
-
 /* Errors of h1_put stay in the connection; the last call tells. */
 static void put_fields(struct h1_conn *c, const struct http_fields *fs)
 {
@@ -103,7 +95,7 @@ static void put_fields(struct h1_conn *c, const struct http_fields *fs)
         const struct http_field *f = &fs->items[i];
         if (http_field_is_framing(f->name))
             continue;
-        put_text(c, spelled(f));
+        put_text(c, http_field_spelled(f));
         PUT(c, ": ");
         put_text(c, f->value);
         PUT(c, "\r\n");

@@ -76,6 +76,14 @@ int http_head_add(struct http_head *h, struct http_text name, struct http_text v
     return 0;
 }
 
+/* As it was sent, when that is the same name: old peers look at the case. */
+struct http_text http_field_spelled(const struct http_field *f)
+{
+    if (f->as_sent && str_ieq_n(f->as_sent, f->name.n, f->name.p, f->name.n))
+        return (struct http_text){f->as_sent, f->name.n};
+    return f->name;
+}
+
 struct http_field *http_fields_get(const struct http_fields *fs, const char *name,
                                    const struct http_field *after)
 {

