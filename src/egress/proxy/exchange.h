@@ -92,6 +92,11 @@ struct exchange_calls {
      * policy has let it pass. May suspend. 0; -E_LIMIT (429), -EBUSY (503), others (403), with words.
      * NULL: nobody counts. */
     int (*count_name)(void *arg, const struct host *h, uint16_t port, struct err *e);
+    /* Before the request is looked at: sees to it that the watch and the table have the secrets of all
+     * candidates, also when this request does not use them: an origin may remember what another one
+     * brought, and a sandbox may have got it elsewhere. Called when there are candidates. Suspends.
+     * Negative with words, which may be about the host: the request is refused. NULL: they are known. */
+    int (*learn)(void *arg, const struct policy_decision *d, struct err *e);
     /* Brings the secrets of the plan. Suspends. Called when the plan has uses, or the host has
      * credentials (then for the table alone). 0, also when some could not be had, with words about one
      * of them; negative with words when none could. No words may hold a secret. */

@@ -105,6 +105,8 @@ void exchange_refuse_inject(struct exchange *x, const struct inject_refusal *no)
 /* `type` is an error of RFC 9209 2.3; `reason` (static) goes to body and audit, as do the words. */
 void exchange_fail(struct exchange *x, int status, const char *type, const char *reason,
                    const char *words);
+/* 502: a secret could not be read; x->err has the words for the log. */
+void exchange_fail_source(struct exchange *x);
 /* 429, `wait_ms` as of inject_limits_wait. */
 void exchange_refuse_rate(struct exchange *x, int64_t wait_ms, const char *words);
 /* Notes why, for the record, unless something was noted before. */

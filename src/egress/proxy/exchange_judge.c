@@ -176,6 +176,24 @@ static bool judge_rate(struct exchange *x, char name[24], bool take)
     return false;
 }
 
+/* What is not known can be neither seen nor scrubbed. */
+static bool judge_known(struct exchange *x)
+{
+    const struct exchange_calls *c = x->w->calls;
+    if (x->decision.n_candidates == 0 || !c->learn)
+        return true;
+    x->err.msg[0] = '\0';
+    if (c->learn(x->w->arg, &x->decision, &x->err) < 0) {
+        exchange_fail_source(x);
+        return false;
+    }
+    if (x->stopped) { /* by a policy that came meanwhile */
+        exchange_refuse(x);
+        return false;
+    }
+    return true;
+}
+
 static bool judge_plan(struct exchange *x)
 {
     struct exchange_sandbox *s = x->sandbox;
@@ -199,7 +217,7 @@ bool exchange_judge(struct exchange *x)
     char name[24];
     strip(x);
     if (!judge_protocol(x) || !judge_host(x) || !judge_path(x) || !judge_policy(x) ||
-        !judge_name(x) || !judge_rate(x, name, false) || !judge_plan(x))
+        !judge_name(x) || !judge_rate(x, name, false) || !judge_known(x) || !judge_plan(x))
         return false;
     return judge_rate(x, name, true);
 }

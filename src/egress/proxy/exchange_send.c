@@ -33,6 +33,15 @@ static bool reserve(struct exchange *x)
     return r == 0;
 }
 
+void exchange_fail_source(struct exchange *x)
+{
+    exchange_fail(x, 502, "proxy_internal_error", "source_unavailable",
+                  "a secret that belongs to this host could not be read from its source; "
+                  "a person who runs this worker finds the reason in its audit log");
+    /* for the log alone: it says things about the host */
+    str_copy(x->note, sizeof(x->note), x->err.msg);
+}
+
 static bool fetch(struct exchange *x)
 {
     const struct exchange_calls *c = x->w->calls;
@@ -41,12 +50,7 @@ static bool fetch(struct exchange *x)
     x->err.msg[0] = '\0';
     int r = c->secrets(x->w->arg, x->sandbox, &x->plan, &x->values, &x->err);
     if (r < 0) {
-        exchange_fail(
-            x, 502, "proxy_internal_error", "source_unavailable",
-            "the secret that belongs into this request could not be read from its source; "
-            "a person who runs this worker finds the reason in its audit log");
-        /* for the log alone: it says things about the host */
-        str_copy(x->note, sizeof(x->note), x->err.msg);
+        exchange_fail_source(x);
         return false;
     }
     x->has_values = true;

@@ -31,6 +31,21 @@ static void secrets_done(void *arg, struct exchange_values *v)
     v->hold = NULL;
 }
 
+static int learn(void *arg, const struct policy_decision *d, struct err *e)
+{
+    struct sandbox *sb = arg;
+    struct values *vs = sb->w->values;
+    for (size_t i = 0; i < d->n_candidates; i++) {
+        const char *name = d->candidates[i].credential->name;
+        struct value *v = NULL;
+        int r = values_has(vs, name) ? 0 : values_get(vs, name, &v, e);
+        value_unref(v);
+        if (r < 0)
+            return r;
+    }
+    return sandbox_refresh(sb, e);
+}
+
 static int secrets(void *arg, struct exchange_sandbox *x, const struct inject_plan *plan,
                    struct exchange_values *ret, struct err *e)
 {
@@ -224,6 +239,7 @@ static int count_name(void *arg, const struct host *h, uint16_t port, struct err
 }
 
 const struct exchange_calls upstream_calls = {.count_name = count_name,
+                                              .learn = learn,
                                               .secrets = secrets,
                                               .secrets_done = secrets_done,
                                               .origin = origin,

@@ -147,6 +147,12 @@ int values_get(struct values *vs, const char *credential, struct value **ret, st
     return get(vs, credential, ret, e);
 }
 
+bool values_has(const struct values *vs, const char *credential)
+{
+    const struct entry *n = map_get(&vs->entries, credential);
+    return n && n->now;
+}
+
 int values_get_proxy_password(struct values *vs, struct value **ret, struct err *e)
 {
     return get(vs, PROXY_ENTRY, ret, e);

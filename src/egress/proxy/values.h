@@ -23,6 +23,9 @@ int values_get(struct values *vs, const char *credential, struct value **ret, st
 /* Of upstream_proxy; as above. */
 int values_get_proxy_password(struct values *vs, struct value **ret, struct err *e) WARN_UNUSED;
 
+/* Whether values_known has one of it. */
+bool values_has(const struct values *vs, const char *credential);
+
 struct value *value_ref(struct value *v);
 void value_unref(struct value *v); /* the last one wipes it; NULL is fine */
 const struct secret *value_secret(const struct value *v);
