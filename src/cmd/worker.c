@@ -159,6 +159,8 @@ static int prepare(struct worker_command *c, struct err *e)
     if (r == 0)
         r = sandbox_flags_apply(&c->options, SANDBOX_OF_WORKER, &c->sandbox, e);
     c->cfg.sandbox = &c->sandbox;
+    if (r == 0 && c->policy.json && c->sandbox.network == SANDBOX_NET_NONE)
+        r = err_set(e, -EINVAL, "egress and a sandbox without a network do not go together");
     if (r == 0 && c->policy.json && c->cfg.isolation == BOX_NONE)
         r = err_set(e, -EINVAL,
                     "egress needs isolation: without it there is no boundary, and no "

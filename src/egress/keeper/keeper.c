@@ -56,10 +56,11 @@ static int take_policy_text(struct keeper *k, const char *at, int fd, struct err
     return 0;
 }
 
-static void put_warnings(const struct keeper *k, json_t *o)
+static void put_warnings(struct keeper *k, json_t *o)
 {
-    AUTO(buf) words = BUF_INIT(64u << 10);
+    AUTO(buf) words = BUF_INIT(32u << 10);
     policy_warnings(k->policy, &words);
+    secrets_warnings(k, &words);
     json_put_str(o, "warnings", buf_str(&words));
 }
 
