@@ -112,20 +112,22 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
         stream_reset(s); /* what cannot be recorded is not done */
         return;
     }
-    int r = upstream_dial(sb->w, p, d, c->host, c->port, &fd, &info, &e);
+    const int dialled = upstream_dial(sb->w, p, d, c->host, c->port, &fd, &info, &e);
     if (info.has_address)
         address_text(&info.address, peer);
-    if (r >= 0)
+    int r = 0;
+    if (dialled >= 0)
         r = join(sb, c, &info, fd, s, &flow, &cut);
     else
         stream_reset(s);
     record(sb, &room, c, d, p, &flow, peer,
-           cut || r == -E_DENIED                       ? "deny"
-           : info.error || (r < 0 && r != -ECONNRESET) ? "error"
-           : d->verdict == POLICY_OBSERVE              ? "observe"
-                                                       : "allow",
-           cut          ? "policy_changed"
-           : info.error ? info.error
-                        : NULL,
+           cut || dialled == -E_DENIED    ? "deny"
+           : dialled < 0                  ? "error"
+           : d->verdict == POLICY_OBSERVE ? "observe"
+                                          : "allow",
+           cut           ? "policy_changed"
+           : dialled < 0 ? info.error
+           : r < 0       ? "cut_off"
+                         : NULL,
            began_ns);
 }
