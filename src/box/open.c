@@ -6,9 +6,27 @@
  * is. Nothing that comes out of a sandbox is looked at here. */
 #include "box/open.h"
 
+#include <string.h>
+
+#include "base/str.h"
 #include "box/engine.h"
 #include "crypto/cert_hash.h"
 #include "sandbox/spec.h"
+
+/* The hash of a certificate, which is the same one for all sandboxes of a worker: found out once. */
+static int hash_of(const char *pem, char ret[CERT_HASH_BYTES], struct err *e)
+{
+    static char *last, hash[CERT_HASH_BYTES];
+    if (!str_eq(last, pem)) {
+        int r = cert_hash_of_pem(pem, hash, e);
+        if (r < 0)
+            return r;
+        free(last);
+        last = mem_strdup(pem);
+    }
+    memcpy(ret, hash, sizeof(hash));
+    return 0;
+}
 
 /* A shallow copy of `plain` goes to the engine: the hash is only ours to set. */
 static int open_engine(struct box *b, const struct sandbox_spec *plain, struct err *e)
@@ -17,7 +35,7 @@ static int open_engine(struct box *b, const struct sandbox_spec *plain, struct e
     struct sandbox_spec spec = *plain;
     int r = sandbox_spec_check(&spec, e);
     if (r >= 0 && spec.ca_pem && !spec.ca_hash) {
-        r = cert_hash_of_pem(spec.ca_pem, hash, e);
+        r = hash_of(spec.ca_pem, hash, e); /* not the cache's: another may be asked for meanwhile */
         spec.ca_hash = hash;
     }
     return r < 0 ? r : b->host->engine->open(b, &spec, e);

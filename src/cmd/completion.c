@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* main.c's, but for what is not for people; a test compares with --help. */
-#define COMMANDS "up server worker exec session status env rootfs audit doctor completion"
+#define COMMANDS "up server worker exec session status env rootfs audit egress doctor completion"
 
 static const char bash_script[] =
     "# bash completion for sallyport: eval \"$(sallyport completion bash)\"\n"
@@ -44,7 +44,8 @@ static const char bash_script[] =
     "    env:3) if [[ ${COMP_WORDS[2]} == key ]]; then COMPREPLY=($(compgen -W \"$words\" -- "
     "\"$cur\")); return; fi ;;\n"
     "    esac\n"
-    "    [[ $cmd == session || $cmd == env || $cmd == rootfs || $cmd == audit ]] && "
+    "    [[ $cmd == session || $cmd == env || $cmd == rootfs || $cmd == audit || $cmd == egress ]] "
+    "&& "
     "path+=(\"${COMP_WORDS[2]}\")\n"
     "    [[ $cmd == server && ${COMP_WORDS[2]} =~ ^(backup|restore)$ ]] && "
     "path+=(\"${COMP_WORDS[2]}\")\n"

@@ -16,6 +16,7 @@
 #include "cmd/line/sandbox_flags.h"
 #include "cmd/line/start.h"
 #include "cmd/outside.h"
+#include "cmd/self_test.h"
 #include "cmd/trim.h"
 #include "http/client/client.h"
 #include "io/dirs.h"
@@ -158,6 +159,8 @@ static int prepare(struct worker_command *c, struct err *e)
     if (r == 0)
         r = sandbox_flags_apply(&c->options, SANDBOX_OF_WORKER, &c->sandbox, e);
     c->cfg.sandbox = &c->sandbox;
+    if (r == 0 && c->policy.json && c->sandbox.network == SANDBOX_NET_NONE)
+        r = err_set(e, -EINVAL, "egress and a sandbox without a network do not go together");
     if (r == 0 && c->policy.json && c->cfg.isolation == BOX_NONE)
         r = err_set(e, -EINVAL,
                     "egress needs isolation: without it there is no boundary, and no "
@@ -199,13 +202,27 @@ static int wait_for_signals(void *arg)
     }
 }
 
-static int start_egress(struct worker_command *c, struct err *e)
+/* From inside a sandbox that is made as a session's. Then the policy is the operator's alone. */
+static int try_egress(struct worker_command *c, struct self_test *t, struct err *e)
 {
-    if (!c->policy.json)
-        return 0;
+    const struct box_host_config boxes = {.state_dir = c->cfg.state_dir,
+                                          .isolation = c->cfg.isolation,
+                                          .oci_runtime = c->cfg.oci_runtime,
+                                          .search_path = c->cfg.search_path,
+                                          .warm_spec = &c->sandbox,
+                                          .outside = &c->outside};
+    int r = self_test_run(t, &boxes, e);
+    return r < 0 ? r : egress_set_policy(c->egress, c->policy.json, e);
+}
+
+static int open_egress(struct worker_command *c, const json_t *policy, const char *variable,
+                       struct err *e)
+{
     AUTO_FREE char *data = cmd_data_dir(c->options.data);
     AUTO_FREE char *file = mem_printf("%s/audit.jsonl", data);
-    const struct egress_options o = {.policy = c->policy.json,
+    const struct egress_options o = {.policy = policy,
+                                     .trial = true,
+                                     .variable = variable,
                                      .at = "egress",
                                      .audit_file = c->audit ? c->audit : file,
                                      .proxies = (unsigned)c->proxies,
@@ -218,6 +235,24 @@ static int start_egress(struct worker_command *c, struct err *e)
     c->outside = outside_of(c->egress);
     c->cfg.outside = &c->outside;
     return 0;
+}
+
+static int start_egress(struct worker_command *c, struct err *e)
+{
+    struct self_test *t;
+    AUTO_JSON json_t *policy = NULL;
+    if (!c->policy.json)
+        return 0;
+    int r = self_test_begin(c->policy.json, &t, &policy, e);
+    if (r < 0)
+        return r;
+    r = open_egress(c, policy, self_test_variable(t), e);
+    if (r >= 0)
+        r = try_egress(c, t, e);
+    self_test_end(t);
+    if (r >= 0)
+        log_info("the way out of sandboxes works", "tried=%s", "refusal,swap,scrub");
+    return r;
 }
 
 static void say_ready(void *arg)

@@ -130,6 +130,9 @@ struct fiber_stats {
     int64_t longest_hold_ns; /* processor time; to one tick of the coarse clock */
     size_t live, pooled_stacks, stack_high_water_bytes;
 };
+/* What the running fiber does now, until it next suspends, takes long and nobody waits: preparation
+ * before a process serves. It is not counted as a hold. */
+void fiber_excuse_hold(void);
 void fiber_get_stats(struct fiber_stats *ret);
 /* Frees pooled stacks. Only when no fiber is live on this thread. */
 void fiber_thread_done(void);

@@ -69,6 +69,7 @@ struct sched {
     int64_t tick_ns, tick_cpu_ns; /* both clocks when the coarse one last moved, see watch.c */
     int64_t longest_hold_ns, said_ns;
     uint64_t holds;
+    bool excused; /* what runs now, until the clock has moved */
 };
 
 /* The calling thread's scheduler; made at first use. */

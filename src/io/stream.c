@@ -4,7 +4,7 @@
  * needs before the next. Loops, waits and checks for cancellation are only here; a TLS read
  * that has to write first is nothing special. One fiber reads and one writes; a TLS stream whose
  * reader wants to write while the writer waits too would put two fibers on one direction, so a
- * fiber that finds the place taken waits for its turn in short steps (see wait_want). */
+ * fiber that finds the place taken waits for its turn in short steps (see wait_for). */
 #include "io/stream.h"
 #include "fiber/scheduler.h"
 #include "io/loop_internal.h"
@@ -95,10 +95,9 @@ void stream_move(struct stream *to, struct stream *from)
     io_fd_move(&to->io, &from->io);
 }
 
-static int wait_want(struct stream *s)
+static int wait_for(struct stream *s, uint32_t want)
 {
     struct io_fd *io = &s->io;
-    uint32_t want = s->want;
     struct fiber *other = want == EPOLLOUT ? io->writer : io->reader;
     if (other) {
         /* The other half of the stream waits in this direction already and will make the progress
@@ -108,18 +107,18 @@ static int wait_want(struct stream *s)
     return want == EPOLLOUT ? io_wait_more_writable(io) : io_wait_more_readable(io);
 }
 
-/* As wait_want, but an implementation gets a last attempt before a long wait, with s->idle set. The
+/* As wait_for, but an implementation gets one more attempt before a long wait, with s->idle set. The
  * deadline in front of the fiber's own costs next to nothing: see fiber/timer.c. */
-static int wait_to_read(struct stream *s)
+static int wait_to_read(struct stream *s, uint32_t want)
 {
     if (stream_is_plain(s))
-        return wait_want(s);
+        return wait_for(s, want);
     if (s->idle) {
         fiber_trim_stack(); /* a handshake goes 50 KiB deep */
-        return wait_want(s);
+        return wait_for(s, want);
     }
     struct fiber_deadline d = fiber_deadline_push_ms(IDLE_AFTER_MS);
-    int r = wait_want(s);
+    int r = wait_for(s, want);
     fiber_deadline_pop(&d);
     if (r != -ETIMEDOUT)
         return r;
@@ -127,7 +126,7 @@ static int wait_to_read(struct stream *s)
     if (r < 0)
         return r;
     s->idle = true;
-    s->io.drained = false; /* one more try, which gives the memory back */
+    s->io.drained = false; /* so that there is one more attempt */
     return 0;
 }
 
@@ -140,7 +139,7 @@ ssize_t stream_read(struct stream *s, void *p, size_t n)
         ssize_t got = s->ops->read(s, p, n);
         if (got != -EAGAIN)
             return got;
-        r = wait_to_read(s);
+        r = wait_to_read(s, s->want);
     }
     return r;
 }
@@ -162,7 +161,7 @@ int stream_write(struct stream *s, const void *p, size_t n)
         }
         if (put != -EAGAIN)
             return (int)put;
-        r = wait_want(s);
+        r = wait_for(s, s->want);
         if (r < 0)
             return r;
     }
@@ -192,10 +191,9 @@ int stream_wait(struct stream *s, uint32_t want)
         return -EBADF;
     if (want == EPOLLIN && !io->drained)
         return 0; /* something has come since */
-    if (want == EPOLLOUT)
-        return io->writer ? fiber_sleep_ms(1) : io_wait_writable(io); /* as in wait_want */
-    s->want = want;
-    return wait_to_read(s);
+    if (want == EPOLLOUT ? io->writer != NULL : io->reader != NULL)
+        return fiber_sleep_ms(1); /* as in wait_for */
+    return want == EPOLLOUT ? io_wait_writable(io) : wait_to_read(s, want);
 }
 
 int stream_finish(struct stream *s)
@@ -207,7 +205,7 @@ int stream_finish(struct stream *s)
         r = s->ops->finish(s);
         if (r != -EAGAIN)
             return r;
-        r = wait_want(s);
+        r = wait_for(s, s->want);
     }
     return r;
 }

@@ -297,6 +297,7 @@ int tls_stream_begin(SSL_CTX *ctx, struct stream *under, struct stream *ret, str
     }
     under->ops = NULL;
     io_fd_move(&ret->io, &under->io);
+    ret->io.drained = false; /* that was said of the bytes below */
     ret->ops = &tls_ops;
     ret->impl = ssl;
     return 0;

@@ -25,11 +25,10 @@
 #define SANDBOX_HOME  "/workspace"      /* working directory, HOME */
 #define SANDBOX_SPOOL "/tmp/.sallyport" /* where whole outputs are left for the model to read */
 /* In a sandbox that trusts a certificate of its boundary: that, and all that the system trusts together
- * with it; the last is there when the root had no such file of its own. */
-#define SANDBOX_CA       "/etc/sallyport/ca.pem"
-#define SANDBOX_CAS      "/etc/sallyport/bundle.pem"
-#define SANDBOX_CA_ALONE "/etc/sallyport/no-system-bundle"
-#define SANDBOX_CA_JAVA  "/etc/sallyport/cacerts.jks" /* as SANDBOX_CAS; when there is a Java */
+ * with it. */
+#define SANDBOX_CA      "/etc/sallyport/ca.pem"
+#define SANDBOX_CAS     "/etc/sallyport/bundle.pem"
+#define SANDBOX_CA_JAVA "/etc/sallyport/cacerts.jks" /* as SANDBOX_CAS; when there is a Java */
 /* In the input of a bash call: how often it has been begun, with this time. No model is told of it;
  * the worker sets it, whatever came. */
 #define SANDBOX_ATTEMPT_KEY "sallyport_attempt"

@@ -33,7 +33,8 @@ static struct taken *find(const char *name)
 static int take(const char *name, struct err *e)
 {
     size_t n = strlen(name);
-    for (char **p = environ; p && *p;) {
+    char **p = environ;
+    while (p && *p) {
         if (strncmp(*p, name, n) != 0 || (*p)[n] != '=') {
             p++;
             continue;

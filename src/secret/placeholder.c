@@ -70,9 +70,9 @@ static void unlink_entry(struct placeholders *p, struct entry *x)
     p->n--;
 }
 
-void placeholders_forget(struct placeholders *p, const char *name)
+void placeholders_forget(struct placeholders *p, const char *session)
 {
-    struct session *s = map_remove(&p->sessions, name);
+    struct session *s = map_remove(&p->sessions, session);
     if (!s)
         return;
     LIST_FOREACH_SAFE (x, &s->entries, struct entry, node) {

@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "cmd/client/api_client.h"
 #include "cmd/cmd.h"
+#include "cmd/doctor/egress.h"
 #include "cmd/doctor/report.h"
 #include "cmd/doctor/host.h"
 #include "cmd/doctor/limits.h"
@@ -302,6 +303,7 @@ static int run(void *arg)
     check_data(d);
     check_model(d);
     check_server(d);
+    doctor_check_egress(&d->report);
     check_sandbox(d);
     if (d->json)
         doctor_print_json(stdout, &d->report, d->works);

@@ -470,6 +470,10 @@ static int prepare(struct exec_command *c, struct err *e)
         r = sandbox_flags_apply(&c->options, SANDBOX_OF_EXEC, s, e);
     if (r < 0)
         return r;
+    if (c->policy.json && s->network == SANDBOX_NET_NONE)
+        return err_set(e, -EINVAL,
+                       "--network none and a way out (--allow, --secret, --egress) do "
+                       "not go together");
     s->program = true;
     s->report = c->json != NULL;
     r = choose_cwd(c, e);

@@ -76,6 +76,9 @@ static int add_allow(json_t *policy, const char *text, struct err *e)
     const size_t n = slash ? (size_t)(slash - text) : strlen(text);
     AUTO_FREE char *host = NULL;
     uint16_t port;
+    if (strstr(text, "://"))
+        return err_set(e, -EINVAL, "--allow %s: write HOST or HOST:PORT, as api.example.com:443",
+                       text);
     int r = read_host("--allow", text, n, &host, &port, e);
     if (r < 0)
         return r;

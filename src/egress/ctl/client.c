@@ -39,7 +39,8 @@ struct known {
 struct egress {
     struct proc proc;
     struct ctl *ctl; /* NULL while there is none */
-    bool serves, stopping;
+    bool serves, stopping, trial;
+    const char *variable; /* for the first keeper; the caller's */
     struct scope scope;
     struct waitq changed;
     struct map known; /* binding → struct known */
@@ -58,6 +59,18 @@ static void say(const struct egress *eg, const char *sentence)
         eg->tell(sentence);
     else
         log_warn("egress", "says=%s", log_q(sentence));
+}
+
+/* One line each. */
+static void say_warnings(const struct egress *eg, const char *lines)
+{
+    for (const char *at = lines; at && *at;) {
+        const char *end = strchr(at, '\n');
+        AUTO_FREE char *line = mem_strndup(at, end ? (size_t)(end - at) : strlen(at));
+        if (line[0])
+            say(eg, line);
+        at = end ? end + 1 : NULL;
+    }
 }
 
 /* ---- what is remembered ---- */
@@ -152,6 +165,20 @@ static int hear_keeper(void *arg, const char *op, const json_t *o, struct ctl_fd
     return err_set(e, -E_PROTO, "egress may ask for nothing");
 }
 
+/* Our environment, and one variable more. The caller frees the list alone. */
+static const char **environment(const char *variable)
+{
+    size_t n = 0;
+    while (environ[n])
+        n++;
+    const char **all = mem_array(n + 2, sizeof(*all));
+    for (size_t i = 0; i < n; i++)
+        all[i] = environ[i];
+    all[n] = variable;
+    all[n + 1] = NULL;
+    return all;
+}
+
 static int start_process(struct egress *eg, struct err *e)
 {
     int pair[2];
@@ -165,9 +192,10 @@ static int start_process(struct egress *eg, struct err *e)
                                 : log_enabled(LOG_WARN) ? "warn"
                                                         : "error",
                                 NULL};
+    AUTO_FREE const char **envp = environment(TAKE(eg->variable));
     struct proc_spec spec = {.path = "/proc/self/exe",
                              .argv = argv,
-                             .envp = (const char *const *)environ,
+                             .envp = envp,
                              .stdin_fd = -1,
                              .stdout_fd = -1,
                              .stderr_fd = 2,
@@ -205,8 +233,8 @@ static int ask_start(struct egress *eg, struct err *e)
         fds.n = 0;
     }
     ctl_fds_done(&fds);
-    if (warnings && warnings[0])
-        say(eg, warnings);
+    if (!eg->trial)
+        say_warnings(eg, warnings);
     return ca ? 0 : err_set(e, -E_PROTO, "egress has no certificate authority");
 }
 
@@ -330,6 +358,8 @@ int egress_start(const struct egress_options *o, struct egress **ret, struct err
     struct egress *eg = mem_new(struct egress);
     *eg = (struct egress){.state_fd = -1,
                           .tell = o->tell,
+                          .trial = o->trial,
+                          .variable = o->variable,
                           .at = mem_strdup(o->at),
                           .audit_file = o->audit_file ? mem_strdup(o->audit_file) : NULL,
                           .proxies = o->proxies ? o->proxies : 1,
@@ -489,7 +519,11 @@ int egress_set_policy(struct egress *eg, const json_t *policy, struct err *e)
     r = await_keeper(eg, e);
     if (r >= 0)
         r = ctl_ask(eg->ctl, o, &fd, 1, &answer, NULL, NULL, e);
-    return r < 0 ? r : take_text(eg, policy);
+    if (r < 0)
+        return r;
+    eg->trial = false;
+    say_warnings(eg, json_get_str(answer, "warnings"));
+    return take_text(eg, policy);
 }
 
 void egress_reread(struct egress *eg)

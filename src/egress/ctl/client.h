@@ -20,6 +20,10 @@ struct egress_options {
     const char *at;         /* what errors call it: "egress" */
     const char *audit_file; /* where the policy names none */
     unsigned proxies;       /* processes that serve; 0: 1 */
+    bool trial; /* this policy is for a trial: what should be said of it is not; egress_set_policy
+                   says it of the one that follows */
+    const char
+        *variable; /* "NAME=value" that the first keeper gets besides our environment; or NULL */
     /* Told of what should be said to a person (warnings, a keeper that is replaced); NULL: the
      * log. */
     void (*tell)(const char *sentence);

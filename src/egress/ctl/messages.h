@@ -31,6 +31,10 @@
 
 #include "base/base.h"
 
+/* A name for 127.0.0.1 that no resolver is asked for: where a worker tries its boundary at start. Only a
+ * rule that says so lets anybody there. */
+#define EGRESS_SELF_TEST_HOST "self-test.egress.sallyport"
+
 #define EGRESS_DOORS_MAX  64
 #define EGRESS_POLICY_MAX (64u << 20) /* bytes of a policy's text */
 #define EGRESS_VALUE_MS   20          /* how long a proxy uses a value before it asks again */

@@ -90,6 +90,9 @@ void secrets_done(struct keeper *k); /* Suspends */
 int secrets_get(struct keeper *k, const char *credential, struct secret *ret, struct err *e)
     WARN_UNUSED;
 int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e) WARN_UNUSED;
+/* What should be said of the secrets that can be looked at for nothing (env, file, systemd), one line
+ * each: those that are not there, or too short to be guarded. Suspends. */
+void secrets_warnings(struct keeper *k, struct buf *out);
 /* A placeholder for each credential that a client sends: {NAME: text}. Suspends when a format is made
  * like the secret. */
 int secrets_issue(struct keeper *k, const char *binding, json_t **ret, struct err *e) WARN_UNUSED;

@@ -14,7 +14,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -56,10 +56,11 @@ static int take_policy_text(struct keeper *k, const char *at, int fd, struct err
     return 0;
 }
 
-static void put_warnings(const struct keeper *k, json_t *o)
+static void put_warnings(struct keeper *k, json_t *o)
 {
-    AUTO(buf) words = BUF_INIT(64u << 10);
+    AUTO(buf) words = BUF_INIT(32u << 10);
     policy_warnings(k->policy, &words);
+    secrets_warnings(k, &words);
     json_put_str(o, "warnings", buf_str(&words));
 }
 
@@ -310,6 +311,11 @@ int egress_keeper_main(int ctl_fd, const char *credentials_directory)
     struct start_args args = {ctl_fd, credentials_directory};
     secret_wipe_when_freed();
     struct err e = {.code = 0};
+    struct rlimit files; /* each sandbox's sockets are kept here */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     int r = signal_init(); /* a terminal's Ctrl-C is for whoever started us; we end with them */
     if (r >= 0)
         r = loop_init();

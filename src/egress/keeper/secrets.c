@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#include "base/buf.h"
+#include "egress/scrub/scrub.h"
+
 static void secret_entry_free(struct keeper_secret *s)
 {
     if (!s)
@@ -127,6 +130,36 @@ int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e)
         return err_set(e, -ENOENT, "upstream_proxy has no password");
     int r = copy_value(k->proxy_password, ret, e);
     return r < 0 ? err_wrap(e, r, "upstream_proxy: password") : r;
+}
+
+static void look_at(struct keeper *k, const struct policy_credential *c, struct buf *out)
+{
+    static const char *const cheap[] = {"env", "file", "systemd"};
+    struct secret value = {0};
+    struct err e = {.code = 0};
+    bool looks = false;
+    for (size_t i = 0; i < ARRAY_LEN(cheap); i++)
+        looks = looks || json_get_str(c->source, cheap[i]);
+    if (!looks)
+        return;
+    if (secrets_get(k, c->name, &value, &e) < 0)
+        (void)buf_addf(out, "%s; until then requests that need it get 502\n", e.msg);
+    else if (value.len < SCRUB_SECRET_MIN)
+        (void)buf_addf(out,
+                       "credential %s: has less than %u bytes, which nobody could find in an "
+                       "answer; requests that need it get 502\n",
+                       c->name, SCRUB_SECRET_MIN);
+    secret_done(&value);
+}
+
+void secrets_warnings(struct keeper *k, struct buf *out)
+{
+    struct policy *p = policy_ref(k->policy); /* another one may come meanwhile */
+    const struct policy_credential *const *all;
+    const size_t n = policy_credentials(p, &all);
+    for (size_t i = 0; i < n; i++)
+        look_at(k, all[i], out);
+    policy_unref(p);
 }
 
 int secrets_issue(struct keeper *k, const char *binding, json_t **ret, struct err *e)

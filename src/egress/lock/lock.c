@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "sandbox/lock/capability.h"
 #include "sandbox/lock/landlock.h"
 #include "sandbox/lock/lockdown.h"
@@ -50,10 +51,17 @@ static int set_limits(struct err *e)
     return lockdown_limit(RLIMIT_CORE, 0, e); /* not FSIZE: the log may go to a file */
 }
 
+/* 1, or 0 when there is no other user to become: started by an ordinary one, or by the root of a user
+ * namespace that knows no such number, as in a rootless container. */
 static int change_user(struct err *e)
 {
     if (geteuid() != 0)
         return 0;
+    if (setresgid(-1, EGRESS_UID, -1) < 0 && errno == EINVAL) {
+        log_warn("egress has no user of its own here, and stays root of this user namespace",
+                 "uid=%u", EGRESS_UID);
+        return 0;
+    }
     if (setgroups(0, NULL) < 0 || setresgid(EGRESS_UID, EGRESS_UID, EGRESS_UID) < 0 ||
         setresuid(EGRESS_UID, EGRESS_UID, EGRESS_UID) < 0)
         return err_set(e, -errno, "cannot become user %u: %m", EGRESS_UID);
@@ -72,7 +80,6 @@ static int check(bool was_root, bool bounded, struct err *e)
         {"CapInh:", none, true}, {"CapPrm:", none, true},    {"CapEff:", none, true},
         {"CapAmb:", none, true}, {"CapBnd:", none, bounded}, {"NoNewPrivs:", "1", true},
         {"Seccomp:", "2", true}, {"Uid:", ids, was_root},    {"Gid:", ids, was_root},
-        {"Groups:", "", false},
     };
     AUTO_FREE char *text = mem_array(STATUS_MAX, 1);
     ssize_t n = pread(status_fd, text, STATUS_MAX - 1, 0);

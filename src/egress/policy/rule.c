@@ -135,6 +135,9 @@ int rule_read(const struct place *item, bool deny, struct policy_rule *ret)
         struct place one = place_member(item, switches[i].key);
         r = place_bool(&one, switches[i].to);
     }
+    struct place mcp = place_member(item, "mcp");
+    if (r == 0 && ret->mcp)
+        r = place_fail(&mcp, "is not built yet"); /* a control must not be taken and not applied */
     return r < 0 ? r : check(item, ret);
 }
 

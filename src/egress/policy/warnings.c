@@ -33,6 +33,8 @@ static void about_rule(struct lines *l, const struct policy_rule *r, const char 
 
 static void look_at_rule(struct lines *l, const struct policy_rule *r)
 {
+    if (r->ask)
+        about_rule(l, r, "nobody can be asked in this version, so such requests are refused");
     if (r->host->kind == HOST_ANY)
         about_rule(l, r, "every name is allowed; a name itself can carry data out");
     else if (r->host->kind == HOST_BELOW && r->host->host.labels == 1)

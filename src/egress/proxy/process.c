@@ -197,6 +197,7 @@ static int await_words(struct world *w, struct err *e)
 static int open_all(struct world *w, struct err *e)
 {
     const char *ca_file = policy_settings(w->policy)->ca_file;
+    fiber_excuse_hold();
     int r = egress_lock_prepare(e);
     if (r >= 0)
         r = idna_open(e);

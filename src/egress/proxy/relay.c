@@ -19,6 +19,7 @@ struct relay {
     struct list link;
     struct fiber *fiber;
     const struct front_claim *claim;
+    const struct dial_info *info;
     bool cut;
 };
 
@@ -28,12 +29,22 @@ static void decide(const struct policy *p, const struct front_claim *c, struct p
     policy_decide(p, &q, ret);
 }
 
+/* Whether it may go on as it is: allowed, at this address, with nobody looking into it. */
+static bool may_go_on(const struct relay *r, const struct policy *p)
+{
+    struct policy_decision d;
+    decide(p, r->claim, &d);
+    const bool allowed = d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE;
+    struct err why;
+    return allowed && !d.intercept &&
+           (!r->info->has_address || r->info->by_name ||
+            policy_check_address(p, &d, r->claim->host, &r->info->address, NULL, &why) == 0);
+}
+
 void relays_check(struct sandbox *sb, const struct policy *p)
 {
     LIST_FOREACH (r, &sb->relays, struct relay, link) {
-        struct policy_decision d;
-        decide(p, r->claim, &d);
-        if (d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE)
+        if (may_go_on(r, p))
             continue;
         r->cut = true;
         fiber_cancel(r->fiber);
@@ -68,8 +79,8 @@ static void record(struct sandbox *sb, struct audit_room *room, const struct fro
 }
 
 /* Both descriptors are spliced; the sandbox's stays the stream's. */
-static int join(struct sandbox *sb, const struct front_claim *c, int fd, struct stream *s,
-                struct splice_flow *f, bool *ret_cut)
+static int join(struct sandbox *sb, const struct front_claim *c, const struct dial_info *info,
+                int fd, struct stream *s, struct splice_flow *f, bool *ret_cut)
 {
     struct io_fd out = IO_FD_NONE;
     int r = io_fd_add(&out, fd);
@@ -77,7 +88,7 @@ static int join(struct sandbox *sb, const struct front_claim *c, int fd, struct 
         close(fd);
         return r;
     }
-    struct relay me = {.fiber = fiber_self(), .claim = c};
+    struct relay me = {.fiber = fiber_self(), .claim = c, .info = info};
     list_push_back(&sb->relays, &me.link);
     r = splice_run(sb->w->splices, &s->io, &out, f);
     list_remove(&me.link);
@@ -101,20 +112,22 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
         stream_reset(s); /* what cannot be recorded is not done */
         return;
     }
-    int r = upstream_dial(sb->w, p, d, c->host, c->port, &fd, &info, &e);
+    const int dialled = upstream_dial(sb->w, p, d, c->host, c->port, &fd, &info, &e);
     if (info.has_address)
         address_text(&info.address, peer);
-    if (r >= 0)
-        r = join(sb, c, fd, s, &flow, &cut);
+    int r = 0;
+    if (dialled >= 0)
+        r = join(sb, c, &info, fd, s, &flow, &cut);
     else
         stream_reset(s);
     record(sb, &room, c, d, p, &flow, peer,
-           cut || r == -E_DENIED                       ? "deny"
-           : info.error || (r < 0 && r != -ECONNRESET) ? "error"
-           : d->verdict == POLICY_OBSERVE              ? "observe"
-                                                       : "allow",
-           cut          ? "policy_changed"
-           : info.error ? info.error
-                        : NULL,
+           cut || dialled == -E_DENIED    ? "deny"
+           : dialled < 0                  ? "error"
+           : d->verdict == POLICY_OBSERVE ? "observe"
+                                          : "allow",
+           cut           ? "policy_changed"
+           : dialled < 0 ? info.error
+           : r < 0       ? "cut_off"
+                         : NULL,
            began_ns);
 }

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "egress/ctl/messages.h"
 #include "io/stream.h"
 
 /* ---- secrets ---- */
@@ -93,9 +94,10 @@ int upstream_dial(struct world *w, const struct policy *p, const struct policy_d
             return r;
         }
     }
+    static const struct host here = {.kind = HOST_IPV4, .n = 9, .text = "127.0.0.1"};
     const struct dial_target t = {.policy = p,
                                   .decision = d,
-                                  .host = h,
+                                  .host = str_eq(h->text, EGRESS_SELF_TEST_HOST) ? &here : h,
                                   .port = port,
                                   .proxy_password = password ? value_secret(password) : NULL};
     int r = egress_dial(w->dialer, &t, ret_fd, info, e);

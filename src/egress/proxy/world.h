@@ -68,7 +68,7 @@ int sandbox_refresh(struct sandbox *s, struct err *e) WARN_UNUSED;
 
 /* ---- connection.c, relay.c: front_options.serve, and one passed through ---- */
 
-void connection_serve(void *arg, struct front_claim *c, struct stream *s);
+void connection_serve(void *arg, struct front_claim *f, struct stream *s);
 void connection_note(void *arg, struct front_binding *b, const struct front_note *n);
 /* Passes a connection through that `d` allows without looking into it. Suspends. */
 void relay_run(struct sandbox *sb, const struct front_claim *c, const struct policy_decision *d,

@@ -18,6 +18,7 @@ struct enter_args {
     int workspace_fd; /* detached mount for /workspace, or -1 for a tmpfs */
     int root_fd;      /* detached mount of a lower layer: the template's /etc or an image; or -1 */
     int usr_fd;       /* detached mount of /usr with the sandbox's owners; -1: the template's */
+    int own_fd;       /* detached mount with files of its own for /etc (own_layer.h), or -1 */
     int oom_fd;       /* counts out-of-memory kills (cgroup.h), or -1 */
     int stat_fd;      /* its memory.stat, or -1 */
     int zygote_fd;    /* a pidfd of the zygote, or -1 */

@@ -83,11 +83,11 @@ static int place_in_row(int *const *fds, int n, int first)
  * own above; everything else is closed. */
 static int stage_alone(struct enter_args *j, struct err *e)
 {
-    int *ours[KEPT_MAX + 5 + SANDBOX_BINDS_MAX] = {
-        &j->channel_fd,  &j->oom_fd,      &j->stat_fd,  &j->entry.fd[0],
-        &j->entry.fd[1], &j->entry.fd[2], &j->go_fd,    &j->workspace_fd,
-        &j->root_fd,     &j->usr_fd,      &j->zygote_fd};
-    int n = KEPT_MAX + 5;
+    int *ours[KEPT_MAX + 6 + SANDBOX_BINDS_MAX] = {
+        &j->channel_fd,  &j->oom_fd,      &j->stat_fd, &j->entry.fd[0],
+        &j->entry.fd[1], &j->entry.fd[2], &j->go_fd,   &j->workspace_fd,
+        &j->root_fd,     &j->usr_fd,      &j->own_fd,  &j->zygote_fd};
+    int n = KEPT_MAX + 6;
     for (size_t i = 0; i < j->spec->n_binds; i++)
         ours[n++] = &j->bind_fds[i];
     int r = place_in_row(ours, n, CHANNEL_FD);

@@ -328,8 +328,11 @@ static int bring_system_dir(struct build *b, const char *name)
  * mount points. */
 static int bring_own_etc(struct build *b, uint64_t attr)
 {
+    const bool own = b->args->own_fd >= 0; /* then /usr is the template's, and its place is free */
     int r = mounts_attach(b->args->root_fd, b->root.old, AT_LOWER);
-    AUTO_CLOSE int etc = r < 0 ? r : overlay(b, AT_LOWER, "etc");
+    if (r >= 0 && own)
+        r = mounts_attach(b->args->own_fd, b->root.old, AT_USR);
+    AUTO_CLOSE int etc = r < 0 ? r : overlay(b, own ? AT_USR "/etc:/" AT_LOWER : AT_LOWER, "etc");
     r = etc < 0 ? etc : mounts_set(etc, attr, false);
     return r < 0 ? r : mounts_attach(etc, b->root.top, "etc");
 }
@@ -382,7 +385,8 @@ static int mount_assembled(struct build *b, struct err *e)
         r = bring_var(b);
     if (r < 0)
         return err_set(e, r, "could not assemble the root: %s", err_text(r));
-    if (root_has_own_etc(b->args->spec)) /* into the layer that bring_own_etc mounts */
+    if (root_has_own_etc(b->args->spec) &&
+        b->args->own_fd < 0) /* into the layer that bring_own_etc mounts */
         r = own_files_write(b->root.old, b->root.old, b->root.scratch, b->args->spec, e);
     if (r < 0)
         return r;

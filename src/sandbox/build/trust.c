@@ -159,9 +159,6 @@ static int link_by_hash(int lower, int upper, const char *dir, const char *hash)
 static int first_bundle(int lower, int upper, const struct sandbox_spec *spec)
 {
     struct stat st;
-    int r = layer_put(upper, &SANDBOX_CA_ALONE[1], "", 0, &st);
-    if (r < 0)
-        return r;
     AUTO_CLOSE int certs = mounts_open(lower, "etc/ssl/certs", O_PATH),
                    ssl = mounts_open(lower, "etc/ssl", O_PATH);
     if ((certs < 0 && certs != -ENOENT) || (ssl < 0 && ssl != -ENOENT))

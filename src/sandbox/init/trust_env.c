@@ -12,17 +12,16 @@
 #include "sandbox/sandbox.h"
 
 static char *const always[] = {
-    (char[]){"NODE_EXTRA_CA_CERTS=" SANDBOX_CA},               /* Node from nodejs.org */
-    (char[]){"DENO_CERT=" SANDBOX_CA},                         /* Deno */
-    (char[]){"REQUESTS_CA_BUNDLE=" SANDBOX_CAS},               /* requests with certifi, pip */
-    (char[]){"AWS_CA_BUNDLE=" SANDBOX_CAS},                    /* botocore, the AWS CLI */
-    (char[]){"HTTPLIB2_CA_CERTS=" SANDBOX_CAS},                /* Google's Python clients */
+    (char[]){"NODE_EXTRA_CA_CERTS=" SANDBOX_CA}, /* Node from nodejs.org */
+    (char[]){"DENO_CERT=" SANDBOX_CA},           /* Deno */
+    (char[]){"SSL_CERT_FILE=" SANDBOX_CAS},      /* httpx: OpenAI's, Anthropic's SDK */
+    (char[]){"REQUESTS_CA_BUNDLE=" SANDBOX_CAS}, /* requests with certifi, pip */
+    (char[]){"AWS_CA_BUNDLE=" SANDBOX_CAS},      /* botocore, the AWS CLI */
+    (char[]){"HTTPLIB2_CA_CERTS=" SANDBOX_CAS},  /* Google's Python clients */
     (char[]){"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=" SANDBOX_CAS}, /* gRPC's C core */
     (char[]){"UV_NATIVE_TLS=1"},                               /* uv: the system's, then */
 };
 
-/* For a root that had no bundle: its OpenSSL may have been built to look somewhere else altogether. */
-static char alone[] = "SSL_CERT_FILE=" SANDBOX_CAS;
 /* Every Java says on its standard error that it has picked this up. */
 static char java[] = "JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=" SANDBOX_CA_JAVA;
 
@@ -34,18 +33,15 @@ static bool there(const char *path)
 
 size_t trust_env(const struct sandbox_spec *spec, char *ret[TRUST_ENV_MAX])
 {
-    static bool looked, is_alone, has_java;
+    static bool looked, has_java;
     if (!spec->ca_pem)
         return 0;
     if (!looked) { /* what programs make of these files later does not count */
-        is_alone = there(SANDBOX_CA_ALONE);
         has_java = there(SANDBOX_CA_JAVA);
         looked = true;
     }
     size_t n = ARRAY_LEN(always);
     memcpy(ret, always, sizeof(always));
-    if (is_alone)
-        ret[n++] = alone;
     if (has_java)
         ret[n++] = java;
     return n;

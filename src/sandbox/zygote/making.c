@@ -11,12 +11,13 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "sandbox/build/root.h"
+#include "sandbox/zygote/own_layer.h"
 #include "sandbox/zygote/template.h"
 
 void making_done(struct making *m)
 {
-    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0],    &m->go[1], &m->workspace,
-                  &m->root,       &m->usr,        &m->uid_lock, &m->pidfd};
+    int *fds[] = {&m->channel[0], &m->channel[1], &m->go[0], &m->go[1],    &m->workspace,
+                  &m->root,       &m->usr,        &m->own,   &m->uid_lock, &m->pidfd};
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         fd_cleanup_close(fds[i]);
     for (size_t i = 0; m->binds && i < m->spec.n_binds; i++)
@@ -55,10 +56,12 @@ static int open_layers(struct making *m, const struct rootfs *host, int proc, st
     return m->root;
 }
 
-int making_open_sources(struct making *m, const struct rootfs *host, int proc, bool as_root,
-                        struct err *e)
+int making_open_sources(struct making *m, const struct rootfs *host, struct own_layer *own,
+                        int proc, bool as_root, struct err *e)
 {
     int r = open_layers(m, host, proc, e);
+    if (r >= 0 && own_layer_fits(&m->spec))
+        r = m->own = own_layer_open(own, &m->spec, e);
     if (r < 0)
         return r;
     if (m->spec.workspace_dir) {

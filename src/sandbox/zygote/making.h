@@ -8,13 +8,14 @@
 #include "sandbox/zygote/sweeps.h"
 
 struct err;
+struct own_layer;
 struct rootfs;
 struct seccomp_filter;
 
 struct making {
     struct sandbox_spec spec;
     bool have_spec;
-    int channel[2], go[2], workspace, root, usr, uid_lock, pidfd;
+    int channel[2], go[2], workspace, root, usr, own, uid_lock, pidfd;
     int *binds;
     struct idmap map;  /* of its user namespace */
     uint32_t host_uid; /* its user's */
@@ -30,13 +31,15 @@ struct making {
                      .workspace = -1,                                                              \
                      .root = -1,                                                                   \
                      .usr = -1,                                                                    \
+                     .own = -1,                                                                    \
                      .group = STOCK_GROUP_NONE,                                                    \
                      .uid_lock = -1,                                                               \
                      .pidfd = -1})
 void making_done(struct making *m);
 
 /* Opens what the specification names of the host, as detached mounts: the layers of the root, the
- * workspace, binds. The ids are chosen. `proc`: a verified procfs; `as_root`: sandboxes have users of
+ * workspace, binds. The ids are chosen. `own`: of the zygote;
+ * `proc`: a verified procfs; `as_root`: sandboxes have users of
  * their own. 0, or a negative code with words. */
-int making_open_sources(struct making *m, const struct rootfs *host, int proc, bool as_root,
-                        struct err *e) WARN_UNUSED;
+int making_open_sources(struct making *m, const struct rootfs *host, struct own_layer *own,
+                        int proc, bool as_root, struct err *e) WARN_UNUSED;

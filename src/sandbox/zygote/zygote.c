@@ -42,6 +42,7 @@
 #include "sandbox/zygote/file_limit.h"
 #include "sandbox/zygote/idmap.h"
 #include "sandbox/zygote/making.h"
+#include "sandbox/zygote/own_layer.h"
 #include "sandbox/mounts.h"
 #include "sandbox/quotas.h"
 #include "sandbox/zygote/rights.h"
@@ -73,6 +74,7 @@ struct zygote {
     struct rootfs rootfs;
     struct cgroup_root cgroups;
     struct stock stock;
+    struct own_layer own_layer;
     struct list live;
 };
 
@@ -208,6 +210,7 @@ static int clone_sandbox(struct zygote *z, struct making *m, struct err *e)
                                    .workspace_fd = m->workspace,
                                    .root_fd = m->root,
                                    .usr_fd = m->usr,
+                                   .own_fd = m->own,
                                    .oom_fd = m->group.oom_fd,
                                    .stat_fd = m->group.stat_fd,
                                    .zygote_fd = z->self,
@@ -234,7 +237,7 @@ static int create(struct zygote *z, const json_t *request, struct making *m, str
         return e->code;
     r = choose_ids(z, m, e);
     if (r >= 0)
-        r = making_open_sources(m, &z->rootfs, z->proc, z->root, e);
+        r = making_open_sources(m, &z->rootfs, &z->own_layer, z->proc, z->root, e);
     if (r >= 0)
         r = sweeps_open(&z->rootfs, &m->spec, &m->sweeps, e);
     if (r >= 0)
@@ -474,6 +477,7 @@ static int run(int ctl_fd, bool single)
         answer_linger(z.ctl);
     end_all(&z);
     stock_done(&z.stock);
+    own_layer_done(&z.own_layer);
     cgroup_root_done(&z.cgroups);
     /* Nothing is left but our own end, for which a client of one sandbox does not wait. */
     close(z.ctl);

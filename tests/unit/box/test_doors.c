@@ -32,10 +32,10 @@ static void add(struct sandbox_spec *s, enum sandbox_door_kind kind, const char 
 enum { HTTP4, HTTP6, HTTPS4, HTTPS6, PROXY, DNS, DNS_TCP, DATABASE, DATABASE6, N_SOCKETS };
 static const size_t index_of[N_SOCKETS] = {0, 0, 1, 1, 2, 3, 4, 5, 6};
 
-static void with_doors(struct sandbox_spec *s)
+static void with_doors(const struct harness_job *j, struct sandbox_spec *s)
 {
     sandbox_spec_init(s);
-    if (geteuid() != 0)
+    if (geteuid() != 0 && j->engine->isolation == BOX_OCI)
         s->user = SANDBOX_USER_ROOT; /* containers of an ordinary user have no other */
     add(s, SANDBOX_DOOR_TCP, NULL, 80);
     add(s, SANDBOX_DOOR_TCP, NULL, 443);
@@ -287,7 +287,7 @@ static int doors_fiber(void *arg)
 {
     const struct harness_job *j = arg;
     struct sandbox_spec s;
-    with_doors(&s);
+    with_doors(j, &s);
     struct box_host *h = host_for(j->engine, j->dir, &s, 0);
     assert_int_equal(fiber_sleep_ms(j->engine->single ? 0 : 50), 0); /* for the zygote's stock */
     const struct box_spec spec = {.sandbox = &s};
@@ -335,7 +335,7 @@ static int warm_fiber(void *arg)
     if (j->engine->single) /* it makes nothing ahead */
         return 0;
     struct sandbox_spec s;
-    with_doors(&s);
+    with_doors(j, &s);
     struct box_host *h = host_for(j->engine, j->dir, &s, 2);
     while (box_host_warm(h) < 2)
         assert_int_equal(fiber_sleep_ms(5), 0);

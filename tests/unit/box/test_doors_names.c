@@ -16,10 +16,13 @@
 #include "fiber/fiber.h"
 #include "sandbox/spec.h"
 
-static void spec_for(struct sandbox_spec *s)
+static enum sandbox_user user = SANDBOX_USER_AGENT; /* inside */
+
+static void spec_for(const struct harness_job *j, struct sandbox_spec *s)
 {
     sandbox_spec_init(s);
-    if (geteuid() != 0)
+    s->user = user;
+    if (geteuid() != 0 && j->engine->isolation == BOX_OCI)
         s->user = SANDBOX_USER_ROOT; /* containers of an ordinary user have no other */
     assert_int_equal(sandbox_spec_add_door(s, SANDBOX_DOOR_UDP, "127.0.0.1", 53, NULL), 0);
     assert_int_equal(sandbox_spec_add_door(s, SANDBOX_DOOR_TCP, "127.0.0.1", 53, NULL), 0);
@@ -109,7 +112,7 @@ static void the_certificate_is_trusted(struct box *b, bool java)
                    "env -i /usr/bin/perl -e 'exit 0'; for v in NODE_EXTRA_CA_CERTS "
                    "REQUESTS_CA_BUNDLE; do openssl verify -CAfile ${!v} leaf.pem; done; echo "
                    "${SSL_CERT_FILE-unset}",
-                   "leaf.pem: OK\nleaf.pem: OK\nunset");
+                   "leaf.pem: OK\nleaf.pem: OK\n/etc/sallyport/bundle.pem");
     if (java)
         harness_expect(
             b,
@@ -125,16 +128,39 @@ static void the_certificate_is_trusted(struct box *b, bool java)
         b, "test $(grep -c BEGIN /etc/ssl/certs/ca-certificates.crt) -gt 50 && echo many", "many");
 }
 
+/* What one sandbox trusts, another need not, though it is made right after. */
+static void another_certificate(struct box_host *h, const struct sandbox_spec *first)
+{
+    static const char count[] =
+        "cat /etc/sallyport/ca.pem | grep -c BEGIN; grep -c "
+        "'^MIIBuDCCAV6gAwIBAgIUZ0pNO1lXFX1FR' /etc/sallyport/bundle.pem; true";
+    struct sandbox_spec s;
+    sandbox_spec_init(&s);
+    s.user = first->user;
+    assert_int_equal(sandbox_spec_set_ca(&s, BOUNDARY_CA BOUNDARY_LEAF, NULL, NULL), 0);
+    struct box *one = open_box(h, first), *two = open_box(h, &s), *three = open_box(h, first);
+    harness_expect(one, count, "1\n0");
+    harness_expect(two, count, "2\n1");
+    harness_expect(three, count, "1\n0");
+    harness_expect(two, "cat /etc/resolv.conf", "# this sandbox has no network");
+    harness_expect(three, "grep -c nameserver /etc/resolv.conf", "1");
+    box_close(one);
+    box_close(two);
+    box_close(three);
+    sandbox_spec_done(&s);
+}
+
 static int system_fiber(void *arg)
 {
     const struct harness_job *j = arg;
     struct sandbox_spec s;
-    spec_for(&s);
+    spec_for(j, &s);
     struct box_host *h = host_for(j, &s);
     struct box *b = open_box(h, &s);
     names_come_to_the_door(b);
     /* Starting one takes seconds. */
-    the_certificate_is_trusted(b, java_is_here() && geteuid() == 0 && !j->engine->single);
+    the_certificate_is_trusted(b, java_is_here() && geteuid() == 0 && user == SANDBOX_USER_AGENT &&
+                                      !j->engine->single);
     if (s.user == SANDBOX_USER_AGENT)
         harness_expect(
             b,
@@ -156,6 +182,7 @@ static int system_fiber(void *arg)
             "/etc/resolv.conf; echo ${NODE_EXTRA_CA_CERTS-unset}",
             "not trusted\n1\n# this sandbox has no network\nunset");
         box_close(b);
+        another_certificate(h, &s);
     }
     box_host_stop(h);
     sandbox_spec_done(&s);
@@ -173,6 +200,14 @@ static void on_the_host_s_system_as_an_ordinary_user(void **state)
     (void)state;
     if (geteuid() == 0)
         harness_each_isolating(system_fiber, true);
+}
+
+static void on_the_host_s_system_for_user_root(void **state)
+{
+    (void)state;
+    user = SANDBOX_USER_ROOT;
+    harness_each_isolating(system_fiber, false);
+    user = SANDBOX_USER_AGENT;
 }
 
 /* ---- an image ---- */
@@ -203,7 +238,7 @@ static int image_fiber(void *arg)
 {
     const struct harness_job *j = arg;
     struct sandbox_spec s;
-    spec_for(&s);
+    spec_for(j, &s);
     s.rootfs_dir = mem_strdup(image);
     struct box_host *h = host_for(j, &s);
     struct box *b = open_box(h, &s);
@@ -252,6 +287,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_the_host_s_system),
         cmocka_unit_test(on_the_host_s_system_as_an_ordinary_user),
+        cmocka_unit_test(on_the_host_s_system_for_user_root),
         cmocka_unit_test(in_an_image),
     };
     cmocka_set_test_filter(argc == 2 ? argv[1] : NULL); /* by hand: one of them */

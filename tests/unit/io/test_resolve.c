@@ -9,9 +9,13 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char dir[64], hosts[80], resolv_conf[80];
@@ -672,6 +676,60 @@ static int no_descriptor_is_left_behind(void *arg)
 
 ON_LOOP(no_descriptor_is_left_behind)
 
+/* ---- behind a lock ---- */
+
+/* Nothing of the file system is left to this process. 0, or 77 where the kernel has no Landlock. */
+static int lock_all_files(void)
+{
+    struct landlock_ruleset_attr a = {
+        .handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
+                             LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_DIR};
+    int fd = (int)syscall(SYS_landlock_create_ruleset, &a, sizeof(a), 0);
+    if (fd < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+        return 77;
+    return open("/dev/urandom", O_RDONLY | O_CLOEXEC) < 0 ? 0 : 77;
+}
+
+static int look_up_locked(void *arg)
+{
+    (void)arg;
+    struct dns_peer p;
+    struct resolved f;
+    dns_peer_start(&p, zoo);
+    write_file(hosts, "10.0.0.1 known.test\n");
+    struct resolver *r = resolver_of(&p, (struct resolver_options){0});
+    int code = lock_all_files();
+    if (code == 0 && (resolver_lookup(r, "cut.test", &f, NULL, NULL) < 0 || f.n != 2))
+        code = 1;
+    if (code == 0 && (resolver_lookup(r, "both.test", &f, NULL, NULL) < 0 || f.n != 3))
+        code = 2;
+    if (code == 0 && fiber_sleep_ms(1100) < 0) /* so that the files are looked at again */
+        code = 3;
+    if (code == 0 && (resolver_lookup(r, "known.test", &f, NULL, NULL) < 0 || f.n != 1))
+        code = 4;
+    resolver_free(r);
+    dns_peer_stop(&p);
+    return code;
+}
+
+static void a_process_without_files_still_resolves(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int code = loop_init() < 0 ? 9 : loop_run(look_up_locked, NULL);
+        _exit(code);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 #define CASE_IN_DIR(f)                                                                             \
     {                                                                                              \
 #f, case_##f, make_dir, remove_dir, NULL                                                   \
@@ -697,6 +755,8 @@ int main(void)
         CASE_IN_DIR(a_question_that_nobody_waits_for_ends),
         CASE_IN_DIR(too_many_questions_are_refused),
         CASE_IN_DIR(no_descriptor_is_left_behind),
+        {"a_process_without_files_still_resolves", a_process_without_files_still_resolves, make_dir,
+         remove_dir, NULL},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

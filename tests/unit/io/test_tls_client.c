@@ -474,6 +474,11 @@ static int read_one(void *arg)
     return stream_read(s, &c, 1) == 1 && c == 'a' ? 0 : -EIO;
 }
 
+static int write_one(void *arg)
+{
+    return stream_write(arg, "b", 1);
+}
+
 static int long_wait(void *arg)
 {
     (void)arg;
@@ -504,6 +509,21 @@ static int long_wait(void *arg)
     assert_int_equal(scope_join(&readers), 0);
     assert_false(s.idle);
     world_exchange(&s, 20000);
+    /* Who waits without a buffer gets one more attempt, too, and then waits on. */
+    char c;
+    assert_int_equal(stream_try_read(&s, &c, 1), -EAGAIN);
+    assert_int_equal(stream_wait(&s, s.want), 0);
+    assert_true(s.idle);
+    assert_int_equal(stream_try_read(&s, &c, 1), -EAGAIN);
+    assert_int_equal(fiber_spawn(&readers, "writer", write_one, &s, NULL), 0);
+    assert_int_equal(stream_wait(&s, s.want), 0);
+    ssize_t n;
+    while ((n = stream_try_read(&s, &c, 1)) == -EAGAIN)
+        assert_int_equal(stream_wait(&s, s.want), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(c, 'b');
+    assert_false(s.idle);
+    assert_int_equal(scope_join(&readers), 0);
     stream_done(&s);
     assert_int_equal(scope_join(&scope), 0);
     cert_identity_unref(id);

@@ -176,13 +176,21 @@ static int after_the_end(void *arg)
 }
 ON_LOOP(after_the_end)
 
+/* A sanitizer's shadow of all memory takes minutes to search, and its malloc is another. */
+static void left_out(void **state)
+{
+    (void)state;
+    skip();
+}
+
 int main(void)
 {
-    if (SANITIZED) /* its shadow of all memory takes minutes to search, and its malloc is another */
-        return 77;
     const struct CMUnitTest tests[] = {
         CASE(after_reading),
         CASE(after_the_end),
     };
+    const struct CMUnitTest none[] = {cmocka_unit_test(left_out)};
+    if (SANITIZED)
+        return cmocka_run_group_tests(none, NULL, NULL);
     return cmocka_run_group_tests(tests, setup, teardown);
 }

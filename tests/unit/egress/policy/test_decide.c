@@ -103,7 +103,7 @@ static void the_most_exact_rule_decides_and_every_rule_adds(void **state)
                             "  - '*.example'\n"
                             "  - {host: '*.a.example', ask: true}\n"
                             "  - {host: x.a.example, methods: [GET], inspect: true}\n"
-                            "  - {host: x.a.example, mcp: true, port: 8080}\n");
+                            "  - {host: x.a.example, inspect: true, port: 8080}\n");
     (void)state;
     struct policy_decision d = ask(p, "x.a.example", 443, 0, NULL, NULL);
     assert_int_equal(d.rule->position, 3);

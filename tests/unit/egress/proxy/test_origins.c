@@ -207,8 +207,8 @@ static int any_other_part_of_the_key_makes_another_link(void *arg)
     keys[10].credentials = "";
     keys[11].credentials = "A";
     keys[12].credentials = "B,A";
-    keys[13].policy_hash = "abc,3:A,B"; /* what ends one part does not begin another */
-    keys[13].credentials = "";
+    keys[13].policy_hash = "abc,A"; /* what ends one part does not begin another */
+    keys[13].credentials = "B";
     struct origin_lease l = get(p, &first, &w);
     origins_put(p, &l, true);
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {

@@ -423,6 +423,30 @@ static int pipes_go_back_when_nothing_is_in_them(void *arg)
 
 ON_LOOP(pipes_go_back_when_nothing_is_in_them)
 
+static int what_one_connection_left_in_a_pipe_reaches_no_other(void *arg)
+{
+    (void)arg;
+    struct relay r = {0};
+    relay_start(&r, &(struct splice_options){.pipe_bytes = 65536}, 0);
+    struct flow up = {.io = &r.client, .n = 40u << 20};
+    AUTO(scope) s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "upload", send_all, &up, NULL), 0);
+    for (uint64_t before = 1; before != up.done || up.done == 0;) {
+        before = up.done;
+        assert_int_equal(fiber_sleep_ms(100), 0);
+    }
+    assert_int_equal(splice_pool_pipes(r.pool), 1); /* nobody reads: there are bytes in it */
+    fiber_cancel(r.fiber);
+    relay_join(&r, -ECANCELED);
+    assert_int_equal(scope_join(&s), 0);
+    assert_int_equal(splice_pool_pipes(r.pool), 0);
+    relay_stop(&r);
+    return 0;
+}
+
+ON_LOOP(what_one_connection_left_in_a_pipe_reaches_no_other)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +463,7 @@ int main(void)
         CASE(an_idle_connection_is_cut_and_a_busy_one_is_not),
         CASE(a_connection_that_is_no_longer_allowed_is_reset_at_once),
         CASE(pipes_go_back_when_nothing_is_in_them),
+        CASE(what_one_connection_left_in_a_pipe_reaches_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

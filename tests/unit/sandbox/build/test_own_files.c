@@ -206,8 +206,7 @@ static void every_bundle_gets_the_certificate(void **state)
          "etc/ssl/ca-bundle.pem",
          {{"etc/ssl/ca-bundle.pem", "one\n" BOUNDARY_CA},
           {"var/lib/ca-certificates/ca-bundle.pem", ""},
-          {"etc/sallyport/bundle.pem", "-> /etc/ssl/ca-bundle.pem"},
-          {"etc/sallyport/no-system-bundle", ""}}},
+          {"etc/sallyport/bundle.pem", "-> /etc/ssl/ca-bundle.pem"}}},
         {"java, and a place for certificates of one's own",
          "mkdir -p etc/ssl/certs usr/bin usr/local/share; ln -s /elsewhere usr/bin/java; echo x "
          ">etc/ssl/certs/ca-certificates.crt",
@@ -233,9 +232,6 @@ static void every_bundle_gets_the_certificate(void **state)
         expect(m.layer, "etc/resolv.conf", "");
         AUTO_FREE char *store = mem_printf("%s/etc/sallyport/cacerts.jks", m.layer);
         assert_int_equal(access(store, F_OK), str_starts(table[i].name, "java") ? 0 : -1);
-        AUTO_FREE char *alone = mem_printf("%s/etc/sallyport/no-system-bundle", m.layer);
-        struct stat st;
-        assert_int_equal(stat(alone, &st), str_eq(table[i].name, "none") ? 0 : -1);
         /* Nowhere twice. */
         AUTO_FREE char *count = mem_printf("! grep -rc 'BEGIN CERT' %s | grep -v ':[01]$'", m.same);
         assert_int_equal(system(count), 0);
