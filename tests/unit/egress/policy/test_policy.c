@@ -147,6 +147,7 @@ static void no_proxy_says_what_goes_direct(void **state)
     policy_unref(p);
     p = load("upstream_proxy: {url: 'http://p.example:1', names: always}");
     assert_int_equal(policy_settings(p)->proxy->names, POLICY_PROXY_NAMES_ALWAYS);
+    policy_unref(p);
     policy_unref(bare);
 }
 
