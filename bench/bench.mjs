@@ -12,6 +12,7 @@ import { api, bash, makeAgent, on, say, selfHosted, startServer, startWorker } f
 import { Session } from '../tests/lib/session.mjs';
 import { tempDir } from '../tests/lib/own.mjs';
 import { sandboxBenches } from './sandbox.mjs';
+import { boundaryBenches } from './boundary.mjs';
 
 const top = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const build = process.env.BENCH_BUILD ?? path.join(top, 'build');
@@ -164,6 +165,7 @@ server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 
   },
 
   ...sandboxBenches({ row, note: (text) => { notes.push(text); console.log(`  ${text}`); }, fmt, median, sh, tool: (name) => tool(name), bin, rounds }),
+  ...boundaryBenches({ row, note: (text) => { notes.push(text); console.log(`  ${text}`); }, fmt, median, sh, tool: (name) => tool(name), bin, rounds }),
 
   async 'idle'() {
     const data = tempDir('bench-up');
