@@ -69,3 +69,15 @@ test('a proxy that is killed is replaced, and the sandbox goes on', async () => 
   assert.equal(o.seen.length, 2);
   assert.ok(until);
 });
+
+test('a secret that nobody could find in an answer is not used, and costs nobody else anything', async () => {
+  const o = await origin({ tls });
+  const b = boundary({
+    ca, dns, allow: [rule('api.test', o.port), rule('other.test', o.port)],
+    credentials: [credential(`api.test:${o.port}`), credential(`other.test:${o.port}`, {}, { name: 'SHORT', secret: 'abc' })],
+  });
+  const r = await b.sh(`curl -sS https://other.test:${o.port}/ -H "Authorization: Bearer $SHORT"; curl -sS -o /dev/null -w '%{http_code}' https://api.test:${o.port}/ -H "Authorization: Bearer $TOKEN"`);
+  assert.match(r.out, /source_unavailable[^]*200$/);
+  assert.match(r.err, /credential SHORT: has less than 8 bytes/);
+  assert.equal(o.seen.length, 1);
+});

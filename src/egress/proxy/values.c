@@ -16,6 +16,7 @@
 #include "egress/ctl/ctl.h"
 #include "egress/ctl/messages.h"
 #include "egress/policy/policy.h"
+#include "egress/scrub/scrub.h"
 #include "fiber/sync.h"
 
 #define PREVIOUS_MS (15 * 60000) /* answers that take longer are rare, and origins rotate slowly */
@@ -81,12 +82,30 @@ static struct entry *entry_of(struct values *vs, const char *name)
     return n;
 }
 
+/* A secret that could not be found in an answer is not used: too short, or one that repeats itself. */
+static int check_guardable(const char *name, const struct secret *secret, struct err *e)
+{
+    const struct scrub_pair pair = {.name = name,
+                                    .secret = secret_borrow(secret),
+                                    .secret_bytes = secret->len,
+                                    .placeholder = "?",
+                                    .placeholder_bytes = 1};
+    struct scrub_table *t = NULL;
+    int r = scrub_table_new(&pair, 1, SCRUB_ALL, &t, e);
+    scrub_table_unref(t);
+    return r;
+}
+
+static bool is_now(const struct entry *n, const struct secret *secret)
+{
+    return n->now && n->now->secret.len == secret->len &&
+           secret_eq(&n->now->secret, secret_borrow(secret), secret->len);
+}
+
 /* Takes `secret` over. */
 static void take_value(struct values *vs, struct entry *n, struct secret *secret)
 {
-    const bool same = n->now && n->now->secret.len == secret->len &&
-                      secret_eq(&n->now->secret, secret_borrow(secret), secret->len);
-    if (same) {
+    if (is_now(n, secret)) {
         secret_done(secret);
         return;
     }
@@ -117,6 +136,10 @@ static int ask(struct values *vs, struct entry *n, const char *name, struct err 
         return r;
     if (!secret.data)
         return err_set(e, -E_PROTO, "the keeper of secrets answered without one");
+    if (!is_now(n, &secret) && !proxy && (r = check_guardable(name, &secret, e)) < 0) {
+        secret_done(&secret);
+        return r;
+    }
     take_value(vs, n, &secret);
     n->asked_ns = asked_ns;
     return 0;
