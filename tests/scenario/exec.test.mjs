@@ -54,9 +54,9 @@ describe('exit status', () => {
     [['--rootfs', 'nameless', '--', 'true'], 125, /--rootfs nameless: there is no image nameless in .*make one with sallyport rootfs import.*\.\/nameless/],
     [['--rootfs', '/etc/passwd', '--', 'true'], 125, /--rootfs \/etc\/passwd: Not a directory/],
     [['--rootfs', '/proc', '--', 'true'], 125, /this root cannot be below an overlay: .*give a copy, or import it/],
-    [['--allow', 'example.com:443', '--', 'true'], 125, /^sallyport exec: --allow: in this version the network of a sandbox is always closed/],
     [['--allow', 'http://example.com', '--', 'true'], 125, /^sallyport exec: --allow http:\/\/example.com: write HOST or HOST:PORT/],
-    [['--secret', 'TOKEN=env:TOKEN@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: in this version the network of a sandbox is always closed/],
+    [['--audit', '/no/such/dir/log', '--allow', 'example.com', '--', 'true'], 125, /^sallyport exec: .*\/no\/such\/dir\/log.*: No such file or directory\n/],
+    [['--secret', 'TOKEN=plain:abc@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: the source is one of env:NAME, file:PATH, exec:COMMAND, systemd:NAME\n/],
     [['--secret', 'TOKEN', '--', 'true'], 125, /^sallyport exec: --secret: write NAME=SOURCE@HOST/],
   ];
   test('what is on the host and not inside: --bind is named', async () => {

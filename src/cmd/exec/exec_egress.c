@@ -72,6 +72,10 @@ static bool has_rule(const json_t *allow, const char *host, uint16_t port)
 
 static int add_allow(json_t *policy, const char *text, struct err *e)
 {
+    if (strstr(text, "://"))
+        return err_set(e, -EINVAL,
+                       "--allow %s: write HOST or HOST:PORT, as api.example.com:443, and no URL",
+                       text);
     const char *slash = strchr(text, '/');
     const size_t n = slash ? (size_t)(slash - text) : strlen(text);
     AUTO_FREE char *host = NULL;
