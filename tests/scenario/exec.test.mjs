@@ -56,6 +56,7 @@ describe('exit status', () => {
     [['--rootfs', '/proc', '--', 'true'], 125, /this root cannot be below an overlay: .*give a copy, or import it/],
     [['--allow', 'http://example.com', '--', 'true'], 125, /^sallyport exec: --allow http:\/\/example.com: write HOST or HOST:PORT/],
     [['--audit', '/no/such/dir/log', '--allow', 'example.com', '--', 'true'], 125, /^sallyport exec: .*\/no\/such\/dir\/log.*: No such file or directory\n/],
+    [['--secret', 'TOKEN=env:SALLYPORT_NOT_SET@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: the variable of its env source is not set in your shell\n/],
     [['--secret', 'TOKEN=plain:abc@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: the source is one of env:NAME, file:PATH, exec:COMMAND, systemd:NAME\n/],
     [['--secret', 'TOKEN', '--', 'true'], 125, /^sallyport exec: --secret: write NAME=SOURCE@HOST/],
   ];

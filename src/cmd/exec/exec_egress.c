@@ -9,6 +9,7 @@
  * may say has one definition. SOURCE is env:NAME, file:PATH, exec:COMMAND (by the shell), systemd:NAME. */
 #include "cmd/exec/exec_egress.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -101,6 +102,12 @@ static int read_source(const char *text, size_t n, json_t **ret, struct err *e)
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (strlen(kinds[i]) != kind_n || memcmp(kinds[i], text, kind_n) != 0)
             continue;
+        if (str_eq(kinds[i], "env")) {
+            AUTO_FREE char *name = mem_strndup(colon + 1, n - kind_n - 1);
+            if (!getenv(name))
+                return err_set(e, -EINVAL,
+                               "--secret: the variable of its env source is not set in your shell");
+        }
         json_t *source = json_new_object();
         json_t *value = json_str_lossy(colon + 1, n - kind_n - 1);
         if (str_eq(kinds[i], "exec")) {

@@ -98,7 +98,11 @@ void proxies_tell_policy(struct keeper *k)
 
 static int start_process(struct proxy *p, int ctl, int audit, struct err *e)
 {
-    const char *argv[] = {"sallyport", "egress", "proxy", log_enabled(LOG_DEBUG) ? "debug" : "info",
+    const char *argv[] = {"sallyport", "egress", "proxy",
+                          log_enabled(LOG_DEBUG)  ? "debug"
+                          : log_enabled(LOG_INFO) ? "info"
+                          : log_enabled(LOG_WARN) ? "warn"
+                                                  : "error",
                           NULL};
     static const char *const envp[] = {NULL};
     const int extra[] = {ctl, audit};
