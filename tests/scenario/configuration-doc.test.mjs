@@ -10,7 +10,7 @@ const doc = fs.readFileSync(path.join(repo, 'docs', 'configuration.md'), 'utf8')
 
 /** command -> flag -> cells of its row. */
 const sections = new Map();
-for (const part of doc.split(/^## sallyport /m).slice(1)) {
+for (const part of doc.split(/^## sallyport (?!egress )/m).slice(1)) {
   const rows = new Map();
   for (const line of part.split(/^## /m)[0].split('\n')) {
     const m = /^\| `--([a-z-]+)` \|(.*)\|$/.exec(line);

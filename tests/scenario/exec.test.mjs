@@ -58,6 +58,7 @@ describe('exit status', () => {
     [['--secret', 'TOKEN=vault:TOKEN@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: the source is one of env:NAME, file:PATH, exec:COMMAND, systemd:NAME/],
     [['--allow', 'example.com', '--audit', '/proc/none/audit.jsonl', '--', 'true'], 125, /^sallyport exec: .*\/proc\/none\/audit\.jsonl/m],
     [['--egress', '/no/such/policy.yaml', '--', 'true'], 125, /^sallyport exec: --egress: \/no\/such\/policy.yaml/],
+    [['--secret', 'TOKEN=env:SALLYPORT_NOT_SET@api.example.com', '--', 'true'], 125, /^sallyport exec: --secret: the variable of its env source is not set in your shell\n/],
     [['--secret', 'TOKEN', '--', 'true'], 125, /^sallyport exec: --secret: write NAME=SOURCE@HOST/],
   ];
   test('what is on the host and not inside: --bind is named', async () => {

@@ -9,6 +9,7 @@
  * may say has one definition. SOURCE is env:NAME, file:PATH, exec:COMMAND (by the shell), systemd:NAME. */
 #include "cmd/exec/exec_egress.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -72,13 +73,14 @@ static bool has_rule(const json_t *allow, const char *host, uint16_t port)
 
 static int add_allow(json_t *policy, const char *text, struct err *e)
 {
+    if (strstr(text, "://"))
+        return err_set(e, -EINVAL,
+                       "--allow %s: write HOST or HOST:PORT, as api.example.com:443, and no URL",
+                       text);
     const char *slash = strchr(text, '/');
     const size_t n = slash ? (size_t)(slash - text) : strlen(text);
     AUTO_FREE char *host = NULL;
     uint16_t port;
-    if (strstr(text, "://"))
-        return err_set(e, -EINVAL, "--allow %s: write HOST or HOST:PORT, as api.example.com:443",
-                       text);
     int r = read_host("--allow", text, n, &host, &port, e);
     if (r < 0)
         return r;
@@ -100,6 +102,12 @@ static int read_source(const char *text, size_t n, json_t **ret, struct err *e)
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (strlen(kinds[i]) != kind_n || memcmp(kinds[i], text, kind_n) != 0)
             continue;
+        if (str_eq(kinds[i], "env")) {
+            AUTO_FREE char *name = mem_strndup(colon + 1, n - kind_n - 1);
+            if (!getenv(name))
+                return err_set(e, -EINVAL,
+                               "--secret: the variable of its env source is not set in your shell");
+        }
         json_t *source = json_new_object();
         json_t *value = json_str_lossy(colon + 1, n - kind_n - 1);
         if (str_eq(kinds[i], "exec")) {

@@ -49,7 +49,7 @@ static void secrets_become_credentials_and_their_hosts_are_allowed(void **state)
                         "{\"credentials\":[{\"name\":\"TOKEN\",\"source\":{\"file\":\"/a=b@c\"},"
                         "\"hosts\":[\"api.example.com:8443\"]}],"
                         "\"allow\":[{\"host\":\"api.example.com\",\"port\":8443}]}");
-    AUTO_FREE char *env = policy_of("x.example/only/this", "T=env:T@x.example");
+    AUTO_FREE char *env = policy_of("x.example/only/this", "T=env:PATH@x.example");
     assert_non_null(strstr(env, "{\"host\":\"x.example\",\"paths\":[\"/only/this\"]}"));
     AUTO_FREE char *exec = policy_of("x.example", "T=exec:pass show x | head -1@x.example");
     assert_non_null(strstr(exec, "[\"/bin/sh\",\"-c\",\"pass show x | head -1\"]"));
