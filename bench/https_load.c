@@ -9,7 +9,8 @@
  * Each connection has one request in flight, with "Authorization: Bearer $TOKEN" (TOKEN: the environment;
  * none without it). One JSON line: answers a second, p50 and p99 in microseconds, megabytes a second,
  * answers in all (those of the warm-up, too: who divides CPU by them measured both), failures. The
- * load verifies no certificate, so that its own cost stays low, and needs "Content-Length". */
+ * load verifies no certificate, so that its own cost stays low, and takes a chunked body to
+ * end where a read ends like the last chunk: bodies here hold no such bytes. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -41,6 +42,8 @@ struct conn {
     char name[256];
     size_t have;    /* bytes of a head in `in` */
     long long left; /* bytes of the body to come; below 0: the head is not complete */
+    bool chunked;   /* then `left` only says whether it has ended */
+    char tail[5];
 };
 
 static struct {
@@ -284,33 +287,60 @@ static bool finish(struct conn *c)
     return true;
 }
 
+/* Of a chunked body: whether these bytes end it. */
+static bool ends(struct conn *c, const char *p, size_t n)
+{
+    const size_t room = sizeof(c->tail), k = n < room ? n : room;
+    memmove(c->tail, c->tail + k, room - k);
+    memcpy(c->tail + room - k, p + n - k, k);
+    return memcmp(c->tail, "0\r\n\r\n", room) == 0;
+}
+
+/* Reads a head, and what is in hand of its body. False: not yet, or failed. */
+static bool answer_head(struct conn *c)
+{
+    const char *end;
+    const int r = take_head(c, &end);
+    if (r == 0)
+        return false;
+    const char *length = r > 0 ? strcasestr(in, "\r\ncontent-length:") : NULL;
+    const char *chunked = r > 0 ? strcasestr(in, "\r\ntransfer-encoding: chunked") : NULL;
+    c->chunked = chunked && chunked < end;
+    if (r < 0 || strncmp(in + 8, " 200", 4) != 0 || (!c->chunked && (!length || length > end))) {
+        fail(c, r < 0 ? "the connection ended" : "no answer of 200 with a body");
+        return false;
+    }
+    const size_t body = c->have - (size_t)(end - in);
+    memset(c->tail, 0, sizeof(c->tail));
+    if (c->chunked)
+        c->left = body > 0 && ends(c, end, body) ? 0 : 1;
+    else
+        c->left = strtoll(length + 17, NULL, 10) - (long long)body;
+    bytes += (long long)c->have;
+    c->have = 0;
+    return true;
+}
+
+static bool answer_body(struct conn *c)
+{
+    const int r = take(c, in, sizeof(in));
+    if (r < 0)
+        fail(c, "the connection ended");
+    if (r <= 0)
+        return false;
+    bytes += r;
+    if (c->chunked)
+        c->left = ends(c, in, (size_t)r) ? 0 : 1;
+    else
+        c->left -= r;
+    return true;
+}
+
 /* True: go on at once. */
 static bool answer(struct conn *c)
 {
-    int r;
-    if (c->left < 0) {
-        const char *end;
-        r = take_head(c, &end);
-        if (r == 0)
-            return false;
-        const char *length = r > 0 ? strcasestr(in, "\r\ncontent-length:") : NULL;
-        if (r < 0 || strncmp(in + 8, " 200", 4) != 0 || !length || length > end) {
-            fail(c, r < 0 ? "the connection ended" : "no answer of 200 with a length");
-            return false;
-        }
-        const long long here = (long long)c->have - (end - in);
-        c->left = strtoll(length + 17, NULL, 10) - here;
-        bytes += (long long)c->have;
-        c->have = 0;
-    } else {
-        r = take(c, in, sizeof(in));
-        if (r < 0)
-            fail(c, "the connection ended");
-        if (r <= 0)
-            return false;
-        bytes += r;
-        c->left -= r;
-    }
+    if (!(c->left < 0 ? answer_head(c) : answer_body(c)))
+        return false;
     if (c->left < 0) {
         fail(c, "more bytes than announced");
         return false;

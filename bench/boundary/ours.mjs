@@ -49,7 +49,7 @@ export async function sandbox(place, bin, rules, { env = {} } = {}) {
     },
     async load(args, { host = HOST, port = place.port, seconds = place.seconds, token = true } = {}) {
       const c = await b.cost(`${token ? '' : 'env -u TOKEN '}${place.load} -d ${seconds} ${args.join(' ')} ${host} ${port} 2>&1`);
-      return share(c, JSON.parse(c.out.split('\n').pop()));
+      return share(c, figures(c.out));
     },
     async h2load(args) {
       const c = await b.cost(`h2load -t1 ${args.join(' ')} -H "authorization: Bearer $TOKEN" https://${HOST}:${place.port}/ 2>&1`);
@@ -65,4 +65,9 @@ export async function sandbox(place, bin, rules, { env = {} } = {}) {
   for (const pid of [...b.keeper, ...b.proxies]) spawnSync('taskset', ['-a', '-c', '-p', PEER_CPU, String(pid)]);
   return b;
 }
+const figures = (text) => {
+  const line = text.split('\n').find((l) => l.startsWith('{"rps"'));
+  if (!line) throw new Error(`the load in the sandbox: ${text.trim().slice(-300).replaceAll(/\s+/g, ' ')}`);
+  return JSON.parse(line);
+};
 const share = (c, r) => ({ ...r, proxy_us: c.proxy_us / r.n, keeper_us: c.keeper_us / r.n, cpu_us: (c.proxy_us + c.keeper_us) / r.n });

@@ -28,7 +28,7 @@ const makers = {
     const server = `server o 127.0.0.1:${place.port} ssl verify required ca-file ${place.cert} sni str(${HOST}) alpn http/1.1`;
     fs.writeFileSync(file, `global
     nbthread 1
-    maxconn 8000
+    maxconn 4000
     tune.ssl.cachesize 0
     ssl-default-bind-options no-tls-tickets
 defaults
