@@ -40,6 +40,9 @@ void scope_cancel(struct scope *s); /* cancels every child; does not wait */
 /* Suspends until no child is left. 0, -ECANCELED or -ETIMEDOUT (children still run). */
 int scope_join(struct scope *s) WARN_UNUSED;
 void scope_done(struct scope *s); /* Suspends: cancel, then a shielded, unbounded join */
+/* The calling fiber owns it from now on: for what is made on one fiber and freed on another. Nobody may
+ * be joining it. Does not suspend. */
+void scope_adopt(struct scope *s);
 
 /* Starts fn(arg) as a fiber of `s`; it first runs when the caller suspends. `name` is a constant
  * string. fn always runs, even when the fiber is cancelled before its first turn, so it may own

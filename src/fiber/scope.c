@@ -80,6 +80,12 @@ static int join(struct scope *s, bool deaf)
     return r;
 }
 
+void scope_adopt(struct scope *s)
+{
+    MUST(!s->joiner);
+    s->owner = fiber_self();
+}
+
 int scope_join(struct scope *s)
 {
     return join(s, false);

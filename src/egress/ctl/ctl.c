@@ -316,6 +316,7 @@ void ctl_free(struct ctl *c)
     if (!c)
         return;
     fail_questions(c);
+    scope_adopt(&c->scope); /* a keeper that was started anew has another fiber's channel */
     scope_done(&c->scope);
     io_fd_close(&c->io); /* wakes who waits to send */
     AUTO(fiber_shield) shield = fiber_shield_begin(LEAVE_MS);
