@@ -48,5 +48,7 @@
 #define LIMIT_EXCHANGE_INTERIM 16 /* heads of 1xx before the answer; 502 above */
 #define LIMIT_EXCHANGE_OUT_BYTES                                                                   \
     (129u << 20) /* what one piece may become: INJECT_OUT_MAX, frames */
-#define LIMIT_EXCHANGE_BUFFER_BYTES  (32u << 10) /* of a direction, while bytes flow */
-#define LIMIT_EXCHANGE_RESTING_BYTES 2048        /* of a direction that waits */
+#define LIMIT_EXCHANGE_BUFFER_BYTES  (32u << 10)  /* of a direction, while bytes flow */
+#define LIMIT_EXCHANGE_RESTING_BYTES 2048         /* of a direction that waits */
+#define LIMIT_EXCHANGE_DRAIN_MS      1000         /* for the rest of an upload that nobody wants */
+#define LIMIT_EXCHANGE_DRAIN_BYTES   (256u << 10) /* of it: a reset would destroy the answer */

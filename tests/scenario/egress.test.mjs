@@ -81,3 +81,11 @@ test('a secret that nobody could find in an answer is not used, and costs nobody
   assert.match(r.err, /credential SHORT: has less than 8 bytes/);
   assert.equal(o.seen.length, 1);
 });
+
+test('an upload that is refused gets its answer, also over HTTP/2 and again and again', async () => {
+  const o = await origin({ tls, h2: true });
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], credentials: [credential(`api.test:${o.port}`, { require: true })] });
+  const out = await b.ok(`for i in $(seq 40); do curl -sS -o /dev/null -w '%{http_code}\n' -X POST -d x https://api.test:${o.port}/; done | sort | uniq -c`);
+  assert.equal(out.trim(), '40 403');
+  assert.equal(o.seen.length, 0);
+});
