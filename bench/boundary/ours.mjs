@@ -14,7 +14,7 @@ export function policy(place, { credentials = 1, inspect = false, inject, hosts 
   const one = (name, i) => ({ name, source: { env: i ? 'BENCH_OTHER' : 'BENCH_SECRET' }, hosts: hosts.map((h) => `${h}:${place.port}`), ...(inject ? { inject: inject(i) } : {}) });
   return {
     ca_file: place.cert, nameservers: [place.dns],
-    allow: hosts.flatMap((host) => [place.port, place.plain].map((port) => ({ host, port, addresses: ['127.0.0.0/8'], ...(host.startsWith('*') ? { limits: { names: '100000/s' } } : {}), ...(inspect ? { inspect } : {}) }))),
+    allow: hosts.flatMap((host) => [place.port, place.plain].map((port) => ({ host, port, addresses: ['127.0.0.0/8'], ...(inspect ? { inspect } : {}) }))),
     credentials: Array.from({ length: credentials }, (_, i) => one(i ? `TOKEN_${i}` : 'TOKEN', i)),
   };
 }
