@@ -111,7 +111,7 @@ test('git: a blob of 50 MB is pushed, chunked, and cloned again', async () => {
   const [pushed, cloned] = out.trim().split('\n');
   assert.equal(cloned, pushed);
   assert.equal(o.git('cat-file', '-s', 'main:blob').trim(), '52428800');
-  assert.ok(b.records({ kind: 'request' }).some((r) => r.bytes_out > 52428800 || r.sent > 52428800 || Object.values(r).some((v) => typeof v === 'number' && v > 52428800)), 'a record tells the bytes');
+  assert.ok(b.records({ kind: 'request' }).some((r) => Object.values(r).some((v) => typeof v === 'number' && v > 52428800)), 'a record tells the bytes');
 });
 
 test('git: a host of which no rule is there says so', async () => {
