@@ -134,7 +134,7 @@ export function boundaryBenches({ row, note, fmt, median, sh, tool, bin, rounds 
         try {
           const before = rssMb(b.proxies);
           await b.sh(`ulimit -n $(ulimit -Hn); ${place.load} -c ${each} -I 20 -d 120 ${HOST} ${place.port} 2>&1 &`, { until: '"rps"' });
-          await new Promise((done) => setTimeout(done, 5000));
+          await new Promise((done) => setTimeout(done, 12000));
           const mb = rssMb(b.proxies), all = before + (mb - before) * total / each;
           row(`${each.toLocaleString('en')} idle intercepted connections of one sandbox, resident memory`, fmt(mb, 1), 'MB', `${fmt(before, 1)} MB before; ${fmt((mb - before) * 1024 / each, 1)} KiB each, so ${total.toLocaleString('en')} would take ${fmt(all, 0)} MB`, '<= 300 MB for 10,000', all <= 300);
         } finally { await b.stop(); }

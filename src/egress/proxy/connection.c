@@ -152,8 +152,10 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
 {
     (void)arg;
     struct sandbox *sb = front_binding_arg(f->binding);
+    struct world *w = sb->w; /* outlives the sandbox */
     struct policy *p = policy_ref(sb->x.policy);
     struct policy_decision d = {.verdict = POLICY_DENY};
+    w->turns++;
     if (!f->each) {
         const struct policy_query q = {.host = f->host, .port = f->port, .transport = f->transport};
         policy_decide(p, &q, &d);
@@ -171,4 +173,5 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
         stream_reset(s);
     }
     policy_unref(p);
+    w->turns++;
 }

@@ -35,6 +35,7 @@ struct world {
     struct origins *origins;
     struct splice_pool *splices;
     struct exchange_spares spares;
+    uint64_t turns;    /* connections that began, and those that ended */
     int failed;        /* a code: what came from the keeper could not be used */
     struct waitq told; /* something of what is needed before serving has come */
 };
