@@ -139,7 +139,7 @@ print(n)
   await p.exit;
   assert.equal(p.out, `ok\n${N}\n`, p.tail());
   assert.equal(rss.length, 1);
-  assert.ok(rss[0] < 120 * 1024, `the proxy holds ${rss[0]} KiB`);
+  assert.ok(rss[0] < 120 * 1024 || process.env.ASAN_OPTIONS, `the proxy holds ${rss[0]} KiB`); // a sanitizer keeps what was freed
   assert.equal(o.seen.filter((r) => r.url === '/slow' && r.body.length === 100000 && r.headers.authorization === `Bearer ${SECRET}`).length, N);
 });
 
