@@ -28,6 +28,7 @@
 #include "sandbox/lock/landlock.h"
 #include "sandbox/lock/capability.h"
 #include "sandbox/lock/lockdown.h"
+#include "sandbox/lock/syscall_filter.h"
 #include "crypto/digest.h"
 
 #include <fcntl.h>
@@ -55,7 +56,7 @@ static int warm_up(struct err *e)
     char sum[DIGEST_SHA256_HEX];
     int r = archive_load(e);
     if (r >= 0)
-        r = seccomp_unpack_load(e);
+        r = syscall_filter_load(e);
     if (r < 0)
         return r;
     digest_sha256_hex("", 0, sum);

@@ -6,9 +6,6 @@
 
 struct err;
 
-/* Opens libseccomp, which cannot be done any more where /usr/lib is out of sight or somebody else's.
- * 0, or -errno with words. */
-int seccomp_unpack_load(struct err *e) WARN_UNUSED;
-/* Puts the calling process under the filter for good. no_new_privs must be set already. What the
- * process may still do: see seccomp_unpack.c. -errno with words. */
+/* Puts the calling process under the filter for good. syscall_filter_load() while /usr/lib is in sight, and
+ * no_new_privs, come before. What the process may still do: see seccomp_unpack.c. -errno with words. */
 int seccomp_unpack_install(struct err *e) WARN_UNUSED;

@@ -12,6 +12,7 @@
 #include "egress/scrub/inflate.h"
 #include "http/pipe/pipe.h"
 #include "io/tls.h"
+#include "sandbox/lock/syscall_filter.h"
 
 #include <unistd.h>
 
@@ -53,7 +54,7 @@ void doctor_check_egress(struct doctor_report *r)
         "install libidn2 (Debian: libidn2-0)");
     add(r, "egress_codings", "zlib, brotli, zstd", inflate_open_all(&e), &e, lost,
         "install zlib, brotli and zstd (Debian: zlib1g libbrotli1 libzstd1)");
-    add(r, "egress_filter", "libseccomp", egress_seccomp_load(&e), &e, lost,
+    add(r, "egress_filter", "libseccomp", syscall_filter_load(&e), &e, lost,
         "install libseccomp (Debian: libseccomp2)");
     check_trust(r);
     check_rights(r);

@@ -22,6 +22,7 @@
 #include "sandbox/lock/capability.h"
 #include "sandbox/lock/landlock.h"
 #include "sandbox/lock/lockdown.h"
+#include "sandbox/lock/syscall_filter.h"
 
 #define STATUS_MAX   65536
 #define LOCKED_BYTES (512ull << 20) /* secrets, and what is searched for in answers */
@@ -33,7 +34,7 @@ int egress_lock_prepare(struct err *e)
     status_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (status_fd < 0)
         return err_set(e, -errno, "/proc/self/status cannot be opened: %m");
-    return egress_seccomp_load(e);
+    return syscall_filter_load(e);
 }
 
 /* As many descriptors as there may be; no core file. */

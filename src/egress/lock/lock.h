@@ -21,5 +21,4 @@ int egress_lock_prepare(struct err *e) WARN_UNUSED;
  * `read_paths`: what may still be read, ending with NULL. 0, or a negative code with words. */
 int egress_lock(const char *const *read_paths, struct err *e) WARN_UNUSED;
 /* The filter alone, for its test: a call that is not on the list ends the process. */
-int egress_seccomp_load(struct err *e) WARN_UNUSED;
 int egress_seccomp_install(struct err *e) WARN_UNUSED;
