@@ -8,6 +8,7 @@
  * After a wait that failed the io_fd is not touched: -EBADF means its owner closed it, perhaps
  * freed it. */
 #include "io/loop_internal.h"
+#include "base/fd.h"
 #include "fiber/scheduler.h"
 
 #include <string.h>
@@ -124,26 +125,12 @@ ssize_t io_send_fds(struct io_fd *io, const void *p, size_t n, const int *fds, s
 {
     if (n == 0 || n_fds > FDS_MAX)
         return -EINVAL; /* descriptors travel with at least one byte */
-    union fds_control control = {0};
-    /* sendmsg only reads what iov_base points at. */
-    struct iovec iov = {.iov_len = n};
-    memcpy(&iov.iov_base, &p, sizeof(p));
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (n_fds > 0) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-    }
     int r = fiber_check_io();
     while (r == 0 && (r = begin(io)) == 0) {
-        ssize_t put = sendmsg(io->fd, &msg, MSG_NOSIGNAL);
+        ssize_t put = fd_send(io->fd, p, n, fds, n_fds, 0);
         if (put >= 0)
             return put;
-        r = again(io, errno, io_wait_more_writable);
+        r = again(io, (int)-put, io_wait_more_writable);
     }
     return r;
 }

@@ -6,13 +6,13 @@
 #include "sandbox/frame.h"
 
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/cursor.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "sandbox/doors.h"
 #include "sandbox/sandbox.h"
 
@@ -82,21 +82,6 @@ int frame_send_fds(int fd, const json_t *o, const int *fds, size_t n_fds)
     int r = frame_add(&b, o);
     if (r < 0)
         return r;
-    union {
-        char bytes[CMSG_SPACE(SANDBOX_DOOR_FDS_MAX * sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
-    struct iovec iov = {.iov_base = b.data, .iov_len = b.len};
-    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (n_fds) {
-        mh.msg_control = control.bytes;
-        mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-    }
-    ssize_t n = sendmsg(fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return n < 0 ? -errno : (size_t)n < b.len ? -EMSGSIZE : 0;
+    ssize_t n = fd_send(fd, b.data, b.len, fds, n_fds, MSG_DONTWAIT);
+    return n < 0 ? (int)n : (size_t)n < b.len ? -EMSGSIZE : 0;
 }

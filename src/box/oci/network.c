@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "io/sock.h"
@@ -75,24 +76,9 @@ static int make_network(const json_t *request, struct capture_doors *ret, struct
 
 static void answer(int s, const json_t *o, const int *fds, size_t n_fds)
 {
-    union {
-        char bytes[CMSG_SPACE(SANDBOX_DOOR_FDS_MAX * sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
     size_t n;
     AUTO_FREE char *text = json_text(o, &n);
-    struct iovec iov = {.iov_base = text, .iov_len = n};
-    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (n_fds) {
-        mh.msg_control = control.bytes;
-        mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-    }
-    (void)!sendmsg(s, &mh, MSG_NOSIGNAL);
+    (void)!fd_send(s, text, n, fds, n_fds, 0);
 }
 
 int oci_network_main(void)

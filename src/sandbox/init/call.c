@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/time.h"
 #include "sandbox/frame.h"
 #include "sandbox/sandbox.h"
@@ -47,32 +48,17 @@ void call_send(struct init *in, const json_t *o)
 void call_send_fds(struct init *in, const json_t *o, const int *fds, size_t n_fds)
 {
     call_send(in, o);
-    union {
-        char bytes[CMSG_SPACE(CALL_FDS_MAX * sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
     MUST(n_fds <= CALL_FDS_MAX);
     bool sent = n_fds == 0;
     while (in->out.len > 0) {
-        struct iovec iov = {.iov_base = in->out.data, .iov_len = in->out.len};
-        struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-        if (!sent) {
-            mh.msg_control = control.bytes;
-            mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-            struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-            c->cmsg_level = SOL_SOCKET;
-            c->cmsg_type = SCM_RIGHTS;
-            c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-            memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-        }
-        ssize_t n = sendmsg(in->channel, &mh, MSG_NOSIGNAL);
+        ssize_t n = fd_send(in->channel, in->out.data, in->out.len, fds, sent ? 0 : n_fds, 0);
         if (n >= 0) {
             sent = true;
             buf_consume(&in->out, (size_t)n);
             continue;
         }
         struct pollfd p = {.fd = in->channel, .events = POLLOUT};
-        if ((errno != EAGAIN && errno != EINTR) || (poll(&p, 1, -1) < 0 && errno != EINTR))
+        if ((n != -EAGAIN && n != -EINTR) || (poll(&p, 1, -1) < 0 && errno != EINTR))
             _exit(0);
     }
 }

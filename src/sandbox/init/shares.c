@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/str.h"
 
 #define PIPE_BYTES 65536 /* of a new pipe, when its user has not too many */
@@ -70,22 +71,7 @@ static bool pipe_buffers_left(void)
 
 static bool send_one(int to)
 {
-    char byte = 0;
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr mh = {.msg_iov = &iov,
-                        .msg_iovlen = 1,
-                        .msg_control = control.bytes,
-                        .msg_controllen = sizeof(control.bytes)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &to, sizeof(to));
-    return sendmsg(to, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != ETOOMANYREFS;
+    return fd_send(to, "", 1, &to, 1, MSG_DONTWAIT) != -ETOOMANYREFS;
 }
 
 /* The kernel compares the user's count with the sender's soft limit of open files. */

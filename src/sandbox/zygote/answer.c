@@ -7,11 +7,10 @@
 #include "sandbox/zygote/answer.h"
 
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/log.h"
 
 #define LINGER_MS 1000 /* a worker that lives closes at once */
@@ -21,25 +20,11 @@ void answer_send(int ctl, const json_t *o, const int *fds, size_t n_fds)
     MUST(n_fds <= ANSWER_FDS_MAX);
     size_t n;
     AUTO_FREE char *text = json_text(o, &n);
-    union {
-        char bytes[CMSG_SPACE(ANSWER_FDS_MAX * sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
-    struct iovec iov = {.iov_base = text, .iov_len = n};
-    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (n_fds) {
-        mh.msg_control = control.bytes;
-        mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-    }
     /* A worker that does not read loses notices of ended sandboxes, which it also has from their
      * pidfds; it cannot stop us. */
-    if (sendmsg(ctl, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE && errno != ECONNRESET)
-        log_warn("message to the worker lost", "error=%s", err_name(-errno));
+    ssize_t r = fd_send(ctl, text, n, fds, n_fds, MSG_DONTWAIT);
+    if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+        log_warn("message to the worker lost", "error=%s", err_name((int)r));
 }
 
 void answer_send_patiently(int ctl, const json_t *o, bool *deaf)
