@@ -32,7 +32,7 @@ static int run_role(int argc, char **argv, bool keeper)
 static const struct verb verbs[] = {
     {.words = {"check"},
      .args = "URL",
-     .summary = "which rule decides about a request, and why",
+     .summary = "Tells which rule decides about a request, and why.",
      .min_args = 1,
      .max_args = 1,
      .run = egress_run_check},

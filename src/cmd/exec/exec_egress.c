@@ -1,7 +1,7 @@
 /* exec_egress.c - from flags to a policy.
  *
  *   --allow HOST[:PORT][/PATH]    a rule; with a path, requests below it only
- *   --secret NAME=SOURCE@HOST     a credential, and a rule for its host unless one has it
+ *   --secret NAME=SOURCE@HOST     a credential, and a rule for its host unless one is about it
  *
  * Both add to --egress FILE.
  *
@@ -60,14 +60,32 @@ static json_t *list_in(json_t *o, const char *name)
     return list;
 }
 
-/* Whether a rule of the list already has exactly this host and port. */
+static bool list_has(const json_t *ports, uint16_t port)
+{
+    size_t i;
+    json_t *p;
+    json_array_foreach ((json_t *)(uintptr_t)ports, i, p)
+        if (json_integer_value(p) == port)
+            return true;
+    return false;
+}
+
+/* Whether a rule is about this host already. Then no other is added: it may say less than all, and a
+ * credential is no wish for more. `port` 0: whichever it names. */
 static bool has_rule(const json_t *allow, const char *host, uint16_t port)
 {
     size_t i;
     json_t *rule;
-    json_array_foreach ((json_t *)(uintptr_t)allow, i, rule)
-        if (str_eq(json_get_str(rule, "host"), host) && json_get_int(rule, "port", 0) == port)
+    const bool usual = port == 80 || port == 443; /* those of a rule without any */
+    json_array_foreach ((json_t *)(uintptr_t)allow, i, rule) {
+        const char *text =
+            json_is_string(rule) ? json_string_value(rule) : json_get_str(rule, "host");
+        const int64_t one = json_get_int(rule, "port", 0);
+        const json_t *ports = json_object_get(rule, "ports");
+        if (text && str_ieq(text, host) &&
+            (port == 0 || one == port || list_has(ports, port) || (one == 0 && !ports && usual)))
             return true;
+    }
     return false;
 }
 

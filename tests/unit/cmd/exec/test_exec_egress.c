@@ -53,7 +53,44 @@ static void secrets_become_credentials_and_their_hosts_are_allowed(void **state)
     assert_non_null(strstr(env, "{\"host\":\"x.example\",\"paths\":[\"/only/this\"]}"));
     AUTO_FREE char *exec = policy_of("x.example", "T=exec:pass show x | head -1@x.example");
     assert_non_null(strstr(exec, "[\"/bin/sh\",\"-c\",\"pass show x | head -1\"]"));
-    assert_null(strstr(strstr(exec, "allow") + 5, "}, {"));
+    assert_null(strstr(strstr(exec, "allow") + 5, "},{"));
+}
+
+/* --egress FILE with this list, and --secret: how many rules there are then. */
+static size_t rules_with(const char *allow, const char *secret)
+{
+    const struct flag_list none = {.n = 0}, one = {.n = 1, .value = {secret}};
+    AUTO_JSON json_t *policy = json_pack("{s:o}", "allow", json_loads(allow, 0, NULL));
+    struct err e = {.code = 0};
+    struct policy *p;
+    assert_int_equal(exec_egress_policy(&none, &one, &policy, &e), 0);
+    assert_int_equal(policy_new(policy, "egress", NULL, &p, &e), 0);
+    policy_unref(p);
+    return json_array_size(json_object_get(policy, "allow"));
+}
+
+static void a_narrow_rule_stays_narrow(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *allow, *host;
+        size_t n;
+    } rows[] = {
+        {"[\"a.example\"]", "a.example", 1},
+        {"[{\"host\":\"A.example\",\"methods\":[\"GET\"]}]", "a.example", 1},
+        {"[{\"host\":\"a.example\",\"port\":443,\"paths\":[\"/v1/**\"]}]", "a.example", 1},
+        {"[{\"host\":\"a.example\",\"ports\":[443,8443]}]", "a.example:8443", 1},
+        {"[{\"host\":\"a.example\",\"paths\":[\"/v1/**\"]}]", "a.example:8443", 2},
+        {"[{\"host\":\"a.example\",\"paths\":[\"/v1/**\"]}]", "a.example:443", 1},
+        {"[{\"host\":\"a.example\",\"port\":443}]", "a.example:8443", 2},
+        {"[{\"host\":\"a.example\",\"ports\":[443]}]", "a.example:8443", 2},
+        {"[{\"host\":\"b.example\"}]", "a.example", 2},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_FREE char *secret = mem_printf("T=file:/s@%s", rows[i].host);
+        if (rules_with(rows[i].allow, secret) != rows[i].n)
+            fail_msg("%s and %s", rows[i].allow, rows[i].host);
+    }
 }
 
 static void what_is_no_host_is_refused(void **state)
@@ -110,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hosts_become_rules),
         cmocka_unit_test(secrets_become_credentials_and_their_hosts_are_allowed),
+        cmocka_unit_test(a_narrow_rule_stays_narrow),
         cmocka_unit_test(what_is_no_host_is_refused),
         cmocka_unit_test(what_is_no_secret_is_refused_and_not_repeated),
         cmocka_unit_test(nothing_given_is_no_policy),
