@@ -205,8 +205,9 @@ static bool is_any(struct span s)
     return s.n == 2 && s.p[0] == '*' && s.p[1] == '*';
 }
 
-/* '*' is any run of bytes without an encoded slash, but not a whole empty segment. */
-static bool segment_matches(struct span pattern, struct span s)
+/* '*' is any run of bytes, without an encoded slash unless it may have `slashes`, but not a whole
+ * empty segment. */
+static bool segment_matches(struct span pattern, struct span s, bool slashes)
 {
     size_t i = 0, k = 0, star = SIZE_MAX, back = 0;
     if (s.n == 0 || pattern.n == 0)
@@ -217,7 +218,8 @@ static bool segment_matches(struct span pattern, struct span s)
             back = k;
         } else if (i < pattern.n && pattern.p[i] == s.p[k]) {
             i++, k++;
-        } else if (star != SIZE_MAX && !(s.n - back >= 3 && memcmp(s.p + back, "%2F", 3) == 0)) {
+        } else if (star != SIZE_MAX &&
+                   (slashes || s.n - back < 3 || memcmp(s.p + back, "%2F", 3) != 0)) {
             i = star;
             k = ++back;
         } else {
@@ -234,7 +236,7 @@ static bool has_encoded_slash(struct span s)
     return memmem(s.p, s.n, "%2F", 3) != NULL;
 }
 
-bool path_matches(const char *pattern, size_t pattern_n, const char *path, size_t n)
+static bool matches(const char *pattern, size_t pattern_n, const char *path, size_t n, bool slashes)
 {
     if (n == 0 || path[0] != '/')
         return false; /* "*" of OPTIONS: no pattern is for it */
@@ -251,25 +253,38 @@ bool path_matches(const char *pattern, size_t pattern_n, const char *path, size_
             }
             if (is_any(p)) { /* the last: one segment or more, none with an encoded slash */
                 for (;;) {
-                    if (has_encoded_slash(s))
+                    if (!slashes && has_encoded_slash(s))
                         return false;
                     if (k_next >= n)
                         return true;
                     s = segment(path, n, &k_next);
                 }
             }
-            if (segment_matches(p, s)) {
+            if (segment_matches(p, s, slashes)) {
                 i = i_next;
                 k = k_next;
                 continue;
             }
         }
-        if (any == SIZE_MAX || has_encoded_slash(segment(path, n, &back)))
+        if (any == SIZE_MAX)
+            return false;
+        struct span passed = segment(path, n, &back);
+        if (!slashes && has_encoded_slash(passed))
             return false;
         i = any;
         k = back;
     }
     return i >= pattern_n;
+}
+
+bool path_matches(const char *pattern, size_t pattern_n, const char *path, size_t n)
+{
+    return matches(pattern, pattern_n, path, n, false);
+}
+
+bool path_matches_with_slashes(const char *pattern, size_t pattern_n, const char *path, size_t n)
+{
+    return matches(pattern, pattern_n, path, n, true);
 }
 
 /* ---- meeting ---- */
@@ -288,9 +303,10 @@ static bool segments_meet(struct span a, struct span b)
     if (a.p == one_segment.p || b.p == one_segment.p)
         return true;
     if (!has_star(a))
-        return has_star(b) ? segment_matches(b, a) : a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
+        return has_star(b) ? segment_matches(b, a, false)
+                           : a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
     if (!has_star(b))
-        return segment_matches(a, b);
+        return segment_matches(a, b, false);
     for (size_t i = 0; i < a.n && i < b.n && a.p[i] != '*' && b.p[i] != '*'; i++)
         if (a.p[i] != b.p[i])
             return false;

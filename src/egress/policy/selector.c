@@ -194,10 +194,11 @@ bool selector_has_path(const struct policy_selector *s, const char *path, size_t
 
 bool selector_has_path_in_any_reading(const struct policy_selector *s, const char *path, size_t n)
 {
-    if (selector_has_path(s, path, n))
-        return true;
+    for (uint32_t i = 0; i < s->n_paths; i++)
+        if (path_matches_with_slashes(s->paths[i].text, s->paths[i].n, path, n))
+            return true;
     if (!memmem(path, n, "%2F", 3))
-        return false;
+        return s->n_paths == 0;
     AUTO_FREE char *decoded = mem_array(n + 1, 1);
     size_t len = 0;
     for (size_t i = 0; i < n;) {

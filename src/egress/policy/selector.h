@@ -16,7 +16,8 @@ static inline const uint16_t *selector_ports(const struct policy_selector *s)
 bool selector_has_port(const struct policy_selector *s, uint16_t port);
 bool selector_has_method(const struct policy_selector *s, const char *method);
 bool selector_has_path(const struct policy_selector *s, const char *path, size_t n);
-/* For deny rules: also when the path with its encoded slashes decoded would match. */
+/* For deny rules: an encoded slash is part of its segment, and of what a star stands for; and also
+ * when the path with its encoded slashes decoded would match. */
 bool selector_has_path_in_any_reading(const struct policy_selector *s, const char *path, size_t n);
 /* Needs a request to be seen. */
 static inline bool selector_looks_inside(const struct policy_selector *s)
