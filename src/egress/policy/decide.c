@@ -31,7 +31,8 @@ static enum match inside(const struct policy_selector *s, const struct policy_qu
         return YES;
     if (!q->method)
         return LATER;
-    if (!selector_has_method(s, q->method)) {
+    if (deny ? !selector_has_method_in_any_case(s, q->method)
+             : !selector_has_method(s, q->method)) {
         *ret_why = POLICY_WHY_METHOD;
         return NO;
     }

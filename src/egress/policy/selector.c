@@ -2,8 +2,8 @@
  *
  * Read at load, matched on every decision: methods as bits where they are common, ports in a sorted
  * list, paths one pattern after the other (at most 64). Method names are case-sensitive (RFC 9110
- * 9.1), so "get" is another method than GET and no rule has it. Path and method are what the
- * sandbox sent. */
+ * 9.1), so "get" is another method than GET and no rule that allows has it; but some servers make it
+ * upper case before they look, so a deny rule has it. Path and method are what the sandbox sent. */
 #include "egress/policy/selector.h"
 
 #include <string.h>
@@ -180,6 +180,19 @@ bool selector_has_method(const struct policy_selector *s, const char *method)
         return true;
     for (char **m = s->other_methods; *m; m++)
         if (strcmp(*m, method) == 0)
+            return true;
+    return false;
+}
+
+bool selector_has_method_in_any_case(const struct policy_selector *s, const char *method)
+{
+    if (s->n_methods == 0)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(common); i++)
+        if (s->methods & 1u << i && str_ieq(common[i], method))
+            return true;
+    for (char **m = s->other_methods; *m; m++)
+        if (str_ieq(*m, method))
             return true;
     return false;
 }

@@ -15,6 +15,8 @@ static inline const uint16_t *selector_ports(const struct policy_selector *s)
 /* By ports that were given. */
 bool selector_has_port(const struct policy_selector *s, uint16_t port);
 bool selector_has_method(const struct policy_selector *s, const char *method);
+/* For deny rules: some servers do not tell "delete" from DELETE. */
+bool selector_has_method_in_any_case(const struct policy_selector *s, const char *method);
 bool selector_has_path(const struct policy_selector *s, const char *path, size_t n);
 /* For deny rules: an encoded slash is part of its segment, and of what a star stands for; and also
  * when the path with its encoded slashes decoded would match. */

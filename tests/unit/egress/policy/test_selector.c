@@ -91,6 +91,26 @@ static void a_star_of_a_deny_rule_takes_encoded_slashes_in(void **state)
     policy_unref(p);
 }
 
+/* Some origins make a method upper case before they look at it. */
+static void a_denied_method_is_denied_in_any_case(void **state)
+{
+    struct policy *p = load("allow: [a]\ndeny: [{host: a, methods: [DELETE, PURGE, GET]}]");
+    static const struct {
+        const char *method;
+        bool allowed;
+    } rows[] = {{"DELETE", false}, {"delete", false}, {"Delete", false}, {"purge", false},
+                {"head", false},   {"POST", true},    {"post", true},    {"delet", true}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if ((ask(p, "a", 443, POLICY_TLS, rows[i].method, "/").verdict == POLICY_ALLOW) !=
+            rows[i].allowed)
+            fail_msg("%s", rows[i].method);
+    policy_unref(p);
+    p = load("allow: [{host: a, methods: [POST]}]");
+    assert_int_equal(ask(p, "a", 443, POLICY_TLS, "post", "/").verdict, POLICY_DENY);
+    policy_unref(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -98,6 +118,7 @@ int main(void)
         cmocka_unit_test(a_method_without_a_bit_is_compared_whole),
         cmocka_unit_test(a_denied_path_is_denied_with_its_slashes_encoded),
         cmocka_unit_test(a_star_of_a_deny_rule_takes_encoded_slashes_in),
+        cmocka_unit_test(a_denied_method_is_denied_in_any_case),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
