@@ -311,8 +311,8 @@ static int visit(struct planner *pl, const struct part *part, bool secrets_only)
     return look_at_part(pl, part, &s);
 }
 
-/* One part after the other, until all that the first search has counted was met: there are as many in
- * the parts as in the whole, since nothing that is searched for has a NUL (watch.h). When a part was
+/* One part after the other, until all that the first search has counted was met: no part has more than
+ * it has in the whole, since nothing that is searched for has a NUL (watch.h). When a part was
  * refused, a secret in another one still is worse. */
 static int step(struct planner *pl, const struct part *part, int so_far)
 {
@@ -363,6 +363,25 @@ static int visit_all(struct planner *pl)
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         r = step(pl, &parts[i], r);
     return r;
+}
+
+/* The first search has counted more than the parts have: what it found goes from one into another, as
+ * from the path into the query. No place replaces that. */
+static int refuse_unmet(struct planner *pl)
+{
+    struct inject_watch *w = pl->world->watch;
+    const struct part target = {PART_PATH, SIZE_MAX, {NULL, 0}, pl->head->path};
+    AUTO(scrub_stream) s = {0};
+    scrub_begin(&s, w->table, SCRUB_QUOTE_NONE, true);
+    int r = target.text.n ? scrub_whole(&s, target.text.p, target.text.n, NULL) : 0;
+    if (r < 0)
+        return r;
+    const char *secret = watch_secret_found(w, &s);
+    if (secret)
+        return refuse_secret(pl, &target, secret);
+    size_t i = watch_placeholder_found(w, &s, 0);
+    return refuse_misplaced(pl, &target,
+                            i < w->n_placeholders ? w->placeholders[i].credential : "a credential");
 }
 
 static int head_hits(struct planner *pl)
@@ -431,6 +450,8 @@ static int plan_all(struct planner *pl)
         r = head_hits(pl);
     if (r == 0 && pl->hits)
         r = visit_all(pl);
+    if (r == 0 && pl->hits)
+        r = refuse_unmet(pl);
     if (r == 0)
         r = strangers_check(pl);
     if (r == 0)

@@ -252,6 +252,17 @@ static void a_real_secret_from_a_sandbox_is_refused(void **state)
     }
 }
 
+/* What is found in the head as a whole and in none of its parts is in it all the same. */
+static void a_secret_across_parts_of_the_head_is_refused(void **state)
+{
+    world_value(*state, "TOKEN", "S3cr3t?TOKEN=0123456789");
+    world_tables(*state);
+    AT(state, "free.test", "GET /S3cr3t?TOKEN=0123456789\n", "!secret_seen 403 TOKEN");
+    AT(state, "api.example", "GET /S3cr3t?TOKEN=0123456789\nauthorization: Bearer " P("TOKEN") "\n",
+       "!secret_seen 403 TOKEN");
+    AT(state, "api.example", "GET /S3cr3t?TOKEN=012345678\n", "GET /S3cr3t?TOKEN=012345678\n");
+}
+
 static void a_secret_goes_over_tls_only(void **state) /* A28 */
 {
     static const char request[] = "GET /\nauthorization: Bearer " P("TOKEN") "\n";
@@ -509,6 +520,7 @@ int main(void)
         WORLD_CASE(a_placeholder_for_another_host_is_an_attempt),
         WORLD_CASE(a_placeholder_of_another_session_is_an_attempt),
         WORLD_CASE(a_real_secret_from_a_sandbox_is_refused),
+        WORLD_CASE(a_secret_across_parts_of_the_head_is_refused),
         WORLD_CASE(a_secret_goes_over_tls_only),
         WORLD_CASE(a_required_placeholder_is_required),
         WORLD_CASE(the_question_before_a_login_has_no_body),
