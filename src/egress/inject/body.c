@@ -74,7 +74,7 @@ int inject_body_begin(struct inject_body *b, const struct inject_plan *p,
 {
     struct http_text type = {NULL, 0};
     *b = (struct inject_body){.plan = p, .watch = inject_watch_ref(p->watch)};
-    b->frames = http_text_eq(h->protocol, "websocket");
+    b->frames = http_text_ieq(h->protocol, "websocket");
     buf_init(&b->between, BETWEEN_MAX);
     scrub_begin(&b->look, p->watch->table, SCRUB_QUOTE_NONE, true);
     look_at_values(b, values);

@@ -35,7 +35,7 @@ struct inject_body {
     bool cut;
 };
 
-/* Begins the body of a request, or its messages when head->protocol is "websocket"; *h is the head
+/* Begins the body of a request, or its messages when head->protocol is "websocket" (in any case); *h is the head
  * before it is sent: when something may be replaced in the body its length is not known any more
  * (HTTP_BODY_STREAM), and fields with a digest of it (Content-MD5, Digest, Content-Digest, Repr-Digest)
  * are taken off. Values as in inject_apply; one that is NULL, or not fit to be written, cuts the body off

@@ -7,7 +7,7 @@
 static int begin(struct planner *pl, const struct policy_credential *c,
                  const struct policy_place *place)
 {
-    if (!http_text_eq(pl->head->protocol, "websocket") || !watch_of(pl->world->watch, c->name))
+    if (!http_text_ieq(pl->head->protocol, "websocket") || !watch_of(pl->world->watch, c->name))
         return 0;
     struct inject_use *u = &pl->plan->uses[planner_use(pl, c, INJECT_WEBSOCKET)];
     u->first_frame = true;

@@ -377,6 +377,30 @@ static void a_socket_has_no_body(void **state)
     http_head_done(&h);
 }
 
+/* RFC 9110 7.8: names of protocols are told apart without regard to case. */
+static void a_socket_is_one_in_any_case(void **state)
+{
+    struct world *w = *state;
+    struct inject_plan plan;
+    struct inject_refusal no;
+    struct inject_body body;
+    struct http_head h;
+    read_head("GET /\n", &h);
+    h.protocol = http_text_of("WebSocket");
+    struct policy_decision d = world_ask(w, "body.example", 443, POLICY_TLS, &h);
+    struct inject_target to = {&w->host, 443, POLICY_TLS};
+    assert_int_equal(inject_plan(&w->in, &d, &to, &h, &plan, &no), 0);
+    assert_int_equal(plan.n_uses, 1);
+    assert_true(plan.uses[0].first_frame);
+    const struct secret *values[POLICY_CANDIDATES_MAX];
+    (void)world_values(w, &plan, values);
+    assert_int_equal(inject_body_begin(&body, &plan, values, &h), 0);
+    assert_true(body.frames);
+    inject_body_done(&body);
+    inject_plan_done(&plan);
+    http_head_done(&h);
+}
+
 static void a_body_that_cannot_be_read_is_refused_where_it_would_be_written(void **state)
 {
     struct world *w = *state;
@@ -513,6 +537,7 @@ int main(void)
         WORLD_CASE(a_placeholder_with_a_slash_is_encoded_in_a_path),
         WORLD_CASE(a_place_that_is_named_twice_is_one),
         WORLD_CASE(a_socket_has_no_body),
+        WORLD_CASE(a_socket_is_one_in_any_case),
         WORLD_CASE(an_added_header_replaces_what_the_client_sent),
         WORLD_CASE(of_two_that_add_the_closer_one_counts),
         WORLD_CASE(credentials_are_told_apart_by_path_method_and_place),
