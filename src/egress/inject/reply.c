@@ -38,9 +38,14 @@ int reply_table_new(const struct placeholders *p, const char *session,
 
 int reply_ask(struct http_head *request)
 {
-    static const char *const off[] = {"accept-encoding", "range",
-                                      "if-range",        "a-im",
-                                      "accept-charset",  "sec-websocket-extensions"};
+    static const char *const off[] = {"accept-encoding",
+                                      "grpc-accept-encoding",
+                                      "connect-accept-encoding",
+                                      "range",
+                                      "if-range",
+                                      "a-im",
+                                      "accept-charset",
+                                      "sec-websocket-extensions"};
     for (size_t i = 0; i < ARRAY_LEN(off); i++)
         (void)http_fields_remove(&request->fields, off[i]);
     return http_head_add(request, HTTP_TEXT("accept-encoding"), HTTP_TEXT("identity"));
@@ -149,6 +154,22 @@ static int coding_of(const struct http_head *h, enum inflate_coding *ret, struct
     return 1;
 }
 
+/* gRPC, and Connect in its streams, compress each message within the body. A server may do so unasked,
+ * when the messages it got were. */
+static int refuse_coded_messages(const struct http_head *h, struct err *e)
+{
+    static const char *const names[] = {"grpc-encoding", "connect-content-encoding"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        for (const struct http_field *f = http_fields_get(&h->fields, names[i], NULL); f;
+             f = http_fields_get(&h->fields, names[i], f))
+            if (f->value.n && !http_text_ieq(f->value, "identity"))
+                return err_set(e, -E_DENIED,
+                               "the origin has compressed the messages of its answer one by one, "
+                               "so they cannot be kept free of secrets; send it messages that are "
+                               "not compressed");
+    return 0;
+}
+
 /* RFC 9110 8.8.3: what comes now is another representation. */
 static void weaken_etags(struct http_head *h)
 {
@@ -193,7 +214,9 @@ static int head_of_body(struct reply *r, struct http_head *h, struct err *e)
         return err_set(e, -E_DENIED,
                        "the origin has sent a part of its answer although no range was asked for; "
                        "parts cannot be kept free of secrets");
-    int c = undo_coding(r, h, e);
+    int c = h->body == HTTP_BODY_NONE ? 0 : refuse_coded_messages(h, e);
+    if (c == 0)
+        c = undo_coding(r, h, e);
     if (c < 0 || h->body == HTTP_BODY_NONE)
         return c;
     if (content_type(h, &type) < 0)

@@ -18,9 +18,9 @@ int reply_table_new(const struct placeholders *p, const char *session,
                     const struct inject_secret *secrets, size_t n, struct scrub_table **ret,
                     struct err *e) WARN_UNUSED;
 
-/* Changes a request so that its answer can be scrubbed: Accept-Encoding becomes identity; Range,
- * If-Range, A-IM, Accept-Charset and Sec-WebSocket-Extensions are taken off. -E_LIMIT: too many
- * fields. */
+/* Changes a request so that its answer can be scrubbed: Accept-Encoding becomes identity; those of
+ * gRPC and Connect, Range, If-Range, A-IM, Accept-Charset and Sec-WebSocket-Extensions are taken off.
+ * -E_LIMIT: too many fields. */
 int reply_ask(struct http_head *request) WARN_UNUSED;
 
 struct reply {
@@ -39,8 +39,8 @@ void reply_done(struct reply *r); /* NULL and zeroed are fine */
 /* Scrubs a head (interim, final, or of a refused upgrade) and, when it is final and has a body, makes
  * ready for that: a coding is undone, so Content-Encoding goes, ETag becomes weak and digests go; the
  * length is not known any more. Accept-Ranges goes. 0; -E_DENIED with words: the answer cannot be
- * scrubbed (several codings or an unknown one, 206, the decoder's library is missing): answer 502
- * instead; -E_LIMIT, -ENOMEM with words. */
+ * scrubbed (several codings or an unknown one, messages that are compressed one by one, 206, the
+ * decoder's library is missing): answer 502 instead; -E_LIMIT, -ENOMEM with words. */
 int reply_head(struct reply *r, struct http_head *h, struct err *e) WARN_UNUSED;
 /* Asked before reply_head: collect all that comes out before the head is sent, then reply_set_length. */
 bool reply_wants_whole(const struct reply *r, const struct http_head *h);

@@ -71,7 +71,8 @@ static void a_request_asks_for_what_can_be_looked_into(void **state)
     struct http_head h;
     AUTO(buf) got = BUF_INIT(4096);
     read_head("GET /\naccept-encoding: gzip, br\nrange: bytes=0-3\nif-range: x\na-im: feed\n"
-              "accept-charset: utf-16\nsec-websocket-extensions: permessage-deflate\naccept: */*\n",
+              "accept-charset: utf-16\nsec-websocket-extensions: permessage-deflate\n"
+              "grpc-accept-encoding: gzip\nconnect-accept-encoding: br\naccept: */*\n",
               &h);
     assert_int_equal(reply_ask(&h), 0);
     print_head(&h, &got);
@@ -105,6 +106,35 @@ static int body(struct reply *r, const void *text, size_t n, size_t piece, bool 
             return c;
     }
     return reply_end(r, out, e);
+}
+
+/* gRPC: what is compressed is not the body, but each message in it. */
+static void messages_that_are_compressed_do_not_come(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *fields;
+        enum http_body body;
+        int r;
+    } rows[] = {
+        {"grpc-encoding: gzip\n", HTTP_BODY_STREAM, -E_DENIED},
+        {"grpc-encoding: identity\ngrpc-encoding: gzip\n", HTTP_BODY_STREAM, -E_DENIED},
+        {"connect-content-encoding: br\n", HTTP_BODY_STREAM, -E_DENIED},
+        {"grpc-encoding: identity\n", HTTP_BODY_STREAM, 0},
+        {"grpc-encoding: gzip\ngrpc-status: 5\n", HTTP_BODY_NONE, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_FREE char *text = mem_printf("STATUS 200\n%s", rows[i].fields);
+        AUTO(reply) r;
+        struct http_head h;
+        struct err e = {0};
+        reply_init(&r, w->reply);
+        read_head(text, &h);
+        h.body = rows[i].body;
+        if (reply_head(&r, &h, &e) != rows[i].r)
+            fail_msg("%s", text);
+        http_head_done(&h);
+    }
 }
 
 static void a_body_comes_in_the_quoting_of_its_type(void **state)
@@ -397,6 +427,7 @@ int main(void)
         WORLD_CASE(a_head_is_changed_no_more_than_it_must),
         WORLD_CASE(what_cannot_be_looked_into_does_not_come),
         WORLD_CASE(a_request_asks_for_what_can_be_looked_into),
+        WORLD_CASE(messages_that_are_compressed_do_not_come),
         WORLD_CASE(a_body_comes_in_the_quoting_of_its_type),
         WORLD_CASE(an_event_does_not_wait_for_the_next),
         WORLD_CASE(a_length_is_announced_when_all_was_collected),
