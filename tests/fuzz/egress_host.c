@@ -73,7 +73,7 @@ static void paths(const char *s, size_t n)
             MUST(path_canonical(path, len, again, &again_n, &why) == 0 && strcmp(path, again) == 0);
         if (!strchr(path, '*') && path_pattern(path, len, pattern, &pattern_n, NULL) == 0)
             MUST(path_matches(pattern, pattern_n, path, len) &&
-                 path_matches_with_slashes(pattern, pattern_n, path, len) &&
+                 path_matches_broadly(pattern, pattern_n, path, len) &&
                  path_patterns_meet(pattern, pattern_n, pattern, pattern_n));
     } else {
         MUST(why);
@@ -83,7 +83,7 @@ static void paths(const char *s, size_t n)
     if (line && path_pattern(s, first, pattern, &pattern_n, NULL) == 0 &&
         path_canonical(line + 1, n - first - 1, path, &len, &why) == 0 &&
         path_matches(pattern, pattern_n, path, len)) {
-        MUST(path_matches_with_slashes(pattern, pattern_n, path, len)); /* denies no less */
+        MUST(path_matches_broadly(pattern, pattern_n, path, len)); /* denies no less */
         /* A path that matches is a pattern that meets. */
         char other[3 * PATH_PATTERN_MAX + 1];
         size_t other_n;

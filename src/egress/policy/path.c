@@ -205,9 +205,13 @@ static bool is_any(struct span s)
     return s.n == 2 && s.p[0] == '*' && s.p[1] == '*';
 }
 
-/* '*' is any run of bytes, without an encoded slash unless it may have `slashes`, but not a whole
- * empty segment. */
-static bool segment_matches(struct span pattern, struct span s, bool slashes)
+static bool same_byte(char a, char b, bool broadly)
+{
+    return a == b || (broadly && str_lower_c(a) == str_lower_c(b));
+}
+
+/* '*' is any run of bytes, without an encoded slash unless `broadly`, but not a whole empty segment. */
+static bool segment_matches(struct span pattern, struct span s, bool broadly)
 {
     size_t i = 0, k = 0, star = SIZE_MAX, back = 0;
     if (s.n == 0 || pattern.n == 0)
@@ -216,10 +220,10 @@ static bool segment_matches(struct span pattern, struct span s, bool slashes)
         if (i < pattern.n && pattern.p[i] == '*') {
             star = ++i;
             back = k;
-        } else if (i < pattern.n && pattern.p[i] == s.p[k]) {
+        } else if (i < pattern.n && same_byte(pattern.p[i], s.p[k], broadly)) {
             i++, k++;
         } else if (star != SIZE_MAX &&
-                   (slashes || s.n - back < 3 || memcmp(s.p + back, "%2F", 3) != 0)) {
+                   (broadly || s.n - back < 3 || memcmp(s.p + back, "%2F", 3) != 0)) {
             i = star;
             k = ++back;
         } else {
@@ -236,7 +240,7 @@ static bool has_encoded_slash(struct span s)
     return memmem(s.p, s.n, "%2F", 3) != NULL;
 }
 
-static bool matches(const char *pattern, size_t pattern_n, const char *path, size_t n, bool slashes)
+static bool matches(const char *pattern, size_t pattern_n, const char *path, size_t n, bool broadly)
 {
     if (n == 0 || path[0] != '/')
         return false; /* "*" of OPTIONS: no pattern is for it */
@@ -253,14 +257,14 @@ static bool matches(const char *pattern, size_t pattern_n, const char *path, siz
             }
             if (is_any(p)) { /* the last: one segment or more, none with an encoded slash */
                 for (;;) {
-                    if (!slashes && has_encoded_slash(s))
+                    if (!broadly && has_encoded_slash(s))
                         return false;
                     if (k_next >= n)
                         return true;
                     s = segment(path, n, &k_next);
                 }
             }
-            if (segment_matches(p, s, slashes)) {
+            if (segment_matches(p, s, broadly)) {
                 i = i_next;
                 k = k_next;
                 continue;
@@ -269,7 +273,7 @@ static bool matches(const char *pattern, size_t pattern_n, const char *path, siz
         if (any == SIZE_MAX)
             return false;
         struct span passed = segment(path, n, &back);
-        if (!slashes && has_encoded_slash(passed))
+        if (!broadly && has_encoded_slash(passed))
             return false;
         i = any;
         k = back;
@@ -282,7 +286,7 @@ bool path_matches(const char *pattern, size_t pattern_n, const char *path, size_
     return matches(pattern, pattern_n, path, n, false);
 }
 
-bool path_matches_with_slashes(const char *pattern, size_t pattern_n, const char *path, size_t n)
+bool path_matches_broadly(const char *pattern, size_t pattern_n, const char *path, size_t n)
 {
     return matches(pattern, pattern_n, path, n, true);
 }

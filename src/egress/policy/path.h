@@ -15,7 +15,7 @@
  * is decoded, hex digits are upper case. An encoded slash (%2F) is part of its segment for some and
  * a separator for others: it stays, no '*' matches it, and so it passes only where a pattern spells
  * it out, as GitLab's "/api/v4/projects/acme%2Fweb/" + "**" does. A deny rule matches either reading,
- * and its '*' matches an encoded slash, too.
+ * its '*' matches an encoded slash, too, and case does not count.
  *
  * Pure; nothing suspends or allocates. */
 #pragma once
@@ -43,8 +43,9 @@ int path_pattern(const char *text, size_t n, char *ret, size_t *ret_n, struct er
 /* Whether a canonical path matches a canonical pattern. Case counts. At most about n * pattern_n
  * steps. */
 bool path_matches(const char *pattern, size_t pattern_n, const char *path, size_t n);
-/* The same, but a star matches encoded slashes, too: for deny rules. */
-bool path_matches_with_slashes(const char *pattern, size_t pattern_n, const char *path, size_t n);
+/* Whether some origin could take it for a path that matches: a star matches encoded slashes, too, and
+ * case does not count. For deny rules. */
+bool path_matches_broadly(const char *pattern, size_t pattern_n, const char *path, size_t n);
 
 /* Whether some path could match both patterns. Exact for patterns without '*' inside of a segment;
  * otherwise it may say yes where there is none, never no where there is one. */

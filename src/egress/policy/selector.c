@@ -205,13 +205,25 @@ bool selector_has_path(const struct policy_selector *s, const char *path, size_t
     return s->n_paths == 0;
 }
 
+/* To many routers a slash behind a path is none. */
+static bool has_path_broadly(const struct policy_selector *s, const char *path, size_t n)
+{
+    bool slash = n > 1 && path[n - 1] == '/';
+    for (uint32_t i = 0; i < s->n_paths; i++) {
+        const struct policy_path *p = &s->paths[i];
+        if (path_matches_broadly(p->text, p->n, path, n) ||
+            (slash && path_matches_broadly(p->text, p->n, path, n - 1)))
+            return true;
+    }
+    return s->n_paths == 0;
+}
+
 bool selector_has_path_in_any_reading(const struct policy_selector *s, const char *path, size_t n)
 {
-    for (uint32_t i = 0; i < s->n_paths; i++)
-        if (path_matches_with_slashes(s->paths[i].text, s->paths[i].n, path, n))
-            return true;
+    if (has_path_broadly(s, path, n))
+        return true;
     if (!memmem(path, n, "%2F", 3))
-        return s->n_paths == 0;
+        return false;
     AUTO_FREE char *decoded = mem_array(n + 1, 1);
     size_t len = 0;
     for (size_t i = 0; i < n;) {
@@ -221,7 +233,7 @@ bool selector_has_path_in_any_reading(const struct policy_selector *s, const cha
             decoded[len++] = slash ? '/' : path[i];
         i += slash ? 3 : 1;
     }
-    return selector_has_path(s, decoded, len);
+    return has_path_broadly(s, decoded, len);
 }
 
 static bool methods_meet(const struct policy_selector *a, const struct policy_selector *b)

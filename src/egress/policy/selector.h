@@ -18,8 +18,8 @@ bool selector_has_method(const struct policy_selector *s, const char *method);
 /* For deny rules: some servers do not tell "delete" from DELETE. */
 bool selector_has_method_in_any_case(const struct policy_selector *s, const char *method);
 bool selector_has_path(const struct policy_selector *s, const char *path, size_t n);
-/* For deny rules: an encoded slash is part of its segment, and of what a star stands for; and also
- * when the path with its encoded slashes decoded would match. */
+/* For deny rules: as path_matches_broadly, with a slash behind the path or not, and the encoded slashes
+ * as they are or decoded. */
 bool selector_has_path_in_any_reading(const struct policy_selector *s, const char *path, size_t n);
 /* Needs a request to be seen. */
 static inline bool selector_looks_inside(const struct policy_selector *s)

@@ -91,6 +91,36 @@ static void a_star_of_a_deny_rule_takes_encoded_slashes_in(void **state)
     policy_unref(p);
 }
 
+/* Hosts of code, file servers, most routers: to them these are the same. */
+static void a_denied_path_is_denied_in_any_case_and_with_a_slash_behind(void **state)
+{
+    struct policy *p =
+        load("allow: [a, {host: b, paths: ['/Repos/x']}]\n"
+             "deny: [{host: a, paths: ['/repos/acme/Secret/**', '/admin', '/r*t']}]");
+    static const struct {
+        const char *path;
+        bool allowed;
+    } rows[] = {{"/repos/acme/Secret/x", false},
+                {"/repos/ACME/secret/x", false},
+                {"/repos/acme%2fsecret/X", false},
+                {"/repos/acme/secrets/x", true},
+                {"/admin/", false},
+                {"/Admin", false},
+                {"/admin%2F", false},
+                {"/admin/x", true},
+                {"/ROOT", false},
+                {"/", true}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if ((ask(p, "a", 443, POLICY_TLS, "GET", rows[i].path).verdict == POLICY_ALLOW) !=
+            rows[i].allowed)
+            fail_msg("%s", rows[i].path);
+    assert_int_equal(ask(p, "b", 443, POLICY_TLS, "GET", "/Repos/x").verdict, POLICY_ALLOW);
+    assert_int_equal(ask(p, "b", 443, POLICY_TLS, "GET", "/repos/x").verdict, POLICY_DENY);
+    assert_int_equal(ask(p, "b", 443, POLICY_TLS, "GET", "/Repos/x/").verdict, POLICY_DENY);
+    policy_unref(p);
+}
+
 /* Some origins make a method upper case before they look at it. */
 static void a_denied_method_is_denied_in_any_case(void **state)
 {
@@ -118,6 +148,7 @@ int main(void)
         cmocka_unit_test(a_method_without_a_bit_is_compared_whole),
         cmocka_unit_test(a_denied_path_is_denied_with_its_slashes_encoded),
         cmocka_unit_test(a_star_of_a_deny_rule_takes_encoded_slashes_in),
+        cmocka_unit_test(a_denied_path_is_denied_in_any_case_and_with_a_slash_behind),
         cmocka_unit_test(a_denied_method_is_denied_in_any_case),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
