@@ -43,8 +43,7 @@ bool websocket_looks(const struct exchange *x)
 {
     const struct placeholder *some[PLACEHOLDERS_OF_SESSION_MAX];
     const struct exchange_sandbox *s = x->sandbox;
-    return x->values.table || x->plan.n_uses || !s->session ||
-           placeholders_list(s->placeholders, s->session, some) > 0;
+    return x->values.table || x->plan.n_uses || placeholders_list(s->placeholders, s->id, some) > 0;
 }
 
 static int pass_on(struct direction *d, bool more)

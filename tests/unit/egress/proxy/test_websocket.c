@@ -208,6 +208,33 @@ static int a_real_secret_from_the_sandbox_closes_the_socket(void *arg)
 }
 ON_LOOP(a_real_secret_from_the_sandbox_closes_the_socket)
 
+static int a_socket_to_a_host_without_credentials_is_looked_into(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, "allow:\n  - {host: api.example, inspect: true}\n", HTTP_1_1);
+    harness_ask(&h, "GET /v1/ws api.example\nsec-websocket-extensions: permessage-deflate\n"
+                    "[protocol websocket]");
+    fake_await(&h.origins[0], "[protocol websocket]\n\n");
+    assert_false(fake_heard(&h.origins[0], "extensions"));
+    fake_say_head(&h.origins[0], "101\n[protocol websocket]");
+    fake_await(&h.client, "\n\n");
+    say_frame(&h.client, WS_TEXT, true, "quoted: " PLACEHOLDER, true);
+    await_frames(&h.origins[0], true, "text[quoted: " PLACEHOLDER "]");
+    say_frame(&h.client, WS_TEXT, true, "look: " SECRET, true);
+    fake_await_reset(&h.origins[0]);
+    fake_await(&h.client, "<end>");
+    AUTO(buf) out;
+    heard(&h.origins[0], true, &out);
+    assert_string_equal(buf_str(&out), "text[quoted: " PLACEHOLDER "]");
+    fake_say_error(&h.client, -ECONNRESET);
+    harness_join(&h);
+    assert_true(harness_logged(&h, "verdict=deny reason=secret_seen"));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_socket_to_a_host_without_credentials_is_looked_into)
+
 static int a_broken_frame_closes_the_socket(void *arg)
 {
     (void)arg;
@@ -255,7 +282,7 @@ static int where_nothing_is_to_be_seen_bytes_pass_raw(void *arg)
     (void)arg;
     struct harness h;
     harness_start(&h, "allow:\n  - {host: api.example, inspect: true}\n", HTTP_1_1);
-    placeholders_forget(h.placeholders, "sesn_test");
+    placeholders_forget(h.placeholders, h.sandbox.id);
     harness_ask(&h, "GET /v1/ws api.example\nsec-websocket-extensions: permessage-deflate\n"
                     "[protocol websocket]");
     fake_await(&h.origins[0], "permessage-deflate");
@@ -358,6 +385,7 @@ int main(void)
         CASE(extensions_are_not_offered_and_not_taken),
         CASE(a_refused_socket_is_an_answer_like_others),
         CASE(a_real_secret_from_the_sandbox_closes_the_socket),
+        CASE(a_socket_to_a_host_without_credentials_is_looked_into),
         CASE(a_broken_frame_closes_the_socket),
         CASE(a_cut_socket_is_cut_on_the_other_side),
         CASE(where_nothing_is_to_be_seen_bytes_pass_raw),
