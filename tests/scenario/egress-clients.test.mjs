@@ -299,6 +299,16 @@ test('a WebSocket over TLS: messages both ways, of every size, and its end', asy
   assert.equal(b.records({ kind: 'request' })[0].status, 101);
 });
 
+test('a WebSocket over HTTP/1.1 beside requests over HTTP/2 to the same host', async () => {
+  const o = await origin({ tls, h2: true });
+  o.server.on('upgrade', (req, sock) => serveEcho(req, sock, o));
+  const b = behind('api.test', o.port);
+  const dir = scripts({ 'ws.mjs': WS_CLIENT(o.port) });
+  const out = await b.ok(`curl -sS --http2 -o /dev/null -w '%{http_version} ' https://api.test:${o.port}/; node /s/ws.mjs`, { args: ['--bind', `${dir}:/s`] });
+  assert.equal(out, '2 open\nsmall true\nlarge true\nsecret true\npong p\nclose 1000 bye\n');
+  assert.equal(o.seen[0].version, '2.0');
+});
+
 /** The origin's side of a WebSocket: echoes text, tells the secret on demand. RFC 6455. */
 function serveEcho(req, sock, o) {
   o.upgrade = req;

@@ -83,7 +83,7 @@ static enum http_version offered(struct connection *c, const struct policy_decis
         return HTTP_1_1;
     if (d->verdict != POLICY_ALLOW && d->verdict != POLICY_OBSERVE)
         return f->alpn_http1 ? HTTP_1_1 : HTTP_2;
-    return upstream_version(c->sb->w, c->sb, p, d, f->host, f->port, !f->alpn_http1);
+    return upstream_version(c->sb->w, c->sb, p, d, f->host, f->port);
 }
 
 static void serve_tls(struct connection *c, const struct policy_decision *d, struct policy *p,

@@ -70,9 +70,8 @@ struct exchange_want {
     bool tls;
     const struct policy_decision *decision; /* for policy_check_address; lives during the call */
     struct policy *policy;                  /* likewise */
-    enum http_version version;              /* what the client speaks */
-    bool same_version; /* only that one will do: the request wants another protocol (WebSocket) */
-    bool fresh;        /* not one that has been used: the last one had been closed */
+    enum http_version version; /* what the client speaks; to one of HTTP/1.1 the link is, too */
+    bool fresh;                /* not one that has been used: the last one had been closed */
 };
 /* A link to the origin, for one request. */
 struct exchange_origin {

@@ -141,7 +141,6 @@ static bool connect_origin(struct exchange *x, bool fresh)
                                  .decision = &x->decision,
                                  .policy = x->policy,
                                  .version = x->client->version,
-                                 .same_version = x->websocket,
                                  .fresh = fresh};
     int r = x->w->calls->origin(x->w->arg, &want, &x->origin, &type, &x->err);
     if (r < 0) {

@@ -81,7 +81,7 @@ static int key_text(const struct origin_key *k, struct buf *out)
     add_part(out, k->binding);
     (void)buf_addf(out, "%d,%d,", k->tls, (int)k->host->kind);
     add_part(out, k->host->text);
-    (void)buf_addf(out, "%u,", k->port);
+    (void)buf_addf(out, "%u,%d,", k->port, k->offers_h2);
     add_part(out, k->verified);
     add_part(out, k->policy_hash);
     add_part(out, k->credentials);

@@ -1,7 +1,7 @@
 /* origins - links to origins that are open, kept for the next request to the same origin.
  *
  * A link is used again only under the key it was made for, compared whole: sandbox, scheme, host,
- * port, the name that the certificate was verified for, policy and credentials (invariant 7;
+ * port, the name that the certificate was verified for, ALPN, policy and credentials (invariant 7;
  * boundary-anchors A25; c-anchors failure class 10: wrong credentials on a reused connection). There
  * is no pool across sandboxes. HTTP/1.1 links carry one exchange at a time and lie idle in between;
  * an HTTP/2 link is shared by as many as its peer allows. What ALPN an origin chose is remembered, so
@@ -20,6 +20,8 @@ struct origin_key {
     const struct host *host;
     uint16_t port;
     const char *verified; /* the name in the certificate (and SNI); NULL without TLS */
+    bool offers_h2; /* by ALPN; else a client of HTTP/1.1 would get a link of HTTP/2, over which
+                             its WebSocket cannot go */
     const char *policy_hash;
     const char *credentials; /* names of those that may be used on it, in order; "" for none */
 };

@@ -166,9 +166,10 @@ static int get_link(struct world *w, const char *binding, const struct exchange_
                                    .host = want->host,
                                    .port = want->port,
                                    .verified = want->tls ? want->host->text : NULL,
+                                   .offers_h2 = want->version == HTTP_2,
                                    .policy_hash = policy_hash(want->policy),
                                    .credentials = buf_str(&names)};
-    struct reach x = {.w = w, .want = want, .offer_h2 = want->version == HTTP_2};
+    struct reach x = {.w = w, .want = want, .offer_h2 = key.offers_h2};
     int r = origins_get(w->origins, &key, want->fresh, connect_origin, &x, ret, e);
     *info = x.info;
     return r;
@@ -211,24 +212,17 @@ static int origin(void *arg, const struct exchange_want *want, struct exchange_o
 
 enum http_version upstream_version(struct world *w, struct sandbox *sb, struct policy *p,
                                    const struct policy_decision *d, const struct host *h,
-                                   uint16_t port, bool h2_alone)
+                                   uint16_t port)
 {
-    struct exchange_want want = {
+    const struct exchange_want want = {
         .host = h, .port = port, .tls = true, .decision = d, .policy = p, .version = HTTP_2};
     struct origin_lease lease = {.link = NULL};
     struct dial_info info;
     struct err e = {.code = 0};
-    enum http_version v = HTTP_1_1;
-    for (int i = 0; v == HTTP_1_1 && i < (h2_alone ? 2 : 1); i++) {
-        want.fresh = i > 0; /* an idle link may be HTTP/1.1 because nothing else was offered then */
-        if (get_link(w, sb->id, &want, &lease, &info, &e) < 0)
-            return HTTP_1_1; /* the exchange will find out, and say so */
-        v = http_link_version(lease.link);
-        const bool asked_both = !lease.reused;
-        origins_put(w->origins, &lease, true);
-        if (asked_both)
-            break;
-    }
+    if (get_link(w, sb->id, &want, &lease, &info, &e) < 0)
+        return HTTP_1_1; /* the exchange will find out, and say so */
+    const enum http_version v = http_link_version(lease.link);
+    origins_put(w->origins, &lease, true);
     return v;
 }
 

@@ -84,9 +84,8 @@ extern const struct exchange_calls upstream_calls; /* arg: struct sandbox */
 int upstream_dial(struct world *w, const struct policy *p, const struct policy_decision *d,
                   const struct host *h, uint16_t port, int *ret_fd, struct dial_info *info,
                   struct err *e) WARN_UNUSED;
-/* Which version the origin speaks with one who offers both: from memory, or by connecting, and keeping
- * the link. `h2_alone`: for a client that speaks nothing else, so a kept link of HTTP/1.1, made when
- * only that was offered, does not answer it. Suspends. HTTP_1_1 when it cannot be told. */
+/* Which version the origin speaks with one who offers both: of a link that is kept, or by connecting,
+ * and keeping the link. Suspends. HTTP_1_1 when it cannot be told. */
 enum http_version upstream_version(struct world *w, struct sandbox *sb, struct policy *p,
                                    const struct policy_decision *d, const struct host *h,
-                                   uint16_t port, bool h2_alone);
+                                   uint16_t port);

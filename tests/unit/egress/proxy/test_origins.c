@@ -191,7 +191,7 @@ static int any_other_part_of_the_key_makes_another_link(void *arg)
     struct origins *p = pool_of((struct origins_options){.idle_per_key = 99});
     struct way w = {0};
     struct host other = host_of("api.example.org"), literal = host_of("192.0.2.1");
-    struct origin_key first = key_of("one"), keys[14];
+    struct origin_key first = key_of("one"), keys[15];
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         keys[i] = first;
     keys[0].binding = "two";
@@ -209,6 +209,7 @@ static int any_other_part_of_the_key_makes_another_link(void *arg)
     keys[12].credentials = "B,A";
     keys[13].policy_hash = "abc,A"; /* what ends one part does not begin another */
     keys[13].credentials = "B";
+    keys[14].offers_h2 = true;
     struct origin_lease l = get(p, &first, &w);
     origins_put(p, &l, true);
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
