@@ -103,7 +103,7 @@ static bool judge_path(struct exchange *x)
     return true;
 }
 
-/* By the policy of this moment: it may have been replaced while there was a wait for the audit log. */
+/* By the policy of this moment: it may have been replaced while there was a wait. */
 static void decide(struct exchange *x)
 {
     struct policy *p = policy_ref(x->sandbox->policy);
@@ -135,8 +135,7 @@ static bool judge_policy(struct exchange *x)
         exchange_refuse(x);
         return false;
     }
-    if (x->decision.verdict == POLICY_OBSERVE)
-        x->verdict = "observe";
+    x->verdict = x->decision.verdict == POLICY_OBSERVE ? "observe" : NULL;
     return true;
 }
 
@@ -216,10 +215,13 @@ bool exchange_judge(struct exchange *x)
 {
     char name[24];
     strip(x);
-    if (!judge_protocol(x) || !judge_host(x) || !judge_path(x) || !judge_policy(x) ||
-        !judge_name(x) || !judge_rate(x, name, false) || !judge_known(x) || !judge_plan(x))
+    if (!judge_protocol(x) || !judge_host(x) || !judge_path(x))
         return false;
-    return judge_rate(x, name, true);
+    do {
+        if (!judge_policy(x) || !judge_name(x) || !judge_rate(x, name, false) || !judge_known(x))
+            return false;
+    } while (x->policy != x->sandbox->policy); /* replaced during a wait: it may give less now */
+    return judge_plan(x) && judge_rate(x, name, true);
 }
 
 static bool keeps_uses(const struct exchange *x, const struct policy_decision *d)

@@ -82,6 +82,16 @@ static int ask_person(void *arg, const struct policy_query *q, const struct poli
     return h->ask ? h->ask(arg, q, d, e) : err_set(e, -E_DENIED, "nobody is there to be asked");
 }
 
+static int learn(void *arg, const struct policy_decision *d, struct err *e)
+{
+    struct harness *h = arg;
+    (void)d;
+    (void)e;
+    if (h->learns_of)
+        (void)exchange_set_policy(&h->sandbox, h->learns_of);
+    return fiber_yield();
+}
+
 static int secrets(void *arg, struct exchange_sandbox *s, const struct inject_plan *plan,
                    struct exchange_values *ret, struct err *e)
 {
@@ -134,6 +144,7 @@ static void origin_done(void *arg, struct exchange_origin *o)
 }
 
 static const struct exchange_calls calls = {.ask = ask_person,
+                                            .learn = learn,
                                             .secrets = secrets,
                                             .secrets_done = secrets_done,
                                             .origin = origin,

@@ -45,6 +45,7 @@ struct harness {
                struct err *e);
     bool last_fresh;
     struct policy *changes_to; /* while the origin is dialled */
+    struct policy *learns_of;  /* while secrets become known */
     struct buf log;            /* one line for each record */
     struct waitq logged;
     int audit_refuses; /* a code: no room is granted */

@@ -364,6 +364,27 @@ static int a_narrower_policy_answers_what_waits_for_its_origin_with_403(void *ar
 }
 ON_LOOP(a_narrower_policy_answers_what_waits_for_its_origin_with_403)
 
+static int a_policy_that_comes_before_the_plan_is_the_one_that_gives_credentials(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_1_1);
+    h.learns_of = load("allow:\n"
+                       "  - {host: api.example, inspect: true}\n"
+                       "  - {host: else.example, inspect: true}\n"
+                       "credentials:\n"
+                       "  - {name: TOKEN, source: {env: T}, hosts: [else.example]}\n");
+    harness_ask(&h, GET_V1 "authorization: Bearer " PLACEHOLDER);
+    harness_join(&h);
+    assert_true(fake_heard(&h.client, "403\n"));
+    assert_int_equal(h.n_origins, 0);
+    assert_true(harness_logged(&h, "reason=leak_attempt"));
+    policy_unref(h.learns_of);
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_policy_that_comes_before_the_plan_is_the_one_that_gives_credentials)
+
 static int a_policy_without_the_credential_cuts_its_user_off(void *arg)
 {
     (void)arg;
@@ -433,6 +454,7 @@ int main(void)
         CASE(each_request_to_a_forward_proxy_names_its_own_host),
         CASE(a_narrower_policy_cuts_an_open_exchange_off),
         CASE(a_narrower_policy_answers_what_waits_for_its_origin_with_403),
+        CASE(a_policy_that_comes_before_the_plan_is_the_one_that_gives_credentials),
         CASE(a_policy_without_the_credential_cuts_its_user_off),
         CASE(a_request_is_judged_by_the_policy_of_the_moment),
         CASE(a_cancelled_exchange_is_recorded),
