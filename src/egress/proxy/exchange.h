@@ -77,7 +77,7 @@ struct exchange_want {
 struct exchange_origin {
     struct http_pipe *pipe; /* closed by the exchange, before origin_done */
     bool reused;            /* the link has served another request before, and lay idle */
-    char peer[64];          /* the address connected to, for the audit */
+    char peer[64];          /* the address connected to; "" when only an upstream proxy knows it */
     void *hold;             /* the callback's own */
 };
 

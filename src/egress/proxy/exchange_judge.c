@@ -237,6 +237,17 @@ static bool keeps_uses(const struct exchange *x, const struct policy_decision *d
     return true;
 }
 
+/* Whether the address that the link leads to would be connected to. */
+static bool keeps_address(const struct exchange *x, const struct policy *p,
+                          const struct policy_decision *d)
+{
+    struct address a;
+    struct err why;
+    return !x->peer[0] /* none yet, or only an upstream proxy knows it */
+           || (address_parse(x->peer, strlen(x->peer), &a, &why) == 0 &&
+               policy_check_address(p, d, &x->host, &a, NULL, &why) == 0);
+}
+
 bool exchange_still_allowed(const struct exchange *x, struct policy *p)
 {
     struct policy_decision d;
@@ -257,5 +268,5 @@ bool exchange_still_allowed(const struct exchange *x, struct policy *p)
     case POLICY_DENY:
         break;
     }
-    return allowed && keeps_uses(x, &d);
+    return allowed && keeps_uses(x, &d) && keeps_address(x, p, &d);
 }

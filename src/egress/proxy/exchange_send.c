@@ -224,6 +224,9 @@ static bool send_head(struct exchange *x)
     for (bool fresh = false;; fresh = true) {
         if (!connect_origin(x, fresh))
             return false;
+        struct policy *now = x->sandbox->policy; /* it did not know the address when it came */
+        if (x->policy != now && !exchange_still_allowed(x, now))
+            x->stopped = true;
         if (x->stopped) {
             exchange_refuse(x);
             return false;

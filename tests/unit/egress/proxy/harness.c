@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "audit/wire.h"
+#include "base/str.h"
 #include "io/sock.h"
 #include "egress/inject/limits.h"
 #include "egress/inject/reply.h"
@@ -127,10 +128,9 @@ static int origin(void *arg, const struct exchange_want *want, struct exchange_o
         return err_set(e, h->origin_error, "no connection to %s", want->host->text);
     }
     assert_true(h->n_origins < ARRAY_LEN(h->origins));
-    *ret = (struct exchange_origin){.pipe = &h->origins[h->n_origins].pipe,
-                                    .reused = h->reused[h->n_origins],
-                                    .peer = "192.0.2.1:443",
-                                    .hold = h};
+    *ret = (struct exchange_origin){
+        .pipe = &h->origins[h->n_origins].pipe, .reused = h->reused[h->n_origins], .hold = h};
+    str_copy(ret->peer, sizeof(ret->peer), h->peer ? h->peer : "93.184.216.34");
     h->n_origins++;
     return 0;
 }

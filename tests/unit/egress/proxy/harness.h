@@ -38,6 +38,7 @@ struct harness {
     size_t n_origins;    /* handed out so far */
     size_t n_done;       /* given back */
     bool reused[2];      /* that link */
+    const char *peer;    /* its address; NULL: a public one */
     bool failing_source; /* nothing can be read */
     int origin_error;
     const char *origin_type;

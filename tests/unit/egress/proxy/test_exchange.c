@@ -27,7 +27,7 @@ static int a_get_goes_out_with_its_secret_and_comes_back(void *arg)
     assert_string_equal(buf_str(&h.client.heard), "200\n[length 2]\n\nok<end>");
     assert_true(harness_logged(&h, "credential session=sesn_test call=toolu_1 sandbox=sbx_1"));
     assert_true(harness_logged(&h, "credential=TOKEN place=header method=GET host=api.example "
-                                   "path=/v1/x peer=192.0.2.1:443 port=443\n"));
+                                   "path=/v1/x peer=93.184.216.34 port=443\n"));
     assert_true(harness_logged(&h, "\nrequest session=sesn_test call=toolu_1 sandbox=sbx_1 "
                                    "verdict=allow rule=egress.allow[0]"));
     assert_true(harness_logged(&h, "status=200"));
@@ -385,6 +385,48 @@ static int a_policy_that_comes_before_the_plan_is_the_one_that_gives_credentials
 }
 ON_LOOP(a_policy_that_comes_before_the_plan_is_the_one_that_gives_credentials)
 
+static int a_policy_without_the_address_cuts_an_open_exchange_off(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, "allow:\n  - {host: api.example, inspect: true, addresses: [10.0.0.0/8]}\n",
+                  HTTP_1_1);
+    h.peer = "10.1.2.3";
+    harness_ask(&h, GET_V1);
+    fake_say_head(&h.origins[0], "200\n[stream]");
+    fake_say(&h.origins[0], "one");
+    fake_await(&h.client, "one");
+    assert_int_equal(
+        harness_policy(&h, "allow:\n"
+                           "  - {host: api.example, inspect: true, addresses: [10.1.0.0/16]}\n"),
+        0);
+    assert_int_equal(harness_policy(&h, "allow:\n  - {host: api.example, inspect: true}\n"), 1);
+    harness_join(&h);
+    assert_true(h.client.reset && h.origins[0].reset);
+    assert_true(harness_logged(&h, "reason=policy_changed"));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_policy_without_the_address_cuts_an_open_exchange_off)
+
+static int a_policy_without_the_address_comes_while_it_is_dialled(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, "allow:\n  - {host: api.example, inspect: true, addresses: [10.0.0.0/8]}\n",
+                  HTTP_1_1);
+    h.peer = "10.1.2.3";
+    h.changes_to = load("allow:\n  - {host: api.example, inspect: true}\n");
+    harness_ask(&h, GET_V1);
+    harness_join(&h);
+    assert_true(fake_heard(&h.client, "403\n"));
+    assert_true(h.origins[0].heard.len < 10); /* the head did not go out */
+    policy_unref(h.changes_to);
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_policy_without_the_address_comes_while_it_is_dialled)
+
 static int a_policy_without_the_credential_cuts_its_user_off(void *arg)
 {
     (void)arg;
@@ -455,6 +497,8 @@ int main(void)
         CASE(a_narrower_policy_cuts_an_open_exchange_off),
         CASE(a_narrower_policy_answers_what_waits_for_its_origin_with_403),
         CASE(a_policy_that_comes_before_the_plan_is_the_one_that_gives_credentials),
+        CASE(a_policy_without_the_address_cuts_an_open_exchange_off),
+        CASE(a_policy_without_the_address_comes_while_it_is_dialled),
         CASE(a_policy_without_the_credential_cuts_its_user_off),
         CASE(a_request_is_judged_by_the_policy_of_the_moment),
         CASE(a_cancelled_exchange_is_recorded),

@@ -29,7 +29,7 @@ static int wire_origin(void *arg, const struct exchange_want *want, struct excha
         r = http_link_new(HTTP_1_1, &w->asked, &o, &w->link, e);
         w->links++;
     }
-    *ret = (struct exchange_origin){.peer = "192.0.2.1:443", .hold = w};
+    *ret = (struct exchange_origin){.peer = "93.184.216.34", .hold = w};
     return r < 0 ? r : http_link_ask(w->link, &ret->pipe);
 }
 

@@ -29,7 +29,7 @@ static int wire_origin(void *arg, const struct exchange_want *want, struct excha
     (void)ret_type;
     (void)e;
     assert_int_equal(want->version, HTTP_2);
-    *ret = (struct exchange_origin){.reused = true, .peer = "192.0.2.1:443", .hold = w};
+    *ret = (struct exchange_origin){.reused = true, .peer = "93.184.216.34", .hold = w};
     return http_link_ask(w->link, &ret->pipe);
 }
 
