@@ -83,12 +83,15 @@ static int join(struct sandbox *sb, const struct front_claim *c, const struct di
                 int fd, struct stream *s, struct splice_flow *f, bool *ret_cut)
 {
     struct io_fd out = IO_FD_NONE;
-    int r = io_fd_add(&out, fd);
+    struct relay me = {.fiber = fiber_self(), .claim = c, .info = info};
+    me.cut = !may_go_on(&me, sb->x.policy); /* which may have come while it was dialled */
+    int r = me.cut ? -E_DENIED : io_fd_add(&out, fd);
     if (r < 0) {
         close(fd);
+        stream_reset(s);
+        *ret_cut = me.cut;
         return r;
     }
-    struct relay me = {.fiber = fiber_self(), .claim = c, .info = info};
     list_push_back(&sb->relays, &me.link);
     r = splice_run(sb->w->splices, &s->io, &out, f);
     list_remove(&me.link);
