@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "io/stream.h"
 
@@ -51,10 +52,10 @@ void relays_check(struct sandbox *sb, const struct policy *p)
     }
 }
 
-static void record(struct sandbox *sb, struct audit_room *room, const struct front_claim *c,
-                   const struct policy_decision *d, const struct policy *p,
-                   const struct splice_flow *f, const char *peer, const char *verdict,
-                   const char *reason, int64_t began_ns)
+static void record(struct sandbox *sb, struct audit_room *room, const char *call,
+                   const struct front_claim *c, const struct policy_decision *d,
+                   const struct policy *p, const struct splice_flow *f, const char *peer,
+                   const char *verdict, const char *reason, int64_t began_ns)
 {
     char rule[32] = "";
     if (d->rule)
@@ -62,7 +63,7 @@ static void record(struct sandbox *sb, struct audit_room *room, const struct fro
     audit_append(room, &(struct audit_record){
                            .kind = AUDIT_REQUEST,
                            .session = audit_text(sb->session),
-                           .call = audit_text(sb->call),
+                           .call = audit_text(call),
                            .sandbox = audit_text(sb->id),
                            .verdict = audit_text(verdict),
                            .reason = audit_text(reason),
@@ -108,9 +109,10 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
     struct err e = {.code = 0};
     struct dial_info info = {.resolved = false};
     struct splice_flow flow = {.idle_timeout_ms = IDLE_MS};
-    char peer[ADDRESS_TEXT_MAX] = "";
+    char peer[ADDRESS_TEXT_MAX] = "", call[sizeof(sb->call)];
     int fd = -1;
     bool cut = false;
+    str_copy(call, sizeof(call), sb->call); /* another one may run at the end */
     if (audit_reserve(sb->w->audit, 1, &room, &e) < 0) {
         stream_reset(s); /* what cannot be recorded is not done */
         return;
@@ -123,7 +125,7 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
         r = join(sb, c, &info, fd, s, &flow, &cut);
     else
         stream_reset(s);
-    record(sb, &room, c, d, p, &flow, peer,
+    record(sb, &room, call, c, d, p, &flow, peer,
            cut || dialled == -E_DENIED    ? "deny"
            : dialled < 0                  ? "error"
            : d->verdict == POLICY_OBSERVE ? "observe"

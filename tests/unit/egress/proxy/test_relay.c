@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "base/str.h"
 #include "egress/proxy/world.h"
 #include "io/sock.h"
 #include "io/stream.h"
@@ -134,10 +135,29 @@ static int a_narrower_policy_cuts_it_off_open_or_dialled(void *arg)
 }
 ON_LOOP(a_narrower_policy_cuts_it_off_open_or_dialled)
 
+static int the_record_names_the_call_in_which_it_began(void *arg)
+{
+    (void)arg;
+    t.while_dialling = NULL;
+    start();
+    assert_int_equal(fiber_sleep_ms(10), 0);
+    str_copy(t.sb.call, sizeof(t.sb.call), "toolu_2");
+    assert_int_equal(shutdown(t.client, SHUT_WR), 0);
+    assert_int_equal(shutdown(t.origin, SHUT_WR), 0);
+    join();
+    harness_await_log(&t.h, "peer=10.1.2.3");
+    assert_true(harness_logged(&t.h, "toolu_1"));
+    assert_false(harness_logged(&t.h, "toolu_2"));
+    end();
+    return 0;
+}
+ON_LOOP(the_record_names_the_call_in_which_it_began)
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         CASE(a_narrower_policy_cuts_it_off_open_or_dialled),
+        CASE(the_record_names_the_call_in_which_it_began),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
