@@ -57,9 +57,6 @@ void connection_note(void *arg, struct front_binding *b, const struct front_note
 static void serve_one(void *arg, struct http_pipe *p)
 {
     struct connection *c = arg;
-    struct err e = {.code = 0};
-    if (sandbox_refresh(c->sb, &e) < 0) /* the exchange refuses what needs the secret */
-        log_error("a secret cannot be guarded", "sandbox=%s error=%s", c->sb->id, log_q(e.msg));
     exchange_run(&c->x, p);
 }
 

@@ -26,7 +26,8 @@ struct exchange_sandbox {
     const char *session; /* NULL: nobody's yet */
     const char *call;    /* id of the tool call that runs now; NULL: none */
     const struct placeholders *placeholders;
-    struct inject_watch *watch;   /* never NULL; a new one takes the place of the old at any time */
+    struct inject_watch *watch; /* a new one takes the place of the old at any time; NULL before the
+                                     first `learn` only */
     struct inject_limits *limits; /* NULL: nothing is counted */
     struct policy *policy;        /* through exchange_set_policy only */
     struct list open;             /* its exchanges */
@@ -93,8 +94,9 @@ struct exchange_calls {
     int (*count_name)(void *arg, const struct host *h, uint16_t port, struct err *e);
     /* Before the request is looked at: sees to it that the watch and the table have the secrets of all
      * candidates, also when this request does not use them: an origin may remember what another one
-     * brought, and a sandbox may have got it elsewhere. Called when there are candidates. Suspends.
-     * Negative with words, which may be about the host: the request is refused. NULL: they are known. */
+     * brought, and a sandbox may have got it elsewhere. Called without candidates, too: what is known
+     * of other hosts is searched for in every request. Suspends. Negative with words, which may be
+     * about the host: the request is refused. NULL: they are known. */
     int (*learn)(void *arg, const struct policy_decision *d, struct err *e);
     /* Brings the secrets of the plan. Suspends. Called when the plan has uses, or the host has
      * credentials (then for the table alone). 0, also when some could not be had, with words about one

@@ -179,7 +179,7 @@ static bool judge_rate(struct exchange *x, char name[24], bool take)
 static bool judge_known(struct exchange *x)
 {
     const struct exchange_calls *c = x->w->calls;
-    if (x->decision.n_candidates == 0 || !c->learn)
+    if (!c->learn)
         return true;
     x->err.msg[0] = '\0';
     if (c->learn(x->w->arg, &x->decision, &x->err) < 0) {

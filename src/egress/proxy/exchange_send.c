@@ -36,7 +36,7 @@ static bool reserve(struct exchange *x)
 void exchange_fail_source(struct exchange *x)
 {
     exchange_fail(x, 502, "proxy_internal_error", "source_unavailable",
-                  "a secret that belongs to this host could not be read from its source; "
+                  "a secret could not be read from its source, or could not be guarded; "
                   "a person who runs this worker finds the reason in its audit log");
     /* for the log alone: it says things about the host */
     str_copy(x->note, sizeof(x->note), x->err.msg);

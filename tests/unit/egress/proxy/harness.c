@@ -87,7 +87,8 @@ static int learn(void *arg, const struct policy_decision *d, struct err *e)
 {
     struct harness *h = arg;
     (void)d;
-    (void)e;
+    if (h->unguarded)
+        return err_set(e, -E_LIMIT, "9999 secrets are too many to be searched for together");
     if (h->learns_of)
         (void)exchange_set_policy(&h->sandbox, h->learns_of);
     return fiber_yield();

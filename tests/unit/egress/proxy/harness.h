@@ -40,6 +40,7 @@ struct harness {
     bool reused[2];      /* that link */
     const char *peer;    /* its address; NULL: a public one */
     bool failing_source; /* nothing can be read */
+    bool unguarded;      /* what is known cannot be searched for */
     int origin_error;
     const char *origin_type;
     int (*ask)(void *arg, const struct policy_query *q, const struct policy_decision *d,

@@ -364,6 +364,24 @@ static int a_narrower_policy_answers_what_waits_for_its_origin_with_403(void *ar
 }
 ON_LOOP(a_narrower_policy_answers_what_waits_for_its_origin_with_403)
 
+static int what_cannot_be_searched_for_lets_no_request_out(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, "allow:\n  - {host: api.example, inspect: true}\n", HTTP_1_1);
+    h.unguarded = true;
+    harness_ask(&h, GET_V1);
+    harness_join(&h);
+    assert_true(fake_heard(&h.client, "502\n"));
+    assert_false(fake_heard(&h.client, "9999"));
+    assert_int_equal(h.n_origins, 0);
+    assert_true(harness_logged(&h, "verdict=error reason=source_unavailable"));
+    assert_true(harness_logged(&h, "9999 secrets"));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(what_cannot_be_searched_for_lets_no_request_out)
+
 static int a_policy_that_comes_before_the_plan_is_the_one_that_gives_credentials(void *arg)
 {
     (void)arg;
@@ -496,6 +514,7 @@ int main(void)
         CASE(each_request_to_a_forward_proxy_names_its_own_host),
         CASE(a_narrower_policy_cuts_an_open_exchange_off),
         CASE(a_narrower_policy_answers_what_waits_for_its_origin_with_403),
+        CASE(what_cannot_be_searched_for_lets_no_request_out),
         CASE(a_policy_that_comes_before_the_plan_is_the_one_that_gives_credentials),
         CASE(a_policy_without_the_address_cuts_an_open_exchange_off),
         CASE(a_policy_without_the_address_comes_while_it_is_dialled),
