@@ -183,3 +183,14 @@ test('a secret whose file goes: 502 with words, the placeholder stays here, and 
   assert.deepEqual(o.seen.map((r) => r.url), ['/take', '/give', '/back']);
   assert.equal(b.records({ reason: 'source_unavailable' }).length, 1);
 });
+
+test('the password of upstream_proxy cannot be read: 502 with words that do not say where it should be', async () => {
+  const o = await origin({ tls });
+  const missing = path.join(tempDir('password'), 'not-there');
+  const b = behind(o.port, { policy: { ca_file: ca.file, nameservers: [dns.address], upstream_proxy: { url: 'http://127.0.0.1:9', user: 'u', password: { file: missing } } } });
+  const r = await b.sh(`curl -sS ${AUTH} https://api.test:${o.port}/`);
+  assert.match(r.out, /"message":"the password of upstream_proxy could not be read/);
+  assert.ok(!r.out.includes(missing), r.out);
+  assert.ok(r.err.includes(missing), r.err);
+  assert.equal(o.seen.length, 0);
+});

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "egress/ctl/messages.h"
 #include "io/stream.h"
@@ -89,9 +90,15 @@ int upstream_dial(struct world *w, const struct policy *p, const struct policy_d
     const struct policy_proxy *proxy = policy_settings(p)->proxy;
     if (proxy && proxy->password && !policy_goes_direct(p, h, NULL)) {
         int r = values_get_proxy_password(w->values, &password, e);
-        if (r < 0) {
+        if (r <
+            0) { /* the sandbox hears `e`: nothing of the source's words, which are about here */
             info->error = "proxy_configuration_error";
-            return r;
+            if (r != -ECANCELED)
+                log_error("the password of upstream_proxy could not be read", "error=%s",
+                          log_q(e->msg));
+            return err_set(e, r,
+                           "the password of upstream_proxy could not be read from its source; a "
+                           "person who runs this worker finds the reason in its log");
         }
     }
     static const struct host here = {.kind = HOST_IPV4, .n = 9, .text = "127.0.0.1"};
