@@ -22,6 +22,8 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 
+#define DATALESS_MAX 8 /* times 16 KiB that were there at once: 60 ms, at the worst */
+
 const char *tls_reason(int *ret_code)
 {
     unsigned long code = ERR_get_error();
@@ -47,6 +49,7 @@ int tls_ctx_common(SSL_CTX *ctx, struct err *e)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     /* A write that is retried may come from another buffer and may have been done in part. */
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY); /* see tls_read */
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_num_tickets(ctx, 0) != 1)
         return err_set(e, -E_TLS, "cannot require TLS 1.2: %s", tls_reason(NULL));
@@ -217,22 +220,51 @@ static int fatal(struct stream *s, int r)
     return r;
 }
 
-/* Buffers of 17 KiB are given back after each write, and when nothing has come for a while. After
- * each read would cost a quarter of a request: what is given back is wiped first. */
-static ssize_t tls_read(struct stream *s, void *p, size_t n)
+/* One attempt. *ret_more: what was there held no data, and there may be more. Then -EAGAIN says
+ * nothing: the descriptor was not found empty. */
+static ssize_t read_once(struct stream *s, void *p, size_t n, bool *ret_more)
 {
     size_t got;
-    if (s->idle)
-        SSL_set_mode((SSL *)s->impl, SSL_MODE_RELEASE_BUFFERS);
     ERR_clear_error();
     errno = 0;
     int ok = SSL_read_ex(s->impl, p, n, &got);
+    bool empty = errno == EAGAIN;
+    if (ok == 1)
+        return (ssize_t)got;
+    int r = outcome(s, ok);
+    *ret_more = r == -EAGAIN && s->want == EPOLLIN && !empty;
+    return r;
+}
+
+/* A peer may send messages without data for as long as it likes: KeyUpdates (RFC 8446 4.6.3), each 27
+ * bytes, cost it nothing when they were made before, and us twelve microseconds, in which nobody else
+ * gets a turn. OpenSSL has no limit of its own; without AUTO_RETRY it returns whenever it has used up
+ * what it had read, and a peer that has then sent nothing else again and again is cut off.
+ *
+ * Buffers of 17 KiB are given back after each write, and when nothing has come for a while. After
+ * each read would cost a quarter of a request: what is given back is wiped first. */
+static ssize_t tls_read(struct stream *s, void *p, size_t n)
+{
+    ssize_t r = 0;
+    bool more = true;
+    if (s->idle)
+        SSL_set_mode((SSL *)s->impl, SSL_MODE_RELEASE_BUFFERS);
+    for (unsigned i = 0; more && i < DATALESS_MAX; i++) {
+        more = false;
+        r = read_once(s, p, n, &more);
+    }
     if (s->idle)
         SSL_clear_mode((SSL *)s->impl, SSL_MODE_RELEASE_BUFFERS);
-    if (ok != 1)
-        return fatal(s, outcome(s, ok));
+    if (more) {
+        s->want = 0;
+        ERR_new();
+        ERR_set_error(ERR_LIB_SSL, SSL_R_TOO_MANY_KEY_UPDATES, NULL);
+        r = -E_TLS;
+    }
+    if (r <= 0)
+        return fatal(s, (int)r);
     s->idle = false;
-    return (ssize_t)got;
+    return r;
 }
 
 static ssize_t tls_write(struct stream *s, const void *p, size_t n)

@@ -1,7 +1,11 @@
 /* Serving minted identities: real clients believe them when they know the authority, and only then;
  * handshakes that are cut, old or foreign fail. */
 #include "unit/io/tls_world.h"
+#include "base/library.h"
 #include "io/proc.h"
+
+#include <openssl/bio.h>
+#include <openssl/ssl.h>
 
 #include <signal.h>
 
@@ -334,12 +338,95 @@ static int identities(void *arg)
 }
 ON_LOOP(identities)
 
+/* ---- messages without data ---- */
+
+/* Not among the functions that the program has (tls_lib.h). */
+struct more_of_openssl {
+    __typeof__(&SSL_key_update) key_update;
+    __typeof__(&SSL_do_handshake) do_handshake;
+    __typeof__(&SSL_set0_wbio) set0_wbio;
+    __typeof__(&SSL_get_wbio) get_wbio;
+    __typeof__(&BIO_s_mem) s_mem;
+    __typeof__(&BIO_new) new;
+    __typeof__(&BIO_up_ref) up_ref;
+    __typeof__(&BIO_read) read;
+    __typeof__(&BIO_free) free;
+};
+
+/* So many KeyUpdates of this client, as they go over the wire. */
+static size_t key_updates(struct stream *s, int count, char *ret, size_t room)
+{
+    struct more_of_openssl o;
+    static const struct library_symbol symbols[] = {
+        {"SSL_key_update", offsetof(struct more_of_openssl, key_update)},
+        {"SSL_do_handshake", offsetof(struct more_of_openssl, do_handshake)},
+        {"SSL_set0_wbio", offsetof(struct more_of_openssl, set0_wbio)},
+        {"SSL_get_wbio", offsetof(struct more_of_openssl, get_wbio)},
+        {"BIO_s_mem", offsetof(struct more_of_openssl, s_mem)},
+        {"BIO_new", offsetof(struct more_of_openssl, new)},
+        {"BIO_up_ref", offsetof(struct more_of_openssl, up_ref)},
+        {"BIO_read", offsetof(struct more_of_openssl, read)},
+        {"BIO_free", offsetof(struct more_of_openssl, free)},
+    };
+    struct err e;
+    if (library_open("libssl.so.3", "libssl3", symbols, ARRAY_LEN(symbols), &o, &e) < 0)
+        fail_msg("%s", e.msg);
+    SSL *ssl = s->impl;
+    BIO *socket = o.get_wbio(ssl), *memory = o.new(o.s_mem());
+    assert_int_equal(o.up_ref(socket), 1);
+    assert_int_equal(o.up_ref(memory), 1);
+    o.set0_wbio(ssl, memory);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(o.key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(o.do_handshake(ssl), 1);
+    }
+    int n = o.read(memory, ret, (int)room);
+    o.set0_wbio(ssl, socket);
+    (void)o.free(memory);
+    assert_true(n > 20 * count && n < (int)room);
+    return (size_t)n;
+}
+
+/* A client that has nothing to say, and says so faster than it can be listened to, is cut off: all
+ * other connections would wait for it. A few at once are nothing. */
+static int nothing_to_say(void *arg)
+{
+    static const size_t room = 1u << 20;
+    (void)arg;
+    AUTO(scope) scope;
+    scope_init(&scope);
+    AUTO_FREE char *wire = mem_array(room, 1);
+    struct tls_trust *trust = world_trust(w.ca_file);
+    struct cert_identity *id = world_leaf(w.ca, "localhost", false);
+    struct echo t;
+    struct err e;
+    struct stream under, s;
+    echo_start(&t, &scope, w.ctx, id, NULL, &under);
+    struct tls_connect_options o = {.host = "localhost"};
+    assert_int_equal(tls_connect(trust, &o, &under, &s, NULL, &e), 0);
+    for (int i = 0; i < 20; i++) {
+        size_t n = key_updates(&s, 100, wire, room);
+        assert_int_equal(io_write_all(&s.io, wire, n), 0);
+        world_exchange(&s, 1000);
+    }
+    size_t n = key_updates(&s, 20000, wire, room);
+    (void)!io_write_all(&s.io, wire, n);
+    stream_done(&s);
+    assert_int_equal(scope_join(&scope), 0);
+    assert_int_equal(t.read, -E_TLS);
+    cert_identity_unref(id);
+    tls_trust_free(trust);
+    return 0;
+}
+ON_LOOP(nothing_to_say)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(real_clients), cmocka_unit_test(java_where_it_is_installed),
-        CASE(refused),      CASE(cut),
-        CASE(gone),         CASE(identities),
+        CASE(real_clients),   cmocka_unit_test(java_where_it_is_installed),
+        CASE(refused),        CASE(cut),
+        CASE(gone),           CASE(identities),
+        CASE(nothing_to_say),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
