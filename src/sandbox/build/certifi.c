@@ -44,8 +44,8 @@ static void add(int system, struct certifi *c, char *path)
     AUTO_FREE char *owned = path;
     AUTO_CLOSE int fd = mounts_open(system, owned, O_PATH);
     struct stat st;
-    if (c->n < CERTIFI_MAX && fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-        st.st_size <= (off_t)FILE_MAX_BYTES)
+    if (c->n < CERTIFI_MAX && str_is_utf8(owned, strlen(owned)) && fd >= 0 && fstat(fd, &st) == 0 &&
+        S_ISREG(st.st_mode) && st.st_size <= (off_t)FILE_MAX_BYTES)
         c->path[c->n++] = TAKE(owned);
 }
 

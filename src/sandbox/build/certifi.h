@@ -8,7 +8,7 @@ struct sandbox_spec;
 
 #define CERTIFI_MAX 16
 
-/* Paths below a root, relative, without a link on their way. */
+/* Paths below a root, relative, without a link on their way, in UTF-8. */
 struct certifi {
     char *path[CERTIFI_MAX];
     size_t n;
@@ -16,7 +16,8 @@ struct certifi {
 void certifi_done(struct certifi *c);
 
 /* Finds what is where Python's certifi and conda usually have it, below `system` (an untrusted
- * directory). What is beyond CERTIFI_MAX, or larger than any such file is, is left alone. */
+ * directory). What is beyond CERTIFI_MAX, larger than any such file is, or has a name that config.json
+ * could not have, is left alone. */
 void certifi_find(int system, struct certifi *ret);
 
 /* Appends to `ret` file `path` of those with the certificate of `spec` at its end. 0 or a negative code. */

@@ -54,6 +54,19 @@ static void there_is_an_end_to_it(void **state)
     made_dir_gone(dir);
 }
 
+/* An OCI engine names them in a file of JSON. */
+static void names_that_are_no_text_are_passed_over(void **state)
+{
+    (void)state;
+    char *dir = made_dir("d=usr/local/lib/python3$(printf '\\377')/site-packages/certifi; "
+                         "mkdir -p $d; echo x >$d/cacert.pem");
+    AUTO_CLOSE int root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO(certifi) found = {.n = 0};
+    certifi_find(root, &found);
+    assert_int_equal(found.n, 0);
+    made_dir_gone(dir);
+}
+
 static void the_certificate_is_put_behind(void **state)
 {
     (void)state;
@@ -80,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_in_the_usual_places_are_found),
         cmocka_unit_test(there_is_an_end_to_it),
+        cmocka_unit_test(names_that_are_no_text_are_passed_over),
         cmocka_unit_test(the_certificate_is_put_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
