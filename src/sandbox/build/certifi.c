@@ -39,13 +39,22 @@ void certifi_done(struct certifi *c)
         free(c->path[--c->n]);
 }
 
+/* A path: it is only opened for reading when it is known to be a file. */
+static bool readable(int system, const char *path)
+{
+    AUTO_CLOSE int there = mounts_open(system, path, O_PATH);
+    struct stat st;
+    if (there < 0 || fstat(there, &st) < 0 || !S_ISREG(st.st_mode) ||
+        st.st_size > (off_t)FILE_MAX_BYTES)
+        return false;
+    AUTO_CLOSE int fd = mounts_open(system, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    return fd >= 0;
+}
+
 static void add(int system, struct certifi *c, char *path)
 {
     AUTO_FREE char *owned = path;
-    AUTO_CLOSE int fd = mounts_open(system, owned, O_PATH);
-    struct stat st;
-    if (c->n < CERTIFI_MAX && str_is_utf8(owned, strlen(owned)) && fd >= 0 && fstat(fd, &st) == 0 &&
-        S_ISREG(st.st_mode) && st.st_size <= (off_t)FILE_MAX_BYTES)
+    if (c->n < CERTIFI_MAX && str_is_utf8(owned, strlen(owned)) && readable(system, owned))
         c->path[c->n++] = TAKE(owned);
 }
 

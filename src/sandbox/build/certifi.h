@@ -16,8 +16,8 @@ struct certifi {
 void certifi_done(struct certifi *c);
 
 /* Finds what is where Python's certifi and conda usually have it, below `system` (an untrusted
- * directory). What is beyond CERTIFI_MAX, larger than any such file is, or has a name that config.json
- * could not have, is left alone. */
+ * directory). What is beyond CERTIFI_MAX, larger than any such file is, not ours to read, or has a name
+ * that config.json could not have, is left alone. */
 void certifi_find(int system, struct certifi *ret);
 
 /* Appends to `ret` file `path` of those with the certificate of `spec` at its end. 0 or a negative code. */

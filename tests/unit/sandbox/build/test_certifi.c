@@ -67,6 +67,25 @@ static void names_that_are_no_text_are_passed_over(void **state)
     made_dir_gone(dir);
 }
 
+/* Nobody inside can read such a file, either: no reason for there to be no sandbox. */
+static void files_that_cannot_be_read_are_passed_over(void **state)
+{
+    (void)state;
+    char *dir = made_dir("chmod 755 .; for i in 1 2; do "
+                         "d=usr/local/lib/python3.$i/site-packages/certifi; mkdir -p $d; "
+                         "echo x >$d/cacert.pem; done; chmod 000 $d/cacert.pem");
+    AUTO_CLOSE int root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO(certifi) found = {.n = 0};
+    const uid_t before = geteuid();
+    if (before == 0)
+        assert_int_equal(seteuid(65534), 0);
+    certifi_find(root, &found);
+    assert_int_equal(seteuid(before), 0);
+    assert_int_equal(found.n, 1);
+    assert_string_equal(found.path[0], "usr/local/lib/python3.1/site-packages/certifi/cacert.pem");
+    made_dir_gone(dir);
+}
+
 static void the_certificate_is_put_behind(void **state)
 {
     (void)state;
@@ -94,6 +113,7 @@ int main(void)
         cmocka_unit_test(copies_in_the_usual_places_are_found),
         cmocka_unit_test(there_is_an_end_to_it),
         cmocka_unit_test(names_that_are_no_text_are_passed_over),
+        cmocka_unit_test(files_that_cannot_be_read_are_passed_over),
         cmocka_unit_test(the_certificate_is_put_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
