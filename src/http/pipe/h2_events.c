@@ -230,14 +230,18 @@ static int on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
     return 0;
 }
 
+/* A request that is not sent opens no stream: nghttp2 forgets it (on_stream_close), and a reset would
+ * name a stream that the server has never seen, which ends the connection (RFC 9113 5.1). */
 static int on_frame_not_send(nghttp2_session *s, const nghttp2_frame *f, int lib_error, void *arg)
 {
-    (void)lib_error, (void)arg;
+    (void)arg;
     struct h2_stream *st = f->hd.type == NGHTTP2_HEADERS ? stream_of(s, f) : NULL;
-    if (st) {
+    if (!st)
+        return 0;
+    if (f->headers.cat != NGHTTP2_HCAT_REQUEST)
         h2_stream_cut(st, NGHTTP2_INTERNAL_ERROR);
-        h2_stream_fail(st, -ECONNRESET);
-    }
+    /* After GOAWAY: somebody else may still take it. */
+    h2_stream_fail(st, lib_error == NGHTTP2_ERR_START_STREAM_NOT_ALLOWED ? -E_CLOSED : -ECONNRESET);
     return 0;
 }
 

@@ -364,6 +364,38 @@ static void goaway_lets_finish_what_was_accepted(void)
 }
 H2_CASE(goaway_lets_finish_what_was_accepted)
 
+/* A request that waits to be written when the server goes away was never sent: it may go elsewhere, and
+ * no frame may name its stream, for which the server would end the others too (RFC 9113 5.1). */
+static void goaway_leaves_a_request_that_was_not_written(void)
+{
+    struct world w;
+    world_init(&w, NULL, 0);
+    struct http_pipe *a = got(&w);
+    CHECK(peer_want(&w.peer, F_HEADERS, 1), "request");
+    struct http_pipe *b = got(&w);
+    AUTO(buf) o = BUF_INIT(1000);
+    put_frame(&o, F_GOAWAY, 0, 0, "\0\0\0\1\0\0\0\0", 8);
+    CHECK(h2_conn_feed(CONTAINER_OF(b, struct h2_stream, pipe)->c, o.data, o.len) == 0, "feed");
+    AUTO(http_head) h;
+    http_head_init(&h);
+    CHECK(status_of(b, &h) == -E_CLOSED, "not sent");
+    http_pipe_close(b);
+    (void)!fiber_yield(); /* the writer's turn: what it had to say comes before the PING's answer */
+    (void)!fiber_yield();
+    buf_reset(&o);
+    put_frame(&o, F_PING, 0, 0, "12345678", 8);
+    world_send(&w, &o);
+    while (peer_next(&w.peer) && w.peer.type != F_PING)
+        CHECK(w.peer.id != 3, "type %u", w.peer.type);
+    CHECK(w.peer.type == F_PING, "type %u", w.peer.type);
+    put_headers(&o, 1, F_END, ":status: 200\n");
+    world_send(&w, &o);
+    CHECK(status_of(a, &h) == 200, "the other goes on");
+    http_pipe_close(a);
+    world_done(&w);
+}
+H2_CASE(goaway_leaves_a_request_that_was_not_written)
+
 static void a_connection_that_ends_is_noticed(void)
 {
     struct world w;
@@ -613,6 +645,7 @@ int main(void)
         CASE(room_follows_the_servers_settings),
         CASE(resets_of_the_server_are_told_apart),
         CASE(goaway_lets_finish_what_was_accepted),
+        CASE(goaway_leaves_a_request_that_was_not_written),
         CASE(a_connection_that_ends_is_noticed),
         CASE(an_early_response_is_read_while_the_body_is_sent),
         CASE(a_sender_waits_for_the_window),
