@@ -88,6 +88,7 @@ struct h2_stream {
     struct fiber *server;
     struct waitq reader, writer;
     int error;                /* why it ended early; 0 */
+    bool cut;                 /* we have asked for RST_STREAM */
     uint32_t code;            /* what RST_STREAM said of it (RFC 9113 7) */
     bool is_head, is_connect; /* the method of the request */
     /* ---- what arrives ---- */

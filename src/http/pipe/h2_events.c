@@ -215,9 +215,18 @@ static int send_data(nghttp2_session *s, nghttp2_frame *f, const uint8_t *head, 
 
 /* ---- ends ---- */
 
+/* RST_STREAM that nobody here has asked for: nghttp2 found a fault by itself, such as a body of another
+ * length than was announced. A client could have its streams reset that way as often as it likes. */
+static void count_reset(struct h2_conn *c, const struct h2_stream *st)
+{
+    if (st && !st->cut && !c->excess)
+        c->excess = h2_calm_fault(&c->calm);
+}
+
 static int on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *arg)
 {
-    (void)arg;
+    if (f->hd.type == NGHTTP2_RST_STREAM)
+        count_reset(arg, stream_of(s, f));
     if ((f->hd.type != NGHTTP2_DATA && f->hd.type != NGHTTP2_HEADERS) ||
         !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;

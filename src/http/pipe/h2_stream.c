@@ -66,6 +66,7 @@ void h2_stream_fail(struct h2_stream *st, int code)
 
 void h2_stream_cut(struct h2_stream *st, uint32_t code)
 {
+    st->cut = true;
     if (st->in_session && !st->c->broken)
         (void)nghttp2_submit_rst_stream(st->c->session, NGHTTP2_FLAG_NONE, st->id, code);
 }

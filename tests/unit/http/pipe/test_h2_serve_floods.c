@@ -70,6 +70,12 @@ static void add_malformed(struct buf *b, uint32_t i)
 {
     put_headers(b, 2 * i + 1, F_END, ":method: GET\n");
 }
+/* What the library resets by itself: a request that ends before its announced length. */
+static void add_lie(struct buf *b, uint32_t i)
+{
+    put_headers(b, 2 * i + 1, 0, POST("/wait") "content-length: 1\n");
+    put_frame(b, F_DATA, F_END, 2 * i + 1, NULL, 0);
+}
 static void add_continuation(struct buf *b, uint32_t i)
 {
     if (i == 0)
@@ -87,6 +93,7 @@ static void floods_end_the_connection(void)
     flood("empty DATA", add_empty_data, 2000);
     flood("empty DATA", add_padding, 2000);
     flood("malformed", add_malformed, 200);
+    flood("malformed", add_lie, 200);
     flood("CONTINUATION", add_continuation, 100);
 }
 H2_CASE(floods_end_the_connection)
