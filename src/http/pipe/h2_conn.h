@@ -17,6 +17,7 @@
 #define H2_OUT_BYTES                                                                               \
     (81u << 10) /* gathered before they are written: four frames of 16 KiB, and one more */
 #define H2_FRAME_BYTES (9u + (16u << 10) + 1) /* the most that nghttp2 gives at once */
+#define H2_KEEP_BYTES  (64u << 10)  /* a larger buffer of a stream is given back when empty */
 #define H2_TRIM_NS     1000000000LL /* after so long without a byte a reader gives its stack back */
 #define H2_FLUSH_MS    1000         /* for last words */
 #define H2_HEADS_MAX   8            /* interim responses that nobody has read yet */

@@ -131,6 +131,10 @@ static size_t take_bytes(struct h2_stream *st, void *to, size_t room)
     st->in_from += n;
     if (st->in_from == st->in.len) {
         st->in_from = 0;
+        if (st->in.cap > H2_KEEP_BYTES) {
+            buf_done(&st->in);
+            buf_init(&st->in, 2 * H2_STREAM_WINDOW);
+        }
         buf_reset(&st->in);
     }
     if (!c->broken && nghttp2_session_consume(c->session, st->id, n) == 0)

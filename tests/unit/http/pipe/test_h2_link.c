@@ -448,6 +448,39 @@ static void an_early_response_is_read_while_the_body_is_sent(void)
 }
 H2_CASE(an_early_response_is_read_while_the_body_is_sent)
 
+/* Many streams that were filled once do not hold a window's worth of memory each. */
+static void a_buffer_that_was_read_is_given_back(void)
+{
+    struct world w;
+    world_init(&w, NULL, 0);
+    struct http_pipe *p = got(&w);
+    const struct h2_stream *st = CONTAINER_OF(p, struct h2_stream, pipe);
+    AUTO(buf) b = BUF_INIT(1 << 20);
+    static const char zeros[16000];
+    put_headers(&b, 1, 0, ":status: 200\n");
+    for (int i = 0; i < 15; i++)
+        put_frame(&b, F_DATA, 0, 1, zeros, sizeof(zeros));
+    world_send(&w, &b);
+    AUTO(http_head) h;
+    http_head_init(&h);
+    CHECK(status_of(p, &h) == 200, "head");
+    while (st->in.len < 15 * sizeof(zeros) && fiber_sleep_ms(1) == 0)
+        ;
+    CHECK(st->in.len == 15 * sizeof(zeros), "%zu", st->in.len);
+    char bytes[1000];
+    for (size_t left = 15 * sizeof(zeros); left > 0;) {
+        ssize_t n = http_read_body(p, bytes, sizeof(bytes), NULL);
+        CHECK(n > 0, "%zd", n);
+        if (n <= 0)
+            break;
+        left -= (size_t)n;
+    }
+    CHECK(st->in.cap <= H2_KEEP_BYTES, "%zu", st->in.cap);
+    http_pipe_close(p);
+    world_done(&w);
+}
+H2_CASE(a_buffer_that_was_read_is_given_back)
+
 static int send_later(void *arg)
 {
     struct http_pipe *p = arg;
@@ -648,6 +681,7 @@ int main(void)
         CASE(goaway_leaves_a_request_that_was_not_written),
         CASE(a_connection_that_ends_is_noticed),
         CASE(an_early_response_is_read_while_the_body_is_sent),
+        CASE(a_buffer_that_was_read_is_given_back),
         CASE(a_sender_waits_for_the_window),
         CASE(announced_lengths_are_kept),
         CASE(closing_and_resetting_are_said),
