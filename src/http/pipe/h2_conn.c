@@ -42,11 +42,11 @@ static void give_out(char *p)
 /* What could not be written. */
 static void drop_out(struct h2_conn *c)
 {
-    if (c->out && c->out_heads)
+    if (c->out && c->out_secret)
         explicit_bzero(c->out, c->out_n);
     give_out(TAKE(c->out));
     c->out_n = 0;
-    c->out_heads = false;
+    c->out_secret = false;
 }
 
 static int64_t now_ms(void)
@@ -224,7 +224,7 @@ static void wipe_head(struct h2_conn *c, const uint8_t *p, size_t n)
     if (c->serving || n < 9 || (p[3] != NGHTTP2_HEADERS && p[3] != NGHTTP2_CONTINUATION))
         return;
     explicit_bzero(frame.to, n);
-    c->out_heads = true;
+    c->out_secret = true;
 }
 
 void h2_conn_gather(struct h2_conn *c)
@@ -265,12 +265,12 @@ static int writer(void *arg)
             break;
         char *out = TAKE(c->out);
         size_t n = c->out_n;
-        bool heads = c->out_heads;
+        bool secret = c->out_secret;
         c->out_n = 0;
-        c->out_heads = false;
+        c->out_secret = false;
         h2_conn_gather(c);
         int r = stream_write(c->io, out, n);
-        if (heads)
+        if (secret)
             explicit_bzero(out, n);
         give_out(out);
         if (r < 0)

@@ -39,7 +39,7 @@ struct h2_conn {
     /* ---- output ---- */
     char *out; /* H2_OUT_BYTES, or NULL when there is nothing to say */
     size_t out_n;
-    bool out_heads;       /* a link's: heads are in it, and so may credentials be */
+    bool out_secret;      /* a link's: heads or bodies are in it, and so may credentials be */
     bool writing;         /* the writer's fiber runs */
     struct waitq written; /* it has ended */
     /* ---- the end ---- */

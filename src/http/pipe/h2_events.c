@@ -205,6 +205,7 @@ static int send_data(nghttp2_session *s, nghttp2_frame *f, const uint8_t *head, 
     memcpy(c->out + c->out_n, head, 9);
     memcpy(c->out + c->out_n + 9, st->from, n);
     c->out_n += 9 + n;
+    c->out_secret |= !c->serving;
     st->from += n;
     st->from_n -= n;
     h2_calm_sent(&c->calm, n);

@@ -481,6 +481,27 @@ static void a_buffer_that_was_read_is_given_back(void)
 }
 H2_CASE(a_buffer_that_was_read_is_given_back)
 
+/* Bodies may have credentials put in, as heads have. */
+static void what_went_to_a_server_is_wiped(void)
+{
+    static const char secret[] = "sk-put-into-a-body-or-a-head";
+    struct world w;
+    world_init(&w, NULL, 0);
+    struct http_pipe *p = asked(&w, "POST", HTTP_BODY_STREAM, 0);
+    struct h2_conn *c = CONTAINER_OF(p, struct h2_stream, pipe)->c;
+    CHECK(peer_want(&w.peer, F_HEADERS, 1), "the head, by itself");
+    CHECK(http_send_body(p, secret, sizeof(secret), false) == 0, "body");
+    CHECK(peer_want(&w.peer, F_DATA, 1) && w.peer.n == sizeof(secret), "%zu", w.peer.n);
+    while (c->writing && waitq_wait(&c->written) == 0)
+        ;
+    CHECK(http_send_body(p, "x", 1, false) == 0, "body"); /* into the same buffer */
+    CHECK(c->out && c->out_n < 64, "%zu", c->out_n);
+    CHECK(!c->out || !memmem(c->out, H2_OUT_BYTES, secret + 8, sizeof(secret) - 8), "it stayed");
+    http_pipe_close(p);
+    world_done(&w);
+}
+H2_CASE(what_went_to_a_server_is_wiped)
+
 static int send_later(void *arg)
 {
     struct http_pipe *p = arg;
@@ -682,6 +703,7 @@ int main(void)
         CASE(a_connection_that_ends_is_noticed),
         CASE(an_early_response_is_read_while_the_body_is_sent),
         CASE(a_buffer_that_was_read_is_given_back),
+        CASE(what_went_to_a_server_is_wiped),
         CASE(a_sender_waits_for_the_window),
         CASE(announced_lengths_are_kept),
         CASE(closing_and_resetting_are_said),
