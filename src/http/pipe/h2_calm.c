@@ -7,7 +7,9 @@
  * Two accounts fill with time up to a ceiling. `frames` pays for PING, SETTINGS, PRIORITY,
  * WINDOW_UPDATE, GOAWAY, DATA without bytes, unknown types, malformed messages; since a peer that
  * takes a large body has to send WINDOW_UPDATEs, bytes that were sent fill it too, and bytes rather
- * than frames, so that nobody earns by asking for one byte at a time. `resets` pays for RST_STREAM
+ * than frames, so that nobody earns by asking for one byte at a time. A piece that we send whole, however
+ * small, and a completed exchange fill it a little: gRPC answers each with a WINDOW_UPDATE and a PING, to
+ * measure the line. `resets` pays for RST_STREAM
  * (rapid reset, CVE-2023-44487); completed exchanges fill it. CONTINUATIONs are counted for each head
  * (CVE-2024-28182). */
 #include "http/pipe/h2_calm.h"
@@ -137,7 +139,13 @@ void h2_calm_sent(struct h2_calm *c, size_t n)
     c->bytes %= H2_CALM_BYTES;
 }
 
+void h2_calm_taken(struct h2_calm *c)
+{
+    earn(&c->frames, H2_CALM_PIECE, H2_CALM_FRAMES);
+}
+
 void h2_calm_done(struct h2_calm *c)
 {
+    h2_calm_taken(c);
     earn(&c->resets, 1, H2_CALM_RESETS);
 }

@@ -10,7 +10,8 @@
 #define H2_CALM_FRAMES        1000 /* that carry nothing, at once */
 #define H2_CALM_FRAMES_PER_S  100
 #define H2_CALM_BYTES         1024 /* of ours that it took let it send one more */
-#define H2_CALM_RESETS        200  /* of streams that we had not answered, at once */
+#define H2_CALM_PIECE         3 /* frames that a piece of a body which went out whole lets it send */
+#define H2_CALM_RESETS        200 /* of streams that we had not answered, at once */
 #define H2_CALM_RESETS_PER_S  50
 #define H2_CALM_CONTINUATIONS 8  /* of one head: 144 KiB, compressed */
 #define H2_CALM_FAULT         20 /* frames that a malformed message counts as */
@@ -47,5 +48,7 @@ static inline bool h2_calm_in_head(const struct h2_calm *c)
 const char *h2_calm_fault(struct h2_calm *c);
 /* So many bytes of bodies went to the peer. */
 void h2_calm_sent(struct h2_calm *c, size_t n);
-/* An exchange was completed: one reset is earned. */
+/* The peer has taken all that one call sent. */
+void h2_calm_taken(struct h2_calm *c);
+/* An exchange was completed: one reset is earned, and frames as by a piece. */
 void h2_calm_done(struct h2_calm *c);

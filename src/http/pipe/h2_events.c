@@ -209,8 +209,10 @@ static int send_data(nghttp2_session *s, nghttp2_frame *f, const uint8_t *head, 
     st->from += n;
     st->from_n -= n;
     h2_calm_sent(&c->calm, n);
-    if (st->from_n == 0)
+    if (st->from_n == 0) {
+        h2_calm_taken(&c->calm);
         waitq_wake_all(&st->writer);
+    }
     return 0;
 }
 

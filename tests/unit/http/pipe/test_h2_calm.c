@@ -97,6 +97,25 @@ static void what_was_sent_pays_by_bytes(void **state)
     assert_int_equal(n, H2_CALM_FRAMES);
 }
 
+/* A WINDOW_UPDATE of the stream and of the connection, and a PING, for each message of any size. */
+static void pieces_and_exchanges_pay_for_frames(void **state)
+{
+    (void)state;
+    static void (*const pay[])(struct h2_calm * c) = {h2_calm_taken, h2_calm_done};
+    AUTO(buf) b = BUF_INIT(1000);
+    put_frame(&b, F_WINDOW, 0, 0, payload, 4);
+    put_frame(&b, F_WINDOW, 0, 1, payload, 4);
+    put_frame(&b, F_PING, 0, 0, payload, 8);
+    for (size_t k = 0; k < ARRAY_LEN(pay); k++) {
+        struct h2_calm c;
+        h2_calm_init(&c, false, 0);
+        for (int i = 0; i < 10000; i++) {
+            assert_null(h2_calm_see(&c, b.data, b.len, 0));
+            pay[k](&c);
+        }
+    }
+}
+
 static void completed_exchanges_pay_for_resets(void **state)
 {
     (void)state;
@@ -158,6 +177,7 @@ int main(void)
         cmocka_unit_test(time_pays),
         cmocka_unit_test(a_long_silence_pays_no_more_than_all),
         cmocka_unit_test(what_was_sent_pays_by_bytes),
+        cmocka_unit_test(pieces_and_exchanges_pay_for_frames),
         cmocka_unit_test(completed_exchanges_pay_for_resets),
         cmocka_unit_test(continuations_count_for_each_head),
         cmocka_unit_test(cuts_make_no_difference),

@@ -603,6 +603,30 @@ static void a_server_that_wastes_time_is_left(void)
 }
 H2_CASE(a_server_that_wastes_time_is_left)
 
+/* gRPC measures the line: a WINDOW_UPDATE and a PING for each small message. That is no waste. */
+static void a_server_may_measure_each_exchange(void)
+{
+    struct world w;
+    world_init(&w, NULL, 0);
+    AUTO(http_head) h;
+    http_head_init(&h);
+    for (uint32_t i = 0; i < 2 * H2_CALM_FRAMES && !failure[0]; i++) {
+        struct http_pipe *p = asked(&w, "POST", HTTP_BODY_LENGTH, 5);
+        CHECK(http_send_body(p, "12345", 5, true) == 0 && http_send_end(p, NULL) == 0, "%u", i);
+        CHECK(peer_want(&w.peer, F_DATA, 2 * i + 1), "%u", i);
+        AUTO(buf) b = BUF_INIT(1000);
+        put_u32(&b, F_WINDOW, 0, 5);
+        put_frame(&b, F_PING, 0, 0, "12345678", 8);
+        put_headers(&b, 2 * i + 1, F_END, ":status: 200\n");
+        world_send(&w, &b);
+        int status = status_of(p, &h);
+        CHECK(status == 200, "%u: %d", i, status);
+        http_pipe_close(p);
+    }
+    world_done(&w);
+}
+H2_CASE(a_server_may_measure_each_exchange)
+
 static void a_push_is_an_error(void)
 {
     struct world w;
@@ -708,6 +732,7 @@ int main(void)
         CASE(announced_lengths_are_kept),
         CASE(closing_and_resetting_are_said),
         CASE(a_server_that_wastes_time_is_left),
+        CASE(a_server_may_measure_each_exchange),
         CASE(a_push_is_an_error),
         CASE(a_server_of_another_version_is_an_error),
         CASE(tunnels_are_asked_for_when_they_are_offered),
