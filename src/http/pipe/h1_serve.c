@@ -208,11 +208,14 @@ static int refuse(struct serving *v, int status, const char *why, struct err *e)
     h1_exchange_end(c);
     h1_exchange_begin(c); /* nothing of the head is believed; keep is false */
     c->in_at = H1_AT_END;
+    /* A client that has read none of the answers before leaves no room for this one. */
+    struct fiber_deadline d = fiber_deadline_push_ms(v->head_ms);
     int r = h1_send_head(&c->pipe, &h);
     if (r == 0)
         r = h1_send_body(&c->pipe, body.p, body.n, true);
     if (r == 0)
         r = h1_send_end(&c->pipe, NULL);
+    fiber_deadline_pop(&d);
     http_head_done(&h);
     if (r == 0)
         linger(c);

@@ -615,6 +615,39 @@ static void waits_have_an_end(void **state)
     W.head_ms = W.idle_ms = 0;
 }
 
+/* The answers before it were not read, so there is no room for a refusal. */
+static int refused_main(void *arg)
+{
+    (void)arg;
+    AUTO(fiber_deadline) guard = fiber_deadline_push_ms(5000);
+    struct stream ours, peer;
+    connect_two(&peer, &ours);
+    static const char zeros[4096], bad[] = "GET  / HTTP/1.1\r\n\r\n";
+    while (send(ours.io.fd, zeros, sizeof(zeros), MSG_DONTWAIT) > 0)
+        ;
+    while (send(ours.io.fd, zeros, 1, MSG_DONTWAIT) > 0)
+        ;
+    CHECK(stream_write(&peer, bad, sizeof(bad) - 1) == 0, "write");
+    AUTO(scope) s;
+    scope_init(&s);
+    CHECK(fiber_spawn(&s, "serve", serving, &ours, NULL) == 0, "spawn");
+    int r = scope_join(&s);
+    CHECK(r == 0, "it waits for ever: %s", err_name(r));
+    stream_done(&peer);
+    return 0;
+}
+
+static void a_refusal_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    W.head_ms = 30;
+    W.code = 1;
+    run_on_loop(refused_main, NULL);
+    report_failure();
+    assert_int_equal(W.code, -E_PARSE);
+    W.head_ms = 0;
+}
+
 static void a_client_that_leaves_in_mid_head_is_an_error(void **state)
 {
     (void)state;
@@ -647,6 +680,7 @@ int main(void)
         cmocka_unit_test(heads_have_ceilings),
         cmocka_unit_test(an_unread_body_that_is_large_ends_the_connection),
         cmocka_unit_test(waits_have_an_end),
+        cmocka_unit_test(a_refusal_does_not_wait_for_ever),
         cmocka_unit_test(a_client_that_leaves_in_mid_head_is_an_error),
         cmocka_unit_test(over_tls_the_scheme_is_https),
     };
