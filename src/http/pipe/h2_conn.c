@@ -102,6 +102,7 @@ int h2_conn_init(struct h2_conn *c, struct stream *io, struct scope *scope, bool
     c->idle_ns = time_mono_ns();
     list_init(&c->streams);
     waitq_init(&c->written);
+    waitq_init(&c->room);
     h2_calm_init(&c->calm, serving, now_ms());
     nghttp2_option *o = options();
     const nghttp2_session_callbacks *events = h2_events();
@@ -273,6 +274,7 @@ static int writer(void *arg)
         if (secret)
             explicit_bzero(out, n);
         give_out(out);
+        waitq_wake_all(&c->room);
         if (r < 0)
             h2_conn_break(c, r);
     }

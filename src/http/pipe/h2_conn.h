@@ -17,6 +17,7 @@
 #define H2_OUT_BYTES                                                                               \
     (81u << 10) /* gathered before they are written: four frames of 16 KiB, and one more */
 #define H2_FRAME_BYTES (9u + (16u << 10) + 1) /* the most that nghttp2 gives at once */
+#define H2_OUT_ITEMS   32 /* frames that are queued before whoever sends a head has to wait */
 #define H2_KEEP_BYTES  (64u << 10)  /* a larger buffer of a stream is given back when empty */
 #define H2_TRIM_NS     1000000000LL /* after so long without a byte a reader gives its stack back */
 #define H2_FLUSH_MS    1000         /* for last words */
@@ -42,6 +43,7 @@ struct h2_conn {
     bool out_secret;      /* a link's: heads or bodies are in it, and so may credentials be */
     bool writing;         /* the writer's fiber runs */
     struct waitq written; /* it has ended */
+    struct waitq room;    /* it has written a buffer, or a stream has failed */
     /* ---- the end ---- */
     int broken;         /* why nothing goes on; 0 */
     bool goaway;        /* the peer takes no more requests (6.8) */

@@ -62,6 +62,7 @@ void h2_stream_fail(struct h2_stream *st, int code)
         st->error = code;
     waitq_wake_all(&st->reader);
     waitq_wake_all(&st->writer);
+    waitq_wake_all(&st->c->room);
 }
 
 void h2_stream_cut(struct h2_stream *st, uint32_t code)
@@ -280,12 +281,29 @@ static int send_request(struct h2_stream *st, const struct http_head *h)
     return 0;
 }
 
+/* Heads have no window: waits while a client has not taken many of them. */
+static int await_room(struct h2_stream *st)
+{
+    struct h2_conn *c = st->c;
+    while (!st->error && nghttp2_session_get_outbound_queue_size(c->session) >= H2_OUT_ITEMS) {
+        h2_conn_gather(c);
+        h2_conn_kick(c);
+        if (nghttp2_session_get_outbound_queue_size(c->session) < H2_OUT_ITEMS)
+            break;
+        int r = waitq_wait(&c->room);
+        if (r < 0)
+            return r;
+    }
+    return st->error;
+}
+
 static int send_head(struct http_pipe *p, const struct http_head *h)
 {
     struct h2_stream *st = of(p);
     bool serving = st->c->serving;
-    if (st->error)
-        return st->error;
+    int w = serving ? await_room(st) : st->error;
+    if (w < 0)
+        return w;
     if (st->head_sent || serving != (h->status != 0))
         return -EINVAL;
     int r;

@@ -133,6 +133,20 @@ static inline void held(struct http_pipe *p)
     answer(p, 200, "held");
 }
 
+/* Large interim responses, one after the other. */
+static inline void many_heads(struct http_pipe *p)
+{
+    static char value[15000];
+    memset(value, 'v', sizeof(value));
+    struct http_field link = {.name = HTTP_TEXT("link"), .value = {value, sizeof(value)}};
+    struct http_head h = {.status = 103, .fields = {.items = &link, .n = 1, .room = 1}};
+    for (W.result = 0; W.result == 0 && W.hanging < 500;) {
+        W.result = http_send_head(p, &h);
+        if (W.result == 0)
+            note(&W.hanging);
+    }
+}
+
 static inline void serve(void *arg, struct http_pipe *p)
 {
     (void)arg;
@@ -147,6 +161,8 @@ static inline void serve(void *arg, struct http_pipe *p)
         big(p, 4 << 20);
     else if (http_text_eq(h.path, "/hang"))
         hang(p);
+    else if (http_text_eq(h.path, "/heads"))
+        many_heads(p);
     else if (http_text_eq(h.path, "/wait"))
         nothing_to_read(p);
     else if (http_text_eq(h.path, "/held"))

@@ -169,6 +169,32 @@ static void a_peer_that_does_not_read_holds_no_memory(void)
 }
 H2_CASE(a_peer_that_does_not_read_holds_no_memory)
 
+/* Heads have no window: who sends them waits when many have not been taken. */
+static void heads_wait_for_a_peer_that_does_not_read(void)
+{
+    struct world w;
+    world_init(&w, NULL, false);
+    AUTO(buf) b = BUF_INIT(10000);
+    put_headers(&b, 1, F_END, GET("/heads"));
+    world_send(&w, &b);
+    CHECK(fiber_sleep_ms(50) == 0, "sleep");
+    CHECK(W.hanging > 0 && W.hanging < 100, "%d heads wait for nobody", W.hanging);
+    while (W.hanging < 500 && peer_next(&w.peer)) /* it goes on when they are read */
+        ;
+    CHECK(W.hanging == 500 && W.result == 0, "%d, %zd", W.hanging, W.result);
+    world_done(&w);
+
+    world_init(&w, NULL, false);
+    put_headers(&b, 1, F_END, GET("/heads"));
+    world_send(&w, &b);
+    CHECK(fiber_sleep_ms(50) == 0, "sleep");
+    stream_done(&w.peer.s);
+    until_equal(&W.served, 1);
+    CHECK(W.result < 0 && world_ended(&w) < 0, "%zd, %d", W.result, w.result);
+    world_done(&w);
+}
+H2_CASE(heads_wait_for_a_peer_that_does_not_read)
+
 /* One byte of window at a time: the client pays for more than it gets. */
 static void tiny_windows_end(void)
 {
@@ -241,6 +267,7 @@ int main(void)
         CASE(streams_beyond_the_ceiling_are_refused),
         CASE(fibers_are_bounded_too),
         CASE(a_peer_that_does_not_read_holds_no_memory),
+        CASE(heads_wait_for_a_peer_that_does_not_read),
         CASE(tiny_windows_end),
         CASE(a_window_that_overflows_is_an_error),
         CASE(a_bomb_of_indexed_fields_is_refused),
