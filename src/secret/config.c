@@ -157,3 +157,20 @@ int secret_config_open(struct secret_source *s, const json_t *config, struct err
         r = read_key(s, config, e);
     return r == 0 ? s->kind->open(s, config, e) : r;
 }
+
+void secret_config_variables(const json_t *config, void (*fn)(const char *name))
+{
+    const char *name = json_get_str(config, "env"), *member;
+    json_t *v, *inside;
+    if (name)
+        fn(name);
+    /* jansson's iteration only reads; its prototype predates const. */
+    json_object_foreach ((json_t *)(uintptr_t)config, member, v) {
+        if (!str_eq(member, "environment")) {
+            secret_config_variables(v, fn);
+            continue;
+        }
+        json_object_foreach (v, name, inside) /* any names: a text is no source there */
+            secret_config_variables(inside, fn);
+    }
+}

@@ -63,6 +63,9 @@ enum secret_flags {
  * text of the configuration that could be a secret; -ENOMEM. Never suspends. */
 int secret_source_new(struct secret_sources *all, const json_t *config, unsigned flags,
                       struct secret_source **ret, struct err *e) WARN_UNUSED;
+/* Calls `fn` with each environment variable that `config` names, those of sources inside of it
+ * included: who has started the process that reads them forgets them. Makes and checks nothing. */
+void secret_config_variables(const json_t *config, void (*fn)(const char *name));
 struct secret_source *secret_source_ref(struct secret_source *s);
 /* The last one wipes the value, unless somebody has borrowed it. Suspends, when a vault's connection
  * ends with it. NULL is fine. */

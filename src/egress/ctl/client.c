@@ -23,6 +23,7 @@
 #include "egress/policy/policy.h"
 #include "io/proc.h"
 #include "io/sock.h"
+#include "secret/source.h"
 
 #define START_MS   20000
 #define RESTART_MS 1000
@@ -50,7 +51,7 @@ struct egress {
     unsigned proxies;
     int state_fd; /* the keeper's, not read here; -1 before the first start */
     void (*tell)(const char *sentence);
-    struct err start_err;
+    void (*forget)(const char *name);
 };
 
 static void say(const struct egress *eg, const char *sentence)
@@ -307,17 +308,16 @@ static int await_keeper(struct egress *eg, struct err *e)
 /* ---- start and stop ---- */
 
 /* The keeper has inherited them. */
-static void forget_variables(const struct egress_options *o, const struct policy *p)
+static void forget_variables(const struct egress *eg, const struct policy *p)
 {
     const struct policy_credential *const *all;
     const size_t n = policy_credentials(p, &all);
     const struct policy_proxy *proxy = policy_settings(p)->proxy;
-    for (size_t i = 0; i <= n; i++) {
-        const json_t *source = i < n ? all[i]->source : proxy ? proxy->password : NULL;
-        const char *name = json_get_str(source, "env");
-        if (name && o->forget)
-            o->forget(name);
-    }
+    for (size_t i = 0; eg->forget && i <= n; i++)
+        secret_config_variables(i < n   ? all[i]->source
+                                : proxy ? proxy->password
+                                        : NULL,
+                                eg->forget);
 }
 
 static int take_text(struct egress *eg, const json_t *policy)
@@ -358,6 +358,7 @@ int egress_start(const struct egress_options *o, struct egress **ret, struct err
     struct egress *eg = mem_new(struct egress);
     *eg = (struct egress){.state_fd = -1,
                           .tell = o->tell,
+                          .forget = o->forget,
                           .trial = o->trial,
                           .variable = o->variable,
                           .at = mem_strdup(o->at),
@@ -372,7 +373,7 @@ int egress_start(const struct egress_options *o, struct egress **ret, struct err
         err_set(e, r, "%s: more than %u MiB", o->at, EGRESS_POLICY_MAX >> 20);
     if (r >= 0)
         r = start_keeper(eg, e);
-    forget_variables(o, p);
+    forget_variables(eg, p);
     policy_unref(p);
     if (r >= 0 && (r = fiber_spawn(&eg->scope, "egress", keep, eg, NULL)) < 0) {
         stop_keeper(eg);
@@ -501,13 +502,8 @@ void egress_release(struct egress *eg, const char *binding)
         (void)!ctl_tell(eg->ctl, o, NULL, 0);
 }
 
-int egress_set_policy(struct egress *eg, const json_t *policy, struct err *e)
+static int give_policy(struct egress *eg, const json_t *policy, struct err *e)
 {
-    struct policy *p;
-    int r = policy_new(policy, eg->at, NULL, &p, e);
-    if (r < 0)
-        return r;
-    policy_unref(p);
     AUTO_JSON json_t *o = json_new_object(), *answer = NULL;
     json_put_str(o, "op", "policy");
     json_put_str(o, "at", eg->at);
@@ -516,7 +512,7 @@ int egress_set_policy(struct egress *eg, const json_t *policy, struct err *e)
     AUTO_CLOSE int fd = n > EGRESS_POLICY_MAX ? -EMSGSIZE : ctl_text_fd(text, n);
     if (fd < 0)
         return err_set(e, fd, "the policy could not be handed over: %s", err_text(fd));
-    r = await_keeper(eg, e);
+    int r = await_keeper(eg, e);
     if (r >= 0)
         r = ctl_ask(eg->ctl, o, &fd, 1, &answer, NULL, NULL, e);
     if (r < 0)
@@ -524,6 +520,19 @@ int egress_set_policy(struct egress *eg, const json_t *policy, struct err *e)
     eg->trial = false;
     say_warnings(eg, json_get_str(answer, "warnings"));
     return take_text(eg, policy);
+}
+
+int egress_set_policy(struct egress *eg, const json_t *policy, struct err *e)
+{
+    struct policy *p;
+    int r = policy_new(policy, eg->at, NULL, &p, e);
+    if (r < 0)
+        return r;
+    r = give_policy(eg, policy, e);
+    if (r >= 0)
+        forget_variables(eg, p); /* of sources that the one before did not have */
+    policy_unref(p);
+    return r;
 }
 
 void egress_reread(struct egress *eg)

@@ -129,9 +129,42 @@ static int a_service_without_credentials_is_told_how(void *arg)
 }
 ON_LOOP(a_service_without_credentials_is_told_how)
 
+static char named[64];
+
+static void put_name(const char *name)
+{
+    size_t n = strlen(named);
+    (void)snprintf(named + n, sizeof(named) - n, "%s ", name);
+}
+
+/* Whoever starts the process that reads them must not keep one. */
+static void variables_are_found_inside_of_sources(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config, *names;
+    } rows[] = {
+        {"{'env':'A','ttl':'1s'}", "A "},
+        {"{'file':'/a'}", ""},
+        {"{'env':7}", ""},
+        {"{'hashicorp':{'address':'https://v','path':'p','auth':{'token':{'env':'B'}}}}", "B "},
+        {"{'hashicorp':{'auth':{'approle':{'role_id':'env','secret_id':{'env':'C'}}}}}", "C "},
+        {"{'exec':['op'],'environment':{'env':'plain','X':{'env':'D'},'environment':{'env':'E'}}}",
+         "D E "},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_JSON json_t *j = js(rows[i].config);
+        named[0] = '\0';
+        secret_config_variables(j, put_name);
+        assert_string_equal(named, rows[i].names);
+    }
+    secret_config_variables(NULL, put_name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(variables_are_found_inside_of_sources),
         CASE(what_is_wrong_is_named),
         CASE(a_complaint_does_not_repeat_what_was_written),
         CASE(sources_that_say_the_same_are_one),
