@@ -29,9 +29,8 @@ static int read_address(const char *text, bool plaintext, char **ret, struct err
         n--;
     if (!host || host >= text + n || n > 300 ||
         strcspn(host, "/?#@ \\\"<>") != n - (size_t)(host - text))
-        return err_set(e, -EINVAL,
-                       "%.64s: write https://HOST:PORT, without a path; the API is found below /v1",
-                       host ? host : "an address");
+        return err_set(e, -EINVAL, /* not quoted: there may be a password in it */
+                       "write https://HOST:PORT, without a path; the API is found below /v1");
     if (host == text + 7 && !plaintext && !http_client_is_loopback(text))
         return err_set(e, -EINVAL,
                        "%.64s: http:// would send the token in the clear; use https://, or say "

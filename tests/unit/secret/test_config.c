@@ -70,6 +70,9 @@ static int a_complaint_does_not_repeat_what_was_written(void *arg)
         "{'env':'A=hunter2'}",
         "{'systemd':'x/hunter2'}",
         "{'exec':['a'],'environment':{'A':['hunter2']}}",
+        "{'hashicorp':{'address':'https://me:hunter2@v','auth':{'token':{'file':'/"
+        "t'}},'path':'p'}}",
+        "{'hashicorp':{'address':'https://v?token=hunter2','path':'p'}}",
         "'hunter2'",
     };
     struct secret_world w;

@@ -23,7 +23,7 @@ static int what_is_wrong_is_named(void *arg)
         {AT "'plaintext':'yes'," REST, "plaintext: must be true or false"},
         {AT "'peers':'https://w'," REST, "peers: must be a list"},
         {AT "'peers':['http://w']," REST, "peers: w: http:// would send"},
-        {AT "'peers':[7]," REST, "peers: an address: write https://"},
+        {AT "'peers':[7]," REST, "peers: write https://"},
         {AT "'peers':['https://a','https://a','https://a','https://a','https://a','https://a',"
             "'https://a','https://a','https://a']," REST,
          "peers: must be a list of at most 8"},
