@@ -106,10 +106,29 @@ static int send_datagram(struct ctl *c, const json_t *o, const struct secret *ta
                               : send_bytes(c, text, n, fds, n_fds);
 }
 
+/* With descriptors of the caller's, who may close them while we wait for the other end: by then
+ * something else could have their numbers, and the other end is less trusted than we are. */
+static int send_borrowed(struct ctl *c, const json_t *o, const int *fds, size_t n_fds)
+{
+    struct ctl_fds own = {.n = 0};
+    int r = n_fds > CTL_FDS_MAX ? -EMSGSIZE : 0;
+    while (r >= 0 && own.n < n_fds) {
+        int fd = fcntl(fds[own.n], F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+            r = -errno;
+        else
+            own.fd[own.n++] = fd;
+    }
+    if (r >= 0)
+        r = send_datagram(c, o, NULL, own.fd, own.n);
+    ctl_fds_done(&own);
+    return r;
+}
+
 int ctl_tell(struct ctl *c, json_t *o, const int *fds, size_t n_fds)
 {
     enter(c);
-    int r = send_datagram(c, o, NULL, fds, n_fds);
+    int r = send_borrowed(c, o, fds, n_fds);
     leave(c);
     return r;
 }
@@ -250,7 +269,7 @@ static int put_question(struct ctl *c, json_t *o, const int *fds, size_t n_fds, 
     waitq_init(&q->wait);
     json_put_int(o, "ask", q->number);
     list_push_back(&c->questions, &q->link);
-    int r = send_datagram(c, o, NULL, fds, n_fds);
+    int r = send_borrowed(c, o, fds, n_fds);
     while (r >= 0 && !q->answered)
         r = waitq_wait(&q->wait);
     list_remove(&q->link);

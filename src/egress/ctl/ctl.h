@@ -47,13 +47,14 @@ struct ctl *ctl_new(int fd, ctl_handler *handler, void *arg);
 /* Suspends: ends what is being answered, questions of ours fail. NULL is fine. */
 void ctl_free(struct ctl *c);
 
-/* Asks. `o` has "op" and is borrowed; `fds` are borrowed, too. Suspends. 0 with the answer (a new
+/* Asks. `o` has "op" and is borrowed; `fds` are only looked at before it suspends, and may be closed
+ * then. Suspends. 0 with the answer (a new
  * reference; descriptors to ret_fds, tail to ret_tail, each of which may be NULL and is then
  * dropped); the code of the answer with its words; -E_CLOSED with words when the channel ends;
  * -ECANCELED, -ETIMEDOUT. */
 int ctl_ask(struct ctl *c, json_t *o, const int *fds, size_t n_fds, json_t **ret,
             struct ctl_fds *ret_fds, struct secret *ret_tail, struct err *e) WARN_UNUSED;
-/* A notice. Suspends while the other end does not read. 0 or a negative code. */
+/* A notice; `fds` likewise. Suspends while the other end does not read. 0 or a negative code. */
 int ctl_tell(struct ctl *c, json_t *o, const int *fds, size_t n_fds) WARN_UNUSED;
 
 bool ctl_ended(const struct ctl *c);

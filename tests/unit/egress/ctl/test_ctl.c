@@ -13,7 +13,7 @@
 struct side {
     struct ctl *ctl;
     char heard[256];
-    bool hold;
+    struct ctl_fds came; /* with a notice */
 };
 
 static int hear(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
@@ -22,6 +22,8 @@ static int hear(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
     struct side *s = arg;
     size_t n = strlen(s->heard);
     snprintf(s->heard + n, sizeof(s->heard) - n, "%s%s ", op, answer ? "?" : "");
+    while (!answer && fds->n)
+        s->came.fd[s->came.n++] = fds->fd[--fds->n];
     if (!answer)
         return str_eq(op, "bad") ? -E_PROTO : 0;
     if (str_eq(op, "fail"))
@@ -136,6 +138,59 @@ static int ends_while_asked(void *arg)
     return 0;
 }
 
+struct teller {
+    struct ctl *ctl;
+    int fd;
+};
+
+static int tell_with_descriptor(void *arg)
+{
+    struct teller *t = arg;
+    AUTO_JSON json_t *o = op("note");
+    return ctl_tell(t->ctl, o, &t->fd, 1);
+}
+
+/* A peer that does not read makes the sender wait; what is sent then is what was given. */
+static int closed_while_told(void *arg)
+{
+    (void)arg;
+    int pair[2];
+    struct side b = {.ctl = NULL};
+    struct teller t[2];
+    struct scope s;
+    scope_init(&s);
+    assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0);
+    while (send(pair[0], "{\"op\":\"x\"}", 10, MSG_DONTWAIT) > 0)
+        continue;
+    struct ctl *a = ctl_new(pair[0], hear, NULL);
+    for (int i = 0; i < 2; i++) { /* one waits for the socket, the other one for its turn */
+        t[i] = (struct teller){a, ctl_text_fd("mine", 4)};
+        assert_int_equal(fiber_spawn(&s, "tell", tell_with_descriptor, &t[i], NULL), 0);
+        assert_int_equal(fiber_sleep_ms(2), 0);
+        const int number = t[i].fd;
+        close(number);
+        assert_int_equal(ctl_text_fd("other", 5), number);
+    }
+    b.ctl = ctl_new(pair[1], hear, &b);
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(5000);
+    while (b.came.n < 2)
+        assert_int_equal(fiber_sleep_ms(1), 0);
+    for (int i = 0; i < 2; i++) {
+        char *text;
+        size_t n;
+        assert_int_equal(ctl_fd_text(b.came.fd[i], 10, &text, &n), 0);
+        assert_string_equal(text, "mine");
+        free(text);
+        close(t[i].fd);
+    }
+    ctl_fds_done(&b.came);
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    ctl_free(a);
+    ctl_free(b.ctl);
+    return 0;
+}
+
 static int malformed(void *arg)
 {
     (void)arg;
@@ -177,6 +232,12 @@ static void who_waits_for_an_answer_is_told_of_the_end(void **state)
     run_on_loop(ends_while_asked, NULL);
 }
 
+static void descriptors_may_be_closed_while_they_are_sent(void **state)
+{
+    (void)state;
+    run_on_loop(closed_while_told, NULL);
+}
+
 static void what_is_no_message_ends_the_channel(void **state)
 {
     (void)state;
@@ -206,6 +267,7 @@ int main(void)
         cmocka_unit_test(both_ends_ask_and_answer),
         cmocka_unit_test(secrets_travel_as_tails_and_descriptors_along),
         cmocka_unit_test(who_waits_for_an_answer_is_told_of_the_end),
+        cmocka_unit_test(descriptors_may_be_closed_while_they_are_sent),
         cmocka_unit_test(what_is_no_message_ends_the_channel),
         cmocka_unit_test(only_sealed_texts_are_read),
     };
