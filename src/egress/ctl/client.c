@@ -33,8 +33,9 @@
 struct known {
     char session[65], call[65], tool[65];
     json_t *env;
-    int *fds;
+    int *fds; /* NULL until they were born */
     size_t n_fds;
+    bool there; /* the keeper that runs has it, and is told of what changes */
 };
 
 struct egress {
@@ -93,10 +94,14 @@ static json_t *about(const char *op, const char *binding)
     return o;
 }
 
-static int send_fds(struct ctl *ctl, const char *binding, const struct known *k, struct err *e)
+/* The binding may be released meanwhile; then the rest is not sent. */
+static int send_fds(struct egress *eg, struct ctl *ctl, const char *binding, struct err *e)
 {
+    const struct known *k;
     int r = 0;
-    for (size_t from = 0; r >= 0 && (from == 0 || from < k->n_fds); from += CTL_FDS_MAX) {
+    for (size_t from = 0; r >= 0 && (k = map_get(&eg->known, binding)); from += CTL_FDS_MAX) {
+        if (from > 0 && from >= k->n_fds)
+            break;
         const size_t left = k->n_fds - from, n = left < CTL_FDS_MAX ? left : CTL_FDS_MAX;
         AUTO_JSON json_t *o = about("bind", binding), *answer = NULL;
         json_put_int(o, "from", (int64_t)from);
@@ -124,14 +129,22 @@ static int tell_call(struct ctl *ctl, const char *binding, const struct known *k
 /* Everything about one sandbox, to a keeper that does not know it. */
 static int give_back(struct egress *eg, const char *binding, struct err *e)
 {
-    const struct known *k = map_get(&eg->known, binding);
+    struct known *k = map_get(&eg->known, binding);
     if (!k)
         return 0;
     AUTO_JSON json_t *o = about("adopt", binding), *answer = NULL;
     json_put(o, "env", json_incref(k->env));
     int r = ctl_ask(eg->ctl, o, NULL, 0, &answer, NULL, NULL, e);
-    if (r >= 0 && (k = map_get(&eg->known, binding)))
-        r = send_fds(eg->ctl, binding, k, e);
+    if (r < 0)
+        return r;
+    if (!(k = map_get(&eg->known,
+                      binding))) { /* that may have been heard before `adopt` was done */
+        AUTO_JSON json_t *gone = about("release", binding);
+        return ctl_tell(eg->ctl, gone, NULL, 0);
+    }
+    k->there = true;
+    if (k->fds) /* else whoever brings them sends them */
+        r = send_fds(eg, eg->ctl, binding, e);
     if (r >= 0 && (k = map_get(&eg->known, binding)))
         r = tell_session(eg->ctl, binding, k);
     if (r >= 0 && (k = map_get(&eg->known, binding)))
@@ -242,8 +255,12 @@ static int ask_start(struct egress *eg, struct err *e)
 static void stop_keeper(struct egress *eg)
 {
     struct ctl *ctl = eg->ctl;
+    size_t pos = 0;
+    void *k;
     eg->ctl = NULL;
     eg->serves = false;
+    while (map_next(&eg->known, &pos, NULL, &k))
+        ((struct known *)k)->there = false;
     ctl_free(ctl);
     if (eg->proc.pid) {
         AUTO(fiber_shield) s = fiber_shield_begin(STOP_MS);
@@ -437,8 +454,9 @@ int egress_grant(struct egress *eg, struct egress_grant *ret, struct err *e)
     AUTO_JSON json_t *o = json_new_object(), *answer = NULL;
     json_put_str(o, "op", "grant");
     int r = await_keeper(eg, e);
+    struct ctl *ctl = eg->ctl;
     if (r >= 0)
-        r = ctl_ask(eg->ctl, o, NULL, 0, &answer, NULL, NULL, e);
+        r = ctl_ask(ctl, o, NULL, 0, &answer, NULL, NULL, e);
     if (r >= 0)
         r = read_grant(answer, ret, e);
     if (r < 0) {
@@ -447,6 +465,7 @@ int egress_grant(struct egress *eg, struct egress_grant *ret, struct err *e)
     }
     struct known *k = mem_new(struct known);
     k->env = json_incref(ret->env);
+    k->there = eg->ctl == ctl;
     MUST(!map_put(&eg->known, ret->binding, k));
     ret->ca_pem = eg->ca_pem;
     return 0;
@@ -463,8 +482,7 @@ int egress_bind(struct egress *eg, const char *binding, int *fds, size_t n, stru
     k->fds = mem_array(n ? n : 1, sizeof(int));
     memcpy(k->fds, fds, n * sizeof(int));
     k->n_fds = n;
-    struct ctl *ctl = eg->ctl;
-    int r = ctl && eg->serves ? send_fds(ctl, binding, k, e) : 0;
+    int r = k->there ? send_fds(eg, eg->ctl, binding, e) : 0;
     return r == -E_CLOSED ? 0 : r; /* the next keeper gets them */
 }
 
@@ -474,7 +492,7 @@ void egress_set_session(struct egress *eg, const char *binding, const char *sess
     if (!k)
         return;
     str_copy(k->session, sizeof(k->session), session ? session : "");
-    if (eg->ctl && eg->serves)
+    if (k->there)
         (void)!tell_session(eg->ctl, binding, k);
 }
 
@@ -486,7 +504,7 @@ void egress_set_call(struct egress *eg, const char *binding, const char *call, c
     str_copy(k->call, sizeof(k->call), call ? call : "");
     str_copy(k->tool, sizeof(k->tool), tool ? tool : "");
     AUTO(fiber_shield) s = fiber_shield_begin(1000); /* the end of a call that was cut off counts */
-    if (eg->ctl && eg->serves)
+    if (k->there)
         (void)!tell_call(eg->ctl, binding, k);
 }
 
