@@ -123,12 +123,12 @@ static int on_record(struct client *c, const struct audit_frame *f)
         return 0;
     }
     snprintf(id, sizeof(id), "%s:%llu", c->id, (unsigned long long)f->n);
+    c->slots--;
     int r = audit_writer_add(c->s->writer, c->name, id, f->at_us, &f->record, &e);
     if (r < 0) {
         say_stopped(c->s, &e);
         return r;
     }
-    c->slots--;
     *c->last = f->n;
     return 0;
 }

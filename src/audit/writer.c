@@ -177,13 +177,13 @@ int audit_writer_add(struct audit_writer *w, const char *by, const char *id, int
                      const struct audit_record *r, struct err *e)
 {
     MUST(w->reserved > 0);
+    w->reserved--;
     if (w->state < 0)
         return audit_writer_state(w, e);
     struct audit_head h = writer_head(w, by);
     h.id = id;
     h.at_us = at_us;
     add_record(w, &h, r);
-    w->reserved--;
     return w->n_batch >= BATCH_BYTES ? audit_writer_flush(w, e) : 0;
 }
 

@@ -39,7 +39,8 @@ size_t audit_writer_reserved(const struct audit_writer *w);
 
 /* Adds a record to what the next flush writes; uses up one reservation (MUST have one). `by` is
  * [a-z0-9-], 1 to 31 bytes; `id`: "CLIENT:N" or NULL; at_us: when it was made, 0 for now. Writes
- * when much has gathered. 0, or why the writer has stopped, with words. */
+ * when much has gathered. 0, or why the writer has stopped, with words; the reservation is used up
+ * all the same. */
 int audit_writer_add(struct audit_writer *w, const char *by, const char *id, int64_t at_us,
                      const struct audit_record *r, struct err *e) WARN_UNUSED;
 /* A note of the writer's own, from the space kept for such; -ENOSPC when that is used up. */

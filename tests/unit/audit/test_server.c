@@ -327,6 +327,33 @@ static int a_client_that_makes_no_sense_is_dropped_and_noted(void *arg)
 }
 ON_LOOP(a_client_that_makes_no_sense_is_dropped_and_noted)
 
+/* The writer stops in the middle of what one client has sent: that is no end of the process. */
+static int a_log_that_stops_within_a_batch_refuses(void *arg)
+{
+    (void)arg;
+    struct test_log l;
+    struct err e = {0};
+    log_make(&l);
+    struct audit_server *s = serve(&l);
+    AUTO_FREE char *full = mem_printf("%s.000001", l.path);
+    AUTO_CLOSE int in_the_way = open(full, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    struct audit_frame hello = {.type = AUDIT_HELLO, .n = AUDIT_WIRE_VERSION},
+                       want = {.type = AUDIT_WANT, .n = 8000};
+    struct buf b = BUF_INIT(1 << 20);
+    put(&b, &hello);
+    put(&b, &want);
+    for (uint64_t i = 1; i <= 4000; i++) {
+        const struct audit_record r = {.kind = AUDIT_NOTE, .note = audit_text("x")};
+        put(&b, &(struct audit_frame){.type = AUDIT_RECORD, .n = i, .record = r});
+    }
+    send_raw(s, &b);
+    assert_int_equal(audit_server_state(s, &e), -EEXIST);
+    assert_int_equal(audit_server_close(s, &e), -EEXIST);
+    log_remove(&l);
+    return 0;
+}
+ON_LOOP(a_log_that_stops_within_a_batch_refuses)
+
 /* As when its process is killed: nobody knows what it has not said. */
 static int a_client_that_ends_without_a_goodbye_is_noted(void *arg)
 {
@@ -630,6 +657,7 @@ int main(int argc, char **argv)
         CASE(a_server_that_is_replaced_gets_what_the_other_has_not),
         CASE(killed_servers),
         CASE(a_client_that_makes_no_sense_is_dropped_and_noted),
+        CASE(a_log_that_stops_within_a_batch_refuses),
         CASE(a_client_that_ends_without_a_goodbye_is_noted),
         CASE(an_id_that_another_client_uses_too_hides_nothing),
         CASE(a_server_that_does_not_answer_is_no_reason_to_hang),
