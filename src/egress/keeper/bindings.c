@@ -112,13 +112,15 @@ static void record(struct keeper *k, const struct audit_record *r)
 void binding_set_session(struct keeper *k, struct binding *b, const char *session)
 {
     const bool begins = session[0] != '\0';
+    struct policy *p = policy_ref(k->policy); /* another one may come while there is no room */
     const struct audit_record r = {.kind = AUDIT_SESSION,
                                    .session = audit_text(begins ? session : b->session),
                                    .sandbox = audit_text(b->id),
-                                   .policy = audit_text(policy_hash(k->policy)),
+                                   .policy = audit_text(policy_hash(p)),
                                    .verdict = audit_text(begins ? "begin" : "end")};
     if (!str_eq(session, b->session))
         record(k, &r);
+    policy_unref(p);
     str_copy(b->session, sizeof(b->session), session);
 }
 

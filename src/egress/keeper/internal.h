@@ -64,6 +64,7 @@ struct keeper {
     struct start_request asked;
     struct scope scope; /* the fibers that keep proxies */
     struct waitq changed;
+    struct fmutex taking; /* a policy, of which secrets and text come one after the other */
     struct pool *pool;
     struct policy *policy;
     int policy_fd, ca_fd; /* sealed: the policy's text, the CA's key */

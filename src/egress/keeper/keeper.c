@@ -134,10 +134,14 @@ static int answer_grant(struct keeper *k, struct ctl_answer *answer, struct err 
     struct binding *b;
     id_make(id, "bind_");
     int r = secrets_issue(k, id, &env, e);
-    if (r >= 0)
-        r = binding_new(k, id, json_incref(env), &b, e);
     if (r < 0)
         return r;
+    r = binding_new(k, id, json_incref(env), &b, e);
+    if (r < 0) {
+        placeholders_forget(k->placeholders, id);
+        json_decref(env);
+        return r;
+    }
     json_put_str(answer->o, "binding", id);
     json_put(answer->o, "env", env);
     _Static_assert(DOORS_MAX == EGRESS_DOORS_MAX, "the channel carries as many");
@@ -167,12 +171,16 @@ static int answer_policy(struct keeper *k, const json_t *o, struct ctl_fds *fds,
 {
     if (fds->n != 1)
         return err_set(e, -E_PROTO, "a policy without a text");
-    int r = take_policy_text(k, json_get_str(o, "at"), fds->fd[0], e);
+    int r = fmutex_lock(&k->taking);
+    if (r < 0)
+        return r;
+    r = take_policy_text(k, json_get_str(o, "at"), fds->fd[0], e);
+    fmutex_unlock(&k->taking);
     if (r < 0)
         return r;
     fds->fd[0] = -1;
+    proxies_tell_policy(k); /* at once; the rest may wait for a disk */
     put_warnings(k, answer->o);
-    proxies_tell_policy(k);
     return 0;
 }
 
@@ -291,6 +299,7 @@ static int run(void *arg)
     *k = (struct keeper){.policy_fd = -1, .ca_fd = -1};
     scope_init(&k->scope);
     waitq_init(&k->changed);
+    fmutex_init(&k->taking);
     map_init(&k->secrets);
     map_init(&k->bindings);
     k->pool = pool_new("egress", 4);

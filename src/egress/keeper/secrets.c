@@ -93,9 +93,13 @@ int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e)
         entries_done(&fresh);
         return r;
     }
-    secrets_done(k);
+    /* Letting go suspends, for a vault's connection: whoever asks meanwhile finds the new ones. */
+    struct map old = k->secrets;
+    struct secret_source *old_password = k->proxy_password;
     k->secrets = fresh;
     k->proxy_password = password;
+    entries_done(&old);
+    secret_source_unref(old_password);
     return 0;
 }
 

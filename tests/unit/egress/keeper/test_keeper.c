@@ -1,0 +1,180 @@
+/* test_keeper.c - what the keeper holds on to while it waits: for a vault, for the log. */
+#include "unit/audit/log.h"
+#include "unit/secret/secret_world.h"
+#include "unit/secret/vault_peer.h"
+#include "unit/loop.h"
+#include "base/str.h"
+#include "egress/keeper/internal.h"
+#include "io/sock.h"
+
+#include <sys/socket.h>
+
+static struct policy *policy_of(const char *text)
+{
+    AUTO_JSON json_t *j = js(text);
+    struct policy *p = NULL;
+    struct err e = {.code = 0};
+    if (policy_new(j, "egress", NULL, &p, &e) < 0)
+        fail_msg("%s", e.msg);
+    return p;
+}
+
+static struct keeper *keeper_new(void)
+{
+    struct keeper *k = mem_new(struct keeper);
+    map_init(&k->secrets);
+    map_init(&k->bindings);
+    scope_init(&k->scope);
+    waitq_init(&k->changed);
+    fmutex_init(&k->taking);
+    return k;
+}
+
+/* ---- secrets ---- */
+
+struct taker {
+    struct keeper *k;
+    struct policy *p;
+};
+
+static int take(void *arg)
+{
+    struct taker *t = arg;
+    struct err e = {.code = 0};
+    return secrets_take_policy(t->k, t->p, &e);
+}
+
+static void expect_none(struct keeper *k, const char *name)
+{
+    struct secret value = {0};
+    struct err e = {.code = 0};
+    assert_int_equal(secrets_get(k, name, &value, &e), -ENOENT);
+    assert_non_null(strstr(e.msg, "no such credential"));
+}
+
+#define CREDENTIAL(name)                                                                           \
+    "{'name':'" name "','hosts':['a.test'],'inject':{'header':['x-" name "']},'source':{"          \
+    "'hashicorp':{'address':'http://%s','path':'app','auth':{'approle':{'role_id':'role-1',"       \
+    "'secret_id':{'file':'%s/secret_id'}}}},'json_key':'key'}}"
+
+/* The last source of a vault waits for its connection's end when it is let go. */
+static int sources_that_are_let_go_are_not_found(void *arg)
+{
+    (void)arg;
+    struct secret_world w;
+    struct vault_peer peer = {.token = "hvs.root-token-1",
+                              .value = "hunter2",
+                              .role_id = "role-1",
+                              .secret_id = "secret-1",
+                              .lease_s = 3600,
+                              .renewable = true};
+    struct keeper *k = keeper_new();
+    struct scope s;
+    struct secret value = {0};
+    struct err e = {.code = 0};
+    scope_init(&s);
+    world_begin(&w);
+    world_write(&w, "secret_id", "secret-1");
+    vault_peer_begin(&peer);
+    k->sources = w.all;
+    AUTO_FREE char *text = mem_printf("{'allow':[{'host':'a.test'}],'credentials':[" CREDENTIAL(
+                                          "A") "," CREDENTIAL("B") "]}",
+                                      peer.address, w.dir, peer.address, w.dir);
+    struct policy *full = policy_of(text), *empty = policy_of("{'allow':[{'host':'a.test'}]}");
+    struct taker t = {k, empty};
+    assert_int_equal(secrets_take_policy(k, full, &e), 0);
+    if (secrets_get(k, "A", &value, &e) < 0)
+        fail_msg("%s", e.msg);
+    secret_done(&value);
+    assert_int_equal(fiber_spawn(&s, "take", take, &t, NULL), 0);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(fiber_yield(), 0);
+        expect_none(k, "A");
+        expect_none(k, "B");
+    }
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    secrets_done(k);
+    map_done(&k->secrets);
+    policy_unref(full);
+    policy_unref(empty);
+    vault_peer_end(&peer);
+    (void)unlink(world_path(&w, "secret_id"));
+    world_end(&w);
+    free(k);
+    return 0;
+}
+ON_LOOP(sources_that_are_let_go_are_not_found)
+
+/* ---- records ---- */
+
+static int begin_session(void *arg)
+{
+    struct keeper *k = arg;
+    binding_set_session(k, map_get(&k->bindings, "bind_1"), "sesn_1");
+    return 0;
+}
+
+static int find_hash(void *arg, const struct audit_line *l, const struct audit_chain *behind)
+{
+    (void)behind;
+    if (l->kind == AUDIT_SESSION)
+        assert_string_equal(json_get_str(l->json, "policy"), arg);
+    return 0;
+}
+
+static int a_record_that_waits_keeps_its_policy(void *arg)
+{
+    (void)arg;
+    struct test_log l;
+    struct err e = {.code = 0};
+    struct scope s;
+    struct binding *b;
+    int p[2];
+    struct keeper *k = keeper_new();
+    scope_init(&s);
+    log_make(&l);
+    const struct audit_options o = {.path = l.path};
+    assert_int_equal(audit_server_open(&o, 0, &k->audit, &e), 0);
+    assert_int_equal(sock_pair(SOCK_STREAM, p), 0);
+    assert_int_equal(audit_server_add(k->audit, p[0], "egress", &e), 0);
+    k->records = audit_client_new();
+    assert_int_equal(audit_client_connect(k->records, p[1], &e), 0);
+    k->policy = policy_of("{'allow':[{'host':'a.test'}]}");
+    char hash[128];
+    assert_true(str_copy(hash, sizeof(hash), policy_hash(k->policy)));
+    assert_int_equal(binding_new(k, "bind_1", json_new_object(), &b, &e), 0);
+    assert_int_equal(fiber_spawn(&s, "session", begin_session, k, NULL), 0);
+    assert_int_equal(fiber_yield(), 0);
+    assert_string_equal(b->session, ""); /* it waits for room */
+    policy_unref(k->policy);
+    k->policy = policy_of("{'allow':[{'host':'b.test'}]}");
+    assert_int_equal(scope_join(&s), 0);
+    scope_done(&s);
+    assert_string_equal(b->session, "sesn_1");
+    bindings_done(k);
+    assert_int_equal(audit_client_free(k->records, 1000), 0);
+    assert_int_equal(audit_server_close(k->audit, &e), 0);
+    struct audit_report report;
+    struct ed25519 *key = NULL;
+    assert_int_equal(audit_key_read_public(l.pub, &key, &e), 0);
+    assert_int_equal(audit_verify(l.path, key, NULL, find_hash, hash, &report, &e), 0);
+    assert_int_equal(report.lines, 4); /* start, new, session, close */
+    audit_report_done(&report);
+    ed25519_free(key);
+    policy_unref(k->policy);
+    log_remove(&l);
+    free(k);
+    return 0;
+}
+ON_LOOP(a_record_that_waits_keeps_its_policy)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(sources_that_are_let_go_are_not_found),
+        CASE(a_record_that_waits_keeps_its_policy),
+    };
+    secret_wipe_when_freed();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
