@@ -74,9 +74,7 @@ static int send_some(struct binding *b, size_t from)
     json_put(o, "env", json_incref(b->env));
     json_put_int(o, "from", (int64_t)from);
     json_put_bool(o, "last", n == left);
-    if (!b->at || !b->at->ctl)
-        return -E_CLOSED;
-    int r = ctl_tell(b->at->ctl, o, b->fds + from, n);
+    int r = proxy_tell(b->at, o, b->fds + from, n);
     return r < 0 ? r : n == left ? 0 : (int)(from + n);
 }
 
@@ -158,8 +156,7 @@ void binding_release(struct keeper *k, struct binding *b)
         AUTO_JSON json_t *o = json_new_object();
         json_put_str(o, "op", "release");
         json_put_str(o, "binding", b->id);
-        if (b->at->ctl)
-            (void)!ctl_tell(b->at->ctl, o, NULL, 0);
+        (void)!proxy_tell(b->at, o, NULL, 0);
     }
     binding_free(b);
 }

@@ -29,7 +29,7 @@ struct proxy {
     unsigned number;
     struct proc proc;
     struct ctl *ctl; /* NULL while there is none */
-    bool ready;
+    bool ready, told; /* told: which bindings there were; it may get more */
     size_t bindings;
 };
 
@@ -121,6 +121,9 @@ void binding_set_call(struct keeper *k, struct binding *b, const char *call, con
 /* Starts `n` of them and waits until they serve. Suspends. */
 int proxies_start(struct keeper *k, unsigned n, struct err *e) WARN_UNUSED;
 void proxies_stop(struct keeper *k); /* Suspends */
-/* The one with the fewest bindings; NULL while there is none. */
+/* The one with the fewest bindings of those that serve, or are about to; NULL while there is none. */
 struct proxy *proxies_choose(struct keeper *k);
+/* A notice. Suspends for a few seconds at most: a proxy that takes nothing is ended, since nobody else
+ * shall wait for it. NULL and one that has no channel are fine. 0 or a negative code. */
+int proxy_tell(struct proxy *p, json_t *o, const int *fds, size_t n_fds);
 void proxies_tell_policy(struct keeper *k); /* Suspends */

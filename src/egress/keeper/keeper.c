@@ -206,8 +206,8 @@ static int take_notice(struct keeper *k, const char *op, const json_t *o)
     else
         return -E_PROTO;
     b = binding_find(k, o);
-    if (b && b->at && b->at->ctl)
-        (void)!ctl_tell(b->at->ctl, (json_t *)(uintptr_t)o, NULL, 0);
+    if (b)
+        (void)!proxy_tell(b->at, (json_t *)(uintptr_t)o, NULL, 0);
     return 0;
 }
 

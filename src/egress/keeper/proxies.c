@@ -22,6 +22,7 @@
 #define READY_MS   10000
 #define RESTART_MS 1000
 #define STOP_MS    2000
+#define TELL_MS    5000
 
 static int answer_value(struct keeper *k, const char *op, const json_t *o,
                         struct ctl_answer *answer, struct err *e)
@@ -37,7 +38,8 @@ static int hear_proxy(void *arg, const char *op, const json_t *o, struct ctl_fds
                       struct ctl_answer *answer, struct err *e)
 {
     struct proxy *p = arg;
-    (void)fds;
+    if (fds->n) /* a question that waits for a vault would hold them open here, by the thousand */
+        return err_set(e, -E_PROTO, "a proxy has no descriptors for us");
     if (answer)
         return answer_value(p->k, op, o, answer, e);
     if (!str_eq(op, "ready"))
@@ -49,11 +51,26 @@ static int hear_proxy(void *arg, const char *op, const json_t *o, struct ctl_fds
 
 /* ---- what it must know ---- */
 
+int proxy_tell(struct proxy *p, json_t *o, const int *fds, size_t n_fds)
+{
+    struct ctl *ctl = p ? p->ctl : NULL;
+    if (!ctl)
+        return -E_CLOSED;
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(TELL_MS);
+    int r = ctl_tell(ctl, o, fds, n_fds);
+    if (r == -ETIMEDOUT && p->ctl == ctl) {
+        log_error("an egress process takes nothing that it is told, and is ended", "number=%u",
+                  p->number);
+        (void)proc_kill(&p->proc, SIGKILL); /* with it its channel ends */
+    }
+    return r;
+}
+
 static int tell_fd(struct proxy *p, const char *op, int fd)
 {
     AUTO_JSON json_t *o = json_new_object();
     json_put_str(o, "op", op);
-    return ctl_tell(p->ctl, o, &fd, 1);
+    return proxy_tell(p, o, &fd, 1);
 }
 
 static int tell_bindings(struct proxy *p)
@@ -64,6 +81,7 @@ static int tell_bindings(struct proxy *p)
     size_t pos = 0;
     const char *id;
     void *value;
+    p->told = true; /* those that come from here on are sent by themselves */
     while (map_next(&k->bindings, &pos, &id, &value)) {
         struct binding *b = value;
         if (!b->at) {
@@ -147,7 +165,7 @@ static void stop(struct proxy *p)
 {
     struct ctl *ctl = p->ctl;
     p->ctl = NULL;
-    p->ready = false;
+    p->ready = p->told = false;
     ctl_free(ctl); /* it ends when its channel does */
     if (p->proc.pid) {
         AUTO(fiber_shield) s = fiber_shield_begin(STOP_MS);
@@ -231,7 +249,8 @@ struct proxy *proxies_choose(struct keeper *k)
     struct proxy *best = NULL;
     for (size_t i = 0; i < k->n_proxies; i++) {
         struct proxy *p = &k->proxies[i];
-        if (p->ready && (!best || p->bindings < best->bindings))
+        if (p->told && (!best || p->ready > best->ready ||
+                        (p->ready == best->ready && p->bindings < best->bindings)))
             best = p;
     }
     return best;

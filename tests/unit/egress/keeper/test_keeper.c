@@ -1,4 +1,4 @@
-/* test_keeper.c - what the keeper holds on to while it waits: for a vault, for the log. */
+/* test_keeper.c - what the keeper holds on to while it waits: for a vault, for the log, for a proxy. */
 #include "unit/audit/log.h"
 #include "unit/secret/secret_world.h"
 #include "unit/secret/vault_peer.h"
@@ -8,6 +8,7 @@
 #include "io/sock.h"
 
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 static struct policy *policy_of(const char *text)
 {
@@ -169,11 +170,80 @@ static int a_record_that_waits_keeps_its_policy(void *arg)
 }
 ON_LOOP(a_record_that_waits_keeps_its_policy)
 
+/* ---- proxies ---- */
+
+static int hear_nothing(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
+                        struct ctl_answer *answer, struct err *e)
+{
+    (void)arg;
+    (void)op;
+    (void)o;
+    (void)fds;
+    (void)answer;
+    return err_set(e, -E_PROTO, "nothing is asked here");
+}
+
+static int a_proxy_that_takes_nothing_is_ended(void *arg)
+{
+    (void)arg;
+    static const char *const argv[] = {"sleep", "600", NULL}, *const envp[] = {NULL};
+    struct proc_spec spec = {.path = "/bin/sleep",
+                             .argv = argv,
+                             .envp = envp,
+                             .stdin_fd = -1,
+                             .stdout_fd = -1,
+                             .stderr_fd = 2};
+    struct proxy p = {.number = 1};
+    struct err e = {.code = 0};
+    int pair[2], status = 0;
+    assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0);
+    assert_int_equal(proc_start(&p.proc, &spec, &e), 0);
+    while (send(pair[0], "{\"op\":\"x\"}", 10, MSG_DONTWAIT) > 0)
+        continue;
+    p.ctl = ctl_new(pair[0], hear_nothing, NULL);
+    AUTO_JSON json_t *o = json_new_object();
+    json_put_str(o, "op", "policy");
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(30000);
+    assert_int_equal(proxy_tell(&p, o, NULL, 0), -ETIMEDOUT);
+    assert_int_equal(proc_wait(&p.proc, &status), 0);
+    assert_true(WIFSIGNALED(status));
+    proc_done(&p.proc);
+    ctl_free(p.ctl);
+    p.ctl = NULL;
+    assert_int_equal(proxy_tell(&p, o, NULL, 0), -E_CLOSED);
+    assert_int_equal(proxy_tell(NULL, o, NULL, 0), -E_CLOSED);
+    close(pair[1]);
+    return 0;
+}
+ON_LOOP(a_proxy_that_takes_nothing_is_ended)
+
+/* One that has been told what there is, and has not said "ready", gets what comes until then. */
+static int a_proxy_that_is_about_to_serve_is_chosen(void *arg)
+{
+    (void)arg;
+    struct keeper *k = keeper_new();
+    struct proxy *p = k->proxies;
+    k->n_proxies = 3;
+    assert_null(proxies_choose(k));
+    p[1].told = true;
+    assert_ptr_equal(proxies_choose(k), &p[1]);
+    p[1].bindings = 7;
+    p[2] = (struct proxy){.told = true, .ready = true, .bindings = 9};
+    assert_ptr_equal(proxies_choose(k), &p[2]);
+    p[1].ready = true;
+    assert_ptr_equal(proxies_choose(k), &p[1]);
+    free(k);
+    return 0;
+}
+ON_LOOP(a_proxy_that_is_about_to_serve_is_chosen)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(sources_that_are_let_go_are_not_found),
         CASE(a_record_that_waits_keeps_its_policy),
+        CASE(a_proxy_that_takes_nothing_is_ended),
+        CASE(a_proxy_that_is_about_to_serve_is_chosen),
     };
     secret_wipe_when_freed();
     return cmocka_run_group_tests(tests, NULL, NULL);
