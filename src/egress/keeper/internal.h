@@ -28,7 +28,7 @@ struct proxy {
     struct keeper *k;
     unsigned number;
     struct proc proc;
-    struct ctl *ctl; /* NULL while there is none */
+    struct ctl *ctl;  /* NULL while there is none */
     bool ready, told; /* told: which bindings there were; it may get more */
     size_t bindings;
 };
@@ -92,7 +92,7 @@ int secrets_get(struct keeper *k, const char *credential, struct secret *ret, st
     WARN_UNUSED;
 int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e) WARN_UNUSED;
 /* What should be said of the secrets that can be looked at for nothing (env, file, systemd), one line
- * each: those that are not there, or too short to be guarded. Suspends. */
+ * each: those that are not there, or too short to be guarded; and that memory is not locked. Suspends. */
 void secrets_warnings(struct keeper *k, struct buf *out);
 /* A placeholder for each credential that a client sends: {NAME: text}. Suspends when a format is made
  * like the secret. */

@@ -315,16 +315,22 @@ static int run(void *arg)
     return r < 0 && r != -E_CLOSED;
 }
 
+static void raise_limit(__rlimit_resource_t which)
+{
+    struct rlimit most;
+    if (getrlimit(which, &most) == 0) {
+        most.rlim_cur = most.rlim_max;
+        (void)setrlimit(which, &most);
+    }
+}
+
 int egress_keeper_main(int ctl_fd, const char *credentials_directory)
 {
     struct start_args args = {ctl_fd, credentials_directory};
     secret_wipe_when_freed();
     struct err e = {.code = 0};
-    struct rlimit files; /* each sandbox's sockets are kept here */
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    raise_limit(RLIMIT_NOFILE);  /* each sandbox's sockets are kept here */
+    raise_limit(RLIMIT_MEMLOCK); /* secrets */
     int r = signal_init(); /* a terminal's Ctrl-C is for whoever started us; we end with them */
     if (r >= 0)
         r = loop_init();

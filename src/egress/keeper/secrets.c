@@ -163,6 +163,10 @@ void secrets_warnings(struct keeper *k, struct buf *out)
     const size_t n = policy_credentials(p, &all);
     for (size_t i = 0; i < n; i++)
         look_at(k, all[i], out);
+    if (!secret_locked())
+        (void)buf_adds(out,
+                       "secrets cannot be locked in memory and may be written to swap; raise the "
+                       "limit of locked memory (LimitMEMLOCK=, ulimit -l)\n");
     policy_unref(p);
 }
 

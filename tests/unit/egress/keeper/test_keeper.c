@@ -3,10 +3,13 @@
 #include "unit/secret/secret_world.h"
 #include "unit/secret/vault_peer.h"
 #include "unit/loop.h"
+#include "base/buf.h"
 #include "base/str.h"
 #include "egress/keeper/internal.h"
 #include "io/sock.h"
+#include "sandbox/lock/capability.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -106,6 +109,45 @@ static int sources_that_are_let_go_are_not_found(void *arg)
     return 0;
 }
 ON_LOOP(sources_that_are_let_go_are_not_found)
+
+static int warn(void *arg)
+{
+    struct keeper *k = keeper_new();
+    struct secret value = {0};
+    AUTO(buf) words = BUF_INIT(4096);
+    (void)arg;
+    k->policy = policy_of("{'allow':[{'host':'a.test'}]}");
+    secrets_warnings(k, &words);
+    assert_string_equal(buf_str(&words), "");
+    const struct rlimit none = {0, 0};
+    struct err e;
+    assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+    assert_true(capability_drop_all(&e) >= 0);
+    assert_int_equal(secret_set(&value, "x", 1), 0);
+    secrets_warnings(k, &words);
+    assert_non_null(strstr(buf_str(&words), "may be written to swap"));
+    secret_done(&value);
+    policy_unref(k->policy);
+    free(k);
+    return 0;
+}
+
+static void memory_that_cannot_be_locked_is_told(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* they answer mlock themselves */
+#endif
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) { /* it gives up what it needs */
+        run_on_loop(warn, NULL);
+        _exit(7);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
 
 /* ---- records ---- */
 
@@ -241,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(sources_that_are_let_go_are_not_found),
+        cmocka_unit_test(memory_that_cannot_be_locked_is_told),
         CASE(a_record_that_waits_keeps_its_policy),
         CASE(a_proxy_that_takes_nothing_is_ended),
         CASE(a_proxy_that_is_about_to_serve_is_chosen),
