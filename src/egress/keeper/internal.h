@@ -71,6 +71,8 @@ struct keeper {
     char *ca_pem;
     struct map secrets; /* credential name → struct keeper_secret */
     struct secret_source *proxy_password;
+    struct map old_secrets; /* of the policy before, until they are let go */
+    struct secret_source *old_password;
     struct secret_sources *sources;
     struct placeholders *placeholders;
     struct audit_server *audit;
@@ -83,9 +85,13 @@ struct keeper {
 
 /* ---- secrets.c ---- */
 
-/* Makes the sources of a policy's credentials; what has no successor is let go. Suspends. -EINVAL and
- * others with words that name the credential; then nothing has changed. */
+/* Makes the sources of a policy's credentials, then puts them in the place of those there are, without
+ * suspending between that and its return. Suspends. -EINVAL and others with words that name the
+ * credential; then nothing has changed. */
 int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e) WARN_UNUSED;
+/* Those of before. Once proxies have been told of the policy: until then one would put a new secret
+ * where the old policy says. Suspends, for the connections of vaults. */
+void secrets_let_go(struct keeper *k);
 void secrets_done(struct keeper *k); /* Suspends */
 /* The value, read if need be. Suspends. 0 or a code with words. */
 int secrets_get(struct keeper *k, const char *credential, struct secret *ret, struct err *e)

@@ -175,11 +175,14 @@ static int answer_policy(struct keeper *k, const json_t *o, struct ctl_fds *fds,
     if (r < 0)
         return r;
     r = take_policy_text(k, json_get_str(o, "at"), fds->fd[0], e);
+    if (r >= 0) {
+        fds->fd[0] = -1;
+        proxies_tell_policy(k); /* at once: the rest may wait for a vault or a disk */
+        secrets_let_go(k);
+    }
     fmutex_unlock(&k->taking);
     if (r < 0)
         return r;
-    fds->fd[0] = -1;
-    proxies_tell_policy(k); /* at once; the rest may wait for a disk */
     put_warnings(k, answer->o);
     return 0;
 }
@@ -257,6 +260,7 @@ static void keeper_end(struct keeper *k)
     bindings_done(k);
     (void)audit_client_free(k->records, FLUSH_MS);
     placeholders_free(k->placeholders);
+    secrets_let_go(k);
     secrets_done(k);
     map_done(&k->secrets);
     secret_sources_free(k->sources);
@@ -301,6 +305,7 @@ static int run(void *arg)
     waitq_init(&k->changed);
     fmutex_init(&k->taking);
     map_init(&k->secrets);
+    map_init(&k->old_secrets);
     map_init(&k->bindings);
     k->pool = pool_new("egress", 4);
     k->sources = secret_sources_new(&(struct secret_options){

@@ -93,14 +93,20 @@ int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e)
         entries_done(&fresh);
         return r;
     }
-    /* Letting go suspends, for a vault's connection: whoever asks meanwhile finds the new ones. */
-    struct map old = k->secrets;
-    struct secret_source *old_password = k->proxy_password;
+    k->old_secrets = k->secrets;
+    k->old_password = k->proxy_password;
     k->secrets = fresh;
     k->proxy_password = password;
-    entries_done(&old);
-    secret_source_unref(old_password);
     return 0;
+}
+
+void secrets_let_go(struct keeper *k)
+{
+    struct secret_source *password = k->old_password;
+    entries_done(&k->old_secrets);
+    map_init(&k->old_secrets);
+    k->old_password = NULL;
+    secret_source_unref(password);
 }
 
 static int copy_value(struct secret_source *s, struct secret *ret, struct err *e)

@@ -27,6 +27,7 @@ static struct keeper *keeper_new(void)
 {
     struct keeper *k = mem_new(struct keeper);
     map_init(&k->secrets);
+    map_init(&k->old_secrets);
     map_init(&k->bindings);
     scope_init(&k->scope);
     waitq_init(&k->changed);
@@ -45,7 +46,10 @@ static int take(void *arg)
 {
     struct taker *t = arg;
     struct err e = {.code = 0};
-    return secrets_take_policy(t->k, t->p, &e);
+    int r = secrets_take_policy(t->k, t->p, &e);
+    if (r >= 0)
+        secrets_let_go(t->k);
+    return r;
 }
 
 static void expect_none(struct keeper *k, const char *name)
