@@ -105,6 +105,7 @@ static int send_fds(struct egress *eg, struct ctl *ctl, const char *binding, str
         const size_t left = k->n_fds - from, n = left < CTL_FDS_MAX ? left : CTL_FDS_MAX;
         AUTO_JSON json_t *o = about("bind", binding), *answer = NULL;
         json_put_int(o, "from", (int64_t)from);
+        json_put_int(o, "sockets", (int64_t)n);
         json_put_bool(o, "last", n == left);
         r = ctl_ask(ctl, o, k->fds + from, n, &answer, NULL, NULL, e);
     }

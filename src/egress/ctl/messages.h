@@ -9,7 +9,7 @@
  *            sandbox is to be made with
  *   adopt    after a keeper has died: binding, env. Then `bind` and the rest, as before
  *   bind     binding, from: index of the first door; descriptors: listening sockets, in the order of
- *            doors, as often as it takes; last: true with the last ones
+ *            doors, as often as it takes; sockets: how many; last: true with the last ones
  *   session  binding, session: id, or null when it is nobody's yet                        (notice)
  *   call     binding, call: id of the tool call that runs, or null, tool: its name        (notice)
  *   release  binding: the sandbox is gone                                                 (notice)

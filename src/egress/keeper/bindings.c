@@ -48,6 +48,11 @@ int binding_add_fds(struct keeper *k, struct binding *b, const json_t *o, struct
 {
     if (b->bound || b->n_fds + fds->n > 2 * EGRESS_DOORS_MAX)
         return err_set(e, -E_PROTO, "more sockets than a sandbox can have");
+    if (json_get_int(o, "sockets", 0) !=
+        (int64_t)fds->n) /* the kernel drops those that do not fit */
+        return err_set(e, -EMFILE,
+                       "egress cannot take the sockets of another sandbox; raise its limit of open "
+                       "files (LimitNOFILE=)");
     memcpy(b->fds + b->n_fds, fds->fd, fds->n * sizeof(int));
     b->n_fds += fds->n;
     fds->n = 0;

@@ -216,6 +216,30 @@ static int a_record_that_waits_keeps_its_policy(void *arg)
 }
 ON_LOOP(a_record_that_waits_keeps_its_policy)
 
+/* ---- bindings ---- */
+
+static int sockets_that_did_not_come_are_missed(void *arg)
+{
+    (void)arg;
+    struct keeper *k = keeper_new();
+    struct ctl_fds fds = {.n = 1};
+    struct err e = {.code = 0};
+    struct binding *b;
+    AUTO_JSON json_t *o = js("{'binding':'bind_1','sockets':2,'last':true}"),
+                     *one = js("{'binding':'bind_1','sockets':1,'last':true}");
+    assert_int_equal(binding_new(k, "bind_1", json_new_object(), &b, &e), 0);
+    assert_true((fds.fd[0] = ctl_text_fd("socket", 6)) >= 0);
+    assert_int_equal(binding_add_fds(k, b, o, &fds, &e), -EMFILE);
+    assert_false(b->bound);
+    assert_int_equal(fds.n, 1); /* still whose they were */
+    assert_int_equal(binding_add_fds(k, b, one, &fds, &e), 0);
+    assert_true(b->bound);
+    bindings_done(k);
+    free(k);
+    return 0;
+}
+ON_LOOP(sockets_that_did_not_come_are_missed)
+
 /* ---- proxies ---- */
 
 static int hear_nothing(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
@@ -289,6 +313,7 @@ int main(void)
         CASE(sources_that_are_let_go_are_not_found),
         cmocka_unit_test(memory_that_cannot_be_locked_is_told),
         CASE(a_record_that_waits_keeps_its_policy),
+        CASE(sockets_that_did_not_come_are_missed),
         CASE(a_proxy_that_takes_nothing_is_ended),
         CASE(a_proxy_that_is_about_to_serve_is_chosen),
     };
