@@ -191,6 +191,16 @@ test('A17 a client with its own trust and certificate: what is passed through ke
   assert.equal(b.records({ protocol: 'tls' })[0].verdict, 'allow');
 });
 
+test('A4 an encrypted ClientHello, which may be for another name, is looked into', async () => {
+  const o = await origin({ tls });
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port)] });
+  // 65037 is encrypted_client_hello; what is in it nobody can tell from what browsers send to everybody
+  const out = await b.ok(`for ext in 65000 65037; do openssl s_client -connect api.test:${o.port} -servername api.test -serverinfo $ext </dev/null 2>/dev/null | openssl x509 -noout -issuer; done`);
+  const [passed, looked] = out.trim().split('\n');
+  assert.doesNotMatch(passed, /sallyport/i, 'the origin’s own');
+  assert.match(looked, /sallyport/i, 'ours: TLS ends at the boundary');
+});
+
 test('A27 a wildcard name as a channel: labels, bytes and names are limited, and nothing is asked outside for free', async () => {
   const o = await origin({ tls });
   for (let i = 0; i < 9; i++) names[`n${i}.wild.test`] = '127.0.0.1';

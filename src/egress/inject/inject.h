@@ -54,6 +54,9 @@ int inject_watch_new(const struct placeholders *p, const char *session,
                      struct err *e) WARN_UNUSED;
 struct inject_watch *inject_watch_ref(struct inject_watch *w);
 void inject_watch_unref(struct inject_watch *w); /* NULL is fine */
+/* Whether a real secret is in `t`, in any form; also when there is no memory to tell. For what is written
+ * down of a request. */
+bool inject_watch_sees_secret(struct inject_watch *w, struct http_text t);
 
 /* ---- the plan ---- */
 

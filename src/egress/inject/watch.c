@@ -91,6 +91,15 @@ const char *watch_secret_found(const struct inject_watch *w, const struct scrub_
     return NULL;
 }
 
+bool inject_watch_sees_secret(struct inject_watch *w, struct http_text t)
+{
+    AUTO(scrub_stream) s = {0};
+    if (t.n == 0)
+        return false;
+    scrub_begin(&s, w->table, SCRUB_QUOTE_NONE, true);
+    return scrub_whole(&s, t.p, t.n, NULL) < 0 || watch_secret_found(w, &s);
+}
+
 size_t watch_placeholder_found(const struct inject_watch *w, const struct scrub_stream *s,
                                size_t from)
 {

@@ -160,7 +160,10 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
     const bool allowed = d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE;
     /* Plain HTTP on its own port is looked into: its Host field says another name for free. */
     const bool plain_http = f->transport == POLICY_PLAIN && f->port == 80 && is_http(f);
-    if (f->each || (is_http(f) && (f->disagree < 0 || !allowed || d.intercept || plain_http)))
+    /* The name that an encrypted ClientHello is for is not the one that can be read (boundary-anchors A4),
+     * unless TLS ends here. Who only pretends to have one, as browsers do, does not notice. */
+    if (f->each ||
+        (is_http(f) && (f->disagree < 0 || !allowed || d.intercept || plain_http || f->ech)))
         look_into(sb, f, &d, p, s);
     else if (allowed && f->disagree == 0 && !d.intercept)
         relay_run(sb, f, &d, p, s);

@@ -106,33 +106,40 @@ static const char *rule_text(struct exchange *x)
     return s->rule.text;
 }
 
+struct audit_text exchange_recorded(const struct exchange *x, struct http_text t)
+{
+    struct inject_watch *w = x->sandbox->watch;
+    return w && inject_watch_sees_secret(w, t) ? audit_text("(a secret)")
+                                               : (struct audit_text){t.n ? t.p : NULL, t.n};
+}
+
 static void record(struct exchange *x)
 {
     const struct exchange_sandbox *s = x->sandbox;
     AUTO(buf) words = BUF_INIT(1024);
     note(x, &words);
     const char *protocol = x->websocket ? x->w->tls ? "wss" : "ws" : x->w->tls ? "https" : "http";
-    struct audit_record r = {.kind = AUDIT_REQUEST,
-                             .session = audit_text(s->session),
-                             .call = audit_text(x->call[0] ? x->call : NULL),
-                             .sandbox = audit_text(s->id),
-                             .verdict = audit_text(x->verdict ? x->verdict : "allow"),
-                             .reason = audit_text(x->reason),
-                             .rule = audit_text(rule_text(x)),
-                             .policy = audit_text(policy_hash(x->policy)),
-                             .credential = audit_text(
-                                 x->plan.n_uses ? x->plan.uses[0].credential->name : NULL),
-                             .protocol = audit_text(protocol),
-                             .method = {x->request.method.p, x->request.method.n},
-                             .host = audit_text(x->host.kind != HOST_NONE ? x->host.text : NULL),
-                             .path = {x->path.p, x->path.n},
-                             .peer = audit_text(x->peer[0] ? x->peer : NULL),
-                             .note = {words.data, words.len},
-                             .port = x->port,
-                             .status = (uint64_t)x->status,
-                             .sent = x->sent,
-                             .received = x->received,
-                             .duration_us = (uint64_t)(time_mono_ns() - x->began_ns) / 1000};
+    struct audit_record r = {
+        .kind = AUDIT_REQUEST,
+        .session = audit_text(s->session),
+        .call = audit_text(x->call[0] ? x->call : NULL),
+        .sandbox = audit_text(s->id),
+        .verdict = audit_text(x->verdict ? x->verdict : "allow"),
+        .reason = audit_text(x->reason),
+        .rule = audit_text(rule_text(x)),
+        .policy = audit_text(policy_hash(x->policy)),
+        .credential = audit_text(x->plan.n_uses ? x->plan.uses[0].credential->name : NULL),
+        .protocol = audit_text(protocol),
+        .method = exchange_recorded(x, x->request.method),
+        .host = exchange_recorded(x, (struct http_text){x->host.text, x->host.n}),
+        .path = exchange_recorded(x, x->path),
+        .peer = audit_text(x->peer[0] ? x->peer : NULL),
+        .note = {words.data, words.len},
+        .port = x->port,
+        .status = (uint64_t)x->status,
+        .sent = x->sent,
+        .received = x->received,
+        .duration_us = (uint64_t)(time_mono_ns() - x->began_ns) / 1000};
     audit_append(&x->room, &r);
 }
 

@@ -77,6 +77,9 @@ struct exchange {
     char note[256];
 };
 
+/* exchange.c: what a record may say of it, since a sandbox may write a real secret where it likes. */
+struct audit_text exchange_recorded(const struct exchange *x, struct http_text t);
+
 /* exchange_judge.c: true when it may go on; otherwise the answer has been given. Suspends. */
 bool exchange_judge(struct exchange *x);
 /* Whether `d` allows what x->decision allowed. Pure. */

@@ -112,6 +112,75 @@ static void decide(struct exchange *x)
     policy_decide(p, &x->query, &x->decision);
 }
 
+/* Whether the policy gives this query what it gives the request: verdict, and credentials. */
+static bool gives_the_same(const struct exchange *x, const struct policy_query *q)
+{
+    struct policy_decision d;
+    policy_decide(x->policy, q, &d);
+    if (d.verdict != x->decision.verdict || d.n_candidates != x->decision.n_candidates)
+        return false;
+    for (size_t i = 0; i < d.n_candidates; i++)
+        if (x->decision.candidates[i].fit == POLICY_FIT && d.candidates[i].fit != POLICY_FIT)
+            return false;
+    return true;
+}
+
+/* In any case, as those do who obey such a field. A list of methods is none: which of them counts is
+ * theirs to say. */
+static bool allows_method(struct exchange *x, struct http_text value)
+{
+    struct policy_query q = x->query;
+    char *method = http_head_alloc(&x->request, value.n + 1);
+    for (size_t i = 0; i < value.n; i++) {
+        const char c = value.p[i];
+        if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_')
+            return false;
+        method[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+    }
+    method[value.n] = '\0';
+    q.method = method;
+    return gives_the_same(x, &q);
+}
+
+static bool allows_path(struct exchange *x, struct http_text value)
+{
+    struct policy_query q = x->query;
+    q.path = NULL;
+    q.path_why = "its length";
+    char *canonical = http_head_alloc(&x->request, 3 * value.n + 1);
+    if (value.n <= PATH_TARGET_MAX &&
+        path_canonical(value.p, value.n, canonical, &q.path_n, &q.path_why) == 0)
+        q.path = canonical;
+    return gives_the_same(x, &q);
+}
+
+/* Many frameworks let a field say another method or path than the request's first line has. What it says
+ * must be allowed as well. */
+static bool judge_overrides(struct exchange *x)
+{
+    static const struct {
+        const char *name;
+        bool (*allows)(struct exchange *x, struct http_text value);
+    } fields[] = {
+        {"x-http-method-override", allows_method},
+        {"x-http-method", allows_method},
+        {"x-method-override", allows_method},
+        {"x-original-url", allows_path},
+        {"x-rewrite-url", allows_path},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        for (const struct http_field *f = http_fields_get(&x->request.fields, fields[i].name, NULL);
+             f; f = http_fields_get(&x->request.fields, fields[i].name, f))
+            if (!fields[i].allows(x, f->value)) {
+                (void)err_set(&x->err, -E_DENIED,
+                              "%s asks for what the policy does not allow: it is judged as the "
+                              "request's own method or path would be",
+                              fields[i].name);
+                return deny(x, 403, "override", x->err.msg);
+            }
+    return true;
+}
+
 static bool judge_policy(struct exchange *x)
 {
     struct policy_query *q = &x->query;
@@ -136,7 +205,7 @@ static bool judge_policy(struct exchange *x)
         return false;
     }
     x->verdict = x->decision.verdict == POLICY_OBSERVE ? "observe" : NULL;
-    return true;
+    return judge_overrides(x);
 }
 
 /* Names under a wildcard are a channel out: those that came past the resolver count, too. */

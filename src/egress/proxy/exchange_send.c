@@ -54,8 +54,12 @@ static bool fetch(struct exchange *x)
         return false;
     }
     x->has_values = true;
-    MUST(x->values.table || x->plan.n_uses == 0);
-    return true;
+    /* Without a table an answer cannot be scrubbed. A policy that came meanwhile may have none of these
+     * credentials any more; then the request is refused next (x->stopped). */
+    if (x->values.table || x->plan.n_uses == 0 || x->stopped)
+        return true;
+    exchange_fail_source(x);
+    return false;
 }
 
 /* Reads the whole body, through the plan, into x->collected. */
@@ -192,9 +196,9 @@ static void record_uses(struct exchange *x)
                                  .policy = audit_text(policy_hash(x->policy)),
                                  .credential = audit_text(u->credential->name),
                                  .place = audit_text(buf_str(&places)),
-                                 .method = {x->request.method.p, x->request.method.n},
+                                 .method = exchange_recorded(x, x->request.method),
                                  .host = audit_text(x->host.text),
-                                 .path = {x->path.p, x->path.n},
+                                 .path = exchange_recorded(x, x->path),
                                  .peer = audit_text(x->peer),
                                  .port = x->port};
         audit_append(&x->uses_room, &r);

@@ -90,8 +90,7 @@ int upstream_dial(struct world *w, const struct policy *p, const struct policy_d
     const struct policy_proxy *proxy = policy_settings(p)->proxy;
     if (proxy && proxy->password && !policy_goes_direct(p, h, NULL)) {
         int r = values_get_proxy_password(w->values, &password, e);
-        if (r <
-            0) { /* the sandbox hears `e`: nothing of the source's words, which are about here */
+        if (r < 0) { /* the sandbox hears `e`: no words of the source, which are about here */
             info->error = "proxy_configuration_error";
             if (r != -ECANCELED)
                 log_error("the password of upstream_proxy could not be read", "error=%s",

@@ -80,6 +80,16 @@ static const struct {
     {"a placeholder in no named place (A31)", GET_V1 "user-agent: " PLACEHOLDER, 403,
      "misplaced_placeholder", "reason=misplaced_placeholder"},
     {"a real secret", GET_V1 "x-a: " SECRET, 403, "secret_seen", "reason=secret_seen"},
+    {"a real secret in the path", "GET /v1/" SECRET " api.example", 403, "secret_seen",
+     "path=(a secret) "},
+    {"another method by a field", GET_V1 "x-http-method-override: delete", 403, "override",
+     "reason=override"},
+    {"the same by the second of two", GET_V1 "x-method-override: GET\nx-method-override: DELETE",
+     403, "override", "reason=override"},
+    {"two methods in one", GET_V1 "x-http-method: GET, DELETE", 403, "override", "reason=override"},
+    {"another path by a field", GET_V1 "x-original-url: /v2/x", 403, "override", "reason=override"},
+    {"a path with two readings by a field", GET_V1 "x-rewrite-url: /v1/../v2", 403, "override",
+     "reason=override"},
 };
 
 static int a_refused_request_gets_words_and_nothing_goes_out(void *arg)
@@ -105,6 +115,43 @@ static int a_refused_request_gets_words_and_nothing_goes_out(void *arg)
     return 0;
 }
 ON_LOOP(a_refused_request_gets_words_and_nothing_goes_out)
+
+/* Whoever sent it hears it again in the words about the missing rule; the log must not have it. */
+static int a_record_has_no_secret_that_a_sandbox_wrote(void *arg)
+{
+    (void)arg;
+    static const char *const heads[][2] = {
+        {"GET /v2/" SECRET "?a api.example", " path=(a secret) "},
+        {SECRET " /v1/x api.example", " method=(a secret) "},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        struct harness h;
+        harness_start(&h, POLICY, HTTP_1_1);
+        harness_ask(&h, heads[i][0]);
+        harness_join(&h);
+        assert_non_null(strstr(buf_str(&h.client.heard), "egress_denied"));
+        if (!harness_logged(&h, heads[i][1]) || strstr(buf_str(&h.log), SECRET))
+            fail_msg("%s", buf_str(&h.log));
+        harness_end(&h);
+    }
+    return 0;
+}
+ON_LOOP(a_record_has_no_secret_that_a_sandbox_wrote)
+
+static int a_field_may_ask_for_what_is_allowed_as_well(void *arg)
+{
+    (void)arg;
+    struct harness h;
+    harness_start(&h, POLICY, HTTP_1_1);
+    harness_ask(&h, GET_V1 "x-http-method-override: put\nx-original-url: /v1/y?a");
+    answer_ok(&h.origins[0]);
+    harness_join(&h);
+    assert_int_equal(h.n_origins, 1);
+    assert_non_null(strstr(buf_str(&h.origins[0].heard), "x-http-method-override: put\n"));
+    harness_end(&h);
+    return 0;
+}
+ON_LOOP(a_field_may_ask_for_what_is_allowed_as_well)
 
 static int a_host_nobody_else_claimed_must_still_be_the_connections(void *arg)
 {
@@ -502,6 +549,8 @@ int main(void)
         CASE(a_get_goes_out_with_its_secret_and_comes_back),
         CASE(a_small_get_costs_one_write_on_each_side_and_one_fiber),
         CASE(a_refused_request_gets_words_and_nothing_goes_out),
+        CASE(a_record_has_no_secret_that_a_sandbox_wrote),
+        CASE(a_field_may_ask_for_what_is_allowed_as_well),
         CASE(a_host_nobody_else_claimed_must_still_be_the_connections),
         CASE(a_refused_head_gets_no_body),
         CASE(the_name_that_was_judged_is_the_name_that_is_sent),
