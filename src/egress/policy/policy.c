@@ -121,7 +121,7 @@ static void mark_ports(unsigned char *set, const uint16_t *ports, size_t n)
         set[ports[i]] = 1;
 }
 
-static void collect_ports(struct policy *p)
+static int collect_ports(struct policy *p, const char *at, struct err *e)
 {
     AUTO_FREE unsigned char *set = mem_array(65536, 1);
     set[80] = set[443] = 1;
@@ -134,10 +134,17 @@ static void collect_ports(struct policy *p)
     size_t n = 0;
     for (size_t i = 1; i < 65536; i++)
         n += set[i];
+    if (n > POLICY_PORTS_MAX)
+        return err_set(
+            e, -EINVAL,
+            "%s: rules and credentials name %zu ports, 80 and 443 included; a sandbox can "
+            "listen on %u at most",
+            at, n, POLICY_PORTS_MAX);
     p->ports = mem_array(n, sizeof(*p->ports));
     for (uint32_t i = 1; i < 65536; i++)
         if (set[i])
             p->ports[p->n_ports++] = (uint16_t)i;
+    return 0;
 }
 
 static int read_section(const struct place *section, struct policy *p)
@@ -168,10 +175,10 @@ int policy_new(const json_t *section, const char *at, const struct map *lines, s
     struct place root = place_root(&doc, at, json_is_null(section) ? nothing : section);
     struct policy *p = policy_alloc();
     int r = read_section(&root, p);
-    if (r == 0) {
-        collect_ports(p);
+    if (r == 0)
+        r = collect_ports(p, at, e);
+    if (r == 0)
         fingerprint(NULL, root.value, p->hash);
-    }
     json_decref(nothing);
     if (r < 0)
         policy_unref(p);
@@ -190,10 +197,10 @@ int policy_with_vault(const struct policy *p, const json_t *list, struct policy 
     with->rules = p->rules;
     with->settings = p->settings;
     int r = read_credentials(&at, with);
-    if (r == 0) {
-        collect_ports(with);
+    if (r == 0)
+        r = collect_ports(with, "vault", e);
+    if (r == 0)
         fingerprint(p->hash, list, with->hash);
-    }
     if (r < 0)
         policy_unref(with);
     else

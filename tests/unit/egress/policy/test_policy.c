@@ -28,6 +28,33 @@ static const char example[] = "egress:\n"
                               "  private_networks: deny\n"
                               "  dns: friendly\n";
 
+static void more_ports_than_a_sandbox_has_sockets_for_are_refused(void **state)
+{
+    (void)state;
+    for (unsigned n = 59; n <= 60; n++) { /* and 80 and 443 */
+        AUTO_JSON json_t *ports = json_array(), *rule = json_object(), *section = json_object();
+        for (unsigned i = 0; i < n; i++)
+            json_array_append_new(ports, json_integer(1000 + i));
+        json_put_str(rule, "host", "a.example");
+        json_put(rule, "ports", json_incref(ports));
+        AUTO_JSON json_t *allow = json_array();
+        json_array_append(allow, rule);
+        json_put(section, "allow", json_incref(allow));
+        struct policy *p = NULL;
+        struct err e = {.code = 0};
+        int r = policy_new(section, "egress", NULL, &p, &e);
+        if (n == 59) {
+            const uint16_t *all;
+            assert_int_equal(r, 0);
+            assert_int_equal(policy_ports(p, &all), POLICY_PORTS_MAX);
+        } else {
+            assert_int_equal(r, -EINVAL);
+            assert_non_null(strstr(e.msg, "name 62 ports, 80 and 443 included"));
+        }
+        policy_unref(p);
+    }
+}
+
 static void the_example_of_the_specification_loads(void **state)
 {
     struct policy *p = load(example);
@@ -198,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_example_of_the_specification_loads),
+        cmocka_unit_test(more_ports_than_a_sandbox_has_sockets_for_are_refused),
         cmocka_unit_test(the_hash_is_of_what_is_said_not_how),
         cmocka_unit_test(a_connection_keeps_the_policy_it_was_decided_by),
         cmocka_unit_test(a_vaults_credentials_come_on_top),
