@@ -39,6 +39,7 @@ struct values {
     struct ctl *keeper;
     struct map entries;
     uint64_t generation;
+    uint64_t policies; /* so many have come */
 };
 
 /* ---- one value ---- */
@@ -128,6 +129,7 @@ static int ask(struct values *vs, struct entry *n, const char *name, struct err 
     if (!proxy)
         json_put_str(o, "credential", name);
     const int64_t asked_ns = time_mono_ns();
+    const uint64_t policies = vs->policies;
     n->asking = true;
     int r = ctl_ask(vs->keeper, o, NULL, 0, &answer, NULL, &secret, e);
     n->asking = false;
@@ -141,7 +143,8 @@ static int ask(struct values *vs, struct entry *n, const char *name, struct err 
         return r;
     }
     take_value(vs, n, &secret);
-    n->asked_ns = asked_ns;
+    /* A policy that has come meanwhile may give the name another source: this may be the old one's. */
+    n->asked_ns = vs->policies == policies ? asked_ns : 0;
     return 0;
 }
 
@@ -242,6 +245,7 @@ void values_take_policy(struct values *vs, const struct policy *p)
     size_t pos = 0;
     const char *name;
     void *value;
+    vs->policies++;
     while (map_next(&vs->entries, &pos, &name, &value)) {
         struct entry *n = value;
         n->asked_ns = 0; /* the same name may have another source now */
