@@ -189,6 +189,7 @@ struct run {
     struct secret out, said; /* rooms */
     size_t out_len, said_len, out_max;
     bool too_much;
+    int no_room; /* a code: what it prints could not be kept */
 };
 
 static void run_kill(struct run *x)
@@ -214,8 +215,11 @@ static int out_room(struct run *x, char **ret_at, size_t *ret_n)
         struct secret bigger = {0};
         size_t n = x->out.len ? 4 * x->out.len : FIRST_ROOM;
         int r = secret_room(&bigger, n < x->out_max ? n : x->out_max);
-        if (r < 0)
+        if (r < 0) { /* what is there is not all of it */
+            x->no_room = r;
+            run_kill(x);
             return r;
+        }
         if (x->out_len)
             memcpy(bigger.data, x->out.data, x->out_len);
         secret_done(&x->out);
@@ -379,6 +383,8 @@ static int exec_read(struct secret_source *s, struct secret_read *ret, struct er
         r = wait_for_end(&x, &status, e);
     if (r < 0)
         return r;
+    if (x.no_room < 0)
+        return err_set(e, x.no_room, "no memory for what it prints");
     if (x.too_much)
         return err_set(e, -EFBIG, "it printed more than %zu bytes", x.out_max - 1);
     if (status != 0)
