@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import { describe, test } from 'node:test';
 import { SECRET, authority, boundary, credential, holdsNo, nameServer, origin, rule } from '../lib/egress.mjs';
 import { inside } from '../lib/inside.mjs';
-import { BIN, forEverybody, ms, run, tempDir } from '../lib/own.mjs';
+import { BIN, descendants, forEverybody, ms, run, tempDir, until } from '../lib/own.mjs';
 
 const ca = authority();
 const tls = ca.issue(['api.test']);
@@ -65,6 +65,21 @@ describe('a worker with a policy', () => {
       await x.close();
     } finally { await i.stop(); }
   });
+});
+
+test('SIGHUP while a worker tries its boundary: it starts, and the policy is the one of then', async () => {
+  const o = await origin({ tls });
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], credentials: [credential(`api.test:${o.port}`)] });
+  const i = await inside({ workerArgs: ['--egress', b.file, '--audit', b.audit] });
+  try {
+    await until('the keeper', () => descendants(i.w.pid).some((p) => /egress keeper/.test(fs.readFileSync(`/proc/${p}/cmdline`, 'latin1').replaceAll('\0', ' '))));
+    b.write({ ...b.policy, allow: [rule('api.test', o.port, { paths: ['/other'] })] });
+    process.kill(i.w.pid, 'SIGHUP');
+    await i.w.proc.line(/^ready/m, ms(60000));
+    const x = await i.session();
+    assert.match(await i.sh(x, `curl -sS ${AUTH} https://api.test:${o.port}/ -o /dev/null -w '%{http_code}'`), /403/);
+    await x.close();
+  } finally { await i.stop(); }
 });
 
 test('an ordinary user has the same boundary', async () => {
