@@ -78,6 +78,11 @@ size_t planner_use(struct planner *pl, const struct policy_credential *c, enum i
 /* Adds a site. A piece that another one has some of already is left to that: the first wins. -E_DENIED:
  * too many. */
 int planner_site(struct planner *pl, const struct inject_site *s);
+/* A site for each spelling of the placeholder between `from` and `to` of the path or query, some of its
+ * bytes percent-encoded perhaps. */
+int planner_spelled(struct planner *pl, enum inject_kind k, const struct part *part,
+                    const struct policy_credential *c, const struct policy_place *place,
+                    const struct watched *w, size_t from, size_t to);
 /* The site that begins there, or NULL. */
 struct inject_site *planner_site_at(const struct planner *pl, const struct part *part, size_t at);
 /* Whether a field of that name is added, so that what the client sent there does not go out. */

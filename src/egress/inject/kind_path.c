@@ -8,28 +8,9 @@
 static int claim(struct planner *pl, const struct part *part, const struct policy_credential *c,
                  const struct policy_place *place, const struct watched *w)
 {
-    if (part->kind != PART_PATH)
-        return 0;
-    int r = 0;
-    for (size_t at = 0; r == 0 && at < part->text.n;) {
-        size_t n = spelling_of(part->text.p + at, part->text.n - at, w->text, w->n, true);
-        if (n == 0) {
-            at++;
-            continue;
-        }
-        struct inject_site s = {.kind = INJECT_PATH,
-                                .part = PART_PATH,
-                                .field = SIZE_MAX,
-                                .text = part->text,
-                                .at = at,
-                                .n = n,
-                                .use = planner_use(pl, c, INJECT_PATH),
-                                .user = NO_USE,
-                                .place = place};
-        r = planner_site(pl, &s);
-        at += n;
-    }
-    return r;
+    return part->kind != PART_PATH
+               ? 0
+               : planner_spelled(pl, INJECT_PATH, part, c, place, w, 0, part->text.n);
 }
 
 /* A token of Telegram has a colon, which its API wants to see as one. */

@@ -7,32 +7,6 @@
 
 #include "base/buf.h"
 
-static int claim_value(struct planner *pl, const struct part *part,
-                       const struct policy_credential *c, const struct policy_place *place,
-                       const struct watched *w, size_t from, size_t to)
-{
-    int r = 0;
-    while (r == 0 && from < to) {
-        size_t n = spelling_of(part->text.p + from, to - from, w->text, w->n, false);
-        if (n == 0) {
-            from++;
-            continue;
-        }
-        struct inject_site s = {.kind = INJECT_QUERY,
-                                .part = PART_QUERY,
-                                .field = SIZE_MAX,
-                                .text = part->text,
-                                .at = from,
-                                .n = n,
-                                .use = planner_use(pl, c, INJECT_QUERY),
-                                .user = NO_USE,
-                                .place = place};
-        r = planner_site(pl, &s);
-        from += n;
-    }
-    return r;
-}
-
 static int claim(struct planner *pl, const struct part *part, const struct policy_credential *c,
                  const struct policy_place *place, const struct watched *w)
 {
@@ -45,7 +19,7 @@ static int claim(struct planner *pl, const struct part *part, const struct polic
         size_t end = amp ? (size_t)(amp - q) : part->text.n;
         const char *eq = memchr(q + at, '=', end - at);
         if (eq && spelling_is_name(q + at, (size_t)(eq - q) - at, place->name))
-            r = claim_value(pl, part, c, place, w, (size_t)(eq - q) + 1, end);
+            r = planner_spelled(pl, INJECT_QUERY, part, c, place, w, (size_t)(eq - q) + 1, end);
         at = end + 1;
     }
     return r;

@@ -85,6 +85,33 @@ int planner_site(struct planner *pl, const struct inject_site *s)
     return 0;
 }
 
+int planner_spelled(struct planner *pl, enum inject_kind k, const struct part *part,
+                    const struct policy_credential *c, const struct policy_place *place,
+                    const struct watched *w, size_t from, size_t to)
+{
+    const bool no_slash = part->kind == PART_PATH;
+    int r = 0;
+    while (r == 0 && from < to) {
+        size_t n = spelling_of(part->text.p + from, to - from, w->text, w->n, no_slash);
+        if (n == 0) {
+            from++;
+            continue;
+        }
+        struct inject_site s = {.kind = k,
+                                .part = part->kind,
+                                .field = SIZE_MAX,
+                                .text = part->text,
+                                .at = from,
+                                .n = n,
+                                .use = planner_use(pl, c, k),
+                                .user = NO_USE,
+                                .place = place};
+        r = planner_site(pl, &s);
+        from += n;
+    }
+    return r;
+}
+
 bool planner_adds(const struct planner *pl, struct http_text name)
 {
     for (size_t i = 0; i < pl->plan->n_sites; i++) {
