@@ -4,8 +4,6 @@
  * and nobody else has a say: what is listened on does not depend on what a sandbox asks for. */
 #include "egress/capture/doors.h"
 
-#include "egress/policy/policy.h"
-
 static void add(json_t *doors, const char *address, unsigned port, bool udp)
 {
     json_t *o = json_new_object();

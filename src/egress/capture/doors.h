@@ -4,14 +4,14 @@
 #pragma once
 
 #include "base/json.h"
+#include "egress/policy/policy.h"
 
-struct policy;
-
-#define DOORS_MAX       64
-#define DOOR_ANY        "*"
-#define DOOR_LOCAL      "127.0.0.1"
-#define DOOR_DNS_PORT   53
-#define DOOR_PROXY_PORT 3128 /* CONNECT and absolute-form requests, for clients that want a proxy */
+#define DOORS_MAX     64
+#define DOOR_ANY      "*"
+#define DOOR_LOCAL    "127.0.0.1"
+#define DOOR_DNS_PORT POLICY_PORT_DNS
+#define DOOR_PROXY_PORT                                                                            \
+    POLICY_PORT_PROXY /* CONNECT and absolute-form requests, for clients that want a proxy */
 
 /* A new array of {"address": "*" | IPv4, "port": N, "udp": bool}, in the order in which descriptors
  * come: DNS (UDP, then TCP), the proxy, then every port that the policy names, 80 and 443 among

@@ -131,6 +131,10 @@ static int collect_ports(struct policy *p, const char *at, struct err *e)
         for (size_t h = 0; h < p->credentials[i]->n_hosts; h++)
             if (p->credentials[i]->hosts[h].port)
                 set[p->credentials[i]->hosts[h].port] = 1;
+    if (set[POLICY_PORT_DNS] || set[POLICY_PORT_PROXY])
+        return err_set(e, -EINVAL, "%s: port %d cannot be reached: %s of each sandbox is there", at,
+                       set[POLICY_PORT_DNS] ? POLICY_PORT_DNS : POLICY_PORT_PROXY,
+                       set[POLICY_PORT_DNS] ? "the name server" : "the proxy");
     size_t n = 0;
     for (size_t i = 1; i < 65536; i++)
         n += set[i];

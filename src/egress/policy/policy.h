@@ -46,7 +46,9 @@ void policy_unref(struct policy *p);
 const char *policy_hash(const struct policy *p);
 const struct policy_settings *policy_settings(const struct policy *p);
 size_t policy_credentials(const struct policy *p, const struct policy_credential *const **ret);
-#define POLICY_PORTS_MAX 61u /* a sandbox is born with 64 sockets; three are DNS and the proxy */
+#define POLICY_PORT_DNS   53 /* the sandbox's own name server and proxy: no rule can name them */
+#define POLICY_PORT_PROXY 3128
+#define POLICY_PORTS_MAX  61u /* a sandbox is born with 64 sockets; three are DNS and the proxy */
 /* Ports that rules, or credentials, name, sorted, 80 and 443 among them: where a sandbox listens. At most
  * POLICY_PORTS_MAX: a policy with more does not load. */
 size_t policy_ports(const struct policy *p, const uint16_t **ret);

@@ -55,6 +55,22 @@ static void more_ports_than_a_sandbox_has_sockets_for_are_refused(void **state)
     }
 }
 
+static void ports_of_the_sandboxs_own_are_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"{\"allow\":[{\"host\":\"a.example\",\"port\":53}]}", "port 53 cannot be reached"},
+        {"{\"allow\":[{\"host\":\"a.example\",\"ports\":[443,3128]}]}", "port 3128 cannot be"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        AUTO_JSON json_t *section = json_loads(texts[i][0], 0, NULL);
+        struct policy *p = NULL;
+        struct err e = {.code = 0};
+        assert_int_equal(policy_new(section, "egress", NULL, &p, &e), -EINVAL);
+        assert_non_null(strstr(e.msg, texts[i][1]));
+    }
+}
+
 static void the_example_of_the_specification_loads(void **state)
 {
     struct policy *p = load(example);
@@ -226,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_example_of_the_specification_loads),
         cmocka_unit_test(more_ports_than_a_sandbox_has_sockets_for_are_refused),
+        cmocka_unit_test(ports_of_the_sandboxs_own_are_refused),
         cmocka_unit_test(the_hash_is_of_what_is_said_not_how),
         cmocka_unit_test(a_connection_keeps_the_policy_it_was_decided_by),
         cmocka_unit_test(a_vaults_credentials_come_on_top),
