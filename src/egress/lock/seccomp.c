@@ -4,13 +4,14 @@
  * are started later (io/pool) inherit it. What a filter answers is told in
  * sandbox/lock/syscall_filter.h.
  *
- * What is looked at: sockets are of IPv4 and IPv6, streams and datagrams (DNS), and route netlink (the
+ * What is looked at: sockets are of IPv4 and IPv6, TCP and UDP (DNS), and route netlink (the
  * machine's addresses); nothing listens; files are opened for reading only; no page becomes code; no
  * signal goes to another process. Where connections go is not decided here but in policy/. */
 #include "egress/lock/lock.h"
 
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -56,8 +57,13 @@ int egress_seccomp_install(struct err *e)
         {"open", {SYSCALL_NO_BITS(1, WRITING)}},
         {"mmap", {SYSCALL_NO_BITS(2, PROT_EXEC)}},
         {"mprotect", {SYSCALL_NO_BITS(2, PROT_EXEC)}},
-        {"socket", {SYSCALL_IS(0, AF_INET)}},
-        {"socket", {SYSCALL_IS(0, AF_INET6)}},
+        /* no ICMP, no MPTCP, nothing that is new */
+        {"socket", {SYSCALL_IS(0, AF_INET), SYSCALL_IS(2, 0)}},
+        {"socket", {SYSCALL_IS(0, AF_INET), SYSCALL_IS(2, IPPROTO_TCP)}},
+        {"socket", {SYSCALL_IS(0, AF_INET), SYSCALL_IS(2, IPPROTO_UDP)}},
+        {"socket", {SYSCALL_IS(0, AF_INET6), SYSCALL_IS(2, 0)}},
+        {"socket", {SYSCALL_IS(0, AF_INET6), SYSCALL_IS(2, IPPROTO_TCP)}},
+        {"socket", {SYSCALL_IS(0, AF_INET6), SYSCALL_IS(2, IPPROTO_UDP)}},
         {"clone", {SYSCALL_HAS(0, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND)}},
         {"prctl", {SYSCALL_IS(0, PR_SET_NAME)}},
         {"fcntl", {SYSCALL_IS(1, F_DUPFD_CLOEXEC)}},

@@ -61,6 +61,17 @@ static int speaks_packets(void)
     return outcome(socket(AF_PACKET, SOCK_RAW, 0));
 }
 
+/* The filter's own answer: without it a kernel would say something else, or yes. */
+static int speaks_icmp(void)
+{
+    return socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP) < 0 && errno == EPERM ? REFUSED : DONE;
+}
+
+static int speaks_mptcp(void)
+{
+    return socket(AF_INET6, SOCK_STREAM, 262) < 0 && errno == EPERM ? REFUSED : DONE;
+}
+
 static int makes_code(void)
 {
     void *p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -147,6 +158,8 @@ static void what_it_has_no_use_for_fails(void **state)
     assert_int_equal(in_lock(writes), REFUSED);
     assert_int_equal(in_lock(speaks_unix), REFUSED);
     assert_int_equal(in_lock(speaks_packets), REFUSED);
+    assert_int_equal(in_lock(speaks_icmp), REFUSED);
+    assert_int_equal(in_lock(speaks_mptcp), REFUSED);
     assert_int_equal(in_lock(makes_code), REFUSED);
     assert_int_equal(in_lock(is_dumpable), REFUSED);
     if (landlock_abi() >= 2)
