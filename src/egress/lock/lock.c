@@ -114,6 +114,11 @@ int egress_lock(const char *const *read_paths, struct err *e)
 #endif
     if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         r = err_set(e, -errno, "no_new_privs cannot be set: %m");
+    if (r >= 0 && landlock_abi() < 2)
+        log_warn(
+            "this kernel has no Landlock, or an old one: a proxy that is taken over could read "
+            "the files of its user, keys among them if that is yours",
+            "uid=%u", geteuid());
     if (r >= 0)
         r = landlock_only_read(read_paths, e);
     if (r >= 0)
