@@ -180,7 +180,7 @@ test('invariant 8: a full disk stops requests with a clear error, and nothing go
 
 test('invariant 2: no record, log line or error text holds the secret', async () => {
   const o = await origin({ tls, handler: (req, res) => res.writeHead(500, { 'x-k': SECRET }).end(SECRET) });
-  const raw = await rawOrigin((c) => c.end(`HTTP/1.1 ${SECRET}\r\n\r\n`));
+  const raw = await rawOrigin((c) => c.once('data', () => c.end(`HTTP/1.1 ${SECRET}\r\n\r\n`)));
   const b = boundary({ ca, dns, allow: [rule('api.test', o.port), rule('api.test', raw.port)], credentials: [credential([`api.test:${o.port}`, `api.test:${raw.port}`], { plaintext: true, inject: { header: ['authorization'], query: ['k'], path: true } })] });
   const r = await b.sh(`curl -sS "https://api.test:${o.port}/$TOKEN?k=$TOKEN"; curl -sS http://api.test:${raw.port}/ -H "Authorization: Bearer $TOKEN"`);
   assert.ok(o.seen.length === 1 && b.records({ kind: 'credential' }).length === 2, r.out + r.err);
