@@ -259,7 +259,7 @@ int audit_client_connect(struct audit_client *c, int fd, struct err *e)
     scope_done(&c->scope);
     scope_init(&c->scope);
     io_fd_close(&c->io);
-    int r = io_fd_add(&c->io, fd);
+    int r = io_fd_add_channel(&c->io, fd);
     if (r < 0)
         return err_set(e, r, "cannot speak to the writer of the audit log: %s", err_text(r));
     struct audit_frame hello = {.type = AUDIT_HELLO, .n = AUDIT_WIRE_VERSION};

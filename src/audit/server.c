@@ -256,7 +256,7 @@ int audit_server_add(struct audit_server *s, int fd, const char *name, struct er
     c->s = s;
     memcpy(c->name, name, strlen(name) + 1);
     c->io = IO_FD_NONE;
-    int r = io_fd_add(&c->io, fd);
+    int r = io_fd_add_channel(&c->io, fd);
     if (r == 0 && (r = fiber_spawn(&s->scope, "audit client", serve, c, NULL)) < 0)
         (void)io_fd_release(&c->io);
     if (r < 0) {

@@ -47,7 +47,8 @@ int io_wait_readable(struct io_fd *io)
 
 int io_wait_writable(struct io_fd *io)
 {
-    return wait_flag(io, &io->writable, &io->writer);
+    int r = io->fd < 0 || io->writable ? 0 : io_ask_for_room(io);
+    return r < 0 ? r : wait_flag(io, &io->writable, &io->writer);
 }
 
 /* The edge may come between the call that said -EAGAIN and here only through epoll_wait, and that
@@ -82,9 +83,14 @@ ssize_t io_read(struct io_fd *io, void *p, size_t n)
 {
     int r = fiber_check_io();
     while (r == 0 && (r = begin(io)) == 0) {
-        ssize_t got = read(io->fd, p, n);
-        if (got >= 0)
+        ssize_t got = -1;
+        errno = EAGAIN;
+        if (!io->emptied)
+            got = read(io->fd, p, n);
+        if (got >= 0) {
+            io->emptied = io->channel && got > 0 && (size_t)got < n && !io->peer_ended;
             return got;
+        }
         r = again(io, errno, io_wait_more_readable);
     }
     return r;

@@ -28,6 +28,7 @@
 #define TURNS_PER_POLL  64              /* batches of fibers between two looks at epoll, ... */
 #define POLL_EVERY_NS   (NS_PER_MS / 5) /* ... or this long, whichever comes first */
 #define SLOT_WAKE       UINT32_MAX      /* the eventfd */
+#define EVENTS_IN       (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 struct slot {
     struct io_fd *io;    /* NULL when free */
@@ -155,7 +156,7 @@ static void on_event(struct loop *l, const struct epoll_event *ev)
         io->peer_ended = true;
     if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         io->readable = true;
-        io->drained = false;
+        io->drained = io->emptied = false;
         if (io->reader)
             fiber_wake(io->reader);
     }
@@ -263,7 +264,12 @@ static void slot_give(struct loop *l, uint32_t i)
     l->first_free = i;
 }
 
-int io_fd_add(struct io_fd *io, int fd)
+static uint64_t tag(const struct io_fd *io)
+{
+    return (uint64_t)io->generation << 32 | io->slot;
+}
+
+static int add(struct io_fd *io, int fd, uint32_t events)
 {
     struct loop *l = here;
     MUST(l);
@@ -271,17 +277,44 @@ int io_fd_add(struct io_fd *io, int fd)
     if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
         return -errno;
     uint32_t slot = slot_take(l, io);
-    uint32_t generation = l->slots[slot].generation;
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                             .data.u64 = (uint64_t)generation << 32 | slot};
+    /* Both directions count as ready until a call says -EAGAIN. */
+    struct io_fd fresh = {.fd = fd,
+                          .slot = slot,
+                          .generation = l->slots[slot].generation,
+                          .readable = true,
+                          .writable = true,
+                          .out_asked = events & EPOLLOUT};
+    struct epoll_event ev = {.events = events, .data.u64 = tag(&fresh)};
     if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
         int r = -errno;
         slot_give(l, slot);
         return r;
     }
-    /* Both directions count as ready until a call says -EAGAIN. */
-    *io = (struct io_fd){
-        .fd = fd, .slot = slot, .generation = generation, .readable = true, .writable = true};
+    *io = fresh;
+    return 0;
+}
+
+int io_fd_add(struct io_fd *io, int fd)
+{
+    return add(io, fd, EVENTS_IN | EPOLLOUT);
+}
+
+int io_fd_add_channel(struct io_fd *io, int fd)
+{
+    int r = add(io, fd, EVENTS_IN);
+    io->channel = r == 0;
+    return r;
+}
+
+int io_ask_for_room(struct io_fd *io)
+{
+    if (io->out_asked)
+        return 0;
+    /* An event comes at once when there is room by now. */
+    struct epoll_event ev = {.events = EVENTS_IN | EPOLLOUT, .data.u64 = tag(io)};
+    if (epoll_ctl(here->epoll_fd, EPOLL_CTL_MOD, io->fd, &ev) < 0)
+        return -errno;
+    io->out_asked = true;
     return 0;
 }
 

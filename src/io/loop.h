@@ -24,12 +24,19 @@ struct io_fd {
     bool readable, writable, hangup;
     bool peer_ended; /* EPOLLRDHUP was seen: reading will come to an end, without another event */
     bool drained;    /* a read took all there was: nothing comes without another event */
+    bool emptied;    /* the same of the socket alone, below a TLS session that may hold more */
+    bool channel;    /* of io_fd_add_channel */
+    bool out_asked;  /* epoll tells of room to write */
     struct fiber *reader, *writer;
 };
 #define IO_FD_NONE ((struct io_fd){.fd = -1})
 
 /* Takes over `fd` (made non-blocking). 0 or -errno; on failure the caller still owns fd. */
 int io_fd_add(struct io_fd *io, int fd) WARN_UNUSED;
+/* The same for a Unix stream socket between processes of ours on which nothing but bytes travels:
+ * half the system calls. Room to write is no event until somebody waits for it (it would be one
+ * whenever the other process reads), and io_read takes a short read for the last one. */
+int io_fd_add_channel(struct io_fd *io, int fd) WARN_UNUSED;
 /* Removes from epoll, closes, wakes waiters with -EBADF. Harmless on IO_FD_NONE. */
 void io_fd_close(struct io_fd *io);
 /* Removes from epoll without closing and hands the descriptor back. */

@@ -16,3 +16,6 @@ void loop_post_item(struct loop *l, struct loop_item *item);
  * call disproved. */
 int io_wait_more_readable(struct io_fd *io) WARN_UNUSED;
 int io_wait_more_writable(struct io_fd *io) WARN_UNUSED;
+
+/* Before a wait for room to write on a channel. 0 or -errno. */
+int io_ask_for_room(struct io_fd *io) WARN_UNUSED;

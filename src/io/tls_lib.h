@@ -73,7 +73,6 @@ struct err;
     X(SSL_set_bio)                                                                                 \
     X(SSL_set_connect_state)                                                                       \
     X(SSL_set_ex_data)                                                                             \
-    X(SSL_set_fd)                                                                                  \
     X(SSL_set_quiet_shutdown)                                                                      \
     X(SSL_shutdown)                                                                                \
     X(SSL_use_PrivateKey)                                                                          \
@@ -167,7 +166,6 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define SSL_set_bio                        tls_lib.SSL_set_bio_
 #define SSL_set_connect_state              tls_lib.SSL_set_connect_state_
 #define SSL_set_ex_data                    tls_lib.SSL_set_ex_data_
-#define SSL_set_fd                         tls_lib.SSL_set_fd_
 #define SSL_set_quiet_shutdown             tls_lib.SSL_set_quiet_shutdown_
 #define SSL_shutdown                       tls_lib.SSL_shutdown_
 #define SSL_use_PrivateKey                 tls_lib.SSL_use_PrivateKey_

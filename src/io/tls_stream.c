@@ -21,6 +21,7 @@
 
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #define DATALESS_MAX 8 /* times 16 KiB that were there at once: 60 ms, at the worst */
 
@@ -79,6 +80,57 @@ void tls_ctx_free(struct tls_ctx *c)
     free(c);
 }
 
+/* ---- the descriptor underneath ---- */
+
+/* As OpenSSL's own BIO of sockets, but a read that took less than there was room for is not followed
+ * by one that only finds the socket empty, which would be every other read. */
+struct wire {
+    struct io_fd *io;
+    bool ended;
+};
+
+static int wire_read(BIO *b, char *p, int n)
+{
+    struct wire *w = BIO_get_data(b);
+    BIO_clear_flags(b, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+    ssize_t got = -1;
+    errno = EAGAIN;
+    if (!w->io->emptied)
+        got = read(w->io->fd, p, (size_t)n);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        BIO_set_flags(b, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY);
+    w->ended = got == 0;
+    /* As in plain_read. */
+    if (got < 0 ? errno == EAGAIN : got > 0 && got < n && !w->io->peer_ended)
+        w->io->emptied = true;
+    return (int)got;
+}
+
+static int wire_write(BIO *b, const char *p, int n)
+{
+    const struct wire *w = BIO_get_data(b);
+    BIO_clear_flags(b, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
+    ssize_t put = write(w->io->fd, p, (size_t)n);
+    if (put < 0 && (errno == EAGAIN || errno == EINTR))
+        BIO_set_flags(b, BIO_FLAGS_WRITE | BIO_FLAGS_SHOULD_RETRY);
+    return (int)put;
+}
+
+static long wire_ctrl(BIO *b, int cmd, long larg, void *parg)
+{
+    (void)larg;
+    (void)parg;
+    const struct wire *w = BIO_get_data(b);
+    return cmd == BIO_CTRL_FLUSH || (cmd == BIO_CTRL_EOF && w->ended);
+}
+
+static int wire_destroy(BIO *b)
+{
+    free(BIO_get_data(b));
+    BIO_set_data(b, NULL);
+    return 1;
+}
+
 /* ---- the stream underneath, when it is no plain descriptor ---- */
 
 struct under {
@@ -100,6 +152,7 @@ static void put_back(unsigned long code)
 static int under_read(BIO *b, char *p, int n)
 {
     struct under *u = BIO_get_data(b);
+    u->s.io.emptied = false; /* no registration: nobody says that more has come */
     BIO_clear_flags(b, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY);
     unsigned long reason = ERR_peek_error();
     ssize_t r = u->s.ops->read(&u->s, p, (size_t)n);
@@ -142,22 +195,44 @@ static int under_destroy(BIO *b)
     return 1;
 }
 
-static BIO_METHOD *under_method; /* NULL: out of memory */
+static BIO_METHOD *wire_method, *under_method; /* NULL: out of memory. Never freed */
 
-static void make_under_method(void)
+static void make_methods(void)
 {
-    BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
-    if (m && BIO_meth_set_read(m, under_read) == 1 && BIO_meth_set_write(m, under_write) == 1 &&
-        BIO_meth_set_ctrl(m, under_ctrl) == 1 && BIO_meth_set_destroy(m, under_destroy) == 1)
-        under_method = m; /* never freed */
+    BIO_METHOD *w = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR, "descriptor");
+    if (w && BIO_meth_set_read(w, wire_read) == 1 && BIO_meth_set_write(w, wire_write) == 1 &&
+        BIO_meth_set_ctrl(w, wire_ctrl) == 1 && BIO_meth_set_destroy(w, wire_destroy) == 1)
+        wire_method = w;
+    BIO_METHOD *u = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
+    if (u && BIO_meth_set_read(u, under_read) == 1 && BIO_meth_set_write(u, under_write) == 1 &&
+        BIO_meth_set_ctrl(u, under_ctrl) == 1 && BIO_meth_set_destroy(u, under_destroy) == 1)
+        under_method = u;
+}
+
+static BIO *new_bio(bool plain)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    MUST(pthread_once(&once, make_methods) == 0);
+    BIO_METHOD *m = plain ? wire_method : under_method;
+    return m ? BIO_new(m) : NULL;
+}
+
+/* The io_fd is told with each call: see session(). */
+static bool put_wire(SSL *ssl)
+{
+    BIO *b = new_bio(true);
+    if (!b)
+        return false;
+    BIO_set_data(b, mem_new(struct wire));
+    BIO_set_init(b, 1);
+    SSL_set_bio(ssl, b, b); /* takes it over */
+    return true;
 }
 
 /* Moves the stream behind the session; what is left in *s is its descriptor. */
 static bool put_under(SSL *ssl, struct stream *s)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    MUST(pthread_once(&once, make_under_method) == 0);
-    BIO *b = under_method ? BIO_new(under_method) : NULL;
+    BIO *b = new_bio(false);
     if (!b)
         return false;
     struct under *u = mem_new(struct under);
@@ -171,6 +246,18 @@ static bool put_under(SSL *ssl, struct stream *s)
 }
 
 /* ---- streams ---- */
+
+/* The session of a stream, for a call that may read or write. A stream may have moved since the last
+ * one, so the wire is told where its descriptor is. */
+static SSL *session(struct stream *s)
+{
+    BIO *b = SSL_get_rbio(s->impl);
+    if (BIO_method_type(b) != BIO_TYPE_SOURCE_SINK) {
+        struct wire *w = BIO_get_data(b);
+        w->io = &s->io;
+    }
+    return s->impl;
+}
 
 /* The stream underneath may want to write in order to read. */
 static uint32_t wanted(SSL *ssl, uint32_t want)
@@ -227,7 +314,7 @@ static ssize_t read_once(struct stream *s, void *p, size_t n, bool *ret_more)
     size_t got;
     ERR_clear_error();
     errno = 0;
-    int ok = SSL_read_ex(s->impl, p, n, &got);
+    int ok = SSL_read_ex(session(s), p, n, &got);
     bool empty = errno == EAGAIN;
     if (ok == 1)
         return (ssize_t)got;
@@ -273,7 +360,7 @@ static ssize_t tls_write(struct stream *s, const void *p, size_t n)
     ERR_clear_error();
     errno = 0;
     SSL_set_mode((SSL *)s->impl, SSL_MODE_RELEASE_BUFFERS);
-    int ok = SSL_write_ex(s->impl, p, n, &put);
+    int ok = SSL_write_ex(session(s), p, n, &put);
     SSL_clear_mode((SSL *)s->impl, SSL_MODE_RELEASE_BUFFERS);
     if (ok == 1)
         return (ssize_t)put;
@@ -289,7 +376,7 @@ static int tls_finish(struct stream *s)
         return -EPIPE; /* broken earlier */
     ERR_clear_error();
     errno = 0;
-    int ok = SSL_shutdown(s->impl);
+    int ok = SSL_shutdown(session(s));
     if (ok >= 0)
         return 0;
     return fatal(s, outcome(s, ok));
@@ -322,7 +409,7 @@ int tls_stream_begin(SSL_CTX *ctx, struct stream *under, struct stream *ret, str
     ERR_clear_error();
     SSL *ssl = SSL_new(ctx);
     bool plain = stream_is_plain(under);
-    if (!ssl || (plain ? SSL_set_fd(ssl, under->io.fd) != 1 : !put_under(ssl, under))) {
+    if (!ssl || (plain ? !put_wire(ssl) : !put_under(ssl, under))) {
         SSL_free(ssl);
         stream_done(under);
         return err_set(e, -E_TLS, "cannot start TLS: %s", tls_reason(NULL));
@@ -342,7 +429,7 @@ int tls_stream_handshake(struct stream *s, struct tls_handshake *h)
     for (;;) {
         ERR_clear_error();
         errno = 0;
-        int ok = SSL_do_handshake(s->impl);
+        int ok = SSL_do_handshake(session(s));
         r = ok == 1 ? 0 : outcome(s, ok);
         if (ok != 1 && r == 0)
             r = -ECONNRESET; /* it said goodbye in the middle */

@@ -66,6 +66,8 @@ static void run(fiber_fn *fn)
     loop_done();
 }
 
+static int (*add)(struct io_fd *io, int fd) = io_fd_add;
+
 struct pair {
     struct io_fd a, b;
 };
@@ -73,8 +75,8 @@ static void pair_open(struct pair *p)
 {
     int fd[2];
     assert_int_equal(sock_pair(SOCK_STREAM, fd), 0);
-    assert_int_equal(io_fd_add(&p->a, fd[0]), 0);
-    assert_int_equal(io_fd_add(&p->b, fd[1]), 0);
+    assert_int_equal(add(&p->a, fd[0]), 0);
+    assert_int_equal(add(&p->b, fd[1]), 0);
 }
 static void pair_done(struct pair *p)
 {
@@ -124,6 +126,44 @@ static void bytes_arrive_in_order(void **state)
 {
     (void)state;
     run(transfer);
+}
+
+/* What comes with the end, in one event or in two, and what comes a little later. */
+static int read_to_the_end(void *arg)
+{
+    (void)arg;
+    char in[64];
+    for (int i = 0; i < 3; i++) {
+        AUTO(pair) p;
+        pair_open(&p);
+        assert_int_equal(io_write_all(&p.a, "0123456789", 10), 0);
+        if (i == 0)
+            io_fd_close(&p.a);
+        if (i < 2)
+            assert_int_equal(fiber_sleep_ms(2), 0); /* the event has come */
+        assert_int_equal(io_read(&p.b, in, sizeof(in)), 10);
+        if (i > 0) {
+            AUTO(fiber_deadline) d = fiber_deadline_push_ms(5);
+            assert_int_equal(io_read(&p.b, in, sizeof(in)), -ETIMEDOUT);
+        }
+        if (i > 0) {
+            assert_int_equal(io_write_all(&p.a, "more", 4), 0);
+            assert_int_equal(io_read(&p.b, in, sizeof(in)), 4);
+            io_fd_close(&p.a);
+        }
+        assert_int_equal(io_read(&p.b, in, sizeof(in)), 0);
+    }
+    return 0;
+}
+
+static void a_channel_reads_and_writes_as_any_other(void **state)
+{
+    (void)state;
+    add = io_fd_add_channel;
+    run(transfer);
+    run(read_to_the_end);
+    add = io_fd_add;
+    run(read_to_the_end);
 }
 
 static int read_one(void *arg)
@@ -662,6 +702,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_arrive_in_order),
+        cmocka_unit_test(a_channel_reads_and_writes_as_any_other),
         cmocka_unit_test(waits_end_by_deadline_cancel_and_close),
         cmocka_unit_test(a_reused_number_gets_no_stale_event),
         cmocka_unit_test(a_stale_event_of_the_batch_is_dropped),
