@@ -137,8 +137,9 @@ static void heads(const char *name, const char *login)
     struct http_field fields[FIELDS + 1];
     ask(&d);
     for (size_t i = 0; i < FIELDS; i++)
-        fields[i] = (struct http_field){http_text_of(request_fields[i][0]),
-                                        http_text_of(i ? request_fields[i][1] : login), false};
+        fields[i] =
+            (struct http_field){http_text_of(request_fields[i][0]),
+                                http_text_of(i ? request_fields[i][1] : login), false, NULL};
     for (int round = 0; round < ROUNDS; round++) {
         double began = cpu_s();
         for (int i = 0; i < HEADS; i++) {
@@ -174,7 +175,7 @@ static void answer_heads(void)
             struct http_head h = {.status = 204};
             for (size_t k = 1; k < FIELDS; k++)
                 copy[k - 1] = (struct http_field){http_text_of(request_fields[k][0]),
-                                                  http_text_of(request_fields[k][1]), false};
+                                                  http_text_of(request_fields[k][1]), false, NULL};
             h.fields = (struct http_fields){copy, FIELDS - 1, FIELDS};
             struct reply r;
             reply_init(&r, w.reply);

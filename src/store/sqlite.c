@@ -147,7 +147,7 @@ static struct stmt *compile(struct tx *tx, const char *sql)
     s->st = st;
     list_init(&s->used);
     for (int i = 1; i < MAX_PARAMS; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "$%d", i);
         s->index[i] = sqlite3_bind_parameter_index(st, name);
     }

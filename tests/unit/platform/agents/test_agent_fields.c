@@ -226,7 +226,7 @@ static void metadata_is_counted_after_the_merge(void **state)
     AUTO_JSON json_t *agent = json_object(), *patch = json_object(), *meta = json_object(),
                      *more = json_object();
     for (int i = 0; i < 16; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof(key), "k%d", i);
         json_put_str(meta, key, "v");
     }
