@@ -137,6 +137,14 @@ export function credential(hosts, more = {}, { name = 'TOKEN', secret = SECRET, 
   return { name, source: { file }, hosts: [hosts].flat(), ...more };
 }
 
+/** Programs for the inside, { name: text }, in a directory that `--bind` can show there. */
+export function scripts(files) {
+  const dir = tempDir('scripts');
+  fs.chmodSync(dir, 0o755);
+  for (const [name, text] of Object.entries(files)) fs.writeFileSync(path.join(dir, name), text);
+  return dir;
+}
+
 /**
  * A policy in a file, and programs behind it: `sh(script)` runs a shell in a sandbox (`sallyport exec --egress`), whose
  * output is checked to hold no secret in any form. `records()`: the audit log so far, without the log's own lines.

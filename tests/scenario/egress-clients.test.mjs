@@ -5,7 +5,7 @@ import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { SECRET, authority, boundary, credential, nameServer, origin, rawOrigin, rule } from '../lib/egress.mjs';
+import { SECRET, authority, boundary, credential, nameServer, origin, rawOrigin, rule, scripts } from '../lib/egress.mjs';
 import { ms, start, BIN, tempDir } from '../lib/own.mjs';
 
 const ca = authority();
@@ -13,13 +13,6 @@ const tls = ca.issue(['api.test', 'h2.test', 'other.test']);
 const dns = await nameServer({ 'api.test': '127.0.0.1', 'h2.test': '127.0.0.1', 'other.test': '127.0.0.1' });
 const SLOW = ms(120000);
 
-/** Programs for the inside, in a directory that is shown there. */
-function scripts(files) {
-  const dir = tempDir('scripts');
-  fs.chmodSync(dir, 0o755);
-  for (const [name, text] of Object.entries(files)) fs.writeFileSync(path.join(dir, name), text);
-  return dir;
-}
 /** A boundary that allows one host, with the credential. */
 const behind = (host, port, { credentials, ...more } = {}) => boundary({ ca, dns, allow: [rule(host, port)], credentials: credentials ?? [credential(`${host}:${port}`)], ...more });
 const sha = (b) => crypto.createHash('sha256').update(b).digest('hex');
