@@ -225,6 +225,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     same(&text, &found);
     MUST(scrub_text(tab, text.data, text.len, q, &once, &got) == 0 && got == all);
     same(&want, &once);
+    buf_reset(&pieces), buf_reset(&pauses);
+    MUST(run(tab, &text, SCRUB_QUOTE_COUNTED, PIECES, cuts, false, &pieces) == all);
+    MUST(pieces.len == text.len);
+    MUST(run(tab, &text, SCRUB_QUOTE_COUNTED, PAUSES, cuts, false, &pauses) == all);
+    MUST(pauses.len == text.len);
     ref_done(&ref);
     scrub_table_unref(tab);
     for (size_t i = 0; i < 3; i++)

@@ -139,6 +139,7 @@ out['h2'] = h.ask(1, request(host, more=[auth, ('te', 'trailers')]))
   assert.match(r.h1, /^HTTP\/1.1 200/);
   assert.equal(r.alpn, 'h2');
   assert.equal(r.h2.status, 200);
-  assert.equal(r.h2.body, `Bearer ${r.token}`);
+  // Messages of gRPC count their bytes: as much of the placeholder as the secret had.
+  assert.equal(r.h2.body, `Bearer ${r.token.slice(0, SECRET.length)}`);
   assert.deepEqual(o.seen.map((s) => [s.version, s.headers.authorization]), [['1.1', `Bearer ${SECRET}`], ['2.0', `Bearer ${SECRET}`]]);
 });

@@ -42,6 +42,21 @@ static bool ends_with(struct http_text t, const char *suffix)
     return t.n >= n && str_ieq_n(t.p + t.n - n, n, suffix, n);
 }
 
+bool content_is_counted(struct http_text type)
+{
+    static const char *const types[] = {
+        "application/grpc",       "application/grpc+*",      "application/grpc-web",
+        "application/grpc-web+*", "application/connect+*",   "application/proto",
+        "application/protobuf",   "application/x-protobuf",  "application/vnd.google.protobuf",
+        "application/cbor",       "application/msgpack",     "application/x-msgpack",
+        "application/bson",       "application/vnd.msgpack",
+    };
+    bool found = false;
+    for (size_t i = 0; !found && i < ARRAY_LEN(types); i++)
+        found = content_type_is(type, types[i]);
+    return found;
+}
+
 enum scrub_quoting content_quoting(struct http_text type)
 {
     if (!type.p)

@@ -221,7 +221,9 @@ static int head_of_body(struct reply *r, struct http_head *h, struct err *e)
         return c;
     if (content_type(h, &type) < 0)
         type.p = NULL; /* two: written as it is */
-    scrub_begin(&r->scrub, r->table, content_quoting(type), false);
+    const enum scrub_quoting q =
+        content_is_counted(type) ? SCRUB_QUOTE_COUNTED : content_quoting(type);
+    scrub_begin(&r->scrub, r->table, q, false);
     h->body = HTTP_BODY_STREAM;
     h->length = 0;
     h->has_length = false;

@@ -69,6 +69,10 @@ enum scrub_quoting {
     SCRUB_QUOTE_PERCENT, /* application/x-www-form-urlencoded, a URL */
     SCRUB_QUOTE_JSON,
     SCRUB_QUOTE_MARKUP, /* HTML, XML */
+    /* Written as it is, and as long as what it replaces: cut, or filled up. For formats in which
+     * lengths stand in front, as gRPC's: a longer or shorter text makes all that follows
+     * unreadable. */
+    SCRUB_QUOTE_COUNTED,
 };
 
 /* What the audit says about a hit. */

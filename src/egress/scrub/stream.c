@@ -70,6 +70,7 @@ static unsigned quoting_family(enum scrub_quoting q)
     case SCRUB_QUOTE_MARKUP:
         return ESCAPE_ENTITY;
     case SCRUB_QUOTE_NONE:
+    case SCRUB_QUOTE_COUNTED:
         break;
     }
     return 0;
@@ -159,6 +160,26 @@ static int put_replacement(struct scrub_stream *s, const struct found *f, struct
     return put(&w, f->needle->rep, f->needle->rep_n);
 }
 
+/* Likewise, in exactly `room` bytes. Cut, a placeholder is of no more use to who sends it back, but
+ * what comes behind can be read. The last character of base64 stays the last: some of its bits are
+ * the neighbour's. */
+static int put_counted(struct scrub_stream *s, const struct found *f, size_t room, struct buf *out)
+{
+    AUTO(buf) whole = BUF_INIT(SIZE_MAX / 2); /* by the placeholder's length and three escapes */
+    int r = put_replacement(s, f, &whole);
+    const size_t edge = f->tail && f->level == 0 && whole.len > 0 && room > 0;
+    const size_t own = r == 0 ? whole.len - edge : 0, place = room - edge;
+    const enum scrub_form form = (enum scrub_form)f->needle->form;
+    const bool base64 = form == FORM_BASE64 || form == FORM_BASE64URL;
+    if (r == 0)
+        r = buf_add(out, whole.data, own < place ? own : place);
+    for (size_t n = own; r == 0 && n < place; n++)
+        r = buf_addc(out, base64 ? 'A' : form == FORM_HEX ? '0' : '.');
+    if (r == 0 && edge)
+        r = buf_add(out, whole.data + own, edge);
+    return r;
+}
+
 /* ---- deciding ---- */
 
 static int by_place(const void *x, const void *y)
@@ -220,7 +241,8 @@ static int decide(struct piece *x, const struct found *f)
     struct scrub_stream *s = x->s;
     int r = pass_on(x, f->start);
     if (r == 0 && x->out && !s->find_only)
-        r = put_replacement(s, f, x->out);
+        r = s->quoting == SCRUB_QUOTE_COUNTED ? put_counted(s, f, f->end - s->released, x->out)
+                                              : put_replacement(s, f, x->out);
     if (r == 0 && s->find_only)
         r = pass_on(x, f->end);
     s->released = s->floor = f->end;

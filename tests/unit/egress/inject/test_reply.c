@@ -147,6 +147,8 @@ static void a_body_comes_in_the_quoting_of_its_type(void **state)
         {"text/event-stream", "data: " S("TOKEN") "\n\n", "data: " P("TOKEN") "\n\n"},
         {"text/plain", "5333637233742f544f4b454e2b30313233343536373839",
          "73705f70685f544f4b454e5f30313233343536373839616263646566"},
+        /* cut to the secret's length, which the message's own says */
+        {"application/grpc+json", "(" S("TOKEN") ")", "(sp_ph_TOKEN_0123456789a)"},
         {"application/octet-stream", "nothing", "nothing"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -160,7 +162,7 @@ static void a_body_comes_in_the_quoting_of_its_type(void **state)
             assert_int_equal(h.body, HTTP_BODY_STREAM);
             assert_int_equal(body(&r, rows[i].in, strlen(rows[i].in), piece, false, &out, &e), 0);
             assert_string_equal(buf_str(&out), rows[i].want);
-            assert_int_equal(reply_hits(&r), i < 4);
+            assert_int_equal(reply_hits(&r), i < 5);
             http_head_done(&h);
         }
 }

@@ -92,6 +92,24 @@ static void a_content_type_has_a_pattern_and_a_quoting(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(quotings); i++)
         assert_int_equal(content_quoting(http_text_of(quotings[i].type)), quotings[i].q);
+    static const struct {
+        const char *type;
+        bool counted;
+    } counts[] = {
+        {"application/grpc", true},
+        {"application/grpc+json", true},
+        {"application/grpc-web+x", true},
+        {"application/grpc-web", true},
+        {"application/connect+json", true},
+        {"application/X-Protobuf", true},
+        {"application/cbor", true},
+        {"application/grpcx", false},
+        {"application/json", false},
+        {"text/plain", false},
+        {NULL, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+        assert_int_equal(content_is_counted(http_text_of(counts[i].type)), counts[i].counted);
 }
 
 int main(void)

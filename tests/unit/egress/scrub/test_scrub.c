@@ -360,6 +360,44 @@ static void a_replacement_fits_into_the_text_around(void **state)
     scrub_table_unref(t);
 }
 
+/* In formats that count, gRPC's for one: nothing behind moves, whatever the placeholder's length is. */
+static void a_counted_replacement_is_as_long_as_what_it_replaces(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *placeholder, *in, *want;
+    } rows[] = {
+        {SHORTER, "<" SECRET "|" SECRET ">",
+         "<" SHORTER "................|" SHORTER "................>"},
+        {STANDIN, "<" SECRET ">", "<" STANDIN ">"},
+        {STANDIN "-and-more", "<" SECRET ">", "<" STANDIN ">"},
+        /* base64 of "x:SECRET:y": the neighbours stay, up to the bits at the edges */
+        {SHORTER, "eDpnaHBfYUIzZEU1Zkc3aEk5aksxbE0zbk81cFE3clM5dDp5",
+         "eDpzcF9waF8wMTIzNDU2Nzg5LAAAAAAAAAAAAAAAAAAAAjp5"},
+        {SHORTER, "6768705f6142336445356647376849396a4b316c4d336e4f3570513772533974",
+         "73705f70685f30313233343536373839"
+         "00000000000000000000000000000000"},
+        {SHORTER, "\"ghp\\u005faB3dE5fG7hI9jK1lM3nO5pQ7rS9t\"",
+         "\"" SHORTER ".....................\""},
+        {STANDIN "-and-more", "k=ghp%5FaB3dE5fG7hI9jK1lM3nO5pQ7rS9t&", "k=" STANDIN "-a&"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (size_t piece = 1; piece < 100; piece += 33) {
+            struct scrub_table *t = table_of(SECRET, rows[i].placeholder, SCRUB_ALL);
+            const size_t n = strlen(rows[i].in);
+            AUTO(buf) out = BUF_INIT(1000);
+            AUTO(scrub_stream) s = {0};
+            scrub_begin(&s, t, SCRUB_QUOTE_COUNTED, false);
+            for (size_t at = 0; at < n; at += piece)
+                assert_int_equal(
+                    scrub_feed(&s, rows[i].in + at, n - at < piece ? n - at : piece, &out), 0);
+            assert_int_equal(scrub_end(&s, &out), 0);
+            assert_string_equal(buf_str(&out), rows[i].want);
+            assert_int_equal(out.len, n);
+            scrub_table_unref(t);
+        }
+}
+
 static void find_only_changes_nothing_and_holds_what_it_may_yet_find(void **state)
 {
     (void)state;
@@ -445,6 +483,7 @@ int main(void)
         cmocka_unit_test(a_pause_lets_a_handful_of_bytes_go),
         cmocka_unit_test(a_secret_cannot_be_dripped_out),
         cmocka_unit_test(a_replacement_fits_into_the_text_around),
+        cmocka_unit_test(a_counted_replacement_is_as_long_as_what_it_replaces),
         cmocka_unit_test(find_only_changes_nothing_and_holds_what_it_may_yet_find),
         cmocka_unit_test(a_table_refuses_what_is_no_secret),
         cmocka_unit_test(an_empty_table_passes_all_on),
