@@ -14,7 +14,7 @@ const SLOW = ms(180000);
 const BEARER = `Bearer ${SECRET}`;
 
 /** Runs `A.java` from its source in a sandbox that may reach `o`; what it prints. */
-async function java(o, body, { credentials, helpers = '' } = {}) {
+async function java(o, body, { credentials, helpers = '', env = '' } = {}) {
   const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], credentials: credentials ?? [credential(`api.test:${o.port}`)] });
   const dir = scripts({ 'A.java': `
 import java.io.*;
@@ -34,7 +34,7 @@ ${helpers}
 ${body}
     }
 }` });
-  const out = await b.ok('java -Xmx128m /s/A.java', { args: ['--bind', `${dir}:/s`], timeout: SLOW });
+  const out = await b.ok(`${env} java -Xmx128m /s/A.java`, { args: ['--bind', `${dir}:/s`], timeout: SLOW });
   return { b, lines: out.trimEnd().split('\n') };
 }
 
@@ -87,6 +87,13 @@ test('HttpClient over http:// asks for an upgrade to h2c with its first request,
     assert.equal(r.headers.upgrade, undefined);
     assert.equal(r.headers['http2-settings'], undefined);
   }
+});
+
+test('a JAVA_TOOL_OPTIONS that goes on from ours keeps the trust store', async () => {
+  const o = await origin({ tls });
+  const { lines } = await java(o, `
+        say(HttpClient.newHttpClient().send(to("/").build(), TEXT).statusCode(), System.getProperty("of.its.own"));`, { env: 'JAVA_TOOL_OPTIONS="$JAVA_TOOL_OPTIONS -Dof.its.own=yes"' });
+  assert.deepEqual(lines, ['200 yes']);
 });
 
 test('HttpClient with an Authenticator logs in after the 401, with a placeholder as its password', async () => {
