@@ -6,14 +6,14 @@
  * Both add to --egress FILE.
  *
  * Everything here is the caller's own; a policy is checked by egress as any other, so that what a flag
- * may say has one definition. SOURCE is env:NAME, file:PATH, exec:COMMAND (by the shell), systemd:NAME. */
+ * may say has one definition. SOURCE is what line/source.h takes. */
 #include "cmd/exec/exec_egress.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/str.h"
+#include "cmd/line/source.h"
 #include "egress/policy/host.h"
 
 /* "HOST", "HOST:PORT", "[v6]:PORT": ends at `n`. */
@@ -112,38 +112,6 @@ static int add_allow(json_t *policy, const char *text, struct err *e)
     return 0;
 }
 
-static int read_source(const char *text, size_t n, json_t **ret, struct err *e)
-{
-    static const char *const kinds[] = {"env", "file", "exec", "systemd"};
-    const char *colon = memchr(text, ':', n);
-    const size_t kind_n = colon ? (size_t)(colon - text) : 0;
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (strlen(kinds[i]) != kind_n || memcmp(kinds[i], text, kind_n) != 0)
-            continue;
-        if (str_eq(kinds[i], "env")) {
-            AUTO_FREE char *name = mem_strndup(colon + 1, n - kind_n - 1);
-            if (!getenv(name))
-                return err_set(e, -EINVAL,
-                               "--secret: the variable of its env source is not set in your shell");
-        }
-        json_t *source = json_new_object();
-        json_t *value = json_str_lossy(colon + 1, n - kind_n - 1);
-        if (str_eq(kinds[i], "exec")) {
-            json_t *argv = json_array();
-            json_array_append_new(argv, json_string("/bin/sh"));
-            json_array_append_new(argv, json_string("-c"));
-            json_array_append_new(argv, value);
-            value = argv;
-        }
-        json_put(source, kinds[i], value);
-        *ret = source;
-        return 0;
-    }
-    return err_set(
-        e, -EINVAL,
-        "--secret: the source is one of env:NAME, file:PATH, exec:COMMAND, systemd:NAME");
-}
-
 /* The value of a source may hold "=" and "@": the name ends at the first, the host begins behind the
  * last. What stands in between is not repeated in errors: somebody may have written a secret there. */
 static int add_secret(json_t *policy, const char *text, struct err *e)
@@ -158,7 +126,7 @@ static int add_secret(json_t *policy, const char *text, struct err *e)
     json_t *source;
     int r = read_host("--secret: host", at + 1, strlen(at + 1), &host, &port, e);
     if (r >= 0)
-        r = read_source(eq + 1, (size_t)(at - eq) - 1, &source, e);
+        r = source_from_word("--secret", eq + 1, (size_t)(at - eq) - 1, &source, e);
     if (r < 0)
         return r;
     json_t *credential = json_new_object(), *hosts = json_array();
