@@ -7,6 +7,7 @@
  * them; a line's length is bounded, its contents are not looked at here. */
 #include "audit/reader.h"
 #include "audit/files.h"
+#include "audit/line.h"
 #include "audit/record.h"
 #include "base/err.h"
 
@@ -65,6 +66,21 @@ static int open_number(struct audit_reader *r, unsigned number, struct err *e)
     return -ENOENT;
 }
 
+static int open_at(const char *path, unsigned number, struct audit_reader **ret, struct err *e)
+{
+    struct audit_reader *reader = mem_new(struct audit_reader);
+    reader->path = mem_strdup(path);
+    reader->fd = -1;
+    int r = open_number(reader, number, e);
+    if (r == -ENOENT)
+        (void)!err_set(e, r, "there is no audit log at %s", path);
+    if (r < 0)
+        audit_reader_free(reader);
+    else
+        *ret = reader;
+    return r;
+}
+
 int audit_reader_open(const char *path, enum audit_reader_from from, struct audit_reader **ret,
                       struct err *e)
 {
@@ -73,18 +89,50 @@ int audit_reader_open(const char *path, enum audit_reader_from from, struct audi
     int r = audit_files_list(path, &full, &n, e);
     if (r < 0)
         return r;
-    struct audit_reader *reader = mem_new(struct audit_reader);
-    reader->path = mem_strdup(path);
-    reader->fd = -1;
-    unsigned first = n == 0 ? 1 : from == AUDIT_FROM_FIRST ? full[0] : full[n - 1];
-    r = open_number(reader, first, e);
-    if (r == -ENOENT)
-        (void)!err_set(e, r, "there is no audit log at %s", path);
+    return open_at(path, n == 0 ? 1 : from == AUDIT_FROM_FIRST ? full[0] : full[n - 1], ret, e);
+}
+
+/* Whether a file begins with line `seq` or an earlier one. One that cannot be read so does not. */
+static bool begins_before(const char *file, uint64_t seq)
+{
+    char bytes[AUDIT_LINE_MAX + 1];
+    struct audit_line l;
+    AUTO_CLOSE int fd = audit_files_open(file, O_RDONLY, NULL);
+    ssize_t n = fd < 0 ? -1 : pread(fd, bytes, sizeof(bytes), 0);
+    const char *end = n > 0 ? memchr(bytes, '\n', (size_t)n) : NULL;
+    if (!end || audit_line_parse(bytes, (size_t)(end - bytes), &l, NULL) < 0)
+        return false;
+    const bool before = l.seq <= seq;
+    audit_line_done(&l);
+    return before;
+}
+
+int audit_reader_open_near(const char *path, uint64_t seq, struct audit_reader **ret, struct err *e)
+{
+    AUTO_FREE unsigned *full = NULL;
+    size_t n = 0;
+    int r = audit_files_list(path, &full, &n, e);
     if (r < 0)
-        audit_reader_free(reader);
-    else
-        *ret = reader;
-    return r;
+        return r;
+    if (n == 0)
+        return open_at(path, 1, ret, e);
+    /* Should it be renamed meanwhile, the next number is its name. */
+    if (begins_before(path, seq))
+        return open_at(path, full[n - 1] + 1, ret, e);
+    size_t i = n;
+    while (i > 1) {
+        AUTO_FREE char *file = audit_files_name(path, full[i - 1]);
+        if (begins_before(file, seq))
+            break;
+        i--;
+    }
+    return open_at(path, full[i - 1], ret, e);
+}
+
+int audit_reader_flush(struct audit_reader *r, struct err *e)
+{
+    int code = fdatasync(r->fd) < 0 ? -errno : 0;
+    return code < 0 ? err_set(e, code, "cannot be flushed: %s", err_text(code)) : 0;
 }
 
 void audit_reader_free(struct audit_reader *r)

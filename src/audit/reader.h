@@ -21,7 +21,14 @@ struct audit_place {
  * with words. */
 int audit_reader_open(const char *path, enum audit_reader_from from, struct audit_reader **ret,
                       struct err *e) WARN_UNUSED;
+/* The same, at the beginning of the newest file that begins with line `seq` or an earlier one; of the
+ * first file when there is none. */
+int audit_reader_open_near(const char *path, uint64_t seq, struct audit_reader **ret, struct err *e)
+    WARN_UNUSED;
 void audit_reader_free(struct audit_reader *r); /* NULL is fine */
+/* Puts what was read on disk: then no power failure makes the log shorter than that. Files before
+ * the one that is read were flushed by who wrote them. */
+int audit_reader_flush(struct audit_reader *r, struct err *e) WARN_UNUSED;
 /* The next line, without its newline, borrowed until the next call. 1 when there is one; 0 at the
  * end of what is there so far (ask again later); -E_CORRUPT when a line is too long to be one, or a
  * full file ends within a line; or another negative code; with words, without the place. */

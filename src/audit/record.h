@@ -4,7 +4,8 @@
  * What lives in this folder: one record and its line (record), reading a line (line), the chain and
  * its signed checkpoints (chain), the key (key), the files and the one who writes them (files,
  * recover, writer), records from other processes (wire, server, client), and what reads: all lines
- * in order (reader), whether they hold (verify), the bundle of a session for strangers (bundle).
+ * in order (reader), whether they hold (verify), the bundle of a session for strangers (bundle), and
+ * the way to a collector (export; position, otlp, otlp_answer).
  * What does not: policy, and knowing what a request is.
  *
  * A process that acts holds a client. It reserves room for each record before it acts and appends

@@ -1,6 +1,7 @@
-/* audit.c - `sallyport audit verify|query|tail|export`; here verify and export, show.c has the rest.
+/* audit.c - `sallyport audit verify|query|tail|export|send`; here verify and export, show.c and
+ * send.c have the rest.
  *
- * Reads files, asks nobody, needs no server: a log can be verified on another machine with its files
+ * What is here reads files, asks nobody, needs no server: a log can be verified on another machine with its files
  * and the public key. The files may have been changed by anybody, so all that is quoted of them goes
  * through the terminal's escapes. The log may be written and rotated meanwhile. */
 #include "cmd/audit/audit.h"
@@ -268,6 +269,12 @@ static const struct verb verbs[] = {
      1,
      1,
      .run = run_export},
+    {{"send"},
+     "URL",
+     "Sends the log to an OpenTelemetry collector (OTLP/HTTP).",
+     1,
+     1,
+     .run = audit_run_send},
 };
 
 const struct verb_set cmd_audit_verbs = {

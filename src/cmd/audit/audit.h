@@ -20,3 +20,5 @@ int audit_failed(const struct verb *v, int code, const char *words);
 /* In show.c. */
 int audit_run_query(const struct verb *v, int argc, char **argv);
 int audit_run_tail(const struct verb *v, int argc, char **argv);
+/* In send.c. */
+int audit_run_send(const struct verb *v, int argc, char **argv);
