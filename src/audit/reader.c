@@ -3,7 +3,8 @@
  * Called by the commands, in a process of their own, while the log may be written, rotated, or have
  * its oldest files removed. Files are found by number: behind file N comes N + 1, and PATH only when
  * there is no N + 1, looked at again once PATH is open, because a rotation may come between. A line
- * counts when its newline is there. What is in the files may come from anybody who could write to
+ * counts when its newline is there; until then nothing of it is kept, since a writer that was killed
+ * leaves half a line, which the next one cuts off before it goes on. What is in the files may come from anybody who could write to
  * them; a line's length is bounded, its contents are not looked at here. */
 #include "audit/reader.h"
 #include "audit/files.h"
@@ -25,6 +26,7 @@ struct audit_reader {
     bool live;       /* reads PATH */
     uint64_t line;
     size_t at, n;
+    size_t unfinished; /* bytes behind the last line when its end was seen last */
     char bytes[READ_BYTES];
 };
 
@@ -164,11 +166,23 @@ static ssize_t fill(struct audit_reader *r, struct err *e)
     return n;
 }
 
+/* Gives back what is no line yet: it is read again when there is more. */
+static int rewind_line(struct audit_reader *r, struct err *e)
+{
+    r->unfinished = r->n - r->at;
+    if (r->unfinished && lseek(r->fd, -(off_t)r->unfinished, SEEK_CUR) < 0) {
+        int code = -errno;
+        return err_set(e, code, "cannot be read: %s", err_text(code));
+    }
+    r->n = r->at;
+    return 0;
+}
+
 /* At a file's end: 1 when another one was opened, 0 when there is none yet. */
 static int next_file(struct audit_reader *r, struct err *e)
 {
     if (r->live && audit_files_is_named(r->fd, r->path))
-        return 0;
+        return rewind_line(r, e);
     if (r->live) { /* it was renamed: its number says where it is now; its end may have come since */
         ssize_t n = fill(r, e);
         if (n != 0)
@@ -215,5 +229,5 @@ struct audit_place audit_reader_place(const struct audit_reader *r)
 
 size_t audit_reader_unfinished(const struct audit_reader *r)
 {
-    return r->n - r->at;
+    return r->unfinished;
 }
