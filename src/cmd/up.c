@@ -30,6 +30,7 @@
 #include "io/loop.h"
 #include "io/proc.h"
 #include "io/signal.h"
+#include "secret/source.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -351,6 +352,14 @@ static int start(struct up *u)
     return code != 0;
 }
 
+static bool variable_named;
+
+static void note_variable(const char *name)
+{
+    (void)name;
+    variable_named = true;
+}
+
 /* The server is in this process, and agents talk to it: no key of the company may be here. */
 static int check_egress(const struct up *u, struct err *e)
 {
@@ -360,15 +369,19 @@ static int check_egress(const struct up *u, struct err *e)
     int r = policy_new(u->policy.json, "egress", NULL, &p, e);
     if (r < 0)
         return r;
-    const struct policy_credential *const *all;
-    const size_t n = policy_credentials(p, &all);
-    for (size_t i = 0; r >= 0 && i < n; i++)
-        if (json_get_str(all[i]->source, "env"))
-            r = err_set(e, -EINVAL,
-                        "egress: credential %s: the server runs in this process and must not see "
-                        "keys; put it into a file (source: { file: PATH }), or start server and "
-                        "worker apart",
-                        all[i]->name);
+    const json_t *source;
+    const char *whose;
+    for (size_t i = 0; r >= 0 && (source = policy_source(p, i, &whose)); i++) {
+        variable_named = false;
+        secret_config_variables(source, note_variable);
+        if (variable_named)
+            r = err_set(
+                e, -EINVAL,
+                "egress: the secret of %s: the server runs in this process and must not "
+                "see keys; put it into a file (source: { file: PATH }), or start server and "
+                "worker apart",
+                whose);
+    }
     policy_unref(p);
     return r;
 }

@@ -144,3 +144,21 @@ describe('sallyport up, again', () => {
     }
   });
 });
+
+test('up takes no secret from the environment, whatever the policy wants it for', async () => {
+  const host = 'https://otel.example';
+  const env = { env: 'KEY' };
+  const policies = {
+    TOKEN: { credentials: [{ name: 'TOKEN', source: env, hosts: ['a.example'] }] },
+    'TOKEN within': { credentials: [{ name: 'TOKEN', source: { hashicorp: { address: 'https://v:8200', auth: { token: env }, mount: 'secret', path: 'a' } }, hosts: ['a.example'] }] },
+    upstream_proxy: { upstream_proxy: { url: 'http://p:1', user: 'u', password: env } },
+    authorization: { audit: { file: '/x', otlp: { endpoint: host, headers: { 'x-other': { file: '/y' }, authorization: env } } } },
+  };
+  for (const [whose, egress] of Object.entries(policies)) {
+    const dir = tempDir('up');
+    fs.writeFileSync(path.join(dir, 'p.yaml'), JSON.stringify({ egress }));
+    const r = await run(BIN, ['up', '--data', path.join(dir, 'data'), '--egress', path.join(dir, 'p.yaml')], { env: { KEY: 'k'.repeat(20) } });
+    assert.equal(r.code, 2, r.err);
+    assert.match(r.err, new RegExp(`the secret of ${whose.split(' ')[0]}: the server runs in this process`));
+  }
+});

@@ -1,5 +1,5 @@
 /* egress.c - `sallyport egress check`, and the roles of egress: the keeper, started by whoever makes
- * sandboxes, and its proxies.
+ * sandboxes, its proxies and its exporter.
  *
  * Of a role nothing of the command line is taken but its name and the level of the log. Started by
  * hand roles find no socket and say so. */
@@ -13,20 +13,23 @@
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/line/start.h"
+#include "egress/export/process.h"
 #include "egress/keeper/keeper.h"
 #include "egress/proxy/process.h"
 
-static int run_role(int argc, char **argv, bool keeper)
+static int run_role(int argc, char **argv)
 {
-    if (argc != 3 || fcntl(3, F_GETFD) < 0 || (!keeper && fcntl(4, F_GETFD) < 0)) {
+    const bool keeper = str_eq(argv[1], "keeper"), proxy = str_eq(argv[1], "proxy");
+    if (argc != 3 || fcntl(3, F_GETFD) < 0 || (proxy && fcntl(4, F_GETFD) < 0)) {
         fprintf(stderr, "sallyport: egress is started by sallyport worker, up and exec, not by "
                         "hand; sallyport egress check is for people\n");
         return 2;
     }
-    log_init(keeper ? "egress" : "egress-proxy", cmd_log_level(argv[2]));
+    log_init(keeper ? "egress" : proxy ? "egress-proxy" : "egress-export", cmd_log_level(argv[2]));
     cmd_forbid_dumps();
-    return keeper ? egress_keeper_main(3, getenv("CREDENTIALS_DIRECTORY"))
-                  : egress_proxy_main(3, 4);
+    return keeper  ? egress_keeper_main(3, getenv("CREDENTIALS_DIRECTORY"))
+           : proxy ? egress_proxy_main(3, 4)
+                   : egress_export_main(3);
 }
 
 static const struct verb verbs[] = {
@@ -49,7 +52,7 @@ const struct verb_set cmd_egress_verbs = {
 int cmd_egress(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
-    if (str_eq(word, "keeper") || str_eq(word, "proxy"))
-        return run_role(argc, argv, str_eq(word, "keeper"));
+    if (str_eq(word, "keeper") || str_eq(word, "proxy") || str_eq(word, "export"))
+        return run_role(argc, argv);
     return verbs_main(&cmd_egress_verbs, argc, argv);
 }

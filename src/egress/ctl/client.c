@@ -328,14 +328,10 @@ static int await_keeper(struct egress *eg, struct err *e)
 /* The keeper has inherited them. */
 static void forget_variables(const struct egress *eg, const struct policy *p)
 {
-    const struct policy_credential *const *all;
-    const size_t n = policy_credentials(p, &all);
-    const struct policy_proxy *proxy = policy_settings(p)->proxy;
-    for (size_t i = 0; eg->forget && i <= n; i++)
-        secret_config_variables(i < n   ? all[i]->source
-                                : proxy ? proxy->password
-                                        : NULL,
-                                eg->forget);
+    const json_t *source;
+    const char *whose;
+    for (size_t i = 0; eg->forget && (source = policy_source(p, i, &whose)); i++)
+        secret_config_variables(source, eg->forget);
 }
 
 static int take_text(struct egress *eg, const json_t *policy)

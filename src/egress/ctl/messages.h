@@ -23,6 +23,12 @@
  *   bind     binding, session, call, env, from, last; descriptors                         (notice)
  *   session, call, release: as above                                                      (notice)
  *
+ * The keeper to the exporter (export/process.h):
+ *   export   log: path, position: path, endpoint, ca_file, headers: [name]                (notice)
+ *   finish   no more records come: send what there is, and end                            (notice)
+ * The exporter to the keeper:
+ *   header   name. The tail of the answer is the value
+ *
  * A proxy to the keeper:
  *   ready    it has given up what it does not need and serves                             (notice)
  *   value    credential: name. The tail of the answer is the secret

@@ -50,6 +50,22 @@ struct keeper_secret {
     struct placeholder_format *format; /* NULL: it is never sent by a client */
 };
 
+/* Values of the headers of audit.otlp, in the policy's order. */
+struct keeper_headers {
+    struct secret_source *source[POLICY_OTLP_HEADERS_MAX];
+    size_t n;
+};
+
+/* The process that sends the audit log to a collector. */
+struct exporter {
+    struct scope scope; /* the fiber that keeps it */
+    struct waitq changed;
+    struct proc proc;
+    struct ctl *ctl; /* NULL while there is none */
+    unsigned wanted; /* counts what it was told to do */
+    bool stopping;
+};
+
 /* `start`, handed from the channel's fiber to the keeper's own. */
 struct start_request {
     const json_t *o;
@@ -71,11 +87,15 @@ struct keeper {
     char *ca_pem;
     struct map secrets; /* credential name → struct keeper_secret */
     struct secret_source *proxy_password;
+    struct keeper_headers headers;
     struct map old_secrets; /* of the policy before, until they are let go */
     struct secret_source *old_password;
+    struct keeper_headers old_headers;
     struct secret_sources *sources;
     struct placeholders *placeholders;
     struct audit_server *audit;
+    char *audit_path;
+    struct exporter exporter;
     struct audit_client *records; /* the keeper's own */
     struct map bindings;          /* id → struct binding */
     struct proxy proxies[KEEPER_PROXIES_MAX];
@@ -97,6 +117,9 @@ void secrets_done(struct keeper *k); /* Suspends */
 int secrets_get(struct keeper *k, const char *credential, struct secret *ret, struct err *e)
     WARN_UNUSED;
 int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e) WARN_UNUSED;
+/* The value of a header of audit.otlp. By its name: a new policy may name them in another order. */
+int secrets_header(struct keeper *k, const char *name, struct secret *ret, struct err *e)
+    WARN_UNUSED;
 /* What should be said of the secrets that can be looked at for nothing (env, file, systemd), one line
  * each: those that are not there, or too short to be guarded; and that memory is not locked. Suspends. */
 void secrets_warnings(struct keeper *k, struct buf *out);
@@ -105,6 +128,17 @@ void secrets_warnings(struct keeper *k, struct buf *out);
 int secrets_issue(struct keeper *k, const char *binding, json_t **ret, struct err *e) WARN_UNUSED;
 int secrets_adopt(struct keeper *k, const char *binding, const json_t *env, struct err *e)
     WARN_UNUSED;
+
+/* ---- exporter.c ---- */
+
+/* Whether audit.otlp of a policy can be used. 0, or -EINVAL with words. */
+int exporter_check(const struct policy *p, struct err *e) WARN_UNUSED;
+/* Keeps one from now on, whenever the policy wants it. The log is open. */
+int exporter_start(struct keeper *k, struct err *e) WARN_UNUSED;
+/* The policy has changed from `before`, which may be NULL, to that of k. Does not suspend. */
+void exporter_policy_changed(struct keeper *k, const struct policy *before);
+/* The log is closed: waits a moment until the rest is sent. Suspends. */
+void exporter_stop(struct keeper *k);
 
 /* ---- bindings.c ---- */
 

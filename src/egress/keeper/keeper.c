@@ -44,13 +44,17 @@ static int take_policy_text(struct keeper *k, const char *at, int fd, struct err
     if (r >= 0)
         r = policy_new(section, at, NULL, &p, e);
     if (r >= 0)
+        r = exporter_check(p, e);
+    if (r >= 0)
         r = secrets_take_policy(k, p, e);
     if (r < 0) {
         policy_unref(p);
         return r;
     }
-    policy_unref(k->policy);
+    struct policy *before = k->policy;
     k->policy = p;
+    exporter_policy_changed(k, before);
+    policy_unref(before);
     fd_cleanup_close(&k->policy_fd);
     k->policy_fd = fd;
     return 0;
@@ -70,6 +74,7 @@ static int open_audit(struct keeper *k, const char *path, struct err *e)
     const struct audit_options options = {.path = named ? named : path};
     if (!options.path)
         return err_set(e, -EINVAL, "audit: no file is named");
+    k->audit_path = mem_strdup(options.path);
     int r = audit_server_open(&options, 0, &k->audit, e);
     int pair[2];
     if (r < 0)
@@ -115,6 +120,8 @@ static int answer_start(struct keeper *k, const json_t *o, struct ctl_fds *fds,
     r = fds->n > 1 ? adopt_ca(k, TAKE_FD(fds->fd[1]), e) : egress_ca_make(&k->ca_fd, &k->ca_pem, e);
     if (r >= 0)
         r = open_audit(k, json_get_str(o, "audit"), e);
+    if (r >= 0)
+        r = exporter_start(k, e);
     if (r >= 0)
         r = proxies_start(k, (unsigned)n, e);
     if (r < 0)
@@ -259,16 +266,18 @@ static void keeper_end(struct keeper *k)
     }
     bindings_done(k);
     (void)audit_client_free(k->records, FLUSH_MS);
+    if (audit_server_close(k->audit, &e) < 0)
+        log_error("the audit log could not be closed", "error=%s", log_q(e.msg));
+    exporter_stop(k);
     placeholders_free(k->placeholders);
     secrets_let_go(k);
     secrets_done(k);
     map_done(&k->secrets);
     secret_sources_free(k->sources);
-    if (audit_server_close(k->audit, &e) < 0)
-        log_error("the audit log could not be closed", "error=%s", log_q(e.msg));
     policy_unref(k->policy);
     pool_free(k->pool);
     free(k->ca_pem);
+    free(k->audit_path);
     fd_cleanup_close(&k->policy_fd);
     fd_cleanup_close(&k->ca_fd);
 }
@@ -300,7 +309,9 @@ static int run(void *arg)
 {
     const struct start_args *args = arg;
     struct keeper *k = mem_new(struct keeper);
-    *k = (struct keeper){.policy_fd = -1, .ca_fd = -1};
+    *k = (struct keeper){.policy_fd = -1, .ca_fd = -1, .exporter = {.proc = {.pidfd = IO_FD_NONE}}};
+    scope_init(&k->exporter.scope);
+    waitq_init(&k->exporter.changed);
     scope_init(&k->scope);
     waitq_init(&k->changed);
     fmutex_init(&k->taking);

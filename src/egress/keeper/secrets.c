@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/str.h"
 #include "egress/scrub/scrub.h"
 
 static void secret_entry_free(struct keeper_secret *s)
@@ -28,8 +29,17 @@ static void entries_done(struct map *m)
     map_done(m);
 }
 
+static void headers_done(struct keeper_headers *h)
+{
+    struct keeper_headers gone = *h;
+    *h = (struct keeper_headers){.n = 0};
+    for (size_t i = 0; i < gone.n; i++)
+        secret_source_unref(gone.source[i]);
+}
+
 void secrets_done(struct keeper *k)
 {
+    headers_done(&k->headers);
     entries_done(&k->secrets);
     map_init(&k->secrets);
     secret_source_unref(k->proxy_password);
@@ -75,6 +85,22 @@ static int make_entry(struct keeper *k, const struct policy_credential *c, struc
     return 0;
 }
 
+static int make_headers(struct keeper *k, const struct policy_otlp *otlp,
+                        struct keeper_headers *ret, struct err *e)
+{
+    const char *name;
+    json_t *source;
+    if (!otlp)
+        return 0;
+    json_object_foreach (otlp->headers, name, source) {
+        int r = secret_source_new(k->sources, source, 0, &ret->source[ret->n], e);
+        if (r < 0)
+            return err_wrap(e, r, "audit.otlp: header %s", name);
+        ret->n++;
+    }
+    return 0;
+}
+
 int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e)
 {
     struct map fresh;
@@ -89,20 +115,28 @@ int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e)
     if (r >= 0 && proxy && proxy->password &&
         (r = secret_source_new(k->sources, proxy->password, 0, &password, e)) < 0)
         r = err_wrap(e, r, "upstream_proxy: password");
+    struct keeper_headers headers = {.n = 0};
+    if (r >= 0)
+        r = make_headers(k, policy_settings(p)->otlp, &headers, e);
     if (r < 0) {
+        headers_done(&headers);
+        secret_source_unref(password);
         entries_done(&fresh);
         return r;
     }
     k->old_secrets = k->secrets;
     k->old_password = k->proxy_password;
+    k->old_headers = k->headers;
     k->secrets = fresh;
     k->proxy_password = password;
+    k->headers = headers;
     return 0;
 }
 
 void secrets_let_go(struct keeper *k)
 {
     struct secret_source *password = k->old_password;
+    headers_done(&k->old_headers);
     entries_done(&k->old_secrets);
     map_init(&k->old_secrets);
     k->old_password = NULL;
@@ -140,6 +174,21 @@ int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e)
         return err_set(e, -ENOENT, "upstream_proxy has no password");
     int r = copy_value(k->proxy_password, ret, e);
     return r < 0 ? err_wrap(e, r, "upstream_proxy: password") : r;
+}
+
+int secrets_header(struct keeper *k, const char *name, struct secret *ret, struct err *e)
+{
+    const struct policy_otlp *otlp = policy_settings(k->policy)->otlp;
+    const char *have;
+    json_t *source;
+    size_t i = 0;
+    if (otlp)
+        json_object_foreach (otlp->headers, have, source) {
+            if (str_eq(have, name))
+                return copy_value(k->headers.source[i], ret, e);
+            i++;
+        }
+    return err_set(e, -ENOENT, "the policy has no such header");
 }
 
 static void look_at(struct keeper *k, const struct policy_credential *c, struct buf *out)

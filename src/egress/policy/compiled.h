@@ -23,6 +23,7 @@ struct policy {
 
     struct policy_settings settings;
     struct policy_proxy *proxy;
+    struct policy_otlp *otlp;
     struct host_pattern *direct_hosts; /* no_proxy */
     size_t n_direct_hosts;
     struct cidr_list direct_networks;

@@ -102,6 +102,14 @@ struct policy_proxy {
     enum policy_proxy_names names;
 };
 
+/* Where the audit log is sent (audit.otlp). What a URL and a name of a header may be, the keeper checks. */
+#define POLICY_OTLP_HEADERS_MAX 8
+struct policy_otlp {
+    char *endpoint;
+    char *ca_file;   /* or NULL */
+    json_t *headers; /* {name: source}, or NULL */
+};
+
 enum policy_private { POLICY_PRIVATE_DENY, POLICY_PRIVATE_ALLOW };
 
 /* What concerns the whole of it. Borrowed from the policy. */
@@ -110,6 +118,7 @@ struct policy_settings {
     enum policy_private private_networks;
     int64_t ask_timeout_ms;
     const struct policy_proxy *proxy; /* or NULL */
+    const struct policy_otlp *otlp;   /* or NULL */
     const char *ca_file, *audit_file; /* or NULL */
     const char *nameservers;          /* "10.0.0.53:53,[::1]:5353", or NULL */
 };

@@ -277,6 +277,16 @@ static void release_proxy(struct policy_proxy *x)
     free(x);
 }
 
+static void release_otlp(struct policy_otlp *x)
+{
+    if (!x)
+        return;
+    free(x->endpoint);
+    free(x->ca_file);
+    json_decref(x->headers);
+    free(x);
+}
+
 void policy_unref(struct policy *p)
 {
     if (!p || --p->refs)
@@ -297,6 +307,7 @@ void policy_unref(struct policy *p)
     index_done(&p->bound);
     free(p->ports);
     release_proxy(p->proxy);
+    release_otlp(p->otlp);
     free(p->direct_hosts);
     cidr_list_done(&p->direct_networks);
     free(p->ca_file);
@@ -326,6 +337,31 @@ size_t policy_ports(const struct policy *p, const uint16_t **ret)
 {
     *ret = p->ports;
     return p->n_ports;
+}
+
+const json_t *policy_source(const struct policy *p, size_t i, const char **ret_whose)
+{
+    const struct policy_settings *s = policy_settings(p);
+    const json_t *headers = s->otlp ? s->otlp->headers : NULL;
+    const bool password = s->proxy && s->proxy->password;
+    if (i < p->n_credentials) {
+        *ret_whose = p->credentials[i]->name;
+        return p->credentials[i]->source;
+    }
+    i -= p->n_credentials;
+    if (i == 0 && password) {
+        *ret_whose = "upstream_proxy";
+        return s->proxy->password;
+    }
+    i -= password;
+    const char *name;
+    json_t *source;
+    json_object_foreach ((json_t *)(uintptr_t)headers, name, source)
+        if (i-- == 0) {
+            *ret_whose = name;
+            return source;
+        }
+    return NULL;
 }
 
 bool policy_goes_direct(const struct policy *p, const struct host *h, const struct address *a)

@@ -46,6 +46,9 @@ void policy_unref(struct policy *p);
 const char *policy_hash(const struct policy *p);
 const struct policy_settings *policy_settings(const struct policy *p);
 size_t policy_credentials(const struct policy *p, const struct policy_credential *const **ret);
+/* The sources of all secrets that it names, for whatever: the one with this number, and whose it is
+ * (the credential, "upstream_proxy", the header of audit.otlp). NULL when there are no more. */
+const json_t *policy_source(const struct policy *p, size_t i, const char **ret_whose);
 #define POLICY_PORT_DNS   53 /* the sandbox's own name server and proxy: no rule can name them */
 #define POLICY_PORT_PROXY 3128
 #define POLICY_PORTS_MAX  61u /* a sandbox is born with 64 sockets; three are DNS and the proxy */

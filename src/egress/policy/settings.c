@@ -115,15 +115,49 @@ static int read_path(const struct place *at, char **ret)
     return r;
 }
 
+static int read_otlp(const struct place *at, struct policy *p)
+{
+    if (!at->value)
+        return 0;
+    int r = place_object(at, FIELD_OTLP);
+    struct place endpoint = place_member(at, "endpoint"), ca = place_member(at, "ca_file");
+    struct place headers = place_member(at, "headers");
+    const char *name;
+    json_t *source;
+    if (r < 0)
+        return r;
+    if (!endpoint.value)
+        return place_fail(&endpoint, "is missing");
+    p->otlp = mem_new(struct policy_otlp);
+    r = read_path(&endpoint, &p->otlp->endpoint);
+    if (r == 0)
+        r = read_path(&ca, &p->otlp->ca_file);
+    if (r < 0 || !headers.value)
+        return r;
+    if (!json_is_object(headers.value) || json_object_size(headers.value) > POLICY_OTLP_HEADERS_MAX)
+        return place_fail(&headers,
+                          "at most %d headers are expected, as {authorization: {file: PATH}}",
+                          POLICY_OTLP_HEADERS_MAX);
+    json_object_foreach ((json_t *)(uintptr_t)headers.value, name, source) {
+        struct place header = place_member(&headers, name);
+        if (!json_is_object(source))
+            return place_fail(&header, "the source of a secret is expected, as {file: PATH}");
+    }
+    p->otlp->headers = json_incref((json_t *)(uintptr_t)headers.value);
+    return 0;
+}
+
 static int read_audit(const struct place *at, struct policy *p)
 {
     if (!at->value)
         return 0;
     int r = place_object(at, FIELD_AUDIT);
-    struct place file = place_member(at, "file");
+    struct place file = place_member(at, "file"), otlp = place_member(at, "otlp");
     if (r == 0 && !file.value)
         return place_fail(&file, "is missing");
-    return r < 0 ? r : read_path(&file, &p->audit_file);
+    if (r == 0)
+        r = read_path(&file, &p->audit_file);
+    return r < 0 ? r : read_otlp(&otlp, p);
 }
 
 /* To the one form that resolvers take: "ADDRESS:PORT,ADDRESS:PORT". */
@@ -200,6 +234,7 @@ int settings_read(const struct place *section, struct policy *p)
     if (r == 0)
         r = read_nameservers(&servers, p);
     s->proxy = p->proxy;
+    s->otlp = p->otlp;
     s->ca_file = p->ca_file;
     s->audit_file = p->audit_file;
     s->nameservers = p->nameservers;

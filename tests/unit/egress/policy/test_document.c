@@ -61,6 +61,17 @@ static void every_error_names_the_field_and_the_line(void **state)
         {"no_proxy: ['a b']", "egress.no_proxy[0] (line 1): \"a b\" is not a host: a name has "
                               "letters, digits, '-' and '_' only"},
         {"audit: {}", "egress.audit.file (line 1): is missing"},
+        {"audit: {file: a, otlp: b}", "egress.audit.otlp (line 1): an object is expected"},
+        {"audit: {file: a, otlp: {}}", "egress.audit.otlp.endpoint (line 1): is missing"},
+        {"audit: {file: a, otlp: {endpoint: 'https://o', headers: [x]}}",
+         "egress.audit.otlp.headers (line 1): at most 8 headers are expected, as {authorization: "
+         "{file: PATH}}"},
+        {"audit: {file: a, otlp: {endpoint: 'https://o', headers: {x: y}}}",
+         "egress.audit.otlp.headers.x (line 1): the source of a secret is expected, as {file: "
+         "PATH}"},
+        {"audit: {file: a, otlp: {endpoint: 'https://o', token: y}}",
+         "egress.audit.otlp.token (line 1): there is no such field of "
+         "audit.otlp"},
         {"nameservers: [dns.example]",
          "egress.nameservers[0] (line 1): an address is expected: names need a name server"},
         {"nameservers: []", "egress.nameservers (line 1): at least one is expected"},
