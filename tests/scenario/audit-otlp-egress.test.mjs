@@ -6,7 +6,7 @@ import path from 'node:path';
 import { boundary, holdsNo, nameServer, origin, rule, SECRET } from '../lib/egress.mjs';
 import { collector } from '../lib/collector.mjs';
 import { inside } from '../lib/inside.mjs';
-import { alive, descendants, ms, tempDir, until } from '../lib/own.mjs';
+import { alive, BIN, descendants, ms, run, tempDir, until } from '../lib/own.mjs';
 
 const dns = await nameServer({ 'api.test': '127.0.0.1' });
 const seq = (r) => Number(r.attributes['sallyport.seq']);
@@ -98,14 +98,23 @@ test('audit.otlp: under a worker: a new policy changes the collector, a killed e
     await until('it is gone', () => !alive(pids[0]));
     await get('/four');   // nothing in the sandbox notices
     process.kill(i.w.pid, 'SIGHUP');   // the same policy: no reason to start it before its minute is over
-    await x.close();
     policy({ endpoint: two.url });
     process.kill(i.w.pid, 'SIGHUP');
     await has(two, '/four');
     pids = exporters(i.w.pid);
+    const keeper = Number(fs.readFileSync(`/proc/${pids[0]}/stat`, 'utf8').match(/\) \S (\d+) /)[1]);
+    assert.match(fs.readFileSync(`/proc/${keeper}/cmdline`, 'latin1'), /^sallyport\0egress\0keeper\0/);
+    process.kill(keeper, 'SIGKILL');   // the worker starts another keeper, and that another exporter
+    await until('it ends with the keeper, and there is another', () => !alive(pids[0]) && exporters(i.w.pid).length === 1);
+    await get('/five');
+    await has(two, '/five');
+    await x.close();
+    pids = exporters(i.w.pid);
   } finally { await i.stop(); }
   assert.equal(pids.length, 1);
   assert(!alive(pids[0]), 'it ends with the worker');
+  const rest = await run(BIN, ['audit', 'send', '--log', b.audit, two.url]);   // what two seconds were too short for, on a busy machine
+  assert.equal(rest.code, 0, rest.err);
   assert.deepEqual([...one.faults, ...two.faults], []);
   const all = new Set([...one.records, ...two.records].map(seq));
   assert.deepEqual([...all].sort((p, q) => p - q), upTo(b.lines().length), 'every line is at one of them');

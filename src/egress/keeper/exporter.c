@@ -17,7 +17,7 @@
 #include "io/sock.h"
 
 #define AGAIN_MS 60000
-#define STOP_MS  1500
+#define STOP_MS  2000 /* of the five that whoever holds sandboxes waits for the keeper */
 #define TELL_MS  5000
 
 int exporter_check(const struct policy *p, struct err *e)
