@@ -26,6 +26,7 @@
 struct send {
     const struct verb *verb;
     struct audit_export x;
+    char *text[AUDIT_EXPORT_HEADERS_MAX]; /* names of headers */
     json_t *config[AUDIT_EXPORT_HEADERS_MAX];
     struct secret_source *source[AUDIT_EXPORT_HEADERS_MAX];
     char last[512]; /* said last */
@@ -94,36 +95,40 @@ static int run(void *arg)
 }
 
 /* "NAME=SOURCE". What stands behind the name is not repeated: it may be a secret. */
-static int read_header(struct send *s, char *text, struct err *e)
+static int read_header(struct send *s, const char *text, struct err *e)
 {
-    char *eq = strchr(text, '=');
+    const char *eq = strchr(text, '=');
+    const size_t i = s->x.n_headers;
     if (!eq || eq == text)
         return err_set(e, -EINVAL,
                        "--header: write NAME=SOURCE, as "
                        "authorization=file:/run/secrets/otlp");
-    if (s->x.n_headers == AUDIT_EXPORT_HEADERS_MAX)
+    if (i == AUDIT_EXPORT_HEADERS_MAX)
         return err_set(e, -EINVAL, "--header: at most %d", AUDIT_EXPORT_HEADERS_MAX);
-    *eq = '\0';
-    s->x.headers[s->x.n_headers] = text;
-    int r = source_from_word("--header", eq + 1, strlen(eq + 1), &s->config[s->x.n_headers], e);
-    s->x.n_headers += r == 0;
-    return r;
+    int r = source_from_word("--header", eq + 1, strlen(eq + 1), &s->config[i], e);
+    if (r < 0)
+        return r;
+    s->x.headers[i] = s->text[i] = mem_strndup(text, (size_t)(eq - text));
+    s->x.n_headers++;
+    return 0;
 }
 
 static int send_it(struct send *s, const struct flag_list *headers, struct err *e)
 {
     int r = 0;
-    for (size_t i = 0; r == 0 && i < headers->n; i++) {
-        char *text = mem_strdup(headers->value[i]); /* lives as long as the process */
-        r = read_header(s, text, e);
-    }
+    for (size_t i = 0; r == 0 && i < headers->n; i++)
+        r = read_header(s, headers->value[i], e);
     if (r == 0)
         r = loop_init();
-    if (r < 0)
-        return r;
-    int code = loop_run(run, s);
-    loop_done();
-    return code;
+    if (r == 0) {
+        r = loop_run(run, s);
+        loop_done();
+    }
+    for (size_t i = 0; i < s->x.n_headers; i++) {
+        free(s->text[i]);
+        json_decref(s->config[i]);
+    }
+    return r;
 }
 
 int audit_run_send(const struct verb *v, int argc, char **argv)
