@@ -236,7 +236,7 @@ static double one_request(const struct buf *body, const char *type, size_t bytes
                           uint64_t *ret_swapped)
 {
     struct policy_decision d;
-    struct http_field fields[] = {{HTTP_TEXT("content-type"), http_text_of(type), false}};
+    struct http_field fields[] = {{HTTP_TEXT("content-type"), http_text_of(type), false, NULL}};
     struct http_head h = {
         .method = HTTP_TEXT("POST"), .path = HTTP_TEXT("/"), .body = HTTP_BODY_STREAM};
     struct inject_plan plan;
