@@ -44,3 +44,6 @@
 #define EGRESS_DOORS_MAX  64
 #define EGRESS_POLICY_MAX (64u << 20) /* bytes of a policy's text */
 #define EGRESS_VALUE_MS   20          /* how long a proxy uses a value before it asks again */
+/* How long an origin that has got a secret is taken to know it, after the secret has changed or the policy
+ * has taken it away. As long as an answer may be silent. */
+#define EGRESS_REMEMBER_MS (60 * 60000)

@@ -56,6 +56,17 @@ void reply_init(struct reply *r, struct scrub_table *t)
     *r = (struct reply){.table = t ? scrub_table_ref(t) : NULL};
 }
 
+void reply_change_table(struct reply *r, struct scrub_table *t)
+{
+    if (!r->table)
+        return;
+    scrub_table_ref(t);
+    scrub_table_unref(r->table);
+    r->table = t;
+    if (r->scrub.table)
+        scrub_change_table(&r->scrub, t);
+}
+
 static void drop_plain(struct reply *r)
 {
     secret_wipe(r->plain, PLAIN_BYTES);

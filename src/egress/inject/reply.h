@@ -34,6 +34,9 @@ struct reply {
 
 /* An exchange begins. `t` may be NULL: then everything passes as it is. */
 void reply_init(struct reply *r, struct scrub_table *t);
+/* Secrets have become known, or have changed, since it began: the rest is searched for those of `t`.
+ * Nothing when the answer passes as it is. */
+void reply_change_table(struct reply *r, struct scrub_table *t);
 void reply_done(struct reply *r); /* NULL and zeroed are fine */
 
 /* Scrubs a head (interim, final, or of a refused upgrade) and, when it is final and has a body, makes

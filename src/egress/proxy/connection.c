@@ -34,16 +34,19 @@ static void note(struct sandbox *sb, const char *verdict, const char *reason, co
         log_warn("a refusal could not be recorded", "sandbox=%s error=%s", sb->id, log_q(e.msg));
         return;
     }
-    audit_append(&room, &(struct audit_record){.kind = AUDIT_REQUEST,
-                                               .session = audit_text(sb->session),
-                                               .call = audit_text(sb->call),
-                                               .sandbox = audit_text(sb->id),
-                                               .verdict = audit_text(verdict),
-                                               .reason = audit_text(reason),
-                                               .policy = audit_text(policy_hash(sb->x.policy)),
-                                               .host = audit_text(h ? h->text : NULL),
-                                               .port = port,
-                                               .note = audit_text(words)});
+    struct redact *d = sb->w->redact;
+    redact_prepare(d, sb->x.policy);
+    audit_append(&room,
+                 &(struct audit_record){.kind = AUDIT_REQUEST,
+                                        .session = audit_text(sb->session),
+                                        .call = audit_text(sb->call),
+                                        .sandbox = audit_text(sb->id),
+                                        .verdict = audit_text(verdict),
+                                        .reason = audit_text(reason),
+                                        .policy = audit_text(policy_hash(sb->x.policy)),
+                                        .host = redact_text(d, h ? h->text : NULL, h ? h->n : 0),
+                                        .port = port,
+                                        .note = redact_text(d, words, words ? strlen(words) : 0)});
 }
 
 void connection_note(void *arg, struct front_binding *b, const struct front_note *n)
@@ -156,6 +159,7 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
     if (!f->each) {
         const struct policy_query q = {.host = f->host, .port = f->port, .transport = f->transport};
         policy_decide(p, &q, &d);
+        d.intercept = d.intercept || former_gave(&w->former, &q);
     }
     const bool allowed = d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE;
     /* Plain HTTP on its own port is looked into: its Host field says another name for free. */

@@ -108,15 +108,20 @@ static const char *rule_text(struct exchange *x)
 
 struct audit_text exchange_recorded(const struct exchange *x, struct http_text t)
 {
+    const struct exchange_calls *c = x->w->calls;
     struct inject_watch *w = x->sandbox->watch;
-    return w && inject_watch_sees_secret(w, t) ? audit_text("(a secret)")
-                                               : (struct audit_text){t.n ? t.p : NULL, t.n};
+    const bool secret =
+        (w && inject_watch_sees_secret(w, t)) || (c->sees_secret && c->sees_secret(x->w->arg, t));
+    return secret ? audit_text("(a secret)") : (struct audit_text){t.n ? t.p : NULL, t.n};
 }
 
 static void record(struct exchange *x)
 {
     const struct exchange_sandbox *s = x->sandbox;
+    const struct exchange_calls *c = x->w->calls;
     AUTO(buf) words = BUF_INIT(1024);
+    if (c->before_record)
+        c->before_record(x->w->arg);
     note(x, &words);
     const char *protocol = x->websocket ? x->w->tls ? "wss" : "ws" : x->w->tls ? "https" : "http";
     struct audit_record r = {
@@ -134,7 +139,7 @@ static void record(struct exchange *x)
         .host = exchange_recorded(x, (struct http_text){x->host.text, x->host.n}),
         .path = exchange_recorded(x, x->path),
         .peer = audit_text(x->peer[0] ? x->peer : NULL),
-        .note = {words.data, words.len},
+        .note = exchange_recorded(x, (struct http_text){words.data, words.len}),
         .port = x->port,
         .status = (uint64_t)x->status,
         .sent = x->sent,

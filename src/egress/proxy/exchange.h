@@ -27,7 +27,7 @@ struct exchange_sandbox {
     const char *call;    /* id of the tool call that runs now; NULL: none */
     const struct placeholders *placeholders;
     struct inject_watch *watch; /* a new one takes the place of the old at any time; NULL before the
-                                     first `learn` only */
+                                     first `learn`, and while no exchange is open */
     struct inject_limits *limits; /* NULL: nothing is counted */
     struct policy *policy;        /* through exchange_set_policy only */
     struct list open;             /* its exchanges */
@@ -104,6 +104,17 @@ struct exchange_calls {
     int (*secrets)(void *arg, struct exchange_sandbox *s, const struct inject_plan *plan,
                    struct exchange_values *ret, struct err *e);
     void (*secrets_done)(void *arg, struct exchange_values *v); /* after 0; does not suspend */
+    /* Whether the host of `q`, which has no credential, may know a secret all the same. Then its answers
+     * are scrubbed. Does not suspend. NULL: none does. */
+    bool (*may_know)(void *arg, const struct policy_query *q);
+    /* Before texts of a request are recorded, then for each of them: whether there is a secret in it that
+     * the watch does not know. The first one suspends. Both NULL: there is none. */
+    void (*before_record)(void *arg);
+    bool (*sees_secret)(void *arg, struct http_text t);
+    /* Asked whenever something more of an answer has come: puts the table of now in the place of v->table,
+     * whose reference it gives up. Does not suspend. 1 when it is another one, 0 when not, negative with
+     * words when there can be none: the answer is cut off. NULL: it never changes. */
+    int (*renew)(void *arg, struct exchange_values *v, struct err *e);
     /* A link. Suspends. Negative with words: -E_DENIED when the address is not allowed (403), -ETIMEDOUT
      * (504), others (502). *ret_type (static): the error of RFC 9209 2.3 that fits, "dns_error",
      * "connection_refused", "tls_certificate_error", ...; untouched when none does. */

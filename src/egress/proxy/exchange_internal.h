@@ -99,6 +99,9 @@ void exchange_linger(struct exchange *x, const bool *over, struct http_pipe *p);
 
 /* exchange_reply.c: reads the next head of the origin into x->response. Suspends. */
 int exchange_read_head(struct exchange *x);
+/* Sees to it that what comes next is searched for the secrets of now, not of when the answer began.
+ * Negative with words. Does not suspend. */
+int exchange_renew(struct exchange *x);
 /* The answer, from its first head to its end. Suspends. */
 void exchange_reply(struct exchange *x);
 

@@ -337,5 +337,7 @@ bool exchange_still_allowed(const struct exchange *x, struct policy *p)
     case POLICY_DENY:
         break;
     }
-    return allowed && keeps_uses(x, &d) && keeps_address(x, p, &d);
+    /* An answer that began unscrubbed ends when its host gets a credential. */
+    const bool scrubbed = !x->origin.pipe || x->values.table || d.n_candidates == 0;
+    return allowed && scrubbed && keeps_uses(x, &d) && keeps_address(x, p, &d);
 }

@@ -106,6 +106,18 @@ static int bad(struct exchange *x, const char *type, const char *words)
     return -E_PROTO;
 }
 
+/* An answer may last for hours. Whatever has become known meanwhile may come back in it. */
+int exchange_renew(struct exchange *x)
+{
+    const struct exchange_calls *c = x->w->calls;
+    if (!x->reply.table || !c->renew)
+        return 0;
+    int r = c->renew(x->w->arg, &x->values, &x->err);
+    if (r > 0)
+        reply_change_table(&x->reply, x->values.table);
+    return r < 0 ? r : 0;
+}
+
 /* Reads heads up to the final one; interim ones go on. */
 static int final_head(struct exchange *x)
 {
@@ -118,7 +130,9 @@ static int final_head(struct exchange *x)
                              "the origin changed to another protocol without being asked to");
         if (n == LIMIT_EXCHANGE_INTERIM)
             return bad(x, "http_protocol_error", "the origin sent too many interim answers");
-        r = reply_head(&x->reply, &x->response, &x->err);
+        r = exchange_renew(x);
+        if (r == 0)
+            r = reply_head(&x->reply, &x->response, &x->err);
         if (r < 0)
             return bad(x, "http_protocol_error", "an interim answer could not be scrubbed");
         r = send_head(x);
@@ -153,7 +167,11 @@ static ssize_t read_some(struct exchange *x, struct exchange_room *room, bool *i
 static int take(struct exchange *x, const uint8_t *p, size_t n, bool idle, bool whole,
                 struct buf *out)
 {
-    int r;
+    int r = exchange_renew(x);
+    if (r < 0) {
+        origin_failed(x, r);
+        return r;
+    }
     do {
         r = reply_feed(&x->reply, &p, &n, out, &x->err);
         if (r > 0 && !whole) {
@@ -206,7 +224,9 @@ static int end(struct exchange *x)
     struct http_fields scrubbed = {.n = 0};
     int r = 0;
     if (t && t->n > 0 && x->reply.table) {
-        r = reply_trailers(&x->reply, &x->response, t, &scrubbed);
+        r = exchange_renew(x);
+        if (r == 0)
+            r = reply_trailers(&x->reply, &x->response, t, &scrubbed);
         t = &scrubbed;
     }
     if (r < 0) {
@@ -272,7 +292,9 @@ static int answer(struct exchange *x)
         return r;
     drop_forged(&x->response);
     bool whole = x->reply.table && reply_wants_whole(&x->reply, &x->response);
-    r = x->reply.table ? reply_head(&x->reply, &x->response, &x->err) : 0;
+    r = exchange_renew(x);
+    if (r == 0 && x->reply.table)
+        r = reply_head(&x->reply, &x->response, &x->err);
     if (r < 0)
         return bad(x, r == -E_DENIED ? "http_response_content_coding" : "http_protocol_error",
                    x->err.msg);

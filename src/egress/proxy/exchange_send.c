@@ -45,7 +45,8 @@ void exchange_fail_source(struct exchange *x)
 static bool fetch(struct exchange *x)
 {
     const struct exchange_calls *c = x->w->calls;
-    if (x->plan.n_uses == 0 && x->decision.n_candidates == 0)
+    if (x->plan.n_uses == 0 && x->decision.n_candidates == 0 &&
+        !(c->may_know && c->may_know(x->w->arg, &x->query)))
         return true;
     x->err.msg[0] = '\0';
     int r = c->secrets(x->w->arg, x->sandbox, &x->plan, &x->values, &x->err);
@@ -189,18 +190,19 @@ static void record_uses(struct exchange *x)
             continue;
         AUTO(buf) places = BUF_INIT(256);
         places_text(u->places, &places);
-        struct audit_record r = {.kind = AUDIT_CREDENTIAL,
-                                 .session = audit_text(s->session),
-                                 .call = audit_text(x->call[0] ? x->call : NULL),
-                                 .sandbox = audit_text(s->id),
-                                 .policy = audit_text(policy_hash(x->policy)),
-                                 .credential = audit_text(u->credential->name),
-                                 .place = audit_text(buf_str(&places)),
-                                 .method = exchange_recorded(x, x->request.method),
-                                 .host = audit_text(x->host.text),
-                                 .path = exchange_recorded(x, x->path),
-                                 .peer = audit_text(x->peer),
-                                 .port = x->port};
+        struct audit_record r = {
+            .kind = AUDIT_CREDENTIAL,
+            .session = audit_text(s->session),
+            .call = audit_text(x->call[0] ? x->call : NULL),
+            .sandbox = audit_text(s->id),
+            .policy = audit_text(policy_hash(x->policy)),
+            .credential = audit_text(u->credential->name),
+            .place = audit_text(buf_str(&places)),
+            .method = exchange_recorded(x, x->request.method),
+            .host = exchange_recorded(x, (struct http_text){x->host.text, x->host.n}),
+            .path = exchange_recorded(x, x->path),
+            .peer = audit_text(x->peer),
+            .port = x->port};
         audit_append(&x->uses_room, &r);
     }
 }

@@ -31,7 +31,8 @@
 
 #define LEAVES_MAX    4096
 #define CALM_MS       5000 /* no connection has come or gone: memory is given back */
-#define TURNS_MIN     64   /* fewer leave little behind */
+#define FORGET_MS     30000
+#define TURNS_MIN     64 /* fewer leave little behind */
 #define FIRST_WORD_MS 10000
 #define FLUSH_MS      2000 /* for records, at the end */
 
@@ -50,6 +51,8 @@ static int take_policy(struct world *w, int fd, struct err *e)
         r = policy_new(section, "egress", NULL, &p, e);
     if (r < 0)
         return r;
+    if (w->policy && !str_eq(policy_hash(w->policy), policy_hash(p)))
+        former_add(&w->former, w->policy);
     policy_unref(w->policy);
     w->policy = p;
     if (w->values)
@@ -249,6 +252,24 @@ static int give_back(void *arg)
     return r == -ECANCELED ? 0 : r;
 }
 
+/* What is not remembered any more is wiped, from the tables of sandboxes, too. */
+static int forget(void *arg)
+{
+    struct world *w = arg;
+    int r;
+    while ((r = fiber_sleep_ms(FORGET_MS)) >= 0) {
+        former_forget(&w->former);
+        redact_forget(w->redact);
+        if (!values_forget(w->values))
+            continue;
+        size_t pos = 0;
+        void *s;
+        while (map_next(&w->sandboxes, &pos, NULL, &s))
+            sandbox_forget(s);
+    }
+    return r == -ECANCELED ? 0 : r;
+}
+
 static int prepare(struct world *w, int ctl_fd, int audit_fd, struct err *e)
 {
     w->audit = audit_client_new();
@@ -264,6 +285,7 @@ static int prepare(struct world *w, int ctl_fd, int audit_fd, struct err *e)
     if (r < 0)
         return r;
     w->values = values_new(w->keeper);
+    w->redact = redact_new(w->keeper, w->values);
     w->splices = splice_pool_new(NULL);
     w->front = front_new(&(struct front_options){.serve = connection_serve,
                                                  .note = connection_note,
@@ -272,6 +294,8 @@ static int prepare(struct world *w, int ctl_fd, int audit_fd, struct err *e)
     r = lock(w, e);
     if (r >= 0)
         r = fiber_spawn(&w->scope, "give_back", give_back, w, NULL);
+    if (r >= 0)
+        r = fiber_spawn(&w->scope, "forget", forget, w, NULL);
     if (r < 0)
         return r;
     AUTO_JSON json_t *ready = json_new_object();
@@ -295,6 +319,7 @@ static void world_end(struct world *w)
     dialer_free(w->dialer);
     resolver_free(w->resolver);
     splice_pool_free(w->splices);
+    redact_free(w->redact);
     values_free(w->values);
     cert_cache_free(w->leaves);
     cert_ca_free(w->ca);
@@ -302,6 +327,7 @@ static void world_end(struct world *w)
     tls_trust_free(w->trust);
     exchange_spares_done(&w->spares);
     placeholders_free(w->placeholders);
+    former_done(&w->former);
     policy_unref(w->policy);
     map_done(&w->sandboxes);
     (void)audit_client_free(w->audit, FLUSH_MS);

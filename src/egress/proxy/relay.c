@@ -60,6 +60,8 @@ static void record(struct sandbox *sb, struct audit_room *room, const char *call
     char rule[32] = "";
     if (d->rule)
         snprintf(rule, sizeof(rule), "%s[%u]", d->rule->deny ? "deny" : "allow", d->rule->position);
+    struct redact *redact = sb->w->redact;
+    redact_prepare(redact, sb->x.policy);
     audit_append(room, &(struct audit_record){
                            .kind = AUDIT_REQUEST,
                            .session = audit_text(sb->session),
@@ -70,7 +72,8 @@ static void record(struct sandbox *sb, struct audit_room *room, const char *call
                            .rule = audit_text(rule),
                            .policy = audit_text(policy_hash(p)),
                            .protocol = audit_text(c->transport == POLICY_TLS ? "tls" : "tcp"),
-                           .host = audit_text(c->host ? c->host->text : NULL),
+                           .host = redact_text(redact, c->host ? c->host->text : NULL,
+                                               c->host ? c->host->n : 0),
                            .peer = audit_text(peer),
                            .port = c->port,
                            .sent = f->there,

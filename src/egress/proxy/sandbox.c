@@ -15,8 +15,6 @@
 #include "egress/inject/reply.h"
 #include "secret/placeholder.h"
 
-#define KNOWN_MAX 2048 /* credentials of a policy, and what they were before */
-
 struct sandbox *sandbox_new(struct world *w, const char *id)
 {
     struct sandbox *s = mem_new(struct sandbox);
@@ -84,12 +82,12 @@ void sandbox_set_policy(struct sandbox *s, struct policy *p)
         log_info("requests were cut off by a new policy", "sandbox=%s n=%zu", s->id, cut);
 }
 
-/* Those that are known: of the policy's credentials, all of which are every sandbox's. */
+/* Those that are known: of the policy's credentials, all of which are every sandbox's, and what they were. */
 static struct inject_secret *known_secrets(const struct world *w, size_t *ret_n)
 {
-    AUTO_FREE struct values_known *known = mem_array(KNOWN_MAX, sizeof(*known));
-    struct inject_secret *secrets = mem_array(KNOWN_MAX, sizeof(*secrets));
-    *ret_n = values_known(w->values, known, KNOWN_MAX);
+    AUTO_FREE struct values_known *known = NULL;
+    *ret_n = values_known(w->values, &known);
+    struct inject_secret *secrets = mem_array(*ret_n + 1, sizeof(*secrets));
     for (size_t i = 0; i < *ret_n; i++)
         secrets[i] = (struct inject_secret){known[i].credential, value_secret(known[i].value)};
     return secrets;
@@ -117,4 +115,15 @@ int sandbox_refresh(struct sandbox *s, struct err *e)
     s->table = table;
     s->generation = generation;
     return 0;
+}
+
+void sandbox_forget(struct sandbox *s)
+{
+    if (!list_empty(&s->x.open)) /* it is made anew when more comes of an answer */
+        return;
+    inject_watch_unref(s->x.watch);
+    scrub_table_unref(s->table);
+    s->x.watch = NULL;
+    s->table = NULL;
+    s->generation = 0;
 }

@@ -80,6 +80,34 @@ static int secrets(void *arg, struct exchange_sandbox *x, const struct inject_pl
     return 0;
 }
 
+static bool may_know(void *arg, const struct policy_query *q)
+{
+    const struct sandbox *sb = arg;
+    return former_gave(&sb->w->former, q);
+}
+
+static void before_record(void *arg)
+{
+    struct sandbox *sb = arg;
+    redact_prepare(sb->w->redact, sb->x.policy);
+}
+
+static bool sees_secret(void *arg, struct http_text t)
+{
+    return redact_sees(((struct sandbox *)arg)->w->redact, t.p, t.n);
+}
+
+static int renew(void *arg, struct exchange_values *v, struct err *e)
+{
+    struct sandbox *sb = arg;
+    int r = sandbox_refresh(sb, e);
+    if (r < 0 || !sb->table || sb->table == v->table)
+        return r;
+    scrub_table_unref(v->table);
+    v->table = scrub_table_ref(sb->table);
+    return 1;
+}
+
 /* ---- links ---- */
 
 int upstream_dial(struct world *w, const struct policy *p, const struct policy_decision *d,
@@ -242,5 +270,9 @@ const struct exchange_calls upstream_calls = {.count_name = count_name,
                                               .learn = learn,
                                               .secrets = secrets,
                                               .secrets_done = secrets_done,
+                                              .may_know = may_know,
+                                              .before_record = before_record,
+                                              .sees_secret = sees_secret,
+                                              .renew = renew,
                                               .origin = origin,
                                               .origin_done = origin_done};

@@ -1,7 +1,7 @@
 /* values.c - one entry a credential: what it is now, what it was, and who waits for it.
  *
  * On the proxy's loop. Names come from the policy, never from a stranger, so there are as many
- * entries as credentials. A value that has not changed keeps its struct: pointers tell, and tables
+ * entries as credentials, and those that it had lately. A value that has not changed keeps its struct: pointers tell, and tables
  * made from values are made again only when one has. The fiber that asks first asks for all who come
  * meanwhile; when it is cancelled the next one asks. */
 #include "egress/proxy/values.h"
@@ -19,7 +19,6 @@
 #include "egress/scrub/scrub.h"
 #include "fiber/sync.h"
 
-#define PREVIOUS_MS (15 * 60000) /* answers that take longer are rare, and origins rotate slowly */
 #define PROXY_ENTRY "upstream_proxy password" /* no credential has a space in its name */
 
 struct value {
@@ -27,10 +26,19 @@ struct value {
     struct secret secret;
 };
 
+/* What a credential was. */
+struct past {
+    struct value *value;
+    int64_t until_ns;
+};
+
 struct entry {
-    struct value *now, *before;
-    int64_t asked_ns, changed_ns;
-    bool asking, gone;
+    struct value *now;
+    struct past past[VALUES_PAST_MAX]; /* the latest first */
+    size_t n_past;
+    int64_t asked_ns;
+    bool asking;
+    bool gone; /* the policy does not have it any more */
     size_t waiting;
     struct waitq answered;
 };
@@ -38,6 +46,7 @@ struct entry {
 struct values {
     struct ctl *keeper;
     struct map entries;
+    size_t n_past; /* of all entries */
     uint64_t generation;
     uint64_t policies; /* so many have come */
 };
@@ -65,10 +74,20 @@ const struct secret *value_secret(const struct value *v)
 
 /* ---- entries ---- */
 
-static void entry_free(struct entry *n)
+static void drop_past(struct values *vs, struct entry *n, size_t at)
+{
+    value_unref(n->past[at].value);
+    n->n_past--;
+    vs->n_past--;
+    memmove(&n->past[at], &n->past[at + 1], (n->n_past - at) * sizeof(n->past[0]));
+    vs->generation++;
+}
+
+static void entry_free(struct values *vs, struct entry *n)
 {
     value_unref(n->now);
-    value_unref(n->before);
+    while (n->n_past > 0)
+        drop_past(vs, n, n->n_past - 1);
     free(n);
 }
 
@@ -97,26 +116,61 @@ static int check_guardable(const char *name, const struct secret *secret, struct
     return r;
 }
 
-static bool is_now(const struct entry *n, const struct secret *secret)
+static bool is_value(const struct value *v, const struct secret *secret)
 {
-    return n->now && n->now->secret.len == secret->len &&
-           secret_eq(&n->now->secret, secret_borrow(secret), secret->len);
+    return v && v->secret.len == secret->len &&
+           secret_eq(&v->secret, secret_borrow(secret), secret->len);
+}
+
+/* Of all that was, what is to be forgotten first. */
+static void drop_oldest(struct values *vs)
+{
+    struct entry *oldest = NULL;
+    size_t pos = 0;
+    void *value;
+    while (map_next(&vs->entries, &pos, NULL, &value)) {
+        struct entry *n = value;
+        if (n->n_past && (!oldest || n->past[n->n_past - 1].until_ns <
+                                         oldest->past[oldest->n_past - 1].until_ns))
+            oldest = n;
+    }
+    if (oldest)
+        drop_past(vs, oldest, oldest->n_past - 1);
+}
+
+/* The value of now becomes one of before. */
+static void retire(struct values *vs, struct entry *n)
+{
+    struct value *v = n->now;
+    if (!v)
+        return;
+    n->now = NULL;
+    for (size_t i = 0; i < n->n_past; i++) /* it had been this before */
+        if (is_value(n->past[i].value, &v->secret))
+            drop_past(vs, n, i--);
+    if (n->n_past == VALUES_PAST_MAX)
+        drop_past(vs, n, n->n_past - 1);
+    else if (vs->n_past == VALUES_PAST_ALL_MAX)
+        drop_oldest(vs);
+    memmove(&n->past[1], &n->past[0], n->n_past * sizeof(n->past[0]));
+    n->past[0] = (struct past){v, time_mono_ns() + EGRESS_REMEMBER_MS * NS_PER_MS};
+    n->n_past++;
+    vs->n_past++;
+    vs->generation++;
 }
 
 /* Takes `secret` over. */
 static void take_value(struct values *vs, struct entry *n, struct secret *secret)
 {
-    if (is_now(n, secret)) {
+    if (is_value(n->now, secret)) {
         secret_done(secret);
         return;
     }
     struct value *v = mem_new(struct value);
     v->refs = 1;
     v->secret = *secret;
-    value_unref(n->before);
-    n->before = n->now;
+    retire(vs, n);
     n->now = v;
-    n->changed_ns = time_mono_ns();
     vs->generation++;
 }
 
@@ -138,13 +192,15 @@ static int ask(struct values *vs, struct entry *n, const char *name, struct err 
         return r;
     if (!secret.data)
         return err_set(e, -E_PROTO, "the keeper of secrets answered without one");
-    if (!is_now(n, &secret) && !proxy && (r = check_guardable(name, &secret, e)) < 0) {
+    if (!is_value(n->now, &secret) && !proxy && (r = check_guardable(name, &secret, e)) < 0) {
         secret_done(&secret);
         return r;
     }
     take_value(vs, n, &secret);
     /* A policy that has come meanwhile may give the name another source: this may be the old one's. */
     n->asked_ns = vs->policies == policies ? asked_ns : 0;
+    if (n->gone) /* or none: somebody may have used it, in another process */
+        retire(vs, n);
     return 0;
 }
 
@@ -163,8 +219,6 @@ static int get(struct values *vs, const char *name, struct value **ret, struct e
         r = err_set(e, -ENOENT, "the policy has no such credential any more");
     if (r >= 0)
         *ret = value_ref(n->now);
-    if (n->gone && n->waiting == 0)
-        entry_free(n);
     return r;
 }
 
@@ -202,7 +256,7 @@ void values_free(struct values *vs)
     size_t pos = 0;
     void *n;
     while (map_next(&vs->entries, &pos, NULL, &n))
-        entry_free(n);
+        entry_free(vs, n);
     map_done(&vs->entries);
     free(vs);
 }
@@ -212,9 +266,9 @@ uint64_t values_generation(const struct values *vs)
     return vs->generation;
 }
 
-size_t values_known(const struct values *vs, struct values_known *ret, size_t room)
+size_t values_known(const struct values *vs, struct values_known **ret)
 {
-    const int64_t now_ns = time_mono_ns();
+    struct values_known *all = mem_array(vs->entries.n + vs->n_past + 1, sizeof(*all));
     size_t pos = 0, n = 0;
     const char *name;
     void *value;
@@ -222,12 +276,32 @@ size_t values_known(const struct values *vs, struct values_known *ret, size_t ro
         const struct entry *x = value;
         if (str_eq(name, PROXY_ENTRY))
             continue;
-        if (x->now && n < room)
-            ret[n++] = (struct values_known){name, x->now};
-        if (x->before && now_ns - x->changed_ns < PREVIOUS_MS * NS_PER_MS && n < room)
-            ret[n++] = (struct values_known){name, x->before};
+        if (x->now)
+            all[n++] = (struct values_known){name, x->now};
+        for (size_t i = 0; i < x->n_past; i++)
+            all[n++] = (struct values_known){name, x->past[i].value};
     }
+    *ret = all;
     return n;
+}
+
+bool values_forget(struct values *vs)
+{
+    const uint64_t before = vs->generation;
+    const int64_t now_ns = time_mono_ns();
+    size_t pos = 0;
+    const char *name;
+    void *value;
+    while (map_next(&vs->entries, &pos, &name, &value)) {
+        struct entry *n = value;
+        while (n->n_past > 0 && n->past[n->n_past - 1].until_ns <= now_ns)
+            drop_past(vs, n, n->n_past - 1);
+        if (!n->gone || n->n_past > 0 || n->waiting > 0)
+            continue;
+        map_remove(&vs->entries, name);
+        entry_free(vs, n);
+    }
+    return vs->generation != before;
 }
 
 static bool has_credential(const struct policy *p, const char *name)
@@ -249,13 +323,8 @@ void values_take_policy(struct values *vs, const struct policy *p)
     while (map_next(&vs->entries, &pos, &name, &value)) {
         struct entry *n = value;
         n->asked_ns = 0; /* the same name may have another source now */
-        if (str_eq(name, PROXY_ENTRY) || has_credential(p, name))
-            continue;
-        map_remove(&vs->entries, name);
-        vs->generation++;
-        if (n->waiting)
-            n->gone = true;
-        else
-            entry_free(n);
+        n->gone = !str_eq(name, PROXY_ENTRY) && !has_credential(p, name);
+        if (n->gone)
+            retire(vs, n);
     }
 }

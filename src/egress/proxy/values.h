@@ -2,11 +2,17 @@
  *
  * A value is used for EGRESS_VALUE_MS, then asked for again: so that a rotated secret is used from the
  * next request on, and a busy proxy asks fifty times a second at most. One question at a time for each
- * credential. What a value was before the last change is remembered for a while, because answers to
- * requests that carried it may still come. */
+ * credential.
+ *
+ * What a credential was before it changed, or before a policy took it away, is remembered: an origin that
+ * has it may say it again. Of each credential the last VALUES_PAST_MAX values, of all together
+ * VALUES_PAST_ALL_MAX, each for EGRESS_REMEMBER_MS; then it is wiped. */
 #pragma once
 
 #include "base/secret.h"
+
+#define VALUES_PAST_MAX     4
+#define VALUES_PAST_ALL_MAX 1024 /* with a policy's credentials: what one table can have */
 
 struct ctl;
 struct err;
@@ -36,9 +42,11 @@ struct values_known {
     const char *credential;
     struct value *value; /* borrowed until the next call that suspends */
 };
-/* Every value that was handed out, and those they took the place of lately. Returns how many; at most
- * `room`. */
-size_t values_known(const struct values *vs, struct values_known *ret, size_t room);
-/* A new policy: credentials that it does not have are forgotten, the others asked for again. */
+/* Every value that was handed out, and those that are remembered. Returns how many; the caller frees the
+ * array. */
+size_t values_known(const struct values *vs, struct values_known **ret);
+/* Wipes what has been remembered long enough. Whether there was any. To be called now and then. */
+bool values_forget(struct values *vs);
+/* A new policy: credentials that it does not have are only remembered, the others asked for again. */
 struct policy;
 void values_take_policy(struct values *vs, const struct policy *p);

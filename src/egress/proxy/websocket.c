@@ -180,7 +180,9 @@ static int pump(struct direction *d, struct exchange_room *room)
             return (int)n;
         int r;
         if (d->looks) {
-            r = take(d, room->p, (size_t)n);
+            r = d->out ? 0 : exchange_renew(d->x);
+            if (r == 0)
+                r = take(d, room->p, (size_t)n);
             if (r == 0)
                 r = pass_on(d, !resting);
         } else {

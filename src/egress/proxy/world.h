@@ -7,7 +7,9 @@
 #include "egress/capture/front.h"
 #include "egress/proxy/dial.h"
 #include "egress/proxy/exchange.h"
+#include "egress/proxy/former.h"
 #include "egress/proxy/origins.h"
+#include "egress/proxy/redact.h"
 #include "egress/proxy/splice.h"
 #include "egress/proxy/values.h"
 #include "fiber/fiber.h"
@@ -21,8 +23,10 @@ struct world {
     struct ctl *keeper;
     struct scope scope; /* the fibers of sandboxes */
     struct policy *policy;
+    struct former former; /* those before it */
     struct placeholders *placeholders;
     struct values *values;
+    struct redact *redact;
     struct audit_client *audit;
     struct front *front;
     struct map sandboxes; /* binding → struct sandbox */
@@ -66,6 +70,8 @@ void sandbox_release(struct sandbox *s);
 void sandbox_set_policy(struct sandbox *s, struct policy *p);
 /* Watch and table as the secrets are now. 0, or a code with words: a secret that cannot be guarded. */
 int sandbox_refresh(struct sandbox *s, struct err *e) WARN_UNUSED;
+/* They may have something in them that is not remembered any more. */
+void sandbox_forget(struct sandbox *s);
 
 /* ---- connection.c, relay.c: front_options.serve, and one passed through ---- */
 

@@ -47,7 +47,6 @@ struct scrub_pair {
  * belong to one thread. */
 int scrub_table_new(const struct scrub_pair *pairs, size_t n, unsigned forms,
                     struct scrub_table **ret, struct err *e) WARN_UNUSED;
-/* A stream keeps its table, so that a rotated secret is still removed from answers under way. */
 struct scrub_table *scrub_table_ref(struct scrub_table *t);
 void scrub_table_unref(struct scrub_table *t); /* NULL is fine */
 /* How many pairs it was made of, and the name of each: what by_pair of a stream counts. */
@@ -98,6 +97,9 @@ struct scrub_stream {
 void scrub_begin(struct scrub_stream *s, struct scrub_table *t, enum scrub_quoting q,
                  bool find_only);
 void scrub_stream_done(struct scrub_stream *s); /* wipes; NULL and zeroed are fine */
+/* Goes on with another table: secrets have become known since it began. What is held is searched for
+ * those, too; what was passed on is not. Hits are counted on, by_pair begins anew. */
+void scrub_change_table(struct scrub_stream *s, struct scrub_table *t);
 
 /* Takes the next `n` bytes and appends to `out` (NULL: to nothing) what is decided. Held back is
  * only what may be the beginning of a secret in some form, at most scrub_stats.hold_max bytes;

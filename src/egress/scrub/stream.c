@@ -43,6 +43,15 @@ void scrub_stream_done(struct scrub_stream *s)
     *s = (struct scrub_stream){0};
 }
 
+void scrub_change_table(struct scrub_stream *s, struct scrub_table *t)
+{
+    scrub_table_ref(t);
+    scrub_table_unref(s->table);
+    s->table = t;
+    free(s->by_pair);
+    s->by_pair = NULL;
+}
+
 void scrub_table_stats(const struct scrub_table *t, struct scrub_stats *ret)
 {
     *ret = (struct scrub_stats){
@@ -275,7 +284,8 @@ static int decide_all(struct piece *x, size_t *ret_partial)
     if (k > 1)
         qsort(at, k, sizeof(*at), by_size);
     for (size_t i = 0; i < n; i++) {
-        if (f[i].start < x->s->floor)
+        /* What was passed on whole was none yet: the table has changed since. */
+        if (f[i].start < x->s->floor || f[i].end <= x->s->released)
             continue;
         if (first_partial(x, at, k, &next) <= f[i].start)
             break;

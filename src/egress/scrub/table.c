@@ -3,8 +3,8 @@
  * Theory of operation: called when a session gets its credentials and when one of them changes,
  * on the loop's thread; a few milliseconds for hundreds of secrets. The table is immutable
  * afterwards but for its scratch memory. It is counted: the session and each of its streams hold
- * it, so rotation replaces a table while answers to requests with the old secret are still under
- * way. All that is derived from secrets lies in the area: locked, not dumped, wiped. What an
+ * it. Rotation makes another one, with the old secret beside the new, and streams under way go on
+ * with that (scrub_change_table). All that is derived from secrets lies in the area: locked, not dumped, wiped. What an
  * attacker may control are the values of tokens that an origin mints; a long one that
  * repeats itself would make verifying a hit quadratic and is refused. */
 #include "base/err.h"

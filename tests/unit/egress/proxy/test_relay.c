@@ -74,7 +74,10 @@ static void start(void)
 {
     harness_start(&t.h, OPEN, HTTP_1_1);
     t.over = false;
-    t.w = (struct world){.audit = t.h.audit, .splices = splice_pool_new(NULL)};
+    t.w = (struct world){
+        .audit = t.h.audit, .splices = splice_pool_new(NULL), .values = values_new(NULL)};
+    t.w.redact =
+        redact_new(NULL, t.w.values); /* its policies have no secrets that would be asked for */
     t.sb = (struct sandbox){.w = &t.w, .id = "sbx_1", .session = "sesn_test", .call = "toolu_1"};
     t.policy = load(OPEN);
     list_init(&t.sb.relays);
@@ -99,6 +102,8 @@ static void end(void)
     close(t.client);
     close(t.origin);
     splice_pool_free(t.w.splices);
+    redact_free(t.w.redact);
+    values_free(t.w.values);
     exchange_sandbox_done(&t.sb.x);
     policy_unref(t.policy);
     harness_ask(&t.h, "GET / other.example"); /* the harness ends with an exchange */

@@ -1,0 +1,287 @@
+/* test_values.c - what a proxy knows of secrets over time: the value of now, those of before, and the
+ * policies that gave them. The keeper at the other end is the test; the clock is too. */
+#include "unit/unit.h"
+#include "unit/loop.h"
+#include "unit/egress/policy/load.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "egress/ctl/ctl.h"
+#include "egress/ctl/messages.h"
+#include "egress/proxy/former.h"
+#include "egress/proxy/redact.h"
+#include "egress/proxy/values.h"
+#include "io/sock.h"
+
+struct desk {
+    struct ctl *keeper, *proxy;
+    struct values *values;
+    char secret[64];
+    unsigned asked;
+};
+
+static int answer(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
+                  struct ctl_answer *answer, struct err *e)
+{
+    struct desk *d = arg;
+    (void)fds;
+    assert_string_equal(op, "value");
+    d->asked++;
+    const char *name = json_get_str(o, "credential");
+    if (str_eq(name, "GONE"))
+        return err_set(e, -ENOENT, "the file is not there");
+    char text[128];
+    const int n = snprintf(text, sizeof(text), "%s-%s-7Qm2vX9pLrT4wZ8n", name, d->secret);
+    return secret_set(&answer->tail, text, (size_t)n);
+}
+
+static void open_desk(struct desk *d)
+{
+    int pair[2];
+    time_test_set(1000 * NS_PER_S, 0);
+    *d = (struct desk){.secret = "0"};
+    assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0);
+    d->keeper = ctl_new(pair[0], answer, d);
+    d->proxy = ctl_new(pair[1], answer, d);
+    d->values = values_new(d->proxy);
+}
+
+static void close_desk(struct desk *d)
+{
+    values_free(d->values);
+    ctl_free(d->proxy);
+    ctl_free(d->keeper);
+    time_test_reset();
+}
+
+static void rotate(struct desk *d, const char *name, const char *secret)
+{
+    struct value *v;
+    struct err e;
+    str_copy(d->secret, sizeof(d->secret), secret);
+    time_test_advance(EGRESS_VALUE_MS * NS_PER_MS);
+    assert_int_equal(values_get(d->values, name, &v, &e), 0);
+    value_unref(v);
+}
+
+/* "A:2,1 B:0": of each credential the value of now first. */
+static const char *known(const struct desk *d)
+{
+    static char text[512];
+    AUTO_FREE struct values_known *all = NULL;
+    const size_t n = values_known(d->values, &all);
+    text[0] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        const char *s = strchr(secret_borrow(value_secret(all[i].value)), '-') + 1;
+        const size_t at = strlen(text);
+        const bool more = i > 0 && str_eq(all[i].credential, all[i - 1].credential);
+        (void)snprintf(text + at, sizeof(text) - at, "%s%s%.*s",
+                       more ? ","
+                       : at ? " "
+                            : "",
+                       more ? "" : all[i].credential, (int)(strchr(s, '-') - s), s);
+    }
+    return text;
+}
+
+static int four_values_are_remembered(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    open_desk(&d);
+    static const char *const turns[] = {"0", "1", "2", "3", "4"};
+    for (size_t i = 0; i < ARRAY_LEN(turns); i++)
+        rotate(&d, "A", turns[i]);
+    assert_string_equal(known(&d), "A4,3,2,1,0");
+    rotate(&d, "A", "5");
+    assert_string_equal(known(&d), "A5,4,3,2,1");
+    rotate(&d, "A", "5"); /* read again, and the same */
+    assert_string_equal(known(&d), "A5,4,3,2,1");
+    rotate(&d, "A", "3"); /* back, and it pushes nothing out */
+    assert_string_equal(known(&d), "A3,5,4,3,2");
+    rotate(&d, "A", "5");
+    assert_string_equal(known(&d), "A5,3,5,4,2");
+    close_desk(&d);
+    return 0;
+}
+
+static int what_was_is_forgotten_after_an_hour(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    open_desk(&d);
+    rotate(&d, "A", "0");
+    rotate(&d, "A", "1");
+    time_test_advance(EGRESS_REMEMBER_MS / 2 * NS_PER_MS);
+    rotate(&d, "A", "2");
+    assert_false(values_forget(d.values));
+    assert_string_equal(known(&d), "A2,1,0");
+    uint64_t before = values_generation(d.values);
+    time_test_advance(EGRESS_REMEMBER_MS / 2 * NS_PER_MS);
+    assert_true(values_forget(d.values));
+    assert_string_equal(known(&d), "A2,1");
+    assert_true(values_generation(d.values) != before);
+    time_test_advance(EGRESS_REMEMBER_MS * NS_PER_MS);
+    assert_true(values_forget(d.values));
+    assert_false(values_forget(d.values));
+    assert_string_equal(known(&d), "A2"); /* what it is now stays */
+    close_desk(&d);
+    return 0;
+}
+
+static const char two[] =
+    "allow: [{host: a.test}]\n"
+    "credentials:\n"
+    "- {name: A, source: {file: /a}, hosts: [a.test], inject: {header: [authorization]}}\n"
+    "- {name: B, source: {exec: [b]}, hosts: [b.test], inject: {header: [authorization]}}\n";
+static const char one[] =
+    "allow: [{host: a.test}]\n"
+    "credentials:\n"
+    "- {name: B, source: {exec: [b]}, hosts: [b.test], inject: {header: [authorization]}}\n";
+
+static int what_a_policy_takes_away_is_remembered(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    struct value *v;
+    struct err e;
+    struct policy *more = load(two), *less = load(one);
+    open_desk(&d);
+    rotate(&d, "A", "0");
+    rotate(&d, "B", "0");
+    const uint64_t before = values_generation(d.values);
+    values_take_policy(d.values, less);
+    assert_false(values_has(d.values, "A"));
+    assert_true(values_has(d.values, "B"));
+    assert_true(values_generation(d.values) != before);
+    assert_non_null(strstr(known(&d), "A0"));
+    assert_int_equal(values_get(d.values, "A", &v, &e), -ENOENT);
+    values_take_policy(d.values, more); /* it comes back */
+    rotate(&d, "A", "1");
+    assert_non_null(strstr(known(&d), "A1,0"));
+    values_take_policy(d.values, less);
+    assert_non_null(strstr(known(&d), "A1,0"));
+    time_test_advance(EGRESS_REMEMBER_MS * NS_PER_MS);
+    assert_true(values_forget(d.values));
+    assert_string_equal(known(&d), "B0");
+    policy_unref(more);
+    policy_unref(less);
+    close_desk(&d);
+    return 0;
+}
+
+static void a_host_that_had_a_credential_is_known_for_an_hour(void **state)
+{
+    (void)state;
+    struct former f = {.n = 0};
+    struct host a, c;
+    struct err e;
+    struct policy *more = load(two), *none = load("allow: [{host: a.test}]\n");
+    assert_int_equal(host_parse("a.test", 6, 0, &a, &e), 0);
+    assert_int_equal(host_parse("c.test", 6, 0, &c, &e), 0);
+    const struct policy_query q = {.host = &a, .port = 443, .transport = POLICY_TLS};
+    const struct policy_query other = {.host = &c, .port = 443, .transport = POLICY_TLS};
+    time_test_set(1000 * NS_PER_S, 0);
+    former_add(&f, none);
+    assert_int_equal(f.n, 0); /* it gave nobody anything */
+    for (size_t i = 0; i < 3; i++)
+        former_add(&f, more);
+    assert_int_equal(f.n, 1);
+    assert_true(former_gave(&f, &q));
+    assert_false(former_gave(&f, &other));
+    for (unsigned i = 0; i < FORMER_MAX; i++) {
+        char text[256];
+        (void)snprintf(text, sizeof(text),
+                       "allow: [{host: a.test}]\ncredentials:\n- {name: C%u, source: {file: /c}, "
+                       "hosts: [h%u.test], inject: {header: [authorization]}}\n",
+                       i, i);
+        struct policy *p = load(text);
+        assert_true(former_gave(&f, &q));
+        former_add(&f, p);
+        policy_unref(p);
+    }
+    assert_int_equal(f.n, FORMER_MAX);
+    assert_false(former_gave(&f, &q)); /* the oldest has gone */
+    former_add(&f, more);
+    time_test_advance(EGRESS_REMEMBER_MS * NS_PER_MS - 1);
+    former_forget(&f);
+    assert_true(former_gave(&f, &q));
+    time_test_advance(1);
+    former_forget(&f);
+    assert_int_equal(f.n, 0);
+    time_test_reset();
+    policy_unref(more);
+    policy_unref(none);
+}
+
+static bool sees(struct redact *r, const char *text)
+{
+    return redact_sees(r, text, strlen(text));
+}
+
+static int nothing_is_written_down_with_a_secret(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    struct policy *p = load(two);
+    open_desk(&d);
+    struct redact *r = redact_new(d.proxy, d.values);
+    assert_true(sees(r, "/path")); /* nobody has looked yet */
+    redact_prepare(r, p);
+    assert_int_equal(d.asked, 1); /* a program is not run for a record */
+    assert_false(sees(r, "/path"));
+    assert_true(sees(r, "/x/A-0-7Qm2vX9pLrT4wZ8n/y"));
+    assert_true(sees(r, "a-0-7qm2vx9plrt4wz8n.evil.test")); /* as a host has it */
+    assert_true(sees(r, "/QS0wLTdRbTJ2WDlwTHJUNHdaOG4="));
+    assert_false(sees(r, "/x/B-0-7Qm2vX9pLrT4wZ8n"));
+    rotate(&d, "B", "0"); /* a request has used it */
+    assert_true(sees(r, "/x/B-0-7Qm2vX9pLrT4wZ8n"));
+    redact_prepare(r, p);
+    assert_int_equal(d.asked, 2); /* all is fresh */
+    rotate(&d, "B", "1");
+    time_test_advance(10 * NS_PER_S);
+    redact_prepare(r, p);
+    assert_int_equal(d.asked, 4);
+    assert_true(sees(r, "/x/A-1-7Qm2vX9pLrT4wZ8n"));
+    assert_true(sees(r, "/x/A-0-7Qm2vX9pLrT4wZ8n")); /* as it was */
+    assert_true(redact_text(r, "/x", 2).n == 2 && redact_text(r, NULL, 0).p == NULL);
+    redact_free(r);
+    policy_unref(p);
+    close_desk(&d);
+    return 0;
+}
+
+static int a_keeper_that_is_gone_leaves_nothing_to_be_written_down(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    struct policy *p = load(two);
+    open_desk(&d);
+    struct redact *r = redact_new(d.proxy, d.values);
+    ctl_free(d.keeper);
+    d.keeper = NULL;
+    redact_prepare(r, p);
+    assert_true(sees(r, "/path"));
+    redact_free(r);
+    policy_unref(p);
+    close_desk(&d);
+    return 0;
+}
+
+ON_LOOP(four_values_are_remembered)
+ON_LOOP(what_was_is_forgotten_after_an_hour)
+ON_LOOP(what_a_policy_takes_away_is_remembered)
+ON_LOOP(nothing_is_written_down_with_a_secret)
+ON_LOOP(a_keeper_that_is_gone_leaves_nothing_to_be_written_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(case_four_values_are_remembered),
+        cmocka_unit_test(case_what_was_is_forgotten_after_an_hour),
+        cmocka_unit_test(case_what_a_policy_takes_away_is_remembered),
+        cmocka_unit_test(a_host_that_had_a_credential_is_known_for_an_hour),
+        cmocka_unit_test(case_nothing_is_written_down_with_a_secret),
+        cmocka_unit_test(case_a_keeper_that_is_gone_leaves_nothing_to_be_written_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
