@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/err.h"
 #include "base/list.h"
@@ -156,6 +157,13 @@ static int ask_run(struct ask *a)
     return code;
 }
 
+/* c-ares does not say that it got no socket. That is nothing about the name, and not remembered. */
+static bool without_descriptors(void)
+{
+    AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return fd < 0 && (errno == EMFILE || errno == ENFILE);
+}
+
 static int ask_main(void *arg)
 {
     struct ask *a = arg;
@@ -165,7 +173,9 @@ static int ask_main(void *arg)
         a->answer = (struct resolve_answer){.why = RESOLVE_TIMEOUT};
         a->result = 0;
     }
-    if (a->result == 0)
+    if (a->result == 0 && a->answer.why == RESOLVE_FAILED && without_descriptors())
+        a->answer.why = RESOLVE_LOCAL;
+    else if (a->result == 0)
         cache_put(r, a->name, &a->answer);
     ask_leave_map(a);
     r->n_asks--;
@@ -255,6 +265,12 @@ static int words(const struct resolver *r, const char *name, const struct resolv
     case RESOLVE_REFUSED:
         return err_set(e, -E_PROTO, "the name servers (%s, ...) answer %s for %s", server,
                        resolve_why_rcode(a->why), name);
+    case RESOLVE_LOCAL:
+        return err_set(
+            e, -EMFILE,
+            "no descriptor is left to ask the name servers for %s: too many open files; try "
+            "again, or raise the limit (LimitNOFILE=, ulimit -n)",
+            name);
     default:
         return err_set(e, -E_PROTO, "the name servers (%s, ...) cannot be asked for %s", server,
                        name);

@@ -50,7 +50,7 @@ enum resolve_why {
     RESOLVE_REFUSED,
     RESOLVE_FAILED,  /* they cannot be reached, or talk nonsense */
     RESOLVE_TIMEOUT, /* they say nothing */
-    RESOLVE_LOCAL,   /* not asked: cancelled, too many look-ups, no memory */
+    RESOLVE_LOCAL,   /* not asked: cancelled, too many look-ups, no memory or descriptor */
 };
 const char *resolve_why_rcode(enum resolve_why w); /* "NXDOMAIN", ...; NULL when there is none */
 
@@ -64,7 +64,7 @@ void resolver_free(struct resolver *r);
 /* The addresses of `name`: in canonical form (lower case, no trailing dot), 1 to RESOLVE_NAME_MAX
  * bytes. Fibers that ask for one name at once share one look-up; it ends with the last who waits.
  * Suspends. 0, or with words: -ENOENT (no such name, or no address), -E_PROTO (the servers fail),
- * -ETIMEDOUT, -ECANCELED, -E_LIMIT, -EINVAL (no name that DNS could carry). *ret_why may be NULL. */
+ * -ETIMEDOUT, -ECANCELED, -E_LIMIT, -EMFILE, -EINVAL (no name that DNS could carry). *ret_why may be NULL. */
 int resolver_lookup(struct resolver *r, const char *name, struct resolved *ret,
                     enum resolve_why *ret_why, struct err *e) WARN_UNUSED;
 

@@ -1,0 +1,197 @@
+// What is many or large at the boundary: slow clients, no descriptors left, an answer of half a gigabyte, a body of a hundred
+// megabytes with many secrets. A proxy holds little, refuses with a sentence, and goes on. Memory is the kernel's count.
+import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { SECRET, authority, boundary, credential, nameServer, origin, rule } from '../lib/egress.mjs';
+import { BIN, CLOSED, descendants, ms, start, tempDir, until } from '../lib/own.mjs';
+
+const ca = authority();
+const HOSTS = Array.from({ length: 8 }, (_, i) => `h${i}.test`);
+const tls = ca.issue(['api.test', ...HOSTS]);
+const dns = await nameServer(Object.fromEntries(['api.test', ...HOSTS].map((h) => [h, '127.0.0.1'])));
+const SLOW = ms(300000);
+const SANITIZED = process.env.ASAN_OPTIONS && 'a sanitizer keeps what was freed';
+const streaming = (f) => Object.assign(f, { streaming: true });
+const behind = (port, more = {}) => boundary({ ca, dns, allow: [rule('api.test', port)], credentials: [credential(`api.test:${port}`)], ...more });
+const proxies = (pid) => descendants(pid).filter((d) => { try { return fs.readFileSync(`/proc/${d}/cmdline`, 'latin1').split('\0').slice(1, 3).join(' ') === 'egress proxy'; } catch { return false; } });
+const memory = (pid, what) => Number(fs.readFileSync(`/proc/${pid}/status`, 'utf8').match(new RegExp(`${what}:\\s+(\\d+) kB`))[1]);
+/** A Python program as a file that a sandbox sees in /s. */
+function script(text) {
+  const dir = tempDir('scripts');
+  fs.chmodSync(dir, 0o755);
+  fs.writeFileSync(path.join(dir, 'run.py'), text);
+  return ['--bind', `${dir}:/s`];
+}
+/** Runs it behind the boundary; `p.exit` is awaited by the caller. */
+const python = (b, text) => start(BIN, [...b.argv(script(text)), '--', 'python3', '/s/run.py'], { stdin: 'pipe' });
+
+// Half have a request that goes on for as long as they like; half have had an answer and rest. (Half a head is cut after 10
+// seconds, and who says nothing at all.)
+test('two thousand slow clients hold little, and one that is quick is served beside them', { skip: CLOSED }, async () => {
+  const N = 2000;
+  const o = await origin({ tls, handler: (req, res) => res.end('ok\n') });
+  const b = behind(o.port);
+  const p = python(b, `
+import os, resource, socket, ssl, subprocess
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+ctx, token = ssl.create_default_context(), os.environ['TOKEN']
+head = ('POST /slow HTTP/1.1\\r\\nHost: api.test:${o.port}\\r\\nAuthorization: Bearer ' + token + '\\r\\nContent-Length: 20000\\r\\n\\r\\n').encode()
+all = []
+for i in range(${N}):
+    s = ctx.wrap_socket(socket.create_connection(('api.test', ${o.port})), server_hostname='api.test')
+    s.sendall(b'GET /rest HTTP/1.1\\r\\nHost: api.test:${o.port}\\r\\n\\r\\n' if i % 2 else head + b'x' * 100)
+    if i % 2: assert s.recv(10000).endswith(b'ok\\n')
+    all.append(s)
+print(subprocess.run(['curl', '-sS', '-H', 'Authorization: Bearer ' + token, 'https://api.test:${o.port}/quick'], capture_output=True).stdout.decode().strip(), flush=True)
+input()
+n = 0
+for i, s in enumerate(all):
+    s.sendall((head if i % 2 else b'') + b'x' * (20000 if i % 2 else 19900))
+    n += s.recv(100000).startswith(b'HTTP/1.1 200')
+    s.close()
+print(n)
+`);
+  await p.line(/^ok$/m, SLOW);
+  const [proxy, ...others] = proxies(p.pid);
+  const held = memory(proxy, 'VmRSS');
+  p.child.stdin.end('\n');
+  await p.exit;
+  assert.equal(p.out, `ok\n${N}\n`, p.tail());
+  assert.equal(others.length, 0);
+  console.log(`# ${N} slow clients: the proxy holds ${held} KiB`);
+  assert.ok(SANITIZED || held < 200 * 1024, `the proxy holds ${held} KiB`);
+  assert.equal(o.seen.filter((r) => r.url === '/slow' && r.body.length === 20000 && r.headers.authorization === `Bearer ${SECRET}`).length, N);
+});
+
+test('a proxy without descriptors: words for who is connected, a wait for who is not, and all goes on afterwards', { skip: CLOSED }, async () => {
+  const o = await origin({ tls, handler: (req, res) => { res.shouldKeepAlive = false; res.end('ok\n'); } });   // each request wants a connection of its own
+  const b = behind(o.port);
+  const LIMIT = 80;   // of every process: exec, keeper, proxy, and each program inside
+  const p = start('sh', ['-c', `ulimit -n ${LIMIT}; exec "$0" "$@"`, BIN, ...b.argv(script(`
+import os, socket, ssl, subprocess, sys
+ctx, token, port = ssl.create_default_context(), os.environ['TOKEN'], ${o.port}
+def dial(timeout=60):
+    return ctx.wrap_socket(socket.create_connection(('api.test', port), timeout=timeout), server_hostname='api.test')
+def get(s, path):
+    s.sendall(('GET %s HTTP/1.1\\r\\nHost: api.test:%d\\r\\nAuthorization: Bearer %s\\r\\n\\r\\n' % (path, port, token)).encode())
+    got = b''
+    while b'\\r\\n\\r\\n' not in got:
+        got += s.recv(65536) or sys.exit('cut: %r' % got)
+    head, body = got.split(b'\\r\\n\\r\\n', 1)
+    n = [int(l.split(b':')[1]) for l in head.split(b'\\r\\n') if l.lower().startswith(b'content-length:')][0]
+    while len(body) < n:
+        body += s.recv(65536)
+    return head.split(b' ')[1].decode() + ' ' + body.decode().strip()
+kept = dial()
+print('first', get(kept, '/first'), flush=True)
+input()
+fill = "import socket; all = [socket.create_connection(('api.test', %d)) for i in range(60)]; print(flush=True); input()" % port
+idle = [subprocess.Popen(['python3', '-c', fill], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for i in range(2)]
+for c in idle: c.stdout.readline()
+print('filled', flush=True)
+input()
+print('full', get(kept, '/full'), flush=True)
+late = socket.create_connection(('api.test', port), timeout=60)
+for c in idle: c.communicate(b'\\n')
+late = ctx.wrap_socket(late, server_hostname='api.test')
+print('late', get(late, '/late'), flush=True)
+print('kept', get(kept, '/kept'), flush=True)
+print('new', get(dial(), '/new'), flush=True)
+`)), '--', 'python3', '/s/run.py'], { stdin: 'pipe' });
+  await p.line(/^first 200 ok$/m, SLOW);
+  p.child.stdin.write('\n');
+  await p.line(/^filled$/m, SLOW);
+  const [proxy] = proxies(p.pid);
+  await until('no descriptor is left', () => fs.readdirSync(`/proc/${proxy}/fd`).length >= LIMIT);
+  p.child.stdin.end('\n');
+  const full = JSON.parse((await p.line(/^full 502 (\{.*\})$/m, SLOW))[1]);
+  await p.exit;
+  assert.equal(p.code, 0, p.tail());
+  assert.equal(full.error.type, 'origin_unreachable');
+  assert.match(full.error.message, /too many open files/i, 'it says what is missing');
+  assert.match(p.out, /^late 200 ok\nkept 200 ok\nnew 200 ok$/m);
+  assert.deepEqual(o.seen.map((r) => r.url), ['/first', '/late', '/kept', '/new']);
+  assert.deepEqual(b.records({ kind: 'request' }).filter((r) => r.path).map((r) => [r.path, r.status]), [['/first', 200], ['/full', 502], ['/late', 200], ['/kept', 200], ['/new', 200]]);
+  assert.equal((await b.verify()).code, 0);
+});
+
+test('an answer of 512 MiB is streamed, and the proxy’s memory stays where it was', { skip: CLOSED || SANITIZED }, async () => {
+  const PIECE = crypto.randomBytes(1 << 20), N = 512;
+  const o = await origin({ tls, handler: streaming((req, res) => {
+    req.resume();
+    if (req.url !== '/large') return void res.end('ok\n');
+    let left = N;
+    const more = () => { while (left-- > 0) if (!res.write(PIECE)) return void res.once('drain', more); res.end(); };
+    more();
+  }) });
+  const b = behind(o.port);
+  const url = `https://api.test:${o.port}`;
+  const p = start(BIN, [...b.argv(), '--', 'sh', '-c', `get() { curl -sS -H "Authorization: Bearer $TOKEN" -o /dev/null -w "$1 %{http_code} %{size_download}\\n" ${url}/$1; }; get warm; get warm; echo ready; read x; get large; read x`], { stdin: 'pipe' });
+  await p.line(/^ready$/m, SLOW);
+  const [proxy] = proxies(p.pid);
+  const before = memory(proxy, 'VmRSS');
+  fs.writeFileSync(`/proc/${proxy}/clear_refs`, '5');   // the high-water mark begins anew (proc(5))
+  p.child.stdin.write('\n');
+  await p.line(new RegExp(`^large 200 ${N << 20}$`, 'm'), SLOW);
+  const most = memory(proxy, 'VmHWM');
+  p.child.stdin.end('\n');
+  await p.exit;
+  console.log(`# ${N} MiB: ${before} KiB before, ${most} KiB at most`);
+  assert.ok(most >= before && most - before < 6 * 1024, `${before} KiB before, ${most} KiB at most`);
+});
+
+test('a body of 100 MB with substitution, and 256 secrets in the table: every one is replaced, and no byte else changes', { skip: CLOSED }, async () => {
+  const dir = tempDir('secrets');
+  const secrets = Array.from({ length: 256 }, (_, i) => `sk-${i}-${crypto.createHash('sha256').update(`secret ${i}`).digest('base64url')}`);
+  const BODY = 100e6;
+  let got;
+  const o = await origin({ tls, handler: streaming((req, res) => {
+    const hash = crypto.createHash('sha256');
+    let n = 0;
+    req.on('data', (d) => { hash.update(d); n += d.length; });
+    req.on('end', () => { if (req.method === 'POST') got = { n, hash: hash.digest('hex'), headers: req.headers }; res.end('ok\n'); });
+  }) });
+  // 32 credentials for each host: as many as one can have, of which one may stand in a body. A request to each host makes
+  // all 256 known.
+  const credentials = secrets.map((secret, i) => credential(`${HOSTS[i >> 5]}:${o.port}`, { inject: { header: [`x-key-${i}`], ...(i ? {} : { body: true }) } }, { name: `K${i}`, secret, dir }));
+  const b = boundary({ ca, dns, allow: HOSTS.map((h) => rule(h, o.port)), credentials, secrets: secrets.slice(0, 4) });
+  // Lines with the placeholder, another one but for its last byte, and noise.
+  const p = python(b, `
+import hashlib, os, socket, ssl
+ctx = ssl.create_default_context()
+key = [os.environ['K%d' % i].encode() for i in range(256)]
+def dial(host):
+    return ctx.wrap_socket(socket.create_connection((host, ${o.port})), server_hostname=host)
+for i in range(8):
+    s = dial('h%d.test' % i)
+    s.sendall(b'GET / HTTP/1.1\\r\\nHost: h%d.test:${o.port}\\r\\nConnection: close\\r\\n\\r\\n' % i)
+    assert s.recv(100).startswith(b'HTTP/1.1 200'), i
+noise = bytes(32 + (i * 7919) % 90 for i in range(2500))
+block = b''.join(key[0] + b' ' + key[1 + (i * 7) % 255][:-1] + b'\\n' + noise[i:] + b'\\n' for i in range(32))
+n = ${BODY} // len(block)
+tail = b'.' * (${BODY} - n * len(block))
+s = dial('h0.test')
+s.sendall(b'POST /large HTTP/1.1\\r\\nHost: h0.test:${o.port}\\r\\nContent-Type: text/plain\\r\\nContent-Length: ${BODY}\\r\\n\\r\\n')
+for i in range(n): s.sendall(block)
+s.sendall(tail)
+print(s.recv(1000).split(b'\\r\\n')[0].decode())
+print('BLOCKS', n, len(tail))
+print('KEYS', b' '.join(key).decode())
+`);
+  await p.exit;
+  assert.equal(p.code, 0, p.tail());
+  assert.match(p.out, /^HTTP\/1.1 200/);
+  const [, n, tail] = p.out.match(/^BLOCKS (\d+) (\d+)$/m).map(Number), keys = p.out.match(/^KEYS (.*)$/m)[1].split(' ');
+  const noise = Buffer.from(Array.from({ length: 2500 }, (_, i) => 32 + (i * 7919) % 90));
+  const block = Buffer.concat(Array.from({ length: 32 }, (_, i) => [Buffer.from(`${secrets[0]} ${keys[1 + (i * 7) % 255].slice(0, -1)}\n`), noise.subarray(i), Buffer.from('\n')]).flat());
+  const hash = crypto.createHash('sha256');
+  for (let i = 0; i < n; i++) hash.update(block);
+  hash.update(Buffer.alloc(tail, '.'));
+  assert.ok(n * 32 > 10000, 'there are many');
+  assert.equal(got.n, n * block.length + tail);
+  assert.equal(got.hash, hash.digest('hex'));
+  assert.equal(b.records({ kind: 'request', method: 'POST' })[0].status, 200);
+});
