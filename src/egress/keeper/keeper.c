@@ -128,7 +128,13 @@ static int answer_start(struct keeper *k, const json_t *o, struct ctl_fds *fds,
         return r;
     json_put_str(answer->o, "ca", k->ca_pem);
     put_warnings(k, answer->o);
-    answer->fds.fd[answer->fds.n++] = fcntl(k->ca_fd, F_DUPFD_CLOEXEC, 3);
+    const int ca_fd = fcntl(k->ca_fd, F_DUPFD_CLOEXEC, 3);
+    if (ca_fd < 0) {
+        r = -errno;
+        return err_set(e, r, "egress has no descriptor left: %s; raise its limit of open files",
+                       err_text(r));
+    }
+    answer->fds.fd[answer->fds.n++] = ca_fd;
     return 0;
 }
 

@@ -6,6 +6,7 @@
  * the final head has gone out a failure is an answer of our own; afterwards it is a cut, so that no
  * client takes half an answer for a whole one. Redirects are answers like others: nothing is followed. */
 #include <string.h>
+#include <strings.h>
 
 #include "base/limits.h"
 #include "base/time.h"
@@ -118,6 +119,26 @@ int exchange_renew(struct exchange *x)
     return r < 0 ? r : 0;
 }
 
+static bool names_us(struct http_text t)
+{
+    static const char us[] = "sallyport";
+    for (size_t i = 0; i + sizeof(us) - 1 <= t.n; i++)
+        if (strncasecmp(t.p + i, us, sizeof(us) - 1) == 0)
+            return true;
+    return false;
+}
+
+/* Our name in this field says that an answer is ours: an origin may not say so, in no head and no trailer. */
+static void drop_forged(struct http_fields *fs)
+{
+    struct http_field *f = NULL;
+    while ((f = http_fields_get(fs, "proxy-status", f)))
+        if (names_us(f->value)) {
+            (void)http_fields_remove(fs, "proxy-status");
+            return;
+        }
+}
+
 /* Reads heads up to the final one; interim ones go on. */
 static int final_head(struct exchange *x)
 {
@@ -130,6 +151,7 @@ static int final_head(struct exchange *x)
                              "the origin changed to another protocol without being asked to");
         if (n == LIMIT_EXCHANGE_INTERIM)
             return bad(x, "http_protocol_error", "the origin sent too many interim answers");
+        drop_forged(&x->response.fields);
         r = exchange_renew(x);
         if (r == 0)
             r = reply_head(&x->reply, &x->response, &x->err);
@@ -223,10 +245,12 @@ static int end(struct exchange *x)
     const struct http_fields *t = http_trailers(x->origin.pipe);
     struct http_fields scrubbed = {.n = 0};
     int r = 0;
-    if (t && t->n > 0 && x->reply.table) {
+    if (t && t->n > 0) {
         r = exchange_renew(x);
         if (r == 0)
             r = reply_trailers(&x->reply, &x->response, t, &scrubbed);
+        if (r == 0)
+            drop_forged(&scrubbed);
         t = &scrubbed;
     }
     if (r < 0) {
@@ -267,17 +291,6 @@ static int body(struct exchange *x, bool whole, struct exchange_room *room, stru
     return r == 0 ? end(x) : r;
 }
 
-/* Our name in this field says that an answer is ours: an origin may not say so. */
-static void drop_forged(struct http_head *h)
-{
-    struct http_field *f = NULL;
-    while ((f = http_fields_get(&h->fields, "proxy-status", f)))
-        if (memmem(f->value.p, f->value.n, "sallyport", 9)) {
-            (void)http_fields_remove(&h->fields, "proxy-status");
-            return;
-        }
-}
-
 /* From here on both sides speak WebSocket (RFC 6455 4.1, RFC 8441 5). */
 static bool switches(const struct exchange *x)
 {
@@ -290,7 +303,7 @@ static int answer(struct exchange *x)
     int r = final_head(x);
     if (r < 0)
         return r;
-    drop_forged(&x->response);
+    drop_forged(&x->response.fields);
     bool whole = x->reply.table && reply_wants_whole(&x->reply, &x->response);
     r = exchange_renew(x);
     if (r == 0 && x->reply.table)

@@ -253,6 +253,10 @@ enum http_version upstream_version(struct world *w, struct sandbox *sb, struct p
     struct origin_lease lease = {.link = NULL};
     struct dial_info info;
     struct err e = {.code = 0};
+    /* Not even a connection is made of which nothing could be recorded; what is, the exchange reserves anew. */
+    AUTO(audit_room) room = AUDIT_ROOM_NONE;
+    if (audit_reserve(w->audit, 1, &room, &e) < 0)
+        return HTTP_1_1;
     if (get_link(w, sb->id, &want, &lease, &info, &e) < 0)
         return HTTP_1_1; /* the exchange will find out, and say so */
     const enum http_version v = http_link_version(lease.link);

@@ -125,6 +125,8 @@ void h2_stream_release(struct h2_stream *st);
 void h2_stream_fail(struct h2_stream *st, int code);
 /* RST_STREAM with a code of RFC 9113 7. */
 void h2_stream_cut(struct h2_stream *st, uint32_t code);
+/* Keeps what was received until it is read. 0 or a code. */
+int h2_stream_keep(struct h2_stream *st, const void *p, size_t n) WARN_UNUSED;
 /* Gives connection-level window back for bytes that nobody will read. */
 void h2_stream_drop(struct h2_stream *st);
 /* Whether both directions have ended in order. */

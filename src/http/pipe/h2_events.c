@@ -69,7 +69,7 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *f, void *ar
 static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t n_name,
                      const uint8_t *value, size_t n_value, uint8_t flags, void *arg)
 {
-    struct h2_stream *st = stream_of(s, f);
+    struct h2_stream *st = f->hd.type == NGHTTP2_HEADERS ? stream_of(s, f) : NULL;
     if (!st || !st->head.started)
         return 0;
     bool sensitive = flags & NGHTTP2_NV_FLAG_NO_INDEX;
@@ -181,7 +181,7 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
         buf_consume(&st->in, st->in_from);
         st->in_from = 0;
     }
-    if (buf_add(&st->in, p, n) < 0) {
+    if (h2_stream_keep(st, p, n) < 0) {
         (void)nghttp2_session_consume_connection(s, n);
         h2_stream_cut(st, NGHTTP2_INTERNAL_ERROR);
         h2_stream_fail(st, -ENOMEM);

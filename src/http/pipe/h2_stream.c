@@ -36,6 +36,28 @@ struct h2_stream *h2_stream_new(struct h2_conn *c)
     return st;
 }
 
+/* What was received may be secrets of the other side. */
+static void drop_in(struct h2_stream *st)
+{
+    if (st->in.data)
+        explicit_bzero(st->in.data, st->in.cap);
+    buf_done(&st->in);
+    buf_init(&st->in, 2 * H2_STREAM_WINDOW);
+}
+
+int h2_stream_keep(struct h2_stream *st, const void *p, size_t n)
+{
+    if (st->in.data && n >= st->in.cap - st->in.len) { /* it would move, and leave itself behind */
+        struct buf larger = BUF_INIT(2 * H2_STREAM_WINDOW);
+        if (!buf_room(&larger, st->in.len + n))
+            return buf_err(&larger);
+        (void)buf_add(&larger, st->in.data, st->in.len); /* there is room */
+        drop_in(st);
+        st->in = larger;
+    }
+    return buf_add(&st->in, p, n);
+}
+
 void h2_stream_release(struct h2_stream *st)
 {
     if (st->open || st->in_session)
@@ -47,7 +69,7 @@ void h2_stream_release(struct h2_stream *st)
     list_remove(&st->node);
     h2_reader_done(&st->head);
     http_head_done(&st->refusal);
-    buf_done(&st->in);
+    drop_in(st);
     free(st);
 }
 
@@ -77,8 +99,7 @@ void h2_stream_drop(struct h2_stream *st)
     size_t n = st->in.len - st->in_from;
     if (n && !st->c->broken)
         (void)nghttp2_session_consume_connection(st->c->session, n);
-    buf_done(&st->in);
-    buf_init(&st->in, 2 * H2_STREAM_WINDOW);
+    drop_in(st);
     st->in_from = 0;
 }
 
@@ -132,10 +153,8 @@ static size_t take_bytes(struct h2_stream *st, void *to, size_t room)
     st->in_from += n;
     if (st->in_from == st->in.len) {
         st->in_from = 0;
-        if (st->in.cap > H2_KEEP_BYTES) {
-            buf_done(&st->in);
-            buf_init(&st->in, 2 * H2_STREAM_WINDOW);
-        }
+        if (st->in.cap > H2_KEEP_BYTES)
+            drop_in(st);
         buf_reset(&st->in);
     }
     if (!c->broken && nghttp2_session_consume(c->session, st->id, n) == 0)

@@ -184,10 +184,13 @@ static int an_origin_cannot_pass_its_answer_off_as_ours(void *arg)
     struct harness h;
     harness_start(&h, POLICY, HTTP_1_1);
     harness_ask(&h, GET_V1);
-    fake_say_head(&h.origins[0], "403\nproxy-status: cdn\n"
+    fake_say_head(&h.origins[0], "103\nproxy-status: SallyPort; error=x\nlink: </a>");
+    fake_say_head(&h.origins[0], "403\n[stream]\nproxy-status: cdn\n"
                                  "proxy-status: sallyport; error=http_request_denied\nx-a: b");
+    fake_say_end(&h.origins[0], "proxy-status: sallyport\nx-trailer: c");
     harness_join(&h);
-    assert_string_equal(buf_str(&h.client.heard), "403\nx-a: b\n\n");
+    assert_string_equal(buf_str(&h.client.heard),
+                        "103\nlink: </a>\n\n403\nx-a: b\n[stream]\n\n<end x-trailer: c>");
     harness_end(&h);
     return 0;
 }

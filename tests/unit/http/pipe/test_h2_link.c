@@ -645,6 +645,34 @@ static void a_push_is_an_error(void)
 }
 H2_CASE(a_push_is_an_error)
 
+/* Before it can know that it must not. The promised stream is reset, and the answer is the answer. */
+static void an_early_push_is_reset(void)
+{
+    struct world w = {.l = NULL};
+    struct stream s;
+    struct err e = {0};
+    peer_pair(&w.peer, &s);
+    scope_init(&w.scope);
+    CHECK(h2_link_new(&s, &(struct http_link_options){.tls = true}, &w.l, &e) == 0, "%s", e.msg);
+    struct http_pipe *p = got(&w);
+    AUTO(buf) b = BUF_INIT(1000);
+    put_frame(&b, F_SETTINGS, 0, 0, NULL, 0);
+    put_frame(&b, F_PUSH, F_END_HEAD, 1, "\0\0\0\2\x82\x84\x86", 7);
+    put_headers(&b, 1, F_END, ":status: 200\n");
+    CHECK(peer_fill(&w.peer, 24), "preface");
+    buf_consume(&w.peer.in, 24);
+    world_send(&w, &b);
+    CHECK(peer_reset_of(&w.peer, 2) == NGHTTP2_CANCEL, "8.4");
+    AUTO(http_head) h;
+    http_head_init(&h);
+    CHECK(status_of(p, &h) == 200, "answer");
+    CHECK(h.fields.n == 0 && !h.method.p && !h.path.p, "of the push");
+    http_head_done(&h);
+    http_pipe_close(p);
+    world_done(&w);
+}
+H2_CASE(an_early_push_is_reset)
+
 static void a_server_of_another_version_is_an_error(void)
 {
     struct stream s;
@@ -734,6 +762,7 @@ int main(void)
         CASE(a_server_that_wastes_time_is_left),
         CASE(a_server_may_measure_each_exchange),
         CASE(a_push_is_an_error),
+        CASE(an_early_push_is_reset),
         CASE(a_server_of_another_version_is_an_error),
         CASE(tunnels_are_asked_for_when_they_are_offered),
     };
