@@ -32,7 +32,27 @@ static bool is_letter(char c)
 
 static bool in_word(char c)
 {
-    return is_digit(c) || is_letter(c) || c == '+' || c == '-' || c == '_' || c == '=';
+    return is_digit(c) || is_letter(c) || c == '+' || c == '-' || c == '_' || c == '=' ||
+           (unsigned char)c >= 0x80; /* of a letter that is not ASCII */
+}
+
+/* What is not printable is shown as a space. */
+static char shown(char c)
+{
+    return c >= ' ' && c <= '~' ? c : ' ';
+}
+
+/* Whether a piece of what is known, as it would be shown, is in the quotation. One that shows too few
+ * characters is in any. */
+static bool says_piece(const char *said, const char *known, size_t n)
+{
+    char piece[KNOWN_PIECE];
+    size_t letters = 0;
+    for (size_t i = 0; i < n; i++) {
+        piece[i] = shown(known[i]);
+        letters += piece[i] != ' ';
+    }
+    return letters > 0 && memmem(said, strlen(said), piece, n);
 }
 
 /* Whether eight bytes in a row of a word of `known` are in the quotation, or a whole shorter one. */
@@ -44,7 +64,7 @@ static bool says_known(const char *said, const char *known, size_t known_n)
             n++;
         size_t piece = n < KNOWN_PIECE ? n : KNOWN_PIECE;
         for (size_t k = 0; piece >= KNOWN_SHORT && k + piece <= n; k++)
-            if (memmem(said, strlen(said), known + i + k, piece))
+            if (says_piece(said, known + i + k, piece))
                 return true;
         i += n ? n : 1;
     }
@@ -57,7 +77,7 @@ static size_t word_bytes(const char *s, size_t n, bool *ret_key)
     bool digit = false, letter = false;
     for (; i < n && in_word(s[i]); i++) {
         digit |= is_digit(s[i]);
-        letter |= is_letter(s[i]);
+        letter |= is_letter(s[i]) || (unsigned char)s[i] >= 0x80;
     }
     *ret_key = i >= KEY_LIKE && digit && letter;
     return i;
@@ -66,7 +86,7 @@ static size_t word_bytes(const char *s, size_t n, bool *ret_key)
 static void put(char *ret, size_t *at, const char *s, size_t n)
 {
     for (size_t i = 0; i < n && *at < HUSH_MAX; i++)
-        ret[(*at)++] = s[i] >= ' ' && s[i] <= '~' ? s[i] : ' ';
+        ret[(*at)++] = shown(s[i]);
 }
 
 char *hush_quote(const char *said, size_t n, bool last_line, const char *known, size_t known_n,

@@ -24,6 +24,16 @@ static void what_may_be_a_key_is_not_quoted(void **state)
         {"bad password hunt", false, "hunter2x!", "bad password hunt"},
         {"said pin 1234", false, "pin\t1234", ""},
         {"said pin 123", false, "pin 123", "said pin 123"},
+        /* not ASCII: what is shown of it is compared */
+        {"bad password p\xc3\xa4ssw\xc3\xb6rd!", false, "p\xc3\xa4ssw\xc3\xb6rd!", ""},
+        {"said gr\xc3\xbc\xc3\x9f", false,
+         "gr\xc3\xbc\xc3\x9f"
+         "e",
+         "said gr    "},
+        {"no \xe9\x8d\xb5", false, "\xe9\x8d\xb5\xe9\x8d\xb5", "no    "},
+        {"key \xc3\xa4"
+         "bcdefghijklmn7 is bad",
+         false, NULL, "key [...] is bad"},
         {"", false, NULL, ""},
         {"\n\n", true, NULL, ""},
         {"esc \x1b[31mred\x7f", false, NULL, "esc  [31mred "},
