@@ -165,16 +165,19 @@ test('invariant 7: a redirect, a second port and a subdomain are other origins',
 });
 
 test('invariant 8: a full disk stops requests with a clear error, and nothing goes out', { skip: process.getuid() !== 0 && 'a small file system needs root' }, async () => {
-  const o = await origin({ tls });
-  const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], credentials: [credential(`api.test:${o.port}`)] });
+  const o = await origin({ tls }), untouched = await origin({ tls, h2: true });
+  let dialled = 0;
+  untouched.server.on('connection', () => { dialled++; });
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port), rule('api.test', untouched.port)], credentials: [credential([`api.test:${o.port}`, `api.test:${untouched.port}`])] });
   const small = tempDir('small'), go = tempDir('go');
   const get = `curl -sS -i -m 20 https://api.test:${o.port}/ -H "Authorization: Bearer $TOKEN"`;
-  const inside = `${get} -o /dev/null -w '%{http_code}\\n'; touch ${go}/ready; while [ ! -e ${go}/full ]; do sleep 0.1; done; i=0; while [ $i -lt 12000 ]; do i=$((i+1)); echo "url = https://api.test:${o.port}/$i/${'x'.repeat(900)}"; echo 'output = /dev/null'; done > /tmp/list; curl -sS -K /tmp/list -H "Authorization: Bearer $TOKEN"; ${get}`;
+  const inside = `${get} -o /dev/null -w '%{http_code}\\n'; touch ${go}/ready; while [ ! -e ${go}/full ]; do sleep 0.1; done; i=0; while [ $i -lt 12000 ]; do i=$((i+1)); echo "url = https://api.test:${o.port}/$i/${'x'.repeat(900)}"; echo 'output = /dev/null'; done > /tmp/list; curl -sS -K /tmp/list -H "Authorization: Bearer $TOKEN"; ${get}; ${get.replace(o.port, untouched.port)}`;
   const argv = ['exec', '--egress', b.file, '--audit', `${small}/audit.jsonl`, '--bind', `${go}:rw`, '--', 'sh', '-c', inside];
   const outer = `mount -t tmpfs -o size=8m tmpfs ${small} && { (while [ ! -e ${go}/ready ]; do sleep 0.1; done; dd if=/dev/zero of=${small}/fill bs=64k 2>/dev/null; touch ${go}/full) & exec "$@"; }`;
   const r = await run('unshare', ['-m', 'sh', '-c', outer, 'sh', BIN, ...argv], { timeout: 120000 });
   assert.match(r.out, /^200\n/, r.out + r.err);
-  assert.match(r.out, /HTTP\/\S+ 503[\s\S]*"audit"/, (r.out + r.err).slice(-3000));
+  assert.equal(r.out.match(/HTTP\/\S+ 503[\s\S]*?"audit"/g)?.length, 2, (r.out + r.err).slice(-3000));
+  assert.equal(dialled, 0, 'not even to ask which version the origin speaks');
   assert.ok(!r.out.includes(SECRET));
 });
 
