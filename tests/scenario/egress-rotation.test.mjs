@@ -132,3 +132,35 @@ test('a request that is denied before anything is fetched: the log has no secret
   assert.ok(all.some((r) => r.host === 'denied.test' && r.path === '(a secret)'), JSON.stringify(all));
   assert.ok(all.some((r) => r.host === '(a secret)' && r.path === '/'), JSON.stringify(all));
 });
+
+test('a secret that one proxy has got anew: a stream that is open in another one does not say it', async () => {
+  const c = {};
+  let stream, first;
+  const flows = new Promise((ok) => { first = ok; });
+  const o = await origin({ tls, handler: streaming((req, res, record) => {
+    req.resume();
+    if (req.url === '/stream') { stream = res; res.writeHead(200, { 'content-type': 'text/event-stream' }); return void res.write(`data: ${SECRET}\n\n`, first); }
+    if (req.url === '/rotate') { put(c.c.source.file, NEW); return void setTimeout(() => res.end('turned\n'), 100); }
+    assert.equal(record.headers.authorization, `Bearer ${NEW}`);
+    stream.end(`data: ${NEW}\n\n`, () => res.end('used\n'));
+  }) });
+  c.c = credential(`api.test:${o.port}`);
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], credentials: [c.c] });
+  const i = await inside({ workerArgs: ['--egress', b.file, '--audit', b.audit, '--egress-processes', '2'] });
+  try {
+    await i.w.proc.line(/^ready/m, ms(60000));
+    const x = await i.session(), y = await i.session();
+    const curl = (url) => `curl -sSN ${AUTH} https://api.test:${o.port}${url}`;
+    await i.sh(x, `${curl('/stream')} > /tmp/got 2>&1 &`);
+    await flows;
+    assert.match(await i.sh(y, `${curl('/rotate')}; ${curl('/use')}`), /turned\nused/);
+    const out = await i.sh(x, 'wait; cat /tmp/got; echo "=$TOKEN"');
+    holdsNo('the stream', SECRET, out);
+    holdsNo('the stream', NEW, out);
+    const token = out.match(/=(sp_ph_\w+)/)[1];
+    assert.ok(out.startsWith(`data: ${token}\n\ndata: ${token}\n`), out);
+    await x.close();
+    await y.close();
+  } finally { await i.stop(); }
+  assert.equal(new Set(b.records({ kind: 'request' }).filter((r) => ['/stream', '/use'].includes(r.path)).map((r) => r.by)).size, 2, 'each was in a proxy of its own');
+});

@@ -22,6 +22,7 @@
  *   ca       descriptor: the key                                                          (notice)
  *   bind     binding, session, call, env, from, last; descriptors                         (notice)
  *   session, call, release: as above                                                      (notice)
+ *   changed  credential: another proxy has got a value of it that is new: ask for it      (notice)
  *
  * The keeper to the exporter (export/process.h):
  *   export   log: path, position: path, endpoint, ca_file, headers: [name]                (notice)

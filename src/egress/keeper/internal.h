@@ -48,6 +48,7 @@ struct binding {
 struct keeper_secret {
     struct secret_source *source;
     struct placeholder_format *format; /* NULL: it is never sent by a client */
+    struct secret_value *told; /* what a proxy was told last, and the others that it changed */
 };
 
 /* Values of the headers of audit.otlp, in the policy's order. */
@@ -113,9 +114,10 @@ int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e)
  * where the old policy says. Suspends, for the connections of vaults. */
 void secrets_let_go(struct keeper *k);
 void secrets_done(struct keeper *k); /* Suspends */
-/* The value, read if need be. Suspends. 0 or a code with words. */
-int secrets_get(struct keeper *k, const char *credential, struct secret *ret, struct err *e)
-    WARN_UNUSED;
+/* The value, read if need be. Suspends. 0 or a code with words. `ret_news` (may be NULL): whether it is
+ * another one than the last that was asked for with it. */
+int secrets_get(struct keeper *k, const char *credential, struct secret *ret, bool *ret_news,
+                struct err *e) WARN_UNUSED;
 int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e) WARN_UNUSED;
 /* The value of a header of audit.otlp. By its name: a new policy may name them in another order. */
 int secrets_header(struct keeper *k, const char *name, struct secret *ret, struct err *e)

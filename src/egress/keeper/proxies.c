@@ -24,11 +24,31 @@
 #define STOP_MS    2000
 #define TELL_MS    5000
 
-static int answer_value(struct keeper *k, const char *op, const json_t *o,
-                        struct ctl_answer *answer, struct err *e)
+/* What an origin hears from one proxy it may say to another's sandbox. They are told before the one that
+ * asked has its answer. */
+static void tell_others(const struct proxy *p, const char *credential)
 {
-    if (str_eq(op, "value"))
-        return secrets_get(k, json_get_str(o, "credential"), &answer->tail, e);
+    struct keeper *k = p->k;
+    AUTO_JSON json_t *o = json_new_object();
+    json_put_str(o, "op", "changed");
+    json_put_str(o, "credential", credential);
+    for (size_t i = 0; i < k->n_proxies; i++)
+        if (&k->proxies[i] != p && k->proxies[i].ready)
+            (void)!proxy_tell(&k->proxies[i], o, NULL, 0);
+}
+
+static int answer_value(struct proxy *p, const char *op, const json_t *o, struct ctl_answer *answer,
+                        struct err *e)
+{
+    struct keeper *k = p->k;
+    if (str_eq(op, "value")) {
+        const char *credential = json_get_str(o, "credential");
+        bool news = false;
+        int r = secrets_get(k, credential, &answer->tail, &news, e);
+        if (r >= 0 && news)
+            tell_others(p, credential);
+        return r;
+    }
     if (str_eq(op, "proxy_password"))
         return secrets_proxy_password(k, &answer->tail, e);
     return err_set(e, -E_PROTO, "a proxy cannot ask for that");
@@ -41,7 +61,7 @@ static int hear_proxy(void *arg, const char *op, const json_t *o, struct ctl_fds
     if (fds->n) /* a question that waits for a vault would hold them open here, by the thousand */
         return err_set(e, -E_PROTO, "a proxy has no descriptors for us");
     if (answer)
-        return answer_value(p->k, op, o, answer, e);
+        return answer_value(p, op, o, answer, e);
     if (!str_eq(op, "ready"))
         return -E_PROTO;
     p->ready = true;

@@ -16,6 +16,7 @@ static void secret_entry_free(struct keeper_secret *s)
     if (!s)
         return;
     secret_source_unref(s->source);
+    secret_value_unref(s->told);
     placeholder_format_free(s->format);
     free(s);
 }
@@ -143,36 +144,54 @@ void secrets_let_go(struct keeper *k)
     secret_source_unref(password);
 }
 
-static int copy_value(struct secret_source *s, struct secret *ret, struct err *e)
+/* *ret_v is the caller's. */
+static int copy_value(struct secret_source *s, struct secret *ret, struct secret_value **ret_v,
+                      struct err *e)
 {
     secret_source_ref(s); /* a new policy may let it go while we read */
     struct secret_value *v = NULL;
     int r = secret_source_get(s, &v, e);
-    if (r >= 0) {
-        const struct secret *value = secret_value_secret(v);
-        r = secret_set(ret, secret_borrow(value), value->len);
-        if (r < 0)
-            err_set(e, r, "no memory for a secret");
-        secret_value_unref(v);
-    }
     secret_source_unref(s);
-    return r;
+    if (r < 0)
+        return r;
+    const struct secret *value = secret_value_secret(v);
+    r = secret_set(ret, secret_borrow(value), value->len);
+    if (r < 0) {
+        secret_value_unref(v);
+        return err_set(e, r, "no memory for a secret");
+    }
+    *ret_v = v;
+    return 0;
 }
 
-int secrets_get(struct keeper *k, const char *credential, struct secret *ret, struct err *e)
+int secrets_get(struct keeper *k, const char *credential, struct secret *ret, bool *ret_news,
+                struct err *e)
 {
-    const struct keeper_secret *s = credential ? map_get(&k->secrets, credential) : NULL;
+    struct keeper_secret *s = credential ? map_get(&k->secrets, credential) : NULL;
+    struct secret_value *v = NULL;
     if (!s)
         return err_set(e, -ENOENT, "the policy has no such credential");
-    int r = copy_value(s->source, ret, e);
-    return r < 0 ? err_wrap(e, r, "credential %s", credential) : r;
+    int r = copy_value(s->source, ret, &v, e);
+    if (r < 0)
+        return err_wrap(e, r, "credential %s", credential);
+    s = map_get(&k->secrets, credential); /* a new policy may have come */
+    if (ret_news)
+        *ret_news = s && s->told != v;
+    if (ret_news && *ret_news) {
+        secret_value_unref(s->told);
+        s->told = secret_value_ref(v);
+    }
+    secret_value_unref(v);
+    return 0;
 }
 
 int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e)
 {
     if (!k->proxy_password)
         return err_set(e, -ENOENT, "upstream_proxy has no password");
-    int r = copy_value(k->proxy_password, ret, e);
+    struct secret_value *v = NULL;
+    int r = copy_value(k->proxy_password, ret, &v, e);
+    secret_value_unref(v);
     return r < 0 ? err_wrap(e, r, "upstream_proxy: password") : r;
 }
 
@@ -201,7 +220,7 @@ static void look_at(struct keeper *k, const struct policy_credential *c, struct 
         looks = looks || json_get_str(c->source, cheap[i]);
     if (!looks)
         return;
-    if (secrets_get(k, c->name, &value, &e) < 0)
+    if (secrets_get(k, c->name, &value, NULL, &e) < 0)
         (void)buf_addf(out, "%s; until then requests that need it get 502\n", e.msg);
     else if (value.len < SCRUB_SECRET_MIN)
         (void)buf_addf(out,

@@ -48,7 +48,7 @@ struct values {
     struct map entries;
     size_t n_past; /* of all entries */
     uint64_t generation;
-    uint64_t policies; /* so many have come */
+    uint64_t turns; /* a question asked before the last one has an old answer */
 };
 
 /* ---- one value ---- */
@@ -183,7 +183,7 @@ static int ask(struct values *vs, struct entry *n, const char *name, struct err 
     if (!proxy)
         json_put_str(o, "credential", name);
     const int64_t asked_ns = time_mono_ns();
-    const uint64_t policies = vs->policies;
+    const uint64_t turns = vs->turns;
     n->asking = true;
     int r = ctl_ask(vs->keeper, o, NULL, 0, &answer, NULL, &secret, e);
     n->asking = false;
@@ -198,7 +198,7 @@ static int ask(struct values *vs, struct entry *n, const char *name, struct err 
     }
     take_value(vs, n, &secret);
     /* A policy that has come meanwhile may give the name another source: this may be the old one's. */
-    n->asked_ns = vs->policies == policies ? asked_ns : 0;
+    n->asked_ns = vs->turns == turns ? asked_ns : 0;
     if (n->gone) /* or none: somebody may have used it, in another process */
         retire(vs, n);
     return 0;
@@ -225,6 +225,14 @@ static int get(struct values *vs, const char *name, struct value **ret, struct e
 int values_get(struct values *vs, const char *credential, struct value **ret, struct err *e)
 {
     return get(vs, credential, ret, e);
+}
+
+void values_expire(struct values *vs, const char *credential)
+{
+    struct entry *n = map_get(&vs->entries, credential);
+    vs->turns++;
+    if (n)
+        n->asked_ns = 0;
 }
 
 bool values_has(const struct values *vs, const char *credential)
@@ -319,7 +327,7 @@ void values_take_policy(struct values *vs, const struct policy *p)
     size_t pos = 0;
     const char *name;
     void *value;
-    vs->policies++;
+    vs->turns++;
     while (map_next(&vs->entries, &pos, &name, &value)) {
         struct entry *n = value;
         n->asked_ns = 0; /* the same name may have another source now */

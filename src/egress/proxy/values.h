@@ -26,6 +26,8 @@ void values_free(struct values *vs); /* nobody may wait in values_get; NULL is f
  * asked for. 0, or the source's code with words that hold no secret. */
 int values_get(struct values *vs, const char *credential, struct value **ret, struct err *e)
     WARN_UNUSED;
+/* What is had of it is not what it is: it is asked for again. */
+void values_expire(struct values *vs, const char *credential);
 /* Of upstream_proxy; as above. */
 int values_get_proxy_password(struct values *vs, struct value **ret, struct err *e) WARN_UNUSED;
 

@@ -56,7 +56,7 @@ static void expect_none(struct keeper *k, const char *name)
 {
     struct secret value = {0};
     struct err e = {.code = 0};
-    assert_int_equal(secrets_get(k, name, &value, &e), -ENOENT);
+    assert_int_equal(secrets_get(k, name, &value, NULL, &e), -ENOENT);
     assert_non_null(strstr(e.msg, "no such credential"));
 }
 
@@ -91,7 +91,7 @@ static int sources_that_are_let_go_are_not_found(void *arg)
     struct policy *full = policy_of(text), *empty = policy_of("{'allow':[{'host':'a.test'}]}");
     struct taker t = {k, empty};
     assert_int_equal(secrets_take_policy(k, full, &e), 0);
-    if (secrets_get(k, "A", &value, &e) < 0)
+    if (secrets_get(k, "A", &value, NULL, &e) < 0)
         fail_msg("%s", e.msg);
     secret_done(&value);
     assert_int_equal(fiber_spawn(&s, "take", take, &t, NULL), 0);
