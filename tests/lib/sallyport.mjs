@@ -89,7 +89,7 @@ export const makeAgent = (s, more = {}) =>
   s.client().beta.agents.create({ name: 'tester', model: 'script-model', tools: [TOOLSET], ...more });
 
 /** `sallyport worker`. Resolves once it says it is polling; `proc.exit` tells how it ended. */
-export function startWorker({ url, envId, envKey: key, args = [], env, config, stateDir }) {
+export function startWorker({ url, envId, envKey: key, args = [], env, config, stateDir, under = [] }) {
   const dir = tempDir('wrk');
   const keyFile = path.join(dir, 'env.key');
   fs.writeFileSync(keyFile, `${key}\n`, { mode: 0o600 });
@@ -99,7 +99,8 @@ export function startWorker({ url, envId, envKey: key, args = [], env, config, s
     argv.push('--config', path.join(dir, 'worker.yaml'));
   }
   argv.push(...args);
-  const proc = start(BIN, argv, { env: { XDG_STATE_HOME: stateDir ?? dir, ...env }, cwd: dir });
+  const [cmd, ...rest] = [...under, BIN, ...argv];
+  const proc = start(cmd, rest, { env: { XDG_STATE_HOME: stateDir ?? dir, ...env }, cwd: dir });
   return { proc, pid: proc.pid, dir, stop: (signal = 'SIGTERM') => end(proc, { signal }), kill9: async () => { proc.kill('SIGKILL'); await proc.exit; } };
 }
 

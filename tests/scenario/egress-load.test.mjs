@@ -6,6 +6,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { SECRET, authority, boundary, credential, nameServer, origin, rule } from '../lib/egress.mjs';
+import { inside } from '../lib/inside.mjs';
+import { startWorker } from '../lib/sallyport.mjs';
 import { BIN, CLOSED, descendants, ms, start, tempDir, until } from '../lib/own.mjs';
 
 const ca = authority();
@@ -116,6 +118,32 @@ print('new', get(dial(), '/new'), flush=True)
   assert.deepEqual(o.seen.map((r) => r.url), ['/first', '/late', '/kept', '/new']);
   assert.deepEqual(b.records({ kind: 'request' }).filter((r) => r.path).map((r) => [r.path, r.status]), [['/first', 200], ['/full', 502], ['/late', 200], ['/kept', 200], ['/new', 200]]);
   assert.equal((await b.verify()).code, 0);
+});
+
+test('a sandbox that is made while a proxy has no descriptors: it waits, and is served when there are some', { skip: CLOSED }, async () => {
+  const LIMIT = 100;
+  const o = await origin({ tls, handler: (req, res) => res.end('ok\n') });
+  const b = behind(o.port);
+  const i = await inside({ workerArgs: ['--egress', b.file, '--audit', b.audit], spawnWorker: (w) => startWorker({ ...w, under: ['sh', '-c', `ulimit -n ${LIMIT}; exec "$0" "$@"`] }) });
+  try {
+    await i.w.proc.line(/^ready/m, ms(60000));
+    const x = await i.session();
+    const curl = `curl -sS -m 60 -H "Authorization: Bearer $TOKEN" https://api.test:${o.port}`;
+    assert.match(await i.sh(x, `${curl}/first`), /ok/);
+    const fill = `import socket, time; all = [socket.create_connection(("api.test", ${o.port})) for i in range(70)]; print("held", flush=True); time.sleep(300)`;
+    assert.match(await i.sh(x, `for i in 1 2; do python3 -c '${fill}' > /tmp/held$i & echo $! >> /tmp/pids; done; until grep -q held /tmp/held1 && grep -q held /tmp/held2; do sleep 0.1; done; echo filled`), /filled/);
+    const [proxy] = proxies(i.w.pid);
+    await until('no descriptor is left', () => fs.readdirSync(`/proc/${proxy}/fd`).length >= LIMIT);
+    const y = await i.session();
+    await i.sh(y, `{ ${curl}/late; echo "code $?"; } > /tmp/late 2>&1 &`);
+    await i.w.proc.line(/a sandbox's sockets cannot be taken/, ms(20000));
+    await i.sh(x, 'kill $(cat /tmp/pids)');
+    assert.match(await i.sh(y, 'wait; cat /tmp/late'), /^ok\ncode 0$/m);
+    assert.match(await i.sh(x, `${curl}/again`), /ok/, 'the one that was there is served by the same proxy');
+    assert.deepEqual(proxies(i.w.pid), [proxy]);
+    await x.close();
+    await y.close();
+  } finally { await i.stop(); }
 });
 
 test('an answer of 512 MiB is streamed, and the proxy’s memory stays where it was', { skip: CLOSED || SANITIZED }, async () => {

@@ -20,7 +20,7 @@
  * The keeper to a proxy:
  *   policy   hash, descriptor: text                                                       (notice)
  *   ca       descriptor: the key                                                          (notice)
- *   bind     binding, session, call, env, from, last; descriptors                         (notice)
+ *   bind     binding, session, call, env, from, sockets, last; descriptors                (notice)
  *   session, call, release: as above                                                      (notice)
  *   changed  credential: another proxy has got a value of it that is new: ask for it      (notice)
  *
@@ -32,6 +32,7 @@
  *
  * A proxy to the keeper:
  *   ready    it has given up what it does not need and serves                             (notice)
+ *   again    binding: not all of its sockets have come; it should be told of it again     (notice)
  *   value    credential: name. The tail of the answer is the secret
  *   proxy_password  the same of upstream_proxy's */
 #pragma once

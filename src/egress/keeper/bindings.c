@@ -78,6 +78,7 @@ static int send_some(struct binding *b, size_t from)
     json_put_str(o, "call", b->call);
     json_put(o, "env", json_incref(b->env));
     json_put_int(o, "from", (int64_t)from);
+    json_put_int(o, "sockets", (int64_t)n);
     json_put_bool(o, "last", n == left);
     int r = proxy_tell(b->at, o, b->fds + from, n);
     return r < 0 ? r : n == left ? 0 : (int)(from + n);

@@ -62,6 +62,10 @@ static int hear_proxy(void *arg, const char *op, const json_t *o, struct ctl_fds
         return err_set(e, -E_PROTO, "a proxy has no descriptors for us");
     if (answer)
         return answer_value(p, op, o, answer, e);
+    if (str_eq(op, "again")) {
+        const struct binding *b = binding_find(p->k, o);
+        return b && b->at == p ? binding_send(p->k, b->id) : 0;
+    }
     if (!str_eq(op, "ready"))
         return -E_PROTO;
     p->ready = true;

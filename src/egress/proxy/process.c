@@ -32,7 +32,8 @@
 #define LEAVES_MAX    4096
 #define CALM_MS       5000 /* no connection has come or gone: memory is given back */
 #define FORGET_MS     30000
-#define TURNS_MIN     64 /* fewer leave little behind */
+#define AGAIN_MS      500 /* sockets that did not fit are asked for anew */
+#define TURNS_MIN     64  /* fewer leave little behind */
 #define FIRST_WORD_MS 10000
 #define FLUSH_MS      2000 /* for records, at the end */
 
@@ -116,6 +117,39 @@ static void set_text(char *to, size_t room, const json_t *o, const char *name)
     str_copy(to, room, text ? text : "");
 }
 
+struct again {
+    struct world *w;
+    char binding[64];
+};
+
+static int ask_for_sockets(void *arg)
+{
+    struct again *a = arg;
+    int r = fiber_sleep_ms(AGAIN_MS);
+    AUTO_JSON json_t *o = json_new_object();
+    json_put_str(o, "op", "again");
+    json_put_str(o, "binding", a->binding);
+    if (r >= 0)
+        r = ctl_tell(a->w->keeper, o, NULL, 0);
+    free(a);
+    return r == -ECANCELED ? r : 0;
+}
+
+/* Meanwhile its connections wait in the kernel. Other sandboxes are served on. */
+static int sockets_lost(struct world *w, struct sandbox *s)
+{
+    sandbox_drop_doors(s);
+    log_error("a sandbox's sockets cannot be taken: no descriptor is left; trying again",
+              "sandbox=%s hint=%s", s->id, log_q("raise the limit of open files (LimitNOFILE=)"));
+    struct again *a = mem_new(struct again);
+    a->w = w;
+    str_copy(a->binding, sizeof(a->binding), s->id);
+    int r = fiber_spawn(&w->scope, "sockets again", ask_for_sockets, a, NULL);
+    if (r < 0)
+        free(a);
+    return r;
+}
+
 static int take_binding(struct world *w, const json_t *o, struct ctl_fds *fds, struct err *e)
 {
     const char *id = json_get_str(o, "binding");
@@ -130,18 +164,32 @@ static int take_binding(struct world *w, const json_t *o, struct ctl_fds *fds, s
         s = sandbox_new(w, id);
         MUST(!map_put(&w->sandboxes, id, s));
     }
+    if (s->serving)
+        return -E_PROTO;
     set_text(s->session, sizeof(s->session), o, "session");
     set_text(s->call, sizeof(s->call), o, "call");
-    for (size_t i = 0; i < fds->n && s->n_doors < 2 * EGRESS_DOORS_MAX; i++) {
+    if (json_get_int(o, "from", 0) == 0) {
+        sandbox_drop_doors(s);
+        s->lost = false;
+    }
+    /* the kernel drops those that do not fit */
+    s->lost = s->lost || json_get_int(o, "sockets", -1) != (int64_t)fds->n;
+    for (size_t i = 0; !s->lost && i < fds->n && s->n_doors < 2 * EGRESS_DOORS_MAX; i++) {
         r = tell_door(fds->fd[i], &s->doors[s->n_doors]);
         if (r < 0)
             return r;
         s->n_doors++;
         fds->fd[i] = -1;
     }
-    return json_get_bool(o, "last", false)
-               ? fiber_spawn(&w->scope, "sandbox", sandbox_serve, s, NULL)
-               : 0;
+    if (!json_get_bool(o, "last", false))
+        return 0;
+    if (s->lost)
+        return sockets_lost(w, s);
+    s->serving = true;
+    r = fiber_spawn(&w->scope, "sandbox", sandbox_serve, s, NULL);
+    if (r < 0)
+        s->serving = false; /* s is there: nobody has run */
+    return r;
 }
 
 struct news {

@@ -30,10 +30,16 @@ struct sandbox *sandbox_new(struct world *w, const char *id)
     return s;
 }
 
-void sandbox_free(struct sandbox *s)
+void sandbox_drop_doors(struct sandbox *s)
 {
     for (size_t i = 0; i < s->n_doors; i++)
         fd_cleanup_close(&s->doors[i].fd);
+    s->n_doors = 0;
+}
+
+void sandbox_free(struct sandbox *s)
+{
+    sandbox_drop_doors(s);
     free(s->doors);
     front_binding_free(s->front);
     origins_close_binding(s->w->origins, s->id);
@@ -66,6 +72,11 @@ int sandbox_serve(void *arg)
 
 void sandbox_release(struct sandbox *s)
 {
+    if (!s->serving) {
+        map_remove(&s->w->sandboxes, s->id);
+        sandbox_free(s);
+        return;
+    }
     s->released = true;
     if (s->front)
         front_binding_stop(s->front);

@@ -52,6 +52,8 @@ struct sandbox {
     struct front_binding *front; /* NULL until its sockets have all come */
     struct front_door *doors;
     size_t n_doors;
+    bool lost;    /* of its sockets some have not come: the process had no descriptor for them */
+    bool serving; /* there is a fiber that serves, and will free it */
     struct scrub_table *table; /* what answers are scrubbed with; NULL: no secret is known */
     uint64_t generation;       /* of the values that watch and table were made of; 0: never */
     struct list relays;        /* connections that are passed through (relay.c) */
@@ -65,7 +67,10 @@ struct sandbox *sandbox_new(struct world *w, const char *id);
 int sandbox_serve(void *arg);
 /* No connection may be open. */
 void sandbox_free(struct sandbox *s);
+/* Ends it; when nobody serves it yet it is gone. */
 void sandbox_release(struct sandbox *s);
+/* Closes the sockets that have come. */
+void sandbox_drop_doors(struct sandbox *s);
 /* At once: what the new policy does not allow is cut off. */
 void sandbox_set_policy(struct sandbox *s, struct policy *p);
 /* Watch and table as the secrets are now. 0, or a code with words: a secret that cannot be guarded. */
