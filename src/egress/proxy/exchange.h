@@ -108,7 +108,7 @@ struct exchange_calls {
      * are scrubbed. Does not suspend. NULL: none does. */
     bool (*may_know)(void *arg, const struct policy_query *q);
     /* Before texts of a request are recorded, then for each of them: whether there is a secret in it that
-     * the watch does not know. The first one suspends. Both NULL: there is none. */
+     * the watch does not know. The first one suspends, and comes before each record. Both NULL: there is none. */
     void (*before_record)(void *arg);
     bool (*sees_secret)(void *arg, struct http_text t);
     /* Asked whenever something more of an answer has come: puts the table of now in the place of v->table,

@@ -30,6 +30,9 @@ static bool reserve(struct exchange *x)
     int r = audit_reserve(x->w->audit, x->plan.n_uses, &x->uses_room, &x->err);
     if (r < 0)
         exchange_fail(x, 503, "proxy_internal_error", "audit", x->err.msg);
+    else if (x->w->calls
+                 ->before_record) /* here, since nothing may suspend between record and head */
+        x->w->calls->before_record(x->w->arg);
     return r == 0;
 }
 
