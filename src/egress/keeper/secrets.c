@@ -164,6 +164,14 @@ static int copy_value(struct secret_source *s, struct secret *ret, struct secret
     return 0;
 }
 
+static int copy_secret(struct secret_source *s, struct secret *ret, struct err *e)
+{
+    struct secret_value *v = NULL;
+    int r = copy_value(s, ret, &v, e);
+    secret_value_unref(v);
+    return r;
+}
+
 int secrets_get(struct keeper *k, const char *credential, struct secret *ret, bool *ret_news,
                 struct err *e)
 {
@@ -189,9 +197,7 @@ int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e)
 {
     if (!k->proxy_password)
         return err_set(e, -ENOENT, "upstream_proxy has no password");
-    struct secret_value *v = NULL;
-    int r = copy_value(k->proxy_password, ret, &v, e);
-    secret_value_unref(v);
+    int r = copy_secret(k->proxy_password, ret, e);
     return r < 0 ? err_wrap(e, r, "upstream_proxy: password") : r;
 }
 
@@ -204,7 +210,7 @@ int secrets_header(struct keeper *k, const char *name, struct secret *ret, struc
     if (otlp)
         json_object_foreach (otlp->headers, have, source) {
             if (str_eq(have, name))
-                return copy_value(k->headers.source[i], ret, e);
+                return copy_secret(k->headers.source[i], ret, e);
             i++;
         }
     return err_set(e, -ENOENT, "the policy has no such header");
