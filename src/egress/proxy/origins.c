@@ -25,7 +25,7 @@
 #include "fiber/sync.h"
 #include "io/stream.h"
 
-#define IDLE_PER_KEY 16
+#define IDLE_PER_KEY 128 /* a client that sends in bursts finds all of its links idle at once */
 #define IDLE_MAX     1024
 #define IDLE_MS      30000
 #define KEYS_MAX     4096

@@ -27,7 +27,7 @@ struct origin_key {
 };
 
 struct origins_options {
-    size_t idle_per_key; /* HTTP/1.1 links that lie idle; 0: 16 */
+    size_t idle_per_key; /* HTTP/1.1 links that lie idle; 0: 128 */
     size_t idle_max;     /* links without an exchange, of all keys; 0: 1024: the oldest goes */
     int64_t idle_ms;     /* how long; 0: 30 s */
     size_t keys_max;     /* remembered, 0: 4096: the one unused for longest goes */
