@@ -1,7 +1,8 @@
 /* client.c - how a process that acts gets its records into the log.
  *
  * Called by the fibers of that process. Two fibers of its own: one sends what has gathered, in one
- * write for all that was appended in a turn of the loop; one reads grants and acknowledgements.
+ * write for all that was appended in a turn of the loop, or in a millisecond when there is much; one
+ * reads grants and acknowledgements.
  *
  * Slots. The server sets file space aside in slots, one for a record. A slot is available here, held
  * by a room, or spent by a record that was sent. More are asked for before the available ones run
@@ -30,6 +31,7 @@
 #define COMPACT_BYTES (256 << 10)
 #define PENDING_MAX   (512u << 20) /* above all that slots let gather */
 #define AGAIN_MS      1000         /* between two questions for what is owed */
+#define GATHER_MS     1            /* between two writes of records */
 
 struct audit_client {
     struct scope scope; /* of the connection */
@@ -234,16 +236,29 @@ static int wait_for_work(struct audit_client *c)
     return 0;
 }
 
+/* A process that has just sent gathers what comes for a moment: a write for each record, and what it
+ * wakes at the other end, would cost more than the records do. */
+static int gather(struct audit_client *c, int64_t sent_ns)
+{
+    if (c->control.len > 0 || c->closing || time_mono_ns() - sent_ns >= GATHER_MS * NS_PER_MS)
+        return 0;
+    return fiber_sleep_ms(GATHER_MS);
+}
+
 static int send_records(void *arg)
 {
     struct audit_client *c = arg;
     AUTO_FREE char *bytes = mem_array(SEND_BYTES, 1);
+    int64_t sent_ns = 0;
     int r = 0;
     fiber_deadline_clear();
     while (r == 0 && c->connected) {
         r = send_all(c, bytes);
+        sent_ns = time_mono_ns();
         if (r == 0 && c->connected)
             r = wait_for_work(c);
+        if (r == 0 && c->connected)
+            r = gather(c, sent_ns);
     }
     /* The other end is gone, but acknowledgements may wait to be read: the other fiber does, and then
      * comes to the end. */
