@@ -204,16 +204,18 @@ int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e)
 int secrets_header(struct keeper *k, const char *name, struct secret *ret, struct err *e)
 {
     const struct policy_otlp *otlp = policy_settings(k->policy)->otlp;
+    struct secret_source *named = NULL;
     const char *have;
     json_t *source;
     size_t i = 0;
-    if (otlp)
+    if (otlp) {
         json_object_foreach (otlp->headers, have, source) {
-            if (str_eq(have, name))
-                return copy_secret(k->headers.source[i], ret, e);
+            named = str_eq(have, name) ? k->headers.source[i] : named;
             i++;
         }
-    return err_set(e, -ENOENT, "the policy has no such header");
+    }
+    return named ? copy_secret(named, ret, e)
+                 : err_set(e, -ENOENT, "the policy has no such header");
 }
 
 static void look_at(struct keeper *k, const struct policy_credential *c, struct buf *out)

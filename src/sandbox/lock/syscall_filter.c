@@ -82,7 +82,7 @@ static struct scmp_arg_cmp compare(const struct syscall_test *t)
     case SYSCALL_TEST_NONE:
         break;
     }
-    return SCMP_CMP(t->arg, SCMP_CMP_EQ, t->value);
+    return SCMP_CMP(t->arg, SCMP_CMP_EQ, t->value, 0);
 }
 
 static int allow_when(scmp_filter_ctx ctx, const struct syscall_condition *c)
