@@ -134,6 +134,10 @@ static int replaced(void *arg)
     while (!egress_serves(eg))
         assert_int_equal(fiber_sleep_ms(5), 0);
     await_heard("call ", 3);
+    for (size_t i = 0; i < 3; i++) {
+        AUTO_FREE char *session = mem_printf("session %s after", g[i].binding);
+        await_heard(session, 1);
+    }
     const char *second = strstr(strstr(heard(), "start ") + 1, "start ");
     for (size_t i = 0; i < 3; i++) {
         AUTO_FREE char *session = mem_printf("session %s after", g[i].binding),

@@ -63,6 +63,8 @@ static int exchange_main(void *arg)
         CHECK(scope_join(&s) == 0, "join");
     }
     http_pipe_close(p);
+    CHECK(fiber_sleep_ms(1) == 0,
+          "what has come behind the answer is known after a turn of the loop");
     W.again = !http_link_ended(l);
     CHECK(http_link_room(l) == (W.again ? 1u : 0u), "room");
     if (W.again) {
