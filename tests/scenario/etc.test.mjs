@@ -34,11 +34,12 @@ const programs = [
 
 describe('programs find their configuration', { concurrency: 2 }, () => {
   for (const [program, text, want] of programs) {
-    test(program, { skip: !have(program) && 'not installed' }, async () => {
+    // A stand-in of the name that only says so (some machines have one for convert) is not the program.
+    const outside = have(program) && spawnSync('/bin/sh', ['-c', text], { encoding: 'utf8' });
+    test(program, { skip: (!outside && 'not installed') || (outside.status !== 0 && 'does not run outside either') }, async () => {
       const r = await exec(['--', '/bin/sh', '-c', text]);
       assert.equal(r.code, 0, r.err);
       if (want) return assert.match(r.out, want);
-      const outside = spawnSync('/bin/sh', ['-c', text], { encoding: 'utf8' });
       assert.equal(r.out, outside.stdout);
     });
   }
