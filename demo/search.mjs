@@ -1,11 +1,12 @@
 // demo/search.mjs FILES... -- PID... - how often the secrets in FILES stand in the memory, environment and command line of
-// these processes (and, of one in another root, in the files it sees below /workspace, /tmp and /etc). One line a process:
-// "PID count", or "PID closed" when this user may not look.
+// these processes (and, of one in another root, in the files it sees; those that are older than the secrets are not read). One
+// line a process: "PID count", or "PID closed" when this user may not look.
 import fs from 'node:fs';
 import path from 'node:path';
 
 const dashes = process.argv.indexOf('--');
 const secrets = process.argv.slice(2, dashes).map((f) => Buffer.from(fs.readFileSync(f, 'utf8').trim()));
+const made = Math.min(...process.argv.slice(2, dashes).map((f) => fs.statSync(f).mtimeMs)) - 1000;
 const CHUNK = 4 << 20;
 
 /** Also as base64 at each alignment and as hex. */
@@ -30,23 +31,35 @@ function memory(pid) {
   return found;
 }
 
-function files(dir, depth = 0) {
+/** In all files below a directory, other file systems included. What was changed says so in its ctime, which nobody can set. */
+function files(dir) {
   let found = 0;
-  for (const e of fs.readdirSync(dir, { withFileTypes: true })) {
-    const p = path.join(dir, e.name);
-    try {
-      if (e.isDirectory() && depth < 12) found += files(p, depth + 1);
-      else if (e.isFile() && fs.statSync(p).size < 8 << 20) found += count(fs.readFileSync(p));
-    } catch { /* closed, or gone */ }
+  for (const todo = [dir]; todo.length; ) {
+    const at = todo.pop();
+    let entries = [];
+    try { entries = fs.readdirSync(at, { withFileTypes: true }); } catch { /* gone */ }
+    for (const e of entries) {
+      const p = path.join(at, e.name);
+      try {
+        if (e.isDirectory() && !(at === dir && ['proc', 'sys'].includes(e.name))) todo.push(p);
+        else if (e.isFile() && fs.statSync(p).ctimeMs >= made) found += count(fs.readFileSync(p));
+      } catch { /* gone */ }
+    }
   }
   return found;
 }
 
+const roots = new Map(); // what is in the files of a mount namespace, found once
+function filesOf(pid) {
+  const ns = fs.readlinkSync(`/proc/${pid}/ns/mnt`);
+  if (ns === fs.readlinkSync('/proc/self/ns/mnt')) return 0;
+  if (!roots.has(ns)) roots.set(ns, files(`/proc/${pid}/root`));
+  return roots.get(ns);
+}
+
 for (const pid of process.argv.slice(dashes + 1)) {
   try {
-    let found = memory(pid) + count(fs.readFileSync(`/proc/${pid}/environ`)) + count(fs.readFileSync(`/proc/${pid}/cmdline`));
-    if (fs.readlinkSync(`/proc/${pid}/ns/mnt`) !== fs.readlinkSync('/proc/self/ns/mnt'))
-      for (const d of ['workspace', 'tmp', 'etc']) if (fs.existsSync(`/proc/${pid}/root/${d}`)) found += files(`/proc/${pid}/root/${d}`);
+    const found = memory(pid) + count(fs.readFileSync(`/proc/${pid}/environ`)) + count(fs.readFileSync(`/proc/${pid}/cmdline`)) + filesOf(pid);
     console.log(`${pid} ${found}`);
   } catch (e) {
     console.log(`${pid} ${['EACCES', 'EPERM'].includes(e.code) ? 'closed' : e.code ?? e.message}`);
