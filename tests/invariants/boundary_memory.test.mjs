@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { SECRET, authority, boundary, credential, formsOf, nameServer, origin, rule } from '../lib/egress.mjs';
-import { BIN, CLOSED, descendants, start } from '../lib/own.mjs';
+import { inside } from '../lib/inside.mjs';
+import { BIN, CLOSED, descendants, ms, start } from '../lib/own.mjs';
 
 const ca = authority();
 const tls = ca.issue(['api.test']);
@@ -72,6 +73,42 @@ test('A21 memory: the secret is in no process but those of egress', { skip: CLOS
   });
 });
 
+test('A21 memory under a worker: not in the server, the worker, the zygote, nor in what runs inside', { skip: CLOSED || SHADOW }, async () => {
+  let arrived, release;
+  const here = new Promise((ok) => { arrived = ok; }), go = new Promise((ok) => { release = ok; });
+  const o = await origin({ tls, handler: async (req, res) => { if (req.url === '/held') { arrived(); await go; } res.end(`you said ${req.headers.authorization}`); } });
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], credentials: [credential(`api.test:${o.port}`)] });
+  const i = await inside({ workerArgs: ['--egress', b.file, '--audit', b.audit] });
+  const ask = (path) => `curl -sS https://api.test:${o.port}${path} -H "Authorization: Bearer $TOKEN"`;
+  try {
+    const x = await i.session();
+    // One result with an echo has gone through worker and server when the second request is on its way.
+    const [placeholder] = /sp_ph_\w{32}/.exec(await i.sh(x, ask('/echo'), ms(60000)));
+    const call = i.sh(x, `${ask('/held')} & wait`, ms(60000));
+    try {
+      await here;
+      assert.deepEqual(o.seen.map((r) => r.headers.authorization), [`Bearer ${SECRET}`, `Bearer ${SECRET}`]);
+      const roles = { server: /^\S*sallyport server /, worker: /^\S*sallyport worker /, zygote: /zygote/, init: /\(sallyport-init\)/, shell: /bash/, curl: /^curl / };
+      const looked = new Set(), sawPlaceholder = new Set();
+      let inKeeper = 0;
+      for (const pid of [i.s.pid, ...descendants(i.s.pid), i.w.pid, ...descendants(i.w.pid)]) {
+        const what = `${words(pid)} (${fs.readFileSync(`/proc/${pid}/comm`, 'latin1').trim()})`;
+        const r = search(pid, [...needles, Buffer.from(placeholder)]);
+        const secrets = r.found.filter((t) => t !== placeholder);
+        if (isEgress(pid)) { if (what.includes('keeper')) inKeeper += secrets.length; continue; }
+        assert.ok(r.bytes > 0, what);
+        assert.deepEqual(secrets, [], what);
+        for (const [role, re] of Object.entries(roles)) if (re.test(what)) { looked.add(role); if (r.found.length) sawPlaceholder.add(role); }
+      }
+      assert.deepEqual([...looked].sort(), Object.keys(roles).sort());
+      for (const role of ['server', 'shell', 'curl']) assert.ok(sawPlaceholder.has(role), `the search finds what is in ${role}`);
+      assert.ok(inKeeper > 0, 'the search finds the secret where it is: in the keeper');
+    } finally { release(); }
+    assert.match(await call, /you said Bearer sp_ph_/);
+    await x.close();
+  } finally { await i.stop(); }
+});
+
 test('A21 environment, arguments, descriptors and files: no secret, seen from outside', { skip: CLOSED }, async () => {
   await whileHeld(async ({ all, placeholder }) => {
     let seen = 0, files = 0;
@@ -103,15 +140,44 @@ test('A21 from inside: environment, arguments, memory and files of all that can 
   const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], credentials: [credential(`api.test:${o.port}`)] });
   const r = await b.py(`
 import subprocess
-subprocess.run(['curl', '-sS', 'https://api.test:%d/' % P['port'], '-H', 'Authorization: Bearer ' + TOKEN], check=True, stdout=subprocess.DEVNULL)
+# A sibling that has used the credential, has read the echo, and waits.
+sibling = subprocess.Popen(['python3', '-c', """
+import os, sys, urllib.request
+r = urllib.request.Request(sys.argv[1], headers={'Authorization': 'Bearer ' + os.environ['TOKEN']})
+echo = urllib.request.urlopen(r).read().decode()
+print(os.environ['TOKEN'] in echo, flush=True)
+sys.stdin.read()
+""", 'https://api.test:%d/' % P['port']], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+out['echo'] = sibling.stdout.readline().decode()
 def holds(data):
     at = data.find(P['half'][0].encode())
     while at >= 0:
         if data[at + 12:at + 12 + len(P['half'][1])] == P['half'][1].encode(): return True
         at = data.find(P['half'][0].encode(), at + 1)
     return False
-out.update(files=0, bad=[], pids=[], egress=[])
-open('/tmp/planted', 'w').write(P['half'][0] + P['half'][1])
+def memory(pid, what):
+    """Whether what() is true of a part of its memory that can be read."""
+    found = False
+    with open('/proc/%s/maps' % pid) as maps, open('/proc/%s/mem' % pid, 'rb', 0) as mem:
+        for line in maps.readlines():
+            begin, end = [int(x, 16) for x in line.split()[0].split('-')]
+            if line.split()[1][0] != 'r' or '[v' in line: continue
+            for at in range(begin, end, 1 << 20):
+                try:
+                    mem.seek(at)
+                    found = what(mem.read(min((1 << 20) + 64, end - at))) or found
+                except OSError: break
+    return found
+out.update(files=0, bad=[], pids=[], egress=[], read=[], closed=[], placeholder=[], own=os.getpid(), sibling=sibling.pid)
+for pid in sorted(int(p) for p in os.listdir('/proc') if p.isdigit()):
+    try:
+        if memory(pid, holds): out['bad'].append('memory of %d' % pid)
+        if memory(pid, lambda data: TOKEN.encode() in data): out['placeholder'].append(pid)
+        out['read'].append(pid)
+    except OSError: out['closed'].append(pid)
+planted = P['half'][0] + P['half'][1]
+out['finds'] = memory(os.getpid(), holds)
+open('/tmp/planted', 'w').write(planted)
 for top in ('/workspace', '/tmp', '/etc', '/run', '/var', '/home', '/root', '/dev/shm', '/opt', '/srv', '/mnt'):
     for d, _, fs in os.walk(top):
         for f in fs:
@@ -129,6 +195,11 @@ for pid in [p for p in os.listdir('/proc') if p.isdigit()]:
         except OSError: pass
     if 'egress' in open('/proc/%s/cmdline' % pid).read(): out['egress'].append(pid)
 `, { port: o.port, half });
+  assert.equal(r.echo, 'True\n', 'the sibling used the credential');
+  assert.equal(o.seen[0].headers.authorization, `Bearer ${SECRET}`);
+  assert.deepEqual([r.read, r.closed], [[r.own, r.sibling].sort((a, b) => a - b), [1]], 'all memory was read but that of the init, which is closed');
+  assert.deepEqual(r.placeholder, r.read, 'the search of memory finds what is there');
+  assert.ok(r.finds, 'and the secret, once it is planted');
   assert.deepEqual(r.bad, ['/tmp/planted'], 'what was planted is found, and nothing else');
   assert.ok(r.files > 20, String(r.files));
   assert.deepEqual(r.egress, [], 'no process of egress can be seen');
