@@ -45,6 +45,22 @@ test('a name causes no look-up outside while it is only asked for', async () => 
   assert.equal(dns.asked.length, before);
 });
 
+test('dns: strict: a name that no rule allows does not resolve, and one that a rule allows works', async () => {
+  const o = await origin({ tls });
+  const lookUp = 'for n in api.test other.test a.wild.test; do getent ahostsv4 $n >/dev/null; echo "$n=$?"; done';
+  const more = { ca, dns, allow: [rule('api.test', o.port), rule('*.wild.test', o.port)], credentials: [credential(`api.test:${o.port}`)] };
+  const b = boundary({ ...more, policy: { dns: 'strict' } });
+  const asked = dns.asked.length;
+  const out = await b.ok(`${lookUp}
+    curl -sS https://api.test:${o.port}/ -H "Authorization: Bearer $TOKEN" -o /dev/null -w 'allowed=%{http_code}\n'
+    curl -sS https://other.test/ -o /dev/null 2>/dev/null; echo "other=$?"
+    curl -sS -x http://127.0.0.1:3128 https://other.test/ -o /dev/null -w 'proxy=%{http_connect}\n'; true`);
+  assert.deepEqual(out.trim().split('\n'), ['api.test=0', 'other.test=2', 'a.wild.test=0', 'allowed=200', 'other=6', 'proxy=403']);
+  assert.equal(o.seen[0].headers.authorization, `Bearer ${SECRET}`);
+  assert.deepEqual([...new Set(dns.asked.slice(asked).map((q) => q.name))], ['api.test'], 'and nobody outside was asked for it');
+  assert.match(await boundary(more).ok(lookUp), /other\.test=0/, 'where dns is friendly it does resolve');
+});
+
 test('what nothing depends on passes untouched, with the certificate of the origin', async () => {
   const o = await origin({ tls });
   const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], args: ['--bind', `${ca.dir}`] });
