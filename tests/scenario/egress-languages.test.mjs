@@ -1,5 +1,5 @@
-// HTTP libraries that programs of Python and Node use most, behind the boundary: requests, axios, ws. What each does beside the plain
-// request is what is tried: a session's cookies and netrc, redirects that drop a login, streams, compressed answers.
+// HTTP libraries that programs of Python, Node and Ruby use most, behind the boundary: requests, axios, ws, net/http. What each does
+// beside the plain request is what is tried: a session's cookies and netrc, redirects that drop a login, streams, compressed answers.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -178,6 +178,45 @@ console.log(denied.code, denied.response.status, denied.response.data.error.type
     'redirect /to true', 'basic true', '418 true true', 'given up heard', '50', 'ERR_BAD_REQUEST 403 egress_denied']);
   assert.equal(o.seen.length, 63);
   for (const r of o.seen) assert.equal(r.headers.authorization, r.url === '/basic' ? BASIC : BEARER, r.url);
+});
+
+test('net/http of Ruby: one connection, bodies, compressed answers, a refusal; certificates by a variable and by the system’s directory', async () => {
+  const o = await origin({ tls, handler: (req, res, ...[record]) => { if (!compressed(req, res)) res.end(JSON.stringify(record)); } });
+  const b = behind(o);
+  const dir = scripts({ 'a.rb': `
+require 'json'
+require 'net/http'
+token = ENV['TOKEN']
+bearer = {'Authorization' => 'Bearer ' + token}
+Net::HTTP.start('api.test', ${o.port}, use_ssl: true) do |h|
+  r = JSON.parse(h.get('/one', bearer).body)
+  puts "#{r['url']} #{r['headers']['authorization'] == bearer['Authorization']}"
+  puts JSON.parse(h.post('/form', URI.encode_www_form(k: 'v w'), bearer).body)['body']
+  %w[gzip deflate].each { |how| puts "#{how} #{h.get('/' + how, bearer).body == 'packed ' + token}" }
+end
+r = Net::HTTP.get_response(URI('https://other.test/'))
+puts "#{r.code} #{JSON.parse(r.body)['error']['type']}"
+` });
+  const out = await b.ok('/usr/bin/ruby /s/a.rb; env -i TOKEN="$TOKEN" /usr/bin/ruby /s/a.rb', { args: ['--bind', `${dir}:/s`], timeout: SLOW });
+  const once = ['/one true', 'k=v+w', 'gzip true', 'deflate true', '403 egress_denied'];
+  assert.deepEqual(out.trimEnd().split('\n'), [...once, ...once]);
+  assert.equal(o.seen.length, 8);
+  for (const r of o.seen) assert.equal(r.headers.authorization, BEARER, r.url);
+});
+
+// Programs that are too large for these tests are told by such a variable, or read the file at its usual place: cargo, PHP, Deno, gRPC.
+test('each variable that names certificates names a file by which the boundary is verified', async () => {
+  const o = await origin({ tls, handler: (req, res) => res.end() });
+  const b = behind(o);
+  const alone = ['NODE_EXTRA_CA_CERTS', 'DENO_CERT'], all = ['SSL_CERT_FILE', 'REQUESTS_CA_BUNDLE', 'AWS_CA_BUNDLE', 'HTTPLIB2_CA_CERTS', 'GRPC_DEFAULT_SSL_ROOTS_FILE_PATH'];
+  const dir = scripts({ 'theirs.pem': fs.readFileSync(ca.file) });
+  const out = await b.ok(`USUAL=/etc/ssl/certs/ca-certificates.crt THEIRS=/s/theirs.pem
+    for v in ${[...alone, ...all].join(' ')} USUAL THEIRS; do
+      eval f="\\$$v"
+      echo "$v $(env -i /usr/bin/curl -sS --cacert "$f" --capath /nowhere https://api.test:${o.port}/ -o /dev/null -w '%{http_code}' 2>/dev/null) $(grep -c 'BEGIN CERTIFICATE' "$f")"
+    done`, { args: ['--bind', `${dir}:/s`] });
+  const found = Object.fromEntries(out.trimEnd().split('\n').map((l) => l.split(' ')).map(([v, code, n]) => [v, [code, Number(n) > 1 ? 'all' : Number(n)]]));
+  assert.deepEqual(found, { ...Object.fromEntries(alone.map((v) => [v, ['200', 1]])), ...Object.fromEntries([...all, 'USUAL'].map((v) => [v, ['200', 'all']])), THEIRS: ['000', 1] });
 });
 
 test('ws on both sides: text, fragments, bytes, ping, the end, no compression, and a key in the first message', async () => {
