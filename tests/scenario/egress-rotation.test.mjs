@@ -164,3 +164,45 @@ test('a secret that one proxy has got anew: a stream that is open in another one
   } finally { await i.stop(); }
   assert.equal(new Set(b.records({ kind: 'request' }).filter((r) => ['/stream', '/use'].includes(r.path)).map((r) => r.by)).size, 2, 'each was in a proxy of its own');
 });
+
+// What is asked for because of a record is known to that table alone: a proxy that has seen the new value so must still be told of it
+// when an origin gets it from another proxy.
+test('a secret that a proxy has seen anew because of a record: its open stream does not say it when another proxy uses it', async () => {
+  const c = {};
+  let stream, first;
+  const flows = new Promise((ok) => { first = ok; });
+  const o = await origin({ tls, handler: streaming((req, res, record) => {
+    req.resume();
+    if (req.url === '/stream') { stream = res; res.writeHead(200, { 'content-type': 'text/event-stream' }); return void res.write(`data: ${SECRET}\n\n`, first); }
+    assert.equal(record.headers.authorization, `Bearer ${NEW}`);
+    stream.end(`data: ${NEW}\n\n`, () => res.end('used\n'));
+  }) });
+  c.c = credential(`api.test:${o.port}`);
+  const b = boundary({ ca, dns, allow: [rule('api.test', o.port)], credentials: [c.c] });
+  const i = await inside({ workerArgs: ['--egress', b.file, '--audit', b.audit, '--egress-processes', '2'] });
+  try {
+    await i.w.proc.line(/^ready/m, ms(60000));
+    const x = await i.session(), y = await i.session();
+    const curl = (url) => `curl -sSN ${AUTH} https://api.test:${o.port}${url}`;
+    const deny = (path) => i.sh(x, `curl -sSk -m 20 -o /dev/null http://denied.test/${path}; true`);
+    await deny('first');
+    await i.sh(x, `${curl('/stream')} > /tmp/got 2>&1 &`);
+    await flows;
+    put(c.c.source.file, NEW);
+    for (let n = 0; n < 30; n++) {   // until its records know the new one, ten seconds after the last look
+      await deny(NEW);
+      if (b.records({ kind: 'request' }).filter((r) => r.host === 'denied.test').at(-1)?.path === '(a secret)') break;
+      await new Promise((ok) => setTimeout(ok, 1000));
+    }
+    assert.equal(b.records({ kind: 'request' }).filter((r) => r.host === 'denied.test').at(-1).path, '(a secret)');
+    assert.match(await i.sh(y, curl('/use')), /used/);
+    const out = await i.sh(x, 'wait; cat /tmp/got; echo "=$TOKEN"');
+    holdsNo('the stream', SECRET, out);
+    holdsNo('the stream', NEW, out);
+    const token = out.match(/=(sp_ph_\w+)/)[1];
+    assert.ok(out.startsWith(`data: ${token}\n\ndata: ${token}\n`), out);
+    await x.close();
+    await y.close();
+  } finally { await i.stop(); }
+  assert.equal(new Set(b.records({ kind: 'request' }).filter((r) => ['/stream', '/use'].includes(r.path)).map((r) => r.by)).size, 2, 'each was in a proxy of its own');
+});

@@ -22,7 +22,7 @@
  *   ca       descriptor: the key                                                          (notice)
  *   bind     binding, session, call, env, from, sockets, last; descriptors                (notice)
  *   session, call, release: as above                                                      (notice)
- *   changed  credential: another proxy has got a value of it that is new: ask for it      (notice)
+ *   changed  credential: a proxy has got a value of it that is new: ask for it            (notice)
  *
  * The keeper to the exporter (export/process.h):
  *   export   log: path, position: path, endpoint, ca_file, headers: [name]                (notice)
@@ -33,7 +33,9 @@
  * A proxy to the keeper:
  *   ready    it has given up what it does not need and serves                             (notice)
  *   again    binding: not all of its sockets have come; it should be told of it again     (notice)
- *   value    credential: name. The tail of the answer is the secret
+ *   value    credential: name. The tail of the answer is the secret. All proxies have been told then if it
+ *            is a new one; not with look: true, which is for a value that no origin gets, and not with
+ *            changed: true, after that notice: the value that it was about
  *   proxy_password  the same of upstream_proxy's */
 #pragma once
 

@@ -48,7 +48,8 @@ struct binding {
 struct keeper_secret {
     struct secret_source *source;
     struct placeholder_format *format; /* NULL: it is never sent by a client */
-    struct secret_value *told; /* what a proxy was told last, and the others that it changed */
+    struct secret_value *latest;       /* that a proxy has asked for */
+    bool told;                         /* all proxies know that it is another one than before */
 };
 
 /* Values of the headers of audit.otlp, in the policy's order. */
@@ -81,7 +82,8 @@ struct keeper {
     struct start_request asked;
     struct scope scope; /* the fibers that keep proxies */
     struct waitq changed;
-    struct fmutex taking; /* a policy, of which secrets and text come one after the other */
+    struct fmutex taking;  /* a policy, of which secrets and text come one after the other */
+    struct fmutex telling; /* that a secret is another one */
     struct pool *pool;
     struct policy *policy;
     int policy_fd, ca_fd; /* sealed: the policy's text, the CA's key */
@@ -114,10 +116,19 @@ int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e)
  * where the old policy says. Suspends, for the connections of vaults. */
 void secrets_let_go(struct keeper *k);
 void secrets_done(struct keeper *k); /* Suspends */
-/* The value, read if need be. Suspends. 0 or a code with words. `ret_news` (may be NULL): whether it is
- * another one than the last that was asked for with it. */
-int secrets_get(struct keeper *k, const char *credential, struct secret *ret, bool *ret_news,
+enum secrets_use {
+    SECRETS_USE,  /* an origin may get it */
+    SECRETS_LOOK, /* to know it when it is seen */
+    SECRETS_LATEST, /* what SECRETS_USE brought last; a source may have another one for each question */
+};
+/* The value, read if need be. Suspends. 0 or a code with words. */
+int secrets_get(struct keeper *k, const char *credential, enum secrets_use use, struct secret *ret,
                 struct err *e) WARN_UNUSED;
+/* What SECRETS_USE brought last, when not all proxies have been told that it is new; the reference is the
+ * caller's. Or NULL. */
+struct secret_value *secrets_untold(const struct keeper *k, const char *credential);
+/* They have; there may be a newer one already. */
+void secrets_told(struct keeper *k, const char *credential, const struct secret_value *v);
 int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e) WARN_UNUSED;
 /* The value of a header of audit.otlp. By its name: a new policy may name them in another order. */
 int secrets_header(struct keeper *k, const char *name, struct secret *ret, struct err *e)
@@ -168,4 +179,5 @@ struct proxy *proxies_choose(struct keeper *k);
 /* A notice. Suspends for a few seconds at most: a proxy that takes nothing is ended, since nobody else
  * shall wait for it. NULL and one that has no channel are fine. 0 or a negative code. */
 int proxy_tell(struct proxy *p, json_t *o, const int *fds, size_t n_fds);
+ctl_handler proxy_hear;                     /* what one says and asks; `arg` is the struct proxy */
 void proxies_tell_policy(struct keeper *k); /* Suspends */

@@ -321,6 +321,7 @@ static int run(void *arg)
     scope_init(&k->scope);
     waitq_init(&k->changed);
     fmutex_init(&k->taking);
+    fmutex_init(&k->telling);
     map_init(&k->secrets);
     map_init(&k->old_secrets);
     map_init(&k->bindings);

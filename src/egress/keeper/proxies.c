@@ -24,17 +24,30 @@
 #define STOP_MS    2000
 #define TELL_MS    5000
 
-/* What an origin hears from one proxy it may say to another's sandbox. They are told before the one that
- * asked has its answer. */
-static void tell_others(const struct proxy *p, const char *credential)
+/* What an origin hears from one proxy it may say to another's sandbox, so they are told before the one that
+ * asked has its answer. So is that one: the question may be given up while it is answered, and another
+ * proxy be answered after that. Who comes meanwhile waits: the same words again and again would be news
+ * of no news. 0, or the code of a fiber that may not go on: then the next one that asks tells. */
+static int tell_news(struct keeper *k, const char *credential)
 {
-    struct keeper *k = p->k;
-    AUTO_JSON json_t *o = json_new_object();
-    json_put_str(o, "op", "changed");
-    json_put_str(o, "credential", credential);
-    for (size_t i = 0; i < k->n_proxies; i++)
-        if (&k->proxies[i] != p && k->proxies[i].ready)
-            (void)!proxy_tell(&k->proxies[i], o, NULL, 0);
+    int r = fmutex_lock(&k->telling);
+    if (r < 0)
+        return r;
+    struct secret_value *v = secrets_untold(k, credential);
+    if (v) {
+        AUTO_JSON json_t *o = json_new_object();
+        json_put_str(o, "op", "changed");
+        json_put_str(o, "credential", credential);
+        for (size_t i = 0; i < k->n_proxies; i++)
+            if (k->proxies[i].ready)
+                (void)!proxy_tell(&k->proxies[i], o, NULL, 0);
+        r = fiber_yield();
+        if (r >= 0)
+            secrets_told(k, credential, v);
+        secret_value_unref(v);
+    }
+    fmutex_unlock(&k->telling);
+    return r;
 }
 
 static int answer_value(struct proxy *p, const char *op, const json_t *o, struct ctl_answer *answer,
@@ -43,10 +56,12 @@ static int answer_value(struct proxy *p, const char *op, const json_t *o, struct
     struct keeper *k = p->k;
     if (str_eq(op, "value")) {
         const char *credential = json_get_str(o, "credential");
-        bool news = false;
-        int r = secrets_get(k, credential, &answer->tail, &news, e);
-        if (r >= 0 && news)
-            tell_others(p, credential);
+        const enum secrets_use use = json_get_bool(o, "look", false)      ? SECRETS_LOOK
+                                     : json_get_bool(o, "changed", false) ? SECRETS_LATEST
+                                                                          : SECRETS_USE;
+        int r = secrets_get(k, credential, use, &answer->tail, e);
+        if (r >= 0 && use == SECRETS_USE && (r = tell_news(k, credential)) < 0)
+            r = err_set(e, r, "credential %s: %s", credential, err_text(r));
         return r;
     }
     if (str_eq(op, "proxy_password"))
@@ -54,8 +69,8 @@ static int answer_value(struct proxy *p, const char *op, const json_t *o, struct
     return err_set(e, -E_PROTO, "a proxy cannot ask for that");
 }
 
-static int hear_proxy(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
-                      struct ctl_answer *answer, struct err *e)
+int proxy_hear(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
+               struct ctl_answer *answer, struct err *e)
 {
     struct proxy *p = arg;
     if (fds->n) /* a question that waits for a vault would hold them open here, by the thousand */
@@ -181,7 +196,7 @@ static int start(struct proxy *p, struct err *e)
             audit_ours = -1;
     }
     if (r >= 0)
-        p->ctl = ctl_new(TAKE_FD(ctl_ours), hear_proxy, p);
+        p->ctl = ctl_new(TAKE_FD(ctl_ours), proxy_hear, p);
     return r;
 }
 

@@ -16,7 +16,7 @@ static void secret_entry_free(struct keeper_secret *s)
     if (!s)
         return;
     secret_source_unref(s->source);
-    secret_value_unref(s->told);
+    secret_value_unref(s->latest);
     placeholder_format_free(s->format);
     free(s);
 }
@@ -144,6 +144,13 @@ void secrets_let_go(struct keeper *k)
     secret_source_unref(password);
 }
 
+static int copy(const struct secret_value *v, struct secret *ret, struct err *e)
+{
+    const struct secret *value = secret_value_secret(v);
+    int r = secret_set(ret, secret_borrow(value), value->len);
+    return r < 0 ? err_set(e, r, "no memory for a secret") : 0;
+}
+
 /* *ret_v is the caller's. */
 static int copy_value(struct secret_source *s, struct secret *ret, struct secret_value **ret_v,
                       struct err *e)
@@ -154,11 +161,10 @@ static int copy_value(struct secret_source *s, struct secret *ret, struct secret
     secret_source_unref(s);
     if (r < 0)
         return r;
-    const struct secret *value = secret_value_secret(v);
-    r = secret_set(ret, secret_borrow(value), value->len);
+    r = copy(v, ret, e);
     if (r < 0) {
         secret_value_unref(v);
-        return err_set(e, r, "no memory for a secret");
+        return r;
     }
     *ret_v = v;
     return 0;
@@ -172,25 +178,39 @@ static int copy_secret(struct secret_source *s, struct secret *ret, struct err *
     return r;
 }
 
-int secrets_get(struct keeper *k, const char *credential, struct secret *ret, bool *ret_news,
+int secrets_get(struct keeper *k, const char *credential, enum secrets_use use, struct secret *ret,
                 struct err *e)
 {
     struct keeper_secret *s = credential ? map_get(&k->secrets, credential) : NULL;
     struct secret_value *v = NULL;
     if (!s)
         return err_set(e, -ENOENT, "the policy has no such credential");
+    if (use == SECRETS_LATEST && s->latest)
+        return copy(s->latest, ret, e);
     int r = copy_value(s->source, ret, &v, e);
     if (r < 0)
         return err_wrap(e, r, "credential %s", credential);
     s = map_get(&k->secrets, credential); /* a new policy may have come */
-    if (ret_news)
-        *ret_news = s && s->told != v;
-    if (ret_news && *ret_news) {
-        secret_value_unref(s->told);
-        s->told = secret_value_ref(v);
+    if (s && use != SECRETS_LOOK && s->latest != v) {
+        secret_value_unref(s->latest);
+        s->latest = secret_value_ref(v);
+        s->told = false;
     }
     secret_value_unref(v);
     return 0;
+}
+
+struct secret_value *secrets_untold(const struct keeper *k, const char *credential)
+{
+    const struct keeper_secret *s = map_get(&k->secrets, credential);
+    return s && s->latest && !s->told ? secret_value_ref(s->latest) : NULL;
+}
+
+void secrets_told(struct keeper *k, const char *credential, const struct secret_value *v)
+{
+    struct keeper_secret *s = map_get(&k->secrets, credential);
+    if (s && s->latest == v)
+        s->told = true;
 }
 
 int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e)
@@ -228,7 +248,7 @@ static void look_at(struct keeper *k, const struct policy_credential *c, struct 
         looks = looks || json_get_str(c->source, cheap[i]);
     if (!looks)
         return;
-    if (secrets_get(k, c->name, &value, NULL, &e) < 0)
+    if (secrets_get(k, c->name, SECRETS_LOOK, &value, &e) < 0)
         (void)buf_addf(out, "%s; until then requests that need it get 502\n", e.msg);
     else if (value.len < SCRUB_SECRET_MIN)
         (void)buf_addf(out,

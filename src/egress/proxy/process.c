@@ -216,7 +216,7 @@ static int take_news(struct world *w, const char *credential)
     struct news *n = mem_array(sizeof(*n) + strlen(credential) + 1, 1);
     n->w = w;
     memcpy(n->credential, credential, strlen(credential) + 1);
-    values_expire(w->values, credential);
+    values_changed(w->values, credential);
     int r = fiber_spawn(&w->scope, "news", ask_again, n, NULL);
     if (r < 0)
         free(n);
@@ -365,7 +365,7 @@ static int prepare(struct world *w, int ctl_fd, int audit_fd, struct err *e)
         r = open_all(w, e);
     if (r < 0)
         return r;
-    w->values = values_new(w->keeper);
+    w->values = values_new(w->keeper, VALUES_USED);
     w->redact = redact_new(w->keeper, w->values);
     w->splices = splice_pool_new(NULL);
     w->front = front_new(&(struct front_options){.serve = connection_serve,

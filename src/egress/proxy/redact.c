@@ -34,7 +34,7 @@ struct redact {
 struct redact *redact_new(struct ctl *keeper, struct values *used)
 {
     struct redact *d = mem_new(struct redact);
-    d->own = values_new(keeper);
+    d->own = values_new(keeper, VALUES_LOOKED);
     d->used = used;
     fmutex_init(&d->asking);
     return d;

@@ -38,13 +38,15 @@ struct entry {
     size_t n_past;
     int64_t asked_ns;
     bool asking;
-    bool gone; /* the policy does not have it any more */
+    bool changed; /* the keeper says so: the next question is for that value */
+    bool gone;    /* the policy does not have it any more */
     size_t waiting;
     struct waitq answered;
 };
 
 struct values {
     struct ctl *keeper;
+    enum values_for what;
     struct map entries;
     size_t n_past; /* of all entries */
     uint64_t generation;
@@ -180,8 +182,12 @@ static int ask(struct values *vs, struct entry *n, const char *name, struct err 
     AUTO_JSON json_t *o = json_new_object(), *answer = NULL;
     struct secret secret = {0};
     json_put_str(o, "op", proxy ? "proxy_password" : "value");
-    if (!proxy)
+    if (!proxy) {
         json_put_str(o, "credential", name);
+        json_put_bool(o, "look", vs->what == VALUES_LOOKED);
+        json_put_bool(o, "changed", n->changed);
+        n->changed = false;
+    }
     const int64_t asked_ns = time_mono_ns();
     const uint64_t turns = vs->turns;
     n->asking = true;
@@ -227,12 +233,12 @@ int values_get(struct values *vs, const char *credential, struct value **ret, st
     return get(vs, credential, ret, e);
 }
 
-void values_expire(struct values *vs, const char *credential)
+void values_changed(struct values *vs, const char *credential)
 {
-    struct entry *n = map_get(&vs->entries, credential);
+    struct entry *n = entry_of(vs, credential);
     vs->turns++;
-    if (n)
-        n->asked_ns = 0;
+    n->asked_ns = 0;
+    n->changed = true;
 }
 
 bool values_has(const struct values *vs, const char *credential)
@@ -248,10 +254,11 @@ int values_get_proxy_password(struct values *vs, struct value **ret, struct err 
 
 /* ---- all of them ---- */
 
-struct values *values_new(struct ctl *keeper)
+struct values *values_new(struct ctl *keeper, enum values_for what)
 {
     struct values *vs = mem_new(struct values);
     vs->keeper = keeper;
+    vs->what = what;
     map_init(&vs->entries);
     vs->generation = 1;
     return vs;

@@ -19,15 +19,20 @@ struct err;
 struct values;
 struct value;
 
-struct values *values_new(struct ctl *keeper) __attribute__((returns_nonnull)); /* borrowed */
-void values_free(struct values *vs); /* nobody may wait in values_get; NULL is fine */
+enum values_for {
+    VALUES_USED,   /* origins get them */
+    VALUES_LOOKED, /* nobody does: they are known when they are seen */
+};
+struct values *values_new(struct ctl *keeper, enum values_for what)
+    __attribute__((returns_nonnull)); /* borrowed */
+void values_free(struct values *vs);  /* nobody may wait in values_get; NULL is fine */
 
 /* The value of a credential of the policy; the reference is the caller's. Suspends when it must be
  * asked for. 0, or the source's code with words that hold no secret. */
 int values_get(struct values *vs, const char *credential, struct value **ret, struct err *e)
     WARN_UNUSED;
-/* What is had of it is not what it is: it is asked for again. */
-void values_expire(struct values *vs, const char *credential);
+/* The keeper says that it has another one: it is asked for again. */
+void values_changed(struct values *vs, const char *credential);
 /* Of upstream_proxy; as above. */
 int values_get_proxy_password(struct values *vs, struct value **ret, struct err *e) WARN_UNUSED;
 

@@ -75,7 +75,7 @@ static void start(void)
     harness_start(&t.h, OPEN, HTTP_1_1);
     t.over = false;
     t.w = (struct world){
-        .audit = t.h.audit, .splices = splice_pool_new(NULL), .values = values_new(NULL)};
+        .audit = t.h.audit, .splices = splice_pool_new(NULL), .values = values_new(NULL, VALUES_USED)};
     t.w.redact =
         redact_new(NULL, t.w.values); /* its policies have no secrets that would be asked for */
     t.sb = (struct sandbox){.w = &t.w, .id = "sbx_1", .session = "sesn_test", .call = "toolu_1"};

@@ -42,7 +42,7 @@ static void open_desk(struct desk *d)
     assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0);
     d->keeper = ctl_new(pair[0], answer, d);
     d->proxy = ctl_new(pair[1], answer, d);
-    d->values = values_new(d->proxy);
+    d->values = values_new(d->proxy, VALUES_USED);
 }
 
 static void close_desk(struct desk *d)
