@@ -5,13 +5,16 @@
  * policy's sources costs a question to the keeper for each of them, so it is made when the policy is
  * another one, and every REDACT_FRESH_MS while records are made, by one fiber for all. A source that
  * fails has no secret that anybody here could look for. Until the first pass over a policy is through,
- * nothing that a sandbox wrote is written down. */
+ * nothing that a sandbox wrote is written down.
+ *
+ * A policy may have more credentials, and each may have had more values, than one table takes. */
 #include "egress/proxy/redact.h"
 
 #include <string.h>
 
 #include "base/err.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "egress/policy/policy.h"
@@ -26,9 +29,12 @@ struct redact {
     struct values *own, *used;
     struct fmutex asking;
     char policy[POLICY_HASH_HEX]; /* of which every source has been asked; "": none */
+    char wanted[POLICY_HASH_HEX]; /* of which a record is made */
     int64_t asked_ns;
-    struct scrub_table *table;
-    uint64_t own_generation, used_generation; /* that it was made of */
+    struct scrub_table **tables;
+    size_t n_tables;                          /* 0: to be made */
+    uint64_t own_generation, used_generation; /* that they were made of */
+    bool failing;
 };
 
 struct redact *redact_new(struct ctl *keeper, struct values *used)
@@ -40,11 +46,20 @@ struct redact *redact_new(struct ctl *keeper, struct values *used)
     return d;
 }
 
+static void drop_tables(struct redact *d)
+{
+    for (size_t i = 0; i < d->n_tables; i++)
+        scrub_table_unref(d->tables[i]);
+    free(d->tables);
+    d->tables = NULL;
+    d->n_tables = 0;
+}
+
 void redact_free(struct redact *d)
 {
     if (!d)
         return;
-    scrub_table_unref(d->table);
+    drop_tables(d);
     values_free(d->own);
     free(d);
 }
@@ -71,8 +86,10 @@ static int ask_all(struct redact *d, const struct policy *p)
 {
     const struct policy_credential *const *all;
     const size_t n = policy_credentials(p, &all);
-    if (!str_eq(d->policy, policy_hash(p)))
+    if (!str_eq(d->policy, policy_hash(p))) {
+        d->policy[0] = '\0'; /* what is known is of neither until this is through */
         values_take_policy(d->own, p);
+    }
     for (size_t i = 0; i < n; i++) {
         struct value *v = NULL;
         struct err e = {.code = 0};
@@ -80,7 +97,8 @@ static int ask_all(struct redact *d, const struct policy *p)
             continue;
         int r = values_get(d->own, all[i]->name, &v, &e);
         value_unref(v);
-        if (r == -ETIMEDOUT || r == -ECANCELED || r == -E_CLOSED)
+        /* -ETIMEDOUT may be the source's own, which says nothing of the others. */
+        if (r == -E_CLOSED || (r < 0 && fiber_yield() < 0))
             return r;
     }
     return 0;
@@ -98,22 +116,62 @@ static int lower_case(const struct secret *s, struct secret *ret)
     return r;
 }
 
-static int make_table(const struct values_known *known, size_t n, struct secret *lower,
-                      struct scrub_table **ret)
+static int by_bytes(const void *x, const void *y)
+{
+    const struct scrub_pair *a = x, *b = y;
+    if (a->secret_bytes != b->secret_bytes)
+        return a->secret_bytes < b->secret_bytes ? -1 : 1;
+    return memcmp(a->secret, b->secret, a->secret_bytes);
+}
+
+/* Most are known twice, and most are in lower case anyway. */
+static size_t drop_twins(struct scrub_pair *pairs, size_t n)
+{
+    size_t kept = 0;
+    if (n)
+        qsort(pairs, n, sizeof(*pairs), by_bytes);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || by_bytes(&pairs[kept - 1], &pairs[i]) != 0)
+            pairs[kept++] = pairs[i];
+    return kept;
+}
+
+static int make_tables(struct redact *d, const struct scrub_pair *pairs, size_t n)
+{
+    struct err e;
+    int r = 0;
+    drop_tables(d);
+    d->tables = mem_array(n / SCRUB_PAIRS_MAX + 1, sizeof(struct scrub_table *));
+    for (size_t at = 0; r >= 0 && (at < n || d->n_tables == 0); at += SCRUB_PAIRS_MAX) {
+        const size_t left = n - at, some = left < SCRUB_PAIRS_MAX ? left : SCRUB_PAIRS_MAX;
+        r = scrub_table_new(pairs + at, some, SCRUB_ALL, &d->tables[d->n_tables], &e);
+        if (r >= 0)
+            d->n_tables++;
+    }
+    if (r < 0)
+        drop_tables(d);
+    return r;
+}
+
+static int make_of(struct redact *d, const struct values_known *known, size_t n,
+                   struct secret *lower)
 {
     AUTO_FREE struct scrub_pair *pairs = mem_array(2 * n + 1, sizeof(*pairs));
     size_t k = 0;
     for (size_t i = 0; i < n; i++) {
         const struct secret *s = value_secret(known[i].value);
+        struct err e;
         int r = lower_case(s, &lower[i]);
         if (r < 0)
             return r;
         pairs[k++] = (struct scrub_pair){known[i].credential, secret_borrow(s), s->len, "-", 1};
-        pairs[k++] = (struct scrub_pair){known[i].credential, secret_borrow(&lower[i]),
-                                         lower[i].len, "-", 1};
+        pairs[k] = (struct scrub_pair){known[i].credential, secret_borrow(&lower[i]), lower[i].len,
+                                       "-", 1};
+        if (scrub_pair_check(&pairs[k], &e) ==
+            0) /* or it repeats itself now; no label has 64 bytes */
+            k++;
     }
-    struct err e;
-    return scrub_table_new(pairs, k, SCRUB_ALL, ret, &e);
+    return make_tables(d, pairs, drop_twins(pairs, k));
 }
 
 static size_t all_known(const struct redact *d, struct values_known **ret)
@@ -127,23 +185,31 @@ static size_t all_known(const struct redact *d, struct values_known **ret)
     return n + m;
 }
 
-static int refresh(struct redact *d)
+static int make(struct redact *d)
 {
-    const uint64_t own = values_generation(d->own), used = values_generation(d->used);
-    if (d->table && d->own_generation == own && d->used_generation == used)
-        return 0;
     AUTO_FREE struct values_known *known = NULL;
     const size_t n = all_known(d, &known);
     struct secret *lower = mem_array(n + 1, sizeof(*lower));
-    struct scrub_table *t = NULL;
-    int r = make_table(known, n, lower, &t);
+    int r = make_of(d, known, n, lower);
     for (size_t i = 0; i < n; i++)
         secret_done(&lower[i]);
     free(lower);
+    return r;
+}
+
+static int refresh(struct redact *d)
+{
+    const uint64_t own = values_generation(d->own), used = values_generation(d->used);
+    if (d->n_tables && d->own_generation == own && d->used_generation == used)
+        return 0;
+    int r = make(d);
+    if (r < 0 && !d->failing)
+        log_error("secrets cannot be looked for in what is recorded; hosts, paths and methods are "
+                  "left out of the audit log",
+                  "error=%s", err_text(r));
+    d->failing = r < 0;
     if (r < 0)
         return r;
-    scrub_table_unref(d->table);
-    d->table = t;
     d->own_generation = own;
     d->used_generation = used;
     return 0;
@@ -163,6 +229,7 @@ static void prepare(struct redact *d, const struct policy *p)
 
 void redact_prepare(struct redact *d, struct policy *p)
 {
+    str_copy(d->wanted, sizeof(d->wanted), policy_hash(p));
     if (is_fresh(d, p))
         return;
     policy_ref(p); /* another one may come meanwhile */
@@ -173,21 +240,22 @@ void redact_prepare(struct redact *d, struct policy *p)
 void redact_forget(struct redact *d)
 {
     (void)values_forget(d->own);
-    if (d->table && (d->own_generation != values_generation(d->own) ||
-                     d->used_generation != values_generation(d->used))) {
-        scrub_table_unref(d->table);
-        d->table = NULL;
-    }
+    if (d->own_generation != values_generation(d->own) ||
+        d->used_generation != values_generation(d->used))
+        drop_tables(d);
 }
 
 bool redact_sees(struct redact *d, const char *p, size_t n)
 {
     uint64_t hits = 0;
+    int r = 0;
     if (n == 0)
         return false;
-    if (!d->policy[0] || refresh(d) < 0)
+    if (!d->policy[0] || !str_eq(d->policy, d->wanted) || refresh(d) < 0)
         return true;
-    return scrub_text(d->table, p, n, SCRUB_QUOTE_NONE, NULL, &hits) < 0 || hits > 0;
+    for (size_t i = 0; r >= 0 && hits == 0 && i < d->n_tables; i++)
+        r = scrub_text(d->tables[i], p, n, SCRUB_QUOTE_NONE, NULL, &hits);
+    return r < 0 || hits > 0;
 }
 
 struct audit_text redact_text(struct redact *d, const char *p, size_t n)

@@ -39,6 +39,8 @@ struct scrub_pair {
 #define SCRUB_ESCAPES 8u /* any of these with any byte escaped, up to three layers deep */
 #define SCRUB_ALL     15u
 
+/* Whether a table takes this pair: -EINVAL with words when not, as below. */
+int scrub_pair_check(const struct scrub_pair *pair, struct err *e) WARN_UNUSED;
 /* Compiles `n` pairs (0 is fine: such a table finds nothing). The secrets are borrowed during
  * the call; what is derived from them lies in locked memory that no dump shows, and is wiped at
  * the end. Of two pairs with the same secret the first one wins. -EINVAL with words that name

@@ -68,7 +68,7 @@ static bool repeats(const uint8_t *x, size_t n)
     return most >= n / 2;
 }
 
-static int check_pair(const struct scrub_pair *p, struct err *e)
+int scrub_pair_check(const struct scrub_pair *p, struct err *e)
 {
     if (p->secret_bytes < SCRUB_SECRET_MIN)
         return err_set(
@@ -172,7 +172,7 @@ static int build(struct scrub_table *t, const struct scrub_pair *pairs, size_t n
     size_t shortest = SCRUB_SECRET_MAX;
     int r = 0;
     for (size_t i = 0; i < n && r == 0; i++) {
-        r = check_pair(&pairs[i], e);
+        r = scrub_pair_check(&pairs[i], e);
         if (r < 0)
             return r;
         t->names[t->pairs++] = mem_strdup(pairs[i].name);

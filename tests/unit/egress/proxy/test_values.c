@@ -3,6 +3,7 @@
 #include "unit/unit.h"
 #include "unit/loop.h"
 #include "unit/egress/policy/load.h"
+#include "base/buf.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "egress/ctl/ctl.h"
@@ -27,6 +28,8 @@ static int answer(void *arg, const char *op, const json_t *o, struct ctl_fds *fd
     assert_string_equal(op, "value");
     d->asked++;
     const char *name = json_get_str(o, "credential");
+    if (str_eq(name, "SLOW"))
+        return err_set(e, -ETIMEDOUT, "no answer within 5000 ms");
     if (str_eq(name, "GONE"))
         return err_set(e, -ENOENT, "the file is not there");
     char text[128];
@@ -250,6 +253,81 @@ static int nothing_is_written_down_with_a_secret(void *arg)
     return 0;
 }
 
+static const char slow_one[] =
+    "allow: [{host: a.test}]\n"
+    "credentials:\n"
+    "- {name: SLOW, source: {file: /s}, hosts: [a.test], inject: {header: [authorization]}}\n"
+    "- {name: C, source: {file: /c}, hosts: [b.test], inject: {header: [authorization]}}\n";
+
+static int prepare_slow_one(void *arg)
+{
+    struct policy *p = load(slow_one);
+    redact_prepare(arg, p);
+    policy_unref(p);
+    return 0;
+}
+
+static int a_new_policy_is_gone_through_before_anything_is_written_down(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    struct policy *p = load(two);
+    AUTO(scope) s;
+    scope_init(&s);
+    open_desk(&d);
+    struct redact *r = redact_new(d.proxy, d.values);
+    redact_prepare(r, p);
+    assert_false(sees(r, "/path"));
+    assert_int_equal(fiber_spawn(&s, "prepare", prepare_slow_one, r, NULL), 0);
+    assert_int_equal(fiber_yield(), 0);
+    assert_true(sees(r, "/path")); /* it is being asked for */
+    assert_int_equal(scope_join(&s), 0);
+    assert_int_equal(d.asked, 3);
+    assert_false(sees(r, "/path")); /* also when a source has no answer in its own time */
+    assert_true(sees(r, "/x/C-0-7Qm2vX9pLrT4wZ8n"));
+    redact_free(r);
+    policy_unref(p);
+    close_desk(&d);
+    return 0;
+}
+
+/* As many as a policy may have, each of which was another one before, in both stocks. */
+static int all_of_a_large_policy_is_known(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    AUTO(buf) text = BUF_INIT(1 << 20);
+    (void)buf_adds(&text, "allow: [{host: a.test}]\ncredentials:\n");
+    for (unsigned i = 0; i < 1024; i++)
+        (void)buf_addf(
+            &text, "- {name: N%u, source: {file: /n}, hosts: [h%u.test], inject: {header: [x]}}\n",
+            i, i);
+    struct policy *p = load(buf_str(&text));
+    open_desk(&d);
+    struct redact *r = redact_new(d.proxy, d.values);
+    for (unsigned turn = 0; turn < 4; turn++) {
+        char name[16], value[16];
+        (void)snprintf(value, sizeof(value), "%u", turn);
+        for (unsigned i = 0; turn % 2 == 0 && i < 1024; i++) {
+            (void)snprintf(name, sizeof(name), "N%u", i);
+            rotate(&d, name, value);
+        }
+        str_copy(d.secret, sizeof(d.secret), value);
+        time_test_advance(10 * NS_PER_S);
+        redact_prepare(r, p);
+    }
+    assert_false(sees(r, "/path"));
+    assert_true(sees(r, "/N0-0-7Qm2vX9pLrT4wZ8n"));
+    assert_true(sees(r, "/N1023-2-7Qm2vX9pLrT4wZ8n"));
+    assert_true(sees(r, "/N1023-3-7Qm2vX9pLrT4wZ8n"));
+    assert_true(sees(r, "n512-3-7qm2vx9plrt4wz8n.test"));
+    assert_false(sees(r, "/N1024-3-7Qm2vX9pLrT4wZ8n"));
+    redact_free(r);
+    policy_unref(p);
+    close_desk(&d);
+    return 0;
+}
+
 static int a_keeper_that_is_gone_leaves_nothing_to_be_written_down(void *arg)
 {
     (void)arg;
@@ -271,6 +349,8 @@ ON_LOOP(four_values_are_remembered)
 ON_LOOP(what_was_is_forgotten_after_an_hour)
 ON_LOOP(what_a_policy_takes_away_is_remembered)
 ON_LOOP(nothing_is_written_down_with_a_secret)
+ON_LOOP(a_new_policy_is_gone_through_before_anything_is_written_down)
+ON_LOOP(all_of_a_large_policy_is_known)
 ON_LOOP(a_keeper_that_is_gone_leaves_nothing_to_be_written_down)
 
 int main(void)
@@ -281,6 +361,8 @@ int main(void)
         cmocka_unit_test(case_what_a_policy_takes_away_is_remembered),
         cmocka_unit_test(a_host_that_had_a_credential_is_known_for_an_hour),
         cmocka_unit_test(case_nothing_is_written_down_with_a_secret),
+        CASE(a_new_policy_is_gone_through_before_anything_is_written_down),
+        CASE(all_of_a_large_policy_is_known),
         cmocka_unit_test(case_a_keeper_that_is_gone_leaves_nothing_to_be_written_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
