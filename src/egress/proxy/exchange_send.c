@@ -226,6 +226,17 @@ bool exchange_may_retry(const struct exchange *x, int r)
            x->request.body == HTTP_BODY_NONE && idempotent(x->request.method);
 }
 
+/* Whether it may go to the link that is there now: when a policy came while it was dialled, the exchange
+ * had neither link nor address to be judged by, and of two policies the first may have given the host what
+ * the second has taken away. */
+static bool may_send(const struct exchange *x, struct policy *now)
+{
+    const struct exchange_calls *c = x->w->calls;
+    return x->policy == now ||
+           (exchange_still_allowed(x, now) &&
+            (x->values.table || !c->may_know || !c->may_know(x->w->arg, &x->query)));
+}
+
 /* The head, and when there is no body the first head of the answer, so that a dead link is noticed while
  * another can be had. What came of it is x->first. */
 static bool send_head(struct exchange *x)
@@ -233,8 +244,7 @@ static bool send_head(struct exchange *x)
     for (bool fresh = false;; fresh = true) {
         if (!connect_origin(x, fresh))
             return false;
-        struct policy *now = x->sandbox->policy; /* it did not know the address when it came */
-        if (x->policy != now && !exchange_still_allowed(x, now))
+        if (!may_send(x, x->sandbox->policy))
             x->stopped = true;
         if (x->stopped) {
             exchange_refuse(x);

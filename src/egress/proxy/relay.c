@@ -82,13 +82,22 @@ static void record(struct sandbox *sb, struct audit_room *room, const char *call
                        });
 }
 
+/* Whether a policy that came and went while it was dialled gave the host a credential. */
+static bool may_know(const struct sandbox *sb, const struct front_claim *c, const struct policy *p)
+{
+    const struct policy_query q = {.host = c->host, .port = c->port, .transport = c->transport};
+    return p != sb->x.policy && former_gave(&sb->w->former, &q);
+}
+
 /* Both descriptors are spliced; the sandbox's stays the stream's. */
-static int join(struct sandbox *sb, const struct front_claim *c, const struct dial_info *info,
-                int fd, struct stream *s, struct splice_flow *f, bool *ret_cut)
+static int join(struct sandbox *sb, const struct front_claim *c, const struct policy *p,
+                const struct dial_info *info, int fd, struct stream *s, struct splice_flow *f,
+                bool *ret_cut)
 {
     struct io_fd out = IO_FD_NONE;
     struct relay me = {.fiber = fiber_self(), .claim = c, .info = info};
-    me.cut = !may_go_on(&me, sb->x.policy); /* which may have come while it was dialled */
+    /* a policy may have come while it was dialled */
+    me.cut = !may_go_on(&me, sb->x.policy) || may_know(sb, c, p);
     int r = me.cut ? -E_DENIED : io_fd_add(&out, fd);
     if (r < 0) {
         close(fd);
@@ -125,7 +134,7 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
         address_text(&info.address, peer);
     int r = 0;
     if (dialled >= 0)
-        r = join(sb, c, &info, fd, s, &flow, &cut);
+        r = join(sb, c, p, &info, fd, s, &flow, &cut);
     else
         stream_reset(s);
     record(sb, &room, call, c, d, p, &flow, peer,

@@ -48,6 +48,8 @@ struct harness {
     bool last_fresh;
     struct policy *changes_to; /* while the origin is dialled */
     struct policy *learns_of;  /* while secrets become known */
+    bool may_know;             /* the host may know a secret that the policy does not give it */
+    bool came_and_went;        /* so it is once the origin is dialled */
     struct buf log;            /* one line for each record */
     struct waitq logged;
     int audit_refuses; /* a code: no room is granted */

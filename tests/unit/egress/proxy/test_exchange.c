@@ -492,6 +492,28 @@ static int a_policy_without_the_address_comes_while_it_is_dialled(void *arg)
 }
 ON_LOOP(a_policy_without_the_address_comes_while_it_is_dialled)
 
+static int a_policy_that_comes_and_goes_while_it_is_dialled(void *arg)
+{
+    (void)arg;
+    for (int gave = 0; gave < 2; gave++) { /* the host a credential */
+        struct harness h;
+        harness_start(&h, "allow:\n  - {host: api.example, inspect: true}\n", HTTP_1_1);
+        h.changes_to =
+            load("allow:\n  - {host: api.example, inspect: true}\n  - host: x.example\n");
+        h.came_and_went = gave;
+        harness_ask(&h, GET_V1);
+        if (!gave)
+            fake_say_head(&h.origins[0], "200\n");
+        harness_join(&h);
+        assert_true(fake_heard(&h.client, gave ? "403\n" : "200\n"));
+        assert_true(gave == (h.origins[0].heard.len < 10)); /* the head did not go out */
+        policy_unref(h.changes_to);
+        harness_end(&h);
+    }
+    return 0;
+}
+ON_LOOP(a_policy_that_comes_and_goes_while_it_is_dialled)
+
 static int a_policy_without_the_credential_cuts_its_user_off(void *arg)
 {
     (void)arg;
@@ -567,6 +589,7 @@ int main(void)
         CASE(a_policy_that_comes_before_the_plan_is_the_one_that_gives_credentials),
         CASE(a_policy_without_the_address_cuts_an_open_exchange_off),
         CASE(a_policy_without_the_address_comes_while_it_is_dialled),
+        CASE(a_policy_that_comes_and_goes_while_it_is_dialled),
         CASE(a_policy_without_the_credential_cuts_its_user_off),
         CASE(a_request_is_judged_by_the_policy_of_the_moment),
         CASE(a_cancelled_exchange_is_recorded),

@@ -74,8 +74,9 @@ static void start(void)
 {
     harness_start(&t.h, OPEN, HTTP_1_1);
     t.over = false;
-    t.w = (struct world){
-        .audit = t.h.audit, .splices = splice_pool_new(NULL), .values = values_new(NULL, VALUES_USED)};
+    t.w = (struct world){.audit = t.h.audit,
+                         .splices = splice_pool_new(NULL),
+                         .values = values_new(NULL, VALUES_USED)};
     t.w.redact =
         redact_new(NULL, t.w.values); /* its policies have no secrets that would be asked for */
     t.sb = (struct sandbox){.w = &t.w, .id = "sbx_1", .session = "sesn_test", .call = "toolu_1"};
@@ -140,6 +141,33 @@ static int a_narrower_policy_cuts_it_off_open_or_dialled(void *arg)
 }
 ON_LOOP(a_narrower_policy_cuts_it_off_open_or_dialled)
 
+static void give_and_take(void)
+{
+    struct policy *p =
+        load(OPEN "credentials:\n- {name: A, source: {file: /a}, hosts: [api.example], "
+                  "inject: {header: [authorization]}}\n");
+    former_add(&t.w.former, p); /* as process.c does when the next one comes */
+    policy_unref(p);
+    set_policy(OPEN "  - {host: plain.example}\n");
+}
+
+static int a_policy_with_a_credential_that_came_and_went_cuts_it_off(void *arg)
+{
+    (void)arg;
+    t.while_dialling = give_and_take;
+    start();
+    assert_int_equal(fiber_sleep_ms(10), 0);
+    assert_int_equal(shutdown(t.client, SHUT_WR), 0);
+    assert_int_equal(shutdown(t.origin, SHUT_WR), 0);
+    join();
+    harness_await_log(&t.h, "peer=10.1.2.3");
+    assert_true(harness_logged(&t.h, "verdict=deny reason=policy_changed"));
+    former_done(&t.w.former);
+    end();
+    return 0;
+}
+ON_LOOP(a_policy_with_a_credential_that_came_and_went_cuts_it_off)
+
 static int the_record_names_the_call_in_which_it_began(void *arg)
 {
     (void)arg;
@@ -162,6 +190,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         CASE(a_narrower_policy_cuts_it_off_open_or_dialled),
+        CASE(a_policy_with_a_credential_that_came_and_went_cuts_it_off),
         CASE(the_record_names_the_call_in_which_it_began),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
