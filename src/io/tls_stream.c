@@ -236,7 +236,9 @@ static bool put_under(SSL *ssl, struct stream *s)
     if (!b)
         return false;
     struct under *u = mem_new(struct under);
-    u->s = (struct stream){.ops = s->ops, .impl = s->impl, .io = {.fd = s->io.fd}};
+    /* Nobody tells it of an end that has come: a short read says nothing (wire_read). */
+    u->s =
+        (struct stream){.ops = s->ops, .impl = s->impl, .io = {.fd = s->io.fd, .peer_ended = true}};
     s->ops = NULL;
     s->impl = NULL;
     BIO_set_data(b, u);

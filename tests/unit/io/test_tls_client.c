@@ -401,6 +401,57 @@ static int nested(void *arg)
 }
 ON_LOOP(nested)
 
+struct cut_off {
+    struct stream *s;
+    ssize_t read;
+};
+
+static int read_cut_off(void *arg)
+{
+    struct cut_off *x = arg;
+    char c;
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(2000);
+    x->read = stream_read(x->s, &c, 1);
+    return 0;
+}
+
+/* Half a record of the outer session and the end of the connection come at once, to one who waits. */
+static int nested_and_cut_off(void *arg)
+{
+    (void)arg;
+    AUTO(scope) scope, readers;
+    scope_init(&scope);
+    scope_init(&readers);
+    struct tls_trust *trust = world_trust(w.ca_file);
+    struct cert_identity *id = world_leaf(w.ca, "a.example", false);
+    struct echo t;
+    struct err e = {0};
+    struct stream under, outer, inner;
+    struct cut_off x = {.s = &inner};
+    echo_start(&t, &scope, w.ctx, id, NULL, &under);
+    t.twice = true;
+    AUTO_CLOSE int far = fcntl(t.under.io.fd, F_DUPFD_CLOEXEC, 0);
+    assert_true(far >= 0);
+    struct tls_connect_options o = {.host = "a.example"};
+    assert_int_equal(tls_connect(trust, &o, &under, &outer, NULL, &e), 0);
+    assert_int_equal(tls_connect(trust, &o, &outer, &inner, NULL, &e), 0);
+    world_exchange(&inner, 1000);
+    inner.idle = true; /* there will be no other attempt */
+    assert_int_equal(fiber_spawn(&readers, "reader", read_cut_off, &x, NULL), 0);
+    assert_int_equal(fiber_sleep_ms(1), 0); /* it waits */
+    assert_int_equal(write(far, "\x17\x03\x03\x00\x40half", 9), 9);
+    assert_int_equal(shutdown(far, SHUT_WR), 0);
+    assert_int_equal(scope_join(&readers), 0);
+    assert_int_equal(x.read, -ECONNRESET);
+    stream_done(&inner);
+    stream_done(&outer);
+    assert_int_equal(scope_join(&scope), 0);
+    cert_identity_unref(id);
+    tls_trust_free(trust);
+    return 0;
+}
+ON_LOOP(nested_and_cut_off)
+
 /* ---- bytes that come one by one, and long waits ---- */
 
 struct pump {
@@ -587,7 +638,7 @@ int main(void)
         CASE(self_signed), cmocka_unit_test(trust_needs_certificates),
         CASE(protocols),   CASE(nested),
         CASE(dribble),     CASE(long_wait),
-        CASE(strangers),
+        CASE(strangers),   CASE(nested_and_cut_off),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
