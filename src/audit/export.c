@@ -265,16 +265,20 @@ static int fill(struct exporter *s, struct err *e)
         const char *p;
         size_t n;
         int r = audit_reader_next(s->reader, &p, &n, &at, e);
-        if (r <= 0) {
-            at = audit_reader_place(s->reader);
-            return r < 0 ? err_wrap(e, r, "%s line %llu", at.file, ull(at.line)) : 0;
-        }
         struct audit_line l = AUDIT_LINE_NONE;
-        struct err why = {0};
-        if (audit_line_parse(p, n, &l, &why) < 0) {
-            take_damaged(s, &at, why.msg);
+        if (r <= 0)
+            at = audit_reader_place(s->reader);
+        if (r == 0)
+            return 0;
+        if (r == 1)
+            r = audit_line_parse(p, n, &l, e);
+        if (r == -E_CORRUPT || r == -E_PARSE) {
+            take_damaged(s, &at, e->msg);
+            *e = (struct err){0};
             continue;
         }
+        if (r < 0)
+            return err_wrap(e, r, "%s line %llu", at.file, ull(at.line));
         r = take_line(s, &l, e);
         audit_line_done(&l);
         if (r < 0)

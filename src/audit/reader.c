@@ -26,6 +26,7 @@ struct audit_reader {
     bool live;       /* reads PATH */
     uint64_t line;
     size_t at, n;
+    bool skips;        /* it was told that the line is too long; the rest of it is not looked at */
     size_t unfinished; /* bytes behind the last line when its end was seen last */
     char bytes[READ_BYTES];
 };
@@ -41,6 +42,7 @@ static void use(struct audit_reader *r, int fd, char *file, unsigned number, boo
     r->live = live;
     r->line = 0;
     r->at = r->n = 0;
+    r->skips = false;
 }
 
 /* Opens file `number`, or PATH when there is none. 0, -ENOENT (between the two renames of a
@@ -188,8 +190,11 @@ static int next_file(struct audit_reader *r, struct err *e)
         if (n != 0)
             return n < 0 ? (int)n : 1;
     }
-    if (r->at < r->n)
+    if (r->at < r->n) {
+        r->at = r->n;
+        r->line++;
         return err_set(e, -E_CORRUPT, "it ends within a line");
+    }
     int code = open_number(r, r->number + 1, e);
     return code == -ENOENT ? 0 : code < 0 ? code : 1;
 }
@@ -199,6 +204,12 @@ int audit_reader_next(struct audit_reader *r, const char **ret, size_t *ret_n,
 {
     for (;;) {
         const char *p = r->bytes + r->at, *end = memchr(p, '\n', r->n - r->at);
+        if (r->skips) {
+            r->at = end ? r->at + (size_t)(end - p) + 1 : r->n;
+            r->skips = !end;
+            if (end)
+                continue;
+        }
         if (end) {
             *ret = p;
             *ret_n = (size_t)(end - p);
@@ -209,6 +220,7 @@ int audit_reader_next(struct audit_reader *r, const char **ret, size_t *ret_n,
         }
         if (r->n - r->at > AUDIT_LINE_MAX) {
             r->line++;
+            r->skips = true;
             return err_set(e, -E_CORRUPT, "it is longer than a line can be");
         }
         ssize_t n = fill(r, e);

@@ -31,7 +31,7 @@ void audit_reader_free(struct audit_reader *r); /* NULL is fine */
 int audit_reader_flush(struct audit_reader *r, struct err *e) WARN_UNUSED;
 /* The next line, without its newline, borrowed until the next call. 1 when there is one; 0 at the
  * end of what is there so far (ask again later); -E_CORRUPT when a line is too long to be one, or a
- * full file ends within a line; or another negative code; with words, without the place. */
+ * full file ends within a line, and the next call goes on behind that; or another negative code; with words, without the place. */
 int audit_reader_next(struct audit_reader *r, const char **ret, size_t *ret_n,
                       struct audit_place *ret_place, struct err *e) WARN_UNUSED;
 /* Where it stands: for what is wrong there. */

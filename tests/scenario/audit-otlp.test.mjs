@@ -257,6 +257,31 @@ test('send: damaged lines are told and sent as what they are, and end nothing', 
   assert.match(s.err, /longer than a line can be/);
 });
 
+test('send: a line without an end, and a file that ends within one, are told and sent as what they are, and end nothing', async () => {
+  const log = await makeLog(Array.from({ length: 30 }, (_, i) => `add 5 session=sesn_${i} host=a.example`), { rotate: 10000 });
+  const lines = all(log).length;
+  const whole = fs.readFileSync(log, 'utf8').split('\n');
+  assert.ok(whole.length > 5);
+  fs.appendFileSync(`${log}.000001`, '{"seq":');
+  fs.writeFileSync(log, [...whole.slice(0, 2), 'x'.repeat(600000), ...whole.slice(2)].join('\n'));
+  const c = await collector();
+  const r = await send(log, c.url);
+  assert.equal(r.code, 1);
+  assert.match(r.err, /audit\.jsonl\.000001 line \d+ cannot be read: it ends within a line/);
+  assert.match(r.err, /audit\.jsonl line 3 cannot be read: it is longer than a line can be/);
+  assert.equal(c.records.filter((x) => x.eventName === 'sallyport.audit.damaged').length, 2);
+  assert.equal(c.records.length, lines + 2);
+  const v = await run(BIN, ['audit', 'verify', '--log', log]);
+  assert.equal(v.code, 1, 'verify calls it damage');
+  assert.match(v.out + v.err, /ends within a line/);
+  for (const [code, ...args] of [[1, 'query', '--json'], [0, 'tail', '--all', '--json', '--lines', '1000']]) {
+    const q = await run(BIN, ['audit', ...args, '--log', log]);
+    assert.equal(q.code, code, `${args[0]}: ${q.err}`);
+    assert.match(q.err, /audit\.jsonl line 3 cannot be read: it is longer than a line can be/);
+    assert.ok(q.out.includes(whole.at(-3)), `${args[0]} goes on behind it`);   // the last line but the checkpoint
+  }
+});
+
 test('send: a log that is not the one that was sent is not sent', async () => {
   const log = await makeLog(['add 10 host=a.example', 'checkpoint', 'add 10 host=a.example']);
   const c = await collector();

@@ -99,6 +99,29 @@ static void show_line(const struct audit_line *l)
     putchar('\n');
 }
 
+static void show_damage(const struct audit_place *at, const char *why)
+{
+    if (at)
+        fprintf(stderr, "%s line %llu cannot be read: ", at->file, (unsigned long long)at->line);
+    else
+        fputs("a line cannot be read: ", stderr);
+    term_print_word(stderr, why);
+    fputc('\n', stderr);
+}
+
+/* The next line, as audit_reader_next. What cannot be one is told, and clears *good. */
+static int next_line(struct audit_reader *reader, const char **ret, size_t *ret_n,
+                     struct audit_place *ret_place, bool *good, struct err *e)
+{
+    int r;
+    while ((r = audit_reader_next(reader, ret, ret_n, ret_place, e)) == -E_CORRUPT) {
+        const struct audit_place at = audit_reader_place(reader);
+        show_damage(&at, e->msg);
+        *good = false;
+    }
+    return r;
+}
+
 /* Returns whether it could be read. */
 static bool show(const char *p, size_t n, const struct audit_place *at, const struct filter *f,
                  bool json, bool *ret_shown)
@@ -107,13 +130,7 @@ static bool show(const char *p, size_t n, const struct audit_place *at, const st
     struct err e = {0};
     *ret_shown = false;
     if (audit_line_parse(p, n, &l, &e) < 0) {
-        if (at)
-            fprintf(stderr, "%s line %llu cannot be read: ", at->file,
-                    (unsigned long long)at->line);
-        else
-            fputs("a line cannot be read: ", stderr);
-        term_print_word(stderr, e.msg);
-        fputc('\n', stderr);
+        show_damage(at, e.msg);
         return false;
     }
     *ret_shown = !f || fits(f, &l);
@@ -157,7 +174,7 @@ static int query_all(const struct verb *v, struct audit_reader *reader, const st
     size_t n;
     bool good = true, shown;
     int r;
-    while ((r = audit_reader_next(reader, &p, &n, &at, &e)) == 1) {
+    while ((r = next_line(reader, &p, &n, &at, &good, &e)) == 1) {
         good = show(p, n, &at, f, json, &shown) && good;
         if (shown && limit > 0 && --limit == 0)
             break;
@@ -257,9 +274,9 @@ static int follow(const struct verb *v, struct audit_reader *reader, bool all, b
     struct err e = {0};
     const char *p;
     size_t n;
-    bool shown;
+    bool shown, good = true;
     for (;;) {
-        int r = audit_reader_next(reader, &p, &n, &at, &e);
+        int r = next_line(reader, &p, &n, &at, &good, &e);
         if (r < 0)
             return fail_at(v, reader, r, &e);
         if (r == 1 && (all || !is_own(p, n)))
@@ -303,7 +320,8 @@ int audit_run_tail(const struct verb *v, int argc, char **argv)
     struct audit_place at;
     const char *p;
     size_t n;
-    while ((r = audit_reader_next(reader, &p, &n, &at, &e)) == 1)
+    bool good = true; /* what is wrong with the log is told, and query's business */
+    while ((r = next_line(reader, &p, &n, &at, &good, &e)) == 1)
         if (all || !is_own(p, n))
             keep(&last, p, n);
     show_kept(&last, json);

@@ -103,6 +103,50 @@ static void a_file_that_was_renamed_is_read_to_its_end(void **state)
     audit_reader_free(r);
 }
 
+/* What cannot be a line is told once, with its place, and ends nothing. */
+static void expect_damage(struct audit_reader *r, const char *words, uint64_t line)
+{
+    struct audit_place at;
+    struct err e = {0};
+    const char *p;
+    size_t n;
+    assert_int_equal(audit_reader_next(r, &p, &n, &at, &e), -E_CORRUPT);
+    assert_string_equal(e.msg, words);
+    assert_int_equal(audit_reader_place(r).line, line);
+}
+
+static void what_cannot_be_a_line_ends_nothing(void **state)
+{
+    (void)state;
+    struct audit_reader *r = NULL;
+    AUTO_FREE char *full = audit_files_name(path, 1), *next_full = audit_files_name(path, 2);
+    AUTO_FREE char *large = mem_zalloc(600001);
+    memset(large, 'x', 600000);
+    put(full, O_TRUNC, "one\n");
+    put(full, O_APPEND, large);
+    put(full, O_APPEND, "\nthree\nfo");
+    put(next_full, O_TRUNC, "five\n");
+    put(next_full, O_APPEND, large); /* the file's end ends it */
+    put(path, O_TRUNC, "six\n");
+    put(path, O_APPEND, large);
+    assert_int_equal(audit_reader_open(path, AUDIT_FROM_FIRST, &r, NULL), 0);
+    NEXT(r, "one");
+    expect_damage(r, "it is longer than a line can be", 2);
+    NEXT(r, "three");
+    expect_damage(r, "it ends within a line", 4);
+    NEXT(r, "five");
+    expect_damage(r, "it is longer than a line can be", 2);
+    NEXT(r, "six");
+    expect_damage(r, "it is longer than a line can be", 2);
+    NEXT(r, "");
+    put(path, O_APPEND, "yet more of it");
+    NEXT(r, "");
+    put(path, O_APPEND, "\neight\n");
+    NEXT(r, "eight");
+    NEXT(r, "");
+    audit_reader_free(r);
+}
+
 static void put_line(const char *file, int flags, unsigned seq)
 {
     char text[200];
@@ -159,6 +203,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_was_renamed_is_read_to_its_end, begin, end),
         cmocka_unit_test_setup_teardown(reading_begins_in_the_newest_file_that_can_have_the_line,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(what_cannot_be_a_line_ends_nothing, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
