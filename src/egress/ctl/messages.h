@@ -32,7 +32,7 @@
  *
  * A proxy to the keeper:
  *   ready    it has given up what it does not need and serves                             (notice)
- *   again    binding: not all of its sockets have come; it should be told of it again     (notice)
+ *   again    binding: not all of its sockets have come; it is told of it again before the answer
  *   value    credential: name. The tail of the answer is the secret. All proxies have been told then if it
  *            is a new one; not with look: true, which is for a value that no origin gets, and not with
  *            changed: true, after that notice: the value that it was about

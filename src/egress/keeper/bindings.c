@@ -43,6 +43,14 @@ struct binding *binding_find(struct keeper *k, const json_t *o)
     return id ? map_get(&k->bindings, id) : NULL;
 }
 
+static int no_descriptors(struct err *e)
+{
+    return err_set(
+        e, -EMFILE,
+        "egress cannot take the sockets of another sandbox; raise its limit of open files "
+        "(LimitNOFILE=)");
+}
+
 int binding_add_fds(struct keeper *k, struct binding *b, const json_t *o, struct ctl_fds *fds,
                     struct err *e)
 {
@@ -50,9 +58,7 @@ int binding_add_fds(struct keeper *k, struct binding *b, const json_t *o, struct
         return err_set(e, -E_PROTO, "more sockets than a sandbox can have");
     if (json_get_int(o, "sockets", 0) !=
         (int64_t)fds->n) /* the kernel drops those that do not fit */
-        return err_set(e, -EMFILE,
-                       "egress cannot take the sockets of another sandbox; raise its limit of open "
-                       "files (LimitNOFILE=)");
+        return no_descriptors(e);
     memcpy(b->fds + b->n_fds, fds->fd, fds->n * sizeof(int));
     b->n_fds += fds->n;
     fds->n = 0;
@@ -63,8 +69,9 @@ int binding_add_fds(struct keeper *k, struct binding *b, const json_t *o, struct
     if (!b->at)
         return 0; /* the next one to come takes it */
     b->at->bindings++;
-    (void)!binding_send(k, b->id); /* a proxy that has just died leaves it to its successor */
-    return 0;
+    const int r =
+        binding_send(k, b->id); /* a proxy that has just died leaves it to its successor */
+    return r == -EMFILE || r == -ENFILE ? no_descriptors(e) : 0;
 }
 
 /* One datagram of a binding, from its socket `from` on. What is next, 0 when that was all. */

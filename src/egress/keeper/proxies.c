@@ -64,6 +64,11 @@ static int answer_value(struct proxy *p, const char *op, const json_t *o, struct
             r = err_set(e, r, "credential %s: %s", credential, err_text(r));
         return r;
     }
+    if (str_eq(op, "again")) {
+        const struct binding *b = binding_find(k, o);
+        const int r = b && b->at == p ? binding_send(k, b->id) : 0;
+        return r < 0 ? err_set(e, r, "the sockets cannot be sent: %s", err_text(r)) : 0;
+    }
     if (str_eq(op, "proxy_password"))
         return secrets_proxy_password(k, &answer->tail, e);
     return err_set(e, -E_PROTO, "a proxy cannot ask for that");
@@ -77,10 +82,6 @@ int proxy_hear(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
         return err_set(e, -E_PROTO, "a proxy has no descriptors for us");
     if (answer)
         return answer_value(p, op, o, answer, e);
-    if (str_eq(op, "again")) {
-        const struct binding *b = binding_find(p->k, o);
-        return b && b->at == p ? binding_send(p->k, b->id) : 0;
-    }
     if (!str_eq(op, "ready"))
         return -E_PROTO;
     p->ready = true;

@@ -122,15 +122,25 @@ struct again {
     char binding[64];
 };
 
+/* Until the keeper could send them: it may be the one that is short of descriptors. */
 static int ask_for_sockets(void *arg)
 {
     struct again *a = arg;
-    int r = fiber_sleep_ms(AGAIN_MS);
-    AUTO_JSON json_t *o = json_new_object();
-    json_put_str(o, "op", "again");
-    json_put_str(o, "binding", a->binding);
-    if (r >= 0)
-        r = ctl_tell(a->w->keeper, o, NULL, 0);
+    int r = -EMFILE;
+    for (bool told = false; r < 0 && map_get(&a->w->sandboxes, a->binding); told = true) {
+        struct err e = {.code = 0};
+        AUTO_JSON json_t *o = json_new_object(), *answer = NULL;
+        json_put_str(o, "op", "again");
+        json_put_str(o, "binding", a->binding);
+        r = fiber_sleep_ms(AGAIN_MS);
+        if (r >= 0)
+            r = ctl_ask(a->w->keeper, o, NULL, 0, &answer, NULL, NULL, &e);
+        if (r == -ECANCELED || r == -E_CLOSED)
+            break;
+        if (r < 0 && !told)
+            log_error("a sandbox's sockets do not come again; trying on", "sandbox=%s error=%s",
+                      a->binding, log_q(e.msg));
+    }
     free(a);
     return r == -ECANCELED ? r : 0;
 }

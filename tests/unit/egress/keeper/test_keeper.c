@@ -467,6 +467,68 @@ static int news_that_nobody_has_told_yet_are_told_by_the_next(void *arg)
 }
 ON_LOOP(news_that_nobody_has_told_yet_are_told_by_the_next)
 
+struct far_end {
+    unsigned binds;
+    size_t fds;
+};
+
+static int hear_bind(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
+                     struct ctl_answer *answer, struct err *e)
+{
+    struct far_end *f = arg;
+    (void)o;
+    (void)answer;
+    (void)e;
+    assert_string_equal(op, "bind");
+    f->binds++;
+    f->fds += fds->n;
+    return 0;
+}
+
+static int ask_again(struct ctl *c)
+{
+    struct err e = {.code = 0};
+    AUTO_JSON json_t *o = js("{'op':'again','binding':'bind_1'}"), *answer = NULL;
+    return ctl_ask(c, o, NULL, 0, &answer, NULL, NULL, &e);
+}
+
+/* The keeper's own lack of descriptors is no reason to end a channel, nor to forget a sandbox. */
+static int sockets_that_cannot_be_sent_are_asked_for_again(void *arg)
+{
+    (void)arg;
+    struct keeper *k = keeper_new();
+    struct far_end f = {.binds = 0};
+    struct ctl_fds fds = {.n = 1};
+    struct err e = {.code = 0};
+    struct binding *b;
+    struct rlimit before;
+    int pair[2];
+    AUTO_JSON json_t *o = js("{'binding':'bind_1','sockets':1,'last':true}");
+    struct proxy *p = &k->proxies[k->n_proxies++];
+    assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0);
+    *p = (struct proxy){.k = k, .number = 1, .ready = true, .told = true};
+    p->ctl = ctl_new(pair[0], proxy_hear, p);
+    struct ctl *far = ctl_new(pair[1], hear_bind, &f);
+    assert_int_equal(binding_new(k, "bind_1", json_new_object(), &b, &e), 0);
+    assert_true((fds.fd[0] = ctl_text_fd("socket", 6)) >= 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit none = {4, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    const int bound = binding_add_fds(k, b, o, &fds, &e), again = ask_again(far);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(bound, -EMFILE);
+    assert_int_equal(again, -EMFILE);
+    assert_int_equal(f.binds, 0);
+    assert_int_equal(ask_again(far), 0);
+    assert_true(f.binds == 1 && f.fds == 1);
+    ctl_free(far);
+    ctl_free(p->ctl);
+    bindings_done(k);
+    free(k);
+    return 0;
+}
+ON_LOOP(sockets_that_cannot_be_sent_are_asked_for_again)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +539,7 @@ int main(void)
         CASE(a_proxy_that_takes_nothing_is_ended),
         CASE(a_proxy_that_is_about_to_serve_is_chosen),
         CASE(all_proxies_are_told_of_a_new_value),
+        CASE(sockets_that_cannot_be_sent_are_asked_for_again),
         CASE(news_that_nobody_has_told_yet_are_told_by_the_next),
     };
     secret_wipe_when_freed();
