@@ -3,7 +3,8 @@
  * The root fiber reads the log and sends it; the channel's fibers hear the keeper meanwhile. Nothing waits
  * for this process, and it may be killed anywhere. It has the keeper's user, since it reads the log and
  * keeps its position beside it, an empty environment, and is not dumpable. The collector's bytes come no
- * further than libcurl and audit/otlp_answer. */
+ * further than libcurl, its TLS and audit/otlp_answer; behind those nothing holds (docs/egress.md, threat
+ * model): there is neither a filter of system calls nor Landlock here. */
 #include "egress/export/process.h"
 
 #include <string.h>
