@@ -64,6 +64,9 @@ int egress_seccomp_install(struct err *e)
         {"socket", {SYSCALL_IS(0, AF_INET6), SYSCALL_IS(2, 0)}},
         {"socket", {SYSCALL_IS(0, AF_INET6), SYSCALL_IS(2, IPPROTO_TCP)}},
         {"socket", {SYSCALL_IS(0, AF_INET6), SYSCALL_IS(2, IPPROTO_UDP)}},
+        /* between TLS to an upstream proxy and the connection through it; it leads nowhere else */
+        {"socketpair",
+         {SYSCALL_IS(0, AF_UNIX), SYSCALL_IS(1, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)}},
         {"clone", {SYSCALL_HAS(0, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND)}},
         {"prctl", {SYSCALL_IS(0, PR_SET_NAME)}},
         {"fcntl", {SYSCALL_IS(1, F_DUPFD_CLOEXEC)}},

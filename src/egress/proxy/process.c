@@ -307,7 +307,8 @@ static int open_all(struct world *w, struct err *e)
                                                         policy_settings(w->policy)->nameservers},
                          &w->resolver, e);
     if (r >= 0)
-        r = dialer_new(&(struct dialer_options){.resolver = w->resolver}, &w->dialer, e);
+        r = dialer_new(&(struct dialer_options){.resolver = w->resolver, .proxy_trust = w->trust},
+                       &w->dialer, e);
     if (r >= 0)
         r = origins_new(NULL, &w->origins, e);
     if (r >= 0)

@@ -56,6 +56,19 @@ static int speaks_unix(void)
     return outcome(socket(AF_UNIX, SOCK_STREAM, 0));
 }
 
+/* For TLS to an upstream proxy (tunnel.c). */
+static int joins_two_streams(void)
+{
+    int pair[2];
+    return outcome(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair));
+}
+
+static int joins_datagrams(void)
+{
+    int pair[2];
+    return outcome(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair));
+}
+
 static int speaks_packets(void)
 {
     return outcome(socket(AF_PACKET, SOCK_RAW, 0));
@@ -157,6 +170,8 @@ static void what_it_has_no_use_for_fails(void **state)
     (void)state;
     assert_int_equal(in_lock(writes), REFUSED);
     assert_int_equal(in_lock(speaks_unix), REFUSED);
+    assert_int_equal(in_lock(joins_two_streams), DONE);
+    assert_int_equal(in_lock(joins_datagrams), REFUSED);
     assert_int_equal(in_lock(speaks_packets), REFUSED);
     assert_int_equal(in_lock(speaks_icmp), REFUSED);
     assert_int_equal(in_lock(speaks_mptcp), REFUSED);
