@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "egress/capture/doors.h"
+#include "egress/keeper/try.h"
 #include "sandbox/spec.h"
 
 static int add_all(const struct egress_grant *g, struct sandbox_spec *spec, struct err *e)
@@ -75,6 +76,18 @@ static void set_call(void *arg, const char *id, const char *call, const char *to
 static void release(void *arg, const char *id)
 {
     egress_release(arg, id);
+}
+
+int outside_name_file(const char *file, int code, struct err *e)
+{
+    struct err words = {.code = 0};
+    struct policy *p = NULL;
+    if (!file || (code != -EINVAL && code != -E_PARSE && code != -E_LIMIT))
+        return code;
+    if (egress_try_file(file, &p, &words) < 0 && e)
+        *e = words;
+    policy_unref(p);
+    return code;
 }
 
 void outside_forget_variable(const char *name)

@@ -367,8 +367,12 @@ static int check_egress(const struct up *u, struct err *e)
         return 0;
     struct policy *p;
     int r = policy_new(u->policy.json, "egress", NULL, &p, e);
-    if (r < 0)
+    if (r < 0) { /* once more, for its name and the line */
+        struct err words = {.code = 0};
+        if (u->policy.file && policy_read_file(u->policy.file, &p, &words) < 0 && e)
+            *e = words;
         return r;
+    }
     const json_t *source;
     const char *whose;
     for (size_t i = 0; r >= 0 && (source = policy_source(p, i, &whose)); i++) {

@@ -185,8 +185,8 @@ static void reload(struct worker_command *c)
     }
     egress_reread(c->egress);
     int r = flags_section_again(&c->policy, "egress", &section, &e);
-    if (r >= 0)
-        r = egress_set_policy(c->egress, section, &e);
+    if (r >= 0 && (r = egress_set_policy(c->egress, section, &e)) < 0)
+        r = outside_name_file(c->policy.file, r, &e);
     if (r < 0)
         log_error("the policy stays as it was: the new one cannot be used", "error=%s",
                   log_q(e.msg));
@@ -237,7 +237,7 @@ static int open_egress(struct worker_command *c, const json_t *policy, const cha
     if (r >= 0)
         r = egress_start(&o, &c->egress, e);
     if (r < 0)
-        return r;
+        return outside_name_file(c->policy.file, r, e);
     c->outside = outside_of(c->egress);
     c->cfg.outside = &c->outside;
     return 0;

@@ -106,8 +106,7 @@ static int find_kind(const json_t *config, const struct secret_kind **ret, struc
         found = kinds[i];
     }
     if (!found)
-        return err_set(e, -EINVAL,
-                       "a source needs one of env, file, exec, systemd, hashicorp, vault");
+        return err_set(e, -EINVAL, "a source needs one of env, file, exec, systemd, hashicorp");
     *ret = found;
     return 0;
 }

@@ -240,13 +240,13 @@ static int systemd_open(struct secret_source *s, const json_t *config, struct er
         return r;
     if (strchr(name, '/') || str_eq(name, ".") || str_eq(name, ".."))
         return err_set(e, -EINVAL, "systemd: the name of a credential, without a path");
-    if (!dir)
+    if (!dir && !s->all->options.only_check)
         return err_set(e, -EINVAL,
                        "systemd: this process was given no credentials; start it as a service with "
                        "LoadCredential=%s:/path",
                        name);
     struct file *f = mem_new(struct file);
-    f->path = mem_printf("%s/%s", dir, name);
+    f->path = mem_printf("%s/%s", dir ? dir : "", name);
     s->state = f;
     s->place = mem_printf("systemd credential %s", name);
     return 0;

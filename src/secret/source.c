@@ -357,6 +357,7 @@ static int get(struct secret_source *s, struct secret_value **ret, struct err *e
 
 int secret_source_get(struct secret_source *s, struct secret_value **ret, struct err *e)
 {
+    MUST(!s->all->options.only_check);
     int r = get(secret_source_ref(s), ret, e);
     secret_source_unref(s);
     return r;
@@ -377,6 +378,10 @@ static int vault_open(struct secret_source *s, const json_t *config, struct err 
 {
     const char *name;
     int r = secret_config_text(config, "vault", 256, &name, e);
+    if (r == 0 && !s->all->options.vault)
+        r = err_set(e, -EINVAL,
+                    "vault: the session's vault is not built yet; use env, file, exec, systemd or "
+                    "hashicorp");
     if (r == 0)
         s->place = mem_printf("credential %s of the session's vault", name);
     return r;

@@ -43,6 +43,9 @@ struct secret_options {
     struct pool *pool;                 /* reads files; borrowed */
     const char *credentials_directory; /* systemd's $CREDENTIALS_DIRECTORY, NULL when there is none.
                                           Copied */
+    bool only_check; /* configurations are checked, and no source is asked: variables stay in the
+                        environment, and a systemd credential may be one of another process */
+    bool vault;      /* values of the kind `vault` will be pushed; else such a source is refused */
 };
 /* In the fiber whose scope the reads shall belong to. Never NULL. */
 struct secret_sources *secret_sources_new(const struct secret_options *o);

@@ -146,7 +146,7 @@ test('audit.otlp: what cannot be used is refused when the policy is loaded', asy
     [{ endpoint: 'http://otel.corp:4318', headers: { authorization: { file } } }, /headers go to https:\/\/ and to this host itself only/],
     [{ endpoint: 'https://otel.corp', headers: { host: { file } } }, /header "host" cannot be sent/],
     [{ endpoint: 'https://otel.corp', headers: { authorization: SECRET } }, /the source of a secret is expected/],
-    [{ endpoint: 'https://otel.corp', headers: { authorization: { fil: file } } }, /audit\.otlp: header authorization: /],
+    [{ endpoint: 'https://otel.corp', headers: { authorization: { fil: file } } }, /egress\.audit\.otlp\.headers\.authorization: a source needs/],
     [{ endpoint: 'https://otel.corp', header: {} }, /header/],
   ];
   for (const [otlp, words] of cases) {

@@ -1,31 +1,31 @@
-/* check.c - `sallyport egress check URL`: what the policy says about a request, without making it.
+/* check.c - `sallyport egress check [URL]`: what the policy says about a request, without making it.
  *
- * Reads the policy file, decides as a proxy would, and prints the rule, the reason and the
- * credentials. With --connect it also goes there: resolves, checks each address, connects and
- * verifies the certificate, from this machine and as this user, and sends no request. No secret is
- * read. Exit code: 0 allowed (and reached), 1 not. */
+ * Loads the policy file as egress would, sources and formats included, so that what is said here of a
+ * policy is what it will do; decides as a proxy would, and prints the rule, the reason, the
+ * credentials and what is probably not meant. Without a URL: whether the file can be loaded. With
+ * --connect it also goes there (reach.c). No secret of a credential is read. Exit code: 0 allowed
+ * (and reached), 1 not, 2 when the policy or the question is none. */
 #include "cmd/egress/egress.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/egress/reach.h"
+#include "cmd/line/start.h"
 #include "cmd/line/term.h"
+#include "egress/keeper/try.h"
 #include "egress/policy/explain.h"
 #include "egress/policy/path.h"
-#include "egress/proxy/dial.h"
 #include "io/loop.h"
-#include "io/resolve.h"
-#include "io/tls.h"
-
-#define CONNECT_MS 15000
+#include "secret/source.h"
 
 struct check {
-    const char *file, *method;
+    const char *file, *method, *url; /* url NULL: the file alone */
     bool connect;
     struct policy *policy;
     struct host host;
@@ -63,68 +63,6 @@ static int read_url(struct check *c, const char *url, struct err *e)
     return 0;
 }
 
-/* ---- going there ---- */
-
-static int reach_tls(struct check *c, int fd, struct err *e)
-{
-    static const char *const alpn[] = {"h2", "http/1.1", NULL};
-    struct tls_trust *trust = tls_trust_new(policy_settings(c->policy)->ca_file, e);
-    struct stream plain, s;
-    const char *chosen = NULL;
-    int r = trust ? stream_from_fd(&plain, fd) : e->code;
-    if (r < 0) {
-        close(fd);
-        tls_trust_free(trust);
-        return r;
-    }
-    const struct tls_connect_options o = {
-        .host = c->host.text, .is_ip = c->host.kind != HOST_NAME, .alpn = alpn};
-    r = tls_connect(trust, &o, &plain, &s, &chosen, e);
-    if (r >= 0) {
-        printf("certificate: good for %s; speaks %s\n", c->host.text, chosen ? chosen : "http/1.1");
-        stream_done(&s);
-    }
-    tls_trust_free(trust);
-    return r;
-}
-
-static int reach(void *arg)
-{
-    struct check *c = arg;
-    struct err e = {.code = 0};
-    struct resolver *resolver = NULL;
-    struct dialer *dialer = NULL;
-    struct dial_info info = {.resolved = false};
-    int fd = -1;
-    AUTO(fiber_deadline) d = fiber_deadline_push_ms(CONNECT_MS);
-    int r =
-        resolver_new(&(struct resolver_options){.servers = policy_settings(c->policy)->nameservers},
-                     &resolver, &e);
-    if (r >= 0)
-        r = dialer_new(&(struct dialer_options){.resolver = resolver}, &dialer, &e);
-    const struct dial_target t = {
-        .policy = c->policy, .decision = &c->d, .host = &c->host, .port = c->port};
-    if (r >= 0)
-        r = egress_dial(dialer, &t, &fd, &info, &e);
-    if (r >= 0) {
-        char text[ADDRESS_TEXT_MAX];
-        printf("connected: %s%s\n",
-               info.has_address ? address_text(&info.address, text) : "by name",
-               info.via_proxy ? " through upstream_proxy" : "");
-        r = c->tls ? reach_tls(c, fd, &e) : 0;
-        if (!c->tls)
-            close(fd);
-    }
-    dialer_free(dialer);
-    resolver_free(resolver);
-    if (r < 0) {
-        fputs("not reached: ", stdout);
-        term_print_word(stdout, e.msg[0] ? e.msg : err_text(r));
-        fputc('\n', stdout);
-    }
-    return r < 0;
-}
-
 /* ---- the verb ---- */
 
 static int failed(int code, const struct err *e)
@@ -135,43 +73,124 @@ static int failed(int code, const struct err *e)
     return code == -EINVAL || code == -E_PARSE ? 2 : 1;
 }
 
-static int check(struct check *c, const char *url)
+/* RFC 9110 5.6.2 token. */
+static int read_method(const char *m, struct err *e)
 {
+    bool fine = m[0] != '\0';
+    for (const char *p = m; fine && *p; p++)
+        fine = (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ||
+               strchr("!#$%&'*+-.^_`|~", *p);
+    return fine ? 0
+                : err_set(e, -EINVAL,
+                          "--method: a method is one word without spaces, in upper case as in GET "
+                          "or DELETE");
+}
+
+static int read_question(struct check *c, struct err *e)
+{
+    if (!c->file)
+        return err_set(e, -EINVAL, "give the policy's file: --egress FILE");
+    if (!c->url && c->connect)
+        return err_set(e, -EINVAL, "--connect needs a URL to go to");
+    int r = c->method ? read_method(c->method, e) : 0;
+    if (r >= 0 && !c->url && c->method)
+        r = err_set(e, -EINVAL, "--method needs a URL that it is asked for");
+    return r >= 0 && c->url ? read_url(c, c->url, e) : r;
+}
+
+static void print_warnings(const struct policy *p)
+{
+    AUTO(buf) words = BUF_INIT(64u << 10);
+    policy_warnings(p, &words);
+    for (const char *at = buf_str(&words); *at;) {
+        const size_t n = strcspn(at, "\n");
+        AUTO_FREE char *line = mem_strndup(at, n);
+        fputs("warning: ", stdout);
+        term_print_word(stdout, line);
+        fputc('\n', stdout);
+        at += n + (at[n] == '\n');
+    }
+}
+
+static int check_file(const struct check *c)
+{
+    const struct policy_credential *const *all;
+    const size_t rules = policy_rules(c->policy), n = policy_credentials(c->policy, &all);
+    print_warnings(c->policy);
+    printf("%zu rule%s, %zu credential%s: fine\n", rules, rules == 1 ? "" : "s", n,
+           n == 1 ? "" : "s");
+    return 0;
+}
+
+static void print_decision(struct check *c, const struct policy_query *q)
+{
+    AUTO(buf) words = BUF_INIT(64u << 10);
+    c->d.intercept = c->d.intercept || policy_is_plain_http(q->transport, q->port);
+    explain_decision(c->policy, q, &c->d, &words);
+    fputs(buf_str(&words), stdout);
+    if (c->d.verdict == POLICY_ASK)
+        fputs("refused: nothing answers questions yet, so what asks is refused\n", stdout);
+    for (const char *p = q->method; *p; p++)
+        if (*p >= 'a' && *p <= 'z') {
+            fputs("warning: methods are told apart by case: get is another one than GET\n", stdout);
+            break;
+        }
+    print_warnings(c->policy);
+}
+
+/* On the loop's fiber. Returns the exit code. */
+static int check(void *arg)
+{
+    struct check *c = arg;
     struct err e = {.code = 0};
-    int r = c->file ? read_url(c, url, &e)
-                    : err_set(&e, -EINVAL, "give the policy's file: --egress FILE");
-    if (r >= 0)
-        r = policy_read_file(c->file, &c->policy, &e);
+    int r = egress_try_file(c->file, &c->policy, &e);
     if (r < 0)
         return failed(r, &e);
+    if (!c->url)
+        return check_file(c);
     const struct policy_query q = {.host = &c->host,
                                    .port = c->port,
                                    .transport = c->tls ? POLICY_TLS : POLICY_PLAIN,
-                                   .method = c->method,
+                                   .method = c->method ? c->method : "GET",
                                    .path = c->path,
                                    .path_n = c->path_n,
                                    .path_why = c->path_why};
     policy_decide(c->policy, &q, &c->d);
-    AUTO(buf) words = BUF_INIT(64u << 10);
-    explain_decision(c->policy, &q, &c->d, &words);
-    fputs(buf_str(&words), stdout);
+    print_decision(c, &q);
     if (c->d.verdict != POLICY_ALLOW && c->d.verdict != POLICY_OBSERVE)
         return 1;
-    if (!c->connect)
-        return 0;
+    const struct reach there = {.policy = c->policy,
+                                .decision = &c->d,
+                                .host = &c->host,
+                                .port = c->port,
+                                .tls = c->tls,
+                                .credentials_directory = getenv("CREDENTIALS_DIRECTORY")};
+    return c->connect ? egress_reach(&there) : 0;
+}
+
+static int run(struct check *c)
+{
+    struct err e = {.code = 0};
+    int r = read_question(c, &e);
+    if (r < 0)
+        return failed(r, &e);
+    if (c->connect) { /* the password of upstream_proxy is read for it */
+        secret_wipe_when_freed();
+        cmd_forbid_dumps();
+    }
     r = loop_init();
     if (r < 0)
         return failed(r, &e);
-    r = loop_run(reach, c);
+    r = loop_run(check, c);
     loop_done();
-    return r != 0;
+    return r < 0 ? failed(r, &e) : r;
 }
 
 int egress_run_check(const struct verb *v, int argc, char **argv)
 {
     static struct flag room[FLAG_SET_MAX];
     static char name[64];
-    struct check c = {.method = "GET"};
+    struct check c = {.method = NULL};
     const struct flag rows[] = {
         {"egress", "FILE", "the policy, alone or under egress: in a configuration file", FLAG_FILE,
          .ptr = &c.file},
@@ -185,7 +204,8 @@ int egress_run_check(const struct verb *v, int argc, char **argv)
     int code = flags_main(&set, argc, argv, NULL, &n_args);
     if (code >= 0)
         return code;
-    code = check(&c, argv[1]);
+    c.url = n_args > 0 ? argv[1] : NULL;
+    code = run(&c);
     free(c.path);
     policy_unref(c.policy);
     return code;

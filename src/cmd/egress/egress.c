@@ -34,9 +34,9 @@ static int run_role(int argc, char **argv)
 
 static const struct verb verbs[] = {
     {.words = {"check"},
-     .args = "URL",
-     .summary = "Tells which rule decides about a request, and why.",
-     .min_args = 1,
+     .args = "[URL]",
+     .summary = "Tells which rule decides about a request, and why; or checks a whole policy.",
+     .min_args = 0,
      .max_args = 1,
      .run = egress_run_check},
 };

@@ -350,7 +350,8 @@ static int start_egress(struct exec_command *c, struct egress **ret, struct err 
                                      .audit_file = c->audit ? c->audit : file,
                                      .tell = say,
                                      .forget = outside_forget_variable};
-    return egress_start(&o, ret, e);
+    int r = egress_start(&o, ret, e);
+    return r < 0 ? outside_name_file(c->policy.file, r, e) : r;
 }
 
 static int run_boxed(struct exec_command *c, struct program_end *end, struct err *e)

@@ -104,6 +104,7 @@ struct keeper {
     struct proxy proxies[KEEPER_PROXIES_MAX];
     size_t n_proxies;
     bool started, serving, stopping;
+    bool only_check; /* a policy is tried, and no secret is read (try.c) */
 };
 
 /* ---- secrets.c ---- */

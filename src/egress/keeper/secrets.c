@@ -57,11 +57,14 @@ static bool needs_placeholder(const struct policy_credential *c)
 }
 
 /* "keep" takes the shape of the real secret, which is read for it. */
-static int choose_format(struct keeper_secret *s, const struct policy_credential *c, struct err *e)
+static int choose_format(struct keeper_secret *s, const struct policy_credential *c,
+                         bool only_check, struct err *e)
 {
     int r = placeholder_format_choose(c->format, NULL, &s->format, e);
     if (r != -EAGAIN)
         return r;
+    if (only_check)
+        return 0;
     struct secret_value *v = NULL;
     r = secret_source_get(s->source, &v, e);
     if (r < 0)
@@ -71,16 +74,26 @@ static int choose_format(struct keeper_secret *s, const struct policy_credential
     return r;
 }
 
+/* Names the field as a policy's own errors do. */
+static int field_failed(const struct policy_credential *c, const char *field, int r, struct err *e)
+{
+    return c->line ? err_wrap(e, r, "egress.credentials[%u].%s (line %u): %s", c->position, field,
+                              c->line, c->name)
+                   : err_wrap(e, r, "egress.credentials[%u].%s: %s", c->position, field, c->name);
+}
+
 static int make_entry(struct keeper *k, const struct policy_credential *c, struct map *to,
                       struct err *e)
 {
     struct keeper_secret *s = mem_new(struct keeper_secret);
     int r = secret_source_new(k->sources, c->source, 0, &s->source, e);
-    if (r >= 0 && needs_placeholder(c))
-        r = choose_format(s, c, e);
+    if (r < 0)
+        r = field_failed(c, "source", r, e);
+    else if (needs_placeholder(c) && (r = choose_format(s, c, k->only_check, e)) < 0)
+        r = field_failed(c, "format", r, e);
     if (r < 0) {
         secret_entry_free(s);
-        return err_wrap(e, r, "credential %s: source", c->name);
+        return r;
     }
     MUST(!map_put(to, c->name, s)); /* the policy has no two of one name */
     return 0;
@@ -96,7 +109,7 @@ static int make_headers(struct keeper *k, const struct policy_otlp *otlp,
     json_object_foreach (otlp->headers, name, source) {
         int r = secret_source_new(k->sources, source, 0, &ret->source[ret->n], e);
         if (r < 0)
-            return err_wrap(e, r, "audit.otlp: header %s", name);
+            return err_wrap(e, r, "egress.audit.otlp.headers.%.64s", name);
         ret->n++;
     }
     return 0;
@@ -115,7 +128,7 @@ int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e)
         r = make_entry(k, all[i], &fresh, e);
     if (r >= 0 && proxy && proxy->password &&
         (r = secret_source_new(k->sources, proxy->password, 0, &password, e)) < 0)
-        r = err_wrap(e, r, "upstream_proxy: password");
+        r = err_wrap(e, r, "egress.upstream_proxy.password");
     struct keeper_headers headers = {.n = 0};
     if (r >= 0)
         r = make_headers(k, policy_settings(p)->otlp, &headers, e);

@@ -212,6 +212,19 @@ int policy_with_vault(const struct policy *p, const json_t *list, struct policy 
     return r;
 }
 
+/* Beside `egress` a configuration file has other settings. What is a policy's own, a slip of the
+ * indentation, would not count there. `audit` is both. */
+static int check_beside(const json_t *document, struct err *e)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)document, key, value)
+        if (field_find(FIELD_EGRESS, key) && strcmp(key, "audit") != 0)
+            return err_set(e, -E_PARSE, "\"%.32s\" stands beside \"egress\", and belongs into it",
+                           key);
+    return 0;
+}
+
 int policy_parse(const char *text, size_t n, struct policy **ret, struct err *e)
 {
     AUTO(map) lines = {0};
@@ -227,10 +240,9 @@ int policy_parse(const char *text, size_t n, struct policy **ret, struct err *e)
     if (r < 0)
         return r;
     const json_t *section = json_object_get(document, "egress");
-    if (section && json_object_size(document) > 1)
-        return err_set(e, -E_PARSE,
-                       "\"egress\" stands beside other keys; a policy file has the "
-                       "section alone");
+    r = section ? check_beside(document, e) : 0;
+    if (r < 0)
+        return r;
     return policy_new(section ? section : document, "egress", json ? NULL : &lines, ret, e);
 }
 
@@ -320,6 +332,11 @@ void policy_unref(struct policy *p)
 const char *policy_hash(const struct policy *p)
 {
     return p->hash;
+}
+
+size_t policy_rules(const struct policy *p)
+{
+    return p->rules->n_allow + p->rules->n_deny;
 }
 
 const struct policy_settings *policy_settings(const struct policy *p)

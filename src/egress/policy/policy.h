@@ -27,8 +27,8 @@ struct policy;
  * and rule; -E_LIMIT, -ENOMEM. */
 int policy_new(const json_t *section, const char *at, const struct map *lines, struct policy **ret,
                struct err *e) WARN_UNUSED;
-/* Reads a text: JSON when it begins with '{', else YAML. The section stands under `egress`, or is
- * the whole document. */
+/* Reads a text: JSON when it begins with '{', else YAML. The section stands under `egress`,
+ * beside other settings of a configuration file perhaps, or is the whole document. */
 int policy_parse(const char *text, size_t n, struct policy **ret, struct err *e) WARN_UNUSED;
 /* The same of a file. Blocks on the disk: at start, or from the pool. Also -errno with words. */
 int policy_read_file(const char *path, struct policy **ret, struct err *e) WARN_UNUSED;
@@ -44,6 +44,7 @@ void policy_unref(struct policy *p);
 /* SHA-256, in hex, of the section as JSON with sorted keys: comments, order of keys and form of the
  * file do not count. */
 const char *policy_hash(const struct policy *p);
+size_t policy_rules(const struct policy *p); /* of `allow` and of `deny` */
 const struct policy_settings *policy_settings(const struct policy *p);
 size_t policy_credentials(const struct policy *p, const struct policy_credential *const **ret);
 /* The sources of all secrets that it names, for whatever: the one with this number, and whose it is
@@ -65,6 +66,13 @@ void policy_warnings(const struct policy *p, struct buf *out);
 
 /* Before the first bytes are read it is unknown; who learns it asks again. */
 enum policy_transport { POLICY_UNKNOWN, POLICY_TLS, POLICY_PLAIN };
+
+/* Plain HTTP on its own port is looked into, whatever rules say: its Host field says another name for
+ * free. */
+static inline bool policy_is_plain_http(enum policy_transport t, uint16_t port)
+{
+    return t == POLICY_PLAIN && port == 80;
+}
 
 struct policy_query {
     const struct host *host;

@@ -19,7 +19,7 @@ void world_begin(struct secret_world *w)
     assert_non_null(mkdtemp(w->dir));
     w->pool = pool_new("test", 1);
     w->all = secret_sources_new(
-        &(struct secret_options){.pool = w->pool, .credentials_directory = w->dir});
+        &(struct secret_options){.pool = w->pool, .credentials_directory = w->dir, .vault = true});
 }
 
 void world_end(struct secret_world *w)

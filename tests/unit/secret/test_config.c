@@ -10,7 +10,7 @@ static int what_is_wrong_is_named(void *arg)
         {"'text'", "a source is an object"},
         {"[]", "a source is an object"},
         {"null", "a source is an object"},
-        {"{}", "needs one of env, file, exec, systemd, hashicorp, vault"},
+        {"{}", "needs one of env, file, exec, systemd, hashicorp"},
         {"{'ttl':'5m'}", "needs one of"},
         {"{'file':'/a','env':'B'}", "file: a source has one kind, and this one has env"},
         {"{'file':'/a','tll':'5m'}", "tll: a source of the kind file has no such member"},
@@ -132,6 +132,58 @@ static int a_service_without_credentials_is_told_how(void *arg)
 }
 ON_LOOP(a_service_without_credentials_is_told_how)
 
+static int a_vault_that_nobody_fills_is_refused(void *arg)
+{
+    (void)arg;
+    static const char *const configs[] = {
+        "{'vault':'K'}",
+        "{'exec':['a'],'environment':{'A':{'vault':'K'}}}",
+    };
+    struct secret_sources *all = secret_sources_new(&(struct secret_options){0});
+    for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
+        AUTO_JSON json_t *j = js(configs[i]);
+        struct secret_source *s = NULL;
+        struct err e = {0};
+        assert_int_equal(secret_source_new(all, j, 0, &s, &e), -EINVAL);
+        assert_non_null(strstr(e.msg, "vault: the session's vault is not built yet"));
+    }
+    secret_sources_free(all);
+    return 0;
+}
+ON_LOOP(a_vault_that_nobody_fills_is_refused)
+
+/* What is right is right elsewhere, too; and nothing is taken away from whoever only asks. */
+static int a_check_needs_nothing_and_takes_nothing(void *arg)
+{
+    (void)arg;
+    static const char *const fine[] = {
+        "{'env':'SALLYPORT_TEST_KEPT'}",
+        "{'file':'/a'}",
+        "{'exec':['a']}",
+        "{'systemd':'x'}",
+        "{'hashicorp':{'address':'https://v:8200','auth':{'token':{'env':'SALLYPORT_TEST_KEPT'}},"
+        "'path':'p'},'json_key':'k'}",
+    };
+    struct secret_sources *all = secret_sources_new(&(struct secret_options){.only_check = true});
+    assert_int_equal(setenv("SALLYPORT_TEST_KEPT", "value", 1), 0);
+    for (size_t i = 0; i < ARRAY_LEN(fine); i++) {
+        AUTO_JSON json_t *j = js(fine[i]);
+        struct secret_source *s = NULL;
+        struct err e = {0};
+        if (secret_source_new(all, j, 0, &s, &e) < 0)
+            fail_msg("%s: %s", fine[i], e.msg);
+        secret_source_unref(s);
+    }
+    AUTO_JSON json_t *wrong = js("{'file':'rel'}");
+    struct secret_source *s = NULL;
+    assert_int_equal(secret_source_new(all, wrong, 0, &s, NULL), -EINVAL);
+    assert_string_equal(getenv("SALLYPORT_TEST_KEPT"), "value");
+    assert_int_equal(unsetenv("SALLYPORT_TEST_KEPT"), 0);
+    secret_sources_free(all);
+    return 0;
+}
+ON_LOOP(a_check_needs_nothing_and_takes_nothing)
+
 static char named[64];
 
 static void put_name(const char *name)
@@ -172,6 +224,8 @@ int main(void)
         CASE(a_complaint_does_not_repeat_what_was_written),
         CASE(sources_that_say_the_same_are_one),
         CASE(a_service_without_credentials_is_told_how),
+        CASE(a_vault_that_nobody_fills_is_refused),
+        CASE(a_check_needs_nothing_and_takes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,8 +97,8 @@ static void every_error_names_the_field_and_the_line(void **state)
          "{authorization: Bearer}}\n",
          "egress.credentials[0].inject.add.authorization (line 5): the text has \"{secret}\" "
          "exactly once, as in \"Bearer {secret}\""},
-        {"egress: {}\nother: 1\n",
-         "\"egress\" stands beside other keys; a policy file has the section alone"},
+        {"egress: {}\ndeny: [a.example]\n",
+         "\"deny\" stands beside \"egress\", and belongs into it"},
         {"{\"allow\": [{\"host\": \"a\", \"prot\": 1}]}",
          "egress.allow[0].prot: there is no such field; did you mean \"port\"?"},
         {"a: &x 1", "line 1 column 4: anchors are not supported; write the value itself"},
