@@ -363,6 +363,10 @@ static void note_variable(const char *name)
 /* The server is in this process, and agents talk to it: no key of the company may be here. */
 static int check_egress(const struct up *u, struct err *e)
 {
+    if (u->audit && !u->policy.json)
+        return err_set(e, -EINVAL,
+                       "--audit: nothing can go out of the sandboxes, so there is no log of it; "
+                       "give a policy with --egress, or leave --audit away");
     if (!u->policy.json)
         return 0;
     struct policy *p;

@@ -161,6 +161,10 @@ static int prepare(struct worker_command *c, struct err *e)
     if (r == 0)
         r = sandbox_flags_apply(&c->options, SANDBOX_OF_WORKER, &c->sandbox, e);
     c->cfg.sandbox = &c->sandbox;
+    if (r == 0 && c->audit && !c->policy.json)
+        r = err_set(e, -EINVAL,
+                    "--audit: nothing can go out of the sandboxes, so there is no log of it; give "
+                    "a policy with --egress, or leave --audit away");
     if (r == 0 && c->policy.json && c->sandbox.network == SANDBOX_NET_NONE)
         r = err_set(e, -EINVAL, "egress and a sandbox without a network do not go together");
     if (r == 0 && c->policy.json && c->cfg.isolation == BOX_NONE)
@@ -231,6 +235,7 @@ static int open_egress(struct worker_command *c, const json_t *policy, const cha
                                      .variable = variable,
                                      .at = "egress",
                                      .audit_file = c->audit ? c->audit : file,
+                                     .audit_named = c->audit,
                                      .proxies = (unsigned)c->proxies,
                                      .forget = outside_forget_variable};
     int r = c->audit ? 0 : dirs_make(data, e);

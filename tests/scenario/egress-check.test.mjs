@@ -151,3 +151,30 @@ for (const scheme of ['http', 'https'])
     assert.equal(wrong.code, 1);
     assert.match(wrong.out, /^not reached: .*\(407\)/m);
   });
+
+test('--audit comes before the policy, and needs something to record', async () => {
+  const at = tempDir('audit-order'), log = (f) => fs.existsSync(path.join(at, f));
+  const file = write(`allow: [a.example]\naudit: { file: ${path.join(at, 'policy.jsonl')} }\n`);
+  const plain = write('allow: [a.example]\n');
+  const exec = (...args) => run(BIN, ['exec', ...args, '--', 'true']);
+  const both = await exec('--egress', file, '--audit', path.join(at, 'flag.jsonl'));
+  assert.equal(both.code, 0, both.err);
+  assert.deepEqual([log('flag.jsonl'), log('policy.jsonl')], [true, false]);
+  const alone = await exec('--egress', file);
+  assert.equal(alone.code, 0, alone.err);
+  assert.ok(log('policy.jsonl'));
+  const data = path.join(at, 'data'), inData = await exec('--egress', plain, '--data', data);
+  assert.equal(inData.code, 0, inData.err);
+  const verified = await run(BIN, ['audit', 'verify', '--data', data]);
+  assert.equal(verified.code, 0, verified.err);
+  const nothing = await exec('--audit', path.join(at, 'none.jsonl'));
+  assert.equal(nothing.code, 125);
+  assert.match(nothing.err, /^sallyport exec: --audit: nothing can go out, so there is no log of it; open a way out/);
+  assert.ok(!log('none.jsonl'));
+  const env = { ANTHROPIC_ENVIRONMENT_KEY: 'sk-env-none', ANTHROPIC_ENVIRONMENT_ID: 'env_none' };
+  for (const argv of [['worker'], ['up', '--listen', '127.0.0.1:0', '--data', path.join(at, 'up')]]) {
+    const r = await run(BIN, [...argv, '--audit', path.join(at, 'none.jsonl')], { env });
+    assert.notEqual(r.code, 0);
+    assert.match(r.err, /--audit: nothing can go out of the sandboxes/, argv[0]);
+  }
+});

@@ -338,7 +338,7 @@ static int start_egress(struct exec_command *c, struct egress **ret, struct err 
 {
     if (!c->policy.json)
         return 0;
-    AUTO_FREE char *data = cmd_default_data_dir();
+    AUTO_FREE char *data = cmd_data_dir(c->options.data);
     AUTO_FREE char *file = mem_printf("%s/audit.jsonl", data);
     if (!c->audit) {
         int r = dirs_make(data, e);
@@ -348,6 +348,7 @@ static int start_egress(struct exec_command *c, struct egress **ret, struct err 
     const struct egress_options o = {.policy = c->policy.json,
                                      .at = "egress",
                                      .audit_file = c->audit ? c->audit : file,
+                                     .audit_named = c->audit,
                                      .tell = say,
                                      .forget = outside_forget_variable};
     int r = egress_start(&o, ret, e);
@@ -471,6 +472,10 @@ static int prepare(struct exec_command *c, struct err *e)
         r = sandbox_flags_apply(&c->options, SANDBOX_OF_EXEC, s, e);
     if (r < 0)
         return r;
+    if (c->audit && !c->policy.json)
+        return err_set(e, -EINVAL,
+                       "--audit: nothing can go out, so there is no log of it; open a way out with "
+                       "--allow, --secret or --egress, or leave --audit away");
     if (c->policy.json && s->network == SANDBOX_NET_NONE)
         return err_set(e, -EINVAL,
                        "--network none and a way out (--allow, --secret, --egress) do "

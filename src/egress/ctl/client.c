@@ -41,7 +41,7 @@ struct known {
 struct egress {
     struct proc proc;
     struct ctl *ctl; /* NULL while there is none */
-    bool serves, stopping, trial;
+    bool serves, stopping, trial, audit_named;
     const char *variable; /* for the first keeper; the caller's */
     struct scope scope;
     struct waitq changed;
@@ -231,6 +231,7 @@ static int ask_start(struct egress *eg, struct err *e)
     json_put_str(o, "op", "start");
     json_put_str(o, "at", eg->at);
     json_put_str(o, "audit", eg->audit_file);
+    json_put_bool(o, "audit_named", eg->audit_named);
     json_put_int(o, "proxies", eg->proxies);
     AUTO_CLOSE int text = ctl_text_fd(eg->policy_text, eg->policy_text_n);
     if (text < 0)
@@ -377,6 +378,7 @@ int egress_start(const struct egress_options *o, struct egress **ret, struct err
                           .variable = o->variable,
                           .at = mem_strdup(o->at),
                           .audit_file = o->audit_file ? mem_strdup(o->audit_file) : NULL,
+                          .audit_named = o->audit_named,
                           .proxies = o->proxies ? o->proxies : 1,
                           .proc = {.pidfd = IO_FD_NONE}};
     map_init(&eg->known);

@@ -19,6 +19,7 @@ struct egress_options {
     const json_t *policy;   /* the section, as read; borrowed during the call */
     const char *at;         /* what errors call it: "egress" */
     const char *audit_file; /* where the policy names none */
+    bool audit_named;       /* a person has named audit_file: it comes before the policy's */
     unsigned proxies;       /* processes that serve; 0: 1 */
     bool trial; /* this policy is for a trial: what should be said of it is not; egress_set_policy
                    says it of the one that follows */

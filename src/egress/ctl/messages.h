@@ -2,8 +2,8 @@
  * stand beside them. A binding is a sandbox as egress knows it: the sockets that were born in it.
  *
  * Whoever holds sandboxes (client.h: worker, exec) to the keeper:
- *   start    audit: path, at: name of the section, proxies: how many, log: level; descriptors: the
- *            policy's text, and, after a keeper has died, what `start` answered last time.
+ *   start    audit: path, audit_named: it comes before the policy's, at: name of the section,
+ *            proxies: how many, log: level; descriptors: the policy's text, and, after a keeper has died, what `start` answered last time.
  *            Answers ca: PEM, warnings: [words]; descriptor: to be kept for the next start, unread
  *   grant    answers binding: id, env: {NAME: placeholder}, doors: [{address, port, udp}]: what a
  *            sandbox is to be made with

@@ -68,10 +68,11 @@ static void put_warnings(struct keeper *k, json_t *o)
     json_put_str(o, "warnings", buf_str(&words));
 }
 
-static int open_audit(struct keeper *k, const char *path, struct err *e)
+/* `named`: a flag has named `path`, and flags come before files. */
+static int open_audit(struct keeper *k, const char *path, bool named, struct err *e)
 {
-    const char *named = policy_settings(k->policy)->audit_file;
-    const struct audit_options options = {.path = named ? named : path};
+    const char *of_policy = policy_settings(k->policy)->audit_file;
+    const struct audit_options options = {.path = of_policy && !named ? of_policy : path};
     if (!options.path)
         return err_set(e, -EINVAL, "audit: no file is named");
     k->audit_path = mem_strdup(options.path);
@@ -119,7 +120,7 @@ static int answer_start(struct keeper *k, const json_t *o, struct ctl_fds *fds,
     fds->fd[0] = -1;
     r = fds->n > 1 ? adopt_ca(k, TAKE_FD(fds->fd[1]), e) : egress_ca_make(&k->ca_fd, &k->ca_pem, e);
     if (r >= 0)
-        r = open_audit(k, json_get_str(o, "audit"), e);
+        r = open_audit(k, json_get_str(o, "audit"), json_get_bool(o, "audit_named", false), e);
     if (r >= 0)
         r = exporter_start(k, e);
     if (r >= 0)
