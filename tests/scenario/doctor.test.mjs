@@ -269,6 +269,13 @@ describe('rights are missing', () => {
     says(d, 'userns', 'fail', { text: /^writing uid_map: Operation not permitted; this root may not give uids/, lost: /as this root/, fix: /--cap-add=SETUID/ });
   });
 
+  test('egress cannot become its user without CAP_SETUID, and says so before a worker does', asRoot, async () => {
+    says(await doctor(), 'egress_rights', 'ok', { text: /^run as a user of their own$/ });
+    says(await doctor(...USER), 'egress_rights', 'ok', { text: /^run as this user/ });
+    for (const caps of [['setuid'], ['setgid'], ['setuid', 'setgid']])
+      says(await doctor(...without(...caps)), 'egress_rights', 'note', { text: /^becoming its user \(64717\): Operation not permitted$/, lost: /no exec with --allow can start/, fix: /CAP_SETUID and CAP_SETGID/ });
+  });
+
   test('in a chroot', asRoot, async () => {
     const d = await doctor(...mounts(`mount -t tmpfs none /mnt; mkdir /mnt/root; mount --rbind / /mnt/root; set -- chroot /mnt/root "$@"`));
     says(d, 'userns', 'fail', { text: /^unshare\(CLONE_NEWUSER\): Operation not permitted; this process runs in a chroot/, fix: /outside of the chroot/ });

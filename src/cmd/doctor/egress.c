@@ -1,11 +1,13 @@
 /* egress.c - libraries and certificates that only egress uses, each opened as egress would.
  *
- * Called by doctor.c in its own process, which ends soon after: what is opened stays open. Whether a
+ * Called by doctor.c in its own process, which ends soon after: what is opened stays open. Becoming the
+ * user of proxies is tried in a child. Whether a
  * boundary holds is not found out here but by the worker, which tries it from inside a sandbox each
  * time it starts. */
 #include "cmd/doctor/egress.h"
 
 #include "base/err.h"
+#include "cmd/doctor/probe_child.h"
 #include "cmd/doctor/report.h"
 #include "egress/lock/lock.h"
 #include "egress/policy/idna.h"
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #define GROUP "The way out of sandboxes"
+#define LOST  "No worker with egress: and no exec with --allow can start."
 
 static void add(struct doctor_report *r, const char *id, const char *title, int code,
                 const struct err *e, const char *lost, const char *fix)
@@ -37,16 +40,42 @@ static void check_trust(struct doctor_report *r)
     tls_trust_free(t);
 }
 
+static void change_user(const struct probe_input *in, struct probe *p)
+{
+    (void)in;
+    int r = egress_lock_user(NULL);
+    p->tried = true;
+    p->value = r;
+    errno = r < 0 ? -r : 0;
+    (void)probe_failed(p, r, "becoming its user");
+}
+
+/* As a proxy does when it starts, in a child: it cannot be taken back. The child calls the kernel and
+ * nothing that a thread of ours could hold a lock of. */
 static void check_rights(struct doctor_report *r)
 {
-    const char *text = geteuid() == 0 ? "run as a user of their own"
-                                      : "run as this user, and are closed to its other processes";
-    doctor_add(r, GROUP, "egress_rights", "its processes", DOCTOR_OK, mem_strdup(text), NULL, NULL);
+    static const char *const texts[] = {
+        [EGRESS_USER_SAME] = "run as this user, and are closed to its other processes",
+        [EGRESS_USER_OWN] = "run as a user of their own",
+        [EGRESS_USER_UNKNOWN] = "stay root of this user namespace, which has no user for them",
+    };
+    const struct probe_input in = {.root = geteuid() == 0};
+    struct probe p = {.error = 0};
+    probe_in_child(change_user, &in, &p);
+    if (!p.error && p.value >= 0 && (size_t)p.value < ARRAY_LEN(texts)) {
+        doctor_add(r, GROUP, "egress_rights", "its processes", DOCTOR_OK,
+                   mem_strdup(texts[p.value]), NULL, NULL);
+        return;
+    }
+    doctor_add(r, GROUP, "egress_rights", "its processes", DOCTOR_NOTE,
+               mem_printf("%s (%u): %s", p.step, EGRESS_UID, err_text(-p.error)), mem_strdup(LOST),
+               mem_strdup("give this root CAP_SETUID and CAP_SETGID (containers: --cap-add=SETUID "
+                          "--cap-add=SETGID), or run as an ordinary user"));
 }
 
 void doctor_check_egress(struct doctor_report *r)
 {
-    static const char lost[] = "No worker with egress: and no exec with --allow can start.";
+    static const char lost[] = LOST;
     struct err e = {.code = 0};
     add(r, "egress_h2", "nghttp2", http_pipe_open(&e), &e, lost,
         "install libnghttp2 (Debian: libnghttp2-14)");

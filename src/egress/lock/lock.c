@@ -52,21 +52,16 @@ static int set_limits(struct err *e)
     return lockdown_limit(RLIMIT_CORE, 0, e); /* not FSIZE: the log may go to a file */
 }
 
-/* 1, or 0 when there is no other user to become: started by an ordinary one, or by the root of a user
- * namespace that knows no such number, as in a rootless container. */
-static int change_user(struct err *e)
+int egress_lock_user(struct err *e)
 {
     if (geteuid() != 0)
-        return 0;
-    if (setresgid(-1, EGRESS_UID, -1) < 0 && errno == EINVAL) {
-        log_warn("egress has no user of its own here, and stays root of this user namespace",
-                 "uid=%u", EGRESS_UID);
-        return 0;
-    }
+        return EGRESS_USER_SAME;
+    if (setresgid(-1, EGRESS_UID, -1) < 0 && errno == EINVAL)
+        return EGRESS_USER_UNKNOWN;
     if (setgroups(0, NULL) < 0 || setresgid(EGRESS_UID, EGRESS_UID, EGRESS_UID) < 0 ||
         setresuid(EGRESS_UID, EGRESS_UID, EGRESS_UID) < 0)
         return err_set(e, -errno, "cannot become user %u: %m", EGRESS_UID);
-    return 1;
+    return EGRESS_USER_OWN;
 }
 
 static int check(bool was_root, bool bounded, struct err *e)
@@ -103,9 +98,11 @@ int egress_lock(const char *const *read_paths, struct err *e)
     const int may_bound = r < 0 ? 0 : capability_has(CAP_SETPCAP);
     if (r >= 0 && may_bound > 0)
         r = capability_empty_bounding_set(e);
-    int was_root = r < 0 ? 0 : change_user(e);
-    if (was_root < 0)
-        r = was_root;
+    const int user = r < 0 ? r : egress_lock_user(e);
+    r = user < 0 ? user : 0;
+    if (user == EGRESS_USER_UNKNOWN)
+        log_warn("egress has no user of its own here, and stays root of this user namespace",
+                 "uid=%u", EGRESS_UID);
     if (r >= 0)
         r = capability_drop_all(e);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -123,5 +120,5 @@ int egress_lock(const char *const *read_paths, struct err *e)
         r = landlock_only_read(read_paths, e);
     if (r >= 0)
         r = egress_seccomp_install(e);
-    return r < 0 ? r : check(was_root > 0, may_bound > 0, e);
+    return r < 0 ? r : check(user == EGRESS_USER_OWN, may_bound > 0, e);
 }

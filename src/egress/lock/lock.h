@@ -14,6 +14,15 @@ struct err;
  * people's nor packages' (Debian Policy 9.2.2, 60000 to 64999). */
 #define EGRESS_UID 64717u
 
+/* Becomes that user, with its group and no other, for good. -EPERM with words: the rights for it,
+ * CAP_SETUID and CAP_SETGID, are missing. Otherwise whose process it is then. */
+enum egress_user {
+    EGRESS_USER_SAME,    /* an ordinary user's, as before */
+    EGRESS_USER_OWN,     /* egress's own */
+    EGRESS_USER_UNKNOWN, /* root's of a user namespace without that number: a rootless container */
+};
+int egress_lock_user(struct err *e) WARN_UNUSED;
+
 /* Opens what cannot be opened afterwards: libseccomp, /proc/self/status. Before anything is given
  * up. */
 int egress_lock_prepare(struct err *e) WARN_UNUSED;
