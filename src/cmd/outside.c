@@ -82,7 +82,7 @@ int outside_name_file(const char *file, int code, struct err *e)
 {
     struct err words = {.code = 0};
     struct policy *p = NULL;
-    if (!file || (code != -EINVAL && code != -E_PARSE && code != -E_LIMIT))
+    if (!file || (code != -EINVAL && code != -E_PARSE && code != -E_LIMIT && code != -E_TLS))
         return code;
     if (egress_try_file(file, &p, &words) < 0 && e)
         *e = words;

@@ -253,6 +253,19 @@ struct tls_trust *tls_trust_new(const char *ca_file, struct err *e)
     return t;
 }
 
+int tls_trust_check(const char *ca_file, struct err *e)
+{
+    int r = tls_lib_open(e);
+    if (r < 0)
+        return r;
+    ERR_clear_error();
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    r = ctx ? load_file(ctx, ca_file, e)
+            : err_set(e, -E_TLS, "cannot set up TLS: %s", tls_reason(NULL));
+    SSL_CTX_free(ctx);
+    return r;
+}
+
 void tls_trust_free(struct tls_trust *t)
 {
     if (!t)

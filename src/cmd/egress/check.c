@@ -144,8 +144,10 @@ static int check(void *arg)
     struct check *c = arg;
     struct err e = {.code = 0};
     int r = egress_try_file(c->file, &c->policy, &e);
-    if (r < 0)
-        return failed(r, &e);
+    if (r < 0) {
+        (void)failed(r, &e);
+        return 2;
+    }
     if (!c->url)
         return check_file(c);
     const struct policy_query q = {.host = &c->host,

@@ -23,6 +23,7 @@
 #include "crypto/cert.h"
 #include "egress/capture/doors.h"
 #include "egress/ctl/ca.h"
+#include "egress/keeper/try.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "io/sock.h"
@@ -43,6 +44,8 @@ static int take_policy_text(struct keeper *k, const char *at, int fd, struct err
     r = json_parse(text, n, &section, e);
     if (r >= 0)
         r = policy_new(section, at, NULL, &p, e);
+    if (r >= 0)
+        r = egress_try_files(p, e);
     if (r >= 0)
         r = exporter_check(p, e);
     if (r >= 0)

@@ -7,6 +7,17 @@
 #include "egress/keeper/try.h"
 
 #include "egress/keeper/internal.h"
+#include "io/tls.h"
+
+int egress_try_files(const struct policy *p, struct err *e)
+{
+    const struct policy_settings *s = policy_settings(p);
+    int r = s->ca_file ? tls_trust_check(s->ca_file, e) : 0;
+    if (r < 0)
+        return err_wrap(e, r, "egress.ca_file");
+    r = s->otlp && s->otlp->ca_file ? tls_trust_check(s->otlp->ca_file, e) : 0;
+    return r < 0 ? err_wrap(e, r, "egress.audit.otlp.ca_file") : 0;
+}
 
 int egress_try_policy(const struct policy *p, struct err *e)
 {
@@ -15,7 +26,9 @@ int egress_try_policy(const struct policy *p, struct err *e)
     map_init(&k->secrets);
     map_init(&k->old_secrets);
     k->sources = secret_sources_new(&(struct secret_options){.only_check = true});
-    int r = exporter_check(p, e);
+    int r = egress_try_files(p, e);
+    if (r >= 0)
+        r = exporter_check(p, e);
     if (r >= 0)
         r = secrets_take_policy(k, p, e);
     secrets_done(k);

@@ -115,6 +115,13 @@ static int read_path(const struct place *at, char **ret)
     return r;
 }
 
+/* What `worker` and a service's unit think of as "here" are two directories. */
+static int read_ca_file(const struct place *at, char **ret)
+{
+    int r = read_path(at, ret);
+    return r == 0 && *ret && (*ret)[0] != '/' ? place_fail(at, "must be an absolute path") : r;
+}
+
 static int read_otlp(const struct place *at, struct policy *p)
 {
     if (!at->value)
@@ -131,7 +138,7 @@ static int read_otlp(const struct place *at, struct policy *p)
     p->otlp = mem_new(struct policy_otlp);
     r = read_path(&endpoint, &p->otlp->endpoint);
     if (r == 0)
-        r = read_path(&ca, &p->otlp->ca_file);
+        r = read_ca_file(&ca, &p->otlp->ca_file);
     if (r < 0 || !headers.value)
         return r;
     if (!json_is_object(headers.value) || json_object_size(headers.value) > POLICY_OTLP_HEADERS_MAX)
@@ -228,7 +235,7 @@ int settings_read(const struct place *section, struct policy *p)
     if (r == 0)
         r = read_no_proxy(&direct, p);
     if (r == 0)
-        r = read_path(&ca, &p->ca_file);
+        r = read_ca_file(&ca, &p->ca_file);
     if (r == 0)
         r = read_audit(&audit, p);
     if (r == 0)
