@@ -15,6 +15,28 @@
 #include "egress/keeper/try.h"
 #include "sandbox/spec.h"
 
+static bool has_env(const struct sandbox_spec *s, const char *name)
+{
+    const size_t n = strlen(name);
+    for (size_t i = 0; i < s->n_env; i++)
+        if (strncmp(s->env[i], name, n) == 0 && s->env[i][n] == '=')
+            return true;
+    return false;
+}
+
+/* Programs take the first of two: it could be the very secret that is to stay outside. */
+static int add_placeholder(struct sandbox_spec *s, const char *name, const char *text,
+                           struct err *e)
+{
+    return has_env(s, name)
+               ? err_set(e, -EINVAL,
+                         "env: %.64s is set for the sandbox, and is a credential of the policy, "
+                         "too; leave it out of --env (or the image), or name the credential "
+                         "otherwise",
+                         name)
+               : sandbox_spec_add_env(s, name, text, e);
+}
+
 static int add_all(const struct egress_grant *g, struct sandbox_spec *spec, struct err *e)
 {
     const char *name;
@@ -22,7 +44,7 @@ static int add_all(const struct egress_grant *g, struct sandbox_spec *spec, stru
     int r = 0;
     json_object_foreach (g->env, name, text)
         if (r >= 0)
-            r = sandbox_spec_add_env(spec, name, json_string_value(text), e);
+            r = add_placeholder(spec, name, json_string_value(text), e);
     if (r >= 0)
         r = sandbox_spec_set_ca(spec, g->ca_pem, NULL, e);
     for (size_t i = 0; r >= 0 && i < g->n_doors; i++) {

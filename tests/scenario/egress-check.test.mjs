@@ -190,3 +190,24 @@ test('certificates that cannot be used are refused at once, by name, and no prox
     assert.equal(x.err.replace('sallyport exec: ', ''), c.err.replace('sallyport egress check: ', ''));
   }
 });
+
+test('a name inside belongs to one: a variable that is set, or a credential', async () => {
+  const file = path.join(tempDir('secret'), 's');
+  fs.writeFileSync(file, SECRET, { mode: 0o600 });
+  const at = path.join(dir, 'audit.jsonl'), exec = (name, ...args) => run(BIN, ['exec', '--audit', at, '--secret', `${name}=file:${file}@a.example`, ...args, '--', 'sh', '-c', 'echo "$TOKEN"'], { env: { TOKEN: SECRET } });
+  const fine = await exec('TOKEN');
+  assert.match(fine.out, /^sp_ph_\w{32}\n$/, fine.err);
+  for (const env of ['TOKEN', 'TOKEN=x']) {
+    const r = await exec('TOKEN', '--env', env);
+    assert.deepEqual([r.code, r.out], [125, ''], r.err);
+    assert.match(r.err, /env: TOKEN is set for the sandbox, and is a credential of the policy, too/);
+  }
+  for (const name of ['PATH', 'HOME', 'LD_PRELOAD', 'LC_ALL', 'BASH_ENV', 'NODE_EXTRA_CA_CERTS']) {
+    const r = await exec(name);
+    assert.deepEqual([r.code, r.out], [125, ''], name);
+    assert.match(r.err, new RegExp(`${name} means something to programs in the sandbox`));
+  }
+  const taken = await run(BIN, ['exec', '--allow', 'a.example', '--audit', '--', 'true']);
+  assert.equal(taken.code, 125);
+  assert.match(taken.err, /^sallyport exec: --audit: needs a value \(FILE\)/);
+});

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/egress/reach.h"
@@ -180,6 +181,7 @@ static int run(struct check *c)
         secret_wipe_when_freed();
         cmd_forbid_dumps();
     }
+    log_init("check", LOG_ERROR); /* what is only slow is not for whoever reads our errors */
     r = loop_init();
     if (r < 0)
         return failed(r, &e);

@@ -288,7 +288,7 @@ static int parse_flag(struct flag_set *set, int argc, char **argv, int *i, struc
         *(bool *)f->ptr = !negated;
         return 0;
     }
-    if (!eq && *i + 1 >= argc)
+    if (!eq && (*i + 1 >= argc || str_eq(argv[*i + 1], "--")))
         return err_set(e, -EINVAL, "--%s: needs a value (%s)", f->name, f->arg);
     return set_text(f, eq ? eq + 1 : argv[++*i], "--", e);
 }

@@ -7,11 +7,13 @@
 #include "egress/keeper/try.h"
 
 #include "egress/keeper/internal.h"
+#include "fiber/fiber.h"
 #include "io/tls.h"
 
 int egress_try_files(const struct policy *p, struct err *e)
 {
     const struct policy_settings *s = policy_settings(p);
+    fiber_excuse_hold(); /* OpenSSL is opened for it, and the files are read here */
     int r = s->ca_file ? tls_trust_check(s->ca_file, e) : 0;
     if (r < 0)
         return err_wrap(e, r, "egress.ca_file");

@@ -20,6 +20,58 @@ static bool is_variable(const char *s)
     return true;
 }
 
+/* What programs need to be found and to start, and what the boundary itself sets: a placeholder there
+ * would break the sandbox, not hold a key. One that ends with "_" is a beginning. */
+static const char *const taken[] = {
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PWD",
+    "OLDPWD",
+    "TERM",
+    "TMPDIR",
+    "LANG",
+    "LC_",
+    "LD_",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PS4",
+    "NODE_OPTIONS",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PERL5LIB",
+    "RUBYOPT",
+    "GCONV_PATH",
+    "LOCPATH",
+    /* trust_env.c */
+    "NODE_EXTRA_CA_CERTS",
+    "DENO_CERT",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+    "HTTPLIB2_CA_CERTS",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "UV_NATIVE_TLS",
+    "JAVA_TOOL_OPTIONS",
+};
+
+static bool is_taken(const char *s)
+{
+    for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+        const size_t n = strlen(taken[i]);
+        if (taken[i][n - 1] == '_' ? strncmp(s, taken[i], n) == 0 : strcmp(s, taken[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 int binding_read_name(const struct place *at, struct policy_credential *c)
 {
     const char *s;
@@ -28,6 +80,11 @@ int binding_read_name(const struct place *at, struct policy_credential *c)
         return r;
     if (!is_variable(s))
         return place_fail(at, "the name of an environment variable is expected");
+    if (is_taken(s))
+        return place_fail(at,
+                          "%s means something to programs in the sandbox; give the credential "
+                          "another name",
+                          s);
     c->name = mem_strdup(s);
     return 0;
 }

@@ -99,6 +99,7 @@ static void bad_flags_are_refused_with_advice(void **state)
         {{"--log_level", "x"}, "did you mean --log-level"},
         {{"--frobnicate"}, "there is no such flag"},
         {{"--listen"}, "needs a value"},
+        {{"--listen", "--", "x"}, "needs a value"},
         {{"--listen=a", "--listen=b"}, "given twice"},
         {{"--detach=yes"}, "takes no value"},
         {{"--no-listen"}, "there is no such flag"},

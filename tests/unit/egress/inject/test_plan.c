@@ -41,10 +41,10 @@ static void the_login_of_basic_is_decoded_and_encoded(void **state)
     AT(state, "api.example", "GET /\nauthorization: Basic <" P("TOKEN") ":" P("TOKEN") ">\n",
        "GET /\nauthorization: Basic <" S("TOKEN") ":" S("TOKEN") ">\n");
     /* user and password of two credentials */
-    AT(state, "x.two.test", "GET /\nauthorization: Basic <" P("USER") ":" P("PASS") ">\n",
-       "GET /\nauthorization: Basic <" S("USER") ":" S("PASS") ">\n");
-    AT(state, "y.two.test", "GET /\nauthorization: Basic <" P("USER") ":p>\n",
-       "GET /\nauthorization: Basic <" S("USER") ":p>\n");
+    AT(state, "x.two.test", "GET /\nauthorization: Basic <" P("LOGIN") ":" P("PASS") ">\n",
+       "GET /\nauthorization: Basic <" S("LOGIN") ":" S("PASS") ">\n");
+    AT(state, "y.two.test", "GET /\nauthorization: Basic <" P("LOGIN") ":p>\n",
+       "GET /\nauthorization: Basic <" S("LOGIN") ":p>\n");
 }
 
 static void a_login_that_is_not_replaced_as_a_whole_is_refused(void **state)
@@ -67,7 +67,7 @@ static void a_login_that_is_not_replaced_as_a_whole_is_refused(void **state)
     /* a login of another host's beside ours */
     AT(state, "api.example", "GET /\nauthorization: Basic <" P("OTHER") ":" P("TOKEN") ">\n",
        "!leak_attempt 403 OTHER");
-    AT(state, "y.two.test", "GET /\nauthorization: Basic <" P("USER") ":" P("PASS") ">\n",
+    AT(state, "y.two.test", "GET /\nauthorization: Basic <" P("LOGIN") ":" P("PASS") ">\n",
        "!leak_attempt 403 PASS");
     /* Basic is a place of its own: a header alone does not name it */
     AT(state, "hook.example", "GET /\nx-key: Basic <me:" P("KEY") ">\n",

@@ -47,15 +47,15 @@ static const char world_policy[] =
     "  - {name: FRAMES, source: {env: T}, hosts: [body.example], inject: {header: [x-frames], "
     "query: [frames]}}\n"
     "  - {name: ALL, source: {env: T}, hosts: [ws.example], inject: {websocket: all}}\n"
-    "  - {name: USER, source: {env: T}, hosts: ['*.two.test'], inject: {basic: true}}\n"
+    "  - {name: LOGIN, source: {env: T}, hosts: ['*.two.test'], inject: {basic: true}}\n"
     "  - {name: PASS, source: {env: T}, hosts: [x.two.test], inject: {basic: true}}\n"
     "  - {name: SLASH, source: {env: T}, hosts: [slash.example], inject: {path: true}}\n"
     "  - {name: FEW, source: {env: T}, hosts: [few.example], limits: {requests: 2/m, per_session: "
     "3}}\n";
 
-static const char *const world_names[] = {"TOKEN",  "OTHER", "HOOK", "KEY",   "ADDED", "WIDE",
-                                          "SCOPED", "NEXT",  "MUST", "PLAIN", "BODY",  "INNER",
-                                          "FRAMES", "ALL",   "USER", "PASS",  "FEW"};
+static const char *const world_names[] = {"TOKEN",  "OTHER", "HOOK",  "KEY",   "ADDED", "WIDE",
+                                          "SCOPED", "NEXT",  "MUST",  "PLAIN", "BODY",  "INNER",
+                                          "FRAMES", "ALL",   "LOGIN", "PASS",  "FEW"};
 #define WORLD_NAMES ARRAY_LEN(world_names)
 
 struct world {

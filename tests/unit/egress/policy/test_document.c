@@ -83,6 +83,15 @@ static void every_error_names_the_field_and_the_line(void **state)
          "egress.credentials[0].source (line 2): is missing: where is the secret?"},
         {"credentials:\n  - name: 1A\n    source: {env: A}\n    hosts: [a]\n",
          "egress.credentials[0].name (line 2): the name of an environment variable is expected"},
+        {"credentials:\n  - {name: PATH, source: {env: A}, hosts: [a]}\n",
+         "egress.credentials[0].name (line 2): PATH means something to programs in the sandbox; "
+         "give the credential another name"},
+        {"credentials:\n  - {name: LD_PRELOAD, source: {env: A}, hosts: [a]}\n",
+         "egress.credentials[0].name (line 2): LD_PRELOAD means something to programs in the "
+         "sandbox; give the credential another name"},
+        {"credentials:\n  - {name: SSL_CERT_FILE, source: {env: A}, hosts: [a]}\n",
+         "egress.credentials[0].name (line 2): SSL_CERT_FILE means something to programs in the "
+         "sandbox; give the credential another name"},
         {"credentials:\n  - name: A\n    source: {env: A}\n    hosts: ['*']\n",
          "egress.credentials[0].hosts[0] (line 4): a credential belongs to hosts; \"*\" would send "
          "it to any"},
