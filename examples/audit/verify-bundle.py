@@ -52,6 +52,8 @@ def main(bundle, key):
     print(f"good: all lines of {session} from {head['from']} to {seq - 1}, up to {last['time']}", file=sys.stderr)
 
 
+if len(sys.argv) != 3:
+    sys.exit("usage: verify-bundle.py BUNDLE PUBLIC-KEY")
 try:
     main(*sys.argv[1:])
 except (ValueError, KeyError, TypeError, AttributeError) as e:

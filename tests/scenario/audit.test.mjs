@@ -148,8 +148,12 @@ test('verify: what is missing is told', async () => {
   const dir = tempDir('audit');
   let r = await audit('verify', path.join(dir, 'none.jsonl'));
   assert.equal(r.code, 1);
-  assert.match(r.err, /no public key at .*none\.jsonl\.pub; name it with --key/);
-  const log = await makeLog(MIXED);
+  assert.match(r.err, /there is no audit log at .*none\.jsonl/);
+  const log = await makeLog(MIXED), alone = path.join(dir, 'alone.jsonl');
+  fs.copyFileSync(log, alone);
+  r = await audit('verify', alone);
+  assert.equal(r.code, 1);
+  assert.match(r.err, /no public key at .*alone\.jsonl\.pub; name it with --key/);
   r = await audit('verify', path.join(dir, 'none.jsonl'), '--key', `${log}.pub`);
   assert.match(r.err, /there is no audit log at/);
   const other = await makeLog([]);
@@ -382,4 +386,23 @@ test('a log that is written while it is verified and exported holds', async () =
     await writer.exit;
     assert.equal(writer.code, 0, writer.err);
   } finally { await end(writer); }
+});
+
+test('what is not there, or no word of a log, is said as that', async () => {
+  const log = await makeLog(['add 3 verdict=deny host=a.example']);
+  const no = await audit('verify', '/nope');
+  assert.equal(no.code, 1);
+  assert.match(no.err, /there is no audit log at \/nope/);
+  const word = await audit('query', log, '--verdict', 'denny');
+  assert.deepEqual([word.code, word.out], [2, '']);
+  assert.match(word.err, /--verdict.*allow, deny, error/);
+  const url = await run(BIN, ['audit', 'send', '--log', log, 'ftp://collector']);
+  assert.equal(url.code, 2);
+  assert.match(url.err, /^sallyport audit send: write the collector's URL/);
+  assert.equal((await audit('tail', log, '--lines', '2')).out.trimEnd().split('\n').length, 2, 'checkpoints are not counted');
+  for (const args of [[], ['x'], ['x', 'y', 'z']]) {
+    const script = await run('python3', [SCRIPT, ...args]);
+    assert.equal(script.code, 1);
+    assert.equal(script.err, 'usage: verify-bundle.py BUNDLE PUBLIC-KEY\n');
+  }
 });

@@ -8,6 +8,7 @@
 #include "audit/bundle.h"
 #include "audit/files.h"
 #include "audit/key.h"
+#include "audit/reader.h"
 #include "audit/verify.h"
 #include "base/enc.h"
 #include "base/err.h"
@@ -168,10 +169,16 @@ static int run_verify(const struct verb *v, int argc, char **argv)
     struct ed25519 *key = NULL;
     struct err e = {0};
     int r = expect ? read_expectation(expect, &expectation, &e) : 0;
+    struct audit_reader *reader = NULL;
+    if (r == 0) /* before its key is missed */
+        r = audit_reader_open(log, AUDIT_FROM_FIRST, &reader, &e);
     if (r == 0)
         r = read_key(&where, log, &key, &e);
-    if (r < 0)
+    if (r < 0) {
+        audit_reader_free(reader);
         return audit_failed(v, r, e.msg);
+    }
+    audit_reader_free(reader);
     r = audit_verify(log, key, expect ? &expectation : NULL, NULL, NULL, &report, &e);
     ed25519_free(key);
     if (json) {

@@ -83,6 +83,8 @@ static int run(void *arg)
         secret_source_unref(s->source[i]);
     secret_sources_free(all);
     pool_free(pool);
+    if (r == -EINVAL && !report.records) /* it was not begun */
+        return audit_failed(s->verb, r, e.msg);
     fprintf(stderr, "%llu record%s sent", (unsigned long long)report.records,
             report.records == 1 ? "" : "s");
     if (report.rejected)

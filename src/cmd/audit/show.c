@@ -184,6 +184,8 @@ static int query_all(const struct verb *v, struct audit_reader *reader, const st
 
 int audit_run_query(const struct verb *v, int argc, char **argv)
 {
+    static const char *const verdicts[] = {"allow", "deny", "error", "observe",
+                                           "begin", "end",  NULL};
     static const char *const kinds[] = {"request", "credential", "tool_call", "session",
                                         "note",    "checkpoint", "start",     NULL};
     struct audit_where where = {0};
@@ -195,7 +197,8 @@ int audit_run_query(const struct verb *v, int argc, char **argv)
         {"session", "ID", "of this session", FLAG_TEXT, .ptr = &f.session},
         {"call", "ID", "of this tool call", FLAG_TEXT, .ptr = &f.call},
         {"host", "HOST", "to this host; *.HOST: to all below it", FLAG_TEXT, .ptr = &f.host},
-        {"verdict", "WORD", "with this verdict: allow, deny, error", FLAG_TEXT, .ptr = &f.verdict},
+        {"verdict", "WORD", "with this verdict", FLAG_CHOICE, .ptr = &f.verdict,
+         .choices = verdicts},
         {"credential", "NAME", "that used this credential", FLAG_TEXT, .ptr = &f.credential},
         {"kind", "KIND", "of this kind", FLAG_CHOICE, .ptr = &f.kind, .choices = kinds},
         {"since", "TIME", "from then on: a time (RFC 3339), or how long ago (2h)", FLAG_TEXT,
@@ -296,8 +299,8 @@ int audit_run_tail(const struct verb *v, int argc, char **argv)
     int64_t lines = 10;
     bool following = false, json = false, all = false;
     const struct flag rows[] = {
-        {"lines", "N", "how many of the last ones (10)", FLAG_INT, .ptr = &lines, .min = 0,
-         .max = LINES_MAX},
+        {"lines", "N", "how many of the last ones, checkpoints not counted (10)", FLAG_INT,
+         .ptr = &lines, .min = 0, .max = LINES_MAX},
         {"follow", NULL, "go on with new ones, also when the log is rotated", FLAG_BOOL,
          .ptr = &following},
         {"all", NULL, "checkpoints, too", FLAG_BOOL, .ptr = &all},
