@@ -1,10 +1,12 @@
 /* limits.c - buckets in a map.
  *
- * Called for every request that uses a credential with limits. Time is in milliseconds, what is in a
+ * Called for every request that uses a credential with limits, or that a rule with limits allows. Time is in milliseconds, what is in a
  * bucket in millionths of a use, so that a thousand requests a day fill evenly. The names come from
  * the policy, so there are as many as it has. A policy that changes while a session runs changes size and
  * rate, and leaves what was used. */
 #include "egress/inject/limits.h"
+
+#include <stdio.h>
 
 #include "base/map.h"
 
@@ -91,6 +93,30 @@ void inject_limits_take(struct inject_limits *l, const char *name, const struct 
     b->left = left - (left < WHOLE ? left : WHOLE);
     b->then_ms = now_ms > b->then_ms || !b->begun ? now_ms : b->then_ms;
     b->begun = true;
+}
+
+#define RULE_NAME_MAX 24
+
+/* "rule 7": no credential can have that name. */
+static void name_rule(const struct policy_rule *rule, char ret[RULE_NAME_MAX])
+{
+    (void)snprintf(ret, RULE_NAME_MAX, "rule %u", (unsigned)rule->position);
+}
+
+int64_t inject_limits_wait_rule(struct inject_limits *l, const struct policy_rule *rule,
+                                int64_t now_ms)
+{
+    char name[RULE_NAME_MAX];
+    name_rule(rule, name);
+    return inject_limits_wait(l, name, &rule->limits, now_ms);
+}
+
+void inject_limits_take_rule(struct inject_limits *l, const struct policy_rule *rule,
+                             int64_t now_ms)
+{
+    char name[RULE_NAME_MAX];
+    name_rule(rule, name);
+    inject_limits_take(l, name, &rule->limits, now_ms);
 }
 
 uint64_t inject_limits_used(const struct inject_limits *l, const char *name)

@@ -136,6 +136,7 @@ static void look_at_allowances(const struct policy *p, const struct policy_query
     d->verdict = d->rule->ask && !later ? POLICY_ASK : POLICY_ALLOW;
     d->under_wildcard = d->rule->kind != HOST_EXACT;
     d->intercept = d->intercept || d->rule->inspect || d->rule->mcp;
+    d->counted = d->rule->limits.requests.count > 0 || d->rule->limits.per_session > 0;
 }
 
 static enum policy_fit fit(const struct policy_credential *c, const struct policy_binding *b,
@@ -200,6 +201,7 @@ void policy_decide(const struct policy *p, const struct policy_query *q,
     ret->rule = ret->near = NULL;
     ret->under_wildcard = false;
     ret->intercept = p->settings.inspect;
+    ret->counted = false;
     ret->n_candidates = 0;
     if (q->host->kind == HOST_NONE)
         return;
@@ -215,6 +217,7 @@ void policy_decide(const struct policy *p, const struct policy_query *q,
         ret->verdict = POLICY_DENY;
         ret->why = POLICY_WHY_CREDENTIALS;
         ret->rule = NULL;
+        ret->counted = false;
         for (size_t i = 0; i < ret->n_candidates; i++)
             ret->candidates[i].fit = POLICY_FIT_VERDICT;
     }

@@ -155,7 +155,10 @@ void explain_decision(const struct policy *p, const struct policy_query *q,
         (void)buf_adds(out, d->rule ? "\nrule: " : "\nnearest rule: ");
         explain_rule(d->rule ? d->rule : d->near, out);
     }
-    (void)buf_addf(out, "\nlooked into: %s", d->intercept ? "yes" : "no");
+    (void)buf_addf(out, "\nlooked into: %s",
+                   d->intercept ? "yes"
+                   : d->counted ? "yes, when it is HTTP: the rule limits requests"
+                                : "no");
     for (size_t i = 0; i < d->n_candidates; i++)
         (void)buf_addf(out, "\ncredential %.255s %s", d->candidates[i].credential->name,
                        explain_fit(d->candidates[i].fit));

@@ -128,6 +128,9 @@ struct policy_decision {
     const struct policy_rule *rule; /* decided; NULL when none did */
     const struct policy_rule *near; /* came closest, when none did */
     bool intercept; /* the connection must be looked into: something depends on what is inside */
+    bool
+        counted; /* the rule limits requests: HTTP is looked into to count them, of what is not HTTP
+                       each connection counts as one */
     bool under_wildcard; /* `rule` names the host by a wildcard: rule->limits.names counts */
     size_t n_candidates; /* most exact host first, then as in the file */
     struct policy_candidate candidates[POLICY_CANDIDATES_MAX];

@@ -143,7 +143,7 @@ static void look_into(struct sandbox *sb, const struct front_claim *f,
 
 /* ---- one connection ---- */
 
-static bool is_http(const struct front_claim *f)
+bool connection_is_http(const struct front_claim *f)
 {
     return f->kind == DETECT_TLS || f->kind == DETECT_HTTP1 || f->kind == DETECT_HTTP2;
 }
@@ -162,11 +162,11 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
         d.intercept = d.intercept || former_gave(&w->former, &q);
     }
     const bool allowed = d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE;
-    const bool plain_http = policy_is_plain_http(f->transport, f->port) && is_http(f);
+    const bool plain_http = policy_is_plain_http(f->transport, f->port) && connection_is_http(f);
     /* The name that an encrypted ClientHello is for is not the one that can be read (boundary-anchors A4),
      * unless TLS ends here. Who only pretends to have one, as browsers do, does not notice. */
-    if (f->each ||
-        (is_http(f) && (f->disagree < 0 || !allowed || d.intercept || plain_http || f->ech)))
+    if (f->each || (connection_is_http(f) && (f->disagree < 0 || !allowed || d.intercept ||
+                                              d.counted || plain_http || f->ech)))
         look_into(sb, f, &d, p, s);
     else if (allowed && f->disagree == 0 && !d.intercept)
         relay_run(sb, f, &d, p, s);

@@ -220,20 +220,18 @@ static bool judge_name(struct exchange *x)
     return deny(x, r == -E_LIMIT ? 429 : r == -EBUSY ? 503 : 403, "names", x->err.msg);
 }
 
-/* "rule 7": no credential can have that name. */
-static bool judge_rate(struct exchange *x, char name[24], bool take)
+static bool judge_rate(struct exchange *x, bool take)
 {
     const struct policy_rule *rule = x->decision.rule;
     struct inject_limits *l = x->sandbox->limits;
-    if (!l || !rule || (!rule->limits.requests.count && !rule->limits.per_session))
+    if (!l || !x->decision.counted)
         return true;
     int64_t now_ms = time_mono_ns() / NS_PER_MS;
-    (void)snprintf(name, 24, "rule %u", (unsigned)rule->position);
     if (take) {
-        inject_limits_take(l, name, &rule->limits, now_ms);
+        inject_limits_take_rule(l, rule, now_ms);
         return true;
     }
-    int64_t wait_ms = inject_limits_wait(l, name, &rule->limits, now_ms);
+    int64_t wait_ms = inject_limits_wait_rule(l, rule, now_ms);
     if (wait_ms == 0)
         return true;
     exchange_refuse_rate(x, wait_ms,
@@ -282,15 +280,14 @@ static bool judge_plan(struct exchange *x)
 
 bool exchange_judge(struct exchange *x)
 {
-    char name[24];
     strip(x);
     if (!judge_protocol(x) || !judge_host(x) || !judge_path(x))
         return false;
     do {
-        if (!judge_policy(x) || !judge_name(x) || !judge_rate(x, name, false) || !judge_known(x))
+        if (!judge_policy(x) || !judge_name(x) || !judge_rate(x, false) || !judge_known(x))
             return false;
     } while (x->policy != x->sandbox->policy); /* replaced during a wait: it may give less now */
-    return judge_plan(x) && judge_rate(x, name, true);
+    return judge_plan(x) && judge_rate(x, true);
 }
 
 static bool keeps_uses(const struct exchange *x, const struct policy_decision *d)

@@ -1,7 +1,7 @@
 /* relay.c - a connection that nobody looks into.
  *
  * The policy allows host and port and nothing depends on what is inside: bytes go through as they
- * are. What was peeked at (the SNI) has been compared with the name before (capture/front). A record is
+ * are. Where the rule limits requests, what is not HTTP is counted here, by connections. What was peeked at (the SNI) has been compared with the name before (capture/front). A record is
  * sure of its place in the log before anything is dialled, and is written at the end, whatever
  * happened. When the policy is tightened the fiber is cancelled, and both sides see a reset. */
 #include "egress/proxy/world.h"
@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "egress/inject/limits.h"
 #include "io/stream.h"
 
 #define IDLE_MS (60 * 60000) /* a quiet database connection is kept for an hour */
@@ -37,7 +38,7 @@ static bool may_go_on(const struct relay *r, const struct policy *p)
     decide(p, r->claim, &d);
     const bool allowed = d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE;
     struct err why;
-    return allowed && !d.intercept &&
+    return allowed && !d.intercept && !(d.counted && connection_is_http(r->claim)) &&
            (!r->info->has_address || r->info->by_name ||
             policy_check_address(p, &d, r->claim->host, &r->info->address, NULL, &why) == 0);
 }
@@ -55,7 +56,7 @@ void relays_check(struct sandbox *sb, const struct policy *p)
 static void record(struct sandbox *sb, struct audit_room *room, const char *call,
                    const struct front_claim *c, const struct policy_decision *d,
                    const struct policy *p, const struct splice_flow *f, const char *peer,
-                   const char *verdict, const char *reason, int64_t began_ns)
+                   const char *verdict, const char *reason, const char *words, int64_t began_ns)
 {
     char rule[32] = "";
     if (d->rule)
@@ -75,6 +76,7 @@ static void record(struct sandbox *sb, struct audit_room *room, const char *call
                            .host = redact_text(redact, c->host ? c->host->text : NULL,
                                                c->host ? c->host->n : 0),
                            .peer = audit_text(peer),
+                           .note = audit_text(words),
                            .port = c->port,
                            .sent = f->there,
                            .received = f->back,
@@ -113,6 +115,23 @@ static int join(struct sandbox *sb, const struct front_claim *c, const struct po
     return r;
 }
 
+/* Counts this connection. NULL, or why there is none more: nothing was counted then. */
+static const char *over_limit(struct sandbox *sb, const struct policy_decision *d)
+{
+    if (!d->counted || !sb->x.limits)
+        return NULL;
+    const int64_t now_ms = time_mono_ns() / NS_PER_MS;
+    const int64_t wait_ms = inject_limits_wait_rule(sb->x.limits, d->rule, now_ms);
+    if (wait_ms == 0) {
+        inject_limits_take_rule(sb->x.limits, d->rule, now_ms);
+        return NULL;
+    }
+    return wait_ms < 0 ? "this session has made all connections to this host that the policy lets "
+                         "it make"
+                       : "the policy limits how many connections may be made to this host in a "
+                         "time";
+}
+
 void relay_run(struct sandbox *sb, const struct front_claim *c, const struct policy_decision *d,
                struct policy *p, struct stream *s)
 {
@@ -127,6 +146,12 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
     str_copy(call, sizeof(call), sb->call); /* another one may run at the end */
     if (audit_reserve(sb->w->audit, 1, &room, &e) < 0) {
         stream_reset(s); /* what cannot be recorded is not done */
+        return;
+    }
+    const char *limited = over_limit(sb, d);
+    if (limited) {
+        record(sb, &room, call, c, d, p, &flow, peer, "deny", "rate_limited", limited, began_ns);
+        stream_reset(s);
         return;
     }
     const int dialled = upstream_dial(sb->w, p, d, c->host, c->port, &fd, &info, &e);
@@ -146,5 +171,5 @@ void relay_run(struct sandbox *sb, const struct front_claim *c, const struct pol
            : dialled < 0 ? info.error
            : r < 0       ? "cut_off"
                          : NULL,
-           began_ns);
+           NULL, began_ns);
 }

@@ -82,6 +82,8 @@ void sandbox_forget(struct sandbox *s);
 
 void connection_serve(void *arg, struct front_claim *f, struct stream *s);
 void connection_note(void *arg, struct front_binding *b, const struct front_note *n);
+/* Whether what begins like that is looked into: TLS and HTTP are. */
+bool connection_is_http(const struct front_claim *f);
 /* Passes a connection through that `d` allows without looking into it. Suspends. */
 void relay_run(struct sandbox *sb, const struct front_claim *c, const struct policy_decision *d,
                struct policy *p, struct stream *s);

@@ -80,6 +80,29 @@ static void a_table_of_questions_has_its_answers(void **state)
     policy_unref(p);
 }
 
+static void a_rule_that_limits_requests_has_them_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *policy;
+        bool counted;
+    } rows[] = {
+        {"allow: [{host: a.example, limits: {requests: 2/m}}]", true},
+        {"allow: [{host: a.example, limits: {per_session: 1}}]", true},
+        {"allow: [{host: a.example, methods: [GET], limits: {per_session: 1}}]", true},
+        {"allow: [{host: '*.example', limits: {names: 5/m}}]", false},
+        {"allow: [a.example]", false},
+        {"allow: [a.example, {host: '*.example', limits: {per_session: 1}}]", false},
+        {"mode: observe", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct policy *p = load(rows[i].policy);
+        if (ask(p, "a.example", 443, 0, NULL, NULL).counted != rows[i].counted)
+            fail_msg("%s", rows[i].policy);
+        policy_unref(p);
+    }
+}
+
 static void a_long_name_under_a_wildcard_is_refused(void **state)
 {
     struct policy *p =
@@ -350,6 +373,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_of_questions_has_its_answers),
+        cmocka_unit_test(a_rule_that_limits_requests_has_them_counted),
         cmocka_unit_test(a_long_name_under_a_wildcard_is_refused),
         cmocka_unit_test(the_most_exact_rule_decides_and_every_rule_adds),
         cmocka_unit_test(denial_wins_over_everything),
