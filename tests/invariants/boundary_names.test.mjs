@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { createServer } from 'node:http2';
+import { after, test } from 'node:test';
 import { authority, boundary, credential, nameServer, origin, rule } from '../lib/egress.mjs';
 
 const ca = authority();
@@ -209,4 +210,33 @@ test('A27 a wildcard name as a channel: labels, bytes and names are limited, and
   const out = await b.ok(`getent ahostsv4 ${'x'.repeat(40)}.wild.test || echo long; getent ahostsv4 a.b.c.wild.test || echo deep; n=0; for i in 0 1 2 3 4 5 6 7 8; do getent ahostsv4 n$i.wild.test >/dev/null && n=$((n+1)); done; echo $n`);
   assert.deepEqual(out.trim().split('\n'), ['long', 'deep', '4']);
   assert.equal(dns.asked.length, before);
+});
+
+test('A24 plain HTTP is looked into on every port, without a credential, too: Host is compared, and a foreign placeholder stays', async () => {
+  const o = await origin({ plain: true });
+  const b = boundary({ ca, dns, allow: [rule('other.test', o.port, { plaintext: true })], credentials: [credential('api.test')] });
+  const r = await b.py(`
+def ask(host, more=''): return 'GET / HTTP/1.1\\r\\nHost: %s\\r\\nConnection: close\\r\\n%s\\r\\n' % (host, more)
+out['host'] = talk('other.test', P['port'], ask('api.test:%d' % P['port']), tls=False)
+out['placeholder'] = talk('other.test', P['port'], ask('other.test:%d' % P['port'], 'Authorization: Bearer %s\\r\\n' % TOKEN), tls=False)
+out['fine'] = talk('other.test', P['port'], ask('other.test:%d' % P['port']), tls=False)
+`, { port: o.port });
+  assert.match(r.host, /^HTTP\/1.1 421 /);
+  assert.match(r.placeholder, /^HTTP\/1.1 403 /);
+  assert.match(r.fine, /^HTTP\/1.1 200 /);
+  assert.equal(o.seen.length, 1);
+  assert.deepEqual(b.records({ host: 'other.test' }).map((x) => x.reason), ['claims_disagree', 'leak_attempt', undefined]);
+});
+
+test('HTTP/2 without TLS is looked into, and goes on as HTTP/2', async () => {
+  const s = createServer();
+  let streams = 0;
+  s.on('stream', (st) => { streams++; st.respond({ ':status': 200 }); st.end('ok'); }).on('sessionError', () => {});
+  await new Promise((ok) => s.listen(0, '127.0.0.1', ok));
+  after(() => s.close());
+  const { port } = s.address();
+  const b = boundary({ ca, dns, allow: [rule('other.test', port, { plaintext: true })] });
+  const out = await b.ok(`curl -sS --http2-prior-knowledge http://other.test:${port}/; curl -sS -o /dev/null -w '%{http_code}' --http2-prior-knowledge -H 'Host: api.test' http://other.test:${port}/`);
+  assert.equal(out, 'ok421');
+  assert.equal(streams, 1);
 });

@@ -126,7 +126,8 @@ static int check_file(const struct check *c)
 static void print_decision(struct check *c, const struct policy_query *q)
 {
     AUTO(buf) words = BUF_INIT(64u << 10);
-    c->d.intercept = c->d.intercept || policy_is_plain_http(q->transport, q->port);
+    /* Plain HTTP is looked into on whichever port. */
+    c->d.intercept = c->d.intercept || c->d.counted || q->transport == POLICY_PLAIN;
     explain_decision(c->policy, q, &c->d, &words);
     fputs(buf_str(&words), stdout);
     if (c->d.verdict == POLICY_ASK)

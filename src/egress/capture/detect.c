@@ -7,7 +7,7 @@
  *
  * On 80 and 443 a method and a space are HTTP, well-formed or not, so that the answer to a bad request
  * is one in HTTP. On other ports some protocols begin with words, too (memcached's "get key", SMTP's
- * verbs): there the line has to end with its version.
+ * verbs): there the line has to have its version.
  *
  * A client that says nothing for `silent_ms` where the server may speak first gets to hear the
  * server. If it speaks TLS or HTTP after all, that is nothing it could not have had by a rule that
@@ -85,18 +85,16 @@ static bool is_method_byte(char c)
            c == '\'' || c == '*' || c == '+' || c == '^' || c == '`' || c == '|' || c == '~';
 }
 
-/* Whether the line that ends at `end` (its LF) ends with a version of HTTP. */
-static bool ends_with_version(const char *line, const char *end)
+/* Whether a version of HTTP stands in the line that ends at `end`, in whatever form: origins are more
+ * lenient than our reader, which then refuses it. */
+static bool has_version(const char *line, const char *end)
 {
-    static const char version[] = " HTTP/";
-    size_t n = (size_t)(end - line);
-    if (n > 0 && line[n - 1] == '\r')
-        n--;
-    size_t k = sizeof(version) - 1;
-    if (n < k + 3 || memcmp(line + n - k - 3, version, k) != 0)
-        return false;
-    const char *v = line + n - 3;
-    return v[0] >= '0' && v[0] <= '9' && v[1] == '.' && v[2] >= '0' && v[2] <= '9';
+    static const char version[] = "HTTP/";
+    const size_t k = sizeof(version) - 1;
+    for (const char *at = line; (size_t)(end - at) > k; at++)
+        if ((*at == ' ' || *at == '\t') && memcmp(at + 1, version, k) == 0)
+            return true;
+    return false;
 }
 
 static enum detect_kind words(const char *p, size_t n, bool web)
@@ -115,14 +113,14 @@ static enum detect_kind words(const char *p, size_t n, bool web)
         k++;
     if (k == n && k <= METHOD_MAX)
         return DETECT_MORE;
-    if (k == 0 || k > METHOD_MAX || p[k] != ' ')
+    if (k == 0 || k > METHOD_MAX || (p[k] != ' ' && (web || p[k] != '\t')))
         return DETECT_OTHER;
     if (web)
         return DETECT_HTTP1;
     const char *end = memchr(p, '\n', n);
     if (!end)
         return DETECT_MORE;
-    return ends_with_version(p, end) ? DETECT_HTTP1 : DETECT_OTHER;
+    return has_version(p, end) ? DETECT_HTTP1 : DETECT_OTHER;
 }
 
 static enum detect_kind text(const char *p, size_t n, bool web)

@@ -67,13 +67,6 @@ void policy_warnings(const struct policy *p, struct buf *out);
 /* Before the first bytes are read it is unknown; who learns it asks again. */
 enum policy_transport { POLICY_UNKNOWN, POLICY_TLS, POLICY_PLAIN };
 
-/* Plain HTTP on its own port is looked into, whatever rules say: its Host field says another name for
- * free. */
-static inline bool policy_is_plain_http(enum policy_transport t, uint16_t port)
-{
-    return t == POLICY_PLAIN && port == 80;
-}
-
 struct policy_query {
     const struct host *host;
     uint16_t port;

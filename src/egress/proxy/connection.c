@@ -162,7 +162,8 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
         d.intercept = d.intercept || former_gave(&w->former, &q);
     }
     const bool allowed = d.verdict == POLICY_ALLOW || d.verdict == POLICY_OBSERVE;
-    const bool plain_http = policy_is_plain_http(f->transport, f->port) && connection_is_http(f);
+    /* Plain HTTP is looked into on whichever port: its Host field says another name for free. */
+    const bool plain_http = f->transport == POLICY_PLAIN && connection_is_http(f);
     /* The name that an encrypted ClientHello is for is not the one that can be read (boundary-anchors A4),
      * unless TLS ends here. Who only pretends to have one, as browsers do, does not notice. */
     if (f->each || (connection_is_http(f) && (f->disagree < 0 || !allowed || d.intercept ||

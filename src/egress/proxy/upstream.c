@@ -168,6 +168,9 @@ static int connect_origin(void *arg, struct stream *ret, enum http_version *ret_
     }
     *ret_version = HTTP_1_1;
     if (!want->tls) {
+        /* Without TLS nothing can be chosen: who begins with HTTP/2 knows that the origin speaks it
+         * (RFC 9113 3.3), as gRPC without TLS does. */
+        *ret_version = x->offer_h2 ? HTTP_2 : HTTP_1_1;
         stream_move(ret, &plain);
         return 0;
     }

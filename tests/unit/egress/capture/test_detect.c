@@ -57,7 +57,12 @@ static void a_table_of_first_bytes(void **state)
         ROW("GET / HTTP/1.1", 8080, true, DETECT_OTHER),
         ROW("GET key\r\n", 6379, false, DETECT_OTHER),
         ROW("GET /HTTP/1.1\r\n", 8080, false, DETECT_OTHER),
-        ROW("GET / HTTP/x.1\r\n", 8080, false, DETECT_OTHER),
+        ROW("GET / HTTP/x.1\r\n", 8080, false, DETECT_HTTP1), /* its reader says what is wrong */
+        ROW("GET / HTTP/1.1 \r\n", 8080, false, DETECT_HTTP1),
+        ROW("GET\t/\tHTTP/1.1\r\n", 8080, false, DETECT_HTTP1),
+        ROW("GET / XHTTP/1.1\r\n", 8080, false, DETECT_OTHER),
+        ROW("GET HTTP/\r\n", 8080, false, DETECT_HTTP1),
+        ROW("GET HTTP\r\n", 8080, false, DETECT_OTHER),
         ROW("HELO me\r\n", 25, false, DETECT_OTHER),
         ROW("\r\nGET / HTTP/1.1\r\n", 8080, false, DETECT_OTHER),
         ROW("*1", 6379, false, DETECT_MORE), /* may begin a method */
