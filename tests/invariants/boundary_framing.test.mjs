@@ -133,3 +133,26 @@ out['b'] = hear(t)
   assert.ok(!('proxy-authorization' in o.seen[1].headers) && !('x-internal' in o.seen[1].headers));
   assert.ok(!/sallyport|via|forwarded/i.test(Object.keys(o.seen[1].headers).join()), 'the boundary tells nothing of itself');
 });
+
+test('what is refused while it is read has an answer that says why, and one record', async () => {
+  const o = await origin({ plain: true });
+  const b = boundary({ dns, allow: [rule('api.test', o.port, { plaintext: true })] });
+  const get = (...lines) => `GET /a HTTP/1.1\r\n${lines.map((l) => `${l}\r\n`).join('')}\r\n`, H = 'Host: HOST';
+  const rows = {
+    two_lengths: [400, get(H, 'Content-Length: 1', 'Content-Length: 2')], cl_te: [400, get(H, 'Content-Length: 1', 'Transfer-Encoding: chunked')], te_x: [501, get(H, 'Transfer-Encoding: x')],
+    no_host: [400, get('X: y')], same_hosts: [400, get(H, H)], two_hosts: [421, get(H, 'Host: evil.test')], absolute: [421, `GET http://evil.test/ HTTP/1.1\r\n${H}\r\n\r\n`],
+    bare_lf: [400, `GET /a HTTP/1.1\n${H}\n\n`], obs_fold: [400, get(H, 'X: a', ' b')], colon: [400, get('Host : HOST')], v20: [505, `GET /a HTTP/2.0\r\n${H}\r\n\r\n`], v37: [505, `GET /a HTTP/3.7\r\n${H}\r\n\r\n`],
+    v_none: [400, `GET /a HTTP/x\r\n${H}\r\n\r\n`], tab: [400, `GET\t/a HTTP/1.1\r\n${H}\r\n\r\n`], large: [431, get(H, `X: ${'x'.repeat(70000)}`)], target: [414, `GET /${'x'.repeat(17000)} HTTP/1.1\r\n${H}\r\n\r\n`], expect: [417, get(H, 'Expect: banana')],
+  };
+  const names = Object.keys(rows);
+  const r = await b.py(TALK.replace('TOKEN)', "TOKEN), tls=False"), { port: o.port, inputs: Object.fromEntries(names.map((n) => [n, rows[n][1]])) });
+  for (const n of names) {
+    const [status] = rows[n], reason = status === 421 ? 'claims_disagree' : 'bad_request';
+    const [head, body] = r.all[n].split('\r\n\r\n');
+    assert.match(head, new RegExp(`^HTTP/1.1 ${status} `), `${n}: ${r.all[n]}`);
+    assert.match(head, /\r\nproxy-status: sallyport; error=http_request_(error|denied); details="/i, n);
+    assert.equal(JSON.parse(body).error.type, reason, n);
+  }
+  assert.equal(o.seen.length, 0);
+  assert.deepEqual(b.records().map((x) => [x.host, x.port, x.status, x.reason, x.verdict]), names.map((n) => ['api.test', o.port, rows[n][0], ...(rows[n][0] === 421 ? ['claims_disagree', 'deny'] : ['bad_request', 'error'])]));
+});

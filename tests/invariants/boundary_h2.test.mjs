@@ -143,3 +143,23 @@ out['h2'] = h.ask(1, request(host, more=[auth, ('te', 'trailers')]))
   assert.equal(r.h2.body, `Bearer ${r.token.slice(0, SECRET.length)}`);
   assert.deepEqual(o.seen.map((s) => [s.version, s.headers.authorization]), [['1.1', `Bearer ${SECRET}`], ['2.0', `Bearer ${SECRET}`]]);
 });
+
+test('requests of HTTP/2 that cannot be taken have an answer that says why, and one record of a kind for a connection', async () => {
+  const o = await origin({ tls, h2: true });
+  const b = behind(o);
+  const r = await b.py(`
+h = H2('api.test', P['port'])
+me = 'api.test:%d' % P['port']
+out['large'] = h.ask(1, request(me, more=[('x', 'y')] * 300))
+out['expect'] = h.ask(3, request(me, more=[('expect', 'banana')]))
+out['beside'] = h.ask(5, request(me, more=[('host', 'evil.test')]))
+`, { port: o.port });
+  for (const [k, status] of [['large', 431], ['expect', 417], ['beside', 421]]) {
+    assert.equal(r[k].status, status, JSON.stringify(r[k]));
+    assert.equal(JSON.parse(r[k].body).error.type, status === 421 ? 'claims_disagree' : 'bad_request', k);
+  }
+  assert.equal(o.seen.length, 0);
+  assert.deepEqual(b.records().map((x) => [x.host, x.status, x.reason, x.verdict]).sort(), [['api.test', 421, 'claims_disagree', 'deny'], ['api.test', 431, 'bad_request', 'error']]);
+  assert.match(b.records({ reason: 'bad_request' })[0].note, /And 1 more like it/);
+  assert.match(await b.ok(`curl -sS -i -H 'Expect: banana' https://api.test:${o.port}/`), /^HTTP\/2 417[\s\S]*\nproxy-status: sallyport; error=http_request_error; details="/);
+});

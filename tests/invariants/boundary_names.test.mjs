@@ -31,7 +31,8 @@ out['connect'] = hear(s)
 out['fine'] = talk('api.test', p, ask('api.test:%d' % p))
 h = H2('api.test', p)
 out['authority'] = h.ask(1, request('other.test:%d' % p, more=[('authorization', 'Bearer ' + TOKEN)]))
-out['beside'] = h.ask(3, request('api.test:%d' % p, more=[('host', 'other.test'), ('authorization', 'Bearer ' + TOKEN)]))
+h = H2('api.test', p)
+out['beside'] = h.ask(1, request('api.test:%d' % p, more=[('host', 'other.test'), ('authorization', 'Bearer ' + TOKEN)]))
 `, { port: o.port });
   for (const k of ['sni', 'host', 'port', 'connect']) assert.match(r[k], /^HTTP\/1.1 421 /, `${k}: ${r[k]}`);
   assert.match(r.absolute, /^HTTP\/1.1 4(00|21) /);

@@ -4,29 +4,44 @@
  * when the policy allows it and needs to see nothing; it is looked into, when something depends on
  * what is inside; or it is refused. A refusal of HTTP is an answer that a model can read, so such a
  * connection is served, too, and each of its requests is told no (exchange.c asks the policy again).
- * Another protocol is reset. Each of the three leaves a record. */
+ * Another protocol is reset. Each of the three leaves a record.
+ *
+ * A head that cannot be read is no exchange. It is answered here, and leaves a record when its connection
+ * ends: one for all of them, since HTTP/2 can bring any number. */
 #include "egress/proxy/world.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "egress/capture/forward.h"
+#include "egress/policy/refusal.h"
 #include "io/stream.h"
 
 #define HANDSHAKE_MS 15000
+#define NOTE_MS      2000
+
+/* Heads of a connection that could not be taken, of one kind: the first of them, and how many. */
+struct refused {
+    int status;
+    const char *why; /* constant */
+    unsigned long n;
+};
 
 struct connection {
     struct sandbox *sb;
     const struct front_claim *claim;
     struct exchange_world x;
+    struct refused malformed, disagree;
 };
 
 /* ---- records of what is not a request ---- */
 
-static void note(struct sandbox *sb, const char *verdict, const char *reason, const struct host *h,
-                 uint16_t port, const char *words)
+static void note_status(struct sandbox *sb, const char *verdict, const char *reason,
+                        const struct host *h, uint16_t port, int status, const char *words)
 {
     AUTO(audit_room) room = AUDIT_ROOM_NONE;
     struct err e = {.code = 0};
@@ -46,7 +61,14 @@ static void note(struct sandbox *sb, const char *verdict, const char *reason, co
                                         .policy = audit_text(policy_hash(sb->x.policy)),
                                         .host = redact_text(d, h ? h->text : NULL, h ? h->n : 0),
                                         .port = port,
+                                        .status = (uint64_t)status,
                                         .note = redact_text(d, words, words ? strlen(words) : 0)});
+}
+
+static void note(struct sandbox *sb, const char *verdict, const char *reason, const struct host *h,
+                 uint16_t port, const char *words)
+{
+    note_status(sb, verdict, reason, h, port, 0, words);
 }
 
 void connection_note(void *arg, struct front_binding *b, const struct front_note *n)
@@ -63,15 +85,79 @@ static void serve_one(void *arg, struct http_pipe *p)
     exchange_run(&c->x, p);
 }
 
+/* http_serve_options.refuse. */
+static void refuse_head(void *arg, int status, const char *why, struct http_head *ret,
+                        struct http_text *ret_body)
+{
+    struct connection *c = arg;
+    const bool disagree = status == 421;
+    const char *reason = disagree ? "claims_disagree" : "bad_request";
+    struct refused *seen = disagree ? &c->disagree : &c->malformed;
+    if (seen->n++ == 0) {
+        seen->status = status;
+        seen->why = why;
+    }
+    AUTO_JSON json_t *j = json_typed("error");
+    json_t *error = json_typed(reason);
+    json_put_str(error, "message", why);
+    json_put(j, "error", error);
+    if (c->x.host) {
+        json_put_str(j, "host", c->x.host->text);
+        json_put_int(j, "port", c->x.port);
+    }
+    AUTO(buf) body = BUF_INIT(REFUSAL_BODY_MAX);
+    AUTO(buf) proxy_status = BUF_INIT(REFUSAL_PROXY_STATUS_MAX);
+    (void)json_print(&body, j);
+    refusal_proxy_status(disagree ? "http_request_denied" : "http_request_error", why,
+                         &proxy_status);
+    *ret_body = http_head_copy(ret, body.data, body.len);
+    ret->status = status;
+    int r = http_head_add(ret, HTTP_TEXT("content-type"), HTTP_TEXT("application/json"));
+    if (r == 0)
+        r = http_head_add(ret, HTTP_TEXT("cache-control"), HTTP_TEXT("no-store"));
+    if (r == 0)
+        r = http_head_add(ret, HTTP_TEXT("proxy-status"),
+                          http_head_copy(ret, proxy_status.data, proxy_status.len));
+    MUST(r == 0);
+}
+
+static void note_refused(struct connection *c, const struct refused *seen, const char *verdict,
+                         const char *reason)
+{
+    char words[256];
+    if (seen->n == 0)
+        return;
+    if (seen->n == 1)
+        str_copy(words, sizeof(words), seen->why);
+    else
+        (void)snprintf(words, sizeof(words), "%s And %lu more like it on this connection.",
+                       seen->why, seen->n - 1);
+    note_status(c->sb, verdict, reason, c->x.host, c->x.port, seen->status, words);
+}
+
+/* It has been answered, so it is recorded, also when the sandbox ends meanwhile. */
+static void note_all_refused(struct connection *c)
+{
+    if (c->malformed.n == 0 && c->disagree.n == 0)
+        return;
+    AUTO(fiber_shield) shield = fiber_shield_begin(NOTE_MS);
+    note_refused(c, &c->malformed, "error", "bad_request");
+    note_refused(c, &c->disagree, "deny", "claims_disagree");
+}
+
 static void serve_http(struct connection *c, enum http_version v, struct stream *s)
 {
-    const struct http_serve_options o = {
-        .tls = c->x.tls, .connect_protocol = true, .serve = serve_one, .arg = c};
+    const struct http_serve_options o = {.tls = c->x.tls,
+                                         .connect_protocol = true,
+                                         .refuse = refuse_head,
+                                         .serve = serve_one,
+                                         .arg = c};
     struct err e = {.code = 0};
     int r = http_serve(v, s, &o, &e);
     if (r < 0 && r != -ECANCELED)
         log_debug("a connection of a sandbox ended", "sandbox=%s code=%s error=%s", c->sb->id,
                   err_name(r), log_q(e.msg));
+    note_all_refused(c);
 }
 
 /* What the sandbox's client gets to choose from: what the origin speaks, when it can be asked. */

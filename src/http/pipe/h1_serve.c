@@ -267,7 +267,8 @@ int h1_serve(struct stream *s, const struct http_serve_options *o, struct err *e
     v->limits = (struct h1_limits){.bytes = o->head_bytes_max ? o->head_bytes_max : HEAD_BYTES,
                                    .fields = HTTP_FIELDS_MAX,
                                    .target = TARGET_BYTES,
-                                   .connect = true};
+                                   .connect = true,
+                                   .claims = true};
     h1_conn_init(&v->conn, s, true, v->limits.bytes);
     v->conn.pipe.ops = &serve_ops;
     int r;

@@ -253,7 +253,7 @@ static int end_request(struct h2_reader *r, bool tls)
     if (!h->authority.p)
         h->authority = r->host;
     else if (r->host.p && !agrees(h->authority, r->host))
-        return refuse(r, 400, "The Host field names another host than :authority.");
+        return refuse(r, 421, "The Host field names another host than :authority.");
     if (!is_authority(h->authority, !h->path.p))
         return refuse(r, 400, "The authority is malformed.");
     if (h->path.p && !is_path(h->path, h->method))

@@ -144,7 +144,8 @@ struct http_serve_options {
     unsigned streams_max;    /* at once, of HTTP/2; 0: 128 */
     bool connect_protocol;   /* HTTP/2: offer RFC 8441 */
     /* What to answer to a head that cannot be taken, so that the answer is the boundary's own: fills
-     * in a response with a body. NULL: an empty answer with that status. Does not suspend. */
+     * in a response with a body, which lies in its arena. `why` is constant. 421: places in the head name
+     * different hosts. NULL: an empty answer with that status. Does not suspend. */
     void (*refuse)(void *arg, int status, const char *why, struct http_head *ret,
                    struct http_text *ret_body);
     /* Serves one exchange: owns `p` and closes it. On a fiber: the connection's own for 1.1, one for

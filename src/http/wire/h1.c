@@ -180,14 +180,22 @@ static int scan_request_line(struct h1_scan *s)
     return r;
 }
 
+static int disagree(const struct h1_scan *s)
+{
+    return s->limits->claims ? 421 : 400;
+}
+
 /* Takes note of a field that decides routing, or whether the client waits. */
 static int note_field(struct h1_scan *s, struct h1_part name, struct h1_part v)
 {
     struct h1_head *h = s->head;
     if (name.n == 4 && h1_part_is(s->p, name, "host")) {
+        const struct h1_part before = h->host;
         h->host = v;
         if (h->n_host++ > 0)
-            return h1_refuse(s, 400, "There is more than one Host field.");
+            return str_ieq_n(s->p + before.at, before.n, s->p + v.at, v.n)
+                       ? h1_refuse(s, 400, "There is more than one Host field.")
+                       : h1_refuse(s, disagree(s), "There are Host fields with different hosts.");
         if (!h1_host_ok(s->p + v.at, v.n))
             return h1_refuse(s, 400, "The Host field is malformed.");
     } else if (name.n == 6 && h1_part_is(s->p, name, "expect")) {
@@ -220,7 +228,8 @@ static int check_request(struct h1_scan *s)
     if (h->authority.n > 0 && h->n_host > 0 &&
         !str_ieq_n(s->p + h->authority.at, h->authority.n, s->p + h->host.at, h->host.n) &&
         !(connect && host_without_port(s)))
-        return h1_refuse(s, 400, "The Host field and the request target name different hosts.");
+        return h1_refuse(s, disagree(s),
+                         "The Host field and the request target name different hosts.");
     if (connect && (h->n_te > 0 || h->length > 0))
         return h1_refuse(s, 400, "A CONNECT request has no body.");
     return 0;

@@ -14,6 +14,7 @@ struct h1_limits {
     size_t fields; /* at most H1_FIELDS_MAX */
     size_t target; /* of a request's */
     bool connect;  /* of requests: CONNECT is taken, else refused with 501 */
+    bool claims; /* of requests: places that name different hosts are refused with 421, else 400 */
 };
 
 struct h1_part {

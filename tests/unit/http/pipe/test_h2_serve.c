@@ -154,8 +154,8 @@ static void refused_requests_get_an_answer(void)
     static const struct {
         const char *head, *status;
     } all[] = {
-        {GET("/") "host: b.example\n", ":status: 400"}, /* beside another :authority */
-        {GET("/") "host: a.example:80\n", ":status: 400"},
+        {GET("/") "host: b.example\n", ":status: 421"}, /* beside another :authority */
+        {GET("/") "host: a.example:80\n", ":status: 421"},
         {":method: GET\n:scheme: http\n:authority: u@a\n:path: /\n", ":status: 400"},
         {":method: GET\n:scheme: http\n:authority: a\n:path: /a#b\n", ":status: 400"},
         {":method: GET\n:scheme: http\n:authority: a\n:path: /a\\b\n", ":status: 400"},
