@@ -70,10 +70,26 @@ static bool list_has(const json_t *ports, uint16_t port)
     return false;
 }
 
-/* Whether a rule is about this host already. Then no other is added: it may say less than all, and a
- * credential is no wish for more. `port` 0: whichever it names. */
+/* Whether there is a host that both are about. */
+static bool overlap(const struct host_pattern *a, const struct host_pattern *b)
+{
+    if (a->kind == HOST_ANY || b->kind == HOST_ANY)
+        return (a->kind == HOST_ANY || a->host.kind == HOST_NAME) &&
+               (b->kind == HOST_ANY || b->host.kind == HOST_NAME);
+    return host_eq(&a->host, &b->host)
+               ? (a->kind == HOST_EXACT) == (b->kind == HOST_EXACT)
+               : host_pattern_matches(a, &b->host) || host_pattern_matches(b, &a->host);
+}
+
+/* Whether a rule is about this host already, or about some below a wildcard. Then no other is added: it may
+ * say less than all, and a credential is no wish for more. `port` 0: whichever it names. Hosts are
+ * read as the policy reads them; a rule that cannot be read is refused there. */
 static bool has_rule(const json_t *allow, const char *host, uint16_t port)
 {
+    struct host_pattern wanted, of_rule;
+    struct err why;
+    if (host_pattern_parse(host, strlen(host), &wanted, &why) < 0)
+        return false;
     size_t i;
     json_t *rule;
     const bool usual = port == 80 || port == 443; /* those of a rule without any */
@@ -82,7 +98,8 @@ static bool has_rule(const json_t *allow, const char *host, uint16_t port)
             json_is_string(rule) ? json_string_value(rule) : json_get_str(rule, "host");
         const int64_t one = json_get_int(rule, "port", 0);
         const json_t *ports = json_object_get(rule, "ports");
-        if (text && str_ieq(text, host) &&
+        if (text && host_pattern_parse(text, strlen(text), &of_rule, &why) >= 0 &&
+            overlap(&wanted, &of_rule) &&
             (port == 0 || one == port || list_has(ports, port) || (one == 0 && !ports && usual)))
             return true;
     }

@@ -85,6 +85,20 @@ static void a_narrow_rule_stays_narrow(void **state)
         {"[{\"host\":\"a.example\",\"port\":443}]", "a.example:8443", 2},
         {"[{\"host\":\"a.example\",\"ports\":[443]}]", "a.example:8443", 2},
         {"[{\"host\":\"b.example\"}]", "a.example", 2},
+        {"[{\"host\":\"*.w.example\",\"methods\":[\"GET\"],\"paths\":[\"/v1/**\"]}]", "a.w.example",
+         1},
+        {"[\"*.W.example.\"]", "a.w.example", 1},
+        {"[\"*.w.example\"]", "w.example", 2},
+        {"[\"*\"]", "a.example", 1},
+        {"[\"*\"]", "192.0.2.1", 2},
+        {"[\"a.example.\"]", "A.example", 1},
+        {"[\"b\u00fccher.example\"]", "xn--bcher-kva.example", 1},
+        {"[{\"host\":\"a.w.example\",\"methods\":[\"GET\"]}]", "*.w.example", 1},
+        {"[{\"host\":\"*.w.example\",\"methods\":[\"GET\"]}]", "*.a.w.example", 1},
+        {"[{\"host\":\"*.a.w.example\",\"methods\":[\"GET\"]}]", "*.w.example", 1},
+        {"[\"w.example\"]", "*.w.example", 2},
+        {"[\"*.w.example\"]", "*.v.example", 2},
+        {"[{\"host\":\"*.w.example\",\"port\":8443}]", "a.w.example:443", 2},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO_FREE char *secret = mem_printf("T=file:/s@%s", rows[i].host);
