@@ -241,3 +241,10 @@ test('HTTP/2 without TLS is looked into, and goes on as HTTP/2', async () => {
   assert.equal(out, 'ok421');
   assert.equal(streams, 1);
 });
+
+test('A27 a name that does not resolve leaves one record for all questions of a look-up', async () => {
+  const b = boundary({ dns, allow: [rule('*.wild.test', 443, { limits: { labels: 2 } })], policy: { dns: 'strict' } });
+  const out = await b.ok('for n in other.test a.b.c.wild.test other.test b.test; do getent ahosts $n; getent ahostsv6 $n; done; echo end');
+  assert.equal(out, 'end\n');
+  assert.deepEqual(b.records().map((x) => [x.host, x.reason, x.verdict]), [['other.test', 'name_denied', 'deny'], ['a.b.c.wild.test', 'name_too_long', 'deny'], ['b.test', 'name_denied', 'deny']]);
+});

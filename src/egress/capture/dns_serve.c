@@ -26,6 +26,9 @@ static enum dns_found found(struct front_binding *b, enum lookup l, const struct
     case LOOKUP_LOCALHOST:
         return DNS_LOCALHOST;
     case LOOKUP_NONE:
+        if (policy_settings(b->policy)->dns_strict)
+            front_tell(b, FRONT_NAME_DENIED, h, 0,
+                       "no rule has this name, and with dns: strict it does not resolve");
         return DNS_NO_NAME;
     case LOOKUP_TOO_LONG:
         front_tell(b, FRONT_NAME_TOO_LONG, h, 0,

@@ -25,6 +25,7 @@
 #define WARN_EVERY_S    10
 #define DNS_TCP_MAX     32 /* connections of one sandbox to its resolver; they are short */
 #define DNS_NOTES_PER_S 10
+#define DNS_SAME_MS     2000 /* A, AAAA and what is asked again: one look-up */
 
 const char *front_why_text(enum front_why w)
 {
@@ -39,6 +40,7 @@ const char *front_why_text(enum front_why w)
         [FRONT_NAME_TOO_LONG] = "name_too_long",
         [FRONT_NAMES_TOO_MANY] = "names_too_many",
         [FRONT_NAMES_FULL] = "names_full",
+        [FRONT_NAME_DENIED] = "name_denied",
         [FRONT_CONNECTIONS] = "connections",
     };
     return texts[w];
@@ -87,8 +89,25 @@ int64_t pace_take(struct pace *p, unsigned per_s)
 
 static bool from_resolver(enum front_why why, uint16_t port)
 {
-    return port == 0 &&
-           (why == FRONT_NAME_TOO_LONG || why == FRONT_NAMES_TOO_MANY || why == FRONT_NAMES_FULL);
+    return port == 0 && (why == FRONT_NAME_TOO_LONG || why == FRONT_NAMES_TOO_MANY ||
+                         why == FRONT_NAMES_FULL || why == FRONT_NAME_DENIED);
+}
+
+/* Whether it was noted a moment ago. */
+static bool noted(const struct front_binding *b, enum front_why why, const struct host *h)
+{
+    const int64_t now = time_mono_ns();
+    for (size_t i = 0; i < ARRAY_LEN(b->noted); i++) {
+        const struct noted *n = &b->noted[i];
+        if (n->why == why && host_eq(&n->host, h) && now - n->at_ns < DNS_SAME_MS * NS_PER_MS)
+            return true;
+    }
+    return false;
+}
+
+void front_binding_new_call(struct front_binding *b)
+{
+    memset(b->noted, 0, sizeof(b->noted));
 }
 
 void front_tell(struct front_binding *b, enum front_why why, const struct host *h, uint16_t port,
@@ -102,12 +121,16 @@ void front_tell(struct front_binding *b, enum front_why why, const struct host *
         return;
     /* A question costs its asker nothing, a record costs us: those are counted when they are many. */
     if (from_resolver(why, port)) {
+        if (noted(b, why, h))
+            return;
         if (pace_take(&b->notes, DNS_NOTES_PER_S) > 0) {
             b->notes.suppressed++;
             return;
         }
         n.suppressed = b->notes.suppressed;
         b->notes.suppressed = 0;
+        b->noted[b->n_noted++ % ARRAY_LEN(b->noted)] =
+            (struct noted){.why = why, .host = *h, .at_ns = time_mono_ns()};
     }
     f->o.note(f->o.arg, b, &n);
 }

@@ -28,6 +28,7 @@ enum front_why {
     FRONT_NAME_TOO_LONG,  /* a name under a wildcard */
     FRONT_NAMES_TOO_MANY, /* different names under a wildcard */
     FRONT_NAMES_FULL,     /* every address is in use */
+    FRONT_NAME_DENIED,    /* dns: strict: no rule has the name, so it does not resolve */
     FRONT_CONNECTIONS,    /* the sandbox has as many connections as it may: the next ones wait */
     FRONT_WHYS
 };
@@ -109,6 +110,8 @@ void front_binding_free(struct front_binding *b);
 void front_binding_set_policy(struct front_binding *b, struct policy *p);
 /* Take a reference to keep it across a suspension. */
 struct policy *front_binding_policy(const struct front_binding *b);
+/* Another tool call runs: what was noted of the last one is noted again. */
+void front_binding_new_call(struct front_binding *b);
 const char *front_binding_id(const struct front_binding *b);
 void *front_binding_arg(const struct front_binding *b);
 /* To reserve fixed addresses (before front_binding_run), and to look. */

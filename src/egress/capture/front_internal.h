@@ -27,6 +27,13 @@ struct pace {
     uint64_t suppressed;
 };
 
+/* A name that a question was refused for. HOST_NONE: none, which equals no other. */
+struct noted {
+    enum front_why why;
+    struct host host;
+    int64_t at_ns;
+};
+
 struct front_binding {
     struct front *front;
     char *id;
@@ -39,6 +46,8 @@ struct front_binding {
     size_t open, dns_open; /* connections; of those, to the resolver by TCP */
     bool crowded;          /* noted that connections wait, and they still do */
     struct pace queries, notes;
+    struct noted noted[16]; /* the last ones */
+    size_t n_noted;
     struct scope *scope; /* while front_binding_run serves */
     struct waitq stop;
     bool stopping;

@@ -257,9 +257,11 @@ static int take_notice(struct world *w, const char *op, const json_t *o, struct 
         sandbox_release(s);
     else if (str_eq(op, "session"))
         set_text(s->session, sizeof(s->session), o, op);
-    else if (str_eq(op, "call"))
+    else if (str_eq(op, "call")) {
         set_text(s->call, sizeof(s->call), o, op);
-    else
+        if (s->front)
+            front_binding_new_call(s->front);
+    } else
         return -E_PROTO;
     return 0;
 }

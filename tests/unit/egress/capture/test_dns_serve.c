@@ -150,6 +150,21 @@ static int names_over_the_limit_are_refused_and_noted_in_bounds(void *arg)
     read_exactly(&io, a + 2, (size_t)(a[0] << 8 | a[1]));
     assert_int_equal(in.n_notes, before + 1);
     assert_int_equal(in.notes[before].suppressed, 97 - before);
+    static const struct {
+        int64_t pause_ns;
+        bool new_call, noted;
+    } again[] = {
+        {0, false, false}, {NS_PER_S, false, false}, {2 * NS_PER_S, false, true}, {0, true, true}};
+    for (size_t i = 0; i < ARRAY_LEN(again); i++) { /* the same name, as AAAA and retries are */
+        before = in.n_notes;
+        time_test_advance(again[i].pause_ns);
+        if (again[i].new_call)
+            front_binding_new_call(in.binding);
+        assert_int_equal(io_write_all(&io, q, framed(0, "\3n99\4pypi\7example", q)), 0);
+        read_exactly(&io, a, 2);
+        read_exactly(&io, a + 2, (size_t)(a[0] << 8 | a[1]));
+        assert_int_equal(in.n_notes - before, again[i].noted);
+    }
     io_fd_close(&io);
     inside_end(&in);
     time_test_reset();
