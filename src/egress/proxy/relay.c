@@ -1,9 +1,10 @@
 /* relay.c - a connection that nobody looks into.
  *
  * The policy allows host and port and nothing depends on what is inside: bytes go through as they
- * are. Where the rule limits requests, what is not HTTP is counted here, by connections. What was peeked at (the SNI) has been compared with the name before (capture/front). A record is
- * sure of its place in the log before anything is dialled, and is written at the end, whatever
- * happened. When the policy is tightened the fiber is cancelled, and both sides see a reset. */
+ * are. Where the rule limits requests, what is not HTTP is counted here, by connections. What was
+ * peeked at (the SNI) has been compared with the name before (capture/front). A record is sure of its
+ * place in the log before anything is dialled, and is written at the end, whatever happened. When the
+ * policy is tightened the fiber is cancelled, and both sides see a reset. */
 #include "egress/proxy/world.h"
 
 #include <stdio.h>
