@@ -306,7 +306,7 @@ cases('leases', [
   {
     name: 'a lease that is another worker\'s: nothing is posted, the item is not stopped',
     both: { results: [], stops: ['none'], refusals: ['POST /v1/environments/env_strict/work/work_/heartbeat: 412 Heartbeat precondition failed: expected S, actual was S'] },
-    platform: { ttl: 2 },
+    platform: { ttl: 6 },
     play: running(async ({ p, w, touch, pause }) => {
       w.last = '2026-01-01T00:00:00.000000Z';
       await wait('heartbeat', p, 2);
