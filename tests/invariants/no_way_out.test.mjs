@@ -183,7 +183,12 @@ describe('without a sandbox the probes do get out', { concurrency: false }, () =
   after(async () => { await stage?.stop(); });
   for (const kind of Object.keys(ESCAPES))
     for (const name of ESCAPES[kind])
-      test(`${kind}: ${name}`, async () => { const r = await probeOutside(stage, kind, name); assert.equal(r.name, name); assert.equal(r.verdict, 'ESCAPED', r.got); });
+      test(`${kind}: ${name}`, async (t) => {
+        const r = await probeOutside(stage, kind, name);
+        assert.equal(r.name, name);
+        if (r.verdict === 'n/a' && r.got.includes(MAY_BE_ABSENT[name] ?? '\0')) return t.skip(r.got);
+        assert.equal(r.verdict, 'ESCAPED', r.got);
+      });
 });
 
 // ---- the same under other engines ----
