@@ -5,9 +5,9 @@ import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { makeAgent, on, say, selfHosted, startServer } from '../lib/sallyport.mjs';
 import { Session, toolResult, userMessage } from '../lib/session.mjs';
-import { ms, SLOWDOWN, until } from '../lib/own.mjs';
+import { memoryCost, ms, SLOWDOWN, until } from '../lib/own.mjs';
 
-const MOST_MS = 20 * (SLOWDOWN > 1 ? 10 : 1);   // a sanitizer multiplies work, not waiting
+const MOST_MS = 20 * (SLOWDOWN > 1 ? 10 : memoryCost());   // a sanitizer multiplies work, not waiting
 
 describe('nobody holds the loop', () => {
   let s, env, key, agent;
