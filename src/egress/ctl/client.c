@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "egress/ctl/ctl.h"
+#include "egress/ctl/role.h"
 #include "egress/ctl/messages.h"
 #include "egress/policy/policy.h"
 #include "io/proc.h"
@@ -201,24 +202,8 @@ static int start_process(struct egress *eg, struct err *e)
     if (r < 0)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
-    const char *const argv[] = {"sallyport", "egress", "keeper",
-                                log_enabled(LOG_DEBUG)  ? "debug"
-                                : log_enabled(LOG_INFO) ? "info"
-                                : log_enabled(LOG_WARN) ? "warn"
-                                                        : "error",
-                                NULL};
     AUTO_FREE const char **envp = environment(TAKE(eg->variable));
-    struct proc_spec spec = {.path = "/proc/self/exe",
-                             .argv = argv,
-                             .envp = envp,
-                             .stdin_fd = -1,
-                             .stdout_fd = -1,
-                             .stderr_fd = 2,
-                             .extra_fds = &theirs,
-                             .n_extra_fds = 1,
-                             .own_session = true,
-                             .die_with_parent = true};
-    r = proc_start(&eg->proc, &spec, e);
+    r = role_start(&eg->proc, "keeper", envp, &theirs, 1, e);
     if (r >= 0)
         eg->ctl = ctl_new(TAKE_FD(ours), hear_keeper, eg);
     return r;

@@ -1,7 +1,8 @@
 /* ctl - questions, answers and notices between the processes of egress, one datagram each.
  *
  * What lives in this folder: the channel (ctl), what the keeper offers to whoever holds sandboxes
- * (client), and the list of messages (messages.h). What does not: what either side does with one.
+ * (client), how its processes are started (role), and the list of messages (messages.h). What does
+ * not: what either side does with one.
  *
  * A datagram of a SEQPACKET socket is one JSON object, after it, when there is one, a NUL and a tail
  * of raw bytes (a secret, which no JSON parser ever sees), and up to CTL_FDS_MAX descriptors.

@@ -14,6 +14,7 @@
 #include "audit/otlp_answer.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "egress/ctl/role.h"
 #include "io/sock.h"
 
 #define AGAIN_MS 60000
@@ -54,29 +55,6 @@ static int hear(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
     return secrets_header(arg, name, &answer->tail, e);
 }
 
-static int start_process(struct proc *p, int ctl, struct err *e)
-{
-    const char *argv[] = {"sallyport", "egress", "export",
-                          log_enabled(LOG_DEBUG)  ? "debug"
-                          : log_enabled(LOG_INFO) ? "info"
-                          : log_enabled(LOG_WARN) ? "warn"
-                                                  : "error",
-                          NULL};
-    static const char *const envp[] = {NULL};
-    const int extra[] = {ctl};
-    struct proc_spec spec = {.path = "/proc/self/exe",
-                             .argv = argv,
-                             .envp = envp,
-                             .stdin_fd = -1,
-                             .stdout_fd = -1,
-                             .stderr_fd = 2,
-                             .extra_fds = extra,
-                             .n_extra_fds = 1,
-                             .own_session = true,
-                             .die_with_parent = true};
-    return proc_start(p, &spec, e);
-}
-
 static int start(struct keeper *k, struct err *e)
 {
     struct exporter *x = &k->exporter;
@@ -85,7 +63,7 @@ static int start(struct keeper *k, struct err *e)
     if (r < 0)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
-    r = start_process(&x->proc, theirs, e);
+    r = role_start(&x->proc, "export", (const char *const[]){NULL}, &theirs, 1, e);
     if (r >= 0)
         x->ctl = ctl_new(TAKE_FD(ours), hear, k);
     return r;

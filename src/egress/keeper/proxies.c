@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "egress/ctl/role.h"
 #include "io/sock.h"
 
 #define READY_MS   10000
@@ -154,29 +155,6 @@ void proxies_tell_policy(struct keeper *k)
 
 /* ---- start and end ---- */
 
-static int start_process(struct proxy *p, int ctl, int audit, struct err *e)
-{
-    const char *argv[] = {"sallyport", "egress", "proxy",
-                          log_enabled(LOG_DEBUG)  ? "debug"
-                          : log_enabled(LOG_INFO) ? "info"
-                          : log_enabled(LOG_WARN) ? "warn"
-                                                  : "error",
-                          NULL};
-    static const char *const envp[] = {NULL};
-    const int extra[] = {ctl, audit};
-    struct proc_spec spec = {.path = "/proc/self/exe",
-                             .argv = argv,
-                             .envp = envp,
-                             .stdin_fd = -1,
-                             .stdout_fd = -1,
-                             .stderr_fd = 2,
-                             .extra_fds = extra,
-                             .n_extra_fds = 2,
-                             .own_session = true,
-                             .die_with_parent = true};
-    return proc_start(&p->proc, &spec, e);
-}
-
 static int start(struct proxy *p, struct err *e)
 {
     int ctl[2], audit[2];
@@ -190,7 +168,8 @@ static int start(struct proxy *p, struct err *e)
     AUTO_CLOSE int audit_ours = audit[0], audit_theirs = audit[1];
     char name[16];
     snprintf(name, sizeof(name), "egress-%u", p->number);
-    r = start_process(p, ctl_theirs, audit_theirs, e);
+    const int theirs[] = {ctl_theirs, audit_theirs};
+    r = role_start(&p->proc, "proxy", (const char *const[]){NULL}, theirs, ARRAY_LEN(theirs), e);
     if (r >= 0) {
         r = audit_server_add(p->k->audit, audit_ours, name, e);
         if (r >= 0)
