@@ -73,8 +73,13 @@ static void note(struct sandbox *sb, const char *verdict, const char *reason, co
 
 void connection_note(void *arg, struct front_binding *b, const struct front_note *n)
 {
+    char words[512];
     (void)arg;
-    note(front_binding_arg(b), "deny", front_why_text(n->why), n->host, n->port, n->words);
+    if (n->suppressed)
+        (void)snprintf(words, sizeof(words), "%.400s And %llu more since the last record like it.",
+                       n->words ? n->words : "", (unsigned long long)n->suppressed);
+    note(front_binding_arg(b), "deny", front_why_text(n->why), n->host, n->port,
+         n->suppressed ? words : n->words);
 }
 
 /* ---- HTTP ---- */
