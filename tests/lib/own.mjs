@@ -109,7 +109,7 @@ export function start(cmd, args, { env, cwd, stdin = 'ignore' } = {}) {
 
 /**
  * How many times as much fresh memory costs here than on an ordinary machine, where 64 MiB take 20 to 35 ms of processor time:
- * at least 1. In some virtual machines a page fault costs 20 us, which is no doing of the program that is measured.
+ * 1 to 10. In some virtual machines a page fault costs 20 us, which is no doing of the program that is measured.
  */
 export function memoryCost() {
   const took = Array.from({ length: 3 }, () => {
@@ -118,7 +118,7 @@ export function memoryCost() {
     const { user, system } = process.cpuUsage(from);
     return (user + system) / 1000;
   });
-  return Math.max(1, Math.min(...took) / 40);
+  return Math.min(10, Math.max(1, Math.min(...took) / 40));
 }
 
 /** Runs a command to its end; never rejects on a non-zero exit. */
