@@ -1,9 +1,9 @@
 /* limits.c - buckets in a map.
  *
- * Called for every request that uses a credential with limits, or that a rule with limits allows. Time is in milliseconds, what is in a
- * bucket in millionths of a use, so that a thousand requests a day fill evenly. The names come from
- * the policy, so there are as many as it has. A policy that changes while a session runs changes size and
- * rate, and leaves what was used. */
+ * Called for every request that uses a credential with limits, or that a rule with limits allows.
+ * Time is in milliseconds, what is in a bucket in millionths of a use, so that a thousand requests a day
+ * fill evenly. The names come from the policy, so there are as many as it has. A policy that changes while
+ * a session runs changes size and rate, and leaves what was used. */
 #include "egress/inject/limits.h"
 
 #include <stdio.h>

@@ -1,7 +1,8 @@
 /* redact.c - one table of every secret that is known, or can be known for nothing.
  *
- * Called on the fiber that makes a record, after the answer has gone: whoever waits here keeps nobody
- * waiting but the next request of its connection. What a sandbox controls is the text. A pass over the
+ * Called on the fiber that makes a record: after the answer has gone, where it keeps nobody waiting but
+ * the next request of its connection, and before a head with a secret goes out, where the request waits,
+ * for REDACT_WAIT_MS at the most. What a sandbox controls is the text. A pass over the
  * policy's sources costs a question to the keeper for each of them, so it is made when the policy is
  * another one, and every REDACT_FRESH_MS while records are made, by one fiber for all. A source that
  * fails has no secret that anybody here could look for. Until the first pass over a policy is through,
