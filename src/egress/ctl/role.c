@@ -1,4 +1,8 @@
-/* role.c - the one way in which egress starts itself. What it is to do it hears on its channel. */
+/* role.c - the one way in which egress starts itself.
+ *
+ * Called by whoever holds sandboxes for the keeper, and by the keeper for the others, on any fiber. No
+ * state. Nothing of a command line or of a stranger is in it: a role's name and the level of the log are
+ * all that it is started with, and what it is to do it hears on its channel. */
 #include "egress/ctl/role.h"
 
 #include "base/log.h"
