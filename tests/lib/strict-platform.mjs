@@ -4,6 +4,7 @@
 //
 // Bounded: it keeps at most MAX_REQUESTS, and answers 429 beyond them; close() ends every connection.
 import http from 'node:http';
+import { ms } from './own.mjs';
 import { BETA } from './sallyport.mjs';
 
 const MAX_REQUESTS = 20000;
@@ -102,7 +103,8 @@ export class StrictPlatform {
   on(route, fn) { this.scripts.push({ route, fn }); }
   wake() { for (const w of [...this.wakers]) w(); }
   /** Waits until the condition holds; looked at after every request and event of note. */
-  async until(what, fn, timeout) {
+  async until(what, fn) {
+    const timeout = ms(60000);
     const stop = Date.now() + timeout;
     for (let v; !(v = fn());) {
       if (Date.now() > stop) throw new Error(`waited ${timeout} ms for: ${what}\n${this.story()}`);

@@ -54,8 +54,8 @@ export async function playCase(kind, c) {
     ran: (name) => fs.existsSync(path.join(marks, name)),
     start: (more = {}) => { worker = (kind === 'ours' ? startOurs : startSdk)(p, marks, { ...c[kind === 'ours' ? 'oursStart' : 'sdkStart'], ...more }); },
     worker: () => worker,
-    stopped: (w, n = 1) => p.until('the item is stopped', () => (w.stops ?? []).length >= n && w.state === 'stopped', ms(c.timeout ?? 15000)),
-    answered: (call) => p.until(`an answer to ${call}`, () => p.answer(call), ms(c.timeout ?? 15000)),
+    stopped: (w, n = 1) => p.until('the item is stopped', () => (w.stops ?? []).length >= n && w.state === 'stopped'),
+    answered: (call) => p.until(`an answer to ${call}`, () => p.answer(call)),
     pause: (n) => new Promise((ok) => setTimeout(ok, n)),
   };
   let more;

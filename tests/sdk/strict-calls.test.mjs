@@ -60,7 +60,7 @@ cases('calls', [
       s.turn(bash('a', mark('a'), { evaluated_permission: 'ask' }));
       const w = p.serve(s);
       start();
-      await p.until('the history is read', () => p.of('list').length > 0, 10000);
+      await p.until('the history is read', () => p.of('list').length > 0);
       await pause(800);   // more than the idle time
       const released = w.state === 'stopped';
       s.say(confirm('a', 'allow'));
@@ -91,7 +91,7 @@ cases('calls', [
       s.say(confirm('a', 'allow'), confirm('a', 'deny'));
       const w = p.serve(s);
       start();
-      await p.until('it follows', () => p.of('list').length > 0, 20000);
+      await p.until('it follows', () => p.of('list').length > 0);
       if (kind === 'sdk') s.idle();
       await stopped(w);
     },
@@ -104,7 +104,7 @@ cases('calls', [
       s.say({ type: 'session.status_running' });
       const w = p.serve(s);
       start();
-      await p.until('it follows', () => s.streams.size > 0 && p.of('list').length > 0, 10000);
+      await p.until('it follows', () => s.streams.size > 0 && p.of('list').length > 0);
       s.say(confirm('yes', 'allow'), confirm('no', 'deny'));
       s.say(bash('yes', mark('yes'), { evaluated_permission: 'ask' }), bash('no', mark('no'), { evaluated_permission: 'ask' }));
       for (const c of ['yes', 'no']) Object.assign(s.calls.get(c), c === 'yes' ? { allowed: true } : { open: false });
@@ -119,7 +119,7 @@ cases('calls', [
       s.turn(bash('a', mark('a'), { evaluated_permission: 'ask' }));
       const w = p.serve(s);
       start();
-      await p.until('it follows', () => s.streams.size > 0 && p.of('list').length > 0, 10000);
+      await p.until('it follows', () => s.streams.size > 0 && p.of('list').length > 0);
       s.say(confirm('a', 'deny'), { type: 'agent.tool_result', tool_use_id: 'a', content: [], is_error: true });
       s.idle();
       await stopped(w);
@@ -297,7 +297,7 @@ cases('threads and interrupts', [
       s.turn(bash('a', mark('a', 'while [ ! -e /marks/go ]; do sleep 0.05; done; rm /marks/go')), bash('b', mark('b'), { session_thread_id: 't2' }));
       const w = p.serve(s);
       start();
-      await p.until('a runs', () => ran('a'), 10000);
+      await p.until('a runs', () => ran('a'));
       s.say(threadEnds('t2'));
       touch('go');
       await stopped(w);
@@ -312,7 +312,7 @@ cases('threads and interrupts', [
       s.turn(bash('a', mark('a', 'sleep 600'), { session_thread_id: 't2' }), bash('b', mark('b')));
       const w = p.serve(s);
       start();
-      await p.until('a runs', () => ran('a'), 10000);
+      await p.until('a runs', () => ran('a'));
       s.say(threadEnds('t2'));
       await stopped(w);
     },
@@ -327,7 +327,7 @@ cases('threads and interrupts', [
       s.turn(bash('a', mark('a', `while [ ! -e ${inside}/go ]; do sleep 0.05; done; rm ${inside}/go`)), bash('b', mark('b'), { session_thread_id: 't2' }), bash('c', mark('c'), { session_thread_id: 't3' }));
       const w = p.serve(s);
       start();
-      await p.until('a runs', () => ran('a'), 10000);
+      await p.until('a runs', () => ran('a'));
       s.say({ type: 'user.interrupt', session_thread_id: 't2' });
       touch('go');
       await stopped(w);
@@ -342,7 +342,7 @@ cases('threads and interrupts', [
       s.turn(bash('a', mark('a', 'sleep 600')));
       const w = p.serve(s);
       start();
-      await p.until('a runs', () => ran('a'), 10000);
+      await p.until('a runs', () => ran('a'));
       s.say({ type: 'user.interrupt', session_thread_id: null });
       await answered('a');
       s.turn(bash('b', mark('b')));
@@ -373,7 +373,7 @@ cases('threads and interrupts', [
       s.turn(bash('a', mark('a', 'sleep 600')));
       const w = p.serve(s);
       start();
-      await p.until('a runs', () => ran('a'), 10000);
+      await p.until('a runs', () => ran('a'));
       s.raw([{ type: 'user.interrupt', id: 'i' }, { type: 'agent.tool_result', id: 'r', tool_use_id: 'a', content: [], is_error: true }].map((e) => `event: ${e.type}\ndata: ${JSON.stringify(e)}\n\n`).join(''));
       s.idle();
       await stopped(w);

@@ -5,7 +5,7 @@ import { cases } from '../lib/worker-pair.mjs';
 
 const SDK_BUG = 'the official worker ends, or spins, on such an answer';
 const tokens = (p) => [...new Set(p.requests.filter((r) => !['poll', 'ack'].includes(r.route)).map((r) => r.as))];
-const wait = (route, p, n = 1) => p.until(`${n} of ${route}`, () => p.of(route).length >= n, 20000);
+const wait = (route, p, n = 1) => p.until(`${n} of ${route}`, () => p.of(route).length >= n);
 /** Plays a call that waits for a file, then `during` while it runs. */
 const running = (during) => async (scene) => {
   const { p, mark, start, ran, inside } = scene;
@@ -13,7 +13,7 @@ const running = (during) => async (scene) => {
   s.turn(bash('a', mark('a', `while [ ! -e ${inside}/go ]; do sleep 0.05; done; rm ${inside}/go`)), bash('b', mark('b')));
   const w = p.serve(s);
   start();
-  await p.until('a runs', () => ran('a'), 10000);
+  await p.until('a runs', () => ran('a'));
   return during({ ...scene, s, w });
 };
 /** Answers the beats to come as told: the first one is over when a call runs. */
@@ -156,7 +156,7 @@ cases('items', [
         s.idle();
         const w = p.serve(s);
         items.push(w);
-        await p.until(`${kind} follows`, () => s.streams.size > 0 && p.of('list').some((r) => r.ids[0] === s.id), 20000);
+        await p.until(`${kind} follows`, () => s.streams.size > 0 && p.of('list').some((r) => r.ids[0] === s.id));
         s.say({ type, id: undefined });
         await stopped(w);
       }
@@ -272,7 +272,6 @@ cases('credentials', [
   {
     name: 'a redirect takes no credential elsewhere',
     both: { results: [], stops: ['force'], leaked: false },
-    timeout: 25000,
     async play({ p, mark, start, stopped }) {
       const other = await strictPlatform({ env: p.env });
       try {
@@ -491,7 +490,7 @@ cases('polls', [
     async play({ p, start, worker }) {
       p.on('poll', () => ({ status: 401, body: { type: 'error', error: { type: 'authentication_error', message: 'Authentication failed' } } }));
       start();
-      await p.until('it ends', () => worker().ended(), 10000);
+      await p.until('it ends', () => worker().ended());
       return { ended: true, polls: polls(p).length };
     },
   },

@@ -4,7 +4,7 @@ import { cases } from '../lib/worker-pair.mjs';
 
 const frame = (ev, { nl = '\n', event = ev.type, pretty = false } = {}) => [
   ...(event === null ? [] : [`event: ${event}`]), ...JSON.stringify(ev, null, pretty ? 1 : 0).split('\n').map((l) => `data: ${l}`), '', ''].join(nl);
-const follows = (p, s) => p.until('it follows', () => s.streams.size > 0 && p.of('list').length > 0, 20000);
+const follows = (p, s) => p.until('it follows', () => s.streams.size > 0 && p.of('list').length > 0);
 const error = (status, headers = {}) => ({ status, headers, body: { type: 'error', error: { type: 'api_error', message: 'no' } } });
 /** Frames of live calls in a shape of their own; then a fence, so that what was left out shows. */
 const framed = (name, shape, more = {}) => ({
@@ -72,7 +72,7 @@ cases('streams', [
       s.say({ ...bash('b', mark('b')), unstreamed: true });
       breaks(s);
       await answered('b');
-      await p.until('the second stream', () => s.streams.size > 0 && p.of('list').length >= 2, 20000);
+      await p.until('the second stream', () => s.streams.size > 0 && p.of('list').length >= 2);
       s.idle();
       await stopped(w);
     },
@@ -187,7 +187,6 @@ cases('histories', [
     name: `cursors that lead round in a circle of ${round} end the history`,
     ours: { results: ['a ok'], stops: ['force'] },
     why: 'the official worker turns round for ever',
-    timeout: 45000,
     async play({ p, mark, start, stopped }) {
       const s = p.session();
       s.turn(bash('a', mark('a')));
@@ -201,14 +200,13 @@ cases('histories', [
     name: 'cursors without end keep a pace, and what comes live is served',
     ours: { results: ['b ok'], slow: true },
     why: 'the official worker turns round for ever, without a pace',
-    timeout: 45000,
     async play({ p, mark, start, answered, pause }) {
       const s = p.session({ ends: false });
       let n = 0;
       p.on('list', () => ({ status: 200, body: { data: [], next_page: `page_${++n}` } }));
       p.serve(s);
       start();
-      await p.until('it lists', () => n >= 31, 20000);
+      await p.until('it lists', () => n >= 31);
       await pause(2000);
       const lists = p.of('list');
       const slow = lists.length <= 32 + 5 * ((lists.at(-1).at - lists[0].at) / 1000);   // a burst and so many a second, however late they come
@@ -226,7 +224,7 @@ cases('histories', [
       p.on('list', () => error(503));
       const w = p.serve(s);
       start();
-      await p.until('it has tried', () => s.streams.size > 0 && p.of('list').length > 0, 20000);
+      await p.until('it has tried', () => s.streams.size > 0 && p.of('list').length > 0);
       s.say({ type: 'session.status_running' }, bash('a', mark('a')));
       await answered('a');
       s.say({ type: 'user.tool_result', tool_use_id: 'old', content: [] });
@@ -245,7 +243,7 @@ cases('histories', [
       p.on('list', (r) => (r.query.page === undefined ? undefined : error(500)));
       const w = p.serve(s);
       start();
-      await p.until('it has tried', () => s.streams.size > 0 && p.of('list').length > 1, 20000);
+      await p.until('it has tried', () => s.streams.size > 0 && p.of('list').length > 1);
       s.say(bash('b', mark('b')));
       await answered('b');
       s.idle();
@@ -263,7 +261,7 @@ cases('histories', [
       p.on('list', () => (well ? undefined : error(500)));
       const w = p.serve(s);
       start();
-      await p.until('it has tried', () => s.streams.size > 0 && p.of('list').length > 0, 20000);
+      await p.until('it has tried', () => s.streams.size > 0 && p.of('list').length > 0);
       s.say(bash('b', mark('b')));
       await answered('b');
       well = true;
@@ -388,7 +386,7 @@ cases('results', [
       refusedSends(p, n, () => error(400));
       const w = p.serve(s);
       start();
-      await p.until('it was refused', () => sends(p).length >= n && sends(p).at(-1).status === 400, 20000);
+      await p.until('it was refused', () => sends(p).length >= n && sends(p).at(-1).status === 400);
       s.cut();
       await stopped(w);
     },
