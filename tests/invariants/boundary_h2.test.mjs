@@ -163,3 +163,29 @@ out['beside'] = h.ask(5, request(me, more=[('host', 'evil.test')]))
   assert.match(b.records({ reason: 'bad_request' })[0].note, /And 1 more like it/);
   assert.match(await b.ok(`curl -sS -i -H 'Expect: banana' https://api.test:${o.port}/`), /^HTTP\/2 417[\s\S]*\nproxy-status: sallyport; error=http_request_error; details="/);
 });
+
+test('HTTP/2 that is reset for its form, or whose connection is ended for what it does, has a record: one of a kind for a connection', async () => {
+  const o = await origin({ tls, h2: true });
+  const b = behind(o);
+  const r = await b.py(`${PY}
+h = H2('api.test', p)
+for i in (1, 3, 5):
+    h.send(frame(HEADERS, 5, i, hpack(request(host, more=[('connection', 'close')]))))
+out['reset'] = [h.fate(i) for i in (1, 3, 5)]
+out['fine'] = h.ask(7, request(host, more=[auth]))['status']
+h.send(frame(DATA, 1, 0, b'x'))
+out['ended'] = h.fate(9)
+h = H2('api.test', p)
+for i in range(40): h.send(b''.join(frame(PING, 0, 0, b'12345678') for k in range(64)))
+out['flood'] = h.fate(1)
+`, { port: o.port });
+  assert.deepEqual(r.reset.map((x) => x.rst), [1, 1, 1], JSON.stringify(r));
+  assert.equal(r.fine, 200);
+  for (const k of ['ended', 'flood']) assert.ok(refused(r[k]), JSON.stringify(r[k]));
+  const records = b.records({ reason: 'bad_request' }).map((x) => `${x.verdict} ${x.host} ${x.note}`).sort();
+  assert.equal(records.length, 3, JSON.stringify(records));
+  assert.match(records[0], /^error api\.test A message of HTTP\/2 is malformed \(RFC 9113 8\.1\.1\)\. And 2 more like it on this connection\./);
+  assert.match(records[1], /^error api\.test the client broke the rules of HTTP\/2/);
+  assert.match(records[2], /^error api\.test the client sent too many /);
+  assert.deepEqual(o.seen.map((s) => s.url), ['/']);
+});

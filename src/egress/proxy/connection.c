@@ -35,7 +35,7 @@ struct connection {
     struct sandbox *sb;
     const struct front_claim *claim;
     struct exchange_world x;
-    struct refused malformed, disagree;
+    struct refused malformed, disagree, reset;
 };
 
 /* ---- records of what is not a request ---- */
@@ -126,6 +126,14 @@ static void refuse_head(void *arg, int status, const char *why, struct http_head
     MUST(r == 0);
 }
 
+/* http_serve_options.reset. */
+static void note_reset(void *arg)
+{
+    struct connection *c = arg;
+    c->reset.why = "A message of HTTP/2 is malformed (RFC 9113 8.1.1).";
+    c->reset.n++;
+}
+
 static void note_refused(struct connection *c, const struct refused *seen, const char *verdict,
                          const char *reason)
 {
@@ -140,14 +148,18 @@ static void note_refused(struct connection *c, const struct refused *seen, const
     note_status(c->sb, verdict, reason, c->x.host, c->x.port, seen->status, words);
 }
 
-/* It has been answered, so it is recorded, also when the sandbox ends meanwhile. */
-static void note_all_refused(struct connection *c)
+/* It has been answered or reset, so it is recorded, also when the sandbox ends meanwhile. `broken`: why the
+ * connection itself was ended, or NULL. */
+static void note_all_refused(struct connection *c, const char *broken)
 {
-    if (c->malformed.n == 0 && c->disagree.n == 0)
+    if (!broken && c->malformed.n == 0 && c->disagree.n == 0 && c->reset.n == 0)
         return;
     AUTO(fiber_shield) shield = fiber_shield_begin(NOTE_MS);
     note_refused(c, &c->malformed, "error", "bad_request");
     note_refused(c, &c->disagree, "deny", "claims_disagree");
+    note_refused(c, &c->reset, "error", "bad_request");
+    if (broken)
+        note(c->sb, "error", "bad_request", c->x.host, c->x.port, broken);
 }
 
 static void serve_http(struct connection *c, enum http_version v, struct stream *s)
@@ -155,6 +167,7 @@ static void serve_http(struct connection *c, enum http_version v, struct stream 
     const struct http_serve_options o = {.tls = c->x.tls,
                                          .connect_protocol = true,
                                          .refuse = refuse_head,
+                                         .reset = note_reset,
                                          .serve = serve_one,
                                          .arg = c};
     struct err e = {.code = 0};
@@ -162,7 +175,7 @@ static void serve_http(struct connection *c, enum http_version v, struct stream 
     if (r < 0 && r != -ECANCELED)
         log_debug("a connection of a sandbox ended", "sandbox=%s code=%s error=%s", c->sb->id,
                   err_name(r), log_q(e.msg));
-    note_all_refused(c);
+    note_all_refused(c, v == HTTP_2 && (r == -E_PROTO || r == -E_LIMIT) ? e.msg : NULL);
 }
 
 /* What the sandbox's client gets to choose from: what the origin speaks, when it can be asked. */

@@ -25,6 +25,8 @@ static void malformed(struct h2_conn *c, struct h2_stream *st)
         c->excess = h2_calm_fault(&c->calm);
     if (!st)
         return;
+    if (c->o.reset && !st->open && !st->cut && !st->error)
+        c->o.reset(c->o.arg);
     h2_stream_cut(st, NGHTTP2_PROTOCOL_ERROR);
     struct fiber *server = st->finished ? NULL : st->server;
     h2_stream_fail(st, -E_PARSE);

@@ -148,6 +148,9 @@ struct http_serve_options {
      * different hosts. NULL: an empty answer with that status. Does not suspend. */
     void (*refuse)(void *arg, int status, const char *why, struct http_head *ret,
                    struct http_text *ret_body);
+    /* HTTP/2: a message was malformed (RFC 9113 8.1.1) before it was an exchange; its stream is reset,
+     * without an answer. NULL: nobody wants to know. Does not suspend. */
+    void (*reset)(void *arg);
     /* Serves one exchange: owns `p` and closes it. On a fiber: the connection's own for 1.1, one for
      * each stream for 2. Suspends. With HTTP/2 that fiber is cancelled when its client resets the
      * stream before the response is complete, and when the connection ends: what has to be done all
@@ -156,7 +159,8 @@ struct http_serve_options {
     void *arg;
 };
 /* Serves requests on `s`, which stays the caller's, until the peer ends, an error, or a deadline.
- * Suspends. 0 when it ended in order. */
+ * Suspends. 0 when it ended in order. HTTP/2: -E_PROTO, -E_LIMIT: the peer broke the rules, or did too much
+ * of what leads nowhere; with words. */
 int http_serve(enum http_version v, struct stream *s, const struct http_serve_options *o,
                struct err *e) WARN_UNUSED;
 
