@@ -14,7 +14,7 @@ export function policy(place, { credentials = 1, inspect = false, inject, hosts 
   const one = (name, i) => ({ name, source: { env: i ? 'BENCH_OTHER' : 'BENCH_SECRET' }, hosts: hosts.map((h) => `${h}:${place.port}`), ...(inject ? { inject: inject(i) } : {}) });
   return {
     ca_file: place.cert, nameservers: [place.dns],
-    allow: hosts.flatMap((host) => [place.port, place.plain].map((port) => ({ host, port, addresses: ['127.0.0.0/8'], ...(inspect ? { inspect } : {}) }))),
+    allow: hosts.flatMap((host) => [place.port, place.raw].map((port) => ({ host, port, addresses: ['127.0.0.0/8'], ...(inspect ? { inspect } : {}) }))),
     credentials: Array.from({ length: credentials }, (_, i) => one(i ? `TOKEN_${i}` : 'TOKEN', i)),
   };
 }
@@ -49,6 +49,10 @@ export async function sandbox(place, bin, rules, { env = {} } = {}) {
     },
     async load(args, { host = HOST, port = place.port, seconds = place.seconds, token = true } = {}) {
       const c = await b.cost(`${token ? '' : 'env -u TOKEN '}${place.load} -d ${seconds} ${args.join(' ')} ${host} ${port} 2>&1`);
+      return share(c, figures(c.out));
+    },
+    async bulk(n) {
+      const c = await b.cost(place.bulk(HOST, place.raw, n).join(' '));
       return share(c, figures(c.out));
     },
     async h2load(args) {

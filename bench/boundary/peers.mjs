@@ -58,12 +58,12 @@ listen tcp
 listen bulk
     mode tcp
     bind 127.0.0.1:${bulk}
-    server o 127.0.0.1:${place.plain}
+    server o 127.0.0.1:${place.raw}
 listen splice
     mode tcp
     option splice-auto
     bind 127.0.0.1:${splice}
-    server o 127.0.0.1:${place.plain}
+    server o 127.0.0.1:${place.raw}
 `);
     return { argv: ['haproxy', '-db', '-f', file], port: kept, anew, tcp, bulk, splice, h2: true };
   },

@@ -104,7 +104,7 @@ function nameServer() {
 }
 
 /**
- * The origin: nginx with TLS (`port`, HTTP/1.1 and 2) and without (`plain`). / is 1 KiB, /echo tells the Authorization it
+ * The origin: nginx with TLS (`port`, HTTP/1.1 and 2), and raw.py (`raw`, 1 GiB in no protocol). / is 1 KiB, /echo tells the Authorization it
  * got, /secret is 1 KiB that holds the secret, /1g and /10g are so many zeros, /sink takes bodies.
  */
 export async function makePlace({ tool, seconds }) {
@@ -118,8 +118,8 @@ export async function makePlace({ tool, seconds }) {
   fs.copyFileSync(tool('https_load'), load);
   fs.mkdirSync(path.join(dir, 'www'));
   for (const [name, size] of [['1g', 2 ** 30], ['10g', 10 * 2 ** 30]]) { fs.closeSync(fs.openSync(path.join(dir, 'www', name), 'w')); fs.truncateSync(path.join(dir, 'www', name), size); }
-  const port = await freePort(), plain = await freePort(), sink = await freePort();
-  const conf = nginxConf(dir, 'origin', `server { listen 127.0.0.1:${port} ssl http2; listen 127.0.0.1:${plain}; ssl_certificate ${cert}; ssl_certificate_key ${key}; root ${dir}/www;
+  const port = await freePort(), raw = await freePort(), sink = await freePort();
+  const conf = nginxConf(dir, 'origin', `server { listen 127.0.0.1:${port} ssl http2; ssl_certificate ${cert}; ssl_certificate_key ${key}; root ${dir}/www;
     location = /echo { return 200 "$http_authorization"; }
     location = / { return 200 "${pads}"; }
     location = /secret { return 200 "${pads.slice(SECRET.length)}${SECRET}"; }
@@ -128,11 +128,15 @@ export async function makePlace({ tool, seconds }) {
   const dns = await nameServer();
   const origin = start(LOAD_CPU, 'origin', ['nginx', '-c', conf, '-p', dir], { dir });
   await listening(port, origin);
+  fs.copyFileSync(path.join(import.meta.dirname, 'raw.py'), path.join(dir, 'raw.py'));
+  const source = start(LOAD_CPU, 'raw', ['python3', path.join(dir, 'raw.py'), 'serve', '127.0.0.1', String(raw), path.join(dir, 'www', '1g')], { dir });
+  await listening(raw, source);
   const place = {
-    dir, key, cert, port, plain, sink, load, dns: dns.address, origin, seconds,
+    dir, key, cert, port, raw, sink, load, dns: dns.address, origin, seconds,
     /** The load on this side of everything, as argv. */
+    bulk: (host, at, n) => ['python3', path.join(dir, 'raw.py'), 'get', host, String(at), String(n)],
     outside: (args, to, at) => [load, ...args.map(String), to, String(at)],
-    async stop() { await origin.stop(); dns.stop(); },
+    async stop() { await origin.stop(); await source.stop(); dns.stop(); },
   };
   return place;
 }
@@ -142,6 +146,10 @@ export function runLoad(place, args, host, port, env = {}) {
   const r = spawnSync('taskset', ['-c', LOAD_CPU, ...place.outside(['-d', place.seconds, ...args], host, port)], { encoding: 'utf8', env: { ...process.env, TOKEN: 'placeholder', ...env }, timeout: 300000 });
   if (r.status !== 0) throw new Error(`the load: ${r.stderr.trim().slice(-200)}`);
   return JSON.parse(r.stdout);
+}
+/** `n` GiB through the port, outside. */
+export function runBulk(place, port, n) {
+  return JSON.parse(execFileSync('taskset', ['-c', LOAD_CPU, ...place.bulk('localhost', port, n)], { encoding: 'utf8', timeout: 300000 }));
 }
 export function runH2load(args, url, header) {
   const r = spawnSync('taskset', ['-c', LOAD_CPU, 'h2load', '-t1', ...args.map(String), '-H', `authorization: ${header}`, url], { encoding: 'utf8', timeout: 120000 });
