@@ -7,7 +7,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import { startWorker } from './sallyport.mjs';
-import { ms, tempDir, within } from './own.mjs';
+import { SLOWDOWN, ms, tempDir, within } from './own.mjs';
 import { strictPlatform } from './strict-platform.mjs';
 
 const MAX_IDLE_MS = 300;
@@ -89,7 +89,7 @@ function declare(c) {
   }
 }
 
-/** Cases run beside each other: each has its own platform and its own worker. */
+/** Cases run beside each other: each has its own platform and its own worker. Those that are sanitized, fewer at once: they work more than they wait. */
 export function cases(name, list) {
-  describe(name, { concurrency: 12 }, () => { for (const c of list) declare(c); });
+  describe(name, { concurrency: Math.ceil(12 / SLOWDOWN) }, () => { for (const c of list) declare(c); });
 }

@@ -1,6 +1,7 @@
 // Items, leases, credentials and the pace of polls: our worker and the official one against a platform that forgives nothing.
 import assert from 'node:assert/strict';
 import { bash, secretOf, strictPlatform } from '../lib/strict-platform.mjs';
+import { ms } from '../lib/own.mjs';
 import { cases } from '../lib/worker-pair.mjs';
 
 const SDK_BUG = 'the official worker ends, or spins, on such an answer';
@@ -18,7 +19,9 @@ const running = (during) => async (scene) => {
 };
 /** Answers the beats to come as told: the first one is over when a call runs. */
 const laterBeats = (p, answer) => p.on('heartbeat', answer);
-const beat = (more) => ({ status: 200, body: { type: 'work_heartbeat', last_heartbeat: '2026-01-01T00:00:00.000000Z', lease_extended: true, state: 'active', ttl_seconds: 4, ...more } });
+/** Of leases that are not meant to run out: a dozen sanitized workers can hold a machine for seconds. */
+const TTL = ms(4000) / 1000;
+const beat = (more) => ({ status: 200, body: { type: 'work_heartbeat', last_heartbeat: '2026-01-01T00:00:00.000000Z', lease_extended: true, state: 'active', ttl_seconds: TTL, ...more } });
 
 const served = (name, more, prepare = () => {}, expected = {}) => ({
   name,
@@ -291,7 +294,7 @@ cases('leases', [
   {
     name: 'every stamp is sent back to the byte, an empty one too',
     both: { results: ['a ok', 'b ok'], stops: ['force'], blind: false },
-    platform: { ttl: 4 },
+    platform: { ttl: TTL },
     play: running(async ({ p, s, w, touch, stopped, answered }) => {
       w.stamps = ['x y&z+%\u00fc', '', 'y'.repeat(200), ''];
       await wait('heartbeat', p, 4);
@@ -305,7 +308,7 @@ cases('leases', [
   {
     name: 'a lease that is another worker\'s: nothing is posted, the item is not stopped',
     both: { results: [], stops: ['none'], refusals: ['POST /v1/environments/env_strict/work/work_/heartbeat: 412 Heartbeat precondition failed: expected S, actual was S'] },
-    platform: { ttl: 6 },
+    platform: { ttl: 1.5 * TTL },
     play: running(async ({ p, w, touch, pause }) => {
       w.last = '2026-01-01T00:00:00.000000Z';
       await wait('heartbeat', p, 2);
@@ -318,7 +321,7 @@ cases('leases', [
   ...Object.entries({ 'the item is stopped': { state: 'stopped', lease_extended: false }, 'the lease is not extended': { lease_extended: false }, 'the item is stopped, and yet extended': { state: 'stopped' }, 'nothing about the lease': { lease_extended: undefined } }).map(([name, more]) => ({
     name: `a heartbeat that says ${name}: nothing is posted, the stop is confirmed`,
     both: { results: [], stops: ['force'], ran: { a: 1 } },
-    platform: { ttl: 4 },
+    platform: { ttl: TTL },
     play: running(async ({ p, w, touch, pause, stopped }) => {
       laterBeats(p, () => beat(more));
       await stopped(w);
@@ -356,7 +359,7 @@ cases('leases', [
     ours: { results: ['a error', 'b error'], stops: ['force'], ran: { a: 1 } },
     sdk: { results: [], stops: ['force'], ran: { a: 1 } },
     why: 'the official worker leaves the calls of a stopping item without an answer, and the session waits for them',
-    platform: { ttl: 4 },
+    platform: { ttl: TTL },
     play: running(async ({ w, touch, stopped }) => {
       w.state = 'stopping';
       await stopped(w);
@@ -366,7 +369,7 @@ cases('leases', [
   ...[401, 403, 404].map((status) => ({
     name: `a heartbeat refused with ${status}: nothing is posted, the item is stopped`,
     both: { results: [], stops: ['force'], ran: { a: 1 } },
-    platform: { ttl: 4 },
+    platform: { ttl: TTL },
     play: running(async ({ p, w, touch, pause, stopped }) => {
       laterBeats(p, () => ({ status, body: { type: 'error', error: { type: 'x', message: 'no' } } }));
       await stopped(w);
@@ -377,7 +380,7 @@ cases('leases', [
   {
     name: 'heartbeats that fail now and then lose nothing',
     both: { results: ['a ok', 'b ok'], stops: ['force'] },
-    platform: { ttl: 6 },
+    platform: { ttl: 1.5 * TTL },
     play: running(async ({ p, s, w, touch, stopped, answered, kind }) => {
       // After an answer that breaks off the official worker waits for its next beat, which is too late for a lease of two.
       const bad = [{ status: 503, body: {} }, { status: 429, headers: { 'retry-after-ms': '100' }, body: {} }, ...(kind === 'ours' ? [{ reset: true }] : []), undefined];
