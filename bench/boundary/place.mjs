@@ -133,8 +133,8 @@ export async function makePlace({ tool, seconds }) {
   await listening(raw, source);
   const place = {
     dir, key, cert, port, raw, sink, load, dns: dns.address, origin, seconds,
-    /** The load on this side of everything, as argv. */
-    bulk: (host, at, n) => ['python3', path.join(dir, 'raw.py'), 'get', host, String(at), String(n)],
+    /** What takes `n` GiB from `raw`, on whichever side, and the load on this side of everything, as argv. */
+    bulk: (host, at, n) => ['python3', path.join(dir, 'raw.py'), 'get', host, String(at), String(n), String(2 ** 30)],
     outside: (args, to, at) => [load, ...args.map(String), to, String(at)],
     async stop() { await origin.stop(); await source.stop(); dns.stop(); },
   };
