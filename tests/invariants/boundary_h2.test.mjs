@@ -188,4 +188,12 @@ out['flood'] = h.fate(1)
   assert.match(records[1], /^error api\.test the client broke the rules of HTTP\/2/);
   assert.match(records[2], /^error api\.test the client sent too many /);
   assert.deepEqual(o.seen.map((s) => s.url), ['/']);
+
+  // Who keeps to the rules, and leaves as such clients do, has none.
+  const polite = behind(o);
+  const url = `https://api.test:${o.port}/`, key = 'authorization: Bearer $TOKEN';
+  assert.equal(await polite.ok(`curl -sS -o /dev/null -w '%{http_version}' ${url} -H "${key}"`), '2');
+  assert.match(await polite.ok(`h2load -n 200 -c 4 -m 10 -H "${key}" ${url}`), /200 succeeded, 0 failed/);
+  assert.equal(polite.records({ kind: 'request', verdict: 'allow' }).length, 201);
+  assert.deepEqual(polite.records({ reason: 'bad_request' }), []);
 });

@@ -248,3 +248,19 @@ test('A27 a name that does not resolve leaves one record for all questions of a 
   assert.equal(out, 'end\n');
   assert.deepEqual(b.records().map((x) => [x.host, x.reason, x.verdict]), [['other.test', 'name_denied', 'deny'], ['a.b.c.wild.test', 'name_too_long', 'deny'], ['b.test', 'name_denied', 'deny']]);
 });
+
+test('dns: strict: questions that are many have a few records, the next of which says how many there were', async () => {
+  const b = boundary({ ca, dns, allow: [rule('api.test', 443)], policy: { dns: 'strict' } });
+  await b.py(`
+for i in range(200):
+    try: socket.getaddrinfo('n%d.elsewhere.test' % i, 80)
+    except socket.gaierror: pass
+time.sleep(2.5)
+try: socket.getaddrinfo('last.elsewhere.test', 80)
+except socket.gaierror: pass
+`);
+  const all = b.records({ reason: 'name_denied' }), held = all.map((r) => Number(/\(and (\d+) more since the last record\)$/.exec(r.note)?.[1] ?? 0)).reduce((x, y) => x + y, 0);
+  assert.equal(all.at(-1).host, 'last.elsewhere.test');
+  assert.ok(all.length < 201 && held > 0, `${all.length} records, ${held} held back`);
+  assert.ok(all.length + held >= 201, `${all.length} records, ${held} held back`);
+});

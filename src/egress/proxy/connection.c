@@ -76,8 +76,9 @@ void connection_note(void *arg, struct front_binding *b, const struct front_note
     char words[512];
     (void)arg;
     if (n->suppressed)
-        (void)snprintf(words, sizeof(words), "%.400s And %llu more since the last record like it.",
-                       n->words ? n->words : "", (unsigned long long)n->suppressed);
+        (void)snprintf(words, sizeof(words), "%.400s (and %llu more since the last record)",
+                       n->words ? n->words : front_why_text(n->why),
+                       (unsigned long long)n->suppressed);
     note(front_binding_arg(b), "deny", front_why_text(n->why), n->host, n->port,
          n->suppressed ? words : n->words);
 }

@@ -2,8 +2,8 @@
  *
  * On the proxy's loop. Names come from the policy, never from a stranger, so there are as many
  * entries as credentials, and those that it had lately. A value that has not changed keeps its struct:
- * pointers tell, and tables made from values are made again only when one has. The fiber that asks first asks for all who come
- * meanwhile; when it is cancelled the next one asks. */
+ * pointers tell, and tables made from values are made again only when one has. The fiber that asks
+ * first asks for all who come meanwhile; when it is cancelled the next one asks. */
 #include "egress/proxy/values.h"
 
 #include <string.h>
