@@ -7,7 +7,7 @@ import { makeAgent, on, say, selfHosted, startServer } from '../lib/sallyport.mj
 import { Session, toolResult, userMessage } from '../lib/session.mjs';
 import { memoryCost, ms, SLOWDOWN, until } from '../lib/own.mjs';
 
-const MOST_MS = 20 * (SLOWDOWN > 1 ? 10 : memoryCost());   // a sanitizer multiplies work, not waiting
+const MOST_MS = 20 * memoryCost() * (SLOWDOWN > 1 ? 10 : 1);   // a sanitizer multiplies work, not waiting
 
 describe('nobody holds the loop', () => {
   let s, env, key, agent;
@@ -21,6 +21,7 @@ describe('nobody holds the loop', () => {
     await s.stop();
     const m = s.proc.err.match(/msg="server stopped" result=ok holds=(\d+) longest_hold_us=(\d+)/);
     assert(m, s.proc.tail());
+    console.log(`# the longest hold took ${m[2]} us of ${MOST_MS * 1000}`);
     assert(Number(m[2]) < MOST_MS * 1000, `the longest hold took ${m[2]} us\n${holds(0).join('\n')}`);
   });
   const holds = (from) => s.proc.err.slice(from).split('\n').filter((l) => Number(l.match(/ran long.* processor_ms=(\d+)/)?.[1] ?? 0) >= MOST_MS);

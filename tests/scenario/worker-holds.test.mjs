@@ -6,7 +6,7 @@ import { makeAgent, on, say, bash, tool, selfHosted, startServer, startWorker } 
 import { userMessage } from '../lib/session.mjs';
 import { memoryCost, ms, SLOWDOWN, until } from '../lib/own.mjs';
 
-const MOST_MS = 20 * (SLOWDOWN > 1 ? 10 : memoryCost());   // a sanitizer multiplies work, not waiting
+const MOST_MS = 20 * memoryCost() * (SLOWDOWN > 1 ? 10 : 1);   // a sanitizer multiplies work, not waiting
 const PICTURE = "{ printf '\\211PNG\\r\\n\\032\\n'; head -c 3400000 /dev/urandom; } >p.png";
 const rules = [on('paint', { last: 'user' }, bash(PICTURE)), on('look', { last: 'user' }, tool('read', { file_path: 'p.png' })), on('run', { last: 'user' }, bash('yes "quoted \\"words\\"" | head -c 90000')), on('', {}, say('ok'))];
 
