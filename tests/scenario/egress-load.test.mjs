@@ -71,7 +71,7 @@ open('go').read()
 os.write(go, b'x' * ${PARTS})
 print('answered', sum(int(heard.readline() or 0) for i in range(${PARTS})), flush=True)
 `;
-  // The proxy needs two descriptors for each: more than a shell's limit may be.
+  // The proxy needs one descriptor for each that rests and two for each that is slow: more than a shell's limit may be.
   const i = await inside({ workerArgs: ['--egress', b.file, '--audit', b.audit, '--egress-processes', '1'], spawnWorker: (w) => startWorker({ ...w, under: ['sh', '-c', 'ulimit -n 65536; exec "$0" "$@"'] }) });
   try {
     await i.w.proc.line(/^ready/m, ms(60000));
