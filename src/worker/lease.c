@@ -1,11 +1,12 @@
 /* lease.c - heartbeats of one claimed work item.
  *
- * Runs on a fiber of the session's scope from the moment of the claim. Period: half the TTL,
- * between 1 s and 30 s; one beat is cut off after one period. The clock of the lease starts when a
- * beat is *sent*, so that our idea of its end is never later than the platform's. Without an
- * accepted beat for a whole TTL the lease is no longer ours to act on; it is ours again when the platform
- * accepts the last stamp, which it does only if nobody else has had the item since. The platform controls stamp and TTL:
- * the stamp is bounded and echoed to the byte, the TTL kept within 2 s and 1 h. */
+ * Runs on a fiber of the session's scope from the moment of the claim. Period: half the TTL, between
+ * 1 s and 30 s, from one beat's sending to the next; one beat is cut off after one period. One that
+ * failed is sent again the sooner the nearer the lease's end is. The clock of the lease starts when a
+ * beat is *sent*, so that our idea of its end is never later than the platform's. Without an accepted
+ * beat for a whole TTL the lease is no longer ours to act on; it is ours again when the platform
+ * accepts the last stamp, which it does only if nobody else has had the item since. The platform
+ * controls stamp and TTL: the stamp is bounded and echoed to the byte, the TTL kept within 2 s and 1 h. */
 #include "worker/lease.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -175,7 +176,8 @@ static int64_t beat(struct lease *l, struct backoff *retry)
     } else if (good) {
         accepted(l, a.body, sent_ns);
         retry->tries = 0;
-        wait_ms = period_ms(l);
+        int64_t took_ms = (time_mono_ns() - sent_ns) / NS_PER_MS;
+        wait_ms = took_ms < period_ms(l) ? period_ms(l) - took_ms : 0;
     } else if (r == 0 && a.status == 412 && take_over(l, a.body) == 0) {
         wait_ms = 0;
     } else if (r == 0 && a.status == 412) {
@@ -186,7 +188,10 @@ static int64_t beat(struct lease *l, struct backoff *retry)
         log_warn("heartbeat failed, will retry", "work=%s status=%d why=%s", l->work_id, a.status,
                  log_q(a.status == 200 ? "the answer is no heartbeat" : a.words));
         l->unsure = l->unsure || r < 0 || a.status < 400 || a.status >= 500;
-        wait_ms = backoff_next_ms(retry, a.retry_after_ms);
+        wait_ms = l->state == LEASE_LAPSED
+                      ? backoff_next_ms(retry, a.retry_after_ms)
+                      : backoff_before_ms(retry, a.retry_after_ms,
+                                          (l->good_until_ns - time_mono_ns()) / NS_PER_MS);
         if (wait_ms > period_ms(l))
             wait_ms = period_ms(l);
     }

@@ -23,6 +23,14 @@ int64_t backoff_next_ms(struct backoff *b, int64_t retry_after)
     return retry_after > d ? retry_after : d;
 }
 
+int64_t backoff_before_ms(struct backoff *b, int64_t retry_after, int64_t left_ms)
+{
+    int64_t least = retry_after > b->base_ms / 2 ? retry_after : b->base_ms / 2;
+    int64_t most = left_ms / 4 > least ? left_ms / 4 : least;
+    int64_t d = backoff_next_ms(b, retry_after);
+    return d < most ? d : most;
+}
+
 /* "12", "0.5", in units of `unit_ms`; -1 for anything else. A number too large is the largest. */
 static int64_t read_number(const char *s, int64_t unit_ms)
 {

@@ -12,6 +12,9 @@ struct backoff {
 };
 /* What the platform asks for (-1: nothing) is obeyed where it is longer, beyond the cap too. */
 int64_t backoff_next_ms(struct backoff *b, int64_t retry_after_ms);
+/* The same before something ends in `left_ms`: a quarter of that at most, so that several tries fit,
+ * but no less than half of the base, or what the platform asks for. */
+int64_t backoff_before_ms(struct backoff *b, int64_t retry_after_ms, int64_t left_ms);
 
 #define RETRY_AFTER_MAX_MS 3600000 /* who asks for more is asked again after an hour */
 

@@ -380,7 +380,7 @@ cases('leases', [
   {
     name: 'heartbeats that fail now and then lose nothing',
     both: { results: ['a ok', 'b ok'], stops: ['force'] },
-    platform: { ttl: 1.5 * TTL },
+    platform: { ttl: 2 * TTL },
     play: running(async ({ p, s, w, touch, stopped, answered, kind }) => {
       // After an answer that breaks off the official worker waits for its next beat, which is too late for a lease of two.
       const bad = [{ status: 503, body: {} }, { status: 429, headers: { 'retry-after-ms': '100' }, body: {} }, ...(kind === 'ours' ? [{ reset: true }] : []), undefined];

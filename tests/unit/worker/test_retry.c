@@ -62,6 +62,29 @@ static void a_wait_that_was_asked_for_is_kept_beyond_the_cap(void **state)
     rng_test_reset();
 }
 
+static void the_nearer_an_end_the_sooner(void **state)
+{
+    (void)state;
+    rng_test_seed(7);
+    static const struct {
+        int64_t retry_after, left, least, most;
+    } rows[] = {
+        {-1, 60000, 2500, 5000}, /* far off: as without an end */
+        {-1, 8000, 2000, 2000},  {-1, 2000, 500, 500},     {-1, 400, 125, 125},
+        {-1, 0, 125, 125},       {-1, -5000, 125, 125},    {100, 2000, 500, 500},
+        {700, 2000, 700, 700},   {9000, 2000, 9000, 9000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct backoff b = {.base_ms = 250, .cap_ms = 5000, .tries = 8};
+        int64_t ms = backoff_before_ms(&b, rows[i].retry_after, rows[i].left);
+        if (ms < rows[i].least || ms > rows[i].most || b.tries != 9)
+            fail_msg("row %zu: %lld ms", i, (long long)ms);
+    }
+    struct backoff b = {.base_ms = 250, .cap_ms = 5000}; /* the first is short anyway */
+    assert_in_range(backoff_before_ms(&b, -1, 60000), 125, 250);
+    rng_test_reset();
+}
+
 /* Whoever asks as fast as the pace lets him, for ten minutes. */
 static void a_pace_keeps_below_its_limit(void **state)
 {
@@ -92,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(retry_after_is_read_in_every_form),
         cmocka_unit_test(a_wait_that_was_asked_for_is_kept_beyond_the_cap),
+        cmocka_unit_test(the_nearer_an_end_the_sooner),
         cmocka_unit_test(a_pace_keeps_below_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
