@@ -161,6 +161,12 @@ int json_parse(const char *text, size_t n, json_t **ret, struct err *e)
     return r == -E_LIMIT ? -E_PARSE : r;
 }
 
+int json_parse_stored(const char *text, size_t n, json_t **ret)
+{
+    int r = text ? json_parse(text, n, ret, NULL) : -E_CORRUPT;
+    return r == 0 || r == -ENOMEM ? r : -E_CORRUPT;
+}
+
 int json_parse_few(const char *text, size_t n, size_t max_values, json_t **ret, struct err *e)
 {
     if (n > LIMIT_BODY_BYTES)

@@ -23,6 +23,9 @@ void json_wipe_when_freed(void);
  * integers beyond 64 bits become reals. Returns 0 with a new reference in *ret, -E_PARSE with words
  * in `e` ("line 1 column 7: ...") that never quote the input, or -ENOMEM: nothing was parsed. */
 int json_parse(const char *text, size_t n, json_t **ret, struct err *e) WARN_UNUSED;
+/* The same for what we stored ourselves (NULL: it is missing). 0, -ENOMEM, or -E_CORRUPT: that there
+ * is no memory now is no damage. */
+int json_parse_stored(const char *text, size_t n, json_t **ret) WARN_UNUSED;
 /* The same with a ceiling of its own: -E_LIMIT when there are more than `max_values` values, names of
  * members included. */
 int json_parse_few(const char *text, size_t n, size_t max_values, json_t **ret, struct err *e)

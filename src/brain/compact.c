@@ -43,7 +43,7 @@ int compaction_load_tx(struct tx *tx, const char *session_id, struct compaction 
     if (r > 0) {
         size_t n = 0;
         const char *text = stmt_text(st, 0, &n);
-        r = text && json_parse(text, n, &o, NULL) == 0 ? 0 : -E_CORRUPT;
+        r = json_parse_stored(text, n, &o);
     }
     stmt_reset(st);
     *ret = (struct compaction){0};

@@ -242,8 +242,9 @@ static int add_thinking(struct model_context *c, const char *hidden)
     AUTO_JSON json_t *block = NULL;
     if (!hidden)
         return 0;
-    if (json_parse(hidden, strlen(hidden), &block, NULL) < 0)
-        return -E_CORRUPT;
+    int r = json_parse_stored(hidden, strlen(hidden), &block);
+    if (r < 0)
+        return r;
     /* Without its signature it cannot be sent. */
     const char *proof = json_get_str(block, "signature");
     if (str_eq(json_get_str(block, "type"), "redacted_thinking"))
@@ -267,8 +268,9 @@ int model_context_add(struct model_context *c, const char *id, const char *type,
     if (hidden && strstr(hidden, "\"dropped\""))
         return 0; /* recorded, but the turn it was for had been given up */
     AUTO_JSON json_t *body = NULL;
-    if (json_parse(body_text, strlen(body_text), &body, NULL) < 0)
-        return -E_CORRUPT;
+    int r = json_parse_stored(body_text, strlen(body_text), &body);
+    if (r < 0)
+        return r;
     if (str_eq(type, "user.message"))
         add_user(c, id, body);
     else if (str_eq(type, "agent.message"))

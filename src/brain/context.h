@@ -19,7 +19,7 @@ struct model_context {
 void model_context_init(struct model_context *c);
 void model_context_done(struct model_context *c);
 /* One event: body and hidden are the stored columns (hidden may be NULL). Events that say nothing
- * to the model are skipped. 0 or -E_CORRUPT. */
+ * to the model are skipped. 0, -ENOMEM or -E_CORRUPT. */
 int model_context_add(struct model_context *c, const char *id, const char *type, const char *body,
                       const char *hidden) WARN_UNUSED;
 /* Closes the last message and hands `messages` over (new reference). *ret_origins, when wanted: which

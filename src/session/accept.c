@@ -227,9 +227,8 @@ static int standing(struct accept *a, const char *call_id)
         size_t n = 0;
         const char *id = stmt_text(st, 0, NULL), *body = stmt_text(st, 1, &n);
         AUTO_JSON json_t *o = NULL;
-        if (!id || !body || json_parse(body, n, &o, NULL) < 0)
-            r = -E_CORRUPT;
-        else if (str_eq(json_get_str(o, "tool_use_id"), call_id))
+        r = id ? json_parse_stored(body, n, &o) : -E_CORRUPT;
+        if (r == 0 && str_eq(json_get_str(o, "tool_use_id"), call_id))
             found = 1;
         if (r < 0)
             break;

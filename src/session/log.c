@@ -94,7 +94,7 @@ static int json_col(struct stmt *st, int col, json_t **ret)
         *ret = NULL;
         return 0;
     }
-    return json_parse(v, n, ret, NULL) < 0 ? -E_CORRUPT : 0;
+    return json_parse_stored(v, n, ret);
 }
 
 /* The row: the column's number and its place in the SELECT, from one list. */

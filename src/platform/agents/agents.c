@@ -30,9 +30,7 @@ static int parse_body(struct stmt *s, int col, json_t **ret)
 {
     size_t n;
     const char *text = stmt_text(s, col, &n);
-    if (!text || json_parse(text, n, ret, NULL) < 0)
-        return -E_CORRUPT;
-    return 0;
+    return json_parse_stored(text, n, ret);
 }
 
 /* The columns of an agent's latest version, and of one version of it. Lists have the row's position

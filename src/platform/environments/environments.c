@@ -46,8 +46,9 @@ static int wire(struct stmt *s, json_t **ret)
     AUTO_JSON json_t *body = NULL, *o = json_object();
     size_t n;
     const char *text = stmt_text(s, COL_BODY, &n);
-    if (!text || json_parse(text, n, &body, NULL) < 0)
-        return -E_CORRUPT;
+    int r = json_parse_stored(text, n, &body);
+    if (r < 0)
+        return r;
     json_put_str(o, "id", stmt_text(s, COL_ID, NULL));
     json_put_str(o, "type", "environment");
     json_object_update(o, body);
@@ -158,10 +159,10 @@ static int update_tx(struct tx *tx, void *arg)
     const char *text = stmt_text(s, 0, &n);
     int64_t before = stmt_int(s, 1);
     bool archived = !stmt_is_null(s, 2);
-    r = text ? json_parse(text, n, &current, NULL) : -E_CORRUPT;
+    r = json_parse_stored(text, n, &current);
     stmt_reset(s);
     if (r < 0)
-        return -E_CORRUPT;
+        return r;
     if (archived)
         return refuse_archived(&ch->refusal, ch->id);
     AUTO_JSON json_t *next = environment_fields_update(current, ch->body, &ch->refusal);

@@ -66,8 +66,10 @@ static int first_lease(struct tx *tx, struct work_item *ret)
         tx_prepare(tx, "SELECT " WORK_COLUMNS " FROM work WHERE lease_expires_at IS NOT NULL"
                        " ORDER BY lease_expires_at LIMIT 1");
     int r = stmt_step(s);
-    if (r > 0)
-        r = work_read(s, ret) < 0 ? -E_CORRUPT : 1;
+    if (r > 0) {
+        r = work_read(s, ret);
+        r = r < 0 ? r : 1;
+    }
     stmt_reset(s);
     return r;
 }

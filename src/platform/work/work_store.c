@@ -38,8 +38,9 @@ int work_read(struct stmt *s, struct work_item *ret)
               text_col(s, COL_LAST_HEARTBEAT, w.last_heartbeat, sizeof(w.last_heartbeat)) &&
               text_col(s, COL_PREV_HEARTBEAT, w.prev_heartbeat, sizeof(w.prev_heartbeat));
     const char *metadata = stmt_text(s, COL_METADATA, &n);
-    if (!ok || !metadata || json_parse(metadata, n, &w.metadata, NULL) < 0)
-        return -E_CORRUPT;
+    int r = ok ? json_parse_stored(metadata, n, &w.metadata) : -E_CORRUPT;
+    if (r < 0)
+        return r;
     /* null reads as 0 */
     w.created_at = stmt_int(s, COL_CREATED_AT);
     w.queued_at = stmt_int(s, COL_QUEUED_AT);

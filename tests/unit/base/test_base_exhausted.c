@@ -47,6 +47,20 @@ static void parse_much(void)
     parse_text(200000);
 }
 
+/* What is stored is not damaged because it cannot be read now: any other code ends the try. */
+static void read_stored(void)
+{
+    static char much[100000];
+    memset(much, ' ', sizeof(much));
+    memcpy(much, document, sizeof(document) - 1);
+    AUTO_JSON json_t *few = NULL, *many = NULL;
+    int r = json_parse_stored(document, sizeof(document) - 1, &few);
+    if (r == 0)
+        r = json_parse_stored(much, sizeof(much), &many);
+    if (r != 0 && r != -ENOMEM)
+        _exit(2);
+}
+
 static void build(void)
 {
     AUTO_JSON json_t *o = json_new_object();
@@ -87,6 +101,7 @@ static void match(void)
 EXHAUST(parse_and_print)
 EXHAUST(parse_long)
 EXHAUST(parse_much)
+EXHAUST(read_stored)
 EXHAUST(build)
 EXHAUST(read_yaml)
 EXHAUST(match)
@@ -97,6 +112,7 @@ int main(void)
         cmocka_unit_test(parse_and_print_without_memory),
         cmocka_unit_test(parse_long_without_memory),
         cmocka_unit_test(parse_much_without_memory),
+        cmocka_unit_test(read_stored_without_memory),
         cmocka_unit_test(build_without_memory),
         cmocka_unit_test(read_yaml_without_memory),
         cmocka_unit_test(match_without_memory),

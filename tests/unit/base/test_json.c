@@ -256,6 +256,18 @@ static void reals_survive_the_round_trip(void **state)
     }
 }
 
+static void what_is_stored_and_cannot_be_read_is_damaged(void **state)
+{
+    (void)state;
+    json_t *j = NULL;
+    assert_int_equal(json_parse_stored(NULL, 0, &j), -E_CORRUPT);
+    assert_int_equal(json_parse_stored("{\"a\":", 5, &j), -E_CORRUPT);
+    assert_int_equal(json_parse_stored("", 0, &j), -E_CORRUPT);
+    assert_null(j);
+    assert_int_equal(json_parse_stored("{}", 2, &j), 0);
+    json_decref(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +280,7 @@ int main(void)
         cmocka_unit_test(output_has_a_ceiling),
         cmocka_unit_test(getters_give_the_type_or_nothing),
         cmocka_unit_test(reals_survive_the_round_trip),
+        cmocka_unit_test(what_is_stored_and_cannot_be_read_is_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
