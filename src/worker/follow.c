@@ -232,8 +232,12 @@ static int follow_once(struct follow *f, struct backoff *retry, int64_t *ret_ret
     struct client_stream *stream = NULL;
     struct remote_answer a;
     int r = remote_stream(f->remote, f->session_id, &stream, &a);
-    if (r == 0 && !stream)
+    if (r == 0 && !stream) {
         r = remote_is_permanent(&a) ? -E_DENIED : -EIO;
+        if (r == -E_DENIED)
+            log_warn("the event stream is refused", "session=%s status=%d why=%s", f->session_id,
+                     a.status, log_q(a.words));
+    }
     *ret_retry_after_ms = a.retry_after_ms;
     remote_answer_done(&a);
     if (!stream)

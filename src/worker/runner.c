@@ -405,11 +405,11 @@ static const char *serve_admitted(struct runner *s)
     return why;
 }
 
-/* After its end: it was not the session's own end, nor the worker's. */
+/* After its end: it was not the session's own end, nor the worker's. A refused stream does not say
+ * whose it was: so an item that was taken back is noticed, too, when heartbeats do not get through. */
 static bool may_come_back(struct runner *s)
 {
-    return !s->feed.ended && !s->follow.refused && s->env->phase.at == WORKER_SERVING &&
-           !box_has_ended(s->place.box);
+    return !s->feed.ended && s->env->phase.at == WORKER_SERVING && !box_has_ended(s->place.box);
 }
 
 static void run_session(struct runner *s)

@@ -71,6 +71,31 @@ cases('items', [
     async play({ p, start, stopped }) { const w = p.queue({ type: 'session', id }); start(); await stopped(w); return { asked: p.of('get').length + p.of('stream').length }; },
   })),
   {
+    name: 'an item taken back, of which the refused stream tells before a heartbeat can: the session finds its files',
+    ours: { results: ['a ok', 'b ok'], ran: { a: 1, b: 1 } },
+    why: 'the official worker has no sandboxes to keep',
+    async play({ p, mark, start, answered }) {
+      const s = p.session({ ends: false });
+      s.turn(bash('a', mark('a', 'echo kept > $HOME/of-a')));
+      const w = p.serve(s);
+      start();
+      await answered('a');
+      let refused = false;
+      p.on('heartbeat', (r) => (r.ids[1] === w.id ? { status: 503, body: {} } : undefined));
+      p.on('stream', (r) => {
+        if (w.state === 'stopped' && r.auth === w.token) { refused = true; return { status: 404, body: { type: 'error', error: { type: 'not_found_error', message: 'Not found' } } }; }
+        return undefined;
+      });
+      w.state = 'stopped';
+      s.cut();
+      await p.until('the stream is refused', () => refused);
+      s.turn(bash('b', mark('b', 'cat $HOME/of-a')));
+      p.serve(s);
+      await answered('b');
+      assert.match(p.answer('b').text, /^kept\n/);
+    },
+  },
+  {
     name: 'a terminated session is stopped by force: nothing runs, nothing is followed',
     both: { results: [], ran: {}, stops: ['force'], followed: 0 },
     async play({ p, mark, start, stopped }) {
