@@ -337,6 +337,12 @@ void hub_work_ready(struct hub *h, const char *environment_id)
         waitq_wake_all(&b->waiting);
 }
 
+void hub_work_begun(struct hub *h)
+{
+    h->work_rings++;
+    waitq_wake_all(&h->any_work);
+}
+
 struct waitq *hub_any_work(struct hub *h)
 {
     return &h->any_work;

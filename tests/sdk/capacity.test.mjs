@@ -110,6 +110,19 @@ describe('capacity is for work', () => {
     await Promise.all([x.close(), y.close()]);
   });
 
+  test('what waits already when a worker begins is looked after, too', async () => {
+    const p = await selfHosted(s);
+    const x = await create(p), y = await create(p);
+    for (const z of [x, y]) { await z.say('run'); await z.idle('requires_action'); }
+    await new Promise((ok) => setTimeout(ok, ms(500)));   // nobody has an item, so nobody need be looked for: until now
+    const h = await hold(p, x);
+    const call = (await x.list()).find((e) => e.type === 'agent.tool_use');
+    await h.me.sessions.events.send(x.id, { events: [{ type: 'user.tool_result', tool_use_id: call.id, content: [{ type: 'text', text: 'ran' }] }] });
+    await x.idle('end_turn');
+    await within(h.ended, SOON, 'its stream ends, for the call of the other');
+    await Promise.all([x.close(), y.close()]);
+  });
+
   test('a worker that uses the environment key is asked, and keeps its item until it answers', async () => {
     const p = await selfHosted(s);
     const x = await create(p), y = await create(p);
@@ -182,7 +195,7 @@ describe('capacity is for work', () => {
       const w = start(p);
       const xs = await Promise.all(Array.from({ length: name === 'ours' ? 20 : 10 }, () => create(p)));
       try {
-        await Promise.all(xs.map((x) => x.turn('run', 'end_turn', ms(60000))));
+        await Promise.all(xs.map((x) => x.turn('run', 'end_turn', ms(60000))));   // the SDK's has one hand, and sleeps in between
         for (const x of xs) {
           const log = await x.list();
           for (const a of answers(log).values()) assert.equal(a.length, 1);

@@ -37,7 +37,7 @@ struct op {
     struct log_batch batch;
     /* heartbeat */
     struct work_beat beat;
-    bool extended;
+    bool extended, begun;
     /* stop */
     bool force, at_rest;
     /* update */
@@ -329,8 +329,10 @@ static int heartbeat_tx(struct tx *tx, void *arg)
 {
     struct op *o = arg;
     int r = load(tx, o);
+    bool was_active = r == 0 && str_eq(o->item.state, "active");
     if (r == 0)
         r = work_rule_heartbeat(&o->item, &o->t, &o->beat, &o->extended, &o->refusal);
+    o->begun = r == 0 && o->extended && !was_active;
     return r < 0 || !o->extended ? r : work_store_tx(tx, &o->item);
 }
 
@@ -362,6 +364,8 @@ void work_heartbeat(struct api_call *c)
     }
     if (o.extended)
         work_lease_changed(c->p, o.item.lease_expires_at);
+    if (o.begun)
+        hub_work_begun(c->p->log.hub);
     AUTO_JSON json_t *j = work_heartbeat_json(&o.item, o.extended);
     api_reply(c, 200, j);
 }

@@ -9,7 +9,8 @@
  * heartbeat tells it, too.) Our own workers let go by themselves what is idle (worker/slots), so here it is
  * the rest: other workers, and sessions whose model is thinking.
  *
- * When those do not help, because their worker is dead, twice as many are asked, and so on. Nothing
+ * While nobody of the environment has begun with an item there is nobody to ask, and no look: who begins
+ * rings. When those do not help, because their worker is dead, twice as many are asked, and so on. Nothing
  * is lost: a session that makes a call gets a new item at once. What its worker had in memory (the
  * SDK's shell) is, so a turn under way in which calls have run is left alone for a while, unless
  * the worker has said that it keeps sandboxes. */
