@@ -147,15 +147,23 @@ static int take_hello(struct native *z, const json_t *hello, struct err *e)
                    words ? words : "the zygote gave no reason");
 }
 
+/* The same at the end, whether we are cancelled or not: a sweep may have much to tell, so what is
+ * bounded is the silence between one word and the next. */
+static int receive_last(struct native *z, json_t **ret, struct handed *h)
+{
+    AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);
+    return receive(z, ret, h);
+}
+
 /* Reads until the zygote is gone; then everybody who waits for it is told. */
-static int read_zygote(struct native *z)
+static int read_zygote(struct native *z, bool ending)
 {
     int r;
     struct err e = {.code = 0};
     for (;;) {
         AUTO_JSON json_t *o = NULL;
         AUTO(handed) h = {.n = 0};
-        r = receive(z, &o, &h);
+        r = ending ? receive_last(z, &o, &h) : receive(z, &o, &h);
         if (r < 0)
             break;
         const json_t *moved = json_object_get(o, "moved");
@@ -194,9 +202,8 @@ static int wait_ready(struct native *z, struct err *e)
 /* Lets it come to its end, and hears what it still has to say. */
 static void hear_out(struct native *z)
 {
-    AUTO(fiber_shield) s = fiber_shield_begin(BOX_CLOSE_MS);
     if (z->ctl.fd >= 0 && shutdown(z->ctl.fd, SHUT_WR) == 0)
-        (void)read_zygote(z);
+        (void)read_zygote(z, true);
     z->alive = false;
 }
 
@@ -272,7 +279,7 @@ static int keep_zygote(void *arg)
     struct native *z = arg;
     int64_t started_ns = time_mono_ns();
     for (;;) {
-        int r = z->alive ? read_zygote(z) : 0;
+        int r = z->alive ? read_zygote(z, false) : 0;
         if (r == -ECANCELED || z->single)
             return 0;
         if (r < 0) {
