@@ -128,6 +128,23 @@ describe('HTTP on the wire', () => {
       const r = await send(post(`Content-Length: ${40 << 20}\r\n`), { until: once });
       assert.equal(r.responses[0]?.status, 413, r.text);
     });
+    test('who sends a refused body slowly may send on, and reads the answer', async () => {
+      const c = net.connect(s.port, '127.0.0.1');
+      let error = null, text = '';
+      c.on('error', (e) => { error = e; });
+      c.write(post(`Content-Length: ${40 << 20}\r\n`));
+      for (let i = 0; i < 16 && !error; i++) { await new Promise((ok) => setTimeout(ok, 250)); c.write('x'.repeat(1000)); }
+      c.on('data', (d) => { text += d; });
+      await new Promise((ok) => { c.on('close', ok); c.end(); });
+      assert.equal(error, null, 'four seconds after the answer the connection still takes bytes');
+      assert.match(text, /^HTTP\/1\.1 413 /);
+    });
+    test('who sends nothing of it is not waited for', async () => {
+      const began = Date.now();
+      const r = await send(post(`Content-Length: ${40 << 20}\r\n`), { timeout: ms(12000) });
+      assert(r.closed && r.responses[0]?.status === 413, r.text);
+      assert(Date.now() - began < ms(10000));
+    });
     test('a body cut short makes nothing', async () => {
       const before = JSON.parse((await send(get('Connection: close\r\n', '/v1/agents?limit=100'))).responses[0].body).data.length;
       const r = await send(post('Content-Length: 100\r\n', BODY), { half: true });

@@ -26,7 +26,8 @@
 #define QUIET_MS        1000        /* a wait longer than this gives its stack pages back */
 #define DRAIN_BYTES     (64u << 10) /* of an unread body, read and dropped to stay connected */
 #define LINGER_BYTES    (16u << 20)
-#define LINGER_MS       2000
+#define LINGER_MS       2000  /* without a byte of it */
+#define LINGER_MOST_MS  15000 /* in all */
 
 struct serving {
     struct h1_conn conn;
@@ -173,24 +174,32 @@ static bool drained(struct h1_conn *c)
     return n == 0;
 }
 
-/* Ends our side, then reads and drops until the client ends its own. */
+/* Reads and drops something. Bytes, or what ended it. */
+static ssize_t drop_some(struct h1_conn *c)
+{
+    struct fiber_deadline d = fiber_deadline_push_ms(LINGER_MS);
+    h1_consume(c, h1_buffered(c));
+    ssize_t n = h1_fill(c, 0);
+    fiber_deadline_pop(&d);
+    return n;
+}
+
+/* Ends our side, then reads and drops until the client ends its own, for as long as bytes come. */
 static void linger(struct h1_conn *c)
 {
     if (c->out_error)
         return;
     if (c->in_error == -E_PARSE || c->in_error == -E_LIMIT)
         c->in_error = 0; /* what it means matters no more */
+    struct fiber_deadline most = fiber_deadline_push_ms(LINGER_MOST_MS);
     struct fiber_deadline d = fiber_deadline_push_ms(LINGER_MS);
     int r = h1_finish(c);
-    size_t total = 0;
-    while (r == 0 && total < LINGER_BYTES && !c->in_ended && !c->in_error) {
-        h1_consume(c, h1_buffered(c));
-        ssize_t n = h1_fill(c, 0);
-        if (n <= 0)
-            break;
-        total += (size_t)n;
-    }
     fiber_deadline_pop(&d);
+    ssize_t n = 1;
+    for (size_t total = 0; r == 0 && n > 0 && total < LINGER_BYTES && !c->in_ended && !c->in_error;
+         total += n > 0 ? (size_t)n : 0)
+        n = drop_some(c);
+    fiber_deadline_pop(&most);
 }
 
 static int refuse(struct serving *v, int status, const char *why, struct err *e)

@@ -413,13 +413,16 @@ static void serve_requests(struct conn *c)
     }
 }
 
-/* Ends our side, then reads and drops until the peer ends its own, bounded in bytes and time. */
+/* Ends our side, then reads and drops until the peer ends its own, bounded in bytes and time: a large
+ * body over a slow line is worth waiting for, as long as it comes. */
 static void linger(struct conn *c)
 {
+    int64_t end_ns = conn_now_ns() + CONN_LINGER_MOST_MS * NS_PER_MS;
     int64_t until_ns = conn_now_ns() + CONN_LINGER_MS * NS_PER_MS;
     struct fiber_deadline d = fiber_deadline_push(until_ns);
-    size_t total = 0;
     int r = stream_finish(&c->stream);
+    fiber_deadline_pop(&d);
+    size_t total = 0;
     in_release(c);
     while (r == 0 && total < CONN_LINGER_BYTES) {
         ssize_t n = attempt_read(c, c->srv->scratch, sizeof(c->srv->scratch));
@@ -430,9 +433,13 @@ static void linger(struct conn *c)
         if (n < 0)
             break;
         total += (size_t)n;
+        until_ns = conn_now_ns() + CONN_LINGER_MS * NS_PER_MS;
+        if (until_ns > end_ns)
+            until_ns = end_ns;
         r = give_turn(c);
+        if (r == 0 && conn_now_ns() >= end_ns)
+            break;
     }
-    fiber_deadline_pop(&d);
 }
 
 static int open_stream(struct conn *c)

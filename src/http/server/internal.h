@@ -13,17 +13,18 @@
 
 #include <sys/uio.h>
 
-#define CONN_READ_BYTES    4096        /* a read buffer: most requests fit; larger heads grow it */
-#define CONN_READ_MAX      (40u << 10) /* holds the largest head; pipelined input beyond it waits */
-#define CONN_SCRATCH_BYTES (16u << 10) /* one TLS record: head and body up to here, one write */
-#define CONN_DRAIN_BYTES   (64u << 10) /* of an unread body, read and dropped to stay connected */
-#define CONN_LINGER_BYTES  (64u << 20) /* after an error: a client in mid-body reads the answer */
-#define CONN_LINGER_MS     2000
-#define CONN_QUIET_MS      1000 /* a wait longer than this gives its stack pages back */
-#define CONN_BYTES_PER_MS  1    /* slowest body: 1000 bytes/s, body_timeout behind at most */
-#define CONN_WRITE_BYTES   (256u << 10) /* of one answer before others get a turn */
-#define CONN_FINISH_MS     1000         /* TLS close_notify, last answer of a cancelled fiber */
-#define CONN_OPS_PER_TURN  32           /* requests served before others get a turn */
+#define CONN_READ_BYTES     4096        /* a read buffer: most requests fit; larger heads grow it */
+#define CONN_READ_MAX       (40u << 10) /* holds the largest head; pipelined input beyond it waits */
+#define CONN_SCRATCH_BYTES  (16u << 10) /* one TLS record: head and body up to here, one write */
+#define CONN_DRAIN_BYTES    (64u << 10) /* of an unread body, read and dropped to stay connected */
+#define CONN_LINGER_BYTES   (64u << 20) /* after an error: a client in mid-body reads the answer */
+#define CONN_LINGER_MS      2000        /* without a byte of it */
+#define CONN_LINGER_MOST_MS 15000       /* in all */
+#define CONN_QUIET_MS       1000        /* a wait longer than this gives its stack pages back */
+#define CONN_BYTES_PER_MS   1 /* slowest body: 1000 bytes/s, body_timeout behind at most */
+#define CONN_WRITE_BYTES    (256u << 10) /* of one answer before others get a turn */
+#define CONN_FINISH_MS      1000         /* TLS close_notify, last answer of a cancelled fiber */
+#define CONN_OPS_PER_TURN   32           /* requests served before others get a turn */
 
 #define EXCHANGE_HEADER_BYTES 8192 /* all headers a handler adds; must leave room in the scratch */
 
