@@ -10,7 +10,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { after } from 'node:test';
-import { BIN, ms, run, tempDir } from './own.mjs';
+import { BIN, descendants, ms, run, tempDir } from './own.mjs';
 
 /** The real secret of tests. No sandbox may ever see it, in whatever form. */
 export const SECRET = 'sk-real-7Qm2vX9pLrT4wZ8nB3cK6dF1';
@@ -181,3 +181,8 @@ export function boundary({ allow = [], credentials = [], ca, dns, policy = {}, a
   b.write({ ...(ca ? { ca_file: ca.file } : {}), ...(dns ? { nameservers: [dns.address] } : {}), allow, credentials, ...policy });
   return b;
 }
+
+/** Pids of the proxies below a process. */
+export const proxies = (pid) => descendants(pid).filter((d) => { try { return fs.readFileSync(`/proc/${d}/cmdline`, 'latin1').split('\0').slice(1, 3).join(' ') === 'egress proxy'; } catch { return false; } });
+/** What the kernel counts of a process, KiB: VmRSS, VmHWM. */
+export const memory = (pid, what) => Number(fs.readFileSync(`/proc/${pid}/status`, 'utf8').match(new RegExp(`${what}:\\s+(\\d+) kB`))[1]);
