@@ -4,18 +4,16 @@
  * any influence on what is in it; the policy has, through constraints. libcrypto fails here only when
  * memory is exhausted or it is broken, which is reported: a start can fail. It never suspends. */
 #include "base/buf.h"
-#include "base/enc.h"
+#include "base/cursor.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "crypto/cert_internal.h"
+#include "crypto/pem.h"
 
 #include <string.h>
 
-#define PEM_FIRST       "-----BEGIN CERTIFICATE-----\n"
-#define PEM_LAST        "-----END CERTIFICATE-----\n"
-#define PEM_LINE        64
 #define CERT_BYTES_MAX  (128u << 10)
 #define LIFETIME_MIN_S  60
 #define LIFETIME_MAX_S  (3653LL * CERT_DAY_S)
@@ -28,41 +26,14 @@ static const unsigned char leaf_usage[] = {0x03, 0x02, 0x07, 0x80}; /* digitalSi
 static const unsigned char leaf_purpose[] = {0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06,
                                              0x01, 0x05, 0x05, 0x07, 0x03, 0x01}; /* serverAuth */
 
-/* ---- PEM (RFC 7468) ---- */
-
-static char *pem_of(const unsigned char *der, size_t n)
-{
-    AUTO(buf) text = BUF_INIT(2 * CERT_BYTES_MAX);
-    AUTO(buf) out = BUF_INIT(2 * CERT_BYTES_MAX);
-    (void)enc_base64(&text, der, n);
-    (void)buf_adds(&out, PEM_FIRST);
-    for (size_t at = 0; at < text.len; at += PEM_LINE) {
-        (void)buf_add(&out, text.data + at, text.len - at < PEM_LINE ? text.len - at : PEM_LINE);
-        (void)buf_addc(&out, '\n');
-    }
-    (void)buf_adds(&out, PEM_LAST);
-    return buf_err(&text) < 0 || buf_err(&out) < 0 ? NULL : buf_take(&out, NULL);
-}
-
-/* One certificate, in the form above. */
-static int der_of(const char *pem, size_t n, struct buf *ret)
-{
-    const size_t n_first = strlen(PEM_FIRST), n_last = strlen(PEM_LAST);
-    if (n > CERT_BYTES_MAX || n < n_first + n_last || memcmp(pem, PEM_FIRST, n_first) != 0 ||
-        memcmp(pem + n - n_last, PEM_LAST, n_last) != 0)
-        return -E_PARSE;
-    AUTO(buf) text = BUF_INIT(CERT_BYTES_MAX);
-    for (size_t at = n_first; at < n - n_last; at++) {
-        if (pem[at] != '\n')
-            (void)buf_addc(&text, pem[at]);
-    }
-    return buf_err(&text) < 0 ? -E_PARSE : enc_base64_decode(ret, buf_str(&text), text.len);
-}
-
+/* The text of one certificate. */
 static X509 *x509_of(const char *pem, size_t n)
 {
     AUTO(buf) der = BUF_INIT(CERT_BYTES_MAX);
-    if (der_of(pem, n, &der) < 0)
+    struct cursor text = cursor_of(pem, n);
+    struct pem_block b, other;
+    if (n > CERT_BYTES_MAX || pem_next(&text, &b, NULL) != 1 || !pem_is(&b, PEM_CERTIFICATE) ||
+        pem_bytes(&b, &der) < 0 || pem_next(&text, &other, NULL) != 0)
         return NULL;
     const unsigned char *p = (const unsigned char *)buf_str(&der);
     const unsigned char *end = p + der.len;
@@ -118,7 +89,7 @@ static int complete(struct cert_ca *ca, struct err *e)
     int n = i2d_X509(ca->cert, &der);
     if (n <= 0)
         return err_set(e, -E_TLS, "libcrypto cannot encode a certificate");
-    ca->pem = pem_of(der, (size_t)n);
+    ca->pem = pem_certificate(der, (size_t)n);
     OPENSSL_free(der);
     ca->leaf_key = cert_key_new();
     ca->ends_s = seconds_of(X509_get0_notAfter(ca->cert));

@@ -12,9 +12,10 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/enc.h"
+#include "base/cursor.h"
 #include "base/err.h"
 #include "base/library.h"
+#include "crypto/pem.h"
 
 #define FUNCTIONS(X)                                                                               \
     X(X509_NAME_hash_ex)                                                                           \
@@ -39,20 +40,16 @@ static void open_once(void)
     (void)!library_open("libcrypto.so.3", "libssl3", symbols, ARRAY_LEN(symbols), &lib, &failure);
 }
 
-/* The bytes between the first pair of lines that mark a certificate. */
+/* The bytes of the first certificate. */
 static int decode(const char *pem, struct buf *ret)
 {
-    static const char begin[] = "-----BEGIN CERTIFICATE-----\n",
-                      end[] = "-----END CERTIFICATE-----";
-    const char *from = strstr(pem, begin), *to = from ? strstr(from, end) : NULL;
-    if (!to)
-        return -E_PARSE;
-    AUTO(buf) text = BUF_INIT(1u << 20);
-    for (const char *p = from + strlen(begin); p < to; p++)
-        if (*p != '\n' && *p != '\r')
-            buf_addc(&text, *p);
-    int r = buf_err(&text);
-    return r < 0 ? r : enc_base64_decode(ret, buf_str(&text), text.len);
+    struct cursor text = cursor_of(pem, strlen(pem));
+    struct pem_block b;
+    int r;
+    do {
+        r = pem_next(&text, &b, NULL);
+    } while (r == 1 && !pem_is(&b, PEM_CERTIFICATE));
+    return r == 1 ? pem_bytes(&b, ret) : -E_PARSE;
 }
 
 int cert_hash_of_pem(const char *pem, char ret[CERT_HASH_BYTES], struct err *e)
