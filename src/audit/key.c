@@ -6,33 +6,13 @@
  * 0600 or 0400, or of another owner than us or root, is refused, not mended. It is on disk before the
  * first line is signed by it. Copies in memory are wiped; libcrypto keeps one. */
 #include "audit/key.h"
-#include "audit/files.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/rng.h"
 #include "base/secret.h"
+#include "io/file.h"
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* All of it or nothing, and never over another one. */
-static int write_new(const char *path, mode_t mode, const char *text, struct err *e)
-{
-    AUTO_FREE char *part = mem_printf("%s.new", path);
-    (void)unlink(part); /* left by a crash */
-    AUTO_CLOSE int fd = audit_files_make(part, mode, e);
-    if (fd < 0)
-        return fd;
-    int r = fd_write_all(fd, text, strlen(text));
-    if (r == 0 && (fsync(fd) < 0 || link(part, path) < 0))
-        r = -errno;
-    (void)unlink(part);
-    if (r < 0)
-        return err_set(e, r, "cannot write %s: %s", path, err_text(r));
-    return audit_files_flush_names(path, e);
-}
 
 /* The public half can be made again at any time; one that is there is left, or replaced when it is
  * not this key's. */
@@ -42,11 +22,11 @@ static int write_public(const char *path, const struct ed25519 *key, struct err 
     char pem[ED25519_PEM_MAX], text[ED25519_PEM_MAX + 64];
     ed25519_get_public(key, raw);
     ed25519_public_pem(raw, pem);
-    AUTO_CLOSE int fd = audit_files_open(path, O_RDONLY, e);
+    AUTO_CLOSE int fd = file_open(path, O_RDONLY, e);
     if (fd < 0 && fd != -ENOENT)
         return fd;
     if (fd >= 0) {
-        ssize_t n = audit_files_read_small(fd, text, sizeof(text));
+        ssize_t n = file_read_small(fd, text, sizeof(text));
         if (n >= 0 && ed25519_public_of_pem(text, (size_t)n, there) == 0 &&
             memcmp(raw, there, sizeof(raw)) == 0)
             return 0;
@@ -55,7 +35,7 @@ static int write_public(const char *path, const struct ed25519 *key, struct err 
                        "again",
                        path);
     }
-    return write_new(path, 0644, pem, e);
+    return file_write_new(path, 0644, pem, strlen(pem), e);
 }
 
 static int make_key(const char *path, struct err *e)
@@ -64,7 +44,7 @@ static int make_key(const char *path, struct err *e)
     char pem[ED25519_PEM_MAX];
     rng_bytes(seed, sizeof(seed));
     ed25519_private_pem(seed, pem);
-    int r = write_new(path, 0600, pem, e);
+    int r = file_write_new(path, 0600, pem, strlen(pem), e);
     secret_wipe(seed, sizeof(seed));
     secret_wipe(pem, sizeof(pem));
     return r;
@@ -72,16 +52,13 @@ static int make_key(const char *path, struct err *e)
 
 static int read_key(int fd, const char *path, struct ed25519 **ret, struct err *e)
 {
-    struct stat st;
-    if (fstat(fd, &st) < 0 || (st.st_mode & 077) != 0 || (st.st_uid != geteuid() && st.st_uid != 0))
-        return err_set(e, -EPERM,
-                       "%s must belong to this user and be readable by nobody else: "
-                       "chmod 600",
-                       path);
+    int r = file_is_private(fd, path, e);
+    if (r < 0)
+        return r;
     unsigned char seed[ED25519_SEED_BYTES];
     char pem[ED25519_PEM_MAX + 64];
-    ssize_t n = audit_files_read_small(fd, pem, sizeof(pem));
-    int r = n < 0 ? (int)n : ed25519_private_of_pem(pem, (size_t)n, seed);
+    ssize_t n = file_read_small(fd, pem, sizeof(pem));
+    r = n < 0 ? (int)n : ed25519_private_of_pem(pem, (size_t)n, seed);
     if (r == 0)
         *ret = ed25519_private(seed);
     secret_wipe(seed, sizeof(seed));
@@ -93,12 +70,12 @@ static int read_key(int fd, const char *path, struct ed25519 **ret, struct err *
 int audit_key_open(const char *path, const char *public_path, bool make, struct ed25519 **ret,
                    struct err *e)
 {
-    AUTO_CLOSE int fd = audit_files_open(path, O_RDONLY, e);
+    AUTO_CLOSE int fd = file_open(path, O_RDONLY, e);
     if (fd == -ENOENT && make) {
         int r = make_key(path, e);
         if (r < 0)
             return r;
-        fd = audit_files_open(path, O_RDONLY, e);
+        fd = file_open(path, O_RDONLY, e);
     }
     if (fd < 0)
         return fd;
@@ -115,14 +92,14 @@ int audit_key_open(const char *path, const char *public_path, bool make, struct 
 
 int audit_key_read_public(const char *path, struct ed25519 **ret, struct err *e)
 {
-    AUTO_CLOSE int fd = audit_files_open(path, O_RDONLY, e);
+    AUTO_CLOSE int fd = file_open(path, O_RDONLY, e);
     if (fd < 0)
         return fd == -ENOENT
                    ? err_set(e, fd, "there is no public key at %s; name it with --key", path)
                    : fd;
     unsigned char raw[ED25519_PUBLIC_BYTES];
     char pem[ED25519_PEM_MAX + 64];
-    ssize_t n = audit_files_read_small(fd, pem, sizeof(pem));
+    ssize_t n = file_read_small(fd, pem, sizeof(pem));
     struct ed25519 *key = NULL;
     if (n >= 0 && ed25519_public_of_pem(pem, (size_t)n, raw) == 0)
         key = ed25519_public(raw);

@@ -6,6 +6,7 @@
  * sent twice, never none. The chain in it tells whether the log is still the one that was sent. */
 #include "audit/position.h"
 #include "audit/files.h"
+#include "io/file.h"
 #include "base/enc.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -54,10 +55,10 @@ static int read_it(const char *path, struct audit_position *ret, struct err *e)
 {
     char text[FILE_MAX];
     AUTO_JSON json_t *o = NULL;
-    AUTO_CLOSE int fd = audit_files_open(path, O_RDONLY, e);
+    AUTO_CLOSE int fd = file_open(path, O_RDONLY, e);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
-    ssize_t n = audit_files_read_small(fd, text, sizeof(text));
+    ssize_t n = file_read_small(fd, text, sizeof(text));
     if (n < 0 && n != -EFBIG)
         return err_set(e, (int)n, "cannot read %s: %s", path, err_text((int)n));
     if (n < 0 || json_parse_few(text, (size_t)n, 32, &o, NULL) < 0 || !fill(o, ret))
@@ -101,7 +102,7 @@ int audit_position_save(const char *path, const struct audit_position *p, struct
     AUTO_FREE char *line = mem_printf("%s\n", text);
     AUTO_FREE char *part = mem_printf("%s.part", path);
     (void)unlink(part); /* of a run that was killed: the lock is ours */
-    AUTO_CLOSE int fd = audit_files_make(part, 0600, e);
+    AUTO_CLOSE int fd = file_make(part, 0600, e);
     if (fd < 0)
         return fd;
     int r = fd_write_all(fd, line, strlen(line));
@@ -111,5 +112,5 @@ int audit_position_save(const char *path, const struct audit_position *p, struct
         (void)unlink(part);
         return err_set(e, r, "cannot write %s: %s", path, err_text(r));
     }
-    return audit_files_flush_names(path, e);
+    return file_flush_names(path, e);
 }

@@ -8,6 +8,7 @@
  * them; a line's length is bounded, its contents are not looked at here. */
 #include "audit/reader.h"
 #include "audit/files.h"
+#include "io/file.h"
 #include "audit/line.h"
 #include "audit/record.h"
 #include "base/err.h"
@@ -51,14 +52,14 @@ static int open_number(struct audit_reader *r, unsigned number, struct err *e)
 {
     for (int tries = 0; tries < 10; tries++) {
         AUTO_FREE char *full = audit_files_name(r->path, number);
-        AUTO_CLOSE int fd = audit_files_open(full, O_RDONLY, e);
+        AUTO_CLOSE int fd = file_open(full, O_RDONLY, e);
         if (fd >= 0) {
             use(r, TAKE_FD(fd), TAKE(full), number, false);
             return 0;
         }
         if (fd != -ENOENT)
             return fd;
-        fd = audit_files_open(r->path, O_RDONLY, e);
+        fd = file_open(r->path, O_RDONLY, e);
         if (fd < 0 && fd != -ENOENT)
             return fd;
         struct stat st;
@@ -101,7 +102,7 @@ static bool begins_before(const char *file, uint64_t seq)
 {
     char bytes[AUDIT_LINE_MAX + 1];
     struct audit_line l;
-    AUTO_CLOSE int fd = audit_files_open(file, O_RDONLY, NULL);
+    AUTO_CLOSE int fd = file_open(file, O_RDONLY, NULL);
     ssize_t n = fd < 0 ? -1 : pread(fd, bytes, sizeof(bytes), 0);
     const char *end = n > 0 ? memchr(bytes, '\n', (size_t)n) : NULL;
     if (!end || audit_line_parse(bytes, (size_t)(end - bytes), &l, NULL) < 0)
@@ -183,7 +184,7 @@ static int rewind_line(struct audit_reader *r, struct err *e)
 /* At a file's end: 1 when another one was opened, 0 when there is none yet. */
 static int next_file(struct audit_reader *r, struct err *e)
 {
-    if (r->live && audit_files_is_named(r->fd, r->path))
+    if (r->live && file_is_named(r->fd, r->path))
         return rewind_line(r, e);
     if (r->live) { /* it was renamed: its number says where it is now; its end may have come since */
         ssize_t n = fill(r, e);

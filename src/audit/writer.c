@@ -19,6 +19,7 @@
 #include "audit/writer_internal.h"
 
 #include "audit/files.h"
+#include "io/file.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/metrics.h"
@@ -235,7 +236,7 @@ int audit_writer_checkpoint(struct audit_writer *w, const char *why, struct err 
 {
     if (w->state < 0)
         return audit_writer_state(w, e);
-    if (!audit_files_is_named(w->fd, w->path)) {
+    if (!file_is_named(w->fd, w->path)) {
         struct err own = {0};
         (void)!err_set(&own, -ESTALE,
                        "the audit log %s was moved away or replaced while it was written "

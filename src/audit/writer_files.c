@@ -7,6 +7,7 @@
  * Nothing that was in a file is ever thrown away: what is no line is set aside in a file of its own,
  * and a note in the chain says so. */
 #include "audit/files.h"
+#include "io/file.h"
 #include "audit/key.h"
 #include "audit/writer_internal.h"
 #include "base/enc.h"
@@ -28,7 +29,7 @@ static int make_next(struct audit_writer *w, const char *next, int64_t *ret_allo
                      struct err *e)
 {
     (void)unlink(next); /* left by a crash, without a line */
-    AUTO_CLOSE int fd = audit_files_make(next, 0600, e);
+    AUTO_CLOSE int fd = file_make(next, 0600, e);
     if (fd < 0)
         return fd;
     int64_t to = (int64_t)w->reserved * AUDIT_SLOT_BYTES + MARGIN + GROW_BYTES;
@@ -55,7 +56,7 @@ static int swap_names(struct audit_writer *w, const char *next, struct err *e)
         int r = -errno;
         return err_set(e, r, "cannot rename the audit log %s: %s", w->path, err_text(r));
     }
-    return audit_files_flush_names(w->path, e);
+    return file_flush_names(w->path, e);
 }
 
 int writer_rotate(struct audit_writer *w, struct err *e)
@@ -116,7 +117,7 @@ static int set_torn_aside(struct audit_writer *w, int64_t from, int64_t n, uint6
         return err_set(e, -EIO, "cannot read the end of %s", w->path);
     AUTO_CLOSE int fd = -1;
     for (int i = 1; fd < 0; i++) {
-        fd = audit_files_make(name, 0600, e);
+        fd = file_make(name, 0600, e);
         if (fd != -EEXIST || i > 100)
             break;
         free(name);
@@ -146,7 +147,7 @@ static int find_end(struct audit_writer *w, struct audit_end *end, struct err *e
     AUTO_FREE char *full = audit_files_name(w->path, w->number);
     struct audit_end before;
     audit_end_init(&before);
-    AUTO_CLOSE int fd = audit_files_open(full, O_RDONLY, e);
+    AUTO_CLOSE int fd = file_open(full, O_RDONLY, e);
     r = fd < 0 ? fd : audit_recover(fd, full, w->key, &before, e);
     if (r == 0 && (before.torn || !before.log_id[0] || before.since_checkpoint))
         r = err_set(e, -E_CORRUPT, "%s does not end as a full file of the log does", full);
@@ -167,7 +168,7 @@ static void find_clients(const struct audit_writer *w, struct audit_end *end)
     bool more = end->log_id[0] != '\0';
     for (unsigned number = w->number; more && number > 0; number--) {
         AUTO_FREE char *full = audit_files_name(w->path, number);
-        AUTO_CLOSE int fd = audit_files_open(full, O_RDONLY, NULL);
+        AUTO_CLOSE int fd = file_open(full, O_RDONLY, NULL);
         more = fd >= 0 && audit_recover_clients(fd, end);
     }
 }
@@ -234,7 +235,7 @@ static int open_files(struct audit_writer *w, struct err *e)
     if (r < 0)
         return r;
     w->number = n ? full[n - 1] : 0;
-    w->fd = audit_files_open(w->path, O_RDWR, e);
+    w->fd = file_open(w->path, O_RDWR, e);
     bool fresh =
         n == 0 && (w->fd == -ENOENT || (w->fd >= 0 && fstat(w->fd, &st) == 0 && st.st_size == 0));
     if (w->fd < 0 && w->fd != -ENOENT)
@@ -248,7 +249,7 @@ static int open_files(struct audit_writer *w, struct err *e)
     if (r < 0)
         return r;
     if (w->fd == -ENOENT)
-        w->fd = audit_files_make(w->path, 0600, e);
+        w->fd = file_make(w->path, 0600, e);
     return w->fd < 0 ? w->fd : 0;
 }
 

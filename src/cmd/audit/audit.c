@@ -7,6 +7,7 @@
 #include "cmd/audit/audit.h"
 #include "audit/bundle.h"
 #include "audit/files.h"
+#include "io/file.h"
 #include "audit/key.h"
 #include "audit/reader.h"
 #include "audit/verify.h"
@@ -204,7 +205,7 @@ static int export_to(const char *log, const struct ed25519 *key, const char *ses
         return audit_bundle_write(log, key, session, whole, STDOUT_FILENO, ret, e);
     AUTO_FREE char *part = mem_printf("%s.part", file);
     (void)unlink(part);
-    AUTO_CLOSE int fd = audit_files_make(part, 0600, e);
+    AUTO_CLOSE int fd = file_make(part, 0600, e);
     if (fd < 0)
         return fd;
     int r = audit_bundle_write(log, key, session, whole, fd, ret, e);

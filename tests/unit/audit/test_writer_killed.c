@@ -1,6 +1,7 @@
 /* test_writer_killed.c - a writer that is killed at each of its system calls, before it and behind it:
  * the next one goes on, and nothing that was flushed is missing. */
 #include "unit/audit/log.h"
+#include "io/file.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -79,7 +80,7 @@ static int recovery(struct test_log *l, volatile uint64_t *flushed)
     if (*flushed == 0) { /* the log is made once, by a child as well */
         if (write_some(l, 0, 3, flushed) != 0)
             return 5;
-        int fd = audit_files_open(l->path, O_WRONLY | O_APPEND, &e);
+        int fd = file_open(l->path, O_WRONLY | O_APPEND, &e);
         if (fd < 0 || write(fd, "{\"seq\":7", 8) != 8)
             return 6;
         (void)close(fd);
