@@ -1,4 +1,4 @@
-/* platform - the API: one folder a resource (agents, environments, keys, work, events, sessions),
+/* platform - the API: one folder a resource (agents, environments, keys, work, events, sessions, tunnels),
  * and what they share in api/: the call and its answers (api), who is calling (auth), pages,
  * validation (validate), repetitions (idem). At the top: the table of routes, the life of one call
  * (serve), the first start (platform). What does not live here: the session log and its hub

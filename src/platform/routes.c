@@ -14,6 +14,9 @@
 #include "platform/sessions/sessions.h"
 #include "platform/sessions/threads.h"
 #include "platform/status/status.h"
+#include "platform/tunnels/tunnel_certificates.h"
+#include "platform/tunnels/tunnel_token.h"
+#include "platform/tunnels/tunnels.h"
 #include "platform/work/work.h"
 
 #include <string.h>
@@ -22,11 +25,14 @@
 #define ENV   (ALLOW_API | ALLOW_ENV) /* either may */
 #define ANY   (ALLOW_API | ALLOW_ENV | ALLOW_SESSION)
 #define SMALL ROUTE_SMALL_BODY
+#define TUN   (ALLOW_API | ROUTE_TUNNELS | ROUTE_SMALL_BODY)
 
 #define S "/v1/sessions/{session_id}"
 #define E "/v1/environments/{environment_id}"
 #define A "/v1/agents/{agent_id}"
 #define T S "/threads/{thread_id}"
+#define U "/v1/tunnels/{tunnel_id}"
+#define C U "/certificates"
 
 #define ROUTES(R)                                                                                  \
     R("POST", "/v1/agents", API | ROUTE_AGENT_BODY, agents_create)                                 \
@@ -71,6 +77,16 @@
     R("GET", S "/resources/{resource_id}", API, sessions_no_resources)                             \
     R("POST", S "/resources/{resource_id}", API | SMALL, sessions_no_resources)                    \
     R("DELETE", S "/resources/{resource_id}", API, sessions_no_resources)                          \
+    R("POST", "/v1/tunnels", TUN, tunnels_create)                                                  \
+    R("GET", "/v1/tunnels", TUN, tunnels_list)                                                     \
+    R("GET", U, TUN, tunnels_retrieve)                                                             \
+    R("POST", U "/archive", TUN, tunnels_archive)                                                  \
+    R("POST", U "/reveal_token", TUN | ROUTE_SHOWN_ONCE, tunnel_token_reveal)                      \
+    R("POST", U "/rotate_token", TUN | ROUTE_SHOWN_ONCE, tunnel_token_rotate)                      \
+    R("POST", C, TUN, tunnel_certificates_create)                                                  \
+    R("GET", C, TUN, tunnel_certificates_list)                                                     \
+    R("GET", C "/{certificate_id}", TUN, tunnel_certificates_retrieve)                             \
+    R("POST", C "/{certificate_id}/archive", TUN, tunnel_certificates_archive)                     \
     R("GET", "/v1/sallyport/status", API | ROUTE_OWN, status_retrieve)
 
 #define AS_ROUTE(m, path, who, fn)   {.method = m, .pattern = path, .flags = who},
@@ -99,7 +115,6 @@ const char *routes_unbuilt(const char *path)
         {"/v1/memory_stores", "memory stores"},
         {"/v1/skills", "skills"},
         {"/v1/files", "files"},
-        {"/v1/tunnels", "tunnels"},
         {"/v1/deployments", "deployments"},
         {"/v1/deployment_runs", "deployment runs"},
         {"/v1/dreams", "dreams"},

@@ -23,6 +23,8 @@
 #include <string.h>
 
 #define BETA_AGENTS "managed-agents-2026-04-01"
+/* An older client names the first of them. */
+static const char *const beta_tunnels[] = {"mcp-tunnels-2026-05-19", "mcp-tunnels-2026-06-22"};
 
 /* True when one of the (possibly several, comma separated) values of the header is `want`. */
 static bool header_lists(const struct h1_request *q, const char *name, const char *want)
@@ -68,13 +70,23 @@ static bool is_date(const char *s)
     return s[i] == '\0';
 }
 
+static bool names_beta(const struct h1_request *q, unsigned flags)
+{
+    if (!(flags & ROUTE_TUNNELS))
+        return header_lists(q, "anthropic-beta", BETA_AGENTS);
+    for (size_t i = 0; i < ARRAY_LEN(beta_tunnels); i++)
+        if (header_lists(q, "anthropic-beta", beta_tunnels[i]))
+            return true;
+    return false;
+}
+
 /* 0, or 1 after answering. */
 static int check_headers(struct api_call *c)
 {
     const struct h1_request *q = http_request(c->x);
     if (c->flags & ROUTE_OWN)
         return 0;
-    if (!header_lists(q, "anthropic-beta", BETA_AGENTS)) {
+    if (!names_beta(q, c->flags)) {
         api_not_found(c, "not found");
         return 1;
     }

@@ -21,6 +21,7 @@
 #include "io/tls.h"
 #include "platform/platform.h"
 #include "platform/status/status.h"
+#include "platform/tunnels/tunnels.h"
 #include "platform/work/work_reaper.h"
 #include "platform/work/work_watch.h"
 #include "platform/work/work_yield.h"
@@ -122,12 +123,14 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
     struct server *s = mem_new(struct server);
     s->o = o;
     s->platform.log.hub = hub_new();
+    s->platform.data_dir = o->data_dir;
     s->platform.public_url = o->public_url;
     s->platform.lease_ttl_seconds = (int)(o->lease_ttl_ms / 1000);
     /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
-    if (check_descriptors(e) < 0 || db_open(o->data_dir, &s->platform.log.db, e) < 0 ||
-        open_http(s, e) < 0 || open_operator(s, e) < 0 || open_brain(s, e) < 0 ||
-        work_start(&s->platform, e) < 0 || platform_first_start(&s->platform, ret_key, e) < 0) {
+    if (tunnels_set_domain(&s->platform, o->tunnel_domain, e) < 0 || check_descriptors(e) < 0 ||
+        db_open(o->data_dir, &s->platform.log.db, e) < 0 || open_http(s, e) < 0 ||
+        open_operator(s, e) < 0 || open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
+        platform_first_start(&s->platform, ret_key, e) < 0) {
         server_discard(s);
         return NULL;
     }

@@ -12,7 +12,8 @@ struct server_options {
     const char *script;     /* a script-model file, or NULL */
     const char *public_url; /* how workers reach us, or NULL */
     const char *tls_cert, *tls_key;
-    const char *metrics; /* where /metrics is, "none", or NULL: the default */
+    const char *tunnel_domain; /* below which tunnels get their domains, or NULL: the default */
+    const char *metrics;       /* where /metrics is, "none", or NULL: the default */
     int64_t lease_ttl_ms, stop_grace_ms;
     int64_t keep_sessions_ms; /* after their last event; 0: for ever */
     struct secret model_key;  /* unset: none */

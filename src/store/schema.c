@@ -114,6 +114,24 @@ static const char *const v3[] = {
     "UPDATE work SET rank = 0 WHERE state <> 'stopped' AND session_id IN (SELECT session_id FROM calls WHERE answered_by IS NULL AND (permission = 'allow' OR decision = 'allow'))",
     NULL,
 };
+static const char *const v4[] = {
+    "CREATE TABLE tunnels (id TEXT PRIMARY KEY, domain TEXT NOT NULL UNIQUE, display_name TEXT,"
+    " created_at BIGINT NOT NULL, archived_at BIGINT)",
+    "CREATE INDEX tunnels_by_time ON tunnels (created_at, id)",
+
+    /* hash: SHA-256 of the text; the text is nowhere. At most one of a tunnel is not revoked. reason: why the one before
+     * was replaced, in the operator's words. */
+    "CREATE TABLE tunnel_tokens (id TEXT PRIMARY KEY, tunnel_id TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, reason TEXT,"
+    " created_at BIGINT NOT NULL, revoked_at BIGINT)",
+    "CREATE UNIQUE INDEX tunnel_tokens_live ON tunnel_tokens (tunnel_id) WHERE revoked_at IS NULL",
+
+    "CREATE TABLE tunnel_certificates (id TEXT PRIMARY KEY, tunnel_id TEXT NOT NULL, fingerprint TEXT NOT NULL,"
+    " pem TEXT NOT NULL, expires_at BIGINT, created_at BIGINT NOT NULL, archived_at BIGINT)",
+    "CREATE INDEX tunnel_certificates_by_time ON tunnel_certificates (tunnel_id, created_at, id)",
+    "CREATE UNIQUE INDEX tunnel_certificates_live ON tunnel_certificates (tunnel_id, fingerprint)"
+    " WHERE archived_at IS NULL",
+    NULL,
+};
 /* clang-format on */
 
-const char *const *const schema_migrations[] = {v1, v2, v3, NULL};
+const char *const *const schema_migrations[] = {v1, v2, v3, v4, NULL};

@@ -16,6 +16,7 @@ enum {
     ROUTE_SHOWN_ONCE = 16, /* holds a secret shown once: an Idempotency-Key keeps no text */
     ROUTE_SMALL_BODY = 32, /* names and metadata at most (limits.h); else what the caller may */
     ROUTE_AGENT_BODY = 64, /* an agent or environment */
+    ROUTE_TUNNELS = 128,   /* asks for the anthropic-beta of tunnels instead of that of agents */
 };
 
 struct idem;    /* the call's Idempotency-Key, see idem.h */

@@ -9,7 +9,8 @@
 #define KEY_API_PREFIX     "sk-sp-api-"
 #define KEY_ENV_PREFIX     "sk-sp-env-"
 #define KEY_SESSION_PREFIX "sk-sp-req-"
-#define KEY_TEXT_MAX       128 /* bytes a buffer for any of them needs */
+#define KEY_TUNNEL_PREFIX  "sk-sp-tun-" /* made by tunnels/tunnel_token */
+#define KEY_TEXT_MAX       128          /* bytes a buffer for any of them needs */
 
 struct key {
     char id[ID_MAX]; /* "" for a sessions token: it belongs to its work item */

@@ -44,6 +44,7 @@ void platform_state_free(struct platform_state *s)
     free_values(&s->last_used);
     pool_free(s->parser);
     accounts_free(s->accounts);
+    secret_done(&s->token_key);
     MUST(s->inflight.n == 0);
     map_done(&s->inflight);
     free(s);

@@ -3,11 +3,14 @@
 #pragma once
 
 #include "base/map.h"
+#include "base/secret.h"
 #include "session/log.h"
 
 struct platform {
     struct session_log log;
     char organization_id[64]; /* anthropic-organization-id header; made at first start */
+    const char *data_dir;
+    const char *tunnel_domain; /* below which tunnels get theirs */
     const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
     int lease_ttl_seconds;  /* default 90 */
     int64_t started_at;     /* wall clock, us */
@@ -24,6 +27,7 @@ struct platform_state {
     struct work_sightings *sightings; /* of workers; made on first use (work_sightings.c) */
     struct pool *parser;              /* thread for what is large (body.c); made on first use */
     struct accounts *accounts;        /* of credentials with calls under way; made on first use */
+    struct secret token_key;          /* of tunnel tokens; read on first use (tunnel_token.c) */
     struct map inflight; /* scope + key of running idempotent calls -> struct idem_inflight * */
 };
 struct platform_state *platform_state(struct platform *p); /* never NULL */

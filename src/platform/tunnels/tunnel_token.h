@@ -1,0 +1,20 @@
+/* tunnel_token - what a gateway shows to open its connections: one for a tunnel at a time. */
+#pragma once
+
+#include "platform/api/api.h"
+#include "platform/api/keys.h"
+
+struct err;
+
+/* The token with the id `token_id`, or a new one (NULL): the text follows from the id and the key file
+ * of the data directory (tunnel.key), which is made when it is needed first. Suspends. 0 or a
+ * negative code, with words. */
+int tunnel_token_make(struct platform *p, const char *token_id, struct key *ret, struct err *e)
+    WARN_UNUSED;
+/* Makes it the tunnel's. `reason` (may be NULL): why it was rotated. */
+int tunnel_token_add_tx(struct tx *tx, const struct key *k, const char *tunnel_id,
+                        const char *reason, int64_t now) WARN_UNUSED;
+/* Revokes what the tunnel has. */
+int tunnel_token_revoke_tx(struct tx *tx, const char *tunnel_id, int64_t now) WARN_UNUSED;
+
+api_handler tunnel_token_reveal, tunnel_token_rotate;
