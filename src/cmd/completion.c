@@ -12,7 +12,8 @@
 #include <string.h>
 
 /* main.c's, but for what is not for people; a test compares with --help. */
-#define COMMANDS "up server worker exec session status env rootfs audit egress doctor completion"
+#define COMMANDS                                                                                   \
+    "up server worker exec session status env tunnel rootfs audit egress doctor completion"
 
 static const char bash_script[] =
     "# bash completion for sallyport: eval \"$(sallyport completion bash)\"\n"
@@ -26,6 +27,8 @@ static const char bash_script[] =
     "    session) words='{{session}}' ;;\n"
     "    env) words='{{env}}'; [[ ${COMP_WORDS[2]} == key ]] && ((COMP_CWORD > 2)) && "
     "words='{{env key}}' ;;\n"
+    "    tunnel) words='{{tunnel}}'; ((COMP_CWORD > 2)) && case ${COMP_WORDS[2]} in token) "
+    "words='{{tunnel token}}' ;; cert) words='{{tunnel cert}}' ;; esac ;;\n"
     "    rootfs) words='{{rootfs}}' ;;\n"
     "    audit) words='{{audit}}' ;;\n"
     "    completion) words='bash zsh fish' ;;\n"
@@ -36,20 +39,24 @@ static const char bash_script[] =
     "    fi\n"
     "    path=(\"$cmd\")\n"
     "    case $cmd:$COMP_CWORD in\n"
-    "    session:2|env:2|rootfs:2|audit:2|completion:2|help:2) COMPREPLY=($(compgen -W \"$words\" "
+    "    session:2|env:2|tunnel:2|rootfs:2|audit:2|completion:2|help:2) COMPREPLY=($(compgen -W "
+    "\"$words\" "
     "-- "
     "\"$cur\")); return ;;\n"
     "    server:2) if [[ $cur != -* ]]; then COMPREPLY=($(compgen -W 'backup restore' -- "
     "\"$cur\")); return; fi ;;\n"
     "    env:3) if [[ ${COMP_WORDS[2]} == key ]]; then COMPREPLY=($(compgen -W \"$words\" -- "
     "\"$cur\")); return; fi ;;\n"
+    "    tunnel:3) if [[ ${COMP_WORDS[2]} =~ ^(token|cert)$ ]]; then COMPREPLY=($(compgen -W "
+    "\"$words\" -- \"$cur\")); return; fi ;;\n"
     "    esac\n"
-    "    [[ $cmd == session || $cmd == env || $cmd == rootfs || $cmd == audit || $cmd == egress ]] "
-    "&& "
+    "    [[ $cmd =~ ^(session|env|tunnel|rootfs|audit|egress)$ ]] && "
     "path+=(\"${COMP_WORDS[2]}\")\n"
     "    [[ $cmd == server && ${COMP_WORDS[2]} =~ ^(backup|restore)$ ]] && "
     "path+=(\"${COMP_WORDS[2]}\")\n"
     "    [[ $cmd == env && ${COMP_WORDS[2]} == key ]] && path+=(\"${COMP_WORDS[3]}\")\n"
+    "    [[ $cmd == tunnel && ${COMP_WORDS[2]} =~ ^(token|cert)$ ]] && "
+    "path+=(\"${COMP_WORDS[3]}\")\n"
     "    local table; table=$(\"${COMP_WORDS[0]}\" \"${path[@]}\" --complete-flags 2>/dev/null)\n"
     "    kind=$(printf '%s\\n' \"$table\" | while IFS=$'\\t' read -r f k h; do [[ $f == \"$prev\" "
     "]] && echo \"$k\"; done)\n"
@@ -78,6 +85,12 @@ static const char fish_script[] =
     "__fish_seen_subcommand_from backup restore' -a 'backup restore'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from env; and not "
     "__fish_seen_subcommand_from {{env}}' -a '{{env}}'\n"
+    "complete -c sallyport -n '__fish_seen_subcommand_from tunnel; and not "
+    "__fish_seen_subcommand_from {{tunnel}}' -a '{{tunnel}}'\n"
+    "complete -c sallyport -n '__fish_seen_subcommand_from token; and not "
+    "__fish_seen_subcommand_from {{tunnel token}}' -a '{{tunnel token}}'\n"
+    "complete -c sallyport -n '__fish_seen_subcommand_from cert; and not "
+    "__fish_seen_subcommand_from {{tunnel cert}}' -a '{{tunnel cert}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from rootfs; and not "
     "__fish_seen_subcommand_from {{rootfs}}' -a '{{rootfs}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from audit; and not "
@@ -119,9 +132,11 @@ static void print_words(const char *word, size_t n)
         const struct verb_set *set;
         const char *first;
     } all[] = {
-        {"session", &cmd_session_verbs, NULL}, {"env", &cmd_env_verbs, NULL},
-        {"env key", &cmd_env_verbs, "key"},    {"rootfs", &cmd_rootfs_verbs, NULL},
-        {"audit", &cmd_audit_verbs, NULL},     {"egress", &cmd_egress_verbs, NULL},
+        {"session", &cmd_session_verbs, NULL},      {"env", &cmd_env_verbs, NULL},
+        {"env key", &cmd_env_verbs, "key"},         {"rootfs", &cmd_rootfs_verbs, NULL},
+        {"tunnel", &cmd_tunnel_verbs, NULL},        {"tunnel token", &cmd_tunnel_verbs, "token"},
+        {"tunnel cert", &cmd_tunnel_verbs, "cert"}, {"audit", &cmd_audit_verbs, NULL},
+        {"egress", &cmd_egress_verbs, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (strlen(all[i].word) == n && !memcmp(all[i].word, word, n)) {

@@ -195,6 +195,8 @@ int cmd_server(int argc, char **argv)
         {"public-url", "URL",
          "URL at which workers reach this server (written into their work secrets)", FLAG_TEXT,
          .ptr = &c.o.public_url},
+        {"tunnel-domain", "NAME", "below which tunnels get their domains (tunnel.localhost)",
+         FLAG_TEXT, .ptr = &c.o.tunnel_domain},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
          .ptr = &c.o.lease_ttl_ms, .min = 2000, .max = 3600000},
         {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8401)",

@@ -457,6 +457,8 @@ int cmd_up(int argc, char **argv)
          .ptr = &u.detach, .line_only = true},
         {"capacity", "N", "sessions the worker serves at once (by memory and cores)", FLAG_INT,
          .ptr = &u.capacity, .min = 1, .max = 10000, .handed_on = true},
+        {"tunnel-domain", "NAME", "below which tunnels get their domains (tunnel.localhost)",
+         FLAG_TEXT, .ptr = &u.o.tunnel_domain},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
          .ptr = &u.o.lease_ttl_ms, .min = 2000, .max = 3600000},
         {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8401)",

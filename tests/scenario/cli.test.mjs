@@ -180,6 +180,7 @@ test('the bash completion offers verbs, flags and choices', async () => {
   assert.deepEqual(await words('se'), ['server', 'session']);
   assert.deepEqual(await words('session', 'c'), ['create', 'confirm']);
   assert.deepEqual(await words('env', 'key', 'r'), ['revoke']);
+  assert.deepEqual(await words('tunnel', 'token', 'rotate', '--re'), ['--reason']);
   assert.deepEqual(await words('help', 'w'), ['worker']);
   assert.deepEqual(await words('session', 'create', '--to'), ['--tools']);
   assert.deepEqual(await words('server', '--log-level', 'w'), ['warn']);
@@ -193,12 +194,12 @@ test('the bash completion offers verbs, flags and choices', async () => {
   assert(commands.length > 5);
   assert.deepEqual(await words(''), [...commands, 'help', '--version', '--help']);
   assert.deepEqual(await words('help', ''), commands);
-  for (const command of ['session', 'env', 'rootfs']) {
+  for (const command of ['session', 'env', 'tunnel', 'rootfs']) {
     const verbs = await listed(command);
     assert(verbs.length > 2);
     assert.deepEqual(await words(command, ''), [...new Set(verbs.map((v) => v.split(' ')[0]))], command);
-    const keys = verbs.filter((v) => v.startsWith('key ')).map((v) => v.slice(4));
-    if (command === 'env') assert.deepEqual(await words('env', 'key', ''), keys);
+    for (const first of { env: ['key'], tunnel: ['token', 'cert'] }[command] ?? [])
+      assert.deepEqual(await words(command, first, ''), verbs.filter((v) => v.startsWith(`${first} `)).map((v) => v.slice(first.length + 1)));
   }
 });
 

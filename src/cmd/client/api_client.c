@@ -88,7 +88,7 @@ void api_client_close(struct api_client *c)
 
 static const struct client_header common[] = {
     {"anthropic-version", "2023-06-01"},
-    {"anthropic-beta", "managed-agents-2026-04-01"},
+    {"anthropic-beta", "managed-agents-2026-04-01,mcp-tunnels-2026-06-22"},
     {"content-type", "application/json"},
 };
 
