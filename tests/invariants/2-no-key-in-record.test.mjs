@@ -30,6 +30,12 @@ test('invariant 2: no key in the record', { timeout: ms(120000) }, async () => {
     secrets['sessions token'] = JSON.parse(Buffer.from(item.secret, 'base64url')).sessions_token;
     await s.as(k3.key).beta.environments.work.ack(item.id, { environment_id: e2.id });
     await s.as(secrets['sessions token']).beta.environments.work.heartbeat(item.id, { environment_id: e2.id });
+    // Tunnels: a token that was rotated away, and the one that is good.
+    const { tunnels } = s.client().beta, tunnel = await tunnels.create({ display_name: 'office' });
+    secrets['rotated tunnel token'] = (await tunnels.revealToken(tunnel.id)).tunnel_token;
+    secrets['tunnel token'] = (await tunnels.rotateToken(tunnel.id, { reason: 'lost' })).tunnel_token;
+    for (const p of ['/v1/tunnels', `/v1/tunnels/${tunnel.id}`, `/v1/tunnels/${tunnel.id}/certificates`, `/v1/tunnels/${secrets['tunnel token']}`])
+      seen.push([p.slice(0, 20), (await s.api('GET', p, undefined, { headers: { 'anthropic-beta': 'mcp-tunnels-2026-06-22' } })).text]);
     const bad = (k) => k.slice(0, -1) + (k.endsWith('x') ? 'y' : 'x');
     for (const [name, k] of Object.entries({ ...secrets })) {
       for (const p of ['/v1/agents', `/v1/environments/${env.id}/work/poll`, `/v1/sessions/${x.id}`, `/v1/agents/${encodeURIComponent(k)}`, `/v1/sessions?page=${encodeURIComponent(k)}`])
