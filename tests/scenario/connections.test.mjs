@@ -92,6 +92,29 @@ describe('connections', () => {
     await x.close(); await y.close();
   });
 
+  test('who sends on behind a refusal keeps nobody out, and no server from stopping', async () => {
+    const t = await startServer({ wrap: (bin, argv) => ['/bin/bash', '-c', 'ulimit -n 200; exec "$@"', 'bash', bin, ...argv] });
+    const flood = [];
+    let going = true;
+    try {
+      for (let i = 0; i < 180; i++) {
+        const k = net.connect({ port: t.port, host: '127.0.0.1', allowHalfOpen: true });
+        k.on('error', () => {}).on('data', () => {});
+        k.write('POST /v1/agents HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n');
+        flood.push(k);
+      }
+      const dribble = (async () => { while (going) { for (const k of flood) if (!k.destroyed) k.write('x'); await new Promise((ok) => setTimeout(ok, 200)); } })();
+      await new Promise((ok) => setTimeout(ok, ms(3000)));
+      assert(flood.some((k) => !k.destroyed), 'some are there still, behind their answer');
+      for (let i = 0; i < 5; i++) assert.equal((await t.api('GET', '/v1/agents')).status, 200);
+      const began = Date.now();
+      await t.stop();
+      assert(Date.now() - began < ms(5000), `it took ${Date.now() - began} ms to stop, of a grace of ten seconds`);
+      going = false;
+      await dribble;
+    } finally { going = false; for (const k of flood) k.destroy(); await t.stop('SIGKILL'); }
+  });
+
   test('a flood of connections without a key keeps nobody out who has one', async () => {
     const t = await startServer({ rules: [on('', {}, say('ok'))], wrap: (bin, argv) => ['/bin/bash', '-c', 'ulimit -n 200; exec "$@"', 'bash', bin, ...argv] });
     const flood = new Set();

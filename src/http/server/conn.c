@@ -424,6 +424,9 @@ static void linger(struct conn *c)
     fiber_deadline_pop(&d);
     size_t total = 0;
     in_release(c);
+    /* It has its answer: its place is for whoever comes, and a server that stops does not wait for it. */
+    server_conn_waits(c->srv, c);
+    c->idle = true;
     while (r == 0 && total < CONN_LINGER_BYTES) {
         ssize_t n = attempt_read(c, c->srv->scratch, sizeof(c->srv->scratch));
         if (n == -EAGAIN) {
