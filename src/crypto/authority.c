@@ -85,7 +85,7 @@ static int read_text(const char *pem, size_t n, struct buf *ret_der, struct err 
     if (n == 0)
         return err_set(e, -E_DENIED, "it is empty; one certificate in PEM is needed");
     /* Of a BEGIN line, an END line, or of what is left of one. */
-    if (count(pem, n, "PRIVATE KEY-----") > 0)
+    if (count(pem, n, "PRIVATE KEY") > 0)
         return err_set(
             e, -E_DENIED,
             "it holds a private key. It was not stored, but consider it as seen: make a new "

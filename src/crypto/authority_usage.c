@@ -11,6 +11,7 @@
 #include "base/err.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define KEY_ID_MAX 64 /* bytes; RFC 7093 has up to 64, RFC 5280 has 20 */
 
@@ -35,6 +36,8 @@ static const char *name_of(X509_EXTENSION *ext, char ret[DER_OID_TEXT])
         return "KeyUsage";
     case NID_subject_key_identifier:
         return "SubjectKeyIdentifier";
+    case NID_ext_key_usage:
+        return "ExtendedKeyUsage";
     default:
         return authority_name(o, ret);
     }
@@ -139,6 +142,26 @@ static int check_key_id(X509 *x, struct err *e)
     return 0;
 }
 
+/* Optional in a CA's certificate; where it is, the CA signs for nothing else, as most verifiers have it
+ * (RFC 5280 4.2.1.12 says so of anyExtendedKeyUsage only, which libcrypto does not take for a server's). */
+static int check_extended_usage(X509 *x, struct err *e)
+{
+    static const unsigned char server_auth[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01};
+    X509_EXTENSION *ext = find(x, NID_ext_key_usage);
+    if (!ext)
+        return 0;
+    struct cursor value = value_of(ext), all, one;
+    if (der_take(&value, DER_SEQUENCE, &all) < 0 || cursor_left(&value) > 0)
+        return err_set(e, -E_DENIED, "the extension ExtendedKeyUsage is malformed");
+    while (der_take(&all, DER_OID, &one) == 0)
+        if (cursor_left(&one) == sizeof(server_auth) &&
+            memcmp(one.p, server_auth, sizeof(server_auth)) == 0)
+            return 0;
+    return err_set(e, -E_DENIED,
+                   "ExtendedKeyUsage is there without serverAuth; a gateway's certificate is a "
+                   "server's");
+}
+
 /* Whoever does not understand a critical extension must refuse the certificate (RFC 5280 4.2), and
  * libcrypto will; better to say so now. */
 static int check_critical(X509 *x, struct err *e)
@@ -185,6 +208,8 @@ int authority_usage(X509 *x, struct err *e)
         r = check_constraints(x, e);
     if (r == 0)
         r = check_key_usage(x, e);
+    if (r == 0)
+        r = check_extended_usage(x, e);
     if (r == 0)
         r = check_key_id(x, e);
     if (r == 0)
