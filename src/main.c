@@ -2,6 +2,7 @@
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -58,11 +59,22 @@ static int unknown(const char *word)
     return 2;
 }
 
-int main(int argc, char **argv)
+/* What was printed must have gone out: a token that is redirected into a file on a full disk is lost. Whoever
+ * has closed the other end of a pipe wants no more. */
+static int told(int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    if (errno != EPIPE)
+        fprintf(stderr, "sallyport: cannot write standard output%s%s\n", errno ? ": " : "",
+                errno ? strerror(errno) : "");
+    return code ? code : 1;
+}
+
+static int run(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
-    /* Roles are started through /proc/self/exe, which would show as "exe". */
-    (void)prctl(PR_SET_NAME, "sallyport");
     if (!word) {
         help(stderr);
         return 2;
@@ -88,4 +100,11 @@ int main(int argc, char **argv)
         return commands[i].run(2, args);
     }
     return unknown(word);
+}
+
+int main(int argc, char **argv)
+{
+    /* Roles are started through /proc/self/exe, which would show as "exe". */
+    (void)prctl(PR_SET_NAME, "sallyport");
+    return told(run(argc, argv));
 }

@@ -58,13 +58,21 @@ int cmd_server_backup(int argc, char **argv)
         return code;
     AUTO_FREE char *default_dir = cmd_default_data_dir();
     struct err e = {0};
-    if (backup_make(c.data ? c.data : default_dir, argv[1], c.replace, &e) < 0)
+    const char *dir = c.data ? c.data : default_dir;
+    if (backup_make(dir, argv[1], c.replace, &e) < 0)
         return complain("server backup", &e);
     struct stat st;
     if (stat(argv[1], &st) == 0) {
         char bytes[32];
         term_print_word(stdout, argv[1]);
         printf(": %s\n", term_bytes(st.st_size, bytes));
+    }
+    AUTO_FREE char *key = mem_printf("%s/tunnel.key", dir);
+    if (stat(key, &st) == 0) {
+        term_print_word(stderr, key);
+        fputs(" is not in it: copy it apart, with its mode, to show tokens of tunnels after a "
+              "restore\n",
+              stderr);
     }
     return 0;
 }

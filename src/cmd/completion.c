@@ -69,7 +69,7 @@ static const char bash_script[] =
     ";;\n"
     "    esac\n"
     "}\n"
-    "complete -F _sallyport sallyport\n";
+    "complete -o default -F _sallyport sallyport\n";
 
 static const char zsh_script[] =
     "# zsh completion for sallyport: source <(sallyport completion zsh)\n"

@@ -30,7 +30,8 @@ static const char *environment_of(const struct env_command *c, struct err *e)
 static void print_name(const json_t *o)
 {
     const char *name = json_get_str(o, "name");
-    term_print_text(stdout, name ? name : "-", name ? strlen(name) : 1, "");
+    term_print_word(stdout, name ? name : "-");
+    putchar('\n');
 }
 
 static int list(void *command, struct err *e)
@@ -61,7 +62,10 @@ static int create(void *command, struct err *e)
     int r = api_client_call(&c->call.api, "POST", "/v1/environments", body, &j, e);
     if (r < 0 || c->call.json)
         return r < 0 ? r : api_command_print(j);
-    printf("%s\n", json_get_str(j, "id"));
+    const char *id = json_get_str(j, "id");
+    if (!id || !api_client_is_id(id))
+        return err_set(e, -E_PROTO, "the server's answer holds no id");
+    printf("%s\n", id);
     return 0;
 }
 

@@ -358,8 +358,8 @@ static int list(void *command, struct err *e)
         const char *title = json_get_str(s, "title"), *at = json_get_str(s, "created_at");
         printf("%-32s %-12s %.19s  ", json_get_str(s, "id"), json_get_str(s, "status"),
                at ? at : "");
-        term_print_text(stdout, title && *title ? title : "-", title && *title ? strlen(title) : 1,
-                        "");
+        term_print_word(stdout, title && *title ? title : "-");
+        putchar('\n');
     }
     if (i == 0)
         fprintf(stderr, "no sessions\n");

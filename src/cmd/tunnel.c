@@ -1,22 +1,24 @@
 /* tunnel.c - `sallyport tunnel`: tunnels, their tokens and their certificates.
  *
  * A client of the API. A token goes to standard output alone, so that it can be redirected into a
- * file: `sallyport tunnel token show ID > token`. It goes into no log line and no error. What cannot
- * be undone wants to be told twice. */
+ * file: `sallyport tunnel token show ID > token`. It goes into no log line and no error. Ending a tunnel
+ * cannot be undone, and wants to be told twice. A file that holds a private key is not sent. Names are
+ * what others have written: nothing in them drives the terminal, or begins a line. */
 #include "base/err.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "cmd/client/api_command.h"
 #include "cmd/cmd.h"
 #include "cmd/line/term.h"
 #include "cmd/line/verbs.h"
-#include "io/file.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define PEM_MAX 65536 /* far more than a server takes, so that it says what is wrong */
+#define LIST_MAX 100000
+#define PEM_MAX  65536 /* far more than a server takes, so that it says what is wrong */
 
 struct tunnel_command {
     struct api_command call;
@@ -32,12 +34,24 @@ static int call(struct tunnel_command *c, const char *method, const char *path, 
 
 /* ---- tunnels ---- */
 
+/* What the server says is text from elsewhere. */
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *text = json_get_str(o, key);
+    return text ? text : "-";
+}
+
+static void print_word(const json_t *o, const char *key, const char *behind)
+{
+    term_print_word(stdout, text_of(o, key));
+    fputs(behind, stdout);
+}
+
 static void print_tunnel(const json_t *o)
 {
-    const char *name = json_get_str(o, "display_name"), *archived = json_get_str(o, "archived_at");
-    printf("%-28s %s%s ", json_get_str(o, "id"), json_get_str(o, "domain"),
-           archived ? " (archived)" : "");
-    term_print_text(stdout, name ? name : "-", name ? strlen(name) : 1, "");
+    print_word(o, "id", "  ");
+    print_word(o, "domain", json_get_str(o, "archived_at") ? " (archived) " : " ");
+    print_word(o, "display_name", "\n");
 }
 
 static int create(void *command, struct err *e)
@@ -50,45 +64,62 @@ static int create(void *command, struct err *e)
     if (r < 0 || c->call.json)
         return r < 0 ? r : api_command_print(j);
     const char *id = json_get_str(j, "id");
+    if (!id || !api_client_is_id(id))
+        return err_set(e, -E_PROTO, "the server's answer holds no id");
     printf("%s\n", id);
+    fprintf(stderr, "its domain is ");
+    term_print_word(stderr, text_of(j, "domain"));
     fprintf(stderr,
-            "its domain is %s; it carries nothing until it has a certificate:\n"
+            "; it carries nothing until it has a certificate:\n"
             "  sallyport tunnel cert add %s CA.pem\n",
-            json_get_str(j, "domain"), id);
+            id);
     return 0;
 }
 
-/* Every page of a list. */
-static int print_all(struct tunnel_command *c, const char *path, void (*print)(const json_t *o),
-                     const char *none, struct err *e)
+/* All pages of a list (new reference). */
+static int get_all(struct tunnel_command *c, const char *path, bool archived, json_t **ret,
+                   struct err *e)
 {
+    AUTO_JSON json_t *all = json_array();
     AUTO_FREE char *next = NULL;
-    size_t n = 0;
     do {
         AUTO_FREE char *url =
-            mem_printf("%s?limit=100%s%s%s", path, c->all ? "&include_archived=true" : "",
+            mem_printf("%s?limit=100%s%s%s", path, archived ? "&include_archived=true" : "",
                        next ? "&page=" : "", next ? next : "");
         AUTO_JSON json_t *j = NULL;
         int r = call(c, "GET", url, NULL, &j, e);
         if (r < 0)
             return r;
-        if (c->call.json)
-            (void)api_command_print(j);
-        size_t i;
-        json_t *o;
-        json_array_foreach (json_object_get(j, "data"), i, o) {
-            n++;
-            if (!c->call.json)
-                print(o);
-        }
+        json_array_extend(all, json_object_get(j, "data"));
         const char *more = json_get_str(j, "next_page");
-        if (more && !api_client_is_id(more))
+        if (more &&
+            (!api_client_is_id(more) || str_eq(more, next) || json_array_size(all) > LIST_MAX))
             return err_set(e, -E_PROTO,
-                           "the server's answer names no next page that can be asked for");
+                           "the server's list does not end in a way that can be followed");
         free(next);
         next = more ? mem_strdup(more) : NULL;
     } while (next);
-    if (n == 0 && !c->call.json)
+    *ret = TAKE(all);
+    return 0;
+}
+
+static int print_all(struct tunnel_command *c, const char *path, void (*print)(const json_t *o),
+                     const char *none, struct err *e)
+{
+    AUTO_JSON json_t *all = NULL;
+    int r = get_all(c, path, c->all, &all, e);
+    if (r < 0)
+        return r;
+    if (c->call.json) {
+        AUTO_JSON json_t *page = json_object();
+        json_put(page, "data", json_incref(all));
+        return api_command_print(page);
+    }
+    size_t i;
+    json_t *o;
+    json_array_foreach (all, i, o)
+        print(o);
+    if (i == 0)
         fprintf(stderr, "%s\n", none);
     return 0;
 }
@@ -98,15 +129,47 @@ static int list(void *command, struct err *e)
     return print_all(command, "/v1/tunnels", print_tunnel, "no tunnels", e);
 }
 
+static void print_certificate(const json_t *o)
+{
+    char now[TIME_RFC3339_MAX], day[16];
+    const char *until = json_get_str(o, "expires_at");
+    bool over = until && strcmp(until, time_format(now, time_real_us())) <= 0;
+    print_word(o, "id", "  ");
+    print_word(o, "fingerprint", until ? " until " : " never ends");
+    snprintf(day, sizeof(day), "%.10s", until ? until : "");
+    term_print_word(stdout, day);
+    puts(json_get_str(o, "archived_at") ? " (archived)" : over ? " (expired)" : "");
+}
+
 static int show(void *command, struct err *e)
 {
     struct tunnel_command *c = command;
     AUTO_FREE char *path = mem_printf("/v1/tunnels/%s", c->call.args[0]);
-    AUTO_JSON json_t *j = NULL;
+    AUTO_FREE char *certificates = mem_printf("%s/certificates", path);
+    AUTO_JSON json_t *j = NULL, *all = NULL;
     int r = call(c, "GET", path, NULL, &j, e);
     if (r < 0 || c->call.json)
         return r < 0 ? r : api_command_print(j);
-    print_tunnel(j);
+    r = get_all(c, certificates, false, &all, e);
+    if (r < 0)
+        return r;
+    static const char *const rows[][2] = {{"id", "id"},
+                                          {"domain", "domain"},
+                                          {"name", "display_name"},
+                                          {"made", "created_at"},
+                                          {"archived", "archived_at"}};
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+        printf("%-12s ", rows[k][0]);
+        print_word(j, rows[k][1], "\n");
+    }
+    size_t i;
+    json_t *o;
+    json_array_foreach (all, i, o) {
+        printf("certificate  ");
+        print_certificate(o);
+    }
+    if (i == 0)
+        printf("certificate  none: it carries nothing\n");
     return 0;
 }
 
@@ -134,7 +197,7 @@ static int print_token(struct tunnel_command *c, const json_t *j, struct err *e)
     if (c->call.json)
         return api_command_print(j);
     const char *token = json_get_str(j, "tunnel_token");
-    if (!token)
+    if (!token || !api_client_is_id(token))
         return err_set(e, -E_PROTO, "the server's answer holds no token");
     printf("%s\n", token);
     return 0;
@@ -162,30 +225,50 @@ static int token_rotate(void *command, struct err *e)
 
 /* ---- certificates ---- */
 
-static void print_certificate(const json_t *o)
+/* What makes no sense to send. */
+static int refuse_pem(const char *name, const char *text, size_t n, struct err *e)
 {
-    const char *until = json_get_str(o, "expires_at");
-    printf("%-29s %s until %.10s%s\n", json_get_str(o, "id"), json_get_str(o, "fingerprint"),
-           until ? until : "for ever", json_get_str(o, "archived_at") ? " (archived)" : "");
+    const unsigned char *b = (const unsigned char *)text;
+    if (n >= 2 && ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff)))
+        return err_set(e, -EINVAL, "%s is text in UTF-16; save it as ASCII or UTF-8", name);
+    if (n >= 3 && memcmp(b, "\xef\xbb\xbf", 3) == 0)
+        return err_set(e, -EINVAL,
+                       "%s begins with a byte order mark; save it without (UTF-8 without BOM)",
+                       name);
+    if (memchr(text, '\0', n))
+        return err_set(
+            e, -EINVAL,
+            "%s is no text: a certificate in DER becomes PEM by openssl x509 -inform DER, "
+            "one in PKCS#12 by openssl pkcs12 -nokeys",
+            name);
+    if (memmem(text, n, "PRIVATE KEY", strlen("PRIVATE KEY")))
+        return err_set(
+            e, -EINVAL,
+            "%s holds a private key, which nobody else needs; nothing was sent. Name the "
+            "certificate",
+            name);
+    return 0;
 }
 
-/* The file as it is: the server tells what is wrong with it. */
+/* The file as it is, "-" for standard input: the server tells what else is wrong with it. Links are
+ * followed, and pipes read: what a person names here is public. */
 static int read_pem(const char *path, char *ret, size_t cap, struct err *e)
 {
-    AUTO_CLOSE int fd = file_open(path, O_RDONLY, e);
-    if (fd < 0)
-        return fd == -ENOENT ? err_set(e, fd, "there is no file %s", path) : fd;
-    ssize_t n = file_read_small(fd, ret, cap - 1);
-    if (n < 0)
-        return err_set(e, (int)n, "%s cannot be read: %s", path,
-                       n == -EFBIG ? "it is far too large for a certificate" : err_text((int)n));
-    if (strnlen(ret, (size_t)n) < (size_t)n)
-        return err_set(e, -EINVAL,
-                       "%s holds zero bytes: it may be in DER; openssl x509 -inform DER makes PEM "
-                       "of it",
-                       path);
+    const bool piped = str_eq(path, "-");
+    const char *name = piped ? "standard input" : path;
+    AUTO_CLOSE int fd = piped ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+    size_t n = 0;
+    ssize_t got = fd < 0 ? -1 : 1;
+    while (got > 0 && n < cap - 1) {
+        got = read(fd, ret + n, cap - 1 - n);
+        n += got > 0 ? (size_t)got : 0;
+    }
+    if (got < 0)
+        return err_set(e, -EINVAL, "cannot read %s: %s", name, err_text(-errno));
+    if (got > 0)
+        return err_set(e, -EINVAL, "%s is far too large for a certificate", name);
     ret[n] = '\0';
-    return 0;
+    return refuse_pem(name, ret, n, e);
 }
 
 static int cert_add(void *command, struct err *e)
@@ -199,6 +282,19 @@ static int cert_add(void *command, struct err *e)
     AUTO_JSON json_t *body = json_object(), *j = NULL;
     json_put_str(body, "ca_certificate_pem", pem);
     r = call(c, "POST", path, body, &j, e);
+    if (r < 0 || c->call.json)
+        return r < 0 ? r : api_command_print(j);
+    print_certificate(j);
+    return 0;
+}
+
+static int cert_show(void *command, struct err *e)
+{
+    struct tunnel_command *c = command;
+    AUTO_FREE char *path =
+        mem_printf("/v1/tunnels/%s/certificates/%s", c->call.args[0], c->call.args[1]);
+    AUTO_JSON json_t *j = NULL;
+    int r = call(c, "GET", path, NULL, &j, e);
     if (r < 0 || c->call.json)
         return r < 0 ? r : api_command_print(j);
     print_certificate(j);
@@ -254,7 +350,7 @@ static const struct verb verbs[] = {
      token_rotate},
     {{"cert", "add"},
      "TUNNEL_ID FILE",
-     "Registers a CA certificate (PEM): what it has signed is trusted.",
+     "Registers a CA certificate (PEM, - for standard input): what it has signed is trusted.",
      2,
      2,
      OF_FILE,
@@ -268,6 +364,7 @@ static const struct verb verbs[] = {
      ARCHIVED_TOO,
      run_verb,
      cert_list},
+    {{"cert", "show"}, "TUNNEL_ID CERT_ID", "Shows a certificate.", 2, 2, 0, run_verb, cert_show},
     {{"cert", "archive"},
      "TUNNEL_ID CERT_ID",
      "Ends the trust in a certificate.",
@@ -307,7 +404,11 @@ static int run_verb(const struct verb *v, int argc, char **argv)
     for (int i = 0; i < c.call.n_args; i++) {
         if (api_client_is_id(c.call.args[i]) || (i == 1 && v->has & OF_FILE))
             continue;
-        fprintf(stderr, "sallyport tunnel: an id is letters, digits, _ and -\n");
+        fprintf(stderr, "sallyport tunnel: \"");
+        term_print_word(stderr, c.call.args[i]);
+        fprintf(stderr,
+                "\" is no id, which is letters, digits, _ and -; sallyport tunnel list shows "
+                "those of tunnels\n");
         return 2;
     }
     return api_command_run(v, "tunnel", &c.call, &c);

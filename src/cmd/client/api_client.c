@@ -107,7 +107,10 @@ static int refused(int status, const json_t *body, struct err *e)
     /* It may repeat what others have written: nothing in it drives the terminal. */
     struct buf words = BUF_INIT(4096);
     str_escape(&words, m, strlen(m), 400);
-    err_set(e, code, "%s (status %d)", buf_str(&words), status);
+    const char *id = status >= 500 ? json_get_str(body, "request_id") : NULL;
+    bool has_id = id && api_client_is_id(id);
+    err_set(e, code, "%s (status %d%s%s)", buf_str(&words), status, has_id ? ", " : "",
+            has_id ? id : "");
     buf_done(&words);
     return code;
 }
