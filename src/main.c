@@ -1,4 +1,5 @@
 /* main.c - the subcommand table, nothing else. */
+#include "base/err.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
 
@@ -68,7 +69,7 @@ static int told(int code)
         return code;
     if (errno != EPIPE)
         fprintf(stderr, "sallyport: cannot write standard output%s%s\n", errno ? ": " : "",
-                errno ? strerror(errno) : "");
+                errno ? err_text(-errno) : "");
     return code ? code : 1;
 }
 

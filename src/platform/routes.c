@@ -81,8 +81,8 @@
     R("GET", "/v1/tunnels", TUN, tunnels_list)                                                     \
     R("GET", U, TUN, tunnels_retrieve)                                                             \
     R("POST", U "/archive", TUN, tunnels_archive)                                                  \
-    R("POST", U "/reveal_token", TUN | ROUTE_SHOWN_ONCE, tunnel_token_reveal)                      \
-    R("POST", U "/rotate_token", TUN | ROUTE_SHOWN_ONCE, tunnel_token_rotate)                      \
+    R("POST", U "/reveal_token", TUN | ROUTE_REPEATABLE, tunnel_token_reveal)                      \
+    R("POST", U "/rotate_token", TUN | ROUTE_SHOWN_ONCE | ROUTE_REVEALED, tunnel_token_rotate)     \
     R("POST", C, TUN, tunnel_certificates_create)                                                  \
     R("GET", C, TUN, tunnel_certificates_list)                                                     \
     R("GET", C "/{certificate_id}", TUN, tunnel_certificates_retrieve)                             \

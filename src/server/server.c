@@ -21,6 +21,7 @@
 #include "io/tls.h"
 #include "platform/platform.h"
 #include "platform/status/status.h"
+#include "platform/tunnels/tunnel_token.h"
 #include "platform/tunnels/tunnels.h"
 #include "platform/work/work_reaper.h"
 #include "platform/work/work_watch.h"
@@ -134,6 +135,7 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
         server_discard(s);
         return NULL;
     }
+    tunnel_token_check(&s->platform);
     s->platform.started_at = time_real_us();
     s->platform.model_name = s->model ? s->model->name : NULL;
     log_info("server started", "listen=%s data=%s model=%s", s->address, log_q(o->data_dir),

@@ -118,6 +118,7 @@ static const char *const v4[] = {
     "CREATE TABLE tunnels (id TEXT PRIMARY KEY, domain TEXT NOT NULL UNIQUE, display_name TEXT,"
     " created_at BIGINT NOT NULL, archived_at BIGINT)",
     "CREATE INDEX tunnels_by_time ON tunnels (created_at, id)",
+    "CREATE INDEX tunnels_live ON tunnels (created_at, id) WHERE archived_at IS NULL",
 
     /* hash: SHA-256 of the text; the text is nowhere. At most one of a tunnel is not revoked. reason: why the one before
      * was replaced, in the operator's words. */

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { startServer } from '../lib/sallyport.mjs';
 import { all, keys, refused, refusedRaw, TIME } from '../lib/check.mjs';
-import { run, tempDir, until } from '../lib/own.mjs';
+import { BIN, run, tempDir, until } from '../lib/own.mjs';
 
 const BETA = 'mcp-tunnels-2026-06-22';
 const TUNNEL = ['id', 'type', 'domain', 'display_name', 'created_at', 'archived_at'];
@@ -148,11 +148,19 @@ describe('tunnels', () => {
       const stored = fs.readdirSync(s.data).filter((f) => f.startsWith('sallyport.db')).map((f) => fs.readFileSync(path.join(s.data, f), 'latin1')).join('');
       assert(stored.includes(b.id), 'the row is in what was looked through');
       const bytes = Buffer.from(key, 'hex').toString('latin1');
+      await until('the log tells of it', () => /tunnel token rotated.*reason="look"/.test(s.proc.err));
       for (const secret of [a.tunnel_token, b.tunnel_token, a.tunnel_token.slice(-64), key, bytes]) {
         assert(!stored.includes(secret));
         assert(!s.proc.err.includes(secret) && !s.proc.out.includes(secret));
       }
-      await until('the log tells of it', () => /tunnel token rotated.*reason="look"/.test(s.proc.err));
+    });
+
+    test('an Idempotency-Key is of no use to a look, which may be repeated', async () => {
+      const t = await c.create({});
+      const ask = () => s.api('POST', `/v1/tunnels/${t.id}/reveal_token`, undefined, { headers: { 'anthropic-beta': BETA, 'idempotency-key': 'look' } });
+      const a = await ask();
+      assert.equal(a.status, 200);
+      assert.deepEqual((await ask()).body, a.body);
     });
 
     test('an Idempotency-Key keeps no token', async () => {
@@ -161,7 +169,7 @@ describe('tunnels', () => {
       const r = await ask();
       assert.equal(r.status, 200);
       const again = await ask();
-      assert(again.status >= 400 || again.body.tunnel_token === undefined, again.text);
+      assert.match(refusedRaw(again, 409, { type: 'invalid_request_error' }).message, /already carried out, and its answer is not kept; reveal_token shows the token/);
       assert.equal((await c.revealToken(t.id)).id, r.body.id, 'and it was done once');
       const stored = fs.readdirSync(s.data).filter((f) => f.startsWith('sallyport.db')).map((f) => fs.readFileSync(path.join(s.data, f), 'latin1')).join('');
       assert(!stored.includes(r.body.tunnel_token));
@@ -174,7 +182,8 @@ describe('tunnels', () => {
       assert.deepEqual(await c.revealToken(t.id), a);
       fs.rmSync(path.join(s.data, 'tunnel.key'));
       await s.restart();
-      await refused(c.revealToken(t.id), 409, { message: /another tunnel\.key.*rotate it/ });
+      await refused(c.revealToken(t.id), 409, { message: /the tunnel\.key it was made with is not .* Put the file back and restart the server, or rotate/ });
+      assert(!fs.existsSync(path.join(s.data, 'tunnel.key')), 'a look makes none');
       const b = await c.rotateToken(t.id, {});
       assert.deepEqual(await c.revealToken(t.id), b);
     });
@@ -190,8 +199,13 @@ describe('tunnels', () => {
         change();
         try {
           await s.restart();
-          refusedRaw(await s.api('POST', `/v1/tunnels/${t.id}/reveal_token`, undefined, { headers: { 'anthropic-beta': BETA } }), 500);
-          await until(`the log says ${words}`, () => words.test(s.proc.err));
+          await until('the start says so', () => words.test(s.proc.err));
+          for (const route of [`/v1/tunnels/${t.id}/reveal_token`, `/v1/tunnels/${t.id}/rotate_token`, '/v1/tunnels']) {
+            const r = await s.api('POST', route, {}, { headers: { 'anthropic-beta': BETA } });
+            assert.match(refusedRaw(r, 500).message, /tunnel\.key in the server's data directory.* cannot be used; the server's log says why/);
+            assert.equal(r.headers.get('x-should-retry'), 'false');
+            await until('the log has its line', () => s.proc.err.includes(`request=${r.body.request_id}`));
+          }
         } finally {
           fs.rmSync(file);
           fs.writeFileSync(file, good, { mode: 0o600 });
@@ -249,7 +263,7 @@ describe('tunnels', () => {
     });
 
     test('those that tools make are taken: RSA, P-384, CRLF, text before and after', async () => {
-      for (const more of [{ key: ['-newkey', 'rsa:2048'] }, { key: ['-newkey', 'rsa:3072'], more: ['-sha512'] }, { key: ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-384'] }]) {
+      for (const more of [{ key: ['-newkey', 'rsa:2048'] }, { key: ['-newkey', 'rsa:3072'], more: ['-sha512'] }, { key: ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-384'] }, { more: ['-addext', 'extendedKeyUsage=clientAuth,serverAuth'] }]) {
         const t = await c.create({});
         const { pem } = await authority(more);
         await c.certificates.create(t.id, { ca_certificate_pem: pem });
@@ -267,7 +281,7 @@ describe('tunnels', () => {
       ['two certificates', async () => (await authority()).pem + (await authority()).pem, /one|2/],
       ['a private key beside it', async () => { const a = await authority(); return a.pem + a.key; }, /private key/i],
       ['half of it', async () => (await authority()).pem.slice(0, 300), /end/i],
-      ['bytes that are none', async () => (await authority()).pem.replace(/\n(.{20})/, '\nAAAAAAAAAAAAAAAAAAAA'), /ca_certificate_pem: /],
+      ['bytes that are none', async () => (await authority()).pem.replace(/\n(.{20})/, '\nAAAAAAAAAAAAAAAAAAAA'), /ca_certificate_pem: what the block holds is not DER, or was cut off/],
       ['no CA', async () => (await authority({ ext: ['basicConstraints=critical,CA:FALSE', ext.usage, ext.id] })).pem, /BasicConstraints.*CA/i],
       ['BasicConstraints that are not critical', async () => (await authority({ ext: ['basicConstraints=CA:TRUE', ext.usage, ext.id] })).pem, /critical/],
       ['no keyCertSign', async () => (await authority({ ext: [ext.basic, 'keyUsage=critical,cRLSign', ext.id] })).pem, /keyCertSign/],
@@ -276,6 +290,7 @@ describe('tunnels', () => {
       ['RSA of 1024 bits', async () => (await authority({ key: ['-newkey', 'rsa:1024'] })).pem, /1024.*2048|2048.*1024/],
       ['a curve that is none of the three', async () => (await authority({ key: ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:secp256k1'] })).pem, /secp256k1/],
       ['Ed25519', async () => (await authority({ key: ['-newkey', 'ed25519'] })).pem, /ED25519/i],
+      ['an extended key usage without serverAuth', async () => (await authority({ ext: [ext.basic, ext.usage, ext.id, 'extendedKeyUsage=clientAuth,codeSigning'] })).pem, /ExtendedKeyUsage is there without serverAuth/],
       ['SHA-1', async () => (await authority({ more: ['-sha1'] })).pem, /SHA-?1\b/i],
     ]) test(`refused: ${what}`, async () => {
       const t = await c.create({});
@@ -292,6 +307,16 @@ describe('tunnels', () => {
     ]) test(`refused: ${what}`, async () => { await refused(c.certificates.create((await c.create({})).id, body), 400, { message }); });
   });
 
+  test('a backup holds no key for tokens, and says so', async () => {
+    await c.create({});
+    const r = await run(BIN, ['server', 'backup', path.join(dir, 'b.db'), '--data', s.data]);
+    assert.equal(r.code, 0, r.err);
+    assert.match(r.err, /tunnel\.key is not in it: copy it apart/);
+    const key = fs.readFileSync(path.join(s.data, 'tunnel.key'), 'utf8').trim();
+    const text = fs.readFileSync(path.join(dir, 'b.db'), 'latin1');
+    assert(!text.includes(key) && !text.includes(Buffer.from(key, 'hex').toString('latin1')));
+  });
+
   test('what was acknowledged is there after kill -9', async () => {
     const t = await c.create({ display_name: 'kept' });
     const cert = await c.certificates.create(t.id, { ca_certificate_pem: (await authority()).pem });
@@ -305,6 +330,6 @@ describe('tunnels', () => {
 });
 
 test('--tunnel-domain that is no domain is refused with what one is', async () => {
-  for (const name of ['', 'Tunnel.example', 'a..b', '-a.example', 'a_b.example', 'a.example.', `${'x'.repeat(64)}.example`, `${'a.'.repeat(120)}example`])
+  for (const name of ['', '127.0.0.1', 'a.7', 'Tunnel.example', 'a..b', '-a.example', 'a_b.example', 'a.example.', `${'x'.repeat(64)}.example`, `${'a.'.repeat(120)}example`])
     await assert.rejects(startServer({ args: ['--tunnel-domain', name] }), /--tunnel-domain/, name);
 });

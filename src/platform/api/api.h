@@ -13,10 +13,12 @@ enum {
     ALLOW_ENV = 2,     /* environment key; the handler checks the object's environment */
     ALLOW_SESSION = 4, /* sessions token; likewise for its session / work item */
     ROUTE_OWN = 8,     /* an addition of ours: no anthropic-beta or anthropic-version asked for */
-    ROUTE_SHOWN_ONCE = 16, /* holds a secret shown once: an Idempotency-Key keeps no text */
-    ROUTE_SMALL_BODY = 32, /* names and metadata at most (limits.h); else what the caller may */
-    ROUTE_AGENT_BODY = 64, /* an agent or environment */
-    ROUTE_TUNNELS = 128,   /* asks for the anthropic-beta of tunnels instead of that of agents */
+    ROUTE_SHOWN_ONCE = 16,  /* holds a secret shown once: an Idempotency-Key keeps no text */
+    ROUTE_SMALL_BODY = 32,  /* names and metadata at most (limits.h); else what the caller may */
+    ROUTE_AGENT_BODY = 64,  /* an agent or environment */
+    ROUTE_TUNNELS = 128,    /* asks for the anthropic-beta of tunnels instead of that of agents */
+    ROUTE_REVEALED = 256,   /* with ROUTE_SHOWN_ONCE: reveal_token shows it again */
+    ROUTE_REPEATABLE = 512, /* a POST that changes nothing: an Idempotency-Key is of no use */
 };
 
 struct idem;    /* the call's Idempotency-Key, see idem.h */

@@ -61,10 +61,11 @@ static int replay(struct api_call *c, const struct idem_answer *a)
     if (strcmp(a->hash, c->idem->hash) != 0)
         return differs(c);
     if (a->status == IDEM_WITHHELD) {
-        api_conflict(
-            c, "invalid_request_error",
-            "Idempotency-Key: this request was already carried out, and its answer is shown "
-            "only once; list what exists, revoke it and create another.");
+        api_conflict(c, "invalid_request_error",
+                     "Idempotency-Key: this request was already carried out, and its answer is %s.",
+                     c->flags & ROUTE_REVEALED
+                         ? "not kept; reveal_token shows the token"
+                         : "shown only once; list what exists, revoke it and create another");
         return 1;
     }
     http_set_header(c->x, "request-id", c->request_id);
@@ -103,7 +104,7 @@ int idem_begin(struct api_call *c, const char *body_hash)
 {
     size_t n_found = 0;
     const char *key = h1_header_get(http_request(c->x), "idempotency-key", &n_found);
-    if (!key)
+    if (!key || c->flags & ROUTE_REPEATABLE)
         return 0;
     size_t len = strlen(key);
     bool ok = n_found == 1 && len >= 1 && len <= KEY_MAX_CHARS;

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "crypto/authority.h"
 #include "platform/api/rows.h"
@@ -17,8 +18,8 @@
 
 #include <string.h>
 
-#define ACTIVE_MAX    2
-#define PEM_MAX_CHARS 65536 /* what is looked at; authority_check says what is too much */
+#define ACTIVE_MAX     2
+#define TEXT_MAX_CHARS (1u << 20) /* more than a body has; authority_check says what is too much */
 
 #define CERTIFICATE_COLUMNS "id, tunnel_id, fingerprint, expires_at, created_at, archived_at"
 enum { COL_ID, COL_TUNNEL_ID, COL_FINGERPRINT, COL_EXPIRES_AT, COL_CREATED_AT, COL_ARCHIVED_AT };
@@ -100,7 +101,7 @@ static int check_others(struct tx *tx, struct change *ch)
     int n = 0, r;
     while ((r = stmt_step(s)) > 0) {
         n++;
-        if (strcmp(stmt_text(s, 1, NULL), ch->facts.fingerprint) == 0) {
+        if (str_eq(stmt_text(s, 1, NULL), ch->facts.fingerprint)) {
             ch->refusal.no_retry = true;
             r = refuse(&ch->refusal, 409, "conflict_error",
                        "This certificate is registered on the tunnel already, as %s.",
@@ -139,7 +140,7 @@ static int create_tx(struct tx *tx, void *arg)
 static int take_certificate(struct api_call *c, struct change *ch)
 {
     struct v v = v_object(&ch->refusal, c->body, "");
-    ch->pem = v_str(&v, "ca_certificate_pem", V_REQUIRED, 1, PEM_MAX_CHARS);
+    ch->pem = v_str(&v, "ca_certificate_pem", V_REQUIRED, 1, TEXT_MAX_CHARS);
     v_end(&v);
     if (v_failed(&v)) {
         api_refuse(c, &ch->refusal);

@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define KEY_FILE   "tunnel.key"
 #define KEY_BYTES  32
 #define KEY_HEX    (2 * KEY_BYTES)
 #define FOR_TOKENS "sallyport tunnel token "
@@ -33,6 +34,8 @@
 
 struct key_file {
     char *path;
+    bool make; /* when it is missing */
+    bool made;
     struct secret *ret;
     struct err err;
 };
@@ -56,14 +59,15 @@ static int read_file(void *arg)
 {
     struct key_file *f = arg;
     AUTO_CLOSE int fd = file_open(f->path, O_RDONLY, &f->err);
-    if (fd == -ENOENT) {
+    if (fd == -ENOENT && f->make) {
         int made = make_file(f);
         if (made < 0)
             return made;
+        f->made = true;
         fd = file_open(f->path, O_RDONLY, &f->err);
     }
     if (fd < 0)
-        return fd == -ENOENT ? err_set(&f->err, fd, "%s has gone", f->path) : fd;
+        return fd == -ENOENT ? err_set(&f->err, fd, "there is no %s", f->path) : fd;
     int r = file_is_private(fd, f->path, &f->err);
     if (r < 0)
         return r;
@@ -85,12 +89,15 @@ static int read_file(void *arg)
 }
 
 /* Two calls may come here at once: each reads into its own, and the first one's is kept. */
-static int open_key(struct platform *p, struct err *e)
+static int open_key(struct platform *p, bool make, struct err *e)
 {
     struct secret key = {0};
-    AUTO_FREE char *path = mem_printf("%s/tunnel.key", p->data_dir);
-    struct key_file f = {.path = path, .ret = &key};
+    AUTO_FREE char *path = mem_printf("%s/" KEY_FILE, p->data_dir);
+    struct key_file f = {.path = path, .make = make, .ret = &key};
     int r = platform_off_loop(p, read_file, &f);
+    if (f.made)
+        log_info("a key for tunnel tokens was made; tokens of before cannot be shown by it",
+                 "file=%s", log_q(path));
     if (r < 0) {
         *e = f.err;
         secret_done(&key);
@@ -104,10 +111,39 @@ static int open_key(struct platform *p, struct err *e)
     return 0;
 }
 
-int tunnel_token_make(struct platform *p, const char *token_id, struct key *ret, struct err *e)
+void tunnel_token_check(struct platform *p)
+{
+    struct secret key = {0};
+    AUTO_FREE char *path = mem_printf("%s/" KEY_FILE, p->data_dir);
+    struct key_file f = {.path = path, .ret = &key};
+    int r = read_file(&f);
+    if (r < 0 && r != -ENOENT)
+        log_error("tunnels get no tokens: their key file cannot be used", "why=%s",
+                  log_q(f.err.msg));
+    secret_done(&key);
+}
+
+/* An operator's to mend: the caller hears which file, and repeating does not help. */
+static void refuse_key(struct api_call *c, int code, const struct err *e)
+{
+    if (code != -EPERM && code != -E_PARSE && code != -ELOOP && code != -EINVAL) {
+        (void)api_failed(c, code, e);
+        return;
+    }
+    log_error("a tunnel's token cannot be made", "request=%s why=%s", c->request_id, log_q(e->msg));
+    http_set_header(c->x, "x-should-retry", "false");
+    (void)api_error(
+        c, 500, "api_error",
+        "The file that tunnel tokens are made with (" KEY_FILE
+        " in the server's data directory) cannot be used; the server's log says why. Its "
+        "operator can mend it.");
+}
+
+/* The token with the id `token_id`, or a new one (NULL): only then the key file is made. Suspends. */
+static int make_token(struct platform *p, const char *token_id, struct key *ret, struct err *e)
 {
     const struct secret *key = &platform_state(p)->token_key;
-    int r = key->len ? 0 : open_key(p, e);
+    int r = key->len ? 0 : open_key(p, !token_id, e);
     if (r < 0)
         return r;
     *ret = (struct key){0};
@@ -124,6 +160,15 @@ int tunnel_token_make(struct platform *p, const char *token_id, struct key *ret,
     secret_wipe(mac, sizeof(mac));
     digest_sha256_hex(ret->text, strlen(ret->text), ret->hash);
     return 0;
+}
+
+int tunnel_token_new(struct api_call *c, struct key *ret)
+{
+    struct err e = {0};
+    int r = make_token(c->p, NULL, ret, &e);
+    if (r < 0)
+        refuse_key(c, r, &e);
+    return r;
 }
 
 /* ---- rows ---- */
@@ -182,8 +227,10 @@ static int current_tx(struct tx *tx, void *arg)
     r = stmt_step(s);
     if (r <= 0) /* a tunnel that is not archived has one */
         return r < 0 ? r : -E_CORRUPT;
-    str_copy(t->id, sizeof(t->id), stmt_text(s, 0, NULL));
-    str_copy(t->hash, sizeof(t->hash), stmt_text(s, 1, NULL));
+    const char *id = stmt_text(s, 0, NULL), *hash = stmt_text(s, 1, NULL);
+    if (!id || !hash || !str_copy(t->id, sizeof(t->id), id) ||
+        !str_copy(t->hash, sizeof(t->hash), hash))
+        return -ENOMEM;
     stmt_reset(s);
     return 0;
 }
@@ -199,16 +246,20 @@ void tunnel_token_reveal(struct api_call *c)
         return;
     }
     struct err e = {0};
-    r = tunnel_token_make(c->p, t.id, &t.token, &e);
-    if (r < 0)
-        api_failed(c, r, &e);
-    else if (!str_eq(t.token.hash, t.hash))
-        api_conflict(c, "conflict_error",
-                     "The token cannot be shown: it was made with another tunnel.key than the one "
-                     "in this server's data directory. Gateways that have it can go on; rotate it "
-                     "to get one that can be shown.");
-    else
+    r = make_token(c->p, t.id, &t.token, &e);
+    if (r == -ENOENT || (r == 0 && !str_eq(t.token.hash, t.hash))) {
+        api_conflict(
+            c, "conflict_error",
+            "The token cannot be shown: the " KEY_FILE " it was made with is not in this "
+            "server's data directory. Gateways that have the token can go on. Put the file "
+            "back and restart the server, or rotate the token to get one that can be shown.");
+    } else if (r < 0) {
+        refuse_key(c, r, &e);
+    } else {
+        log_info("tunnel token shown", "tunnel=%s token=%s key=%s", t.tunnel_id, t.id,
+                 c->caller.key_id);
         show(c, &t.token);
+    }
 }
 
 static int rotate_tx(struct tx *tx, void *arg)
@@ -230,18 +281,15 @@ void tunnel_token_rotate(struct api_call *c)
         api_refuse(c, &t.refusal);
         return;
     }
-    struct err e = {0};
-    int r = tunnel_token_make(c->p, NULL, &t.token, &e);
-    if (r < 0) {
-        api_failed(c, r, &e);
+    int r = tunnel_token_new(c, &t.token);
+    if (r < 0)
         return;
-    }
     r = db_write(c->p->log.db, rotate_tx, &t);
     if (r < 0) {
         api_tx_failed(c, r, &t.refusal);
         return;
     }
-    log_info("tunnel token rotated", "tunnel=%s token=%s reason=%s", t.tunnel_id, t.token.id,
-             log_q(t.reason ? t.reason : ""));
+    log_info("tunnel token rotated", "tunnel=%s token=%s key=%s reason=%s", t.tunnel_id, t.token.id,
+             c->caller.key_id, log_q(t.reason ? t.reason : ""));
     show(c, &t.token);
 }

@@ -39,8 +39,10 @@ static bool is_label(const char *p, size_t n)
 int tunnels_set_domain(struct platform *p, const char *name, struct err *e)
 {
     p->tunnel_domain = name ? name : TUNNEL_DOMAIN_DEFAULT;
-    const char *at = p->tunnel_domain;
-    bool ok = strlen(at) <= BASE_MAX;
+    const char *at = p->tunnel_domain, *last = strrchr(at, '.');
+    last = last ? last + 1 : at;
+    /* A last label of digits alone makes an address of it (RFC 3696 2). */
+    bool ok = strlen(at) <= BASE_MAX && strspn(last, "0123456789") < strlen(last);
     for (size_t n; ok && (n = strcspn(at, "."), ok = is_label(at, n)) && at[n] != '\0';)
         at += n + 1;
     return ok ? 0
@@ -150,17 +152,15 @@ void tunnels_create(struct api_call *c)
         api_refuse(c, &ch.refusal);
         return;
     }
-    struct err e = {0};
-    int r = tunnel_token_make(c->p, NULL, &ch.token, &e);
-    if (r < 0) {
-        api_failed(c, r, &e);
+    int r = tunnel_token_new(c, &ch.token);
+    if (r < 0)
         return;
-    }
     id_make(ch.new_id, "tnl_");
     make_domain(c->p, ch.domain, sizeof(ch.domain));
     r = db_write(c->p->log.db, create_tx, &ch);
     if (r == 0)
-        log_info("tunnel made", "tunnel=%s domain=%s", ch.new_id, ch.domain);
+        log_info("tunnel made", "tunnel=%s domain=%s key=%s", ch.new_id, ch.domain,
+                 c->caller.key_id);
     finish(c, &ch, r);
 }
 
@@ -201,7 +201,7 @@ void tunnels_archive(struct api_call *c)
     v_end(&v);
     int r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, archive_tx, &ch);
     if (r == 0 && ch.changed)
-        log_info("tunnel archived", "tunnel=%s", ch.id);
+        log_info("tunnel archived", "tunnel=%s key=%s", ch.id, c->caller.key_id);
     finish(c, &ch, r);
 }
 
@@ -220,15 +220,19 @@ static void listing_done(struct listing *l)
 static int list_tx(struct tx *tx, void *arg)
 {
     struct listing *l = arg;
-#define LIST(cmp, order)                                                                           \
-    "SELECT " TUNNEL_COLUMNS " FROM tunnels WHERE ($1 = 1 OR archived_at IS NULL)"                 \
-    " AND (created_at " cmp " $2 OR (created_at = $2 AND id " cmp " $3))"                          \
-    " ORDER BY created_at " order ", id " order " LIMIT $4"
-    struct stmt *s = tx_prepare(tx, l->rows.page.ascending ? LIST(">", "ASC") : LIST("<", "DESC"));
+#define LIST(what, cmp, order)                                                                     \
+    "SELECT " TUNNEL_COLUMNS " FROM tunnels WHERE " what "(created_at " cmp                        \
+    " $1 OR (created_at = $1 AND id " cmp " $2))"                                                  \
+    " ORDER BY created_at " order ", id " order " LIMIT $3"
+#define LIVE "archived_at IS NULL AND "
+    bool up = l->rows.page.ascending;
+    struct stmt *s =
+        tx_prepare(tx, l->archived ? (up ? LIST("", ">", "ASC") : LIST("", "<", "DESC"))
+                                   : (up ? LIST(LIVE, ">", "ASC") : LIST(LIVE, "<", "DESC")));
+#undef LIVE
 #undef LIST
     rows_reset(&l->rows);
-    stmt_bind_int(s, 1, l->archived);
-    rows_bind(&l->rows, s, 2);
+    rows_bind(&l->rows, s, 1);
     return rows_fill(&l->rows, s, wire, COL_CREATED_AT, COL_ID);
 }
 

@@ -7,7 +7,7 @@
 struct err;
 
 /* Where a tunnel's domain lies when the operator names nothing. RFC 6761: names below localhost are
- * this machine to every client. */
+ * this machine, to clients that know of it. */
 #define TUNNEL_DOMAIN_DEFAULT "tunnel.localhost"
 
 /* Takes the name below which tunnels get their domains; NULL: the default. Borrowed. 0, or -EINVAL
