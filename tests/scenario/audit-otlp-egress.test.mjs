@@ -44,20 +44,27 @@ test('audit.otlp: a collector that is away, silent, cut off or no collector hold
   const port = c.port;
   await c.close();
   const troubles = [null, 'hang', 'cut', { status: 503, headers: { 'retry-after': '600' } }, { status: 200, body: '<html>', type: 'text/html' }, { status: 400 }];
+  let gets = 0;
+  const get = async (what) => {
+    const r = await b.get();
+    assert.equal(r.out, '200', `${what}: ${r.err}`);
+    assert.equal(r.code, 0);
+    gets++;
+  };
+  // What a run has not sent by its end the next one sends; a busy machine may leave a run no time for it.
+  const sent = async (what, fn) => { for (let i = 0; i < 5; i++) { await get(what); if (fn()) return; } assert.fail(what); };
   for (const script of troubles) {
     const bad = script && await collector({ script: Array(20).fill(script).flat(), port });
-    const r = await b.get();
-    assert.equal(r.out, '200', `${JSON.stringify(script)}: ${r.err}`);
-    assert.equal(r.code, 0);
-    if (bad) assert(bad.requests.length > 0, `it was tried: ${JSON.stringify(script)}`);
+    if (bad) await sent(`it is tried: ${JSON.stringify(script)}`, () => bad.requests.length > 0);
+    else await get('nobody there');
     if (bad) assert.deepEqual(bad.records, []);
     await bad?.close();
   }
   const good = await collector({ port });
-  assert.equal((await b.get()).code, 0);
+  await sent('all arrives', () => good.records.length >= b.lines().length);
   assert.deepEqual(good.faults, []);
   assert.deepEqual(good.records.map(seq), upTo(b.lines().length));
-  assert.equal(b.records({ kind: 'request' }).length, troubles.length + 1);
+  assert.equal(b.records({ kind: 'request' }).length, gets);
 });
 
 const exporters = (pid) => descendants(pid).filter((p) => { try { return fs.readFileSync(`/proc/${p}/cmdline`, 'latin1').startsWith('sallyport\0egress\0export\0'); } catch { return false; } });
