@@ -1,9 +1,8 @@
 /* main.c - the subcommand table, nothing else. */
-#include "base/err.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
+#include "cmd/line/term.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -60,19 +59,6 @@ static int unknown(const char *word)
     return 2;
 }
 
-/* What was printed must have gone out: a token that is redirected into a file on a full disk is lost. Whoever
- * has closed the other end of a pipe wants no more. */
-static int told(int code)
-{
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return code;
-    if (errno != EPIPE)
-        fprintf(stderr, "sallyport: cannot write standard output%s%s\n", errno ? ": " : "",
-                errno ? err_text(-errno) : "");
-    return code ? code : 1;
-}
-
 static int run(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
@@ -107,5 +93,5 @@ int main(int argc, char **argv)
 {
     /* Roles are started through /proc/self/exe, which would show as "exe". */
     (void)prctl(PR_SET_NAME, "sallyport");
-    return told(run(argc, argv));
+    return term_flushed(run(argc, argv));
 }

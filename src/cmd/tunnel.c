@@ -2,8 +2,8 @@
  *
  * A client of the API. A token goes to standard output alone, so that it can be redirected into a
  * file: `sallyport tunnel token show ID > token`. It goes into no log line and no error. Ending a tunnel
- * cannot be undone, and wants to be told twice. A file that holds a private key is not sent. Names are
- * what others have written: nothing in them drives the terminal, or begins a line. */
+ * cannot be undone, and wants to be told twice. A file that holds a private key is not sent. What
+ * the server answers is text from elsewhere: nothing in it drives the terminal, or begins a line. */
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -34,7 +34,6 @@ static int call(struct tunnel_command *c, const char *method, const char *path, 
 
 /* ---- tunnels ---- */
 
-/* What the server says is text from elsewhere. */
 static const char *text_of(const json_t *o, const char *key)
 {
     const char *text = json_get_str(o, key);
@@ -173,6 +172,19 @@ static int show(void *command, struct err *e)
     return 0;
 }
 
+static int post_archive(struct tunnel_command *c, const char *path, const char *id,
+                        const char *done, struct err *e)
+{
+    AUTO_JSON json_t *j = NULL;
+    int r = call(c, "POST", path, NULL, &j, e);
+    if (r < 0 || c->call.json)
+        return r < 0 ? r : api_command_print(j);
+    if (!json_get_str(j, "archived_at"))
+        return err_set(e, -E_PROTO, "the server's answer does not say that %s is archived", id);
+    printf("%s %s\n", id, done);
+    return 0;
+}
+
 static int archive(void *command, struct err *e)
 {
     struct tunnel_command *c = command;
@@ -182,12 +194,7 @@ static int archive(void *command, struct err *e)
             "archiving cannot be undone: the token is dead, and the domain is never used "
             "again; say --yes");
     AUTO_FREE char *path = mem_printf("/v1/tunnels/%s/archive", c->call.args[0]);
-    AUTO_JSON json_t *j = NULL;
-    int r = call(c, "POST", path, NULL, &j, e);
-    if (r < 0 || c->call.json)
-        return r < 0 ? r : api_command_print(j);
-    printf("%s is archived\n", c->call.args[0]);
-    return 0;
+    return post_archive(c, path, c->call.args[0], "is archived", e);
 }
 
 /* ---- tokens ---- */
@@ -313,12 +320,7 @@ static int cert_archive(void *command, struct err *e)
     struct tunnel_command *c = command;
     AUTO_FREE char *path =
         mem_printf("/v1/tunnels/%s/certificates/%s/archive", c->call.args[0], c->call.args[1]);
-    AUTO_JSON json_t *j = NULL;
-    int r = call(c, "POST", path, NULL, &j, e);
-    if (r < 0 || c->call.json)
-        return r < 0 ? r : api_command_print(j);
-    printf("%s is archived: it is trusted no more\n", c->call.args[1]);
-    return 0;
+    return post_archive(c, path, c->call.args[1], "is archived: it is trusted no more", e);
 }
 
 /* ---- the verbs ---- */

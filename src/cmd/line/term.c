@@ -6,6 +6,7 @@
  * controls (two bytes in UTF-8) and the characters that turn the direction of writing around, with
  * which a command can be made to look like another, do not. */
 #include "cmd/line/term.h"
+#include "base/err.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -177,4 +178,16 @@ const char *term_bytes(int64_t n, char ret[32])
     }
     snprintf(ret, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
     return ret;
+}
+
+int term_flushed(int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    int r = -errno;
+    if (r != -EPIPE)
+        fprintf(stderr, "sallyport: cannot write standard output%s%s\n", r ? ": " : "",
+                r ? err_text(r) : "");
+    return code ? code : 1;
 }

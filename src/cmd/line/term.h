@@ -57,3 +57,8 @@ void term_spinner_clear(struct term_spinner *s); /* removes it */
 
 /* "12.3 MiB", in `ret`. */
 const char *term_bytes(int64_t n, char ret[32]);
+
+/* At the end of a command: what was printed must have gone out, or a token that is redirected into a
+ * file on a full disk is lost. Tells when it has not; whoever has closed the other end of a pipe wants
+ * no more, and no words. The exit code: `code`, or 1 in place of 0. */
+int term_flushed(int code);
