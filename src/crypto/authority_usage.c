@@ -142,8 +142,8 @@ static int check_key_id(X509 *x, struct err *e)
     return 0;
 }
 
-/* Optional in a CA's certificate; where it is, the CA signs for nothing else, as most verifiers have it
- * (RFC 5280 4.2.1.12 says so of anyExtendedKeyUsage only, which libcrypto does not take for a server's). */
+/* Optional in a CA's certificate. RFC 5280 4.2.1.12 does not say what it means there; libcrypto, as most
+ * verifiers, takes it as a limit on what the CA signs for, and anyExtendedKeyUsage for no server's. */
 static int check_extended_usage(X509 *x, struct err *e)
 {
     static const unsigned char server_auth[] = {0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01};

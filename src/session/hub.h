@@ -55,10 +55,10 @@ bool hub_ended(const struct hub *h);
  * somebody waits. */
 struct waitq *hub_work_queue(struct hub *h, const char *environment_id);
 void hub_work_ready(struct hub *h, const char *environment_id);
-/* A worker has begun with an item: who looks after those that wait looks again. */
-void hub_work_begun(struct hub *h);
 /* Rung with each of them, for who looks after all environments. */
 struct waitq *hub_any_work(struct hub *h);
+/* Rings that one alone: a worker has begun with an item, so whoever can be asked for it may be there now. */
+void hub_work_begun(struct hub *h);
 /* How often any of them rang: a poller compares before and after looking at the table, so that work
  * which arrives while it looks is not missed. */
 uint64_t hub_work_rings(const struct hub *h);

@@ -162,8 +162,8 @@ void tunnel_certificates_create(struct api_call *c)
     id_make(ch.new_id, "tcrt_");
     int r = db_write(c->p->log.db, create_tx, &ch);
     if (r == 0)
-        log_info("tunnel certificate registered", "tunnel=%s certificate=%s fingerprint=%s",
-                 ch.tunnel_id, ch.new_id, ch.facts.fingerprint);
+        log_info("tunnel certificate registered", "tunnel=%s certificate=%s fingerprint=%s key=%s",
+                 ch.tunnel_id, ch.new_id, ch.facts.fingerprint, c->caller.key_id);
     finish(c, &ch, r);
 }
 
@@ -203,7 +203,8 @@ void tunnel_certificates_archive(struct api_call *c)
     v_end(&v);
     int r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, archive_tx, &ch);
     if (r == 0 && ch.changed)
-        log_info("tunnel certificate archived", "tunnel=%s certificate=%s", ch.tunnel_id, ch.id);
+        log_info("tunnel certificate archived", "tunnel=%s certificate=%s key=%s", ch.tunnel_id,
+                 ch.id, c->caller.key_id);
     finish(c, &ch, r);
 }
 

@@ -126,7 +126,8 @@ void tunnel_token_check(struct platform *p)
 /* An operator's to mend: the caller hears which file, and repeating does not help. */
 static void refuse_key(struct api_call *c, int code, const struct err *e)
 {
-    if (code != -EPERM && code != -E_PARSE && code != -ELOOP && code != -EINVAL) {
+    if (code != -EPERM && code != -EACCES && code != -E_PARSE && code != -ELOOP &&
+        code != -EINVAL) {
         (void)api_failed(c, code, e);
         return;
     }
