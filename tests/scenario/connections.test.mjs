@@ -69,6 +69,7 @@ describe('connections', () => {
       k.pause();
       return k;
     }));
+    assert(stuck.every(held), 'the kernel\'s table shows each of them');
     // 24 MB: more than the kernel's buffers of both ends and our queue together.
     for (let i = 0; i < 3; i++) {
       await x.send(...Array.from({ length: 40 }, (_, n) => userMessage(`${i}.${n} ${'0123456789'.repeat(20000)}`)));
@@ -182,6 +183,7 @@ describe('connections', () => {
     await new Promise((r) => k.on('connect', r));
     ask('?block_ms=1');
     await until('the first answer', () => /^HTTP\/1.1 200 [^]*null$/.test(got));
+    assert(held(k), 'the kernel\'s table shows it');
     process.kill(s.pid, 'SIGSTOP');
     try {
       ask('?block_ms=999&reclaim_older_than_ms=60000');
