@@ -7,10 +7,10 @@
 #include "cmd/doctor/egress.h"
 
 #include "base/err.h"
+#include "base/idna.h"
 #include "cmd/doctor/probe_child.h"
 #include "cmd/doctor/report.h"
 #include "egress/lock/lock.h"
-#include "egress/policy/idna.h"
 #include "egress/scrub/inflate.h"
 #include "http/pipe/pipe.h"
 #include "io/tls.h"

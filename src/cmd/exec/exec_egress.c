@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/host.h"
 #include "base/str.h"
 #include "cmd/line/source.h"
-#include "egress/policy/host.h"
 
 /* "HOST", "HOST:PORT", "[v6]:PORT": ends at `n`. */
 static int read_host(const char *flag, const char *text, size_t n, char **ret_host,

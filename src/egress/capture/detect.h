@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/base.h"
-#include "egress/policy/host.h"
+#include "base/host.h"
 
 struct err;
 struct io_fd;

@@ -5,7 +5,7 @@
  * What the client says in Proxy-Authorization means nothing and goes nowhere. */
 #pragma once
 
-#include "egress/policy/host.h"
+#include "base/host.h"
 
 struct http_head;
 

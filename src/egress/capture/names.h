@@ -13,8 +13,8 @@
  * address somebody has kept means nothing rather than another host. Pure; nothing suspends. */
 #pragma once
 
-#include "egress/policy/address.h"
-#include "egress/policy/host.h"
+#include "base/address.h"
+#include "base/host.h"
 
 struct names;
 

@@ -1,7 +1,7 @@
 /* refusal - why a request does not go out, in words for the model behind it. */
 #pragma once
 
-#include "egress/policy/host.h"
+#include "base/host.h"
 
 struct buf;
 

@@ -1,9 +1,9 @@
 /* model - what a policy says, as structs. Read by document.h's readers, borrowed by all who decide. */
 #pragma once
 
+#include "base/address.h"
+#include "base/host.h"
 #include "base/json.h"
-#include "egress/policy/address.h"
-#include "egress/policy/host.h"
 
 #define POLICY_FILE_BYTES_MAX    (64u << 20) /* JSON; YAML has LIMIT_YAML_BYTES */
 #define POLICY_RULES_MAX         200000      /* allow and deny, each */

@@ -8,7 +8,7 @@
  * that the sandbox can be offered the same before the origin is dialled again. */
 #pragma once
 
-#include "egress/policy/host.h"
+#include "base/host.h"
 #include "http/pipe/pipe.h"
 
 struct err;

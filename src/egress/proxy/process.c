@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/idna.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "egress/ctl/ca.h"
@@ -21,7 +22,6 @@
 #include "egress/ctl/ctl.h"
 #include "egress/ctl/messages.h"
 #include "egress/lock/lock.h"
-#include "egress/policy/idna.h"
 #include "egress/proxy/world.h"
 #include "egress/scrub/inflate.h"
 #include "io/loop.h"

@@ -1,7 +1,7 @@
 /* race - a connection to the first of some addresses that answers (RFC 8305 5, "happy eyeballs"). */
 #pragma once
 
-#include "egress/policy/address.h"
+#include "base/address.h"
 
 struct err;
 

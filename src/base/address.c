@@ -5,7 +5,7 @@
  * special-purpose addresses (RFC 6890) and what clouds document for their metadata services. What
  * lies outside of 2000::/3 and is in no row is reserved, so that a network nobody thought of is not
  * taken for a public one. */
-#include "egress/policy/address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <string.h>

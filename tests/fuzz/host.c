@@ -1,12 +1,12 @@
-/* egress_host.c - fuzzes egress/policy/host, address and path: canonical forms are fixed points.
+/* host.c - fuzzes base/host, base/address and egress/policy/path: canonical forms are fixed points.
  *
  * Theory of operation: one input goes through every reader. What is accepted is accepted again in
  * its canonical form and stays as it is; a name has no byte that could make it something else; a
  * path has no dot segments; a pattern that is a plain path matches itself. */
 #include "fuzz.h"
+#include "base/address.h"
 #include "base/err.h"
-#include "egress/policy/address.h"
-#include "egress/policy/host.h"
+#include "base/host.h"
 #include "egress/policy/path.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 /* test_host.c - the canonical form of a host, and who agrees with whom. */
 #include "unit/unit.h"
 #include "base/err.h"
-#include "egress/policy/host.h"
+#include "base/host.h"
 
 #include <string.h>
 

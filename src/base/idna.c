@@ -4,7 +4,7 @@
  * sandbox controls the text; host.c has checked its length and that it is UTF-8, and looks at the
  * result as if a peer had sent it, so nothing here is trusted to keep letters, dots or digits out.
  * The library is opened once and never closed; that it is missing is an error of packaging. */
-#include "egress/policy/idna.h"
+#include "base/idna.h"
 
 #include <idn2.h>
 #include <pthread.h>

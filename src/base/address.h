@@ -29,7 +29,7 @@ enum address_class {
     ADDRESS_MULTICAST,   /* and broadcast */
     ADDRESS_RESERVED,    /* documentation, benchmarks, tunnels, what nobody was given */
     ADDRESS_UNSPECIFIED, /* 0.0.0.0/8, :: */
-    ADDRESS_OWN,         /* of the machine that egress runs on */
+    ADDRESS_OWN,         /* of this machine */
 };
 
 struct cidr {

@@ -1,7 +1,7 @@
 /* test_address.c - classes of addresses, through every way of writing one. */
 #include "unit/unit.h"
+#include "base/address.h"
 #include "base/err.h"
-#include "egress/policy/address.h"
 
 #include <arpa/inet.h>
 #include <string.h>

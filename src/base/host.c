@@ -4,15 +4,15 @@
  * request: the sandbox controls every byte of the latter. One function checks the bytes of a name,
  * and it runs last, on the ASCII that would be used, so that no mapping of an international name can
  * bring in a dot, a digit or a letter behind its back. Work is linear in at most 1,000 bytes. */
-#include "egress/policy/host.h"
+#include "base/host.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/idna.h"
 #include "base/str.h"
-#include "egress/policy/idna.h"
 
 #define INPUT_MAX 1000 /* bytes: 253 in any spelling */
 
