@@ -1,11 +1,12 @@
 /* race.c - several connects at once, on one fiber.
  *
- * Called by dial.c with addresses that the policy has let through. Each attempt is a non-blocking
- * connect whose socket the loop watches; poll(2) tells which have come to an end, the loop wakes. Who
- * answers at these addresses is a stranger, and can at most be silent (the time is bounded) or refuse.
- * A connection of a socket to itself, which TCP allows on a loopback when the port happens to be the
- * one the kernel chose (RFC 9293 3.5, simultaneous open), counts as refused: nobody listens there. */
-#include "egress/proxy/race.h"
+ * Called with addresses that the caller has judged (egress: those that the policy lets through). Each
+ * attempt is a non-blocking connect whose socket the loop watches; poll(2) tells which have come to an
+ * end, the loop wakes. Who answers at these addresses is a stranger, and can at most be silent (the time
+ * is bounded) or refuse. A connection of a socket to itself, which TCP allows on a loopback when the port
+ * happens to be the one the kernel chose (RFC 9293 3.5, simultaneous open), counts as refused: nobody
+ * listens there. */
+#include "io/race.h"
 
 #include <netinet/tcp.h>
 #include <poll.h>
