@@ -1,9 +1,9 @@
 /* exchange - one intercepted request from head to end, whichever version of HTTP it came in.
  *
  * What lives in this folder: the way of a request between a sandbox and an origin (exchange, one
- * file for each part of it; websocket), and the way to the origin (dial, splice, origins). What does
+ * file for each part of it; websocket), and the way to the origin (dial, splice). What does
  * not: finding out which host a connection is for (capture), deciding (policy), what is done with
- * secrets (inject), framing (http/pipe).
+ * secrets (inject), framing and links that are kept (http/pipe).
  *
  *     read the head; the claims agree; policy; plan              exchange_judge
  *     room in the audit log; secrets; link to the origin         exchange_send

@@ -2,7 +2,7 @@
  *
  * What lives in this folder: the process (process), a sandbox as it knows it (sandbox), values of
  * secrets for a moment (values), what is done with one connection (connection), with one request
- * (exchange), and the ways to origins (dial, origins, splice). What does not: what happens before the
+ * (exchange), and the ways to origins (dial, splice). What does not: what happens before the
  * host is known (capture/), placeholders and secrets in messages (inject/, scrub/). */
 #pragma once
 

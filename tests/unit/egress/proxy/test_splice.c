@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "base/time.h"
 #include "egress/proxy/splice.h"
-#include "unit/egress/proxy/pair.h"
+#include "unit/io/pair.h"
 
 #include <poll.h>
 #include <string.h>

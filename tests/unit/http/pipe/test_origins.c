@@ -2,10 +2,10 @@
  * (http_link_new comes through here), but for one case; dialling is a stream with nobody behind it. */
 #include "unit/loop.h"
 #include "base/err.h"
-#include "egress/proxy/origins.h"
 #include "http/pipe/link.h"
+#include "http/pipe/origins.h"
 #include "io/stream.h"
-#include "unit/egress/proxy/pair.h"
+#include "unit/io/pair.h"
 
 #include <stdio.h>
 #include <string.h>

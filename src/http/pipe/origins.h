@@ -1,11 +1,12 @@
 /* origins - links to origins that are open, kept for the next request to the same origin.
  *
- * A link is used again only under the key it was made for, compared whole: sandbox, scheme, host,
- * port, the name that the certificate was verified for, ALPN, policy and credentials (invariant 7;
- * boundary-anchors A25; c-anchors failure class 10: wrong credentials on a reused connection). There
- * is no pool across sandboxes. HTTP/1.1 links carry one exchange at a time and lie idle in between;
- * an HTTP/2 link is shared by as many as its peer allows. What ALPN an origin chose is remembered, so
- * that the sandbox can be offered the same before the origin is dialled again. */
+ * A link is used again only under the key it was made for, compared whole: whom it belongs to, scheme,
+ * host, port, the name that the certificate was verified for, ALPN, policy and credentials (invariant
+ * 7; boundary-anchors A25; c-anchors failure class 10: wrong credentials on a reused connection).
+ * Nobody gets the link of another, no sandbox that of another one. HTTP/1.1 links carry one exchange at
+ * a time and lie idle in between; an HTTP/2 link is shared by as many as its peer allows. What ALPN an
+ * origin chose is remembered, so that the client can be offered the same before the origin is dialled
+ * again. */
 #pragma once
 
 #include "base/host.h"
@@ -15,7 +16,7 @@ struct err;
 struct stream;
 
 struct origin_key {
-    const char *binding; /* id of the sandbox's binding */
+    const char *binding; /* whom it belongs to: a sandbox's binding, or a route */
     bool tls;
     const struct host *host;
     uint16_t port;

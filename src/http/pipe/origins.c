@@ -8,10 +8,10 @@
  * A link is in use (leased), idle, or dying. Closing may suspend (TLS, HTTP/2 fibers), and giving back
  * may not, so a link that is not kept goes to the list of the dying, which the pool's own fiber empties;
  * that fiber also ends what has been idle for too long, and looks every few seconds which idle ones
- * their origins have closed. A sandbox controls how many keys it makes up (within what its policy
- * allows) and how many exchanges it runs; both ceilings on idle links and the one on keys hold however
- * many there are. */
-#include "egress/proxy/origins.h"
+ * their origins have closed. The client (of egress, a sandbox) controls how many keys it makes up,
+ * within what it is allowed, and how many exchanges it runs; both ceilings on idle links and the one on
+ * keys hold however many there are. */
+#include "http/pipe/origins.h"
 
 #include <stdio.h>
 #include <string.h>
