@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "base/time.h"
+#include "egress/proxy/bridge.h"
 #include "egress/proxy/tunnel.h"
 #include "io/own_addresses.h"
 #include "io/race.h"
@@ -280,7 +281,13 @@ static int ask_proxy(struct dialer *d, const struct dial_target *t, const char *
     if (r < 0)
         return err_wrap(e, r, "upstream_proxy %s", proxy->host.text);
     int64_t before = time_mono_ns();
-    r = tunnel_ask(&s, proxy, authority, t->proxy_password, &info->proxy_status, &info->error, e);
+    const struct http_proxy asked = {.word = "upstream_proxy",
+                                     .name = proxy->host.text,
+                                     .user = proxy->user,
+                                     .user_source = "the policy",
+                                     .user_advice = "give \"user\" and \"password\""};
+    r = http_proxy_connect(&s, &asked, authority, t->proxy_password, &info->proxy_status,
+                           &info->error, e);
     info->proxy_us += (time_mono_ns() - before) / 1000;
     if (r < 0)
         return r;
@@ -288,7 +295,7 @@ static int ask_proxy(struct dialer *d, const struct dial_target *t, const char *
         *ret_fd = io_fd_release(&s.io);
         return 0;
     }
-    r = tunnel_bridge(&d->scope, &s, ret_fd, e);
+    r = bridge_stream(&d->scope, &s, ret_fd, e);
     if (r < 0)
         info->error = "proxy_internal_error";
     return r;

@@ -1,27 +1,27 @@
-/* tunnel - asking an upstream proxy for a connection (CONNECT, RFC 9110 9.3.6), and carrying TLS to
- * it. */
+/* tunnel - asking an HTTP proxy for a connection to somewhere (CONNECT, RFC 9110 9.3.6). */
 #pragma once
 
-#include "egress/policy/model.h"
-#include "io/stream.h"
+#include "base/base.h"
 
 struct err;
 struct secret;
+struct stream;
 
-#define TUNNEL_HEAD_MAX (16u << 10) /* of the proxy's answer; its body is not read */
+/* The proxy that is asked, as the question and words about it need it. All texts are borrowed. */
+struct http_proxy {
+    const char *word;        /* what it is called where it is named: "upstream_proxy", "--proxy" */
+    const char *name;        /* its host */
+    const char *user;        /* for basic authentication; NULL: it is asked without one */
+    const char *user_source; /* where user and password are from, as in "of the policy" */
+    const char *user_advice; /* how to give them, for one who has not and must: a clause */
+};
 
 /* Asks the proxy at `s` for `authority` ("1.2.3.4:443", "name:443"), with basic authentication when
- * it has a user (`password` then is not NULL; borrowed). Afterwards `s` is the tunnel: not a byte
- * behind the answer's head has been read. *ret_status is that of the final answer, 0 when none came;
+ * it has a user (`password` then is not NULL; borrowed). Afterwards `s` leads there: not a byte behind
+ * the answer's head has been read. *ret_status is that of the final answer, 0 when none came;
  * *ret_error a type of RFC 9209 2.3 on failure. Suspends, bounded by the fiber's deadline. 0, or with
  * words: -EACCES (the proxy refuses us, or the origin), -EHOSTUNREACH, -ETIMEDOUT (it says that it
  * cannot reach the origin, or says nothing), -E_PROTO (it talks nonsense), other codes. */
-int tunnel_ask(struct stream *s, const struct policy_proxy *proxy, const char *authority,
-               const struct secret *password, int *ret_status, const char **ret_error,
-               struct err *e) WARN_UNUSED;
-
-/* Turns a stream that is no plain socket into a descriptor: one end of a pair, whose other end two
- * fibers of `scope` join with the stream, which is moved and theirs until both directions have
- * ended. That a connection was cut off becomes an end of stream: a pair cannot be reset. 0 or a code
- * with words; `s` is done then. */
-int tunnel_bridge(struct scope *scope, struct stream *s, int *ret_fd, struct err *e) WARN_UNUSED;
+int http_proxy_connect(struct stream *s, const struct http_proxy *proxy, const char *authority,
+                       const struct secret *password, int *ret_status, const char **ret_error,
+                       struct err *e) WARN_UNUSED;

@@ -56,7 +56,7 @@ static int speaks_unix(void)
     return outcome(socket(AF_UNIX, SOCK_STREAM, 0));
 }
 
-/* For TLS to an upstream proxy (tunnel.c). */
+/* For TLS to an upstream proxy (bridge.c). */
 static int joins_two_streams(void)
 {
     int pair[2];
