@@ -19,7 +19,7 @@
 #include "base/secret.h"
 #include "base/time.h"
 #include "egress/proxy/bridge.h"
-#include "egress/proxy/tunnel.h"
+#include "http/pipe/proxy.h"
 #include "io/own_addresses.h"
 #include "io/race.h"
 #include "io/resolve.h"

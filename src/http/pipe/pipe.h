@@ -1,8 +1,9 @@
 /* pipe - one exchange of HTTP as a pipe with two ends in each direction, whichever version carries it.
  *
  * What lives in this folder: heads (message), the pipe as all see it (this), the two versions (h1,
- * h2), and links kept for the next request (origins). What does not: what is done with a message. The boundary (egress) and the gateway stand
- * on it; the API's own server is http/server.
+ * h2), links kept for the next request (origins), and asking a proxy for a connection (proxy). What
+ * does not: what is done with a message. The boundary (egress) and the gateway stand on it; the API's
+ * own server is http/server.
  *
  * The side that serves reads a request and sends a response; the side that asks sends a request and
  * reads responses. Both have the same calls:

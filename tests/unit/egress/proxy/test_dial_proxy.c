@@ -278,7 +278,7 @@ ON_LOOP(the_password_goes_to_the_proxy_and_nowhere_else)
 
 /* ---- what it answers ---- */
 
-/* What else answers mean: test_tunnel.c. */
+/* What else answers mean: tests/unit/http/pipe/test_proxy.c. */
 static int an_answer_is_told_in_words_about_the_policy(void *arg)
 {
     (void)arg;

@@ -3,7 +3,7 @@
 #include "unit/loop.h"
 #include "base/err.h"
 #include "base/secret.h"
-#include "egress/proxy/tunnel.h"
+#include "http/pipe/proxy.h"
 #include "io/sock.h"
 #include "io/stream.h"
 

@@ -1,4 +1,4 @@
-/* tunnel - asking an HTTP proxy for a connection to somewhere (CONNECT, RFC 9110 9.3.6). */
+/* proxy - asking an HTTP proxy for a connection to somewhere (CONNECT, RFC 9110 9.3.6). */
 #pragma once
 
 #include "base/base.h"

@@ -1,12 +1,12 @@
-/* tunnel.c - one question to an HTTP proxy, and what its answer means.
+/* proxy.c - one question to an HTTP proxy, and what its answer means.
  *
- * Called on the fiber of the connection that is dialled (dial.c). The operator has named
+ * Called on the fiber of the connection that is dialled (egress: proxy/dial.c). The operator has named
  * the proxy; what it answers is nevertheless parsed as a stranger's: strictly, within HEAD_MAX, interim
  * answers counted. The head is read byte by byte, so nothing behind it is taken out of the socket: the
  * origin may speak first, and what it says belongs to who speaks next (c-anchors failure class 12).
  * Words of a refusal do not repeat what the proxy said. The header with the password is built in
  * memory that is wiped. */
-#include "egress/proxy/tunnel.h"
+#include "http/pipe/proxy.h"
 
 #include <string.h>
 
