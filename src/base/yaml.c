@@ -19,7 +19,6 @@
 #include "base/str.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -58,7 +57,7 @@ struct level {
 
 struct builder {
     json_t *root;
-    struct map *lines; /* container address as text -> line, or NULL */
+    struct map *lines; /* place as text -> line, or NULL */
     size_t depth;
     struct level stack[LIMIT_JSON_DEPTH];
 };
@@ -68,16 +67,64 @@ static int fail_at(struct err *e, yaml_mark_t at, const char *what)
     return err_set(e, -E_PARSE, "line %zu column %zu: %s", at.line + 1, at.column + 1, what);
 }
 
+/* Places in `lines`: "ADDRESS" of a container, "ADDRESS.KEY", "ADDRESS[INDEX]". Scalars have no
+ * address of their own: true is one value everywhere. */
+static char *place_of(const json_t *container)
+{
+    return mem_printf("%zx", (size_t)(uintptr_t)container);
+}
+
+static char *place_of_key(const json_t *mapping, const char *key)
+{
+    return mem_printf("%zx.%s", (size_t)(uintptr_t)mapping, key);
+}
+
+static char *place_of_item(const json_t *sequence, size_t i)
+{
+    return mem_printf("%zx[%zu]", (size_t)(uintptr_t)sequence, i);
+}
+
+static void note(struct builder *b, char *place, yaml_mark_t at)
+{
+    map_put(b->lines, place, (void *)(uintptr_t)(at.line + 1));
+    free(place);
+}
+
+static size_t noted(const struct map *lines, char *place)
+{
+    void *line = map_get(lines, place);
+    free(place);
+    return (size_t)(uintptr_t)line;
+}
+
+size_t yaml_line_of(const struct map *lines, const json_t *container)
+{
+    return noted(lines, place_of(container));
+}
+
+size_t yaml_line_of_key(const struct map *lines, const json_t *mapping, const char *key)
+{
+    return noted(lines, place_of_key(mapping, key));
+}
+
+size_t yaml_line_of_item(const struct map *lines, const json_t *sequence, size_t i)
+{
+    return noted(lines, place_of_item(sequence, i));
+}
+
 /* Puts `j` (stolen) where the next value belongs. */
-static int attach(struct builder *b, json_t *j)
+static int attach(struct builder *b, json_t *j, yaml_mark_t at)
 {
     if (b->depth == 0) {
         b->root = j;
         return 0;
     }
     struct level *l = &b->stack[b->depth - 1];
-    if (json_is_array(l->j))
+    if (json_is_array(l->j)) {
+        if (b->lines)
+            note(b, place_of_item(l->j, json_array_size(l->j)), at);
         return json_array_append_new(l->j, j) < 0 ? -ENOMEM : 0;
+    }
     AUTO_FREE
     char *key = TAKE(l->key);
     return json_object_set_new(l->j, key, j) < 0 ? -ENOMEM : 0;
@@ -114,6 +161,8 @@ static int take_key(struct builder *b, const char *s, size_t n, yaml_mark_t at, 
         return fail_at(e, at, buf_str(&words));
     }
     l->key = mem_strndup(s, n);
+    if (b->lines)
+        note(b, place_of_key(l->j, l->key), at);
     return 0;
 }
 
@@ -132,23 +181,7 @@ static int on_scalar(struct builder *b, const yaml_event_t *ev, struct err *e)
         return take_key(b, s, n, ev->start_mark, e);
     bool plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     json_t *j = plain ? plain_value(s, n) : json_stringn(s, n);
-    return j ? attach(b, j) : -ENOMEM;
-}
-
-struct address {
-    char text[24];
-};
-
-static struct address address_of(const json_t *container)
-{
-    struct address a;
-    snprintf(a.text, sizeof(a.text), "%zx", (size_t)(uintptr_t)container);
-    return a;
-}
-
-size_t yaml_line_of(const struct map *lines, const json_t *container)
-{
-    return (size_t)(uintptr_t)map_get(lines, address_of(container).text);
+    return j ? attach(b, j, ev->start_mark) : -ENOMEM;
 }
 
 static int on_start(struct builder *b, json_t *container, const yaml_event_t *ev, bool marked,
@@ -167,9 +200,9 @@ static int on_start(struct builder *b, json_t *container, const yaml_event_t *ev
         json_decref(container);
         return fail_at(e, ev->start_mark, wrong);
     }
-    int r = attach(b, container);
+    int r = attach(b, container, ev->start_mark);
     if (r == 0 && b->lines)
-        map_put(b->lines, address_of(container).text, (void *)(uintptr_t)(ev->start_mark.line + 1));
+        note(b, place_of(container), ev->start_mark);
     if (r == 0)
         b->stack[b->depth++] = (struct level){.j = container};
     return r;

@@ -17,10 +17,13 @@ struct err;
  * -ENOMEM. Never suspends. */
 int yaml_parse_json(const char *text, size_t n, json_t **ret, struct err *e) WARN_UNUSED;
 
-/* Same, and notes where every mapping and sequence begins, for messages about what a well-formed
- * file says. `lines` is initialised by the caller and good as long as *ret lives unchanged. */
+/* Same, and notes where everything begins, for messages about what a well-formed file says. `lines`
+ * is initialised by the caller and good as long as *ret lives unchanged. */
 struct map;
 int yaml_parse_json_lines(const char *text, size_t n, json_t **ret, struct map *lines,
                           struct err *e) WARN_UNUSED;
 /* The line (from 1) where a mapping or sequence of that tree begins, 0 when it is not one. */
 size_t yaml_line_of(const struct map *lines, const json_t *container);
+/* Likewise of a key of that mapping, and of an item of that sequence; 0 when there is none. */
+size_t yaml_line_of_key(const struct map *lines, const json_t *mapping, const char *key);
+size_t yaml_line_of_item(const struct map *lines, const json_t *sequence, size_t i);

@@ -181,7 +181,7 @@ test('--audit comes before the policy, and needs something to record', async () 
 
 test('certificates that cannot be used are refused at once, by name, and no proxy is started for them', async () => {
   const empty = write('no certificate\n'), missing = path.join(dir, 'none.pem');
-  for (const [name, words] of [['corp.pem', /egress\.ca_file \(line 1\): must be an absolute path/], [missing, /egress\.ca_file: cannot use the certificates in ca_file .*none\.pem/], [empty, /egress\.ca_file: cannot use the certificates in ca_file/], [dir, /egress\.ca_file: cannot use the certificates in ca_file/]]) {
+  for (const [name, words] of [['corp.pem', /egress\.ca_file \(line 2\): must be an absolute path/], [missing, /egress\.ca_file: cannot use the certificates in ca_file .*none\.pem/], [empty, /egress\.ca_file: cannot use the certificates in ca_file/], [dir, /egress\.ca_file: cannot use the certificates in ca_file/]]) {
     const file = write(`allow: [a.example]\nca_file: ${name}\n`);
     const c = await check(file), x = await exec(file);
     assert.equal(c.code, 2, name);

@@ -33,12 +33,15 @@ struct place place_item(const struct place *list, size_t i)
 
 size_t place_line(const struct place *p)
 {
-    for (; p && p->doc->lines; p = p->up) {
-        size_t line = p->value ? yaml_line_of(p->doc->lines, p->value) : 0;
-        if (line)
-            return line;
-    }
-    return 0;
+    while (p->up && !p->value)
+        p = p->up;
+    const struct map *lines = p->doc->lines;
+    if (!lines || !p->value)
+        return 0;
+    if (!p->up)
+        return yaml_line_of(lines, p->value);
+    return p->key ? yaml_line_of_key(lines, p->up->value, p->key)
+                  : yaml_line_of_item(lines, p->up->value, p->index);
 }
 
 #define CHAIN_MAX 16 /* deeper than any policy */

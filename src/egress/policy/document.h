@@ -26,7 +26,8 @@ struct place {
 struct place place_root(const struct document *doc, const char *name, const json_t *value);
 struct place place_member(const struct place *object, const char *key);
 struct place place_item(const struct place *list, size_t i);
-size_t place_line(const struct place *p); /* of the nearest mapping or list around it; 0: unknown */
+/* Where it begins, or, when it is not there, what is around it; 0: unknown. */
+size_t place_line(const struct place *p);
 
 /* Puts where in front of the words; returns -E_PARSE. */
 int place_fail(const struct place *p, const char *fmt, ...) PRINTF(2, 3);

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "base/yaml.h"
 
 #include <string.h>
@@ -122,6 +123,43 @@ static void size_has_a_ceiling(void **state)
     json_decref(j);
 }
 
+static void everything_has_its_line(void **state)
+{
+    (void)state;
+    static const char text[] = "# one\n"
+                               "a:\n"
+                               "  b: true\n"
+                               "  'c d': [1,\n"
+                               "    {e: 2}, true]\n"
+                               "\n"
+                               "f:\n"
+                               "  - x\n"
+                               "  -\n"
+                               "    g: y\n";
+    AUTO(map) lines = {0};
+    AUTO_JSON json_t *j = NULL;
+    map_init(&lines);
+    assert_int_equal(yaml_parse_json_lines(text, sizeof(text) - 1, &j, &lines, NULL), 0);
+    const json_t *a = json_object_get(j, "a"), *c = json_object_get(a, "c d");
+    const json_t *f = json_object_get(j, "f");
+    assert_int_equal(yaml_line_of(&lines, j), 2);
+    assert_int_equal(yaml_line_of_key(&lines, j, "a"), 2);
+    assert_int_equal(yaml_line_of(&lines, a), 3);
+    assert_int_equal(yaml_line_of_key(&lines, a, "b"), 3);
+    assert_int_equal(yaml_line_of_key(&lines, a, "c d"), 4);
+    assert_int_equal(yaml_line_of_item(&lines, c, 0), 4);
+    assert_int_equal(yaml_line_of_item(&lines, c, 1), 5);
+    assert_int_equal(yaml_line_of_item(&lines, c, 2), 5); /* true, as on line 3 */
+    assert_int_equal(yaml_line_of_key(&lines, json_array_get(c, 1), "e"), 5);
+    assert_int_equal(yaml_line_of_key(&lines, j, "f"), 7);
+    assert_int_equal(yaml_line_of_item(&lines, f, 0), 8);
+    assert_int_equal(yaml_line_of_item(&lines, f, 1), 10);
+    assert_int_equal(yaml_line_of_key(&lines, json_array_get(f, 1), "g"), 10);
+    assert_int_equal(yaml_line_of_key(&lines, j, "b"), 0); /* nothing there */
+    assert_int_equal(yaml_line_of_item(&lines, f, 2), 0);
+    assert_int_equal(yaml_line_of(&lines, json_object_get(a, "b")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +167,7 @@ int main(void)
         cmocka_unit_test(what_yaml_may_not_say_is_refused),
         cmocka_unit_test(depth_has_a_ceiling),
         cmocka_unit_test(size_has_a_ceiling),
+        cmocka_unit_test(everything_has_its_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

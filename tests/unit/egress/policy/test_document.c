@@ -20,9 +20,9 @@ static void every_error_names_the_field_and_the_line(void **state)
         {"allow:\n  - {host: 'a:80'}\n", "egress.allow[0].host (line 2): \"a:80\" is not a host: a "
                                          "scheme, user, port or path has no place in a host"},
         {"allow:\n  - host: a\n    port: 0\n",
-         "egress.allow[0].port (line 2): a number from 1 to 65535 is expected"},
+         "egress.allow[0].port (line 3): a number from 1 to 65535 is expected"},
         {"allow:\n  - host: a\n    port: 1\n    ports: [2]\n",
-         "egress.allow[0].port (line 2): give \"port\" or \"ports\", not both"},
+         "egress.allow[0].port (line 3): give \"port\" or \"ports\", not both"},
         {"allow:\n  - host: a\n    ports: []\n",
          "egress.allow[0].ports (line 3): is empty; leave it out for the default"},
         {"allow:\n  - host: a\n    methods: [get]\n",
@@ -31,7 +31,7 @@ static void every_error_names_the_field_and_the_line(void **state)
         {"allow:\n  - host: a\n    paths: [x]\n",
          "egress.allow[0].paths[0] (line 3): the pattern does not begin with a slash"},
         {"allow:\n  - host: a\n    ask: yes\n",
-         "egress.allow[0].ask (line 2): true or false is expected"},
+         "egress.allow[0].ask (line 3): true or false is expected"},
         {"allow:\n  - host: a\n    addresses: [10.0.0.1/8]\n",
          "egress.allow[0].addresses[0] (line 3): the network begins at 10.0.0.0/8"},
         {"allow:\n  - host: '*.a'\n    addresses: [169.254.169.254]\n",
@@ -43,7 +43,7 @@ static void every_error_names_the_field_and_the_line(void **state)
         {"allow:\n  - host: a\n    limits: {per_second: 1}\n",
          "egress.allow[0].limits.per_second (line 3): there is no such field of allow[].limits"},
         {"deny:\n  - host: a\n    ask: true\n",
-         "egress.deny[0].ask (line 2): there is no such field of deny[]"},
+         "egress.deny[0].ask (line 3): there is no such field of deny[]"},
         {"mode: learn", "egress.mode (line 1): one of enforce, observe is expected"},
         {"dns: 1", "egress.dns (line 1): one of friendly, strict is expected"},
         {"ask_timeout: 5", "egress.ask_timeout (line 1): a duration is expected: 1 to 366 and s, "
@@ -133,7 +133,7 @@ static void an_error_does_not_show_what_was_pasted(void **state)
         "credentials:\n  - type: environment_variable\n    secret_value: sEcReT\n";
     assert_int_equal(policy_parse(vault, strlen(vault), &p, &e), -E_PARSE);
     assert_null(strstr(e.msg, "sEcReT"));
-    assert_non_null(strstr(e.msg, "secret_value (line 2): a secret has no place in a policy"));
+    assert_non_null(strstr(e.msg, "secret_value (line 3): a secret has no place in a policy"));
 }
 
 int main(void)

@@ -30,7 +30,7 @@ static void each_open_door_is_named(void **state)
            "private_networks is allow: names may lead into private networks\n"
            "egress.allow[0] (line 4): *, ports 80 and 443: every name is allowed; a name itself "
            "can carry data out\n"
-           "egress.allow[1] (line 4): *.com, ports 80 and 443: the wildcard is of a whole "
+           "egress.allow[1] (line 5): *.com, ports 80 and 443: the wildcard is of a whole "
            "top-level domain\n"
            "egress.allow[2] (line 6): m, ports 80 and 443: opens a cloud's metadata service\n"
            "egress.allow[3] (line 7): n, ports 80 and 443: opens every address, loopback and "
