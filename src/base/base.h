@@ -4,8 +4,8 @@
  * strict numbers and text (str), intrusive lists (list), hash maps (map), JSON helpers around
  * jansson (json), hex and base64 (enc), identifiers (id), clocks (time), randomness (rng), secrets
  * (secret), errors (err), the log line writer (log), writing to the end of a descriptor (fd),
- * configuration text (yaml), regular expressions (regex) and every ceiling of the program with its
- * reason (limits). What does not: anything that waits, opens, or talks.
+ * configuration text (yaml) and its readers (document, field), regular expressions (regex) and every
+ * ceiling of the program with its reason (limits). What does not: what waits, opens, or talks.
  *
  * This header holds the few attributes and macros every file uses. */
 #pragma once

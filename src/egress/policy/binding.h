@@ -1,7 +1,7 @@
 /* binding - what a credential is called and which hosts it belongs to. */
 #pragma once
 
-#include "egress/policy/document.h"
+#include "base/document.h"
 #include "egress/policy/model.h"
 
 /* The name of an environment variable, of at most 255 bytes. */

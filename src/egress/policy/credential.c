@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "egress/policy/binding.h"
+#include "egress/policy/fields.h"
 #include "egress/policy/inject.h"
 #include "egress/policy/rule.h"
 #include "egress/policy/selector.h"

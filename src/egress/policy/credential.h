@@ -1,7 +1,7 @@
 /* credential - reading credentials, and refusing those that could be mistaken for each other. */
 #pragma once
 
-#include "egress/policy/document.h"
+#include "base/document.h"
 #include "egress/policy/model.h"
 
 /* Reads one item of `credentials`, of either schema. The caller releases *ret also after a

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "egress/policy/fields.h"
 
 static const char *const headers[] = {"authorization", "x-api-key", "private-token",
                                       "proxy-authorization"};

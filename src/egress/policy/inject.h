@@ -1,7 +1,7 @@
 /* inject - reading the places of a credential, and telling whether two have one in common. */
 #pragma once
 
-#include "egress/policy/document.h"
+#include "base/document.h"
 #include "egress/policy/model.h"
 
 #define INJECT_PLACES_MAX 64 /* of one credential */

@@ -17,6 +17,7 @@
 #include "base/yaml.h"
 #include "egress/policy/compiled.h"
 #include "egress/policy/credential.h"
+#include "egress/policy/fields.h"
 #include "egress/policy/fingerprint.h"
 #include "egress/policy/rule.h"
 #include "egress/policy/selector.h"
@@ -174,7 +175,7 @@ static int read_section(const struct place *section, struct policy *p)
 int policy_new(const json_t *section, const char *at, const struct map *lines, struct policy **ret,
                struct err *e)
 {
-    struct document doc = {.lines = lines, .e = e};
+    struct document doc = {.fields = &policy_fields, .lines = lines, .e = e};
     json_t *nothing = json_object();
     struct place root = place_root(&doc, at, json_is_null(section) ? nothing : section);
     struct policy *p = policy_alloc();
@@ -194,7 +195,7 @@ int policy_new(const json_t *section, const char *at, const struct map *lines, s
 int policy_with_vault(const struct policy *p, const json_t *list, struct policy **ret,
                       struct err *e)
 {
-    struct document doc = {.e = e};
+    struct document doc = {.fields = &policy_fields, .e = e};
     struct place at = place_root(&doc, "vault", list);
     struct policy *with = policy_alloc();
     with->base = policy_ref((struct policy *)(uintptr_t)p);
@@ -219,7 +220,7 @@ static int check_beside(const json_t *document, struct err *e)
     const char *key;
     json_t *value;
     json_object_foreach ((json_t *)(uintptr_t)document, key, value)
-        if (field_find(FIELD_EGRESS, key) && strcmp(key, "audit") != 0)
+        if (field_find(&policy_fields, FIELD_EGRESS, key) && strcmp(key, "audit") != 0)
             return err_set(e, -E_PARSE, "\"%.32s\" stands beside \"egress\", and belongs into it",
                            key);
     return 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "egress/policy/fields.h"
 #include "egress/policy/selector.h"
 
 #define NETWORKS_MAX 256
@@ -46,7 +47,7 @@ int rule_read_limits(const struct place *at, bool rule, struct policy_limits *re
     struct place names = place_member(at, "names");
     int64_t n_labels = l.labels, n_bytes = l.bytes;
     if (r == 0)
-        r = place_rate(&requests, &l.requests);
+        r = place_rate(&requests, &l.requests.count, &l.requests.window_ms);
     if (r == 0)
         r = place_number(&all, 1, INT64_C(1) << 53, &l.per_session);
     if (r == 0)
@@ -54,7 +55,7 @@ int rule_read_limits(const struct place *at, bool rule, struct policy_limits *re
     if (r == 0)
         r = place_number(&bytes, 1, HOST_TEXT_MAX, &n_bytes);
     if (r == 0)
-        r = place_rate(&names, &l.names);
+        r = place_rate(&names, &l.names.count, &l.names.window_ms);
     if (r < 0)
         return r;
     l.labels = (uint8_t)n_labels;

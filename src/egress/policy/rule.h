@@ -1,7 +1,7 @@
 /* rule - reading the rules of `allow` and `deny`, and what they have in common with credentials. */
 #pragma once
 
-#include "egress/policy/document.h"
+#include "base/document.h"
 #include "egress/policy/model.h"
 
 /* Reads one item of `allow` or `deny` into *ret, which the caller releases also after a failure. */

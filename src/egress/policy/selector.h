@@ -1,7 +1,7 @@
 /* selector - which requests a rule or credential is for: ports, methods, paths. */
 #pragma once
 
-#include "egress/policy/document.h"
+#include "base/document.h"
 #include "egress/policy/model.h"
 
 /* Reads `methods` and `paths`, and with `ports` `port` or `ports`, of an object. */

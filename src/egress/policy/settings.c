@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "egress/policy/fields.h"
 #include "egress/policy/rule.h"
 
 #define NO_PROXY_MAX    1024

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "egress/policy/compiled.h"
-#include "egress/policy/document.h"
+#include "base/document.h"
 
 /* Fills p->settings and what it points to. What was filled is policy_unref's to release, also
  * after a failure. */

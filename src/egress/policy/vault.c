@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "egress/policy/binding.h"
+#include "egress/policy/fields.h"
 #include "egress/policy/inject.h"
 
 #define ALLOWED_HOSTS_MAX 16

@@ -5,7 +5,7 @@
  * body}. The secret_value never stands in a policy. */
 #pragma once
 
-#include "egress/policy/document.h"
+#include "base/document.h"
 #include "egress/policy/model.h"
 
 /* Reads one item of `credentials` that has a `type`. Without `source` the secret is the session

@@ -2,7 +2,7 @@
  * the page is written instead. */
 #include "unit/unit.h"
 #include "base/buf.h"
-#include "egress/policy/field.h"
+#include "egress/policy/fields.h"
 #include "egress/policy/reference.h"
 
 #include <stdio.h>
@@ -36,24 +36,24 @@ static void the_page_is_made_from_the_table(void **state)
 static void every_field_says_what_it_is(void **state)
 {
     (void)state;
-    for (const struct field *f = fields; f->key; f++)
+    for (const struct field *f = policy_fields.fields; f->key; f++)
         if (!f->type[0] || !f->fallback[0] || (!f->meaning[0] && strcmp(f->key, "type") != 0) ||
             strpbrk(f->meaning, "|\n"))
-            fail_msg("%s of %s", f->key, field_object_title(f->object));
+            fail_msg("%s of %s", f->key, policy_fields.objects[f->object].title);
 }
 
 static void a_typing_error_finds_what_was_meant(void **state)
 {
     (void)state;
-    assert_string_equal(field_meant(FIELD_RULE, "hosts"), "host");
-    assert_string_equal(field_meant(FIELD_RULE, "mehtods"), "methods");
-    assert_string_equal(field_meant(FIELD_EGRESS, "credential"), "credentials");
-    assert_null(field_meant(FIELD_EGRESS, "zzzzzz"));
-    assert_null(field_meant(FIELD_RULE, "xx"));
+    assert_string_equal(field_meant(&policy_fields, FIELD_RULE, "hosts"), "host");
+    assert_string_equal(field_meant(&policy_fields, FIELD_RULE, "mehtods"), "methods");
+    assert_string_equal(field_meant(&policy_fields, FIELD_EGRESS, "credential"), "credentials");
+    assert_null(field_meant(&policy_fields, FIELD_EGRESS, "zzzzzz"));
+    assert_null(field_meant(&policy_fields, FIELD_RULE, "xx"));
     char big[200];
     memset(big, 'a', sizeof(big));
     big[199] = '\0';
-    assert_null(field_meant(FIELD_RULE, big));
+    assert_null(field_meant(&policy_fields, FIELD_RULE, big));
 }
 
 int main(void)

@@ -1,18 +1,17 @@
-/* document.c - typed reading of a parsed policy.
+/* document.c - typed reading of a parsed document: a policy, a gateway's configuration.
  *
- * Called at load, by rule.c, credential.c, inject.c and policy.c. The author of the policy controls
- * everything; depth, size and duplicate keys were checked by the JSON and YAML readers. Errors
- * quote keys, escaped and cut, and no values but hosts and patterns: a secret may have been pasted
- * into a policy by mistake. */
-#include "egress/policy/document.h"
+ * Called when it is loaded. Its author controls everything; depth, size and duplicate keys were
+ * checked by the JSON and YAML readers. Errors quote keys, escaped and cut, and no values: a secret
+ * may have been pasted by mistake. */
+#include "base/document.h"
 
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/field.h"
 #include "base/str.h"
 #include "base/yaml.h"
-#include "egress/policy/model.h"
 
 struct place place_root(const struct document *doc, const char *name, const json_t *value)
 {
@@ -44,32 +43,45 @@ size_t place_line(const struct place *p)
                   : yaml_line_of_item(lines, p->up->value, p->index);
 }
 
-#define CHAIN_MAX 16 /* deeper than any policy */
+#define CHAIN_MAX 16 /* deeper than any document of ours */
 
-static void where(struct buf *b, const struct place *p)
+static void path_of(struct buf *b, const struct place *p)
 {
     const struct place *chain[CHAIN_MAX];
     size_t n = 0;
     for (const struct place *q = p; q && n < CHAIN_MAX; q = q->up)
         chain[n++] = q;
     while (n-- > 0) {
-        if (!chain[n]->key)
-            (void)buf_addf(b, "[%zu]", chain[n]->index);
-        else {
+        if (chain[n]->key) {
             (void)buf_adds(b, b->len ? "." : "");
             str_escape(b, chain[n]->key, strlen(chain[n]->key), 48);
-        }
+        } else if (chain[n]->up)
+            (void)buf_addf(b, "[%zu]", chain[n]->index);
     }
-    size_t line = place_line(p);
-    if (line)
+}
+
+/* "FILE:LINE: PATH: ", or "PATH (line LINE): ". A root without a name has no path. */
+static void where(struct buf *b, const struct place *p)
+{
+    AUTO(buf) path = BUF_INIT(1024);
+    const size_t line = place_line(p);
+    path_of(&path, p);
+    if (p->doc->file && line)
+        (void)buf_addf(b, "%.200s:%zu: ", p->doc->file, line);
+    else if (p->doc->file)
+        (void)buf_addf(b, "%.200s: ", p->doc->file);
+    if (path.len)
+        (void)buf_adds(b, buf_str(&path));
+    if (path.len && line && !p->doc->file)
         (void)buf_addf(b, " (line %zu)", line);
+    if (path.len)
+        (void)buf_adds(b, ": ");
 }
 
 int place_fail(const struct place *p, const char *fmt, ...)
 {
-    AUTO(buf) b = BUF_INIT(1024);
+    AUTO(buf) b = BUF_INIT(2048);
     where(&b, p);
-    (void)buf_adds(&b, ": ");
     va_list ap;
     va_start(ap, fmt);
     (void)buf_addv(&b, fmt, ap);
@@ -85,23 +97,24 @@ int place_wrap(const struct place *p, const struct err *inner)
     return inner->code;
 }
 
-int place_object(const struct place *p, enum field_object o)
+int place_object(const struct place *p, unsigned object)
 {
     if (!json_is_object(p->value))
         return place_fail(p, p->value ? "an object is expected" : "is missing");
+    const struct field_table *t = p->doc->fields;
     const char *key;
     json_t *v;
     json_object_foreach ((json_t *)(uintptr_t)p->value, key, v) {
-        const struct field *f = field_find(o, key);
+        const struct field *f = field_find(t, object, key);
         struct place at = place_member(p, key);
         if (f && f->unbuilt)
             return place_fail(&at, "is not built yet");
         if (f)
             continue;
-        const char *meant = field_meant(o, key);
+        const char *meant = field_meant(t, object, key);
         if (meant)
             return place_fail(&at, "there is no such field; did you mean \"%s\"?", meant);
-        return place_fail(&at, "there is no such field of %s", field_object_title(o));
+        return place_fail(&at, "there is no such field of %s", t->objects[object].title);
     }
     return 0;
 }
@@ -188,7 +201,7 @@ int place_duration(const struct place *p, int64_t *ret_ms)
     return 0;
 }
 
-int place_rate(const struct place *p, struct policy_rate *ret)
+int place_rate(const struct place *p, uint32_t *ret_count, int64_t *ret_window_ms)
 {
     if (!p->value)
         return 0;
@@ -198,6 +211,7 @@ int place_rate(const struct place *p, struct policy_rate *ret)
     if (n < 3 || s[n - 2] != '/' || !unit_ms(s[n - 1]) ||
         str_to_u64(s, n - 2, 1000000000, &v) < 0 || v == 0)
         return place_fail(p, "a rate is expected: a number and /s, /m, /h or /d, as in \"100/m\"");
-    *ret = (struct policy_rate){.count = (uint32_t)v, .window_ms = unit_ms(s[n - 1])};
+    *ret_count = (uint32_t)v;
+    *ret_window_ms = unit_ms(s[n - 1]);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* test_document.c - what is wrong is said with its field, its line and what to do. */
+/* test_policy_words.c - what is wrong is said with its field, its line and what to do. */
 #include "unit/egress/policy/load.h"
 
 static void every_error_names_the_field_and_the_line(void **state)
