@@ -1,0 +1,80 @@
+/* config_model - what a gateway's configuration is once it is read. Users include config.h. */
+#pragma once
+
+#include "base/address.h"
+#include "base/host.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/map.h"
+
+#define GATEWAY_ROUTES_MAX      1024
+#define GATEWAY_NETWORKS_MAX    256 /* of allowed_ips, looked through for each connection */
+#define GATEWAY_CONNECTIONS_MAX 4
+
+enum gateway_scheme {
+    GATEWAY_HTTP,
+    GATEWAY_HTTPS,
+    GATEWAY_UNIX,
+};
+
+struct gateway_upstream {
+    enum gateway_scheme scheme;
+    struct host host; /* name or address; HOST_NONE of a Unix socket */
+    uint16_t port;
+    const char *path; /* of a Unix socket, else NULL */
+};
+
+struct gateway_route {
+    struct host host; /* as a whole, or under tunnel_domain: gateway_config_route */
+    struct gateway_upstream upstream;
+    uint32_t line;
+};
+
+struct gateway_listen {
+    uint16_t port;          /* 0: there is no listener */
+    bool every;             /* ":8080": every address of both families */
+    struct address address; /* else this one */
+};
+
+struct gateway_proxy {
+    struct host host; /* HOST_NONE: there is none */
+    uint16_t port;
+    bool tls;
+    const char *user;          /* decoded; NULL: none */
+    const char *password_file; /* NULL: none */
+};
+
+struct gateway_edge {
+    struct host host; /* HOST_NONE: no edge is dialed */
+    uint16_t port;
+    unsigned connections;   /* 2 to GATEWAY_CONNECTIONS_MAX */
+    const char *token_file; /* never NULL with a host */
+    const char *ca_file;    /* trusted beside the system's; NULL: none */
+    struct gateway_proxy proxy;
+};
+
+/* Read-only. Texts live as long as it does. Paths are as written: relative ones are the process's. */
+struct gateway_config {
+    struct gateway_listen listen;
+    struct gateway_edge edge;
+    struct gateway_listen admin; /* a loopback address */
+    enum log_level log_level;
+    int64_t shutdown_timeout_ms;
+    struct host tunnel_domain; /* HOST_NONE: every route is a full host */
+    const char *cert_file, *key_file;
+    const char *upstream_ca_file; /* NULL: none */
+    bool upstream_system_cas;
+    struct gateway_route *routes; /* in the order of the file */
+    size_t n_routes;
+
+    /* for config*.c alone */
+    unsigned refs;
+    json_t *document;              /* texts point into it */
+    struct map by_host;            /* a route's host -> the route */
+    struct cidr_list allowed;      /* what may be connected to; never empty */
+    bool allowed_given, unchecked; /* by allowed_ips, by disable_ip_validation: for words */
+    char *proxy_user;
+    struct host_pattern *direct_hosts; /* of no_proxy */
+    size_t n_direct_hosts;
+    struct cidr_list direct_networks;
+};

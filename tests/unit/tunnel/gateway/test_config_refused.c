@@ -1,0 +1,314 @@
+/* test_config_refused.c - what is wrong with a file is said with its line, its field and what to do. */
+#include "unit/tunnel/gateway/config_load.h"
+
+#include <stdio.h>
+
+#define AT(line, words) "gateway.yaml:" line ": " words
+
+static const struct row {
+    const char *yaml, *words;
+} rows[] = {
+    /* keys */
+    {LISTEN TLS ROUTES "listen: x\n", AT("4", "listen: there is no such field of the file")},
+    {LISTEN TLS ROUTES "conections: 2\n",
+     AT("4", "conections: there is no such field; did you mean \"connections\"?")},
+    {LISTEN "tls:\n  cert_file: c\n  keyfile: k\n" ROUTES,
+     AT("4", "tls.keyfile: there is no such field; did you mean \"key_file\"?")},
+    {LISTEN TLS ROUTES "upstream: {permitted: []}\n",
+     AT("4", "upstream.permitted: there is no such field of upstream")},
+    {LISTEN TLS ROUTES "upstream: {allowed_ip: []}\n",
+     AT("4", "upstream.allowed_ip: there is no such field; did you mean \"allowed_ips\"?")},
+    {LISTEN TLS ROUTES "upstream: {tls: {insecure: true}}\n",
+     AT("4", "upstream.tls.insecure: there is no such field of upstream.tls")},
+    {LISTEN TLS "routes:\n  a.example:\n    url: x\n",
+     AT("5", "routes.a.example.url: there is no such field of routes.NAME")},
+    {LISTEN TLS "tls: {}\n", "gateway.yaml: line 3 column 1: the key \"tls\" is given twice"},
+    {LISTEN TLS "routes:\n  a.b: x\n  a.b: y\n",
+     "gateway.yaml: line 5 column 3: the key \"a.b\" is given twice"},
+    {"- x\n", AT("1", "an object is expected")},
+    {"", "gateway.yaml: an object is expected"},
+    /* what is not built */
+    {LISTEN TLS "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    credential: {}\n",
+     AT("6", "routes.a.b.credential: is not built yet")},
+    {LISTEN TLS "routes:\n  a.b:\n    tools: {}\n", AT("5", "routes.a.b.tools: is not built yet")},
+    {LISTEN TLS "routes:\n  a.b:\n    limits: {}\n",
+     AT("5", "routes.a.b.limits: is not built yet")},
+    {LISTEN TLS "routes:\n  a.b:\n    pin_tools: false\n",
+     AT("5", "routes.a.b.pin_tools: is not built yet")},
+    {LISTEN TLS "routes:\n  a.b:\n    command: [x]\n",
+     AT("5", "routes.a.b.command: is not built yet")},
+    {LISTEN TLS "routes:\n  a.b:\n    pass_authorization: true\n",
+     AT("5", "routes.a.b.pass_authorization: is not built yet")},
+    /* what is missing */
+    {TLS ROUTES,
+     AT("1", "edge: is missing, and so is \"listen_addr\": nobody could reach this gateway")},
+    {LISTEN ROUTES, AT("1", "tls: is missing")},
+    {LISTEN "tls:\n  key_file: k\n" ROUTES, AT("2", "tls.cert_file: is missing")},
+    {LISTEN "tls:\n  cert_file: k\n" ROUTES, AT("2", "tls.key_file: is missing")},
+    {LISTEN TLS, AT("1", "routes: is missing")},
+    {LISTEN TLS "routes:\n  a.b: {}\n", AT("4", "routes.a.b.upstream: is missing")},
+    {"edge: https://e.example\n" TLS ROUTES,
+     AT("1", "token_file: is missing: an edge lets in who has the tunnel's token")},
+    /* what goes with something that is missing */
+    {LISTEN TLS ROUTES "token_file: t\n",
+     AT("4", "token_file: goes with \"edge\", which is missing")},
+    {LISTEN TLS ROUTES "connections: 2\n",
+     AT("4", "connections: goes with \"edge\", which is missing")},
+    {LISTEN TLS ROUTES "proxy: http://p:1\n",
+     AT("4", "proxy: goes with \"edge\", which is missing")},
+    {LISTEN TLS ROUTES "ca_file: ca\n", AT("4", "ca_file: goes with \"edge\", which is missing")},
+    {EDGE TLS ROUTES "no_proxy: [x]\n", AT("5", "no_proxy: goes with \"proxy\", which is missing")},
+    {EDGE TLS ROUTES "proxy_password_file: x\n",
+     AT("5", "proxy_password_file: goes with \"proxy\", which is missing")},
+    /* listeners */
+    {"listen_addr: 8080\n" TLS ROUTES, AT("1", "listen_addr: a text is expected (quote it)")},
+    {"listen_addr: ''\n" TLS ROUTES, AT("1", "listen_addr: a text of 1 to 300 bytes is expected")},
+    {"listen_addr: ':0'\n" TLS ROUTES, AT("1", "listen_addr: a port is a number from 1 to 65535")},
+    {"listen_addr: ':http'\n" TLS ROUTES,
+     AT("1", "listen_addr: a port is a number from 1 to 65535")},
+    {"listen_addr: 127.0.0.1\n" TLS ROUTES,
+     AT("1", "listen_addr: a port is expected, as in 127.0.0.1:8080")},
+    {"listen_addr: host.example:80\n" TLS ROUTES,
+     AT("1", "listen_addr: an address is expected, as in 127.0.0.1:8080")},
+    {"listen_addr: ::1:80\n" TLS ROUTES,
+     AT("1", "listen_addr: a port is a number from 1 to 65535")},
+    {LISTEN TLS ROUTES "admin: ':9090'\n",
+     AT("4", "admin: a loopback address is expected, as in 127.0.0.1:9090: whoever reaches it may "
+             "ask")},
+    {LISTEN TLS ROUTES "admin: 0.0.0.0:9090\n",
+     AT("4", "admin: a loopback address is expected, as in 127.0.0.1:9090: whoever reaches it may "
+             "ask")},
+    {LISTEN TLS ROUTES "admin: '[fd00::1]:9090'\n",
+     AT("4", "admin: a loopback address is expected, as in 127.0.0.1:9090: whoever reaches it may "
+             "ask")},
+    /* the process */
+    {LISTEN TLS ROUTES "log_level: INFO\n",
+     AT("4", "log_level: one of debug, info, warn, error is expected")},
+    /* the edge */
+    {"edge: edge.example\ntoken_file: t\n" TLS ROUTES,
+     AT("1", "edge: begins with neither http:// nor https://")},
+    {"edge: http://edge.example\ntoken_file: t\n" TLS ROUTES,
+     AT("1", "edge: https://host is expected: the token goes there")},
+    {"edge: https://edge.example/\ntoken_file: t\n" TLS ROUTES,
+     AT("1", "edge: ends with host and port: no path, no slash, no query")},
+    {"edge: https://user@edge.example\ntoken_file: t\n" TLS ROUTES,
+     AT("1", "edge: a URL names no user here")},
+    {"edge: 'https://edge.example:'\ntoken_file: t\n" TLS ROUTES,
+     AT("1", "edge: a port is a number from 1 to 65535")},
+    {"edge: https://127.1\ntoken_file: t\n" TLS ROUTES,
+     AT("1", "edge: \"127.1\" is not a host: it ends in a number, so some would read an address")},
+    {"edge: https://edge.example\ntoken_file: 7\n" TLS ROUTES,
+     AT("2", "token_file: a text is expected (quote it)")},
+    {EDGE TLS ROUTES "connections: 1\n", AT("5", "connections: a number from 2 to 4 is expected")},
+    {EDGE TLS ROUTES "connections: 5\n", AT("5", "connections: a number from 2 to 4 is expected")},
+    {EDGE TLS ROUTES "connections: '2'\n",
+     AT("5", "connections: a number from 2 to 4 is expected")},
+    {EDGE TLS ROUTES "ca_file: ''\n", AT("5", "ca_file: a text of 1 to 4095 bytes is expected")},
+    /* the proxy */
+    {EDGE TLS ROUTES "proxy: socks5://p:1\n",
+     AT("5", "proxy: begins with neither http:// nor https://")},
+    {EDGE TLS ROUTES "proxy: http://p\n",
+     AT("5", "proxy: a port is expected: proxies have no usual one")},
+    {EDGE TLS ROUTES "proxy: http://u:sEcReT@p:1\n",
+     AT("5", "proxy: a password has no place in it; give \"proxy_password_file\"")},
+    {EDGE TLS ROUTES "proxy: http://@p:1\n",
+     AT("5", "proxy: one user stands before one @; write an @ in its name as %40")},
+    {EDGE TLS ROUTES "proxy: http://a@b@p:1\n",
+     AT("5", "proxy: one user stands before one @; write an @ in its name as %40")},
+    {EDGE TLS ROUTES "proxy: http://a%4@p:1\n",
+     AT("5", "proxy: a percent sign and no two hexadecimal digits")},
+    {EDGE TLS ROUTES "proxy: http://a%@p:1\n",
+     AT("5", "proxy: a percent sign and no two hexadecimal digits")},
+    {EDGE TLS ROUTES "proxy: http://a%3ab@p:1\n",
+     AT("5", "proxy: a user's name has no colon and no control character (RFC 7617 2)")},
+    {EDGE TLS ROUTES "proxy: http://a%00b@p:1\n",
+     AT("5", "proxy: a user's name has no colon and no control character (RFC 7617 2)")},
+    {EDGE TLS ROUTES "proxy: http://p:1\nproxy_password_file: x\n",
+     AT("6", "proxy_password_file: \"proxy\" names no user, as in http://user@host:port")},
+    {EDGE TLS ROUTES "proxy: http://p:1\nno_proxy: x.example\n",
+     AT("6", "no_proxy: a list is expected")},
+    {EDGE TLS ROUTES "proxy: http://p:1\nno_proxy:\n- x.example\n- 'a b'\n",
+     AT("8", "no_proxy[1]: \"a b\" is not a host: a name has letters, digits, '-' and '_' only")},
+    {EDGE TLS ROUTES "proxy: http://p:1\nno_proxy: [10.0.0.1/8]\n",
+     AT("6", "no_proxy[0]: the network begins at 10.0.0.0/8")},
+    /* TLS */
+    {LISTEN "tls: c.pem\n" ROUTES, AT("2", "tls: an object is expected")},
+    {LISTEN "tls:\n  cert_file: [a]\n  key_file: k\n" ROUTES,
+     AT("3", "tls.cert_file: a text is expected (quote it)")},
+    {LISTEN "tls:\n  cert_file: c\n  key_file: ''\n" ROUTES,
+     AT("4", "tls.key_file: a text of 1 to 4095 bytes is expected")},
+    {LISTEN "tls:\n  cert_file: c\n  key_file: \"a\\nb\"\n" ROUTES,
+     AT("4", "tls.key_file: has a control character")},
+    /* the domain */
+    {LISTEN TLS ROUTES "tunnel_domain: '*.example'\n",
+     AT("4",
+        "tunnel_domain: \"*.example\" is not a host: a star stands for whole labels, in front: "
+        "\"*.example.com\"")},
+    {LISTEN TLS ROUTES "tunnel_domain: 10.0.0.1\n",
+     AT("4", "tunnel_domain: \"10.0.0.1\" is not a host: a name is expected, not an address")},
+    {LISTEN TLS ROUTES "tunnel_domain: 7\n",
+     AT("4", "tunnel_domain: a text is expected (quote it)")},
+    /* routes: the map */
+    {LISTEN TLS "routes:\n- a: http://10.0.0.1:80\n",
+     AT("3",
+        "routes: hosts with their upstreams are expected, as in {wiki: http://10.0.3.7:9000}")},
+    {LISTEN TLS "routes: {}\n",
+     AT("3",
+        "routes: hosts with their upstreams are expected, as in {wiki: http://10.0.3.7:9000}")},
+    {LISTEN TLS "routes:\n",
+     AT("3",
+        "routes: hosts with their upstreams are expected, as in {wiki: http://10.0.3.7:9000}")},
+    /* routes: hosts */
+    {LISTEN TLS "routes:\n  wiki: http://10.0.0.1:80\n",
+     AT("4", "routes.wiki: is a name under \"tunnel_domain\", which is missing")},
+    {LISTEN TLS "routes:\n  10.0.0.1: http://10.0.0.1:80\n",
+     AT("4", "routes.10.0.0.1: \"10.0.0.1\" is not a host: a name is expected, not an address")},
+    {LISTEN TLS "routes:\n  a.b:80: http://10.0.0.1:80\n",
+     AT("4",
+        "routes.a.b:80: \"a.b:80\" is not a host: a scheme, user, port or path has no place in "
+        "a host")},
+    {LISTEN TLS "routes:\n  '*.b': http://10.0.0.1:80\n",
+     AT("4", "routes.*.b: \"*.b\" is not a host: a star stands for whole labels, in front: "
+             "\"*.example.com\"")},
+    {LISTEN TLS "routes:\n  a.b: http://10.0.0.1:80\n  A.B.: http://10.0.0.2:80\n",
+     AT("5", "routes.A.B.: means the same host as a.b in line 4")},
+    {LISTEN TLS
+     "tunnel_domain: t.x\nroutes:\n  w: http://10.0.0.1:80\n  w.t.x: http://10.0.0.2:80\n",
+     AT("6", "routes.w.t.x: means the same host as w in line 5")},
+    {LISTEN TLS
+     "tunnel_domain: t.x\nroutes:\n  w.t.x: http://10.0.0.1:80\n  w: http://10.0.0.2:80\n",
+     AT("6", "routes.w: means the same host as w.t.x in line 5")},
+    /* routes: upstreams */
+    {LISTEN TLS "routes:\n  a.b: 17\n",
+     AT("4", "routes.a.b: an upstream is expected, as in http://10.0.3.7:9000, or an object")},
+    {LISTEN TLS "routes:\n  a.b: [x]\n",
+     AT("4", "routes.a.b: an upstream is expected, as in http://10.0.3.7:9000, or an object")},
+    {LISTEN TLS "routes:\n  a.b:\n",
+     AT("4", "routes.a.b: an upstream is expected, as in http://10.0.3.7:9000, or an object")},
+    {LISTEN TLS "routes:\n  a.b: ftp://10.0.0.1:80\n",
+     AT("4", "routes.a.b: http://host:port, https://host:port or unix:/path is expected")},
+    {LISTEN TLS "routes:\n  a.b: HTTP://10.0.0.1:80\n",
+     AT("4", "routes.a.b: http://host:port, https://host:port or unix:/path is expected")},
+    {LISTEN TLS "routes:\n  a.b: http://10.0.0.1\n",
+     AT("4", "routes.a.b: a port is expected, as in http://host:8080")},
+    {LISTEN TLS "routes:\n  a.b: https://w.x\n",
+     AT("4", "routes.a.b: a port is expected, as in https://host:8080")},
+    {LISTEN TLS "routes:\n  a.b: http://10.0.0.1:80/mcp\n",
+     AT("4", "routes.a.b: ends with host and port: no path, no slash, no query")},
+    {LISTEN TLS "routes:\n  a.b: http://10.0.0.1:80/\n",
+     AT("4", "routes.a.b: ends with host and port: no path, no slash, no query")},
+    {LISTEN TLS "routes:\n  a.b: http://10.0.0.1:80?x\n",
+     AT("4", "routes.a.b: ends with host and port: no path, no slash, no query")},
+    {LISTEN TLS "routes:\n  a.b: http://u:sEcReT@10.0.0.1:80\n",
+     AT("4", "routes.a.b: a URL names no user here")},
+    {LISTEN TLS "routes:\n  a.b:\n    upstream: http://:80\n",
+     AT("5", "routes.a.b.upstream: \"\" is not a host: it is empty")},
+    {LISTEN TLS "routes:\n  a.b: unix:run/a\n",
+     AT("4", "routes.a.b: the path of a Unix socket is absolute, as in unix:/run/wiki.sock")},
+    {LISTEN TLS "routes:\n  a.b: 'unix:'\n",
+     AT("4", "routes.a.b: the path of a Unix socket is absolute, as in unix:/run/wiki.sock")},
+    /* routes: addresses that a file itself names */
+    {LISTEN TLS "routes:\n  a.b: http://8.8.8.8:80\n",
+     AT("4", "routes.a.b: 8.8.8.8 (public) is not in 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or "
+             "fc00::/7; \"upstream.allowed_ips\" names others")},
+    {LISTEN TLS "routes:\n  a.b:\n    upstream: http://[::1]:80\n",
+     AT("5", "routes.a.b.upstream: ::1 (loopback) has to be named in \"upstream.allowed_ips\", "
+             "beside the networks that this replaces, as in [10.0.0.0/8, \"::1\"]")},
+    /* upstream */
+    {LISTEN TLS ROUTES "upstream: []\n", AT("4", "upstream: an object is expected")},
+    {LISTEN TLS ROUTES "upstream:\n  allowed_ips: []\n",
+     AT("5", "upstream.allowed_ips: is empty; leave it out for the default")},
+    {LISTEN TLS ROUTES "upstream:\n  allowed_ips: 10.0.0.0/8\n",
+     AT("5", "upstream.allowed_ips: a list is expected")},
+    {LISTEN TLS ROUTES "upstream:\n  allowed_ips:\n  - 10.0.0.0/8\n  - 10.0.0.0/33\n",
+     AT("7", "upstream.allowed_ips[1]: what follows the slash is a number from 0 to 32")},
+    {LISTEN TLS ROUTES "upstream:\n  allowed_ips: [fd00::1/8]\n",
+     AT("5", "upstream.allowed_ips[0]: the network begins at fd00::/8")},
+    {LISTEN TLS ROUTES "upstream:\n  allowed_ips: [wiki.internal]\n",
+     AT("5", "upstream.allowed_ips[0]: it is no address")},
+    {LISTEN TLS ROUTES "upstream:\n  allowed_ips: [10.0.0.0/8]\n  disable_ip_validation: true\n",
+     AT("6", "upstream.disable_ip_validation: give \"allowed_ips\" or this, not both")},
+    {LISTEN TLS ROUTES "upstream:\n  disable_ip_validation: yes\n",
+     AT("5", "upstream.disable_ip_validation: true or false is expected")},
+    {LISTEN TLS ROUTES "upstream:\n  tls: true\n", AT("5", "upstream.tls: an object is expected")},
+    {LISTEN TLS ROUTES "upstream:\n  tls:\n    include_system_cas: 1\n",
+     AT("6", "upstream.tls.include_system_cas: true or false is expected")},
+    {LISTEN TLS "routes: {a.b: 'https://w.x:1'}\nupstream: {tls: {include_system_cas: false}}\n",
+     AT("3", "routes.a.b: nobody is trusted for https: give \"upstream.tls.ca_file\", or leave "
+             "\"include_system_cas\" out")},
+};
+
+static void every_error_names_the_line_and_the_field(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        refuse(rows[i].yaml, rows[i].words);
+}
+
+static void an_error_does_not_show_what_was_pasted(void **state)
+{
+    static const char *const pasted[] = {
+        EDGE TLS ROUTES "proxy: http://u:sEcReT@p:1\n",
+        EDGE TLS ROUTES "proxy: http://u:sEcReT/x@p:1\n",
+        EDGE TLS ROUTES "proxy: sEcReT\n",
+        EDGE TLS ROUTES "log_level: sEcReT\n",
+        EDGE TLS ROUTES "connections: sEcReT\n",
+        EDGE TLS ROUTES "shutdown_timeout: sEcReT\n",
+        EDGE TLS ROUTES "upstream: sEcReT\n",
+        EDGE TLS ROUTES "upstream: {allowed_ips: [sEcReT]}\n",
+        "edge: https://u:sEcReT@edge.example\ntoken_file: t\n" TLS ROUTES,
+        LISTEN TLS "routes: {a.b: 'http://u:sEcReT@10.0.0.1:80'}\n",
+        LISTEN TLS "routes: {a.b: {upstream: sEcReT}}\n",
+        LISTEN "tls: sEcReT\n" ROUTES,
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(pasted); i++) {
+        struct gateway_config *c = NULL;
+        struct err e = {0};
+        assert_int_equal(gateway_config_parse("g", pasted[i], strlen(pasted[i]), &c, &e), -E_PARSE);
+        if (!e.msg[0] || strstr(e.msg, "sEcReT"))
+            fail_msg("%s: %s", pasted[i], e.msg);
+    }
+}
+
+/* A text of `n` times `piece`, in `format`. */
+static void refuse_many(const char *format, const char *piece, size_t n, const char *words)
+{
+    AUTO_FREE char *many = mem_zalloc(n * strlen(piece) + 1);
+    for (size_t i = 0; i < n; i++)
+        memcpy(many + i * strlen(piece), piece, strlen(piece));
+    const char *hole = strstr(format, "%s");
+    assert_non_null(hole);
+    AUTO_FREE char *yaml = mem_printf("%.*s%s%s", (int)(hole - format), format, many, hole + 2);
+    refuse(yaml, words);
+}
+
+static void there_are_ceilings(void **state)
+{
+    (void)state;
+    refuse_many(LISTEN TLS ROUTES "upstream: {allowed_ips: [%s]}\n", "10.0.0.1,", 257,
+                AT("4", "upstream.allowed_ips: has 257 items, at most 256 are allowed"));
+    refuse_many(EDGE TLS ROUTES "proxy: http://p:1\nno_proxy: [%s]\n", "a,", 257,
+                AT("6", "no_proxy: has 257 items, at most 256 are allowed"));
+    refuse_many(LISTEN TLS "routes:\n  a.b: unix:/%s\n", "x", 107,
+                AT("4", "routes.a.b: the path of a Unix socket has at most 107 bytes"));
+    refuse_many(LISTEN TLS "tunnel_domain: %sxxxxxx.y\nroutes:\n  wiki: http://10.0.0.1:80\n",
+                "12345678.", 27,
+                AT("5", "routes.wiki: has more than 253 bytes together with \"tunnel_domain\""));
+    AUTO_FREE char *many = mem_zalloc(64 * 1100);
+    size_t len = 0;
+    for (unsigned i = 0; i < GATEWAY_ROUTES_MAX + 1; i++)
+        len += (size_t)snprintf(many + len, 64, "  a%u.b: http://10.0.0.1:80\n", i);
+    AUTO_FREE char *yaml = mem_printf(LISTEN TLS "routes:\n%s", many);
+    refuse(yaml, AT("3", "routes: has 1025 routes, at most 1024 are allowed"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_error_names_the_line_and_the_field),
+        cmocka_unit_test(an_error_does_not_show_what_was_pasted),
+        cmocka_unit_test(there_are_ceilings),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
