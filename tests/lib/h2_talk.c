@@ -3,7 +3,7 @@
  *     h2_talk serve                            prints its address; ends with its standard input
  *     h2_talk ask ADDRESS METHOD PATH N BYTES  N requests, up to 32 at once, each with a body of BYTES
  *
- * Paths of the server: /echo (body and trailers back), /bytes/N (so many), others say what came. */
+ * CONNECT opens a tunnel that echoes. Paths of the server: /echo (body and trailers back), /bytes/N (so many), others say what came. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,7 +67,7 @@ static void serve(void *arg, struct http_pipe *p)
     http_head_init(&h);
     uint64_t n;
     if (http_read_head(p, &h, NULL) == 0) {
-        if (http_text_eq(h.path, "/echo") || h.protocol.p)
+        if (http_text_eq(h.path, "/echo") || http_text_eq(h.method, "CONNECT"))
             echo(p);
         else if (h.path.n > 7 && memcmp(h.path.p, "/bytes/", 7) == 0 &&
                  str_to_u64(h.path.p + 7, h.path.n - 7, UINT64_MAX, &n) == 0)

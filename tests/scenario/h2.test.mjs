@@ -105,6 +105,15 @@ test('a client of Node: both directions at once, trailers, a tunnel', async (t) 
   assert.equal(await said(tunnel), 'raw');
   tunnel.close(http2.constants.NGHTTP2_CANCEL);
 
+  // Without a protocol: only an authority (RFC 9113 8.5). The first bytes go with the request.
+  const plain = c.request({ ':method': 'CONNECT', ':authority': 'wiki.example:443' });
+  plain.write('first flight');
+  assert.equal((await new Promise((done) => plain.once('response', done)))[':status'], 200);
+  assert.equal(await said(plain), 'first flight');
+  plain.end('last');
+  assert.equal(await said(plain), 'last');
+  await new Promise((done) => plain.once('end', done).resume());
+
   // Others are not disturbed.
   const again = c.request({ ':path': '/x' });
   assert.match(await said(again), /^GET .* \/x\n/);
@@ -134,6 +143,17 @@ test('a server of Node: many requests, bodies both ways, trailers', async (t) =>
   assert.match(r.out, /done=40 received=40000000 /, r.err);
   r = await ask(addr, 'POST', '/early', 40, 200_000);
   assert.match(r.out, /done=40 received=120 /, r.err);
+});
+
+test('a server of Node: tunnels', async (t) => {
+  const addr = await nodeServer(t, (s, h) => {
+    assert.equal(h[':method'], 'CONNECT');
+    assert.equal(h[':path'], undefined);
+    s.respond({ ':status': 200 });
+    s.pipe(s);
+  });
+  const r = await ask(addr, 'CONNECT', '/', 40, 300_000);
+  assert.match(r.out, /done=40 received=12000000 /, r.err);
 });
 
 test('a server of Node that goes away is an error for those who wait', async (t) => {

@@ -104,6 +104,8 @@ struct h2_stream {
     struct buf in;
     size_t in_from;
     uint64_t received; /* c->received when the request was sent */
+    bool counts;       /* nghttp2 does not look whether the body is as long as announced */
+    uint64_t due;      /* what is still to come then */
     /* ---- what goes out ---- */
     const char *from; /* lies with a fiber that waits in send_body */
     size_t from_n;

@@ -95,6 +95,31 @@ static bool has_no_body(const struct h2_stream *st, int status)
     return status == 204 || status == 304 || st->is_head;
 }
 
+/* Of an answer to CONNECT. A tunnel has no length, whatever its answer says (RFC 9110 9.3.6); an answer
+ * that refuses one has, which nghttp2 leaves to us. */
+static void take_length(struct h2_stream *st, struct http_head *h)
+{
+    if (h->status < 300) {
+        h->has_length = false;
+        if (h->body == HTTP_BODY_LENGTH)
+            h->body = HTTP_BODY_STREAM;
+        return;
+    }
+    st->counts = h->has_length && !has_no_body(st, h->status);
+    st->due = h->length;
+}
+
+/* The peer has ended its message. */
+static void end_message(struct h2_conn *c, struct h2_stream *st)
+{
+    if (st->counts && st->due > 0) {
+        malformed(c, st);
+        return;
+    }
+    st->ended = true;
+    waitq_wake_all(&st->reader);
+}
+
 /* A response is complete: queued for who reads heads. Whether it can be taken. */
 static bool take_response(struct h2_stream *st)
 {
@@ -107,8 +132,8 @@ static bool take_response(struct h2_stream *st)
     st->final = h->status >= 200;
     if (!st->final || has_no_body(st, h->status))
         h->body = HTTP_BODY_NONE;
-    if (st->is_connect && st->final && h->status < 300)
-        h->has_length = false;
+    if (st->is_connect && st->final)
+        take_length(st, h);
     struct h2_arrived *a = mem_new(struct h2_arrived);
     a->head = *h;
     http_head_init(h);
@@ -129,7 +154,8 @@ static void head_complete(struct h2_conn *c, struct h2_stream *st, bool end)
         h2_serve_stream(st);
     else if (st->head.kind == H2_RESPONSE && !take_response(st))
         return;
-    st->ended = end;
+    if (end)
+        end_message(c, st);
     waitq_wake_all(&st->reader);
 }
 
@@ -146,10 +172,8 @@ static int on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *arg)
         break;
     case NGHTTP2_DATA:
         st = end ? stream_of(s, f) : NULL;
-        if (st) {
-            st->ended = true;
-            waitq_wake_all(&st->reader);
-        }
+        if (st)
+            end_message(c, st);
         break;
     case NGHTTP2_GOAWAY:
         c->goaway = true;
@@ -173,8 +197,10 @@ static int on_invalid_frame(nghttp2_session *s, const nghttp2_frame *f, int lib_
 static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
                    void *arg)
 {
-    (void)flags, (void)arg;
+    (void)flags;
     struct h2_stream *st = nghttp2_session_get_stream_user_data(s, id);
+    if (st && st->counts && n > st->due)
+        malformed(arg, st);
     if (!st || !st->open || st->error) {
         (void)nghttp2_session_consume_connection(s, n);
         return 0;
@@ -189,6 +215,8 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
         h2_stream_fail(st, -ENOMEM);
         return 0;
     }
+    if (st->counts)
+        st->due -= n;
     waitq_wake_all(&st->reader);
     return 0;
 }

@@ -238,8 +238,21 @@ static void resume(struct h2_stream *st)
     h2_conn_kick(st->c);
 }
 
+/* A tunnel's bytes have no length: neither side of a CONNECT says one (RFC 9110 9.3.6). */
+static struct http_head of_tunnel(const struct http_head *h)
+{
+    struct http_head t = *h; /* borrows all */
+    t.has_length = false;
+    if (t.body == HTTP_BODY_LENGTH)
+        t.body = HTTP_BODY_STREAM;
+    return t;
+}
+
 int h2_stream_answer(struct h2_stream *st, const struct http_head *h)
 {
+    struct http_head tunnel = of_tunnel(h);
+    if (st->is_connect && h->status / 100 == 2)
+        h = &tunnel;
     nghttp2_data_provider body = {.source.ptr = st, .read_callback = next_data};
     nghttp2_data_provider *has_body = h->body == HTTP_BODY_NONE ? NULL : &body;
     int r = h2_writer_head(&writer, h);
@@ -276,6 +289,10 @@ static bool offers_connect(const struct h2_conn *c)
 static int send_request(struct h2_stream *st, const struct http_head *h)
 {
     struct h2_conn *c = st->c;
+    struct http_head tunnel = of_tunnel(h);
+    st->is_connect = http_text_eq(h->method, "CONNECT");
+    if (st->is_connect)
+        h = &tunnel;
     nghttp2_data_provider body = {.source.ptr = st, .read_callback = next_data};
     nghttp2_data_provider *has_body = h->body == HTTP_BODY_NONE ? NULL : &body;
     int r = h2_writer_head(&writer, h);
@@ -292,7 +309,6 @@ static int send_request(struct h2_stream *st, const struct http_head *h)
     st->in_session = true;
     st->received = c->received;
     st->is_head = http_text_eq(h->method, "HEAD");
-    st->is_connect = http_text_eq(h->method, "CONNECT");
     st->head_sent = true;
     st->body = h->body;
     st->left = h->length;

@@ -15,8 +15,12 @@
  * error, or a reset, every further call returns an error; the pipe is closed all the same. A pipe
  * that is closed before both directions have ended is reset, so that the peer can tell.
  *
- * After a response of 101 (HTTP/1.1 with head.protocol), or 2xx to a CONNECT with a protocol (HTTP/2),
- * body bytes are what the protocol says, in both directions, until send_end and 0. */
+ * After a response of 101 (HTTP/1.1 with head.protocol), or 2xx to a CONNECT, body bytes are what the
+ * protocol or the tunnel says, in both directions, until send_end and 0. A CONNECT with head.protocol is
+ * RFC 8441; without it, it names only an authority with a port (RFC 9110 9.3.6, RFC 9113 8.5), and its
+ * body is HTTP_BODY_STREAM: bytes may go out before the answer has come. Content-Length says nothing in
+ * either, nor is it written. 204 ends a tunnel before it begins. Whoever serves gets each CONNECT as any
+ * other request, and answers it with another status when it is no proxy. */
 #pragma once
 
 #include "http/pipe/message.h"

@@ -147,6 +147,12 @@ static inline void many_heads(struct http_pipe *p)
     }
 }
 
+/* CONNECT: what the tests ask for by the name of the host. */
+static inline bool is_tunnel(const struct http_head *h, const char *authority)
+{
+    return http_text_eq(h->method, "CONNECT") && http_text_eq(h->authority, authority);
+}
+
 static inline void serve(void *arg, struct http_pipe *p)
 {
     (void)arg;
@@ -155,7 +161,7 @@ static inline void serve(void *arg, struct http_pipe *p)
     struct err e = {0};
     int r = http_read_head(p, &h, &e);
     CHECK(r == 0, "%s", e.msg);
-    if (http_text_eq(h.path, "/echo") || h.protocol.p)
+    if (http_text_eq(h.path, "/echo") || h.protocol.p || is_tunnel(&h, "echo:1"))
         echo(p);
     else if (http_text_eq(h.path, "/big"))
         big(p, 4 << 20);
@@ -169,6 +175,8 @@ static inline void serve(void *arg, struct http_pipe *p)
         held(p);
     else if (http_text_eq(h.path, "/early"))
         answer(p, 200, "early");
+    else if (is_tunnel(&h, "refused:1"))
+        answer(p, 403, "not here");
     else if (http_text_eq(h.path, "/none"))
         ;
     else if (http_text_eq(h.path, "/interim"))

@@ -1,52 +1,11 @@
 /* test_h2.c - the asking side against the serving side: streams in both directions at once, many of
  * them, large bodies, the end of either. */
-#include "unit/http/pipe/h2_world.h"
+#include "unit/http/pipe/h2_both.h"
 #include "base/rng.h"
 #include "http/pipe/h2_conn.h"
 
 #include <malloc.h>
 #include <sys/socket.h>
-
-struct both {
-    struct world w;
-    struct http_link *l;
-};
-
-/* h2_world's server with a link at the other end. */
-static void both_init(struct both *b, const struct http_serve_options *o)
-{
-    struct err e = {0};
-    world_init(&b->w, o, true);
-    int r = h2_link_new(&b->w.peer.s, &(struct http_link_options){0}, &b->l, &e);
-    CHECK(r == 0, "%d %s", r, e.msg);
-}
-static void both_done(struct both *b)
-{
-    b->l->ops->free(b->l);
-    CHECK(world_ended(&b->w) == 0, "%d %s", b->w.result, b->w.e.msg);
-    world_done(&b->w);
-}
-static struct http_pipe *asked(struct both *b, const char *method, const char *path,
-                               enum http_body body)
-{
-    struct http_pipe *p = NULL;
-    CHECK(b->l->ops->ask(b->l, &p) == 0, "ask");
-    struct http_head h = {.method = http_text_of(method),
-                          .scheme = HTTP_TEXT("http"),
-                          .authority = HTTP_TEXT("a.example"),
-                          .path = http_text_of(path),
-                          .body = body};
-    CHECK(http_send_head(p, &h) == 0, "send");
-    return p;
-}
-static int status_of(struct http_pipe *p)
-{
-    struct err e = {0};
-    AUTO(http_head) h;
-    http_head_init(&h);
-    int r = http_read_head(p, &h, &e);
-    return r < 0 ? r : h.status;
-}
 
 static void requests_one_after_the_other(void)
 {
