@@ -12,6 +12,7 @@ struct waiter {
     struct list node;
     struct fiber *fiber;
     bool released;
+    int code; /* of waitq_wake_all_with */
 };
 
 void waitq_init(struct waitq *q)
@@ -35,7 +36,7 @@ static int wait_released(struct waitq *q)
     while (r == 0 && !w.released)
         r = fiber_park();
     if (w.released)
-        return 0;
+        return w.code;
     list_remove(&w.node);
     return r;
 }
@@ -54,31 +55,37 @@ int waitq_wait_or_woken(struct waitq *q)
     list_push_back(&q->waiters, &w.node);
     r = fiber_park();
     if (w.released)
-        return 0;
+        return w.code;
     list_remove(&w.node);
     return r < 0 ? r : 1;
 }
 
 /* Releases the first waiter; returns its fiber or NULL. */
-static struct fiber *release_one(struct waitq *q)
+static struct fiber *release_one(struct waitq *q, int code)
 {
     struct list *n = list_pop_front(&q->waiters);
     if (!n)
         return NULL;
     struct waiter *w = LIST_ENTRY(n, struct waiter, node);
     w->released = true;
+    w->code = code;
     fiber_wake(w->fiber);
     return w->fiber;
 }
 
 void waitq_wake_one(struct waitq *q)
 {
-    (void)release_one(q);
+    (void)release_one(q, 0);
 }
 
 void waitq_wake_all(struct waitq *q)
 {
-    while (release_one(q))
+    waitq_wake_all_with(q, 0);
+}
+
+void waitq_wake_all_with(struct waitq *q, int code)
+{
+    while (release_one(q, code))
         ;
 }
 
@@ -106,7 +113,7 @@ int fmutex_lock(struct fmutex *m)
 void fmutex_unlock(struct fmutex *m)
 {
     MUST(m->owner && m->owner == fiber_self());
-    m->owner = release_one(&m->q);
+    m->owner = release_one(&m->q, 0);
 }
 
 void fsem_init(struct fsem *s, size_t n)
@@ -135,6 +142,6 @@ bool fsem_try(struct fsem *s)
 
 void fsem_give(struct fsem *s)
 {
-    if (!release_one(&s->q))
+    if (!release_one(&s->q, 0))
         s->free++;
 }

@@ -22,6 +22,9 @@ int waitq_wait(struct waitq *q) WARN_UNUSED; /* Suspends. 0, -ECANCELED, -ETIMED
 int waitq_wait_or_woken(struct waitq *q) WARN_UNUSED;
 void waitq_wake_one(struct waitq *q);
 void waitq_wake_all(struct waitq *q);
+/* Releases all with `code` (< 0): what they waited in is about to be gone, and they must not look at it
+ * again. */
+void waitq_wake_all_with(struct waitq *q, int code);
 bool waitq_empty(const struct waitq *q);
 
 /* A mutex for state that must stay consistent across a suspension. Not recursive. FIFO. */

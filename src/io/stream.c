@@ -4,7 +4,11 @@
  * needs before the next. Loops, waits and checks for cancellation are only here; a TLS read
  * that has to write first is nothing special. One fiber reads and one writes; a TLS stream whose
  * reader wants to write while the writer waits too would put two fibers on one direction, so a
- * fiber that finds the place taken waits for its turn in short steps (see wait_for). */
+ * fiber that finds the place taken waits for its turn in short steps (see wait_for).
+ *
+ * A stream without a descriptor (a stream of HTTP/2, or TLS on one) brings a wait of its own. It has
+ * nothing that must be forgotten between an attempt and a wait: `wait` looks whether an attempt would
+ * get on. */
 #include "io/stream.h"
 #include "fiber/scheduler.h"
 #include "io/loop_internal.h"
@@ -95,8 +99,20 @@ void stream_move(struct stream *to, struct stream *from)
     io_fd_move(&to->io, &from->io);
 }
 
+static bool is_closed(const struct stream *s)
+{
+    return !s->ops || (s->io.fd < 0 && !s->ops->wait);
+}
+
+bool stream_gone(const struct stream *s)
+{
+    return s->io.peer_ended || s->io.hangup || (s->ops && s->ops->gone && s->ops->gone(s));
+}
+
 static int wait_for(struct stream *s, uint32_t want)
 {
+    if (s->ops->wait)
+        return s->ops->wait(s, want);
     struct io_fd *io = &s->io;
     struct fiber *other = want == EPOLLOUT ? io->writer : io->reader;
     if (other) {
@@ -134,7 +150,7 @@ ssize_t stream_read(struct stream *s, void *p, size_t n)
 {
     int r = fiber_check_io();
     while (r == 0) {
-        if (s->io.fd < 0)
+        if (is_closed(s))
             return -EBADF;
         ssize_t got = s->ops->read(s, p, n);
         if (got != -EAGAIN)
@@ -151,7 +167,7 @@ int stream_write(struct stream *s, const void *p, size_t n)
         int r = fiber_check_io();
         if (r < 0)
             return r;
-        if (s->io.fd < 0)
+        if (is_closed(s))
             return -EBADF;
         ssize_t put = s->ops->write(s, from, n);
         if (put >= 0) {
@@ -170,14 +186,14 @@ int stream_write(struct stream *s, const void *p, size_t n)
 
 ssize_t stream_try_read(struct stream *s, void *p, size_t n)
 {
-    if (s->io.fd < 0)
+    if (is_closed(s))
         return -EBADF;
     if (s->io.drained) {
         s->want = EPOLLIN;
         return -EAGAIN;
     }
     ssize_t got = s->ops->read(s, p, n);
-    if (got == -EAGAIN && s->want == EPOLLIN) {
+    if (got == -EAGAIN && s->want == EPOLLIN && s->io.fd >= 0) {
         s->io.readable = false; /* used up: whoever waits, waits for what comes from here on */
         s->io.drained = true;
     }
@@ -187,8 +203,10 @@ ssize_t stream_try_read(struct stream *s, void *p, size_t n)
 int stream_wait(struct stream *s, uint32_t want)
 {
     struct io_fd *io = &s->io;
-    if (io->fd < 0)
+    if (is_closed(s))
         return -EBADF;
+    if (s->ops->wait)
+        return want == EPOLLOUT ? s->ops->wait(s, want) : wait_to_read(s, want);
     if (want == EPOLLIN && !io->drained)
         return 0; /* something has come since */
     if (want == EPOLLOUT ? io->writer != NULL : io->reader != NULL)
@@ -200,7 +218,7 @@ int stream_finish(struct stream *s)
 {
     int r = fiber_check_io();
     while (r == 0) {
-        if (s->io.fd < 0)
+        if (is_closed(s))
             return -EBADF;
         r = s->ops->finish(s);
         if (r != -EAGAIN)
@@ -217,5 +235,6 @@ void stream_reset(struct stream *s)
         /* Fails on what is no socket, which has no other way to say it. */
         (void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     }
+    s->reset = true;
     stream_done(s);
 }

@@ -17,13 +17,20 @@ struct stream_ops {
     int (*finish)(struct stream *s);
     /* releases what the implementation added; the io_fd is closed by stream_done */
     void (*done)(struct stream *s);
+    /* Of a stream that has no descriptor; NULL: it waits on its own. Waits until what wanted `want` may
+     * be tried again; may end early. One fiber may wait to read while another waits to write. 0, or a
+     * code; -EBADF when `done` came meanwhile, and then nothing of it is looked at any more. Suspends. */
+    int (*wait)(struct stream *s, uint32_t want);
+    /* of the same, never NULL there: whether the peer is known to have ended */
+    bool (*gone)(const struct stream *s);
 };
 
 struct stream {
     const struct stream_ops *ops;
-    struct io_fd io;
+    struct io_fd io; /* IO_FD_NONE when the implementation has a `wait` of its own */
     uint32_t want;
     bool idle;  /* nothing has come for a while: an implementation may give memory back */
+    bool reset; /* `done` is to look like no end in order (stream_reset) */
     void *impl; /* e.g. SSL *, owned through ops->done */
 };
 
@@ -50,6 +57,9 @@ ssize_t stream_try_read(struct stream *s, void *p, size_t n) WARN_UNUSED;
 /* Waits for what the last stream_try_read wanted (`want`, kept by the caller: a writer may have
  * changed it meanwhile). May end early. Suspends. 0, or a code. */
 int stream_wait(struct stream *s, uint32_t want) WARN_UNUSED;
+/* Whether the peer is known to have ended its side, although nobody has read that far. Does not
+ * suspend. */
+bool stream_gone(const struct stream *s);
 /* Closes at once, in a way that the peer cannot take for an end in order: TCP answers with a reset.
  * Otherwise as stream_done. */
 void stream_reset(struct stream *s);

@@ -1,8 +1,8 @@
 /* tls - the files tls*.c are the only ones that touch OpenSSL's SSL_ API.
  *
  * A session runs on a stream that is moved into it: on the descriptor itself when the stream is a
- * plain one, through the stream's own calls when it is something else (TLS within TLS). TLS 1.2 and
- * 1.3, no renegotiation, no compression, no early data.
+ * plain one, through the stream's own calls when it is something else (TLS within TLS, or in a stream
+ * of HTTP/2). TLS 1.2 and 1.3, no renegotiation, no compression, no early data.
  *
  * Plaintext that was received is wiped as soon as it has been read, in all sessions but those of
  * tls_server_new: it may hold secrets. */

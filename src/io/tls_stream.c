@@ -6,7 +6,7 @@
  *
  * A session on another stream (TLS within TLS) keeps that stream behind a BIO of its own, which
  * calls its operations; the registered descriptor moves to the outer stream, so that there is one place
- * to wait.
+ * to wait. A stream that has none and waits by itself goes on doing so: the session asks it.
  *
  * OpenSSL's error queue belongs to the thread, not to the fiber: it is emptied right before every
  * call and read right after, with nothing in between that could let another fiber run. A fatal
@@ -393,9 +393,41 @@ static void tls_done(struct stream *s)
 static const struct stream_ops tls_ops = {
     .read = tls_read, .write = tls_write, .finish = tls_finish, .done = tls_done};
 
+/* Nothing is touched after the wait: the session may be gone. */
+static int below_wait(struct stream *s, uint32_t want)
+{
+    struct under *u = BIO_get_data(SSL_get_rbio(s->impl));
+    return u->s.ops->wait(&u->s, want);
+}
+
+static bool below_gone(const struct stream *s)
+{
+    const struct under *u = BIO_get_data(SSL_get_rbio(s->impl));
+    return u->s.ops->gone(&u->s);
+}
+
+/* A descriptor that is closed says that it ends, which here is said by the stream below. */
+static void below_done(struct stream *s)
+{
+    struct under *u = BIO_get_data(SSL_get_rbio(s->impl));
+    bool said = !SSL_get_quiet_shutdown(s->impl) && SSL_get_shutdown(s->impl) & SSL_SENT_SHUTDOWN;
+    u->s.reset = s->reset;
+    if (said && !s->reset)
+        (void)u->s.ops->finish(&u->s); /* would it have to wait, the peer sees a reset */
+    tls_done(s);
+}
+
+/* On a stream that waits by itself. */
+static const struct stream_ops tls_below_ops = {.read = tls_read,
+                                                .write = tls_write,
+                                                .finish = tls_finish,
+                                                .done = below_done,
+                                                .wait = below_wait,
+                                                .gone = below_gone};
+
 bool stream_is_tls(const struct stream *s)
 {
-    return s->ops == &tls_ops;
+    return s->ops == &tls_ops || s->ops == &tls_below_ops;
 }
 
 /* ---- beginning ---- */
@@ -410,7 +442,7 @@ int tls_stream_begin(SSL_CTX *ctx, struct stream *under, struct stream *ret, str
     }
     ERR_clear_error();
     SSL *ssl = SSL_new(ctx);
-    bool plain = stream_is_plain(under);
+    bool plain = stream_is_plain(under), waits = under->ops->wait;
     if (!ssl || (plain ? !put_wire(ssl) : !put_under(ssl, under))) {
         SSL_free(ssl);
         stream_done(under);
@@ -419,7 +451,7 @@ int tls_stream_begin(SSL_CTX *ctx, struct stream *under, struct stream *ret, str
     under->ops = NULL;
     io_fd_move(&ret->io, &under->io);
     ret->io.drained = false; /* that was said of the bytes below */
-    ret->ops = &tls_ops;
+    ret->ops = waits ? &tls_below_ops : &tls_ops;
     ret->impl = ssl;
     return 0;
 }
@@ -437,7 +469,9 @@ int tls_stream_handshake(struct stream *s, struct tls_handshake *h)
             r = -ECONNRESET; /* it said goodbye in the middle */
         if (r != -EAGAIN)
             break;
-        r = s->want == EPOLLOUT ? io_wait_writable(&s->io) : io_wait_readable(&s->io);
+        r = s->ops->wait          ? s->ops->wait(s, s->want)
+            : s->want == EPOLLOUT ? io_wait_writable(&s->io)
+                                  : io_wait_readable(&s->io);
         if (r < 0)
             break;
     }

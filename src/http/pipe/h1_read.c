@@ -259,7 +259,7 @@ bool h1_body_ready(struct http_pipe *p)
 bool h1_gone(struct http_pipe *p)
 {
     struct h1_conn *c = CONTAINER_OF(p, struct h1_conn, pipe);
-    return c->in_error || c->in_ended || c->s->io.peer_ended || c->s->io.hangup;
+    return c->in_error || c->in_ended || stream_gone(c->s);
 }
 
 const struct http_fields *h1_trailers(struct http_pipe *p)

@@ -238,11 +238,12 @@ void h2_conn_gather(struct h2_conn *c)
             c->out = spare_take(&out_spares, H2_OUT_BYTES);
             c->out_n = 0;
         }
-        if (H2_OUT_BYTES - c->out_n < H2_FRAME_BYTES)
+        if (!h2_conn_has_room(c))
             break;
         const uint8_t *p;
+        c->paused = false;
         ssize_t n = nghttp2_session_mem_send(c->session, &p);
-        if (n == 0)
+        if (n == 0 && !c->paused)
             break;
         if (n < 0 || (size_t)n > H2_OUT_BYTES - c->out_n) {
             h2_conn_break(c, n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -E_PROTO);

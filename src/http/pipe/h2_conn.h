@@ -21,6 +21,7 @@
 #define H2_KEEP_BYTES  (64u << 10)  /* a larger buffer of a stream is given back when empty */
 #define H2_TRIM_NS     1000000000LL /* after so long without a byte a reader gives its stack back */
 #define H2_FLUSH_MS    1000         /* for last words */
+#define H2_LINGER_MAX  1000         /* tunnels that we have ended and the peer has not */
 #define H2_HEADS_MAX   8            /* interim responses that nobody has read yet */
 
 struct h2_stream;
@@ -37,10 +38,12 @@ struct h2_conn {
     int64_t idle_ns;   /* since when no stream was there */
     struct list streams;
     size_t n_streams; /* of these with an open pipe */
+    size_t n_lingering;
     /* ---- output ---- */
     char *out; /* H2_OUT_BYTES, or NULL when there is nothing to say */
     size_t out_n;
     bool out_secret;      /* a link's: heads or bodies are in it, and so may credentials be */
+    bool paused;          /* no room for another frame: nghttp2 was told to stop */
     bool writing;         /* the writer's fiber runs */
     struct waitq written; /* it has ended */
     struct waitq room;    /* it has written a buffer, or a stream has failed */
@@ -61,6 +64,12 @@ void h2_conn_done(struct h2_conn *c);
 ssize_t h2_conn_read(struct h2_conn *c, int64_t until_ns);
 /* Gives bytes to the session, as h2_conn_read does. Does not suspend. 0 or a code. */
 int h2_conn_feed(struct h2_conn *c, const void *p, size_t n);
+/* Whether the buffer takes the bytes of a DATA frame, and what nghttp2 may give next. Without, nghttp2 is
+ * not entered to write, so that a frame that it has begun never has to wait. */
+static inline bool h2_conn_has_room(const struct h2_conn *c)
+{
+    return H2_OUT_BYTES - c->out_n >= 2 * H2_FRAME_BYTES;
+}
 /* Moves what the session has to say into the buffer, as far as there is room. Not from callbacks.
  * Does not suspend. */
 void h2_conn_gather(struct h2_conn *c);
@@ -116,6 +125,9 @@ struct h2_stream {
     bool finish;    /* END_STREAM may go out */
     bool finished;  /* it has */
     bool cut_after; /* then the rest of the request is refused (8.1) */
+    bool bytes;     /* it is a stream of io/stream.h by now (h2_bytes.c) */
+    bool lingers;   /* nobody has it, and only the peer's end is to come */
+    bool asks;      /* which wants to be woken when there is room for bytes */
     /* ---- an answer of our own ---- */
     struct http_head refusal; /* keeps the text that `from` points to */
 };
@@ -131,6 +143,13 @@ void h2_stream_cut(struct h2_stream *st, uint32_t code);
 int h2_stream_keep(struct h2_stream *st, const void *p, size_t n) WARN_UNUSED;
 /* Gives connection-level window back for bytes that nobody will read. */
 void h2_stream_drop(struct h2_stream *st);
+/* There is something to send again: nghttp2 asks for it as soon as windows and buffer have room, which is
+ * at once when they have. */
+void h2_stream_resume(struct h2_stream *st);
+/* Takes received bytes, of which there are some. > 0. */
+size_t h2_stream_take(struct h2_stream *st, void *to, size_t room);
+/* http_pipe_stream (h2_bytes.c). */
+void h2_stream_bytes(struct http_pipe *p, struct stream *ret);
 /* Whether both directions have ended in order. */
 bool h2_stream_complete(const struct h2_stream *st);
 /* Sends the final head; the body comes from `st`. 0 or a code. */

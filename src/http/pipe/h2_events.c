@@ -202,6 +202,8 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
     if (st && st->counts && n > st->due)
         malformed(arg, st);
     if (!st || !st->open || st->error) {
+        if (st && st->lingers)
+            h2_stream_cut(st, NGHTTP2_CANCEL);
         (void)nghttp2_session_consume_connection(s, n);
         return 0;
     }
@@ -230,8 +232,8 @@ static int send_data(nghttp2_session *s, nghttp2_frame *f, const uint8_t *head, 
     struct h2_stream *st = source->ptr;
     if (st->from_n < n)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* given up meanwhile */
-    if (H2_OUT_BYTES - c->out_n < 9 + n + H2_FRAME_BYTES)
-        return NGHTTP2_ERR_WOULDBLOCK; /* gather wants room for what comes next */
+    MUST(n + 9 < H2_FRAME_BYTES &&
+         h2_conn_has_room(c)); /* nghttp2's frames are of 16 KiB at most */
     memcpy(c->out + c->out_n, head, 9);
     memcpy(c->out + c->out_n + 9, st->from, n);
     c->out_n += 9 + n;
@@ -243,7 +245,8 @@ static int send_data(nghttp2_session *s, nghttp2_frame *f, const uint8_t *head, 
         h2_calm_taken(&c->calm);
         waitq_wake_all(&st->writer);
     }
-    return 0;
+    c->paused = !h2_conn_has_room(c);
+    return c->paused ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 /* ---- ends ---- */

@@ -34,14 +34,14 @@ static const struct h2_link *of_const(const struct http_link *l)
 static bool ended(struct http_link *link)
 {
     struct h2_link *l = of(link);
-    return l->c.broken || l->c.goaway || l->s.io.peer_ended || l->s.io.hangup ||
+    return l->c.broken || l->c.goaway || stream_gone(&l->s) ||
            !nghttp2_session_check_request_allowed(l->c.session);
 }
 
 static size_t room(const struct http_link *link)
 {
     const struct h2_link *l = of_const(link);
-    if (l->c.broken || l->c.goaway || l->s.io.peer_ended || l->s.io.hangup)
+    if (l->c.broken || l->c.goaway || stream_gone(&l->s))
         return 0;
     size_t most =
         nghttp2_session_get_remote_settings(l->c.session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
@@ -87,6 +87,9 @@ static void free_link(struct http_link *link)
     if (!l->c.broken) {
         (void)nghttp2_session_terminate_session(l->c.session, NGHTTP2_NO_ERROR);
         h2_conn_flush(&l->c);
+        if (!l->c.broken && !l->c.writing)
+            (void)l->s.ops->finish(
+                &l->s); /* in order, as far as that can be done without waiting */
         h2_conn_break(&l->c, -ECANCELED);
     }
     dispose(l);

@@ -67,6 +67,7 @@ void h2_stream_release(struct h2_stream *st)
         free(a);
     }
     list_remove(&st->node);
+    st->c->n_lingering -= st->lingers;
     h2_reader_done(&st->head);
     http_head_done(&st->refusal);
     drop_in(st);
@@ -143,7 +144,7 @@ static int read_head(struct http_pipe *p, struct http_head *ret, struct err *e)
     return 0;
 }
 
-static size_t take_bytes(struct h2_stream *st, void *to, size_t room)
+size_t h2_stream_take(struct h2_stream *st, void *to, size_t room)
 {
     struct h2_conn *c = st->c;
     size_t n = st->in.len - st->in_from;
@@ -153,7 +154,7 @@ static size_t take_bytes(struct h2_stream *st, void *to, size_t room)
     st->in_from += n;
     if (st->in_from == st->in.len) {
         st->in_from = 0;
-        if (st->in.cap > H2_KEEP_BYTES)
+        if (st->in.cap > H2_KEEP_BYTES || st->bytes)
             drop_in(st);
         buf_reset(&st->in);
     }
@@ -175,7 +176,7 @@ static ssize_t read_body(struct http_pipe *p, void *to, size_t room, bool *ret_i
     struct h2_stream *st = of(p);
     for (;;) {
         if (st->in.len > st->in_from) {
-            size_t n = take_bytes(st, to, room);
+            size_t n = h2_stream_take(st, to, room);
             if (ret_idle)
                 *ret_idle = st->in.len == 0 && !st->ended;
             return (ssize_t)n;
@@ -213,8 +214,12 @@ static ssize_t next_data(nghttp2_session *s, int32_t id, uint8_t *to, size_t roo
             *flags |= NGHTTP2_DATA_FLAG_EOF;
         return (ssize_t)n;
     }
-    if (!st->finish)
+    if (!st->finish) {
+        if (st->asks)
+            waitq_wake_all(&st->writer);
+        st->asks = false;
         return NGHTTP2_ERR_DEFERRED;
+    }
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (st->trailers) {
         int r = h2_writer_trailers(&writer, st->trailers);
@@ -229,8 +234,7 @@ static ssize_t next_data(nghttp2_session *s, int32_t id, uint8_t *to, size_t roo
     return 0;
 }
 
-/* There is something to send again. */
-static void resume(struct h2_stream *st)
+void h2_stream_resume(struct h2_stream *st)
 {
     (void)nghttp2_session_resume_data(st->c->session,
                                       st->id); /* not deferred: it is asked anyway */
@@ -388,7 +392,7 @@ static int send_body(struct http_pipe *p, const void *from, size_t n, bool more)
         st->left -= n;
     st->from = from;
     st->from_n = n;
-    resume(st);
+    h2_stream_resume(st);
     return wait_taken(st);
 }
 
@@ -425,7 +429,7 @@ static int send_end(struct http_pipe *p, const struct http_fields *fields)
     }
     st->finish = true;
     st->trailers = has_trailers ? fields : NULL;
-    resume(st);
+    h2_stream_resume(st);
     return wait_taken(st);
 }
 
@@ -442,13 +446,30 @@ static void cut_on_close(struct h2_stream *st)
         st->cut_after = true; /* the response goes out whole first */
 }
 
+/* Whether what is left to happen is an end: of ours, which is queued; or of the peer's, of a tunnel that
+ * we have ended. As with TCP: a reset would take away what the peer has not read yet, and it gets one
+ * when it sends more (on_data). Not many may wait for that. */
+static bool lingers(struct h2_stream *st)
+{
+    struct h2_conn *c = st->c;
+    if (st->error || !st->finish)
+        return false;
+    if (st->ended)
+        return true;
+    st->lingers = st->bytes && !c->serving && c->n_lingering < H2_LINGER_MAX;
+    c->n_lingering += st->lingers;
+    return st->lingers;
+}
+
 static void close_pipe(struct http_pipe *p)
 {
     struct h2_stream *st = of(p);
     struct h2_conn *c = st->c;
-    if (st->in_session && !h2_stream_complete(st))
+    if (st->in_session && !h2_stream_complete(st) && !lingers(st))
         cut_on_close(st);
     h2_stream_drop(st);
+    waitq_wake_all_with(&st->reader, -EBADF);
+    waitq_wake_all_with(&st->writer, -EBADF);
     st->open = false;
     st->server = NULL;
     if (--c->n_streams == 0)
@@ -480,4 +501,5 @@ static const struct http_pipe_ops stream_ops = {
     .close = close_pipe,
     .ready = ready,
     .gone = gone,
+    .stream = h2_stream_bytes,
 };

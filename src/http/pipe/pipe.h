@@ -48,8 +48,9 @@ struct http_pipe_ops {
     int (*send_end)(struct http_pipe *p, const struct http_fields *trailers);
     void (*reset)(struct http_pipe *p, enum http_reset why);
     void (*close)(struct http_pipe *p);
-    bool (*ready)(struct http_pipe *p); /* NULL: not known */
-    bool (*gone)(struct http_pipe *p);  /* NULL: not known */
+    bool (*ready)(struct http_pipe *p);                      /* NULL: not known */
+    bool (*gone)(struct http_pipe *p);                       /* NULL: not known */
+    void (*stream)(struct http_pipe *p, struct stream *ret); /* NULL: cannot (1.1) */
 };
 struct http_pipe {
     const struct http_pipe_ops *ops;
@@ -133,6 +134,25 @@ static inline void http_pipe_close(struct http_pipe *p)
 {
     if (p)
         p->ops->close(p);
+}
+
+/* Makes a tunnel a stream: an HTTP/2 pipe whose CONNECT has been answered by a 2xx that went out, or
+ * that was read, with HTTP_BODY_STREAM in both directions and no call under way. Takes the pipe over.
+ * *ret is like any stream of io/stream.h: it may be moved, TLS may run in it, one fiber may read while
+ * another one writes. What it does besides:
+ *  - stream_finish ends our direction (END_STREAM); reading 0 is the peer's end.
+ *  - stream_done closes the pipe. Without stream_finish before it the peer gets a reset, unless all had
+ *    ended; with it, an end, and on the asking side a reset only if it goes on sending. (The serving
+ *    side refuses the rest with NO_ERROR, RFC 9113 8.1.) After stream_reset it always gets a reset.
+ *  - A reset by the peer, and the end of the connection, is -ECONNRESET, after the bytes that have come;
+ *    on the serving side the stream's fiber is cancelled besides, as always.
+ *  - It is done before its link is freed, or `serve` returns.
+ *  - Nothing is queued for it: what stream_write has taken is in the connection's own buffer, as the
+ *    peer's windows allow. It holds what has come and was not read, at most one window, and nothing else.
+ * Does not suspend. */
+static inline void http_pipe_stream(struct http_pipe *p, struct stream *ret)
+{
+    p->ops->stream(p, ret);
 }
 
 /* Opens the library of HTTP/2, which is otherwise done at first use: for a process that locks itself in

@@ -22,6 +22,14 @@ static inline void both_done(struct both *b)
     CHECK(world_ended(&b->w) == 0, "%d %s", b->w.result, b->w.e.msg);
     world_done(&b->w);
 }
+/* The same, when the server's last frames may lie unread: its connection is then reset. */
+static inline void both_left(struct both *b)
+{
+    b->l->ops->free(b->l);
+    int r = world_ended(&b->w);
+    CHECK(r == 0 || r == -ECONNRESET, "%d %s", r, b->w.e.msg);
+    world_done(&b->w);
+}
 static inline struct http_pipe *asked(struct both *b, const char *method, const char *path,
                                       enum http_body body)
 {
@@ -42,4 +50,14 @@ static inline int status_of(struct http_pipe *p)
     http_head_init(&h);
     int r = http_read_head(p, &h, &e);
     return r < 0 ? r : h.status;
+}
+/* A tunnel as a stream of bytes; W.tunnel serves it at the other end. */
+static inline void tunnel_open(struct both *b, struct stream *ret)
+{
+    struct http_pipe *p = NULL;
+    CHECK(http_link_ask(b->l, &p) == 0, "ask");
+    struct http_head h = {
+        .method = HTTP_TEXT("CONNECT"), .authority = HTTP_TEXT("a:1"), .body = HTTP_BODY_STREAM};
+    CHECK(http_send_head(p, &h) == 0 && status_of(p) == 200, "tunnel");
+    http_pipe_stream(p, ret);
 }

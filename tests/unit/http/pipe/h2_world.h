@@ -10,7 +10,8 @@ static struct {
     int served, hanging, cancelled;
     ssize_t result; /* of the last call that ended an exchange */
     struct waitq changed;
-    bool go; /* lets /held answer */
+    void (*tunnel)(struct stream *s); /* serves each CONNECT, as a stream of bytes */
+    bool go;                          /* lets /held answer */
     struct waitq may_go;
 } W;
 
@@ -153,6 +154,17 @@ static inline bool is_tunnel(const struct http_head *h, const char *authority)
     return http_text_eq(h->method, "CONNECT") && http_text_eq(h->authority, authority);
 }
 
+static inline void serve_tunnel(struct http_pipe *p)
+{
+    struct http_head h = {.status = 200, .body = HTTP_BODY_STREAM};
+    struct stream s;
+    CHECK(http_send_head(p, &h) == 0, "answer");
+    http_pipe_stream(p, &s);
+    W.tunnel(&s);
+    stream_done(&s);
+    note(&W.served);
+}
+
 static inline void serve(void *arg, struct http_pipe *p)
 {
     (void)arg;
@@ -161,6 +173,10 @@ static inline void serve(void *arg, struct http_pipe *p)
     struct err e = {0};
     int r = http_read_head(p, &h, &e);
     CHECK(r == 0, "%s", e.msg);
+    if (W.tunnel && http_text_eq(h.method, "CONNECT")) {
+        serve_tunnel(p);
+        return;
+    }
     if (http_text_eq(h.path, "/echo") || h.protocol.p || is_tunnel(&h, "echo:1"))
         echo(p);
     else if (http_text_eq(h.path, "/big"))
