@@ -26,3 +26,10 @@ int library_open(const char *file, const char *package, const struct library_sym
     }
     return 0;
 }
+
+void library_find(const char *file, const char *name, void *ret)
+{
+    void *lib = dlopen(file, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD); /* it stays open anyway */
+    void *p = lib ? dlsym(lib, name) : NULL;
+    memcpy(ret, &p, sizeof(p));
+}

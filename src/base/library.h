@@ -20,3 +20,6 @@ struct library_symbol {
  * negative code. */
 int library_open(const char *file, const char *package, const struct library_symbol *symbols,
                  size_t n, void *table, struct err *e) WARN_UNUSED;
+/* Writes the address of a function that not all versions have to *ret, a pointer to a function; NULL
+ * when this one has none. After library_open of that file. */
+void library_find(const char *file, const char *name, void *ret);

@@ -37,6 +37,30 @@ static void read_answer(struct http_pipe *p, const char *method)
     MUST(http_read_head(p, &h, &e) < 0);
 }
 
+/* The answer of CONNECT, and if it is a tunnel, its bytes. */
+static void read_tunnel(struct http_pipe *p)
+{
+    AUTO(http_head) h;
+    http_head_init(&h);
+    struct err e = {0};
+    int r;
+    while ((r = http_read_head(p, &h, &e)) == 0 && h.status < 200)
+        check_head(&h, false);
+    if (r < 0 || h.status / 100 != 2 || h.body != HTTP_BODY_STREAM) {
+        http_pipe_close(p);
+        return;
+    }
+    struct stream s;
+    char bytes[600];
+    ssize_t n;
+    http_pipe_stream(p, &s);
+    (void)!stream_finish(&s);
+    while ((n = stream_read(&s, bytes, sizeof(bytes))) > 0)
+        ;
+    MUST(n != -EAGAIN && n != -EBADF && stream_write(&s, "x", 1) < 0);
+    stream_done(&s);
+}
+
 static int ask(void *arg)
 {
     static const char *const methods[] = {"GET", "HEAD", "POST", "CONNECT"};
@@ -53,6 +77,10 @@ static int ask(void *arg)
         h.protocol = HTTP_TEXT("websocket");
     static const char zeros[100000];
     if (http_send_head(p, &h) == 0) {
+        if (i == 3 && choice & 16) {
+            read_tunnel(p);
+            return 0;
+        }
         if (i >= 2 && http_send_body(p, zeros, sizeof(zeros), true) == 0)
             (void)http_send_end(p, NULL);
         if (choice & 2 || i != 1)
@@ -69,8 +97,15 @@ static int run(void *arg)
     struct err e = {0};
     struct scope scope;
     fake_stream(&s);
-    MUST(h2_link_new(&s, &(struct http_link_options){.head_bytes_max = choice & 4 ? 300 : 0}, &l,
-                     &e) == 0);
+    struct http_link_options o = {.head_bytes_max = choice & 4 ? 300 : 0};
+    if (choice & 8)
+        o = (struct http_link_options){.streams_max = 3,
+                                       .line = {.ping_ms = 1,
+                                                .dead_ms = 2,
+                                                .stream_window = 16 << 10,
+                                                .conn_window = 16 << 10,
+                                                .held_max = 1}};
+    MUST(h2_link_new(&s, &o, &l, &e) == 0);
     scope_init(&scope);
     for (size_t i = 0; i < 4; i++)
         MUST(fiber_spawn(&scope, "ask", ask, (void *)(uintptr_t)i, NULL) == 0);

@@ -31,6 +31,22 @@ static void pump(struct http_pipe *p, const struct http_head *h, bool back)
         (void)http_send_end(p, http_trailers(p));
 }
 
+/* A tunnel as a stream of bytes, which come back. */
+static void tunnel(struct http_pipe *p)
+{
+    struct stream s;
+    char bytes[600];
+    ssize_t n;
+    http_pipe_stream(p, &s);
+    while ((n = stream_read(&s, bytes, sizeof(bytes))) > 0)
+        if (stream_write(&s, bytes, (size_t)n) < 0)
+            break;
+    MUST(n != -EAGAIN && n != -EBADF);
+    if (n == 0)
+        (void)!stream_finish(&s);
+    stream_done(&s);
+}
+
 static void serve(void *arg, struct http_pipe *p)
 {
     (void)arg;
@@ -47,8 +63,13 @@ static void serve(void *arg, struct http_pipe *p)
             http_reset(p, HTTP_RESET_REFUSED);
         else if (way == 'h')
             pump(p, &h, false);
-        else if (way != 'n' && http_send_head(p, &a) == 0)
+        else if (way != 'n' && http_send_head(p, &a) == 0) {
+            if (choice & 32 && http_text_eq(h.method, "CONNECT")) {
+                tunnel(p);
+                return;
+            }
             pump(p, &h, true);
+        }
     }
     http_pipe_close(p);
 }
@@ -74,6 +95,12 @@ static int run(void *arg)
         .streams_max = choice & 4 ? 2 : 0,
         .head_bytes_max = choice & 8 ? 300 : 0,
     };
+    if (choice & 16)
+        o.line = (struct http_line){.ping_ms = 1,
+                                    .dead_ms = 2,
+                                    .stream_window = 16 << 10,
+                                    .conn_window = 16 << 10,
+                                    .held_max = 1};
     fake_stream(&s);
     int r = h2_serve(&s, &o, &e);
     MUST(r == 0 || (r < 0 && e.code == r && e.msg[0]));

@@ -10,7 +10,8 @@
  * than frames, so that nobody earns by asking for one byte at a time. A piece that we send whole, however
  * small, and a completed exchange fill it a little: gRPC answers each with a WINDOW_UPDATE and a PING, to
  * measure the line. `resets` pays for RST_STREAM
- * (rapid reset, CVE-2023-44487); completed exchanges fill it. CONTINUATIONs are counted for each head
+ * (rapid reset, CVE-2023-44487); completed exchanges fill it, and tunnels that were opened, up to as many
+ * as there may be. CONTINUATIONs are counted for each head
  * (CVE-2024-28182). */
 #include "http/pipe/h2_calm.h"
 
@@ -20,11 +21,13 @@ enum { CONTINUATION = 9, END_STREAM = 0x1, END_HEADERS = 0x4, PADDED = 0x8 };
 #define PREFACE_BYTES 24
 #define PAD_MAX       256 /* pad length and padding */
 
-void h2_calm_init(struct h2_calm *c, bool serving, int64_t now_ms)
+void h2_calm_init(struct h2_calm *c, bool serving, size_t streams_max, int64_t now_ms)
 {
+    int64_t max = streams_max > H2_CALM_RESETS ? (int64_t)streams_max : H2_CALM_RESETS;
     *c = (struct h2_calm){.preface = serving ? PREFACE_BYTES : 0,
                           .frames = H2_CALM_FRAMES,
                           .resets = H2_CALM_RESETS,
+                          .resets_max = max,
                           .at_ms = now_ms};
 }
 
@@ -43,7 +46,8 @@ static void pass_time(struct h2_calm *c, int64_t now_ms)
     if (tenths > 10000)
         tenths = 10000; /* full by then */
     earn(&c->frames, tenths * (H2_CALM_FRAMES_PER_S / 10), H2_CALM_FRAMES);
-    earn(&c->resets, tenths * (H2_CALM_RESETS_PER_S / 10), H2_CALM_RESETS);
+    if (c->resets < H2_CALM_RESETS)
+        earn(&c->resets, tenths * (H2_CALM_RESETS_PER_S / 10), H2_CALM_RESETS);
 }
 
 static const char *pay(int64_t *account, int64_t n, const char *what)
@@ -147,5 +151,11 @@ void h2_calm_taken(struct h2_calm *c)
 void h2_calm_done(struct h2_calm *c)
 {
     h2_calm_taken(c);
-    earn(&c->resets, 1, H2_CALM_RESETS);
+    if (c->resets < H2_CALM_RESETS)
+        earn(&c->resets, 1, H2_CALM_RESETS);
+}
+
+void h2_calm_opened(struct h2_calm *c)
+{
+    earn(&c->resets, 1, c->resets_max);
 }

@@ -30,12 +30,13 @@ struct h2_calm {
     bool settings; /* a SETTINGS frame has come: the peer does speak HTTP/2 */
     /* ---- accounts ---- */
     int64_t frames, resets; /* what it may still do */
-    uint64_t bytes;         /* sent and not yet credited */
-    int64_t at_ms;          /* when time was last credited */
+    int64_t resets_max;
+    uint64_t bytes; /* sent and not yet credited */
+    int64_t at_ms;  /* when time was last credited */
 };
 
-/* `serving`: the client's preface comes first. */
-void h2_calm_init(struct h2_calm *c, bool serving, int64_t now_ms);
+/* `serving`: the client's preface comes first. `streams_max`: so many streams there may be at once. */
+void h2_calm_init(struct h2_calm *c, bool serving, size_t streams_max, int64_t now_ms);
 /* Looks at the next bytes that came. NULL, or what the peer does too much of: a constant phrase;
  * the bytes are then not to be used. */
 const char *h2_calm_see(struct h2_calm *c, const void *p, size_t n, int64_t now_ms);
@@ -50,5 +51,8 @@ const char *h2_calm_fault(struct h2_calm *c);
 void h2_calm_sent(struct h2_calm *c, size_t n);
 /* The peer has taken all that one call sent. */
 void h2_calm_taken(struct h2_calm *c);
+/* A tunnel was opened, which may end by a reset at any time: one is earned. Thousands of callers may
+ * leave at once. */
+void h2_calm_opened(struct h2_calm *c);
 /* An exchange was completed: one reset is earned, and frames as by a piece. */
 void h2_calm_done(struct h2_calm *c);

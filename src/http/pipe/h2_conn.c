@@ -22,10 +22,11 @@
 #include "http/pipe/h2_memory.h"
 
 #define READ_BYTES    (16u << 10) /* a TLS record */
-#define OUT_ITEMS_MAX 4096        /* frames that wait for a peer that does not read */
+#define OUT_ITEMS_MAX 4096 /* frames that wait for a peer that does not read; and 4 a stream */
 #define SEND_HEAD_MAX (1u << 20)
 #define OUT_SPARES    16
 #define SETTINGS_MAX  8
+#define MANY_STREAMS  500 /* nghttp2 allows for 1,000 resets at once, and 33 a second */
 
 static _Thread_local char read_bytes[READ_BYTES];
 static _Thread_local struct spare out_spares;
@@ -56,7 +57,7 @@ static int64_t now_ms(void)
 
 /* ---- making and ending ---- */
 
-static nghttp2_option *options(void)
+static nghttp2_option *options(const struct h2_conn *c)
 {
     nghttp2_option *o;
     if (nghttp2_option_new(&o) != 0)
@@ -64,6 +65,9 @@ static nghttp2_option *options(void)
     nghttp2_option_set_no_auto_window_update(o, 1);
     nghttp2_option_set_no_closed_streams(o, 1);
     nghttp2_option_set_max_send_header_block_length(o, SEND_HEAD_MAX);
+    if (h2_lib.set_reset_rate && c->streams_max >= MANY_STREAMS)
+        h2_lib.set_reset_rate(o, 2 * c->streams_max,
+                              c->streams_max); /* h2_calm counts more finely */
     return o;
 }
 
@@ -77,7 +81,7 @@ static int submit_settings(struct h2_conn *c)
 {
     nghttp2_settings_entry all[SETTINGS_MAX];
     size_t n = 0;
-    add(all, &n, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW);
+    add(all, &n, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, c->line.stream_window);
     add(all, &n, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->head_bytes_max);
     /* No tree of priorities (RFC 9113 5.3): nothing to be made large. */
     add(all, &n, NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1);
@@ -89,7 +93,9 @@ static int submit_settings(struct h2_conn *c)
         add(all, &n, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
     int r = nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, all, n);
     if (r == 0)
-        r = nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, H2_CONN_WINDOW);
+        r = nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0,
+                                                  (int32_t)c->line.conn_window);
+    h2_windows_settings(c, false);
     return r;
 }
 
@@ -99,12 +105,13 @@ int h2_conn_init(struct h2_conn *c, struct stream *io, struct scope *scope, bool
     c->io = io;
     c->scope = scope;
     c->serving = serving;
-    c->idle_ns = time_mono_ns();
+    c->idle_ns = c->heard_ns = c->pinged_ns = time_mono_ns();
     list_init(&c->streams);
     waitq_init(&c->written);
     waitq_init(&c->room);
-    h2_calm_init(&c->calm, serving, now_ms());
-    nghttp2_option *o = options();
+    h2_calm_init(&c->calm, serving, c->streams_max, now_ms());
+    h2_windows_init(c);
+    nghttp2_option *o = options(c);
     const nghttp2_session_callbacks *events = h2_events();
     int r = -1;
     if (o && events)
@@ -142,9 +149,11 @@ void h2_conn_break(struct h2_conn *c, int code)
 {
     if (!c->broken)
         c->broken = code;
+    /* The connection's deadline is not the caller's, after which it might try again. */
+    int cut = code == -ETIMEDOUT ? -ECONNRESET : code;
     LIST_FOREACH_SAFE (st, &c->streams, struct h2_stream, node) {
         struct fiber *server = h2_stream_complete(st) ? NULL : st->server;
-        h2_stream_fail(st, was_not_seen(c, st, code) ? -E_CLOSED : code);
+        h2_stream_fail(st, was_not_seen(c, st, code) ? -E_CLOSED : cut);
         if (server)
             fiber_cancel(server);
     }
@@ -174,11 +183,11 @@ static int feed(struct h2_conn *c, const void *p, size_t n)
         c->lib_error = (int)r;
         return r == NGHTTP2_ERR_NOMEM ? -ENOMEM : terminate(c, NGHTTP2_PROTOCOL_ERROR);
     }
-    if (nghttp2_session_get_outbound_queue_size(c->session) > OUT_ITEMS_MAX) {
+    h2_conn_gather(c); /* a GOAWAY that nghttp2 wants to say counts once it is gathered */
+    if (nghttp2_session_get_outbound_queue_size(c->session) > OUT_ITEMS_MAX + 4 * c->streams_max) {
         c->excess = "frames without reading ours";
         return terminate(c, NGHTTP2_ENHANCE_YOUR_CALM);
     }
-    h2_conn_gather(c); /* a GOAWAY that nghttp2 wants to say counts once it is gathered */
     return nghttp2_session_want_read(c->session) || c->goaway ? c->broken : -E_PROTO;
 }
 
@@ -190,15 +199,27 @@ int h2_conn_feed(struct h2_conn *c, const void *p, size_t n)
     return r;
 }
 
+/* What a read has returned. */
+static ssize_t take(struct h2_conn *c, ssize_t n)
+{
+    if (n <= 0)
+        return n;
+    c->heard_ns = time_mono_ns();
+    int r = h2_conn_feed(c, read_bytes, (size_t)n);
+    return r < 0 ? r : n;
+}
+
 ssize_t h2_conn_read(struct h2_conn *c, int64_t until_ns)
 {
     struct fiber_deadline d = fiber_deadline_push(until_ns);
     ssize_t n = stream_read(c->io, read_bytes, sizeof(read_bytes));
     fiber_deadline_pop(&d);
-    if (n <= 0)
-        return n;
-    int r = h2_conn_feed(c, read_bytes, (size_t)n);
-    return r < 0 ? r : n;
+    return take(c, n);
+}
+
+ssize_t h2_conn_try_read(struct h2_conn *c)
+{
+    return take(c, stream_try_read(c->io, read_bytes, sizeof(read_bytes)));
 }
 
 int h2_conn_words(const struct h2_conn *c, int code, struct err *e)

@@ -12,8 +12,9 @@
 #include "http/pipe/link.h"
 #include "io/stream.h"
 
-#define H2_STREAM_WINDOW (256u << 10) /* on their way to us, of one stream */
-#define H2_CONN_WINDOW   (1u << 20)   /* and of one connection */
+#define H2_STREAM_WINDOW                                                                           \
+    (256u << 10) /* on their way to us, of one stream, unless line says otherwise */
+#define H2_CONN_WINDOW (1u << 20) /* and of one connection */
 #define H2_OUT_BYTES                                                                               \
     (81u << 10) /* gathered before they are written: four frames of 16 KiB, and one more */
 #define H2_FRAME_BYTES (9u + (16u << 10) + 1) /* the most that nghttp2 gives at once */
@@ -32,13 +33,23 @@ struct h2_conn {
     struct scope *scope; /* of the writer, and of the streams that are served */
     bool serving;
     struct http_serve_options o; /* when serving, defaults filled in */
+    struct http_line line;       /* defaults filled in */
+    size_t streams_max;          /* at once */
     size_t head_bytes_max;
     struct h2_calm calm;
     uint64_t received; /* bytes, all in all */
     int64_t idle_ns;   /* since when no stream was there */
+    int64_t heard_ns;  /* when bytes came last */
+    int64_t pinged_ns; /* when a PING went out last */
     struct list streams;
     size_t n_streams; /* of these with an open pipe */
     size_t n_lingering;
+    /* ---- windows (h2_windows.c), with line.held_max ---- */
+    size_t held;           /* has come and was not read */
+    size_t owed;           /* of what has come the connection's window is still to be given back */
+    uint32_t window;       /* of a stream, as was said last */
+    int64_t window_ns;     /* when */
+    unsigned settings_out; /* SETTINGS that the peer has not acknowledged */
     /* ---- output ---- */
     char *out; /* H2_OUT_BYTES, or NULL when there is nothing to say */
     size_t out_n;
@@ -54,7 +65,8 @@ struct h2_conn {
     const char *excess; /* what the peer did too much of */
 };
 
-/* Makes the session and queues our settings. 0 or a code with words. */
+/* Makes the session and queues our settings; c->o, line, streams_max and head_bytes_max are set, zeros in
+ * line are filled in. 0 or a code with words. */
 int h2_conn_init(struct h2_conn *c, struct stream *io, struct scope *scope, bool serving,
                  struct err *e) WARN_UNUSED;
 /* No stream with an open pipe and no writer may be left. */
@@ -62,6 +74,8 @@ void h2_conn_done(struct h2_conn *c);
 /* Reads once and gives the bytes to the session. > 0; 0 at the end of the peer's stream; -E_PROTO,
  * -E_LIMIT: the peer was told why (GOAWAY is queued); other codes. Suspends. */
 ssize_t h2_conn_read(struct h2_conn *c, int64_t until_ns);
+/* One attempt. As h2_conn_read, and -EAGAIN: nothing is there. Does not suspend. */
+ssize_t h2_conn_try_read(struct h2_conn *c);
 /* Gives bytes to the session, as h2_conn_read does. Does not suspend. 0 or a code. */
 int h2_conn_feed(struct h2_conn *c, const void *p, size_t n);
 /* Whether the buffer takes the bytes of a DATA frame, and what nghttp2 may give next. Without, nghttp2 is
@@ -82,6 +96,27 @@ void h2_conn_flush(struct h2_conn *c);
 void h2_conn_break(struct h2_conn *c, int code);
 /* Words for the code that h2_conn_read or a write gave. Returns the code. */
 int h2_conn_words(const struct h2_conn *c, int code, struct err *e);
+
+/* ---- the line (h2_line.c) ---- */
+
+/* When it has to be looked at next, or FIBER_NO_DEADLINE. */
+int64_t h2_line_next(const struct h2_conn *c);
+/* Sends a PING when it is time. 0, or -ETIMEDOUT: the connection is dead. Does not suspend. */
+int h2_line_look(struct h2_conn *c);
+/* `ns` and so many milliseconds, at most FIBER_NO_DEADLINE. */
+int64_t h2_line_after(int64_t ns, int64_t ms);
+
+/* ---- windows (h2_windows.c). Callbacks may call these; none suspends ---- */
+
+void h2_windows_init(struct h2_conn *c);
+/* SETTINGS were queued, or acknowledged. */
+void h2_windows_settings(struct h2_conn *c, bool acknowledged);
+/* So many bytes are kept by a stream; it may be cut off for it, or another one. */
+void h2_windows_came(struct h2_conn *c, size_t n);
+/* So many of `st` were read. */
+void h2_windows_read(struct h2_stream *st, size_t n);
+/* So many will not be. */
+void h2_windows_dropped(struct h2_conn *c, size_t n);
 
 /* ---- streams ---- */
 

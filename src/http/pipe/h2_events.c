@@ -100,6 +100,7 @@ static bool has_no_body(const struct h2_stream *st, int status)
 static void take_length(struct h2_stream *st, struct http_head *h)
 {
     if (h->status < 300) {
+        h2_calm_opened(&st->c->calm);
         h->has_length = false;
         if (h->body == HTTP_BODY_LENGTH)
             h->body = HTTP_BODY_STREAM;
@@ -175,6 +176,10 @@ static int on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *arg)
         if (st)
             end_message(c, st);
         break;
+    case NGHTTP2_SETTINGS:
+        if (f->hd.flags & NGHTTP2_FLAG_ACK)
+            h2_windows_settings(c, true);
+        break;
     case NGHTTP2_GOAWAY:
         c->goaway = true;
         break;
@@ -220,6 +225,7 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
     if (st->counts)
         st->due -= n;
     waitq_wake_all(&st->reader);
+    h2_windows_came(arg, n);
     return 0;
 }
 

@@ -10,6 +10,8 @@
 #include "base/err.h"
 #include "base/library.h"
 
+#define FILE_NAME "libnghttp2.so.14"
+
 struct h2_lib h2_lib;
 
 static const struct library_symbol symbols[] = {
@@ -22,8 +24,10 @@ static struct err failure;
 
 static void open_once(void)
 {
-    (void)!library_open("libnghttp2.so.14", "libnghttp2-14", symbols, ARRAY_LEN(symbols), &h2_lib,
-                        &failure);
+    if (library_open(FILE_NAME, "libnghttp2-14", symbols, ARRAY_LEN(symbols), &h2_lib, &failure) ==
+        0)
+        library_find(FILE_NAME, "nghttp2_option_set_stream_reset_rate_limit",
+                     &h2_lib.set_reset_rate);
 }
 
 int h2_lib_open(struct err *e)

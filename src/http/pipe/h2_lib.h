@@ -33,6 +33,7 @@ struct err;
     X(nghttp2_session_client_new3)                                                                 \
     X(nghttp2_session_consume)                                                                     \
     X(nghttp2_session_consume_connection)                                                          \
+    X(nghttp2_session_consume_stream)                                                              \
     X(nghttp2_session_del)                                                                         \
     X(nghttp2_session_get_outbound_queue_size)                                                     \
     X(nghttp2_session_get_remote_settings)                                                         \
@@ -48,6 +49,7 @@ struct err;
     X(nghttp2_session_want_write)                                                                  \
     X(nghttp2_strerror)                                                                            \
     X(nghttp2_submit_headers)                                                                      \
+    X(nghttp2_submit_ping)                                                                         \
     X(nghttp2_submit_request)                                                                      \
     X(nghttp2_submit_response)                                                                     \
     X(nghttp2_submit_rst_stream)                                                                   \
@@ -58,6 +60,8 @@ struct h2_lib {
 #define FIELD(f) __typeof__(&f) f##_;
     H2_FUNCTIONS(FIELD)
 #undef FIELD
+    /* NULL in versions without the limit: it came as a patch (CVE-2023-44487) */
+    void (*set_reset_rate)(nghttp2_option *o, uint64_t burst, uint64_t rate);
 };
 extern struct h2_lib h2_lib;
 
@@ -99,6 +103,7 @@ int h2_lib_open(struct err *e) WARN_UNUSED;
 #define nghttp2_session_client_new3             h2_lib.nghttp2_session_client_new3_
 #define nghttp2_session_consume                 h2_lib.nghttp2_session_consume_
 #define nghttp2_session_consume_connection      h2_lib.nghttp2_session_consume_connection_
+#define nghttp2_session_consume_stream          h2_lib.nghttp2_session_consume_stream_
 #define nghttp2_session_del                     h2_lib.nghttp2_session_del_
 #define nghttp2_session_get_outbound_queue_size h2_lib.nghttp2_session_get_outbound_queue_size_
 #define nghttp2_session_get_remote_settings     h2_lib.nghttp2_session_get_remote_settings_
@@ -114,6 +119,7 @@ int h2_lib_open(struct err *e) WARN_UNUSED;
 #define nghttp2_session_want_write              h2_lib.nghttp2_session_want_write_
 #define nghttp2_strerror                        h2_lib.nghttp2_strerror_
 #define nghttp2_submit_headers                  h2_lib.nghttp2_submit_headers_
+#define nghttp2_submit_ping                     h2_lib.nghttp2_submit_ping_
 #define nghttp2_submit_request                  h2_lib.nghttp2_submit_request_
 #define nghttp2_submit_response                 h2_lib.nghttp2_submit_response_
 #define nghttp2_submit_rst_stream               h2_lib.nghttp2_submit_rst_stream_

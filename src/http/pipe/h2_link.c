@@ -2,7 +2,7 @@
  *
  * A link has a fiber that reads, from its making to its end or the server's, and a writer when there
  * is something to write. Requests are asked on any fiber. The server controls how many there may be
- * at once (SETTINGS_MAX_CONCURRENT_STREAMS; 100 until it has said so, never more than LINK_STREAMS),
+ * at once (SETTINGS_MAX_CONCURRENT_STREAMS; 100 until it has said so, never more than streams_max),
  * when it takes no more (GOAWAY), and all that comes back; a stream that it refused or did not get to
  * ends with -E_CLOSED, so that the request may go elsewhere. */
 #include "http/pipe/h2.h"
@@ -45,8 +45,8 @@ static size_t room(const struct http_link *link)
         return 0;
     size_t most =
         nghttp2_session_get_remote_settings(l->c.session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    if (most > LINK_STREAMS)
-        most = LINK_STREAMS;
+    if (most > l->c.streams_max)
+        most = l->c.streams_max;
     return most > l->c.n_streams ? most - l->c.n_streams : 0;
 }
 
@@ -106,15 +106,23 @@ static const struct http_link_ops link_ops = {
 static int reader(void *arg)
 {
     struct h2_link *l = arg;
-    int64_t until = time_mono_ns() + H2_TRIM_NS;
+    int64_t trim = time_mono_ns() + H2_TRIM_NS;
     fiber_deadline_clear();
     for (;;) {
-        ssize_t n = h2_conn_read(&l->c, until);
+        int64_t line = h2_line_next(&l->c);
+        ssize_t n = h2_conn_read(&l->c, trim < line ? trim : line);
+        if (n == -ETIMEDOUT) {
+            int r = h2_line_look(&l->c);
+            n = r < 0 ? r : 0;
+            if (r == 0 && time_mono_ns() >= trim) {
+                trim = FIBER_NO_DEADLINE;
+                fiber_trim_stack();
+            }
+            if (r == 0)
+                continue;
+        }
         if (n > 0) {
-            until = time_mono_ns() + H2_TRIM_NS;
-        } else if (n == -ETIMEDOUT) {
-            until = FIBER_NO_DEADLINE;
-            fiber_trim_stack();
+            trim = time_mono_ns() + H2_TRIM_NS;
         } else {
             if (n == -E_PROTO || n == -E_LIMIT)
                 h2_conn_flush(&l->c);
@@ -138,6 +146,8 @@ int h2_link_new(struct stream *s, const struct http_link_options *o, struct http
     stream_move(&l->s, s);
     l->c.o.tls = o->tls;
     l->c.head_bytes_max = o->head_bytes_max ? o->head_bytes_max : HEAD_BYTES;
+    l->c.streams_max = o->streams_max ? o->streams_max : LINK_STREAMS;
+    l->c.line = o->line;
     r = h2_conn_init(&l->c, &l->s, &l->scope, false, e);
     if (r == 0 && (r = fiber_spawn(&l->scope, "h2-reader", reader, l, NULL)) < 0)
         err_set(e, r, "no fiber for an HTTP/2 connection: %s", err_text(r));

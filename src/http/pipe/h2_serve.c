@@ -89,24 +89,16 @@ struct clock {
     bool trimmed;
 };
 
-static int64_t after(int64_t ns, int64_t ms)
-{
-    int64_t span, at;
-    if (__builtin_mul_overflow(ms, NS_PER_MS, &span) || __builtin_add_overflow(ns, span, &at))
-        return FIBER_NO_DEADLINE;
-    return at;
-}
-
 /* When the client has had enough time; *ret_over: the connection is at fault, not just idle. */
 static int64_t patience(const struct h2_conn *c, const struct clock *k, bool *ret_over)
 {
     *ret_over = true;
     if (!c->calm.settings)
-        return after(k->start_ns, c->o.head_timeout_ms);
+        return h2_line_after(k->start_ns, c->o.head_timeout_ms);
     if (h2_calm_in_head(&c->calm))
-        return after(k->head_ns, c->o.head_timeout_ms);
+        return h2_line_after(k->head_ns, c->o.head_timeout_ms);
     *ret_over = false;
-    return c->n_streams ? FIBER_NO_DEADLINE : after(c->idle_ns, c->o.idle_timeout_ms);
+    return c->n_streams ? FIBER_NO_DEADLINE : h2_line_after(c->idle_ns, c->o.idle_timeout_ms);
 }
 
 /* A read ended without bytes at `now`. 0: go on; 1: idle for too long, or a negative code. */
@@ -132,8 +124,18 @@ static int64_t next_look(const struct h2_conn *c, const struct clock *k, int64_t
     if (!k->trimmed && look < until)
         return look;
     /* With streams there is no end in sight, but they end without waking this fiber. */
-    look = after(now, c->o.idle_timeout_ms);
+    look = h2_line_after(now, c->o.idle_timeout_ms);
     return look < until ? look : until;
+}
+
+static int look_at_line(struct h2_conn *c, struct err *e)
+{
+    int r = h2_line_look(c);
+    if (r != -ETIMEDOUT)
+        return r == 0 ? 0 : h2_conn_words(c, r, e);
+    h2_conn_break(c, r); /* there is nobody to be told */
+    return err_set(e, r, "nothing has come from the client for %lld ms",
+                   (long long)c->line.dead_ms);
 }
 
 /* 0: over in order. */
@@ -141,7 +143,9 @@ static int serve(struct h2_conn *c, struct err *e)
 {
     struct clock k = {.start_ns = time_mono_ns()};
     for (;;) {
-        int64_t until = next_look(c, &k, time_mono_ns());
+        int64_t until = next_look(c, &k, time_mono_ns()), line = h2_line_next(c);
+        if (line < until)
+            until = line;
         ssize_t n = h2_conn_read(c, until);
         int64_t now = time_mono_ns();
         if (n > 0) {
@@ -155,7 +159,9 @@ static int serve(struct h2_conn *c, struct err *e)
             return c->n_streams ? h2_conn_words(c, -ECONNRESET, e) : 0;
         if (n != -ETIMEDOUT || now < until)
             return h2_conn_words(c, (int)n, e);
-        int r = timed_out(c, &k, now, e);
+        int r = look_at_line(c, e);
+        if (r == 0)
+            r = timed_out(c, &k, now, e);
         if (r != 0)
             return r < 0 ? r : 0;
     }
@@ -189,6 +195,8 @@ int h2_serve(struct stream *s, const struct http_serve_options *o, struct err *e
     scope_init(&scope);
     fill_in(&c.o);
     c.head_bytes_max = c.o.head_bytes_max;
+    c.streams_max = c.o.streams_max;
+    c.line = c.o.line;
     r = h2_conn_init(&c, s, &scope, true, e);
     if (r == 0) {
         h2_conn_kick(&c);

@@ -28,7 +28,7 @@ struct h2_stream *h2_stream_new(struct h2_conn *c)
     struct h2_stream *st = mem_new(struct h2_stream);
     st->pipe = (struct http_pipe){.ops = &stream_ops, .version = HTTP_2};
     st->c = c;
-    buf_init(&st->in, 2 * H2_STREAM_WINDOW);
+    buf_init(&st->in, 2 * (size_t)st->c->line.stream_window);
     list_init(&st->heads);
     waitq_init(&st->reader);
     waitq_init(&st->writer);
@@ -42,13 +42,13 @@ static void drop_in(struct h2_stream *st)
     if (st->in.data)
         explicit_bzero(st->in.data, st->in.cap);
     buf_done(&st->in);
-    buf_init(&st->in, 2 * H2_STREAM_WINDOW);
+    buf_init(&st->in, 2 * (size_t)st->c->line.stream_window);
 }
 
 int h2_stream_keep(struct h2_stream *st, const void *p, size_t n)
 {
     if (st->in.data && n >= st->in.cap - st->in.len) { /* it would move, and leave itself behind */
-        struct buf larger = BUF_INIT(2 * H2_STREAM_WINDOW);
+        struct buf larger = BUF_INIT(2 * (size_t)st->c->line.stream_window);
         if (!buf_room(&larger, st->in.len + n))
             return buf_err(&larger);
         (void)buf_add(&larger, st->in.data, st->in.len); /* there is room */
@@ -98,10 +98,9 @@ void h2_stream_cut(struct h2_stream *st, uint32_t code)
 void h2_stream_drop(struct h2_stream *st)
 {
     size_t n = st->in.len - st->in_from;
-    if (n && !st->c->broken)
-        (void)nghttp2_session_consume_connection(st->c->session, n);
     drop_in(st);
     st->in_from = 0;
+    h2_windows_dropped(st->c, n);
 }
 
 static struct h2_stream *of(struct http_pipe *p)
@@ -146,7 +145,6 @@ static int read_head(struct http_pipe *p, struct http_head *ret, struct err *e)
 
 size_t h2_stream_take(struct h2_stream *st, void *to, size_t room)
 {
-    struct h2_conn *c = st->c;
     size_t n = st->in.len - st->in_from;
     if (n > room)
         n = room;
@@ -158,8 +156,7 @@ size_t h2_stream_take(struct h2_stream *st, void *to, size_t room)
             drop_in(st);
         buf_reset(&st->in);
     }
-    if (!c->broken && nghttp2_session_consume(c->session, st->id, n) == 0)
-        h2_conn_kick(c);
+    h2_windows_read(st, n);
     return n;
 }
 
@@ -268,6 +265,8 @@ int h2_stream_answer(struct h2_stream *st, const struct http_head *h)
     st->body = h->body;
     st->left = h->length;
     st->finish = !has_body;
+    if (h == &tunnel)
+        h2_calm_opened(&st->c->calm);
     return 0;
 }
 
@@ -320,7 +319,7 @@ static int send_request(struct h2_stream *st, const struct http_head *h)
     return 0;
 }
 
-/* Heads have no window: waits while a client has not taken many of them. */
+/* Heads have no window: waits while the peer has not taken many of them. */
 static int await_room(struct h2_stream *st)
 {
     struct h2_conn *c = st->c;
@@ -340,7 +339,7 @@ static int send_head(struct http_pipe *p, const struct http_head *h)
 {
     struct h2_stream *st = of(p);
     bool serving = st->c->serving;
-    int w = serving ? await_room(st) : st->error;
+    int w = await_room(st);
     if (w < 0)
         return w;
     if (st->head_sent || serving != (h->status != 0))

@@ -159,6 +159,25 @@ static inline void http_pipe_stream(struct http_pipe *p, struct stream *ret)
  * before. -ENOENT with words: it is missing. */
 int http_pipe_open(struct err *e) WARN_UNUSED;
 
+/* What a connection of HTTP/2 does to stay alive, and what may be on its way to us. */
+struct http_line {
+    /* A PING goes out so often (RFC 9113 6.7); 0: none. */
+    int64_t ping_ms;
+    /* When nothing at all has come for so long, the connection is dead; 0: never. Monotonic time: a
+     * machine that was suspended finds out within so long after it has been woken. More than ping_ms. */
+    int64_t dead_ms;
+    /* What one stream, and the connection, may send before we have read (RFC 9113 5.2): up to 16 MiB;
+     * 0: 256 KiB, 1 MiB. */
+    uint32_t stream_window, conn_window;
+    /* 0: the connection's window comes back as streams are read, so it is the ceiling of what is held
+     * for all of them, and some that are not read hold up the others. Otherwise the ceiling, at least
+     * twice conn_window: the connection's window comes back at once, and only the stream that is not
+     * read is held up. As it fills, streams get smaller windows; at the end those that hold most are
+     * reset (ENHANCE_YOUR_CALM, -ECONNRESET), so that the others go on. Buffers take up to twice as much
+     * memory as what is in them. */
+    size_t held_max;
+};
+
 /* ---- a connection on which requests come in ---- */
 
 struct http_serve_options {
@@ -168,6 +187,7 @@ struct http_serve_options {
     size_t head_bytes_max;   /* 0: 64 KiB, fields and target together */
     unsigned streams_max;    /* at once, of HTTP/2; 0: 128 */
     bool connect_protocol;   /* HTTP/2: offer RFC 8441 */
+    struct http_line line;   /* HTTP/2 */
     /* What to answer to a head that cannot be taken, so that the answer is the boundary's own: fills
      * in a response with a body, which lies in its arena. `why` is constant. 421: places in the head name
      * different hosts. NULL: an empty answer with that status. Does not suspend. */
@@ -184,7 +204,8 @@ struct http_serve_options {
     void *arg;
 };
 /* Serves requests on `s`, which stays the caller's, until the peer ends, an error, or a deadline.
- * Suspends. 0 when it ended in order. HTTP/2: -E_PROTO, -E_LIMIT: the peer broke the rules, or did too much
+ * Suspends. 0 when it ended in order. -ETIMEDOUT with words: a deadline, or the line is dead: its streams
+ * have ended with -ECONNRESET, and their fibers are cancelled. HTTP/2: -E_PROTO, -E_LIMIT: the peer broke the rules, or did too much
  * of what leads nowhere; with words. */
 int http_serve(enum http_version v, struct stream *s, const struct http_serve_options *o,
                struct err *e) WARN_UNUSED;
@@ -195,6 +216,8 @@ struct http_link;
 struct http_link_options {
     bool tls;
     size_t head_bytes_max; /* 0: 256 KiB */
+    size_t streams_max;    /* at once, of HTTP/2, if the peer takes as many; 0: 256 */
+    struct http_line line; /* HTTP/2 */
 };
 /* Takes the connected stream over (moved; it is done with the link). In the fiber whose scope the
  * link's own fibers shall belong to. HTTP/2 sends its preface. Suspends. 0, or a code with words; the
@@ -207,7 +230,8 @@ int http_link_ask(struct http_link *l, struct http_pipe **ret) WARN_UNUSED;
 enum http_version http_link_version(const struct http_link *l);
 /* How many more requests it would take now; 0 also when it has ended (http_link_ended). */
 size_t http_link_room(const struct http_link *l);
-/* Of no use for another request: closed, broken, told to go away (GOAWAY, Connection: close). An
+/* Of no use for another request: closed, broken, dead (the streams of such a one end with -ECONNRESET),
+ * told to go away (GOAWAY, Connection: close). An
  * HTTP/1.1 link that lies idle finds out here that its peer has ended. Does not suspend. */
 bool http_link_ended(struct http_link *l);
 /* HTTP/2: whether the peer's settings have come and offer RFC 8441. */

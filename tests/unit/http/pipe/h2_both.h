@@ -9,12 +9,17 @@ struct both {
 };
 
 /* h2_world's server with a link at the other end. */
-static inline void both_init(struct both *b, const struct http_serve_options *o)
+static inline void both_init_with(struct both *b, const struct http_serve_options *o,
+                                  const struct http_link_options *lo)
 {
     struct err e = {0};
     world_init(&b->w, o, true);
-    int r = h2_link_new(&b->w.peer.s, &(struct http_link_options){0}, &b->l, &e);
+    int r = h2_link_new(&b->w.peer.s, lo, &b->l, &e);
     CHECK(r == 0, "%d %s", r, e.msg);
+}
+static inline void both_init(struct both *b, const struct http_serve_options *o)
+{
+    both_init_with(b, o, &(struct http_link_options){0});
 }
 static inline void both_done(struct both *b)
 {
@@ -55,9 +60,13 @@ static inline int status_of(struct http_pipe *p)
 static inline void tunnel_open(struct both *b, struct stream *ret)
 {
     struct http_pipe *p = NULL;
-    CHECK(http_link_ask(b->l, &p) == 0, "ask");
+    int r = http_link_ask(b->l, &p);
+    CHECK(r == 0, "%d", r);
     struct http_head h = {
         .method = HTTP_TEXT("CONNECT"), .authority = HTTP_TEXT("a:1"), .body = HTTP_BODY_STREAM};
-    CHECK(http_send_head(p, &h) == 0 && status_of(p) == 200, "tunnel");
+    r = http_send_head(p, &h);
+    if (r == 0)
+        r = status_of(p);
+    CHECK(r == 200, "%d %d %s", r, b->w.result, b->w.e.msg);
     http_pipe_stream(p, ret);
 }

@@ -7,7 +7,7 @@ static int taken_of(const struct buf *one, int64_t ms_each)
 {
     struct h2_calm c;
     int64_t now = 5000;
-    h2_calm_init(&c, false, now);
+    h2_calm_init(&c, false, 0, now);
     for (int i = 0; i < 100000; i++, now += ms_each)
         if (h2_calm_see(&c, one->data, one->len, now))
             return i;
@@ -68,7 +68,7 @@ static void a_long_silence_pays_no_more_than_all(void **state)
 {
     (void)state;
     struct h2_calm c;
-    h2_calm_init(&c, false, 0);
+    h2_calm_init(&c, false, 0, 0);
     AUTO(buf) b = BUF_INIT(1000);
     put_frame(&b, F_PING, 0, 0, payload, 8);
     int n = 0;
@@ -81,7 +81,7 @@ static void what_was_sent_pays_by_bytes(void **state)
 {
     (void)state;
     struct h2_calm c;
-    h2_calm_init(&c, false, 0);
+    h2_calm_init(&c, false, 0, 0);
     AUTO(buf) b = BUF_INIT(1000);
     put_frame(&b, F_WINDOW, 0, 1, payload, 4);
     /* Two updates for each frame of 16 KiB, as clients do: for ever. */
@@ -108,7 +108,7 @@ static void pieces_and_exchanges_pay_for_frames(void **state)
     put_frame(&b, F_PING, 0, 0, payload, 8);
     for (size_t k = 0; k < ARRAY_LEN(pay); k++) {
         struct h2_calm c;
-        h2_calm_init(&c, false, 0);
+        h2_calm_init(&c, false, 0, 0);
         for (int i = 0; i < 10000; i++) {
             assert_null(h2_calm_see(&c, b.data, b.len, 0));
             pay[k](&c);
@@ -120,7 +120,7 @@ static void completed_exchanges_pay_for_resets(void **state)
 {
     (void)state;
     struct h2_calm c;
-    h2_calm_init(&c, false, 0);
+    h2_calm_init(&c, false, 0, 0);
     AUTO(buf) b = BUF_INIT(1000);
     put_frame(&b, F_RST, 0, 1, payload, 4);
     for (int i = 0; i < 10000; i++) {
@@ -133,7 +133,7 @@ static void continuations_count_for_each_head(void **state)
 {
     (void)state;
     struct h2_calm c;
-    h2_calm_init(&c, false, 0);
+    h2_calm_init(&c, false, 0, 0);
     AUTO(buf) head = BUF_INIT(1000), more = BUF_INIT(1000), last = BUF_INIT(1000);
     put_frame(&head, F_HEADERS, 0, 1, payload, 3);
     put_frame(&more, F_CONT, 0, 1, payload, 3);
@@ -160,7 +160,7 @@ static void cuts_make_no_difference(void **state)
     }
     for (size_t step = 1; step < b.len; step++) {
         struct h2_calm c;
-        h2_calm_init(&c, true, 0);
+        h2_calm_init(&c, true, 0, 0);
         for (size_t at = 0; at < b.len; at += step)
             assert_null(h2_calm_see(&c, b.data + at, b.len - at < step ? b.len - at : step, 0));
         assert_true(c.settings);
