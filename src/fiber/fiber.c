@@ -405,6 +405,13 @@ void fiber_wake(struct fiber *f)
     fiber_wake_with(f, 0);
 }
 
+void fiber_interrupt(struct fiber *f)
+{
+    MUST(f->magic == FIBER_MAGIC);
+    if (f->state == FIBER_PARKED && !f->deaf)
+        fiber_wake_with(f, -EINTR);
+}
+
 void fiber_cancel(struct fiber *f)
 {
     MUST(f->magic == FIBER_MAGIC);

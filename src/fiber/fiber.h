@@ -75,6 +75,10 @@ int fiber_yield(void) WARN_UNUSED;
 int fiber_sleep_ms(int64_t ms) WARN_UNUSED;
 int fiber_sleep_until(int64_t mono_ns) WARN_UNUSED;
 
+/* Ends the wait that a fiber is in: the call returns -EINTR, unless it retries by its contract. Nothing
+ * happens to one that does not wait. For whoever knows what it waits in. Same thread only. */
+void fiber_interrupt(struct fiber *f);
+
 /* The lowest layer of waiting, for sync.c and io: suspends the running fiber until fiber_wake,
  * cancel or deadline. 0 (woken, maybe spuriously), -ECANCELED, -ETIMEDOUT. */
 int fiber_park(void) WARN_UNUSED;

@@ -87,6 +87,10 @@ static int ask(void *arg)
             read_answer(p, methods[i]);
     }
     http_pipe_close(p);
+    if (i == 2 && choice & 32) {
+        http_link_cut(l, -ECONNABORTED);
+        MUST(http_link_ended(l));
+    }
     return 0;
 }
 

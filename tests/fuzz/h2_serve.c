@@ -10,6 +10,7 @@
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
 
 static uint8_t choice;
+static struct http_serving serving;
 
 /* The body up to its end, sent back when `p` is told to. */
 static void pump(struct http_pipe *p, const struct http_head *h, bool back)
@@ -55,6 +56,9 @@ static void serve(void *arg, struct http_pipe *p)
     struct err e = {0};
     int r = http_read_head(p, &h, &e);
     MUST(r < 0 || h.method.n);
+    MUST(http_serve_streams(&serving) > 0);
+    if (choice & 64)
+        http_serve_drain(&serving);
     if (r == 0) {
         check_head(&h, true);
         char way = h.path.n > 1 ? h.path.p[1] : 'e';
@@ -94,7 +98,9 @@ static int run(void *arg)
         .connect_protocol = choice & 2,
         .streams_max = choice & 4 ? 2 : 0,
         .head_bytes_max = choice & 8 ? 300 : 0,
+        .serving = &serving,
     };
+    serving = (struct http_serving){0};
     if (choice & 16)
         o.line = (struct http_line){.ping_ms = 1,
                                     .dead_ms = 2,

@@ -91,6 +91,18 @@ static int link_ask(struct http_link *link, struct http_pipe **ret)
     return 0;
 }
 
+static void link_cut(struct http_link *link, int code)
+{
+    struct h1_link *l = link_of(link);
+    struct h1_conn *c = &l->conn;
+    l->ended = true;
+    h1_cut(c);
+    if (c->open) {
+        c->in_error = code;
+        c->out_error = code;
+    }
+}
+
 static void link_free(struct http_link *link)
 {
     struct h1_link *l = link_of(link);
@@ -102,7 +114,7 @@ static void link_free(struct http_link *link)
 }
 
 static const struct http_link_ops link_ops = {
-    .ask = link_ask, .room = link_room, .ended = link_ended, .free = link_free};
+    .ask = link_ask, .room = link_room, .ended = link_ended, .cut = link_cut, .free = link_free};
 
 int h1_link_new(struct stream *s, const struct http_link_options *o, struct http_link **ret,
                 struct err *e)

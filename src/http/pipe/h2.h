@@ -19,6 +19,11 @@
  * -ETIMEDOUT with words: no preface, or half a head; -ENOENT with words: no library. Suspends. */
 int h2_serve(struct stream *s, const struct http_serve_options *o, struct err *e) WARN_UNUSED;
 
+/* http_serve_drain and http_serve_streams. */
+struct h2_conn;
+void h2_serve_drain(struct h2_conn *c);
+size_t h2_serve_streams(const struct h2_conn *c);
+
 /* http_link_new for HTTP/2: sends the preface and starts the fiber that reads. Takes `s` over in
  * every case. 0 or a code with words. Suspends. */
 int h2_link_new(struct stream *s, const struct http_link_options *o, struct http_link **ret,

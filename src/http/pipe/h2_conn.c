@@ -188,7 +188,9 @@ static int feed(struct h2_conn *c, const void *p, size_t n)
         c->excess = "frames without reading ours";
         return terminate(c, NGHTTP2_ENHANCE_YOUR_CALM);
     }
-    return nghttp2_session_want_read(c->session) || c->goaway ? c->broken : -E_PROTO;
+    if (c->goaway || c->draining) /* then it wants to read no more than it has streams */
+        return c->broken;
+    return nghttp2_session_want_read(c->session) ? c->broken : -E_PROTO;
 }
 
 int h2_conn_feed(struct h2_conn *c, const void *p, size_t n)
@@ -212,7 +214,9 @@ static ssize_t take(struct h2_conn *c, ssize_t n)
 ssize_t h2_conn_read(struct h2_conn *c, int64_t until_ns)
 {
     struct fiber_deadline d = fiber_deadline_push(until_ns);
+    c->reading = true;
     ssize_t n = stream_read(c->io, read_bytes, sizeof(read_bytes));
+    c->reading = false;
     fiber_deadline_pop(&d);
     return take(c, n);
 }
@@ -292,7 +296,9 @@ static int writer(void *arg)
         c->out_n = 0;
         c->out_secret = false;
         h2_conn_gather(c);
+        c->in_write = true;
         int r = stream_write(c->io, out, n);
+        c->in_write = false;
         if (secret)
             explicit_bzero(out, n);
         give_out(out);
@@ -315,6 +321,23 @@ void h2_conn_kick(struct h2_conn *c)
         h2_conn_break(c, r);
     else
         c->writing = true;
+}
+
+void h2_conn_last_words(struct h2_conn *c)
+{
+    h2_conn_gather(c);
+    if (c->out_n && !c->in_write && !c->broken)
+        (void)c->io->ops->write(c->io, c->out, c->out_n);
+    drop_out(c);
+}
+
+void h2_conn_left(struct h2_conn *c)
+{
+    if (--c->n_streams > 0)
+        return;
+    c->idle_ns = time_mono_ns();
+    if (c->draining && c->reading)
+        fiber_interrupt(c->reader);
 }
 
 void h2_conn_flush(struct h2_conn *c)

@@ -37,8 +37,11 @@ struct h2_conn {
     size_t streams_max;          /* at once */
     size_t head_bytes_max;
     struct h2_calm calm;
-    uint64_t received; /* bytes, all in all */
-    int64_t idle_ns;   /* since when no stream was there */
+    uint64_t received;    /* bytes, all in all */
+    int64_t idle_ns;      /* since when no stream was there */
+    struct fiber *reader; /* when serving: waits for bytes while `reading` */
+    bool reading;
+    bool draining;     /* no more requests are taken */
     int64_t heard_ns;  /* when bytes came last */
     int64_t pinged_ns; /* when a PING went out last */
     struct list streams;
@@ -56,6 +59,7 @@ struct h2_conn {
     bool out_secret;      /* a link's: heads or bodies are in it, and so may credentials be */
     bool paused;          /* no room for another frame: nghttp2 was told to stop */
     bool writing;         /* the writer's fiber runs */
+    bool in_write;        /* a buffer is being written: bytes of ours would break it up */
     struct waitq written; /* it has ended */
     struct waitq room;    /* it has written a buffer, or a stream has failed */
     /* ---- the end ---- */
@@ -92,6 +96,10 @@ void h2_conn_gather(struct h2_conn *c);
 void h2_conn_kick(struct h2_conn *c);
 /* Waits until all has been written, for at most H2_FLUSH_MS, cancelled or not. Suspends. */
 void h2_conn_flush(struct h2_conn *c);
+/* Last words without waiting: one attempt at what there is to say. */
+void h2_conn_last_words(struct h2_conn *c);
+/* A stream has ended, and perhaps with it all there was to wait for. */
+void h2_conn_left(struct h2_conn *c);
 /* Nothing goes on: every stream ends with `code` (< 0), fibers that serve are cancelled. */
 void h2_conn_break(struct h2_conn *c, int code);
 /* Words for the code that h2_conn_read or a write gave. Returns the code. */

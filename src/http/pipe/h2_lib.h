@@ -35,6 +35,7 @@ struct err;
     X(nghttp2_session_consume_connection)                                                          \
     X(nghttp2_session_consume_stream)                                                              \
     X(nghttp2_session_del)                                                                         \
+    X(nghttp2_session_get_last_proc_stream_id)                                                     \
     X(nghttp2_session_get_outbound_queue_size)                                                     \
     X(nghttp2_session_get_remote_settings)                                                         \
     X(nghttp2_session_get_stream_user_data)                                                        \
@@ -48,6 +49,7 @@ struct err;
     X(nghttp2_session_want_read)                                                                   \
     X(nghttp2_session_want_write)                                                                  \
     X(nghttp2_strerror)                                                                            \
+    X(nghttp2_submit_goaway)                                                                       \
     X(nghttp2_submit_headers)                                                                      \
     X(nghttp2_submit_ping)                                                                         \
     X(nghttp2_submit_request)                                                                      \
@@ -105,6 +107,7 @@ int h2_lib_open(struct err *e) WARN_UNUSED;
 #define nghttp2_session_consume_connection      h2_lib.nghttp2_session_consume_connection_
 #define nghttp2_session_consume_stream          h2_lib.nghttp2_session_consume_stream_
 #define nghttp2_session_del                     h2_lib.nghttp2_session_del_
+#define nghttp2_session_get_last_proc_stream_id h2_lib.nghttp2_session_get_last_proc_stream_id_
 #define nghttp2_session_get_outbound_queue_size h2_lib.nghttp2_session_get_outbound_queue_size_
 #define nghttp2_session_get_remote_settings     h2_lib.nghttp2_session_get_remote_settings_
 #define nghttp2_session_get_stream_user_data    h2_lib.nghttp2_session_get_stream_user_data_
@@ -118,6 +121,7 @@ int h2_lib_open(struct err *e) WARN_UNUSED;
 #define nghttp2_session_want_read               h2_lib.nghttp2_session_want_read_
 #define nghttp2_session_want_write              h2_lib.nghttp2_session_want_write_
 #define nghttp2_strerror                        h2_lib.nghttp2_strerror_
+#define nghttp2_submit_goaway                   h2_lib.nghttp2_submit_goaway_
 #define nghttp2_submit_headers                  h2_lib.nghttp2_submit_headers_
 #define nghttp2_submit_ping                     h2_lib.nghttp2_submit_ping_
 #define nghttp2_submit_request                  h2_lib.nghttp2_submit_request_

@@ -95,11 +95,24 @@ static void free_link(struct http_link *link)
     dispose(l);
 }
 
+/* Its fibers find the stream closed and end by themselves. */
+static void cut(struct http_link *link, int code)
+{
+    struct h2_link *l = of(link);
+    if (!l->c.broken) {
+        (void)nghttp2_session_terminate_session(l->c.session, NGHTTP2_NO_ERROR);
+        h2_conn_last_words(&l->c);
+        h2_conn_break(&l->c, code);
+    }
+    stream_done(&l->s);
+}
+
 static const struct http_link_ops link_ops = {
     .ask = ask,
     .room = room,
     .ended = ended,
     .connect_protocol = connect_protocol,
+    .cut = cut,
     .free = free_link,
 };
 

@@ -67,7 +67,7 @@ void h2_serve_stream(struct h2_stream *st)
         refuse(st, st->head.refuse, st->head.why);
         return;
     }
-    if (c->n_streams >= 2 * (size_t)c->o.streams_max ||
+    if (c->draining || c->n_streams >= 2 * (size_t)c->o.streams_max ||
         fiber_spawn(c->scope, "h2-stream", serve_one, st, &st->server) < 0) {
         h2_stream_cut(st, NGHTTP2_REFUSED_STREAM);
         return;
@@ -143,6 +143,8 @@ static int serve(struct h2_conn *c, struct err *e)
 {
     struct clock k = {.start_ns = time_mono_ns()};
     for (;;) {
+        if (c->draining && c->n_streams == 0)
+            return 0;
         int64_t until = next_look(c, &k, time_mono_ns()), line = h2_line_next(c);
         if (line < until)
             until = line;
@@ -157,6 +159,8 @@ static int serve(struct h2_conn *c, struct err *e)
         }
         if (n == 0)
             return c->n_streams ? h2_conn_words(c, -ECONNRESET, e) : 0;
+        if (n == -EINTR)
+            continue;
         if (n != -ETIMEDOUT || now < until)
             return h2_conn_words(c, (int)n, e);
         int r = look_at_line(c, e);
@@ -185,6 +189,27 @@ static void fill_in(struct http_serve_options *o)
         o->streams_max = STREAMS;
 }
 
+void h2_serve_drain(struct h2_conn *c)
+{
+    if (c->draining || c->broken)
+        return;
+    c->draining = true;
+    /* In the buffer at once, so that no request comes between what it says and it; what comes before it
+     * can go out is refused (h2_serve_stream). */
+    (void)nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
+                                nghttp2_session_get_last_proc_stream_id(c->session),
+                                NGHTTP2_NO_ERROR, NULL, 0);
+    h2_conn_gather(c);
+    h2_conn_kick(c);
+    if (c->n_streams == 0 && c->reading)
+        fiber_interrupt(c->reader);
+}
+
+size_t h2_serve_streams(const struct h2_conn *c)
+{
+    return c->n_streams;
+}
+
 int h2_serve(struct stream *s, const struct http_serve_options *o, struct err *e)
 {
     int r = h2_lib_open(e);
@@ -198,8 +223,14 @@ int h2_serve(struct stream *s, const struct http_serve_options *o, struct err *e
     c.streams_max = c.o.streams_max;
     c.line = c.o.line;
     r = h2_conn_init(&c, s, &scope, true, e);
+    struct http_serving *serving = c.o.serving;
     if (r == 0) {
+        c.reader = fiber_self();
         h2_conn_kick(&c);
+        if (serving)
+            serving->conn = &c;
+        if (serving && serving->draining)
+            h2_serve_drain(&c);
         r = serve(&c, e);
         if (can_be_told(r) && !c.broken) {
             (void)nghttp2_session_terminate_session(c.session,
@@ -209,6 +240,8 @@ int h2_serve(struct stream *s, const struct http_serve_options *o, struct err *e
         h2_conn_break(&c, r < 0 ? r : -ECONNRESET);
     }
     scope_done(&scope);
+    if (serving)
+        serving->conn = NULL;
     h2_conn_done(&c);
     return r;
 }

@@ -471,8 +471,7 @@ static void close_pipe(struct http_pipe *p)
     waitq_wake_all_with(&st->writer, -EBADF);
     st->open = false;
     st->server = NULL;
-    if (--c->n_streams == 0)
-        c->idle_ns = time_mono_ns();
+    h2_conn_left(c);
     h2_conn_kick(c);
     h2_stream_release(st);
 }

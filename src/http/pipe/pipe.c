@@ -19,6 +19,18 @@ int http_serve(enum http_version v, struct stream *s, const struct http_serve_op
     return v == HTTP_2 ? h2_serve(s, o, e) : h1_serve(s, o, e);
 }
 
+void http_serve_drain(struct http_serving *s)
+{
+    s->draining = true;
+    if (s->conn)
+        h2_serve_drain(s->conn);
+}
+
+size_t http_serve_streams(const struct http_serving *s)
+{
+    return s->conn ? h2_serve_streams(s->conn) : 0;
+}
+
 int http_link_new(enum http_version v, struct stream *s, const struct http_link_options *o,
                   struct http_link **ret, struct err *e)
 {
@@ -48,6 +60,11 @@ bool http_link_ended(struct http_link *l)
 bool http_link_connect_protocol(const struct http_link *l)
 {
     return l->ops->connect_protocol && l->ops->connect_protocol(l);
+}
+
+void http_link_cut(struct http_link *l, int code)
+{
+    l->ops->cut(l, code);
 }
 
 void http_link_free(struct http_link *l)

@@ -180,6 +180,20 @@ struct http_line {
 
 /* ---- a connection on which requests come in ---- */
 
+/* A connection that is being served, in the hands of whoever may want it to end in order. Zeroed at first;
+ * stays where it is until http_serve has returned, and serves for one call. */
+struct http_serving {
+    struct h2_conn *conn; /* while it is served */
+    bool draining;
+};
+/* No more requests are taken: GOAWAY (RFC 9113 6.8) goes out, requests that cross it may go elsewhere
+ * (their askers see -E_CLOSED), and those that were taken go on. http_serve returns 0 when none is left,
+ * or at once when there is none. Before http_serve begins and after it has returned it is remembered, no
+ * more. Again costs nothing. Does not suspend. */
+void http_serve_drain(struct http_serving *s);
+/* How many exchanges have not ended; 0 also before and after http_serve. */
+size_t http_serve_streams(const struct http_serving *s);
+
 struct http_serve_options {
     bool tls;                /* the scheme of the requests */
     int64_t head_timeout_ms; /* a head, from its first byte; 0: 10 s */
@@ -202,6 +216,7 @@ struct http_serve_options {
      * the same wants a shield. */
     void (*serve)(void *arg, struct http_pipe *p);
     void *arg;
+    struct http_serving *serving; /* HTTP/2: what may be asked of it meanwhile; NULL: nothing */
 };
 /* Serves requests on `s`, which stays the caller's, until the peer ends, an error, or a deadline.
  * Suspends. 0 when it ended in order. -ETIMEDOUT with words: a deadline, or the line is dead: its streams
@@ -234,6 +249,11 @@ size_t http_link_room(const struct http_link *l);
  * told to go away (GOAWAY, Connection: close). An
  * HTTP/1.1 link that lies idle finds out here that its peer has ended. Does not suspend. */
 bool http_link_ended(struct http_link *l);
+/* Ends it at once: the peer is told as far as that can be done without waiting (GOAWAY), the connection is
+ * closed, every exchange on it ends with `code` (< 0; with -ECONNRESET it is -E_CLOSED for those that
+ * cannot have been seen by the peer). The link is still to be freed, and its pipes to be closed before.
+ * Does not suspend. */
+void http_link_cut(struct http_link *l, int code);
 /* HTTP/2: whether the peer's settings have come and offer RFC 8441. */
 bool http_link_connect_protocol(const struct http_link *l);
 /* Suspends (joins its fibers). NULL is fine. */
