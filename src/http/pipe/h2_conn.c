@@ -268,7 +268,9 @@ void h2_conn_gather(struct h2_conn *c)
         const uint8_t *p;
         c->paused = false;
         ssize_t n = nghttp2_session_mem_send(c->session, &p);
-        if (n == 0 && !c->paused)
+        if (n == 0 && c->paused)
+            continue; /* there was a DATA frame, which is in the buffer already */
+        if (n == 0)
             break;
         if (n < 0 || (size_t)n > H2_OUT_BYTES - c->out_n) {
             h2_conn_break(c, n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -E_PROTO);
