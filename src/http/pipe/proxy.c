@@ -1,11 +1,8 @@
 /* proxy.c - one question to an HTTP proxy, and what its answer means.
  *
  * Called on the fiber of the connection that is dialled (egress: proxy/dial.c). The operator has named
- * the proxy; what it answers is nevertheless parsed as a stranger's: strictly, within HEAD_MAX, interim
- * answers counted. The head is read byte by byte, so nothing behind it is taken out of the socket: the
- * origin may speak first, and what it says belongs to who speaks next (c-anchors failure class 12).
- * Words of a refusal do not repeat what the proxy said. The header with the password is built in
- * memory that is wiped. */
+ * the proxy; what it answers is nevertheless read as a stranger's (answer.c). Words of a refusal do not
+ * repeat what the proxy said. The header with the password is built in memory that is wiped. */
 #include "http/pipe/proxy.h"
 
 #include <string.h>
@@ -14,11 +11,9 @@
 #include "base/enc.h"
 #include "base/err.h"
 #include "base/secret.h"
-#include "http/wire/h1_response.h"
+#include "http/pipe/answer.h"
 #include "io/stream.h"
 
-#define HEAD_MAX     (16u << 10) /* of the proxy's answer; its body is not read */
-#define INTERIM_MAX  4
 #define PASSWORD_MAX 4096
 
 /* "Proxy-Authorization: Basic ..." (RFC 7617 2). The buffer never grows, so no copy is left behind. */
@@ -60,29 +55,6 @@ static int send_question(struct stream *s, const struct http_proxy *proxy, const
         (void)err_set(e, r, "asking %s %s: %s", proxy->word, proxy->name, err_text(r));
     secret_wipe(b.data, b.cap);
     return r;
-}
-
-/* Reads one head into `b`, exactly. */
-static int read_head(struct stream *s, struct buf *b, struct h1_head *head, const char **ret_why)
-{
-    static const struct h1_limits limits = {.bytes = HEAD_MAX, .fields = H1_FIELDS_MAX};
-    enum h1_framing framing;
-    buf_reset(b);
-    for (;;) {
-        char c;
-        ssize_t n = stream_read(s, &c, 1);
-        if (n <= 0)
-            return n == 0 ? -E_CLOSED : (int)n;
-        if (buf_addc(b, c) < 0)
-            return -E_LIMIT;
-        if (c != '\n')
-            continue;
-        n = h1_response_scan(b->data, b->len, &limits, H1_ASKED_CONNECT, head, &framing, ret_why);
-        if (n >= 0)
-            return (size_t)n == b->len ? 0 : -E_PROTO;
-        if (n != -EAGAIN)
-            return (int)n;
-    }
 }
 
 static int no_answer(const struct http_proxy *proxy, int r, const char *why, const char **ret_error,
@@ -149,21 +121,17 @@ int http_proxy_connect(struct stream *s, const struct http_proxy *proxy, const c
         *ret_error = r == -ETIMEDOUT ? "connection_write_timeout" : "connection_terminated";
         return r;
     }
-    AUTO(buf) b = BUF_INIT(HEAD_MAX);
-    AUTO_FREE struct h1_head *head = mem_new(struct h1_head);
-    const char *why = "";
-    for (int i = 0; i <= INTERIM_MAX; i++) {
-        r = read_head(s, &b, head, &why);
-        if (r < 0)
-            return no_answer(proxy, r, why, ret_error, e);
-        if (head->status >= 200 || head->status == 101)
-            break;
-    }
-    *ret_status = head->status;
-    if (head->status < 200)
+    AUTO(http_answer) a;
+    http_answer_init(&a);
+    const char *why;
+    r = http_answer_read(s, H1_ASKED_CONNECT, &a, &why);
+    if (r < 0)
+        return no_answer(proxy, r, why, ret_error, e);
+    *ret_status = a.head.status;
+    if (a.head.status < 200)
         return no_answer(proxy, -E_PROTO, "", ret_error, e);
-    if (head->status >= 300)
-        return refused(proxy, authority, head->status, ret_error, e);
+    if (a.head.status >= 300)
+        return refused(proxy, authority, a.head.status, ret_error, e);
     *ret_error = NULL;
     return 0;
 }

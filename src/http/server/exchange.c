@@ -28,6 +28,11 @@ const struct h1_request *http_request(const struct http_exchange *x)
     return &x->req;
 }
 
+const char *http_peer(const struct http_exchange *x)
+{
+    return x->conn->peer;
+}
+
 size_t http_max_connections(const struct http_exchange *x)
 {
     return x->conn->srv->cfg.max_connections;

@@ -80,6 +80,18 @@ int http_stream_begin(struct http_exchange *x, int status, const char *content_t
 int http_stream_write(struct http_exchange *x, const void *p, size_t n); /* flushed at once */
 int http_stream_end(struct http_exchange *x);
 
+/* Whether the client asks to go on with this protocol and no other (RFC 9110 7.8). */
+bool http_asks_upgrade(const struct http_exchange *x, const char *protocol);
+/* The one answer of a request that asks for `protocol`: 101 with the headers that were set, after which
+ * the connection is the handler's: *ret, its to end with stream_done. The server counts the connection
+ * until the handler returns, and has no deadline for it. Suspends. 0; -EINVAL: the client does not ask
+ * for it, or sends a body; -E_PROTO: it has sent something behind its request already (both without an
+ * answer yet: refuse it, with "Connection: close" for the latter); or an error of the connection. */
+struct stream;
+int http_switch(struct http_exchange *x, const char *protocol, struct stream *ret) WARN_UNUSED;
+/* The other end's address, as text. Lives as long as the exchange. */
+const char *http_peer(const struct http_exchange *x);
+
 /* Waits on `q` like waitq_wait, but also returns -E_CLOSED when the client has closed the
  * connection (or its own side of it). What the client sends ahead is kept. Keeps little memory
  * resident meanwhile. Suspends. 0, -E_CLOSED, -ECANCELED, -ETIMEDOUT. */

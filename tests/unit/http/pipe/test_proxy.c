@@ -173,7 +173,7 @@ static int each_answer_is_told_as_what_it_means(void *arg)
         {large, "http_protocol_error", nonsense, -E_PROTO, 0},
         {"HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 100 Go on\r\n\r\n"
          "HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 100 Go on\r\n\r\n" OK,
-         "http_protocol_error", nonsense, -E_PROTO, 100},
+         "http_protocol_error", nonsense, -E_PROTO, 0},
         {"HTTP/1.1 200 O", "http_response_incomplete", cut, -E_CLOSED, 0},
         {"", "http_response_incomplete", cut, -E_CLOSED, 0},
         {"HTTP/1.1 100 Go on\r\n\r\nHTTP/1.0 200 OK\r\nVia: 1.1 x\r\nContent-Length: 0\r\n\r\n",
