@@ -200,6 +200,11 @@ ssize_t stream_try_read(struct stream *s, void *p, size_t n)
     return got;
 }
 
+ssize_t stream_try_write(struct stream *s, const void *p, size_t n)
+{
+    return is_closed(s) ? -EBADF : s->ops->write(s, p, n);
+}
+
 int stream_wait(struct stream *s, uint32_t want)
 {
     struct io_fd *io = &s->io;

@@ -54,6 +54,8 @@ int stream_finish(struct stream *s) WARN_UNUSED;
  * at the end, -EAGAIN (s->want says what to wait for), or an error. No system call when it is known
  * that nothing has come since the last one. Does not suspend. */
 ssize_t stream_try_read(struct stream *s, void *p, size_t n) WARN_UNUSED;
+/* The same of writing: bytes taken (1 to n), -EAGAIN, or an error. Does not suspend. */
+ssize_t stream_try_write(struct stream *s, const void *p, size_t n) WARN_UNUSED;
 /* Waits for what the last stream_try_read wanted (`want`, kept by the caller: a writer may have
  * changed it meanwhile). May end early. Suspends. 0, or a code. */
 int stream_wait(struct stream *s, uint32_t want) WARN_UNUSED;

@@ -127,6 +127,7 @@ int h1_send_end(struct http_pipe *p, const struct http_fields *trailers);
 void h1_reset(struct http_pipe *p, enum http_reset why);
 bool h1_body_ready(struct http_pipe *p);
 bool h1_gone(struct http_pipe *p);
+int h1_wait_gone(struct http_pipe *p);
 
 /* h1_write.c, for h1_read.c: says 100 when the client waits for it. Suspends. */
 int h1_send_continue(struct h1_conn *c) WARN_UNUSED;

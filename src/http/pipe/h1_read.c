@@ -15,7 +15,9 @@
 
 #include <string.h>
 
-#define TRAILERS_MAX (8u << 10) /* the decoder's own ceiling */
+#define AHEAD_MAX     (16u << 10) /* read while an answer is being made */
+#define AHEAD_LOOK_MS 1000
+#define TRAILERS_MAX  (8u << 10) /* the decoder's own ceiling */
 
 static int fail(struct h1_conn *c, int code)
 {
@@ -260,6 +262,22 @@ bool h1_gone(struct http_pipe *p)
 {
     struct h1_conn *c = CONTAINER_OF(p, struct h1_conn, pipe);
     return c->in_error || c->in_ended || stream_gone(c->s);
+}
+
+int h1_wait_gone(struct http_pipe *p)
+{
+    struct h1_conn *c = CONTAINER_OF(p, struct h1_conn, pipe);
+    while (!h1_gone(p)) {
+        ssize_t n = h1_fill(c, AHEAD_MAX);
+        /* Full: it has sent ahead more than is looked at. Its end shows without a read, or never. */
+        if (n == -ENOBUFS)
+            n = fiber_sleep_ms(AHEAD_LOOK_MS) < 0 ? -ECANCELED : 1;
+        if (n == -ECANCELED || n == -ETIMEDOUT)
+            return (int)n;
+        if (n <= 0)
+            return 0; /* its end, or an error */
+    }
+    return 0;
 }
 
 const struct http_fields *h1_trailers(struct http_pipe *p)

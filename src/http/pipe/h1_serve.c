@@ -55,6 +55,7 @@ static const struct http_pipe_ops serve_ops = {
     .reset = h1_reset,
     .ready = h1_body_ready,
     .gone = h1_gone,
+    .wait_gone = h1_wait_gone,
     .close = pipe_close,
 };
 

@@ -109,6 +109,7 @@ int h2_conn_init(struct h2_conn *c, struct stream *io, struct scope *scope, bool
     list_init(&c->streams);
     waitq_init(&c->written);
     waitq_init(&c->room);
+    waitq_init(&c->over);
     h2_calm_init(&c->calm, serving, c->streams_max, now_ms());
     h2_windows_init(c);
     nghttp2_option *o = options(c);
@@ -149,6 +150,7 @@ void h2_conn_break(struct h2_conn *c, int code)
 {
     if (!c->broken)
         c->broken = code;
+    waitq_wake_all(&c->over);
     /* The connection's deadline is not the caller's, after which it might try again. */
     int cut = code == -ETIMEDOUT ? -ECONNRESET : code;
     LIST_FOREACH_SAFE (st, &c->streams, struct h2_stream, node) {

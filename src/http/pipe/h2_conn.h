@@ -62,6 +62,7 @@ struct h2_conn {
     bool in_write;        /* a buffer is being written: bytes of ours would break it up */
     struct waitq written; /* it has ended */
     struct waitq room;    /* it has written a buffer, or a stream has failed */
+    struct waitq over;    /* it is broken, or takes no more requests */
     /* ---- the end ---- */
     int broken;         /* why nothing goes on; 0 */
     bool goaway;        /* the peer takes no more requests (6.8) */

@@ -182,6 +182,7 @@ static int on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *arg)
         break;
     case NGHTTP2_GOAWAY:
         c->goaway = true;
+        waitq_wake_all(&c->over);
         break;
     default:
         break;

@@ -95,6 +95,17 @@ static void free_link(struct http_link *link)
     dispose(l);
 }
 
+static int wait_over(struct http_link *link, struct err *e)
+{
+    struct h2_link *l = of(link);
+    int r = 0;
+    while (r == 0 && !l->c.broken && !l->c.goaway)
+        r = waitq_wait(&l->c.over);
+    if (r < 0)
+        return err_set(e, r, "waiting for the end of a connection: %s", err_text(r));
+    return l->c.broken ? h2_conn_words(&l->c, l->c.broken, e) : 0;
+}
+
 /* Its fibers find the stream closed and end by themselves. */
 static void cut(struct http_link *link, int code)
 {
@@ -112,6 +123,7 @@ static const struct http_link_ops link_ops = {
     .room = room,
     .ended = ended,
     .connect_protocol = connect_protocol,
+    .wait = wait_over,
     .cut = cut,
     .free = free_link,
 };

@@ -488,6 +488,15 @@ static bool gone(struct http_pipe *p)
     return st->error || st->c->broken;
 }
 
+static int wait_gone(struct http_pipe *p)
+{
+    struct h2_stream *st = of(p);
+    int r = 0;
+    while (r == 0 && !gone(p))
+        r = waitq_wait(&st->reader);
+    return r;
+}
+
 static const struct http_pipe_ops stream_ops = {
     .read_head = read_head,
     .read_body = read_body,
@@ -499,5 +508,6 @@ static const struct http_pipe_ops stream_ops = {
     .close = close_pipe,
     .ready = ready,
     .gone = gone,
+    .wait_gone = wait_gone,
     .stream = h2_stream_bytes,
 };

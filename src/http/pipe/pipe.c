@@ -62,6 +62,11 @@ bool http_link_connect_protocol(const struct http_link *l)
     return l->ops->connect_protocol && l->ops->connect_protocol(l);
 }
 
+int http_link_wait(struct http_link *l, struct err *e)
+{
+    return l->ops->wait(l, e);
+}
+
 void http_link_cut(struct http_link *l, int code)
 {
     l->ops->cut(l, code);

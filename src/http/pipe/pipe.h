@@ -50,6 +50,7 @@ struct http_pipe_ops {
     void (*close)(struct http_pipe *p);
     bool (*ready)(struct http_pipe *p);                      /* NULL: not known */
     bool (*gone)(struct http_pipe *p);                       /* NULL: not known */
+    int (*wait_gone)(struct http_pipe *p);                   /* NULL: is never known */
     void (*stream)(struct http_pipe *p, struct stream *ret); /* NULL: cannot (1.1) */
 };
 struct http_pipe {
@@ -91,6 +92,13 @@ static inline bool http_ready(struct http_pipe *p)
 static inline bool http_gone(struct http_pipe *p)
 {
     return p->ops->gone && p->ops->gone(p);
+}
+/* Waits until http_gone would say so: for a fiber that serves, after the request's body has been read to
+ * its end, beside the one that sends. What the peer sends ahead of its turn is kept. Suspends. 0;
+ * -ECANCELED, -ETIMEDOUT. */
+static inline int http_wait_gone(struct http_pipe *p)
+{
+    return p->ops->wait_gone(p);
 }
 /* After read_body has returned 0: the trailer section, framing fields taken off; empty when there was
  * none. Lives as long as the pipe. */
@@ -249,6 +257,9 @@ size_t http_link_room(const struct http_link *l);
  * told to go away (GOAWAY, Connection: close). An
  * HTTP/1.1 link that lies idle finds out here that its peer has ended. Does not suspend. */
 bool http_link_ended(struct http_link *l);
+/* HTTP/2: waits until it takes no more requests. Suspends. 0: the peer has said so (GOAWAY), and exchanges
+ * that are on it go on; or with words why it broke; -ECANCELED, -ETIMEDOUT. */
+int http_link_wait(struct http_link *l, struct err *e) WARN_UNUSED;
 /* Ends it at once: the peer is told as far as that can be done without waiting (GOAWAY), the connection is
  * closed, every exchange on it ends with `code` (< 0; with -ECONNRESET it is -E_CLOSED for those that
  * cannot have been seen by the peer). The link is still to be freed, and its pipes to be closed before.
