@@ -14,14 +14,6 @@
 
 #define COMMON_NAME_MAX 64
 
-struct cert_identity {
-    unsigned refs;
-    X509 *leaf;
-    EVP_PKEY *key;
-    unsigned char *der;
-    size_t n_der;
-};
-
 struct cert_identity *cert_identity_ref(struct cert_identity *id)
 {
     id->refs++;

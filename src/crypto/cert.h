@@ -46,6 +46,18 @@ void cert_ca_free(struct cert_ca *ca);
 struct cert_identity;
 struct cert_identity *cert_identity_ref(struct cert_identity *id);
 void cert_identity_unref(struct cert_identity *id); /* NULL is fine */
+/* One from elsewhere: `cert` is PEM whose first certificate is the leaf (those behind it are its issuers,
+ * which are not sent), `key` PEM with its private key, not encrypted: EC on P-256, P-384 or P-521, or RSA of
+ * 2048 bits at least. 0; -E_PARSE with words that begin with `cert_name` or `key_name`, what they are
+ * called to a person; -E_DENIED with words: an authority's, too weak, or they do not belong together. */
+int cert_identity_read(const char *cert, size_t n_cert, const char *cert_name, const char *key,
+                       size_t n_key, const char *key_name, struct cert_identity **ret,
+                       struct err *e) WARN_UNUSED;
+/* Seconds since 1970 from and until which it is valid. */
+void cert_identity_times(const struct cert_identity *id, int64_t *ret_begins_s,
+                         int64_t *ret_ends_s);
+/* Whether the certificate is for this host name (RFC 9525: SAN alone, "*" for one whole label). */
+bool cert_identity_is_for(const struct cert_identity *id, const char *host);
 /* The certificate as DER; lives as long as the identity. */
 const unsigned char *cert_identity_der(const struct cert_identity *id, size_t *ret_n);
 /* Its X509 and EVP_PKEY, for io/tls alone; borrowed. */

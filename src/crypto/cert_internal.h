@@ -19,6 +19,14 @@ struct cert_ca {
     X509_EXTENSION *common[5];
 };
 
+struct cert_identity {
+    unsigned refs;
+    X509 *leaf;
+    EVP_PKEY *key;
+    unsigned char *der;
+    size_t n_der;
+};
+
 /* ---- cert_der.c: the few bytes of DER (X.690) that extensions are made of ---- */
 
 /* A tag, a length and the bytes; up to 64 KiB. */

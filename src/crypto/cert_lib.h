@@ -33,6 +33,8 @@ struct err;
     X(EVP_PKEY_eq)                                                                                 \
     X(EVP_PKEY_free)                                                                               \
     X(EVP_PKEY_get0_EC_KEY)                                                                        \
+    X(EVP_PKEY_get_base_id)                                                                        \
+    X(EVP_PKEY_get_bits)                                                                           \
     X(EVP_PKEY_new)                                                                                \
     X(EVP_PKEY_set1_EC_KEY)                                                                        \
     X(EVP_PKEY_up_ref)                                                                             \
@@ -42,8 +44,10 @@ struct err;
     X(X509_NAME_add_entry_by_NID)                                                                  \
     X(X509_add_ext)                                                                                \
     X(X509_check_ca)                                                                               \
+    X(X509_check_host)                                                                             \
     X(X509_free)                                                                                   \
     X(X509_get0_notAfter)                                                                          \
+    X(X509_get0_notBefore)                                                                         \
     X(X509_get0_pubkey)                                                                            \
     X(X509_get0_pubkey_bitstr)                                                                     \
     X(X509_get0_subject_key_id)                                                                    \
@@ -56,6 +60,7 @@ struct err;
     X(X509_set_pubkey)                                                                             \
     X(X509_set_version)                                                                            \
     X(X509_sign)                                                                                   \
+    X(d2i_AutoPrivateKey)                                                                          \
     X(d2i_ECPrivateKey)                                                                            \
     X(d2i_X509)                                                                                    \
     X(i2d_ECPrivateKey)                                                                            \
@@ -88,6 +93,8 @@ int cert_lib_open(struct err *e) WARN_UNUSED;
 #define EVP_PKEY_eq                  cert_lib.EVP_PKEY_eq_
 #define EVP_PKEY_free                cert_lib.EVP_PKEY_free_
 #define EVP_PKEY_get0_EC_KEY         cert_lib.EVP_PKEY_get0_EC_KEY_
+#define EVP_PKEY_get_base_id         cert_lib.EVP_PKEY_get_base_id_
+#define EVP_PKEY_get_bits            cert_lib.EVP_PKEY_get_bits_
 #define EVP_PKEY_new                 cert_lib.EVP_PKEY_new_
 #define EVP_PKEY_set1_EC_KEY         cert_lib.EVP_PKEY_set1_EC_KEY_
 #define EVP_PKEY_up_ref              cert_lib.EVP_PKEY_up_ref_
@@ -97,8 +104,10 @@ int cert_lib_open(struct err *e) WARN_UNUSED;
 #define X509_NAME_add_entry_by_NID   cert_lib.X509_NAME_add_entry_by_NID_
 #define X509_add_ext                 cert_lib.X509_add_ext_
 #define X509_check_ca                cert_lib.X509_check_ca_
+#define X509_check_host              cert_lib.X509_check_host_
 #define X509_free                    cert_lib.X509_free_
 #define X509_get0_notAfter           cert_lib.X509_get0_notAfter_
+#define X509_get0_notBefore          cert_lib.X509_get0_notBefore_
 #define X509_get0_pubkey             cert_lib.X509_get0_pubkey_
 #define X509_get0_pubkey_bitstr      cert_lib.X509_get0_pubkey_bitstr_
 #define X509_get0_subject_key_id     cert_lib.X509_get0_subject_key_id_
@@ -111,6 +120,7 @@ int cert_lib_open(struct err *e) WARN_UNUSED;
 #define X509_set_pubkey              cert_lib.X509_set_pubkey_
 #define X509_set_version             cert_lib.X509_set_version_
 #define X509_sign                    cert_lib.X509_sign_
+#define d2i_AutoPrivateKey           cert_lib.d2i_AutoPrivateKey_
 #define d2i_ECPrivateKey             cert_lib.d2i_ECPrivateKey_
 #define d2i_X509                     cert_lib.d2i_X509_
 #define i2d_ECPrivateKey             cert_lib.i2d_ECPrivateKey_
