@@ -15,6 +15,7 @@
 #include "platform/sessions/threads.h"
 #include "platform/status/status.h"
 #include "platform/tunnels/tunnel_certificates.h"
+#include "platform/tunnels/tunnel_connect.h"
 #include "platform/tunnels/tunnel_token.h"
 #include "platform/tunnels/tunnels.h"
 #include "platform/work/work.h"
@@ -87,6 +88,8 @@
     R("GET", C, TUN, tunnel_certificates_list)                                                     \
     R("GET", C "/{certificate_id}", TUN, tunnel_certificates_retrieve)                             \
     R("POST", C "/{certificate_id}/archive", TUN, tunnel_certificates_archive)                     \
+    R("POST", U "/disconnect", API | ROUTE_OWN | SMALL, tunnel_disconnect)                         \
+    R("GET", "/v1/tunnels/connect", ALLOW_TUNNEL | ROUTE_OWN, tunnel_connect)                      \
     R("GET", "/v1/sallyport/status", API | ROUTE_OWN, status_retrieve)
 
 #define AS_ROUTE(m, path, who, fn)   {.method = m, .pattern = path, .flags = who},

@@ -54,6 +54,8 @@ static bool may_call(const struct caller *who, unsigned flags)
         return flags & ALLOW_ENV;
     case CALLER_SESSION_TOKEN:
         return flags & ALLOW_SESSION;
+    case CALLER_TUNNEL:
+        return flags & ALLOW_TUNNEL;
     default:
         return false;
     }
@@ -147,6 +149,7 @@ static void serve(struct api_call *c)
         api_error(c, 403, "permission_error", "This endpoint cannot be called with %s.",
                   c->caller.kind == CALLER_ENV_KEY         ? "an environment key"
                   : c->caller.kind == CALLER_SESSION_TOKEN ? "a session's token"
+                  : c->caller.kind == CALLER_TUNNEL        ? "a tunnel's token"
                                                            : "an API key");
         return;
     }

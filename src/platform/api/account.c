@@ -16,7 +16,7 @@
 #define ANSWER_WAIT_MS 10000
 
 struct accounts {
-    struct map all; /* "k:KEY" or "e:ENVIRONMENT" -> struct account * */
+    struct map all; /* "k:KEY", "e:ENVIRONMENT" or "t:TUNNEL" -> struct account * */
     struct budget bodies, answers, held;
     size_t streams;
     struct waitq answered;
@@ -38,8 +38,12 @@ static struct accounts *accounts(struct platform *p)
 
 static const char *name_of(const struct caller *who, char ret[80])
 {
-    bool key = who->kind == CALLER_API_KEY;
-    snprintf(ret, 80, "%c:%s", key ? 'k' : 'e', key ? who->key_id : who->environment_id);
+    if (who->kind == CALLER_API_KEY)
+        snprintf(ret, 80, "k:%s", who->key_id);
+    else if (who->kind == CALLER_TUNNEL)
+        snprintf(ret, 80, "t:%s", who->tunnel_id);
+    else
+        snprintf(ret, 80, "e:%s", who->environment_id);
     return ret;
 }
 

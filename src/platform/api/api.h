@@ -19,6 +19,7 @@ enum {
     ROUTE_TUNNELS = 128,    /* asks for the anthropic-beta of tunnels instead of that of agents */
     ROUTE_REVEALED = 256,   /* with ROUTE_SHOWN_ONCE: reveal_token shows it again */
     ROUTE_REPEATABLE = 512, /* a POST that changes nothing: an Idempotency-Key is of no use */
+    ALLOW_TUNNEL = 1024,    /* a gateway, with its tunnel's token */
 };
 
 struct idem;    /* the call's Idempotency-Key, see idem.h */

@@ -2,7 +2,7 @@
  *
  * Called by serve.c for every request on a known path, before anything else of it is looked at. A
  * token is worth what its SHA-256 finds in the store: API keys in api_keys, environment keys in
- * environment_keys, sessions tokens in work. Nothing distinguishes a missing, malformed, unknown,
+ * environment_keys, sessions tokens in work, those of gateways in tunnel_tokens. Nothing distinguishes a missing, malformed, unknown,
  * revoked or expired one in the answer.
  *
  * Revocation takes effect at the next request because environment keys and sessions tokens are
@@ -63,6 +63,8 @@ enum caller_kind auth_kind(const char *token)
         return CALLER_ENV_KEY;
     if (str_starts(token, KEY_SESSION_PREFIX))
         return CALLER_SESSION_TOKEN;
+    if (str_starts(token, KEY_TUNNEL_PREFIX))
+        return CALLER_TUNNEL;
     return CALLER_NONE;
 }
 
@@ -144,6 +146,22 @@ static int session_token_tx(struct tx *tx, void *arg)
     return 0;
 }
 
+static int tunnel_token_tx(struct tx *tx, void *arg)
+{
+    struct lookup *l = arg;
+    struct stmt *s = tx_prepare(
+        tx, "SELECT id, tunnel_id FROM tunnel_tokens WHERE hash = $1 AND revoked_at IS NULL");
+    stmt_bind_text(s, 1, l->hash);
+    int r = stmt_step(s);
+    if (r <= 0)
+        return r < 0 ? r : -E_DENIED;
+    str_copy(l->found.key_id, sizeof(l->found.key_id), stmt_text(s, 0, NULL));
+    str_copy(l->found.tunnel_id, sizeof(l->found.tunnel_id), stmt_text(s, 1, NULL));
+    stmt_reset(s);
+    l->found.kind = CALLER_TUNNEL;
+    return 0;
+}
+
 struct used {
     char key_id[64];
     int64_t now;
@@ -183,6 +201,8 @@ static int find(struct platform *p, enum caller_kind kind, struct lookup *l)
         return db_read(p->log.db, env_key_tx, l);
     case CALLER_SESSION_TOKEN:
         return db_read(p->log.db, session_token_tx, l);
+    case CALLER_TUNNEL:
+        return db_read(p->log.db, tunnel_token_tx, l);
     case CALLER_NONE:
         break;
     }

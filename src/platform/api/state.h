@@ -6,11 +6,33 @@
 #include "base/secret.h"
 #include "session/log.h"
 
+struct stream;
+/* A gateway that has shown its tunnel's token, and whose connection is to be taken over. */
+struct gateway_arrival {
+    const char *tunnel_id, *token_id, *peer;
+    const char *connector; /* what it calls itself, cleaned: "" when it does not */
+    const char *version;   /* likewise */
+    bool draining;         /* it is about to leave */
+};
+/* What joins tunnels with gateways, where there is such a thing in this process (tunnel/edge, of which
+ * the platform knows nothing). */
+struct gateways {
+    /* Serves the connection until it ends. Suspends. */
+    void (*serve)(void *arg, const struct gateway_arrival *g, struct stream *s);
+    /* Something about the tunnel has changed: its certificates, or it was archived. */
+    void (*changed)(void *arg, const char *tunnel_id);
+    /* Ends the tunnel's connections that were opened with another token than the one that is good
+     * now. How many. Suspends; negative: the store failed. */
+    int (*disconnect)(void *arg, const char *tunnel_id);
+    void *arg;
+};
+
 struct platform {
     struct session_log log;
     char organization_id[64];  /* anthropic-organization-id header; made at first start */
     const char *data_dir;      /* where tunnel.key lies (tunnel_token.c) */
     const char *tunnel_domain; /* below which tunnels get theirs */
+    const struct gateways *gateways; /* NULL: none can connect here */
     const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
     int lease_ttl_seconds;  /* default 90 */
     int64_t started_at;     /* wall clock, us */

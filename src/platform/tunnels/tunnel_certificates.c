@@ -14,6 +14,7 @@
 #include "platform/api/rows.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
+#include "platform/tunnels/tunnel_facts.h"
 #include "platform/tunnels/tunnel_row.h"
 
 #include <string.h>
@@ -164,6 +165,8 @@ void tunnel_certificates_create(struct api_call *c)
     if (r == 0)
         log_info("tunnel certificate registered", "tunnel=%s certificate=%s fingerprint=%s key=%s",
                  ch.tunnel_id, ch.new_id, ch.facts.fingerprint, c->caller.key_id);
+    if (r == 0)
+        tunnel_facts_changed(c->p, ch.tunnel_id);
     finish(c, &ch, r);
 }
 
@@ -202,9 +205,11 @@ void tunnel_certificates_archive(struct api_call *c)
     struct v v = v_object(&ch.refusal, c->body, "");
     v_end(&v);
     int r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, archive_tx, &ch);
-    if (r == 0 && ch.changed)
+    if (r == 0 && ch.changed) {
         log_info("tunnel certificate archived", "tunnel=%s certificate=%s key=%s", ch.tunnel_id,
                  ch.id, c->caller.key_id);
+        tunnel_facts_changed(c->p, ch.tunnel_id);
+    }
     finish(c, &ch, r);
 }
 

@@ -16,6 +16,7 @@
 #include "platform/api/rows.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
+#include "platform/tunnels/tunnel_facts.h"
 #include "platform/tunnels/tunnel_row.h"
 #include "platform/tunnels/tunnel_token.h"
 
@@ -200,8 +201,10 @@ void tunnels_archive(struct api_call *c)
     struct v v = v_object(&ch.refusal, c->body, "");
     v_end(&v);
     int r = v_failed(&v) ? -E_DENIED : db_write(c->p->log.db, archive_tx, &ch);
-    if (r == 0 && ch.changed)
+    if (r == 0 && ch.changed) {
         log_info("tunnel archived", "tunnel=%s key=%s", ch.id, c->caller.key_id);
+        tunnel_facts_changed(c->p, ch.id);
+    }
     finish(c, &ch, r);
 }
 
