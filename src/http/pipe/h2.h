@@ -6,7 +6,8 @@
  *    is complete, and when the connection ends: an exchange that waits for an origin need not ask.
  *    What has to be done all the same (an audit record) wants a shield.
  *  - A peer is told to send more only as the pipe's reader takes bytes: 256 KiB are on their way for
- *    one stream, 1 MiB for one connection, and no more memory than that is held.
+ *    one stream, 1 MiB for one connection, and no more memory than that is held, unless struct
+ *    http_line says otherwise.
  *  - A link may be freed by another fiber than the one that made it. */
 #pragma once
 

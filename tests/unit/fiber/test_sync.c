@@ -70,6 +70,48 @@ static void waitq_wakes_in_order(void **state)
     assert_true(waitq_empty(&q));
 }
 
+static void waitq_goes_away_under_who_waits(void **state)
+{
+    (void)state;
+    struct waitq *q = mem_new(struct waitq);
+    waitq_init(q);
+    struct wait_arg w[] = {{q, "a", 1}, {q, "b", 1}};
+    struct fiber *f[2];
+    AUTO(scope) s;
+    scope_init(&s);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(fiber_spawn(&s, "w", wait_and_note, &w[i], &f[i]), 0);
+    (void)fiber_run_ready();
+    fiber_cancel(f[1]); /* which has not looked yet */
+    waitq_wake_all_with(q, -EBADF);
+    assert_true(waitq_empty(q));
+    free(q);
+    (void)fiber_run_ready();
+    assert_int_equal(w[0].result, -EBADF);
+    assert_int_equal(w[1].result, -EBADF);
+    assert_string_equal(trace, "");
+}
+
+static void an_interrupt_ends_one_wait(void **state)
+{
+    (void)state;
+    struct waitq q;
+    waitq_init(&q);
+    struct wait_arg w = {&q, "a", 1};
+    struct fiber *f;
+    AUTO(scope) s;
+    scope_init(&s);
+    assert_int_equal(fiber_spawn(&s, "w", wait_and_note, &w, &f), 0);
+    fiber_interrupt(f); /* does not wait yet */
+    (void)fiber_run_ready();
+    assert_int_equal(w.result, 1);
+    fiber_interrupt(f);
+    fiber_interrupt(f);
+    (void)fiber_run_ready();
+    assert_int_equal(w.result, -EINTR);
+    assert_true(waitq_empty(&q));
+}
+
 /* ---- mutex ---- */
 
 static struct fmutex mutex;
@@ -219,6 +261,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(waitq_wakes_in_order, reset),
+        cmocka_unit_test_setup(waitq_goes_away_under_who_waits, reset),
+        cmocka_unit_test_setup(an_interrupt_ends_one_wait, reset),
         cmocka_unit_test(a_mutex_admits_one),
         cmocka_unit_test_setup(a_cancelled_waiter_does_not_keep_the_mutex, reset),
         cmocka_unit_test_setup(a_cancel_after_the_handover_still_unlocks, reset),

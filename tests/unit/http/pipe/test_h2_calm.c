@@ -129,6 +129,38 @@ static void completed_exchanges_pay_for_resets(void **state)
     }
 }
 
+/* Thousands of callers leave at once: each tunnel has earned its reset, and no more than all of them. */
+static void opened_tunnels_pay_for_their_resets(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t streams_max;
+        int opened, most;
+    } all[] = {{5000, 3000, 3000 + H2_CALM_RESETS},
+               {5000, 100000, 5000},
+               {0, 3000, H2_CALM_RESETS},
+               {128, 3000, H2_CALM_RESETS}};
+    AUTO(buf) b = BUF_INIT(1000);
+    put_frame(&b, F_RST, 0, 1, payload, 4);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct h2_calm c;
+        h2_calm_init(&c, false, all[i].streams_max, 0);
+        for (int k = 0; k < all[i].opened; k++)
+            h2_calm_opened(&c);
+        int taken = 0;
+        while (!h2_calm_see(&c, b.data, b.len, 0))
+            taken++;
+        assert_int_equal(taken, all[i].most);
+        c.left = 0;   /* the payload of the last one */
+        c.resets = 0; /* time and completed exchanges pay as always */
+        for (int k = 0; k < 1000; k++)
+            h2_calm_done(&c);
+        assert_int_equal(c.resets, H2_CALM_RESETS);
+        assert_null(h2_calm_see(&c, b.data, b.len, 1000000));
+        assert_int_equal(c.resets, H2_CALM_RESETS - 1);
+    }
+}
+
 static void continuations_count_for_each_head(void **state)
 {
     (void)state;
@@ -179,6 +211,7 @@ int main(void)
         cmocka_unit_test(what_was_sent_pays_by_bytes),
         cmocka_unit_test(pieces_and_exchanges_pay_for_frames),
         cmocka_unit_test(completed_exchanges_pay_for_resets),
+        cmocka_unit_test(opened_tunnels_pay_for_their_resets),
         cmocka_unit_test(continuations_count_for_each_head),
         cmocka_unit_test(cuts_make_no_difference),
     };
