@@ -225,6 +225,7 @@ ssize_t h2_conn_read(struct h2_conn *c, int64_t until_ns)
 
 ssize_t h2_conn_try_read(struct h2_conn *c)
 {
+    c->io->io.drained = c->io->io.emptied = false; /* the loop may not have looked yet */
     return take(c, stream_try_read(c->io, read_bytes, sizeof(read_bytes)));
 }
 

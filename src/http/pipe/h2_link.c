@@ -47,7 +47,8 @@ static size_t room(const struct http_link *link)
         nghttp2_session_get_remote_settings(l->c.session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     if (most > l->c.streams_max)
         most = l->c.streams_max;
-    return most > l->c.n_streams ? most - l->c.n_streams : 0;
+    size_t used = l->c.n_streams + l->c.n_lingering; /* the peer counts both */
+    return most > used ? most - used : 0;
 }
 
 static int ask(struct http_link *link, struct http_pipe **ret)
