@@ -13,7 +13,8 @@
 
 /* main.c's, but for what is not for people; a test compares with --help. */
 #define COMMANDS                                                                                   \
-    "up server worker exec session status env tunnel rootfs audit egress doctor completion"
+    "up server worker exec session status env tunnel gateway rootfs audit egress doctor "          \
+    "completion"
 
 static const char bash_script[] =
     "# bash completion for sallyport: eval \"$(sallyport completion bash)\"\n"

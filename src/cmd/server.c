@@ -119,6 +119,8 @@ static int announce(struct command *c, const char *key)
 {
     if (key[0])
         printf("api key: %s\n", key);
+    if (server_ingress_address(c->server)[0])
+        printf("ingress %s\n", server_ingress_address(c->server));
     printf("ready http%s://%s\n", c->o.tls_cert ? "s" : "", server_address(c->server));
     int r = fflush(stdout) == 0 ? 0 : -EIO;
     trim_after_start();
@@ -197,6 +199,9 @@ int cmd_server(int argc, char **argv)
          .ptr = &c.o.public_url},
         {"tunnel-domain", "NAME", "below which tunnels get their domains (tunnel.localhost)",
          FLAG_TEXT, .ptr = &c.o.tunnel_domain},
+        {"ingress", "ADDRESS",
+         "where TLS clients connect for what lies behind tunnels, or none (none)", FLAG_TEXT,
+         .ptr = &c.o.ingress},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
          .ptr = &c.o.lease_ttl_ms, .min = 2000, .max = 3600000},
         {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8401)",

@@ -23,7 +23,7 @@
 struct tunnel_command {
     struct api_command call;
     const char *name, *reason;
-    bool all, yes;
+    bool all, yes, kill;
 };
 
 static int call(struct tunnel_command *c, const char *method, const char *path, const json_t *body,
@@ -219,6 +219,23 @@ static int token_show(void *command, struct err *e)
     return r < 0 ? r : print_token(c, j, e);
 }
 
+/* Those that were opened with a token that is not good any more. */
+static int end_connections(struct tunnel_command *c, struct err *e)
+{
+    AUTO_FREE char *path = mem_printf("/v1/tunnels/%s/disconnect", c->call.args[0]);
+    AUTO_JSON json_t *j = NULL;
+    int r = call(c, "POST", path, NULL, &j, e);
+    if (r == 0)
+        fprintf(stderr, "%lld connections ended\n",
+                (long long)json_integer_value(json_object_get(j, "connections")));
+    return r;
+}
+
+static int disconnect(void *command, struct err *e)
+{
+    return end_connections(command, e);
+}
+
 static int token_rotate(void *command, struct err *e)
 {
     struct tunnel_command *c = command;
@@ -227,7 +244,17 @@ static int token_rotate(void *command, struct err *e)
     if (c->reason)
         json_put_str(body, "reason", c->reason);
     int r = call(c, "POST", path, body, &j, e);
-    return r < 0 ? r : print_token(c, j, e);
+    if (r == 0)
+        r = print_token(c, j, e);
+    if (r < 0 || !c->kill)
+        return r;
+    /* The new token is printed by now: what follows can be repeated. */
+    r = end_connections(c, e);
+    return r < 0 ? err_wrap(e, r,
+                            "the token is a new one, but connections of the old one were not ended "
+                            "(sallyport tunnel disconnect %s)",
+                            c->call.args[0])
+                 : r;
 }
 
 /* ---- certificates ---- */
@@ -325,7 +352,7 @@ static int cert_archive(void *command, struct err *e)
 
 /* ---- the verbs ---- */
 
-enum { NAMED = 1, ARCHIVED_TOO = 2, SURE = 4, WITH_REASON = 8, OF_FILE = 16 };
+enum { NAMED = 1, ARCHIVED_TOO = 2, SURE = 4, WITH_REASON = 8, OF_FILE = 16, AND_KILL = 32 };
 
 static int run_verb(const struct verb *v, int argc, char **argv);
 
@@ -347,9 +374,17 @@ static const struct verb verbs[] = {
      "Makes a new token and prints it; the old one opens no new connection.",
      1,
      1,
-     WITH_REASON,
+     WITH_REASON | AND_KILL,
      run_verb,
      token_rotate},
+    {{"disconnect"},
+     "TUNNEL_ID",
+     "Ends connections that were opened with a token that was rotated since.",
+     1,
+     1,
+     0,
+     run_verb,
+     disconnect},
     {{"cert", "add"},
      "TUNNEL_ID FILE",
      "Registers a CA certificate (PEM, - for standard input): what it has signed is trusted.",
@@ -391,13 +426,16 @@ static int run_verb(const struct verb *v, int argc, char **argv)
         {"all", NULL, "archived ones, too", FLAG_BOOL, .ptr = &c.all, .line_only = true},
         {"yes", NULL, "it is meant", FLAG_BOOL, .ptr = &c.yes, .line_only = true},
         {"reason", "TEXT", "why, for the record", FLAG_TEXT, .ptr = &c.reason, .line_only = true},
+        {.name = NULL}, /* OF_FILE is no flag */
+        {"kill", NULL, "end what is connected with the old token, too", FLAG_BOOL, .ptr = &c.kill,
+         .line_only = true},
     };
     static struct flag room[FLAG_SET_MAX];
     char name[64];
     struct flag_set flags = verb_flags(&cmd_tunnel_verbs, v, name, room);
     api_command_flags(&flags, &c.call, "print the server's JSON");
     for (size_t i = 0; i < ARRAY_LEN(flags_of); i++)
-        if (v->has & (1u << i))
+        if (flags_of[i].name && v->has & (1u << i))
             flags_add(&flags, &flags_of[i], 1);
     int code = flags_main(&flags, argc, argv, NULL, &c.call.n_args);
     if (code >= 0)

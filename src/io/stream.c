@@ -96,6 +96,7 @@ void stream_move(struct stream *to, struct stream *from)
     to->impl = TAKE(from->impl);
     to->want = from->want;
     to->idle = from->idle;
+    to->reset = false;
     io_fd_move(&to->io, &from->io);
 }
 

@@ -50,6 +50,8 @@ int tls_serve(struct tls_ctx *c, const struct tls_serve_options *o, struct strea
  * is no certificate at all. NULL on failure. */
 struct tls_trust;
 struct tls_trust *tls_trust_new(const char *ca_file, struct err *e);
+/* The same without those of the system: the certificates of `ca_file` and no others. */
+struct tls_trust *tls_trust_only(const char *ca_file, struct err *e);
 /* Whether `ca_file` could be that. 0, or a negative code with words. Blocks on the file. */
 int tls_trust_check(const char *ca_file, struct err *e) WARN_UNUSED;
 void tls_trust_free(struct tls_trust *t); /* sessions stay valid; NULL is fine */

@@ -215,10 +215,10 @@ static int load_file(SSL_CTX *ctx, const char *ca_file, struct err *e)
                    tls_reason(NULL));
 }
 
-static int believe(SSL_CTX *ctx, const char *ca_file, struct err *e)
+static int believe(SSL_CTX *ctx, const char *ca_file, bool system, struct err *e)
 {
     int r = tls_ctx_boundary(ctx, e);
-    if (r == 0)
+    if (r == 0 && system)
         r = load_system(ctx, !ca_file, e);
     if (r == 0 && ca_file)
         r = load_file(ctx, ca_file, e);
@@ -234,7 +234,7 @@ static int believe(SSL_CTX *ctx, const char *ca_file, struct err *e)
     return 0;
 }
 
-struct tls_trust *tls_trust_new(const char *ca_file, struct err *e)
+static struct tls_trust *trust_of(const char *ca_file, bool system, struct err *e)
 {
     if (tls_lib_open(e) < 0)
         return NULL;
@@ -244,13 +244,23 @@ struct tls_trust *tls_trust_new(const char *ca_file, struct err *e)
         err_set(e, -E_TLS, "cannot set up TLS: %s", tls_reason(NULL));
         return NULL;
     }
-    if (believe(ctx, ca_file, e) < 0) {
+    if (believe(ctx, ca_file, system, e) < 0) {
         SSL_CTX_free(ctx);
         return NULL;
     }
     struct tls_trust *t = mem_new(struct tls_trust);
     t->ctx = ctx;
     return t;
+}
+
+struct tls_trust *tls_trust_new(const char *ca_file, struct err *e)
+{
+    return trust_of(ca_file, true, e);
+}
+
+struct tls_trust *tls_trust_only(const char *ca_file, struct err *e)
+{
+    return trust_of(ca_file, false, e);
 }
 
 int tls_trust_check(const char *ca_file, struct err *e)

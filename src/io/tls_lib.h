@@ -63,6 +63,7 @@ struct err;
     X(SSL_get_ex_data)                                                                             \
     X(SSL_get_ex_data_X509_STORE_CTX_idx)                                                          \
     X(SSL_get_quiet_shutdown)                                                                      \
+    X(SSL_get_shutdown)                                                                            \
     X(SSL_get_rbio)                                                                                \
     X(SSL_get_verify_result)                                                                       \
     X(SSL_new)                                                                                     \
@@ -156,6 +157,7 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define SSL_get_ex_data                    tls_lib.SSL_get_ex_data_
 #define SSL_get_ex_data_X509_STORE_CTX_idx tls_lib.SSL_get_ex_data_X509_STORE_CTX_idx_
 #define SSL_get_quiet_shutdown             tls_lib.SSL_get_quiet_shutdown_
+#define SSL_get_shutdown                   tls_lib.SSL_get_shutdown_
 #define SSL_get_rbio                       tls_lib.SSL_get_rbio_
 #define SSL_get_verify_result              tls_lib.SSL_get_verify_result_
 #define SSL_new                            tls_lib.SSL_new_

@@ -257,6 +257,9 @@ static SSL *session(struct stream *s)
     if (BIO_method_type(b) != BIO_TYPE_SOURCE_SINK) {
         struct wire *w = BIO_get_data(b);
         w->io = &s->io;
+    } else {
+        struct under *u = BIO_get_data(b);
+        u->s.want = 0; /* that of an earlier call says nothing of this one */
     }
     return s->impl;
 }
@@ -268,7 +271,7 @@ static uint32_t wanted(SSL *ssl, uint32_t want)
     if (BIO_method_type(b) != BIO_TYPE_SOURCE_SINK)
         return want; /* a socket */
     const struct under *u = BIO_get_data(b);
-    return u->s.want;
+    return u->s.want ? u->s.want : want;
 }
 
 /* Translates the return value `r` of the SSL_ call that failed right before into a code:

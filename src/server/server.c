@@ -27,6 +27,7 @@
 #include "platform/work/work_watch.h"
 #include "platform/work/work_yield.h"
 #include "server/caretaker.h"
+#include "server/tunnels.h"
 #include "session/hub.h"
 
 #include <sys/resource.h>
@@ -40,6 +41,7 @@ struct server {
     struct http_server *http;
     struct model *model; /* NULL: none is configured, and the brain says so in the sessions' logs */
     struct brain *brain;
+    struct tunnels *tunnels;
     struct operator_page *operator_page; /* NULL: none */
     bool stopping;
     char address[SOCK_ADDR_MAX];
@@ -76,6 +78,7 @@ static void refresh(void *arg)
 {
     struct server *s = arg;
     status_refresh_metrics(&s->platform);
+    tunnels_refresh_metrics(s->tunnels);
 }
 
 static int open_operator(struct server *s, struct err *e)
@@ -130,7 +133,8 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
     /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
     if (tunnels_set_domain(&s->platform, o->tunnel_domain, e) < 0 || check_descriptors(e) < 0 ||
         db_open(o->data_dir, &s->platform.log.db, e) < 0 || open_http(s, e) < 0 ||
-        open_operator(s, e) < 0 || open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
+        !(s->tunnels = tunnels_open(&s->platform, o->ingress, e)) || open_operator(s, e) < 0 ||
+        open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
         platform_first_start(&s->platform, ret_key, e) < 0) {
         server_discard(s);
         return NULL;
@@ -146,6 +150,11 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
 const char *server_address(const struct server *s)
 {
     return s->address;
+}
+
+const char *server_ingress_address(const struct server *s)
+{
+    return tunnels_ingress_address(s->tunnels);
 }
 
 const char *server_model_name(const struct server *s)
@@ -180,6 +189,8 @@ int server_run(struct server *s)
         r = fiber_spawn(&background, "work-watcher", work_watcher, &s->platform, NULL);
     if (r == 0)
         r = fiber_spawn(&background, "caretaker", caretaker_run, &caretaker, NULL);
+    if (r == 0)
+        r = tunnels_start(s->tunnels, &background);
     if (r == 0 && s->operator_page)
         r = fiber_spawn(&background, "operator", operator_run, s->operator_page, NULL);
     if (r == 0)
@@ -199,6 +210,7 @@ void server_stop(struct server *s)
     server_drain(s, 0);
     s->stopping = true;
     hub_end_all(s->platform.log.hub);
+    tunnels_stop(s->tunnels);
     http_server_stop(s->http, s->o->stop_grace_ms);
 }
 
@@ -220,6 +232,7 @@ static void finish(struct server *s, bool discard)
     if (!s)
         return;
     http_server_free(s->http);
+    tunnels_close(s->tunnels);
     operator_free(s->operator_page);
     brain_stop(s->brain);
     model_free(s->model);

@@ -13,6 +13,7 @@ struct server_options {
     const char *public_url; /* how workers reach us, or NULL */
     const char *tls_cert, *tls_key;
     const char *tunnel_domain; /* below which tunnels get their domains, or NULL: the default */
+    const char *ingress;       /* where callers of tunnels connect, or NULL: nowhere */
     const char *metrics;       /* where /metrics is, "none", or NULL: the default */
     int64_t lease_ttl_ms, stop_grace_ms;
     int64_t keep_sessions_ms; /* after their last event; 0: for ever */
@@ -26,8 +27,9 @@ struct server;
  * ret_key, else ""), starts brain and reaper. Nothing is served before server_run. Suspends. NULL
  * with words. `o` outlives the server. */
 struct server *server_open(const struct server_options *o, char ret_key[128], struct err *e);
-const char *server_address(const struct server *s);    /* as bound: "127.0.0.1:8400" */
-const char *server_model_name(const struct server *s); /* "none" when none is configured */
+const char *server_address(const struct server *s);         /* as bound: "127.0.0.1:8400" */
+const char *server_ingress_address(const struct server *s); /* likewise; "" without one */
+const char *server_model_name(const struct server *s);      /* "none" when none is configured */
 struct platform *server_platform(struct server *s);
 /* Serves until server_stop or cancellation. Suspends. 0 or a negative code. */
 int server_run(struct server *s);

@@ -73,18 +73,18 @@ function ipv6(text) {
 export function authority(dir = tempDir('ca')) {
   const at = (f) => path.join(dir, f);
   const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'ignore'] });
-  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', at('ca.key'), '-out', at('ca.pem'), '-subj', '/CN=test authority', '-days', '30');
+  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', at('ca.key'), '-out', at('ca.pem'), '-subj', '/CN=test authority', '-days', '30', '-addext', 'keyUsage=critical,keyCertSign,cRLSign');
   let n = 0;
   return {
     file: at('ca.pem'), dir,
     issue(names, { days = 30 } = {}) {
       const id = at(`leaf${++n}`);
       openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', `${id}.key`, '-out', `${id}.csr`, '-subj', '/CN=origin');
-      fs.writeFileSync(`${id}.ext`, `subjectAltName=${names.map((h) => (net.isIP(h) ? `IP:${h}` : `DNS:${h}`)).join(',')}`);
+      fs.writeFileSync(`${id}.ext`, `subjectAltName=${names.map((h) => (net.isIP(h) ? `IP:${h}` : `DNS:${h}`)).join(',')}\nauthorityKeyIdentifier=keyid\n`);
       const when = days > 0 ? ['-days', String(days)] : ['-not_before', '20200101000000Z', '-not_after', '20200102000000Z'];
       if (days > 0) openssl('x509', '-req', '-in', `${id}.csr`, '-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-out', `${id}.pem`, '-extfile', `${id}.ext`, ...when);
       else expired(openssl, at, id);
-      return { key: fs.readFileSync(`${id}.key`), cert: fs.readFileSync(`${id}.pem`) };
+      return { key: fs.readFileSync(`${id}.key`), cert: fs.readFileSync(`${id}.pem`), keyFile: `${id}.key`, certFile: `${id}.pem` };
     },
   };
 }

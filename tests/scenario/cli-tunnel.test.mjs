@@ -44,6 +44,10 @@ describe('sallyport tunnel', () => {
     const next = await good('token', 'rotate', id, '--reason', 'a laptop was lost');
     assert.notEqual(next.out, token.out);
     assert.equal((await good('token', 'show', id)).out, next.out);
+    const killed = await good('token', 'rotate', id, '--kill');
+    assert.match(killed.out, /^sk-sp-tun-[0-9a-f]{64}\n$/, 'the token alone, for a file');
+    assert.equal(killed.err, '0 connections ended\n');
+    assert.equal((await good('disconnect', id)).err, '0 connections ended\n');
     const gone = await good('cert', 'archive', id, cert.split(' ')[0]);
     assert.match(gone.out, /is archived/);
     assert.match((await good('cert', 'list', id, '--all')).out, /\(archived\)/);

@@ -135,7 +135,7 @@ describe('tunnels', () => {
       const [a, b] = [await c.revealToken((await c.create({})).id), await c.revealToken((await c.create({})).id)];
       assert.notEqual(a.tunnel_token, b.tunnel_token);
       const r = await s.api('GET', '/v1/tunnels', undefined, { key: a.tunnel_token, headers: { 'anthropic-beta': BETA } });
-      refusedRaw(r, 401);
+      refusedRaw(r, 403, { message: /cannot be called with a tunnel's token/ });
     });
 
     test('the database holds none of them, nor what they are made from; the log has neither', async () => {

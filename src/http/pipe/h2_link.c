@@ -96,6 +96,11 @@ static void free_link(struct http_link *link)
     dispose(l);
 }
 
+static bool is_broken(const struct http_link *link)
+{
+    return of_const(link)->c.broken != 0;
+}
+
 static int wait_over(struct http_link *link, struct err *e)
 {
     struct h2_link *l = of(link);
@@ -124,6 +129,7 @@ static const struct http_link_ops link_ops = {
     .room = room,
     .ended = ended,
     .connect_protocol = connect_protocol,
+    .broken = is_broken,
     .wait = wait_over,
     .cut = cut,
     .free = free_link,

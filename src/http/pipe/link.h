@@ -12,6 +12,7 @@ struct http_link_ops {
     size_t (*room)(const struct http_link *l);
     bool (*ended)(struct http_link *l);                  /* does not suspend */
     bool (*connect_protocol)(const struct http_link *l); /* NULL: never */
+    bool (*broken)(const struct http_link *l);           /* NULL: HTTP/1.1 */
     int (*wait)(struct http_link *l, struct err *e);     /* suspends; NULL: HTTP/1.1 */
     void (*cut)(struct http_link *l, int code);          /* does not suspend */
     void (*free)(struct http_link *l);                   /* suspends; never with NULL */

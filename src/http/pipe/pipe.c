@@ -62,6 +62,11 @@ bool http_link_connect_protocol(const struct http_link *l)
     return l->ops->connect_protocol && l->ops->connect_protocol(l);
 }
 
+bool http_link_broken(const struct http_link *l)
+{
+    return l->ops->broken(l);
+}
+
 int http_link_wait(struct http_link *l, struct err *e)
 {
     return l->ops->wait(l, e);

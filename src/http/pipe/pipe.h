@@ -260,6 +260,8 @@ bool http_link_ended(struct http_link *l);
 /* HTTP/2: waits until it takes no more requests. Suspends. 0: the peer has said so (GOAWAY), and exchanges
  * that are on it go on; or with words why it broke; -ECANCELED, -ETIMEDOUT. */
 int http_link_wait(struct http_link *l, struct err *e) WARN_UNUSED;
+/* HTTP/2: nothing comes or goes any more; every exchange on it has failed. Does not suspend. */
+bool http_link_broken(const struct http_link *l);
 /* Ends it at once: the peer is told as far as that can be done without waiting (GOAWAY), the connection is
  * closed, every exchange on it ends with `code` (< 0; with -ECONNRESET it is -E_CLOSED for those that
  * cannot have been seen by the peer). The link is still to be freed, and its pipes to be closed before.

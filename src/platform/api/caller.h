@@ -12,7 +12,7 @@ enum caller_kind {
 };
 struct caller {
     enum caller_kind kind;
-    char key_id[64];         /* apikey_…, or id of the environment key, or of the tunnel's token */
+    char key_id[64]; /* apikey_…, or id of the environment key, or of the tunnel's token */
     char environment_id[64]; /* ENV_KEY, SESSION_TOKEN */
     char session_id[64];     /* SESSION_TOKEN */
     char work_id[64];        /* SESSION_TOKEN */

@@ -29,9 +29,9 @@ struct gateways {
 
 struct platform {
     struct session_log log;
-    char organization_id[64];  /* anthropic-organization-id header; made at first start */
-    const char *data_dir;      /* where tunnel.key lies (tunnel_token.c) */
-    const char *tunnel_domain; /* below which tunnels get theirs */
+    char organization_id[64];        /* anthropic-organization-id header; made at first start */
+    const char *data_dir;            /* where tunnel.key lies (tunnel_token.c) */
+    const char *tunnel_domain;       /* below which tunnels get theirs */
     const struct gateways *gateways; /* NULL: none can connect here */
     const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
     int lease_ttl_seconds;  /* default 90 */

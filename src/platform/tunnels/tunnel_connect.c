@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/str.h"
 #include "http/wire/h1_class.h"
 #include "io/stream.h"
@@ -74,6 +75,20 @@ static int check(struct api_call *c)
     return 0;
 }
 
+/* The request's text lives as long as the connection does, which may be for days. */
+static void forget_token(const struct h1_request *q)
+{
+    for (size_t i = 0; i < q->n_headers; i++) {
+        union {
+            const char *from;
+            char *to;
+        } value = {q->headers[i].value};
+        if (str_ieq(q->headers[i].name, "authorization") ||
+            str_ieq(q->headers[i].name, "x-api-key"))
+            secret_wipe(value.to, strlen(value.to));
+    }
+}
+
 void tunnel_connect(struct api_call *c)
 {
     if (check(c) != 0)
@@ -91,6 +106,7 @@ void tunnel_connect(struct api_call *c)
     http_set_header(c->x, "request-id", c->request_id);
     http_set_header(c->x, "ALPN", "h2");
     int r = http_switch(c->x, PROTOCOL, &s);
+    forget_token(q);
     if (r == -E_PROTO) {
         http_set_header(c->x, "Connection", "close");
         api_invalid(c, "the gateway has sent bytes before it was answered");

@@ -23,6 +23,7 @@
 #define SHUTDOWN_MAX_MS 3600000
 #define NO_PROXY_MAX    256
 #define EDGE_PORT       443
+#define EDGE_PLAIN_PORT 80
 
 /* Fields that mean nothing without another one. */
 static int check_companions(const struct place *root)
@@ -117,6 +118,16 @@ static int read_no_proxy(const struct place *list, struct gateway_config *c)
     return 0;
 }
 
+/* A loopback address, as a literal: a name could lead elsewhere. */
+static bool is_this_machine(const struct host *h)
+{
+    struct address a;
+    size_t brackets = h->kind == HOST_IPV6;
+    return h->kind != HOST_NAME &&
+           address_parse(h->text + brackets, h->n - 2 * brackets, &a, NULL) == 0 &&
+           address_classify(&a, NULL) == ADDRESS_LOOPBACK;
+}
+
 static int read_edge(const struct place *root, struct gateway_config *c)
 {
     struct place at = place_member(root, "edge"), token = place_member(root, "token_file");
@@ -129,8 +140,9 @@ static int read_edge(const struct place *root, struct gateway_config *c)
     int r = config_url(&at, false, &u);
     if (r < 0)
         return r;
-    if (!u.tls)
-        return place_fail(&at, "https://host is expected: the token goes there");
+    if (!u.tls && !is_this_machine(&u.host))
+        return place_fail(&at, "https://host is expected: the token goes there (http:// does for "
+                               "127.0.0.1 and [::1] alone)");
     if (!token.value)
         return place_fail(&token, "is missing: an edge lets in who has the tunnel's token");
     r = config_path(&token, &c->edge.token_file);
@@ -143,7 +155,8 @@ static int read_edge(const struct place *root, struct gateway_config *c)
     if (r == 0)
         r = read_no_proxy(&direct, c);
     c->edge.host = u.host;
-    c->edge.port = u.port ? u.port : EDGE_PORT;
+    c->edge.tls = u.tls;
+    c->edge.port = u.port ? u.port : u.tls ? EDGE_PORT : EDGE_PLAIN_PORT;
     c->edge.connections = (unsigned)n;
     return r;
 }

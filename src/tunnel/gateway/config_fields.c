@@ -34,7 +34,6 @@ static const char before[] =
     "# Gateway reference\n\n"
     "Made from `src/tunnel/gateway/config_fields.def`; `meson test -C build "
     "tunnel/gateway/config_reference` fails until they agree.\n\n"
-    "**There is no `sallyport gateway` yet.** This is the file that it will read.\n\n"
     "```yaml\n"
     "edge: https://platform.example\n"
     "token_file: /run/secrets/tunnel.token\n"

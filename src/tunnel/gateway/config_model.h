@@ -47,6 +47,7 @@ struct gateway_proxy {
 struct gateway_edge {
     struct host host; /* HOST_NONE: no edge is dialed */
     uint16_t port;
+    bool tls;               /* false only of a loopback address */
     unsigned connections;   /* 2 to GATEWAY_CONNECTIONS_MAX */
     const char *token_file; /* never NULL with a host */
     const char *ca_file;    /* trusted beside the system's; NULL: none */

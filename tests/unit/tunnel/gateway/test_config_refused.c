@@ -88,7 +88,8 @@ static const struct row {
     {"edge: edge.example\ntoken_file: t\n" TLS ROUTES,
      AT("1", "edge: begins with neither http:// nor https://")},
     {"edge: http://edge.example\ntoken_file: t\n" TLS ROUTES,
-     AT("1", "edge: https://host is expected: the token goes there")},
+     AT("1", "edge: https://host is expected: the token goes there (http:// does for 127.0.0.1 and "
+             "[::1] alone)")},
     {"edge: https://edge.example/\ntoken_file: t\n" TLS ROUTES,
      AT("1", "edge: ends with host and port: no path, no slash, no query")},
     {"edge: https://user@edge.example\ntoken_file: t\n" TLS ROUTES,

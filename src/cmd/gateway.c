@@ -1,0 +1,140 @@
+/* gateway.c - `sallyport gateway`: the private end of a tunnel.
+ *
+ * The main thread prepares (flags, signals), the loop's root fiber opens and runs the gateway
+ * (tunnel/gateway). SIGTERM or SIGINT once: no new callers, those that are there get the configuration's
+ * shutdown_timeout; a second one: leave at once. SIGHUP: read the files now. Whatever is wrong at the start
+ * is one sentence on stderr and exit code 1. The process holds the tunnel's token, a private key and what
+ * opens private servers: it cannot be dumped or traced by others of its user. */
+#include "base/err.h"
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/line/flags.h"
+#include "cmd/line/start.h"
+#include "http/pipe/pipe.h"
+#include "io/loop.h"
+#include "io/signal.h"
+#include "tunnel/gateway/gateway.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct command {
+    struct gateway_options o;
+    const char *log_level;
+    struct gateway *gateway;
+    int stops; /* signals seen */
+};
+
+/* Until a signal that stops; in the second round it does so at once. */
+static int wait_for_signals(void *arg)
+{
+    struct command *c = arg;
+    for (;;) {
+        int sig = signal_next();
+        if (sig < 0)
+            return sig;
+        if (sig == SIGHUP)
+            gateway_reload(c->gateway);
+        if (sig != SIGTERM && sig != SIGINT)
+            continue;
+        if (c->stops++ > 0) {
+            log_warn("stopped at once", "signal=%d", sig);
+            _exit(1);
+        }
+        return 0;
+    }
+}
+
+static int run_until_signal(void *arg)
+{
+    struct command *c = arg;
+    if (wait_for_signals(c) < 0)
+        return 0;
+    AUTO(scope) again;
+    scope_init(&again);
+    int r = fiber_spawn(&again, "signals", wait_for_signals, c, NULL);
+    if (r == 0)
+        gateway_stop(c->gateway);
+    return r;
+}
+
+static int serve(struct command *c)
+{
+    AUTO(scope) s;
+    scope_init(&s);
+    int r = fiber_spawn(&s, "signals", run_until_signal, c, NULL);
+    return r < 0 ? r : gateway_run(c->gateway);
+}
+
+/* A person, or a script, waits for this line: callers are served from here on. */
+static void announce(void *arg)
+{
+    const struct command *c = arg;
+    printf("ready edge=%s:%u routes=%zu\n", gateway_edge_name(c->gateway),
+           gateway_edge_port(c->gateway), gateway_routes(c->gateway));
+    (void)fflush(stdout); /* whoever has closed it does not want to know */
+}
+
+static int run(void *arg)
+{
+    struct command *c = arg;
+    struct err e = {0};
+    c->gateway = gateway_open(&c->o, &e);
+    if (!c->gateway) {
+        fprintf(stderr, "sallyport gateway: %s\n", e.msg);
+        return 1;
+    }
+    int r = serve(c);
+    gateway_close(c->gateway);
+    log_info("gateway stopped", "result=%s", r < 0 ? err_name(r) : "ok");
+    return r < 0;
+}
+
+int cmd_gateway(int argc, char **argv)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+    struct command c = {.o = {.config_path = "gateway.yaml", .on_ready = announce}};
+    c.o.arg = &c;
+    struct flag flags[] = {
+        {"config", "FILE", "what it is told: edge, certificate, routes (gateway.yaml)", FLAG_FILE,
+         .ptr = &c.o.config_path, .line_only = true},
+        {"metrics", "ADDRESS",
+         "where /metrics, /healthz and /readyz are, or none (as in the file, or 127.0.0.1:8403)",
+         FLAG_TEXT, .ptr = &c.o.metrics, .line_only = true},
+        {"log-level", "LEVEL", "debug, info, warn or error (as in the file, or info)", FLAG_CHOICE,
+         .ptr = &c.log_level, .choices = levels, .line_only = true},
+    };
+    struct flag_set set = {
+        .command = "gateway",
+        .summary = "Makes private MCP servers reachable through a tunnel, from the inside.",
+        .details =
+            "Dials the edge, so nothing here has to be reachable. Callers' TLS ends here, with a\n"
+            "certificate of yours; the edge sees ciphertext. Certificates and routes are read "
+            "again\n"
+            "when their files change; SIGHUP reads them now. docs/tunnel.md is the guide,\n"
+            "docs/gateway-reference.md says what the configuration may hold.",
+        .flags = flags,
+        .n_flags = ARRAY_LEN(flags),
+    };
+    int code = flags_main(&set, argc, argv, NULL, NULL);
+    if (code >= 0)
+        return code;
+    struct err e = {0};
+    c.o.level_given = c.log_level != NULL;
+    log_init("gateway", cmd_log_level(c.log_level ? c.log_level : "info"));
+    cmd_forbid_dumps();
+    int r = http_pipe_open(&e);
+    if (r == 0)
+        r = signal_init();
+    if (r == 0)
+        r = loop_init();
+    if (r < 0) {
+        fprintf(stderr, "sallyport gateway: %s\n", e.msg[0] ? e.msg : err_text(r));
+        return 1;
+    }
+    code = loop_run(run, &c);
+    signal_done();
+    loop_done();
+    return code != 0;
+}

@@ -1,0 +1,324 @@
+/* gateway.c - the parts of the gateway, put together in one process.
+ *
+ * On the loop's root fiber, which owns everything here. Opening reads all files, so that what is wrong with
+ * them is told at the start; from then on they are looked at every few seconds, and a set that is good takes
+ * the place of the one before: callers that are there keep the old one, the next get the new one. A set that
+ * is not good is told once, and changes nothing. Where the edge is and how many connections there are is read
+ * at the start alone. */
+#include "tunnel/gateway/gateway.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "crypto/cert.h"
+#include "fiber/sync.h"
+#include "http/server/operator.h"
+#include "io/pool.h"
+#include "io/resolve.h"
+#include "io/tls.h"
+#include "tunnel/gateway/face.h"
+#include "tunnel/gateway/forward.h"
+#include "tunnel/gateway/uplink.h"
+
+#include <stdio.h>
+
+#define LOOK_MS 5000
+#define THREADS 2
+
+struct gateway {
+    struct gateway_options o;
+    struct pool *pool;
+    struct resolver *resolver;
+    struct tls_trust *edge_trust;
+    struct tls_ctx *tls;
+    struct gateway_face *face;
+    uint64_t mark;
+    struct gateway_forward *forward;
+    struct uplinks *uplinks;
+    struct operator_page *page;
+    char admin[ADDRESS_TEXT_MAX + 10]; /* of the configuration, as an address to listen on */
+    struct inner_options inner;
+    struct waitq look;
+    bool stopping, ended, was_up;
+    struct waitq changed; /* it has ended */
+};
+
+METRIC_GAUGE(gauge_up, "sallyport_gateway_connections", "", "Connections to the edge that are up")
+METRIC_GAUGE(gauge_callers, "sallyport_gateway_callers", "", "Callers that are connected now")
+METRIC_GAUGE(gauge_ends, "sallyport_gateway_certificate_expires_seconds", "",
+             "When the certificate ends, in seconds since 1970")
+
+/* ---- what the parts ask for ---- */
+
+static struct gateway_face *give_face(void *arg)
+{
+    const struct gateway *g = arg;
+    return face_ref(g->face);
+}
+
+static void serve_caller(void *arg, struct http_pipe *p)
+{
+    const struct gateway *g = arg;
+    inner_serve(&g->inner, p);
+}
+
+static void serve_request(void *arg, const struct gateway_face *face, const struct host *host,
+                          struct http_pipe *p)
+{
+    const struct gateway *g = arg;
+    gateway_forward_serve(g->forward, face, host, p);
+}
+
+static void is_up(void *arg)
+{
+    struct gateway *g = arg;
+    if (!g->was_up && g->o.on_ready)
+        g->o.on_ready(g->o.arg);
+    g->was_up = true;
+}
+
+static const char *not_ready(void *arg)
+{
+    const struct gateway *g = arg;
+    if (g->stopping)
+        return "the gateway stops";
+    return uplinks_up(g->uplinks) > 0 ? NULL : "no connection to the edge is up";
+}
+
+static void refresh(void *arg)
+{
+    struct gateway *g = arg;
+    int64_t begins_s, ends_s;
+    cert_identity_times(g->face->identity, &begins_s, &ends_s);
+    metric_set(&gauge_up, (int64_t)uplinks_up(g->uplinks));
+    metric_set(&gauge_callers, (int64_t)uplinks_callers(g->uplinks));
+    metric_set(&gauge_ends, ends_s);
+}
+
+/* ---- files ---- */
+
+/* A caller would find out by its own error, and a person here by none. */
+static void warn_of_names(const struct gateway_face *f)
+{
+    const struct gateway_config *c = f->config;
+    for (size_t i = 0; i < c->n_routes; i++) {
+        char below[2 * HOST_TEXT_MAX + 2];
+        const char *name = c->routes[i].host.text;
+        if (c->tunnel_domain.kind == HOST_NAME) {
+            (void)snprintf(below, sizeof(below), "%s.%s", name, c->tunnel_domain.text);
+            if (cert_identity_is_for(f->identity, below))
+                continue;
+        }
+        if (!cert_identity_is_for(f->identity, name))
+            log_warn("callers will refuse the certificate for a route", "route=%s cert_file=%s",
+                     name, log_q(c->cert_file));
+    }
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && str_eq(a, b));
+}
+
+/* What is read at the start alone. */
+static bool same_way_out(const struct gateway_edge *a, const struct gateway_edge *b)
+{
+    const struct gateway_proxy *p = &a->proxy, *q = &b->proxy;
+    return host_eq(&a->host, &b->host) && a->port == b->port && a->tls == b->tls &&
+           a->connections == b->connections && same_text(a->token_file, b->token_file) &&
+           same_text(a->ca_file, b->ca_file) && p->host.kind == q->host.kind &&
+           same_text(p->host.text, q->host.text) && p->port == q->port && p->tls == q->tls &&
+           same_text(p->user, q->user) && same_text(p->password_file, q->password_file);
+}
+
+/* Takes a set of files as what is served from now on. Connections to servers that were made by the rules of
+ * before are not used again. */
+static void put_on(struct gateway *g, struct gateway_face *f)
+{
+    face_unref(g->face);
+    g->face = f;
+    if (!g->o.level_given)
+        log_set_level(f->config->log_level);
+    warn_of_names(f);
+}
+
+static void look_again(struct gateway *g, bool always)
+{
+    struct gateway_face *f;
+    struct err e = {0};
+    uint64_t mark = face_mark(g->pool, g->o.config_path, g->face->config);
+    if (mark == g->mark && !always)
+        return;
+    g->mark = mark;
+    int r = face_read(g->pool, g->o.config_path, &f, &e);
+    if (r < 0) {
+        log_error("the changed files cannot be used; what was read before goes on", "why=%s",
+                  log_q(e.msg));
+        return;
+    }
+    if (!same_way_out(&f->config->edge, uplinks_edge(g->uplinks)))
+        log_warn("the way to the edge is another one in the changed file: restart to take it",
+                 "file=%s", log_q(g->o.config_path));
+    put_on(g, f);
+    g->mark = face_mark(g->pool, g->o.config_path, g->face->config);
+    log_info("files read anew", "routes=%zu", g->face->config->n_routes);
+}
+
+static int keep_looking(void *arg)
+{
+    struct gateway *g = arg;
+    for (;;) {
+        struct fiber_deadline d = fiber_deadline_push_ms(LOOK_MS);
+        int r = waitq_wait(&g->look);
+        fiber_deadline_pop(&d);
+        if (r == -ECANCELED)
+            return 0;
+        look_again(g, r == 0);
+    }
+}
+
+void gateway_reload(struct gateway *g)
+{
+    waitq_wake_all(&g->look);
+}
+
+/* ---- life ---- */
+
+static int open_edge(struct gateway *g, struct err *e)
+{
+    struct gateway_config *c = g->face->config;
+    if (c->edge.host.kind == HOST_NONE)
+        return err_set(e, -EINVAL,
+                       "%s names no edge; give `edge: https://HOST`, and `token_file` with its "
+                       "tunnel's token",
+                       g->o.config_path);
+    g->edge_trust = tls_trust_new(c->edge.ca_file, e);
+    if (!g->edge_trust)
+        return -E_TLS;
+    g->uplinks = uplinks_new(&(struct uplinks_options){.config = c,
+                                                       .pool = g->pool,
+                                                       .resolver = g->resolver,
+                                                       .trust = g->edge_trust,
+                                                       .serve = serve_caller,
+                                                       .up = is_up,
+                                                       .arg = g});
+    return 0;
+}
+
+static int open_page(struct gateway *g, struct err *e)
+{
+    static const char *const prefixes[] = {"sallyport_gateway_", "sallyport_process_", NULL};
+    const struct gateway_listen *admin = &g->face->config->admin;
+    if (!g->o.metrics && admin->port) {
+        char text[ADDRESS_TEXT_MAX];
+        (void)snprintf(g->admin, sizeof(g->admin),
+                       address_is_ipv4(&admin->address) ? "%s:%u" : "[%s]:%u",
+                       address_text(&admin->address, text), admin->port);
+        g->o.metrics = g->admin;
+    }
+    const struct operator_config c = {.listen = g->o.metrics,
+                                      .by_default = "127.0.0.1:8403",
+                                      .prefixes = prefixes,
+                                      .not_ready = not_ready,
+                                      .refresh = refresh,
+                                      .arg = g};
+    return operator_open(&c, &g->page, e);
+}
+
+static int open_all(struct gateway *g, struct err *e)
+{
+    struct gateway_face *f;
+    g->pool = pool_new("gateway-files", THREADS);
+    int r = g->pool ? 0 : err_set(e, -ENOMEM, "no threads for files");
+    if (r == 0)
+        r = resolver_new(NULL, &g->resolver, e);
+    if (r == 0)
+        r = gateway_forward_new(&(struct gateway_forward_options){.resolver = g->resolver},
+                                &g->forward, e);
+    if (r == 0 && !(g->tls = tls_identities_new(e)))
+        r = -E_TLS;
+    if (r == 0)
+        r = face_read(g->pool, g->o.config_path, &f, e);
+    if (r < 0)
+        return r;
+    put_on(g, f);
+    g->mark = face_mark(g->pool, g->o.config_path, g->face->config);
+    r = open_edge(g, e);
+    return r < 0 ? r : open_page(g, e);
+}
+
+struct gateway *gateway_open(const struct gateway_options *o, struct err *e)
+{
+    struct gateway *g = mem_new(struct gateway);
+    g->o = *o;
+    waitq_init(&g->look);
+    waitq_init(&g->changed);
+    if (open_all(g, e) < 0) {
+        gateway_close(g);
+        return NULL;
+    }
+    g->inner =
+        (struct inner_options){.tls = g->tls, .face = give_face, .serve = serve_request, .arg = g};
+    return g;
+}
+
+int gateway_run(struct gateway *g)
+{
+    AUTO(scope) background;
+    scope_init(&background);
+    int r = fiber_spawn(&background, "files", keep_looking, g, NULL);
+    if (r == 0 && g->page)
+        r = fiber_spawn(&background, "operator", operator_run, g->page, NULL);
+    if (r == 0)
+        r = uplinks_run(g->uplinks);
+    g->ended = true;
+    waitq_wake_all(&g->changed);
+    return r;
+}
+
+void gateway_stop(struct gateway *g)
+{
+    int64_t most_ms = g->face->config->shutdown_timeout_ms;
+    g->stopping = true;
+    log_info("stopping", "callers=%zu at_most_ms=%lld", uplinks_callers(g->uplinks),
+             (long long)most_ms);
+    uplinks_drain(g->uplinks);
+    struct fiber_deadline d = fiber_deadline_push_ms(most_ms);
+    while (!g->ended && waitq_wait(&g->changed) == 0)
+        ;
+    fiber_deadline_pop(&d);
+    if (!g->ended)
+        uplinks_cut(g->uplinks);
+}
+
+void gateway_close(struct gateway *g)
+{
+    if (!g)
+        return;
+    operator_free(g->page);
+    uplinks_free(g->uplinks);
+    gateway_forward_free(g->forward);
+    face_unref(g->face);
+    tls_ctx_free(g->tls);
+    tls_trust_free(g->edge_trust);
+    resolver_free(g->resolver);
+    pool_free(g->pool);
+    free(g);
+}
+
+uint16_t gateway_edge_port(const struct gateway *g)
+{
+    return uplinks_edge(g->uplinks)->port;
+}
+
+size_t gateway_routes(const struct gateway *g)
+{
+    return g->face->config->n_routes;
+}
+
+const char *gateway_edge_name(const struct gateway *g)
+{
+    return uplinks_edge(g->uplinks)->host.text;
+}

@@ -1,0 +1,37 @@
+/* gateway - the private end of a tunnel (tunnel.md 1): dials the edge, ends the callers' TLS, finds the
+ * private server that a name leads to, and forwards.
+ *
+ * What lives in this room: the configuration (config), the connection to the edge (dial, uplink), callers
+ * (inner), their requests (forward), and all of it put together (this). What does not: the platform's end
+ * (tunnel/edge), flags and signals (cmd). The edge, callers and servers are on three sides of it; none of
+ * them is trusted with what belongs to another. */
+#pragma once
+
+#include "base/base.h"
+
+struct err;
+struct gateway;
+
+struct gateway_options {
+    const char *config_path;
+    const char *metrics; /* where /metrics and its like are; NULL: as the configuration says */
+    bool level_given;    /* then the configuration's log_level does not count */
+    /* The first connection to the edge is up. Does not suspend. */
+    void (*on_ready)(void *arg);
+    void *arg;
+};
+/* Reads the configuration, certificate and key, and opens what can fail; nothing is dialled before
+ * gateway_run. NULL with words. Suspends. */
+struct gateway *gateway_open(const struct gateway_options *o, struct err *e);
+/* Serves until it is cancelled, or has been stopped and is empty. Suspends. */
+int gateway_run(struct gateway *g);
+/* From another fiber: takes no new callers, and lets those that are there go on for the shutdown_timeout
+ * of the configuration. Suspends. */
+void gateway_stop(struct gateway *g);
+/* Looks at the files now. Does not suspend. */
+void gateway_reload(struct gateway *g);
+void gateway_close(struct gateway *g); /* Suspends. NULL is fine */
+/* For the line that says it is ready. */
+size_t gateway_routes(const struct gateway *g);
+const char *gateway_edge_name(const struct gateway *g);
+uint16_t gateway_edge_port(const struct gateway *g);

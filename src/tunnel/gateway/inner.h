@@ -1,0 +1,20 @@
+/* inner - one caller at the gateway: TLS that the edge cannot read, and HTTP in it (tunnel.md 4). */
+#pragma once
+
+#include "tunnel/gateway/face.h"
+
+struct http_pipe;
+struct tls_ctx;
+
+struct inner_options {
+    struct tls_ctx *tls; /* of tls_identities_new */
+    /* The face of the moment; the reference is the caller's. Does not suspend. */
+    struct gateway_face *(*face)(void *arg);
+    /* Serves one request that came for `host`, by the rules of the face of the moment: owns `p` and
+     * closes it. Suspends. */
+    void (*serve)(void *arg, const struct gateway_face *face, const struct host *host,
+                  struct http_pipe *p);
+    void *arg;
+};
+/* Serves the caller whose CONNECT came as `p`, which is closed in the end. Suspends. */
+void inner_serve(const struct inner_options *o, struct http_pipe *p);

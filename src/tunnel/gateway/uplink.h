@@ -1,0 +1,39 @@
+/* uplink - the gateway's connections to its edge, kept up. */
+#pragma once
+
+#include "tunnel/gateway/config.h"
+
+struct err;
+struct gateway;
+struct http_pipe;
+struct pool;
+struct resolver;
+struct tls_trust;
+
+struct uplinks_options {
+    struct gateway_config *config; /* with an edge; the uplinks take a reference */
+    struct pool *pool;             /* for files */
+    struct resolver *resolver;
+    struct tls_trust *trust;
+    /* Serves one caller: owns `p` and closes it. On a fiber of its own. Suspends. */
+    void (*serve)(void *arg, struct http_pipe *p);
+    void (*up)(void *arg); /* a connection is up. Does not suspend */
+    void *arg;
+};
+struct uplinks;
+struct uplinks *uplinks_new(const struct uplinks_options *o) __attribute__((returns_nonnull));
+/* A fiber's body: dials, serves and dials again, until it is cancelled, or drained. Suspends. */
+int uplinks_run(void *uplinks);
+/* Takes no new callers, and returns from uplinks_run when the last one has left. Does not suspend. */
+void uplinks_drain(struct uplinks *u);
+/* Ends every connection at once. Does not suspend. */
+void uplinks_cut(struct uplinks *u);
+void uplinks_free(struct uplinks *u); /* after uplinks_run. NULL is fine */
+
+/* Where they lead: as it was read at the start. */
+const struct gateway_edge *uplinks_edge(const struct uplinks *u);
+/* Connections that are up now, and callers on them. */
+size_t uplinks_up(const struct uplinks *u);
+size_t uplinks_callers(const struct uplinks *u);
+/* Why the last attempt failed, or "" after one that did not. Lives until the next suspension. */
+const char *uplinks_trouble(const struct uplinks *u);

@@ -1,0 +1,185 @@
+// A tunnel when things go wrong: servers that break, callers that do not read, files that change under those who are connected.
+import { after, before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import net from 'node:net';
+import { authority } from '../lib/egress.mjs';
+import path from 'node:path';
+import { BIN, end, ms, run, start, tempDir, until } from '../lib/own.mjs';
+import { call, callerSocket, edgeServer, gatewayConfig, makeTunnel, startGateway } from '../lib/tunnel.mjs';
+
+const listen = async (s) => { await new Promise((ok) => s.listen(0, '127.0.0.1', ok)); return s.address().port; };
+const failure = (r) => JSON.parse(r.text).error.data.gateway_failure.source;
+
+describe('servers that break', () => {
+  let s, t;
+  before(async () => { s = await edgeServer(); t = await makeTunnel(s); });
+  after(() => s?.stop());
+
+  test('one that ends each connection before it is asked costs its callers an answer, and nothing else', async () => {
+    const rude = net.createServer((k) => { k.on('error', () => {}); k.end('220 hello\r\n'); });
+    const fine = http.createServer((q, r) => r.end('ok'));
+    const g = await startGateway(s, t, { rude: `http://127.0.0.1:${await listen(rude)}`, fine: `http://127.0.0.1:${await listen(fine)}` });
+    for (let i = 0; i < 30; i++) {
+      const r = await call(s, t, `rude.${t.domain}`);
+      assert.equal(r.status, 502);
+      assert(['upstream_closed', 'protocol'].includes(failure(r)), r.text);
+    }
+    assert.equal((await call(s, t, `fine.${t.domain}`)).text, 'ok');
+    rude.close(); fine.close();
+    await g.stop();
+    assert.equal(g.proc.code, 0, g.proc.tail());
+  });
+
+  test('one that breaks off while the request is still being sent: the caller is told', async () => {
+    const cut = http.createServer((q) => { q.once('data', () => q.socket.destroy()); });
+    const g = await startGateway(s, t, { cut: `http://127.0.0.1:${await listen(cut)}` });
+    const k = await callerSocket(s, t, `cut.${t.domain}`);
+    let got = '';
+    k.on('data', (d) => { got += d; });
+    k.write(`POST / HTTP/1.1\r\nHost: cut.${t.domain}\r\nContent-Length: 1000000\r\n\r\nabc`);
+    await until('an answer', () => /^HTTP\/1\.1 502 [^]*upstream_closed/.test(got));
+    k.destroy();
+    cut.close();
+    await g.stop();
+  });
+
+  test('a caller hears whose fault it was, and no address of the inside', async () => {
+    const g = await startGateway(s, t, { dead: 'http://127.0.0.1:1', sock: 'unix:/nowhere/private.sock' });
+    for (const name of ['dead', 'sock']) {
+      const r = await call(s, t, `${name}.${t.domain}`);
+      assert.equal(failure(r), 'connect');
+      assert.doesNotMatch(r.text, /127\.0\.0\.1|private\.sock|refused/i);
+    }
+    assert.match(g.proc.err, /msg="a request was not forwarded".*127\.0\.0\.1 port 1/, 'the log has it');
+    await g.stop();
+  });
+
+  test('what only a proxy in front may say is taken out, however it is spelled', async () => {
+    let seen;
+    const echo = http.createServer((q, r) => { seen = q.headers; r.end(); });
+    const g = await startGateway(s, t, { echo: `http://127.0.0.1:${await listen(echo)}` });
+    await call(s, t, `echo.${t.domain}`, { headers: { 'x-forwarded-user': 'root', 'X_Forwarded_For': '1', 'x-forwarded-port': '1', 'x-real-ip': '1', 'x-original-url': '/', forwarded: 'for=1', 'x-mine': 'stays' } });
+    assert.deepEqual(Object.keys(seen).filter((n) => /forward|real|original/.test(n)).sort(), ['x-forwarded-host', 'x-forwarded-proto']);
+    assert.equal(seen['x-mine'], 'stays');
+    echo.close();
+    await g.stop();
+  });
+});
+
+describe('callers that do not read', () => {
+  test('they hold up neither the end of a gateway nor that of the server', async () => {
+    const s = await edgeServer(), t = await makeTunnel(s);
+    const big = http.createServer((q, r) => { r.writeHead(200); const more = () => { while (r.write(Buffer.alloc(65536))); }; r.on('drain', more).on('error', () => {}); more(); });
+    const g = await startGateway(s, t, { big: `http://127.0.0.1:${await listen(big)}` });
+    try {
+      const callers = await Promise.all([0, 1, 2].map(() => callerSocket(s, t, `big.${t.domain}`)));
+      for (const k of callers) { k.write(`GET / HTTP/1.1\r\nHost: big.${t.domain}\r\n\r\n`); k.pause(); }
+      await new Promise((ok) => setTimeout(ok, ms(1000)));   // their buffers are full by now
+      await end(g.proc, { signal: 'SIGKILL' });
+      await until('the server lets both connections go', () => (s.proc.err.match(/msg="gateway gone"/g) ?? []).length >= 2, ms(10000));
+      const again = await startGateway(s, t, { big: `http://127.0.0.1:${big.address().port}` });
+      const k = await callerSocket(s, t, `big.${t.domain}`);
+      k.write(`GET / HTTP/1.1\r\nHost: big.${t.domain}\r\n\r\n`);
+      k.pause();
+      await new Promise((ok) => setTimeout(ok, ms(500)));
+      const began = Date.now();
+      await s.stop();
+      assert.equal(s.proc.code, 0);
+      assert(Date.now() - began < ms(8000), `${Date.now() - began} ms`);
+      await again.stop();
+    } finally { big.closeAllConnections(); big.close(); await s.stop('SIGKILL'); }
+  });
+});
+
+describe('files that change', () => {
+  let s, t, a, b, secure;
+  before(async () => {
+    s = await edgeServer();
+    t = await makeTunnel(s);
+    [a, b] = [authority(tempDir('ca-a')), authority(tempDir('ca-b'))];
+    secure = https.createServer(a.issue(['127.0.0.1']), (q, r) => r.end('secure'));
+    await listen(secure);
+  });
+  after(async () => { secure?.closeAllConnections(); secure?.close(); await s?.stop(); });
+  const upstream = (tls) => ({ upstream: { allowed_ips: ['127.0.0.0/8'], ...(tls ? { tls } : {}) } });
+  const routes = () => ({ safe: `https://127.0.0.1:${secure.address().port}` });
+  const reload = async (g, n) => { g.proc.kill('SIGHUP'); await until('read anew', () => (g.proc.err.match(/msg="files read anew"/g) ?? []).length >= n); };
+
+  test('the system\'s CAs are trusted only where the file says so', { skip: process.getuid() !== 0 && 'only root can put a bundle in the system\'s place' }, async () => {
+    // In a mount namespace of its own.
+    const wrap = (bin, argv) => ['unshare', '-m', 'sh', '-c', 'mount --bind "$0" /etc/ssl/certs/ca-certificates.crt && exec "$@"', a.file, bin, ...argv];
+    const g = await startGateway(s, t, routes(), { wrap, config: upstream({ ca_file: b.file }) });
+    try {
+      assert.equal(failure(await call(s, t, `safe.${t.domain}`)), 'tls', 'ca_file alone');
+      g.write(routes(), upstream({ ca_file: b.file, include_system_cas: true }));
+      await reload(g, 1);
+      assert.equal((await call(s, t, `safe.${t.domain}`)).text, 'secure');
+    } finally { await g.stop(); }
+  });
+
+  test('a connection that was made by the rules of before is not used again', async () => {
+    const g = await startGateway(s, t, routes(), { config: upstream({ ca_file: a.file }) });
+    assert.equal((await call(s, t, `safe.${t.domain}`)).text, 'secure');
+    g.write(routes(), upstream({ ca_file: b.file }));
+    await reload(g, 1);
+    assert.equal(failure(await call(s, t, `safe.${t.domain}`)), 'tls');
+    await g.stop();
+  });
+
+  test('a route that was taken away is gone for those who are connected, too', async () => {
+    const plain = http.createServer((q, r) => r.end('plain'));
+    const port = await listen(plain);
+    const g = await startGateway(s, t, routes(), { config: upstream({ ca_file: a.file }) });
+    const k = await callerSocket(s, t, `safe.${t.domain}`);
+    let got = '';
+    k.on('data', (d) => { got += d; });
+    const ask = () => k.write(`GET / HTTP/1.1\r\nHost: safe.${t.domain}\r\n\r\n`);
+    ask();
+    await until('an answer', () => /secure$/.test(got));
+    g.write({ plain: `http://127.0.0.1:${port}` }, upstream());
+    await reload(g, 1);
+    got = '';
+    ask();
+    await until('the refusal', () => /^HTTP\/1\.1 404 [^]*no route/.test(got));
+    assert.equal(g.proc.ended, false);
+    assert.equal((await call(s, t, `plain.${t.domain}`)).text, 'plain');
+    k.destroy();
+    plain.close();
+    await g.stop();
+  });
+
+  test('what a person would not notice is told: a certificate for other names, an edge that takes a restart', async () => {
+    const g = await startGateway(s, t, { ...routes(), 'full.example': `https://127.0.0.1:${secure.address().port}` }, { config: upstream({ ca_file: a.file }) });
+    assert.match(g.proc.err, /msg="callers will refuse the certificate for a route" route=full\.example/);
+    assert.doesNotMatch(g.proc.err, /route=safe/);
+    g.write(routes(), { ...upstream({ ca_file: a.file }), edge: 'http://127.0.0.1:1' });
+    await reload(g, 1);
+    assert.match(g.proc.err, /msg="the way to the edge is another one in the changed file: restart to take it"/);
+    await g.stop();
+  });
+
+  test('admin and log_level of the file count', async () => {
+    const probe = net.createServer();
+    const port = await listen(probe);
+    probe.close();
+    const file = path.join(tempDir('gw'), 'g.yaml');
+    fs.writeFileSync(file, gatewayConfig(s, t, routes(), { ...upstream({ ca_file: a.file }), log_level: 'error', admin: `127.0.0.1:${port}` }));
+    const p = start(BIN, ['gateway', '--config', file]);
+    await p.line(/^ready edge=127\.0\.0\.1:\d+ routes=1$/m);
+    assert.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200);
+    assert.doesNotMatch(p.err, /connected to the edge/);
+    await end(p);
+    assert.equal(p.code, 0);
+  });
+
+  test('listen_addr is refused, not taken and forgotten', async () => {
+    const file = path.join(tempDir('gw'), 'g.yaml');
+    fs.writeFileSync(file, JSON.stringify({ listen_addr: '127.0.0.1:0', tunnel_domain: t.domain, tls: { cert_file: t.leaf.certFile, key_file: t.leaf.keyFile }, routes: { x: 'http://10.0.0.1:1' } }));
+    const r = await run(BIN, ['gateway', '--config', file]);
+    assert.equal(r.code, 1);
+    assert.match(r.err, /listen_addr/);
+  });
+});
