@@ -5,7 +5,9 @@
  * posts the item back to the loop it came from, which wakes the fiber. The queue holds at most one
  * item per fiber, so it is bounded by the number of fibers. Threads start when an item finds no
  * idle thread, up to the limit, and end after a while without work, so an idle process keeps no
- * stacks.
+ * stack but that of the thread that ended last. A thread that ends joins the one that ended before it, and pool_free the last one: when it
+ * returns, their destructors have run too, in which a library (OpenSSL) gives back what it kept for a
+ * thread, and must not do so while the process shuts it down.
  *
  * Threads block all signals that the loop takes by signalfd. Nothing here touches fibers from a
  * thread of the pool: only the item, under the lock or before the post. */
@@ -34,6 +36,8 @@ struct pool {
     struct list queue; /* of struct call */
     int n_threads, n_idle;
     bool stopping;
+    bool has_ended;
+    pthread_t last_ended; /* if has_ended; not joined yet */
 };
 
 struct call {
@@ -80,9 +84,15 @@ static void *thread_main(void *arg)
         loop_post_item(c->loop, &c->back);
         pthread_mutex_lock(&p->lock);
     }
+    pthread_t before = p->last_ended;
+    bool joins = p->has_ended;
+    p->last_ended = pthread_self();
+    p->has_ended = true;
     p->n_threads--;
     pthread_cond_signal(&p->ended);
     pthread_mutex_unlock(&p->lock);
+    if (joins) /* the pool may be gone by now */
+        MUST(pthread_join(before, NULL) == 0);
     return NULL;
 }
 
@@ -94,7 +104,6 @@ static int start_thread(struct pool *p)
     if (r != 0)
         return -r;
     (void)pthread_attr_setstacksize(&attr, POOL_STACK_BYTES);
-    (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     /* The new thread inherits a mask that leaves only the signals of its own faults. */
     sigset_t mask, old;
     sigfillset(&mask);
@@ -141,6 +150,8 @@ void pool_free(struct pool *p)
     while (p->n_threads)
         pthread_cond_wait(&p->ended, &p->lock);
     pthread_mutex_unlock(&p->lock);
+    if (p->has_ended)
+        MUST(pthread_join(p->last_ended, NULL) == 0);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->work);
     pthread_cond_destroy(&p->ended);

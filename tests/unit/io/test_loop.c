@@ -611,6 +611,57 @@ static void descriptors_travel(void **state)
 
 /* ---- pool ---- */
 
+/* What a library keeps for a thread: it takes its time to give it back. */
+static pthread_key_t kept;
+static int n_given_back;
+
+static void give_back(void *what)
+{
+    usleep(20000);
+    *(int *)what = 0;
+    (void)__atomic_add_fetch(&n_given_back, 1, __ATOMIC_SEQ_CST);
+}
+
+static int keep(void *arg)
+{
+    usleep(20000); /* so that each call needs a thread of its own */
+    return -pthread_setspecific(kept, arg);
+}
+
+static struct pool *pool_of_keepers;
+
+static int keep_in_pool(void *arg)
+{
+    return pool_call(pool_of_keepers, keep, arg);
+}
+
+static int threads_that_keep(void *arg)
+{
+    (void)arg;
+    int things[3] = {1, 1, 1};
+    n_given_back = 0;
+    pool_of_keepers = pool_new("test", 3);
+    AUTO(scope) s;
+    scope_init(&s);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(fiber_spawn(&s, "caller", keep_in_pool, &things[i], NULL), 0);
+    assert_int_equal(scope_join(&s), 0);
+    assert_int_equal(s.first_error, 0);
+    pool_free(pool_of_keepers);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(things[i], 0);
+    return 0;
+}
+
+static void what_threads_keep_is_given_back_when_the_pool_is_gone(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_key_create(&kept, give_back), 0);
+    run(threads_that_keep);
+    assert_int_equal(n_given_back, 3);
+    assert_int_equal(pthread_key_delete(kept), 0);
+}
+
 static struct pool *pool;
 static int blocking_sum(void *arg)
 {
@@ -712,6 +763,7 @@ int main(void)
         cmocka_unit_test(accept_reports_exhaustion_and_skips_the_dead),
         cmocka_unit_test(descriptors_travel),
         cmocka_unit_test(pool_calls_run_and_return),
+        cmocka_unit_test(what_threads_keep_is_given_back_when_the_pool_is_gone),
         cmocka_unit_test(a_pool_that_gets_no_thread_calls_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
