@@ -13,6 +13,7 @@ import { Session } from '../tests/lib/session.mjs';
 import { tempDir } from '../tests/lib/own.mjs';
 import { sandboxBenches } from './sandbox.mjs';
 import { boundaryBenches } from './boundary.mjs';
+import { tunnelBenches } from './tunnel.mjs';
 
 const top = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const build = process.env.BENCH_BUILD ?? path.join(top, 'build');
@@ -166,6 +167,7 @@ server { listen 127.0.0.1:${port}; location / { default_type text/plain; return 
 
   ...sandboxBenches({ row, note: (text) => { notes.push(text); console.log(`  ${text}`); }, fmt, median, sh, tool: (name) => tool(name), bin, rounds }),
   ...boundaryBenches({ row, note: (text) => { notes.push(text); console.log(`  ${text}`); }, fmt, median, sh, tool: (name) => tool(name), bin, rounds }),
+  ...tunnelBenches({ row, note: (text) => { notes.push(text); console.log(`  ${text}`); }, fmt, median, tool: (name) => tool(name), rounds }),
 
   async 'idle'() {
     const data = tempDir('bench-up');

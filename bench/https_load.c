@@ -1,7 +1,10 @@
 /* https_load.c - a closed loop of HTTP/1.1 requests over TLS, on one thread.
  *
- * Usage: https_load [-c CONNECTIONS] [-d SECONDS] [-n REQUESTS] [-P PORT] [-T] [-N] [-I SECONDS] [-u PATH] HOST PORT
+ * Usage: https_load [-c CONNECTIONS] [-d SECONDS] [-n REQUESTS] [-P PORT] [-L] [-T] [-N] [-I SECONDS] [-S] [-b BODY] [-u PATH] HOST PORT
  *     -P  CONNECT through this port of 127.0.0.1 first; without it HOST is resolved
+ *     -L  HOST is a name for SNI and Host alone: connects to 127.0.0.1
+ *     -b  POST with this body, which is JSON
+ *     -S  with -I: an answer counts when its head has come; its body may go on for ever
  *     -T  no TLS inside;  -N  a new connection for each request
  *     -n  ends after that many answers; HOST may hold a %d, which then counts up with the connections
  *     -I  when every connection has had its answer: says "idle", waits, ends
@@ -51,8 +54,8 @@ static struct {
     double seconds, idle;
     long requests;
     uint16_t proxy, port;
-    bool plain, anew;
-    const char *path, *host;
+    bool plain, anew, local, streams;
+    const char *path, *host, *body;
 } opt = {.conns = 16, .seconds = 3, .requests = -1, .path = "/"};
 
 static char in[IN_BYTES]; /* of whoever reads; a head that is not complete goes back to its own */
@@ -94,7 +97,7 @@ static void find(const char *name, struct sockaddr_in *ret)
     static bool known;
     if (!known || strcmp(name, opt.host) != 0) {
         struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *list;
-        int r = getaddrinfo(opt.proxy ? "127.0.0.1" : name, NULL, &hints, &list);
+        int r = getaddrinfo(opt.proxy || opt.local ? "127.0.0.1" : name, NULL, &hints, &list);
         if (r != 0) {
             (void)fprintf(stderr, "https_load: %s: %s\n", name, gai_strerror(r));
             exit(1);
@@ -236,9 +239,15 @@ static void ask(struct conn *c)
 {
     char text[2048];
     const char *token = getenv("TOKEN");
-    const int n = snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: %s:%u\r\n%s%s%s\r\n",
-                           opt.path, c->name, opt.port, token ? "Authorization: Bearer " : "",
-                           token ? token : "", token ? "\r\n" : "");
+    char more[96] = "";
+    if (opt.body)
+        (void)snprintf(more, sizeof(more),
+                       "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+                       strlen(opt.body));
+    const int n = snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: %s:%u\r\n%s%s%s%s\r\n%s",
+                           opt.body ? "POST" : "GET", opt.path, c->name, opt.port,
+                           token ? "Authorization: Bearer " : "", token ? token : "",
+                           token ? "\r\n" : "", more, opt.body ? opt.body : "");
     if (n < 0 || (size_t)n >= sizeof(text))
         die("request");
     const int r = put(c, text, (size_t)n);
@@ -311,6 +320,10 @@ static bool answer_head(struct conn *c)
         return false;
     }
     const size_t body = c->have - (size_t)(end - in);
+    if (opt.streams) {
+        c->left = 0;
+        return true;
+    }
     memset(c->tail, 0, sizeof(c->tail));
     if (c->chunked)
         c->left = body > 0 && ends(c, end, body) ? 0 : 1;
@@ -412,7 +425,10 @@ static bool step(struct conn *c)
     case ANSWERING:
         return answer(c);
     default:
-        fail(c, "an idle connection was ended");
+        if (opt.streams && answer_body(c))
+            return true;
+        if (!opt.streams)
+            fail(c, "an idle connection was ended");
         return false;
     }
 }
@@ -468,15 +484,15 @@ static void run(void)
 
 static int usage(void)
 {
-    (void)fputs("usage: https_load [-c N] [-d SECONDS] [-n N] [-P PORT] [-T] [-N] [-I SECONDS] [-u "
-                "PATH] HOST PORT\n",
+    (void)fputs("usage: https_load [-c N] [-d SECONDS] [-n N] [-P PORT] [-L] [-T] [-N] "
+                "[-I SECONDS] [-S] [-b BODY] [-u PATH] HOST PORT\n",
                 stderr);
     return 2;
 }
 
 static int options(int argc, char **argv)
 {
-    for (int o; (o = getopt(argc, argv, "c:d:n:P:TNI:u:")) > 0;) {
+    for (int o; (o = getopt(argc, argv, "c:d:n:P:LTNI:Sb:u:")) > 0;) {
         switch (o) {
         case 'c':
             opt.conns = (int)strtol(optarg, NULL, 10);
@@ -489,6 +505,15 @@ static int options(int argc, char **argv)
             break;
         case 'P':
             opt.proxy = (uint16_t)strtol(optarg, NULL, 10);
+            break;
+        case 'L':
+            opt.local = true;
+            break;
+        case 'S':
+            opt.streams = true;
+            break;
+        case 'b':
+            opt.body = optarg;
             break;
         case 'T':
             opt.plain = true;
