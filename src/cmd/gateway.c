@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/line/flags.h"
+#include "cmd/trim.h"
 #include "cmd/line/start.h"
 #include "http/pipe/pipe.h"
 #include "io/loop.h"
@@ -71,6 +72,7 @@ static int serve(struct command *c)
 static void announce(void *arg)
 {
     const struct command *c = arg;
+    trim_after_start();
     printf("ready edge=%s:%u routes=%zu\n", gateway_edge_name(c->gateway),
            gateway_edge_port(c->gateway), gateway_routes(c->gateway));
     (void)fflush(stdout); /* whoever has closed it does not want to know */

@@ -260,7 +260,7 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
     struct world *w = sb->w; /* outlives the sandbox */
     struct policy *p = policy_ref(sb->x.policy);
     struct policy_decision d = {.verdict = POLICY_DENY};
-    w->turns++;
+    w->slack.turns++;
     if (!f->each) {
         const struct policy_query q = {.host = f->host, .port = f->port, .transport = f->transport};
         policy_decide(p, &q, &d);
@@ -282,5 +282,5 @@ void connection_serve(void *arg, struct front_claim *f, struct stream *s)
         stream_reset(s);
     }
     policy_unref(p);
-    w->turns++;
+    w->slack.turns++;
 }

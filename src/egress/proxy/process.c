@@ -8,7 +8,6 @@
 #include "egress/proxy/process.h"
 
 #include <limits.h>
-#include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,14 +25,13 @@
 #include "egress/scrub/inflate.h"
 #include "io/loop.h"
 #include "io/signal.h"
+#include "io/slack.h"
 #include "secret/placeholder.h"
 #include "secret/source.h"
 
 #define LEAVES_MAX    4096
-#define CALM_MS       5000 /* no connection has come or gone: memory is given back */
 #define FORGET_MS     30000
 #define AGAIN_MS      500 /* sockets that did not fit are asked for anew */
-#define TURNS_MIN     64  /* fewer leave little behind */
 #define FIRST_WORD_MS 10000
 #define FLUSH_MS      2000 /* for records, at the end */
 
@@ -328,24 +326,6 @@ static int lock(struct world *w, struct err *e)
     return egress_lock(may_read, e);
 }
 
-/* Handshakes leave holes between what their connections keep, and glibc gives back the heap's end alone.
- * Not while connections come: they would fill the holes again. */
-static int give_back(void *arg)
-{
-    struct world *w = arg;
-    uint64_t before = 0, given = 0;
-    int r;
-    while ((r = fiber_sleep_ms(CALM_MS)) >= 0) {
-        if (w->turns == before && w->turns - given >= TURNS_MIN) {
-            fiber_excuse_hold(); /* half a millisecond a MiB that is free: 80 after 4,000 at once */
-            (void)malloc_trim(0);
-            given = w->turns;
-        }
-        before = w->turns;
-    }
-    return r == -ECANCELED ? 0 : r;
-}
-
 /* What is not remembered any more is wiped, from the tables of sandboxes, too. */
 static int forget(void *arg)
 {
@@ -387,7 +367,7 @@ static int prepare(struct world *w, int ctl_fd, int audit_fd, struct err *e)
                                                  .ca_pem = cert_ca_pem(w->ca)});
     r = lock(w, e);
     if (r >= 0)
-        r = fiber_spawn(&w->scope, "give_back", give_back, w, NULL);
+        r = fiber_spawn(&w->scope, "slack", slack_run, &w->slack, NULL);
     if (r >= 0)
         r = fiber_spawn(&w->scope, "forget", forget, w, NULL);
     if (r < 0)

@@ -15,6 +15,7 @@
 #include "http/pipe/origins.h"
 #include "io/own_addresses.h"
 #include "io/resolve.h"
+#include "io/slack.h"
 #include "io/tls.h"
 
 struct ctl;
@@ -39,9 +40,9 @@ struct world {
     struct origins *origins;
     struct splice_pool *splices;
     struct exchange_spares spares;
-    uint64_t turns;    /* connections that began, and those that ended */
-    int failed;        /* a code: what came from the keeper could not be used */
-    struct waitq told; /* something of what is needed before serving has come */
+    struct slack slack; /* connections */
+    int failed;         /* a code: what came from the keeper could not be used */
+    struct waitq told;  /* something of what is needed before serving has come */
 };
 
 /* A sandbox. Lives until its last connection has ended. */

@@ -98,6 +98,7 @@ int carry(struct stream *a, struct stream *b, uint64_t ret_bytes[2])
 {
     struct scope scope;
     scope_init(&scope);
+    fiber_trim_stack(); /* it has opened the stream, and may wait for ever from here on */
     struct way there = {.from = a, .to = b};
     struct way here = {.from = b, .to = a, .other = fiber_self()};
     int r = fiber_spawn(&scope, "carry", back, &here, NULL);

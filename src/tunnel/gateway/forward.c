@@ -37,11 +37,22 @@
 #define CONNECT_MS     10000
 #define TLS_MS         10000
 #define PIECE_BYTES    (16u << 10)
+#define PIECE_SMALL    512
+#define CALM_MS        2000
 #define AUTHORITY      (HOST_TEXT_MAX + 8)
 #define FAILURE_BYTES  4096
 #define REQUESTS_MOST  16384
 #define FILES_FOR_REST 128
 
+struct piece {
+    char *p;
+    size_t n;
+};
+
+static void piece_done(struct piece *p)
+{
+    free(p->p);
+}
 struct gateway_forward {
     struct gateway_forward_options o;
     struct origins *origins;
@@ -381,20 +392,55 @@ static int make_head(struct request *q)
     return r;
 }
 
+/* As http_read_body, into *piece. While nothing comes for a while, a small piece and no stack below. */
+static ssize_t read_piece(struct http_pipe *from, struct piece *piece, bool *ret_idle)
+{
+    ssize_t n;
+    if (piece->n > PIECE_SMALL) {
+        AUTO(fiber_deadline) d = fiber_deadline_push_ms(CALM_MS);
+        n = http_read_body(from, piece->p, piece->n, ret_idle);
+        if (n != -ETIMEDOUT)
+            return n;
+    }
+    free(piece->p);
+    *piece = (struct piece){mem_array(PIECE_SMALL, 1), PIECE_SMALL};
+    fiber_trim_stack();
+    n = http_read_body(from, piece->p, piece->n, ret_idle);
+    if (n <= 0)
+        return n;
+    char *more = mem_array(PIECE_BYTES, 1);
+    memcpy(more, piece->p, (size_t)n);
+    free(piece->p);
+    *piece = (struct piece){more, PIECE_BYTES};
+    return n;
+}
+
 /* Passes bytes on as they come. 0 at the end, or whose code it was in *ret_from_reader. */
 static int pump(struct http_pipe *from, struct http_pipe *to, bool *ret_from_reader)
 {
-    AUTO_FREE char *piece = mem_array(PIECE_BYTES, 1);
+    AUTO(piece) piece = {mem_array(PIECE_BYTES, 1), PIECE_BYTES};
     for (;;) {
         bool idle = false;
-        ssize_t n = http_read_body(from, piece, PIECE_BYTES, &idle);
+        ssize_t n = read_piece(from, &piece, &idle);
         *ret_from_reader = n < 0;
         if (n <= 0)
             return (int)n;
-        int r = http_send_body(to, piece, (size_t)n, !idle);
+        int r = http_send_body(to, piece.p, (size_t)n, !idle);
         if (r < 0)
             return r;
     }
+}
+
+static int wait_gone(struct http_pipe *p)
+{
+    {
+        AUTO(fiber_deadline) d = fiber_deadline_push_ms(CALM_MS);
+        int r = http_wait_gone(p);
+        if (r != -ETIMEDOUT)
+            return r;
+    }
+    fiber_trim_stack();
+    return http_wait_gone(p);
 }
 
 /* The body on its way up, and then whether the caller is still there: one that leaves ends the request at
@@ -410,10 +456,8 @@ static int attend_caller(void *arg)
     if (r == 0 && q->out.body != HTTP_BODY_NONE)
         r = http_send_end(q->upstream, NULL);
     /* A server that takes no more may have answered all the same. */
-    if (!from_caller) {
-        r = http_wait_gone(q->caller);
-        from_caller = r == 0;
-    }
+    if (!from_caller)
+        from_caller = wait_gone(q->caller) == 0;
     if (from_caller) {
         q->caller_failed = true;
         http_reset(q->upstream, HTTP_RESET_CANCEL);

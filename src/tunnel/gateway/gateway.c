@@ -17,6 +17,7 @@
 #include "http/server/operator.h"
 #include "io/pool.h"
 #include "io/resolve.h"
+#include "io/slack.h"
 #include "io/tls.h"
 #include "tunnel/gateway/face.h"
 #include "tunnel/gateway/forward.h"
@@ -31,7 +32,8 @@ struct gateway {
     struct gateway_options o;
     struct pool *pool;
     struct resolver *resolver;
-    struct tls_trust *edge_trust;
+    struct tls_trust *edge_trust; /* NULL: nothing on the way there has TLS */
+    struct slack slack;           /* callers */
     struct tls_ctx *tls;
     struct gateway_face *face;
     uint64_t mark;
@@ -60,8 +62,10 @@ static struct gateway_face *give_face(void *arg)
 
 static void serve_caller(void *arg, struct http_pipe *p)
 {
-    const struct gateway *g = arg;
+    struct gateway *g = arg;
+    g->slack.turns++;
     inner_serve(&g->inner, p);
+    g->slack.turns++;
 }
 
 static void serve_request(void *arg, const struct gateway_face *face, const struct host *host,
@@ -194,8 +198,7 @@ static int open_edge(struct gateway *g, struct err *e)
                        "%s names no edge; give `edge: https://HOST`, and `token_file` with its "
                        "tunnel's token",
                        g->o.config_path);
-    g->edge_trust = tls_trust_new(c->edge.ca_file, e);
-    if (!g->edge_trust)
+    if ((c->edge.tls || c->edge.proxy.tls) && !(g->edge_trust = tls_trust_new(c->edge.ca_file, e)))
         return -E_TLS;
     g->uplinks = uplinks_new(&(struct uplinks_options){.config = c,
                                                        .pool = g->pool,
@@ -269,6 +272,8 @@ int gateway_run(struct gateway *g)
     AUTO(scope) background;
     scope_init(&background);
     int r = fiber_spawn(&background, "files", keep_looking, g, NULL);
+    if (r == 0)
+        r = fiber_spawn(&background, "slack", slack_run, &g->slack, NULL);
     if (r == 0 && g->page)
         r = fiber_spawn(&background, "operator", operator_run, g->page, NULL);
     if (r == 0)
