@@ -15,7 +15,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "egress/inject/limits.h"
-#include "egress/inject/reply.h"
+#include "scrub/http/reply.h"
 #include "egress/proxy/exchange.h"
 #include "io/loop.h"
 #include "io/sock.h"
@@ -329,7 +329,7 @@ static int run(void *arg)
     MUST(placeholders_adopt(b->placeholders, SESSION, "TOKEN", PLACEHOLDER, &ph, &e) == 0);
     MUST(secret_set(&b->secret, SECRET, strlen(SECRET)) == 0);
     struct inject_secret one = {"TOKEN", &b->secret};
-    MUST(reply_table_new(b->placeholders, SESSION, &one, 1, &b->table, &e) == 0);
+    MUST(inject_reply_table(b->placeholders, SESSION, &one, 1, &b->table, &e) == 0);
     exchange_sandbox_init(&b->sandbox, "sbx_1", p);
     b->sandbox.session = SESSION;
     b->sandbox.call = "toolu_01A09q90qw90lq917835lq9";

@@ -17,7 +17,7 @@
 #include "base/str.h"
 #include "egress/inject/body.h"
 #include "egress/inject/inject.h"
-#include "egress/inject/reply.h"
+#include "scrub/http/reply.h"
 
 #define CREDENTIALS 256
 #define OF_HOST     32
@@ -99,7 +99,7 @@ static void make_session(void)
     check(inject_watch_new(w.placeholders, "s", secrets, CREDENTIALS, &w.watch, &e), &e);
     printf("{\"table\":\"watch\",\"credentials\":%d,\"compile_ms\":%.2f}\n", CREDENTIALS,
            (cpu_s() - began) * 1e3);
-    check(reply_table_new(w.placeholders, "s", secrets, CREDENTIALS, &w.reply, &e), &e);
+    check(inject_reply_table(w.placeholders, "s", secrets, CREDENTIALS, &w.reply, &e), &e);
     w.in = (struct inject_world){"s", w.placeholders, w.watch, NULL, 0};
     check(host_parse("api.example0", 12, 0, &w.host, &e), &e);
     w.to = (struct inject_target){&w.host, 443, POLICY_TLS};

@@ -15,7 +15,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "egress/scrub/scrub.h"
+#include "scrub/scrub.h"
 
 #define BODY_BYTES  (4u << 20)
 #define PIECE_BYTES (16u << 10)

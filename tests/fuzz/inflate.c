@@ -8,7 +8,7 @@
 #include "fuzz.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "egress/scrub/inflate.h"
+#include "scrub/inflate.h"
 
 #include <string.h>
 

@@ -11,7 +11,7 @@
 #include "cmd/doctor/probe_child.h"
 #include "cmd/doctor/report.h"
 #include "egress/lock/lock.h"
-#include "egress/scrub/inflate.h"
+#include "scrub/inflate.h"
 #include "http/pipe/pipe.h"
 #include "io/tls.h"
 #include "sandbox/lock/syscall_filter.h"

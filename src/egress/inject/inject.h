@@ -3,9 +3,8 @@
  *
  * What lives in this folder: what is searched for in a request (watch), the plan for one request
  * (plan, and one file for each kind of place: kind_*), writing secrets into its head (apply), into
- * bodies and WebSocket messages (body), ceilings of use (limits), words of refusals (refusal), and the
- * way back, where secrets become placeholders again (reply). What does not: policy, where secrets come
- * from, connections. Pure: no I/O, no fibers, no clock; nothing here suspends. docs/internals/inject.md
+ * bodies and WebSocket messages (body), ceilings of use (limits), and words of refusals (refusal). What
+ * does not: policy, where secrets come from, connections, the way back (scrub/http/reply). Pure: no I/O, no fibers, no clock; nothing here suspends. docs/internals/inject.md
  * says which request is refused and why.
  *
  * What holds for every request:
@@ -28,7 +27,7 @@
 #include "base/secret.h"
 #include "egress/inject/refusal.h"
 #include "egress/policy/policy.h"
-#include "egress/scrub/scrub.h"
+#include "scrub/scrub.h"
 #include "http/pipe/message.h"
 #include "secret/placeholder.h"
 
@@ -57,6 +56,15 @@ void inject_watch_unref(struct inject_watch *w); /* NULL is fine */
 /* Whether a real secret is in `t`, in any form; also when there is no memory to tell. For what is written
  * down of a request. */
 bool inject_watch_sees_secret(struct inject_watch *w, struct http_text t);
+
+/* ---- the way back: what answers are scrubbed of (scrub/http/reply.h) ---- */
+
+/* The table of a session: the secrets its credentials have now (and, during a rotation, had), each with
+ * the credential's placeholder ("[secret NAME]" where the session has none). Errors as of
+ * inject_watch_new. scrub_table_unref's. */
+int inject_reply_table(const struct placeholders *p, const char *session,
+                       const struct inject_secret *secrets, size_t n, struct scrub_table **ret,
+                       struct err *e) WARN_UNUSED;
 
 /* ---- the plan ---- */
 

@@ -7,6 +7,7 @@
  * (scrub.md, 5). */
 #include "egress/inject/watch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -114,38 +115,22 @@ size_t watch_placeholder_found(const struct inject_watch *w, const struct scrub_
     return from;
 }
 
-/* ---- many texts at once ---- */
+/* ---- the way back ---- */
 
-static void search(struct gather *g, const char *p, size_t n)
+int inject_reply_table(const struct placeholders *p, const char *session,
+                       const struct inject_secret *secrets, size_t n, struct scrub_table **ret,
+                       struct err *e)
 {
-    uint64_t hits = 0;
-    int r = n ? scrub_text(g->table, p, n, SCRUB_QUOTE_NONE, NULL, &hits) : 0;
-    g->error = g->error < 0 ? g->error : r;
-    g->hits += hits;
-}
-
-void gather_add(struct gather *g, struct http_text t)
-{
-    if (t.n + 1 > GATHER_BYTES - g->n) {
-        search(g, g->bytes, g->n);
-        g->n = 0;
+    if (n > SCRUB_PAIRS_MAX)
+        return err_set(e, -E_LIMIT, "%zu secrets are more than one session can have", n);
+    AUTO_FREE struct scrub_pair *pairs = mem_array(n + 1, sizeof(*pairs));
+    AUTO_FREE char(*names)[300] = mem_array(n + 1, sizeof(*names));
+    for (size_t i = 0; i < n; i++) {
+        const struct placeholder *x = placeholders_of(p, session, secrets[i].credential);
+        (void)snprintf(names[i], sizeof(names[i]), "[secret %.255s]", secrets[i].credential);
+        pairs[i] = (struct scrub_pair){secrets[i].credential, secret_borrow(secrets[i].value),
+                                       secrets[i].value->len, x ? x->text : names[i],
+                                       x ? x->n : strlen(names[i])};
     }
-    if (t.n + 1 > GATHER_BYTES) {
-        search(g, t.p, t.n);
-        return;
-    }
-    if (t.n)
-        memcpy(g->bytes + g->n, t.p, t.n);
-    g->bytes[g->n + t.n] = '\0';
-    g->n += t.n + 1;
-}
-
-int gather_end(struct gather *g, uint64_t *ret_hits)
-{
-    search(g, g->bytes, g->n);
-    if (g->hits) /* who found nothing holds nothing that must not be seen */
-        secret_wipe(g->bytes, sizeof(g->bytes));
-    if (g->error == 0)
-        *ret_hits = g->hits;
-    return g->error;
+    return scrub_table_new(pairs, n, SCRUB_ALL, ret, e);
 }

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "egress/scrub/scrub.h"
+#include "scrub/scrub.h"
 
 static void secret_entry_free(struct keeper_secret *s)
 {

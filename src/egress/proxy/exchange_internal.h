@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 #include "egress/inject/body.h"
-#include "egress/inject/reply.h"
+#include "scrub/http/reply.h"
 #include "egress/proxy/exchange.h"
 #include "fiber/sync.h"
 

@@ -22,7 +22,7 @@
 #include "egress/ctl/messages.h"
 #include "egress/lock/lock.h"
 #include "egress/proxy/world.h"
-#include "egress/scrub/inflate.h"
+#include "scrub/inflate.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "io/slack.h"

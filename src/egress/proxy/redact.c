@@ -20,7 +20,7 @@
 #include "base/time.h"
 #include "egress/policy/policy.h"
 #include "egress/proxy/values.h"
-#include "egress/scrub/scrub.h"
+#include "scrub/scrub.h"
 #include "fiber/fiber.h"
 #include "fiber/sync.h"
 

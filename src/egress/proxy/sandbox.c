@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "egress/inject/limits.h"
-#include "egress/inject/reply.h"
+#include "scrub/http/reply.h"
 #include "secret/placeholder.h"
 
 struct sandbox *sandbox_new(struct world *w, const char *id)
@@ -115,7 +115,7 @@ int sandbox_refresh(struct sandbox *s, struct err *e)
     struct scrub_table *table = NULL;
     int r = inject_watch_new(s->w->placeholders, s->id, secrets, n, &watch, e);
     if (r >= 0 && n > 0)
-        r = reply_table_new(s->w->placeholders, s->id, secrets, n, &table, e);
+        r = inject_reply_table(s->w->placeholders, s->id, secrets, n, &table, e);
     if (r < 0) {
         inject_watch_unref(watch);
         return r;

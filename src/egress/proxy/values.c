@@ -16,7 +16,7 @@
 #include "egress/ctl/ctl.h"
 #include "egress/ctl/messages.h"
 #include "egress/policy/policy.h"
-#include "egress/scrub/scrub.h"
+#include "scrub/scrub.h"
 #include "fiber/sync.h"
 
 #define PROXY_ENTRY "upstream_proxy password" /* no credential has a space in its name */

@@ -10,7 +10,7 @@
 #include "egress/inject/body.h"
 #include "egress/inject/inject.h"
 #include "egress/inject/limits.h"
-#include "egress/inject/reply.h"
+#include "scrub/http/reply.h"
 
 #define P(name)    "sp_ph_" name "_0123456789abcdef" /* placeholder */
 #define S(name)    "S3cr3t/" name "+0123456789"      /* secret */
@@ -99,7 +99,7 @@ static inline void world_tables(struct world *w)
     inject_watch_unref(w->watch);
     scrub_table_unref(w->reply);
     if (inject_watch_new(w->placeholders, "s1", known, n, &w->watch, &e) < 0 ||
-        reply_table_new(w->placeholders, "s1", known, n, &w->reply, &e) < 0)
+        inject_reply_table(w->placeholders, "s1", known, n, &w->reply, &e) < 0)
         fail_msg("%s", e.msg);
     w->in.watch = w->watch;
 }

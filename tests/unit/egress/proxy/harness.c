@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "io/sock.h"
 #include "egress/inject/limits.h"
-#include "egress/inject/reply.h"
+#include "scrub/http/reply.h"
 
 #define SANDBOX "sbx_1"
 
@@ -106,7 +106,7 @@ static int secrets(void *arg, struct exchange_sandbox *s, const struct inject_pl
     for (size_t i = 0; i < plan->n_uses; i++)
         ret->values[i] = &h->secret;
     struct inject_secret one = {"TOKEN", &h->secret};
-    return reply_table_new(h->placeholders, s->id, &one, 1, &ret->table, e);
+    return inject_reply_table(h->placeholders, s->id, &one, 1, &ret->table, e);
 }
 
 static void secrets_done(void *arg, struct exchange_values *v)
