@@ -407,16 +407,16 @@ static void a_credential_without_a_placeholder_is_named(void **state)
     struct err e = {0};
     AUTO(buf) out = BUF_INIT(4096);
     assert_int_equal(secret_set(&late, "new-and-late", 12), 0);
-    assert_int_equal(inject_reply_table(w->placeholders, "s1", &(struct inject_secret){"LATE", &late},
-                                     1, &t, &e),
+    assert_int_equal(inject_reply_table(w->placeholders, "s1",
+                                        &(struct inject_secret){"LATE", &late}, 1, &t, &e),
                      0);
     assert_int_equal(scrub_text(t, "a new-and-late b", 16, SCRUB_QUOTE_NONE, &out, NULL), 0);
     assert_string_equal(buf_str(&out), "a [secret LATE] b");
     scrub_table_unref(t);
     secret_done(&late);
     assert_int_equal(secret_set(&late, "short", 5), 0);
-    assert_int_equal(inject_reply_table(w->placeholders, "s1", &(struct inject_secret){"LATE", &late},
-                                     1, &t, &e),
+    assert_int_equal(inject_reply_table(w->placeholders, "s1",
+                                        &(struct inject_secret){"LATE", &late}, 1, &t, &e),
                      -EINVAL);
     assert_non_null(strstr(e.msg, "LATE"));
     secret_done(&late);
