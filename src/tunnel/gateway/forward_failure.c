@@ -1,0 +1,131 @@
+/* forward_failure.c - what a caller hears when its request is not forwarded, and what the log says.
+ *
+ * Called on the request's fiber. Who has said no is in every answer (gateway_failure), so that a model or a
+ * person can act on it. Callers are strangers: names and addresses of the private side, and words of its
+ * servers, stay in the log, which anyone may make grow and which is therefore written once a second. What
+ * fails after an answer has begun is a cut: half an answer is never ended as if it were whole. */
+#include "tunnel/gateway/forward_internal.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/time.h"
+
+#include <string.h>
+
+#define FAILURE_BYTES 4096
+
+static const char *const source_texts[] = {"policy",          "dns",     "tls",
+                                           "connect",         "timeout", "protocol",
+                                           "upstream_closed", "busy",    "internal"};
+
+METRIC_COUNTER(n_requests, "sallyport_gateway_requests_total", "outcome=\"answered\"",
+               "Requests that came through the tunnel, by their outcome")
+METRIC_COUNTER(n_refused, "sallyport_gateway_requests_total", "outcome=\"refused\"",
+               "Requests that came through the tunnel, by their outcome")
+METRIC_COUNTER(n_broken, "sallyport_gateway_requests_total", "outcome=\"failed\"",
+               "Requests that came through the tunnel, by their outcome")
+
+void forward_count_answer(void)
+{
+    metric_add(&n_requests, 1);
+}
+
+/* {"jsonrpc": ..., "error": {...}}: the shape that a client of MCP can read, whatever it has asked. */
+static int failure_text(const struct gateway_request *q, const char *words, struct buf *ret)
+{
+    AUTO_JSON json_t *o = json_object(), *failure = json_object();
+    json_t *data = json_object(), *error = json_object();
+    json_put_str(failure, "source", source_texts[q->source]);
+    if (q->route)
+        json_put_str(failure, "route", q->route->host.text);
+    json_put(data, "gateway_failure", json_incref(failure));
+    json_put(error, "code", json_integer(-32000));
+    json_put_str(error, "message", words);
+    json_put(error, "data", data);
+    json_put_str(o, "jsonrpc", "2.0");
+    json_put(o, "id", json_null());
+    json_put(o, "error", error);
+    return json_print(ret, o);
+}
+
+/* What a caller hears: whose fault it was. Names and addresses of the private side stay in the log. */
+static const char *words_for(enum failure_source s, const char *own)
+{
+    static const char *const texts[] = {
+        [DNS] = "the name of the route's server has no address",
+        [TLS] = "the route's server has not shown a certificate that the gateway trusts",
+        [CONNECT] = "the route's server cannot be reached",
+        [TIMEOUT] = "the route's server took too long",
+        [PROTOCOL] = "what the route's server answered is not HTTP with one reading",
+        [UPSTREAM_CLOSED] = "the route's server ended the connection without an answer",
+        [BUSY] = "the gateway has too many requests; try again later",
+        [INTERNAL] = "the gateway failed",
+    };
+    return s == POLICY ? own : texts[s];
+}
+
+/* Everyone may cause these: told once a second, and counted always. */
+void forward_tell(const struct gateway_request *q, int status, const char *words)
+{
+    int64_t now = time_mono_ns();
+    struct gateway_forward *f = q->f;
+    if (now - f->told_ns >= NS_PER_S) {
+        f->told_ns = now;
+        log_info("a request was not forwarded", "host=%s status=%d source=%s why=%s", q->host->text,
+                 status, source_texts[q->source], log_q(words));
+        return;
+    }
+    log_debug("a request was not forwarded", "host=%s status=%d source=%s why=%s", q->host->text,
+              status, source_texts[q->source], log_q(words));
+}
+
+/* `words` are ours, fit for a caller, with POLICY; else they are for the log. */
+void forward_fail(struct gateway_request *q, int status, enum failure_source source,
+                  const char *words)
+{
+    AUTO(buf) text = BUF_INIT(FAILURE_BYTES);
+    q->source = source;
+    metric_add(source == POLICY ? &n_refused : &n_broken, 1);
+    forward_tell(q, status, words);
+    if (q->answered) {
+        http_reset(q->caller, HTTP_RESET_INTERNAL);
+        return;
+    }
+    int r = failure_text(q, words_for(source, words), &text);
+    bool head_only = http_text_eq(q->head.method, "HEAD");
+    struct http_head h;
+    http_head_init(&h);
+    h.status = status;
+    h.body = head_only ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
+    h.has_length = true;
+    h.length = text.len;
+    if (r == 0)
+        r = http_head_add(&h, HTTP_TEXT("content-type"), HTTP_TEXT("application/json"));
+    if (r == 0)
+        r = http_send_head(q->caller, &h);
+    if (r == 0 && !head_only)
+        r = http_send_body(q->caller, text.data, text.len, false);
+    if (r == 0 && !head_only)
+        (void)!http_send_end(q->caller, NULL);
+    q->answered = true;
+    http_head_done(&h);
+}
+
+static int status_of(enum failure_source s)
+{
+    return s == POLICY ? 403 : s == TIMEOUT ? 504 : s == INTERNAL ? 500 : 502;
+}
+
+void forward_fail_to_reach(struct gateway_request *q, const struct err *e)
+{
+    static const char closed[] =
+        "the route leads to an address that the gateway may not connect to";
+    if (q->source == POLICY) {
+        forward_tell(q, 403, e->msg);
+        forward_fail(q, 403, POLICY, closed);
+    } else {
+        forward_fail(q, status_of(q->source), q->source, e->msg);
+    }
+}

@@ -1,0 +1,73 @@
+/* forward_internal - one request on its way through a gateway; for forward*.c alone. */
+#pragma once
+
+#include "base/err.h"
+#include "http/pipe/origins.h"
+#include "http/pipe/pipe.h"
+#include "io/own_addresses.h"
+#include "tunnel/gateway/forward.h"
+
+#define FORWARD_AUTHORITY (HOST_TEXT_MAX + 8)
+
+struct gateway_forward {
+    struct gateway_forward_options o;
+    struct origins *origins;
+    size_t busy; /* requests */
+    struct own_addresses own;
+    int64_t told_ns; /* when the last failure was told */
+};
+
+/* Who has said no. */
+enum failure_source {
+    POLICY,
+    DNS,
+    TLS,
+    CONNECT,
+    TIMEOUT,
+    PROTOCOL,
+    UPSTREAM_CLOSED,
+    BUSY,
+    INTERNAL
+};
+
+struct gateway_request {
+    struct gateway_forward *f;
+    const struct gateway_face *face;
+    const struct gateway_route *route;
+    const struct host *host;
+    struct http_pipe *caller, *upstream;
+    struct origin_lease lease;
+    struct http_head head; /* the caller's */
+    struct http_head out;  /* ours to the server: borrows from `head` */
+    char authority[FORWARD_AUTHORITY];
+    enum failure_source source;
+    bool caller_failed;
+    bool answered; /* a final head has gone to the caller */
+};
+
+/* ---- forward_failure.c ---- */
+
+/* Answers a request that is not forwarded, or cuts an answer off that has begun. `words` are ours, fit
+ * for a caller, with POLICY; else they are for the log. Suspends. */
+void forward_fail(struct gateway_request *q, int status, enum failure_source source,
+                  const char *words);
+/* In the log alone. */
+void forward_tell(const struct gateway_request *q, int status, const char *words);
+/* A failure whose source is q->source. Suspends. */
+void forward_fail_to_reach(struct gateway_request *q, const struct err *e);
+/* For the counter of those that were answered. */
+void forward_count_answer(void);
+
+/* ---- forward_reach.c ---- */
+
+/* A link to the route's server in q->lease. On failure q->source says whose it is. Suspends. */
+int forward_link(struct gateway_request *q, bool fresh, struct err *e) WARN_UNUSED;
+
+/* ---- forward_answer.c ---- */
+
+/* Passes bytes on as they come. 0 at the end, or whose code it was in *ret_from_reader. Suspends. */
+int forward_pump(struct http_pipe *from, struct http_pipe *to, bool *ret_from_reader) WARN_UNUSED;
+/* The server's final head. Suspends. */
+int forward_hear(struct gateway_request *q, struct http_head *ret, struct err *e) WARN_UNUSED;
+/* The server's answer, whose head is `h`, to the caller. Suspends. */
+int forward_send_back(struct gateway_request *q, struct http_head *h) WARN_UNUSED;
