@@ -14,10 +14,12 @@
 #include "http/pipe/pipe.h"
 #include "io/loop.h"
 #include "io/signal.h"
+#include "secret/source.h"
 #include "tunnel/gateway/gateway.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 struct command {
@@ -126,6 +128,8 @@ int cmd_gateway(int argc, char **argv)
     c.o.level_given = c.log_level != NULL;
     log_init("gateway", cmd_log_level(c.log_level ? c.log_level : "info"));
     cmd_forbid_dumps();
+    secret_wipe_when_freed();
+    c.o.credentials_directory = getenv("CREDENTIALS_DIRECTORY");
     int r = http_pipe_open(&e);
     if (r == 0)
         r = signal_init();

@@ -6,6 +6,7 @@
 
 #include "egress/inject/watch.h"
 #include "scrub/http/content.h"
+#include "scrub/http/value.h"
 
 /* What a head is looked through as. */
 enum part_kind {
@@ -116,9 +117,3 @@ int basic_decode(const char *p, size_t n, struct buf *ret, size_t *ret_user_n) W
 
 /* Refuses when a credential that the policy requires is not used. */
 int require_check(struct planner *pl) WARN_UNUSED;
-
-/* ---- value.c ---- */
-
-/* What is wrong with a secret as something to be written, in words that follow "the secret"; NULL:
- * nothing. */
-const char *value_wrong(const struct secret *v, bool in_field);

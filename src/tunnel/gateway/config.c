@@ -4,7 +4,8 @@
  * file controls all of it. Everything is checked before anything is used: a configuration that does not
  * load as a whole is none, and the one before stays. A field that would do nothing, because what it
  * goes with is missing, is refused: a setting that silently does nothing is how boundaries get left
- * open. Texts point into the parsed document, which is kept; nothing secret stands in it. */
+ * open. Texts point into the parsed document, which is kept; nothing secret
+ * stands in it: of a credential the file says where it is. */
 #include "tunnel/gateway/config.h"
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include "base/limits.h"
 #include "base/yaml.h"
 #include "io/file.h"
+#include "tunnel/gateway/config_credential.h"
 #include "tunnel/gateway/config_fields.h"
 #include "tunnel/gateway/config_value.h"
 
@@ -322,6 +324,8 @@ void gateway_config_unref(struct gateway_config *c)
 {
     if (!c || --c->refs)
         return;
+    for (size_t i = 0; i < c->n_read; i++)
+        config_credential_free(c->routes[i].credential);
     free(c->routes);
     map_done(&c->by_host);
     cidr_list_done(&c->allowed);

@@ -24,9 +24,19 @@ struct gateway_upstream {
     const char *path; /* of a Unix socket, else NULL */
 };
 
+/* What is added to every call of a route. The secret itself is read elsewhere (route_secret.h). */
+struct gateway_credential {
+    char *header; /* in lower case */
+    const char *name;
+    char *before, *after; /* what stands around the secret in the field */
+    json_t *source;       /* of secret/source.h */
+};
+
 struct gateway_route {
     struct host host; /* as a whole, or under tunnel_domain: gateway_config_route */
     struct gateway_upstream upstream;
+    struct gateway_credential *credential; /* NULL: nothing is added */
+    bool pass_authorization;
     uint32_t line;
 };
 
@@ -70,6 +80,7 @@ struct gateway_config {
 
     /* for config*.c alone */
     unsigned refs;
+    size_t n_read;                 /* of routes: what has to be freed */
     json_t *document;              /* texts point into it */
     struct map by_host;            /* a route's host -> the route */
     struct cidr_list allowed;      /* what may be connected to; never empty */

@@ -11,6 +11,7 @@
 
 #include "base/document.h"
 #include "base/err.h"
+#include "tunnel/gateway/config_credential.h"
 #include "tunnel/gateway/config_fields.h"
 #include "tunnel/gateway/config_reach.h"
 #include "tunnel/gateway/config_value.h"
@@ -111,9 +112,12 @@ static int read_upstream(const struct place *at, const struct gateway_config *c,
 static int add(const struct place *at, struct gateway_config *c)
 {
     struct gateway_route *route = &c->routes[c->n_routes];
+    c->n_read = c->n_routes + 1; /* also of one that is refused something may have been made */
     int r = read_host(at, c, &route->host);
     if (r == 0)
         r = read_upstream(at, c, &route->upstream);
+    if (r == 0 && json_is_object(at->value))
+        r = config_credential(at, route);
     if (r < 0)
         return r;
     const struct gateway_route *other = map_get(&c->by_host, route->host.text);

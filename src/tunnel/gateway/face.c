@@ -97,7 +97,8 @@ static int read_all(void *arg)
     return r;
 }
 
-int face_read(struct pool *pool, const char *config_path, struct gateway_face **ret, struct err *e)
+int face_read(struct pool *pool, struct secret_sources *sources, const char *config_path,
+              const struct gateway_face *before, struct gateway_face **ret, struct err *e)
 {
     static uint64_t numbers;
     struct gateway_face *f = mem_new(struct gateway_face);
@@ -105,8 +106,13 @@ int face_read(struct pool *pool, const char *config_path, struct gateway_face **
     (void)snprintf(f->number, sizeof(f->number), "%llu", (unsigned long long)++numbers);
     struct job j = {.config_path = config_path, .ret = f};
     int r = pool_call(pool, read_all, &j);
-    if (r < 0) {
+    if (r < 0)
         *e = j.err;
+    else
+        r = route_secrets_open(sources, f->config, config_path, &f->secrets, e);
+    if (r == 0 && before)
+        route_secrets_inherit(f->secrets, f->config, before->secrets, before->config);
+    if (r < 0) {
         face_unref(f);
     } else {
         *ret = f;
@@ -124,10 +130,16 @@ void face_unref(struct gateway_face *f)
 {
     if (!f || --f->refs > 0)
         return;
+    route_secrets_free(f->secrets, f->config ? f->config->n_routes : 0);
     gateway_config_unref(f->config);
     cert_identity_unref(f->identity);
     tls_trust_free(f->upstream_trust);
     free(f);
+}
+
+struct route_secret *face_secret(const struct gateway_face *f, const struct gateway_route *route)
+{
+    return &f->secrets[route - f->config->routes];
 }
 
 /* ---- changes ---- */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tunnel/gateway/config.h"
+#include "tunnel/gateway/route_secret.h"
 
 struct cert_identity;
 struct err;
@@ -16,12 +17,17 @@ struct gateway_face {
     struct gateway_config *config;
     struct cert_identity *identity;
     struct tls_trust *upstream_trust; /* NULL: the configuration has no server by https */
+    struct route_secret *secrets;     /* one for each route; these change */
     char number[FACE_NUMBER_MAX];     /* of no other one in this process */
 };
-/* Reads everything. Suspends. 0 with one reference, or a code with words. */
-int face_read(struct pool *pool, const char *config_path, struct gateway_face **ret, struct err *e)
+/* Reads everything but secrets, whose sources are made. `before` (NULL: none): what it is to take the place
+ * of. Suspends. 0 with one reference, or a code with words. */
+int face_read(struct pool *pool, struct secret_sources *sources, const char *config_path,
+              const struct gateway_face *before, struct gateway_face **ret, struct err *e)
     WARN_UNUSED;
 struct gateway_face *face_ref(struct gateway_face *f);
-void face_unref(struct gateway_face *f); /* NULL is fine */
+void face_unref(struct gateway_face *f); /* Suspends with the last one. NULL is fine */
+/* The secret of a route of this face. */
+struct route_secret *face_secret(const struct gateway_face *f, const struct gateway_route *route);
 /* What would tell that a file has changed: names, sizes and times of all of them. Suspends. */
 uint64_t face_mark(struct pool *pool, const char *config_path, const struct gateway_config *c);

@@ -15,6 +15,7 @@
 #include "tunnel/gateway/forward_internal.h"
 
 #include "fiber/fiber.h"
+#include "secret/source.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 
 #define REQUESTS_MOST  16384
 #define FILES_FOR_REST 128
+#define PIECE_BYTES    (16u << 10)
 
 /* ---- life ---- */
 
@@ -73,15 +75,54 @@ static bool begins(struct http_text name, const char *with, bool whole)
     return true;
 }
 
-/* Credentials that were meant for somebody else, and what only a proxy in front may say. */
-static bool is_dropped(const struct http_field *f)
+/* Credentials that were meant for somebody else, what only a proxy in front may say, and what the route's
+ * credential is to say alone. */
+static bool is_dropped(const struct gateway_route *route, const struct http_field *f)
 {
-    static const char *const names[] = {"authorization", "proxy-authorization", "forwarded",
-                                        "x-real-ip",     "x-original-url",      "x-rewrite-url"};
+    static const char *const names[] = {"proxy-authorization", "forwarded", "x-real-ip",
+                                        "x-original-url", "x-rewrite-url"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (begins(f->name, names[i], true))
             return true;
+    if (begins(f->name, "authorization", true))
+        return !route->pass_authorization || !http_text_eq(f->name, "authorization");
+    if (route->credential && begins(f->name, route->credential->header, true))
+        return true;
     return begins(f->name, "x-forwarded-", false);
+}
+
+/* Some schemes log a connection in, and connections are shared: who came next would be the one before. */
+static bool logs_connection_in(const struct gateway_request *q)
+{
+    static const char *const schemes[] = {"negotiate", "ntlm"};
+    const struct http_fields *fs = &q->head.fields;
+    for (const struct http_field *f = http_fields_get(fs, "authorization", NULL); f;
+         f = http_fields_get(fs, "authorization", f))
+        for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+            size_t n = strlen(schemes[i]);
+            if (f->value.n >= n && http_text_ieq((struct http_text){f->value.p, n}, schemes[i]))
+                return true;
+        }
+    return false;
+}
+
+/* Last, when nothing decides any more where the request goes. */
+static int add_credential(struct gateway_request *q)
+{
+    const struct gateway_credential *c = q->route->credential;
+    if (!c)
+        return 0;
+    const struct secret *v = secret_value_secret(q->secret->now);
+    size_t before = strlen(c->before), after = strlen(c->after), n = before + v->len + after;
+    q->out.arena.secret = true;
+    char *text = http_head_alloc(&q->out, n);
+    memcpy(text, c->before, before);
+    memcpy(text + before, secret_borrow(v), v->len);
+    memcpy(text + before + v->len, c->after, after);
+    int r = http_head_add(&q->out, http_text_of(c->header), (struct http_text){text, n});
+    if (r == 0)
+        q->out.fields.items[q->out.fields.n - 1].sensitive = true;
+    return r;
 }
 
 /* What goes to the server. */
@@ -104,13 +145,31 @@ static int make_head(struct gateway_request *q)
     out->has_te_trailers = in->has_te_trailers;
     int r = 0;
     for (size_t i = 0; r == 0 && i < in->fields.n; i++)
-        if (!is_dropped(&in->fields.items[i]))
+        if (!is_dropped(q->route, &in->fields.items[i]))
             r = http_head_add(out, in->fields.items[i].name, in->fields.items[i].value);
     if (r == 0)
         r = http_head_add(out, HTTP_TEXT("x-forwarded-host"), http_text_of(q->host->text));
     if (r == 0)
         r = http_head_add(out, HTTP_TEXT("x-forwarded-proto"), HTTP_TEXT("https"));
-    return r;
+    if (r == 0 && q->reply.table)
+        r = reply_ask(out);
+    return r < 0 ? r : add_credential(q);
+}
+
+/* Passes the body on as it comes. 0 at the end, or whose code it was in *ret_from_caller. */
+static int pump_up(struct gateway_request *q, bool *ret_from_caller)
+{
+    AUTO_FREE char *piece = mem_array(PIECE_BYTES, 1);
+    for (;;) {
+        bool idle = false;
+        ssize_t n = http_read_body(q->caller, piece, PIECE_BYTES, &idle);
+        *ret_from_caller = n < 0;
+        if (n <= 0)
+            return (int)n;
+        int r = http_send_body(q->upstream, piece, (size_t)n, !idle);
+        if (r < 0)
+            return r;
+    }
 }
 
 /* The body on its way up, and then whether the caller is still there: one that leaves ends the request at
@@ -120,7 +179,7 @@ static int attend_caller(void *arg)
     struct gateway_request *q = arg;
     bool from_caller = false;
     fiber_deadline_clear();
-    int r = q->out.body == HTTP_BODY_NONE ? 0 : forward_pump(q->caller, q->upstream, &from_caller);
+    int r = q->out.body == HTTP_BODY_NONE ? 0 : pump_up(q, &from_caller);
     if (r == -ECANCELED)
         return 0; /* the answer is over */
     if (r == 0 && q->out.body != HTTP_BODY_NONE)
@@ -156,7 +215,7 @@ static int exchange(struct gateway_request *q, struct err *e)
     if (r == 0)
         r = forward_hear(q, &answer, e);
     if (r == 0)
-        r = forward_send_back(q, &answer);
+        r = forward_send_back(q, &answer, e);
     scope_done(&body);
     http_head_done(&answer);
     bool keep = r == 0;
@@ -178,7 +237,14 @@ static bool may_repeat(const struct gateway_request *q)
 static void forward_it(struct gateway_request *q)
 {
     struct err e = {0};
-    int r = make_head(q);
+    int r = route_secret_renew(q->secret, &e);
+    if (r < 0) {
+        if (r != -ECANCELED)
+            forward_fail(q, 502, CREDENTIAL, e.msg);
+        return;
+    }
+    reply_init(&q->reply, q->secret->table);
+    r = make_head(q);
     if (r < 0) {
         forward_fail(q, 431, POLICY, "the request has too many header fields");
         return;
@@ -234,6 +300,7 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face, const str
     int r = http_read_head(p, &q.head, &e);
     if (r == 0) {
         q.route = gateway_config_route(face->config, host);
+        q.secret = q.route ? face_secret(face, q.route) : NULL;
         if (q.head.authority.n == 0)
             forward_fail(&q, 400, POLICY, "the request names no host");
         else if (!is_for_host(&q))
@@ -242,12 +309,17 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face, const str
             forward_fail(&q, 404, POLICY, "the gateway has no route for this host");
         else if (http_text_eq(q.head.method, "CONNECT") || q.head.protocol.p)
             forward_fail(&q, 501, POLICY, "the gateway forwards no CONNECT and no upgrades");
+        else if (q.route->pass_authorization && logs_connection_in(&q))
+            forward_fail(&q, 403, POLICY,
+                         "Negotiate and NTLM log a connection in, and the gateway "
+                         "shares connections between callers");
         else if (q.f->busy >= q.f->o.requests_most)
             forward_fail(&q, 503, BUSY,
                          "more requests at once than this process may open files for");
         else
             forward_counted(&q);
     }
+    reply_done(&q.reply);
     http_head_done(&q.out);
     http_head_done(&q.head);
     http_pipe_close(p);

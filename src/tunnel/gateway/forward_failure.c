@@ -18,7 +18,8 @@
 
 static const char *const source_texts[] = {"policy",          "dns",     "tls",
                                            "connect",         "timeout", "protocol",
-                                           "upstream_closed", "busy",    "internal"};
+                                           "upstream_closed", "busy",    "credential",
+                                           "internal"};
 
 METRIC_COUNTER(n_requests, "sallyport_gateway_requests_total", "outcome=\"answered\"",
                "Requests that came through the tunnel, by their outcome")
@@ -61,6 +62,7 @@ static const char *words_for(enum failure_source s, const char *own)
         [PROTOCOL] = "what the route's server answered is not HTTP with one reading",
         [UPSTREAM_CLOSED] = "the route's server ended the connection without an answer",
         [BUSY] = "the gateway has too many requests; try again later",
+        [CREDENTIAL] = "the gateway cannot read the route's credential now",
         [INTERNAL] = "the gateway failed",
     };
     return s == POLICY ? own : texts[s];

@@ -5,6 +5,7 @@
 #include "http/pipe/origins.h"
 #include "http/pipe/pipe.h"
 #include "io/own_addresses.h"
+#include "scrub/http/reply.h"
 #include "tunnel/gateway/forward.h"
 
 #define FORWARD_AUTHORITY (HOST_TEXT_MAX + 8)
@@ -27,6 +28,7 @@ enum failure_source {
     PROTOCOL,
     UPSTREAM_CLOSED,
     BUSY,
+    CREDENTIAL,
     INTERNAL
 };
 
@@ -40,6 +42,8 @@ struct gateway_request {
     struct http_head head; /* the caller's */
     struct http_head out;  /* ours to the server: borrows from `head` */
     char authority[FORWARD_AUTHORITY];
+    struct route_secret *secret; /* of the route */
+    struct reply reply;          /* frees the answer of secrets; without a table: passes it on */
     enum failure_source source;
     bool caller_failed;
     bool answered; /* a final head has gone to the caller */
@@ -65,9 +69,8 @@ int forward_link(struct gateway_request *q, bool fresh, struct err *e) WARN_UNUS
 
 /* ---- forward_answer.c ---- */
 
-/* Passes bytes on as they come. 0 at the end, or whose code it was in *ret_from_reader. Suspends. */
-int forward_pump(struct http_pipe *from, struct http_pipe *to, bool *ret_from_reader) WARN_UNUSED;
-/* The server's final head. Suspends. */
+/* The server's final head. What it says cannot be passed on is -E_PARSE with words. Suspends. */
 int forward_hear(struct gateway_request *q, struct http_head *ret, struct err *e) WARN_UNUSED;
-/* The server's answer, whose head is `h`, to the caller. Suspends. */
-int forward_send_back(struct gateway_request *q, struct http_head *h) WARN_UNUSED;
+/* The server's answer, whose head is `h`, to the caller. On failure q->answered says whether anything of it
+ * has gone out. -E_PARSE with words: it cannot be kept free of secrets. Suspends. */
+int forward_send_back(struct gateway_request *q, struct http_head *h, struct err *e) WARN_UNUSED;

@@ -138,6 +138,6 @@ int forward_link(struct gateway_request *q, bool fresh, struct err *e)
                                    .verified = tls ? up->host.text : NULL,
                                    .offers_h2 = tls,
                                    .policy_hash = q->face->number,
-                                   .credentials = ""};
+                                   .credentials = q->secret->id};
     return origins_get(q->f->origins, &key, fresh, reach, q, &q->lease, e);
 }

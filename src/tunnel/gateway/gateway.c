@@ -19,6 +19,7 @@
 #include "io/resolve.h"
 #include "io/slack.h"
 #include "io/tls.h"
+#include "secret/source.h"
 #include "tunnel/gateway/face.h"
 #include "tunnel/gateway/forward.h"
 #include "tunnel/gateway/uplink.h"
@@ -31,6 +32,7 @@
 struct gateway {
     struct gateway_options o;
     struct pool *pool;
+    struct secret_sources *secrets;
     struct resolver *resolver;
     struct tls_trust *edge_trust; /* NULL: nothing on the way there has TLS */
     struct slack slack;           /* callers */
@@ -141,8 +143,9 @@ static bool same_way_out(const struct gateway_edge *a, const struct gateway_edge
  * before are not used again. */
 static void put_on(struct gateway *g, struct gateway_face *f)
 {
-    face_unref(g->face);
+    struct gateway_face *before = g->face;
     g->face = f;
+    face_unref(before); /* which may suspend */
     if (!g->o.level_given)
         log_set_level(f->config->log_level);
     warn_of_names(f);
@@ -156,7 +159,7 @@ static void look_again(struct gateway *g, bool always)
     if (mark == g->mark && !always)
         return;
     g->mark = mark;
-    int r = face_read(g->pool, g->o.config_path, &f, &e);
+    int r = face_read(g->pool, g->secrets, g->o.config_path, g->face, &f, &e);
     if (r < 0) {
         log_error("the changed files cannot be used; what was read before goes on", "why=%s",
                   log_q(e.msg));
@@ -185,6 +188,7 @@ static int keep_looking(void *arg)
 
 void gateway_reload(struct gateway *g)
 {
+    secret_sources_expire(g->secrets);
     waitq_wake_all(&g->look);
 }
 
@@ -236,6 +240,9 @@ static int open_all(struct gateway *g, struct err *e)
     g->pool = pool_new("gateway-files", THREADS);
     int r = g->pool ? 0 : err_set(e, -ENOMEM, "no threads for files");
     if (r == 0)
+        g->secrets = secret_sources_new(&(struct secret_options){
+            .pool = g->pool, .credentials_directory = g->o.credentials_directory});
+    if (r == 0)
         r = resolver_new(NULL, &g->resolver, e);
     if (r == 0)
         r = gateway_forward_new(&(struct gateway_forward_options){.resolver = g->resolver},
@@ -243,7 +250,7 @@ static int open_all(struct gateway *g, struct err *e)
     if (r == 0 && !(g->tls = tls_identities_new(e)))
         r = -E_TLS;
     if (r == 0)
-        r = face_read(g->pool, g->o.config_path, &f, e);
+        r = face_read(g->pool, g->secrets, g->o.config_path, NULL, &f, e);
     if (r < 0)
         return r;
     put_on(g, f);
@@ -306,6 +313,7 @@ void gateway_close(struct gateway *g)
     uplinks_free(g->uplinks);
     gateway_forward_free(g->forward);
     face_unref(g->face);
+    secret_sources_free(g->secrets);
     tls_ctx_free(g->tls);
     tls_trust_free(g->edge_trust);
     resolver_free(g->resolver);

@@ -15,7 +15,8 @@ struct gateway;
 struct gateway_options {
     const char *config_path;
     const char *metrics; /* where /metrics and its like are; NULL: as the configuration says */
-    bool level_given;    /* then the configuration's log_level does not count */
+    const char *credentials_directory; /* systemd's, for secrets; NULL: there is none */
+    bool level_given;                  /* then the configuration's log_level does not count */
     /* The first connection to the edge is up. Does not suspend. */
     void (*on_ready)(void *arg);
     void *arg;

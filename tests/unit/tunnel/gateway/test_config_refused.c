@@ -5,6 +5,16 @@
 
 #define AT(line, words) "gateway.yaml:" line ": " words
 
+#define WITH       "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    credential: "
+#define CREDENTIAL "routes.a.b.credential"
+#define TAKEN                                                                                      \
+    CREDENTIAL ".header: says something about the message: a credential has no place in it"
+#define LITERAL                                                                                    \
+    CREDENTIAL ".value: names no place to read the secret from, as ${file:/run/secrets/x}; it "    \
+               "never stands here itself"
+#define PLACE                                                                                      \
+    CREDENTIAL ".value: a place is ${file:PATH}, ${env:NAME}, ${systemd:NAME} or ${secret}"
+
 static const struct row {
     const char *yaml, *words;
 } rows[] = {
@@ -28,8 +38,6 @@ static const struct row {
     {"- x\n", AT("1", "an object is expected")},
     {"", "gateway.yaml: an object is expected"},
     /* what is not built */
-    {LISTEN TLS "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    credential: {}\n",
-     AT("6", "routes.a.b.credential: is not built yet")},
     {LISTEN TLS "routes:\n  a.b:\n    tools: {}\n", AT("5", "routes.a.b.tools: is not built yet")},
     {LISTEN TLS "routes:\n  a.b:\n    limits: {}\n",
      AT("5", "routes.a.b.limits: is not built yet")},
@@ -37,8 +45,39 @@ static const struct row {
      AT("5", "routes.a.b.pin_tools: is not built yet")},
     {LISTEN TLS "routes:\n  a.b:\n    command: [x]\n",
      AT("5", "routes.a.b.command: is not built yet")},
-    {LISTEN TLS "routes:\n  a.b:\n    pass_authorization: true\n",
-     AT("5", "routes.a.b.pass_authorization: is not built yet")},
+    /* credentials */
+    {LISTEN TLS WITH "{}\n", AT("6", CREDENTIAL ".header: is missing")},
+    {LISTEN TLS WITH "{header: X-Key, valeu: x}\n",
+     AT("6", CREDENTIAL ".valeu: there is no such field; did you mean \"value\"?")},
+    {LISTEN TLS WITH "{header: 'X Key', value: '${env:A}'}\n",
+     AT("6", CREDENTIAL ".header: a header's name is expected, as in Authorization")},
+    {LISTEN TLS WITH "{header: X_Key, value: '${env:A}'}\n",
+     AT("6", CREDENTIAL ".header: a name with \"_\" is read in more than one way: write \"-\"")},
+    {LISTEN TLS WITH "{header: Host, value: '${env:A}'}\n", AT("6", TAKEN)},
+    {LISTEN TLS WITH "{header: Transfer-Encoding, value: '${env:A}'}\n", AT("6", TAKEN)},
+    {LISTEN TLS WITH "{header: Mcp-Method, value: '${env:A}'}\n", AT("6", TAKEN)},
+    {LISTEN TLS WITH "{header: X-Forwarded-User, value: '${env:A}'}\n", AT("6", TAKEN)},
+    {LISTEN TLS WITH "{header: X-Key}\n", AT("6", CREDENTIAL ".value: is missing")},
+    {LISTEN TLS WITH "{header: X-Key, value: sk-real-12345678}\n", AT("6", LITERAL)},
+    {LISTEN TLS WITH "{header: X-Key, value: 'Bearer ${file:/run/x'}\n", AT("6", LITERAL)},
+    {LISTEN TLS WITH "{header: X-Key, value: '${env:A} ${env:B}'}\n",
+     AT("6", CREDENTIAL ".value: one place is expected")},
+    {LISTEN TLS WITH "{header: X-Key, value: '${A}'}\n", AT("6", PLACE)},
+    {LISTEN TLS WITH "{header: X-Key, value: '${file:}'}\n", AT("6", PLACE)},
+    {LISTEN TLS WITH "{header: X-Key, value: \"\\xe9${env:A}\"}\n",
+     AT("6", CREDENTIAL ".value: has a character that no header holds (printable ASCII alone)")},
+    {LISTEN TLS WITH "{header: X-Key, value: '${secret}'}\n",
+     AT("6", CREDENTIAL ".source: is missing: the value has ${secret}")},
+    {LISTEN TLS WITH "{header: X-Key, value: '${env:A}', source: {env: A}}\n",
+     AT("6", CREDENTIAL ".source: goes with ${secret} in the value")},
+    {LISTEN TLS WITH "{header: X-Key, value: '${secret}', source: /run/x}\n",
+     AT("6", CREDENTIAL ".source: an object is expected, as in {file: /run/secrets/name}")},
+    {LISTEN TLS WITH "{header: X-Key, value: '${env:A}'}\n",
+     AT("6", CREDENTIAL ": would go to an http upstream unencrypted; use https, or say "
+                        "\"plaintext: true\"")},
+    {LISTEN TLS "routes:\n  a.b:\n    upstream: https://10.0.0.1:80\n    pass_authorization: true\n"
+                "    credential: {header: authorizatioN, value: 'Bearer ${env:A}'}\n",
+     AT("6", "routes.a.b.pass_authorization: the credential sets Authorization: give one of both")},
     /* what is missing */
     {TLS ROUTES,
      AT("1", "edge: is missing, and so is \"listen_addr\": nobody could reach this gateway")},

@@ -2,9 +2,11 @@
  *
  * Whoever stored it has been asked for a good one; whoever stands at its source may have changed it
  * since. A line break would end the field it stands in, and what follows would be read as another one. */
-#include "egress/inject/kind.h"
+#include "scrub/http/value.h"
 
 #include <string.h>
+
+#include "scrub/scrub.h"
 
 const char *value_wrong(const struct secret *v, bool in_field)
 {

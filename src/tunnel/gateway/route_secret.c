@@ -1,0 +1,167 @@
+/* route_secret.c - keeps the secret of a route, and a table of what may not come back.
+ *
+ * Called on the loop's thread: opened when files are read, renewed on the fiber of each request before
+ * anything goes out. The sources decide when a value is read anew (secret/source.h); what is seen here is
+ * another pointer. The value of before is remembered for an hour, four of them at most, so that a server
+ * that has kept it cannot hand it to a caller after the rotation; so are those of the face of before. A table
+ * is compiled when something has changed, not for each request. Fibers that wait for a source together come
+ * back one after the other: each compares with what is there then. */
+#include "tunnel/gateway/route_secret.h"
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/time.h"
+#include "scrub/http/value.h"
+#include "scrub/scrub.h"
+#include "secret/source.h"
+
+static uint64_t numbers; /* one for each secret that was ever used here */
+
+int route_secrets_open(struct secret_sources *all, const struct gateway_config *c, const char *file,
+                       struct route_secret **ret, struct err *e)
+{
+    struct route_secret *list = mem_array(c->n_routes, sizeof(*list));
+    int r = 0;
+    for (size_t i = 0; i < c->n_routes; i++)
+        list[i] = (struct route_secret){.id = ""};
+    *ret = list;
+    for (size_t i = 0; r == 0 && i < c->n_routes; i++) {
+        const struct gateway_route *route = &c->routes[i];
+        if (route->pass_authorization)
+            (void)snprintf(list[i].id, sizeof(list[i].id), "the caller's");
+        if (!route->credential)
+            continue;
+        list[i].name = route->credential->name;
+        r = secret_source_new(all, route->credential->source, 0, &list[i].source, e);
+        if (r < 0)
+            return err_wrap(e, r, "%.200s:%u: routes.%s.credential", file, route->line,
+                            route->host.text);
+    }
+    return r;
+}
+
+static void forget(struct route_secret *s, size_t i)
+{
+    secret_value_unref(s->former[i].value);
+    for (; i + 1 < ROUTE_SECRET_FORMER; i++)
+        s->former[i] = s->former[i + 1];
+    s->n_former--;
+}
+
+static void drop_table(struct route_secret *s)
+{
+    scrub_table_unref(s->table);
+    s->table = NULL;
+}
+
+/* Takes the reference over. */
+static void remember(struct route_secret *s, struct secret_value *v, int64_t until_ns)
+{
+    for (size_t i = 0; i < s->n_former; i++)
+        if (s->former[i].value == v)
+            forget(s, i--);
+    if (s->n_former == ROUTE_SECRET_FORMER)
+        forget(s, s->n_former - 1);
+    for (size_t i = s->n_former++; i > 0; i--)
+        s->former[i] = s->former[i - 1];
+    s->former[0].value = v;
+    s->former[0].until_ns = until_ns;
+    drop_table(s);
+}
+
+static int64_t for_an_hour(void)
+{
+    return time_mono_ns() + (int64_t)ROUTE_SECRET_MEMORY_MS * NS_PER_MS;
+}
+
+void route_secrets_inherit(struct route_secret *list, const struct gateway_config *c,
+                           const struct route_secret *old, const struct gateway_config *old_c)
+{
+    for (size_t i = 0; i < c->n_routes; i++)
+        for (size_t k = 0; k < old_c->n_routes; k++) {
+            if (!host_eq(&c->routes[i].host, &old_c->routes[k].host))
+                continue;
+            for (size_t f = old[k].n_former; f-- > 0;)
+                remember(&list[i], secret_value_ref(old[k].former[f].value),
+                         old[k].former[f].until_ns);
+            if (old[k].now)
+                remember(&list[i], secret_value_ref(old[k].now), for_an_hour());
+        }
+}
+
+void route_secrets_free(struct route_secret *list, size_t n)
+{
+    for (size_t i = 0; list && i < n; i++) {
+        struct route_secret *s = &list[i];
+        while (s->n_former)
+            forget(s, 0);
+        secret_value_unref(s->now);
+        drop_table(s);
+        secret_source_unref(s->source);
+    }
+    free(list);
+}
+
+static void forget_old(struct route_secret *s)
+{
+    const int64_t now_ns = time_mono_ns();
+    for (size_t i = s->n_former; i-- > 0;)
+        if (s->former[i].until_ns <= now_ns || s->former[i].value == s->now) {
+            forget(s, i);
+            drop_table(s);
+        }
+}
+
+/* The value that goes out is looked at anew; the others went out once. */
+static int make_table(struct route_secret *s, struct err *e)
+{
+    static const char standin[] = "[secret of the gateway]";
+    struct scrub_pair pairs[ROUTE_SECRET_FORMER + 1];
+    const struct secret *v;
+    size_t n = 0;
+    if (s->now) {
+        v = secret_value_secret(s->now);
+        pairs[n++] =
+            (struct scrub_pair){s->name, secret_borrow(v), v->len, standin, sizeof(standin) - 1};
+    }
+    for (size_t i = 0; i < s->n_former; i++) {
+        v = secret_value_secret(s->former[i].value);
+        pairs[n++] = (struct scrub_pair){"of before", secret_borrow(v), v->len, standin,
+                                         sizeof(standin) - 1};
+    }
+    return n ? scrub_table_new(pairs, n, SCRUB_ALL, &s->table, e) : 0;
+}
+
+static int take(struct route_secret *s, struct secret_value *v, struct err *e)
+{
+    if (v == s->now) {
+        secret_value_unref(v);
+        return 0;
+    }
+    const char *wrong = value_wrong(secret_value_secret(v), true);
+    if (wrong) {
+        secret_value_unref(v);
+        return err_set(e, -EINVAL, "the secret of %s %s", secret_source_place(s->source), wrong);
+    }
+    if (s->now)
+        remember(s, s->now, for_an_hour());
+    s->now = v;
+    (void)snprintf(s->id, sizeof(s->id), "%.64s/%llu", s->name, (unsigned long long)++numbers);
+    drop_table(s);
+    return 0;
+}
+
+int route_secret_renew(struct route_secret *s, struct err *e)
+{
+    struct secret_value *v;
+    if (s->source) {
+        int r = secret_source_get(s->source, &v, e);
+        if (r == 0)
+            r = take(s, v, e);
+        if (r < 0)
+            return r;
+    }
+    forget_old(s);
+    return s->table || (!s->now && !s->n_former) ? 0 : make_table(s, e);
+}
