@@ -36,6 +36,7 @@
 #define LIMIT_CAPTURE_FIXED       1024         /* of those: hosts with doors of their own */
 #define LIMIT_CAPTURE_OPEN        16384        /* connections of all sandboxes: 4 files each */
 #define LIMIT_CAPTURE_OPEN_ONE    4096         /* of one sandbox, and half of what is free */
+#define LIMIT_EDGE_BYTES          (128u << 20) /* held at the edge, of all tunnels; a quarter of one */
 
 #define LIMIT_EXCHANGE_HEAD_MS                                                                     \
     (10 * 60 * 1000) /* until an answer begins: slow models take minutes */

@@ -32,6 +32,7 @@
 
 #define OUR_TOKENS      "sk-sp-"
 #define MAX_TOKENS_MOST 1000000
+#define CALLERS_MOST    1000000
 
 static int take_max_tokens(struct server_options *o, struct err *e)
 {
@@ -78,6 +79,8 @@ struct command {
     struct server_options o;
     const char *config, *log_level, *data;
     bool check_db;
+    struct flag_list allow_from;
+    int64_t per_peer, per_tunnel;
     struct server *server;
     int stops; /* signals seen */
 };
@@ -164,6 +167,22 @@ static int run(void *arg)
     return r < 0;
 }
 
+/* What has no effect is told, not ignored. */
+static int take_limits(struct command *c, const struct flag *flags, size_t n, struct err *e)
+{
+    struct turnstile_limits *l = &c->o.ingress_limits;
+    bool none = !c->o.ingress || str_eq(c->o.ingress, "none");
+    for (size_t i = 0; none && i < n; i++)
+        if (str_starts(flags[i].name, "ingress-") && flags[i].source != FLAG_DEFAULT)
+            return err_set(e, -EINVAL, "--%s is for callers at --ingress, which is not given",
+                           flags[i].name);
+    l->allow_from = c->allow_from.value;
+    l->n_allow_from = c->allow_from.n;
+    l->peer_most = (size_t)c->per_peer;
+    l->tunnel_most = (size_t)c->per_tunnel;
+    return 0;
+}
+
 static int check_db(const char *dir)
 {
     AUTO(buf) findings = BUF_INIT(1u << 20);
@@ -183,7 +202,10 @@ int cmd_server(int argc, char **argv)
     if (argc > 1 && str_eq(argv[1], "restore"))
         return cmd_server_restore(argc - 1, argv + 1);
     struct command c = {
-        .o = {.listen = "127.0.0.1:8400", .lease_ttl_ms = 90000, .stop_grace_ms = 10000},
+        .o = {.listen = "127.0.0.1:8400",
+              .lease_ttl_ms = 90000,
+              .stop_grace_ms = 10000,
+              .ingress_limits = {.peer_rate = 500, .tunnel_rate = 1000}},
         .log_level = "info",
     };
     struct flag flags[] = {
@@ -202,6 +224,17 @@ int cmd_server(int argc, char **argv)
         {"ingress", "ADDRESS",
          "where TLS clients connect for what lies behind tunnels, or none (none)", FLAG_TEXT,
          .ptr = &c.o.ingress},
+        {"ingress-allow-from", "[TUNNEL_ID=]CIDR",
+         "where callers may come from, of all tunnels or of one; several times (everywhere)",
+         FLAG_LIST, .ptr = &c.allow_from},
+        {"ingress-per-peer", "N", "callers of one address at once (half of what is free)", FLAG_INT,
+         .ptr = &c.per_peer, .min = 1, .max = CALLERS_MOST},
+        {"ingress-per-tunnel", "N", "callers of one tunnel at once (half of what is free)",
+         FLAG_INT, .ptr = &c.per_tunnel, .min = 1, .max = CALLERS_MOST},
+        {"ingress-peer-rate", "N", "new callers a second of one address, 0: any number (500)",
+         FLAG_INT, .ptr = &c.o.ingress_limits.peer_rate, .max = TURNSTILE_RATE_MAX},
+        {"ingress-tunnel-rate", "N", "new callers a second of one tunnel, 0: any number (1000)",
+         FLAG_INT, .ptr = &c.o.ingress_limits.tunnel_rate, .max = TURNSTILE_RATE_MAX},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
          .ptr = &c.o.lease_ttl_ms, .min = 2000, .max = 3600000},
         {"metrics", "ADDRESS", "where /metrics, /healthz and /readyz are, or none (127.0.0.1:8401)",
@@ -246,7 +279,9 @@ int cmd_server(int argc, char **argv)
         return check_db(c.o.data_dir);
 
     cmd_forbid_dumps();
-    int r = server_take_model_env(&c.o, &e);
+    int r = take_limits(&c, flags, ARRAY_LEN(flags), &e);
+    if (r == 0)
+        r = server_take_model_env(&c.o, &e);
     size_t made = 0;
     if (r == 0) {
         cmd_await_server("server", c.o.data_dir);

@@ -133,8 +133,8 @@ struct server *server_open(const struct server_options *o, char ret_key[128], st
     /* In this order, so that a start that fails leaves no key behind that nobody has seen. */
     if (tunnels_set_domain(&s->platform, o->tunnel_domain, e) < 0 || check_descriptors(e) < 0 ||
         db_open(o->data_dir, &s->platform.log.db, e) < 0 || open_http(s, e) < 0 ||
-        !(s->tunnels = tunnels_open(&s->platform, o->ingress, e)) || open_operator(s, e) < 0 ||
-        open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
+        !(s->tunnels = tunnels_open(&s->platform, o->ingress, &o->ingress_limits, e)) ||
+        open_operator(s, e) < 0 || open_brain(s, e) < 0 || work_start(&s->platform, e) < 0 ||
         platform_first_start(&s->platform, ret_key, e) < 0) {
         server_discard(s);
         return NULL;

@@ -5,6 +5,7 @@
 
 #include "base/secret.h"
 #include "platform/platform.h"
+#include "tunnel/edge/turnstile.h"
 
 struct server_options {
     const char *listen; /* "127.0.0.1:8400" */
@@ -14,7 +15,8 @@ struct server_options {
     const char *tls_cert, *tls_key;
     const char *tunnel_domain; /* below which tunnels get their domains, or NULL: the default */
     const char *ingress;       /* where callers of tunnels connect, or NULL: nowhere */
-    const char *metrics;       /* where /metrics is, "none", or NULL: the default */
+    struct turnstile_limits ingress_limits;
+    const char *metrics; /* where /metrics is, "none", or NULL: the default */
     int64_t lease_ttl_ms, stop_grace_ms;
     int64_t keep_sessions_ms; /* after their last event; 0: for ever */
     struct secret model_key;  /* unset: none */

@@ -5,6 +5,7 @@
  * edge looks after. It lives as long as the server does, and the platform has no gateways after it. */
 #include "server/tunnels.h"
 
+#include "base/budget.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -25,6 +26,8 @@ METRIC_GAUGE(gauge_gateways, "sallyport_server_tunnel_gateways", "",
              "Connections of gateways that are open")
 METRIC_GAUGE(gauge_callers, "sallyport_server_tunnel_callers", "",
              "Connections that are carried through tunnels now")
+METRIC_GAUGE(gauge_held, "sallyport_server_tunnel_held_bytes", "",
+             "What lies at the edge for callers and gateways that do not read")
 
 static int take(const struct tunnel_facts *f, struct edge_facts *ret)
 {
@@ -59,6 +62,7 @@ static void show(struct tunnels *t)
     edge_get_stats(t->edge, &s);
     metric_set(&gauge_gateways, (int64_t)s.gateways);
     metric_set(&gauge_callers, (int64_t)s.callers);
+    metric_set(&gauge_held, (int64_t)edge_budget(t->edge)->used);
 }
 
 static void serve(void *arg, const struct gateway_arrival *g, struct stream *s)
@@ -89,14 +93,16 @@ static int disconnect(void *arg, const char *tunnel_id)
     return edge_disconnect(t->edge, tunnel_id);
 }
 
-struct tunnels *tunnels_open(struct platform *p, const char *ingress, struct err *e)
+struct tunnels *tunnels_open(struct platform *p, const char *ingress,
+                             const struct turnstile_limits *limits, struct err *e)
 {
     struct tunnels *t = mem_new(struct tunnels);
     t->p = p;
     t->edge = edge_new(&(struct edge_options){.by_domain = by_domain, .by_id = by_id, .arg = t});
     if (ingress && !str_eq(ingress, "none") &&
-        ingress_open(&(struct ingress_options){.listen = ingress, .edge = t->edge}, &t->ingress,
-                     t->address, e) < 0) {
+        ingress_open(
+            &(struct ingress_options){.listen = ingress, .edge = t->edge, .limits = *limits},
+            &t->ingress, t->address, e) < 0) {
         edge_free(t->edge);
         free(t);
         return NULL;

@@ -3,11 +3,13 @@
 
 #include "io/sock.h"
 #include "platform/platform.h"
+#include "tunnel/edge/turnstile.h"
 
 struct tunnels;
-/* `ingress` is where callers connect, or NULL for nowhere. The platform hands its gateways over from here
+/* `ingress` is where callers connect, or NULL for nowhere; `limits` are what they may have. The platform hands its gateways over from here
  * on. Suspends not. NULL with words. */
-struct tunnels *tunnels_open(struct platform *p, const char *ingress, struct err *e);
+struct tunnels *tunnels_open(struct platform *p, const char *ingress,
+                             const struct turnstile_limits *limits, struct err *e);
 /* "" without one. */
 const char *tunnels_ingress_address(const struct tunnels *t);
 /* Spawns what serves. 0 or a code. */

@@ -11,11 +11,12 @@ import { startServer } from './sallyport.mjs';
 
 export const TUNNELS_BETA = 'mcp-tunnels-2026-06-22';
 
-/** A server with an ingress: startServer's, and `ingress` (its port). */
+/** A server with an ingress: startServer's, `ingress` (its port), `metrics` (an address). */
 export async function edgeServer({ args = [], ...more } = {}) {
-  const s = await startServer({ ...more, args: ['--ingress', '127.0.0.1:0', ...args] });
+  const s = await startServer({ ...more, args: ['--ingress', '127.0.0.1:0', '--metrics', '127.0.0.1:0', ...args] });
   const port = () => Number(s.proc.out.match(/^ingress 127\.0\.0\.1:(\d+)$/m)[1]);
   s.ingress = port();
+  s.metrics = (await s.proc.line(/msg="?metrics"? listen="?([0-9.:]+)/))[1];
   s.tunnels = () => s.client({ defaultHeaders: { 'anthropic-beta': TUNNELS_BETA } }).beta.tunnels;
   return s;
 }
@@ -76,13 +77,16 @@ export function callerSocket(s, t, host, { port = s.ingress, alpn = ['http/1.1']
   });
 }
 
+/** What a server counts: the value of `sallyport_server_ingress_callers_total` for an outcome. */
+export const ingressCount = async (s, outcome) => Number((await (await fetch(`http://${s.metrics}/metrics`)).text()).match(new RegExp(`^sallyport_server_ingress_callers_total\\{outcome="${outcome}"\\} (\\d+)$`, 'm'))[1]);
+
 /** One request over HTTP/1.1 through the ingress: {status, headers, text}. */
-export function call(s, t, host, { method = 'GET', path: at = '/', headers = {}, body, agent, onResponse } = {}) {
+export function call(s, t, host, { method = 'GET', path: at = '/', headers = {}, body, agent, onResponse, localAddress } = {}) {
   return new Promise((ok, no) => {
     const q = https.request({
       method, path: at, headers: { host, ...headers }, agent,
       createConnection: (o, done) => {
-        callerSocket(s, t, host).then((k) => done(null, k), done);
+        callerSocket(s, t, host, { localAddress }).then((k) => done(null, k), done);
       },
     }, (r) => {
       onResponse?.(r, q);
@@ -105,10 +109,10 @@ export async function callerSession(s, t, host) {
   return session;
 }
 
-/** The alert (its number) that the ingress answers a ClientHello for `host` with; undefined without one. */
-export function alertOf(s, servername, { port = s.ingress } = {}) {
+/** The alert (its number) that the ingress answers a ClientHello for `host` with; undefined when TLS comes about. */
+export function alertOf(s, servername, { port = s.ingress, localAddress } = {}) {
   return new Promise((ok, no) => {
-    const raw = net.connect(port, '127.0.0.1');
+    const raw = net.connect({ port, host: '127.0.0.1', localAddress });
     let got = Buffer.alloc(0);
     raw.on('data', (d) => { got = Buffer.concat([got, d]); });
     raw.on('close', () => ok(got[0] === 0x15 && got.length === 7 ? got[6] : undefined));
@@ -118,6 +122,7 @@ export function alertOf(s, servername, { port = s.ingress } = {}) {
     server.listen(0, '127.0.0.1', () => {
       const k = tls.connect({ host: '127.0.0.1', port: server.address().port, ...(servername ? { servername } : {}), rejectUnauthorized: false });
       k.on('error', () => {});
+      k.on('secureConnect', () => raw.destroy());
     });
   });
 }

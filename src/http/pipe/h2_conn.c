@@ -135,6 +135,7 @@ void h2_conn_done(struct h2_conn *c)
     if (c->session)
         nghttp2_session_del(c->session);
     c->session = NULL;
+    budget_end(&c->share);
     drop_out(c);
 }
 

@@ -5,6 +5,7 @@
  * from one to the other. h2_serve.c and h2_link.c are the two sides. */
 #pragma once
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "http/pipe/h2_calm.h"
@@ -48,7 +49,8 @@ struct h2_conn {
     size_t n_streams; /* of these with an open pipe */
     size_t n_lingering;
     /* ---- windows (h2_windows.c), with line.held_max ---- */
-    size_t held;           /* has come and was not read */
+    size_t held;               /* has come and was not read */
+    struct budget_share share; /* the same, in line.budget */
     size_t owed;           /* of what has come the connection's window is still to be given back */
     uint32_t window;       /* of a stream, as was said last */
     int64_t window_ns;     /* when */

@@ -14,7 +14,9 @@
  * that, all streams get smaller windows (SETTINGS, RFC 9113 6.9.2: those that hold much already get
  * none), so that many more of them can be stuck: with 64 MiB and 256 KiB, 64 in full, then 256 with a
  * quarter, then 16 KiB each. A peer that fills it all the same has streams reset, those that hold most
- * first: a reset one is one caller's, a connection that stands still is everybody's.
+ * first: a reset one is one caller's, a connection that stands still is everybody's. The same is done when
+ * a budget that is shared with other connections has no room: what was promised to peers is not counted
+ * there, what has come is, so it may be passed by one frame for as long as this takes.
  *
  * Windows that are small from the start would need no such thing, but would make each stream slow over
  * a long line; windows for what is there at most are not affordable. */
@@ -41,6 +43,7 @@ void h2_windows_init(struct h2_conn *c)
     if (l->held_max && l->held_max < 2 * (size_t)l->conn_window)
         l->held_max = 2 * (size_t)l->conn_window;
     c->window = l->stream_window;
+    c->share.of = l->held_max ? l->budget : NULL;
 }
 
 void h2_windows_settings(struct h2_conn *c, bool acknowledged)
@@ -114,15 +117,21 @@ static void cut_off(struct h2_stream *st)
         fiber_cancel(server);
 }
 
+static size_t most_unread(const struct h2_conn *c)
+{
+    size_t most = 0;
+    LIST_FOREACH (st, &c->streams, struct h2_stream, node)
+        if (unread(st) > most)
+            most = unread(st);
+    return most;
+}
+
 /* Until an eighth is free again, so that this is not done for each frame. */
 static void make_room(struct h2_conn *c)
 {
     size_t enough = c->line.held_max - c->line.held_max / 8 - c->line.conn_window / 2;
     while (c->held > enough) {
-        size_t most = 0;
-        LIST_FOREACH_SAFE (st, &c->streams, struct h2_stream, node)
-            if (unread(st) > most)
-                most = unread(st);
+        size_t most = most_unread(c);
         if (most == 0)
             return;
         LIST_FOREACH_SAFE (st, &c->streams, struct h2_stream, node)
@@ -130,6 +139,31 @@ static void make_room(struct h2_conn *c)
                 cut_off(st);
     }
     h2_conn_kick(c);
+}
+
+/* What is held has become less. */
+static void share_less(struct h2_conn *c)
+{
+    if (c->held < c->share.n) {
+        bool given = budget_set(&c->share, c->held);
+        MUST(given);
+    }
+}
+
+static void share_more(struct h2_conn *c)
+{
+    bool fits = budget_set(&c->share, c->held);
+    while (!fits) {
+        size_t most = most_unread(c);
+        if (most == 0)
+            break;
+        LIST_FOREACH_SAFE (st, &c->streams, struct h2_stream, node)
+            if (unread(st) > most / 2 && !fits) {
+                cut_off(st);
+                fits = budget_set(&c->share, c->held);
+            }
+        h2_conn_kick(c);
+    }
 }
 
 void h2_windows_came(struct h2_conn *c, size_t n)
@@ -140,6 +174,7 @@ void h2_windows_came(struct h2_conn *c, size_t n)
     c->owed += n;
     if (c->held > c->line.held_max - c->line.conn_window / 2)
         make_room(c);
+    share_more(c);
     settle(c);
     adapt(c);
 }
@@ -149,6 +184,7 @@ void h2_windows_read(struct h2_stream *st, size_t n)
     struct h2_conn *c = st->c;
     if (c->line.held_max) {
         c->held -= n;
+        share_less(c);
         settle(c);
         adapt(c);
     }
@@ -164,6 +200,7 @@ void h2_windows_dropped(struct h2_conn *c, size_t n)
 {
     if (c->line.held_max) {
         c->held -= n;
+        share_less(c);
         settle(c);
     } else if (n && !c->broken) {
         (void)nghttp2_session_consume_connection(c->session, n);

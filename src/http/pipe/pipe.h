@@ -25,6 +25,7 @@
 
 #include "http/pipe/message.h"
 
+struct budget;
 struct err;
 struct stream;
 
@@ -184,6 +185,9 @@ struct http_line {
      * reset (ENHANCE_YOUR_CALM, -ECONNRESET), so that the others go on. Buffers take up to twice as much
      * memory as what is in them. */
     size_t held_max;
+    /* With held_max: what is held is counted here, too, together with other connections. Where that has no
+     * room, those of this connection that hold most are reset until it has. Outlives the connection. */
+    struct budget *budget;
 };
 
 /* ---- a connection on which requests come in ---- */

@@ -3,15 +3,18 @@
  * Ten thousand pairs may lie idle, so a fiber that waits has nothing but its stack: bytes are read into
  * memory that all share, and offered to the other side at once; only what that does not take is copied to
  * a buffer of its own before anything suspends. Each side paces the other: nothing is read while bytes
- * wait to be written. Both peers are strangers, and what they send is ciphertext. */
+ * wait to be written. Both peers are strangers, and what they send is ciphertext. What waits is counted in the
+ * tunnel's budget; the fuller that is, the less is read at once, so that many can be slow before one is cut. */
 #include "tunnel/edge/carry.h"
 
+#include "base/budget.h"
 #include "base/err.h"
 #include "fiber/scheduler.h"
 
 #include <string.h>
 
 #define CARRY_BYTES (64u << 10)
+#define CARRY_SMALL (4u << 10)
 #define LOOK_MS     2000
 
 /* Filled and passed on without a suspension between; the process has one loop. (Not of the thread: the stacks
@@ -21,7 +24,7 @@ static char shared[CARRY_BYTES];
 struct way {
     struct stream *from, *to;
     struct fiber *other; /* of the way back: who carries there */
-    uint64_t bytes;
+    struct budget *memory;
     int result;
 };
 
@@ -48,10 +51,18 @@ static int write_rest(const struct stream *from, struct stream *to, const char *
     return 0;
 }
 
-/* Writes the first `n` bytes of what is shared. Suspends only with a copy of what is left. */
-static int pass_on(struct stream *from, struct stream *to, size_t n)
+/* How much to read: all of it may have to wait. */
+static size_t fitting(const struct budget *b)
 {
-    ssize_t put = stream_try_write(to, shared, n);
+    return b->used < b->max / 4   ? CARRY_BYTES
+           : b->used < b->max / 2 ? CARRY_BYTES / 4
+                                  : CARRY_SMALL;
+}
+
+/* Writes the first `n` bytes of what is shared. Suspends only with a copy of what is left. */
+static int pass_on(const struct way *w, size_t n)
+{
+    ssize_t put = stream_try_write(w->to, shared, n);
     if (put == -EAGAIN)
         put = 0;
     if (put < 0)
@@ -59,9 +70,14 @@ static int pass_on(struct stream *from, struct stream *to, size_t n)
     size_t left = n - (size_t)put;
     if (left == 0)
         return 0;
+    struct budget_share share = {.of = w->memory};
+    if (!budget_set(&share, left))
+        return -ENOBUFS;
     AUTO_FREE char *rest = mem_array(left, 1);
     memcpy(rest, shared + put, left);
-    return write_rest(from, to, rest, left);
+    int r = write_rest(w->from, w->to, rest, left);
+    budget_end(&share);
+    return r;
 }
 
 static int one_way(struct way *w)
@@ -70,10 +86,9 @@ static int one_way(struct way *w)
         int r = fiber_check_io();
         if (r < 0)
             return r;
-        ssize_t n = stream_try_read(w->from, shared, sizeof(shared));
+        ssize_t n = stream_try_read(w->from, shared, fitting(w->memory));
         if (n > 0) {
-            w->bytes += (uint64_t)n;
-            r = pass_on(w->from, w->to, (size_t)n);
+            r = pass_on(w, (size_t)n);
         } else if (n == 0) {
             return stream_finish(w->to);
         } else {
@@ -94,13 +109,13 @@ static int back(void *arg)
     return 0;
 }
 
-int carry(struct stream *a, struct stream *b, uint64_t ret_bytes[2])
+int carry(struct stream *a, struct stream *b, struct budget *memory)
 {
     struct scope scope;
     scope_init(&scope);
     fiber_trim_stack(); /* it has opened the stream, and may wait for ever from here on */
-    struct way there = {.from = a, .to = b};
-    struct way here = {.from = b, .to = a, .other = fiber_self()};
+    struct way there = {.from = a, .to = b, .memory = memory};
+    struct way here = {.from = b, .to = a, .other = fiber_self(), .memory = memory};
     int r = fiber_spawn(&scope, "carry", back, &here, NULL);
     if (r == 0) {
         there.result = one_way(&there);
@@ -108,10 +123,6 @@ int carry(struct stream *a, struct stream *b, uint64_t ret_bytes[2])
             r = scope_join(&scope);
     }
     scope_done(&scope);
-    if (ret_bytes) {
-        ret_bytes[0] = there.bytes;
-        ret_bytes[1] = here.bytes;
-    }
     /* Who was cancelled because the other way broke has nothing to say. */
     if (here.result < 0 && here.result != -ECANCELED)
         return here.result;

@@ -11,10 +11,14 @@
  *
  * Gateways are customers' machines with a token, callers are strangers. A gateway controls when it answers
  * (answer_ms), how many callers it takes (SETTINGS), and what it says; nothing that it says is shown to
- * callers but the kind of failure. */
+ * callers but the kind of failure. How fast both sides read is theirs; what lies here meanwhile is counted
+ * in one budget, with a quarter of it for each tunnel: where it ends, who holds most is cut off (h2_windows.c), or
+ * who wants more (carry.c). */
 #include "tunnel/edge/edge.h"
 
+#include "base/budget.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -40,6 +44,7 @@
     8              /* at the store, for the name of a stranger: of so many labels below a tunnel */
 #define TRIES    3 /* gateways that a caller is offered to */
 #define PORT     443
+#define PARTS    4    /* of the memory; a tunnel has one of them at most */
 #define LEAVE_MS 1000 /* between two looks at a gateway that leaves, while it has callers */
 
 struct tunnel {
@@ -48,6 +53,7 @@ struct tunnel {
     struct edge_facts facts;
     struct list gateways;
     size_t n_gateways;
+    struct budget memory;
     uint64_t looked; /* the round of looking that has seen it */
     bool look;       /* before the clock says so */
 };
@@ -70,6 +76,7 @@ struct edge {
     struct map by_domain; /* text -> struct tunnel */
     struct list tunnels;
     struct waitq look; /* wakes edge_run */
+    struct budget memory;
     size_t n_gateways, n_callers;
     uint64_t round, arrivals, disconnects;
     bool stopping;
@@ -100,6 +107,7 @@ struct edge *edge_new(const struct edge_options *o)
     e->o.ping_ms = o->ping_ms ? o->ping_ms : PING_MS;
     e->o.dead_ms = o->dead_ms ? o->dead_ms : DEAD_MS;
     e->o.gateways_most = o->gateways_most ? o->gateways_most : GATEWAYS_MOST;
+    e->memory.max = o->memory_most ? o->memory_most : LIMIT_EDGE_BYTES;
     map_init(&e->by_domain);
     list_init(&e->tunnels);
     waitq_init(&e->look);
@@ -132,6 +140,7 @@ static struct tunnel *tunnel_enter(struct edge *e, const struct edge_facts *f)
     if (!t) {
         t = mem_new(struct tunnel);
         t->edge = e;
+        t->memory = (struct budget){.max = e->memory.max / PARTS, .outer = &e->memory};
         list_init(&t->gateways);
         list_push_back(&e->tunnels, &t->node);
         map_put(&e->by_domain, f->domain, t);
@@ -230,6 +239,7 @@ int edge_serve(struct edge *e, const struct edge_arrival *a, struct stream *s, s
         stream_done(s);
         return r;
     }
+    struct tunnel *t = tunnel_enter(e, &f);
     const struct http_link_options o = {
         .tls = true,
         .streams_max = STREAMS_MOST,
@@ -238,24 +248,27 @@ int edge_serve(struct edge *e, const struct edge_arrival *a, struct stream *s, s
                  .dead_ms = e->o.dead_ms,
                  .stream_window = STREAM_WINDOW,
                  .conn_window = CONN_WINDOW,
-                 .held_max = HELD_MOST},
+                 .held_max = HELD_MOST,
+                 .budget = &t->memory},
     };
+    t->n_gateways++;
     r = http_link_new(HTTP_2, s, &o, &g.link, err);
-    if (r < 0)
+    if (r < 0) {
+        t->n_gateways--;
+        tunnel_leave(e, t);
         return r;
+    }
     (void)str_copy(g.token_id, sizeof(g.token_id), a->token_id);
     (void)str_copy(g.peer, sizeof(g.peer), a->peer);
     waitq_init(&g.changed);
     list_init(&g.joins);
     g.number = ++e->arrivals;
-    g.tunnel = tunnel_enter(e, &f);
-    list_push_back(&g.tunnel->gateways, &g.node);
-    g.tunnel->n_gateways++;
+    g.tunnel = t;
+    list_push_back(&t->gateways, &g.node);
     e->n_gateways++;
     log_info("gateway connected",
              "tunnel=%s token=%s peer=%s connector=%s version=%s connections=%zu", f.id,
-             a->token_id, log_q(a->peer), log_q(a->connector), log_q(a->version),
-             g.tunnel->n_gateways);
+             a->token_id, log_q(a->peer), log_q(a->connector), log_q(a->version), t->n_gateways);
     int64_t began_ns = time_mono_ns();
     r = attend(&g, err);
     log_info("gateway gone", "tunnel=%s peer=%s seconds=%lld why=%s", f.id, log_q(a->peer),
@@ -264,10 +277,10 @@ int edge_serve(struct edge *e, const struct edge_arrival *a, struct stream *s, s
                    : r < 0 ? err->msg
                            : "it left"));
     list_remove(&g.node);
-    g.tunnel->n_gateways--;
     e->n_gateways--;
-    tunnel_leave(e, g.tunnel);
-    http_link_free(g.link);
+    http_link_free(g.link); /* it gives back what it has of the tunnel's memory */
+    t->n_gateways--;
+    tunnel_leave(e, t);
     return r;
 }
 
@@ -477,6 +490,15 @@ static int absent(struct edge *e, const struct host *h, enum edge_why *ret_why, 
     return err_set(err, -EHOSTUNREACH, "no gateway of the tunnel is connected");
 }
 
+int edge_tunnel_id(const struct edge *e, const struct host *host, char ret[ID_MAX])
+{
+    const struct tunnel *t = tunnel_of(e, host);
+    if (!t)
+        return -ENOENT;
+    (void)str_copy(ret, ID_MAX, t->facts.id);
+    return 0;
+}
+
 int edge_open(struct edge *e, const struct host *host, const void *first, size_t n,
               struct edge_join *ret, enum edge_why *ret_why, struct err *err)
 {
@@ -515,6 +537,16 @@ void edge_close(struct edge_join *j)
 void edge_join_done(struct edge_join *j)
 {
     edge_close(j);
+}
+
+struct budget *edge_join_budget(const struct edge_join *j)
+{
+    return &j->at->tunnel->memory;
+}
+
+struct budget *edge_budget(struct edge *e)
+{
+    return &e->memory;
 }
 
 /* ---- for status ---- */

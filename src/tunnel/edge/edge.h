@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "io/stream.h"
 
+struct budget;
 struct err;
 struct edge;
 
@@ -36,6 +37,7 @@ struct edge_options {
     int64_t ping_ms;      /* 0: 5 s */
     int64_t dead_ms;      /* 0: 10 s */
     size_t gateways_most; /* connections of one tunnel; 0: 16 */
+    size_t memory_most;   /* bytes that are held for all who do not read; 0: LIMIT_EDGE_BYTES */
 };
 struct edge *edge_new(const struct edge_options *o);
 /* No gateway and no caller may be left. NULL is fine. */
@@ -64,6 +66,10 @@ void edge_changed(struct edge *e, const char *tunnel_id);
  * How many, or a negative code. */
 int edge_disconnect(struct edge *e, const char *tunnel_id) WARN_UNUSED;
 
+/* The memory of all of it: what lies here for callers and gateways that do not read, and what callers say
+ * before their tunnel is known. A tunnel has a quarter of it at most. */
+struct budget *edge_budget(struct edge *e);
+
 /* ---- callers ---- */
 
 /* What becomes of a caller, for counters and alerts. */
@@ -87,6 +93,8 @@ struct edge_join {
     struct list node; /* in at->joins */
     struct fiber *fiber;
 };
+/* The tunnel that `host` belongs to, when a gateway of it is connected. 0 or -ENOENT. Does not suspend. */
+int edge_tunnel_id(const struct edge *e, const struct host *host, char ret[ID_MAX]) WARN_UNUSED;
 /* Opens a stream to a gateway of the tunnel that `host` (a name) belongs to; `first` are the caller's
  * first bytes, which go along. Suspends. 0, or negative with *ret_why and words; then *ret is empty. */
 int edge_open(struct edge *e, const struct host *host, const void *first, size_t n,
@@ -94,6 +102,8 @@ int edge_open(struct edge *e, const struct host *host, const void *first, size_t
 /* Cuts it unless both directions have ended. Harmless on an empty one. Does not suspend. */
 void edge_close(struct edge_join *j);
 void edge_join_done(struct edge_join *j); /* edge_close, for AUTO(edge_join) */
+/* Its tunnel's part of the memory, as long as it is open. */
+struct budget *edge_join_budget(const struct edge_join *j);
 
 /* ---- for status ---- */
 

@@ -11,11 +11,14 @@
  * random content to everybody; such a one is served (client_hello.h).
  *
  * Callers are strangers: they decide how many come, what they send and how fast, and what they never
- * read. Ceilings: connections, time and bytes of a ClientHello, looks at one that comes in crumbs. Where
- * there are too many, the one that has been saying its ClientHello for longest makes room: who has
- * something to say says it at once, so that a flood of silent connections pushes out itself. */
+ * read. Ceilings: connections, time and bytes of a ClientHello, looks at one that comes in crumbs, memory
+ * (edge_budget); and what one peer and one tunnel may have of it (turnstile). Where there are too many, of all
+ * or of one peer, the one of them that has been saying its ClientHello for longest makes room: who has
+ * something to say says it at once, so that a flood of silent connections pushes out itself. Whoever is
+ * refused gets an alert, and a line in the log once a second at most. */
 #include "tunnel/edge/ingress.h"
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
@@ -44,23 +47,35 @@
 #define ALERT_MS         1000 /* for the caller to read why */
 #define BACKOFF_MS       100
 #define KEEPALIVE_S      60
+#define REFUSED_MOST     512  /* who are told why, and given time to read it */
+#define HELLO_FREE       4096 /* of a ClientHello; what needs more comes out of the budget */
 
-enum { ALERT_DECODE_ERROR = 50, ALERT_INTERNAL_ERROR = 80, ALERT_UNRECOGNIZED_NAME = 112 };
+enum {
+    ALERT_ACCESS_DENIED = 49,
+    ALERT_DECODE_ERROR = 50,
+    ALERT_INTERNAL_ERROR = 80,
+    ALERT_UNRECOGNIZED_NAME = 112,
+};
 
 struct ingress {
     struct ingress_options o;
     struct io_fd listener;
     struct scope callers;
+    struct turnstile *turnstile;
     struct list mute; /* callers whose ClientHello has not come, the longest first */
-    size_t n, n_mute, n_leaving;
+    size_t n_mute, n_refused;
+    int64_t told_ns; /* when a refusal was told last */
+    uint64_t untold; /* since then */
 };
 
+struct reason;
 struct caller {
-    struct list node; /* in in->mute */
+    struct list node, of_peer; /* in in->mute, and in pass.peer->mute */
     struct ingress *in;
     struct fiber *fiber;
-    bool leaving; /* makes room for another one */
-    int fd;       /* until the stream has it */
+    struct turnstile_pass pass;
+    const struct reason *refused; /* when it came, or to make room for another one; else NULL */
+    int fd;                       /* until the stream has it */
     char peer[SOCK_ADDR_MAX];
 };
 
@@ -77,19 +92,62 @@ COUNT(n_failed, "failed")
 COUNT(n_no_tls, "no_tls")
 COUNT(n_no_name, "no_name")
 COUNT(n_too_many, "too_many")
+COUNT(n_no_memory, "no_memory")
+COUNT(n_forbidden, "not_allowed")
+COUNT(n_peer_fast, "peer_too_fast")
+COUNT(n_peer_many, "peer_too_many")
+COUNT(n_tunnel_fast, "tunnel_too_fast")
+COUNT(n_tunnel_many, "tunnel_too_many")
 
-static void count(enum edge_why why)
+/* Why a caller is refused. */
+struct reason {
+    struct metric *count;
+    int alert;
+    const char *words;
+};
+static const struct reason no_tls = {&n_no_tls, ALERT_DECODE_ERROR, NULL};
+static const struct reason no_name = {&n_no_name, ALERT_UNRECOGNIZED_NAME,
+                                      "its ClientHello names no host"};
+static const struct reason too_many = {&n_too_many, ALERT_INTERNAL_ERROR,
+                                       "there are as many callers as may be"};
+static const struct reason no_memory = {&n_no_memory, ALERT_INTERNAL_ERROR,
+                                        "callers hold all the memory that they may have"};
+static const struct reason by_peer[] = {
+    [TURNSTILE_FORBIDDEN] = {&n_forbidden, ALERT_ACCESS_DENIED,
+                             "allow_from does not name its address"},
+    [TURNSTILE_TOO_FAST] = {&n_peer_fast, ALERT_INTERNAL_ERROR, "its address connects too often"},
+    [TURNSTILE_TOO_MANY] = {&n_peer_many, ALERT_INTERNAL_ERROR,
+                            "its address has its share of callers"},
+};
+static const struct reason by_tunnel[] = {
+    [TURNSTILE_FORBIDDEN] = {&n_forbidden, ALERT_ACCESS_DENIED,
+                             "allow_from of the tunnel does not name its address"},
+    [TURNSTILE_TOO_FAST] = {&n_tunnel_fast, ALERT_INTERNAL_ERROR, "its tunnel is called too often"},
+    [TURNSTILE_TOO_MANY] = {&n_tunnel_many, ALERT_INTERNAL_ERROR,
+                            "its tunnel has its share of callers"},
+};
+static const struct reason by_edge[] = {
+    [EDGE_UNKNOWN] = {&n_unknown, ALERT_UNRECOGNIZED_NAME, NULL},
+    [EDGE_NO_AUTHORITY] = {&n_no_certificate, ALERT_INTERNAL_ERROR, NULL},
+    [EDGE_NO_GATEWAY] = {&n_no_gateway, ALERT_INTERNAL_ERROR, NULL},
+    [EDGE_NO_ROUTE] = {&n_no_route, ALERT_UNRECOGNIZED_NAME, NULL},
+    [EDGE_LOST] = {&n_lost, ALERT_INTERNAL_ERROR, NULL},
+    [EDGE_FAILED] = {&n_failed, ALERT_INTERNAL_ERROR, NULL},
+};
+
+/* Anybody may cause these. `host`: as asked for, or "". */
+static void tell(struct ingress *in, const char *peer, const char *host, const struct reason *why,
+                 const char *words)
 {
-    struct metric *const all[] = {
-        [EDGE_JOINED] = &n_joined,
-        [EDGE_UNKNOWN] = &n_unknown,
-        [EDGE_NO_AUTHORITY] = &n_no_certificate,
-        [EDGE_NO_GATEWAY] = &n_no_gateway,
-        [EDGE_NO_ROUTE] = &n_no_route,
-        [EDGE_LOST] = &n_lost,
-        [EDGE_FAILED] = &n_failed,
-    };
-    metric_add(all[why], 1);
+    int64_t now = time_mono_ns();
+    metric_add(why->count, 1);
+    bool again = now - in->told_ns < NS_PER_S;
+    log_line(again ? LOG_DEBUG : LOG_INFO, "a caller was refused",
+             "peer=%s host=%s why=%s untold=%llu", log_q(peer), log_q(host),
+             log_q(words ? words : why->words), (unsigned long long)in->untold);
+    in->untold = again ? in->untold + 1 : 0;
+    if (!again)
+        in->told_ns = now;
 }
 
 /* ---- the ClientHello ---- */
@@ -97,16 +155,18 @@ static void count(enum edge_why why)
 /* What a caller has sent so far, and what it says. */
 struct hello {
     struct buf bytes;
+    struct budget_share share;
     struct client_hello parsed;
 };
 
 static void hello_done(struct hello *h)
 {
     buf_done(&h->bytes);
+    budget_end(&h->share);
 }
 
 /* Reads until it is whole; what stands behind it (early data) comes along. Memory grows with what comes.
- * 0; -E_PARSE with *ret_why; or a code of the connection. */
+ * 0; -E_PARSE with *ret_why; -ENOBUFS: of the budget nothing is left; or a code of the connection. */
 static int read_hello(struct stream *s, struct hello *h, const char **ret_why)
 {
     for (unsigned looks = 0;; looks++) {
@@ -115,6 +175,8 @@ static int read_hello(struct stream *s, struct hello *h, const char **ret_why)
             if (r < 0)
                 return r;
         }
+        if (h->bytes.len + HELLO_STEP > HELLO_FREE && !budget_set(&h->share, CLIENT_HELLO_PEEK_MAX))
+            return -ENOBUFS;
         size_t left = CLIENT_HELLO_PEEK_MAX - h->bytes.len;
         size_t room = left < HELLO_STEP ? left : HELLO_STEP;
         char *to = buf_room(&h->bytes, room);
@@ -136,14 +198,20 @@ static void spoke(struct caller *c)
     if (!list_linked(&c->node))
         return;
     list_remove(&c->node);
+    list_remove(&c->of_peer);
     c->in->n_mute--;
 }
+
+#define ALERT_RECORD(description)                                                                  \
+    {                                                                                              \
+        0x15, 0x03, 0x03, 0, 2, 2, (unsigned char)(description)                                    \
+    }
 
 /* A fatal alert in the clear (RFC 8446 6), and time to read it: what the caller has sent meanwhile would
  * make the kernel answer with a reset, which takes the alert away. */
 static void say_alert(struct stream *s, int description)
 {
-    const unsigned char record[] = {0x15, 0x03, 0x03, 0, 2, 2, (unsigned char)description};
+    const unsigned char record[] = ALERT_RECORD(description);
     char dropped[512];
     struct fiber_deadline d = fiber_deadline_push_ms(ALERT_MS);
     ssize_t r = stream_write(s, record, sizeof(record));
@@ -157,50 +225,69 @@ static void say_alert(struct stream *s, int description)
     fiber_deadline_pop(&d);
 }
 
-static int alert_for(enum edge_why why)
+/* ---- one caller ---- */
+
+static int refuse(struct caller *c, struct stream *s, const char *host, const struct reason *why,
+                  const char *words)
 {
-    return why == EDGE_UNKNOWN || why == EDGE_NO_ROUTE ? ALERT_UNRECOGNIZED_NAME
-                                                       : ALERT_INTERNAL_ERROR;
+    tell(c->in, c->peer, host, why, words);
+    say_alert(s, why->alert);
+    return -E_DENIED;
 }
 
-/* ---- one caller ---- */
+/* Reads what the caller says, and the host in it. 0, or negative after the alert. */
+static int listen_to(struct caller *c, struct stream *s, struct hello *h, struct host *ret)
+{
+    struct err e = {0};
+    const char *words = "";
+    struct fiber_deadline d = fiber_deadline_push_ms(c->in->o.hello_ms);
+    int r = read_hello(s, h, &words);
+    fiber_deadline_pop(&d);
+    spoke(c);
+    if (c->refused) { /* by who came after it; its fiber is cancelled */
+        tell(c->in, c->peer, "", c->refused, NULL);
+        return -ECANCELED;
+    }
+    if (r == -ENOBUFS)
+        return refuse(c, s, "", &no_memory, NULL);
+    if (r == -E_PARSE)
+        return refuse(c, s, "", &no_tls, words);
+    if (r < 0) {
+        if (r != -ECANCELED) /* the server stops */
+            tell(c->in, c->peer, "", &no_tls, err_text(r));
+        return r;
+    }
+    const struct client_hello *p = &h->parsed;
+    if (p->n_server_name == 0 || host_parse(p->server_name, p->n_server_name, 0, ret, &e) < 0)
+        return refuse(c, s, "", &no_name, NULL);
+    return 0;
+}
 
 /* Reads the name and opens the stream. 0, or negative after the alert. */
 static int join(struct caller *c, struct stream *s, struct edge_join *ret)
 {
-    AUTO(hello) h = {.bytes = BUF_INIT(CLIENT_HELLO_PEEK_MAX)};
+    struct ingress *in = c->in;
+    AUTO(hello) h = {.bytes = BUF_INIT(CLIENT_HELLO_PEEK_MAX),
+                     .share = {.of = edge_budget(in->o.edge)}};
     struct err e = {0};
     struct host host;
     enum edge_why why;
-    const char *reason = "";
-    struct fiber_deadline d = fiber_deadline_push_ms(c->in->o.hello_ms);
-    int r = read_hello(s, &h, &reason);
-    fiber_deadline_pop(&d);
-    spoke(c);
-    if (r < 0) {
-        metric_add(c->leaving ? &n_too_many : &n_no_tls, 1);
-        log_debug("a caller was refused", "peer=%s why=\"%s\"", log_q(c->peer),
-                  r == -E_PARSE ? reason : err_text(r));
-        if (r == -E_PARSE)
-            say_alert(s, ALERT_DECODE_ERROR);
+    char tunnel_id[ID_MAX];
+    int r = listen_to(c, s, &h, &host);
+    if (r < 0)
         return r;
+    /* One that has no gateway now takes no place; edge_open says what there is to say about it. */
+    if (edge_tunnel_id(in->o.edge, &host, tunnel_id) == 0) {
+        enum turnstile_verdict v =
+            turnstile_tunnel(in->turnstile, &c->pass, tunnel_id, time_mono_ns());
+        if (v != TURNSTILE_GRANTED)
+            return refuse(c, s, host.text, &by_tunnel[v], NULL);
     }
-    const struct client_hello *p = &h.parsed;
-    if (p->n_server_name == 0 || host_parse(p->server_name, p->n_server_name, 0, &host, &e) < 0) {
-        metric_add(&n_no_name, 1);
-        log_debug("a caller was refused", "peer=%s why=\"its ClientHello names no host\"",
-                  log_q(c->peer));
-        say_alert(s, ALERT_UNRECOGNIZED_NAME);
-        return -E_DENIED;
-    }
-    r = edge_open(c->in->o.edge, &host, h.bytes.data, h.bytes.len, ret, &why, &e);
-    count(why);
-    if (r < 0) {
-        log_debug("a caller was refused", "peer=%s host=%s reason=%s why=%s", log_q(c->peer),
-                  host.text, edge_why_text(why), log_q(e.msg));
-        say_alert(s, alert_for(why));
-    }
-    return r;
+    r = edge_open(in->o.edge, &host, h.bytes.data, h.bytes.len, ret, &why, &e);
+    if (r < 0)
+        return refuse(c, s, host.text, &by_edge[why], e.msg);
+    metric_add(&n_joined, 1);
+    return 0;
 }
 
 static void serve(struct caller *c)
@@ -213,7 +300,9 @@ static void serve(struct caller *c)
     AUTO(edge_join) to = {.at = NULL};
     r = join(c, &s, &to);
     if (r == 0)
-        r = carry(&s, &to.s, NULL);
+        r = carry(&s, &to.s, edge_join_budget(&to));
+    if (r == -ENOBUFS)
+        tell(c->in, c->peer, "", &no_memory, NULL);
     if (r < 0 && to.at)
         stream_reset(&s); /* not an end in order */
     else
@@ -228,8 +317,25 @@ static int caller_main(void *arg)
     if (c->fd >= 0)
         (void)close(c->fd);
     spoke(c);
-    c->in->n--;
-    c->in->n_leaving -= c->leaving;
+    turnstile_leave(c->in->turnstile, &c->pass);
+    free(c);
+    return 0;
+}
+
+/* One that is refused where it comes; its place was given back. */
+static int refused_main(void *arg)
+{
+    struct caller *c = arg;
+    struct stream s;
+    fiber_deadline_clear();
+    int r = stream_from_fd(&s, c->fd);
+    if (r == 0) {
+        say_alert(&s, c->refused->alert);
+        stream_done(&s);
+    } else {
+        (void)close(c->fd);
+    }
+    c->in->n_refused--;
     free(c);
     return 0;
 }
@@ -244,19 +350,80 @@ static void tune(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after_s, sizeof(after_s));
 }
 
-/* Whether one more may come, if need be in the place of the one that has been mute for longest. */
-static bool make_room(struct ingress *in)
+/* Ends the one of these that has been mute for longest. False when there is none. */
+static bool push_out(struct caller *c, const struct reason *why)
 {
-    if (in->n - in->n_leaving < in->o.connections_most && in->n_mute < MUTE_MOST)
-        return true;
-    if (list_empty(&in->mute))
+    if (!c)
         return false;
-    struct caller *c = LIST_ENTRY(in->mute.next, struct caller, node);
     spoke(c);
-    c->leaving = true;
-    in->n_leaving++;
+    turnstile_leave(c->in->turnstile, &c->pass); /* its place is free from now on */
+    c->refused = why;
     fiber_cancel(c->fiber);
     return true;
+}
+
+static struct caller *longest_mute(const struct ingress *in)
+{
+    return list_empty(&in->mute) ? NULL : LIST_ENTRY(in->mute.next, struct caller, node);
+}
+
+static struct caller *longest_mute_of(const struct turnstile_holder *peer)
+{
+    return !peer || list_empty(&peer->mute) ? NULL
+                                            : LIST_ENTRY(peer->mute.next, struct caller, of_peer);
+}
+
+/* Whether one that has just come may stay, if need be in the place of another one. NULL, or why not. */
+static const struct reason *make_room(struct ingress *in, const struct turnstile_pass *p)
+{
+    const struct reason *share = &by_peer[TURNSTILE_TOO_MANY];
+    if (!turnstile_peer_has_room(in->turnstile, p) && !push_out(longest_mute_of(p->peer), share))
+        return share;
+    if ((!turnstile_has_room(in->turnstile) || in->n_mute >= MUTE_MOST) &&
+        !push_out(longest_mute(in), &too_many))
+        return &too_many;
+    return NULL;
+}
+
+static bool address_of_peer(int fd, struct address *ret)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_storage room;
+    } a = {.room = {0}};
+    socklen_t n = sizeof(a);
+    return getpeername(fd, &a.any, &n) == 0 && address_of_sockaddr(&a.any, ret) == 0;
+}
+
+/* NULL: it may come. */
+static const struct reason *let_in(struct caller *c)
+{
+    struct turnstile *a = c->in->turnstile;
+    struct address from;
+    bool known = address_of_peer(c->fd, &from);
+    enum turnstile_verdict v = turnstile_peer(a, known ? &from : NULL, time_mono_ns(), &c->pass);
+    if (v != TURNSTILE_GRANTED)
+        return &by_peer[v];
+    const struct reason *no = make_room(c->in, &c->pass);
+    if (no)
+        turnstile_leave(a, &c->pass);
+    return no;
+}
+
+/* In a flood of them most get their alert without time to read it, which is enough for those that look. */
+static void turn_away(struct caller *c)
+{
+    const unsigned char record[] = ALERT_RECORD(c->refused->alert);
+    struct ingress *in = c->in;
+    tell(in, c->peer, "", c->refused, NULL);
+    if (in->n_refused < REFUSED_MOST &&
+        fiber_spawn(&in->callers, "ingress-refused", refused_main, c, NULL) == 0) {
+        in->n_refused++;
+        return;
+    }
+    (void)send(c->fd, record, sizeof(record), MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)close(c->fd);
+    free(c);
 }
 
 static void begin(struct ingress *in, int fd, const char *peer)
@@ -266,15 +433,21 @@ static void begin(struct ingress *in, int fd, const char *peer)
     c->fd = fd;
     memcpy(c->peer, peer, sizeof(c->peer));
     tune(fd);
-    if (!make_room(in) || fiber_spawn(&in->callers, "ingress", caller_main, c, &c->fiber) < 0) {
-        metric_add(&n_too_many, 1);
-        (void)close(fd);
-        free(c);
+    c->refused = let_in(c);
+    if (c->refused) {
+        turn_away(c);
+        return;
+    }
+    if (fiber_spawn(&in->callers, "ingress", caller_main, c, &c->fiber) < 0) {
+        turnstile_leave(in->turnstile, &c->pass);
+        c->refused = &too_many;
+        turn_away(c);
         return;
     }
     list_push_back(&in->mute, &c->node);
+    if (c->pass.peer)
+        list_push_back(&c->pass.peer->mute, &c->of_peer);
     in->n_mute++;
-    in->n++;
 }
 
 static bool is_for_want(int code)
@@ -318,18 +491,27 @@ static size_t ceiling(size_t wanted)
 int ingress_open(const struct ingress_options *o, struct ingress **ret,
                  char ret_addr[SOCK_ADDR_MAX], struct err *e)
 {
+    size_t most = ceiling(o->connections_most);
+    struct turnstile *turnstile;
+    int r = turnstile_new(&o->limits, most, &turnstile, e);
+    if (r < 0)
+        return err_wrap(e, r, "--ingress-allow-from");
     int fd = sock_listen(o->listen, BACKLOG, ret_addr, e);
-    if (fd < 0)
+    if (fd < 0) {
+        turnstile_free(turnstile);
         return err_wrap(e, fd, "--ingress");
+    }
     struct ingress *in = mem_new(struct ingress);
     in->o = *o;
+    in->turnstile = turnstile;
     list_init(&in->mute);
     in->o.listen = NULL; /* the caller's string may be gone later */
-    in->o.connections_most = ceiling(o->connections_most);
+    in->o.connections_most = most;
     in->o.hello_ms = o->hello_ms ? o->hello_ms : HELLO_MS;
-    int r = io_fd_add(&in->listener, fd);
+    r = io_fd_add(&in->listener, fd);
     if (r < 0) {
         (void)close(fd);
+        turnstile_free(turnstile);
         free(in);
         return err_set(e, r, "cannot watch --ingress: %s", err_text(r));
     }
@@ -342,5 +524,6 @@ void ingress_free(struct ingress *in)
     if (!in)
         return;
     io_fd_close(&in->listener);
+    turnstile_free(in->turnstile);
     free(in);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "io/sock.h"
+#include "tunnel/edge/turnstile.h"
 
 struct edge;
 struct err;
@@ -12,6 +13,7 @@ struct ingress_options {
     size_t
         connections_most; /* at once; 0: 12288, at most half of the files that this process may open */
     int64_t hello_ms;     /* a caller's ClientHello; 0: 10 s */
+    struct turnstile_limits limits;
 };
 struct ingress;
 /* Opens the listener; `ret_addr` gets the bound address. 0 or a code with words. */

@@ -170,6 +170,44 @@ static void the_ceiling_holds_and_the_others_go_on(void)
 }
 H2_CASE(the_ceiling_holds_and_the_others_go_on)
 
+/* A budget that another connection has nearly used up: what comes here is cut off for it, and nothing else. */
+static void a_shared_budget_holds_and_is_given_back(void)
+{
+    struct both b;
+    static struct stream stuck[8];
+    struct budget all = {.max = 1024 * KIB}, ours = {.max = 512 * KIB, .outer = &all};
+    struct budget_share others = {.of = &all};
+    both_init_with(&b, NULL,
+                   &(struct http_link_options){.line = {.stream_window = 64 * KIB,
+                                                        .conn_window = 64 * KIB,
+                                                        .held_max = 4096 * KIB,
+                                                        .budget = &ours}});
+    W.tunnel = pour;
+    for (int i = 0; i < 4; i++)
+        tunnel_open(&b, &stuck[i]);
+    const struct h2_conn *c = conn_of(&stuck[0]);
+    until_still(c);
+    CHECK(c->held >= 4 * 60 * KIB && ours.used == c->held && all.used == c->held, "%zu %zu %zu",
+          c->held, ours.used, all.used);
+    CHECK(budget_set(&others, all.max - all.used - 40 * KIB), "the others take nearly all");
+    for (int i = 4; i < 8; i++)
+        tunnel_open(&b, &stuck[i]);
+    until_still(c);
+    CHECK(all.used <= all.max && ours.used == c->held, "%zu %zu %zu", all.used, ours.used, c->held);
+    int cut = 0;
+    for (int i = 0; i < 8; i++)
+        cut += ((const struct h2_stream *)stuck[i].impl)->error != 0;
+    CHECK(cut > 0 && cut < 8, "%d were cut off", cut);
+    another_one_works(&b);
+    for (int i = 0; i < 8; i++)
+        stream_done(&stuck[i]);
+    CHECK(c->held == 0 && ours.used == 0 && all.used == others.n, "%zu %zu", ours.used, all.used);
+    budget_end(&others);
+    until_equal(&W.served, 9);
+    both_left(&b);
+}
+H2_CASE(a_shared_budget_holds_and_is_given_back)
+
 /* Windows are smaller while much is held, and large again afterwards; nothing is lost over it. */
 static void windows_follow_what_is_held(void)
 {
@@ -256,8 +294,11 @@ H2_CASE(thousands_of_streams_come_and_leave)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(stuck_streams_hold_up_nobody),           CASE(nor_at_the_server),
-        CASE(the_ceiling_holds_and_the_others_go_on), CASE(windows_follow_what_is_held),
+        CASE(stuck_streams_hold_up_nobody),
+        CASE(nor_at_the_server),
+        CASE(the_ceiling_holds_and_the_others_go_on),
+        CASE(windows_follow_what_is_held),
+        CASE(a_shared_budget_holds_and_is_given_back),
         CASE(thousands_of_streams_come_and_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
