@@ -11,8 +11,9 @@ const CONFORMANCE = path.join(here, 'node_modules', '@modelcontextprotocol', 'co
  * The reference server (mcp-reference.mjs). `said(what)`: the lines that it has said of one kind; `heard(what, n)` waits for the n-th
  * of them; `step(n)` lets the tool `steps` take n more, the result being the last.
  */
-export async function referenceServer(kind) {
-  const p = start(NODE, [path.join(here, 'lib', 'mcp-reference.mjs'), kind], { stdin: 'pipe' });
+export async function referenceServer(kind, { wrap = (...argv) => argv } = {}) {
+  const [cmd, ...argv] = wrap(NODE, path.join(here, 'lib', 'mcp-reference.mjs'), kind);
+  const p = start(cmd, argv, { stdin: 'pipe' });
   const m = await p.line(/^listening (\d+)$/m);
   const s = { proc: p, port: Number(m[1]), pid: p.pid, stop: () => end(p) };
   s.upstream = `http://127.0.0.1:${s.port}`;
