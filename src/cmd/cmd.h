@@ -18,6 +18,7 @@ int cmd_launch(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_tunnel(int argc, char **argv);
 int cmd_gateway(int argc, char **argv);
+int cmd_mcp(int argc, char **argv); /* further codes: 3 (the tool failed), 4 (no or a wrong credential) */
 int cmd_worker(int argc, char **argv);
 int cmd_exec(int argc, char **argv);       /* its exit code is that of the program it runs */
 int cmd_exec_guard(int argc, char **argv); /* started by exec, not by hand */
@@ -32,4 +33,4 @@ int cmd_completion(int argc, char **argv);
 /* What those that have verbs can do, for completion. */
 struct verb_set;
 extern const struct verb_set cmd_session_verbs, cmd_env_verbs, cmd_rootfs_verbs, cmd_audit_verbs,
-    cmd_egress_verbs, cmd_tunnel_verbs;
+    cmd_egress_verbs, cmd_tunnel_verbs, cmd_mcp_verbs;

@@ -40,6 +40,7 @@ struct http_client {
     struct scope scope;
     size_t live;
     char *ca_file; /* NULL: the process's */
+    struct curl_slist *connect_to;
     char user_agent[128];
 };
 
@@ -54,6 +55,8 @@ struct client_stream {
     CURLcode result;
     int limit_error; /* why our own callback stopped the transfer */
     size_t max_body;
+    const char *upload; /* with no_repeat: what is left of the borrowed body */
+    size_t upload_len;
     char detail[CURL_ERROR_SIZE];
 };
 
@@ -236,6 +239,12 @@ void http_client_set_ca(struct http_client *c, const char *pem_file)
     c->ca_file = mem_strdup(pem_file);
 }
 
+void http_client_set_connect_to(struct http_client *c, const char *rule)
+{
+    c->api->slist_free_all(c->connect_to);
+    c->connect_to = c->api->slist_append(NULL, rule);
+}
+
 void http_client_free(struct http_client *c)
 {
     if (!c)
@@ -248,6 +257,8 @@ void http_client_free(struct http_client *c)
     io_fd_close(&c->epoll);
     if (c->wake_fd >= 0)
         close(c->wake_fd);
+    if (c->connect_to)
+        c->api->slist_free_all(c->connect_to);
     free(c->ca_file);
     free(c);
 }
@@ -305,6 +316,19 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
     return len;
 }
 
+/* The body of a no_repeat request. There is no way back in it (no seek function), and so libcurl
+ * gives up (CURLE_SEND_FAIL_REWIND) where it would send the body once more. */
+static size_t on_upload(char *p, size_t size, size_t n, void *arg)
+{
+    struct client_stream *s = arg;
+    size_t k = size * n < s->upload_len ? size * n : s->upload_len;
+    if (k)
+        memcpy(p, s->upload, k);
+    s->upload += k;
+    s->upload_len -= k;
+    return k;
+}
+
 static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *arg)
 {
     (void)easy;
@@ -350,6 +374,19 @@ static int add_headers(struct client_stream *s, const struct client_request *q)
         s->headers = l;
     }
     return r;
+}
+
+static void set_body(struct client_stream *s, const struct client_request *q)
+{
+    const struct curl_api *api = s->c->api;
+    if (!q->no_repeat || !q->body_len) {
+        api->easy_setopt(s->easy, CURLOPT_POSTFIELDS, q->body ? q->body : "");
+        return;
+    }
+    s->upload = q->body;
+    s->upload_len = q->body_len;
+    api->easy_setopt(s->easy, CURLOPT_READFUNCTION, on_upload);
+    api->easy_setopt(s->easy, CURLOPT_READDATA, s);
 }
 
 static int stream_start(struct http_client *c, const struct client_request *q, bool streaming,
@@ -404,6 +441,8 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
     }
     api->easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 10000));
+    if (c->connect_to)
+        api->easy_setopt(h, CURLOPT_CONNECT_TO, c->connect_to);
     if (http_client_is_loopback(q->url))
         api->easy_setopt(h, CURLOPT_PROXY, "");
     const char *trusted = c->ca_file ? c->ca_file : trusted_file;
@@ -420,7 +459,7 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
     if (q->body || q->body_len || str_eq(q->method, "POST")) {
         api->easy_setopt(h, CURLOPT_POST, 1L);
         api->easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_len);
-        api->easy_setopt(h, CURLOPT_POSTFIELDS, q->body ? q->body : "");
+        set_body(s, q);
     }
     if (!str_eq(q->method, "GET") && !str_eq(q->method, "POST"))
         api->easy_setopt(h, CURLOPT_CUSTOMREQUEST, q->method);

@@ -21,6 +21,9 @@ void http_client_free(struct http_client *c);
 
 /* The same for one client, which then trusts nothing else. Copied. Before its first request. */
 void http_client_set_ca(struct http_client *c, const char *pem_file);
+/* Connections to HOST1:PORT1 go to HOST2:PORT2 ("HOST1:PORT1:HOST2:PORT2"); names in TLS and in Host
+ * stay. Copied. Before its first request. */
+void http_client_set_connect_to(struct http_client *c, const char *rule);
 /* For a process that others must not learn secrets from: what libcurl frees is wiped. Before the
  * first client is made. */
 void http_client_wipe_when_freed(void);
@@ -45,6 +48,9 @@ struct client_request {
     /* On a connection of its own: the library sends a request once more, without a word, when one
      * that had been used before dies without an answer. */
     bool once;
+    /* Kept connections are used, but what of the body has gone out is never sent again: when such a
+     * connection dies without an answer, so does the request. For what must not happen twice. */
+    bool no_repeat;
     /* What comes back is secret: its buffer never moves and is wiped by client_response_done, and
      * what TLS keeps of it is wiped, too. The ceiling of the body is allocated at once. Not for
      * streams. */

@@ -10,6 +10,7 @@
 #include "http/wire/sse_parser.h"
 
 #include "base/err.h"
+#include "base/str.h"
 
 #include <string.h>
 
@@ -18,7 +19,7 @@ void sse_parser_init(struct sse_parser *p, size_t max_bytes,
                                      size_t n),
                      void *arg)
 {
-    *p = (struct sse_parser){.on_event = on_event, .arg = arg};
+    *p = (struct sse_parser){.on_event = on_event, .arg = arg, .retry_ms = -1};
     buf_init(&p->line, max_bytes);
     buf_init(&p->data, max_bytes);
 }
@@ -56,6 +57,14 @@ static int keep(char *to, size_t cap, const char *v, size_t n)
     return 0;
 }
 
+/* Digits only, else the field is ignored (9.2.6). */
+static void take_retry(struct sse_parser *p, const char *v, size_t n)
+{
+    int64_t ms;
+    if (n > 0 && *v != '-' && str_to_i64(v, n, 0, INT32_MAX, &ms) == 0)
+        p->retry_ms = ms;
+}
+
 static int take_line(struct sse_parser *p, const char *s, size_t n)
 {
     if (n == 0)
@@ -82,7 +91,9 @@ static int take_line(struct sse_parser *p, const char *s, size_t n)
     }
     if (is(s, name_n, "id"))
         return memchr(v, 0, vn) ? 0 : keep(p->id, sizeof(p->id), v, vn);
-    return 0; /* "retry" and names to come */
+    if (is(s, name_n, "retry"))
+        take_retry(p, v, vn);
+    return 0; /* names to come */
 }
 
 /* A byte order mark before the first line is not part of it. */

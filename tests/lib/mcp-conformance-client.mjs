@@ -1,0 +1,46 @@
+// What the conformance suite starts as a client: `sallyport mcp`, with the calls that a scenario asks for. The suite appends the
+// server's address and names the scenario in the environment. The exit code is that of the first command that fails.
+import { spawnSync } from "node:child_process";
+
+const url = process.argv.at(-1);
+const scenario = process.env.MCP_CONFORMANCE_SCENARIO ?? "";
+const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT ?? "{}");
+
+function mcp(verb, ...args) {
+  const r = spawnSync(process.env.SALLYPORT_BIN, ["mcp", verb, url, ...args], { encoding: "utf8", timeout: 25_000 });
+  process.stdout.write(r.stdout ?? "");
+  process.stderr.write(r.stderr ?? "");
+  if (r.status !== 0) process.exit(r.status ?? 1);
+  return r.stdout;
+}
+const tools = () => JSON.parse(mcp("list", "--json")).tools;
+const call = (name, args = {}, ...flags) => mcp("call", name, "--args", JSON.stringify(args), "--json", ...flags);
+
+/** Arguments that a schema asks for, of the plainest kind. */
+function plain(schema) {
+  const of = { string: "x", integer: 1, number: 1, boolean: true, array: [], object: {} };
+  return Object.fromEntries((schema.required ?? []).map((k) => [k, of[schema.properties?.[k]?.type] ?? "x"]));
+}
+
+const scenarios = {
+  "tools_call": () => call("add_numbers", { a: 5, b: 3 }),
+  "elicitation-sep1034-client-defaults": () => {
+    for (const t of tools()) call(t.name, {}, "--elicit", "defaults");
+  },
+  "sse-retry": () => call("test_reconnection"),
+  "sep-2322-client-request-state": () => {
+    for (const t of tools()) call(t.name, {}, "--elicit", "defaults");
+  },
+  "http-standard-headers": () => {
+    for (const t of tools()) call(t.name);
+  },
+  "http-custom-headers": () => {
+    for (const t of context.toolCalls) call(t.name, t.arguments);
+  },
+  "http-invalid-tool-headers": () => {
+    for (const t of tools()) call(t.name, plain(t.inputSchema));
+  },
+};
+(scenarios[scenario] ?? (() => {
+  for (const t of tools()) call(t.name, plain(t.inputSchema));
+}))();
