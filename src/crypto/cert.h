@@ -49,7 +49,8 @@ void cert_identity_unref(struct cert_identity *id); /* NULL is fine */
 /* One from elsewhere: `cert` is PEM whose first certificate is the leaf (those behind it are its issuers,
  * which are not sent), `key` PEM with its private key, not encrypted: EC on P-256, P-384 or P-521, or RSA of
  * 2048 bits at least. 0; -E_PARSE with words that begin with `cert_name` or `key_name`, what they are
- * called to a person; -E_DENIED with words: an authority's, too weak, or they do not belong together. */
+ * called to a person; -E_DENIED with words: an authority's, too weak, or they do not belong together.
+ * With `key` NULL it is the certificate alone, whoever's: to be looked at, for no handshake. */
 int cert_identity_read(const char *cert, size_t n_cert, const char *cert_name, const char *key,
                        size_t n_key, const char *key_name, struct cert_identity **ret,
                        struct err *e) WARN_UNUSED;

@@ -73,15 +73,6 @@ static bool make_common(struct cert_ca *ca)
     return true;
 }
 
-static int64_t seconds_of(const ASN1_TIME *t)
-{
-    int days = 0, seconds = 0;
-    ASN1_TIME *zero = ASN1_TIME_set(NULL, 0);
-    bool ok = zero && ASN1_TIME_diff(&days, &seconds, zero, t) == 1;
-    ASN1_TIME_free(zero);
-    return ok ? (int64_t)days * CERT_DAY_S + seconds : 0;
-}
-
 /* With certificate and key there, the rest. */
 static int complete(struct cert_ca *ca, struct err *e)
 {
@@ -92,7 +83,7 @@ static int complete(struct cert_ca *ca, struct err *e)
     ca->pem = pem_certificate(der, (size_t)n);
     OPENSSL_free(der);
     ca->leaf_key = cert_key_new();
-    ca->ends_s = seconds_of(X509_get0_notAfter(ca->cert));
+    ca->ends_s = cert_seconds(X509_get0_notAfter(ca->cert));
     if (!ca->pem || !ca->leaf_key || !make_common(ca))
         return err_set(e, -E_TLS, "libcrypto cannot make a certificate");
     return 0;

@@ -56,5 +56,14 @@ EVP_PKEY *cert_key_import(const struct secret *der); /* NULL: it is none */
 
 /* Version, serial number, validity, key: what every certificate has. */
 bool cert_begin(X509 *x, EVP_PKEY *key, int64_t now_s, int64_t ends_s);
+/* Seconds since 1970; 0 when it is no time. */
+int64_t cert_seconds(const ASN1_TIME *t);
 /* The common name. */
 bool cert_set_name(X509_NAME *name, const char *text);
+
+/* ---- cert_read.c: from files; NULL with words that begin with `name` ---- */
+
+/* The first certificate of a text. */
+X509 *cert_first(const char *pem, size_t n, const char *name, struct err *e);
+/* The first private key of a text: EC or RSA, or whatever d2i_AutoPrivateKey reads, not encrypted. */
+EVP_PKEY *cert_key_read(const char *pem, size_t n, const char *name, struct err *e);

@@ -75,3 +75,12 @@ bool cert_begin(X509 *x, EVP_PKEY *key, int64_t now_s, int64_t ends_s)
            ASN1_TIME_set(X509_getm_notBefore(x), now_s - CERT_DAY_S) &&
            ASN1_TIME_set(X509_getm_notAfter(x), ends_s) && X509_set_pubkey(x, key) == 1;
 }
+
+int64_t cert_seconds(const ASN1_TIME *t)
+{
+    int days = 0, seconds = 0;
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    bool ok = epoch && ASN1_TIME_diff(&days, &seconds, epoch, t) == 1;
+    ASN1_TIME_free(epoch);
+    return ok ? (int64_t)days * CERT_DAY_S + seconds : 0;
+}

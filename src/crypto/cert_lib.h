@@ -45,12 +45,15 @@ struct err;
     X(X509_add_ext)                                                                                \
     X(X509_check_ca)                                                                               \
     X(X509_check_host)                                                                             \
+    X(X509_check_issued)                                                                           \
     X(X509_free)                                                                                   \
     X(X509_get0_notAfter)                                                                          \
     X(X509_get0_notBefore)                                                                         \
     X(X509_get0_pubkey)                                                                            \
     X(X509_get0_pubkey_bitstr)                                                                     \
     X(X509_get0_subject_key_id)                                                                    \
+    X(X509_get_ext)                                                                                \
+    X(X509_get_ext_by_NID)                                                                         \
     X(X509_get_serialNumber)                                                                       \
     X(X509_get_subject_name)                                                                       \
     X(X509_getm_notAfter)                                                                          \
@@ -60,6 +63,7 @@ struct err;
     X(X509_set_pubkey)                                                                             \
     X(X509_set_version)                                                                            \
     X(X509_sign)                                                                                   \
+    X(X509_verify)                                                                                 \
     X(d2i_AutoPrivateKey)                                                                          \
     X(d2i_ECPrivateKey)                                                                            \
     X(d2i_X509)                                                                                    \
@@ -105,12 +109,15 @@ int cert_lib_open(struct err *e) WARN_UNUSED;
 #define X509_add_ext                 cert_lib.X509_add_ext_
 #define X509_check_ca                cert_lib.X509_check_ca_
 #define X509_check_host              cert_lib.X509_check_host_
+#define X509_check_issued            cert_lib.X509_check_issued_
 #define X509_free                    cert_lib.X509_free_
 #define X509_get0_notAfter           cert_lib.X509_get0_notAfter_
 #define X509_get0_notBefore          cert_lib.X509_get0_notBefore_
 #define X509_get0_pubkey             cert_lib.X509_get0_pubkey_
 #define X509_get0_pubkey_bitstr      cert_lib.X509_get0_pubkey_bitstr_
 #define X509_get0_subject_key_id     cert_lib.X509_get0_subject_key_id_
+#define X509_get_ext                 cert_lib.X509_get_ext_
+#define X509_get_ext_by_NID          cert_lib.X509_get_ext_by_NID_
 #define X509_get_serialNumber        cert_lib.X509_get_serialNumber_
 #define X509_get_subject_name        cert_lib.X509_get_subject_name_
 #define X509_getm_notAfter           cert_lib.X509_getm_notAfter_
@@ -120,6 +127,7 @@ int cert_lib_open(struct err *e) WARN_UNUSED;
 #define X509_set_pubkey              cert_lib.X509_set_pubkey_
 #define X509_set_version             cert_lib.X509_set_version_
 #define X509_sign                    cert_lib.X509_sign_
+#define X509_verify                  cert_lib.X509_verify_
 #define d2i_AutoPrivateKey           cert_lib.d2i_AutoPrivateKey_
 #define d2i_ECPrivateKey             cert_lib.d2i_ECPrivateKey_
 #define d2i_X509                     cert_lib.d2i_X509_

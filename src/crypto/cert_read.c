@@ -15,7 +15,7 @@
 #define TEXT_MAX       (128u << 10)
 #define RSA_BITS_LEAST 2048
 
-static X509 *leaf_of(const char *pem, size_t n, const char *name, struct err *e)
+X509 *cert_first(const char *pem, size_t n, const char *name, struct err *e)
 {
     AUTO(buf) der = BUF_INIT(TEXT_MAX);
     struct cursor text = cursor_of(pem, n);
@@ -76,7 +76,7 @@ static bool is_encrypted(const struct pem_block *b)
            (is_key(b) && memmem(b->body, b->n_body, mark, sizeof(mark) - 1));
 }
 
-static EVP_PKEY *key_of(const char *pem, size_t n, const char *name, struct err *e)
+EVP_PKEY *cert_key_read(const char *pem, size_t n, const char *name, struct err *e)
 {
     struct cursor text = cursor_of(pem, n);
     struct pem_block b;
@@ -132,8 +132,10 @@ int cert_identity_read(const char *cert, size_t n_cert, const char *cert_name, c
     struct cert_identity *id = mem_new(struct cert_identity);
     id->refs = 1;
     r = -E_PARSE;
-    id->leaf = leaf_of(cert, n_cert, cert_name, e);
-    if (id->leaf && (id->key = key_of(key, n_key, key_name, e)))
+    id->leaf = cert_first(cert, n_cert, cert_name, e);
+    if (id->leaf && !key)
+        r = 0;
+    else if (id->leaf && (id->key = cert_key_read(key, n_key, key_name, e)))
         r = check(id->leaf, id->key, cert_name, key_name, e);
     if (r == 0) {
         int n = i2d_X509(id->leaf, &id->der);
@@ -148,19 +150,10 @@ int cert_identity_read(const char *cert, size_t n_cert, const char *cert_name, c
     return r;
 }
 
-static int64_t seconds_of(const ASN1_TIME *t)
-{
-    int days = 0, seconds = 0;
-    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-    bool ok = epoch && ASN1_TIME_diff(&days, &seconds, epoch, t) == 1;
-    ASN1_TIME_free(epoch);
-    return ok ? (int64_t)days * CERT_DAY_S + seconds : 0;
-}
-
 void cert_identity_times(const struct cert_identity *id, int64_t *ret_begins_s, int64_t *ret_ends_s)
 {
-    *ret_begins_s = seconds_of(X509_get0_notBefore(id->leaf));
-    *ret_ends_s = seconds_of(X509_get0_notAfter(id->leaf));
+    *ret_begins_s = cert_seconds(X509_get0_notBefore(id->leaf));
+    *ret_ends_s = cert_seconds(X509_get0_notAfter(id->leaf));
 }
 
 bool cert_identity_is_for(const struct cert_identity *id, const char *host)
