@@ -19,6 +19,7 @@
 #include "io/file.h"
 #include "tunnel/gateway/config_credential.h"
 #include "tunnel/gateway/config_fields.h"
+#include "tunnel/gateway/config_tools.h"
 #include "tunnel/gateway/config_value.h"
 
 #define SHUTDOWN_MS     30000
@@ -324,8 +325,10 @@ void gateway_config_unref(struct gateway_config *c)
 {
     if (!c || --c->refs)
         return;
-    for (size_t i = 0; i < c->n_read; i++)
+    for (size_t i = 0; i < c->n_read; i++) {
         config_credential_free(c->routes[i].credential);
+        config_tools_free(c->routes[i].tools);
+    }
     free(c->routes);
     map_done(&c->by_host);
     cidr_list_done(&c->allowed);

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "mcp/policy/tools.h"
 
 #define GATEWAY_ROUTES_MAX      1024
 #define GATEWAY_NETWORKS_MAX    256 /* of allowed_ips, looked through for each connection */
@@ -37,6 +38,7 @@ struct gateway_route {
     struct gateway_upstream upstream;
     struct gateway_credential *credential; /* NULL: nothing is added */
     bool pass_authorization;
+    struct tool_policy *tools; /* NULL: messages are not looked into */
     uint32_t line;
 };
 

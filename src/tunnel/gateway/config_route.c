@@ -14,6 +14,7 @@
 #include "tunnel/gateway/config_credential.h"
 #include "tunnel/gateway/config_fields.h"
 #include "tunnel/gateway/config_reach.h"
+#include "tunnel/gateway/config_tools.h"
 #include "tunnel/gateway/config_value.h"
 
 /* Bytes of `h` in front of ".tunnel_domain"; 0 when it is not below that. */
@@ -118,6 +119,8 @@ static int add(const struct place *at, struct gateway_config *c)
         r = read_upstream(at, c, &route->upstream);
     if (r == 0 && json_is_object(at->value))
         r = config_credential(at, route);
+    if (r == 0 && json_is_object(at->value))
+        r = config_tools(at, route);
     if (r < 0)
         return r;
     const struct gateway_route *other = map_get(&c->by_host, route->host.text);

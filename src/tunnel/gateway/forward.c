@@ -139,9 +139,9 @@ static int make_head(struct gateway_request *q)
     out->scheme = up->scheme == GATEWAY_HTTPS ? HTTP_TEXT("https") : HTTP_TEXT("http");
     out->authority = http_text_of(q->authority);
     out->path = in->path;
-    out->body = in->body;
-    out->length = in->length;
-    out->has_length = in->has_length;
+    out->body = q->has_body ? HTTP_BODY_LENGTH : in->body;
+    out->length = q->has_body ? q->body.len : in->length;
+    out->has_length = q->has_body || in->has_length;
     out->has_te_trailers = in->has_te_trailers;
     int r = 0;
     for (size_t i = 0; r == 0 && i < in->fields.n; i++)
@@ -179,7 +179,9 @@ static int attend_caller(void *arg)
     struct gateway_request *q = arg;
     bool from_caller = false;
     fiber_deadline_clear();
-    int r = q->out.body == HTTP_BODY_NONE ? 0 : pump_up(q, &from_caller);
+    int r = q->out.body == HTTP_BODY_NONE ? 0
+            : q->has_body ? http_send_body(q->upstream, q->body.data, q->body.len, true)
+                          : pump_up(q, &from_caller);
     if (r == -ECANCELED)
         return 0; /* the answer is over */
     if (r == 0 && q->out.body != HTTP_BODY_NONE)
@@ -237,7 +239,10 @@ static bool may_repeat(const struct gateway_request *q)
 static void forward_it(struct gateway_request *q)
 {
     struct err e = {0};
-    int r = route_secret_renew(q->secret, &e);
+    int r = q->route->tools ? forward_judge(q) : 0;
+    if (r < 0)
+        return;
+    r = route_secret_renew(q->secret, &e);
     if (r < 0) {
         if (r != -ECANCELED)
             forward_fail(q, 502, CREDENTIAL, e.msg);
@@ -320,6 +325,7 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face, const str
             forward_counted(&q);
     }
     reply_done(&q.reply);
+    forward_judge_done(&q);
     http_head_done(&q.out);
     http_head_done(&q.head);
     http_pipe_close(p);

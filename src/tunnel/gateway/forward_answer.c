@@ -3,12 +3,14 @@
  * Called on the request's fiber. The server is the customer's, and is parsed strictly all the same
  * (http/pipe). Heads go on at once, bodies piece by piece, as they come; an answer that breaks off is cut
  * off for the caller, too. Where the route has a secret, heads, bodies and trailers are freed of it
- * (scrub/http/reply), those that were cut or compressed included: what cannot be looked into is refused. A
- * small body whose length is known is collected first, so that it keeps one. */
+ * (scrub/http/reply), compressed ones included: what cannot be looked into is refused. Where it has rules,
+ * lists lack what may not be called (mcp/policy): a message is collected for that, a stream goes on event by
+ * event. A small body whose length is known is collected first, so that it keeps one. */
 #include "tunnel/gateway/forward_internal.h"
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "scrub/http/content.h"
 
 #define PIECE_BYTES (16u << 10)
 #define TEXT_MAX    (32u << 20) /* reply_feed */
@@ -37,52 +39,81 @@ static int pass(struct gateway_request *q, char *piece, bool *ret_from_server)
     }
 }
 
-static int send_text(struct gateway_request *q, struct buf *text, bool more)
+/* An answer on its way: what is left of a piece when secrets are out, and what of that goes on. */
+struct relay {
+    struct gateway_request *q;
+    struct http_head *h;
+    enum forward_filter filter;
+    bool whole; /* collected in `text`, and sent at the end */
+    struct buf text, ready;
+    bool from_server; /* whose a failure was */
+    struct err *e;
+};
+
+/* What has been freed of secrets goes on, events as they are complete. */
+static int send_on(struct relay *y, bool more)
 {
-    int r = text->len || !more ? http_send_body(q->caller, text->data, text->len, more) : 0;
-    buf_reset(text);
+    struct buf *out = &y->text;
+    int r = 0;
+    if (y->whole)
+        return 0;
+    if (y->filter == FILTER_EVENTS) {
+        out = &y->ready;
+        r = y->text.len ? mcp_events_feed(&y->q->events, y->text.data, y->text.len, out, y->e) : 0;
+        buf_reset(&y->text);
+        y->from_server = r < 0;
+    }
+    if (r == 0 && (out->len || !more))
+        r = http_send_body(y->q->caller, out->data, out->len, more);
+    buf_reset(out);
     return r;
 }
 
-/* A piece of the body, freed of secrets, to `out`; with `whole` it stays there. */
-static int take(struct gateway_request *q, const char *piece, size_t n, bool idle, bool whole,
-                struct buf *out, bool *ret_from_server)
+static int take(struct relay *y, const char *piece, size_t n, bool idle)
 {
+    struct gateway_request *q = y->q;
     const uint8_t *p = (const uint8_t *)piece;
-    struct err e = {0};
     int more;
     if (q->secret->table && q->secret->table != q->reply.table)
         reply_change_table(&q->reply, q->secret->table); /* it was rotated meanwhile */
     do {
-        more = reply_feed(&q->reply, &p, &n, out, &e);
+        more = reply_feed(&q->reply, &p, &n, &y->text, y->e);
         if (more == 0 && idle)
-            more = reply_idle(&q->reply, out);
-        *ret_from_server = more < 0;
-        int r = more < 0 ? more : whole ? 0 : send_text(q, out, more > 0 || !idle);
+            more = reply_idle(&q->reply, &y->text);
+        y->from_server = more < 0;
+        int r = more < 0 ? more : send_on(y, more > 0 || !idle);
         if (r < 0)
             return r;
     } while (more > 0);
     return 0;
 }
 
-/* Likewise to its end. */
-static int take_all(struct gateway_request *q, char *piece, bool whole, struct buf *out,
-                    bool *ret_from_server)
+static int take_end(struct relay *y)
 {
-    struct err e = {0};
+    int r = reply_end(&y->q->reply, &y->text, y->e);
+    if (r == 0 && y->filter == FILTER_MESSAGE)
+        r = forward_filter_message(y->q, &y->text, y->e);
+    y->from_server = r < 0;
+    if (r == 0)
+        r = send_on(y, true);
+    if (r == 0 && y->filter == FILTER_EVENTS) {
+        r = mcp_events_end(&y->q->events, &y->ready, y->e);
+        y->from_server = r < 0;
+        if (r == 0 && y->ready.len)
+            r = http_send_body(y->q->caller, y->ready.data, y->ready.len, true);
+    }
+    return r;
+}
+
+static int take_all(struct relay *y, char *piece)
+{
     for (;;) {
         bool idle = false;
-        ssize_t n = http_read_body(q->upstream, piece, PIECE_BYTES, &idle);
-        *ret_from_server = n < 0;
-        int r = n < 0   ? (int)n
-                : n > 0 ? take(q, piece, (size_t)n, idle, whole, out, ret_from_server)
-                        : reply_end(&q->reply, out, &e);
-        if (n == 0)
-            *ret_from_server = r < 0;
-        if (r < 0)
+        ssize_t n = http_read_body(y->q->upstream, piece, PIECE_BYTES, &idle);
+        y->from_server = n < 0;
+        int r = n < 0 ? (int)n : n > 0 ? take(y, piece, (size_t)n, idle) : take_end(y);
+        if (r < 0 || n == 0)
             return r;
-        if (n == 0)
-            return whole ? 0 : send_text(q, out, true);
     }
 }
 
@@ -102,44 +133,57 @@ static int start_answer(struct gateway_request *q, const struct http_head *h)
 }
 
 /* The head may still become an answer of our own. */
-static int send_whole(struct gateway_request *q, struct http_head *h, char *piece,
-                      bool *from_server)
+static int send_whole(struct relay *y, char *piece)
 {
-    AUTO(buf) text = BUF_INIT(TEXT_MAX);
-    int r = take_all(q, piece, true, &text, from_server);
+    struct gateway_request *q = y->q;
+    int r = take_all(y, piece);
     if (r < 0)
-        return r;
-    reply_set_length(&q->reply, h, text.len);
+        return r == -EMSGSIZE ? err_set(y->e, -E_LIMIT, "the answer is too large to be looked into")
+                              : r;
+    reply_set_length(&q->reply, y->h, y->text.len);
     q->answered = true;
-    r = http_send_head(q->caller, h);
+    r = http_send_head(q->caller, y->h);
     if (r == 0)
-        r = http_send_body(q->caller, text.data, text.len, true);
-    return r < 0 ? r : end_body(q, h);
+        r = http_send_body(q->caller, y->text.data, y->text.len, true);
+    return r < 0 ? r : end_body(q, y->h);
 }
 
-static int send_body(struct gateway_request *q, struct http_head *h, char *piece, bool *from_server)
+static int send_body(struct relay *y, char *piece)
 {
-    AUTO(buf) text = BUF_INIT(TEXT_MAX);
-    int r = start_answer(q, h);
+    struct gateway_request *q = y->q;
+    int r = start_answer(q, y->h);
     if (r == 0)
-        r = q->reply.table ? take_all(q, piece, false, &text, from_server)
-                           : pass(q, piece, from_server);
-    return r < 0 ? r : end_body(q, h);
+        r = q->reply.table ? take_all(y, piece) : pass(q, piece, &y->from_server);
+    return r < 0 ? r : end_body(q, y->h);
 }
 
 int forward_send_back(struct gateway_request *q, struct http_head *h, struct err *e)
 {
     AUTO_FREE char *piece = mem_array(PIECE_BYTES, 1);
-    bool from_server = false, whole = reply_wants_whole(&q->reply, h);
+    const bool small = reply_wants_whole(&q->reply, h);
     int r = reply_head(&q->reply, h, e);
     if (r < 0)
         return r == -E_DENIED ? -E_PARSE : r;
     if (h->body == HTTP_BODY_NONE)
         return start_answer(q, h);
-    r = whole ? send_whole(q, h, piece, &from_server) : send_body(q, h, piece, &from_server);
-    if (r < 0 && q->answered && from_server && !q->caller_failed) {
-        log_debug("an answer was cut short", "host=%s why=%s", q->host->text, err_text(r));
+    struct relay y = {.q = q,
+                      .h = h,
+                      .filter = forward_filter_of(q, h),
+                      .text = BUF_INIT(TEXT_MAX),
+                      .ready = BUF_INIT(TEXT_MAX),
+                      .e = e};
+    y.whole = y.filter == FILTER_MESSAGE || (small && y.filter == FILTER_NONE);
+    if (y.filter != FILTER_NONE)
+        content_drop_digests(&h->fields); /* of bytes that may change */
+    if (y.filter == FILTER_EVENTS)
+        mcp_events_init(&q->events, q->route->tools, q->modern);
+    r = y.whole ? send_whole(&y, piece) : send_body(&y, piece);
+    if (r < 0 && q->answered && y.from_server && !q->caller_failed) {
+        log_debug("an answer was cut short", "host=%s why=%s", q->host->text,
+                  e->msg[0] ? log_q(e->msg) : err_text(r));
         http_reset(q->caller, HTTP_RESET_INTERNAL);
     }
+    buf_done(&y.text);
+    buf_done(&y.ready);
     return r;
 }

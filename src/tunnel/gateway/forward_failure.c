@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#define FAILURE_BYTES 4096
+#define FAILURE_BYTES (256u << 10) /* of a batch: one for each message */
 
 static const char *const source_texts[] = {"policy",          "dns",     "tls",
                                            "connect",         "timeout", "protocol",
@@ -33,22 +33,24 @@ void forward_count_answer(void)
     metric_add(&n_requests, 1);
 }
 
-/* {"jsonrpc": ..., "error": {...}}: the shape that a client of MCP can read, whatever it has asked. */
-static int failure_text(const struct gateway_request *q, const char *words, struct buf *ret)
+json_t *forward_failure_json(const struct gateway_request *q, enum failure_source source,
+                             const json_t *id, int code, const char *rule, const char *words)
 {
-    AUTO_JSON json_t *o = json_object(), *failure = json_object();
-    json_t *data = json_object(), *error = json_object();
-    json_put_str(failure, "source", source_texts[q->source]);
+    json_t *o = json_new_object(), *failure = json_new_object();
+    json_t *data = json_new_object(), *error = json_new_object();
+    json_put_str(failure, "source", source_texts[source]);
     if (q->route)
         json_put_str(failure, "route", q->route->host.text);
-    json_put(data, "gateway_failure", json_incref(failure));
-    json_put(error, "code", json_integer(-32000));
+    if (rule)
+        json_put_str(failure, "rule", rule);
+    json_put(data, "gateway_failure", failure);
+    json_put_int(error, "code", code);
     json_put_str(error, "message", words);
     json_put(error, "data", data);
     json_put_str(o, "jsonrpc", "2.0");
-    json_put(o, "id", json_null());
+    json_put(o, "id", id ? json_deep_copy(id) : json_null());
     json_put(o, "error", error);
-    return json_print(ret, o);
+    return o;
 }
 
 /* What a caller hears: whose fault it was. Names and addresses of the private side stay in the log. */
@@ -83,19 +85,14 @@ void forward_tell(const struct gateway_request *q, int status, const char *words
               status, source_texts[q->source], log_q(words));
 }
 
-/* `words` are ours, fit for a caller, with POLICY; else they are for the log. */
-void forward_fail(struct gateway_request *q, int status, enum failure_source source,
-                  const char *words)
+void forward_refuse(struct gateway_request *q, int status, const json_t *body)
 {
     AUTO(buf) text = BUF_INIT(FAILURE_BYTES);
-    q->source = source;
-    metric_add(source == POLICY ? &n_refused : &n_broken, 1);
-    forward_tell(q, status, words);
     if (q->answered) {
         http_reset(q->caller, HTTP_RESET_INTERNAL);
         return;
     }
-    int r = failure_text(q, words_for(source, words), &text);
+    int r = json_print(&text, body);
     bool head_only = http_text_eq(q->head.method, "HEAD");
     struct http_head h;
     http_head_init(&h);
@@ -113,6 +110,22 @@ void forward_fail(struct gateway_request *q, int status, enum failure_source sou
         (void)!http_send_end(q->caller, NULL);
     q->answered = true;
     http_head_done(&h);
+}
+
+void forward_fail(struct gateway_request *q, int status, enum failure_source source,
+                  const char *words)
+{
+    q->source = source;
+    metric_add(source == POLICY ? &n_refused : &n_broken, 1);
+    forward_tell(q, status, words);
+    AUTO_JSON json_t *j =
+        forward_failure_json(q, source, q->call.id, -32000, NULL, words_for(source, words));
+    forward_refuse(q, status, j);
+}
+
+void forward_count_refusal(void)
+{
+    metric_add(&n_refused, 1);
 }
 
 static int status_of(enum failure_source s)

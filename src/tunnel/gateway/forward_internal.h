@@ -5,6 +5,8 @@
 #include "http/pipe/origins.h"
 #include "http/pipe/pipe.h"
 #include "io/own_addresses.h"
+#include "mcp/policy/events.h"
+#include "mcp/policy/judge.h"
 #include "scrub/http/reply.h"
 #include "tunnel/gateway/forward.h"
 
@@ -14,6 +16,7 @@ struct gateway_forward {
     struct gateway_forward_options o;
     struct origins *origins;
     size_t busy; /* requests */
+    size_t held; /* bytes of their bodies in memory */
     struct own_addresses own;
     int64_t told_ns; /* when the last failure was told */
 };
@@ -44,6 +47,12 @@ struct gateway_request {
     char authority[FORWARD_AUTHORITY];
     struct route_secret *secret; /* of the route */
     struct reply reply;          /* frees the answer of secrets; without a table: passes it on */
+    /* Of a route with rules. */
+    struct mcp_body call;     /* what the body says */
+    struct buf body;          /* as it came */
+    bool has_body;            /* it goes on from there */
+    bool modern;              /* of the revision 2026-07-28, or a later one */
+    struct mcp_events events; /* the answer, when it is a stream of them */
     enum failure_source source;
     bool caller_failed;
     bool answered; /* a final head has gone to the caller */
@@ -59,8 +68,30 @@ void forward_fail(struct gateway_request *q, int status, enum failure_source sou
 void forward_tell(const struct gateway_request *q, int status, const char *words);
 /* A failure whose source is q->source. Suspends. */
 void forward_fail_to_reach(struct gateway_request *q, const struct err *e);
-/* For the counter of those that were answered. */
+/* Answers with JSON, or cuts an answer off that has begun. Suspends. */
+void forward_refuse(struct gateway_request *q, int status, const json_t *body);
+/* {"jsonrpc": ..., "error": {...}} for who has asked with `id` (NULL: unknown), from a policy, by `rule` (may be
+ * NULL). New reference. */
+json_t *forward_failure_json(const struct gateway_request *q, enum failure_source source,
+                             const json_t *id, int code, const char *rule, const char *words);
+/* For the counters of those that were answered, and refused. */
 void forward_count_answer(void);
+void forward_count_refusal(void);
+
+/* ---- forward_policy.c ---- */
+
+/* Reads the body of a request of a route with rules, and judges it. 0: it goes on, with q->body; or negative:
+ * the caller has its answer, or is gone. Suspends. */
+int forward_judge(struct gateway_request *q) WARN_UNUSED;
+void forward_judge_done(struct gateway_request *q);
+
+/* How an answer is looked through for lists. */
+enum forward_filter { FILTER_NONE, FILTER_MESSAGE, FILTER_EVENTS };
+enum forward_filter forward_filter_of(const struct gateway_request *q, const struct http_head *h);
+bool forward_is_events(const struct http_head *h);
+/* A whole answer: `text` is changed in place. 0, or a code with words. */
+int forward_filter_message(const struct gateway_request *q, struct buf *text, struct err *e)
+    WARN_UNUSED;
 
 /* ---- forward_reach.c ---- */
 

@@ -30,6 +30,7 @@ int route_secrets_open(struct secret_sources *all, const struct gateway_config *
         const struct gateway_route *route = &c->routes[i];
         if (route->pass_authorization)
             (void)snprintf(list[i].id, sizeof(list[i].id), "the caller's");
+        list[i].decodes = route->tools != NULL;
         if (!route->credential)
             continue;
         list[i].name = route->credential->name;
@@ -130,7 +131,7 @@ static int make_table(struct route_secret *s, struct err *e)
         pairs[n++] = (struct scrub_pair){"of before", secret_borrow(v), v->len, standin,
                                          sizeof(standin) - 1};
     }
-    return n ? scrub_table_new(pairs, n, SCRUB_ALL, &s->table, e) : 0;
+    return n || s->decodes ? scrub_table_new(pairs, n, SCRUB_ALL, &s->table, e) : 0;
 }
 
 static int take(struct route_secret *s, struct secret_value *v, struct err *e)
@@ -163,5 +164,5 @@ int route_secret_renew(struct route_secret *s, struct err *e)
             return r;
     }
     forget_old(s);
-    return s->table || (!s->now && !s->n_former) ? 0 : make_table(s, e);
+    return s->table ? 0 : make_table(s, e);
 }

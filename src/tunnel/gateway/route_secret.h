@@ -25,7 +25,8 @@ struct route_secret {
         int64_t until_ns;
     } former[ROUTE_SECRET_FORMER]; /* the latest first */
     size_t n_former;
-    struct scrub_table *table;    /* of all these; NULL: there is none */
+    bool decodes;                 /* answers are looked into for something else, too */
+    struct scrub_table *table;    /* of all these; NULL: there is none, and nothing to look into */
     char id[ROUTE_SECRET_ID_MAX]; /* tells apart what may not share a connection */
 };
 

@@ -6,6 +6,7 @@
 #define AT(line, words) "gateway.yaml:" line ": " words
 
 #define WITH       "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    credential: "
+#define TOOLS      "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    tools: "
 #define CREDENTIAL "routes.a.b.credential"
 #define TAKEN                                                                                      \
     CREDENTIAL ".header: says something about the message: a credential has no place in it"
@@ -38,7 +39,19 @@ static const struct row {
     {"- x\n", AT("1", "an object is expected")},
     {"", "gateway.yaml: an object is expected"},
     /* what is not built */
-    {LISTEN TLS "routes:\n  a.b:\n    tools: {}\n", AT("5", "routes.a.b.tools: is not built yet")},
+    {LISTEN TLS TOOLS "{}\n",
+     AT("6", "routes.a.b.tools: says nothing: give \"allow\", \"deny\" or both")},
+    {LISTEN TLS TOOLS "[a]\n", AT("6", "routes.a.b.tools: an object is expected")},
+    {LISTEN TLS TOOLS "{alow: [a]}\n",
+     AT("6", "routes.a.b.tools.alow: there is no such field; did you mean \"allow\"?")},
+    {LISTEN TLS TOOLS "{allow: a}\n", AT("6", "routes.a.b.tools.allow: a list is expected")},
+    {LISTEN TLS TOOLS "{deny: [a, 'b c']}\n",
+     AT("6", "routes.a.b.tools.deny[1]: a tool's name is letters, digits and _ - . / :, and * for "
+             "any characters")},
+    {LISTEN TLS TOOLS "{deny: ['']}\n",
+     AT("6", "routes.a.b.tools.deny[0]: a text of 1 to 128 bytes is expected")},
+    {LISTEN TLS TOOLS "{allow: [a], confirm: [a]}\n",
+     AT("6", "routes.a.b.tools.confirm: is not built yet")},
     {LISTEN TLS "routes:\n  a.b:\n    limits: {}\n",
      AT("5", "routes.a.b.limits: is not built yet")},
     {LISTEN TLS "routes:\n  a.b:\n    pin_tools: false\n",

@@ -1,0 +1,146 @@
+/* lists.c - takes tools out of a list and leaves everything else as it came.
+ *
+ * Called with each answer of a route with rules: the body of one, or the data of one event. The server is
+ * the customer's, but what it lists decides what a model tries to call, and a page may come over any of its
+ * streams: so a list is known by its shape (a result with a member `tools`, a list), not by what was asked.
+ * What is taken out is cut out of the text: values are never written anew, a number with many digits stays
+ * what it was. What holds the word and has no one reading is an error, since nobody can tell what a client
+ * would see in it; what does not hold the word, in any spelling that JSON has, cannot be a list, and is not
+ * even parsed. A tool without a name is left out. */
+#include "mcp/policy/lists.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "mcp/wire/span.h"
+
+#define EDITS_MAX 32
+
+/* What of the text is replaced: pieces in order, that do not overlap. */
+struct edit {
+    const char *at;
+    size_t n;
+    const char *with; /* NULL: the tools that are left */
+    const json_t *tools;
+    struct span list;
+};
+struct filter {
+    const struct tool_policy *policy;
+    bool modern;
+    struct edit edits[EDITS_MAX];
+    size_t n;
+};
+
+struct kept {
+    const char *name;
+    size_t index;
+    struct span text;
+};
+
+bool mcp_list_possible(const char *text, size_t n)
+{
+    return n && (memmem(text, n, "tools", 5) || memmem(text, n, "\\u", 2));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct kept *x = a, *y = b;
+    int c = strcmp(x->name, y->name);
+    return c ? c : (x->index > y->index) - (x->index < y->index);
+}
+
+/* The items that are left, between brackets. */
+static int print_list(const struct filter *f, const struct edit *d, struct buf *out)
+{
+    AUTO_FREE struct kept *kept = mem_array(json_array_size(d->tools) + 1, sizeof(*kept));
+    struct span_walk w;
+    struct span item;
+    size_t n = 0, i = 0;
+    span_enter(&w, d->list);
+    for (; i < json_array_size(d->tools) && span_next(&w, NULL, &item); i++) {
+        const char *name = json_get_str(json_array_get(d->tools, i), "name");
+        if (name && tool_policy_allows(f->policy, name, NULL, NULL))
+            kept[n++] = (struct kept){name, i, item};
+    }
+    qsort(kept, n, sizeof(*kept), by_name);
+    (void)buf_addc(out, '[');
+    for (i = 0; i < n; i++) {
+        if (i)
+            (void)buf_addc(out, ',');
+        (void)buf_add(out, kept[i].text.p, kept[i].text.n);
+    }
+    return buf_addc(out, ']');
+}
+
+static void add(struct filter *f, struct edit d)
+{
+    size_t i = f->n++;
+    for (; i > 0 && f->edits[i - 1].at > d.at; i--)
+        f->edits[i] = f->edits[i - 1];
+    f->edits[i] = d;
+}
+
+/* One message. False: there are more lists in the batch than anybody has. */
+static bool look_at(struct filter *f, const json_t *message, struct span text)
+{
+    static const char private[] = "\"private\"", member[] = "\"cacheScope\":\"private\",";
+    const json_t *result = json_object_get(message, "result");
+    const json_t *tools = json_object_get(result, "tools");
+    if (!json_is_array(tools))
+        return true;
+    if (f->n + 2 > ARRAY_LEN(f->edits))
+        return false;
+    struct span in = span_member(text, "result"), list = span_member(in, "tools");
+    struct span scope = span_member(in, "cacheScope");
+    add(f, (struct edit){.at = list.p, .n = list.n, .tools = tools, .list = list});
+    if (scope.p)
+        add(f, (struct edit){.at = scope.p, .n = scope.n, .with = private});
+    else if (f->modern || json_object_get(result, "ttlMs") || json_object_get(result, "resultType"))
+        add(f, (struct edit){.at = in.p + 1, .n = 0, .with = member});
+    return true;
+}
+
+static int write_out(const struct filter *f, const char *text, size_t n, struct buf *out)
+{
+    const char *from = text;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < f->n; i++) {
+        const struct edit *d = &f->edits[i];
+        (void)buf_add(out, from, (size_t)(d->at - from));
+        r = d->with ? buf_adds(out, d->with) : print_list(f, d, out);
+        from = d->at + d->n;
+    }
+    return r < 0 ? r : buf_add(out, from, (size_t)(text + n - from));
+}
+
+int mcp_list_filter(const struct tool_policy *p, bool modern, const char *text, size_t n,
+                    struct buf *out, struct err *e)
+{
+    struct filter f = {.policy = p, .modern = modern};
+    AUTO_JSON json_t *j = NULL;
+    struct err why = {0};
+    if (!mcp_list_possible(text, n))
+        return 0;
+    int r = json_parse(text, n, &j, &why);
+    if (r < 0)
+        return err_set(e, r == -ENOMEM ? r : -E_PARSE,
+                       "what may be a list of tools is not JSON with one reading: %s", why.msg);
+    struct span whole = span_value(text, n), item;
+    bool fits = true;
+    if (json_is_array(j)) {
+        struct span_walk w;
+        span_enter(&w, whole);
+        for (size_t i = 0; fits && span_next(&w, NULL, &item); i++)
+            fits = look_at(&f, json_array_get(j, i), item);
+    } else {
+        fits = look_at(&f, j, whole);
+    }
+    if (!fits)
+        return err_set(e, -E_PARSE, "a batch holds too many lists of tools");
+    if (f.n == 0)
+        return 0;
+    r = write_out(&f, text, n, out);
+    return r < 0 ? err_set(e, r, "a list of tools is too large") : 1;
+}

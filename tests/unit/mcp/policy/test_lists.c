@@ -1,0 +1,72 @@
+/* test_lists.c - a list lacks what may not be called, and every other byte stays. */
+#include "unit/unit.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "mcp/policy/lists.h"
+
+#include <string.h>
+
+static const struct row {
+    const char *text, *want; /* want NULL: it goes on as it is; "": an error */
+    bool modern;
+} rows[] = {
+    {"{\"id\":1,\"result\":{\"tools\":[{\"name\":\"get_b\",\"x\":1.0},{\"name\":\"drop\"},{"
+     "\"name\":"
+     "\"get_a\" , \"y\":12345678901234567890}],\"nextCursor\":\"c\"}}",
+     "{\"id\":1,\"result\":{\"tools\":[{\"name\":\"get_a\" , \"y\":12345678901234567890},{\"name\":"
+     "\"get_b\",\"x\":1.0}],\"nextCursor\":\"c\"}}",
+     false},
+    {" { \"result\" : { \"a\":\"]\\\"}\", \"t\\u006fols\" : [ {\"name\":\"drop\"} ] } } ",
+     " { \"result\" : { \"a\":\"]\\\"}\", \"t\\u006fols\" : [] } } ", false},
+    {"{\"result\":{\"tools\":[{\"name\":7},{},1,{\"name\":\"get_x\"},null]}}",
+     "{\"result\":{\"tools\":[{\"name\":\"get_x\"}]}}", false},
+    {"{\"result\":{\"tools\":[]}}", "{\"result\":{\"tools\":[]}}", false},
+    /* the revision 2026-07-28 */
+    {"{\"result\":{\"tools\":[],\"ttlMs\":5,\"cacheScope\":\"public\"}}",
+     "{\"result\":{\"tools\":[],\"ttlMs\":5,\"cacheScope\":\"private\"}}", false},
+    {"{\"result\":{\"cacheScope\":\"public\",\"tools\":[{\"name\":\"drop\"}]}}",
+     "{\"result\":{\"cacheScope\":\"private\",\"tools\":[]}}", false},
+    {"{\"result\":{\"tools\":[],\"resultType\":\"complete\"}}",
+     "{\"result\":{\"cacheScope\":\"private\",\"tools\":[],\"resultType\":\"complete\"}}", false},
+    {"{\"result\":{\"tools\":[]}}", "{\"result\":{\"cacheScope\":\"private\",\"tools\":[]}}", true},
+    /* batches */
+    {"[{\"result\":{\"tools\":[{\"name\":\"drop\"}]}},{\"result\":{}},{\"result\":{\"tools\":[{"
+     "\"name\":\"get_\"}]}}]",
+     "[{\"result\":{\"tools\":[]}},{\"result\":{}},{\"result\":{\"tools\":[{\"name\":\"get_\"}]}}]",
+     false},
+    /* what is no list */
+    {"{\"result\":{\"content\":[{\"text\":\"tools\"}]}}", NULL, false},
+    {"{\"result\":{\"tools\":\"none\"}}", NULL, false},
+    {"{\"params\":{\"tools\":[{\"name\":\"drop\"}]}}", NULL, false},
+    {"\"tools\"", NULL, false},
+    {"not json at all", NULL, false},
+    {"{\"result\":{\"a\":1,\"a\":2}}", NULL, false},
+    {"", NULL, false},
+    /* what may be one and has no one reading */
+    {"{\"result\":{\"tools\":[],\"tools\":[{\"name\":\"drop\"}]}}", "", false},
+    {"{\"result\":{\"tools\":[{\"name\":\"drop\"}]}", "", false},
+    {"{\"result\":{\"t\\u006fols\":[{\"name\":\"drop\"}]}}x", "", false},
+    {"\xef\xbb\xbf{\"result\":{\"tools\":[{\"name\":\"drop\"}]}}", "", false},
+};
+
+static void a_list_lacks_what_may_not_be_called(void **state)
+{
+    const char *allow[] = {"get_*"};
+    const struct tool_policy p = {.has_allow = true, .allow = {allow, 1}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(buf) out = BUF_INIT(4096);
+        struct err e = {0};
+        int r = mcp_list_filter(&p, rows[i].modern, rows[i].text, strlen(rows[i].text), &out, &e);
+        const char *want = rows[i].want;
+        int want_r = !want ? 0 : want[0] ? 1 : -E_PARSE;
+        if (r != want_r || (r == 1 && strcmp(buf_str(&out), want) != 0))
+            fail_msg("%s\n%d %s%s", rows[i].text, r, buf_str(&out), e.msg);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_list_lacks_what_may_not_be_called)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
