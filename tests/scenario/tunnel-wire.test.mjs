@@ -285,6 +285,15 @@ describe('our edge, a stranger\'s gateway', () => {
     h.stop();
   });
 
+  test('interim answers of a gateway are skipped, a few of them', async () => {
+    let n = 3;
+    const g = await standInGateway(s, t, (st) => { for (let i = 0; i < n; i++) st.additionalHeaders({ ':status': 103 }); if (n < 100) serveTls(st); });
+    assert.equal((await call(s, t, host())).text, '{"ok":true}');
+    n = 100;
+    assert.equal(await alertOf(s, host()), 80, 'it is not waited for until it ends');
+    g.stop();
+  });
+
   test('a gateway that takes nobody is passed over', async () => {
     let busy = 0;
     const a = await standInGateway(s, t, (st) => { busy++; st.close(http2.constants.NGHTTP2_REFUSED_STREAM); });

@@ -9,6 +9,7 @@
 #include "tunnel/gateway/forward_internal.h"
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "scrub/http/content.h"
 
@@ -17,11 +18,12 @@
 
 int forward_hear(struct gateway_request *q, struct http_head *ret, struct err *e)
 {
-    int r;
-    do
-        r = http_read_head(q->upstream, ret, e);
-    while (r == 0 && ret->status < 200);
-    return r;
+    for (int n = 0; n <= LIMIT_EXCHANGE_INTERIM; n++) {
+        int r = http_read_head(q->upstream, ret, e);
+        if (r < 0 || ret->status >= 200)
+            return r;
+    }
+    return err_set(e, -E_LIMIT, "the server has sent too many interim answers");
 }
 
 /* Bytes without anything to look for. 0 at the end. */
