@@ -8,7 +8,7 @@ import net from 'node:net';
 import { authority } from '../lib/egress.mjs';
 import path from 'node:path';
 import { BIN, end, ms, run, start, tempDir, until } from '../lib/own.mjs';
-import { call, callerSocket, edgeServer, gatewayConfig, makeTunnel, startGateway } from '../lib/tunnel.mjs';
+import { alertOf, call, callerSocket, edgeServer, gatewayConfig, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
 const listen = async (s) => { await new Promise((ok) => s.listen(0, '127.0.0.1', ok)); return s.address().port; };
 const failure = (r) => JSON.parse(r.text).error.data.gateway_failure.source;
@@ -181,5 +181,157 @@ describe('files that change', () => {
     const r = await run(BIN, ['gateway', '--config', file]);
     assert.equal(r.code, 1);
     assert.match(r.err, /listen_addr/);
+  });
+});
+
+describe('processes that die under load', () => {
+  let s, t, echo, port;
+  before(async () => {
+    s = await edgeServer();
+    t = await makeTunnel(s);
+    echo = http.createServer((q, r) => { let b = ''; q.on('data', (d) => { b += d; }); q.on('end', () => { r.setHeader('x-length', b.length); r.end(b); }); });
+    port = await listen(echo);
+  });
+  after(async () => { echo?.closeAllConnections(); echo?.close(); await s?.stop(); });
+  const routes = () => ({ echo: `http://127.0.0.1:${port}` });
+
+  /** Callers that go on calling until they are told to stop: each answer is right or none. {good, failed, stop}. */
+  function load(n) {
+    const l = { good: 0, failed: 0, wrong: [], on: true };
+    const one = async (i) => {
+      for (let k = 0; l.on; k++) {
+        const body = `${i}-${k}-`.repeat(2000);
+        const r = await call(s, t, `echo.${t.domain}`, { method: 'POST', body }).catch(() => null);
+        if (r?.status === 200) { if (r.text === body) l.good++; else l.wrong.push(`${r.text.length} of ${body.length} bytes`); } else { l.failed++; await new Promise((ok) => setTimeout(ok, 50)); }
+      }
+    };
+    const all = Promise.all(Array.from({ length: n }, (_, i) => one(i)));
+    l.stop = () => { l.on = false; return all; };
+    return l;
+  }
+
+  test('the server is killed twice: no answer is a wrong one, and all come through again', async () => {
+    const g = await startGateway(s, t, routes());
+    const l = load(10);
+    for (let i = 0; i < 2; i++) {
+      const good = l.good;
+      await until('calls come through', () => l.good > good + 20, ms(30000));
+      await s.kill9();
+      await until('callers notice', () => l.failed > 0);
+      await s.reboot();
+      s.ingress = Number(s.proc.out.match(/^ingress 127\.0\.0\.1:(\d+)$/m)[1]);
+    }
+    const good = l.good;
+    await until('and again', () => l.good > good + 20, ms(30000));
+    await l.stop();
+    assert.deepEqual(l.wrong, []);
+    assert.equal(g.proc.ended, false);
+    await until('nothing is left of the calls that were cut', async () => await g.metric('sallyport_gateway_callers') === 0);
+    await g.stop();
+    assert.equal(g.proc.code, 0);
+  });
+
+  test('one gateway of two is killed: its callers are cut, those of the other go on, new ones come through at once', async () => {
+    const held = new Map();
+    const stream = http.createServer((q, r) => { r.writeHead(200, { 'content-type': 'text/event-stream' }); r.flushHeaders(); held.set(q.url, r); r.on('close', () => held.delete(q.url)); });
+    const more = { ...routes(), stream: `http://127.0.0.1:${await listen(stream)}` };
+    const gs = [await startGateway(s, t, more), await startGateway(s, t, more)];
+    const callers = await Promise.all(Array.from({ length: 12 }, async (_, i) => {
+      const c = { k: await callerSocket(s, t, `stream.${t.domain}`), text: '', closed: false };
+      c.k.on('data', (d) => { c.text += d; }).on('close', () => { c.closed = true; });
+      c.k.write(`GET /${i} HTTP/1.1\r\nHost: stream.${t.domain}\r\n\r\n`);
+      return c;
+    }));
+    await until('all are open', () => held.size === 12 && callers.every((c) => /event-stream/.test(c.text)));
+    const at = [await gs[0].metric('sallyport_gateway_callers'), await gs[1].metric('sallyport_gateway_callers')];
+    assert.deepEqual(at, [6, 6], 'spread over both');
+    gs[0].proc.kill('SIGKILL');
+    await until('its callers are cut', () => callers.filter((c) => c.closed).length === 6, ms(5000));
+    assert.equal((await call(s, t, `echo.${t.domain}`, { method: 'POST', body: 'x' })).text, 'x');
+    for (const r of held.values()) r.write('data: on\n\n');
+    await until('the others go on', () => callers.filter((c) => !c.closed && /data: on/.test(c.text)).length === 6);
+    assert(callers.filter((c) => c.closed).every((c) => !/\r\n0\r\n\r\n$/.test(c.text)), 'a cut stream is not a whole one');
+    await until('the private server is let go', () => held.size === 6, ms(5000));
+    for (const c of callers) c.k.destroy();
+    stream.closeAllConnections(); stream.close();
+    await gs[1].stop();
+  });
+});
+
+describe('certificates and tokens that are not good', () => {
+  let s, echo, port;
+  before(async () => {
+    s = await edgeServer();
+    echo = http.createServer((q, r) => { q.resume(); r.writeHead(200, { 'content-type': 'text/event-stream' }); r.write('data: 1\n\n'); echo.last = r; });
+    port = await listen(echo);
+  });
+  after(async () => { echo?.closeAllConnections(); echo?.close(); await s?.stop(); });
+  const routes = () => ({ echo: `http://127.0.0.1:${port}` });
+  const why = (promise) => promise.then(() => assert.fail('it was taken'), (e) => e.code);
+
+  test('a gateway\'s certificate that is for other names or of another CA: callers refuse it, each for its reason', async () => {
+    const t = await makeTunnel(s), stranger = authority(tempDir('stranger'));
+    const host = `echo.${t.domain}`;
+    for (const [what, leaf, code, words] of [
+      ['other names', t.ca.issue(['*.example.com']), 'ERR_TLS_CERT_ALTNAME_INVALID', /msg="callers will refuse the certificate for a route" route=echo/],
+      ['another CA', stranger.issue([`*.${t.domain}`]), 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', null],
+    ]) {
+      const g = await startGateway(s, { ...t, leaf }, routes());
+      assert.equal(await why(callerSocket(s, t, host)), code, what);
+      if (words) assert.match(g.proc.err, words, what);
+      await until('it is counted', async () => /callers_total\{outcome="no_tls"\} [1-9]/.test(await (await fetch(`http://${g.page}/metrics`)).text()));
+      await g.stop();
+    }
+  });
+
+  test('one that has expired is not taken: neither at the start, nor in the place of a good one', async () => {
+    const t = await makeTunnel(s), old = t.ca.issue([`*.${t.domain}`], { days: -1 });
+    const file = path.join(tempDir('gw'), 'g.yaml');
+    fs.writeFileSync(file, gatewayConfig(s, { ...t, leaf: old }, routes()));
+    const r = await run(BIN, ['gateway', '--config', file]);
+    assert.equal(r.code, 1);
+    assert.match(r.err, /the certificate in \S+ has expired; make a new one/);
+    const g = await startGateway(s, t, routes());
+    fs.copyFileSync(old.certFile, t.leaf.certFile);
+    fs.copyFileSync(old.keyFile, t.leaf.keyFile);
+    g.proc.kill('SIGHUP');
+    await g.proc.line(/msg="the changed files cannot be used[^"]*" why="[^"]*has expired/);
+    (await callerSocket(s, t, `echo.${t.domain}`)).destroy();
+    await g.stop();
+  });
+
+  test('the last CA is archived: nobody new, and what was open is ended, too', async () => {
+    const t = await makeTunnel(s), g = await startGateway(s, t, routes()), host = `echo.${t.domain}`;
+    const k = await callerSocket(s, t, host);
+    let text = '', closed = false;
+    k.on('data', (d) => { text += d; }).on('close', () => { closed = true; });
+    k.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await until('a stream', () => /data: 1/.test(text));
+    // One of two: those who trust the other go on.
+    const second = await s.tunnels().certificates.create(t.id, { ca_certificate_pem: fs.readFileSync(authority(tempDir('second')).file, 'utf8') });
+    await s.tunnels().certificates.archive(second.id, { tunnel_id: t.id });
+    await new Promise((ok) => setTimeout(ok, ms(300)));
+    echo.last.write('data: 2\n\n');
+    await until('it goes on', () => /data: 2/.test(text));
+    await s.tunnels().certificates.archive(t.certificate.id, { tunnel_id: t.id });
+    await until('it is ended', () => closed, ms(8000));
+    assert.equal(await alertOf(s, host), 80);
+    assert.doesNotMatch(text, /\r\n0\r\n\r\n$/);
+    await s.tunnels().certificates.create(t.id, { ca_certificate_pem: fs.readFileSync(authority(tempDir('third')).file, 'utf8') });
+    await until('callers come through again, on the connections of before', async () => (await alertOf(s, host)) === undefined, ms(8000));
+    assert.equal((g.proc.err.match(/msg="connected to the edge"/g) ?? []).length, 2);
+    await g.stop();
+  });
+
+  test('a wrong token is told by the gateway and by the server, and neither says it', async () => {
+    const t = await makeTunnel(s);
+    fs.writeFileSync(t.tokenFile, `sk-sp-tun-${'0'.repeat(64)}\n`, { mode: 0o600 });
+    const g = await startGateway(s, t, routes(), { up: false });
+    await g.proc.line(/msg="the edge cannot be reached, will retry" why=".*does not know the token/);
+    assert.equal(await alertOf(s, `echo.${t.domain}`), 80);
+    for (const p of [g.proc, s.proc]) assert.doesNotMatch(p.err, /0{64}/);
+    await t.takeToken();
+    await g.isUp();
+    await g.stop();
   });
 });

@@ -319,6 +319,20 @@ void edge_changed(struct edge *e, const char *tunnel_id)
     waitq_wake_all(&e->look);
 }
 
+/* Without a certificate the tunnel carries nothing, not even what it carried before: the last CA is taken
+ * away because nobody shall trust what it has signed. The connections of gateways stay. */
+static void end_untrusted(struct tunnel *t)
+{
+    size_t n = 0;
+    LIST_FOREACH (g, &t->gateways, struct edge_gateway, node) {
+        n += g->callers;
+        end_callers(g);
+    }
+    if (n > 0)
+        log_info("callers cut off", "tunnel=%s callers=%zu why=\"it has no certificate\"",
+                 t->facts.id, n);
+}
+
 /* The store may have failed: what was known stays, and is looked at again. */
 static void look_at(struct edge *e, struct tunnel *t)
 {
@@ -334,6 +348,8 @@ static void look_at(struct edge *e, struct tunnel *t)
         t->facts = f;
     if (r < 0 || f.archived)
         cut_all(t, "the tunnel was archived");
+    else if (f.authorities == 0)
+        end_untrusted(t);
 }
 
 /* One that was not looked at in this round, or asks for it. */
