@@ -335,3 +335,57 @@ describe('certificates and tokens that are not good', () => {
     await g.stop();
   });
 });
+
+describe('a clock that is wrong', { skip: !!process.env.ASAN_OPTIONS && 'the sanitizer wants to be loaded first' }, () => {
+  const DAY = 86400, SO = path.join(path.dirname(BIN), 'tests', 'lib', 'clock_off.so');
+  const off = (days) => (bin, argv) => ['env', `LD_PRELOAD=${SO}`, `CLOCK_OFF=${days * DAY}`, bin, ...argv];
+  /** Presence: its log has the day that it believes in. */
+  const believes = (p, days) => assert.match(p.err, new RegExp(`^ts=${new Date(Date.now() + days * DAY * 1000).toISOString().slice(0, 10)}T`, 'm'));
+  let ca, leaf, echo, port;
+  before(async () => {
+    ca = authority(tempDir('edge-ca'));
+    leaf = ca.issue(['127.0.0.1'], { days: 2 });
+    echo = http.createServer((q, r) => r.end('echo'));
+    port = await listen(echo);
+  });
+  after(() => { echo?.closeAllConnections(); echo?.close(); });
+  const routes = () => ({ echo: `http://127.0.0.1:${port}` });
+
+  test('a gateway a day ahead works; a day behind it does not begin with a certificate of tomorrow, and asks for the clock', async () => {
+    const s = await edgeServer(), t = await makeTunnel(s);
+    const g = await startGateway(s, t, routes(), { wrap: off(1) });
+    believes(g.proc, 1);
+    assert.equal((await call(s, t, `echo.${t.domain}`)).text, 'echo');
+    await g.stop();
+    const file = path.join(tempDir('gw'), 'g.yaml');
+    fs.writeFileSync(file, gatewayConfig(s, t, routes()));
+    const [cmd, ...argv] = off(-1)(BIN, ['gateway', '--config', file]);
+    const r = await run(cmd, argv);
+    assert.equal(r.code, 1);
+    assert.match(r.err, /the certificate in \S+ is not valid yet: is the clock of this machine right\?/);
+    await s.stop();
+  });
+
+  test('the edge\'s certificate, seen three days ahead: the day on which it ended is told', async () => {
+    const plain = await edgeServer(), t = await makeTunnel(plain);
+    const tls = https.createServer(leaf, (q, r) => r.end()).on('tlsClientError', () => {});
+    const at = await listen(tls);
+    const g = await startGateway({ url: `https://127.0.0.1:${at}` }, t, routes(), { config: { ca_file: ca.file }, up: false, wrap: off(3) });
+    await g.proc.line(/msg="the edge cannot be reached, will retry" why="TLS with 127\.0\.0\.1: its certificate has expired on \d{4}-\d\d-\d\d"/);
+    believes(g.proc, 3);
+    tls.closeAllConnections(); tls.close();
+    await g.stop();
+    await plain.stop();
+  });
+
+  for (const days of [1, -1]) test(`a server ${days > 0 ? 'a day ahead' : 'a day behind'} carries all the same`, async () => {
+    const s = await edgeServer({ wrap: off(days) }), t = await makeTunnel(s);
+    const g = await startGateway(s, t, routes());
+    believes(s.proc, days);
+    assert.equal((await call(s, t, `echo.${t.domain}`)).text, 'echo');
+    await s.tunnels().rotateToken(t.id, {});
+    await t.takeToken();
+    await g.stop();
+    await s.stop();
+  });
+});
