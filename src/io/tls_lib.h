@@ -46,6 +46,7 @@ struct err;
     X(SSL_CTX_load_verify_file)                                                                    \
     X(SSL_CTX_new)                                                                                 \
     X(SSL_CTX_set_alpn_select_cb)                                                                  \
+    X(SSL_CTX_set_cipher_list)                                                                     \
     X(SSL_CTX_set_ciphersuites)                                                                    \
     X(SSL_CTX_set_default_passwd_cb)                                                               \
     X(SSL_CTX_set_num_tickets)                                                                     \
@@ -140,6 +141,7 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define SSL_CTX_load_verify_file           tls_lib.SSL_CTX_load_verify_file_
 #define SSL_CTX_new                        tls_lib.SSL_CTX_new_
 #define SSL_CTX_set_alpn_select_cb         tls_lib.SSL_CTX_set_alpn_select_cb_
+#define SSL_CTX_set_cipher_list            tls_lib.SSL_CTX_set_cipher_list_
 #define SSL_CTX_set_ciphersuites           tls_lib.SSL_CTX_set_ciphersuites_
 #define SSL_CTX_set_default_passwd_cb      tls_lib.SSL_CTX_set_default_passwd_cb_
 #define SSL_CTX_set_num_tickets            tls_lib.SSL_CTX_set_num_tickets_

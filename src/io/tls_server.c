@@ -4,7 +4,9 @@
  * API's own server, and one without any, in which each session gets the identity that was minted for the
  * host the sandbox wants. The latter share one context because making one takes a millisecond.
  * Sessions are not resumed: a ticket could carry one host's session to another one. The client
- * controls what it offers; of protocols (ALPN) one of ours is chosen, or the handshake fails. */
+ * controls what it offers; of protocols (ALPN) one of ours is chosen, or the handshake fails; of ciphers
+ * only those are taken whose keys die with the session, so that whoever has written down what went over
+ * the wire (an edge, say) can do nothing with a private key that is stolen later. */
 #include "base/err.h"
 #include "crypto/cert.h"
 #include "io/tls_internal.h"
@@ -61,6 +63,12 @@ static SSL_CTX *context(struct err *e)
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (!ctx) {
         err_set(e, -E_TLS, "cannot set up TLS: %s", tls_reason(NULL));
+        return NULL;
+    }
+    /* Of TLS 1.2: 1.3 has no others. The ones with CBC are for old clients, and come last. */
+    if (SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES") != 1) {
+        err_set(e, -E_TLS, "cannot choose ciphers: %s", tls_reason(NULL));
+        SSL_CTX_free(ctx);
         return NULL;
     }
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
