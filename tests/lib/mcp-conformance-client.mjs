@@ -40,6 +40,11 @@ const scenarios = {
   "http-invalid-tool-headers": () => {
     for (const t of tools()) call(t.name, plain(t.inputSchema));
   },
+  "json-schema-ref-no-deref": () => tools(),
+  "json-schema-2020-12-preservation": () => {
+    const focal = tools().find((t) => t.name === "json_schema_2020_12_tool");
+    call("json_schema_echo", { schema: focal.inputSchema });
+  },
 };
 (scenarios[scenario] ?? (() => {
   for (const t of tools()) call(t.name, plain(t.inputSchema));

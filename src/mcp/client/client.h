@@ -54,7 +54,9 @@ struct mcp_options {
     void (*notify)(void *arg, const char *method, const json_t *params);
     void *notify_arg;
     enum mcp_era era;
-    bool listen; /* follow the stream that a server of 2025 may have for what belongs to no call */
+    /* Follow the stream that a server of 2025 may have for what belongs to no call. With `ask` it is
+     * followed in any case. */
+    bool listen;
     struct mcp_limits limits;
     struct mcp_transport *transport; /* the client's from now on; NULL: HTTP with the two below */
     const char *ca_file, *connect_to;

@@ -15,6 +15,7 @@
 #define MCP_FOREIGN_MAX 4096 /* messages of one exchange that are not for it */
 #define MCP_ASKED_MAX   64   /* requests of the server during one exchange */
 #define MCP_CLOSE_MS    2000 /* for what is said when the caller has no more time */
+#define MCP_READY_MS    5000 /* for the stream of the server's own to open */
 #define MCP_RETRY_MS    1000 /* before a stream is opened again, when the server names no time */
 #define MCP_RETRY_MAX   30000
 #define MCP_RESUMES     5 /* in a row that bring no event */
@@ -40,11 +41,12 @@ struct mcp_client {
     json_t *server, *capabilities;
     struct list pending;        /* of struct mcp_pending */
     struct scope scope;         /* the listener */
-    bool listening;
+    bool listening;             /* the fiber runs */
+    bool heard_head;            /* its stream is open, or it will not be */
 
     /* HTTP+SSE */
     char *post_url;             /* NULL: the server has not told it yet */
-    struct waitq endpoint;
+    struct waitq endpoint;      /* that, or heard_head */
     bool ended;                 /* the stream is gone */
     struct mcp_failure ended_by;
 
@@ -114,6 +116,8 @@ int mcp_incoming(struct mcp_client *c, struct mcp_pending *p, const char *text, 
 
 /* listen.c */
 int mcp_listen_start(struct mcp_client *c, struct mcp_failure *f) WARN_UNUSED;
+/* Waits, but not for long, until that stream is open: what a server sends before is lost. */
+int mcp_listen_ready(struct mcp_client *c, struct mcp_failure *f) WARN_UNUSED;
 /* HTTP+SSE: waits until the server has said where requests go. */
 int mcp_listen_endpoint(struct mcp_client *c, struct mcp_failure *f) WARN_UNUSED;
 

@@ -138,7 +138,11 @@ static int open_2025(struct mcp_client *c, struct mcp_failure *f)
     int r = initialize(c, f);
     if (r == 0) {
         c->generation++;
-        return c->o.listen && !c->listening ? mcp_listen_start(c, f) : 0;
+        /* Servers ask on that stream when they do not know to which call a question belongs. */
+        if ((!c->o.listen && !c->o.ask) || c->listening)
+            return 0;
+        r = mcp_listen_start(c, f);
+        return r < 0 ? r : mcp_listen_ready(c, f);
     }
     bool refused = f->status == 400 || f->status == 404 || f->status == 405;
     bool modern = f->source == MCP_SERVER && f->rpc_code <= -32020 && f->rpc_code >= -32099;

@@ -56,6 +56,8 @@ static int open_stream(struct mcp_client *c, const char *last_id, struct mcp_rep
     else if (code == 0 && !mcp_reply_is(r, "text/event-stream"))
         code = mcp_fail(f, MCP_HTTP, -E_PROTO, "a GET brings no event stream");
     fiber_deadline_pop(&d);
+    c->heard_head = true;
+    waitq_wake_all(&c->endpoint);
     return code;
 }
 
@@ -136,7 +138,23 @@ int mcp_listen_start(struct mcp_client *c, struct mcp_failure *f)
     if (r < 0)
         return mcp_fail(f, MCP_HERE, r, "no fiber for the server's stream: %s", err_text(r));
     c->listening = true;
+    c->heard_head = false;
     return 0;
+}
+
+int mcp_listen_ready(struct mcp_client *c, struct mcp_failure *f)
+{
+    struct fiber_deadline d = fiber_deadline_push_ms(MCP_READY_MS);
+    int r = 0;
+    while (r == 0 && !c->heard_head)
+        r = waitq_wait(&c->endpoint);
+    fiber_deadline_pop(&d);
+    /* Some servers send no head before the first event. */
+    if (r == -ETIMEDOUT && fiber_deadline_ns() > time_mono_ns())
+        r = 0;
+    if (r < 0)
+        err_set(&f->err, r, "the call was cancelled, or its time is over");
+    return r < 0 ? mcp_fail_transport(f, r) : 0;
 }
 
 int mcp_listen_endpoint(struct mcp_client *c, struct mcp_failure *f)
