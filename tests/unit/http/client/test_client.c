@@ -299,7 +299,89 @@ static int two_requests_use_one_connection(void *arg)
     return 0;
 }
 
+/* Reads one request; with `answer`, answers it. */
+static int serve_one(struct stream *s, bool answer)
+{
+    char seen[2048];
+    size_t n = 0;
+    while (n < 5 || memcmp(seen + n - 5, "hello", 5) != 0) {
+        ssize_t k = stream_read(s, seen + n, sizeof(seen) - n);
+        if (k <= 0)
+            return -E_CLOSED;
+        n += (size_t)k;
+    }
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n.";
+    return answer ? stream_write(s, ok, sizeof(ok) - 1) : 0;
+}
+
+/* Answers the first request of its first connection, takes the second and closes without a word; a
+ * second connection is served as it should be. */
+static int forgetful_peer(void *arg)
+{
+    struct peer *p = arg;
+    for (int connection = 0; connection < 2; connection++) {
+        int fd = sock_accept(&p->listener, NULL);
+        if (fd < 0)
+            return fd;
+        struct stream s = {0};
+        assert_int_equal(stream_from_fd(&s, fd), 0);
+        for (int i = 0; i < 2; i++)
+            if (serve_one(&s, connection > 0 || i == 0) == 0)
+                p->requests++;
+        stream_done(&s);
+    }
+    return 0;
+}
+
+/* The library repeats a request whose kept connection dies; with no_repeat it does not. */
+static int what_must_not_happen_twice_is_sent_once(void *arg)
+{
+    (void)arg;
+    for (int no_repeat = 0; no_repeat < 2; no_repeat++) {
+        static struct setup t;
+        begin(&t, "", 0);
+        assert_int_equal(fiber_spawn(&t.scope, "peer", forgetful_peer, &t.peer, NULL), 0);
+        const struct client_request q = {.method = "POST",
+                                         .url = t.url,
+                                         .body = "hello",
+                                         .body_len = 5,
+                                         .no_repeat = no_repeat};
+        for (int i = 0; i < 2; i++) {
+            struct client_response resp = {0};
+            struct err e = {0};
+            int r = client_fetch(t.client, &q, 100, &resp, &e);
+            assert_int_equal(r, i && no_repeat ? -E_CLOSED : 0);
+            client_response_done(&resp);
+        }
+        assert_int_equal(t.peer.requests, no_repeat ? 2 : 3);
+        end(&t);
+    }
+    return 0;
+}
+
+static int a_connection_goes_where_connect_to_says(void *arg)
+{
+    (void)arg;
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n.";
+    static struct setup t;
+    begin(&t, ok, sizeof(ok) - 1);
+    start(&t);
+    AUTO_FREE char *rule = mem_printf("name.invalid:81:%s", t.peer.address);
+    http_client_set_connect_to(t.client, "other.invalid:1:127.0.0.1:1");
+    http_client_set_connect_to(t.client, rule);
+    struct client_response resp = {0};
+    struct err e = {0};
+    const struct client_request q = {.method = "GET", .url = "http://name.invalid:81/"};
+    assert_int_equal(client_fetch(t.client, &q, 100, &resp, &e), 0);
+    assert_non_null(memmem(t.peer.seen, t.peer.seen_len, "Host: name.invalid:81\r\n", 23));
+    client_response_done(&resp);
+    end(&t);
+    return 0;
+}
+
 ON_LOOP(every_answer_is_given_or_has_words)
+ON_LOOP(what_must_not_happen_twice_is_sent_once)
+ON_LOOP(a_connection_goes_where_connect_to_says)
 ON_LOOP(a_request_is_sent_as_written_or_refused)
 ON_LOOP(a_request_ends_by_cancel_and_by_deadline)
 ON_LOOP(a_slow_reader_loses_nothing)
@@ -313,6 +395,8 @@ int main(void)
         CASE(a_request_ends_by_cancel_and_by_deadline),
         CASE(a_slow_reader_loses_nothing),
         CASE(two_requests_use_one_connection),
+        CASE(what_must_not_happen_twice_is_sent_once),
+        CASE(a_connection_goes_where_connect_to_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,6 +142,28 @@ static void the_caller_can_stop_the_parser(void **state)
     assert_int_equal(calls, 1);
 }
 
+static void the_time_to_wait_is_digits_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *wire;
+        int64_t want;
+    } rows_of_retry[] = {
+        {"data: a\n\n", -1},    {"retry: 10\n", 10},   {"retry:0\n", 0},
+        {"retry: 1x\n", -1},    {"retry: -5\n", -1},   {"retry\n", -1},
+        {"retry:  5\n", -1},    {"retry: 99999999999999999999\n", -1},
+        {"retry: 7\nretry: x\n", 7},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows_of_retry); i++) {
+        AUTO(buf) got = BUF_INIT(100);
+        AUTO(sse_parser) p;
+        sse_parser_init(&p, 100, append, &got);
+        const char *wire = rows_of_retry[i].wire;
+        assert_int_equal(sse_parser_feed(&p, wire, strlen(wire)), 0);
+        assert_true(p.retry_ms == rows_of_retry[i].want);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -149,6 +171,7 @@ int main(void)
         cmocka_unit_test(lines_and_events_have_ceilings),
         cmocka_unit_test(an_event_name_has_63_bytes_and_no_nul),
         cmocka_unit_test(the_caller_can_stop_the_parser),
+        cmocka_unit_test(the_time_to_wait_is_digits_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
