@@ -18,7 +18,8 @@ int cmd_launch(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_tunnel(int argc, char **argv);
 int cmd_gateway(int argc, char **argv);
-int cmd_mcp(int argc, char **argv); /* further codes: 3 (the tool failed), 4 (no or a wrong credential) */
+int cmd_mcp(int argc,
+            char **argv); /* further codes: 3 (the tool failed), 4 (no or a wrong credential) */
 int cmd_worker(int argc, char **argv);
 int cmd_exec(int argc, char **argv);       /* its exit code is that of the program it runs */
 int cmd_exec_guard(int argc, char **argv); /* started by exec, not by hand */

@@ -133,11 +133,15 @@ static void print_words(const char *word, size_t n)
         const struct verb_set *set;
         const char *first;
     } all[] = {
-        {"session", &cmd_session_verbs, NULL},      {"env", &cmd_env_verbs, NULL},
-        {"env key", &cmd_env_verbs, "key"},         {"rootfs", &cmd_rootfs_verbs, NULL},
+        {"session", &cmd_session_verbs, NULL},
+        {"env", &cmd_env_verbs, NULL},
+        {"env key", &cmd_env_verbs, "key"},
+        {"rootfs", &cmd_rootfs_verbs, NULL},
         {"mcp", &cmd_mcp_verbs, NULL},
-        {"tunnel", &cmd_tunnel_verbs, NULL},        {"tunnel token", &cmd_tunnel_verbs, "token"},
-        {"tunnel cert", &cmd_tunnel_verbs, "cert"}, {"audit", &cmd_audit_verbs, NULL},
+        {"tunnel", &cmd_tunnel_verbs, NULL},
+        {"tunnel token", &cmd_tunnel_verbs, "token"},
+        {"tunnel cert", &cmd_tunnel_verbs, "cert"},
+        {"audit", &cmd_audit_verbs, NULL},
         {"egress", &cmd_egress_verbs, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)

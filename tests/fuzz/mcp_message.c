@@ -50,7 +50,8 @@ static void endpoint(const char *text, size_t n)
         return;
     size_t origin = strcspn(got + 8, "/?");
     MUST(str_starts(got, "https://"));
-    MUST(str_ieq_n(got + 8, origin, "a.example", 9) || str_ieq_n(got + 8, origin, "a.example:443", 13));
+    MUST(str_ieq_n(got + 8, origin, "a.example", 9) ||
+         str_ieq_n(got + 8, origin, "a.example:443", 13));
     MUST(!strpbrk(got, " \r\n\t\\#"));
 }
 

@@ -162,9 +162,10 @@ static int list(struct mcp_command *c, struct mcp_failure *f)
     if (r < 0)
         return r;
     if (left_out)
-        fprintf(stderr,
-                "sallyport mcp: %zu tools are left out: their definitions break the protocol's rules\n",
-                left_out);
+        fprintf(
+            stderr,
+            "sallyport mcp: %zu tools are left out: their definitions break the protocol's rules\n",
+            left_out);
     if (c->json) {
         AUTO_JSON json_t *out = json_new_object();
         json_put_str(out, "protocolVersion", mcp_client_version(c->client));
@@ -354,8 +355,8 @@ static int run_verb(const struct verb *v, int argc, char **argv)
          .ptr = &c.bearer_file, .line_only = true},
         {"era", "ERA", "auto (the newest that the server speaks), modern (2026-07-28), legacy",
          FLAG_CHOICE, .ptr = &c.era, .choices = eras, .line_only = true},
-        {"timeout", "TIME", "without an answer or progress (60s)", FLAG_DURATION, .ptr = &c.timeout_ms,
-         .min = 1, .max = 30 * 60000, .line_only = true},
+        {"timeout", "TIME", "without an answer or progress (60s)", FLAG_DURATION,
+         .ptr = &c.timeout_ms, .min = 1, .max = 30 * 60000, .line_only = true},
         {"ca-file", "FILE", "trust the certificates in it (PEM) instead of the system's", FLAG_FILE,
          .ptr = &c.ca_file, .line_only = true},
         {"connect-to", "HOST:PORT:ADDR:PORT", "connect to ADDR:PORT for HOST:PORT, as curl does",

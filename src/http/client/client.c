@@ -12,7 +12,7 @@
  * wait. Redirects are not followed, only http and https are spoken, certificates are always
  * verified. Nothing about a request's credential is logged. */
 #include "http/client/client.h"
-#include "http/client/curl.h"
+#include "http/client/client_internal.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/secret.h"
@@ -20,7 +20,6 @@
 #include "base/time.h"
 #include "fiber/sync.h"
 #include "io/loop.h"
-#include "io/tls.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,35 +29,6 @@
 
 #define STREAM_WINDOW (256u << 10) /* bytes held for a slow reader of a streamed answer */
 #define DRIVER_EVENTS 32
-
-struct http_client {
-    const struct curl_api *api;
-    CURLM *multi;
-    struct io_fd epoll;
-    int wake_fd;
-    int64_t timer_ns; /* when libcurl wants to be called; FIBER_NO_DEADLINE: not */
-    struct scope scope;
-    size_t live;
-    char *ca_file; /* NULL: the process's */
-    struct curl_slist *connect_to;
-    char user_agent[128];
-};
-
-struct client_stream {
-    struct http_client *c;
-    CURL *easy;
-    struct curl_slist *headers;
-    struct buf body, head;
-    struct waitq wake;
-    int status;
-    bool have_head, finished, streaming, paused, added, secret;
-    CURLcode result;
-    int limit_error; /* why our own callback stopped the transfer */
-    size_t max_body;
-    const char *upload; /* with no_repeat: what is left of the borrowed body */
-    size_t upload_len;
-    char detail[CURL_ERROR_SIZE];
-};
 
 /* ---- driver ---- */
 
@@ -165,13 +135,6 @@ static int driver(void *arg)
         if (r < 0)
             return r;
     }
-}
-
-static const char *trusted_file; /* set before the first request */
-
-void http_client_trust(const char *pem_file)
-{
-    trusted_file = pem_file && *pem_file ? pem_file : NULL;
 }
 
 void http_client_wipe_when_freed(void)
@@ -316,78 +279,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
     return len;
 }
 
-/* The body of a no_repeat request. There is no way back in it (no seek function), and so libcurl
- * gives up (CURLE_SEND_FAIL_REWIND) where it would send the body once more. */
-static size_t on_upload(char *p, size_t size, size_t n, void *arg)
-{
-    struct client_stream *s = arg;
-    size_t k = size * n < s->upload_len ? size * n : s->upload_len;
-    if (k)
-        memcpy(p, s->upload, k);
-    s->upload += k;
-    s->upload_len -= k;
-    return k;
-}
-
-static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *arg)
-{
-    (void)easy;
-    (void)arg;
-    tls_forget_plaintext(ssl_ctx);
-    return CURLE_OK;
-}
-
 /* ---- requests ---- */
-
-static int add_header(struct client_stream *s, const char *name, const char *value, size_t n)
-{
-    if (memchr(value, '\r', n) || memchr(value, '\n', n) || strpbrk(name, "\r\n:"))
-        return -EINVAL;
-    size_t cap = strlen(name) + n + 3;
-    AUTO_FREE char *line = mem_zalloc(cap);
-    snprintf(line, cap, n ? "%s: %.*s" : "%s;", name, (int)n, value);
-    struct curl_slist *l = s->c->api->slist_append(s->headers, line);
-    secret_wipe(line, cap);
-    if (!l)
-        return -ENOMEM;
-    s->headers = l;
-    return 0;
-}
-
-static int add_headers(struct client_stream *s, const struct client_request *q)
-{
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < q->n_headers; i++)
-        r = add_header(s, q->headers[i].name, q->headers[i].value, strlen(q->headers[i].value));
-    if (r == 0 && q->bearer) {
-        size_t cap = strlen(q->bearer) + 8;
-        AUTO_FREE char *v = mem_zalloc(cap);
-        int n = snprintf(v, cap, "Bearer %s", q->bearer);
-        r = add_header(s, "Authorization", v, (size_t)n);
-        secret_wipe(v, cap);
-    }
-    if (r == 0) {
-        /* No "Expect: 100-continue": our bodies are small, and a round trip is not. */
-        struct curl_slist *l = s->c->api->slist_append(s->headers, "Expect:");
-        if (!l)
-            return -ENOMEM;
-        s->headers = l;
-    }
-    return r;
-}
-
-static void set_body(struct client_stream *s, const struct client_request *q)
-{
-    const struct curl_api *api = s->c->api;
-    if (!q->no_repeat || !q->body_len) {
-        api->easy_setopt(s->easy, CURLOPT_POSTFIELDS, q->body ? q->body : "");
-        return;
-    }
-    s->upload = q->body;
-    s->upload_len = q->body_len;
-    api->easy_setopt(s->easy, CURLOPT_READFUNCTION, on_upload);
-    api->easy_setopt(s->easy, CURLOPT_READDATA, s);
-}
 
 static int stream_start(struct http_client *c, const struct client_request *q, bool streaming,
                         size_t max_body, struct client_stream **ret, struct err *e)
@@ -411,7 +303,7 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
         return err_set(e, -ENOMEM, "no memory for the answer");
     }
 
-    int r = add_headers(s, q);
+    int r = client_handle_add_headers(s, q);
     if (r < 0) {
         client_stream_close(s);
         return err_set(e, r, "a request header holds a line break or memory is exhausted");
@@ -423,47 +315,12 @@ static int stream_start(struct http_client *c, const struct client_request *q, b
     }
     CURL *h = s->easy;
     api->easy_setopt(h, CURLOPT_PRIVATE, s);
-    api->easy_setopt(h, CURLOPT_URL, q->url);
-    api->easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-    api->easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
-    api->easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-    api->easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    api->easy_setopt(h, CURLOPT_USERAGENT, c->user_agent);
-    api->easy_setopt(h, CURLOPT_HTTPHEADER, s->headers);
     api->easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
     api->easy_setopt(h, CURLOPT_HEADERDATA, s);
     api->easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     api->easy_setopt(h, CURLOPT_WRITEDATA, s);
     api->easy_setopt(h, CURLOPT_ERRORBUFFER, s->detail);
-    if (q->once) {
-        api->easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
-        api->easy_setopt(h, CURLOPT_FORBID_REUSE, 1L);
-    }
-    api->easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
-                     (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 10000));
-    if (c->connect_to)
-        api->easy_setopt(h, CURLOPT_CONNECT_TO, c->connect_to);
-    if (http_client_is_loopback(q->url))
-        api->easy_setopt(h, CURLOPT_PROXY, "");
-    const char *trusted = c->ca_file ? c->ca_file : trusted_file;
-    if (trusted)
-        api->easy_setopt(h, CURLOPT_CAINFO, trusted);
-    if (q->secret)
-        api->easy_setopt(h, CURLOPT_SSL_CTX_FUNCTION, on_tls);
-    if (q->low_speed_timeout_ms) {
-        api->easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        api->easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)((q->low_speed_timeout_ms + 999) / 1000));
-    }
-    if (q->decode)
-        api->easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "identity");
-    if (q->body || q->body_len || str_eq(q->method, "POST")) {
-        api->easy_setopt(h, CURLOPT_POST, 1L);
-        api->easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_len);
-        set_body(s, q);
-    }
-    if (!str_eq(q->method, "GET") && !str_eq(q->method, "POST"))
-        api->easy_setopt(h, CURLOPT_CUSTOMREQUEST, q->method);
-
+    client_handle_set_up(s, q);
     if (api->multi_add_handle(c->multi, h) != CURLM_OK) {
         client_stream_close(s);
         return err_set(e, -ENOMEM, "libcurl did not take the request");

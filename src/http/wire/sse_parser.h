@@ -9,7 +9,8 @@
 struct sse_parser {
     struct buf line, data;
     char event[64], id[256];
-    int64_t retry_ms; /* what the stream last asked to wait before it is opened again; -1: nothing */
+    int64_t
+        retry_ms; /* what the stream last asked to wait before it is opened again; -1: nothing */
     bool skip_lf, has_data, started;
     int failed; /* sticky: what ended the feeding */
     int (*on_event)(void *arg, const char *event, const char *id, const char *data, size_t n);

@@ -40,9 +40,15 @@ static void set_limits(struct mcp_limits *l, const struct mcp_limits *given)
 static int check_header(const struct client_header *h, struct err *e)
 {
     static const char *const ours[] = {
-        "accept",     "accept-encoding", "connection", "content-length",       "content-type", "expect",
-        "host",       "last-event-id",   "te",         "mcp-protocol-version", "mcp-method",   "mcp-name",
-        "keep-alive", "mcp-session-id",  "trailer",    "transfer-encoding",    "upgrade",
+        "accept",       "accept-encoding",
+        "connection",   "content-length",
+        "content-type", "expect",
+        "host",         "last-event-id",
+        "te",           "mcp-protocol-version",
+        "mcp-method",   "mcp-name",
+        "keep-alive",   "mcp-session-id",
+        "trailer",      "transfer-encoding",
+        "upgrade",
     };
     if (!*h->name || strlen(h->name) > 128 || strlen(h->value) > MCP_HEADER_VALUE_MAX)
         return err_set(e, -EINVAL, "a header's name is empty, or header too long");
@@ -51,7 +57,8 @@ static int check_header(const struct client_header *h, struct err *e)
             return err_set(e, -EINVAL, "a header's name holds a character that no name has");
     for (const char *p = h->value; *p; p++)
         if (!h1_is(*p, H1_VALUE))
-            return err_set(e, -EINVAL, "the value of the header %s holds a control character", h->name);
+            return err_set(e, -EINVAL, "the value of the header %s holds a control character",
+                           h->name);
     bool param = strlen(h->name) > 10 && str_ieq_n(h->name, 10, "mcp-param-", 10);
     for (size_t i = 0; !param && i < ARRAY_LEN(ours); i++)
         param = str_ieq(h->name, ours[i]);
@@ -98,8 +105,8 @@ int mcp_client_open(const struct mcp_options *o, struct mcp_client **ret, struct
         f->source = MCP_HERE;
         return r;
     }
-    struct mcp_transport *t = o->transport ? o->transport
-                                           : mcp_transport_http(o->ca_file, o->connect_to, &f->err);
+    struct mcp_transport *t =
+        o->transport ? o->transport : mcp_transport_http(o->ca_file, o->connect_to, &f->err);
     if (!t) {
         f->source = MCP_HERE;
         return f->err.code;

@@ -70,7 +70,7 @@ int mcp_client_open(const struct mcp_options *o, struct mcp_client **ret, struct
  * Suspends. */
 void mcp_client_close(struct mcp_client *c);
 
-const char *mcp_client_version(const struct mcp_client *c); /* "2026-07-28" and the like */
+const char *mcp_client_version(const struct mcp_client *c);  /* "2026-07-28" and the like */
 const json_t *mcp_client_server(const struct mcp_client *c); /* name and version; NULL: not told */
 
 /* Progress of one call: numbers as the server sent them. Must not suspend. */

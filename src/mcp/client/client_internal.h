@@ -10,12 +10,12 @@
 #include "mcp/client/message.h"
 
 #define MCP_MODERN      "2026-07-28"
-#define MCP_SESSION_MAX 512  /* of a session's id; longer ones are refused */
+#define MCP_SESSION_MAX 512         /* of a session's id; longer ones are refused */
 #define MCP_ERROR_BODY  (64u << 10) /* of an answer that is no success */
-#define MCP_FOREIGN_MAX 4096 /* messages of one exchange that are not for it */
-#define MCP_ASKED_MAX   64   /* requests of the server during one exchange */
-#define MCP_CLOSE_MS    2000 /* for what is said when the caller has no more time */
-#define MCP_READY_MS    5000 /* for the stream of the server's own to open */
+#define MCP_FOREIGN_MAX 4096        /* messages of one exchange that are not for it */
+#define MCP_ASKED_MAX   64          /* requests of the server during one exchange */
+#define MCP_CLOSE_MS    2000        /* for what is said when the caller has no more time */
+#define MCP_READY_MS    5000        /* for the stream of the server's own to open */
 #define MCP_RETRY_MS    1000 /* before a stream is opened again, when the server names no time */
 #define MCP_RETRY_MAX   30000
 #define MCP_RESUMES     5 /* in a row that bring no event */
@@ -27,30 +27,30 @@ enum mcp_wire {
 };
 
 struct mcp_client {
-    struct mcp_options o;  /* url, headers, ca_file, connect_to: not used, see below */
+    struct mcp_options o; /* url, headers, ca_file, connect_to: not used, see below */
     struct mcp_limits limits;
     struct mcp_transport *t;
     char *url;
     struct mcp_headers headers; /* the caller's */
     enum mcp_wire wire;
-    char version[16];           /* empty until it is agreed */
+    char version[16]; /* empty until it is agreed */
     char session[MCP_SESSION_MAX + 1];
-    unsigned generation;        /* of sessions: a call that finds its session gone looks at it */
+    unsigned generation; /* of sessions: a call that finds its session gone looks at it */
     struct fmutex opening;
     uint64_t last_id;
     json_t *server, *capabilities;
-    struct list pending;        /* of struct mcp_pending */
-    struct scope scope;         /* the listener */
-    bool listening;             /* the fiber runs */
-    bool heard_head;            /* its stream is open, or it will not be */
+    struct list pending; /* of struct mcp_pending */
+    struct scope scope;  /* the listener */
+    bool listening;      /* the fiber runs */
+    bool heard_head;     /* its stream is open, or it will not be */
 
     /* HTTP+SSE */
-    char *post_url;             /* NULL: the server has not told it yet */
-    struct waitq endpoint;      /* that, or heard_head */
-    bool ended;                 /* the stream is gone */
+    char *post_url;        /* NULL: the server has not told it yet */
+    struct waitq endpoint; /* that, or heard_head */
+    bool ended;            /* the stream is gone */
     struct mcp_failure ended_by;
 
-    json_t *tools;              /* the last list; NULL: none, or out of date */
+    json_t *tools; /* the last list; NULL: none, or out of date */
     int64_t tools_until_ns;
     size_t tools_left_out;
 };

@@ -26,7 +26,8 @@ static int read_origin(const char *url, struct origin *ret, struct err *e)
     const char *from = strstr(url, "://") + 3;
     size_t n = strcspn(from, "/?#");
     if (memchr(from, '@', n))
-        return err_set(e, -EINVAL, "the address holds a user name or password; give it as a header");
+        return err_set(e, -EINVAL,
+                       "the address holds a user name or password; give it as a header");
     struct err why = {0};
     uint16_t port = 0;
     if (host_parse_authority(from, n, HOST_LITERALS, &o.host, &port, &why) < 0)
@@ -52,7 +53,8 @@ int mcp_endpoint_check(const char *url, struct err *e)
     if (n > URL_MAX)
         return err_set(e, -EINVAL, "the address is longer than %d bytes", URL_MAX);
     if (!is_clean(url, n) || strchr(url, '#'))
-        return err_set(e, -EINVAL, "the address holds a space, a backslash, a # or a letter beyond ASCII");
+        return err_set(e, -EINVAL,
+                       "the address holds a space, a backslash, a # or a letter beyond ASCII");
     return read_origin(url, &o, e);
 }
 
@@ -69,9 +71,10 @@ int mcp_endpoint_resolve(const char *base, const char *said, size_t n, char **re
     if (text[word] == ':') { /* absolute: it has a scheme */
         if (read_origin(text, &other, NULL) < 0 || own.tls != other.tls || own.port != other.port ||
             !host_eq(&own.host, &other.host))
-            return err_set(e, -E_PROTO,
-                           "the endpoint that the server names is of another origin; the credential "
-                           "does not go there");
+            return err_set(
+                e, -E_PROTO,
+                "the endpoint that the server names is of another origin; the credential "
+                "does not go there");
         *ret = TAKE(text);
         return 0;
     }

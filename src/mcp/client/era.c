@@ -36,7 +36,8 @@ static void keep_server(struct mcp_client *c, const json_t *result)
 {
     const json_t *info = json_object_get(result, "serverInfo");
     if (!info)
-        info = json_object_get(json_object_get(result, "_meta"), "io.modelcontextprotocol/serverInfo");
+        info =
+            json_object_get(json_object_get(result, "_meta"), "io.modelcontextprotocol/serverInfo");
     json_decref(c->server);
     json_decref(c->capabilities);
     c->server = json_is_object(info) ? json_deep_copy(info) : NULL;
@@ -63,8 +64,7 @@ static int discovered(struct mcp_client *c, const json_t *result, struct mcp_fai
 static int not_discovered(struct mcp_failure *f, int code, bool *again)
 {
     *again = false;
-    const json_t *supported =
-        json_object_get(json_object_get(f->rpc_error, "data"), "supported");
+    const json_t *supported = json_object_get(json_object_get(f->rpc_error, "data"), "supported");
     if (f->source == MCP_SERVER && f->rpc_code == -32022 && json_is_array(supported)) {
         *again = lists(supported, MCP_MODERN);
         if (*again || lists_old(supported))
@@ -96,7 +96,8 @@ static int open_modern(struct mcp_client *c, struct mcp_failure *f)
             return r;
         if (tries > 0)
             return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
-                            "the server refuses the revision " MCP_MODERN " and names it as one it has");
+                            "the server refuses the revision " MCP_MODERN
+                            " and names it as one it has");
         mcp_failure_done(f);
     }
 }
@@ -115,7 +116,8 @@ static int initialize(struct mcp_client *c, struct mcp_failure *f)
         return r;
     for (const char *p = c->session; *p; p++)
         if (*p < 0x21 || *p > 0x7e)
-            return mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "the server's session id is no visible ASCII");
+            return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
+                            "the server's session id is no visible ASCII");
     const char *version = json_get_str(result, "protocolVersion");
     for (size_t i = 0; version && i < ARRAY_LEN(old_versions); i++)
         if (str_eq(version, old_versions[i]))
@@ -128,7 +130,8 @@ static int initialize(struct mcp_client *c, struct mcp_failure *f)
     size_t n = 0;
     AUTO_FREE char *text = json_text(j, &n);
     return mcp_exchange_send(
-        c, &(struct mcp_outgoing){.method = "notifications/initialized", .text = text, .len = n}, f);
+        c, &(struct mcp_outgoing){.method = "notifications/initialized", .text = text, .len = n},
+        f);
 }
 
 static int open_2025(struct mcp_client *c, struct mcp_failure *f)
@@ -169,8 +172,9 @@ int mcp_era_open(struct mcp_client *c, struct mcp_failure *f)
     if (r != TRY_OLDER)
         return r;
     if (c->o.era == MCP_ERA_MODERN)
-        return f->source ? err_wrap(&f->err, f->err.code, "the server does not speak " MCP_MODERN)
-                         : mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "the server does not speak " MCP_MODERN);
+        return f->source
+                   ? err_wrap(&f->err, f->err.code, "the server does not speak " MCP_MODERN)
+                   : mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "the server does not speak " MCP_MODERN);
     mcp_failure_done(f);
     r = open_2025(c, f);
     if (r != TRY_OLDER)

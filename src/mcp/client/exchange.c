@@ -67,8 +67,8 @@ static bool add_ours(struct mcp_client *c, const char *method, const struct mcp_
     for (size_t i = 0; i < c->headers.n; i++)
         ok = ok && mcp_headers_add(h, c->headers.rows[i].name, c->headers.rows[i].value);
     bool get = str_eq(method, "GET");
-    ok = ok && mcp_headers_add(h, "Accept", get ? "text/event-stream"
-                                                : "application/json, text/event-stream");
+    ok = ok && mcp_headers_add(h, "Accept",
+                               get ? "text/event-stream" : "application/json, text/event-stream");
     if (o)
         ok = ok && mcp_headers_add(h, "Content-Type", "application/json");
     if (c->version[0] && c->wire != MCP_WIRE_SSE)
@@ -232,7 +232,8 @@ static ssize_t read_some(struct mcp_client *c, struct mcp_pending *p, struct mcp
         return mcp_fail_transport(f, (int)n);
     p->bytes += (size_t)n;
     if (p->bytes > c->limits.answer_bytes)
-        return mcp_fail(f, MCP_LIMIT, -EMSGSIZE, "the server sent more than %zu bytes for one request",
+        return mcp_fail(f, MCP_LIMIT, -EMSGSIZE,
+                        "the server sent more than %zu bytes for one request",
                         c->limits.answer_bytes);
     return n;
 }
@@ -284,8 +285,8 @@ static int on_event(void *arg, const char *event, const char *id, const char *da
 }
 
 /* Reads a stream up to the answer or its end. 1: the answer is there; 0: it ended; or negative. */
-static int read_events(struct mcp_client *c, struct mcp_pending *p, struct mcp_reply *r, bool *heard,
-                       struct mcp_failure *f)
+static int read_events(struct mcp_client *c, struct mcp_pending *p, struct mcp_reply *r,
+                       bool *heard, struct mcp_failure *f)
 {
     struct reading reading = {c, p, f, false};
     AUTO(sse_parser) parser;
@@ -360,8 +361,9 @@ static int read_stream(struct mcp_client *c, struct mcp_pending *p, struct mcp_r
             return code;
         tries = heard ? 0 : tries + 1;
         if (c->wire != MCP_WIRE_2025 || !p->last_event[0] || tries > MCP_RESUMES)
-            return mcp_fail(f, MCP_CLOSED, -E_CLOSED,
-                            "the stream ended before the answer: whether the call was made is not known");
+            return mcp_fail(
+                f, MCP_CLOSED, -E_CLOSED,
+                "the stream ended before the answer: whether the call was made is not known");
         mcp_reply_done(c, r);
         mcp_failure_done(f);
         code = open_again(c, p, r, f);
@@ -412,10 +414,11 @@ static int take_reply(struct mcp_client *c, struct mcp_pending *p, struct mcp_re
     if (status == 200 && mcp_reply_is(r, "application/json"))
         return read_json(c, p, r, f);
     f->status = status;
-    return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
-                    "the server answers HTTP %d without JSON or an event stream: is this the address "
-                    "of an MCP server?",
-                    status);
+    return mcp_fail(
+        f, MCP_PROTOCOL, -E_PROTO,
+        "the server answers HTTP %d without JSON or an event stream: is this the address "
+        "of an MCP server?",
+        status);
 }
 
 /* The caller has no more time, or wants no more. A server of 2026-07-28 sees its stream closed. */

@@ -23,9 +23,9 @@ void mcp_failure_done(struct mcp_failure *f)
 const char *mcp_source_name(enum mcp_source s)
 {
     static const char *const names[] = {
-        [MCP_NO_FAILURE] = "none", [MCP_HERE] = "here",   [MCP_CANCELLED] = "cancelled",
-        [MCP_DNS] = "dns",         [MCP_CONNECT] = "connect", [MCP_TLS] = "tls",
-        [MCP_TIMEOUT] = "timeout", [MCP_CLOSED] = "closed",   [MCP_HTTP] = "http",
+        [MCP_NO_FAILURE] = "none", [MCP_HERE] = "here",         [MCP_CANCELLED] = "cancelled",
+        [MCP_DNS] = "dns",         [MCP_CONNECT] = "connect",   [MCP_TLS] = "tls",
+        [MCP_TIMEOUT] = "timeout", [MCP_CLOSED] = "closed",     [MCP_HTTP] = "http",
         [MCP_AUTH] = "auth",       [MCP_PROTOCOL] = "protocol", [MCP_LIMIT] = "limit",
         [MCP_INPUT] = "input",     [MCP_SERVER] = "server",
     };

@@ -33,9 +33,9 @@ struct mcp_challenge {
 
 struct mcp_failure {
     enum mcp_source source;
-    int status;        /* of HTTP; 0: none */
-    int64_t rpc_code;  /* of a JSON-RPC error; 0: none */
-    json_t *rpc_error; /* that error, whole; owned; may be NULL */
+    int status;                     /* of HTTP; 0: none */
+    int64_t rpc_code;               /* of a JSON-RPC error; 0: none */
+    json_t *rpc_error;              /* that error, whole; owned; may be NULL */
     struct mcp_challenge challenge; /* with MCP_AUTH */
     struct err err;                 /* words; what a peer sent stands escaped in it */
 };

@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SAFE_INTEGER ((1LL << 53) - 1)
+#define SAFE_INTEGER   ((1LL << 53) - 1)
 #define NAME_MAX_BYTES 128
 
 void mcp_headers_done(struct mcp_headers *h)
@@ -128,8 +128,8 @@ static int add_param(struct walk *w, const char *name, const char *key, const js
                        "integer of at most 2^53-1",
                        name);
     if (r < 0)
-        return err_set(w->e, -EINVAL, "the argument that becomes Mcp-Param-%s is too long for a header",
-                       name);
+        return err_set(w->e, -EINVAL,
+                       "the argument that becomes Mcp-Param-%s is too long for a header", name);
     AUTO_FREE char *header = mem_printf("Mcp-Param-%s", name);
     (void)key;
     if (!mcp_headers_add(w->headers, header, buf_str(&value)))
@@ -146,13 +146,15 @@ static int take_annotation(struct walk *w, const struct frame *f, const json_t *
         return err_set(w->e, -E_PARSE, "x-mcp-header is empty, too long or no text");
     for (const char *p = name; *p; p++)
         if (!h1_is(*p, H1_TOKEN))
-            return err_set(w->e, -E_PARSE, "x-mcp-header holds a character that no header's name has");
+            return err_set(w->e, -E_PARSE,
+                           "x-mcp-header holds a character that no header's name has");
     if (f->place != REACHED || w->n == 1)
         return err_set(w->e, -E_PARSE,
                        "x-mcp-header stands on something that is not reached through properties");
     if (!is_one_of(json_get_str(f->at, "type"), types, ARRAY_LEN(types)))
-        return err_set(w->e, -E_PARSE, "x-mcp-header stands on a parameter whose type is not string, "
-                                       "integer or boolean");
+        return err_set(w->e, -E_PARSE,
+                       "x-mcp-header stands on a parameter whose type is not string, "
+                       "integer or boolean");
     for (size_t i = 0; i < w->n_names; i++)
         if (str_ieq(w->names[i], name))
             return err_set(w->e, -E_PARSE, "two parameters have the same x-mcp-header");
@@ -218,7 +220,8 @@ static int step(struct walk *w)
     if (f->place == REACHED || f->place == ASIDE)
         return step_keyword(w, f, key, v);
     bool reached = f->place == REACHED_NAMES;
-    return push(w, reached ? REACHED : ASIDE, v, reached ? json_object_get(f->argument, key) : NULL);
+    return push(w, reached ? REACHED : ASIDE, v,
+                reached ? json_object_get(f->argument, key) : NULL);
 }
 
 static int walk(const json_t *schema, const json_t *arguments, struct mcp_headers *h, struct err *e)

@@ -29,7 +29,8 @@ static int for_nobody(struct mcp_pending *own, struct mcp_failure *f)
 {
     if (!own || ++own->foreign <= MCP_FOREIGN_MAX)
         return 0;
-    return mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "the server keeps sending messages that are for nobody");
+    return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
+                    "the server keeps sending messages that are for nobody");
 }
 
 static int take_answer(struct mcp_client *c, struct mcp_pending *own, const struct mcp_message *m,
@@ -97,8 +98,8 @@ static int take_notification(struct mcp_client *c, struct mcp_pending *own,
             return for_nobody(own, f);
         p->progress_ns = time_mono_ns();
         if (p->call && p->call->progress)
-            p->call->progress(p->call->arg, number(m->params, "progress"), number(m->params, "total"),
-                              json_get_str(m->params, "message"));
+            p->call->progress(p->call->arg, number(m->params, "progress"),
+                              number(m->params, "total"), json_get_str(m->params, "message"));
         return 0;
     }
     if (str_eq(m->method, "notifications/tools/list_changed")) {
@@ -116,7 +117,8 @@ static int take_one(struct mcp_client *c, struct mcp_pending *own, const json_t 
     struct mcp_message m;
     struct err e = {0};
     if (mcp_message_read(j, &m, &e) < 0)
-        return mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "what the server sent is no JSON-RPC: %s", e.msg);
+        return mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "what the server sent is no JSON-RPC: %s",
+                        e.msg);
     switch (m.kind) {
     case MCP_REQUEST:
         return take_question(c, own, &m, f);

@@ -58,7 +58,8 @@ int mcp_message_read(const json_t *j, struct mcp_message *ret, struct err *e)
         r = read_answer(j, &m, e);
     } else {
         if (!m.method || m.result || m.error)
-            return err_set(e, -E_PARSE, "method is no string, or a result or error stands beside it");
+            return err_set(e, -E_PARSE,
+                           "method is no string, or a result or error stands beside it");
         if (m.params && !json_is_object(m.params) && !json_is_array(m.params))
             return err_set(e, -E_PARSE, "params is neither object nor array");
         if (m.json_id && !is_id(m.json_id))

@@ -77,7 +77,8 @@ int mcp_request_make(struct mcp_client *c, const struct mcp_ask_for *a, json_t *
 {
     if (c->wire == MCP_WIRE_SSE && c->ended)
         return mcp_fail(f, c->ended_by.source ? c->ended_by.source : MCP_CLOSED, -E_CLOSED, "%s",
-                        c->ended_by.err.msg[0] ? c->ended_by.err.msg : "the server ended its stream");
+                        c->ended_by.err.msg[0] ? c->ended_by.err.msg
+                                               : "the server ended its stream");
     unsigned generation = c->generation;
     int r = make_once(c, a, ret, f);
     if (r != -E_CONFLICT || str_eq(a->method, "initialize"))
@@ -98,8 +99,9 @@ int mcp_client_request(struct mcp_client *c, const char *method, const json_t *p
         name = json_get_str(params, "uri");
     else if (str_eq(method, "prompts/get") || str_eq(method, "tools/call"))
         name = json_get_str(params, "name");
-    int r = mcp_request_make(
-        c, &(struct mcp_ask_for){.method = method, .params = params, .name = name}, &result, f);
+    int r =
+        mcp_request_make(c, &(struct mcp_ask_for){.method = method, .params = params, .name = name},
+                         &result, f);
     if (r < 0)
         return r;
     const json_t *type = json_object_get(result, "resultType");

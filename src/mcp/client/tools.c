@@ -13,15 +13,15 @@
 
 #include <string.h>
 
-#define NAME_BYTES  256
-#define TTL_MAX_MS  (3600 * 1000)
-#define CURSOR_MAX  8192
+#define NAME_BYTES 256
+#define TTL_MAX_MS (3600 * 1000)
+#define CURSOR_MAX 8192
 
 /* ---- the list ---- */
 
 struct listing {
-    json_t *tools;  /* an array */
-    json_t *names;  /* those that were there, as keys */
+    json_t *tools; /* an array */
+    json_t *names; /* those that were there, as keys */
     size_t left_out;
     int64_t ttl_ms; /* the least of all pages */
     char *cursor;   /* NULL: no further page */
@@ -50,7 +50,8 @@ static int take_page(struct mcp_client *c, struct listing *l, const json_t *page
     if (!json_is_array(tools))
         return mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "the list of tools is no array");
     if (json_array_size(l->tools) + l->left_out + json_array_size(tools) > c->limits.tools)
-        return mcp_fail(f, MCP_LIMIT, -E_LIMIT, "the server has more than %zu tools", c->limits.tools);
+        return mcp_fail(f, MCP_LIMIT, -E_LIMIT, "the server has more than %zu tools",
+                        c->limits.tools);
     for (size_t i = 0; i < json_array_size(tools); i++) {
         json_t *tool = json_array_get(tools, i);
         struct err e = {0};
@@ -92,8 +93,8 @@ static int list_page(struct mcp_client *c, struct listing *l, struct mcp_failure
     if (l->cursor)
         json_put_str(params, "cursor", l->cursor);
     int r = mcp_request_make(
-        c, &(struct mcp_ask_for){.method = "tools/list", .params = params, .repeatable = true}, &page,
-        f);
+        c, &(struct mcp_ask_for){.method = "tools/list", .params = params, .repeatable = true},
+        &page, f);
     if (r == 0)
         r = take_page(c, l, page, f);
     return r < 0 ? r : next_cursor(l, page, f);
@@ -103,8 +104,8 @@ static int list_all(struct mcp_client *c, struct listing *l, struct mcp_failure 
 {
     for (size_t pages = 0; pages == 0 || l->cursor; pages++) {
         if (pages == c->limits.pages)
-            return mcp_fail(f, MCP_LIMIT, -E_LIMIT, "the server's list of tools has more than %zu pages",
-                            c->limits.pages);
+            return mcp_fail(f, MCP_LIMIT, -E_LIMIT,
+                            "the server's list of tools has more than %zu pages", c->limits.pages);
         int r = list_page(c, l, f);
         if (r < 0 && pages == 0 && f->source == MCP_SERVER && f->rpc_code == -32601) {
             mcp_failure_done(f); /* a server without tools */
@@ -124,8 +125,8 @@ static int list_anew(struct mcp_client *c, struct mcp_failure *f)
         json_decref(c->tools);
         c->tools = json_incref(l.tools);
         c->tools_left_out = l.left_out;
-        c->tools_until_ns =
-            time_mono_ns() + (c->wire == MCP_WIRE_MODERN && l.ttl_ms > 0 ? l.ttl_ms : 0) * NS_PER_MS;
+        c->tools_until_ns = time_mono_ns() +
+                            (c->wire == MCP_WIRE_MODERN && l.ttl_ms > 0 ? l.ttl_ms : 0) * NS_PER_MS;
     }
     json_decref(l.tools);
     json_decref(l.names);
@@ -171,13 +172,11 @@ static int call_once(struct mcp_client *c, const char *name, const json_t *param
             return r;
         }
     }
-    return mcp_request_make(c,
-                            &(struct mcp_ask_for){.method = "tools/call",
-                                                  .params = params,
-                                                  .name = name,
-                                                  .headers = &headers,
-                                                  .call = o},
-                            ret, f);
+    return mcp_request_make(
+        c,
+        &(struct mcp_ask_for){
+            .method = "tools/call", .params = params, .name = name, .headers = &headers, .call = o},
+        ret, f);
 }
 
 /* The server says that our headers are not those of its schema (-32020), which so has changed: the call
@@ -215,7 +214,8 @@ static int answer_inputs(struct mcp_client *c, const json_t *requests, json_t *a
                             : str_eq(method, "elicitation/create")   ? "elicitation"
                                                                      : "of an unknown kind");
         if (c->o.ask(c->o.ask_arg, method, json_object_get(q, "params"), &one) < 0)
-            return mcp_fail(f, MCP_INPUT, -E_DENIED, "the input that the server asks for was declined");
+            return mcp_fail(f, MCP_INPUT, -E_DENIED,
+                            "the input that the server asks for was declined");
         json_put(answers, json_object_iter_key(i), one);
     }
     return 0;
@@ -260,7 +260,8 @@ int mcp_client_call_tool(struct mcp_client *c, const char *name, const json_t *a
             return 0;
         }
         if (!str_eq(json_string_value(type), "input_required"))
-            return mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "the result is of a type this client does not know");
+            return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
+                            "the result is of a type this client does not know");
         r = next_round(c, result, params, f);
         if (r < 0)
             return r;

@@ -24,4 +24,5 @@ struct mcp_transport {
 
 /* libcurl, with connections of its own: none is shared with another credential. `ca_file` (PEM, NULL:
  * the system's) and `connect_to` (HOST1:PORT1:HOST2:PORT2, NULL: none) are copied. NULL with words. */
-struct mcp_transport *mcp_transport_http(const char *ca_file, const char *connect_to, struct err *e);
+struct mcp_transport *mcp_transport_http(const char *ca_file, const char *connect_to,
+                                         struct err *e);

@@ -21,11 +21,11 @@ static void words_become_what_the_schema_wants(void **state)
     static const struct {
         const char *word, *want;
     } rows[] = {
-        {"s=12", "{\"s\":\"12\"}"},       {"s=", "{\"s\":\"\"}"},
-        {"n=12", "{\"n\":12}"},           {"x=true", "{\"x\":true}"},
-        {"x=[1,2]", "{\"x\":[1,2]}"},     {"x=text", "{\"x\":\"text\"}"},
-        {"x=a=b", "{\"x\":\"a=b\"}"},     {"x=\"12\"", "{\"x\":\"12\"}"},
-        {"odd=null", "{\"odd\":null}"},   {"x=1 2", "{\"x\":\"1 2\"}"},
+        {"s=12", "{\"s\":\"12\"}"},     {"s=", "{\"s\":\"\"}"},
+        {"n=12", "{\"n\":12}"},         {"x=true", "{\"x\":true}"},
+        {"x=[1,2]", "{\"x\":[1,2]}"},   {"x=text", "{\"x\":\"text\"}"},
+        {"x=a=b", "{\"x\":\"a=b\"}"},   {"x=\"12\"", "{\"x\":\"12\"}"},
+        {"odd=null", "{\"odd\":null}"}, {"x=1 2", "{\"x\":\"1 2\"}"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO_JSON json_t *j = json_new_object();

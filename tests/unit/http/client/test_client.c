@@ -341,11 +341,8 @@ static int what_must_not_happen_twice_is_sent_once(void *arg)
         static struct setup t;
         begin(&t, "", 0);
         assert_int_equal(fiber_spawn(&t.scope, "peer", forgetful_peer, &t.peer, NULL), 0);
-        const struct client_request q = {.method = "POST",
-                                         .url = t.url,
-                                         .body = "hello",
-                                         .body_len = 5,
-                                         .no_repeat = no_repeat};
+        const struct client_request q = {
+            .method = "POST", .url = t.url, .body = "hello", .body_len = 5, .no_repeat = no_repeat};
         for (int i = 0; i < 2; i++) {
             struct client_response resp = {0};
             struct err e = {0};

@@ -149,9 +149,14 @@ static void the_time_to_wait_is_digits_alone(void **state)
         const char *wire;
         int64_t want;
     } rows_of_retry[] = {
-        {"data: a\n\n", -1},    {"retry: 10\n", 10},   {"retry:0\n", 0},
-        {"retry: 1x\n", -1},    {"retry: -5\n", -1},   {"retry\n", -1},
-        {"retry:  5\n", -1},    {"retry: 99999999999999999999\n", -1},
+        {"data: a\n\n", -1},
+        {"retry: 10\n", 10},
+        {"retry:0\n", 0},
+        {"retry: 1x\n", -1},
+        {"retry: -5\n", -1},
+        {"retry\n", -1},
+        {"retry:  5\n", -1},
+        {"retry: 99999999999999999999\n", -1},
         {"retry: 7\nretry: x\n", 7},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows_of_retry); i++) {

@@ -9,14 +9,25 @@
 static void addresses_that_are_taken_and_refused(void **state)
 {
     (void)state;
-    static const char *const good[] = {"http://a/", "https://a.example:8443/mcp?x=1", "http://[::1]:9/x",
-                                       "https://127.0.0.1"};
+    static const char *const good[] = {"http://a/", "https://a.example:8443/mcp?x=1",
+                                       "http://[::1]:9/x", "https://127.0.0.1"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         assert_int_equal(mcp_endpoint_check(good[i], NULL), 0);
-    static const char *const bad[] = {"",          "ftp://a/",    "a.example/mcp",  "http://",
-                                      "http://u:p@a/", "http://a/ b", "http://a/#f",    "http://a/\\b",
-                                      "http://a:0/",   "http://a:/",  "http://a:70000/", "http://a\n/",
-                                      "http:/a",       "HTTP://a/",   "http://\xc3\xa4/"};
+    static const char *const bad[] = {"",
+                                      "ftp://a/",
+                                      "a.example/mcp",
+                                      "http://",
+                                      "http://u:p@a/",
+                                      "http://a/ b",
+                                      "http://a/#f",
+                                      "http://a/\\b",
+                                      "http://a:0/",
+                                      "http://a:/",
+                                      "http://a:70000/",
+                                      "http://a\n/",
+                                      "http:/a",
+                                      "HTTP://a/",
+                                      "http://\xc3\xa4/"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct err e = {0};
         if (mcp_endpoint_check(bad[i], &e) != -EINVAL)

@@ -13,8 +13,8 @@ static void challenges_are_read(void **state)
     } rows[] = {
         {"Bearer", "Bearer", "", "", ""},
         {"Bearer realm=\"x\"", "Bearer", "", "", ""},
-        {"Bearer error=\"invalid_token\", resource_metadata=\"https://a/b?c=d\", scope=\"r w\"", "Bearer",
-         "invalid_token", "r w", "https://a/b?c=d"},
+        {"Bearer error=\"invalid_token\", resource_metadata=\"https://a/b?c=d\", scope=\"r w\"",
+         "Bearer", "invalid_token", "r w", "https://a/b?c=d"},
         {"bearer ERROR=insufficient_scope,Scope=\"a\"", "bearer", "insufficient_scope", "a", ""},
         {"Basic realm=\"a, Bearer error=\\\"no\\\"\", Bearer error=yes", "Bearer", "yes", "", ""},
         {"Basic realm=\"a\", Digest qop=auth", "Basic", "", "", ""},
@@ -30,8 +30,10 @@ static void challenges_are_read(void **state)
         struct mcp_challenge c;
         mcp_challenge_read(rows[i].header, &c);
         if (!str_eq(c.scheme, rows[i].scheme) || !str_eq(c.error, rows[i].error) ||
-            !str_eq(c.scope, rows[i].scope) || !str_eq(c.resource_metadata, rows[i].resource_metadata))
-            fail_msg("%s: %s|%s|%s|%s", rows[i].header, c.scheme, c.error, c.scope, c.resource_metadata);
+            !str_eq(c.scope, rows[i].scope) ||
+            !str_eq(c.resource_metadata, rows[i].resource_metadata))
+            fail_msg("%s: %s|%s|%s|%s", rows[i].header, c.scheme, c.error, c.scope,
+                     c.resource_metadata);
     }
 }
 
@@ -69,9 +71,9 @@ static void every_code_of_the_way_there_has_a_source(void **state)
         int code;
         enum mcp_source source;
     } rows[] = {
-        {-EHOSTUNREACH, MCP_DNS},    {-ECONNREFUSED, MCP_CONNECT}, {-E_TLS, MCP_TLS},
-        {-ETIMEDOUT, MCP_TIMEOUT},   {-ECANCELED, MCP_CANCELLED},  {-EMSGSIZE, MCP_LIMIT},
-        {-E_PROTO, MCP_PROTOCOL},    {-EINVAL, MCP_HERE},          {-ENOMEM, MCP_HERE},
+        {-EHOSTUNREACH, MCP_DNS},  {-ECONNREFUSED, MCP_CONNECT}, {-E_TLS, MCP_TLS},
+        {-ETIMEDOUT, MCP_TIMEOUT}, {-ECANCELED, MCP_CANCELLED},  {-EMSGSIZE, MCP_LIMIT},
+        {-E_PROTO, MCP_PROTOCOL},  {-EINVAL, MCP_HERE},          {-ENOMEM, MCP_HERE},
         {-E_CLOSED, MCP_CLOSED},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -28,7 +28,9 @@ static void values_are_encoded_as_the_specification_shows(void **state)
         {" padded ", "=?base64?IHBhZGRlZCA=?="},
         {"line1\nline2", "=?base64?bGluZTEKbGluZTI=?="},
         {"=?base64?literal?=", "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="},
-        {"=?base64?" "?=", "=?base64?PT9iYXNlNjQ/Pz0=?="},
+        {"=?base64?"
+         "?=",
+         "=?base64?PT9iYXNlNjQ/Pz0=?="},
         {"=?base64?=", "=?base64?="}, /* prefix and suffix would share a sign: no encoded value */
         {"a b", "a b"},
         {"\tx", "=?base64?CXg=?="},
@@ -44,17 +46,17 @@ static void values_are_encoded_as_the_specification_shows(void **state)
 static void parameters_become_headers(void **state)
 {
     (void)state;
-    AUTO_JSON json_t *schema = parse(
-        "{\"type\":\"object\",\"properties\":{"
-        "\"s\":{\"type\":\"string\",\"x-mcp-header\":\"S\"},"
-        "\"i\":{\"type\":\"integer\",\"x-mcp-header\":\"I\"},"
-        "\"b\":{\"type\":\"boolean\",\"x-mcp-header\":\"B\"},"
-        "\"n\":{\"type\":\"string\",\"x-mcp-header\":\"N\"},"
-        "\"gone\":{\"type\":\"string\",\"x-mcp-header\":\"Gone\"},"
-        "\"o\":{\"type\":\"object\",\"properties\":{\"x-mcp-header\":{\"type\":\"string\","
-        "\"default\":{\"x-mcp-header\":\"data\"}},"
-        "\"deep\":{\"type\":\"string\",\"x-mcp-header\":\"Deep\"}}},"
-        "\"q\":{\"type\":\"string\"}}}");
+    AUTO_JSON json_t *schema =
+        parse("{\"type\":\"object\",\"properties\":{"
+              "\"s\":{\"type\":\"string\",\"x-mcp-header\":\"S\"},"
+              "\"i\":{\"type\":\"integer\",\"x-mcp-header\":\"I\"},"
+              "\"b\":{\"type\":\"boolean\",\"x-mcp-header\":\"B\"},"
+              "\"n\":{\"type\":\"string\",\"x-mcp-header\":\"N\"},"
+              "\"gone\":{\"type\":\"string\",\"x-mcp-header\":\"Gone\"},"
+              "\"o\":{\"type\":\"object\",\"properties\":{\"x-mcp-header\":{\"type\":\"string\","
+              "\"default\":{\"x-mcp-header\":\"data\"}},"
+              "\"deep\":{\"type\":\"string\",\"x-mcp-header\":\"Deep\"}}},"
+              "\"q\":{\"type\":\"string\"}}}");
     AUTO_JSON json_t *arguments =
         parse("{\"s\":\"v\",\"i\":-42,\"b\":false,\"n\":null,\"o\":{\"deep\":\"d\"},\"q\":\"no\"}");
     AUTO(mcp_headers) h = {0};
@@ -151,13 +153,15 @@ static void more_than_enough_is_refused(void **state)
     AUTO(buf) text = BUF_INIT(1 << 16);
     buf_adds(&text, "{\"properties\":{");
     for (int i = 0; i <= MCP_PARAMS_MAX; i++)
-        buf_addf(&text, "%s\"p%d\":{\"type\":\"string\",\"x-mcp-header\":\"P%d\"}", i ? "," : "", i, i);
+        buf_addf(&text, "%s\"p%d\":{\"type\":\"string\",\"x-mcp-header\":\"P%d\"}", i ? "," : "", i,
+                 i);
     buf_adds(&text, "}}");
     AUTO_JSON json_t *schema = parse(buf_str(&text));
     struct err e = {0};
     assert_int_equal(mcp_params_check(schema, &e), -E_PARSE);
 
-    AUTO_JSON json_t *one = parse("{\"properties\":{\"s\":{\"type\":\"string\",\"x-mcp-header\":\"S\"}}}");
+    AUTO_JSON json_t *one =
+        parse("{\"properties\":{\"s\":{\"type\":\"string\",\"x-mcp-header\":\"S\"}}}");
     AUTO_FREE char *longest = mem_zalloc(MCP_HEADER_VALUE_MAX + 2);
     memset(longest, 'x', MCP_HEADER_VALUE_MAX + 1);
     AUTO_JSON json_t *arguments = json_new_object();

@@ -27,7 +27,8 @@ static void messages_are_told_apart(void **state)
         {"{\"jsonrpc\":\"2.0\",\"id\":-7,\"result\":{}}", MCP_RESULT, 0},
         {"{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{}}", MCP_RESULT, 0},
         {"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":-1,\"message\":\"\"}}", MCP_ERROR, 7},
-        {"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-1,\"message\":\"\"}}", MCP_ERROR, 0},
+        {"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-1,\"message\":\"\"}}", MCP_ERROR,
+         0},
         {"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-1,\"message\":\"\"}}", MCP_ERROR, 0},
         {"{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"ping\"}", MCP_REQUEST, 0},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{}}", MCP_REQUEST, 0},
@@ -59,14 +60,16 @@ static void what_could_be_two_things_is_none(void **state)
         {"{\"jsonrpc\":\"2.0\",\"result\":{}}", "no id"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"result\":{}}", "no id"},
         {"{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{}}", "no id"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"error\":{\"code\":1,\"message\":\"\"}}", "both"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"error\":{\"code\":1,\"message\":\"\"}}",
+         "both"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"result\":{}}", "beside"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":5}", "no string"},
         {"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"m\"}", "id of a request"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":\"x\"}", "params"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":1.5,\"message\":\"\"}}", "code"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":1}}", "message"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{\"code\":1,\"message\":\"\"}}", "id of an error"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{\"code\":1,\"message\":\"\"}}",
+         "id of an error"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO_JSON json_t *j = NULL;
