@@ -467,3 +467,82 @@ describe('2025', () => {
     });
   });
 });
+
+describe('HTTP+SSE', () => {
+  /** `say(text)` writes on the stream; `by` answers what is posted. */
+  const old = (by) => {
+    let say;
+    return mcpStandIn((req, res, b, s) => {
+      if (req.method === 'GET') {
+        stream(res);
+        say = (m) => res.write(typeof m === 'string' ? m : event(m));
+        s.cut = () => res.destroy();
+        return say('event: endpoint\ndata: /messages?id=1\n\n');
+      }
+      if (req.url === '/mcp') { res.writeHead(405); return res.end(); }
+      res.writeHead(202);
+      res.end();
+      if (b.method === 'initialize') return say(result(b.id, { protocolVersion: '2024-11-05', capabilities: {}, serverInfo: { name: 'old', version: '1' } }));
+      return by(b, say, s);
+    });
+  };
+
+  test('requests go where the server says, and answers come on its stream, in any order', async () => {
+    const s = old((b, say) => {
+      if (b.method !== 'tools/call') return;
+      say(result(b.id + 100, said('not ours')));
+      say({ jsonrpc: '2.0', id: 'q', method: 'ping' });
+      say(result(b.id, said('old')));
+    });
+    await withServer(s, async (x) => {
+      const r = await mcp(x, 'call', 'go');
+      assert.equal(r.out, 'old\n', r.err);
+      assert.ok(x.requests.filter((q) => q.http === 'POST').slice(2).every((q) => q.url === '/messages?id=1'));
+      assert.ok(x.requests.every((q) => !('mcp-session-id' in q.headers)));
+      await until('the ping is answered', () => x.requests.some((q) => q.body.id === 'q' && q.body.result));
+    });
+  });
+
+  test('a stream that ends, lies or says nothing ends the call', async () => {
+    await withServer(old((b, say, s) => b.method === 'tools/call' && s.cut()), async (x) => assert.equal(source(await mcp(x, 'call', 'go')), 'closed'));
+    await withServer(old((b, say) => b.method === 'tools/call' && say('data: {"jsonrpc":\n\n')), async (x) => assert.equal(source(await mcp(x, 'call', 'go')), 'protocol'));
+    await withServer(old(() => {}), async (x) => {
+      assert.equal(source(await mcp(x, 'call', 'go', '--timeout', '1s')), 'timeout');
+      assert.ok(x.methods().includes('notifications/cancelled'));
+    });
+    const mute = mcpStandIn((req, res) => { if (req.method === 'GET') stream(res).write(': x\n\n'); else { res.writeHead(404); res.end(); } });
+    await withServer(mute, async (x) => assert.equal(source(await mcp(x, 'list', '--timeout', '1s')), 'timeout'));
+  });
+});
+
+describe('the stream of the server\'s own, of 2025', () => {
+  test('is followed when a person can be asked: a question there is answered, a broken one opened again', async () => {
+    let streams = 0;
+    let push;
+    const s = legacy((req, res, b) => {
+      if (req.method === 'GET') {
+        streams++;
+        stream(res);
+        res.write(`id: g-${streams}\nretry: 10\ndata:\n\n`, () => { if (streams === 1) res.destroy(); });
+        push = (m) => res.write(event(m));
+        return true;
+      }
+      if (!b.method && b.id === 'ask') { s2.answer(b); res.writeHead(202); res.end(); return true; }
+      if (b.method !== 'tools/call') return false;
+      const ask = { jsonrpc: '2.0', id: 'ask', method: 'elicitation/create', params: { requestedSchema: { properties: { n: { default: 3 } } } } };
+      const s2res = res;
+      s2.answer = (a) => json(s2res, 200, result(b.id, said(JSON.stringify(a.result))));
+      until('the second stream', () => streams > 1).then(() => push(ask));
+      return true;
+    });
+    const s2 = {};
+    await withServer(s, async (x) => {
+      const r = await mcp(x, 'call', 'go', '--elicit', 'defaults', '--timeout', '10s');
+      assert.equal(r.out, '{"action":"accept","content":{"n":3}}\n', r.err);
+      const gets = x.requests.filter((q) => q.http === 'GET');
+      assert.equal(gets[0].headers['last-event-id'], undefined);
+      assert.equal(gets[1].headers['last-event-id'], 'g-1');
+      assert.deepEqual(x.requests.find((q) => q.body.method === 'initialize').body.params.capabilities, { elicitation: { form: {} } });
+    });
+  });
+});
