@@ -13,7 +13,7 @@
 
 /* main.c's, but for what is not for people; a test compares with --help. */
 #define COMMANDS                                                                                   \
-    "up server worker exec session status env tunnel gateway rootfs audit egress doctor "          \
+    "up server worker exec session status env tunnel gateway mcp rootfs audit egress doctor "      \
     "completion"
 
 static const char bash_script[] =
@@ -30,6 +30,7 @@ static const char bash_script[] =
     "words='{{env key}}' ;;\n"
     "    tunnel) words='{{tunnel}}'; ((COMP_CWORD > 2)) && case ${COMP_WORDS[2]} in token) "
     "words='{{tunnel token}}' ;; cert) words='{{tunnel cert}}' ;; esac ;;\n"
+    "    mcp) words='{{mcp}}' ;;\n"
     "    rootfs) words='{{rootfs}}' ;;\n"
     "    audit) words='{{audit}}' ;;\n"
     "    completion) words='bash zsh fish' ;;\n"
@@ -40,7 +41,8 @@ static const char bash_script[] =
     "    fi\n"
     "    path=(\"$cmd\")\n"
     "    case $cmd:$COMP_CWORD in\n"
-    "    session:2|env:2|tunnel:2|rootfs:2|audit:2|completion:2|help:2) COMPREPLY=($(compgen -W "
+    "    session:2|env:2|tunnel:2|mcp:2|rootfs:2|audit:2|completion:2|help:2) COMPREPLY=($(compgen "
+    "-W "
     "\"$words\" "
     "-- "
     "\"$cur\")); return ;;\n"
@@ -51,7 +53,7 @@ static const char bash_script[] =
     "    tunnel:3) if [[ ${COMP_WORDS[2]} =~ ^(token|cert)$ ]]; then COMPREPLY=($(compgen -W "
     "\"$words\" -- \"$cur\")); return; fi ;;\n"
     "    esac\n"
-    "    [[ $cmd =~ ^(session|env|tunnel|rootfs|audit|egress)$ ]] && "
+    "    [[ $cmd =~ ^(session|env|tunnel|mcp|rootfs|audit|egress)$ ]] && "
     "path+=(\"${COMP_WORDS[2]}\")\n"
     "    [[ $cmd == server && ${COMP_WORDS[2]} =~ ^(backup|restore)$ ]] && "
     "path+=(\"${COMP_WORDS[2]}\")\n"
@@ -92,6 +94,8 @@ static const char fish_script[] =
     "__fish_seen_subcommand_from {{tunnel token}}' -a '{{tunnel token}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from cert; and not "
     "__fish_seen_subcommand_from {{tunnel cert}}' -a '{{tunnel cert}}'\n"
+    "complete -c sallyport -n '__fish_seen_subcommand_from mcp; and not "
+    "__fish_seen_subcommand_from {{mcp}}' -a '{{mcp}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from rootfs; and not "
     "__fish_seen_subcommand_from {{rootfs}}' -a '{{rootfs}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from audit; and not "

@@ -194,9 +194,9 @@ test('the bash completion offers verbs, flags and choices', async () => {
   assert(commands.length > 5);
   assert.deepEqual(await words(''), [...commands, 'help', '--version', '--help']);
   assert.deepEqual(await words('help', ''), commands);
-  for (const command of ['session', 'env', 'tunnel', 'rootfs']) {
+  for (const command of ['session', 'env', 'tunnel', 'mcp', 'rootfs']) {
     const verbs = await listed(command);
-    assert(verbs.length > 2);
+    assert(verbs.length > (command === 'mcp' ? 1 : 2));
     assert.deepEqual(await words(command, ''), [...new Set(verbs.map((v) => v.split(' ')[0]))], command);
     for (const first of { env: ['key'], tunnel: ['token', 'cert'] }[command] ?? [])
       assert.deepEqual(await words(command, first, ''), verbs.filter((v) => v.startsWith(`${first} `)).map((v) => v.slice(first.length + 1)));
