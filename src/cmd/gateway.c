@@ -7,7 +7,9 @@
  * opens private servers: it cannot be dumped or traced by others of its user. */
 #include "base/err.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/gateway.h"
 #include "cmd/line/flags.h"
 #include "cmd/trim.h"
 #include "cmd/line/start.h"
@@ -16,6 +18,7 @@
 #include "io/signal.h"
 #include "secret/source.h"
 #include "tunnel/gateway/gateway.h"
+#include "tunnel/gateway/setup.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -95,14 +98,42 @@ static int run(void *arg)
     return r < 0;
 }
 
+char *gateway_dir(const char *dir)
+{
+    AUTO_FREE char *data = dir ? NULL : cmd_default_data_dir();
+    return dir ? mem_strdup(dir) : mem_printf("%s/gateway", data);
+}
+
+void gateway_guard(void)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    cmd_forbid_dumps();
+    sigaction(SIGXFSZ, &ignore, NULL); /* lint-allow: banned no signal is handled, one is ignored */
+}
+
+/* Where nothing is named: gateway.yaml of this directory, else that of `gateway init`. malloc'ed. */
+static char *usual_config(void)
+{
+    AUTO_FREE char *dir = gateway_dir(NULL);
+    AUTO_FREE char *made = mem_printf("%s/%s", dir, SETUP_CONFIG);
+    bool here = setup_is_there(SETUP_CONFIG) || !setup_is_there(made);
+    return here ? mem_strdup(SETUP_CONFIG) : TAKE(made);
+}
+
 int cmd_gateway(int argc, char **argv)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
-    struct command c = {.o = {.config_path = "gateway.yaml", .on_ready = announce}};
+    if (argc > 1 && str_eq(argv[1], "init"))
+        return cmd_gateway_init(argc - 1, argv + 1);
+    if (argc > 1 && str_eq(argv[1], "renew-cert"))
+        return cmd_gateway_renew(argc - 1, argv + 1);
+    AUTO_FREE char *config = usual_config();
+    struct command c = {.o = {.config_path = config, .on_ready = announce}};
     c.o.arg = &c;
     struct flag flags[] = {
-        {"config", "FILE", "what it is told: edge, certificate, routes (gateway.yaml)", FLAG_FILE,
-         .ptr = &c.o.config_path, .line_only = true},
+        {"config", "FILE",
+         "what it is told: edge, certificate, routes (gateway.yaml, here or where init puts it)",
+         FLAG_FILE, .ptr = &c.o.config_path, .line_only = true},
         {"metrics", "ADDRESS",
          "where /metrics, /healthz and /readyz are, or none (as in the file, or 127.0.0.1:8403)",
          FLAG_TEXT, .ptr = &c.o.metrics, .line_only = true},
@@ -117,7 +148,10 @@ int cmd_gateway(int argc, char **argv)
             "certificate of yours; the edge sees ciphertext. Certificates and routes are read "
             "again\n"
             "when their files change; SIGHUP reads them now. docs/tunnel.md is the guide,\n"
-            "docs/gateway-reference.md says what the configuration may hold.",
+            "docs/gateway-reference.md says what the configuration may hold.\n"
+            "sallyport gateway init makes all it needs: tunnel, token, certificate, "
+            "configuration;\n"
+            "sallyport gateway renew-cert renews the certificate when it is due.",
         .flags = flags,
         .n_flags = ARRAY_LEN(flags),
     };
@@ -125,6 +159,11 @@ int cmd_gateway(int argc, char **argv)
     if (code >= 0)
         return code;
     struct err e = {0};
+    if (flags[0].source == FLAG_DEFAULT && !setup_is_there(config)) {
+        fprintf(stderr, "sallyport gateway: there is no gateway.yaml here; sallyport gateway init "
+                        "makes one, --config FILE names another\n");
+        return 1;
+    }
     c.o.level_given = c.log_level != NULL;
     log_init("gateway", cmd_log_level(c.log_level ? c.log_level : "info"));
     cmd_forbid_dumps();

@@ -17,8 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LIST_MAX 100000
-#define PEM_MAX  65536 /* far more than a server takes, so that it says what is wrong */
+#define PEM_MAX 65536 /* far more than a server takes, so that it says what is wrong */
 
 struct tunnel_command {
     struct api_command call;
@@ -75,38 +74,11 @@ static int create(void *command, struct err *e)
     return 0;
 }
 
-/* All pages of a list (new reference). */
-static int get_all(struct tunnel_command *c, const char *path, bool archived, json_t **ret,
-                   struct err *e)
-{
-    AUTO_JSON json_t *all = json_array();
-    AUTO_FREE char *next = NULL;
-    do {
-        AUTO_FREE char *url =
-            mem_printf("%s?limit=100%s%s%s", path, archived ? "&include_archived=true" : "",
-                       next ? "&page=" : "", next ? next : "");
-        AUTO_JSON json_t *j = NULL;
-        int r = call(c, "GET", url, NULL, &j, e);
-        if (r < 0)
-            return r;
-        json_array_extend(all, json_object_get(j, "data"));
-        const char *more = json_get_str(j, "next_page");
-        if (more &&
-            (!api_client_is_id(more) || str_eq(more, next) || json_array_size(all) > LIST_MAX))
-            return err_set(e, -E_PROTO,
-                           "the server's list does not end in a way that can be followed");
-        free(next);
-        next = more ? mem_strdup(more) : NULL;
-    } while (next);
-    *ret = TAKE(all);
-    return 0;
-}
-
 static int print_all(struct tunnel_command *c, const char *path, void (*print)(const json_t *o),
                      const char *none, struct err *e)
 {
     AUTO_JSON json_t *all = NULL;
-    int r = get_all(c, path, c->all, &all, e);
+    int r = api_client_all(&c->call.api, path, c->all, &all, e);
     if (r < 0)
         return r;
     if (c->call.json) {
@@ -149,7 +121,7 @@ static int show(void *command, struct err *e)
     int r = call(c, "GET", path, NULL, &j, e);
     if (r < 0 || c->call.json)
         return r < 0 ? r : api_command_print(j);
-    r = get_all(c, certificates, false, &all, e);
+    r = api_client_all(&c->call.api, certificates, false, &all, e);
     if (r < 0)
         return r;
     static const char *const rows[][2] = {{"id", "id"},

@@ -11,6 +11,7 @@
 #include "base/str.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -93,6 +94,58 @@ int file_write_new(const char *path, mode_t mode, const void *p, size_t n, struc
     (void)unlink(part);
     if (r < 0)
         return err_set(e, r, "cannot write %s: %s", path, err_text(r));
+    return file_flush_names(path, e);
+}
+
+void file_unstage(const char *path)
+{
+    AUTO_FREE char *part = mem_printf("%s.new", path);
+    (void)unlink(part);
+}
+
+/* As the one whose place it takes, so that who reads that one can read this one. */
+static int resemble(int fd, const struct stat *old)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if ((st.st_uid != old->st_uid || st.st_gid != old->st_gid) &&
+        fchown(fd, old->st_uid, old->st_gid) < 0)
+        return -errno;
+    return fchmod(fd, old->st_mode & 07777) < 0 ? -errno : 0;
+}
+
+int file_stage(const char *path, mode_t mode, const void *p, size_t n, struct err *e)
+{
+    AUTO_FREE char *part = mem_printf("%s.new", path);
+    struct stat old;
+    bool is_there = lstat(path, &old) == 0;
+    if (!is_there && errno != ENOENT) {
+        int r = -errno;
+        return err_set(e, r, "cannot look at %s: %s", path, err_text(r));
+    }
+    if (is_there && !S_ISREG(old.st_mode))
+        return err_set(e, -EINVAL, "%s is no regular file; name the file itself", path);
+    file_unstage(path); /* left by a crash */
+    AUTO_CLOSE int fd = file_make(part, is_there ? 0600 : mode, e);
+    if (fd < 0)
+        return fd;
+    int r = is_there ? resemble(fd, &old) : 0;
+    if (r == 0)
+        r = fd_write_all(fd, p, n);
+    if (r == 0 && fsync(fd) < 0)
+        r = -errno;
+    if (r < 0)
+        file_unstage(path);
+    return r < 0 ? err_set(e, r, "cannot write %s: %s", part, err_text(r)) : 0;
+}
+
+int file_publish(const char *path, struct err *e)
+{
+    AUTO_FREE char *part = mem_printf("%s.new", path);
+    int r = rename(part, path) < 0 ? -errno : 0;
+    if (r < 0)
+        return err_set(e, r, "cannot replace %s: %s", path, err_text(r));
     return file_flush_names(path, e);
 }
 

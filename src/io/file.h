@@ -24,6 +24,14 @@ ssize_t file_read_small(int fd, void *p, size_t cap) WARN_UNUSED;
  * (-EEXIST). 0 or a negative code with words. */
 int file_write_new(const char *path, mode_t mode, const void *p, size_t n, struct err *e)
     WARN_UNUSED;
+/* A file that takes the place of `path`, or begins it, in two steps, so that several can change within a
+ * moment. file_stage writes PATH.new, durable, with owner and mode of what is at `path`, else with `mode`;
+ * file_publish gives it the name, durable. What was there stays whole until then. A link is refused: it
+ * would be replaced, not what it leads to. 0 or a negative code with words. Both block. */
+int file_stage(const char *path, mode_t mode, const void *p, size_t n, struct err *e) WARN_UNUSED;
+int file_publish(const char *path, struct err *e) WARN_UNUSED;
+/* Forgets what was staged. */
+void file_unstage(const char *path);
 /* Whether what is open as `fd` is ours or root's and nobody else may read it. 0, or -EPERM with
  * words that tell what to do. */
 int file_is_private(int fd, const char *path, struct err *e) WARN_UNUSED;

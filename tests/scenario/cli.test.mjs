@@ -181,6 +181,10 @@ test('the bash completion offers verbs, flags and choices', async () => {
   assert.deepEqual(await words('session', 'c'), ['create', 'confirm']);
   assert.deepEqual(await words('env', 'key', 'r'), ['revoke']);
   assert.deepEqual(await words('tunnel', 'token', 'rotate', '--re'), ['--reason']);
+  assert.deepEqual(await words('gateway', 'r'), ['renew-cert']);
+  assert.deepEqual(await words('gateway', '--c'), ['--config']);
+  assert.deepEqual(await words('gateway', 'init', '--tu'), ['--tunnel-id']);
+  assert.deepEqual(await words('gateway', 'renew-cert', '--fo'), ['--force']);
   assert.deepEqual(await words('help', 'w'), ['worker']);
   assert.deepEqual(await words('session', 'create', '--to'), ['--tools']);
   assert.deepEqual(await words('server', '--log-level', 'w'), ['warn']);

@@ -17,6 +17,8 @@
 #include <string.h>
 
 #define CALL_TIMEOUT_MS 60000
+#define SECRET_MOST     (64u << 10) /* of an answer with a token in it */
+#define LIST_MAX        100000
 
 static int from_environment(struct api_client *c, const char *base_url, struct err *e)
 {
@@ -128,16 +130,20 @@ int api_client_call(struct api_client *c, const char *method, const char *path, 
     AUTO_FREE char *url = mem_printf("%s%s", c->base_url, path);
     size_t n = 0;
     AUTO_FREE char *text = body ? json_text(body, &n) : NULL;
+    struct client_header headers[ARRAY_LEN(common) + 1];
+    memcpy(headers, common, sizeof(common));
+    headers[ARRAY_LEN(common)] = (struct client_header){"idempotency-key", c->attempt};
     struct client_request q = {.method = method,
                                .url = url,
-                               .headers = common,
-                               .n_headers = ARRAY_LEN(common),
+                               .headers = headers,
+                               .n_headers = ARRAY_LEN(common) + (c->attempt != NULL),
+                               .secret = c->secret,
                                .bearer = secret_borrow(&c->key),
                                .body = text,
                                .body_len = n};
     struct client_response resp = {0};
     struct fiber_deadline d = fiber_deadline_push_ms(CALL_TIMEOUT_MS);
-    int r = client_fetch(c->http, &q, LIMIT_BODY_BYTES, &resp, e);
+    int r = client_fetch(c->http, &q, c->secret ? SECRET_MOST : LIMIT_BODY_BYTES, &resp, e);
     fiber_deadline_pop(&d);
     if (r == -ECONNREFUSED)
         return unreachable(c, e);
@@ -154,6 +160,32 @@ int api_client_call(struct api_client *c, const char *method, const char *path, 
         *ret = TAKE(j);
     client_response_done(&resp);
     return r;
+}
+
+int api_client_all(struct api_client *c, const char *path, bool archived, json_t **ret,
+                   struct err *e)
+{
+    AUTO_JSON json_t *all = json_array();
+    AUTO_FREE char *next = NULL;
+    do {
+        AUTO_FREE char *url =
+            mem_printf("%s?limit=100%s%s%s", path, archived ? "&include_archived=true" : "",
+                       next ? "&page=" : "", next ? next : "");
+        AUTO_JSON json_t *j = NULL;
+        int r = api_client_call(c, "GET", url, NULL, &j, e);
+        if (r < 0)
+            return r;
+        json_array_extend(all, json_object_get(j, "data"));
+        const char *more = json_get_str(j, "next_page");
+        if (more &&
+            (!api_client_is_id(more) || str_eq(more, next) || json_array_size(all) > LIST_MAX))
+            return err_set(e, -E_PROTO,
+                           "the server's list does not end in a way that can be followed");
+        free(next);
+        next = more ? mem_strdup(more) : NULL;
+    } while (next);
+    *ret = TAKE(all);
+    return 0;
 }
 
 int api_client_stream(struct api_client *c, const char *session_id, const char *after,

@@ -12,6 +12,8 @@ struct api_client {
     char *base_url;
     struct secret key;
     char *environment_id; /* where known from the environment or dev.env; may be NULL */
+    const char *attempt;  /* sent as Idempotency-Key with the calls from now on; NULL: none */
+    bool secret;          /* what the calls from now on answer is secret, and small */
 };
 /* Server and key, as a pair: ANTHROPIC_BASE_URL with ANTHROPIC_API_KEY (taken out of the
  * environment), else dev.env in `data_dir`. `base_url` (may be NULL) overrides the first. Suspends
@@ -24,6 +26,9 @@ void api_client_close(struct api_client *c);
  * own message. Suspends. */
 int api_client_call(struct api_client *c, const char *method, const char *path, const json_t *body,
                     json_t **ret, struct err *e) WARN_UNUSED;
+/* All pages of a list, as one array (new reference); `path` has no query. As api_client_call. */
+int api_client_all(struct api_client *c, const char *path, bool archived, json_t **ret,
+                   struct err *e) WARN_UNUSED;
 /* Opens an event stream. `after` (may be NULL): resume behind this event id. Suspends. */
 int api_client_stream(struct api_client *c, const char *session_id, const char *after,
                       struct client_stream **ret, struct err *e) WARN_UNUSED;

@@ -1,0 +1,21 @@
+/* gateway - what the files of `sallyport gateway` share. */
+#pragma once
+
+#include "base/base.h"
+
+/* `sallyport gateway init` and `sallyport gateway renew-cert`; exit codes as of every command. */
+int cmd_gateway_init(int argc, char **argv);
+int cmd_gateway_renew(int argc, char **argv);
+
+/* The directory that `gateway init` fills: `dir`, what --dir says, or "gateway" in the data directory.
+ * malloc'ed. */
+char *gateway_dir(const char *dir);
+
+/* For the commands that write keys: no dumps, and a file that may not grow is an error of write(2), no end
+ * by a signal. */
+void gateway_guard(void);
+
+#define GATEWAY_CERT_LIFETIME_S (90LL * 86400)
+/* Of a certificate: nobody takes one of less, and callers (Apple's) cap what they accept. */
+#define GATEWAY_CERT_LEAST_MS 3600000
+#define GATEWAY_CERT_MOST_MS  (398LL * 86400000)
