@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { authority } from '../lib/egress.mjs';
-import { BIN, end, ms, run, start, tempDir, until } from '../lib/own.mjs';
+import { BIN, end, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
 import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
 const FILES = ['ca.key', 'ca.pem', 'gateway.pem', 'gateway.yaml', 'setup.json', 'tunnel.token'];
@@ -591,4 +591,59 @@ describe('gateway renew-cert', () => {
       assert.equal(g.code, 0, g.tail());
     });
   }
+});
+
+describe('docs/tunnel.md', () => {
+  const doc = fs.readFileSync(path.join(repo, 'docs', 'tunnel.md'), 'utf8');
+  /** The commands of a section, as they are written. */
+  const commands = (title) => {
+    const section = doc.split(`\n${title}\n`)[1]?.split(/^##+ /m)[0];
+    assert(section, title);
+    const lines = [...section.matchAll(/^```console\n(.*?)^```$/gms)].flatMap((m) => m[1].split('\n'));
+    const taken = [];
+    for (let i = 0, until; i < lines.length; i++) {
+      if (until || taken.at(-1)?.endsWith('\\')) taken.push(lines[i]);
+      else if (lines[i].startsWith('$ ')) taken.push(lines[i].slice(2));
+      else continue;
+      if (until && lines[i] === until) until = undefined;
+      until ??= /<<(\w+)/.exec(lines[i])?.[1];
+    }
+    return taken;
+  };
+  /** Runs them in a network of their own, where the ports of the page are free; a failed one ends it. */
+  async function play(lines) {
+    const dir = tempDir('doc'), bin = tempDir('bin');
+    fs.symlinkSync(BIN, path.join(bin, 'sallyport'));
+    // A person reads the key from the screen, and waits until something is there.
+    const script = lines.map((l) => l
+      .replace(/^(sallyport server .*?) &/, '$1 > server.log & until grep -q ^ready server.log; do sleep 0.1; done')
+      .replace('ANTHROPIC_API_KEY=sk-sp-api-…', 'ANTHROPIC_API_KEY=$(sed -n "s/^api key: //p" server.log)')
+      .replace(/^(python3 -m http\.server .*?) &/, '$1 2> http.log & until curl -s -o http.out http://127.0.0.1:9000/; do sleep 0.1; done')).join('\n');
+    const r = await run('unshare', ['--user', '--map-root-user', '--net', '--pid', '--fork', '--kill-child', 'bash', '-c', `set -eu -o pipefail\nip link set lo up\n${script}\n`], { cwd: dir, env: { PATH: `${bin}:${process.env.PATH}`, XDG_DATA_HOME: path.join(dir, 'data') }, timeout: ms(60000) });
+    assert(!r.timedOut, r.out + r.err);
+    assert.equal(r.code, 0, `${script}\n${r.out}\n${r.err}`);
+    return r;
+  }
+  const five = commands('## In five minutes');
+
+  test('five minutes, a renewal, another CA', async () => {
+    assert(five.length >= 10 && five.some((l) => l.startsWith('curl --cacert $ca')), five.join('\n'));
+    const renewal = commands('### Renewing it'), rotation = commands('### Another CA');
+    assert(renewal.length === 1 && rotation.length === 6);
+    const look = 'until curl -sf http://127.0.0.1:8404/readyz; do sleep 0.2; done; kill %3; wait %3';
+    const at = rotation.findIndex((l) => l.startsWith('sallyport gateway --config'));
+    const r = await play([...five, ...renewal, ...rotation.slice(0, at + 1), look, five.at(-1).replace('$ca', 'both.pem'), ...rotation.slice(at + 1), five.at(-1).replace('$ca', 'gateway-2/ca.pem')]);
+    assert.equal(r.out.match(/^what only insiders know$/mg).length, 3, r.out);
+    assert.match(r.out, /^\S+gateway\.pem is good until .*; nothing was changed$/m);
+    assert.match(r.out, /^tcrt_\w+ is archived: it is trusted no more$/m);
+  });
+
+  test('a CA of your own, by hand', async () => {
+    const hand = commands('## A CA of your own, by hand');
+    assert(hand.length > 15 && hand.includes('END'), hand.join('\n'));
+    const from = five.findIndex((l) => l.startsWith('sallyport gateway init')), curl = five.at(-1).replace('$ca', 'ca.pem');
+    const r = await play([...five.slice(0, from), ...hand, ...five.slice(-2, -1), curl]);
+    assert.match(r.out, /^what only insiders know$/m);
+    assert.match(r.out, /^gateway\.pem is good until .*; nothing was changed$/m);
+  });
 });

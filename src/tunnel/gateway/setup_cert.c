@@ -205,7 +205,7 @@ static int check_way(const struct setup_files *f, const struct cert_issuer *ca,
     cert_issuer_times(ca, &begins_s, &ends_s);
     (void)time_format(day, ends_s * US_PER_S);
     if (now_s < begins_s)
-        return err_set(e, -EINVAL,
+        return err_set(e, -E_DENIED,
                        "the CA in %s is not valid yet: is the clock of this machine right?", f->ca);
     if (now_s >= ends_s)
         return err_set(e, -E_DENIED,

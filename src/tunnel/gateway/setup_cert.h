@@ -39,8 +39,8 @@ struct setup_outcome {
 };
 /* Looks at the gateway's certificate and renews it when it is due. A new one is on disk as a whole before
  * anything takes the place of the old. 0; -EEXIST with words: what is there was not signed by the CA;
- * -ENOENT with words: it is due, and the CA's key is not here; -E_DENIED with words: the CA ends, so that
- * a new one would be no better; another negative code with words. */
+ * -ENOENT with words: it is due, and the CA's key is not here; -E_DENIED with words: the CA is not valid
+ * now, or ends so soon that a new one would be no better; another negative code with words. */
 int setup_certificate(const struct setup_files *f, const struct cert_issuer *ca,
                       const struct setup_wish *w, struct setup_outcome *ret, struct err *e)
     WARN_UNUSED;

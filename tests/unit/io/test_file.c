@@ -101,6 +101,45 @@ static void says_who_may_read_it(void **state)
     }
 }
 
+static void expect_text(const char *path, const char *text, mode_t mode)
+{
+    char got[16];
+    struct stat st;
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(file_read_small(fd, got, sizeof(got)), (int)strlen(text));
+    assert_memory_equal(got, text, strlen(text));
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode & 07777, mode);
+}
+
+static void takes_the_place_of_another_with_its_mode(void **state)
+{
+    const struct place *p = *state;
+    AUTO_FREE char *part = mem_printf("%s.new", p->file);
+    struct err e = {0};
+    struct stat st;
+    assert_int_equal(file_stage(p->file, 0640, "one", 3, &e), 0);
+    assert_int_equal(lstat(p->file, &st), -1); /* not yet */
+    assert_int_equal(file_publish(p->file, &e), 0);
+    expect_text(p->file, "one", 0640);
+    assert_int_equal(chmod(p->file, 0400), 0);
+    assert_int_equal(file_stage(p->file, 0644, "first", 5, &e), 0);
+    assert_int_equal(file_stage(p->file, 0644, "second", 6, &e), 0); /* after a crash */
+    expect_text(p->file, "one", 0400);
+    expect_text(part, "second", 0400);
+    assert_int_equal(file_publish(p->file, &e), 0);
+    expect_text(p->file, "second", 0400);
+    assert_int_equal(lstat(part, &st), -1);
+    assert_int_equal(file_stage(p->file, 0644, "third", 5, &e), 0);
+    file_unstage(p->file);
+    assert_int_equal(file_publish(p->file, &e), -ENOENT);
+    expect_text(p->file, "second", 0400);
+    assert_int_equal(file_stage(p->link, 0644, "x", 1, &e), -EINVAL);
+    assert_non_null(strstr(e.msg, "is no regular file; name the file itself"));
+    assert_int_equal(file_stage(p->fifo, 0644, "x", 1, &e), -EINVAL);
+}
+
 static void names_the_directory(void **state)
 {
     (void)state;
@@ -118,6 +157,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(opens_regular_files_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(makes_all_of_it_and_never_over_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_who_may_read_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_the_place_of_another_with_its_mode, set_up,
+                                        tear_down),
         cmocka_unit_test(names_the_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
