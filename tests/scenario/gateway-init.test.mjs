@@ -554,6 +554,32 @@ describe('gateway renew-cert', () => {
     return { seen, failed, stop: async () => { on = false; await done; } };
   }
 
+  test('renewals and looks at the files at the same moment: every look finds a whole, and the last renewal is not missed', async () => {
+    const dir = newDir();
+    await good(init(dir, ['--name', newName(), '--route', `wiki=http://127.0.0.1:${wiki.address().port}`]));
+    const g = start(BIN, ['gateway', '--config', path.join(dir, 'gateway.yaml'), '--metrics', 'none']);
+    await g.line(/^ready /m);
+    // What a renewal does in the end, faster than anybody renews: one of two whole files gets the name.
+    const file = path.join(dir, 'gateway.pem'), next = `${file}.next`, two = [fs.readFileSync(file)];
+    await good(renew('--dir', dir, '--force'));
+    two.push(fs.readFileSync(file));
+    assert.notDeepEqual(two[0], two[1]);
+    for (let i = 0; i < 4000; i++) {
+      fs.writeFileSync(next, two[i % 2], { mode: 0o600 });
+      g.kill('SIGHUP');
+      fs.renameSync(next, file);
+      if (i % 50 === 0) await new Promise((ok) => setImmediate(ok));
+    }
+    await good(renew('--dir', dir, '--force'));
+    const c = callers(`wiki.${state(dir).domain}`, path.join(dir, 'ca.pem'));
+    await until('the last certificate is shown', () => c.seen.at(-1)?.serial === serial(path.join(dir, 'gateway.pem')), ms(10000));
+    await c.stop();
+    await end(g);
+    assert.deepEqual(c.failed, []);
+    assert((g.err.match(/msg="files read anew"/g) ?? []).length > 50, 'it has looked often');
+    assert.doesNotMatch(g.err, /the changed files cannot be used/);
+  });
+
   for (const halves of [1, 2]) {
     test(`a gateway that serves takes it within ten seconds, and no caller fails (${halves === 1 ? 'one file' : 'two files'})`, async () => {
       let g, host, ca, certFile, args, stop;

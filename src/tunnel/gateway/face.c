@@ -1,12 +1,14 @@
 /* face.c - reads the files on a thread, and tells when they have changed.
  *
  * Files of the operator's, possibly mounted (Kubernetes swaps a link): so links are followed, and a change is
- * any change of what stat says. A set that does not fit together, because only one half has been replaced so
- * far, is an error, and who asked keeps what it has. */
+ * any change of what stat says. It is asked before a file is read: what changes in between is read again. A
+ * set that does not fit together, because only one half has been replaced so far, is an error, and who asked
+ * keeps what it has. Certificate and key in one file are read at once, and are never halves of two. */
 #include "tunnel/gateway/face.h"
 
 #include "base/err.h"
 #include "base/secret.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "crypto/cert.h"
 #include "io/file.h"
@@ -27,6 +29,37 @@ struct job {
     struct err err;
 };
 
+/* ---- marks ---- */
+
+#define MARK_EMPTY 1
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    return (h ^ v) * UINT64_C(0x9e3779b97f4a7c15) + (h >> 29);
+}
+
+static void mark_file(uint64_t *mark, const char *path)
+{
+    struct stat st = {0};
+    if (stat(path, &st) < 0)
+        memset(&st, 0, sizeof(st));
+    *mark = mix(*mark, (uint64_t)st.st_ino);
+    *mark = mix(*mark, (uint64_t)st.st_size);
+    *mark = mix(*mark, (uint64_t)st.st_mtim.tv_sec);
+    *mark = mix(*mark, (uint64_t)st.st_mtim.tv_nsec);
+}
+
+/* Those that the configuration names, which is marked before them. */
+static void mark_others(uint64_t *mark, const struct gateway_config *c)
+{
+    mark_file(mark, c->cert_file);
+    mark_file(mark, c->key_file);
+    if (c->upstream_ca_file)
+        mark_file(mark, c->upstream_ca_file);
+}
+
+/* ---- reading ---- */
+
 static ssize_t read_text(const char *path, bool is_key, char *to, size_t room, struct err *e)
 {
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -46,12 +79,14 @@ static int read_identity(const struct gateway_config *c, struct cert_identity **
     int r = secret_room(&key, FILE_MOST);
     if (r < 0)
         return err_set(e, r, "no memory for a private key: %s", err_text(r));
-    ssize_t n = read_text(c->cert_file, false, cert, FILE_MOST, e);
+    const bool is_one = str_eq(c->cert_file, c->key_file);
+    ssize_t n = is_one ? 0 : read_text(c->cert_file, false, cert, FILE_MOST, e);
     ssize_t k = n < 0 ? n : read_text(c->key_file, true, key.data, FILE_MOST, e);
     r = k < 0 ? (int)k
-              : cert_identity_read(cert, (size_t)n, c->cert_file, key.data, (size_t)k, c->key_file,
-                                   ret, e);
+              : cert_identity_read(is_one ? key.data : cert, (size_t)(is_one ? k : n), c->cert_file,
+                                   key.data, (size_t)k, c->key_file, ret, e);
     secret_done(&key);
+    secret_wipe(cert, FILE_MOST); /* a link may lead to the key's file */
     return r;
 }
 
@@ -76,8 +111,12 @@ static int read_all(void *arg)
 {
     struct job *j = arg;
     struct gateway_face *f = j->ret;
+    f->mark = MARK_EMPTY;
+    mark_file(&f->mark, j->config_path);
     int r = gateway_config_read(j->config_path, &f->config, &j->err);
     const struct gateway_config *c = f->config;
+    if (r == 0)
+        mark_others(&f->mark, c);
     if (r == 0 && c->listen.port)
         r = err_set(&j->err, -EOPNOTSUPP,
                     "%s: listen_addr is not built yet: this gateway dials (edge) and waits nowhere",
@@ -145,37 +184,23 @@ struct route_secret *face_secret(const struct gateway_face *f, const struct gate
 /* ---- changes ---- */
 
 struct marking {
-    const char *paths[4];
-    size_t n;
+    const char *config_path;
+    const struct gateway_config *config;
     uint64_t mark;
 };
-
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    return (h ^ v) * UINT64_C(0x9e3779b97f4a7c15) + (h >> 29);
-}
 
 /* On a thread. */
 static int mark_all(void *arg)
 {
     struct marking *m = arg;
-    for (size_t i = 0; i < m->n; i++) {
-        struct stat st = {0};
-        if (stat(m->paths[i], &st) < 0)
-            memset(&st, 0, sizeof(st));
-        m->mark = mix(m->mark, (uint64_t)st.st_ino);
-        m->mark = mix(m->mark, (uint64_t)st.st_size);
-        m->mark = mix(m->mark, (uint64_t)st.st_mtim.tv_sec);
-        m->mark = mix(m->mark, (uint64_t)st.st_mtim.tv_nsec);
-    }
+    mark_file(&m->mark, m->config_path);
+    mark_others(&m->mark, m->config);
     return 0;
 }
 
 uint64_t face_mark(struct pool *pool, const char *config_path, const struct gateway_config *c)
 {
-    struct marking m = {.paths = {config_path, c->cert_file, c->key_file}, .n = 3, .mark = 1};
-    if (c->upstream_ca_file)
-        m.paths[m.n++] = c->upstream_ca_file;
+    struct marking m = {.config_path = config_path, .config = c, .mark = MARK_EMPTY};
     (void)pool_call(pool, mark_all, &m);
     return m.mark;
 }

@@ -19,6 +19,7 @@ struct gateway_face {
     struct tls_trust *upstream_trust; /* NULL: the configuration has no server by https */
     struct route_secret *secrets;     /* one for each route; these change */
     char number[FACE_NUMBER_MAX];     /* of no other one in this process */
+    uint64_t mark;                    /* of the files, from before they were read: face_mark */
 };
 /* Reads everything but secrets, whose sources are made. `before` (NULL: none): what it is to take the place
  * of. Suspends. 0 with one reference, or a code with words. */
@@ -29,5 +30,6 @@ struct gateway_face *face_ref(struct gateway_face *f);
 void face_unref(struct gateway_face *f); /* Suspends with the last one. NULL is fine */
 /* The secret of a route of this face. */
 struct route_secret *face_secret(const struct gateway_face *f, const struct gateway_route *route);
-/* What would tell that a file has changed: names, sizes and times of all of them. Suspends. */
+/* What tells that a file has changed, when it is another one than that of the face: numbers, sizes and times
+ * of all of them. Suspends. */
 uint64_t face_mark(struct pool *pool, const char *config_path, const struct gateway_config *c);

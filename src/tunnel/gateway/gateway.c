@@ -145,6 +145,7 @@ static void put_on(struct gateway *g, struct gateway_face *f)
 {
     struct gateway_face *before = g->face;
     g->face = f;
+    g->mark = f->mark;
     face_unref(before); /* which may suspend */
     if (!g->o.level_given)
         log_set_level(f->config->log_level);
@@ -169,7 +170,6 @@ static void look_again(struct gateway *g, bool always)
         log_warn("the way to the edge is another one in the changed file: restart to take it",
                  "file=%s", log_q(g->o.config_path));
     put_on(g, f);
-    g->mark = face_mark(g->pool, g->o.config_path, g->face->config);
     log_info("files read anew", "routes=%zu", g->face->config->n_routes);
 }
 
@@ -254,7 +254,6 @@ static int open_all(struct gateway *g, struct err *e)
     if (r < 0)
         return r;
     put_on(g, f);
-    g->mark = face_mark(g->pool, g->o.config_path, g->face->config);
     r = open_edge(g, e);
     return r < 0 ? r : open_page(g, e);
 }
