@@ -24,6 +24,7 @@ int h2_serve(struct stream *s, const struct http_serve_options *o, struct err *e
 struct h2_conn;
 void h2_serve_drain(struct h2_conn *c);
 size_t h2_serve_streams(const struct h2_conn *c);
+int64_t h2_serve_rtt_ns(const struct h2_conn *c);
 
 /* http_link_new for HTTP/2: sends the preface and starts the fiber that reads. Takes `s` over in
  * every case. 0 or a code with words. Suspends. */

@@ -45,6 +45,7 @@ struct h2_conn {
     bool draining;     /* no more requests are taken */
     int64_t heard_ns;  /* when bytes came last */
     int64_t pinged_ns; /* when a PING went out last */
+    int64_t rtt_ns;    /* how long the last answer to one took; 0: none has come */
     struct list streams;
     size_t n_streams; /* of these with an open pipe */
     size_t n_lingering;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/time.h"
 
 static struct h2_stream *stream_of(nghttp2_session *s, const nghttp2_frame *f)
 {
@@ -179,6 +180,10 @@ static int on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *arg)
     case NGHTTP2_SETTINGS:
         if (f->hd.flags & NGHTTP2_FLAG_ACK)
             h2_windows_settings(c, true);
+        break;
+    case NGHTTP2_PING:
+        if (f->hd.flags & NGHTTP2_FLAG_ACK)
+            c->rtt_ns = time_mono_ns() - c->pinged_ns;
         break;
     case NGHTTP2_GOAWAY:
         c->goaway = true;

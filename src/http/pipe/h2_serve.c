@@ -210,6 +210,11 @@ size_t h2_serve_streams(const struct h2_conn *c)
     return c->n_streams;
 }
 
+int64_t h2_serve_rtt_ns(const struct h2_conn *c)
+{
+    return c->rtt_ns;
+}
+
 int h2_serve(struct stream *s, const struct http_serve_options *o, struct err *e)
 {
     int r = h2_lib_open(e);

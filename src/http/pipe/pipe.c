@@ -31,6 +31,11 @@ size_t http_serve_streams(const struct http_serving *s)
     return s->conn ? h2_serve_streams(s->conn) : 0;
 }
 
+int64_t http_serve_rtt_ns(const struct http_serving *s)
+{
+    return s->conn ? h2_serve_rtt_ns(s->conn) : 0;
+}
+
 int http_link_new(enum http_version v, struct stream *s, const struct http_link_options *o,
                   struct http_link **ret, struct err *e)
 {

@@ -205,6 +205,8 @@ struct http_serving {
 void http_serve_drain(struct http_serving *s);
 /* How many exchanges have not ended; 0 also before and after http_serve. */
 size_t http_serve_streams(const struct http_serving *s);
+/* How long the last PING and its answer took, in nanoseconds; 0: none was answered yet, or nothing is served. */
+int64_t http_serve_rtt_ns(const struct http_serving *s);
 
 struct http_serve_options {
     bool tls;                /* the scheme of the requests */

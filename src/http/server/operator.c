@@ -17,8 +17,9 @@
 #include <string.h>
 
 #define MAX_CONNECTIONS 64
-#define PAGE_MAX        (256u << 10)
+#define PAGE_MAX        (1u << 20) /* of 1024 routes at a gateway */
 #define TEXT            "text/plain; charset=utf-8"
+#define JSON            "application/json"
 #define EXPOSITION      "text/plain; version=0.0.4; charset=utf-8"
 
 struct operator_page {
@@ -29,6 +30,13 @@ struct operator_page {
 static int say(struct http_exchange *x, int status, const char *text)
 {
     return http_reply(x, status, TEXT, text, strlen(text));
+}
+
+static int say_where(const struct operator_page *p, struct http_exchange *x)
+{
+    AUTO_FREE char *text = mem_printf("/healthz, /readyz%s and /metrics are here\n",
+                                      p->c.own_paths ? p->c.own_paths : "");
+    return say(x, 404, text);
 }
 
 static int answer_ready(struct operator_page *p, struct http_exchange *x)
@@ -44,9 +52,29 @@ static int answer_metrics(struct operator_page *p, struct http_exchange *x)
     if (p->c.refresh)
         p->c.refresh(p->c.arg);
     vitals_refresh();
-    if (metrics_render(&page, p->c.prefixes) < 0)
+    int r = metrics_render(&page, p->c.prefixes);
+    if (r == 0 && p->c.series) {
+        p->c.series(p->c.arg, &page);
+        r = buf_err(&page);
+    }
+    if (r < 0)
         return say(x, 500, "the page is too large\n");
     return http_reply(x, 200, EXPOSITION, buf_str(&page), page.len);
+}
+
+/* 0 or the connection's code after answering; -ENOENT: it is none of the process's own. */
+static int answer_own(struct operator_page *p, struct http_exchange *x)
+{
+    AUTO(buf) page = BUF_INIT(PAGE_MAX);
+    int status = 500,
+        r = p->c.own ? p->c.own(p->c.arg, http_request(x)->path, &page, &status) : -ENOENT;
+    if (r == -ENOENT)
+        return r;
+    if (r < 0)
+        return say(x, 500, "the page is too large\n");
+    (void)buf_addc(&page, '\n');
+    (void)http_reply(x, status, JSON, buf_str(&page), page.len);
+    return 0;
 }
 
 static void answer(struct http_exchange *x, void *arg)
@@ -56,6 +84,8 @@ static void answer(struct http_exchange *x, void *arg)
     int r;
     if (!str_eq(q->method, "GET") && !str_eq(q->method, "HEAD"))
         r = say(x, 405, "GET only\n");
+    else if (answer_own(p, x) == 0)
+        return;
     else if (str_eq(q->path, "/healthz"))
         r = say(x, 200, "ok\n");
     else if (str_eq(q->path, "/readyz"))
@@ -63,7 +93,7 @@ static void answer(struct http_exchange *x, void *arg)
     else if (str_eq(q->path, "/metrics"))
         r = answer_metrics(p, x);
     else
-        r = say(x, 404, "/healthz, /readyz and /metrics are here\n");
+        r = say_where(p, x);
     (void)r; /* the connection's end is the connection's business */
 }
 

@@ -16,6 +16,12 @@ struct operator_config {
     const char *(*not_ready)(void *arg);
     /* Brings gauges up to date before a page of metrics; may suspend. NULL: there are none. */
     void (*refresh)(void *arg);
+    /* Paths that are this process's own, also in place of /readyz: JSON is appended to `out`. 0 with a status,
+     * -ENOENT: not one of them, or another code. Does not suspend. NULL: there are none. */
+    int (*own)(void *arg, const char *path, struct buf *out, int *ret_status);
+    const char *own_paths; /* for words: ", /status" */
+    /* Appends series that depend on the configuration, never on peers. Does not suspend. NULL: there are none. */
+    void (*series)(void *arg, struct buf *out);
     void *arg;
 };
 
