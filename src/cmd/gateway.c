@@ -127,6 +127,8 @@ int cmd_gateway(int argc, char **argv)
         return cmd_gateway_init(argc - 1, argv + 1);
     if (argc > 1 && str_eq(argv[1], "renew-cert"))
         return cmd_gateway_renew(argc - 1, argv + 1);
+    if (argc > 1 && str_eq(argv[1], "status"))
+        return cmd_gateway_status(argc - 1, argv + 1);
     AUTO_FREE char *config = usual_config();
     struct command c = {.o = {.config_path = config, .on_ready = announce}};
     c.o.arg = &c;
@@ -135,7 +137,8 @@ int cmd_gateway(int argc, char **argv)
          "what it is told: edge, certificate, routes (gateway.yaml, here or where init puts it)",
          FLAG_FILE, .ptr = &c.o.config_path, .line_only = true},
         {"metrics", "ADDRESS",
-         "where /metrics, /healthz and /readyz are, or none (as in the file, or 127.0.0.1:8403)",
+         "where /metrics, /status, /healthz and /readyz are, or none (as in the file, or "
+         "127.0.0.1:8403)",
          FLAG_TEXT, .ptr = &c.o.metrics, .line_only = true},
         {"log-level", "LEVEL", "debug, info, warn or error (as in the file, or info)", FLAG_CHOICE,
          .ptr = &c.log_level, .choices = levels, .line_only = true},
@@ -148,10 +151,11 @@ int cmd_gateway(int argc, char **argv)
             "certificate of yours; the edge sees ciphertext. Certificates and routes are read "
             "again\n"
             "when their files change; SIGHUP reads them now. docs/tunnel.md is the guide,\n"
-            "docs/gateway-reference.md says what the configuration may hold.\n"
+            "docs/gateway-reference.md says what the configuration may hold.\n\n"
             "sallyport gateway init makes all it needs: tunnel, token, certificate, "
             "configuration;\n"
-            "sallyport gateway renew-cert renews the certificate when it is due.",
+            "renew-cert renews the certificate when it is due, status shows a gateway that runs,\n"
+            "doctor finds what is in its way. Each has a --help of its own.",
         .flags = flags,
         .n_flags = ARRAY_LEN(flags),
     };

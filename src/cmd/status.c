@@ -27,25 +27,10 @@ static int64_t time_of(const json_t *o, const char *key)
     return text && time_parse(text, &t) == 0 ? t : 0;
 }
 
-/* "3h12m", "42s" */
-static const char *age(int64_t us, char ret[32])
-{
-    int64_t s = us > 0 ? us / US_PER_S : 0;
-    if (s >= 86400)
-        snprintf(ret, 32, "%lldd%lldh", (long long)(s / 86400), (long long)(s % 86400 / 3600));
-    else if (s >= 3600)
-        snprintf(ret, 32, "%lldh%02lldm", (long long)(s / 3600), (long long)(s % 3600 / 60));
-    else if (s >= 60)
-        snprintf(ret, 32, "%lldm%02llds", (long long)(s / 60), (long long)(s % 60));
-    else
-        snprintf(ret, 32, "%llds", (long long)s);
-    return ret;
-}
-
 static const char *since(const json_t *all, const json_t *o, const char *key, char ret[32])
 {
     int64_t t = time_of(o, key);
-    return t ? age(time_of(all, "now") - t, ret) : "-";
+    return t ? term_age(time_of(all, "now") - t, ret) : "-";
 }
 
 /* A text of the server's, through the terminal's escapes. */

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 
+struct buf;
 struct err;
 struct secret;
 
@@ -59,6 +60,14 @@ void cert_identity_times(const struct cert_identity *id, int64_t *ret_begins_s,
                          int64_t *ret_ends_s);
 /* Whether the certificate is for this host name (RFC 9525: SAN alone, "*" for one whole label). */
 bool cert_identity_is_for(const struct cert_identity *id, const char *host);
+/* For people: the names and addresses that it is for, ", " between them, and whom it was signed by. Appended,
+ * what is odd in them escaped; buf's error. */
+int cert_identity_hosts(const struct cert_identity *id, struct buf *out);
+int cert_identity_issuer(const struct cert_identity *id, struct buf *out);
+/* Whether the authority whose certificate `pem` begins with has signed it: name, key identifier, usage and
+ * signature. 0; -E_DENIED: it has not; -E_PARSE: that is no certificate. Both with words. */
+int cert_identity_signed_by(const struct cert_identity *id, const char *pem, size_t n,
+                            struct err *e) WARN_UNUSED;
 /* The certificate as DER; lives as long as the identity. */
 const unsigned char *cert_identity_der(const struct cert_identity *id, size_t *ret_n);
 /* Its X509 and EVP_PKEY, for io/tls alone; borrowed. */

@@ -48,6 +48,11 @@ int cert_name_constraints(const struct cert_ca_options *o, struct buf *out, stru
 size_t cert_address(const char *text, unsigned char ret[16]);
 bool cert_is_name(const char *text);
 
+/* ---- cert_read.c ---- */
+
+/* The certificate that a text begins with, called `name` in words; NULL with words. The caller's to free. */
+X509 *cert_first(const char *pem, size_t n, const char *name, struct err *e);
+
 /* ---- cert_key.c ---- */
 
 /* A new P-256 key; NULL when libcrypto fails. */

@@ -39,9 +39,14 @@ struct err;
     X(EVP_PKEY_set1_EC_KEY)                                                                        \
     X(EVP_PKEY_up_ref)                                                                             \
     X(EVP_sha256)                                                                                  \
+    X(GENERAL_NAMES_free)                                                                          \
+    X(GENERAL_NAME_get0_value)                                                                     \
+    X(OPENSSL_sk_num)                                                                              \
+    X(OPENSSL_sk_value)                                                                            \
     X(X509_EXTENSION_create_by_NID)                                                                \
     X(X509_EXTENSION_free)                                                                         \
     X(X509_NAME_add_entry_by_NID)                                                                  \
+    X(X509_NAME_oneline)                                                                           \
     X(X509_add_ext)                                                                                \
     X(X509_check_ca)                                                                               \
     X(X509_check_host)                                                                             \
@@ -54,6 +59,8 @@ struct err;
     X(X509_get0_subject_key_id)                                                                    \
     X(X509_get_ext)                                                                                \
     X(X509_get_ext_by_NID)                                                                         \
+    X(X509_get_ext_d2i)                                                                            \
+    X(X509_get_issuer_name)                                                                        \
     X(X509_get_serialNumber)                                                                       \
     X(X509_get_subject_name)                                                                       \
     X(X509_getm_notAfter)                                                                          \
@@ -103,9 +110,14 @@ int cert_lib_open(struct err *e) WARN_UNUSED;
 #define EVP_PKEY_set1_EC_KEY         cert_lib.EVP_PKEY_set1_EC_KEY_
 #define EVP_PKEY_up_ref              cert_lib.EVP_PKEY_up_ref_
 #define EVP_sha256                   cert_lib.EVP_sha256_
+#define GENERAL_NAMES_free           cert_lib.GENERAL_NAMES_free_
+#define GENERAL_NAME_get0_value      cert_lib.GENERAL_NAME_get0_value_
+#define OPENSSL_sk_num               cert_lib.OPENSSL_sk_num_
+#define OPENSSL_sk_value             cert_lib.OPENSSL_sk_value_
 #define X509_EXTENSION_create_by_NID cert_lib.X509_EXTENSION_create_by_NID_
 #define X509_EXTENSION_free          cert_lib.X509_EXTENSION_free_
 #define X509_NAME_add_entry_by_NID   cert_lib.X509_NAME_add_entry_by_NID_
+#define X509_NAME_oneline            cert_lib.X509_NAME_oneline_
 #define X509_add_ext                 cert_lib.X509_add_ext_
 #define X509_check_ca                cert_lib.X509_check_ca_
 #define X509_check_host              cert_lib.X509_check_host_
@@ -118,6 +130,8 @@ int cert_lib_open(struct err *e) WARN_UNUSED;
 #define X509_get0_subject_key_id     cert_lib.X509_get0_subject_key_id_
 #define X509_get_ext                 cert_lib.X509_get_ext_
 #define X509_get_ext_by_NID          cert_lib.X509_get_ext_by_NID_
+#define X509_get_ext_d2i             cert_lib.X509_get_ext_d2i_
+#define X509_get_issuer_name         cert_lib.X509_get_issuer_name_
 #define X509_get_serialNumber        cert_lib.X509_get_serialNumber_
 #define X509_get_subject_name        cert_lib.X509_get_subject_name_
 #define X509_getm_notAfter           cert_lib.X509_getm_notAfter_

@@ -169,7 +169,7 @@ describe('files that change', () => {
     fs.writeFileSync(file, gatewayConfig(s, t, routes(), { ...upstream({ ca_file: a.file }), log_level: 'error', admin: `127.0.0.1:${port}` }));
     const p = start(BIN, ['gateway', '--config', file]);
     await p.line(/^ready edge=127\.0\.0\.1:\d+ routes=1$/m);
-    assert.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200);
+    await until('its route was probed', async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).status === 200);
     assert.doesNotMatch(p.err, /connected to the edge/);
     await end(p);
     assert.equal(p.code, 0);

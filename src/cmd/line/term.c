@@ -8,6 +8,7 @@
 #include "cmd/line/term.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "base/time.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -177,6 +178,20 @@ const char *term_bytes(int64_t n, char ret[32])
         unit++;
     }
     snprintf(ret, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return ret;
+}
+
+const char *term_age(int64_t us, char ret[32])
+{
+    int64_t s = us > 0 ? us / US_PER_S : 0;
+    if (s >= 86400)
+        snprintf(ret, 32, "%lldd%lldh", (long long)(s / 86400), (long long)(s % 86400 / 3600));
+    else if (s >= 3600)
+        snprintf(ret, 32, "%lldh%02lldm", (long long)(s / 3600), (long long)(s % 3600 / 60));
+    else if (s >= 60)
+        snprintf(ret, 32, "%lldm%02llds", (long long)(s / 60), (long long)(s % 60));
+    else
+        snprintf(ret, 32, "%llds", (long long)s);
     return ret;
 }
 

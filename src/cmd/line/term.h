@@ -58,6 +58,9 @@ void term_spinner_clear(struct term_spinner *s); /* removes it */
 /* "12.3 MiB", in `ret`. */
 const char *term_bytes(int64_t n, char ret[32]);
 
+/* How long `us` microseconds are: "3h12m", "42s"; nothing is less than 0s. In `ret`. */
+const char *term_age(int64_t us, char ret[32]);
+
 /* At the end of a command: what was printed must have gone out, or a token that is redirected into a
  * file on a full disk is lost. Tells when it has not; whoever has closed the other end of a pipe wants
  * no more, and no words. The exit code: `code`, or 1 in place of 0. */

@@ -268,6 +268,8 @@ static void forward_it(struct gateway_request *q)
         r = exchange(q, &e);
         again = r == -E_CLOSED && reused && may_repeat(q) && !q->answered;
     } while (again);
+    if (r < 0)
+        q->outcome = q->caller_failed ? HEALTH_ABANDONED : HEALTH_FAILED;
     if (r == 0)
         forward_count_answer();
     else if (!q->answered && !q->caller_failed && r != -ECANCELED)
@@ -280,9 +282,12 @@ static void forward_it(struct gateway_request *q)
 
 static void forward_counted(struct gateway_request *q)
 {
+    int64_t began_ns = time_mono_ns();
     q->f->busy++;
     forward_it(q);
     q->f->busy--;
+    health_request(q->f->o.health, q->route->host.text, q->outcome,
+                   (time_mono_ns() - began_ns) / 1000);
 }
 
 /* Whether the request is for the host that the caller has a certificate of. */

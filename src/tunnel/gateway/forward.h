@@ -5,11 +5,13 @@
 
 struct err;
 struct gateway_forward;
+struct health;
 struct resolver;
 
 struct gateway_forward_options {
     struct resolver *resolver;
-    size_t requests_most; /* at once; 0: as many as this process may open files for */
+    struct health *health; /* where requests and failures are told */
+    size_t requests_most;  /* at once; 0: as many as this process may open files for */
 };
 /* Of the calling fiber, which frees it: it owns the connections to private servers. 0 or a code with
  * words. */

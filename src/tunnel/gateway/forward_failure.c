@@ -112,12 +112,33 @@ void forward_refuse(struct gateway_request *q, int status, const json_t *body)
     http_head_done(&h);
 }
 
+enum failure_source forward_source_of(const char *text)
+{
+    for (size_t i = 0; text && i < ARRAY_LEN(source_texts); i++)
+        if (str_eq(text, source_texts[i]))
+            return (enum failure_source)i;
+    return INTERNAL;
+}
+
+/* For /status and the route's series; the words of the log have been told to nobody else. */
+static void note_failure(struct gateway_request *q, int status, const char *words)
+{
+    const struct health_failure f = {.host = q->host->text,
+                                     .route = q->route ? q->route->host.text : NULL,
+                                     .source = source_texts[q->source],
+                                     .words = words,
+                                     .status = status};
+    q->outcome = q->source == POLICY ? HEALTH_REFUSED : HEALTH_FAILED;
+    health_failed(q->f->o.health, &f);
+}
+
 void forward_fail(struct gateway_request *q, int status, enum failure_source source,
                   const char *words)
 {
     q->source = source;
     metric_add(source == POLICY ? &n_refused : &n_broken, 1);
     forward_tell(q, status, words);
+    note_failure(q, status, words);
     AUTO_JSON json_t *j =
         forward_failure_json(q, source, q->call.id, -32000, NULL, words_for(source, words));
     forward_refuse(q, status, j);

@@ -9,6 +9,7 @@
 #include "mcp/policy/judge.h"
 #include "scrub/http/reply.h"
 #include "tunnel/gateway/forward.h"
+#include "tunnel/gateway/health.h"
 
 #define FORWARD_AUTHORITY (HOST_TEXT_MAX + 8)
 
@@ -56,6 +57,7 @@ struct gateway_request {
     enum failure_source source;
     bool caller_failed;
     bool answered; /* a final head has gone to the caller */
+    enum health_outcome outcome;
 };
 
 /* ---- forward_failure.c ---- */

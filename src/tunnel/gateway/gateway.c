@@ -7,6 +7,7 @@
  * at the start alone. */
 #include "tunnel/gateway/gateway.h"
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -22,6 +23,9 @@
 #include "secret/source.h"
 #include "tunnel/gateway/face.h"
 #include "tunnel/gateway/forward.h"
+#include "tunnel/gateway/health.h"
+#include "tunnel/gateway/probe.h"
+#include "tunnel/gateway/status.h"
 #include "tunnel/gateway/uplink.h"
 
 #include <stdio.h>
@@ -41,10 +45,15 @@ struct gateway {
     uint64_t mark;
     struct gateway_forward *forward;
     struct uplinks *uplinks;
+    struct health *health;
+    struct probes *probes;
     struct operator_page *page;
     char admin[ADDRESS_TEXT_MAX + 10]; /* of the configuration, as an address to listen on */
     struct inner_options inner;
     struct waitq look;
+    int64_t started_us, taken_us, trouble_us;
+    uint64_t generation;
+    struct err trouble; /* why the last change of the files was not taken */
     bool stopping, ended, was_up;
     struct waitq changed; /* it has ended */
 };
@@ -85,12 +94,36 @@ static void is_up(void *arg)
     g->was_up = true;
 }
 
-static const char *not_ready(void *arg)
+/* The page's own paths. */
+static int tell(void *arg, const char *path, struct buf *out, int *ret_status)
 {
     const struct gateway *g = arg;
-    if (g->stopping)
-        return "the gateway stops";
-    return uplinks_up(g->uplinks) > 0 ? NULL : "no connection to the edge is up";
+    const struct status_view v = {.face = g->face,
+                                  .uplinks = g->uplinks,
+                                  .health = g->health,
+                                  .config_path = g->o.config_path,
+                                  .started_us = g->started_us,
+                                  .generation = g->generation,
+                                  .taken_us = g->taken_us,
+                                  .trouble = g->trouble.msg,
+                                  .trouble_us = g->trouble_us,
+                                  .stopping = g->stopping};
+    AUTO_JSON json_t *o = NULL;
+    bool ready = true;
+    if (str_eq(path, "/readyz"))
+        o = status_ready_json(&v, &ready);
+    else if (str_eq(path, "/status"))
+        o = status_json(&v);
+    else
+        return -ENOENT;
+    *ret_status = ready ? 200 : 503;
+    return json_print(out, o);
+}
+
+static void put_series(void *arg, struct buf *out)
+{
+    const struct gateway *g = arg;
+    (void)health_series(g->health, out);
 }
 
 static void refresh(void *arg)
@@ -146,6 +179,11 @@ static void put_on(struct gateway *g, struct gateway_face *f)
     struct gateway_face *before = g->face;
     g->face = f;
     g->mark = f->mark;
+    g->generation++;
+    g->taken_us = time_real_us();
+    g->trouble = (struct err){0};
+    health_take(g->health, f->config);
+    probes_again(g->probes);
     face_unref(before); /* which may suspend */
     if (!g->o.level_given)
         log_set_level(f->config->log_level);
@@ -162,6 +200,8 @@ static void look_again(struct gateway *g, bool always)
     g->mark = mark;
     int r = face_read(g->pool, g->secrets, g->o.config_path, g->face, &f, &e);
     if (r < 0) {
+        g->trouble = e;
+        g->trouble_us = time_real_us();
         log_error("the changed files cannot be used; what was read before goes on", "why=%s",
                   log_q(e.msg));
         return;
@@ -228,7 +268,9 @@ static int open_page(struct gateway *g, struct err *e)
     const struct operator_config c = {.listen = g->o.metrics,
                                       .by_default = "127.0.0.1:8403",
                                       .prefixes = prefixes,
-                                      .not_ready = not_ready,
+                                      .own = tell,
+                                      .own_paths = ", /status",
+                                      .series = put_series,
                                       .refresh = refresh,
                                       .arg = g};
     return operator_open(&c, &g->page, e);
@@ -245,7 +287,8 @@ static int open_all(struct gateway *g, struct err *e)
     if (r == 0)
         r = resolver_new(NULL, &g->resolver, e);
     if (r == 0)
-        r = gateway_forward_new(&(struct gateway_forward_options){.resolver = g->resolver},
+        r = gateway_forward_new(&(struct gateway_forward_options){.resolver = g->resolver,
+                                                                  .health = g->health},
                                 &g->forward, e);
     if (r == 0 && !(g->tls = tls_identities_new(e)))
         r = -E_TLS;
@@ -253,6 +296,8 @@ static int open_all(struct gateway *g, struct err *e)
         r = face_read(g->pool, g->secrets, g->o.config_path, NULL, &f, e);
     if (r < 0)
         return r;
+    g->probes = probes_new(&(struct probes_options){
+        .resolver = g->resolver, .health = g->health, .face = give_face, .arg = g});
     put_on(g, f);
     r = open_edge(g, e);
     return r < 0 ? r : open_page(g, e);
@@ -262,6 +307,8 @@ struct gateway *gateway_open(const struct gateway_options *o, struct err *e)
 {
     struct gateway *g = mem_new(struct gateway);
     g->o = *o;
+    g->started_us = time_real_us();
+    g->health = health_new();
     waitq_init(&g->look);
     waitq_init(&g->changed);
     if (open_all(g, e) < 0) {
@@ -280,6 +327,8 @@ int gateway_run(struct gateway *g)
     int r = fiber_spawn(&background, "files", keep_looking, g, NULL);
     if (r == 0)
         r = fiber_spawn(&background, "slack", slack_run, &g->slack, NULL);
+    if (r == 0)
+        r = fiber_spawn(&background, "probes", probes_run, g->probes, NULL);
     if (r == 0 && g->page)
         r = fiber_spawn(&background, "operator", operator_run, g->page, NULL);
     if (r == 0)
@@ -311,6 +360,8 @@ void gateway_close(struct gateway *g)
     operator_free(g->page);
     uplinks_free(g->uplinks);
     gateway_forward_free(g->forward);
+    probes_free(g->probes);
+    health_free(g->health);
     face_unref(g->face);
     secret_sources_free(g->secrets);
     tls_ctx_free(g->tls);

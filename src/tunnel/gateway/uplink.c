@@ -41,6 +41,7 @@ struct uplink {
     unsigned number;
     struct http_serving serving;
     bool up;
+    int64_t since_ns;  /* when it came up, or was lost */
     unsigned failures; /* in a row */
 };
 
@@ -107,9 +108,11 @@ static int attend(struct uplink *l, struct stream *s, struct err *e)
         .serving = &l->serving,
     };
     l->serving = (struct http_serving){.draining = l->all->draining};
+    l->since_ns = time_mono_ns();
     l->up = true;
     int r = http_serve(HTTP_2, s, &o, e);
     l->up = false;
+    l->since_ns = time_mono_ns();
     return r;
 }
 
@@ -249,4 +252,24 @@ size_t uplinks_callers(const struct uplinks *u)
 const char *uplinks_trouble(const struct uplinks *u)
 {
     return u->trouble.msg;
+}
+
+unsigned uplinks_count(const struct uplinks *u)
+{
+    return u->n;
+}
+
+void uplinks_look(const struct uplinks *u, unsigned number, struct uplink_facts *ret)
+{
+    const struct uplink *l = &u->links[number];
+    *ret = (struct uplink_facts){.up = l->up,
+                                 .since_ns = l->since_ns,
+                                 .rtt_ns = http_serve_rtt_ns(&l->serving),
+                                 .callers = http_serve_streams(&l->serving),
+                                 .failures = l->failures};
+}
+
+const char *uplinks_connector(const struct uplinks *u)
+{
+    return u->connector;
 }

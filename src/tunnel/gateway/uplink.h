@@ -37,3 +37,15 @@ size_t uplinks_up(const struct uplinks *u);
 size_t uplinks_callers(const struct uplinks *u);
 /* Why the last attempt failed, or "" after one that did not. Lives until the next suspension. */
 const char *uplinks_trouble(const struct uplinks *u);
+/* How many there are to be, and what is known of each (0 to that). */
+unsigned uplinks_count(const struct uplinks *u);
+struct uplink_facts {
+    bool up;
+    int64_t since_ns; /* monotonic: since when it is up, or is not; 0: it never was */
+    int64_t rtt_ns;   /* of the last PING; 0: none was answered yet */
+    size_t callers;
+    unsigned failures; /* in a row */
+};
+void uplinks_look(const struct uplinks *u, unsigned number, struct uplink_facts *ret);
+const char *uplinks_connector(
+    const struct uplinks *u); /* what this process calls itself to the edge */

@@ -1,0 +1,26 @@
+/* status - what a running gateway tells about itself on its admin listener: /status and /readyz. */
+#pragma once
+
+#include "base/json.h"
+#include "tunnel/gateway/face.h"
+
+struct buf;
+struct health;
+struct uplinks;
+
+struct status_view {
+    const struct gateway_face *face;
+    const struct uplinks *uplinks;
+    const struct health *health;
+    const char *config_path;
+    int64_t started_us;  /* wall clock */
+    uint64_t generation; /* sets of files that were taken, from 1 */
+    int64_t taken_us;    /* when the last one was */
+    const char *trouble; /* why the last change of the files was not taken; "" */
+    int64_t trouble_us;
+    bool stopping;
+};
+/* Everything, with no secret in it. A new reference. */
+json_t *status_json(const struct status_view *v);
+/* Whether callers can be served, and what is missing. A new reference. */
+json_t *status_ready_json(const struct status_view *v, bool *ret_ready);
