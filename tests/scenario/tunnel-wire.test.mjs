@@ -345,6 +345,26 @@ describe('our edge, a stranger\'s gateway', () => {
     k.destroy();
   });
 
+  test('a question with Sallyport-Check is answered, and connects nothing', async () => {
+    const seen = s.proc.err.length;
+    const ask = (token, more = []) => new Promise((ok) => {
+      const k = net.connect(s.port, '127.0.0.1');
+      let got = '';
+      k.on('error', () => {}).on('close', () => ok(got)).on('data', (d) => { got += d; const [h, b] = got.split('\r\n\r\n'); if (b !== undefined && b.length >= Number(h.match(/content-length: (\d+)/i)?.[1] ?? 0)) k.destroy(); });
+      k.write(['GET /v1/tunnels/connect HTTP/1.1', 'Host: edge', 'connection: upgrade', ...(more.length ? more : ['upgrade: ptth', 'alpn: h2']), 'sallyport-check: 1', `authorization: Bearer ${token}`, '', ''].join('\r\n'));
+    });
+    const got = await ask(t.token);
+    assert.match(got, /^HTTP\/1\.1 200 /);
+    const j = JSON.parse(got.split('\r\n\r\n')[1]);
+    assert.deepEqual([j.type, j.tunnel_id, j.domain, j.trusted_certificates], ['tunnel_check', t.id, t.domain, 1]);
+    assert.deepEqual(j.certificates.map((c) => [c.id, c.fingerprint, c.ca_certificate_pem.trim()]), [[t.certificate.id, t.certificate.fingerprint, fs.readFileSync(t.ca.file, 'utf8').trim()]]);
+    assert(Math.abs(Date.parse(j.now) - Date.now()) < ms(60000));
+    assert.match(await ask('sk-sp-tun-nobody'), /^HTTP\/1\.1 401 /, 'it passes what a connection passes');
+    assert.match(await ask(s.apiKey), /^HTTP\/1\.1 403 /);
+    assert.match(await ask(t.token, ['upgrade: websocket', 'alpn: h2']), /^HTTP\/1\.1 426 /);
+    assert.doesNotMatch(s.proc.err.slice(seen), /gateway connected/);
+  });
+
   test('a tunnel\'s token opens nothing but its connection', async () => {
     for (const [method, at] of [['GET', '/v1/agents'], ['GET', '/v1/tunnels'], ['POST', `/v1/tunnels/${t.id}/reveal_token`], ['GET', '/v1/sessions']]) {
       const r = await s.api(method, at, method === 'POST' ? {} : undefined, { key: t.token, headers: { 'anthropic-beta': 'managed-agents-2026-04-01,mcp-tunnels-2026-06-22' } });

@@ -14,6 +14,7 @@
 #include "io/stream.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
+#include "platform/tunnels/tunnel_check.h"
 #include "platform/tunnels/tunnel_row.h"
 
 #include <string.h>
@@ -94,6 +95,10 @@ void tunnel_connect(struct api_call *c)
     if (check(c) != 0)
         return;
     const struct h1_request *q = http_request(c->x);
+    if (str_eq(says(q, TUNNEL_HEADER_CHECK), "1")) {
+        tunnel_check(c);
+        return;
+    }
     const struct gateway_arrival g = {
         .tunnel_id = c->caller.tunnel_id,
         .token_id = c->caller.key_id,

@@ -7,5 +7,6 @@
 #define TUNNEL_HEADER_CONNECTOR "sallyport-connector"
 #define TUNNEL_HEADER_VERSION   "sallyport-version"
 #define TUNNEL_HEADER_DRAINING  "sallyport-draining"
+#define TUNNEL_HEADER_CHECK     "sallyport-check"
 
 api_handler tunnel_connect, tunnel_disconnect;
