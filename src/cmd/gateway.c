@@ -129,6 +129,8 @@ int cmd_gateway(int argc, char **argv)
         return cmd_gateway_renew(argc - 1, argv + 1);
     if (argc > 1 && str_eq(argv[1], "status"))
         return cmd_gateway_status(argc - 1, argv + 1);
+    if (argc > 1 && str_eq(argv[1], "doctor"))
+        return cmd_gateway_doctor(argc - 1, argv + 1);
     AUTO_FREE char *config = usual_config();
     struct command c = {.o = {.config_path = config, .on_ready = announce}};
     c.o.arg = &c;

@@ -73,6 +73,21 @@ struct tls_connect_options {
 int tls_connect(struct tls_trust *t, const struct tls_connect_options *o, struct stream *under,
                 struct stream *ret, const char **ret_alpn, struct err *e) WARN_UNUSED;
 
+#define TLS_NAME_MAX 256
+/* What a server shows of itself, for people: names are escaped and cut. */
+struct tls_seen {
+    bool verified;
+    char why[400];             /* why it is not, as tls_connect would say; "" when it is */
+    char issuer[TLS_NAME_MAX]; /* of the server's own certificate */
+    char top[TLS_NAME_MAX];    /* of the last certificate of the chain: whom all of it hangs on */
+    char top_hash[65]; /* SHA-256 of the trusted root's DER, in hex; "" when nothing was verified */
+};
+/* As tls_connect, to see who answers there and no more: the handshake is done also with a server that is not
+ * trusted, and the connection is closed, with nothing said on it. Takes `under` over. Suspends, bounded by the
+ * fiber's deadline. 0 with *ret; or a code with words: no handshake was made. */
+int tls_look(struct tls_trust *t, const struct tls_connect_options *o, struct stream *under,
+             struct tls_seen *ret, struct err *e) WARN_UNUSED;
+
 /* For a library that makes its own TLS (libcurl hands its SSL_CTX out): plaintext that was received
  * is wiped as soon as it has been read. Does not suspend. */
 void tls_forget_plaintext(void *ssl_ctx);

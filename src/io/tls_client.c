@@ -28,7 +28,7 @@ struct tls_trust {
 /* ---- words ---- */
 
 /* A name of a certificate, for people. */
-static void add_name(struct buf *out, const X509_NAME *name)
+void tls_add_name(struct buf *out, const X509_NAME *name)
 {
     char text[128];
     if (name && X509_NAME_oneline(name, text, sizeof(text))) {
@@ -87,14 +87,14 @@ static void add_subject(struct buf *out, X509 *x, int depth)
         return;
     }
     (void)buf_adds(out, "the certificate of the authority \"");
-    add_name(out, X509_get_subject_name(x));
+    tls_add_name(out, X509_get_subject_name(x));
     (void)buf_adds(out, "\" in its chain");
 }
 
 static void add_unknown_issuer(struct buf *out, X509 *x)
 {
     (void)buf_adds(out, "its certificate is issued by an unknown authority, \"");
-    add_name(out, X509_get_issuer_name(x));
+    tls_add_name(out, X509_get_issuer_name(x));
     (void)buf_adds(out, "\": if you trust it, add it with ca_file");
 }
 
@@ -345,6 +345,17 @@ static int offer(SSL *ssl, const char *const *alpn, struct err *e)
     return 0;
 }
 
+int tls_expect(SSL *ssl, const struct tls_connect_options *o, struct err *e)
+{
+    int r = o->is_ip ? expect_address(ssl, o->host, e) : expect_name(ssl, o->host, e);
+    return r == 0 ? offer(ssl, o->alpn, e) : r;
+}
+
+SSL_CTX *tls_trust_ctx(struct tls_trust *t)
+{
+    return t->ctx;
+}
+
 /* Which of ours the server has chosen: one that was not offered is its fault. */
 static int chosen(SSL *ssl, const char *const *alpn, const char **ret)
 {
@@ -368,16 +379,23 @@ static bool is_verified(SSL *ssl)
     return verified;
 }
 
+int tls_client_handshake(struct stream *s, struct tls_handshake *h, struct err *e)
+{
+    SSL_set_connect_state(tls_stream_ssl(s));
+    int r = tls_stream_handshake(s, h);
+    if (r == 0)
+        return 0;
+    int reason = 0;
+    const char *text = r == -E_TLS ? tls_reason(&reason) : err_text(r);
+    return err_set(e, r, "TLS with %s: %s", h->host, words(h, reason, text));
+}
+
 static int shake_hands(struct stream *s, struct tls_handshake *h, struct err *e)
 {
     SSL *ssl = tls_stream_ssl(s);
-    SSL_set_connect_state(ssl);
-    int r = tls_stream_handshake(s, h);
-    if (r < 0) {
-        int reason = 0;
-        const char *text = r == -E_TLS ? tls_reason(&reason) : err_text(r);
-        return err_set(e, r, "TLS with %s: %s", h->host, words(h, reason, text));
-    }
+    int r = tls_client_handshake(s, h, e);
+    if (r < 0)
+        return r;
     if (!is_verified(ssl))
         return err_set(e, -E_TLS, "TLS with %s: its certificate was not verified", h->host);
     if (chosen(ssl, h->alpn, &h->chosen) < 0)
@@ -394,9 +412,7 @@ int tls_connect(struct tls_trust *t, const struct tls_connect_options *o, struct
         return r;
     SSL *ssl = tls_stream_ssl(ret);
     struct tls_handshake h = {.alpn = o->alpn, .host = o->host};
-    r = o->is_ip ? expect_address(ssl, o->host, e) : expect_name(ssl, o->host, e);
-    if (r == 0)
-        r = offer(ssl, o->alpn, e);
+    r = tls_expect(ssl, o, e);
     if (r == 0)
         r = shake_hands(ret, &h, e);
     if (r < 0)

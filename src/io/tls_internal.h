@@ -4,6 +4,8 @@
 #include "io/tls.h"
 #include "io/tls_lib.h"
 
+struct buf;
+
 struct tls_ctx {
     SSL_CTX *ctx;
 };
@@ -34,5 +36,13 @@ static inline SSL *tls_stream_ssl(struct stream *s)
 {
     return s->impl;
 }
+/* tls_client.c: the context of a trust; whom a session's server has to be; its verdict in words. 0 or a code with
+ * words. */
+SSL_CTX *tls_trust_ctx(struct tls_trust *t);
+int tls_expect(SSL *ssl, const struct tls_connect_options *o, struct err *e) WARN_UNUSED;
+/* Shakes hands as a client; words with -E_TLS and others. Suspends. */
+int tls_client_handshake(struct stream *s, struct tls_handshake *h, struct err *e) WARN_UNUSED;
+/* A name of a certificate, for people. */
+void tls_add_name(struct buf *out, const X509_NAME *name);
 /* Suspends. 0, or a code; with -E_TLS the queue of OpenSSL still holds the reason. */
 int tls_stream_handshake(struct stream *s, struct tls_handshake *h) WARN_UNUSED;

@@ -29,6 +29,7 @@ struct err;
     X(BIO_set_data)                                                                                \
     X(BIO_set_flags)                                                                               \
     X(BIO_set_init)                                                                                \
+    X(CRYPTO_free)                                                                                 \
     X(ERR_clear_error)                                                                             \
     X(ERR_get_error)                                                                               \
     X(ERR_new)                                                                                     \
@@ -60,12 +61,14 @@ struct err;
     X(SSL_get0_alpn_selected)                                                                      \
     X(SSL_get0_param)                                                                              \
     X(SSL_get0_peer_certificate)                                                                   \
+    X(SSL_get0_verified_chain)                                                                     \
     X(SSL_get_error)                                                                               \
     X(SSL_get_ex_data)                                                                             \
     X(SSL_get_ex_data_X509_STORE_CTX_idx)                                                          \
+    X(SSL_get_peer_cert_chain)                                                                     \
     X(SSL_get_quiet_shutdown)                                                                      \
-    X(SSL_get_shutdown)                                                                            \
     X(SSL_get_rbio)                                                                                \
+    X(SSL_get_shutdown)                                                                            \
     X(SSL_get_verify_result)                                                                       \
     X(SSL_new)                                                                                     \
     X(SSL_read_ex)                                                                                 \
@@ -76,6 +79,7 @@ struct err;
     X(SSL_set_connect_state)                                                                       \
     X(SSL_set_ex_data)                                                                             \
     X(SSL_set_quiet_shutdown)                                                                      \
+    X(SSL_set_verify)                                                                              \
     X(SSL_shutdown)                                                                                \
     X(SSL_use_PrivateKey)                                                                          \
     X(SSL_use_certificate)                                                                         \
@@ -95,7 +99,8 @@ struct err;
     X(X509_get_ext_d2i)                                                                            \
     X(X509_get_issuer_name)                                                                        \
     X(X509_get_subject_name)                                                                       \
-    X(X509_verify_cert_error_string)
+    X(X509_verify_cert_error_string)                                                               \
+    X(i2d_X509)
 
 struct tls_lib {
 #define FIELD(f) __typeof__(&f) f##_;
@@ -124,6 +129,7 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define BIO_set_data                       tls_lib.BIO_set_data_
 #define BIO_set_flags                      tls_lib.BIO_set_flags_
 #define BIO_set_init                       tls_lib.BIO_set_init_
+#define CRYPTO_free                        tls_lib.CRYPTO_free_
 #define ERR_clear_error                    tls_lib.ERR_clear_error_
 #define ERR_get_error                      tls_lib.ERR_get_error_
 #define ERR_new                            tls_lib.ERR_new_
@@ -155,12 +161,14 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define SSL_get0_alpn_selected             tls_lib.SSL_get0_alpn_selected_
 #define SSL_get0_param                     tls_lib.SSL_get0_param_
 #define SSL_get0_peer_certificate          tls_lib.SSL_get0_peer_certificate_
+#define SSL_get0_verified_chain            tls_lib.SSL_get0_verified_chain_
 #define SSL_get_error                      tls_lib.SSL_get_error_
 #define SSL_get_ex_data                    tls_lib.SSL_get_ex_data_
 #define SSL_get_ex_data_X509_STORE_CTX_idx tls_lib.SSL_get_ex_data_X509_STORE_CTX_idx_
+#define SSL_get_peer_cert_chain            tls_lib.SSL_get_peer_cert_chain_
 #define SSL_get_quiet_shutdown             tls_lib.SSL_get_quiet_shutdown_
-#define SSL_get_shutdown                   tls_lib.SSL_get_shutdown_
 #define SSL_get_rbio                       tls_lib.SSL_get_rbio_
+#define SSL_get_shutdown                   tls_lib.SSL_get_shutdown_
 #define SSL_get_verify_result              tls_lib.SSL_get_verify_result_
 #define SSL_new                            tls_lib.SSL_new_
 #define SSL_read_ex                        tls_lib.SSL_read_ex_
@@ -171,6 +179,7 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define SSL_set_connect_state              tls_lib.SSL_set_connect_state_
 #define SSL_set_ex_data                    tls_lib.SSL_set_ex_data_
 #define SSL_set_quiet_shutdown             tls_lib.SSL_set_quiet_shutdown_
+#define SSL_set_verify                     tls_lib.SSL_set_verify_
 #define SSL_shutdown                       tls_lib.SSL_shutdown_
 #define SSL_use_PrivateKey                 tls_lib.SSL_use_PrivateKey_
 #define SSL_use_certificate                tls_lib.SSL_use_certificate_
@@ -191,3 +200,4 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define X509_get_issuer_name               tls_lib.X509_get_issuer_name_
 #define X509_get_subject_name              tls_lib.X509_get_subject_name_
 #define X509_verify_cert_error_string      tls_lib.X509_verify_cert_error_string_
+#define i2d_X509                           tls_lib.i2d_X509_

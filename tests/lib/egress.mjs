@@ -70,10 +70,10 @@ function ipv6(text) {
 }
 
 /** A certificate authority in a directory, by openssl. `issue(names, { days, rsa })` gives { key, cert }. */
-export function authority(dir = tempDir('ca')) {
+export function authority(dir = tempDir('ca'), { name = 'test authority' } = {}) {
   const at = (f) => path.join(dir, f);
   const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'ignore'] });
-  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', at('ca.key'), '-out', at('ca.pem'), '-subj', '/CN=test authority', '-days', '30', '-addext', 'keyUsage=critical,keyCertSign,cRLSign');
+  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', at('ca.key'), '-out', at('ca.pem'), '-subj', `/CN=${name}`, '-days', '30', '-addext', 'keyUsage=critical,keyCertSign,cRLSign');
   let n = 0;
   return {
     file: at('ca.pem'), dir,

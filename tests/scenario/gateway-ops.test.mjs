@@ -249,3 +249,179 @@ describe('a gateway that runs', () => {
     assert.match(no.err, /is no gateway/);
   });
 });
+
+describe('gateway doctor', () => {
+  let s, t, modern, legacy;
+  before(async () => {
+    s = await edgeServer();
+    t = await makeTunnel(s);
+    modern = await modernServer();
+    legacy = await legacyServer();
+  });
+  after(async () => { await legacy?.stop(); await s?.stop(); });
+  const good = (more = {}, routes = { modern: `http://127.0.0.1:${modern.port}` }, of = t) => JSON.parse(gatewayConfig(s, of, routes, more));
+
+  test('finds nothing where nothing is wrong, asks each era in its way, and disturbs no gateway', async () => {
+    const g = await startGateway(s, t, { modern: `http://127.0.0.1:${modern.port}` });
+    try {
+      const dials = await g.metric('sallyport_gateway_dials_total\\{outcome="ok"\\}');
+      modern.methods.length = 0;
+      const d = await doctor(good({}, { modern: `http://127.0.0.1:${modern.port}`, legacy: `http://127.0.0.1:${legacy.port}` }));
+      assert.deepEqual(d.failed, [], d.out);
+      assert.deepEqual([d.code, d.all.untried, d.all.notes], [0, 0, 0], d.out);
+      assert.match(d.of('route_mcp', 'modern').text, /MCP 2026-07-28 at \/mcp as modern-one, 3 tools/);
+      assert.match(d.of('route_mcp', 'legacy').text, /MCP 2025-\S+ at \/mcp as \S+, \d+( and more)? tools/);
+      assert.match(d.of('tunnel').text, new RegExp(`${t.id}, ${t.domain}, not archived`));
+      assert.match(d.of('signature').text, /was signed by a CA that is registered/);
+      assert.deepEqual(modern.methods, ['server/discover', 'tools/list'], 'no tool is called, nothing is initialized');
+      assert.equal(await g.metric('sallyport_gateway_dials_total\\{outcome="ok"\\}'), dials);
+      assert.equal(await g.metric('sallyport_gateway_connections'), 2);
+      assert.equal(s.proc.err.match(/msg="gateway connected"/g).length, 2, 'the edge has seen no third one');
+      assert(!d.out.includes(t.token));
+      const words = await run(BIN, ['gateway', 'doctor', '--config', d.file], { timeout: ms(60000) });
+      assert.equal(words.code, 0, words.out);
+      assert.match(words.out, /Nothing stands in the way of this gateway\.\n$/);
+    } finally { await g.stop(); }
+  });
+
+  test('a configuration that does not load, and the rest is not taken for good', async () => {
+    const d = await doctor('edge: https://e.example\nroutes: 7\n');
+    only(d, 'config', /gateway\.yaml:\d+: token_file/);
+    assert(d.all.untried > 0);
+  });
+
+  test('files with secrets: readable for others, missing, a key of another certificate', async () => {
+    const open = path.join(tempDir('token'), 'token');
+    fs.writeFileSync(open, `${t.token}\n`, { mode: 0o644 });
+    const a = await doctor(good({ token_file: open }));
+    only(a, 'token_file', /token/, /chmod 600/);
+    assert.equal(a.of('token').verdict, 'untried', 'a file that the gateway would refuse is not used');
+    only(await doctor(good({ token_file: `${open}.none` })), 'token_file', /cannot open/, /tunnel token show/);
+    const other = t.ca.issue([`*.${t.domain}`]);
+    only(await doctor(good({ tls: { cert_file: t.leaf.certFile, key_file: other.keyFile } })), 'certificate', /does not belong/);
+  });
+
+  test('the certificate: expired, of other names, of a CA that is not registered', async () => {
+    const pair = (l) => ({ tls: { cert_file: l.certFile, key_file: l.keyFile } });
+    only(await doctor(good(pair(t.ca.issue([`*.${t.domain}`], { days: 0 })))), 'certificate_dates', /has expired on 2020-01-02/);
+    only(await doctor(good(pair(t.ca.issue(['*.other.example'])))), 'certificate_names', /is for \*\.other\.example, and not for the routes modern/, /subjectAltName=DNS:\*\./);
+    only(await doctor(good(pair(authority(tempDir('ca')).issue([`*.${t.domain}`])))), 'signature', /signed by none of them/, /tunnel cert add/);
+    const soon = await doctor(good(pair(t.ca.issue([`*.${t.domain}`], { days: 5 }))));
+    assert.deepEqual([soon.code, soon.of('certificate_dates').verdict], [0, 'note']);
+  });
+
+  test('the edge\'s name, and an edge that is not there', async () => {
+    const d = await doctor(good({ edge: 'https://no-such-name.invalid:443' }));
+    only(d, 'edge_name', /no-such-name\.invalid/, /DNS/);
+    for (const id of ['edge_connect', 'clock', 'token', 'tunnel', 'authority', 'signature']) assert.equal(d.of(id).verdict, 'untried', id);
+    only(await doctor(good({ edge: 'http://127.0.0.1:1' })), 'edge_connect', /refused/);
+    assert.match((await doctor(good({ edge: 'http://127.0.0.1:1' }), { env: { HTTPS_PROXY: 'http://p:1' } })).of('edge_connect').fix, /HTTPS_PROXY is set, and a gateway does not look at it/);
+  });
+
+  test('the token: another one, of an archived tunnel, an API key', async () => {
+    const file = (text) => { const f = path.join(tempDir('token'), 'token'); fs.writeFileSync(f, `${text}\n`, { mode: 0o600 }); return { token_file: f }; };
+    only(await doctor(good(file(`${t.token.slice(0, -4)}aaaa`))), 'token', /does not know it \(401\)/, /tunnel token show/);
+    only(await doctor(good(file(s.apiKey))), 'token', /no tunnel's token \(403\)/);
+    const gone = await makeTunnel(s);
+    await s.tunnels().archive(gone.id);
+    only(await doctor(good({}, undefined, gone)), 'token', /archived/);
+  });
+
+  test('the tunnel: of another domain, without a CA', async () => {
+    const l = t.ca.issue(['*.t-other.tunnel.localhost']);
+    only(await doctor(good({ tunnel_domain: 't-other.tunnel.localhost', tls: { cert_file: l.certFile, key_file: l.keyFile } })), 'tunnel', new RegExp(`whose domain is ${t.domain}`), new RegExp(`tunnel_domain: ${t.domain}`));
+    const bare = await makeTunnel(s, { register: false });
+    only(await doctor(good({}, undefined, bare)), 'authority', /has no certificate/, /tunnel cert add/);
+  });
+
+  test('what is no edge, an edge of an older version, and one behind something that takes upgrades out', async () => {
+    const not = await plain((q, r) => { r.statusCode = 404; r.end(); });
+    only(await doctor(good({ edge: `http://127.0.0.1:${not.port}` })), 'token', /no edge of Sallyport is there/);
+    const old = await serve(net.createServer((c) => { c.once('data', () => c.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: ptth\r\nalpn: h2\r\ndate: ${new Date().toUTCString()}\r\n\r\n`)); }));
+    const d = await doctor(good({ edge: `http://127.0.0.1:${old.port}` }));
+    assert.deepEqual([d.code, d.of('token').verdict, d.of('tunnel').verdict, d.of('signature').verdict], [0, 'ok', 'untried', 'untried']);
+    assert.match(d.all.summary, /3 could not be looked at/);
+    const b = await between(s, { out: changed(/upgrade: ptth\r\n/i, '') });
+    only(await doctor(good({ edge: `http://127.0.0.1:${b.port}` })), 'token', /takes `Upgrade` out/);
+    assert.match(b.seen.out, /upgrade: ptth/i, 'it was asked for');
+  });
+
+  test('a clock that is off, by the edge\'s date; an edge without one', async () => {
+    const at = (sec) => between(s, { back: changed(/Date: [^\r]+/, `Date: ${new Date(Date.now() + sec * 1000).toUTCString()}`) });
+    for (const [sec, word] of [[-600, 'ahead of'], [600, 'behind']]) {
+      const b = await at(sec);
+      only(await doctor(good({ edge: `http://127.0.0.1:${b.port}` })), 'clock', new RegExp(`is \\d+ seconds ${word} the edge's`), /timedatectl/);
+    }
+    const near = await at(30);
+    assert.equal((await doctor(good({ edge: `http://127.0.0.1:${near.port}` }))).of('clock').verdict, 'ok');
+    const none = await between(s, { back: changed(/Date: [^\r]+\r\n/, '') });
+    assert.equal((await doctor(good({ edge: `http://127.0.0.1:${none.port}` }))).of('clock').verdict, 'untried');
+  });
+
+  test('a proxy: none there, one that wants a user (407), one that forbids (403)', async () => {
+    const via = (port) => good({ edge: 'https://edge.example:443', proxy: `http://127.0.0.1:${port}` });
+    only(await doctor(via(1)), 'edge_proxy', /nothing answers at 127\.0\.0\.1:1/);
+    const wants = await connectProxy({ answer: '407 Proxy Authentication Required' });
+    const d = await doctor(via(wants.port));
+    only(d, 'edge_proxy', /wants a user \(407\)/, /proxy_password_file/);
+    assert.match(wants.seen[0], /^CONNECT edge\.example:443 /);
+    assert.equal(d.of('token').verdict, 'untried');
+    const forbids = await connectProxy({ answer: '403 Forbidden' });
+    only(await doctor(via(forbids.port)), 'edge_proxy', /does not allow edge\.example:443 \(403\)/, /ask who runs the proxy/);
+  });
+
+  test('a box that inspects TLS is named, and is not told the token', async () => {
+    const via = (p, more) => good({ edge: 'https://edge.example:443', proxy: `http://127.0.0.1:${p.port}`, ...more });
+    const b = await between(s);
+    const known = await connectProxy({ inspect: authority(tempDir('ca'), { name: 'Zscaler Root CA' }), to: b.port });
+    const d = await doctor(via(known));
+    assert.deepEqual(d.failed, ['edge_tls', 'edge_inspection'], d.out);
+    assert.match(d.of('edge_inspection').text, /inspects TLS is in the path: Zscaler.*made by \\?"CN=Zscaler Root CA/);
+    assert.equal(d.of('token').verdict, 'untried');
+    assert.equal(b.seen.out, '', 'not a byte was said in it');
+    const ca = authority(tempDir('ca'), { name: 'ACME Corp Secure CA' });
+    const unknown = await connectProxy({ inspect: ca, to: b.port });
+    const u = await doctor(via(unknown));
+    only(u, 'edge_tls', /unknown authority/, /ca_file/);
+    assert.equal(u.of('edge_inspection').verdict, 'note');
+    assert.match(u.of('edge_inspection').text, /ACME Corp Secure CA.*which nobody here trusts/);
+    // An administrator has made this machine trust it: everything works, and the box is named all the same.
+    const zs = authority(tempDir('ca'), { name: 'Netskope CA' });
+    const trusted = await connectProxy({ inspect: zs, to: s.port });
+    const w = await doctor(via(trusted, { ca_file: zs.file }));
+    assert.deepEqual(w.failed, [], w.out);
+    assert.equal(w.of('edge_inspection').verdict, 'note');
+    assert.match(w.of('edge_inspection').text, /Netskope/);
+    assert.equal(w.of('token').verdict, 'ok');
+    // Behind ca_file an edge with its own authority is no box.
+    const own = await connectProxy({ inspect: ca, to: s.port });
+    assert.equal((await doctor(via(own, { ca_file: ca.file }))).of('edge_inspection').verdict, 'ok');
+  });
+
+  test('routes: down, of no address, not open, with a wrong certificate, not MCP, with a credential, silent', async () => {
+    const ca = authority(tempDir('ca'));
+    const wrong = ca.issue(['other.example']);
+    const tlsServer = await serve(https.createServer({ key: wrong.key, cert: wrong.cert }, hello));
+    const web = await plain(hello);
+    const wants = await plain((q, r) => { q.resume(); r.statusCode = 401; r.end('{}'); });
+    const noHttp = await serve(net.createServer((c) => c.end('220 mail.example ESMTP\r\n')));
+    const d = await doctor(good({ upstream: { allowed_ips: ['127.0.0.0/8'], tls: { ca_file: ca.file } } }, {
+      down: 'http://127.0.0.1:1', noname: 'http://no-such-name.invalid:80', tls: `https://127.0.0.1:${tlsServer.port}`,
+      web: `http://127.0.0.1:${web.port}`, wants: `http://127.0.0.1:${wants.port}`, mail: `http://127.0.0.1:${noHttp.port}`, fine: `http://127.0.0.1:${modern.port}`,
+    }));
+    const reach = (name) => d.of('route_reach', name), mcp = (name) => d.of('route_mcp', name);
+    assert.equal(d.code, 1);
+    assert.match(reach('down').text, /connect: .*refused/);
+    assert.match(reach('noname').text, /dns: /);
+    assert.match(reach('tls').text, /tls: .*its certificate is for other hosts: other\.example/);
+    assert.match(reach('tls').fix, /ca_file/);
+    for (const name of ['down', 'noname', 'tls']) assert.deepEqual([reach(name).verdict, mcp(name).verdict], ['fail', 'untried'], name);
+    for (const name of ['web', 'wants', 'mail', 'fine']) assert.equal(reach(name).verdict, 'ok', name);
+    assert.deepEqual([mcp('web').verdict, mcp('wants').verdict, mcp('mail').verdict, mcp('fine').verdict], ['note', 'note', 'fail', 'ok']);
+    assert.match(mcp('web').text, /does not speak MCP/);
+    assert.match(mcp('wants').text, /wants a credential \(401\)/);
+    assert.match(mcp('mail').text, /no answer in HTTP/);
+    const c = await doctor(good({ upstream: { allowed_ips: ['10.0.0.0/8'] } }, { here: `http://localhost:${modern.port}` }));
+    only(c, 'route_reach', /policy: .*has to be named/, /allowed_ips/);
+  });
+});

@@ -26,7 +26,8 @@ void doctor_report_done(struct doctor_report *r)
         free(r->item[i].lost);
         free(r->item[i].fix);
     }
-    r->n = 0;
+    free(r->item);
+    *r = (struct doctor_report){.n = 0};
 }
 
 struct doctor_finding *doctor_add(struct doctor_report *r, const char *group, const char *id,
@@ -34,6 +35,15 @@ struct doctor_finding *doctor_add(struct doctor_report *r, const char *group, co
                                   char *fix)
 {
     MUST(r->n < DOCTOR_FINDINGS_MAX);
+    if (r->n == r->room) {
+        size_t room = r->room ? 2 * r->room : 64;
+        struct doctor_finding *more = mem_array(room, sizeof(*more));
+        if (r->n)
+            memcpy(more, r->item, r->n * sizeof(*more));
+        free(r->item);
+        r->item = more;
+        r->room = room;
+    }
     struct doctor_finding *f = &r->item[r->n++];
     *f = (struct doctor_finding){.group = group,
                                  .id = id,
@@ -159,7 +169,7 @@ static void print_one(FILE *f, const struct doctor_finding *d,
     }
 }
 
-void doctor_print(FILE *f, const struct doctor_report *r, bool sandbox_works)
+void doctor_print_findings(FILE *f, const struct doctor_report *r)
 {
     const char *group = NULL;
     for (size_t i = 0; i < r->n;) {
@@ -174,6 +184,11 @@ void doctor_print(FILE *f, const struct doctor_report *r, bool sandbox_works)
             print_one(f, d, i > 0 && r->item[i - 1].group == d->group ? d - 1 : NULL);
         i += taken ? taken : 1;
     }
+}
+
+void doctor_print(FILE *f, const struct doctor_report *r, bool sandbox_works)
+{
+    doctor_print_findings(f, r);
     AUTO_FREE char *last = doctor_summary(r, sandbox_works);
     fprintf(f, "\n%s%s%s\n",
             term_on(f, !sandbox_works || doctor_count(r, DOCTOR_FAIL) ? TERM_RED : TERM_GREEN),
@@ -182,14 +197,8 @@ void doctor_print(FILE *f, const struct doctor_report *r, bool sandbox_works)
 
 /* ---- for a program ---- */
 
-void doctor_print_json(FILE *f, const struct doctor_report *r, bool sandbox_works)
+json_t *doctor_findings_json(const struct doctor_report *r)
 {
-    AUTO_JSON json_t *o = json_object();
-    AUTO_FREE char *summary = doctor_summary(r, sandbox_works);
-    json_put_bool(o, "sandbox_works", sandbox_works);
-    json_put_int(o, "failed", (int64_t)doctor_count(r, DOCTOR_FAIL));
-    json_put_int(o, "notes", (int64_t)doctor_count(r, DOCTOR_NOTE));
-    json_put_str(o, "summary", summary);
     json_t *list = json_array();
     for (size_t i = 0; i < r->n; i++) {
         const struct doctor_finding *d = &r->item[i];
@@ -203,7 +212,18 @@ void doctor_print_json(FILE *f, const struct doctor_report *r, bool sandbox_work
         json_put(c, "fix", d->fix ? json_str_lossy(d->fix, strlen(d->fix)) : json_null());
         json_array_append_new(list, c);
     }
-    json_put(o, "checks", list);
+    return list;
+}
+
+void doctor_print_json(FILE *f, const struct doctor_report *r, bool sandbox_works)
+{
+    AUTO_JSON json_t *o = json_object();
+    AUTO_FREE char *summary = doctor_summary(r, sandbox_works);
+    json_put_bool(o, "sandbox_works", sandbox_works);
+    json_put_int(o, "failed", (int64_t)doctor_count(r, DOCTOR_FAIL));
+    json_put_int(o, "notes", (int64_t)doctor_count(r, DOCTOR_NOTE));
+    json_put_str(o, "summary", summary);
+    json_put(o, "checks", doctor_findings_json(r));
     AUTO_FREE char *text = json_text(o, NULL);
     fprintf(f, "%s\n", text);
 }

@@ -7,7 +7,7 @@
  * advice holds the fixes that depend on distribution and container engine; report prints. */
 #pragma once
 
-#include "base/base.h"
+#include "base/json.h"
 
 #include <stdio.h>
 
@@ -28,14 +28,15 @@ struct doctor_finding {
     bool engine; /* the sandbox needs it: a failure is only a note where a sandbox starts anyway */
 };
 
-#define DOCTOR_FINDINGS_MAX 80 /* the checks are a closed list of some fifty */
+#define DOCTOR_FINDINGS_MAX 4096 /* some fifty of a machine; two of each route of a gateway */
 struct doctor_report {
-    struct doctor_finding item[DOCTOR_FINDINGS_MAX];
-    size_t n;
+    struct doctor_finding *item;
+    size_t n, room;
 };
 void doctor_report_done(struct doctor_report *r);
 
-/* Appends a finding, whose strings become the report's (malloc'ed, may be NULL), and returns it. */
+/* Appends a finding, whose strings become the report's (malloc'ed, may be NULL), and returns it: good until
+ * the next one is appended. */
 struct doctor_finding *doctor_add(struct doctor_report *r, const char *group, const char *id,
                                   const char *title, enum doctor_verdict v, char *text, char *lost,
                                   char *fix);
@@ -51,6 +52,11 @@ void doctor_sandbox_works(struct doctor_report *r);
 
 /* The last line: "A sandbox works here; 2 notes." malloc'ed. */
 char *doctor_summary(const struct doctor_report *r, bool sandbox_works);
+/* Groups, aligned, at most 80 columns wide but for commands, colours only where `f` has them; without a last
+ * line. */
+void doctor_print_findings(FILE *f, const struct doctor_report *r);
+/* The findings as an array of JSON, a new reference. */
+json_t *doctor_findings_json(const struct doctor_report *r);
 /* Groups, aligned, at most 80 columns wide but for commands, colours only where `f` has them. */
 void doctor_print(FILE *f, const struct doctor_report *r, bool sandbox_works);
 /* One JSON object; docs/doctor.md has the fields. */

@@ -42,7 +42,7 @@ struct token_file {
 };
 
 /* On a thread. */
-static int read_token(void *arg)
+static int read_secret_file(void *arg)
 {
     struct token_file *f = arg;
     char text[TOKEN_MAX];
@@ -89,13 +89,17 @@ static int addresses_of(const struct dial_how *h, const struct host *host, struc
 }
 
 static int connect_to(const struct dial_how *h, const struct host *host, uint16_t port,
-                      struct stream *ret, struct err *e)
+                      struct stream *ret, struct dial_seen *seen, struct err *e)
 {
     struct address list[RACE_MAX];
     size_t n, which;
+    seen->step = DIAL_NAME;
     int fd, r = addresses_of(h, host, list, &n, e);
-    if (r == 0)
+    if (r == 0) {
+        seen->addresses = n;
+        seen->step = DIAL_CONNECT;
         r = race_connect(list, n, port, CONNECT_MS, &fd, &which, e);
+    }
     if (r == 0 && (r = stream_from_fd(ret, fd)) < 0)
         (void)close(fd);
     return r;
@@ -114,27 +118,31 @@ static int start_tls(const struct dial_how *h, const struct host *host, struct s
     return tls_connect(h->trust, &o, &under, s, NULL, e);
 }
 
-static int read_password(struct pool *pool, const char *path, struct secret *ret, struct err *e)
+int gateway_dial_secret(struct pool *pool, const char *field, const char *path, struct secret *ret,
+                        struct err *e)
 {
-    struct token_file f = {.field = "proxy_password_file", .path = path, .ret = ret};
-    int r = pool_call(pool, read_token, &f);
+    struct token_file f = {.field = field, .path = path, .ret = ret};
+    int r = pool_call(pool, read_secret_file, &f);
     if (r < 0)
         *e = f.err;
     return r;
 }
 
-static int through_proxy(const struct dial_how *h, struct stream *ret, struct err *e)
+static int through_proxy(const struct dial_how *h, struct stream *ret, struct dial_seen *seen,
+                         struct err *e)
 {
     const struct gateway_edge *edge = &h->config->edge;
     const struct gateway_proxy *p = &edge->proxy;
     struct secret password = {0};
     char authority[AUTHORITY];
     (void)snprintf(authority, sizeof(authority), "%s:%u", edge->host.text, edge->port);
-    int r = connect_to(h, &p->host, p->port, ret, e);
+    int r = connect_to(h, &p->host, p->port, ret, seen, e);
+    if (r == 0)
+        seen->step = DIAL_PROXY;
     if (r == 0 && p->tls)
         r = start_tls(h, &p->host, ret, e);
     if (r == 0 && p->password_file)
-        r = read_password(h->pool, p->password_file, &password, e);
+        r = gateway_dial_secret(h->pool, "proxy_password_file", p->password_file, &password, e);
     if (r == 0) {
         const struct http_proxy ask = {.word = "the proxy",
                                        .name = p->host.text,
@@ -142,9 +150,9 @@ static int through_proxy(const struct dial_how *h, struct stream *ret, struct er
                                        .user_source = "the configuration",
                                        .user_advice = "give them as http://user@host and "
                                                       "proxy_password_file"};
-        int status;
         const char *kind;
-        r = http_proxy_connect(ret, &ask, authority, p->user ? &password : NULL, &status, &kind, e);
+        r = http_proxy_connect(ret, &ask, authority, p->user ? &password : NULL,
+                               &seen->proxy_status, &kind, e);
     }
     secret_done(&password);
     return r;
@@ -156,12 +164,9 @@ static int ask(const struct dial_how *h, struct stream *s, struct err *e)
 {
     const struct gateway_edge *edge = &h->config->edge;
     struct secret token = {0};
-    struct token_file f = {.field = "token_file", .path = edge->token_file, .ret = &token};
-    int r = pool_call(h->pool, read_token, &f);
-    if (r < 0) {
-        *e = f.err;
+    int r = gateway_dial_secret(h->pool, "token_file", edge->token_file, &token, e);
+    if (r < 0)
         return r;
-    }
     AUTO(buf) b = BUF_INIT(REQUEST_MAX);
     if (!buf_room(&b, REQUEST_MAX - 1)) /* at once: no copy is left behind by growing */
         r = -ENOMEM;
@@ -255,16 +260,29 @@ static bool goes_direct(const struct dial_how *h)
     return false;
 }
 
-int gateway_dial(const struct dial_how *h, struct stream *ret, int64_t *ret_after_ms, struct err *e)
+int gateway_dial_open(const struct dial_how *h, bool tls, struct stream *ret,
+                      struct dial_seen *ret_seen, struct err *e)
 {
     const struct gateway_edge *edge = &h->config->edge;
-    AUTO(fiber_deadline) limit = fiber_deadline_push_ms(DIAL_MS);
     *ret = (struct stream){.io = IO_FD_NONE};
-    *ret_after_ms = -1;
-    bool direct = goes_direct(h);
-    int r = direct ? connect_to(h, &edge->host, edge->port, ret, e) : through_proxy(h, ret, e);
-    if (r == 0 && edge->tls)
+    *ret_seen = (struct dial_seen){.direct = goes_direct(h)};
+    int r = ret_seen->direct ? connect_to(h, &edge->host, edge->port, ret, ret_seen, e)
+                             : through_proxy(h, ret, ret_seen, e);
+    if (r == 0)
+        ret_seen->step = DIAL_TLS;
+    if (r == 0 && tls)
         r = start_tls(h, &edge->host, ret, e);
+    if (r < 0)
+        stream_done(ret);
+    return r;
+}
+
+int gateway_dial(const struct dial_how *h, struct stream *ret, int64_t *ret_after_ms, struct err *e)
+{
+    AUTO(fiber_deadline) limit = fiber_deadline_push_ms(DIAL_MS);
+    struct dial_seen seen;
+    *ret_after_ms = -1;
+    int r = gateway_dial_open(h, h->config->edge.tls, ret, &seen, e);
     if (r == 0)
         r = ask(h, ret, e);
     if (r == 0)

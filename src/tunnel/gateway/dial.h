@@ -7,6 +7,7 @@
 struct err;
 struct pool;
 struct resolver;
+struct secret;
 struct tls_trust;
 
 struct dial_how {
@@ -25,3 +26,25 @@ struct dial_how {
  * said how long, else -1), -E_TLS, -E_PROTO, and codes of files, names and connections. */
 int gateway_dial(const struct dial_how *h, struct stream *ret, int64_t *ret_after_ms, struct err *e)
     WARN_UNUSED;
+
+/* ---- for who wants to know how far it gets (doctor) ---- */
+
+enum dial_step {
+    DIAL_NAME,    /* the edge's name, or its proxy's */
+    DIAL_CONNECT, /* to one of its addresses */
+    DIAL_PROXY,   /* TLS with it, its password, CONNECT */
+    DIAL_TLS,     /* with the edge */
+};
+struct dial_seen {
+    enum dial_step step; /* that was reached, and failed if one did */
+    bool direct;         /* no proxy is on the way */
+    int proxy_status;    /* of its answer to CONNECT; 0: none */
+    size_t addresses;    /* of the edge's name, or its proxy's */
+};
+/* The way to the edge as gateway_dial goes it, up to the question; without TLS when `tls` is false. Suspends,
+ * bounded by the fiber's deadline. 0, or a code with words; *ret_seen in either case. */
+int gateway_dial_open(const struct dial_how *h, bool tls, struct stream *ret,
+                      struct dial_seen *ret_seen, struct err *e) WARN_UNUSED;
+/* Reads a file with one line of secret text, which nobody else may read. `field` names it in words. Suspends. */
+int gateway_dial_secret(struct pool *pool, const char *field, const char *path, struct secret *ret,
+                        struct err *e) WARN_UNUSED;

@@ -72,7 +72,7 @@ static ssize_t read_text(const char *path, bool is_key, char *to, size_t room, s
     return n < 0 ? err_set(e, (int)n, "cannot read %s: %s", path, err_text((int)n)) : n;
 }
 
-static int read_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
+int face_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
 {
     AUTO_FREE char *cert = mem_array(FILE_MOST, 1);
     struct secret key = {0};
@@ -122,7 +122,7 @@ static int read_all(void *arg)
                     "%s: listen_addr is not built yet: this gateway dials (edge) and waits nowhere",
                     j->config_path);
     if (r == 0)
-        r = read_identity(c, &f->identity, &j->err);
+        r = face_identity(c, &f->identity, &j->err);
     if (r == 0)
         r = check_times(c, f->identity, &j->err);
     bool https = false;

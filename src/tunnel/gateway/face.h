@@ -30,6 +30,9 @@ struct gateway_face *face_ref(struct gateway_face *f);
 void face_unref(struct gateway_face *f); /* Suspends with the last one. NULL is fine */
 /* The secret of a route of this face. */
 struct route_secret *face_secret(const struct gateway_face *f, const struct gateway_route *route);
+/* The certificate and key alone, whatever their dates are. Blocks. 0, or a code with words. */
+int face_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
+    WARN_UNUSED;
 /* What tells that a file has changed, when it is another one than that of the face: numbers, sizes and times
  * of all of them. Suspends. */
 uint64_t face_mark(struct pool *pool, const char *config_path, const struct gateway_config *c);

@@ -1,0 +1,114 @@
+/* gateway.c - `sallyport gateway doctor`: what a gateway needs, what is missing, what to do about it.
+ *
+ * The looking is tunnel/gateway/examine, the printing that of `sallyport doctor` (doctor/report), so both read
+ * alike. It is a process of its own beside a gateway that may be running, reads the same files, and holds the
+ * token while it asks the edge: so it cannot be dumped. Nothing is changed anywhere. Exit code 1 when something
+ * fails. What could not be looked at is said, and counted in the last line: it is not taken for good. */
+#include "base/base.h"
+#include "base/json.h"
+#include "cmd/client/api_client.h"
+#include "cmd/cmd.h"
+#include "cmd/doctor/report.h"
+#include "cmd/gateway_verbs.h"
+#include "cmd/line/flags.h"
+#include "cmd/line/start.h"
+#include "cmd/line/term.h"
+#include "tunnel/gateway/examine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct doctor_command {
+    const char *config;
+    bool json;
+    struct doctor_report report;
+};
+
+static void found(void *arg, const struct finding *f)
+{
+    static const enum doctor_verdict verdicts[] = {[FINDING_OK] = DOCTOR_OK,
+                                                   [FINDING_NOTE] = DOCTOR_NOTE,
+                                                   [FINDING_FAIL] = DOCTOR_FAIL,
+                                                   [FINDING_UNTRIED] = DOCTOR_UNTRIED};
+    struct doctor_command *c = arg;
+    if (c->report.n < DOCTOR_FINDINGS_MAX)
+        doctor_add(&c->report, f->group, f->id, f->title, verdicts[f->verdict], mem_strdup(f->text),
+                   f->lost ? mem_strdup(f->lost) : NULL, f->fix ? mem_strdup(f->fix) : NULL);
+}
+
+static char *summary(const struct doctor_report *r)
+{
+    size_t fails = doctor_count(r, DOCTOR_FAIL), notes = doctor_count(r, DOCTOR_NOTE);
+    size_t untried = doctor_count(r, DOCTOR_UNTRIED);
+    AUTO_FREE char *noted =
+        notes ? mem_printf("; %zu note%s", notes, notes == 1 ? "" : "s") : mem_strdup("");
+    AUTO_FREE char *skipped =
+        untried ? mem_printf("; %zu could not be looked at", untried) : mem_strdup("");
+    if (fails)
+        return mem_printf("%zu thing%s to mend%s%s.", fails, fails == 1 ? "" : "s", noted, skipped);
+    return mem_printf("Nothing stands in the way of this gateway%s%s.", noted, skipped);
+}
+
+static void print_json(const struct doctor_report *r, const char *last)
+{
+    AUTO_JSON json_t *o = json_new_object();
+    json_put_int(o, "failed", (int64_t)doctor_count(r, DOCTOR_FAIL));
+    json_put_int(o, "notes", (int64_t)doctor_count(r, DOCTOR_NOTE));
+    json_put_int(o, "untried", (int64_t)doctor_count(r, DOCTOR_UNTRIED));
+    json_put_str(o, "summary", last);
+    json_put(o, "checks", doctor_findings_json(r));
+    AUTO_FREE char *text = json_text(o, NULL);
+    printf("%s\n", text);
+}
+
+static int run(void *arg)
+{
+    struct doctor_command *c = arg;
+    struct gateway_config *config;
+    const char *upper = getenv("HTTPS_PROXY"), *lower = getenv("https_proxy");
+    const struct examine_options o = {.config_path = c->config,
+                                      .proxy_in_environment =
+                                          (upper && *upper) || (lower && *lower),
+                                      .found = found,
+                                      .arg = c};
+    gateway_examine(&o, &config);
+    size_t fails = doctor_count(&c->report, DOCTOR_FAIL);
+    AUTO_FREE char *last = summary(&c->report);
+    if (c->json) {
+        print_json(&c->report, last);
+    } else {
+        doctor_print_findings(stdout, &c->report);
+        printf("\n%s%s%s\n", term_on(stdout, fails ? TERM_RED : TERM_GREEN), last,
+               term_off(stdout));
+    }
+    doctor_report_done(&c->report);
+    gateway_config_unref(config);
+    return fails > 0;
+}
+
+int cmd_gateway_doctor(int argc, char **argv)
+{
+    struct doctor_command c = {.config = "gateway.yaml"};
+    struct flag flags[] = {
+        {"config", "FILE", "the gateway's configuration (gateway.yaml)", FLAG_FILE,
+         .ptr = &c.config, .line_only = true},
+        {"json", NULL, "print the findings as JSON", FLAG_BOOL, .ptr = &c.json, .line_only = true},
+    };
+    struct flag_set set = {
+        .command = "gateway doctor",
+        .summary = "Tells what a gateway needs, what is missing, and what to do about it.",
+        .details = "Looks at the configuration's files, goes to the edge as a gateway would, and "
+                   "asks every "
+                   "private\nserver whether it speaks MCP. Run it on the gateway's machine, as its "
+                   "user. A gateway "
+                   "that runs is\nnot disturbed, and nothing is changed.\n\n"
+                   "Exit status: 0 nothing fails; 1 something does; 2 wrong usage.",
+        .flags = flags,
+        .n_flags = ARRAY_LEN(flags),
+    };
+    int code = flags_main(&set, argc, argv, NULL, NULL);
+    if (code >= 0)
+        return code;
+    cmd_forbid_dumps();
+    return api_client_run(run, &c);
+}
