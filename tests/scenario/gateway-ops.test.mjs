@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
+import http2 from 'node:http2';
 import https from 'node:https';
 import net from 'node:net';
 import path from 'node:path';
@@ -188,6 +189,7 @@ describe('a gateway that runs', () => {
       assert.equal((await call(s, t, `wiki.${t.domain}`)).status, 200);
       assert.equal((await call(s, t, `dead.${t.domain}`)).status, 502);
       assert.equal((await call(s, t, `nothing.${t.domain}`)).status, 404);
+      assert.equal((await call(s, t, `wiki.${t.domain}`, { headers: { host: 'other.example' } })).status, 421);
       const j = await until('a PING was answered', async () => { const p = (await page(g, '/status')).json(); return p.connections.every((c) => c.rtt_us > 0) && p; }, ms(30000));
       assert.equal(j.type, 'gateway_status');
       assert.deepEqual(j.connections.map((c) => c.state), ['up', 'up']);
@@ -197,13 +199,13 @@ describe('a gateway that runs', () => {
       assert(Date.parse(j.certificate.ends_at) > Date.now());
       assert.deepEqual([j.config.generation, j.config.trouble], [1, null]);
       const routes = Object.fromEntries(j.routes.map((r) => [r.route, r]));
-      assert.deepEqual([routes.wiki.requests.answered, routes.dead.requests.failed, routes.dead.last_failure], [1, 1, 'connect']);
-      assert.deepEqual(j.failures.map((f) => [f.source, f.status, f.route]), [['policy', 404, null], ['connect', 502, 'dead']]);
-      assert.equal(j.failures[0].host, `nothing.${t.domain}`);
+      assert.deepEqual([routes.wiki.requests.answered, routes.wiki.requests.refused, routes.dead.requests.failed, routes.dead.last_failure], [1, 1, 1, 'connect']);
+      assert.deepEqual(j.failures.map((f) => [f.source, f.status, f.route]), [['policy', 421, 'wiki'], ['policy', 404, null], ['connect', 502, 'dead']]);
+      assert.equal(j.failures[1].host, `nothing.${t.domain}`);
       const m = (await page(g, '/metrics')).text;
-      for (const line of ['sallyport_gateway_route_up{route="wiki"} 1', 'sallyport_gateway_route_up{route="dead"} 0', 'sallyport_gateway_route_requests_total{route="wiki",outcome="answered"} 1', 'sallyport_gateway_route_failures_total{route="dead",source="connect"} 1', 'sallyport_gateway_route_duration_seconds_count{route="wiki"} 1'])
+      for (const line of ['sallyport_gateway_route_up{route="wiki"} 1', 'sallyport_gateway_route_up{route="dead"} 0', 'sallyport_gateway_route_requests_total{route="wiki",outcome="answered"} 1', 'sallyport_gateway_route_failures_total{route="dead",source="connect"} 1', 'sallyport_gateway_route_duration_seconds_count{route="wiki"} 2'])
         assert(m.includes(`${line}\n`), `${line}\n${m}`);
-      assert.match(m, /^sallyport_gateway_request_seconds_count 2$/m);
+      assert.match(m, /^sallyport_gateway_request_seconds_count 4$/m);
       const shown = await run(BIN, ['gateway', 'status', '--admin', g.page]);
       assert.equal(shown.code, 0, shown.err);
       assert.match(shown.out, /connections +up/);
@@ -402,11 +404,13 @@ describe('gateway doctor', () => {
     const ca = authority(tempDir('ca'));
     const wrong = ca.issue(['other.example']);
     const tlsServer = await serve(https.createServer({ key: wrong.key, cert: wrong.cert }, hello));
+    const right = ca.issue(['127.0.0.1']);
+    const secure = await serve(http2.createSecureServer({ key: right.key, cert: right.cert, allowHTTP1: true }, hello));
     const web = await plain(hello);
     const wants = await plain((q, r) => { q.resume(); r.statusCode = 401; r.end('{}'); });
     const noHttp = await serve(net.createServer((c) => c.end('220 mail.example ESMTP\r\n')));
     const d = await doctor(good({ upstream: { allowed_ips: ['127.0.0.0/8'], tls: { ca_file: ca.file } } }, {
-      down: 'http://127.0.0.1:1', noname: 'http://no-such-name.invalid:80', tls: `https://127.0.0.1:${tlsServer.port}`,
+      down: 'http://127.0.0.1:1', noname: 'http://no-such-name.invalid:80', tls: `https://127.0.0.1:${tlsServer.port}`, secure: `https://127.0.0.1:${secure.port}`,
       web: `http://127.0.0.1:${web.port}`, wants: `http://127.0.0.1:${wants.port}`, mail: `http://127.0.0.1:${noHttp.port}`, fine: `http://127.0.0.1:${modern.port}`,
     }));
     const reach = (name) => d.of('route_reach', name), mcp = (name) => d.of('route_mcp', name);
@@ -416,8 +420,10 @@ describe('gateway doctor', () => {
     assert.match(reach('tls').text, /tls: .*its certificate is for other hosts: other\.example/);
     assert.match(reach('tls').fix, /ca_file/);
     for (const name of ['down', 'noname', 'tls']) assert.deepEqual([reach(name).verdict, mcp(name).verdict], ['fail', 'untried'], name);
-    for (const name of ['web', 'wants', 'mail', 'fine']) assert.equal(reach(name).verdict, 'ok', name);
+    for (const name of ['secure', 'web', 'wants', 'mail', 'fine']) assert.equal(reach(name).verdict, 'ok', name);
     assert.deepEqual([mcp('web').verdict, mcp('wants').verdict, mcp('mail').verdict, mcp('fine').verdict], ['note', 'note', 'fail', 'ok']);
+    assert.match(reach('secure').text, /its certificate is good/);
+    assert.match(mcp('secure').text, /it answers HTTP \(200\), and does not speak MCP/);
     assert.match(mcp('web').text, /does not speak MCP/);
     assert.match(mcp('wants').text, /wants a credential \(401\)/);
     assert.match(mcp('mail').text, /no answer in HTTP/);

@@ -282,12 +282,9 @@ static void forward_it(struct gateway_request *q)
 
 static void forward_counted(struct gateway_request *q)
 {
-    int64_t began_ns = time_mono_ns();
     q->f->busy++;
     forward_it(q);
     q->f->busy--;
-    health_request(q->f->o.health, q->route->host.text, q->outcome,
-                   (time_mono_ns() - began_ns) / 1000);
 }
 
 /* Whether the request is for the host that the caller has a certificate of. */
@@ -309,6 +306,7 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face, const str
     http_head_init(&q.out);
     int r = http_read_head(p, &q.head, &e);
     if (r == 0) {
+        int64_t began_ns = time_mono_ns();
         q.route = gateway_config_route(face->config, host);
         q.secret = q.route ? face_secret(face, q.route) : NULL;
         if (q.head.authority.n == 0)
@@ -328,6 +326,8 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face, const str
                          "more requests at once than this process may open files for");
         else
             forward_counted(&q);
+        health_request(q.f->o.health, q.route ? q.route->host.text : "", q.outcome,
+                       (time_mono_ns() - began_ns) / 1000);
     }
     reply_done(&q.reply);
     forward_judge_done(&q);

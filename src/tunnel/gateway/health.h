@@ -33,7 +33,7 @@ void health_take(struct health *h, const struct gateway_config *c);
  * on this side. What it was before; of a route that is gone, which is nobody's, what is found now. */
 enum health_state health_probed(struct health *h, const char *route, bool up, const char *source,
                                 const char *words, int64_t took_us);
-/* A request of the route has ended, after so long. */
+/* A request of the route has ended, after so long; "": of none. */
 void health_request(struct health *h, const char *route, enum health_outcome outcome,
                     int64_t took_us);
 /* A caller was told that something failed (gateway_failure). */

@@ -1,10 +1,10 @@
 /* probe.c - rounds over all routes, a few at a time.
  *
  * On a fiber of the gateway, with helpers as long as a round takes. A probe goes the way of a call (reach:
- * name, address check, connection, TLS) and says nothing to the server: it costs it an accept, and none of its
- * own log lines. So "up" is: a call would get as far as its request. Rounds are spread by chance, so that
- * many gateways do not knock at once. When routes change meanwhile the round is given up for a new one; what
- * is found about a route that is gone is dropped by its name (health).
+ * name, address check, connection, TLS) and says nothing to the server, which it costs an accept and a
+ * handshake. So "up" is: a call would get as far as its request. Rounds are spread by chance, so that many
+ * gateways do not knock at once. When routes change meanwhile the round is given up for a new one; what is
+ * found about a route that is gone is dropped by its name (health).
  *
  * A server that is slow to refuse holds up its helper, not the others. */
 #include "tunnel/gateway/probe.h"
