@@ -60,10 +60,11 @@ async function legacyServer() {
 }
 
 /** Runs the doctor on a configuration: {code, all, of(id, title)}. */
-async function doctor(config, { env } = {}) {
+async function doctor(config, { env, wrap = (bin, argv) => [bin, ...argv] } = {}) {
   const file = path.join(tempDir('doctor'), 'gateway.yaml');
   fs.writeFileSync(file, typeof config === 'string' ? config : JSON.stringify(config));
-  const r = await run(BIN, ['gateway', 'doctor', '--config', file, '--json'], { timeout: ms(60000), env });
+  const [cmd, ...argv] = wrap(BIN, ['gateway', 'doctor', '--config', file, '--json']);
+  const r = await run(cmd, argv, { timeout: ms(60000), env });
   assert.equal(r.timedOut, false, r.err);
   const all = JSON.parse(r.out);
   const of = (id, title) => {
@@ -398,6 +399,46 @@ describe('gateway doctor', () => {
     // Behind ca_file an edge with its own authority is no box.
     const own = await connectProxy({ inspect: ca, to: s.port });
     assert.equal((await doctor(via(own, { ca_file: ca.file }))).of('edge_inspection').verdict, 'ok');
+  });
+
+  test('an authority that this machine was given is told from one that came with it', { skip: process.getuid() !== 0 && 'only root can put files in the system\'s place' }, async () => {
+    const ca = authority(tempDir('ca'), { name: 'ACME Corp Secure CA' });
+    const folder = tempDir('anchors'), empty = tempDir('anchors');
+    for (const d of [folder, empty]) fs.writeFileSync(path.join(d, 'other.crt'), fs.readFileSync(authority(tempDir('ca')).file));
+    fs.copyFileSync(ca.file, path.join(folder, 'acme.crt'));
+    const box = await connectProxy({ inspect: ca, to: s.port });
+    // In a mount namespace of its own: the system's bundle is this CA, and the folder of additions has it, or has not.
+    const within = (dir) => (bin, argv) => ['unshare', '-m', 'sh', '-c', 'mount --bind "$0" /etc/ssl/certs/ca-certificates.crt && mount --bind "$1" /usr/local/share/ca-certificates && shift && exec "$@"', ca.file, dir, bin, ...argv];
+    const config = good({ edge: 'https://edge.example:443', proxy: `http://127.0.0.1:${box.port}` });
+    const given = await doctor(config, { wrap: within(folder) });
+    assert.deepEqual([given.code, given.of('edge_inspection').verdict], [0, 'note'], given.out);
+    assert.match(given.of('edge_inspection').text, /ACME Corp Secure CA.*was added to this machine/);
+    const came = await doctor(config, { wrap: within(empty) });
+    assert.deepEqual([came.code, came.of('edge_inspection').verdict], [0, 'ok'], came.out);
+    assert.match(came.of('edge_inspection').text, /came with this machine/);
+  });
+
+  test('what an edge says about the tunnel is read as a stranger\'s', async () => {
+    const pem = fs.readFileSync(t.ca.file, 'utf8');
+    const says = async (body, status = 200) => {
+      const e = await plain((q, r) => { q.resume(); r.writeHead(status, { 'content-type': 'application/json' }); r.end(typeof body === 'string' ? body : JSON.stringify(body)); });
+      e.server.on('upgrade', (q, k) => { const text = typeof body === 'string' ? body : JSON.stringify(body); k.end(`HTTP/1.1 ${status} X\r\ndate: ${new Date().toUTCString()}\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`); });
+      return doctor(good({ edge: `http://127.0.0.1:${e.port}` }));
+    };
+    const fine = { type: 'tunnel_check', tunnel_id: t.id, domain: t.domain, certificates: [{ ca_certificate_pem: pem, expires_at: null }] };
+    assert.deepEqual((await says(fine)).failed, []);
+    only(await says({ ...fine, certificates: [{ ca_certificate_pem: pem, expires_at: '2020-01-01T00:00:00Z' }] }), 'authority', /have all expired/);
+    only(await says({ ...fine, certificates: [{ ca_certificate_pem: 'not PEM', expires_at: null }, 7, null] }), 'signature', /none of them/);
+    only(await says({ ...fine, certificates: 'many' }), 'authority', /has no certificate/);
+    const odd = await says({ ...fine, domain: 'a\u001b[31m\n\u202e', tunnel_id: 7 });
+    only(odd, 'tunnel', /whose domain is a\\x1b\[31m/);
+    assert(!/[\u001b\u202e]/.test(odd.of('tunnel').fix), 'nothing in it drives a terminal');
+    for (const body of ['', 'what?', '{}', '[]', '{"type":"other"}']) {
+      const d = await says(body);
+      assert.deepEqual([d.code, d.of('token').verdict, d.of('tunnel').verdict, d.of('authority').verdict, d.of('signature').verdict], [0, 'ok', 'untried', 'untried', 'untried'], body);
+    }
+    only(await says('{}', 418), 'token', /says 418, which no edge does/);
+    assert.deepEqual([(await says('{}', 503)).of('token').verdict, (await says('{}', 503)).code], ['untried', 0]);
   });
 
   test('routes: down, of no address, not open, with a wrong certificate, not MCP, with a credential, silent', async () => {

@@ -18,7 +18,7 @@
 #include "tunnel/gateway/reach.h"
 
 #define EVERY_MS 30000
-#define AT_ONCE  8
+#define AT_ONCE  16 /* a dead address takes ten seconds each */
 
 struct probes {
     struct probes_options o;
