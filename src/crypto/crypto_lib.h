@@ -27,6 +27,7 @@ struct err;
     X(EVP_PKEY_get_raw_public_key)                                                                 \
     X(EVP_PKEY_new_raw_private_key)                                                                \
     X(EVP_PKEY_new_raw_public_key)                                                                 \
+    X(EVP_sha1)                                                                                    \
     X(EVP_sha256)                                                                                  \
     X(HMAC)
 
@@ -55,5 +56,6 @@ int crypto_lib_open(struct err *e) WARN_UNUSED;
 #define EVP_PKEY_get_raw_public_key  crypto_lib.EVP_PKEY_get_raw_public_key_
 #define EVP_PKEY_new_raw_private_key crypto_lib.EVP_PKEY_new_raw_private_key_
 #define EVP_PKEY_new_raw_public_key  crypto_lib.EVP_PKEY_new_raw_public_key_
+#define EVP_sha1                     crypto_lib.EVP_sha1_
 #define EVP_sha256                   crypto_lib.EVP_sha256_
 #define HMAC                         crypto_lib.HMAC_

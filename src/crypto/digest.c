@@ -16,6 +16,14 @@ void digest_sha256(const void *p, size_t n, unsigned char ret[DIGEST_SHA256_BYTE
     MUST(len == DIGEST_SHA256_BYTES);
 }
 
+void digest_sha1(const void *p, size_t n, unsigned char ret[DIGEST_SHA1_BYTES])
+{
+    unsigned len = 0;
+    MUST(crypto_lib_open(NULL) == 0);
+    MUST(EVP_Digest(n ? p : "", n, ret, &len, EVP_sha1(), NULL) == 1);
+    MUST(len == DIGEST_SHA1_BYTES);
+}
+
 char *digest_sha256_hex(const void *p, size_t n, char ret[DIGEST_SHA256_HEX])
 {
     unsigned char sum[DIGEST_SHA256_BYTES];

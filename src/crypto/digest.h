@@ -10,6 +10,9 @@
 void digest_sha256(const void *p, size_t n, unsigned char ret[DIGEST_SHA256_BYTES]);
 /* The same as 64 lower-case hex digits and a NUL. Returns `ret`. */
 char *digest_sha256_hex(const void *p, size_t n, char ret[DIGEST_SHA256_HEX]);
+/* SHA-1, which protects nothing any more: for the handshake of RFC 6455, which has it as a checksum. */
+#define DIGEST_SHA1_BYTES 20
+void digest_sha1(const void *p, size_t n, unsigned char ret[DIGEST_SHA1_BYTES]);
 
 /* SHA-256 of many short texts one after another, without setting up for each. Begin, add, end; then
  * begin again. One thread at a time. new aborts when libcrypto fails; free accepts NULL. */

@@ -25,6 +25,19 @@ static void sha256_gives_the_published_digests(void **state)
     assert_string_equal(digest_sha256_hex(NULL, 0, hex), rows[0].hex);
 }
 
+static void sha1_gives_the_published_digests(void **state)
+{
+    (void)state;
+    unsigned char sum[DIGEST_SHA1_BYTES];
+    char hex[2 * DIGEST_SHA1_BYTES + 1];
+    digest_sha1("abc", 3, sum);
+    enc_hex(sum, sizeof(sum), hex);
+    assert_string_equal(hex, "a9993e364706816aba3e25717850c26c9cd0d89d");
+    digest_sha1(NULL, 0, sum);
+    enc_hex(sum, sizeof(sum), hex);
+    assert_string_equal(hex, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+}
+
 static void a_digest_in_pieces_is_that_of_the_whole(void **state)
 {
     (void)state;
@@ -91,6 +104,7 @@ static void hmac_gives_the_published_codes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sha256_gives_the_published_digests),
+        cmocka_unit_test(sha1_gives_the_published_digests),
                                        cmocka_unit_test(a_digest_in_pieces_is_that_of_the_whole),
                                        cmocka_unit_test(one_digest_after_another),
                                        cmocka_unit_test(hmac_gives_the_published_codes)};
