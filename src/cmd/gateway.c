@@ -78,8 +78,12 @@ static void announce(void *arg)
 {
     const struct command *c = arg;
     trim_after_start();
-    printf("ready edge=%s:%u routes=%zu\n", gateway_edge_name(c->gateway),
-           gateway_edge_port(c->gateway), gateway_routes(c->gateway));
+    if (gateway_edge_name(c->gateway)[0])
+        printf("ready edge=%s:%u routes=%zu\n", gateway_edge_name(c->gateway),
+               gateway_edge_port(c->gateway), gateway_routes(c->gateway));
+    else
+        printf("ready listen=%s routes=%zu\n", gateway_listens(c->gateway),
+               gateway_routes(c->gateway));
     (void)fflush(stdout); /* whoever has closed it does not want to know */
 }
 

@@ -80,9 +80,15 @@ static void print_head(const json_t *j)
     printf(", taken %s ago (set %lld)\n", ago(j, config, "taken_at", taken),
            (long long)json_get_int(config, "generation", 0));
     print_trouble("a change is not taken: ", config);
+    if (json_get_str(j, "listen")) {
+        print_label("listens", true);
+        print_word(j, "listen");
+        putchar('\n');
+    }
     print_label("edge", true);
     print_word(edge, "host");
-    printf(":%lld", (long long)json_get_int(edge, "port", 0));
+    if (json_get_str(edge, "host"))
+        printf(":%lld", (long long)json_get_int(edge, "port", 0));
     if (json_get_str(edge, "proxy")) {
         printf(" through ");
         print_word(edge, "proxy");

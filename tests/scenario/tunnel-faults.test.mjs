@@ -174,14 +174,6 @@ describe('files that change', () => {
     await end(p);
     assert.equal(p.code, 0);
   });
-
-  test('listen_addr is refused, not taken and forgotten', async () => {
-    const file = path.join(tempDir('gw'), 'g.yaml');
-    fs.writeFileSync(file, JSON.stringify({ listen_addr: '127.0.0.1:0', tunnel_domain: t.domain, tls: { cert_file: t.leaf.certFile, key_file: t.leaf.keyFile }, routes: { x: 'http://10.0.0.1:1' } }));
-    const r = await run(BIN, ['gateway', '--config', file]);
-    assert.equal(r.code, 1);
-    assert.match(r.err, /listen_addr/);
-  });
 });
 
 describe('processes that die under load', () => {

@@ -9,7 +9,7 @@
 #include "cmd/client/api_client.h"
 #include "cmd/cmd.h"
 #include "cmd/doctor/report.h"
-#include "cmd/gateway_verbs.h"
+#include "cmd/gateway.h"
 #include "cmd/line/flags.h"
 #include "cmd/line/start.h"
 #include "cmd/line/term.h"

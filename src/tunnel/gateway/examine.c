@@ -42,8 +42,10 @@ static void look(struct examine *x)
     if (c->edge.host.kind != HOST_NONE)
         examine_edge(x);
     else
-        TELL(x, EXAMINE_EDGE, "edge", "edge", FINDING_FAIL, "nobody reaches this gateway",
-             "edge: https://HOST   (with token_file)", "%s names no edge", x->o->config_path);
+        TELL(x, EXAMINE_EDGE, "edge", "edge", FINDING_UNTRIED, NULL, NULL,
+             "none is dialled: a connector brings callers to listen_addr, and what is in its way "
+             "is not "
+             "seen from here");
     examine_routes(x);
 }
 

@@ -117,10 +117,6 @@ static int read_all(void *arg)
     const struct gateway_config *c = f->config;
     if (r == 0)
         mark_others(&f->mark, c);
-    if (r == 0 && c->listen.port)
-        r = err_set(&j->err, -EOPNOTSUPP,
-                    "%s: listen_addr is not built yet: this gateway dials (edge) and waits nowhere",
-                    j->config_path);
     if (r == 0)
         r = face_identity(c, &f->identity, &j->err);
     if (r == 0)

@@ -24,11 +24,13 @@
 #include "tunnel/gateway/face.h"
 #include "tunnel/gateway/forward.h"
 #include "tunnel/gateway/health.h"
+#include "tunnel/gateway/listen.h"
 #include "tunnel/gateway/probe.h"
 #include "tunnel/gateway/status.h"
 #include "tunnel/gateway/uplink.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define LOOK_MS 5000
 #define THREADS 2
@@ -45,6 +47,8 @@ struct gateway {
     uint64_t mark;
     struct gateway_forward *forward;
     struct uplinks *uplinks;
+    struct listener *listener; /* NULL: no connector comes */
+    struct gateway_listen listen;
     struct health *health;
     struct probes *probes;
     struct operator_page *page;
@@ -94,6 +98,11 @@ static void is_up(void *arg)
     g->was_up = true;
 }
 
+static size_t callers(const struct gateway *g)
+{
+    return uplinks_callers(g->uplinks) + (g->listener ? listener_callers(g->listener) : 0);
+}
+
 /* The page's own paths. */
 static int tell(void *arg, const char *path, struct buf *out, int *ret_status)
 {
@@ -107,6 +116,8 @@ static int tell(void *arg, const char *path, struct buf *out, int *ret_status)
                                   .taken_us = g->taken_us,
                                   .trouble = g->trouble.msg,
                                   .trouble_us = g->trouble_us,
+                                  .listens = gateway_listens(g),
+                                  .callers = callers(g),
                                   .stopping = g->stopping};
     AUTO_JSON json_t *o = NULL;
     bool ready = true;
@@ -132,7 +143,7 @@ static void refresh(void *arg)
     int64_t begins_s, ends_s;
     cert_identity_times(g->face->identity, &begins_s, &ends_s);
     metric_set(&gauge_up, (int64_t)uplinks_up(g->uplinks));
-    metric_set(&gauge_callers, (int64_t)uplinks_callers(g->uplinks));
+    metric_set(&gauge_callers, (int64_t)callers(g));
     metric_set(&gauge_ends, ends_s);
 }
 
@@ -172,6 +183,12 @@ static bool same_way_out(const struct gateway_edge *a, const struct gateway_edge
            same_text(p->user, q->user) && same_text(p->password_file, q->password_file);
 }
 
+static bool same_listener(const struct gateway_listen *a, const struct gateway_listen *b)
+{
+    return a->port == b->port && a->every == b->every &&
+           memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
+}
+
 /* Takes a set of files as what is served from now on. Connections to servers that were made by the rules of
  * before are not used again. */
 static void put_on(struct gateway *g, struct gateway_face *f)
@@ -206,7 +223,8 @@ static void look_again(struct gateway *g, bool always)
                   log_q(e.msg));
         return;
     }
-    if (!same_way_out(&f->config->edge, uplinks_edge(g->uplinks)))
+    if (!same_way_out(&f->config->edge, uplinks_edge(g->uplinks)) ||
+        !same_listener(&f->config->listen, &g->listen))
         log_warn("the way to the edge is another one in the changed file: restart to take it",
                  "file=%s", log_q(g->o.config_path));
     put_on(g, f);
@@ -237,11 +255,6 @@ void gateway_reload(struct gateway *g)
 static int open_edge(struct gateway *g, struct err *e)
 {
     struct gateway_config *c = g->face->config;
-    if (c->edge.host.kind == HOST_NONE)
-        return err_set(e, -EINVAL,
-                       "%s names no edge; give `edge: https://HOST`, and `token_file` with its "
-                       "tunnel's token",
-                       g->o.config_path);
     if ((c->edge.tls || c->edge.proxy.tls) && !(g->edge_trust = tls_trust_new(c->edge.ca_file, e)))
         return -E_TLS;
     g->uplinks = uplinks_new(&(struct uplinks_options){.config = c,
@@ -300,7 +313,12 @@ static int open_all(struct gateway *g, struct err *e)
         .resolver = g->resolver, .health = g->health, .face = give_face, .arg = g});
     put_on(g, f);
     r = open_edge(g, e);
-    return r < 0 ? r : open_page(g, e);
+    if (r == 0)
+        r = open_page(g, e);
+    g->listen = g->face->config->listen;
+    if (r == 0 && g->listen.port)
+        r = listener_open(&g->listen, &g->inner, &g->listener, e);
+    return r;
 }
 
 struct gateway *gateway_open(const struct gateway_options *o, struct err *e)
@@ -309,15 +327,32 @@ struct gateway *gateway_open(const struct gateway_options *o, struct err *e)
     g->o = *o;
     g->started_us = time_real_us();
     g->health = health_new();
+    g->inner = (struct inner_options){.face = give_face, .serve = serve_request, .arg = g};
     waitq_init(&g->look);
     waitq_init(&g->changed);
     if (open_all(g, e) < 0) {
         gateway_close(g);
         return NULL;
     }
-    g->inner =
-        (struct inner_options){.tls = g->tls, .face = give_face, .serve = serve_request, .arg = g};
+    g->inner.tls = g->tls;
     return g;
+}
+
+/* Until both ways in have ended. */
+static int serve_all(struct gateway *g)
+{
+    AUTO(scope) ways;
+    scope_init(&ways);
+    int r = 0;
+    if (g->listener)
+        r = fiber_spawn(&ways, "listeners", listener_run, g->listener, NULL);
+    if (r == 0 && uplinks_count(g->uplinks) > 0)
+        r = fiber_spawn(&ways, "uplinks", uplinks_run, g->uplinks, NULL);
+    else if (r == 0)
+        is_up(g);
+    if (r == 0)
+        r = scope_join(&ways);
+    return r < 0 ? r : ways.first_error;
 }
 
 int gateway_run(struct gateway *g)
@@ -332,7 +367,7 @@ int gateway_run(struct gateway *g)
     if (r == 0 && g->page)
         r = fiber_spawn(&background, "operator", operator_run, g->page, NULL);
     if (r == 0)
-        r = uplinks_run(g->uplinks);
+        r = serve_all(g);
     g->ended = true;
     waitq_wake_all(&g->changed);
     return r;
@@ -342,10 +377,11 @@ void gateway_stop(struct gateway *g)
 {
     int64_t most_ms = g->face->config->shutdown_timeout_ms;
     g->stopping = true;
-    log_info("stopping", "callers=%zu at_most_ms=%lld", uplinks_callers(g->uplinks),
-             (long long)most_ms);
+    log_info("stopping", "callers=%zu at_most_ms=%lld", callers(g), (long long)most_ms);
     uplinks_drain(g->uplinks);
     struct fiber_deadline d = fiber_deadline_push_ms(most_ms);
+    if (g->listener)
+        listener_stop(g->listener, most_ms);
     while (!g->ended && waitq_wait(&g->changed) == 0)
         ;
     fiber_deadline_pop(&d);
@@ -358,6 +394,7 @@ void gateway_close(struct gateway *g)
     if (!g)
         return;
     operator_free(g->page);
+    listener_free(g->listener);
     uplinks_free(g->uplinks);
     gateway_forward_free(g->forward);
     probes_free(g->probes);
@@ -374,6 +411,11 @@ void gateway_close(struct gateway *g)
 uint16_t gateway_edge_port(const struct gateway *g)
 {
     return uplinks_edge(g->uplinks)->port;
+}
+
+const char *gateway_listens(const struct gateway *g)
+{
+    return g->listener ? listener_address(g->listener) : NULL;
 }
 
 size_t gateway_routes(const struct gateway *g)

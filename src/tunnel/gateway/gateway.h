@@ -17,7 +17,7 @@ struct gateway_options {
     const char *metrics; /* where /metrics and its like are; NULL: as the configuration says */
     const char *credentials_directory; /* systemd's, for secrets; NULL: there is none */
     bool level_given;                  /* then the configuration's log_level does not count */
-    /* The first connection to the edge is up. Does not suspend. */
+    /* The first connection to the edge is up, or there is none and a connector may come. Does not suspend. */
     void (*on_ready)(void *arg);
     void *arg;
 };
@@ -34,5 +34,6 @@ void gateway_reload(struct gateway *g);
 void gateway_close(struct gateway *g); /* Suspends. NULL is fine */
 /* For the line that says it is ready. */
 size_t gateway_routes(const struct gateway *g);
-const char *gateway_edge_name(const struct gateway *g);
+const char *gateway_edge_name(const struct gateway *g); /* "": none is dialled */
+const char *gateway_listens(const struct gateway *g);   /* where a connector comes; NULL: nowhere */
 uint16_t gateway_edge_port(const struct gateway *g);

@@ -60,6 +60,12 @@ static void refuse(void *arg, int status, const char *why, struct http_head *ret
     (void)!http_head_add(ret, HTTP_TEXT("content-type"), HTTP_TEXT("application/json"));
 }
 
+void inner_refused(void)
+{
+    metric_add(&n_no_route, 1);
+    log_debug("a caller was refused", "why=\"it asks for a host that is not of this tunnel\"");
+}
+
 static int answer(struct http_pipe *p, int status)
 {
     const struct http_head h = {.status = status,
@@ -73,6 +79,12 @@ static bool is_below(const struct host *h, const struct host *domain)
            memcmp(h->text + h->n - domain->n, domain->text, domain->n) == 0;
 }
 
+bool inner_knows(const struct gateway_config *c, const struct host *host)
+{
+    return host->kind == HOST_NAME &&
+           (is_below(host, &c->tunnel_domain) || gateway_config_route(c, host));
+}
+
 /* Whether the caller's host is one of ours; its answer has gone out. 0, or negative. */
 static int welcome(struct inner *in, struct http_pipe *p)
 {
@@ -83,46 +95,37 @@ static int welcome(struct inner *in, struct http_pipe *p)
     int r = http_read_head(p, &h, &e);
     bool ours = r == 0 && http_text_eq(h.method, "CONNECT") && !h.protocol.p &&
                 host_parse_authority(h.authority.p, h.authority.n, 0, &in->host, &port, &e) == 0 &&
-                in->host.kind == HOST_NAME &&
-                (is_below(&in->host, &in->face->config->tunnel_domain) ||
-                 gateway_config_route(in->face->config, &in->host));
+                inner_knows(in->face->config, &in->host);
     http_head_done(&h);
     if (r < 0)
         return r;
     if (ours)
         return answer(p, 200);
-    metric_add(&n_no_route, 1);
-    log_debug("a caller was refused", "why=\"it asks for a host that is not of this tunnel\"");
+    inner_refused();
     r = answer(p, 404);
     return r < 0 ? r : -ENOENT;
 }
 
-/* Takes `p` over. */
-static int start_tls(struct inner *in, struct http_pipe *p, struct stream *ret,
+/* Takes `under` over. */
+static int start_tls(struct inner *in, struct stream *under, struct stream *ret,
                      enum http_version *ret_version, struct err *e)
 {
     static const char *const offers[] = {"h2", "http/1.1", NULL};
     const struct tls_serve_options o = {.identity = in->face->identity, .alpn = offers};
     const char *alpn = NULL;
-    struct stream under;
-    http_pipe_stream(p, &under);
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(HANDSHAKE_MS);
-    int r = tls_serve(in->o->tls, &o, &under, ret, &alpn, e);
+    int r = tls_serve(in->o->tls, &o, under, ret, &alpn, e);
     *ret_version = alpn == offers[0] ? HTTP_2 : HTTP_1_1;
     return r;
 }
 
-static void serve_caller(struct inner *in, struct http_pipe *p)
+/* Takes `under` over. */
+static void serve_stream(struct inner *in, struct stream *under)
 {
     struct err e = {0};
     enum http_version version;
     AUTO(stream) s = {.ops = NULL};
-    int r = welcome(in, p);
-    if (r < 0) {
-        http_pipe_close(p);
-        return;
-    }
-    r = start_tls(in, p, &s, &version, &e);
+    int r = start_tls(in, under, &s, &version, &e);
     if (r < 0) {
         metric_add(&n_no_tls, 1);
         log_debug("a caller has left without TLS", "host=%s why=%s", in->host.text, log_q(e.msg));
@@ -147,6 +150,20 @@ static void serve_caller(struct inner *in, struct http_pipe *p)
 void inner_serve(const struct inner_options *o, struct http_pipe *p)
 {
     struct inner in = {.o = o, .face = o->face(o->arg)};
-    serve_caller(&in, p);
+    struct stream s;
+    if (welcome(&in, p) < 0) {
+        http_pipe_close(p);
+    } else {
+        http_pipe_stream(p, &s);
+        serve_stream(&in, &s);
+    }
+    face_unref(in.face);
+}
+
+void inner_serve_stream(const struct inner_options *o, const struct host *host,
+                        struct stream *under)
+{
+    struct inner in = {.o = o, .face = o->face(o->arg), .host = *host};
+    serve_stream(&in, under);
     face_unref(in.face);
 }

@@ -4,6 +4,7 @@
 #include "tunnel/gateway/face.h"
 
 struct http_pipe;
+struct stream;
 struct tls_ctx;
 
 struct inner_options {
@@ -18,3 +19,11 @@ struct inner_options {
 };
 /* Serves the caller whose CONNECT came as `p`, which is closed in the end. Suspends. */
 void inner_serve(const struct inner_options *o, struct http_pipe *p);
+/* The same of one that has come another way, and asks for `host`, which inner_knows; its stream is taken over.
+ * Suspends. */
+void inner_serve_stream(const struct inner_options *o, const struct host *host,
+                        struct stream *under);
+/* Whether this is a name of ours: below the tunnel's domain, or a route. */
+bool inner_knows(const struct gateway_config *c, const struct host *host);
+/* Counts a caller whose name is none. */
+void inner_refused(void);

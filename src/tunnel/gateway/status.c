@@ -3,7 +3,7 @@
  * Called on the admin listener's fiber, between two suspensions of everybody else, so that what is told fits
  * together. Who asks is on this machine: names and addresses of the private side may be told, secrets may
  * not, and none is in what is read here. Ready is a gateway that can serve: one connection to the edge at
- * least is up, every route's server has been looked at, and one of them answers. One dead server among
+ * least is up (where it dials one), every route's server has been looked at, and one of them answers. One dead server among
  * several is told and does not make the whole not ready: the others are served. */
 #include "tunnel/gateway/status.h"
 
@@ -26,6 +26,8 @@ static void put_time(json_t *o, const char *key, int64_t us)
 static json_t *edge_json(const struct status_view *v)
 {
     const struct gateway_edge *edge = uplinks_edge(v->uplinks);
+    if (edge->host.kind == HOST_NONE)
+        return json_null();
     json_t *o = json_new_object();
     json_put_str(o, "host", edge->host.text);
     json_put_int(o, "port", edge->port);
@@ -95,7 +97,8 @@ json_t *status_json(const struct status_view *v)
     json_put_str(o, "tunnel_domain", domain->kind == HOST_NAME ? domain->text : NULL);
     json_put(o, "edge", edge_json(v));
     json_put(o, "connections", connections_json(v));
-    json_put_int(o, "callers", (int64_t)uplinks_callers(v->uplinks));
+    json_put_str(o, "listen", v->listens);
+    json_put_int(o, "callers", (int64_t)v->callers);
     json_put(o, "certificate", certificate_json(v->face));
     json_put(o, "config", config_json(v));
     json_put(o, "routes", health_routes_json(v->health, false));
@@ -108,8 +111,10 @@ json_t *status_ready_json(const struct status_view *v, bool *ret_ready)
     struct health_counts n;
     health_count(v->health, &n);
     size_t up = uplinks_up(v->uplinks);
+    bool dials =
+        uplinks_count(v->uplinks) > 0; /* else a connector does, of which nothing is known */
     const char *why = v->stopping                 ? "the gateway stops"
-                      : up == 0                   ? "no connection to the edge is up"
+                      : up == 0 && dials          ? "no connection to the edge is up"
                       : n.unprobed > 0            ? "not every route has been probed yet"
                       : n.routes > 0 && n.up == 0 ? "the server of no route can be reached"
                                                   : NULL;

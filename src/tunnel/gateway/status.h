@@ -18,6 +18,8 @@ struct status_view {
     int64_t taken_us;    /* when the last one was */
     const char *trouble; /* why the last change of the files was not taken; "" */
     int64_t trouble_us;
+    const char *listens; /* where a connector comes; NULL: nowhere */
+    size_t callers;      /* now, whichever way they have come */
     bool stopping;
 };
 /* Everything, with no secret in it. A new reference. */

@@ -66,7 +66,7 @@ struct uplinks *uplinks_new(const struct uplinks_options *o)
     struct uplinks *u = mem_new(struct uplinks);
     u->o = *o;
     u->o.config = gateway_config_ref(o->config);
-    u->n = o->config->edge.connections;
+    u->n = o->config->edge.host.kind == HOST_NONE ? 0 : o->config->edge.connections;
     (void)snprintf(u->connector, sizeof(u->connector), "gw-%016llx", (unsigned long long)rng_u64());
     for (unsigned i = 0; i < u->n; i++)
         u->links[i] = (struct uplink){.all = u, .number = i};

@@ -11,7 +11,7 @@ struct resolver;
 struct tls_trust;
 
 struct uplinks_options {
-    struct gateway_config *config; /* with an edge; the uplinks take a reference */
+    struct gateway_config *config; /* without an edge there are none; they take a reference */
     struct pool *pool;             /* for files */
     struct resolver *resolver;
     struct tls_trust *trust;
