@@ -14,6 +14,7 @@
  * on, with whose fault it was (gateway_failure). */
 #include "tunnel/gateway/forward_internal.h"
 
+#include "base/time.h"
 #include "fiber/fiber.h"
 #include "secret/source.h"
 

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/str.h"
 #include "base/time.h"
 
 #include <string.h>
@@ -144,9 +145,12 @@ void forward_fail(struct gateway_request *q, int status, enum failure_source sou
     forward_refuse(q, status, j);
 }
 
-void forward_count_refusal(void)
+void forward_note_refusal(struct gateway_request *q, int status, const char *words)
 {
+    q->source = POLICY;
     metric_add(&n_refused, 1);
+    forward_tell(q, status, words);
+    note_failure(q, status, words);
 }
 
 static int status_of(enum failure_source s)

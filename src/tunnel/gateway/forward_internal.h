@@ -76,9 +76,12 @@ void forward_refuse(struct gateway_request *q, int status, const json_t *body);
  * NULL). New reference. */
 json_t *forward_failure_json(const struct gateway_request *q, enum failure_source source,
                              const json_t *id, int code, const char *rule, const char *words);
-/* For the counters of those that were answered, and refused. */
+/* What reach_seen.source says. */
+enum failure_source forward_source_of(const char *text);
+/* For the counter of those that were answered. */
 void forward_count_answer(void);
-void forward_count_refusal(void);
+/* In counters, log and /status: a refusal whose answer the rule has made. */
+void forward_note_refusal(struct gateway_request *q, int status, const char *words);
 
 /* ---- forward_policy.c ---- */
 

@@ -25,8 +25,7 @@ static int refuse(struct gateway_request *q, int status, int code, const char *r
                   const char *words)
 {
     AUTO_JSON json_t *j = forward_failure_json(q, POLICY, q->call.id, code, rule, words);
-    forward_count_refusal();
-    forward_tell(q, status, words);
+    forward_note_refusal(q, status, words);
     forward_refuse(q, status, j);
     return -E_DENIED;
 }
@@ -132,8 +131,7 @@ static int refuse_call(struct gateway_request *q, const struct judge_verdict *v)
     AUTO_JSON json_t *list = batch_json(q, v);
     if (json_array_size(list) == 0)
         return refuse(q, 403, v->code, v->rule, v->words);
-    forward_count_refusal();
-    forward_tell(q, 200, v->words);
+    forward_note_refusal(q, 200, v->words);
     forward_refuse(q, 200, list);
     return -E_DENIED;
 }
