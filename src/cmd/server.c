@@ -205,7 +205,7 @@ int cmd_server(int argc, char **argv)
         .o = {.listen = "127.0.0.1:8400",
               .lease_ttl_ms = 90000,
               .stop_grace_ms = 10000,
-              .ingress_limits = {.peer_rate = 500, .tunnel_rate = 1000}},
+              .ingress_limits = {.peer_rate = 200, .tunnel_rate = 1000}},
         .log_level = "info",
     };
     struct flag flags[] = {
@@ -227,11 +227,11 @@ int cmd_server(int argc, char **argv)
         {"ingress-allow-from", "[TUNNEL_ID=]CIDR",
          "where callers may come from, of all tunnels or of one; several times (everywhere)",
          FLAG_LIST, .ptr = &c.allow_from},
-        {"ingress-per-peer", "N", "callers of one address at once (half of what is free)", FLAG_INT,
+        {"ingress-per-peer", "N", "callers of one address at once (an eighth of what is free)", FLAG_INT,
          .ptr = &c.per_peer, .min = 1, .max = CALLERS_MOST},
         {"ingress-per-tunnel", "N", "callers of one tunnel at once (half of what is free)",
          FLAG_INT, .ptr = &c.per_tunnel, .min = 1, .max = CALLERS_MOST},
-        {"ingress-peer-rate", "N", "new callers a second of one address, 0: any number (500)",
+        {"ingress-peer-rate", "N", "new callers a second of one address, 0: any number (200)",
          FLAG_INT, .ptr = &c.o.ingress_limits.peer_rate, .max = TURNSTILE_RATE_MAX},
         {"ingress-tunnel-rate", "N", "new callers a second of one tunnel, 0: any number (1000)",
          FLAG_INT, .ptr = &c.o.ingress_limits.tunnel_rate, .max = TURNSTILE_RATE_MAX},

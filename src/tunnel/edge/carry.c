@@ -51,12 +51,17 @@ static int write_rest(const struct stream *from, struct stream *to, const char *
     return 0;
 }
 
-/* How much to read: all of it may have to wait. */
+/* How much to read: all of it may have to wait, in this budget and in those around it. */
 static size_t fitting(const struct budget *b)
 {
-    return b->used < b->max / 4   ? CARRY_BYTES
-           : b->used < b->max / 2 ? CARRY_BYTES / 4
-                                  : CARRY_SMALL;
+    size_t n = CARRY_BYTES;
+    for (; b; b = b->outer) {
+        size_t here = b->used < b->max / 4   ? CARRY_BYTES
+                      : b->used < b->max / 2 ? CARRY_BYTES / 4
+                                             : CARRY_SMALL;
+        n = n < here ? n : here;
+    }
+    return n;
 }
 
 /* Writes the first `n` bytes of what is shared. Suspends only with a copy of what is left. */

@@ -66,8 +66,7 @@ void edge_changed(struct edge *e, const char *tunnel_id);
  * How many, or a negative code. */
 int edge_disconnect(struct edge *e, const char *tunnel_id) WARN_UNUSED;
 
-/* The memory of all of it: what lies here for callers and gateways that do not read, and what callers say
- * before their tunnel is known. A tunnel has a quarter of it at most. */
+/* The memory of all of it: what lies here for callers and gateways that do not read. A tunnel has a quarter of it at most. */
 struct budget *edge_budget(struct edge *e);
 
 /* ---- callers ---- */

@@ -12,7 +12,7 @@
  *
  * Callers are strangers: they decide how many come, what they send and how fast, and what they never
  * read. Ceilings: connections, time and bytes of a ClientHello, looks at one that comes in crumbs, memory
- * (edge_budget); and what one peer and one tunnel may have of it (turnstile). Where there are too many, of all
+ * (hellos here, the rest in edge_budget); and what one peer and one tunnel may have of it (turnstile). Where there are too many, of all
  * or of one peer, the one of them that has been saying its ClientHello for longest makes room: who has
  * something to say says it at once, so that a flood of silent connections pushes out itself. Whoever is
  * refused gets an alert, and a line in the log once a second at most. */
@@ -42,7 +42,8 @@
 #define MUTE_MOST        4096  /* of them, whose ClientHello has not come */
 #define HELLO_STEP       2048  /* most of them fit */
 #define HELLO_MS         10000
-#define LOOKS_FREE       16 /* at a ClientHello; then one every CRUMB_MS */
+#define HELLOS_BYTES     (16u << 20) /* of all of them; most take none (HELLO_FREE) */
+#define LOOKS_FREE       16          /* at a ClientHello; then one every CRUMB_MS */
 #define CRUMB_MS         10
 #define ALERT_MS         1000 /* for the caller to read why */
 #define BACKOFF_MS       100
@@ -64,8 +65,9 @@ struct ingress {
     struct turnstile *turnstile;
     struct list mute; /* callers whose ClientHello has not come, the longest first */
     size_t n_mute, n_refused;
-    int64_t told_ns; /* when a refusal was told last */
-    uint64_t untold; /* since then */
+    struct budget hellos; /* what callers say before their tunnel is known */
+    int64_t told_ns;      /* when a refusal was told last */
+    uint64_t untold;      /* since then */
 };
 
 struct reason;
@@ -227,11 +229,21 @@ static void say_alert(struct stream *s, int description)
 
 /* ---- one caller ---- */
 
+/* Its place is free from here on: who is refused holds nobody up while it reads why. */
 static int refuse(struct caller *c, struct stream *s, const char *host, const struct reason *why,
                   const char *words)
 {
-    tell(c->in, c->peer, host, why, words);
+    struct ingress *in = c->in;
+    tell(in, c->peer, host, why, words);
+    turnstile_leave(in->turnstile, &c->pass);
+    if (in->n_refused >= REFUSED_MOST) {
+        const unsigned char record[] = ALERT_RECORD(why->alert);
+        (void)!stream_try_write(s, record, sizeof(record));
+        return -E_DENIED;
+    }
+    in->n_refused++;
     say_alert(s, why->alert);
+    in->n_refused--;
     return -E_DENIED;
 }
 
@@ -267,8 +279,7 @@ static int listen_to(struct caller *c, struct stream *s, struct hello *h, struct
 static int join(struct caller *c, struct stream *s, struct edge_join *ret)
 {
     struct ingress *in = c->in;
-    AUTO(hello) h = {.bytes = BUF_INIT(CLIENT_HELLO_PEEK_MAX),
-                     .share = {.of = edge_budget(in->o.edge)}};
+    AUTO(hello) h = {.bytes = BUF_INIT(CLIENT_HELLO_PEEK_MAX), .share = {.of = &in->hellos}};
     struct err e = {0};
     struct host host;
     enum edge_why why;
@@ -504,6 +515,7 @@ int ingress_open(const struct ingress_options *o, struct ingress **ret,
     struct ingress *in = mem_new(struct ingress);
     in->o = *o;
     in->turnstile = turnstile;
+    in->hellos.max = HELLOS_BYTES;
     list_init(&in->mute);
     in->o.listen = NULL; /* the caller's string may be gone later */
     in->o.connections_most = most;

@@ -8,9 +8,9 @@
  * address of it has all.
  *
  * A rate is kept as one number, the moment at which it is all there again: each connection puts it off by
- * 1/rate of a second, and one that would put it off by more than two seconds is refused (GCRA). A share without a number of its
- * own is half of what is free: one who is alone gets half of all, the next one half of the rest, and nobody
- * the last place. */
+ * 1/rate of a second, and one that would put it off by more than two seconds is refused (GCRA). A tunnel's share
+ * without a number of its own is half of what is free: one that is alone gets half of all, the next one half of
+ * the rest, and none the last place. A peer's is an eighth, since one peer must not fill a tunnel. */
 #include "tunnel/edge/turnstile.h"
 
 #include "base/err.h"
@@ -23,6 +23,7 @@
 
 #define REMEMBERED_MOST 16384
 #define AT_ONCE_NS      (2 * NS_PER_S)
+#define PEER_PART       8 /* so that several of them fit into the half that one tunnel may have */
 
 struct rule {
     char tunnel[ID_MAX]; /* "": of every caller */
@@ -139,10 +140,11 @@ static bool keeps_to_rate(struct turnstile_holder *h, int64_t rate, int64_t now_
     return true;
 }
 
-/* Whether one that holds `n` of the `taken` places may have another one. */
-static bool has_share(const struct turnstile *a, size_t n, size_t share, size_t taken)
+/* Whether one that holds `n` of the `taken` places may have another one, of `part` of what is free when it
+ * has no number of its own. */
+static bool has_share(const struct turnstile *a, size_t n, size_t share, size_t taken, size_t part)
 {
-    return share ? n < share : taken < a->most && n < a->most - taken;
+    return share ? n < share : taken < a->most && n < (a->most - taken + part - 1) / part;
 }
 
 /* ---- callers ---- */
@@ -173,7 +175,7 @@ enum turnstile_verdict turnstile_peer(struct turnstile *a, const struct address 
 
 bool turnstile_peer_has_room(const struct turnstile *a, const struct turnstile_pass *p)
 {
-    return !p->peer || has_share(a, p->peer->n - 1, a->l.peer_most, a->n - 1);
+    return !p->peer || has_share(a, p->peer->n - 1, a->l.peer_most, a->n - 1, PEER_PART);
 }
 
 bool turnstile_has_room(const struct turnstile *a)
@@ -188,7 +190,7 @@ enum turnstile_verdict turnstile_tunnel(struct turnstile *a, struct turnstile_pa
     if (!allows(a, tunnel_id, p->peer ? &p->from : NULL))
         return TURNSTILE_FORBIDDEN;
     struct turnstile_holder *h = holder(a, tunnel_id);
-    if (!has_share(a, h->n, a->l.tunnel_most, a->n_joined))
+    if (!has_share(a, h->n, a->l.tunnel_most, a->n_joined, 1))
         return TURNSTILE_TOO_MANY;
     if (!keeps_to_rate(h, a->l.tunnel_rate, now_ns))
         return TURNSTILE_TOO_FAST;

@@ -16,7 +16,8 @@ struct turnstile_limits {
      * that one of them names; without any, everybody. Borrowed by turnstile_new alone. */
     const char *const *allow_from;
     size_t n_allow_from;
-    size_t peer_most, tunnel_most; /* connections of one at once; 0: half of what is free */
+    /* Connections of one at once; 0: an eighth of what is free for a peer, half of it for a tunnel. */
+    size_t peer_most, tunnel_most;
     int64_t peer_rate,
         tunnel_rate; /* new ones of one a second, twice as many at once; 0: no ceiling */
 };

@@ -111,13 +111,13 @@ static void rules_that_are_none_are_refused_by_name(void **state)
     }
 }
 
-static void one_who_is_alone_gets_half_and_the_next_half_of_the_rest(void **state)
+static void one_peer_gets_an_eighth_of_what_is_free(void **state)
 {
     (void)state;
     struct turnstile *a = made(&(struct turnstile_limits){0}, 64);
     static struct turnstile_pass p[64];
     static const char *const peers[] = {"10.0.0.1", "10.0.0.2", "10.0.0.3"};
-    static const size_t gets[] = {32, 16, 8};
+    static const size_t gets[] = {8, 7, 6};
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_LEN(peers); i++) {
         size_t had = n;
@@ -131,6 +131,35 @@ static void one_who_is_alone_gets_half_and_the_next_half_of_the_rest(void **stat
     while (n > 0)
         turnstile_leave(a, &p[--n]);
     turnstile_leave(a, &p[0]); /* again */
+    turnstile_free(a);
+}
+
+static void one_peer_does_not_fill_a_tunnel_and_one_tunnel_not_the_ingress(void **state)
+{
+    (void)state;
+    struct turnstile *a = made(&(struct turnstile_limits){0}, 64);
+    static struct turnstile_pass p[64];
+    char from[32];
+    size_t n = 0, in_a = 0, of_first = 0;
+    for (int peer = 1; peer < 12; peer++) {
+        (void)snprintf(from, sizeof(from), "10.0.0.%d", peer);
+        for (;;) {
+            assert_int_equal(come(a, from, 0, &p[n]), TURNSTILE_GRANTED);
+            if (!turnstile_peer_has_room(a, &p[n]) ||
+                turnstile_tunnel(a, &p[n], "tnl_a", 0) != TURNSTILE_GRANTED)
+                break;
+            n++;
+            in_a++;
+        }
+        turnstile_leave(a, &p[n]);
+        of_first = peer == 1 ? in_a : of_first;
+    }
+    assert_int_equal(of_first, 8);
+    assert_int_equal(in_a, 32);
+    assert_int_equal(come(a, "10.0.1.1", 0, &p[n]), TURNSTILE_GRANTED);
+    assert_int_equal(turnstile_tunnel(a, &p[n++], "tnl_b", 0), TURNSTILE_GRANTED);
+    while (n > 0)
+        turnstile_leave(a, &p[--n]);
     turnstile_free(a);
 }
 
@@ -217,7 +246,8 @@ int main(void)
         cmocka_unit_test(only_networks_that_are_named_may_come),
         cmocka_unit_test(a_tunnels_networks_bind_nobody_else),
         cmocka_unit_test(rules_that_are_none_are_refused_by_name),
-        cmocka_unit_test(one_who_is_alone_gets_half_and_the_next_half_of_the_rest),
+        cmocka_unit_test(one_peer_gets_an_eighth_of_what_is_free),
+        cmocka_unit_test(one_peer_does_not_fill_a_tunnel_and_one_tunnel_not_the_ingress),
         cmocka_unit_test(a_share_with_a_number_is_that_number),
         cmocka_unit_test(a_rate_allows_two_seconds_at_once_and_then_its_pace),
         cmocka_unit_test(ipv6_is_counted_by_its_network),
