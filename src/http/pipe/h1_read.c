@@ -270,8 +270,10 @@ int h1_wait_gone(struct http_pipe *p)
     while (!h1_gone(p)) {
         ssize_t n = h1_fill(c, AHEAD_MAX);
         /* Full: it has sent ahead more than is looked at. Its end shows without a read, or never. */
-        if (n == -ENOBUFS)
-            n = fiber_sleep_ms(AHEAD_LOOK_MS) < 0 ? -ECANCELED : 1;
+        if (n == -ENOBUFS) {
+            int r = fiber_sleep_ms(AHEAD_LOOK_MS);
+            n = r < 0 ? r : 1;
+        }
         if (n == -ECANCELED || n == -ETIMEDOUT)
             return (int)n;
         if (n <= 0)
