@@ -38,6 +38,8 @@ struct regex *regex_new(const char *pattern, unsigned flags, struct err *e)
     uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
     if (flags & REGEX_ICASE)
         options |= PCRE2_CASELESS;
+    if (flags & REGEX_END)
+        options |= PCRE2_DOLLAR_ENDONLY;
     int code = 0;
     PCRE2_SIZE at = 0;
     pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)pattern, n, options, &code, &at, cc);

@@ -10,7 +10,10 @@
 struct err;
 struct regex;
 
-enum { REGEX_ICASE = 1 };
+enum {
+    REGEX_ICASE = 1,
+    REGEX_END = 2, /* "$" is the very end, not in front of a last newline */
+};
 
 /* NULL with words ("position 7: missing closing parenthesis") when the pattern is bad or longer
  * than 32 KiB. */

@@ -99,7 +99,7 @@ static int run(const char *text, size_t n, size_t step, struct buf *out)
     struct mcp_events s;
     struct err e = {0};
     int r = 0;
-    mcp_events_init(&s, &policy, false);
+    mcp_events_init(&s, &policy, false, MCP_EVENT_BYTES);
     for (size_t i = 0; r == 0 && i < n; i += step)
         r = mcp_events_feed(&s, text + i, n - i < step ? n - i : step, out, &e);
     if (r == 0)

@@ -11,14 +11,14 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
 #include "mcp/policy/lists.h"
 
-void mcp_events_init(struct mcp_events *s, const struct tool_policy *p, bool modern)
+void mcp_events_init(struct mcp_events *s, const struct tool_policy *p, bool modern, size_t max)
 {
-    *s = (struct mcp_events){.policy = p,
-                             .modern = modern,
-                             .held = BUF_INIT(MCP_EVENT_BYTES),
-                             .data = BUF_INIT(MCP_EVENT_BYTES)};
+    *s = (struct mcp_events){
+        .policy = p, .modern = modern, .held = BUF_INIT(max), .data = BUF_INIT(max)};
 }
 
 void mcp_events_done(struct mcp_events *s)
@@ -61,6 +61,16 @@ static int write_event(const struct mcp_events *s, const struct buf *text, struc
     return buf_err(out);
 }
 
+static void look_for_progress(struct mcp_events *s)
+{
+    static const char method[] = "notifications/progress";
+    AUTO_JSON json_t *j = NULL;
+    if (s->data.len && memmem(s->data.data, s->data.len, method, sizeof(method) - 1) &&
+        json_parse(s->data.data, s->data.len, &j, NULL) == 0 &&
+        str_eq(json_get_str(j, "method"), method))
+        s->progress++;
+}
+
 static int finish_event(struct mcp_events *s, struct buf *out, struct err *e)
 {
     AUTO(buf) text = BUF_INIT(MCP_EVENT_BYTES + (1u << 10));
@@ -71,6 +81,7 @@ static int finish_event(struct mcp_events *s, struct buf *out, struct err *e)
         r = 0; /* no client takes it for a message */
     if (r < 0)
         return r;
+    look_for_progress(s);
     r = r ? write_event(s, &text, out) : buf_add(out, s->held.data, s->held.len);
     begin_event(s);
     return r;

@@ -18,8 +18,10 @@ struct mcp_events {
     bool has_fields;       /* the event has a line that is no comment */
     bool has_data, other;  /* `other`: of a kind that is no message */
     bool begun, skip_lf;
+    uint64_t progress; /* notifications of progress so far */
 };
-void mcp_events_init(struct mcp_events *s, const struct tool_policy *p, bool modern);
+/* `max` bytes of one event, at most MCP_EVENT_BYTES. */
+void mcp_events_init(struct mcp_events *s, const struct tool_policy *p, bool modern, size_t max);
 void mcp_events_done(struct mcp_events *s); /* zeroed is fine */
 /* Takes bytes, however they are cut, and appends to `out` what may go on: whole events and comments. 0;
  * -E_PARSE with words: a message that may hold a list of tools and has no one reading; -E_LIMIT with words: an

@@ -40,6 +40,26 @@ static bool is_plain(const char *name)
     return true;
 }
 
+/* The schema is the operator's, and said; the value is not repeated. */
+static bool judge_arguments(const struct tool_policy *p, const char *name, const json_t *arguments,
+                            struct judge_verdict *v)
+{
+    struct argument_fault f;
+    if (arguments && !json_is_object(arguments))
+        return refuse(v, MCP_CODE_PARAMS, "tools.arguments", "arguments is an object");
+    if (argument_policy_meets(&p->arguments, name, arguments, &f))
+        return true;
+    v->code = MCP_CODE_REFUSED;
+    (void)snprintf(v->rule, sizeof(v->rule), "tools.arguments.%.60s.%.40s: %s", f.tool, f.name,
+                   f.keyword);
+    (void)snprintf(
+        v->words, sizeof(v->words),
+        "the gateway does not let anybody call this tool with such a value: the argument "
+        "\"%.60s%s\" does not meet tools.arguments.%.60s (%s)",
+        f.name, f.path, f.tool, f.keyword);
+    return false;
+}
+
 static bool judge_call(const struct tool_policy *p, const struct mcp_entry *m,
                        struct judge_verdict *v)
 {
@@ -51,7 +71,7 @@ static bool judge_call(const struct tool_policy *p, const struct mcp_entry *m,
         return refuse(v, MCP_CODE_REFUSED, "tools",
                       "a tool's name has 1 to 256 characters of ASCII, and no space around it");
     if (tool_policy_allows(p, name, &rule, &pattern))
-        return true;
+        return judge_arguments(p, name, json_object_get(m->params, "arguments"), v);
     str_escape(&shown, name, strlen(name), 100);
     v->code = MCP_CODE_REFUSED;
     (void)snprintf(v->rule, sizeof(v->rule), pattern ? "%s: %s" : "%s", rule, pattern);

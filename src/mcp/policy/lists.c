@@ -121,7 +121,7 @@ int mcp_list_filter(const struct tool_policy *p, bool modern, const char *text, 
     struct filter f = {.policy = p, .modern = modern};
     AUTO_JSON json_t *j = NULL;
     struct err why = {0};
-    if (!mcp_list_possible(text, n))
+    if (!tool_policy_hides(p) || !mcp_list_possible(text, n))
         return 0;
     int r = json_parse(text, n, &j, &why);
     if (r < 0)

@@ -1,12 +1,17 @@
 /* tools.c - decides by a tool's name.
  *
  * Called for each call and for each tool of a list. The name is a caller's or a server's, decoded, of any
- * length up to a message's; the work is at most pattern times name. Names are compared byte by byte. Denying
+ * length up to a message's. Names are compared byte by byte. Denying
  * does not look at the case of ASCII letters: a server that takes `Delete_All` for `delete_all` would
  * otherwise open what was closed. Allowing does: nothing is open that was not written down. */
 #include "mcp/policy/tools.h"
 
 #include "base/str.h"
+
+bool tool_policy_hides(const struct tool_policy *p)
+{
+    return p->has_allow || p->deny.n > 0;
+}
 
 void tool_policy_done(struct tool_policy *p)
 {
@@ -14,34 +19,8 @@ void tool_policy_done(struct tool_policy *p)
         return;
     free(p->allow.items);
     free(p->deny.items);
+    argument_policy_done(&p->arguments);
     *p = (struct tool_policy){.has_allow = false};
-}
-
-static bool same(char a, char b, bool any_case)
-{
-    return a == b || (any_case && str_lower_c(a) == str_lower_c(b));
-}
-
-bool tool_pattern_matches(const char *pattern, const char *name, bool any_case)
-{
-    const char *star = NULL, *from = NULL; /* behind the last star, and what it has left over */
-    while (*name) {
-        if (*pattern == '*') {
-            star = ++pattern;
-            from = name;
-        } else if (*pattern && same(*pattern, *name, any_case)) {
-            pattern++;
-            name++;
-        } else if (star) { /* the star takes one more */
-            pattern = star;
-            name = ++from;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*')
-        pattern++;
-    return !*pattern;
 }
 
 static const char *first(const struct tool_patterns *l, const char *name, bool any_case)

@@ -25,6 +25,7 @@
 #define SHUTDOWN_MS     30000
 #define SHUTDOWN_MAX_MS 3600000
 #define NO_PROXY_MAX    256
+#define ORIGINS_MAX     64
 #define EDGE_PORT       443
 #define EDGE_PLAIN_PORT 80
 
@@ -232,6 +233,29 @@ static int read_domain(const struct place *at, struct host *ret)
     return host_parse(s, strlen(s), HOST_UNICODE, ret, &why) < 0 ? place_wrap(at, &why) : 0;
 }
 
+/* As browsers write them in `Origin`. */
+static int read_origins(const struct place *list, struct gateway_config *c)
+{
+    size_t n;
+    if (!list->value)
+        return 0;
+    int r = place_list(list, ORIGINS_MAX, &n);
+    if (r < 0)
+        return r;
+    c->origins = mem_array(n + 1, sizeof(*c->origins));
+    for (size_t i = 0; i < n; i++) {
+        struct place at = place_item(list, i);
+        struct config_url u;
+        r = config_url(&at, false, &u); /* which says what is wrong with it */
+        if (r == 0)
+            r = place_text(&at, 1000, &c->origins[c->n_origins]);
+        if (r < 0)
+            return r;
+        c->n_origins++;
+    }
+    return 0;
+}
+
 static int read_process(const struct place *root, struct gateway_config *c)
 {
     static const char *const levels[] = {[LOG_DEBUG] = "debug",
@@ -253,6 +277,7 @@ static int read_all(const struct place *root, struct gateway_config *c)
     struct place tls = place_member(root, "tls"), upstream = place_member(root, "upstream");
     struct place domain = place_member(root, "tunnel_domain");
     struct place routes = place_member(root, "routes");
+    struct place origins = place_member(root, "allowed_origins");
     int r = place_object(root, FIELD_GATEWAY);
     if (r == 0)
         r = check_companions(root);
@@ -266,6 +291,8 @@ static int read_all(const struct place *root, struct gateway_config *c)
         r = read_tls(&tls, c);
     if (r == 0)
         r = read_domain(&domain, &c->tunnel_domain);
+    if (r == 0)
+        r = read_origins(&origins, c);
     if (r == 0)
         r = read_upstream(&upstream, c);
     return r < 0 ? r : config_routes(&routes, c); /* last: they are checked against the rest */
@@ -330,6 +357,7 @@ void gateway_config_unref(struct gateway_config *c)
         config_tools_free(c->routes[i].tools);
     }
     free(c->routes);
+    free(c->origins);
     map_done(&c->by_host);
     cidr_list_done(&c->allowed);
     cidr_list_done(&c->direct_networks);

@@ -33,12 +33,23 @@ struct gateway_credential {
     json_t *source;       /* of secret/source.h */
 };
 
+/* What a route's calls may take. 0: no limit. */
+struct gateway_limits {
+    uint32_t rate; /* calls of tools in a window */
+    int64_t rate_window_ms;
+    int64_t concurrent;   /* calls of tools under way */
+    int64_t result_bytes; /* of one message of an answer */
+    int64_t deadline_ms;  /* without progress */
+    int64_t max_deadline_ms;
+};
+
 struct gateway_route {
     struct host host; /* as a whole, or under tunnel_domain: gateway_config_route */
     struct gateway_upstream upstream;
     struct gateway_credential *credential; /* NULL: nothing is added */
     bool pass_authorization;
     struct tool_policy *tools; /* NULL: messages are not looked into */
+    struct gateway_limits limits;
     uint32_t line;
 };
 
@@ -75,6 +86,8 @@ struct gateway_config {
     int64_t shutdown_timeout_ms;
     struct host tunnel_domain; /* HOST_NONE: every route is a full host */
     const char *cert_file, *key_file;
+    const char **origins; /* of pages that may call, beside the route's own host */
+    size_t n_origins;
     const char *upstream_ca_file; /* NULL: none */
     bool upstream_system_cas;
     struct gateway_route *routes; /* in the order of the file */

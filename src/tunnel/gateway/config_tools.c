@@ -6,9 +6,12 @@
  * here and not found out by a call that goes through. */
 #include "tunnel/gateway/config_tools.h"
 
-#include <string.h>
-
 #include "tunnel/gateway/config_fields.h"
+#include "tunnel/gateway/config_value.h"
+
+#define CONCURRENT_MAX   10000
+#define RESULT_BYTES_MAX (16 << 20)
+#define DEADLINE_MAX_MS  (24 * 3600 * 1000)
 
 static int read_patterns(const struct place *list, struct tool_patterns *ret)
 {
@@ -24,29 +27,66 @@ static int read_patterns(const struct place *list, struct tool_patterns *ret)
         r = place_text(&at, TOOL_PATTERN_MAX, &ret->items[i]);
         if (r < 0)
             return r;
-        const char *s = ret->items[i];
-        if (s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:*")])
-            return place_fail(&at, "a tool's name is letters, digits and _ - . / :, and * for any "
-                                   "characters");
+        if (!tool_pattern_is_one(ret->items[i]))
+            return place_fail(&at, TOOL_PATTERN_WORDS);
         ret->n++;
     }
     return 0;
 }
 
-int config_tools(const struct place *object, struct gateway_route *route)
+static int read_tools(const struct place *object, struct gateway_route *route)
 {
     struct place tools = place_member(object, "tools");
     struct place allow = place_member(&tools, "allow"), deny = place_member(&tools, "deny");
+    struct place arguments = place_member(&tools, "arguments");
     if (!tools.value)
         return 0;
     struct tool_policy *p = route->tools = mem_new(struct tool_policy);
     int r = place_object(&tools, FIELD_TOOLS);
-    if (r == 0 && !allow.value && !deny.value)
-        r = place_fail(&tools, "says nothing: give \"allow\", \"deny\" or both");
+    if (r == 0 && !allow.value && !deny.value && !arguments.value)
+        r = place_fail(&tools, "says nothing: give \"allow\", \"deny\" or \"arguments\"");
     p->has_allow = allow.value != NULL;
     if (r == 0)
         r = read_patterns(&allow, &p->allow);
-    return r < 0 ? r : read_patterns(&deny, &p->deny);
+    if (r == 0)
+        r = read_patterns(&deny, &p->deny);
+    return r < 0 ? r : argument_policy_read(&arguments, &p->arguments);
+}
+
+static int read_limits(const struct place *at, struct gateway_limits *l)
+{
+    struct place rate = place_member(at, "rate"), concurrent = place_member(at, "concurrent");
+    struct place bytes = place_member(at, "result_bytes");
+    struct place deadline = place_member(at, "deadline"), max = place_member(at, "max_deadline");
+    int r = place_object(at, FIELD_LIMITS);
+    if (r == 0 && json_object_size(at->value) == 0)
+        r = place_fail(at, "says nothing");
+    if (r == 0)
+        r = place_rate(&rate, &l->rate, &l->rate_window_ms);
+    if (r == 0)
+        r = place_number(&concurrent, 1, CONCURRENT_MAX, &l->concurrent);
+    if (r == 0)
+        r = config_bytes(&bytes, RESULT_BYTES_MAX, &l->result_bytes);
+    if (r == 0)
+        r = config_duration(&deadline, DEADLINE_MAX_MS, &l->deadline_ms);
+    if (r == 0)
+        r = config_duration(&max, DEADLINE_MAX_MS, &l->max_deadline_ms);
+    if (r == 0 && ((deadline.value && !l->deadline_ms) || (max.value && !l->max_deadline_ms)))
+        r = place_fail(at, "a deadline is more than nothing");
+    if (r == 0 && max.value && l->deadline_ms > l->max_deadline_ms)
+        r = place_fail(&max, "is less than \"deadline\", which it bounds");
+    return r;
+}
+
+int config_tools(const struct place *object, struct gateway_route *route)
+{
+    struct place limits = place_member(object, "limits");
+    int r = read_tools(object, route);
+    if (r < 0 || !limits.value)
+        return r;
+    if (!route->tools) /* calls are counted, so messages are read: all are allowed */
+        route->tools = mem_new(struct tool_policy);
+    return read_limits(&limits, &route->limits);
 }
 
 void config_tools_free(struct tool_policy *p)

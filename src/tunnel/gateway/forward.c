@@ -43,6 +43,7 @@ int gateway_forward_new(const struct gateway_forward_options *o, struct gateway_
 {
     struct gateway_forward *f = mem_new(struct gateway_forward);
     f->o = *o;
+    map_init(&f->uses);
     if (!f->o.requests_most)
         f->o.requests_most = files_for_requests();
     int r = origins_new(&(struct origins_options){0}, &f->origins, e);
@@ -59,6 +60,7 @@ void gateway_forward_free(struct gateway_forward *f)
         return;
     origins_free(f->origins);
     own_addresses_done(&f->own);
+    forward_uses_done(f);
     free(f);
 }
 
@@ -298,6 +300,29 @@ static bool is_for_host(const struct gateway_request *q)
            host_eq(&h, q->host);
 }
 
+/* A page of another site must not use what its reader's browser can reach (MCP, transports: DNS rebinding).
+ * Who is no browser sends no Origin. */
+static bool is_open_to_origin(const struct gateway_request *q)
+{
+    const struct http_field *f = http_fields_get(&q->head.fields, "origin", NULL);
+    const struct gateway_config *c = q->face->config;
+    static const char scheme[] = "https://";
+    const size_t n = sizeof(scheme) - 1;
+    struct host h;
+    struct err e = {0};
+    uint16_t port;
+    if (!f)
+        return true;
+    if (http_fields_get(&q->head.fields, "origin", f))
+        return false;
+    for (size_t i = 0; i < c->n_origins; i++)
+        if (http_text_ieq(f->value, c->origins[i]))
+            return true;
+    return f->value.n > n && memcmp(f->value.p, scheme, n) == 0 &&
+           host_parse_authority(f->value.p + n, f->value.n - n, 0, &h, &port, &e) == 0 &&
+           host_eq(&h, q->host);
+}
+
 void gateway_forward_serve(void *arg, const struct gateway_face *face, const struct host *host,
                            struct http_pipe *p)
 {
@@ -314,6 +339,10 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face, const str
             forward_fail(&q, 400, POLICY, "the request names no host");
         else if (!is_for_host(&q))
             forward_fail(&q, 421, POLICY, "Host names another host than the TLS connection is for");
+        else if (!is_open_to_origin(&q))
+            forward_fail(&q, 403, POLICY,
+                         "a page of this Origin may not call here; an operator of the "
+                         "gateway can name it in allowed_origins");
         else if (!q.route)
             forward_fail(&q, 404, POLICY, "the gateway has no route for this host");
         else if (http_text_eq(q.head.method, "CONNECT") || q.head.protocol.p)
@@ -331,6 +360,7 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face, const str
                        (time_mono_ns() - began_ns) / 1000);
     }
     reply_done(&q.reply);
+    forward_limits_done(&q);
     forward_judge_done(&q);
     http_head_done(&q.out);
     http_head_done(&q.head);

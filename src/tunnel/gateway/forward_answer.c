@@ -9,36 +9,26 @@
 #include "tunnel/gateway/forward_internal.h"
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "fiber/fiber.h"
 #include "scrub/http/content.h"
+
+#include <string.h>
 
 #define PIECE_BYTES (16u << 10)
 #define TEXT_MAX    (32u << 20) /* reply_feed */
 
 int forward_hear(struct gateway_request *q, struct http_head *ret, struct err *e)
 {
+    AUTO(fiber_deadline) d = fiber_deadline_push(forward_until_ns(q));
     for (int n = 0; n <= LIMIT_EXCHANGE_INTERIM; n++) {
         int r = http_read_head(q->upstream, ret, e);
         if (r < 0 || ret->status >= 200)
             return r;
     }
     return err_set(e, -E_LIMIT, "the server has sent too many interim answers");
-}
-
-/* Bytes without anything to look for. 0 at the end. */
-static int pass(struct gateway_request *q, char *piece, bool *ret_from_server)
-{
-    for (;;) {
-        bool idle = false;
-        ssize_t n = http_read_body(q->upstream, piece, PIECE_BYTES, &idle);
-        *ret_from_server = n < 0;
-        if (n <= 0)
-            return (int)n;
-        int r = http_send_body(q->caller, piece, (size_t)n, !idle);
-        if (r < 0)
-            return r;
-    }
 }
 
 /* An answer on its way: what is left of a piece when secrets are out, and what of that goes on. */
@@ -48,9 +38,78 @@ struct relay {
     enum forward_filter filter;
     bool whole; /* collected in `text`, and sent at the end */
     struct buf text, ready;
+    bool events;      /* the caller gets a stream of them */
     bool from_server; /* whose a failure was */
+    char tail[4];     /* of what has gone out */
     struct err *e;
 };
+
+static int put(struct relay *y, const char *p, size_t n, bool more)
+{
+    for (size_t i = n > 4 ? n - 4 : 0; i < n; i++) {
+        memmove(y->tail, y->tail + 1, 3);
+        y->tail[3] = p[i];
+    }
+    return http_send_body(y->q->caller, p, n, more);
+}
+
+/* Whether what has gone out ends with an event, so that something of ours may follow. */
+static bool is_between(const struct relay *y)
+{
+    return !y->tail[3] || memcmp(y->tail + 2, "\n\n", 2) == 0 ||
+           memcmp(y->tail, "\r\n\r\n", 4) == 0;
+}
+
+/* A comment, which every client skips (HTML 9.2.7). */
+static int keep_alive(struct relay *y)
+{
+    return is_between(y) ? put(y, ":\n\n", 3, false) : 0;
+}
+
+/* A stream that is not to go on ends with an error for who has asked. */
+static void end_events(struct relay *y, enum failure_source source, const char *rule,
+                       const char *words)
+{
+    AUTO(buf) text = BUF_INIT(1u << 16);
+    struct gateway_request *q = y->q;
+    if (!y->events || !q->call.id || !is_between(y))
+        return;
+    AUTO_JSON json_t *j =
+        forward_failure_json(q, source, q->call.id, MCP_CODE_REFUSED, rule, words);
+    (void)buf_adds(&text, "event: message\ndata: ");
+    (void)json_print(&text, j);
+    int r = buf_adds(&text, "\n\n");
+    forward_tell(q, 200, words);
+    if (r == 0)
+        r = put(y, text.data, text.len, true);
+    if (r == 0 && http_send_end(q->caller, NULL) == 0)
+        y->from_server = false; /* the caller's side has ended in order */
+}
+
+static const char too_long[] =
+    "the call took longer than the gateway lets it, by limits of the route";
+static const char too_large[] =
+    "the result is larger than the gateway lets through, by limits of the "
+    "route; ask for less";
+
+/* What became of the request is told, as far as that can still be done. */
+static void tell_end(struct relay *y, int r)
+{
+    struct gateway_request *q = y->q;
+    const struct gateway_limits *l = &q->route->limits;
+    const bool large = (r == -E_LIMIT || r == -EMSGSIZE) && l->result_bytes;
+    if (r == -ETIMEDOUT && q->answered)
+        end_events(y, TIMEOUT, "limits.deadline", too_long);
+    if (large && q->answered)
+        end_events(y, POLICY, "limits.result_bytes", too_large);
+    if (large && !q->answered) {
+        AUTO_JSON json_t *j = forward_failure_json(q, POLICY, q->call.id, MCP_CODE_REFUSED,
+                                                   "limits.result_bytes", too_large);
+        forward_count_refusal();
+        forward_refuse(q, q->call.id ? 200 : 502, j);
+        y->from_server = false;
+    }
+}
 
 /* What has been freed of secrets goes on, events as they are complete. */
 static int send_on(struct relay *y, bool more)
@@ -61,12 +120,17 @@ static int send_on(struct relay *y, bool more)
         return 0;
     if (y->filter == FILTER_EVENTS) {
         out = &y->ready;
+        const uint64_t progress = y->q->events.progress;
         r = y->text.len ? mcp_events_feed(&y->q->events, y->text.data, y->text.len, out, y->e) : 0;
         buf_reset(&y->text);
         y->from_server = r < 0;
+        if (y->q->events.progress != progress)
+            forward_progress(y->q);
+        if (r < 0 && out->len && put(y, out->data, out->len, true) < 0)
+            y->from_server = false; /* events in front of the one that is at fault */
     }
     if (r == 0 && (out->len || !more))
-        r = http_send_body(y->q->caller, out->data, out->len, more);
+        r = put(y, out->data, out->len, more);
     buf_reset(out);
     return r;
 }
@@ -102,18 +166,34 @@ static int take_end(struct relay *y)
         r = mcp_events_end(&y->q->events, &y->ready, y->e);
         y->from_server = r < 0;
         if (r == 0 && y->ready.len)
-            r = http_send_body(y->q->caller, y->ready.data, y->ready.len, true);
+            r = put(y, y->ready.data, y->ready.len, true);
     }
     return r;
+}
+
+/* Bytes without anything to look for. 0 at the end. */
+static int pass(struct relay *y, char *piece)
+{
+    for (;;) {
+        bool idle = false;
+        ssize_t n = forward_read_answer(y->q, piece, PIECE_BYTES, y->events, &idle);
+        y->from_server = n < 0;
+        int r = n == -EAGAIN ? keep_alive(y) : n > 0 ? put(y, piece, (size_t)n, !idle) : (int)n;
+        if (r < 0 || n == 0)
+            return r;
+    }
 }
 
 static int take_all(struct relay *y, char *piece)
 {
     for (;;) {
         bool idle = false;
-        ssize_t n = http_read_body(y->q->upstream, piece, PIECE_BYTES, &idle);
+        ssize_t n = forward_read_answer(y->q, piece, PIECE_BYTES, y->events, &idle);
         y->from_server = n < 0;
-        int r = n < 0 ? (int)n : n > 0 ? take(y, piece, (size_t)n, idle) : take_end(y);
+        int r = n == -EAGAIN ? keep_alive(y)
+                : n < 0      ? (int)n
+                : n > 0      ? take(y, piece, (size_t)n, idle)
+                             : take_end(y);
         if (r < 0 || n == 0)
             return r;
     }
@@ -155,8 +235,18 @@ static int send_body(struct relay *y, char *piece)
     struct gateway_request *q = y->q;
     int r = start_answer(q, y->h);
     if (r == 0)
-        r = q->reply.table ? take_all(y, piece) : pass(q, piece, &y->from_server);
+        r = q->reply.table ? take_all(y, piece) : pass(y, piece);
     return r < 0 ? r : end_body(q, y->h);
+}
+
+/* Middleboxes that collect an answer before they pass it on are told not to. */
+static int say_it_streams(struct relay *y)
+{
+    if (!y->events)
+        return 0;
+    (void)http_fields_remove(&y->h->fields, "x-accel-buffering");
+    int r = http_head_add(y->h, HTTP_TEXT("x-accel-buffering"), HTTP_TEXT("no"));
+    return r == -E_LIMIT ? 0 : r; /* it has as many fields as there can be */
 }
 
 int forward_send_back(struct gateway_request *q, struct http_head *h, struct err *e)
@@ -171,15 +261,24 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
     struct relay y = {.q = q,
                       .h = h,
                       .filter = forward_filter_of(q, h),
+                      .events = forward_is_events(h),
                       .text = BUF_INIT(TEXT_MAX),
                       .ready = BUF_INIT(TEXT_MAX),
                       .e = e};
     y.whole = y.filter == FILTER_MESSAGE || (small && y.filter == FILTER_NONE);
     if (y.filter != FILTER_NONE)
         content_drop_digests(&h->fields); /* of bytes that may change */
+    const size_t most =
+        q->route->limits.result_bytes ? (size_t)q->route->limits.result_bytes : MCP_EVENT_BYTES;
     if (y.filter == FILTER_EVENTS)
-        mcp_events_init(&q->events, q->route->tools, q->modern);
-    r = y.whole ? send_whole(&y, piece) : send_body(&y, piece);
+        mcp_events_init(&q->events, q->route->tools, q->modern, most);
+    if (y.filter == FILTER_MESSAGE)
+        y.text.max = most;
+    r = say_it_streams(&y);
+    if (r == 0)
+        r = y.whole ? send_whole(&y, piece) : send_body(&y, piece);
+    if (r < 0 && !q->caller_failed)
+        tell_end(&y, r);
     if (r < 0 && q->answered && y.from_server && !q->caller_failed) {
         log_debug("an answer was cut short", "host=%s why=%s", q->host->text,
                   e->msg[0] ? log_q(e->msg) : err_text(r));

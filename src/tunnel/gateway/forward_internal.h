@@ -19,6 +19,7 @@ struct gateway_forward {
     size_t busy; /* requests */
     size_t held; /* bytes of their bodies in memory */
     struct own_addresses own;
+    struct map uses; /* a route's host -> what its callers use of its limits */
     int64_t told_ns; /* when the last failure was told */
 };
 
@@ -49,11 +50,14 @@ struct gateway_request {
     struct route_secret *secret; /* of the route */
     struct reply reply;          /* frees the answer of secrets; without a table: passes it on */
     /* Of a route with rules. */
-    struct mcp_body call;     /* what the body says */
-    struct buf body;          /* as it came */
-    bool has_body;            /* it goes on from there */
-    bool modern;              /* of the revision 2026-07-28, or a later one */
-    struct mcp_events events; /* the answer, when it is a stream of them */
+    struct mcp_body call;         /* what the body says */
+    struct buf body;              /* as it came */
+    bool has_body;                /* it goes on from there */
+    bool modern;                  /* of the revision 2026-07-28, or a later one */
+    struct mcp_events events;     /* the answer, when it is a stream of them */
+    struct route_use *use;        /* of the limits; NULL: not counted */
+    int64_t counted;              /* calls */
+    int64_t deadline_ns, last_ns; /* that begins anew with progress, and that does not; 0: none */
     enum failure_source source;
     bool caller_failed;
     bool answered; /* a final head has gone to the caller */
@@ -97,6 +101,21 @@ bool forward_is_events(const struct http_head *h);
 /* A whole answer: `text` is changed in place. 0, or a code with words. */
 int forward_filter_message(const struct gateway_request *q, struct buf *text, struct err *e)
     WARN_UNUSED;
+
+/* ---- forward_limits.c ---- */
+
+/* Counts the calls of q->call and starts their deadlines. 0, or -E_DENIED with code, rule and words. */
+int forward_limits_take(struct gateway_request *q, struct judge_verdict *ret) WARN_UNUSED;
+void forward_limits_done(struct gateway_request *q);
+void forward_uses_done(struct gateway_forward *f);
+/* The server has told progress. */
+void forward_progress(struct gateway_request *q);
+/* When the request has to be over; FIBER_NO_DEADLINE. */
+int64_t forward_until_ns(const struct gateway_request *q);
+/* http_read_body of the server's answer, until then: -ETIMEDOUT. With `keep` -EAGAIN after a silence in which a
+ * stream of events wants a sign of life. Suspends. */
+ssize_t forward_read_answer(struct gateway_request *q, void *to, size_t room, bool keep,
+                            bool *ret_idle) WARN_UNUSED;
 
 /* ---- forward_reach.c ---- */
 

@@ -155,7 +155,7 @@ static int judge_post(struct gateway_request *q)
     if (r < 0)
         return refuse(q, 400, MCP_CODE_MISMATCH, "headers say what the body says", e.msg);
     judge_body(q->route->tools, &q->call, &v);
-    if (!v.allowed)
+    if (!v.allowed || forward_limits_take(q, &v) < 0)
         return refuse_call(q, &v);
     q->has_body = true;
     return 0;

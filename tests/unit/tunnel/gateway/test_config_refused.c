@@ -6,6 +6,7 @@
 #define AT(line, words) "gateway.yaml:" line ": " words
 
 #define WITH       "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    credential: "
+#define LIMITS     "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    limits: "
 #define TOOLS      "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    tools: "
 #define CREDENTIAL "routes.a.b.credential"
 #define TAKEN                                                                                      \
@@ -40,20 +41,45 @@ static const struct row {
     {"", "gateway.yaml: an object is expected"},
     /* what is not built */
     {LISTEN TLS TOOLS "{}\n",
-     AT("6", "routes.a.b.tools: says nothing: give \"allow\", \"deny\" or both")},
+     AT("6", "routes.a.b.tools: says nothing: give \"allow\", \"deny\" or \"arguments\"")},
     {LISTEN TLS TOOLS "[a]\n", AT("6", "routes.a.b.tools: an object is expected")},
     {LISTEN TLS TOOLS "{alow: [a]}\n",
      AT("6", "routes.a.b.tools.alow: there is no such field; did you mean \"allow\"?")},
     {LISTEN TLS TOOLS "{allow: a}\n", AT("6", "routes.a.b.tools.allow: a list is expected")},
     {LISTEN TLS TOOLS "{deny: [a, 'b c']}\n",
-     AT("6", "routes.a.b.tools.deny[1]: a tool's name is letters, digits and _ - . / :, and * for "
+     AT("6", "routes.a.b.tools.deny[1]: a tool's name is 1 to 128 letters, digits and _ - . / :, "
+             "and * for "
              "any characters")},
     {LISTEN TLS TOOLS "{deny: ['']}\n",
      AT("6", "routes.a.b.tools.deny[0]: a text of 1 to 128 bytes is expected")},
     {LISTEN TLS TOOLS "{allow: [a], confirm: [a]}\n",
      AT("6", "routes.a.b.tools.confirm: is not built yet")},
-    {LISTEN TLS "routes:\n  a.b:\n    limits: {}\n",
-     AT("5", "routes.a.b.limits: is not built yet")},
+    {LISTEN TLS TOOLS "{arguments: {}}\n",
+     AT("6", "routes.a.b.tools.arguments: tools with their arguments are expected, as in "
+             "{get_ticket: {project: {enum: [ACME]}}}")},
+    {LISTEN TLS TOOLS "{arguments: {'a b': {}}}\n",
+     AT("6", "routes.a.b.tools.arguments.a b: a tool's name is 1 to 128 letters, digits and _ - . "
+             "/ :, and * for any characters")},
+    {LISTEN TLS TOOLS "{arguments: {a: {b: {$ref: 'http://x'}}}}\n",
+     AT("6", "routes.a.b.tools.arguments.a.b.$ref: is not followed: write the schema here")},
+    {LISTEN TLS LIMITS "{}\n", AT("6", "routes.a.b.limits: says nothing")},
+    {LISTEN TLS LIMITS "{rate: 20}\n", AT("6", "routes.a.b.limits.rate: a rate is expected: a "
+                                               "number and /s, /m, /h or /d, as in \"100/m\"")},
+    {LISTEN TLS LIMITS "{concurrent: 0}\n",
+     AT("6", "routes.a.b.limits.concurrent: a number from 1 to 10000 is expected")},
+    {LISTEN TLS LIMITS "{result_bytes: 1MB}\n",
+     AT("6", "routes.a.b.limits.result_bytes: a number of bytes is expected, as in 65536, "
+             "\"512KiB\" or \"1MiB\"")},
+    {LISTEN TLS LIMITS "{result_bytes: 17MiB}\n",
+     AT("6", "routes.a.b.limits.result_bytes: at most 16777216 bytes are allowed")},
+    {LISTEN TLS LIMITS "{deadline: 0s}\n",
+     AT("6", "routes.a.b.limits: a deadline is more than nothing")},
+    {LISTEN TLS LIMITS "{deadline: 2m, max_deadline: 1m}\n",
+     AT("6", "routes.a.b.limits.max_deadline: is less than \"deadline\", which it bounds")},
+    {LISTEN TLS ROUTES "allowed_origins: [inspector.example]\n",
+     AT("4", "allowed_origins[0]: begins with neither http:// nor https://")},
+    {LISTEN TLS ROUTES "allowed_origins: ['https://a/']\n",
+     AT("4", "allowed_origins[0]: ends with host and port: no path, no slash, no query")},
     {LISTEN TLS "routes:\n  a.b:\n    pin_tools: false\n",
      AT("5", "routes.a.b.pin_tools: is not built yet")},
     {LISTEN TLS "routes:\n  a.b:\n    command: [x]\n",

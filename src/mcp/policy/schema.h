@@ -1,0 +1,31 @@
+/* schema - the part of JSON Schema 2020-12 that arguments of a call are checked against. Pure.
+ *
+ *     type enum const | minLength maxLength pattern | minimum maximum exclusiveMinimum exclusiveMaximum |
+ *     properties required additionalProperties | items minItems maxItems | allOf anyOf not
+ *
+ * enum and const hold texts, numbers, booleans and null. pattern is PCRE2, found anywhere in the text, as in
+ * the standard. title, description, default, examples, deprecated and $comment say nothing and are taken.
+ * Every other keyword is refused when the schema is read: one that is not checked would look as if it were.
+ * So is $ref, wherever it leads: nothing is ever fetched. */
+#pragma once
+
+#include "base/document.h"
+
+#define SCHEMA_DEPTH    16
+#define SCHEMA_PATH_MAX 120
+
+struct schema;
+
+/* Reads and compiles. What is borrowed lives in the document. 0, or -E_PARSE with words that name the
+ * keyword. */
+int schema_read(const struct place *at, struct schema **ret) WARN_UNUSED;
+void schema_free(struct schema *s); /* NULL is fine */
+
+struct schema_fault {
+    const char *keyword; /* that is not met */
+    char path
+        [SCHEMA_PATH_MAX]; /* of the value below the one that is checked: ".a[2].b", shortened */
+};
+/* Whether a value meets it. *ret is written when it does not, also when that cannot be told (a pattern that
+ * runs away). */
+bool schema_meets(const struct schema *s, const json_t *value, struct schema_fault *ret);

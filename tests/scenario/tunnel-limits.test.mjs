@@ -1,0 +1,181 @@
+// What calls through a gateway may take: arguments, how many, how large, how long; streams that are silent; pages of other sites.
+import { after, before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { ms, until } from '../lib/own.mjs';
+import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
+import { sdk1Client, sdk1Server, sdk2Client, sdk2Server, standIn } from '../lib/tunnel-mcp.mjs';
+
+const JSON_TYPE = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
+const CALL = (name, args = {}, id = 7) => ({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } });
+let s, t, g, one, two, odd, answer;
+const routes = () => {
+  const at = (x, more) => ({ upstream: `http://127.0.0.1:${x.port}`, ...more });
+  return {
+    arguments: at(one, { tools: { arguments: { get_page: { project: { enum: ['ACME'] }, 'id?': { type: 'integer', maximum: 9 } } } } }),
+    modern: at(two, { tools: { arguments: { get_page: { project: { enum: ['ACME'] } } } } }),
+    rate: at(odd, { limits: { rate: '3/h' } }),
+    few: at(odd, { limits: { concurrent: 2 } }),
+    small: at(one, { limits: { result_bytes: '2KiB' } }),
+    smallodd: at(odd, { limits: { result_bytes: 2048 } }),
+    quick: at(one, { limits: { deadline: `${ms(1500)}ms`, max_deadline: `${ms(8000)}ms` } }),
+    quickodd: at(odd, { limits: { deadline: '700ms' } }),
+    endless: at(one, { limits: { deadline: `${ms(1500)}ms`, max_deadline: `${ms(3000)}ms` } }),
+    odd: at(odd),
+    oddtools: at(odd, { tools: { deny: ['nothing'] } }),
+  };
+};
+before(async () => {
+  s = await edgeServer();
+  t = await makeTunnel(s);
+  one = await sdk1Server();
+  two = await sdk2Server();
+  odd = await standIn((q, r, body, raw) => answer(q, r, body, raw));
+  g = await startGateway(s, t, routes(), { config: { allowed_origins: ['https://Inspector.example:6274'] } });
+});
+after(async () => { await g?.stop(); await s?.stop(); for (const x of [one, two, odd]) x?.stop(); });
+const host = (name) => `${name}.${t.domain}`;
+const post = async (name, body, headers = {}, more = {}) => {
+  const r = await call(s, t, host(name), { method: 'POST', path: '/mcp', headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body), ...more });
+  let json; try { json = JSON.parse(r.text); } catch { /* none */ }
+  return { ...r, json };
+};
+const rule = (e) => e.data?.gateway_failure?.rule;
+const ok = (q, r, body) => { r.setHeader('content-type', 'application/json'); r.end(JSON.stringify({ jsonrpc: '2.0', id: body.id, result: { content: [] } })); };
+
+for (const [name, client, what] of [['arguments', sdk1Client, 'SDK 1.x'], ['modern', sdk2Client, 'SDK 2.x']])
+  test(`arguments that do not meet the rules do not reach the server: ${what}`, async () => {
+    const server = name === 'arguments' ? one : two, c = await client(s, t, host(name));
+    try {
+      const page = (args) => c.callTool({ name: 'get_page', arguments: args });
+      assert.equal((await page({ id: 4, project: 'ACME' })).content[0].text, 'page 4');
+      const before = server.calls.length;
+      await assert.rejects(page({ id: 4, project: 'EVIL' }), (e) => rule(e) === 'tools.arguments.get_page.project: enum' && !e.message.includes('EVIL'));
+      await assert.rejects(page({ id: 4 }), (e) => rule(e) === 'tools.arguments.get_page.project: required');
+      await assert.rejects(page({ id: 4, project: 'ACME', Project: 'EVIL' }), (e) => rule(e) === 'tools.arguments.get_page.project: in another spelling');
+      if (name === 'arguments') await assert.rejects(page({ id: 10, project: 'ACME' }), (e) => rule(e) === 'tools.arguments.get_page.id: maximum');
+      assert.equal(server.calls.length, before);
+      assert.equal((await c.listTools()).tools.length, 6, 'lists are about names');
+      assert.equal((await c.callTool({ name: 'search', arguments: { q: 'x' } })).content[0].text, 'found x');
+    } finally { await c.close(); }
+  });
+
+test('a rate: as many at once, then one by one; other methods are not counted', async () => {
+  answer = ok;
+  for (let i = 0; i < 3; i++) assert.ok((await post('rate', CALL('a'))).json.result);
+  const r = await post('rate', CALL('a', {}, 'x'));
+  assert.equal(r.status, 200);
+  assert.equal(r.json.id, 'x');
+  assert.equal(rule(r.json.error), 'limits.rate');
+  assert.match(r.json.error.message, /in \d+ ms/);
+  assert.ok((await post('rate', { jsonrpc: '2.0', id: 1, method: 'tools/list' })).json.result);
+  // What was used is not given back by a change of the files.
+  g.write({ ...routes(), more: 'http://127.0.0.1:1' });
+  g.proc.kill('SIGHUP');
+  await g.proc.line(/msg="files read anew" routes=12/);
+  assert.equal(rule((await post('rate', CALL('a'))).json.error), 'limits.rate');
+});
+
+test('so many at once, and a place is free again when a call is over, or its caller gone', async () => {
+  const open = [];
+  answer = (q, r, body) => { open.push(() => ok(q, r, body)); };
+  const first = post('few', CALL('a', {}, 1)), second = post('few', CALL('a', {}, 2)).catch(() => 'gone');
+  await until('both are there', () => open.length === 2);
+  assert.equal(rule((await post('few', CALL('a', {}, 3))).json.error), 'limits.concurrent');
+  assert.equal(rule((await post('few', [CALL('a', {}, 3), CALL('a', {}, 4)])).json[0].error), 'limits.concurrent');
+  open[0]();
+  assert.ok((await first).json.result);
+  const third = post('few', CALL('a', {}, 5));
+  await until('it is there', () => open.length === 3);
+  open[1](); open[2]();
+  assert.ok((await third).json.result);
+  await second;
+  answer = (q, r) => { r.setHeader('content-type', 'text/event-stream'); r.write(': hi\n\n'); };
+  for (let i = 0; i < 3; i++)
+    await call(s, t, host('few'), { method: 'POST', path: '/mcp', headers: JSON_TYPE, body: JSON.stringify(CALL('a', {}, 6)), onResponse: (r, q) => q.destroy(new Error('leaves')) }).catch(() => {});
+  answer = ok;
+  await until('the places are free', async () => (await post('few', [CALL('a', {}, 7), CALL('a', {}, 8)])).json?.result);
+});
+
+describe('results', () => {
+  test('one that is too large is told as the failure of its call, over events', async () => {
+    const c = await sdk1Client(s, t, host('small'));
+    try {
+      assert.equal((await c.callTool({ name: 'big', arguments: { n: 100 } })).content[0].text.length, 100);
+      await assert.rejects(c.callTool({ name: 'big', arguments: { n: 100000 } }), (e) => rule(e) === 'limits.result_bytes');
+      assert.equal((await c.callTool({ name: 'big', arguments: { n: 100 } })).content[0].text.length, 100, 'the session goes on');
+    } finally { await c.close(); }
+  });
+  test('and as JSON', async () => {
+    answer = (q, r, body) => { r.setHeader('content-type', 'application/json'); r.end(JSON.stringify({ jsonrpc: '2.0', id: body.id, result: { x: 'x'.repeat(9000) } })); };
+    const r = await post('smallodd', CALL('a', {}, 'q'));
+    assert.equal(r.status, 200);
+    assert.equal(r.json.id, 'q');
+    assert.equal(rule(r.json.error), 'limits.result_bytes');
+    assert(r.text.length < 2000);
+  });
+});
+
+describe('deadlines', () => {
+  test('progress begins the deadline anew', async () => {
+    const c = await sdk1Client(s, t, host('quick'));
+    try {
+      let n = 0;
+      const r = await c.callTool({ name: 'slow', arguments: { steps: 6, ms: ms(500) } }, undefined, { onprogress: () => { n++; } });
+      assert.equal(r.content[0].text, 'at last');
+      assert.equal(n, 6);
+      await assert.rejects(c.callTool({ name: 'slow', arguments: { steps: 1, ms: ms(6000) } }), (e) => e.data.gateway_failure.source === 'timeout');
+    } finally { await c.close(); }
+  });
+  test('there is a last one that progress does not move', async () => {
+    const c = await sdk1Client(s, t, host('endless'));
+    try {
+      let n = 0;
+      await assert.rejects(c.callTool({ name: 'slow', arguments: { steps: 40, ms: ms(300) } }, undefined, { onprogress: () => { n++; } }), (e) => e.data.gateway_failure.source === 'timeout');
+      assert(n > 3, `${n} told`);
+    } finally { await c.close(); }
+  });
+  test('before an answer has begun it is 504, with the id; a stream that listens has none', async () => {
+    let left = 0;
+    answer = (q, r) => { r.on('close', () => left++); };
+    const r = await post('quickodd', CALL('a', {}, 'z'));
+    assert.equal(r.status, 504);
+    assert.equal(r.json.id, 'z');
+    assert.equal(r.json.error.data.gateway_failure.source, 'timeout');
+    await until('the server sees that nobody waits', () => left === 1);
+    let end; const gate = new Promise((ok2) => { end = ok2; });
+    answer = async (q, x, body) => { if (body.id === 'y') return; x.setHeader('content-type', 'text/event-stream'); x.write(': here\n\n'); await gate; x.end('data: {}\n\n'); };
+    let heard = false;
+    const listening = post('quickodd', { jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params: {} }, {}, { onResponse: () => { heard = true; } });
+    await until('it listens', () => heard);
+    await until('a deadline has passed elsewhere', async () => (await post('quickodd', CALL('a', {}, 'y'))).status === 504 || false);
+    end();
+    assert.equal((await listening).text, ': here\n\ndata: {}\n\n');
+  });
+});
+
+for (const name of ['odd', 'oddtools'])
+  test(`a stream that is silent gets a comment, and says that it is not to be collected: ${name}`, async () => {
+    let end; const gate = new Promise((ok2) => { end = ok2; });
+    answer = async (q, r) => { r.setHeader('content-type', 'text/event-stream'); r.setHeader('x-accel-buffering', 'yes'); r.write('data: {}\n\n'); await gate; r.end('data: {"a":1}\n\n'); };
+    let got = '', headers;
+    const done = call(s, t, host(name), { path: '/mcp', headers: { accept: 'text/event-stream' }, onResponse: (r) => { headers = r.headers; r.on('data', (d) => { got += d; }); } });
+    await until('the first event', () => got === 'data: {}\n\n');
+    await until('a sign of life', () => got === 'data: {}\n\n:\n\n', ms(40000));
+    end();
+    assert.equal((await done).text, 'data: {}\n\n:\n\ndata: {"a":1}\n\n');
+    assert.equal(headers['x-accel-buffering'], 'no');
+  });
+
+test('pages of other sites are refused, those of the host and those that are named are not', async () => {
+  answer = ok;
+  const from = async (origin) => (await post('odd', CALL('a'), { origin })).status;
+  assert.equal(await from(`https://${host('odd')}`), 200);
+  assert.equal(await from(`https://${host('odd')}:${s.ingress}`), 200);
+  assert.equal(await from('https://inspector.example:6274'), 200);
+  for (const origin of ['https://evil.example', 'null', '', `http://${host('odd')}`, `https://${host('odd')}.evil.example`, `https://${host('few')}`, `https://user@${host('odd')}`, 'https://inspector.example']) {
+    const before = odd.seen.length;
+    assert.equal(await from(origin), 403, origin);
+    assert.equal(odd.seen.length, before);
+  }
+  assert.equal((await post('odd', CALL('a'), { origin: [`https://${host('odd')}`, 'https://evil.example'] })).status, 403);
+});
