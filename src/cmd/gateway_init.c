@@ -74,6 +74,15 @@ static int settle_certificates(struct init_command *c, struct err *e)
 
 /* ---- the configuration ---- */
 
+static bool is_edge(const struct gateway_edge *edge, const char *url)
+{
+    const char *scheme = edge->tls ? "https" : "http";
+    AUTO_FREE char *brief = mem_printf("%s://%s", scheme, edge->host.text);
+    AUTO_FREE char *full = mem_printf("%s:%u", brief, edge->port);
+    bool usual = edge->port == (edge->tls ? 443 : 80);
+    return str_eq(url, full) || (usual && str_eq(url, brief));
+}
+
 /* One that is there is the operator's: it is looked at, and never changed. */
 static int check_config(const struct init_command *c, const char *file, struct err *e)
 {
@@ -85,11 +94,16 @@ static int check_config(const struct init_command *c, const char *file, struct e
         r = err_set(e, -E_DENIED, "%s is for the tunnel_domain %s, and the tunnel's is %s", file,
                     g->tunnel_domain.kind == HOST_NAME ? g->tunnel_domain.text : "(none)",
                     c->s.domain);
+    if (r == 0 && c->edge && !is_edge(&g->edge, c->edge))
+        r = err_set(e, -E_DENIED,
+                    "%s is there and has another edge; it is yours, so write the line "
+                    "into it:  edge: %s",
+                    file, c->edge);
     for (size_t i = 0; r == 0 && i < c->draft.n_routes; i++) {
         const struct setup_route *route = &c->draft.routes[i];
         struct host h;
         if (host_parse(route->name, route->n_name, HOST_UNICODE, &h, e) < 0 ||
-            !map_get(&g->by_host, h.text))
+            !gateway_config_route(g, &h))
             r = err_set(e, -E_DENIED,
                         "%s is there and has no route %.*s; it is yours, so add the line to its "
                         "routes:  %.*s: %s",
@@ -193,6 +207,11 @@ static int check_flags(struct init_command *c, struct err *e)
         return err_set(e, -EINVAL,
                        "%s is for the tunnel \"%s\"; name another --dir for another one", s->dir,
                        s->name);
+    if (s->tunnel_id && c->name && !s->name)
+        return err_set(e, -EINVAL,
+                       "%s is for the tunnel %s, which was there; name another --dir for "
+                       "a new one",
+                       s->dir, s->tunnel_id);
     if (!s->tunnel_id && !c->tunnel_id && !s->attempt && !c->name)
         return err_set(e, -EINVAL,
                        "give --name TEXT for a new tunnel, or --tunnel-id ID for one "

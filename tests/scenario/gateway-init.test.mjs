@@ -121,6 +121,11 @@ describe('gateway init', () => {
     const routes = await init(dir, ['--route', 'more=http://10.0.0.1:80']);
     assert.equal(routes.code, 1);
     assert.match(routes.err, /gateway\.yaml is there and has no route more; .*more: http:\/\/10\.0\.0\.1:80/);
+    const edge = await init(dir, ['--edge', 'https://other.example']);
+    assert.deepEqual([edge.code, /gateway\.yaml is there and has another edge; .*edge: https:\/\/other\.example/.test(edge.err)], [1, true], edge.err);
+    await good(init(dir, ['--edge', s.url]));
+    const made2 = await init(dir, ['--name', 'never']);
+    assert.deepEqual([made2.code, made2.err.includes(`is for the tunnel ${t.id}, which was there; name another --dir`)], [2, true], made2.err);
     assert.deepEqual(picture(dir), made);
     await s.tunnels().archive(t.id);
     const ended = await init(dir, []);
@@ -453,6 +458,17 @@ describe('gateway renew-cert', () => {
     assert.equal(Math.round((new Date(json.renew_at) - Date.now()) / 3600e3), 16, 'a third of its life before the end');
     await isWhole(dir);
     for (const p of [no, due]) for (const k of secretsOf(dir)) assert(!(p.out + p.err).includes(k));
+  });
+
+  test('root renews for the gateway of another user', { skip: process.getuid() !== 0 && 'only root gives files away' }, async () => {
+    const dir = await whole(), file = path.join(dir, 'gateway.pem');
+    fs.chownSync(file, 12345, 54321);
+    await good(renew('--dir', dir, '--force'));
+    const st = fs.statSync(file);
+    assert.deepEqual([st.uid, st.gid, st.mode & 0o777], [12345, 54321, 0o600]);
+    fs.chmodSync(file, 0o640);
+    const open = await renew('--dir', dir, '--force');
+    assert.deepEqual([open.code, /readable by nobody else/.test(open.err)], [1, true], open.err);
   });
 
   test('the life that init was told is the life of the next', async () => {

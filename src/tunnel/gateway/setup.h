@@ -53,6 +53,6 @@ bool setup_is_there(const char *path);
 /* Locks a directory for one command at a time. A descriptor to be closed; -EBUSY or another code with
  * words. */
 int setup_lock(const char *dir, struct err *e) WARN_UNUSED;
-/* Reads a file of at most 128 KiB into `ret`, which is unset; a private one must be readable by nobody
- * else. 0; -ENOENT without words; another negative code with words. */
+/* Reads a file of at most 128 KiB into `ret`, which is unset; a private one must be ours or root's (for
+ * root: anybody's) and readable by nobody else. 0; -ENOENT without words; another negative code with words. */
 int setup_read(const char *path, bool is_private, struct secret *ret, struct err *e) WARN_UNUSED;
