@@ -403,17 +403,18 @@ describe('gateway init, when something is wrong', () => {
   test('a full disk at every page: a sentence, no half file, and with room it goes on', async () => {
     const dir = path.join(tempDir('full'), 'd'), name = newName();
     fs.mkdirSync(dir);
-    const script = `mount -t tmpfs -o size=4k,mode=700 none "$1" || exit 9
+    const script = `mount -t tmpfs -o size=64k,mode=700 none "$1" || exit 9
       pages=1
-      while [ $pages -le 12 ]; do
-        mount -o remount,size=$((pages * 4))k "$1"
-        "$2" gateway init --dir "$1" --name "$3" --route wiki=http://127.0.0.1:9 > "$1.out" 2>&1; code=$?
-        echo "pages=$pages code=$code $(grep -v new "$1.out" | tail -1)"
-        for f in "$1"/*; do [ -e "$f" ] && [ ! -s "$f" ] && echo "empty $f"; done
+      while [ $pages -le 14 ]; do
+        rm -f "$1/filler"
+        [ $pages -eq 14 ] || head -c $(((15 - pages) * 4096)) /dev/zero > "$1/filler"
+        "$2" gateway init --dir "$1/g" --name "$3" --route wiki=http://127.0.0.1:9 > "$1.out" 2>&1; code=$?
+        echo "pages=$pages code=$code $(grep -vF '(new)' "$1.out" | tail -1)"
+        for f in "$1"/g/*; do [ -e "$f" ] && [ ! -s "$f" ] && echo "empty $f"; done
         [ $code -eq 0 ] && break
         pages=$((pages + 1))
       done
-      ls "$1" | tr '\\n' ' '; echo; cat "$1/setup.json"`;
+      ls "$1/g" | tr '\\n' ' '; echo; cat "$1/g/setup.json"`;
     const r = await run('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', script, 'sh', dir, BIN, name], { env: env(), timeout: ms(60000) });
     assert.equal(r.code, 0, r.out + r.err);
     const full = r.out.match(/^pages=\d+ code=1 .*No space left on device.*$/mg) ?? [];
