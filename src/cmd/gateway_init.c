@@ -267,11 +267,29 @@ static int check_draft(struct init_command *c, struct err *e)
     return c->draft.n_routes > 0 ? setup_config_text(&d, &text, e) : 0;
 }
 
+/* The names of directories that were made: what is durable in one is lost with its name. */
+static int flush_made(const char *dir, size_t made, struct err *e)
+{
+    AUTO_FREE char *path = realpath(dir, NULL);
+    int r = path ? 0 : -errno;
+    if (r < 0)
+        return err_set(e, r, "cannot find directory %s: %s", dir, err_text(r));
+    for (; r == 0 && made > 0; made--) {
+        char *folder = file_folder(path);
+        r = file_flush_names(path, e);
+        free(path);
+        path = folder;
+    }
+    return r;
+}
+
 static int in_directory(struct init_command *c, struct err *e)
 {
     AUTO_FREE char *dir = gateway_dir(c->dir);
     size_t made = 0;
     int r = dirs_make_counted(dir, &made, e);
+    if (r == 0)
+        r = flush_made(dir, made, e);
     if (r == 0)
         r = setup_open(dir, &c->s, e);
     if (r == 0) {
