@@ -5,8 +5,11 @@
 //   stateless  2025-11-25 without sessions
 //   sse        the transport of 2024-11-05: GET /sse and POST /messages
 // The endpoint is /mcp. It says `listening PORT` when it is there, and then one line of JSON for each thing that it noticed:
-// {"at": ms of its own clock, "what": ...}. It serves the loopback alone and checks Host and Origin, as servers there must.
+// {"at": ms of its own clock, "what": ...}. With LISTEN=PATH it listens on a Unix socket; with TLS_CERT and TLS_KEY it speaks TLS, and
+// HTTP/2 with those who can (not `stateful` and `sse`, whose SDK knows HTTP/1.1 alone). It serves the loopback alone and checks Host and Origin, as servers there must.
+import fs from 'node:fs';
 import http from 'node:http';
+import http2 from 'node:http2';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { z } from 'zod';
@@ -253,7 +256,8 @@ function modern() {
   return async (q, r, body) => {
     const gone = new AbortController();
     r.on('close', () => gone.abort());
-    const headers = Object.entries(q.headers).flatMap(([k, v]) => [v].flat().map((x) => [k, x]));
+    const headers = Object.entries(q.headers).filter(([k]) => !k.startsWith(':')).flatMap(([k, v]) => [v].flat().map((x) => [k, x]));
+    say('asked', { version: q.httpVersion });
     const w = await handler.fetch(new Request(`http://${q.headers.host}${q.url}`, { method: q.method, headers, signal: gone.signal, ...(['GET', 'HEAD'].includes(q.method) ? {} : { body: q.raw }) }));
     r.writeHead(w.status, Object.fromEntries(w.headers));
     r.flushHeaders();
@@ -269,7 +273,10 @@ const isLocal = (h) => /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(h);
 
 const serve = { modern, stateful, stateless, sse: oldest }[kind]?.();
 if (!serve) throw new Error(`no kind ${kind}`);
-const server = http.createServer((q, r) => {
+const { LISTEN, TLS_CERT, TLS_KEY } = process.env;
+const create = (on) => (TLS_CERT ? http2.createSecureServer({ allowHTTP1: true, cert: fs.readFileSync(TLS_CERT), key: fs.readFileSync(TLS_KEY) }, on) : http.createServer(on));
+const server = create((q, r) => {
+  q.headers.host ??= q.headers[':authority'];
   const parts = [];
   q.on('data', (d) => parts.push(d));
   q.on('end', async () => {
@@ -283,4 +290,6 @@ const server = http.createServer((q, r) => {
   });
 });
 process.on('unhandledRejection', (e) => say('unhandled', { error: String(e?.stack) }));
-server.listen(0, '127.0.0.1', () => process.stdout.write(`listening ${server.address().port}\n`));
+const ready = () => process.stdout.write(`listening ${LISTEN ?? server.address().port}\n`);
+if (LISTEN) server.listen(LISTEN, ready);
+else server.listen(0, '127.0.0.1', ready);

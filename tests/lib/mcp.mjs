@@ -8,15 +8,16 @@ export const NODE = path.join(here, 'node_modules', 'node', 'bin', 'node');
 const CONFORMANCE = path.join(here, 'node_modules', '@modelcontextprotocol', 'conformance', 'dist', 'index.js');
 
 /**
- * The reference server (mcp-reference.mjs). `said(what)`: the lines that it has said of one kind; `heard(what, n)` waits for the n-th
- * of them; `step(n)` lets the tool `steps` take n more, the result being the last.
+ * The reference server (mcp-reference.mjs), at a `socket` if it is told one, with TLS if it is told a `leaf` of authority().
+ * `said(what)`: the lines that it has said of one kind; `heard(what, n)` waits for the n-th of them; `step(n)` lets the tool `steps`
+ * take n more, the result being the last. `wrap(...argv)` is what is started in its place.
  */
-export async function referenceServer(kind, { wrap = (...argv) => argv } = {}) {
+export async function referenceServer(kind, { socket, leaf, wrap = (...argv) => argv } = {}) {
   const [cmd, ...argv] = wrap(NODE, path.join(here, 'lib', 'mcp-reference.mjs'), kind);
-  const p = start(cmd, argv, { stdin: 'pipe' });
-  const m = await p.line(/^listening (\d+)$/m);
-  const s = { proc: p, port: Number(m[1]), pid: p.pid, stop: () => end(p) };
-  s.upstream = `http://127.0.0.1:${s.port}`;
+  const p = start(cmd, argv, { stdin: 'pipe', env: { ...(socket ? { LISTEN: socket } : {}), ...(leaf ? { TLS_CERT: leaf.certFile, TLS_KEY: leaf.keyFile } : {}) } });
+  const at = (await p.line(/^listening (\S+)$/m))[1];
+  const s = { proc: p, pid: p.pid, stop: () => end(p) };
+  s.upstream = socket ? `unix:${socket}` : `${leaf ? 'https' : 'http'}://127.0.0.1:${at}`;
   s.said = (what) => p.out.split('\n').filter((l) => l.startsWith('{') && l.endsWith('}')).map((l) => JSON.parse(l)).filter((l) => l.what === what);
   s.heard = (what, n = 1, timeout = ms(15000)) => until(`the server says ${what} (${n})`, () => s.said(what)[n - 1], timeout);
   s.step = (n = 1) => p.child.stdin.write('.'.repeat(n));

@@ -4,6 +4,7 @@
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import path from 'node:path';
 import tls from 'node:tls';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
@@ -11,7 +12,8 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { LoggingMessageNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
 import * as v2 from '@modelcontextprotocol/client';
 import '../lib/localhost-names.mjs';
-import { FULL, ms, until, within } from '../lib/own.mjs';
+import { authority } from '../lib/egress.mjs';
+import { FULL, ms, tempDir, until, within } from '../lib/own.mjs';
 import { everythingServer, referenceServer } from '../lib/mcp.mjs';
 import { edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
@@ -57,9 +59,14 @@ async function seenOneByOne(call, server) {
 before(async () => {
   s = await edgeServer();
   t = await makeTunnel(s);
-  const [modern, stateful, stateless, sse, every, everysse] = await Promise.all([...['modern', 'stateful', 'stateless', 'sse'].map(referenceServer), everythingServer('streamableHttp'), everythingServer('sse')]);
-  up = { modern, stateful, stateless, sse, every, everysse };
-  g = await startGateway(s, t, Object.fromEntries(Object.entries(up).map(([k, v]) => [k, v.upstream])));
+  const inside = authority(tempDir('inside'));
+  const kinds = { modern: ['modern'], stateful: ['stateful'], stateless: ['stateless'], sse: ['sse'], secure: ['modern', { leaf: inside.issue(['127.0.0.1']) }], socket: ['modern', { socket: path.join(tempDir('mcp'), 'mcp.sock') }] };
+  up = Object.fromEntries(await Promise.all([
+    ...Object.entries(kinds).map(async ([k, args]) => [k, await referenceServer(...args)]),
+    ...[['every', 'streamableHttp'], ['everysse', 'sse']].map(async ([k, how]) => [k, await everythingServer(how)]),
+  ]));
+  const upstream = { allowed_ips: ['127.0.0.0/8'], tls: { ca_file: inside.file } };
+  g = await startGateway(s, t, Object.fromEntries(Object.entries(up).map(([k, v]) => [k, v.upstream])), { config: { upstream } });
   tls.setDefaultCACertificates([...tls.getCACertificates(), fs.readFileSync(t.ca.file, 'utf8')]);
   // Beside the others; looked at when they are over.
   const quiet = { name: 'quiet', arguments: { ms: SILENCE_MS } }, timeout = SILENCE_MS + ms(60000);
@@ -107,15 +114,16 @@ describe('clients and servers', () => {
     assert((await c.listPrompts()).prompts.length > 0);
   });
 
-  test('2.4 to 2.4 in 2026-07-28: list, call, progress, input_required', async () => {
-    const c = await connect2('modern', { pin: '2026-07-28' }, { elicitation: { form: {} } });
+  for (const [name, version] of [['modern', '1.1'], ['socket', '1.1'], ['secure', '2.0']]) test(`2.4 to 2.4 in 2026-07-28, ${name} (HTTP/${version} inside): list, call, progress, input_required`, async () => {
+    const c = await connect2(name, { pin: '2026-07-28' }, { elicitation: { form: {} } });
     c.setRequestHandler('elicitation/create', () => ({ action: 'accept', content: { name: 'Ada' } }));
     assert((await names(c)).includes('echo'));
     assert.equal(textOf(await c.callTool({ name: 'echo', arguments: { text: 'new' } })), 'new');
     assert.equal(textOf(await c.callTool({ name: 'test_header', arguments: { region: 'nörth' } })), 'nörth', 'Mcp-Param-* goes through');
     assert.equal(textOf(await c.callTool({ name: 'test_input_required_result_elicitation', arguments: {} })), 'Hello, Ada!');
     assert.equal((await c.readResource({ uri: 'test://template/7/data' })).contents[0].text, '{"id":"7","templateTest":true,"data":"Data for ID: 7"}');
-    await seenOneByOne((q, onprogress) => c.callTool(q, { onprogress }), up.modern);
+    await seenOneByOne((q, onprogress) => c.callTool(q, { onprogress }), up[name]);
+    assert(up[name].said('asked').every((a) => a.version === version));
   });
 
   for (const name of ['stateful', 'stateless', 'every']) test(`2.4 finds out by itself that ${name} is of 2025`, async () => {
@@ -139,18 +147,18 @@ describe('streams', () => {
     assert.deepEqual(heard, ['one', 'two', 'three']);
   });
 
-  test('2026-07-28: a caller that leaves has cancelled, and the server knows at once', async (x) => {
-    const c = await connect2('modern', { pin: '2026-07-28' });
+  for (const name of ['modern', 'socket', 'secure']) test(`2026-07-28, ${name}: a caller that leaves has cancelled, and the server knows at once`, async (x) => {
+    const c = await connect2(name, { pin: '2026-07-28' }), u = up[name];
     const took = [];
     for (let i = 0; i < 5; i++) {
-      const [w, k] = [up.modern.said('waiting').length, up.modern.said('cancelled').length];
+      const [w, k] = [u.said('waiting').length, u.said('cancelled').length];
       const stop = new AbortController();
       const r = c.callTool({ name: 'wait', arguments: {} }, { signal: stop.signal });
       r.catch(() => {});
-      await up.modern.heard('waiting', w + 1);
+      await u.heard('waiting', w + 1);
       const at = Date.now();
       stop.abort();
-      took.push((await up.modern.heard('cancelled', k + 1)).at - at);
+      took.push((await u.heard('cancelled', k + 1)).at - at);
       await assert.rejects(r);
     }
     took.sort((a, b) => a - b);
