@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
+import tls from 'node:tls';
 import { authority } from '../lib/egress.mjs';
 import { FULL, ms, tempDir, until, within } from '../lib/own.mjs';
 import { call, callerSocket, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
@@ -211,6 +212,18 @@ describe('private servers that lead elsewhere, crawl and flood', () => {
   });
 });
 
+/** The first flight of a caller: the bytes of its ClientHello. */
+async function clientHello(servername) {
+  const end = net.createServer();
+  const port = await listen(end);
+  const first = new Promise((ok) => end.once('connection', (c) => c.once('data', ok).on('error', () => {})));
+  const k = tls.connect({ port, servername, rejectUnauthorized: false }).on('error', () => {});
+  const bytes = await first;
+  k.destroy();
+  end.close();
+  return bytes;
+}
+
 describe('callers that open streams and read none', () => {
   const frame = (type, flags, id, payload = Buffer.alloc(0)) => {
     const h = Buffer.alloc(9);
@@ -245,6 +258,41 @@ describe('callers that open streams and read none', () => {
     k.destroy();
     await until('all of them end', () => open.size === 0);
     await isFine();
+  });
+
+  test('20,000 that are opened and reset at once (CVE-2023-44487) do not become 20,000 requests', async (x) => {
+    let asked = 0;
+    const count = () => { asked++; };
+    endless.on('request', count);
+    const k = await callerSocket(s, t, host('endless'), { alpn: ['h2'] });
+    const ended = new Promise((ok) => k.on('close', () => ok('ended')));
+    k.on('data', () => {});
+    const name = Buffer.from(host('endless'));
+    const block = Buffer.concat([Buffer.from([0x82, 0x87, 0x84, 0x01, name.length]), name]);
+    k.write(Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0)]));
+    const cancel = Buffer.from([0, 0, 0, 8]);
+    let sent = 0;
+    for (; sent < 20000 && !k.destroyed; sent++) if (!k.write(Buffer.concat([frame(1, 5, 2 * sent + 1, block), frame(3, 0, 2 * sent + 1, cancel)]))) await Promise.race([new Promise((ok) => k.once('drain', ok)), ended]);
+    assert.equal(await within(ended, ms(20000), 'the connection is ended'), 'ended');
+    await isFine();
+    endless.off('request', count);
+    x.diagnostic(`${sent} were sent, ${asked} reached the server`);
+    assert(asked < 2000, `${asked} requests reached the server`);
+    await until('none is left', () => open.size === 0);
+  });
+
+  test('a caller that stops in the middle of its handshake, or behind it, is ended', async () => {
+    const hello = await clientHello(host('fine'));
+    const stuck = net.connect(s.ingress, '127.0.0.1');
+    let got = 0;
+    const ended = new Promise((ok) => stuck.on('close', ok).on('error', () => {}));
+    stuck.on('data', (d) => { got += d.length; });
+    stuck.write(hello);
+    const silent = await callerSocket(s, t, host('fine'));
+    await until('the gateway answers', () => got > 500);
+    await isFine();
+    await within(ended, ms(25000), 'it is ended');   // fifteen seconds for the handshake, ten for the first request
+    await until('that one, too', () => silent.destroyed);
   });
 
   test(`${FULL ? 5000 : 300} connections with one each`, { timeout: ms(300000) }, async (x) => {
