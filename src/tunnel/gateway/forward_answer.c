@@ -105,7 +105,7 @@ static void tell_end(struct relay *y, int r)
     if (large && !q->answered) {
         AUTO_JSON json_t *j = forward_failure_json(q, POLICY, q->call.id, MCP_CODE_REFUSED,
                                                    "limits.result_bytes", too_large);
-        forward_count_refusal();
+        forward_note_refusal(q, q->call.id ? 200 : 502, too_large);
         forward_refuse(q, q->call.id ? 200 : 502, j);
         y->from_server = false;
     }
