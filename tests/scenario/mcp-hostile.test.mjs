@@ -234,6 +234,17 @@ describe('answers', () => {
     assert.match(flood.err, /for nobody/);
   });
 
+  test('a refusal whose body never ends', async () => {
+    const r = await callWith((req, res) => {
+      res.writeHead(400, { 'content-type': 'application/json' });
+      const t = setInterval(() => res.write(' '), 20);
+      res.on('close', () => clearInterval(t));
+    }, '--timeout', '1s');
+    assert.match(r.err, /^sallyport mcp: http: the server answers HTTP 400$/m);
+    const large = await callWith((req, res) => { res.writeHead(400); res.end('x'.repeat(1 << 20)); });
+    assert.match(large.err, /^sallyport mcp: http: the server answers HTTP 400$/m);
+  });
+
   test('larger than the ceiling, as JSON and as one event', async () => {
     const big = 'x'.repeat(17 << 20);
     const asJson = await callWith((req, res, b) => json(res, 200, result(b.id, said(big))));

@@ -150,7 +150,6 @@ void mcp_client_close(struct mcp_client *c)
     mcp_headers_done(&c->headers);
     mcp_failure_done(&c->ended_by);
     json_decref(c->server);
-    json_decref(c->capabilities);
     json_decref(c->tools);
     free(c->post_url);
     free(c->url);

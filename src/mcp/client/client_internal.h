@@ -15,6 +15,7 @@
 #define MCP_FOREIGN_MAX 4096        /* messages of one exchange that are not for it */
 #define MCP_ASKED_MAX   64          /* requests of the server during one exchange */
 #define MCP_CLOSE_MS    2000        /* for what is said when the caller has no more time */
+#define MCP_REFUSED_MS  5000        /* for the body of an answer that is no success */
 #define MCP_READY_MS    5000        /* for the stream of the server's own to open */
 #define MCP_RETRY_MS    1000 /* before a stream is opened again, when the server names no time */
 #define MCP_RETRY_MAX   30000
@@ -38,7 +39,7 @@ struct mcp_client {
     unsigned generation; /* of sessions: a call that finds its session gone looks at it */
     struct fmutex opening;
     uint64_t last_id;
-    json_t *server, *capabilities;
+    json_t *server;
     struct list pending; /* of struct mcp_pending */
     struct scope scope;  /* the listener */
     bool listening;      /* the fiber runs */

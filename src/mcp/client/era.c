@@ -39,9 +39,7 @@ static void keep_server(struct mcp_client *c, const json_t *result)
         info =
             json_object_get(json_object_get(result, "_meta"), "io.modelcontextprotocol/serverInfo");
     json_decref(c->server);
-    json_decref(c->capabilities);
     c->server = json_is_object(info) ? json_deep_copy(info) : NULL;
-    c->capabilities = json_deep_copy(json_object_get(result, "capabilities"));
 }
 
 /* ---- 2026-07-28 ---- */

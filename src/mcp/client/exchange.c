@@ -194,11 +194,15 @@ static bool read_error(struct mcp_client *c, struct mcp_reply *r, struct mcp_fai
     struct err e = {0};
     char *room;
     ssize_t n = 1;
+    /* Words would be good to have, but not at any price. */
+    int64_t ms = c->limits.silence_ms < MCP_REFUSED_MS ? c->limits.silence_ms : MCP_REFUSED_MS;
+    struct fiber_deadline d = fiber_deadline_push_ms(ms);
     while (n > 0 && (room = buf_room(&body, 2048))) {
         n = c->t->ops->read(c->t, r->stream, room, 2048, &e);
         if (n > 0)
             buf_commit(&body, (size_t)n);
     }
+    fiber_deadline_pop(&d);
     AUTO_JSON json_t *j = NULL;
     struct mcp_message m;
     if (n != 0 || json_parse_few(buf_str(&body), body.len, 1000, &j, NULL) < 0 ||
@@ -241,24 +245,19 @@ static ssize_t read_some(struct mcp_client *c, struct mcp_pending *p, struct mcp
 static int read_json(struct mcp_client *c, struct mcp_pending *p, struct mcp_reply *r,
                      struct mcp_failure *f)
 {
-    AUTO(buf) body = BUF_INIT(c->limits.message_bytes);
-    for (;;) {
+    AUTO(buf) body = BUF_INIT(c->limits.message_bytes + READ_BYTES);
+    ssize_t n = 1;
+    while (n > 0) {
         char *room = buf_room(&body, READ_BYTES);
-        size_t want = READ_BYTES;
-        if (!room) { /* near the ceiling: byte for byte */
-            body.error = 0;
-            room = buf_room(&body, 1);
-            want = 1;
-        }
         if (!room)
-            return mcp_fail(f, MCP_LIMIT, -EMSGSIZE, "the answer is larger than %zu bytes",
-                            c->limits.message_bytes);
-        ssize_t n = read_some(c, p, r, room, want, f);
+            return mcp_fail(f, MCP_HERE, -ENOMEM, "no memory for the answer");
+        n = read_some(c, p, r, room, READ_BYTES, f);
         if (n < 0)
             return (int)n;
-        if (n == 0)
-            break;
         buf_commit(&body, (size_t)n);
+        if (body.len > c->limits.message_bytes)
+            return mcp_fail(f, MCP_LIMIT, -EMSGSIZE, "the answer is larger than %zu bytes",
+                            c->limits.message_bytes);
     }
     int code = mcp_incoming(c, p, buf_str(&body), body.len, f);
     if (code == 0 && !p->done)
