@@ -117,7 +117,7 @@ static int take_piece(struct websocket *w, const struct ws_piece *piece)
         w->n_data = piece->n;
         return 0;
     case WS_PING:
-        if (!w->closed && w->out.len - w->taken < PONGS_MAX)
+        if (!w->closed && w->out.len < w->taken + PONGS_MAX)
             (void)!ws_frame(&w->out, WS_PONG, true, piece->p, piece->n, false);
         (void)!push_out(w);
         return 0;

@@ -104,7 +104,7 @@ static void hmac_gives_the_published_codes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(sha256_gives_the_published_digests),
-        cmocka_unit_test(sha1_gives_the_published_digests),
+                                       cmocka_unit_test(sha1_gives_the_published_digests),
                                        cmocka_unit_test(a_digest_in_pieces_is_that_of_the_whole),
                                        cmocka_unit_test(one_digest_after_another),
                                        cmocka_unit_test(hmac_gives_the_published_codes)};
