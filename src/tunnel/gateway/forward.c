@@ -24,7 +24,6 @@
 
 #define REQUESTS_MOST  16384
 #define FILES_FOR_REST 128
-#define PIECE_BYTES    (16u << 10)
 
 /* ---- life ---- */
 
@@ -162,14 +161,15 @@ static int make_head(struct gateway_request *q)
 /* Passes the body on as it comes. 0 at the end, or whose code it was in *ret_from_caller. */
 static int pump_up(struct gateway_request *q, bool *ret_from_caller)
 {
-    AUTO_FREE char *piece = mem_array(PIECE_BYTES, 1);
+    AUTO(piece) piece;
+    piece_init(&piece);
     for (;;) {
         bool idle = false;
-        ssize_t n = http_read_body(q->caller, piece, PIECE_BYTES, &idle);
+        ssize_t n = piece_read(&piece, q->caller, &idle);
         *ret_from_caller = n < 0;
         if (n <= 0)
             return (int)n;
-        int r = http_send_body(q->upstream, piece, (size_t)n, !idle);
+        int r = http_send_body(q->upstream, piece.p, (size_t)n, !idle);
         if (r < 0)
             return r;
     }
@@ -191,7 +191,7 @@ static int attend_caller(void *arg)
         r = http_send_end(q->upstream, NULL);
     /* A server that takes no more may have answered all the same. */
     if (!from_caller) {
-        r = http_wait_gone(q->caller);
+        r = piece_wait_gone(q->caller);
         from_caller = r == 0;
     }
     if (from_caller) {

@@ -17,8 +17,7 @@
 
 #include <string.h>
 
-#define PIECE_BYTES (16u << 10)
-#define TEXT_MAX    (32u << 20) /* reply_feed */
+#define TEXT_MAX (32u << 20) /* reply_feed */
 
 int forward_hear(struct gateway_request *q, struct http_head *ret, struct err *e)
 {
@@ -34,6 +33,7 @@ int forward_hear(struct gateway_request *q, struct http_head *ret, struct err *e
 /* An answer on its way: what is left of a piece when secrets are out, and what of that goes on. */
 struct relay {
     struct gateway_request *q;
+    struct piece piece;
     struct http_head *h;
     enum forward_filter filter;
     bool whole; /* collected in `text`, and sent at the end */
@@ -172,27 +172,29 @@ static int take_end(struct relay *y)
 }
 
 /* Bytes without anything to look for. 0 at the end. */
-static int pass(struct relay *y, char *piece)
+static int pass(struct relay *y)
 {
     for (;;) {
         bool idle = false;
-        ssize_t n = forward_read_answer(y->q, piece, PIECE_BYTES, y->events, &idle);
+        ssize_t n = forward_read_answer(y->q, &y->piece, y->events, &idle);
         y->from_server = n < 0;
-        int r = n == -EAGAIN ? keep_alive(y) : n > 0 ? put(y, piece, (size_t)n, !idle) : (int)n;
+        int r = n == -EAGAIN ? keep_alive(y)
+                : n > 0      ? put(y, y->piece.p, (size_t)n, !idle)
+                             : (int)n;
         if (r < 0 || n == 0)
             return r;
     }
 }
 
-static int take_all(struct relay *y, char *piece)
+static int take_all(struct relay *y)
 {
     for (;;) {
         bool idle = false;
-        ssize_t n = forward_read_answer(y->q, piece, PIECE_BYTES, y->events, &idle);
+        ssize_t n = forward_read_answer(y->q, &y->piece, y->events, &idle);
         y->from_server = n < 0;
         int r = n == -EAGAIN ? keep_alive(y)
                 : n < 0      ? (int)n
-                : n > 0      ? take(y, piece, (size_t)n, idle)
+                : n > 0      ? take(y, y->piece.p, (size_t)n, idle)
                              : take_end(y);
         if (r < 0 || n == 0)
             return r;
@@ -215,10 +217,10 @@ static int start_answer(struct gateway_request *q, const struct http_head *h)
 }
 
 /* The head may still become an answer of our own. */
-static int send_whole(struct relay *y, char *piece)
+static int send_whole(struct relay *y)
 {
     struct gateway_request *q = y->q;
-    int r = take_all(y, piece);
+    int r = take_all(y);
     if (r < 0)
         return r == -EMSGSIZE ? err_set(y->e, -E_LIMIT, "the answer is too large to be looked into")
                               : r;
@@ -230,12 +232,12 @@ static int send_whole(struct relay *y, char *piece)
     return r < 0 ? r : end_body(q, y->h);
 }
 
-static int send_body(struct relay *y, char *piece)
+static int send_body(struct relay *y)
 {
     struct gateway_request *q = y->q;
     int r = start_answer(q, y->h);
     if (r == 0)
-        r = q->reply.table ? take_all(y, piece) : pass(y, piece);
+        r = q->reply.table ? take_all(y) : pass(y);
     return r < 0 ? r : end_body(q, y->h);
 }
 
@@ -251,7 +253,6 @@ static int say_it_streams(struct relay *y)
 
 int forward_send_back(struct gateway_request *q, struct http_head *h, struct err *e)
 {
-    AUTO_FREE char *piece = mem_array(PIECE_BYTES, 1);
     const bool small = reply_wants_whole(&q->reply, h);
     int r = reply_head(&q->reply, h, e);
     if (r < 0)
@@ -265,6 +266,7 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
                       .text = BUF_INIT(TEXT_MAX),
                       .ready = BUF_INIT(TEXT_MAX),
                       .e = e};
+    piece_init(&y.piece);
     y.whole = y.filter == FILTER_MESSAGE || (small && y.filter == FILTER_NONE);
     if (y.filter != FILTER_NONE)
         content_drop_digests(&h->fields); /* of bytes that may change */
@@ -276,7 +278,7 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
         y.text.max = most;
     r = say_it_streams(&y);
     if (r == 0)
-        r = y.whole ? send_whole(&y, piece) : send_body(&y, piece);
+        r = y.whole ? send_whole(&y) : send_body(&y);
     if (r < 0 && !q->caller_failed)
         tell_end(&y, r);
     if (r < 0 && q->answered && y.from_server && !q->caller_failed) {
@@ -286,5 +288,6 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
     }
     buf_done(&y.text);
     buf_done(&y.ready);
+    piece_done(&y.piece);
     return r;
 }

@@ -10,6 +10,7 @@
 #include "scrub/http/reply.h"
 #include "tunnel/gateway/forward.h"
 #include "tunnel/gateway/health.h"
+#include "tunnel/gateway/piece.h"
 
 #define FORWARD_AUTHORITY (HOST_TEXT_MAX + 8)
 
@@ -114,8 +115,8 @@ void forward_progress(struct gateway_request *q);
 int64_t forward_until_ns(const struct gateway_request *q);
 /* http_read_body of the server's answer, until then: -ETIMEDOUT. With `keep` -EAGAIN after a silence in which a
  * stream of events wants a sign of life. Suspends. */
-ssize_t forward_read_answer(struct gateway_request *q, void *to, size_t room, bool keep,
-                            bool *ret_idle) WARN_UNUSED;
+ssize_t forward_read_answer(struct gateway_request *q, struct piece *to, bool keep, bool *ret_idle)
+    WARN_UNUSED;
 
 /* ---- forward_reach.c ---- */
 

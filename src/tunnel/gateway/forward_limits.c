@@ -128,12 +128,11 @@ int64_t forward_until_ns(const struct gateway_request *q)
     return q->last_ns && q->last_ns < until_ns ? q->last_ns : until_ns;
 }
 
-ssize_t forward_read_answer(struct gateway_request *q, void *to, size_t room, bool keep,
-                            bool *ret_idle)
+ssize_t forward_read_answer(struct gateway_request *q, struct piece *to, bool keep, bool *ret_idle)
 {
     const int64_t until_ns = forward_until_ns(q);
     const int64_t quiet_ns = time_mono_ns() + (int64_t)KEEP_ALIVE_MS * NS_PER_MS;
     AUTO(fiber_deadline) d = fiber_deadline_push(keep && quiet_ns < until_ns ? quiet_ns : until_ns);
-    ssize_t n = http_read_body(q->upstream, to, room, ret_idle);
+    ssize_t n = piece_read(to, q->upstream, ret_idle);
     return n == -ETIMEDOUT && keep && time_mono_ns() < until_ns ? -EAGAIN : n;
 }
