@@ -117,7 +117,7 @@ describe('a tunnel', () => {
 
 describe('a flood at the ingress', () => {
   test('callers that say nothing keep nobody out who speaks', async () => {
-    const s = await edgeServer({ wrap: (bin, argv) => ['/bin/bash', '-c', 'ulimit -n 400; exec "$@"', 'bash', bin, ...argv] });
+    const s = await edgeServer({ args: ['--ingress-peer-rate', '0'], wrap: (bin, argv) => ['/bin/bash', '-c', 'ulimit -n 400; exec "$@"', 'bash', bin, ...argv] });
     const t = await makeTunnel(s), wiki = await privateServer(json);
     const g = await startGateway(s, t, { wiki: `http://127.0.0.1:${wiki.port}` });
     const flood = [];
