@@ -7,7 +7,7 @@ import https from 'node:https';
 import path from 'node:path';
 import zlib from 'node:zlib';
 import { authority, formsOf, holdsNo, SECRET } from '../lib/egress.mjs';
-import { run, tempDir, until } from '../lib/own.mjs';
+import { BIN, run, tempDir, until } from '../lib/own.mjs';
 import { call, callerSession, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
 const STANDIN = '[secret of the gateway]';
@@ -168,7 +168,7 @@ test('a configuration with a source that is none is told at the start', async ()
     const g = await startGateway(s, t, { a: 'http://127.0.0.1:1' });
     await g.stop();
     g.write({ a: { upstream: 'https://127.0.0.1:1', credential: { header: 'X-Key', value: '${secret}', source: { fiel: '/x' } } } });
-    const r = await run(process.env.SALLYPORT_BIN, ['gateway', '--config', g.file, '--metrics', 'none']);
+    const r = await run(BIN, ['gateway', '--config', g.file, '--metrics', 'none']);
     assert.equal(r.code, 1);
     assert.match(r.err, /gateway\.yaml:\d+: routes\.a\.credential: /);
   } finally { await s.stop(); }
