@@ -328,6 +328,57 @@ describe('gateway init, when something is wrong', () => {
     await refuse(await whole(), /cannot be reached/, [], { ANTHROPIC_BASE_URL: 'http://127.0.0.1:1' });
   });
 
+  test('a server that answers oddly: a sentence, nothing of it in files or on the terminal, and with a good one it goes on', async () => {
+    const ESC = String.fromCharCode(27);
+    let odd;
+    const proxy = http.createServer((q, r) => {
+      const parts = [];
+      q.on('data', (d) => parts.push(d)).on('end', () => {
+        const up = http.request(s.url + q.url, { method: q.method, headers: { ...q.headers, host: new URL(s.url).host } }, (a) => {
+          const got = [];
+          a.on('data', (d) => got.push(d)).on('end', () => {
+            const hit = odd.at.test(`${q.method} ${q.url.split('?')[0]}`);
+            const body = hit ? odd.body(JSON.parse(Buffer.concat(got))) : Buffer.concat(got);
+            r.writeHead(hit ? odd.status ?? a.statusCode : a.statusCode, { 'content-type': 'application/json' });
+            r.end(Buffer.isBuffer(body) || typeof body === 'string' ? body : JSON.stringify(body));
+          });
+        });
+        up.end(Buffer.concat(parts));
+      });
+    });
+    await new Promise((ok) => proxy.listen(0, '127.0.0.1', ok));
+    const url = `http://127.0.0.1:${proxy.address().port}`;
+    const make = /^POST \/v1\/tunnels$/, token = /reveal_token$/, list = /^GET .*\/certificates$/, add = /^POST .*\/certificates$/;
+    try {
+      for (const [at, body, re, status] of [
+        [make, (j) => ({ ...j, id: '../../x' }), /the server's answer holds no tunnel/],
+        [make, (j) => ({ ...j, id: 'x'.repeat(300) }), /the server's answer holds no tunnel/],
+        [make, (j) => ({ ...j, domain: `a b\n${ESC}[31m` }), /the server's answer holds no tunnel/],
+        [make, (j) => ({ ...j, domain: '127.0.0.1' }), /the server's answer holds no tunnel/],
+        [make, () => [], /the server's answer holds no tunnel/],
+        [make, () => '<html>', /does not answer like a Sallyport server/],
+        [make, () => ({ error: { message: `no${ESC}[31m` } }), /: no\\x1b\[31m \(status 500\)/, 500],
+        [token, (j) => ({ ...j, tunnel_token: 'a\nb' }), /the server's answer holds no token/],
+        [token, () => ({}), /the server's answer holds no token/],
+        [token, () => ({ tunnel_token: 'x'.repeat(200000) }), /the answer is larger than allowed/],
+        [list, () => ({ data: 'none' }), null],
+        [list, (j) => ({ data: [{ id: `${ESC}x` }, { id: 'a' }], next_page: null, was: j }), /the server's answer holds no certificate/],
+        [add, () => ({ id: 'a/b' }), /the server's answer holds no certificate/],
+      ]) {
+        odd = { at, body, status };
+        const dir = newDir();
+        const args = ['--name', newName(), '--edge', s.url, ...ROUTE];
+        const r = await init(dir, args, { ANTHROPIC_BASE_URL: url });
+        assert.equal(r.code, re ? 1 : 0, `${re} ${r.out}${r.err}`);
+        if (re) assert.match(r.err, re);
+        assert(!(r.out + r.err).includes(ESC), 'nothing drives the terminal');
+        if (fs.existsSync(dir)) for (const { text } of Object.values(picture(dir))) assert(!text.includes(ESC) && !text.includes('\\u001b'));
+        await good(init(dir, args));
+        await isWhole(dir);
+      }
+    } finally { proxy.closeAllConnections(); proxy.close(); }
+  });
+
   test('two CAs already, an archived one, one that is gone', async () => {
     const t = await makeTunnel(s), second = authority(tempDir('ca2'));
     const two = await s.tunnels().certificates.create(t.id, { ca_certificate_pem: fs.readFileSync(second.file, 'utf8') });
