@@ -4,12 +4,13 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
+import http2 from 'node:http2';
 import https from 'node:https';
 import net from 'node:net';
 import tls from 'node:tls';
 import { authority } from '../lib/egress.mjs';
 import { FULL, ms, tempDir, until, within } from '../lib/own.mjs';
-import { call, callerSocket, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
+import { call, callerSession, callerSocket, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
 const listen = async (s) => { await new Promise((ok) => s.listen(0, '127.0.0.1', ok)); return s.address().port; };
 const source = (r) => JSON.parse(r.text).error.data.gateway_failure.source;
@@ -98,6 +99,20 @@ describe('private servers that lie', () => {
       assert.doesNotMatch(r.text, /127\.0\.0\.1|hello/);
     }
     await isFine();
+  });
+
+  test('the last event before a server falls reaches its caller, in HTTP/1.1 and 2, and is not taken for the end', async () => {
+    const name = `lie${Object.keys(LIES).indexOf('chunks without an end')}`;
+    for (let i = 0; i < 20; i++) assert.match(await raw(name), /\r\n\r\n5\r\nhello\r\n$/, `${i}`);
+    const session = await callerSession(s, t, host(name));
+    for (let i = 0; i < 20; i++) {
+      const q = session.request({ ':path': '/' });
+      let text = '', ended = false;
+      q.on('data', (d) => { text += d; }).on('end', () => { ended = true; }).on('error', () => {});
+      await within(new Promise((ok) => q.on('close', ok)), ms(10000), 'the end');
+      assert.deepEqual([text, q.rstCode === http2.constants.NGHTTP2_NO_ERROR && ended], ['hello', false], `${i}`);
+    }
+    session.close();
   });
 
   test('an answer that nobody has asked for is nobody\'s', async () => {
@@ -295,8 +310,9 @@ describe('callers that open streams and read none', () => {
     await until('that one, too', () => silent.destroyed);
   });
 
-  test(`${FULL ? 5000 : 300} connections with one each`, { timeout: ms(300000) }, async (x) => {
-    const n = FULL ? 5000 : 300, all = [];
+  // Each fills megabytes of the kernel's buffers, which is what takes its time.
+  test('300 connections with one each', { timeout: ms(300000) }, async (x) => {
+    const n = 300, all = [];
     const before = [kib(g.proc.pid), kib(s.pid)];
     try {
       for (let i = 0; i < n; i++) {

@@ -284,6 +284,10 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
     if (r < 0 && q->answered && y.from_server && !q->caller_failed) {
         log_debug("an answer was cut short", "host=%s why=%s", q->host->text,
                   e->msg[0] ? log_q(e->msg) : err_text(r));
+        /* What has come is the caller's: it may be the last event before the server fell. */
+        struct fiber_deadline d = fiber_deadline_push_ms(LAST_MS);
+        (void)!http_flush(q->caller);
+        fiber_deadline_pop(&d);
         http_reset(q->caller, HTTP_RESET_INTERNAL);
     }
     buf_done(&y.text);
