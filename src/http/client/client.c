@@ -213,7 +213,7 @@ void http_client_free(struct http_client *c)
     if (!c)
         return;
     MUST(c->live == 0);
-    c->scope.owner = fiber_self(); /* whoever frees it joins the driver */
+    scope_adopt(&c->scope); /* whoever frees it joins the driver */
     scope_done(&c->scope);
     if (c->multi)
         c->api->multi_cleanup(c->multi);

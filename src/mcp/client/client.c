@@ -97,6 +97,36 @@ static struct mcp_client *client_new(const struct mcp_options *o)
     return c;
 }
 
+static void delete_session(struct mcp_client *c)
+{
+    struct fiber_shield s = fiber_shield_begin(MCP_CLOSE_MS);
+    struct mcp_failure f = {0};
+    struct mcp_reply r = {0};
+    int code = mcp_exchange_open(c, "DELETE", c->url, NULL, NULL, &r, &f);
+    (void)code; /* a server may refuse (405), or be gone */
+    mcp_reply_done(c, &r);
+    mcp_failure_done(&f);
+    fiber_shield_end(&s);
+}
+
+/* All but the transport: the listener and the session end by means of it. */
+static void client_end(struct mcp_client *c)
+{
+    MUST(list_empty(&c->pending));
+    scope_adopt(&c->scope); /* whoever closes joins the listener */
+    scope_done(&c->scope);
+    if (c->session[0])
+        delete_session(c);
+    mcp_headers_done(&c->headers);
+    mcp_failure_done(&c->ended_by);
+    json_decref(c->server);
+    json_decref(c->capabilities);
+    json_decref(c->tools);
+    free(c->post_url);
+    free(c->url);
+    free(c);
+}
+
 int mcp_client_open(const struct mcp_options *o, struct mcp_client **ret, struct mcp_failure *f)
 {
     *f = (struct mcp_failure){0};
@@ -115,45 +145,22 @@ int mcp_client_open(const struct mcp_options *o, struct mcp_client **ret, struct
     c->t = t;
     r = mcp_era_open(c, f);
     if (r < 0) {
-        if (o->transport)
-            c->t = NULL; /* it stays the caller's */
-        mcp_client_close(c);
+        client_end(c);
+        if (!o->transport)
+            t->ops->free(t);
         return r;
     }
     *ret = c;
     return 0;
 }
 
-static void delete_session(struct mcp_client *c)
-{
-    struct fiber_shield s = fiber_shield_begin(MCP_CLOSE_MS);
-    struct mcp_failure f = {0};
-    struct mcp_reply r = {0};
-    int code = mcp_exchange_open(c, "DELETE", c->url, NULL, NULL, &r, &f);
-    (void)code; /* a server may refuse (405), or be gone */
-    mcp_reply_done(c, &r);
-    mcp_failure_done(&f);
-    fiber_shield_end(&s);
-}
-
 void mcp_client_close(struct mcp_client *c)
 {
     if (!c)
         return;
-    MUST(list_empty(&c->pending));
-    c->scope.owner = fiber_self(); /* whoever closes joins the listener */
-    scope_done(&c->scope);
-    if (c->t && c->session[0])
-        delete_session(c);
-    if (c->t)
-        c->t->ops->free(c->t);
-    mcp_headers_done(&c->headers);
-    mcp_failure_done(&c->ended_by);
-    json_decref(c->server);
-    json_decref(c->tools);
-    free(c->post_url);
-    free(c->url);
-    free(c);
+    struct mcp_transport *t = c->t;
+    client_end(c);
+    t->ops->free(t);
 }
 
 const char *mcp_client_version(const struct mcp_client *c)

@@ -63,7 +63,8 @@ struct mcp_options {
 };
 
 /* Finds out the era and opens the session, if that era has one. Suspends. 0, or a negative code with
- * the failure; *ret and a given transport are the caller's to close and free only on success. */
+ * the failure: then there is no client, and a given transport, with no stream open, is the caller's
+ * again. */
 int mcp_client_open(const struct mcp_options *o, struct mcp_client **ret, struct mcp_failure *f)
     WARN_UNUSED;
 /* Ends the session (for at most 2 s, even when cancelled) and frees. No call may be live. NULL is fine.
