@@ -120,7 +120,6 @@ static void client_end(struct mcp_client *c)
     mcp_headers_done(&c->headers);
     mcp_failure_done(&c->ended_by);
     json_decref(c->server);
-    json_decref(c->capabilities);
     json_decref(c->tools);
     free(c->post_url);
     free(c->url);

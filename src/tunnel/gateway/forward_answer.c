@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define TEXT_MAX (32u << 20) /* reply_feed */
+#define LAST_MS  2000        /* for what came before an answer broke */
 
 int forward_hear(struct gateway_request *q, struct http_head *ret, struct err *e)
 {

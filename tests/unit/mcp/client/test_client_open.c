@@ -151,7 +151,7 @@ static int no_endpoint(struct wire *w, const char *method, struct buf *head, str
 static int given_transport_stays(void *arg)
 {
     (void)arg;
-    struct wire w;
+    static struct wire w;
     struct mcp_client *c = NULL;
     struct mcp_failure f;
     wire_init(&w, no_endpoint);
@@ -173,7 +173,7 @@ static int not_initialized(struct wire *w, const char *method, struct buf *head,
 static int half_opened_session_is_deleted(void *arg)
 {
     (void)arg;
-    struct wire w;
+    static struct wire w;
     struct mcp_client *c = NULL;
     struct mcp_failure f;
     wire_init(&w, not_initialized);
