@@ -10,7 +10,7 @@
 struct err;
 
 #define MCP_BODY_BYTES       (4u << 20) /* of one POST: what the official servers take */
-#define MCP_BODY_ENTRIES_MAX 100        /* of a batch */
+#define MCP_BODY_ENTRIES_MAX 50         /* of a batch: each is recorded */
 #define MCP_METHOD_MAX       128
 #define MCP_ID_MAX           256 /* bytes of an id that is a text */
 

@@ -233,6 +233,18 @@ static int read_domain(const struct place *at, struct host *ret)
     return host_parse(s, strlen(s), HOST_UNICODE, ret, &why) < 0 ? place_wrap(at, &why) : 0;
 }
 
+static int read_audit(const struct place *at, struct gateway_config *c)
+{
+    struct place file = place_member(at, "file"), arguments = place_member(at, "arguments");
+    int r = at->value ? place_object(at, FIELD_AUDIT) : 0;
+    if (r < 0 || !at->value)
+        return r;
+    if (!file.value)
+        return place_fail(&file, "is missing: where are records written?");
+    r = config_path(&file, &c->audit_file);
+    return r < 0 ? r : place_bool(&arguments, &c->audit_arguments);
+}
+
 /* As browsers write them in `Origin`. */
 static int read_origins(const struct place *list, struct gateway_config *c)
 {
@@ -278,6 +290,7 @@ static int read_all(const struct place *root, struct gateway_config *c)
     struct place domain = place_member(root, "tunnel_domain");
     struct place routes = place_member(root, "routes");
     struct place origins = place_member(root, "allowed_origins");
+    struct place audit = place_member(root, "audit");
     int r = place_object(root, FIELD_GATEWAY);
     if (r == 0)
         r = check_companions(root);
@@ -293,6 +306,8 @@ static int read_all(const struct place *root, struct gateway_config *c)
         r = read_domain(&domain, &c->tunnel_domain);
     if (r == 0)
         r = read_origins(&origins, c);
+    if (r == 0)
+        r = read_audit(&audit, c);
     if (r == 0)
         r = read_upstream(&upstream, c);
     return r < 0 ? r : config_routes(&routes, c); /* last: they are checked against the rest */

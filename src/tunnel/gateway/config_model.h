@@ -84,6 +84,8 @@ struct gateway_config {
     struct gateway_listen admin; /* a loopback address */
     enum log_level log_level;
     int64_t shutdown_timeout_ms;
+    const char *audit_file; /* NULL: nothing is recorded */
+    bool audit_arguments;
     struct host tunnel_domain; /* HOST_NONE: every route is a full host */
     const char *cert_file, *key_file;
     const char **origins; /* of pages that may call, beside the route's own host */

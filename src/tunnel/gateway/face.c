@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "crypto/cert.h"
+#include "crypto/digest.h"
 #include "io/file.h"
 #include "io/pool.h"
 #include "io/tls.h"
@@ -90,6 +91,13 @@ int face_identity(const struct gateway_config *c, struct cert_identity **ret, st
     return r;
 }
 
+static void hash_config(const struct gateway_config *c, char ret[FACE_HASH_MAX])
+{
+    size_t n;
+    AUTO_FREE char *text = json_text(c->document, &n);
+    (void)digest_sha256_hex(text, n, ret);
+}
+
 static int check_times(const struct gateway_config *c, const struct cert_identity *id,
                        struct err *e)
 {
@@ -121,6 +129,8 @@ static int read_all(void *arg)
         r = face_identity(c, &f->identity, &j->err);
     if (r == 0)
         r = check_times(c, f->identity, &j->err);
+    if (r == 0)
+        hash_config(c, f->hash);
     bool https = false;
     for (size_t i = 0; r == 0 && i < c->n_routes; i++)
         https = https || c->routes[i].upstream.scheme == GATEWAY_HTTPS;

@@ -10,6 +10,7 @@ struct pool;
 struct tls_trust;
 
 #define FACE_NUMBER_MAX 24
+#define FACE_HASH_MAX   65
 
 /* Read-only. Counted: who has a reference may use all of it. */
 struct gateway_face {
@@ -18,6 +19,7 @@ struct gateway_face {
     struct cert_identity *identity;
     struct tls_trust *upstream_trust; /* NULL: the configuration has no server by https */
     struct route_secret *secrets;     /* one for each route; these change */
+    char hash[FACE_HASH_MAX];         /* of what the configuration says, in hex: for records */
     char number[FACE_NUMBER_MAX];     /* of no other one in this process */
     uint64_t mark;                    /* of the files, from before they were read: face_mark */
 };

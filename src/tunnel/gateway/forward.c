@@ -14,6 +14,7 @@
  * on, with whose fault it was (gateway_failure). */
 #include "tunnel/gateway/forward_internal.h"
 
+#include "base/str.h"
 #include "base/time.h"
 #include "fiber/fiber.h"
 #include "secret/source.h"
@@ -169,6 +170,7 @@ static int pump_up(struct gateway_request *q, bool *ret_from_caller)
         *ret_from_caller = n < 0;
         if (n <= 0)
             return (int)n;
+        q->sent += (size_t)n;
         int r = http_send_body(q->upstream, piece.p, (size_t)n, !idle);
         if (r < 0)
             return r;
@@ -187,6 +189,8 @@ static int attend_caller(void *arg)
                           : pump_up(q, &from_caller);
     if (r == -ECANCELED)
         return 0; /* the answer is over */
+    if (q->has_body)
+        q->sent = q->body.len;
     if (r == 0 && q->out.body != HTTP_BODY_NONE)
         r = http_send_end(q->upstream, NULL);
     /* A server that takes no more may have answered all the same. */
@@ -266,6 +270,14 @@ static void forward_it(struct gateway_request *q)
                 forward_fail_to_reach(q, &e);
             return;
         }
+        (void)str_copy(q->peer, sizeof(q->peer), q->lease.peer);
+        r = forward_audit_credential(q, &e);
+        if (r < 0) {
+            origins_put(q->f->origins, &q->lease, true);
+            if (r != -ECANCELED)
+                forward_fail(q, 503, AUDIT, e.msg);
+            return;
+        }
         /* One that lay idle may have been closed meanwhile, which is nobody's fault. */
         bool reused = q->lease.reused;
         r = exchange(q, &e);
@@ -273,9 +285,12 @@ static void forward_it(struct gateway_request *q)
     } while (again);
     if (r < 0)
         q->outcome = q->caller_failed ? HEALTH_ABANDONED : HEALTH_FAILED;
-    if (r == 0)
+    if (r == 0) {
+        q->verdict = "allow";
+        q->reason = NULL;
         forward_count_answer();
-    else if (!q->answered && !q->caller_failed && r != -ECANCELED)
+    }
+    if (r < 0 && !q->answered && !q->caller_failed && r != -ECANCELED)
         forward_fail(q, r == -ETIMEDOUT ? 504 : 502,
                      r == -E_PARSE || r == -E_LIMIT ? PROTOCOL
                      : r == -ETIMEDOUT              ? TIMEOUT
@@ -285,8 +300,17 @@ static void forward_it(struct gateway_request *q)
 
 static void forward_counted(struct gateway_request *q)
 {
+    struct err e = {0};
     q->f->busy++;
-    forward_it(q);
+    q->verdict = "error";
+    q->reason = "client_gone"; /* until something else is known */
+    int r = forward_audit_begin(q, &e);
+    q->audited = r == 0;
+    if (r == 0)
+        forward_it(q);
+    else if (r != -ECANCELED)
+        forward_fail(q, 503, AUDIT, e.msg);
+    forward_audit_end(q);
     q->f->busy--;
 }
 

@@ -3,6 +3,7 @@
 
 #include "tunnel/gateway/inner.h"
 
+struct audit_client;
 struct err;
 struct gateway_forward;
 struct health;
@@ -10,8 +11,9 @@ struct resolver;
 
 struct gateway_forward_options {
     struct resolver *resolver;
-    struct health *health; /* where requests and failures are told */
-    size_t requests_most;  /* at once; 0: as many as this process may open files for */
+    struct health *health;      /* where requests and failures are told */
+    struct audit_client *audit; /* NULL: nothing is recorded */
+    size_t requests_most;       /* at once; 0: as many as this process may open files for */
 };
 /* Of the calling fiber, which frees it: it owns the connections to private servers. 0 or a code with
  * words. */

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "fiber/fiber.h"
 #include "scrub/http/content.h"
 
@@ -51,6 +52,7 @@ static int put(struct relay *y, const char *p, size_t n, bool more)
         memmove(y->tail, y->tail + 1, 3);
         y->tail[3] = p[i];
     }
+    y->q->received += n;
     return http_send_body(y->q->caller, p, n, more);
 }
 
@@ -98,7 +100,14 @@ static void tell_end(struct relay *y, int r)
 {
     struct gateway_request *q = y->q;
     const struct gateway_limits *l = &q->route->limits;
+    q->verdict = "error";
+    q->reason = r == -ETIMEDOUT ? "timeout" : "protocol";
     const bool large = (r == -E_LIMIT || r == -EMSGSIZE) && l->result_bytes;
+    if (large) {
+        q->verdict = "deny";
+        q->reason = "policy";
+        (void)str_copy(q->rule, sizeof(q->rule), "limits.result_bytes");
+    }
     if (r == -ETIMEDOUT && q->answered)
         end_events(y, TIMEOUT, "limits.deadline", too_long);
     if (large && q->answered)
@@ -106,7 +115,7 @@ static void tell_end(struct relay *y, int r)
     if (large && !q->answered) {
         AUTO_JSON json_t *j = forward_failure_json(q, POLICY, q->call.id, MCP_CODE_REFUSED,
                                                    "limits.result_bytes", too_large);
-        forward_note_refusal(q, q->call.id ? 200 : 502, too_large);
+        forward_note_refusal(q, q->call.id ? 200 : 502, "limits.result_bytes", too_large);
         forward_refuse(q, q->call.id ? 200 : 502, j);
         y->from_server = false;
     }
@@ -213,6 +222,7 @@ static int end_body(struct gateway_request *q, struct http_head *h)
 static int start_answer(struct gateway_request *q, const struct http_head *h)
 {
     int r = http_send_head(q->caller, h);
+    q->status = h->status;
     q->answered = true;
     return r < 0 || h->body == HTTP_BODY_NONE ? r : http_flush(q->caller);
 }
@@ -227,9 +237,10 @@ static int send_whole(struct relay *y)
                               : r;
     reply_set_length(&q->reply, y->h, y->text.len);
     q->answered = true;
+    q->status = y->h->status;
     r = http_send_head(q->caller, y->h);
     if (r == 0)
-        r = http_send_body(q->caller, y->text.data, y->text.len, true);
+        r = put(y, y->text.data, y->text.len, true);
     return r < 0 ? r : end_body(q, y->h);
 }
 

@@ -20,7 +20,7 @@
 static const char *const source_texts[] = {"policy",          "dns",     "tls",
                                            "connect",         "timeout", "protocol",
                                            "upstream_closed", "busy",    "credential",
-                                           "internal"};
+                                           "audit",           "internal"};
 
 METRIC_COUNTER(n_requests, "sallyport_gateway_requests_total", "outcome=\"answered\"",
                "Requests that came through the tunnel, by their outcome")
@@ -66,6 +66,7 @@ static const char *words_for(enum failure_source s, const char *own)
         [UPSTREAM_CLOSED] = "the route's server ended the connection without an answer",
         [BUSY] = "the gateway has too many requests; try again later",
         [CREDENTIAL] = "the gateway cannot read the route's credential now",
+        [AUDIT] = "the gateway cannot record the call, and makes none that is not recorded",
         [INTERNAL] = "the gateway failed",
     };
     return s == POLICY ? own : texts[s];
@@ -97,7 +98,7 @@ void forward_refuse(struct gateway_request *q, int status, const json_t *body)
     bool head_only = http_text_eq(q->head.method, "HEAD");
     struct http_head h;
     http_head_init(&h);
-    h.status = status;
+    h.status = q->status = status;
     h.body = head_only ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
     h.has_length = true;
     h.length = text.len;
@@ -107,6 +108,7 @@ void forward_refuse(struct gateway_request *q, int status, const json_t *body)
         r = http_send_head(q->caller, &h);
     if (r == 0 && !head_only)
         r = http_send_body(q->caller, text.data, text.len, false);
+    q->received += r == 0 ? text.len : 0;
     if (r == 0 && !head_only)
         (void)!http_send_end(q->caller, NULL);
     q->answered = true;
@@ -137,6 +139,8 @@ void forward_fail(struct gateway_request *q, int status, enum failure_source sou
                   const char *words)
 {
     q->source = source;
+    q->verdict = source == POLICY ? "deny" : "error";
+    q->reason = source_texts[source];
     metric_add(source == POLICY ? &n_refused : &n_broken, 1);
     forward_tell(q, status, words);
     note_failure(q, status, words);
@@ -145,9 +149,13 @@ void forward_fail(struct gateway_request *q, int status, enum failure_source sou
     forward_refuse(q, status, j);
 }
 
-void forward_note_refusal(struct gateway_request *q, int status, const char *words)
+void forward_note_refusal(struct gateway_request *q, int status, const char *rule,
+                          const char *words)
 {
     q->source = POLICY;
+    q->verdict = "deny";
+    q->reason = source_texts[POLICY];
+    (void)str_copy(q->rule, sizeof(q->rule), rule);
     metric_add(&n_refused, 1);
     forward_tell(q, status, words);
     note_failure(q, status, words);

@@ -1,6 +1,7 @@
 /* forward_internal - one request on its way through a gateway; for forward*.c alone. */
 #pragma once
 
+#include "audit/client.h"
 #include "base/err.h"
 #include "http/pipe/origins.h"
 #include "http/pipe/pipe.h"
@@ -35,6 +36,7 @@ enum failure_source {
     UPSTREAM_CLOSED,
     BUSY,
     CREDENTIAL,
+    AUDIT,
     INTERNAL
 };
 
@@ -59,6 +61,15 @@ struct gateway_request {
     struct route_use *use;        /* of the limits; NULL: not counted */
     int64_t counted;              /* calls */
     int64_t deadline_ns, last_ns; /* that begins anew with progress, and that does not; 0: none */
+    /* For the record. */
+    struct audit_room room, more; /* more: of a batch */
+    bool audited;                 /* room was there */
+    bool told_credential;
+    const char *verdict, *reason;
+    char rule[JUDGE_RULE_MAX], peer[ORIGIN_PEER_MAX];
+    int status;
+    uint64_t sent, received; /* bytes of bodies: to the server, to the caller */
+    int64_t began_ns;
     enum failure_source source;
     bool caller_failed;
     bool answered; /* a final head has gone to the caller */
@@ -85,8 +96,9 @@ json_t *forward_failure_json(const struct gateway_request *q, enum failure_sourc
 enum failure_source forward_source_of(const char *text);
 /* For the counter of those that were answered. */
 void forward_count_answer(void);
-/* In counters, log and /status: a refusal whose answer the rule has made. */
-void forward_note_refusal(struct gateway_request *q, int status, const char *words);
+/* In counters, log, /status and the record: a refusal whose answer the rule has made. */
+void forward_note_refusal(struct gateway_request *q, int status, const char *rule,
+                          const char *words);
 
 /* ---- forward_policy.c ---- */
 
@@ -102,6 +114,16 @@ bool forward_is_events(const struct http_head *h);
 /* A whole answer: `text` is changed in place. 0, or a code with words. */
 int forward_filter_message(const struct gateway_request *q, struct buf *text, struct err *e)
     WARN_UNUSED;
+
+/* ---- forward_audit.c ---- */
+
+/* Room for the records of a request, before anything is done. Suspends. 0, or a code with words. */
+int forward_audit_begin(struct gateway_request *q, struct err *e) WARN_UNUSED;
+int forward_audit_more(struct gateway_request *q, struct err *e) WARN_UNUSED;
+/* Records that the credential goes out, in the file when it returns. Suspends. 0, or a code with words. */
+int forward_audit_credential(struct gateway_request *q, struct err *e) WARN_UNUSED;
+/* The records of the request, which is over. Does not suspend. */
+void forward_audit_end(struct gateway_request *q);
 
 /* ---- forward_limits.c ---- */
 

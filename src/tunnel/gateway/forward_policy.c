@@ -25,7 +25,7 @@ static int refuse(struct gateway_request *q, int status, int code, const char *r
                   const char *words)
 {
     AUTO_JSON json_t *j = forward_failure_json(q, POLICY, q->call.id, code, rule, words);
-    forward_note_refusal(q, status, words);
+    forward_note_refusal(q, status, rule, words);
     forward_refuse(q, status, j);
     return -E_DENIED;
 }
@@ -131,7 +131,7 @@ static int refuse_call(struct gateway_request *q, const struct judge_verdict *v)
     AUTO_JSON json_t *list = batch_json(q, v);
     if (json_array_size(list) == 0)
         return refuse(q, 403, v->code, v->rule, v->words);
-    forward_note_refusal(q, 200, v->words);
+    forward_note_refusal(q, 200, v->rule, v->words);
     forward_refuse(q, 200, list);
     return -E_DENIED;
 }
@@ -150,6 +150,11 @@ static int judge_post(struct gateway_request *q)
     if (r < 0)
         return refuse(q, 400, q->call.json ? MCP_CODE_INVALID : MCP_CODE_PARSE, "one reading",
                       e.msg);
+    r = forward_audit_more(q, &e);
+    if (r < 0) {
+        forward_fail(q, 503, AUDIT, e.msg);
+        return r;
+    }
     q->modern = mirror_is_modern(&q->head.fields, &q->call);
     r = mirror_check(&q->head.fields, &q->call, &e);
     if (r < 0)

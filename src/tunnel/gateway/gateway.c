@@ -7,6 +7,8 @@
  * at the start alone. */
 #include "tunnel/gateway/gateway.h"
 
+#include "audit/client.h"
+#include "audit/server.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -19,6 +21,7 @@
 #include "io/pool.h"
 #include "io/resolve.h"
 #include "io/slack.h"
+#include "io/sock.h"
 #include "io/tls.h"
 #include "secret/source.h"
 #include "tunnel/gateway/face.h"
@@ -31,9 +34,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#define LOOK_MS 5000
-#define THREADS 2
+#define LOOK_MS        5000
+#define THREADS        2
+#define CLOSE_AUDIT_MS 5000
 
 struct gateway {
     struct gateway_options o;
@@ -45,6 +51,8 @@ struct gateway {
     struct tls_ctx *tls;
     struct gateway_face *face;
     uint64_t mark;
+    struct audit_server *audit; /* NULL: nothing is recorded */
+    struct audit_client *records;
     struct gateway_forward *forward;
     struct uplinks *uplinks;
     struct listener *listener; /* NULL: no connector comes */
@@ -227,6 +235,9 @@ static void look_again(struct gateway *g, bool always)
         !same_listener(&f->config->listen, &g->listen))
         log_warn("the way to the edge is another one in the changed file: restart to take it",
                  "file=%s", log_q(g->o.config_path));
+    if (!same_text(f->config->audit_file, g->face->config->audit_file))
+        log_warn("the audit log is another one in the changed file: restart to take it", "file=%s",
+                 log_q(g->o.config_path));
     put_on(g, f);
     log_info("files read anew", "routes=%zu", g->face->config->n_routes);
 }
@@ -251,6 +262,32 @@ void gateway_reload(struct gateway *g)
 }
 
 /* ---- life ---- */
+
+/* The log has one writer, which is here, and one who brings records: the same as between processes, so that
+ * room is reserved before anything is done. */
+static int open_audit(struct gateway *g, struct err *e)
+{
+    const struct audit_options o = {.path = g->face->config->audit_file};
+    int pair[2];
+    if (!o.path)
+        return 0;
+    int r = audit_server_open(&o, 0, &g->audit, e);
+    if (r < 0)
+        return err_wrap(e, r, "audit");
+    r = sock_pair(SOCK_STREAM, pair);
+    if (r < 0)
+        return err_set(e, r, "could not make a socket: %s", err_text(r));
+    AUTO_CLOSE int ours = pair[0], theirs = pair[1];
+    r = audit_server_add(g->audit, theirs, "gateway", e);
+    if (r < 0)
+        return r;
+    theirs = -1;
+    g->records = audit_client_new();
+    r = audit_client_connect(g->records, ours, e);
+    if (r == 0)
+        ours = -1;
+    return r;
+}
 
 static int open_edge(struct gateway *g, struct err *e)
 {
@@ -299,10 +336,6 @@ static int open_all(struct gateway *g, struct err *e)
             .pool = g->pool, .credentials_directory = g->o.credentials_directory});
     if (r == 0)
         r = resolver_new(NULL, &g->resolver, e);
-    if (r == 0)
-        r = gateway_forward_new(&(struct gateway_forward_options){.resolver = g->resolver,
-                                                                  .health = g->health},
-                                &g->forward, e);
     if (r == 0 && !(g->tls = tls_identities_new(e)))
         r = -E_TLS;
     if (r == 0)
@@ -312,7 +345,14 @@ static int open_all(struct gateway *g, struct err *e)
     g->probes = probes_new(&(struct probes_options){
         .resolver = g->resolver, .health = g->health, .face = give_face, .arg = g});
     put_on(g, f);
-    r = open_edge(g, e);
+    r = open_audit(g, e);
+    if (r == 0)
+        r = gateway_forward_new(&(struct gateway_forward_options){.resolver = g->resolver,
+                                                                  .health = g->health,
+                                                                  .audit = g->records},
+                                &g->forward, e);
+    if (r == 0)
+        r = open_edge(g, e);
     if (r == 0)
         r = open_page(g, e);
     g->listen = g->face->config->listen;
@@ -389,6 +429,16 @@ void gateway_stop(struct gateway *g)
         uplinks_cut(g->uplinks);
 }
 
+static void close_audit(struct gateway *g)
+{
+    struct err e = {0};
+    size_t left = audit_client_free(g->records, CLOSE_AUDIT_MS);
+    int r = audit_server_close(g->audit, &e);
+    if (left || r < 0)
+        log_error("the last records of the audit log were not written", "records=%zu why=%s", left,
+                  log_q(e.msg));
+}
+
 void gateway_close(struct gateway *g)
 {
     if (!g)
@@ -397,6 +447,7 @@ void gateway_close(struct gateway *g)
     listener_free(g->listener);
     uplinks_free(g->uplinks);
     gateway_forward_free(g->forward);
+    close_audit(g);
     probes_free(g->probes);
     health_free(g->health);
     face_unref(g->face);
