@@ -441,7 +441,7 @@ describe('gateway doctor', () => {
     assert.deepEqual([(await says('{}', 503)).of('token').verdict, (await says('{}', 503)).code], ['untried', 0]);
   });
 
-  test('routes: down, of no address, not open, with a wrong certificate, not MCP, with a credential, silent', async () => {
+  test('routes: down, of no address, not open, with a wrong certificate, not MCP, wanting a credential', async () => {
     const ca = authority(tempDir('ca'));
     const wrong = ca.issue(['other.example']);
     const tlsServer = await serve(https.createServer({ key: wrong.key, cert: wrong.cert }, hello));
