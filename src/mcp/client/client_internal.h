@@ -36,6 +36,8 @@ struct mcp_client {
     enum mcp_wire wire;
     char version[16]; /* empty until it is agreed */
     char session[MCP_SESSION_MAX + 1];
+    char offered[MCP_SESSION_MAX + 1]; /* of the last answer to initialize: not agreed yet */
+    bool lost;           /* the server has ended the session: the next request opens another one */
     unsigned generation; /* of sessions: a call that finds its session gone looks at it */
     struct fmutex opening;
     uint64_t last_id;
@@ -62,6 +64,7 @@ struct mcp_pending {
     uint64_t id;
     json_t *result, *error; /* owned */
     bool done, broken;
+    bool in_session; /* sent with a session's id: 404 says that it is gone */
     struct waitq wake;
     const struct mcp_call_options *call; /* may be NULL */
     int64_t began_ns, progress_ns;       /* the latter: when something of it was last heard */

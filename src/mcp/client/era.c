@@ -108,21 +108,21 @@ static int initialize(struct mcp_client *c, struct mcp_failure *f)
     json_put_str(params, "protocolVersion", old_versions[0]);
     json_put(params, "capabilities", mcp_capabilities(c));
     json_put(params, "clientInfo", mcp_client_info());
+    c->offered[0] = '\0';
     int r = mcp_request_make(c, &(struct mcp_ask_for){.method = "initialize", .params = params},
                              &result, f);
     if (r < 0)
         return r;
-    for (const char *p = c->session; *p; p++)
-        if (*p < 0x21 || *p > 0x7e)
-            return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
-                            "the server's session id is no visible ASCII");
-    const char *version = json_get_str(result, "protocolVersion");
+    const char *version = json_get_str(result, "protocolVersion"), *agreed = NULL;
     for (size_t i = 0; version && i < ARRAY_LEN(old_versions); i++)
         if (str_eq(version, old_versions[i]))
-            (void)str_copy(c->version, sizeof(c->version), version);
-    if (!c->version[0])
+            agreed = old_versions[i];
+    /* From here on it is the new one, which is deleted at the end even if nothing more comes of it. */
+    (void)str_copy(c->session, sizeof(c->session), c->offered);
+    if (!agreed)
         return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
                         "the server chose a revision of MCP that this client does not speak");
+    (void)str_copy(c->version, sizeof(c->version), agreed);
     keep_server(c, result);
     AUTO_JSON json_t *j = mcp_message_request(0, "notifications/initialized", NULL);
     size_t n = 0;
@@ -135,10 +135,10 @@ static int initialize(struct mcp_client *c, struct mcp_failure *f)
 static int open_2025(struct mcp_client *c, struct mcp_failure *f)
 {
     c->wire = MCP_WIRE_2025;
-    c->version[0] = c->session[0] = '\0';
     int r = initialize(c, f);
     if (r == 0) {
         c->generation++;
+        c->lost = false;
         /* Servers ask on that stream when they do not know to which call a question belongs. */
         if ((!c->o.listen && !c->o.ask) || c->listening)
             return 0;
@@ -153,7 +153,6 @@ static int open_2025(struct mcp_client *c, struct mcp_failure *f)
 static int open_sse(struct mcp_client *c, struct mcp_failure *f)
 {
     c->wire = MCP_WIRE_SSE;
-    c->version[0] = c->session[0] = '\0';
     int r = mcp_listen_start(c, f);
     if (r == 0)
         r = mcp_listen_endpoint(c, f);
@@ -174,6 +173,7 @@ int mcp_era_open(struct mcp_client *c, struct mcp_failure *f)
                    ? err_wrap(&f->err, f->err.code, "the server does not speak " MCP_MODERN)
                    : mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "the server does not speak " MCP_MODERN);
     mcp_failure_done(f);
+    c->version[0] = '\0'; /* from now on there is none but an agreed one */
     r = open_2025(c, f);
     if (r != TRY_OLDER)
         return r;
@@ -192,8 +192,10 @@ int mcp_era_open(struct mcp_client *c, struct mcp_failure *f)
 int mcp_era_reopen(struct mcp_client *c, unsigned generation, struct mcp_failure *f)
 {
     int r = fmutex_lock(&c->opening);
-    if (r < 0)
+    if (r < 0) {
+        err_set(&f->err, r, "the call was cancelled, or its time is over");
         return mcp_fail_transport(f, r);
+    }
     if (c->generation == generation) {
         r = open_2025(c, f);
         if (r == TRY_OLDER)

@@ -9,6 +9,7 @@
  * whole, and every wait ends: when nothing was heard of the call for silence_ms, and after whole_ms in
  * any case, whatever else the stream brings. When the fiber is cancelled, or time is up, closing the
  * stream tells a server of 2026-07-28; an older one is sent notifications/cancelled. */
+#include "base/limits.h"
 #include "base/time.h"
 #include "mcp/client/client_internal.h"
 
@@ -63,7 +64,7 @@ bool mcp_reply_is(const struct mcp_reply *r, const char *media_type)
 static bool add_ours(struct mcp_client *c, const char *method, const struct mcp_outgoing *o,
                      const char *last_event, struct mcp_headers *h)
 {
-    bool ok = true;
+    bool ok = true, opening = o && str_eq(o->method, "initialize");
     for (size_t i = 0; i < c->headers.n; i++)
         ok = ok && mcp_headers_add(h, c->headers.rows[i].name, c->headers.rows[i].value);
     bool get = str_eq(method, "GET");
@@ -71,9 +72,9 @@ static bool add_ours(struct mcp_client *c, const char *method, const struct mcp_
                                get ? "text/event-stream" : "application/json, text/event-stream");
     if (o)
         ok = ok && mcp_headers_add(h, "Content-Type", "application/json");
-    if (c->version[0] && c->wire != MCP_WIRE_SSE)
+    if (c->version[0] && !opening && c->wire != MCP_WIRE_SSE)
         ok = ok && mcp_headers_add(h, "MCP-Protocol-Version", c->version);
-    if (c->session[0])
+    if (c->session[0] && !opening)
         ok = ok && mcp_headers_add(h, "Mcp-Session-Id", c->session);
     if (last_event && *last_event)
         ok = ok && mcp_headers_add(h, "Last-Event-ID", last_event);
@@ -399,7 +400,7 @@ static int take_reply(struct mcp_client *c, struct mcp_pending *p, struct mcp_re
                       struct mcp_failure *f)
 {
     int status = r->head.status;
-    if (status == 404 && c->session[0]) {
+    if (status == 404 && p->in_session) {
         (void)mcp_reply_refused(c, r, f);
         return -E_CONFLICT;
     }
@@ -439,24 +440,41 @@ static void tell_cancelled(struct mcp_client *c, const struct mcp_pending *p)
     fiber_shield_end(&s);
 }
 
+/* initialize tells the session in the answer's head (2025: basic/transports). */
+static int take_session(struct mcp_client *c, const struct mcp_reply *r, struct mcp_failure *f)
+{
+    AUTO_FREE char *id = mem_zalloc(LIMIT_HEADER_BYTES);
+    if (!client_response_header(&r->head, "mcp-session-id", id, LIMIT_HEADER_BYTES))
+        return 0;
+    for (const char *p = id; *p; p++)
+        if (*p < 0x21 || *p > 0x7e)
+            return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
+                            "the server's session id is no visible ASCII");
+    if (!str_copy(c->offered, sizeof(c->offered), id)) {
+        c->offered[0] = '\0';
+        return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
+                        "the server's session id is longer than %d bytes", MCP_SESSION_MAX);
+    }
+    return 0;
+}
+
 int mcp_exchange(struct mcp_client *c, struct mcp_pending *p, const struct mcp_outgoing *o,
                  struct mcp_failure *f)
 {
     struct mcp_reply r;
     const char *url = c->wire == MCP_WIRE_SSE ? c->post_url : c->url;
+    bool opening = str_eq(o->method, "initialize");
+    p->in_session = !opening && c->session[0];
     struct fiber_deadline d = fiber_deadline_push(mcp_pending_until(c, p));
     int code = mcp_exchange_open(c, "POST", url, o, NULL, &r, f);
     fiber_deadline_pop(&d);
-    if (code == 0) {
-        /* initialize tells the session in the answer's head (2025: basic/transports). */
-        char id[MCP_SESSION_MAX + 1];
-        if (str_eq(o->method, "initialize") && c->wire == MCP_WIRE_2025 &&
-            client_response_header(&r.head, "mcp-session-id", id, sizeof(id)))
-            (void)str_copy(c->session, sizeof(c->session), id);
+    if (code == 0 && opening && c->wire == MCP_WIRE_2025)
+        code = take_session(c, &r, f);
+    if (code == 0)
         code = take_reply(c, p, &r, f);
-    }
     mcp_reply_done(c, &r);
-    if (f->source == MCP_CANCELLED || f->source == MCP_TIMEOUT)
+    bool given_up = f->source == MCP_CANCELLED || f->source == MCP_TIMEOUT;
+    if (given_up && !opening && code != -E_CONFLICT)
         tell_cancelled(c, p);
     return code;
 }

@@ -3,7 +3,8 @@
  * Runs on the fiber that calls. An era adds to the parameters: 2026-07-28 carries version, name and
  * capabilities of the client in `_meta` of every request, since nothing is remembered between two. A
  * session that the server has forgotten (404, 2025: basic/transports) is opened anew and the request is
- * made again: the server has told that it did not take the first. Nothing else is made twice here. */
+ * made again: the server has told that it did not take the first. Where no other session could be had,
+ * every later request tries that before anything else. Nothing else is made twice here. */
 #include "mcp/client/client_internal.h"
 
 #include <string.h>
@@ -79,11 +80,17 @@ int mcp_request_make(struct mcp_client *c, const struct mcp_ask_for *a, json_t *
         return mcp_fail(f, c->ended_by.source ? c->ended_by.source : MCP_CLOSED, -E_CLOSED, "%s",
                         c->ended_by.err.msg[0] ? c->ended_by.err.msg
                                                : "the server ended its stream");
+    bool opening = str_eq(a->method, "initialize");
+    int r = c->lost && !opening ? mcp_era_reopen(c, c->generation, f) : 0;
+    if (r < 0)
+        return r;
     unsigned generation = c->generation;
-    int r = make_once(c, a, ret, f);
-    if (r != -E_CONFLICT || str_eq(a->method, "initialize"))
+    r = make_once(c, a, ret, f);
+    if (r != -E_CONFLICT || opening)
         return r;
     mcp_failure_done(f);
+    if (c->generation == generation)
+        c->lost = true;
     r = mcp_era_reopen(c, generation, f);
     if (r < 0)
         return r;

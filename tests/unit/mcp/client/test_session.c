@@ -1,4 +1,4 @@
-/* test_client_open.c - a client over a transport that the test gives: what it says and when, with servers that
+/* test_session.c - a client over a transport that the test gives: what it says and when, with servers that
  * fail in the middle.
  *
  * The transport answers each request at once by `answer`, or keeps a GET open for ever. What was asked
@@ -108,6 +108,8 @@ static int json_answer(struct wire *w, struct buf *head, struct buf *body, const
 
 #define OPENED "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{}}"
 
+static struct wire wire; /* of the case that runs */
+
 /* What a server of 2025 with sessions answers besides what a case wants. */
 static int ordinary(struct wire *w, const char *method, struct buf *head, struct buf *body)
 {
@@ -151,15 +153,14 @@ static int no_endpoint(struct wire *w, const char *method, struct buf *head, str
 static int given_transport_stays(void *arg)
 {
     (void)arg;
-    static struct wire w;
     struct mcp_client *c = NULL;
     struct mcp_failure f;
-    wire_init(&w, no_endpoint);
+    wire_init(&wire, no_endpoint);
     struct mcp_options o = {.limits.silence_ms = 50};
-    assert_true(open_client(&w, o, &c, &f) < 0); /* HTTP+SSE whose stream names no address */
-    expect_asked(&w, 0, "POST initialize -\nGET - -\n");
-    assert_int_equal(w.open, 0);
-    assert_int_equal(w.freed, 0);
+    assert_true(open_client(&wire, o, &c, &f) < 0); /* HTTP+SSE whose stream names no address */
+    expect_asked(&wire, 0, "POST initialize -\nGET - -\n");
+    assert_int_equal(wire.open, 0);
+    assert_int_equal(wire.freed, 0);
     mcp_failure_done(&f);
     return 0;
 }
@@ -173,23 +174,138 @@ static int not_initialized(struct wire *w, const char *method, struct buf *head,
 static int half_opened_session_is_deleted(void *arg)
 {
     (void)arg;
-    static struct wire w;
     struct mcp_client *c = NULL;
     struct mcp_failure f;
-    wire_init(&w, not_initialized);
-    assert_true(open_client(&w, (struct mcp_options){0}, &c, &f) < 0);
-    expect_asked(&w, 0, "POST initialize -\nPOST notifications/initialized s-1\nDELETE - s-1\n");
-    assert_int_equal(w.open + w.freed, 0);
+    wire_init(&wire, not_initialized);
+    assert_true(open_client(&wire, (struct mcp_options){0}, &c, &f) < 0);
+    expect_asked(&wire, 0, "POST initialize -\nPOST notifications/initialized s-1\nDELETE - s-1\n");
+    assert_int_equal(wire.open + wire.freed, 0);
     mcp_failure_done(&f);
     return 0;
 }
 ON_LOOP(half_opened_session_is_deleted)
 
+/* ---- a session that is lost ---- */
+
+/* The second initialize fails; the session s-1 is forgotten after the first call. */
+static int forgetful(struct wire *w, const char *method, struct buf *head, struct buf *body)
+{
+    const char *session = strrchr(w->asked[w->n - 1], ' ') + 1;
+    if (str_eq(method, "initialize") && w->step == 1) {
+        w->step++;
+        return 500;
+    }
+    if (str_eq(method, "tools/call") && !str_eq(session, "s-3"))
+        return str_eq(session, "-") ? 400 : 404;
+    return ordinary(w, method, head, body);
+}
+
+static int call(struct mcp_client *c)
+{
+    AUTO_JSON json_t *result = NULL;
+    struct mcp_failure f = {0};
+    int r = mcp_client_call_tool(c, "go", NULL, NULL, &result, &f);
+    mcp_failure_done(&f);
+    return r;
+}
+
+static int failed_reopening_is_tried_again(void *arg)
+{
+    (void)arg;
+    struct mcp_client *c = NULL;
+    struct mcp_failure f;
+    wire_init(&wire, forgetful);
+    assert_int_equal(open_client(&wire, (struct mcp_options){0}, &c, &f), 0);
+    assert_true(call(c) < 0);
+    expect_asked(&wire, 2, "POST tools/call s-1\nPOST initialize -\n");
+    assert_int_equal(call(c), 0);
+    expect_asked(&wire, 4,
+                 "POST initialize -\nPOST notifications/initialized s-3\nPOST tools/call s-3\n");
+    mcp_client_close(c);
+    expect_asked(&wire, 7, "DELETE - s-3\n");
+    assert_int_equal(wire.open, 0);
+    assert_int_equal(wire.freed, 1);
+    return 0;
+}
+ON_LOOP(failed_reopening_is_tried_again)
+
+/* Every session but the second is unknown. */
+static int second_only(struct wire *w, const char *method, struct buf *head, struct buf *body)
+{
+    const char *session = strrchr(w->asked[w->n - 1], ' ') + 1;
+    if (str_eq(method, "tools/call") && !str_eq(session, "s-2"))
+        return str_eq(session, "-") ? 400 : 404;
+    return ordinary(w, method, head, body);
+}
+
+static int call_beside(void *arg)
+{
+    assert_int_equal(call(arg), 0);
+    return 0;
+}
+
+/* Three calls at once: one opens the session anew, none goes out without one. */
+static int calls_wait_for_the_new_session(void *arg)
+{
+    (void)arg;
+    struct mcp_client *c = NULL;
+    struct mcp_failure f;
+    wire_init(&wire, second_only);
+    assert_int_equal(open_client(&wire, (struct mcp_options){0}, &c, &f), 0);
+    AUTO(scope) s;
+    scope_init(&s);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fiber_spawn(&s, "call", call_beside, c, NULL), 0);
+        for (int turns = 0; turns < i; turns++)
+            assert_int_equal(fiber_yield(), 0);
+    }
+    assert_int_equal(scope_join(&s), 0);
+    size_t opened = 0, bare = 0;
+    for (size_t i = 0; i < wire.n; i++) {
+        opened += str_starts(wire.asked[i], "POST initialize");
+        bare += str_eq(wire.asked[i], "POST tools/call -");
+    }
+    assert_int_equal(opened, 2);
+    assert_int_equal(bare, 0);
+    mcp_client_close(c);
+    return 0;
+}
+ON_LOOP(calls_wait_for_the_new_session)
+
+static char odd_session[700];
+
+static int odd_id(struct wire *w, const char *method, struct buf *head, struct buf *body)
+{
+    if (!str_eq(method, "initialize"))
+        return ordinary(w, method, head, body);
+    buf_addf(head, "mcp-session-id: %s\n", odd_session);
+    return json_answer(w, head, body, OPENED);
+}
+
+static int ids_that_are_none_are_refused(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        struct mcp_client *c = NULL;
+        struct mcp_failure f;
+        wire_init(&wire, odd_id);
+        (void)snprintf(odd_session, sizeof(odd_session), "%0*d%s", i ? 513 : 10, 0, i ? "" : " b");
+        assert_true(open_client(&wire, (struct mcp_options){0}, &c, &f) < 0);
+        assert_int_equal(f.source, MCP_PROTOCOL);
+        assert_non_null(strstr(f.err.msg, i ? "longer than 512 bytes" : "no visible ASCII"));
+        expect_asked(&wire, 0, "POST initialize -\n");
+        mcp_failure_done(&f);
+    }
+    return 0;
+}
+ON_LOOP(ids_that_are_none_are_refused)
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        CASE(given_transport_stays),
-        CASE(half_opened_session_is_deleted),
+        CASE(given_transport_stays),           CASE(half_opened_session_is_deleted),
+        CASE(failed_reopening_is_tried_again), CASE(calls_wait_for_the_new_session),
+        CASE(ids_that_are_none_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
