@@ -14,6 +14,7 @@
 #define MCP_ERROR_BODY  (64u << 10) /* of an answer that is no success */
 #define MCP_FOREIGN_MAX 4096        /* messages of one exchange that are not for it */
 #define MCP_ASKED_MAX   64          /* requests of the server during one exchange */
+#define MCP_HEARD_MS    60000       /* on a stream for all both hold for so long */
 #define MCP_CLOSE_MS    2000        /* for what is said when the caller has no more time */
 #define MCP_REFUSED_MS  5000        /* for the body of an answer that is no success */
 #define MCP_READY_MS    5000        /* for the stream of the server's own to open */
@@ -25,6 +26,11 @@ enum mcp_wire {
     MCP_WIRE_MODERN, /* stateless: closing a stream cancels */
     MCP_WIRE_2025,   /* one endpoint, sessions, streams that go on */
     MCP_WIRE_SSE,    /* answers come on a stream of their own */
+};
+
+/* What came on a stream besides answers. */
+struct mcp_heard {
+    size_t foreign, asked;
 };
 
 struct mcp_client {
@@ -42,10 +48,13 @@ struct mcp_client {
     struct fmutex opening;
     uint64_t last_id;
     json_t *server;
-    struct list pending; /* of struct mcp_pending */
-    struct scope scope;  /* the listener */
-    bool listening;      /* the fiber runs */
-    bool heard_head;     /* its stream is open, or it will not be */
+    struct list pending;    /* of struct mcp_pending */
+    struct scope scope;     /* the listener */
+    bool listening;         /* the fiber runs */
+    bool heard_head;        /* its stream is open, or it will not be */
+    struct mcp_heard heard; /* on its streams since heard_ns */
+    int64_t heard_ns;
+    size_t asking; /* questions of those streams that wait for a person */
 
     /* HTTP+SSE */
     char *post_url;        /* NULL: the server has not told it yet */
@@ -68,7 +77,8 @@ struct mcp_pending {
     struct waitq wake;
     const struct mcp_call_options *call; /* may be NULL */
     int64_t began_ns, progress_ns;       /* the latter: when something of it was last heard */
-    size_t foreign, asked, bytes;
+    struct mcp_heard heard;
+    size_t bytes;
     char last_event[256];
     int64_t retry_ms;
 };
@@ -106,7 +116,7 @@ void mcp_reply_done(struct mcp_client *c, struct mcp_reply *r);
 bool mcp_reply_is(const struct mcp_reply *r, const char *media_type);
 /* The failure of a status that is no success. Reads the body. */
 int mcp_reply_refused(struct mcp_client *c, struct mcp_reply *r, struct mcp_failure *f);
-/* When a read must have ended: silence, and the whole. */
+/* When a read must have ended: silence, which does not begin while a person is asked, and the whole. */
 int64_t mcp_pending_until(const struct mcp_client *c, const struct mcp_pending *p);
 
 /* The failure that a JSON-RPC error is; takes a reference of it. */

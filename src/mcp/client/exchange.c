@@ -37,7 +37,8 @@ void mcp_pending_end(struct mcp_pending *p)
 
 int64_t mcp_pending_until(const struct mcp_client *c, const struct mcp_pending *p)
 {
-    int64_t quiet = p->progress_ns + c->limits.silence_ms * NS_PER_MS;
+    int64_t heard_ns = c->asking ? time_mono_ns() : p->progress_ns;
+    int64_t quiet = heard_ns + c->limits.silence_ms * NS_PER_MS;
     int64_t whole = p->began_ns + c->limits.whole_ms * NS_PER_MS;
     return quiet < whole ? quiet : whole;
 }
@@ -227,12 +228,22 @@ int mcp_reply_refused(struct mcp_client *c, struct mcp_reply *r, struct mcp_fail
 
 /* ---- the answer ---- */
 
+/* A wait of `p` ended; meanwhile another fiber may have heard of it, or be asking a person. */
+static bool has_time(const struct mcp_client *c, const struct mcp_pending *p)
+{
+    int64_t now = time_mono_ns();
+    return mcp_pending_until(c, p) > now && fiber_deadline_ns() > now;
+}
+
 static ssize_t read_some(struct mcp_client *c, struct mcp_pending *p, struct mcp_reply *r, void *to,
                          size_t room, struct mcp_failure *f)
 {
-    struct fiber_deadline d = fiber_deadline_push(mcp_pending_until(c, p));
-    ssize_t n = c->t->ops->read(c->t, r->stream, to, room, &f->err);
-    fiber_deadline_pop(&d);
+    ssize_t n;
+    do {
+        struct fiber_deadline d = fiber_deadline_push(mcp_pending_until(c, p));
+        n = c->t->ops->read(c->t, r->stream, to, room, &f->err);
+        fiber_deadline_pop(&d);
+    } while (n == -ETIMEDOUT && has_time(c, p));
     if (n < 0)
         return mcp_fail_transport(f, (int)n);
     p->bytes += (size_t)n;
@@ -381,9 +392,7 @@ static int wait_answer(struct mcp_client *c, struct mcp_pending *p, struct mcp_f
         struct fiber_deadline d = fiber_deadline_push(mcp_pending_until(c, p));
         int r = waitq_wait(&p->wake);
         fiber_deadline_pop(&d);
-        /* Progress may have come meanwhile. */
-        if (r == -ETIMEDOUT && mcp_pending_until(c, p) > time_mono_ns() &&
-            fiber_deadline_ns() > time_mono_ns())
+        if (r == -ETIMEDOUT && has_time(c, p))
             continue;
         if (r < 0) {
             err_set(&f->err, r, r == -ETIMEDOUT ? "no answer in time" : "the call was cancelled");

@@ -25,9 +25,23 @@ static struct mcp_pending *find(struct mcp_client *c, struct mcp_pending *own, c
     return NULL;
 }
 
-static int for_nobody(struct mcp_pending *own, struct mcp_failure *f)
+/* Of the stream that is being read. A stream for all may live as long as the client: its numbers begin
+ * anew after a while, but not with every stream, since the server says how many there are. */
+static struct mcp_heard *heard_on(struct mcp_client *c, struct mcp_pending *own)
 {
-    if (!own || ++own->foreign <= MCP_FOREIGN_MAX)
+    if (own)
+        return &own->heard;
+    int64_t now = time_mono_ns();
+    if (now - c->heard_ns > MCP_HEARD_MS * NS_PER_MS) {
+        c->heard = (struct mcp_heard){0};
+        c->heard_ns = now;
+    }
+    return &c->heard;
+}
+
+static int for_nobody(struct mcp_client *c, struct mcp_pending *own, struct mcp_failure *f)
+{
+    if (++heard_on(c, own)->foreign <= MCP_FOREIGN_MAX)
         return 0;
     return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
                     "the server keeps sending messages that are for nobody");
@@ -41,7 +55,7 @@ static int take_answer(struct mcp_client *c, struct mcp_pending *own, const stru
     if (!p && own && m->kind == MCP_ERROR && (!m->json_id || json_is_null(m->json_id)))
         p = own;
     if (!p || p->done)
-        return for_nobody(own, f);
+        return for_nobody(c, own, f);
     p->result = json_incref((json_t *)(uintptr_t)m->result);
     p->error = json_incref((json_t *)(uintptr_t)m->error);
     p->done = true;
@@ -49,14 +63,33 @@ static int take_answer(struct mcp_client *c, struct mcp_pending *own, const stru
     return 0;
 }
 
-static json_t *answer(struct mcp_client *c, const struct mcp_message *m)
+/* Asks the owner, whose thinking is no silence of the server; whole_ms goes on. */
+static int ask_owner(struct mcp_client *c, struct mcp_pending *own, const struct mcp_message *m,
+                     json_t **ret)
+{
+    int64_t from = own ? own->began_ns : time_mono_ns();
+    struct fiber_deadline d = fiber_deadline_push(from + c->limits.whole_ms * NS_PER_MS);
+    c->asking += !own;
+    int r = c->o.ask(c->o.ask_arg, m->method, m->params, ret);
+    c->asking -= !own;
+    fiber_deadline_pop(&d);
+    int64_t now = time_mono_ns();
+    if (own)
+        own->progress_ns = now;
+    else
+        LIST_FOREACH (p, &c->pending, struct mcp_pending, node)
+            p->progress_ns = now;
+    return r;
+}
+
+static json_t *answer(struct mcp_client *c, struct mcp_pending *own, const struct mcp_message *m)
 {
     json_t *result = NULL;
     if (str_eq(m->method, "ping"))
         return mcp_message_answer(m->json_id, json_new_object(), 0, NULL);
     if (!c->o.ask || !str_eq(m->method, "elicitation/create"))
         return mcp_message_answer(m->json_id, NULL, -32601, "Method not found");
-    if (c->o.ask(c->o.ask_arg, m->method, m->params, &result) < 0)
+    if (ask_owner(c, own, m, &result) < 0)
         return mcp_message_answer(m->json_id, NULL, -32603, "The request could not be answered");
     return mcp_message_answer(m->json_id, result, 0, NULL);
 }
@@ -65,11 +98,11 @@ static int take_question(struct mcp_client *c, struct mcp_pending *own, const st
                          struct mcp_failure *f)
 {
     if (c->wire == MCP_WIRE_MODERN)
-        return for_nobody(own, f);
-    if (own && ++own->asked > MCP_ASKED_MAX)
-        return mcp_fail(f, MCP_PROTOCOL, -E_PROTO,
-                        "the server asked more than %d things during one request", MCP_ASKED_MAX);
-    AUTO_JSON json_t *j = answer(c, m);
+        return for_nobody(c, own, f);
+    if (++heard_on(c, own)->asked > MCP_ASKED_MAX)
+        return mcp_fail(f, MCP_PROTOCOL, -E_PROTO, "the server asked more than %d things %s",
+                        MCP_ASKED_MAX, own ? "during one request" : "in a minute");
+    AUTO_JSON json_t *j = answer(c, own, m);
     size_t n = 0;
     AUTO_FREE char *text = json_text(j, &n);
     /* That an answer was refused is the server's affair; its request ends one way or another. */
@@ -95,7 +128,7 @@ static int take_notification(struct mcp_client *c, struct mcp_pending *own,
     if (str_eq(m->method, "notifications/progress")) {
         struct mcp_pending *p = find(c, own, json_object_get(m->params, "progressToken"));
         if (!p)
-            return for_nobody(own, f);
+            return for_nobody(c, own, f);
         p->progress_ns = time_mono_ns();
         if (p->call && p->call->progress)
             p->call->progress(p->call->arg, number(m->params, "progress"),
@@ -108,7 +141,7 @@ static int take_notification(struct mcp_client *c, struct mcp_pending *own,
     }
     if (c->o.notify)
         c->o.notify(c->o.notify_arg, m->method, m->params);
-    return for_nobody(own, f);
+    return for_nobody(c, own, f);
 }
 
 static int take_one(struct mcp_client *c, struct mcp_pending *own, const json_t *j,

@@ -9,7 +9,8 @@ struct err;
 struct mcp_transport;
 
 /* A streamed answer, as client.h has it: `open` returns when the head is there (any status), or a
- * negative code of client_fetch with words; `read` gives bytes as they come, 0 at the end; `close` may
+ * negative code of client_fetch with words; `read` gives bytes as they come, 0 at the end, and may be
+ * called again after -ETIMEDOUT, which loses nothing; `close` may
  * come in the middle, and ends the exchange at once. All but close and free suspend. */
 struct mcp_transport_ops {
     int (*open)(struct mcp_transport *t, const struct client_request *q, void **ret_stream,

@@ -14,9 +14,9 @@ struct wire {
     struct mcp_transport base;
     /* The status, and the rest of the answer; -1: a stream that stays open. */
     int (*answer)(struct wire *w, const char *method, struct buf *head, struct buf *body);
-    char asked[32][96];
+    char asked[128][96];
     size_t n, open, freed;
-    struct waitq never;
+    struct waitq news;
     int step;
     char id[24]; /* of the request that is being answered */
     char posted[4096];
@@ -66,11 +66,11 @@ static ssize_t wire_read(struct mcp_transport *t, void *stream, void *p, size_t 
 {
     struct wire *w = CONTAINER_OF(t, struct wire, base);
     struct stream *s = stream;
-    while (s->body.len == 0 && s->endless) {
-        int r = waitq_wait(&w->never);
-        if (r < 0)
-            return err_set(e, r, "no answer in time");
-    }
+    int r = fiber_yield(); /* time that has passed is noticed even where there are bytes */
+    while (r == 0 && s->body.len == 0 && s->endless)
+        r = waitq_wait(&w->news);
+    if (r < 0)
+        return err_set(e, r, "no answer in time");
     size_t k = n < s->body.len ? n : s->body.len;
     memcpy(p, s->body.data ? s->body.data : "", k);
     buf_consume(&s->body, k);
@@ -96,7 +96,7 @@ static void wire_init(struct wire *w,
                       int (*answer)(struct wire *, const char *, struct buf *, struct buf *))
 {
     *w = (struct wire){.base.ops = &ops, .answer = answer};
-    waitq_init(&w->never);
+    waitq_init(&w->news);
 }
 
 static int json_answer(struct wire *w, struct buf *head, struct buf *body, const char *result)
@@ -300,12 +300,115 @@ static int ids_that_are_none_are_refused(void *arg)
 }
 ON_LOOP(ids_that_are_none_are_refused)
 
+/* ---- questions ---- */
+
+static struct buf *call_body, *listener_body;
+static char call_id[24];
+static bool ask_on_listener;
+
+/* Asks in the middle of a call, and answers the call when it has the person's answer. */
+static int asking(struct wire *w, const char *method, struct buf *head, struct buf *body)
+{
+    if (str_eq(method, "GET"))
+        listener_body = body;
+    if (str_eq(method, "POST")) {
+        buf_addf(call_body, "data: {\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{}}\n\n", call_id);
+        waitq_wake_all(&w->news);
+    }
+    if (!str_eq(method, "tools/call"))
+        return ordinary(w, method, head, body);
+    call_body = body;
+    (void)str_copy(call_id, sizeof(call_id), w->id);
+    buf_adds(head, "content-type: text/event-stream\n");
+    buf_adds(ask_on_listener ? listener_body : body,
+             "data: {\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"elicitation/create\","
+             "\"params\":{}}\n\n");
+    waitq_wake_all(&w->news);
+    return -1;
+}
+
+/* A person who thinks for longer than a server may be silent. */
+static int think(void *arg, const char *method, const json_t *params, json_t **ret)
+{
+    (void)arg, (void)method, (void)params;
+    int r = fiber_sleep_ms(1000);
+    if (r == 0)
+        *ret = json_new_object();
+    return r;
+}
+
+static int thinking_is_no_silence(void *arg)
+{
+    (void)arg;
+    const struct mcp_options o = {.ask = think, .limits.silence_ms = 400};
+    for (int i = 0; i < 2; i++) {
+        struct mcp_client *c = NULL;
+        struct mcp_failure f;
+        ask_on_listener = i > 0;
+        wire_init(&wire, asking);
+        assert_int_equal(open_client(&wire, o, &c, &f), 0);
+        assert_int_equal(call(c), 0);
+        mcp_client_close(c);
+    }
+    return 0;
+}
+ON_LOOP(thinking_is_no_silence)
+
+static int thinking_ends_with_the_whole(void *arg)
+{
+    (void)arg;
+    const struct mcp_options o = {.ask = think, .limits = {.silence_ms = 400, .whole_ms = 600}};
+    for (int i = 0; i < 2; i++) {
+        struct mcp_client *c = NULL;
+        struct mcp_failure f;
+        ask_on_listener = i > 0;
+        wire_init(&wire, asking);
+        assert_int_equal(open_client(&wire, o, &c, &f), 0);
+        assert_int_equal(call(c), -ETIMEDOUT);
+        mcp_client_close(c);
+    }
+    return 0;
+}
+ON_LOOP(thinking_ends_with_the_whole)
+
+static int pinging(struct wire *w, const char *method, struct buf *head, struct buf *body)
+{
+    if (str_eq(method, "GET"))
+        for (int i = 0; i < 100; i++)
+            buf_addf(body, "data: {\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"ping\"}\n\n", i);
+    return ordinary(w, method, head, body);
+}
+
+static int questions_on_the_listener_are_bounded(void *arg)
+{
+    (void)arg;
+    struct mcp_client *c = NULL;
+    struct mcp_failure f;
+    wire_init(&wire, pinging);
+    assert_int_equal(open_client(&wire, (struct mcp_options){.listen = true}, &c, &f), 0);
+    for (int i = 0; i < 2000; i++)
+        assert_int_equal(fiber_yield(), 0);
+    size_t answers = 0, streams = 0;
+    for (size_t i = 0; i < wire.n; i++) {
+        answers += str_eq(wire.asked[i], "POST - s-1");
+        streams += str_starts(wire.asked[i], "GET ");
+    }
+    assert_int_equal(answers, 64);
+    assert_int_equal(streams, 1);
+    assert_int_equal(wire.open, 0); /* the stream was closed */
+    assert_int_equal(call(c), 0);
+    mcp_client_close(c);
+    return 0;
+}
+ON_LOOP(questions_on_the_listener_are_bounded)
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         CASE(given_transport_stays),           CASE(half_opened_session_is_deleted),
         CASE(failed_reopening_is_tried_again), CASE(calls_wait_for_the_new_session),
-        CASE(ids_that_are_none_are_refused),
+        CASE(ids_that_are_none_are_refused),   CASE(thinking_is_no_silence),
+        CASE(thinking_ends_with_the_whole),    CASE(questions_on_the_listener_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
