@@ -356,6 +356,30 @@ describe('2026-07-28', () => {
     });
   });
 
+  test('a question that is no form is accepted by nobody', async () => {
+    const ask = (mode) => ({ resultType: 'input_required', inputRequests: { q: { method: 'elicitation/create', params: { ...mode, message: 'x', url: 'https://away.example/' } } } });
+    for (const [mode, want] of [[{ mode: 'url' }, 1], [{ mode: 7 }, 1], [{ mode: 'form' }, 0], [{}, 0]])
+      await withServer(modern((req, res, b) => json(res, 200, result(b.id, b.params.inputResponses ? said('taken') : ask(mode)))), async (s) => {
+        const r = await mcp(s, 'call', 'go', '--elicit', 'defaults');
+        assert.equal(r.code, want, JSON.stringify(mode) + r.err);
+        assert.equal(source(r), want ? 'input' : undefined);
+        assert.equal(s.requests.filter((q) => q.body.params?.inputResponses).length, 1 - want);
+      });
+    const old = legacy((req, res, b) => {
+      if (b.method !== 'tools/call') return false;
+      stream(res);
+      for (const mode of ['url', 'form'])
+        res.write(event({ jsonrpc: '2.0', id: mode, method: 'elicitation/create', params: { mode, message: 'x', url: 'https://away.example/', elicitationId: '1' } }));
+      res.end(event(result(b.id, said('done'))));
+      return true;
+    });
+    await withServer(old, async (s) => {
+      assert.equal((await mcp(s, 'call', 'go', '--elicit', 'defaults')).out, 'done\n');
+      const answers = s.requests.filter((q) => q.http === 'POST' && !q.body.method).map((q) => q.body);
+      assert.deepEqual(answers.map((a) => [a.id, a.error?.code, a.result?.action]), [['url', -32602, undefined], ['form', undefined, 'accept']]);
+    });
+  });
+
   test('a server of the future, and one that refuses what it names', async () => {
     const future = mcpStandIn((req, res, b) => json(res, 400, error(b.id, -32022, 'no', { supported: ['2099-01-01'] })));
     await withServer(future, async (s) => {

@@ -128,6 +128,10 @@ int mcp_fail_rpc(struct mcp_failure *f, int status, json_t *error);
 int mcp_incoming(struct mcp_client *c, struct mcp_pending *p, const char *text, size_t n,
                  struct mcp_failure *f) WARN_UNUSED;
 
+/* Whether these parameters of elicitation/create are of the one mode that is declared, "form": the mode
+ * "url" would have the owner open an address that the server chose. Pure. */
+bool mcp_ask_is_form(const json_t *params);
+
 /* listen.c */
 int mcp_listen_start(struct mcp_client *c, struct mcp_failure *f) WARN_UNUSED;
 /* Waits, but not for long, until that stream is open: what a server sends before is lost. */

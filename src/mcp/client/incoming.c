@@ -82,6 +82,12 @@ static int ask_owner(struct mcp_client *c, struct mcp_pending *own, const struct
     return r;
 }
 
+bool mcp_ask_is_form(const json_t *params)
+{
+    const json_t *mode = json_object_get(params, "mode");
+    return !mode || str_eq(json_string_value(mode), "form");
+}
+
 static json_t *answer(struct mcp_client *c, struct mcp_pending *own, const struct mcp_message *m)
 {
     json_t *result = NULL;
@@ -89,6 +95,8 @@ static json_t *answer(struct mcp_client *c, struct mcp_pending *own, const struc
         return mcp_message_answer(m->json_id, json_new_object(), 0, NULL);
     if (!c->o.ask || !str_eq(m->method, "elicitation/create"))
         return mcp_message_answer(m->json_id, NULL, -32601, "Method not found");
+    if (!mcp_ask_is_form(m->params))
+        return mcp_message_answer(m->json_id, NULL, -32602, "Only the mode form is declared");
     if (ask_owner(c, own, m, &result) < 0)
         return mcp_message_answer(m->json_id, NULL, -32603, "The request could not be answered");
     return mcp_message_answer(m->json_id, result, 0, NULL);

@@ -213,6 +213,10 @@ static int answer_inputs(struct mcp_client *c, const json_t *requests, json_t *a
                             : str_eq(method, "roots/list")           ? "roots"
                             : str_eq(method, "elicitation/create")   ? "elicitation"
                                                                      : "of an unknown kind");
+        if (!mcp_ask_is_form(json_object_get(q, "params")))
+            return mcp_fail(f, MCP_INPUT, -E_DENIED,
+                            "the server asks for input in another way than by a form, which this "
+                            "client cannot give");
         if (c->o.ask(c->o.ask_arg, method, json_object_get(q, "params"), &one) < 0)
             return mcp_fail(f, MCP_INPUT, -E_DENIED,
                             "the input that the server asks for was declined");
