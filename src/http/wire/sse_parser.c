@@ -1,7 +1,7 @@
 /* sse_parser - server-sent events, incoming (HTML Living Standard 9.2.6), incrementally.
  *
  * Fed by the model providers' streams and by the worker's event stream with bytes cut anywhere;
- * callbacks must not suspend. Lines end with CR, LF or CRLF; a CRLF cut in two is remembered
+ * a callback may suspend, and so then does the feeding. Lines end with CR, LF or CRLF; a CRLF cut in two is remembered
  * (skip_lf). A whole line in the input is used in place; only a line cut in two is copied. The peer
  * controls everything: one line and one event's data each have the ceiling given at birth, field
  * values that do not fit their place fail the stream rather than being cut short, and a failure

@@ -3,9 +3,9 @@
 
 #include "base/buf.h"
 
-/* Parser for streams we read (models, our server). Feed bytes; it calls back per event. The
- * callback may suspend when nobody else feeds the parser meanwhile; a non-zero return stops feeding and is returned. -EMSGSIZE when one
- * event exceeds `max_bytes`. */
+/* Parser for streams we read (models, our server). Feed bytes; it calls back per event. The callback may
+ * suspend: nobody else may feed the parser, or end it, meanwhile, and what it was given stays. A non-zero
+ * return stops feeding and is returned. -EMSGSIZE when one event exceeds `max_bytes`. */
 struct sse_parser {
     struct buf line, data;
     char event[64], id[256];
