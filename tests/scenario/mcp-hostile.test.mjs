@@ -146,10 +146,8 @@ describe('a credential', () => {
   });
 
   test('a token that was refused is read once more from its file, and the request made once more', async () => {
-    let first = true;
     const s = mcpStandIn((req, res, b) => {
-      if (first) {
-        first = false;
+      if (req.headers.authorization === 'Bearer tok-123') {
         fs.writeFileSync(file, 'tok-456\n');
         res.writeHead(401);
         return res.end();
@@ -158,7 +156,8 @@ describe('a credential', () => {
     });
     await withServer(s, async (x) => {
       assert.equal((await mcp(x, 'list', '--bearer-file', file)).code, 0);
-      assert.deepEqual(x.requests.slice(0, 2).map((r) => r.headers.authorization), ['Bearer tok-123', 'Bearer tok-456']);
+      const sent = x.requests.map((r) => r.headers.authorization);
+      assert.deepEqual(sent, ['Bearer tok-123', 'Bearer tok-456', 'Bearer tok-456'], 'from then on it is the token');
     });
   });
 
@@ -166,6 +165,21 @@ describe('a credential', () => {
     const r = await run(BIN, ['mcp', 'list', 'http://192.0.2.1/mcp', '--bearer-file', file]);
     assert.equal(r.code, 2);
     assert.match(r.err, /without TLS/);
+    for (const h of ['Authorization: Bearer x', 'cookie: a=b', 'X-Api-Key: x']) {
+      const refused = await mcp('http://192.0.2.1/mcp', 'list', '--header', h);
+      assert.equal(refused.code, 2, h);
+      assert.match(refused.err, /^sallyport mcp: here: the header [\w-]+ is not sent to another host without TLS/m);
+    }
+    const away = await mcp('http://localhost/mcp', 'list', '--header', 'Authorization: Bearer x', '--connect-to', 'localhost:80:192.0.2.1:80');
+    assert.equal(away.code, 2, away.err);
+    assert.match(away.err, /without TLS/);
+    await withServer(modern(() => {}), async (s) => {
+      const near = await mcp('http://localhost/mcp', 'list', '--header', 'Authorization: Bearer x', '--connect-to', `localhost:80:${new URL(s.url).host}`);
+      assert.equal(near.code, 0, near.err);
+      assert.ok(s.requests.length > 0 && s.requests.every((q) => q.headers.authorization === 'Bearer x'));
+    });
+    for (const rule of ['localhost:80:127.0.0.1:', 'localhost:80:127.0.0.1', 'localhost::127.0.0.1:80', ':80:127.0.0.1:80', 'localhost:80:127.0.0.1:0', ''])
+      assert.equal((await mcp('http://localhost/mcp', 'list', '--connect-to', rule)).code, 2, rule);
     for (const h of ['Mcp-Session-Id: x', 'Host: x', 'mcp-param-a: x', 'Content-Length: 3'])
       assert.equal((await mcp('http://127.0.0.1:1/mcp', 'list', '--header', h)).code, 2, h);
   });

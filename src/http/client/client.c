@@ -202,10 +202,17 @@ void http_client_set_ca(struct http_client *c, const char *pem_file)
     c->ca_file = mem_strdup(pem_file);
 }
 
-void http_client_set_connect_to(struct http_client *c, const char *rule)
+int http_client_set_connect_to(struct http_client *c, const char *rule, struct err *e)
 {
+    if (!http_client_connect_target(rule))
+        return err_set(e, -EINVAL,
+                       "where to connect to is HOST:PORT:ADDR:PORT, with ports of 1 to 65535");
+    struct curl_slist *list = c->api->slist_append(NULL, rule);
+    if (!list)
+        return err_set(e, -ENOMEM, "no memory for where to connect to");
     c->api->slist_free_all(c->connect_to);
-    c->connect_to = c->api->slist_append(NULL, rule);
+    c->connect_to = list;
+    return 0;
 }
 
 void http_client_free(struct http_client *c)

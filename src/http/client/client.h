@@ -21,9 +21,11 @@ void http_client_free(struct http_client *c);
 
 /* The same for one client, which then trusts nothing else. Copied. Before its first request. */
 void http_client_set_ca(struct http_client *c, const char *pem_file);
-/* Connections to HOST1:PORT1 go to HOST2:PORT2 ("HOST1:PORT1:HOST2:PORT2"); names in TLS and in Host
- * stay. Copied. Before its first request. */
-void http_client_set_connect_to(struct http_client *c, const char *rule);
+/* Connections to HOST1:PORT1 go to HOST2:PORT2 ("HOST1:PORT1:HOST2:PORT2", none of them empty); names in
+ * TLS and in Host stay. Copied. Before its first request. 0; -EINVAL, -ENOMEM with words. */
+int http_client_set_connect_to(struct http_client *c, const char *rule, struct err *e) WARN_UNUSED;
+/* HOST2:PORT2 of such a rule, a part of it; NULL: it is none. Pure. */
+const char *http_client_connect_target(const char *rule);
 /* For a process that others must not learn secrets from: what libcurl frees is wiped. Before the
  * first client is made. */
 void http_client_wipe_when_freed(void);

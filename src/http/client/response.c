@@ -3,6 +3,7 @@
  * Pure functions on text, called by whoever made the request. A peer controls the headers; they are
  * bounded by client.c and lower-cased there. */
 #include "http/client/client.h"
+#include "base/host.h"
 #include "base/secret.h"
 #include "base/str.h"
 
@@ -41,6 +42,25 @@ const char *client_response_header(const struct client_response *r, const char *
         p += len + (end ? 1 : 0);
     }
     return NULL;
+}
+
+static bool is_authority(const char *s, size_t n)
+{
+    struct host host;
+    uint16_t port = 0;
+    return host_parse_authority(s, n, HOST_LITERALS, &host, &port, NULL) == 0 && port > 0;
+}
+
+const char *http_client_connect_target(const char *rule)
+{
+    size_t n = *rule == '[' ? strcspn(rule, "]") : 0;
+    n += strcspn(rule + n, ":");
+    if (rule[n])
+        n += 1 + strcspn(rule + n + 1, ":");
+    if (!rule[n] || !is_authority(rule, n))
+        return NULL;
+    const char *target = rule + n + 1;
+    return is_authority(target, strlen(target)) ? target : NULL;
 }
 
 bool http_client_is_loopback(const char *url)

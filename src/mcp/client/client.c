@@ -3,7 +3,8 @@
  * Made by whoever wants tools of a server (the brain, `sallyport mcp`) on a fiber of theirs; any fiber of
  * the same loop may call. Headers of the caller, which may be credentials, are copied, sent to the one
  * origin of the address, and wiped at the end. Names of headers that the protocol or HTTP itself uses
- * are refused: two readings of one request would follow. A token is not sent in clear to another host.
+ * are refused: two readings of one request would follow. A token, and a header that
+ * is known to be one, is not sent in clear to another host.
  * At the end a session of 2025 is deleted, for two seconds at most, and the listener is joined. */
 #include "base/limits.h"
 #include "http/wire/h1_class.h"
@@ -65,6 +66,28 @@ static int check_header(const struct client_header *h, struct err *e)
     return param ? err_set(e, -EINVAL, "the header %s is the protocol's own", h->name) : 0;
 }
 
+/* Whether others could read what goes to the address: no TLS, and not within this host. */
+static bool in_clear(const struct mcp_options *o)
+{
+    if (!str_starts(o->url, "http://"))
+        return false;
+    if (!http_client_is_loopback(o->url))
+        return true;
+    const char *target = o->connect_to ? http_client_connect_target(o->connect_to) : NULL;
+    AUTO_FREE char *url = mem_printf("http://%s", target ? target : "localhost");
+    return !http_client_is_loopback(url);
+}
+
+static bool is_credential(const char *name)
+{
+    static const char *const names[] = {
+        "authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-auth-token"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_ieq(name, names[i]))
+            return true;
+    return false;
+}
+
 static int check_options(const struct mcp_options *o, struct err *e)
 {
     int r = mcp_endpoint_check(o->url, e);
@@ -75,9 +98,16 @@ static int check_options(const struct mcp_options *o, struct err *e)
         if (r == 0 && o->bearer && str_ieq(o->headers[i].name, "authorization"))
             r = err_set(e, -EINVAL, "a token and a header Authorization are given: one of them");
     }
-    if (r == 0 && o->bearer && str_starts(o->url, "http://") && !http_client_is_loopback(o->url))
-        r = err_set(e, -EINVAL, "a token is not sent to another host without TLS; use https://");
-    return r;
+    if (r < 0 || !in_clear(o))
+        return r;
+    for (size_t i = 0; i < o->n_headers; i++)
+        if (is_credential(o->headers[i].name))
+            return err_set(e, -EINVAL,
+                           "the header %s is not sent to another host without TLS; use https://",
+                           o->headers[i].name);
+    return o->bearer ? err_set(e, -EINVAL,
+                               "a token is not sent to another host without TLS; use https://")
+                     : 0;
 }
 
 static struct mcp_client *client_new(const struct mcp_options *o)

@@ -55,8 +55,10 @@ struct mcp_transport *mcp_transport_http(const char *ca_file, const char *connec
         return NULL;
     if (ca_file)
         http_client_set_ca(http, ca_file);
-    if (connect_to)
-        http_client_set_connect_to(http, connect_to);
+    if (connect_to && http_client_set_connect_to(http, connect_to, e) < 0) {
+        http_client_free(http);
+        return NULL;
+    }
     struct http_transport *h = mem_new(struct http_transport);
     *h = (struct http_transport){.base.ops = &ops, .http = http};
     return &h->base;

@@ -364,10 +364,16 @@ static int a_connection_goes_where_connect_to_says(void *arg)
     begin(&t, ok, sizeof(ok) - 1);
     start(&t);
     AUTO_FREE char *rule = mem_printf("name.invalid:81:%s", t.peer.address);
-    http_client_set_connect_to(t.client, "other.invalid:1:127.0.0.1:1");
-    http_client_set_connect_to(t.client, rule);
-    struct client_response resp = {0};
+    static const char *const none[] = {"",          "a:1:b",     "a:1:b:",  "a::b:1",
+                                       ":1:b:2",    "a:1::2",    "a:1:b:0", "a:65536:b:1",
+                                       "a:1:b:2:3", "[::1:1:b:2"};
     struct err e = {0};
+    assert_int_equal(http_client_set_connect_to(t.client, "other.invalid:1:127.0.0.1:1", &e), 0);
+    assert_int_equal(http_client_set_connect_to(t.client, rule, &e), 0);
+    for (size_t i = 0; i < ARRAY_LEN(none); i++) /* the last good one stays */
+        assert_int_equal(http_client_set_connect_to(t.client, none[i], &e), -EINVAL);
+    assert_string_equal(http_client_connect_target("[::1]:1:[::2]:3"), "[::2]:3");
+    struct client_response resp = {0};
     const struct client_request q = {.method = "GET", .url = "http://name.invalid:81/"};
     assert_int_equal(client_fetch(t.client, &q, 100, &resp, &e), 0);
     assert_non_null(memmem(t.peer.seen, t.peer.seen_len, "Host: name.invalid:81\r\n", 23));
