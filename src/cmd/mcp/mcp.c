@@ -76,7 +76,7 @@ static int take_token(struct mcp_command *c, struct err *e)
     return read_token_file(c->bearer_file, &c->token, e);
 }
 
-/* What was refused is all there is, unless its file has another one by now. */
+/* What was refused is all there is, unless its file has another one by now, which is kept. */
 static int give_token(void *arg, bool refused, struct secret *ret, struct err *e)
 {
     struct mcp_command *c = arg;
@@ -90,7 +90,10 @@ static int give_token(void *arg, bool refused, struct secret *ret, struct err *e
         return r;
     if (secret_eq(&c->token, secret_borrow(&other), other.len))
         return 1;
-    return secret_set(ret, secret_borrow(&other), other.len);
+    secret_done(&c->token);
+    c->token = other;
+    other = (struct secret){0};
+    return secret_set(ret, secret_borrow(&c->token), c->token.len);
 }
 
 static int split_headers(struct mcp_command *c, struct err *e)
