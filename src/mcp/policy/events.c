@@ -35,6 +35,12 @@ static void begin_event(struct mcp_events *s)
     s->has_fields = s->has_data = s->other = false;
 }
 
+/* How many bytes of a line's end stand at `at`; 0 at `stop`. */
+static size_t end_of_line(const char *at, const char *stop)
+{
+    return at == stop ? 0 : *at == '\r' && at + 1 < stop && at[1] == '\n' ? 2 : 1;
+}
+
 /* All lines but those of data as they are; in the place of the first of these the new ones. */
 static int write_event(const struct mcp_events *s, const struct buf *text, struct buf *out)
 {
@@ -51,8 +57,11 @@ static int write_event(const struct mcp_events *s, const struct buf *text, struc
     /* The lines behind it, without those of data. */
     const char *at = s->held.data + s->first + s->first_n, *stop = s->held.data + s->held.len;
     while (at < stop) {
-        size_t n = strcspn(at, "\r\n");
-        size_t whole = n + (at[n] == '\r' && at[n + 1] == '\n' ? 2 : at[n] ? 1 : 0);
+        const char *lf = at; /* a line may hold NUL */
+        while (lf < stop && *lf != '\n' && *lf != '\r')
+            lf++;
+        size_t n = (size_t)(lf - at);
+        size_t whole = n + end_of_line(lf, stop);
         bool data = n >= 4 && memcmp(at, "data", 4) == 0 && (n == 4 || at[4] == ':');
         if (!data)
             (void)buf_add(out, at, whole);
@@ -156,7 +165,7 @@ int mcp_events_feed(struct mcp_events *s, const char *p, size_t n, struct buf *o
         const char *at = p;
         while (at < end && *at != '\n' && *at != '\r')
             at++;
-        size_t end_n = at == end ? 0 : *at == '\r' && at + 1 < end && at[1] == '\n' ? 2 : 1;
+        size_t end_n = end_of_line(at, end);
         if (buf_add(&s->held, p, (size_t)(at - p) + end_n) < 0)
             return err_set(e, -E_LIMIT, "an event of the server is too large");
         s->skip_lf = end_n == 1 && *at == '\r' && at + 1 == end;
