@@ -109,6 +109,7 @@ describe('what a caller tries', () => {
     ['no JSON', 'tools/call', 400, -32700],
     ['nothing', '', 400, -32700],
     ['headers of another call', CALL('delete_page'), 400, -32020, { 'mcp-method': 'tools/call', 'mcp-name': 'search' }],
+    ['a header in another spelling', CALL('search'), 400, -32020, { 'mcp-name': 'search', mcp_name: 'delete_page' }],
     ['headers alone', { jsonrpc: '2.0', id: 7, method: 'ping' }, 400, -32020, { 'mcp-method': 'tools/call', 'mcp-name': 'search' }],
     ['2026-07-28 without its headers', CALL('search', { params: { name: 'search', _meta: { 'io.modelcontextprotocol/protocolVersion': '2026-07-28' } } }), 400, -32020],
     ['a huge number as id', good.replace('"id":7', '"id":123456789012345678901234567890'), 400, -32600],

@@ -38,6 +38,26 @@ static int one(const struct http_fields *fs, const char *name, struct http_text 
     return 0;
 }
 
+/* Servers that make variables of fields (CGI, WSGI) take '_' for '-': of two spellings they know one. */
+static int check_spelling(const struct http_fields *fs, struct err *e)
+{
+    static const char before[] = "mcp-";
+    for (size_t i = 0; i < fs->n; i++) {
+        const struct http_text name = fs->items[i].name;
+        bool folds = name.n >= sizeof(before) - 1, other = false;
+        for (size_t k = 0; k < name.n && folds; k++) {
+            char c = name.p[k] == '_' ? '-' : str_lower_c(name.p[k]);
+            folds = k >= sizeof(before) - 1 || c == before[k];
+            other = other || name.p[k] == '_';
+        }
+        if (folds && other)
+            return err_set(e, -E_CONFLICT,
+                           "a header that begins with mcp- has '_' in its name, which some servers "
+                           "take for '-'");
+    }
+    return 0;
+}
+
 static const char *version_of(const struct mcp_entry *m)
 {
     return json_get_str(json_object_get(m->params, "_meta"), version_key);
@@ -106,10 +126,13 @@ static int check_entry(const struct http_fields *fs, const struct mcp_entry *m, 
 int mirror_check(const struct http_fields *fs, const struct mcp_body *b, struct err *e)
 {
     const bool modern = mirror_is_modern(fs, b);
+    int r = check_spelling(fs, e);
+    if (r < 0)
+        return r;
     if (modern && b->batch)
         return err_set(e, -E_CONFLICT, "this revision of MCP has no batches");
     for (size_t i = 0; i < b->n; i++) {
-        int r = check_entry(fs, &b->entries[i], modern, e);
+        r = check_entry(fs, &b->entries[i], modern, e);
         if (r < 0)
             return r;
     }

@@ -43,6 +43,11 @@ static const struct row {
     {CALL, {NEW, {"mcp-method", "tools/call"}, {"mcp-name", "=?base64?Y?="}}, "can be read"},
     {CALL, {NEW, {"mcp-method", "tools/call"}, NAMED, {"mcp-name", "b"}}, "twice"},
     {OLD, {NEW, {"mcp-method", "tools/call"}}, "mcp-name is missing"},
+    {OLD, {{"mcp-name", "get"}, {"mcp_name", "drop"}}, "has '_'"},
+    {OLD, {{"mcp_name", "get"}}, "has '_'"},
+    {OLD, {{"mcp-protocol_version", "2026-07-28"}}, "has '_'"},
+    {OLD, {{"mcp_param-a", "1"}}, "has '_'"},
+    {OLD, {{"mcp-name", "get"}, {"mcpx_name", "drop"}, {"x_mcp-name", "drop"}, {"mcp", "1"}}, NULL},
     {"[" OLD "]", {NEW}, "no batches"},
     {"[" OLD "]", {{NULL}}, NULL},
 };
