@@ -1,4 +1,4 @@
-/* test_session.c - a client over a transport that the test gives: what it says and when, with servers that
+/* test_client_session.c - a client over a transport that the test gives: what it says and when, with servers that
  * fail in the middle.
  *
  * The transport answers each request at once by `answer`, or keeps a GET open for ever. What was asked
