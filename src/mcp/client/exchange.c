@@ -238,12 +238,14 @@ static bool has_time(const struct mcp_client *c, const struct mcp_pending *p)
 static ssize_t read_some(struct mcp_client *c, struct mcp_pending *p, struct mcp_reply *r, void *to,
                          size_t room, struct mcp_failure *f)
 {
+    int64_t until;
     ssize_t n;
     do {
-        struct fiber_deadline d = fiber_deadline_push(mcp_pending_until(c, p));
+        until = mcp_pending_until(c, p);
+        struct fiber_deadline d = fiber_deadline_push(until);
         n = c->t->ops->read(c->t, r->stream, to, room, &f->err);
         fiber_deadline_pop(&d);
-    } while (n == -ETIMEDOUT && has_time(c, p));
+    } while (n == -ETIMEDOUT && time_mono_ns() >= until && has_time(c, p));
     if (n < 0)
         return mcp_fail_transport(f, (int)n);
     p->bytes += (size_t)n;
