@@ -2,8 +2,8 @@
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import zlib from 'node:zlib';
-import { until } from '../lib/own.mjs';
-import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
+import { ms, until } from '../lib/own.mjs';
+import { call, callerSocket, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 import { sdk1Client, sdk1Server, sdk2Client, sdk2Server, standIn } from '../lib/tunnel-mcp.mjs';
 
 const RULES = { allow: ['search', 'get_*', 'delete_*'], deny: ['delete_*'] };
@@ -118,6 +118,7 @@ describe('what a caller tries', () => {
     ['a call without an id', CALL('delete_page', { id: undefined }), 403, -32010],
     ['a name that is no text', CALL({ toString: 'search' }), 200, -32602],
     ['no name', { jsonrpc: '2.0', id: 7, method: 'tools/call' }, 200, -32602],
+    ['more values than a call has', good.replace('"arguments":{}', `"arguments":{"a":[${'[],'.repeat(30000)}0]}`), 400, -32700],
     ['a depth', good.replace('"arguments":{}', `"arguments":{"a":${'['.repeat(80)}${']'.repeat(80)}}`), 400, -32700],
   ])
     test(`${what}: nothing goes out`, async () => {
@@ -165,6 +166,25 @@ describe('what a caller tries', () => {
   test('a body without end is not waited for in memory', async () => {
     const r = await post('odd', Buffer.alloc((4 << 20) + 1, 0x20));
     assert.equal(r.status, 413);
+  });
+
+  test('bodies of one route do not fill the memory for those of others', { timeout: ms(300000) }, async () => {
+    // Their ends are missing: 19 of 3.5 MiB are more than one route may hold.
+    const piece = Buffer.alloc(3.5 * (1 << 20), 0x20), socks = [], got = [];
+    const open = async () => {
+      const k = await callerSocket(s, t, host('odd'));
+      socks.push(k);
+      k.on('error', () => {});
+      k.on('data', (d) => got.push(String(d)));
+      k.write(`POST /mcp HTTP/1.1\r\nhost: ${host('odd')}\r\ncontent-type: application/json\r\ncontent-length: ${piece.length + 1}\r\n\r\n`);
+      k.write(piece);
+    };
+    try {
+      for (let i = 0; i < 19; i++) await open();
+      await until('one is told that there is no room', () => got.some((x) => x.startsWith('HTTP/1.1 503')), ms(60000));
+      assert.equal((await post('one', { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'x', version: '1' } } })).status, 200, 'another route has room');
+    } finally { for (const k of socks) k.destroy(); }
+    await until('the room is given back', async () => (await post('odd', CALL('search'))).status === 200);
   });
 
   test('a route without rules takes what it gets', async () => {

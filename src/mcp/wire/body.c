@@ -132,13 +132,54 @@ int mcp_body_read(const char *text, size_t n, struct mcp_body *ret, struct err *
 {
     struct err why = {0};
     *ret = (struct mcp_body){.json = NULL};
-    int r = json_parse(text, n, &ret->json, &why);
+    int r = json_parse_few(text, n, MCP_BODY_VALUES_MAX, &ret->json, &why);
+    if (r == -E_LIMIT)
+        return err_set(e, -E_PARSE, "the body is too large for this route: %s", why.msg);
     if (r < 0)
         return err_set(e, r, "the body is not JSON with one reading: %s", why.msg);
     r = read_all(ret, e);
     const json_t *id = ret->batch ? NULL : json_object_get(ret->json, "id");
     ret->id = is_id(id) && json_object_get(ret->json, "method") ? id : NULL;
     return r;
+}
+
+/* jansson counts references in the value itself. */
+static json_t *another(const json_t *j)
+{
+    return json_incref((json_t *)(uintptr_t)j);
+}
+
+/* What is left of a message. */
+static json_t *shrunk(const struct mcp_entry *m)
+{
+    json_t *j = json_new_object();
+    const json_t *name = json_object_get(m->params, "name");
+    if (m->method)
+        json_put_str(j, "method", m->method);
+    if (m->id)
+        json_put(j, "id", another(m->id));
+    if (m->params)
+        json_put(j, "params", json_new_object());
+    if (json_is_string(name) && json_string_length(name) <= MCP_NAME_KEPT_MAX)
+        json_put(json_object_get(j, "params"), "name", another(name));
+    return j;
+}
+
+void mcp_body_shrink(struct mcp_body *b)
+{
+    json_t *kept = json_new_object(), *messages = json_array();
+    if (b->id)
+        json_put(kept, "id", another(b->id));
+    for (size_t i = 0; i < b->n; i++) {
+        json_t *j = shrunk(&b->entries[i]);
+        b->entries[i] = (struct mcp_entry){json_get_str(j, "method"), json_object_get(j, "id"),
+                                           json_object_get(j, "params")};
+        (void)json_array_append_new(messages, j);
+    }
+    json_put(kept, "messages", messages);
+    b->id = json_object_get(kept, "id");
+    json_decref(b->json);
+    b->json = kept;
 }
 
 void mcp_body_done(struct mcp_body *b)

@@ -11,6 +11,8 @@ struct err;
 
 #define MCP_BODY_BYTES       (4u << 20) /* of one POST: what the official servers take */
 #define MCP_BODY_ENTRIES_MAX 50         /* of a batch: each is recorded */
+#define MCP_BODY_VALUES_MAX  20000      /* and names: one takes up to 320 bytes of memory */
+#define MCP_NAME_KEPT_MAX    256        /* mcp_body_shrink */
 #define MCP_METHOD_MAX       128
 #define MCP_ID_MAX           256 /* bytes of an id that is a text */
 
@@ -29,6 +31,9 @@ struct mcp_body {
 };
 /* 0, or -E_PARSE with words that name the rule and quote nothing. Done in either case. */
 int mcp_body_read(const char *text, size_t n, struct mcp_body *ret, struct err *e) WARN_UNUSED;
+/* Lets everything go but the id, and of each message method, id and params.name (a text of MCP_NAME_KEPT_MAX
+ * bytes at most): for whoever waits long with a body that a stranger made. Fine after a failure. */
+void mcp_body_shrink(struct mcp_body *b);
 void mcp_body_done(struct mcp_body *b); /* NULL and zeroed are fine */
 
 /* Whether `a` would be taken for `b` by a reader that does not care about case (Go's): ASCII, and the two

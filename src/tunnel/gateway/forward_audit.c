@@ -75,13 +75,10 @@ static void append(struct gateway_request *q, const struct audit_record *r)
 }
 
 /* Texts are freed of what the route's answers are freed of. */
-static void print_arguments(const struct gateway_request *q, const struct mcp_entry *m,
+static void print_arguments(const struct gateway_request *q, const json_t *arguments,
                             struct buf *ret)
 {
     AUTO(buf) text = BUF_INIT(ARGUMENTS_MAX);
-    const json_t *arguments = json_object_get(m->params, "arguments");
-    if (!q->face->config->audit_arguments || !arguments)
-        return;
     int r = json_print(&text, arguments);
     if (r == 0 && q->secret->table)
         r = scrub_text(q->secret->table, text.data, text.len, SCRUB_QUOTE_JSON, ret, NULL);
@@ -93,9 +90,32 @@ static void print_arguments(const struct gateway_request *q, const struct mcp_en
     }
 }
 
+/* The text of a message's arguments as it will be recorded. NULL: there is none to record. */
+static json_t *text_of_arguments(const struct gateway_request *q, const struct mcp_entry *m)
+{
+    AUTO(buf) text = BUF_INIT(4 * ARGUMENTS_MAX);
+    const json_t *arguments = json_object_get(m->params, "arguments");
+    if (!q->f->o.audit || !q->face->config->audit_arguments || !arguments)
+        return NULL;
+    print_arguments(q, arguments, &text);
+    return json_stringn(text.data, text.len);
+}
+
+void forward_audit_shrink(struct gateway_request *q)
+{
+    json_t *texts[MCP_BODY_ENTRIES_MAX] = {NULL};
+    for (size_t i = 0; i < q->call.n; i++)
+        texts[i] = text_of_arguments(q, &q->call.entries[i]);
+    mcp_body_shrink(&q->call);
+    for (size_t i = 0; i < q->call.n; i++)
+        if (texts[i])
+            (void)json_object_set_new((json_t *)(uintptr_t)q->call.entries[i].params, "arguments",
+                                      texts[i]);
+}
+
 static void append_entry(struct gateway_request *q, const struct mcp_entry *m)
 {
-    AUTO(buf) arguments = BUF_INIT(4 * ARGUMENTS_MAX);
+    const json_t *arguments = json_object_get(m->params, "arguments");
     AUTO(buf) id = BUF_INIT(8 * MCP_ID_MAX);
     const char *tool = judge_tool(m);
     struct audit_record r = record_of(q);
@@ -106,8 +126,8 @@ static void append_entry(struct gateway_request *q, const struct mcp_entry *m)
     if (m->id)
         (void)json_print(&id, m->id);
     r.call = (struct audit_text){id.data, id.len};
-    print_arguments(q, m, &arguments);
-    r.note = (struct audit_text){arguments.data, arguments.len};
+    if (json_is_string(arguments)) /* forward_audit_shrink */
+        r.note = (struct audit_text){json_string_value(arguments), json_string_length(arguments)};
     append(q, &r);
 }
 

@@ -120,6 +120,8 @@ int forward_filter_message(const struct gateway_request *q, struct buf *text, st
 /* Room for the records of a request, before anything is done. Suspends. 0, or a code with words. */
 int forward_audit_begin(struct gateway_request *q, struct err *e) WARN_UNUSED;
 int forward_audit_more(struct gateway_request *q, struct err *e) WARN_UNUSED;
+/* mcp_body_shrink that keeps the arguments as they will be recorded, where that is wanted. */
+void forward_audit_shrink(struct gateway_request *q);
 /* Records that the credential goes out, in the file when it returns. Suspends. 0, or a code with words. */
 int forward_audit_credential(struct gateway_request *q, struct err *e) WARN_UNUSED;
 /* The records of the request, which is over. Does not suspend. */

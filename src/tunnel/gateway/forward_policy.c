@@ -2,11 +2,11 @@
  *
  * Called on the request's fiber before a link to the server is taken. A caller controls the body and every
  * header, and wants a call to be judged as one thing and understood as another. So the whole body is read
- * here, bounded for each request and for all together, taken only if it has one reading (mcp/wire/body), and
- * goes on byte for byte; what a server may read in another way because of a header (a coding, a charset,
- * another method) is refused. Headers never authorize: they are compared with the body and decide nothing. A
- * refused call is answered as JSON-RPC with the request's own id, so that a client reports it as the failure
- * of that call. */
+ * here, bounded for each request, for each route and for all together, taken only if it has one reading
+ * (mcp/wire/body), and goes on byte for byte; what a server may read in another way because of a header (a
+ * coding, a charset, another method) is refused. Headers never authorize: they are compared with the body
+ * and decide nothing. A refused call is answered as JSON-RPC with the request's own id, so that a client
+ * reports it as the failure of that call. */
 #include "tunnel/gateway/forward_internal.h"
 
 #include <string.h>
@@ -19,7 +19,8 @@
 
 #define PIECE_BYTES (16u << 10)
 #define BODY_MS     60000
-#define HELD_MAX    (256u << 20) /* of all requests together */
+#define HELD_MAX    (256u << 20)   /* of all requests together */
+#define ROUTE_MAX   (HELD_MAX / 4) /* of one route, of one reading of the files */
 
 static int refuse(struct gateway_request *q, int status, int code, const char *rule,
                   const char *words)
@@ -69,11 +70,13 @@ static const char *wrong_kind(const struct http_head *h)
 
 static int add_piece(struct gateway_request *q, const char *piece, size_t n)
 {
-    if (q->f->held + n > HELD_MAX)
+    if (q->f->held + n > HELD_MAX || q->secret->held + n > ROUTE_MAX)
         return -EBUSY;
     int r = buf_add(&q->body, piece, n);
-    if (r == 0)
+    if (r == 0) {
         q->f->held += n;
+        q->secret->held += n;
+    }
     return r;
 }
 
@@ -147,9 +150,11 @@ static int judge_post(struct gateway_request *q)
     if (r < 0)
         return r;
     r = mcp_body_read(buf_str(&q->body), q->body.len, &q->call, &e);
-    if (r < 0)
-        return refuse(q, 400, q->call.json ? MCP_CODE_INVALID : MCP_CODE_PARSE, "one reading",
-                      e.msg);
+    const int code = q->call.json ? MCP_CODE_INVALID : MCP_CODE_PARSE;
+    if (r < 0) {
+        forward_audit_shrink(q);
+        return refuse(q, 400, code, "one reading", e.msg);
+    }
     r = forward_audit_more(q, &e);
     if (r < 0) {
         forward_fail(q, 503, AUDIT, e.msg);
@@ -157,9 +162,11 @@ static int judge_post(struct gateway_request *q)
     }
     q->modern = mirror_is_modern(&q->head.fields, &q->call);
     r = mirror_check(&q->head.fields, &q->call, &e);
+    judge_body(q->route->tools, &q->call, &v);
+    /* From here on only names and ids are needed: an answer may take as long as the caller likes. */
+    forward_audit_shrink(q);
     if (r < 0)
         return refuse(q, 400, MCP_CODE_MISMATCH, "headers say what the body says", e.msg);
-    judge_body(q->route->tools, &q->call, &v);
     if (!v.allowed || forward_limits_take(q, &v) < 0)
         return refuse_call(q, &v);
     q->has_body = true;
@@ -184,6 +191,8 @@ int forward_judge(struct gateway_request *q)
 void forward_judge_done(struct gateway_request *q)
 {
     q->f->held -= q->body.len;
+    if (q->secret)
+        q->secret->held -= q->body.len;
     mcp_events_done(&q->events);
     mcp_body_done(&q->call);
     buf_done(&q->body);

@@ -25,6 +25,7 @@ struct route_secret {
         int64_t until_ns;
     } former[ROUTE_SECRET_FORMER]; /* the latest first */
     size_t n_former;
+    size_t held;                  /* bytes of requests in memory: forward_policy.c */
     bool decodes;                 /* answers are looked into for something else, too */
     struct scrub_table *table;    /* of all these; NULL: there is none, and nothing to look into */
     char id[ROUTE_SECRET_ID_MAX]; /* tells apart what may not share a connection */

@@ -1,5 +1,6 @@
 /* test_body.c - what has two readings is no message. */
 #include "unit/unit.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "mcp/wire/body.h"
 
@@ -108,12 +109,70 @@ static void depth_and_size_are_bounded(void **state)
     mcp_body_done(&b);
 }
 
+/* A tree has up to a hundred times the bytes of its text. */
+static void values_are_bounded(void **state)
+{
+    AUTO(buf) text = BUF_INIT(MCP_BODY_BYTES);
+    struct mcp_body b;
+    struct err e = {0};
+    (void)state;
+    (void)buf_adds(&text, "{" CALL ",\"params\":{\"a\":[");
+    for (size_t i = 0; i < 19000; i++)
+        (void)buf_adds(&text, "[],");
+    size_t few = text.len;
+    (void)buf_adds(&text, "0]}}");
+    assert_int_equal(mcp_body_read(buf_str(&text), text.len, &b, &e), 0);
+    mcp_body_done(&b);
+    text.len = few;
+    for (size_t i = 0; i < 1000; i++)
+        (void)buf_adds(&text, "[],");
+    (void)buf_adds(&text, "0]}}");
+    assert_int_equal(mcp_body_read(buf_str(&text), text.len, &b, &e), -E_PARSE);
+    assert_non_null(strstr(e.msg, "more than 20000 values"));
+    mcp_body_done(&b);
+}
+
+static void what_is_left_are_names_and_ids(void **state)
+{
+    static const char text[] =
+        "[{" CALL ",\"params\":{\"name\":\"get\",\"arguments\":{\"a\":[[],[]]}}},"
+        "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":{\"big\":1}}]";
+    static const char wrong[] = "{\"jsonrpc\":\"2.0\",\"id\":\"q7\",\"method\":\"a\",\"params\":3}";
+    AUTO(buf) left = BUF_INIT(1 << 10);
+    struct mcp_body b;
+    struct err e = {0};
+    (void)state;
+    assert_int_equal(mcp_body_read(text, strlen(text), &b, &e), 0);
+    const size_t before = json_weight(b.json, 1 << 10);
+    mcp_body_shrink(&b);
+    assert_true(json_weight(b.json, 1 << 10) < before);
+    assert_int_equal(json_print(&left, b.json), 0);
+    assert_null(strstr(buf_str(&left), "arguments"));
+    assert_null(strstr(buf_str(&left), "big"));
+    assert_int_equal(b.n, 2);
+    assert_non_null(b.entries[0].method);
+    assert_non_null(b.entries[0].id);
+    assert_string_equal(json_get_str(b.entries[0].params, "name"), "get");
+    assert_null(b.entries[1].method);
+    mcp_body_done(&b);
+    assert_int_equal(mcp_body_read(wrong, strlen(wrong), &b, &e), -E_PARSE);
+    mcp_body_shrink(&b);
+    assert_string_equal(json_string_value(b.id), "q7");
+    mcp_body_done(&b);
+    assert_int_equal(mcp_body_read("[", 1, &b, &e), -E_PARSE);
+    mcp_body_shrink(&b);
+    assert_null(b.id);
+    mcp_body_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_reading),
         cmocka_unit_test(the_id_is_known_for_the_answer_when_the_rest_is_not_good),
         cmocka_unit_test(depth_and_size_are_bounded),
+        cmocka_unit_test(values_are_bounded),
+        cmocka_unit_test(what_is_left_are_names_and_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
