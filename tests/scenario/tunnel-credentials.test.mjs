@@ -111,6 +111,26 @@ describe('a route with a credential', () => {
     holdsNo('the answer', SECRET, r.text);
   });
 
+  test('what a server repeats does not reach the callers of another route to it', async () => {
+    await ask('keyed');
+    assert.equal(seen.at(-1).headers['x-api-key'], SECRET, 'the server has it');
+    const r = await ask('open', '/', { 'x-remembered': SECRET });
+    assert.equal(seen.at(-1).headers['x-api-key'], undefined);
+    assert.equal(seen.at(-1).headers['x-remembered'], SECRET, 'the server says it');
+    holdsNo('the answer', SECRET, r.text);
+    assert.equal(JSON.parse(r.text)['x-remembered'], STANDIN);
+    // Also when the route that had it is gone, and another name leads to the server.
+    const { keyed, ...rest } = routes();
+    g.write({ tickets: rest.tickets, renamed: rest.open });
+    g.proc.kill('SIGHUP');
+    await g.proc.line(/msg="files read anew" routes=2/);
+    const q = await ask('renamed', '/', { 'x-remembered': SECRET });
+    assert.equal(JSON.parse(q.text)['x-remembered'], STANDIN, q.text);
+    g.write(routes());
+    g.proc.kill('SIGHUP');
+    await g.proc.line(/msg="files read anew" routes=4/);
+  });
+
   test('other routes do not have it; pass_authorization passes the caller\'s', async () => {
     await ask('open', '/', { authorization: 'Bearer of-the-caller' });
     assert.equal(seen.at(-1).headers.authorization, undefined);

@@ -1,7 +1,7 @@
 /* route_secret - the secret of one route, and what its answers have to be kept free of.
  *
  * One for each route of a face, also for those without a credential: a server that once got a secret may
- * say it again. */
+ * say it again, to whoever asks it. So routes to the same server (scheme, host, port, path) have one table. */
 #pragma once
 
 #include "tunnel/gateway/config.h"
@@ -25,6 +25,7 @@ struct route_secret {
         int64_t until_ns;
     } former[ROUTE_SECRET_FORMER]; /* the latest first */
     size_t n_former;
+    struct route_secret *peer;    /* the next route to the same server, in a ring; itself: none */
     size_t held;                  /* bytes of requests in memory: forward_policy.c */
     bool decodes;                 /* answers are looked into for something else, too */
     struct scrub_table *table;    /* of all these; NULL: there is none, and nothing to look into */
@@ -36,7 +37,8 @@ struct route_secret {
  * that name route and rule. */
 int route_secrets_open(struct secret_sources *all, const struct gateway_config *c, const char *file,
                        struct route_secret **ret, struct err *e) WARN_UNUSED;
-/* What servers of the same host have been given under `old` is looked for under `c`, too. */
+/* What servers have been given under `old` is looked for under `c`, too: by routes of the same host, and by
+ * those to the same server. */
 void route_secrets_inherit(struct route_secret *s, const struct gateway_config *c,
                            const struct route_secret *old, const struct gateway_config *old_c);
 /* Suspends. NULL is fine. */
