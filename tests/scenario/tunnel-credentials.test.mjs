@@ -111,6 +111,22 @@ describe('a route with a credential', () => {
     holdsNo('the answer', SECRET, r.text);
   });
 
+  test('a value that repeats itself is not taken, and is forgotten when it was mended', async () => {
+    const good = fs.readFileSync(file);
+    const put = (v) => { fs.writeFileSync(`${file}.new`, v, { mode: 0o600 }); fs.renameSync(`${file}.new`, file); };
+    assert.equal((await ask('tickets')).status, 200);
+    const before = seen.length;
+    put('a'.repeat(64));
+    const r = await ask('tickets');
+    assert.equal(r.status, 502, r.text);
+    assert.equal(JSON.parse(r.text).error.data.gateway_failure.source, 'credential');
+    assert.equal(seen.length, before, 'nothing went out');
+    put(good);
+    const again = await ask('tickets');
+    assert.equal(again.status, 200, again.text);
+    assert.equal(seen.at(-1).headers.authorization, `Bearer ${SECRET}`);
+  });
+
   test('what a server repeats does not reach the callers of another route to it', async () => {
     await ask('keyed');
     assert.equal(seen.at(-1).headers['x-api-key'], SECRET, 'the server has it');

@@ -214,10 +214,15 @@ static int take(struct route_secret *s, struct secret_value *v, struct err *e)
         secret_value_unref(v);
         return 0;
     }
+    /* All of it before it is taken: what was is remembered for an hour, and no table would be made. */
     const char *wrong = value_wrong(secret_value_secret(v), true);
-    if (wrong) {
+    const struct scrub_pair pair = pair_of(s->name, v);
+    int r = wrong
+                ? err_set(e, -EINVAL, "the secret of %s %s", secret_source_place(s->source), wrong)
+                : scrub_pair_check(&pair, e);
+    if (r < 0) {
         secret_value_unref(v);
-        return err_set(e, -EINVAL, "the secret of %s %s", secret_source_place(s->source), wrong);
+        return r;
     }
     if (s->now)
         remember(s, s->now, for_an_hour());
