@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
+import http2 from 'node:http2';
 import https from 'node:https';
 import path from 'node:path';
 import zlib from 'node:zlib';
@@ -195,6 +196,29 @@ describe('a route with a credential', () => {
     fs.renameSync(`${file}.away`, file);
     await until('it is back', async () => (await ask('tickets')).status === 200);
   });
+});
+
+test('a field that may not be indexed is not indexed on the way to the server either', async () => {
+  const s = await edgeServer();
+  const t = await makeTunnel(s);
+  const ca = authority(tempDir('upstream-ca'));
+  let told;
+  const server = http2.createSecureServer(ca.issue(['localhost']), (q, r) => { told = q.headers; r.end('x'); });
+  await new Promise((ok) => server.listen(0, '127.0.0.1', ok));
+  let g, session;
+  try {
+    g = await startGateway(s, t, { a: `https://localhost:${server.address().port}` }, { config: { upstream: { allowed_ips: ['127.0.0.0/8', '::1'], tls: { ca_file: ca.file } } } });
+    session = await callerSession(s, t, `a.${t.domain}`);
+    await new Promise((ok, no) => {
+      const q = session.request({ ':path': '/', 'x-private': 'of-the-caller', 'x-plain': 'y', [http2.sensitiveHeaders]: ['x-private'] });
+      q.on('data', () => {}).on('end', ok).on('error', no);
+      q.end();
+    });
+    assert.equal(told['x-private'], 'of-the-caller');
+    assert.equal(told['x-plain'], 'y');
+    assert(told[http2.sensitiveHeaders].includes('x-private'), String(told[http2.sensitiveHeaders]));
+    assert(!told[http2.sensitiveHeaders].includes('x-plain'));
+  } finally { session?.close(); await g?.stop(); await s.stop(); server.close(); }
 });
 
 test('a configuration with a source that is none is told at the start', async () => {

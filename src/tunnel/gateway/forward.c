@@ -128,6 +128,15 @@ static int add_credential(struct gateway_request *q)
     return r;
 }
 
+/* What was not to be indexed is not on the next hop either (RFC 7541 6.2.3). */
+static int add_field(struct http_head *out, const struct http_field *f)
+{
+    int r = http_head_add(out, f->name, f->value);
+    if (r == 0)
+        out->fields.items[out->fields.n - 1].sensitive = f->sensitive;
+    return r;
+}
+
 /* What goes to the server. */
 static int make_head(struct gateway_request *q)
 {
@@ -149,7 +158,7 @@ static int make_head(struct gateway_request *q)
     int r = 0;
     for (size_t i = 0; r == 0 && i < in->fields.n; i++)
         if (!is_dropped(q->route, &in->fields.items[i]))
-            r = http_head_add(out, in->fields.items[i].name, in->fields.items[i].value);
+            r = add_field(out, &in->fields.items[i]);
     if (r == 0)
         r = http_head_add(out, HTTP_TEXT("x-forwarded-host"), http_text_of(q->host->text));
     if (r == 0)
