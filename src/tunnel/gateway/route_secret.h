@@ -39,10 +39,10 @@ int route_secrets_open(struct secret_sources *all, const struct gateway_config *
                        struct route_secret **ret, struct err *e) WARN_UNUSED;
 /* What servers have been given under `old` is looked for under `c`, too: by routes of the same host, and by
  * those to the same server. */
-void route_secrets_inherit(struct route_secret *s, const struct gateway_config *c,
+void route_secrets_inherit(struct route_secret *list, const struct gateway_config *c,
                            const struct route_secret *old, const struct gateway_config *old_c);
 /* Suspends. NULL is fine. */
-void route_secrets_free(struct route_secret *s, size_t n);
+void route_secrets_free(struct route_secret *list, size_t n);
 
 /* Makes s->now what the source has, and s->table what is to be looked for. Suspends. 0, also of one without
  * a source; -EINVAL with words: it cannot stand in a field, or answers could not be kept free of it; what the
