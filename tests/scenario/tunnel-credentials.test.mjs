@@ -14,6 +14,7 @@ import { call, callerSession, edgeServer, makeTunnel, startGateway } from '../li
 const STANDIN = '[secret of the gateway]';
 const OTHER = 'sk-next-M8zQ1wE5rT9yU3iO7pA2sD4f';
 
+let later; // what ends a stream that waits
 /** A private server that says again whatever it was told, in the way the path asks for. */
 function echo(q, r) {
   const told = JSON.stringify(q.headers), how = q.url.split('?')[0];
@@ -23,6 +24,7 @@ function echo(q, r) {
   if (how === '/redirect') { r.writeHead(307, { location: `http://elsewhere.example/?k=${q.headers.authorization}` }); r.end(); return; }
   if (how === '/error') { r.writeHead(500); r.end(`<html>${told}</html>`); return; }
   if (how === '/forms') { r.end(formsOf(q.headers.authorization.slice(7)).join('\n')); return; }
+  if (how === '/later') { r.write('begun\n'); later = (text) => r.end(text); return; }
   if (how === '/slow') { for (let i = 0; i < told.length; i += 7) r.write(told.slice(i, i + 7)); r.end(); return; }
   if (how === '/trailer') { r.writeHead(200, { trailer: 'x-end', 'transfer-encoding': 'chunked' }); r.write('body'); r.addTrailers({ 'x-end': q.headers.authorization }); r.end(); return; }
   r.setHeader('content-length', Buffer.byteLength(told));
@@ -146,6 +148,22 @@ describe('a route with a credential', () => {
     g.write(routes());
     g.proc.kill('SIGHUP');
     await g.proc.line(/msg="files read anew" routes=4/);
+  });
+
+  test('nor on a stream that began before the server had it', async () => {
+    const fresh = 'sk-late-Zq7Wm2Xc9Vb4Nn1Lk6Jh3Gf8', good = fs.readFileSync(file);
+    const put = (v) => { fs.writeFileSync(`${file}.new`, v, { mode: 0o600 }); fs.renameSync(`${file}.new`, file); };
+    let got = '';
+    const stream = call(s, t, host('open'), { path: '/later', onResponse: (r) => r.on('data', (d) => { got += d; }) });
+    await until('it has begun', () => got.includes('begun'));
+    put(fresh);
+    await ask('keyed');
+    assert.equal(seen.at(-1).headers['x-api-key'], fresh, 'the server has it');
+    later(`the key is ${fresh}`);
+    const r = await stream;
+    put(good);
+    holdsNo('the stream', fresh, r.text);
+    assert.equal(r.text, `begun\nthe key is ${STANDIN}`);
   });
 
   test('other routes do not have it; pass_authorization passes the caller\'s', async () => {
