@@ -25,7 +25,7 @@ const secretsOf = (dir) => ['ca.key', 'gateway.pem', 'tunnel.token'].flatMap((f)
 
 let s, wiki;
 before(async () => {
-  s = await edgeServer();
+  s = await edgeServer({ args: ['--ingress-peer-rate', '0'] }); // one address connects without end
   wiki = http.createServer((q, r) => r.end('what only insiders know'));
   await new Promise((ok) => wiki.listen(0, '127.0.0.1', ok));
 });
