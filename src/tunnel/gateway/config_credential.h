@@ -4,7 +4,7 @@
 #include "base/document.h"
 #include "tunnel/gateway/config_model.h"
 
-/* Reads `credential` and `pass_authorization` of an object of a route into `r`, whose upstream has been
+/* Reads `credential` and `pass_authorization` of the object of a route into `route`, whose upstream has been
  * read. 0, or -E_PARSE with words that quote no value. */
-int config_credential(const struct place *route, struct gateway_route *r) WARN_UNUSED;
+int config_credential(const struct place *object, struct gateway_route *route) WARN_UNUSED;
 void config_credential_free(struct gateway_credential *c); /* NULL is fine */
