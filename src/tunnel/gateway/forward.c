@@ -252,18 +252,28 @@ static bool may_repeat(const struct gateway_request *q)
             http_text_eq(q->out.method, "OPTIONS"));
 }
 
+/* 0, or negative after the caller was told. */
+static int renew_secret(struct gateway_request *q)
+{
+    struct err e = {0};
+    int r = route_secret_renew(q->secret, &e);
+    if (r < 0 && r != -ECANCELED)
+        forward_fail(q, 502, CREDENTIAL, e.msg);
+    return r;
+}
+
 static void forward_it(struct gateway_request *q)
 {
     struct err e = {0};
-    int r = q->route->tools ? forward_judge(q) : 0;
+    /* Arguments are recorded without the secret, which has to be known then. */
+    const bool early = q->f->o.audit && q->face->config->audit_arguments;
+    int r = early ? renew_secret(q) : 0;
+    if (r == 0 && q->route->tools)
+        r = forward_judge(q);
+    if (r == 0 && !early)
+        r = renew_secret(q);
     if (r < 0)
         return;
-    r = route_secret_renew(q->secret, &e);
-    if (r < 0) {
-        if (r != -ECANCELED)
-            forward_fail(q, 502, CREDENTIAL, e.msg);
-        return;
-    }
     reply_init(&q->reply, q->secret->table);
     r = make_head(q);
     if (r < 0) {
@@ -292,9 +302,10 @@ static void forward_it(struct gateway_request *q)
         r = exchange(q, &e);
         again = r == -E_CLOSED && reused && may_repeat(q) && !q->answered;
     } while (again);
-    if (r < 0)
+    if (r < 0 && q->outcome != HEALTH_REFUSED)
         q->outcome = q->caller_failed ? HEALTH_ABANDONED : HEALTH_FAILED;
     if (r == 0) {
+        q->outcome = HEALTH_ANSWERED;
         q->verdict = "allow";
         q->reason = NULL;
         forward_count_answer();
@@ -359,7 +370,8 @@ static bool is_open_to_origin(const struct gateway_request *q)
 void gateway_forward_serve(void *arg, const struct gateway_face *face, const struct host *host,
                            struct http_pipe *p)
 {
-    struct gateway_request q = {.f = arg, .face = face, .host = host, .caller = p};
+    struct gateway_request q = {
+        .f = arg, .face = face, .host = host, .caller = p, .outcome = HEALTH_ABANDONED};
     struct err e = {0};
     http_head_init(&q.head);
     http_head_init(&q.out);

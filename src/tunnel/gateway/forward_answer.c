@@ -18,8 +18,9 @@
 
 #include <string.h>
 
-#define TEXT_MAX (32u << 20) /* reply_feed */
-#define LAST_MS  2000        /* for what came before an answer broke */
+#define SLICE_BYTES (64u << 10)
+#define TEXT_MAX    (32u << 20) /* reply_feed */
+#define LAST_MS     2000        /* for what came before an answer broke */
 
 int forward_hear(struct gateway_request *q, struct http_head *ret, struct err *e)
 {
@@ -42,7 +43,8 @@ struct relay {
     struct buf text, ready;
     bool events;      /* the caller gets a stream of them */
     bool from_server; /* whose a failure was */
-    char tail[4];     /* of what has gone out */
+    bool begun;       /* something of the body has gone out */
+    char tail[4];     /* of that */
     struct err *e;
 };
 
@@ -52,15 +54,23 @@ static int put(struct relay *y, const char *p, size_t n, bool more)
         memmove(y->tail, y->tail + 1, 3);
         y->tail[3] = p[i];
     }
+    y->begun = y->begun || n > 0;
     y->q->received += n;
-    return http_send_body(y->q->caller, p, n, more);
+    int r = 0;
+    do { /* in pieces, so that one who reads slowly is told from one who does not */
+        size_t k = n < SLICE_BYTES ? n : SLICE_BYTES;
+        AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(y->q));
+        r = forward_written(y->q, http_send_body(y->q->caller, p, k, more || k < n));
+        p += k;
+        n -= k;
+    } while (r == 0 && n > 0);
+    return r;
 }
 
 /* Whether what has gone out ends with an event, so that something of ours may follow. */
 static bool is_between(const struct relay *y)
 {
-    return !y->tail[3] || memcmp(y->tail + 2, "\n\n", 2) == 0 ||
-           memcmp(y->tail, "\r\n\r\n", 4) == 0;
+    return !y->begun || memcmp(y->tail + 2, "\n\n", 2) == 0 || memcmp(y->tail, "\r\n\r\n", 4) == 0;
 }
 
 /* A comment, which every client skips (HTML 9.2.7). */
@@ -82,10 +92,12 @@ static void end_events(struct relay *y, enum failure_source source, const char *
     (void)buf_adds(&text, "event: message\ndata: ");
     (void)json_print(&text, j);
     int r = buf_adds(&text, "\n\n");
+    q->source = source;
     forward_tell(q, 200, words);
     if (r == 0)
         r = put(y, text.data, text.len, true);
-    if (r == 0 && http_send_end(q->caller, NULL) == 0)
+    AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(q));
+    if (r == 0 && forward_written(q, http_send_end(q->caller, NULL)) == 0)
         y->from_server = false; /* the caller's side has ended in order */
 }
 
@@ -101,7 +113,10 @@ static void tell_end(struct relay *y, int r)
     struct gateway_request *q = y->q;
     const struct gateway_limits *l = &q->route->limits;
     q->verdict = "error";
-    q->reason = r == -ETIMEDOUT ? "timeout" : "protocol";
+    q->reason = r == -ETIMEDOUT    ? "timeout"
+                : !y->from_server  ? "client_gone"
+                : r == -ECONNRESET ? "upstream_closed"
+                                   : "protocol";
     const bool large = (r == -E_LIMIT || r == -EMSGSIZE) && l->result_bytes;
     if (large) {
         q->verdict = "deny";
@@ -216,15 +231,19 @@ static int end_body(struct gateway_request *q, struct http_head *h)
     struct http_fields trailers = {.n = 0};
     const struct http_fields *from = http_trailers(q->upstream);
     int r = from ? reply_trailers(&q->reply, h, from, &trailers) : 0;
-    return r < 0 ? r : http_send_end(q->caller, from ? &trailers : NULL);
+    AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(q));
+    return r < 0 ? r : forward_written(q, http_send_end(q->caller, from ? &trailers : NULL));
 }
 
 static int start_answer(struct gateway_request *q, const struct http_head *h)
 {
+    AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(q));
     int r = http_send_head(q->caller, h);
     q->status = h->status;
     q->answered = true;
-    return r < 0 || h->body == HTTP_BODY_NONE ? r : http_flush(q->caller);
+    if (r == 0 && h->body != HTTP_BODY_NONE)
+        r = http_flush(q->caller);
+    return forward_written(q, r);
 }
 
 /* The head may still become an answer of our own. */
@@ -238,7 +257,10 @@ static int send_whole(struct relay *y)
     reply_set_length(&q->reply, y->h, y->text.len);
     q->answered = true;
     q->status = y->h->status;
-    r = http_send_head(q->caller, y->h);
+    {
+        AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(q));
+        r = forward_written(q, http_send_head(q->caller, y->h));
+    }
     if (r == 0)
         r = put(y, y->text.data, y->text.len, true);
     return r < 0 ? r : end_body(q, y->h);
@@ -274,7 +296,8 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
     struct relay y = {.q = q,
                       .h = h,
                       .filter = forward_filter_of(q, h),
-                      .events = forward_is_events(h),
+                      .events = forward_is_events(h) && h->body == HTTP_BODY_STREAM &&
+                                !http_fields_get(&h->fields, "content-encoding", NULL),
                       .text = BUF_INIT(TEXT_MAX),
                       .ready = BUF_INIT(TEXT_MAX),
                       .e = e};

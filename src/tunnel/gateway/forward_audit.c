@@ -90,6 +90,17 @@ static void print_arguments(const struct gateway_request *q, const json_t *argum
     }
 }
 
+/* Whether the table has what may not be recorded: of each route to this server. */
+static bool knows_secrets(const struct route_secret *s)
+{
+    const struct route_secret *x = s;
+    do
+        if (x->source && (!x->now || !s->table))
+            return false;
+    while ((x = x->peer) != s);
+    return true;
+}
+
 /* The text of a message's arguments as it will be recorded. NULL: there is none to record. */
 static json_t *text_of_arguments(const struct gateway_request *q, const struct mcp_entry *m)
 {
@@ -97,6 +108,8 @@ static json_t *text_of_arguments(const struct gateway_request *q, const struct m
     const json_t *arguments = json_object_get(m->params, "arguments");
     if (!q->f->o.audit || !q->face->config->audit_arguments || !arguments)
         return NULL;
+    if (!knows_secrets(q->secret))
+        return json_string("[arguments are withheld: a secret of this server was not read yet]");
     print_arguments(q, arguments, &text);
     return json_stringn(text.data, text.len);
 }

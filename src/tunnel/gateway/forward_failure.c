@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "fiber/fiber.h"
 
 #include <string.h>
 
@@ -102,6 +103,7 @@ void forward_refuse(struct gateway_request *q, int status, const json_t *body)
     h.body = head_only ? HTTP_BODY_NONE : HTTP_BODY_LENGTH;
     h.has_length = true;
     h.length = text.len;
+    AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(q));
     if (r == 0)
         r = http_head_add(&h, HTTP_TEXT("content-type"), HTTP_TEXT("application/json"));
     if (r == 0)
@@ -110,7 +112,8 @@ void forward_refuse(struct gateway_request *q, int status, const json_t *body)
         r = http_send_body(q->caller, text.data, text.len, false);
     q->received += r == 0 ? text.len : 0;
     if (r == 0 && !head_only)
-        (void)!http_send_end(q->caller, NULL);
+        r = http_send_end(q->caller, NULL);
+    (void)!forward_written(q, r);
     q->answered = true;
     http_head_done(&h);
 }

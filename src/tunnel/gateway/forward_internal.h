@@ -137,6 +137,10 @@ void forward_uses_done(struct gateway_forward *f);
 void forward_progress(struct gateway_request *q);
 /* When the request has to be over; FIBER_NO_DEADLINE. */
 int64_t forward_until_ns(const struct gateway_request *q);
+/* Until when one write to the caller may take, whose result then goes through forward_written: a caller that does
+ * not read is cut off, and counts as one that has left. */
+int64_t forward_write_until_ns(const struct gateway_request *q);
+int forward_written(struct gateway_request *q, int r) WARN_UNUSED;
 /* http_read_body of the server's answer, until then: -ETIMEDOUT. With `keep` -EAGAIN after a silence in which a
  * stream of events wants a sign of life. Suspends. */
 ssize_t forward_read_answer(struct gateway_request *q, struct piece *to, bool keep, bool *ret_idle)

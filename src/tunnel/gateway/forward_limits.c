@@ -15,6 +15,8 @@
 #include "fiber/fiber.h"
 
 #define KEEP_ALIVE_MS 15000
+#define UNREAD_MS     60000 /* a caller that takes nothing for so long has gone */
+#define LAST_WORDS_MS 2000  /* to be told that the last deadline is over */
 
 struct route_use {
     int64_t full_ns; /* the bucket is full again */
@@ -126,6 +128,22 @@ int64_t forward_until_ns(const struct gateway_request *q)
     if (q->deadline_ns)
         until_ns = q->deadline_ns;
     return q->last_ns && q->last_ns < until_ns ? q->last_ns : until_ns;
+}
+
+int64_t forward_write_until_ns(const struct gateway_request *q)
+{
+    const int64_t now_ns = time_mono_ns(), until_ns = now_ns + (int64_t)UNREAD_MS * NS_PER_MS;
+    const int64_t last_ns = q->last_ns ? q->last_ns + (int64_t)LAST_WORDS_MS * NS_PER_MS : until_ns;
+    return last_ns < until_ns ? last_ns : until_ns;
+}
+
+int forward_written(struct gateway_request *q, int r)
+{
+    if (r != -ETIMEDOUT)
+        return r;
+    q->caller_failed = true;
+    http_reset(q->caller, HTTP_RESET_CANCEL);
+    return r;
 }
 
 ssize_t forward_read_answer(struct gateway_request *q, struct piece *to, bool keep, bool *ret_idle)
