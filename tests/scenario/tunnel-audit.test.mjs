@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { holdsNo, SECRET } from '../lib/egress.mjs';
 import { BIN, run, tempDir, until } from '../lib/own.mjs';
-import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
+import { call, callerSession, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 import { sdk1Client, sdk1Server, standIn } from '../lib/tunnel-mcp.mjs';
 
 const JSON_TYPE = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
@@ -81,6 +81,9 @@ test('arguments when they are wanted, freed of secrets', async () => {
   g.write(routes(), config({ arguments: true }));
   g.proc.kill('SIGHUP');
   await g.proc.line(/msg="files read anew"/);
+  // The first call since then: no other one has made the gateway read the secret.
+  await post('one', CALL('nothing_of_the_kind', { q: `first ${SECRET}` }));
+  assert.match((await find('the first call', (l) => l.tool === 'nothing_of_the_kind')).note, /first \[secret of the gateway\]/);
   const c = await sdk1Client(s, t, host('one'));
   await c.callTool({ name: 'get_page', arguments: { id: 4, project: `it was ${SECRET}` } });
   await c.close();
@@ -107,11 +110,19 @@ test('what cannot be recorded does not happen', async () => {
   try {
     assert.equal((await post('full', CALL('x'))).status, 200, 'at first there is room');
     let last;
+    // Thousands of calls: on one connection.
+    const session = await callerSession(s, t, host('full'));
+    const ask = () => new Promise((yes) => {
+      const q = session.request({ ':method': 'POST', ':path': '/mcp', ...JSON_TYPE });
+      q.on('error', () => {}).on('close', yes).resume();
+      q.end(JSON.stringify(CALL('x')));
+    });
     await until('it is full', async () => {
-      await Promise.all(Array.from({ length: 40 }, () => post('full', CALL('x'))));
+      await Promise.all(Array.from({ length: 40 }, ask));
       last = await post('full', CALL('x')); // alone: nobody else gives room back
       return last.status !== 200;
     }, 120000);
+    session.destroy();
     assert.equal(last.status, 503);
     assert.equal(JSON.parse(last.text).error.data.gateway_failure.source, 'audit');
     const before = odd.seen.length;

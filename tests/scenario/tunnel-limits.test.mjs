@@ -1,8 +1,10 @@
 // What calls through a gateway may take: arguments, how many, how large, how long; streams that are silent; pages of other sites.
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import http2 from 'node:http2';
+import zlib from 'node:zlib';
 import { ms, until } from '../lib/own.mjs';
-import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
+import { call, callerSocket, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 import { sdk1Client, sdk1Server, sdk2Client, sdk2Server, standIn } from '../lib/tunnel-mcp.mjs';
 
 const JSON_TYPE = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
@@ -20,6 +22,7 @@ const routes = () => {
     quick: at(one, { limits: { deadline: `${ms(1500)}ms`, max_deadline: `${ms(8000)}ms` } }),
     quickodd: at(odd, { limits: { deadline: '700ms' } }),
     endless: at(one, { limits: { deadline: `${ms(1500)}ms`, max_deadline: `${ms(3000)}ms` } }),
+    stuck: at(odd, { limits: { concurrent: 1, max_deadline: `${ms(1500)}ms` } }),
     odd: at(odd),
     oddtools: at(odd, { tools: { deny: ['nothing'] } }),
   };
@@ -71,7 +74,7 @@ test('a rate: as many at once, then one by one; other methods are not counted', 
   // What was used is not given back by a change of the files.
   g.write({ ...routes(), more: 'http://127.0.0.1:1' });
   g.proc.kill('SIGHUP');
-  await g.proc.line(/msg="files read anew" routes=12/);
+  await g.proc.line(/msg="files read anew" routes=13/);
   assert.equal(rule((await post('rate', CALL('a'))).json.error), 'limits.rate');
 });
 
@@ -94,6 +97,22 @@ test('so many at once, and a place is free again when a call is over, or its cal
     await call(s, t, host('few'), { method: 'POST', path: '/mcp', headers: JSON_TYPE, body: JSON.stringify(CALL('a', {}, 6)), onResponse: (r, q) => q.destroy(new Error('leaves')) }).catch(() => {});
   answer = ok;
   await until('the places are free', async () => (await post('few', [CALL('a', {}, 7), CALL('a', {}, 8)])).json?.result);
+});
+
+test('a caller that reads nothing loses its place when the last deadline is over', async () => {
+  answer = ok;
+  const k = await callerSocket(s, t, host('stuck'), { alpn: ['h2'] });
+  const session = http2.connect(`https://${host('stuck')}`, { createConnection: () => k, settings: { initialWindowSize: 0 } });
+  session.on('error', () => {});
+  try {
+    const q = session.request({ ':method': 'POST', ':path': '/mcp', ...JSON_TYPE });
+    q.on('error', () => {});
+    const head = new Promise((yes) => q.once('response', yes));
+    q.end(JSON.stringify(CALL('a', {}, 1)));
+    assert.equal((await head)[':status'], 200, 'the head needs no window');
+    assert.equal(rule((await post('stuck', CALL('a', {}, 2))).json.error), 'limits.concurrent');
+    await until('the place is free', async () => (await post('stuck', CALL('a', {}, 3))).json?.result, ms(15000));
+  } finally { session.destroy(); }
 });
 
 describe('results', () => {
@@ -156,7 +175,13 @@ describe('deadlines', () => {
 for (const name of ['odd', 'oddtools'])
   test(`a stream that is silent gets a comment, and says that it is not to be collected: ${name}`, async () => {
     let end; const gate = new Promise((ok2) => { end = ok2; });
-    answer = async (q, r) => { r.setHeader('content-type', 'text/event-stream'); r.setHeader('x-accel-buffering', 'yes'); r.write('data: {}\n\n'); await gate; r.end('data: {"a":1}\n\n'); };
+    const coded = zlib.gzipSync('data: {}\n\n');
+    answer = async (q, r) => {
+      if (q.url === '/coded') { r.setHeader('content-type', 'text/event-stream'); r.setHeader('content-encoding', 'gzip'); r.flushHeaders(); await gate; r.end(coded); return; }
+      r.setHeader('content-type', 'text/event-stream'); r.setHeader('x-accel-buffering', 'yes'); r.write('data: {}\n\n'); await gate; r.end('data: {"a":1}\n\n');
+    };
+    // What is compressed gets nothing in between. (A route with rules has it in the clear.)
+    const other = name === 'odd' ? call(s, t, host(name), { path: '/coded', headers: { accept: 'text/event-stream', 'accept-encoding': 'gzip' } }) : null;
     let got = '', headers;
     const done = call(s, t, host(name), { path: '/mcp', headers: { accept: 'text/event-stream' }, onResponse: (r) => { headers = r.headers; r.on('data', (d) => { got += d; }); } });
     await until('the first event', () => got === 'data: {}\n\n');
@@ -164,6 +189,7 @@ for (const name of ['odd', 'oddtools'])
     end();
     assert.equal((await done).text, 'data: {}\n\n:\n\ndata: {"a":1}\n\n');
     assert.equal(headers['x-accel-buffering'], 'no');
+    if (other) assert.equal((await other).text, coded.toString());
   });
 
 test('pages of other sites are refused, those of the host and those that are named are not', async () => {
