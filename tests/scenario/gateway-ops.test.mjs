@@ -184,6 +184,19 @@ describe('a gateway that runs', () => {
     } finally { await g.stop(); }
   });
 
+  test('its own pages are asked for by address: a name of somebody else\'s may lead here', async () => {
+    const g = await startGateway(s, t, { wiki: `http://127.0.0.1:${wiki.port}` });
+    try {
+      const at = new URL(`http://${g.page}`);
+      const ask = (path, host) => new Promise((ok, no) => http.get({ host: at.hostname, port: at.port, path, headers: { host } }, (r) => { r.resume(); ok(r.statusCode); }).on('error', no));
+      for (const path of ['/status', '/readyz']) {
+        assert.equal(await ask(path, `evil.example:${at.port}`), 421, path);
+        for (const host of [at.host, `localhost:${at.port}`, 'localhost']) assert.notEqual(await ask(path, host), 421, `${path} ${host}`);
+      }
+      assert.equal(await ask('/healthz', 'evil.example'), 200);
+    } finally { await g.stop(); }
+  });
+
   test('/status, the table that is made of it, and series of each route; no secret in any', async () => {
     const g = await startGateway(s, t, { wiki: `http://127.0.0.1:${wiki.port}`, dead: 'http://127.0.0.1:1' });
     try {

@@ -148,6 +148,11 @@ describe('a gateway behind a connector', () => {
     assert.equal(g.proc.ended, false);
   });
 
+  test('a page of a browser is refused, whatever its site', async () => {
+    await assert.rejects(dial(g, { origin: 'https://evil.example' }), /403/);
+    (await dial(g)).close();
+  });
+
   test('the opening handshake is that of RFC 6455, and nothing else', async () => {
     const good = await new Promise((ok) => { const k = net.connect(g.port, '127.0.0.1'); k.once('data', (d) => { ok(d.toString()); k.destroy(); }); k.write(head(OPEN)); });
     assert.match(good, /^HTTP\/1\.1 101 /);

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/host.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/str.h"
@@ -62,6 +63,19 @@ static int answer_metrics(struct operator_page *p, struct http_exchange *x)
     return http_reply(x, 200, EXPOSITION, buf_str(&page), page.len);
 }
 
+/* A page of the process's own says more than counts. Whoever owns a name may let it lead here, and its pages then
+ * read with the browser of somebody on this machine (DNS rebinding): so it is asked for by address, or as localhost. */
+static bool is_asked_by_address(const struct http_exchange *x)
+{
+    const char *host = h1_header_get(http_request(x), "host", NULL);
+    struct host h;
+    uint16_t port;
+    struct err ignored = {0};
+    return !host ||
+           (host_parse_authority(host, strlen(host), HOST_LITERALS, &h, &port, &ignored) == 0 &&
+            (h.kind != HOST_NAME || str_eq(h.text, "localhost")));
+}
+
 /* 0 or the connection's code after answering; -ENOENT: it is none of the process's own. */
 static int answer_own(struct operator_page *p, struct http_exchange *x)
 {
@@ -70,6 +84,10 @@ static int answer_own(struct operator_page *p, struct http_exchange *x)
         r = p->c.own ? p->c.own(p->c.arg, http_request(x)->path, &page, &status) : -ENOENT;
     if (r == -ENOENT)
         return r;
+    if (!is_asked_by_address(x)) {
+        (void)say(x, 421, "ask for this page by address, or as localhost\n");
+        return 0;
+    }
     if (r < 0)
         return say(x, 500, "the page is too large\n");
     (void)buf_addc(&page, '\n');

@@ -103,6 +103,13 @@ static void serve(struct http_exchange *x, void *arg)
     struct listener *l = arg;
     struct stream s;
     struct host host;
+    /* A connector is no browser. WebSockets have no rule about origins: a page of any site could come from the
+     * browser of somebody who reaches this address, with TLS in its script. */
+    if (h1_header_get(http_request(x), "origin", NULL)) {
+        http_set_header(x, "Connection", "close");
+        say(x, 403, "A connector of a tunnel comes here, and no page of a browser.\n");
+        return;
+    }
     int r = http_switch_websocket(x, &s);
     if (r == -EINVAL && !http_asks_upgrade(x, "websocket")) {
         http_set_header(x, "Upgrade", "websocket");
