@@ -12,7 +12,8 @@ struct regex;
 
 enum {
     REGEX_ICASE = 1,
-    REGEX_END = 2, /* "$" is the very end, not in front of a last newline */
+    REGEX_END = 2,     /* "$" is the very end, not in front of a last newline */
+    REGEX_METERED = 4, /* for regex_find_metered alone */
 };
 
 /* NULL with words ("position 7: missing closing parenthesis") when the pattern is bad or longer
@@ -29,3 +30,9 @@ struct regex_match {
  * there, -E_LIMIT when the budget ran out, -ENOMEM. Does not suspend. */
 int regex_find(const struct regex *r, const char *text, size_t n, size_t start,
                struct regex_match *ret) WARN_UNUSED;
+/* Looks for a metered pattern in text[0..n). Each item of the pattern that is tried, at whatever place, takes
+ * one of *steps, which many matches can share. 1, 0, -E_LIMIT when *steps is used up or the limits of one match
+ * are: then nobody knows whether it is there; -ENOMEM. One step may read the whole text, so callers bound `n`,
+ * too. Does not suspend. */
+int regex_find_metered(const struct regex *r, const char *text, size_t n, size_t *steps)
+    WARN_UNUSED;

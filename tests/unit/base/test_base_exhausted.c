@@ -90,6 +90,11 @@ static void match(void)
     if (r)
         (void)!regex_find(r, "ababababcccdd", 13, 0, &(struct regex_match){0});
     regex_free(r);
+    size_t steps = 1000;
+    r = regex_new("^(a|b)*(c+)$", REGEX_METERED, &e);
+    if (r)
+        (void)!regex_find_metered(r, "ababababccc", 11, &steps);
+    regex_free(r);
 }
 
 #define EXHAUST(fn)                                                                                \

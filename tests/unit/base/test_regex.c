@@ -83,6 +83,29 @@ static void runaway_pattern_ends(void **state)
     regex_free(r);
 }
 
+/* Each place of the text takes few steps, all of them together too many. */
+static void a_meter_counts_the_whole_match(void **state)
+{
+    static char text[4096];
+    struct regex *r = regex_new("\\s+$", REGEX_METERED, NULL);
+    size_t steps = 1000000, one;
+    (void)state;
+    memset(text, ' ', sizeof(text));
+    assert_int_equal(regex_find_metered(r, text, sizeof(text), &steps), 1);
+    assert_true(steps > 900000 && steps < 1000000);
+    text[sizeof(text) - 1] = 'x';
+    assert_int_equal(regex_find_metered(r, text, sizeof(text), &steps), -E_LIMIT);
+    assert_int_equal(steps, 0);
+    assert_int_equal(regex_find_metered(r, "  ", 2, &steps), -E_LIMIT);
+    steps = 1000;
+    assert_int_equal(regex_find_metered(r, "a b", 3, &steps), 0);
+    one = 1000 - steps;
+    assert_true(one > 0);
+    assert_int_equal(regex_find_metered(r, "a b", 3, &steps), 0);
+    assert_int_equal(steps, 1000 - 2 * one);
+    regex_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -90,6 +113,7 @@ int main(void)
         cmocka_unit_test(groups_tell_where_they_matched),
         cmocka_unit_test(a_bad_pattern_is_refused_with_its_place),
         cmocka_unit_test(runaway_pattern_ends),
+        cmocka_unit_test(a_meter_counts_the_whole_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
