@@ -14,6 +14,9 @@ const routes = () => {
   const at = (x, more) => ({ upstream: `http://127.0.0.1:${x.port}`, ...more });
   return {
     arguments: at(one, { tools: { arguments: { get_page: { project: { enum: ['ACME'] }, 'id?': { type: 'integer', maximum: 9 } } } } }),
+    strict: at(odd, { tools: { arguments: { query: {
+      'sql?': { type: 'array', items: { type: 'string', not: { type: 'string', pattern: '(?s)DROP.*TABLE' } } },
+      'filter?': { type: 'object', properties: { project: { enum: ['ACME'] } } } } } } }),
     modern: at(two, { tools: { arguments: { get_page: { project: { enum: ['ACME'] } } } } }),
     rate: at(odd, { limits: { rate: '3/h' } }),
     few: at(odd, { limits: { concurrent: 2 } }),
@@ -61,6 +64,20 @@ for (const [name, client, what] of [['arguments', sdk1Client, 'SDK 1.x'], ['mode
       assert.equal((await c.callTool({ name: 'search', arguments: { q: 'x' } })).content[0].text, 'found x');
     } finally { await c.close(); }
   });
+
+test('what cannot be told about arguments is refused', async () => {
+  const at = 'tools.arguments.query.', seen = [];
+  answer = (q, r, body) => { seen.push(body); ok(q, r, body); };
+  const told = async (args) => { const { json } = await post('strict', CALL('query', args)); return json.result ? 'passed' : rule(json.error); };
+  assert.equal(await told({ sql: ['fine', 'a'.repeat(4096)] }), 'passed');
+  assert.equal(await told({ sql: ['DROP the TABLE'] }), `${at}sql: not`);
+  assert.equal(await told({ sql: [`DROP TABLE${'a'.repeat(1200000)}`] }), `${at}sql: pattern, of a text above 4096 bytes`);
+  assert.equal(await told({ sql: Array(900).fill('a'.repeat(4096)) }), `${at}sql: pattern, of texts above 64 KiB together`);
+  assert.equal(await told({ sql: 'DROP TABLE' }), `${at}sql: type`);
+  assert.equal(await told({ filter: { project: 'ACME' } }), 'passed');
+  assert.equal(await told({ filter: { Project: 'X' } }), `${at}filter: a member in another spelling`);
+  assert.equal(seen.length, 2, 'what was refused did not reach the server');
+});
 
 test('a rate: as many at once, then one by one; other methods are not counted', async () => {
   answer = ok;

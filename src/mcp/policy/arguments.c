@@ -89,7 +89,7 @@ static bool has_look_alike(const json_t *arguments, const char *name)
 }
 
 static bool meets_rule(const struct argument_rule *rule, const json_t *arguments,
-                       struct argument_fault *f)
+                       struct schema_budget *budget, struct argument_fault *f)
 {
     struct schema_fault inside = {.path = ""};
     const json_t *v = json_object_get(arguments, rule->name);
@@ -101,7 +101,7 @@ static bool meets_rule(const struct argument_rule *rule, const json_t *arguments
     f->keyword = "required";
     if (!v)
         return rule->optional;
-    if (schema_meets(rule->schema, v, &inside))
+    if (schema_meets(rule->schema, v, budget, &inside))
         return true;
     f->keyword = inside.keyword;
     memcpy(f->path, inside.path, sizeof(f->path));
@@ -109,7 +109,8 @@ static bool meets_rule(const struct argument_rule *rule, const json_t *arguments
 }
 
 bool argument_policy_meets(const struct argument_policy *p, const char *tool,
-                           const json_t *arguments, struct argument_fault *ret)
+                           const json_t *arguments, struct schema_budget *budget,
+                           struct argument_fault *ret)
 {
     for (size_t i = 0; i < p->n; i++) {
         const struct argument_rules *rules = &p->tools[i];
@@ -117,7 +118,7 @@ bool argument_policy_meets(const struct argument_policy *p, const char *tool,
             continue;
         ret->tool = rules->tool;
         for (size_t k = 0; k < rules->n; k++)
-            if (!meets_rule(&rules->items[k], arguments, ret))
+            if (!meets_rule(&rules->items[k], arguments, budget, ret))
                 return false;
     }
     return true;

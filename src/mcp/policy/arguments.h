@@ -29,6 +29,8 @@ struct argument_fault {
     const char *tool, *name, *keyword; /* the pattern, the argument, what is not met */
     char path[SCHEMA_PATH_MAX];        /* inside of the argument */
 };
-/* Whether a call of `tool` with `arguments` (NULL: none) meets all rules for it. *ret is written when not. */
+/* Whether a call of `tool` with `arguments` (NULL: none) meets all rules for it. *budget is for all calls of one
+ * body. *ret is written when not. */
 bool argument_policy_meets(const struct argument_policy *p, const char *tool,
-                           const json_t *arguments, struct argument_fault *ret);
+                           const json_t *arguments, struct schema_budget *budget,
+                           struct argument_fault *ret);

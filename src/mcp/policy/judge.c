@@ -42,12 +42,12 @@ static bool is_plain(const char *name)
 
 /* The schema is the operator's, and said; the value is not repeated. */
 static bool judge_arguments(const struct tool_policy *p, const char *name, const json_t *arguments,
-                            struct judge_verdict *v)
+                            struct schema_budget *budget, struct judge_verdict *v)
 {
     struct argument_fault f;
     if (arguments && !json_is_object(arguments))
         return refuse(v, MCP_CODE_PARAMS, "tools.arguments", "arguments is an object");
-    if (argument_policy_meets(&p->arguments, name, arguments, &f))
+    if (argument_policy_meets(&p->arguments, name, arguments, budget, &f))
         return true;
     v->code = MCP_CODE_REFUSED;
     (void)snprintf(v->rule, sizeof(v->rule), "tools.arguments.%.60s.%.40s: %s", f.tool, f.name,
@@ -61,7 +61,7 @@ static bool judge_arguments(const struct tool_policy *p, const char *name, const
 }
 
 static bool judge_call(const struct tool_policy *p, const struct mcp_entry *m,
-                       struct judge_verdict *v)
+                       struct schema_budget *budget, struct judge_verdict *v)
 {
     AUTO(buf) shown = BUF_INIT(4 * NAME_MAX_BYTES + 16);
     const char *name = judge_tool(m), *rule, *pattern;
@@ -71,7 +71,7 @@ static bool judge_call(const struct tool_policy *p, const struct mcp_entry *m,
         return refuse(v, MCP_CODE_REFUSED, "tools",
                       "a tool's name has 1 to 256 characters of ASCII, and no space around it");
     if (tool_policy_allows(p, name, &rule, &pattern))
-        return judge_arguments(p, name, json_object_get(m->params, "arguments"), v);
+        return judge_arguments(p, name, json_object_get(m->params, "arguments"), budget, v);
     str_escape(&shown, name, strlen(name), 100);
     v->code = MCP_CODE_REFUSED;
     (void)snprintf(v->rule, sizeof(v->rule), pattern ? "%s: %s" : "%s", rule, pattern);
@@ -86,7 +86,7 @@ static bool judge_call(const struct tool_policy *p, const struct mcp_entry *m,
 }
 
 static bool judge_entry(const struct tool_policy *p, const struct mcp_entry *m,
-                        struct judge_verdict *v)
+                        struct schema_budget *budget, struct judge_verdict *v)
 {
     static const char *const exact[] = {"tools/call", "tools/list"};
     if (!m->method)
@@ -95,14 +95,15 @@ static bool judge_entry(const struct tool_policy *p, const struct mcp_entry *m,
         if (!str_eq(m->method, exact[i]) && str_ieq(m->method, exact[i]))
             return refuse(v, MCP_CODE_INVALID, "tools",
                           "the method is one about tools in another spelling");
-    return str_eq(m->method, "tools/call") ? judge_call(p, m, v) : true;
+    return str_eq(m->method, "tools/call") ? judge_call(p, m, budget, v) : true;
 }
 
 void judge_body(const struct tool_policy *p, const struct mcp_body *b, struct judge_verdict *ret)
 {
+    struct schema_budget budget = SCHEMA_BUDGET; /* of a whole batch: its calls come at once */
     *ret = (struct judge_verdict){.allowed = false, .code = MCP_CODE_REFUSED};
     for (; ret->entry < b->n; ret->entry++)
-        if (!judge_entry(p, &b->entries[ret->entry], ret))
+        if (!judge_entry(p, &b->entries[ret->entry], &budget, ret))
             return;
     ret->entry = 0;
     ret->allowed = b->n > 0;

@@ -1,10 +1,13 @@
 /* schema.c - reads a schema once, and checks arguments against it.
  *
  * Reading is for an operator's file; a keyword that is not known is refused there, because a constraint that
- * nobody checks is how a boundary gets left open. Checking is for what a caller sends: of any shape, 64
- * levels deep at most. What recurses is bounded by the schema, SCHEMA_DEPTH levels, and never by the value:
- * where the schema ends nothing is looked at. A pattern has a budget; one that runs out is not met. Numbers
- * are compared as integers where both are, else as reals, so that 1 and 1.0 are one number. */
+ * nobody checks is how a boundary gets left open. So is one that speaks of one kind of value and lets all
+ * others pass, as in the standard: there are servers that take ["x"] for "x" and "5" for 5. Checking is for what a caller
+ * sends: of any shape, 64 levels deep at most. What recurses is bounded by the schema, SCHEMA_DEPTH levels,
+ * and never by the value: where the schema ends nothing is looked at. Patterns have a budget. What cannot be
+ * told (a budget that is used up, a member in another spelling) is neither met nor not met, or `not` would
+ * turn it into a yes: it is noted once, ends the checking, and no keyword around it makes it good. Numbers are
+ * compared as integers where both are, else as reals, so that 1 and 1.0 are one number. */
 #include "mcp/policy/schema.h"
 
 #include <stdio.h>
@@ -13,6 +16,7 @@
 #include "base/err.h"
 #include "base/regex.h"
 #include "base/str.h"
+#include "mcp/wire/body.h"
 
 #define KEYS_MAX 256 /* of enum, required, properties, allOf, anyOf */
 
@@ -23,7 +27,8 @@ enum type {
     T_ARRAY = 8,
     T_NUMBER = 16,
     T_STRING = 32,
-    T_INTEGER = 64
+    T_INTEGER = 64,
+    T_ANY = 127
 };
 
 struct member {
@@ -120,7 +125,7 @@ static int read_pattern(const struct place *at, struct regex **ret)
     int r = place_text(at, 1000, &text);
     if (r < 0)
         return r;
-    *ret = regex_new(text, REGEX_END, &why);
+    *ret = regex_new(text, REGEX_END | REGEX_METERED, &why);
     return *ret ? 0 : place_wrap(at, &why);
 }
 
@@ -231,6 +236,40 @@ static int read_inside(const struct place *at, const char *key, unsigned depth, 
     return place_fail(at, "is no keyword that is checked here");
 }
 
+/* What a keyword speaks of, when it has nothing to say about the other kinds. */
+static const struct kind {
+    const char *key;
+    unsigned types;
+    const char *words;
+} kinds[] = {
+    {"pattern", T_STRING, "\"type: string\""},
+    {"minLength", T_STRING, "\"type: string\""},
+    {"maxLength", T_STRING, "\"type: string\""},
+    {"minimum", T_NUMBER | T_INTEGER, "\"type: number\" or \"type: integer\""},
+    {"maximum", T_NUMBER | T_INTEGER, "\"type: number\" or \"type: integer\""},
+    {"exclusiveMinimum", T_NUMBER | T_INTEGER, "\"type: number\" or \"type: integer\""},
+    {"exclusiveMaximum", T_NUMBER | T_INTEGER, "\"type: number\" or \"type: integer\""},
+    {"items", T_ARRAY, "\"type: array\""},
+    {"minItems", T_ARRAY, "\"type: array\""},
+    {"maxItems", T_ARRAY, "\"type: array\""},
+    {"properties", T_OBJECT, "\"type: object\""},
+    {"required", T_OBJECT, "\"type: object\""},
+    {"additionalProperties", T_OBJECT, "\"type: object\""},
+    {"not", T_ANY, "a \"type\""},
+};
+
+/* A keyword of one kind stands beside a type that names this kind, so that whoever reads it sees what passes. */
+static int check_kinds(const struct place *at, const struct schema *s)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct place one = place_member(at, kinds[i].key);
+        if (one.value && !(s->types & kinds[i].types))
+            return place_fail(&one, "needs %s beside it, or values of other kinds pass",
+                              kinds[i].words);
+    }
+    return 0;
+}
+
 static int read_at(const struct place *at, unsigned depth, struct schema **ret)
 {
     const char *key;
@@ -250,7 +289,7 @@ static int read_at(const struct place *at, unsigned depth, struct schema **ret)
         if (r < 0)
             return r;
     }
-    return 0;
+    return check_kinds(at, s);
 }
 
 int schema_read(const struct place *at, struct schema **ret)
@@ -286,12 +325,27 @@ void schema_free(struct schema *s)
 
 /* ---- checking ---- */
 
-static bool meets(const struct schema *s, const json_t *v, size_t at, struct schema_fault *f);
+struct check {
+    struct schema_budget *budget;
+    struct schema_fault *fault;
+    bool unsure; /* stays: what is told is where it began */
+};
 
-static bool fails(struct schema_fault *f, size_t at, const char *keyword)
+static bool meets(const struct schema *s, const json_t *v, size_t at, struct check *c);
+
+static bool fails(struct check *c, size_t at, const char *keyword)
 {
-    f->path[at] = '\0';
-    f->keyword = keyword;
+    if (c->unsure)
+        return false;
+    c->fault->path[at] = '\0';
+    c->fault->keyword = keyword;
+    return false;
+}
+
+static bool cannot_tell(struct check *c, size_t at, const char *why)
+{
+    (void)fails(c, at, why);
+    c->unsure = true;
     return false;
 }
 
@@ -337,42 +391,56 @@ static unsigned types_of(const json_t *v)
     return T_NUMBER | (whole ? T_INTEGER : 0u);
 }
 
-static bool meets_value(const struct schema *s, const json_t *v, size_t at, struct schema_fault *f)
+static bool meets_value(const struct schema *s, const json_t *v, size_t at, struct check *c)
 {
     if (s->types && !(s->types & types_of(v)))
-        return fails(f, at, "type");
+        return fails(c, at, "type");
     if (s->constant && !same(s->constant, v))
-        return fails(f, at, "const");
+        return fails(c, at, "const");
     bool found = !s->values;
     for (size_t i = 0; !found && i < json_array_size(s->values); i++)
         found = same(json_array_get(s->values, i), v);
-    return found ? true : fails(f, at, "enum");
+    return found ? true : fails(c, at, "enum");
 }
 
-static bool meets_number(const struct schema *s, const json_t *v, size_t at, struct schema_fault *f)
+static bool meets_number(const struct schema *s, const json_t *v, size_t at, struct check *c)
 {
     if (s->minimum && compare(v, s->minimum) < 0)
-        return fails(f, at, "minimum");
+        return fails(c, at, "minimum");
     if (s->maximum && compare(v, s->maximum) > 0)
-        return fails(f, at, "maximum");
+        return fails(c, at, "maximum");
     if (s->above && compare(v, s->above) <= 0)
-        return fails(f, at, "exclusiveMinimum");
+        return fails(c, at, "exclusiveMinimum");
     if (s->below && compare(v, s->below) >= 0)
-        return fails(f, at, "exclusiveMaximum");
+        return fails(c, at, "exclusiveMaximum");
     return true;
 }
 
-static bool meets_text(const struct schema *s, const json_t *v, size_t at, struct schema_fault *f)
+static bool meets_pattern(const struct regex *pattern, const char *text, size_t n, size_t at,
+                          struct check *c)
+{
+    struct schema_budget *b = c->budget;
+    if (n > SCHEMA_TEXT_MAX)
+        return cannot_tell(c, at, "pattern, of a text above 4096 bytes");
+    if (n > b->bytes)
+        return cannot_tell(c, at, "pattern, of texts above 64 KiB together");
+    b->bytes -= n;
+    int r = regex_find_metered(pattern, text, n, &b->steps);
+    if (r < 0)
+        return cannot_tell(c, at, "pattern, which takes too long");
+    return r == 1 ? true : fails(c, at, "pattern");
+}
+
+static bool meets_text(const struct schema *s, const json_t *v, size_t at, struct check *c)
 {
     const char *text = json_string_value(v);
     const size_t n = json_string_length(v);
     const int64_t length = (int64_t)str_utf8_len(text, n);
     if (s->min_length >= 0 && length < s->min_length)
-        return fails(f, at, "minLength");
+        return fails(c, at, "minLength");
     if (s->max_length >= 0 && length > s->max_length)
-        return fails(f, at, "maxLength");
-    return !s->pattern || regex_find(s->pattern, text, n, 0, NULL) == 1 ? true
-                                                                        : fails(f, at, "pattern");
+        return fails(c, at, "maxLength");
+    return s->pattern ? meets_pattern(s->pattern, text, n, at, c) : true;
 }
 
 /* Writes where a part is behind the path so far, as far as there is room; returns its end. */
@@ -395,68 +463,94 @@ static const struct schema *member_of(const struct schema *s, const char *name)
     return NULL;
 }
 
-static bool meets_object(const struct schema *s, const json_t *v, size_t at, struct schema_fault *f)
+/* Some servers would take it for a member that is named. */
+static bool is_look_alike(const struct schema *s, const char *name)
+{
+    bool folds = false;
+    for (size_t i = 0; i < s->n_members; i++) {
+        if (str_eq(s->members[i].name, name))
+            return false;
+        folds = folds || mcp_name_folds(s->members[i].name, name);
+    }
+    for (size_t i = 0; i < json_array_size(s->required); i++) {
+        const char *named = json_string_value(json_array_get(s->required, i));
+        if (str_eq(named, name))
+            return false;
+        folds = folds || mcp_name_folds(named, name);
+    }
+    return folds;
+}
+
+static bool meets_object(const struct schema *s, const json_t *v, size_t at, struct check *c)
 {
     const char *name;
     json_t *inside;
+    /* jansson's iteration only reads; its prototype predates const. */
+    json_object_foreach ((json_t *)(uintptr_t)v, name, inside)
+        if (is_look_alike(s, name))
+            return cannot_tell(c, at, "a member in another spelling");
     for (size_t i = 0; i < json_array_size(s->required); i++)
         if (!json_object_get(v, json_string_value(json_array_get(s->required, i))))
-            return fails(f, at, "required");
+            return fails(c, at, "required");
     /* jansson's iteration only reads; its prototype predates const. */
     json_object_foreach ((json_t *)(uintptr_t)v, name, inside) {
         const struct schema *of = member_of(s, name);
         if (!of && s->closed)
-            return fails(f, at, "additionalProperties");
+            return fails(c, at, "additionalProperties");
         of = of ? of : s->others;
-        if (of && !meets(of, inside, add_path(f, at, name, 0), f))
+        if (of && !meets(of, inside, add_path(c->fault, at, name, 0), c))
             return false;
     }
     return true;
 }
 
-static bool meets_list(const struct schema *s, const json_t *v, size_t at, struct schema_fault *f)
+static bool meets_list(const struct schema *s, const json_t *v, size_t at, struct check *c)
 {
     const int64_t n = (int64_t)json_array_size(v);
     if (s->min_items >= 0 && n < s->min_items)
-        return fails(f, at, "minItems");
+        return fails(c, at, "minItems");
     if (s->max_items >= 0 && n > s->max_items)
-        return fails(f, at, "maxItems");
+        return fails(c, at, "maxItems");
     for (size_t i = 0; s->items && i < json_array_size(v); i++)
-        if (!meets(s->items, json_array_get(v, i), add_path(f, at, NULL, i), f))
+        if (!meets(s->items, json_array_get(v, i), add_path(c->fault, at, NULL, i), c))
             return false;
     return true;
 }
 
-static bool meets_others(const struct schema *s, const json_t *v, size_t at, struct schema_fault *f)
+static bool meets_others(const struct schema *s, const json_t *v, size_t at, struct check *c)
 {
     bool any = s->n_any == 0;
     for (size_t i = 0; i < s->n_all; i++)
-        if (!meets(s->all[i], v, at, f))
+        if (!meets(s->all[i], v, at, c))
             return false;
     for (size_t i = 0; !any && i < s->n_any; i++)
-        any = meets(s->any[i], v, at, f);
+        any = meets(s->any[i], v, at, c);
     if (!any)
-        return fails(f, at, "anyOf");
-    return s->no && meets(s->no, v, at, f) ? fails(f, at, "not") : true;
+        return fails(c, at, "anyOf");
+    if (s->no && meets(s->no, v, at, c))
+        return fails(c, at, "not");
+    return !c->unsure; /* what `not` holds was not met, for all that is known */
 }
 
-static bool meets(const struct schema *s, const json_t *v, size_t at, struct schema_fault *f)
+static bool meets(const struct schema *s, const json_t *v, size_t at, struct check *c)
 {
-    if (!meets_value(s, v, at, f))
+    if (c->unsure || !meets_value(s, v, at, c))
         return false;
-    if (json_is_number(v) && !meets_number(s, v, at, f))
+    if (json_is_number(v) && !meets_number(s, v, at, c))
         return false;
-    if (json_is_string(v) && !meets_text(s, v, at, f))
+    if (json_is_string(v) && !meets_text(s, v, at, c))
         return false;
-    if (json_is_object(v) && !meets_object(s, v, at, f))
+    if (json_is_object(v) && !meets_object(s, v, at, c))
         return false;
-    if (json_is_array(v) && !meets_list(s, v, at, f))
+    if (json_is_array(v) && !meets_list(s, v, at, c))
         return false;
-    return meets_others(s, v, at, f);
+    return meets_others(s, v, at, c);
 }
 
-bool schema_meets(const struct schema *s, const json_t *value, struct schema_fault *ret)
+bool schema_meets(const struct schema *s, const json_t *value, struct schema_budget *budget,
+                  struct schema_fault *ret)
 {
+    struct check c = {.budget = budget, .fault = ret};
     *ret = (struct schema_fault){.keyword = "type"};
-    return value && meets(s, value, 0, ret);
+    return value && meets(s, value, 0, &c) && !c.unsure;
 }

@@ -1,6 +1,8 @@
 /* test_judge.c - what may pass, and what is said of what may not. */
 #include "unit/unit.h"
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "mcp/policy/judge.h"
 
 #include <string.h>
@@ -59,6 +61,40 @@ static void rules_are_about_calls_of_tools(void **state)
     }
 }
 
+/* Patterns have 64 KiB to look at in a batch, and not in each call of it. */
+static void a_batch_has_one_budget(void **state)
+{
+    static const char rules[] =
+        "{\"get_x\":{\"q\":{\"type\":\"string\",\"not\":{\"type\":\"string\",\"pattern\":\"b\"}}}}";
+    struct tool_policy p = {.has_allow = false};
+    struct err e = {0};
+    const struct document doc = {.e = &e};
+    AUTO_JSON json_t *j = NULL, *batch = json_array();
+    AUTO(buf) text = BUF_INIT(1u << 20);
+    struct judge_verdict v;
+    struct mcp_body b;
+    char *q = calloc(1, 4097);
+    (void)state;
+    assert_non_null(q);
+    memset(q, 'a', 4096);
+    assert_int_equal(json_parse(rules, sizeof(rules) - 1, &j, &e), 0);
+    struct place at = place_root(&doc, "arguments", j);
+    assert_int_equal(argument_policy_read(&at, &p.arguments), 0);
+    for (int i = 0; i < 17; i++)
+        json_array_append_new(batch, json_pack("{s:s,s:i,s:s,s:{s:s,s:{s:s}}}", "jsonrpc", "2.0",
+                                               "id", i, "method", "tools/call", "params", "name",
+                                               "get_x", "arguments", "q", q));
+    assert_int_equal(json_print(&text, batch), 0);
+    assert_int_equal(mcp_body_read(buf_str(&text), text.len, &b, &e), 0);
+    judge_body(&p, &b, &v);
+    assert_false(v.allowed);
+    assert_int_equal(v.entry, 16);
+    assert_string_equal(v.rule, "tools.arguments.get_x.q: pattern, of texts above 64 KiB together");
+    mcp_body_done(&b);
+    argument_policy_done(&p.arguments);
+    free(q);
+}
+
 static void a_body_that_was_never_read_is_denied(void **state)
 {
     const struct tool_policy p = {.has_allow = false};
@@ -73,6 +109,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_are_about_calls_of_tools),
+        cmocka_unit_test(a_batch_has_one_budget),
         cmocka_unit_test(a_body_that_was_never_read_is_denied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
