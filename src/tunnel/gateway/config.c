@@ -137,6 +137,7 @@ static int read_edge(const struct place *root, struct gateway_config *c)
     struct place at = place_member(root, "edge"), token = place_member(root, "token_file");
     struct place connections = place_member(root, "connections");
     struct place ca = place_member(root, "ca_file"), direct = place_member(root, "no_proxy");
+    struct place proxy = place_member(root, "proxy");
     struct config_url u;
     int64_t n = 2;
     if (!at.value)
@@ -147,6 +148,9 @@ static int read_edge(const struct place *root, struct gateway_config *c)
     if (!u.tls && !is_this_machine(&u.host))
         return place_fail(&at, "https://host is expected: the token goes there (http:// does for "
                                "127.0.0.1 and [::1] alone)");
+    if (!u.tls && proxy.value) /* whose 127.0.0.1 is another machine's */
+        return place_fail(&proxy, "goes with an https edge: through a proxy the token would leave "
+                                  "this machine without TLS");
     if (!token.value)
         return place_fail(&token, "is missing: an edge lets in who has the tunnel's token");
     r = config_path(&token, &c->edge.token_file);

@@ -188,6 +188,13 @@ static const struct row {
      AT("5", "connections: a number from 2 to 4 is expected")},
     {EDGE TLS ROUTES "ca_file: ''\n", AT("5", "ca_file: a text of 1 to 4095 bytes is expected")},
     /* the proxy */
+    {"edge: http://127.0.0.1:8400\ntoken_file: t\n" TLS ROUTES "proxy: http://p:1\n",
+     AT("5", "proxy: goes with an https edge: through a proxy the token would leave this machine "
+             "without TLS")},
+    {"edge: http://[::1]:8400\ntoken_file: t\n" TLS ROUTES
+     "proxy: https://p:1\nno_proxy: ['::1']\n",
+     AT("5", "proxy: goes with an https edge: through a proxy the token would leave this machine "
+             "without TLS")},
     {EDGE TLS ROUTES "proxy: socks5://p:1\n",
      AT("5", "proxy: begins with neither http:// nor https://")},
     {EDGE TLS ROUTES "proxy: http://p\n",
