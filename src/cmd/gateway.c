@@ -115,8 +115,7 @@ void gateway_guard(void)
     sigaction(SIGXFSZ, &ignore, NULL); /* lint-allow: banned no signal is handled, one is ignored */
 }
 
-/* Where nothing is named: gateway.yaml of this directory, else that of `gateway init`. malloc'ed. */
-static char *usual_config(void)
+char *gateway_usual_config(void)
 {
     AUTO_FREE char *dir = gateway_dir(NULL);
     AUTO_FREE char *made = mem_printf("%s/%s", dir, SETUP_CONFIG);
@@ -135,7 +134,7 @@ int cmd_gateway(int argc, char **argv)
         return cmd_gateway_status(argc - 1, argv + 1);
     if (argc > 1 && str_eq(argv[1], "doctor"))
         return cmd_gateway_doctor(argc - 1, argv + 1);
-    AUTO_FREE char *config = usual_config();
+    AUTO_FREE char *config = gateway_usual_config();
     struct command c = {.o = {.config_path = config, .on_ready = announce}};
     c.o.arg = &c;
     struct flag flags[] = {

@@ -13,6 +13,10 @@ int cmd_gateway_doctor(int argc, char **argv);
  * malloc'ed. */
 char *gateway_dir(const char *dir);
 
+/* The configuration where none is named: gateway.yaml of this directory, else the one that `gateway init` has
+ * made where it does by default. malloc'ed. */
+char *gateway_usual_config(void);
+
 /* For the commands that write keys: no dumps, and a file that may not grow is an error of write(2), no end
  * by a signal. */
 void gateway_guard(void);

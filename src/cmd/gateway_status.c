@@ -197,8 +197,9 @@ static int find_admin(struct status *c, struct err *e)
     struct gateway_config *config;
     if (c->admin)
         return 0;
+    AUTO_FREE char *usual = c->config ? NULL : gateway_usual_config();
     c->admin = BY_DEFAULT;
-    int r = gateway_config_read(c->config ? c->config : "gateway.yaml", &config, e);
+    int r = gateway_config_read(c->config ? c->config : usual, &config, e);
     if (r == -ENOENT && !c->config)
         return 0; /* there may be one all the same, where they are by default */
     if (r < 0)
@@ -276,8 +277,9 @@ int cmd_gateway_status(int argc, char **argv)
     struct status c = {.json = false};
     struct flag flags[] = {
         {"config", "FILE",
-         "the gateway's configuration, for where its admin listener is (gateway.yaml)", FLAG_FILE,
-         .ptr = &c.config, .line_only = true},
+         "the gateway's configuration, for where its admin listener is (gateway.yaml, here or "
+         "where init puts it)",
+         FLAG_FILE, .ptr = &c.config, .line_only = true},
         {"admin", "ADDRESS", "the admin listener (as in the file, or " BY_DEFAULT ")", FLAG_TEXT,
          .ptr = &c.admin, .line_only = true},
         {"json", NULL, "print the gateway's answer as JSON", FLAG_BOOL, .ptr = &c.json,

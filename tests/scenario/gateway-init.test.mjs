@@ -70,6 +70,23 @@ describe('gateway init', () => {
     const at = `wiki.${domain}:${s.ingress}`;
     const got = await good(run('curl', ['-sS', '--cacert', path.join(dir, 'ca.pem'), '--connect-to', `${at}:127.0.0.1:${s.ingress}`, `https://${at}/`]));
     assert.equal(got.out, 'what only insiders know');
+    // So do those that look at it; in another directory they find the one that is there.
+    const cwd = tempDir('cwd'), look = (...args) => run(BIN, ['gateway', ...args], { env: { XDG_DATA_HOME: xdg }, cwd });
+    const doctor = JSON.parse((await look('doctor', '--json')).out);
+    assert.deepEqual(doctor.checks.filter((c) => ['config', 'token', 'signature'].includes(c.id)).map((c) => [c.id, c.verdict]), [['config', 'ok'], ['token', 'ok'], ['signature', 'ok']]);
+    const yaml = path.join(dir, 'gateway.yaml'), text = fs.readFileSync(yaml, 'utf8');
+    const admin = http.createServer((q, r) => r.end('no gateway'));
+    await new Promise((ok) => admin.listen(0, '127.0.0.1', ok));
+    fs.appendFileSync(yaml, `\nadmin: 127.0.0.1:${admin.address().port}\n`);
+    const status = await look('status');
+    assert(status.err.includes(`what answers at 127.0.0.1:${admin.address().port} is no gateway`), status.err);
+    admin.close();
+    fs.writeFileSync(yaml, text);
+    fs.writeFileSync(path.join(cwd, 'gateway.yaml'), 'edge: 7\n');
+    for (const command of ['doctor', 'status']) {
+      const r = await look(command);
+      assert.deepEqual([r.code, /gateway\.yaml:1: edge: a text is expected/.test(r.out + r.err)], [1, true], r.out + r.err);
+    }
     await end(g);
     assert.equal(g.code, 0, g.tail());
 
