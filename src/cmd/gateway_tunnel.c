@@ -18,6 +18,7 @@
 #include "crypto/authority.h"
 #include "crypto/cert_issue.h"
 #include "io/file.h"
+#include "tunnel/gateway/config.h"
 #include "tunnel/gateway/setup.h"
 
 #include <stdio.h>
@@ -31,14 +32,17 @@ static int ask(struct gateway_tunnel *t, const char *method, const char *path, c
 
 /* ---- the tunnel ---- */
 
-/* Takes what the server says of a tunnel. */
-static int take_tunnel(struct gateway_tunnel *t, const json_t *j, struct err *e)
+/* Takes what the server says of a tunnel: of `asked`, or (NULL) of one that it has made. */
+static int take_tunnel(struct gateway_tunnel *t, const json_t *j, const char *asked, struct err *e)
 {
     const char *id = json_get_str(j, "id"), *domain = json_get_str(j, "domain");
     struct host h;
     if (!id || !api_client_is_id(id) || strlen(id) > 64 || !domain ||
         host_parse(domain, strlen(domain), 0, &h, NULL) < 0)
         return err_set(e, -E_PROTO, "the server's answer holds no tunnel");
+    if (asked && !str_eq(id, asked))
+        return err_set(e, -E_PROTO, "the server was asked for the tunnel %s and answers with %s",
+                       asked, id);
     if (json_get_str(j, "archived_at"))
         return err_set(e, -E_DENIED,
                        "the tunnel %s is archived, which is for good: another --dir is for another "
@@ -69,7 +73,7 @@ static int get_tunnel(struct gateway_tunnel *t, const char *id, struct err *e)
                        "%s does not know a tunnel %s; sallyport tunnel list shows those that "
                        "there are",
                        t->api->base_url, id);
-    return r < 0 ? r : take_tunnel(t, j, e);
+    return r < 0 ? r : take_tunnel(t, j, id, e);
 }
 
 /* The ids of tunnels that have the name (new reference). */
@@ -148,7 +152,7 @@ static int create_tunnel(struct gateway_tunnel *t, struct err *e)
     r = ask(t, "POST", "/v1/tunnels", body, &j, e);
     t->api->attempt = NULL;
     if (r == 0)
-        r = take_tunnel(t, j, e);
+        r = take_tunnel(t, j, NULL, e);
     t->made_tunnel = r == 0;
     return r == 0 && t->resumed ? tell_left_over(t, e) : r;
 }
@@ -175,7 +179,7 @@ int gateway_tunnel_token(struct gateway_tunnel *t, struct err *e)
     r = ask(t, "POST", path, NULL, &j, e);
     t->api->secret = false;
     const char *token = json_get_str(j, "tunnel_token");
-    if (r == 0 && (!token || !api_client_is_id(token)))
+    if (r == 0 && (!token || !api_client_is_id(token) || strlen(token) > GATEWAY_TOKEN_MAX))
         r = err_set(e, -E_PROTO, "the server's answer holds no token");
     if (r == 0 && have.len == 0) {
         r = file_write_new(file, 0600, token, strlen(token), e);

@@ -378,6 +378,7 @@ describe('gateway init, when something is wrong', () => {
         [token, (j) => ({ ...j, tunnel_token: 'a\nb' }), /the server's answer holds no token/],
         [token, () => ({}), /the server's answer holds no token/],
         [token, () => ({ tunnel_token: 'x'.repeat(200000) }), /the answer is larger than allowed/],
+        [token, () => ({ tunnel_token: 'x'.repeat(512) }), /the server's answer holds no token/],
         [list, () => ({ data: 'none' }), null],
         [list, (j) => ({ data: [{ id: `${ESC}x` }, { id: 'a' }], next_page: null, was: j }), /the server's answer holds no certificate/],
         [add, () => ({ id: 'a/b' }), /the server's answer holds no certificate/],
@@ -392,6 +393,9 @@ describe('gateway init, when something is wrong', () => {
         if (fs.existsSync(dir)) for (const { text } of Object.values(picture(dir))) assert(!text.includes(ESC) && !text.includes('\\u001b'));
         await good(init(dir, args));
         await isWhole(dir);
+        odd = { at: /^GET \/v1\/tunnels\/[^/]+$/, body: (j) => ({ ...j, id: 'tnl_other' }) };
+        const other = await init(dir, [], { ANTHROPIC_BASE_URL: url });
+        assert.deepEqual([other.code, /the server was asked for the tunnel tnl_\w+ and answers with tnl_other/.test(other.err)], [1, true], other.err);
       }
     } finally { proxy.closeAllConnections(); proxy.close(); }
   });

@@ -11,6 +11,7 @@
 #define GATEWAY_ROUTES_MAX      1024
 #define GATEWAY_NETWORKS_MAX    256 /* of allowed_ips, looked through for each connection */
 #define GATEWAY_CONNECTIONS_MAX 4
+#define GATEWAY_TOKEN_MAX       511 /* bytes of a token_file */
 
 enum gateway_scheme {
     GATEWAY_HTTP,

@@ -28,7 +28,6 @@
 
 #define DIAL_MS      45000
 #define CONNECT_MS   10000
-#define TOKEN_MAX    512
 #define REQUEST_MAX  2048
 #define AUTHORITY    (HOST_TEXT_MAX + 8)
 #define VERSION_TEXT "1"
@@ -45,7 +44,7 @@ struct token_file {
 static int read_secret_file(void *arg)
 {
     struct token_file *f = arg;
-    char text[TOKEN_MAX];
+    char text[GATEWAY_TOKEN_MAX + 1];
     AUTO_CLOSE int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return err_set(&f->err, -errno, "cannot open %s %s: %s", f->field, f->path,
