@@ -83,7 +83,7 @@ ssize_t file_read_small(int fd, void *p, size_t cap)
 
 int file_write_new(const char *path, mode_t mode, const void *p, size_t n, struct err *e)
 {
-    AUTO_FREE char *part = mem_printf("%s.new", path);
+    AUTO_FREE char *part = mem_printf("%s" FILE_STAGED, path);
     (void)unlink(part); /* left by a crash */
     AUTO_CLOSE int fd = file_make(part, mode, e);
     if (fd < 0)
@@ -99,7 +99,7 @@ int file_write_new(const char *path, mode_t mode, const void *p, size_t n, struc
 
 void file_unstage(const char *path)
 {
-    AUTO_FREE char *part = mem_printf("%s.new", path);
+    AUTO_FREE char *part = mem_printf("%s" FILE_STAGED, path);
     (void)unlink(part);
 }
 
@@ -117,7 +117,7 @@ static int resemble(int fd, const struct stat *old)
 
 int file_stage(const char *path, mode_t mode, const void *p, size_t n, struct err *e)
 {
-    AUTO_FREE char *part = mem_printf("%s.new", path);
+    AUTO_FREE char *part = mem_printf("%s" FILE_STAGED, path);
     struct stat old;
     bool is_there = lstat(path, &old) == 0;
     if (!is_there && errno != ENOENT) {
@@ -142,7 +142,7 @@ int file_stage(const char *path, mode_t mode, const void *p, size_t n, struct er
 
 int file_publish(const char *path, struct err *e)
 {
-    AUTO_FREE char *part = mem_printf("%s.new", path);
+    AUTO_FREE char *part = mem_printf("%s" FILE_STAGED, path);
     int r = rename(part, path) < 0 ? -errno : 0;
     if (r < 0)
         return err_set(e, r, "cannot replace %s: %s", path, err_text(r));

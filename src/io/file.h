@@ -20,12 +20,14 @@ int file_flush_names(const char *path, struct err *e) WARN_UNUSED;
 bool file_is_named(int fd, const char *path);
 /* Reads the whole of a small file, at most `cap` bytes (else -EFBIG). Bytes or a negative code. */
 ssize_t file_read_small(int fd, void *p, size_t cap) WARN_UNUSED;
+/* What the name of a file ends in that is not whole yet. Nobody else uses it, for it is removed. */
+#define FILE_STAGED ".sallyport-new"
 /* Makes `path` with `n` bytes in it, durable: all of it or nothing, and never over another one
  * (-EEXIST). 0 or a negative code with words. */
 int file_write_new(const char *path, mode_t mode, const void *p, size_t n, struct err *e)
     WARN_UNUSED;
 /* A file that takes the place of `path`, or begins it, in two steps, so that several can change within a
- * moment. file_stage writes PATH.new, durable, with owner and mode of what is at `path`, else with `mode`;
+ * moment. file_stage writes it beside `path`, durable, with owner and mode of what is at `path`, else with `mode`;
  * file_publish gives it the name, durable. What was there stays whole until then. A link is refused: it
  * would be replaced, not what it leads to. 0 or a negative code with words. Both block. */
 int file_stage(const char *path, mode_t mode, const void *p, size_t n, struct err *e) WARN_UNUSED;

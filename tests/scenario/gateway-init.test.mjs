@@ -269,11 +269,11 @@ describe('gateway init, cut off', () => {
     const cases = [
       [['setup.json']],
       [['setup.json', 'tunnel.token']],
-      [['setup.json', 'tunnel.token'], (d) => { fs.writeFileSync(path.join(d, 'ca.key.new'), 'half', { mode: 0o600 }); fs.writeFileSync(path.join(d, 'tunnel.token.new'), 'half', { mode: 0o600 }); }],
+      [['setup.json', 'tunnel.token'], (d) => { fs.writeFileSync(path.join(d, 'ca.key.sallyport-new'), 'half', { mode: 0o600 }); fs.writeFileSync(path.join(d, 'tunnel.token.sallyport-new'), 'half', { mode: 0o600 }); }],
       [['setup.json', 'tunnel.token', 'ca.key']],
       [['setup.json', 'tunnel.token', 'ca.key', 'ca.pem']],
-      [['setup.json', 'tunnel.token', 'ca.key', 'ca.pem'], (d) => fs.linkSync(path.join(d, 'ca.key'), path.join(d, 'ca.key.new'))],
-      [['setup.json', 'tunnel.token', 'ca.key', 'ca.pem'], (d) => fs.writeFileSync(path.join(d, 'gateway.pem.new'), 'half', { mode: 0o600 })],
+      [['setup.json', 'tunnel.token', 'ca.key', 'ca.pem'], (d) => fs.linkSync(path.join(d, 'ca.key'), path.join(d, 'ca.key.sallyport-new'))],
+      [['setup.json', 'tunnel.token', 'ca.key', 'ca.pem'], (d) => fs.writeFileSync(path.join(d, 'gateway.pem.sallyport-new'), 'half', { mode: 0o600 })],
       [['setup.json', 'tunnel.token', 'ca.key', 'ca.pem', 'gateway.pem']],
       [['setup.json', 'tunnel.token', 'ca.pem', 'gateway.pem']],
     ];
@@ -501,7 +501,7 @@ describe('gateway init, when something is wrong', () => {
     const dir = newDir();
     const r = await run('bash', ['-c', 'ulimit -f 0; exec "$@"', 'bash', BIN, 'gateway', 'init', '--dir', dir, '--name', 'never', ...ROUTE], { env: env() });
     assert.deepEqual([r.code, r.signal], [1, null], r.err);
-    assert.match(r.err, /cannot write .*setup\.json\.new: File too large/);
+    assert.match(r.err, /cannot write .*setup\.json\.sallyport-new: File too large/);
     assert.deepEqual(await named('never'), []);
   });
 });
@@ -595,7 +595,7 @@ describe('gateway renew-cert', () => {
     fs.chmodSync(at('k.pem'), 0o600);
     fs.writeFileSync(at('k.pem'), key);
     fs.chmodSync(at('k.pem'), 0o400);
-    fs.writeFileSync(at('c.pem.new'), 'staged');
+    fs.writeFileSync(at('c.pem.sallyport-new'), 'staged');
     assert.match((await good(renew(...ca, '--cert-duration', '240h'))).out, /because its key was missing or another one/);
     assert.notEqual((await fits()).serialNumber, c.serialNumber);
     // The CA of this test lives for thirty days.

@@ -3,7 +3,7 @@
  * Called by the commands on behalf of the operator, to whom the directory belongs. It holds keys, so nobody
  * else may write in it: who may could put files of their own in the place of ours. Two runs at a time would
  * make two tunnels; the second is turned away. setup.json holds no secret: names, ids, and the random key of
- * one request, which lets nobody in. What a crash leaves under a name ending in ".new" is removed, for it may
+ * one request, which lets nobody in. What a crash leaves under a name of file_stage's is removed, for it may
  * be a second name of a private key. */
 #include "tunnel/gateway/setup.h"
 

@@ -60,7 +60,7 @@ static void opens_regular_files_only(void **state)
 static void makes_all_of_it_and_never_over_another(void **state)
 {
     const struct place *p = *state;
-    AUTO_FREE char *part = mem_printf("%s.new", p->file);
+    AUTO_FREE char *part = mem_printf("%s" FILE_STAGED, p->file);
     struct err e = {0};
     struct stat st;
     char text[16];
@@ -116,7 +116,7 @@ static void expect_text(const char *path, const char *text, mode_t mode)
 static void takes_the_place_of_another_with_its_mode(void **state)
 {
     const struct place *p = *state;
-    AUTO_FREE char *part = mem_printf("%s.new", p->file);
+    AUTO_FREE char *part = mem_printf("%s" FILE_STAGED, p->file);
     struct err e = {0};
     struct stat st;
     assert_int_equal(file_stage(p->file, 0640, "one", 3, &e), 0);
