@@ -287,7 +287,11 @@ static int in_directory(struct init_command *c, struct err *e)
 {
     AUTO_FREE char *dir = gateway_dir(c->dir);
     size_t made = 0;
-    int r = dirs_make_counted(dir, &made, e);
+    int r = setup_check_root(dir, "init", e);
+    if (r == 0 && c->ca_key)
+        r = setup_check_root(c->ca_key, "init", e);
+    if (r == 0)
+        r = dirs_make_counted(dir, &made, e);
     if (r == 0)
         r = flush_made(dir, made, e);
     if (r == 0)

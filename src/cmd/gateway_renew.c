@@ -3,7 +3,8 @@
  * For a timer: when nothing is due it says so and changes nothing. It speaks to nobody; what it needs is
  * the CA's key, which may lie on another disk or machine (--ca-key). A gateway that runs takes the new
  * certificate by itself; callers that are connected keep theirs. Keys are in locked memory and on libcrypto's
- * heap, so the process cannot be dumped. No word of it is secret. */
+ * heap, so the process cannot be dumped. No word of it is secret. Root works on what is root's alone
+ * (setup_check_root): the files' owner chooses what is written and which CA signs. */
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -85,6 +86,16 @@ static void warn_of_ca(const char *ca, const struct setup_outcome *o)
             time_format(until, o->until_s * US_PER_S));
 }
 
+/* A configuration that root may follow can name files of others all the same. */
+static int check_files(const struct setup_files *f, struct err *e)
+{
+    const char *const paths[] = {f->ca, f->ca_key, f->cert, f->key};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(paths); i++)
+        r = setup_check_root(paths[i], "renew-cert", e);
+    return r;
+}
+
 static int renew(const struct renew_command *c, const struct gateway_config *g, const char *folder,
                  struct err *e)
 {
@@ -100,12 +111,15 @@ static int renew(const struct renew_command *c, const struct gateway_config *g, 
         .before_s = c->before_ms < 0 ? -1 : c->before_ms / 1000,
         .force = c->force};
     AUTO_FREE char *place = file_folder(files.cert);
+    int r = check_files(&files, e);
+    if (r < 0)
+        return r;
     AUTO_CLOSE int lock = setup_lock(place, e);
     struct cert_issuer *ca = NULL;
     struct setup_outcome o = {0};
     if (lock < 0)
         return lock;
-    int r = setup_ca_read(&files, &ca, e);
+    r = setup_ca_read(&files, &ca, e);
     if (r == -ENOENT)
         r = err_set(e, r, "the CA's certificate is not in %s: name it with --ca FILE", files.ca);
     if (r == 0)
@@ -128,7 +142,9 @@ static int run(const struct renew_command *c, struct err *e)
         c->config ? mem_strdup(c->config) : mem_printf("%s/%s", dir, SETUP_CONFIG);
     AUTO_FREE char *folder = file_folder(config);
     struct gateway_config *g = NULL;
-    int r = gateway_config_read(config, &g, e);
+    int r = setup_check_root(config, "renew-cert", e);
+    if (r == 0)
+        r = gateway_config_read(config, &g, e);
     if (r == -ENOENT && !c->config)
         return err_set(e, r,
                        "there is no %s; sallyport gateway init makes one, --config names another",

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { authority } from '../lib/egress.mjs';
-import { BIN, end, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
+import { BIN, end, forEverybody, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
 import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
 const FILES = ['ca.key', 'ca.pem', 'gateway.pem', 'gateway.yaml', 'setup.json', 'tunnel.token'];
@@ -439,7 +439,7 @@ describe('gateway init, when something is wrong', () => {
       fs.chmodSync(path.join(dir, f), 0o600);
     }
     fs.chmodSync(dir, 0o777);
-    await refuse(dir, /nobody else may write in it: chmod 700/);
+    await refuse(dir, process.getuid() === 0 ? /others may write to .*: chmod go-w/ : /nobody else may write in it: chmod 700/);
     fs.chmodSync(dir, 0o700);
     await good(init(dir, []));
     for (const f of FILES.filter((n) => n !== 'setup.json')) {
@@ -533,15 +533,103 @@ describe('gateway renew-cert', () => {
     for (const p of [no, due]) for (const k of secretsOf(dir)) assert(!(p.out + p.err).includes(k));
   });
 
-  test('root renews for the gateway of another user', { skip: process.getuid() !== 0 && 'only root gives files away' }, async () => {
-    const dir = await whole(), file = path.join(dir, 'gateway.pem');
-    fs.chownSync(file, 12345, 54321);
+  describe('root and what others own', { skip: process.getuid() !== 0 && 'only root gives files away' }, () => {
+    const U = 12345, OTHERS = new RegExp(`belongs to another user \\(${U}\\), and root follows no paths that others may change: run it as that user, sudo -u '#${U}' sallyport gateway renew-cert \\.\\.\\. \\(systemd: User=${U}\\)`);
+    const give = (dir) => { for (const f of fs.readdirSync(dir)) fs.lchownSync(path.join(dir, f), U, U); fs.chownSync(dir, U, U); };
+    const no = async (p, re) => { const r = await p; assert.deepEqual([r.code, r.out], [1, ''], r.err); assert.match(r.err, re); };
+
+    test('a directory of another user is renewed by that user, and not by root', async () => {
+      const dir = await whole(), file = path.join(dir, 'gateway.pem');
+      fs.chmodSync(path.dirname(dir), 0o755);
+      give(dir);
+      const made = picture(dir);
+      await no(renew('--dir', dir, '--force'), OTHERS);
+      await no(renew('--config', path.join(dir, 'gateway.yaml'), '--force'), OTHERS);
+      assert.deepEqual(picture(dir), made);
+      await good(run('setpriv', [`--reuid=${U}`, `--regid=${U}`, '--clear-groups', forEverybody(BIN), 'gateway', 'renew-cert', '--dir', dir, '--force'], { env: {} }));
+      assert.notEqual(picture(dir)['gateway.pem'].text, made['gateway.pem'].text);
+      const st = fs.statSync(file);
+      assert.deepEqual([st.uid, st.gid, st.mode & 0o777], [U, U, 0o600]);
+    });
+
+    test('a configuration of theirs makes and removes nothing where only root may', async () => {
+      const dir = await whole(), roots = tempDir('roots'), victim = path.join(roots, 'nologin');
+      for (const end of ['.new', '.sallyport-new']) fs.writeFileSync(victim + end, 'root\'s');
+      const yaml = path.join(dir, 'gateway.yaml');
+      fs.writeFileSync(yaml, fs.readFileSync(yaml, 'utf8').replaceAll(path.join(dir, 'gateway.pem'), victim));
+      assert(fs.readFileSync(yaml, 'utf8').includes(victim));
+      fs.chownSync(yaml, U, U);
+      await no(renew('--config', yaml), OTHERS);
+      assert.deepEqual(fs.readdirSync(roots).sort(), ['nologin.new', 'nologin.sallyport-new']);
+      // In a directory of root's the same is root's own will.
+      fs.chownSync(yaml, 0, 0);
+      await good(renew('--config', yaml));
+      assert.deepEqual(fs.readdirSync(roots).sort(), ['nologin', 'nologin.new'], 'and what is not ours stays');
+    });
+
+    test('no CA of another user signs, through a link or named', async () => {
+      const dir = await whole(), b = await whole(), made = picture(dir);
+      give(b);
+      for (const f of ['ca.pem', 'ca.key']) {
+        fs.rmSync(path.join(dir, f));
+        fs.symlinkSync(path.join(b, f), path.join(dir, f));
+      }
+      fs.rmSync(path.join(dir, 'gateway.pem'));
+      await no(renew('--dir', dir), OTHERS);
+      for (const f of ['ca.pem', 'ca.key']) {
+        fs.rmSync(path.join(dir, f));
+        fs.writeFileSync(path.join(dir, f), made[f].text, { mode: 0o600 });
+      }
+      await no(renew('--dir', dir, '--ca', path.join(b, 'ca.pem'), '--ca-key', path.join(b, 'ca.key')), OTHERS);
+      assert.equal(fs.existsSync(path.join(dir, 'gateway.pem')), false);
+      await good(renew('--dir', dir));
+    });
+
+    test('a link of theirs on the way, a file that was given away, a directory that others may write to', async () => {
+      const dir = await whole(), top = tempDir('top'), link = path.join(top, 'link');
+      fs.symlinkSync(path.dirname(dir), link);
+      const through = ['--dir', path.join(link, 'gateway'), '--force'];
+      await good(renew(...through)); // of root's
+      fs.lchownSync(link, U, U);
+      await no(renew(...through), OTHERS);
+      fs.chownSync(path.join(dir, 'gateway.pem'), U, U);
+      await no(renew('--dir', dir, '--force'), OTHERS);
+      fs.chownSync(path.join(dir, 'gateway.pem'), 0, 0);
+      for (const [of, mode] of [[path.dirname(dir), 0o777], [dir, 0o702], [path.join(dir, 'gateway.yaml'), 0o602]]) {
+        const was = fs.statSync(of).mode;
+        fs.chmodSync(of, mode);
+        await no(renew('--dir', dir, '--force'), /others may write to .*, and root follows no paths that others may change: chmod go-w/);
+        fs.chmodSync(of, was);
+      }
+      await good(renew('--dir', dir, '--force'));
+      // A ConfigMap: everybody may write, and nobody can.
+      const map = tempDir('map'), mounted = `mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"`;
+      for (const f of ['gateway.yaml', 'ca.pem']) fs.copyFileSync(path.join(dir, f), path.join(map, f));
+      fs.chmodSync(map, 0o777);
+      const argv = [BIN, 'gateway', 'renew-cert', '--config', path.join(map, 'gateway.yaml'), '--ca-key', path.join(dir, 'ca.key'), '--force'];
+      await no(run(argv[0], argv.slice(1), { env: {} }), /others may write to/);
+      await good(run('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', mounted, 'sh', map, ...argv], { env: {} }));
+    });
+
+    test('init makes nothing in a directory of another user', async () => {
+      const theirs = tempDir('theirs'), key = path.join(theirs, 'k'), asked = /belongs to another user \(12345\).*sudo -u '#12345' sallyport gateway init/;
+      fs.chownSync(theirs, U, U);
+      await no(init(path.join(theirs, 'a', 'b'), ['--name', 'never', ...ROUTE]), asked);
+      await no(init(theirs, ['--name', 'never', ...ROUTE]), asked);
+      await no(init(newDir(), ['--name', 'never', '--ca-key', key, ...ROUTE]), asked);
+      assert.deepEqual(fs.readdirSync(theirs), []);
+      assert.deepEqual(await named('never'), []);
+    });
+  });
+
+  test('files of the operator\'s whose names end in .new stay', async () => {
+    const dir = await whole(), mine = FILES.map((f) => `${f}.new`);
+    for (const f of mine) fs.writeFileSync(path.join(dir, f), 'mine', { mode: 0o600 });
+    fs.writeFileSync(path.join(dir, 'gateway.pem.sallyport-new'), 'cut off', { mode: 0o600 });
+    await good(init(dir, []));
     await good(renew('--dir', dir, '--force'));
-    const st = fs.statSync(file);
-    assert.deepEqual([st.uid, st.gid, st.mode & 0o777], [12345, 54321, 0o600]);
-    fs.chmodSync(file, 0o640);
-    const open = await renew('--dir', dir, '--force');
-    assert.deepEqual([open.code, /readable by nobody else/.test(open.err)], [1, true], open.err);
+    assert.deepEqual(fs.readdirSync(dir).sort(), [...FILES, ...mine].sort());
+    for (const f of mine) assert.equal(fs.readFileSync(path.join(dir, f), 'utf8'), 'mine');
   });
 
   test('the life that init was told is the life of the next', async () => {

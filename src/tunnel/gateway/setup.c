@@ -52,12 +52,6 @@ int setup_lock(const char *dir, struct err *e)
     return TAKE_FD(fd);
 }
 
-/* For root it may be somebody else's: of the user for whom root renews. */
-static int check_private(int fd, const struct stat *st, const char *path, struct err *e)
-{
-    return geteuid() == 0 && (st->st_mode & 077) == 0 ? 0 : file_is_private(fd, path, e);
-}
-
 int setup_read(const char *path, bool is_private, struct secret *ret, struct err *e)
 {
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -69,7 +63,7 @@ int setup_read(const char *path, bool is_private, struct secret *ret, struct err
         return err_set(e, r, "cannot open %s: %s", path, err_text(r));
     if (!S_ISREG(st.st_mode) || st.st_size >= FILE_MOST)
         return err_set(e, -EINVAL, "%s is no regular file, or too large", path);
-    r = is_private ? check_private(fd, &st, path, e) : 0;
+    r = is_private ? file_is_private(fd, path, e) : 0;
     if (r < 0)
         return r;
     struct secret text = {0};

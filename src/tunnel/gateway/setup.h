@@ -50,9 +50,12 @@ char *setup_path(const struct setup *s, const char *file) __attribute__((returns
 
 /* Whether there is something of this name, or nobody can tell. Links are not followed. */
 bool setup_is_there(const char *path);
+/* For root alone: that nobody else has a say in where `path` leads, which may not be there yet. `command`
+ * is named in the words. 0 or a negative code with words (-EPERM: another user has). */
+int setup_check_root(const char *path, const char *command, struct err *e) WARN_UNUSED;
 /* Locks a directory for one command at a time. A descriptor to be closed; -EBUSY or another code with
  * words. */
 int setup_lock(const char *dir, struct err *e) WARN_UNUSED;
-/* Reads a file of at most 128 KiB into `ret`, which is unset; a private one must be ours or root's (for
- * root: anybody's) and readable by nobody else. 0; -ENOENT without words; another negative code with words. */
+/* Reads a file of at most 128 KiB into `ret`, which is unset; a private one must be ours or root's and
+ * readable by nobody else. 0; -ENOENT without words; another negative code with words. */
 int setup_read(const char *path, bool is_private, struct secret *ret, struct err *e) WARN_UNUSED;
