@@ -68,7 +68,5 @@ bool cert_set_name(X509_NAME *name, const char *text);
 
 /* ---- cert_read.c: from files; NULL with words that begin with `name` ---- */
 
-/* The first certificate of a text. */
-X509 *cert_first(const char *pem, size_t n, const char *name, struct err *e);
 /* The first private key of a text: EC or RSA, or whatever d2i_AutoPrivateKey reads, not encrypted. */
 EVP_PKEY *cert_key_read(const char *pem, size_t n, const char *name, struct err *e);

@@ -130,7 +130,7 @@ void forward_audit_end(struct gateway_request *q);
 /* ---- forward_limits.c ---- */
 
 /* Counts the calls of q->call and starts their deadlines. 0, or -E_DENIED with code, rule and words. */
-int forward_limits_take(struct gateway_request *q, struct judge_verdict *ret) WARN_UNUSED;
+int forward_limits_take(struct gateway_request *q, struct judge_verdict *v) WARN_UNUSED;
 void forward_limits_done(struct gateway_request *q);
 void forward_uses_done(struct gateway_forward *f);
 /* The server has told progress. */
