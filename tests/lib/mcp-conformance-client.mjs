@@ -7,7 +7,7 @@ const scenario = process.env.MCP_CONFORMANCE_SCENARIO ?? "";
 const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT ?? "{}");
 
 function mcp(verb, ...args) {
-  const r = spawnSync(process.env.SALLYPORT_BIN, ["mcp", verb, url, ...args], { encoding: "utf8", timeout: 25_000 });
+  const r = spawnSync(process.env.SALLYPORT_BIN, ["mcp", verb, url, ...args], { encoding: "utf8", timeout: 150_000 });
   process.stdout.write(r.stdout ?? "");
   process.stderr.write(r.stderr ?? "");
   if (r.status !== 0) process.exit(r.status ?? 1);

@@ -42,7 +42,7 @@ for (const revision of ['2026-07-28', '2025-11-25']) {
     assert.deepEqual([...mustPass[revision], ...failing].sort(), scenariosOf(revision).sort(), 'the table has every scenario, once');
 
     const r = await run(process.execPath, [path.join(suite, 'dist/index.js'), 'client', '--command', command, '--requirements', revision,
-      '--timeout', String(ms(60000))], { timeout: ms(280000), env: { SALLYPORT_BIN: BIN }, cwd: here });
+      '--timeout', String(ms(160000))], { timeout: ms(280000), env: { SALLYPORT_BIN: BIN }, cwd: here });
     const summary = (r.out + r.err).split('=== SUITE SUMMARY ===')[1];
     assert.ok(summary, `the suite did not come to its end:\n${(r.out + r.err).slice(-3000)}`);
     const verdicts = new Map([...summary.split('Not scored for')[0].matchAll(/^([✓✗]) (\S+): (\d+) passed, (\d+) failed/gm)]
