@@ -9,7 +9,7 @@
 #include "fuzz.h"
 #include "base/enc.h"
 #include "base/err.h"
-#include "../unit/egress/scrub/reference.h"
+#include "../unit/scrub/reference.h"
 
 #include <string.h>
 

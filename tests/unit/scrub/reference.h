@@ -2,7 +2,7 @@
  *
  * The whole text is at hand; every needle is compared at every place of the text and of the text
  * with its escapes undone once, twice and three times; of all occurrences the one that begins
- * first is taken, of those the longest, again and again. Nothing is shared with src/egress/scrub
+ * first is taken, of those the longest, again and again. Nothing is shared with src/scrub
  * but the public header. Included by the unit test and by the fuzz target. */
 #pragma once
 
