@@ -209,6 +209,21 @@ for (const name of ['odd', 'oddtools'])
     if (other) assert.equal((await other).text, coded.toString());
   });
 
+test('answers that are collected share the memory of their route, and give it back', async () => {
+  const ends = [];
+  answer = (q, r) => { r.setHeader('content-type', 'application/json'); r.write(`{"jsonrpc":"2.0","id":7,"result":{"x":"${'a'.repeat(15 << 20)}`); ends.push(() => r.end('"}}')); };
+  const all = Array.from({ length: 5 }, () => post('oddtools', CALL('a')));   // 75 MiB, of which one route has 64
+  const no = await Promise.race(all);
+  assert.equal(no.status, 503);
+  assert.equal(no.json.error.data.gateway_failure.source, 'busy');
+  assert.equal(ends.length, 5);
+  for (const end of ends) end();
+  const statuses = (await Promise.all(all)).map((r) => r.status);   // two may come to the end of it at once
+  assert(statuses.every((x) => x === 200 || x === 503) && statuses.filter((x) => x === 200).length >= 3, String(statuses));
+  answer = ok;
+  assert.ok((await post('oddtools', CALL('a'))).json.result);
+});
+
 test('pages of other sites are refused, those of the host and those that are named are not', async () => {
   answer = ok;
   const from = async (origin) => (await post('odd', CALL('a'), { origin })).status;

@@ -189,8 +189,3 @@ int mcp_events_end(struct mcp_events *s, struct buf *out, struct err *e)
     }
     return finish_event(s, out, e);
 }
-
-bool mcp_events_between(const struct mcp_events *s)
-{
-    return s->held.len == 0 && !s->skip_lf;
-}

@@ -30,5 +30,3 @@ int mcp_events_feed(struct mcp_events *s, const char *p, size_t n, struct buf *o
     WARN_UNUSED;
 /* The end: what has begun and was not ended is no event, and goes on if it cannot be a list. */
 int mcp_events_end(struct mcp_events *s, struct buf *out, struct err *e) WARN_UNUSED;
-/* Whether a comment may be put here: nothing that has begun was passed on, and none is half out. */
-bool mcp_events_between(const struct mcp_events *s);

@@ -34,8 +34,9 @@ static size_t files_for_requests(void)
     if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == RLIM_INFINITY ||
         l.rlim_cur > REQUESTS_MOST)
         return REQUESTS_MOST;
-    return l.rlim_cur > 2 * FILES_FOR_REST ? (size_t)l.rlim_cur - FILES_FOR_REST
-                                           : (size_t)l.rlim_cur / 2;
+    /* A quarter is for callers of a connector (listen.c). */
+    const size_t n = (size_t)l.rlim_cur / 4 * 3;
+    return n > 2 * FILES_FOR_REST ? n - FILES_FOR_REST : n / 2;
 }
 
 int gateway_forward_new(const struct gateway_forward_options *o, struct gateway_forward **ret,
@@ -43,6 +44,7 @@ int gateway_forward_new(const struct gateway_forward_options *o, struct gateway_
 {
     struct gateway_forward *f = mem_new(struct gateway_forward);
     f->o = *o;
+    f->memory.max = FORWARD_HELD_MAX;
     map_init(&f->uses);
     if (!f->o.requests_most)
         f->o.requests_most = files_for_requests();
@@ -311,8 +313,12 @@ static void forward_it(struct gateway_request *q)
         forward_count_answer();
     }
     if (r < 0 && !q->answered && !q->caller_failed && r != -ECANCELED)
-        forward_fail(q, r == -ETIMEDOUT ? 504 : 502,
+        forward_fail(q,
+                     r == -ETIMEDOUT ? 504
+                     : r == -EBUSY   ? 503
+                                     : 502,
                      r == -E_PARSE || r == -E_LIMIT ? PROTOCOL
+                     : r == -EBUSY                  ? BUSY
                      : r == -ETIMEDOUT              ? TIMEOUT
                                                     : UPSTREAM_CLOSED,
                      e.msg[0] ? e.msg : err_text(r));

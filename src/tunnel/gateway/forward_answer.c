@@ -114,6 +114,7 @@ static void tell_end(struct relay *y, int r)
     const struct gateway_limits *l = &q->route->limits;
     q->verdict = "error";
     q->reason = r == -ETIMEDOUT    ? "timeout"
+                : r == -EBUSY      ? "busy"
                 : !y->from_server  ? "client_gone"
                 : r == -ECONNRESET ? "upstream_closed"
                                    : "protocol";
@@ -160,6 +161,18 @@ static int send_on(struct relay *y, bool more)
     return r;
 }
 
+/* What is collected lies in memory that all share. */
+static int hold(struct relay *y)
+{
+    struct gateway_request *q = y->q;
+    const size_t n = y->text.len + q->events.held.len + q->events.data.len;
+    int r = forward_hold(q, n);
+    if (r == 0)
+        return 0;
+    y->from_server = true; /* so that what has gone out is cut off */
+    return err_set(y->e, r, "answers that are held back fill the memory set aside for them");
+}
+
 static int take(struct relay *y, const char *piece, size_t n, bool idle)
 {
     struct gateway_request *q = y->q;
@@ -173,6 +186,8 @@ static int take(struct relay *y, const char *piece, size_t n, bool idle)
             more = reply_idle(&q->reply, &y->text);
         y->from_server = more < 0;
         int r = more < 0 ? more : send_on(y, more > 0 || !idle);
+        if (r == 0)
+            r = hold(y);
         if (r < 0)
             return r;
     } while (more > 0);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "audit/client.h"
+#include "base/budget.h"
 #include "base/err.h"
 #include "http/pipe/origins.h"
 #include "http/pipe/pipe.h"
@@ -13,13 +14,14 @@
 #include "tunnel/gateway/health.h"
 #include "tunnel/gateway/piece.h"
 
+#define FORWARD_HELD_MAX  (256u << 20) /* of all requests together */
 #define FORWARD_AUTHORITY (HOST_TEXT_MAX + 8)
 
 struct gateway_forward {
     struct gateway_forward_options o;
     struct origins *origins;
-    size_t busy; /* requests */
-    size_t held; /* bytes of their bodies in memory */
+    size_t busy;          /* requests */
+    struct budget memory; /* of bodies and answers that are held back */
     struct own_addresses own;
     struct map uses; /* a route's host -> what its callers use of its limits */
     int64_t told_ns; /* when the last failure was told */
@@ -74,6 +76,7 @@ struct gateway_request {
     bool caller_failed;
     bool answered; /* a final head has gone to the caller */
     enum health_outcome outcome;
+    struct budget_share share; /* of the route's memory */
 };
 
 /* ---- forward_failure.c ---- */
@@ -106,6 +109,10 @@ void forward_note_refusal(struct gateway_request *q, int status, const char *rul
  * the caller has its answer, or is gone. Suspends. */
 int forward_judge(struct gateway_request *q) WARN_UNUSED;
 void forward_judge_done(struct gateway_request *q);
+
+/* Counts what is held for the request: its body and `more` bytes. -EBUSY: its route, or all together, have no more
+ * room; then nothing has changed. */
+int forward_hold(struct gateway_request *q, size_t more) WARN_UNUSED;
 
 /* How an answer is looked through for lists. */
 enum forward_filter { FILTER_NONE, FILTER_MESSAGE, FILTER_EVENTS };

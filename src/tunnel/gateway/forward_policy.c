@@ -19,8 +19,7 @@
 
 #define PIECE_BYTES (16u << 10)
 #define BODY_MS     60000
-#define HELD_MAX    (256u << 20)   /* of all requests together */
-#define ROUTE_MAX   (HELD_MAX / 4) /* of one route, of one reading of the files */
+#define ROUTE_MAX   (FORWARD_HELD_MAX / 4) /* of one route, of one reading of the files */
 
 static int refuse(struct gateway_request *q, int status, int code, const char *rule,
                   const char *words)
@@ -68,16 +67,19 @@ static const char *wrong_kind(const struct http_head *h)
 
 /* ---- the body ---- */
 
+int forward_hold(struct gateway_request *q, size_t more)
+{
+    struct budget *route = &q->secret->memory;
+    if (!route->max)
+        *route = (struct budget){.max = ROUTE_MAX, .outer = &q->f->memory};
+    q->share.of = route;
+    return budget_set(&q->share, q->body.len + more) ? 0 : -EBUSY;
+}
+
 static int add_piece(struct gateway_request *q, const char *piece, size_t n)
 {
-    if (q->f->held + n > HELD_MAX || q->secret->held + n > ROUTE_MAX)
-        return -EBUSY;
-    int r = buf_add(&q->body, piece, n);
-    if (r == 0) {
-        q->f->held += n;
-        q->secret->held += n;
-    }
-    return r;
+    int r = forward_hold(q, n);
+    return r < 0 ? r : buf_add(&q->body, piece, n);
 }
 
 static int read_body(struct gateway_request *q)
@@ -190,9 +192,7 @@ int forward_judge(struct gateway_request *q)
 
 void forward_judge_done(struct gateway_request *q)
 {
-    q->f->held -= q->body.len;
-    if (q->secret)
-        q->secret->held -= q->body.len;
+    budget_end(&q->share);
     mcp_events_done(&q->events);
     mcp_body_done(&q->call);
     buf_done(&q->body);

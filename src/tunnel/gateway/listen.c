@@ -23,12 +23,14 @@
 #include "io/stream.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
-#define HELLO_MS   10000
-#define HELLO_STEP 2048
-#define LOOKS_FREE 32 /* reads of a ClientHello before it is taken for one that comes in crumbs */
-#define CRUMB_MS   10
-#define SERVERS    2 /* one a family */
+#define PLACES_MOST 8192
+#define HELLO_MS    10000
+#define HELLO_STEP  2048
+#define LOOKS_FREE  32 /* reads of a ClientHello before it is taken for one that comes in crumbs */
+#define CRUMB_MS    10
+#define SERVERS     2 /* one a family */
 
 struct listener {
     const struct inner_options *o;
@@ -133,10 +135,21 @@ static void serve(struct http_exchange *x, void *arg)
 
 /* ---- life ---- */
 
+/* An eighth of the files that the process may open, for each of two families: strangers come here, and the
+ * rest is for the edge and for servers. */
+static size_t places(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur / 8 > PLACES_MOST)
+        return PLACES_MOST;
+    return files.rlim_cur / 8 + 1;
+}
+
 static int open_one(struct listener *l, const char *at, struct err *e)
 {
     char bound[SOCK_ADDR_MAX];
-    const struct http_server_config c = {.listen = at, .handler = serve, .arg = l};
+    const struct http_server_config c = {
+        .listen = at, .max_connections = places(), .handler = serve, .arg = l};
     struct http_server *s = http_server_new(&c, bound, e);
     if (!s)
         return e->code < 0 ? e->code : -EINVAL;

@@ -4,6 +4,7 @@
  * say it again, to whoever asks it. So routes to the same server (scheme, host, port, path) have one table. */
 #pragma once
 
+#include "base/budget.h"
 #include "tunnel/gateway/config.h"
 
 struct err;
@@ -26,7 +27,7 @@ struct route_secret {
     } former[ROUTE_SECRET_FORMER]; /* the latest first */
     size_t n_former;
     struct route_secret *peer;    /* the next route to the same server, in a ring; itself: none */
-    size_t held;                  /* bytes of requests in memory: forward_policy.c */
+    struct budget memory;         /* of its requests: forward_policy.c */
     bool decodes;                 /* answers are looked into for something else, too */
     struct scrub_table *table;    /* of all these; NULL: there is none, and nothing to look into */
     char id[ROUTE_SECRET_ID_MAX]; /* tells apart what may not share a connection */
