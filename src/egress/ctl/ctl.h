@@ -19,10 +19,12 @@
 struct ctl;
 struct err;
 
-#define CTL_TEXT_MAX  (48u << 10) /* of one JSON text; larger things travel as descriptors */
-#define CTL_TAIL_MAX  (64u << 10)
-#define CTL_FDS_MAX   16
-#define CTL_ASKED_MAX 1024 /* questions of one peer that are being answered at once */
+#define CTL_TEXT_MAX (48u << 10) /* of one JSON text; larger things travel as descriptors */
+#define CTL_TAIL_MAX (64u << 10)
+#define CTL_FDS_MAX  16
+/* Questions of one peer that are being answered at once: more than there are credentials, whose questions
+ * may all wait for the answer to one. */
+#define CTL_ASKED_MAX 2048
 
 struct ctl_fds {
     int fd[CTL_FDS_MAX];

@@ -25,10 +25,51 @@
 #define STOP_MS    2000
 #define TELL_MS    5000
 
-/* What an origin hears from one proxy it may say to another's sandbox, so they are told before the one that
- * asked has its answer. So is that one: the question may be given up while it is answered, and another
+/* What an origin hears from one proxy it may say to another's sandbox, so all of them know it before the
+ * one that asked has its answer: each says when it does, for it may not have had a turn while the origin
+ * answered. So does the one that asked: the question may be given up while it is answered, and another
  * proxy be answered after that. Who comes meanwhile waits: the same words again and again would be news
- * of no news. 0, or the code of a fiber that may not go on: then the next one that asks tells. */
+ * of no news. */
+struct news {
+    struct proxy *p;
+    const char *credential;
+};
+
+static int tell_one(void *arg)
+{
+    const struct news *n = arg;
+    struct ctl *ctl = n->p->ctl;
+    AUTO_JSON json_t *o = json_new_object(), *answer = NULL;
+    struct err e = {.code = 0};
+    json_put_str(o, "op", "changed");
+    json_put_str(o, "credential", n->credential);
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(TELL_MS);
+    int r = ctl_ask(ctl, o, NULL, 0, &answer, NULL, NULL, &e);
+    if (r == -ETIMEDOUT && n->p->ctl == ctl) {
+        log_error("an egress process does not take a secret that has changed, and is ended",
+                  "number=%u", n->p->number);
+        (void)proc_kill(&n->p->proc, SIGKILL); /* with it its streams end */
+    }
+    return r == -ECANCELED ? r : 0; /* a value that it cannot use is one that it puts nowhere */
+}
+
+/* Suspends until all that serve know it. 0, or a negative code: somebody may not. */
+static int tell_each(struct keeper *k, const char *credential)
+{
+    struct news news[KEEPER_PROXIES_MAX];
+    AUTO(scope) s;
+    scope_init(&s);
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < k->n_proxies; i++) {
+        if (!k->proxies[i].ready || !k->proxies[i].ctl)
+            continue;
+        news[i] = (struct news){&k->proxies[i], credential};
+        r = fiber_spawn(&s, "news", tell_one, &news[i], NULL);
+    }
+    return r < 0 ? r : scope_join(&s);
+}
+
+/* 0, or the code of a fiber that may not go on: then the next one that asks tells. */
 static int tell_news(struct keeper *k, const char *credential)
 {
     int r = fmutex_lock(&k->telling);
@@ -36,13 +77,7 @@ static int tell_news(struct keeper *k, const char *credential)
         return r;
     struct secret_value *v = secrets_untold(k, credential);
     if (v) {
-        AUTO_JSON json_t *o = json_new_object();
-        json_put_str(o, "op", "changed");
-        json_put_str(o, "credential", credential);
-        for (size_t i = 0; i < k->n_proxies; i++)
-            if (k->proxies[i].ready)
-                (void)!proxy_tell(&k->proxies[i], o, NULL, 0);
-        r = fiber_yield();
+        r = tell_each(k, credential);
         if (r >= 0)
             secrets_told(k, credential, v);
         secret_value_unref(v);

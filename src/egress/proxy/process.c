@@ -200,37 +200,6 @@ static int take_binding(struct world *w, const json_t *o, struct ctl_fds *fds, s
     return r;
 }
 
-struct news {
-    struct world *w;
-    char credential[];
-};
-
-static int ask_again(void *arg)
-{
-    struct news *n = arg;
-    struct value *v = NULL;
-    struct err e = {.code = 0};
-    int r = values_get(n->w->values, n->credential, &v, &e);
-    value_unref(v);
-    free(n);
-    return r == -ECANCELED ? r : 0; /* who needs it asks again, and tells */
-}
-
-/* At once: an origin may say it here, in an answer that is open. */
-static int take_news(struct world *w, const char *credential)
-{
-    if (!credential || !w->values)
-        return 0;
-    struct news *n = mem_array(sizeof(*n) + strlen(credential) + 1, 1);
-    n->w = w;
-    memcpy(n->credential, credential, strlen(credential) + 1);
-    values_changed(w->values, credential);
-    int r = fiber_spawn(&w->scope, "news", ask_again, n, NULL);
-    if (r < 0)
-        free(n);
-    return r;
-}
-
 static int take_notice(struct world *w, const char *op, const json_t *o, struct ctl_fds *fds,
                        struct err *e)
 {
@@ -245,8 +214,6 @@ static int take_notice(struct world *w, const char *op, const json_t *o, struct 
     }
     if (str_eq(op, "bind"))
         return take_binding(w, o, fds, e);
-    if (str_eq(op, "changed"))
-        return take_news(w, json_get_str(o, "credential"));
     const char *id = json_get_str(o, "binding");
     struct sandbox *s = id ? map_get(&w->sandboxes, id) : NULL;
     if (!s)
@@ -264,12 +231,21 @@ static int take_notice(struct world *w, const char *op, const json_t *o, struct 
     return 0;
 }
 
+/* An origin may say the new value here, in an answer that is open, as soon as the keeper has our answer. */
+static int answer_keeper(struct world *w, const char *op, const json_t *o, struct err *e)
+{
+    const char *credential = json_get_str(o, "credential");
+    if (!str_eq(op, "changed") || !credential)
+        return err_set(e, -E_PROTO, "a proxy does not answer that");
+    return w->values ? values_changed(w->values, credential, e) : 0;
+}
+
 static int hear_keeper(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
                        struct ctl_answer *answer, struct err *e)
 {
     struct err why = {.code = 0};
     if (answer)
-        return err_set(e, -E_PROTO, "a proxy answers nothing");
+        return answer_keeper(arg, op, o, e);
     int r = take_notice(arg, op, o, fds, &why);
     if (r < 0)
         log_error("what the keeper said could not be done", "op=%s code=%s error=%s", op,

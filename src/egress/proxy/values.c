@@ -38,8 +38,7 @@ struct entry {
     size_t n_past;
     int64_t asked_ns;
     bool asking;
-    bool changed; /* the keeper says so: the next question is for that value */
-    bool gone;    /* the policy does not have it any more */
+    bool gone; /* the policy does not have it any more */
     size_t waiting;
     struct waitq answered;
 };
@@ -176,7 +175,8 @@ static void take_value(struct values *vs, struct entry *n, struct secret *secret
     vs->generation++;
 }
 
-static int ask(struct values *vs, struct entry *n, const char *name, struct err *e)
+/* Asks, and takes the answer. The entry stays: the caller counts as one that waits. */
+static int fetch(struct values *vs, struct entry *n, const char *name, bool changed, struct err *e)
 {
     const bool proxy = str_eq(name, PROXY_ENTRY);
     AUTO_JSON json_t *o = json_new_object(), *answer = NULL;
@@ -185,15 +185,11 @@ static int ask(struct values *vs, struct entry *n, const char *name, struct err 
     if (!proxy) {
         json_put_str(o, "credential", name);
         json_put_bool(o, "look", vs->what == VALUES_LOOKED);
-        json_put_bool(o, "changed", n->changed);
-        n->changed = false;
+        json_put_bool(o, "changed", changed);
     }
     const int64_t asked_ns = time_mono_ns();
     const uint64_t turns = vs->turns;
-    n->asking = true;
     int r = ctl_ask(vs->keeper, o, NULL, 0, &answer, NULL, &secret, e);
-    n->asking = false;
-    waitq_wake_all(&n->answered);
     if (r < 0)
         return r;
     if (!secret.data)
@@ -203,11 +199,20 @@ static int ask(struct values *vs, struct entry *n, const char *name, struct err 
         return r;
     }
     take_value(vs, n, &secret);
-    /* A policy that has come meanwhile may give the name another source: this may be the old one's. */
+    /* What has come meanwhile may give the name another source or value: this may be the old one's. */
     n->asked_ns = vs->turns == turns ? asked_ns : 0;
     if (n->gone) /* or none: somebody may have used it, in another process */
         retire(vs, n);
     return 0;
+}
+
+static int ask(struct values *vs, struct entry *n, const char *name, struct err *e)
+{
+    n->asking = true;
+    int r = fetch(vs, n, name, false, e);
+    n->asking = false;
+    waitq_wake_all(&n->answered);
+    return r;
 }
 
 static int get(struct values *vs, const char *name, struct value **ret, struct err *e)
@@ -233,12 +238,15 @@ int values_get(struct values *vs, const char *credential, struct value **ret, st
     return get(vs, credential, ret, e);
 }
 
-void values_changed(struct values *vs, const char *credential)
+int values_changed(struct values *vs, const char *credential, struct err *e)
 {
     struct entry *n = entry_of(vs, credential);
     vs->turns++;
     n->asked_ns = 0;
-    n->changed = true;
+    n->waiting++;
+    int r = fetch(vs, n, credential, true, e);
+    n->waiting--;
+    return r;
 }
 
 bool values_has(const struct values *vs, const char *credential)

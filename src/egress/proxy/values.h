@@ -31,8 +31,10 @@ void values_free(struct values *vs);  /* nobody may wait in values_get; NULL is 
  * asked for. 0, or the source's code with words that hold no secret. */
 int values_get(struct values *vs, const char *credential, struct value **ret, struct err *e)
     WARN_UNUSED;
-/* The keeper says that it has another one: it is asked for again. */
-void values_changed(struct values *vs, const char *credential);
+/* The keeper says that it has another one: from the return on it is known, and the one before remembered.
+ * Suspends, but does not wait for a question that is under way: the keeper may not answer that one before
+ * this has returned. As values_get. */
+int values_changed(struct values *vs, const char *credential, struct err *e) WARN_UNUSED;
 /* Of upstream_proxy; as above. */
 int values_get_proxy_password(struct values *vs, struct value **ret, struct err *e) WARN_UNUSED;
 

@@ -18,6 +18,8 @@ struct desk {
     struct values *values;
     char secret[64];
     unsigned asked;
+    struct waitq held; /* questions of "HELD" but those after news */
+    bool let_go;
 };
 
 static int answer(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
@@ -34,6 +36,9 @@ static int answer(void *arg, const char *op, const json_t *o, struct ctl_fds *fd
         return err_set(e, -ENOENT, "the file is not there");
     char text[128];
     const int n = snprintf(text, sizeof(text), "%s-%s-7Qm2vX9pLrT4wZ8n", name, d->secret);
+    while (str_eq(name, "HELD") && !json_get_bool(o, "changed", false) && !d->let_go)
+        if (waitq_wait(&d->held) < 0)
+            return err_set(e, -ECANCELED, "cancelled");
     return secret_set(&answer->tail, text, (size_t)n);
 }
 
@@ -42,6 +47,7 @@ static void open_desk(struct desk *d)
     int pair[2];
     time_test_set(1000 * NS_PER_S, 0);
     *d = (struct desk){.secret = "0"};
+    waitq_init(&d->held);
     assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0);
     d->keeper = ctl_new(pair[0], answer, d);
     d->proxy = ctl_new(pair[1], answer, d);
@@ -345,7 +351,42 @@ static int a_keeper_that_is_gone_leaves_nothing_to_be_written_down(void *arg)
     return 0;
 }
 
+static int get_held(void *arg)
+{
+    struct desk *d = arg;
+    struct value *v = NULL;
+    struct err e;
+    int r = values_get(d->values, "HELD", &v, &e);
+    value_unref(v);
+    return r;
+}
+
+/* The keeper answers a question only when all proxies know the news, this one included. */
+static int news_do_not_wait_for_a_question(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    struct err e;
+    AUTO(scope) s;
+    scope_init(&s);
+    open_desk(&d);
+    assert_int_equal(fiber_spawn(&s, "get", get_held, &d, NULL), 0);
+    while (d.asked == 0)
+        assert_int_equal(fiber_yield(), 0);
+    str_copy(d.secret, sizeof(d.secret), "1");
+    assert_int_equal(values_changed(d.values, "HELD", &e), 0);
+    assert_string_equal(known(&d), "HELD1");
+    d.let_go = true;
+    waitq_wake_all(&d.held);
+    assert_int_equal(scope_join(&s), 0);
+    assert_string_equal(known(&d), "HELD1,0,1"); /* the old answer was asked for once more */
+    assert_int_equal(d.asked, 3);
+    close_desk(&d);
+    return 0;
+}
+
 ON_LOOP(four_values_are_remembered)
+ON_LOOP(news_do_not_wait_for_a_question)
 ON_LOOP(what_was_is_forgotten_after_an_hour)
 ON_LOOP(what_a_policy_takes_away_is_remembered)
 ON_LOOP(nothing_is_written_down_with_a_secret)
@@ -358,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(case_four_values_are_remembered),
         cmocka_unit_test(case_what_was_is_forgotten_after_an_hour),
+        CASE(news_do_not_wait_for_a_question),
         cmocka_unit_test(case_what_a_policy_takes_away_is_remembered),
         cmocka_unit_test(a_host_that_had_a_credential_is_known_for_an_hour),
         cmocka_unit_test(case_nothing_is_written_down_with_a_secret),
