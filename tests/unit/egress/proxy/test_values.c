@@ -45,7 +45,7 @@ static int answer(void *arg, const char *op, const json_t *o, struct ctl_fds *fd
 static void open_desk(struct desk *d)
 {
     int pair[2];
-    time_test_set(1000 * NS_PER_S, 0);
+    time_test_set(time_mono_ns(), 0);
     *d = (struct desk){.secret = "0"};
     waitq_init(&d->held);
     assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0);
@@ -189,7 +189,7 @@ static void a_host_that_had_a_credential_is_known_for_an_hour(void **state)
     assert_int_equal(host_parse("c.test", 6, 0, &c, &e), 0);
     const struct policy_query q = {.host = &a, .port = 443, .transport = POLICY_TLS};
     const struct policy_query other = {.host = &c, .port = 443, .transport = POLICY_TLS};
-    time_test_set(1000 * NS_PER_S, 0);
+    time_test_set(time_mono_ns(), 0);
     former_add(&f, none);
     assert_int_equal(f.n, 0); /* it gave nobody anything */
     for (size_t i = 0; i < 3; i++)

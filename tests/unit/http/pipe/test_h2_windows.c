@@ -213,7 +213,7 @@ static void windows_follow_what_is_held(void)
 {
     struct both b;
     static struct stream stuck[10];
-    time_test_set(1000 * NS_PER_S, 0);
+    time_test_set(time_mono_ns(), 0);
     both_init_with(&b, NULL,
                    &(struct http_link_options){.line = {.stream_window = 256 * KIB,
                                                         .conn_window = 256 * KIB,
