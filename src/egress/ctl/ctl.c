@@ -5,7 +5,7 @@
  * datagram that is cut, is no JSON object or has neither "op" nor "re" ends the channel. A peer that
  * asks faster than it is answered waits: beyond CTL_ASKED_MAX the reader does not read on.
  *
- * Secrets travel as the tail of an answer. The buffer a datagram is read into lies in locked memory
+ * Secrets travel as the tail of an answer, or of a question to who takes them. The buffer a datagram is read into lies in locked memory
  * (struct secret) and is wiped after each one that had a tail. */
 #include "egress/ctl/ctl.h"
 
@@ -46,7 +46,7 @@ struct ctl {
     struct fsem answering; /* how many of theirs may be begun */
     struct secret in;
     int64_t last;
-    bool ended;
+    bool ended, takes_tails;
     size_t users; /* fibers in a call of ours, which must be out before the channel is freed */
     struct waitq end, left;
 };
@@ -139,13 +139,23 @@ struct asked {
     struct ctl *c;
     json_t *o;
     struct ctl_fds fds;
+    struct secret tail;
 };
+
+static void asked_free(struct asked *q)
+{
+    ctl_fds_done(&q->fds);
+    secret_done(&q->tail);
+    json_decref(q->o);
+    fsem_give(&q->c->answering);
+    free(q);
+}
 
 static int answer_one(void *arg)
 {
     struct asked *q = arg;
     struct ctl *c = q->c;
-    struct ctl_answer answer = {.o = json_new_object()};
+    struct ctl_answer answer = {.came = &q->tail, .o = json_new_object()};
     struct err e = {.code = 0};
     json_put_int(answer.o, "re", json_get_int(q->o, "ask", 0));
     int r = c->handler(c->arg, json_get_str(q->o, "op"), q->o, &q->fds, &answer, &e);
@@ -159,28 +169,24 @@ static int answer_one(void *arg)
     ctl_fds_done(&answer.fds);
     secret_done(&answer.tail);
     json_decref(answer.o);
-    ctl_fds_done(&q->fds);
-    json_decref(q->o);
-    fsem_give(&c->answering);
-    free(q);
+    asked_free(q);
     return r == -ECANCELED ? r : 0; /* a channel that is broken is noticed by its reader */
 }
 
-static int begin_answer(struct ctl *c, json_t *o, struct ctl_fds *fds)
+static int begin_answer(struct ctl *c, json_t *o, struct ctl_fds *fds, const char *tail,
+                        size_t tail_n)
 {
-    int r = fsem_take(&c->answering);
+    int r = tail_n && !c->takes_tails ? -E_PROTO : fsem_take(&c->answering);
     if (r < 0)
         return r;
     struct asked *q = mem_new(struct asked);
     *q = (struct asked){.c = c, .o = json_incref(o), .fds = *fds};
     fds->n = 0;
-    r = fiber_spawn(&c->scope, "answer", answer_one, q, NULL);
-    if (r < 0) {
-        ctl_fds_done(&q->fds);
-        json_decref(q->o);
-        free(q);
-        fsem_give(&c->answering);
-    }
+    r = tail_n ? secret_set(&q->tail, tail, tail_n) : 0;
+    if (r >= 0)
+        r = fiber_spawn(&c->scope, "answer", answer_one, q, NULL);
+    if (r < 0)
+        asked_free(q);
     return r;
 }
 
@@ -229,7 +235,7 @@ static int take_datagram(struct ctl *c, size_t n, struct ctl_fds *fds)
     if (!op)
         return -E_PROTO;
     if (ask > 0)
-        return begin_answer(c, o, fds);
+        return begin_answer(c, o, fds, tail, tail_n);
     return c->handler(c->arg, op, o, fds, NULL, &e);
 }
 
@@ -263,13 +269,14 @@ static int read_all(void *arg)
 
 /* ---- asking ---- */
 
-static int put_question(struct ctl *c, json_t *o, const int *fds, size_t n_fds, struct question *q,
-                        struct err *e)
+/* A tail and descriptors do not go together. */
+static int put_question(struct ctl *c, json_t *o, const struct secret *tail, const int *fds,
+                        size_t n_fds, struct question *q, struct err *e)
 {
     waitq_init(&q->wait);
     json_put_int(o, "ask", q->number);
     list_push_back(&c->questions, &q->link);
-    int r = send_borrowed(c, o, fds, n_fds);
+    int r = tail ? send_datagram(c, o, tail, NULL, 0) : send_borrowed(c, o, fds, n_fds);
     while (r >= 0 && !q->answered)
         r = waitq_wait(&q->wait);
     list_remove(&q->link);
@@ -287,7 +294,7 @@ int ctl_ask(struct ctl *c, json_t *o, const int *fds, size_t n_fds, json_t **ret
 {
     struct question q = {.number = ++c->last};
     enter(c);
-    int r = put_question(c, o, fds, n_fds, &q, e);
+    int r = put_question(c, o, NULL, fds, n_fds, &q, e);
     leave(c);
     if (r >= 0) {
         *ret = q.o;
@@ -301,6 +308,18 @@ int ctl_ask(struct ctl *c, json_t *o, const int *fds, size_t n_fds, json_t **ret
             q.tail = (struct secret){.data = NULL};
         }
     }
+    json_decref(q.o);
+    ctl_fds_done(&q.fds);
+    secret_done(&q.tail);
+    return r;
+}
+
+int ctl_ask_secret(struct ctl *c, json_t *o, const struct secret *tail, struct err *e)
+{
+    struct question q = {.number = ++c->last};
+    enter(c);
+    int r = put_question(c, o, tail, NULL, 0, &q, e);
+    leave(c);
     json_decref(q.o);
     ctl_fds_done(&q.fds);
     secret_done(&q.tail);
@@ -343,6 +362,11 @@ void ctl_free(struct ctl *c)
         MUST(waitq_wait(&c->left) == 0);
     secret_done(&c->in);
     free(c);
+}
+
+void ctl_take_tails(struct ctl *c)
+{
+    c->takes_tails = true;
 }
 
 bool ctl_ended(const struct ctl *c)

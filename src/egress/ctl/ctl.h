@@ -19,12 +19,10 @@
 struct ctl;
 struct err;
 
-#define CTL_TEXT_MAX (48u << 10) /* of one JSON text; larger things travel as descriptors */
-#define CTL_TAIL_MAX (64u << 10)
-#define CTL_FDS_MAX  16
-/* Questions of one peer that are being answered at once: more than there are credentials, whose questions
- * may all wait for the answer to one. */
-#define CTL_ASKED_MAX 2048
+#define CTL_TEXT_MAX  (48u << 10) /* of one JSON text; larger things travel as descriptors */
+#define CTL_TAIL_MAX  (64u << 10)
+#define CTL_FDS_MAX   16
+#define CTL_ASKED_MAX 1024 /* questions of one peer that are being answered at once */
 
 struct ctl_fds {
     int fd[CTL_FDS_MAX];
@@ -33,9 +31,10 @@ struct ctl_fds {
 void ctl_fds_done(struct ctl_fds *f); /* closes those that are left; zeroed is fine */
 
 struct ctl_answer {
-    json_t *o;          /* an object to fill in, owned by the channel */
-    struct ctl_fds fds; /* sent, then closed; not together with a tail */
-    struct secret tail; /* sent, then wiped */
+    const struct secret *came; /* the tail of the question, or unset; until the handler returns */
+    json_t *o;                 /* an object to fill in, owned by the channel */
+    struct ctl_fds fds;        /* sent, then closed; not together with a tail */
+    struct secret tail;        /* sent, then wiped */
 };
 /* Does what a question or a notice (answer NULL) asks for. Takes descriptors out of *fds (the rest is
  * closed). May suspend for a question. 0, or a negative code with words, which are the answer; after
@@ -57,8 +56,15 @@ void ctl_free(struct ctl *c);
  * -ECANCELED, -ETIMEDOUT. */
 int ctl_ask(struct ctl *c, json_t *o, const int *fds, size_t n_fds, json_t **ret,
             struct ctl_fds *ret_fds, struct secret *ret_tail, struct err *e) WARN_UNUSED;
+/* Asks with a tail, for an answer that has nothing but that it was done. As ctl_ask; -EMSGSIZE: it is too
+ * large. */
+int ctl_ask_secret(struct ctl *c, json_t *o, const struct secret *tail, struct err *e) WARN_UNUSED;
 /* A notice; `fds` likewise. Suspends while the other end does not read. 0 or a negative code. */
 int ctl_tell(struct ctl *c, json_t *o, const int *fds, size_t n_fds) WARN_UNUSED;
+
+/* From now on questions may come with a tail: whoever asks is trusted more than we are. Otherwise one that
+ * does ends the channel. */
+void ctl_take_tails(struct ctl *c);
 
 bool ctl_ended(const struct ctl *c);
 /* Suspends until the channel has ended. 0, -ECANCELED, -ETIMEDOUT. */

@@ -22,8 +22,8 @@
  *   ca       descriptor: the key                                                          (notice)
  *   bind     binding, session, call, env, from, sockets, last; descriptors                (notice)
  *   session, call, release: as above                                                      (notice)
- *   changed  credential: a proxy is to get a value of it that is new. Answers when it has asked for that
- *            value and scrubs it
+ *   secret   credential; the tail of the question is a value of it that is to be put into requests now.
+ *            Answers when what comes from here on is searched for it
  *
  * The keeper to the exporter (export/process.h):
  *   export   log: path, position: path, endpoint, ca_file, headers: [name]                (notice)
@@ -34,9 +34,8 @@
  * A proxy to the keeper:
  *   ready    it has given up what it does not need and serves                             (notice)
  *   again    binding: not all of its sockets have come; it is told of it again before the answer
- *   value    credential: name. The tail of the answer is the secret. All proxies know it then if it
- *            is a new one; not with look: true, which is for a value that no origin gets, and not with
- *            changed: true, to answer that question: the value that it is about
+ *   value    credential: name. The tail of the answer is the secret. All proxies have answered `secret` about
+ *            it then; not with look: true, which is for a value that no origin gets
  *   proxy_password  the same of upstream_proxy's */
 #pragma once
 

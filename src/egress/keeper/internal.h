@@ -30,6 +30,8 @@ struct proxy {
     struct proc proc;
     struct ctl *ctl;  /* NULL while there is none */
     bool ready, told; /* told: which bindings there were; it may get more */
+    bool ending;      /* the channel is gone, the process may not be */
+    unsigned life;    /* counts processes that have ended */
     size_t bindings;
 };
 
@@ -48,8 +50,7 @@ struct binding {
 struct keeper_secret {
     struct secret_source *source;
     struct placeholder_format *format; /* NULL: it is never sent by a client */
-    struct secret_value *latest;       /* that a proxy has asked for */
-    bool told;                         /* all proxies know that it is another one than before */
+    struct secret_value *known;        /* by all proxies: what they may put into requests */
 };
 
 /* Values of the headers of audit.otlp, in the policy's order. */
@@ -83,7 +84,7 @@ struct keeper {
     struct scope scope; /* the fibers that keep proxies */
     struct waitq changed;
     struct fmutex taking;  /* a policy, of which secrets and text come one after the other */
-    struct fmutex telling; /* that a secret is another one */
+    struct fmutex telling; /* proxies a secret */
     struct pool *pool;
     struct policy *policy;
     int policy_fd, ca_fd; /* sealed: the policy's text, the CA's key */
@@ -117,19 +118,14 @@ int secrets_take_policy(struct keeper *k, const struct policy *p, struct err *e)
  * where the old policy says. Suspends, for the connections of vaults. */
 void secrets_let_go(struct keeper *k);
 void secrets_done(struct keeper *k); /* Suspends */
-enum secrets_use {
-    SECRETS_USE,  /* an origin may get it */
-    SECRETS_LOOK, /* to know it when it is seen */
-    SECRETS_LATEST, /* what SECRETS_USE brought last; a source may have another one for each question */
-};
-/* The value, read if need be. Suspends. 0 or a code with words. */
-int secrets_get(struct keeper *k, const char *credential, enum secrets_use use, struct secret *ret,
-                struct err *e) WARN_UNUSED;
-/* What SECRETS_USE brought last, when not all proxies have been told that it is new; the reference is the
- * caller's. Or NULL. */
-struct secret_value *secrets_untold(const struct keeper *k, const char *credential);
-/* They have; there may be a newer one already. */
-void secrets_told(struct keeper *k, const char *credential, const struct secret_value *v);
+/* The value, read if need be; the reference is the caller's. Suspends. 0 or a code with words. */
+int secrets_get(struct keeper *k, const char *credential, struct secret_value **ret, struct err *e)
+    WARN_UNUSED;
+int secrets_copy(const struct secret_value *v, struct secret *ret, struct err *e) WARN_UNUSED;
+/* Whether every proxy knows this value of it. */
+bool secrets_is_known(const struct keeper *k, const char *credential, const struct secret_value *v);
+/* They do. Nothing happens when the policy does not have it any more. */
+void secrets_set_known(struct keeper *k, const char *credential, struct secret_value *v);
 int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e) WARN_UNUSED;
 /* The value of a header of audit.otlp. By its name: a new policy may name them in another order. */
 int secrets_header(struct keeper *k, const char *name, struct secret *ret, struct err *e)

@@ -25,62 +25,87 @@
 #define STOP_MS    2000
 #define TELL_MS    5000
 
-/* What an origin hears from one proxy it may say to another's sandbox, so all of them know it before the
- * one that asked has its answer: each says when it does, for it may not have had a turn while the origin
- * answered. So does the one that asked: the question may be given up while it is answered, and another
- * proxy be answered after that. Who comes meanwhile waits: the same words again and again would be news
- * of no news. */
+/* ---- secrets, before they are used ---- */
+
+static int tell_secret(struct ctl *ctl, const char *credential, const struct secret_value *v,
+                       struct err *e)
+{
+    AUTO_JSON json_t *o = json_new_object();
+    json_put_str(o, "op", "secret");
+    json_put_str(o, "credential", credential);
+    return ctl_ask_secret(ctl, o, secret_value_secret(v), e);
+}
+
+/* Until a process is gone, and its connections with it. */
+static int await_end(struct proxy *p, unsigned life)
+{
+    int r = 0;
+    while (r >= 0 && p->life == life)
+        r = waitq_wait(&p->k->changed);
+    return r;
+}
+
 struct news {
     struct proxy *p;
     const char *credential;
+    const struct secret_value *value;
 };
 
+/* 0: it knows the value, or has ended. */
 static int tell_one(void *arg)
 {
     const struct news *n = arg;
-    struct ctl *ctl = n->p->ctl;
-    AUTO_JSON json_t *o = json_new_object(), *answer = NULL;
+    struct proxy *p = n->p;
+    const unsigned life = p->life;
     struct err e = {.code = 0};
-    json_put_str(o, "op", "changed");
-    json_put_str(o, "credential", n->credential);
-    AUTO(fiber_deadline) d = fiber_deadline_push_ms(TELL_MS);
-    int r = ctl_ask(ctl, o, NULL, 0, &answer, NULL, NULL, &e);
-    if (r == -ETIMEDOUT && n->p->ctl == ctl) {
-        log_error("an egress process does not take a secret that has changed, and is ended",
-                  "number=%u", n->p->number);
-        (void)proc_kill(&n->p->proc, SIGKILL); /* with it its streams end */
+    if (!p->ctl) /* one that starts has nothing open */
+        return p->ending ? await_end(p, life) : 0;
+    const int64_t until_ns = time_mono_ns() + TELL_MS * NS_PER_MS;
+    struct fiber_deadline d = fiber_deadline_push(until_ns);
+    int r = tell_secret(p->ctl, n->credential, n->value, &e);
+    fiber_deadline_pop(&d);
+    const bool late = r == -ETIMEDOUT && time_mono_ns() >= until_ns;
+    if (!late && r != -E_CLOSED)
+        return r;
+    if (p->life == life) {
+        if (late)
+            log_error("an egress process does not take a secret, and is ended", "number=%u",
+                      p->number);
+        (void)proc_kill(&p->proc, SIGKILL);
     }
-    return r == -ECANCELED ? r : 0; /* a value that it cannot use is one that it puts nowhere */
+    return await_end(p, life);
 }
 
-/* Suspends until all that serve know it. 0, or a negative code: somebody may not. */
-static int tell_each(struct keeper *k, const char *credential)
+static int tell_each(struct keeper *k, const char *credential, const struct secret_value *v)
 {
     struct news news[KEEPER_PROXIES_MAX];
     AUTO(scope) s;
     scope_init(&s);
     int r = 0;
     for (size_t i = 0; r >= 0 && i < k->n_proxies; i++) {
-        if (!k->proxies[i].ready || !k->proxies[i].ctl)
-            continue;
-        news[i] = (struct news){&k->proxies[i], credential};
+        news[i] = (struct news){&k->proxies[i], credential, v};
         r = fiber_spawn(&s, "news", tell_one, &news[i], NULL);
     }
-    return r < 0 ? r : scope_join(&s);
+    if (r >= 0)
+        r = scope_join(&s);
+    return r < 0 ? r : s.first_error;
 }
 
-/* 0, or the code of a fiber that may not go on: then the next one that asks tells. */
-static int tell_news(struct keeper *k, const char *credential)
+/* What an origin hears from one proxy it may say to another's sandbox, in an answer that is open. So a
+ * value is known to all of them, each has said so, before one may put it into a request. */
+static int make_known(struct keeper *k, const char *credential, struct secret_value *v,
+                      struct err *e)
 {
     int r = fmutex_lock(&k->telling);
     if (r < 0)
-        return r;
-    struct secret_value *v = secrets_untold(k, credential);
-    if (v) {
-        r = tell_each(k, credential);
+        return err_set(e, r, "credential %s: %s", credential, err_text(r));
+    if (!secrets_is_known(k, credential, v)) {
+        r = tell_each(k, credential, v);
         if (r >= 0)
-            secrets_told(k, credential, v);
-        secret_value_unref(v);
+            secrets_set_known(k, credential, v);
+        else
+            err_set(e, r, "credential %s: a process of egress cannot learn its value: %s",
+                    credential, err_text(r));
     }
     fmutex_unlock(&k->telling);
     return r;
@@ -92,12 +117,13 @@ static int answer_value(struct proxy *p, const char *op, const json_t *o, struct
     struct keeper *k = p->k;
     if (str_eq(op, "value")) {
         const char *credential = json_get_str(o, "credential");
-        const enum secrets_use use = json_get_bool(o, "look", false)      ? SECRETS_LOOK
-                                     : json_get_bool(o, "changed", false) ? SECRETS_LATEST
-                                                                          : SECRETS_USE;
-        int r = secrets_get(k, credential, use, &answer->tail, e);
-        if (r >= 0 && use == SECRETS_USE && (r = tell_news(k, credential)) < 0)
-            r = err_set(e, r, "credential %s: %s", credential, err_text(r));
+        struct secret_value *v = NULL;
+        int r = secrets_get(k, credential, &v, e);
+        if (r >= 0 && !json_get_bool(o, "look", false) && !secrets_is_known(k, credential, v))
+            r = make_known(k, credential, v, e);
+        if (r >= 0)
+            r = secrets_copy(v, &answer->tail, e);
+        secret_value_unref(v);
         return r;
     }
     if (str_eq(op, "again")) {
@@ -220,6 +246,7 @@ static void stop(struct proxy *p)
     struct ctl *ctl = p->ctl;
     p->ctl = NULL;
     p->ready = p->told = false;
+    p->ending = true;
     ctl_free(ctl); /* it ends when its channel does */
     if (p->proc.pid) {
         AUTO(fiber_shield) s = fiber_shield_begin(STOP_MS);
@@ -232,6 +259,9 @@ static void stop(struct proxy *p)
                       WTERMSIG(status));
     }
     proc_done(&p->proc);
+    p->ending = false;
+    p->life++;
+    waitq_wake_all(&p->k->changed);
 }
 
 static int serve_once(struct proxy *p)

@@ -16,7 +16,7 @@ static void secret_entry_free(struct keeper_secret *s)
     if (!s)
         return;
     secret_source_unref(s->source);
-    secret_value_unref(s->latest);
+    secret_value_unref(s->known);
     placeholder_format_free(s->format);
     free(s);
 }
@@ -157,73 +157,58 @@ void secrets_let_go(struct keeper *k)
     secret_source_unref(password);
 }
 
-static int copy(const struct secret_value *v, struct secret *ret, struct err *e)
+int secrets_copy(const struct secret_value *v, struct secret *ret, struct err *e)
 {
     const struct secret *value = secret_value_secret(v);
     int r = secret_set(ret, secret_borrow(value), value->len);
     return r < 0 ? err_set(e, r, "no memory for a secret") : 0;
 }
 
-/* *ret_v is the caller's. */
-static int copy_value(struct secret_source *s, struct secret *ret, struct secret_value **ret_v,
-                      struct err *e)
+static int get_value(struct secret_source *s, struct secret_value **ret, struct err *e)
 {
     secret_source_ref(s); /* a new policy may let it go while we read */
-    struct secret_value *v = NULL;
-    int r = secret_source_get(s, &v, e);
+    int r = secret_source_get(s, ret, e);
     secret_source_unref(s);
-    if (r < 0)
-        return r;
-    r = copy(v, ret, e);
-    if (r < 0) {
-        secret_value_unref(v);
-        return r;
-    }
-    *ret_v = v;
-    return 0;
+    return r;
 }
 
 static int copy_secret(struct secret_source *s, struct secret *ret, struct err *e)
 {
     struct secret_value *v = NULL;
-    int r = copy_value(s, ret, &v, e);
+    int r = get_value(s, &v, e);
+    if (r >= 0)
+        r = secrets_copy(v, ret, e);
     secret_value_unref(v);
     return r;
 }
 
-int secrets_get(struct keeper *k, const char *credential, enum secrets_use use, struct secret *ret,
-                struct err *e)
+int secrets_get(struct keeper *k, const char *credential, struct secret_value **ret, struct err *e)
 {
-    struct keeper_secret *s = credential ? map_get(&k->secrets, credential) : NULL;
-    struct secret_value *v = NULL;
+    const struct keeper_secret *s = credential ? map_get(&k->secrets, credential) : NULL;
     if (!s)
         return err_set(e, -ENOENT, "the policy has no such credential");
-    if (use == SECRETS_LATEST && s->latest)
-        return copy(s->latest, ret, e);
-    int r = copy_value(s->source, ret, &v, e);
-    if (r < 0)
-        return err_wrap(e, r, "credential %s", credential);
-    s = map_get(&k->secrets, credential); /* a new policy may have come */
-    if (s && use != SECRETS_LOOK && s->latest != v) {
-        secret_value_unref(s->latest);
-        s->latest = secret_value_ref(v);
-        s->told = false;
-    }
-    secret_value_unref(v);
-    return 0;
+    int r = get_value(s->source, ret, e);
+    return r < 0 ? err_wrap(e, r, "credential %s", credential) : 0;
 }
 
-struct secret_value *secrets_untold(const struct keeper *k, const char *credential)
+bool secrets_is_known(const struct keeper *k, const char *credential, const struct secret_value *v)
 {
     const struct keeper_secret *s = map_get(&k->secrets, credential);
-    return s && s->latest && !s->told ? secret_value_ref(s->latest) : NULL;
+    if (!s || !s->known)
+        return false;
+    const struct secret *value = secret_value_secret(v); /* a program may print the same again */
+    return s->known == v ||
+           secret_eq(secret_value_secret(s->known), secret_borrow(value), value->len);
 }
 
-void secrets_told(struct keeper *k, const char *credential, const struct secret_value *v)
+void secrets_set_known(struct keeper *k, const char *credential, struct secret_value *v)
 {
     struct keeper_secret *s = map_get(&k->secrets, credential);
-    if (s && s->latest == v)
-        s->told = true;
+    if (!s)
+        return;
+    secret_value_ref(v);
+    secret_value_unref(s->known);
+    s->known = v;
 }
 
 int secrets_proxy_password(struct keeper *k, struct secret *ret, struct err *e)
@@ -254,21 +239,21 @@ int secrets_header(struct keeper *k, const char *name, struct secret *ret, struc
 static void look_at(struct keeper *k, const struct policy_credential *c, struct buf *out)
 {
     static const char *const cheap[] = {"env", "file", "systemd"};
-    struct secret value = {0};
+    struct secret_value *value = NULL;
     struct err e = {.code = 0};
     bool looks = false;
     for (size_t i = 0; i < ARRAY_LEN(cheap); i++)
         looks = looks || json_get_str(c->source, cheap[i]);
     if (!looks)
         return;
-    if (secrets_get(k, c->name, SECRETS_LOOK, &value, &e) < 0)
+    if (secrets_get(k, c->name, &value, &e) < 0)
         (void)buf_addf(out, "%s; until then requests that need it get 502\n", e.msg);
-    else if (value.len < SCRUB_SECRET_MIN)
+    else if (secret_value_secret(value)->len < SCRUB_SECRET_MIN)
         (void)buf_addf(out,
                        "credential %s: has less than %u bytes, which nobody could find in an "
                        "answer; requests that need it get 502\n",
                        c->name, SCRUB_SECRET_MIN);
-    secret_done(&value);
+    secret_value_unref(value);
 }
 
 void secrets_warnings(struct keeper *k, struct buf *out)

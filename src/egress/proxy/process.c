@@ -231,13 +231,13 @@ static int take_notice(struct world *w, const char *op, const json_t *o, struct 
     return 0;
 }
 
-/* An origin may say the new value here, in an answer that is open, as soon as the keeper has our answer. */
-static int answer_keeper(struct world *w, const char *op, const json_t *o, struct err *e)
+static int answer_keeper(struct world *w, const char *op, const json_t *o,
+                         const struct ctl_answer *answer, struct err *e)
 {
     const char *credential = json_get_str(o, "credential");
-    if (!str_eq(op, "changed") || !credential)
+    if (!str_eq(op, "secret") || !credential || !answer->came->data)
         return err_set(e, -E_PROTO, "a proxy does not answer that");
-    return w->values ? values_changed(w->values, credential, e) : 0;
+    return values_learn(w->values, credential, answer->came, e);
 }
 
 static int hear_keeper(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
@@ -245,7 +245,7 @@ static int hear_keeper(void *arg, const char *op, const json_t *o, struct ctl_fd
 {
     struct err why = {.code = 0};
     if (answer)
-        return answer_keeper(arg, op, o, e);
+        return answer_keeper(arg, op, o, answer, e);
     int r = take_notice(arg, op, o, fds, &why);
     if (r < 0)
         log_error("what the keeper said could not be done", "op=%s code=%s error=%s", op,
@@ -324,6 +324,8 @@ static int prepare(struct world *w, int ctl_fd, int audit_fd, struct err *e)
 {
     w->audit = audit_client_new();
     w->keeper = ctl_new(ctl_fd, hear_keeper, w);
+    ctl_take_tails(w->keeper);
+    w->values = values_new(w->keeper, VALUES_USED); /* it may be told of some before it is ready */
     int r = audit_client_connect(w->audit, audit_fd, e);
     if (r < 0) {
         close(audit_fd);
@@ -334,7 +336,6 @@ static int prepare(struct world *w, int ctl_fd, int audit_fd, struct err *e)
         r = open_all(w, e);
     if (r < 0)
         return r;
-    w->values = values_new(w->keeper, VALUES_USED);
     w->redact = redact_new(w->keeper, w->values);
     w->splices = splice_pool_new(NULL);
     w->front = front_new(&(struct front_options){.serve = connection_serve,

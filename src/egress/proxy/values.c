@@ -2,8 +2,10 @@
  *
  * On the proxy's loop. Names come from the policy, never from a stranger, so there are as many
  * entries as credentials, and those that it had lately. A value that has not changed keeps its struct:
- * pointers tell, and tables made from values are made again only when one has. The fiber that asks
- * first asks for all who come meanwhile; when it is cancelled the next one asks. */
+ * pointers tell, and tables made from values are made again only when one has.
+ *
+ * A question has a fiber of its own, and its answer is for all who wait then: a client that gives up, and
+ * comes again, does not leave the keeper with one more each time. */
 #include "egress/proxy/values.h"
 
 #include <string.h>
@@ -36,10 +38,12 @@ struct entry {
     struct value *now;
     struct past past[VALUES_PAST_MAX]; /* the latest first */
     size_t n_past;
-    int64_t asked_ns;
-    bool asking;
-    bool gone; /* the policy does not have it any more */
-    size_t waiting;
+    int64_t asked_ns;  /* when the question was begun that brought it; 0: it may not be used */
+    bool asking;       /* there is a question */
+    bool gone;         /* the policy does not have it any more */
+    size_t waiting;    /* the question, and those who want its answer: the entry stays */
+    uint64_t answers;  /* how many there were */
+    struct err failed; /* the last one; code 0: it was a value */
     struct waitq answered;
 };
 
@@ -49,7 +53,8 @@ struct values {
     struct map entries;
     size_t n_past; /* of all entries */
     uint64_t generation;
-    uint64_t turns; /* a question asked before the last one has an old answer */
+    uint64_t turns; /* policies: a question asked before the last one has an old answer */
+    struct scope questions;
 };
 
 /* ---- one value ---- */
@@ -175,56 +180,103 @@ static void take_value(struct values *vs, struct entry *n, struct secret *secret
     vs->generation++;
 }
 
-/* Asks, and takes the answer. The entry stays: the caller counts as one that waits. */
-static int fetch(struct values *vs, struct entry *n, const char *name, bool changed, struct err *e)
+struct question {
+    struct values *vs;
+    struct entry *entry;
+    int64_t began_ns;
+    uint64_t turns;
+    char name[];
+};
+
+static int fetch(const struct question *q, struct err *e)
 {
-    const bool proxy = str_eq(name, PROXY_ENTRY);
+    struct values *vs = q->vs;
+    struct entry *n = q->entry;
+    const bool proxy = str_eq(q->name, PROXY_ENTRY);
     AUTO_JSON json_t *o = json_new_object(), *answer = NULL;
     struct secret secret = {0};
     json_put_str(o, "op", proxy ? "proxy_password" : "value");
     if (!proxy) {
-        json_put_str(o, "credential", name);
+        json_put_str(o, "credential", q->name);
         json_put_bool(o, "look", vs->what == VALUES_LOOKED);
-        json_put_bool(o, "changed", changed);
     }
-    const int64_t asked_ns = time_mono_ns();
-    const uint64_t turns = vs->turns;
     int r = ctl_ask(vs->keeper, o, NULL, 0, &answer, NULL, &secret, e);
     if (r < 0)
         return r;
     if (!secret.data)
         return err_set(e, -E_PROTO, "the keeper of secrets answered without one");
-    if (!is_value(n->now, &secret) && !proxy && (r = check_guardable(name, &secret, e)) < 0) {
+    if (!is_value(n->now, &secret) && !proxy && (r = check_guardable(q->name, &secret, e)) < 0) {
         secret_done(&secret);
         return r;
     }
     take_value(vs, n, &secret);
-    /* What has come meanwhile may give the name another source or value: this may be the old one's. */
-    n->asked_ns = vs->turns == turns ? asked_ns : 0;
+    /* A policy that has come meanwhile may give the name another source: this may be the old one's. */
+    n->asked_ns = vs->turns == q->turns ? q->began_ns : 0;
     if (n->gone) /* or none: somebody may have used it, in another process */
         retire(vs, n);
     return 0;
 }
 
-static int ask(struct values *vs, struct entry *n, const char *name, struct err *e)
+static int ask(void *arg)
 {
-    n->asking = true;
-    int r = fetch(vs, n, name, false, e);
+    struct question *q = arg;
+    struct entry *n = q->entry;
+    fiber_deadline_clear(); /* of the first of those who wait */
+    struct err e = {.code = 0};
+    int r = fetch(q, &e);
+    n->failed = r < 0 ? e : (struct err){.code = 0};
     n->asking = false;
+    n->answers++;
+    n->waiting--;
     waitq_wake_all(&n->answered);
+    free(q);
+    return 0;
+}
+
+static int begin_question(struct values *vs, struct entry *n, const char *name, struct err *e)
+{
+    struct question *q = mem_array(sizeof(*q) + strlen(name) + 1, 1);
+    *q = (struct question){vs, n, time_mono_ns(), vs->turns};
+    memcpy(q->name, name, strlen(name) + 1);
+    int r = fiber_spawn(&vs->questions, "value", ask, q, NULL);
+    if (r < 0) {
+        free(q);
+        return err_set(e, r, "no fiber to ask for a secret: %s", err_text(r));
+    }
+    n->asking = true;
+    n->waiting++;
+    return 0;
+}
+
+/* For who has come at `since`: a question that was begun later is good however long it took. */
+static bool is_fresh(const struct entry *n, int64_t since_ns)
+{
+    return n->now && n->asked_ns &&
+           (n->asked_ns >= since_ns || time_mono_ns() - n->asked_ns < EGRESS_VALUE_MS * NS_PER_MS);
+}
+
+static int await_answer(struct values *vs, struct entry *n, const char *name, struct err *e)
+{
+    const uint64_t had = n->answers, turns = vs->turns;
+    int r = n->asking ? 0 : begin_question(vs, n, name, e);
+    while (r >= 0 && n->answers == had)
+        if ((r = waitq_wait(&n->answered)) < 0)
+            err_set(e, r, "%s could not be asked for: %s", name, err_text(r));
+    if (r >= 0 && n->failed.code < 0 && vs->turns == turns) {
+        *e = n->failed;
+        r = e->code;
+    }
     return r;
 }
 
 static int get(struct values *vs, const char *name, struct value **ret, struct err *e)
 {
     struct entry *n = entry_of(vs, name);
+    const int64_t since_ns = time_mono_ns();
     int r = 0;
-    n->waiting++; /* the entry stays while we do */
-    while (r >= 0 && !n->gone) {
-        if (n->now && time_mono_ns() - n->asked_ns < EGRESS_VALUE_MS * NS_PER_MS)
-            break;
-        r = n->asking ? waitq_wait(&n->answered) : ask(vs, n, name, e);
-    }
+    n->waiting++;
+    while (r >= 0 && !n->gone && !is_fresh(n, since_ns))
+        r = await_answer(vs, n, name, e);
     n->waiting--;
     if (r >= 0 && n->gone)
         r = err_set(e, -ENOENT, "the policy has no such credential any more");
@@ -238,15 +290,25 @@ int values_get(struct values *vs, const char *credential, struct value **ret, st
     return get(vs, credential, ret, e);
 }
 
-int values_changed(struct values *vs, const char *credential, struct err *e)
+int values_learn(struct values *vs, const char *credential, const struct secret *secret,
+                 struct err *e)
 {
     struct entry *n = entry_of(vs, credential);
-    vs->turns++;
+    struct secret own = {0};
+    if (is_value(n->now, secret))
+        return 0;
+    int r = check_guardable(credential, secret, e);
+    if (r == -EINVAL) /* whoever asks for it is refused: no origin has it from us */
+        return 0;
+    if (r >= 0 && (r = secret_set(&own, secret_borrow(secret), secret->len)) < 0)
+        err_set(e, r, "no memory for a secret");
+    if (r < 0)
+        return r;
+    take_value(vs, n, &own);
     n->asked_ns = 0;
-    n->waiting++;
-    int r = fetch(vs, n, credential, true, e);
-    n->waiting--;
-    return r;
+    if (n->gone)
+        retire(vs, n);
+    return 0;
 }
 
 bool values_has(const struct values *vs, const char *credential)
@@ -267,6 +329,7 @@ struct values *values_new(struct ctl *keeper, enum values_for what)
     struct values *vs = mem_new(struct values);
     vs->keeper = keeper;
     vs->what = what;
+    scope_init(&vs->questions);
     map_init(&vs->entries);
     vs->generation = 1;
     return vs;
@@ -276,6 +339,7 @@ void values_free(struct values *vs)
 {
     if (!vs)
         return;
+    scope_done(&vs->questions);
     size_t pos = 0;
     void *n;
     while (map_next(&vs->entries, &pos, NULL, &n))

@@ -2,7 +2,8 @@
  *
  * A value is used for EGRESS_VALUE_MS, then asked for again: so that a rotated secret is used from the
  * next request on, and a busy proxy asks fifty times a second at most. One question at a time for each
- * credential.
+ * credential. What the keeper tells of by itself is known from then on, and used when a question has
+ * brought it: by then all other proxies know it, too.
  *
  * What a credential was before it changed, or before a policy took it away, is remembered: an origin that
  * has it may say it again. Of each credential the last VALUES_PAST_MAX values, of all together
@@ -25,16 +26,17 @@ enum values_for {
 };
 struct values *values_new(struct ctl *keeper, enum values_for what)
     __attribute__((returns_nonnull)); /* borrowed */
-void values_free(struct values *vs);  /* nobody may wait in values_get; NULL is fine */
+/* In the fiber that made it. Suspends: ends questions. Nobody may wait in values_get; NULL is fine. */
+void values_free(struct values *vs);
 
 /* The value of a credential of the policy; the reference is the caller's. Suspends when it must be
  * asked for. 0, or the source's code with words that hold no secret. */
 int values_get(struct values *vs, const char *credential, struct value **ret, struct err *e)
     WARN_UNUSED;
-/* The keeper says that it has another one: from the return on it is known, and the one before remembered.
- * Suspends, but does not wait for a question that is under way: the keeper may not answer that one before
- * this has returned. As values_get. */
-int values_changed(struct values *vs, const char *credential, struct err *e) WARN_UNUSED;
+/* The keeper says that a proxy is to use this one. Does not suspend. 0, or -ENOMEM with words: then it is
+ * not known. */
+int values_learn(struct values *vs, const char *credential, const struct secret *secret,
+                 struct err *e) WARN_UNUSED;
 /* Of upstream_proxy; as above. */
 int values_get_proxy_password(struct values *vs, struct value **ret, struct err *e) WARN_UNUSED;
 

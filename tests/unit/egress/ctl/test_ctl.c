@@ -30,6 +30,8 @@ static int hear(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
         return err_set(e, -ENOENT, "there is none");
     if (str_eq(op, "secret"))
         return secret_set(&answer->tail, "s3cr\0et", 7);
+    if (str_eq(op, "take"))
+        return secret_eq(answer->came, "s3cr\0et", 7) ? 0 : err_set(e, -EINVAL, "another one");
     if (str_eq(op, "wait"))
         return fiber_sleep_ms(60000);
     if (fds->n) {
@@ -75,6 +77,37 @@ static int questions(void *arg)
     ctl_free(a.ctl);
     assert_int_equal(ctl_await_end(b.ctl), 0);
     assert_int_equal(ctl_ask(b.ctl, no, NULL, 0, &none, NULL, NULL, &e), -E_CLOSED);
+    ctl_free(b.ctl);
+    return 0;
+}
+
+/* Only from who is trusted more: locked memory would be the stranger's to fill. */
+static int a_question_has_a_tail_where_tails_are_taken(void *arg)
+{
+    (void)arg;
+    struct side a, b;
+    struct err e = {.code = 0};
+    struct secret tail = {0}, other = {0}, large = {0};
+    AUTO_JSON json_t *o = op("take");
+    assert_int_equal(secret_set(&tail, "s3cr\0et", 7), 0);
+    assert_int_equal(secret_set(&other, "other", 5), 0);
+    assert_int_equal(secret_room(&large, CTL_TAIL_MAX + 1), 0);
+    make_pair(&a, &b);
+    ctl_take_tails(b.ctl);
+    assert_int_equal(ctl_ask_secret(a.ctl, o, &tail, &e), 0);
+    assert_int_equal(ctl_ask_secret(a.ctl, o, &other, &e), -EINVAL);
+    assert_string_equal(e.msg, "another one");
+    assert_int_equal(ctl_ask_secret(a.ctl, o, &large, &e), -EMSGSIZE);
+    assert_string_equal(b.heard, "take? take? ");
+    struct fiber_deadline d = fiber_deadline_push_ms(50);
+    assert_int_equal(ctl_ask_secret(b.ctl, o, &tail, &e), -ETIMEDOUT);
+    fiber_deadline_pop(&d);
+    assert_true(ctl_ended(a.ctl));
+    assert_string_equal(a.heard, "");
+    secret_done(&tail);
+    secret_done(&other);
+    secret_done(&large);
+    ctl_free(a.ctl);
     ctl_free(b.ctl);
     return 0;
 }
@@ -261,11 +294,14 @@ static void only_sealed_texts_are_read(void **state)
     free(text);
 }
 
+ON_LOOP(a_question_has_a_tail_where_tails_are_taken)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ends_ask_and_answer),
         cmocka_unit_test(secrets_travel_as_tails_and_descriptors_along),
+        CASE(a_question_has_a_tail_where_tails_are_taken),
         cmocka_unit_test(who_waits_for_an_answer_is_told_of_the_end),
         cmocka_unit_test(descriptors_may_be_closed_while_they_are_sent),
         cmocka_unit_test(what_is_no_message_ends_the_channel),

@@ -1,40 +1,17 @@
 /* test_keeper.c - what the keeper holds on to while it waits: for a vault, for the log, for a proxy. */
 #include "unit/audit/log.h"
+#include "unit/egress/keeper/keeper_world.h"
 #include "unit/secret/secret_world.h"
 #include "unit/secret/vault_peer.h"
 #include "unit/loop.h"
 #include "base/buf.h"
 #include "base/str.h"
-#include "egress/keeper/internal.h"
 #include "io/sock.h"
 #include "sandbox/lock/capability.h"
 
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-
-static struct policy *policy_of(const char *text)
-{
-    AUTO_JSON json_t *j = js(text);
-    struct policy *p = NULL;
-    struct err e = {.code = 0};
-    if (policy_new(j, "egress", NULL, &p, &e) < 0)
-        fail_msg("%s", e.msg);
-    return p;
-}
-
-static struct keeper *keeper_new(void)
-{
-    struct keeper *k = mem_new(struct keeper);
-    map_init(&k->secrets);
-    map_init(&k->old_secrets);
-    map_init(&k->bindings);
-    scope_init(&k->scope);
-    waitq_init(&k->changed);
-    fmutex_init(&k->taking);
-    fmutex_init(&k->telling);
-    return k;
-}
 
 /* ---- secrets ---- */
 
@@ -55,9 +32,9 @@ static int take(void *arg)
 
 static void expect_none(struct keeper *k, const char *name)
 {
-    struct secret value = {0};
+    struct secret_value *value = NULL;
     struct err e = {.code = 0};
-    assert_int_equal(secrets_get(k, name, SECRETS_USE, &value, &e), -ENOENT);
+    assert_int_equal(secrets_get(k, name, &value, &e), -ENOENT);
     assert_non_null(strstr(e.msg, "no such credential"));
 }
 
@@ -79,7 +56,7 @@ static int sources_that_are_let_go_are_not_found(void *arg)
                               .renewable = true};
     struct keeper *k = keeper_new();
     struct scope s;
-    struct secret value = {0};
+    struct secret_value *value = NULL;
     struct err e = {.code = 0};
     scope_init(&s);
     world_begin(&w);
@@ -92,9 +69,9 @@ static int sources_that_are_let_go_are_not_found(void *arg)
     struct policy *full = policy_of(text), *empty = policy_of("{'allow':[{'host':'a.test'}]}");
     struct taker t = {k, empty};
     assert_int_equal(secrets_take_policy(k, full, &e), 0);
-    if (secrets_get(k, "A", SECRETS_USE, &value, &e) < 0)
+    if (secrets_get(k, "A", &value, &e) < 0)
         fail_msg("%s", e.msg);
-    secret_done(&value);
+    secret_value_unref(value);
     assert_int_equal(fiber_spawn(&s, "take", take, &t, NULL), 0);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(fiber_yield(), 0);
@@ -308,193 +285,6 @@ static int a_proxy_that_is_about_to_serve_is_chosen(void *arg)
 }
 ON_LOOP(a_proxy_that_is_about_to_serve_is_chosen)
 
-/* ---- news ---- */
-
-#define OLD   "sk-old-7Qm2vX9pLrT4wZ8n"
-#define FRESH "sk-new-8Hn3uX0qMsU5xA9oC4"
-
-struct peer { /* a proxy, seen from itself */
-    struct ctl *ctl;
-    unsigned told, knows; /* knows: it has said so */
-    unsigned ms;          /* that it takes to */
-};
-
-static int hear_changed(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
-                        struct ctl_answer *answer, struct err *e)
-{
-    struct peer *p = arg;
-    (void)fds;
-    (void)e;
-    assert_non_null(answer);
-    assert_string_equal(op, "changed");
-    assert_string_equal(json_get_str(o, "credential"), "A");
-    p->told++;
-    int r = fiber_sleep_ms(p->ms);
-    p->knows += r == 0;
-    return r;
-}
-
-static void add_proxy(struct keeper *k, struct peer *ret)
-{
-    int pair[2];
-    struct proxy *p = &k->proxies[k->n_proxies++];
-    assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0);
-    *p = (struct proxy){.k = k, .number = (unsigned)k->n_proxies, .ready = true};
-    p->ctl = ctl_new(pair[0], proxy_hear, p);
-    *ret = (struct peer){.told = 0};
-    ret->ctl = ctl_new(pair[1], hear_changed, ret);
-}
-
-/* Asks, and expects this. Notices that came before the answer have been taken. */
-static void expect_secret(struct peer *p, const char *question, const char *want)
-{
-    struct secret value = {0};
-    struct err e = {.code = 0};
-    AUTO_JSON json_t *o = js(question), *answer = NULL;
-    if (ctl_ask(p->ctl, o, NULL, 0, &answer, NULL, &value, &e) < 0)
-        fail_msg("%s", e.msg);
-    assert_true(secret_eq(&value, want, strlen(want)));
-    secret_done(&value);
-    for (int i = 0; i < 5; i++)
-        assert_int_equal(fiber_yield(), 0);
-}
-
-#define VALUE "{'op':'value','credential':'A'}"
-#define LOOK  "{'op':'value','credential':'A','look':true}"
-#define NEWS  "{'op':'value','credential':'A','changed':true}"
-
-static void news_begin(struct secret_world *w, struct keeper *k)
-{
-    struct err e = {.code = 0};
-    world_begin(w);
-    world_write(w, "a", OLD);
-    k->sources = w->all;
-    AUTO_FREE char *text =
-        mem_printf("{'allow':[{'host':'a.test'}],'credentials':[{'name':'A','hosts':['a.test'],"
-                   "'inject':{'header':['x']},'source':{'file':'%s/a'}}]}",
-                   w->dir);
-    k->policy = policy_of(text);
-    assert_int_equal(secrets_take_policy(k, k->policy, &e), 0);
-}
-
-static void news_end(struct secret_world *w, struct keeper *k)
-{
-    for (size_t i = 0; i < k->n_proxies; i++)
-        ctl_free(k->proxies[i].ctl);
-    secrets_done(k);
-    policy_unref(k->policy);
-    world_end(w);
-    free(k);
-}
-
-/* Whoever asked, and for what: those who have streams open know what origins are given. */
-static int all_proxies_know_a_new_value(void *arg)
-{
-    (void)arg;
-    struct secret_world w;
-    struct peer x, y;
-    struct keeper *k = keeper_new();
-    news_begin(&w, k);
-    add_proxy(k, &x);
-    add_proxy(k, &y);
-    expect_secret(&x, VALUE, OLD);
-    assert_true(x.told == 1 && y.told == 1);
-    expect_secret(&y, NEWS, OLD);
-    expect_secret(&y, VALUE, OLD);
-    assert_true(x.told == 1 && y.told == 1); /* no news */
-    world_swap(&w, "a", FRESH);
-    expect_secret(&x, LOOK, FRESH); /* for a record */
-    assert_true(x.told == 1 && y.told == 1);
-    x.ms = 30;
-    expect_secret(&y, VALUE, FRESH); /* for an origin, which may say it to the other one at once */
-    assert_true(x.knows == 2 && y.knows == 2);
-    world_swap(&w, "a", OLD);
-    expect_secret(&x, NEWS, FRESH); /* what it was told of */
-    assert_true(x.told == 2 && y.told == 2);
-    expect_secret(&x, VALUE, OLD);
-    assert_true(x.told == 3 && y.told == 3);
-    ctl_free(x.ctl);
-    ctl_free(y.ctl);
-    news_end(&w, k);
-    return 0;
-}
-ON_LOOP(all_proxies_know_a_new_value)
-
-static int ask_in_vain(void *arg)
-{
-    struct secret value = {0};
-    struct err e;
-    AUTO_JSON json_t *o = js(VALUE), *answer = NULL;
-    assert_true(ctl_ask(arg, o, NULL, 0, &answer, NULL, &value, &e) < 0);
-    return 0;
-}
-
-/* What a proxy without a reader was asked, or NULL. */
-static json_t *read_question(int fd)
-{
-    char text[256];
-    json_t *o = NULL;
-    ssize_t n = recv(fd, text, sizeof(text), MSG_DONTWAIT);
-    if (n > 0)
-        assert_int_equal(json_parse(text, (size_t)n, &o, NULL), 0);
-    return o;
-}
-
-static int expect_old(void *arg)
-{
-    expect_secret(arg, VALUE, OLD);
-    return 0;
-}
-
-/* The one that asked is gone while another one is told. */
-static int news_that_nobody_has_told_yet_are_told_by_the_next(void *arg)
-{
-    (void)arg;
-    struct secret_world w;
-    struct peer x, y;
-    json_t *asked = NULL;
-    char text[64];
-    int pair[2];
-    struct keeper *k = keeper_new();
-    AUTO(scope) s;
-    scope_init(&s);
-    news_begin(&w, k);
-    add_proxy(k, &x);
-    add_proxy(k, &y);
-    assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0); /* a third one, which reads nothing yet */
-    while (send(pair[0], "{\"op\":\"x\"}", 10, MSG_DONTWAIT) > 0)
-        continue;
-    struct proxy *third = &k->proxies[k->n_proxies++];
-    *third = (struct proxy){.k = k, .number = 3, .ready = true};
-    third->ctl = ctl_new(pair[0], proxy_hear, third);
-    assert_int_equal(fiber_spawn(&s, "ask", ask_in_vain, x.ctl, NULL), 0);
-    while (y.told == 0)
-        assert_int_equal(fiber_sleep_ms(1), 0);
-    ctl_free(TAKE(k->proxies[0].ctl));
-    k->proxies[0].ready = false;
-    assert_int_equal(scope_join(&s), 0);
-    while (recv(pair[1], text, sizeof(text), MSG_DONTWAIT) == 10) /* now it reads */
-        continue;
-    AUTO(scope) next;
-    scope_init(&next);
-    assert_int_equal(fiber_spawn(&next, "ask", expect_old, &y, NULL), 0);
-    while (!(asked = read_question(pair[1])))
-        assert_int_equal(fiber_sleep_ms(1), 0);
-    assert_string_equal(json_get_str(asked, "op"), "changed");
-    assert_int_equal(next.n_children, 1); /* who asks waits for it */
-    int n = snprintf(text, sizeof(text), "{\"re\":%lld}", (long long)json_get_int(asked, "ask", 0));
-    assert_int_equal(send(pair[1], text, (size_t)n, 0), n);
-    assert_int_equal(scope_join(&next), 0);
-    assert_int_equal(y.told, 2);
-    json_decref(asked);
-    close(pair[1]);
-    ctl_free(x.ctl);
-    ctl_free(y.ctl);
-    news_end(&w, k);
-    return 0;
-}
-ON_LOOP(news_that_nobody_has_told_yet_are_told_by_the_next)
-
 struct far_end {
     unsigned binds;
     size_t fds;
@@ -566,9 +356,7 @@ int main(void)
         CASE(sockets_that_did_not_come_are_missed),
         CASE(a_proxy_that_takes_nothing_is_ended),
         CASE(a_proxy_that_is_about_to_serve_is_chosen),
-        CASE(all_proxies_know_a_new_value),
         CASE(sockets_that_cannot_be_sent_are_asked_for_again),
-        CASE(news_that_nobody_has_told_yet_are_told_by_the_next),
     };
     secret_wipe_when_freed();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@ struct desk {
     struct values *values;
     char secret[64];
     unsigned asked;
-    struct waitq held; /* questions of "HELD" but those after news */
+    struct waitq held; /* questions of "HELD" */
     bool let_go;
 };
 
@@ -36,7 +36,7 @@ static int answer(void *arg, const char *op, const json_t *o, struct ctl_fds *fd
         return err_set(e, -ENOENT, "the file is not there");
     char text[128];
     const int n = snprintf(text, sizeof(text), "%s-%s-7Qm2vX9pLrT4wZ8n", name, d->secret);
-    while (str_eq(name, "HELD") && !json_get_bool(o, "changed", false) && !d->let_go)
+    while (str_eq(name, "HELD") && !d->let_go)
         if (waitq_wait(&d->held) < 0)
             return err_set(e, -ECANCELED, "cancelled");
     return secret_set(&answer->tail, text, (size_t)n);
@@ -361,32 +361,115 @@ static int get_held(void *arg)
     return r;
 }
 
-/* The keeper answers a question only when all proxies know the news, this one included. */
-static int news_do_not_wait_for_a_question(void *arg)
+static void learn(struct desk *d, const char *name, const char *secret)
+{
+    char text[128];
+    struct secret s = {0};
+    struct err e;
+    const int n = snprintf(text, sizeof(text), "%s-%s-7Qm2vX9pLrT4wZ8n", name, secret);
+    assert_int_equal(secret_set(&s, text, (size_t)n), 0);
+    assert_int_equal(values_learn(d->values, name, &s, &e), 0);
+    secret_done(&s);
+}
+
+/* The keeper answers a question only when all proxies know the value, this one included. */
+static int a_value_is_learned_while_it_is_asked_for(void *arg)
 {
     (void)arg;
     struct desk d;
-    struct err e;
     AUTO(scope) s;
     scope_init(&s);
     open_desk(&d);
     assert_int_equal(fiber_spawn(&s, "get", get_held, &d, NULL), 0);
     while (d.asked == 0)
         assert_int_equal(fiber_yield(), 0);
-    str_copy(d.secret, sizeof(d.secret), "1");
-    assert_int_equal(values_changed(d.values, "HELD", &e), 0);
+    learn(&d, "HELD", "1");
     assert_string_equal(known(&d), "HELD1");
     d.let_go = true;
     waitq_wake_all(&d.held);
     assert_int_equal(scope_join(&s), 0);
-    assert_string_equal(known(&d), "HELD1,0,1"); /* the old answer was asked for once more */
-    assert_int_equal(d.asked, 3);
+    assert_string_equal(known(&d), "HELD0,1"); /* what was asked for before it changed */
+    assert_int_equal(d.asked, 1);
+    close_desk(&d);
+    return 0;
+}
+
+/* Another proxy may not know it yet. */
+static int a_value_that_was_told_is_not_used_before_it_was_asked_for(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    struct value *v = NULL;
+    struct err e;
+    open_desk(&d);
+    learn(&d, "A", "0");
+    str_copy(d.secret, sizeof(d.secret), "0");
+    assert_int_equal(values_get(d.values, "A", &v, &e), 0);
+    value_unref(v);
+    assert_int_equal(d.asked, 1);
+    assert_int_equal(values_get(d.values, "A", &v, &e), 0); /* 20 ms are not over */
+    value_unref(v);
+    learn(&d, "A", "0"); /* no news */
+    assert_int_equal(values_get(d.values, "A", &v, &e), 0);
+    value_unref(v);
+    assert_int_equal(d.asked, 1);
+    learn(&d, "A", "1");
+    str_copy(d.secret, sizeof(d.secret), "1");
+    assert_int_equal(values_get(d.values, "A", &v, &e), 0);
+    value_unref(v);
+    assert_int_equal(d.asked, 2);
+    assert_string_equal(known(&d), "A1,0");
+    close_desk(&d);
+    return 0;
+}
+
+/* A source with `ttl: 0` may have another value each time, and take longer than one is used for. */
+static int one_question_is_enough_however_long_it_takes(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    AUTO(scope) s;
+    scope_init(&s);
+    open_desk(&d);
+    assert_int_equal(fiber_spawn(&s, "get", get_held, &d, NULL), 0);
+    while (d.asked == 0)
+        assert_int_equal(fiber_yield(), 0);
+    time_test_advance(10 * EGRESS_VALUE_MS * NS_PER_MS);
+    d.let_go = true;
+    waitq_wake_all(&d.held);
+    assert_int_equal(scope_join(&s), 0);
+    assert_int_equal(d.asked, 1);
+    close_desk(&d);
+    return 0;
+}
+
+/* A client that comes again and again does not leave a question each time. */
+static int who_gives_up_leaves_one_question(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    open_desk(&d);
+    for (int i = 0; i < 20; i++) {
+        struct scope s;
+        scope_init(&s);
+        assert_int_equal(fiber_spawn(&s, "get", get_held, &d, NULL), 0);
+        while (d.asked == 0)
+            assert_int_equal(fiber_yield(), 0);
+        assert_int_equal(fiber_yield(), 0);
+        scope_done(&s);
+    }
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(fiber_yield(), 0);
+    assert_int_equal(d.asked, 1);
     close_desk(&d);
     return 0;
 }
 
 ON_LOOP(four_values_are_remembered)
-ON_LOOP(news_do_not_wait_for_a_question)
+ON_LOOP(a_value_is_learned_while_it_is_asked_for)
+ON_LOOP(a_value_that_was_told_is_not_used_before_it_was_asked_for)
+ON_LOOP(one_question_is_enough_however_long_it_takes)
+ON_LOOP(who_gives_up_leaves_one_question)
 ON_LOOP(what_was_is_forgotten_after_an_hour)
 ON_LOOP(what_a_policy_takes_away_is_remembered)
 ON_LOOP(nothing_is_written_down_with_a_secret)
@@ -399,7 +482,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(case_four_values_are_remembered),
         cmocka_unit_test(case_what_was_is_forgotten_after_an_hour),
-        CASE(news_do_not_wait_for_a_question),
+        CASE(a_value_is_learned_while_it_is_asked_for),
+        CASE(a_value_that_was_told_is_not_used_before_it_was_asked_for),
+        CASE(one_question_is_enough_however_long_it_takes),
+        CASE(who_gives_up_leaves_one_question),
         cmocka_unit_test(case_what_a_policy_takes_away_is_remembered),
         cmocka_unit_test(a_host_that_had_a_credential_is_known_for_an_hour),
         cmocka_unit_test(case_nothing_is_written_down_with_a_secret),
