@@ -5,8 +5,8 @@
  * datagram that is cut, is no JSON object or has neither "op" nor "re" ends the channel. A peer that
  * asks faster than it is answered waits: beyond CTL_ASKED_MAX the reader does not read on.
  *
- * Secrets travel as the tail of an answer, or of a question to who takes them. The buffer a datagram is read into lies in locked memory
- * (struct secret) and is wiped after each one that had a tail. */
+ * Secrets travel as the tail of an answer, or of a question to who takes them. The buffer a datagram
+ * is read into lies in locked memory (struct secret) and is wiped after each one that had a tail. */
 #include "egress/ctl/ctl.h"
 
 #include <fcntl.h>
@@ -319,6 +319,8 @@ int ctl_ask_secret(struct ctl *c, json_t *o, const struct secret *tail, struct e
     struct question q = {.number = ++c->last};
     enter(c);
     int r = put_question(c, o, tail, NULL, 0, &q, e);
+    if (r < 0 && r == q.err.code && !c->ended)
+        r = -E_DENIED;
     leave(c);
     json_decref(q.o);
     ctl_fds_done(&q.fds);

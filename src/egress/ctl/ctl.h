@@ -19,10 +19,12 @@
 struct ctl;
 struct err;
 
-#define CTL_TEXT_MAX  (48u << 10) /* of one JSON text; larger things travel as descriptors */
-#define CTL_TAIL_MAX  (64u << 10)
-#define CTL_FDS_MAX   16
-#define CTL_ASKED_MAX 1024 /* questions of one peer that are being answered at once */
+#define CTL_TEXT_MAX (48u << 10) /* of one JSON text; larger things travel as descriptors */
+#define CTL_TAIL_MAX (64u << 10)
+#define CTL_FDS_MAX  16
+/* Questions of one peer that are being answered at once. More than there are credentials: those may all
+ * wait for one answer of that peer's, which is not read when there are too many. */
+#define CTL_ASKED_MAX 2048
 
 struct ctl_fds {
     int fd[CTL_FDS_MAX];
@@ -56,8 +58,8 @@ void ctl_free(struct ctl *c);
  * -ECANCELED, -ETIMEDOUT. */
 int ctl_ask(struct ctl *c, json_t *o, const int *fds, size_t n_fds, json_t **ret,
             struct ctl_fds *ret_fds, struct secret *ret_tail, struct err *e) WARN_UNUSED;
-/* Asks with a tail, for an answer that has nothing but that it was done. As ctl_ask; -EMSGSIZE: it is too
- * large. */
+/* Asks with a tail, for an answer that has nothing but that it was done. As ctl_ask, but -E_DENIED with its
+ * words when the other end says that it was not; -EMSGSIZE: the tail is too large. */
 int ctl_ask_secret(struct ctl *c, json_t *o, const struct secret *tail, struct err *e) WARN_UNUSED;
 /* A notice; `fds` likewise. Suspends while the other end does not read. 0 or a negative code. */
 int ctl_tell(struct ctl *c, json_t *o, const int *fds, size_t n_fds) WARN_UNUSED;

@@ -51,7 +51,8 @@ struct news {
     const struct secret_value *value;
 };
 
-/* 0: it knows the value, or has ended. */
+/* 0: it knows the value, or has ended. One that does not take it is ended: others would wait for it for
+ * ever, and it may not be ours any more. */
 static int tell_one(void *arg)
 {
     const struct news *n = arg;
@@ -60,20 +61,17 @@ static int tell_one(void *arg)
     struct err e = {.code = 0};
     if (!p->ctl) /* one that starts has nothing open */
         return p->ending ? await_end(p, life) : 0;
-    const int64_t until_ns = time_mono_ns() + TELL_MS * NS_PER_MS;
+    const int64_t until_ns = time_mono_ns() + (p->ready ? TELL_MS : READY_MS) * NS_PER_MS;
     struct fiber_deadline d = fiber_deadline_push(until_ns);
     int r = tell_secret(p->ctl, n->credential, n->value, &e);
     fiber_deadline_pop(&d);
     const bool late = r == -ETIMEDOUT && time_mono_ns() >= until_ns;
-    if (!late && r != -E_CLOSED)
-        return r;
-    if (p->life == life) {
-        if (late)
-            log_error("an egress process does not take a secret, and is ended", "number=%u",
-                      p->number);
+    if ((late || r == -E_DENIED) && p->life == life) {
+        log_error("an egress process does not take a secret, and is ended", "number=%u late=%d",
+                  p->number, late);
         (void)proc_kill(&p->proc, SIGKILL);
     }
-    return await_end(p, life);
+    return late || r == -E_DENIED || r == -E_CLOSED ? await_end(p, life) : r;
 }
 
 static int tell_each(struct keeper *k, const char *credential, const struct secret_value *v)
@@ -99,12 +97,14 @@ static int make_known(struct keeper *k, const char *credential, struct secret_va
     int r = fmutex_lock(&k->telling);
     if (r < 0)
         return err_set(e, r, "credential %s: %s", credential, err_text(r));
-    if (!secrets_is_known(k, credential, v)) {
+    if (!map_get(&k->secrets, credential))
+        r = err_set(e, -ENOENT, "the policy has no such credential any more");
+    else if (!secrets_is_known(k, credential, v)) {
         r = tell_each(k, credential, v);
         if (r >= 0)
             secrets_set_known(k, credential, v);
         else
-            err_set(e, r, "credential %s: a process of egress cannot learn its value: %s",
+            err_set(e, r, "credential %s: other processes could not be told of its value: %s",
                     credential, err_text(r));
     }
     fmutex_unlock(&k->telling);
@@ -288,7 +288,6 @@ static int keep(void *arg)
         r = serve_once(p);
         if (r == -ECANCELED || p->k->stopping)
             return 0;
-        waitq_wake_all(&p->k->changed);
         log_error("an egress process has ended; starting another", "number=%u", p->number);
         r = fiber_sleep_until(started_ns + RESTART_MS * NS_PER_MS);
     }

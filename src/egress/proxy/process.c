@@ -54,8 +54,7 @@ static int take_policy(struct world *w, int fd, struct err *e)
         former_add(&w->former, w->policy);
     policy_unref(w->policy);
     w->policy = p;
-    if (w->values)
-        values_take_policy(w->values, p);
+    values_take_policy(w->values, p);
     size_t pos = 0;
     void *s;
     while (map_next(&w->sandboxes, &pos, NULL, &s))

@@ -36,6 +36,7 @@ struct past {
 
 struct entry {
     struct value *now;
+    struct value *told;                /* that others use, or will; NULL: none but now and past */
     struct past past[VALUES_PAST_MAX]; /* the latest first */
     size_t n_past;
     int64_t asked_ns;  /* when the question was begun that brought it; 0: it may not be used */
@@ -92,6 +93,7 @@ static void drop_past(struct values *vs, struct entry *n, size_t at)
 static void entry_free(struct values *vs, struct entry *n)
 {
     value_unref(n->now);
+    value_unref(n->told);
     while (n->n_past > 0)
         drop_past(vs, n, n->n_past - 1);
     free(n);
@@ -144,13 +146,8 @@ static void drop_oldest(struct values *vs)
         drop_past(vs, oldest, oldest->n_past - 1);
 }
 
-/* The value of now becomes one of before. */
-static void retire(struct values *vs, struct entry *n)
+static void push_past(struct values *vs, struct entry *n, struct value *v)
 {
-    struct value *v = n->now;
-    if (!v)
-        return;
-    n->now = NULL;
     for (size_t i = 0; i < n->n_past; i++) /* it had been this before */
         if (is_value(n->past[i].value, &v->secret))
             drop_past(vs, n, i--);
@@ -165,6 +162,24 @@ static void retire(struct values *vs, struct entry *n)
     vs->generation++;
 }
 
+/* The value of now becomes one of before. */
+static void retire(struct values *vs, struct entry *n)
+{
+    struct value *v = n->now;
+    n->now = NULL;
+    if (v)
+        push_past(vs, n, v);
+}
+
+/* Takes `secret` over. */
+static struct value *value_new(struct secret *secret)
+{
+    struct value *v = mem_new(struct value);
+    v->refs = 1;
+    v->secret = *secret;
+    return v;
+}
+
 /* Takes `secret` over. */
 static void take_value(struct values *vs, struct entry *n, struct secret *secret)
 {
@@ -172,9 +187,11 @@ static void take_value(struct values *vs, struct entry *n, struct secret *secret
         secret_done(secret);
         return;
     }
-    struct value *v = mem_new(struct value);
-    v->refs = 1;
-    v->secret = *secret;
+    struct value *v = is_value(n->told, secret) ? TAKE(n->told) : NULL;
+    if (v)
+        secret_done(secret);
+    else
+        v = value_new(secret);
     retire(vs, n);
     n->now = v;
     vs->generation++;
@@ -224,7 +241,8 @@ static int ask(void *arg)
     fiber_deadline_clear(); /* of the first of those who wait */
     struct err e = {.code = 0};
     int r = fetch(q, &e);
-    n->failed = r < 0 ? e : (struct err){.code = 0};
+    n->failed = e;
+    n->failed.code = r;
     n->asking = false;
     n->answers++;
     n->waiting--;
@@ -295,19 +313,23 @@ int values_learn(struct values *vs, const char *credential, const struct secret 
 {
     struct entry *n = entry_of(vs, credential);
     struct secret own = {0};
-    if (is_value(n->now, secret))
+    if (is_value(n->now, secret) || is_value(n->told, secret))
         return 0;
     int r = check_guardable(credential, secret, e);
-    if (r == -EINVAL) /* whoever asks for it is refused: no origin has it from us */
+    if (r == -EINVAL ||
+        r == -E_LIMIT) /* whoever asks for it is refused: no origin has it from us */
         return 0;
     if (r >= 0 && (r = secret_set(&own, secret_borrow(secret), secret->len)) < 0)
         err_set(e, r, "no memory for a secret");
     if (r < 0)
         return r;
-    take_value(vs, n, &own);
-    n->asked_ns = 0;
+    if (n->told)
+        push_past(vs, n, TAKE(n->told));
     if (n->gone)
-        retire(vs, n);
+        push_past(vs, n, value_new(&own));
+    else
+        n->told = value_new(&own);
+    vs->generation++;
     return 0;
 }
 
@@ -355,7 +377,7 @@ uint64_t values_generation(const struct values *vs)
 
 size_t values_known(const struct values *vs, struct values_known **ret)
 {
-    struct values_known *all = mem_array(vs->entries.n + vs->n_past + 1, sizeof(*all));
+    struct values_known *all = mem_array(2 * vs->entries.n + vs->n_past + 1, sizeof(*all));
     size_t pos = 0, n = 0;
     const char *name;
     void *value;
@@ -365,6 +387,8 @@ size_t values_known(const struct values *vs, struct values_known **ret)
             continue;
         if (x->now)
             all[n++] = (struct values_known){name, x->now};
+        if (x->told)
+            all[n++] = (struct values_known){name, x->told};
         for (size_t i = 0; i < x->n_past; i++)
             all[n++] = (struct values_known){name, x->past[i].value};
     }
@@ -411,7 +435,10 @@ void values_take_policy(struct values *vs, const struct policy *p)
         struct entry *n = value;
         n->asked_ns = 0; /* the same name may have another source now */
         n->gone = !str_eq(name, PROXY_ENTRY) && !has_credential(p, name);
-        if (n->gone)
-            retire(vs, n);
+        if (!n->gone)
+            continue;
+        if (n->told)
+            push_past(vs, n, TAKE(n->told));
+        retire(vs, n);
     }
 }

@@ -3,7 +3,7 @@
  * A value is used for EGRESS_VALUE_MS, then asked for again: so that a rotated secret is used from the
  * next request on, and a busy proxy asks fifty times a second at most. One question at a time for each
  * credential. What the keeper tells of by itself is known from then on, and used when a question has
- * brought it: by then all other proxies know it, too.
+ * brought it: by then all other proxies know it, too. Until then it does not cease to be known.
  *
  * What a credential was before it changed, or before a policy took it away, is remembered: an origin that
  * has it may say it again. Of each credential the last VALUES_PAST_MAX values, of all together
@@ -12,8 +12,9 @@
 
 #include "base/secret.h"
 
-#define VALUES_PAST_MAX     4
-#define VALUES_PAST_ALL_MAX 1024 /* with a policy's credentials: what one table can have */
+#define VALUES_PAST_MAX 4
+#define VALUES_PAST_ALL_MAX                                                                        \
+    1024 /* with two of each credential of a policy: what one table can have */
 
 struct ctl;
 struct err;
@@ -33,7 +34,7 @@ void values_free(struct values *vs);
  * asked for. 0, or the source's code with words that hold no secret. */
 int values_get(struct values *vs, const char *credential, struct value **ret, struct err *e)
     WARN_UNUSED;
-/* The keeper says that a proxy is to use this one. Does not suspend. 0, or -ENOMEM with words: then it is
+/* The keeper says that a proxy is to use this one, perhaps another one. Does not suspend. 0, or -ENOMEM with words: then it is
  * not known. */
 int values_learn(struct values *vs, const char *credential, const struct secret *secret,
                  struct err *e) WARN_UNUSED;

@@ -95,7 +95,7 @@ static int a_question_has_a_tail_where_tails_are_taken(void *arg)
     make_pair(&a, &b);
     ctl_take_tails(b.ctl);
     assert_int_equal(ctl_ask_secret(a.ctl, o, &tail, &e), 0);
-    assert_int_equal(ctl_ask_secret(a.ctl, o, &other, &e), -EINVAL);
+    assert_int_equal(ctl_ask_secret(a.ctl, o, &other, &e), -E_DENIED);
     assert_string_equal(e.msg, "another one");
     assert_int_equal(ctl_ask_secret(a.ctl, o, &large, &e), -EMSGSIZE);
     assert_string_equal(b.heard, "take? take? ");

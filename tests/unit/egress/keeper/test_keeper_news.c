@@ -3,9 +3,12 @@
 #include "unit/secret/secret_world.h"
 #include "unit/loop.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "io/sock.h"
 
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define OLD   "sk-old-7Qm2vX9pLrT4wZ8n"
@@ -138,66 +141,134 @@ static int expect_old(void *arg)
     return 0;
 }
 
-/* Then nobody gets it; the next question tries again. */
-static int a_value_that_a_proxy_cannot_learn_is_not_used(void *arg)
+/* A process that lives until it is ended. */
+static void give_process(struct proxy *p)
+{
+    static const char *const argv[] = {"sleep", "600", NULL}, *const envp[] = {NULL};
+    struct proc_spec spec = {.path = "/bin/sleep",
+                             .argv = argv,
+                             .envp = envp,
+                             .stdin_fd = -1,
+                             .stdout_fd = -1,
+                             .stderr_fd = 2};
+    struct err e = {.code = 0};
+    assert_int_equal(proc_start(&p->proc, &spec, &e), 0);
+}
+
+/* What its keeping fiber does when the channel has ended. */
+static void bury(struct proxy *p)
+{
+    proc_done(&p->proc);
+    p->ending = false;
+    p->life++;
+    waitq_wake_all(&p->k->changed);
+}
+
+/* One that says no, and one that says nothing for five seconds: whoever asks waits until it is gone. */
+static int a_proxy_that_does_not_take_a_value_is_ended(void *arg)
 {
     (void)arg;
-    struct secret_world w;
-    struct peer x, y;
-    struct keeper *k = keeper_new();
-    news_begin(&w, k);
-    add_proxy(k, &x);
-    add_proxy(k, &y);
-    y.code = -ENOMEM;
-    assert_int_equal(ask_in_vain(x.ctl), 0);
-    y.code = -ETIMEDOUT; /* a word of the other end, not our clock's: it lives on */
-    assert_int_equal(ask_in_vain(x.ctl), 0);
-    assert_false(ctl_ended(k->proxies[1].ctl));
-    y.code = 0;
-    expect_secret(&x, VALUE, OLD);
-    assert_int_equal(y.told, 3);
-    ctl_free(x.ctl);
-    ctl_free(y.ctl);
-    news_end(&w, k);
+    for (int late = 0; late < 2; late++) {
+        struct secret_world w;
+        struct peer x, y;
+        struct keeper *k = keeper_new();
+        int status = 0;
+        AUTO(scope) s;
+        scope_init(&s);
+        news_begin(&w, k);
+        add_proxy(k, &x);
+        add_proxy(k, &y);
+        struct proxy *p = &k->proxies[1];
+        give_process(p);
+        y.ms = late ? 60000 : 0;
+        y.code = -ETIMEDOUT; /* a word of the other end */
+        time_test_set(time_mono_ns(), 0);
+        assert_int_equal(fiber_spawn(&s, "ask", expect_old, &x, NULL), 0);
+        while (x.knows == 0 || y.told == 0)
+            assert_int_equal(fiber_yield(), 0);
+        if (late)
+            time_test_advance(6 * NS_PER_S);
+        assert_int_equal(proc_wait(&p->proc, &status), 0);
+        time_test_reset();
+        assert_true(WIFSIGNALED(status));
+        for (int i = 0; i < 10; i++)
+            assert_int_equal(fiber_yield(), 0);
+        assert_int_equal(s.n_children, 1);
+        bury(p);
+        assert_int_equal(scope_join(&s), 0);
+        assert_int_equal(x.told, 1);
+        ctl_free(x.ctl);
+        ctl_free(y.ctl);
+        news_end(&w, k);
+    }
     return 0;
 }
-ON_LOOP(a_value_that_a_proxy_cannot_learn_is_not_used)
+ON_LOOP(a_proxy_that_does_not_take_a_value_is_ended)
 
-/* Its connections live as long as the process. */
-static int a_proxy_that_closes_is_waited_for_until_it_is_gone(void *arg)
+/* Its connections live as long as the process, which ends by itself: its last records are not cut off. */
+static int a_proxy_that_ends_is_waited_for(void *arg)
+{
+    (void)arg;
+    for (int before = 0; before < 2; before++) {
+        struct secret_world w;
+        struct peer x, y;
+        struct keeper *k = keeper_new();
+        AUTO(scope) s;
+        scope_init(&s);
+        news_begin(&w, k);
+        add_proxy(k, &x);
+        add_proxy(k, &y);
+        struct proxy *p = &k->proxies[1];
+        give_process(p);
+        p->ending = before;
+        ctl_free(y.ctl);
+        if (before)
+            ctl_free(TAKE(p->ctl));
+        assert_int_equal(fiber_spawn(&s, "ask", expect_old, &x, NULL), 0);
+        while (x.knows == 0)
+            assert_int_equal(fiber_sleep_ms(1), 0);
+        assert_int_equal(fiber_sleep_ms(10), 0);
+        assert_int_equal(s.n_children, 1);
+        assert_int_equal(kill(p->proc.pid, 0), 0);
+        if (!before)
+            ctl_free(TAKE(p->ctl));
+        bury(p);
+        assert_int_equal(scope_join(&s), 0);
+        ctl_free(x.ctl);
+        news_end(&w, k);
+    }
+    return 0;
+}
+ON_LOOP(a_proxy_that_ends_is_waited_for)
+
+/* The policy took it away while the one before it was told of. */
+static int a_credential_that_is_gone_is_not_told(void *arg)
 {
     (void)arg;
     struct secret_world w;
-    struct peer x, y;
+    struct peer x;
+    struct err e = {.code = 0};
     struct keeper *k = keeper_new();
     AUTO(scope) s;
     scope_init(&s);
     news_begin(&w, k);
     add_proxy(k, &x);
-    add_proxy(k, &y);
-    struct proxy *p = &k->proxies[1];
-    ctl_free(y.ctl);
-    assert_int_equal(fiber_spawn(&s, "ask", expect_old, &x, NULL), 0);
-    while (x.knows == 0)
-        assert_int_equal(fiber_sleep_ms(1), 0);
-    for (int turn = 0; turn < 3; turn++) {
-        assert_int_equal(fiber_sleep_ms(10), 0);
-        assert_int_equal(s.n_children, 1);
-        if (turn == 0) { /* as when it is stopped */
-            ctl_free(TAKE(p->ctl));
-            p->ready = false;
-            p->ending = true;
-        }
-    }
-    p->ending = false;
-    p->life++;
-    waitq_wake_all(&k->changed);
+    struct policy *empty = policy_of("{'allow':[{'host':'a.test'}]}");
+    assert_int_equal(fmutex_lock(&k->telling), 0);
+    assert_int_equal(fiber_spawn(&s, "ask", ask_in_vain, x.ctl, NULL), 0);
+    assert_int_equal(fiber_sleep_ms(30), 0);
+    assert_int_equal(s.n_children, 1);
+    assert_int_equal(secrets_take_policy(k, empty, &e), 0);
+    secrets_let_go(k);
+    fmutex_unlock(&k->telling);
     assert_int_equal(scope_join(&s), 0);
+    assert_int_equal(x.told, 0);
+    policy_unref(empty);
     ctl_free(x.ctl);
     news_end(&w, k);
     return 0;
 }
-ON_LOOP(a_proxy_that_closes_is_waited_for_until_it_is_gone)
+ON_LOOP(a_credential_that_is_gone_is_not_told)
 
 /* The number of the question that is put to a proxy without a reader, or 0. */
 static int64_t read_question(int fd)
@@ -262,8 +333,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(all_proxies_know_a_new_value),
-        CASE(a_value_that_a_proxy_cannot_learn_is_not_used),
-        CASE(a_proxy_that_closes_is_waited_for_until_it_is_gone),
+        CASE(a_proxy_that_does_not_take_a_value_is_ended),
+        CASE(a_proxy_that_ends_is_waited_for),
+        CASE(a_credential_that_is_gone_is_not_told),
         CASE(news_that_nobody_has_told_yet_are_told_by_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

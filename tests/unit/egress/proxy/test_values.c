@@ -417,8 +417,33 @@ static int a_value_that_was_told_is_not_used_before_it_was_asked_for(void *arg)
     str_copy(d.secret, sizeof(d.secret), "1");
     assert_int_equal(values_get(d.values, "A", &v, &e), 0);
     value_unref(v);
+    assert_int_equal(d.asked, 1);
+    assert_string_equal(known(&d), "A0,1");
+    rotate(&d, "A", "1");
     assert_int_equal(d.asked, 2);
     assert_string_equal(known(&d), "A1,0");
+    learn(&d, "A", "2"); /* and is not asked for here */
+    learn(&d, "A", "3");
+    assert_string_equal(known(&d), "A1,3,2,0");
+    time_test_advance(2 * EGRESS_REMEMBER_MS * NS_PER_MS);
+    assert_true(values_forget(d.values));
+    assert_string_equal(known(&d), "A1,3"); /* an origin may get it any time */
+    close_desk(&d);
+    return 0;
+}
+
+/* Such a value has no user, here or elsewhere. */
+static int a_value_that_cannot_be_found_is_not_learned(void *arg)
+{
+    (void)arg;
+    struct desk d;
+    struct secret s = {0};
+    struct err e;
+    open_desk(&d);
+    assert_int_equal(secret_set(&s, "short", 5), 0);
+    assert_int_equal(values_learn(d.values, "A", &s, &e), 0);
+    assert_string_equal(known(&d), "");
+    secret_done(&s);
     close_desk(&d);
     return 0;
 }
@@ -468,6 +493,7 @@ static int who_gives_up_leaves_one_question(void *arg)
 ON_LOOP(four_values_are_remembered)
 ON_LOOP(a_value_is_learned_while_it_is_asked_for)
 ON_LOOP(a_value_that_was_told_is_not_used_before_it_was_asked_for)
+ON_LOOP(a_value_that_cannot_be_found_is_not_learned)
 ON_LOOP(one_question_is_enough_however_long_it_takes)
 ON_LOOP(who_gives_up_leaves_one_question)
 ON_LOOP(what_was_is_forgotten_after_an_hour)
@@ -484,6 +510,7 @@ int main(void)
         cmocka_unit_test(case_what_was_is_forgotten_after_an_hour),
         CASE(a_value_is_learned_while_it_is_asked_for),
         CASE(a_value_that_was_told_is_not_used_before_it_was_asked_for),
+        CASE(a_value_that_cannot_be_found_is_not_learned),
         CASE(one_question_is_enough_however_long_it_takes),
         CASE(who_gives_up_leaves_one_question),
         cmocka_unit_test(case_what_a_policy_takes_away_is_remembered),
