@@ -54,7 +54,7 @@ http.createServer(more, answer).listen(${mcpPlain}, '127.0.0.1', 4096);
 
 /** Our edge and gateway, on the core of what is measured. {fast, mcp: arguments of the load that lead there, pids}. */
 export async function ours(o, { config = {} } = {}) {
-  const s = await edgeServer({ args: ['--log-level', 'warn', '--ingress-per-peer', '20000', '--ingress-per-tunnel', '20000', '--ingress-peer-rate', '0', '--ingress-tunnel-rate', '0'] });
+  const s = await edgeServer({ args: ['--ingress-per-peer', '20000', '--ingress-per-tunnel', '20000', '--ingress-peer-rate', '0', '--ingress-tunnel-rate', '0'] });
   const t = await makeTunnel(s);
   const g = await startGateway(s, t, { fast: `http://127.0.0.1:${o.fastPlain}`, mcp: `http://127.0.0.1:${o.mcpPlain}` }, { config });
   const pids = () => [s.pid, ...family(g.proc.pid)];
