@@ -269,14 +269,17 @@ static int read_all(void *arg)
 
 /* ---- asking ---- */
 
-/* A tail and descriptors do not go together. */
-static int put_question(struct ctl *c, json_t *o, const struct secret *tail, const int *fds,
-                        size_t n_fds, struct question *q, struct err *e)
+static void open_question(struct ctl *c, json_t *o, struct question *q)
 {
+    *q = (struct question){.number = ++c->last};
     waitq_init(&q->wait);
     json_put_int(o, "ask", q->number);
     list_push_back(&c->questions, &q->link);
-    int r = tail ? send_datagram(c, o, tail, NULL, 0) : send_borrowed(c, o, fds, n_fds);
+}
+
+/* `r`: how sending it went. */
+static int await_answer(struct question *q, const json_t *o, int r, struct err *e)
+{
     while (r >= 0 && !q->answered)
         r = waitq_wait(&q->wait);
     list_remove(&q->link);
@@ -292,9 +295,10 @@ static int put_question(struct ctl *c, json_t *o, const struct secret *tail, con
 int ctl_ask(struct ctl *c, json_t *o, const int *fds, size_t n_fds, json_t **ret,
             struct ctl_fds *ret_fds, struct secret *ret_tail, struct err *e)
 {
-    struct question q = {.number = ++c->last};
+    struct question q;
     enter(c);
-    int r = put_question(c, o, NULL, fds, n_fds, &q, e);
+    open_question(c, o, &q);
+    int r = await_answer(&q, o, send_borrowed(c, o, fds, n_fds), e);
     leave(c);
     if (r >= 0) {
         *ret = q.o;
@@ -316,9 +320,10 @@ int ctl_ask(struct ctl *c, json_t *o, const int *fds, size_t n_fds, json_t **ret
 
 int ctl_ask_secret(struct ctl *c, json_t *o, const struct secret *tail, struct err *e)
 {
-    struct question q = {.number = ++c->last};
+    struct question q;
     enter(c);
-    int r = put_question(c, o, tail, NULL, 0, &q, e);
+    open_question(c, o, &q);
+    int r = await_answer(&q, o, send_datagram(c, o, tail, NULL, 0), e);
     if (r < 0 && r == q.err.code && !c->ended)
         r = -E_DENIED;
     leave(c);
