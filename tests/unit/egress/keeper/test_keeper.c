@@ -234,18 +234,10 @@ static int hear_nothing(void *arg, const char *op, const json_t *o, struct ctl_f
 static int a_proxy_that_takes_nothing_is_ended(void *arg)
 {
     (void)arg;
-    static const char *const argv[] = {"sleep", "600", NULL}, *const envp[] = {NULL};
-    struct proc_spec spec = {.path = "/bin/sleep",
-                             .argv = argv,
-                             .envp = envp,
-                             .stdin_fd = -1,
-                             .stdout_fd = -1,
-                             .stderr_fd = 2};
     struct proxy p = {.number = 1};
-    struct err e = {.code = 0};
     int pair[2], status = 0;
     assert_int_equal(sock_pair(SOCK_SEQPACKET, pair), 0);
-    assert_int_equal(proc_start(&p.proc, &spec, &e), 0);
+    give_process(&p);
     while (send(pair[0], "{\"op\":\"x\"}", 10, MSG_DONTWAIT) > 0)
         continue;
     p.ctl = ctl_new(pair[0], hear_nothing, NULL);

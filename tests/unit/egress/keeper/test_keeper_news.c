@@ -141,20 +141,6 @@ static int expect_old(void *arg)
     return 0;
 }
 
-/* A process that lives until it is ended. */
-static void give_process(struct proxy *p)
-{
-    static const char *const argv[] = {"sleep", "600", NULL}, *const envp[] = {NULL};
-    struct proc_spec spec = {.path = "/bin/sleep",
-                             .argv = argv,
-                             .envp = envp,
-                             .stdin_fd = -1,
-                             .stdout_fd = -1,
-                             .stderr_fd = 2};
-    struct err e = {.code = 0};
-    assert_int_equal(proc_start(&p->proc, &spec, &e), 0);
-}
-
 /* What its keeping fiber does when the channel has ended. */
 static void bury(struct proxy *p)
 {
