@@ -84,7 +84,7 @@ struct keeper {
     struct scope scope; /* the fibers that keep proxies */
     struct waitq changed;
     struct fmutex taking;  /* a policy, of which secrets and text come one after the other */
-    struct fmutex telling; /* proxies a secret */
+    struct fmutex telling; /* held while proxies are told of a secret */
     struct pool *pool;
     struct policy *policy;
     int policy_fd, ca_fd; /* sealed: the policy's text, the CA's key */

@@ -67,8 +67,8 @@ static int tell_one(void *arg)
     fiber_deadline_pop(&d);
     const bool late = r == -ETIMEDOUT && time_mono_ns() >= until_ns;
     if ((late || r == -E_DENIED) && p->life == life) {
-        log_error("an egress process does not take a secret, and is ended", "number=%u late=%d",
-                  p->number, late);
+        log_error("an egress process does not take a secret, and is ended", "number=%u why=%s",
+                  p->number, late ? "silent" : "refused");
         (void)proc_kill(&p->proc, SIGKILL);
     }
     return late || r == -E_DENIED || r == -E_CLOSED ? await_end(p, life) : r;

@@ -146,6 +146,7 @@ static void drop_oldest(struct values *vs)
         drop_past(vs, oldest, oldest->n_past - 1);
 }
 
+/* The reference is taken over. */
 static void push_past(struct values *vs, struct entry *n, struct value *v)
 {
     for (size_t i = 0; i < n->n_past; i++) /* it had been this before */
@@ -171,7 +172,7 @@ static void retire(struct values *vs, struct entry *n)
         push_past(vs, n, v);
 }
 
-/* Takes `secret` over. */
+/* `secret` is taken over. The reference is the caller's. */
 static struct value *value_new(struct secret *secret)
 {
     struct value *v = mem_new(struct value);
@@ -316,9 +317,8 @@ int values_learn(struct values *vs, const char *credential, const struct secret 
     if (is_value(n->now, secret) || is_value(n->told, secret))
         return 0;
     int r = check_guardable(credential, secret, e);
-    if (r == -EINVAL ||
-        r == -E_LIMIT) /* whoever asks for it is refused: no origin has it from us */
-        return 0;
+    if (r == -EINVAL || r == -E_LIMIT)
+        return 0; /* whoever asks for it is refused: no origin has it from us */
     if (r >= 0 && (r = secret_set(&own, secret_borrow(secret), secret->len)) < 0)
         err_set(e, r, "no memory for a secret");
     if (r < 0)

@@ -12,9 +12,8 @@
 
 #include "base/secret.h"
 
-#define VALUES_PAST_MAX 4
-#define VALUES_PAST_ALL_MAX                                                                        \
-    1024 /* with two of each credential of a policy: what one table can have */
+#define VALUES_PAST_MAX     4
+#define VALUES_PAST_ALL_MAX 1024 /* one table takes them, and two of each credential of a policy */
 
 struct ctl;
 struct err;
@@ -34,8 +33,8 @@ void values_free(struct values *vs);
  * asked for. 0, or the source's code with words that hold no secret. */
 int values_get(struct values *vs, const char *credential, struct value **ret, struct err *e)
     WARN_UNUSED;
-/* The keeper says that a proxy is to use this one, perhaps another one. Does not suspend. 0, or -ENOMEM with words: then it is
- * not known. */
+/* The keeper says that a proxy, perhaps another one, is to use this value. Does not suspend. 0: it is known,
+ * or nobody can use it; -ENOMEM with words: it is not. */
 int values_learn(struct values *vs, const char *credential, const struct secret *secret,
                  struct err *e) WARN_UNUSED;
 /* Of upstream_proxy; as above. */
