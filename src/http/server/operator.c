@@ -84,10 +84,8 @@ static int answer_own(struct operator_page *p, struct http_exchange *x)
         r = p->c.own ? p->c.own(p->c.arg, http_request(x)->path, &page, &status) : -ENOENT;
     if (r == -ENOENT)
         return r;
-    if (!is_asked_by_address(x)) {
-        (void)say(x, 421, "ask for this page by address, or as localhost\n");
-        return 0;
-    }
+    if (!is_asked_by_address(x))
+        return say(x, 421, "ask for this page by address, or as localhost\n");
     if (r < 0)
         return say(x, 500, "the page is too large\n");
     (void)buf_addc(&page, '\n');
