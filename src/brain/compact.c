@@ -190,7 +190,14 @@ static int digest(struct tx *tx, const char *session_id, int64_t from, char **re
                    *hidden = stmt_text(st, 2, NULL);
         AUTO_JSON json_t *o = NULL;
         bool dropped = hidden && strstr(hidden, "\"dropped\"");
-        if (type && body && !dropped && json_parse(body, n, &o, NULL) == 0)
+        if (!type || dropped)
+            continue;
+        int k = json_parse_stored(body, n, &o);
+        if (k == -ENOMEM) {
+            r = k;
+            break;
+        }
+        if (k == 0)
             quote(&out, type, o);
     }
     stmt_reset(st);

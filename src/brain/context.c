@@ -409,8 +409,11 @@ static int load_left_out(struct tx *tx, const char *session_id, json_t *left_out
         const char *text = stmt_text(st, 0, &n);
         AUTO_JSON json_t *o = NULL;
         json_t *name;
-        if (!text || json_parse(text, n, &o, NULL) < 0)
-            continue;
+        int k = json_parse_stored(text, n, &o);
+        if (k == -ENOMEM) {
+            r = k;
+            break;
+        }
         json_array_foreach (json_object_get(o, "left_out"), i, name)
             json_put_bool(left_out, json_string_value(name), true);
     }

@@ -83,13 +83,16 @@ static int run_of(struct tx *tx, const char *session_id, const char *note)
         const char *type = stmt_text(st, 0, NULL), *body = stmt_text(st, 1, NULL),
                    *hidden = stmt_text(st, 2, NULL);
         AUTO_JSON json_t *o = NULL, *h = NULL;
-        if (!str_eq(type, "span.model_request_end") || !body ||
-            json_parse(body, strlen(body), &o, NULL) < 0)
+        if (!str_eq(type, "span.model_request_end") || !body)
             break;
-        if (json_get_bool(o, "is_error", false))
+        int k = json_parse_stored(body, strlen(body), &o);
+        if (k == 0 && json_get_bool(o, "is_error", false))
             continue;
-        if (!hidden || json_parse(hidden, strlen(hidden), &h, NULL) < 0 ||
-            !str_eq(json_get_str(h, "ended"), note))
+        if (k == 0 && hidden)
+            k = json_parse_stored(hidden, strlen(hidden), &h);
+        if (k == -ENOMEM)
+            r = k;
+        if (k < 0 || !str_eq(json_get_str(h, "ended"), note))
             break;
         n++;
     }
@@ -327,7 +330,12 @@ static int failures_before(struct tx *tx, const char *session_id)
     while ((r = stmt_step(st)) > 0) {
         const char *type = stmt_text(st, 0, NULL), *body = stmt_text(st, 1, NULL);
         AUTO_JSON json_t *o = NULL;
-        if (!type || !body || json_parse(body, strlen(body), &o, NULL) < 0)
+        int k = type ? json_parse_stored(body, body ? strlen(body) : 0, &o) : -E_CORRUPT;
+        if (k == -ENOMEM) {
+            r = k;
+            break;
+        }
+        if (k < 0)
             continue;
         bool failed_span =
             str_eq(type, "span.model_request_end") && json_get_bool(o, "is_error", false);

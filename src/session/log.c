@@ -194,8 +194,12 @@ void log_session_done(struct log_session *s)
 
 json_t *log_session_agent(struct log_session *s)
 {
-    if (!s->agent &&
-        (!s->agent_text || json_parse(s->agent_text, strlen(s->agent_text), &s->agent, NULL) < 0))
+    if (s->agent)
+        return s->agent;
+    size_t n = s->agent_text ? strlen(s->agent_text) : 0;
+    int r = json_parse_stored(s->agent_text, n, &s->agent);
+    MUST(r != -ENOMEM); /* it would be an agent without tools */
+    if (r < 0)
         s->agent = json_object();
     return s->agent;
 }

@@ -407,14 +407,15 @@ static int64_t deliver_until(struct tx *tx, const char *session_id, bool through
     "SELECT n, id, type, body FROM inbox WHERE session_id = $1 AND n <= $2 ORDER BY n LIMIT 1"
 enum { COL_N, COL_ID, COL_TYPE, COL_BODY };
 
-static bool copy_input(struct stmt *st, char ret_id[64], char ret_type[64], json_t **ret_body)
+static int copy_input(struct stmt *st, char ret_id[64], char ret_type[64], json_t **ret_body)
 {
     size_t n = 0;
     const char *id = stmt_text(st, COL_ID, NULL), *type = stmt_text(st, COL_TYPE, NULL);
     if (!id || !type || !str_copy(ret_id, 64, id) || !str_copy(ret_type, 64, type))
-        return false;
+        return -E_CORRUPT;
     const char *body = stmt_text(st, COL_BODY, &n);
-    return body && json_parse(body, n, ret_body, NULL) == 0 && json_is_object(*ret_body);
+    int r = json_parse_stored(body, n, ret_body);
+    return r < 0 ? r : json_is_object(*ret_body) ? 0 : -E_CORRUPT;
 }
 
 static int deliver_one(struct tx *tx, struct log_session *s, struct log_batch *b, int64_t until,
@@ -429,11 +430,11 @@ static int deliver_one(struct tx *tx, struct log_session *s, struct log_batch *b
     int64_t n = stmt_int(st, COL_N);
     char id[64], type[64];
     json_t *body = NULL;
-    bool ok = copy_input(st, id, type, &body);
+    r = copy_input(st, id, type, &body);
     stmt_reset(st);
-    if (!ok) {
+    if (r < 0) {
         json_decref(body);
-        return -E_CORRUPT;
+        return r;
     }
     r = log_append_tx(tx, s, b, type, id, body, hidden, NULL);
     if (r < 0)
