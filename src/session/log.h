@@ -59,8 +59,8 @@ struct log_session {
 /* -ENOENT when there is none. */
 int log_session_load_tx(struct tx *tx, const char *session_id, struct log_session *ret) WARN_UNUSED;
 void log_session_done(struct log_session *s);
-/* The agent's snapshot, borrowed from `s`. Never NULL: an unreadable one is an
- * agent without tools. */
+/* The agent's snapshot, borrowed from `s`. Never NULL: an unreadable one is an agent without tools;
+ * without the memory to read it the process ends. */
 json_t *log_session_agent(struct log_session *s);
 
 /* Appends one event: `body` is stolen (without id / processed_at / type). Assigns seq and a stamp
