@@ -161,14 +161,17 @@ static int send_on(struct relay *y, bool more)
     return r;
 }
 
-/* What is collected lies in memory that all share. */
+/* What is collected lies in memory that all share. One that gets no more gives back what it has at
+ * once: else others that come to the end of it meanwhile are refused, too. */
 static int hold(struct relay *y)
 {
     struct gateway_request *q = y->q;
-    const size_t n = y->text.len + q->events.held.len + q->events.data.len;
-    int r = forward_hold(q, n);
+    const size_t events = q->events.held.len + q->events.data.len;
+    int r = forward_hold(q, y->text.len + events);
     if (r == 0)
         return 0;
+    buf_done(&y->text);
+    (void)!forward_hold(q, events);
     y->from_server = true; /* so that what has gone out is cut off */
     return err_set(y->e, r, "answers that are held back fill the memory set aside for them");
 }

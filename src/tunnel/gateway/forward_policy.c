@@ -97,6 +97,10 @@ static int take_body(struct gateway_request *q)
 {
     buf_init(&q->body, MCP_BODY_BYTES);
     int r = q->head.body == HTTP_BODY_NONE ? 0 : read_body(q);
+    if (r < 0) { /* not when the refusal has gone out: others are served meanwhile */
+        buf_done(&q->body);
+        (void)!forward_hold(q, 0);
+    }
     if (r == -EMSGSIZE)
         return refuse(q, 413, MCP_CODE_INVALID, "size", "a message has 4 MiB at most");
     if (r == -EBUSY) {
