@@ -149,13 +149,12 @@ static void deliver(struct db *d, struct job *jobs)
 
 /* ---- the writer ---- */
 
-/* Runs one transaction function; an error it left in the tx counts even if it returned success, or
- * took what could not be read for damage. */
+/* Runs one transaction function; an error it left in the tx counts even if it returned success. */
 static int run_fn(struct tx *tx, struct job *j)
 {
     int r = j->fn(tx, j->arg);
     int stuck = driver_error(tx);
-    return (r >= 0 || r == -E_CORRUPT) && stuck < 0 ? stuck : r;
+    return r >= 0 && stuck < 0 ? stuck : r;
 }
 
 static void fail_all(struct job *jobs, int r)

@@ -64,8 +64,7 @@ void stmt_bind_textn(struct stmt *s, int i, const char *v, size_t n);
 void stmt_bind_int(struct stmt *s, int i, int64_t v);
 void stmt_bind_null(struct stmt *s, int i);
 int stmt_step(struct stmt *s) WARN_UNUSED; /* 1 row, 0 done, negative error (-EEXIST: unique) */
-/* `col` from 0; NULL for null; valid until the next step. Also NULL when there is no memory: that
- * sticks as -ENOMEM, and is what the transaction ends with if its function says -E_CORRUPT. */
+/* `col` from 0; NULL for null; valid until the next step. */
 const char *stmt_text(struct stmt *s, int col, size_t *ret_len);
 int64_t stmt_int(struct stmt *s, int col);
 bool stmt_is_null(struct stmt *s, int col);

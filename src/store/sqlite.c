@@ -260,8 +260,6 @@ int stmt_step(struct stmt *s)
 const char *stmt_text(struct stmt *s, int col, size_t *ret_len)
 {
     const char *v = s->st ? (const char *)sqlite3_column_text(s->st, col) : NULL;
-    if (s->st && !v && sqlite3_extended_errcode(s->tx->sq) == SQLITE_NOMEM)
-        stick_rc(s->tx, SQLITE_NOMEM); /* not null: it could not be copied */
     if (ret_len)
         *ret_len = v ? (size_t)sqlite3_column_bytes(s->st, col) : 0;
     return v;
