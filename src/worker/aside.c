@@ -33,7 +33,7 @@ static int parse(void *arg)
 {
     struct job *job = arg;
     int r = json_parse(job->text, job->n, &job->j, job->e);
-    if (r < 0)
+    if (r < 0 && r != -ENOMEM) /* nothing is odd about the text then: it is asked for again */
         job->j = salvage(job->text, job->n);
     return r;
 }

@@ -7,7 +7,7 @@
  * cancellation points; what they are given must not change meanwhile. */
 
 /* Parses `text`; when that is refused *ret is what salvage finds in it, or NULL. 0 when the text was
- * read as it is, else the parser's code with its words in e. */
+ * read as it is, else the parser's code with its words in e; with -ENOMEM *ret is NULL. */
 int aside_parse(const char *text, size_t n, json_t **ret, struct err *e) WARN_UNUSED;
 /* The text of `j`, malloc'ed. */
 char *aside_text(json_t *j, size_t *ret_len);

@@ -142,7 +142,7 @@ static bool exhaust_try(const char *what, void (*op)(void), long n, bool for_goo
 
 /* Lets every allocation of `op` fail once, alone and together with all that follow. `op` leaves
  * nothing behind that a second one would meet. */
-static void exhaust_each(const char *what, void (*op)(void))
+__attribute__((unused)) static void exhaust_each(const char *what, void (*op)(void))
 {
     op(); /* what is made once and kept is there */
     for (int for_good = 0; for_good < 2; for_good++) {
