@@ -156,6 +156,11 @@ static int judge_post(struct gateway_request *q)
     if (r < 0)
         return r;
     r = mcp_body_read(buf_str(&q->body), q->body.len, &q->call, &e);
+    if (r == -ENOMEM) {
+        forward_audit_shrink(q);
+        forward_fail(q, 503, BUSY, e.msg);
+        return r;
+    }
     const int code = q->call.json ? MCP_CODE_INVALID : MCP_CODE_PARSE;
     if (r < 0) {
         forward_audit_shrink(q);
