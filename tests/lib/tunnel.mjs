@@ -112,13 +112,16 @@ export async function callerSession(s, t, host) {
 /** The alert (its number) that the ingress answers a ClientHello for `host` with; undefined when TLS comes about. */
 export function alertOf(s, servername, { port = s.ingress, localAddress } = {}) {
   return new Promise((ok, no) => {
-    const raw = net.connect({ port, host: '127.0.0.1', localAddress });
+    // Half open, and gone at the end: the alert may come before the ClientHello is written, and Node would
+    // make an EPIPE of a write while it answers the end with its own.
+    const raw = net.connect({ port, host: '127.0.0.1', localAddress, allowHalfOpen: true });
     let got = Buffer.alloc(0);
     raw.on('data', (d) => { got = Buffer.concat([got, d]); });
-    raw.on('close', () => ok(got[0] === 0x15 && got.length === 7 ? got[6] : undefined));
+    raw.on('end', () => raw.destroy());
+    raw.on('close', () => { server.close(); ok(got[0] === 0x15 && got.length === 7 ? got[6] : undefined); });
     raw.on('error', no);
     // Node speaks TLS into a pair whose other end is copied by hand, so that the raw bytes are seen.
-    const server = net.createServer((c) => { c.pipe(raw, { end: false }); raw.on('data', (d) => c.write(d)); raw.on('close', () => { c.destroy(); server.close(); }); c.on('error', () => {}); });
+    const server = net.createServer((c) => { c.pipe(raw, { end: false }); raw.on('data', (d) => c.write(d)); raw.on('close', () => c.destroy()); c.on('error', () => {}); });
     server.listen(0, '127.0.0.1', () => {
       const k = tls.connect({ host: '127.0.0.1', port: server.address().port, ...(servername ? { servername } : {}), rejectUnauthorized: false });
       k.on('error', () => {});
