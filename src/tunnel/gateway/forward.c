@@ -162,10 +162,10 @@ static int make_head(struct gateway_request *q)
         if (!is_dropped(q->route, &in->fields.items[i]))
             r = add_field(out, &in->fields.items[i]);
     if (r == 0)
-        r = http_head_add(out, HTTP_TEXT("x-forwarded-host"), http_text_of(q->host->text));
+        r = http_head_add(out, HTTP_TEXT("x-forwarded-host"), in->authority);
     if (r == 0)
         r = http_head_add(out, HTTP_TEXT("x-forwarded-proto"), HTTP_TEXT("https"));
-    if (r == 0 && q->reply.table)
+    if (r == 0 && (q->reply.table || forward_asks_for_metadata(q)))
         r = reply_ask(out);
     return r < 0 ? r : add_credential(q);
 }

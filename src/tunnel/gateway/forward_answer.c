@@ -39,7 +39,8 @@ struct relay {
     struct piece piece;
     struct http_head *h;
     enum forward_filter filter;
-    bool whole; /* collected in `text`, and sent at the end */
+    bool whole;    /* collected in `text`, and sent at the end */
+    bool metadata; /* then its URLs are written anew */
     struct buf text, ready;
     bool events;      /* the caller gets a stream of them */
     bool from_server; /* whose a failure was */
@@ -202,6 +203,8 @@ static int take_end(struct relay *y)
     int r = reply_end(&y->q->reply, &y->text, y->e);
     if (r == 0 && y->filter == FILTER_MESSAGE)
         r = forward_filter_message(y->q, &y->text, y->e);
+    if (r == 0 && y->metadata)
+        r = forward_metadata(y->q, &y->text, y->e);
     y->from_server = r < 0;
     if (r == 0)
         r = send_on(y, true);
@@ -307,6 +310,8 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
 {
     const bool small = reply_wants_whole(&q->reply, h);
     int r = reply_head(&q->reply, h, e);
+    if (r == 0)
+        r = forward_own_urls(q, h, e);
     if (r < 0)
         return r == -E_DENIED ? -E_PARSE : r;
     if (h->body == HTTP_BODY_NONE)
@@ -314,20 +319,21 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
     struct relay y = {.q = q,
                       .h = h,
                       .filter = forward_filter_of(q, h),
+                      .metadata = forward_is_metadata(q, h),
                       .events = forward_is_events(h) && h->body == HTTP_BODY_STREAM &&
                                 !http_fields_get(&h->fields, "content-encoding", NULL),
                       .text = BUF_INIT(TEXT_MAX),
                       .ready = BUF_INIT(TEXT_MAX),
                       .e = e};
     piece_init(&y.piece);
-    y.whole = y.filter == FILTER_MESSAGE || (small && y.filter == FILTER_NONE);
-    if (y.filter != FILTER_NONE)
+    y.whole = y.filter == FILTER_MESSAGE || y.metadata || (small && y.filter == FILTER_NONE);
+    if (y.filter != FILTER_NONE || y.metadata)
         content_drop_digests(&h->fields); /* of bytes that may change */
     const size_t most =
         q->route->limits.result_bytes ? (size_t)q->route->limits.result_bytes : MCP_EVENT_BYTES;
     if (y.filter == FILTER_EVENTS)
         mcp_events_init(&q->events, q->route->tools, q->modern, most);
-    if (y.filter == FILTER_MESSAGE)
+    if (y.filter == FILTER_MESSAGE || y.metadata)
         y.text.max = most;
     r = say_it_streams(&y);
     if (r == 0)

@@ -122,6 +122,18 @@ bool forward_is_events(const struct http_head *h);
 int forward_filter_message(const struct gateway_request *q, struct buf *text, struct err *e)
     WARN_UNUSED;
 
+/* ---- forward_metadata.c ---- */
+
+/* Whether the request is for a document in which the server speaks of its own URLs (RFC 9728, RFC 8414). */
+bool forward_asks_for_metadata(const struct gateway_request *q);
+/* Whether `h`, whose body is then collected, is such a document. */
+bool forward_is_metadata(const struct gateway_request *q, const struct http_head *h);
+/* Changes `text` in place to what callers of the tunnel can use. 0, or a code with words. */
+int forward_metadata(const struct gateway_request *q, struct buf *text, struct err *e) WARN_UNUSED;
+/* The same of fields that say where to go: WWW-Authenticate and Location. 0, or a code with words. */
+int forward_own_urls(const struct gateway_request *q, struct http_head *h, struct err *e)
+    WARN_UNUSED;
+
 /* ---- forward_audit.c ---- */
 
 /* Room for the records of a request, before anything is done. Suspends. 0, or a code with words. */
