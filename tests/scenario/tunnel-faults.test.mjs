@@ -53,7 +53,7 @@ describe('servers that break', () => {
       assert.equal(failure(r), 'connect');
       assert.doesNotMatch(r.text, /127\.0\.0\.1|private\.sock|refused/i);
     }
-    assert.match(g.proc.err, /msg="a request was not forwarded".*127\.0\.0\.1 port 1/, 'the log has it');
+    await g.proc.line(/msg="a request was not forwarded".*127\.0\.0\.1 port 1/); // the log has it
     await g.stop();
   });
 
@@ -153,11 +153,11 @@ describe('files that change', () => {
 
   test('what a person would not notice is told: a certificate for other names, an edge that takes a restart', async () => {
     const g = await startGateway(s, t, { ...routes(), 'full.example': `https://127.0.0.1:${secure.address().port}` }, { config: upstream({ ca_file: a.file }) });
-    assert.match(g.proc.err, /msg="callers will refuse the certificate for a route" route=full\.example/);
+    await g.proc.line(/msg="callers will refuse the certificate for a route" route=full\.example/);
     assert.doesNotMatch(g.proc.err, /route=safe/);
     g.write(routes(), { ...upstream({ ca_file: a.file }), edge: 'http://127.0.0.1:1' });
     await reload(g, 1);
-    assert.match(g.proc.err, /msg="the way to the edge is another one in the changed file: restart to take it"/);
+    await g.proc.line(/msg="the way to the edge is another one in the changed file: restart to take it"/);
     await g.stop();
   });
 
@@ -270,7 +270,7 @@ describe('certificates and tokens that are not good', () => {
     ]) {
       const g = await startGateway(s, { ...t, leaf }, routes());
       assert.equal(await why(callerSocket(s, t, host)), code, what);
-      if (words) assert.match(g.proc.err, words, what);
+      if (words) await g.proc.line(words);
       await until('it is counted', async () => /callers_total\{outcome="no_tls"\} [1-9]/.test(await (await fetch(`http://${g.page}/metrics`)).text()));
       await g.stop();
     }

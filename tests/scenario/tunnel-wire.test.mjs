@@ -224,7 +224,7 @@ describe('a line that falls silent', () => {
     try {
       for (const k of e.sockets) { k.removeAllListeners('data'); k.pause(); k.resume = () => k; }   // never read again
       await until('both are dialled again', () => e.heads.length >= 4, ms(16000));
-      assert.match(g.proc.err, /msg="the connection to the edge has ended".*why=/);
+      await g.proc.line(/msg="the connection to the edge has ended".*why=/);
     } finally { await g.stop(); e.stop(); }
   });
 });

@@ -31,7 +31,9 @@ describe('the warm pool', () => {
       for (const x of batch) { await s.client().beta.sessions.archive(x.id); await x.close(); }
       xs.push(...batch);
     }
-    const opened = [...w.proc.err.matchAll(/msg="sandbox opened" session="?(sesn_\w+)"? pid=(\d+) warm=([01])/g)];
+    const told = () => [...w.proc.err.matchAll(/msg="sandbox opened" session="?(sesn_\w+)"? pid=(\d+) warm=([01])/g)];
+    await until('all are told of', () => told().length >= 12);
+    const opened = told();
     assert.equal(opened.length, 12);
     assert.deepEqual(opened.map((m) => m[1]).sort(), xs.map((x) => x.id).sort(), 'one per session, by name');
     assert.equal(new Set(opened.map((m) => m[2])).size, 12, 'none was given twice');
