@@ -55,6 +55,7 @@ static inline struct audit_text audit_text(const char *s)
     X(method, 24)                                                                                  \
     X(host, 256)                                                                                   \
     X(path, 1024) /* cut at the first '?' or '#', whatever the caller gives */                     \
+    X(caller, 96) /* who asked, as its certificate says */                                         \
     X(peer, 64)   /* the address connected to */                                                   \
     X(tool, 64)                                                                                    \
     X(note, 256)
@@ -77,7 +78,7 @@ struct audit_record {
 #undef NUMBER_
 };
 
-#define AUDIT_TEXT_COUNT   16
+#define AUDIT_TEXT_COUNT   17
 #define AUDIT_NUMBER_COUNT 5
 #define AUDIT_SESSION_MAX  64
 #define AUDIT_BY_MAX       32 /* the name of a client */
@@ -85,7 +86,7 @@ struct audit_record {
 #define AUDIT_CLIENT_MAX   64 /* "BY/CLIENT": who has sent a record, with its NUL */
 
 /* A line, its end not counted. test_record.c makes the longest there can be. */
-#define AUDIT_LINE_MAX 3072
+#define AUDIT_LINE_MAX 3200
 
 /* What the writer knows of a line. */
 struct audit_head {

@@ -11,6 +11,7 @@
 #include "io/stream.h"
 
 struct cert_identity;
+struct tls_trust;
 
 /* ---- serving with one certificate: the API's own server ---- */
 
@@ -34,6 +35,9 @@ struct tls_serve_options {
      * (no_application_protocol). A NULL list: the extension is not answered. Borrowed until the
      * call returns. */
     const char *const *alpn;
+    /* Whose certificate the client has to show (RFC 8446 4.3.2), for the purpose of a client; NULL: it is asked
+     * for none. Borrowed until the call returns. */
+    struct tls_trust *clients;
 };
 /* Handshake with the client on `under`, which is moved in and owned in every case. *ret_alpn (may be
  * NULL) is the chosen entry of o->alpn, or NULL when the client offered none. Suspends, bounded by the
@@ -42,13 +46,17 @@ struct tls_serve_options {
 int tls_serve(struct tls_ctx *c, const struct tls_serve_options *o, struct stream *under,
               struct stream *ret, const char **ret_alpn, struct err *e) WARN_UNUSED;
 
+#define TLS_NAME_MAX 256
+/* Whom the certificate names that the client of a session of tls_serve has shown and that was verified: its
+ * subject, for people and records, escaped and cut; "" when it was asked for none. */
+void tls_client_name(struct stream *s, char ret[TLS_NAME_MAX]);
+
 /* ---- connecting ---- */
 
 /* Whom to believe. `ca_file` (NULL: none) is PEM with certificates that are trusted besides those of
  * the system; one that is not a root is trusted, too. Everything is read here, nothing later.
  * Blocks for about 20 ms. -ENOENT, -E_TLS and others with words: the file cannot be used, or there
  * is no certificate at all. NULL on failure. */
-struct tls_trust;
 struct tls_trust *tls_trust_new(const char *ca_file, struct err *e);
 /* The same without those of the system: the certificates of `ca_file` and no others. */
 struct tls_trust *tls_trust_only(const char *ca_file, struct err *e);
@@ -73,7 +81,6 @@ struct tls_connect_options {
 int tls_connect(struct tls_trust *t, const struct tls_connect_options *o, struct stream *under,
                 struct stream *ret, const char **ret_alpn, struct err *e) WARN_UNUSED;
 
-#define TLS_NAME_MAX 256
 /* What a server shows of itself, for people: names are escaped and cut. */
 struct tls_seen {
     bool verified;

@@ -143,7 +143,7 @@ static void describe(struct buf *out, int error, X509 *x, int depth)
 }
 
 /* Notes why; the verdict stays what it is. */
-static int note_verdict(int ok, X509_STORE_CTX *store)
+int tls_note_verdict(int ok, X509_STORE_CTX *store)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_handshake *h = ssl ? tls_handshake_of(ssl) : NULL;
@@ -230,7 +230,7 @@ static int believe(SSL_CTX *ctx, const char *ca_file, bool system, struct err *e
         return err_set(e, -E_TLS, "cannot set up the verification: %s", tls_reason(NULL));
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
                                                X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, note_verdict);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, tls_note_verdict);
     return 0;
 }
 

@@ -16,7 +16,7 @@ struct tls_handshake {
     const char *const *alpn; /* ours; NULL: none */
     const char *chosen;      /* an entry of it */
     const char *host;        /* client: whose certificate is looked at */
-    char untrusted[400];     /* client: why it is not trusted; "" when it is */
+    char untrusted[400];     /* why the peer is not trusted; "" when it is */
 };
 struct tls_handshake *tls_handshake_of(SSL *ssl);
 
@@ -39,6 +39,8 @@ static inline SSL *tls_stream_ssl(struct stream *s)
 /* tls_client.c: the context of a trust; whom a session's server has to be; its verdict in words. 0 or a code with
  * words. */
 SSL_CTX *tls_trust_ctx(struct tls_trust *t);
+/* A callback of the verification (SSL_set_verify): notes in the handshake why a certificate is refused. */
+int tls_note_verdict(int ok, X509_STORE_CTX *store);
 int tls_expect(SSL *ssl, const struct tls_connect_options *o, struct err *e) WARN_UNUSED;
 /* Shakes hands as a client; words with -E_TLS and others. Suspends. */
 int tls_client_handshake(struct stream *s, struct tls_handshake *h, struct err *e) WARN_UNUSED;

@@ -44,6 +44,7 @@ struct err;
     X(SSL_CTX_ctrl)                                                                                \
     X(SSL_CTX_free)                                                                                \
     X(SSL_CTX_get0_param)                                                                          \
+    X(SSL_CTX_get_cert_store)                                                                      \
     X(SSL_CTX_load_verify_file)                                                                    \
     X(SSL_CTX_new)                                                                                 \
     X(SSL_CTX_set_alpn_select_cb)                                                                  \
@@ -144,6 +145,7 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define SSL_CTX_ctrl                       tls_lib.SSL_CTX_ctrl_
 #define SSL_CTX_free                       tls_lib.SSL_CTX_free_
 #define SSL_CTX_get0_param                 tls_lib.SSL_CTX_get0_param_
+#define SSL_CTX_get_cert_store             tls_lib.SSL_CTX_get_cert_store_
 #define SSL_CTX_load_verify_file           tls_lib.SSL_CTX_load_verify_file_
 #define SSL_CTX_new                        tls_lib.SSL_CTX_new_
 #define SSL_CTX_set_alpn_select_cb         tls_lib.SSL_CTX_set_alpn_select_cb_

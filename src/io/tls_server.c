@@ -4,10 +4,12 @@
  * API's own server, and one without any, in which each session gets the identity that was minted for the
  * host the sandbox wants. The latter share one context because making one takes a millisecond.
  * Sessions are not resumed: a ticket could carry one host's session to another one. The client
- * controls what it offers; of protocols (ALPN) one of ours is chosen, or the handshake fails; of ciphers
+ * controls what it offers, and the certificate that it may have to show, which OpenSSL verifies as part of the handshake; of protocols (ALPN) one of ours is chosen, or the handshake fails; of ciphers
  * only those are taken whose keys die with the session, so that whoever has written down what went over
  * the wire (an edge, say) can do nothing with a private key that is stolen later. */
+#include "base/buf.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "crypto/cert.h"
 #include "io/tls_internal.h"
 
@@ -125,9 +127,13 @@ struct tls_ctx *tls_identities_new(struct err *e)
 /* ---- sessions ---- */
 
 /* What people do something about has a sentence of ours. */
-static const char *words(int reason, const char *text)
+static const char *words(const struct tls_handshake *h, int reason, const char *text)
 {
     switch (reason) {
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+        return "the client shows no certificate, and has to";
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:
+        return h->untrusted[0] ? h->untrusted : text;
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
         return "the client does not trust the certificate authority of the boundary";
     case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
@@ -144,6 +150,28 @@ static const char *words(int reason, const char *text)
     }
 }
 
+/* A certificate is demanded, and one that is not signed by a certificate of `t`, or is for something else
+ * than clients, ends the handshake. */
+static int demand_certificate(SSL *ssl, struct tls_trust *t, struct err *e)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(tls_trust_ctx(t));
+    if (SSL_ctrl(ssl, SSL_CTRL_SET_VERIFY_CERT_STORE, 1, store) != 1 ||
+        X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN) != 1)
+        return err_set(e, -E_TLS, "cannot set up the verification: %s", tls_reason(NULL));
+    SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, tls_note_verdict);
+    return 0;
+}
+
+void tls_client_name(struct stream *s, char ret[TLS_NAME_MAX])
+{
+    SSL *ssl = tls_stream_ssl(s);
+    X509 *x = SSL_get_verify_result(ssl) == X509_V_OK ? SSL_get0_peer_certificate(ssl) : NULL;
+    AUTO(buf) b = BUF_INIT(4 * TLS_NAME_MAX);
+    if (x)
+        tls_add_name(&b, X509_get_subject_name(x));
+    (void)str_copy(ret, TLS_NAME_MAX, buf_str(&b));
+}
+
 static int shake_hands(struct stream *s, struct tls_handshake *h, bool ours, struct err *e)
 {
     SSL_set_accept_state(tls_stream_ssl(s));
@@ -153,7 +181,7 @@ static int shake_hands(struct stream *s, struct tls_handshake *h, bool ours, str
     int reason = 0;
     const char *text = r == -E_TLS ? tls_reason(&reason) : err_text(r);
     stream_done(s);
-    return err_set(e, r, "TLS handshake: %s", ours ? text : words(reason, text));
+    return err_set(e, r, "TLS handshake: %s", ours ? text : words(h, reason, text));
 }
 
 int tls_accept(struct tls_ctx *c, int fd, struct stream *ret, struct err *e)
@@ -185,6 +213,10 @@ int tls_serve(struct tls_ctx *c, const struct tls_serve_options *o, struct strea
         return r;
     }
     struct tls_handshake h = {.alpn = o->alpn};
+    if (o->clients && demand_certificate(ssl, o->clients, e) < 0) {
+        stream_done(ret);
+        return -E_TLS;
+    }
     r = shake_hands(ret, &h, false, e);
     if (r == 0 && ret_alpn)
         *ret_alpn = h.chosen;

@@ -69,7 +69,7 @@ function ipv6(text) {
   return Buffer.from(all.flatMap((w) => [w >> 8, w & 255]));
 }
 
-/** A certificate authority in a directory, by openssl. `issue(names, { days, rsa })` gives { key, cert }. */
+/** A certificate authority in a directory, by openssl. `issue(names, { days, rsa, subject, usage })` gives { key, cert }; `usage`: its extendedKeyUsage. */
 export function authority(dir = tempDir('ca'), { name = 'test authority' } = {}) {
   const at = (f) => path.join(dir, f);
   const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'ignore'] });
@@ -77,10 +77,10 @@ export function authority(dir = tempDir('ca'), { name = 'test authority' } = {})
   let n = 0;
   return {
     file: at('ca.pem'), dir,
-    issue(names, { days = 30, rsa = false } = {}) {
+    issue(names, { days = 30, rsa = false, subject = '/CN=origin', usage } = {}) {
       const id = at(`leaf${++n}`);
-      openssl('req', ...(rsa ? ['-newkey', 'rsa:2048'] : ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256']), '-nodes', '-keyout', `${id}.key`, '-out', `${id}.csr`, '-subj', '/CN=origin');
-      fs.writeFileSync(`${id}.ext`, `subjectAltName=${names.map((h) => (net.isIP(h) ? `IP:${h}` : `DNS:${h}`)).join(',')}\nauthorityKeyIdentifier=keyid\n`);
+      openssl('req', ...(rsa ? ['-newkey', 'rsa:2048'] : ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256']), '-nodes', '-keyout', `${id}.key`, '-out', `${id}.csr`, '-subj', subject);
+      fs.writeFileSync(`${id}.ext`, `subjectAltName=${names.map((h) => (net.isIP(h) ? `IP:${h}` : `DNS:${h}`)).join(',')}\nauthorityKeyIdentifier=keyid\n${usage ? `extendedKeyUsage=${usage}\n` : ''}`);
       const when = days > 0 ? ['-days', String(days)] : ['-not_before', '20200101000000Z', '-not_after', '20200102000000Z'];
       if (days > 0) openssl('x509', '-req', '-in', `${id}.csr`, '-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-out', `${id}.pem`, '-extfile', `${id}.ext`, ...when);
       else expired(openssl, at, id);

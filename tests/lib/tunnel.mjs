@@ -102,8 +102,8 @@ export function call(s, t, host, { method = 'GET', path: at = '/', headers = {},
 }
 
 /** An HTTP/2 session through the ingress. */
-export async function callerSession(s, t, host) {
-  const k = await callerSocket(s, t, host, { alpn: ['h2'] });
+export async function callerSession(s, t, host, more = {}) {
+  const k = await callerSocket(s, t, host, { alpn: ['h2'], ...more });
   const session = http2.connect(`https://${host}`, { createConnection: () => k });
   session.on('error', () => {});
   return session;

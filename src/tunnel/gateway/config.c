@@ -173,9 +173,12 @@ static int read_tls(const struct place *tls, struct gateway_config *c)
 {
     int r = place_object(tls, FIELD_TLS);
     struct place cert = place_member(tls, "cert_file"), key = place_member(tls, "key_file");
+    struct place clients = place_member(tls, "client_ca_file");
     if (r == 0)
         r = place_text(&cert, 4095, &c->cert_file);
-    return r < 0 ? r : place_text(&key, 4095, &c->key_file);
+    if (r == 0)
+        r = place_text(&key, 4095, &c->key_file);
+    return r < 0 ? r : config_path(&clients, &c->client_ca_file);
 }
 
 static void allow(struct gateway_config *c, const char *const *networks, size_t n)

@@ -89,7 +89,8 @@ struct gateway_config {
     bool audit_arguments;
     struct host tunnel_domain; /* HOST_NONE: every route is a full host */
     const char *cert_file, *key_file;
-    const char **origins; /* of pages that may call, beside the route's own host */
+    const char *client_ca_file; /* whose certificate a caller has to show; NULL: none */
+    const char **origins;       /* of pages that may call, beside the route's own host */
     size_t n_origins;
     const char *upstream_ca_file; /* NULL: none */
     bool upstream_system_cas;

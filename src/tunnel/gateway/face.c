@@ -57,6 +57,8 @@ static void mark_others(uint64_t *mark, const struct gateway_config *c)
     mark_file(mark, c->key_file);
     if (c->upstream_ca_file)
         mark_file(mark, c->upstream_ca_file);
+    if (c->client_ca_file)
+        mark_file(mark, c->client_ca_file);
 }
 
 /* ---- reading ---- */
@@ -98,6 +100,20 @@ static void hash_config(const struct gateway_config *c, char ret[FACE_HASH_MAX])
     (void)digest_sha256_hex(text, n, ret);
 }
 
+/* Whom callers have to be signed by. A file that is replaced between the two readings is read again (mark). */
+static int read_client_trust(struct gateway_face *f, struct err *e)
+{
+    const char *path = f->config->client_ca_file;
+    AUTO_FREE char *text = mem_array(FILE_MOST, 1);
+    ssize_t n = read_text(path, false, text, FILE_MOST, e);
+    if (n < 0)
+        return err_wrap(e, (int)n, "tls.client_ca_file");
+    (void)digest_sha256_hex(text, (size_t)n, f->client_hash);
+    secret_wipe(text, FILE_MOST); /* a link may lead to the key's file */
+    f->client_trust = tls_trust_only(path, e);
+    return f->client_trust ? 0 : err_wrap(e, -E_TLS, "tls.client_ca_file");
+}
+
 static int check_times(const struct gateway_config *c, const struct cert_identity *id,
                        struct err *e)
 {
@@ -131,6 +147,8 @@ static int read_all(void *arg)
         r = check_times(c, f->identity, &j->err);
     if (r == 0)
         hash_config(c, f->hash);
+    if (r == 0 && c->client_ca_file)
+        r = read_client_trust(f, &j->err);
     bool https = false;
     for (size_t i = 0; r == 0 && i < c->n_routes; i++)
         https = https || c->routes[i].upstream.scheme == GATEWAY_HTTPS;
@@ -179,6 +197,7 @@ void face_unref(struct gateway_face *f)
     gateway_config_unref(f->config);
     cert_identity_unref(f->identity);
     tls_trust_free(f->upstream_trust);
+    tls_trust_free(f->client_trust);
     free(f);
 }
 

@@ -18,6 +18,8 @@ struct gateway_face {
     struct gateway_config *config;
     struct cert_identity *identity;
     struct tls_trust *upstream_trust; /* NULL: the configuration has no server by https */
+    struct tls_trust *client_trust;   /* NULL: callers need no certificate */
+    char client_hash[FACE_HASH_MAX];  /* of those that they are signed by; "" */
     struct route_secret *secrets;     /* one for each route; these change */
     char hash[FACE_HASH_MAX];         /* of what the configuration says, in hex: for records */
     char number[FACE_NUMBER_MAX];     /* of no other one in this process */

@@ -373,20 +373,27 @@ static bool is_open_to_origin(const struct gateway_request *q)
            host_eq(&h, q->host);
 }
 
-void gateway_forward_serve(void *arg, const struct gateway_face *face, const struct host *host,
-                           struct http_pipe *p)
+void gateway_forward_serve(void *arg, const struct gateway_face *face,
+                           const struct inner_caller *caller, struct http_pipe *p)
 {
-    struct gateway_request q = {
-        .f = arg, .face = face, .host = host, .caller = p, .outcome = HEALTH_ABANDONED};
+    struct gateway_request q = {.f = arg,
+                                .face = face,
+                                .host = &caller->host,
+                                .who = caller->name,
+                                .caller = p,
+                                .outcome = HEALTH_ABANDONED};
     struct err e = {0};
     http_head_init(&q.head);
     http_head_init(&q.out);
     int r = http_read_head(p, &q.head, &e);
     if (r == 0) {
         int64_t began_ns = time_mono_ns();
-        q.route = gateway_config_route(face->config, host);
+        q.route = gateway_config_route(face->config, q.host);
         q.secret = q.route ? face_secret(face, q.route) : NULL;
-        if (q.head.authority.n == 0)
+        if (caller->outdated) /* RFC 9110 15.5.20: on another connection it may be served */
+            forward_fail(&q, 421, POLICY,
+                         "callers are asked for another certificate now: connect again");
+        else if (q.head.authority.n == 0)
             forward_fail(&q, 400, POLICY, "the request names no host");
         else if (!is_for_host(&q))
             forward_fail(&q, 421, POLICY, "Host names another host than the TLS connection is for");

@@ -22,5 +22,5 @@ int gateway_forward_new(const struct gateway_forward_options *o, struct gateway_
 /* Suspends. No request may be under way. NULL is fine. */
 void gateway_forward_free(struct gateway_forward *f);
 /* inner_options.serve, with the forward as `arg`. */
-void gateway_forward_serve(void *arg, const struct gateway_face *face, const struct host *host,
-                           struct http_pipe *p);
+void gateway_forward_serve(void *arg, const struct gateway_face *face,
+                           const struct inner_caller *caller, struct http_pipe *p);

@@ -46,6 +46,7 @@ static struct audit_record record_of(const struct gateway_request *q)
                                  .protocol = audit_text("mcp"),
                                  .host = {q->host->text, q->host->n},
                                  .path = {q->head.path.p, q->head.path.n},
+                                 .caller = audit_text(q->who[0] ? q->who : NULL),
                                  .peer = audit_text(q->peer[0] ? q->peer : NULL),
                                  .method = {q->head.method.p, q->head.method.n},
                                  .port = up->port,

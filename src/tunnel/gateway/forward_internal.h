@@ -47,6 +47,7 @@ struct gateway_request {
     const struct gateway_face *face;
     const struct gateway_route *route;
     const struct host *host;
+    const char *who; /* the caller, as its certificate says; "" */
     struct http_pipe *caller, *upstream;
     struct origin_lease lease;
     struct http_head head; /* the caller's */

@@ -91,11 +91,11 @@ static void serve_caller(void *arg, struct http_pipe *p)
     g->slack.turns++;
 }
 
-static void serve_request(void *arg, const struct gateway_face *face, const struct host *host,
-                          struct http_pipe *p)
+static void serve_request(void *arg, const struct gateway_face *face,
+                          const struct inner_caller *caller, struct http_pipe *p)
 {
     const struct gateway *g = arg;
-    gateway_forward_serve(g->forward, face, host, p);
+    gateway_forward_serve(g->forward, face, caller, p);
 }
 
 static void is_up(void *arg)

@@ -7,12 +7,14 @@
  * domain that has no route gets its TLS, so that a person can be told what is missing.
  *
  * The certificate is that of the moment in which the caller came; routes and rules are those of the moment of
- * each request, so that one that was taken away is gone for those who are connected, too. */
+ * each request, so that one that was taken away is gone for those who are connected, too. Where callers have to
+ * show certificates of their own, the same goes for whom these are signed by. */
 #include "tunnel/gateway/inner.h"
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/str.h"
 #include "crypto/cert.h"
 #include "fiber/fiber.h"
 #include "http/pipe/pipe.h"
@@ -36,14 +38,16 @@ METRIC_COUNTER(n_no_tls, "sallyport_gateway_callers_total", "outcome=\"no_tls\""
 struct inner {
     const struct inner_options *o;
     struct gateway_face *face; /* that it came to */
-    struct host host;
+    struct inner_caller caller;
 };
 
 static void serve_request(void *arg, struct http_pipe *p)
 {
     struct inner *in = arg;
     struct gateway_face *now = in->o->face(in->o->arg);
-    in->o->serve(in->o->arg, now, &in->host, p);
+    struct inner_caller caller = in->caller;
+    caller.outdated = !str_eq(now->client_hash, in->face->client_hash);
+    in->o->serve(in->o->arg, now, &caller, p);
     face_unref(now);
 }
 
@@ -93,9 +97,10 @@ static int welcome(struct inner *in, struct http_pipe *p)
     uint16_t port;
     http_head_init(&h);
     int r = http_read_head(p, &h, &e);
-    bool ours = r == 0 && http_text_eq(h.method, "CONNECT") && !h.protocol.p &&
-                host_parse_authority(h.authority.p, h.authority.n, 0, &in->host, &port, &e) == 0 &&
-                inner_knows(in->face->config, &in->host);
+    bool ours =
+        r == 0 && http_text_eq(h.method, "CONNECT") && !h.protocol.p &&
+        host_parse_authority(h.authority.p, h.authority.n, 0, &in->caller.host, &port, &e) == 0 &&
+        inner_knows(in->face->config, &in->caller.host);
     http_head_done(&h);
     if (r < 0)
         return r;
@@ -111,11 +116,14 @@ static int start_tls(struct inner *in, struct stream *under, struct stream *ret,
                      enum http_version *ret_version, struct err *e)
 {
     static const char *const offers[] = {"h2", "http/1.1", NULL};
-    const struct tls_serve_options o = {.identity = in->face->identity, .alpn = offers};
+    const struct tls_serve_options o = {
+        .identity = in->face->identity, .alpn = offers, .clients = in->face->client_trust};
     const char *alpn = NULL;
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(HANDSHAKE_MS);
     int r = tls_serve(in->o->tls, &o, under, ret, &alpn, e);
     *ret_version = alpn == offers[0] ? HTTP_2 : HTTP_1_1;
+    if (r == 0)
+        tls_client_name(ret, in->caller.name);
     return r;
 }
 
@@ -128,7 +136,8 @@ static void serve_stream(struct inner *in, struct stream *under)
     int r = start_tls(in, under, &s, &version, &e);
     if (r < 0) {
         metric_add(&n_no_tls, 1);
-        log_debug("a caller has left without TLS", "host=%s why=%s", in->host.text, log_q(e.msg));
+        log_debug("a caller has left without TLS", "host=%s why=%s", in->caller.host.text,
+                  log_q(e.msg));
         return;
     }
     metric_add(&n_callers, 1);
@@ -141,7 +150,8 @@ static void serve_stream(struct inner *in, struct stream *under)
                                          .arg = in};
     r = http_serve(version, &s, &o, &e);
     if (r < 0)
-        log_debug("a caller's connection has ended", "host=%s why=%s", in->host.text, log_q(e.msg));
+        log_debug("a caller's connection has ended", "host=%s why=%s", in->caller.host.text,
+                  log_q(e.msg));
     struct fiber_shield shield = fiber_shield_begin(GOODBYE_MS);
     (void)!stream_finish(&s);
     fiber_shield_end(&shield);
@@ -163,7 +173,7 @@ void inner_serve(const struct inner_options *o, struct http_pipe *p)
 void inner_serve_stream(const struct inner_options *o, const struct host *host,
                         struct stream *under)
 {
-    struct inner in = {.o = o, .face = o->face(o->arg), .host = *host};
+    struct inner in = {.o = o, .face = o->face(o->arg), .caller = {.host = *host}};
     serve_stream(&in, under);
     face_unref(in.face);
 }

@@ -1,19 +1,25 @@
 /* inner - one caller at the gateway: TLS that the edge cannot read, and HTTP in it (tunnel.md 4). */
 #pragma once
 
+#include "io/tls.h"
 #include "tunnel/gateway/face.h"
 
 struct http_pipe;
 struct stream;
-struct tls_ctx;
 
+/* Who asks, and for what. */
+struct inner_caller {
+    struct host host;
+    char name[TLS_NAME_MAX]; /* as its certificate says; "": it has shown none */
+    bool outdated;           /* callers are asked for other certificates now than when it came */
+};
 struct inner_options {
     struct tls_ctx *tls; /* of tls_identities_new */
     /* The face of the moment; the reference is the caller's. Does not suspend. */
     struct gateway_face *(*face)(void *arg);
-    /* Serves one request that came for `host`, by the rules of the face of the moment: owns `p` and
-     * closes it. Suspends. */
-    void (*serve)(void *arg, const struct gateway_face *face, const struct host *host,
+    /* Serves one request of a caller, by the rules of the face of the moment: owns `p` and closes it.
+     * Suspends. */
+    void (*serve)(void *arg, const struct gateway_face *face, const struct inner_caller *caller,
                   struct http_pipe *p);
     void *arg;
 };
