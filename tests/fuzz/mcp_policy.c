@@ -77,7 +77,7 @@ static void fuzz_list(const char *text, size_t n, bool modern)
     AUTO(buf) twice = BUF_INIT(ROOM);
     AUTO_JSON json_t *j = NULL;
     struct err e = {0};
-    int r = mcp_list_filter(&policy, modern, text, n, &out, &e);
+    int r = mcp_list_filter(&policy, NULL, modern, text, n, &out, &e);
     MUST(r == 1 || (out.len == 0 && (r == 0 || (r == -E_PARSE && e.msg[0]))));
     if (r < 0 || json_parse(r ? buf_str(&out) : text, r ? out.len : n, &j, NULL) < 0) {
         MUST(r <= 0);
@@ -89,7 +89,7 @@ static void fuzz_list(const char *text, size_t n, bool modern)
     else
         check_list(j, r == 1);
     if (r == 1) {
-        MUST(mcp_list_filter(&policy, modern, buf_str(&out), out.len, &twice, &e) == 1);
+        MUST(mcp_list_filter(&policy, NULL, modern, buf_str(&out), out.len, &twice, &e) == 1);
         MUST(twice.len == out.len && memcmp(twice.data, out.data, out.len) == 0);
     }
 }
@@ -99,7 +99,7 @@ static int run(const char *text, size_t n, size_t step, struct buf *out)
     struct mcp_events s;
     struct err e = {0};
     int r = 0;
-    mcp_events_init(&s, &policy, false, MCP_EVENT_BYTES);
+    mcp_events_init(&s, &policy, NULL, false, MCP_EVENT_BYTES);
     for (size_t i = 0; r == 0 && i < n; i += step)
         r = mcp_events_feed(&s, text + i, n - i < step ? n - i : step, out, &e);
     if (r == 0)

@@ -15,10 +15,14 @@
 #include "base/str.h"
 #include "mcp/policy/lists.h"
 
-void mcp_events_init(struct mcp_events *s, const struct tool_policy *p, bool modern, size_t max)
+void mcp_events_init(struct mcp_events *s, const struct tool_policy *p,
+                     const struct list_sieve *sieve, bool modern, size_t max)
 {
-    *s = (struct mcp_events){
-        .policy = p, .modern = modern, .held = BUF_INIT(max), .data = BUF_INIT(max)};
+    *s = (struct mcp_events){.policy = p,
+                             .sieve = sieve,
+                             .modern = modern,
+                             .held = BUF_INIT(max),
+                             .data = BUF_INIT(max)};
 }
 
 void mcp_events_done(struct mcp_events *s)
@@ -70,27 +74,39 @@ static int write_event(const struct mcp_events *s, const struct buf *text, struc
     return buf_err(out);
 }
 
-static void look_for_progress(struct mcp_events *s)
+static bool holds(const struct mcp_events *s, const char *word)
 {
-    static const char method[] = "notifications/progress";
+    return s->data.len && memmem(s->data.data, s->data.len, word, strlen(word));
+}
+
+static void look_for_notifications(struct mcp_events *s)
+{
+    static const char progress[] = "notifications/progress";
+    static const char promise[] = "notifications/subscriptions/acknowledged";
     AUTO_JSON json_t *j = NULL;
-    if (s->data.len && memmem(s->data.data, s->data.len, method, sizeof(method) - 1) &&
-        json_parse(s->data.data, s->data.len, &j, NULL) == 0 &&
-        str_eq(json_get_str(j, "method"), method))
+    if ((!holds(s, progress) && !holds(s, promise)) ||
+        json_parse(s->data.data, s->data.len, &j, NULL) < 0)
+        return;
+    const char *method = json_get_str(j, "method");
+    const json_t *params = json_object_get(j, "params");
+    if (method && str_eq(method, progress))
         s->progress++;
+    if (method && str_eq(method, promise))
+        s->promises_tools =
+            json_get_bool(json_object_get(params, "notifications"), "toolsListChanged", false);
 }
 
 static int finish_event(struct mcp_events *s, struct buf *out, struct err *e)
 {
     AUTO(buf) text = BUF_INIT(MCP_EVENT_BYTES + (1u << 10));
-    int r = s->has_data
-                ? mcp_list_filter(s->policy, s->modern, buf_str(&s->data), s->data.len, &text, e)
-                : 0;
+    int r = s->has_data ? mcp_list_filter(s->policy, s->sieve, s->modern, buf_str(&s->data),
+                                          s->data.len, &text, e)
+                        : 0;
     if (r == -E_PARSE && s->other)
         r = 0; /* no client takes it for a message */
     if (r < 0)
         return r;
-    look_for_progress(s);
+    look_for_notifications(s);
     r = r ? write_event(s, &text, out) : buf_add(out, s->held.data, s->held.len);
     begin_event(s);
     return r;

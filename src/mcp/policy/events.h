@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "mcp/policy/tools.h"
+#include "mcp/policy/lists.h"
 
 #define MCP_EVENT_BYTES (16u << 20) /* of one event */
 
@@ -10,6 +10,7 @@ struct err;
 
 struct mcp_events {
     const struct tool_policy *policy;
+    const struct list_sieve *sieve; /* NULL: names alone decide */
     bool modern;
     struct buf held;       /* the event that has begun, as it came */
     struct buf data;       /* its data, lines joined by LF */
@@ -19,9 +20,12 @@ struct mcp_events {
     bool has_data, other;  /* `other`: of a kind that is no message */
     bool begun, skip_lf;
     uint64_t progress; /* notifications of progress so far */
+    bool
+        promises_tools; /* an acknowledgement of subscriptions/listen that has toolsListChanged went by */
 };
-/* `max` bytes of one event, at most MCP_EVENT_BYTES. */
-void mcp_events_init(struct mcp_events *s, const struct tool_policy *p, bool modern, size_t max);
+/* `max` bytes of one event, at most MCP_EVENT_BYTES. `sieve` as for mcp_list_filter; it lives as long. */
+void mcp_events_init(struct mcp_events *s, const struct tool_policy *p,
+                     const struct list_sieve *sieve, bool modern, size_t max);
 void mcp_events_done(struct mcp_events *s); /* zeroed is fine */
 /* Takes bytes, however they are cut, and appends to `out` what may go on: whole events and comments. 0;
  * -E_PARSE with words: a message that may hold a list of tools and has no one reading; -E_LIMIT with words: an

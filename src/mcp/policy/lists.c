@@ -23,11 +23,12 @@ struct edit {
     const char *at;
     size_t n;
     const char *with; /* NULL: the tools that are left */
-    const json_t *tools;
+    const json_t *message, *tools;
     struct span list;
 };
 struct filter {
     const struct tool_policy *policy;
+    const struct list_sieve *sieve;
     bool modern;
     struct edit edits[EDITS_MAX];
     size_t n;
@@ -51,19 +52,36 @@ static int by_name(const void *a, const void *b)
     return c ? c : (x->index > y->index) - (x->index < y->index);
 }
 
+static const char *name_of(const json_t *tools, size_t i)
+{
+    return json_get_str(json_array_get(tools, i), "name");
+}
+
+/* keep[i]: whether tool i is left. */
+static void choose(const struct filter *f, const struct edit *d, bool *keep)
+{
+    for (size_t i = 0; i < json_array_size(d->tools); i++) {
+        const char *name = name_of(d->tools, i);
+        keep[i] = name && tool_policy_allows(f->policy, name, NULL, NULL);
+    }
+    if (f->sieve)
+        f->sieve->look(f->sieve->arg, d->message, d->tools, keep);
+}
+
 /* The items that are left, between brackets. */
 static int print_list(const struct filter *f, const struct edit *d, struct buf *out)
 {
-    AUTO_FREE struct kept *kept = mem_array(json_array_size(d->tools) + 1, sizeof(*kept));
+    const size_t all = json_array_size(d->tools);
+    AUTO_FREE struct kept *kept = mem_array(all + 1, sizeof(*kept));
+    AUTO_FREE bool *keep = mem_array(all + 1, sizeof(*keep));
     struct span_walk w;
     struct span item;
     size_t n = 0, i = 0;
+    choose(f, d, keep);
     span_enter(&w, d->list);
-    for (; i < json_array_size(d->tools) && span_next(&w, NULL, &item); i++) {
-        const char *name = json_get_str(json_array_get(d->tools, i), "name");
-        if (name && tool_policy_allows(f->policy, name, NULL, NULL))
-            kept[n++] = (struct kept){name, i, item};
-    }
+    for (; i < all && span_next(&w, NULL, &item); i++)
+        if (keep[i])
+            kept[n++] = (struct kept){name_of(d->tools, i), i, item};
     qsort(kept, n, sizeof(*kept), by_name);
     (void)buf_addc(out, '[');
     for (i = 0; i < n; i++) {
@@ -94,7 +112,8 @@ static bool look_at(struct filter *f, const json_t *message, struct span text)
         return false;
     struct span in = span_member(text, "result"), list = span_member(in, "tools");
     struct span scope = span_member(in, "cacheScope");
-    add(f, (struct edit){.at = list.p, .n = list.n, .tools = tools, .list = list});
+    add(f,
+        (struct edit){.at = list.p, .n = list.n, .message = message, .tools = tools, .list = list});
     if (scope.p)
         add(f, (struct edit){.at = scope.p, .n = scope.n, .with = private});
     else if (f->modern || json_object_get(result, "ttlMs") || json_object_get(result, "resultType"))
@@ -115,13 +134,13 @@ static int write_out(const struct filter *f, const char *text, size_t n, struct 
     return r < 0 ? r : buf_add(out, from, (size_t)(text + n - from));
 }
 
-int mcp_list_filter(const struct tool_policy *p, bool modern, const char *text, size_t n,
-                    struct buf *out, struct err *e)
+int mcp_list_filter(const struct tool_policy *p, const struct list_sieve *sieve, bool modern,
+                    const char *text, size_t n, struct buf *out, struct err *e)
 {
-    struct filter f = {.policy = p, .modern = modern};
+    struct filter f = {.policy = p, .sieve = sieve, .modern = modern};
     AUTO_JSON json_t *j = NULL;
     struct err why = {0};
-    if (!tool_policy_hides(p) || !mcp_list_possible(text, n))
+    if ((!tool_policy_hides(p) && !sieve) || !mcp_list_possible(text, n))
         return 0;
     int r = json_parse(text, n, &j, &why);
     if (r < 0)

@@ -297,7 +297,7 @@ static int read_all(const struct place *root, struct gateway_config *c)
     struct place domain = place_member(root, "tunnel_domain");
     struct place routes = place_member(root, "routes");
     struct place origins = place_member(root, "allowed_origins");
-    struct place audit = place_member(root, "audit");
+    struct place audit = place_member(root, "audit"), state = place_member(root, "state_dir");
     int r = place_object(root, FIELD_GATEWAY);
     if (r == 0)
         r = check_companions(root);
@@ -315,6 +315,8 @@ static int read_all(const struct place *root, struct gateway_config *c)
         r = read_origins(&origins, c);
     if (r == 0)
         r = read_audit(&audit, c);
+    if (r == 0)
+        r = config_path(&state, &c->state_dir);
     if (r == 0)
         r = read_upstream(&upstream, c);
     return r < 0 ? r : config_routes(&routes, c); /* last: they are checked against the rest */

@@ -44,6 +44,13 @@ struct gateway_limits {
     int64_t max_deadline_ms;
 };
 
+/* Which tools may be used beside the rules about names: those that are pinned. */
+enum pin_mode {
+    PIN_OFF,
+    PIN_FIRST, /* true: those of the first list are, at sight */
+    PIN_ASK,   /* none is until a person accepts it */
+};
+
 struct gateway_route {
     struct host host; /* as a whole, or under tunnel_domain: gateway_config_route */
     struct gateway_upstream upstream;
@@ -51,6 +58,7 @@ struct gateway_route {
     bool pass_authorization;
     struct tool_policy *tools; /* NULL: messages are not looked into */
     struct gateway_limits limits;
+    enum pin_mode pins;
     uint32_t line;
 };
 
@@ -86,6 +94,7 @@ struct gateway_config {
     enum log_level log_level;
     int64_t shutdown_timeout_ms;
     const char *audit_file; /* NULL: nothing is recorded */
+    const char *state_dir;  /* NULL: where the configuration is */
     bool audit_arguments;
     struct host tunnel_domain; /* HOST_NONE: every route is a full host */
     const char *cert_file, *key_file;
@@ -96,6 +105,8 @@ struct gateway_config {
     bool upstream_system_cas;
     struct gateway_route *routes; /* in the order of the file */
     size_t n_routes;
+
+    bool keeps_state; /* a route pins tools: there is a state directory */
 
     /* for config*.c alone */
     unsigned refs;

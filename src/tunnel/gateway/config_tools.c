@@ -6,6 +6,7 @@
  * here and not found out by a call that goes through. */
 #include "tunnel/gateway/config_tools.h"
 
+#include "base/str.h"
 #include "tunnel/gateway/config_fields.h"
 #include "tunnel/gateway/config_value.h"
 
@@ -78,15 +79,30 @@ static int read_limits(const struct place *at, struct gateway_limits *l)
     return r;
 }
 
+static int read_pins(const struct place *at, enum pin_mode *ret)
+{
+    bool first = false;
+    if (!at->value)
+        return 0;
+    const char *text = json_string_value(at->value);
+    if (!json_is_boolean(at->value) && !(text && str_eq(text, "ask")))
+        return place_fail(at, "true, false or ask is expected");
+    int r = text ? 0 : place_bool(at, &first);
+    *ret = text ? PIN_ASK : first ? PIN_FIRST : PIN_OFF;
+    return r;
+}
+
 int config_tools(const struct place *object, struct gateway_route *route)
 {
-    struct place limits = place_member(object, "limits");
+    struct place limits = place_member(object, "limits"), pins = place_member(object, "pin_tools");
     int r = read_tools(object, route);
-    if (r < 0 || !limits.value)
-        return r;
-    if (!route->tools) /* calls are counted, so messages are read: all are allowed */
-        route->tools = mem_new(struct tool_policy);
-    return read_limits(&limits, &route->limits);
+    if (r == 0)
+        r = read_pins(&pins, &route->pins);
+    if (r == 0 && limits.value)
+        r = read_limits(&limits, &route->limits);
+    if (!route->tools && (limits.value || route->pins != PIN_OFF))
+        route->tools = mem_new(struct tool_policy); /* messages are read: all are allowed */
+    return r;
 }
 
 void config_tools_free(struct tool_policy *p)

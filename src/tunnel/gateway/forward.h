@@ -7,13 +7,17 @@ struct audit_client;
 struct err;
 struct gateway_forward;
 struct health;
+struct pins;
+struct pins_file;
 struct resolver;
 
 struct gateway_forward_options {
     struct resolver *resolver;
     struct health *health;      /* where requests and failures are told */
     struct audit_client *audit; /* NULL: nothing is recorded */
-    size_t requests_most;       /* at once; 0: as many as this process may open files for */
+    struct pins *pins;          /* with their file; NULL: no route pins its tools */
+    struct pins_file *pins_file;
+    size_t requests_most; /* at once; 0: as many as this process may open files for */
 };
 /* Of the calling fiber, which frees it: it owns the connections to private servers. 0 or a code with
  * words. */

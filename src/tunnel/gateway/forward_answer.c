@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "fiber/fiber.h"
 #include "scrub/http/content.h"
 
@@ -21,6 +22,7 @@
 #define SLICE_BYTES (64u << 10)
 #define TEXT_MAX    (32u << 20) /* reply_feed */
 #define LAST_MS     2000        /* for what came before an answer broke */
+#define NEWS_MS     2000 /* how often a stream that listens looks for a decision about pins */
 
 int forward_hear(struct gateway_request *q, struct http_head *ret, struct err *e)
 {
@@ -43,6 +45,8 @@ struct relay {
     bool metadata; /* then its URLs are written anew */
     struct buf text, ready;
     bool events;      /* the caller gets a stream of them */
+    bool listens;     /* and is told there when pins change */
+    int64_t put_ns;   /* when something went out last */
     bool from_server; /* whose a failure was */
     bool begun;       /* something of the body has gone out */
     char tail[4];     /* of that */
@@ -56,6 +60,7 @@ static int put(struct relay *y, const char *p, size_t n, bool more)
         y->tail[3] = p[i];
     }
     y->begun = y->begun || n > 0;
+    y->put_ns = time_mono_ns();
     y->q->received += n;
     int r = 0;
     do { /* in pieces, so that one who reads slowly is told from one who does not */
@@ -74,10 +79,26 @@ static bool is_between(const struct relay *y)
     return !y->begun || memcmp(y->tail + 2, "\n\n", 2) == 0 || memcmp(y->tail, "\r\n\r\n", 4) == 0;
 }
 
-/* A comment, which every client skips (HTML 9.2.7). */
-static int keep_alive(struct relay *y)
+/* In a silence: news of ours, or a comment, which every client skips (HTML 9.2.7). */
+static int break_silence(struct relay *y)
 {
-    return is_between(y) ? put(y, ":\n\n", 3, false) : 0;
+    AUTO(buf) news = BUF_INIT(4096);
+    if (!is_between(y))
+        return 0;
+    int r = y->listens ? forward_pins_event(y->q, &news) : 0;
+    if (r == 0 && news.len)
+        return put(y, news.data, news.len, false);
+    const bool quiet = time_mono_ns() - y->put_ns >= (FORWARD_KEEP_ALIVE_MS - 100) * NS_PER_MS;
+    return r == 0 && quiet ? put(y, ":\n\n", 3, false) : r;
+}
+
+static ssize_t read_piece(struct relay *y, bool *ret_idle)
+{
+    return forward_read_answer(y->q, &y->piece,
+                               !y->events   ? 0
+                               : y->listens ? NEWS_MS
+                                            : FORWARD_KEEP_ALIVE_MS,
+                               ret_idle);
 }
 
 /* A stream that is not to go on ends with an error for who has asked. */
@@ -150,6 +171,8 @@ static int send_on(struct relay *y, bool more)
         const uint64_t progress = y->q->events.progress;
         r = y->text.len ? mcp_events_feed(&y->q->events, y->text.data, y->text.len, out, y->e) : 0;
         buf_reset(&y->text);
+        if (r == 0)
+            r = forward_pins_keep(y->q, y->e);
         y->from_server = r < 0;
         if (y->q->events.progress != progress)
             forward_progress(y->q);
@@ -210,6 +233,8 @@ static int take_end(struct relay *y)
         r = send_on(y, true);
     if (r == 0 && y->filter == FILTER_EVENTS) {
         r = mcp_events_end(&y->q->events, &y->ready, y->e);
+        if (r == 0)
+            r = forward_pins_keep(y->q, y->e);
         y->from_server = r < 0;
         if (r == 0 && y->ready.len)
             r = put(y, y->ready.data, y->ready.len, true);
@@ -222,9 +247,9 @@ static int pass(struct relay *y)
 {
     for (;;) {
         bool idle = false;
-        ssize_t n = forward_read_answer(y->q, &y->piece, y->events, &idle);
+        ssize_t n = read_piece(y, &idle);
         y->from_server = n < 0;
-        int r = n == -EAGAIN ? keep_alive(y)
+        int r = n == -EAGAIN ? break_silence(y)
                 : n > 0      ? put(y, y->piece.p, (size_t)n, !idle)
                              : (int)n;
         if (r < 0 || n == 0)
@@ -236,12 +261,14 @@ static int take_all(struct relay *y)
 {
     for (;;) {
         bool idle = false;
-        ssize_t n = forward_read_answer(y->q, &y->piece, y->events, &idle);
+        ssize_t n = read_piece(y, &idle);
         y->from_server = n < 0;
-        int r = n == -EAGAIN ? keep_alive(y)
+        int r = n == -EAGAIN ? break_silence(y)
                 : n < 0      ? (int)n
                 : n > 0      ? take(y, y->piece.p, (size_t)n, idle)
                              : take_end(y);
+        if (r == 0 && n > 0 && y->listens) /* one that is never silent has news, too */
+            r = break_silence(y);
         if (r < 0 || n == 0)
             return r;
     }
@@ -326,13 +353,15 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
                       .ready = BUF_INIT(TEXT_MAX),
                       .e = e};
     piece_init(&y.piece);
+    y.listens = y.events && forward_pins_listens(q);
+    y.put_ns = time_mono_ns();
     y.whole = y.filter == FILTER_MESSAGE || y.metadata || (small && y.filter == FILTER_NONE);
     if (y.filter != FILTER_NONE || y.metadata)
         content_drop_digests(&h->fields); /* of bytes that may change */
     const size_t most =
         q->route->limits.result_bytes ? (size_t)q->route->limits.result_bytes : MCP_EVENT_BYTES;
     if (y.filter == FILTER_EVENTS)
-        mcp_events_init(&q->events, q->route->tools, q->modern, most);
+        mcp_events_init(&q->events, q->route->tools, forward_pins_sieve(q), q->modern, most);
     if (y.filter == FILTER_MESSAGE || y.metadata)
         y.text.max = most;
     r = say_it_streams(&y);

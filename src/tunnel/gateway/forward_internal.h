@@ -12,6 +12,7 @@
 #include "scrub/http/reply.h"
 #include "tunnel/gateway/forward.h"
 #include "tunnel/gateway/health.h"
+#include "tunnel/gateway/pins.h"
 #include "tunnel/gateway/piece.h"
 
 #define FORWARD_HELD_MAX  (256u << 20) /* of all requests together */
@@ -42,6 +43,16 @@ enum failure_source {
     INTERNAL
 };
 
+/* What a request has to do with pins. */
+struct pin_use {
+    struct list_sieve sieve;
+    bool alone;       /* it is one tools/list */
+    char *cursor;     /* with which it asks; NULL: none */
+    bool fresh;       /* pinned at sight, and not on disk yet */
+    bool subscribes;  /* it is subscriptions/listen */
+    uint64_t changes; /* pins->changes, as the stream knows it */
+};
+
 struct gateway_request {
     struct gateway_forward *f;
     const struct gateway_face *face;
@@ -61,6 +72,7 @@ struct gateway_request {
     bool has_body;                /* it goes on from there */
     bool modern;                  /* of the revision 2026-07-28, or a later one */
     struct mcp_events events;     /* the answer, when it is a stream of them */
+    struct pin_use pin;           /* of a route with pin_tools */
     struct route_use *use;        /* of the limits; NULL: not counted */
     int64_t counted;              /* calls */
     int64_t deadline_ns, last_ns; /* that begins anew with progress, and that does not; 0: none */
@@ -120,8 +132,24 @@ enum forward_filter { FILTER_NONE, FILTER_MESSAGE, FILTER_EVENTS };
 enum forward_filter forward_filter_of(const struct gateway_request *q, const struct http_head *h);
 bool forward_is_events(const struct http_head *h);
 /* A whole answer: `text` is changed in place. 0, or a code with words. */
-int forward_filter_message(const struct gateway_request *q, struct buf *text, struct err *e)
-    WARN_UNUSED;
+int forward_filter_message(struct gateway_request *q, struct buf *text, struct err *e) WARN_UNUSED;
+
+/* ---- forward_pins.c ---- */
+
+/* Remembers what the body asks for that has to do with pins; before forward_audit_shrink. */
+void forward_pins_ask(struct gateway_request *q);
+/* Whether the calls of q->call are of tools that are pinned as they are listed. 0, or -E_DENIED with entry, code, rule
+ * and words. */
+int forward_pins_judge(const struct gateway_request *q, struct judge_verdict *v) WARN_UNUSED;
+/* What looks at the lists of the answer; NULL: nothing does. Lives in q. */
+const struct list_sieve *forward_pins_sieve(struct gateway_request *q);
+/* After a list was looked at and before it goes on: what was pinned is on disk. Suspends. 0, -ECANCELED, or a code with
+ * words. */
+int forward_pins_keep(struct gateway_request *q, struct err *e) WARN_UNUSED;
+/* Whether the answer is a stream that is told when pins change; and the event, when they have since the last time. */
+bool forward_pins_listens(const struct gateway_request *q);
+int forward_pins_event(struct gateway_request *q, struct buf *out) WARN_UNUSED;
+void forward_pins_done(struct gateway_request *q);
 
 /* ---- forward_metadata.c ---- */
 
@@ -161,10 +189,11 @@ int64_t forward_until_ns(const struct gateway_request *q);
  * not read is cut off, and counts as one that has left. */
 int64_t forward_write_until_ns(const struct gateway_request *q);
 int forward_written(struct gateway_request *q, int r) WARN_UNUSED;
-/* http_read_body of the server's answer, until then: -ETIMEDOUT. With `keep` -EAGAIN after a silence in which a
- * stream of events wants a sign of life. Suspends. */
-ssize_t forward_read_answer(struct gateway_request *q, struct piece *to, bool keep, bool *ret_idle)
-    WARN_UNUSED;
+/* http_read_body of the server's answer, until then: -ETIMEDOUT. -EAGAIN after `quiet_ms` (0: never) of silence, in
+ * which a stream of events wants a sign of life. Suspends. */
+#define FORWARD_KEEP_ALIVE_MS 15000
+ssize_t forward_read_answer(struct gateway_request *q, struct piece *to, int64_t quiet_ms,
+                            bool *ret_idle) WARN_UNUSED;
 
 /* ---- forward_reach.c ---- */
 

@@ -14,7 +14,6 @@
 #include "base/time.h"
 #include "fiber/fiber.h"
 
-#define KEEP_ALIVE_MS 15000
 #define UNREAD_MS     60000 /* a caller that takes nothing for so long has gone */
 #define LAST_WORDS_MS 2000  /* to be told that the last deadline is over */
 
@@ -146,11 +145,13 @@ int forward_written(struct gateway_request *q, int r)
     return r;
 }
 
-ssize_t forward_read_answer(struct gateway_request *q, struct piece *to, bool keep, bool *ret_idle)
+ssize_t forward_read_answer(struct gateway_request *q, struct piece *to, int64_t quiet_ms,
+                            bool *ret_idle)
 {
     const int64_t until_ns = forward_until_ns(q);
-    const int64_t quiet_ns = time_mono_ns() + (int64_t)KEEP_ALIVE_MS * NS_PER_MS;
-    AUTO(fiber_deadline) d = fiber_deadline_push(keep && quiet_ns < until_ns ? quiet_ns : until_ns);
+    const int64_t quiet_ns = time_mono_ns() + quiet_ms * NS_PER_MS;
+    AUTO(fiber_deadline) d =
+        fiber_deadline_push(quiet_ms && quiet_ns < until_ns ? quiet_ns : until_ns);
     ssize_t n = piece_read(to, q->upstream, ret_idle);
-    return n == -ETIMEDOUT && keep && time_mono_ns() < until_ns ? -EAGAIN : n;
+    return n == -ETIMEDOUT && quiet_ms && time_mono_ns() < until_ns ? -EAGAIN : n;
 }

@@ -174,11 +174,12 @@ static int judge_post(struct gateway_request *q)
     q->modern = mirror_is_modern(&q->head.fields, &q->call);
     r = mirror_check(&q->head.fields, &q->call, &e);
     judge_body(q->route->tools, &q->call, &v);
+    forward_pins_ask(q);
     /* From here on only names and ids are needed: an answer may take as long as the caller likes. */
     forward_audit_shrink(q);
     if (r < 0)
         return refuse(q, 400, MCP_CODE_MISMATCH, "headers say what the body says", e.msg);
-    if (!v.allowed || forward_limits_take(q, &v) < 0)
+    if (!v.allowed || forward_pins_judge(q, &v) < 0 || forward_limits_take(q, &v) < 0)
         return refuse_call(q, &v);
     q->has_body = true;
     return 0;
@@ -203,6 +204,7 @@ void forward_judge_done(struct gateway_request *q)
 {
     budget_end(&q->share);
     mcp_events_done(&q->events);
+    forward_pins_done(q);
     mcp_body_done(&q->call);
     buf_done(&q->body);
 }
@@ -228,10 +230,15 @@ enum forward_filter forward_filter_of(const struct gateway_request *q, const str
                : FILTER_NONE;
 }
 
-int forward_filter_message(const struct gateway_request *q, struct buf *text, struct err *e)
+int forward_filter_message(struct gateway_request *q, struct buf *text, struct err *e)
 {
     struct buf other = BUF_INIT(text->max);
-    int r = mcp_list_filter(q->route->tools, q->modern, buf_str(text), text->len, &other, e);
+    int r = mcp_list_filter(q->route->tools, forward_pins_sieve(q), q->modern, buf_str(text),
+                            text->len, &other, e);
+    if (r > 0) {
+        int k = forward_pins_keep(q, e);
+        r = k < 0 ? k : r;
+    }
     if (r <= 0) {
         buf_done(&other);
         return r;

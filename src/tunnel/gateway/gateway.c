@@ -18,6 +18,7 @@
 #include "crypto/cert.h"
 #include "fiber/sync.h"
 #include "http/server/operator.h"
+#include "io/file.h"
 #include "io/pool.h"
 #include "io/resolve.h"
 #include "io/slack.h"
@@ -29,6 +30,7 @@
 #include "tunnel/gateway/health.h"
 #include "tunnel/gateway/listen.h"
 #include "tunnel/gateway/probe.h"
+#include "tunnel/gateway/decisions.h"
 #include "tunnel/gateway/status.h"
 #include "tunnel/gateway/uplink.h"
 
@@ -53,6 +55,7 @@ struct gateway {
     uint64_t mark;
     struct audit_server *audit; /* NULL: nothing is recorded */
     struct audit_client *records;
+    struct decisions *decisions; /* NULL: no route of the configuration at the start keeps any */
     struct gateway_forward *forward;
     struct uplinks *uplinks;
     struct listener *listener; /* NULL: no connector comes */
@@ -153,6 +156,8 @@ static void refresh(void *arg)
     metric_set(&gauge_up, (int64_t)uplinks_up(g->uplinks));
     metric_set(&gauge_callers, (int64_t)callers(g));
     metric_set(&gauge_ends, ends_s);
+    if (g->decisions)
+        decisions_refresh(g->decisions);
 }
 
 /* ---- files ---- */
@@ -224,6 +229,11 @@ static void look_again(struct gateway *g, bool always)
         return;
     g->mark = mark;
     int r = face_read(g->pool, g->secrets, g->o.config_path, g->face, &f, &e);
+    if (r == 0 && f->config->keeps_state && !g->decisions) {
+        face_unref(f);
+        r = err_set(&e, -E_DENIED, "%s: pin_tools is new in it: restart to take it",
+                    g->o.config_path);
+    }
     if (r < 0) {
         g->trouble = e;
         g->trouble_us = time_real_us();
@@ -238,6 +248,9 @@ static void look_again(struct gateway *g, bool always)
     if (!same_text(f->config->audit_file, g->face->config->audit_file))
         log_warn("the audit log is another one in the changed file: restart to take it", "file=%s",
                  log_q(g->o.config_path));
+    if (g->decisions && !same_text(f->config->state_dir, g->face->config->state_dir))
+        log_warn("the state directory is another one in the changed file: restart to take it",
+                 "file=%s", log_q(g->o.config_path));
     put_on(g, f);
     log_info("files read anew", "routes=%zu", g->face->config->n_routes);
 }
@@ -287,6 +300,20 @@ static int open_audit(struct gateway *g, struct err *e)
     if (r == 0)
         ours = -1;
     return r;
+}
+
+static int open_decisions(struct gateway *g, struct err *e)
+{
+    const struct gateway_config *c = g->face->config;
+    if (!c->keeps_state)
+        return 0;
+    AUTO_FREE char *here = file_folder(g->o.config_path);
+    return decisions_open(&(struct decisions_options){.pool = g->pool,
+                                                      .dir = c->state_dir ? c->state_dir : here,
+                                                      .audit = g->records,
+                                                      .face = give_face,
+                                                      .arg = g},
+                          &g->decisions, e);
 }
 
 static int open_edge(struct gateway *g, struct err *e)
@@ -347,10 +374,16 @@ static int open_all(struct gateway *g, struct err *e)
     put_on(g, f);
     r = open_audit(g, e);
     if (r == 0)
-        r = gateway_forward_new(&(struct gateway_forward_options){.resolver = g->resolver,
-                                                                  .health = g->health,
-                                                                  .audit = g->records},
-                                &g->forward, e);
+        r = open_decisions(g, e);
+    if (r == 0)
+        r = gateway_forward_new(
+            &(struct gateway_forward_options){
+                .resolver = g->resolver,
+                .health = g->health,
+                .audit = g->records,
+                .pins = g->decisions ? decisions_pins(g->decisions) : NULL,
+                .pins_file = g->decisions ? decisions_pins_file(g->decisions) : NULL},
+            &g->forward, e);
     if (r == 0)
         r = open_edge(g, e);
     if (r == 0)
@@ -404,6 +437,8 @@ int gateway_run(struct gateway *g)
         r = fiber_spawn(&background, "slack", slack_run, &g->slack, NULL);
     if (r == 0)
         r = fiber_spawn(&background, "probes", probes_run, g->probes, NULL);
+    if (r == 0 && g->decisions)
+        r = fiber_spawn(&background, "state", decisions_run, g->decisions, NULL);
     if (r == 0 && g->page)
         r = fiber_spawn(&background, "operator", operator_run, g->page, NULL);
     if (r == 0)
@@ -447,6 +482,7 @@ void gateway_close(struct gateway *g)
     listener_free(g->listener);
     uplinks_free(g->uplinks);
     gateway_forward_free(g->forward);
+    decisions_free(g->decisions);
     close_audit(g);
     probes_free(g->probes);
     health_free(g->health);

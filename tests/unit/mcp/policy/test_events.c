@@ -42,7 +42,7 @@ static void feed(const char *in, size_t n, const char *want, size_t want_n, size
     struct mcp_events s;
     struct err e = {0};
     int r = 0;
-    mcp_events_init(&s, &p, false, MCP_EVENT_BYTES);
+    mcp_events_init(&s, &p, NULL, false, MCP_EVENT_BYTES);
     for (size_t i = 0; r == 0 && i < n; i += piece)
         r = mcp_events_feed(&s, in + i, n - i < piece ? n - i : piece, &out, &e);
     if (r == 0)
@@ -96,7 +96,7 @@ static void nothing_waits_for_the_next_event(void **state)
     struct mcp_events s;
     struct err e = {0};
     (void)state;
-    mcp_events_init(&s, &p, false, MCP_EVENT_BYTES);
+    mcp_events_init(&s, &p, NULL, false, MCP_EVENT_BYTES);
     for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
         AUTO(buf) out = BUF_INIT(1 << 10);
         assert_int_equal(mcp_events_feed(&s, pieces[i], strlen(pieces[i]), &out, &e), 0);
@@ -118,7 +118,7 @@ static void an_event_without_end_is_given_up(void **state)
     int r = 0;
     (void)state;
     memset(piece, 'a', 3000);
-    mcp_events_init(s, &p, false, MCP_EVENT_BYTES);
+    mcp_events_init(s, &p, NULL, false, MCP_EVENT_BYTES);
     for (size_t i = 0; r == 0 && i < MCP_EVENT_BYTES; i += 3000)
         r = mcp_events_feed(s, piece, 3000, &out, &e);
     assert_int_equal(r, -E_LIMIT);

@@ -57,7 +57,8 @@ static void a_list_lacks_what_may_not_be_called(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO(buf) out = BUF_INIT(4096);
         struct err e = {0};
-        int r = mcp_list_filter(&p, rows[i].modern, rows[i].text, strlen(rows[i].text), &out, &e);
+        int r =
+            mcp_list_filter(&p, NULL, rows[i].modern, rows[i].text, strlen(rows[i].text), &out, &e);
         const char *want = rows[i].want;
         int want_r = !want ? 0 : want[0] ? 1 : -E_PARSE;
         if (r != want_r || (r == 1 && strcmp(buf_str(&out), want) != 0))

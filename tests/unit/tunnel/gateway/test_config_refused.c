@@ -84,8 +84,10 @@ static const struct row {
      AT("4", "allowed_origins[0]: begins with neither http:// nor https://")},
     {LISTEN TLS ROUTES "allowed_origins: ['https://a/']\n",
      AT("4", "allowed_origins[0]: ends with host and port: no path, no slash, no query")},
-    {LISTEN TLS "routes:\n  a.b:\n    pin_tools: false\n",
-     AT("5", "routes.a.b.pin_tools: is not built yet")},
+    {LISTEN TLS "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    pin_tools: first\n",
+     AT("6", "routes.a.b.pin_tools: true, false or ask is expected")},
+    {LISTEN TLS "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    pin_tools: 1\n",
+     AT("6", "routes.a.b.pin_tools: true, false or ask is expected")},
     {LISTEN TLS "routes:\n  a.b:\n    command: [x]\n",
      AT("5", "routes.a.b.command: is not built yet")},
     /* credentials */

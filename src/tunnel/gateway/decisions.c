@@ -1,0 +1,280 @@
+/* decisions.c - the state directory of a gateway, and the decisions that come by its control socket.
+ *
+ * On the gateway's root fiber, which opens it before a caller comes, and on a fiber of its own. Who decides is the
+ * gateway's user or root (control.c). What is decided is recorded: without room in the audit log nothing is
+ * accepted. A decision names what was looked at by its digest, so that what a server says in
+ * between is not accepted with it. */
+#include "tunnel/gateway/decisions.h"
+
+#include "audit/client.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "fiber/fiber.h"
+#include "io/pool.h"
+#include "tunnel/gateway/control.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SAVE_MS      5000
+#define LAST_SAVE_MS 5000
+
+struct decisions {
+    struct decisions_options o;
+    char *dir;
+    struct pins pins;
+    struct pins_file *file;
+    struct control *control;
+    bool told; /* that it cannot be written */
+};
+
+METRIC_GAUGE(gauge_pinned, "sallyport_gateway_pins", "state=\"pinned\"",
+             "Tools that are pinned, and definitions that wait to be accepted")
+METRIC_GAUGE(gauge_waiting, "sallyport_gateway_pins", "state=\"waiting\"",
+             "Tools that are pinned, and definitions that wait to be accepted")
+
+/* ---- decisions ---- */
+
+struct decision {
+    struct decisions *s;
+    uid_t uid;
+    const json_t *request;
+    const struct gateway_route *route;
+    struct gateway_face *face;
+};
+
+static json_t *refusal(const struct err *e)
+{
+    return control_refusal(e->msg);
+}
+
+static void record(struct audit_room *room, const struct decision *d, const char *tool,
+                   const char *reason, const char *note)
+{
+    const struct host *h = &d->route->host;
+    audit_append(room, &(struct audit_record){.kind = AUDIT_NOTE,
+                                              .verdict = audit_text("allow"),
+                                              .reason = audit_text(reason),
+                                              .rule = audit_text("pin_tools"),
+                                              .policy = audit_text(d->face->hash),
+                                              .host = {h->text, h->n},
+                                              .tool = audit_text(tool),
+                                              .note = audit_text(note)});
+}
+
+/* Room for one record, before anything is done. */
+static int reserve(const struct decision *d, struct audit_room *room, struct err *e)
+{
+    return d->s->o.audit ? audit_reserve(d->s->o.audit, 1, room, e) : 0;
+}
+
+static int accept_one(const struct decision *d, const json_t *one, struct err *e)
+{
+    const char *tool = json_get_str(one, "tool"), *digest = json_get_str(one, "digest");
+    AUTO(audit_room) room = AUDIT_ROOM_NONE;
+    char by[PIN_BY_MAX], note[160];
+    if (!tool || !digest)
+        return err_set(e, -EINVAL, "a tool has a name and a digest");
+    int r = reserve(d, &room, e);
+    if (r < 0)
+        return r;
+    (void)snprintf(by, sizeof(by), "uid %lu", (unsigned long)d->uid);
+    r = pins_accept(&d->s->pins, d->route->host.text, tool, digest, by, time_real_us(), e);
+    if (r < 0)
+        return err_wrap(e, r, "%.100s", tool);
+    (void)snprintf(note, sizeof(note), "%s, sha256 %.64s", by, digest);
+    if (d->s->o.audit)
+        record(&room, d, tool, "pin_accepted", note);
+    log_info("a tool was accepted", "route=%s tool=%s uid=%lu", d->route->host.text, log_q(tool),
+             (unsigned long)d->uid);
+    return 0;
+}
+
+static json_t *done(const struct decision *d, size_t n)
+{
+    struct err e = {0};
+    if (pins_file_save(d->s->file, &e) < 0) {
+        AUTO_FREE char *words =
+            mem_printf("it counts until the gateway ends, and cannot be kept: %s", e.msg);
+        return control_refusal(words);
+    }
+    json_t *o = json_typed("gateway_done");
+    json_put_int(o, "tools", (int64_t)n);
+    return o;
+}
+
+static json_t *accept_all(const struct decision *d)
+{
+    const json_t *tools = json_object_get(d->request, "tools");
+    struct err e = {0};
+    size_t n = 0;
+    while (n < json_array_size(tools) && accept_one(d, json_array_get(tools, n), &e) == 0)
+        n++;
+    AUTO_JSON json_t *kept = done(d, n);
+    if (e.code < 0)
+        return refusal(&e);
+    return TAKE(kept);
+}
+
+static json_t *forget(const struct decision *d)
+{
+    const char *tool = json_get_str(d->request, "tool");
+    AUTO(audit_room) room = AUDIT_ROOM_NONE;
+    char note[64];
+    struct err e = {0};
+    int r = reserve(d, &room, &e);
+    if (r == 0)
+        r = pins_forget(&d->s->pins, d->route->host.text, tool, &e);
+    if (r < 0)
+        return refusal(&e);
+    (void)snprintf(note, sizeof(note), "uid %lu", (unsigned long)d->uid);
+    if (d->s->o.audit)
+        record(&room, d, tool, "pin_forgotten", note);
+    log_info("pins were forgotten", "route=%s tool=%s uid=%lu", d->route->host.text,
+             log_q(tool ? tool : "*"), (unsigned long)d->uid);
+    return done(d, 1);
+}
+
+/* The route that the request names, if it pins. */
+static const struct gateway_route *route_of(const struct gateway_config *c, const json_t *request)
+{
+    const char *name = json_get_str(request, "route");
+    for (size_t i = 0; name && i < c->n_routes; i++)
+        if (c->routes[i].pins != PIN_OFF && str_eq(c->routes[i].host.text, name))
+            return &c->routes[i];
+    return NULL;
+}
+
+static json_t *decide(struct decision *d)
+{
+    const char *what = json_get_str(d->request, "do");
+    if (!what)
+        return control_refusal("a request says what to do");
+    if (str_eq(what, "pins")) {
+        json_t *o = json_typed("gateway_pins");
+        json_put(o, "routes", pins_json(&d->s->pins, d->face->config));
+        return o;
+    }
+    d->route = route_of(d->face->config, d->request);
+    if (!d->route)
+        return control_refusal("no route of that name has pin_tools");
+    if (str_eq(what, "accept"))
+        return accept_all(d);
+    if (str_eq(what, "forget"))
+        return forget(d);
+    return control_refusal("this gateway does not know that; is the command of its version?");
+}
+
+static json_t *answer(void *arg, uid_t uid, const json_t *request)
+{
+    struct decisions *s = arg;
+    struct decision d = {.s = s, .uid = uid, .request = request, .face = s->o.face(s->o.arg)};
+    json_t *o = decide(&d);
+    face_unref(d.face);
+    return o;
+}
+
+/* ---- life ---- */
+
+struct job {
+    const char *dir;
+    struct err err;
+};
+
+/* On a thread. */
+static int check_dir(void *arg)
+{
+    struct job *j = arg;
+    struct stat st;
+    AUTO_CLOSE int fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+    if (r < 0)
+        return err_set(&j->err, r, "state_dir: cannot open %s: %s", j->dir, err_text(r));
+    if (st.st_uid != geteuid() || (st.st_mode & 022))
+        return err_set(&j->err, -EPERM,
+                       "%s has to belong to the gateway's user, and nobody else may write to it: "
+                       "what is accepted is kept there (state_dir names another directory)",
+                       j->dir);
+    return 0;
+}
+
+int decisions_open(const struct decisions_options *o, struct decisions **ret, struct err *e)
+{
+    struct decisions *s = mem_new(struct decisions);
+    struct job j = {.dir = o->dir};
+    s->o = *o;
+    s->dir = mem_strdup(o->dir);
+    pins_init(&s->pins);
+    int r = pool_call(o->pool, check_dir, &j);
+    if (r < 0)
+        *e = j.err;
+    if (r == 0)
+        r = control_open(s->dir, &(struct control_options){.answer = answer, .arg = s}, &s->control,
+                         e);
+    if (r == 0)
+        r = pins_file_open(o->pool, s->dir, &s->pins, &s->file, e);
+    if (r < 0)
+        decisions_free(s);
+    else
+        *ret = s;
+    return r;
+}
+
+/* What waits is written now and then: servers decide how often it changes. */
+static void save(struct decisions *s)
+{
+    struct err e = {0};
+    int r = pins_file_save(s->file, &e);
+    if (r < 0 && r != -ECANCELED && !s->told)
+        log_error("what the gateway keeps cannot be written", "why=%s", log_q(e.msg));
+    s->told = r < 0;
+}
+
+int decisions_run(void *arg)
+{
+    struct decisions *s = arg;
+    AUTO(scope) socket;
+    scope_init(&socket);
+    int r = fiber_spawn(&socket, "control", control_run, s->control, NULL);
+    while (r == 0 && (r = fiber_sleep_ms(SAVE_MS)) == 0)
+        save(s);
+    return r == -ECANCELED ? 0 : r;
+}
+
+void decisions_free(struct decisions *s)
+{
+    if (!s)
+        return;
+    control_free(s->control);
+    if (s->file) {
+        AUTO(fiber_shield) last = fiber_shield_begin(LAST_SAVE_MS);
+        save(s);
+    }
+    pins_file_free(s->file);
+    pins_done(&s->pins);
+    free(s->dir);
+    free(s);
+}
+
+struct pins *decisions_pins(struct decisions *s)
+{
+    return &s->pins;
+}
+
+struct pins_file *decisions_pins_file(struct decisions *s)
+{
+    return s->file;
+}
+
+void decisions_refresh(const struct decisions *s)
+{
+    size_t pinned, waiting;
+    pins_count(&s->pins, &pinned, &waiting);
+    metric_set(&gauge_pinned, (int64_t)pinned);
+    metric_set(&gauge_waiting, (int64_t)waiting);
+}

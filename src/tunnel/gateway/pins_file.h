@@ -1,0 +1,19 @@
+/* pins_file - the one file in which pins are kept, in the gateway's state directory. */
+#pragma once
+
+#include "tunnel/gateway/pins.h"
+
+struct pool;
+
+#define PINS_FILE "pins.json"
+
+struct pins_file;
+/* Reads `dir`/pins.json into `pins`, which it writes from then on and which lives longer. Where there is none,
+ * nothing is pinned. Suspends. 0; a code with words: also
+ * for a file that is damaged, which is left as it is. */
+int pins_file_open(struct pool *pool, const char *dir, struct pins *pins, struct pins_file **ret,
+                   struct err *e) WARN_UNUSED;
+void pins_file_free(struct pins_file *f); /* NULL is fine; nobody may be saving */
+/* Puts on disk what has changed since; nothing to do is 0. Suspends. 0 or a code with words: then it is tried
+ * again with the next one. */
+int pins_file_save(struct pins_file *f, struct err *e) WARN_UNUSED;

@@ -1,0 +1,30 @@
+/* pins_internal - what is known of one route and one tool; for pins*.c alone. */
+#pragma once
+
+#include "mcp/policy/definition.h"
+#include "tunnel/gateway/pins.h"
+
+struct pin {
+    struct definition_digest digest;
+    char *text; /* of the definition (mcp/policy/definition) */
+    size_t n;
+    int64_t at_us; /* accepted, or first seen */
+    char by[PIN_BY_MAX];
+    bool unfit; /* pinned, and listed last in a way that cannot be looked at */
+};
+struct reached {
+    bool used;
+    uint64_t hash; /* of a cursor */
+};
+struct route_pins {
+    bool complete;              /* the first list is: nothing is pinned at sight any more */
+    struct map pinned, waiting; /* name -> struct pin */
+    struct reached reached[PINS_REACHED]; /* pages that the first one has led to */
+    size_t next_reached;
+};
+
+/* The route's, made when nothing is known of it. */
+struct route_pins *pins_route(struct pins *p, const char *route) __attribute__((returns_nonnull));
+/* NULL: it is no definition's text, or there is no room for it. */
+struct pin *pin_make(struct pins *p, const char *text, size_t n);
+void pin_free(struct pins *p, struct pin *x);
