@@ -30,6 +30,7 @@
 struct init_command {
     struct api_command call;
     const char *name, *tunnel_id, *dir, *edge, *ca_key;
+    bool bare;
     int64_t lifetime_ms;
     struct flag_list routes;
 
@@ -170,9 +171,12 @@ static void tell(const struct init_command *c)
                    time_format(until, c->cert.until_s * US_PER_S));
     (void)snprintf(behind, sizeof(behind), "%s%s", more, c->cert.why ? " (new)" : "");
     row_of_file(c, "certificate", SETUP_CERT, behind);
-    row_of_file(c, "configuration", SETUP_CONFIG, c->made_config ? " (new)" : "");
+    if (!c->bare)
+        row_of_file(c, "configuration", SETUP_CONFIG, c->made_config ? " (new)" : "");
     if (!changed(c))
         puts("all of it was there already; nothing was changed");
+    if (c->bare)
+        return;
     if (!c->dir)
         puts("start it with sallyport gateway");
     else
@@ -216,7 +220,7 @@ static int check_flags(struct init_command *c, struct err *e)
         return err_set(e, -EINVAL,
                        "give --name TEXT for a new tunnel, or --tunnel-id ID for one "
                        "that is there");
-    if (c->draft.n_routes == 0 && !setup_is_there(config))
+    if (c->draft.n_routes == 0 && !c->bare && !setup_is_there(config))
         return err_set(e, -EINVAL,
                        "give --route NAME=URL for each private server, as in "
                        "wiki=http://10.0.3.7:9000");
@@ -247,7 +251,7 @@ static int settle(struct init_command *c, struct err *e)
         r = gateway_tunnel_token(&c->t, e);
     if (r == 0)
         r = settle_certificates(c, e);
-    if (r == 0)
+    if (r == 0 && !c->bare)
         r = settle_config(c, e);
     if (r < 0)
         return r == -EINVAL ? -E_DENIED : r; /* the command line was fine */
@@ -307,9 +311,9 @@ static int in_directory(struct init_command *c, struct err *e)
     return r;
 }
 
-static int init(void *command, struct err *e)
+/* All of it, with where the edge is: that is in the configuration. */
+static int with_configuration(struct init_command *c, struct err *e)
 {
-    struct init_command *c = command;
     AUTO_FREE char *edge = c->edge ? mem_strdup(c->edge) : setup_edge(c->call.api.base_url);
     const char *trusted = getenv("SSL_CERT_FILE");
     AUTO_FREE char *edge_ca =
@@ -322,8 +326,13 @@ static int init(void *command, struct err *e)
     c->draft.edge = edge;
     c->draft.edge_ca = edge_ca;
     int r = check_draft(c, e);
-    if (r == 0)
-        r = in_directory(c, e);
+    return r < 0 ? r : in_directory(c, e);
+}
+
+static int init(void *command, struct err *e)
+{
+    struct init_command *c = command;
+    int r = c->bare ? in_directory(c, e) : with_configuration(c, e);
     free(c->t.certificate_id);
     return r;
 }
@@ -336,6 +345,10 @@ static int read_routes(struct init_command *c)
             note(e.msg);
             return -EINVAL;
         }
+    }
+    if (c->bare && (c->routes.n > 0 || c->edge)) {
+        note("--bare makes no configuration, so there is no place for --route and --edge");
+        return -EINVAL;
     }
     if (c->tunnel_id && c->name) {
         note("--name is for a new tunnel, --tunnel-id for one that is there: give one of them");
@@ -365,6 +378,8 @@ int cmd_gateway_init(int argc, char **argv)
          FLAG_DIR, .ptr = &c.dir, .line_only = true},
         {"edge", "URL", "where gateways connect (the host of --base-url)", FLAG_TEXT,
          .ptr = &c.edge, .line_only = true},
+        {"bare", NULL, "make no configuration: it is made elsewhere, as sallyport up does",
+         FLAG_BOOL, .ptr = &c.bare, .line_only = true},
         {"cert-duration", "TIME", "life of the gateway's certificate (2160h)", FLAG_DURATION,
          .ptr = &c.lifetime_ms, .min = GATEWAY_CERT_LEAST_MS, .max = GATEWAY_CERT_MOST_MS,
          .line_only = true},

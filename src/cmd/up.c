@@ -1,14 +1,15 @@
 /* up.c - `sallyport up`: server and worker on this machine, nothing to configure.
  *
- * The process is the server (cmd/server.h) and the parent of the worker. A short-lived child,
- * `sallyport setup`, makes or checks environment, keys and dev.env through the API like any client
- * would, so that this process needs no HTTP client of its own. The worker is started with its key
- * on a pipe, never in argv or environment, and is started anew (1 s to 30 s apart) when it ends by
- * itself; it dies with this process. "ready" is printed when the worker's first poll was accepted.
+ * The process is the server (cmd/server.h) and the parent of the worker and, when there are routes, of a
+ * gateway (up_routes). A short-lived child, `sallyport setup`, makes or checks environment, keys and
+ * dev.env through the API like any client would, so that this process needs no HTTP client of its own. The
+ * worker is started with its key on a pipe, never in argv or environment. Both are kept running (up_keep)
+ * and die with this process. "ready" is printed when the worker's first poll was accepted and the edge has
+ * the gateway.
  *
  * With --detach another process does all this (up_detach). Signals: the first SIGTERM or SIGINT
- * drains worker, then server, and nothing new is begun meanwhile; the second ends everything. A
- * first start that does not become ready takes back what it has made. */
+ * drains worker, then gateway, then server, and nothing new is begun meanwhile; the second ends
+ * everything. A first start that does not become ready takes back what it has made. */
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -25,6 +26,8 @@
 #include "cmd/trim.h"
 #include "cmd/up_children.h"
 #include "cmd/up_detach.h"
+#include "cmd/up_keep.h"
+#include "cmd/up_routes.h"
 #include "io/dirs.h"
 #include "egress/policy/policy.h"
 #include "io/loop.h"
@@ -36,7 +39,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define WORKER_GRACE_MS 5000 /* beyond the worker's own grace period */
@@ -54,11 +56,12 @@ struct up {
     char *handed_on[FLAG_SET_MAX + FLAG_LIST_MAX]; /* words of the worker's command line */
     size_t n_handed_on;
 
+    struct up_routes routes;
+
     struct server *server;
     char url[160];
-    struct proc worker;
-    bool worker_runs, announced;
-    bool refused;    /* the worker has, before it was ready */
+    struct up_child worker, gateway; /* the second runs when there are routes */
+    bool announced;
     bool has_devenv; /* this start has written it */
     int stops;
     struct waitq changed;
@@ -83,11 +86,8 @@ static int make_devenv(struct up *u, const char *first_key, struct err *e)
     return r > 0 ? err_set(e, -EIO, "the environment could not be set up; the reason is above") : r;
 }
 
-static void announce(struct up *u, const struct devenv *d)
+static void print_ready(struct up *u, const struct devenv *d)
 {
-    if (u->announced)
-        return;
-    u->announced = true;
     printf("ready %s\n", u->url);
     printf("  environment  %s\n  data         %s\n  model        %s\n", d->environment_id,
            u->o.data_dir,
@@ -95,30 +95,29 @@ static void announce(struct up *u, const struct devenv *d)
                ? server_model_name(u->server)
                : "none: sessions end with an error. Set ANTHROPIC_API_KEY or give "
                  "--script");
+    if (u->routes.routes.json)
+        up_routes_tell(&u->routes, server_ingress_address(u->server));
     AUTO_FREE char *name = own_name(getenv("PATH"));
     printf(
         "  next         . %s/dev.env && %s session create --message \"What is in /workspace?\"\n",
         u->o.data_dir, name);
     fflush(stdout);
-    trim_after_start();
 }
 
-/* Reads the worker's standard output; its first line says that it is ready. */
-static int watch_output(struct up *u, int fd, const struct devenv *d)
+/* A child is ready; says so when all are. */
+static void announce(void *arg)
 {
-    struct io_fd io = IO_FD_NONE;
-    int r = io_fd_add(&io, fd);
-    if (r < 0) {
-        close(fd);
-        return r;
-    }
-    char bytes[256];
-    ssize_t n;
-    while ((n = io_read(&io, bytes, sizeof(bytes))) > 0)
-        if (memmem(bytes, (size_t)n, "ready", 5))
-            announce(u, d);
-    io_fd_close(&io);
-    return n < 0 ? (int)n : 0;
+    struct up *u = arg;
+    struct devenv d = {0};
+    struct err e = {0};
+    if (u->announced || !u->worker.was_ready || (u->routes.routes.json && !u->gateway.was_ready))
+        return;
+    if (devenv_read(u->o.data_dir, &d, &e) < 0)
+        log_error("dev.env not read", "why=%s", log_q(e.msg)); /* it was a moment ago */
+    u->announced = true;
+    print_ready(u, &d);
+    devenv_done(&d);
+    trim_after_start();
 }
 
 /* Who wants no page of the server wants none of the worker either, unless its own flag says so. */
@@ -127,10 +126,9 @@ static const char *worker_metrics(const struct up *u)
     return u->worker_metrics ? u->worker_metrics : str_eq(u->o.metrics, "none") ? "none" : NULL;
 }
 
-/* One life of the worker. 0 when it ended, with its wait status; negative when it could not be
- * started. */
-static int run_worker(struct up *u, int *ret_status, struct err *e)
+static int start_worker(void *arg, struct proc *ret, int *ret_out, struct err *e)
 {
+    const struct up *u = arg;
     struct devenv d = {0};
     int r = devenv_read(u->o.data_dir, &d, e);
     if (r < 0)
@@ -141,56 +139,31 @@ static int run_worker(struct up *u, int *ret_status, struct err *e)
                                 .metrics = worker_metrics(u),
                                 .handed_on = u->handed_on,
                                 .n_handed_on = u->n_handed_on};
-    int out = -1;
-    r = up_start_worker(&w, &d, &u->worker, &out, e);
-    if (r == 0) {
-        u->worker_runs = true;
-        log_info("worker started", "pid=%d", (int)u->worker.pid);
-        r = watch_output(u, out, &d);
-        int ended = proc_wait(&u->worker, ret_status);
-        r = r < 0 ? r : ended;
-        u->worker_runs = false;
-        proc_done(&u->worker);
-        waitq_wake_all(&u->changed);
-    }
+    r = up_start_worker(&w, &d, ret, ret_out, e);
     devenv_done(&d);
     return r;
 }
 
-static int keep_worker(void *arg)
+static int start_gateway(void *arg, struct proc *ret, int *ret_out, struct err *e)
 {
-    struct up *u = arg;
-    int64_t pause_ms = 1000;
-    while (!u->stops) {
-        struct err e = {0};
-        int status = 0;
-        int64_t began = time_mono_ns();
-        int r = run_worker(u, &status, &e);
-        if (r == -ECANCELED || u->stops)
-            return 0;
-        if (r == 0 && !u->announced && WIFEXITED(status) && WEXITSTATUS(status) != 0) {
-            /* It has refused to start, and would again. */
-            fprintf(stderr, "sallyport up: the worker did not start; its reason is above\n");
-            u->refused = true;
-            u->stops++;
-            waitq_wake_all(&u->changed);
-            return 0;
-        }
-        if (r < 0)
-            log_error("worker not started", "why=%s", log_q(e.msg[0] ? e.msg : err_text(r)));
-        else
-            log_warn("worker ended, will be started again", "%s=%d pause_ms=%lld",
-                     WIFEXITED(status) ? "exit" : "signal",
-                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
-                     (long long)pause_ms);
-        if (time_mono_ns() - began > 60 * NS_PER_S)
-            pause_ms = 1000;
-        r = fiber_sleep_ms(pause_ms);
-        if (r < 0)
-            return 0;
-        pause_ms = pause_ms * 2 < 30000 ? pause_ms * 2 : 30000;
-    }
-    return 0;
+    const struct up *u = arg;
+    const char *metrics = u->routes.metrics              ? u->routes.metrics
+                          : str_eq(u->o.metrics, "none") ? "none"
+                                                         : NULL;
+    return up_start_gateway(u->routes.config, u->log_level, metrics, ret, ret_out, e);
+}
+
+static void describe_children(struct up *u)
+{
+    u->worker = (struct up_child){.name = "worker",
+                                  .start = start_worker,
+                                  .ready = announce,
+                                  .arg = u,
+                                  .stops = &u->stops,
+                                  .changed = &u->changed};
+    u->gateway = u->worker;
+    u->gateway.name = "gateway";
+    u->gateway.start = start_gateway;
 }
 
 /* ---- life ---- */
@@ -202,8 +175,6 @@ static void begin_stop(struct up *u, int sig)
         fprintf(stderr, "sallyport up: stopped by signal %d before it was ready\n", sig);
     log_info("stopping", "signal=%d at_most_ms=%lld", sig, (long long)at_most_ms);
     server_drain(u->server, at_most_ms);
-    if (u->worker_runs)
-        proc_kill(&u->worker, SIGTERM);
     waitq_wake_all(&u->changed);
 }
 
@@ -214,35 +185,46 @@ static int watch_signals(void *arg)
         int sig = signal_next();
         if (sig < 0)
             return 0;
-        if (sig == SIGHUP && u->worker_runs)
-            proc_kill(&u->worker, SIGHUP); /* policy and secrets are its business */
+        if (sig == SIGHUP) { /* policy, routes' certificate and secrets are their business */
+            up_keep_signal(&u->worker, SIGHUP);
+            up_keep_signal(&u->gateway, SIGHUP);
+        }
         if (sig != SIGTERM && sig != SIGINT)
             continue;
         if (u->stops++ > 0) {
-            if (u->worker_runs)
-                proc_kill(&u->worker, SIGKILL);
+            up_keep_signal(&u->worker, SIGKILL);
+            up_keep_signal(&u->gateway, SIGKILL);
             _exit(1);
         }
         begin_stop(u, sig);
     }
 }
 
-/* After the first signal: the worker drains while the server still takes its results, then the
- * server stops. */
+/* Tells it to stop, and waits until it has, at most until the deadline. */
+static void end_child(struct up *u, struct up_child *c)
+{
+    int r = 0;
+    up_keep_signal(c, SIGTERM);
+    while (c->runs && r == 0)
+        r = waitq_wait(&u->changed);
+    up_keep_signal(c, SIGKILL);
+}
+
+/* After the first signal, or a child's refusal: the worker drains while the server still takes its
+ * results and the gateway its tools' calls, then the gateway ends, then the server. */
 static int stop_in_order(void *arg)
 {
     struct up *u = arg;
     int r = 0;
-    while (!u->stops && r == 0)
+    while (!u->stops && !u->worker.refused && !u->gateway.refused && r == 0)
         r = waitq_wait(&u->changed);
     if (r < 0)
         return 0;
+    u->stops += u->stops == 0;
     struct fiber_deadline d = fiber_deadline_push_ms(u->grace_ms + WORKER_GRACE_MS);
-    while (u->worker_runs && r == 0)
-        r = waitq_wait(&u->changed);
+    end_child(u, &u->worker);
+    end_child(u, &u->gateway);
     fiber_deadline_pop(&d);
-    if (u->worker_runs)
-        proc_kill(&u->worker, SIGKILL);
     server_stop(u->server);
     return 0;
 }
@@ -267,6 +249,7 @@ static void forget_first_start(const struct up *u)
         return;
     if (u->has_devenv)
         (void)unlink(env);
+    up_routes_forget(&u->routes);
     /* A worker that was killed has left a run in there. */
     if (lstat(boxes, &st) == 0 && state_open(boxes, &left, NULL, &e) == 0)
         state_done(&left);
@@ -291,12 +274,24 @@ static int refuse_orphaned_keys(const char *dir, struct err *e)
         env_path, dir);
 }
 
+/* The children that go on, and who stops them. */
+static int spawn_children(struct up *u, struct scope *s)
+{
+    int r = fiber_spawn(s, "worker", up_keep, &u->worker, NULL);
+    if (r == 0 && u->routes.routes.json)
+        r = fiber_spawn(s, "gateway", up_keep, &u->gateway, NULL);
+    if (r == 0 && u->routes.routes.json)
+        r = fiber_spawn(s, "renew", up_routes_renew, &u->routes, NULL);
+    return r < 0 ? r : fiber_spawn(s, "stop", stop_in_order, u, NULL);
+}
+
 static int run(void *arg)
 {
     struct up *u = arg;
     struct err e = {0};
     char key[128];
     waitq_init(&u->changed);
+    describe_children(u);
     if (refuse_orphaned_keys(u->o.data_dir, &e) == 0)
         u->server = server_open(&u->o, key, &e);
     if (!u->server) {
@@ -315,10 +310,10 @@ static int run(void *arg)
         r = make_devenv(u, key, &e);
     u->has_devenv = r == 0;
     secret_wipe(key, sizeof(key));
+    if (r == 0 && u->routes.routes.json)
+        r = up_routes_prepare(&u->routes, u->o.data_dir, server_address(u->server), &e);
     if (r == 0)
-        r = fiber_spawn(&helping, "worker", keep_worker, u, NULL);
-    if (r == 0)
-        r = fiber_spawn(&helping, "stop", stop_in_order, u, NULL);
+        r = spawn_children(u, &helping);
     if (r == 0)
         r = scope_join(&serving);
     else
@@ -331,7 +326,7 @@ static int run(void *arg)
         server_discard(u->server);
         forget_first_start(u);
     }
-    return r < 0 || u->refused;
+    return r < 0 || u->worker.refused || u->gateway.refused;
 }
 
 static int start(struct up *u)
@@ -409,6 +404,8 @@ static int check(const struct up *u, struct err *e)
         r = sandbox_flags_rootfs(&unused, u->options.rootfs, u->o.data_dir, e);
         sandbox_spec_done(&unused);
     }
+    if (r == 0)
+        r = up_routes_check(&u->routes, u->o.ingress, e);
     return r < 0 ? r : check_egress(u, e);
 }
 
@@ -420,6 +417,8 @@ static int up(struct up *u)
         fprintf(stderr, "sallyport up: %s\n", e.msg);
         return 2;
     }
+    if (u->routes.routes.json && !u->o.ingress)
+        u->o.ingress = UP_INGRESS;
     log_init("up", cmd_log_level(u->log_level));
     cmd_await_server("up", u->o.data_dir);
     size_t made;
@@ -457,6 +456,10 @@ int cmd_up(int argc, char **argv)
          .ptr = &u.detach, .line_only = true},
         {"capacity", "N", "sessions the worker serves at once (by memory and cores)", FLAG_INT,
          .ptr = &u.capacity, .min = 1, .max = 10000, .handed_on = true},
+        {"ingress", "ADDRESS",
+         "where TLS clients connect for what lies behind tunnels, or none (with routes " UP_INGRESS
+         ", else none)",
+         FLAG_TEXT, .ptr = &u.o.ingress},
         {"tunnel-domain", "NAME", "below which tunnels get their domains (tunnel.localhost)",
          FLAG_TEXT, .ptr = &u.o.tunnel_domain},
         {"lease-ttl", "TIME", "how long a silent worker keeps its session (90s)", FLAG_DURATION,
@@ -481,6 +484,17 @@ int cmd_up(int argc, char **argv)
         {"egress-processes", "N", "processes that carry connections (1)", FLAG_INT,
          .ptr = &u.proxies, .min = 1, .max = 64, .handed_on = true},
     };
+    const struct flag tunnel[] = {
+        {"routes", "FILE",
+         "YAML file with private MCP servers, which then are reached through a gateway",
+         FLAG_SECTION, .ptr = &u.routes.routes},
+        {"upstream", "FILE", "YAML file with how the gateway reaches them", FLAG_SECTION,
+         .ptr = &u.routes.upstream},
+        {"gateway-metrics", "ADDRESS",
+         "where /metrics, /status, /healthz and /readyz of the gateway are, or none "
+         "(127.0.0.1:8403)",
+         FLAG_TEXT, .ptr = &u.routes.metrics},
+    };
     const struct flag process[] = {
         {"config", "FILE", "YAML file with any of these settings, \"_\" for \"-\"", FLAG_FILE,
          .ptr = &u.config, .line_only = true},
@@ -489,7 +503,7 @@ int cmd_up(int argc, char **argv)
     };
     struct flag_set set = {
         .command = "up",
-        .summary = "Runs server and worker on this machine.",
+        .summary = "Runs server and worker on this machine, and with routes a gateway.",
         .details = "Makes an environment and its key and writes DIR/dev.env (0600), so that after "
                    "sourcing it any SDK program\n"
                    "works. ANTHROPIC_API_KEY in the environment selects the model provider; "
@@ -502,6 +516,7 @@ int cmd_up(int argc, char **argv)
     sandbox_flags_add(&set, SANDBOX_OF_UP, SANDBOX_INSIDE, &u.options);
     sandbox_flags_add(&set, SANDBOX_OF_UP, SANDBOX_ENGINE, &u.options);
     flags_add(&set, way_out, ARRAY_LEN(way_out));
+    flags_add(&set, tunnel, ARRAY_LEN(tunnel));
     flags_add(&set, process, ARRAY_LEN(process));
     AUTO_FREE char **original = mem_array((size_t)argc + 1, sizeof(char *));
     for (int i = 0; i < argc; i++)
@@ -512,9 +527,11 @@ int cmd_up(int argc, char **argv)
         return code;
     AUTO_FREE char *data_dir = cmd_data_dir(u.data);
     u.o.data_dir = data_dir;
+    u.routes.grace_ms = u.grace_ms;
     u.n_handed_on = flags_hand_on(&set, u.handed_on, ARRAY_LEN(u.handed_on));
     code = up(&u);
     json_decref(u.policy.json);
+    up_routes_done(&u.routes);
     for (size_t i = 0; i < u.n_handed_on; i++)
         free(u.handed_on[i]);
     secret_done(&u.o.model_key);

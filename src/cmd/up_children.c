@@ -1,11 +1,11 @@
 /* up_children.c - what the children of `sallyport up` get: command line, environment, descriptors.
  *
- * Called by up.c on its fibers. Both children are this very program. They inherit nothing by
+ * Called by up.c and up_routes.c on their fibers. All children are this very program. They inherit nothing by
  * accident: the environment is a list of names, so no key of a model provider can be in it, and
  * keys go through a pipe, never in argv or environment, which every process of the user can read.
  * The worker's command line is what is so by nature of `up` (where the server is, which
- * environment, where things are kept) and then every flag that `up` was given for it. Both die with
- * us. */
+ * environment, where things are kept) and then every flag that `up` was given for it; that of the
+ * gateway is its configuration's path. All die with us. */
 #include "cmd/up_children.h"
 
 #include "base/err.h"
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define CHILD_ENV_MAX 14
+#define WORDS_MAX     12
 
 /* The environment a child needs, and nothing else of ours. */
 static void child_env(const char *ret[CHILD_ENV_MAX])
@@ -49,18 +50,15 @@ static int pipe_with(const char *text, size_t n)
     return fds[0];
 }
 
-int up_run_setup(const char *url, const char *data_dir, const char *api_key, struct err *e)
+/* Ourselves with these words, from its start to its end. */
+static int run_to_end(const char *const *argv, int stdin_fd, struct err *e)
 {
-    AUTO_CLOSE int key_fd = pipe_with(api_key, strlen(api_key));
-    if (key_fd < 0)
-        return err_set(e, key_fd, "no pipe for setup: %s", err_text(key_fd));
-    const char *argv[] = {"sallyport", "setup", url, data_dir, NULL};
     const char *envp[CHILD_ENV_MAX];
     child_env(envp);
     struct proc_spec spec = {.path = UP_SELF,
                              .argv = argv,
                              .envp = envp,
-                             .stdin_fd = key_fd,
+                             .stdin_fd = stdin_fd,
                              .stdout_fd = -1,
                              .stderr_fd = STDERR_FILENO,
                              .die_with_parent = true};
@@ -74,7 +72,53 @@ int up_run_setup(const char *url, const char *data_dir, const char *api_key, str
     if (r < 0)
         return r;
     return WIFEXITED(status) ? WEXITSTATUS(status)
-                             : err_set(e, -EIO, "setup ended by signal %d", WTERMSIG(status));
+                             : err_set(e, -EIO, "%s ended by signal %d", argv[1], WTERMSIG(status));
+}
+
+int up_run_setup(const char *url, const char *data_dir, const char *api_key, struct err *e)
+{
+    AUTO_CLOSE int key_fd = pipe_with(api_key, strlen(api_key));
+    if (key_fd < 0)
+        return err_set(e, key_fd, "no pipe for setup: %s", err_text(key_fd));
+    const char *argv[] = {"sallyport", "setup", url, data_dir, NULL};
+    return run_to_end(argv, key_fd, e);
+}
+
+int up_run(const char *const *words, struct err *e)
+{
+    const char *argv[WORDS_MAX + 2] = {"sallyport"};
+    size_t n = 0;
+    for (; words[n]; n++) {
+        MUST(n < WORDS_MAX);
+        argv[n + 1] = words[n];
+    }
+    return run_to_end(argv, -1, e);
+}
+
+/* One that goes on: in a process group of its own, with the reading end of its standard output. */
+static int start_child(const char *const *argv, const int *extra_fds, size_t n_extra_fds,
+                       struct proc *ret, int *ret_out, struct err *e)
+{
+    int out[2];
+    if (pipe2(out, O_CLOEXEC) < 0)
+        return -errno;
+    AUTO_CLOSE int reading = out[0], writing = out[1];
+    const char *envp[CHILD_ENV_MAX];
+    child_env(envp);
+    struct proc_spec spec = {.path = UP_SELF,
+                             .argv = argv,
+                             .envp = envp,
+                             .stdin_fd = -1,
+                             .stdout_fd = writing,
+                             .stderr_fd = STDERR_FILENO,
+                             .extra_fds = extra_fds,
+                             .n_extra_fds = n_extra_fds,
+                             .own_process_group = true,
+                             .die_with_parent = true};
+    int r = proc_start(ret, &spec, e);
+    if (r == 0)
+        *ret_out = TAKE_FD(reading);
+    return r;
 }
 
 int up_start_worker(const struct up_worker *w, const struct devenv *d, struct proc *ret,
@@ -83,10 +127,6 @@ int up_start_worker(const struct up_worker *w, const struct devenv *d, struct pr
     AUTO_CLOSE int key_fd = pipe_with(secret_borrow(&d->environment_key), d->environment_key.len);
     if (key_fd < 0)
         return key_fd;
-    int out[2];
-    if (pipe2(out, O_CLOEXEC) < 0)
-        return -errno;
-    AUTO_CLOSE int reading = out[0], writing = out[1];
     AUTO_FREE char *state_dir = mem_printf("%s/sandboxes", w->data_dir);
     const char *by_nature[] = {
         "sallyport",
@@ -114,20 +154,17 @@ int up_start_worker(const struct up_worker *w, const struct devenv *d, struct pr
     for (size_t i = 0; i < w->n_handed_on; i++)
         argv[n++] = w->handed_on[i];
     argv[n] = NULL;
-    const char *envp[CHILD_ENV_MAX];
-    child_env(envp);
-    struct proc_spec spec = {.path = UP_SELF,
-                             .argv = argv,
-                             .envp = envp,
-                             .stdin_fd = -1,
-                             .stdout_fd = writing,
-                             .stderr_fd = STDERR_FILENO,
-                             .extra_fds = &key_fd,
-                             .n_extra_fds = 1,
-                             .own_process_group = true,
-                             .die_with_parent = true};
-    int r = proc_start(ret, &spec, e);
-    if (r == 0)
-        *ret_out = TAKE_FD(reading);
-    return r;
+    return start_child(argv, &key_fd, 1, ret, ret_out, e);
+}
+
+int up_start_gateway(const char *config, const char *log_level, const char *metrics,
+                     struct proc *ret, int *ret_out, struct err *e)
+{
+    const char *argv[] = {"sallyport", "gateway", "--config", config, "--log-level",
+                          log_level,   NULL,      NULL,       NULL};
+    if (metrics) {
+        argv[6] = "--metrics";
+        argv[7] = metrics;
+    }
+    return start_child(argv, NULL, 0, ret, ret_out, e);
 }

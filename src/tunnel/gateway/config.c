@@ -322,6 +322,28 @@ static int read_all(const struct place *root, struct gateway_config *c)
     return r < 0 ? r : config_routes(&routes, c); /* last: they are checked against the rest */
 }
 
+static int read_document(const struct document *doc, json_t *document, struct gateway_config **ret)
+{
+    struct place root = place_root(doc, NULL, document);
+    struct gateway_config *c = mem_new(struct gateway_config);
+    c->refs = 1;
+    c->document = document;
+    map_init(&c->by_host);
+    int r = read_all(&root, c);
+    if (r < 0)
+        gateway_config_unref(c);
+    else
+        *ret = c;
+    return r;
+}
+
+int gateway_config_take(const char *name, json_t *document, struct gateway_config **ret,
+                        struct err *e)
+{
+    struct document doc = {.fields = &gateway_fields, .file = name, .e = e};
+    return read_document(&doc, document, ret);
+}
+
 int gateway_config_parse(const char *name, const char *text, size_t n, struct gateway_config **ret,
                          struct err *e)
 {
@@ -332,17 +354,7 @@ int gateway_config_parse(const char *name, const char *text, size_t n, struct ga
     if (r < 0)
         return err_wrap(e, r, "%.200s", name);
     struct document doc = {.fields = &gateway_fields, .file = name, .lines = &lines, .e = e};
-    struct place root = place_root(&doc, NULL, document);
-    struct gateway_config *c = mem_new(struct gateway_config);
-    c->refs = 1;
-    c->document = document;
-    map_init(&c->by_host);
-    r = read_all(&root, c);
-    if (r < 0)
-        gateway_config_unref(c);
-    else
-        *ret = c;
-    return r;
+    return read_document(&doc, document, ret);
 }
 
 int gateway_config_read(const char *path, struct gateway_config **ret, struct err *e)

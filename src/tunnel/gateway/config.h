@@ -17,6 +17,10 @@ struct err;
  * with words: too large, no memory, a library that is missing. Does not suspend. */
 int gateway_config_parse(const char *name, const char *text, size_t n, struct gateway_config **ret,
                          struct err *e) WARN_UNUSED;
+/* The same of a document that is made or parsed already, whose reference it takes, also when it fails. No
+ * lines are told. */
+int gateway_config_take(const char *name, json_t *document, struct gateway_config **ret,
+                        struct err *e) WARN_UNUSED;
 /* The same of a file, at most LIMIT_YAML_BYTES; through links, as Kubernetes mounts it. Blocks. */
 int gateway_config_read(const char *path, struct gateway_config **ret, struct err *e) WARN_UNUSED;
 struct gateway_config *gateway_config_ref(struct gateway_config *c);

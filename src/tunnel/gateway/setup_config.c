@@ -91,34 +91,42 @@ static bool host_of(const char *url, struct host *ret)
            host_parse_authority(from + 3, strlen(from + 3), HOST_LITERALS, ret, &port, NULL) == 0;
 }
 
-static void add_network(struct buf *out, size_t *n, const char *text)
+static void add_network(json_t *list, const char *text)
 {
-    AUTO_FREE char *line = mem_printf("    - \"%s\"\n", text);
-    if (strstr(buf_str(out), line))
-        return;
-    (void)buf_adds(out, line);
-    ++*n;
+    size_t i;
+    json_t *o;
+    json_array_foreach (list, i, o)
+        if (str_eq(json_string_value(o), text))
+            return;
+    json_array_append_new(list, json_str_lossy(text, strlen(text)));
 }
 
-/* What routes name, a line each. Returns how many. */
-static size_t add_named(const struct setup_draft *d, struct buf *out)
+static void add_named(json_t *list, const char *upstream)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < d->n_routes; i++) {
-        struct host h;
-        if (!host_of(d->routes[i].upstream, &h))
-            continue;
-        if (h.kind == HOST_NAME && str_eq(h.text, "localhost")) {
-            add_network(out, &n, "127.0.0.1");
-            add_network(out, &n, "::1");
-        } else if (h.kind == HOST_IPV4) {
-            add_network(out, &n, h.text);
-        } else if (h.kind == HOST_IPV6) {
-            AUTO_FREE char *bare = mem_strndup(h.text + 1, h.n - 2u);
-            add_network(out, &n, bare);
-        }
+    struct host h;
+    if (!host_of(upstream, &h))
+        return;
+    if (h.kind == HOST_NAME && str_eq(h.text, "localhost")) {
+        add_network(list, "127.0.0.1");
+        add_network(list, "::1");
+    } else if (h.kind == HOST_IPV4) {
+        add_network(list, h.text);
+    } else if (h.kind == HOST_IPV6) {
+        AUTO_FREE char *bare = mem_strndup(h.text + 1, h.n - 2u);
+        add_network(list, bare);
     }
-    return n;
+}
+
+json_t *setup_allowed_ips(const char *const *upstreams, size_t n)
+{
+    static const char *const usual[] = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
+                                        "fc00::/7"};
+    AUTO_JSON json_t *list = json_array();
+    for (size_t i = 0; i < ARRAY_LEN(usual); i++)
+        add_network(list, usual[i]);
+    for (size_t i = 0; i < n; i++)
+        add_named(list, upstreams[i]);
+    return json_array_size(list) > ARRAY_LEN(usual) ? TAKE(list) : NULL;
 }
 
 static void add_upstream(const struct setup_draft *d, struct buf *out)
@@ -126,16 +134,17 @@ static void add_upstream(const struct setup_draft *d, struct buf *out)
     static const char about[] =
         "# Which addresses private servers may have. Without this: 10.0.0.0/8, 172.16.0.0/12, "
         "192.168.0.0/16\n# and fc00::/7. Addresses of this machine have to be named.\n";
-    AUTO(buf) named = BUF_INIT(TEXT_MOST);
-    size_t n = add_named(d, &named);
+    const char *upstreams[SETUP_ROUTES_MAX];
+    for (size_t i = 0; i < d->n_routes; i++)
+        upstreams[i] = d->routes[i].upstream;
+    AUTO_JSON json_t *list = setup_allowed_ips(upstreams, d->n_routes);
+    size_t i;
+    json_t *o;
     (void)buf_adds(out, about);
-    if (n == 0)
-        (void)buf_adds(out, "# upstream:\n#   allowed_ips: [10.0.0.0/8, 127.0.0.1]\n");
-    else
-        (void)buf_addf(out,
-                       "upstream:\n  allowed_ips:\n    - 10.0.0.0/8\n    - 172.16.0.0/12\n"
-                       "    - 192.168.0.0/16\n    - \"fc00::/7\"\n%s",
-                       buf_str(&named));
+    (void)buf_adds(out, list ? "upstream:\n  allowed_ips:\n"
+                             : "# upstream:\n#   allowed_ips: [10.0.0.0/8, 127.0.0.1]\n");
+    json_array_foreach (list, i, o)
+        (void)buf_addf(out, "    - \"%s\"\n", json_string_value(o));
     (void)buf_adds(out, "#   tls: { ca_file: /path/of/ca.pem }     # who is trusted for https "
                         "servers, instead of the system's CAs\n");
 }

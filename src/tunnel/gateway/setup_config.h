@@ -1,7 +1,7 @@
 /* setup_config - the text of a gateway's first configuration. Pure. */
 #pragma once
 
-#include "base/base.h"
+#include "base/json.h"
 
 struct buf;
 struct err;
@@ -27,6 +27,10 @@ int setup_route(struct setup_draft *d, const char *text, struct err *e) WARN_UNU
  * address, for a gateway speaks without TLS to addresses of its own machine alone. malloc'ed; NULL when
  * there is a path behind it, so that nobody can tell. */
 char *setup_edge(const char *base_url);
-/* The file, with a word about each thing that it could hold besides. Addresses that routes name are open;
- * "localhost" is 127.0.0.1 and ::1. 0, or -EINVAL with words when gateway_config_parse would refuse it. */
+/* `allowed_ips` for these upstreams: private networks, and the addresses that are written in the URLs, those of
+ * this machine, too; "localhost" is 127.0.0.1 and ::1. A new reference, or NULL when no address is written
+ * there, so that the default does. URLs that are none are passed over. */
+json_t *setup_allowed_ips(const char *const *upstreams, size_t n);
+/* The file, with a word about each thing that it could hold besides. 0, or -EINVAL with words when
+ * gateway_config_parse would refuse it. */
 int setup_config_text(const struct setup_draft *d, struct buf *out, struct err *e) WARN_UNUSED;
