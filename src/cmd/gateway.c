@@ -12,6 +12,7 @@
 #include "cmd/gateway.h"
 #include "cmd/line/flags.h"
 #include "cmd/trim.h"
+#include "cmd/up_routes.h"
 #include "cmd/line/start.h"
 #include "http/pipe/pipe.h"
 #include "io/loop.h"
@@ -121,6 +122,13 @@ char *gateway_usual_config(void)
     AUTO_FREE char *made = mem_printf("%s/%s", dir, SETUP_CONFIG);
     bool here = setup_is_there(SETUP_CONFIG) || !setup_is_there(made);
     return here ? mem_strdup(SETUP_CONFIG) : TAKE(made);
+}
+
+char *gateway_config_to_look_at(void)
+{
+    AUTO_FREE char *usual = gateway_usual_config(), *data = cmd_default_data_dir();
+    AUTO_FREE char *of_up = mem_printf("%s/" UP_ROUTES_DIR "/" SETUP_CONFIG, data);
+    return setup_is_there(usual) || !setup_is_there(of_up) ? TAKE(usual) : TAKE(of_up);
 }
 
 int cmd_gateway(int argc, char **argv)

@@ -197,7 +197,7 @@ static int find_admin(struct status *c, struct err *e)
     struct gateway_config *config;
     if (c->admin)
         return 0;
-    AUTO_FREE char *usual = c->config ? NULL : gateway_usual_config();
+    AUTO_FREE char *usual = c->config ? NULL : gateway_config_to_look_at();
     c->admin = BY_DEFAULT;
     int r = gateway_config_read(c->config ? c->config : usual, &config, e);
     if (r == -ENOENT && !c->config)
@@ -278,7 +278,7 @@ int cmd_gateway_status(int argc, char **argv)
     struct flag flags[] = {
         {"config", "FILE",
          "the gateway's configuration, for where its admin listener is (gateway.yaml, here or "
-         "where init puts it)",
+         "where init or up puts it)",
          FLAG_FILE, .ptr = &c.config, .line_only = true},
         {"admin", "ADDRESS", "the admin listener (as in the file, or " BY_DEFAULT ")", FLAG_TEXT,
          .ptr = &c.admin, .line_only = true},

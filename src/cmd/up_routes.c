@@ -26,7 +26,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FOLDER        "up-gateway"
 #define TUNNEL_NAME   "sallyport up"
 #define RENEW_EACH_MS (12 * 3600 * 1000LL)
 #define CONFIG_MOST   (1u << 20)
@@ -251,7 +250,7 @@ int up_routes_prepare(struct up_routes *u, const char *data_dir, const char *add
         realpath(data_dir, NULL); /* for who reads the configuration elsewhere */
     AUTO_FREE char *key = mem_printf("%s/tunnel.key", data_dir);
     AUTO_FREE char *edge = edge_at(address, e);
-    u->dir = mem_printf("%s/" FOLDER, whole ? whole : data_dir);
+    u->dir = mem_printf("%s/" UP_ROUTES_DIR, whole ? whole : data_dir);
     u->config = mem_printf("%s/" SETUP_CONFIG, u->dir);
     u->made_dir = !setup_is_there(u->dir);
     if (!edge)

@@ -4,7 +4,8 @@
 #include "cmd/line/flags.h"
 #include "io/proc.h"
 
-#define UP_INGRESS "127.0.0.1:8443" /* where callers connect, unless --ingress says so */
+#define UP_ROUTES_DIR "up-gateway"     /* in the data directory */
+#define UP_INGRESS    "127.0.0.1:8443" /* where callers connect, unless --ingress says so */
 
 struct err;
 struct up_routes {

@@ -6,7 +6,8 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { authority } from '../lib/egress.mjs';
-import { BIN, end, forEverybody, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
+import { BIN, end, forEverybody, ms, run, start, tempDir, until } from '../lib/own.mjs';
+import { consoleCommands } from '../lib/page.mjs';
 import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
 const FILES = ['ca.key', 'ca.pem', 'gateway.pem', 'gateway.yaml', 'setup.json', 'tunnel.token'];
@@ -101,6 +102,23 @@ describe('gateway init', () => {
     assert.deepEqual(await active(id), [facts.ca_certificate_id]);
     for (const p of [r, again, json, g]) for (const k of secrets) assert(!(p.out + p.err).includes(k), 'no secret is printed');
     assert(!s.proc.err.includes(made['tunnel.token'].text));
+  });
+
+  test('--bare makes the rest and no configuration, and has no place for what belongs into one', async () => {
+    const dir = newDir(), name = newName();
+    for (const more of [ROUTE, ['--edge', s.url]]) {
+      const r = await init(dir, ['--name', name, '--bare', ...more]);
+      assert.deepEqual([r.code, /--bare makes no configuration, so there is no place for --route and --edge/.test(r.err)], [2, true], r.err);
+    }
+    assert(!fs.existsSync(dir));
+    const r = await good(init(dir, ['--name', name, '--bare']));
+    assert.deepEqual(fs.readdirSync(dir).sort(), FILES.filter((f) => f !== 'gateway.yaml'));
+    assert(!/configuration|start it with/.test(r.out), r.out);
+    const made = picture(dir), again = await good(init(dir, ['--bare']));
+    assert.match(again.out, /^all of it was there already; nothing was changed$/m);
+    assert.deepEqual(picture(dir), made);
+    await good(init(dir, ROUTE)); // the rest can come later
+    await isWhole(dir);
   });
 
   test('CA and certificate are those that a tunnel takes, field by field', async () => {
@@ -797,22 +815,7 @@ describe('gateway renew-cert', () => {
 });
 
 describe('docs/tunnel.md', () => {
-  const doc = fs.readFileSync(path.join(repo, 'docs', 'tunnel.md'), 'utf8');
-  /** The commands of a section, as they are written. */
-  const commands = (title) => {
-    const section = doc.split(`\n${title}\n`)[1]?.split(/^##+ /m)[0];
-    assert(section, title);
-    const lines = [...section.matchAll(/^```console\n(.*?)^```$/gms)].flatMap((m) => m[1].split('\n'));
-    const taken = [];
-    for (let i = 0, until; i < lines.length; i++) {
-      if (until || taken.at(-1)?.endsWith('\\')) taken.push(lines[i]);
-      else if (lines[i].startsWith('$ ')) taken.push(lines[i].slice(2));
-      else continue;
-      if (until && lines[i] === until) until = undefined;
-      until ??= /<<(\w+)/.exec(lines[i])?.[1];
-    }
-    return taken;
-  };
+  const commands = (title) => consoleCommands('tunnel.md', title);
   /** Runs them in a network of their own, where the ports of the page are free; a failed one ends it. */
   async function play(lines) {
     const dir = tempDir('doc'), bin = tempDir('bin');

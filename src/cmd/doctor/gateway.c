@@ -88,11 +88,12 @@ static int run(void *arg)
 
 int cmd_gateway_doctor(int argc, char **argv)
 {
-    AUTO_FREE char *usual = gateway_usual_config();
+    AUTO_FREE char *usual = gateway_config_to_look_at();
     struct doctor_command c = {.config = usual};
     struct flag flags[] = {
-        {"config", "FILE", "the gateway's configuration (gateway.yaml, here or where init puts it)",
-         FLAG_FILE, .ptr = &c.config, .line_only = true},
+        {"config", "FILE",
+         "the gateway's configuration (gateway.yaml, here or where init or up puts it)", FLAG_FILE,
+         .ptr = &c.config, .line_only = true},
         {"json", NULL, "print the findings as JSON", FLAG_BOOL, .ptr = &c.json, .line_only = true},
     };
     struct flag_set set = {
