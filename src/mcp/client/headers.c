@@ -1,25 +1,15 @@
 /* headers.c - Mcp-Param-* headers from a tool's schema and the arguments of a call.
  *
  * Pure; called by whoever sends tools/call, and for each tool of a list. The schema is the server's
- * word: it is walked without recursion, with a frame for each level of nesting (base/json has capped
- * those at LIMIT_JSON_DEPTH). What a member means depends on where it stands: below `properties` its
- * key is a parameter's name, in a schema it is a keyword, and in default, const, enum and examples it is
- * data of no meaning. An annotation where the specification allows none makes the tool invalid: no
- * header is guessed. A value goes into a header only after it was encoded, so nothing in an argument can
- * end a line. */
+ * word, the arguments are a model's (mcp/wire/params walks the one, and finds the other). A value goes into a
+ * header only after it was encoded, so nothing in an argument can end a line. */
 #include "mcp/client/headers.h"
 #include "base/enc.h"
 #include "base/err.h"
-#include "base/limits.h"
 #include "base/secret.h"
-#include "base/str.h"
-#include "http/wire/h1_class.h"
+#include "mcp/wire/params.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#define SAFE_INTEGER   ((1LL << 53) - 1)
-#define NAME_MAX_BYTES 128
 
 void mcp_headers_done(struct mcp_headers *h)
 {
@@ -65,181 +55,46 @@ int mcp_header_value(struct buf *out, const char *s, size_t n)
     return buf_adds(out, "?=");
 }
 
-static int value_of(const json_t *v, struct buf *out)
-{
-    if (json_is_string(v))
-        return mcp_header_value(out, json_string_value(v), json_string_length(v));
-    if (json_is_boolean(v))
-        return buf_adds(out, json_is_true(v) ? "true" : "false");
-    double real = json_is_real(v) ? json_real_value(v) : 0.5;
-    long long whole = json_is_integer(v) ? json_integer_value(v) : 0;
-    if (!json_is_integer(v)) {
-        /* 42.0 is an integer to JSON Schema. */
-        if (!(real >= -(double)SAFE_INTEGER && real <= (double)SAFE_INTEGER) ||
-            real != (double)(long long)real)
-            return -EINVAL;
-        whole = (long long)real;
-    }
-    if (whole < -SAFE_INTEGER || whole > SAFE_INTEGER)
-        return -EINVAL;
-    return buf_addf(out, "%lld", whole);
-}
+/* ---- parameters ---- */
 
-/* ---- the walk ---- */
-
-enum place {
-    REACHED,       /* a schema: the root, or through properties alone */
-    REACHED_NAMES, /* its properties: keys are names */
-    ASIDE,         /* a schema elsewhere, or a list of them: no annotation may stand there */
-    ASIDE_NAMES,   /* a map of names to schemas elsewhere */
-};
-
-struct frame {
-    const json_t *at, *argument; /* the value at this place in the call; NULL: none */
-    void *iter;
-    size_t index;
-    enum place place;
-};
-
-struct walk {
-    struct frame stack[LIMIT_JSON_DEPTH + 1];
-    size_t n;
-    const char *names[MCP_PARAMS_MAX];
-    size_t n_names;
-    struct mcp_headers *headers; /* NULL: only looks */
+struct adding {
+    const json_t *arguments;
+    struct mcp_headers *headers;
     struct err *e;
 };
 
-static bool is_one_of(const char *key, const char *const *words, size_t n)
+static int add_param(void *arg, const struct mcp_param *p)
 {
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(key, words[i]))
-            return true;
-    return false;
-}
-
-static int add_param(struct walk *w, const char *name, const char *key, const json_t *argument)
-{
-    AUTO(buf) value = BUF_INIT(MCP_HEADER_VALUE_MAX);
-    int r = value_of(argument, &value);
+    const struct adding *a = arg;
+    const json_t *argument = mcp_param_value(a->arguments, p->keys, p->n);
+    AUTO(buf) text = BUF_INIT(MCP_HEADER_VALUE_MAX), value = BUF_INIT(MCP_HEADER_VALUE_MAX);
+    if (!argument || json_is_null(argument))
+        return 0;
+    int r = mcp_param_text(argument, &text);
     if (r == -EINVAL)
-        return err_set(w->e, r,
+        return err_set(a->e, r,
                        "the argument that becomes the header Mcp-Param-%s is no string, boolean or "
                        "integer of at most 2^53-1",
-                       name);
+                       p->name);
+    if (r == 0)
+        r = mcp_header_value(&value, buf_str(&text), text.len);
     if (r < 0)
-        return err_set(w->e, -EINVAL,
-                       "the argument that becomes Mcp-Param-%s is too long for a header", name);
-    AUTO_FREE char *header = mem_printf("Mcp-Param-%s", name);
-    (void)key;
-    if (!mcp_headers_add(w->headers, header, buf_str(&value)))
-        return err_set(w->e, -EINVAL, "the call needs more headers than are sent");
+        return err_set(a->e, -EINVAL,
+                       "the argument that becomes Mcp-Param-%s is too long for a header", p->name);
+    AUTO_FREE char *header = mem_printf("Mcp-Param-%s", p->name);
+    if (!mcp_headers_add(a->headers, header, buf_str(&value)))
+        return err_set(a->e, -EINVAL, "the call needs more headers than are sent");
     return 0;
-}
-
-/* `schema` has the annotation `name`. */
-static int take_annotation(struct walk *w, const struct frame *f, const json_t *annotation)
-{
-    static const char *const types[] = {"string", "integer", "boolean"};
-    const char *name = json_string_value(annotation);
-    if (!name || !*name || json_string_length(annotation) > NAME_MAX_BYTES)
-        return err_set(w->e, -E_PARSE, "x-mcp-header is empty, too long or no text");
-    for (const char *p = name; *p; p++)
-        if (!h1_is(*p, H1_TOKEN))
-            return err_set(w->e, -E_PARSE,
-                           "x-mcp-header holds a character that no header's name has");
-    if (f->place != REACHED || w->n == 1)
-        return err_set(w->e, -E_PARSE,
-                       "x-mcp-header stands on something that is not reached through properties");
-    if (!is_one_of(json_get_str(f->at, "type"), types, ARRAY_LEN(types)))
-        return err_set(w->e, -E_PARSE,
-                       "x-mcp-header stands on a parameter whose type is not string, "
-                       "integer or boolean");
-    for (size_t i = 0; i < w->n_names; i++)
-        if (str_ieq(w->names[i], name))
-            return err_set(w->e, -E_PARSE, "two parameters have the same x-mcp-header");
-    if (w->n_names == MCP_PARAMS_MAX)
-        return err_set(w->e, -E_PARSE, "more than %d parameters have x-mcp-header", MCP_PARAMS_MAX);
-    w->names[w->n_names++] = name;
-    if (!w->headers || !f->argument || json_is_null(f->argument))
-        return 0;
-    return add_param(w, name, NULL, f->argument);
-}
-
-static int push(struct walk *w, enum place place, const json_t *at, const json_t *argument)
-{
-    if (!json_is_object(at) && !json_is_array(at))
-        return 0;
-    if (w->n == ARRAY_LEN(w->stack))
-        return err_set(w->e, -E_PARSE, "the schema is nested too deeply");
-    struct frame *f = &w->stack[w->n++];
-    *f = (struct frame){.at = at, .argument = argument, .place = place};
-    if (!json_is_object(at))
-        return 0;
-    json_t *object;
-    memcpy(&object, &at, sizeof(object)); /* iterating takes no const */
-    f->iter = json_object_iter(object);
-    bool schema = place == REACHED || place == ASIDE;
-    const json_t *annotation = schema ? json_object_get(at, "x-mcp-header") : NULL;
-    return annotation ? take_annotation(w, f, annotation) : 0;
-}
-
-/* One member of a schema: where its value stands. */
-static int step_keyword(struct walk *w, const struct frame *f, const char *key, const json_t *v)
-{
-    static const char *const data[] = {"default", "const", "enum", "examples", "x-mcp-header"};
-    static const char *const maps[] = {"properties", "patternProperties", "$defs", "definitions",
-                                       "dependentSchemas"};
-    if (is_one_of(key, data, ARRAY_LEN(data)))
-        return 0;
-    if (f->place == REACHED && str_eq(key, "properties"))
-        return push(w, REACHED_NAMES, v, f->argument);
-    return push(w, is_one_of(key, maps, ARRAY_LEN(maps)) ? ASIDE_NAMES : ASIDE, v, NULL);
-}
-
-static int step(struct walk *w)
-{
-    struct frame *f = &w->stack[w->n - 1];
-    if (json_is_array(f->at)) {
-        const json_t *v = json_array_get(f->at, f->index++);
-        if (!v) {
-            w->n--;
-            return 0;
-        }
-        return push(w, ASIDE, v, NULL);
-    }
-    if (!f->iter) {
-        w->n--;
-        return 0;
-    }
-    const char *key = json_object_iter_key(f->iter);
-    const json_t *v = json_object_iter_value(f->iter);
-    json_t *object;
-    memcpy(&object, &f->at, sizeof(object));
-    f->iter = json_object_iter_next(object, f->iter);
-    if (f->place == REACHED || f->place == ASIDE)
-        return step_keyword(w, f, key, v);
-    bool reached = f->place == REACHED_NAMES;
-    return push(w, reached ? REACHED : ASIDE, v,
-                reached ? json_object_get(f->argument, key) : NULL);
-}
-
-static int walk(const json_t *schema, const json_t *arguments, struct mcp_headers *h, struct err *e)
-{
-    struct walk w = {.headers = h, .e = e};
-    int r = push(&w, REACHED, schema, arguments);
-    while (r == 0 && w.n > 0)
-        r = step(&w);
-    return r;
 }
 
 int mcp_params_check(const json_t *schema, struct err *e)
 {
-    return walk(schema, NULL, NULL, e);
+    return mcp_params_walk(schema, NULL, NULL, e);
 }
 
 int mcp_params_add(const json_t *schema, const json_t *arguments, struct mcp_headers *h,
                    struct err *e)
 {
-    return walk(schema, arguments, h, e);
+    struct adding a = {.arguments = arguments, .headers = h, .e = e};
+    return mcp_params_walk(schema, add_param, &a, e);
 }

@@ -4,11 +4,11 @@
 
 #include "base/json.h"
 #include "http/client/client.h"
+#include "mcp/wire/params.h"
 
 struct err;
 
 #define MCP_HEADERS_MAX      96   /* rows: the caller's, ours, and those of a tool's parameters */
-#define MCP_PARAMS_MAX       32   /* parameters of one tool that are mirrored */
 #define MCP_HEADER_VALUE_MAX 8192 /* of one value, as it is sent: what servers take at least */
 
 /* Rows that are owned. Zeroed: none. */

@@ -108,6 +108,10 @@ static bool look_at(struct filter *f, const json_t *message, struct span text)
     const json_t *tools = json_object_get(result, "tools");
     if (!json_is_array(tools))
         return true;
+    if (!tool_policy_hides(f->policy) && f->sieve->only_looks) {
+        f->sieve->look(f->sieve->arg, message, tools, NULL);
+        return true;
+    }
     if (f->n + 2 > ARRAY_LEN(f->edits))
         return false;
     struct span in = span_member(text, "result"), list = span_member(in, "tools");

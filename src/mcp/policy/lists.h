@@ -14,6 +14,9 @@ struct list_sieve {
      * which it may be shown; made false where it may not be. Does not suspend. */
     void (*look)(void *arg, const json_t *message, const json_t *tools, bool *keep);
     void *arg;
+    bool
+        only_looks; /* it takes nothing out: where no name is hidden either, lists stay as they are, and `keep`
+                        is NULL then */
 };
 
 /* One message, or a batch, as JSON text. 0: it goes on as it is, nothing was appended. 1: `out` got what goes

@@ -38,12 +38,15 @@ static int one(const struct http_fields *fs, const char *name, struct http_text 
     return 0;
 }
 
-/* Servers that make variables of fields (CGI, WSGI) take '_' for '-': of two spellings they know one. */
+/* Servers that make variables of fields (CGI, WSGI) take '_' for '-': of two spellings they know one. What a server
+ * declares itself may have '_' in it (mapping.c). */
 static int check_spelling(const struct http_fields *fs, struct err *e)
 {
-    static const char before[] = "mcp-";
+    static const char before[] = "mcp-", own[] = "mcp-param-";
     for (size_t i = 0; i < fs->n; i++) {
         const struct http_text name = fs->items[i].name;
+        if (name.n >= sizeof(own) - 1 && memcmp(name.p, own, sizeof(own) - 1) == 0)
+            continue;
         bool folds = name.n >= sizeof(before) - 1, other = false;
         for (size_t k = 0; k < name.n && folds; k++) {
             char c = name.p[k] == '_' ? '-' : str_lower_c(name.p[k]);

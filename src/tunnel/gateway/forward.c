@@ -46,6 +46,7 @@ int gateway_forward_new(const struct gateway_forward_options *o, struct gateway_
     f->o = *o;
     f->memory.max = FORWARD_HELD_MAX;
     map_init(&f->uses);
+    map_init(&f->mappings);
     if (!f->o.requests_most)
         f->o.requests_most = files_for_requests();
     int r = origins_new(&(struct origins_options){0}, &f->origins, e);
@@ -63,6 +64,7 @@ void gateway_forward_free(struct gateway_forward *f)
     origins_free(f->origins);
     own_addresses_done(&f->own);
     forward_uses_done(f);
+    forward_mappings_done(f);
     free(f);
 }
 

@@ -361,7 +361,7 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
     const size_t most =
         q->route->limits.result_bytes ? (size_t)q->route->limits.result_bytes : MCP_EVENT_BYTES;
     if (y.filter == FILTER_EVENTS)
-        mcp_events_init(&q->events, q->route->tools, forward_pins_sieve(q), q->modern, most);
+        mcp_events_init(&q->events, q->route->tools, forward_sieve(q), q->modern, most);
     if (y.filter == FILTER_MESSAGE || y.metadata)
         y.text.max = most;
     r = say_it_streams(&y);

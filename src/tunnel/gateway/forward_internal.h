@@ -24,8 +24,10 @@ struct gateway_forward {
     size_t busy;          /* requests */
     struct budget memory; /* of bodies and answers that are held back */
     struct own_addresses own;
-    struct map uses; /* a route's host -> what its callers use of its limits */
-    int64_t told_ns; /* when the last failure was told */
+    struct map uses;        /* a route's host -> what its callers use of its limits */
+    struct map mappings;    /* a route's host -> what its server has declared of headers */
+    struct budget declared; /* bytes of all mappings */
+    int64_t told_ns;        /* when the last failure was told */
 };
 
 /* Who has said no. */
@@ -45,7 +47,6 @@ enum failure_source {
 
 /* What a request has to do with pins. */
 struct pin_use {
-    struct list_sieve sieve;
     bool alone;       /* it is one tools/list */
     char *cursor;     /* with which it asks; NULL: none */
     bool fresh;       /* pinned at sight, and not on disk yet */
@@ -67,11 +68,12 @@ struct gateway_request {
     struct route_secret *secret; /* of the route */
     struct reply reply;          /* frees the answer of secrets; without a table: passes it on */
     /* Of a route with rules. */
-    struct mcp_body call;         /* what the body says */
-    struct buf body;              /* as it came */
-    bool has_body;                /* it goes on from there */
-    bool modern;                  /* of the revision 2026-07-28, or a later one */
-    struct mcp_events events;     /* the answer, when it is a stream of them */
+    struct mcp_body call;     /* what the body says */
+    struct buf body;          /* as it came */
+    bool has_body;            /* it goes on from there */
+    bool modern;              /* of the revision 2026-07-28, or a later one */
+    struct mcp_events events; /* the answer, when it is a stream of them */
+    struct list_sieve sieve;
     struct pin_use pin;           /* of a route with pin_tools */
     struct route_use *use;        /* of the limits; NULL: not counted */
     int64_t counted;              /* calls */
@@ -134,6 +136,15 @@ bool forward_is_events(const struct http_head *h);
 /* A whole answer: `text` is changed in place. 0, or a code with words. */
 int forward_filter_message(struct gateway_request *q, struct buf *text, struct err *e) WARN_UNUSED;
 
+/* ---- forward_mapping.c ---- */
+
+/* Compares the headers of the request with its arguments, as far as the server has declared them; before
+ * forward_audit_shrink. 0, or -E_CONFLICT with words. */
+int forward_mapping_check(const struct gateway_request *q, struct err *e) WARN_UNUSED;
+void forward_mappings_done(struct gateway_forward *f);
+/* What looks at the lists of the answer, of a route with rules. Lives in q. */
+const struct list_sieve *forward_sieve(struct gateway_request *q);
+
 /* ---- forward_pins.c ---- */
 
 /* Remembers what the body asks for that has to do with pins; before forward_audit_shrink. */
@@ -141,8 +152,11 @@ void forward_pins_ask(struct gateway_request *q);
 /* Whether the calls of q->call are of tools that are pinned as they are listed. 0, or -E_DENIED with entry, code, rule
  * and words. */
 int forward_pins_judge(const struct gateway_request *q, struct judge_verdict *v) WARN_UNUSED;
-/* What looks at the lists of the answer; NULL: nothing does. Lives in q. */
-const struct list_sieve *forward_pins_sieve(struct gateway_request *q);
+/* An answer begins: what is decided from now on is news to it. */
+void forward_pins_begin(struct gateway_request *q);
+/* list_sieve.look, of a route that pins. */
+void forward_pins_look(struct gateway_request *q, const json_t *message, const json_t *tools,
+                       bool *keep);
 /* After a list was looked at and before it goes on: what was pinned is on disk. Suspends. 0, -ECANCELED, or a code with
  * words. */
 int forward_pins_keep(struct gateway_request *q, struct err *e) WARN_UNUSED;

@@ -28,9 +28,9 @@ METRIC_COUNTER(n_changed, "sallyport_gateway_pin_refusals_total", "why=\"changed
 
 /* ---- lists ---- */
 
-static void look(void *arg, const json_t *message, const json_t *tools, bool *keep)
+void forward_pins_look(struct gateway_request *q, const json_t *message, const json_t *tools,
+                       bool *keep)
 {
-    struct gateway_request *q = arg;
     const json_t *id = json_object_get(message, "id");
     const char *next = json_get_str(json_object_get(message, "result"), "nextCursor");
     const bool fits = !next || strlen(next) <= CURSOR_MAX;
@@ -58,13 +58,10 @@ void forward_pins_ask(struct gateway_request *q)
     q->pin.subscribes = str_eq(m->method, "subscriptions/listen");
 }
 
-const struct list_sieve *forward_pins_sieve(struct gateway_request *q)
+void forward_pins_begin(struct gateway_request *q)
 {
-    if (q->route->pins == PIN_OFF)
-        return NULL;
-    q->pin.sieve = (struct list_sieve){.look = look, .arg = q};
-    q->pin.changes = q->f->o.pins->changes;
-    return &q->pin.sieve;
+    if (q->route->pins != PIN_OFF)
+        q->pin.changes = q->f->o.pins->changes;
 }
 
 int forward_pins_keep(struct gateway_request *q, struct err *e)

@@ -173,6 +173,8 @@ static int judge_post(struct gateway_request *q)
     }
     q->modern = mirror_is_modern(&q->head.fields, &q->call);
     r = mirror_check(&q->head.fields, &q->call, &e);
+    if (r == 0)
+        r = forward_mapping_check(q, &e);
     judge_body(q->route->tools, &q->call, &v);
     forward_pins_ask(q);
     /* From here on only names and ids are needed: an answer may take as long as the caller likes. */
@@ -233,8 +235,8 @@ enum forward_filter forward_filter_of(const struct gateway_request *q, const str
 int forward_filter_message(struct gateway_request *q, struct buf *text, struct err *e)
 {
     struct buf other = BUF_INIT(text->max);
-    int r = mcp_list_filter(q->route->tools, forward_pins_sieve(q), q->modern, buf_str(text),
-                            text->len, &other, e);
+    int r = mcp_list_filter(q->route->tools, forward_sieve(q), q->modern, buf_str(text), text->len,
+                            &other, e);
     if (r > 0) {
         int k = forward_pins_keep(q, e);
         r = k < 0 ? k : r;
