@@ -290,6 +290,8 @@ static int fill(struct exporter *s, struct err *e)
 static int run_all(struct exporter *s, struct err *e)
 {
     for (;;) {
+        /* Asked before the log is read: who ends it while a batch is sent has written something more. */
+        const bool last = !s->x->follow;
         int full = fill(s, e);
         if (full < 0)
             return full;
@@ -300,10 +302,10 @@ static int run_all(struct exporter *s, struct err *e)
             return r;
         if (full)
             continue;
-        if (!s->x->follow)
+        if (last)
             return s->x->position && s->at.known ? audit_position_save(s->x->position, &s->at, e)
                                                  : 0;
-        r = fiber_sleep_ms(FOLLOW_MS);
+        r = s->x->follow ? fiber_sleep_ms(FOLLOW_MS) : 0;
         if (r < 0)
             return err_set(e, r, "%s", err_text(r));
         s->taken_ns = time_mono_ns(); /* there was nothing to take */

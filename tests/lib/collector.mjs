@@ -74,14 +74,14 @@ function read(req, body) {
 /**
  * A collector on the loopback. `script`: what it does with its requests, one after the other, and then "ok":
  *   'ok' | { partial: N, message } | { status, headers, body, type } | 'cut' (the connection, without a word) |
- *   'cut-half' (within the answer) | 'hang' (says nothing until it is closed) | a function (records) => one of these
+ *   'cut-half' (within the answer) | 'hang' (says nothing until it is closed) | a function (records) => one of these, or a promise of one
  * Returns { url, port, requests: [{ records, headers, size }], records: those taken, faults, script, close }.
  */
 export async function collector({ tls, script = [], port = 0 } = {}) {
   const c = { requests: [], records: [], faults: [], script, waiting: [] };
   const serve = (req, res) => {
     const parts = [];
-    req.on('data', (d) => parts.push(d)).on('error', () => {}).on('end', () => {
+    req.on('data', (d) => parts.push(d)).on('error', () => {}).on('end', async () => {
       const body = Buffer.concat(parts);
       let records;
       const say = (status, o, type = 'application/json', headers = {}) => { res.writeHead(status, { 'content-type': type, ...headers }); res.end(typeof o === 'string' ? o : JSON.stringify(o)); };
@@ -91,7 +91,7 @@ export async function collector({ tls, script = [], port = 0 } = {}) {
       }
       c.requests.push({ records, headers: req.headers, size: body.length });
       let what = c.script.length ? c.script.shift() : 'ok';
-      if (typeof what === 'function') what = what(records);
+      if (typeof what === 'function') what = await what(records);
       if (what === 'hang') return undefined;
       if (what === 'cut') return req.socket.destroy();
       if (what === 'cut-half') { res.writeHead(200, { 'content-type': 'application/json', 'content-length': 100 }); res.write('{"partial'); return setImmediate(() => req.socket.destroy()); }

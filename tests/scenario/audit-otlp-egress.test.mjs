@@ -38,6 +38,17 @@ test('audit.otlp: what one run records is at the collector when it has ended, an
   assert.equal((await b.verify()).code, 0);
 });
 
+test('audit.otlp: what is recorded while a batch is on its way is sent before the end, too', async () => {
+  let b;
+  // The first batch is answered when the program has ended, and egress with it wants to.
+  const c = await collector({ script: [async () => { await until('the request', () => b.records({ kind: 'request' }).length > 0); await new Promise((ok) => setTimeout(ok, 300)); return 'ok'; }] });
+  b = await sending({ endpoint: c.url });
+  const r = await b.get();
+  assert.equal(r.code, 0, r.err);
+  assert(c.requests.length >= 2, 'more than one batch');
+  assert.deepEqual(c.records.map(seq), upTo(b.lines().length));
+});
+
 test('audit.otlp: a collector that is away, silent, cut off or no collector holds up nothing and loses nothing', async () => {
   const c = await collector();
   const b = await sending({ endpoint: c.url });
