@@ -144,6 +144,10 @@ int cmd_gateway(int argc, char **argv)
         return cmd_gateway_doctor(argc - 1, argv + 1);
     if (argc > 1 && str_eq(argv[1], "pins"))
         return cmd_gateway_pins(argc - 1, argv + 1);
+    if (argc > 1 && str_eq(argv[1], "pending"))
+        return cmd_gateway_pending(argc - 1, argv + 1);
+    if (argc > 1 && (str_eq(argv[1], "approve") || str_eq(argv[1], "deny")))
+        return cmd_gateway_decide(argc - 1, argv + 1);
     AUTO_FREE char *config = gateway_usual_config();
     struct command c = {.o = {.config_path = config, .on_ready = announce}};
     c.o.arg = &c;
@@ -170,9 +174,8 @@ int cmd_gateway(int argc, char **argv)
             "sallyport gateway init makes all it needs: tunnel, token, certificate, "
             "configuration;\n"
             "renew-cert renews the certificate when it is due, status shows a gateway that runs,\n"
-            "doctor finds what is in its way, pins shows and accepts what servers list. Each has "
-            "a\n"
-            "--help of its own.",
+            "doctor finds what is in its way, pins shows and accepts what servers list, pending,\n"
+            "approve and deny are about calls that wait. Each has a --help of its own.",
         .flags = flags,
         .n_flags = ARRAY_LEN(flags),
     };

@@ -3,12 +3,14 @@
 
 #include "base/base.h"
 
-/* `sallyport gateway init`, `renew-cert`, `status`, `doctor`, `pins`: as the subcommands of cmd.h; argv[0] is the verb. */
+/* `sallyport gateway init`, `renew-cert`, `status`, `doctor`, `pins`, `pending`, `approve`, `deny`: as the subcommands of cmd.h; argv[0] is the verb. */
 int cmd_gateway_init(int argc, char **argv);
 int cmd_gateway_renew(int argc, char **argv);
 int cmd_gateway_status(int argc, char **argv);
 int cmd_gateway_doctor(int argc, char **argv);
 int cmd_gateway_pins(int argc, char **argv);
+int cmd_gateway_pending(int argc, char **argv);
+int cmd_gateway_decide(int argc, char **argv); /* approve, deny */
 
 /* The directory that `gateway init` fills: `dir`, what --dir says, or "gateway" in the data directory.
  * malloc'ed. */

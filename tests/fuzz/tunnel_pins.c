@@ -38,7 +38,7 @@ static void look(struct pins *p, const char *text, size_t n)
         return;
     for (size_t i = 0; i < json_array_size(j); i++)
         keep[i] = json_get_str(json_array_get(j, i), "name") != NULL;
-    (void)pins_look(p, &s, j, keep);
+    pins_look(p, &s, j, keep);
     for (size_t i = 0; i < json_array_size(j); i++) {
         const char *name = json_get_str(json_array_get(j, i), "name");
         MUST(!keep[i] || pins_judge(p, "r", name) == PIN_GOOD);

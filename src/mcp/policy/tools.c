@@ -19,6 +19,7 @@ void tool_policy_done(struct tool_policy *p)
         return;
     free(p->allow.items);
     free(p->deny.items);
+    free(p->confirm.items);
     argument_policy_done(&p->arguments);
     *p = (struct tool_policy){.has_allow = false};
 }
@@ -42,4 +43,9 @@ bool tool_policy_allows(const struct tool_policy *p, const char *name, const cha
     if (ret_pattern)
         *ret_pattern = denied;
     return false;
+}
+
+const char *tool_policy_confirms(const struct tool_policy *p, const char *name)
+{
+    return first(&p->confirm, name, true);
 }

@@ -21,6 +21,8 @@ struct tool_patterns {
 struct tool_policy {
     bool has_allow; /* else what is not denied is allowed */
     struct tool_patterns allow, deny;
+    struct tool_patterns confirm; /* a person approves each call */
+    int64_t confirm_within_ms;    /* how long one waits for that */
     struct argument_policy arguments;
 };
 /* Whether lists are to be filtered: there is a rule about names. */
@@ -32,3 +34,5 @@ void tool_policy_done(struct tool_policy *p); /* frees the lists; NULL and zeroe
  * "tools.deny" with *ret_pattern, which is NULL when nothing allows it. */
 bool tool_policy_allows(const struct tool_policy *p, const char *name, const char **ret_rule,
                         const char **ret_pattern);
+/* The pattern by which a person has to approve calls of `name`; NULL: there is none. Does not look at case. */
+const char *tool_policy_confirms(const struct tool_policy *p, const char *name);

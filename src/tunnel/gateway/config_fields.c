@@ -93,6 +93,4 @@ void gateway_reference_page(struct buf *out)
     (void)buf_adds(out, differs);
     (void)buf_adds(out, "\n## Not built yet\n\nFields of a route that are refused by name.\n\n");
     field_print(&gateway_fields, FIELD_ROUTE, true, out);
-    (void)buf_adds(out, "\nOf `tools`:\n\n");
-    field_print(&gateway_fields, FIELD_TOOLS, true, out);
 }

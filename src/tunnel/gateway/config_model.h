@@ -106,7 +106,8 @@ struct gateway_config {
     struct gateway_route *routes; /* in the order of the file */
     size_t n_routes;
 
-    bool keeps_state; /* a route pins tools: there is a state directory */
+    bool
+        keeps_state; /* a route pins tools, or has some that a person approves: a state directory is needed */
 
     /* for config*.c alone */
     unsigned refs;

@@ -130,7 +130,8 @@ static int add(const struct place *at, struct gateway_config *c)
         return place_fail(at, "means the same host as %.253s in line %u", other->host.text,
                           other->line);
     route->line = (uint32_t)place_line(at);
-    c->keeps_state = c->keeps_state || route->pins != PIN_OFF;
+    c->keeps_state =
+        c->keeps_state || route->pins != PIN_OFF || (route->tools && route->tools->confirm.n > 0);
     c->n_routes++;
     map_put(&c->by_host, route->host.text, route);
     return 0;

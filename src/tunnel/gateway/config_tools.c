@@ -13,6 +13,8 @@
 #define CONCURRENT_MAX   10000
 #define RESULT_BYTES_MAX (16 << 20)
 #define DEADLINE_MAX_MS  (24 * 3600 * 1000)
+#define CONFIRM_MS       (5 * 60 * 1000)
+#define CONFIRM_LEAST_MS 1000
 
 static int read_patterns(const struct place *list, struct tool_patterns *ret)
 {
@@ -40,17 +42,29 @@ static int read_tools(const struct place *object, struct gateway_route *route)
     struct place tools = place_member(object, "tools");
     struct place allow = place_member(&tools, "allow"), deny = place_member(&tools, "deny");
     struct place arguments = place_member(&tools, "arguments");
+    struct place confirm = place_member(&tools, "confirm");
+    struct place within = place_member(&tools, "confirm_within");
     if (!tools.value)
         return 0;
     struct tool_policy *p = route->tools = mem_new(struct tool_policy);
     int r = place_object(&tools, FIELD_TOOLS);
-    if (r == 0 && !allow.value && !deny.value && !arguments.value)
-        r = place_fail(&tools, "says nothing: give \"allow\", \"deny\" or \"arguments\"");
+    if (r == 0 && !allow.value && !deny.value && !arguments.value && !confirm.value)
+        r = place_fail(&tools,
+                       "says nothing: give \"allow\", \"deny\", \"arguments\" or \"confirm\"");
+    if (r == 0 && within.value && !confirm.value)
+        r = place_fail(&within, "says how long, and \"confirm\" is missing, which says what");
     p->has_allow = allow.value != NULL;
     if (r == 0)
         r = read_patterns(&allow, &p->allow);
     if (r == 0)
         r = read_patterns(&deny, &p->deny);
+    if (r == 0)
+        r = read_patterns(&confirm, &p->confirm);
+    p->confirm_within_ms = CONFIRM_MS;
+    if (r == 0)
+        r = config_duration(&within, DEADLINE_MAX_MS, &p->confirm_within_ms);
+    if (r == 0 && p->confirm_within_ms < CONFIRM_LEAST_MS)
+        r = place_fail(&within, "nobody decides in less than a second");
     return r < 0 ? r : argument_policy_read(&arguments, &p->arguments);
 }
 

@@ -178,10 +178,11 @@ int control_ask(const char *dir, const json_t *request, json_t **ret, struct err
     struct stream s;
     int r = sock_connect(address, &io, e);
     if (r == -ENOENT || r == -ECONNREFUSED)
-        return err_set(e, r,
-                       "no gateway that has something to decide runs with the state in %s: it runs "
-                       "elsewhere, or no route of it has pin_tools; --config names its file",
-                       dir);
+        return err_set(
+            e, r,
+            "no gateway that has something to decide runs with the state in %s: it runs "
+            "elsewhere, or no route of it has pin_tools or tools.confirm; --config names its file",
+            dir);
     if (r < 0)
         return r;
     AUTO_CLOSE int fd = io_fd_release(&io);

@@ -28,6 +28,7 @@ struct decisions {
     struct decisions_options o;
     char *dir;
     struct pins pins;
+    struct approvals approvals;
     struct pins_file *file;
     struct control *control;
     bool told; /* that it cannot be written */
@@ -37,6 +38,9 @@ METRIC_GAUGE(gauge_pinned, "sallyport_gateway_pins", "state=\"pinned\"",
              "Tools that are pinned, and definitions that wait to be accepted")
 METRIC_GAUGE(gauge_waiting, "sallyport_gateway_pins", "state=\"waiting\"",
              "Tools that are pinned, and definitions that wait to be accepted")
+
+METRIC_GAUGE(gauge_pending, "sallyport_gateway_approvals_pending", "",
+             "Calls that wait for a person's approval")
 
 /* ---- decisions ---- */
 
@@ -150,6 +154,19 @@ static const struct gateway_route *route_of(const struct gateway_config *c, cons
     return NULL;
 }
 
+/* About one call. Its record is made by who has waited for it. */
+static json_t *decide_call(const struct decision *d)
+{
+    const char *id = json_get_str(d->request, "id");
+    const json_t *yes = json_object_get(d->request, "approve");
+    struct err e = {0};
+    if (!id || !id_is(id, "appr_") || !json_is_boolean(yes))
+        return control_refusal("a decision has the id of a call (appr_...), and is yes or no");
+    int r = approvals_decide(&d->s->approvals, id, json_is_true(yes), d->uid,
+                             json_get_str(d->request, "reason"), &e);
+    return r < 0 ? refusal(&e) : json_typed("gateway_done");
+}
+
 static json_t *decide(struct decision *d)
 {
     const char *what = json_get_str(d->request, "do");
@@ -160,6 +177,13 @@ static json_t *decide(struct decision *d)
         json_put(o, "routes", pins_json(&d->s->pins, d->face->config));
         return o;
     }
+    if (str_eq(what, "pending")) {
+        json_t *o = json_typed("gateway_pending");
+        json_put(o, "calls", approvals_json(&d->s->approvals));
+        return o;
+    }
+    if (str_eq(what, "decide"))
+        return decide_call(d);
     d->route = route_of(d->face->config, d->request);
     if (!d->route)
         return control_refusal("no route of that name has pin_tools");
@@ -210,6 +234,7 @@ int decisions_open(const struct decisions_options *o, struct decisions **ret, st
     s->o = *o;
     s->dir = mem_strdup(o->dir);
     pins_init(&s->pins);
+    approvals_init(&s->approvals);
     int r = pool_call(o->pool, check_dir, &j);
     if (r < 0)
         *e = j.err;
@@ -257,8 +282,19 @@ void decisions_free(struct decisions *s)
     }
     pins_file_free(s->file);
     pins_done(&s->pins);
+    approvals_done(&s->approvals);
     free(s->dir);
     free(s);
+}
+
+struct approvals *decisions_approvals(struct decisions *s)
+{
+    return &s->approvals;
+}
+
+void decisions_withdraw(struct decisions *s, const char *reason)
+{
+    approvals_withdraw(&s->approvals, NULL, reason);
 }
 
 struct pins *decisions_pins(struct decisions *s)
@@ -277,4 +313,5 @@ void decisions_refresh(const struct decisions *s)
     pins_count(&s->pins, &pinned, &waiting);
     metric_set(&gauge_pinned, (int64_t)pinned);
     metric_set(&gauge_waiting, (int64_t)waiting);
+    metric_set(&gauge_pending, (int64_t)approvals_count(&s->approvals));
 }

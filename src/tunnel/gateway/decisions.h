@@ -1,6 +1,7 @@
 /* decisions - what a gateway keeps beyond its files of configuration, and what persons decide about it. */
 #pragma once
 
+#include "tunnel/gateway/approvals.h"
 #include "tunnel/gateway/face.h"
 #include "tunnel/gateway/pins_file.h"
 
@@ -23,6 +24,9 @@ int decisions_run(void *arg);
 void decisions_free(
     struct decisions
         *s); /* Suspends: writes once more. NULL is fine; after decisions_run has returned */
+struct approvals *decisions_approvals(struct decisions *s) __attribute__((returns_nonnull));
+/* Takes back all questions: what was asked may not be what the rules say now. Does not suspend. */
+void decisions_withdraw(struct decisions *s, const char *reason);
 struct pins *decisions_pins(struct decisions *s) __attribute__((returns_nonnull));
 struct pins_file *decisions_pins_file(struct decisions *s);
 /* Brings gauges up to date. Does not suspend. */

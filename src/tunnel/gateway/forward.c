@@ -269,8 +269,9 @@ static int renew_secret(struct gateway_request *q)
 static void forward_it(struct gateway_request *q)
 {
     struct err e = {0};
-    /* Arguments are recorded without the secret, which has to be known then. */
-    const bool early = q->f->o.audit && q->face->config->audit_arguments;
+    /* Arguments are recorded, and shown, without the secret, which has to be known then. */
+    const bool early = (q->f->o.audit && q->face->config->audit_arguments) ||
+                       (q->route->tools && q->route->tools->confirm.n > 0);
     int r = early ? renew_secret(q) : 0;
     if (r == 0 && q->route->tools)
         r = forward_judge(q);

@@ -6,6 +6,7 @@
 struct audit_client;
 struct err;
 struct gateway_forward;
+struct approvals;
 struct health;
 struct pins;
 struct pins_file;
@@ -17,7 +18,8 @@ struct gateway_forward_options {
     struct audit_client *audit; /* NULL: nothing is recorded */
     struct pins *pins;          /* with their file; NULL: no route pins its tools */
     struct pins_file *pins_file;
-    size_t requests_most; /* at once; 0: as many as this process may open files for */
+    struct approvals *approvals; /* NULL: no route has tools that a person approves */
+    size_t requests_most;        /* at once; 0: as many as this process may open files for */
 };
 /* Of the calling fiber, which frees it: it owns the connections to private servers. 0 or a code with
  * words. */

@@ -75,22 +75,6 @@ static void append(struct gateway_request *q, const struct audit_record *r)
     audit_append(q->room.n ? &q->room : &q->more, r);
 }
 
-/* Texts are freed of what the route's answers are freed of. */
-static void print_arguments(const struct gateway_request *q, const json_t *arguments,
-                            struct buf *ret)
-{
-    AUTO(buf) text = BUF_INIT(ARGUMENTS_MAX);
-    int r = json_print(&text, arguments);
-    if (r == 0 && q->secret->table)
-        r = scrub_text(q->secret->table, text.data, text.len, SCRUB_QUOTE_JSON, ret, NULL);
-    else if (r == 0)
-        r = buf_add(ret, text.data, text.len);
-    if (r < 0) {
-        buf_reset(ret);
-        (void)buf_adds(ret, "[arguments that are too large]");
-    }
-}
-
 /* Whether the table has what may not be recorded: of each route to this server. */
 static bool knows_secrets(const struct route_secret *s)
 {
@@ -102,6 +86,17 @@ static bool knows_secrets(const struct route_secret *s)
     return true;
 }
 
+int forward_audit_text(const struct gateway_request *q, const json_t *value, struct buf *ret)
+{
+    AUTO(buf) text = BUF_INIT(ARGUMENTS_MAX);
+    int r = json_print(&text, value);
+    if (r == 0 && q->secret->table)
+        r = scrub_text(q->secret->table, text.data, text.len, SCRUB_QUOTE_JSON, ret, NULL);
+    else if (r == 0)
+        r = buf_add(ret, text.data, text.len);
+    return r;
+}
+
 /* The text of a message's arguments as it will be recorded. NULL: there is none to record. */
 static json_t *text_of_arguments(const struct gateway_request *q, const struct mcp_entry *m)
 {
@@ -111,7 +106,8 @@ static json_t *text_of_arguments(const struct gateway_request *q, const struct m
         return NULL;
     if (!knows_secrets(q->secret))
         return json_string("[arguments are withheld: a secret of this server was not read yet]");
-    print_arguments(q, arguments, &text);
+    if (forward_audit_text(q, arguments, &text) < 0)
+        return json_string("[arguments that are too large]");
     return json_stringn(text.data, text.len);
 }
 

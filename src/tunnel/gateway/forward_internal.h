@@ -10,6 +10,7 @@
 #include "mcp/policy/events.h"
 #include "mcp/policy/judge.h"
 #include "scrub/http/reply.h"
+#include "tunnel/gateway/approvals.h"
 #include "tunnel/gateway/forward.h"
 #include "tunnel/gateway/health.h"
 #include "tunnel/gateway/pins.h"
@@ -49,9 +50,17 @@ enum failure_source {
 struct pin_use {
     bool alone;       /* it is one tools/list */
     char *cursor;     /* with which it asks; NULL: none */
-    bool fresh;       /* pinned at sight, and not on disk yet */
     bool subscribes;  /* it is subscriptions/listen */
     uint64_t changes; /* pins->changes, as the stream knows it */
+};
+
+/* A call that a person has to approve. */
+struct confirm_use {
+    struct approval approval;
+    struct audit_room room; /* asked, decided */
+    char rule[JUDGE_RULE_MAX];
+    const char *wrong; /* why nobody is asked; NULL: nothing */
+    size_t entry;
 };
 
 struct gateway_request {
@@ -75,6 +84,7 @@ struct gateway_request {
     struct mcp_events events; /* the answer, when it is a stream of them */
     struct list_sieve sieve;
     struct pin_use pin;           /* of a route with pin_tools */
+    struct confirm_use *confirm;  /* of a call that has to be approved */
     struct route_use *use;        /* of the limits; NULL: not counted */
     int64_t counted;              /* calls */
     int64_t deadline_ns, last_ns; /* that begins anew with progress, and that does not; 0: none */
@@ -177,6 +187,16 @@ int forward_metadata(const struct gateway_request *q, struct buf *text, struct e
 int forward_own_urls(const struct gateway_request *q, struct http_head *h, struct err *e)
     WARN_UNUSED;
 
+/* ---- forward_confirm.c ---- */
+
+/* Remembers the call of the body that a person has to approve, as it will be shown, and hears what is cancelled; before
+ * forward_audit_shrink. The secret has been read. */
+void forward_confirm_ask(struct gateway_request *q);
+/* Holds it until it is decided. 0: it goes on; -E_DENIED with entry, code, rule and words; or another code: the caller
+ * has its answer, or is gone. Suspends. */
+int forward_confirm(struct gateway_request *q, struct judge_verdict *v) WARN_UNUSED;
+void forward_confirm_done(struct gateway_request *q);
+
 /* ---- forward_audit.c ---- */
 
 /* Room for the records of a request, before anything is done. Suspends. 0, or a code with words. */
@@ -186,6 +206,10 @@ int forward_audit_more(struct gateway_request *q, struct err *e) WARN_UNUSED;
 void forward_audit_shrink(struct gateway_request *q);
 /* Records that the credential goes out, in the file when it returns. Suspends. 0, or a code with words. */
 int forward_audit_credential(struct gateway_request *q, struct err *e) WARN_UNUSED;
+/* A value as a person may see it: texts are freed of what the route's answers are freed of. 0, or the error of buf: it is
+ * too large. */
+int forward_audit_text(const struct gateway_request *q, const json_t *value, struct buf *ret)
+    WARN_UNUSED;
 /* The records of the request, which is over. Does not suspend. */
 void forward_audit_end(struct gateway_request *q);
 

@@ -40,8 +40,7 @@ void forward_pins_look(struct gateway_request *q, const json_t *message, const j
                                 .cursor = q->pin.cursor,
                                 .next = next,
                                 .now_us = time_real_us()};
-    if (pins_look(q->f->o.pins, &s, tools, keep))
-        q->pin.fresh = true;
+    pins_look(q->f->o.pins, &s, tools, keep);
 }
 
 void forward_pins_ask(struct gateway_request *q)
@@ -67,10 +66,9 @@ void forward_pins_begin(struct gateway_request *q)
 int forward_pins_keep(struct gateway_request *q, struct err *e)
 {
     struct err why = {0};
-    if (!q->pin.fresh)
+    if (q->route->pins == PIN_OFF)
         return 0;
-    q->pin.fresh = false;
-    int r = pins_file_save(q->f->o.pins_file, &why);
+    int r = pins_file_keep(q->f->o.pins_file, &why);
     if (r == 0 || r == -ECANCELED)
         return r;
     log_error("pins cannot be kept; lists with new ones are not passed on", "why=%s",

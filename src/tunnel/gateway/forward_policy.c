@@ -177,12 +177,21 @@ static int judge_post(struct gateway_request *q)
         r = forward_mapping_check(q, &e);
     judge_body(q->route->tools, &q->call, &v);
     forward_pins_ask(q);
+    if (r == 0 && v.allowed)
+        forward_confirm_ask(q);
     /* From here on only names and ids are needed: an answer may take as long as the caller likes. */
     forward_audit_shrink(q);
     if (r < 0)
         return refuse(q, 400, MCP_CODE_MISMATCH, "headers say what the body says", e.msg);
-    if (!v.allowed || forward_pins_judge(q, &v) < 0 || forward_limits_take(q, &v) < 0)
+    if (!v.allowed || forward_pins_judge(q, &v) < 0)
         return refuse_call(q, &v);
+    r = forward_confirm(q, &v);
+    if (r == 0 && q->confirm) /* what was listed meanwhile counts */
+        r = forward_pins_judge(q, &v);
+    if (r == 0)
+        r = forward_limits_take(q, &v);
+    if (r < 0)
+        return r == -E_DENIED ? refuse_call(q, &v) : r;
     q->has_body = true;
     return 0;
 }
@@ -207,6 +216,7 @@ void forward_judge_done(struct gateway_request *q)
     budget_end(&q->share);
     mcp_events_done(&q->events);
     forward_pins_done(q);
+    forward_confirm_done(q);
     mcp_body_done(&q->call);
     buf_done(&q->body);
 }

@@ -214,6 +214,8 @@ static void put_on(struct gateway *g, struct gateway_face *f)
     g->trouble = (struct err){0};
     health_take(g->health, f->config);
     probes_again(g->probes);
+    if (g->decisions)
+        decisions_withdraw(g->decisions, "the rules were read anew; call again");
     face_unref(before); /* which may suspend */
     if (!g->o.level_given)
         log_set_level(f->config->log_level);
@@ -231,7 +233,8 @@ static void look_again(struct gateway *g, bool always)
     int r = face_read(g->pool, g->secrets, g->o.config_path, g->face, &f, &e);
     if (r == 0 && f->config->keeps_state && !g->decisions) {
         face_unref(f);
-        r = err_set(&e, -E_DENIED, "%s: pin_tools is new in it: restart to take it",
+        r = err_set(&e, -E_DENIED,
+                    "%s: pin_tools or tools.confirm is new in it: restart to take it",
                     g->o.config_path);
     }
     if (r < 0) {
@@ -316,6 +319,18 @@ static int open_decisions(struct gateway *g, struct err *e)
                           &g->decisions, e);
 }
 
+static int open_forward(struct gateway *g, struct err *e)
+{
+    struct gateway_forward_options o = {
+        .resolver = g->resolver, .health = g->health, .audit = g->records};
+    if (g->decisions) {
+        o.pins = decisions_pins(g->decisions);
+        o.pins_file = decisions_pins_file(g->decisions);
+        o.approvals = decisions_approvals(g->decisions);
+    }
+    return gateway_forward_new(&o, &g->forward, e);
+}
+
 static int open_edge(struct gateway *g, struct err *e)
 {
     struct gateway_config *c = g->face->config;
@@ -376,14 +391,7 @@ static int open_all(struct gateway *g, struct err *e)
     if (r == 0)
         r = open_decisions(g, e);
     if (r == 0)
-        r = gateway_forward_new(
-            &(struct gateway_forward_options){
-                .resolver = g->resolver,
-                .health = g->health,
-                .audit = g->records,
-                .pins = g->decisions ? decisions_pins(g->decisions) : NULL,
-                .pins_file = g->decisions ? decisions_pins_file(g->decisions) : NULL},
-            &g->forward, e);
+        r = open_forward(g, e);
     if (r == 0)
         r = open_edge(g, e);
     if (r == 0)
@@ -454,6 +462,8 @@ void gateway_stop(struct gateway *g)
     g->stopping = true;
     log_info("stopping", "callers=%zu at_most_ms=%lld", callers(g), (long long)most_ms);
     uplinks_drain(g->uplinks);
+    if (g->decisions)
+        decisions_withdraw(g->decisions, "the gateway ends; call again");
     struct fiber_deadline d = fiber_deadline_push_ms(most_ms);
     if (g->listener)
         listener_stop(g->listener, most_ms);

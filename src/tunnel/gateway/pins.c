@@ -167,7 +167,7 @@ static void wait_for(struct pins *p, struct route_pins *r, const char *name, con
 
 /* One tool. True: it may be shown. */
 static bool look_at(struct pins *p, struct route_pins *r, const struct pin_sight *s,
-                    const json_t *tool, const char *name, bool *ret_pinned)
+                    const json_t *tool, const char *name)
 {
     AUTO(buf) text = BUF_INIT(DEFINITION_MAX + 1);
     struct pin *x = map_get(&r->pinned, name);
@@ -188,15 +188,15 @@ static bool look_at(struct pins *p, struct route_pins *r, const struct pin_sight
         (void)str_copy(x->by, sizeof(x->by), "first list");
         put(p, &r->pinned, name, x);
         drop(p, &r->waiting, name);
-        return *ret_pinned = true;
+        p->firsts++;
+        return true;
     }
     return false;
 }
 
-bool pins_look(struct pins *p, const struct pin_sight *s, const json_t *tools, bool *keep)
+void pins_look(struct pins *p, const struct pin_sight *s, const json_t *tools, bool *keep)
 {
     struct route_pins *r = pins_route(p, s->route);
-    bool pinned = false;
     if (s->mode == PIN_ASK && !r->complete) {
         r->complete = true; /* nothing is pinned at sight, also if the file says `true` one day */
         p->edits++;
@@ -208,13 +208,12 @@ bool pins_look(struct pins *p, const struct pin_sight *s, const json_t *tools, b
         const json_t *tool = json_array_get(tools, i);
         const char *name = json_get_str(tool, "name");
         if (keep[i])
-            keep[i] =
-                fits && map_get(&names, name) == once && look_at(p, r, s, tool, name, &pinned);
+            keep[i] = fits && map_get(&names, name) == once && look_at(p, r, s, tool, name);
     }
     map_done(&names);
     if (!r->complete)
         follow(p, r, s);
-    return pinned || r->complete != was_complete;
+    p->firsts += r->complete != was_complete;
 }
 
 enum pin_verdict pins_judge(const struct pins *p, const char *route, const char *tool)

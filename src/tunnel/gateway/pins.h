@@ -18,6 +18,7 @@ struct pins {
     struct map routes;
     size_t bytes;     /* of definitions */
     uint64_t changes; /* by persons, of what may be listed and called */
+    uint64_t firsts;  /* tools that were pinned at sight, and first lists that are complete */
     uint64_t edits;   /* of anything that the file has */
 };
 void pins_init(struct pins *p);
@@ -34,9 +35,9 @@ struct pin_sight {
 };
 /* Takes from keep[] the tools that are not pinned as they stand in the list. With PIN_FIRST the tools of the
  * first complete list are pinned as they are seen; everything else that is not pinned waits to be
- * accepted. A name that a list has twice is not shown at all, and nothing of a list with more than PINS_TOOLS_MAX tools. True when something was pinned, which has to be in the
- * file before the list goes on. */
-bool pins_look(struct pins *p, const struct pin_sight *s, const json_t *tools, bool *keep);
+ * accepted. A name that a list has twice is not shown at all, and nothing of a list with more than
+ * PINS_TOOLS_MAX tools. What p->firsts counts has to be in the file before the list goes on. */
+void pins_look(struct pins *p, const struct pin_sight *s, const json_t *tools, bool *keep);
 
 /* May a tool be called? */
 enum pin_verdict {

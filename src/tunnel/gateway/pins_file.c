@@ -24,7 +24,7 @@ struct pins_file {
     struct pool *pool;
     char *path;
     struct pins *pins;
-    uint64_t saved; /* pins->edits */
+    uint64_t saved, kept; /* pins->edits, pins->firsts */
     struct fmutex one;
 };
 
@@ -111,7 +111,7 @@ int pins_file_save(struct pins_file *f, struct err *e)
     if (r < 0)
         return err_set(e, r, "could not write %s: %s", f->path, err_text(r));
     struct job j = {.f = f, .text = BUF_INIT(FILE_MOST)};
-    const uint64_t edits = f->pins->edits;
+    const uint64_t edits = f->pins->edits, firsts = f->pins->firsts;
     if (edits != f->saved) {
         r = pins_text(f->pins, &j.text);
         if (r < 0)
@@ -119,9 +119,16 @@ int pins_file_save(struct pins_file *f, struct err *e)
         else if ((r = pool_call(f->pool, write_file, &j)) < 0 && e)
             *e = j.err;
     }
-    if (r == 0)
+    if (r == 0) {
         f->saved = edits;
+        f->kept = firsts;
+    }
     buf_done(&j.text);
     fmutex_unlock(&f->one);
     return r;
+}
+
+int pins_file_keep(struct pins_file *f, struct err *e)
+{
+    return f->kept == f->pins->firsts ? 0 : pins_file_save(f, e);
 }

@@ -17,3 +17,5 @@ void pins_file_free(struct pins_file *f); /* NULL is fine; nobody may be saving 
 /* Puts on disk what has changed since; nothing to do is 0. Suspends. 0 or a code with words: then it is tried
  * again with the next one. */
 int pins_file_save(struct pins_file *f, struct err *e) WARN_UNUSED;
+/* The same if something was pinned at sight since, so that a list that shows it may go on; what waits may wait. */
+int pins_file_keep(struct pins_file *f, struct err *e) WARN_UNUSED;

@@ -41,7 +41,8 @@ static const struct row {
     {"", "gateway.yaml: an object is expected"},
     /* what is not built */
     {LISTEN TLS TOOLS "{}\n",
-     AT("6", "routes.a.b.tools: says nothing: give \"allow\", \"deny\" or \"arguments\"")},
+     AT("6", "routes.a.b.tools: says nothing: give \"allow\", \"deny\", \"arguments\" or "
+             "\"confirm\"")},
     {LISTEN TLS TOOLS "[a]\n", AT("6", "routes.a.b.tools: an object is expected")},
     {LISTEN TLS TOOLS "{alow: [a]}\n",
      AT("6", "routes.a.b.tools.alow: there is no such field; did you mean \"allow\"?")},
@@ -52,8 +53,14 @@ static const struct row {
              "any characters")},
     {LISTEN TLS TOOLS "{deny: ['']}\n",
      AT("6", "routes.a.b.tools.deny[0]: a text of 1 to 128 bytes is expected")},
-    {LISTEN TLS TOOLS "{allow: [a], confirm: [a]}\n",
-     AT("6", "routes.a.b.tools.confirm: is not built yet")},
+    {LISTEN TLS TOOLS "{confirm: a}\n", AT("6", "routes.a.b.tools.confirm: a list is expected")},
+    {LISTEN TLS TOOLS "{allow: [a], confirm_within: 5m}\n",
+     AT("6", "routes.a.b.tools.confirm_within: says how long, and \"confirm\" is missing, which "
+             "says what")},
+    {LISTEN TLS TOOLS "{confirm: [a], confirm_within: 500ms}\n",
+     AT("6", "routes.a.b.tools.confirm_within: nobody decides in less than a second")},
+    {LISTEN TLS TOOLS "{confirm: [a], confirm_within: 25h}\n",
+     AT("6", "routes.a.b.tools.confirm_within: at most 86400s are allowed")},
     {LISTEN TLS TOOLS "{arguments: {}}\n",
      AT("6", "routes.a.b.tools.arguments: tools with their arguments are expected, as in "
              "{get_ticket: {project: {enum: [ACME]}}}")},

@@ -39,7 +39,7 @@ static const char *seen(enum pin_mode mode, bool asked, const char *cursor, cons
     const size_t n = json_array_size(j);
     for (size_t i = 0; i < n; i++)
         keep[i] = json_get_str(json_array_get(j, i), "name") != NULL;
-    (void)pins_look(&pins, &s, j, keep);
+    pins_look(&pins, &s, j, keep);
     for (size_t i = 0; i < n; i++)
         ret[i] = keep[i] ? '+' : '-';
     ret[n] = '\0';
