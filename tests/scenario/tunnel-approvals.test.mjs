@@ -21,6 +21,12 @@ before(async () => {
   odd = await standIn((q, r, body) => {
     r.setHeader('content-type', 'application/json');
     if (body?.id === undefined && !Array.isArray(body)) { r.statusCode = 202; return r.end(); }
+    const how = body.params?.arguments?.how;
+    if (how === 'lines') return r.end(JSON.stringify({ jsonrpc: '2.0', id: body.id, result: { content: [{ type: 'text', text: 'in\nlines' }] } }, null, 2));
+    if (how === 'page') { r.writeHead(404, { 'content-type': 'text/html' }); return r.end('<p>not here'); }
+    if (how === 'nothing') { r.statusCode = 204; return r.end(); }
+    if (how === 'falls') return q.socket.destroy();
+    if (how === 'error') { r.statusCode = 400; return r.end(JSON.stringify({ jsonrpc: '2.0', id: body.id, error: { code: -32602, message: 'bad' } })); }
     return r.end(JSON.stringify({ jsonrpc: '2.0', id: body.id, result: body.method === 'tools/list' ? { tools } : { content: [{ type: 'text', text: 'closed' }] } }));
   });
   secret = path.join(tempDir('approvals-key'), 'key');
@@ -137,6 +143,43 @@ test('one who leaves, or cancels, takes it back; one who asks again is another o
   assert.equal(rest.length, 1, 'not that of another session');
   await cli('deny', rest[0].id);
   refused(await second, /a person at the gateway was asked, and has denied this call$/);
+});
+
+test('one who waits long gets a stream with comments, and the answer in it, whatever it is', async () => {
+  const hows = ['lines', 'page', 'nothing', 'falls', 'error', 'denied'];
+  const heads = new Map();
+  const held = hows.map((how, i) => post('odd', close({ how }, i), {}, { onResponse: (r) => heads.set(how, Date.now()) }));
+  const plain = post('odd', close({ how: 'lines', plain: true }, 99), { accept: 'application/json' });
+  const c = await sdk1Client(s, t, host('one'));
+  const official = c.callTool({ name: 'close_ticket', arguments: { id: 77 } });
+  await until('all wait', async () => (await pending()).length === hows.length + 2);
+  const asked = Date.now();
+  await until('all have a stream', () => heads.size === hows.length, ms(30000));
+  assert(Date.now() - asked > 10000, 'and not before');
+  for (const w of await pending()) {
+    const done = w.arguments.includes('denied') ? await cli('deny', w.id, '--reason', 'no\nand no') : await cli('approve', w.id);
+    assert.equal(done.code, 0, done.err);
+  }
+  const got = Object.fromEntries(await Promise.all(held.map(async (r, i) => {
+    const { status, headers, text } = await r;
+    assert.deepEqual([status, headers['content-type'], headers['x-accel-buffering']], [200, 'text/event-stream', 'no'], hows[i]);
+    assert(text.startsWith(':\n\n'), text);
+    const events = text.split('\n\n').filter((e) => e && !e.startsWith(':'));
+    assert.equal(events.length, 1, text);
+    const data = events[0].split('\n').filter((l) => l.startsWith('data: ')).map((l) => l.slice(6)).join('\n');
+    const m = JSON.parse(data);
+    assert.equal(m.id, i);
+    return [hows[i], m];
+  })));
+  assert.equal(got.lines.result.content[0].text, 'in\nlines');
+  assert.deepEqual(got.error.error, { code: -32602, message: 'bad' });
+  for (const how of ['page', 'nothing']) assert.equal(got[how].error.data.gateway_failure.source, 'protocol', JSON.stringify(got[how]));
+  assert.equal(got.falls.error.data.gateway_failure.source, 'upstream_closed');
+  assert.match(got.denied.error.message, /has denied this call: no\nand no/);
+  assert.equal((await official).content[0].text, 'closed', 'events of the server go on in the stream');
+  await c.close();
+  const late = await plain;
+  assert.deepEqual([late.status, late.headers['content-type'], late.json.result.content[0].text], [200, 'application/json', 'in\nlines'], 'who takes no events waits for the answer itself');
 });
 
 test('what cannot be shown whole, comes in a batch or without an id is not asked about', async () => {

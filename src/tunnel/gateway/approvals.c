@@ -65,18 +65,19 @@ static void settle(struct approvals *l, struct approval *a, enum approval_state 
     waitq_wake_all(&a->changed);
 }
 
-enum approval_state approvals_wait(struct approvals *l, struct approval *a)
+enum approval_state approvals_wait(struct approvals *l, struct approval *a, int64_t look_ns)
 {
-    AUTO(fiber_deadline) d = fiber_deadline_push(a->until_ns);
-    while (a->state == APPROVAL_WAITS) {
-        int r = waitq_wait(&a->changed);
-        if (a->state != APPROVAL_WAITS)
-            break; /* decided before its time was over */
-        if (r == -ETIMEDOUT)
-            settle(l, a, APPROVAL_EXPIRED, NULL);
-        else if (r < 0)
-            settle(l, a, APPROVAL_WITHDRAWN, "the gateway has ended the request");
-    }
+    const int64_t end_ns = look_ns < a->until_ns ? look_ns : a->until_ns;
+    AUTO(fiber_deadline) d = fiber_deadline_push(end_ns);
+    int r = 0;
+    while (a->state == APPROVAL_WAITS && r == 0)
+        r = waitq_wait(&a->changed);
+    if (a->state != APPROVAL_WAITS)
+        return a->state; /* decided before its time was over */
+    if (r != -ETIMEDOUT)
+        settle(l, a, APPROVAL_WITHDRAWN, "the gateway has ended the request");
+    else if (end_ns == a->until_ns)
+        settle(l, a, APPROVAL_EXPIRED, NULL);
     return a->state;
 }
 

@@ -51,9 +51,9 @@ void approvals_done(struct approvals *l); /* none may wait */
 
 /* Begins to wait: a->id is made. 0, or -E_LIMIT with words. */
 int approvals_ask(struct approvals *l, struct approval *a, struct err *e) WARN_UNUSED;
-/* Until it is decided, or its time is over; then nobody can decide any more, and the decision is the caller's to use once.
- * Suspends. -ECANCELED: as withdrawn. */
-enum approval_state approvals_wait(struct approvals *l, struct approval *a);
+/* Until it is decided, or its time is over; then nobody can decide any more, and the decision is the caller's to
+ * use once. Or until `look_ns` (monotonic): then it still waits. Suspends. Cancelled: withdrawn. */
+enum approval_state approvals_wait(struct approvals *l, struct approval *a, int64_t look_ns);
 /* Frees the texts. Zeroed is fine. */
 void approval_done(struct approval *a);
 

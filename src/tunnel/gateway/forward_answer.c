@@ -285,6 +285,10 @@ static int end_body(struct gateway_request *q, struct http_head *h)
 
 static int start_answer(struct gateway_request *q, const struct http_head *h)
 {
+    if (q->stream_begun) { /* which this one goes on with */
+        q->answered = true;
+        return 0;
+    }
     AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(q));
     int r = http_send_head(q->caller, h);
     q->status = h->status;
@@ -292,6 +296,34 @@ static int start_answer(struct gateway_request *q, const struct http_head *h)
     if (r == 0 && h->body != HTTP_BODY_NONE)
         r = http_flush(q->caller);
     return forward_written(q, r);
+}
+
+static int no_message(const struct http_head *h, struct err *e)
+{
+    return err_set(
+        e, -E_PARSE,
+        "the server has answered with status %d and no message, while the caller waits for "
+        "one in a stream of events",
+        h->status);
+}
+
+/* A stream was begun while the call was held: a message goes on as its last event. */
+static int send_as_event(struct relay *y)
+{
+    struct gateway_request *q = y->q;
+    AUTO(buf) event = BUF_INIT(2 * TEXT_MAX);
+    AUTO_JSON json_t *j = NULL;
+    struct err ignored = {0};
+    int r = json_parse(buf_str(&y->text), y->text.len, &j, &ignored);
+    if (r == -ENOMEM)
+        return err_set(y->e, -EBUSY, "there is no memory to look at an answer");
+    if (r < 0 || !json_get_str(json_is_array(j) ? json_array_get(j, 0) : j, "jsonrpc"))
+        return no_message(y->h, y->e);
+    r = forward_print_event(&event, y->text.data, y->text.len);
+    q->answered = true;
+    if (r == 0)
+        r = put(y, event.data, event.len, true);
+    return r < 0 ? r : end_body(q, y->h);
 }
 
 /* The head may still become an answer of our own. */
@@ -302,6 +334,8 @@ static int send_whole(struct relay *y)
     if (r < 0)
         return r == -EMSGSIZE ? err_set(y->e, -E_LIMIT, "the answer is too large to be looked into")
                               : r;
+    if (q->stream_begun)
+        return send_as_event(y);
     reply_set_length(&q->reply, y->h, y->text.len);
     q->answered = true;
     q->status = y->h->status;
@@ -341,6 +375,8 @@ int forward_send_back(struct gateway_request *q, struct http_head *h, struct err
         r = forward_own_urls(q, h, e);
     if (r < 0)
         return r == -E_DENIED ? -E_PARSE : r;
+    if (q->stream_begun && (h->body == HTTP_BODY_NONE || forward_filter_of(q, h) == FILTER_NONE))
+        return no_message(h, e);
     if (h->body == HTTP_BODY_NONE)
         return start_answer(q, h);
     struct relay y = {.q = q,

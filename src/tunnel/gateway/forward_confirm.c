@@ -3,7 +3,8 @@
  * Called on the fiber of a request of a route with tools.confirm, after everything else that is known beforehand has
  * said yes. The body was read and is kept as it came: what is approved is what goes out, once. A caller controls the
  * arguments, and wants a person to overlook something: so the person sees all of them, without secrets, and what is too
- * long to be shown, comes in a batch or has no id is refused. A second fiber watches the caller: one that leaves,
+ * long to be shown, comes in a batch or has no id is refused. One that takes events gets a stream after a silence of
+ * fifteen seconds, with a comment now and then, and the answer in it. A second fiber watches the caller: one that leaves,
  * or sends notifications/cancelled, takes the call back. Who waits holds a body of 128 KiB at most, its text, and
  * room for its records in the audit log. */
 #include "tunnel/gateway/forward_internal.h"
@@ -204,15 +205,70 @@ static int watch_caller(void *arg)
     return 0;
 }
 
+/* Whether the caller takes a stream of events, which every client has to that speaks MCP over HTTP. */
+static bool takes_events(const struct gateway_request *q)
+{
+    static const char type[] = "text/event-stream";
+    const size_t n = sizeof(type) - 1;
+    const struct http_fields *fs = &q->head.fields;
+    for (const struct http_field *f = http_fields_get(fs, "accept", NULL); f;
+         f = http_fields_get(fs, "accept", f))
+        for (size_t i = 0; i + n <= f->value.n; i++)
+            if (http_text_ieq((struct http_text){f->value.p + i, n}, type))
+                return true;
+    return false;
+}
+
+static int begin_stream(struct gateway_request *q)
+{
+    struct http_head h;
+    http_head_init(&h);
+    h.status = q->status = 200;
+    h.body = HTTP_BODY_STREAM;
+    int r = http_head_add(&h, HTTP_TEXT("content-type"), HTTP_TEXT("text/event-stream"));
+    if (r == 0)
+        r = http_head_add(&h, HTTP_TEXT("cache-control"), HTTP_TEXT("no-cache"));
+    if (r == 0)
+        r = http_head_add(&h, HTTP_TEXT("x-accel-buffering"), HTTP_TEXT("no"));
+    if (r == 0)
+        r = http_send_head(q->caller, &h);
+    q->stream_begun = true;
+    http_head_done(&h);
+    return r;
+}
+
+/* A comment, so that nobody in between takes a person's silence for the end. */
+static void keep_alive(struct gateway_request *q)
+{
+    AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(q));
+    int r = q->stream_begun ? 0 : begin_stream(q);
+    if (r == 0)
+        r = http_send_body(q->caller, ":\n\n", 3, false);
+    if (r == 0)
+        r = http_flush(q->caller);
+    if (forward_written(q, r) == 0)
+        return;
+    q->caller_failed = true;
+    approvals_take_back(q->f->o.approvals, &q->confirm->approval, "the caller has left");
+}
+
 static enum approval_state wait_for_person(struct gateway_request *q)
 {
+    const bool events = takes_events(q);
+    enum approval_state state;
     struct approval *a = &q->confirm->approval;
     AUTO(scope) beside;
     scope_init(&beside);
     if (fiber_spawn(&beside, "gateway-approval", watch_caller, q, NULL) < 0)
         approvals_take_back(q->f->o.approvals, a, "the gateway has no memory to hold it");
     fiber_trim_stack();
-    return approvals_wait(q->f->o.approvals, a);
+    for (;;) {
+        const int64_t look_ns = time_mono_ns() + (int64_t)FORWARD_KEEP_ALIVE_MS * NS_PER_MS;
+        state = approvals_wait(q->f->o.approvals, a, events ? look_ns : FIBER_NO_DEADLINE);
+        if (state != APPROVAL_WAITS)
+            return state;
+        keep_alive(q);
+    }
 }
 
 static int no(struct judge_verdict *v, const struct gateway_request *q, const char *fmt,

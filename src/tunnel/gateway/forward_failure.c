@@ -88,11 +88,47 @@ void forward_tell(const struct gateway_request *q, int status, const char *words
               status, source_texts[q->source], log_q(words));
 }
 
+int forward_print_event(struct buf *out, const char *message, size_t n)
+{
+    const char *p = message, *end = message + n;
+    (void)buf_adds(out, "event: message\n");
+    while (p < end) { /* white space between the values of a message may be lines */
+        const char *stop = p;
+        while (stop < end && *stop != '\n' && *stop != '\r')
+            stop++;
+        (void)buf_adds(out, "data: ");
+        (void)buf_add(out, p, (size_t)(stop - p));
+        (void)buf_addc(out, '\n');
+        p = stop < end ? stop + 1 : end;
+    }
+    return buf_addc(out, '\n');
+}
+
+/* The last event of a stream that was begun so that the caller is not left in silence. */
+static void refuse_in_stream(struct gateway_request *q, const struct buf *text)
+{
+    AUTO(buf) event = BUF_INIT(FAILURE_BYTES + 64);
+    AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(q));
+    int r = forward_print_event(&event, buf_str(text), text->len);
+    if (r == 0)
+        r = http_send_body(q->caller, event.data, event.len, true);
+    q->received += r == 0 ? event.len : 0;
+    if (r == 0)
+        r = http_send_end(q->caller, NULL);
+    (void)!forward_written(q, r);
+    q->answered = true;
+}
+
 void forward_refuse(struct gateway_request *q, int status, const json_t *body)
 {
     AUTO(buf) text = BUF_INIT(FAILURE_BYTES);
     if (q->answered) {
         http_reset(q->caller, HTTP_RESET_INTERNAL);
+        return;
+    }
+    if (q->stream_begun) {
+        (void)json_print(&text, body);
+        refuse_in_stream(q, &text);
         return;
     }
     int r = json_print(&text, body);

@@ -99,7 +99,8 @@ struct gateway_request {
     int64_t began_ns;
     enum failure_source source;
     bool caller_failed;
-    bool answered; /* a final head has gone to the caller */
+    bool answered;     /* a final head has gone to the caller */
+    bool stream_begun; /* or that of a stream of ours, without a message: forward_confirm.c */
     enum health_outcome outcome;
     struct budget_share share; /* of the route's memory */
 };
@@ -122,6 +123,8 @@ json_t *forward_failure_json(const struct gateway_request *q, enum failure_sourc
                              const json_t *id, int code, const char *rule, const char *words);
 /* What reach_seen.source says. */
 enum failure_source forward_source_of(const char *text);
+/* Appends a message as one event. The error of `out`. */
+int forward_print_event(struct buf *out, const char *message, size_t n);
 /* For the counter of those that were answered. */
 void forward_count_answer(void);
 /* In counters, log, /status and the record: a refusal whose answer the rule has made. */

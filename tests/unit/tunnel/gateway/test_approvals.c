@@ -20,7 +20,7 @@ struct held {
 static int hold(void *arg)
 {
     struct held *h = arg;
-    h->end = approvals_wait(&list, &h->a);
+    h->end = approvals_wait(&list, &h->a, FIBER_NO_DEADLINE);
     h->over = true;
     return 0;
 }
@@ -85,15 +85,22 @@ static int ends_otherwise(void *arg)
     (void)arg;
     make(&h, "r", "k", 20);
     assert_int_equal(approvals_ask(&list, &h.a, &e), 0);
-    assert_int_equal(approvals_wait(&list, &h.a), APPROVAL_EXPIRED);
+    assert_int_equal(approvals_wait(&list, &h.a, FIBER_NO_DEADLINE), APPROVAL_EXPIRED);
     assert_int_equal(approvals_decide(&list, h.a.id, true, 7, NULL, &e), -ENOENT);
+    approval_done(&h.a);
+    make(&h, "r", "k", 60000);
+    assert_int_equal(approvals_ask(&list, &h.a, &e), 0);
+    for (int i = 0; i < 3; i++) /* a look at the clock changes nothing */
+        assert_int_equal(approvals_wait(&list, &h.a, time_mono_ns() + NS_PER_MS), APPROVAL_WAITS);
+    assert_int_equal(approvals_decide(&list, h.a.id, true, 7, NULL, &e), 0);
+    assert_int_equal(approvals_wait(&list, &h.a, 0), APPROVAL_GIVEN);
     approval_done(&h.a);
     const char *keys[] = {"k", NULL};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         make(&h, "r", "k", 60000);
         assert_int_equal(approvals_ask(&list, &h.a, &e), 0);
         approvals_withdraw(&list, keys[i], "why");
-        assert_int_equal(approvals_wait(&list, &h.a), APPROVAL_WITHDRAWN);
+        assert_int_equal(approvals_wait(&list, &h.a, FIBER_NO_DEADLINE), APPROVAL_WITHDRAWN);
         assert_string_equal(h.a.reason, "why");
         approval_done(&h.a);
     }
