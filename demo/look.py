@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 
-BEGINNINGS = [b"api-real-", b"git-real-"]
+BEGINNINGS = [b"api-real-", b"git-real-", b"book-real-"]
 DECOY = b"Decoy" * 5  # what follows the beginning in a decoy, where keys have 20 random characters and more
 CHUNK, OVERLAP = 4 << 20, 512
 

@@ -1,6 +1,6 @@
-// demo/search.mjs FILES... -- PID... - how often the secrets in FILES stand in the memory, environment and command line of
-// these processes (and, of one in another root, in the files it sees; those that are older than the secrets are not read). One
-// line a process: "PID count", or "PID closed" when this user may not look.
+// demo/search.mjs FILES... -- PLACE... - how often the secrets in FILES stand in each place, which is a file, or (a pid) the memory,
+// environment and command line of a process (and, of one in another root, the files it sees; those that are older than the secrets
+// are not read). One line a place: "PLACE count", or "PLACE closed" when this user may not look.
 import fs from 'node:fs';
 import path from 'node:path';
 
@@ -58,6 +58,10 @@ function filesOf(pid) {
 }
 
 for (const pid of process.argv.slice(dashes + 1)) {
+  if (!/^\d+$/.test(pid)) {
+    console.log(`${pid} ${count(fs.readFileSync(pid))}`);
+    continue;
+  }
   try {
     const found = memory(pid) + count(fs.readFileSync(`/proc/${pid}/environ`)) + count(fs.readFileSync(`/proc/${pid}/cmdline`)) + filesOf(pid);
     console.log(`${pid} ${found}`);

@@ -5,9 +5,12 @@
 // which then is the gateway's to know and not the caller's.
 import fs from 'node:fs';
 import http from 'node:http';
+import { webcrypto } from 'node:crypto';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { z } from 'zod';
+
+globalThis.crypto ??= webcrypto; // Debian 12 has Node 18, which keeps it apart; the SDK looks for it here
 
 const handbook = JSON.parse(fs.readFileSync(new URL('handbook.json', import.meta.url), 'utf8'));
 const token = process.env.HANDBOOK_TOKEN_FILE && fs.readFileSync(process.env.HANDBOOK_TOKEN_FILE, 'utf8').trim();
