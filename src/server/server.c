@@ -218,6 +218,7 @@ static int untouched_tx(struct tx *tx, void *arg)
 {
     (void)arg;
     struct stmt *s = tx_prepare(tx, "SELECT (SELECT COUNT(*) FROM environments) <= 1"
+                                    " AND (SELECT COUNT(*) FROM tunnels) <= 1"
                                     " AND NOT EXISTS (SELECT 1 FROM agents)"
                                     " AND NOT EXISTS (SELECT 1 FROM sessions)");
     int r = stmt_step(s);
@@ -251,7 +252,7 @@ void server_close(struct server *s)
     finish(s, false);
 }
 
-/* `sallyport up` has made an environment by then; whoever had its keys may have made more. */
+/* `sallyport up` has made an environment by then, and a tunnel for its routes; whoever had its keys may have made more. */
 void server_discard(struct server *s)
 {
     struct db *db = s->platform.log.db;

@@ -84,6 +84,11 @@ describe('a run with routes', () => {
     assert(!fs.readFileSync(path.join(dir, 'gateway.yaml'), 'utf8').includes(TOKEN));
   });
 
+  test('sallyport doctor tells which command looks into the routes', async () => {
+    const r = await run(BIN, ['doctor', '--json', '--data', data], { timeout: ms(60000) });
+    assert.equal(JSON.parse(r.out).checks.find((c) => c.id === 'gateway').text, `sallyport up has had routes; sallyport gateway doctor --config ${data}/up-gateway/gateway.yaml looks into them`);
+  });
+
   test('calls are recorded', async () => {
     await gets(p, p.routes[0], 'what only insiders know 200');
     const log = path.join(data, 'up-gateway', 'audit.jsonl');
@@ -94,6 +99,18 @@ describe('a run with routes', () => {
     const r = await run(BIN, ['gateway', 'doctor', '--json', '--config', path.join(data, 'up-gateway', 'gateway.yaml')]);
     const bad = JSON.parse(r.out).checks.filter((c) => c.verdict === 'fail' && c.id !== 'route_mcp');
     assert.deepEqual(bad, []);
+  });
+
+  test('SIGHUP goes on to the gateway: a secret that has an hour left is read anew', async () => {
+    const key = path.join(tempDir('key'), 'key'), seen = async () => { await gets(q, q.routes[0], 'what only insiders know 200'); return wiki.seen['x-key']; };
+    fs.writeFileSync(key, 'first-value');
+    const q = await up(newData(), { ...LOOSE, routes: { wiki: { upstream: wiki.url, credential: { header: 'X-Key', value: '${secret}', source: { exec: ['/bin/cat', key], ttl: '1h' }, plaintext: true } } } });
+    assert.equal(await seen(), 'first-value');
+    fs.writeFileSync(key, 'second-value');
+    assert.equal(await seen(), 'first-value');
+    process.kill(q.pid, 'SIGHUP');
+    await until('the other value', async () => await seen() === 'second-value');
+    await stop(q);
   });
 
   test('a gateway that dies is started again, and up says so', async () => {
@@ -264,6 +281,15 @@ describe('what is refused', () => {
       assert.match(p.err, words);
       assert(!fs.existsSync(data), 'nothing was made');
     });
+
+  test('a server that the gateway would reach over a network without TLS', async () => {
+    const data = newData(), file = path.join(tempDir('up-conf'), 'up.yaml');
+    fs.writeFileSync(file, JSON.stringify({ ...LOOSE, listen: '10.9.9.9:0', routes: { wiki: wiki.url } }));
+    const r = await run('unshare', ['--user', '--map-root-user', '--net', 'sh', '-c', 'ip link set lo up && ip address add 10.9.9.9/32 dev lo && exec "$0" up --config "$1" --data "$2"', BIN, file, data]);
+    assert.equal(r.code, 1, r.out + r.err);
+    assert.match(r.err, /--listen 10\.9\.9\.9:\d+: the gateway of the routes reaches the server without TLS, so on this machine alone: listen on 127\.0\.0\.1/);
+    assert.deepEqual(fs.existsSync(data) ? fs.readdirSync(data) : [], []);
+  });
 
   test('an ingress that is taken, and a gateway that does not start: a first start leaves nothing', async () => {
     const other = net.createServer().listen(0, '127.0.0.1');

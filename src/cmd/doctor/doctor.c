@@ -22,9 +22,11 @@
 #include "cmd/doctor/sandbox.h"
 #include "cmd/line/flags.h"
 #include "cmd/line/start.h"
+#include "cmd/up_routes.h"
 #include "http/client/curl.h"
 #include "io/proc.h"
 #include "box/box.h"
+#include "tunnel/gateway/setup.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -273,6 +275,18 @@ static void check_server(struct doctor *d)
     api_client_close(&c);
 }
 
+/* Of `sallyport up` with routes. What is in its way another command finds out. */
+static void check_gateway(struct doctor *d)
+{
+    AUTO_FREE char *config = mem_printf("%s/" UP_ROUTES_DIR "/" SETUP_CONFIG, d->dir);
+    if (!setup_is_there(config))
+        return;
+    AUTO_FREE char *text = mem_printf(
+        "sallyport up has had routes; sallyport gateway doctor --config %s looks into them",
+        config);
+    add(d, GENERAL, "gateway", "gateway", DOCTOR_OK, text, NULL, NULL);
+}
+
 /* ---- the command ---- */
 
 /* The nearest directory above (or at) `dir` that exists: where it would be made. malloc'ed. */
@@ -303,6 +317,7 @@ static int run(void *arg)
     check_data(d);
     check_model(d);
     check_server(d);
+    check_gateway(d);
     doctor_check_egress(&d->report);
     check_sandbox(d);
     if (d->json)
