@@ -10,7 +10,7 @@
 #include "base/idna.h"
 #include "cmd/doctor/probe_child.h"
 #include "cmd/doctor/report.h"
-#include "egress/lock/lock.h"
+#include "confine/confine.h"
 #include "scrub/inflate.h"
 #include "http/pipe/pipe.h"
 #include "io/tls.h"
@@ -43,7 +43,7 @@ static void check_trust(struct doctor_report *r)
 static void change_user(const struct probe_input *in, struct probe *p)
 {
     (void)in;
-    int r = egress_lock_user(NULL);
+    int r = confine_user(CONFINE_UID_EGRESS, NULL);
     p->tried = true;
     p->value = r;
     errno = r < 0 ? -r : 0;
@@ -55,9 +55,9 @@ static void change_user(const struct probe_input *in, struct probe *p)
 static void check_rights(struct doctor_report *r)
 {
     static const char *const texts[] = {
-        [EGRESS_USER_SAME] = "run as this user, and are closed to its other processes",
-        [EGRESS_USER_OWN] = "run as a user of their own",
-        [EGRESS_USER_UNKNOWN] = "stay root of this user namespace, which has no user for them",
+        [CONFINE_USER_SAME] = "run as this user, and are closed to its other processes",
+        [CONFINE_USER_OWN] = "run as a user of their own",
+        [CONFINE_USER_UNKNOWN] = "stay root of this user namespace, which has no user for them",
     };
     const struct probe_input in = {.root = geteuid() == 0};
     struct probe p = {.error = 0};
@@ -68,7 +68,8 @@ static void check_rights(struct doctor_report *r)
         return;
     }
     doctor_add(r, GROUP, "egress_rights", "its processes", DOCTOR_NOTE,
-               mem_printf("%s (%u): %s", p.step, EGRESS_UID, err_text(-p.error)), mem_strdup(LOST),
+               mem_printf("%s (%u): %s", p.step, CONFINE_UID_EGRESS, err_text(-p.error)),
+               mem_strdup(LOST),
                mem_strdup("give this root CAP_SETUID and CAP_SETGID (containers: --cap-add=SETUID "
                           "--cap-add=SETGID), or run as an ordinary user"));
 }

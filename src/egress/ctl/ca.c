@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "crypto/cert.h"
-#include "egress/ctl/ctl.h"
+#include "io/ctl.h"
 
 #define LIFETIME_S (365 * 86400) /* a worker that runs for longer is restarted by then */
 #define FILE_MAX   (64u << 10)

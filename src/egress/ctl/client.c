@@ -18,11 +18,11 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "egress/ctl/ctl.h"
 #include "egress/ctl/messages.h"
-#include "egress/ctl/role.h"
 #include "egress/policy/policy.h"
+#include "io/ctl.h"
 #include "io/proc.h"
+#include "io/role.h"
 #include "io/sock.h"
 #include "secret/source.h"
 
@@ -203,7 +203,7 @@ static int start_process(struct egress *eg, struct err *e)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
     AUTO_FREE const char **envp = environment(TAKE(eg->variable));
-    r = role_start(&eg->proc, "keeper", envp, &theirs, 1, e);
+    r = role_start(&eg->proc, "egress", "keeper", envp, &theirs, 1, e);
     if (r >= 0)
         eg->ctl = ctl_new(TAKE_FD(ours), hear_keeper, eg);
     return r;

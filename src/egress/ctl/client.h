@@ -1,5 +1,8 @@
 /* client - egress as whoever holds sandboxes uses it: worker, exec.
  *
+ * What lives in this folder: this, the list of messages between the processes of egress (messages.h; the
+ * channel is io/ctl.h), and the CA as it travels (ca). What does not: what either side does with one.
+ *
  *     egress_start           one keeper with its proxies
  *     egress_grant           before a sandbox is made: what to make it with
  *     egress_bind            after: the sockets that were born in it

@@ -1,4 +1,4 @@
-/* messages - what is said on the two kinds of channel (ctl.h). Names of operations; their members
+/* messages - what is said on the two kinds of channel (io/ctl.h). Names of operations; their members
  * stand beside them. A binding is a sandbox as egress knows it: the sockets that were born in it.
  *
  * Whoever holds sandboxes (client.h: worker, exec) to the keeper:

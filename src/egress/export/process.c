@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "egress/ctl/ctl.h"
+#include "io/ctl.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "secret/source.h"

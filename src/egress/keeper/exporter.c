@@ -14,7 +14,7 @@
 #include "audit/otlp_answer.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "egress/ctl/role.h"
+#include "io/role.h"
 #include "io/sock.h"
 
 #define AGAIN_MS 60000
@@ -63,7 +63,7 @@ static int start(struct keeper *k, struct err *e)
     if (r < 0)
         return err_set(e, r, "could not make a socket: %s", err_text(r));
     AUTO_CLOSE int ours = pair[0], theirs = pair[1];
-    r = role_start(&x->proc, "export", (const char *const[]){NULL}, &theirs, 1, e);
+    r = role_start(&x->proc, "egress", "export", (const char *const[]){NULL}, &theirs, 1, e);
     if (r >= 0)
         x->ctl = ctl_new(TAKE_FD(ours), hear, k);
     return r;

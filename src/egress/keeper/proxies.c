@@ -5,7 +5,7 @@
  * what it needs to put into requests; it can be taken over by a stranger's bytes, so it can ask for
  * nothing else: it has no way to write a policy, to name a file or to change a record.
  *
- * A proxy starts as the keeper's user and gives that up by itself (lock/), before it says "ready". */
+ * A proxy starts as the keeper's user and gives that up by itself (confine/), before it says "ready". */
 #include "egress/keeper/internal.h"
 
 #include <signal.h>
@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "egress/ctl/role.h"
+#include "io/role.h"
 #include "io/sock.h"
 
 #define READY_MS   10000
@@ -230,7 +230,8 @@ static int start(struct proxy *p, struct err *e)
     char name[16];
     snprintf(name, sizeof(name), "egress-%u", p->number);
     const int theirs[] = {ctl_theirs, audit_theirs};
-    r = role_start(&p->proc, "proxy", (const char *const[]){NULL}, theirs, ARRAY_LEN(theirs), e);
+    r = role_start(&p->proc, "egress", "proxy", (const char *const[]){NULL}, theirs,
+                   ARRAY_LEN(theirs), e);
     if (r >= 0) {
         r = audit_server_add(p->k->audit, audit_ours, name, e);
         if (r >= 0)

@@ -2,7 +2,7 @@
  *
  * It begins as the keeper's user and on one thread. Libraries are opened, the machine's trusted
  * certificates are read, the policy and the CA have come: then everything that is not needed any more
- * is given up (lock/), the kernel is asked whether it took, and only then is "ready" said and a
+ * is given up (confine/), the kernel is asked whether it took, and only then is "ready" said and a
  * socket of a sandbox accepted on. The keeper's notices are taken in order on one fiber; a binding is
  * served on a fiber of its own. */
 #include "egress/proxy/process.h"
@@ -16,13 +16,13 @@
 #include "base/idna.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "confine/confine.h"
 #include "egress/ctl/ca.h"
 #include "egress/capture/doors.h"
-#include "egress/ctl/ctl.h"
 #include "egress/ctl/messages.h"
-#include "egress/lock/lock.h"
 #include "egress/proxy/world.h"
 #include "scrub/inflate.h"
+#include "io/ctl.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "io/slack.h"
@@ -270,7 +270,7 @@ static int open_all(struct world *w, struct err *e)
 {
     const char *ca_file = policy_settings(w->policy)->ca_file;
     fiber_excuse_hold();
-    int r = egress_lock_prepare(e);
+    int r = confine_prepare(e);
     if (r >= 0)
         r = idna_open(e);
     if (r >= 0 && !(w->trust = tls_trust_new(ca_file, e)))
@@ -298,7 +298,9 @@ static int lock(struct world *w, struct err *e)
     AUTO_FREE char *conf = mem_array(PATH_MAX, 1), *hosts = mem_array(PATH_MAX, 1);
     resolver_folders(w->resolver, conf, hosts, PATH_MAX);
     const char *const may_read[] = {conf[0] ? conf : "/etc", hosts[0] ? hosts : "/etc", NULL};
-    return egress_lock(may_read, e);
+    return confine_lock(
+        &(struct confine_role){.who = "egress", .uid = CONFINE_UID_EGRESS, .read_paths = may_read},
+        e);
 }
 
 /* What is not remembered any more is wiped, from the tables of sandboxes, too. */

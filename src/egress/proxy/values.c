@@ -15,11 +15,11 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "egress/ctl/ctl.h"
 #include "egress/ctl/messages.h"
 #include "egress/policy/policy.h"
 #include "scrub/scrub.h"
 #include "fiber/sync.h"
+#include "io/ctl.h"
 
 #define PROXY_ENTRY "upstream_proxy password" /* no credential has a space in its name */
 

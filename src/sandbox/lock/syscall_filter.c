@@ -1,7 +1,7 @@
 /* syscall_filter.c - from a table to a filter, with libseccomp.
  *
  * Called once in the life of a process, on its one thread, before a byte of a stranger is read: by the
- * jail of an import (image/jail.c) and by a proxy (egress/lock). Afterwards the process must be thought
+ * jail of an import (image/jail.c) and by who reads strangers' bytes (confine). Afterwards the process must be thought
  * of as the attacker's. What every such process is killed for stands here; a table can add to that and
  * take nothing away: it is added first, and libseccomp keeps the first answer of a call. */
 #include "sandbox/lock/syscall_filter.h"

@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "egress/ctl/client.h"
-#include "egress/ctl/ctl.h"
+#include "io/ctl.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -6,11 +6,11 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "egress/ctl/ctl.h"
 #include "egress/ctl/messages.h"
 #include "egress/proxy/former.h"
 #include "egress/proxy/redact.h"
 #include "egress/proxy/values.h"
+#include "io/ctl.h"
 #include "io/sock.h"
 
 struct desk {

@@ -1,12 +1,12 @@
-/* lock.c - giving everything up, in the order that the kernel demands.
+/* confine.c - giving everything up, in the order that the kernel demands.
  *
- * Called once in each proxy, on its one thread, when it has opened its libraries and been told where
- * it may read. Groups and users first, since they take capabilities; then capabilities; then
+ * Called once in each proxy of egress and in the gateway, on the one thread, when libraries are opened
+ * and it is known where may be read. Groups and users first, since they take capabilities; then capabilities; then
  * no_new_privs, without which neither Landlock nor a filter can be had by who has no capability; at
  * last the filter, after which none of this could be done any more. A process that was started by an
  * ordinary user stays that user: what keeps others of the user away then is that it cannot be dumped
  * or traced. At the end /proc/self/status, opened before, must say what is expected. */
-#include "egress/lock/lock.h"
+#include "confine/confine.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -29,7 +29,7 @@
 
 static int status_fd = -1;
 
-int egress_lock_prepare(struct err *e)
+int confine_prepare(struct err *e)
 {
     status_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (status_fd < 0)
@@ -52,30 +52,30 @@ static int set_limits(struct err *e)
     return lockdown_limit(RLIMIT_CORE, 0, e); /* not FSIZE: the log may go to a file */
 }
 
-int egress_lock_user(struct err *e)
+int confine_user(uint32_t uid, struct err *e)
 {
     if (geteuid() != 0)
-        return EGRESS_USER_SAME;
-    if (setresgid(-1, EGRESS_UID, -1) < 0 && errno == EINVAL)
-        return EGRESS_USER_UNKNOWN;
-    if (setgroups(0, NULL) < 0 || setresgid(EGRESS_UID, EGRESS_UID, EGRESS_UID) < 0 ||
-        setresuid(EGRESS_UID, EGRESS_UID, EGRESS_UID) < 0)
-        return err_set(e, -errno, "cannot become user %u: %m", EGRESS_UID);
-    return EGRESS_USER_OWN;
+        return CONFINE_USER_SAME;
+    if (setresgid((gid_t)-1, uid, (gid_t)-1) < 0 && errno == EINVAL)
+        return CONFINE_USER_UNKNOWN;
+    if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+        return err_set(e, -errno, "cannot become user %u: %m", uid);
+    return CONFINE_USER_OWN;
 }
 
-static int check(bool was_root, bool bounded, struct err *e)
+/* `uid`: who it has become; 0: who it was. */
+static int check(uint32_t uid, bool bounded, struct err *e)
 {
     static const char none[] = "0000000000000000";
     char ids[64];
-    snprintf(ids, sizeof(ids), "%u\t%u\t%u\t%u", EGRESS_UID, EGRESS_UID, EGRESS_UID, EGRESS_UID);
+    snprintf(ids, sizeof(ids), "%u\t%u\t%u\t%u", uid, uid, uid, uid);
     const struct {
         const char *key, *value;
         bool applies;
     } expected[] = {
         {"CapInh:", none, true}, {"CapPrm:", none, true},    {"CapEff:", none, true},
         {"CapAmb:", none, true}, {"CapBnd:", none, bounded}, {"NoNewPrivs:", "1", true},
-        {"Seccomp:", "2", true}, {"Uid:", ids, was_root},    {"Gid:", ids, was_root},
+        {"Seccomp:", "2", true}, {"Uid:", ids, uid != 0},    {"Gid:", ids, uid != 0},
     };
     AUTO_FREE char *text = mem_array(STATUS_MAX, 1);
     ssize_t n = pread(status_fd, text, STATUS_MAX - 1, 0);
@@ -92,17 +92,17 @@ static int check(bool was_root, bool bounded, struct err *e)
     return verdict;
 }
 
-int egress_lock(const char *const *read_paths, struct err *e)
+int confine_lock(const struct confine_role *role, struct err *e)
 {
     int r = set_limits(e);
     const int may_bound = r < 0 ? 0 : capability_has(CAP_SETPCAP);
     if (r >= 0 && may_bound > 0)
         r = capability_empty_bounding_set(e);
-    const int user = r < 0 ? r : egress_lock_user(e);
+    const int user = r < 0 ? r : confine_user(role->uid, e);
     r = user < 0 ? user : 0;
-    if (user == EGRESS_USER_UNKNOWN)
-        log_warn("egress has no user of its own here, and stays root of this user namespace",
-                 "uid=%u", EGRESS_UID);
+    if (user == CONFINE_USER_UNKNOWN)
+        log_warn("no user of its own is to be had here: it stays root of this user namespace",
+                 "role=%s uid=%u", role->who, role->uid);
     if (r >= 0)
         r = capability_drop_all(e);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -113,12 +113,12 @@ int egress_lock(const char *const *read_paths, struct err *e)
         r = err_set(e, -errno, "no_new_privs cannot be set: %m");
     if (r >= 0 && landlock_abi() < 2)
         log_warn(
-            "this kernel has no Landlock, or an old one: a proxy that is taken over could read "
+            "this kernel has no Landlock, or an old one: a process that is taken over could read "
             "the files of its user, keys among them if that is yours",
-            "uid=%u", geteuid());
+            "role=%s uid=%u", role->who, geteuid());
     if (r >= 0)
-        r = landlock_only_read(read_paths, e);
+        r = landlock_only_read(role->read_paths, e);
     if (r >= 0)
-        r = egress_seccomp_install(e);
-    return r < 0 ? r : check(user == EGRESS_USER_OWN, may_bound > 0, e);
+        r = confine_seccomp_install(e);
+    return r < 0 ? r : check(user == CONFINE_USER_OWN ? role->uid : 0, may_bound > 0, e);
 }

@@ -1,8 +1,5 @@
-/* ctl - questions, answers and notices between the processes of egress, one datagram each.
- *
- * What lives in this folder: the channel (ctl), what the keeper offers to whoever holds sandboxes
- * (client), how its processes are started (role), and the list of messages (messages.h). What does
- * not: what either side does with one.
+/* ctl - questions, answers and notices between processes of this program, one datagram each: those of
+ * egress (egress/ctl/messages.h), a gateway and its keeper (tunnel/gateway/messages.h).
  *
  * A datagram of a SEQPACKET socket is one JSON object, after it, when there is one, a NUL and a tail
  * of raw bytes (a secret, which no JSON parser ever sees), and up to CTL_FDS_MAX descriptors.

@@ -1,4 +1,4 @@
-/* seccomp.c - the system calls of a proxy.
+/* seccomp.c - the system calls of a process that reads strangers' bytes.
  *
  * Installed once, on the one thread that there is, before a byte of a stranger is read; threads that
  * are started later (io/pool) inherit it. What a filter answers is told in
@@ -6,8 +6,8 @@
  *
  * What is looked at: sockets are of IPv4 and IPv6, TCP and UDP (DNS), and route netlink (the
  * machine's addresses); nothing listens; files are opened for reading only; no page becomes code; no
- * signal goes to another process. Where connections go is not decided here but in policy/. */
-#include "egress/lock/lock.h"
+ * signal goes to another process. Where connections go is not decided here, but by policies and configurations. */
+#include "confine/confine.h"
 
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -49,7 +49,7 @@ static const char *const killed[] = {"chmod",   "fchmod",    "fchmodat",  "unlin
 
 #define WRITING (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)
 
-int egress_seccomp_install(struct err *e)
+int confine_seccomp_install(struct err *e)
 {
     const struct syscall_condition when[] = {
         {"socket", {SYSCALL_IS(0, AF_NETLINK), SYSCALL_IS(2, NETLINK_ROUTE)}},

@@ -3,7 +3,7 @@
 #include "unit/loop.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "egress/ctl/ctl.h"
+#include "io/ctl.h"
 #include "io/sock.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
-/* test_lock.c - what a proxy can still do, tried in children that have locked themselves in. */
+/* test_confine.c - what such a process can still do, tried in children that have locked themselves in. */
 #include "unit/unit.h"
 #include "base/err.h"
-#include "egress/lock/lock.h"
+#include "confine/confine.h"
 #include "sandbox/lock/landlock.h"
 
 #include <arpa/inet.h>
@@ -145,8 +145,10 @@ static int in_lock(int (*fn)(void))
     assert_true(pid >= 0);
     if (pid == 0) {
         static const char *const may_read[] = {"/etc/ssl", NULL};
+        const struct confine_role role = {
+            .who = "test", .uid = CONFINE_UID_EGRESS, .read_paths = may_read};
         struct err e;
-        if (egress_lock_prepare(&e) < 0 || egress_lock(may_read, &e) < 0) {
+        if (confine_prepare(&e) < 0 || confine_lock(&role, &e) < 0) {
             fprintf(stderr, "%s\n", e.msg);
             _exit(LOCK_FAILED);
         }

@@ -1,13 +1,13 @@
 /* ctl.c - one reader fiber, a list of questions that wait, and a fiber for each that is answered.
  *
- * The keeper has one channel to whoever started it and one to each proxy; the client and the proxies
- * have one each. A proxy reads strangers' bytes, so the keeper takes nothing from it on trust: a
+ * A keeper has one channel to whoever started it and one to each process that it has started; those have
+ * one each. They read strangers' bytes, so the keeper takes nothing from them on trust: a
  * datagram that is cut, is no JSON object or has neither "op" nor "re" ends the channel. A peer that
  * asks faster than it is answered waits: beyond CTL_ASKED_MAX the reader does not read on.
  *
  * Secrets travel as the tail of an answer, or of a question to who takes them. The buffer a datagram
  * is read into lies in locked memory (struct secret) and is wiped after each one that had a tail. */
-#include "egress/ctl/ctl.h"
+#include "io/ctl.h"
 
 #include <fcntl.h>
 #include <string.h>
