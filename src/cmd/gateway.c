@@ -1,10 +1,10 @@
 /* gateway.c - `sallyport gateway`: the private end of a tunnel.
  *
- * The main thread prepares (flags, signals), the loop's root fiber opens and runs the gateway
- * (tunnel/gateway). SIGTERM or SIGINT once: no new callers, those that are there get the configuration's
+ * The main thread prepares (flags, signals), the loop's root fiber opens and runs the gateway's keeper
+ * (tunnel/keeper), which starts this program anew for the gateway proper (tunnel/gateway). SIGTERM or SIGINT once: no new callers, those that are there get the configuration's
  * shutdown_timeout; a second one: leave at once. SIGHUP: read the files now. Whatever is wrong at the start
- * is one sentence on stderr and exit code 1. The process holds the tunnel's token, a private key and what
- * opens private servers: it cannot be dumped or traced by others of its user. */
+ * is one sentence on stderr and exit code 1. Both processes hold what
+ * opens private servers: they cannot be dumped or traced by others of their user. */
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -14,22 +14,23 @@
 #include "cmd/trim.h"
 #include "cmd/up_routes.h"
 #include "cmd/line/start.h"
-#include "http/pipe/pipe.h"
 #include "io/loop.h"
 #include "io/signal.h"
 #include "secret/source.h"
-#include "tunnel/gateway/gateway.h"
+#include "tunnel/gateway/process.h"
 #include "tunnel/gateway/setup.h"
+#include "tunnel/keeper/keeper.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 struct command {
-    struct gateway_options o;
+    struct gateway_keeper_options o;
     const char *log_level;
-    struct gateway *gateway;
+    struct gateway_keeper *keeper;
     int stops; /* signals seen */
 };
 
@@ -42,7 +43,7 @@ static int wait_for_signals(void *arg)
         if (sig < 0)
             return sig;
         if (sig == SIGHUP)
-            gateway_reload(c->gateway);
+            gateway_keeper_reload(c->keeper);
         if (sig != SIGTERM && sig != SIGINT)
             continue;
         if (c->stops++ > 0) {
@@ -53,16 +54,22 @@ static int wait_for_signals(void *arg)
     }
 }
 
+static int stop(void *arg)
+{
+    const struct command *c = arg;
+    gateway_keeper_stop(c->keeper);
+    return 0;
+}
+
 static int run_until_signal(void *arg)
 {
     struct command *c = arg;
     if (wait_for_signals(c) < 0)
         return 0;
-    AUTO(scope) again;
-    scope_init(&again);
-    int r = fiber_spawn(&again, "signals", wait_for_signals, c, NULL);
-    if (r == 0)
-        gateway_stop(c->gateway);
+    AUTO(scope) stopping;
+    scope_init(&stopping);
+    int r = fiber_spawn(&stopping, "stop", stop, c, NULL);
+    (void)!wait_for_signals(c); /* a second one */
     return r;
 }
 
@@ -71,20 +78,15 @@ static int serve(struct command *c)
     AUTO(scope) s;
     scope_init(&s);
     int r = fiber_spawn(&s, "signals", run_until_signal, c, NULL);
-    return r < 0 ? r : gateway_run(c->gateway);
+    return r < 0 ? r : gateway_keeper_run(c->keeper);
 }
 
-/* A person, or a script, waits for this line: callers are served from here on. */
-static void announce(void *arg)
+/* A person, or a script, waits for this line. */
+static void announce(void *arg, const char *line)
 {
-    const struct command *c = arg;
+    (void)arg;
     trim_after_start();
-    if (gateway_edge_name(c->gateway)[0])
-        printf("ready edge=%s:%u routes=%zu\n", gateway_edge_name(c->gateway),
-               gateway_edge_port(c->gateway), gateway_routes(c->gateway));
-    else
-        printf("ready listen=%s routes=%zu\n", gateway_listens(c->gateway),
-               gateway_routes(c->gateway));
+    printf("%s\n", line);
     (void)fflush(stdout); /* whoever has closed it does not want to know */
 }
 
@@ -92,15 +94,40 @@ static int run(void *arg)
 {
     struct command *c = arg;
     struct err e = {0};
-    c->gateway = gateway_open(&c->o, &e);
-    if (!c->gateway) {
+    c->keeper = gateway_keeper_open(&c->o, &e);
+    if (!c->keeper) {
         fprintf(stderr, "sallyport gateway: %s\n", e.msg);
         return 1;
     }
     int r = serve(c);
-    gateway_close(c->gateway);
-    log_info("gateway stopped", "result=%s", r < 0 ? err_name(r) : "ok");
-    return r < 0;
+    gateway_keeper_close(c->keeper);
+    return r;
+}
+
+int gateway_run_confined(int argc, char **argv)
+{
+    if (argc != 3 || fcntl(3, F_GETFD) < 0) {
+        fprintf(stderr,
+                "sallyport: gateway confined is started by sallyport gateway, not by hand\n");
+        return 2;
+    }
+    log_init("gateway", cmd_log_level(argv[2]));
+    cmd_forbid_dumps();
+    return gateway_process_main(3, trim_after_start);
+}
+
+/* What the dynamic linker was told: it loads libraries for both. Everything else may hold a secret, and is
+ * none of its business. */
+static const char **linker_environment(void)
+{
+    size_t n = 0, kept = 0;
+    while (environ[n])
+        n++;
+    const char **all = mem_array(n + 1, sizeof(*all));
+    for (size_t i = 0; i < n; i++)
+        if (str_starts(environ[i], "LD_"))
+            all[kept++] = environ[i];
+    return all;
 }
 
 char *gateway_dir(const char *dir)
@@ -148,6 +175,8 @@ int cmd_gateway(int argc, char **argv)
         return cmd_gateway_pending(argc - 1, argv + 1);
     if (argc > 1 && (str_eq(argv[1], "approve") || str_eq(argv[1], "deny")))
         return cmd_gateway_decide(argc - 1, argv + 1);
+    if (argc > 1 && str_eq(argv[1], "confined"))
+        return gateway_run_confined(argc, argv);
     AUTO_FREE char *config = gateway_usual_config();
     struct command c = {.o = {.config_path = config, .on_ready = announce}};
     c.o.arg = &c;
@@ -193,9 +222,9 @@ int cmd_gateway(int argc, char **argv)
     cmd_forbid_dumps();
     secret_wipe_when_freed();
     c.o.credentials_directory = getenv("CREDENTIALS_DIRECTORY");
-    int r = http_pipe_open(&e);
-    if (r == 0)
-        r = signal_init();
+    AUTO_FREE const char **environment = linker_environment();
+    c.o.environment = environment;
+    int r = signal_init();
     if (r == 0)
         r = loop_init();
     if (r < 0) {

@@ -12,6 +12,9 @@ int cmd_gateway_pins(int argc, char **argv);
 int cmd_gateway_pending(int argc, char **argv);
 int cmd_gateway_decide(int argc, char **argv); /* approve, deny */
 
+/* `sallyport gateway confined`: the gateway proper, which its keeper starts. */
+int gateway_run_confined(int argc, char **argv);
+
 /* The directory that `gateway init` fills: `dir`, what --dir says, or "gateway" in the data directory.
  * malloc'ed. */
 char *gateway_dir(const char *dir);

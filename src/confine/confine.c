@@ -98,6 +98,8 @@ int confine_lock(const struct confine_role *role, struct err *e)
     const int may_bound = r < 0 ? 0 : capability_has(CAP_SETPCAP);
     if (r >= 0 && may_bound > 0)
         r = capability_empty_bounding_set(e);
+    int parent_dies = 0; /* the signal: a change of user takes it */
+    (void)prctl(PR_GET_PDEATHSIG, &parent_dies);
     const int user = r < 0 ? r : confine_user(role->uid, e);
     r = user < 0 ? user : 0;
     if (user == CONFINE_USER_UNKNOWN)
@@ -105,6 +107,8 @@ int confine_lock(const struct confine_role *role, struct err *e)
                  "role=%s uid=%u", role->who, role->uid);
     if (r >= 0)
         r = capability_drop_all(e);
+    if (r >= 0 && parent_dies && prctl(PR_SET_PDEATHSIG, parent_dies) < 0)
+        r = err_set(e, -errno, "it cannot be ended with who started it: %m");
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     if (r >= 0 && prctl(PR_SET_DUMPABLE, 0) < 0) /* a change of user has set it again */
         r = err_set(e, -errno, "dumps cannot be forbidden: %m");

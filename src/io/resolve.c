@@ -329,6 +329,8 @@ int resolver_new(const struct resolver_options *o, struct resolver **ret, struct
         free(r);
         return code;
     }
+    r->files.open = o->open;
+    r->files.open_arg = o->open_arg;
     r->timeout_ms = o->timeout_ms ? o->timeout_ms : 10000;
     r->try_ms = o->try_ms ? o->try_ms : 2000;
     r->ttl_max_ms = o->ttl_max_ms ? o->ttl_max_ms : 60000;

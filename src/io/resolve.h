@@ -27,12 +27,16 @@ struct resolver;
 struct resolver_options {
     const char *servers; /* "127.0.0.1:5353,[::1]:53", instead of those of resolv_conf; or NULL */
     const char *resolv_conf, *hosts; /* NULL: those of /etc */
-    int64_t timeout_ms;              /* one look-up, whoever waits for it; 0: 10 s */
-    int64_t try_ms;                  /* one server, before the next is asked; 0: 2 s */
-    int64_t ttl_max_ms;              /* answers are kept as their TTL says, and not longer; 0: 60 s;
+    /* Opens one of the two for reading: for a process that may not. A descriptor or -errno. May suspend.
+     * NULL: open(2). */
+    int (*open)(void *arg, const char *path);
+    void *open_arg;
+    int64_t timeout_ms; /* one look-up, whoever waits for it; 0: 10 s */
+    int64_t try_ms;     /* one server, before the next is asked; 0: 2 s */
+    int64_t ttl_max_ms; /* answers are kept as their TTL says, and not longer; 0: 60 s;
                                         negative: not at all */
-    size_t cache_max;                /* names that are remembered; 0: 1024 */
-    size_t asks_max;                 /* look-ups under way at once, others wait; 0: 128 */
+    size_t cache_max;   /* names that are remembered; 0: 1024 */
+    size_t asks_max;    /* look-ups under way at once, others wait; 0: 128 */
 };
 
 struct resolved {

@@ -212,23 +212,44 @@ static bool stamp_eq(const struct resolve_stamp *a, const struct resolve_stamp *
            a->size == b->size;
 }
 
+static struct resolve_stamp stamp_of(const struct stat *st)
+{
+    return (struct resolve_stamp){
+        .seen = true,
+        .dev = st->st_dev,
+        .ino = st->st_ino,
+        .mtime_ns = (int64_t)st->st_mtim.tv_sec * NS_PER_S + st->st_mtim.tv_nsec,
+        .size = st->st_size,
+    };
+}
+
+/* Who has it opened by somebody else looks first: to look is free. */
+static int open_changed(const struct resolve_files *f, const char *path,
+                        const struct resolve_stamp *is)
+{
+    struct stat st;
+    if (!f->open) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        return fd < 0 ? -errno : fd;
+    }
+    if (stat(path, &st) < 0)
+        return -errno;
+    const struct resolve_stamp now = stamp_of(&st);
+    return stamp_eq(is, &now) ? -EALREADY : f->open(f->open_arg, path);
+}
+
 /* Reads a file that has changed since `*is`. 1 when it did, 0 when not, -errno when it cannot be
  * read: that is looked at again when it changes once more. */
-static int read_changed(const char *path, struct resolve_stamp *is, struct buf *ret)
+static int read_changed(const struct resolve_files *f, const char *path, struct resolve_stamp *is,
+                        struct buf *ret)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    AUTO_CLOSE int fd = open_changed(f, path, is);
     struct stat st;
     if (fd < 0)
-        return -errno;
+        return fd == -EALREADY ? 0 : fd;
     if (fstat(fd, &st) < 0)
         return -errno;
-    struct resolve_stamp now = {
-        .seen = true,
-        .dev = st.st_dev,
-        .ino = st.st_ino,
-        .mtime_ns = (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec,
-        .size = st.st_size,
-    };
+    const struct resolve_stamp now = stamp_of(&st);
     if (stamp_eq(is, &now))
         return 0;
     if (!S_ISREG(st.st_mode) || st.st_size > FILE_BYTES_MAX)
@@ -253,7 +274,7 @@ static void follow(const char *path, struct resolve_stamp *is,
                    struct resolve_files *f)
 {
     AUTO(buf) text = BUF_INIT(FILE_BYTES_MAX + 65536);
-    if (read_changed(path, is, &text) == 1)
+    if (read_changed(f, path, is, &text) == 1)
         take(buf_str(&text), text.len, f);
 }
 

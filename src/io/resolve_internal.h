@@ -29,6 +29,8 @@ struct resolve_stamp { /* what tells one version of a file from another */
 struct resolve_files {
     char *resolv_conf, *hosts; /* paths */
     struct resolve_stamp resolv_conf_is, hosts_is;
+    int (*open)(void *arg, const char *path); /* NULL: open(2) */
+    void *open_arg;
     bool own_servers; /* given by the caller: resolv_conf is not read */
     struct resolve_servers servers;
     struct map names; /* struct hosts_entry, private */

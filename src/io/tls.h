@@ -60,6 +60,12 @@ void tls_client_name(struct stream *s, char ret[TLS_NAME_MAX]);
 struct tls_trust *tls_trust_new(const char *ca_file, struct err *e);
 /* The same without those of the system: the certificates of `ca_file` and no others. */
 struct tls_trust *tls_trust_only(const char *ca_file, struct err *e);
+/* The same of a text that was read from `ca_file`, which only stands in words; `system`: besides those of the
+ * system. */
+struct tls_trust *tls_trust_text(const char *ca_file, const char *pem, size_t n, bool system,
+                                 struct err *e);
+/* The folder of the system's certificates, links resolved: "" when there are none. */
+void tls_system_folder(char *ret, size_t room);
 /* Whether `ca_file` could be that. 0, or a negative code with words. Blocks on the file. */
 int tls_trust_check(const char *ca_file, struct err *e) WARN_UNUSED;
 void tls_trust_free(struct tls_trust *t); /* sessions stay valid; NULL is fine */

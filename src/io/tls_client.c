@@ -206,6 +206,13 @@ static int load_system(SSL_CTX *ctx, bool needed, struct err *e)
         bundles[0]);
 }
 
+/* Whom to believe besides the system, or alone. `text` NULL: it is read from `ca_file`. */
+struct believed {
+    const char *ca_file, *text;
+    size_t n;
+    bool system;
+};
+
 static int load_file(SSL_CTX *ctx, const char *ca_file, struct err *e)
 {
     ERR_clear_error();
@@ -215,13 +222,52 @@ static int load_file(SSL_CTX *ctx, const char *ca_file, struct err *e)
                    tls_reason(NULL));
 }
 
-static int believe(SSL_CTX *ctx, const char *ca_file, bool system, struct err *e)
+/* As OpenSSL reads a file: every certificate and list of revoked ones in it. How many, or negative. */
+static int add_each(SSL_CTX *ctx, const OPENSSL_STACK *all)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    int n = OPENSSL_sk_num(all), added = 0;
+    for (int i = 0; i < n; i++) {
+        const X509_INFO *info = OPENSSL_sk_value(all, i);
+        if (info->x509 && X509_STORE_add_cert(store, info->x509) != 1)
+            return -E_TLS;
+        if (info->crl && X509_STORE_add_crl(store, info->crl) != 1)
+            return -E_TLS;
+        added += (info->x509 != NULL) + (info->crl != NULL);
+    }
+    return added;
+}
+
+static void free_each(OPENSSL_STACK *all)
+{
+    for (int i = 0; i < OPENSSL_sk_num(all); i++)
+        X509_INFO_free(OPENSSL_sk_value(all, i));
+    OPENSSL_sk_free(all);
+}
+
+static int load_text(SSL_CTX *ctx, const struct believed *b, struct err *e)
+{
+    ERR_clear_error();
+    BIO *bio = b->n <= INT32_MAX ? BIO_new_mem_buf(b->text, (int)b->n) : NULL;
+    OPENSSL_STACK *all =
+        bio ? (OPENSSL_STACK *)PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
+    int r = all ? add_each(ctx, all) : -E_TLS;
+    if (r <= 0)
+        r = err_set(e, -E_TLS, "cannot use the certificates in ca_file %s: %s", b->ca_file,
+                    r < 0 ? tls_reason(NULL) : "no certificate or crl found");
+    if (all)
+        free_each(all);
+    BIO_free(bio);
+    return r < 0 ? r : 0;
+}
+
+static int believe(SSL_CTX *ctx, const struct believed *b, struct err *e)
 {
     int r = tls_ctx_boundary(ctx, e);
-    if (r == 0 && system)
-        r = load_system(ctx, !ca_file, e);
-    if (r == 0 && ca_file)
-        r = load_file(ctx, ca_file, e);
+    if (r == 0 && b->system)
+        r = load_system(ctx, !b->ca_file, e);
+    if (r == 0 && b->ca_file)
+        r = b->text ? load_text(ctx, b, e) : load_file(ctx, b->ca_file, e);
     if (r < 0)
         return r;
     /* A certificate in ca_file is trusted as it is, not only when it is a root. */
@@ -234,7 +280,7 @@ static int believe(SSL_CTX *ctx, const char *ca_file, bool system, struct err *e
     return 0;
 }
 
-static struct tls_trust *trust_of(const char *ca_file, bool system, struct err *e)
+static struct tls_trust *trust_of(const struct believed *b, struct err *e)
 {
     if (tls_lib_open(e) < 0)
         return NULL;
@@ -244,7 +290,7 @@ static struct tls_trust *trust_of(const char *ca_file, bool system, struct err *
         err_set(e, -E_TLS, "cannot set up TLS: %s", tls_reason(NULL));
         return NULL;
     }
-    if (believe(ctx, ca_file, system, e) < 0) {
+    if (believe(ctx, b, e) < 0) {
         SSL_CTX_free(ctx);
         return NULL;
     }
@@ -255,12 +301,33 @@ static struct tls_trust *trust_of(const char *ca_file, bool system, struct err *
 
 struct tls_trust *tls_trust_new(const char *ca_file, struct err *e)
 {
-    return trust_of(ca_file, true, e);
+    return trust_of(&(struct believed){.ca_file = ca_file, .system = true}, e);
 }
 
 struct tls_trust *tls_trust_only(const char *ca_file, struct err *e)
 {
-    return trust_of(ca_file, false, e);
+    return trust_of(&(struct believed){.ca_file = ca_file}, e);
+}
+
+struct tls_trust *tls_trust_text(const char *ca_file, const char *pem, size_t n, bool system,
+                                 struct err *e)
+{
+    return trust_of(&(struct believed){.ca_file = ca_file, .text = pem, .n = n, .system = system},
+                    e);
+}
+
+void tls_system_folder(char *ret, size_t room)
+{
+    ret[0] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(bundles); i++) {
+        AUTO_FREE char *real = realpath(bundles[i], NULL);
+        char *slash = real ? strrchr(real, '/') : NULL;
+        if (!slash)
+            continue;
+        slash[slash == real ? 1 : 0] = '\0';
+        (void)str_copy(ret, room, real);
+        return;
+    }
 }
 
 int tls_trust_check(const char *ca_file, struct err *e)

@@ -18,6 +18,7 @@ struct err;
     X(ASN1_STRING_length)                                                                          \
     X(ASN1_TIME_to_tm)                                                                             \
     X(BIO_clear_flags)                                                                             \
+    X(BIO_free)                                                                                    \
     X(BIO_get_data)                                                                                \
     X(BIO_meth_new)                                                                                \
     X(BIO_meth_set_ctrl)                                                                           \
@@ -26,6 +27,7 @@ struct err;
     X(BIO_meth_set_write)                                                                          \
     X(BIO_method_type)                                                                             \
     X(BIO_new)                                                                                     \
+    X(BIO_new_mem_buf)                                                                             \
     X(BIO_set_data)                                                                                \
     X(BIO_set_flags)                                                                               \
     X(BIO_set_init)                                                                                \
@@ -38,8 +40,10 @@ struct err;
     X(ERR_set_error)                                                                               \
     X(GENERAL_NAMES_free)                                                                          \
     X(GENERAL_NAME_get0_value)                                                                     \
+    X(OPENSSL_sk_free)                                                                             \
     X(OPENSSL_sk_num)                                                                              \
     X(OPENSSL_sk_value)                                                                            \
+    X(PEM_X509_INFO_read_bio)                                                                      \
     X(SSL_CTX_check_private_key)                                                                   \
     X(SSL_CTX_ctrl)                                                                                \
     X(SSL_CTX_free)                                                                                \
@@ -87,11 +91,14 @@ struct err;
     X(SSL_write_ex)                                                                                \
     X(TLS_client_method)                                                                           \
     X(TLS_server_method)                                                                           \
+    X(X509_INFO_free)                                                                              \
     X(X509_NAME_oneline)                                                                           \
     X(X509_STORE_CTX_get_current_cert)                                                             \
     X(X509_STORE_CTX_get_error)                                                                    \
     X(X509_STORE_CTX_get_error_depth)                                                              \
     X(X509_STORE_CTX_get_ex_data)                                                                  \
+    X(X509_STORE_add_cert)                                                                         \
+    X(X509_STORE_add_crl)                                                                          \
     X(X509_VERIFY_PARAM_set1_ip)                                                                   \
     X(X509_VERIFY_PARAM_set_flags)                                                                 \
     X(X509_VERIFY_PARAM_set_hostflags)                                                             \
@@ -119,6 +126,7 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define ASN1_STRING_length                 tls_lib.ASN1_STRING_length_
 #define ASN1_TIME_to_tm                    tls_lib.ASN1_TIME_to_tm_
 #define BIO_clear_flags                    tls_lib.BIO_clear_flags_
+#define BIO_free                           tls_lib.BIO_free_
 #define BIO_get_data                       tls_lib.BIO_get_data_
 #define BIO_meth_new                       tls_lib.BIO_meth_new_
 #define BIO_meth_set_ctrl                  tls_lib.BIO_meth_set_ctrl_
@@ -127,6 +135,7 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define BIO_meth_set_write                 tls_lib.BIO_meth_set_write_
 #define BIO_method_type                    tls_lib.BIO_method_type_
 #define BIO_new                            tls_lib.BIO_new_
+#define BIO_new_mem_buf                    tls_lib.BIO_new_mem_buf_
 #define BIO_set_data                       tls_lib.BIO_set_data_
 #define BIO_set_flags                      tls_lib.BIO_set_flags_
 #define BIO_set_init                       tls_lib.BIO_set_init_
@@ -139,8 +148,10 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define ERR_set_error                      tls_lib.ERR_set_error_
 #define GENERAL_NAMES_free                 tls_lib.GENERAL_NAMES_free_
 #define GENERAL_NAME_get0_value            tls_lib.GENERAL_NAME_get0_value_
+#define OPENSSL_sk_free                    tls_lib.OPENSSL_sk_free_
 #define OPENSSL_sk_num                     tls_lib.OPENSSL_sk_num_
 #define OPENSSL_sk_value                   tls_lib.OPENSSL_sk_value_
+#define PEM_X509_INFO_read_bio             tls_lib.PEM_X509_INFO_read_bio_
 #define SSL_CTX_check_private_key          tls_lib.SSL_CTX_check_private_key_
 #define SSL_CTX_ctrl                       tls_lib.SSL_CTX_ctrl_
 #define SSL_CTX_free                       tls_lib.SSL_CTX_free_
@@ -188,11 +199,14 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define SSL_write_ex                       tls_lib.SSL_write_ex_
 #define TLS_client_method                  tls_lib.TLS_client_method_
 #define TLS_server_method                  tls_lib.TLS_server_method_
+#define X509_INFO_free                     tls_lib.X509_INFO_free_
 #define X509_NAME_oneline                  tls_lib.X509_NAME_oneline_
 #define X509_STORE_CTX_get_current_cert    tls_lib.X509_STORE_CTX_get_current_cert_
 #define X509_STORE_CTX_get_error           tls_lib.X509_STORE_CTX_get_error_
 #define X509_STORE_CTX_get_error_depth     tls_lib.X509_STORE_CTX_get_error_depth_
 #define X509_STORE_CTX_get_ex_data         tls_lib.X509_STORE_CTX_get_ex_data_
+#define X509_STORE_add_cert                tls_lib.X509_STORE_add_cert_
+#define X509_STORE_add_crl                 tls_lib.X509_STORE_add_crl_
 #define X509_VERIFY_PARAM_set1_ip          tls_lib.X509_VERIFY_PARAM_set1_ip_
 #define X509_VERIFY_PARAM_set_flags        tls_lib.X509_VERIFY_PARAM_set_flags_
 #define X509_VERIFY_PARAM_set_hostflags    tls_lib.X509_VERIFY_PARAM_set_hostflags_

@@ -32,11 +32,30 @@ static void refresh_stalls(void)
     metric_set(&longest_us, st.longest_hold_ns / (NS_PER_MS / 1000));
 }
 
+/* Of vitals_open; -1: they are opened each time. */
+static int fds_fd = -1, statm_fd = -1;
+
+static int again(int kept, const char *path, int flags)
+{
+    return kept >= 0 ? fcntl(kept, F_DUPFD_CLOEXEC, 3) : open(path, flags | O_RDONLY | O_CLOEXEC);
+}
+
+void vitals_open(void)
+{
+    if (fds_fd < 0)
+        fds_fd = again(-1, "/proc/self/fd", O_DIRECTORY);
+    if (statm_fd < 0)
+        statm_fd = again(-1, "/proc/self/statm", 0);
+}
+
 static void refresh_descriptors(void)
 {
-    DIR *d = opendir("/proc/self/fd");
+    AUTO_CLOSE int fd = again(fds_fd, "/proc/self/fd", O_DIRECTORY);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d)
         return;
+    fd = -1; /* the directory's */
+    rewinddir(d);
     int64_t n = -1; /* without the directory's own */
     while (readdir(d))
         n++;
@@ -47,9 +66,9 @@ static void refresh_descriptors(void)
 /* The second number of statm, in pages. */
 static void refresh_memory(void)
 {
-    AUTO_CLOSE int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    AUTO_CLOSE int fd = again(statm_fd, "/proc/self/statm", 0);
     char text[128];
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
     if (n <= 0)
         return;
     text[n] = '\0';

@@ -21,6 +21,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ASK_MS 10000 /* for who keeps the sources, beside what reading takes there */
+
 struct secret_value {
     size_t refs;
     struct secret secret;
@@ -73,6 +75,7 @@ struct secret_sources *secret_sources_new(const struct secret_options *o)
     all->options = *o;
     all->options.credentials_directory =
         o->credentials_directory ? mem_strdup(o->credentials_directory) : NULL;
+    all->options.only_check = o->only_check || o->ask;
     list_init(&all->sources);
     list_init(&all->servers);
     scope_init(&all->scope);
@@ -94,7 +97,8 @@ void secret_sources_free(struct secret_sources *all)
 void secret_sources_expire(struct secret_sources *all)
 {
     all->generation++;
-    log_info("secrets are read again when they are needed next", NULL);
+    if (!all->options.ask) /* who keeps them says it */
+        log_info("secrets are read again when they are needed next", NULL);
 }
 
 /* ---- one source ---- */
@@ -134,6 +138,11 @@ static int source_new(struct secret_sources *all, const json_t *config, unsigned
     }
     s->config = json_deep_copy(config);
     MUST(s->config);
+    if (all->options
+            .ask) { /* how long a value is good, who keeps them knows, who has the first word, too */
+        s->ttl_ms = s->failure_ttl_ms = s->stale_ttl_ms = 0;
+        s->timeout_ms += ASK_MS;
+    }
     *ret = s;
     return 0;
 }
@@ -194,7 +203,7 @@ static void keep(struct secret_source *s, struct secret *got)
 {
     if (s->value && secret_eq(&s->value->secret, got->data, got->len))
         return;
-    if (s->value)
+    if (s->value && !s->all->options.ask)
         log_info("a secret has changed", "source=%s", log_q(s->place));
     secret_value_unref(s->value);
     s->value = value_new(got);
@@ -206,7 +215,7 @@ static void succeeded(struct secret_source *s, struct secret *got, int64_t began
     int64_t good_ms = lease_ms > 0 && lease_ms < s->ttl_ms ? lease_ms : s->ttl_ms;
     keep(s, got);
     s->fresh_until_ns = later(began_ns, good_ms);
-    if (s->failure.code < 0)
+    if (s->failure.code < 0 && !s->all->options.ask)
         log_info("a secret can be read again", "source=%s", log_q(s->place));
     s->failure = (struct err){0};
     s->failed_until_ns = 0;
@@ -236,6 +245,11 @@ static int read_once(struct secret_source *s, struct secret *ret, int64_t *ret_l
 {
     AUTO(secret_read) got = {0};
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(s->timeout_ms);
+    const struct secret_options *o = &s->all->options;
+    if (o->ask) {
+        *ret_refused = true;
+        return o->ask(o->ask_arg, s->config, ret, e);
+    }
     int r = s->kind->read(s, &got, e);
     if (r == 0) {
         r = pick_value(got.raw.data, got.raw.len, s->key, s->flags & SECRET_LINES, ret, e);
@@ -261,7 +275,8 @@ static int read_fiber(void *arg)
     } else {
         if (r == -ETIMEDOUT && time_mono_ns() >= later(began, s->timeout_ms))
             (void)err_set(&e, r, "no answer within %lld ms", (long long)s->timeout_ms);
-        (void)err_wrap(&e, r, "%s", s->place);
+        if (!s->all->options.ask)
+            (void)err_wrap(&e, r, "%s", s->place);
         failed(s, &e, refused);
     }
     s->reading = false;
@@ -310,6 +325,8 @@ static int after_failure(struct secret_source *s, struct secret_value **ret, str
 
 static bool changed(struct secret_source *s)
 {
+    if (s->all->options.ask) /* for all we know: an answer serves who came before the question */
+        return true;
     return (s->generation != s->all->generation && !s->kind->pushed) ||
            (s->kind->changed && s->kind->changed(s));
 }
@@ -357,7 +374,7 @@ static int get(struct secret_source *s, struct secret_value **ret, struct err *e
 
 int secret_source_get(struct secret_source *s, struct secret_value **ret, struct err *e)
 {
-    MUST(!s->all->options.only_check);
+    MUST(!s->all->options.only_check || s->all->options.ask);
     int r = get(secret_source_ref(s), ret, e);
     secret_source_unref(s);
     return r;

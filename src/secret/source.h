@@ -45,7 +45,12 @@ struct secret_options {
                                           Copied */
     bool only_check; /* configurations are checked, and no source is asked: variables stay in the
                         environment, and a systemd credential may be one of another process */
-    bool vault;      /* values of the kind `vault` will be pushed; else such a source is refused */
+    /* Another process keeps the sources: each get asks it, and nothing is read or kept fresh here.
+     * `config` is the source's own. 0 with the value, or a code with words that name the place. Suspends.
+     * NULL: they are kept here. Otherwise only_check holds for what a source is made from. */
+    int (*ask)(void *arg, const json_t *config, struct secret *ret, struct err *e);
+    void *ask_arg;
+    bool vault; /* values of the kind `vault` will be pushed; else such a source is refused */
 };
 /* In the fiber whose scope the reads shall belong to. Never NULL. */
 struct secret_sources *secret_sources_new(const struct secret_options *o);

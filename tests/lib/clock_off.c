@@ -1,6 +1,6 @@
 /* clock_off.c - a wall clock that is wrong, for tests.
  *
- *   LD_PRELOAD=clock_off.so CLOCK_OFF=SECONDS COMMAND
+ *   LD_PRELOAD=clock_off.so LD_CLOCK_OFF=SECONDS COMMAND
  *
  * Whoever asks what time of day it is, is told one that is so many seconds away. Clocks that only count
  * (CLOCK_MONOTONIC and its like) stay as they are, as on a machine whose clock was set wrongly. */
@@ -17,7 +17,7 @@ int moved_day(struct timeval *ret, void *zone) __asm__("gettimeofday");
 
 static time_t off(void)
 {
-    const char *s = getenv("CLOCK_OFF");
+    const char *s = getenv("LD_CLOCK_OFF");
     return s ? strtol(s, NULL, 10) : 0;
 }
 

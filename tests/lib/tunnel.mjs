@@ -6,7 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
 import { authority } from './egress.mjs';
-import { BIN, end, ms, start, tempDir, until } from './own.mjs';
+import { BIN, descendants, end, ms, start, tempDir, until } from './own.mjs';
 import { startServer } from './sallyport.mjs';
 
 export const TUNNELS_BETA = 'mcp-tunnels-2026-06-22';
@@ -48,7 +48,10 @@ export function gatewayConfig(s, t, routes, more = {}) {
   }, null, 1);
 }
 
-/** Runs `sallyport gateway`; ready when its connections are up. */
+/** The gateway proper of a `sallyport gateway`, which is its keeper: the one that hears strangers. */
+export const confinedPid = (keeper) => descendants(keeper).find((pid) => fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[2] === 'confined');
+
+/** Runs `sallyport gateway`; ready when its connections are up. `pid()`: the gateway proper. */
 export async function startGateway(s, t, routes, { config = {}, args = [], up = true, wrap } = {}) {
   const g = { file: path.join(tempDir('gateway'), 'gateway.yaml') };
   g.write = (more = routes, extra = config) => fs.writeFileSync(g.file, gatewayConfig(s, t, more, extra));
@@ -61,6 +64,7 @@ export async function startGateway(s, t, routes, { config = {}, args = [], up = 
     if (up) { await g.proc.line(/^ready edge=\S+:\d+ routes=\d+$/m); await g.isUp(); }
     return g;
   };
+  g.pid = () => confinedPid(g.proc.pid);
   g.isUp = (n = 2) => until('the gateway is connected', () => (g.proc.err.match(/msg="connected to the edge"/g) ?? []).length >= n);
   g.metric = async (name) => Number((await (await fetch(`http://${g.page}/metrics`)).text()).match(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm'))?.[1]);
   g.stop = async (signal = 'SIGTERM') => { await end(g.proc, { signal }); return g.proc; };

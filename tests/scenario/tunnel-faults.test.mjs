@@ -330,7 +330,7 @@ describe('certificates and tokens that are not good', () => {
 
 describe('a clock that is wrong', { skip: !!process.env.ASAN_OPTIONS && 'the sanitizer wants to be loaded first' }, () => {
   const DAY = 86400, SO = path.join(path.dirname(BIN), 'tests', 'lib', 'clock_off.so');
-  const off = (days) => (bin, argv) => ['env', `LD_PRELOAD=${SO}`, `CLOCK_OFF=${days * DAY}`, bin, ...argv];
+  const off = (days) => (bin, argv) => ['env', `LD_PRELOAD=${SO}`, `LD_CLOCK_OFF=${days * DAY}`, bin, ...argv];
   /** Presence: its log has the day that it believes in. */
   const believes = (p, days) => assert.match(p.err, new RegExp(`^ts=${new Date(Date.now() + days * DAY * 1000).toISOString().slice(0, 10)}T`, 'm'));
   let ca, leaf, echo, port;

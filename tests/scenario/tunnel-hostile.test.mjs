@@ -180,7 +180,7 @@ describe('private servers that lead elsewhere, crawl and flood', () => {
     }));
     const g = await withFine({ flood: `http://127.0.0.1:${o.port}` });
     await isFine();
-    const before = kib(g.proc.pid);
+    const before = kib(g.pid());
     const got = raw('flood');
     for (let i = 0; i < 3; i++) await isFine();
     const text = await got;
@@ -188,7 +188,7 @@ describe('private servers that lead elsewhere, crawl and flood', () => {
     else assert.doesNotMatch(text, /\r\n0\r\n\r\n$/, 'a cut answer is not a whole one');
     assert(sent < 64 << 20, `${sent} bytes were taken`);
     await until('the connection to the server is ended', () => o.sockets.size === 0);
-    if (!SANITIZED) assert(kib(g.proc.pid) - before < 16 << 10, `${kib(g.proc.pid) - before} KiB more`);
+    if (!SANITIZED) assert(kib(g.pid()) - before < 16 << 10, `${kib(g.pid()) - before} KiB more`);
   });
 
   test(`an event of ${FULL ? '1 GiB' : '256 MiB'} goes through in flat memory, and a caller that stops reading stops the server`, { timeout: ms(300000) }, async (x) => {
@@ -205,7 +205,7 @@ describe('private servers that lead elsewhere, crawl and flood', () => {
     });
     const g = await withFine({ event: `http://127.0.0.1:${await listen(o)}` });
     await isFine();
-    const before = [kib(g.proc.pid), kib(s.pid)];
+    const before = [kib(g.pid()), kib(s.pid)];
     const k = await callerSocket(s, t, host('event'));
     let got = 0, last = '';
     k.on('data', (d) => { got += d.length; last = (last + d.subarray(-16).toString('latin1')).slice(-16); });
@@ -214,13 +214,13 @@ describe('private servers that lead elsewhere, crawl and flood', () => {
     k.pause();
     await until('the server is stopped', async () => { const n = sent; await new Promise((ok) => setTimeout(ok, 500)); return sent === n; }, ms(20000));
     assert(sent - got < 64 << 20, `${sent - got} bytes lie between`);
-    const held = [kib(g.proc.pid), kib(s.pid)];
+    const held = [kib(g.pid()), kib(s.pid)];
     await isFine();
     k.resume();
     await within(new Promise((ok) => k.on('close', ok)), ms(240000), 'the end');
     assert(got > size, `${got}`);
     assert.match(last, /\n\n\r\n0\r\n\r\n$/);
-    const peak = [kib(g.proc.pid, 'VmHWM'), kib(s.pid, 'VmHWM')];
+    const peak = [kib(g.pid(), 'VmHWM'), kib(s.pid, 'VmHWM')];
     x.diagnostic(`gateway and server, KiB: ${before} before, ${held} while nobody reads, ${peak} at most`);
     if (!SANITIZED) for (const i of [0, 1]) assert(peak[i] - before[i] < 32 << 10, `${['gateway', 'server'][i]}: ${before[i]} KiB before, ${peak[i]} at most`);
     o.closeAllConnections(); o.close();
@@ -255,7 +255,7 @@ describe('callers that open streams and read none', () => {
 
   test('10,000 on one connection of HTTP/2, whatever SETTINGS say', async (x) => {
     await isFine();
-    const before = [kib(g.proc.pid), kib(s.pid)];
+    const before = [kib(g.pid()), kib(s.pid)];
     const k = await callerSocket(s, t, host('endless'), { alpn: ['h2'] });
     k.on('data', () => {});
     const closed = new Promise((ok) => k.on('close', () => ok('closed')));
@@ -267,7 +267,7 @@ describe('callers that open streams and read none', () => {
     await isFine();
     assert(open.size <= 64, `${open.size} at the server`);
     await until('it is either held to 64 or ended', () => open.size === 64 || k.destroyed);
-    const held = [kib(g.proc.pid), kib(s.pid)];
+    const held = [kib(g.pid()), kib(s.pid)];
     x.diagnostic(`gateway and server, KiB: ${before} before, ${held} then; ${k.destroyed ? 'ended' : 'held'}`);
     if (!SANITIZED) for (const i of [0, 1]) assert(held[i] - before[i] < 48 << 10, `${before} -> ${held}`);
     k.destroy();
@@ -313,7 +313,7 @@ describe('callers that open streams and read none', () => {
   // Each fills megabytes of the kernel's buffers, which is what takes its time.
   test('300 connections with one each', { timeout: ms(300000) }, async (x) => {
     const n = 300, all = [];
-    const before = [kib(g.proc.pid), kib(s.pid)];
+    const before = [kib(g.pid()), kib(s.pid)];
     try {
       for (let i = 0; i < n; i++) {
         const k = await callerSocket(s, t, host('endless'));
@@ -323,7 +323,7 @@ describe('callers that open streams and read none', () => {
       }
       await until('each has reached the server', () => open.size === n, ms(60000));
       for (let i = 0; i < 5; i++) await isFine();
-      const held = [kib(g.proc.pid), kib(s.pid)];
+      const held = [kib(g.pid()), kib(s.pid)];
       x.diagnostic(`gateway and server, KiB: ${before} before, ${held} with ${n}`);
       // Of all callers of one connection that do not read: HELD_MOST at the edge (16 MiB) and at the gateway (64 MiB), each twice.
       if (!SANITIZED) { assert(held[0] - before[0] < (2 * 64 << 10) + n * 400, `${before} -> ${held}`); assert(held[1] - before[1] < (2 * 16 << 10) + n * 200, `${before} -> ${held}`); }

@@ -357,7 +357,7 @@ int gateway_config_parse(const char *name, const char *text, size_t n, struct ga
     return read_document(&doc, document, ret);
 }
 
-int gateway_config_read(const char *path, struct gateway_config **ret, struct err *e)
+int gateway_config_text(const char *path, char **ret, size_t *ret_n, struct err *e)
 {
     /* Not file_open: a ConfigMap's files are links, and nothing of it is written. */
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -375,7 +375,17 @@ int gateway_config_read(const char *path, struct gateway_config **ret, struct er
                        LIMIT_YAML_BYTES);
     if (n < 0)
         return err_set(e, (int)n, "%.300s cannot be read: %s", path, err_text((int)n));
-    return gateway_config_parse(path, text, (size_t)n, ret, e);
+    *ret = TAKE(text);
+    *ret_n = (size_t)n;
+    return 0;
+}
+
+int gateway_config_read(const char *path, struct gateway_config **ret, struct err *e)
+{
+    AUTO_FREE char *text = NULL;
+    size_t n;
+    int r = gateway_config_text(path, &text, &n, e);
+    return r < 0 ? r : gateway_config_parse(path, text, n, ret, e);
 }
 
 struct gateway_config *gateway_config_ref(struct gateway_config *c)
@@ -401,6 +411,14 @@ void gateway_config_unref(struct gateway_config *c)
     free(c->proxy_user);
     json_decref(c->document);
     free(c);
+}
+
+bool gateway_config_has_https(const struct gateway_config *c)
+{
+    for (size_t i = 0; i < c->n_routes; i++)
+        if (c->routes[i].upstream.scheme == GATEWAY_HTTPS)
+            return true;
+    return false;
 }
 
 bool gateway_config_goes_direct(const struct gateway_config *c, const struct address *a)

@@ -21,10 +21,15 @@ int gateway_config_parse(const char *name, const char *text, size_t n, struct ga
  * lines are told. */
 int gateway_config_take(const char *name, json_t *document, struct gateway_config **ret,
                         struct err *e) WARN_UNUSED;
+/* The text of a file, free's: as gateway_config_read reads it. Blocks. */
+int gateway_config_text(const char *path, char **ret, size_t *ret_n, struct err *e) WARN_UNUSED;
 /* The same of a file, at most LIMIT_YAML_BYTES; through links, as Kubernetes mounts it. Blocks. */
 int gateway_config_read(const char *path, struct gateway_config **ret, struct err *e) WARN_UNUSED;
 struct gateway_config *gateway_config_ref(struct gateway_config *c);
 void gateway_config_unref(struct gateway_config *c); /* NULL is fine */
+
+/* Whether a route leads to a server by https. */
+bool gateway_config_has_https(const struct gateway_config *c);
 
 /* Whether the edge is dialed without the proxy: there is none, or no_proxy has the edge's host or,
  * when it is known (may be NULL), its address. */

@@ -1,8 +1,8 @@
 /* control.c - asks and answers on the control socket.
  *
- * On a fiber of the gateway, and in the command that a person runs. The socket is a file (0600) in a directory of the
- * gateway's user: a browser cannot open it, and other users may not. The kernel says who has connected
- * (SO_PEERCRED): the gateway's user or root, else not a byte is read. What such a peer sends is parsed strictly
+ * On a fiber of the gateway, and in the command that a person runs. The socket is a file (0600) that the keeper has made in a
+ * directory of its user: a browser cannot open it, and other users may not. The kernel says who has connected
+ * (SO_PEERCRED): the keeper's user or root, else not a byte is read. What such a peer sends is parsed strictly
  * and bounded all the same, and one that sends nothing is let go after ten seconds, so that the next one gets its
  * turn. Nothing secret is ever said here. */
 #include "tunnel/gateway/control.h"
@@ -28,7 +28,6 @@
 struct control {
     struct control_options o;
     struct io_fd io;
-    char *path;
 };
 
 json_t *control_refusal(const char *words)
@@ -63,13 +62,13 @@ static int write_line(struct stream *s, const json_t *o, size_t most)
 
 /* ---- the gateway's side ---- */
 
-static int peer_of(int fd, uid_t *ret)
+static int peer_of(const struct control *c, int fd, uid_t *ret)
 {
     struct ucred who;
     socklen_t n = sizeof(who);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0)
         return -errno;
-    if (n != sizeof(who) || (who.uid != geteuid() && who.uid != 0))
+    if (n != sizeof(who) || (who.uid != c->o.uid && who.uid != 0))
         return -EPERM;
     *ret = who.uid;
     return 0;
@@ -84,7 +83,7 @@ static void serve(struct control *c, int taken)
     struct err why = {0};
     struct stream s;
     uid_t uid;
-    int r = peer_of(fd, &uid);
+    int r = peer_of(c, fd, &uid);
     if (r < 0) {
         log_warn("somebody else was at the control socket, and not heard", "why=%s", err_text(r));
         return;
@@ -105,24 +104,25 @@ static void serve(struct control *c, int taken)
     stream_done(&s);
 }
 
-int control_open(const char *dir, const struct control_options *o, struct control **ret,
-                 struct err *e)
+int control_listen(const char *dir, struct err *e)
 {
     AUTO_FREE char *address = mem_printf("unix:%s/" CONTROL_SOCKET, dir);
     char bound[SOCK_ADDR_MAX];
-    AUTO_CLOSE int fd = sock_listen(address, BACKLOG, bound, e);
-    if (fd < 0)
-        return err_wrap(e, fd, "the control socket");
+    int fd = sock_listen(address, BACKLOG, bound, e);
+    return fd < 0 ? err_wrap(e, fd, "the control socket") : fd;
+}
+
+int control_open(int fd, const struct control_options *o, struct control **ret, struct err *e)
+{
+    AUTO_CLOSE int taken = fd;
     struct control *c = mem_new(struct control);
     c->o = *o;
-    c->path = mem_strdup(address + strlen("unix:"));
-    int r = io_fd_add(&c->io, fd);
+    int r = io_fd_add(&c->io, taken);
     if (r < 0) {
-        free(c->path);
         free(c);
         return err_set(e, r, "the control socket: %s", err_text(r));
     }
-    fd = -1;
+    taken = -1;
     *ret = c;
     return 0;
 }
@@ -146,8 +146,6 @@ void control_free(struct control *c)
     if (!c)
         return;
     io_fd_close(&c->io);
-    (void)unlink(c->path);
-    free(c->path);
     free(c);
 }
 

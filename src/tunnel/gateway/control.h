@@ -18,16 +18,18 @@ struct control_options {
     /* Answers a request, an object, of the user `uid`, who may decide. A new reference, never NULL. Suspends. */
     json_t *(*answer)(void *arg, uid_t uid, const json_t *request);
     void *arg;
+    uid_t uid; /* who may decide, beside root */
 };
-/* Listens at `dir`/gateway.sock, mode 0600; one that nobody listens at any more is replaced. 0 or a code with
- * words: also when another gateway listens there. */
-int control_open(const char *dir, const struct control_options *o, struct control **ret,
-                 struct err *e) WARN_UNUSED;
+/* Listens at `dir`/gateway.sock, mode 0600; one that nobody listens at any more is replaced. The descriptor, the
+ * caller's, or a code with words: also when another gateway listens there. Does not suspend. */
+int control_listen(const char *dir, struct err *e) WARN_UNUSED;
+/* Takes such a descriptor over in either case. 0 or a code with words. */
+int control_open(int fd, const struct control_options *o, struct control **ret, struct err *e)
+    WARN_UNUSED;
 /* The fiber (arg: struct control). One request for each connection, one connection at a time: a line with an object, and
  * a line with the answer. Serves until cancelled. Suspends. */
 int control_run(void *arg);
-void control_free(
-    struct control *c); /* removes the socket; NULL is fine; after control_run has returned */
+void control_free(struct control *c); /* NULL is fine; after control_run has returned */
 
 /* The other side: one request to the gateway whose state is in `dir`. *ret: its answer, an object, which may be
  * {type: "error", message}. Suspends, bounded. 0 or a code with words: nobody is there, or it is no gateway. */

@@ -1,7 +1,7 @@
-/* decisions.c - the state directory of a gateway, and the decisions that come by its control socket.
+/* decisions.c - what a gateway keeps, and the decisions that come by its control socket.
  *
- * On the gateway's root fiber, which opens it before a caller comes, and on a fiber of its own. Who decides is the
- * gateway's user or root (control.c). What is decided is recorded: without room in the audit log nothing is
+ * On the gateway's root fiber, which opens it before a caller comes, and on a fiber of its own; directory, file and socket
+ * are the keeper's (tunnel/keeper/state.c). Who decides is the keeper's user or root (control.c). What is decided is recorded: without room in the audit log nothing is
  * accepted. A decision names what was looked at by its digest, so that what a server says in
  * between is not accepted with it. */
 #include "tunnel/gateway/decisions.h"
@@ -13,20 +13,16 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "fiber/fiber.h"
-#include "io/pool.h"
 #include "tunnel/gateway/control.h"
+#include "tunnel/gateway/supply.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define SAVE_MS      5000
 #define LAST_SAVE_MS 5000
 
 struct decisions {
     struct decisions_options o;
-    char *dir;
     struct pins pins;
     struct approvals approvals;
     struct pins_file *file;
@@ -205,44 +201,22 @@ static json_t *answer(void *arg, uid_t uid, const json_t *request)
 
 /* ---- life ---- */
 
-struct job {
-    const char *dir;
-    struct err err;
-};
-
-/* On a thread. */
-static int check_dir(void *arg)
-{
-    struct job *j = arg;
-    struct stat st;
-    AUTO_CLOSE int fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
-    if (r < 0)
-        return err_set(&j->err, r, "state_dir: cannot open %s: %s", j->dir, err_text(r));
-    if (st.st_uid != geteuid() || (st.st_mode & 022))
-        return err_set(&j->err, -EPERM,
-                       "%s has to belong to the gateway's user, and nobody else may write to it: "
-                       "what is accepted is kept there (state_dir names another directory)",
-                       j->dir);
-    return 0;
-}
-
 int decisions_open(const struct decisions_options *o, struct decisions **ret, struct err *e)
 {
+    struct supply_state given;
+    int r = supply_state(o->keeper, &given, e);
+    if (r < 0)
+        return r;
     struct decisions *s = mem_new(struct decisions);
-    struct job j = {.dir = o->dir};
     s->o = *o;
-    s->dir = mem_strdup(o->dir);
     pins_init(&s->pins);
     approvals_init(&s->approvals);
-    int r = pool_call(o->pool, check_dir, &j);
-    if (r < 0)
-        *e = j.err;
+    r = control_open(TAKE_FD(given.control_fd),
+                     &(struct control_options){.answer = answer, .arg = s, .uid = given.uid},
+                     &s->control, e);
     if (r == 0)
-        r = control_open(s->dir, &(struct control_options){.answer = answer, .arg = s}, &s->control,
-                         e);
-    if (r == 0)
-        r = pins_file_open(o->pool, s->dir, &s->pins, &s->file, e);
+        r = pins_file_open(o->keeper, &given, &s->pins, &s->file, e);
+    supply_state_done(&given);
     if (r < 0)
         decisions_free(s);
     else
@@ -283,7 +257,6 @@ void decisions_free(struct decisions *s)
     pins_file_free(s->file);
     pins_done(&s->pins);
     approvals_done(&s->approvals);
-    free(s->dir);
     free(s);
 }
 

@@ -6,17 +6,16 @@
 #include "tunnel/gateway/pins_file.h"
 
 struct audit_client;
+struct ctl;
 struct decisions;
 
 struct decisions_options {
-    struct pool *pool;
-    const char *dir;
+    struct ctl *keeper;
     struct audit_client *audit;              /* NULL: decisions are not recorded */
     struct gateway_face *(*face)(void *arg); /* a reference */
     void *arg;
 };
-/* Checks the directory, takes the control socket, which is how it is known that no other gateway has it, and reads what
- * is kept. Suspends. 0 or a code with words. */
+/* Gets the control socket and what is kept from the keeper. Suspends. 0 or a code with words. */
 int decisions_open(const struct decisions_options *o, struct decisions **ret, struct err *e)
     WARN_UNUSED;
 /* The fiber (arg: struct decisions): answers at the control socket, and writes what waits. Until cancelled. Suspends. */

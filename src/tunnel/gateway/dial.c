@@ -2,7 +2,7 @@
  *
  * Runs on the fiber of an uplink. The edge is the operator's word and is verified by TLS; what answers is
  * parsed as a stranger's all the same, for it may be a box in between: strictly, a head of bounded size, read
- * byte by byte so that not a byte behind it is taken. The token is read from its file for each attempt, so
+ * byte by byte so that not a byte behind it is taken. The token is read from its file, by the keeper, for each attempt, so
  * that a rotated one is picked up; it lies in locked memory and in a buffer that is wiped. */
 #include "tunnel/gateway/dial.h"
 
@@ -20,6 +20,7 @@
 #include "io/race.h"
 #include "io/resolve.h"
 #include "io/tls.h"
+#include "tunnel/gateway/supply.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -127,6 +128,13 @@ int gateway_dial_secret(struct pool *pool, const char *field, const char *path, 
     return r;
 }
 
+static int read_secret(const struct dial_how *h, const char *field, const char *path,
+                       struct secret *ret, struct err *e)
+{
+    return h->keeper ? supply_line(h->keeper, field, ret, e)
+                     : gateway_dial_secret(h->pool, field, path, ret, e);
+}
+
 static int through_proxy(const struct dial_how *h, struct stream *ret, struct dial_seen *seen,
                          struct err *e)
 {
@@ -141,7 +149,7 @@ static int through_proxy(const struct dial_how *h, struct stream *ret, struct di
     if (r == 0 && p->tls)
         r = start_tls(h, &p->host, ret, e);
     if (r == 0 && p->password_file)
-        r = gateway_dial_secret(h->pool, "proxy_password_file", p->password_file, &password, e);
+        r = read_secret(h, "proxy_password_file", p->password_file, &password, e);
     if (r == 0) {
         const struct http_proxy ask = {.word = "the proxy",
                                        .name = p->host.text,
@@ -163,7 +171,7 @@ static int ask(const struct dial_how *h, struct stream *s, struct err *e)
 {
     const struct gateway_edge *edge = &h->config->edge;
     struct secret token = {0};
-    int r = gateway_dial_secret(h->pool, "token_file", edge->token_file, &token, e);
+    int r = read_secret(h, "token_file", edge->token_file, &token, e);
     if (r < 0)
         return r;
     AUTO(buf) b = BUF_INIT(REQUEST_MAX);

@@ -4,6 +4,7 @@
 #include "io/stream.h"
 #include "tunnel/gateway/config.h"
 
+struct ctl;
 struct err;
 struct pool;
 struct resolver;
@@ -12,7 +13,8 @@ struct tls_trust;
 
 struct dial_how {
     const struct gateway_config *config; /* with an edge */
-    struct pool *pool;                   /* for files */
+    struct pool *pool;                   /* for files, or */
+    struct ctl *keeper;                  /* who reads them for us; NULL: we do */
     struct resolver *resolver;
     struct tls_trust *trust; /* for the edge, and for a proxy by https */
     const char *connector;   /* what this process calls itself: a token of RFC 9110 */

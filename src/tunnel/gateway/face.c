@@ -1,8 +1,7 @@
-/* face.c - reads the files on a thread, and tells when they have changed.
+/* face.c - makes what is served out of the files, on a thread.
  *
- * Files of the operator's, possibly mounted (Kubernetes swaps a link): so links are followed, and a change is
- * any change of what stat says. It is asked before a file is read: what changes in between is read again. A
- * set that does not fit together, because only one half has been replaced so far, is an error, and who asked
+ * The files are the operator's. The keeper has opened them (tunnel/keeper/files.c), with the configuration's
+ * text beside; here they are read and understood. A set that does not fit together, because only one half has been replaced so far, is an error, and who asked
  * keeps what it has. Certificate and key in one file are read at once, and are never halves of two. */
 #include "tunnel/gateway/face.h"
 
@@ -12,79 +11,56 @@
 #include "base/time.h"
 #include "crypto/cert.h"
 #include "crypto/digest.h"
+#include "fiber/fiber.h"
 #include "io/file.h"
 #include "io/pool.h"
 #include "io/tls.h"
+#include "tunnel/gateway/supply.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MOST (128u << 10)
+#define CA_MOST   (8u << 20)
 
 struct job {
     const char *config_path;
+    struct supply_files files;
     struct gateway_face *ret;
     struct err err;
 };
 
-/* ---- marks ---- */
-
-#define MARK_EMPTY 1
-
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    return (h ^ v) * UINT64_C(0x9e3779b97f4a7c15) + (h >> 29);
-}
-
-static void mark_file(uint64_t *mark, const char *path)
-{
-    struct stat st = {0};
-    if (stat(path, &st) < 0)
-        memset(&st, 0, sizeof(st));
-    *mark = mix(*mark, (uint64_t)st.st_ino);
-    *mark = mix(*mark, (uint64_t)st.st_size);
-    *mark = mix(*mark, (uint64_t)st.st_mtim.tv_sec);
-    *mark = mix(*mark, (uint64_t)st.st_mtim.tv_nsec);
-}
-
-/* Those that the configuration names, which is marked before them. */
-static void mark_others(uint64_t *mark, const struct gateway_config *c)
-{
-    mark_file(mark, c->cert_file);
-    mark_file(mark, c->key_file);
-    if (c->upstream_ca_file)
-        mark_file(mark, c->upstream_ca_file);
-    if (c->client_ca_file)
-        mark_file(mark, c->client_ca_file);
-}
-
 /* ---- reading ---- */
 
-static ssize_t read_text(const char *path, bool is_key, char *to, size_t room, struct err *e)
+int face_file_open(const char *path, bool is_key, struct err *e)
 {
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return err_set(e, -errno, "cannot open %s: %s", path, err_text(-errno));
     int r = is_key ? file_is_private(fd, path, e) : 0;
-    if (r < 0)
-        return r;
+    return r < 0 ? r : TAKE_FD(fd);
+}
+
+static ssize_t read_text(int fd, const char *path, char *to, size_t room, struct err *e)
+{
     ssize_t n = file_read_small(fd, to, room);
     return n < 0 ? err_set(e, (int)n, "cannot read %s: %s", path, err_text((int)n)) : n;
 }
 
-int face_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
+/* `cert_fd` -1: the key's file has it, too. */
+static int read_identity(const struct gateway_config *c, int cert_fd, int key_fd,
+                         struct cert_identity **ret, struct err *e)
 {
     AUTO_FREE char *cert = mem_array(FILE_MOST, 1);
     struct secret key = {0};
     int r = secret_room(&key, FILE_MOST);
     if (r < 0)
         return err_set(e, r, "no memory for a private key: %s", err_text(r));
-    const bool is_one = str_eq(c->cert_file, c->key_file);
-    ssize_t n = is_one ? 0 : read_text(c->cert_file, false, cert, FILE_MOST, e);
-    ssize_t k = n < 0 ? n : read_text(c->key_file, true, key.data, FILE_MOST, e);
+    const bool is_one = cert_fd < 0;
+    ssize_t n = is_one ? 0 : read_text(cert_fd, c->cert_file, cert, FILE_MOST, e);
+    ssize_t k = n < 0 ? n : read_text(key_fd, c->key_file, key.data, FILE_MOST, e);
     r = k < 0 ? (int)k
               : cert_identity_read(is_one ? key.data : cert, (size_t)(is_one ? k : n), c->cert_file,
                                    key.data, (size_t)k, c->key_file, ret, e);
@@ -93,25 +69,21 @@ int face_identity(const struct gateway_config *c, struct cert_identity **ret, st
     return r;
 }
 
+int face_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
+{
+    const bool is_one = str_eq(c->cert_file, c->key_file);
+    AUTO_CLOSE int cert_fd = is_one ? -1 : face_file_open(c->cert_file, false, e);
+    if (cert_fd < 0 && !is_one)
+        return cert_fd;
+    AUTO_CLOSE int key_fd = face_file_open(c->key_file, true, e);
+    return key_fd < 0 ? key_fd : read_identity(c, cert_fd, key_fd, ret, e);
+}
+
 static void hash_config(const struct gateway_config *c, char ret[FACE_HASH_MAX])
 {
     size_t n;
     AUTO_FREE char *text = json_text(c->document, &n);
     (void)digest_sha256_hex(text, n, ret);
-}
-
-/* Whom callers have to be signed by. A file that is replaced between the two readings is read again (mark). */
-static int read_client_trust(struct gateway_face *f, struct err *e)
-{
-    const char *path = f->config->client_ca_file;
-    AUTO_FREE char *text = mem_array(FILE_MOST, 1);
-    ssize_t n = read_text(path, false, text, FILE_MOST, e);
-    if (n < 0)
-        return err_wrap(e, (int)n, "tls.client_ca_file");
-    (void)digest_sha256_hex(text, (size_t)n, f->client_hash);
-    secret_wipe(text, FILE_MOST); /* a link may lead to the key's file */
-    f->client_trust = tls_trust_only(path, e);
-    return f->client_trust ? 0 : err_wrap(e, -E_TLS, "tls.client_ca_file");
 }
 
 static int check_times(const struct gateway_config *c, const struct cert_identity *id,
@@ -130,45 +102,78 @@ static int check_times(const struct gateway_config *c, const struct cert_identit
     return 0;
 }
 
-/* On a thread. */
+static int read_trust(const struct job *j, struct tls_trust **ret, struct err *e)
+{
+    const struct gateway_config *c = j->ret->config;
+    if (j->files.ca_fd < 0) {
+        *ret = c->upstream_system_cas ? tls_trust_new(NULL, e) : tls_trust_only(NULL, e);
+        return *ret ? 0 : -E_TLS;
+    }
+    AUTO_FREE char *text = mem_array(CA_MOST, 1);
+    ssize_t n = read_text(j->files.ca_fd, c->upstream_ca_file, text, CA_MOST, e);
+    if (n < 0)
+        return (int)n;
+    *ret = tls_trust_text(c->upstream_ca_file, text, (size_t)n, c->upstream_system_cas, e);
+    return *ret ? 0 : -E_TLS;
+}
+
+/* Whom callers have to be signed by. */
+static int read_client_trust(const struct job *j, struct err *e)
+{
+    struct gateway_face *f = j->ret;
+    const char *path = f->config->client_ca_file;
+    AUTO_FREE char *text = mem_array(CA_MOST, 1);
+    ssize_t n = read_text(j->files.client_fd, path, text, CA_MOST, e);
+    if (n < 0)
+        return err_wrap(e, (int)n, "tls.client_ca_file");
+    (void)digest_sha256_hex(text, (size_t)n, f->client_hash);
+    f->client_trust = tls_trust_text(path, text, (size_t)n, false, e);
+    secret_wipe(text, (size_t)n); /* a link may lead to the key's file */
+    return f->client_trust ? 0 : err_wrap(e, -E_TLS, "tls.client_ca_file");
+}
+
+/* On a thread, once there may be some. */
 static int read_all(void *arg)
 {
     struct job *j = arg;
     struct gateway_face *f = j->ret;
-    f->mark = MARK_EMPTY;
-    mark_file(&f->mark, j->config_path);
-    int r = gateway_config_read(j->config_path, &f->config, &j->err);
+    f->mark = j->files.mark;
+    f->supplied = j->files.number;
+    int r = gateway_config_parse(j->config_path, j->files.text, j->files.n, &f->config, &j->err);
     const struct gateway_config *c = f->config;
     if (r == 0)
-        mark_others(&f->mark, c);
-    if (r == 0)
-        r = face_identity(c, &f->identity, &j->err);
+        r = read_identity(c, j->files.cert_fd, j->files.key_fd, &f->identity, &j->err);
     if (r == 0)
         r = check_times(c, f->identity, &j->err);
     if (r == 0)
         hash_config(c, f->hash);
     if (r == 0 && c->client_ca_file)
-        r = read_client_trust(f, &j->err);
-    bool https = false;
-    for (size_t i = 0; r == 0 && i < c->n_routes; i++)
-        https = https || c->routes[i].upstream.scheme == GATEWAY_HTTPS;
-    if (r == 0 && https) {
-        f->upstream_trust = c->upstream_system_cas ? tls_trust_new(c->upstream_ca_file, &j->err)
-                                                   : tls_trust_only(c->upstream_ca_file, &j->err);
-        r = f->upstream_trust ? 0 : -E_TLS;
-    }
+        r = read_client_trust(j, &j->err);
+    if (r == 0 && gateway_config_has_https(c))
+        r = read_trust(j, &f->upstream_trust, &j->err);
     return r;
 }
 
-int face_read(struct pool *pool, struct secret_sources *sources, const char *config_path,
-              const struct gateway_face *before, struct gateway_face **ret, struct err *e)
+static int read_here(struct job *j)
+{
+    fiber_excuse_hold(); /* at the start, when nobody waits */
+    return read_all(j);
+}
+
+int face_read(struct ctl *keeper, struct pool *pool, struct secret_sources *sources,
+              const char *config_path, const struct gateway_face *before, struct gateway_face **ret,
+              struct err *e)
 {
     static uint64_t numbers;
-    struct gateway_face *f = mem_new(struct gateway_face);
+    struct job j = {.config_path = config_path, .files = SUPPLY_FILES_NONE};
+    int r = supply_files(keeper, &j.files, e);
+    if (r < 0)
+        return r;
+    struct gateway_face *f = j.ret = mem_new(struct gateway_face);
     f->refs = 1;
     (void)snprintf(f->number, sizeof(f->number), "%llu", (unsigned long long)++numbers);
-    struct job j = {.config_path = config_path, .ret = f};
-    int r = pool_call(pool, read_all, &j);
+    r = pool ? pool_call(pool, read_all, &j) : read_here(&j);
+    supply_files_done(&j.files);
     if (r < 0)
         *e = j.err;
     else
@@ -204,28 +209,4 @@ void face_unref(struct gateway_face *f)
 struct route_secret *face_secret(const struct gateway_face *f, const struct gateway_route *route)
 {
     return &f->secrets[route - f->config->routes];
-}
-
-/* ---- changes ---- */
-
-struct marking {
-    const char *config_path;
-    const struct gateway_config *config;
-    uint64_t mark;
-};
-
-/* On a thread. */
-static int mark_all(void *arg)
-{
-    struct marking *m = arg;
-    mark_file(&m->mark, m->config_path);
-    mark_others(&m->mark, m->config);
-    return 0;
-}
-
-uint64_t face_mark(struct pool *pool, const char *config_path, const struct gateway_config *c)
-{
-    struct marking m = {.config_path = config_path, .config = c, .mark = MARK_EMPTY};
-    (void)pool_call(pool, mark_all, &m);
-    return m.mark;
 }

@@ -5,6 +5,7 @@
 #include "tunnel/gateway/route_secret.h"
 
 struct cert_identity;
+struct ctl;
 struct err;
 struct pool;
 struct tls_trust;
@@ -23,13 +24,15 @@ struct gateway_face {
     struct route_secret *secrets;     /* one for each route; these change */
     char hash[FACE_HASH_MAX];         /* of what the configuration says, in hex: for records */
     char number[FACE_NUMBER_MAX];     /* of no other one in this process */
-    uint64_t mark;                    /* of the files, from before they were read: face_mark */
+    uint64_t mark;                    /* of the files, from before they were read: supply_mark */
+    int64_t supplied;                 /* what the keeper calls them: supply_taken */
 };
-/* Reads everything but secrets, whose sources are made. `before` (NULL: none): what it is to take the place
- * of. Suspends. 0 with one reference, or a code with words. */
-int face_read(struct pool *pool, struct secret_sources *sources, const char *config_path,
-              const struct gateway_face *before, struct gateway_face **ret, struct err *e)
-    WARN_UNUSED;
+/* Asks the keeper for all files and reads them, on `pool` when there may be threads; sources of secrets are
+ * made. `config_path` stands in words. `before` (NULL: none): what it is to take the place of. Suspends. 0
+ * with one reference, or a code with words. */
+int face_read(struct ctl *keeper, struct pool *pool, struct secret_sources *sources,
+              const char *config_path, const struct gateway_face *before, struct gateway_face **ret,
+              struct err *e) WARN_UNUSED;
 struct gateway_face *face_ref(struct gateway_face *f);
 void face_unref(struct gateway_face *f); /* Suspends with the last one. NULL is fine */
 /* The secret of a route of this face. */
@@ -37,6 +40,6 @@ struct route_secret *face_secret(const struct gateway_face *f, const struct gate
 /* The certificate and key alone, whatever their dates are. Blocks. 0, or a code with words. */
 int face_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
     WARN_UNUSED;
-/* What tells that a file has changed, when it is another one than that of the face: numbers, sizes and times
- * of all of them. Suspends. */
-uint64_t face_mark(struct pool *pool, const char *config_path, const struct gateway_config *c);
+/* Opens one of the files; a key's must be nobody else's to read. A descriptor, the caller's, or a code with
+ * words. Blocks. */
+int face_file_open(const char *path, bool is_key, struct err *e) WARN_UNUSED;

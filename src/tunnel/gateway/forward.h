@@ -4,6 +4,7 @@
 #include "tunnel/gateway/inner.h"
 
 struct audit_client;
+struct ctl;
 struct err;
 struct gateway_forward;
 struct approvals;
@@ -14,6 +15,7 @@ struct resolver;
 
 struct gateway_forward_options {
     struct resolver *resolver;
+    struct ctl *keeper;         /* of reach_how */
     struct health *health;      /* where requests and failures are told */
     struct audit_client *audit; /* NULL: nothing is recorded */
     struct pins *pins;          /* with their file; NULL: no route pins its tools */

@@ -17,7 +17,8 @@ static int dial(void *arg, struct stream *ret, enum http_version *ret_version,
     const struct reach_how how = {.config = q->face->config,
                                   .trust = q->face->upstream_trust,
                                   .resolver = q->f->o.resolver,
-                                  .own = &q->f->own};
+                                  .own = &q->f->own,
+                                  .keeper = q->f->o.keeper};
     struct reach_seen seen;
     int r = gateway_reach(&how, &q->route->upstream, ret, ret_version, &seen, e);
     if (r < 0)

@@ -1,6 +1,6 @@
-/* gateway.c - the parts of the gateway, put together in one process.
+/* gateway.c - the parts of the gateway, put together in one process, which may open no file (process.c).
  *
- * On the loop's root fiber, which owns everything here. Opening reads all files, so that what is wrong with
+ * On the loop's root fiber, which owns everything here. Opening gets all files from the keeper, so that what is wrong with
  * them is told at the start; from then on they are looked at every few seconds, and a set that is good takes
  * the place of the one before: callers that are there keep the old one, the next get the new one. A set that
  * is not good is told once, and changes nothing. Where the edge is and how many connections there are is read
@@ -8,7 +8,6 @@
 #include "tunnel/gateway/gateway.h"
 
 #include "audit/client.h"
-#include "audit/server.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -22,7 +21,6 @@
 #include "io/pool.h"
 #include "io/resolve.h"
 #include "io/slack.h"
-#include "io/sock.h"
 #include "io/tls.h"
 #include "secret/source.h"
 #include "tunnel/gateway/face.h"
@@ -32,11 +30,11 @@
 #include "tunnel/gateway/probe.h"
 #include "tunnel/gateway/decisions.h"
 #include "tunnel/gateway/status.h"
+#include "tunnel/gateway/supply.h"
 #include "tunnel/gateway/uplink.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define LOOK_MS        5000
@@ -53,9 +51,8 @@ struct gateway {
     struct tls_ctx *tls;
     struct gateway_face *face;
     uint64_t mark;
-    struct audit_server *audit; /* NULL: nothing is recorded */
-    struct audit_client *records;
-    struct decisions *decisions; /* NULL: no route of the configuration at the start keeps any */
+    struct audit_client *records; /* NULL: nothing is recorded */
+    struct decisions *decisions;  /* NULL: no route of the configuration at the start keeps any */
     struct gateway_forward *forward;
     struct uplinks *uplinks;
     struct listener *listener; /* NULL: no connector comes */
@@ -104,9 +101,10 @@ static void serve_request(void *arg, const struct gateway_face *face,
 static void is_up(void *arg)
 {
     struct gateway *g = arg;
-    if (!g->was_up && g->o.on_ready)
-        g->o.on_ready(g->o.arg);
+    const bool first = !g->was_up;
     g->was_up = true;
+    if (first && g->o.on_ready)
+        g->o.on_ready(g->o.arg);
 }
 
 static size_t callers(const struct gateway *g)
@@ -202,12 +200,13 @@ static bool same_listener(const struct gateway_listen *a, const struct gateway_l
            memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
 }
 
-/* Takes a set of files as what is served from now on. Connections to servers that were made by the rules of
+/* Takes a set of files as what is served from now on. Suspends. Connections to servers that were made by the rules of
  * before are not used again. */
 static void put_on(struct gateway *g, struct gateway_face *f)
 {
     struct gateway_face *before = g->face;
     g->face = f;
+    supply_taken(g->o.keeper, f->supplied);
     g->mark = f->mark;
     g->generation++;
     g->taken_us = time_real_us();
@@ -226,11 +225,12 @@ static void look_again(struct gateway *g, bool always)
 {
     struct gateway_face *f;
     struct err e = {0};
-    uint64_t mark = face_mark(g->pool, g->o.config_path, g->face->config);
-    if (mark == g->mark && !always)
+    uint64_t mark = g->mark;
+    int r = supply_mark(g->o.keeper, &mark, &e);
+    if (r < 0 || (mark == g->mark && !always)) /* without a keeper there is soon no gateway */
         return;
     g->mark = mark;
-    int r = face_read(g->pool, g->secrets, g->o.config_path, g->face, &f, &e);
+    r = face_read(g->o.keeper, g->pool, g->secrets, g->o.config_path, g->face, &f, &e);
     if (r == 0 && f->config->keeps_state && !g->decisions) {
         face_unref(f);
         r = err_set(&e, -E_DENIED,
@@ -279,29 +279,18 @@ void gateway_reload(struct gateway *g)
 
 /* ---- life ---- */
 
-/* The log has one writer, which is here, and one who brings records: the same as between processes, so that
- * room is reserved before anything is done. */
+/* The log has one writer, the keeper, and one who brings records: room is reserved before anything is done. */
 static int open_audit(struct gateway *g, struct err *e)
 {
-    const struct audit_options o = {.path = g->face->config->audit_file};
-    int pair[2];
-    if (!o.path)
+    if (!g->face->config->audit_file)
         return 0;
-    int r = audit_server_open(&o, 0, &g->audit, e);
-    if (r < 0)
-        return err_wrap(e, r, "audit");
-    r = sock_pair(SOCK_STREAM, pair);
-    if (r < 0)
-        return err_set(e, r, "could not make a socket: %s", err_text(r));
-    AUTO_CLOSE int ours = pair[0], theirs = pair[1];
-    r = audit_server_add(g->audit, theirs, "gateway", e);
-    if (r < 0)
-        return r;
-    theirs = -1;
+    AUTO_CLOSE int fd = supply_audit(g->o.keeper, e);
+    if (fd < 0)
+        return fd;
     g->records = audit_client_new();
-    r = audit_client_connect(g->records, ours, e);
+    int r = audit_client_connect(g->records, fd, e);
     if (r == 0)
-        ours = -1;
+        fd = -1;
     return r;
 }
 
@@ -310,9 +299,7 @@ static int open_decisions(struct gateway *g, struct err *e)
     const struct gateway_config *c = g->face->config;
     if (!c->keeps_state)
         return 0;
-    AUTO_FREE char *here = file_folder(g->o.config_path);
-    return decisions_open(&(struct decisions_options){.pool = g->pool,
-                                                      .dir = c->state_dir ? c->state_dir : here,
+    return decisions_open(&(struct decisions_options){.keeper = g->o.keeper,
                                                       .audit = g->records,
                                                       .face = give_face,
                                                       .arg = g},
@@ -322,7 +309,7 @@ static int open_decisions(struct gateway *g, struct err *e)
 static int open_forward(struct gateway *g, struct err *e)
 {
     struct gateway_forward_options o = {
-        .resolver = g->resolver, .health = g->health, .audit = g->records};
+        .resolver = g->resolver, .keeper = g->o.keeper, .health = g->health, .audit = g->records};
     if (g->decisions) {
         o.pins = decisions_pins(g->decisions);
         o.pins_file = decisions_pins_file(g->decisions);
@@ -337,7 +324,7 @@ static int open_edge(struct gateway *g, struct err *e)
     if ((c->edge.tls || c->edge.proxy.tls) && !(g->edge_trust = tls_trust_new(c->edge.ca_file, e)))
         return -E_TLS;
     g->uplinks = uplinks_new(&(struct uplinks_options){.config = c,
-                                                       .pool = g->pool,
+                                                       .keeper = g->o.keeper,
                                                        .resolver = g->resolver,
                                                        .trust = g->edge_trust,
                                                        .serve = serve_caller,
@@ -371,21 +358,22 @@ static int open_page(struct gateway *g, struct err *e)
 static int open_all(struct gateway *g, struct err *e)
 {
     struct gateway_face *f;
-    g->pool = pool_new("gateway-files", THREADS);
-    int r = g->pool ? 0 : err_set(e, -ENOMEM, "no threads for files");
-    if (r == 0)
-        g->secrets = secret_sources_new(&(struct secret_options){
-            .pool = g->pool, .credentials_directory = g->o.credentials_directory});
-    if (r == 0)
-        r = resolver_new(NULL, &g->resolver, e);
+    g->secrets =
+        secret_sources_new(&(struct secret_options){.ask = supply_secret, .ask_arg = g->o.keeper});
+    int r =
+        resolver_new(&(struct resolver_options){.open = supply_resolver, .open_arg = g->o.keeper},
+                     &g->resolver, e);
     if (r == 0 && !(g->tls = tls_identities_new(e)))
         r = -E_TLS;
     if (r == 0)
-        r = face_read(g->pool, g->secrets, g->o.config_path, NULL, &f, e);
+        r = face_read(g->o.keeper, NULL, g->secrets, g->o.config_path, NULL, &f, e);
     if (r < 0)
         return r;
-    g->probes = probes_new(&(struct probes_options){
-        .resolver = g->resolver, .health = g->health, .face = give_face, .arg = g});
+    g->probes = probes_new(&(struct probes_options){.resolver = g->resolver,
+                                                    .keeper = g->o.keeper,
+                                                    .health = g->health,
+                                                    .face = give_face,
+                                                    .arg = g});
     put_on(g, f);
     r = open_audit(g, e);
     if (r == 0)
@@ -440,6 +428,7 @@ int gateway_run(struct gateway *g)
 {
     AUTO(scope) background;
     scope_init(&background);
+    g->pool = pool_new("gateway-files", THREADS);
     int r = fiber_spawn(&background, "files", keep_looking, g, NULL);
     if (r == 0)
         r = fiber_spawn(&background, "slack", slack_run, &g->slack, NULL);
@@ -476,12 +465,9 @@ void gateway_stop(struct gateway *g)
 
 static void close_audit(struct gateway *g)
 {
-    struct err e = {0};
     size_t left = audit_client_free(g->records, CLOSE_AUDIT_MS);
-    int r = audit_server_close(g->audit, &e);
-    if (left || r < 0)
-        log_error("the last records of the audit log were not written", "records=%zu why=%s", left,
-                  log_q(e.msg));
+    if (left)
+        log_error("the last records of the audit log were not written", "records=%zu", left);
 }
 
 void gateway_close(struct gateway *g)

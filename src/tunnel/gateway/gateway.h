@@ -9,20 +9,21 @@
 
 #include "base/base.h"
 
+struct ctl;
 struct err;
 struct gateway;
 
 struct gateway_options {
     const char *config_path;
     const char *metrics; /* where /metrics and its like are; NULL: as the configuration says */
-    const char *credentials_directory; /* systemd's, for secrets; NULL: there is none */
-    bool level_given;                  /* then the configuration's log_level does not count */
-    /* The first connection to the edge is up, or there is none and a connector may come. Does not suspend. */
+    struct ctl *keeper;  /* who opens files for it (supply.h) */
+    bool level_given;    /* then the configuration's log_level does not count */
+    /* The first connection to the edge is up, or there is none and a connector may come. May suspend. */
     void (*on_ready)(void *arg);
     void *arg;
 };
-/* Reads the configuration, certificate and key, and opens what can fail; nothing is dialled before
- * gateway_run. NULL with words. Suspends. */
+/* Gets configuration, certificate and key, opens what can fail and what listens; nothing is dialled and no
+ * caller is heard before gateway_run. Starts no thread. NULL with words. Suspends. */
 struct gateway *gateway_open(const struct gateway_options *o, struct err *e);
 /* Serves until it is cancelled, or has been stopped and is empty. Suspends. */
 int gateway_run(struct gateway *g);

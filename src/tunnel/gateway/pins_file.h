@@ -3,16 +3,17 @@
 
 #include "tunnel/gateway/pins.h"
 
-struct pool;
+struct ctl;
+struct supply_state;
 
 #define PINS_FILE "pins.json"
 
 struct pins_file;
-/* Reads `dir`/pins.json into `pins`, which it writes from then on and which lives longer. Where there is none,
- * nothing is pinned. Suspends. 0; a code with words: also
- * for a file that is damaged, which is left as it is. */
-int pins_file_open(struct pool *pool, const char *dir, struct pins *pins, struct pins_file **ret,
-                   struct err *e) WARN_UNUSED;
+/* Reads what the keeper has given into `pins`, which is kept from then on and which lives longer. Where there is
+ * nothing, nothing is pinned. Does not suspend. 0; a code with words: also for a file that is damaged, which is
+ * left as it is. */
+int pins_file_open(struct ctl *keeper, const struct supply_state *given, struct pins *pins,
+                   struct pins_file **ret, struct err *e) WARN_UNUSED;
 void pins_file_free(struct pins_file *f); /* NULL is fine; nobody may be saving */
 /* Puts on disk what has changed since; nothing to do is 0. Suspends. 0 or a code with words: then it is tried
  * again with the next one. */

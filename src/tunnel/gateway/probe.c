@@ -67,7 +67,8 @@ static void look_at(struct round *d, const struct gateway_route *route)
     const struct reach_how how = {.config = d->face->config,
                                   .trust = d->face->upstream_trust,
                                   .resolver = p->o.resolver,
-                                  .own = &p->own};
+                                  .own = &p->own,
+                                  .keeper = p->o.keeper};
     int64_t began_ns = time_mono_ns();
     int r = gateway_reach(&how, &route->upstream, &s, &version, &seen, &e);
     stream_done(&s);

@@ -3,11 +3,13 @@
 
 #include "tunnel/gateway/face.h"
 
+struct ctl;
 struct health;
 struct resolver;
 
 struct probes_options {
     struct resolver *resolver;
+    struct ctl *keeper;    /* of reach_how */
     struct health *health; /* where it is told */
     /* The face of the moment; the reference is the caller's. Does not suspend. */
     struct gateway_face *(*face)(void *arg);

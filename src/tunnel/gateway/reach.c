@@ -10,6 +10,7 @@
 #include "io/resolve.h"
 #include "io/sock.h"
 #include "io/tls.h"
+#include "tunnel/gateway/supply.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -88,18 +89,25 @@ static int reach_tcp(const struct reach_how *how, const struct gateway_upstream 
     return r;
 }
 
-static int reach_unix(const struct gateway_upstream *up, struct stream *ret,
-                      struct reach_seen *seen, struct err *e)
+int gateway_reach_unix(const char *path, struct err *e)
 {
-    AUTO_FREE char *at = mem_printf("unix:%s", up->path);
+    AUTO_FREE char *at = mem_printf("unix:%s", path);
     struct io_fd io = IO_FD_NONE;
-    seen->source = "connect";
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(CONNECT_MS);
     int r = sock_connect(at, &io, e);
-    if (r < 0)
-        return r;
-    int fd = io_fd_release(&io);
-    r = stream_from_fd(ret, fd);
+    return r < 0 ? r : io_fd_release(&io);
+}
+
+static int reach_unix(const struct reach_how *how, const struct gateway_upstream *up,
+                      struct stream *ret, struct reach_seen *seen, struct err *e)
+{
+    seen->source = "connect";
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(CONNECT_MS);
+    int fd =
+        how->keeper ? supply_connect(how->keeper, up->path, e) : gateway_reach_unix(up->path, e);
+    if (fd < 0)
+        return fd;
+    int r = stream_from_fd(ret, fd);
     if (r < 0)
         (void)close(fd);
     return r;
@@ -131,7 +139,7 @@ int gateway_reach(const struct reach_how *how, const struct gateway_upstream *up
     *ret = (struct stream){.io = IO_FD_NONE};
     *ret_version = HTTP_1_1;
     *ret_seen = (struct reach_seen){.source = NULL};
-    int r = up->scheme == GATEWAY_UNIX ? reach_unix(up, ret, ret_seen, e)
+    int r = up->scheme == GATEWAY_UNIX ? reach_unix(how, up, ret, ret_seen, e)
                                        : reach_tcp(how, up, ret, ret_seen, e);
     if (r == 0 && up->scheme == GATEWAY_HTTPS)
         r = reach_tls(how, up, ret, ret_version, ret_seen, e);

@@ -7,6 +7,7 @@
 #include "io/stream.h"
 #include "tunnel/gateway/config.h"
 
+struct ctl;
 struct err;
 struct resolver;
 struct tls_trust;
@@ -16,6 +17,7 @@ struct reach_how {
     struct tls_trust *trust;             /* for https */
     struct resolver *resolver;
     struct own_addresses *own; /* of this machine; kept between calls */
+    struct ctl *keeper;        /* who connects to Unix sockets for us; NULL: we do */
 };
 struct reach_seen {
     const char *source;          /* whose fault it was: as in gateway_failure; NULL: nobody's */
@@ -29,3 +31,6 @@ struct reach_seen {
 int gateway_reach(const struct reach_how *how, const struct gateway_upstream *up,
                   struct stream *ret, enum http_version *ret_version, struct reach_seen *ret_seen,
                   struct err *e) WARN_UNUSED;
+/* A connection to a Unix socket, as gateway_reach makes it. A descriptor, the caller's, or a code with
+ * words. Suspends; bounded (10 s). */
+int gateway_reach_unix(const char *path, struct err *e) WARN_UNUSED;

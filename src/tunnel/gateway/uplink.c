@@ -123,7 +123,7 @@ static int one_connection(struct uplink *l, bool *ret_was_up, int64_t *ret_after
     const char *edge = u->o.config->edge.host.text;
     AUTO(stream) s = {.ops = NULL};
     const struct dial_how how = {.config = u->o.config,
-                                 .pool = u->o.pool,
+                                 .keeper = u->o.keeper,
                                  .resolver = u->o.resolver,
                                  .trust = u->o.trust,
                                  .connector = u->connector,

@@ -3,21 +3,21 @@
 
 #include "tunnel/gateway/config.h"
 
+struct ctl;
 struct err;
 struct gateway;
 struct http_pipe;
-struct pool;
 struct resolver;
 struct tls_trust;
 
 struct uplinks_options {
     struct gateway_config *config; /* without an edge there are none; they take a reference */
-    struct pool *pool;             /* for files */
+    struct ctl *keeper;            /* for files */
     struct resolver *resolver;
     struct tls_trust *trust;
     /* Serves one caller: owns `p` and closes it. On a fiber of its own. Suspends. */
     void (*serve)(void *arg, struct http_pipe *p);
-    void (*up)(void *arg); /* a connection is up. Does not suspend */
+    void (*up)(void *arg); /* a connection is up. May suspend */
     void *arg;
 };
 struct uplinks;

@@ -419,6 +419,45 @@ static int changed_files_are_followed(void *arg)
 
 ON_LOOP(changed_files_are_followed)
 
+static int opened;
+
+static int open_for_it(void *arg, const char *path)
+{
+    assert_string_equal(path, arg);
+    opened++;
+    if (fiber_sleep_ms(0) < 0)
+        return -ECANCELED;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static int who_may_open_nothing_has_it_opened(void *arg)
+{
+    (void)arg;
+    struct dns_peer p;
+    dns_peer_start(&p, zoo);
+    time_test_set(time_mono_ns(), time_real_us());
+    opened = 0;
+    write_file(hosts, "10.0.0.1 moving.test\n");
+    struct resolver *r =
+        resolver_of(&p, (struct resolver_options){.open = open_for_it, .open_arg = hosts});
+    expect(r, "moving.test", "10.0.0.1");
+    assert_int_equal(opened, 0); /* at the start it may */
+    write_file(hosts, "10.0.0.22 moving.test\n");
+    time_test_advance(NS_PER_S);
+    expect(r, "moving.test", "10.0.0.22");
+    assert_int_equal(opened, 1);
+    time_test_advance(NS_PER_S); /* what is as it was is not opened */
+    expect(r, "moving.test", "10.0.0.22");
+    assert_int_equal(opened, 1);
+    time_test_reset();
+    resolver_free(r);
+    dns_peer_stop(&p);
+    return 0;
+}
+
+ON_LOOP(who_may_open_nothing_has_it_opened)
+
 /* ---- memory ---- */
 
 static unsigned turn;
@@ -747,6 +786,7 @@ int main(void)
         CASE_IN_DIR(only_the_exact_name_is_asked_for),
         CASE_IN_DIR(the_hosts_file_decides_first),
         CASE_IN_DIR(changed_files_are_followed),
+        CASE_IN_DIR(who_may_open_nothing_has_it_opened),
         CASE_IN_DIR(answers_are_kept_as_long_as_they_say_and_no_longer),
         CASE_IN_DIR(failures_are_kept_briefly),
         CASE_IN_DIR(memory_has_a_ceiling),

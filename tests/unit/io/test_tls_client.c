@@ -98,6 +98,35 @@ static int hosts(void *arg)
 }
 ON_LOOP(hosts)
 
+/* As text, which somebody else has read: the same certificates are believed, alone or beside the system's. */
+static int trust_as_text(void *arg)
+{
+    (void)arg;
+    AUTO_FREE char *pem = mem_array(65536, 1);
+    FILE *f = fopen(w.ca_file, "r");
+    assert_non_null(f);
+    size_t n = fread(pem, 1, 65535, f);
+    (void)fclose(f);
+    struct cert_ca *other = world_ca("Another", NULL, 0);
+    for (int system = 0; system < 2; system++) {
+        struct err e = {0};
+        struct tls_trust *trust = tls_trust_text("the.pem", pem, n, system, &e);
+        assert_string_equal(e.msg, "");
+        assert_non_null(trust);
+        struct cert_identity *ours = world_leaf(w.ca, "a.example", false),
+                             *theirs = world_leaf(other, "a.example", false);
+        assert_int_equal(try(trust, ours, "a.example", false, &e), 0);
+        assert_int_equal(try(trust, theirs, "a.example", false, &e), -E_TLS);
+        assert_says(e.msg, "unknown authority");
+        cert_identity_unref(ours);
+        cert_identity_unref(theirs);
+        tls_trust_free(trust);
+    }
+    cert_ca_free(other);
+    return 0;
+}
+ON_LOOP(trust_as_text)
+
 static int unknown_authority(void *arg)
 {
     (void)arg;
@@ -290,6 +319,13 @@ static void trust_needs_certificates(void **state)
     assert_null(tls_trust_new(file, &e));
     assert_says(e.msg, file);
     (void)unlink(file);
+    assert_null(tls_trust_text("the.pem", "nothing here\n", 13, false, &e));
+    assert_says(e.msg, "cannot use the certificates in ca_file the.pem: no certificate");
+    assert_null(tls_trust_text("the.pem", "", 0, false, &e));
+    assert_says(e.msg, "the.pem");
+    static const char broken[] = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    assert_null(tls_trust_text("the.pem", broken, sizeof(broken) - 1, false, &e));
+    assert_says(e.msg, "the.pem");
     tls_trust_free(NULL);
     tls_ctx_free(NULL);
 }
@@ -633,12 +669,19 @@ ON_LOOP(strangers)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(hosts),       CASE(unknown_authority),
-        CASE(wrong_time),  CASE(constrained),
-        CASE(self_signed), cmocka_unit_test(trust_needs_certificates),
-        CASE(protocols),   CASE(nested),
-        CASE(dribble),     CASE(long_wait),
-        CASE(strangers),   CASE(nested_and_cut_off),
+        CASE(hosts),
+        CASE(trust_as_text),
+        CASE(unknown_authority),
+        CASE(wrong_time),
+        CASE(constrained),
+        CASE(self_signed),
+        cmocka_unit_test(trust_needs_certificates),
+        CASE(protocols),
+        CASE(nested),
+        CASE(dribble),
+        CASE(long_wait),
+        CASE(strangers),
+        CASE(nested_and_cut_off),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

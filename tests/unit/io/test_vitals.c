@@ -54,6 +54,18 @@ static void memory_is_what_is_resident(void **state)
     munmap(p, size);
 }
 
+/* What was opened is read from then on. */
+static void what_is_open_is_read_again(void **state)
+{
+    (void)state;
+    vitals_open();
+    descriptors_are_counted(NULL);
+    memory_is_what_is_resident(NULL);
+    int64_t before = shown("sallyport_process_open_descriptors");
+    vitals_open();
+    assert_int_equal(shown("sallyport_process_open_descriptors"), before);
+}
+
 static int64_t processor_ms(void)
 {
     struct timespec t;
@@ -80,6 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(descriptors_are_counted),
         cmocka_unit_test(memory_is_what_is_resident),
+        cmocka_unit_test(what_is_open_is_read_again),
         CASE(a_fiber_that_computes_for_long_is_a_stall),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -466,6 +466,94 @@ static int a_private_key_may_have_lines(void *arg)
 }
 ON_LOOP(a_private_key_may_have_lines)
 
+/* ---- kept by another process ---- */
+
+struct keeper {
+    const char *value; /* NULL: it refuses */
+    int asked;
+    bool slow;
+};
+
+static int ask(void *arg, const json_t *config, struct secret *ret, struct err *e)
+{
+    struct keeper *k = arg;
+    assert_string_equal(json_get_str(config, "file"), "/run/key");
+    k->asked++;
+    if (k->slow && fiber_sleep_ms(20) < 0)
+        return -ECANCELED;
+    return k->value ? secret_set(ret, k->value, strlen(k->value))
+                    : err_set(e, -EACCES, "file /run/key: nobody may read it");
+}
+
+static int the_keeper_is_asked_each_time(void *arg)
+{
+    struct keeper k = {.value = "one"};
+    struct secret_sources *all =
+        secret_sources_new(&(struct secret_options){.ask = ask, .ask_arg = &k});
+    struct secret_source *s;
+    struct secret_value *a, *b;
+    struct err e = {0};
+    (void)arg;
+    AUTO_JSON json_t *config = json_new_object();
+    json_put_str(config, "file", "/run/key");
+    json_put_str(config, "ttl", "1h");
+    assert_int_equal(secret_source_new(all, config, 0, &s, &e), 0);
+    assert_string_equal(secret_source_place(s), "file /run/key");
+    assert_int_equal(k.asked, 0);
+    assert_int_equal(secret_source_get(s, &a, &e), 0);
+    assert_int_equal(secret_source_get(s, &b, &e), 0);
+    assert_ptr_equal(a, b); /* the same value is the same object */
+    assert_int_equal(k.asked, 2);
+    secret_value_unref(b);
+    k.value = "two";
+    expect_got(s, "two");
+    assert_true(secret_eq(secret_value_secret(a), "one", 3));
+    secret_value_unref(a);
+    k.value =
+        NULL; /* no is no: how long it may be old is the keeper's to say, and its words are the words */
+    assert_int_equal(secret_source_get(s, &a, &e), -EACCES);
+    assert_string_equal(e.msg, "file /run/key: nobody may read it");
+    k.value = "three"; /* nor is a failure remembered */
+    expect_got(s, "three");
+    secret_sources_expire(all);
+    expect_got(s, "three");
+    secret_source_unref(s);
+    secret_sources_free(all);
+    return 0;
+}
+ON_LOOP(the_keeper_is_asked_each_time)
+
+static int get_one(void *arg)
+{
+    expect_got(arg, "one");
+    return 0;
+}
+
+static int one_question_serves_all_who_came_before_it(void *arg)
+{
+    struct keeper k = {.value = "one", .slow = true};
+    struct secret_sources *all =
+        secret_sources_new(&(struct secret_options){.ask = ask, .ask_arg = &k});
+    struct secret_source *s;
+    struct err e = {0};
+    (void)arg;
+    AUTO_JSON json_t *config = json_new_object();
+    json_put_str(config, "file", "/run/key");
+    assert_int_equal(secret_source_new(all, config, 0, &s, &e), 0);
+    {
+        AUTO(scope) many;
+        scope_init(&many);
+        for (int i = 0; i < 50; i++)
+            assert_int_equal(fiber_spawn(&many, "get", get_one, s, NULL), 0);
+        assert_int_equal(scope_join(&many), 0);
+    }
+    assert_int_equal(k.asked, 2); /* the second one was asked when all had come */
+    secret_source_unref(s);
+    secret_sources_free(all);
+    return 0;
+}
+ON_LOOP(one_question_serves_all_who_came_before_it)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -484,6 +572,8 @@ int main(void)
         CASE(an_old_value_lives_until_its_last_borrower_lets_go),
         CASE(a_pushed_value_is_checked_and_can_be_withdrawn),
         CASE(a_private_key_may_have_lines),
+        CASE(the_keeper_is_asked_each_time),
+        CASE(one_question_serves_all_who_came_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,336 @@
+/* test_answer.c - what a gateway gets from its keeper, and what one that was taken over does not get. */
+#include "unit/loop.h"
+#include "unit/unit.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "io/sock.h"
+#include "tunnel/gateway/supply.h"
+#include "tunnel/keeper/internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct pair {
+    char dir[64];
+    struct gateway_keeper *k;
+    struct ctl *gateway; /* its end */
+    char line[200];      /* of `ready` */
+};
+
+static void write_file(const struct pair *p, const char *name, const char *text)
+{
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/%s", p->dir, name);
+    (void)unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void write_config(const struct pair *p, const char *secret)
+{
+    AUTO_FREE char *text = mem_printf(
+        "edge: http://127.0.0.1:1\ntoken_file: %s/token\ntunnel_domain: t.localhost\n"
+        "tls: {cert_file: %s/cert, key_file: %s/key}\n"
+        "upstream: {allowed_ips: [127.0.0.0/8]}\nroutes:\n"
+        "  a: {upstream: 'http://127.0.0.1:2', credential: {header: X-Key, value: '${file:%s/%s}', "
+        "plaintext: true}}\n"
+        "  b: {upstream: 'unix:%s/socket'}\n",
+        p->dir, p->dir, p->dir, p->dir, secret, p->dir);
+    write_file(p, "gateway.yaml", text);
+}
+
+static int hear_nothing(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
+                        struct ctl_answer *answer, struct err *e)
+{
+    (void)arg, (void)op, (void)o, (void)fds, (void)answer, (void)e;
+    return 0;
+}
+
+static void on_ready(void *arg, const char *line)
+{
+    struct pair *p = arg;
+    (void)snprintf(p->line, sizeof(p->line), "%s", line);
+}
+
+static void begin(struct pair *p)
+{
+    struct err e = {0};
+    int ends[2];
+    *p = (struct pair){.dir = "/tmp/sallyport-keeper-XXXXXX"};
+    assert_non_null(mkdtemp(p->dir));
+    write_config(p, "one");
+    write_file(p, "token", "the-token\n");
+    write_file(p, "cert", "the certificate");
+    write_file(p, "key", "the key");
+    write_file(p, "one", "secret-one\n");
+    write_file(p, "two", "secret-two\n");
+    AUTO_FREE char *config = mem_printf("%s/gateway.yaml", p->dir);
+    p->k = gateway_keeper_open(&(struct gateway_keeper_options){.config_path = config,
+                                                                .level_given = true,
+                                                                .on_ready = on_ready,
+                                                                .arg = p},
+                               &e);
+    assert_string_equal(e.msg, "");
+    assert_non_null(p->k);
+    p->k->o.config_path = TAKE(config);
+    assert_int_equal(sock_pair(SOCK_SEQPACKET, ends), 0);
+    p->k->ctl = ctl_new(ends[0], keeper_hear, p->k);
+    p->gateway = ctl_new(ends[1], hear_nothing, p);
+}
+
+static void end(struct pair *p)
+{
+    static const char *const names[] = {"gateway.yaml", "token", "cert",  "key",
+                                        "one",          "two",   "socket"};
+    char *config = (char *)(uintptr_t)p->k->o.config_path;
+    ctl_free(p->gateway);
+    ctl_free(p->k->ctl);
+    keeper_sets_done(p->k);
+    gateway_keeper_close(p->k);
+    free(config);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char path[128];
+        (void)snprintf(path, sizeof(path), "%s/%s", p->dir, names[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(p->dir), 0);
+}
+
+/* Gets a set and takes it. */
+static int64_t serve_files(struct pair *p)
+{
+    struct supply_files f = SUPPLY_FILES_NONE;
+    struct err e = {0};
+    char text[64] = "";
+    assert_int_equal(supply_files(p->gateway, &f, &e), 0);
+    assert_true(f.n > 0 && f.cert_fd >= 0 && f.key_fd >= 0 && f.ca_fd == -1);
+    assert_true(read(f.key_fd, text, sizeof(text)) == 7);
+    assert_string_equal(text, "the key");
+    assert_true(write(f.key_fd, "x", 1) < 0); /* for reading alone */
+    int64_t number = f.number;
+    supply_files_done(&f);
+    supply_taken(p->gateway, number);
+    return number;
+}
+
+static json_t *source_of(const struct pair *p, const char *name)
+{
+    json_t *o = json_new_object();
+    AUTO_FREE char *path = mem_printf("%s/%s", p->dir, name);
+    json_put_str(o, "file", path);
+    return o;
+}
+
+static void expect_secret(struct pair *p, const char *name, const char *want)
+{
+    AUTO_JSON json_t *source = source_of(p, name);
+    struct secret got = {0};
+    struct err e = {0};
+    int r = supply_secret(p->gateway, source, &got, &e);
+    if (want) {
+        assert_int_equal(r, 0);
+        assert_true(secret_eq(&got, want, strlen(want)));
+    } else {
+        assert_int_equal(r, -ENOENT);
+        assert_string_equal(e.msg, "the configuration has no such credential any more");
+        assert_null(got.data);
+    }
+    secret_done(&got);
+}
+
+static int what_it_needs_it_gets(void *arg)
+{
+    struct pair p;
+    struct err e = {0};
+    struct secret got = {0};
+    uint64_t mark = 0, later = 0;
+    (void)arg;
+    begin(&p);
+    (void)serve_files(&p);
+    expect_secret(&p, "one", "secret-one");
+    assert_int_equal(supply_line(p.gateway, "token_file", &got, &e), 0);
+    assert_true(secret_eq(&got, "the-token", 9));
+    secret_done(&got);
+    assert_int_equal(supply_mark(p.gateway, &mark, &e), 0);
+    write_file(&p, "cert", "another certificate");
+    assert_int_equal(supply_mark(p.gateway, &later, &e), 0);
+    assert_true(mark != later);
+    int fd = supply_resolver(p.gateway, "/etc/hosts");
+    assert_true(fd >= 0);
+    close(fd);
+    end(&p);
+    return 0;
+}
+ON_LOOP(what_it_needs_it_gets)
+
+static int other_files_and_secrets_it_does_not_get(void *arg)
+{
+    struct pair p;
+    struct err e = {0};
+    struct secret got = {0};
+    (void)arg;
+    begin(&p);
+    expect_secret(&p, "one", NULL); /* nothing is in use yet */
+    assert_true(supply_line(p.gateway, "token_file", &got, &e) < 0);
+    (void)serve_files(&p);
+    expect_secret(&p, "two", NULL);
+    AUTO_JSON json_t *command = json_new_object();
+    json_put_str(command, "exec", "/bin/cat /etc/shadow");
+    assert_int_equal(supply_secret(p.gateway, command, &got, &e), -ENOENT);
+    AUTO_JSON json_t *shorter = source_of(&p, "one");
+    json_put_str(shorter, "ttl", "0s"); /* its own, and yet another one */
+    assert_int_equal(supply_secret(p.gateway, shorter, &got, &e), -ENOENT);
+    static const char *const fields[] = {"key_file", "proxy_password_file", "", "../token"};
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        assert_int_equal(supply_line(p.gateway, fields[i], &got, &e), -ENOENT);
+        assert_string_equal(e.msg, "the configuration has no such file");
+    }
+    assert_null(got.data);
+    static const char *const sockets[] = {"/run/docker.sock", "", "socket"};
+    for (size_t i = 0; i < ARRAY_LEN(sockets); i++) {
+        assert_int_equal(supply_connect(p.gateway, sockets[i], &e), -E_DENIED);
+        assert_string_equal(e.msg, "no route leads to this socket any more");
+    }
+    assert_int_equal(supply_audit(p.gateway, &e), -ENOENT); /* nothing is recorded */
+    static const char *const others[] = {"open", "start", "export", ""};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        AUTO_JSON json_t *o = json_new_object(), *a = NULL;
+        json_put_str(o, "op", others[i]);
+        json_put_str(o, "path", "/etc/shadow");
+        assert_int_equal(ctl_ask(p.gateway, o, NULL, 0, &a, NULL, NULL, &e), -E_PROTO);
+    }
+    end(&p);
+    return 0;
+}
+ON_LOOP(other_files_and_secrets_it_does_not_get)
+
+static int its_own_socket_is_connected_to(void *arg)
+{
+    struct pair p;
+    struct err e = {0};
+    char at[SOCK_ADDR_MAX];
+    (void)arg;
+    begin(&p);
+    AUTO_FREE char *path = mem_printf("%s/socket", p.dir), *address = mem_printf("unix:%s", path);
+    int listener = sock_listen(address, 4, at, &e);
+    assert_true(listener >= 0);
+    (void)serve_files(&p);
+    int fd = supply_connect(p.gateway, path, &e),
+        peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    char got[2] = "";
+    assert_true(fd >= 0 && peer >= 0);
+    assert_int_equal(send(fd, "x", 1, 0), 1);
+    assert_int_equal(read(peer, got, 1), 1);
+    close(fd);
+    close(peer);
+    close(listener);
+    assert_true(supply_connect(p.gateway, path, &e) < 0);
+    assert_true(e.code == -ECONNREFUSED || e.code == -ENOENT);
+    end(&p);
+    return 0;
+}
+ON_LOOP(its_own_socket_is_connected_to)
+
+/* What is under way may ask for what was used before; what it never took it may not keep. */
+static int three_sets_are_kept(void *arg)
+{
+    struct pair p;
+    (void)arg;
+    begin(&p);
+    (void)serve_files(&p);
+    write_config(&p, "two");
+    expect_secret(&p, "two", NULL);
+    struct supply_files f = SUPPLY_FILES_NONE;
+    struct err e = {0};
+    assert_int_equal(supply_files(p.gateway, &f, &e), 0); /* offered, not taken */
+    supply_files_done(&f);
+    expect_secret(&p, "two", "secret-two");
+    write_config(&p, "three");
+    for (size_t i = 0; i < 5; i++) { /* nor are these: what is in use stays */
+        assert_int_equal(supply_files(p.gateway, &f, &e), 0);
+        supply_files_done(&f);
+    }
+    expect_secret(&p, "two", NULL);
+    expect_secret(&p, "one", "secret-one");
+    write_config(&p, "two");
+    (void)serve_files(&p);
+    expect_secret(&p, "one", "secret-one");
+    expect_secret(&p, "two", "secret-two");
+    (void)serve_files(&p);
+    expect_secret(&p, "one", NULL);
+    expect_secret(&p, "two", "secret-two");
+    end(&p);
+    return 0;
+}
+ON_LOOP(three_sets_are_kept)
+
+static void tell(struct pair *p, const char *op, const char *line, int64_t number)
+{
+    AUTO_JSON json_t *o = json_new_object();
+    json_put_str(o, "op", op);
+    json_put_int(o, "number", number);
+    if (line)
+        json_put_str(o, "line", line);
+    assert_int_equal(ctl_tell(p->gateway, o, NULL, 0), 0);
+}
+
+static int a_notice_that_makes_no_sense_ends_it(void *arg)
+{
+    AUTO_FREE char *long_line = mem_array(800, 1);
+    (void)arg;
+    memset(long_line, 'x', 799);
+    const struct {
+        const char *op, *line;
+        int64_t number;
+    } rows[] = {{"taken", NULL, 7},      {"taken", NULL, 0},   {"ready", NULL, 0},
+                {"ready", "", 0},        {"ready", "a\nb", 0}, {"ready", "\x1b[2J", 0},
+                {"ready", long_line, 0}, {"secret", "x", 0},   {"reload", NULL, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pair p;
+        begin(&p);
+        tell(&p, rows[i].op, rows[i].line, rows[i].number);
+        assert_int_equal(ctl_await_end(p.k->ctl), 0);
+        assert_string_equal(p.line, "");
+        end(&p);
+    }
+    return 0;
+}
+ON_LOOP(a_notice_that_makes_no_sense_ends_it)
+
+static int it_is_ready_once(void *arg)
+{
+    struct pair p;
+    struct err e = {0};
+    uint64_t mark;
+    (void)arg;
+    begin(&p);
+    (void)serve_files(&p);
+    tell(&p, "ready", "ready edge=127.0.0.1:1 routes=2", 0);
+    assert_int_equal(supply_mark(p.gateway, &mark, &e), 0); /* presence: the channel goes on */
+    assert_string_equal(p.line, "ready edge=127.0.0.1:1 routes=2");
+    tell(&p, "ready", "ready again", 0);
+    assert_int_equal(ctl_await_end(p.k->ctl), 0);
+    assert_string_equal(p.line, "ready edge=127.0.0.1:1 routes=2");
+    end(&p);
+    return 0;
+}
+ON_LOOP(it_is_ready_once)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(what_it_needs_it_gets),
+        CASE(other_files_and_secrets_it_does_not_get),
+        CASE(its_own_socket_is_connected_to),
+        CASE(three_sets_are_kept),
+        CASE(a_notice_that_makes_no_sense_ends_it),
+        CASE(it_is_ready_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
