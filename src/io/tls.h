@@ -38,6 +38,8 @@ struct tls_serve_options {
     /* Whose certificate the client has to show (RFC 8446 4.3.2), for the purpose of a client; NULL: it is asked
      * for none. Borrowed until the call returns. */
     struct tls_trust *clients;
+    int64_t
+        linger_ms; /* how long a client that is refused may take to read why; 0: it is cut off at once */
 };
 /* Handshake with the client on `under`, which is moved in and owned in every case. *ret_alpn (may be
  * NULL) is the chosen entry of o->alpn, or NULL when the client offered none. Suspends, bounded by the

@@ -36,6 +36,10 @@ static inline SSL *tls_stream_ssl(struct stream *s)
 {
     return s->impl;
 }
+/* After a handshake that has failed here: the alert is followed by the end, and what the peer sends is thrown away until it
+ * has read it and ended, too, `ms` at most; a stream that is cut off at once may lose the alert. Only of one that waits by
+ * itself (TLS within another connection). Suspends. */
+void tls_stream_linger(struct stream *s, int64_t ms);
 /* tls_client.c: the context of a trust; whom a session's server has to be; its verdict in words. 0 or a code with
  * words. */
 SSL_CTX *tls_trust_ctx(struct tls_trust *t);

@@ -172,7 +172,8 @@ void tls_client_name(struct stream *s, char ret[TLS_NAME_MAX])
     (void)str_copy(ret, TLS_NAME_MAX, buf_str(&b));
 }
 
-static int shake_hands(struct stream *s, struct tls_handshake *h, bool ours, struct err *e)
+static int shake_hands(struct stream *s, struct tls_handshake *h, bool ours, int64_t linger_ms,
+                       struct err *e)
 {
     SSL_set_accept_state(tls_stream_ssl(s));
     int r = tls_stream_handshake(s, h);
@@ -180,8 +181,11 @@ static int shake_hands(struct stream *s, struct tls_handshake *h, bool ours, str
         return 0;
     int reason = 0;
     const char *text = r == -E_TLS ? tls_reason(&reason) : err_text(r);
+    err_set(e, r, "TLS handshake: %s", ours ? text : words(h, reason, text));
+    if (r == -E_TLS && linger_ms)
+        tls_stream_linger(s, linger_ms);
     stream_done(s);
-    return err_set(e, r, "TLS handshake: %s", ours ? text : words(h, reason, text));
+    return r;
 }
 
 int tls_accept(struct tls_ctx *c, int fd, struct stream *ret, struct err *e)
@@ -196,7 +200,7 @@ int tls_accept(struct tls_ctx *c, int fd, struct stream *ret, struct err *e)
     r = tls_stream_begin(c->ctx, &under, ret, e);
     if (r < 0)
         return r;
-    return shake_hands(ret, &(struct tls_handshake){.alpn = http1}, true, e);
+    return shake_hands(ret, &(struct tls_handshake){.alpn = http1}, true, 0, e);
 }
 
 int tls_serve(struct tls_ctx *c, const struct tls_serve_options *o, struct stream *under,
@@ -217,7 +221,7 @@ int tls_serve(struct tls_ctx *c, const struct tls_serve_options *o, struct strea
         stream_done(ret);
         return -E_TLS;
     }
-    r = shake_hands(ret, &h, false, e);
+    r = shake_hands(ret, &h, false, o->linger_ms, e);
     if (r == 0 && ret_alpn)
         *ret_alpn = h.chosen;
     return r;

@@ -428,6 +428,21 @@ static const struct stream_ops tls_below_ops = {.read = tls_read,
                                                 .wait = below_wait,
                                                 .gone = below_gone};
 
+#define LINGER_READS 64
+
+void tls_stream_linger(struct stream *s, int64_t ms)
+{
+    char dropped[512];
+    if (s->ops != &tls_below_ops)
+        return;
+    struct under *u = BIO_get_data(SSL_get_rbio(s->impl));
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(ms);
+    ssize_t n = stream_finish(&u->s);
+    for (int i = 0; n >= 0 && i < LINGER_READS; i++)
+        if ((n = stream_read(&u->s, dropped, sizeof(dropped))) == 0)
+            break;
+}
+
 bool stream_is_tls(const struct stream *s)
 {
     return s->ops == &tls_ops || s->ops == &tls_below_ops;

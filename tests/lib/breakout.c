@@ -41,6 +41,8 @@ static int attempt(const char *what, size_t n, const char *path)
         return connect_unix(path);
     if (n == 4 && !memcmp(what, "kill", n))
         return kill(getppid(), SIGKILL);
+    if (n == 6 && !memcmp(what, "garble", n)) /* to whoever has started it */
+        return (int)send(3, "garbled", 7, MSG_NOSIGNAL);
     errno = ENOSYS;
     return -1;
 }

@@ -171,7 +171,7 @@ describe('start after start', () => {
     const ca = fs.readFileSync(p.ca);
     await stop(p);
     // One of 24 hours, made 22 hours ago: it is good, and less than a third of its life is left.
-    const then = { LD_PRELOAD: path.join(path.dirname(BIN), 'tests', 'lib', 'clock_off.so'), CLOCK_OFF: String(-22 * 3600) };
+    const then = { LD_PRELOAD: path.join(path.dirname(BIN), 'tests', 'lib', 'clock_off.so'), LD_CLOCK_OFF: String(-22 * 3600) };
     const r = await run(BIN, ['gateway', 'renew-cert', '--config', path.join(data, 'up-gateway', 'gateway.yaml'), '--force', '--cert-duration', '24h'], { env: then });
     assert.equal(r.code, 0, r.err);
     assert(new Date(new crypto.X509Certificate(fs.readFileSync(path.join(data, 'up-gateway', 'gateway.pem'))).validTo) - Date.now() < 3 * 3600e3, 'the clock was another one');

@@ -206,7 +206,6 @@ static void put_on(struct gateway *g, struct gateway_face *f)
 {
     struct gateway_face *before = g->face;
     g->face = f;
-    supply_taken(g->o.keeper, f->supplied);
     g->mark = f->mark;
     g->generation++;
     g->taken_us = time_real_us();
@@ -215,10 +214,11 @@ static void put_on(struct gateway *g, struct gateway_face *f)
     probes_again(g->probes);
     if (g->decisions)
         decisions_withdraw(g->decisions, "the rules were read anew; call again");
-    face_unref(before); /* which may suspend */
     if (!g->o.level_given)
         log_set_level(f->config->log_level);
     warn_of_names(f);
+    supply_taken(g->o.keeper, f->supplied);
+    face_unref(before);
 }
 
 static void look_again(struct gateway *g, bool always)

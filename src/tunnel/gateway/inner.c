@@ -27,6 +27,7 @@
 #define HEAD_BYTES   (64u << 10)
 #define STREAMS_MOST 64 /* requests of one caller at once */
 #define GOODBYE_MS   1000
+#define LINGER_MS    2000
 
 METRIC_COUNTER(n_callers, "sallyport_gateway_callers_total", "outcome=\"ok\"",
                "Callers that came through the tunnel, by what became of them")
@@ -116,8 +117,10 @@ static int start_tls(struct inner *in, struct stream *under, struct stream *ret,
                      enum http_version *ret_version, struct err *e)
 {
     static const char *const offers[] = {"h2", "http/1.1", NULL};
-    const struct tls_serve_options o = {
-        .identity = in->face->identity, .alpn = offers, .clients = in->face->client_trust};
+    const struct tls_serve_options o = {.identity = in->face->identity,
+                                        .alpn = offers,
+                                        .clients = in->face->client_trust,
+                                        .linger_ms = LINGER_MS};
     const char *alpn = NULL;
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(HANDSHAKE_MS);
     int r = tls_serve(in->o->tls, &o, under, ret, &alpn, e);

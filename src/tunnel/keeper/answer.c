@@ -224,7 +224,7 @@ static int answer_connect(struct gateway_keeper *k, const json_t *o, struct ctl_
                           struct err *e)
 {
     const char *path = json_get_str(o, "path");
-    if (!leads_to(k->used, path) && !leads_to(k->before, path))
+    if (!leads_to(k->used, path) && !leads_to(k->offered, path) && !leads_to(k->before, path))
         return err_set(e, -E_DENIED, "no route leads to this socket any more");
     int fd = gateway_reach_unix(path, e);
     return fd < 0 ? fd : add_fd(answer, &fd);

@@ -18,6 +18,7 @@
 #include "secret/source.h"
 #include "tunnel/keeper/files.h"
 
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@
 #define THREADS    2
 #define RESTART_MS 1000
 #define TELL_MS    5000
+#define LEAVE_MS   5000
 
 static void tell(struct gateway_keeper *k, const char *op)
 {
@@ -75,17 +77,38 @@ static void forget(struct gateway_keeper *k)
     keeper_sets_done(k);
 }
 
+/* One that has ended its channel, or has said what makes no sense, gets no answers any more. It is on its way
+ * out, or not ours any more. */
+static int end_with_channel(void *arg)
+{
+    struct gateway_keeper *k = arg;
+    fiber_deadline_clear();
+    if (ctl_await_end(k->ctl) < 0 || fiber_sleep_ms(LEAVE_MS) < 0)
+        return 0;
+    log_error("the gateway does not speak to its keeper any more, and is ended", NULL);
+    (void)proc_kill(&k->proc, SIGKILL);
+    return 0;
+}
+
 /* *ret_status of wait(2). */
+static int live(struct gateway_keeper *k, int *ret_status)
+{
+    AUTO(scope) s;
+    scope_init(&s);
+    int r = fiber_spawn(&s, "gateway channel", end_with_channel, k, NULL);
+    if (r == 0 && k->stopping)
+        tell(k, "stop");
+    return r < 0 ? r : proc_wait(&k->proc, ret_status);
+}
+
 static int live_once(struct gateway_keeper *k, int *ret_status)
 {
     struct err e = {0};
     int r = start(k, &e);
     if (r < 0)
         log_error("the gateway could not be started", "why=%s", log_q(e.msg));
-    if (r == 0 && k->stopping)
-        tell(k, "stop");
     if (r == 0)
-        r = proc_wait(&k->proc, ret_status);
+        r = live(k, ret_status);
     forget(k);
     return r;
 }

@@ -86,8 +86,8 @@ static void begin(struct pair *p)
 
 static void end(struct pair *p)
 {
-    static const char *const names[] = {"gateway.yaml", "token", "cert",  "key",
-                                        "one",          "two",   "socket"};
+    static const char *const names[] = {"gateway.yaml", "token", "cert",   "key",
+                                        "one",          "two",   "socket", "pins.json"};
     char *config = (char *)(uintptr_t)p->k->o.config_path;
     ctl_free(p->gateway);
     ctl_free(p->k->ctl);
@@ -322,6 +322,110 @@ static int it_is_ready_once(void *arg)
 }
 ON_LOOP(it_is_ready_once)
 
+/* ---- what is kept ---- */
+
+static void keeps(struct pair *p)
+{
+    AUTO_FREE char *text =
+        mem_printf("edge: http://127.0.0.1:1\ntoken_file: %s/token\ntunnel_domain: t.localhost\n"
+                   "tls: {cert_file: %s/cert, key_file: %s/key}\n"
+                   "upstream: {allowed_ips: [127.0.0.0/8]}\nroutes:\n"
+                   "  a: {upstream: 'http://127.0.0.1:2', pin_tools: true}\n",
+                   p->dir, p->dir, p->dir);
+    write_file(p, "gateway.yaml", text);
+    (void)serve_files(p);
+}
+
+static bool is_there(const struct pair *p, const char *name)
+{
+    char path[128];
+    struct stat st;
+    (void)snprintf(path, sizeof(path), "%s/%s", p->dir, name);
+    return lstat(path, &st) == 0;
+}
+
+static void expect_refusal(int r, const struct err *e, const char *words)
+{
+    assert_true(r < 0);
+    if (!strstr(e->msg, words))
+        fail_msg("%s\nwant %s", e->msg, words);
+}
+
+static int what_is_kept_comes_back(void *arg)
+{
+    static const char one[] = "{\"type\":\"gateway_pins\",\"version\":1,\"routes\":{}}\n";
+    struct pair p;
+    struct err e = {0};
+    struct supply_state s;
+    (void)arg;
+    begin(&p);
+    (void)serve_files(&p);
+    expect_refusal(supply_state(p.gateway, &s, &e), &e, "the configuration keeps nothing");
+    expect_refusal(supply_keep(p.gateway, one, sizeof(one) - 1, &e), &e, "nothing is kept");
+    keeps(&p);
+    assert_int_equal(supply_state(p.gateway, &s, &e), 0);
+    assert_null(s.text);
+    assert_true(s.uid == geteuid() && s.control_fd >= 0 && is_there(&p, "gateway.sock"));
+    supply_state_done(&s);
+    assert_int_equal(supply_keep(p.gateway, one, sizeof(one) - 1, &e), 0);
+    /* One that takes its place gets what was kept, and the same socket. */
+    assert_int_equal(supply_state(p.gateway, &s, &e), 0);
+    assert_string_equal(s.text, one);
+    assert_true(strstr(s.path, "/pins.json") && is_there(&p, "gateway.sock"));
+    supply_state_done(&s);
+    end(&p); /* and nothing else is left in the directory, the socket neither */
+    return 0;
+}
+ON_LOOP(what_is_kept_comes_back)
+
+static int what_is_no_pins_is_not_kept(void *arg)
+{
+    static const char good[] = "{\"type\":\"gateway_pins\",\"version\":1,\"routes\":{}}\n";
+    static const char *const bad[] = {"", "{}", "root::0:0::/:/bin/sh\n",
+                                      "{\"type\":\"gateway_pins\"}"};
+    struct pair p;
+    struct err e = {0};
+    struct supply_state s;
+    AUTO_JSON json_t *keep = json_new_object(), *answer = NULL;
+    (void)arg;
+    begin(&p);
+    keeps(&p);
+    assert_int_equal(supply_state(p.gateway, &s, &e), 0);
+    supply_state_done(&s);
+    assert_int_equal(supply_keep(p.gateway, good, sizeof(good) - 1, &e), 0);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_true(supply_keep(p.gateway, bad[i], strlen(bad[i]), &e) < 0);
+    json_put_str(keep, "op", "keep");
+    assert_true(ctl_ask(p.gateway, keep, NULL, 0, &answer, NULL, NULL, &e) < 0); /* no sheet */
+    assert_int_equal(supply_state(p.gateway, &s, &e), 0);
+    assert_string_equal(s.text, good);
+    supply_state_done(&s);
+    end(&p);
+    return 0;
+}
+ON_LOOP(what_is_no_pins_is_not_kept)
+
+static int a_directory_of_others_keeps_nothing(void *arg)
+{
+    struct pair p;
+    struct err e = {0};
+    struct supply_state s;
+    (void)arg;
+    begin(&p);
+    keeps(&p);
+    assert_int_equal(chmod(p.dir, 0777), 0);
+    expect_refusal(supply_state(p.gateway, &s, &e), &e, "has to belong to the gateway's user");
+    assert_false(is_there(&p, "gateway.sock"));
+    assert_int_equal(chmod(p.dir, 0700), 0);
+    write_file(&p, "pins.json", "{}");
+    AUTO_FREE char *path = mem_printf("%s/pins.json", p.dir);
+    assert_int_equal(chmod(path, 0666), 0);
+    expect_refusal(supply_state(p.gateway, &s, &e), &e, "was written by somebody else, or may be");
+    end(&p);
+    return 0;
+}
+ON_LOOP(a_directory_of_others_keeps_nothing)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +435,9 @@ int main(void)
         CASE(three_sets_are_kept),
         CASE(a_notice_that_makes_no_sense_ends_it),
         CASE(it_is_ready_once),
+        CASE(what_is_kept_comes_back),
+        CASE(what_is_no_pins_is_not_kept),
+        CASE(a_directory_of_others_keeps_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
