@@ -1,6 +1,6 @@
 // tunnel.mjs - the measurements of the tunnel beside programs that carry bytes the same way (bench/README.md says what each includes).
 import { spawn } from 'node:child_process';
-import { LOAD_CPU, cpuUs, foreignMs, rssMb, sleep } from './boundary/place.mjs';
+import { LOAD_CPU, cpuUs, family, foreignMs, rssMb, sleep } from './boundary/place.mjs';
 import { CALL, direct, makeOrigins, ours, peer, peerNames, runLoad } from './tunnel/place.mjs';
 
 const scale = Number(process.env.BENCH_SCALE ?? 1);
@@ -77,12 +77,12 @@ export function tunnelBenches({ row, note, fmt, median, tool, rounds }) {
     async 'tunnel-idle'() {
       const o = await makeOrigins({ tool, seconds: 60 }), n = Math.round(10000 * Math.min(1, scale)), x = await ours(o);
       try {
-        const empty = rssMb([x.s.pid]), idle = rssMb(x.g.proc.pid);
+        const empty = rssMb([x.s.pid]), idle = rssMb(family(x.g.proc.pid));
         row('resident memory of an idle gateway', fmt(idle, 1), 'MB', `the edge, with the whole server: ${fmt(empty, 1)} MB`, '<= 8 MB', idle <= 8);
         const load = spawn('taskset', ['-c', LOAD_CPU, o.load, '-c', String(n), '-d', '120', '-I', '30', '-S', ...x.mcp.args, '-u', '/events', x.mcp.host, String(x.mcp.port)], { stdio: ['ignore', 'pipe', 'inherit'] });
         const said = JSON.parse(String(await new Promise((done) => load.stdout.once('data', done))));
         await sleep(12000);
-        const [edge, gateway] = [rssMb(x.s.pid), rssMb(x.g.proc.pid)];
+        const [edge, gateway] = [rssMb(x.s.pid), rssMb(family(x.g.proc.pid))];
         load.kill();
         if (said.n !== n) note(`tunnel-idle: only ${said.n} of ${n} streams were open`);
         row(`${n.toLocaleString('en')} idle event streams, edge and gateway`, fmt(edge + gateway, 0), 'MB', `edge ${fmt(edge, 0)} MB (${fmt((edge - empty) * 1024 / n, 1)} KB each), gateway ${fmt(gateway, 0)} MB (${fmt((gateway - idle) * 1024 / n, 1)} KB each)`, '<= 400 MB', edge + gateway <= 400 && said.n === n);
@@ -93,9 +93,9 @@ export function tunnelBenches({ row, note, fmt, median, tool, rounds }) {
       const o = await makeOrigins({ tool, seconds: 600 }), x = await ours(o);
       try {
         runLoad(o, ['-c', 1, '-n', 1, '-u', '/1g'], x.bulk);
-        const before = [rssMb(x.s.pid), rssMb(x.g.proc.pid)];
+        const before = [rssMb(x.s.pid), rssMb(family(x.g.proc.pid))];
         runLoad(o, ['-c', 1, '-n', 1, '-u', scale < 1 ? '/1g' : '/10g'], x.bulk);
-        const after = [rssMb(x.s.pid), rssMb(x.g.proc.pid)], grown = after[0] + after[1] - before[0] - before[1];
+        const after = [rssMb(x.s.pid), rssMb(family(x.g.proc.pid))], grown = after[0] + after[1] - before[0] - before[1];
         row('memory that a body of 10 GiB adds to edge and gateway, after one of 1 GiB', fmt(grown, 1), 'MB', `edge ${fmt(before[0], 1)} to ${fmt(after[0], 1)} MB, gateway ${fmt(before[1], 1)} to ${fmt(after[1], 1)} MB`, 'flat (<= 1 MB)', grown <= 1);
       } finally { await x.stop(); await o.stop(); }
     },
