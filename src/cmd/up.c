@@ -89,8 +89,8 @@ static int make_devenv(struct up *u, const char *first_key, struct err *e)
 static void print_ready(struct up *u, const struct devenv *d)
 {
     printf("ready %s\n", u->url);
-    printf("  environment  %s\n  data         %s\n  model        %s\n", d->environment_id,
-           u->o.data_dir,
+    printf("  environment  %s\n  data         %s\n  model        %s\n",
+           d->environment_id ? d->environment_id : "unknown", u->o.data_dir,
            !str_eq(server_model_name(u->server), "none")
                ? server_model_name(u->server)
                : "none: sessions end with an error. Set ANTHROPIC_API_KEY or give "
@@ -112,8 +112,8 @@ static void announce(void *arg)
     struct err e = {0};
     if (u->announced || !u->worker.was_ready || (u->routes.routes.json && !u->gateway.was_ready))
         return;
-    if (devenv_read(u->o.data_dir, &d, &e) < 0)
-        log_error("dev.env not read", "why=%s", log_q(e.msg)); /* it was a moment ago */
+    if (devenv_read(u->o.data_dir, &d, &e) < 0) /* it was there a moment ago */
+        log_error("dev.env not read", "why=%s", log_q(e.msg[0] ? e.msg : "it is gone"));
     u->announced = true;
     print_ready(u, &d);
     devenv_done(&d);

@@ -143,6 +143,10 @@ int up_routes_check(const struct up_routes *u, const char *ingress, struct err *
         return err_set(e, -EINVAL,
                        "--ingress none: then nobody can reach the routes; give an "
                        "address, or leave the routes away");
+    if (ingress && str_starts(ingress, "unix:"))
+        return err_set(e, -EINVAL,
+                       "--ingress %s: callers of the routes need HOST:PORT, as in " UP_INGRESS,
+                       ingress);
     int r = gateway_config_take(u->routes.file, make_document(u, &f), &c, e);
     for (size_t i = 0; r == 0 && i < c->n_routes; i++)
         r = check_route(&c->routes[i], u->routes.file, e);

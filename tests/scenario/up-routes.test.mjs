@@ -204,6 +204,24 @@ describe('start after start', () => {
     await stop(p);
   });
 
+  test('a token that was rotated is told, with what to do, which works', async () => {
+    const data = newData(), config = { ...LOOSE, routes: { wiki: wiki.url } };
+    let p = await up(data, config);
+    const { tunnel_id: id } = state(data);
+    const other = await run(BIN, ['tunnel', 'token', 'rotate', id, '--data', data]);
+    assert.equal(other.code, 0, other.err);
+    await stop(p);
+    p = begin(data, config);
+    await p.exit;
+    assert.equal(p.code, 1);
+    const file = p.err.match(/(\S+) is not the tunnel's token any more: it was rotated\. Remove the file and run this again/)[1];
+    fs.rmSync(file);
+    p = await up(data, config);
+    assert.equal(state(data).tunnel_id, id);
+    await gets(p, p.routes[0], 'what only insiders know 200');
+    await stop(p);
+  });
+
   test('a tunnel that was there is taken', async () => {
     const data = newData(), config = { ...LOOSE, routes: { wiki: wiki.url } };
     let p = await up(data, { listen: '127.0.0.1:0', metrics: 'none' });
@@ -271,6 +289,7 @@ describe('what is refused', () => {
     ['upstream alone', { upstream: { allowed_ips: ['10.0.0.0/8'] } }, /--upstream goes with routes \(--routes\), which are missing/],
     ['a listener of a gateway that is none', { gateway_metrics: '127.0.0.1:1' }, /--gateway-metrics goes with routes/],
     ['a listener for everybody', { gateway_metrics: '0.0.0.0:1', routes: { wiki: 'http://10.0.0.1:1' } }, /--gateway-metrics: admin: a loopback address is expected/],
+    ['an ingress without a port', { ingress: 'unix:/tmp/x', routes: { wiki: 'http://10.0.0.1:1' } }, /--ingress unix:\/tmp\/x: callers of the routes need HOST:PORT/],
     ['no ingress', { ingress: 'none', routes: { wiki: 'http://10.0.0.1:1' } }, /--ingress none: then nobody can reach the routes/],
   ];
   for (const [name, config, words] of rows)

@@ -218,6 +218,27 @@ static char *write_file(const char *name, const char *text, size_t n)
     return path;
 }
 
+/* One that is made, not read: fields are named, lines are not. */
+static void a_document_is_taken(void **state)
+{
+    static const char good[] =
+        "{\"listen_addr\":\":1\",\"tunnel_domain\":\"t.example\",\"tls\":{\"cert_file\":\"c\","
+        "\"key_file\":\"k\"},\"routes\":{\"a\":\"http://10.0.0.1:1\"}}";
+    json_t *j;
+    struct gateway_config *c = NULL;
+    struct err e = {0};
+    (void)state;
+    assert_int_equal(json_parse(good, strlen(good), &j, NULL), 0);
+    assert_int_equal(gateway_config_take("up.yaml", json_incref(j), &c, &e), 0);
+    assert_string_equal(c->routes[0].host.text, "a");
+    gateway_config_unref(c);
+    json_put_str(json_object_get(j, "routes"), "a", "http://10.0.0.1");
+    assert_int_equal(gateway_config_take("up.yaml", json_incref(j), &c, &e), -E_PARSE);
+    assert_ptr_equal(strstr(e.msg, "up.yaml: routes.a: a port is expected"), e.msg);
+    assert_int_equal(j->refcount, 1); /* also of one that was refused */
+    json_decref(j);
+}
+
 static void expect_file(const char *path, int want, const char *words)
 {
     struct gateway_config *c = NULL;
@@ -289,6 +310,7 @@ int main(void)
         cmocka_unit_test(durations),
         cmocka_unit_test(the_edge_may_be_reached_directly),
         cmocka_unit_test(who_keeps_a_reference_keeps_it),
+        cmocka_unit_test(a_document_is_taken),
         cmocka_unit_test(a_file_is_read_through_links),
         cmocka_unit_test(what_is_no_file_is_refused),
     };

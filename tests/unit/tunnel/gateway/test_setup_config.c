@@ -91,6 +91,20 @@ static void named_addresses_are_open_and_no_others(void **state)
     }
 }
 
+static void only_written_addresses_make_a_list(void **state)
+{
+    static const char *const none[] = {"http://wiki.internal:80", "unix:/run/x", "", "no URL"};
+    static const char *const some[] = {"http://127.0.0.1:80", "http://127.0.0.1:81",
+                                       "https://[::1]:80"};
+    (void)state;
+    assert_null(setup_allowed_ips(none, ARRAY_LEN(none)));
+    assert_null(setup_allowed_ips(none, 0));
+    AUTO_JSON json_t *list = setup_allowed_ips(some, ARRAY_LEN(some));
+    AUTO_FREE char *text = json_text(list, NULL);
+    assert_string_equal(text, "[\"10.0.0.0/8\",\"172.16.0.0/12\",\"192.168.0.0/16\",\"fc00::/7\","
+                              "\"127.0.0.1\",\"::1\"]");
+}
+
 static void what_makes_no_configuration_is_refused(void **state)
 {
     static const struct {
@@ -152,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_flags_say_is_what_is_read),
         cmocka_unit_test(named_addresses_are_open_and_no_others),
+        cmocka_unit_test(only_written_addresses_make_a_list),
         cmocka_unit_test(what_makes_no_configuration_is_refused),
         cmocka_unit_test(the_edge_is_where_the_api_is),
     };
