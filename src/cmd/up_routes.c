@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd/line/term.h"
@@ -22,13 +23,13 @@
 #include "tunnel/gateway/setup_config.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define TUNNEL_NAME   "sallyport up"
 #define RENEW_EACH_MS (12 * 3600 * 1000LL)
-#define CONFIG_MOST   (1u << 20)
 #define SHOWN_MOST    16
 
 /* What a configuration says beside the operator's words. */
@@ -202,17 +203,40 @@ static char *edge_at(const char *address, struct err *e)
     return NULL;
 }
 
+static const char mark[] = "# Written by `sallyport up` at each start. What is to change belongs "
+                           "into its configuration.\n";
+
+/* 0 when there is none, or one that we have written: another one is somebody's. */
+static int check_is_ours(const char *path, struct err *e)
+{
+    char begin[sizeof(mark)] = "";
+    AUTO_CLOSE int fd = file_open(path, O_RDONLY, e);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    ssize_t n = read(fd, begin, sizeof(mark) - 1);
+    if (n == sizeof(mark) - 1 && str_eq(begin, mark))
+        return 0;
+    return err_set(e, -EEXIST,
+                   "%s is there, and sallyport up has not written it: move it away; its routes "
+                   "belong under routes: in the configuration of up",
+                   path);
+}
+
 static int write_config(struct up_routes *u, json_t *document, struct err *e)
 {
-    AUTO(buf) text = BUF_INIT(CONFIG_MOST);
-    (void)buf_adds(&text,
-                   "# Written by `sallyport up` at each start. What is to change belongs into its "
-                   "configuration.\n");
+    AUTO(buf) text = BUF_INIT(LIMIT_YAML_BYTES);
+    int r = check_is_ours(u->config, e);
+    if (r < 0)
+        return r;
+    (void)buf_adds(&text, mark);
     (void)json_print(&text, document);
     (void)buf_addc(&text, '\n');
     if (buf_err(&text) < 0)
-        return err_set(e, -EMSGSIZE, "routes: larger than %u bytes", CONFIG_MOST);
-    int r = file_stage(u->config, 0600, text.data, text.len, e);
+        return err_set(e, -EMSGSIZE,
+                       "routes: the gateway's configuration would have more than %u "
+                       "bytes",
+                       LIMIT_YAML_BYTES);
+    r = file_stage(u->config, 0600, text.data, text.len, e);
     return r < 0 ? r : file_publish(u->config, e);
 }
 

@@ -222,6 +222,23 @@ describe('start after start', () => {
     await stop(p);
   });
 
+  test('a configuration that is somebody else\'s is not written over', async () => {
+    const data = newData(), config = { ...LOOSE, routes: { wiki: wiki.url } }, yaml = path.join(data, 'up-gateway', 'gateway.yaml');
+    await stop(await up(data, config));
+    for (const text of ['edge: http://127.0.0.1:1\n', '']) {
+      fs.writeFileSync(yaml, text);
+      const p = begin(data, config);
+      await p.exit;
+      assert.equal(p.code, 1);
+      assert(p.err.includes(`${yaml} is there, and sallyport up has not written it: move it away`), p.err);
+      assert.equal(fs.readFileSync(yaml, 'utf8'), text);
+    }
+    fs.rmSync(yaml);
+    const p = await up(data, config);
+    await gets(p, p.routes[0], 'what only insiders know 200');
+    await stop(p);
+  });
+
   test('a tunnel that was there is taken', async () => {
     const data = newData(), config = { ...LOOSE, routes: { wiki: wiki.url } };
     let p = await up(data, { listen: '127.0.0.1:0', metrics: 'none' });
