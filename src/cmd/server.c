@@ -205,7 +205,7 @@ int cmd_server(int argc, char **argv)
         .o = {.listen = "127.0.0.1:8400",
               .lease_ttl_ms = 90000,
               .stop_grace_ms = 10000,
-              .ingress_limits = {.peer_rate = 200, .tunnel_rate = 1000}},
+              .ingress_limits = {.peer_rate = SERVER_PEER_RATE, .tunnel_rate = SERVER_TUNNEL_RATE}},
         .log_level = "info",
     };
     struct flag flags[] = {

@@ -3,6 +3,10 @@
 
 #include "server/server.h"
 
+/* New callers a second at the ingress, unless flags say otherwise: of one address, of one tunnel. */
+#define SERVER_PEER_RATE   200
+#define SERVER_TUNNEL_RATE 1000
+
 /* Takes ANTHROPIC_API_KEY, SALLYPORT_MODEL_BASE_URL and SALLYPORT_MODEL_MAX_TOKENS from the
  * environment into `o` (unless a
  * script is named, when the key is only taken out). A key of ours is refused and fills `e`. 0 or

@@ -97,6 +97,8 @@ static void print_ready(struct up *u, const struct devenv *d)
                  "--script");
     if (u->routes.routes.json)
         up_routes_tell(&u->routes, server_ingress_address(u->server));
+    else if (server_ingress_address(u->server)[0])
+        printf("  ingress      %s\n", server_ingress_address(u->server));
     AUTO_FREE char *name = own_name(getenv("PATH"));
     printf(
         "  next         . %s/dev.env && %s session create --message \"What is in /workspace?\"\n",
@@ -442,7 +444,10 @@ int cmd_up(int argc, char **argv)
     static struct up u; /* too large for the stack together with the flags */
     static struct flag flags[FLAG_SET_MAX];
     u = (struct up){
-        .o = {.listen = "127.0.0.1:8400", .lease_ttl_ms = 90000, .stop_grace_ms = 10000},
+        .o = {.listen = "127.0.0.1:8400",
+              .lease_ttl_ms = 90000,
+              .stop_grace_ms = 10000,
+              .ingress_limits = {.peer_rate = SERVER_PEER_RATE, .tunnel_rate = SERVER_TUNNEL_RATE}},
         .grace_ms = 30000,
         .max_idle_ms = 60000,
         .log_level = "warn"};

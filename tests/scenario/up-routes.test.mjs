@@ -8,6 +8,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { alive, BIN, descendants, end, here, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
 import { consoleCommands } from '../lib/page.mjs';
+import { alertOf } from '../lib/tunnel.mjs';
 
 const TOKEN = 'wiki-key-0123456789abcdef';
 let wiki;
@@ -165,6 +166,13 @@ describe('start after start', () => {
     await stop(p);
   });
 
+  test('an ingress without routes is told, and is for gateways of one\'s own', async () => {
+    const p = await up(newData(), LOOSE), port = Number(p.out.match(/^ {2}ingress +127\.0\.0\.1:(\d+)$/m)[1]);
+    assert.equal(await alertOf({}, 'wiki.t-none.tunnel.localhost', { port }), 112, 'unrecognized_name');
+    assert.equal(kid(p, 'gateway'), undefined);
+    await stop(p);
+  });
+
   test('a certificate that is due is renewed at the start; the CA stays', { skip: !!process.env.ASAN_OPTIONS && 'the sanitizer wants to be loaded first' }, async () => {
     const data = newData(), config = { ...LOOSE, routes: { wiki: wiki.url } };
     let p = await up(data, config);
@@ -281,6 +289,23 @@ describe('stopping', () => {
     await p.exit;
     assert.equal(p.code, 0, p.tail());
     await until('nothing of it is left', () => kids.every((k) => !alive(k)));
+  });
+
+  test('killed at any moment of the first start, the next one goes on with one tunnel', async () => {
+    const data = newData(), config = { ...LOOSE, routes: { wiki: wiki.url } }, dir = path.join(data, 'up-gateway');
+    for (const moment of ['setup.json', 'ca.pem', 'gateway.yaml']) {
+      const p = begin(data, config);
+      await until(moment, () => fs.existsSync(path.join(dir, moment)));
+      const kids = descendants(p.pid);
+      p.kill('SIGKILL');
+      await p.exit;
+      await until('what it has started is gone, too', () => kids.every((k) => !alive(k)));
+    }
+    const p = await up(data, config);
+    await gets(p, p.routes[0], 'what only insiders know 200');
+    const list = await run(BIN, ['tunnel', 'list', '--data', data]);
+    assert.equal(list.out.match(/tnl_/g).length, 1, list.out);
+    await stop(p);
   });
 
   test('one that never ends is cut off after --grace', async () => {
