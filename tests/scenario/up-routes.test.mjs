@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
-import { alive, BIN, descendants, end, here, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
+import { alive, BIN, descendants, end, FULL, here, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
 import { consoleCommands } from '../lib/page.mjs';
 import { alertOf } from '../lib/tunnel.mjs';
 
@@ -306,6 +306,22 @@ describe('stopping', () => {
     const list = await run(BIN, ['tunnel', 'list', '--data', data]);
     assert.equal(list.out.match(/tnl_/g).length, 1, list.out);
     await stop(p);
+  });
+
+  test('killed while it makes the tunnel, the next one makes no second', async () => {
+    for (let i = 0; i < (FULL ? 60 : 8); i++) {
+      const data = newData(), config = { ...LOOSE, routes: { wiki: wiki.url } }, setup = path.join(data, 'up-gateway', 'setup.json');
+      let p = begin(data, config);
+      while (!fs.existsSync(setup) && !p.ended) await new Promise((ok) => setImmediate(ok));
+      const at = performance.now() + Math.random() * ms(8); // the request is on its way, or carried out, or answered
+      while (performance.now() < at);
+      p.kill('SIGKILL');
+      await p.exit;
+      p = await up(data, config);
+      const list = await run(BIN, ['tunnel', 'list', '--data', data]);
+      assert.equal(list.out.match(/tnl_/g).length, 1, list.out);
+      await stop(p);
+    }
   });
 
   test('one that never ends is cut off after --grace', async () => {

@@ -7,10 +7,10 @@
  * text), unknown. Only 2xx answers are kept: a refused request changed nothing, so running it again
  * is right.
  *
- * The handlers that append to a session store the answer inside their own transaction
- * (idem_store_tx): there a crash keeps both or neither. For the others the answer follows in a
- * transaction of its own before the response leaves; a crash between the two can lose the answer
- * but never acknowledges without it.
+ * The handlers that append to a session, and the one that makes a tunnel, store the answer inside
+ * their own transaction (idem_store_tx): there a crash keeps both or neither. For the others the
+ * answer follows in a transaction of its own before the response leaves; a crash between the two
+ * can lose the answer but never acknowledges without it.
  *
  * An answer that shows a secret once (environment keys) is not kept in clear: its row says only
  * that it was given. */

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "platform/api/idem.h"
 #include "platform/api/rows.h"
 #include "platform/api/validate.h"
 #include "platform/api/wire.h"
@@ -91,6 +92,7 @@ static int wire(struct stmt *s, json_t **ret)
 
 struct change {
     const char *id, *name;
+    const struct idem *idem; /* of a new one; may be NULL */
     char new_id[ID_MAX], domain[256];
     struct key token;
     json_t *result;
@@ -140,12 +142,14 @@ static int create_tx(struct tx *tx, void *arg)
                     "ttti", ch->new_id, ch->domain, ch->name, ch->now);
     if (r == 0)
         r = tunnel_token_add_tx(tx, &ch->token, ch->new_id, NULL, ch->now);
-    return r < 0 ? r : load_wire(tx, ch, ch->new_id);
+    if (r == 0)
+        r = load_wire(tx, ch, ch->new_id);
+    return r == 0 && ch->idem ? idem_store_tx(tx, ch->idem, 200, ch->result) : r;
 }
 
 void tunnels_create(struct api_call *c)
 {
-    AUTO(change) ch = {.now = time_real_us()};
+    AUTO(change) ch = {.now = time_real_us(), .idem = c->idem};
     struct v v = v_object(&ch.refusal, c->body, "");
     ch.name = v_str(&v, "display_name", V_NULLABLE, 1, NAME_MAX_CHARS);
     v_end(&v);
@@ -159,9 +163,11 @@ void tunnels_create(struct api_call *c)
     id_make(ch.new_id, "tnl_");
     make_domain(c->p, ch.domain, sizeof(ch.domain));
     r = db_write(c->p->log.db, create_tx, &ch);
-    if (r == 0)
+    if (r == 0) {
+        idem_stored(c);
         log_info("tunnel made", "tunnel=%s domain=%s key=%s", ch.new_id, ch.domain,
                  c->caller.key_id);
+    }
     finish(c, &ch, r);
 }
 
