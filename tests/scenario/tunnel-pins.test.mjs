@@ -203,7 +203,7 @@ test('odd and legal: no description, other spellings of one value, unicode, dept
   assert.deepEqual(await listed('odds'), []);
   for (const which of ['bare', 'real', 'uni', 'deep']) await refused('odds', which, 'changed').catch((e) => { throw new Error(`${which}: ${e.message}`); });
   // No one reading: not passed on at all.
-  for (const bad of [list('{"name":"a","name":"b"}'), '{"result":{"tools":[}', `${list(bare)}x`]) {
+  for (const bad of [list('{"name":"a","name":"b"}'), '{"result":{"tools":[}', `${list(bare)}x`, Buffer.from(`\ufeff${list(bare)}`, 'utf16le'), list(bare).replace('"tools"', '"Tools"'), list(bare).replace('"result"', '"RESULT":1,"result"')]) {
     raw = bad;
     const r = await post('odds', rpc('tools/list'));
     assert.equal(r.status, 502, r.text);

@@ -6,14 +6,17 @@
  * What is taken out is cut out of the text: values are never written anew, a number with many digits stays
  * what it was. What holds the word and has no one reading is an error, since nobody can tell what a client
  * would see in it; what does not hold the word, in any spelling that JSON has, cannot be a list, and is not
- * even parsed. A tool without a name is left out. */
+ * even parsed. A tool without a name is left out, and so is one with a second name that some clients would take
+ * for it. */
 #include "mcp/policy/lists.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "mcp/wire/body.h"
 #include "mcp/wire/span.h"
 
 #define EDITS_MAX 32
@@ -30,6 +33,7 @@ struct filter {
     const struct tool_policy *policy;
     const struct list_sieve *sieve;
     bool modern;
+    bool binds; /* something may be taken out; else lists are only looked at */
     struct edit edits[EDITS_MAX];
     size_t n;
 };
@@ -40,9 +44,27 @@ struct kept {
     struct span text;
 };
 
+/* "tools" as it is found by a reader who does not care about case, to whom U+017F is an s, too. */
 bool mcp_list_possible(const char *text, size_t n)
 {
-    return n && (memmem(text, n, "tools", 5) || memmem(text, n, "\\u", 2));
+    if (n && memmem(text, n, "\\u", 2))
+        return true;
+    for (const char *p = text, *end = text + n; end - p >= 5; p++)
+        if ((*p | 0x20) == 't' && strncasecmp(p, "tool", 4) == 0 &&
+            ((p[4] | 0x20) == 's' || (end - p >= 6 && memcmp(p + 4, "\xc5\xbf", 2) == 0)))
+            return true;
+    return false;
+}
+
+/* Whether a member is `name` in another spelling: some clients (Go's) would take it for that. */
+static bool has_double(const json_t *object, const char *name)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach ((json_t *)(uintptr_t)object, key, v)
+        if (strcmp(key, name) != 0 && mcp_name_folds(key, name))
+            return true;
+    return false;
 }
 
 static int by_name(const void *a, const void *b)
@@ -62,7 +84,8 @@ static void choose(const struct filter *f, const struct edit *d, bool *keep)
 {
     for (size_t i = 0; i < json_array_size(d->tools); i++) {
         const char *name = name_of(d->tools, i);
-        keep[i] = name && tool_policy_allows(f->policy, name, NULL, NULL);
+        keep[i] = name && tool_policy_allows(f->policy, name, NULL, NULL) &&
+                  !has_double(json_array_get(d->tools, i), "name");
     }
     if (f->sieve)
         f->sieve->look(f->sieve->arg, d->message, d->tools, keep);
@@ -100,20 +123,26 @@ static void add(struct filter *f, struct edit d)
     f->edits[i] = d;
 }
 
-/* One message. False: there are more lists in the batch than anybody has. */
-static bool look_at(struct filter *f, const json_t *message, struct span text)
+/* One message. NULL, or why nothing of the text may go on. */
+static const char *look_at(struct filter *f, const json_t *message, struct span text)
 {
     static const char private[] = "\"private\"", member[] = "\"cacheScope\":\"private\",";
     const json_t *result = json_object_get(message, "result");
     const json_t *tools = json_object_get(result, "tools");
-    if (!json_is_array(tools))
-        return true;
-    if (!tool_policy_hides(f->policy) && f->sieve->only_looks) {
-        f->sieve->look(f->sieve->arg, message, tools, NULL);
-        return true;
+    if (!f->binds) {
+        if (json_is_array(tools))
+            f->sieve->look(f->sieve->arg, message, tools, NULL);
+        return NULL;
     }
+    if (has_double(message, "result") || has_double(result, "tools") ||
+        has_double(result, "nextCursor"))
+        return "a member of what may be a list of tools is \"result\", \"tools\" or \"nextCursor\" "
+               "in "
+               "another spelling, which some clients take for it";
+    if (!json_is_array(tools))
+        return NULL;
     if (f->n + 2 > ARRAY_LEN(f->edits))
-        return false;
+        return "a batch holds too many lists of tools";
     struct span in = span_member(text, "result"), list = span_member(in, "tools");
     struct span scope = span_member(in, "cacheScope");
     add(f,
@@ -122,7 +151,7 @@ static bool look_at(struct filter *f, const json_t *message, struct span text)
         add(f, (struct edit){.at = scope.p, .n = scope.n, .with = private});
     else if (f->modern || json_object_get(result, "ttlMs") || json_object_get(result, "resultType"))
         add(f, (struct edit){.at = in.p + 1, .n = 0, .with = member});
-    return true;
+    return NULL;
 }
 
 static int write_out(const struct filter *f, const char *text, size_t n, struct buf *out)
@@ -141,27 +170,32 @@ static int write_out(const struct filter *f, const char *text, size_t n, struct 
 int mcp_list_filter(const struct tool_policy *p, const struct list_sieve *sieve, bool modern,
                     const char *text, size_t n, struct buf *out, struct err *e)
 {
-    struct filter f = {.policy = p, .sieve = sieve, .modern = modern};
+    struct filter f = {.policy = p,
+                       .sieve = sieve,
+                       .modern = modern,
+                       .binds = tool_policy_hides(p) || (sieve && !sieve->only_looks)};
     AUTO_JSON json_t *j = NULL;
     struct err why = {0};
-    if ((!tool_policy_hides(p) && !sieve) || !mcp_list_possible(text, n))
+    if ((!f.binds && !sieve) || !mcp_list_possible(text, n))
         return 0;
     int r = json_parse(text, n, &j, &why);
+    if (r < 0 && !f.binds)
+        return 0; /* whoever reads it may make of it what it likes */
     if (r < 0)
         return err_set(e, r == -ENOMEM ? r : -E_PARSE,
                        "what may be a list of tools is not JSON with one reading: %s", why.msg);
     struct span whole = span_value(text, n), item;
-    bool fits = true;
+    const char *wrong = NULL;
     if (json_is_array(j)) {
         struct span_walk w;
         span_enter(&w, whole);
-        for (size_t i = 0; fits && span_next(&w, NULL, &item); i++)
-            fits = look_at(&f, json_array_get(j, i), item);
+        for (size_t i = 0; !wrong && span_next(&w, NULL, &item); i++)
+            wrong = look_at(&f, json_array_get(j, i), item);
     } else {
-        fits = look_at(&f, j, whole);
+        wrong = look_at(&f, j, whole);
     }
-    if (!fits)
-        return err_set(e, -E_PARSE, "a batch holds too many lists of tools");
+    if (wrong)
+        return err_set(e, -E_PARSE, "%s", wrong);
     if (f.n == 0)
         return 0;
     r = write_out(&f, text, n, out);

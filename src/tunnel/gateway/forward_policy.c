@@ -245,6 +245,10 @@ enum forward_filter forward_filter_of(const struct gateway_request *q, const str
 int forward_filter_message(struct gateway_request *q, struct buf *text, struct err *e)
 {
     struct buf other = BUF_INIT(text->max);
+    const bool looks = tool_policy_hides(q->route->tools) || q->route->pins != PIN_OFF;
+    /* In UTF-16 or UTF-32, which some clients guess, a list looks like that. Events are UTF-8 to everybody. */
+    if (looks && text->len && memchr(text->data, '\0', text->len))
+        return err_set(e, -E_PARSE, "what may be a list of tools is not in UTF-8: it has NULs");
     int r = mcp_list_filter(q->route->tools, forward_sieve(q), q->modern, buf_str(text), text->len,
                             &other, e);
     if (r > 0) {

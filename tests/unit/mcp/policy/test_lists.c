@@ -46,6 +46,13 @@ static const struct row {
     {"{\"result\":{\"tools\":[],\"tools\":[{\"name\":\"drop\"}]}}", "", false},
     {"{\"result\":{\"tools\":[{\"name\":\"drop\"}]}", "", false},
     {"{\"result\":{\"t\\u006fols\":[{\"name\":\"drop\"}]}}x", "", false},
+    {"{\"result\":{\"Tools\":[{\"name\":\"drop\"}]}}", "", false},
+    {"{\"result\":{\"tools\":[],\"TOOLS\":[{\"name\":\"drop\"}]}}", "", false},
+    {"{\"result\":{\"tool\xc5\xbf\":[{\"name\":\"drop\"}]}}", "", false},
+    {"{\"result\":{\"tools\":[]},\"Result\":{\"tools\":[{\"name\":\"drop\"}]}}", "", false},
+    {"{\"result\":{\"tools\":[],\"NextCursor\":\"x\"}}", "", false},
+    {"{\"result\":{\"tools\":[{\"name\":\"get_a\",\"Name\":\"drop\"}]}}",
+     "{\"result\":{\"tools\":[]}}", false},
     {"\xef\xbb\xbf{\"result\":{\"tools\":[{\"name\":\"drop\"}]}}", "", false},
 };
 
@@ -66,8 +73,49 @@ static void a_list_lacks_what_may_not_be_called(void **state)
     }
 }
 
+static void a_list_is_looked_for_in_any_case(void **state)
+{
+    (void)state;
+    assert_true(mcp_list_possible("TooLS", 5));
+    assert_false(mcp_list_possible("TooL", 4));
+    assert_false(mcp_list_possible("tool\xc5", 5));
+}
+
+/* Keeps what has an even place. */
+static void look(void *arg, const json_t *message, const json_t *tools, bool *keep)
+{
+    int *seen = arg;
+    *seen += (int)json_get_int(message, "id", 0);
+    for (size_t i = 0; i < json_array_size(tools); i++)
+        keep[i] = keep[i] && i % 2 == 0;
+}
+
+static void a_sieve_decides_beside_the_names(void **state)
+{
+    const char *deny[] = {"a"};
+    const struct tool_policy p = {.deny = {deny, 1}}, none = {.has_allow = false};
+    static const char text[] =
+        "[{\"id\":3,\"result\":{\"tools\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"}]}},"
+        "{\"id\":4,\"result\":{\"tools\":[]}}]";
+    int seen = 0;
+    const struct list_sieve sieve = {.look = look, .arg = &seen};
+    AUTO(buf) out = BUF_INIT(4096), other = BUF_INIT(4096);
+    struct err e = {0};
+    (void)state;
+    assert_int_equal(mcp_list_filter(&p, &sieve, false, text, strlen(text), &out, &e), 1);
+    assert_string_equal(buf_str(&out), "[{\"id\":3,\"result\":{\"tools\":[{\"name\":\"c\"}]}},"
+                                       "{\"id\":4,\"result\":{\"tools\":[]}}]");
+    assert_int_equal(seen, 7);
+    assert_int_equal(mcp_list_filter(&none, &sieve, false, text, strlen(text), &other, &e), 1);
+    assert_string_equal(buf_str(&other),
+                        "[{\"id\":3,\"result\":{\"tools\":[{\"name\":\"a\"},{\"name\":\"c\"}]}},"
+                        "{\"id\":4,\"result\":{\"tools\":[]}}]");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_list_lacks_what_may_not_be_called)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_list_lacks_what_may_not_be_called),
+                                       cmocka_unit_test(a_list_is_looked_for_in_any_case),
+                                       cmocka_unit_test(a_sieve_decides_beside_the_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,11 +56,25 @@ static void denied_wins_and_does_not_look_at_case(void **state)
     assert_false(tool_policy_allows(&p, "x", NULL, NULL));
 }
 
+static void a_person_is_asked_about_some(void **state)
+{
+    const char *confirm[] = {"close_*", "drop"};
+    const struct tool_policy p = {.confirm = {confirm, 2}}, none = {.has_allow = false};
+    (void)state;
+    assert_string_equal(tool_policy_confirms(&p, "close_ticket"), "close_*");
+    assert_string_equal(tool_policy_confirms(&p, "CLOSE_ticket"), "close_*");
+    assert_string_equal(tool_policy_confirms(&p, "drop"), "drop");
+    assert_null(tool_policy_confirms(&p, "drop_it"));
+    assert_null(tool_policy_confirms(&none, "drop"));
+    assert_false(tool_policy_hides(&p)); /* it is listed */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_star_is_any_number_of_characters),
         cmocka_unit_test(denied_wins_and_does_not_look_at_case),
+        cmocka_unit_test(a_person_is_asked_about_some),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -300,6 +300,43 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
+/* What a person has a say in. */
+static void pins_and_approvals_are_read(void **state)
+{
+    static const struct {
+        const char *route;
+        enum pin_mode pins;
+        size_t confirm;
+        int64_t within_ms;
+        bool keeps, reads;
+    } rows[] = {
+        {"{upstream: 'http://10.0.0.1:1'}", PIN_OFF, 0, 0, false, false},
+        {"{upstream: 'http://10.0.0.1:1', pin_tools: false}", PIN_OFF, 0, 0, false, false},
+        {"{upstream: 'http://10.0.0.1:1', pin_tools: true}", PIN_FIRST, 0, 0, true, true},
+        {"{upstream: 'http://10.0.0.1:1', pin_tools: ask}", PIN_ASK, 0, 0, true, true},
+        {"{upstream: 'http://10.0.0.1:1', tools: {allow: [a]}}", PIN_OFF, 0, 300000, false, true},
+        {"{upstream: 'http://10.0.0.1:1', tools: {confirm: [a, 'b*']}}", PIN_OFF, 2, 300000, true,
+         true},
+        {"{upstream: 'http://10.0.0.1:1', tools: {confirm: [a], confirm_within: 1m30s}}", PIN_OFF,
+         1, 90000, true, true},
+        {"{upstream: 'http://10.0.0.1:1', tools: {confirm: []}}", PIN_OFF, 0, 300000, false, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_FREE char *text =
+            mem_printf(LISTEN TLS "state_dir: /var/lib/x\nroutes: {a.b: %s}\n", rows[i].route);
+        struct gateway_config *c = load(text);
+        const struct gateway_route *r = &c->routes[0];
+        assert_string_equal(c->state_dir, "/var/lib/x");
+        assert_int_equal(r->pins, rows[i].pins);
+        assert_int_equal(r->tools != NULL, rows[i].reads);
+        assert_int_equal(r->tools ? r->tools->confirm.n : 0, rows[i].confirm);
+        assert_int_equal(r->tools ? r->tools->confirm_within_ms : 0, rows[i].within_ms);
+        assert_int_equal(c->keeps_state, rows[i].keeps);
+        gateway_config_unref(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +345,7 @@ int main(void)
         cmocka_unit_test(what_is_left_out_has_a_default),
         cmocka_unit_test(addresses_to_listen_on),
         cmocka_unit_test(durations),
+        cmocka_unit_test(pins_and_approvals_are_read),
         cmocka_unit_test(the_edge_may_be_reached_directly),
         cmocka_unit_test(who_keeps_a_reference_keeps_it),
         cmocka_unit_test(a_document_is_taken),
