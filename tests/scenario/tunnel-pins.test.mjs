@@ -185,6 +185,10 @@ test('a name that stands twice in a list is not shown at all', async () => {
   pages.twice = [[tool('a'), tool('b'), tool('a', { description: 'another' })]];
   assert.deepEqual(await listed('twice'), ['b']);
   await refused('twice', 'a', 'unseen');
+  await works('twice', 'b');
+  pages.twice = [[tool('b'), tool('b')]];
+  assert.deepEqual(await listed('twice'), []);
+  await refused('twice', 'b', 'changed');
 });
 
 test('odd and legal: no description, other spellings of one value, unicode, depth; what is too large', async () => {

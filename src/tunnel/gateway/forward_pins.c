@@ -96,8 +96,8 @@ static void say(struct judge_verdict *v, const char *tool, const char *route,
         (void)snprintf(v->rule, sizeof(v->rule), "pin_tools: unseen");
         (void)snprintf(
             v->words, sizeof(v->words),
-            "the tools of this route are pinned, and \"%s\" was not in any list that came "
-            "through the gateway: ask for tools/list first",
+            "the tools of this route are pinned, and \"%s\" was not in a list that came through "
+            "the gateway, or not in a form that can be pinned: ask for tools/list first",
             name);
         return;
     }

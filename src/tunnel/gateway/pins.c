@@ -16,7 +16,9 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "tunnel/gateway/pins_internal.h"
 
 void pins_init(struct pins *p)
@@ -30,6 +32,7 @@ void pin_free(struct pins *p, struct pin *x)
     if (!x)
         return;
     p->bytes -= x->n;
+    x->of->bytes -= x->n;
     free(x->text);
     free(x);
 }
@@ -73,16 +76,19 @@ struct route_pins *pins_route(struct pins *p, const char *route)
     return r;
 }
 
-struct pin *pin_make(struct pins *p, const char *text, size_t n)
+struct pin *pin_make(struct pins *p, struct route_pins *r, const char *text, size_t n)
 {
     struct definition_digest d;
-    if (n > PINS_BYTES_MAX - p->bytes || definition_digest(text, n, &d) < 0)
+    if (n > PINS_BYTES_MAX - p->bytes || n > PINS_ROUTE_MAX - r->bytes ||
+        definition_digest(text, n, &d) < 0)
         return NULL;
     struct pin *x = mem_new(struct pin);
     x->digest = d;
     x->text = mem_strndup(text, n);
     x->n = n;
+    x->of = r;
     p->bytes += n;
+    r->bytes += n;
     return x;
 }
 
@@ -148,32 +154,61 @@ static void count_names(const json_t *tools, struct map *ret)
     }
 }
 
+/* The new tool that has waited longest gives way: a server could fill the list with names that it drops again. */
+static void make_room(struct pins *p, struct route_pins *r)
+{
+    const struct pin *oldest = NULL;
+    const char *name, *goes = NULL;
+    size_t pos = 0;
+    void *x;
+    while (map_next(&r->waiting, &pos, &name, &x)) {
+        if (map_get(&r->pinned, name) || (oldest && oldest->at_us <= ((struct pin *)x)->at_us))
+            continue;
+        oldest = x;
+        goes = name;
+    }
+    AUTO_FREE char *copy = goes ? mem_strdup(goes) : NULL;
+    if (copy)
+        drop(p, &r->waiting, copy);
+}
+
+static void tell(struct pins *p, const struct pin_sight *s, const char *name, bool changed)
+{
+    if (s->now_us - p->told_us < US_PER_S)
+        return;
+    p->told_us = s->now_us;
+    log_warn("a tool that nobody has accepted is not shown", "route=%s tool=%s why=%s", s->route,
+             log_q(name), changed ? "changed" : "new");
+}
+
 /* Remembers what is not accepted, for a person to look at. The last thing seen stands there: it is what would be
  * accepted. */
 static void wait_for(struct pins *p, struct route_pins *r, const char *name, const struct buf *text,
-                     int64_t now_us)
+                     const struct pin_sight *s)
 {
     const struct pin *before = map_get(&r->waiting, name);
     if (before && before->n == text->len && memcmp(before->text, text->data, text->len) == 0)
         return;
+    tell(p, s, name, map_get(&r->pinned, name));
     if (!before && r->waiting.n >= PINS_TOOLS_MAX)
-        return;
-    struct pin *x = pin_make(p, text->data, text->len);
+        make_room(p, r);
+    drop(p, &r->waiting, name); /* it is not what the server says now */
+    struct pin *x = r->waiting.n < PINS_TOOLS_MAX ? pin_make(p, r, text->data, text->len) : NULL;
     if (!x)
         return;
-    x->at_us = now_us;
+    x->at_us = s->now_us;
     put(p, &r->waiting, name, x);
 }
 
 /* One tool. True: it may be shown. */
 static bool look_at(struct pins *p, struct route_pins *r, const struct pin_sight *s,
-                    const json_t *tool, const char *name)
+                    const json_t *tool, const char *name, bool alone)
 {
     AUTO(buf) text = BUF_INIT(DEFINITION_MAX + 1);
     struct pin *x = map_get(&r->pinned, name);
-    if (strlen(name) > PIN_NAME_MAX || definition_print(tool, &text) < 0) {
+    if (!alone || strlen(name) > PIN_NAME_MAX || definition_print(tool, &text) < 0) {
         if (x)
-            x->unfit = true; /* one that is too large to be looked at is a changed one */
+            x->unfit = true; /* one that cannot be looked at is a changed one */
         return false;
     }
     if (x && x->n == text.len && memcmp(x->text, text.data, text.len) == 0) {
@@ -181,9 +216,12 @@ static bool look_at(struct pins *p, struct route_pins *r, const struct pin_sight
         drop(p, &r->waiting, name);
         return true;
     }
-    if (x || r->complete)
-        wait_for(p, r, name, &text, s->now_us);
-    else if (s->asked && r->pinned.n < PINS_TOOLS_MAX && (x = pin_make(p, text.data, text.len))) {
+    if (x || r->complete) {
+        wait_for(p, r, name, &text, s);
+        if (x)
+            x->unfit = !map_get(&r->waiting, name);
+    } else if (s->asked && r->pinned.n < PINS_TOOLS_MAX &&
+               (x = pin_make(p, r, text.data, text.len))) {
         x->at_us = s->now_us;
         (void)str_copy(x->by, sizeof(x->by), "first list");
         put(p, &r->pinned, name, x);
@@ -208,7 +246,7 @@ void pins_look(struct pins *p, const struct pin_sight *s, const json_t *tools, b
         const json_t *tool = json_array_get(tools, i);
         const char *name = json_get_str(tool, "name");
         if (keep[i])
-            keep[i] = fits && map_get(&names, name) == once && look_at(p, r, s, tool, name);
+            keep[i] = fits && look_at(p, r, s, tool, name, map_get(&names, name) == once);
     }
     map_done(&names);
     if (!r->complete)

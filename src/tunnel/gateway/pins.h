@@ -8,6 +8,7 @@
 
 #define PINS_TOOLS_MAX 1024        /* of one route: pinned ones, and as many that wait */
 #define PINS_BYTES_MAX (16u << 20) /* of all definitions */
+#define PINS_ROUTE_MAX (2u << 20)  /* of those of one route */
 #define PINS_REACHED   64          /* pages of lists that were begun, of one route */
 #define PIN_NAME_MAX   256         /* bytes */
 #define PIN_BY_MAX     40
@@ -17,6 +18,7 @@ struct err;
 struct pins {
     struct map routes;
     size_t bytes;     /* of definitions */
+    int64_t told_us;  /* when a tool that is not accepted was logged last */
     uint64_t changes; /* by persons, of what may be listed and called */
     uint64_t firsts;  /* tools that were pinned at sight, and first lists that are complete */
     uint64_t edits;   /* of anything that the file has */

@@ -78,7 +78,7 @@ int pins_text(const struct pins *p, struct buf *out)
     return buf_addc(out, '\n');
 }
 
-static const char *read_tool(struct pins *p, struct map *to, const json_t *o)
+static const char *read_tool(struct pins *p, struct route_pins *r, struct map *to, const json_t *o)
 {
     const char *name = json_get_str(o, "tool"), *digest = json_get_str(o, "digest");
     const char *at = json_get_str(o, "at"), *by = json_get_str(o, "by");
@@ -89,7 +89,7 @@ static const char *read_tool(struct pins *p, struct map *to, const json_t *o)
         return "a tool in it lacks something, or has something more";
     if (map_get(to, name))
         return "a tool stands there twice";
-    struct pin *x = pin_make(p, json_string_value(text), json_string_length(text));
+    struct pin *x = pin_make(p, r, json_string_value(text), json_string_length(text));
     if (!x || !str_eq(x->digest.whole, digest)) {
         pin_free(p, x);
         return "a definition in it is not the one that was pinned";
@@ -100,13 +100,14 @@ static const char *read_tool(struct pins *p, struct map *to, const json_t *o)
     return NULL;
 }
 
-static const char *read_tools(struct pins *p, struct map *to, const json_t *list)
+static const char *read_tools(struct pins *p, struct route_pins *r, struct map *to,
+                              const json_t *list)
 {
     const char *why = NULL;
     if (!json_is_array(list) || json_array_size(list) > PINS_TOOLS_MAX)
         return "a route in it has no list of tools, or one that is too long";
     for (size_t i = 0; !why && i < json_array_size(list); i++)
-        why = read_tool(p, to, json_array_get(list, i));
+        why = read_tool(p, r, to, json_array_get(list, i));
     return why;
 }
 
@@ -120,9 +121,9 @@ static const char *read_routes(struct pins *p, const json_t *routes)
             return "a route in it lacks something, or has something more";
         struct route_pins *r = pins_route(p, name);
         r->complete = json_is_true(complete);
-        why = read_tools(p, &r->pinned, json_object_get(o, "pinned"));
+        why = read_tools(p, r, &r->pinned, json_object_get(o, "pinned"));
         if (!why)
-            why = read_tools(p, &r->waiting, json_object_get(o, "waiting"));
+            why = read_tools(p, r, &r->waiting, json_object_get(o, "waiting"));
         if (why)
             break;
     }

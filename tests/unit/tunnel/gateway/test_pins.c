@@ -149,6 +149,53 @@ static void tools_of_a_route_are_bounded(void **state)
     }
 }
 
+static void what_cannot_be_kept_is_not_called(void **state)
+{
+    AUTO(buf) large = BUF_INIT(1u << 20);
+    struct err e = {0};
+    (void)state;
+    (void)seen(PIN_FIRST, true, NULL, NULL, "[" A "," B "]");
+    assert_string_equal(seen(PIN_FIRST, true, NULL, NULL, "[" A "," A "]"), "--");
+    assert_int_equal(pins_judge(&pins, "r", "a"), PIN_CHANGED);
+    assert_string_equal(seen(PIN_FIRST, true, NULL, NULL, "[" A "]"), "+");
+    assert_int_equal(pins_judge(&pins, "r", "a"), PIN_GOOD);
+    /* A route's definitions are full: then it is as if it had changed, and nothing of it waits. */
+    for (size_t i = 0; i < PINS_ROUTE_MAX / DEFINITION_MAX + 2; i++) {
+        buf_reset(&large);
+        (void)buf_addf(&large, "[{\"name\":\"n%zu\",\"d\":\"", i);
+        for (size_t k = 0; k < DEFINITION_MAX - 40; k += 10)
+            (void)buf_adds(&large, "xxxxxxxxxx");
+        assert_int_equal(buf_adds(&large, "\"}]"), 0);
+        assert_string_equal(seen(PIN_FIRST, true, NULL, NULL, large.data), "-");
+    }
+    assert_true(pins.bytes <= PINS_ROUTE_MAX);
+    char *name = strstr(large.data, "\"n1");
+    assert_non_null(name);
+    memcpy(name, "\"b\"  ", 5); /* as long as "n17" */
+    assert_string_equal(seen(PIN_FIRST, true, NULL, NULL, large.data), "-");
+    assert_int_equal(pins_judge(&pins, "r", "b"), PIN_CHANGED);
+    assert_int_equal(pins_accept(&pins, "r", "b", "00000000", "x", 1, &e), -ENOENT);
+    assert_int_equal(pins_judge(&pins, "r", "a"), PIN_GOOD);
+}
+
+static void a_flood_of_new_tools_hides_none(void **state)
+{
+    (void)state;
+    (void)seen(PIN_FIRST, true, NULL, NULL, "[" A "]");
+    (void)seen(PIN_FIRST, true, NULL, NULL, "[" A2 "]"); /* a changed one does not give way */
+    for (int i = 0; i < PINS_TOOLS_MAX + 5; i++) {
+        char one[64];
+        (void)snprintf(one, sizeof(one), "[{\"name\":\"t%d\"}]", i);
+        assert_string_equal(seen(PIN_FIRST, true, NULL, NULL, one), "-");
+    }
+    const struct route_pins *r = map_get(&pins.routes, "r");
+    assert_int_equal(r->waiting.n, PINS_TOOLS_MAX);
+    assert_int_equal(pins_judge(&pins, "r", "a"), PIN_CHANGED);
+    char last[16];
+    (void)snprintf(last, sizeof(last), "t%d", PINS_TOOLS_MAX + 4);
+    assert_int_equal(pins_judge(&pins, "r", last), PIN_NEW);
+}
+
 static void what_is_forgotten_is_as_on_the_first_day(void **state)
 {
     struct err e = {0};
@@ -236,6 +283,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(with_ask_a_person_is_first, setup, teardown),
         cmocka_unit_test_setup_teardown(names_that_stand_twice_and_long_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(tools_of_a_route_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_kept_is_not_called, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flood_of_new_tools_hides_none, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_forgotten_is_as_on_the_first_day, setup, teardown),
         cmocka_unit_test_setup_teardown(the_file_says_what_there_is, setup, teardown),
         cmocka_unit_test(a_file_that_is_not_ours_is_refused),
