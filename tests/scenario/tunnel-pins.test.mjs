@@ -2,6 +2,7 @@
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import { spawn } from 'node:child_process';
 import net from 'node:net';
 import path from 'node:path';
 import { BIN, ms, run, start, end, tempDir, until } from '../lib/own.mjs';
@@ -322,6 +323,52 @@ describe('what is kept', () => {
       else assert(text.length > 500000, text);
     }
     await works('keeps', 'a');
+  });
+
+  test('another user of this machine decides nothing', { skip: process.getuid() !== 0 && 'only root can be somebody else' }, async () => {
+    const socket = path.join(dir, 'gateway.sock');
+    const other = (text) => new Promise((ok) => {
+      const p = spawn(text[0], text.slice(1), { uid: 65534, gid: 65534, cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
+      let out = '';
+      p.stdout.on('data', (d) => { out += d; });
+      p.stderr.on('data', (d) => { out += d; });
+      p.on('close', () => ok(out));
+    });
+    const python = ['python3', '-c', `import socket
+s = socket.socket(socket.AF_UNIX)
+try:
+    s.connect("${socket}")
+    s.sendall(b'{"do":"pins"}\\n')
+    print("got", s.recv(1000))
+except OSError as e:
+    print(type(e).__name__)`];
+    assert.match((await run(python[0], python.slice(1))).out, /gateway_pins/, 'the way is right');
+    fs.chmodSync(dir, 0o755);
+    try {
+      assert.match(await other(python), /^PermissionError$/m, 'by the file');
+      fs.chmodSync(socket, 0o666);
+      assert.match(await other(python), /^(got b''|ConnectionResetError|BrokenPipeError)$/m, 'by who it is');
+      await until('it is told', () => g.proc.err.includes('somebody else was at the control socket'));
+    } finally { fs.chmodSync(socket, 0o600); fs.chmodSync(dir, 0o700); }
+  });
+
+  test('what cannot be kept is not shown', async () => {
+    await g.stop();
+    const fresh = tempDir('pins-full');
+    g.write(routes(), { ...config(), state_dir: fresh });
+    await g.boot();
+    fs.mkdirSync(path.join(fresh, 'pins.json')); // in the way of the file
+    pages.first = [[tool('a')]];
+    const r = await post('first', rpc('tools/list'));
+    assert.equal(r.status, 503, r.text);
+    assert.equal(r.json.error.data.gateway_failure.source, 'busy');
+    assert(g.proc.err.includes('pins cannot be kept'), g.proc.err);
+    fs.rmdirSync(path.join(fresh, 'pins.json'));
+    assert.deepEqual(await listed('first'), ['a']);
+    assert(JSON.parse(fs.readFileSync(path.join(fresh, 'pins.json'))).routes.first.complete);
+    g.write();
+    await g.stop();
+    await g.boot();
   });
 
   test('a damaged file, or one that others can write, is not believed', async () => {
