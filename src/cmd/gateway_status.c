@@ -131,6 +131,22 @@ static void print_certificate(const json_t *j)
     putchar('\n');
 }
 
+/* What a person is waited for. */
+static void print_decisions(const json_t *j)
+{
+    const json_t *o = json_object_get(j, "decisions");
+    const long long tools = json_get_int(o, "tools_waiting", 0);
+    const long long calls = json_get_int(o, "calls_waiting", 0);
+    if (!json_is_object(o))
+        return;
+    print_label("decisions", true);
+    printf("%lld tools pinned, %s%lld wait%s%s, %s%lld calls wait%s%s\n",
+           (long long)json_get_int(o, "tools_pinned", 0), tools ? term_on(stdout, TERM_YELLOW) : "",
+           tools, tools ? " (sallyport gateway pins list)" : "", tools ? term_off(stdout) : "",
+           calls ? term_on(stdout, TERM_YELLOW) : "", calls,
+           calls ? " (sallyport gateway pending)" : "", calls ? term_off(stdout) : "");
+}
+
 static void print_route(const json_t *j, const json_t *o)
 {
     char t[32];
@@ -161,6 +177,7 @@ static void print_rest(const json_t *j)
         print_label("routes", i == 0);
         print_route(j, o);
     }
+    print_decisions(j);
     json_array_foreach (json_object_get(j, "failures"), i, o) {
         print_label("failures", i == 0);
         printf("%s ago, %lld %s: ", ago(j, o, "at", t), (long long)json_get_int(o, "status", 0),

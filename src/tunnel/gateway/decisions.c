@@ -280,6 +280,17 @@ struct pins_file *decisions_pins_file(struct decisions *s)
     return s->file;
 }
 
+json_t *decisions_json(const struct decisions *s)
+{
+    json_t *o = json_new_object();
+    size_t pinned, waiting;
+    pins_count(&s->pins, &pinned, &waiting);
+    json_put_int(o, "tools_pinned", (int64_t)pinned);
+    json_put_int(o, "tools_waiting", (int64_t)waiting);
+    json_put_int(o, "calls_waiting", (int64_t)approvals_count(&s->approvals));
+    return o;
+}
+
 void decisions_refresh(const struct decisions *s)
 {
     size_t pinned, waiting;

@@ -28,5 +28,7 @@ struct approvals *decisions_approvals(struct decisions *s) __attribute__((return
 void decisions_withdraw(struct decisions *s, const char *reason);
 struct pins *decisions_pins(struct decisions *s) __attribute__((returns_nonnull));
 struct pins_file *decisions_pins_file(struct decisions *s);
+/* {tools_pinned, tools_waiting, calls_waiting}: counts, for /status. A new reference. */
+json_t *decisions_json(const struct decisions *s);
 /* Brings gauges up to date. Does not suspend. */
 void decisions_refresh(const struct decisions *s);

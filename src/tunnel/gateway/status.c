@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/time.h"
 #include "crypto/cert.h"
+#include "tunnel/gateway/decisions.h"
 #include "tunnel/gateway/health.h"
 #include "tunnel/gateway/uplink.h"
 
@@ -102,6 +103,7 @@ json_t *status_json(const struct status_view *v)
     json_put(o, "certificate", certificate_json(v->face));
     json_put(o, "config", config_json(v));
     json_put(o, "routes", health_routes_json(v->health, false));
+    json_put(o, "decisions", v->decisions ? decisions_json(v->decisions) : json_null());
     json_put(o, "failures", health_failures_json(v->health));
     return o;
 }

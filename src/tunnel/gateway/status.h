@@ -5,6 +5,7 @@
 #include "tunnel/gateway/face.h"
 
 struct buf;
+struct decisions;
 struct health;
 struct uplinks;
 
@@ -12,6 +13,7 @@ struct status_view {
     const struct gateway_face *face;
     const struct uplinks *uplinks;
     const struct health *health;
+    const struct decisions *decisions; /* NULL: nobody is asked for any */
     const char *config_path;
     int64_t started_us;  /* wall clock */
     uint64_t generation; /* sets of files that were taken, from 1 */
