@@ -99,9 +99,18 @@ static const char *text_of(const json_t *o, const char *key)
     return s ? s : "";
 }
 
+/* A new reference; where there is none, an empty object. */
+static json_t *definition_in(const json_t *o, const char *key)
+{
+    const char *text = text_of(o, key);
+    struct err ignored = {0};
+    json_t *j = NULL;
+    return json_parse(text, strlen(text), &j, &ignored) == 0 ? j : json_new_object();
+}
+
 static void print_waiting(const json_t *o)
 {
-    const json_t *pinned = json_object_get(o, "pinned"), *now = json_object_get(o, "definition");
+    AUTO_JSON json_t *pinned = definition_in(o, "pinned"), *now = definition_in(o, "definition");
     printf("  %s%-8s%s ", term_on(stdout, TERM_YELLOW), text_of(o, "why"), term_off(stdout));
     term_print_word(stdout, text_of(o, "tool"));
     printf("@%.*s  seen %s", DIGEST_SHOWN, text_of(o, "digest"), text_of(o, "at"));
@@ -111,8 +120,7 @@ static void print_waiting(const json_t *o)
         printf(", under another name)");
     }
     putchar('\n');
-    AUTO_JSON json_t *none = json_new_object();
-    print_difference("", json_is_object(pinned) ? pinned : none, now);
+    print_difference("", pinned, now);
 }
 
 static void print_route(const json_t *route)

@@ -188,6 +188,8 @@ test('what cannot be shown whole, comes in a batch or without an id is not asked
   refused(await post('odd', close({ text: 'x'.repeat(70000) })), /small enough to be looked at: 64 KiB/);
   refused(await post('odd', close({}, 7, { task: { x: 'x'.repeat(70000) } })), /64 KiB/);
   refused(await post('odd', close({}, 7, { _meta: { x: 'x'.repeat(140000) } })), /128 KiB/);
+  // Short to be shown, and long when each number is written out.
+  refused(await call(s, t, host('odd'), { method: 'POST', path: '/mcp', headers: JSON_TYPE, body: JSON.stringify(close({ n: ['N'] })).replace('"N"', Array(12000).fill('9e15').join(',')) }).then((r) => ({ ...r, json: JSON.parse(r.text) })), /64 KiB/);
   const batch = await post('odd', [rpc('tools/call', { name: 'search' }, 1), close({}, 2)]);
   assert.match(batch.json[1].error.message, /comes alone, not in a batch/);
   assert.match(batch.json[0].error.message, /nothing of this batch was sent/);

@@ -142,7 +142,7 @@ test('with `ask` nothing is shown before a person has seen it', async () => {
   const { routes: all } = JSON.parse((await pins('list', '--json')).out);
   const it = all.find((r) => r.route === 'asked');
   assert.deepEqual(it.waiting.map((w) => [w.tool, w.why, w.like, w.pinned]), [['a', 'new', null, null], ['b', 'new', null, null]]);
-  assert.deepEqual(it.waiting[0].definition, tool('a'));
+  assert.deepEqual(JSON.parse(it.waiting[0].definition), tool('a'));
   const { digest } = it.waiting[0];
   // What the server says meanwhile is not what was looked at.
   pages.asked = [[tool('a', { annotations: { readOnlyHint: true } }), tool('b')]];
@@ -207,6 +207,14 @@ test('odd and legal: no description, other spellings of one value, unicode, dept
   raw = list({ ...bare, description: '' }, real('1.5'), { ...uni, description: 'Gro\u0308ße \u{1F600} \u202e' }, tool('deep', { inputSchema: { type: 'object', properties: { x: deep } } }));
   assert.deepEqual(await listed('odds'), []);
   for (const which of ['bare', 'real', 'uni', 'deep']) await refused('odds', which, 'changed').catch((e) => { throw new Error(`${which}: ${e.message}`); });
+  // As deep as it can be: a person can still look at it.
+  let deepest = {};
+  for (let i = 0; i < 58; i++) deepest = { x: deepest };
+  raw = list({ name: 'deepest', inputSchema: deepest });
+  assert.deepEqual(await listed('odds'), []);
+  const shown = await pins('list', 'odds');
+  assert.match(shown.out, /new +deepest@[0-9a-f]{12}/, shown.err);
+  assert.match(shown.out, /\+ inputSchema: \{"x":\{"x":/);
   // No one reading: not passed on at all.
   for (const bad of [list('{"name":"a","name":"b"}'), '{"result":{"tools":[}', `${list(bare)}x`, Buffer.from(`\ufeff${list(bare)}`, 'utf16le'), list(bare).replace('"tools"', '"Tools"'), list(bare).replace('"result"', '"RESULT":1,"result"')]) {
     raw = bad;

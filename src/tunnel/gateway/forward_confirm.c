@@ -75,16 +75,19 @@ static char *client_of(const struct gateway_request *q)
     return buf_take(&text, &n);
 }
 
-static void hash(const struct gateway_request *q, const char *tool, const json_t *arguments,
-                 char ret[DIGEST_SHA256_HEX])
+/* 0, or negative: 9e15 is longer when it is written out, so what fits elsewhere may not fit here. */
+static int hash(const struct gateway_request *q, const char *tool, const json_t *arguments,
+                char ret[DIGEST_SHA256_HEX])
 {
-    AUTO(buf) text = BUF_INIT(4 * BODY_MAX + 1024);
+    AUTO(buf) text = BUF_INIT(DEFINITION_MAX);
     AUTO_JSON json_t *all = json_array();
     (void)json_array_append_new(all, json_string(q->route->host.text));
     (void)json_array_append_new(all, json_string(tool));
     (void)json_array_append(all, arguments ? (json_t *)(uintptr_t)arguments : json_null());
-    MUST(definition_print(all, &text) == 0); /* a body is no longer than a definition */
-    (void)digest_sha256_hex(text.data, text.len, ret);
+    int r = definition_print(all, &text);
+    if (r == 0)
+        (void)digest_sha256_hex(text.data, text.len, ret);
+    return r;
 }
 
 /* The first call of the body that a person has to approve, with the pattern. */
@@ -131,12 +134,11 @@ static struct confirm_use *make(const struct gateway_request *q, const struct mc
         return c;
     a->tool = mem_strdup(judge_tool(m));
     a->also = also(q, m->params, &fits);
-    if (!fits || forward_audit_text(q, arguments ? arguments : none, &text) < 0)
+    if (!fits || forward_audit_text(q, arguments ? arguments : none, &text) < 0 ||
+        hash(q, a->tool, arguments, a->digest) < 0)
         c->wrong = "the arguments of a call that a person has to approve are small enough to be "
                    "looked at: 64 KiB";
     a->arguments = buf_take(&text, &n);
-    if (!c->wrong)
-        hash(q, a->tool, arguments, a->digest);
     a->client = client_of(q);
     a->key = key_of(q, m->id);
     a->route = q->route->host.text;
@@ -174,12 +176,12 @@ static void record(struct gateway_request *q, const char *verdict, const char *r
 {
     const struct approval *a = &q->confirm->approval;
     char note[320], who[32] = "";
-    log_info("a person is asked about a call", "id=%s route=%s tool=%s what=%s uid=%lu", a->id,
-             a->route, log_q(a->tool), reason, (unsigned long)a->uid);
-    if (!q->f->o.audit)
-        return;
     if (a->state == APPROVAL_GIVEN || a->state == APPROVAL_DENIED)
         (void)snprintf(who, sizeof(who), "uid %lu, ", (unsigned long)a->uid);
+    log_info("a call that a person has to approve", "id=%s route=%s tool=%s what=%s who=%s", a->id,
+             a->route, log_q(a->tool), reason, log_q(who));
+    if (!q->f->o.audit)
+        return;
     (void)snprintf(note, sizeof(note), "%ssha256 %s%s%s", who, a->digest, a->reason[0] ? ", " : "",
                    a->reason);
     audit_append(&q->confirm->room, &(struct audit_record){.kind = AUDIT_NOTE,
@@ -332,7 +334,7 @@ int forward_confirm(struct gateway_request *q, struct judge_verdict *v)
     r = settle(q, v, wait_for_person(q));
     if (r == 0 && q->f->o.audit && (r = audit_wait(q->f->o.audit, &e)) < 0 && r != -ECANCELED)
         forward_fail(q, 503, AUDIT, e.msg);
-    if (r == -E_DENIED && q->caller_failed)
-        r = -E_CLOSED; /* nobody is there to be told */
+    if ((r == 0 || r == -E_DENIED) && q->caller_failed)
+        r = -E_CLOSED; /* nobody is there to be told, also when both came at once */
     return r;
 }

@@ -60,7 +60,7 @@ int pins_accept(struct pins *p, const char *route, const char *tool, const char 
 int pins_forget(struct pins *p, const char *route, const char *tool, struct err *e) WARN_UNUSED;
 
 void pins_count(const struct pins *p, size_t *ret_pinned, size_t *ret_waiting);
-/* {route, first_list, pinned: [{tool, digest, at, by}], waiting: [{tool, why, digest, at, like, definition, pinned}]}
+/* {route, first_list, pinned: [{tool, digest, at, by}], waiting: [{tool, why, digest, at, like, definition, pinned}]}, the last two texts,
  * of each route of the configuration that pins, in its order. A new reference. */
 json_t *pins_json(const struct pins *p, const struct gateway_config *c);
 

@@ -163,11 +163,10 @@ static const char *alike(const struct route_pins *r, const struct pin *x)
     return NULL;
 }
 
-static json_t *parsed(const struct pin *x)
+/* As a text: within an answer it could be deeper than what is read back. */
+static json_t *text_of(const struct pin *x)
 {
-    json_t *j = NULL;
-    struct err ignored = {0};
-    return x && json_parse(x->text, x->n, &j, &ignored) == 0 ? j : json_null();
+    return x ? json_stringn(x->text, x->n) : json_null();
 }
 
 static json_t *shown(const struct route_pins *r, const struct map *tools, bool waits)
@@ -183,8 +182,8 @@ static json_t *shown(const struct route_pins *r, const struct map *tools, bool w
         if (waits) {
             json_put_str(o, "why", old ? "changed" : "new");
             json_put_str(o, "like", old ? NULL : alike(r, x));
-            json_put(o, "definition", parsed(x));
-            json_put(o, "pinned", parsed(old));
+            json_put(o, "definition", text_of(x));
+            json_put(o, "pinned", text_of(old));
         } else {
             json_put_str(o, "by", x->by);
         }
