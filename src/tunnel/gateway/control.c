@@ -19,12 +19,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG       8
-#define VALUES_MAX    20000
-#define ANSWER_VALUES (4u << 20) /* each tool of each route has a few */
-#define PIECE_BYTES   8192
-#define PAUSE_MS      200
-#define ASK_MS        60000 /* the one before may write a file */
+#define BACKLOG     8
+#define VALUES_MAX  20000
+#define PIECE_BYTES 8192
+#define PAUSE_MS    200
+#define ASK_MS      60000 /* the one before may write a file */
 
 struct control {
     struct control_options o;
@@ -166,7 +165,7 @@ static int ask(struct stream *s, const json_t *request, json_t **ret, struct err
         r = -E_CLOSED;
     if (r < 0)
         return err_set(e, r, "the gateway did not answer: %s", err_text(r));
-    r = json_parse_few(buf_str(&line), line.len, ANSWER_VALUES, ret, &why);
+    r = json_parse(buf_str(&line), line.len, ret, &why);
     return r < 0 ? err_set(e, -E_PROTO, "what answers is no gateway: %s", why.msg) : 0;
 }
 

@@ -6,7 +6,7 @@
  * that a model obeys, a new tool, one under another name). A caller controls when lists are asked for and
  * with which cursor. So with `true` tools are pinned at first sight only while the first list is not
  * complete, only out of answers to tools/list, and it is complete when the last page was reached from the
- * first one, whoever asked for the pages in between: a guessed cursor closes nothing, and what comes in a
+ * first one within ten minutes, whoever asked for the pages in between: a guessed cursor closes nothing, and what comes in a
  * batch or over a stream that was resumed pins nothing. A pin is never overwritten by what a server says. Bounds: tools of a route, bytes of all definitions; what does not fit
  * is not pinned, and so not shown. */
 #include "tunnel/gateway/pins.h"
@@ -239,7 +239,13 @@ void pins_look(struct pins *p, const struct pin_sight *s, const json_t *tools, b
         r->complete = true; /* nothing is pinned at sight, also if the file says `true` one day */
         p->edits++;
     }
-    const bool was_complete = r->complete, fits = json_array_size(tools) <= PINS_TOOLS_MAX;
+    const bool was_complete = r->complete;
+    if (s->asked && !r->began_us)
+        r->began_us = s->now_us;
+    if (r->began_us && s->now_us - r->began_us > PINS_FIRST_S * US_PER_S)
+        r->complete = true; /* a server could leave the door open by a list without end */
+    p->edits += r->complete != was_complete;
+    const bool fits = json_array_size(tools) <= PINS_TOOLS_MAX;
     struct map names;
     count_names(tools, &names);
     for (size_t i = 0; i < json_array_size(tools); i++) {

@@ -9,6 +9,7 @@
 #define PINS_TOOLS_MAX 1024        /* of one route: pinned ones, and as many that wait */
 #define PINS_BYTES_MAX (16u << 20) /* of all definitions */
 #define PINS_ROUTE_MAX (2u << 20)  /* of those of one route */
+#define PINS_FIRST_S   600         /* the first list has so long to be complete */
 #define PINS_REACHED   64          /* pages of lists that were begun, of one route */
 #define PIN_NAME_MAX   256         /* bytes */
 #define PIN_BY_MAX     40

@@ -21,6 +21,7 @@ struct reached {
 struct route_pins {
     size_t bytes;               /* of definitions */
     bool complete;              /* the first list is: nothing is pinned at sight any more */
+    int64_t began_us;           /* the first list, in this process; 0: it has not */
     struct map pinned, waiting; /* name -> struct pin */
     struct reached reached[PINS_REACHED]; /* pages that the first one has led to */
     size_t next_reached;

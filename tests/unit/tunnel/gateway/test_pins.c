@@ -2,17 +2,20 @@
 #include "unit/unit.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/time.h"
 #include "tunnel/gateway/pins_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static struct pins pins;
+static int64_t now_us;
 
 static int setup(void **state)
 {
     (void)state;
     pins_init(&pins);
+    now_us = 7;
     return 0;
 }
 
@@ -32,8 +35,12 @@ static const char *seen(enum pin_mode mode, bool asked, const char *cursor, cons
     bool keep[2047] = {false};
     AUTO_JSON json_t *j = NULL;
     struct err e = {0};
-    const struct pin_sight s = {
-        .route = "r", .mode = mode, .asked = asked, .cursor = cursor, .next = next, .now_us = 7};
+    const struct pin_sight s = {.route = "r",
+                                .mode = mode,
+                                .asked = asked,
+                                .cursor = cursor,
+                                .next = next,
+                                .now_us = now_us};
     if (json_parse(tools, strlen(tools), &j, &e) < 0)
         fail_msg("%s: %s", tools, e.msg);
     const size_t n = json_array_size(j);
@@ -85,6 +92,19 @@ static void pages_lead_from_the_first_to_the_last(void **state)
     assert_string_equal(seen(PIN_FIRST, true, "1", "2", "[]"), "");
     assert_string_equal(seen(PIN_FIRST, true, "2", NULL, "[" C "]"), "+");
     assert_string_equal(seen(PIN_FIRST, true, "2", NULL, "[{\"name\":\"d\"}]"), "-");
+}
+
+static void a_first_list_without_end_ends(void **state)
+{
+    (void)state;
+    assert_string_equal(seen(PIN_FIRST, true, NULL, "1", "[" A "]"), "+");
+    now_us += PINS_FIRST_S * US_PER_S;
+    assert_string_equal(seen(PIN_FIRST, true, "1", "2", "[" B "]"), "+");
+    now_us++;
+    const uint64_t before = pins.firsts;
+    assert_string_equal(seen(PIN_FIRST, true, "2", "3", "[" C "]"), "-");
+    assert_true(pins.firsts > before); /* that has to be kept, too */
+    assert_string_equal(seen(PIN_FIRST, true, NULL, NULL, "[" A "," B "," C "]"), "++-");
 }
 
 static void only_an_answer_to_tools_list_pins(void **state)
@@ -279,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_first_list_is_pinned, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_lead_from_the_first_to_the_last, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_first_list_without_end_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(only_an_answer_to_tools_list_pins, setup, teardown),
         cmocka_unit_test_setup_teardown(with_ask_a_person_is_first, setup, teardown),
         cmocka_unit_test_setup_teardown(names_that_stand_twice_and_long_lists, setup, teardown),
