@@ -1,13 +1,39 @@
 // What the conformance suite starts as a client: `sallyport mcp`, with the calls that a scenario asks for. The suite appends the
 // server's address and names the scenario in the environment. The exit code is that of the first command that fails.
 import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
 
 const url = process.argv.at(-1);
 const scenario = process.env.MCP_CONFORMANCE_SCENARIO ?? "";
 const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT ?? "{}");
 
+// Tokens live as long as a scenario does. The browser is one that follows redirects and asks nobody: the suite's own pages do not ask.
+const data = fs.mkdtempSync(path.join(os.tmpdir(), "sallyport-conformance-"));
+process.on("exit", () => fs.rmSync(data, { recursive: true, force: true }));
+const browser = `${process.execPath} ${path.join(import.meta.dirname, "follow-redirects.mjs")}`;
+
+/** What a person who uses this server would give on the command line, by scenario. */
+const given = {
+  "auth/pre-registration": ["--client-id", context.client_id, "--client-secret", "env:CONFORMANCE_SECRET",
+    ...context.issuer ? ["--issuer", context.issuer] : []],
+  "auth/basic-cimd": ["--client-metadata", "https://conformance-test.local/client-metadata.json"],
+  "auth/client-credentials-basic": ["--grant", "client", "--client-id", context.client_id, "--client-secret", "env:CONFORMANCE_SECRET"],
+  "auth/client-credentials-jwt": ["--grant", "client", "--client-id", context.client_id, "--client-key", "env:CONFORMANCE_KEY"],
+  "auth/wif-jwt-bearer": ["--grant", "assertion", "--client-id", context.client_id, "--assertion", "env:CONFORMANCE_ASSERTION"],
+  "auth/enterprise-managed-authorization": ["--grant", "exchange", "--client-id", context.client_id, "--client-secret", "env:CONFORMANCE_SECRET",
+    "--idp", context.idp_issuer, "--idp-client-id", context.idp_client_id, "--assertion", "env:CONFORMANCE_ASSERTION"],
+};
+const authorization = scenario.startsWith("auth/") ? ["--data", data, "--authorize-with", browser, ...given[scenario] ?? []] : [];
+const secrets = Object.fromEntries(Object.entries({
+  CONFORMANCE_SECRET: context.client_secret, CONFORMANCE_KEY: context.private_key_pem,
+  CONFORMANCE_ASSERTION: context.valid_jwt ?? context.idp_id_token,
+}).filter(([, v]) => v));
+
 function mcp(verb, ...args) {
-  const r = spawnSync(process.env.SALLYPORT_BIN, ["mcp", verb, url, ...args], { encoding: "utf8", timeout: 150_000 });
+  const r = spawnSync(process.env.SALLYPORT_BIN, ["mcp", verb, url, ...args, ...authorization],
+    { encoding: "utf8", timeout: 150_000, env: { ...process.env, ...secrets } });
   process.stdout.write(r.stdout ?? "");
   process.stderr.write(r.stderr ?? "");
   if (r.status !== 0) process.exit(r.status ?? 1);

@@ -15,8 +15,10 @@
 #include "cmd/line/verbs.h"
 #include "cmd/mcp/arguments.h"
 #include "cmd/mcp/content.h"
+#include "cmd/mcp/oauth.h"
 #include "io/file.h"
 #include "mcp/client/client.h"
+#include "secret/source.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,6 +30,8 @@
 #define ARGS_MAX       (4u << 20)
 #define EXIT_TOOL      3
 #define EXIT_AUTH      4
+#define HAS_CALL       1
+#define HAS_LOGIN      2
 
 struct mcp_command {
     const struct verb *verb;
@@ -38,6 +42,7 @@ struct mcp_command {
     int n_args;
     char **words;
     struct secret token;
+    struct oauth oauth;
     struct mcp_client *client;
     struct client_header header[FLAG_LIST_MAX];
 };
@@ -121,21 +126,35 @@ static int give_defaults(void *arg, const char *method, const json_t *params, js
     return 0;
 }
 
+static bool has_authorization(const struct mcp_command *c)
+{
+    for (size_t i = 0; i < c->headers.n; i++)
+        if (str_ieq(c->header[i].name, "authorization"))
+            return true;
+    return c->token.len > 0;
+}
+
+/* Token, headers, and what gets a token where there is none. */
+static int prepare(struct mcp_command *c, struct err *e)
+{
+    int r = take_token(c, e);
+    if (r == 0)
+        r = split_headers(c, e);
+    if (r < 0 || has_authorization(c))
+        return r;
+    enum oauth_use use = c->verb->has & HAS_LOGIN ? OAUTH_LOGIN : OAUTH_USE;
+    return oauth_open(&c->oauth, use, c->words[0], c->ca_file, c->connect_to, e);
+}
+
 static int open_client(struct mcp_command *c, struct mcp_failure *f)
 {
-    int r = take_token(c, &f->err);
-    if (r == 0)
-        r = split_headers(c, &f->err);
-    if (r < 0) {
-        f->source = MCP_HERE;
-        return r;
-    }
     const struct mcp_options o = {
         .url = c->words[0],
         .headers = c->header,
         .n_headers = c->headers.n,
         .bearer = c->token.len ? give_token : NULL,
         .bearer_arg = c,
+        .authorizer = {.give = c->oauth.auth ? mcp_auth_give : NULL, .arg = c->oauth.auth},
         .ask = str_eq(c->elicit, "none") ? NULL : give_defaults,
         .ask_arg = c,
         .era = str_eq(c->era, "modern")   ? MCP_ERA_MODERN
@@ -277,6 +296,62 @@ static int call(struct mcp_command *c, struct mcp_failure *f)
     return EXIT_TOOL;
 }
 
+/* ---- authorization by name ---- */
+
+static int failed_auth(struct mcp_failure *f, int r)
+{
+    f->source = r == -EINVAL ? MCP_HERE : MCP_AUTH;
+    return r;
+}
+
+/* The server itself says best what it wants: it is asked for its tools. One that shows them to everybody
+ * is asked for its metadata. */
+static int login(struct mcp_command *c, struct mcp_failure *f)
+{
+    AUTO_JSON json_t *tools = NULL;
+    if (!c->oauth.auth) {
+        f->source = MCP_HERE;
+        return err_set(&f->err, -EINVAL, "a token is given: there is nothing to log in for");
+    }
+    int r = mcp_auth_begin_anew(c->oauth.auth, &f->err);
+    if (r < 0)
+        return failed_auth(f, r);
+    r = open_client(c, f);
+    if (r == 0) {
+        r = mcp_client_list_tools(c->client, &tools, NULL, f);
+        mcp_client_close(c->client);
+    }
+    if (r < 0)
+        return r;
+    if (!mcp_auth_has_token(c->oauth.auth)) {
+        r = mcp_auth_login(c->oauth.auth, &f->err);
+        if (r < 0)
+            return failed_auth(f, r);
+    }
+    fputs("logged in by ", stdout);
+    term_print_word(stdout, mcp_auth_issuer(c->oauth.auth));
+    const char *scope = mcp_auth_scope(c->oauth.auth);
+    if (scope) {
+        fputs(", for ", stdout);
+        term_print_word(stdout, scope);
+    }
+    fputc('\n', stdout);
+    return 0;
+}
+
+static int logout(struct mcp_command *c, struct mcp_failure *f)
+{
+    int r = oauth_open(&c->oauth, OAUTH_LOGOUT, c->words[0], c->ca_file, c->connect_to, &f->err);
+    if (r == 0)
+        r = mcp_auth_logout(c->oauth.auth, &f->err);
+    if (r < 0 && c->oauth.auth)
+        err_wrap(&f->err, r, "logged out here, but not at the authorization server");
+    if (r < 0)
+        return failed_auth(f, r);
+    puts(r == 1 ? "there was no login" : "logged out");
+    return 0;
+}
+
 /* ---- from flags to the exit code ---- */
 
 static int tell(const struct mcp_command *c, struct mcp_failure *f)
@@ -285,7 +360,9 @@ static int tell(const struct mcp_command *c, struct mcp_failure *f)
     term_print_word(stderr, f->err.msg);
     fputc('\n', stderr);
     if (f->source == MCP_AUTH && !c->token.len)
-        fprintf(stderr, "a token comes from --bearer-file FILE or " TOKEN_VARIABLE "\n");
+        fprintf(stderr,
+                "a token comes from sallyport mcp login URL, --bearer-file FILE or " TOKEN_VARIABLE
+                "\n");
     if (f->challenge.resource_metadata[0]) {
         fputs("the server names its authorization at ", stderr);
         term_print_word(stderr, f->challenge.resource_metadata);
@@ -298,15 +375,31 @@ static int tell(const struct mcp_command *c, struct mcp_failure *f)
     return f->source == MCP_AUTH ? EXIT_AUTH : f->source == MCP_HERE ? 2 : 1;
 }
 
+static int run_it(struct mcp_command *c, struct mcp_failure *f)
+{
+    const char *verb = c->verb->words[0];
+    if (str_eq(verb, "logout"))
+        return logout(c, f);
+    int r = prepare(c, &f->err);
+    if (r < 0) {
+        f->source = MCP_HERE;
+        return r;
+    }
+    if (str_eq(verb, "login"))
+        return login(c, f);
+    r = open_client(c, f);
+    if (r < 0)
+        return r;
+    r = str_eq(verb, "list") ? list(c, f) : call(c, f);
+    mcp_client_close(c->client);
+    return r;
+}
+
 static int act(void *arg)
 {
     struct mcp_command *c = arg;
     struct mcp_failure f = {0};
-    int r = open_client(c, &f);
-    if (r == 0) {
-        r = str_eq(c->verb->words[0], "list") ? list(c, &f) : call(c, &f);
-        mcp_client_close(c->client);
-    }
+    int r = run_it(c, &f);
     if (r < 0)
         r = tell(c, &f);
     mcp_failure_done(&f);
@@ -316,6 +409,7 @@ static int act(void *arg)
         free(name);
     }
     secret_done(&c->token);
+    oauth_close(&c->oauth);
     return r;
 }
 
@@ -328,9 +422,18 @@ static const struct verb verbs[] = {
      "Calls a tool and prints what it answers.",
      2,
      -1,
-     1,
+     HAS_CALL,
      run_verb,
      NULL},
+    {{"login"},
+     "URL",
+     "Gets a token of the server's authorization server, by a browser.",
+     1,
+     1,
+     HAS_LOGIN,
+     run_verb,
+     NULL},
+    {{"logout"}, "URL", "Has that token revoked, and forgets it.", 1, 1, 0, run_verb, NULL},
 };
 
 const struct verb_set cmd_mcp_verbs = {.command = "mcp",
@@ -377,12 +480,14 @@ static int run_verb(const struct verb *v, int argc, char **argv)
     struct flag_set flags = verb_flags(&cmd_mcp_verbs, v, name, room);
     flags.details = details;
     flags_add(&flags, common, ARRAY_LEN(common));
-    if (v->has)
+    oauth_flags(&c.oauth, &flags);
+    if (v->has & HAS_CALL)
         flags_add(&flags, of_call, ARRAY_LEN(of_call));
     int code = flags_main(&flags, argc, argv, NULL, &c.n_args);
     if (code >= 0)
         return code;
     c.words = argv + 1;
+    secret_wipe_when_freed();
     return api_client_run(act, &c);
 }
 

@@ -91,11 +91,14 @@ static bool is_credential(const char *name)
 static int check_options(const struct mcp_options *o, struct err *e)
 {
     int r = mcp_endpoint_check(o->url, e);
+    if (r == 0 && o->bearer && o->authorizer.give)
+        r = err_set(e, -EINVAL, "a token and a way to get one are given: one of them");
     if (r == 0 && o->n_headers > 32)
         r = err_set(e, -EINVAL, "more than 32 headers");
     for (size_t i = 0; r == 0 && i < o->n_headers; i++) {
         r = check_header(&o->headers[i], e);
-        if (r == 0 && o->bearer && str_ieq(o->headers[i].name, "authorization"))
+        if (r == 0 && (o->bearer || o->authorizer.give) &&
+            str_ieq(o->headers[i].name, "authorization"))
             r = err_set(e, -EINVAL, "a token and a header Authorization are given: one of them");
     }
     if (r < 0 || !in_clear(o))
@@ -105,9 +108,10 @@ static int check_options(const struct mcp_options *o, struct err *e)
             return err_set(e, -EINVAL,
                            "the header %s is not sent to another host without TLS; use https://",
                            o->headers[i].name);
-    return o->bearer ? err_set(e, -EINVAL,
-                               "a token is not sent to another host without TLS; use https://")
-                     : 0;
+    return o->bearer || o->authorizer.give
+               ? err_set(e, -EINVAL,
+                         "a token is not sent to another host without TLS; use https://")
+               : 0;
 }
 
 static struct mcp_client *client_new(const struct mcp_options *o)

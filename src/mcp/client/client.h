@@ -34,6 +34,34 @@ extern const struct mcp_limits mcp_limits_default;
 
 struct mcp_client;
 
+/* What a server said when it refused a request. All of it is borrowed. */
+struct mcp_refusal {
+    int status; /* 401 or 403 */
+    const struct mcp_challenge *challenge;
+    const char *nonce;          /* DPoP-Nonce; "": none */
+    const struct secret *token; /* what was refused; unset: none was sent */
+    unsigned tries;             /* refusals of this request before this one */
+};
+/* A request that is about to be made, perhaps once more. */
+struct mcp_sending {
+    const char *method, *url;
+    const struct mcp_refusal *refused; /* NULL: it was not made yet */
+};
+/* Zeroed: none. With a proof the token is sent by the scheme DPoP (RFC 9449), else by Bearer. */
+struct mcp_credential {
+    struct secret token;
+    struct buf proof;
+};
+void mcp_credential_done(struct mcp_credential *c);
+
+/* One that gets tokens by itself (mcp/auth), asked before each request and after each refusal: 401, or
+ * 403 with a challenge. 0 with a credential, which may be none before the first refusal; 1: there is no
+ * other, and the refusal stands; or a negative code with words. May suspend for as long as a person takes. */
+struct mcp_authorizer {
+    int (*give)(void *arg, const struct mcp_sending *s, struct mcp_credential *ret, struct err *e);
+    void *arg;
+};
+
 /* What a client is given. All of it is copied but for the functions' arguments, which must outlive the
  * client. */
 struct mcp_options {
@@ -46,6 +74,7 @@ struct mcp_options {
      * no other; or a negative code with words. May suspend. */
     int (*bearer)(void *arg, bool refused, struct secret *ret, struct err *e);
     void *bearer_arg;
+    struct mcp_authorizer authorizer; /* in place of `bearer`; give NULL: none */
     /* What the server asks for in the middle of a call ("elicitation/create" alone). NULL: the client
      * declares no such capability. 0 with a new reference, or negative: declined. May suspend. */
     int (*ask)(void *arg, const char *method, const json_t *params, json_t **ret);

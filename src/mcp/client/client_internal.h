@@ -108,10 +108,16 @@ int mcp_exchange(struct mcp_client *c, struct mcp_pending *p, const struct mcp_o
 /* Sends what has no answer. */
 int mcp_exchange_send(struct mcp_client *c, const struct mcp_outgoing *o, struct mcp_failure *f)
     WARN_UNUSED;
-/* One HTTP exchange with all headers of ours; a 401 asks once for another token. */
+
+/* open.c */
+/* One HTTP exchange with all headers of ours; a 401 or 403 asks for another credential. */
 int mcp_exchange_open(struct mcp_client *c, const char *method, const char *url,
                       const struct mcp_outgoing *o, const char *last_event, struct mcp_reply *ret,
                       struct mcp_failure *f) WARN_UNUSED;
+/* What a refusal says of the credential it wants. */
+void mcp_reply_challenge(const struct mcp_reply *r, struct mcp_challenge *ret);
+
+/* exchange.c */
 void mcp_reply_done(struct mcp_client *c, struct mcp_reply *r);
 bool mcp_reply_is(const struct mcp_reply *r, const char *media_type);
 /* The failure of a status that is no success. Reads the body. */

@@ -62,89 +62,6 @@ bool mcp_reply_is(const struct mcp_reply *r, const char *media_type)
     return str_ieq_n(type, n, media_type, strlen(media_type));
 }
 
-static bool add_ours(struct mcp_client *c, const char *method, const struct mcp_outgoing *o,
-                     const char *last_event, struct mcp_headers *h)
-{
-    bool ok = true, opening = o && str_eq(o->method, "initialize");
-    for (size_t i = 0; i < c->headers.n; i++)
-        ok = ok && mcp_headers_add(h, c->headers.rows[i].name, c->headers.rows[i].value);
-    bool get = str_eq(method, "GET");
-    ok = ok && mcp_headers_add(h, "Accept",
-                               get ? "text/event-stream" : "application/json, text/event-stream");
-    if (o)
-        ok = ok && mcp_headers_add(h, "Content-Type", "application/json");
-    if (c->version[0] && !opening && c->wire != MCP_WIRE_SSE)
-        ok = ok && mcp_headers_add(h, "MCP-Protocol-Version", c->version);
-    if (c->session[0] && !opening)
-        ok = ok && mcp_headers_add(h, "Mcp-Session-Id", c->session);
-    if (last_event && *last_event)
-        ok = ok && mcp_headers_add(h, "Last-Event-ID", last_event);
-    if (!o || c->wire != MCP_WIRE_MODERN)
-        return ok;
-    if (o->method)
-        ok = ok && mcp_headers_add(h, "Mcp-Method", o->method);
-    if (o->name) {
-        AUTO(buf) value = BUF_INIT(MCP_HEADER_VALUE_MAX);
-        ok = ok && mcp_header_value(&value, o->name, strlen(o->name)) == 0 &&
-             mcp_headers_add(h, "Mcp-Name", buf_str(&value));
-    }
-    for (size_t i = 0; o->params && i < o->params->n; i++)
-        ok = ok && mcp_headers_add(h, o->params->rows[i].name, o->params->rows[i].value);
-    return ok;
-}
-
-static int open_with(struct mcp_client *c, const struct client_request *ask,
-                     const struct secret *token, struct mcp_reply *ret, struct mcp_failure *f)
-{
-    struct client_request q = *ask;
-    if (token->len)
-        q.bearer = secret_borrow(token);
-    int r = c->t->ops->open(c->t, &q, &ret->stream, &ret->head, &f->err);
-    return r < 0 ? mcp_fail_transport(f, r) : 0;
-}
-
-/* The token of a request, or another one than that which was refused. 1: there is none. */
-static int ask_token(struct mcp_client *c, bool refused, struct secret *ret, struct mcp_failure *f)
-{
-    if (!c->o.bearer)
-        return 1;
-    int r = c->o.bearer(c->o.bearer_arg, refused, ret, &f->err);
-    if (r < 0)
-        f->source = MCP_AUTH;
-    return r;
-}
-
-int mcp_exchange_open(struct mcp_client *c, const char *method, const char *url,
-                      const struct mcp_outgoing *o, const char *last_event, struct mcp_reply *ret,
-                      struct mcp_failure *f)
-{
-    AUTO(mcp_headers) h = {0};
-    *ret = (struct mcp_reply){0};
-    if (!add_ours(c, method, o, last_event, &h))
-        return mcp_fail(f, MCP_HERE, -EINVAL, "the request needs more headers than are sent");
-    const struct client_request q = {
-        .method = method,
-        .url = url,
-        .headers = h.rows,
-        .n_headers = h.n,
-        .body = o ? o->text : NULL,
-        .body_len = o ? o->len : 0,
-        .no_repeat = o && !o->repeatable,
-        .decode = true,
-    };
-    AUTO(secret) token = {0}, other = {0};
-    int r = ask_token(c, false, &token, f);
-    if (r >= 0)
-        r = open_with(c, &q, &token, ret, f);
-    if (r < 0 || ret->head.status != 401)
-        return r;
-    r = ask_token(c, true, &other, f);
-    if (r != 0)
-        return r < 0 ? r : 0; /* the refusal is the answer */
-    mcp_reply_done(c, ret);
-    return open_with(c, &q, &other, ret, f);
-}
-
 /* ---- answers that are none ---- */
 
 int mcp_fail_rpc(struct mcp_failure *f, int status, json_t *error)
@@ -162,9 +79,7 @@ int mcp_fail_rpc(struct mcp_failure *f, int status, json_t *error)
 
 static int refused_auth(struct mcp_reply *r, struct mcp_failure *f)
 {
-    AUTO_FREE char *header = mem_zalloc(4096);
-    if (client_response_header(&r->head, "www-authenticate", header, 4096))
-        mcp_challenge_read(header, &f->challenge);
+    mcp_reply_challenge(r, &f->challenge);
     AUTO(buf) shown = BUF_INIT(512);
     if (f->challenge.error[0])
         str_escape(&shown, f->challenge.error, strlen(f->challenge.error), 64);

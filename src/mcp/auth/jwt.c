@@ -1,0 +1,96 @@
+/* jwt.c - an assertion of who the client is, and a proof that it has a key.
+ *
+ * Called on the fiber that makes a request; does not suspend. Both are signed with ES256, which every
+ * authorization server of RFC 9449 and of the MCP extensions takes. A nonce comes from a peer and is put
+ * into JSON by the printer; nothing else in them is a peer's but the address that is asked. Each has a
+ * random identifier and the time, so that none is used twice. */
+#include "mcp/auth/jwt.h"
+#include "base/enc.h"
+#include "base/json.h"
+#include "base/rng.h"
+#include "base/time.h"
+#include "crypto/digest.h"
+#include "crypto/es256.h"
+
+#include <string.h>
+
+#define LIFE_S 300
+
+static void put_base64url(json_t *j, const char *name, const void *p, size_t n)
+{
+    AUTO(buf) text = BUF_INIT(256);
+    enc_base64url(&text, p, n);
+    json_put_str(j, name, buf_str(&text));
+}
+
+static void add_part(struct buf *out, const json_t *j)
+{
+    size_t n = 0;
+    AUTO_FREE char *text = json_text((json_t *)(uintptr_t)j, &n);
+    enc_base64url(out, text, n);
+}
+
+static int sign(const struct es256 *k, const json_t *head, const json_t *claims, struct buf *ret)
+{
+    AUTO(buf) text = BUF_INIT(AUTH_JWT_MAX);
+    add_part(&text, head);
+    buf_addc(&text, '.');
+    add_part(&text, claims);
+    if (buf_err(&text) < 0)
+        return buf_err(&text);
+    unsigned char signature[ES256_SIGNATURE_BYTES];
+    es256_sign(k, text.data, text.len, signature);
+    buf_addc(&text, '.');
+    enc_base64url(&text, signature, sizeof(signature));
+    return buf_err(&text) < 0 ? buf_err(&text) : buf_add(ret, text.data, text.len);
+}
+
+static json_t *begin_claims(void)
+{
+    unsigned char id[16];
+    rng_bytes(id, sizeof(id));
+    json_t *claims = json_new_object();
+    put_base64url(claims, "jti", id, sizeof(id));
+    json_put_int(claims, "iat", time_real_us() / US_PER_S);
+    return claims;
+}
+
+int auth_jwt_client(const struct es256 *k, const char *client_id, const char *audience,
+                    struct buf *ret)
+{
+    AUTO_JSON json_t *head = json_new_object(), *claims = begin_claims();
+    json_put_str(head, "alg", "ES256");
+    json_put_str(head, "typ", "JWT");
+    json_put_str(claims, "iss", client_id);
+    json_put_str(claims, "sub", client_id);
+    json_put_str(claims, "aud", audience);
+    json_put_int(claims, "exp", time_real_us() / US_PER_S + LIFE_S);
+    return sign(k, head, claims, ret);
+}
+
+int auth_jwt_proof(const struct es256 *k, const char *method, const char *url, const char *nonce,
+                   const char *token, struct buf *ret)
+{
+    AUTO_JSON json_t *head = json_new_object(), *claims = begin_claims();
+    unsigned char x[ES256_COORDINATE_BYTES], y[ES256_COORDINATE_BYTES];
+    json_t *jwk = json_new_object();
+    es256_public(k, x, y);
+    json_put_str(jwk, "kty", "EC");
+    json_put_str(jwk, "crv", "P-256");
+    put_base64url(jwk, "x", x, sizeof(x));
+    put_base64url(jwk, "y", y, sizeof(y));
+    json_put_str(head, "typ", "dpop+jwt");
+    json_put_str(head, "alg", "ES256");
+    json_put(head, "jwk", jwk);
+    AUTO_FREE char *place = mem_strndup(url, strcspn(url, "?#"));
+    json_put_str(claims, "htm", method);
+    json_put_str(claims, "htu", place);
+    if (nonce && *nonce)
+        json_put_str(claims, "nonce", nonce);
+    if (token && *token) {
+        unsigned char hash[DIGEST_SHA256_BYTES];
+        digest_sha256(token, strlen(token), hash);
+        put_base64url(claims, "ath", hash, sizeof(hash));
+    }
+    return sign(k, head, claims, ret);
+}

@@ -1,0 +1,17 @@
+/* jwt - the two signed texts (RFC 7519, ES256) that a client of an authorization server makes. */
+#pragma once
+
+#include "base/buf.h"
+
+struct es256;
+
+#define AUTH_JWT_MAX 8192
+
+/* Who the client is (RFC 7523 3): issuer and subject are its id; for five minutes; a new jti each time.
+ * Appends to `ret`; returns buf's error. */
+int auth_jwt_client(const struct es256 *k, const char *client_id, const char *audience,
+                    struct buf *ret);
+/* The proof of a request (RFC 9449 4.2): `url` is used without its query; `nonce` and `token` may be NULL
+ * or "". As above. */
+int auth_jwt_proof(const struct es256 *k, const char *method, const char *url, const char *nonce,
+                   const char *token, struct buf *ret);
