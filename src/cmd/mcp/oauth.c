@@ -12,9 +12,11 @@
 #include "cmd/line/start.h"
 #include "cmd/mcp/store.h"
 #include "crypto/es256.h"
+#include "io/file.h"
 #include "io/pool.h"
 #include "secret/source.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -174,7 +176,8 @@ int oauth_open(struct oauth *o, enum oauth_use use, const char *server, const ch
     bool terminal = private && isatty(0) && isatty(2);
     bool person = use == OAUTH_LOGIN || o->browser.command || terminal;
     bool wanted = use != OAUTH_USE || is_asked_for(o) || terminal;
-    if (!wanted && access(o->path, F_OK) < 0)
+    AUTO_CLOSE int kept = wanted ? -1 : file_open(o->path, O_RDONLY, NULL);
+    if (!wanted && kept == -ENOENT)
         return 0;
     return make(o, person, server, ca_file, connect_to, e);
 }
