@@ -142,6 +142,7 @@ static int prepare(struct mcp_command *c, struct err *e)
         r = split_headers(c, e);
     if (r < 0 || has_authorization(c))
         return r;
+    c->oauth.request_ms = c->timeout_ms;
     enum oauth_use use = c->verb->has & HAS_LOGIN ? OAUTH_LOGIN : OAUTH_USE;
     return oauth_open(&c->oauth, use, c->words[0], c->ca_file, c->connect_to, e);
 }
@@ -341,6 +342,7 @@ static int login(struct mcp_command *c, struct mcp_failure *f)
 
 static int logout(struct mcp_command *c, struct mcp_failure *f)
 {
+    c->oauth.request_ms = c->timeout_ms;
     int r = oauth_open(&c->oauth, OAUTH_LOGOUT, c->words[0], c->ca_file, c->connect_to, &f->err);
     if (r == 0)
         r = mcp_auth_logout(c->oauth.auth, &f->err);

@@ -148,6 +148,7 @@ static int make(struct oauth *o, bool person, const char *server, const char *ca
         .grant = grant_of(o->grant),
         .ca_file = ca_file,
         .connect_to = connect_to,
+        .request_ms = o->request_ms,
         .issuer = o->issuer,
         .scope = o->scope,
         .client_id = o->client_id,

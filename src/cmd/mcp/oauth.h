@@ -13,6 +13,7 @@ struct secret_source;
 struct oauth {
     const char *client_id, *client_secret, *client_key, *client_metadata, *scope, *issuer, *grant,
         *assertion, *idp, *idp_client_id, *data;
+    int64_t request_ms; /* for one request and its answer; 0: mcp/auth's own */
     struct browser browser;
     char *path; /* of the store */
     struct pool *pool;

@@ -29,6 +29,7 @@ struct mcp_auth_options {
     const char *server; /* address of the MCP server */
     enum auth_grant grant;
     const char *ca_file, *connect_to;   /* as in mcp_options */
+    int64_t request_ms;                 /* for one request and its answer; 0, or more: 30 s */
     const char *issuer;                 /* no other authorization server will do; NULL: any */
     const char *scope;                  /* in place of what the server proposes; NULL: that */
     const char *client_id;              /* registered beforehand; NULL: not */

@@ -46,7 +46,8 @@ static int fetch(struct mcp_auth *a, const char *what, const struct client_reque
     if (r < 0)
         return r;
     AUTO(client_response) answer = {0};
-    struct fiber_deadline d = fiber_deadline_push_ms(AUTH_REQUEST_MS);
+    bool less = a->o.request_ms > 0 && a->o.request_ms < AUTH_REQUEST_MS;
+    struct fiber_deadline d = fiber_deadline_push_ms(less ? a->o.request_ms : AUTH_REQUEST_MS);
     r = client_fetch(a->http, q, AUTH_ANSWER_MAX, &answer, e);
     fiber_deadline_pop(&d);
     if (r < 0)

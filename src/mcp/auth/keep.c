@@ -46,6 +46,7 @@ json_t *auth_keep(const struct mcp_auth *a)
     put_secret(j, "access", &a->token.access);
     put_secret(j, "refresh", &a->token.refresh);
     json_put_int(j, "expires_us", a->token.expires_us);
+    json_put_int(j, "renew_us", a->token.renew_us);
     json_put_bool(j, "dpop", a->token.dpop);
     put_key(j, a->key);
     if (a->client.id) {
@@ -107,6 +108,7 @@ static int take(struct mcp_auth *a, const json_t *j)
     a->asked = text(j, "asked");
     a->token.scope = text(j, "granted");
     a->token.expires_us = json_get_int(j, "expires_us", 0);
+    a->token.renew_us = json_get_int(j, "renew_us", 0);
     a->token.dpop = json_get_bool(j, "dpop", false);
     if (!a->issuer || !a->bound || !auth_resource_covers(a->bound, a->o.server) ||
         auth_url_check("the issuer that was kept", a->issuer, a->o.server, NULL) < 0 ||

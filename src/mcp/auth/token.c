@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#define EARLY_US (30 * US_PER_S) /* a token that ends within is renewed */
+#define EARLY_S  30 /* before its end a token is renewed */
 #define LIFE_MAX (10LL * 365 * 86400)
 
 void auth_token_done(struct auth_token *t)
@@ -66,7 +66,9 @@ int auth_token_read(const json_t *j, int64_t now_us, struct auth_token *ret, str
     if (r < 0)
         return err_set(e, r, "no memory for a token");
     int64_t seconds = life(json_object_get(j, "expires_in"));
+    int64_t early = seconds / 4 < EARLY_S ? seconds * US_PER_S / 4 : EARLY_S * US_PER_S;
     t.expires_us = seconds ? now_us + seconds * US_PER_S : 0;
+    t.renew_us = seconds ? t.expires_us - early : 0;
     if (scope && *scope && auth_scope_is_valid(scope))
         t.scope = mem_strdup(scope);
     *ret = t;
@@ -87,5 +89,5 @@ char *auth_error_word(const json_t *j, char ret[AUTH_ERROR_MAX])
 
 bool auth_token_is_old(const struct auth_token *t, int64_t now_us)
 {
-    return t->expires_us && now_us + EARLY_US >= t->expires_us;
+    return t->renew_us && now_us >= t->renew_us;
 }

@@ -11,6 +11,8 @@ struct err;
 struct auth_token {
     struct secret access, refresh; /* unset: none */
     int64_t expires_us;            /* of the real clock; 0: not said */
+    int64_t renew_us;              /* from then on it is better replaced: half a minute before, or a
+                                      quarter of a short life; 0 as above */
     char *scope;                   /* granted; NULL: not said */
     bool dpop;                     /* token_type */
 };

@@ -94,7 +94,8 @@ static struct mcp_auth *filled(void)
     a->bound = mem_strdup("https://a.example");
     a->asked = mem_strdup("x y");
     a->key = es256_new();
-    a->token = (struct auth_token){.expires_us = 77, .dpop = true, .scope = mem_strdup("x")};
+    a->token = (struct auth_token){
+        .expires_us = 77, .renew_us = 66, .dpop = true, .scope = mem_strdup("x")};
     assert_int_equal(secret_set(&a->token.access, "ACCESS", 6), 0);
     assert_int_equal(secret_set(&a->token.refresh, "REFRESH", 7), 0);
     a->client = (struct auth_client){.id = mem_strdup("i"),
@@ -120,6 +121,7 @@ static void what_is_kept_comes_back(void **state)
     assert_string_equal(b->asked, "x y");
     assert_string_equal(b->token.scope, "x");
     assert_int_equal(b->token.expires_us, 77);
+    assert_int_equal(b->token.renew_us, 66);
     assert_true(b->token.dpop && b->wants_dpop && b->key);
     unsigned char x[32], y[32], x2[32], y2[32];
     es256_public(a->key, x, y);

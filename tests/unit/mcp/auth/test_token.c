@@ -93,12 +93,20 @@ static void answers_without_a_token_are_refused(void **state)
 static void old_tokens_are_known(void **state)
 {
     (void)state;
-    struct auth_token t = {.expires_us = 100 * US_PER_S};
-    assert_false(auth_token_is_old(&t, 60 * US_PER_S));
-    assert_true(auth_token_is_old(&t, 70 * US_PER_S));
-    assert_true(auth_token_is_old(&t, 200 * US_PER_S));
-    t.expires_us = 0;
-    assert_false(auth_token_is_old(&t, 200 * US_PER_S));
+    static const struct {
+        int64_t life, renew; /* seconds */
+    } rows[] = {{3600, 3570}, {120, 90}, {60, 45}, {4, 3}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_FREE char *text =
+            mem_printf("{\"access_token\":\"a\",\"token_type\":\"Bearer\",\"expires_in\":%lld}",
+                       (long long)rows[i].life);
+        AUTO(auth_token) t = {0};
+        assert_int_equal(read_text(text, &t, NULL), 0);
+        assert_false(auth_token_is_old(&t, 1000 + rows[i].renew * US_PER_S - 1));
+        assert_true(auth_token_is_old(&t, 1000 + rows[i].renew * US_PER_S));
+    }
+    struct auth_token for_ever = {0};
+    assert_false(auth_token_is_old(&for_ever, INT64_MAX));
 }
 
 static void error_words_are_words(void **state)

@@ -1,0 +1,360 @@
+// `sallyport mcp` gets tokens by itself: against a strict authorization server, one with odd manners, and ones that mean harm.
+import { after, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { BIN, here, ms, run, start, tempDir, end } from '../lib/own.mjs';
+import { authorizationServer, protectedServer } from '../lib/oauth.mjs';
+
+const browser = `${process.execPath} ${path.join(here, 'lib/follow-redirects.mjs')}`;
+const open = [];
+after(() => Promise.all(open.map((s) => s.close())));
+
+/** Both servers, and commands with a data directory of their own. */
+async function pair(asManners = {}, serverManners = {}) {
+  const as = await authorizationServer(asManners), server = await protectedServer(as, serverManners), data = tempDir('oauth');
+  open.push(as, server);
+  const said = [];
+  const mcp = async (verb, ...args) => {
+    const r = await run(BIN, ['mcp', verb, server.url, ...args, '--data', data], { timeout: ms(40000), env: { SECRET: 'the-secret' } });
+    said.push(r.out, r.err);
+    return r;
+  };
+  const agree = (verb, ...args) => mcp(verb, ...args, '--authorize-with', browser);
+  const files = () => (fs.existsSync(`${data}/mcp`) ? fs.readdirSync(`${data}/mcp`).map((f) => `${data}/mcp/${f}`) : []);
+  const kept = () => JSON.parse(fs.readFileSync(files()[0], 'utf8'));
+  /** Nothing that a client owes was left undone, and nothing secret was said. */
+  const clean = () => {
+    assert.deepEqual(as.wrong, []);
+    for (const s of [...as.access.keys(), ...as.refresh.keys(), ...as.codes.keys()]) assert.ok(!said.join('').includes(s), 'a secret was printed');
+  };
+  return { as, server, data, mcp, agree, files, kept, clean };
+}
+const ok = (r) => assert.equal(r.code, 0, r.err);
+
+describe('a login', () => {
+  test('is used by list and call, and ends with logout, which revokes', async () => {
+    const p = await pair();
+    const login = await p.agree('login');
+    ok(login);
+    assert.equal(login.out, `logged in by ${p.as.origin}, for use\n`);
+    assert.equal(fs.statSync(p.files()[0]).mode & 0o777, 0o600);
+    assert.equal((await p.mcp('list')).out, 'echo\n');
+    assert.equal((await p.mcp('call', 'echo')).out, 'it ran\n');
+    assert.equal(p.as.tokens(), 1);
+    const { access } = p.kept();
+    p.clean();
+    assert.equal((await p.mcp('logout')).out, 'logged out\n');
+    assert.deepEqual(p.as.revoked, ['refresh_token', 'access_token']);
+    assert.ok(!p.as.access.has(access));
+    assert.deepEqual(p.files(), []);
+    assert.equal((await p.mcp('logout')).out, 'there was no login\n');
+    const none = await p.mcp('list');
+    assert.equal(none.code, 4);
+    assert.match(none.err, /sallyport mcp login URL/);
+    p.clean();
+  });
+
+  test('prints the address, waits, and takes nothing but our own answer', async () => {
+    const p = await pair();
+    const child = start(BIN, ['mcp', 'login', p.server.url, '--data', p.data]);
+    const [, address] = await child.line(/^ {2}(http:\S+)\n/m);
+    const at = new URL(address).searchParams.get('redirect_uri');
+    assert.equal((await fetch(at.replace('/callback', '/other'))).status, 404);
+    assert.equal((await fetch(at, { method: 'POST' })).status, 404);
+    const page = await fetch(address);
+    assert.equal(page.status, 200);
+    assert.match(await page.text(), /You can close this window/);
+    assert.equal(page.headers.get('referrer-policy'), 'no-referrer');
+    await child.line(/^logged in by/m);
+    await end(child);
+    p.clean();
+  });
+
+  test('an answer with another state ends it, and its code goes nowhere', async () => {
+    const p = await pair();
+    const child = start(BIN, ['mcp', 'login', p.server.url, '--data', p.data]);
+    const [, address] = await child.line(/^ {2}(http:\S+)\n/m);
+    await fetch(`${new URL(address).searchParams.get('redirect_uri')}?code=stolen&state=guessed&iss=${p.as.origin}`);
+    await child.line(/no answer to our question/);
+    await end(child);
+    assert.equal(p.as.tokens(), 0);
+    assert.deepEqual(p.files(), []);
+  });
+
+  test('again: nobody is registered twice', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    const first = p.kept().client;
+    ok(await p.agree('login'));
+    assert.deepEqual(p.kept().client, first);
+    assert.equal(p.as.clients.size, 1);
+    p.clean();
+  });
+
+  test('is not asked for where nobody is there to be asked', async () => {
+    const p = await pair();
+    const r = await p.mcp('list');
+    assert.equal(r.code, 4);
+    assert.match(r.err, /^sallyport mcp: auth: the server wants a credential/);
+    assert.deepEqual(p.as.seen, []);
+  });
+
+  test('more is asked for when the server wants more, beside what was granted', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    p.server.needs = (method) => (method === 'tools/call' ? 'write' : 'use');
+    const refused = await p.mcp('call', 'echo');
+    assert.equal(refused.code, 4);
+    assert.match(refused.err, /nobody can be asked/);
+    assert.equal((await p.agree('call', 'echo')).out, 'it ran\n');
+    assert.equal(p.as.asked, 'use write');
+    assert.equal((await p.mcp('call', 'echo')).out, 'it ran\n');
+    p.clean();
+  });
+
+  test('ends after some times where the server wants another scope each time', async () => {
+    const p = await pair();
+    let n = 0;
+    p.server.needs = (method) => (method === 'tools/call' ? `more-${n++}` : 'use');
+    const r = await p.agree('call', 'echo');
+    assert.equal(r.code, 4);
+    assert.match(r.err, /insufficient_scope/);
+    assert.equal(p.as.tokens(), 4);
+  });
+});
+
+describe('a token that ends', () => {
+  test('is renewed before it is used, and the new refresh token is kept', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    const first = p.kept();
+    const file = p.files()[0];
+    fs.writeFileSync(file, JSON.stringify({ ...first, renew_us: 1 })); // as if its time had come
+    const before = p.server.calls.length;
+    ok(await p.mcp('list'));
+    assert.notEqual(p.kept().refresh, first.refresh);
+    assert.equal(p.as.tokens(), 2, 'once, for all requests of the command');
+    assert.ok(p.server.calls.slice(before).every(([, t]) => t && t !== first.access));
+    ok(await p.mcp('list'));
+    assert.equal(p.as.tokens(), 2);
+    p.clean();
+  });
+
+  test('is renewed when the server has forgotten it', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    p.as.access.clear();
+    ok(await p.mcp('list'));
+    assert.equal(p.as.tokens(), 2);
+    p.clean();
+  });
+
+  for (const [what, status] of [['has no time', 503], ['is asked too often', 429]])
+    test(`is not given up while the authorization server ${what}`, async () => {
+      const p = await pair();
+      ok(await p.agree('login'));
+      p.as.access.clear();
+      p.as.manners.before = (req, res) => req.url === '/token' && res.writeHead(status).end();
+      const r = await p.mcp('list');
+      assert.equal(r.code, 4);
+      assert.match(r.err, new RegExp(`the token endpoint answers HTTP ${status}`));
+      p.as.manners.before = undefined;
+      ok(await p.mcp('list'));
+      p.clean();
+    });
+
+  test('and cannot be renewed leads to a new login, or to a refusal', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    p.as.access.clear();
+    p.as.refresh.clear();
+    const r = await p.mcp('list');
+    assert.equal(r.code, 4);
+    assert.match(r.err, /nobody can be asked/);
+    ok(await p.agree('list'));
+    assert.deepEqual([...new Set(p.as.wrong)], ['a refresh token that is used up']);
+  });
+});
+
+describe('manners that are odd and legal', () => {
+  const rows = {
+    'token_type in odd case': { token: (t) => ({ ...t, token_type: 'bEARER' }) },
+    'expires_in as a string': { token: (t) => ({ ...t, expires_in: '3600' }) },
+    'no expires_in, no scope, no refresh token': { token: (t) => ({ access_token: t.access_token, token_type: t.token_type }) },
+    'iss is left out where it is not announced': { authorize: (b) => ({ ...b, iss: undefined }),
+      metadata: (m) => ({ ...m, authorization_response_iss_parameter_supported: undefined }) },
+    'only OpenID Connect metadata': { before: (req, res) => {
+      if (req.url === '/.well-known/oauth-authorization-server') return res.writeHead(404).end();
+      if (req.url === '/.well-known/openid-configuration') req.url = '/.well-known/oauth-authorization-server';
+      return false;
+    } },
+    'members nobody knows': { metadata: (m) => ({ ...m, 'x-odd': { deep: [[[1]]] }, token_endpoint_auth_methods_supported: ['odd', ...m.token_endpoint_auth_methods_supported] }) },
+    'more in the redirect': { authorize: (b) => ({ ...b, session_state: 'a=b&c', empty: '' }) },
+    'an authorization endpoint with a query': { metadata: (m) => ({ ...m, authorization_endpoint: `${m.authorization_endpoint}?tenant=1` }) },
+    'a client has to be Basic': { metadata: (m) => ({ ...m, token_endpoint_auth_methods_supported: undefined }) },
+  };
+  for (const [name, manners] of Object.entries(rows))
+    test(name, async () => {
+      const p = await pair(manners);
+      ok(await p.agree('list'));
+      ok(await p.mcp('list'));
+      p.clean();
+    });
+});
+
+describe('what means harm is refused, and nothing goes there', () => {
+  const megabyte = Buffer.alloc(1 << 20, 0x20);
+  const endless = (res) => {
+    res.writeHead(200, { 'content-type': 'application/json', 'content-length': String(1 << 30) });
+    const more = () => { while (!res.destroyed && res.write(megabyte)); };
+    res.on('drain', more);
+    more();
+    return true;
+  };
+  const at = (place, act) => ({ before: (req, res) => new URL(req.url, 'http://x').pathname === place && (act(res, req), true) });
+  const metadata = '/.well-known/oauth-authorization-server', prm = '/.well-known/oauth-protected-resource/mcp';
+  const rows = [
+    // name, manners of the authorization server, of the MCP server, words, whether the code may have been sent
+    ['metadata of another resource', {}, { prm: (m) => ({ ...m, resource: 'https://evil.example/mcp' }) }, /of another resource/],
+    ['no authorization server', {}, { prm: (m) => ({ ...m, authorization_servers: [] }) }, /names no authorization server/],
+    ['an authorization server without TLS', {}, { prm: (m) => ({ ...m, authorization_servers: ['http://as.example'] }) }, /does not begin with https/],
+    ['metadata of another issuer', { metadata: (m) => ({ ...m, issuer: 'https://evil.example' }) }, {}, /of another issuer/],
+    ['an issuer with a slash more', { metadata: (m) => ({ ...m, issuer: `${m.issuer}/` }) }, {}, /of another issuer/],
+    ['no PKCE', { metadata: (m) => ({ ...m, code_challenge_methods_supported: undefined }) }, {}, /PKCE by S256/],
+    ['only plain PKCE', { metadata: (m) => ({ ...m, code_challenge_methods_supported: ['plain'] }) }, {}, /PKCE by S256/],
+    ['a token endpoint without TLS', { metadata: (m) => ({ ...m, token_endpoint: 'http://evil.example/token' }) }, {}, /token_endpoint .* https/],
+    ['an authorization endpoint that is a script', { metadata: (m) => ({ ...m, authorization_endpoint: 'javascript:alert(1)' }) }, {}, /authorization_endpoint/],
+    ['another iss', { authorize: (b) => ({ ...b, iss: 'https://evil.example' }) }, {}, /another authorization server than was asked \(iss\)/],
+    ['no iss where it is announced', { authorize: (b) => ({ ...b, iss: undefined }) }, {}, /does not say which authorization server/],
+    ['another state', { authorize: (b) => ({ ...b, state: 'x'.repeat(43) }) }, {}, /no answer to our question/],
+    ['no code', { authorize: (b) => ({ ...b, code: undefined }) }, {}, /has no code/],
+    ['a refusal', { authorize: (b) => ({ ...b, code: undefined, error: 'access_denied' }) }, {}, /gave no leave: access_denied/],
+    ['a refusal that drives a terminal', { authorize: (b) => ({ ...b, code: undefined, error: '\x1b[2Jgone' }) }, {}, /does not say why/],
+    ['metadata that redirects', at(metadata, (res) => res.writeHead(302, { location: 'https://evil.example/' }).end()), {}, /sends to another address/],
+    ['resource metadata that redirects', {}, at(prm, (res) => res.writeHead(307, { location: '/x' }).end()), /sends to another address/],
+    ['metadata that is garbage', at(metadata, (res) => res.writeHead(200).end('<html>{')), {}, /is no JSON object/],
+    ['metadata that is a list', at(metadata, (res) => res.writeHead(200).end('[]')), {}, /is no JSON object/],
+    ['metadata of a gigabyte', at(metadata, endless), {}, /metadata of the authorization server.*larger than allowed/],
+    ['resource metadata of a gigabyte', {}, at(prm, endless), /resource metadata.*larger than allowed/],
+    ['metadata that never comes', at(metadata, () => {}), {}, /metadata of the authorization server.*time/i],
+    ['a registration without an id', { registration: () => ({}) }, {}, /has no client_id/],
+    ['a registration that is refused', at('/register', (res) => res.writeHead(400).end('{"error":"invalid_redirect_uri"}')), {},
+      /registration .*HTTP 400 invalid_redirect_uri/],
+    ['a registration of a gigabyte', at('/register', endless), {}, /registration .*larger than allowed/],
+    ['a token endpoint that redirects', at('/token', (res) => res.writeHead(307, { location: 'https://evil.example/' }).end()), {}, /sends to another address/, 1],
+    ['a token endpoint of a gigabyte', at('/token', endless), {}, /token endpoint.*larger than allowed/, 1],
+    ['a token endpoint that never answers', at('/token', () => {}), {}, /token endpoint.*time/i, 1],
+    ['a token of another type', { token: (t) => ({ ...t, token_type: 'mac' }) }, {}, /neither Bearer nor DPoP/, 1],
+    ['a token that was not asked for like that', { token: (t) => ({ ...t, token_type: 'DPoP' }) }, {}, /DPoP, which was not asked for/, 1],
+    ['a token that ends a header', { token: (t) => ({ ...t, access_token: 'a\r\nX-Evil: 1' }) }, {}, /no token to be used/, 1],
+    ['an answer that is no token', { token: () => ({}) }, {}, /no token to be used/, 1],
+    ['words that drive a terminal', at('/token', (res) => res.writeHead(400).end('{"error":"\\u001b[2J"}')), {}, /answers HTTP 400$/m, 1],
+  ];
+  for (const [name, asManners, serverManners, words, tokens = 0] of rows)
+    test(name, async () => {
+      const p = await pair(asManners, serverManners);
+      const r = await p.agree('list', '--timeout', '3s');
+      assert.equal(r.code, 4, r.out + r.err);
+      assert.match(r.err, words);
+      assert.ok(!r.err.includes('\x1b'));
+      assert.equal(p.as.tokens(), tokens);
+      assert.deepEqual(p.server.calls.filter(([, t]) => t), [], 'the server was sent no token');
+      p.clean();
+    });
+});
+
+describe('a client that is registered beforehand', () => {
+  const client = ['--client-id', 'known', '--client-secret', 'env:SECRET'];
+  for (const method of ['client_secret_basic', 'client_secret_post'])
+    test(`by ${method}; its secret is not kept`, async () => {
+      const p = await pair({ metadata: (m) => ({ ...m, token_endpoint_auth_methods_supported: [method], registration_endpoint: undefined }) });
+      p.as.register('known', 'the-secret', method);
+      ok(await p.agree('login', ...client));
+      assert.equal(p.kept().client.id, 'known');
+      assert.ok(!fs.readFileSync(p.files()[0], 'utf8').includes('the-secret'));
+      ok(await p.mcp('list'));
+      p.clean();
+    });
+
+  test('acts for itself', async () => {
+    const p = await pair();
+    p.as.register('known', 'the-secret', 'client_secret_basic');
+    ok(await p.mcp('list', ...client, '--grant', 'client'));
+    assert.ok(!p.as.seen.includes('GET /authorize'));
+    p.clean();
+  });
+
+  test('its secret goes to no other authorization server', async () => {
+    const p = await pair();
+    p.as.register('known', 'the-secret', 'client_secret_basic');
+    ok(await p.mcp('list', ...client, '--grant', 'client'));
+    const evil = await authorizationServer();
+    open.push(evil);
+    evil.register('known', 'the-secret', 'client_secret_basic');
+    p.server.manners.prm = (m) => ({ ...m, authorization_servers: [evil.origin] });
+    p.as.access.clear();
+    const r = await p.mcp('list', ...client, '--grant', 'client');
+    assert.equal(r.code, 4);
+    assert.match(r.err, /names another authorization server than before/);
+    assert.equal(evil.tokens(), 0);
+    const named = await p.mcp('list', ...client, '--grant', 'client', '--issuer', p.as.origin);
+    assert.equal(named.code, 4);
+    assert.match(named.err, /does not name the authorization server that --issuer wants/);
+  });
+
+  test('is wanted where there is no other way', async () => {
+    const p = await pair({ metadata: (m) => ({ ...m, registration_endpoint: undefined }) });
+    const r = await p.agree('list');
+    assert.equal(r.code, 4);
+    assert.match(r.err, /registers no clients: give --client-id/);
+  });
+});
+
+describe('on the command line', () => {
+  test('a command that cannot open the address ends the wait', async () => {
+    const p = await pair();
+    const r = await p.mcp('list', '--authorize-with', 'false');
+    assert.equal(r.code, 4);
+    assert.match(r.err, /the command of --authorize-with failed/);
+  });
+
+  test('the address is an argument, never a word of the shell', async () => {
+    const p = await pair({ metadata: (m) => ({ ...m, authorization_endpoint: `${m.authorization_endpoint}?a=$(touch$IFS${p.data}/evil)` }) });
+    ok(await p.agree('list'));
+    assert.ok(!fs.existsSync(`${p.data}/evil`));
+  });
+
+  test('tokens that others may read are not used', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    fs.chmodSync(p.files()[0], 0o644);
+    const r = await p.mcp('list');
+    assert.equal(r.code, 4);
+    assert.ok(r.err.includes(p.files()[0]));
+    assert.equal(p.server.calls.filter(([, t]) => t).length, 2, 'those of the login');
+  });
+
+  test('a token of one\'s own is used, and nobody is asked', async () => {
+    const p = await pair();
+    const token = `${p.data}/token`;
+    fs.writeFileSync(token, 'mine\n', { mode: 0o600 });
+    p.as.access.set('mine', { scope: 'use' });
+    ok(await p.agree('list', '--bearer-file', token));
+    assert.deepEqual(p.as.seen, []);
+  });
+
+  for (const [args, words] of [
+    [['--grant', 'client'], /--client-id/], [['--grant', 'assertion'], /--assertion/], [['--client-metadata', 'http://x/'], /https:/],
+    [['--client-id', 'x', '--client-secret', 'plain-text'], /--client-secret: the source is one of/],
+    [['--client-id', 'x', '--client-key', 'env:SECRET'], /--client-key: .*P-256/], [['--callback-port', '0'], /callback-port/],
+  ])
+    test(`wrong: ${args.join(' ')}`, async () => {
+      const p = await pair();
+      const r = await p.mcp('list', ...args);
+      assert.equal(r.code, 2, r.err);
+      assert.match(r.err, words);
+      assert.ok(!r.err.includes('plain-text') && !r.err.includes('the-secret'));
+      assert.deepEqual(p.server.calls, []);
+    });
+});
