@@ -112,10 +112,39 @@ static void a_sieve_decides_beside_the_names(void **state)
                         "{\"id\":4,\"result\":{\"tools\":[]}}]");
 }
 
+/* Counts lists, and takes nothing out. */
+static void only_look(void *arg, const json_t *message, const json_t *tools, bool *keep)
+{
+    int *seen = arg;
+    (void)message;
+    assert_true(json_is_array(tools));
+    assert_null(keep);
+    ++*seen;
+}
+
+/* Where no name is hidden nothing depends on it that a list has one reading. */
+static void a_sieve_that_only_looks_changes_nothing(void **state)
+{
+    const struct tool_policy none = {.has_allow = false};
+    int seen = 0;
+    const struct list_sieve sieve = {.look = only_look, .arg = &seen, .only_looks = true};
+    struct err e = {0};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(buf) out = BUF_INIT(4096);
+        assert_int_equal(mcp_list_filter(&none, &sieve, rows[i].modern, rows[i].text,
+                                         strlen(rows[i].text), &out, &e),
+                         0);
+        assert_int_equal(out.len, 0);
+    }
+    assert_true(seen > 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_list_lacks_what_may_not_be_called),
                                        cmocka_unit_test(a_list_is_looked_for_in_any_case),
-                                       cmocka_unit_test(a_sieve_decides_beside_the_names)};
+                                       cmocka_unit_test(a_sieve_decides_beside_the_names),
+                                       cmocka_unit_test(a_sieve_that_only_looks_changes_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
