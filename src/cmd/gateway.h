@@ -22,7 +22,7 @@ char *gateway_dir(const char *dir);
 /* The configuration where none is named: gateway.yaml of this directory, else the one that `gateway init` has
  * made where it does by default. malloc'ed. */
 char *gateway_usual_config(void);
-/* The same for who looks at a gateway: else, when there is none, that of `sallyport up`. malloc'ed. */
+/* The same for who looks at a gateway, or decides something there: else, when there is none, that of `sallyport up`. malloc'ed. */
 char *gateway_config_to_look_at(void);
 
 /* For the commands that write keys: no dumps, and a file that may not grow is an error of write(2), no end

@@ -14,7 +14,7 @@
 
 int gateway_control(const char *config, const json_t *request, json_t **ret, struct err *e)
 {
-    AUTO_FREE char *usual = config ? NULL : gateway_usual_config();
+    AUTO_FREE char *usual = config ? NULL : gateway_config_to_look_at();
     struct gateway_config *c;
     const char *file = config ? config : usual;
     int r = gateway_config_read(file, &c, e);

@@ -129,7 +129,7 @@ static int run(struct decide_command *c, struct flag_set *set, int argc, char **
     {                                                                                              \
         "config", "FILE",                                                                          \
             "the gateway's configuration, for where its state is (gateway.yaml, here or where "    \
-            "init puts it)",                                                                       \
+            "init or up puts it)",                                                                 \
             FLAG_FILE, .ptr = &(c).config, .line_only = true                                       \
     }
 

@@ -346,7 +346,7 @@ static int run_verb(const struct verb *v, int argc, char **argv)
     const struct flag common[] = {
         {"config", "FILE",
          "the gateway's configuration, for where its state is (gateway.yaml, here or where init "
-         "puts it)",
+         "or up puts it)",
          FLAG_FILE, .ptr = &c.config, .line_only = true},
         {"json", NULL, "print the gateway's answer as JSON (list)", FLAG_BOOL, .ptr = &c.json,
          .line_only = true},

@@ -8,6 +8,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { alive, BIN, descendants, end, FULL, here, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
 import { consoleCommands } from '../lib/page.mjs';
+import { sdk1Server } from '../lib/tunnel-mcp.mjs';
 import { alertOf } from '../lib/tunnel.mjs';
 
 const TOKEN = 'wiki-key-0123456789abcdef';
@@ -228,6 +229,22 @@ describe('start after start', () => {
     assert.equal(state(data).tunnel_id, id);
     await gets(p, p.routes[0], 'what only insiders know 200');
     await stop(p);
+  });
+
+  test('pins are kept, and the commands for people find the gateway of up', async () => {
+    const xdg = tempDir('xdg'), data = path.join(xdg, 'sallyport'), mcp = await sdk1Server();
+    const config = { ...LOOSE, routes: { wiki: { upstream: `http://127.0.0.1:${mcp.port}`, pin_tools: true } } };
+    const pins = () => run(BIN, ['gateway', 'pins', 'list'], { env: { XDG_DATA_HOME: xdg }, cwd: xdg });
+    let p = await up(data, config);
+    const r = await run(BIN, ['mcp', 'list', `https://${p.routes[0].host}:${p.routes[0].port}/mcp`, '--ca-file', p.ca]);
+    assert.equal(r.code, 0, r.err);
+    const first = await pins();
+    assert.match(first.out, /^wiki {2}pin_tools: true, 6 pinned/m, first.err);
+    await stop(p);
+    p = await up(data, config);
+    assert.match((await pins()).out, /^wiki {2}pin_tools: true, 6 pinned/m);
+    await stop(p);
+    mcp.stop();
   });
 
   test('a configuration that is somebody else\'s is not written over', async () => {
