@@ -6,7 +6,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { call, edgeServer, gatewayConfig, makeTunnel, startGateway } from '../lib/tunnel.mjs';
-import { alive, BIN, CLOSED, ms, run, tempDir, until } from '../lib/own.mjs';
+import { alive, BIN, CLOSED, ms, run, tempDir, until, within } from '../lib/own.mjs';
 
 const ROOT = process.getuid() === 0, UID = 64718;
 const DENY = path.join(path.dirname(BIN), 'tests', 'lib', 'deny'), BREAKOUT = path.join(path.dirname(BIN), 'tests', 'lib', 'breakout.so');
@@ -171,6 +171,35 @@ describe('two processes', () => {
     assert.equal(g.proc.code, 0, g.proc.err);
     const records = fs.readFileSync(log, 'utf8').trim().split('\n').map((l) => JSON.parse(l)).filter((r) => r.by === 'gateway' && r.kind === 'request');
     assert.deepEqual(records.map((r) => r.host), [`echo.${own.domain}`, `more.${own.domain}`]);
+  });
+
+  test('a second signal ends both at once, though a caller waits', async () => {
+    const own = await makeTunnel(s);
+    let asked;
+    const slow = http.createServer(() => { asked = true; });
+    await new Promise((ok) => { slow.listen(0, '127.0.0.1', ok); });
+    const g = await startGateway(s, own, { slow: `http://127.0.0.1:${slow.address().port}` }), pid = g.pid();
+    const r = call(s, own, `slow.${own.domain}`).catch((e) => e);
+    await until('the server is asked', () => asked);
+    g.proc.kill('SIGTERM');
+    await g.proc.line(/msg="stopping" callers=1/);
+    assert(alive(pid), 'presence: it waits for its caller');
+    g.proc.kill('SIGTERM');
+    await within(g.proc.exit, ms(3000), 'the keeper ends');
+    assert.equal(g.proc.code, 1);
+    assert.match(g.proc.err, /msg="stopped at once"/);
+    await until('the gateway is gone', () => !alive(pid), ms(2000));
+    assert(await r instanceof Error);
+    slow.closeAllConnections();
+    slow.close();
+  });
+
+  test('a keeper that is told to stop while there is no gateway ends in order', async () => {
+    const g = await startGateway(s, t, routes());
+    process.kill(g.pid(), 'SIGKILL');
+    await g.proc.line(/msg="a signal has ended the gateway" signal=9 again=yes/);
+    await g.stop();
+    assert.equal(g.proc.code, 0, g.proc.err);
   });
 
   test('one that never served is not tried again', async () => {

@@ -131,12 +131,14 @@ int gateway_keeper_run(struct gateway_keeper *k)
             return 1;
         if (WIFEXITED(status))
             return WEXITSTATUS(status);
+        const bool again = k->was_ready && !k->stopping;
         log_error("a signal has ended the gateway", "signal=%d again=%s", WTERMSIG(status),
-                  k->was_ready && !k->stopping ? "yes" : "no");
-        if (k->was_ready)
-            rest(k, until_ns);
-        if (!k->was_ready || k->stopping)
+                  again ? "yes" : "no");
+        if (!again)
             return 1;
+        rest(k, until_ns);
+        if (k->stopping) /* it was told to, and there is nobody to wait for */
+            return 0;
     }
 }
 
