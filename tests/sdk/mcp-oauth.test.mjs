@@ -150,6 +150,29 @@ describe('a token that ends', () => {
     p.clean();
   });
 
+  test('was renewed by another command meanwhile: its token is taken, and nothing is used twice', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    p.as.access.clear();
+    const stale = fs.readFileSync(p.files()[0]);
+    // The first command has read the file, is refused, and waits here until the second one has renewed the token.
+    let second;
+    p.server.manners.before = (req, res) => {
+      if (second) return false;
+      second = p.mcp('list').then((r) => {
+        res.writeHead(200, { 'content-type': 'application/json' });
+        res.end(JSON.stringify({ resource: p.server.url, authorization_servers: [p.as.origin] }));
+        ok(r);
+      });
+      return true;
+    };
+    ok(await p.mcp('list'));
+    await second;
+    assert.notDeepEqual(fs.readFileSync(p.files()[0]), stale);
+    assert.equal(p.as.tokens(), 2, 'one login, one renewal');
+    p.clean();
+  });
+
   for (const [what, status] of [['has no time', 503], ['is asked too often', 429]])
     test(`is not given up while the authorization server ${what}`, async () => {
       const p = await pair();
@@ -283,6 +306,21 @@ describe('a client that is registered beforehand', () => {
     ok(await p.mcp('list', ...client, '--grant', 'client'));
     assert.ok(!p.as.seen.includes('GET /authorize'));
     p.clean();
+  });
+
+  test('a workload\'s assertion goes to the issuer that it is for, and to no other', async () => {
+    const p = await pair();
+    const jwt = (aud) => `e30.${Buffer.from(JSON.stringify({ aud })).toString('base64url')}.c2ln`;
+    const file = `${p.data}/jwt`;
+    fs.writeFileSync(file, jwt('https://as.example'), { mode: 0o600 });
+    const r = await p.mcp('list', '--grant', 'assertion', '--assertion', `file:${file}`);
+    assert.equal(r.code, 4);
+    assert.match(r.err, /no JWT for the authorization server/);
+    assert.equal(p.as.tokens(), 0);
+    fs.writeFileSync(file, jwt(p.as.origin), { mode: 0o600 });
+    const sent = await p.mcp('list', '--grant', 'assertion', '--assertion', `file:${file}`);
+    assert.match(sent.err, /the token endpoint answers HTTP 401, invalid_client/); // this one wants a client
+    assert.equal(p.as.tokens(), 1);
   });
 
   test('its secret goes to no other authorization server', async () => {

@@ -121,10 +121,22 @@ static char *choose_scope(const struct mcp_auth *a, const char *challenged)
     return auth_scope_union(base, offline ? AUTH_OFFLINE : NULL);
 }
 
+/* Another process of ours may have renewed it meanwhile: a refresh token is often good for one use, and a
+ * second use has all of them revoked. */
+static bool take_newer(struct mcp_auth *a)
+{
+    AUTO_JSON json_t *state = NULL;
+    return a->o.load && a->token.access.len && a->o.load(a->o.arg, &state, NULL) == 0 && state &&
+           auth_unkeep_newer(a, state);
+}
+
 /* 0: renewed; 1: it cannot be; negative: not now. */
 static int renew(struct mcp_auth *a, struct err *e)
 {
-    return a->token.refresh.len && a->issuer && a->client.id ? auth_refresh(a, e) : 1;
+    if (take_newer(a))
+        return 0;
+    int r = a->token.refresh.len && a->issuer && a->client.id ? auth_refresh(a, e) : 1;
+    return r == 1 && take_newer(a) ? 0 : r; /* the other one was faster */
 }
 
 /* The server takes no token, or not this one. */

@@ -100,3 +100,6 @@ int auth_revoke(struct mcp_auth *a, struct err *e) WARN_UNUSED;
 json_t *auth_keep(const struct mcp_auth *a); /* new reference */
 /* Takes what was kept, if it is whole and of this server; else nothing. */
 void auth_unkeep(struct mcp_auth *a, const json_t *j);
+/* Takes the token alone, if another process has kept another one of the same issuer and resource since:
+ * then true. */
+bool auth_unkeep_newer(struct mcp_auth *a, const json_t *j);

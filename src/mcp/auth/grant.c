@@ -310,6 +310,18 @@ static int grant_assertion(struct mcp_auth *a, const char *assertion, const char
     return finish(a, &form, scope, e);
 }
 
+/* The MCP server names who gets the assertion: one that is for another issuer is worth something there. */
+static int grant_own(struct mcp_auth *a, const char *scope, struct err *e)
+{
+    const char *jwt = secret_borrow(a->o.assertion);
+    if (!auth_jwt_is_for(jwt, a->issuer) && !auth_jwt_is_for(jwt, a->as.token))
+        return err_set(
+            e, -EACCES,
+            "the assertion is no JWT for the authorization server that the MCP server names "
+            "(aud), and does not go there");
+    return grant_assertion(a, jwt, scope, e);
+}
+
 /* The ID token, for one grant at the MCP server's issuer (RFC 8693; ID-JAG). */
 static int exchange(struct mcp_auth *a, const struct auth_server *idp, const char *scope,
                     struct secret *ret, struct err *e)
@@ -362,7 +374,7 @@ int auth_grant(struct mcp_auth *a, const char *scope, struct err *e)
     case AUTH_GRANT_CLIENT:
         return grant_client(a, scope, e);
     case AUTH_GRANT_ASSERTION:
-        return grant_assertion(a, secret_borrow(a->o.assertion), scope, e);
+        return grant_own(a, scope, e);
     case AUTH_GRANT_EXCHANGE:
         return grant_exchange(a, scope, e);
     default:

@@ -8,6 +8,7 @@
 #include "base/enc.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "base/secret.h"
 #include "base/time.h"
 #include "crypto/digest.h"
 #include "crypto/es256.h"
@@ -93,4 +94,32 @@ int auth_jwt_proof(const struct es256 *k, const char *method, const char *url, c
         put_base64url(claims, "ath", hash, sizeof(hash));
     }
     return sign(k, head, claims, ret);
+}
+
+static bool is_audience(const json_t *v, const char *audience)
+{
+    const char *s = json_string_value(v);
+    size_t n = strlen(audience), m = s ? strlen(s) : 0;
+    n -= n > 0 && audience[n - 1] == '/';
+    m -= m > 0 && s[m - 1] == '/';
+    return s && n == m && memcmp(s, audience, n) == 0;
+}
+
+bool auth_jwt_is_for(const char *jwt, const char *audience)
+{
+    const char *dot = strchr(jwt, '.');
+    struct buf text = BUF_INIT(64u << 10);
+    AUTO_JSON json_t *claims = NULL;
+    if (!dot || !strchr(dot + 1, '.') ||
+        enc_base64url_decode(&text, dot + 1, strcspn(dot + 1, ".")) < 0 ||
+        json_parse_few(buf_str(&text), text.len, 1000, &claims, NULL) < 0)
+        claims = NULL;
+    if (text.data)
+        secret_wipe(text.data, text.cap);
+    buf_done(&text);
+    const json_t *aud = json_object_get(claims, "aud");
+    for (size_t i = 0; i < json_array_size(aud); i++)
+        if (is_audience(json_array_get(aud, i), audience))
+            return true;
+    return is_audience(aud, audience);
 }

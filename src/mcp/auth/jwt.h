@@ -15,3 +15,6 @@ int auth_jwt_client(const struct es256 *k, const char *client_id, const char *au
  * or "". As above. */
 int auth_jwt_proof(const struct es256 *k, const char *method, const char *url, const char *nonce,
                    const char *token, struct buf *ret);
+/* Whether a JWT of somebody else's making names `audience` as one it is for, a slash at the end apart. Its
+ * signature is not looked at. Pure. */
+bool auth_jwt_is_for(const char *jwt, const char *audience);

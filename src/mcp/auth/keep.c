@@ -123,6 +123,36 @@ static int take(struct mcp_auth *a, const json_t *j)
     return a->token.dpop && !a->key ? -1 : 0;
 }
 
+static bool is_newer(const struct mcp_auth *a, const json_t *j)
+{
+    const char *access = json_get_str(j, "access");
+    return json_get_int(j, "version", 0) == VERSION && access && auth_token_is_valid(access) &&
+           str_eq(json_get_str(j, "server"), a->o.server) &&
+           str_eq(json_get_str(j, "issuer"), a->issuer) &&
+           str_eq(json_get_str(j, "resource"), a->bound) &&
+           str_eq(json_get_str(json_object_get(j, "client"), "id"), a->client.id) &&
+           json_get_bool(j, "dpop", false) == a->token.dpop && !a->token.dpop &&
+           !secret_eq(&a->token.access, access, strlen(access));
+}
+
+bool auth_unkeep_newer(struct mcp_auth *a, const json_t *j)
+{
+    if (!is_newer(a, j))
+        return false;
+    struct auth_token t = {.scope = text(j, "granted"),
+                           .expires_us = json_get_int(j, "expires_us", 0),
+                           .renew_us = json_get_int(j, "renew_us", 0)};
+    if (take_secret(j, "access", &t.access) < 0 || take_secret(j, "refresh", &t.refresh) < 0) {
+        auth_token_done(&t);
+        return false;
+    }
+    auth_token_done(&a->token);
+    a->token = t;
+    free(a->asked);
+    a->asked = text(j, "asked");
+    return true;
+}
+
 void auth_unkeep(struct mcp_auth *a, const json_t *j)
 {
     int r = take(a, j);

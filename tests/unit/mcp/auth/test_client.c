@@ -180,6 +180,31 @@ static void nothing_comes_back_of_what_is_not_whole(void **state)
     mcp_auth_free(a);
 }
 
+static void a_newer_token_of_another_process_is_taken(void **state)
+{
+    (void)state;
+    struct mcp_auth *a = filled();
+    a->token.dpop = false;
+    AUTO_JSON json_t *j = auth_keep(a);
+    assert_false(auth_unkeep_newer(a, j)); /* the same */
+    json_put_str(j, "access", "NEWER");
+    json_put_str(j, "refresh", "NEXT");
+    static const char *const others[][2] = {{"issuer", "https://other.example"},
+                                            {"resource", "https://a.example/x"},
+                                            {"server", "https://a.example/y"},
+                                            {"access", "a b"}};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        AUTO_JSON json_t *other = json_deep_copy(j);
+        json_put_str(other, others[i][0], others[i][1]);
+        assert_false(auth_unkeep_newer(a, other));
+    }
+    assert_string_equal(secret_borrow(&a->token.access), "ACCESS");
+    assert_true(auth_unkeep_newer(a, j));
+    assert_string_equal(secret_borrow(&a->token.access), "NEWER");
+    assert_string_equal(secret_borrow(&a->token.refresh), "NEXT");
+    mcp_auth_free(a);
+}
+
 static void options_that_make_no_sense(void **state)
 {
     (void)state;
@@ -222,6 +247,7 @@ int main(void)
         cmocka_unit_test(what_is_kept_comes_back),
         cmocka_unit_test(a_given_secret_is_not_kept),
         cmocka_unit_test(nothing_comes_back_of_what_is_not_whole),
+        cmocka_unit_test(a_newer_token_of_another_process_is_taken),
         cmocka_unit_test(options_that_make_no_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,12 +75,46 @@ static void what_does_not_fit_is_refused(void **state)
     es256_free(k);
 }
 
+static void an_audience_is_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *claims;
+        bool is_for;
+    } rows[] = {
+        {"{\"aud\":\"https://as\"}", true},
+        {"{\"aud\":\"https://as/\"}", true},
+        {"{\"aud\":[\"x\",\"https://as\"]}", true},
+        {"{\"aud\":\"https://as.evil\"}", false},
+        {"{\"aud\":\"https://a\"}", false},
+        {"{\"aud\":\"\"}", false},
+        {"{\"aud\":[]}", false},
+        {"{\"aud\":[7]}", false},
+        {"{\"iss\":\"https://as\"}", false},
+        {"[]", false},
+        {"no json", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(buf) jwt = BUF_INIT(512);
+        buf_adds(&jwt, "e30.");
+        enc_base64url(&jwt, rows[i].claims, strlen(rows[i].claims));
+        assert_false(auth_jwt_is_for(buf_str(&jwt), "https://as"));
+        buf_adds(&jwt, ".c2ln");
+        if (auth_jwt_is_for(buf_str(&jwt), "https://as") != rows[i].is_for)
+            fail_msg("%s", rows[i].claims);
+    }
+    static const char *const none[] = {"", ".", "..", "a.!.b", "a"};
+    for (size_t i = 0; i < ARRAY_LEN(none); i++)
+        assert_false(auth_jwt_is_for(none[i], "https://as"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_assertion_names_client_and_audience),
         cmocka_unit_test(a_proof_is_of_one_request),
         cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(an_audience_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
