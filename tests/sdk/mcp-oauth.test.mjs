@@ -363,6 +363,44 @@ describe('on the command line', () => {
     assert.ok(!fs.existsSync(`${p.data}/evil`));
   });
 
+  test('a person may take longer than a request', async () => {
+    const p = await pair();
+    const slow = `/bin/sh -c 'sleep ${ms(4000) / 1000}; exec ${browser} "$1"' slow`;
+    ok(await p.mcp('list', '--timeout', `${ms(2000)}ms`, '--authorize-with', slow));
+    p.clean();
+  });
+
+  test('the browser comes back where --callback-port says, and a port that is taken is told', async () => {
+    const p = await pair();
+    const port = new URL(p.as.origin).port;
+    const taken = await p.agree('login', '--callback-port', port);
+    assert.equal(taken.code, 4);
+    assert.match(taken.err, new RegExp(`127\\.0\\.0\\.1:${port} is in use`));
+    ok(await p.agree('login'));
+    const free = new URL(p.kept().client.redirect).port;
+    fs.rmSync(p.files()[0]);
+    ok(await p.agree('login', '--callback-port', free));
+    assert.equal(p.kept().client.redirect, `http://127.0.0.1:${free}/callback`);
+    p.clean();
+  });
+
+  test('a file of tokens that is garbage is as good as none, and a link is not followed', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    const [file] = p.files();
+    fs.writeFileSync(file, '{"version":1');
+    const none = await p.mcp('list');
+    assert.equal(none.code, 4);
+    assert.match(none.err, /nobody can be asked/);
+    ok(await p.agree('list'));
+    fs.renameSync(file, `${p.data}/elsewhere`);
+    fs.symlinkSync(`${p.data}/elsewhere`, file);
+    const link = await p.mcp('list');
+    assert.equal(link.code, 4);
+    assert.match(link.err, /link/);
+    p.clean();
+  });
+
   test('tokens that others may read are not used', async () => {
     const p = await pair();
     ok(await p.agree('login'));

@@ -136,7 +136,7 @@ static void delete_session(struct mcp_client *c)
     struct fiber_shield s = fiber_shield_begin(MCP_CLOSE_MS);
     struct mcp_failure f = {0};
     struct mcp_reply r = {0};
-    int code = mcp_exchange_open(c, "DELETE", c->url, NULL, NULL, &r, &f);
+    int code = mcp_exchange_open(c, NULL, "DELETE", c->url, NULL, NULL, &r, &f);
     (void)code; /* a server may refuse (405), or be gone */
     mcp_reply_done(c, &r);
     mcp_failure_done(&f);

@@ -110,10 +110,11 @@ int mcp_exchange_send(struct mcp_client *c, const struct mcp_outgoing *o, struct
     WARN_UNUSED;
 
 /* open.c */
-/* One HTTP exchange with all headers of ours; a 401 or 403 asks for another credential. */
-int mcp_exchange_open(struct mcp_client *c, const char *method, const char *url,
-                      const struct mcp_outgoing *o, const char *last_event, struct mcp_reply *ret,
-                      struct mcp_failure *f) WARN_UNUSED;
+/* One HTTP exchange with all headers of ours; a 401 or 403 asks for another credential. The server has
+ * the time of `p`, or silence_ms where that is NULL; a person who is asked in between has the fiber's. */
+int mcp_exchange_open(struct mcp_client *c, const struct mcp_pending *p, const char *method,
+                      const char *url, const struct mcp_outgoing *o, const char *last_event,
+                      struct mcp_reply *ret, struct mcp_failure *f) WARN_UNUSED;
 /* What a refusal says of the credential it wants. */
 void mcp_reply_challenge(const struct mcp_reply *r, struct mcp_challenge *ret);
 

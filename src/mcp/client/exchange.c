@@ -257,11 +257,11 @@ static int open_again(struct mcp_client *c, struct mcp_pending *p, struct mcp_re
     int64_t ms = p->retry_ms >= 0 ? p->retry_ms : MCP_RETRY_MS;
     struct fiber_deadline d = fiber_deadline_push(mcp_pending_until(c, p));
     int code = fiber_sleep_ms(ms < MCP_RETRY_MAX ? ms : MCP_RETRY_MAX);
+    fiber_deadline_pop(&d);
     if (code < 0)
         code = mcp_fail_transport(f, code);
     else
-        code = mcp_exchange_open(c, "GET", c->url, NULL, p->last_event, r, f);
-    fiber_deadline_pop(&d);
+        code = mcp_exchange_open(c, p, "GET", c->url, NULL, p->last_event, r, f);
     if (code == 0 && (r->head.status != 200 || !mcp_reply_is(r, "text/event-stream"))) {
         code = r->head.status == 200 ? 0 : mcp_reply_refused(c, r, f);
         code = mcp_fail(f, f->source == MCP_AUTH ? MCP_AUTH : MCP_CLOSED,
@@ -391,9 +391,7 @@ int mcp_exchange(struct mcp_client *c, struct mcp_pending *p, const struct mcp_o
     const char *url = c->wire == MCP_WIRE_SSE ? c->post_url : c->url;
     bool opening = str_eq(o->method, "initialize");
     p->in_session = !opening && c->session[0];
-    struct fiber_deadline d = fiber_deadline_push(mcp_pending_until(c, p));
-    int code = mcp_exchange_open(c, "POST", url, o, NULL, &r, f);
-    fiber_deadline_pop(&d);
+    int code = mcp_exchange_open(c, p, "POST", url, o, NULL, &r, f);
     if (code == 0 && opening && c->wire == MCP_WIRE_2025)
         code = take_session(c, &r, f);
     if (code == 0)
@@ -409,8 +407,8 @@ int mcp_exchange_send(struct mcp_client *c, const struct mcp_outgoing *o, struct
 {
     struct mcp_reply r;
     const char *url = c->wire == MCP_WIRE_SSE ? c->post_url : c->url;
+    int code = mcp_exchange_open(c, NULL, "POST", url, o, NULL, &r, f);
     struct fiber_deadline d = fiber_deadline_push_ms(c->limits.silence_ms);
-    int code = mcp_exchange_open(c, "POST", url, o, NULL, &r, f);
     if (code == 0 && (r.head.status < 200 || r.head.status > 299))
         code = mcp_reply_refused(c, &r, f);
     else if (code == 0)

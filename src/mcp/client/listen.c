@@ -49,13 +49,11 @@ static int on_shared_event(void *arg, const char *event, const char *id, const c
 static int open_stream(struct mcp_client *c, const char *last_id, struct mcp_reply *r,
                        struct mcp_failure *f)
 {
-    struct fiber_deadline d = fiber_deadline_push_ms(c->limits.silence_ms);
-    int code = mcp_exchange_open(c, "GET", c->url, NULL, last_id, r, f);
+    int code = mcp_exchange_open(c, NULL, "GET", c->url, NULL, last_id, r, f);
     if (code == 0 && (r->head.status < 200 || r->head.status > 299))
         code = mcp_reply_refused(c, r, f);
     else if (code == 0 && !mcp_reply_is(r, "text/event-stream"))
         code = mcp_fail(f, MCP_HTTP, -E_PROTO, "a GET brings no event stream");
-    fiber_deadline_pop(&d);
     c->heard_head = true;
     waitq_wake_all(&c->endpoint);
     return code;

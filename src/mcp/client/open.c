@@ -53,19 +53,31 @@ void mcp_credential_done(struct mcp_credential *c)
     *c = (struct mcp_credential){0};
 }
 
-static int open_bearer(struct mcp_client *c, const struct client_request *ask,
-                       const struct mcp_credential *cr, struct mcp_reply *ret,
-                       struct mcp_failure *f)
+/* The time is that of the server: what a person takes before is not its. */
+static int open_in_time(struct mcp_client *c, const struct mcp_pending *p,
+                        const struct client_request *q, struct mcp_reply *ret,
+                        struct mcp_failure *f)
+{
+    int64_t until = p ? mcp_pending_until(c, p) : time_mono_ns() + c->limits.silence_ms * NS_PER_MS;
+    struct fiber_deadline d = fiber_deadline_push(until);
+    int r = c->t->ops->open(c->t, q, &ret->stream, &ret->head, &f->err);
+    fiber_deadline_pop(&d);
+    return r < 0 ? mcp_fail_transport(f, r) : 0;
+}
+
+static int open_bearer(struct mcp_client *c, const struct mcp_pending *p,
+                       const struct client_request *ask, const struct mcp_credential *cr,
+                       struct mcp_reply *ret, struct mcp_failure *f)
 {
     struct client_request q = *ask;
     if (cr->token.len)
         q.bearer = secret_borrow(&cr->token);
-    int r = c->t->ops->open(c->t, &q, &ret->stream, &ret->head, &f->err);
-    return r < 0 ? mcp_fail_transport(f, r) : 0;
+    return open_in_time(c, p, &q, ret, f);
 }
 
-static int open_dpop(struct mcp_client *c, const struct client_request *ask,
-                     const struct mcp_credential *cr, struct mcp_reply *ret, struct mcp_failure *f)
+static int open_dpop(struct mcp_client *c, const struct mcp_pending *p,
+                     const struct client_request *ask, const struct mcp_credential *cr,
+                     struct mcp_reply *ret, struct mcp_failure *f)
 {
     AUTO_FREE struct client_header *rows = mem_array(ask->n_headers + 2, sizeof(*rows));
     size_t n = 0, bytes = cr->token.len + 6;
@@ -81,8 +93,7 @@ static int open_dpop(struct mcp_client *c, const struct client_request *ask,
     struct client_request q = *ask;
     q.headers = rows;
     q.n_headers = n;
-    r = c->t->ops->open(c->t, &q, &ret->stream, &ret->head, &f->err);
-    return r < 0 ? mcp_fail_transport(f, r) : 0;
+    return open_in_time(c, p, &q, ret, f);
 }
 
 /* A credential for a request, or another one than that which was refused. 1: there is none. While a person
@@ -139,14 +150,14 @@ static int after_refusal(struct mcp_client *c, struct mcp_sending s, unsigned tr
     return 0;
 }
 
-static int open_authorized(struct mcp_client *c, struct client_request *q, struct mcp_reply *ret,
-                           struct mcp_failure *f)
+static int open_authorized(struct mcp_client *c, const struct mcp_pending *p,
+                           struct client_request *q, struct mcp_reply *ret, struct mcp_failure *f)
 {
     AUTO(mcp_credential) cr = {.proof = BUF_INIT(MCP_HEADER_VALUE_MAX)};
     const struct mcp_sending s = {.method = q->method, .url = q->url};
     int r = ask_credential(c, &s, &cr, f);
     for (unsigned tries = 0; r >= 0; tries++) {
-        r = cr.proof.len ? open_dpop(c, q, &cr, ret, f) : open_bearer(c, q, &cr, ret, f);
+        r = cr.proof.len ? open_dpop(c, p, q, &cr, ret, f) : open_bearer(c, p, q, &cr, ret, f);
         bool refused = r == 0 && (ret->head.status == 401 || ret->head.status == 403);
         if (!refused || tries == REFUSALS_MAX)
             return r;
@@ -160,9 +171,9 @@ static int open_authorized(struct mcp_client *c, struct client_request *q, struc
     return r;
 }
 
-int mcp_exchange_open(struct mcp_client *c, const char *method, const char *url,
-                      const struct mcp_outgoing *o, const char *last_event, struct mcp_reply *ret,
-                      struct mcp_failure *f)
+int mcp_exchange_open(struct mcp_client *c, const struct mcp_pending *p, const char *method,
+                      const char *url, const struct mcp_outgoing *o, const char *last_event,
+                      struct mcp_reply *ret, struct mcp_failure *f)
 {
     AUTO(mcp_headers) h = {0};
     *ret = (struct mcp_reply){0};
@@ -178,5 +189,5 @@ int mcp_exchange_open(struct mcp_client *c, const char *method, const char *url,
         .no_repeat = o && !o->repeatable,
         .decode = true,
     };
-    return open_authorized(c, &q, ret, f);
+    return open_authorized(c, p, &q, ret, f);
 }
