@@ -1,7 +1,9 @@
 // What calls through a gateway may take: arguments, how many, how large, how long; streams that are silent; pages of other sites.
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import http2 from 'node:http2';
+import net from 'node:net';
 import zlib from 'node:zlib';
 import { ms, until } from '../lib/own.mjs';
 import { call, callerSocket, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
@@ -9,7 +11,7 @@ import { sdk1Client, sdk1Server, sdk2Client, sdk2Server, standIn } from '../lib/
 
 const JSON_TYPE = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
 const CALL = (name, args = {}, id = 7) => ({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } });
-let s, t, g, one, two, odd, answer;
+let s, t, g, one, two, odd, mute, answer;
 const routes = () => {
   const at = (x, more) => ({ upstream: `http://127.0.0.1:${x.port}`, ...more });
   return {
@@ -26,6 +28,8 @@ const routes = () => {
     quickodd: at(odd, { limits: { deadline: '700ms' } }),
     endless: at(one, { limits: { deadline: `${ms(1500)}ms`, max_deadline: `${ms(3000)}ms` } }),
     stuck: at(odd, { limits: { concurrent: 1, max_deadline: `${ms(1500)}ms` } }),
+    // TLS that never comes about: the way there takes longer than the call may.
+    mute: { upstream: `https://127.0.0.1:${mute.address().port}`, limits: { deadline: '700ms' } },
     odd: at(odd),
     oddtools: at(odd, { tools: { deny: ['nothing'] } }),
   };
@@ -36,9 +40,11 @@ before(async () => {
   one = await sdk1Server();
   two = await sdk2Server();
   odd = await standIn((q, r, body, raw) => answer(q, r, body, raw));
+  mute = net.createServer((k) => k.on('error', () => {})).listen(0, '127.0.0.1');
+  await once(mute, 'listening');
   g = await startGateway(s, t, routes(), { config: { allowed_origins: ['https://Inspector.example:6274'] } });
 });
-after(async () => { await g?.stop(); await s?.stop(); for (const x of [one, two, odd]) x?.stop(); });
+after(async () => { await g?.stop(); await s?.stop(); for (const x of [one, two, odd]) x?.stop(); mute?.close(); });
 const host = (name) => `${name}.${t.domain}`;
 const post = async (name, body, headers = {}, more = {}) => {
   const r = await call(s, t, host(name), { method: 'POST', path: '/mcp', headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body), ...more });
@@ -169,6 +175,13 @@ describe('deadlines', () => {
       await assert.rejects(c.callTool({ name: 'slow', arguments: { steps: 40, ms: ms(300) } }, undefined, { onprogress: () => { n++; } }), (e) => e.data.gateway_failure.source === 'timeout');
       assert(n > 3, `${n} told`);
     } finally { await c.close(); }
+  });
+  test('the way to the server counts, too', async () => {
+    const began = Date.now(), r = await post('mute', CALL('a', {}, 'm'));
+    assert.equal(r.status, 504, r.text);
+    assert.equal(r.json.id, 'm');
+    assert.equal(r.json.error.data.gateway_failure.source, 'timeout');
+    assert(Date.now() - began < ms(4000), `${Date.now() - began} ms`);
   });
   test('before an answer has begun it is 504, with the id; a stream that listens has none', async () => {
     let left = 0;

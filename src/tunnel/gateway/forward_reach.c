@@ -7,6 +7,8 @@
 #include "tunnel/gateway/forward_internal.h"
 
 #include "base/str.h"
+#include "base/time.h"
+#include "fiber/fiber.h"
 #include "tunnel/gateway/reach.h"
 
 /* origins_dial. */
@@ -27,7 +29,7 @@ static int dial(void *arg, struct stream *ret, enum http_version *ret_version,
     return r;
 }
 
-int forward_link(struct gateway_request *q, bool fresh, struct err *e)
+static int get_link(struct gateway_request *q, bool fresh, struct err *e)
 {
     const struct gateway_upstream *up = &q->route->upstream;
     bool tls = up->scheme == GATEWAY_HTTPS;
@@ -40,4 +42,18 @@ int forward_link(struct gateway_request *q, bool fresh, struct err *e)
                                    .policy_hash = q->face->number,
                                    .credentials = q->secret->id};
     return origins_get(q->f->origins, &key, fresh, dial, q, &q->lease, e);
+}
+
+int forward_link(struct gateway_request *q, bool fresh, struct err *e)
+{
+    const int64_t until_ns = forward_until_ns(q);
+    struct fiber_deadline d = fiber_deadline_push(until_ns);
+    int r = get_link(q, fresh, e);
+    fiber_deadline_pop(&d);
+    if (r == 0 || r == -ECANCELED || time_mono_ns() < until_ns)
+        return r;
+    q->source = TIMEOUT;
+    return err_set(e, -ETIMEDOUT,
+                   "the call's time, by limits of the route, was over before there was a "
+                   "connection to the server");
 }
