@@ -263,8 +263,9 @@ int policy_check_address(const struct policy *p, const struct policy_decision *d
     if (may_connect(p, d, h, a, c))
         return 0;
     char text[ADDRESS_TEXT_MAX];
+    const bool alone = c == ADDRESS_METADATA || c == ADDRESS_OWN;
     return err_set(e, -E_DENIED,
-                   "%.200s has the address %s (%s); a rule opens it with "
-                   "\"addresses\"",
-                   h->text, address_text(a, text), address_class_text(c));
+                   "%.200s has the address %s (%s); a rule %sopens it with \"addresses\"", h->text,
+                   address_text(a, text), address_class_text(c),
+                   alone ? "that names the host without a wildcard " : "");
 }

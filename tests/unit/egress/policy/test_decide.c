@@ -261,17 +261,20 @@ static void observed_hosts_pass_without_a_credential(void **state)
     policy_unref(p);
 }
 
+static struct err said; /* by the last one that was refused */
+
 static int at_address(const struct policy *p, const char *host, const char *address,
                       const struct cidr_list *own)
 {
     struct host h;
     struct address a;
     struct err e = {0};
+    said = e;
     assert_int_equal(host_parse(host, strlen(host), HOST_LITERALS, &h, NULL), 0);
     if (address_parse(address, strlen(address), &a, &e) < 0)
         fail_msg("%s: %s", address, e.msg);
     struct policy_decision d = ask(p, host, 443, POLICY_TLS, NULL, NULL);
-    return policy_check_address(p, &d, &h, &a, own, &e);
+    return policy_check_address(p, &d, &h, &a, own, &said);
 }
 
 static const char addressed[] =
@@ -340,6 +343,9 @@ static void an_address_is_connected_to_only_if_named(void **state)
     assert_int_equal(address_parse("93.184.216.34", 13, &mine[1].net, NULL), 0);
     assert_int_equal(at_address(p, "pub.example", "93.184.216.34", &own), -E_DENIED);
     assert_int_equal(at_address(p, "x.w.example", "10.0.0.7", &own), -E_DENIED);
+    assert_non_null(strstr(said.msg, "a rule that names the host without a wildcard opens it"));
+    assert_int_equal(at_address(p, "pub.example", "10.1.1.1", NULL), -E_DENIED);
+    assert_non_null(strstr(said.msg, "a rule opens it with \"addresses\""));
     assert_int_equal(at_address(p, "db.example", "10.0.0.7", &own), 0);
     policy_unref(p);
 
