@@ -49,6 +49,8 @@ static void print_call(const json_t *o)
     printf("  (waits for %s, %s left)\n", term_age(now - asked, age), term_age(until - now, left));
     print_line(o, "arguments", "arguments");
     print_line(o, "also", "also");
+    print_line(o, "path", "path");
+    print_line(o, "caller", "caller");
     print_line(o, "client", "client");
     print_line(o, "rule", "rule");
     print_line(o, "sha256", "digest");
@@ -122,6 +124,7 @@ static int run(struct decide_command *c, struct flag_set *set, int argc, char **
     if (code >= 0)
         return code;
     c->id = n ? argv[1] : NULL;
+    term_show_all();
     return term_flushed(api_client_run(act, c));
 }
 

@@ -64,8 +64,14 @@ static void compare_members(const char *path, const json_t *old, const json_t *n
     json_object_foreach ((json_t *)(uintptr_t)old, key, v) {
         free(below);
         below = mem_printf("%s%s%s", path, path[0] ? "." : "", key);
-        if (strlen(below) < PATH_BYTES)
-            print_difference(below, v, json_object_get(now, key));
+        const json_t *other = json_object_get(now, key);
+        if (strlen(below) < PATH_BYTES) {
+            print_difference(below, v, other);
+        } else if (!other || !json_equal(v, other)) { /* as a whole: nothing goes unseen */
+            print_value(below, v, '-');
+            if (other)
+                print_value(below, other, '+');
+        }
     }
     json_object_foreach ((json_t *)(uintptr_t)now, key, v) {
         if (json_object_get(old, key))
@@ -366,6 +372,7 @@ static int run_verb(const struct verb *v, int argc, char **argv)
     if (code >= 0)
         return code;
     c.words = argv + 1;
+    term_show_all();
     if (v->has && c.all == (c.n_words > 1)) {
         fprintf(stderr, "sallyport gateway pins accept: name the tools, or give --all\n");
         return 2;

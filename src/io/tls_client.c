@@ -20,6 +20,7 @@
 
 struct tls_trust {
     SSL_CTX *ctx;
+    bool crl; /* its text had a list of revoked certificates */
 };
 
 #define NAME_MAX_BYTES 253
@@ -223,7 +224,7 @@ static int load_file(SSL_CTX *ctx, const char *ca_file, struct err *e)
 }
 
 /* As OpenSSL reads a file: every certificate and list of revoked ones in it. How many, or negative. */
-static int add_each(SSL_CTX *ctx, const OPENSSL_STACK *all)
+static int add_each(SSL_CTX *ctx, const OPENSSL_STACK *all, bool *ret_crl)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(ctx);
     int n = OPENSSL_sk_num(all), added = 0;
@@ -233,7 +234,8 @@ static int add_each(SSL_CTX *ctx, const OPENSSL_STACK *all)
             return -E_TLS;
         if (info->crl && X509_STORE_add_crl(store, info->crl) != 1)
             return -E_TLS;
-        added += (info->x509 != NULL) + (info->crl != NULL);
+        added += info->x509 != NULL;
+        *ret_crl = *ret_crl || info->crl;
     }
     return added;
 }
@@ -245,29 +247,29 @@ static void free_each(OPENSSL_STACK *all)
     OPENSSL_sk_free(all);
 }
 
-static int load_text(SSL_CTX *ctx, const struct believed *b, struct err *e)
+static int load_text(SSL_CTX *ctx, const struct believed *b, bool *ret_crl, struct err *e)
 {
     ERR_clear_error();
     BIO *bio = b->n <= INT32_MAX ? BIO_new_mem_buf(b->text, (int)b->n) : NULL;
     OPENSSL_STACK *all =
         bio ? (OPENSSL_STACK *)PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
-    int r = all ? add_each(ctx, all) : -E_TLS;
+    int r = all ? add_each(ctx, all, ret_crl) : -E_TLS;
     if (r <= 0)
         r = err_set(e, -E_TLS, "cannot use the certificates in ca_file %s: %s", b->ca_file,
-                    r < 0 ? tls_reason(NULL) : "no certificate or crl found");
+                    r < 0 ? tls_reason(NULL) : "no certificate found");
     if (all)
         free_each(all);
     BIO_free(bio);
     return r < 0 ? r : 0;
 }
 
-static int believe(SSL_CTX *ctx, const struct believed *b, struct err *e)
+static int believe(SSL_CTX *ctx, const struct believed *b, bool *ret_crl, struct err *e)
 {
     int r = tls_ctx_boundary(ctx, e);
     if (r == 0 && b->system)
         r = load_system(ctx, !b->ca_file, e);
     if (r == 0 && b->ca_file)
-        r = b->text ? load_text(ctx, b, e) : load_file(ctx, b->ca_file, e);
+        r = b->text ? load_text(ctx, b, ret_crl, e) : load_file(ctx, b->ca_file, e);
     if (r < 0)
         return r;
     /* A certificate in ca_file is trusted as it is, not only when it is a root. */
@@ -290,12 +292,14 @@ static struct tls_trust *trust_of(const struct believed *b, struct err *e)
         err_set(e, -E_TLS, "cannot set up TLS: %s", tls_reason(NULL));
         return NULL;
     }
-    if (believe(ctx, b, e) < 0) {
+    bool crl = false;
+    if (believe(ctx, b, &crl, e) < 0) {
         SSL_CTX_free(ctx);
         return NULL;
     }
     struct tls_trust *t = mem_new(struct tls_trust);
     t->ctx = ctx;
+    t->crl = crl;
     return t;
 }
 
@@ -416,6 +420,11 @@ int tls_expect(SSL *ssl, const struct tls_connect_options *o, struct err *e)
 {
     int r = o->is_ip ? expect_address(ssl, o->host, e) : expect_name(ssl, o->host, e);
     return r == 0 ? offer(ssl, o->alpn, e) : r;
+}
+
+bool tls_trust_revokes(const struct tls_trust *t)
+{
+    return t->crl;
 }
 
 SSL_CTX *tls_trust_ctx(struct tls_trust *t)

@@ -43,6 +43,7 @@ void tls_stream_linger(struct stream *s, int64_t ms);
 /* tls_client.c: the context of a trust; whom a session's server has to be; its verdict in words. 0 or a code with
  * words. */
 SSL_CTX *tls_trust_ctx(struct tls_trust *t);
+bool tls_trust_revokes(const struct tls_trust *t); /* a CRL is among what it was made of */
 /* A callback of the verification (SSL_set_verify): notes in the handshake why a certificate is refused. */
 int tls_note_verdict(int ok, X509_STORE_CTX *store);
 int tls_expect(SSL *ssl, const struct tls_connect_options *o, struct err *e) WARN_UNUSED;

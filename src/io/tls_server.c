@@ -151,12 +151,15 @@ static const char *words(const struct tls_handshake *h, int reason, const char *
 }
 
 /* A certificate is demanded, and one that is not signed by a certificate of `t`, or is for something else
- * than clients, ends the handshake. */
+ * than clients, ends the handshake. Where there is a list of revoked ones (RFC 5280 5), it is of that of each client's
+ * issuer, and a client whose issuer has none, or an old one, is refused. */
 static int demand_certificate(SSL *ssl, struct tls_trust *t, struct err *e)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(tls_trust_ctx(t));
+    const unsigned long flags =
+        X509_V_FLAG_PARTIAL_CHAIN | (tls_trust_revokes(t) ? X509_V_FLAG_CRL_CHECK : 0);
     if (SSL_ctrl(ssl, SSL_CTRL_SET_VERIFY_CERT_STORE, 1, store) != 1 ||
-        X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl), X509_V_FLAG_PARTIAL_CHAIN) != 1)
+        X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl), flags) != 1)
         return err_set(e, -E_TLS, "cannot set up the verification: %s", tls_reason(NULL));
     SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, tls_note_verdict);
     return 0;

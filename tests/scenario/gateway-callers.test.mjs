@@ -121,6 +121,27 @@ describe('callers with certificates', () => {
     assert.match(await ask(cert(before_)), /UNKNOWN_CA/);
   });
 
+  test('a list of revoked certificates beside their authority counts', async () => {
+    const d = staff.dir, gone = staff.issue(['a.example'], { subject: '/CN=gone' }), good = staff.issue(['a.example']), at = (f) => path.join(d, f);
+    fs.writeFileSync(at('crl.cnf'), `[ca]\ndefault_ca=x\n[x]\ndatabase=${at('crl.txt')}\ndefault_md=sha256\ndefault_crl_days=30\ncrlnumber=${at('crl.number')}\n`);
+    fs.writeFileSync(at('crl.txt'), '');
+    fs.writeFileSync(at('crl.number'), '01\n');
+    const ca = async (...args) => { const r = await run('openssl', ['ca', '-config', at('crl.cnf'), '-keyfile', at('ca.key'), '-cert', staff.file, ...args]); assert.equal(r.code, 0, r.err); };
+    await ca('-revoke', gone.certFile);
+    await ca('-gencrl', '-out', at('crl.pem'));
+    fs.writeFileSync(caFile, fs.readFileSync(staff.file, 'utf8') + fs.readFileSync(at('crl.pem'), 'utf8'));
+    const n = (g.proc.err.match(/msg="files read anew"/g) ?? []).length;
+    g.proc.kill('SIGHUP');
+    await until('it is read', () => (g.proc.err.match(/msg="files read anew"/g) ?? []).length > n);
+    assert.equal(await ask(cert(good)), '{"ok":true}');
+    assert.match(await ask(cert(gone)), /REVOKED/);
+    // A list alone is nobody's certificate.
+    fs.copyFileSync(at('crl.pem'), caFile);
+    g.proc.kill('SIGHUP');
+    await g.proc.line(/msg="the changed files cannot be used.*no certificate found/);
+    assert.match(await ask(cert(gone)), /REVOKED/);
+  });
+
   test('taken away, nobody is asked; those who were are served on after they connect again', async () => {
     g.write(undefined, { audit: { file: log } });
     const n = (g.proc.err.match(/msg="files read anew"/g) ?? []).length;

@@ -144,6 +144,13 @@ test('one who leaves, or cancels, takes it back; one who asks again is another o
   assert.equal(rest.length, 1, 'not that of another session');
   await cli('deny', rest[0].id);
   refused(await second, /a person at the gateway was asked, and has denied this call$/);
+
+  // Without a session an id is everybody's: nobody takes back another one's call with it.
+  const third = post('odd', close({ id: 2 }, 1)), mine = await waiting();
+  assert.equal((await post('odd', { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } })).status, 202);
+  assert.deepEqual((await pending()).map((i) => i.id), [mine.id]);
+  await cli('deny', mine.id);
+  refused(await third, /denied this call$/);
 });
 
 test('one who waits long gets a stream with comments, and the answer in it, whatever it is', async () => {
@@ -259,4 +266,21 @@ test('the gateway ends: who waits is told, and nothing is left', async () => {
   assert.match((await cli('approve', w.id)).err, /no call of this id waits/);
   const page = await (await fetch(`http://${g.page}/metrics`)).text();
   assert.match(page, /^sallyport_gateway_approvals_total\{outcome="approved"\} 0$/m);
+});
+
+test('where it goes, and what else goes along, is shown and part of what is approved', async () => {
+  const digests = [];
+  for (const at of ['/mcp?dry_run=true', '/prod/mcp?dry_run=false']) {
+    const r = call(s, t, host('odd'), { method: 'POST', path: at, headers: JSON_TYPE, body: JSON.stringify(close({ id: 3 }, 7, { _meta: { progressToken: 1, 'io.modelcontextprotocol/protocolVersion': '2025-11-25', 'x/amount': 'one million\u200b' } })) });
+    const w = await waiting();
+    assert.equal(w.path, at);
+    assert.deepEqual(JSON.parse(w.also), { _meta: { 'x/amount': 'one million\u200b' } });
+    const shown = (await cli('pending')).out;
+    assert(shown.includes(`path      ${at}`), shown);
+    assert(shown.includes('one million\\u200b'), shown);
+    digests.push(w.digest);
+    await cli('deny', w.id);
+    refused({ ...(await r), json: JSON.parse((await r).text) }, /denied this call$/);
+  }
+  assert.notEqual(digests[0], digests[1]);
 });

@@ -31,21 +31,45 @@ const char *term_off(FILE *f)
     return term_has_colour(f) ? "\033[0m" : "";
 }
 
-/* What a well-formed character of two or three bytes stands for; 0 for longer ones. */
+/* What a well-formed character stands for. */
 static unsigned code_point(const char *p, size_t n)
 {
     const unsigned char *u = (const unsigned char *)p;
     return n == 1   ? u[0]
            : n == 2 ? (u[0] & 0x1fu) << 6 | (u[1] & 0x3fu)
-           : n == 3 ? (u[0] & 0x0fu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu)
-                    : 0;
+           : n == 3
+               ? (u[0] & 0x0fu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu)
+               : (u[0] & 0x07u) << 18 | (u[1] & 0x3fu) << 12 | (u[2] & 0x3fu) << 6 | (u[3] & 0x3fu);
 }
 
-/* C0 and C1 controls, DEL, and Unicode's marks, embeddings, overrides and isolates of direction. */
+static bool shows_all;
+
+void term_show_all(void)
+{
+    shows_all = true;
+}
+
+/* C0 and C1 controls, DEL, and what Unicode has that is not seen: marks, embeddings, overrides and isolates of
+ * direction, characters without width or form, and tags, in which whole sentences can stand (UAX #9, UTS #51,
+ * DerivedCoreProperties: Default_Ignorable_Code_Point). Joiners and variation selectors make emoji and letters of some
+ * scripts, and are hidden only to who decides something by what is shown. */
 static bool is_hidden(unsigned c)
 {
-    return (c > 0 && c < 0x20) || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e ||
-           c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+    if (!shows_all && (c == 0x200c || c == 0x200d || (c >= 0xfe00 && c <= 0xfe0f)))
+        return false;
+    static const struct {
+        unsigned from, to;
+    } rows[] = {
+        {0x01, 0x1f},       {0x7f, 0x9f},       {0xad, 0xad},       {0x34f, 0x34f},
+        {0x61c, 0x61c},     {0x115f, 0x1160},   {0x17b4, 0x17b5},   {0x180b, 0x180f},
+        {0x200b, 0x200f},   {0x2028, 0x202e},   {0x2060, 0x206f},   {0x3164, 0x3164},
+        {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},   {0xfff0, 0xfffb},
+        {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (c >= rows[i].from && c <= rows[i].to)
+            return true;
+    return false;
 }
 
 /* True when the bytes may be the beginning of a character whose rest is still to come. */
@@ -140,7 +164,10 @@ void term_print_json(FILE *f, const char *text, size_t n)
         size_t wide = str_utf8_sequence(text + at, n - at);
         unsigned c = wide > 0 ? code_point(text + at, wide) : 0;
         wide = wide > 0 ? wide : 1;
-        if (is_hidden(c))
+        if (is_hidden(c) && c > 0xffff) /* a pair of surrogates (RFC 8259 7) */
+            fprintf(f, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
+                    0xdc00 + ((c - 0x10000) & 0x3ff));
+        else if (is_hidden(c))
             fprintf(f, "\\u%04x", c);
         else
             fwrite(text + at, 1, wide, f);

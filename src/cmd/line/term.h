@@ -32,6 +32,8 @@ void term_print_word(FILE *f, const char *text);
 /* A line of compact JSON; such characters, which stand in strings only, become \uNNNN: the value
  * stays the same. */
 void term_print_json(FILE *f, const char *text, size_t n);
+/* From now on joiners and variation selectors are escaped, too: for a command whose reader decides by what it shows. */
+void term_show_all(void);
 
 /* The same as term_print_text for text that comes in pieces, which
  * may be cut within a character. */

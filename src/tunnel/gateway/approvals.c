@@ -28,6 +28,8 @@ void approval_done(struct approval *a)
     free(a->tool);
     free(a->arguments);
     free(a->also);
+    free(a->path);
+    free(a->who);
     free(a->client);
     free(a->key);
     *a = (struct approval){.state = APPROVAL_WAITS};
@@ -107,7 +109,7 @@ void approvals_withdraw(struct approvals *l, const char *key, const char *reason
     void *x;
     while (map_next(&l->waiting, &pos, NULL, &x)) {
         struct approval *a = x;
-        if (!key || str_eq(a->key, key))
+        if (!key || (a->key && str_eq(a->key, key)))
             settle(l, a, APPROVAL_WITHDRAWN, reason);
     }
 }
@@ -140,6 +142,8 @@ static json_t *one_json(const struct approval *a)
     json_put_str(o, "rule", a->rule);
     json_put_str(o, "arguments", a->arguments);
     json_put_str(o, "also", a->also);
+    json_put_str(o, "path", a->path);
+    json_put_str(o, "caller", a->who);
     json_put_str(o, "client", a->client);
     json_put_str(o, "digest", a->digest);
     put_time(o, "asked_at", a->asked_us);

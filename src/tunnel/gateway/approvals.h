@@ -26,12 +26,14 @@ enum approval_state {
 };
 /* One call, in the memory of the fiber that holds it. */
 struct approval {
-    const char *route, *rule;       /* live as long as it waits */
-    char *tool, *arguments;         /* malloc'ed texts; arguments freed of secrets */
-    char *also;                     /* further members of its params, as JSON; NULL: none */
-    char *client;                   /* what the caller says it is; NULL: nothing */
-    char *key;                      /* by which the caller can cancel it */
-    char digest[DIGEST_SHA256_HEX]; /* of route, tool and arguments */
+    const char *route, *rule; /* live as long as it waits */
+    char *tool, *arguments;   /* malloc'ed texts; arguments freed of secrets */
+    char *also;               /* further members of its params, as JSON; NULL: none */
+    char *path;               /* of the request, with its query */
+    char *who;                /* whom the caller's certificate names; NULL: it has shown none */
+    char *client;             /* what the caller says it is; NULL: nothing */
+    char *key;                /* by which the caller can cancel it; NULL: by leaving */
+    char digest[DIGEST_SHA256_HEX]; /* of route, path, tool and arguments */
     int64_t asked_us, until_us;     /* wall clock */
     int64_t until_ns;
 

@@ -116,9 +116,15 @@ static json_t *accept_all(const struct decision *d)
     while (n < json_array_size(tools) && accept_one(d, json_array_get(tools, n), &e) == 0)
         n++;
     AUTO_JSON json_t *kept = done(d, n);
-    if (e.code < 0)
+    if (e.code >= 0)
+        return TAKE(kept);
+    if (n == 0)
         return refusal(&e);
-    return TAKE(kept);
+    const char *more = json_get_str(kept, "message"); /* they could not be kept */
+    AUTO_FREE char *words =
+        mem_printf("%zu of %zu were accepted%s%s; then: %s", n, json_array_size(tools),
+                   more ? ", but " : "", more ? more : "", e.msg);
+    return control_refusal(words);
 }
 
 static json_t *forget(const struct decision *d)

@@ -275,7 +275,7 @@ static void forward_it(struct gateway_request *q)
     int r = early ? renew_secret(q) : 0;
     if (r == 0 && q->route->tools)
         r = forward_judge(q);
-    if (r == 0 && !early)
+    if (r == 0 && (!early || q->confirm)) /* a person may have taken hours */
         r = renew_secret(q);
     if (r < 0)
         return;

@@ -33,19 +33,47 @@ METRIC_COUNTER(n_expired, "sallyport_gateway_approvals_total", "outcome=\"expire
 METRIC_COUNTER(n_withdrawn, "sallyport_gateway_approvals_total", "outcome=\"withdrawn\"",
                "Calls that a person was asked about, by what came of it")
 
-/* By which a caller can take back one call: its session, if it has one, and the request's id. malloc'ed. */
+/* By which a caller can take back one call: whose certificate it has shown, its session, and the request's id. malloc'ed.
+ * NULL: it has neither, and ids alone are everybody's; or the key is too long. Such a call is taken back by leaving. */
 static char *key_of(const struct gateway_request *q, const json_t *id)
 {
     const struct http_field *f = http_fields_get(&q->head.fields, "mcp-session-id", NULL);
     AUTO(buf) key = BUF_INIT(LIMIT_HEADER_BYTES + 2048);
     size_t n;
+    if (!f && !q->who[0])
+        return NULL;
     (void)buf_adds(&key, q->route->host.text);
+    (void)buf_addc(&key, '\n');
+    (void)buf_adds(&key, q->who);
     (void)buf_addc(&key, '\n');
     if (f)
         (void)buf_add(&key, f->value.p, f->value.n);
     (void)buf_addc(&key, '\n');
-    (void)json_print(&key, id);
-    return buf_take(&key, &n);
+    int r = json_print(&key, id);
+    return r < 0 ? NULL : buf_take(&key, &n);
+}
+
+/* Of _meta what MCP itself says there and does nothing at a tool; the rest is shown. `params` is a shallow copy. */
+static void drop_meta(json_t *params)
+{
+    static const char *const known[] = {"progressToken",
+                                        "traceparent",
+                                        "tracestate",
+                                        "baggage",
+                                        "io.modelcontextprotocol/protocolVersion",
+                                        "io.modelcontextprotocol/clientInfo",
+                                        "io.modelcontextprotocol/clientCapabilities"};
+    json_t *meta = json_object_get(params, "_meta");
+    if (!json_is_object(meta))
+        return;
+    meta = json_copy(meta);
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        (void)json_object_del(meta, known[i]);
+    if (json_object_size(meta) == 0)
+        (void)json_object_del(params, "_meta");
+    else
+        (void)json_object_set(params, "_meta", meta);
+    json_decref(meta);
 }
 
 /* Members of the params that are not shown otherwise. */
@@ -56,7 +84,7 @@ static char *also(const struct gateway_request *q, const json_t *params, bool *r
     size_t n;
     (void)json_object_del(rest, "name");
     (void)json_object_del(rest, "arguments");
-    (void)json_object_del(rest, "_meta");
+    drop_meta(rest);
     *ret_fits = true;
     if (json_object_size(rest) == 0)
         return NULL;
@@ -75,13 +103,23 @@ static char *client_of(const struct gateway_request *q)
     return buf_take(&text, &n);
 }
 
+/* Where it goes at the server, which may be another tenant or mode there. malloc'ed. */
+static char *path_of(const struct gateway_request *q)
+{
+    AUTO(buf) text = BUF_INIT(APPROVAL_TEXT_MAX);
+    size_t n;
+    (void)buf_add(&text, q->head.path.p, q->head.path.n);
+    return buf_take(&text, &n);
+}
+
 /* 0, or negative: 9e15 is longer when it is written out, so what fits elsewhere may not fit here. */
-static int hash(const struct gateway_request *q, const char *tool, const json_t *arguments,
-                char ret[DIGEST_SHA256_HEX])
+static int hash(const struct gateway_request *q, const char *path, const char *tool,
+                const json_t *arguments, char ret[DIGEST_SHA256_HEX])
 {
     AUTO(buf) text = BUF_INIT(DEFINITION_MAX);
     AUTO_JSON json_t *all = json_array();
     (void)json_array_append_new(all, json_string(q->route->host.text));
+    (void)json_array_append_new(all, json_str_lossy(path, strlen(path)));
     (void)json_array_append_new(all, json_string(tool));
     (void)json_array_append(all, arguments ? (json_t *)(uintptr_t)arguments : json_null());
     int r = definition_print(all, &text);
@@ -111,7 +149,8 @@ static void hear_cancelled(const struct gateway_request *q)
         if (!m->method || !str_eq(m->method, "notifications/cancelled") || !id)
             continue;
         AUTO_FREE char *key = key_of(q, id);
-        approvals_withdraw(q->f->o.approvals, key, "the caller has cancelled it");
+        if (key)
+            approvals_withdraw(q->f->o.approvals, key, "the caller has cancelled it");
     }
 }
 
@@ -133,9 +172,11 @@ static struct confirm_use *make(const struct gateway_request *q, const struct mc
     if (c->wrong)
         return c;
     a->tool = mem_strdup(judge_tool(m));
+    a->path = path_of(q);
+    a->who = q->who[0] ? mem_strdup(q->who) : NULL;
     a->also = also(q, m->params, &fits);
     if (!fits || forward_audit_text(q, arguments ? arguments : none, &text) < 0 ||
-        hash(q, a->tool, arguments, a->digest) < 0)
+        hash(q, a->path, a->tool, arguments, a->digest) < 0)
         c->wrong = "the arguments of a call that a person has to approve are small enough to be "
                    "looked at: 64 KiB";
     a->arguments = buf_take(&text, &n);
@@ -148,13 +189,16 @@ static struct confirm_use *make(const struct gateway_request *q, const struct mc
 void forward_confirm_ask(struct gateway_request *q)
 {
     const char *pattern = NULL;
-    if (!q->f->o.approvals)
-        return;
-    hear_cancelled(q);
+    if (q->f->o.approvals)
+        hear_cancelled(q);
     const struct mcp_entry *m = confirmed_entry(q, &pattern);
     if (!m)
         return;
     q->confirm = make(q, m);
+    if (!q->f->o.approvals)
+        q->confirm->wrong =
+            "a person has to approve this call, and the gateway was started without "
+            "anybody who could be asked";
     (void)snprintf(q->confirm->rule, sizeof(q->confirm->rule), "tools.confirm: %s", pattern);
     q->confirm->approval.rule = q->confirm->rule;
     q->confirm->entry = (size_t)(m - q->call.entries);
@@ -191,6 +235,7 @@ static void record(struct gateway_request *q, const char *verdict, const char *r
                                                            .policy = audit_text(q->face->hash),
                                                            .host = {q->host->text, q->host->n},
                                                            .tool = audit_text(a->tool),
+                                                           .caller = audit_text(a->who),
                                                            .call = audit_text(a->id),
                                                            .note = audit_text(note)});
 }

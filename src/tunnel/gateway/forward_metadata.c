@@ -50,7 +50,7 @@ static int renew_value(const struct public_url *p, const struct http_field *f, s
     if (http_text_eq(f->name, "www-authenticate"))
         return public_url_challenge(p, f->value, out);
     if (http_text_eq(f->name, "location"))
-        return public_url_of(p, f->value.p, f->value.n, out) ? 1 : buf_err(out);
+        return public_url_own(p, f->value.p, f->value.n, out) ? 1 : buf_err(out);
     return 0;
 }
 

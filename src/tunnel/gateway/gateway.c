@@ -378,10 +378,6 @@ static int open_all(struct gateway *g, struct err *e)
     put_on(g, f);
     r = open_audit(g, e);
     if (r == 0)
-        r = open_decisions(g, e);
-    if (r == 0)
-        r = open_forward(g, e);
-    if (r == 0)
         r = open_edge(g, e);
     if (r == 0)
         r = open_page(g, e);
@@ -389,6 +385,12 @@ static int open_all(struct gateway *g, struct err *e)
     if (r == 0 && g->listen.port)
         r = listener_open(&g->listen, &g->inner, &g->listener, e);
     return r;
+}
+
+int gateway_begin(struct gateway *g, struct err *e)
+{
+    int r = open_decisions(g, e);
+    return r < 0 ? r : open_forward(g, e);
 }
 
 struct gateway *gateway_open(const struct gateway_options *o, struct err *e)

@@ -25,6 +25,9 @@ struct gateway_options {
 /* Gets configuration, certificate and key, opens what can fail and what listens; nothing is dialled and no
  * caller is heard before gateway_run. Starts no thread. NULL with words. Suspends. */
 struct gateway *gateway_open(const struct gateway_options *o, struct err *e);
+/* Once after that, when nothing is left to be given up: reads what was kept, which strangers have said. 0 or a code with
+ * words. Suspends. */
+int gateway_begin(struct gateway *g, struct err *e) WARN_UNUSED;
 /* Serves until it is cancelled, or has been stopped and is empty. Suspends. */
 int gateway_run(struct gateway *g);
 /* From another fiber: takes no new callers, and lets those that are there go on for the shutdown_timeout

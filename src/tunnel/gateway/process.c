@@ -158,7 +158,10 @@ static int prepare(struct process *p, json_t **told, struct err *e)
         r = begin(p, told, e);
     if (r == 0)
         r = open_gateway(p, *told, e);
-    return r < 0 ? r : lock(e);
+    if (r == 0)
+        r = lock(e);
+    /* What strangers have said before, and was kept, is read behind the lock like anything of theirs. */
+    return r < 0 ? r : gateway_begin(p->gateway, e);
 }
 
 static int serve(struct process *p)

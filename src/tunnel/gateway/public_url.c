@@ -137,6 +137,14 @@ bool public_url_of(const struct public_url *p, const char *url, size_t n, struct
     return c > 0;
 }
 
+bool public_url_own(const struct public_url *p, const char *url, size_t n, struct buf *out)
+{
+    struct origin o;
+    return n <= PUBLIC_URL_MAX && !memchr(url, '\0', n) && read_origin(url, n, &o) &&
+           (is_of(&o, p->route) || (p->route->upstream.scheme == GATEWAY_UNIX && is_local(&o))) &&
+           public_url_of(p, url, n, out);
+}
+
 /* ---- documents ---- */
 
 static const char *const documents[] = {

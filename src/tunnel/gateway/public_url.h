@@ -26,6 +26,8 @@ bool public_url_is_metadata(struct http_text path);
  * route's server (that of `p->route` first); everything behind them as it was. True; false, with nothing appended,
  * when it is no URL of such a server. */
 bool public_url_of(const struct public_url *p, const char *url, size_t n, struct buf *out);
+/* The same of p->route's server alone: who can make a server point somewhere learns nothing of the other routes. */
+bool public_url_own(const struct public_url *p, const char *url, size_t n, struct buf *out);
 /* A metadata document: every URL in it by public_url_of; a signed_metadata that would say otherwise is taken out.
  * 0: it stays as it is, also when it is no JSON object; 1: `out` has the new text; -ENOMEM, or the error of
  * `out`. */

@@ -9,12 +9,16 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/limits.h"
+#include "fiber/fiber.h"
 #include "io/ctl.h"
 #include "tunnel/gateway/messages.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+
+#define KEEP_MS 10000 /* a disk that hangs holds up no request for ever */
+#define MARK_MS 30000
 
 static int odd(struct err *e)
 {
@@ -78,6 +82,7 @@ void supply_taken(struct ctl *keeper, int64_t number)
 int supply_mark(struct ctl *keeper, uint64_t *ret, struct err *e)
 {
     AUTO_JSON json_t *o = json_new_object(), *a = NULL;
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(MARK_MS);
     json_put_str(o, "op", "mark");
     int r = ctl_ask(keeper, o, NULL, 0, &a, NULL, NULL, e);
     if (r == 0)
@@ -193,6 +198,7 @@ static int write_all(int fd, const char *p, size_t n)
 int supply_keep(struct ctl *keeper, const char *text, size_t n, struct err *e)
 {
     AUTO_JSON json_t *sheet = json_new_object(), *keep = json_new_object(), *a = NULL;
+    AUTO(fiber_deadline) d = fiber_deadline_push_ms(KEEP_MS);
     json_put_str(sheet, "op", "sheet");
     json_put_str(keep, "op", "keep");
     {

@@ -22,6 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CONNECTING_MAX 128
+
 /* ---- sets ---- */
 
 static void set_free(struct keeper_set *s)
@@ -226,7 +228,12 @@ static int answer_connect(struct gateway_keeper *k, const json_t *o, struct ctl_
     const char *path = json_get_str(o, "path");
     if (!leads_to(k->used, path) && !leads_to(k->offered, path) && !leads_to(k->before, path))
         return err_set(e, -E_DENIED, "no route leads to this socket any more");
+    /* A server that does not accept holds questions up, and there is room for so many of all kinds. */
+    if (k->connecting >= CONNECTING_MAX)
+        return err_set(e, -EBUSY, "too many connections to Unix sockets are being made");
+    k->connecting++;
     int fd = gateway_reach_unix(path, e);
+    k->connecting--;
     return fd < 0 ? fd : add_fd(answer, &fd);
 }
 

@@ -34,6 +34,7 @@ struct gateway_keeper {
     struct keeper_set *offered, *used, *before;
     struct gateway_config *first; /* that this gateway began with: the way to the edge is of it */
     struct keeper_state *state;   /* NULL: nothing is kept, or nobody has asked yet */
+    size_t connecting;            /* to Unix sockets of routes */
     bool ready, was_ready, stopping;
     struct waitq wake; /* it is to stop */
 };

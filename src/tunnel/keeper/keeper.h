@@ -1,4 +1,5 @@
-/* keeper - the process beside a gateway: files, secrets, the audit log, signals; and no stranger's byte.
+/* keeper - the process beside a gateway: files, secrets, the audit log, signals. Of strangers' bytes it reads what the
+ * gateway wants kept, as JSON, before it takes the file's place, and no others.
  *
  * What lives in this folder: starting the gateway proper (tunnel/gateway/process.h) and what becomes of it
  * (keeper), what it may ask for (answer), the files (files), what it keeps (state). What does not: what is done with callers. */

@@ -28,6 +28,7 @@ struct keeper_state {
     int control_fd; /* listens */
     int sheet_fd;   /* what is being written to; -1: nothing */
     struct fmutex writing;
+    size_t users; /* who write here, or wait to: it stays as long */
 };
 
 struct job {
@@ -139,6 +140,10 @@ static int open_it(struct gateway_keeper *k, const struct gateway_config *c, str
         close_it(s);
         return 0;
     }
+    if (k->state && k->state->users) {
+        close_it(s);
+        return err_set(e, -EBUSY, "what is kept is being written");
+    }
     keeper_state_close(k); /* of a gateway that is gone: each asks once, when it begins */
     struct job j = {.s = s};
     int r = on_thread(k, check, &j, e);
@@ -237,12 +242,15 @@ int keeper_answer_keep(struct gateway_keeper *k, struct err *e)
     struct keeper_state *s = k->state;
     if (!s || s->sheet_fd < 0)
         return err_set(e, -E_PROTO, "there is nothing to keep");
-    struct job j = {.s = s, .fd = TAKE_FD(s->sheet_fd)};
+    struct job j = {.s = s, .fd = s->sheet_fd};
+    s->sheet_fd = -1;
+    s->users++;
     int r = fmutex_lock(&s->writing);
     if (r == 0) {
         r = on_thread(k, write_file, &j, e);
         fmutex_unlock(&s->writing);
     }
+    s->users--;
     fd_cleanup_close(&j.fd);
     return r;
 }

@@ -99,7 +99,7 @@ static void what_makes_no_sense_is_refused(void **state)
         {"member 0", BYTES(FRAME NUMBERS "\1\0\0\1x")},
         {"an empty text", BYTES("\0\0\0\x15\3" NUMBERS "\1\1\0\0")},
         {"a text beyond its frame", BYTES(FRAME NUMBERS "\1\1\0\2x")},
-        {"a number of one byte", BYTES(FRAME NUMBERS "\1\x11\0\1x")},
+        {"a number of one byte", BYTES(FRAME NUMBERS "\1\x12\0\1x")},
         {"half a member", BYTES("\0\0\0\x13\3" NUMBERS "\1\1")},
         {"a member twice", BYTES("\0\0\0\x1a\3" NUMBERS "\1\1\0\1x\1\0\1x")},
         {"members in another order", BYTES("\0\0\0\x1a\3" NUMBERS "\1\2\0\1x\1\0\1x")},

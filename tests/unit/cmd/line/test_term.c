@@ -29,6 +29,9 @@ static const struct {
     {"no-break space is no control", "\xc2\xa0", "> \xc2\xa0\n"},
     {"override of direction", "a\u202eb", "> a\\xe2\\x80\\xaeb\n"},
     {"isolate of direction", "\u2066", "> \\xe2\\x81\\xa6\n"},
+    {"tags, in which a sentence can stand", "a\U000e0041z", "> a\\xf3\\xa0\\x81\\x81z\n"},
+    {"a space without width", "a\u200bz", "> a\\xe2\\x80\\x8bz\n"},
+    {"a joiner of emoji, and their look", "\u200d\ufe0f", "> \u200d\ufe0f\n"},
     {"overlong", "\xc0\x9b", "> \\xc0\\x9b\n"},
     {"overlong of three", "\xe0\x82\x9b!", "> \\xe0\\x82\\x9b!\n"},
     {"surrogate", "\xed\xa0\x80", "> \\xed\\xa0\\x80\n"},
@@ -72,11 +75,11 @@ static void words_and_json_are_escaped(void **state)
     assert_non_null(f);
     term_print_word(f, "a\nb\033\xc2\x9b\u00e9");
     fputc('|', f);
-    static const char json[] = "{\"a\":\"\xc2\x9b\x7f\u202e\u00e9\"}";
+    static const char json[] = "{\"a\":\"\xc2\x9b\x7f\u202e\u00e9\U000e0041\u200d\"}";
     term_print_json(f, json, sizeof(json) - 1);
     assert_int_equal(fclose(f), 0);
-    assert_string_equal(got,
-                        "a\\x0ab\\x1b\\xc2\\x9b\u00e9|{\"a\":\"\\u009b\\u007f\\u202e\u00e9\"}\n");
+    assert_string_equal(got, "a\\x0ab\\x1b\\xc2\\x9b\u00e9|{\"a\":"
+                             "\"\\u009b\\u007f\\u202e\u00e9\\udb40\\udc41\u200d\"}\n");
 }
 
 /* Every string an event carries is hostile; nothing but text, newlines and our own layout may come

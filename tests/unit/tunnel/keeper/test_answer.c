@@ -3,6 +3,7 @@
 #include "unit/unit.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "fiber/fiber.h"
 #include "io/sock.h"
 #include "tunnel/gateway/supply.h"
 #include "tunnel/keeper/internal.h"
@@ -405,6 +406,77 @@ static int what_is_no_pins_is_not_kept(void *arg)
 }
 ON_LOOP(what_is_no_pins_is_not_kept)
 
+struct keeping {
+    struct pair *p;
+    int r;
+    struct err e;
+};
+
+static int keep_now(void *arg)
+{
+    struct keeping *x = arg;
+    AUTO_JSON json_t *keep = json_new_object(), *answer = NULL;
+    json_put_str(keep, "op", "keep");
+    x->r = ctl_ask(x->p->gateway, keep, NULL, 0, &answer, NULL, NULL, &x->e);
+    return 0;
+}
+
+/* One that was taken over asks for the state again, of another directory, while its file is being written. */
+static int what_is_being_written_stays(void *arg)
+{
+    static const char text[] = "{\"type\":\"gateway_pins\",\"version\":1,\"routes\":{}}\n";
+    enum { PAD = 8 << 20 };
+    struct pair p;
+    struct err e = {0};
+    struct supply_state s = SUPPLY_STATE_NONE;
+    struct ctl_fds fds = {.n = 0};
+    AUTO_JSON json_t *sheet = json_new_object(), *answer = NULL;
+    (void)arg;
+    begin(&p);
+    keeps(&p);
+    assert_int_equal(supply_state(p.gateway, &s, &e), 0);
+    supply_state_done(&s);
+    AUTO_FREE char *other = mem_printf("%s/other", p.dir);
+    assert_int_equal(mkdir(other, 0700), 0);
+    AUTO_FREE char *config =
+        mem_printf("edge: http://127.0.0.1:1\ntoken_file: %s/token\ntunnel_domain: t.localhost\n"
+                   "tls: {cert_file: %s/cert, key_file: %s/key}\nstate_dir: %s\n"
+                   "upstream: {allowed_ips: [127.0.0.0/8]}\nroutes:\n"
+                   "  a: {upstream: 'http://127.0.0.1:2', pin_tools: true}\n",
+                   p.dir, p.dir, p.dir, other);
+    write_file(&p, "gateway.yaml", config);
+    (void)serve_files(&p);
+    json_put_str(sheet, "op", "sheet");
+    assert_int_equal(ctl_ask(p.gateway, sheet, NULL, 0, &answer, &fds, NULL, &e), 0);
+    AUTO_FREE char *pad = mem_array(PAD, 1);
+    memset(pad, ' ', PAD);
+    assert_true(write(fds.fd[0], pad, PAD) == PAD);
+    assert_true(write(fds.fd[0], text, sizeof(text) - 1) == (ssize_t)sizeof(text) - 1);
+    ctl_fds_done(&fds);
+    struct keeping x = {.p = &p};
+    {
+        AUTO(scope) beside;
+        scope_init(&beside);
+        assert_int_equal(fiber_spawn(&beside, "keep", keep_now, &x, NULL), 0);
+        assert_int_equal(fiber_sleep_ms(5), 0);
+        (void)!supply_state(p.gateway, &s, &e); /* refused, or after the other: as it comes */
+        supply_state_done(&s);
+        (void)!scope_join(&beside);
+    }
+    assert_int_equal(x.r, 0);
+    assert_true(is_there(&p, "pins.json")); /* where it was to be kept, and whole */
+    assert_int_equal(supply_state(p.gateway, &s, &e), 0);
+    assert_true(strstr(s.path, "/other/") && !s.text);
+    supply_state_done(&s);
+    AUTO_FREE char *socket = mem_printf("%s/gateway.sock", other);
+    keeper_state_close(p.k);
+    assert_true(access(socket, F_OK) < 0);
+    assert_int_equal(rmdir(other), 0);
+    end(&p);
+    return 0;
+}
+ON_LOOP(what_is_being_written_stays)
+
 static int a_directory_of_others_keeps_nothing(void *arg)
 {
     struct pair p;
@@ -437,6 +509,7 @@ int main(void)
         CASE(it_is_ready_once),
         CASE(what_is_kept_comes_back),
         CASE(what_is_no_pins_is_not_kept),
+        CASE(what_is_being_written_stays),
         CASE(a_directory_of_others_keeps_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
