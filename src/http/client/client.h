@@ -51,7 +51,8 @@ struct client_request {
      * that had been used before dies without an answer. */
     bool once;
     /* Kept connections are used, but what of the body has gone out is never sent again: when such a
-     * connection dies without an answer, so does the request. For what must not happen twice. */
+     * connection dies without an answer, so does the request. For what must not happen twice. So none is used
+     * that was idle for two seconds: many servers close theirs after five. */
     bool no_repeat;
     /* What comes back is secret: its buffer never moves and is wiped by client_response_done, and
      * what TLS keeps of it is wiped, too. The ceiling of the body is allocated at once. Not for

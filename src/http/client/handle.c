@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define KEPT_IDLE_S 2L
+
 static const char *trusted_file; /* set before the first request */
 
 void http_client_trust(const char *pem_file)
@@ -105,6 +107,8 @@ void client_handle_set_up(struct client_stream *s, const struct client_request *
         api->easy_setopt(s->easy, CURLOPT_FRESH_CONNECT, 1L);
         api->easy_setopt(s->easy, CURLOPT_FORBID_REUSE, 1L);
     }
+    if (q->no_repeat)
+        api->easy_setopt(s->easy, CURLOPT_MAXAGE_CONN, KEPT_IDLE_S);
     api->easy_setopt(s->easy, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(q->connect_timeout_ms ? q->connect_timeout_ms : 10000));
     if (c->connect_to)

@@ -356,6 +356,45 @@ static int what_must_not_happen_twice_is_sent_once(void *arg)
     return 0;
 }
 
+/* Two connections are open at once, and each gets one request. */
+static int patient_peer(void *arg)
+{
+    struct peer *p = arg;
+    struct stream s[2];
+    for (int i = 0; i < 2; i++) {
+        int fd = sock_accept(&p->listener, NULL);
+        if (fd < 0)
+            return fd;
+        assert_int_equal(stream_from_fd(&s[i], fd), 0);
+        p->requests += serve_one(&s[i], true) == 0;
+    }
+    stream_done(&s[0]);
+    stream_done(&s[1]);
+    return 0;
+}
+
+/* A server may be about to close it. */
+static int what_must_not_happen_twice_takes_no_idle_connection(void *arg)
+{
+    (void)arg;
+    static struct setup t;
+    begin(&t, "", 0);
+    assert_int_equal(fiber_spawn(&t.scope, "peer", patient_peer, &t.peer, NULL), 0);
+    const struct client_request q = {
+        .method = "POST", .url = t.url, .body = "hello", .body_len = 5, .no_repeat = true};
+    for (int i = 0; i < 2; i++) {
+        struct client_response resp = {0};
+        struct err e = {0};
+        assert_int_equal(client_fetch(t.client, &q, 100, &resp, &e), 0);
+        client_response_done(&resp);
+        if (i == 0)
+            assert_int_equal(fiber_sleep_ms(3200), 0);
+    }
+    assert_int_equal(t.peer.requests, 2);
+    end(&t);
+    return 0;
+}
+
 static int a_connection_goes_where_connect_to_says(void *arg)
 {
     (void)arg;
@@ -384,6 +423,7 @@ static int a_connection_goes_where_connect_to_says(void *arg)
 
 ON_LOOP(every_answer_is_given_or_has_words)
 ON_LOOP(what_must_not_happen_twice_is_sent_once)
+ON_LOOP(what_must_not_happen_twice_takes_no_idle_connection)
 ON_LOOP(a_connection_goes_where_connect_to_says)
 ON_LOOP(a_request_is_sent_as_written_or_refused)
 ON_LOOP(a_request_ends_by_cancel_and_by_deadline)
@@ -399,6 +439,7 @@ int main(void)
         CASE(a_slow_reader_loses_nothing),
         CASE(two_requests_use_one_connection),
         CASE(what_must_not_happen_twice_is_sent_once),
+        CASE(what_must_not_happen_twice_takes_no_idle_connection),
         CASE(a_connection_goes_where_connect_to_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
