@@ -14,27 +14,34 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* The public half can be made again at any time; one that is there is left, or replaced when it is
- * not this key's. */
-static int write_public(const char *path, const struct ed25519 *key, struct err *e)
+/* The public half can be made again at any time; one that is there is left, if it is this key's. 1: there is
+ * none. */
+static int check_public(const char *path, const struct ed25519 *key, struct err *e)
 {
     unsigned char raw[ED25519_PUBLIC_BYTES], there[ED25519_PUBLIC_BYTES];
-    char pem[ED25519_PEM_MAX], text[ED25519_PEM_MAX + 64];
+    char text[ED25519_PEM_MAX + 64];
+    AUTO_CLOSE int fd = file_open(path, O_RDONLY, e);
+    if (fd < 0)
+        return fd == -ENOENT ? 1 : fd;
+    ed25519_get_public(key, raw);
+    ssize_t n = file_read_small(fd, text, sizeof(text));
+    if (n >= 0 && ed25519_public_of_pem(text, (size_t)n, there) == 0 &&
+        memcmp(raw, there, sizeof(raw)) == 0)
+        return 0;
+    return err_set(e, -E_CORRUPT,
+                   "%s is not the public half of the key beside it; move it away, it is made again",
+                   path);
+}
+
+static int write_public(const char *path, const struct ed25519 *key, struct err *e)
+{
+    unsigned char raw[ED25519_PUBLIC_BYTES];
+    char pem[ED25519_PEM_MAX];
+    int r = check_public(path, key, e);
+    if (r <= 0)
+        return r;
     ed25519_get_public(key, raw);
     ed25519_public_pem(raw, pem);
-    AUTO_CLOSE int fd = file_open(path, O_RDONLY, e);
-    if (fd < 0 && fd != -ENOENT)
-        return fd;
-    if (fd >= 0) {
-        ssize_t n = file_read_small(fd, text, sizeof(text));
-        if (n >= 0 && ed25519_public_of_pem(text, (size_t)n, there) == 0 &&
-            memcmp(raw, there, sizeof(raw)) == 0)
-            return 0;
-        return err_set(e, -E_CORRUPT,
-                       "%s is not the public half of the key beside it; move it away, it is made "
-                       "again",
-                       path);
-    }
     return file_write_new(path, 0644, pem, strlen(pem), e);
 }
 
@@ -83,6 +90,20 @@ int audit_key_open(const char *path, const char *public_path, bool make, struct 
     int r = read_key(fd, path, &key, e);
     if (r == 0)
         r = write_public(public_path, key, e);
+    if (r < 0)
+        ed25519_free(key);
+    else
+        *ret = key;
+    return r;
+}
+
+int audit_key_look(const char *path, const char *public_path, struct ed25519 **ret, struct err *e)
+{
+    struct ed25519 *key = NULL;
+    AUTO_CLOSE int fd = file_open(path, O_RDONLY, e);
+    int r = fd < 0 ? fd : read_key(fd, path, &key, e);
+    if (r == 0)
+        r = check_public(public_path, key, e);
     if (r < 0)
         ed25519_free(key);
     else

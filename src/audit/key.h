@@ -10,5 +10,8 @@ struct err;
  * *ret the caller's; -ENOENT; or another negative code, with words. */
 int audit_key_open(const char *path, const char *public_path, bool make, struct ed25519 **ret,
                    struct err *e) WARN_UNUSED;
+/* The same, and makes nothing. 1: the public one is missing, which audit_key_open makes. */
+int audit_key_look(const char *path, const char *public_path, struct ed25519 **ret, struct err *e)
+    WARN_UNUSED;
 /* Reads a public key. Blocks. 0, or a negative code with words. */
 int audit_key_read_public(const char *path, struct ed25519 **ret, struct err *e) WARN_UNUSED;

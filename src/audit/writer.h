@@ -27,6 +27,10 @@ struct audit_options {
  * words. */
 int audit_writer_open(const struct audit_options *o, struct audit_writer **ret, struct err *e)
     WARN_UNUSED;
+/* Whether audit_writer_open could open the log at `path`, or make it: looks at the same files, and changes and
+ * makes nothing. One that is being written by somebody is none the worse. Blocks: reads the file's end. 0, or
+ * a negative code with words. */
+int audit_writer_look(const char *path, struct err *e) WARN_UNUSED;
 /* Writes the last checkpoint, puts everything on disk, gives unused space back. Blocks. NULL is
  * fine. 0, or a negative code with words. */
 int audit_writer_close(struct audit_writer *w, struct err *e);

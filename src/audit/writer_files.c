@@ -223,12 +223,27 @@ static int go_on(struct audit_writer *w, struct err *e)
     return r;
 }
 
+/* `fd` is the file's, or why it is not open; `n` full files lie beside it. */
+static bool is_fresh(int fd, size_t n)
+{
+    struct stat st;
+    return n == 0 && (fd == -ENOENT || (fd >= 0 && fstat(fd, &st) == 0 && st.st_size == 0));
+}
+
+/* A log's key that is gone: another one would not fit what is there. */
+static int say_no_key(const char *key, struct err *e)
+{
+    return err_set(e, -ENOENT,
+                   "the key %s of an audit log that is there is gone; put it back, or move all "
+                   "files of the log away to begin a new one",
+                   key);
+}
+
 static int open_files(struct audit_writer *w, struct err *e)
 {
     AUTO_FREE unsigned *full = NULL;
     AUTO_FREE char *key = mem_printf("%s.key", w->path), *public = mem_printf("%s.pub", w->path);
     size_t n = 0;
-    struct stat st;
     int r = take_lock(w, e);
     if (r == 0)
         r = audit_files_list(w->path, &full, &n, e);
@@ -236,16 +251,12 @@ static int open_files(struct audit_writer *w, struct err *e)
         return r;
     w->number = n ? full[n - 1] : 0;
     w->fd = file_open(w->path, O_RDWR, e);
-    bool fresh =
-        n == 0 && (w->fd == -ENOENT || (w->fd >= 0 && fstat(w->fd, &st) == 0 && st.st_size == 0));
+    bool fresh = is_fresh(w->fd, n);
     if (w->fd < 0 && w->fd != -ENOENT)
         return w->fd;
     r = audit_key_open(key, public, fresh, &w->key, e);
     if (r == -ENOENT)
-        return err_set(e, r,
-                       "the key %s of an audit log that is there is gone; put it back, or move all "
-                       "files of the log away to begin a new one",
-                       key);
+        return say_no_key(key, e);
     if (r < 0)
         return r;
     if (w->fd == -ENOENT)
@@ -266,18 +277,24 @@ static void writer_free(struct audit_writer *w)
     free(w);
 }
 
+static struct audit_writer *writer_new(const char *path)
+{
+    struct audit_writer *w = mem_new(struct audit_writer);
+    w->path = mem_strdup(path);
+    w->lock_fd = w->fd = -1;
+    audit_chain_init(&w->chain);
+    map_init(&w->clients);
+    return w;
+}
+
 int audit_writer_open(const struct audit_options *o, struct audit_writer **ret, struct err *e)
 {
     unsigned char raw[ED25519_PUBLIC_BYTES];
-    struct audit_writer *w = mem_new(struct audit_writer);
-    w->path = mem_strdup(o->path);
+    struct audit_writer *w = writer_new(o->path);
     w->rotate_next = w->rotate_bytes = o->rotate_bytes > 0 ? o->rotate_bytes : ROTATE_BYTES;
     w->checkpoint_records = o->checkpoint_records ? o->checkpoint_records : CHECKPOINT_RECORDS;
     if (w->checkpoint_records > CHECKPOINT_RECORDS_MAX)
         w->checkpoint_records = CHECKPOINT_RECORDS_MAX;
-    w->lock_fd = w->fd = -1;
-    audit_chain_init(&w->chain);
-    map_init(&w->clients);
     int r = open_files(w, e);
     if (r == 0) {
         ed25519_get_public(w->key, raw);
@@ -292,6 +309,52 @@ int audit_writer_open(const struct audit_options *o, struct audit_writer **ret, 
         writer_free(w);
     else
         *ret = w;
+    return r;
+}
+
+/* Files can be made where `path` is, in the name of this process. */
+static int look_at_folder(const char *path, struct err *e)
+{
+    AUTO_FREE char *folder = file_folder(path);
+    if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
+        return 0;
+    return err_set(e, -errno, "no file can be made in %s: %s", folder, err_text(-errno));
+}
+
+static int look_at_files(struct audit_writer *w, struct err *e)
+{
+    AUTO_FREE unsigned *full = NULL;
+    AUTO_FREE char *key = mem_printf("%s.key", w->path), *public = mem_printf("%s.pub", w->path);
+    AUTO_FREE char *lock = mem_printf("%s.lock", w->path);
+    size_t n = 0;
+    int r = audit_files_list(w->path, &full, &n, e);
+    if (r < 0)
+        return r;
+    w->number = n ? full[n - 1] : 0;
+    AUTO_CLOSE int lock_fd = file_open(lock, O_RDWR, e);
+    if (lock_fd < 0 && lock_fd != -ENOENT)
+        return lock_fd;
+    w->fd = file_open(w->path, O_RDWR, e);
+    if (w->fd < 0 && w->fd != -ENOENT)
+        return w->fd;
+    r = audit_key_look(key, public, &w->key, e);
+    if (r == -ENOENT && !is_fresh(w->fd, n))
+        return say_no_key(key, e);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    return lock_fd < 0 || w->fd < 0 || r != 0 ? look_at_folder(w->path, e) : 0;
+}
+
+int audit_writer_look(const char *path, struct err *e)
+{
+    struct audit_writer *w = writer_new(path);
+    struct audit_end end;
+    audit_end_init(&end);
+    int r = look_at_files(w, e);
+    if (r == 0 && w->fd >= 0 && w->key)
+        r = find_end(w, &end, e);
+    audit_end_done(&end);
+    writer_free(w);
     return r;
 }
 

@@ -317,6 +317,109 @@ describe('gateway doctor', () => {
     only(await doctor(good({ tls: { cert_file: t.leaf.certFile, key_file: other.keyFile } })), 'certificate', /does not belong/);
   });
 
+  /** What a gateway with this file says: that it does not start. */
+  async function fails(d, words) {
+    const p = start(BIN, ['gateway', '--config', d.file, '--metrics', 'none']);
+    assert.equal((await p.exit).code, 1, p.tail());
+    assert.match(p.err, words);
+  }
+  /** Names, sizes and times of all that is in a directory. */
+  const inside = (dir) => fs.readdirSync(dir).sort().map((f) => { const st = fs.statSync(path.join(dir, f)); return [f, st.size, st.mtimeMs, st.mode]; });
+
+  test('whom callers are signed by: a file that is missing, and one that is damaged', async () => {
+    const file = path.join(tempDir('clients'), 'ca.pem');
+    const of = () => doctor(good({ tls: { cert_file: t.leaf.certFile, key_file: t.leaf.keyFile, client_ca_file: file } }));
+    const missing = await of();
+    only(missing, 'client_ca_file', /tls\.client_ca_file: cannot open .*ca\.pem/, /certificates \(PEM\)/);
+    await fails(missing, /tls\.client_ca_file: cannot open/);
+    fs.writeFileSync(file, fs.readFileSync(t.ca.file, 'utf8').slice(0, 200));
+    const damaged = await of();
+    only(damaged, 'client_ca_file', /tls\.client_ca_file: .*ca\.pem/, /certificates \(PEM\)/);
+    await fails(damaged, /tls\.client_ca_file: .*ca\.pem/);
+    fs.copyFileSync(t.ca.file, file);
+    const fine = await of();
+    assert.deepEqual([fine.code, fine.of('client_ca_file').verdict], [0, 'ok'], fine.out);
+  });
+
+  test('the state directory: not there, writable for others, somebody else\'s; pins that are damaged or somebody else\'s', async () => {
+    const dir = path.join(tempDir('state'), 'pins'), pins = path.join(dir, 'pins.json');
+    const of = () => doctor(good({ state_dir: dir }, { modern: { upstream: `http://127.0.0.1:${modern.port}`, pin_tools: true } }));
+    const bad = async (id, words, fix) => { const d = await of(); only(d, id, words, fix); await fails(d, words); };
+    await bad('state_dir', /state_dir: cannot open .*pins/, /mkdir -m 700 .*state_dir: DIR/);
+    assert(!fs.existsSync(dir), 'nothing is made');
+    assert.equal((await of()).of('pins_file').verdict, 'untried');
+    fs.mkdirSync(dir, { mode: 0o700 });
+    fs.chmodSync(dir, 0o777);
+    await bad('state_dir', /has to belong to the gateway's user, and nobody else may write to it/, /chmod 700/);
+    fs.chmodSync(dir, 0o700);
+    if (process.getuid() === 0) {
+      fs.chownSync(dir, 65534, 65534);
+      await bad('state_dir', /has to belong to the gateway's user/, /owner/);
+      fs.chownSync(dir, 0, 0);
+    }
+    const none = await of();
+    assert.deepEqual([none.code, none.of('state_dir').verdict, none.of('pins_file').verdict], [0, 'ok', 'ok'], none.out);
+    assert.match(none.of('pins_file').text, /there is no .*pins\.json yet: nothing is pinned/);
+    assert.deepEqual(fs.readdirSync(dir), [], 'and made nothing');
+    fs.writeFileSync(pins, '{"version":1,"routes":{', { mode: 0o600 });
+    await bad('pins_file', /pins\.json is damaged/, /put back a copy/);
+    assert.equal(fs.readFileSync(pins, 'utf8'), '{"version":1,"routes":{');
+    fs.writeFileSync(pins, '{"type":"gateway_pins","version":1,"routes":{}}');
+    assert.match((await of()).of('pins_file').text, /pins\.json can be read/);
+    fs.chmodSync(pins, 0o622);
+    await bad('pins_file', /was written by somebody else, or may be/, /mode 600/);
+  });
+
+  test('without pins and approvals no state directory is asked for', async () => {
+    const d = await doctor(good({ state_dir: '/nowhere/at/all' }));
+    assert.deepEqual([d.code, d.all.checks.filter((c) => ['state_dir', 'pins_file'].includes(c.id))], [0, []], d.out);
+  });
+
+  test('the audit log: no directory, a directory in its place, a key that is gone, an end that does not hold', async () => {
+    const dir = path.join(tempDir('audit'), 'log'), file = path.join(dir, 'a.jsonl');
+    const of = () => doctor(good({ audit: { file } }));
+    const bad = async (words, said = words) => {
+      const before = fs.existsSync(dir) && inside(dir), d = await of();
+      only(d, 'audit_file', words, /let the gateway's user write .*a\.jsonl/);
+      assert.deepEqual(fs.existsSync(dir) && inside(dir), before, 'nothing is made or changed');
+      await fails(d, said);
+    };
+    await bad(/cannot read directory .*log: No such file/, /audit: cannot lock .*No such file/);
+    fs.mkdirSync(file, { recursive: true });
+    await bad(/a\.jsonl/);
+    fs.rmdirSync(file);
+    for (const f of fs.readdirSync(dir)) fs.unlinkSync(path.join(dir, f));
+    const fresh = await of();
+    assert.deepEqual([fresh.code, fresh.of('audit_file').verdict, fs.readdirSync(dir)], [0, 'ok', []], fresh.out);
+    // One that is written while it is looked at is none the worse.
+    const g = await startGateway(s, t, { modern: `http://127.0.0.1:${modern.port}` }, { config: { audit: { file } } });
+    try {
+      const before = inside(dir), d = await of();
+      assert.deepEqual([d.code, d.of('audit_file').verdict], [0, 'ok'], d.out);
+      assert.deepEqual(inside(dir), before);
+    } finally { await g.stop(); }
+    fs.chmodSync(`${file}.key`, 0o644);
+    await bad(/a\.jsonl\.key/);
+    fs.chmodSync(`${file}.key`, 0o600);
+    fs.renameSync(`${file}.key`, `${file}.away`);
+    await bad(/the key .*a\.jsonl\.key of an audit log that is there is gone/);
+    fs.renameSync(`${file}.away`, `${file}.key`);
+    assert.equal((await of()).code, 0);
+    fs.writeFileSync(file, 'this is no log\n');
+    await bad(/has no checkpoint at its end/);
+  });
+
+  test('as another user, a state directory and a log that this one may not write', { skip: process.getuid() !== 0 && 'only root can be somebody else' }, async () => {
+    const dir = tempDir('theirs'), log = tempDir('log');
+    fs.chmodSync(dir, 0o755);
+    fs.chmodSync(log, 0o755);
+    const config = good({ state_dir: dir, audit: { file: path.join(log, 'a.jsonl') } }, { modern: { upstream: `http://127.0.0.1:${modern.port}`, pin_tools: true } });
+    const as = (bin, argv) => ['sh', '-c', 'for f in "$(dirname "$1")"; do chmod 755 "$f"; done; shift; exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"', 'sh', argv[argv.indexOf('--config') + 1], bin, ...argv];
+    const d = await doctor(config, { wrap: as });
+    assert.match(d.of('state_dir').text, /has to belong to the gateway's user/);
+    assert.match(d.of('audit_file').text, /no file can be made in .*: permission denied/i);
+  });
+
   test('the certificate: expired, of other names, of a CA that is not registered', async () => {
     const pair = (l) => ({ tls: { cert_file: l.certFile, key_file: l.keyFile } });
     only(await doctor(good(pair(t.ca.issue([`*.${t.domain}`], { days: 0 })))), 'certificate_dates', /has expired on 2020-01-02/);

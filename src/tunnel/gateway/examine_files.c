@@ -159,8 +159,9 @@ void examine_files(struct examine *x)
              d.err.msg);
         return;
     }
-    TELL(x, EXAMINE_FILES, "config", "configuration", FINDING_OK, NULL, NULL, "%s, %zu routes",
-         x->o->config_path, x->config->n_routes);
+    TELL(x, EXAMINE_FILES, "config", "configuration", FINDING_OK, NULL, NULL, "%s, %zu route%s",
+         x->o->config_path, x->config->n_routes, x->config->n_routes == 1 ? "" : "s");
     look_at_secrets(x);
     look_at_certificate(x);
+    examine_start(x);
 }

@@ -38,6 +38,9 @@ void examine_tell(const struct examine *x, const struct finding *f, const char *
 
 /* examine_files.c: the configuration into x->config, secret files, certificate. Suspends. */
 void examine_files(struct examine *x);
+/* examine_start.c: what else the gateway and its keeper open before they serve: whom callers are signed by, the
+ * state directory, the audit log. With a configuration. Suspends. */
+void examine_start(struct examine *x);
 /* examine_edge.c: the way to the edge, and what it says. With a configuration that has one. Suspends. */
 void examine_edge(struct examine *x);
 /* examine_answer.c: what the edge has answered to the question whether it would let a gateway in; `status` of

@@ -118,18 +118,25 @@ static int read_trust(const struct job *j, struct tls_trust **ret, struct err *e
 }
 
 /* Whom callers have to be signed by. */
-static int read_client_trust(const struct job *j, struct err *e)
+static int read_client_trust(const char *path, int fd, struct tls_trust **ret,
+                             char ret_hash[FACE_HASH_MAX], struct err *e)
 {
-    struct gateway_face *f = j->ret;
-    const char *path = f->config->client_ca_file;
     AUTO_FREE char *text = mem_array(CA_MOST, 1);
-    ssize_t n = read_text(j->files.client_fd, path, text, CA_MOST, e);
+    ssize_t n = read_text(fd, path, text, CA_MOST, e);
     if (n < 0)
         return err_wrap(e, (int)n, "tls.client_ca_file");
-    (void)digest_sha256_hex(text, (size_t)n, f->client_hash);
-    f->client_trust = tls_trust_text(path, text, (size_t)n, false, e);
+    (void)digest_sha256_hex(text, (size_t)n, ret_hash);
+    *ret = tls_trust_text(path, text, (size_t)n, false, e);
     secret_wipe(text, (size_t)n); /* a link may lead to the key's file */
-    return f->client_trust ? 0 : err_wrap(e, -E_TLS, "tls.client_ca_file");
+    return *ret ? 0 : err_wrap(e, -E_TLS, "tls.client_ca_file");
+}
+
+int face_client_trust(const struct gateway_config *c, struct tls_trust **ret, struct err *e)
+{
+    char ignored[FACE_HASH_MAX];
+    AUTO_CLOSE int fd = face_file_open(c->client_ca_file, false, e);
+    return fd < 0 ? err_wrap(e, fd, "tls.client_ca_file")
+                  : read_client_trust(c->client_ca_file, fd, ret, ignored, e);
 }
 
 /* On a thread, once there may be some. */
@@ -148,7 +155,8 @@ static int read_all(void *arg)
     if (r == 0)
         hash_config(c, f->hash);
     if (r == 0 && c->client_ca_file)
-        r = read_client_trust(j, &j->err);
+        r = read_client_trust(c->client_ca_file, j->files.client_fd, &f->client_trust,
+                              f->client_hash, &j->err);
     if (r == 0 && gateway_config_has_https(c))
         r = read_trust(j, &f->upstream_trust, &j->err);
     return r;

@@ -40,6 +40,9 @@ struct route_secret *face_secret(const struct gateway_face *f, const struct gate
 /* The certificate and key alone, whatever their dates are. Blocks. 0, or a code with words. */
 int face_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
     WARN_UNUSED;
+/* Whom callers have to be signed by, of a configuration with tls.client_ca_file. Blocks. 0, or a code with words. */
+int face_client_trust(const struct gateway_config *c, struct tls_trust **ret, struct err *e)
+    WARN_UNUSED;
 /* Opens one of the files; a key's must be nobody else's to read. A descriptor, the caller's, or a code with
  * words. Blocks. */
 int face_file_open(const char *path, bool is_key, struct err *e) WARN_UNUSED;

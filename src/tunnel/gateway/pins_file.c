@@ -19,16 +19,22 @@ struct pins_file {
     struct fmutex one;
 };
 
-int pins_file_open(struct ctl *keeper, const struct supply_state *given, struct pins *pins,
-                   struct pins_file **ret, struct err *e)
+int pins_file_read(struct pins *pins, const char *path, const char *text, size_t n, struct err *e)
 {
-    int r = given->text ? pins_read(pins, given->text, given->n, e) : 0;
+    int r = pins_read(pins, text, n, e);
     if (r == -E_CORRUPT)
         err_wrap(e, r,
                  "%s is damaged, and the gateway does not start with tools that nobody has "
                  "accepted: put back a copy of it; without it the first list of each route is "
                  "trusted again",
-                 given->path);
+                 path);
+    return r;
+}
+
+int pins_file_open(struct ctl *keeper, const struct supply_state *given, struct pins *pins,
+                   struct pins_file **ret, struct err *e)
+{
+    int r = given->text ? pins_file_read(pins, given->path, given->text, given->n, e) : 0;
     if (r < 0)
         return r;
     struct pins_file *f = mem_new(struct pins_file);

@@ -14,6 +14,10 @@ struct pins_file;
  * left as it is. */
 int pins_file_open(struct ctl *keeper, const struct supply_state *given, struct pins *pins,
                    struct pins_file **ret, struct err *e) WARN_UNUSED;
+/* Takes the text of the file at `path`, which stands in words, into pins that are empty. Does not suspend. 0, or a
+ * code with words. */
+int pins_file_read(struct pins *pins, const char *path, const char *text, size_t n, struct err *e)
+    WARN_UNUSED;
 void pins_file_free(struct pins_file *f); /* NULL is fine; nobody may be saving */
 /* Puts on disk what has changed since; nothing to do is 0. Suspends. 0 or a code with words: then it is tried
  * again with the next one. */

@@ -16,11 +16,11 @@
 #include "io/pool.h"
 #include "tunnel/gateway/control.h"
 #include "tunnel/gateway/pins_file.h"
+#include "tunnel/gateway/state_dir.h"
 #include "tunnel/gateway/supply.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct keeper_state {
@@ -39,54 +39,24 @@ struct job {
 
 /* ---- reading ---- */
 
-static int check_dir(const char *dir, struct err *e)
-{
-    struct stat st;
-    AUTO_CLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
-    if (r < 0)
-        return err_set(e, r, "state_dir: cannot open %s: %s", dir, err_text(r));
-    if (st.st_uid != geteuid() || (st.st_mode & 022))
-        return err_set(e, -EPERM,
-                       "%s has to belong to the gateway's user, and nobody else may write to it: "
-                       "what is accepted is kept there (state_dir names another directory)",
-                       dir);
-    return 0;
-}
-
-static int read_kept(int fd, const char *path, int *ret, struct err *e)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_set(e, -errno, "cannot read %s: %s", path, err_text(-errno));
-    if (st.st_uid != geteuid() || (st.st_mode & 022))
-        return err_set(e, -EPERM, "%s was written by somebody else, or may be", path);
-    const size_t room =
-        st.st_size < (off_t)SUPPLY_KEPT_MAX ? (size_t)st.st_size + 1 : SUPPLY_KEPT_MAX;
-    AUTO_FREE char *text = mem_array(room, 1);
-    ssize_t n = file_read_small(fd, text, room);
-    int r = n < 0 ? (int)n : ctl_text_fd(text, (size_t)n);
-    if (r < 0)
-        return err_set(e, r, "cannot read %s: %s", path, err_text(r));
-    *ret = r;
-    return 0;
-}
-
 /* On a thread. */
 static int read_file(void *arg)
 {
     struct job *j = arg;
-    AUTO_CLOSE int fd = file_open(j->s->path, O_RDONLY, &j->err);
-    if (fd == -ENOENT)
-        return 0;
-    return fd < 0 ? fd : read_kept(fd, j->s->path, &j->fd, &j->err);
+    AUTO_FREE char *text = NULL;
+    size_t n;
+    int r = state_dir_read(j->s->path, &text, &n, &j->err);
+    if (r < 0 || !text)
+        return r;
+    r = j->fd = ctl_text_fd(text, n);
+    return r < 0 ? err_set(&j->err, r, "cannot read %s: %s", j->s->path, err_text(r)) : 0;
 }
 
 /* On a thread. */
 static int check(void *arg)
 {
     struct job *j = arg;
-    return check_dir(j->s->dir, &j->err);
+    return state_dir_check(j->s->dir, &j->err);
 }
 
 static int on_thread(struct gateway_keeper *k, int (*what)(void *), struct job *j, struct err *e)
@@ -125,7 +95,7 @@ static struct keeper_state *state_new(const struct gateway_keeper *k,
                                       const struct gateway_config *c)
 {
     struct keeper_state *s = mem_new(struct keeper_state);
-    s->dir = c->state_dir ? mem_strdup(c->state_dir) : file_folder(k->o.config_path);
+    s->dir = state_dir_of(c, k->o.config_path);
     s->path = mem_printf("%s/" PINS_FILE, s->dir);
     s->control_fd = s->sheet_fd = -1;
     fmutex_init(&s->writing);
