@@ -291,9 +291,9 @@ static int in_directory(struct init_command *c, struct err *e)
 {
     AUTO_FREE char *dir = gateway_dir(c->dir);
     size_t made = 0;
-    int r = setup_check_root(dir, "init", e);
+    int r = setup_check_root(dir, "gateway init", e);
     if (r == 0 && c->ca_key)
-        r = setup_check_root(c->ca_key, "init", e);
+        r = setup_check_root(c->ca_key, "gateway init", e);
     if (r == 0)
         r = dirs_make_counted(dir, &made, e);
     if (r == 0)

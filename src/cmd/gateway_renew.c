@@ -92,7 +92,7 @@ static int check_files(const struct setup_files *f, struct err *e)
     const char *const paths[] = {f->ca, f->ca_key, f->cert, f->key};
     int r = 0;
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(paths); i++)
-        r = setup_check_root(paths[i], "renew-cert", e);
+        r = setup_check_root(paths[i], "gateway renew-cert", e);
     return r;
 }
 
@@ -142,7 +142,7 @@ static int run(const struct renew_command *c, struct err *e)
         c->config ? mem_strdup(c->config) : mem_printf("%s/%s", dir, SETUP_CONFIG);
     AUTO_FREE char *folder = file_folder(config);
     struct gateway_config *g = NULL;
-    int r = setup_check_root(config, "renew-cert", e);
+    int r = setup_check_root(config, "gateway renew-cert", e);
     if (r == 0)
         r = gateway_config_read(config, &g, e);
     if (r == -ENOENT && !c->config)

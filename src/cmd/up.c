@@ -180,6 +180,17 @@ static void begin_stop(struct up *u, int sig)
     waitq_wake_all(&u->changed);
 }
 
+/* Policy, routes' certificate and secrets are the children's business. The file of --config, and those that
+ * it names for us, are read at the start alone. */
+static void hand_on_hangup(struct up *u)
+{
+    up_keep_signal(&u->worker, SIGHUP);
+    up_keep_signal(&u->gateway, SIGHUP);
+    log_warn("SIGHUP is handed on to worker and gateway; what has changed in this program's own "
+             "configuration needs a restart",
+             NULL);
+}
+
 static int watch_signals(void *arg)
 {
     struct up *u = arg;
@@ -187,10 +198,8 @@ static int watch_signals(void *arg)
         int sig = signal_next();
         if (sig < 0)
             return 0;
-        if (sig == SIGHUP) { /* policy, routes' certificate and secrets are their business */
-            up_keep_signal(&u->worker, SIGHUP);
-            up_keep_signal(&u->gateway, SIGHUP);
-        }
+        if (sig == SIGHUP)
+            hand_on_hangup(u);
         if (sig != SIGTERM && sig != SIGINT)
             continue;
         if (u->stops++ > 0) {
@@ -300,6 +309,8 @@ static int run(void *arg)
         fprintf(stderr, "sallyport up: %s\n", e.msg);
         return 1;
     }
+    if (!u->routes.routes.json)
+        up_routes_retire(u->o.data_dir);
     snprintf(u->url, sizeof(u->url), "http://%s", server_address(u->server));
 
     struct scope serving, helping;

@@ -172,11 +172,13 @@ static int make_tunnel(struct up_routes *u, const char *data_dir, struct err *e)
         words[8] = TUNNEL_NAME;
     }
     int r = up_run(words, e);
-    if (r > 0)
+    if (r > 0 && setup_is_there(state))
         r = err_set(e, -EIO,
                     "the tunnel for the routes could not be made ready; the reason is above. To "
                     "begin anew, with another tunnel, remove %s",
                     u->dir);
+    else if (r > 0)
+        r = err_set(e, -EIO, "the tunnel for the routes could not be made; the reason is above");
     struct setup s = {.lock = -1};
     if (r == 0)
         r = setup_open(u->dir, &s, e);
@@ -206,7 +208,7 @@ static char *edge_at(const char *address, struct err *e)
 static const char mark[] = "# Written by `sallyport up` at each start. What is to change belongs "
                            "into its configuration.\n";
 
-/* 0 when there is none, or one that we have written: another one is somebody's. */
+/* 1 when it is one that we have written, 0 when there is none: another one is somebody's. */
 static int check_is_ours(const char *path, struct err *e)
 {
     char begin[sizeof(mark)] = "";
@@ -215,7 +217,7 @@ static int check_is_ours(const char *path, struct err *e)
         return fd == -ENOENT ? 0 : fd;
     ssize_t n = read(fd, begin, sizeof(mark) - 1);
     if (n == sizeof(mark) - 1 && str_eq(begin, mark))
-        return 0;
+        return 1;
     return err_set(e, -EEXIST,
                    "%s is there, and sallyport up has not written it: move it away; its routes "
                    "belong under routes: in the configuration of up",
@@ -258,6 +260,18 @@ static int make_config(struct up_routes *u, const char *address, struct err *e)
     return write_config(u, document, e);
 }
 
+void up_routes_retire(const char *data_dir)
+{
+    struct err e = {0};
+    AUTO_FREE char *config = mem_printf("%s/" UP_ROUTES_DIR "/" SETUP_CONFIG, data_dir);
+    if (!setup_is_there(config) || setup_check_root(config, "up", &e) < 0 ||
+        check_is_ours(config, &e) <= 0)
+        return;
+    if (unlink(config) < 0)
+        log_warn("the configuration of routes that are gone could not be removed", "file=%s why=%s",
+                 log_q(config), err_text(-errno));
+}
+
 /* One that could not be renewed is good for a while, and may be renewed by somebody else: by whoever keeps the
  * CA's key. */
 static void renew(const struct up_routes *u)
@@ -285,7 +299,10 @@ int up_routes_prepare(struct up_routes *u, const char *data_dir, const char *add
         return -EINVAL;
     if (!setup_is_there(key))
         u->tunnel_key = TAKE(key);
-    int r = make_tunnel(u, data_dir, e);
+    /* As the child would, but for the words: its command is not the one that was called. */
+    int r = setup_check_root(u->dir, "up", e);
+    if (r == 0)
+        r = make_tunnel(u, data_dir, e);
     if (r == 0)
         r = make_config(u, address, e);
     if (r == 0)

@@ -27,6 +27,10 @@ int up_routes_check(const struct up_routes *u, const char *ingress, struct err *
  * server at `address` ("127.0.0.1:8400") serves, and dev.env is there. 0 or a negative code with words. Suspends. */
 int up_routes_prepare(struct up_routes *u, const char *data_dir, const char *address, struct err *e)
     WARN_UNUSED;
+/* For a start without routes, when the server has `data_dir` for itself: removes the configuration that a start
+ * with routes has written there, so that nobody takes it for one that counts. Tunnel, token, CA and pins stay for
+ * the next time. Blocks. */
+void up_routes_retire(const char *data_dir);
 /* The body of a fiber; `routes` is a struct up_routes. Renews the certificate when it is due, for as long as it
  * lives. Suspends. */
 int up_routes_renew(void *routes);

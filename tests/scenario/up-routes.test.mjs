@@ -112,6 +112,7 @@ describe('a run with routes', () => {
     assert.equal(await seen(), 'first-value');
     process.kill(q.pid, 'SIGHUP');
     await until('the other value', async () => await seen() === 'second-value');
+    await q.line(/msg="SIGHUP is handed on to worker and gateway; what has changed in this program's own configuration needs a restart"/);
     await stop(q);
   });
 
@@ -147,6 +148,11 @@ describe('start after start', () => {
     p = await up(data, { listen: '127.0.0.1:0', metrics: 'none' });
     assert.deepEqual([p.routes, p.ca, kid(p, 'gateway')], [[], undefined, undefined]);
     assert(kid(p, 'worker'));
+    // Nobody takes the old routes for ones that count; the rest is there for the next time.
+    assert(!fs.existsSync(path.join(data, 'up-gateway', 'gateway.yaml')));
+    assert.deepEqual([state(data).tunnel_id, fs.readFileSync(path.join(data, 'up-gateway', 'ca.pem')), serial(data), fs.existsSync(path.join(data, 'up-gateway', 'tunnel.token'))], [id, ca, cert, true]);
+    const gone = await run(BIN, ['gateway', 'doctor', '--json'], { env: { XDG_DATA_HOME: path.dirname(data) }, cwd: path.dirname(data) });
+    assert.equal(JSON.parse(gone.out).checks.find((c) => c.id === 'config').verdict, 'fail', gone.out);
     await stop(p);
 
     p = await up(data, { ...LOOSE, routes: { wiki: wiki.url } });
@@ -258,10 +264,24 @@ describe('start after start', () => {
       assert(p.err.includes(`${yaml} is there, and sallyport up has not written it: move it away`), p.err);
       assert.equal(fs.readFileSync(yaml, 'utf8'), text);
     }
+    await stop(await up(data, { listen: '127.0.0.1:0', metrics: 'none' }));
+    assert.equal(fs.readFileSync(yaml, 'utf8'), '', 'nor removed by a start without routes');
     fs.rmSync(yaml);
     const p = await up(data, config);
     await gets(p, p.routes[0], 'what only insiders know 200');
     await stop(p);
+  });
+
+  test('as root, below a directory that others may write to: the reason is told as it is', { skip: process.getuid() !== 0 && 'only root is that careful' }, async () => {
+    const data = newData(), above = path.dirname(data);
+    fs.chmodSync(above, 0o777);
+    const p = begin(data, { ...LOOSE, routes: { wiki: wiki.url } });
+    await p.exit;
+    assert.equal(p.code, 1);
+    assert(p.err.includes(`sallyport up: others may write to ${above}, and root follows no paths that others may change: chmod go-w`), p.err);
+    assert(!/gateway init|To begin anew|remove/.test(p.err), p.err);
+    fs.chmodSync(above, 0o755);
+    await stop(await up(data, { ...LOOSE, routes: { wiki: wiki.url } }));
   });
 
   test('a tunnel that was there is taken', async () => {

@@ -51,7 +51,7 @@ char *setup_path(const struct setup *s, const char *file) __attribute__((returns
 /* Whether there is something of this name, or nobody can tell. Links are not followed. */
 bool setup_is_there(const char *path);
 /* For root alone: that nobody else has a say in where `path` leads, which may not be there yet. `command`
- * is named in the words. 0 or a negative code with words (-EPERM: another user has). */
+ * ("gateway init") is named in the words. 0 or a negative code with words (-EPERM: another user has). */
 int setup_check_root(const char *path, const char *command, struct err *e) WARN_UNUSED;
 /* Locks a directory for one command at a time. A descriptor to be closed; -EBUSY or another code with
  * words. */

@@ -40,7 +40,7 @@ static int check_place(const struct walk *w, const char *at, const struct stat *
     if (st->st_uid != 0 && st->st_uid != w->top)
         return err_set(w->e, -EPERM,
                        "%s belongs to another user (%u), and root follows no paths that others may "
-                       "change: run it as that user, sudo -u '#%u' sallyport gateway %s ... "
+                       "change: run it as that user, sudo -u '#%u' sallyport %s ... "
                        "(systemd: User=%u)",
                        at, uid, uid, w->command, uid);
     if (is_shared && !is_sticky && !S_ISLNK(st->st_mode) && !is_fixed(at))
