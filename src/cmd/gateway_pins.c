@@ -22,6 +22,11 @@
 #define DIGEST_SHOWN 12
 #define PATH_BYTES   4096
 
+enum {
+    HAS_YES = 1,
+    HAS_ALL = 2,
+};
+
 struct pins_command {
     const struct verb *verb;
     const char *config;
@@ -200,17 +205,18 @@ static const json_t *waiting_as(const json_t *waiting, const char *word, struct 
     return NULL;
 }
 
-static bool confirmed(const struct pins_command *c, bool digests)
+/* Whether whoever sits at the terminal says yes. */
+static bool asked(const struct pins_command *c, const char *question, const char *else_give)
 {
     char line[16];
-    if (c->yes || digests)
+    if (c->yes)
         return true;
     if (!isatty(STDIN_FILENO)) {
-        fprintf(stderr, "sallyport gateway pins accept: nobody is here to be asked; give --yes, or "
-                        "TOOL@DIGEST for what was looked at\n");
+        fprintf(stderr, "sallyport gateway pins %s: nobody is here to be asked; give %s\n",
+                c->verb->words[0], else_give);
         return false;
     }
-    printf("Accept? [y/N] ");
+    printf("%s [y/N] ", question);
     (void)fflush(stdout);
     return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
@@ -272,13 +278,27 @@ static int accept_tools(struct pins_command *c, const json_t *all, struct err *e
         printf("nothing waits\n");
         return 0;
     }
-    return confirmed(c, digests) ? accept_chosen(c, chosen, e) : -ECANCELED;
+    return digests || asked(c, "Accept?", "--yes, or TOOL@DIGEST for what was looked at")
+               ? accept_chosen(c, chosen, e)
+               : -ECANCELED;
 }
 
 /* ---- forget ---- */
 
+/* What is forgotten cannot be brought back, and with pin_tools: true the next list is trusted. */
+static void print_forgotten(const struct pins_command *c)
+{
+    printf("%s ", c->n_words > 1 ? "What is known of the tool" : "All that is known of the route");
+    term_print_word(stdout, c->words[c->n_words > 1 ? 1 : 0]);
+    printf(" will be forgotten%s.\n",
+           c->n_words > 1 ? "" : ": where pin_tools is true the next list is pinned at sight");
+}
+
 static int forget(struct pins_command *c, struct err *e)
 {
+    print_forgotten(c);
+    if (!asked(c, "Forget?", "--yes"))
+        return -ECANCELED;
     AUTO_JSON json_t *request = json_new_object(), *answer = NULL;
     json_put_str(request, "do", "forget");
     json_put_str(request, "route", c->words[0]);
@@ -326,7 +346,7 @@ static const struct verb verbs[] = {
      "Accepts what waits, after it was looked at.",
      1,
      -1,
-     1,
+     HAS_YES | HAS_ALL,
      run_verb,
      NULL},
     {{"forget"},
@@ -334,7 +354,7 @@ static const struct verb verbs[] = {
      "Forgets a tool, or all of a route, which is then as on its first day.",
      1,
      2,
-     0,
+     HAS_YES,
      run_verb,
      NULL},
 };
@@ -357,23 +377,27 @@ static int run_verb(const struct verb *v, int argc, char **argv)
         {"json", NULL, "print the gateway's answer as JSON (list)", FLAG_BOOL, .ptr = &c.json,
          .line_only = true},
     };
-    const struct flag of_accept[] = {
+    const struct flag all[] = {
         {"all", NULL, "everything of the route that waits", FLAG_BOOL, .ptr = &c.all,
          .line_only = true},
+    };
+    const struct flag yes[] = {
         {"yes", NULL, "do not ask", FLAG_BOOL, .ptr = &c.yes, .line_only = true},
     };
     static struct flag room[FLAG_SET_MAX];
     char name[64];
     struct flag_set flags = verb_flags(&cmd_gateway_pins_verbs, v, name, room);
     flags_add(&flags, common, ARRAY_LEN(common));
-    if (v->has)
-        flags_add(&flags, of_accept, ARRAY_LEN(of_accept));
+    if (v->has & HAS_ALL)
+        flags_add(&flags, all, ARRAY_LEN(all));
+    if (v->has & HAS_YES)
+        flags_add(&flags, yes, ARRAY_LEN(yes));
     int code = flags_main(&flags, argc, argv, NULL, &c.n_words);
     if (code >= 0)
         return code;
     c.words = argv + 1;
     term_show_all();
-    if (v->has && c.all == (c.n_words > 1)) {
+    if ((v->has & HAS_ALL) && c.all == (c.n_words > 1)) {
         fprintf(stderr, "sallyport gateway pins accept: name the tools, or give --all\n");
         return 2;
     }

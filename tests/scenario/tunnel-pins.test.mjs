@@ -315,10 +315,27 @@ describe('what is kept', () => {
     await works('keeps', 'a');
     assert.deepEqual(await listed('keeps'), ['a']);
     await refused('keeps', 'b', 'new');
-    assert.equal((await pins('forget', 'keeps')).code, 0);
+    const unasked = await pins('forget', 'keeps');
+    assert.equal(unasked.code, 1);
+    assert.match(unasked.out, /^All that is known of the route keeps will be forgotten: where pin_tools is true the next list is pinned at sight\.$/m);
+    assert.match(unasked.err, /^sallyport gateway pins forget: nobody is here to be asked; give --yes$/m);
+    assert.deepEqual(await listed('keeps'), ['a'], 'nothing was forgotten');
+    assert.equal((await pins('forget', 'keeps', '--yes')).code, 0);
     assert.deepEqual(await listed('keeps'), ['a', 'b'], 'as on the first day');
     assert(notes().some((l) => l.reason === 'pin_forgotten' && l.host === 'keeps'));
-    assert.match((await pins('forget', 'keeps', 'zzz')).err, /nothing is known of this tool/);
+    assert.match((await pins('forget', 'keeps', 'zzz', '--yes')).err, /nothing is known of this tool/);
+  });
+
+  test('at a terminal a person is asked before anything is forgotten', async () => {
+    const ask = (answer) => run('script', ['-qec', `'${BIN}' gateway pins forget keeps b --config '${g.file}'`, '/dev/null'], { input: `${answer}\n`, timeout: ms(30000) });
+    const no = await ask('n');
+    assert.match(no.out, /What is known of the tool b will be forgotten\.\r?\nForget\? \[y\/N\]/, no.err);
+    assert(!/^forgotten/m.test(no.out), no.out);
+    assert.deepEqual(await listed('keeps'), ['a', 'b']);
+    const yes = await ask('y');
+    assert.match(yes.out, /^forgotten\r?$|forgotten\r?\n/m, yes.out + yes.err);
+    await refused('keeps', 'b', 'unseen');
+    await listed('keeps');
   });
 
   test('what is counted', async () => {
