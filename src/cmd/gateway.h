@@ -1,7 +1,10 @@
 /* gateway - what the files of `sallyport gateway` share. */
 #pragma once
 
-#include "base/base.h"
+#include "base/json.h"
+
+struct err;
+struct gateway_config;
 
 /* `sallyport gateway init`, `renew-cert`, `status`, `doctor`, `pins`, `pending`, `approve`, `deny`: as the subcommands of cmd.h; argv[0] is the verb. */
 int cmd_gateway_init(int argc, char **argv);
@@ -11,6 +14,12 @@ int cmd_gateway_doctor(int argc, char **argv);
 int cmd_gateway_pins(int argc, char **argv);
 int cmd_gateway_pending(int argc, char **argv);
 int cmd_gateway_decide(int argc, char **argv); /* approve, deny */
+
+/* Where a gateway with this configuration has its admin listener: as it says, or by default. malloc'ed. */
+char *gateway_admin_address(const struct gateway_config *c) __attribute__((returns_nonnull));
+/* What the gateway says that listens there, a new reference. Suspends, 10 s at most. 0 or a code with words:
+ * -ECONNREFUSED when nobody does, -E_PROTO when it is no gateway. */
+int gateway_status_ask(const char *admin, json_t **ret, struct err *e) WARN_UNUSED;
 
 /* `sallyport gateway confined`: the gateway proper, which its keeper starts. */
 int gateway_run_confined(int argc, char **argv);

@@ -24,7 +24,6 @@
 struct status {
     const char *config, *admin;
     bool json;
-    char address[ADDRESS_TEXT_MAX + 10];
 };
 
 /* ---- printing ---- */
@@ -54,6 +53,12 @@ static const char *ago(const json_t *all, const json_t *o, const char *key, char
     return t ? term_age(time_in(all, "now") - t, ret) : "-";
 }
 
+/* What goes behind a number of things. */
+static const char *plural(long long n)
+{
+    return n == 1 ? "" : "s";
+}
+
 /* What needs somebody's attention, in its colour. */
 static void print_trouble(const char *label, const json_t *o)
 {
@@ -67,6 +72,7 @@ static void print_trouble(const char *label, const json_t *o)
 static void print_head(const json_t *j)
 {
     char up[32], taken[32];
+    const long long callers = json_get_int(j, "callers", 0);
     const json_t *edge = json_object_get(j, "edge"), *config = json_object_get(j, "config");
     print_label("gateway", true);
     printf("version ");
@@ -93,7 +99,7 @@ static void print_head(const json_t *j)
         printf(" through ");
         print_word(edge, "proxy");
     }
-    printf(", %lld callers\n", (long long)json_get_int(j, "callers", 0));
+    printf(", %lld caller%s\n", callers, plural(callers));
     print_trouble("", edge);
 }
 
@@ -103,6 +109,8 @@ static void print_connections(const json_t *j)
     json_t *o;
     json_array_foreach (json_object_get(j, "connections"), i, o) {
         char age[32];
+        const long long callers = json_get_int(o, "callers", 0);
+        const long long failures = json_get_int(o, "failures", 0);
         int64_t rtt_us = json_get_int(o, "rtt_us", -1), seconds = json_get_int(o, "seconds", -1);
         print_label("connections", i == 0);
         print_word(o, "state");
@@ -110,9 +118,9 @@ static void print_connections(const json_t *j)
             printf(" %s", term_age(seconds * US_PER_S, age));
         if (rtt_us >= 0)
             printf(", ping %.1f ms", (double)rtt_us / 1000);
-        printf(", %lld callers", (long long)json_get_int(o, "callers", 0));
-        if (json_get_int(o, "failures", 0))
-            printf(", %lld failures in a row", (long long)json_get_int(o, "failures", 0));
+        printf(", %lld caller%s", callers, plural(callers));
+        if (failures)
+            printf(", %lld failure%s in a row", failures, plural(failures));
         putchar('\n');
     }
 }
@@ -135,15 +143,16 @@ static void print_certificate(const json_t *j)
 static void print_decisions(const json_t *j)
 {
     const json_t *o = json_object_get(j, "decisions");
+    const long long pinned = json_get_int(o, "tools_pinned", 0);
     const long long tools = json_get_int(o, "tools_waiting", 0);
     const long long calls = json_get_int(o, "calls_waiting", 0);
     if (!json_is_object(o))
         return;
     print_label("decisions", true);
-    printf("%lld tools pinned, %s%lld wait%s%s, %s%lld calls wait%s%s\n",
-           (long long)json_get_int(o, "tools_pinned", 0), tools ? term_on(stdout, TERM_YELLOW) : "",
-           tools, tools ? " (sallyport gateway pins list)" : "", tools ? term_off(stdout) : "",
-           calls ? term_on(stdout, TERM_YELLOW) : "", calls,
+    printf("%lld tool%s pinned, %s%lld wait%s%s%s, %s%lld call%s wait%s%s%s\n", pinned,
+           plural(pinned), tools ? term_on(stdout, TERM_YELLOW) : "", tools, tools == 1 ? "s" : "",
+           tools ? " (sallyport gateway pins list)" : "", tools ? term_off(stdout) : "",
+           calls ? term_on(stdout, TERM_YELLOW) : "", calls, plural(calls), calls == 1 ? "s" : "",
            calls ? " (sallyport gateway pending)" : "", calls ? term_off(stdout) : "");
 }
 
@@ -208,31 +217,33 @@ static int print(const struct status *c, const json_t *j)
 
 /* ---- asking ---- */
 
-/* Where the gateway with this configuration listens. */
-static int find_admin(struct status *c, struct err *e)
+char *gateway_admin_address(const struct gateway_config *c)
+{
+    char text[ADDRESS_TEXT_MAX];
+    if (!c->admin.port)
+        return mem_strdup(BY_DEFAULT);
+    return mem_printf(address_is_ipv4(&c->admin.address) ? "%s:%u" : "[%s]:%u",
+                      address_text(&c->admin.address, text), c->admin.port);
+}
+
+/* Where the gateway with this configuration listens. malloc'ed; NULL with words. */
+static char *find_admin(const struct status *c, struct err *e)
 {
     struct gateway_config *config;
     if (c->admin)
-        return 0;
+        return mem_strdup(c->admin);
     AUTO_FREE char *usual = c->config ? NULL : gateway_config_to_look_at();
-    c->admin = BY_DEFAULT;
     int r = gateway_config_read(c->config ? c->config : usual, &config, e);
     if (r == -ENOENT && !c->config)
-        return 0; /* there may be one all the same, where they are by default */
+        return mem_strdup(BY_DEFAULT); /* there may be one all the same */
     if (r < 0)
-        return r;
-    if (config->admin.port) {
-        char text[ADDRESS_TEXT_MAX];
-        (void)snprintf(c->address, sizeof(c->address),
-                       address_is_ipv4(&config->admin.address) ? "%s:%u" : "[%s]:%u",
-                       address_text(&config->admin.address, text), config->admin.port);
-        c->admin = c->address;
-    }
+        return NULL;
+    char *found = gateway_admin_address(config);
     gateway_config_unref(config);
-    return 0;
+    return found;
 }
 
-static int read_answer(const struct status *c, const struct client_response *a, json_t **ret,
+static int read_answer(const char *admin, const struct client_response *a, json_t **ret,
                        struct err *e)
 {
     struct err ignored = {0};
@@ -246,28 +257,28 @@ static int read_answer(const struct status *c, const struct client_response *a, 
     return err_set(e, -E_PROTO,
                    "what answers at %s is no gateway of this version (%d); --admin names its "
                    "admin listener",
-                   c->admin, a->status);
+                   admin, a->status);
 }
 
-static int ask(struct status *c, json_t **ret, struct err *e)
+int gateway_status_ask(const char *admin, json_t **ret, struct err *e)
 {
     struct client_response a = {0};
     struct http_client *http = http_client_new("sallyport-cli/" SALLYPORT_VERSION, e);
     if (!http)
         return e->code;
-    AUTO_FREE char *url = mem_printf("http://%s/status", c->admin);
+    AUTO_FREE char *url = mem_printf("http://%s/status", admin);
     const struct client_request q = {.method = "GET", .url = url};
     struct fiber_deadline d = fiber_deadline_push_ms(ASK_MS);
     int r = client_fetch(http, &q, ANSWER_MAX, &a, e);
     fiber_deadline_pop(&d);
     if (r == 0)
-        r = read_answer(c, &a, ret, e);
+        r = read_answer(admin, &a, ret, e);
     else if (r == -ECONNREFUSED)
         (void)err_set(
             e, r,
             "no gateway runs here: nobody listens at %s. `sallyport gateway --config FILE` starts "
             "one; --admin names another listener",
-            c->admin);
+            admin);
     client_response_done(&a);
     http_client_free(http);
     return r;
@@ -275,12 +286,11 @@ static int ask(struct status *c, json_t **ret, struct err *e)
 
 static int run(void *arg)
 {
-    struct status *c = arg;
+    const struct status *c = arg;
     struct err e = {0};
     AUTO_JSON json_t *j = NULL;
-    int r = find_admin(c, &e);
-    if (r == 0)
-        r = ask(c, &j, &e);
+    AUTO_FREE char *admin = find_admin(c, &e);
+    int r = admin ? gateway_status_ask(admin, &j, &e) : e.code;
     if (r == 0)
         return print(c, j);
     fputs("sallyport gateway status: ", stderr);

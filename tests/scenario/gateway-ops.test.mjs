@@ -223,6 +223,7 @@ describe('a gateway that runs', () => {
       const shown = await run(BIN, ['gateway', 'status', '--admin', g.page]);
       assert.equal(shown.code, 0, shown.err);
       assert.match(shown.out, /connections +up/);
+      assert(!/\b1 (callers|failures|tools|calls|routes)\b/.test(shown.out), shown.out);
       assert.match(shown.out, /down +dead -> http:\/\/127\.0\.0\.1:1/);
       assert.match(shown.out, /502 connect: dead\./);
       const asJson = await run(BIN, ['gateway', 'status', '--admin', g.page, '--json']);
@@ -325,6 +326,40 @@ describe('gateway doctor', () => {
   }
   /** Names, sizes and times of all that is in a directory. */
   const inside = (dir) => fs.readdirSync(dir).sort().map((f) => { const st = fs.statSync(path.join(dir, f)); return [f, st.size, st.mtimeMs, st.mode]; });
+
+  test('a gateway that runs and has not taken the file is told; one that has is not, nor one of another file', async () => {
+    const free = await serve(net.createServer());
+    free.stop();
+    const more = { admin: `127.0.0.1:${free.port}` }, upstream = `http://127.0.0.1:${modern.port}`;
+    const file = path.join(tempDir('running'), 'gateway.yaml');
+    const write = (route) => fs.writeFileSync(file, JSON.stringify(good(more, { modern: route })));
+    const look = async () => JSON.parse((await run(BIN, ['gateway', 'doctor', '--config', file, '--json'], { timeout: ms(60000) })).out);
+    const running = (all) => all.checks.filter((c) => c.id === 'running');
+    write(upstream);
+    const p = start(BIN, ['gateway', '--config', file]);
+    try {
+      await p.line(/^ready /m);
+      assert.deepEqual(running(await look()), []);
+      write({ upstream, pin_tools: true });
+      p.kill('SIGHUP');
+      await p.line(/pin_tools or tools\.confirm is new in it: restart to take it/);
+      const [it] = running(await look());
+      assert.deepEqual([it.verdict, it.group], ['note', 'The gateway that runs']);
+      assert.match(it.text, /has not taken the changed files \(.*gateway\.yaml\): .*pin_tools or tools\.confirm is new in it: restart to take it/);
+      const another = await doctor(good(more));
+      assert.deepEqual(another.all.checks.filter((c) => c.id === 'running'), [], 'it is another gateway there');
+      write(upstream);
+      p.kill('SIGHUP');
+      await until('it is taken', async () => running(await look()).length === 0);
+    } finally { await end(p); }
+  });
+
+  test('one route is not several', async () => {
+    const file = path.join(tempDir('one'), 'gateway.yaml');
+    fs.writeFileSync(file, JSON.stringify(good({}, { modern: `http://127.0.0.1:${modern.port}` })));
+    const r = await run(BIN, ['gateway', 'doctor', '--config', file], { timeout: ms(60000) });
+    assert.match(r.out, /gateway\.yaml, 1 route$/m);
+  });
 
   test('whom callers are signed by: a file that is missing, and one that is damaged', async () => {
     const file = path.join(tempDir('clients'), 'ca.pem');

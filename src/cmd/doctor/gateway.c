@@ -5,7 +5,9 @@
  * token while it asks the edge: so it cannot be dumped. Nothing is changed anywhere. Exit code 1 when something
  * fails. What could not be looked at is said, and counted in the last line: it is not taken for good. */
 #include "base/base.h"
+#include "base/err.h"
 #include "base/json.h"
+#include "base/str.h"
 #include "cmd/client/api_client.h"
 #include "cmd/cmd.h"
 #include "cmd/doctor/report.h"
@@ -13,6 +15,7 @@
 #include "cmd/line/flags.h"
 #include "cmd/line/start.h"
 #include "cmd/line/term.h"
+#include "tunnel/gateway/config.h"
 #include "tunnel/gateway/examine.h"
 
 #include <stdio.h>
@@ -34,6 +37,35 @@ static void found(void *arg, const struct finding *f)
     if (c->report.n < DOCTOR_FINDINGS_MAX)
         doctor_add(&c->report, f->group, f->id, f->title, verdicts[f->verdict], mem_strdup(f->text),
                    f->lost ? mem_strdup(f->lost) : NULL, f->fix ? mem_strdup(f->fix) : NULL);
+}
+
+/* ---- the one that runs ---- */
+
+/* False only when both are known and differ. */
+static bool may_be_same(const char *ours, const char *theirs)
+{
+    AUTO_FREE char *a = realpath(ours, NULL);
+    AUTO_FREE char *b = theirs && theirs[0] == '/' ? realpath(theirs, NULL) : NULL;
+    return !a || !b || str_eq(a, b);
+}
+
+/* A gateway that does not take a change goes on with what it had, and says so where it is asked. */
+static void look_at_running(struct doctor_command *c, const struct gateway_config *config)
+{
+    AUTO_JSON json_t *status = NULL;
+    AUTO_FREE char *admin = gateway_admin_address(config);
+    struct err ignored = {0};
+    if (gateway_status_ask(admin, &status, &ignored) < 0)
+        return;
+    const json_t *o = json_object_get(status, "config");
+    const char *file = json_get_str(o, "file"), *trouble = json_get_str(o, "trouble");
+    if (!trouble || !may_be_same(c->config, file) || c->report.n >= DOCTOR_FINDINGS_MAX)
+        return;
+    doctor_add(&c->report, "The gateway that runs", "running", "its files", DOCTOR_NOTE,
+               mem_printf("the gateway at %s has not taken the changed files (%s): %s", admin,
+                          file ? file : "?", trouble),
+               mem_strdup("it goes on with what it had; nothing of the change counts"),
+               mem_strdup("mend what it names; or start it anew, when that is what it asks for"));
 }
 
 static char *summary(const struct doctor_report *r)
@@ -72,6 +104,8 @@ static int run(void *arg)
                                       .found = found,
                                       .arg = c};
     gateway_examine(&o, &config);
+    if (config)
+        look_at_running(c, config);
     size_t fails = doctor_count(&c->report, DOCTOR_FAIL);
     AUTO_FREE char *last = summary(&c->report);
     if (c->json) {

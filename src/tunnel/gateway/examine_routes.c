@@ -82,8 +82,9 @@ static void tell_reach(const struct examine *x, const struct gateway_route *rout
 static void tell_tools(const struct examine *x, const char *name, const struct mcp_seen *m)
 {
     AUTO_FREE char *tools = m->tools < 0 ? mem_strdup("it did not list its tools")
-                                         : mem_printf("%lld%s tools", (long long)m->tools,
-                                                      m->more_tools ? " and more" : "");
+                                         : mem_printf("%lld%s tool%s", (long long)m->tools,
+                                                      m->more_tools ? " and more" : "",
+                                                      m->tools == 1 && !m->more_tools ? "" : "s");
     bool slow = m->took_us > SLOW_US;
     TELL(x, EXAMINE_ROUTES, "route_mcp", name, slow ? FINDING_NOTE : FINDING_OK,
          slow ? "callers with short deadlines give up" : NULL,
