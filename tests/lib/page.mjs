@@ -20,3 +20,9 @@ export function consoleCommands(page, title) {
   }
   return taken;
 }
+
+/** A line of the page as a script has it: where a person reads the key from the screen, and waits until something is there. */
+export const asScript = (l) => l
+  .replace(/^(sallyport server .*?) &/, '$1 > server.log & until grep -q ^ready server.log; do sleep 0.1; done')
+  .replace('ANTHROPIC_API_KEY=sk-sp-api-…', 'ANTHROPIC_API_KEY=$(sed -n "s/^api key: //p" server.log)')
+  .replace(/^(python3 -m http\.server .*?) &/, '$1 2> http.log & until curl -s -o http.out http://127.0.0.1:9000/; do sleep 0.1; done');

@@ -7,7 +7,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { authority } from '../lib/egress.mjs';
 import { BIN, end, forEverybody, ms, run, start, tempDir, until } from '../lib/own.mjs';
-import { consoleCommands } from '../lib/page.mjs';
+import { asScript, consoleCommands } from '../lib/page.mjs';
 import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
 const FILES = ['ca.key', 'ca.pem', 'gateway.pem', 'gateway.yaml', 'setup.json', 'tunnel.token'];
@@ -820,11 +820,7 @@ describe('docs/tunnel.md', () => {
   async function play(lines) {
     const dir = tempDir('doc'), bin = tempDir('bin');
     fs.symlinkSync(BIN, path.join(bin, 'sallyport'));
-    // A person reads the key from the screen, and waits until something is there.
-    const script = lines.map((l) => l
-      .replace(/^(sallyport server .*?) &/, '$1 > server.log & until grep -q ^ready server.log; do sleep 0.1; done')
-      .replace('ANTHROPIC_API_KEY=sk-sp-api-…', 'ANTHROPIC_API_KEY=$(sed -n "s/^api key: //p" server.log)')
-      .replace(/^(python3 -m http\.server .*?) &/, '$1 2> http.log & until curl -s -o http.out http://127.0.0.1:9000/; do sleep 0.1; done')).join('\n');
+    const script = lines.map(asScript).join('\n');
     const r = await run('unshare', ['--user', '--map-root-user', '--net', 'bash', '-c', `set -eu -o pipefail\ntrap 'code=$?; kill $(jobs -p) 2> kill.log; wait; exit $code' EXIT\nip link set lo up\n${script}\n`], { cwd: dir, env: { PATH: `${bin}:${process.env.PATH}`, XDG_DATA_HOME: path.join(dir, 'data') }, timeout: ms(60000) });
     assert(!r.timedOut, r.out + r.err);
     assert.equal(r.code, 0, `${script}\n${r.out}\n${r.err}`);

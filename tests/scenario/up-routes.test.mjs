@@ -7,7 +7,7 @@ import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { alive, BIN, descendants, end, FULL, here, ms, repo, run, start, tempDir, until } from '../lib/own.mjs';
-import { consoleCommands } from '../lib/page.mjs';
+import { asScript, consoleCommands } from '../lib/page.mjs';
 import { sdk1Server } from '../lib/tunnel-mcp.mjs';
 import { alertOf } from '../lib/tunnel.mjs';
 
@@ -421,20 +421,23 @@ describe('what is refused', () => {
 });
 
 describe('docs/tunnel.md, with up, in a minute', () => {
-  test('the commands of the page, in a network of their own', async () => {
+  test('the commands of the page from its top, in a network of their own: with up, then in five minutes', async () => {
     const lines = consoleCommands('tunnel.md', '## With up, in a minute');
-    assert(lines.length === 10 && lines[0] === '(cd examples/mcp-server && npm ci)', lines.join('\n'));
+    const five = consoleCommands('tunnel.md', '## In five minutes');
+    assert(lines.length === 11 && lines[0] === '(cd examples/mcp-server && npm ci)', lines.join('\n'));
     const dir = tempDir('doc'), bin = tempDir('bin'), example = path.join(dir, 'examples', 'mcp-server');
     fs.symlinkSync(BIN, path.join(bin, 'sallyport'));
     fs.cpSync(path.join(repo, 'examples', 'mcp-server'), example, { recursive: true, filter: (f) => path.basename(f) !== 'node_modules' });
     fs.symlinkSync(path.join(here, 'node_modules'), path.join(example, 'node_modules')); // what npm ci would put there
     const script = lines.slice(1).map((l) => l
       .replace(/^(node .*) &$/, '$1 > handbook.log & until grep -q "the handbook is at" handbook.log; do sleep 0.1; done')
-      .replace(/^sallyport up .*/, "$& | tee up.txt; pid=$(sed -n 's/^ *pid *\\([0-9]*\\).*/\\1/p' up.txt); trap 'kill $pid; while kill -0 $pid 2>kill.log; do sleep 0.1; done; kill %1; wait' EXIT")
+      .replace(/^sallyport up .*/, "$& | tee up.txt; pid=$(sed -n 's/^ *pid *\\([0-9]*\\).*/\\1/p' up.txt); trap 'code=$?; kill $(jobs -p) $pid 2>kill.log; wait; while kill -0 $pid 2>kill.log; do sleep 0.1; done; exit $code' EXIT")
+      .replace(/^kill %1 4711 .*/, 'sallyport gateway status\nsallyport gateway doctor\nkill %1 $pid; wait %1 || true; while kill -0 $pid 2>kill.log; do sleep 0.1; done')
       .replace(/^url=\S+ ca=\S+$/, "url=$(sed -n 's/^ *routes *//p' up.txt)/mcp ca=$(sed -n 's/^ *their CA *//p' up.txt)"));
     assert(script.some((l) => l.startsWith('url=$(')) && script.some((l) => l.includes('tee up.txt')));
     // Root of a namespace makes the network, an ordinary user runs up in it: it needs no more.
-    const inside = `set -eu -o pipefail\n${script.join('\n')}\nsallyport gateway status\nsallyport gateway doctor\n`;
+    assert(script.at(-1).startsWith('sallyport gateway status\n') && five.length >= 10, script.at(-1));
+    const inside = `set -eu -o pipefail\n${[...script, ...five.map(asScript)].join('\n')}\n`;
     const r = await run('unshare', ['--user', '--map-root-user', '--net', 'sh', '-c', 'ip link set lo up && exec unshare --user --map-user=1000 --map-group=1000 bash -c "$0"', inside],
       { cwd: dir, env: { PATH: `${bin}:${process.env.PATH}`, XDG_DATA_HOME: path.join(dir, 'data') }, timeout: ms(60000) });
     assert(!r.timedOut, r.out + r.err);
@@ -446,5 +449,7 @@ describe('docs/tunnel.md, with up, in a minute', () => {
     assert.match(r.out, /^ {2}routes {7}https:\/\/handbook\.t-\w+\.tunnel\.localhost:8443$/m);
     // status and doctor find the gateway of up.
     assert.match(r.out, /^Nothing stands in the way of this gateway/m);
+    // And the next section has the machine for itself.
+    assert.match(r.out, /^what only insiders know$/m);
   });
 });
