@@ -312,15 +312,6 @@ int audit_writer_open(const struct audit_options *o, struct audit_writer **ret, 
     return r;
 }
 
-/* Files can be made where `path` is, in the name of this process. */
-static int look_at_folder(const char *path, struct err *e)
-{
-    AUTO_FREE char *folder = file_folder(path);
-    if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
-        return 0;
-    return err_set(e, -errno, "no file can be made in %s: %s", folder, err_text(-errno));
-}
-
 static int look_at_files(struct audit_writer *w, struct err *e)
 {
     AUTO_FREE unsigned *full = NULL;
@@ -342,7 +333,8 @@ static int look_at_files(struct audit_writer *w, struct err *e)
         return say_no_key(key, e);
     if (r < 0 && r != -ENOENT)
         return r;
-    return lock_fd < 0 || w->fd < 0 || r != 0 ? look_at_folder(w->path, e) : 0;
+    AUTO_FREE char *folder = file_folder(w->path);
+    return lock_fd < 0 || w->fd < 0 || r != 0 ? file_can_make_in(folder, e) : 0;
 }
 
 int audit_writer_look(const char *path, struct err *e)

@@ -50,6 +50,15 @@ int file_make(const char *path, mode_t mode, struct err *e)
     return r < 0 ? r : TAKE_FD(fd);
 }
 
+int file_can_make_in(const char *folder, struct err *e)
+{
+    AUTO_CLOSE int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    int r = fd < 0 ? -errno : 0;
+    if (r == 0 || r == -EOPNOTSUPP || r == -EISDIR)
+        return 0;
+    return err_set(e, r, "no file can be made in %s: %s", folder, err_text(r));
+}
+
 int file_flush_names(const char *path, struct err *e)
 {
     AUTO_FREE char *folder = file_folder(path);

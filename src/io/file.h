@@ -14,6 +14,9 @@ int file_open(const char *path, int flags, struct err *e) WARN_UNUSED;
 /* Makes a file (0600) that is not there yet, and its name durable. A descriptor or a negative code
  * with words. Blocks. */
 int file_make(const char *path, mode_t mode, struct err *e) WARN_UNUSED;
+/* Whether this process can make files in a directory: makes one without a name, which is gone at once. A file system
+ * that knows no such files is not asked further. Blocks. 0, or -errno with words. */
+int file_can_make_in(const char *folder, struct err *e) WARN_UNUSED;
 /* Puts the names of the directory of `path` on disk. Blocks. */
 int file_flush_names(const char *path, struct err *e) WARN_UNUSED;
 /* Whether `path` still names what `fd` is. Blocks. */

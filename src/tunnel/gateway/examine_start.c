@@ -5,6 +5,7 @@
  * here with the same words, for the user who asks, who is to be the gateway's. Pins are read as the operator's file and
  * may be damaged; of the audit log the end is read, whether somebody writes it or not. */
 #include "audit/writer.h"
+#include "io/file.h"
 #include "io/pool.h"
 #include "io/tls.h"
 #include "tunnel/gateway/control.h"
@@ -13,10 +14,8 @@
 #include "tunnel/gateway/pins_file.h"
 #include "tunnel/gateway/state_dir.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 static const char lost[] = "the gateway does not start";
 
@@ -46,10 +45,8 @@ static int look_at_dir(void *arg)
     if (strlen(d->dir) + sizeof("/" CONTROL_SOCKET) > sizeof(((struct sockaddr_un *)0)->sun_path))
         return err_set(&d->err, -ENAMETOOLONG, "%s is too long a path for the control socket in it",
                        d->dir);
-    if (faccessat(AT_FDCWD, d->dir, W_OK | X_OK, AT_EACCESS) < 0)
-        return err_set(&d->err, -errno, "state_dir: no file can be made in %s: %s", d->dir,
-                       err_text(-errno));
-    return 0;
+    r = file_can_make_in(d->dir, &d->err);
+    return r < 0 ? err_wrap(&d->err, r, "state_dir") : 0;
 }
 
 static int look_at_pins(void *arg)

@@ -151,12 +151,32 @@ static void names_the_directory(void **state)
     }
 }
 
+static void tells_whether_files_can_be_made_and_leaves_none(void **state)
+{
+    const struct place *p = *state;
+    AUTO_FREE char *none = mem_printf("%s/none", p->top);
+    struct err e = {0};
+    struct stat before, after;
+    assert_int_equal(stat(p->top, &before), 0);
+    assert_int_equal(file_can_make_in(p->top, &e), 0);
+    assert_int_equal(stat(p->top, &after), 0);
+    assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+    assert_int_equal(before.st_mtim.tv_sec, after.st_mtim.tv_sec);
+    assert_int_equal(file_can_make_in(none, &e), -ENOENT);
+    assert_non_null(strstr(e.msg, "no file can be made in"));
+    assert_int_equal(chmod(p->top, 0500), 0);
+    assert_int_equal(file_can_make_in(p->top, &e), geteuid() == 0 ? 0 : -EACCES);
+    assert_int_equal(chmod(p->top, 0700), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(opens_regular_files_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(makes_all_of_it_and_never_over_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_who_may_read_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tells_whether_files_can_be_made_and_leaves_none, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(takes_the_place_of_another_with_its_mode, set_up,
                                         tear_down),
         cmocka_unit_test(names_the_directory),
