@@ -160,6 +160,8 @@ describe('two processes', () => {
     const log = path.join(tempDir('audit'), 'audit.jsonl');
     const own = await makeTunnel(s), g = await startGateway(s, own, routes(), { config: { audit: { file: log } } });
     await isFine(own);
+    const requests = () => fs.readFileSync(log, 'utf8').split('\n').filter(Boolean).map((l) => JSON.parse(l)).filter((r) => r.by === 'gateway' && r.kind === 'request');
+    await until('it is recorded', () => requests().length === 1);   // one that is killed takes along what it has not handed over yet
     const pid = g.pid();
     g.write({ echo: `http://127.0.0.1:${port}`, more: `http://127.0.0.1:${port}` }, { audit: { file: log } });
     process.kill(pid, 'SIGKILL');
@@ -169,8 +171,7 @@ describe('two processes', () => {
     await until('the new route is served', async () => (await call(s, own, `more.${own.domain}`)).status === 200);
     await g.stop();
     assert.equal(g.proc.code, 0, g.proc.err);
-    const records = fs.readFileSync(log, 'utf8').trim().split('\n').map((l) => JSON.parse(l)).filter((r) => r.by === 'gateway' && r.kind === 'request');
-    assert.deepEqual(records.map((r) => r.host), [`echo.${own.domain}`, `more.${own.domain}`]);
+    assert.deepEqual(requests().map((r) => r.host), [`echo.${own.domain}`, `more.${own.domain}`]);
   });
 
   test('a second signal ends both at once, though a caller waits', async () => {
