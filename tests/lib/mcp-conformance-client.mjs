@@ -14,18 +14,30 @@ const data = fs.mkdtempSync(path.join(os.tmpdir(), "sallyport-conformance-"));
 process.on("exit", () => fs.rmSync(data, { recursive: true, force: true }));
 const browser = `${process.execPath} ${path.join(import.meta.dirname, "follow-redirects.mjs")}`;
 
+/** The issuer that a client is registered at. Who registers one knows it, and this driver stands for that person: the context says it in one
+ *  scenario; in the others it is what the suite's own server publishes. `sallyport mcp` takes no client secret without one. */
+async function issuer() {
+  if (context.issuer) return context.issuer;
+  const at = new URL(url), places = [`/.well-known/oauth-protected-resource${at.pathname}`, "/.well-known/oauth-protected-resource"];
+  for (const place of places) {
+    const r = await fetch(new URL(place, at));
+    if (r.ok) return (await r.json()).authorization_servers[0];
+  }
+  throw new Error(`${url} names no authorization server`);
+}
+const secret = async () => ["--client-id", context.client_id, "--client-secret", "env:CONFORMANCE_SECRET", "--issuer", await issuer()];
+
 /** What a person who uses this server would give on the command line, by scenario. */
 const given = {
-  "auth/pre-registration": ["--client-id", context.client_id, "--client-secret", "env:CONFORMANCE_SECRET",
-    ...context.issuer ? ["--issuer", context.issuer] : []],
-  "auth/basic-cimd": ["--client-metadata", "https://conformance-test.local/client-metadata.json"],
-  "auth/client-credentials-basic": ["--grant", "client", "--client-id", context.client_id, "--client-secret", "env:CONFORMANCE_SECRET"],
-  "auth/client-credentials-jwt": ["--grant", "client", "--client-id", context.client_id, "--client-key", "env:CONFORMANCE_KEY"],
-  "auth/wif-jwt-bearer": ["--grant", "assertion", "--client-id", context.client_id, "--assertion", "env:CONFORMANCE_ASSERTION"],
-  "auth/enterprise-managed-authorization": ["--grant", "exchange", "--client-id", context.client_id, "--client-secret", "env:CONFORMANCE_SECRET",
+  "auth/pre-registration": secret,
+  "auth/basic-cimd": () => ["--client-metadata", "https://conformance-test.local/client-metadata.json"],
+  "auth/client-credentials-basic": async () => ["--grant", "client", ...await secret()],
+  "auth/client-credentials-jwt": () => ["--grant", "client", "--client-id", context.client_id, "--client-key", "env:CONFORMANCE_KEY"],
+  "auth/wif-jwt-bearer": () => ["--grant", "assertion", "--client-id", context.client_id, "--assertion", "env:CONFORMANCE_ASSERTION"],
+  "auth/enterprise-managed-authorization": async () => ["--grant", "exchange", ...await secret(),
     "--idp", context.idp_issuer, "--idp-client-id", context.idp_client_id, "--assertion", "env:CONFORMANCE_ASSERTION"],
 };
-const authorization = scenario.startsWith("auth/") ? ["--data", data, "--authorize-with", browser, ...given[scenario] ?? []] : [];
+const authorization = scenario.startsWith("auth/") ? ["--data", data, "--authorize-with", browser, ...await given[scenario]?.() ?? []] : [];
 const secrets = Object.fromEntries(Object.entries({
   CONFORMANCE_SECRET: context.client_secret, CONFORMANCE_KEY: context.private_key_pem,
   CONFORMANCE_ASSERTION: context.valid_jwt ?? context.idp_id_token,

@@ -288,12 +288,12 @@ describe('what means harm is refused, and nothing goes there', () => {
 });
 
 describe('a client that is registered beforehand', () => {
-  const client = ['--client-id', 'known', '--client-secret', 'env:SECRET'];
+  const client = (as) => ['--client-id', 'known', '--client-secret', 'env:SECRET', '--issuer', as.origin];
   for (const method of ['client_secret_basic', 'client_secret_post'])
     test(`by ${method}; its secret is not kept`, async () => {
       const p = await pair({ metadata: (m) => ({ ...m, token_endpoint_auth_methods_supported: [method], registration_endpoint: undefined }) });
       p.as.register('known', 'the-secret', method);
-      ok(await p.agree('login', ...client));
+      ok(await p.agree('login', ...client(p.as)));
       assert.equal(p.kept().client.id, 'known');
       assert.ok(!fs.readFileSync(p.files()[0], 'utf8').includes('the-secret'));
       ok(await p.mcp('list'));
@@ -303,7 +303,7 @@ describe('a client that is registered beforehand', () => {
   test('acts for itself', async () => {
     const p = await pair();
     p.as.register('known', 'the-secret', 'client_secret_basic');
-    ok(await p.mcp('list', ...client, '--grant', 'client'));
+    ok(await p.mcp('list', ...client(p.as), '--grant', 'client'));
     assert.ok(!p.as.seen.includes('GET /authorize'));
     p.clean();
   });
@@ -326,20 +326,30 @@ describe('a client that is registered beforehand', () => {
   test('its secret goes to no other authorization server', async () => {
     const p = await pair();
     p.as.register('known', 'the-secret', 'client_secret_basic');
-    ok(await p.mcp('list', ...client, '--grant', 'client'));
+    ok(await p.mcp('list', ...client(p.as), '--grant', 'client'));
     const evil = await authorizationServer();
     open.push(evil);
     evil.register('known', 'the-secret', 'client_secret_basic');
     p.server.manners.prm = (m) => ({ ...m, authorization_servers: [evil.origin] });
     p.as.access.clear();
-    const r = await p.mcp('list', ...client, '--grant', 'client');
+    const r = await p.mcp('list', ...client(p.as), '--grant', 'client');
     assert.equal(r.code, 4);
-    assert.match(r.err, /names another authorization server than before/);
-    assert.equal(evil.tokens(), 0);
-    const named = await p.mcp('list', ...client, '--grant', 'client', '--issuer', p.as.origin);
-    assert.equal(named.code, 4);
-    assert.match(named.err, /does not name the authorization server that --issuer wants/);
+    assert.match(r.err, /does not name the authorization server that --issuer wants/);
+    assert.deepEqual(evil.seen, []);
   });
+
+  for (const verb of ['list', 'login', 'logout'])
+    test(`${verb}: its secret goes nowhere without --issuer`, async () => {
+      const p = await pair(), evil = await authorizationServer();
+      open.push(evil);
+      evil.register('known', 'the-secret', 'client_secret_basic');
+      p.server.manners.prm = (m) => ({ ...m, authorization_servers: [evil.origin] });
+      const read = `${p.data}/read`;
+      const r = await p.mcp(verb, '--client-id', 'known', '--client-secret', `exec:touch ${read}`, '--grant', 'client');
+      assert.equal(r.code, 2, r.err);
+      assert.match(r.err, /--client-secret wants --issuer URL.* whichever one the MCP server names/);
+      assert.deepEqual([evil.seen, p.server.calls, fs.existsSync(read)], [[], [], false]);
+    });
 
   test('is wanted where there is no other way', async () => {
     const p = await pair({ metadata: (m) => ({ ...m, registration_endpoint: undefined }) });
@@ -422,7 +432,7 @@ describe('on the command line', () => {
 
   for (const [args, words] of [
     [['--grant', 'client'], /--client-id/], [['--grant', 'assertion'], /--assertion/], [['--client-metadata', 'http://x/'], /https:/],
-    [['--client-id', 'x', '--client-secret', 'plain-text'], /--client-secret: the source is one of/],
+    [['--client-id', 'x', '--issuer', 'https://as.example', '--client-secret', 'plain-text'], /--client-secret: the source is one of/],
     [['--client-id', 'x', '--client-key', 'env:SECRET'], /--client-key: .*P-256/], [['--callback-port', '0'], /callback-port/],
   ])
     test(`wrong: ${args.join(' ')}`, async () => {

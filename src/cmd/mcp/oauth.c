@@ -140,7 +140,12 @@ static bool is_asked_for(const struct oauth *o)
 static int make(struct oauth *o, bool person, const char *server, const char *ca_file,
                 const char *connect_to, struct err *e)
 {
-    int r = read_sources(o, e);
+    int r =
+        o->client_secret && !o->issuer
+            ? err_set(e, -EINVAL,
+                      "--client-secret wants --issuer URL, the authorization server that it is of: "
+                      "without it the secret would go to whichever one the MCP server names")
+            : read_sources(o, e);
     if (r < 0)
         return r;
     const struct mcp_auth_options a = {

@@ -47,6 +47,12 @@ static int check(const struct mcp_auth_options *o, struct err *e)
         return err_set(e, -EINVAL, "--client-id is empty or too long");
     if (o->client_secret && o->client_secret->len > AUTH_CLIENT_MAX)
         return err_set(e, -EINVAL, "--client-secret is too long");
+    /* A key signs for one issuer alone, and an assertion is for one; a secret is good wherever it goes. */
+    if (o->client_secret && o->client_secret->len && !o->issuer)
+        return err_set(e, -EINVAL,
+                       "--client-secret wants --issuer: without it the secret would go to "
+                       "whichever authorization "
+                       "server the MCP server names");
     if (o->client_url &&
         (!str_starts(o->client_url, "https://") || strlen(o->client_url) > AUTH_URL_MAX))
         return err_set(e, -EINVAL, "--client-metadata is an address that begins with https://");

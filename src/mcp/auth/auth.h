@@ -30,7 +30,7 @@ struct mcp_auth_options {
     enum auth_grant grant;
     const char *ca_file, *connect_to;   /* as in mcp_options */
     int64_t request_ms;                 /* for one request and its answer; 0, or more: 30 s */
-    const char *issuer;                 /* no other authorization server will do; NULL: any */
+    const char *issuer;                 /* no other will do; NULL: any, and then no client_secret */
     const char *scope;                  /* in place of what the server proposes; NULL: that */
     const char *client_id;              /* registered beforehand; NULL: not */
     const struct secret *client_secret; /* of that; may be NULL */

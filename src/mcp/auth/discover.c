@@ -90,11 +90,6 @@ static int take_issuer(struct mcp_auth *a, const char *issuer, struct err *e)
                        "the server does not name the authorization server that --issuer wants");
     if (str_eq(a->issuer, issuer))
         return 0;
-    if (a->issuer && a->client.given && a->o.client_secret && !a->o.issuer)
-        return err_set(
-            e, -EACCES,
-            "the server names another authorization server than before; the client's secret "
-            "does not go there. If that is right, name it by --issuer");
     forget_issuer(a);
     a->issuer = mem_strdup(issuer);
     return 0;

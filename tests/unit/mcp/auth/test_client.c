@@ -225,6 +225,7 @@ static void options_that_make_no_sense(void **state)
          "--idp does not begin with https://"},
         {{.scope = "a\"b"}, "--scope"},
         {{.client_id = ""}, "--client-id"},
+        {{.client_id = "c", .client_secret = &token}, "--client-secret wants --issuer"},
         {{.client_url = "http://a.example/me"}, "--client-metadata"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
