@@ -21,7 +21,7 @@ async function pair(asManners = {}, serverManners = {}) {
     return r;
   };
   const agree = (verb, ...args) => mcp(verb, ...args, '--authorize-with', browser);
-  const files = () => (fs.existsSync(`${data}/mcp`) ? fs.readdirSync(`${data}/mcp`).map((f) => `${data}/mcp/${f}`) : []);
+  const files = () => (fs.existsSync(`${data}/mcp`) ? fs.readdirSync(`${data}/mcp`).filter((f) => !f.endsWith('.lock')).map((f) => `${data}/mcp/${f}`) : []);
   const kept = () => JSON.parse(fs.readFileSync(files()[0], 'utf8'));
   /** Nothing that a client owes was left undone, and nothing secret was said. */
   const clean = () => {
@@ -173,6 +173,110 @@ describe('a token that ends', () => {
     p.clean();
   });
 
+  /** An authorization server that takes a refresh token twice for a stolen one, and ends all that came of it. */
+  const detects = (p) => {
+    const used = new Set();
+    p.as.manners.before = (req, res, text) => {
+      const t = req.url === '/token' && new URLSearchParams(text).get('refresh_token');
+      if (!t) return false;
+      if (used.has(t)) {
+        p.as.wrong.push('a refresh token twice');
+        p.as.refresh.clear();
+        p.as.access.clear();
+      }
+      used.add(t);
+      return false;
+    };
+  };
+  for (const [what, stale] of [['has ended', (p) => fs.writeFileSync(p.files()[0], JSON.stringify({ ...p.kept(), renew_us: 1, expires_us: 2 }))],
+    ['was forgotten', (p) => p.as.access.clear()]])
+    test(`and ${what} is renewed once by all commands that find it so`, async () => {
+      const p = await pair();
+      ok(await p.agree('login'));
+      detects(p);
+      stale(p);
+      for (const r of await Promise.all(Array.from({ length: 6 }, () => p.mcp('list')))) ok(r);
+      ok(await p.mcp('list'));
+      assert.equal(p.as.tokens(), 2, 'one login, one renewal');
+      assert.equal(fs.statSync(`${p.files()[0]}.lock`).mode & 0o777, 0o600);
+      assert.equal(p.files().length, 1);
+      p.clean();
+    });
+
+  test('does not come back when a logout falls into its renewal', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    p.as.access.clear();
+    let held, came;
+    const asked = new Promise((r) => { came = r; });
+    p.as.manners.before = (req, res) => {
+      if (req.url !== '/token' || held) return false;
+      held = res;
+      came();
+      return true;
+    };
+    const list = p.mcp('list');
+    await asked;
+    assert.equal((await p.mcp('logout')).out, 'logged out\n'); // it waits for a while, and then goes on
+    assert.deepEqual(p.files(), []);
+    held.writeHead(200, { 'content-type': 'application/json' });
+    held.end(JSON.stringify({ access_token: 'late-token', token_type: 'Bearer', refresh_token: 'late-refresh', expires_in: 3600 }));
+    const r = await list;
+    assert.equal(r.code, 4);
+    assert.match(r.err, /the login was ended by another command$/m);
+    assert.deepEqual(p.files(), []);
+    assert.equal(p.as.revoked.length, 4, 'what came late, too');
+    assert.ok(p.server.calls.every(([, t]) => t !== 'late-token'));
+    p.clean();
+  });
+
+  test('is over for a command that began before the logout', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    let out;
+    p.server.manners.before = (req, res) => {
+      if (out) return false;
+      out = p.mcp('logout').then((r) => {
+        res.writeHead(200, { 'content-type': 'application/json' });
+        res.end(JSON.stringify({ resource: p.server.url, authorization_servers: [p.as.origin] }));
+        ok(r);
+      });
+      return true;
+    };
+    p.as.access.clear();
+    const r = await p.mcp('list');
+    await out;
+    assert.equal(r.code, 4);
+    assert.match(r.err, /nobody can be asked/);
+    assert.equal(p.as.tokens(), 1, 'the login, and nothing after the logout');
+    assert.deepEqual(p.files(), []);
+  });
+
+  test('a lock that is a link is not followed', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    const lock = `${p.files()[0]}.lock`;
+    fs.rmSync(lock);
+    fs.symlinkSync(`${p.data}/elsewhere`, lock);
+    p.as.access.clear();
+    const r = await p.mcp('list');
+    assert.equal(r.code, 4);
+    assert.match(r.err, /cannot lock /);
+    assert.ok(!fs.existsSync(`${p.data}/elsewhere`));
+    assert.equal(p.as.tokens(), 1);
+  });
+
+  test('is kept when the issuer does not like the client today', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    p.as.access.clear();
+    p.as.manners.before = (req, res) => req.url === '/token' && res.writeHead(401).end('{"error":"invalid_client"}');
+    assert.equal((await p.mcp('list')).code, 4);
+    p.as.manners.before = undefined;
+    ok(await p.mcp('list'));
+    p.clean();
+  });
+
   for (const [what, status] of [['has no time', 503], ['is asked too often', 429]])
     test(`is not given up while the authorization server ${what}`, async () => {
       const p = await pair();
@@ -197,6 +301,56 @@ describe('a token that ends', () => {
     assert.match(r.err, /nobody can be asked/);
     ok(await p.agree('list'));
     assert.deepEqual([...new Set(p.as.wrong)], ['a refresh token that is used up']);
+  });
+});
+
+describe('a logout', () => {
+  test('says that it was forgotten, but not revoked, when the authorization server fails', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    p.as.manners.before = (req, res) => req.url === '/revoke' && res.writeHead(503).end();
+    const r = await p.mcp('logout');
+    assert.equal(r.code, 4);
+    assert.equal(r.out, '');
+    assert.match(r.err, /logged out here, but not at the authorization server: the revocation endpoint answers HTTP 503/);
+    assert.deepEqual(p.files(), []);
+  });
+
+  test('is one where nothing can be revoked, with a note', async () => {
+    const p = await pair({ metadata: (m) => ({ ...m, revocation_endpoint: undefined }) });
+    ok(await p.agree('login'));
+    const r = await p.mcp('logout');
+    ok(r);
+    assert.equal(r.out, 'logged out\n');
+    assert.match(r.err, /^the authorization server revokes no tokens/);
+    assert.deepEqual(p.files(), []);
+  });
+
+  for (const [what, spoil] of [['that others may read', (f) => fs.chmodSync(f, 0o644)],
+    ['that is a link', (f) => { fs.renameSync(f, `${f}-else`); fs.symlinkSync(`${f}-else`, f); }]])
+    test(`removes a file ${what}, and says that nothing was revoked`, async () => {
+      const p = await pair();
+      ok(await p.agree('login'));
+      const [file] = p.files();
+      spoil(file);
+      const r = await p.mcp('logout');
+      assert.equal(r.code, 4);
+      assert.match(r.err, /logged out here, but not at the authorization server: /);
+      assert.ok(r.err.includes(file));
+      assert.throws(() => fs.lstatSync(file), /ENOENT/);
+      assert.deepEqual(p.as.revoked, []);
+    });
+
+  test('that cannot forget says so', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    const [file] = p.files();
+    fs.rmSync(file);
+    fs.mkdirSync(file);
+    const r = await p.mcp('logout');
+    assert.equal(r.code, 4);
+    assert.match(r.err, /not logged out: .* cannot be removed/);
+    assert.equal(r.out, '');
   });
 });
 

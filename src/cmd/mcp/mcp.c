@@ -344,13 +344,22 @@ static int logout(struct mcp_command *c, struct mcp_failure *f)
 {
     c->oauth.request_ms = c->timeout_ms;
     int r = oauth_open(&c->oauth, OAUTH_LOGOUT, c->words[0], c->ca_file, c->connect_to, &f->err);
-    if (r == 0)
-        r = mcp_auth_logout(c->oauth.auth, &f->err);
-    if (r < 0 && c->oauth.auth)
-        err_wrap(&f->err, r, "logged out here, but not at the authorization server");
     if (r < 0)
         return failed_auth(f, r);
-    puts(r == 1 ? "there was no login" : "logged out");
+    struct mcp_auth_ending end;
+    r = mcp_auth_logout(c->oauth.auth, &end, &f->err);
+    if (r < 0) {
+        f->source = MCP_AUTH;
+        return err_wrap(&f->err, r, "%s",
+                        end.forgotten ? "logged out here, but not at the authorization server"
+                        : end.revoked ? "logged out at the authorization server, but not here"
+                                      : "not logged out");
+    }
+    puts(end.had ? "logged out" : "there was no login");
+    if (end.had && !end.revoked)
+        fputs("the authorization server revokes no tokens: what it gave is good there until it "
+              "ends\n",
+              stderr);
     return 0;
 }
 

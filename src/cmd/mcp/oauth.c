@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #define WAIT_MS (5 * 60000)
+#define HOLD_MS 60000 /* for another command that renews the token: one request, as a rule */
+#define SOON_MS 5000
 
 void oauth_flags(struct oauth *o, struct flag_set *set)
 {
@@ -77,6 +79,20 @@ static int on_save(void *arg, const json_t *state, struct err *e)
 {
     const struct oauth *o = arg;
     return state ? mcp_store_save(o->path, state, e) : mcp_store_remove(o->path, e);
+}
+
+static int on_hold(void *arg, bool soon, struct err *e)
+{
+    struct oauth *o = arg;
+    o->lock = mcp_store_lock(o->path, soon ? SOON_MS : HOLD_MS, e);
+    return o->lock < 0 ? o->lock : 0;
+}
+
+static void on_release(void *arg)
+{
+    struct oauth *o = arg;
+    close(o->lock);
+    o->lock = -1;
 }
 
 /* ---- secrets ---- */
@@ -167,6 +183,8 @@ static int make(struct oauth *o, bool person, const char *server, const char *ca
         .browse = person ? on_browse : NULL,
         .load = on_load,
         .save = on_save,
+        .hold = on_hold,
+        .release = on_release,
         .arg = o,
     };
     return mcp_auth_new(&a, &o->auth, e);

@@ -16,6 +16,7 @@ struct oauth {
     int64_t request_ms; /* for one request and its answer; 0: mcp/auth's own */
     struct browser browser;
     char *path; /* of the store */
+    int lock;   /* of that, while it is held */
     struct pool *pool;
     struct secret_sources *sources;
     struct secret secret, key_text, token; /* of the client, its key, the assertion */

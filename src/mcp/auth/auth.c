@@ -127,22 +127,29 @@ static char *choose_scope(const struct mcp_auth *a, const char *challenged)
     return auth_scope_union(base, offline ? AUTH_OFFLINE : NULL);
 }
 
-/* Another process of ours may have renewed it meanwhile: a refresh token is often good for one use, and a
- * second use has all of them revoked. */
-static bool take_newer(struct mcp_auth *a)
+static int renew_held(struct mcp_auth *a, struct err *e)
 {
-    AUTO_JSON json_t *state = NULL;
-    return a->o.load && a->token.access.len && a->o.load(a->o.arg, &state, NULL) == 0 && state &&
-           auth_unkeep_newer(a, state);
+    int now = auth_look(a, e);
+    if (now < 0 || now == AUTH_KEPT_NEWER)
+        return now < 0 ? now : 0;
+    if (now == AUTH_KEPT_GONE) { /* a logout, which holds for us, too */
+        auth_token_done(&a->token);
+        return 1;
+    }
+    return a->token.refresh.len && a->issuer && a->client.id ? auth_refresh(a, e) : 1;
 }
 
-/* 0: renewed; 1: it cannot be; negative: not now. */
+/* 0: there is another one; 1: it cannot be renewed; negative: not now. */
 static int renew(struct mcp_auth *a, struct err *e)
 {
-    if (take_newer(a))
-        return 0;
-    int r = a->token.refresh.len && a->issuer && a->client.id ? auth_refresh(a, e) : 1;
-    return r == 1 && take_newer(a) ? 0 : r; /* the other one was faster */
+    if (!a->token.access.len)
+        return 1;
+    int r = auth_hold(a, false, e);
+    if (r < 0)
+        return r;
+    r = renew_held(a, e);
+    auth_release(a);
+    return r;
 }
 
 /* The server takes no token, or not this one. */
@@ -279,24 +286,43 @@ int mcp_auth_login(struct mcp_auth *a, struct err *e)
     return r;
 }
 
-static int logout(struct mcp_auth *a, struct err *e)
+/* What another command has renewed meanwhile is what has to be revoked. */
+static int logout_held(struct mcp_auth *a, struct mcp_auth_ending *ret, struct err *e)
 {
-    int r = load(a, e);
-    if (r < 0)
-        return r;
-    bool had = a->token.access.len || a->token.refresh.len;
-    r = had ? auth_revoke(a, e) : 1;
-    auth_token_done(&a->token);
-    int forgotten = a->o.save ? a->o.save(a->o.arg, NULL, r < 0 ? NULL : e) : 0;
-    return forgotten < 0 ? forgotten : r;
+    int now = a->held ? auth_look(a, NULL) : AUTH_KEPT_SAME;
+    int r = auth_revoke(a, e);
+    (void)now; /* also what cannot be read any more has been read before */
+    ret->revoked = r == 0;
+    return r < 0 ? r : 0;
 }
 
-int mcp_auth_logout(struct mcp_auth *a, struct err *e)
+static int logout(struct mcp_auth *a, struct mcp_auth_ending *ret, struct err *e)
 {
+    struct err removal = {0};
+    int r = load(a, e);
+    bool unread = r < 0, held = false;
+    ret->had = a->token.access.len || a->token.refresh.len;
+    if (ret->had) {
+        held = auth_hold(a, true, NULL) ==
+               0; /* without, too: whoever renews looks whether it is there */
+        r = logout_held(a, ret, e);
+    }
+    ret->had = ret->had || unread;
+    auth_token_done(&a->token);
+    int removed = a->o.save ? a->o.save(a->o.arg, NULL, &removal) : 0;
+    if (held)
+        auth_release(a);
+    ret->forgotten = removed == 0;
+    return removed < 0 ? err_set(e, removed, "%s", removal.msg) : r;
+}
+
+int mcp_auth_logout(struct mcp_auth *a, struct mcp_auth_ending *ret, struct err *e)
+{
+    *ret = (struct mcp_auth_ending){0};
     int r = fmutex_lock(&a->lock);
     if (r < 0)
         return err_set(e, r, "%s", err_text(r));
-    r = logout(a, e);
+    r = logout(a, ret, e);
     fmutex_unlock(&a->lock);
     return r;
 }

@@ -4,8 +4,8 @@
  * What lives in this folder: which address describes what (place), the two documents (metadata), sets of
  * scopes (scope), forms (form), answers with tokens (token), signed texts (jwt), all of them pure; and
  * what asks: requests with bounds (fetch), finding (discover), who the client is (client, register), the
- * grants (grant), what is kept between two commands (keep), and the decisions in between (auth). What does
- * not: a browser, a listener and a file, which are the caller's; the requests to the MCP server.
+ * grants (grant), what is kept between two commands (keep) and held by one of them (hold), and the decisions
+ * in between (auth). What does not: a browser, a listener and a file, which are the caller's; the requests to the MCP server.
  *
  * A token is bound to the issuer that gave it and to the resource it was asked for. It goes to the MCP
  * server alone, a refresh token and a client's secret to that issuer's endpoints alone. */
@@ -47,6 +47,10 @@ struct mcp_auth_options {
     /* What was kept: *ret stays NULL where nothing is. NULL: nothing is ever kept. Both may block. */
     int (*load)(void *arg, json_t **ret, struct err *e);
     int (*save)(void *arg, const json_t *state, struct err *e); /* `state` NULL: forget */
+    /* Keeps other processes from what was kept until `release`; `soon`: there is less time to wait. NULL:
+     * nobody else has it. Suspends. 0; -ETIMEDOUT, or another negative code, with words. */
+    int (*hold)(void *arg, bool soon, struct err *e);
+    void (*release)(void *arg);
     void *arg;
 };
 
@@ -66,9 +70,14 @@ const char *mcp_auth_issuer(const struct mcp_auth *a); /* NULL: none yet; until 
 const char *mcp_auth_scope(const struct mcp_auth *a);  /* granted, else asked for; NULL: not said */
 /* Gets a token now, whatever there is. Suspends. 0, or a negative code with words. */
 int mcp_auth_login(struct mcp_auth *a, struct err *e) WARN_UNUSED;
-/* Has the tokens revoked where the issuer can (RFC 7009), and forgets them in any case. Suspends. 0; 1:
- * there was nothing; or a negative code with words: forgotten, but not revoked. */
-int mcp_auth_logout(struct mcp_auth *a, struct err *e) WARN_UNUSED;
+/* What a logout came to. Neither revoked nor a failure: the issuer revokes no tokens. */
+struct mcp_auth_ending {
+    bool had; /* a login, or what could not be read */
+    bool revoked, forgotten;
+};
+/* Has the tokens revoked where the issuer can (RFC 7009), and forgets them in any case, also those that
+ * cannot be read. Suspends. 0, or a negative code with words of what failed: `ret` tells what did not. */
+int mcp_auth_logout(struct mcp_auth *a, struct mcp_auth_ending *ret, struct err *e) WARN_UNUSED;
 
 /* Of a query that came back to the redirect: 0 with the code (malloc'ed); -EACCES with words: the state is
  * not ours, the issuer is another or missing though `says_iss` (RFC 9207), or it is a refusal. Pure. */

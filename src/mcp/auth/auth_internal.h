@@ -42,6 +42,7 @@ struct mcp_auth {
     struct es256 *key; /* of proofs; NULL: none yet */
     char as_nonce[AUTH_NONCE_MAX], rs_nonce[AUTH_NONCE_MAX];
     unsigned step_ups;
+    unsigned held; /* times that auth_hold has gone well */
 };
 
 /* fetch.c */
@@ -92,14 +93,27 @@ int auth_registration_read(const json_t *j, enum auth_method asked, struct auth_
 
 /* grant.c. All suspend; 0 or a negative code with words. */
 int auth_grant(struct mcp_auth *a, const char *scope, struct err *e) WARN_UNUSED;
-/* 1: the refresh token is no good any more, and is dropped. Other failures leave it. */
+/* Under auth_hold. 1: it cannot be renewed; a refresh token is dropped only when the issuer says that it is no
+ * good any more. Other failures leave it. */
 int auth_refresh(struct mcp_auth *a, struct err *e) WARN_UNUSED;
+/* 1: the issuer revokes no tokens. */
 int auth_revoke(struct mcp_auth *a, struct err *e) WARN_UNUSED;
 
 /* keep.c */
 json_t *auth_keep(const struct mcp_auth *a); /* new reference */
 /* Takes what was kept, if it is whole and of this server; else nothing. */
 void auth_unkeep(struct mcp_auth *a, const json_t *j);
-/* Takes the token alone, if another process has kept another one of the same issuer and resource since:
- * then true. */
-bool auth_unkeep_newer(struct mcp_auth *a, const json_t *j);
+enum auth_kept {
+    AUTH_KEPT_SAME, /* the token that we have */
+    AUTH_KEPT_NEWER, /* another one of the same issuer and resource, which we have now, with its client and key */
+    AUTH_KEPT_GONE, /* none, or nothing that is ours */
+};
+/* What is kept now, against what we have. */
+enum auth_kept auth_unkeep_newer(struct mcp_auth *a, const json_t *j);
+
+/* hold.c */
+/* Has what is kept for ourselves; nests. Suspends. 0 or a negative code with words. */
+int auth_hold(struct mcp_auth *a, bool soon, struct err *e) WARN_UNUSED;
+void auth_release(struct mcp_auth *a);
+/* An enum auth_kept, as above, or a negative code with words. May block. */
+int auth_look(struct mcp_auth *a, struct err *e) WARN_UNUSED;

@@ -128,7 +128,7 @@ static int ask_token(struct mcp_auth *a, struct buf *form, struct auth_answer *a
     return r;
 }
 
-static int keep_token(struct mcp_auth *a, const struct auth_answer *answer, const char *scope,
+static int take_token(struct mcp_auth *a, const struct auth_answer *answer, const char *scope,
                       struct err *e)
 {
     struct auth_token t = {0};
@@ -150,8 +150,18 @@ static int keep_token(struct mcp_auth *a, const struct auth_answer *answer, cons
     a->asked = asked;
     free(a->bound);
     a->bound = resource_of(a);
+    return 0;
+}
+
+static int save_token(struct mcp_auth *a, struct err *e)
+{
+    int r = auth_hold(a, false, e);
+    if (r < 0)
+        return r;
     AUTO_JSON json_t *state = a->o.save ? auth_keep(a) : NULL;
-    return state ? a->o.save(a->o.arg, state, e) : 0;
+    r = state ? a->o.save(a->o.arg, state, e) : 0;
+    auth_release(a);
+    return r;
 }
 
 /* Sends a form, which it wipes, and takes the token. */
@@ -164,7 +174,9 @@ static int finish(struct mcp_auth *a, struct buf *form, const char *scope, struc
     auth_buf_wipe(form);
     if (r == 0 && answer.status != 200)
         r = refused(&answer, token_what, e);
-    return r < 0 ? r : keep_token(a, &answer, scope, e);
+    if (r == 0)
+        r = take_token(a, &answer, scope, e);
+    return r < 0 ? r : save_token(a, e);
 }
 
 /* ---- a person agrees ---- */
@@ -384,32 +396,51 @@ int auth_grant(struct mcp_auth *a, const char *scope, struct err *e)
 
 /* ---- what comes after ---- */
 
-int auth_refresh(struct mcp_auth *a, struct err *e)
+/* A logout waits for a renewal, but not for ever, and what it has ended stays so. */
+static int take_renewed(struct mcp_auth *a, const struct auth_answer *answer, struct err *e)
 {
-    int r = auth_discover_server(a, e);
-    if (r == 0 && a->o.client_id)
-        r = auth_client_ensure(a, NULL, e);
-    if (r < 0)
-        return r;
+    AUTO_FREE char *asked = a->asked ? mem_strdup(a->asked) : NULL;
+    int now = auth_look(a, e);
+    if (now < 0 || now == AUTH_KEPT_NEWER)
+        return now < 0 ? now : 0;
+    int r = take_token(a, answer, asked, e);
+    if (r < 0 || now == AUTH_KEPT_SAME)
+        return r < 0 ? r : save_token(a, e);
+    bool revoked = auth_revoke(a, NULL) == 0;
+    auth_token_done(&a->token);
+    return err_set(e, -EACCES, "the login was ended by another command%s",
+                   revoked ? "" : "; what was renewed meanwhile could not be revoked");
+}
+
+static int send_refresh(struct mcp_auth *a, struct auth_answer *answer, struct err *e)
+{
     struct buf form = BUF_INIT(FORM_MAX);
     if (hold(&form) < 0)
         return err_set(e, -ENOMEM, "no memory for a token request");
     auth_form_put(&form, "grant_type", "refresh_token");
     auth_form_put(&form, "refresh_token", secret_borrow(&a->token.refresh));
-    AUTO(auth_answer) answer = {0};
-    r = ask_token(a, &form, &answer, e);
+    int r = ask_token(a, &form, answer, e);
     auth_buf_wipe(&form);
+    return r;
+}
+
+int auth_refresh(struct mcp_auth *a, struct err *e)
+{
+    AUTO(auth_answer) answer = {0};
+    char word[AUTH_ERROR_MAX];
+    int r = auth_discover_server(a, e);
+    if (r == 0 && a->o.client_id)
+        r = auth_client_ensure(a, NULL, e);
+    if (r == 0)
+        r = send_refresh(a, &answer, e);
     if (r < 0)
         return r;
     if (answer.status == 400 || answer.status == 401) {
-        secret_done(&a->token.refresh);
-        a->token.refresh = (struct secret){0};
+        if (str_eq(auth_error_word(answer.json, word), "invalid_grant"))
+            secret_done(&a->token.refresh);
         return 1;
     }
-    if (answer.status != 200)
-        return refused(&answer, token_what, e);
-    AUTO_FREE char *asked = a->asked ? mem_strdup(a->asked) : NULL;
-    return keep_token(a, &answer, asked, e);
+    return answer.status == 200 ? take_renewed(a, &answer, e) : refused(&answer, token_what, e);
 }
 
 static int revoke_one(struct mcp_auth *a, const struct secret *token, const char *hint,
@@ -439,7 +470,7 @@ int auth_revoke(struct mcp_auth *a, struct err *e)
 {
     int r = auth_discover_server(a, e);
     if (r == 0 && !a->as.revocation)
-        r = err_set(e, -E_PROTO, "the authorization server revokes no tokens");
+        r = 1;
     if (r == 0 && a->o.client_id)
         r = auth_client_ensure(a, NULL, e);
     if (r == 0 && a->token.refresh.len)

@@ -123,43 +123,13 @@ static int take(struct mcp_auth *a, const json_t *j)
     return a->token.dpop && !a->key ? -1 : 0;
 }
 
-static bool is_newer(const struct mcp_auth *a, const json_t *j)
+static bool same_secret(const struct secret *a, const struct secret *b)
 {
-    const char *access = json_get_str(j, "access");
-    return json_get_int(j, "version", 0) == VERSION && access && auth_token_is_valid(access) &&
-           str_eq(json_get_str(j, "server"), a->o.server) &&
-           str_eq(json_get_str(j, "issuer"), a->issuer) &&
-           str_eq(json_get_str(j, "resource"), a->bound) &&
-           str_eq(json_get_str(json_object_get(j, "client"), "id"), a->client.id) &&
-           json_get_bool(j, "dpop", false) == a->token.dpop && !a->token.dpop &&
-           !secret_eq(&a->token.access, access, strlen(access));
+    return a->len == b->len && (a->len == 0 || secret_eq(a, secret_borrow(b), b->len));
 }
 
-bool auth_unkeep_newer(struct mcp_auth *a, const json_t *j)
+static void drop(struct mcp_auth *a)
 {
-    if (!is_newer(a, j))
-        return false;
-    struct auth_token t = {.scope = text(j, "granted"),
-                           .expires_us = json_get_int(j, "expires_us", 0),
-                           .renew_us = json_get_int(j, "renew_us", 0)};
-    if (take_secret(j, "access", &t.access) < 0 || take_secret(j, "refresh", &t.refresh) < 0) {
-        auth_token_done(&t);
-        return false;
-    }
-    auth_token_done(&a->token);
-    a->token = t;
-    free(a->asked);
-    a->asked = text(j, "asked");
-    return true;
-}
-
-void auth_unkeep(struct mcp_auth *a, const json_t *j)
-{
-    int r = take(a, j);
-    a->resource.resource = r == 0 ? mem_strdup(a->bound) : NULL;
-    a->wants_dpop = r == 0 && a->token.dpop;
-    if (r == 0 && (!a->o.client_id || !a->client.id || str_eq(a->o.client_id, a->client.id)))
-        return;
     auth_token_done(&a->token);
     auth_client_done(&a->client);
     auth_resource_done(&a->resource);
@@ -170,4 +140,56 @@ void auth_unkeep(struct mcp_auth *a, const json_t *j)
     a->key = NULL;
     a->issuer = a->bound = a->asked = NULL;
     a->wants_dpop = false;
+}
+
+static void exchange(struct mcp_auth *a, struct mcp_auth *b)
+{
+    const struct mcp_auth before = {
+        .token = a->token, .client = a->client, .asked = a->asked, .key = a->key};
+    a->token = b->token;
+    b->token = before.token;
+    a->asked = b->asked;
+    b->asked = before.asked;
+    if (!a->o.client_id) {
+        a->client = b->client;
+        b->client = before.client;
+    }
+    if (b->key) {
+        a->key = b->key;
+        b->key = before.key;
+    }
+    a->wants_dpop = a->wants_dpop || a->token.dpop;
+}
+
+static bool is_ours(const struct mcp_auth *a, const struct mcp_auth *kept)
+{
+    return kept->token.access.len && str_eq(kept->issuer, a->issuer) &&
+           str_eq(kept->bound, a->bound) &&
+           (!a->o.client_id || str_eq(kept->client.id, a->o.client_id));
+}
+
+enum auth_kept auth_unkeep_newer(struct mcp_auth *a, const json_t *j)
+{
+    AUTO_FREE struct mcp_auth *kept = mem_new(struct mcp_auth);
+    kept->o = a->o;
+    enum auth_kept r = AUTH_KEPT_GONE;
+    if (take(kept, j) == 0 && is_ours(a, kept))
+        r = same_secret(&a->token.access, &kept->token.access) &&
+                    same_secret(&a->token.refresh, &kept->token.refresh)
+                ? AUTH_KEPT_SAME
+                : AUTH_KEPT_NEWER;
+    if (r == AUTH_KEPT_NEWER)
+        exchange(a, kept); /* with whom and by what key it was got, too */
+    drop(kept);
+    return r;
+}
+
+void auth_unkeep(struct mcp_auth *a, const json_t *j)
+{
+    int r = take(a, j);
+    a->resource.resource = r == 0 ? mem_strdup(a->bound) : NULL;
+    a->wants_dpop = r == 0 && a->token.dpop;
+    if (r == 0 && (!a->o.client_id || !a->client.id || str_eq(a->o.client_id, a->client.id)))
+        return;
+    drop(a);
 }

@@ -180,29 +180,49 @@ static void nothing_comes_back_of_what_is_not_whole(void **state)
     mcp_auth_free(a);
 }
 
-static void a_newer_token_of_another_process_is_taken(void **state)
+static void what_others_did_is_seen(void **state)
 {
     (void)state;
     struct mcp_auth *a = filled();
-    a->token.dpop = false;
     AUTO_JSON json_t *j = auth_keep(a);
-    assert_false(auth_unkeep_newer(a, j)); /* the same */
-    json_put_str(j, "access", "NEWER");
-    json_put_str(j, "refresh", "NEXT");
+    assert_int_equal(auth_unkeep_newer(a, j), AUTH_KEPT_SAME);
     static const char *const others[][2] = {{"issuer", "https://other.example"},
                                             {"resource", "https://a.example/x"},
                                             {"server", "https://a.example/y"},
-                                            {"access", "a b"}};
+                                            {"access", "a b"},
+                                            {"access", ""}};
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
         AUTO_JSON json_t *other = json_deep_copy(j);
         json_put_str(other, others[i][0], others[i][1]);
-        assert_false(auth_unkeep_newer(a, other));
+        assert_int_equal(auth_unkeep_newer(a, other), AUTH_KEPT_GONE);
     }
     assert_string_equal(secret_borrow(&a->token.access), "ACCESS");
-    assert_true(auth_unkeep_newer(a, j));
-    assert_string_equal(secret_borrow(&a->token.access), "NEWER");
+    json_put_str(j, "refresh", "NEXT"); /* the same token, with another one to renew it */
+    assert_int_equal(auth_unkeep_newer(a, j), AUTH_KEPT_NEWER);
     assert_string_equal(secret_borrow(&a->token.refresh), "NEXT");
     mcp_auth_free(a);
+}
+
+static void a_newer_token_comes_with_its_client_and_key(void **state)
+{
+    (void)state;
+    struct mcp_auth *a = filled(), *other = filled();
+    free(other->client.id);
+    other->client.id = mem_strdup("another");
+    secret_done(&other->token.access);
+    assert_int_equal(secret_set(&other->token.access, "NEWER", 5), 0);
+    AUTO_JSON json_t *j = auth_keep(other);
+    assert_int_equal(auth_unkeep_newer(a, j), AUTH_KEPT_NEWER);
+    assert_string_equal(secret_borrow(&a->token.access), "NEWER");
+    assert_string_equal(a->client.id, "another");
+    assert_true(a->token.dpop && a->wants_dpop);
+    unsigned char x[32], y[32], x2[32], y2[32];
+    es256_public(a->key, x, y);
+    es256_public(other->key, x2, y2);
+    assert_memory_equal(x, x2, 32);
+    assert_memory_equal(y, y2, 32);
+    mcp_auth_free(a);
+    mcp_auth_free(other);
 }
 
 static void options_that_make_no_sense(void **state)
@@ -248,7 +268,8 @@ int main(void)
         cmocka_unit_test(what_is_kept_comes_back),
         cmocka_unit_test(a_given_secret_is_not_kept),
         cmocka_unit_test(nothing_comes_back_of_what_is_not_whole),
-        cmocka_unit_test(a_newer_token_of_another_process_is_taken),
+        cmocka_unit_test(what_others_did_is_seen),
+        cmocka_unit_test(a_newer_token_comes_with_its_client_and_key),
         cmocka_unit_test(options_that_make_no_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
