@@ -2,6 +2,8 @@
 import { after, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
 import path from 'node:path';
 import { BIN, here, ms, run, start, tempDir, end } from '../lib/own.mjs';
 import { authorizationServer, protectedServer } from '../lib/oauth.mjs';
@@ -71,15 +73,74 @@ describe('a login', () => {
     p.clean();
   });
 
-  test('an answer with another state ends it, and its code goes nowhere', async () => {
-    const p = await pair();
+  /** A login that prints its address: the command, that address, where it listens and the state that it waits for. */
+  async function printed(p) {
     const child = start(BIN, ['mcp', 'login', p.server.url, '--data', p.data]);
     const [, address] = await child.line(/^ {2}(http:\S+)\n/m);
-    await fetch(`${new URL(address).searchParams.get('redirect_uri')}?code=stolen&state=guessed&iss=${p.as.origin}`);
-    await child.line(/no answer to our question/);
+    const q = new URL(address).searchParams;
+    return { child, address, at: q.get('redirect_uri'), state: q.get('state') };
+  }
+
+  test('nobody else can end it: neither another state, nor none, nor a page that leads here by another name', async () => {
+    const p = await pair();
+    const { child, address, at, state } = await printed(p);
+    const status = (query, headers = {}) => new Promise((done, fail) => http.get(`${at}${query}`, { headers, agent: false },
+      (res) => { res.resume(); done(res.statusCode); }).on('error', fail));
+    const iss = `iss=${encodeURIComponent(p.as.origin)}`;
+    for (const query of ['?x', '', `?code=stolen&state=guessed&${iss}`, `?error=access_denied&state=${state.slice(0, -1)}`,
+      `?error=access_denied&state=${state}x`, `?error=access_denied&state=${state}&state=${state}`, '?error=access_denied&state=%00'])
+      assert.equal(await status(query), 404, query);
+    for (const host of ['evil.example', 'localhost', '127.0.0.1', `${new URL(at).host}.evil.example`])
+      assert.equal(await status(`?error=access_denied&state=${state}&${iss}`, { host }), 404, host);
+    assert.equal(await new Promise((done) => { // two hosts, and none
+      const s = net.connect(new URL(at).port, '127.0.0.1');
+      let text = '';
+      s.on('data', (d) => { text += d; }).on('close', () => done(text.match(/HTTP\/1.1 \d+/g).join()));
+      s.write(`GET /callback?error=x&state=${state} HTTP/1.1\r\nHost: ${new URL(at).host}\r\nHost: evil.example\r\n\r\n`);
+    }), 'HTTP/1.1 404');
+    assert.equal((await fetch(address)).status, 200);
+    await child.line(/^logged in by/m);
+    await end(child);
+    assert.equal(p.as.tokens(), 1);
+    p.clean();
+  });
+
+  test('a refusal with our state ends it, and no code goes anywhere', async () => {
+    const p = await pair();
+    const { child, at, state } = await printed(p);
+    assert.equal((await fetch(`${at}?error=access_denied&state=${state}&iss=${encodeURIComponent(p.as.origin)}`)).status, 200);
+    await child.line(/gave no leave: access_denied/);
     await end(child);
     assert.equal(p.as.tokens(), 0);
     assert.deepEqual(p.files(), []);
+  });
+
+  test('connections that say nothing do not keep the browser out', async () => {
+    const p = await pair();
+    const { child, address, at } = await printed(p);
+    const silent = Array.from({ length: 24 }, () => net.connect(new URL(at).port, '127.0.0.1').on('error', () => {}));
+    await Promise.all(silent.slice(0, 8).map((s) => new Promise((r) => s.on('connect', r))));
+    const before = Date.now();
+    assert.equal((await fetch(address)).status, 200);
+    assert.ok(Date.now() - before < ms(4000), `${Date.now() - before} ms`);
+    await child.line(/^logged in by/m);
+    await end(child);
+    for (const s of silent) s.destroy();
+    p.clean();
+  });
+
+  test('ends in time though somebody keeps connecting', async () => {
+    const p = await pair();
+    const child = start(BIN, ['mcp', 'login', p.server.url, '--data', p.data, '--wait', '3s']);
+    const [, address] = await child.line(/^ {2}(http:\S+)\n/m);
+    const { port } = new URL(new URL(address).searchParams.get('redirect_uri'));
+    let over = false, calls = 0;
+    const again = () => { if (!over) net.connect(port, '127.0.0.1', () => { calls++; }).resume().on('error', () => {}).on('close', again).end('GET / HTTP/1.1\r\n\r\n'); };
+    for (let i = 0; i < 4; i++) again();
+    await child.line(/nobody came back from the browser in time/);
+    over = true;
+    await end(child);
+    assert.ok(calls > 8, `${calls} connections`);
   });
 
   test('again: nobody is registered twice', async () => {
@@ -404,7 +465,7 @@ describe('what means harm is refused, and nothing goes there', () => {
     ['an authorization endpoint that is a script', { metadata: (m) => ({ ...m, authorization_endpoint: 'javascript:alert(1)' }) }, {}, /authorization_endpoint/],
     ['another iss', { authorize: (b) => ({ ...b, iss: 'https://evil.example' }) }, {}, /another authorization server than was asked \(iss\)/],
     ['no iss where it is announced', { authorize: (b) => ({ ...b, iss: undefined }) }, {}, /does not say which authorization server/],
-    ['another state', { authorize: (b) => ({ ...b, state: 'x'.repeat(43) }) }, {}, /no answer to our question/],
+    ['another state', { authorize: (b) => ({ ...b, state: 'x'.repeat(43) }) }, {}, /the command of --authorize-with failed/],
     ['no code', { authorize: (b) => ({ ...b, code: undefined }) }, {}, /has no code/],
     ['a refusal', { authorize: (b) => ({ ...b, code: undefined, error: 'access_denied' }) }, {}, /gave no leave: access_denied/],
     ['a refusal that drives a terminal', { authorize: (b) => ({ ...b, code: undefined, error: '\x1b[2Jgone' }) }, {}, /does not say why/],

@@ -1,18 +1,22 @@
 /* browser.c - the way by a browser and back.
  *
- * Called by oauth.c on its fiber. The listener is on 127.0.0.1 and takes one request at a time, each for a
- * few seconds and 16 KiB at most: anybody on this machine, and any page in a browser here, can send one. So
- * only GET /callback is looked at, its query is handed on as it is, and state and issuer are checked there
- * (mcp/auth/grant.c). The page that is shown holds nothing of the query. The command that opens the address is
- * the caller's own words, run by the shell, with the address as an argument and never as a part of them. */
+ * Called by oauth.c on its fiber. The listener is on 127.0.0.1, and anybody on this machine, and any page in a
+ * browser here, can send to it. So a request counts only when it is GET /callback with the state that was sent
+ * out (43 random letters) and names the address itself as its host; all else gets 404, and the wait goes on:
+ * nobody but the one who was asked can end it. What the answer says is judged in mcp/auth/grant.c. Eight
+ * callers at once are heard, each for half a second to its first byte, two seconds and 16 KiB in all. The page
+ * that is shown holds nothing of the query. The command that opens the address is the caller's own words, run
+ * by the shell, with the address as an argument and never as a part of them. */
 #include "cmd/mcp/browser.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/secret.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "cmd/line/term.h"
 #include "io/proc.h"
 #include "io/sock.h"
+#include "mcp/auth/form.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,14 +24,16 @@
 #include <unistd.h>
 
 #define REQUEST_MAX 16384
-#define REQUEST_MS  5000
+#define REQUEST_MS  2000
+#define FIRST_MS    500 /* to its first byte: browsers open connections that they do not use */
+#define AT_ONCE     8
 #define STEP_MS     100
 #define PATH        "/callback"
 
 int browser_open(struct browser *b, const char *preferred, char **ret_redirect, struct err *e)
 {
     static const char first[] = "http://127.0.0.1:";
-    char at[SOCK_ADDR_MAX], where[SOCK_ADDR_MAX];
+    char where[SOCK_ADDR_MAX];
     uint64_t port = (uint64_t)b->port;
     const char *digits = preferred && str_starts(preferred, first) ? preferred + strlen(first) : "";
     bool may_differ = port == 0;
@@ -35,12 +41,12 @@ int browser_open(struct browser *b, const char *preferred, char **ret_redirect, 
         port = 0;
     browser_done(b);
     snprintf(where, sizeof(where), "127.0.0.1:%u", (unsigned)port);
-    b->listener = sock_listen(where, 8, at, e);
+    b->listener = sock_listen(where, 2 * AT_ONCE, b->at, e);
     if (b->listener < 0 && may_differ && port != 0)
-        b->listener = sock_listen("127.0.0.1:0", 8, at, e);
+        b->listener = sock_listen("127.0.0.1:0", 2 * AT_ONCE, b->at, e);
     if (b->listener < 0)
         return b->listener;
-    *ret_redirect = mem_printf("http://%s" PATH, at);
+    *ret_redirect = mem_printf("http://%s" PATH, b->at);
     return 0;
 }
 
@@ -65,45 +71,109 @@ static void answer(struct io_fd *io, const char *status, const char *words)
     (void)r; /* the browser may be gone: what it brought is here */
 }
 
-/* The query of a GET of our path: 1 with it; 0: something else was wanted. */
-static int query_of(const char *head, char **ret)
+/* What is waited for, and what has come. On the stack of browser_go, which outlives its callers. */
+struct waiting {
+    const char *host, *state;
+    struct scope callers;
+    size_t n_callers;
+    char *query; /* NULL: not yet */
+};
+
+struct caller {
+    struct waiting *w;
+    int fd;
+};
+
+/* Whether the one Host is our own address: a page of another name that leads here says that name. */
+static bool is_for(const char *head, const char *host)
 {
-    static const char start[] = "GET " PATH "?";
-    if (!str_starts(head, start))
-        return 0;
-    const char *query = head + strlen(start);
-    size_t n = strcspn(query, " \r\n");
-    if (query[n] != ' ' || !str_starts(query + n, " HTTP/1."))
-        return 0;
-    *ret = mem_strndup(query, n);
-    return 1;
+    bool found = false;
+    for (const char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
+        line += 2;
+        if (strncasecmp(line, "host:", 5) != 0)
+            continue;
+        const char *value = line + 5 + strspn(line + 5, " \t");
+        size_t n = strcspn(value, " \t\r\n");
+        bool ours = strncmp(value, host, n) == 0 && (!host[n] || str_eq(host + n, ":80"));
+        if (found || n == 0 || !ours || value[n + strspn(value + n, " \t")] != '\r')
+            return false; /* a browser leaves out the port 80 */
+        found = true;
+    }
+    return found;
 }
 
-static int serve_one(int fd, char **ret)
+/* The query of a GET of our path that answers our question, malloc'ed; NULL: something else was wanted. */
+static char *query_of(const char *head, const struct waiting *w)
 {
+    static const char start[] = "GET " PATH "?";
+    if (!str_starts(head, start) || !is_for(head, w->host))
+        return NULL;
+    const char *query = head + strlen(start);
+    size_t n = strcspn(query, " \r\n"), len = strlen(w->state);
+    AUTO_FREE char *state = NULL;
+    bool ours = query[n] == ' ' && str_starts(query + n, " HTTP/1.") &&
+                auth_query_get(query, n, "state", &state) == 1 && strlen(state) == len &&
+                secret_bytes_eq(state, w->state, len);
+    return ours ? mem_strndup(query, n) : NULL;
+}
+
+/* 0 with a whole head, or a negative code. */
+static int read_head(struct io_fd *io, struct buf *head)
+{
+    while (!strstr(buf_str(head), "\r\n\r\n")) {
+        struct fiber_deadline d = fiber_deadline_push_ms(head->len ? REQUEST_MS : FIRST_MS);
+        char *room = buf_room(head, 1024);
+        ssize_t n = room ? io_read(io, room, 1024) : -EMSGSIZE;
+        fiber_deadline_pop(&d);
+        if (n <= 0)
+            return n < 0 ? (int)n : -E_CLOSED;
+        buf_commit(head, (size_t)n);
+    }
+    return 0;
+}
+
+static void serve(struct waiting *w, struct io_fd *io)
+{
+    struct fiber_deadline d = fiber_deadline_push_ms(REQUEST_MS);
+    struct buf head = BUF_INIT(REQUEST_MAX);
+    if (buf_room(&head, REQUEST_MAX - 1) && read_head(io, &head) == 0) {
+        AUTO_FREE char *query = query_of(buf_str(&head), w);
+        if (query)
+            answer(io, "200 OK", "<p>Sallyport has the answer. You can close this window.</p>\n");
+        else
+            answer(io, "404 Not Found", "<p>There is nothing here.</p>\n");
+        if (query && !w->query)
+            w->query = TAKE(query);
+    }
+    if (head.data)
+        secret_wipe(head.data, head.cap);
+    buf_done(&head);
+    fiber_deadline_pop(&d);
+}
+
+static int caller_main(void *arg)
+{
+    struct caller *c = arg;
     AUTO(io_fd) io = IO_FD_NONE;
-    AUTO(buf) head = BUF_INIT(REQUEST_MAX);
-    int r = io_fd_add(&io, fd);
-    if (r < 0) {
-        close(fd);
-        return 0;
-    }
-    ssize_t n = 1;
-    char *room;
-    while (n > 0 && !strstr(buf_str(&head), "\r\n\r\n") && (room = buf_room(&head, 1024))) {
-        n = io_read(&io, room, 1024);
-        if (n > 0)
-            buf_commit(&head, (size_t)n);
-    }
-    if (n == -ECANCELED)
-        return -ECANCELED;
-    bool whole = strstr(buf_str(&head), "\r\n\r\n") != NULL;
-    r = whole ? query_of(buf_str(&head), ret) : 0;
-    if (r == 1)
-        answer(&io, "200 OK", "<p>Sallyport has the answer. You can close this window.</p>\n");
-    else if (whole)
-        answer(&io, "404 Not Found", "<p>There is nothing here.</p>\n");
-    return r;
+    if (io_fd_add(&io, c->fd) == 0)
+        serve(c->w, &io);
+    else
+        close(c->fd);
+    c->w->n_callers--;
+    free(c);
+    return 0;
+}
+
+static void hear(struct waiting *w, int fd)
+{
+    struct caller *c = mem_new(struct caller);
+    *c = (struct caller){.w = w, .fd = fd};
+    w->n_callers++;
+    if (fiber_spawn(&w->callers, "browser", caller_main, c, NULL) == 0)
+        return;
+    w->n_callers--;
+    close(fd);
+    free(c);
 }
 
 /* ---- waiting ---- */
@@ -118,32 +188,41 @@ static bool has_failed(const struct proc *p)
     return info.si_code != CLD_EXITED || info.si_status != 0;
 }
 
-static int wait_for_answer(struct browser *b, struct io_fd *listener, const struct proc *p,
-                           char **ret, struct err *e)
+/* Takes one more caller (1), or waits for a moment (0). Or a negative code. */
+static int take_caller(struct waiting *w, struct io_fd *listener)
+{
+    if (w->n_callers >= AT_ONCE)
+        return fiber_sleep_ms(STEP_MS / 10);
+    struct fiber_deadline d = fiber_deadline_push_ms(STEP_MS);
+    int fd = sock_accept(listener, NULL);
+    fiber_deadline_pop(&d);
+    if (fd >= 0)
+        hear(w, fd);
+    return fd >= 0 ? 1 : fd == -ETIMEDOUT ? 0 : fd;
+}
+
+static int wait_for_answer(const struct browser *b, struct io_fd *listener, const struct proc *p,
+                           struct waiting *w, struct err *e)
 {
     struct term_spinner spinner = {.text = "waiting for your browser"};
     int64_t until = time_mono_ns() + b->wait_ms * NS_PER_MS;
     int r = 0;
-    while (r == 0) {
-        struct fiber_deadline d = fiber_deadline_push_ms(STEP_MS);
-        int fd = sock_accept(listener, NULL);
-        fiber_deadline_pop(&d);
-        if (fd >= 0) {
-            d = fiber_deadline_push_ms(REQUEST_MS);
-            r = serve_one(fd, ret);
-            fiber_deadline_pop(&d);
-            continue;
-        }
+    while (r == 0 && !w->query) {
         term_spinner_step(&spinner);
-        if (fd != -ETIMEDOUT)
-            r = err_set(e, fd, "cannot listen for the browser: %s", err_text(fd));
-        else if (has_failed(p))
-            r = err_set(e, -EACCES, "the command of --authorize-with failed");
-        else if (time_mono_ns() >= until || fiber_deadline_ns() <= time_mono_ns())
+        if (time_mono_ns() >= until || fiber_deadline_ns() <= time_mono_ns()) {
             r = err_set(e, -ETIMEDOUT, "nobody came back from the browser in time");
+            break;
+        }
+        int taken = take_caller(w, listener);
+        if (taken == -ECANCELED)
+            r = err_set(e, taken, "%s", err_text(taken));
+        else if (taken < 0 && taken != -ETIMEDOUT)
+            r = err_set(e, taken, "cannot listen for the browser: %s", err_text(taken));
+        else if (taken == 0 && w->n_callers == 0 && !w->query && has_failed(p))
+            r = err_set(e, -EACCES, "the command of --authorize-with failed");
     }
     term_spinner_clear(&spinner);
-    return r == 1 ? 0 : r == -ECANCELED ? err_set(e, r, "%s", err_text(r)) : r;
+    return r;
 }
 
 static int start(const struct browser *b, const char *url, struct proc *p, struct err *e)
@@ -161,9 +240,23 @@ static int start(const struct browser *b, const char *url, struct proc *p, struc
     return proc_start(p, &spec, e);
 }
 
-int browser_go(struct browser *b, const char *url, char **ret_query, struct err *e)
+static int go(const struct browser *b, struct io_fd *listener, const char *url, struct waiting *w,
+              struct err *e)
 {
     struct proc p = {.pidfd = IO_FD_NONE};
+    int r = start(b, url, &p, e);
+    scope_init(&w->callers);
+    if (r == 0)
+        r = wait_for_answer(b, listener, &p, w, e);
+    scope_done(&w->callers);
+    if (p.pid > 0)
+        proc_leave(&p);
+    return r;
+}
+
+int browser_go(struct browser *b, const char *url, const char *state, char **ret_query,
+               struct err *e)
+{
     AUTO(io_fd) listener = IO_FD_NONE;
     int r = io_fd_add(&listener, b->listener);
     if (r < 0)
@@ -174,10 +267,10 @@ int browser_go(struct browser *b, const char *url, char **ret_query, struct err 
         term_print_word(stderr, url);
         fputs("\n\n", stderr);
     }
-    r = start(b, url, &p, e);
+    struct waiting w = {.host = b->at, .state = state};
+    r = go(b, &listener, url, &w, e);
     if (r == 0)
-        r = wait_for_answer(b, &listener, &p, ret_query, e);
-    if (p.pid > 0)
-        proc_leave(&p);
+        *ret_query = TAKE(w.query);
+    free(w.query);
     return r;
 }

@@ -51,6 +51,8 @@ void oauth_flags(struct oauth *o, struct flag_set *set)
          FLAG_TEXT, .ptr = &o->browser.command, .line_only = true},
         {"callback-port", "PORT", "of 127.0.0.1, where the browser comes back (any)", FLAG_INT,
          .ptr = &o->browser.port, .min = 1, .max = 65535, .line_only = true},
+        {"wait", "TIME", "for the browser to come back (5m)", FLAG_DURATION,
+         .ptr = &o->browser.wait_ms, .min = 1, .max = 60 * 60000, .line_only = true},
         {"data", "DIR", "where tokens are kept, in mcp/", FLAG_DIR, .ptr = &o->data,
          .line_only = true},
     };
@@ -65,9 +67,9 @@ static int on_open(void *arg, const char *preferred, char **ret_redirect, struct
     return browser_open(&((struct oauth *)arg)->browser, preferred, ret_redirect, e);
 }
 
-static int on_browse(void *arg, const char *url, char **ret_query, struct err *e)
+static int on_browse(void *arg, const char *url, const char *state, char **ret_query, struct err *e)
 {
-    return browser_go(&((struct oauth *)arg)->browser, url, ret_query, e);
+    return browser_go(&((struct oauth *)arg)->browser, url, state, ret_query, e);
 }
 
 static int on_load(void *arg, json_t **ret, struct err *e)

@@ -42,8 +42,9 @@ struct mcp_auth_options {
     /* Where the browser shall come back to: gets `preferred` (may be NULL) if that is possible. malloc'ed.
      * NULL: nobody can be asked, and AUTH_GRANT_CODE fails with words. Suspends not. */
     int (*open)(void *arg, const char *preferred, char **ret_redirect, struct err *e);
-    /* Sends the person to `url` and waits for the query that comes back (malloc'ed, without "?"). Suspends. */
-    int (*browse)(void *arg, const char *url, char **ret_query, struct err *e);
+    /* Sends the person to `url` and waits for the query that comes back with `state` (malloc'ed, without
+     * "?"); what comes with another one is somebody else's and does not end the wait. Suspends. */
+    int (*browse)(void *arg, const char *url, const char *state, char **ret_query, struct err *e);
     /* What was kept: *ret stays NULL where nothing is. NULL: nothing is ever kept. Both may block. */
     int (*load)(void *arg, json_t **ret, struct err *e);
     int (*save)(void *arg, const json_t *state, struct err *e); /* `state` NULL: forget */

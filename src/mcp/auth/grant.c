@@ -253,7 +253,7 @@ static int grant_with(struct mcp_auth *a, const char *redirect, const char *scop
     AUTO_FREE char *code = NULL;
     if (!url)
         return err_set(e, -EMSGSIZE, "the address to authorize at is too long");
-    int r = a->o.browse(a->o.arg, url, &query, e);
+    int r = a->o.browse(a->o.arg, url, state, &query, e);
     if (r == 0)
         r = auth_code_of_query(query, state, a->as.issuer, a->as.says_iss, &code, e);
     if (r < 0)
