@@ -365,6 +365,60 @@ describe('a token that ends', () => {
   });
 });
 
+describe('nobody is asked', () => {
+  /** A server of 2025-11-25 with a session, which wants a token for `guarded(req, body)` alone, and never answers a call. */
+  async function sessions(guarded) {
+    const as = await authorizationServer(), refused = [];
+    const server = http.createServer((req, res) => {
+      let text = '';
+      req.on('data', (d) => { text += d; }).on('end', () => {
+        const origin = `http://127.0.0.1:${server.address().port}`;
+        const json = (j, headers = {}) => res.writeHead(200, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(j));
+        if (req.url.startsWith('/.well-known/oauth-protected-resource')) return json({ resource: `${origin}/mcp`, authorization_servers: [as.origin] });
+        const body = text ? JSON.parse(text) : {};
+        if (guarded(req, body)) {
+          refused.push(body.method ?? req.method);
+          return res.writeHead(401, { 'www-authenticate': 'Bearer' }).end();
+        }
+        if (req.method !== 'POST') return res.writeHead(405).end();
+        if (body.id === undefined) return res.writeHead(202).end();
+        if (body.method === 'tools/call') return undefined;
+        const result = { initialize: { protocolVersion: '2025-11-25', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } }, 'tools/list': { tools: [] } }[body.method];
+        return json({ jsonrpc: '2.0', id: body.id, ...(result ? { result } : { error: { code: -32601, message: 'no such method' } }) }, { 'mcp-session-id': 'abc' });
+      });
+    });
+    await new Promise((r) => server.listen(0, '127.0.0.1', r));
+    as.resource = `http://127.0.0.1:${server.address().port}/mcp`;
+    open.push(as, { close: () => new Promise((r) => { server.close(r); server.closeAllConnections(); }) });
+    const data = tempDir('oauth');
+    const mcp = (verb, ...args) => run(BIN, ['mcp', verb, as.resource, ...args, '--data', data, '--authorize-with', `touch ${data}/asked #`], { timeout: ms(40000) });
+    return { as, mcp, refused, asked: () => fs.existsSync(`${data}/asked`) };
+  }
+
+  test('when a session ends and the server wants a token for that', async () => {
+    const s = await sessions((req) => req.method === 'DELETE');
+    ok(await s.mcp('list'));
+    assert.deepEqual([s.refused, s.as.seen, s.asked()], [['DELETE'], [], false]);
+  });
+
+  test('when a call is given up and the server wants a token for that', async () => {
+    const s = await sessions((req, body) => body.method === 'notifications/cancelled');
+    const r = await s.mcp('call', 'slow', '--timeout', '1s');
+    assert.equal(r.code, 1, r.err);
+    assert.match(r.err, /^sallyport mcp: timeout/);
+    assert.deepEqual([s.refused, s.as.seen, s.asked()], [['notifications/cancelled'], [], false]);
+  });
+
+  test('twice for one request: a server that refuses what it has just been given has the last word', async () => {
+    const p = await pair({ token: (t) => ({ ...t, access_token: `nobody-knows-${t.access_token}` }) });
+    const r = await p.agree('list');
+    assert.equal(r.code, 4);
+    assert.match(r.err, /^sallyport mcp: auth: /);
+    assert.equal(p.as.tokens(), 1);
+    assert.equal(p.as.seen.filter((s) => s === 'GET /authorize').length, 1);
+  });
+});
+
 describe('a logout', () => {
   test('says that it was forgotten, but not revoked, when the authorization server fails', async () => {
     const p = await pair();

@@ -153,10 +153,11 @@ static int renew(struct mcp_auth *a, struct err *e)
 }
 
 /* The server takes no token, or not this one. */
-static int unauthorized(struct mcp_auth *a, const struct mcp_refusal *f, struct err *e)
+static int unauthorized(struct mcp_auth *a, const struct mcp_refusal *f, bool *ret_granted,
+                        struct err *e)
 {
-    if (f->tries > 1)
-        return 1;
+    if (f->granted)
+        return 1; /* what it has just been given will not do either */
     if (str_ieq(f->challenge->scheme, "DPoP"))
         a->wants_dpop = true;
     int r = auth_discover(a, f->challenge->resource_metadata, e);
@@ -168,6 +169,7 @@ static int unauthorized(struct mcp_auth *a, const struct mcp_refusal *f, struct 
             return r;
     }
     AUTO_FREE char *scope = choose_scope(a, f->challenge->scope);
+    *ret_granted = true;
     return auth_grant(a, scope, e);
 }
 
@@ -184,8 +186,10 @@ static int insufficient(struct mcp_auth *a, const struct mcp_refusal *f, struct 
     return r < 0 ? r : scope ? auth_grant(a, scope, e) : 1;
 }
 
-static int refused(struct mcp_auth *a, const struct mcp_refusal *f, struct err *e)
+static int refused(struct mcp_auth *a, const struct mcp_sending *s, bool *ret_granted,
+                   struct err *e)
 {
+    const struct mcp_refusal *f = s->refused;
     bool other =
         a->token.access.len && !secret_eq(&a->token.access, secret_borrow(f->token), f->token->len);
     if (other && f->tries == 0)
@@ -195,8 +199,10 @@ static int refused(struct mcp_auth *a, const struct mcp_refusal *f, struct err *
         (void)str_copy(a->rs_nonce, sizeof(a->rs_nonce), f->nonce);
         return 0;
     }
+    if (s->quiet)
+        return 1;
     if (f->status == 401)
-        return unauthorized(a, f, e);
+        return unauthorized(a, f, ret_granted, e);
     return str_eq(f->challenge->error, "insufficient_scope") ? insufficient(a, f, e) : 1;
 }
 
@@ -233,7 +239,7 @@ int mcp_auth_give(void *arg, const struct mcp_sending *s, struct mcp_credential 
         return err_set(e, r, "%s", err_text(r));
     r = load(a, e);
     if (r == 0)
-        r = s->refused ? refused(a, s->refused, e) : before(a, e);
+        r = s->refused ? refused(a, s, &ret->granted, e) : s->quiet ? 0 : before(a, e);
     if (r == 0)
         r = hand_over(a, s, ret, e);
     fmutex_unlock(&a->lock);

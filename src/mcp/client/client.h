@@ -41,16 +41,19 @@ struct mcp_refusal {
     const char *nonce;          /* DPoP-Nonce; "": none */
     const struct secret *token; /* what was refused; unset: none was sent */
     unsigned tries;             /* refusals of this request before this one */
+    bool granted;               /* for this request a grant was made already */
 };
 /* A request that is about to be made, perhaps once more. */
 struct mcp_sending {
     const char *method, *url;
     const struct mcp_refusal *refused; /* NULL: it was not made yet */
+    bool quiet; /* it may as well fail: what there is will do, and nobody is asked */
 };
 /* Zeroed: none. With a proof the token is sent by the scheme DPoP (RFC 9449), else by Bearer. */
 struct mcp_credential {
     struct secret token;
     struct buf proof;
+    bool granted; /* by a grant that was made for this request */
 };
 void mcp_credential_done(struct mcp_credential *c);
 

@@ -138,23 +138,25 @@ static int after_refusal(struct mcp_client *c, struct mcp_sending s, unsigned tr
                                         .challenge = &challenge,
                                         .nonce = nonce,
                                         .token = &cr->token,
-                                        .tries = tries};
+                                        .tries = tries,
+                                        .granted = cr->granted};
     s.refused = &refusal;
     AUTO(mcp_credential) other = {.proof = BUF_INIT(MCP_HEADER_VALUE_MAX)};
     int code = ask_credential(c, &s, &other, f);
     if (code != 0)
         return code;
+    other.granted = other.granted || cr->granted;
     mcp_credential_done(cr);
     *cr = other;
     other = (struct mcp_credential){0};
     return 0;
 }
 
-static int open_authorized(struct mcp_client *c, const struct mcp_pending *p,
+static int open_authorized(struct mcp_client *c, const struct mcp_pending *p, bool quiet,
                            struct client_request *q, struct mcp_reply *ret, struct mcp_failure *f)
 {
     AUTO(mcp_credential) cr = {.proof = BUF_INIT(MCP_HEADER_VALUE_MAX)};
-    const struct mcp_sending s = {.method = q->method, .url = q->url};
+    const struct mcp_sending s = {.method = q->method, .url = q->url, .quiet = quiet};
     int r = ask_credential(c, &s, &cr, f);
     for (unsigned tries = 0; r >= 0; tries++) {
         r = cr.proof.len ? open_dpop(c, p, q, &cr, ret, f) : open_bearer(c, p, q, &cr, ret, f);
@@ -169,6 +171,13 @@ static int open_authorized(struct mcp_client *c, const struct mcp_pending *p,
         q->once = c->o.authorizer.give != NULL;
     }
     return r;
+}
+
+/* What only tells that something is over. (notifications/initialized is part of opening a session, which
+ * a server may want a token for.) */
+static bool is_farewell(const char *method, const struct mcp_outgoing *o)
+{
+    return str_eq(method, "DELETE") || (o && str_eq(o->method, "notifications/cancelled"));
 }
 
 int mcp_exchange_open(struct mcp_client *c, const struct mcp_pending *p, const char *method,
@@ -189,5 +198,5 @@ int mcp_exchange_open(struct mcp_client *c, const struct mcp_pending *p, const c
         .no_repeat = o && !o->repeatable,
         .decode = true,
     };
-    return open_authorized(c, p, &q, ret, f);
+    return open_authorized(c, p, is_farewell(method, o), &q, ret, f);
 }
