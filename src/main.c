@@ -21,7 +21,7 @@ static const struct command {
     {"env", cmd_env, "environments and their keys"},
     {"tunnel", cmd_tunnel, "MCP tunnels, their tokens and certificates"},
     {"gateway", cmd_gateway, "private servers, reached from outside through a tunnel"},
-    {"mcp", cmd_mcp, "tools of an MCP server: list, call"},
+    {"mcp", cmd_mcp, "tools of an MCP server: list, call, login, logout"},
     {"rootfs", cmd_rootfs, "container images as root file systems for sandboxes"},
     {"audit", cmd_audit, "what was done with credentials: verify, query, tail, export"},
     {"egress", cmd_egress, "the way out of sandboxes: what its policy says about a request"},

@@ -428,6 +428,7 @@ describe('a logout', () => {
     assert.equal(r.code, 4);
     assert.equal(r.out, '');
     assert.match(r.err, /logged out here, but not at the authorization server: the revocation endpoint answers HTTP 503/);
+    assert.ok(!r.err.includes('a token comes from'), r.err);
     assert.deepEqual(p.files(), []);
   });
 
@@ -454,6 +455,23 @@ describe('a logout', () => {
       assert.ok(r.err.includes(file));
       assert.throws(() => fs.lstatSync(file), /ENOENT/);
       assert.deepEqual(p.as.revoked, []);
+    });
+
+  test('with a slash more at the end is of the same server', async () => {
+    const p = await pair();
+    ok(await p.agree('login'));
+    const r = await run(BIN, ['mcp', 'logout', `${p.server.url}/`, '--data', p.data], { timeout: ms(40000) });
+    assert.equal(r.out, 'logged out\n', r.err);
+    assert.deepEqual(p.files(), []);
+    assert.equal(p.as.revoked.length, 2);
+  });
+
+  for (const verb of ['login', 'logout'])
+    test(`${verb} of what is no address is wrong usage`, async () => {
+      const r = await run(BIN, ['mcp', verb, 'notaurl', '--data', tempDir('oauth')], { timeout: ms(40000) });
+      assert.equal(r.code, 2);
+      assert.match(r.err, /URL is no http/);
+      assert.equal(r.out, '');
     });
 
   test('that cannot forget says so', async () => {
@@ -629,6 +647,36 @@ describe('a client that is registered beforehand', () => {
 });
 
 describe('on the command line', () => {
+  test('a login at a server that wants none says so', async () => {
+    const server = http.createServer((req, res) => {
+      let text = '';
+      req.on('data', (d) => { text += d; }).on('end', () => {
+        if (req.url !== '/mcp' || req.method !== 'POST') return res.writeHead(404).end('no');
+        const b = JSON.parse(text), result = {
+          'server/discover': { supportedVersions: ['2026-07-28'], capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' }, resultType: 'complete' },
+          'tools/list': { tools: [], resultType: 'complete', ttlMs: 0, cacheScope: 'private' },
+        }[b.method];
+        return res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id: b.id, result }));
+      });
+    });
+    await new Promise((r) => server.listen(0, '127.0.0.1', r));
+    open.push({ close: () => new Promise((r) => { server.close(r); server.closeAllConnections(); }) });
+    const r = await run(BIN, ['mcp', 'login', `http://127.0.0.1:${server.address().port}/mcp`, '--data', tempDir('oauth')], { timeout: ms(40000) });
+    assert.equal(r.code, 2);
+    assert.match(r.err, /there is nothing to log in for/);
+  });
+
+  test('help is of the verb, and wrong words are told once', async () => {
+    const help = async (...words) => (await run(BIN, [...words, '--help'], { timeout: ms(40000) })).out;
+    assert.match(await help('mcp', 'list'), /--json .*systemd:NAME/s);
+    for (const verb of ['list', 'call', 'login', 'logout']) assert.ok(!/\n\n\n/.test(await help('mcp', verb)));
+    for (const verb of ['login', 'logout']) assert.ok(!(await help('mcp', verb)).includes('--json'));
+    assert.match(await help(), /mcp .*login, logout/);
+    const p = await pair();
+    const r = await p.mcp('list', '--client-id', 'x', '--issuer', 'https://as.example', '--client-secret', 'plain-text');
+    assert.equal(r.err.split('--client-secret').length, 2, r.err);
+  });
+
   test('a command that cannot open the address ends the wait', async () => {
     const p = await pair();
     const r = await p.mcp('list', '--authorize-with', 'false');

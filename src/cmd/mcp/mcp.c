@@ -32,6 +32,7 @@
 #define EXIT_AUTH      4
 #define HAS_CALL       1
 #define HAS_LOGIN      2
+#define HAS_TOOLS      4
 
 struct mcp_command {
     const struct verb *verb;
@@ -370,7 +371,7 @@ static int tell(const struct mcp_command *c, struct mcp_failure *f)
     fprintf(stderr, "sallyport mcp: %s: ", mcp_source_name(f->source));
     term_print_word(stderr, f->err.msg);
     fputc('\n', stderr);
-    if (f->source == MCP_AUTH && !c->token.len)
+    if (f->source == MCP_AUTH && !c->token.len && (c->verb->has & HAS_TOOLS))
         fprintf(stderr,
                 "a token comes from sallyport mcp login URL, --bearer-file FILE or " TOKEN_VARIABLE
                 "\n");
@@ -427,13 +428,13 @@ static int act(void *arg)
 static int run_verb(const struct verb *v, int argc, char **argv);
 
 static const struct verb verbs[] = {
-    {{"list"}, "URL", "Lists the tools of a server.", 1, 1, 0, run_verb, NULL},
+    {{"list"}, "URL", "Lists the tools of a server.", 1, 1, HAS_TOOLS, run_verb, NULL},
     {{"call"},
      "URL TOOL [KEY=VALUE...]",
      "Calls a tool and prints what it answers.",
      2,
      -1,
-     HAS_CALL,
+     HAS_CALL | HAS_TOOLS,
      run_verb,
      NULL},
     {{"login"},
@@ -447,25 +448,27 @@ static const struct verb verbs[] = {
     {{"logout"}, "URL", "Has that token revoked, and forgets it.", 1, 1, 0, run_verb, NULL},
 };
 
-const struct verb_set cmd_mcp_verbs = {.command = "mcp",
-                                       .summary = "Lists and calls tools of an MCP server.",
-                                       .verbs = verbs,
-                                       .n_verbs = ARRAY_LEN(verbs),
-                                       .width = 12};
+const struct verb_set cmd_mcp_verbs = {
+    .command = "mcp",
+    .summary = "Lists and calls tools of an MCP server, and logs in to it.",
+    .verbs = verbs,
+    .n_verbs = ARRAY_LEN(verbs),
+    .width = 12};
 
 static const char details[] =
     "A token is sent as Authorization: Bearer; it comes from --bearer-file or from\n" TOKEN_VARIABLE
-    ", and goes to the origin of URL alone.\n\n"
+    ", or from sallyport mcp login, and goes to the origin of URL alone.\n\n"
     "Exit codes: 0 done; 1 it came to nothing, and the first word of the message says where;\n"
-    "2 wrong usage; 3 the tool itself failed; 4 the server wants a credential, or another one.\n";
+    "2 wrong usage; 3 the tool itself failed; 4 the server wants a credential, or another one.";
 
 static int run_verb(const struct verb *v, int argc, char **argv)
 {
     static const char *const eras[] = {"auto", "modern", "legacy", NULL};
     static const char *const elicit[] = {"none", "decline", "defaults", NULL};
     struct mcp_command c = {.verb = v, .era = "auto", .elicit = "none", .timeout_ms = 60000};
+    const struct flag of_tools = {"json",    NULL,           "print the server's JSON",
+                                  FLAG_BOOL, .ptr = &c.json, .line_only = true};
     const struct flag common[] = {
-        {"json", NULL, "print the server's JSON", FLAG_BOOL, .ptr = &c.json, .line_only = true},
         {"header", "'NAME: VALUE'", "a header of every request; may come several times", FLAG_LIST,
          .ptr = &c.headers, .line_only = true},
         {"bearer-file", "FILE", "holds a token; nobody else may read it", FLAG_FILE,
@@ -490,6 +493,8 @@ static int run_verb(const struct verb *v, int argc, char **argv)
     char name[64];
     struct flag_set flags = verb_flags(&cmd_mcp_verbs, v, name, room);
     flags.details = details;
+    if (v->has & HAS_TOOLS)
+        flags_add(&flags, &of_tools, 1);
     flags_add(&flags, common, ARRAY_LEN(common));
     oauth_flags(&c.oauth, &flags);
     if (v->has & HAS_CALL)

@@ -14,6 +14,7 @@
 #include "crypto/es256.h"
 #include "io/file.h"
 #include "io/pool.h"
+#include "mcp/auth/place.h"
 #include "secret/source.h"
 
 #include <fcntl.h>
@@ -30,7 +31,8 @@ void oauth_flags(struct oauth *o, struct flag_set *set)
     const struct flag rows[] = {
         {"client-id", "ID", "our id at the authorization server, registered beforehand", FLAG_TEXT,
          .ptr = &o->client_id, .line_only = true},
-        {"client-secret", "SOURCE", "of that client: env:NAME, file:PATH, exec:COMMAND", FLAG_TEXT,
+        {"client-secret", "SOURCE",
+         "of that client: env:NAME, file:PATH, exec:COMMAND, systemd:NAME", FLAG_TEXT,
          .ptr = &o->client_secret, .line_only = true},
         {"client-key", "SOURCE", "of that client: a private key on P-256 (PEM)", FLAG_TEXT,
          .ptr = &o->client_key, .line_only = true},
@@ -108,8 +110,9 @@ static int read_source(struct oauth *o, const char *flag, const char *word, unsi
     struct secret_source *source = NULL;
     struct secret_value *value = NULL;
     int r = source_from_word(flag, word, strlen(word), &config, e);
-    if (r == 0)
-        r = secret_source_new(o->sources, config, flags, &source, e);
+    if (r < 0)
+        return r; /* its words name the flag */
+    r = secret_source_new(o->sources, config, flags, &source, e);
     if (r == 0)
         r = secret_source_get(source, &value, e);
     if (r == 0) {
@@ -196,7 +199,10 @@ int oauth_open(struct oauth *o, enum oauth_use use, const char *server, const ch
                const char *connect_to, struct err *e)
 {
     AUTO_FREE char *data = cmd_data_dir(o->data);
-    o->path = mcp_store_path(data, server);
+    AUTO_FREE char *name = auth_server_name(server);
+    if (!name) /* `list` and `call` have better words, of the client itself */
+        return use == OAUTH_USE ? 0 : err_set(e, -EINVAL, "URL is no http:// or https:// address");
+    o->path = mcp_store_path(data, name);
     bool private =
         str_starts(server, "https://") || (http_client_is_loopback(server) && !connect_to);
     bool terminal = private && isatty(0) && isatty(2);

@@ -5,7 +5,7 @@
 
 struct err;
 
-/* The file of a server's address, below `data`. malloc'ed. */
+/* The file of a server (auth_server_name), below `data`. malloc'ed. */
 char *mcp_store_path(const char *data, const char *server) __attribute__((returns_nonnull));
 /* The others block. 0, *ret stays NULL where there is no file, or none that can be read; a negative code
  * with words when it belongs to somebody else, or others may read it. */

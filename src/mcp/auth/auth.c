@@ -276,6 +276,10 @@ static int login(struct mcp_auth *a, struct err *e)
     int r = load(a, e);
     if (r == 0)
         r = auth_discover(a, "", e);
+    if (r == 0 && a->resource.assumed && a->as.assumed)
+        r = err_set(e, -EINVAL,
+                    "this server names no authorization server, and has not refused us: "
+                    "there is nothing to log in for");
     if (r < 0)
         return r;
     AUTO_FREE char *scope = choose_scope(a, "");

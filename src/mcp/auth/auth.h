@@ -69,7 +69,8 @@ int mcp_auth_begin_anew(struct mcp_auth *a, struct err *e) WARN_UNUSED;
 bool mcp_auth_has_token(const struct mcp_auth *a);
 const char *mcp_auth_issuer(const struct mcp_auth *a); /* NULL: none yet; until the next call */
 const char *mcp_auth_scope(const struct mcp_auth *a);  /* granted, else asked for; NULL: not said */
-/* Gets a token now, whatever there is. Suspends. 0, or a negative code with words. */
+/* Gets a token now, whatever there is, of a server that has refused nothing. Suspends. 0, or a negative code
+ * with words; -EINVAL: it names no authorization server. */
 int mcp_auth_login(struct mcp_auth *a, struct err *e) WARN_UNUSED;
 /* What a logout came to. Neither revoked nor a failure: the issuer revokes no tokens. */
 struct mcp_auth_ending {

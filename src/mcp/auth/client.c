@@ -78,8 +78,8 @@ static int register_client(struct mcp_auth *a, const char *redirect, struct err 
         return r;
     char word[AUTH_ERROR_MAX];
     if (answer.status != 201 && answer.status != 200)
-        return err_set(e, -EACCES, "%s: HTTP %d %s. Give --client-id", what, answer.status,
-                       auth_error_word(answer.json, word));
+        return err_set(e, -EACCES, "%s: HTTP %d%s%s. Give --client-id", what, answer.status,
+                       *auth_error_word(answer.json, word) ? " " : "", word);
     struct auth_client c = {0};
     r = auth_registration_read(answer.json, m, &c, e);
     if (r < 0)

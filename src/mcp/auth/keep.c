@@ -35,8 +35,9 @@ static void put_key(json_t *j, const struct es256 *k)
 json_t *auth_keep(const struct mcp_auth *a)
 {
     json_t *j = json_new_object(), *client = json_new_object();
+    AUTO_FREE char *name = auth_server_name(a->o.server);
     json_put_int(j, "version", VERSION);
-    json_put_str(j, "server", a->o.server);
+    json_put_str(j, "server", name ? name : a->o.server);
     json_put_str(j, "issuer", a->issuer);
     json_put_str(j, "resource", a->bound);
     if (a->asked)
@@ -101,7 +102,9 @@ static int take_client(struct mcp_auth *a, const json_t *j)
 
 static int take(struct mcp_auth *a, const json_t *j)
 {
-    if (json_get_int(j, "version", 0) != VERSION || !str_eq(json_get_str(j, "server"), a->o.server))
+    AUTO_FREE char *name = auth_server_name(a->o.server);
+    if (json_get_int(j, "version", 0) != VERSION || !name ||
+        !str_eq(json_get_str(j, "server"), name))
         return -1;
     a->issuer = text(j, "issuer");
     a->bound = text(j, "resource");

@@ -119,3 +119,18 @@ char *auth_origin_text(const char *url)
     struct mcp_origin o;
     return mcp_origin_read(url, &o, NULL) < 0 ? NULL : mem_strndup(url, o.n);
 }
+
+char *auth_server_name(const char *url)
+{
+    struct mcp_origin o;
+    if (!mcp_url_is_clean(url, strlen(url)) || strchr(url, '#') ||
+        mcp_origin_read(url, &o, NULL) < 0)
+        return NULL;
+    size_t n = strcspn(url, "?"), path = n;
+    while (path > o.n && url[path - 1] == '/')
+        path--;
+    char *ret = mem_printf("%.*s%s", (int)path, url, url + n);
+    for (size_t i = 0; i < o.n; i++)
+        ret[i] = str_lower_c(ret[i]);
+    return ret;
+}

@@ -34,5 +34,9 @@ void auth_places_of_issuer(const char *issuer, struct auth_places *ret);
  * its path, segment by segment, the beginning of the server's (RFC 9728 3.3, for a whole origin as well). */
 bool auth_resource_covers(const char *resource, const char *server);
 
+/* What is kept of an MCP server goes by this name: its address with the host in small letters and without
+ * slashes at the end of the path. malloc'ed; NULL when it is no http or https address. */
+char *auth_server_name(const char *url);
+
 /* scheme://host:port of an address that can be read. malloc'ed; NULL when it cannot. */
 char *auth_origin_text(const char *url);

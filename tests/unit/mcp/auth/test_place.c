@@ -121,12 +121,39 @@ static void addresses_that_are_never_asked(void **state)
     assert_int_equal(auth_url_check("x", long_one, "https://a/", NULL), -E_PROTO);
 }
 
+static void a_server_goes_by_one_name(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"https://a.example/mcp", "https://a.example/mcp"},
+        {"https://a.example/mcp/", "https://a.example/mcp"},
+        {"https://a.example/mcp//", "https://a.example/mcp"},
+        {"https://A.Example:8443/MCP/", "https://a.example:8443/MCP"},
+        {"HTTPS://a.example/", NULL}, /* as the client has it */
+        {"https://a.example/", "https://a.example"},
+        {"https://a.example", "https://a.example"},
+        {"https://a.example/mcp/?b=/", "https://a.example/mcp?b=/"},
+        {"https://a.example/mcp#f", NULL},
+        {"https://u:p@a.example/mcp", NULL},
+        {"https://a.example/m cp", NULL},
+        {"ftp://a.example/", NULL},
+        {"notaurl", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_FREE char *name = auth_server_name(rows[i][0]);
+        if (!str_eq(name, rows[i][1]) && (name || rows[i][1]))
+            fail_msg("%s: %s", rows[i][0], name ? name : "NULL");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_resource_s_places_in_order),
         cmocka_unit_test(the_issuer_s_places_in_order),
         cmocka_unit_test(a_resource_is_the_server_or_above_it),
+        cmocka_unit_test(a_server_goes_by_one_name),
         cmocka_unit_test(addresses_that_are_never_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
