@@ -81,7 +81,7 @@ for (const [what, server, name, client] of [
       assert.equal((await c.callTool({ name: 'search', arguments: { q: 'x' } })).content[0].text, 'found x', 'other tools go on meanwhile');
       assert(!x.calls.some((i) => i.name === 'close_ticket'), 'the server has not seen it');
       assert.equal(await g.metric('sallyport_gateway_approvals_pending'), 1);
-      assert.match((await run(BIN, ['gateway', 'status', '--admin', g.page])).out, /^decisions {3}0 tools pinned, 0 wait, 1 calls wait \(sallyport gateway pending\)$/m);
+      assert.match((await run(BIN, ['gateway', 'status', '--admin', g.page])).out, /^decisions {3}0 tools pinned, 0 wait, 1 call waits \(sallyport gateway pending\)$/m);
       const yes = await cli('approve', w.id);
       assert.equal(yes.code, 0, yes.err);
       assert.match(yes.out, /close_ticket[^]*arguments +\{"id":4\}[^]*approved/);
