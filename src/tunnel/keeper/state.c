@@ -149,10 +149,13 @@ int keeper_answer_state(struct gateway_keeper *k, struct ctl_answer *answer, str
     const struct keeper_set *set = k->used ? k->used : k->offered;
     if (!set || !set->config->keeps_state)
         return err_set(e, -E_PROTO, "the configuration keeps nothing");
+    struct gateway_config *c =
+        gateway_config_ref(set->config); /* the set may go while this waits */
     int r = fmutex_lock(&k->reading);
-    if (r < 0)
+    if (r < 0) {
+        gateway_config_unref(c);
         return r;
-    struct gateway_config *c = gateway_config_ref(set->config);
+    }
     r = open_it(k, c, e);
     struct job j = {.s = k->state, .fd = -1};
     if (r == 0)
