@@ -498,6 +498,58 @@ static int a_directory_of_others_keeps_nothing(void *arg)
 }
 ON_LOOP(a_directory_of_others_keeps_nothing)
 
+struct asking {
+    struct pair *p;
+    bool state;
+    int r;
+};
+
+static int ask_now(void *arg)
+{
+    struct asking *x = arg;
+    struct err e = {0};
+    if (x->state) {
+        struct supply_state s = SUPPLY_STATE_NONE;
+        x->r = supply_state(x->p->gateway, &s, &e);
+        supply_state_done(&s);
+    } else {
+        struct supply_files f = SUPPLY_FILES_NONE;
+        x->r = supply_files(x->p->gateway, &f, &e);
+        supply_files_done(&f);
+    }
+    return 0;
+}
+
+/* Before it has taken any set: what is offered replaces what was, while the state waits for its turn. */
+static int a_set_may_go_while_its_state_waits(void *arg)
+{
+    struct pair p;
+    struct supply_files f = SUPPLY_FILES_NONE;
+    struct err e = {0};
+    uint64_t mark;
+    (void)arg;
+    begin(&p);
+    keeps(&p);
+    assert_int_equal(supply_mark(p.gateway, &mark, &e),
+                     0); /* presence: it has heard of the set taken */
+    keeper_sets_done(p.k);
+    assert_int_equal(supply_files(p.gateway, &f, &e), 0);
+    supply_files_done(&f);
+    struct asking all[] = {{.p = &p}, {.p = &p, .state = true}, {.p = &p}, {.p = &p}};
+    {
+        AUTO(scope) beside;
+        scope_init(&beside);
+        for (size_t i = 0; i < ARRAY_LEN(all); i++)
+            assert_int_equal(fiber_spawn(&beside, "ask", ask_now, &all[i], NULL), 0);
+        assert_int_equal(scope_join(&beside), 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        assert_int_equal(all[i].r, 0);
+    end(&p);
+    return 0;
+}
+ON_LOOP(a_set_may_go_while_its_state_waits)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +563,7 @@ int main(void)
         CASE(what_is_no_pins_is_not_kept),
         CASE(what_is_being_written_stays),
         CASE(a_directory_of_others_keeps_nothing),
+        CASE(a_set_may_go_while_its_state_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
