@@ -153,10 +153,13 @@ ssize_t stream_read(struct stream *s, void *p, size_t n)
     while (r == 0) {
         if (is_closed(s))
             return -EBADF;
-        ssize_t got = s->ops->read(s, p, n);
+        bool nothing = s->io.drained && stream_is_plain(s); /* seen by the read before */
+        ssize_t got = -EAGAIN;
+        if (!nothing)
+            got = s->ops->read(s, p, n);
         if (got != -EAGAIN)
             return got;
-        r = wait_to_read(s, s->want);
+        r = wait_to_read(s, nothing ? EPOLLIN : s->want);
     }
     return r;
 }

@@ -35,7 +35,7 @@ static int code_of(const struct h2_stream *st)
 static ssize_t bytes_read(struct stream *s, void *to, size_t room)
 {
     struct h2_stream *st = s->impl;
-    if (room > 0 && st->in.len > st->in_from) {
+    if (room > 0 && st->in.n > 0) {
         s->idle = false;
         return (ssize_t)h2_stream_take(st, to, room);
     }
@@ -86,7 +86,7 @@ static void bytes_done(struct stream *s)
 
 static bool readable(const struct h2_stream *st)
 {
-    return st->in.len > st->in_from || st->ended || st->error;
+    return st->in.n > 0 || st->ended || st->error;
 }
 
 static int wait_to_write(struct h2_stream *st)

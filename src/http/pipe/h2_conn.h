@@ -8,6 +8,7 @@
 #include "base/budget.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "http/pipe/h2_body.h"
 #include "http/pipe/h2_calm.h"
 #include "http/pipe/h2_head.h"
 #include "http/pipe/link.h"
@@ -20,7 +21,6 @@
     (81u << 10) /* gathered before they are written: four frames of 16 KiB, and one more */
 #define H2_FRAME_BYTES (9u + (16u << 10) + 1) /* the most that nghttp2 gives at once */
 #define H2_OUT_ITEMS   32 /* frames that are queued before whoever sends a head has to wait */
-#define H2_KEEP_BYTES  (64u << 10)  /* a larger buffer of a stream is given back when empty */
 #define H2_TRIM_NS     1000000000LL /* after so long without a byte a reader gives its stack back */
 #define H2_FLUSH_MS    1000         /* for last words */
 #define H2_LINGER_MAX  1000         /* tunnels that we have ended and the peer has not */
@@ -157,8 +157,7 @@ struct h2_stream {
     bool final; /* the request, or the final response, has come */
     bool ended; /* END_STREAM has come */
     bool waits; /* the client waits for a 100 */
-    struct buf in;
-    size_t in_from;
+    struct h2_body in;
     uint64_t received; /* c->received when the request was sent */
     bool counts;       /* nghttp2 does not look whether the body is as long as announced */
     uint64_t due;      /* what is still to come then */

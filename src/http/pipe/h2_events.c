@@ -218,10 +218,6 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
         (void)nghttp2_session_consume_connection(s, n);
         return 0;
     }
-    if (st->in_from > st->in.len / 2) {
-        buf_consume(&st->in, st->in_from);
-        st->in_from = 0;
-    }
     if (h2_stream_keep(st, p, n) < 0) {
         (void)nghttp2_session_consume_connection(s, n);
         h2_stream_cut(st, NGHTTP2_INTERNAL_ERROR);

@@ -28,7 +28,6 @@ struct h2_stream *h2_stream_new(struct h2_conn *c)
     struct h2_stream *st = mem_new(struct h2_stream);
     st->pipe = (struct http_pipe){.ops = &stream_ops, .version = HTTP_2};
     st->c = c;
-    buf_init(&st->in, 2 * (size_t)st->c->line.stream_window);
     list_init(&st->heads);
     waitq_init(&st->reader);
     waitq_init(&st->writer);
@@ -36,26 +35,12 @@ struct h2_stream *h2_stream_new(struct h2_conn *c)
     return st;
 }
 
-/* What was received may be secrets of the other side. */
-static void drop_in(struct h2_stream *st)
-{
-    if (st->in.data)
-        explicit_bzero(st->in.data, st->in.cap);
-    buf_done(&st->in);
-    buf_init(&st->in, 2 * (size_t)st->c->line.stream_window);
-}
-
 int h2_stream_keep(struct h2_stream *st, const void *p, size_t n)
 {
-    if (st->in.data && n >= st->in.cap - st->in.len) { /* it would move, and leave itself behind */
-        struct buf larger = BUF_INIT(2 * (size_t)st->c->line.stream_window);
-        if (!buf_room(&larger, st->in.len + n))
-            return buf_err(&larger);
-        (void)buf_add(&larger, st->in.data, st->in.len); /* there is room */
-        drop_in(st);
-        st->in = larger;
-    }
-    return buf_add(&st->in, p, n);
+    if (n > 2 * (size_t)st->c->line.stream_window - st->in.n)
+        return -EMSGSIZE; /* more than the windows have room for */
+    h2_body_add(&st->in, p, n);
+    return 0;
 }
 
 void h2_stream_release(struct h2_stream *st)
@@ -70,7 +55,7 @@ void h2_stream_release(struct h2_stream *st)
     st->c->n_lingering -= st->lingers;
     h2_reader_done(&st->head);
     http_head_done(&st->refusal);
-    drop_in(st);
+    h2_body_done(&st->in);
     free(st);
 }
 
@@ -97,9 +82,8 @@ void h2_stream_cut(struct h2_stream *st, uint32_t code)
 
 void h2_stream_drop(struct h2_stream *st)
 {
-    size_t n = st->in.len - st->in_from;
-    drop_in(st);
-    st->in_from = 0;
+    size_t n = st->in.n;
+    h2_body_done(&st->in);
     h2_windows_dropped(st->c, n);
 }
 
@@ -145,17 +129,7 @@ static int read_head(struct http_pipe *p, struct http_head *ret, struct err *e)
 
 size_t h2_stream_take(struct h2_stream *st, void *to, size_t room)
 {
-    size_t n = st->in.len - st->in_from;
-    if (n > room)
-        n = room;
-    memcpy(to, st->in.data + st->in_from, n);
-    st->in_from += n;
-    if (st->in_from == st->in.len) {
-        st->in_from = 0;
-        if (st->in.cap > H2_KEEP_BYTES || st->bytes)
-            drop_in(st);
-        buf_reset(&st->in);
-    }
+    size_t n = h2_body_take(&st->in, to, room);
     h2_windows_read(st, n);
     return n;
 }
@@ -172,10 +146,10 @@ static ssize_t read_body(struct http_pipe *p, void *to, size_t room, bool *ret_i
 {
     struct h2_stream *st = of(p);
     for (;;) {
-        if (st->in.len > st->in_from) {
+        if (st->in.n > 0) {
             size_t n = h2_stream_take(st, to, room);
             if (ret_idle)
-                *ret_idle = st->in.len == 0 && !st->ended;
+                *ret_idle = st->in.n == 0 && !st->ended;
             return (ssize_t)n;
         }
         if (st->ended || st->error)
@@ -479,7 +453,7 @@ static void close_pipe(struct http_pipe *p)
 static bool ready(struct http_pipe *p)
 {
     const struct h2_stream *st = of(p);
-    return st->in.len > st->in_from || st->ended || st->error;
+    return st->in.n > 0 || st->ended || st->error;
 }
 
 static bool gone(struct http_pipe *p)

@@ -104,7 +104,7 @@ static void adapt(struct h2_conn *c)
 
 static size_t unread(const struct h2_stream *st)
 {
-    return st->in.len - st->in_from;
+    return st->in.n;
 }
 
 static void cut_off(struct h2_stream *st)

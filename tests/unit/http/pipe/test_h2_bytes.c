@@ -374,11 +374,11 @@ static void a_slow_reader_holds_its_own_stream_only(void)
     tunnel_open(&b, &slow);
     struct mallinfo2 before = mallinfo2();
     const struct h2_stream *st = slow.impl;
-    while (st->in.len < H2_STREAM_WINDOW && fiber_sleep_ms(1) == 0)
+    while (st->in.n < H2_STREAM_WINDOW && fiber_sleep_ms(1) == 0)
         ;
     (void)!fiber_sleep_ms(20);
     int poured = W.hanging;
-    CHECK(st->in.len == H2_STREAM_WINDOW, "%zu", st->in.len);
+    CHECK(st->in.n == H2_STREAM_WINDOW, "%zu", st->in.n);
     struct mallinfo2 after = mallinfo2();
     size_t grown = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
     CHECK(SANITIZED || grown < 2 * H2_STREAM_WINDOW + 4 * H2_OUT_BYTES, "%zu", grown);
@@ -414,7 +414,7 @@ static void an_idle_stream_holds_no_buffer(void)
     CHECK(stream_write(&s, "hello", 5) == 0, "write");
     CHECK(stream_read(&s, bytes, sizeof(bytes)) == 5, "read");
     const struct h2_stream *st = s.impl;
-    CHECK(!st->in.data && !st->from_n, "buffers");
+    CHECK(!st->in.first && !st->from_n, "buffers");
     stream_done(&s);
     until_equal(&W.served, 1);
     both_left(&b);
