@@ -220,6 +220,12 @@ ssize_t h1_read_into(struct h1_conn *c, void *p, size_t n)
     return r;
 }
 
+size_t h1_try_into(struct h1_conn *c, void *p, size_t n)
+{
+    ssize_t got = attempt(c, p, n);
+    return got > 0 ? (size_t)got : 0;
+}
+
 /* ---- bytes out ---- */
 
 static int write_now(struct h1_conn *c, const void *p, size_t n)

@@ -84,6 +84,9 @@ void h1_consume(struct h1_conn *c, size_t n);
 ssize_t h1_fill(struct h1_conn *c, size_t max) WARN_UNUSED;
 /* Reads straight to `p`, when nothing is buffered. Suspends. As h1_fill. */
 ssize_t h1_read_into(struct h1_conn *c, void *p, size_t n) WARN_UNUSED;
+/* Likewise what is there without a wait: > 0, or 0 when that is nothing, which an end or an error is, too: who reads
+ * on learns of it. Does not suspend. */
+size_t h1_try_into(struct h1_conn *c, void *p, size_t n);
 /* Whether something is there to be read: bytes (in the buffer from here on), the end, or an error.
  * Does not suspend. */
 bool h1_ready(struct h1_conn *c);

@@ -140,7 +140,7 @@ static size_t least(size_t a, uint64_t b)
     return a < b ? a : (size_t)b;
 }
 
-/* Up to `room` bytes as they come: from the buffer, or straight from the stream. */
+/* Up to `room` bytes as they come: from the buffer, and straight from the stream. */
 static ssize_t take(struct h1_conn *c, void *to, size_t room)
 {
     size_t have = h1_buffered(c);
@@ -149,6 +149,8 @@ static ssize_t take(struct h1_conn *c, void *to, size_t room)
     size_t n = have < room ? have : room;
     memcpy(to, h1_bytes(c), n);
     h1_consume(c, n);
+    if (n < room)
+        n += h1_try_into(c, (char *)to + n, room - n);
     return (ssize_t)n;
 }
 
