@@ -27,7 +27,8 @@
 
 #define POOL_MAX        128 /* stacks kept for reuse; an idle process holds few pages */
 #define POOL_WARM       16  /* of these, so many keep all the memory they touched */
-#define POOL_KEEP_BYTES ((size_t)16 << 10) /* the others keep their topmost pages */
+#define POOL_KEEP_BYTES ((size_t)16 << 10) /* the others keep their topmost pages, ... */
+#define POOL_TRIM_NS    NS_PER_S           /* ... when they have lain here for up to so long */
 /* the frames of fiber_trim_stack and below; ASAN puts an interceptor of its own in between */
 #define TRIM_SLACK_BYTES ((size_t)(SWITCH_ASAN ? 16384 : 512))
 
@@ -40,6 +41,13 @@ static pthread_mutex_t all_scheds_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(uint64_t) last_id;
 
 /* ---- the thread's scheduler ---- */
+
+static inline int64_t coarse_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
 
 static size_t describe_overflow(const void *addr, char *ret, size_t cap)
 {
@@ -84,6 +92,7 @@ struct sched *sched_get(void)
     list_init(s->batch);
     list_init(&s->pool);
     list_init(&s->all);
+    s->trim_at_ns = FIBER_NO_DEADLINE;
     pthread_mutex_lock(&all_scheds_lock);
     s->next = fiber_all_scheds;
     fiber_all_scheds = s;
@@ -134,19 +143,25 @@ static void bury(struct sched *s, struct context *self)
         destroy(s, f, self);
         return;
     }
-    if (s->n_pooled >= POOL_WARM) {
-        (void)note_high_water(s, f);
-        stack_trim(&f->stack, POOL_KEEP_BYTES);
-    }
+    /* Not at once: where many come and go, the next one wants the same pages. */
+    if (s->n_pooled >= POOL_WARM && s->trim_at_ns == FIBER_NO_DEADLINE)
+        s->trim_at_ns = coarse_ns() + POOL_TRIM_NS;
+    f->grown = true;
     list_push_front(&s->pool, &f->run);
     s->n_pooled++;
 }
 
-static inline int64_t coarse_ns(void)
+void sched_trim_pool(struct sched *s)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-    return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+    size_t i = 0;
+    s->trim_at_ns = FIBER_NO_DEADLINE;
+    LIST_FOREACH (f, &s->pool, struct fiber, run) {
+        if (i++ < POOL_WARM || !f->grown)
+            continue;
+        (void)note_high_water(s, f);
+        stack_trim(&f->stack, POOL_KEEP_BYTES);
+        f->grown = false;
+    }
 }
 
 /* The next fiber of the batch, or the thread's own stack, becomes current. */
@@ -462,6 +477,8 @@ bool fiber_run_ready(void)
     MUST(!s->current);
     if (s->n_timers)
         timer_expire(s);
+    if (s->trim_at_ns != FIBER_NO_DEADLINE && coarse_ns() >= s->trim_at_ns)
+        sched_trim_pool(s);
     if (list_empty(s->ready))
         return false;
     /* The whole ready queue becomes the batch; the other one is empty. */

@@ -30,6 +30,8 @@ struct fiber {
     struct list run;     /* in the ready queue, the running batch or the pool */
     struct list all;     /* in sched.all */
 
+    bool grown; /* of one in the pool: its stack has not been trimmed since it ran */
+
     bool cancelled;   /* sticky */
     bool shielded;    /* cancelled is ignored for now */
     bool deaf;        /* parked in a wait that cancel must not end (pool_call, scope_done) */
@@ -56,6 +58,7 @@ struct sched {
     struct list pool; /* finished fibers kept for reuse */
     struct list all;  /* live fibers, oldest first */
     size_t n_pooled, n_live;
+    int64_t trim_at_ns; /* when the pool is looked through, or FIBER_NO_DEADLINE */
     uint64_t created, switches;
     size_t high_water_bytes;
 
@@ -102,6 +105,9 @@ static inline void sched_make_ready(struct sched *s, struct fiber *f)
 /* watch.c: the coarse clock has moved since tick_ns; `f` leaves the thread. */
 void watch_begin(struct sched *s, int64_t now_ns);
 void watch_end(struct sched *s, const struct fiber *f, int64_t now_ns);
+
+/* The pool's stacks that are not used give their memory back. */
+void sched_trim_pool(struct sched *s);
 
 /* timer.c */
 void timer_arm(struct sched *s, struct fiber *f, int64_t at_ns);

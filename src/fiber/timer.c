@@ -130,7 +130,8 @@ int64_t fiber_next_timer_ns(void)
 {
     struct sched *s = sched_peek();
     struct fiber *f = s ? earliest(s) : NULL;
-    return f ? f->timer_ns : FIBER_NO_DEADLINE;
+    int64_t at = f ? f->timer_ns : FIBER_NO_DEADLINE;
+    return s && s->trim_at_ns < at ? s->trim_at_ns : at;
 }
 
 /* ---- sleeping ---- */
