@@ -20,7 +20,11 @@ export function family(pid) {
   return [pid, ...kids.flatMap((k) => family(Number(k)))];
 }
 /** Microseconds of CPU that processes have used; threads that ended are not in it. */
-export const cpuUs = (pids) => [pids].flat().flatMap((pid) => list(`/proc/${pid}/task`).map((t) => Number(read(`/proc/${pid}/task/${t}/schedstat`).split(' ')[0]) / 1000)).reduce((a, b) => a + b, 0);
+export const cpuUs = (pids) => [pids].flat().map((pid) => {
+  const threads = list(`/proc/${pid}/task`).map((t) => Number(read(`/proc/${pid}/task/${t}/schedstat`).split(' ')[0]) / 1000).reduce((a, b) => a + b, 0);
+  const f = read(`/proc/${pid}/stat`).replace(/.*\) /s, '').split(' '); // in steps of 10 ms, but with the threads that have ended
+  return Math.max(threads, (Number(f[11] ?? 0) + Number(f[12] ?? 0)) * 10000);
+}).reduce((a, b) => a + b, 0);
 /** Resident megabytes. */
 export const rssMb = (pids) => [pids].flat().map((pid) => Number(/^Rss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? /VmRSS:\s+(\d+)/.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) / 1024).reduce((a, b) => a + b, 0);
 
