@@ -1,6 +1,9 @@
 // tunnel.mjs - the measurements of the tunnel beside programs that carry bytes the same way (bench/README.md says what each includes).
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import path from 'node:path';
 import { LOAD_CPU, cpuUs, family, foreignMs, rssMb, sleep } from './boundary/place.mjs';
+import { authority } from '../tests/lib/egress.mjs';
+import { tempDir } from '../tests/lib/own.mjs';
 import { CALL, direct, makeOrigins, ours, peer, peerNames, runLoad } from './tunnel/place.mjs';
 
 const scale = Number(process.env.BENCH_SCALE ?? 1);
@@ -71,6 +74,24 @@ export function tunnelBenches({ row, note, fmt, median, tool, rounds }) {
           `${fmt(of(runs.ours, 'cpu_us') / 1e6)} s CPU; ${others(runs, (l) => `${fmt(of(l, 'mb_per_s'), 0)} MB/s, ${fmt(of(l, 'cpu_us') / 1e6)} s CPU`)}${mark}`,
           '>= 1.0 x stunnel, then haproxy', ratio('stunnel') >= 1 && ratio('haproxy') >= 1);
       });
+    },
+
+    // Edge and gateway, and the halves of the peers, at the ends of a long line that loses packets.
+    async 'tunnel-line'() {
+      if (process.getuid() !== 0) { note('tunnel-line: not measured: only root makes namespaces of the network'); return; }
+      const NEAR = '10.99.0.1', ca = authority(tempDir('edge-ca')), leaf = ca.issue([NEAR]);
+      const what = JSON.stringify({ tools: path.dirname(tool('line')), seconds: Math.max(1, 5 * scale), rounds, NEAR, ca: ca.file, cert: leaf.certFile, key: leaf.keyFile });
+      const out = execFileSync('unshare', ['-n', process.execPath, path.join(import.meta.dirname, 'tunnel/line.mjs'), what], { encoding: 'utf8', env: { ...process.env, NODE_EXTRA_CA_CERTS: ca.file }, timeout: 1800000 });
+      const all = Object.fromEntries(out.trim().split('\n').map((l) => { const r = JSON.parse(l); return [r.name, r]; }));
+      for (const r of Object.values(all)) if (r.why || r.failures) note(`tunnel-line: ${r.name}: ${r.why ?? `${r.failures} answers failed`}`);
+      const { ours: us, direct: bare } = all, got = tunnels.filter((n) => all[n]?.many);
+      if (!us?.many || !bare?.many) throw new Error(`not measured: ${us?.why ?? bare?.why}`);
+      const best = (pick) => Math.max(...got.map((n) => pick(all[n])));
+      const each = (say) => [...got, 'direct'].map((n) => `${n} ${say(all[n])}`).join('; ');
+      const ms = (us_) => fmt(us_ / 1000, 1);
+      row('a request over a line of 25 ms each way that loses 1 %, one caller', ms(us.one.p50_us), 'ms', `p99 ${ms(us.one.p99_us)} ms; ${each((r) => `${ms(r.one.p50_us)} (p99 ${ms(r.one.p99_us)})`)}`, 'no row of its own; <= 1 ms over the best', us.one.p50_us <= -best((r) => -r.one.p50_us) + 1000);
+      row('the same, 64 callers', fmt(us.many.rps), '/s', `p50 ${ms(us.many.p50_us)}, p99 ${ms(us.many.p99_us)} ms; ${each((r) => `${fmt(r.many.rps)} /s (p50 ${ms(r.many.p50_us)}, p99 ${ms(r.many.p99_us)})`)}`, '>= the best of the tunnels', us.many.rps >= best((r) => r.many.rps));
+      row('the same, four bodies of 8 MiB at once', fmt(us.bulk.mb_per_s, 1), 'MB/s', each((r) => fmt(r.bulk.mb_per_s, 1)), '>= the best of the tunnels', us.bulk.mb_per_s >= best((r) => r.bulk.mb_per_s));
     },
 
     // Streams of events that say nothing: memory of edge and gateway.

@@ -19,7 +19,7 @@ export function family(pid) {
   const kids = list(`/proc/${pid}/task`).flatMap((t) => read(`/proc/${pid}/task/${t}/children`).split(' ').filter(Boolean));
   return [pid, ...kids.flatMap((k) => family(Number(k)))];
 }
-/** Microseconds of CPU that processes have used; threads that ended are not in it. */
+/** Microseconds of CPU that processes have used. */
 export const cpuUs = (pids) => [pids].flat().map((pid) => {
   const threads = list(`/proc/${pid}/task`).map((t) => Number(read(`/proc/${pid}/task/${t}/schedstat`).split(' ')[0]) / 1000).reduce((a, b) => a + b, 0);
   const f = read(`/proc/${pid}/stat`).replace(/.*\) /s, '').split(' '); // in steps of 10 ms, but with the threads that have ended
@@ -69,10 +69,10 @@ process.on('exit', () => { for (const p of mine) p.kill('SIGKILL'); });
 export async function freePort() {
   return new Promise((done) => { const s = net.createServer().listen(0, '127.0.0.1', () => { const { port } = s.address(); s.close(() => done(port)); }); });
 }
-export async function listening(port, p, limit = 20000) {
+export async function listening(port, p, { host = '127.0.0.1', limit = 20000 } = {}) {
   for (const until = Date.now() + limit; Date.now() < until; await sleep(50)) {
     if (p.exitCode !== null) throw new Error(`ended at once: ${p.log()}`);
-    const open = await new Promise((done) => { const s = net.connect(port, '127.0.0.1', () => { s.destroy(); done(true); }).once('error', () => done(false)); });
+    const open = await new Promise((done) => { const s = net.connect(port, host, () => { s.destroy(); done(true); }).once('error', () => done(false)); });
     if (open) return;
   }
   throw new Error(`nothing listens: ${p.log()}`);
