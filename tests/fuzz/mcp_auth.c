@@ -8,9 +8,9 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "mcp/auth/auth_internal.h"
-#include "mcp/auth/form.h"
+#include "oauth/form.h"
 #include "mcp/auth/place.h"
-#include "mcp/auth/scope.h"
+#include "oauth/scope.h"
 #include "mcp/wire/origin.h"
 
 #include <string.h>

@@ -16,7 +16,7 @@
 #include "cmd/line/term.h"
 #include "io/proc.h"
 #include "io/sock.h"
-#include "mcp/auth/form.h"
+#include "oauth/form.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -10,9 +10,9 @@
 #include "base/time.h"
 #include "crypto/es256.h"
 #include "mcp/auth/auth_internal.h"
-#include "mcp/auth/jwt.h"
+#include "oauth/jwt.h"
 #include "mcp/auth/place.h"
-#include "mcp/auth/scope.h"
+#include "oauth/scope.h"
 
 #include <string.h>
 

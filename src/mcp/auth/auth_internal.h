@@ -6,7 +6,7 @@
 #include "http/client/client.h"
 #include "mcp/auth/auth.h"
 #include "mcp/auth/metadata.h"
-#include "mcp/auth/token.h"
+#include "oauth/token.h"
 
 #define AUTH_ANSWER_MAX (256u << 10) /* bytes of a document or an answer */
 #define AUTH_VALUES_MAX 5000         /* values of JSON in it */

@@ -8,8 +8,8 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "mcp/auth/auth_internal.h"
-#include "mcp/auth/form.h"
-#include "mcp/auth/jwt.h"
+#include "oauth/form.h"
+#include "oauth/jwt.h"
 
 #include <string.h>
 

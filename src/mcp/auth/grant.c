@@ -13,10 +13,10 @@
 #include "crypto/digest.h"
 #include "crypto/es256.h"
 #include "mcp/auth/auth_internal.h"
-#include "mcp/auth/form.h"
-#include "mcp/auth/jwt.h"
+#include "oauth/form.h"
+#include "oauth/jwt.h"
 #include "mcp/auth/place.h"
-#include "mcp/auth/scope.h"
+#include "oauth/scope.h"
 
 #include <string.h>
 

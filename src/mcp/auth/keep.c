@@ -9,7 +9,7 @@
 #include "crypto/es256.h"
 #include "mcp/auth/auth_internal.h"
 #include "mcp/auth/place.h"
-#include "mcp/auth/scope.h"
+#include "oauth/scope.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "mcp/auth/place.h"
-#include "mcp/auth/scope.h"
+#include "oauth/scope.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * authorization server choose the text; it goes into the address that a person opens and into bodies,
  * always escaped. Sets have a ceiling, so that a server which asks for more each time comes to an end,
  * and what is no scope by RFC 6749 3.3 is dropped. */
-#include "mcp/auth/scope.h"
+#include "oauth/scope.h"
 #include "base/buf.h"
 #include "base/str.h"
 

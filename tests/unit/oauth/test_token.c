@@ -4,7 +4,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "mcp/auth/auth.h"
-#include "mcp/auth/token.h"
+#include "oauth/token.h"
 
 #include <string.h>
 

@@ -4,11 +4,11 @@
  * every request to the MCP server: what could end that header, or has another type than Bearer or DPoP, is
  * refused. Values go from the JSON into locked memory; the JSON is the caller's to drop, which wipes it in a
  * process that has asked for that (secret_wipe_when_freed). Words of failures hold nothing of a value. */
-#include "mcp/auth/token.h"
+#include "oauth/token.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "mcp/auth/scope.h"
+#include "oauth/scope.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * authorization server of RFC 9449 and of the MCP extensions takes. A nonce comes from a peer and is put
  * into JSON by the printer; nothing else in them is a peer's but the address that is asked. Each has a
  * random identifier and the time, so that none is used twice. */
-#include "mcp/auth/jwt.h"
+#include "oauth/jwt.h"
 #include "base/enc.h"
 #include "base/json.h"
 #include "base/rng.h"

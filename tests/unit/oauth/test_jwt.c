@@ -5,7 +5,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "crypto/es256.h"
-#include "mcp/auth/jwt.h"
+#include "oauth/jwt.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* test_scope.c - sets of scopes. */
 #include "unit/unit.h"
-#include "mcp/auth/scope.h"
+#include "oauth/scope.h"
 
 #include <string.h>
 

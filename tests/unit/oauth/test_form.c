@@ -2,7 +2,7 @@
 #include "unit/unit.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "mcp/auth/form.h"
+#include "oauth/form.h"
 
 #include <string.h>
 

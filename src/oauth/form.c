@@ -4,7 +4,7 @@
  * they may hold secrets, and whoever gave the buffer wipes it. Read: the query that comes back to the
  * loopback address, which anybody on this machine can send. A parameter that stands there twice has two
  * readings and is refused (RFC 6749 3.1). */
-#include "mcp/auth/form.h"
+#include "oauth/form.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
