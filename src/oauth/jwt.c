@@ -56,17 +56,28 @@ static json_t *begin_claims(void)
     return claims;
 }
 
-int auth_jwt_client(const struct es256 *k, const char *client_id, const char *audience,
-                    struct buf *ret)
+int auth_jwt_assert(const struct es256 *k, const struct auth_jwt_words *w, struct buf *ret)
 {
     AUTO_JSON json_t *head = json_new_object(), *claims = begin_claims();
     json_put_str(head, "alg", "ES256");
     json_put_str(head, "typ", "JWT");
-    json_put_str(claims, "iss", client_id);
-    json_put_str(claims, "sub", client_id);
-    json_put_str(claims, "aud", audience);
+    if (w->key_id)
+        json_put_str(head, "kid", w->key_id);
+    json_put_str(claims, "iss", w->issuer);
+    json_put_str(claims, "sub", w->subject);
+    json_put_str(claims, "aud", w->audience);
+    if (w->scope)
+        json_put_str(claims, "scope", w->scope);
     json_put_int(claims, "exp", time_real_us() / US_PER_S + LIFE_S);
     return sign(k, head, claims, ret);
+}
+
+int auth_jwt_client(const struct es256 *k, const char *client_id, const char *audience,
+                    struct buf *ret)
+{
+    const struct auth_jwt_words w = {
+        .issuer = client_id, .subject = client_id, .audience = audience};
+    return auth_jwt_assert(k, &w, ret);
 }
 
 int auth_jwt_proof(const struct es256 *k, const char *method, const char *url, const char *nonce,

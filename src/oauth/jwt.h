@@ -11,6 +11,14 @@ struct es256;
  * Appends to `ret`; returns buf's error. */
 int auth_jwt_client(const struct es256 *k, const char *client_id, const char *audience,
                     struct buf *ret);
+/* What a text says of whom (RFC 7523 3). */
+struct auth_jwt_words {
+    const char *key_id; /* NULL: the key has no name */
+    const char *issuer, *subject, *audience;
+    const char *scope; /* NULL: not said */
+};
+/* Any assertion; otherwise as above. */
+int auth_jwt_assert(const struct es256 *k, const struct auth_jwt_words *w, struct buf *ret);
 /* The proof of a request (RFC 9449 4.2): `url` is used without its query; `nonce` and `token` may be NULL
  * or "". As above. */
 int auth_jwt_proof(const struct es256 *k, const char *method, const char *url, const char *nonce,

@@ -14,8 +14,8 @@
 #define NAMES_MAX 400 /* bytes of a list of names in a complaint */
 
 static const struct secret_kind *const kinds[] = {
-    &secret_kind_env,     &secret_kind_file,      &secret_kind_exec,
-    &secret_kind_systemd, &secret_kind_hashicorp, &secret_kind_vault,
+    &secret_kind_env,       &secret_kind_file,   &secret_kind_exec,  &secret_kind_systemd,
+    &secret_kind_hashicorp, &secret_kind_oauth2, &secret_kind_vault,
 };
 static const char *const common[] = {"ttl", "failure_ttl", "stale_ttl", "json_key", NULL};
 
@@ -106,7 +106,9 @@ static int find_kind(const json_t *config, const struct secret_kind **ret, struc
         found = kinds[i];
     }
     if (!found)
-        return err_set(e, -EINVAL, "a source needs one of env, file, exec, systemd, hashicorp");
+        return err_set(e, -EINVAL,
+                       "a source needs one of env, file, exec, systemd, hashicorp, "
+                       "oauth2");
     *ret = found;
     return 0;
 }

@@ -98,7 +98,7 @@ static int read_variables(struct secret_source *s, const json_t *o, struct err *
             to->text = mem_strdup(json_string_value(v));
             continue;
         }
-        int r = secret_source_new_below(s->all, v, s->depth + 1, &to->source, e);
+        int r = secret_source_new_below(s->all, v, 0, s->depth + 1, &to->source, e);
         if (r < 0)
             return err_wrap(e, r, "environment: %s (a text or a source)", name);
     }

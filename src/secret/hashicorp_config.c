@@ -81,7 +81,7 @@ static int read_source(struct vault_server *v, const json_t *o, const char *name
     if (!j)
         return err_set(e, -EINVAL, "%s: is missing; a source, as in { file: /run/secrets/%s }",
                        name, name);
-    int r = secret_source_new_below(v->all, j, depth + 1, ret, e);
+    int r = secret_source_new_below(v->all, j, 0, depth + 1, ret, e);
     return r < 0 ? err_wrap(e, r, "%s", name) : 0;
 }
 

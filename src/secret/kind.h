@@ -17,7 +17,10 @@
 struct secret_read {
     struct secret raw; /* what was read; as long as it is */
     int64_t lease_ms;  /* the value is good for so long; 0: it was not said */
-    bool refused;      /* with an error: the source has answered, and it is no */
+    int64_t
+        life_ms; /* of a kind that is read ahead: it can be used for so long; 0: it was not said */
+    int64_t retry_ms; /* with an error: it is not to be asked sooner; 0: it was not said */
+    bool refused;     /* with an error: the source has answered, and it is no */
 };
 
 struct secret_kind {
@@ -25,6 +28,8 @@ struct secret_kind {
     const char *const *options; /* further members beside name, ttl, ...; NULL-terminated */
     bool shared;                /* sources of the same configuration are one */
     bool pushed;                /* reading it again is not ours to begin: it does not expire */
+    bool
+        ahead; /* after its lease the value is used on for the rest of its life, while it is read anew */
     int64_t ttl_ms, timeout_ms; /* when nothing is said */
     /* Never suspends. `config` is the whole object; s->place is to be set. */
     int (*open)(struct secret_source *s, const json_t *config, struct err *e);
@@ -35,7 +40,7 @@ struct secret_kind {
     void (*close)(struct secret_source *s); /* state may be NULL */
 };
 extern const struct secret_kind secret_kind_env, secret_kind_file, secret_kind_exec,
-    secret_kind_systemd, secret_kind_hashicorp, secret_kind_vault;
+    secret_kind_systemd, secret_kind_hashicorp, secret_kind_oauth2, secret_kind_vault;
 
 struct secret_source {
     size_t refs;
@@ -48,11 +53,14 @@ struct secret_source {
     char **key; /* json_key taken apart, NULL-terminated; NULL: the text itself */
     int64_t ttl_ms, failure_ttl_ms, stale_ttl_ms, timeout_ms;
     void *state;
+    struct secret_source *parent; /* whose state that is; NULL: its own (secret_subjects) */
+    struct secret subject;        /* of `parent`, what this one is for */
 
     struct secret_value *value; /* NULL before the first, and when it was let go */
     int64_t fresh_until_ns;
-    uint64_t generation; /* of `all`, when the last read began */
-    struct err failure;  /* of the last read; code 0: it succeeded */
+    int64_t good_until_ns; /* what `ahead` means; 0: it does not apply */
+    uint64_t generation;   /* of `all`, when the last read began */
+    struct err failure;    /* of the last read; code 0: it succeeded */
     int64_t failed_until_ns;
     bool stale_told;
     bool reading;
@@ -68,8 +76,8 @@ struct secret_sources {
 };
 
 /* secret_source_new for a source inside the configuration of another one. */
-int secret_source_new_below(struct secret_sources *all, const json_t *config, unsigned depth,
-                            struct secret_source **ret, struct err *e) WARN_UNUSED;
+int secret_source_new_below(struct secret_sources *all, const json_t *config, unsigned flags,
+                            unsigned depth, struct secret_source **ret, struct err *e) WARN_UNUSED;
 /* config.c: reads the common members and s->kind->open. s->all, flags and depth are set. */
 int secret_config_open(struct secret_source *s, const json_t *config, struct err *e) WARN_UNUSED;
 /* The members of `o` that are in none of the lists, refused: "NAME is not known here; ...". */

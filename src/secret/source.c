@@ -153,10 +153,10 @@ int secret_source_new(struct secret_sources *all, const json_t *config, unsigned
     return source_new(all, config, flags, 0, ret, e);
 }
 
-int secret_source_new_below(struct secret_sources *all, const json_t *config, unsigned depth,
-                            struct secret_source **ret, struct err *e)
+int secret_source_new_below(struct secret_sources *all, const json_t *config, unsigned flags,
+                            unsigned depth, struct secret_source **ret, struct err *e)
 {
-    return source_new(all, config, 0, depth, ret, e);
+    return source_new(all, config, flags, depth, ret, e);
 }
 
 struct secret_source *secret_source_ref(struct secret_source *s)
@@ -203,18 +203,19 @@ static void keep(struct secret_source *s, struct secret *got)
 {
     if (s->value && secret_eq(&s->value->secret, got->data, got->len))
         return;
-    if (s->value && !s->all->options.ask)
+    if (s->value && !s->all->options.ask && !s->kind->ahead)
         log_info("a secret has changed", "source=%s", log_q(s->place));
     secret_value_unref(s->value);
     s->value = value_new(got);
 }
 
 static void succeeded(struct secret_source *s, struct secret *got, int64_t began_ns,
-                      int64_t lease_ms)
+                      const struct secret_read *how)
 {
-    int64_t good_ms = lease_ms > 0 && lease_ms < s->ttl_ms ? lease_ms : s->ttl_ms;
+    int64_t good_ms = how->lease_ms > 0 && how->lease_ms < s->ttl_ms ? how->lease_ms : s->ttl_ms;
     keep(s, got);
     s->fresh_until_ns = later(began_ns, good_ms);
+    s->good_until_ns = s->kind->ahead && how->life_ms > 0 ? later(began_ns, how->life_ms) : 0;
     if (s->failure.code < 0 && !s->all->options.ask)
         log_info("a secret can be read again", "source=%s", log_q(s->place));
     s->failure = (struct err){0};
@@ -222,14 +223,15 @@ static void succeeded(struct secret_source *s, struct secret *got, int64_t began
     s->stale_told = false;
 }
 
-static void failed(struct secret_source *s, const struct err *why, bool refused)
+static void failed(struct secret_source *s, const struct err *why, const struct secret_read *how)
 {
     int64_t now = time_mono_ns();
     s->failure = *why;
-    s->failed_until_ns = later(now, s->failure_ttl_ms);
+    s->failed_until_ns =
+        later(now, how->retry_ms > s->failure_ttl_ms ? how->retry_ms : s->failure_ttl_ms);
     if (s->fresh_until_ns > now)
         s->fresh_until_ns = now; /* it was expired, or its file has changed */
-    if (refused) {
+    if (how->refused) {
         secret_value_unref(s->value);
         s->value = NULL;
     }
@@ -240,23 +242,21 @@ static void secret_read_done(struct secret_read *r)
     secret_done(&r->raw);
 }
 
-static int read_once(struct secret_source *s, struct secret *ret, int64_t *ret_lease_ms,
-                     bool *ret_refused, struct err *e)
+/* What was read is taken out of `how`. */
+static int read_once(struct secret_source *s, struct secret *ret, struct secret_read *how,
+                     struct err *e)
 {
-    AUTO(secret_read) got = {0};
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(s->timeout_ms);
     const struct secret_options *o = &s->all->options;
     if (o->ask) {
-        *ret_refused = true;
+        how->refused = true;
         return o->ask(o->ask_arg, s->config, ret, e);
     }
-    int r = s->kind->read(s, &got, e);
+    int r = s->kind->read(s, how, e);
     if (r == 0) {
-        r = pick_value(got.raw.data, got.raw.len, s->key, s->flags & SECRET_LINES, ret, e);
-        got.refused = r == -E_PARSE || r == -ENOENT; /* it was reached, and this is no secret */
+        r = pick_value(how->raw.data, how->raw.len, s->key, s->flags & SECRET_LINES, ret, e);
+        how->refused = r == -E_PARSE || r == -ENOENT; /* it was reached, and this is no secret */
     }
-    *ret_lease_ms = got.lease_ms;
-    *ret_refused = got.refused;
     return r;
 }
 
@@ -264,21 +264,22 @@ static int read_fiber(void *arg)
 {
     struct secret_source *s = arg;
     AUTO(secret) got = {0};
+    struct secret_read how = {0};
     struct err e = {0};
-    int64_t began = time_mono_ns(), lease_ms = 0;
-    bool refused = false;
+    int64_t began = time_mono_ns();
     fiber_deadline_clear();
     s->generation = s->all->generation;
-    int r = read_once(s, &got, &lease_ms, &refused, &e);
+    int r = read_once(s, &got, &how, &e);
     if (r == 0) {
-        succeeded(s, &got, began, lease_ms);
+        succeeded(s, &got, began, &how);
     } else {
         if (r == -ETIMEDOUT && time_mono_ns() >= later(began, s->timeout_ms))
             (void)err_set(&e, r, "no answer within %lld ms", (long long)s->timeout_ms);
         if (!s->all->options.ask)
             (void)err_wrap(&e, r, "%s", s->place);
-        failed(s, &e, refused);
+        failed(s, &e, &how);
     }
+    secret_read_done(&how);
     s->reading = false;
     s->reads_done++;
     waitq_wake_all(&s->done);
@@ -306,14 +307,21 @@ static int hand_out(struct secret_source *s, struct secret_value **ret)
     return 0;
 }
 
+static void tell_stale(struct secret_source *s)
+{
+    if (!s->stale_told)
+        log_warn("a secret cannot be read again, the old value is used", "source=%s err=%s",
+                 log_q(s->place), log_q(s->failure.msg));
+    s->stale_told = true;
+}
+
 /* What is said while the last read has failed: the value of before, for a while, or why. */
 static int after_failure(struct secret_source *s, struct secret_value **ret, struct err *e)
 {
-    if (s->value && time_mono_ns() < later(s->fresh_until_ns, s->stale_ttl_ms)) {
-        if (!s->stale_told)
-            log_warn("a secret cannot be read again, the old value is used", "source=%s err=%s",
-                     log_q(s->place), log_q(s->failure.msg));
-        s->stale_told = true;
+    int64_t until_ns =
+        s->good_until_ns ? s->good_until_ns : later(s->fresh_until_ns, s->stale_ttl_ms);
+    if (s->value && time_mono_ns() < until_ns) {
+        tell_stale(s);
         return hand_out(s, ret);
     }
     secret_value_unref(s->value);
@@ -344,10 +352,26 @@ static int wait_for_read(struct secret_source *s, struct err *e)
     return 0;
 }
 
+/* A value whose lease is over and whose life is not: it serves while another one is read, which nobody
+ * waits for. */
+static bool serves_meanwhile(struct secret_source *s)
+{
+    int64_t now = time_mono_ns();
+    if (!s->value || now < s->fresh_until_ns || now >= s->good_until_ns || changed(s))
+        return false;
+    if (s->failure.code < 0)
+        tell_stale(s);
+    if (!s->reading && now >= s->failed_until_ns)
+        (void)!begin_read(s, NULL); /* the next one tries again */
+    return true;
+}
+
 /* `s` is held by the caller. */
 static int get(struct secret_source *s, struct secret_value **ret, struct err *e)
 {
     int r;
+    if (serves_meanwhile(s))
+        return hand_out(s, ret);
     bool joined = s->reading;
     if (joined && (r = wait_for_read(s, e)) < 0)
         return r;
@@ -435,7 +459,7 @@ int secret_source_push(struct secret_source *s, const void *p, size_t n, struct 
     int r = pick_value(p, n, s->key, s->flags & SECRET_LINES, &got, e);
     if (r < 0)
         return err_wrap(e, r, "%s", s->place);
-    succeeded(s, &got, time_mono_ns(), 0);
+    succeeded(s, &got, time_mono_ns(), &(struct secret_read){0});
     return 0;
 }
 
@@ -444,5 +468,5 @@ void secret_source_withdraw(struct secret_source *s)
     MUST(s->kind == &secret_kind_vault);
     secret_value_unref(s->value);
     s->value = NULL;
-    s->fresh_until_ns = 0;
+    s->fresh_until_ns = s->good_until_ns = 0;
 }

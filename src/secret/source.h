@@ -62,7 +62,8 @@ void secret_sources_free(struct secret_sources *all);
 void secret_sources_expire(struct secret_sources *all);
 
 enum secret_flags {
-    SECRET_LINES = 1, /* CR and LF may be in it: a private key, never to be put into a header */
+    SECRET_LINES = 1,   /* CR and LF may be in it: a private key, never to be put into a header */
+    SECRET_CALLERS = 2, /* it may depend on who calls: only got through secret_subjects */
 };
 
 /* Makes the source that `config` describes, or finds the one that was made from the same. Reads
