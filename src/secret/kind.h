@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/time.h"
+#include "crypto/digest.h"
 #include "fiber/sync.h"
 #include "secret/source.h"
 
@@ -53,10 +54,12 @@ struct secret_source {
     char **key; /* json_key taken apart, NULL-terminated; NULL: the text itself */
     int64_t ttl_ms, failure_ttl_ms, stale_ttl_ms, timeout_ms;
     void *state;
-    struct secret_source *parent; /* whose state that is; NULL: its own (secret_subjects) */
-    struct secret subject;        /* of `parent`, what this one is for */
+    struct secret_source *parent;    /* whose state that is; NULL: its own (secret_subjects) */
+    struct secret subject;           /* of `parent`, what this one is for */
+    char refused[DIGEST_SHA256_HEX]; /* "": nothing that is to be told */
 
     struct secret_value *value; /* NULL before the first, and when it was let go */
+    int64_t began_ns;           /* the read that has brought it */
     int64_t fresh_until_ns;
     int64_t good_until_ns; /* what `ahead` means; 0: it does not apply */
     uint64_t generation;   /* of `all`, when the last read began */
@@ -73,11 +76,15 @@ struct secret_sources {
     struct list sources, servers;  /* servers: hashicorp.c */
     struct scope scope;
     uint64_t generation;
+    size_t subjects; /* in all tables of secret_subjects */
 };
 
 /* secret_source_new for a source inside the configuration of another one. */
 int secret_source_new_below(struct secret_sources *all, const json_t *config, unsigned flags,
                             unsigned depth, struct secret_source **ret, struct err *e) WARN_UNUSED;
+/* A source of its own for one subject: what the other one says, with this. Never suspends. -ENOMEM. */
+int secret_source_new_for(struct secret_source *parent, const char *subject, size_t n,
+                          struct secret_source **ret) WARN_UNUSED;
 /* config.c: reads the common members and s->kind->open. s->all, flags and depth are set. */
 int secret_config_open(struct secret_source *s, const json_t *config, struct err *e) WARN_UNUSED;
 /* The members of `o` that are in none of the lists, refused: "NAME is not known here; ...". */

@@ -56,7 +56,8 @@ struct oauth2_answer {
 };
 /* Reads what the token endpoint has answered: the token into ret->raw and, if there is one, the refresh token
  * that takes the place of ours into `refresh` (unset), lease and life, or why there is none, with what a
- * person can do. Words hold nothing of the answer but a registered word (RFC 6749 5.2). */
+ * person can do. -EACCES: a caller's token was not taken. Words hold nothing of the answer but a registered word
+ * (RFC 6749 5.2). */
 int oauth2_answer_read(const struct oauth2_answer *a, const struct oauth2 *x,
                        struct secret_read *ret, struct secret *refresh, struct err *e) WARN_UNUSED;
 /* Milliseconds that a Retry-After says (RFC 9110 10.2.3), an hour at most; 0: it says nothing. */

@@ -92,7 +92,13 @@ static int refusal(const struct oauth2_answer *a, const struct oauth2 *x, const 
                                                                : "it refuses";
     ret->refused = !later;
     ret->retry_ms = later ? oauth2_retry_ms(a->retry_after, time_real_us()) : 0;
-    return err_set(e, later ? -EAGAIN : -E_DENIED, "%s (HTTP %d%s%s)",
+    /* Whose fault it is can be told when it is a caller's (oauth2.h). */
+    const bool subject = x->of_caller && str_eq(word, "invalid_grant");
+    return err_set(e,
+                   later     ? -EAGAIN
+                   : subject ? -EACCES
+                             : -E_DENIED,
+                   "%s (HTTP %d%s%s)",
                    words              ? words
                    : a->status == 429 ? "it was asked too often"
                                       : "it is in trouble",

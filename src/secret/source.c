@@ -14,6 +14,7 @@
 #include "secret/source.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "http/client/client.h"
 #include "secret/kind.h"
 #include "secret/pick.h"
@@ -108,7 +109,7 @@ static struct secret_source *find_same(struct secret_sources *all, const json_t 
 {
     LIST_FOREACH (s, &all->sources, struct secret_source, node) {
         /* jansson's comparison only reads. */
-        if (s->kind->shared && s->flags == flags &&
+        if (s->kind->shared && !s->parent && s->flags == flags &&
             json_equal(s->config, (json_t *)(uintptr_t)config))
             return secret_source_ref(s);
     }
@@ -159,6 +160,34 @@ int secret_source_new_below(struct secret_sources *all, const json_t *config, un
     return source_new(all, config, flags, depth, ret, e);
 }
 
+int secret_source_new_for(struct secret_source *parent, const char *subject, size_t n,
+                          struct secret_source **ret)
+{
+    struct secret_source *s = mem_new(struct secret_source);
+    *s = (struct secret_source){.refs = 1,
+                                .all = parent->all,
+                                .kind = parent->kind,
+                                .config = json_incref(parent->config),
+                                .flags = parent->flags,
+                                .depth = parent->depth,
+                                .place = mem_strdup(parent->place),
+                                .ttl_ms = parent->ttl_ms,
+                                .failure_ttl_ms = parent->failure_ttl_ms,
+                                .stale_ttl_ms = parent->stale_ttl_ms,
+                                .timeout_ms = parent->timeout_ms,
+                                .state = parent->state,
+                                .parent = secret_source_ref(parent),
+                                .generation = parent->all->generation};
+    waitq_init(&s->done);
+    list_push_back(&s->all->sources, &s->node);
+    int r = secret_set(&s->subject, subject, n);
+    if (r < 0)
+        secret_source_unref(s);
+    else
+        *ret = s;
+    return r;
+}
+
 struct secret_source *secret_source_ref(struct secret_source *s)
 {
     s->refs++;
@@ -175,8 +204,10 @@ void secret_source_unref(struct secret_source *s)
     MUST(waitq_empty(&s->done));
     list_remove(&s->node);
     secret_value_unref(s->value);
-    if (s->kind)
+    if (s->kind && !s->parent)
         s->kind->close(s);
+    secret_source_unref(s->parent);
+    secret_done(&s->subject);
     pick_path_free(s->key);
     json_decref(s->config);
     free(s->place);
@@ -215,6 +246,7 @@ static void succeeded(struct secret_source *s, struct secret *got, int64_t began
     int64_t good_ms = how->lease_ms > 0 && how->lease_ms < s->ttl_ms ? how->lease_ms : s->ttl_ms;
     keep(s, got);
     s->fresh_until_ns = later(began_ns, good_ms);
+    s->began_ns = began_ns;
     s->good_until_ns = s->kind->ahead && how->life_ms > 0 ? later(began_ns, how->life_ms) : 0;
     if (s->failure.code < 0 && !s->all->options.ask)
         log_info("a secret can be read again", "source=%s", log_q(s->place));
@@ -249,8 +281,15 @@ static int read_once(struct secret_source *s, struct secret *ret, struct secret_
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(s->timeout_ms);
     const struct secret_options *o = &s->all->options;
     if (o->ask) {
+        char refused[DIGEST_SHA256_HEX];
+        (void)str_copy(refused, sizeof(refused), s->refused);
+        s->refused[0] = '\0';
+        const struct secret_question q = {.config = s->config,
+                                          .subject =
+                                              s->subject.len ? secret_borrow(&s->subject) : NULL,
+                                          .refused = refused[0] ? refused : NULL};
         how->refused = true;
-        return o->ask(o->ask_arg, s->config, ret, e);
+        return o->ask(o->ask_arg, &q, ret, e);
     }
     int r = s->kind->read(s, how, e);
     if (r == 0) {
@@ -402,6 +441,22 @@ int secret_source_get(struct secret_source *s, struct secret_value **ret, struct
     int r = get(secret_source_ref(s), ret, e);
     secret_source_unref(s);
     return r;
+}
+
+void secret_source_distrust(struct secret_source *s, const char *refused)
+{
+    char now[DIGEST_SHA256_HEX];
+    if (s->all->options.ask) {
+        (void)str_copy(s->refused, sizeof(s->refused), refused);
+        return;
+    }
+    /* One that is refused so soon after it was got is not the reason. */
+    if (!s->kind->ahead || !s->value || time_mono_ns() < later(s->began_ns, SECRET_DISTRUST_MS) ||
+        !str_eq(digest_sha256_hex(s->value->secret.data, s->value->secret.len, now), refused))
+        return;
+    log_info("a secret was refused where it was shown, another one is asked for", "source=%s",
+             log_q(s->place));
+    s->fresh_until_ns = s->good_until_ns = 0;
 }
 
 void secret_source_status(const struct secret_source *s, struct secret_status *ret)

@@ -39,6 +39,12 @@ struct secret_value;
  * jansson and libcurl wipe what they free. */
 void secret_wipe_when_freed(void);
 
+/* What is asked of who keeps the sources. */
+struct secret_question {
+    const json_t *config; /* the source's own */
+    const char *subject;  /* a token of a caller; NULL: the source needs none */
+    const char *refused;  /* secret_source_distrust; NULL: nothing */
+};
 struct secret_options {
     struct pool *pool;                 /* reads files; borrowed */
     const char *credentials_directory; /* systemd's $CREDENTIALS_DIRECTORY, NULL when there is none.
@@ -46,9 +52,9 @@ struct secret_options {
     bool only_check; /* configurations are checked, and no source is asked: variables stay in the
                         environment, and a systemd credential may be one of another process */
     /* Another process keeps the sources: each get asks it, and nothing is read or kept fresh here.
-     * `config` is the source's own. 0 with the value, or a code with words that name the place. Suspends.
+     * 0 with the value, or a code with words that name the place. Suspends.
      * NULL: they are kept here. Otherwise only_check holds for what a source is made from. */
-    int (*ask)(void *arg, const json_t *config, struct secret *ret, struct err *e);
+    int (*ask)(void *arg, const struct secret_question *q, struct secret *ret, struct err *e);
     void *ask_arg;
     bool vault; /* values of the kind `vault` will be pushed; else such a source is refused */
 };
@@ -88,6 +94,12 @@ const char *secret_source_place(const struct secret_source *s);
  * -ENOENT, -EACCES, -E_DENIED, -ETIMEDOUT, -E_PARSE, ... */
 int secret_source_get(struct secret_source *s, struct secret_value **ret, struct err *e)
     WARN_UNUSED;
+
+/* Who was shown the value whose SHA-256 `refused` is, as hex, has refused it. When that is the one that there is,
+ * it may be got anew by asking, and is not younger than SECRET_DISTRUST_MS, the next get asks. Where another
+ * process keeps the sources it is told with the next question. */
+#define SECRET_DISTRUST_MS 10000
+void secret_source_distrust(struct secret_source *s, const char *refused);
 
 /* For status, doctor and audit; never suspends, reads nothing. */
 struct secret_status {

@@ -126,20 +126,85 @@ static int check_way(const struct place *at, const struct gateway_route *route)
                           "\"plaintext: true\"");
 }
 
-static int read_credential(const struct place *at, struct gateway_route *route)
+/* User and password go into one field together (RFC 7617 2): the first has no colon. */
+static int read_basic(const struct place *at, const struct place *source,
+                      struct gateway_credential *c)
+{
+    struct place user = place_member(at, "user"), password = place_member(at, "password");
+    const char *s;
+    int r = place_object(at, FIELD_BASIC);
+    if (r == 0)
+        r = place_text(&user, 200, &s);
+    if (r < 0)
+        return r;
+    if (strchr(s, ':'))
+        return place_fail(&user, "has a colon, with which the password begins");
+    c->user = mem_strdup(s);
+    c->header = mem_strdup("authorization");
+    r = read_value(&password, source, c);
+    return r == 0 && (c->before[0] || c->after[0])
+               ? place_fail(&password, "is one place and nothing else, as ${file:/run/secrets/x}")
+               : r;
+}
+
+/* A short way to write header, value and source of a token. */
+static int read_oauth2(const struct place *object, const struct place *at,
+                       struct gateway_credential *c)
+{
+    struct place header = place_member(object, "header"), value = place_member(object, "value");
+    struct place source = place_member(object, "source");
+    const char *text = json_string_value(value.value);
+    if (source.value)
+        return place_fail(&source, "goes without oauth2, or has it inside: give one of both");
+    if (text && !strstr(text, "${secret}"))
+        return place_fail(&value, "has no ${secret}, which is the token");
+    if (!json_is_object(at->value))
+        return place_fail(at, "an object is expected, with token_url and what its grant needs");
+    AUTO_JSON json_t *whole = json_new_object();
+    json_put(whole, "oauth2", json_incref((json_t *)(uintptr_t)at->value));
+    source.value = whole;
+    int r = 0;
+    if (header.value)
+        r = read_header(&header, c);
+    else
+        c->header = mem_strdup("authorization");
+    if (r < 0 || value.value)
+        return r < 0 ? r : read_value(&value, &source, c);
+    c->before = mem_strdup("Bearer ");
+    c->after = mem_strdup("");
+    c->source = json_incref(whole);
+    return 0;
+}
+
+static int read_kind(const struct place *at, struct gateway_credential *c)
 {
     struct place header = place_member(at, "header"), value = place_member(at, "value");
-    struct place name = place_member(at, "name"), source = place_member(at, "source");
+    struct place source = place_member(at, "source"), basic = place_member(at, "basic");
+    struct place oauth2 = place_member(at, "oauth2");
+    if (basic.value && (header.value || value.value || oauth2.value))
+        return place_fail(&basic, "goes without header, value and oauth2");
+    if (basic.value)
+        return read_basic(&basic, &source, c);
+    if (oauth2.value)
+        return read_oauth2(at, &oauth2, c);
+    int r = read_header(&header, c);
+    return r < 0 ? r : read_value(&value, &source, c);
+}
+
+static int read_credential(const struct place *at, struct gateway_route *route)
+{
+    struct place name = place_member(at, "name");
     struct gateway_credential *c = route->credential = mem_new(struct gateway_credential);
     c->name = route->host.text;
     int r = place_object(at, FIELD_CREDENTIAL);
     if (r == 0 && name.value)
         r = place_text(&name, 64, &c->name);
     if (r == 0)
-        r = read_header(&header, c);
-    if (r == 0)
-        r = read_value(&value, &source, c);
-    return r < 0 ? r : check_way(at, route);
+        r = read_kind(at, c);
+    if (r < 0)
+        return r;
+    c->of_caller = str_eq(json_get_str(json_object_get(c->source, "oauth2"), "subject"), "caller");
+    return check_way(at, route);
 }
 
 int config_credential(const struct place *object, struct gateway_route *route)
@@ -151,6 +216,8 @@ int config_credential(const struct place *object, struct gateway_route *route)
         r = place_bool(&pass, &route->pass_authorization);
     if (r < 0 || !route->pass_authorization || !route->credential)
         return r;
+    if (route->credential->of_caller)
+        return place_fail(&pass, "the caller's token is exchanged, and not for the server to see");
     return str_eq(route->credential->header, "authorization")
                ? place_fail(&pass, "the credential sets Authorization: give one of both")
                : 0;
@@ -163,6 +230,7 @@ void config_credential_free(struct gateway_credential *c)
     free(c->header);
     free(c->before);
     free(c->after);
+    free(c->user);
     json_decref(c->source);
     free(c);
 }

@@ -31,7 +31,9 @@ struct gateway_credential {
     char *header; /* in lower case */
     const char *name;
     char *before, *after; /* what stands around the secret in the field */
-    json_t *source;       /* of secret/source.h */
+    char *user;     /* with `secret` the two halves of Basic (RFC 7617); NULL: it goes as it is */
+    json_t *source; /* of secret/source.h */
+    bool of_caller; /* the source wants a caller's token */
 };
 
 /* What a route's calls may take. 0: no limit. */

@@ -14,6 +14,8 @@
  * on, with whose fault it was (gateway_failure). */
 #include "tunnel/gateway/forward_internal.h"
 
+#include "base/buf.h"
+#include "base/enc.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "fiber/fiber.h"
@@ -25,6 +27,7 @@
 
 #define REQUESTS_MOST  16384
 #define FILES_FOR_REST 128
+#define TOKEN_MAX      (16u << 10) /* bytes of a caller's */
 
 /* ---- life ---- */
 
@@ -113,20 +116,43 @@ static bool logs_connection_in(const struct gateway_request *q)
     return false;
 }
 
+/* The value of the field, in the memory of the head, which is wiped. */
+static int credential_text(struct gateway_request *q, const struct gateway_credential *c,
+                           struct http_text *ret)
+{
+    const struct secret *v = secret_value_secret(q->secret->now);
+    const char *before = c->user ? c->user : c->before, *after = c->user ? "" : c->after;
+    const size_t n_before = strlen(before), n_after = strlen(after), colon = c->user ? 1 : 0;
+    const size_t n = n_before + colon + v->len + n_after;
+    char *text = http_head_alloc(&q->out, n + 1);
+    memcpy(text, before, n_before);
+    memcpy(text + n_before, ":", colon);
+    memcpy(text + n_before + colon, secret_borrow(v), v->len);
+    memcpy(text + n_before + colon + v->len, after, n_after);
+    if (!c->user) {
+        *ret = (struct http_text){text, n};
+        return 0;
+    }
+    static const char scheme[] = "Basic ";
+    const size_t room = sizeof(scheme) + (n + 2) / 3 * 4;
+    struct buf coded = {.data = http_head_alloc(&q->out, room + 1), .cap = room + 1, .max = room};
+    (void)buf_adds(&coded, scheme);
+    int r = enc_base64(&coded, text, n);
+    *ret = (struct http_text){coded.data, coded.len};
+    return r;
+}
+
 /* Last, when nothing decides any more where the request goes. */
 static int add_credential(struct gateway_request *q)
 {
     const struct gateway_credential *c = q->route->credential;
+    struct http_text text;
     if (!c)
         return 0;
-    const struct secret *v = secret_value_secret(q->secret->now);
-    size_t before = strlen(c->before), after = strlen(c->after), n = before + v->len + after;
     q->out.arena.secret = true;
-    char *text = http_head_alloc(&q->out, n);
-    memcpy(text, c->before, before);
-    memcpy(text + before, secret_borrow(v), v->len);
-    memcpy(text + before + v->len, c->after, after);
-    int r = http_head_add(&q->out, http_text_of(c->header), (struct http_text){text, n});
+    int r = credential_text(q, c, &text);
+    if (r == 0)
+        r = http_head_add(&q->out, http_text_of(c->header), text);
     if (r == 0)
         q->out.fields.items[q->out.fields.n - 1].sensitive = true;
     return r;
@@ -236,6 +262,8 @@ static int exchange(struct gateway_request *q, struct err *e)
         r = fiber_spawn(&body, "gateway-body", attend_caller, q, NULL);
     if (r == 0)
         r = forward_hear(q, &answer, e);
+    if (r == 0 && answer.status == 401)
+        route_secret_refused(q->secret);
     if (r == 0)
         r = forward_send_back(q, &answer, e);
     scope_done(&body);
@@ -256,13 +284,62 @@ static bool may_repeat(const struct gateway_request *q)
             http_text_eq(q->out.method, "OPTIONS"));
 }
 
+/* The token that the caller has shown: one, and one that can be sent. */
+static bool token_of_caller(const struct gateway_request *q, struct http_text *ret)
+{
+    static const char scheme[] = "bearer ";
+    const size_t n = sizeof(scheme) - 1;
+    const struct http_fields *fs = &q->head.fields;
+    const struct http_field *f = http_fields_get(fs, "authorization", NULL);
+    if (!f || http_fields_get(fs, "authorization", f) || f->value.n <= n ||
+        !http_text_ieq((struct http_text){f->value.p, n}, scheme))
+        return false;
+    *ret = (struct http_text){f->value.p + n, f->value.n - n};
+    for (size_t i = 0; i < ret->n; i++)
+        if (ret->p[i] <= ' ' || ret->p[i] > '~')
+            return false;
+    return ret->n <= TOKEN_MAX;
+}
+
+static int ask_for_token(struct gateway_request *q)
+{
+    q->challenge = "Bearer";
+    forward_fail(q, 401, CREDENTIAL,
+                 "this route exchanges the caller's token for one of its server: send yours as "
+                 "Authorization: Bearer");
+    return -E_DENIED;
+}
+
+/* What is this caller's takes the place of what is the route's. 0, or negative after the caller was told. */
+static int take_caller(struct gateway_request *q)
+{
+    struct http_text token;
+    struct err e = {0};
+    if (!token_of_caller(q, &token))
+        return ask_for_token(q);
+    int r = route_secret_of_caller(q->secret, token.p, token.n, &q->secret, &e);
+    if (r < 0)
+        forward_fail(q, 503, BUSY, e.msg);
+    return r;
+}
+
 /* 0, or negative after the caller was told. */
 static int renew_secret(struct gateway_request *q)
 {
     struct err e = {0};
-    int r = route_secret_renew(q->secret, &e);
-    if (r < 0 && r != -ECANCELED)
-        forward_fail(q, 502, CREDENTIAL, e.msg);
+    int r = q->secret->subjects ? take_caller(q) : 0;
+    if (r < 0)
+        return r;
+    r = route_secret_renew(q->secret, &e);
+    if (r == -EACCES && q->secret->caller) {
+        q->challenge = "Bearer error=\"invalid_token\"";
+        forward_tell(q, 401, e.msg);
+        forward_fail(q, 401, CREDENTIAL,
+                     "the caller's token was not taken where it is exchanged for one of the "
+                     "route's server");
+    } else if (r < 0 && r != -ECANCELED) {
+        forward_fail(q, r == -EBUSY ? 503 : 502, r == -EBUSY ? BUSY : CREDENTIAL, e.msg);
+    }
     return r;
 }
 
@@ -423,6 +500,7 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face,
     reply_done(&q.reply);
     forward_limits_done(&q);
     forward_judge_done(&q);
+    route_secret_leave(q.secret);
     http_head_done(&q.out);
     http_head_done(&q.head);
     http_pipe_close(p);

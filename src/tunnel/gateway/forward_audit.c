@@ -75,17 +75,6 @@ static void append(struct gateway_request *q, const struct audit_record *r)
     audit_append(q->room.n ? &q->room : &q->more, r);
 }
 
-/* Whether the table has what may not be recorded: of each route to this server. */
-static bool knows_secrets(const struct route_secret *s)
-{
-    const struct route_secret *x = s;
-    do
-        if (x->source && (!x->now || !s->table))
-            return false;
-    while ((x = x->peer) != s);
-    return true;
-}
-
 int forward_audit_text(const struct gateway_request *q, const json_t *value, struct buf *ret)
 {
     AUTO(buf) text = BUF_INIT(ARGUMENTS_MAX);
@@ -104,7 +93,7 @@ static json_t *text_of_arguments(const struct gateway_request *q, const struct m
     const json_t *arguments = json_object_get(m->params, "arguments");
     if (!q->f->o.audit || !q->face->config->audit_arguments || !arguments)
         return NULL;
-    if (!knows_secrets(q->secret))
+    if (!route_secret_is_known(q->secret))
         return json_string("[arguments are withheld: a secret of this server was not read yet]");
     if (forward_audit_text(q, arguments, &text) < 0)
         return json_string("[arguments that are too large]");

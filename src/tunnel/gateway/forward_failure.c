@@ -43,6 +43,8 @@ json_t *forward_failure_json(const struct gateway_request *q, enum failure_sourc
     json_put_str(failure, "source", source_texts[source]);
     if (q->route)
         json_put_str(failure, "route", q->route->host.text);
+    if (source == CREDENTIAL && q->route && q->route->credential)
+        json_put_str(failure, "credential", q->route->credential->name);
     if (rule)
         json_put_str(failure, "rule", rule);
     json_put(data, "gateway_failure", failure);
@@ -55,8 +57,14 @@ json_t *forward_failure_json(const struct gateway_request *q, enum failure_sourc
     return o;
 }
 
+/* The caller's doing, and not a failure of the route: a rule, or what it has not shown. */
+static bool is_refusal(int status, enum failure_source s)
+{
+    return s == POLICY || (s == CREDENTIAL && status == 401);
+}
+
 /* What a caller hears: whose fault it was. Names and addresses of the private side stay in the log. */
-static const char *words_for(enum failure_source s, const char *own)
+static const char *words_for(int status, enum failure_source s, const char *own)
 {
     static const char *const texts[] = {
         [DNS] = "the name of the route's server has no address",
@@ -70,7 +78,7 @@ static const char *words_for(enum failure_source s, const char *own)
         [AUDIT] = "the gateway cannot record the call, and makes none that is not recorded",
         [INTERNAL] = "the gateway failed",
     };
-    return s == POLICY ? own : texts[s];
+    return is_refusal(status, s) ? own : texts[s];
 }
 
 /* Everyone may cause these: told once a second, and counted always. */
@@ -142,6 +150,8 @@ void forward_refuse(struct gateway_request *q, int status, const json_t *body)
     AUTO(fiber_deadline) d = fiber_deadline_push(forward_write_until_ns(q));
     if (r == 0)
         r = http_head_add(&h, HTTP_TEXT("content-type"), HTTP_TEXT("application/json"));
+    if (r == 0 && q->challenge)
+        r = http_head_add(&h, HTTP_TEXT("www-authenticate"), http_text_of(q->challenge));
     if (r == 0)
         r = http_send_head(q->caller, &h);
     if (r == 0 && !head_only)
@@ -170,7 +180,7 @@ static void note_failure(struct gateway_request *q, int status, const char *word
                                      .source = source_texts[q->source],
                                      .words = words,
                                      .status = status};
-    q->outcome = q->source == POLICY ? HEALTH_REFUSED : HEALTH_FAILED;
+    q->outcome = is_refusal(status, q->source) ? HEALTH_REFUSED : HEALTH_FAILED;
     health_failed(q->f->o.health, &f);
 }
 
@@ -178,13 +188,13 @@ void forward_fail(struct gateway_request *q, int status, enum failure_source sou
                   const char *words)
 {
     q->source = source;
-    q->verdict = source == POLICY ? "deny" : "error";
+    q->verdict = is_refusal(status, source) ? "deny" : "error";
     q->reason = source_texts[source];
-    metric_add(source == POLICY ? &n_refused : &n_broken, 1);
+    metric_add(is_refusal(status, source) ? &n_refused : &n_broken, 1);
     forward_tell(q, status, words);
     note_failure(q, status, words);
     AUTO_JSON json_t *j =
-        forward_failure_json(q, source, q->call.id, -32000, NULL, words_for(source, words));
+        forward_failure_json(q, source, q->call.id, -32000, NULL, words_for(status, source, words));
     forward_refuse(q, status, j);
 }
 

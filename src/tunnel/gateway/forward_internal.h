@@ -74,7 +74,8 @@ struct gateway_request {
     struct http_head head; /* the caller's */
     struct http_head out;  /* ours to the server: borrows from `head` */
     char authority[FORWARD_AUTHORITY];
-    struct route_secret *secret; /* of the route */
+    struct route_secret *secret; /* of the route, or of its caller */
+    const char *challenge;       /* WWW-Authenticate of a refusal; NULL: none */
     struct reply reply;          /* frees the answer of secrets; without a table: passes it on */
     /* Of a route with rules. */
     struct mcp_body call;     /* what the body says */

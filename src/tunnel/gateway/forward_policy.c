@@ -69,7 +69,7 @@ static const char *wrong_kind(const struct http_head *h)
 
 int forward_hold(struct gateway_request *q, size_t more)
 {
-    struct budget *route = &q->secret->memory;
+    struct budget *route = route_secret_memory(q->secret);
     if (!route->max)
         *route = (struct budget){.max = ROUTE_MAX, .outer = &q->f->memory};
     q->share.of = route;

@@ -11,7 +11,8 @@
  *            `one`, the CA if `ca`, that of callers if `clients`
  *   taken    number: these files are what is served from now on                              (notice)
  *   mark     answers mark: what it would be now
- *   secret   source: as in the configuration. The tail of the answer: its value
+ *   secret   source: as in the configuration; subject: a caller's token, of a source that wants one; refused: SHA-256,
+ *            as hex, of a value that a server has refused (both may be absent). The tail of the answer: its value
  *   line     field: token_file or proxy_password_file. The tail of the answer: what is in the file
  *   resolver file: resolv.conf or hosts. Answers a descriptor
  *   connect  path: of a Unix socket that a route leads to. Answers a descriptor that is connected

@@ -10,16 +10,29 @@
 #include "tunnel/gateway/route_secret.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "crypto/digest.h"
 #include "scrub/http/value.h"
 #include "scrub/scrub.h"
 #include "secret/source.h"
+#include "secret/subjects.h"
 
 static const char standin[] = "[secret of the gateway]";
 static uint64_t numbers; /* one for each secret that was ever used here */
+static uint64_t changes; /* of what routes look for */
+
+struct route_caller {
+    struct list node;
+    size_t requests; /* that have it */
+    unsigned char hash[DIGEST_SHA256_BYTES];
+    struct secret token;
+    char refused[DIGEST_SHA256_HEX]; /* "": nothing that is to be told */
+    struct route_secret secret;
+};
 
 static bool same_server(const struct gateway_upstream *a, const struct gateway_upstream *b)
 {
@@ -49,8 +62,10 @@ int route_secrets_open(struct secret_sources *all, const struct gateway_config *
 {
     struct route_secret *list = mem_array(c->n_routes, sizeof(*list));
     int r = 0;
-    for (size_t i = 0; i < c->n_routes; i++)
+    for (size_t i = 0; i < c->n_routes; i++) {
         list[i] = (struct route_secret){.id = "", .peer = &list[i]};
+        list_init(&list[i].callers);
+    }
     *ret = list;
     for (size_t i = 0; r == 0 && i < c->n_routes; i++) {
         const struct gateway_route *route = &c->routes[i];
@@ -60,10 +75,14 @@ int route_secrets_open(struct secret_sources *all, const struct gateway_config *
         if (!route->credential)
             continue;
         list[i].name = route->credential->name;
-        r = secret_source_new(all, route->credential->source, 0, &list[i].source, e);
+        r = secret_source_new(all, route->credential->source,
+                              route->credential->of_caller ? SECRET_CALLERS : 0, &list[i].source,
+                              e);
         if (r < 0)
             return err_wrap(e, r, "%.200s:%u: routes.%s.credential", file, route->line,
                             route->host.text);
+        if (route->credential->of_caller)
+            list[i].subjects = secret_subjects_new(list[i].source);
     }
     if (r == 0)
         join(list, c);
@@ -82,6 +101,7 @@ static void forget(struct route_secret *s, size_t i)
 static void drop_table(struct route_secret *s)
 {
     struct route_secret *x = s;
+    changes += s->route == NULL;
     do {
         scrub_table_unref(x->table);
         x->table = NULL;
@@ -146,14 +166,33 @@ void route_secrets_inherit(struct route_secret *list, const struct gateway_confi
     }
 }
 
+static void secret_done_with(struct route_secret *s)
+{
+    while (s->n_former)
+        forget(s, 0);
+    secret_value_unref(s->now);
+    scrub_table_unref(s->table);
+}
+
+static void drop_caller(struct route_secret *route, struct route_caller *c)
+{
+    list_remove(&c->node);
+    route->n_callers--;
+    secret_done_with(&c->secret);
+    secret_done(&c->token);
+    free(c);
+}
+
 void route_secrets_free(struct route_secret *list, size_t n)
 {
     for (size_t i = 0; list && i < n; i++) {
         struct route_secret *s = &list[i];
-        while (s->n_former)
-            forget(s, 0);
-        secret_value_unref(s->now);
-        scrub_table_unref(s->table);
+        LIST_FOREACH_SAFE (c, &s->callers, struct route_caller, node) {
+            MUST(c->requests == 0); /* they hold the face */
+            drop_caller(s, c);
+        }
+        secret_done_with(s);
+        secret_subjects_free(s->subjects);
         secret_source_unref(s->source);
     }
     free(list);
@@ -185,27 +224,53 @@ static size_t add_pairs(const struct route_secret *s, struct scrub_pair *to)
     return n;
 }
 
+/* Of all routes to that server; there has to be room. */
+static size_t add_ring(const struct route_secret *s, struct scrub_pair *to)
+{
+    const struct route_secret *x = s;
+    size_t n = 0;
+    do
+        n += add_pairs(x, to + n);
+    while ((x = x->peer) != s);
+    return n;
+}
+
+static size_t routes_in(const struct route_secret *s)
+{
+    const struct route_secret *x = s;
+    size_t n = 0;
+    do
+        n++;
+    while ((x = x->peer) != s);
+    return n;
+}
+
 /* One for all routes to the server. */
 static int make_table(struct route_secret *s, struct err *e)
 {
-    size_t n = 0, routes = 0;
-    struct route_secret *x = s;
-    do
-        routes++;
-    while ((x = x->peer) != s);
     AUTO_FREE struct scrub_pair *pairs =
-        mem_array(routes * (ROUTE_SECRET_FORMER + 1), sizeof(*pairs));
-    do
-        n += add_pairs(x, pairs + n);
-    while ((x = x->peer) != s);
+        mem_array(routes_in(s) * (ROUTE_SECRET_FORMER + 1), sizeof(*pairs));
+    size_t n = add_ring(s, pairs);
     if (n == 0 && !s->decodes)
         return 0;
     drop_table(s); /* an empty one of another route */
     int r = scrub_table_new(pairs, n, SCRUB_ALL, &s->table, e);
-    for (x = s->peer; r == 0 && x != s; x = x->peer)
+    for (struct route_secret *x = s->peer; r == 0 && x != s; x = x->peer)
         if (n || x->decodes)
             x->table = scrub_table_ref(s->table);
     return r;
+}
+
+/* What one caller's answers are looked through for: its own, and what is the routes'. */
+static int make_table_of_caller(struct route_secret *s, struct err *e)
+{
+    AUTO_FREE struct scrub_pair *pairs =
+        mem_array((routes_in(s->route) + 1) * (ROUTE_SECRET_FORMER + 1), sizeof(*pairs));
+    size_t n = add_pairs(s, pairs);
+    n += add_ring(s->route, pairs + n);
+    drop_table(s);
+    s->made_at = changes;
+    return scrub_table_new(pairs, n, SCRUB_ALL, &s->table, e);
 }
 
 static int take(struct route_secret *s, struct secret_value *v, struct err *e)
@@ -232,19 +297,152 @@ static int take(struct route_secret *s, struct secret_value *v, struct err *e)
     return 0;
 }
 
+/* ---- callers ---- */
+
+static struct route_caller *find_caller(struct route_secret *route, const unsigned char *hash)
+{
+    LIST_FOREACH (c, &route->callers, struct route_caller, node)
+        if (memcmp(c->hash, hash, sizeof(c->hash)) == 0)
+            return c;
+    return NULL;
+}
+
+static bool make_room(struct route_secret *route)
+{
+    if (route->n_callers < ROUTE_SECRET_CALLERS)
+        return true;
+    LIST_FOREACH (c, &route->callers, struct route_caller, node)
+        if (c->requests == 0) {
+            drop_caller(route, c);
+            return true;
+        }
+    return false;
+}
+
+static int add_caller(struct route_secret *route, const unsigned char *hash, const char *token,
+                      size_t n, struct route_caller **ret, struct err *e)
+{
+    if (!make_room(route))
+        return err_set(e, -EBUSY, "too many callers of this route have requests under way");
+    struct route_caller *c = mem_new(struct route_caller);
+    int r = secret_set(&c->token, token, n);
+    if (r < 0) {
+        free(c);
+        return err_set(e, r, "no memory for a caller's token");
+    }
+    memcpy(c->hash, hash, sizeof(c->hash));
+    c->secret = (struct route_secret){.id = "",
+                                      .name = route->name,
+                                      .source = route->source,
+                                      .peer = &c->secret,
+                                      .decodes = true,
+                                      .route = route,
+                                      .caller = c};
+    list_push_back(&route->callers, &c->node);
+    route->n_callers++;
+    *ret = c;
+    return 0;
+}
+
+int route_secret_of_caller(struct route_secret *route, const char *token, size_t n,
+                           struct route_secret **ret, struct err *e)
+{
+    unsigned char hash[DIGEST_SHA256_BYTES];
+    digest_sha256(token, n, hash);
+    struct route_caller *c = find_caller(route, hash);
+    int r = c ? 0 : add_caller(route, hash, token, n, &c, e);
+    if (r < 0)
+        return r;
+    list_remove(&c->node);
+    list_push_back(&route->callers, &c->node);
+    c->requests++;
+    *ret = &c->secret;
+    return 0;
+}
+
+void route_secret_leave(struct route_secret *s)
+{
+    if (!s || !s->caller)
+        return;
+    MUST(s->caller->requests > 0);
+    s->caller->requests--;
+}
+
+void route_secret_refused(struct route_secret *s)
+{
+    char hash[DIGEST_SHA256_HEX];
+    if (!s->now)
+        return;
+    const struct secret *v = secret_value_secret(s->now);
+    digest_sha256_hex(secret_borrow(v), v->len, hash);
+    if (s->caller)
+        memcpy(s->caller->refused, hash, sizeof(hash));
+    else
+        secret_source_distrust(s->source, hash);
+}
+
+/* ---- for a request ---- */
+
+static bool ring_is_known(const struct route_secret *s)
+{
+    const struct route_secret *x = s;
+    do
+        if (x->source && !x->subjects && !x->now)
+            return false;
+    while ((x = x->peer) != s);
+    return true;
+}
+
+bool route_secret_is_known(const struct route_secret *s)
+{
+    const struct route_secret *of = s->route ? s->route : s;
+    bool some = s->caller != NULL;
+    const struct route_secret *x = of;
+    do
+        some = some || (x->source && !x->subjects);
+    while ((x = x->peer) != of);
+    return ring_is_known(s) && ring_is_known(of) && (!some || s->table);
+}
+
+struct budget *route_secret_memory(struct route_secret *s)
+{
+    return s->route ? &s->route->memory : &s->memory;
+}
+
+/* Before it suspends the caller's word is taken: it is told once. */
+static int ask(struct route_secret *s, struct secret_value **ret, struct err *e)
+{
+    char refused[DIGEST_SHA256_HEX];
+    if (!s->caller)
+        return secret_source_get(s->source, ret, e);
+    struct route_caller *c = s->caller;
+    memcpy(refused, c->refused, sizeof(refused));
+    c->refused[0] = '\0';
+    return secret_subjects_get(s->route->subjects, secret_borrow(&c->token), c->token.len,
+                               refused[0] ? refused : NULL, ret, e);
+}
+
+static void forget_old_of_ring(struct route_secret *s)
+{
+    struct route_secret *x = s;
+    do
+        forget_old(x);
+    while ((x = x->peer) != s);
+}
+
 int route_secret_renew(struct route_secret *s, struct err *e)
 {
     struct secret_value *v;
-    if (s->source) {
-        int r = secret_source_get(s->source, &v, e);
+    if (s->source && !s->subjects) {
+        int r = ask(s, &v, e);
         if (r == 0)
             r = take(s, v, e);
         if (r < 0)
             return r;
     }
-    struct route_secret *x = s;
-    do
-        forget_old(x);
-    while ((x = x->peer) != s);
-    return s->table ? 0 : make_table(s, e);
+    forget_old_of_ring(s);
+    if (!s->route)
+        return s->table ? 0 : make_table(s, e);
+    forget_old_of_ring(s->route);
+    return s->table && s->made_at == changes ? 0 : make_table_of_caller(s, e);
 }

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "fiber/fiber.h"
 #include "io/ctl.h"
+#include "secret/source.h"
 #include "tunnel/gateway/messages.h"
 
 #include <errno.h>
@@ -105,11 +106,15 @@ static int ask_secret(struct ctl *keeper, json_t *o, struct secret *ret, struct 
     return r;
 }
 
-int supply_secret(void *keeper, const json_t *source, struct secret *ret, struct err *e)
+int supply_secret(void *keeper, const struct secret_question *q, struct secret *ret, struct err *e)
 {
     AUTO_JSON json_t *o = json_new_object();
     json_put_str(o, "op", "secret");
-    json_put(o, "source", json_deep_copy(source));
+    json_put(o, "source", json_deep_copy(q->config));
+    if (q->subject)
+        json_put_str(o, "subject", q->subject);
+    if (q->refused)
+        json_put_str(o, "refused", q->refused);
     return ask_secret(keeper, o, ret, e);
 }
 

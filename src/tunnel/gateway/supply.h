@@ -10,6 +10,7 @@
 
 struct ctl;
 struct err;
+struct secret_question;
 
 /* What the configuration and the files that it names are: its text, and descriptors for reading. */
 struct supply_files {
@@ -29,7 +30,7 @@ void supply_files_done(struct supply_files *f);
 void supply_taken(struct ctl *keeper, int64_t number);
 int supply_mark(struct ctl *keeper, uint64_t *ret, struct err *e) WARN_UNUSED;
 /* secret_options.ask, with the keeper as `arg`. */
-int supply_secret(void *keeper, const json_t *source, struct secret *ret, struct err *e)
+int supply_secret(void *keeper, const struct secret_question *q, struct secret *ret, struct err *e)
     WARN_UNUSED;
 /* What is in the file of `field`: token_file, proxy_password_file. */
 int supply_line(struct ctl *keeper, const char *field, struct secret *ret, struct err *e)

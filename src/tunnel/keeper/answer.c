@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "io/sock.h"
 #include "secret/source.h"
+#include "secret/subjects.h"
 #include "tunnel/gateway/dial.h"
 #include "tunnel/gateway/messages.h"
 #include "tunnel/gateway/reach.h"
@@ -30,8 +31,11 @@ static void set_free(struct keeper_set *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; i < s->config->n_routes; i++)
+    for (size_t i = 0; i < s->config->n_routes; i++) {
+        secret_subjects_free(s->subjects[i]);
         secret_source_unref(s->sources[i]);
+    }
+    free(s->subjects);
     free(s->sources);
     gateway_config_unref(s->config);
     free(s);
@@ -54,15 +58,20 @@ static int set_new(struct gateway_keeper *k, struct gateway_config *c, struct ke
     s->number = ++k->numbers;
     s->config = gateway_config_ref(c);
     s->sources = mem_array(c->n_routes, sizeof(*s->sources));
+    s->subjects = mem_array(c->n_routes, sizeof(struct secret_subjects *));
     int r = 0;
     for (size_t i = 0; r == 0 && i < c->n_routes; i++) {
         const struct gateway_route *route = &c->routes[i];
         if (!route->credential)
             continue;
-        r = secret_source_new(k->secrets, route->credential->source, 0, &s->sources[i], e);
+        const bool callers = route->credential->of_caller;
+        r = secret_source_new(k->secrets, route->credential->source, callers ? SECRET_CALLERS : 0,
+                              &s->sources[i], e);
         if (r < 0)
             r = err_wrap(e, r, "%.200s:%u: routes.%s.credential", k->o.config_path, route->line,
                          route->host.text);
+        else if (callers)
+            s->subjects[i] = secret_subjects_new(s->sources[i]);
     }
     if (r < 0)
         set_free(s);
@@ -179,14 +188,34 @@ static int answer_resolver(const json_t *o, struct ctl_answer *answer, struct er
 
 /* ---- secrets and sockets ---- */
 
-static struct secret_source *find_source(const struct keeper_set *s, const json_t *source)
+/* The index of the route whose credential that is; n_routes: there is none. */
+static size_t find_source(const struct keeper_set *s, const json_t *source)
 {
-    for (size_t i = 0; s && i < s->config->n_routes; i++)
-        /* jansson's comparison only reads. */
-        if (s->sources[i] &&
-            json_equal(s->config->routes[i].credential->source, (json_t *)(uintptr_t)source))
-            return secret_source_ref(s->sources[i]);
-    return NULL;
+    size_t i = 0;
+    while (i < s->config->n_routes &&
+           (!s->sources[i] ||
+            /* jansson's comparison only reads. */
+            !json_equal(s->config->routes[i].credential->source, (json_t *)(uintptr_t)source)))
+        i++;
+    return i;
+}
+
+static int get_secret(const struct keeper_set *set, size_t i, const json_t *o,
+                      struct secret_value **ret, struct err *e)
+{
+    const json_t *subject = json_object_get(o, "subject");
+    const char *refused = json_get_str(o, "refused");
+    if (set->subjects[i] && !json_is_string(subject))
+        return err_set(e, -EINVAL, "it is exchanged for a caller's token, and there is none");
+    if (set->subjects[i])
+        return secret_subjects_get(set->subjects[i], json_string_value(subject),
+                                   json_string_length(subject), refused, ret, e);
+    struct secret_source *s = secret_source_ref(set->sources[i]); /* the set may go */
+    if (refused)
+        secret_source_distrust(s, refused);
+    int r = secret_source_get(s, ret, e);
+    secret_source_unref(s);
+    return r;
 }
 
 static int answer_secret(struct gateway_keeper *k, const json_t *o, struct ctl_answer *answer,
@@ -194,13 +223,14 @@ static int answer_secret(struct gateway_keeper *k, const json_t *o, struct ctl_a
 {
     const json_t *source = json_object_get(o, "source");
     const struct keeper_set *const all[] = {k->used, k->offered, k->before};
-    struct secret_source *s = NULL;
     struct secret_value *v = NULL;
-    for (size_t i = 0; source && !s && i < ARRAY_LEN(all); i++)
-        s = find_source(all[i], source);
-    if (!s)
+    size_t set = 0, i = 0;
+    for (; set < ARRAY_LEN(all); set++)
+        if (source && all[set] && (i = find_source(all[set], source)) < all[set]->config->n_routes)
+            break;
+    if (set == ARRAY_LEN(all))
         return err_set(e, -ENOENT, "the configuration has no such credential any more");
-    int r = secret_source_get(s, &v, e);
+    int r = get_secret(all[set], i, o, &v, e);
     if (r == 0) {
         const struct secret *value = secret_value_secret(v);
         r = secret_set(&answer->tail, secret_borrow(value), value->len);
@@ -208,7 +238,6 @@ static int answer_secret(struct gateway_keeper *k, const json_t *o, struct ctl_a
             r = err_set(e, r, "no memory for a secret");
     }
     secret_value_unref(v);
-    secret_source_unref(s);
     return r;
 }
 

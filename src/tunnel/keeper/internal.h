@@ -12,12 +12,14 @@ struct keeper_state;
 struct pool;
 struct secret_source;
 struct secret_sources;
+struct secret_subjects;
 
 /* A configuration, and the sources of its routes' credentials. */
 struct keeper_set {
     int64_t number;
     struct gateway_config *config;
-    struct secret_source **sources; /* of the route with that index; NULL: none */
+    struct secret_source **sources;    /* of the route with that index; NULL: none */
+    struct secret_subjects **subjects; /* likewise, of one that depends on who calls */
 };
 
 struct gateway_keeper {

@@ -474,10 +474,10 @@ struct keeper {
     bool slow;
 };
 
-static int ask(void *arg, const json_t *config, struct secret *ret, struct err *e)
+static int ask(void *arg, const struct secret_question *q, struct secret *ret, struct err *e)
 {
     struct keeper *k = arg;
-    assert_string_equal(json_get_str(config, "file"), "/run/key");
+    assert_string_equal(json_get_str(q->config, "file"), "/run/key");
     k->asked++;
     if (k->slow && fiber_sleep_ms(20) < 0)
         return -ECANCELED;

@@ -108,7 +108,7 @@ void token_peer_begin(struct token_peer *p)
 {
     struct err e = {0};
     scope_init(&p->scope);
-    int fd = sock_listen("127.0.0.1:0", 16, p->address, &e);
+    int fd = sock_listen("127.0.0.1:0", 128, p->address, &e);
     assert_true(fd >= 0);
     assert_int_equal(io_fd_add(&p->listener, fd), 0);
     assert_int_equal(fiber_spawn(&p->scope, "token", accept_all, p, NULL), 0);

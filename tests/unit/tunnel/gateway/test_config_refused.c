@@ -127,6 +127,25 @@ static const struct row {
     {LISTEN TLS WITH "{header: X-Key, value: '${env:A}'}\n",
      AT("6", CREDENTIAL ": would go to an http upstream unencrypted; use https, or say "
                         "\"plaintext: true\"")},
+    {LISTEN TLS WITH "{basic: {user: 'a:b', password: '${env:A}'}}\n",
+     AT("6", CREDENTIAL ".basic.user: has a colon, with which the password begins")},
+    {LISTEN TLS WITH "{basic: {user: a, password: 'x${env:A}'}}\n",
+     AT("6",
+        CREDENTIAL ".basic.password: is one place and nothing else, as ${file:/run/secrets/x}")},
+    {LISTEN TLS WITH "{basic: {user: a}}\n", AT("6", CREDENTIAL ".basic.password: is missing")},
+    {LISTEN TLS WITH "{basic: {user: a, password: '${env:A}'}, header: X-Key}\n",
+     AT("6", CREDENTIAL ".basic: goes without header, value and oauth2")},
+    {LISTEN TLS WITH "{oauth2: x}\n",
+     AT("6", CREDENTIAL ".oauth2: an object is expected, with token_url and what its grant needs")},
+    {LISTEN TLS WITH "{oauth2: {token_url: 'https://a/'}, source: {file: /x}}\n",
+     AT("6", CREDENTIAL ".source: goes without oauth2, or has it inside: give one of both")},
+    {LISTEN TLS WITH "{oauth2: {token_url: 'https://a/'}, value: 'Bearer ${env:A}'}\n",
+     AT("6", CREDENTIAL ".value: has no ${secret}, which is the token")},
+    {LISTEN TLS "routes:\n  a.b:\n    upstream: https://10.0.0.1:80\n    pass_authorization: true\n"
+                "    credential: {header: X-Token, oauth2: {subject: caller}}\n",
+     AT("6",
+        "routes.a.b.pass_authorization: the caller's token is exchanged, and not for the server "
+        "to see")},
     {LISTEN TLS "routes:\n  a.b:\n    upstream: https://10.0.0.1:80\n    pass_authorization: true\n"
                 "    credential: {header: authorizatioN, value: 'Bearer ${env:A}'}\n",
      AT("6", "routes.a.b.pass_authorization: the credential sets Authorization: give one of both")},
