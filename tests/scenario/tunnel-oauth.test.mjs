@@ -207,6 +207,31 @@ describe('a route with a token', () => {
     assert.equal(keyed.asked.length, asked + 1);
   });
 
+  test('the doctor gets a token, or says what to look at', async () => {
+    const look = async () => {
+      const file = path.join(tempDir('doctor'), 'gateway.yaml');
+      fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(g.file)), audit: undefined }));
+      const r = await run(BIN, ['gateway', 'doctor', '--config', file, '--json']);
+      for (const secret of [CLIENT_SECRET, ...as.issued.keys()]) holdsNo('the doctor', secret, r.out + r.err);
+      const all = JSON.parse(r.out), list = all.checks ?? all.findings ?? all.results;
+      return Object.fromEntries(list.filter((x) => x.id === 'route_token').map((x) => [x.title, x]));
+    };
+    const asked = as.asked.length, exchanged = exchange.asked.length;
+    let of = await look();
+    assert.deepEqual(Object.keys(of).sort(), ['mine', 'plain', 'signed']);
+    assert.equal(as.asked.length, asked + 1);
+    assert.equal(exchange.asked.length, exchanged, 'without a caller it is not tried');
+    assert.match(JSON.stringify(of.plain), /gives a token/);
+    assert.match(JSON.stringify(of.mine), /without a caller/);
+    as.client.secret = 'another';
+    of = await look();
+    as.client.secret = CLIENT_SECRET;
+    assert.match(JSON.stringify(of.plain), /see client_id, client_secret or client_key.*what the authorization server knows/);
+    keyed.before = (q, r) => { r.writeHead(200, { 'content-type': 'application/json' }); r.end('<html>'); return true; };
+    of = await look();
+    assert.match(JSON.stringify(of.signed), /no JSON object.*oauth2\.token_url/);
+  });
+
   test('what makes no sense is told at the start', async () => {
     const file = path.join(tempDir('gateway'), 'gateway.yaml');
     const bad = async (credential, more = {}) => {

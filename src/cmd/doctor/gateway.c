@@ -101,6 +101,7 @@ static int run(void *arg)
     const struct examine_options o = {.config_path = c->config,
                                       .proxy_in_environment =
                                           (upper && *upper) || (lower && *lower),
+                                      .credentials_directory = getenv("CREDENTIALS_DIRECTORY"),
                                       .found = found,
                                       .arg = c};
     gateway_examine(&o, &config);

@@ -9,6 +9,7 @@
 #include "crypto/cert.h"
 #include "io/pool.h"
 #include "io/resolve.h"
+#include "secret/source.h"
 
 #include <stdarg.h>
 
@@ -47,12 +48,14 @@ static void look(struct examine *x)
              "is not "
              "seen from here");
     examine_routes(x);
+    examine_tokens(x);
 }
 
 void gateway_examine(const struct examine_options *o, struct gateway_config **ret_config)
 {
     struct examine x = {.o = o};
     struct err e = {0};
+    secret_wipe_when_freed();
     x.pool = pool_new("doctor", 1);
     int r =
         x.pool ? resolver_new(NULL, &x.resolver, &e) : err_set(&e, -ENOMEM, "no threads for files");

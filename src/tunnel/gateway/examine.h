@@ -25,6 +25,7 @@ struct examine_options {
     const char *const
         *anchors; /* folders of authorities that this machine was given, NULL at the end; NULL:
                                    those of the distributions */
+    const char *credentials_directory;                 /* of systemd; NULL: none */
     void (*found)(void *arg, const struct finding *f); /* in the order of looking */
     void *arg;
 };

@@ -51,3 +51,5 @@ void examine_answer(const struct examine *x, int status, int64_t date_us, const 
 void examine_no_answer(const struct examine *x, const char *why);
 /* examine_routes.c: every route's server. Suspends. */
 void examine_routes(struct examine *x);
+/* examine_tokens.c: whether routes that need a token get one. Suspends. */
+void examine_tokens(struct examine *x);

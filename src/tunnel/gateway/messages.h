@@ -1,5 +1,5 @@
 /* messages - what a gateway and its keeper say to each other (io/ctl.h). The gateway reads strangers' bytes
- * and may open nothing; the keeper reads the operator's files and no stranger's byte. The gateway asks for what
+ * and may open nothing; the keeper reads the operator's files and no caller's byte. The gateway asks for what
  * the configuration names, by the name of the field: it cannot name a file, a program or a server.
  *
  * The gateway to its keeper:
