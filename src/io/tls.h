@@ -79,6 +79,9 @@ struct tls_connect_options {
     const char *const
         *alpn; /* to offer, ending with NULL; a NULL list: no extension. Borrowed until
                                 the call returns */
+    struct cert_identity
+        *identity; /* shown to a server that asks for a certificate, without further ones; NULL:
+                                       none is. The session takes a reference of its own */
 };
 /* Handshake with the server on `under`, which is moved in and owned in every case. The server's
  * certificate is always verified: chain, validity, purpose, name (RFC 9525; no wildcards within a

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "crypto/cert.h"
 #include "io/tls_internal.h"
 
 #include <arpa/inet.h>
@@ -480,6 +481,16 @@ static int shake_hands(struct stream *s, struct tls_handshake *h, struct err *e)
     return 0;
 }
 
+/* For a server that asks for it. Who that server is, is verified before ours is used (RFC 8446 4.4.3). */
+static int show(SSL *ssl, struct cert_identity *id, struct err *e)
+{
+    return SSL_use_certificate(ssl, cert_identity_x509(id)) == 1 &&
+                   SSL_use_PrivateKey(ssl, cert_identity_pkey(id)) == 1
+               ? 0
+               : err_set(e, -E_TLS, "cannot use the certificate that a server would be shown: %s",
+                         tls_reason(NULL));
+}
+
 int tls_connect(struct tls_trust *t, const struct tls_connect_options *o, struct stream *under,
                 struct stream *ret, const char **ret_alpn, struct err *e)
 {
@@ -489,6 +500,8 @@ int tls_connect(struct tls_trust *t, const struct tls_connect_options *o, struct
     SSL *ssl = tls_stream_ssl(ret);
     struct tls_handshake h = {.alpn = o->alpn, .host = o->host};
     r = tls_expect(ssl, o, e);
+    if (r == 0 && o->identity)
+        r = show(ssl, o->identity, e);
     if (r == 0)
         r = shake_hands(ret, &h, e);
     if (r < 0)

@@ -216,6 +216,7 @@ static int read_upstream(const struct place *upstream, struct gateway_config *c)
     struct place tls = place_member(upstream, "tls");
     struct place ca = place_member(&tls, "ca_file");
     struct place system = place_member(&tls, "include_system_cas");
+    struct place cert = place_member(&tls, "cert_file"), key = place_member(&tls, "key_file");
     int r = upstream->value ? place_object(upstream, FIELD_UPSTREAM) : 0;
     if (r == 0)
         r = read_allowed(upstream, c);
@@ -223,6 +224,12 @@ static int read_upstream(const struct place *upstream, struct gateway_config *c)
         r = place_object(&tls, FIELD_UPSTREAM_TLS);
     if (r == 0)
         r = config_path(&ca, &c->upstream_ca_file);
+    if (r == 0)
+        r = config_path(&cert, &c->upstream_cert_file);
+    if (r == 0)
+        r = config_path(&key, &c->upstream_key_file);
+    if (r == 0 && !c->upstream_cert_file != !c->upstream_key_file)
+        r = place_fail(cert.value ? &key : &cert, "is missing: a certificate goes with its key");
     c->upstream_system_cas = !c->upstream_ca_file;
     return r < 0 ? r : place_bool(&system, &c->upstream_system_cas);
 }

@@ -105,6 +105,8 @@ struct gateway_config {
     size_t n_origins;
     const char *upstream_ca_file; /* NULL: none */
     bool upstream_system_cas;
+    const char *upstream_cert_file,
+        *upstream_key_file;       /* what servers that ask are shown; NULL: nothing */
     struct gateway_route *routes; /* in the order of the file */
     size_t n_routes;
 

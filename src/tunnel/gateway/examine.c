@@ -66,6 +66,7 @@ void gateway_examine(const struct examine_options *o, struct gateway_config **re
              e.msg);
     *ret_config = x.config;
     cert_identity_unref(x.identity);
+    cert_identity_unref(x.shown);
     own_addresses_done(&x.own);
     resolver_free(x.resolver);
     pool_free(x.pool);

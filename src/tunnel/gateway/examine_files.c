@@ -33,6 +33,12 @@ static int read_config(void *arg)
     return gateway_config_read(d->path, &d->config, &d->err);
 }
 
+static int read_shown(void *arg)
+{
+    struct reading *d = arg;
+    return face_shown(d->of, &d->identity, &d->err);
+}
+
 static int read_pair(void *arg)
 {
     struct reading *d = arg;
@@ -125,6 +131,33 @@ static void look_at_names(const struct examine *x)
              "it is for %s: every route is among them", buf_str(&hosts));
 }
 
+/* What servers that ask are shown. */
+static void look_at_shown(struct examine *x)
+{
+    struct reading d = {.of = x->config};
+    int64_t begins_s, ends_s, now_s = time_real_us() / US_PER_S;
+    const char *file = x->config->upstream_cert_file;
+    if (!file || !gateway_config_has_https(x->config))
+        return;
+    int r = pool_call(x->pool, read_shown, &d);
+    x->shown = d.identity;
+    if (r < 0) {
+        TELL(x, EXAMINE_FILES, "upstream_certificate", "upstream.tls", FINDING_FAIL,
+             "the gateway does not start", NULL, "%s", d.err.msg);
+        return;
+    }
+    cert_identity_times(x->shown, &begins_s, &ends_s);
+    if (now_s >= ends_s || now_s < begins_s)
+        TELL(x, EXAMINE_FILES, "upstream_certificate", "upstream.tls", FINDING_FAIL,
+             "servers that ask for it refuse it",
+             "put a new one in its place; the gateway takes it by itself", "%s %s", file,
+             now_s >= ends_s ? "has expired" : "is not valid yet");
+    else
+        TELL(x, EXAMINE_FILES, "upstream_certificate", "upstream.tls", FINDING_OK, NULL, NULL,
+             "%s is shown to servers that ask, for %lld days from now", file,
+             (long long)((ends_s - now_s) / DAY_S));
+}
+
 static void look_at_certificate(struct examine *x)
 {
     struct reading d = {.of = x->config};
@@ -163,5 +196,6 @@ void examine_files(struct examine *x)
          x->o->config_path, x->config->n_routes, x->config->n_routes == 1 ? "" : "s");
     look_at_secrets(x);
     look_at_certificate(x);
+    look_at_shown(x);
     examine_start(x);
 }

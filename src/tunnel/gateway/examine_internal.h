@@ -15,6 +15,7 @@ struct examine {
     struct resolver *resolver;
     struct gateway_config *config;
     struct cert_identity *identity; /* NULL: it cannot be used */
+    struct cert_identity *shown;    /* to servers that ask; NULL: nothing, or it cannot be used */
     bool token_fine;
     struct own_addresses own;
 };

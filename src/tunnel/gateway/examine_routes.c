@@ -30,8 +30,11 @@ static void look_at(struct round *d, const struct gateway_upstream *up, struct r
 {
     struct stream s;
     enum http_version version;
-    const struct reach_how how = {
-        .config = d->x->config, .trust = d->trust, .resolver = d->x->resolver, .own = &d->x->own};
+    const struct reach_how how = {.config = d->x->config,
+                                  .trust = d->trust,
+                                  .shown = d->x->shown,
+                                  .resolver = d->x->resolver,
+                                  .own = &d->x->own};
     ret->r = gateway_reach(&how, up, &s, &version, &ret->seen, &ret->e);
     stream_done(&s);
     if (ret->r == 0)

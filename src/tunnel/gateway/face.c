@@ -49,34 +49,51 @@ static ssize_t read_text(int fd, const char *path, char *to, size_t room, struct
     return n < 0 ? err_set(e, (int)n, "cannot read %s: %s", path, err_text((int)n)) : n;
 }
 
-/* `cert_fd` -1: the key's file has it, too. */
-static int read_identity(const struct gateway_config *c, int cert_fd, int key_fd,
-                         struct cert_identity **ret, struct err *e)
+/* Where a certificate and its key are. */
+struct pair {
+    const char *cert_file, *key_file;
+    int cert_fd, key_fd; /* cert: -1: the key's file has it, too */
+};
+
+static int read_identity(const struct pair *p, struct cert_identity **ret, struct err *e)
 {
     AUTO_FREE char *cert = mem_array(FILE_MOST, 1);
     struct secret key = {0};
     int r = secret_room(&key, FILE_MOST);
     if (r < 0)
         return err_set(e, r, "no memory for a private key: %s", err_text(r));
-    const bool is_one = cert_fd < 0;
-    ssize_t n = is_one ? 0 : read_text(cert_fd, c->cert_file, cert, FILE_MOST, e);
-    ssize_t k = n < 0 ? n : read_text(key_fd, c->key_file, key.data, FILE_MOST, e);
+    const bool is_one = p->cert_fd < 0;
+    ssize_t n = is_one ? 0 : read_text(p->cert_fd, p->cert_file, cert, FILE_MOST, e);
+    ssize_t k = n < 0 ? n : read_text(p->key_fd, p->key_file, key.data, FILE_MOST, e);
     r = k < 0 ? (int)k
-              : cert_identity_read(is_one ? key.data : cert, (size_t)(is_one ? k : n), c->cert_file,
-                                   key.data, (size_t)k, c->key_file, ret, e);
+              : cert_identity_read(is_one ? key.data : cert, (size_t)(is_one ? k : n), p->cert_file,
+                                   key.data, (size_t)k, p->key_file, ret, e);
     secret_done(&key);
     secret_wipe(cert, FILE_MOST); /* a link may lead to the key's file */
     return r;
 }
 
-int face_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
+static int read_files(const char *cert_file, const char *key_file, struct cert_identity **ret,
+                      struct err *e)
 {
-    const bool is_one = str_eq(c->cert_file, c->key_file);
-    AUTO_CLOSE int cert_fd = is_one ? -1 : face_file_open(c->cert_file, false, e);
+    const bool is_one = str_eq(cert_file, key_file);
+    AUTO_CLOSE int cert_fd = is_one ? -1 : face_file_open(cert_file, false, e);
     if (cert_fd < 0 && !is_one)
         return cert_fd;
-    AUTO_CLOSE int key_fd = face_file_open(c->key_file, true, e);
-    return key_fd < 0 ? key_fd : read_identity(c, cert_fd, key_fd, ret, e);
+    AUTO_CLOSE int key_fd = face_file_open(key_file, true, e);
+    const struct pair p = {cert_file, key_file, cert_fd, key_fd};
+    return key_fd < 0 ? key_fd : read_identity(&p, ret, e);
+}
+
+int face_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
+{
+    return read_files(c->cert_file, c->key_file, ret, e);
+}
+
+int face_shown(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
+{
+    int r = read_files(c->upstream_cert_file, c->upstream_key_file, ret, e);
+    return r < 0 ? err_wrap(e, r, "upstream.tls") : 0;
 }
 
 static void hash_config(const struct gateway_config *c, char ret[FACE_HASH_MAX])
@@ -139,6 +156,16 @@ int face_client_trust(const struct gateway_config *c, struct tls_trust **ret, st
                   : read_client_trust(c->client_ca_file, fd, ret, ignored, e);
 }
 
+/* One that has expired is told by the servers that ask for it: others work. */
+static int read_shown(const struct job *j, struct cert_identity **ret, struct err *e)
+{
+    const struct gateway_config *c = j->ret->config;
+    const struct pair p = {c->upstream_cert_file, c->upstream_key_file, j->files.show_cert_fd,
+                           j->files.show_key_fd};
+    int r = read_identity(&p, ret, e);
+    return r < 0 ? err_wrap(e, r, "upstream.tls") : 0;
+}
+
 /* On a thread, once there may be some. */
 static int read_all(void *arg)
 {
@@ -148,8 +175,9 @@ static int read_all(void *arg)
     f->supplied = j->files.number;
     int r = gateway_config_parse(j->config_path, j->files.text, j->files.n, &f->config, &j->err);
     const struct gateway_config *c = f->config;
+    const struct pair own = {c->cert_file, c->key_file, j->files.cert_fd, j->files.key_fd};
     if (r == 0)
-        r = read_identity(c, j->files.cert_fd, j->files.key_fd, &f->identity, &j->err);
+        r = read_identity(&own, &f->identity, &j->err);
     if (r == 0)
         r = check_times(c, f->identity, &j->err);
     if (r == 0)
@@ -159,7 +187,7 @@ static int read_all(void *arg)
                               f->client_hash, &j->err);
     if (r == 0 && gateway_config_has_https(c))
         r = read_trust(j, &f->upstream_trust, &j->err);
-    return r;
+    return r < 0 || j->files.show_key_fd < 0 ? r : read_shown(j, &f->shown, &j->err);
 }
 
 static int read_here(struct job *j)
@@ -209,6 +237,7 @@ void face_unref(struct gateway_face *f)
     route_secrets_free(f->secrets, f->config ? f->config->n_routes : 0);
     gateway_config_unref(f->config);
     cert_identity_unref(f->identity);
+    cert_identity_unref(f->shown);
     tls_trust_free(f->upstream_trust);
     tls_trust_free(f->client_trust);
     free(f);

@@ -18,6 +18,7 @@ struct gateway_face {
     unsigned refs;
     struct gateway_config *config;
     struct cert_identity *identity;
+    struct cert_identity *shown;      /* to servers that ask; NULL: nothing */
     struct tls_trust *upstream_trust; /* NULL: the configuration has no server by https */
     struct tls_trust *client_trust;   /* NULL: callers need no certificate */
     char client_hash[FACE_HASH_MAX];  /* of those that they are signed by; "" */
@@ -39,6 +40,9 @@ void face_unref(struct gateway_face *f); /* Suspends with the last one. NULL is 
 struct route_secret *face_secret(const struct gateway_face *f, const struct gateway_route *route);
 /* The certificate and key alone, whatever their dates are. Blocks. 0, or a code with words. */
 int face_identity(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
+    WARN_UNUSED;
+/* The same of upstream.tls, of a configuration that has it. */
+int face_shown(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
     WARN_UNUSED;
 /* Whom callers have to be signed by, of a configuration with tls.client_ca_file. Blocks. 0, or a code with words. */
 int face_client_trust(const struct gateway_config *c, struct tls_trust **ret, struct err *e)

@@ -18,6 +18,7 @@ static int dial(void *arg, struct stream *ret, enum http_version *ret_version,
     struct gateway_request *q = arg;
     const struct reach_how how = {.config = q->face->config,
                                   .trust = q->face->upstream_trust,
+                                  .shown = q->face->shown,
                                   .resolver = q->f->o.resolver,
                                   .own = &q->f->own,
                                   .keeper = q->f->o.keeper};

@@ -8,7 +8,8 @@
  *   files    reads the configuration anew and opens what it names. Answers number, mark: of the files, from
  *            before they were read, one: certificate and key are one file, ca: upstream.tls.ca_file is among
  *            the descriptors, clients: tls.client_ca_file: the configuration's text, the key, the certificate unless
- *            `one`, the CA if `ca`, that of callers if `clients`
+ *            `one`, the CA if `ca`, that of callers if `clients`; shown: of upstream.tls the key (1), and the certificate
+ *            if it is not in the same file (2)
  *   taken    number: these files are what is served from now on                              (notice)
  *   mark     answers mark: what it would be now
  *   secret   source: as in the configuration; subject: a caller's token, of a source that wants one; refused: SHA-256,

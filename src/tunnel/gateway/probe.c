@@ -66,6 +66,7 @@ static void look_at(struct round *d, const struct gateway_route *route)
     enum http_version version;
     const struct reach_how how = {.config = d->face->config,
                                   .trust = d->face->upstream_trust,
+                                  .shown = d->face->shown,
                                   .resolver = p->o.resolver,
                                   .own = &p->own,
                                   .keeper = p->o.keeper};

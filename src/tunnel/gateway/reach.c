@@ -118,8 +118,10 @@ static int reach_tls(const struct reach_how *how, const struct gateway_upstream 
                      struct err *e)
 {
     static const char *const offers[] = {"h2", "http/1.1", NULL};
-    const struct tls_connect_options o = {
-        .host = up->host.text, .is_ip = up->host.kind != HOST_NAME, .alpn = offers};
+    const struct tls_connect_options o = {.host = up->host.text,
+                                          .is_ip = up->host.kind != HOST_NAME,
+                                          .alpn = offers,
+                                          .identity = how->shown};
     const char *alpn = NULL;
     struct stream under;
     stream_move(&under, s);

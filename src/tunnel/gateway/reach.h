@@ -7,6 +7,7 @@
 #include "io/stream.h"
 #include "tunnel/gateway/config.h"
 
+struct cert_identity;
 struct ctl;
 struct err;
 struct resolver;
@@ -15,6 +16,7 @@ struct tls_trust;
 struct reach_how {
     const struct gateway_config *config; /* whose rules about addresses hold */
     struct tls_trust *trust;             /* for https */
+    struct cert_identity *shown;         /* to servers that ask; NULL: nothing */
     struct resolver *resolver;
     struct own_addresses *own; /* of this machine; kept between calls */
     struct ctl *keeper;        /* who connects to Unix sockets for us; NULL: we do */

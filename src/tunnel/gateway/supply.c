@@ -32,6 +32,8 @@ void supply_files_done(struct supply_files *f)
     fd_cleanup_close(&f->key_fd);
     fd_cleanup_close(&f->ca_fd);
     fd_cleanup_close(&f->client_fd);
+    fd_cleanup_close(&f->show_cert_fd);
+    fd_cleanup_close(&f->show_key_fd);
     free(f->text);
     *f = SUPPLY_FILES_NONE;
 }
@@ -54,10 +56,11 @@ int supply_files(struct ctl *keeper, struct supply_files *ret, struct err *e)
         return r;
     const bool one = json_get_bool(a, "one", false), ca = json_get_bool(a, "ca", false);
     const bool clients = json_get_bool(a, "clients", false);
+    const int64_t shown = json_get_int(a, "shown", 0);
     struct supply_files f = SUPPLY_FILES_NONE;
     f.number = json_get_int(a, "number", 0);
     f.mark = (uint64_t)json_get_int(a, "mark", 0);
-    r = fds.n == 2u + !one + ca + clients ? 0 : odd(e);
+    r = shown >= 0 && shown <= 2 && fds.n == 2u + !one + ca + clients + (size_t)shown ? 0 : odd(e);
     if (r == 0 && (r = ctl_fd_text(fds.fd[0], LIMIT_YAML_BYTES, &f.text, &f.n)) < 0)
         r = err_set(e, r, "the configuration did not come whole: %s", err_text(r));
     if (r == 0) {
@@ -66,6 +69,8 @@ int supply_files(struct ctl *keeper, struct supply_files *ret, struct err *e)
         f.cert_fd = take_fd(&fds, &at, !one);
         f.ca_fd = take_fd(&fds, &at, ca);
         f.client_fd = take_fd(&fds, &at, clients);
+        f.show_key_fd = take_fd(&fds, &at, shown > 0);
+        f.show_cert_fd = take_fd(&fds, &at, shown > 1);
         *ret = f;
     }
     ctl_fds_done(&fds);

@@ -20,9 +20,15 @@ struct supply_files {
     size_t n;
     /* -1: cert: the key's file has it; ca, client: there is none */
     int cert_fd, key_fd, ca_fd, client_fd;
+    int show_cert_fd, show_key_fd; /* likewise, what servers are shown */
 };
 #define SUPPLY_FILES_NONE                                                                          \
-    ((struct supply_files){.cert_fd = -1, .key_fd = -1, .ca_fd = -1, .client_fd = -1})
+    ((struct supply_files){.cert_fd = -1,                                                          \
+                           .key_fd = -1,                                                           \
+                           .ca_fd = -1,                                                            \
+                           .client_fd = -1,                                                        \
+                           .show_cert_fd = -1,                                                     \
+                           .show_key_fd = -1})
 /* All of these suspend, and give 0 or a negative code with words: the keeper's, or that it is gone. */
 int supply_files(struct ctl *keeper, struct supply_files *ret, struct err *e) WARN_UNUSED;
 void supply_files_done(struct supply_files *f);

@@ -128,7 +128,9 @@ static int give_files(struct gateway_keeper *k, struct keeper_files *f, struct c
     json_put_bool(answer->o, "one", f->cert_fd < 0);
     json_put_bool(answer->o, "ca", f->ca_fd >= 0);
     json_put_bool(answer->o, "clients", f->client_fd >= 0);
-    int *const fds[] = {&text, &f->key_fd, &f->cert_fd, &f->ca_fd, &f->client_fd};
+    json_put_int(answer->o, "shown", (f->show_key_fd >= 0) + (f->show_cert_fd >= 0));
+    int *const fds[] = {&text,         &f->key_fd,      &f->cert_fd,     &f->ca_fd,
+                        &f->client_fd, &f->show_key_fd, &f->show_cert_fd};
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         (void)add_fd(answer, fds[i]);
     offer(k, s);

@@ -46,6 +46,10 @@ static void mark_others(uint64_t *mark, const struct gateway_config *c)
         mark_file(mark, c->upstream_ca_file);
     if (c->client_ca_file)
         mark_file(mark, c->client_ca_file);
+    if (c->upstream_cert_file) {
+        mark_file(mark, c->upstream_cert_file);
+        mark_file(mark, c->upstream_key_file);
+    }
 }
 
 struct marking {
@@ -88,6 +92,19 @@ static int open_ca(const char *path, int *ret, struct err *e)
                     : 0;
 }
 
+/* What servers are shown, where there is one to show it to. */
+static int open_shown(const struct gateway_config *c, struct keeper_files *f, struct err *e)
+{
+    int r = 0;
+    if (!c->upstream_cert_file || !gateway_config_has_https(c))
+        return 0;
+    if (!str_eq(c->upstream_cert_file, c->upstream_key_file))
+        r = f->show_cert_fd = face_file_open(c->upstream_cert_file, false, e);
+    if (r >= 0)
+        r = f->show_key_fd = face_file_open(c->upstream_key_file, true, e);
+    return r < 0 ? err_wrap(e, r, "upstream.tls") : 0;
+}
+
 /* On a thread. */
 static int open_all(void *arg)
 {
@@ -115,7 +132,7 @@ static int open_all(void *arg)
         if (r < 0)
             r = err_wrap(&j->err, r, "tls.client_ca_file");
     }
-    return r;
+    return r < 0 ? r : open_shown(c, f, &j->err);
 }
 
 int keeper_files_open(struct pool *pool, const char *config_path, struct keeper_files *ret,
@@ -135,6 +152,8 @@ void keeper_files_done(struct keeper_files *f)
     fd_cleanup_close(&f->key_fd);
     fd_cleanup_close(&f->ca_fd);
     fd_cleanup_close(&f->client_fd);
+    fd_cleanup_close(&f->show_cert_fd);
+    fd_cleanup_close(&f->show_key_fd);
     gateway_config_unref(f->config);
     free(f->text);
     *f = KEEPER_FILES_NONE;
