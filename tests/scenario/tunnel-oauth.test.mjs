@@ -6,7 +6,7 @@ import https from 'node:https';
 import path from 'node:path';
 import { generateKeyPairSync } from 'node:crypto';
 import { authority, holdsNo } from '../lib/egress.mjs';
-import { BIN, ms, run, tempDir, until } from '../lib/own.mjs';
+import { BIN, run, tempDir, until } from '../lib/own.mjs';
 import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 import { tokenEndpoint } from '../lib/token-endpoint.mjs';
 
@@ -23,6 +23,7 @@ describe('a route with a token', () => {
     plain: { upstream: up(), credential: { oauth2: { token_url: as.url, ca_file: ca.file, client_id: 'gw', client_secret: { file: p('client') }, scope: 'use', resource: 'https://up.example/mcp' } } },
     signed: { upstream: up(), credential: { header: 'X-Token', value: '${secret}', name: 'the-token', oauth2: { token_url: keyed.url, client_id: 'gw', client_key: { file: p('key') } } } },
     mine: { upstream: up(), credential: { oauth2: { token_url: exchange.url, grant: 'token_exchange', subject: 'caller', audience: 'up', client_id: 'gw', client_secret: { file: p('client') }, auth: 'post' } } },
+    ruled: { upstream: up(), limits: { rate: '1000/s' }, credential: { oauth2: { token_url: as.url, ca_file: ca.file, client_id: 'gw', client_secret: { file: p('client') }, scope: 'other' } } },
     basic: { upstream: up(), credential: { basic: { user: 'gw', password: `\${file:${p('client')}}` } } },
   });
   const config = () => ({ upstream: { allowed_ips: ['127.0.0.0/8', '::1'], tls: { ca_file: ca.file } }, audit: { file: p('audit.log'), arguments: true } });
@@ -44,10 +45,12 @@ describe('a route with a token', () => {
     taken = () => true;
     upstream = https.createServer(ca.issue(['localhost']), (q, r) => {
       const given = q.headers['x-token'] ?? q.headers.authorization?.replace(/^Bearer /, '');
-      seen.push({ given, headers: q.headers, socket: q.socket });
-      q.resume();
-      if (!taken(given)) { r.writeHead(401, { 'www-authenticate': 'Bearer error="invalid_token"' }); r.end(`not ${given}`); return; }
-      r.end(JSON.stringify(q.headers));
+      const s = { given, headers: q.headers, socket: q.socket, text: '' };
+      seen.push(s);
+      q.setEncoding('utf8').on('data', (d) => { s.text += d; }).on('end', () => {
+        if (!taken(given)) { r.writeHead(401, { 'www-authenticate': 'Bearer error="invalid_token"' }); r.end(`not ${given}`); return; }
+        r.end(q.method === 'POST' ? '{"jsonrpc":"2.0","id":7,"result":{}}' : JSON.stringify(q.headers));
+      });
     });
     await new Promise((ok) => upstream.listen(0, '127.0.0.1', ok));
     g = await startGateway(s, t, routes(), { config: config() });
@@ -192,19 +195,40 @@ describe('a route with a token', () => {
     await until('the next one is used', async () => { await ask('plain'); return seen.at(-1).given === 'at-next-Rt6Yu7Io8Pa9Sd1'; });
   });
 
-  test('a token that the server refuses is replaced for the next call, once it is not young', async () => {
+  test('a token that the server refuses is replaced once it is not young, and the call made again where all of it is here', async () => {
+    const post = (name, headers = {}) => ask(name, { 'content-type': 'application/json', ...headers }, { method: 'POST', body: '{"jsonrpc":"2.0","id":7,"method":"ping"}' });
+    const mine = { authorization: `Bearer ${SUBJECTS.ann}` };
     await reload();
-    assert.equal((await ask('signed')).status, 200);
-    const old = seen.at(-1).given, asked = keyed.asked.length;
-    taken = (x) => x !== old;
-    let r = await ask('signed');
-    assert.equal(r.status, 401);
-    holdsNo('the answer', old, r.text);
-    assert.equal((await ask('signed')).status, 401, 'so soon after it was got it is not the reason');
-    assert.equal(keyed.asked.length, asked);
-    await until('another one', async () => (r = await ask('signed')).status === 200, ms(20000));
-    assert.notEqual(seen.at(-1).given, old);
-    assert.equal(keyed.asked.length, asked + 1);
+    for (const r of [await ask('signed'), await post('ruled'), await ask('mine', mine), await post('plain')]) assert.equal(r.status, 200, r.text);
+    const old = new Set(seen.slice(-4).map((x) => x.given)), asked = () => [as, keyed, exchange].map((x) => x.asked.length);
+    assert.equal(old.size, 4);
+    const before = asked();
+    taken = (x) => !old.has(x);
+    for (const r of [await ask('signed'), await post('ruled'), await ask('mine', mine), await post('plain'), await ask('plain')]) {
+      assert.equal(r.status, 401, 'so soon after it was got it is not the reason');
+      for (const token of old) holdsNo('the answer', token, r.text);
+    }
+    assert.deepEqual(asked(), before);
+    await new Promise((ok) => setTimeout(ok, 10100));
+    for (const name of ['signed', 'ruled', 'mine']) {
+      const n = seen.length, r = name === 'ruled' ? await post(name) : await ask(name, name === 'mine' ? mine : {});
+      assert.equal(r.status, 200, `${name} ${r.text}`);
+      assert.equal(seen.length, n + 2, 'once with the old one, once with the new one');
+      assert.notEqual(seen.at(-1).given, seen.at(-2).given);
+      assert.equal(seen.at(-1).text, seen.at(-2).text, 'all of the body');
+    }
+    let n = seen.length, r = await post('plain');
+    assert.equal(r.status, 401, 'a body that went by is not here any more');
+    assert.equal(seen.length, n + 1);
+    r = await post('plain');
+    assert.equal(r.status, 200, 'and the next call has the new one');
+    assert.deepEqual(asked(), before.map((x, i) => x + [2, 1, 1][i]));
+    taken = () => false;
+    n = seen.length;
+    assert.equal((await ask('signed')).status, 401, 'no third one');
+    assert.equal(seen.length, n + 1);
+    const records = fs.readFileSync(p('audit.log'), 'utf8').split('\n').filter(Boolean).map((x) => JSON.parse(x));
+    assert(records.filter((x) => x.kind === 'credential' && x.credential === 'ruled').length >= 4, 'each use is recorded');
   });
 
   test('the doctor gets a token, or says what to look at', async () => {
@@ -218,8 +242,8 @@ describe('a route with a token', () => {
     };
     const asked = as.asked.length, exchanged = exchange.asked.length;
     let of = await look();
-    assert.deepEqual(Object.keys(of).sort(), ['mine', 'plain', 'signed']);
-    assert.equal(as.asked.length, asked + 1);
+    assert.deepEqual(Object.keys(of).sort(), ['mine', 'plain', 'ruled', 'signed']);
+    assert.equal(as.asked.length, asked + 2);
     assert.equal(exchange.asked.length, exchanged, 'without a caller it is not tried');
     assert.match(JSON.stringify(of.plain), /gives a token/);
     assert.match(JSON.stringify(of.mine), /without a caller/);

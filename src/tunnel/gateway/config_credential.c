@@ -203,7 +203,9 @@ static int read_credential(const struct place *at, struct gateway_route *route)
         r = read_kind(at, c);
     if (r < 0)
         return r;
-    c->of_caller = str_eq(json_get_str(json_object_get(c->source, "oauth2"), "subject"), "caller");
+    const json_t *oauth2 = json_object_get(c->source, "oauth2");
+    c->renewable = oauth2 != NULL;
+    c->of_caller = str_eq(json_get_str(oauth2, "subject"), "caller");
     return check_way(at, route);
 }
 

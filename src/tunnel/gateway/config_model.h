@@ -34,6 +34,7 @@ struct gateway_credential {
     char *user;     /* with `secret` the two halves of Basic (RFC 7617); NULL: it goes as it is */
     json_t *source; /* of secret/source.h */
     bool of_caller; /* the source wants a caller's token */
+    bool renewable; /* when the server refuses it, another one can be got at once */
 };
 
 /* What a route's calls may take. 0: no limit. */

@@ -244,8 +244,25 @@ static int attend_caller(void *arg)
     return 0;
 }
 
-/* Sends the request over the link of the lease, and the answer back. 0; -E_CLOSED: the server has not seen
- * it; or negative, after the caller was told what there was to tell. */
+/* Whether the server has refused the token and there is another one by now, with which the request is sent once
+ * more: one that was refused was not acted on (RFC 9110 15.5.2), and what is sent is all here. Suspends. */
+static bool has_other_token(struct gateway_request *q, const struct http_head *answer)
+{
+    struct err e = {0};
+    if (answer->status != 401 || !q->route->credential)
+        return false;
+    route_secret_refused(q->secret);
+    if (q->token_replaced || !q->route->credential->renewable ||
+        (q->out.body != HTTP_BODY_NONE && !q->has_body))
+        return false;
+    struct secret_value *old = secret_value_ref(q->secret->now);
+    q->token_replaced = route_secret_renew(q->secret, &e) == 0 && q->secret->now != old;
+    secret_value_unref(old);
+    return q->token_replaced && !q->caller_failed;
+}
+
+/* Sends the request over the link of the lease, and the answer back. 0; 1: it is to be sent once more; -E_CLOSED:
+ * the server has not seen it; or negative, after the caller was told what there was to tell. */
 static int exchange(struct gateway_request *q, struct err *e)
 {
     struct http_head answer;
@@ -262,8 +279,8 @@ static int exchange(struct gateway_request *q, struct err *e)
         r = fiber_spawn(&body, "gateway-body", attend_caller, q, NULL);
     if (r == 0)
         r = forward_hear(q, &answer, e);
-    if (r == 0 && answer.status == 401)
-        route_secret_refused(q->secret);
+    if (r == 0)
+        r = has_other_token(q, &answer);
     if (r == 0)
         r = forward_send_back(q, &answer, e);
     scope_done(&body);
@@ -274,6 +291,16 @@ static int exchange(struct gateway_request *q, struct err *e)
     http_pipe_close(TAKE(q->upstream));
     origins_put(q->f->origins, &q->lease, keep);
     return r;
+}
+
+/* With the token that there is now. */
+static int make_head_again(struct gateway_request *q)
+{
+    http_head_done(&q->out);
+    http_head_init(&q->out);
+    reply_change_table(&q->reply, q->secret->table);
+    q->told_credential = false;
+    return make_head(q);
 }
 
 /* What the server may have acted on before it closed is not sent twice (RFC 9110 9.2.2). */
@@ -383,6 +410,10 @@ static void forward_it(struct gateway_request *q)
         bool reused = q->lease.reused;
         r = exchange(q, &e);
         again = r == -E_CLOSED && reused && may_repeat(q) && !q->answered;
+        if (r == 1) {
+            r = make_head_again(q);
+            again = r == 0;
+        }
     } while (again);
     if (r < 0 && q->outcome != HEALTH_REFUSED)
         q->outcome = q->caller_failed ? HEALTH_ABANDONED : HEALTH_FAILED;

@@ -22,7 +22,9 @@ int forward_audit_begin(struct gateway_request *q, struct err *e)
     q->began_ns = time_mono_ns();
     if (!q->f->o.audit)
         return 0;
-    return audit_reserve(q->f->o.audit, q->route->credential ? 2 : 1, &q->room, e);
+    /* Of the call, and of each use of a credential: a token may be used, and then another one. */
+    const struct gateway_credential *c = q->route->credential;
+    return audit_reserve(q->f->o.audit, !c ? 1 : c->renewable ? 3 : 2, &q->room, e);
 }
 
 /* A batch has a record for each message. */

@@ -100,8 +100,9 @@ struct gateway_request {
     int64_t began_ns;
     enum failure_source source;
     bool caller_failed;
-    bool answered;     /* a final head has gone to the caller */
-    bool stream_begun; /* or that of a stream of ours, without a message: forward_confirm.c */
+    bool token_replaced; /* the server has refused the first one */
+    bool answered;       /* a final head has gone to the caller */
+    bool stream_begun;   /* or that of a stream of ours, without a message: forward_confirm.c */
     enum health_outcome outcome;
     struct budget_share share; /* of the route's memory */
 };
