@@ -61,6 +61,7 @@ struct secret_source {
     struct secret_value *value; /* NULL before the first, and when it was let go */
     int64_t began_ns;           /* the read that has brought it */
     int64_t fresh_until_ns;
+    bool distrusted;       /* who was shown the value has refused it */
     int64_t good_until_ns; /* what `ahead` means; 0: it does not apply */
     uint64_t generation;   /* of `all`, when the last read began */
     struct err failure;    /* of the last read; code 0: it succeeded */
@@ -76,7 +77,8 @@ struct secret_sources {
     struct list sources, servers;  /* servers: hashicorp.c */
     struct scope scope;
     uint64_t generation;
-    size_t subjects; /* in all tables of secret_subjects */
+    struct list tables; /* of secret_subjects */
+    size_t subjects;    /* in all of them */
 };
 
 /* secret_source_new for a source inside the configuration of another one. */

@@ -79,6 +79,7 @@ struct secret_sources *secret_sources_new(const struct secret_options *o)
     all->options.only_check = o->only_check || o->ask;
     list_init(&all->sources);
     list_init(&all->servers);
+    list_init(&all->tables);
     scope_init(&all->scope);
     return all;
 }
@@ -90,6 +91,7 @@ void secret_sources_free(struct secret_sources *all)
     scope_done(&all->scope); /* reads in flight end, and let their source go */
     MUST(list_empty(&all->sources));
     MUST(list_empty(&all->servers));
+    MUST(list_empty(&all->tables));
     /* Ours, whatever its type says. */
     free((void *)(uintptr_t)all->options.credentials_directory);
     free(all);
@@ -247,6 +249,7 @@ static void succeeded(struct secret_source *s, struct secret *got, int64_t began
     keep(s, got);
     s->fresh_until_ns = later(began_ns, good_ms);
     s->began_ns = began_ns;
+    s->distrusted = false;
     s->good_until_ns = s->kind->ahead && how->life_ms > 0 ? later(began_ns, how->life_ms) : 0;
     if (s->failure.code < 0 && !s->all->options.ask)
         log_info("a secret can be read again", "source=%s", log_q(s->place));
@@ -259,6 +262,7 @@ static void failed(struct secret_source *s, const struct err *why, const struct 
 {
     int64_t now = time_mono_ns();
     s->failure = *why;
+    s->distrusted = false;
     s->failed_until_ns =
         later(now, how->retry_ms > s->failure_ttl_ms ? how->retry_ms : s->failure_ttl_ms);
     if (s->fresh_until_ns > now)
@@ -396,7 +400,8 @@ static int wait_for_read(struct secret_source *s, struct err *e)
 static bool serves_meanwhile(struct secret_source *s)
 {
     int64_t now = time_mono_ns();
-    if (!s->value || now < s->fresh_until_ns || now >= s->good_until_ns || changed(s))
+    if (!s->value || s->distrusted || now < s->fresh_until_ns || now >= s->good_until_ns ||
+        changed(s))
         return false;
     if (s->failure.code < 0)
         tell_stale(s);
@@ -456,7 +461,9 @@ void secret_source_distrust(struct secret_source *s, const char *refused)
         return;
     log_info("a secret was refused where it was shown, another one is asked for", "source=%s",
              log_q(s->place));
-    s->fresh_until_ns = s->good_until_ns = 0;
+    s->fresh_until_ns = 0;
+    s->distrusted =
+        true; /* the next get waits for another one, and has this one when there is none */
 }
 
 void secret_source_status(const struct secret_source *s, struct secret_status *ret)

@@ -21,6 +21,7 @@ struct entry {
 };
 
 struct secret_subjects {
+    struct list node; /* of all tables */
     struct secret_source *source;
     struct list entries; /* the one that was used last is at the end */
     size_t n;
@@ -31,6 +32,7 @@ struct secret_subjects *secret_subjects_new(struct secret_source *s)
     struct secret_subjects *t = mem_new(struct secret_subjects);
     t->source = secret_source_ref(s);
     list_init(&t->entries);
+    list_push_back(&s->all->tables, &t->node);
     return t;
 }
 
@@ -50,6 +52,7 @@ void secret_subjects_free(struct secret_subjects *t)
         return;
     LIST_FOREACH_SAFE (x, &t->entries, struct entry, node)
         drop(t, x);
+    list_remove(&t->node);
     secret_source_unref(t->source);
     free(t);
 }
@@ -67,12 +70,10 @@ static struct entry *find(struct secret_subjects *t, const unsigned char *hash)
     return NULL;
 }
 
-/* False: there is none to push out. */
-static bool make_room(struct secret_subjects *t)
+/* Of a table that is not empty. */
+static void push_one_out(struct secret_subjects *t)
 {
     struct entry *worst = NULL;
-    if (t->n < SECRET_SUBJECTS_MAX && t->source->all->subjects < SECRET_SUBJECTS_ALL)
-        return true;
     LIST_FOREACH (x, &t->entries, struct entry, node) {
         if (!worst)
             worst = x;
@@ -83,15 +84,27 @@ static bool make_room(struct secret_subjects *t)
     }
     if (worst)
         drop(t, worst);
-    return worst != NULL;
+}
+
+/* Where all tables together are full, the largest one gives. */
+static void make_room(struct secret_subjects *t)
+{
+    struct secret_subjects *largest = t;
+    struct secret_sources *all = t->source->all;
+    LIST_FOREACH (x, &all->tables, struct secret_subjects, node)
+        if (x->n > largest->n)
+            largest = x;
+    if (t->n >= SECRET_SUBJECTS_MAX)
+        push_one_out(t);
+    else if (all->subjects >= SECRET_SUBJECTS_ALL)
+        push_one_out(largest);
 }
 
 static int add(struct secret_subjects *t, const unsigned char *hash, const char *subject, size_t n,
                struct entry **ret, struct err *e)
 {
     struct secret_source *s = NULL;
-    if (!make_room(t))
-        return err_set(e, -EBUSY, "there are tokens of too many callers");
+    make_room(t);
     int r = secret_source_new_for(t->source, subject, n, &s);
     if (r < 0)
         return err_set(e, r, "no memory for a caller's token");

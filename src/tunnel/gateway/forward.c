@@ -249,12 +249,12 @@ static int attend_caller(void *arg)
 static bool has_other_token(struct gateway_request *q, const struct http_head *answer)
 {
     struct err e = {0};
-    if (answer->status != 401 || !q->route->credential)
+    if (answer->status != 401 || !q->route->credential || !q->route->credential->renewable)
         return false;
     route_secret_refused(q->secret);
-    if (q->token_replaced || !q->route->credential->renewable ||
-        (q->out.body != HTTP_BODY_NONE && !q->has_body))
+    if (q->token_replaced || (q->out.body != HTTP_BODY_NONE && !q->has_body))
         return false;
+    AUTO(fiber_deadline) d = fiber_deadline_push(forward_until_ns(q));
     struct secret_value *old = secret_value_ref(q->secret->now);
     q->token_replaced = route_secret_renew(q->secret, &e) == 0 && q->secret->now != old;
     secret_value_unref(old);

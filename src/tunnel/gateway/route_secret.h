@@ -18,7 +18,7 @@ struct secret_value;
 #define ROUTE_SECRET_FORMER    4
 #define ROUTE_SECRET_MEMORY_MS (60 * 60 * 1000)
 #define ROUTE_SECRET_ID_MAX    100
-#define ROUTE_SECRET_CALLERS   256 /* of one route, with what they were given */
+#define ROUTE_SECRET_CALLERS   1024 /* of one route, with what they were given */
 
 struct route_secret {
     struct secret_source *source; /* NULL: nothing is added */

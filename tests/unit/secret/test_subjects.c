@@ -96,6 +96,12 @@ static int a_token_that_was_refused_is_replaced_when_it_is_not_young(void *arg)
     expect(&t, "ann", hash, "token-2");
     expect(&t, "ann", hash, "token-2");
     assert_int_equal(t.peer.asked, 2);
+    time_test_advance(SECRET_DISTRUST_MS * NS_PER_MS);
+    digest_sha256_hex("token-2", 7, hash);
+    t.peer.status = 503; /* there is no other one: it may be good for something else */
+    expect(&t, "ann", hash, "token-2");
+    expect(&t, "ann", hash, "token-2");
+    assert_int_equal(t.peer.asked, 3);
     end(&t);
     return 0;
 }
@@ -156,6 +162,38 @@ static int wait_for_one(void *arg)
     return 0;
 }
 
+/* Five routes whose callers fill them: the sixth one has room, which the others give. */
+static int there_is_room_for_so_many_in_all(void *arg)
+{
+    (void)arg;
+    struct world t;
+    struct secret_subjects *more[SECRET_SUBJECTS_ALL / SECRET_SUBJECTS_MAX + 2];
+    begin(&t);
+    t.peer.body = "{'access_token':'of-anybody','token_type':'Bearer'}";
+    for (size_t i = 0; i < ARRAY_LEN(more); i++) {
+        more[i] = secret_subjects_new(t.source);
+        for (int k = 0; k < SECRET_SUBJECTS_MAX; k++) {
+            char subject[32];
+            struct secret_value *v = NULL;
+            int n = snprintf(subject, sizeof(subject), "guest-%d", k);
+            assert_int_equal(secret_subjects_get(more[i], subject, (size_t)n, NULL, &v, NULL), 0);
+            secret_value_unref(v);
+        }
+    }
+    size_t all = 0;
+    for (size_t i = 0; i < ARRAY_LEN(more); i++) {
+        assert_true(secret_subjects_count(more[i]) > 0);
+        all += secret_subjects_count(more[i]);
+    }
+    assert_int_equal(all, SECRET_SUBJECTS_ALL);
+    expect(&t, "ann", NULL, "of-anybody");
+    for (size_t i = 0; i < ARRAY_LEN(more); i++)
+        secret_subjects_free(more[i]);
+    end(&t);
+    return 0;
+}
+ON_LOOP(there_is_room_for_so_many_in_all)
+
 static int so_many_are_asked_for_at_a_time(void *arg)
 {
     (void)arg;
@@ -214,6 +252,7 @@ int main(void)
         CASE(each_subject_has_a_token_of_its_own),
         CASE(a_token_that_was_refused_is_replaced_when_it_is_not_young),
         CASE(there_is_room_for_so_many),
+        CASE(there_is_room_for_so_many_in_all),
         CASE(so_many_are_asked_for_at_a_time),
         CASE(a_table_that_goes_takes_nobody_along),
     };
