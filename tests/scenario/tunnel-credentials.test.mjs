@@ -21,7 +21,7 @@ function echo(q, r) {
   r.setHeader('x-told', q.headers.authorization ?? q.headers['x-api-key'] ?? '');
   if (how === '/gzip') { r.setHeader('content-encoding', 'gzip'); r.end(zlib.gzipSync(told)); return; }
   if (how === '/odd') { r.setHeader('content-encoding', 'x-odd'); r.end(told); return; }
-  if (how === '/redirect') { r.writeHead(307, { location: `http://elsewhere.example/?k=${q.headers.authorization}` }); r.end(); return; }
+  if (how === '/redirect') { r.writeHead(307, { location: `http://elsewhere.example/?k=${q.headers.authorization ?? q.url}` }); r.end(); return; }
   if (how === '/error') { r.writeHead(500); r.end(`<html>${told}</html>`); return; }
   if (how === '/forms') { r.end(formsOf(q.headers.authorization.slice(7)).join('\n')); return; }
   if (how === '/later') { r.write('begun\n'); later = (text) => r.end(text); return; }
@@ -36,6 +36,7 @@ describe('a route with a credential', () => {
   const routes = (more = {}) => ({
     tickets: { upstream: `https://localhost:${secure.port}`, credential: { header: 'Authorization', value: `Bearer \${file:${file}}` } },
     keyed: { upstream: `http://127.0.0.1:${plain.port}`, credential: { header: 'X-Api-Key', value: '${secret}', source: { exec: ['/bin/cat', file], ttl: 0 }, name: 'the-key', plaintext: true } },
+    asked: { upstream: `https://localhost:${secure.port}`, credential: { query: 'api key', value: `\${file:${file}}` } },
     open: `http://127.0.0.1:${plain.port}`,
     own: { upstream: `http://127.0.0.1:${plain.port}`, pass_authorization: true },
     ...more,
@@ -80,6 +81,14 @@ describe('a route with a credential', () => {
       assert.equal(seen.at(-1).headers['x-api-key'], SECRET);
       assert.equal(seen.at(-1).headers.x_api_key, undefined);
     }
+  });
+
+  test('in the query: whatever the caller has said of that name goes', async () => {
+    const r = await ask('asked', '/redirect?api+key=of-the-caller&x=1&api%20key=2&%61pi%20key=3');
+    assert.equal(seen.at(-1).url, `/redirect?x=1&api%20key=${SECRET}`);
+    assert.equal(seen.at(-1).headers.authorization, undefined);
+    assert.equal(r.status, 307, r.text);
+    holdsNo('the answer', SECRET, r.text + JSON.stringify(r.headers));
   });
 
   for (const at of ['/gzip', '/redirect', '/error', '/forms', '/slow', '/trailer'])
@@ -147,7 +156,7 @@ describe('a route with a credential', () => {
     assert.equal(JSON.parse(q.text)['x-remembered'], STANDIN, q.text);
     g.write(routes());
     g.proc.kill('SIGHUP');
-    await g.proc.line(/msg="files read anew" routes=4/);
+    await g.proc.line(/msg="files read anew" routes=5/);
   });
 
   test('nor on a stream that began before the server had it', async () => {
@@ -195,7 +204,7 @@ describe('a route with a credential', () => {
     // Also when the files are read anew.
     g.write(routes({ another: `http://127.0.0.1:${plain.port}` }));
     g.proc.kill('SIGHUP');
-    await g.proc.line(/msg="files read anew" routes=5/);
+    await g.proc.line(/msg="files read anew" routes=6/);
     r = await ask('tickets', '/', { 'x-remembered': SECRET });
     assert(JSON.parse(r.text)['x-remembered'] === STANDIN, r.text);
   });

@@ -96,7 +96,7 @@ static int put_request(struct h2_writer *w, const struct http_head *h)
     if (r == 0)
         r = put(w, HTTP_TEXT(":authority"), h->authority, false);
     if (r == 0 && !tunnel)
-        r = put(w, HTTP_TEXT(":path"), h->path, false);
+        r = put(w, HTTP_TEXT(":path"), h->path, h->path_sensitive);
     return r;
 }
 

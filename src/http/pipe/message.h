@@ -52,6 +52,7 @@ struct http_head {
     struct http_text authority; /* from Host, :authority or the absolute form; as it came */
     struct http_text
         path; /* with the query; "*" of OPTIONS; starts with '/' otherwise. None of CONNECT */
+    bool path_sensitive;       /* as a field's `sensitive` */
     struct http_text protocol; /* what it wants to speak from here on: "websocket" (Upgrade of GET,
                                    or :protocol of CONNECT, RFC 8441); NULL: HTTP goes on */
     bool expect_continue;      /* the client waits for a 100 before it sends the body */

@@ -66,6 +66,15 @@ static int read_header(const struct place *at, struct gateway_credential *c)
                : 0;
 }
 
+static int read_query(const struct place *at, struct gateway_credential *c)
+{
+    const char *s;
+    int r = place_text(at, 100, &s);
+    if (r == 0)
+        c->query = mem_strdup(s);
+    return r;
+}
+
 /* What stands between "${" and "}". */
 static int read_spot(const struct place *value, const struct place *source, const char *s, size_t n,
                      struct gateway_credential *c)
@@ -180,14 +189,16 @@ static int read_kind(const struct place *at, struct gateway_credential *c)
 {
     struct place header = place_member(at, "header"), value = place_member(at, "value");
     struct place source = place_member(at, "source"), basic = place_member(at, "basic");
-    struct place oauth2 = place_member(at, "oauth2");
+    struct place oauth2 = place_member(at, "oauth2"), query = place_member(at, "query");
+    if (query.value && (header.value || basic.value || oauth2.value))
+        return place_fail(&query, "goes without header, basic and oauth2");
     if (basic.value && (header.value || value.value || oauth2.value))
         return place_fail(&basic, "goes without header, value and oauth2");
     if (basic.value)
         return read_basic(&basic, &source, c);
     if (oauth2.value)
         return read_oauth2(at, &oauth2, c);
-    int r = read_header(&header, c);
+    int r = query.value ? read_query(&query, c) : read_header(&header, c);
     return r < 0 ? r : read_value(&value, &source, c);
 }
 
@@ -230,6 +241,7 @@ void config_credential_free(struct gateway_credential *c)
     if (!c)
         return;
     free(c->header);
+    free(c->query);
     free(c->before);
     free(c->after);
     free(c->user);

@@ -28,7 +28,8 @@ struct gateway_upstream {
 
 /* What is added to every call of a route. The secret itself is read elsewhere (route_secret.h). */
 struct gateway_credential {
-    char *header; /* in lower case */
+    char *header; /* in lower case; NULL: it goes into the query */
+    char *query;  /* the parameter's name, decoded; NULL: it goes into a header */
     const char *name;
     char *before, *after; /* what stands around the secret in the field */
     char *user;     /* with `secret` the two halves of Basic (RFC 7617); NULL: it goes as it is */

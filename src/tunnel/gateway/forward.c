@@ -16,10 +16,12 @@
 
 #include "base/buf.h"
 #include "base/enc.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "fiber/fiber.h"
 #include "secret/source.h"
+#include "tunnel/gateway/query.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,7 +98,8 @@ static bool is_dropped(const struct gateway_route *route, const struct http_fiel
             return true;
     if (begins(f->name, "authorization", true))
         return !route->pass_authorization || !http_text_eq(f->name, "authorization");
-    if (route->credential && begins(f->name, route->credential->header, true))
+    if (route->credential && route->credential->header &&
+        begins(f->name, route->credential->header, true))
         return true;
     return begins(f->name, "x-forwarded-", false);
 }
@@ -142,6 +145,18 @@ static int credential_text(struct gateway_request *q, const struct gateway_crede
     return r;
 }
 
+static int add_to_query(struct gateway_request *q, const char *name, struct http_text text)
+{
+    const size_t n = q->out.path.n + 3 * (strlen(name) + text.n) + 2;
+    struct buf path = {.data = http_head_alloc(&q->out, n + 1), .cap = n + 1, .max = n};
+    if (q->out.path.n == 0 || q->out.path.p[0] != '/') /* OPTIONS of the server itself */
+        return 0;
+    int r = query_with(q->out.path, name, text.p, text.n, &path);
+    q->out.path = (struct http_text){path.data, path.len};
+    q->out.path_sensitive = true;
+    return r < 0 || path.len > LIMIT_TARGET_BYTES ? -E_LIMIT : 0;
+}
+
 /* Last, when nothing decides any more where the request goes. */
 static int add_credential(struct gateway_request *q)
 {
@@ -151,6 +166,8 @@ static int add_credential(struct gateway_request *q)
         return 0;
     q->out.arena.secret = true;
     int r = credential_text(q, c, &text);
+    if (r == 0 && c->query)
+        return add_to_query(q, c->query, text);
     if (r == 0)
         r = http_head_add(&q->out, http_text_of(c->header), text);
     if (r == 0)

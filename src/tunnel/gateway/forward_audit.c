@@ -66,7 +66,8 @@ int forward_audit_credential(struct gateway_request *q, struct err *e)
     r.kind = AUDIT_CREDENTIAL;
     r.verdict = audit_text("allow");
     r.reason = r.rule = audit_text(NULL);
-    r.place = audit_text(q->route->credential->header);
+    const struct gateway_credential *c = q->route->credential;
+    r.place = audit_text(c->header ? c->header : c->query);
     q->told_credential = true;
     audit_append(&q->room, &r);
     return audit_wait(q->f->o.audit, e);
