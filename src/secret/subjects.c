@@ -126,6 +126,19 @@ static size_t count_reads(const struct secret_subjects *t)
     return n;
 }
 
+/* What is of no use any more and lies at the front: neither a token that can be used, nor a refusal that counts. */
+static void drop_ended(struct secret_subjects *t)
+{
+    const int64_t now = time_mono_ns();
+    LIST_FOREACH_SAFE (x, &t->entries, struct entry, node) {
+        const struct secret_source *s = x->source;
+        if (s->reading || now < s->fresh_until_ns || now < s->good_until_ns ||
+            now < s->failed_until_ns)
+            return;
+        drop(t, x);
+    }
+}
+
 int secret_subjects_get(struct secret_subjects *t, const char *subject, size_t n,
                         const char *refused, struct secret_value **ret, struct err *e)
 {
@@ -133,6 +146,8 @@ int secret_subjects_get(struct secret_subjects *t, const char *subject, size_t n
     if (n == 0 || n > SUBJECT_MAX)
         return err_set(e, -EINVAL, "a caller's token is too long");
     digest_sha256(subject, n, hash);
+    if (!t->source->all->options.ask) /* who keeps them knows their ends */
+        drop_ended(t);
     struct entry *x = find(t, hash);
     int r = x ? 0 : add(t, hash, subject, n, &x, e);
     if (r < 0)

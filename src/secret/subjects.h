@@ -1,7 +1,7 @@
 /* subjects - what a source gives for each of many subjects: a token for each caller's token.
  *
  * A subject is a text of a stranger's. Each that comes has a source of its own, so one read serves all requests
- * with it, and a refusal is remembered as it is elsewhere. They are kept by hash, the least used goes first,
+ * with it, and a refusal is remembered as it is elsewhere. They are kept by hash to their end, the least used goes first,
  * one that has brought nothing before one that has; no more than SECRET_SUBJECTS_MAX of one source, and
  * SECRET_SUBJECTS_ALL of all, where the largest table gives. */
 #pragma once

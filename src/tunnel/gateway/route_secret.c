@@ -28,6 +28,7 @@ static uint64_t changes; /* of what routes look for */
 struct route_caller {
     struct list node;
     size_t requests; /* that have it */
+    int64_t used_ns; /* when the last one came */
     unsigned char hash[DIGEST_SHA256_BYTES];
     struct secret token;
     char refused[DIGEST_SHA256_HEX]; /* "": nothing that is to be told */
@@ -309,6 +310,12 @@ static struct route_caller *find_caller(struct route_secret *route, const unsign
 
 static bool make_room(struct route_secret *route)
 {
+    const int64_t before_ns = time_mono_ns() - (int64_t)ROUTE_SECRET_MEMORY_MS * NS_PER_MS;
+    LIST_FOREACH_SAFE (c, &route->callers, struct route_caller, node) {
+        if (c->requests > 0 || c->used_ns > before_ns)
+            break;
+        drop_caller(route, c);
+    }
     if (route->n_callers < ROUTE_SECRET_CALLERS)
         return true;
     LIST_FOREACH (c, &route->callers, struct route_caller, node)
@@ -356,6 +363,7 @@ int route_secret_of_caller(struct route_secret *route, const char *token, size_t
     list_remove(&c->node);
     list_push_back(&route->callers, &c->node);
     c->requests++;
+    c->used_ns = time_mono_ns();
     *ret = &c->secret;
     return 0;
 }

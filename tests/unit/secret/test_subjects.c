@@ -145,6 +145,28 @@ static int there_is_room_for_so_many(void *arg)
 }
 ON_LOOP(there_is_room_for_so_many)
 
+/* Nobody's token lies around when it is of no use any more. */
+static int what_has_ended_goes(void *arg)
+{
+    (void)arg;
+    struct world t;
+    begin(&t);
+    time_test_set(time_mono_ns(), time_real_us());
+    expect(&t, "ann", NULL, "token-1");
+    t.peer.life_s = 60;
+    expect(&t, "bob", NULL, "token-2");
+    time_test_advance(59 * NS_PER_S);
+    t.peer.life_s = 7200;
+    expect(&t, "cat", NULL, "token-3");
+    assert_int_equal(secret_subjects_count(t.subjects), 3);
+    time_test_advance(3601 * NS_PER_S);
+    expect(&t, "cat", NULL, "token-3");
+    assert_int_equal(secret_subjects_count(t.subjects), 1);
+    end(&t);
+    return 0;
+}
+ON_LOOP(what_has_ended_goes)
+
 struct waiter {
     struct world *t;
     int number, r;
@@ -253,6 +275,7 @@ int main(void)
         CASE(a_token_that_was_refused_is_replaced_when_it_is_not_young),
         CASE(there_is_room_for_so_many),
         CASE(there_is_room_for_so_many_in_all),
+        CASE(what_has_ended_goes),
         CASE(so_many_are_asked_for_at_a_time),
         CASE(a_table_that_goes_takes_nobody_along),
     };
