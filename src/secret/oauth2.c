@@ -27,6 +27,7 @@
 #define FORM_MAX       (192u << 10)
 #define HEADER_MAX     (16u << 10)
 #define CONNECT_MS     5000
+#define CLOCK_S        60 /* no server minds less */
 #define ASSERTION_TYPE "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 static const char *const grants[] = {
@@ -252,6 +253,22 @@ static int post(struct oauth2 *x, const struct ask *q, struct client_response *r
     return r < 0 ? r : client_fetch(x->http, &c, ANSWER_MAX, ret, e);
 }
 
+/* What is signed here has the time in it. Dates are a server's: only a difference is told. */
+static void tell_clock(const struct client_response *got, struct err *e)
+{
+    char date[64];
+    int64_t at_us = 0;
+    const char *text = client_response_header(got, "date", date, sizeof(date));
+    if (!text || time_parse_http(text, &at_us) < 0)
+        return;
+    const int64_t off_s = (time_real_us() - at_us) / US_PER_S;
+    if (off_s > -CLOCK_S && off_s < CLOCK_S)
+        return;
+    const struct err was = *e;
+    (void)err_set(e, was.code, "%s; this machine's clock is %lld s %s its own", was.msg,
+                  (long long)(off_s < 0 ? -off_s : off_s), off_s < 0 ? "behind" : "ahead of");
+}
+
 static int ask_token(struct secret_source *s, struct oauth2 *x, struct secret_read *ret,
                      struct secret *refresh, struct err *e)
 {
@@ -276,6 +293,8 @@ static int ask_token(struct secret_source *s, struct oauth2 *x, struct secret_re
                                     .retry_after = client_response_header(&got, "retry-after",
                                                                           later, sizeof(later))};
     r = oauth2_answer_read(&a, x, ret, refresh, e);
+    if (r == -E_DENIED && x->client_key)
+        tell_clock(&got, e);
     client_response_done(&got);
     return r;
 }
