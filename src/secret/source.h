@@ -1,7 +1,7 @@
 /* secret - where real secrets come from, and the placeholders that stand in for them.
  *
  * What lives in this folder: sources, read when needed and kept in locked memory (source; what a
- * configuration may say: config; one file a kind: env, file, exec, hashicorp), what is picked out
+ * configuration may say: config; one file a kind: env, file, exec, hashicorp, oauth2), what is picked out
  * of what was read (pick), what may be said about a failure (hush), and placeholders (placeholder,
  * format). What does not: where a secret goes, and who may use it (egress).
  *
@@ -18,6 +18,9 @@
  *  - While reads fail because the source cannot be reached, the value that was fresh last is used
  *    for at most `stale_ttl` after it ceased to be. When the source itself says no (the file is
  *    gone, the vault answers 403 or 404, what is read is no secret), it is let go at once.
+ *
+ * A token of an authorization server has two ends: from its renewal on it is read anew while it still serves, and
+ * after its own end it is not used, whatever stale_ttl says.
  *
  * An old value that nobody asks for any more stays in locked memory until its source is let go.
  *

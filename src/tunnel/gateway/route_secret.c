@@ -6,7 +6,11 @@
  * that has kept it cannot hand it to a caller after the rotation; so are those of the face of before. A table
  * is compiled when something has changed, not for each request, and serves all routes to that server: it may
  * repeat to the callers of one what it was given by another. Fibers that wait for a source together come
- * back one after the other: each compares with what is there then. */
+ * back one after the other: each compares with what is there then.
+ *
+ * Of a route with something else for each caller the route's own entry has no value; each caller's token, which a
+ * stranger chooses, has an entry beside it, by hash: with a ceiling, the one that called longest ago goes first, none
+ * goes while a request has it. Its table is its own, and made anew when a route to that server has changed. */
 #include "tunnel/gateway/route_secret.h"
 
 #include <stdio.h>
