@@ -99,9 +99,18 @@ static void look_for_notifications(struct mcp_events *s)
 static int finish_event(struct mcp_events *s, struct buf *out, struct err *e)
 {
     AUTO(buf) text = BUF_INIT(MCP_EVENT_BYTES + (1u << 10));
-    int r = s->has_data ? mcp_list_filter(s->policy, s->sieve, s->modern, buf_str(&s->data),
-                                          s->data.len, &text, e)
-                        : 0;
+    int r = s->has_data ? mcp_messages_look(s->sieve, buf_str(&s->data), s->data.len, e) : 0;
+    if (r > 0) { /* nobody gets it */
+        begin_event(s);
+        return 0;
+    }
+    if (r == -E_PARSE && s->other)
+        r = 0;
+    if (r < 0)
+        return r;
+    r = s->has_data ? mcp_list_filter(s->policy, s->sieve, s->modern, buf_str(&s->data),
+                                      s->data.len, &text, e)
+                    : 0;
     if (r == -E_PARSE && s->other)
         r = 0; /* no client takes it for a message */
     if (r < 0)

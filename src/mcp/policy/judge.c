@@ -20,6 +20,23 @@ const char *judge_tool(const struct mcp_entry *m)
     return m->method && str_eq(m->method, "tools/call") ? json_get_str(m->params, "name") : NULL;
 }
 
+/* Whether it is one of the methods that name a task. */
+static bool asks_about_task(const struct mcp_entry *m)
+{
+    static const char *const methods[] = {"tasks/get", "tasks/result", "tasks/update",
+                                          "tasks/cancel"};
+    for (size_t i = 0; m->method && i < ARRAY_LEN(methods); i++)
+        if (str_eq(m->method, methods[i]))
+            return true;
+    return false;
+}
+
+const char *judge_task(const struct mcp_entry *m)
+{
+    const char *id = asks_about_task(m) ? json_get_str(m->params, "taskId") : NULL;
+    return id && *id ? id : NULL;
+}
+
 static bool refuse(struct judge_verdict *v, int code, const char *rule, const char *words)
 {
     v->code = code;
@@ -88,13 +105,16 @@ static bool judge_call(const struct tool_policy *p, const struct mcp_entry *m,
 static bool judge_entry(const struct tool_policy *p, const struct mcp_entry *m,
                         struct schema_budget *budget, struct judge_verdict *v)
 {
-    static const char *const exact[] = {"tools/call", "tools/list"};
+    static const char *const exact[] = {"tools/call",   "tools/list",   "tasks/get", "tasks/result",
+                                        "tasks/update", "tasks/cancel", "tasks/list"};
     if (!m->method)
         return true;
     for (size_t i = 0; i < ARRAY_LEN(exact); i++)
         if (!str_eq(m->method, exact[i]) && str_ieq(m->method, exact[i]))
             return refuse(v, MCP_CODE_INVALID, "tools",
-                          "the method is one about tools in another spelling");
+                          "the method is one about tools or tasks in another spelling");
+    if (asks_about_task(m) && !judge_task(m))
+        return refuse(v, MCP_CODE_PARAMS, "tasks", "the request names no task");
     return str_eq(m->method, "tools/call") ? judge_call(p, m, budget, v) : true;
 }
 

@@ -25,3 +25,6 @@ struct judge_verdict {
 void judge_body(const struct tool_policy *p, const struct mcp_body *b, struct judge_verdict *ret);
 /* The name of the tool that an entry calls, NULL when it calls none, or names none. */
 const char *judge_tool(const struct mcp_entry *m);
+/* The id of the task that an entry asks about (tasks/get, result, update, cancel), NULL when it asks about none, or names
+ * none. */
+const char *judge_task(const struct mcp_entry *m);

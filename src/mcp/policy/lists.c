@@ -201,3 +201,21 @@ int mcp_list_filter(const struct tool_policy *p, const struct list_sieve *sieve,
     r = write_out(&f, text, n, out);
     return r < 0 ? err_set(e, r, "a list of tools is too large") : 1;
 }
+
+int mcp_messages_look(const struct list_sieve *sieve, const char *text, size_t n, struct err *e)
+{
+    AUTO_JSON json_t *j = NULL;
+    struct err why = {0};
+    if (!sieve || !sieve->message || !sieve->possible(sieve->arg, text, n))
+        return 0;
+    int r = json_parse(text, n, &j, &why);
+    if (r < 0)
+        return err_set(e, r == -ENOMEM ? r : -E_PARSE,
+                       "what may ask something of the client is not JSON with one reading: %s",
+                       why.msg);
+    if (!json_is_array(j))
+        return sieve->message(sieve->arg, j, e);
+    for (size_t i = 0; r == 0 && i < json_array_size(j); i++)
+        r = sieve->message(sieve->arg, json_array_get(j, i), e);
+    return r;
+}

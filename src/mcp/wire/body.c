@@ -154,6 +154,7 @@ static json_t *shrunk(const struct mcp_entry *m)
 {
     json_t *j = json_new_object();
     const json_t *name = json_object_get(m->params, "name");
+    const json_t *task = json_object_get(m->params, "taskId");
     if (m->method)
         json_put_str(j, "method", m->method);
     if (m->id)
@@ -162,6 +163,9 @@ static json_t *shrunk(const struct mcp_entry *m)
         json_put(j, "params", json_new_object());
     if (json_is_string(name) && json_string_length(name) <= MCP_NAME_KEPT_MAX)
         json_put(json_object_get(j, "params"), "name", another(name));
+    if (m->method && strncmp(m->method, "tasks/", 6) == 0 && json_is_string(task) &&
+        json_string_length(task) <= MCP_NAME_KEPT_MAX)
+        json_put(json_object_get(j, "params"), "taskId", another(task));
     return j;
 }
 

@@ -32,7 +32,7 @@ struct mcp_body {
 /* 0, or -E_PARSE with words that name the rule and quote nothing. Done in either case. */
 int mcp_body_read(const char *text, size_t n, struct mcp_body *ret, struct err *e) WARN_UNUSED;
 /* Lets everything go but the id, and of each message method, id and params.name (a text of MCP_NAME_KEPT_MAX
- * bytes at most): for whoever waits long with a body that a stranger made. Fine after a failure. */
+ * bytes at most), and of methods about tasks params.taskId (as long): for whoever waits long with a body that a stranger made. Fine after a failure. */
 void mcp_body_shrink(struct mcp_body *b);
 void mcp_body_done(struct mcp_body *b); /* NULL and zeroed are fine */
 

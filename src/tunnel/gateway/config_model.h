@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "mcp/policy/asks.h"
 #include "mcp/policy/tools.h"
 
 #define GATEWAY_ROUTES_MAX      1024
@@ -63,6 +64,7 @@ struct gateway_route {
     struct tool_policy *tools; /* NULL: messages are not looked into */
     struct gateway_limits limits;
     enum pin_mode pins;
+    unsigned server_requests; /* of enum asks: what the server may ask of its client */
     uint32_t line;
 };
 

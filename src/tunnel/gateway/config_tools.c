@@ -93,6 +93,25 @@ static int read_limits(const struct place *at, struct gateway_limits *l)
     return r;
 }
 
+static int read_server_requests(const struct place *at, unsigned *ret)
+{
+    static const struct {
+        const char *key;
+        unsigned kind;
+        bool passes;
+    } rows[] = {{"sampling", ASK_SAMPLING, false},
+                {"elicitation", ASK_ELICITATION, true},
+                {"roots", ASK_ROOTS, true}};
+    int r = at->value ? place_object(at, FIELD_SERVER_REQUESTS) : 0;
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(rows); i++) {
+        struct place one = place_member(at, rows[i].key);
+        bool passes = rows[i].passes;
+        r = one.value ? place_bool(&one, &passes) : 0;
+        *ret |= passes ? rows[i].kind : 0;
+    }
+    return r;
+}
+
 static int read_pins(const struct place *at, enum pin_mode *ret)
 {
     bool first = false;
@@ -109,12 +128,15 @@ static int read_pins(const struct place *at, enum pin_mode *ret)
 int config_tools(const struct place *object, struct gateway_route *route)
 {
     struct place limits = place_member(object, "limits"), pins = place_member(object, "pin_tools");
+    struct place asks = place_member(object, "server_requests");
     int r = read_tools(object, route);
     if (r == 0)
         r = read_pins(&pins, &route->pins);
     if (r == 0 && limits.value)
         r = read_limits(&limits, &route->limits);
-    if (!route->tools && (limits.value || route->pins != PIN_OFF))
+    if (r == 0)
+        r = read_server_requests(&asks, &route->server_requests);
+    if (!route->tools && (asks.value || limits.value || route->pins != PIN_OFF))
         route->tools = mem_new(struct tool_policy); /* messages are read: all are allowed */
     return r;
 }

@@ -52,6 +52,7 @@ int gateway_forward_new(const struct gateway_forward_options *o, struct gateway_
     f->memory.max = FORWARD_HELD_MAX;
     map_init(&f->uses);
     map_init(&f->mappings);
+    tasks_init(&f->tasks);
     if (!f->o.requests_most)
         f->o.requests_most = files_for_requests();
     int r = origins_new(&(struct origins_options){0}, &f->origins, e);
@@ -70,6 +71,7 @@ void gateway_forward_free(struct gateway_forward *f)
     own_addresses_done(&f->own);
     forward_uses_done(f);
     forward_mappings_done(f);
+    tasks_done(&f->tasks);
     free(f);
 }
 

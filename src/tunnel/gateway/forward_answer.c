@@ -129,6 +129,25 @@ static const char too_large[] =
     "the result is larger than the gateway lets through, by limits of the "
     "route; ask for less";
 
+/* What the server has answered is not passed on, by a rule. */
+static void refuse_answer(struct relay *y, const char *rule, const char *words)
+{
+    struct gateway_request *q = y->q;
+    q->verdict = "deny";
+    q->reason = "policy";
+    (void)str_copy(q->rule, sizeof(q->rule), rule);
+    if (q->answered) {
+        end_events(y, POLICY, rule, words);
+        return;
+    }
+    const int status = q->call.id ? 200 : 502;
+    AUTO_JSON json_t *j =
+        forward_failure_json(q, POLICY, q->call.id, MCP_CODE_REFUSED, rule, words);
+    forward_note_refusal(q, status, rule, words);
+    forward_refuse(q, status, j);
+    y->from_server = false;
+}
+
 /* What became of the request is told, as far as that can still be done. */
 static void tell_end(struct relay *y, int r)
 {
@@ -141,22 +160,12 @@ static void tell_end(struct relay *y, int r)
                 : r == -ECONNRESET ? "upstream_closed"
                                    : "protocol";
     const bool large = (r == -E_LIMIT || r == -EMSGSIZE) && l->result_bytes;
-    if (large) {
-        q->verdict = "deny";
-        q->reason = "policy";
-        (void)str_copy(q->rule, sizeof(q->rule), "limits.result_bytes");
-    }
     if (r == -ETIMEDOUT && q->answered)
         end_events(y, TIMEOUT, "limits.deadline", too_long);
-    if (large && q->answered)
-        end_events(y, POLICY, "limits.result_bytes", too_large);
-    if (large && !q->answered) {
-        AUTO_JSON json_t *j = forward_failure_json(q, POLICY, q->call.id, MCP_CODE_REFUSED,
-                                                   "limits.result_bytes", too_large);
-        forward_note_refusal(q, q->call.id ? 200 : 502, "limits.result_bytes", too_large);
-        forward_refuse(q, q->call.id ? 200 : 502, j);
-        y->from_server = false;
-    }
+    if (large)
+        refuse_answer(y, "limits.result_bytes", too_large);
+    else if (r == -E_DENIED && q->asked[0])
+        refuse_answer(y, q->asked, y->e->msg);
 }
 
 /* What has been freed of secrets goes on, events as they are complete. */

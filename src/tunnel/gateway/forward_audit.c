@@ -105,10 +105,15 @@ static json_t *text_of_arguments(const struct gateway_request *q, const struct m
 
 void forward_audit_shrink(struct gateway_request *q)
 {
-    json_t *texts[MCP_BODY_ENTRIES_MAX] = {NULL};
-    for (size_t i = 0; i < q->call.n; i++)
+    json_t *texts[MCP_BODY_ENTRIES_MAX] = {NULL}, *tools[MCP_BODY_ENTRIES_MAX] = {NULL};
+    for (size_t i = 0; i < q->call.n; i++) {
         texts[i] = text_of_arguments(q, &q->call.entries[i]);
+        tools[i] = forward_tasks_note(q, &q->call.entries[i]);
+    }
     mcp_body_shrink(&q->call);
+    for (size_t i = 0; i < q->call.n; i++)
+        if (tools[i])
+            forward_tasks_keep(&q->call.entries[i], tools[i]);
     for (size_t i = 0; i < q->call.n; i++)
         if (texts[i])
             (void)json_object_set_new((json_t *)(uintptr_t)q->call.entries[i].params, "arguments",
@@ -118,16 +123,18 @@ void forward_audit_shrink(struct gateway_request *q)
 static void append_entry(struct gateway_request *q, const struct mcp_entry *m)
 {
     const json_t *arguments = json_object_get(m->params, "arguments");
-    AUTO(buf) id = BUF_INIT(8 * MCP_ID_MAX);
-    const char *tool = judge_tool(m);
+    AUTO(buf) id = BUF_INIT(8 * MCP_ID_MAX), note = BUF_INIT(MCP_NAME_KEPT_MAX + 16);
+    const char *tool = forward_tool_of(m), *task = json_get_str(m->params, "taskId");
     struct audit_record r = record_of(q);
-    if (tool)
+    if (judge_tool(m))
         r.kind = AUDIT_TOOL_CALL;
     r.method = audit_text(m->method);
     r.tool = audit_text(tool);
     if (m->id)
         (void)json_print(&id, m->id);
     r.call = (struct audit_text){id.data, id.len};
+    if (task && buf_addf(&note, "task %s", task) == 0)
+        r.note = (struct audit_text){note.data, note.len};
     if (json_is_string(arguments)) /* forward_audit_shrink */
         r.note = (struct audit_text){json_string_value(arguments), json_string_length(arguments)};
     append(q, &r);

@@ -7,6 +7,7 @@
 #include "http/pipe/origins.h"
 #include "http/pipe/pipe.h"
 #include "io/own_addresses.h"
+#include "mcp/policy/asks.h"
 #include "mcp/policy/events.h"
 #include "mcp/policy/judge.h"
 #include "scrub/http/reply.h"
@@ -15,6 +16,7 @@
 #include "tunnel/gateway/health.h"
 #include "tunnel/gateway/pins.h"
 #include "tunnel/gateway/piece.h"
+#include "tunnel/gateway/tasks.h"
 
 #define FORWARD_HELD_MAX  (256u << 20) /* of all requests together */
 #define FORWARD_AUTHORITY (HOST_TEXT_MAX + 8)
@@ -28,7 +30,8 @@ struct gateway_forward {
     struct map uses;        /* a route's host -> what its callers use of its limits */
     struct map mappings;    /* a route's host -> what its server has declared of headers */
     struct budget declared; /* bytes of all mappings */
-    int64_t told_ns;        /* when the last failure was told */
+    struct tasks tasks;
+    int64_t told_ns; /* when the last failure was told */
 };
 
 /* Who has said no. */
@@ -84,10 +87,14 @@ struct gateway_request {
     bool modern;              /* of the revision 2026-07-28, or a later one */
     struct mcp_events events; /* the answer, when it is a stream of them */
     struct list_sieve sieve;
-    struct pin_use pin;           /* of a route with pin_tools */
-    struct confirm_use *confirm;  /* of a call that has to be approved */
-    struct route_use *use;        /* of the limits; NULL: not counted */
-    int64_t counted;              /* calls */
+    struct pin_use pin;          /* of a route with pin_tools */
+    struct confirm_use *confirm; /* of a call that has to be approved */
+    struct route_use *use;       /* of the limits; NULL: not counted */
+    int64_t counted;             /* calls */
+    char sticky
+        [TASK_UPSTREAM]; /* the one of the route's servers that has made the task it names; "" */
+    char asked
+        [48]; /* the rule by which an answer was refused that asks the client for something; "" */
     int64_t deadline_ns, last_ns; /* that begins anew with progress, and that does not; 0: none */
     /* For the record. */
     struct audit_room room, more; /* more: of a batch */
@@ -159,6 +166,26 @@ int forward_mapping_check(const struct gateway_request *q, struct err *e) WARN_U
 void forward_mappings_done(struct gateway_forward *f);
 /* What looks at the lists of the answer, of a route with rules. Lives in q. */
 const struct list_sieve *forward_sieve(struct gateway_request *q);
+
+/* ---- forward_asks.c ---- */
+
+/* list_sieve.message: what the route lets a server ask of its client; and tasks. */
+void forward_look_at_messages(struct list_sieve *sieve);
+
+/* ---- forward_tasks.c ---- */
+
+/* Whether the tasks that q->call names may be asked about; and where that has to go: q->sticky. Before
+ * forward_audit_shrink. 0, or -E_DENIED with entry, code, rule and words. */
+int forward_tasks_judge(struct gateway_request *q, struct judge_verdict *v) WARN_UNUSED;
+/* Remembers the task that a message of the answer makes of a call. */
+void forward_tasks_learn(struct gateway_request *q, const json_t *message);
+/* The tool whose call has made the task that an entry names, before forward_audit_shrink (NULL: not known, or it names
+ * none; a new reference), which is kept in the entry after that. */
+json_t *forward_tasks_note(const struct gateway_request *q, const struct mcp_entry *m);
+void forward_tasks_keep(const struct mcp_entry *m, json_t *tool);
+/* After forward_audit_shrink: the tool that an entry has to do with, or NULL; and the one whose results it would bring. */
+const char *forward_tool_of(const struct mcp_entry *m);
+const char *forward_tool_used(const struct mcp_entry *m);
 
 /* ---- forward_pins.c ---- */
 

@@ -34,6 +34,7 @@ static void look(void *arg, const json_t *message, const json_t *tools, bool *ke
 const struct list_sieve *forward_sieve(struct gateway_request *q)
 {
     q->sieve = (struct list_sieve){.look = look, .arg = q, .only_looks = q->route->pins == PIN_OFF};
+    forward_look_at_messages(&q->sieve);
     forward_pins_begin(q);
     return &q->sieve;
 }

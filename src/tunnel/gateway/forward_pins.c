@@ -121,7 +121,7 @@ int forward_pins_judge(const struct gateway_request *q, struct judge_verdict *v)
     if (q->route->pins == PIN_OFF)
         return 0;
     for (size_t i = 0; i < q->call.n; i++) {
-        const char *tool = judge_tool(&q->call.entries[i]);
+        const char *tool = forward_tool_used(&q->call.entries[i]);
         const enum pin_verdict verdict = tool ? pins_judge(q->f->o.pins, route, tool) : PIN_GOOD;
         if (verdict == PIN_GOOD)
             continue;

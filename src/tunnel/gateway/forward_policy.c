@@ -176,6 +176,8 @@ static int judge_post(struct gateway_request *q)
     if (r == 0)
         r = forward_mapping_check(q, &e);
     judge_body(q->route->tools, &q->call, &v);
+    if (r == 0 && v.allowed)
+        (void)!forward_tasks_judge(q, &v);
     forward_pins_ask(q);
     if (r == 0 && v.allowed)
         forward_confirm_ask(q);
@@ -245,12 +247,15 @@ enum forward_filter forward_filter_of(const struct gateway_request *q, const str
 int forward_filter_message(struct gateway_request *q, struct buf *text, struct err *e)
 {
     struct buf other = BUF_INIT(text->max);
+    const struct list_sieve *sieve = forward_sieve(q);
     const bool looks = tool_policy_hides(q->route->tools) || q->route->pins != PIN_OFF;
     /* In UTF-16 or UTF-32, which some clients guess, a list looks like that. Events are UTF-8 to everybody. */
     if (looks && text->len && memchr(text->data, '\0', text->len))
         return err_set(e, -E_PARSE, "what may be a list of tools is not in UTF-8: it has NULs");
-    int r = mcp_list_filter(q->route->tools, forward_sieve(q), q->modern, buf_str(text), text->len,
-                            &other, e);
+    int r = mcp_messages_look(sieve, buf_str(text), text->len, e);
+    if (r != 0)
+        return r < 0 ? r : err_set(e, -E_PARSE, "the server asks something where it has to answer");
+    r = mcp_list_filter(q->route->tools, sieve, q->modern, buf_str(text), text->len, &other, e);
     if (r > 0) {
         int k = forward_pins_keep(q, e);
         r = k < 0 ? k : r;

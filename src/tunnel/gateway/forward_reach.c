@@ -3,7 +3,7 @@
  * Called on the request's fiber, and by the pool of links on it. A name leads where its owner says, at any
  * moment: so it is resolved for each connection, each address is checked against the configuration of the
  * request, and one that was checked is connected to. A link is used again only for the same route under
- * the same set of files. */
+ * the same set of files. What asks about a task goes to the one that has made it, if it is still there. */
 #include "tunnel/gateway/forward_internal.h"
 
 #include "base/str.h"
@@ -21,7 +21,8 @@ static int dial(void *arg, struct stream *ret, enum http_version *ret_version,
                                   .shown = q->face->shown,
                                   .resolver = q->f->o.resolver,
                                   .own = &q->f->own,
-                                  .keeper = q->f->o.keeper};
+                                  .keeper = q->f->o.keeper,
+                                  .prefer = q->sticky};
     struct reach_seen seen;
     int r = gateway_reach(&how, &q->route->upstream, ret, ret_version, &seen, e);
     if (r < 0)
@@ -34,7 +35,11 @@ static int get_link(struct gateway_request *q, bool fresh, struct err *e)
 {
     const struct gateway_upstream *up = &q->route->upstream;
     bool tls = up->scheme == GATEWAY_HTTPS;
-    const struct origin_key key = {.binding = up->path ? up->path : q->route->host.text,
+    /* Links that others share lead to any of a route's servers. No host and no path begins with a newline. */
+    AUTO_FREE char *to_one =
+        q->sticky[0] ? mem_printf("\n%s\n%s", q->route->host.text, q->sticky) : NULL;
+    const char *binding = up->path ? up->path : q->route->host.text;
+    const struct origin_key key = {.binding = to_one ? to_one : binding,
                                    .tls = tls,
                                    .host = up->scheme == GATEWAY_UNIX ? &q->route->host : &up->host,
                                    .port = up->port,

@@ -58,11 +58,43 @@ static int keep_allowed(const struct reach_how *how, struct address *list, size_
     return kept ? 0 : -E_DENIED;
 }
 
+/* The one of `list` that is preferred. False: there is none. */
+static bool preferred(const struct reach_how *how, const struct address *list, size_t n,
+                      struct address *ret)
+{
+    char text[ADDRESS_TEXT_MAX];
+    for (size_t i = 0; how->prefer && how->prefer[0] && i < n; i++) {
+        address_text(&list[i], text);
+        if (strcmp(text, how->prefer) == 0) {
+            *ret = list[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One that is down is no reason not to ask another, which may know as much. */
+static int connect_to(const struct reach_how *how, uint16_t port, const struct address *list,
+                      size_t n, struct address *ret, int *ret_fd, struct err *e)
+{
+    size_t which = 0;
+    int r = -ENOENT;
+    if (n > 1 && preferred(how, list, n, ret))
+        r = race_connect(ret, 1, port, CONNECT_MS, ret_fd, &which, e);
+    if (r == 0 || r == -ECANCELED)
+        return r;
+    *e = (struct err){0};
+    r = race_connect(list, n, port, CONNECT_MS, ret_fd, &which, e);
+    if (r == 0)
+        *ret = list[which];
+    return r;
+}
+
 static int reach_tcp(const struct reach_how *how, const struct gateway_upstream *up,
                      struct stream *ret, struct reach_seen *seen, struct err *e)
 {
-    struct address list[RACE_MAX];
-    size_t n, which;
+    struct address list[RACE_MAX], peer;
+    size_t n;
     int fd;
     seen->source = "dns";
     int r = look_up(how, &up->host, list, &n, e);
@@ -77,12 +109,12 @@ static int reach_tcp(const struct reach_how *how, const struct gateway_upstream 
         return r;
     seen->allowed = n;
     seen->source = "connect";
-    r = race_connect(list, n, up->port, CONNECT_MS, &fd, &which, e);
+    r = connect_to(how, up->port, list, n, &peer, &fd, e);
     if (r < 0) {
         seen->source = r == -ETIMEDOUT ? "timeout" : "connect";
         return r;
     }
-    address_text(&list[which], seen->peer);
+    address_text(&peer, seen->peer);
     r = stream_from_fd(ret, fd);
     if (r < 0)
         (void)close(fd);

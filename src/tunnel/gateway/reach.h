@@ -20,6 +20,9 @@ struct reach_how {
     struct resolver *resolver;
     struct own_addresses *own; /* of this machine; kept between calls */
     struct ctl *keeper;        /* who connects to Unix sockets for us; NULL: we do */
+    const char *
+        prefer; /* text of an address that is tried alone first, where the name has it and it may be connected
+                           to; NULL or "": none */
 };
 struct reach_seen {
     const char *source;          /* whose fault it was: as in gateway_failure; NULL: nobody's */
