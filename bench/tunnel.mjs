@@ -89,9 +89,9 @@ export function tunnelBenches({ row, note, fmt, median, tool, rounds }) {
       const best = (pick) => Math.max(...got.map((n) => pick(all[n])));
       const each = (say) => [...got, 'direct'].map((n) => `${n} ${say(all[n])}`).join('; ');
       const ms = (us_) => fmt(us_ / 1000, 1);
-      row('a request over a line of 25 ms each way that loses 1 %, one caller', ms(us.one.p50_us), 'ms', `p99 ${ms(us.one.p99_us)} ms; ${each((r) => `${ms(r.one.p50_us)} (p99 ${ms(r.one.p99_us)})`)}`, 'no row of its own; <= 1 ms over the best', us.one.p50_us <= -best((r) => -r.one.p50_us) + 1000);
-      row('the same, 64 callers', fmt(us.many.rps), '/s', `p50 ${ms(us.many.p50_us)}, p99 ${ms(us.many.p99_us)} ms; ${each((r) => `${fmt(r.many.rps)} /s (p50 ${ms(r.many.p50_us)}, p99 ${ms(r.many.p99_us)})`)}`, '>= the best of the tunnels', us.many.rps >= best((r) => r.many.rps));
-      row('the same, four bodies of 8 MiB at once', fmt(us.bulk.mb_per_s, 1), 'MB/s', each((r) => fmt(r.bulk.mb_per_s, 1)), '>= the best of the tunnels', us.bulk.mb_per_s >= best((r) => r.bulk.mb_per_s));
+      row('a request over a line of 25 ms each way that loses 1 %, one caller', ms(us.one.p50_us), 'ms', `p99 ${ms(us.one.p99_us)} ms; ${each((r) => `${ms(r.one.p50_us)} (p99 ${ms(r.one.p99_us)})`)}`, 'none is specified: <= 1 ms over the best tunnel', us.one.p50_us <= -best((r) => -r.one.p50_us) + 1000);
+      row('the same, 64 callers', fmt(us.many.rps), '/s', `p50 ${ms(us.many.p50_us)}, p99 ${ms(us.many.p99_us)} ms; ${each((r) => `${fmt(r.many.rps)} /s (p50 ${ms(r.many.p50_us)}, p99 ${ms(r.many.p99_us)})`)}`, 'none is specified: >= the best tunnel', us.many.rps >= best((r) => r.many.rps));
+      row('the same, four bodies of 8 MiB at once', fmt(us.bulk.mb_per_s, 1), 'MB/s', each((r) => fmt(r.bulk.mb_per_s, 1)), 'none is specified: >= the best tunnel', us.bulk.mb_per_s >= best((r) => r.bulk.mb_per_s));
     },
 
     // Streams of events that say nothing: memory of edge and gateway.

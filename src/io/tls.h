@@ -52,6 +52,11 @@ int tls_serve(struct tls_ctx *c, const struct tls_serve_options *o, struct strea
 /* Whom the certificate names that the client of a session of tls_serve has shown and that was verified: its
  * subject, for people and records, escaped and cut; "" when it was asked for none. */
 void tls_client_name(struct stream *s, char ret[TLS_NAME_MAX]);
+#define TLS_ID_MAX 65
+/* By which one client is told from another, where that decides something: SHA-256, as hex, of the names of issuer and
+ * subject as they are, so a renewed certificate has the same; of the whole certificate where the subject is empty.
+ * "" when it was asked for none. */
+void tls_client_id(struct stream *s, char ret[TLS_ID_MAX]);
 
 /* ---- connecting ---- */
 

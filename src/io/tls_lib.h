@@ -108,6 +108,7 @@ struct err;
     X(X509_get_issuer_name)                                                                        \
     X(X509_get_subject_name)                                                                       \
     X(X509_verify_cert_error_string)                                                               \
+    X(i2d_X509_NAME)                                                                               \
     X(i2d_X509)
 
 struct tls_lib {
@@ -216,4 +217,5 @@ int tls_lib_open(struct err *e) WARN_UNUSED;
 #define X509_get_issuer_name               tls_lib.X509_get_issuer_name_
 #define X509_get_subject_name              tls_lib.X509_get_subject_name_
 #define X509_verify_cert_error_string      tls_lib.X509_verify_cert_error_string_
+#define i2d_X509_NAME                      tls_lib.i2d_X509_NAME_
 #define i2d_X509                           tls_lib.i2d_X509_

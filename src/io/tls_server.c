@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "crypto/cert.h"
+#include "crypto/digest.h"
 #include "io/tls_internal.h"
 
 #include <string.h>
@@ -165,14 +166,46 @@ static int demand_certificate(SSL *ssl, struct tls_trust *t, struct err *e)
     return 0;
 }
 
-void tls_client_name(struct stream *s, char ret[TLS_NAME_MAX])
+static X509 *client_of(struct stream *s)
 {
     SSL *ssl = tls_stream_ssl(s);
-    X509 *x = SSL_get_verify_result(ssl) == X509_V_OK ? SSL_get0_peer_certificate(ssl) : NULL;
+    return SSL_get_verify_result(ssl) == X509_V_OK ? SSL_get0_peer_certificate(ssl) : NULL;
+}
+
+void tls_client_name(struct stream *s, char ret[TLS_NAME_MAX])
+{
+    X509 *x = client_of(s);
     AUTO(buf) b = BUF_INIT(4 * TLS_NAME_MAX);
     if (x)
         tls_add_name(&b, X509_get_subject_name(x));
     (void)str_copy(ret, TLS_NAME_MAX, buf_str(&b));
+}
+
+/* DER says where a name ends, so two of them behind each other can be read in one way only. */
+void tls_client_id(struct stream *s, char ret[TLS_ID_MAX])
+{
+    _Static_assert(TLS_ID_MAX == DIGEST_SHA256_HEX, "a digest as hex");
+    X509 *x = client_of(s);
+    ret[0] = '\0';
+    if (!x)
+        return;
+    unsigned char *issuer = NULL, *subject = NULL, *whole = NULL;
+    const int n = i2d_X509_NAME(X509_get_issuer_name(x), &issuer);
+    const int k = i2d_X509_NAME(X509_get_subject_name(x), &subject);
+    MUST(n > 0 && k > 0); /* it has been read from DER */
+    AUTO(buf) all = BUF_INIT((size_t)n + (size_t)k);
+    (void)buf_add(&all, issuer, (size_t)n);
+    (void)buf_add(&all, subject, (size_t)k);
+    MUST(buf_err(&all) == 0);
+    (void)digest_sha256_hex(all.data, all.len, ret);
+    if (k == 2) { /* an empty sequence: what it names is elsewhere */
+        const int m = i2d_X509(x, &whole);
+        MUST(m > 0);
+        (void)digest_sha256_hex(whole, (size_t)m, ret);
+    }
+    CRYPTO_free(issuer, NULL, 0);
+    CRYPTO_free(subject, NULL, 0);
+    CRYPTO_free(whole, NULL, 0);
 }
 
 static int shake_hands(struct stream *s, struct tls_handshake *h, bool ours, int64_t linger_ms,

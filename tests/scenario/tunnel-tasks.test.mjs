@@ -176,8 +176,9 @@ test('a task is for the caller that made it, where callers show certificates', a
   await g.stop();
   try {
     await own.isUp();
-    const name = (n) => { const c = staff.issue(['a.example'], { subject: `/CN=${n}` }); return { cert: c.cert, key: c.key }; };
-    const [ada, bob] = [name('ada'), name('bob')];
+    const subject = (n) => { const c = staff.issue(['a.example'], { subject: n }); return { cert: c.cert, key: c.key }; };
+    const long = `/O=${'o'.repeat(64)}${['a', 'b', 'c', 'd'].map((x) => `/OU=${x.repeat(64)}`).join('')}`; // longer than what a record has of it
+    const pairs = [['/CN=ada', '/CN=bob'], [`${long}/CN=ada`, `${long}/CN=bob`], ['/', '/']];
     const as = async (who, m) => {
       const k = await callerSocket(s, t, host('certified'), who), body = JSON.stringify(m);
       return new Promise((ok, no) => {
@@ -186,18 +187,21 @@ test('a task is for the caller that made it, where callers show certificates', a
         k.write(`POST /mcp HTTP/1.1\r\nHost: ${host('certified')}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
       });
     };
-    answer = tasks(FORMS['2025-11-25'][0]('hers'));
-    assert.ok((await as(ada, msg('tools/call', { name: 'search', arguments: {} }))).result);
-    assert.equal((await as(ada, msg('tasks/get', { taskId: 'hers' }))).result.status, 'completed');
-    const before = odd.seen.length;
-    for (const m of ['tasks/get', 'tasks/result', 'tasks/update', 'tasks/cancel']) {
-      const r = await as(bob, msg(m, { taskId: 'hers' }));
-      assert.deepEqual([r.error.code, r.error.message], [-32602, 'no task of this id is known'], m);
+    for (const [i, names] of pairs.entries()) {
+      const [ada, bob] = names.map(subject), hers = `hers-${i}`;
+      answer = tasks(FORMS['2025-11-25'][0](hers));
+      assert.ok((await as(ada, msg('tools/call', { name: 'search', arguments: {} }))).result);
+      assert.equal((await as(ada, msg('tasks/get', { taskId: hers }))).result.status, 'completed');
+      const before = odd.seen.length;
+      for (const m of ['tasks/get', 'tasks/result', 'tasks/update', 'tasks/cancel']) {
+        const r = await as(bob, msg(m, { taskId: hers }));
+        assert.deepEqual([r.error.code, r.error.message], [-32602, 'no task of this id is known'], m);
+      }
+      assert.equal((await as(bob, msg('tasks/list', {}))).error.data.gateway_failure.rule, 'tasks: list');
+      assert.equal(odd.seen.length, before, 'the server was not asked');
+      assert.equal((await as(bob, msg('tasks/get', { taskId: 'other' }))).result.status, 'completed');
+      assert.equal((await as(ada, msg('tasks/cancel', { taskId: hers }))).result.status, 'completed');
     }
-    assert.equal((await as(bob, msg('tasks/list', {}))).error.data.gateway_failure.rule, 'tasks: list');
-    assert.equal(odd.seen.length, before, 'the server was not asked');
-    assert.equal((await as(bob, msg('tasks/get', { taskId: 'other' }))).result.status, 'completed');
-    assert.equal((await as(ada, msg('tasks/cancel', { taskId: 'hers' }))).result.status, 'completed');
   } finally { await own.stop(); await g.boot(); }
 });
 

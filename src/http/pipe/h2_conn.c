@@ -21,7 +21,8 @@
 #include "base/time.h"
 #include "http/pipe/h2_memory.h"
 
-#define READ_BYTES    (16u << 10) /* a TLS record */
+#define READ_BYTES                                                                                 \
+    (16u << 10)            /* a TLS record; each thread has it, and some have stacks of 64 KiB */
 #define OUT_ITEMS_MAX 4096 /* frames that wait for a peer that does not read; and 4 a stream */
 #define SEND_HEAD_MAX (1u << 20)
 #define OUT_SPARES    16

@@ -510,6 +510,7 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face,
                                 .face = face,
                                 .host = &caller->host,
                                 .who = caller->name,
+                                .who_id = caller->id,
                                 .caller = p,
                                 .outcome = HEALTH_ABANDONED};
     struct err e = {0};

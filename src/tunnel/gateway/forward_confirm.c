@@ -40,11 +40,11 @@ static char *key_of(const struct gateway_request *q, const json_t *id)
     const struct http_field *f = http_fields_get(&q->head.fields, "mcp-session-id", NULL);
     AUTO(buf) key = BUF_INIT(LIMIT_HEADER_BYTES + 2048);
     size_t n;
-    if (!f && !q->who[0])
+    if (!f && !q->who_id[0])
         return NULL;
     (void)buf_adds(&key, q->route->host.text);
     (void)buf_addc(&key, '\n');
-    (void)buf_adds(&key, q->who);
+    (void)buf_adds(&key, q->who_id);
     (void)buf_addc(&key, '\n');
     if (f)
         (void)buf_add(&key, f->value.p, f->value.n);

@@ -71,7 +71,8 @@ struct gateway_request {
     const struct gateway_face *face;
     const struct gateway_route *route;
     const struct host *host;
-    const char *who; /* the caller, as its certificate says; "" */
+    const char *who;    /* the caller, as its certificate says, for records; "" */
+    const char *who_id; /* likewise, where it decides something (inner.h); "" */
     struct http_pipe *caller, *upstream;
     struct origin_lease lease;
     struct http_head head; /* the caller's */

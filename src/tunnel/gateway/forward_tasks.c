@@ -41,14 +41,15 @@ static int no(struct judge_verdict *v, int code, const char *rule, const char *w
 static int judge_one(struct gateway_request *q, const struct mcp_entry *m, struct judge_verdict *v)
 {
     const char *id = judge_task(m), *rule, *pattern;
-    if (q->who[0] && m->method && str_eq(m->method, "tasks/list"))
+    if (q->who_id[0] && m->method && str_eq(m->method, "tasks/list"))
         return no(v, MCP_CODE_REFUSED, "tasks: list",
                   "a list of tasks has those of other callers in it; ask for each by its id");
     const struct task *k = id ? known(q, id) : NULL;
     if (!k)
         return 0;
-    if (!task_is_of(k, q->route->host.text, q->who))
+    if (!task_is_of(k, q->route->host.text, q->who_id))
         return no(v, MCP_CODE_PARAMS, "tasks", "no task of this id is known");
+    k = tasks_use(&q->f->tasks, q->route->host.text, id, time_mono_ns());
     (void)str_copy(q->sticky, sizeof(q->sticky), k->upstream);
     if (cancels(m) || tool_policy_allows(q->route->tools, k->tool, &rule, &pattern))
         return 0;
@@ -126,7 +127,7 @@ void forward_tasks_learn(struct gateway_request *q, const json_t *message)
             continue;
         const struct task_made x = {.route = q->route->host.text,
                                     .id = json_get_str(task, "taskId"),
-                                    .who = q->who,
+                                    .who = q->who_id,
                                     .tool = tool,
                                     .upstream = q->peer,
                                     .ttl_ms = ttl_of(task)};

@@ -125,8 +125,10 @@ static int start_tls(struct inner *in, struct stream *under, struct stream *ret,
     AUTO(fiber_deadline) d = fiber_deadline_push_ms(HANDSHAKE_MS);
     int r = tls_serve(in->o->tls, &o, under, ret, &alpn, e);
     *ret_version = alpn == offers[0] ? HTTP_2 : HTTP_1_1;
-    if (r == 0)
+    if (r == 0) {
         tls_client_name(ret, in->caller.name);
+        tls_client_id(ret, in->caller.id);
+    }
     return r;
 }
 

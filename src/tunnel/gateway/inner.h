@@ -10,8 +10,10 @@ struct stream;
 /* Who asks, and for what. */
 struct inner_caller {
     struct host host;
-    char name[TLS_NAME_MAX]; /* as its certificate says; "": it has shown none */
-    bool outdated;           /* callers are asked for other certificates now than when it came */
+    char name
+        [TLS_NAME_MAX]; /* as its certificate says, for records; "": it has shown none, or that has no name */
+    char id[TLS_ID_MAX]; /* tells it from others; "": it has shown none */
+    bool outdated;       /* callers are asked for other certificates now than when it came */
 };
 struct inner_options {
     struct tls_ctx *tls; /* of tls_identities_new */

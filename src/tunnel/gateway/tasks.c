@@ -94,7 +94,7 @@ bool tasks_put(struct tasks *t, const struct task_made *m, int64_t now_ns)
     return true;
 }
 
-const struct task *tasks_get(struct tasks *t, const char *route, const char *id, int64_t now_ns)
+static struct task *find(struct tasks *t, const char *route, const char *id, int64_t now_ns)
 {
     AUTO_FREE char *key = key_of(route, id);
     struct task *k = map_get(&t->by_key, key);
@@ -102,6 +102,17 @@ const struct task *tasks_get(struct tasks *t, const char *route, const char *id,
         forget(t, k);
         return NULL;
     }
+    return k;
+}
+
+const struct task *tasks_get(struct tasks *t, const char *route, const char *id, int64_t now_ns)
+{
+    return find(t, route, id, now_ns);
+}
+
+const struct task *tasks_use(struct tasks *t, const char *route, const char *id, int64_t now_ns)
+{
+    struct task *k = find(t, route, id, now_ns);
     if (!k)
         return NULL;
     k->until_ns = now_ns + k->ttl_ms * NS_PER_MS;

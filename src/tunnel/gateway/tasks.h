@@ -33,16 +33,17 @@ void tasks_done(struct tasks *t);
 /* What is to be known of one. Texts are borrowed; an id may be of any length. */
 struct task_made {
     const char *route, *id;
-    const char *who;      /* the caller, as its certificate says; "" */
+    const char *who;      /* the caller's id (inner.h); "" */
     const char *tool;     /* one that is longer than TASK_TOOL is not remembered: false */
     const char *upstream; /* cut at TASK_UPSTREAM */
     int64_t ttl_ms;       /* negative: none was said */
 };
 /* Remembers it; one with the same id at the same route is replaced. False: it cannot. Does not suspend. */
 bool tasks_put(struct tasks *t, const struct task_made *m, int64_t now_ns);
-/* The one of this id, which has then been used now: its ttl begins anew. NULL: none is known. Good until the next call of
- * a function here. */
+/* The one of this id. NULL: none is known. Good until the next call of a function here. */
 const struct task *tasks_get(struct tasks *t, const char *route, const char *id, int64_t now_ns);
+/* Likewise, used now by who may: its ttl begins anew, and it is forgotten last. */
+const struct task *tasks_use(struct tasks *t, const char *route, const char *id, int64_t now_ns);
 /* Whether `who` has made it. */
 bool task_is_of(const struct task *k, const char *route, const char *who);
 size_t tasks_count(const struct tasks *t);

@@ -48,12 +48,24 @@ static void its_time_begins_anew_with_each_use(void **state)
     tasks_init(&t);
     assert_true(put(&t, "r", "short", "", 1, 0)); /* the least */
     assert_true(put(&t, "r", "none", "", -1, 0));
-    assert_non_null(tasks_get(&t, "r", "short", MS(TASK_TTL_LEAST - 1)));
-    assert_non_null(tasks_get(&t, "r", "short", MS(2 * TASK_TTL_LEAST - 2)));
-    assert_null(tasks_get(&t, "r", "short", MS(3 * TASK_TTL_LEAST)));
+    assert_non_null(tasks_use(&t, "r", "short", MS(TASK_TTL_LEAST - 1)));
+    assert_non_null(tasks_use(&t, "r", "short", MS(2 * TASK_TTL_LEAST - 2)));
+    assert_null(tasks_use(&t, "r", "short", MS(3 * TASK_TTL_LEAST)));
     assert_int_equal(tasks_count(&t), 1);
-    assert_non_null(tasks_get(&t, "r", "none", MS(TASK_TTL_MOST - 1)));
+    assert_non_null(tasks_use(&t, "r", "none", MS(TASK_TTL_MOST - 1)));
     assert_null(tasks_get(&t, "r", "none", MS(2 * TASK_TTL_MOST)));
+    tasks_done(&t);
+}
+
+/* A stranger who asks for it, and is refused, must not keep it alive. */
+static void a_look_is_no_use(void **state)
+{
+    struct tasks t;
+    (void)state;
+    tasks_init(&t);
+    assert_true(put(&t, "r", "a", "ada", 1, 0));
+    assert_non_null(tasks_get(&t, "r", "a", MS(TASK_TTL_LEAST - 1)));
+    assert_null(tasks_get(&t, "r", "a", MS(TASK_TTL_LEAST)));
     tasks_done(&t);
 }
 
@@ -105,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_is_its_callers),
         cmocka_unit_test(its_time_begins_anew_with_each_use),
+        cmocka_unit_test(a_look_is_no_use),
         cmocka_unit_test(who_makes_many_loses_its_own),
         cmocka_unit_test(what_does_not_fit_is_not_remembered),
     };
