@@ -115,6 +115,22 @@ test('what is asked, decided and done is recorded', async () => {
   assert(lines().findIndex((l) => l.reason === 'approval_given' && l.call === w.id) < lines().findIndex((l) => l.kind === 'credential'), 'and before its credential');
 });
 
+test('a call that comes again with answers is another call: it waits anew, and the answers are shown', async () => {
+  const before = odd.seen.length;
+  const first = post('odd', close({ id: 1 }));
+  await cli('approve', (await waiting()).id);
+  assert.ok((await first).json.result);
+  const more = { inputResponses: { sure: { action: 'accept', content: { force: true } } }, requestState: 'opaque' };
+  const again = post('odd', close({ id: 1 }, 8, more));
+  const w = await waiting();
+  const shown = JSON.stringify(w);
+  assert.ok(shown.includes('inputResponses') && shown.includes('force') && shown.includes('opaque'), shown);
+  assert.equal(odd.seen.length, before + 1, 'the leave of before is used up');
+  await cli('deny', w.id);
+  refused(await again, /./);
+  assert.equal(odd.seen.length, before + 1);
+});
+
 test('time runs out', async () => {
   const before = odd.seen.length;
   const r = await post('short', close());
