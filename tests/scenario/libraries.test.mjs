@@ -13,3 +13,12 @@ test('the program is linked with small libraries only', (t) => {
   assert.deepEqual(names.filter((n) => !small.has(n)), []);
 });
 
+
+// Static storage of threads comes out of each thread's stack, and the smallest has 64 KiB (src/sandbox/guard/waiters.c): it could not be started, and exec
+// would have no network.
+test('what each thread has to itself leaves room on the smallest stack', () => {
+  const r = spawnSync('readelf', ['-lW', BIN], { encoding: 'utf8' });
+  assert.equal(r.status, 0, r.stderr);
+  const [, size] = /^\s*TLS\s+\S+\s+\S+\s+\S+\s+\S+\s+(0x[0-9a-f]+)/m.exec(r.stdout);
+  assert.ok(Number(size) > 0 && Number(size) <= 40 << 10, `${Number(size)} bytes`);
+});
