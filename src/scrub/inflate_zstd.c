@@ -14,6 +14,8 @@
 #include "scrub/codec.h"
 
 #define WINDOW_LOG_MAX 23 /* 8 MiB */
+#define HEAD_MAX                                                                                   \
+    18 /* bytes of the longest frame header (RFC 8878 3.1.1.1), with its magic number */
 
 struct api {
     __typeof__(&ZSTD_createDCtx) create;
@@ -48,12 +50,13 @@ struct state {
     const struct api *api;
     ZSTD_DCtx *decoder;
     uint8_t magic[4]; /* of this frame */
-    size_t magic_n;
+    size_t head_n;    /* bytes of this frame that may be its header, and have gone in */
 };
 
 /* The distribution's library also reads formats from before RFC 8878, which nobody looks after.
  * So the first four bytes of each frame are looked at: 28 b5 2f fd, or 50..5f 2a 4d 18 for one
- * that is skipped. */
+ * that is skipped. And as it looks for those formats wherever a call begins while a header is not complete, also
+ * in the middle of one, it gets headers byte by byte. */
 static bool magic_right(const uint8_t *p, size_t n)
 {
     static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd}, skipped[] = {0x50, 0x2a, 0x4d, 0x18};
@@ -85,12 +88,13 @@ static int step(void *state, const uint8_t **p, size_t *n, uint8_t *out, size_t 
 {
     struct state *s = state;
     size_t most = *n;
-    if (s->magic_n < sizeof(s->magic)) {
-        most = most < sizeof(s->magic) - s->magic_n ? most : sizeof(s->magic) - s->magic_n;
-        memcpy(s->magic + s->magic_n, *p, most);
-        s->magic_n += most;
-        if (!magic_right(s->magic, s->magic_n))
-            return err_set(e, -E_PARSE, "the body is not zstd");
+    if (most > 0 && s->head_n < HEAD_MAX) {
+        most = 1;
+        if (s->head_n < sizeof(s->magic)) {
+            s->magic[s->head_n] = **p;
+            if (!magic_right(s->magic, s->head_n + 1))
+                return err_set(e, -E_PARSE, "the body is not zstd");
+        }
     }
     ZSTD_inBuffer in = {*p, most, 0};
     ZSTD_outBuffer to = {out, room, 0};
@@ -100,12 +104,13 @@ static int step(void *state, const uint8_t **p, size_t *n, uint8_t *out, size_t 
         return err_set(e, -E_PARSE, "the body is not zstd: %s", s->api->error_name(left));
     *p += in.pos;
     *n -= in.pos;
+    s->head_n += s->head_n < HEAD_MAX ? in.pos : 0;
     *ret_n = to.pos;
     if (in.pos == 0 && to.pos == 0)
         return 0;
     *ret_ended = left == 0;
     if (left == 0)
-        s->magic_n = 0;
+        s->head_n = 0;
     return 0;
 }
 

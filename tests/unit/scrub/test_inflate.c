@@ -244,7 +244,7 @@ static void a_zstd_window_above_8_mib_is_refused(void **state)
     }
 }
 
-/* The library would read the format of zstd 0.5, and a frame with a dictionary. */
+/* The library would read the format of zstd 0.5, also behind the right magic number, and a frame with a dictionary. */
 static void zstd_is_that_of_the_rfc(void **state)
 {
     (void)state;
@@ -262,6 +262,12 @@ static void zstd_is_that_of_the_rfc(void **state)
             if (i < 4)
                 assert_string_equal(e.msg, "the body is not zstd");
         }
+    for (size_t piece = 1; piece <= 12; piece++) {
+        AUTO(buf) old = BUF_INIT(100);
+        struct err why = {0};
+        (void)buf_add(&old, "\x28\xb5\x2f\xfd\x25\xb5\x2f\xfd\x06\xd6\x58\x00", 12);
+        assert_int_equal(decode(INFLATE_ZSTD, &old, piece, 100, NULL, &why), -E_PARSE);
+    }
     /* A frame to be skipped, then one of three bytes, stored. */
     AUTO(buf) b = BUF_INIT(100), out = BUF_INIT(100);
     struct err e = {0};
