@@ -20,6 +20,7 @@
 #define SOCKET_MOST (10u << 20) /* what both queues of one hold at most: tcp_rmem and tcp_wmem */
 
 /* States of a connection that matter here (include/net/tcp_states.h). */
+#define STATE_ASKS    0x02 /* SYN_SENT: while it is set up its numbers are anything up to 4 GiB */
 #define STATE_NEW     0x03 /* SYN_RECV: nobody's yet, but not left behind */
 #define STATE_WAITS   0x06 /* TIME_WAIT: holds nothing */
 #define STATE_LISTENS 0x0a /* its numbers count connections */
@@ -63,6 +64,13 @@ static const char *word_at(const char *line, int index, size_t *ret_len)
     return p;
 }
 
+/* A queue's length is the difference of two numbers that the kernel reads without a lock, and so for a moment negative:
+ * 4 GiB, written as it is for the queue of what is sent. */
+static uint64_t bytes_of(uint64_t queue)
+{
+    return queue > INT32_MAX ? 0 : queue;
+}
+
 bool sockets_parse_line(const char *line, struct sockets_usage *ret)
 {
     size_t n, left;
@@ -79,8 +87,8 @@ bool sockets_parse_line(const char *line, struct sockets_usage *ret)
     p = word_at(line, INODE_WORD, &n);
     if (str_to_u64(p, n, UINT64_MAX, &inode) < 0)
         return false;
-    if (state != STATE_LISTENS)
-        ret->bytes += sent + received;
+    if (state != STATE_LISTENS && state != STATE_ASKS)
+        ret->bytes += bytes_of(sent) + bytes_of(received);
     ret->orphans += inode == 0 && state != STATE_WAITS && state != STATE_NEW;
     return true;
 }

@@ -20,6 +20,10 @@ static void queues_of_connections_are_added_up(void **state)
     } table[] = {
         {ENDS "01 00000010:00000020" REST "4711 1 0000000000000000 20 4 30 10 -1\n", true, 48, 0},
         {ENDS "07 00000000:00034000" REST "4711 2 0000000000000000 0\n", true, 0x34000, 0},
+        /* As it looked in a kernel between connect(2) and the first packet, and what a race makes of a queue. */
+        {ENDS "02 CC4E1F0F:00000000" REST "4711 1 000000006f6af8d3 100 0 0 10 -1\n", true, 0, 0},
+        {ENDS "02 25AA3598:00000000" REST "4711 1 000000006f6af8d3 100 0 0 10 -1\n", true, 0, 0},
+        {ENDS "01 FFFFFF80:00000020" REST "4711 1 0000000000000000 20 4 30 10 -1\n", true, 32, 0},
         /* A listener's numbers are connections, not bytes. */
         {ENDS "0A 00000080:00000007" REST "1455 1 0000000085086919 100 0 0 10 0\n", true, 0, 0},
         /* Left behind with data; TIME_WAIT and a half-open one are not. */
