@@ -34,8 +34,9 @@ try {
   for (const [name, make] of [['direct', () => direct(o)], ['ours', () => ours(o)], ...['ssh', 'stunnel', 'haproxy'].map((n) => [n, () => peer(n, o)])]) {
     let x;
     try {
+      if (process.env.LINE_ONLY && !process.env.LINE_ONLY.split(',').includes(name)) continue;
       x = await make();
-      const runs = Array.from({ length: rounds }, () => [runLoad(o, ['-c', 1], x.fast), runLoad(o, ['-c', 64], x.fast), runLoad(o, ['-c', 4, '-n', 4, '-d', 120, '-u', BULK], x.bulk)]);
+      const runs = Array.from({ length: rounds }, () => [runLoad(o, ['-c', 1], x.fast), runLoad(o, ['-c', 64], x.fast), runLoad(o, ['-c', 4, '-n', 16, '-d', 120, '-u', BULK], x.bulk)]);
       const of = (i, key) => median(runs.map((r) => r[i][key]));
       console.log(JSON.stringify({
         name, failures: runs.flat().reduce((a, r) => a + r.failures, 0), one: { p50_us: of(0, 'p50_us'), p99_us: of(0, 'p99_us') },

@@ -6,17 +6,19 @@
  * never added first. Never suspends. */
 #include "base/budget.h"
 
-static bool has_room(const struct budget *b, size_t n)
+size_t budget_left(const struct budget_share *s)
 {
-    for (; b; b = b->outer)
-        if (b->used > b->max || n > b->max - b->used)
-            return false;
-    return true;
+    size_t left = SIZE_MAX;
+    for (const struct budget *b = s->of; b; b = b->outer) {
+        size_t here = b->used < b->max ? b->max - b->used : 0;
+        left = left < here ? left : here;
+    }
+    return left;
 }
 
 bool budget_set(struct budget_share *s, size_t n)
 {
-    if (n > s->n && !has_room(s->of, n - s->n))
+    if (n > s->n && n - s->n > budget_left(s))
         return false;
     for (struct budget *b = s->of; b; b = b->outer) {
         MUST(b->used >= s->n);

@@ -18,5 +18,7 @@ struct budget_share {
 /* Makes the share `n` large, up or down. False when the budget, or one around it, has not that much
  * left: nothing has changed then. */
 bool budget_set(struct budget_share *s, size_t n) WARN_UNUSED;
+/* What the share may grow by: SIZE_MAX without a ceiling. */
+size_t budget_left(const struct budget_share *s);
 /* Gives all of it back. */
 void budget_end(struct budget_share *s);

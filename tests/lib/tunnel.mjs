@@ -65,7 +65,7 @@ export async function startGateway(s, t, routes, { config = {}, args = [], up = 
     return g;
   };
   g.pid = () => confinedPid(g.proc.pid);
-  g.isUp = (n = 2) => until('the gateway is connected', () => (g.proc.err.match(/msg="connected to the edge"/g) ?? []).length >= n);
+  g.isUp = (n = config.connections ?? 4) => until('the gateway is connected', () => (g.proc.err.match(/msg="connected to the edge"/g) ?? []).length >= n);
   g.metric = async (name) => Number((await (await fetch(`http://${g.page}/metrics`)).text()).match(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm'))?.[1]);
   g.stop = async (signal = 'SIGTERM') => { await end(g.proc, { signal }); return g.proc; };
   return g.boot();

@@ -149,7 +149,7 @@ describe('a gateway that runs', () => {
       await g.isUp();
       const r = await until('it is ready', async () => { const p = await page(g, '/readyz'); return p.status === 200 && p; });
       const j = r.json();
-      assert.deepEqual([j.ready, j.why, j.connections, j.routes, j.routes_up], [true, null, 2, 2, 1], 'one dead route is told and keeps nobody else out');
+      assert.deepEqual([j.ready, j.why, j.connections, j.routes, j.routes_up], [true, null, 4, 2, 1], 'one dead route is told and keeps nobody else out');
       assert.equal(j.not_up.length, 1);
       assert.deepEqual([j.not_up[0].route, j.not_up[0].state, j.not_up[0].source], ['dead', 'down', 'connect']);
       assert.match(j.not_up[0].why, /refused/);
@@ -206,7 +206,7 @@ describe('a gateway that runs', () => {
       assert.equal((await call(s, t, `wiki.${t.domain}`, { headers: { host: 'other.example' } })).status, 421);
       const j = await until('a PING was answered', async () => { const p = (await page(g, '/status')).json(); return p.connections.every((c) => c.rtt_us > 0) && p; }, ms(30000));
       assert.equal(j.type, 'gateway_status');
-      assert.deepEqual(j.connections.map((c) => c.state), ['up', 'up']);
+      assert.deepEqual(j.connections.map((c) => c.state), ['up', 'up', 'up', 'up']);
       assert.equal(j.tunnel_domain, t.domain);
       assert.equal(j.certificate.hosts, `*.${t.domain}`);
       assert.match(j.certificate.issuer, /test authority/);
@@ -292,8 +292,8 @@ describe('gateway doctor', () => {
       assert.match(d.of('signature').text, /was signed by a CA that is registered/);
       assert.deepEqual(modern.methods, ['server/discover', 'tools/list'], 'no tool is called, nothing is initialized');
       assert.equal(await g.metric('sallyport_gateway_dials_total\\{outcome="ok"\\}'), dials);
-      assert.equal(await g.metric('sallyport_gateway_connections'), 2);
-      assert.equal(s.proc.err.match(/msg="gateway connected"/g).length, 2, 'the edge has seen no third one');
+      assert.equal(await g.metric('sallyport_gateway_connections'), 4);
+      assert.equal(s.proc.err.match(/msg="gateway connected"/g).length, 4, 'the edge has seen no fifth one');
       assert(!d.out.includes(t.token));
       const words = await run(BIN, ['gateway', 'doctor', '--config', d.file], { timeout: ms(60000) });
       assert.equal(words.code, 0, words.out);

@@ -79,7 +79,7 @@ describe('callers that do not read', () => {
       for (const k of callers) { k.write(`GET / HTTP/1.1\r\nHost: big.${t.domain}\r\n\r\n`); k.pause(); }
       await new Promise((ok) => setTimeout(ok, ms(1000)));   // their buffers are full by now
       await end(g.proc, { signal: 'SIGKILL' });
-      await until('the server lets both connections go', () => (s.proc.err.match(/msg="gateway gone"/g) ?? []).length >= 2, ms(10000));
+      await until('the server lets all connections go', () => (s.proc.err.match(/msg="gateway gone"/g) ?? []).length >= 4, ms(10000));
       const again = await startGateway(s, t, { big: `http://127.0.0.1:${big.address().port}` });
       const k = await callerSocket(s, t, `big.${t.domain}`);
       k.write(`GET / HTTP/1.1\r\nHost: big.${t.domain}\r\n\r\n`);
@@ -228,22 +228,22 @@ describe('processes that die under load', () => {
     const stream = http.createServer((q, r) => { r.writeHead(200, { 'content-type': 'text/event-stream' }); r.flushHeaders(); held.set(q.url, r); r.on('close', () => held.delete(q.url)); });
     const more = { ...routes(), stream: `http://127.0.0.1:${await listen(stream)}` };
     const gs = [await startGateway(s, t, more), await startGateway(s, t, more)];
-    const callers = await Promise.all(Array.from({ length: 12 }, async (_, i) => {
+    const callers = await Promise.all(Array.from({ length: 16 }, async (_, i) => {
       const c = { k: await callerSocket(s, t, `stream.${t.domain}`), text: '', closed: false };
       c.k.on('data', (d) => { c.text += d; }).on('close', () => { c.closed = true; });
       c.k.write(`GET /${i} HTTP/1.1\r\nHost: stream.${t.domain}\r\n\r\n`);
       return c;
     }));
-    await until('all are open', () => held.size === 12 && callers.every((c) => /event-stream/.test(c.text)));
+    await until('all are open', () => held.size === 16 && callers.every((c) => /event-stream/.test(c.text)));
     const at = [await gs[0].metric('sallyport_gateway_callers'), await gs[1].metric('sallyport_gateway_callers')];
-    assert.deepEqual(at, [6, 6], 'spread over both');
+    assert.deepEqual(at, [8, 8], 'spread over both');
     gs[0].proc.kill('SIGKILL');
-    await until('its callers are cut', () => callers.filter((c) => c.closed).length === 6, ms(5000));
+    await until('its callers are cut', () => callers.filter((c) => c.closed).length === 8, ms(5000));
     assert.equal((await call(s, t, `echo.${t.domain}`, { method: 'POST', body: 'x' })).text, 'x');
     for (const r of held.values()) r.write('data: on\n\n');
-    await until('the others go on', () => callers.filter((c) => !c.closed && /data: on/.test(c.text)).length === 6);
+    await until('the others go on', () => callers.filter((c) => !c.closed && /data: on/.test(c.text)).length === 8);
     assert(callers.filter((c) => c.closed).every((c) => !/\r\n0\r\n\r\n$/.test(c.text)), 'a cut stream is not a whole one');
-    await until('the private server is let go', () => held.size === 6, ms(5000));
+    await until('the private server is let go', () => held.size === 8, ms(5000));
     for (const c of callers) c.k.destroy();
     stream.closeAllConnections(); stream.close();
     await gs[1].stop();
@@ -311,7 +311,7 @@ describe('certificates and tokens that are not good', () => {
     assert.doesNotMatch(text, /\r\n0\r\n\r\n$/);
     await s.tunnels().certificates.create(t.id, { ca_certificate_pem: fs.readFileSync(authority(tempDir('third')).file, 'utf8') });
     await until('callers come through again, on the connections of before', async () => (await alertOf(s, host)) === undefined, ms(8000));
-    assert.equal((g.proc.err.match(/msg="connected to the edge"/g) ?? []).length, 2);
+    assert.equal((g.proc.err.match(/msg="connected to the edge"/g) ?? []).length, 4);
     await g.stop();
   });
 

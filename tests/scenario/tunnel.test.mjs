@@ -215,11 +215,11 @@ describe('a tunnel that is changed', () => {
     await s.tunnels().rotateToken(t.id, {});
     assert.equal((await call(s, t, `wiki.${t.domain}`)).status, 200, 'established ones stay');
     const r = await s.api('POST', `/v1/tunnels/${t.id}/disconnect`, {});
-    assert.deepEqual(r.body, { id: t.id, type: 'tunnel_disconnected', connections: 2 });
+    assert.deepEqual(r.body, { id: t.id, type: 'tunnel_disconnected', connections: 4 });
     await g.proc.line(/does not know the token/);
     assert.equal(await alertOf(s, `wiki.${t.domain}`), 80);
     await t.takeToken();
-    await g.isUp(3);
+    await g.isUp(5);
     assert.equal((await call(s, t, `wiki.${t.domain}`)).status, 200, 'the new token is read from its file');
     await g.stop();
   });
@@ -253,7 +253,7 @@ describe('a tunnel that is changed', () => {
     await s.kill9();
     await s.reboot();
     s.ingress = Number(s.proc.out.match(/^ingress 127\.0\.0\.1:(\d+)$/m)[1]);
-    await g.isUp(4);
+    await g.isUp(8);
     assert.equal((await call(s, t, `wiki.${t.domain}`)).status, 200);
     await g.stop();
   });

@@ -82,7 +82,7 @@ static int submit_settings(struct h2_conn *c)
 {
     nghttp2_settings_entry all[SETTINGS_MAX];
     size_t n = 0;
-    add(all, &n, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, c->line.stream_window);
+    add(all, &n, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, c->window);
     add(all, &n, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->head_bytes_max);
     /* No tree of priorities (RFC 9113 5.3): nothing to be made large. */
     add(all, &n, NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1);

@@ -53,6 +53,7 @@ struct h2_conn {
     size_t held;               /* has come and was not read */
     struct budget_share share; /* the same, in line.budget */
     size_t owed;           /* of what has come the connection's window is still to be given back */
+    size_t n_laden;        /* streams whose readers do not keep up */
     uint32_t window;       /* of a stream, as was said last */
     int64_t window_ns;     /* when */
     unsigned settings_out; /* SETTINGS that the peer has not acknowledged */
@@ -124,7 +125,7 @@ void h2_windows_init(struct h2_conn *c);
 /* SETTINGS were queued, or acknowledged. */
 void h2_windows_settings(struct h2_conn *c, bool acknowledged);
 /* So many bytes are kept by a stream; it may be cut off for it, or another one. */
-void h2_windows_came(struct h2_conn *c, size_t n);
+void h2_windows_came(struct h2_stream *st, size_t n);
 /* So many of `st` were read. */
 void h2_windows_read(struct h2_stream *st, size_t n);
 /* So many will not be. */

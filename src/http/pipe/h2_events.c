@@ -227,7 +227,7 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
     if (st->counts)
         st->due -= n;
     waitq_wake_all(&st->reader);
-    h2_windows_came(arg, n);
+    h2_windows_came(st, n);
     return 0;
 }
 

@@ -37,7 +37,7 @@ struct h2_stream *h2_stream_new(struct h2_conn *c)
 
 int h2_stream_keep(struct h2_stream *st, const void *p, size_t n)
 {
-    if (n > 2 * (size_t)st->c->line.stream_window - st->in.n)
+    if (n > 2 * (size_t)st->c->line.stream_window_most - st->in.n)
         return -EMSGSIZE; /* more than the windows have room for */
     h2_body_add(&st->in, p, n);
     return 0;

@@ -19,20 +19,42 @@
  * there, what has come is, so it may be passed by one frame for as long as this takes.
  *
  * Windows that are small from the start would need no such thing, but would make each stream slow over
- * a long line; windows for what is there at most are not affordable. */
+ * a long line; windows for what is there at most are not affordable. But most streams are read as they
+ * come, and hold next to nothing. So windows begin at stream_window_most, and what counts is how many
+ * streams are laden: hold as much as stream_window, for their readers do not keep up. These and one more
+ * may have a quarter of held_max; the more they are, the smaller the windows of all, down to stream_window.
+ * A window is made smaller at once, which the peer knows a round trip later; until then no more than the
+ * connection's window comes. It is made wider once a second at most. */
 #include "http/pipe/h2_conn.h"
 
 #include "base/time.h"
 
-#define WINDOW_MAX      (16u << 20)
-#define WINDOW_MIN      (16u << 10) /* a frame */
-#define CHANGE_EVERY_NS NS_PER_S
+#define WINDOW_MAX     (16u << 20)
+#define WINDOW_MIN     (16u << 10) /* a frame */
+#define WIDEN_EVERY_NS NS_PER_S
 
 static uint32_t within(uint32_t n, uint32_t otherwise)
 {
     if (n == 0)
         return otherwise;
     return n > WINDOW_MAX ? WINDOW_MAX : n;
+}
+
+/* What may be held: held_max, or less where others use up the budget. */
+static size_t ceiling(const struct h2_conn *c)
+{
+    const size_t left = budget_left(&c->share), most = c->line.held_max;
+    return c->held > most || most - c->held < left ? most : c->held + left;
+}
+
+/* The window that all may have while so many are laden. */
+static uint32_t widest(const struct h2_conn *c)
+{
+    const size_t each = ceiling(c) / 4 / (c->n_laden + 1);
+    uint32_t n = c->line.stream_window_most;
+    while (n > c->line.stream_window && n > each)
+        n /= 2;
+    return n > c->line.stream_window ? n : c->line.stream_window;
 }
 
 void h2_windows_init(struct h2_conn *c)
@@ -42,8 +64,12 @@ void h2_windows_init(struct h2_conn *c)
     l->conn_window = within(l->conn_window, H2_CONN_WINDOW);
     if (l->held_max && l->held_max < 2 * (size_t)l->conn_window)
         l->held_max = 2 * (size_t)l->conn_window;
-    c->window = l->stream_window;
+    if (!l->held_max || l->stream_window_most < l->stream_window)
+        l->stream_window_most = l->stream_window;
+    if (l->stream_window_most > WINDOW_MAX)
+        l->stream_window_most = WINDOW_MAX;
     c->share.of = l->held_max ? l->budget : NULL;
+    c->window = widest(c);
 }
 
 void h2_windows_settings(struct h2_conn *c, bool acknowledged)
@@ -75,13 +101,14 @@ static uint32_t part(const struct h2_conn *c, uint32_t of)
 /* The window that streams should have; larger again only when there is a lot of room. */
 static uint32_t fitting(const struct h2_conn *c)
 {
-    uint32_t n = c->window;
-    if (c->held > c->line.held_max / 2)
+    const size_t most = ceiling(c);
+    uint32_t n = widest(c);
+    if (c->held > most / 2)
         n = part(c, 16);
-    else if (c->held > c->line.held_max / 4)
+    else if (c->held > 3 * (most / 8))
         n = part(c, 4);
-    else if (c->held < c->line.held_max / 8)
-        return c->line.stream_window;
+    else if (c->held < most / 4)
+        return n;
     return n < c->window ? n : c->window;
 }
 
@@ -91,7 +118,7 @@ static void adapt(struct h2_conn *c)
     if (n == c->window || c->settings_out || c->broken)
         return;
     int64_t now = time_mono_ns();
-    if (now - c->window_ns < CHANGE_EVERY_NS)
+    if (n > c->window && now - c->window_ns < WIDEN_EVERY_NS)
         return;
     const nghttp2_settings_entry s = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, n};
     if (nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, &s, 1) != 0)
@@ -166,10 +193,12 @@ static void share_more(struct h2_conn *c)
     }
 }
 
-void h2_windows_came(struct h2_conn *c, size_t n)
+void h2_windows_came(struct h2_stream *st, size_t n)
 {
+    struct h2_conn *c = st->c;
     if (!c->line.held_max)
         return;
+    c->n_laden += st->in.n >= c->line.stream_window && st->in.n - n < c->line.stream_window;
     c->held += n;
     c->owed += n;
     if (c->held > c->line.held_max - c->line.conn_window / 2)
@@ -183,6 +212,7 @@ void h2_windows_read(struct h2_stream *st, size_t n)
 {
     struct h2_conn *c = st->c;
     if (c->line.held_max) {
+        c->n_laden -= st->in.n < c->line.stream_window && st->in.n + n >= c->line.stream_window;
         c->held -= n;
         share_less(c);
         settle(c);
@@ -199,6 +229,7 @@ void h2_windows_read(struct h2_stream *st, size_t n)
 void h2_windows_dropped(struct h2_conn *c, size_t n)
 {
     if (c->line.held_max) {
+        c->n_laden -= n >= c->line.stream_window;
         c->held -= n;
         share_less(c);
         settle(c);

@@ -185,6 +185,9 @@ struct http_line {
      * reset (ENHANCE_YOUR_CALM, -ECONNRESET), so that the others go on. Buffers take up to twice as much
      * memory as what is in them. */
     size_t held_max;
+    /* With held_max: what one stream may send while nearly all are read as fast as they come, up to 16 MiB;
+     * a long line is filled with it. Less than stream_window: that. */
+    uint32_t stream_window_most;
     /* With held_max: what is held is counted here, too, together with other connections. Where that has no
      * room, those of this connection that hold most are reset until it has. Outlives the connection. */
     struct budget *budget;

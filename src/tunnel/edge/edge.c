@@ -30,16 +30,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_MS       5000
-#define ANSWER_MS     10000
-#define PING_MS       5000
-#define DEAD_MS       10000
-#define GATEWAYS_MOST 16
-#define STREAMS_MOST  (1u << 20)   /* of one link: what the gateway takes is less */
-#define STREAM_WINDOW (256u << 10) /* of one caller, on its way from the gateway */
-#define CONN_WINDOW   (4u << 20)
-#define HEAD_BYTES    (8u << 10)  /* of a gateway's answer */
-#define HELD_MOST     (16u << 20) /* of all callers of one connection that do not read */
+#define LOOK_MS            5000
+#define ANSWER_MS          10000
+#define PING_MS            5000
+#define DEAD_MS            10000
+#define GATEWAYS_MOST      64
+#define STREAMS_MOST       (1u << 20)   /* of one link: what the gateway takes is less */
+#define STREAM_WINDOW      (256u << 10) /* of one caller, on its way from the gateway */
+#define STREAM_WINDOW_MOST (4u << 20)   /* while hardly any caller is slow to read */
+#define CONN_WINDOW        (4u << 20)
+#define HEAD_BYTES         (8u << 10)  /* of a gateway's answer */
+#define HELD_MOST          (16u << 20) /* of all callers of one connection that do not read */
 #define LOOKS_MOST                                                                                 \
     8              /* at the store, for the name of a stranger: of so many labels below a tunnel */
 #define TRIES    3 /* gateways that a caller is offered to */
@@ -247,6 +248,7 @@ int edge_serve(struct edge *e, const struct edge_arrival *a, struct stream *s, s
         .line = {.ping_ms = e->o.ping_ms,
                  .dead_ms = e->o.dead_ms,
                  .stream_window = STREAM_WINDOW,
+                 .stream_window_most = STREAM_WINDOW_MOST,
                  .conn_window = CONN_WINDOW,
                  .held_max = HELD_MOST,
                  .budget = &t->memory},

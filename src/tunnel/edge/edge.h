@@ -36,7 +36,7 @@ struct edge_options {
     int64_t answer_ms;    /* a gateway's answer to a new caller; 0: 10 s */
     int64_t ping_ms;      /* 0: 5 s */
     int64_t dead_ms;      /* 0: 10 s */
-    size_t gateways_most; /* connections of one tunnel; 0: 16 */
+    size_t gateways_most; /* connections of one tunnel; 0: 64 */
     size_t memory_most;   /* bytes that are held for all who do not read; 0: LIMIT_EDGE_BYTES */
 };
 struct edge *edge_new(const struct edge_options *o);

@@ -139,7 +139,7 @@ static int read_edge(const struct place *root, struct gateway_config *c)
     struct place ca = place_member(root, "ca_file"), direct = place_member(root, "no_proxy");
     struct place proxy = place_member(root, "proxy");
     struct config_url u;
-    int64_t n = 2;
+    int64_t n = GATEWAY_CONNECTIONS_MAX;
     if (!at.value)
         return 0;
     int r = config_url(&at, false, &u);

@@ -186,7 +186,7 @@ static void add_routes(const struct setup_draft *d, struct buf *out)
 
 static const char others[] =
     "\n# The rest, with what holds when it is not said:\n"
-    "# connections: 2                            # to the edge\n"
+    "# connections: 4                            # to the edge\n"
     "# proxy: http://user@proxy.example:3128     # the way out (none)\n"
     "# proxy_password_file: /path/of/password\n"
     "# admin: 127.0.0.1:8403                     # /healthz, /readyz, /metrics\n"

@@ -22,18 +22,19 @@
 
 #include <stdio.h>
 
-#define FIRST_MS      1000
-#define CAP_MS        30000
-#define STEADY_MS     10000 /* a connection that lasted so long starts the count anew */
-#define IDLE_MS       (INT64_C(365) * 86400 * 1000) /* without callers; it is pinged */
-#define PING_MS       5000
-#define DEAD_MS       10000
-#define STREAMS_MOST  16384        /* callers on one connection */
-#define STREAM_WINDOW (256u << 10) /* of one caller, on its way to us */
-#define CONN_WINDOW   (4u << 20)
-#define HELD_MOST     (64u << 20) /* of all callers of one connection whose servers do not read */
-#define TELL_AGAIN_NS (300 * NS_PER_S)
-#define CONNECTOR     24
+#define FIRST_MS           1000
+#define CAP_MS             30000
+#define STEADY_MS          10000 /* a connection that lasted so long starts the count anew */
+#define IDLE_MS            (INT64_C(365) * 86400 * 1000) /* without callers; it is pinged */
+#define PING_MS            5000
+#define DEAD_MS            10000
+#define STREAMS_MOST       16384        /* callers on one connection */
+#define STREAM_WINDOW      (256u << 10) /* of one caller, on its way to us */
+#define STREAM_WINDOW_MOST (4u << 20)   /* while hardly any server is slow to read */
+#define CONN_WINDOW        (4u << 20)
+#define HELD_MOST          (64u << 20) /* of all callers of one connection whose servers do not read */
+#define TELL_AGAIN_NS      (300 * NS_PER_S)
+#define CONNECTOR          24
 
 struct uplink {
     struct uplinks *all;
@@ -101,6 +102,7 @@ static int attend(struct uplink *l, struct stream *s, struct err *e)
         .line = {.ping_ms = PING_MS,
                  .dead_ms = DEAD_MS,
                  .stream_window = STREAM_WINDOW,
+                 .stream_window_most = STREAM_WINDOW_MOST,
                  .conn_window = CONN_WINDOW,
                  .held_max = HELD_MOST},
         .serve = serve,

@@ -40,6 +40,26 @@ static void what_is_taken_is_taken_from_the_outer_one_too(void **state)
     budget_end(&y);
 }
 
+static void what_is_left_is_the_least_of_all(void **state)
+{
+    struct budget all = {.max = 100}, part = {.max = 60, .outer = &all};
+    struct budget_share s = {.of = &part}, other = {.of = &all}, free_one = {0};
+    (void)state;
+    assert_true(budget_left(&free_one) == SIZE_MAX);
+    assert_int_equal(budget_left(&s), 60);
+    assert_true(budget_set(&s, 20));
+    assert_int_equal(budget_left(&s), 40);
+    assert_int_equal(budget_left(&other), 80);
+    assert_true(budget_set(&other, 75));
+    assert_int_equal(budget_left(&s), 5);
+    assert_true(budget_set(&s, 25));
+    assert_int_equal(budget_left(&s), 0);
+    part.max = 10; /* a ceiling that has come down */
+    assert_int_equal(budget_left(&s), 0);
+    budget_end(&s);
+    budget_end(&other);
+}
+
 static void enormous_shares_do_not_wrap(void **state)
 {
     (void)state;
@@ -64,6 +84,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_share_grows_to_the_ceiling_and_no_further),
         cmocka_unit_test(what_is_taken_is_taken_from_the_outer_one_too),
+        cmocka_unit_test(what_is_left_is_the_least_of_all),
         cmocka_unit_test(enormous_shares_do_not_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,6 +246,63 @@ static void windows_follow_what_is_held(void)
 }
 H2_CASE(windows_follow_what_is_held)
 
+static void echoed(struct stream *s)
+{
+    char bytes[100];
+    for (int i = 0; i < 10; i++)
+        CHECK(stream_write(s, "hello", 5) == 0 && stream_read(s, bytes, sizeof(bytes)) == 5, "%d",
+              i);
+}
+
+/* Streams that are read have wide windows; each whose reader does not keep up makes those of all smaller, at
+ * once, and a second after it has left they are wide again. */
+static void windows_are_wide_while_streams_are_read(void)
+{
+    struct both b;
+    static struct stream stuck[3], read;
+    time_test_set(time_mono_ns(), 0);
+    both_init_with(&b, NULL,
+                   &(struct http_link_options){.line = {.stream_window = 64 * KIB,
+                                                        .stream_window_most = 1024 * KIB,
+                                                        .conn_window = 256 * KIB,
+                                                        .held_max = 4096 * KIB}});
+    W.tunnel = echo_bytes;
+    tunnel_open(&b, &read);
+    echoed(&read);
+    struct h2_conn *c = conn_of(&read);
+    CHECK(c->window == 1024 * KIB && c->n_laden == 0, "%u, %zu", c->window, c->n_laden);
+    W.tunnel = pour;
+    /* 1024 KiB for two, three, four, as powers of two */
+    static const uint32_t then[] = {512 * KIB, 256 * KIB, 256 * KIB};
+    size_t held = 0;
+    for (size_t i = 0; i < ARRAY_LEN(stuck); i++) {
+        tunnel_open(&b, &stuck[i]);
+        for (int n = 0; n < 5000; n++)
+            (void)!fiber_yield();
+        CHECK(c->n_laden == i + 1 && c->window == then[i], "%zu laden, %u", c->n_laden, c->window);
+        CHECK(c->held > held && c->held <= 1536 * KIB, "%zu", c->held);
+        held = c->held;
+        echoed(&read);
+    }
+    ssize_t code = 0;
+    size_t got = read_until_it_ends(&stuck[0], 4 << 20, &code);
+    CHECK(got >= 4 << 20, "nothing is lost: %zu, %zd", got, code);
+    for (size_t i = 0; i < ARRAY_LEN(stuck); i++)
+        stream_done(&stuck[i]);
+    CHECK(c->n_laden == 0 && c->held == 0 && c->owed == 0, "%zu %zu %zu", c->n_laden, c->held,
+          c->owed);
+    echoed(&read);
+    CHECK(c->window == 256 * KIB, "%u", c->window);
+    time_test_advance(2 * NS_PER_S);
+    echoed(&read);
+    CHECK(c->window == 1024 * KIB, "%u", c->window);
+    stream_done(&read);
+    until_equal(&W.served, 4);
+    both_left(&b);
+    time_test_reset();
+}
+H2_CASE(windows_are_wide_while_streams_are_read)
+
 /* ---- many ---- */
 
 #define MANY (SANITIZED ? 1000 : 3000)
@@ -298,6 +355,7 @@ int main(void)
         CASE(nor_at_the_server),
         CASE(the_ceiling_holds_and_the_others_go_on),
         CASE(windows_follow_what_is_held),
+        CASE(windows_are_wide_while_streams_are_read),
         CASE(a_shared_budget_holds_and_is_given_back),
         CASE(thousands_of_streams_come_and_leave),
     };

@@ -99,7 +99,7 @@ static void what_is_left_out_has_a_default(void **state)
     struct gateway_config *c = load(EDGE TLS ROUTES);
     (void)state;
     assert_int_equal(c->edge.port, 443);
-    assert_int_equal(c->edge.connections, 2);
+    assert_int_equal(c->edge.connections, 4);
     assert_int_equal(c->edge.proxy.host.kind, HOST_NONE);
     assert_null(c->edge.proxy.user);
     assert_null(c->edge.ca_file);
