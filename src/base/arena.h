@@ -3,7 +3,7 @@
 
 #include "base/base.h"
 
-#define ARENA_BLOCK_BYTES 2048 /* block and head together: what spares are made of */
+#define ARENA_BLOCK_BYTES 1024 /* block and head together: what spares are made of */
 
 struct arena_block;
 struct arena {

@@ -76,8 +76,8 @@ if (INSIDE) describe('inside', () => {
     const [g0, e0, u0] = [count(s.proc, gone), count(gateways.g.proc, ended), count(gateways.g.proc, up)];
     await forward(0);
     const dark = Date.now();
-    await until('the server notices', () => count(s.proc, gone) === g0 + 2, ms(15000));
-    await until('the gateway notices', () => count(gateways.g.proc, ended) === e0 + 2, ms(15000));
+    await until('the server notices', () => count(s.proc, gone) === g0 + 4, ms(15000));
+    await until('the gateway notices', () => count(gateways.g.proc, ended) === e0 + 4, ms(15000));
     const noticed = Date.now() - dark;
     x.diagnostic(`noticed after ${noticed} ms`);
     assert(noticed < 10000 + ms(3000), `${noticed} ms`);   // DEAD_MS, and the look at it
@@ -92,7 +92,7 @@ if (INSIDE) describe('inside', () => {
     await until('the other tunnel has not noticed', () => /still here/.test(heard));
     await forward(1);
     const light = Date.now();
-    await until('it heals', () => count(gateways.g.proc, up) >= u0 + 2, ms(50000));   // thirty seconds between two attempts at most
+    await until('it heals', () => count(gateways.g.proc, up) >= u0 + 4, ms(50000));   // thirty seconds between two attempts at most
     x.diagnostic(`back after ${Date.now() - light} ms`);
     assert.match((await ask()).text, /"echo"/);
     assert.equal(gateways.g.proc.ended, false);

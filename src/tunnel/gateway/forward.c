@@ -265,7 +265,8 @@ static int attend_caller(void *arg)
 
 /* Whether the server has refused the token and there is another one by now, with which the request is sent once
  * more: one that was refused was not acted on (RFC 9110 15.5.2), and what is sent is all here. Suspends. */
-static bool has_other_token(struct gateway_request *q, const struct http_head *answer)
+__attribute__((noinline)) static bool has_other_token(struct gateway_request *q,
+                                                      const struct http_head *answer)
 {
     struct err e = {0};
     if (answer->status != 401 || !q->route->credential || !q->route->credential->renewable)
@@ -370,7 +371,7 @@ static int take_caller(struct gateway_request *q)
 }
 
 /* 0, or negative after the caller was told. */
-static int renew_secret(struct gateway_request *q)
+__attribute__((noinline)) static int renew_secret(struct gateway_request *q)
 {
     struct err e = {0};
     int r = q->secret->subjects ? take_caller(q) : 0;
@@ -389,9 +390,9 @@ static int renew_secret(struct gateway_request *q)
     return r;
 }
 
-static void forward_it(struct gateway_request *q)
+/* `e` is the caller's for its room alone: many thousand requests may wait here, on stacks of a few pages. */
+static void forward_it(struct gateway_request *q, struct err *e)
 {
-    struct err e = {0};
     /* Arguments are recorded, and shown, without the secret, which has to be known then. */
     const bool early = (q->f->o.audit && q->face->config->audit_arguments) ||
                        (q->route->tools && q->route->tools->confirm.n > 0);
@@ -410,24 +411,24 @@ static void forward_it(struct gateway_request *q)
     }
     bool again;
     do {
-        e = (struct err){0};
-        r = forward_link(q, false, &e);
+        *e = (struct err){0};
+        r = forward_link(q, false, e);
         if (r < 0) {
             if (r != -ECANCELED)
-                forward_fail_to_reach(q, &e);
+                forward_fail_to_reach(q, e);
             return;
         }
         (void)str_copy(q->peer, sizeof(q->peer), q->lease.peer);
-        r = forward_audit_credential(q, &e);
+        r = forward_audit_credential(q, e);
         if (r < 0) {
             origins_put(q->f->origins, &q->lease, true);
             if (r != -ECANCELED)
-                forward_fail(q, 503, AUDIT, e.msg);
+                forward_fail(q, 503, AUDIT, e->msg);
             return;
         }
         /* One that lay idle may have been closed meanwhile, which is nobody's fault. */
         bool reused = q->lease.reused;
-        r = exchange(q, &e);
+        r = exchange(q, e);
         again = r == -E_CLOSED && reused && may_repeat(q) && !q->answered;
         if (r == 1) {
             r = make_head_again(q);
@@ -451,27 +452,26 @@ static void forward_it(struct gateway_request *q)
                      : r == -EBUSY                  ? BUSY
                      : r == -ETIMEDOUT              ? TIMEOUT
                                                     : UPSTREAM_CLOSED,
-                     e.msg[0] ? e.msg : err_text(r));
+                     e->msg[0] ? e->msg : err_text(r));
 }
 
-static void forward_counted(struct gateway_request *q)
+static void forward_counted(struct gateway_request *q, struct err *e)
 {
-    struct err e = {0};
     q->f->busy++;
     q->verdict = "error";
     q->reason = "client_gone"; /* until something else is known */
-    int r = forward_audit_begin(q, &e);
+    int r = forward_audit_begin(q, e);
     q->audited = r == 0;
     if (r == 0)
-        forward_it(q);
+        forward_it(q, e);
     else if (r != -ECANCELED)
-        forward_fail(q, 503, AUDIT, e.msg);
+        forward_fail(q, 503, AUDIT, e->msg);
     forward_audit_end(q);
     q->f->busy--;
 }
 
 /* Whether the request is for the host that the caller has a certificate of. */
-static bool is_for_host(const struct gateway_request *q)
+__attribute__((noinline)) static bool is_for_host(const struct gateway_request *q)
 {
     struct host h;
     struct err e = {0};
@@ -482,7 +482,7 @@ static bool is_for_host(const struct gateway_request *q)
 
 /* A page of another site must not use what its reader's browser can reach (MCP, transports: DNS rebinding).
  * Who is no browser sends no Origin. */
-static bool is_open_to_origin(const struct gateway_request *q)
+__attribute__((noinline)) static bool is_open_to_origin(const struct gateway_request *q)
 {
     const struct http_field *f = http_fields_get(&q->head.fields, "origin", NULL);
     const struct gateway_config *c = q->face->config;
@@ -544,7 +544,7 @@ void gateway_forward_serve(void *arg, const struct gateway_face *face,
             forward_fail(&q, 503, BUSY,
                          "more requests at once than this process may open files for");
         else
-            forward_counted(&q);
+            forward_counted(&q, &e);
         health_request(q.f->o.health, q.route ? q.route->host.text : "", q.outcome,
                        (time_mono_ns() - began_ns) / 1000);
     }

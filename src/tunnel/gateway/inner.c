@@ -90,8 +90,9 @@ bool inner_knows(const struct gateway_config *c, const struct host *host)
            (is_below(host, &c->tunnel_domain) || gateway_config_route(c, host));
 }
 
-/* Whether the caller's host is one of ours; its answer has gone out. 0, or negative. */
-static int welcome(struct inner *in, struct http_pipe *p)
+/* Whether the caller's host is one of ours; its answer has gone out. 0, or negative. Not inlined, nor are some others:
+ * what they need is not to lie below a fiber that waits for hours. */
+__attribute__((noinline)) static int welcome(struct inner *in, struct http_pipe *p)
 {
     struct http_head h;
     struct err e = {0};
@@ -113,8 +114,9 @@ static int welcome(struct inner *in, struct http_pipe *p)
 }
 
 /* Takes `under` over. */
-static int start_tls(struct inner *in, struct stream *under, struct stream *ret,
-                     enum http_version *ret_version, struct err *e)
+__attribute__((noinline)) static int start_tls(struct inner *in, struct stream *under,
+                                               struct stream *ret, enum http_version *ret_version,
+                                               struct err *e)
 {
     static const char *const offers[] = {"h2", "http/1.1", NULL};
     const struct tls_serve_options o = {.identity = in->face->identity,
