@@ -224,6 +224,8 @@ int cmd_gateway(int argc, char **argv)
     c.o.credentials_directory = getenv("CREDENTIALS_DIRECTORY");
     AUTO_FREE const char **environment = linker_environment();
     c.o.environment = environment;
+    c.o.programs = (struct programs_options){.arguments = gateway_stdio_arguments,
+                                             .environment = (const char *const *)environ};
     int r = signal_init();
     if (r == 0)
         r = loop_init();

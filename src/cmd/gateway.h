@@ -5,6 +5,7 @@
 
 struct err;
 struct gateway_config;
+struct gateway_stdio;
 
 /* `sallyport gateway init`, `renew-cert`, `status`, `doctor`, `pins`, `pending`, `approve`, `deny`: as the subcommands of cmd.h; argv[0] is the verb. */
 int cmd_gateway_init(int argc, char **argv);
@@ -23,6 +24,9 @@ int gateway_status_ask(const char *admin, json_t **ret, struct err *e) WARN_UNUS
 
 /* `sallyport gateway confined`: the gateway proper, which its keeper starts. */
 int gateway_run_confined(int argc, char **argv);
+
+/* programs_options.arguments: those of `sallyport exec` for a route's stdio server. `arg` is not looked at. */
+char **gateway_stdio_arguments(void *arg, const struct gateway_stdio *s);
 
 /* The directory that `gateway init` fills: `dir`, what --dir says, or "gateway" in the data directory.
  * malloc'ed. */

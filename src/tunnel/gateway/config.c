@@ -19,6 +19,7 @@
 #include "io/file.h"
 #include "tunnel/gateway/config_credential.h"
 #include "tunnel/gateway/config_fields.h"
+#include "tunnel/gateway/config_stdio.h"
 #include "tunnel/gateway/config_tools.h"
 #include "tunnel/gateway/config_value.h"
 
@@ -408,6 +409,7 @@ void gateway_config_unref(struct gateway_config *c)
     for (size_t i = 0; i < c->n_read; i++) {
         config_credential_free(c->routes[i].credential);
         config_tools_free(c->routes[i].tools);
+        config_stdio_free(c->routes[i].upstream.stdio);
     }
     free(c->routes);
     free(c->origins);

@@ -1,8 +1,7 @@
 /* config_fields.c - what a gateway's configuration may say, as a table and as a page.
  *
  * Read when a configuration is loaded, and by the test that compares the page in the repository with
- * it. Everything here is a constant of the program; there is no input. Fields that are known by name
- * only are listed under what is not built, so the page promises nothing. */
+ * it. Everything here is a constant of the program; there is no input. */
 #include "tunnel/gateway/config_fields.h"
 
 #include "base/buf.h"
@@ -91,6 +90,4 @@ void gateway_reference_page(struct buf *out)
     field_print_all(&gateway_fields, out);
     (void)buf_adds(out, addresses);
     (void)buf_adds(out, differs);
-    (void)buf_adds(out, "\n## Not built yet\n\nFields of a route that are refused by name.\n\n");
-    field_print(&gateway_fields, FIELD_ROUTE, true, out);
 }

@@ -18,13 +18,29 @@ enum gateway_scheme {
     GATEWAY_HTTP,
     GATEWAY_HTTPS,
     GATEWAY_UNIX,
+    GATEWAY_STDIO,
+};
+
+#define GATEWAY_COMMAND_MAX 256 /* words */
+
+/* A program that speaks MCP over its standard input and output. */
+struct gateway_stdio {
+    const char *route;    /* its host */
+    const char **command; /* with NULL behind the last of the n */
+    size_t n;
+    bool shared;           /* one process for all callers; else one for each session */
+    int64_t sessions;      /* at once */
+    int64_t idle_ms;       /* after which a session, or a process without one, ends */
+    const json_t *sandbox; /* what config_fields.def lists; NULL: nothing but the defaults */
+    json_t *definition;    /* all of that: what is the same program has the same */
 };
 
 struct gateway_upstream {
     enum gateway_scheme scheme;
-    struct host host; /* name or address; HOST_NONE of a Unix socket */
+    struct host host; /* name or address; HOST_NONE of a Unix socket and of a program */
     uint16_t port;
-    const char *path; /* of a Unix socket, else NULL */
+    const char *path;            /* of a Unix socket, else NULL */
+    struct gateway_stdio *stdio; /* of a program, else NULL */
 };
 
 /* What is added to every call of a route. The secret itself is read elsewhere (route_secret.h). */

@@ -14,6 +14,7 @@
 #include "tunnel/gateway/config_credential.h"
 #include "tunnel/gateway/config_fields.h"
 #include "tunnel/gateway/config_reach.h"
+#include "tunnel/gateway/config_stdio.h"
 #include "tunnel/gateway/config_tools.h"
 #include "tunnel/gateway/config_value.h"
 
@@ -96,13 +97,15 @@ static int check_upstream(const struct place *at, const struct gateway_config *c
 
 /* The upstream itself, or an object with it. */
 static int read_upstream(const struct place *at, const struct gateway_config *c,
-                         struct gateway_upstream *ret)
+                         const struct host *host, struct gateway_upstream *ret)
 {
     struct place upstream = *at;
     int r = 0;
     if (json_is_object(at->value)) {
         r = place_object(at, FIELD_ROUTE);
         upstream = place_member(at, "upstream");
+        if (r == 0 && config_stdio_is(at))
+            return config_stdio(at, host, ret);
     } else if (!json_is_string(at->value))
         return place_fail(at, "an upstream is expected, as in http://10.0.3.7:9000, or an object");
     if (r == 0)
@@ -116,7 +119,7 @@ static int add(const struct place *at, struct gateway_config *c)
     c->n_read = c->n_routes + 1; /* also of one that is refused something may have been made */
     int r = read_host(at, c, &route->host);
     if (r == 0)
-        r = read_upstream(at, c, &route->upstream);
+        r = read_upstream(at, c, &route->host, &route->upstream);
     if (r == 0 && json_is_object(at->value))
         r = config_credential(at, route);
     if (r == 0 && json_is_object(at->value))

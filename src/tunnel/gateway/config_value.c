@@ -224,7 +224,10 @@ int config_bytes(const struct place *at, int64_t max, int64_t *ret)
         return place_number(at, 1, max, ret);
     const char *s = json_is_string(at->value) ? json_string_value(at->value) : "";
     const size_t n = strspn(s, "0123456789");
-    const int64_t unit = str_eq(s + n, "KiB") ? 1 << 10 : str_eq(s + n, "MiB") ? 1 << 20 : 0;
+    const int64_t unit = str_eq(s + n, "KiB")   ? 1 << 10
+                         : str_eq(s + n, "MiB") ? 1 << 20
+                         : str_eq(s + n, "GiB") ? 1 << 30
+                                                : 0;
     uint64_t v;
     if (!unit || str_to_u64(s, n, 1000000000, &v) < 0 || v == 0)
         return place_fail(at, "a number of bytes is expected, as in 65536, \"512KiB\" or \"1MiB\"");

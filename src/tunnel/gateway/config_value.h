@@ -31,5 +31,5 @@ int config_duration(const struct place *at, int64_t max_ms, int64_t *ret_ms) WAR
 int config_networks(const struct place *list, size_t max, struct cidr_list *ret) WARN_UNUSED;
 /* The name of a user in a URL without its percent-encoding, malloc'ed. */
 int config_user(const struct place *at, const char *s, size_t n, char **ret) WARN_UNUSED;
-/* "512KiB", "1MiB", or a number of bytes: 1 to `max`. Leaves *ret alone when the place is not there. */
+/* "512KiB", "1MiB", "2GiB", or a number of bytes: 1 to `max`. Leaves *ret alone when the place is not there. */
 int config_bytes(const struct place *at, int64_t max, int64_t *ret) WARN_UNUSED;

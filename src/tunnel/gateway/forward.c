@@ -192,7 +192,7 @@ static int make_head(struct gateway_request *q)
     const struct gateway_upstream *up = &q->route->upstream;
     const struct http_head *in = &q->head;
     struct http_head *out = &q->out;
-    if (up->scheme == GATEWAY_UNIX)
+    if (up->scheme == GATEWAY_UNIX || up->scheme == GATEWAY_STDIO)
         (void)snprintf(q->authority, sizeof(q->authority), "localhost");
     else
         (void)snprintf(q->authority, sizeof(q->authority), "%s:%u", up->host.text, up->port);
@@ -299,6 +299,8 @@ static int exchange(struct gateway_request *q, struct err *e)
         r = fiber_spawn(&body, "gateway-body", attend_caller, q, NULL);
     if (r == 0)
         r = forward_hear(q, &answer, e);
+    if (r == 0)
+        r = forward_stdio_failure(q, &answer);
     if (r == 0)
         r = has_other_token(q, &answer);
     if (r == 0)

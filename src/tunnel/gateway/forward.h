@@ -12,10 +12,12 @@ struct health;
 struct pins;
 struct pins_file;
 struct resolver;
+struct stdio_bridge;
 
 struct gateway_forward_options {
     struct resolver *resolver;
     struct ctl *keeper;         /* of reach_how */
+    struct stdio_bridge *stdio; /* likewise */
     struct health *health;      /* where requests and failures are told */
     struct audit_client *audit; /* NULL: nothing is recorded */
     struct pins *pins;          /* with their file; NULL: no route pins its tools */

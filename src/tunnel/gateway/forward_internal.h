@@ -271,6 +271,9 @@ ssize_t forward_read_answer(struct gateway_request *q, struct piece *to, int64_t
 /* A link to the route's server in q->lease. On failure q->source says whose it is. Suspends. */
 int forward_link(struct gateway_request *q, bool fresh, struct err *e) WARN_UNUSED;
 
+/* When the bridge to a program says that it failed, the caller is told: then negative. Else 0. Suspends. */
+int forward_stdio_failure(struct gateway_request *q, const struct http_head *h) WARN_UNUSED;
+
 /* ---- forward_answer.c ---- */
 
 /* The server's final head. What it says cannot be passed on is -E_PARSE with words. Suspends. */

@@ -30,6 +30,7 @@
 #include "tunnel/gateway/probe.h"
 #include "tunnel/gateway/decisions.h"
 #include "tunnel/gateway/status.h"
+#include "tunnel/gateway/stdio.h"
 #include "tunnel/gateway/supply.h"
 #include "tunnel/gateway/uplink.h"
 
@@ -54,6 +55,7 @@ struct gateway {
     struct audit_client *records; /* NULL: nothing is recorded */
     struct decisions *decisions;  /* NULL: no route of the configuration at the start keeps any */
     struct gateway_forward *forward;
+    struct stdio_bridge *stdio; /* to routes that are programs */
     struct uplinks *uplinks;
     struct listener *listener; /* NULL: no connector comes */
     struct gateway_listen listen;
@@ -212,6 +214,7 @@ static void put_on(struct gateway *g, struct gateway_face *f)
     g->taken_us = time_real_us();
     g->trouble = (struct err){0};
     health_take(g->health, f->config);
+    stdio_take(g->stdio, f->config);
     probes_again(g->probes);
     if (g->decisions)
         decisions_withdraw(g->decisions, "the rules were read anew; call again");
@@ -309,8 +312,11 @@ static int open_decisions(struct gateway *g, struct err *e)
 
 static int open_forward(struct gateway *g, struct err *e)
 {
-    struct gateway_forward_options o = {
-        .resolver = g->resolver, .keeper = g->o.keeper, .health = g->health, .audit = g->records};
+    struct gateway_forward_options o = {.resolver = g->resolver,
+                                        .keeper = g->o.keeper,
+                                        .stdio = g->stdio,
+                                        .health = g->health,
+                                        .audit = g->records};
     if (g->decisions) {
         o.pins = decisions_pins(g->decisions);
         o.pins_file = decisions_pins_file(g->decisions);
@@ -372,6 +378,7 @@ static int open_all(struct gateway *g, struct err *e)
         return r;
     g->probes = probes_new(&(struct probes_options){.resolver = g->resolver,
                                                     .keeper = g->o.keeper,
+                                                    .stdio = g->stdio,
                                                     .health = g->health,
                                                     .face = give_face,
                                                     .arg = g});
@@ -399,6 +406,7 @@ struct gateway *gateway_open(const struct gateway_options *o, struct err *e)
     g->o = *o;
     g->started_us = time_real_us();
     g->health = health_new();
+    g->stdio = stdio_new(&(struct stdio_options){.start = supply_stdio, .arg = o->keeper});
     g->inner = (struct inner_options){.face = give_face, .serve = serve_request, .arg = g};
     waitq_init(&g->look);
     waitq_init(&g->changed);
@@ -481,6 +489,7 @@ void gateway_close(struct gateway *g)
     listener_free(g->listener);
     uplinks_free(g->uplinks);
     gateway_forward_free(g->forward);
+    stdio_free(g->stdio);
     decisions_free(g->decisions);
     close_audit(g);
     probes_free(g->probes);

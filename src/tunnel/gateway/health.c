@@ -97,6 +97,8 @@ char *health_upstream_text(const struct gateway_upstream *up)
 {
     if (up->scheme == GATEWAY_UNIX)
         return mem_printf("unix:%s", up->path);
+    if (up->scheme == GATEWAY_STDIO)
+        return mem_printf("stdio:%s", up->stdio->command[0]);
     return mem_printf("%s://%s:%u", up->scheme == GATEWAY_HTTPS ? "https" : "http", up->host.text,
                       up->port);
 }

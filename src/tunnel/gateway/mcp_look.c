@@ -83,7 +83,7 @@ static int ask(struct look *l, const char *http_method, const char *method, cons
     struct http_field fields[6];
     size_t n = 0;
     char authority[HOST_TEXT_MAX + 8] = "localhost";
-    if (l->up->scheme != GATEWAY_UNIX)
+    if (l->up->scheme == GATEWAY_HTTP || l->up->scheme == GATEWAY_HTTPS)
         (void)snprintf(authority, sizeof(authority), "%s:%u", l->up->host.text, l->up->port);
     if (body)
         add(fields, &n, "content-type", "application/json");

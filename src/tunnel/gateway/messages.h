@@ -17,6 +17,8 @@
  *   line     field: token_file or proxy_password_file. The tail of the answer: what is in the file
  *   resolver file: resolv.conf or hosts. Answers a descriptor
  *   connect  path: of a Unix socket that a route leads to. Answers a descriptor that is connected
+ *   stdio    route: whose program is to be started, in a sandbox. Answers two descriptors: what it reads and writes,
+ *            and one that is closed when it is to end
  *   audit    answers a descriptor that leads to the log's writer, or none when nothing is recorded
  *   state    of a configuration that keeps something: answers path: of the file, uid: who decides beside root, kept:
  *            there is one, and the descriptors: a listening socket for decisions, the file's text if `kept`

@@ -2,7 +2,7 @@
  *
  * On a fiber of the gateway, with helpers as long as a round takes. A probe goes the way of a call (reach:
  * name, address check, connection, TLS) and says nothing to the server, which it costs an accept and a
- * handshake. So "up" is: a call would get as far as its request. Rounds are spread by chance, so that many
+ * handshake; for one that is a program none is started. So "up" is: a call would get as far as its request. Rounds are spread by chance, so that many
  * gateways do not knock at once. When routes change meanwhile the round is given up for a new one; what is
  * found about a route that is gone is dropped by its name (health).
  *
@@ -16,6 +16,7 @@
 #include "fiber/sync.h"
 #include "tunnel/gateway/health.h"
 #include "tunnel/gateway/reach.h"
+#include "tunnel/gateway/stdio.h"
 
 #define EVERY_MS 30000
 #define AT_ONCE  16 /* a dead address takes ten seconds each */
@@ -71,8 +72,14 @@ static void look_at(struct round *d, const struct gateway_route *route)
                                   .own = &p->own,
                                   .keeper = p->o.keeper};
     int64_t began_ns = time_mono_ns();
-    int r = gateway_reach(&how, &route->upstream, &s, &version, &seen, &e);
-    stream_done(&s);
+    int r;
+    if (route->upstream.scheme == GATEWAY_STDIO) {
+        seen.source = "connect";
+        r = stdio_well(p->o.stdio, route->upstream.stdio, &e);
+    } else {
+        r = gateway_reach(&how, &route->upstream, &s, &version, &seen, &e);
+        stream_done(&s);
+    }
     if (r == -ECANCELED || d->changes != p->changes)
         return; /* what it leads to may be something else by now */
     const char *words = r == 0 ? NULL : e.msg[0] ? e.msg : err_text(r), *name = route->host.text;

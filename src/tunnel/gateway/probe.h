@@ -6,11 +6,13 @@
 struct ctl;
 struct health;
 struct resolver;
+struct stdio_bridge;
 
 struct probes_options {
     struct resolver *resolver;
-    struct ctl *keeper;    /* of reach_how */
-    struct health *health; /* where it is told */
+    struct ctl *keeper;         /* of reach_how */
+    struct stdio_bridge *stdio; /* which knows whether a program can be asked; none is started */
+    struct health *health;      /* where it is told */
     /* The face of the moment; the reference is the caller's. Does not suspend. */
     struct gateway_face *(*face)(void *arg);
     void *arg;

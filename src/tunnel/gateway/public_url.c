@@ -72,8 +72,9 @@ static bool is_local(const struct origin *o)
 static bool is_of(const struct origin *o, const struct gateway_route *r)
 {
     const struct gateway_upstream *up = &r->upstream;
-    return up->scheme != GATEWAY_UNIX && o->tls == (up->scheme == GATEWAY_HTTPS) &&
-           o->port == up->port && host_eq(&o->host, &up->host);
+    return up->scheme != GATEWAY_UNIX && up->scheme != GATEWAY_STDIO &&
+           o->tls == (up->scheme == GATEWAY_HTTPS) && o->port == up->port &&
+           host_eq(&o->host, &up->host);
 }
 
 static const struct gateway_route *route_of(const struct public_url *p, const struct origin *o)

@@ -10,6 +10,7 @@
 #include "io/resolve.h"
 #include "io/sock.h"
 #include "io/tls.h"
+#include "tunnel/gateway/stdio.h"
 #include "tunnel/gateway/supply.h"
 
 #include <string.h>
@@ -145,6 +146,15 @@ static int reach_unix(const struct reach_how *how, const struct gateway_upstream
     return r;
 }
 
+static int reach_stdio(const struct reach_how *how, const struct gateway_upstream *up,
+                       struct stream *ret, struct reach_seen *seen, struct err *e)
+{
+    seen->source = "connect";
+    if (!how->stdio)
+        return err_set(e, -EOPNOTSUPP, "programs of routes cannot be reached from here");
+    return stdio_connect(how->stdio, up->stdio, ret, e);
+}
+
 static int reach_tls(const struct reach_how *how, const struct gateway_upstream *up,
                      struct stream *s, enum http_version *ret_version, struct reach_seen *seen,
                      struct err *e)
@@ -173,8 +183,9 @@ int gateway_reach(const struct reach_how *how, const struct gateway_upstream *up
     *ret = (struct stream){.io = IO_FD_NONE};
     *ret_version = HTTP_1_1;
     *ret_seen = (struct reach_seen){.source = NULL};
-    int r = up->scheme == GATEWAY_UNIX ? reach_unix(how, up, ret, ret_seen, e)
-                                       : reach_tcp(how, up, ret, ret_seen, e);
+    int r = up->scheme == GATEWAY_UNIX    ? reach_unix(how, up, ret, ret_seen, e)
+            : up->scheme == GATEWAY_STDIO ? reach_stdio(how, up, ret, ret_seen, e)
+                                          : reach_tcp(how, up, ret, ret_seen, e);
     if (r == 0 && up->scheme == GATEWAY_HTTPS)
         r = reach_tls(how, up, ret, ret_version, ret_seen, e);
     if (r == 0)

@@ -11,6 +11,7 @@ struct cert_identity;
 struct ctl;
 struct err;
 struct resolver;
+struct stdio_bridge;
 struct tls_trust;
 
 struct reach_how {
@@ -18,8 +19,9 @@ struct reach_how {
     struct tls_trust *trust;             /* for https */
     struct cert_identity *shown;         /* to servers that ask; NULL: nothing */
     struct resolver *resolver;
-    struct own_addresses *own; /* of this machine; kept between calls */
-    struct ctl *keeper;        /* who connects to Unix sockets for us; NULL: we do */
+    struct own_addresses *own;  /* of this machine; kept between calls */
+    struct stdio_bridge *stdio; /* to routes with programs; NULL: they cannot be reached */
+    struct ctl *keeper;         /* who connects to Unix sockets for us; NULL: we do */
     const char *
         prefer; /* text of an address that is tried alone first, where the name has it and it may be connected
                            to; NULL or "": none */

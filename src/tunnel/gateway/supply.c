@@ -12,6 +12,7 @@
 #include "fiber/fiber.h"
 #include "io/ctl.h"
 #include "secret/source.h"
+#include "tunnel/gateway/config.h"
 #include "tunnel/gateway/messages.h"
 
 #include <errno.h>
@@ -150,6 +151,24 @@ int supply_connect(struct ctl *keeper, const char *path, struct err *e)
     json_put_str(o, "path", path);
     int r = ask_fd(keeper, o, e);
     return r == -ENOENT && !(e && e->msg[0]) ? odd(e) : r;
+}
+
+int supply_stdio(void *keeper, const struct gateway_stdio *s, int *ret_fd, int *ret_leash,
+                 struct err *e)
+{
+    AUTO_JSON json_t *o = json_new_object(), *a = NULL;
+    struct ctl_fds fds = {.n = 0};
+    json_put_str(o, "op", "stdio");
+    json_put_str(o, "route", s->route);
+    int r = ctl_ask(keeper, o, NULL, 0, &a, &fds, NULL, e);
+    if (r == 0 && fds.n != 2)
+        r = odd(e);
+    if (r == 0) {
+        *ret_fd = TAKE_FD(fds.fd[0]);
+        *ret_leash = TAKE_FD(fds.fd[1]);
+    }
+    ctl_fds_done(&fds);
+    return r;
 }
 
 int supply_audit(struct ctl *keeper, struct err *e)

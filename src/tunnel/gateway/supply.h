@@ -9,6 +9,7 @@
 #define SUPPLY_KEPT_MAX (64u << 20) /* bytes of what is kept */
 
 struct ctl;
+struct gateway_stdio;
 struct err;
 struct secret_question;
 
@@ -43,6 +44,10 @@ int supply_line(struct ctl *keeper, const char *field, struct secret *ret, struc
     WARN_UNUSED;
 /* A descriptor, the caller's: connected to a Unix socket; */
 int supply_connect(struct ctl *keeper, const char *path, struct err *e) WARN_UNUSED;
+/* Starts the program of a route: *ret_fd is what it reads and writes, *ret_leash is closed when it is to end; both the
+ * caller's. stdio_options.start, with the keeper as `arg`. */
+int supply_stdio(void *keeper, const struct gateway_stdio *s, int *ret_fd, int *ret_leash,
+                 struct err *e) WARN_UNUSED;
 /* that leads to the audit log's writer, or -ENOENT when there is none; */
 int supply_audit(struct ctl *keeper, struct err *e) WARN_UNUSED;
 /* What the gateway keeps beyond its files of configuration, and where decisions about it come in. */

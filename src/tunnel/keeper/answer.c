@@ -18,6 +18,7 @@
 #include "tunnel/gateway/messages.h"
 #include "tunnel/gateway/reach.h"
 #include "tunnel/keeper/files.h"
+#include "tunnel/keeper/programs.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -268,6 +269,31 @@ static int answer_connect(struct gateway_keeper *k, const json_t *o, struct ctl_
     return fd < 0 ? fd : add_fd(answer, &fd);
 }
 
+static const struct gateway_stdio *find_program(const struct keeper_set *s, const char *route)
+{
+    for (size_t i = 0; s && route && i < s->config->n_routes; i++)
+        if (s->config->routes[i].upstream.stdio && str_eq(s->config->routes[i].host.text, route))
+            return s->config->routes[i].upstream.stdio;
+    return NULL;
+}
+
+static int answer_stdio(struct gateway_keeper *k, const json_t *o, struct ctl_answer *answer,
+                        struct err *e)
+{
+    const struct keeper_set *const all[] = {k->used, k->offered, k->before};
+    const struct gateway_stdio *s = NULL;
+    int fd = -1, leash = -1;
+    for (size_t i = 0; !s && i < ARRAY_LEN(all); i++)
+        s = find_program(all[i], json_get_str(o, "route"));
+    if (!s)
+        return err_set(e, -E_DENIED, "no route has this program any more");
+    int r = programs_start(k->programs, s, &fd, &leash, e);
+    if (r < 0)
+        return r;
+    (void)add_fd(answer, &fd);
+    return add_fd(answer, &leash);
+}
+
 static int answer_audit(struct gateway_keeper *k, struct ctl_answer *answer, struct err *e)
 {
     int pair[2];
@@ -341,6 +367,8 @@ int keeper_hear(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
         return answer_resolver(o, answer, e);
     if (str_eq(op, "connect"))
         return answer_connect(k, o, answer, e);
+    if (str_eq(op, "stdio"))
+        return answer_stdio(k, o, answer, e);
     if (str_eq(op, "audit"))
         return answer_audit(k, answer, e);
     if (str_eq(op, "state"))

@@ -10,6 +10,7 @@
 struct audit_server;
 struct keeper_state;
 struct pool;
+struct programs;
 struct secret_source;
 struct secret_sources;
 struct secret_subjects;
@@ -27,6 +28,7 @@ struct gateway_keeper {
     struct pool *pool;
     struct secret_sources *secrets;
     struct audit_server *audit; /* NULL: nothing is recorded */
+    struct programs *programs;  /* of routes */
     struct proc proc;
     struct ctl *ctl;       /* NULL while there is no gateway */
     struct fmutex reading; /* one set of files at a time */

@@ -174,6 +174,7 @@ struct gateway_keeper *gateway_keeper_open(const struct gateway_keeper_options *
     struct gateway_keeper *k = mem_new(struct gateway_keeper);
     k->o = *o;
     k->proc.pidfd = IO_FD_NONE;
+    k->programs = programs_new(&o->programs);
     fmutex_init(&k->reading);
     waitq_init(&k->wake);
     if (open_all(k, e) < 0) {
@@ -188,6 +189,7 @@ void gateway_keeper_close(struct gateway_keeper *k)
     struct err e = {0};
     if (!k)
         return;
+    programs_close(k->programs);
     keeper_state_close(k);
     if (audit_server_close(k->audit, &e) < 0)
         log_error("the last records of the audit log were not written", "why=%s", log_q(e.msg));

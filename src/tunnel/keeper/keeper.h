@@ -2,10 +2,11 @@
  * gateway wants kept, as JSON, before it takes the file's place, and no others.
  *
  * What lives in this folder: starting the gateway proper (tunnel/gateway/process.h) and what becomes of it
- * (keeper), what it may ask for (answer), the files (files), what it keeps (state). What does not: what is done with callers. */
+ * (keeper), what it may ask for (answer), the files (files), what it keeps (state), the programs of routes (programs). What does not: what is done with callers. */
 #pragma once
 
 #include "base/base.h"
+#include "tunnel/keeper/programs.h"
 
 struct err;
 struct gateway_keeper;
@@ -16,6 +17,7 @@ struct gateway_keeper_options {
     const char *credentials_directory; /* systemd's, for secrets; NULL: there is none */
     bool level_given;                  /* then the configuration's log_level does not count */
     const char *const *environment;    /* all that the gateway proper gets; ends with NULL */
+    struct programs_options programs;  /* for stdio servers of routes */
     /* It serves: once. `line` is for whoever waits for it. Does not suspend. */
     void (*on_ready)(void *arg, const char *line);
     void *arg;

@@ -6,6 +6,7 @@
 #define AT(line, words) "gateway.yaml:" line ": " words
 
 #define WITH       "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    credential: "
+#define PROGRAM    "routes:\n  a.b:\n    command: [x]\n"
 #define LIMITS     "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    limits: "
 #define TOOLS      "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    tools: "
 #define CREDENTIAL "routes.a.b.credential"
@@ -95,8 +96,42 @@ static const struct row {
      AT("6", "routes.a.b.pin_tools: true, false or ask is expected")},
     {LISTEN TLS "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    pin_tools: 1\n",
      AT("6", "routes.a.b.pin_tools: true, false or ask is expected")},
-    {LISTEN TLS "routes:\n  a.b:\n    command: [x]\n",
-     AT("5", "routes.a.b.command: is not built yet")},
+    /* programs */
+    {LISTEN TLS "routes:\n  a.b:\n    sessions: 4\n",
+     AT("5", "routes.a.b.sessions: goes with \"command\", which is missing")},
+    {LISTEN TLS PROGRAM "    upstream: http://10.0.0.1:80\n",
+     AT("6", "routes.a.b.upstream: give \"command\" or this, not both")},
+    {LISTEN TLS PROGRAM "    credential: {header: X-Key, value: '${env:A}'}\n",
+     AT("6", "routes.a.b.credential: a program has no header for it: \"sandbox.secrets\" adds "
+             "credentials to what it sends")},
+    {LISTEN TLS PROGRAM "    pass_authorization: true\n",
+     AT("6", "routes.a.b.pass_authorization: a program has no header for it")},
+    {LISTEN TLS "routes:\n  a.b:\n    command: node server.js\n",
+     AT("5", "routes.a.b.command: a list is expected")},
+    {LISTEN TLS "routes:\n  a.b:\n    command: []\n",
+     AT("5", "routes.a.b.command: a program and its arguments are expected, as in [node, "
+             "server.js]")},
+    {LISTEN TLS "routes:\n  a.b:\n    command: [-x]\n",
+     AT("5", "routes.a.b.command: a program's name does not begin with -")},
+    {LISTEN TLS PROGRAM "    shared: yes please\n",
+     AT("6", "routes.a.b.shared: true or false is expected")},
+    {LISTEN TLS PROGRAM "    sessions: 0\n",
+     AT("6", "routes.a.b.sessions: a number from 1 to 1000 is expected")},
+    {LISTEN TLS PROGRAM "    session_idle: 500ms\n",
+     AT("6", "routes.a.b.session_idle: a second is the least")},
+    {LISTEN TLS PROGRAM "    sandbox: {bind: [/srv]}\n",
+     AT("6", "routes.a.b.sandbox.bind: there is no such field; did you mean \"binds\"?")},
+    {LISTEN TLS PROGRAM "    sandbox: {binds: /srv}\n",
+     AT("6", "routes.a.b.sandbox.binds: a list is expected")},
+    {LISTEN TLS PROGRAM "    sandbox: {env: [A]}\n",
+     AT("6", "routes.a.b.sandbox.env: at most 128 names with texts are expected, as in {MODE: "
+             "quiet}")},
+    {LISTEN TLS PROGRAM "    sandbox: {env: {'A=B': c}}\n",
+     AT("6", "routes.a.b.sandbox.env.A=B: is no name of a variable")},
+    {LISTEN TLS PROGRAM "    sandbox: {memory: 1MiB}\n",
+     AT("6", "routes.a.b.sandbox.memory: at least 16MiB are expected")},
+    {LISTEN TLS PROGRAM "    sandbox: {cpus: 0}\n",
+     AT("6", "routes.a.b.sandbox.cpus: a number of processors is expected, as 2 or 0.5")},
     /* credentials */
     {LISTEN TLS WITH "{}\n", AT("6", CREDENTIAL ".header: is missing")},
     {LISTEN TLS WITH "{header: X-Key, valeu: x}\n",
