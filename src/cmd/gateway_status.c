@@ -170,6 +170,11 @@ static void print_route(const json_t *j, const json_t *o)
     printf(", probed %s ago, %lld answered, %lld refused, %lld failed\n", ago(j, o, "probed_at", t),
            (long long)json_get_int(n, "answered", 0), (long long)json_get_int(n, "refused", 0),
            (long long)json_get_int(n, "failed", 0));
+    const long long processes = json_get_int(o, "processes", -1);
+    const long long sessions = json_get_int(o, "sessions", 0);
+    if (processes >= 0)
+        printf("%-12s%lld process%s, %lld session%s\n", "", processes, processes == 1 ? "" : "es",
+               sessions, plural(sessions));
     if (json_get_str(o, "why")) {
         printf("%-12s%s%s: ", "", term_on(stdout, TERM_RED), json_get_str(o, "source"));
         print_word(o, "why");

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "cmd/client/api_client.h"
 #include "cmd/cmd.h"
@@ -17,14 +18,18 @@
 #include "cmd/line/term.h"
 #include "tunnel/gateway/config.h"
 #include "tunnel/gateway/examine.h"
+#include "tunnel/keeper/programs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct doctor_command {
     const char *config;
     bool json;
     struct doctor_report report;
+    struct programs *programs; /* of routes that are stdio servers */
+    struct map words;          /* a route -> the last that its program has said */
 };
 
 static void found(void *arg, const struct finding *f)
@@ -93,6 +98,36 @@ static void print_json(const struct doctor_report *r, const char *last)
     printf("%s\n", text);
 }
 
+/* ---- programs of routes ---- */
+
+static int start_program(void *arg, const struct gateway_stdio *s, int *ret_fd, int *ret_leash,
+                         struct err *e)
+{
+    const struct doctor_command *c = arg;
+    return programs_start(c->programs, s, ret_fd, ret_leash, e);
+}
+
+static void program_said(void *arg, const char *route, const char *line)
+{
+    struct doctor_command *c = arg;
+    free(map_put(&c->words, route, mem_strdup(line)));
+}
+
+static const char *last_words(void *arg, const char *route)
+{
+    const struct doctor_command *c = arg;
+    return map_get(&c->words, route);
+}
+
+static void words_done(struct doctor_command *c)
+{
+    size_t pos = 0;
+    void *text;
+    while (map_next(&c->words, &pos, NULL, &text))
+        free(text);
+    map_done(&c->words);
+}
+
 static int run(void *arg)
 {
     struct doctor_command *c = arg;
@@ -102,9 +137,19 @@ static int run(void *arg)
                                       .proxy_in_environment =
                                           (upper && *upper) || (lower && *lower),
                                       .credentials_directory = getenv("CREDENTIALS_DIRECTORY"),
+                                      .stdio = {.start = start_program, .arg = c},
+                                      .last_words = last_words,
                                       .found = found,
                                       .arg = c};
+    c->programs =
+        programs_new(&(struct programs_options){.arguments = gateway_stdio_arguments,
+                                                .arg = c,
+                                                .said = program_said,
+                                                .environment = (const char *const *)environ});
+    map_init(&c->words);
     gateway_examine(&o, &config);
+    programs_close(c->programs);
+    words_done(c);
     if (config)
         look_at_running(c, config);
     size_t fails = doctor_count(&c->report, DOCTOR_FAIL);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tunnel/gateway/config.h"
+#include "tunnel/gateway/stdio.h"
 
 enum finding_verdict {
     FINDING_OK,
@@ -25,7 +26,10 @@ struct examine_options {
     const char *const
         *anchors; /* folders of authorities that this machine was given, NULL at the end; NULL:
                                    those of the distributions */
-    const char *credentials_directory;                 /* of systemd; NULL: none */
+    const char *credentials_directory; /* of systemd; NULL: none */
+    /* How programs of routes are started, and the last that one has said (NULL: nothing), with `stdio.arg`. */
+    struct stdio_options stdio;
+    const char *(*last_words)(void *arg, const char *route);
     void (*found)(void *arg, const struct finding *f); /* in the order of looking */
     void *arg;
 };

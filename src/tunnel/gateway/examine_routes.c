@@ -16,12 +16,14 @@ struct result {
     struct reach_seen seen;
     struct err e, mcp_e;
     int r, mcp_r;
+    bool program;
     struct mcp_seen mcp;
 };
 
 struct round {
     struct examine *x;
     struct tls_trust *trust;
+    struct stdio_bridge *stdio;
     struct result *all;
     size_t next;
 };
@@ -33,8 +35,10 @@ static void look_at(struct round *d, const struct gateway_upstream *up, struct r
     const struct reach_how how = {.config = d->x->config,
                                   .trust = d->trust,
                                   .shown = d->x->shown,
+                                  .stdio = d->stdio,
                                   .resolver = d->x->resolver,
                                   .own = &d->x->own};
+    ret->program = up->stdio;
     ret->r = gateway_reach(&how, up, &s, &version, &ret->seen, &ret->e);
     stream_done(&s);
     if (ret->r == 0)
@@ -67,9 +71,33 @@ static const char *fix_for(const char *source, enum gateway_scheme scheme)
     return "is the server running, and does a firewall let this machine to it?";
 }
 
+/* Its process is what is reached, so one answer says all. */
+static void tell_program(const struct examine *x, const struct gateway_route *route,
+                         const struct result *t)
+{
+    AUTO_FREE char *up = health_upstream_text(&route->upstream);
+    const char *said = x->o->last_words(x->o->stdio.arg, route->host.text);
+    if (t->r == 0 && t->mcp_r == 0 && t->mcp.speaks)
+        TELL(x, EXAMINE_ROUTES, "route_reach", route->host.text, FINDING_OK, NULL, NULL,
+             "%s is started in its sandbox, and answers", up);
+    else
+        TELL(x, EXAMINE_ROUTES, "route_reach", route->host.text, FINDING_FAIL,
+             "callers of this route get an error",
+             "what the program says is above; sandbox.binds shows it what it needs", "%s: %s%s%s",
+             up,
+             t->r < 0       ? t->e.msg
+             : t->mcp_r < 0 ? t->mcp_e.msg
+                            : "it does not answer initialize as MCP has it",
+             said ? "; its last words: " : "", said ? said : "");
+}
+
 static void tell_reach(const struct examine *x, const struct gateway_route *route,
                        const struct result *t)
 {
+    if (route->upstream.stdio) {
+        tell_program(x, route, t);
+        return;
+    }
     AUTO_FREE char *up = health_upstream_text(&route->upstream);
     const char *name = route->host.text;
     if (t->r < 0)
@@ -99,6 +127,8 @@ static void tell_tools(const struct examine *x, const char *name, const struct m
 static void tell_mcp(const struct examine *x, const char *name, const struct result *t)
 {
     const struct mcp_seen *m = &t->mcp;
+    if (t->program && (t->r < 0 || t->mcp_r < 0 || !m->speaks))
+        return; /* it is told */
     if (t->r < 0)
         TELL(x, EXAMINE_ROUTES, "route_mcp", name, FINDING_UNTRIED, NULL, NULL,
              "MCP: its server cannot be reached");
@@ -141,6 +171,7 @@ void examine_routes(struct examine *x)
              NULL, "%s", e.msg);
         return;
     }
+    d.stdio = stdio_new(&x->o->stdio);
     d.all = mem_zalloc(c->n_routes * sizeof(*d.all));
     AUTO(scope) s;
     scope_init(&s);
@@ -157,5 +188,6 @@ void examine_routes(struct examine *x)
     if (r < 0)
         TELL(x, EXAMINE_ROUTES, "routes", "routes", FINDING_UNTRIED, NULL, NULL, "%s", err_text(r));
     free(d.all);
+    stdio_free(d.stdio);
     tls_trust_free(d.trust);
 }

@@ -121,6 +121,7 @@ static int tell(void *arg, const char *path, struct buf *out, int *ret_status)
     const struct status_view v = {.face = g->face,
                                   .uplinks = g->uplinks,
                                   .health = g->health,
+                                  .stdio = g->stdio,
                                   .decisions = g->decisions,
                                   .config_path = g->o.config_path,
                                   .started_us = g->started_us,

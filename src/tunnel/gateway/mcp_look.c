@@ -110,6 +110,11 @@ static int ask(struct look *l, const char *http_method, const char *method, cons
     if (r < 0)
         return r;
     *ret_status = a.status;
+    if (l->up->stdio && a.status >= 500) { /* the bridge's own words (stdio_answer) */
+        AUTO(buf) words = BUF_INIT(1024);
+        str_escape(&words, buf_str(&a.body), a.body.len, 200);
+        return err_set(e, -EIO, "%s", buf_str(&words));
+    }
     *ret = message_in(buf_str(&a.body), a.body.len);
     if (a.session[0] && str_eq(method, "initialize"))
         memcpy(l->session, a.session, sizeof(l->session));

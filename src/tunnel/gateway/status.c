@@ -8,10 +8,12 @@
 #include "tunnel/gateway/status.h"
 
 #include "base/buf.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "crypto/cert.h"
 #include "tunnel/gateway/decisions.h"
 #include "tunnel/gateway/health.h"
+#include "tunnel/gateway/stdio.h"
 #include "tunnel/gateway/uplink.h"
 
 #include <stdio.h>
@@ -85,6 +87,26 @@ static json_t *config_json(const struct status_view *v)
     return o;
 }
 
+/* Of those that are programs, what runs. */
+static json_t *routes_json(const struct status_view *v)
+{
+    json_t *list = health_routes_json(v->health, false), *o;
+    const struct gateway_config *c = v->face->config;
+    size_t i;
+    json_array_foreach (list, i, o) {
+        const char *name = json_get_str(o, "route");
+        size_t processes, sessions;
+        for (size_t k = 0; k < c->n_routes; k++) {
+            if (!c->routes[k].upstream.stdio || !str_eq(c->routes[k].host.text, name))
+                continue;
+            stdio_count(v->stdio, name, &processes, &sessions);
+            json_put_int(o, "processes", (int64_t)processes);
+            json_put_int(o, "sessions", (int64_t)sessions);
+        }
+    }
+    return list;
+}
+
 json_t *status_json(const struct status_view *v)
 {
     const struct host *domain = &v->face->config->tunnel_domain;
@@ -102,7 +124,7 @@ json_t *status_json(const struct status_view *v)
     json_put_int(o, "callers", (int64_t)v->callers);
     json_put(o, "certificate", certificate_json(v->face));
     json_put(o, "config", config_json(v));
-    json_put(o, "routes", health_routes_json(v->health, false));
+    json_put(o, "routes", routes_json(v));
     json_put(o, "decisions", v->decisions ? decisions_json(v->decisions) : json_null());
     json_put(o, "failures", health_failures_json(v->health));
     return o;

@@ -7,12 +7,14 @@
 struct buf;
 struct decisions;
 struct health;
+struct stdio_bridge;
 struct uplinks;
 
 struct status_view {
     const struct gateway_face *face;
     const struct uplinks *uplinks;
     const struct health *health;
+    const struct stdio_bridge *stdio;
     const struct decisions *decisions; /* NULL: nobody is asked for any */
     const char *config_path;
     int64_t started_us;  /* wall clock */

@@ -34,6 +34,7 @@ void stdio_route_unref(struct stdio_route *r)
     if (--r->refs)
         return;
     map_done(&r->sessions);
+    free(r->what.command);
     json_decref(r->definition);
     free((char *)(uintptr_t)r->what.route);
     free(r);
@@ -44,11 +45,19 @@ static struct stdio_route *route_new(struct stdio_bridge *b, const struct gatewa
     struct stdio_route *r = mem_new(struct stdio_route);
     r->refs = 1;
     r->bridge = b;
+    r->definition = json_deep_copy(s->definition);
     r->what = (struct gateway_stdio){.route = mem_strdup(s->route),
+                                     .command = mem_array(s->n + 1, sizeof(*s->command)),
+                                     .n = s->n,
                                      .shared = s->shared,
                                      .sessions = s->sessions,
-                                     .idle_ms = s->idle_ms};
-    r->definition = json_deep_copy(s->definition);
+                                     .idle_ms = s->idle_ms,
+                                     .sandbox = json_object_get(r->definition, "sandbox"),
+                                     .definition = r->definition};
+    const json_t *words = json_object_get(r->definition, "command");
+    for (size_t i = 0; i < s->n; i++)
+        r->what.command[i] = json_string_value(json_array_get(words, i));
+    r->what.command[s->n] = NULL;
     fmutex_init(&r->starting);
     map_init(&r->sessions);
     return r;

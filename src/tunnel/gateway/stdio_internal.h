@@ -54,7 +54,7 @@ struct stdio_queue {
 struct stdio_route {
     unsigned refs;
     struct stdio_bridge *bridge;
-    struct gateway_stdio what; /* command and sandbox are not in it: the keeper has them */
+    struct gateway_stdio what; /* of `definition` */
     json_t *definition;
     bool retired;
     struct fmutex starting;                /* of the two below */

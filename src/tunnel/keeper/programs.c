@@ -71,9 +71,16 @@ static void say_line(struct program *p)
     }
     if (p->line.len > 0 && p->lines++ < LINES_MOST) {
         AUTO(buf) text = BUF_INIT(4 * LINE_MAX_ + 16);
-        str_escape(&text, p->line.data, p->line.len, LINE_MAX_);
-        log_info("a stdio server says", "route=%s line=\"%s\"%s", p->route, buf_str(&text),
-                 p->cut ? " cut=true" : "");
+        for (size_t i = 0; i < p->line.len; i++) /* what is quoted has one end */
+            if (p->line.data[i] == '"')
+                (void)buf_adds(&text, "\\\"");
+            else
+                str_escape(&text, p->line.data + i, 1, 1);
+        if (p->all->o.said)
+            p->all->o.said(p->all->o.arg, p->route, buf_str(&text));
+        else
+            log_info("a stdio server says", "route=%s line=\"%s\"%s", p->route, buf_str(&text),
+                     p->cut ? " cut=true" : "");
     } else if (p->line.len > 0) {
         p->dropped++;
     }

@@ -12,6 +12,8 @@ struct programs_options {
      * texts, are malloc'ed. Does not suspend. */
     char **(*arguments)(void *arg, const struct gateway_stdio *s);
     void *arg;
+    /* A line of its standard error, escaped; NULL: it is logged. Does not suspend. */
+    void (*said)(void *arg, const char *route, const char *line);
     const char *const *environment; /* of who builds the sandbox; ends with NULL */
 };
 struct programs;
