@@ -145,8 +145,11 @@ static struct stdio_call *find(const struct stdio_process *p, const json_t *id)
 
 static void push(struct stdio_process *p, struct stdio_call *c, struct buf *line, bool final)
 {
-    if (stdio_queue_push(&c->queue, &p->route->bridge->memory, line, final, false) < 0)
+    if (c->overrun ||
+        stdio_queue_push(&c->queue, &p->route->bridge->memory, line, final, false) < 0) {
         c->overrun = true;
+        p->useless++;
+    }
     waitq_wake_all(&c->wake);
 }
 
@@ -167,6 +170,7 @@ bool stdio_call_hear(struct stdio_process *p, const char *text, size_t n,
         if (!c) {
             log_debug("a stdio server answers what nobody waits for", "route=%s",
                       p->route->what.route);
+            p->useless++;
             return true;
         }
         /* A second answer must not find it. */
@@ -188,6 +192,8 @@ bool stdio_call_hear(struct stdio_process *p, const char *text, size_t n,
                                           c && c->token_text ? strlen(c->token_text) : 0};
         if (c && c->token_text)
             give(p, c, text, n, &change, 1, false);
+        else
+            p->useless++;
         return true; /* of a call that is over */
     }
     if (m->subscription_json) {
@@ -196,6 +202,8 @@ bool stdio_call_hear(struct stdio_process *p, const char *text, size_t n,
                                           c ? strlen(c->caller_id_text) : 0};
         if (c)
             give(p, c, text, n, &change, 1, false);
+        else
+            p->useless++;
         return true;
     }
     return false;

@@ -85,9 +85,10 @@ struct stdio_process {
     struct map pending; /* our id, as text -> struct stdio_call */
     size_t n_pending;
     int64_t last_id, began_ns, idle_since_ns;
-    size_t odd;   /* lines in a row that were no message */
-    bool answers; /* it has answered its first question */
-    bool ending;  /* nobody uses it any more */
+    size_t useless; /* messages that nobody got, of those that were read together */
+    size_t odd;     /* lines in a row that were no message */
+    bool answers;   /* it has answered its first question */
+    bool ending;    /* nobody uses it any more */
     bool dead;
     enum stdio_source source;      /* why */
     const char *words;             /* likewise; constant */

@@ -23,6 +23,7 @@
 
 #define CHUNK_BYTES  (16u << 10)
 #define WRITE_MS     30000
+#define USELESS_MS   10
 #define ODD_MAX      1000
 #define ODD_TOLD     3
 #define STEADY_MS    5000 /* one that lives longer, and has answered, was well */
@@ -84,6 +85,21 @@ static void note_death(const struct stdio_process *p)
                    r->deaths, r->deaths == 1 ? "" : "s", p->words);
 }
 
+static void end_sessions(struct stdio_process *p)
+{
+    size_t pos = 0;
+    void *value;
+    if (p->session) /* it may not have been opened */
+        stdio_session_end(p->session);
+    while (p->kind == STDIO_SHARED && map_next(&p->route->sessions, &pos, NULL, &value)) {
+        struct stdio_session *s = value;
+        if (s->process == p) {
+            stdio_session_end(s);
+            pos = 0;
+        }
+    }
+}
+
 /* Everybody who waits for it is told. */
 static void die(struct stdio_process *p, enum stdio_source source, const char *words)
 {
@@ -100,8 +116,7 @@ static void die(struct stdio_process *p, enum stdio_source source, const char *w
         log_warn("a stdio server is gone", "route=%s why=%s", p->route->what.route, log_q(words));
     while (map_next(&p->pending, &pos, NULL, &call))
         waitq_wake_all(&((struct stdio_call *)call)->wake);
-    if (p->session)
-        stdio_session_end(p->session);
+    end_sessions(p);
     /* The slot of the route was a user. */
     struct stdio_route *r = p->route;
     if (r->legacy == p)
@@ -128,6 +143,7 @@ void stdio_process_answers(struct stdio_process *p)
 static void odd_line(struct stdio_process *p, struct span line, const char *why)
 {
     AUTO(buf) text = BUF_INIT(512);
+    p->useless++;
     if (++p->odd <= ODD_TOLD) {
         str_escape(&text, line.p, line.n, 100);
         log_warn("a stdio server writes what is no message", "route=%s why=%s line=\"%s\"",
@@ -168,6 +184,7 @@ static int read_lines(struct stdio_process *p, const char **ret_words)
             return STDIO_CLOSED;
         mcp_lines_take(&p->lines, (size_t)n);
         struct span line;
+        p->useless = 0;
         while (mcp_lines_next(&p->lines, &line) && !p->dead)
             hear(p, line);
         *ret_words = "has written a line that is longer than a message may be";
@@ -176,6 +193,10 @@ static int read_lines(struct stdio_process *p, const char **ret_words)
         *ret_words = "writes what is no message, again and again";
         if (p->odd > ODD_MAX)
             return STDIO_PROTOCOL;
+        /* Who floods waits for the others, and longer when nobody wants it. */
+        *ret_words = "has ended";
+        if ((p->useless ? fiber_sleep_ms(USELESS_MS) : fiber_yield()) < 0)
+            return STDIO_CLOSED;
     }
 }
 

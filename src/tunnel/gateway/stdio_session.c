@@ -110,7 +110,7 @@ static int push(struct stdio_session *s, struct buf *line, bool request)
     }
     while ((r = stdio_queue_push(&s->queue, memory, line, false, request)) < 0 &&
            drop_one(&s->queue))
-        ;
+        s->process->useless++;
     waitq_wake_all(&s->wake);
     return r;
 }

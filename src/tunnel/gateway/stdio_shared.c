@@ -138,7 +138,7 @@ bool stdio_shared_takes(const char *method)
 
 /* ---- what it says ---- */
 
-static void answer_it(struct stdio_process *p, const struct mcp_envelope *m, const char *text)
+static void answer_it(struct stdio_process *p, const struct mcp_envelope *m)
 {
     AUTO(buf) line = BUF_INIT(4096);
     AUTO_JSON json_t *a =
@@ -146,7 +146,6 @@ static void answer_it(struct stdio_process *p, const struct mcp_envelope *m, con
             ? mcp_message_answer(m->m.json_id, json_new_object(), 0, NULL)
             : mcp_message_answer(m->m.json_id, NULL, -32601,
                                  "the client of a shared process cannot be asked");
-    (void)text;
     if (json_print(&line, a) == 0)
         (void)!stdio_process_write(p, &line);
 }
@@ -156,11 +155,14 @@ void stdio_shared_hear(struct stdio_process *p, const char *text, size_t n,
 {
     size_t pos = 0;
     void *s;
+    const bool changed = p->kind == STDIO_SHARED && m->m.kind == MCP_NOTIFICATION &&
+                         str_starts(m->m.method, "notifications/") &&
+                         str_ends(m->m.method, "/list_changed");
     if (m->m.kind == MCP_REQUEST)
-        answer_it(p, m, text);
-    else if (p->kind == STDIO_SHARED && str_starts(m->m.method, "notifications/") &&
-             str_ends(m->m.method, "/list_changed"))
-        while (map_next(&p->route->sessions, &pos, NULL, &s))
-            if (((struct stdio_session *)s)->process == p)
-                stdio_session_hear(s, text, n, m);
+        answer_it(p, m);
+    else if (!changed)
+        p->useless++;
+    while (changed && map_next(&p->route->sessions, &pos, NULL, &s))
+        if (((struct stdio_session *)s)->process == p)
+            stdio_session_hear(s, text, n, m);
 }
