@@ -85,12 +85,12 @@ export function callerSocket(s, t, host, { port = s.ingress, alpn = ['http/1.1']
 export const ingressCount = async (s, outcome) => Number((await (await fetch(`http://${s.metrics}/metrics`)).text()).match(new RegExp(`^sallyport_server_ingress_callers_total\\{outcome="${outcome}"\\} (\\d+)$`, 'm'))[1]);
 
 /** One request over HTTP/1.1 through the ingress: {status, headers, text}. */
-export function call(s, t, host, { method = 'GET', path: at = '/', headers = {}, body, agent, onResponse, localAddress } = {}) {
+export function call(s, t, host, { method = 'GET', path: at = '/', headers = {}, body, agent, onResponse, localAddress, shown = {} } = {}) {
   return new Promise((ok, no) => {
     const q = https.request({
       method, path: at, headers: { host, ...headers }, agent,
       createConnection: (o, done) => {
-        callerSocket(s, t, host, { localAddress }).then((k) => done(null, k), done);
+        callerSocket(s, t, host, { localAddress, ...shown }).then((k) => done(null, k), done);
       },
     }, (r) => {
       onResponse?.(r, q);

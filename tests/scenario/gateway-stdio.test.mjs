@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { call, callerSocket, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 import { fetchThrough, sdk1Client, sdk2Client } from '../lib/tunnel-mcp.mjs';
+import { authority } from '../lib/egress.mjs';
 import { packageRoute, stdioRoute } from '../lib/mcp-stdio.mjs';
 import { alive, BIN, descendants, ms, run, tempDir, until } from '../lib/own.mjs';
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js';
@@ -14,7 +15,7 @@ import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema
 const dir = tempDir('stdio');
 fs.chmodSync(dir, 0o755);
 fs.writeFileSync(path.join(dir, 'page.txt'), 'a page of this machine');
-let s, t, g;
+let s, t, t2, g;
 const routes = {
   every: packageRoute('@modelcontextprotocol/server-everything/dist/index.js', ['stdio']),
   files: packageRoute('@modelcontextprotocol/server-filesystem/dist/index.js', [dir], { sandbox: { binds: [dir] } }),
@@ -29,6 +30,7 @@ const audit = path.join(dir, 'audit.jsonl');
 before(async () => {
   s = await edgeServer();
   t = await makeTunnel(s);
+  t2 = await makeTunnel(s);
   g = await startGateway(s, t, routes, { config: { audit: { file: audit } } });
 });
 after(async () => { await g?.stop(); await s?.stop(); });
@@ -111,6 +113,26 @@ describe('servers of npm', () => {
 });
 
 describe('sessions of the older revisions', () => {
+  test('belong to the caller who has made them, where callers show certificates', async () => {
+    const staff = authority(tempDir('stdio-staff')), caFile = path.join(dir, 'staff.pem');
+    fs.copyFileSync(staff.file, caFile);
+    const [alice, bob] = ['/CN=alice', '/CN=bob'].map((n) => { const c = staff.issue(['a.example'], { subject: n }); return { cert: c.cert, key: c.key }; });
+    const own = await startGateway(s, t2, { legacy: routes.legacy, shared: routes.shared }, { config: { tls: { cert_file: t2.leaf.certFile, key_file: t2.leaf.keyFile, client_ca_file: caFile } } });
+    const as = (who, name, body, headers = {}) => call(s, t2, `${name}.${t2.domain}`, { method: 'POST', path: '/mcp', headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...headers }, body: JSON.stringify(body), shown: who });
+    try {
+      for (const name of ['legacy', 'shared']) {
+        const id = (await as(alice, name, hello())).headers['mcp-session-id'];
+        const echo = tool('echo', { text: 'mine' });
+        assert.match((await as(alice, name, echo, { 'mcp-session-id': id })).text, /mine/);
+        const other = await as(bob, name, echo, { 'mcp-session-id': id });
+        assert.deepEqual([other.status, JSON.parse(other.text).error.code], [404, -32001]);
+        // What stands in the place of the gateway's own word does not come through.
+        const lies = await as(bob, name, echo, { 'mcp-session-id': id, 'sallyport-caller': 'x', sallyport_caller: 'x' });
+        assert.equal(lies.status, 404);
+        assert.match((await as(alice, name, echo, { 'mcp-session-id': id, 'sallyport-caller': 'x' })).text, /mine/, 'nor does it lose the session');
+      }
+    } finally { await own.stop(); }
+  });
   test('have an id that cannot be guessed; without one 400, with another one 404', async () => {
     const a = await post('legacy', hello()), b = await post('legacy', hello());
     assert.match(a.headers['mcp-session-id'], /^[0-9a-f]{32}$/);

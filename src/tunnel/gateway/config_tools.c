@@ -136,8 +136,10 @@ int config_tools(const struct place *object, struct gateway_route *route)
         r = read_limits(&limits, &route->limits);
     if (r == 0)
         r = read_server_requests(&asks, &route->server_requests);
-    if (!route->tools &&
-        (asks.value || limits.value || route->pins != PIN_OFF || route->upstream.stdio))
+    const bool rules = route->tools || asks.value || limits.value || route->pins != PIN_OFF;
+    if (r == 0 && !rules && route->upstream.stdio) /* its messages are read all the same */
+        route->server_requests = ASK_ALL;
+    if (!route->tools && (rules || route->upstream.stdio))
         route->tools = mem_new(struct tool_policy); /* messages are read: all are allowed */
     return r;
 }

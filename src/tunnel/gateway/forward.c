@@ -22,6 +22,7 @@
 #include "fiber/fiber.h"
 #include "secret/source.h"
 #include "tunnel/gateway/query.h"
+#include "tunnel/gateway/stdio.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -102,6 +103,8 @@ static bool is_dropped(const struct gateway_route *route, const struct http_fiel
         return !route->pass_authorization || !http_text_eq(f->name, "authorization");
     if (route->credential && route->credential->header &&
         begins(f->name, route->credential->header, true))
+        return true;
+    if (route->upstream.stdio && begins(f->name, STDIO_CALLER_HEADER, true))
         return true;
     return begins(f->name, "x-forwarded-", false);
 }
@@ -212,6 +215,8 @@ static int make_head(struct gateway_request *q)
         r = http_head_add(out, HTTP_TEXT("x-forwarded-host"), in->authority);
     if (r == 0)
         r = http_head_add(out, HTTP_TEXT("x-forwarded-proto"), HTTP_TEXT("https"));
+    if (r == 0 && up->scheme == GATEWAY_STDIO)
+        r = http_head_add(out, HTTP_TEXT(STDIO_CALLER_HEADER), http_text_of(q->who_id));
     if (r == 0 && (q->reply.table || forward_asks_for_metadata(q)))
         r = reply_ask(out);
     return r < 0 ? r : add_credential(q);

@@ -18,6 +18,10 @@ struct stdio_bridge;
  * is words for the log. What a server writes is never in a header. */
 #define STDIO_FAILURE_HEADER "sallyport-failure"
 
+/* The header of a request that names its caller, as inner_caller.id; "": callers are not told apart. One that a
+ * caller has sent does not come through. */
+#define STDIO_CALLER_HEADER "sallyport-caller"
+
 struct stdio_options {
     /* Starts the program of a route: *ret_fd is what it reads and writes, *ret_leash is closed when it is to end.
      * Suspends. 0, or a code with words. */

@@ -116,6 +116,7 @@ struct stdio_session {
     struct stdio_route *route;
     struct stdio_process *process;
     char id[STDIO_ID_TEXT];
+    char *caller;     /* whose it is, as STDIO_CALLER_HEADER says */
     bool initialized; /* notifications/initialized has gone to the process */
     bool ended;
     struct stdio_queue queue; /* for its stream, or the next one */
@@ -176,8 +177,8 @@ int stdio_ask(struct stdio_process *p, const char *method, const char *params, j
 
 /* ---- stdio_session.c ---- */
 
-/* A new one that no map has; the process, whose user it becomes. */
-struct stdio_session *stdio_session_new(struct stdio_process *p);
+/* A new one that no map has, of `caller`; the process, whose user it becomes. */
+struct stdio_session *stdio_session_new(struct stdio_process *p, struct http_text caller);
 struct stdio_session *stdio_session_ref(struct stdio_session *s);
 void stdio_session_unref(struct stdio_session *s);
 /* It can be found from now on. */

@@ -109,11 +109,14 @@ static void die(struct stdio_process *p, enum stdio_source source, const char *w
         return;
     p->dead = true;
     p->source = source;
-    p->words = words;
+    p->words = !p->answers && !p->ending && source == STDIO_CLOSED
+                   ? "has ended before it answered anything"
+                   : words;
     fd_cleanup_close(&p->leash);
     note_death(p);
     if (!p->ending)
-        log_warn("a stdio server is gone", "route=%s why=%s", p->route->what.route, log_q(words));
+        log_warn("a stdio server is gone", "route=%s why=%s", p->route->what.route,
+                 log_q(p->words));
     while (map_next(&p->pending, &pos, NULL, &call))
         waitq_wake_all(&((struct stdio_call *)call)->wake);
     end_sessions(p);

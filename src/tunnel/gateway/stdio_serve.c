@@ -173,7 +173,7 @@ static int ask(struct request *q, struct stdio_process *p, struct stdio_session 
         AUTO(scope) watching;
         scope_init(&watching);
         r = fiber_spawn(&watching, "stdio caller", watch_caller, &w, NULL);
-        if (r == 0 && stdio_process_write(p, &line) < 0 && !c.process->dead)
+        if (r == 0 && stdio_process_write(p, &line) < 0 && !is_over(&c))
             r = -ECANCELED;
         buf_done(&line);
         if (r == 0)
@@ -229,6 +229,12 @@ static int post_modern(struct request *q)
 }
 
 /* ---- initialize ---- */
+
+static struct http_text caller_of(const struct request *q)
+{
+    const struct http_field *f = http_fields_get(&q->head.fields, STDIO_CALLER_HEADER, NULL);
+    return f ? f->value : HTTP_TEXT("");
+}
 
 static int open_session(struct request *q, struct stdio_process *p, const char *text, size_t n)
 {
@@ -286,7 +292,7 @@ static int initialize_own(struct request *q)
         return r == -ECANCELED
                    ? r
                    : stdio_answer_failure(q->p, r == -EBUSY ? STDIO_BUSY : STDIO_CONNECT, e.msg);
-    struct stdio_session *s = stdio_session_new(p);
+    struct stdio_session *s = stdio_session_new(p, caller_of(q));
     stdio_process_use(p);
     r = greet_own(q, p);
     if (!map_get(&q->route->sessions, s->id))
@@ -304,7 +310,8 @@ static int initialize_shared(struct request *q)
     int r = stdio_shared_get(q->route, false, &p, &source, &e);
     if (r < 0)
         return r == -ECANCELED ? r : stdio_answer_failure(q->p, source, e.msg);
-    struct stdio_session *s = stdio_session_new(p); /* whose use of it is ours from here on */
+    struct stdio_session *s =
+        stdio_session_new(p, caller_of(q)); /* whose use of it is ours from here on */
     AUTO_JSON json_t *hello = stdio_shared_hello(p, json_get_str(q->m.m.params, "protocolVersion"));
     AUTO_JSON json_t *o = mcp_message_answer(q->m.m.json_id, json_incref(hello), 0, NULL);
     size_t n;
@@ -346,7 +353,7 @@ static struct stdio_session *session_of(struct request *q, int *ret)
         id[f->value.n] = '\0';
     }
     struct stdio_session *s = map_get(&q->route->sessions, id);
-    if (!s) {
+    if (!s || !http_text_eq(caller_of(q), s->caller)) {
         *ret = stdio_answer_error(q->p, 404, q->m.m.json_id, CODE_SESSION,
                                   "there is no such session any more: initialize again", NULL);
         return NULL;

@@ -1,6 +1,7 @@
 /* stdio_session.c - sessions of the revisions up to 2025-11-25, and what a server says outside of calls.
  *
- * A session is known by an id that cannot be guessed; whoever knows it is its caller. In a route that is not shared it has
+ * A session is known by an id that cannot be guessed, and belongs to the caller who has made it, where callers are told
+ * apart: for another one it is unknown. In a route that is not shared it has
  * a process of its own and passes everything: what the server asks (sampling, elicitation, roots, ping) goes to the
  * session's stream, or, when it has none, to the latest request that is under way, and waits for one otherwise; answers go
  * back if that question is open. A server that asks and asks fills a bounded queue, and its oldest notifications are lost first;
@@ -22,13 +23,14 @@
 
 static const char initialized[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
 
-struct stdio_session *stdio_session_new(struct stdio_process *p)
+struct stdio_session *stdio_session_new(struct stdio_process *p, struct http_text caller)
 {
     struct stdio_session *s = mem_new(struct stdio_session);
     unsigned char id[(STDIO_ID_TEXT - 1) / 2];
     rng_bytes(id, sizeof(id));
     enc_hex(id, sizeof(id), s->id);
     s->refs = 1;
+    s->caller = mem_strndup(caller.p, caller.n);
     s->route = stdio_route_ref(p->route);
     s->process = p;
     s->asked = json_array();
@@ -54,6 +56,7 @@ void stdio_session_unref(struct stdio_session *s)
         return;
     stdio_queue_done(&s->queue);
     json_decref(s->asked);
+    free(s->caller);
     stdio_route_unref(s->route);
     free(s);
 }
