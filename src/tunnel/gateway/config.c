@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/yaml.h"
 #include "io/file.h"
+#include "tunnel/gateway/config_callers.h"
 #include "tunnel/gateway/config_credential.h"
 #include "tunnel/gateway/config_fields.h"
 #include "tunnel/gateway/config_stdio.h"
@@ -305,6 +306,7 @@ static int read_all(const struct place *root, struct gateway_config *c)
     struct place domain = place_member(root, "tunnel_domain");
     struct place routes = place_member(root, "routes");
     struct place origins = place_member(root, "allowed_origins");
+    struct place callers = place_member(root, "callers");
     struct place audit = place_member(root, "audit"), state = place_member(root, "state_dir");
     int r = place_object(root, FIELD_GATEWAY);
     if (r == 0)
@@ -321,6 +323,8 @@ static int read_all(const struct place *root, struct gateway_config *c)
         r = read_domain(&domain, &c->tunnel_domain);
     if (r == 0)
         r = read_origins(&origins, c);
+    if (r == 0)
+        r = config_callers(&callers, c);
     if (r == 0)
         r = read_audit(&audit, c);
     if (r == 0)
@@ -407,11 +411,13 @@ void gateway_config_unref(struct gateway_config *c)
     if (!c || --c->refs)
         return;
     for (size_t i = 0; i < c->n_read; i++) {
+        config_caller_rules_done(&c->routes[i].callers);
         config_credential_free(c->routes[i].credential);
         config_tools_free(c->routes[i].tools);
         config_stdio_free(c->routes[i].upstream.stdio);
     }
     free(c->routes);
+    config_callers_done(c);
     free(c->origins);
     map_done(&c->by_host);
     cidr_list_done(&c->allowed);

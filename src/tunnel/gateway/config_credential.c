@@ -47,21 +47,21 @@ static bool is_taken(const char *name)
     return http_field_is_framing(http_text_of(name));
 }
 
-static int read_header(const struct place *at, struct gateway_credential *c)
+int config_header_name(const struct place *at, char **ret)
 {
     const char *s;
     int r = place_text(at, 100, &s);
     if (r < 0)
         return r;
-    c->header = mem_strdup(s);
-    for (char *p = c->header; *p; p++) {
+    *ret = mem_strdup(s);
+    for (char *p = *ret; *p; p++) {
         if (!is_token(*p))
             return place_fail(at, "a header's name is expected, as in Authorization");
         *p = str_lower_c(*p);
         if (*p == '_')
             return place_fail(at, "a name with \"_\" is read in more than one way: write \"-\"");
     }
-    return is_taken(c->header)
+    return is_taken(*ret)
                ? place_fail(at, "says something about the message: a credential has no place in it")
                : 0;
 }
@@ -174,7 +174,7 @@ static int read_oauth2(const struct place *object, const struct place *at,
     source.value = whole;
     int r = 0;
     if (header.value)
-        r = read_header(&header, c);
+        r = config_header_name(&header, &c->header);
     else
         c->header = mem_strdup("authorization");
     if (r < 0 || value.value)
@@ -198,7 +198,7 @@ static int read_kind(const struct place *at, struct gateway_credential *c)
         return read_basic(&basic, &source, c);
     if (oauth2.value)
         return read_oauth2(at, &oauth2, c);
-    int r = query.value ? read_query(&query, c) : read_header(&header, c);
+    int r = query.value ? read_query(&query, c) : config_header_name(&header, &c->header);
     return r < 0 ? r : read_value(&value, &source, c);
 }
 

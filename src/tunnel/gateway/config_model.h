@@ -72,6 +72,27 @@ enum pin_mode {
     PIN_ASK,   /* none is until a person accepts it */
 };
 
+/* What a route wants of the token that its callers show. */
+struct gateway_caller_rules {
+    bool wanted;            /* else they need none */
+    const char **audiences; /* one of these is one of the token's */
+    size_t n_audiences;
+    char *scopes;   /* all of these, separated by spaces; NULL: none */
+    json_t *claims; /* of each name: an array of the values that it may have; NULL: any */
+};
+
+/* Whose tokens callers show (RFC 9068), where they do. */
+struct gateway_callers {
+    bool wanted;
+    const char *issuer;
+    const char *jwks_file, *jwks_url; /* one of both */
+    const char *ca_file;              /* whom jwks_url is trusted by; NULL: the system's */
+    unsigned algorithms;              /* bits of enum jws_alg */
+    const char *type;                 /* of jwt_rules; NULL: the usual ones */
+    int64_t skew_s;
+    char *header; /* the field that has it, in lower case */
+};
+
 struct gateway_route {
     struct host host; /* as a whole, or under tunnel_domain: gateway_config_route */
     struct gateway_upstream upstream;
@@ -80,6 +101,7 @@ struct gateway_route {
     struct tool_policy *tools; /* NULL: messages are not looked into */
     struct gateway_limits limits;
     enum pin_mode pins;
+    struct gateway_caller_rules callers;
     unsigned server_requests; /* of enum asks: what the server may ask of its client */
     uint32_t line;
 };
@@ -121,7 +143,8 @@ struct gateway_config {
     struct host tunnel_domain; /* HOST_NONE: every route is a full host */
     const char *cert_file, *key_file;
     const char *client_ca_file; /* whose certificate a caller has to show; NULL: none */
-    const char **origins;       /* of pages that may call, beside the route's own host */
+    struct gateway_callers callers;
+    const char **origins; /* of pages that may call, beside the route's own host */
     size_t n_origins;
     const char *upstream_ca_file; /* NULL: none */
     bool upstream_system_cas;

@@ -11,6 +11,7 @@
 
 #include "base/document.h"
 #include "base/err.h"
+#include "tunnel/gateway/config_callers.h"
 #include "tunnel/gateway/config_credential.h"
 #include "tunnel/gateway/config_fields.h"
 #include "tunnel/gateway/config_reach.h"
@@ -124,6 +125,8 @@ static int add(const struct place *at, struct gateway_config *c)
         r = config_credential(at, route);
     if (r == 0 && json_is_object(at->value))
         r = config_tools(at, route);
+    if (r == 0)
+        r = config_callers_route(at, c, &route->callers);
     if (r < 0)
         return r;
     const struct gateway_route *other = map_get(&c->by_host, route->host.text);

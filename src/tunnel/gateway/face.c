@@ -15,6 +15,8 @@
 #include "io/file.h"
 #include "io/pool.h"
 #include "io/tls.h"
+#include "oauth/jwks.h"
+#include "tunnel/gateway/caller_keys.h"
 #include "tunnel/gateway/supply.h"
 
 #include <fcntl.h>
@@ -148,6 +150,21 @@ static int read_client_trust(const char *path, int fd, struct tls_trust **ret,
     return *ret ? 0 : err_wrap(e, -E_TLS, "tls.client_ca_file");
 }
 
+/* By which callers' tokens are checked. */
+static int read_caller_keys(const char *path, int fd, struct caller_keys **ret, struct err *e)
+{
+    AUTO_FREE char *text = mem_array(JWKS_BYTES_MAX + 1, 1);
+    struct jwks *set;
+    ssize_t n = read_text(fd, path, text, JWKS_BYTES_MAX + 1, e);
+    int r = n < 0 ? (int)n : jwks_parse(text, (size_t)n, &set, e);
+    secret_wipe(text,
+                JWKS_BYTES_MAX + 1); /* a link may lead to the key's file, and the set be private */
+    if (r < 0)
+        return err_wrap(e, r, "callers.jwt.jwks_file %s", path);
+    *ret = caller_keys_of_set(set);
+    return 0;
+}
+
 int face_client_trust(const struct gateway_config *c, struct tls_trust **ret, struct err *e)
 {
     char ignored[FACE_HASH_MAX];
@@ -185,6 +202,8 @@ static int read_all(void *arg)
     if (r == 0 && c->client_ca_file)
         r = read_client_trust(c->client_ca_file, j->files.client_fd, &f->client_trust,
                               f->client_hash, &j->err);
+    if (r == 0 && c->callers.jwks_file)
+        r = read_caller_keys(c->callers.jwks_file, j->files.keys_fd, &f->caller_keys, &j->err);
     if (r == 0 && gateway_config_has_https(c))
         r = read_trust(j, &f->upstream_trust, &j->err);
     return r < 0 || j->files.show_key_fd < 0 ? r : read_shown(j, &f->shown, &j->err);
@@ -194,6 +213,18 @@ static int read_here(struct job *j)
 {
     fiber_excuse_hold(); /* at the start, when nobody waits */
     return read_all(j);
+}
+
+/* What is known of the issuer's keys outlives the face that has asked for them. */
+static void inherit_keys(struct gateway_face *f, const struct gateway_face *before,
+                         struct ctl *keeper)
+{
+    const char *url = f->config->callers.jwks_url;
+    if (!url)
+        return;
+    f->caller_keys = before && before->caller_keys && caller_keys_are_of(before->caller_keys, url)
+                         ? caller_keys_ref(before->caller_keys)
+                         : caller_keys_of_url(url, supply_keys, keeper);
 }
 
 int face_read(struct ctl *keeper, struct pool *pool, struct secret_sources *sources,
@@ -219,6 +250,7 @@ int face_read(struct ctl *keeper, struct pool *pool, struct secret_sources *sour
     if (r < 0) {
         face_unref(f);
     } else {
+        inherit_keys(f, before, keeper);
         *ret = f;
     }
     return r;
@@ -240,6 +272,7 @@ void face_unref(struct gateway_face *f)
     cert_identity_unref(f->shown);
     tls_trust_free(f->upstream_trust);
     tls_trust_free(f->client_trust);
+    caller_keys_unref(f->caller_keys);
     free(f);
 }
 

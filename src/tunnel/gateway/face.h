@@ -22,6 +22,7 @@ struct gateway_face {
     struct tls_trust *upstream_trust; /* NULL: the configuration has no server by https */
     struct tls_trust *client_trust;   /* NULL: callers need no certificate */
     char client_hash[FACE_HASH_MAX];  /* of those that they are signed by; "" */
+    struct caller_keys *caller_keys;  /* NULL: callers need no token */
     struct route_secret *secrets;     /* one for each route; these change */
     char hash[FACE_HASH_MAX];         /* of what the configuration says, in hex: for records */
     char number[FACE_NUMBER_MAX];     /* of no other one in this process */

@@ -92,13 +92,17 @@ static bool begins(struct http_text name, const char *with, bool whole)
 
 /* Credentials that were meant for somebody else, what only a proxy in front may say, and what the route's
  * credential is to say alone. */
-static bool is_dropped(const struct gateway_route *route, const struct http_field *f)
+static bool is_dropped(const struct gateway_request *q, const struct http_field *f)
 {
+    const struct gateway_route *route = q->route;
+    const char *token = q->face->config->callers.header;
     static const char *const names[] = {"proxy-authorization", "forwarded", "x-real-ip",
                                         "x-original-url", "x-rewrite-url"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (begins(f->name, names[i], true))
             return true;
+    if (token && !str_eq(token, "authorization") && begins(f->name, token, true))
+        return true;
     if (begins(f->name, "authorization", true))
         return !route->pass_authorization || !http_text_eq(f->name, "authorization");
     if (route->credential && route->credential->header &&
@@ -209,7 +213,7 @@ static int make_head(struct gateway_request *q)
     out->has_te_trailers = in->has_te_trailers;
     int r = 0;
     for (size_t i = 0; r == 0 && i < in->fields.n; i++)
-        if (!is_dropped(q->route, &in->fields.items[i]))
+        if (!is_dropped(q, &in->fields.items[i]))
             r = add_field(out, &in->fields.items[i]);
     if (r == 0)
         r = http_head_add(out, HTTP_TEXT("x-forwarded-host"), in->authority);
@@ -341,6 +345,9 @@ static bool may_repeat(const struct gateway_request *q)
 /* The token that the caller has shown: one, and one that can be sent. */
 static bool token_of_caller(const struct gateway_request *q, struct http_text *ret)
 {
+    *ret = q->token;
+    if (ret->n > 0) /* checked, wherever it stood */
+        return true;
     static const char scheme[] = "bearer ";
     const size_t n = sizeof(scheme) - 1;
     const struct http_fields *fs = &q->head.fields;
@@ -403,7 +410,10 @@ static void forward_it(struct gateway_request *q, struct err *e)
     /* Arguments are recorded, and shown, without the secret, which has to be known then. */
     const bool early = (q->f->o.audit && q->face->config->audit_arguments) ||
                        (q->route->tools && q->route->tools->confirm.n > 0);
-    int r = early ? renew_secret(q) : 0;
+    int r = forward_caller(q);
+    if (r < 0)
+        return;
+    r = early ? renew_secret(q) : 0;
     if (r == 0 && q->route->tools)
         r = forward_judge(q);
     if (r == 0 && (!early || q->confirm)) /* a person may have taken hours */

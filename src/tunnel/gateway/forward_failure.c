@@ -18,10 +18,10 @@
 
 #define FAILURE_BYTES (256u << 10) /* of a batch: one for each message */
 
-static const char *const source_texts[] = {"policy",          "dns",     "tls",
-                                           "connect",         "timeout", "protocol",
-                                           "upstream_closed", "busy",    "credential",
-                                           "audit",           "internal"};
+static const char *const source_texts[] = {"policy",          "dns",         "tls",
+                                           "connect",         "timeout",     "protocol",
+                                           "upstream_closed", "busy",        "credential",
+                                           "audit",           "caller_keys", "internal"};
 
 METRIC_COUNTER(n_requests, "sallyport_gateway_requests_total", "outcome=\"answered\"",
                "Requests that came through the tunnel, by their outcome")
@@ -76,6 +76,8 @@ static const char *words_for(int status, enum failure_source s, const char *own)
         [BUSY] = "the gateway has too many requests; try again later",
         [CREDENTIAL] = "the gateway cannot read the route's credential now",
         [AUDIT] = "the gateway cannot record the call, and makes none that is not recorded",
+        [CALLER_KEYS] = "the gateway cannot get the keys by which callers' tokens are checked, and "
+                        "lets nobody in without; try again later",
         [INTERNAL] = "the gateway failed",
     };
     return is_refusal(status, s) ? own : texts[s];

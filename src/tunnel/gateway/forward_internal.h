@@ -46,6 +46,7 @@ enum failure_source {
     BUSY,
     CREDENTIAL,
     AUDIT,
+    CALLER_KEYS,
     INTERNAL
 };
 
@@ -71,8 +72,10 @@ struct gateway_request {
     const struct gateway_face *face;
     const struct gateway_route *route;
     const struct host *host;
-    const char *who;    /* the caller, as its certificate says, for records; "" */
-    const char *who_id; /* likewise, where it decides something (inner.h); "" */
+    /* The caller, as its certificate says, or its token where one is asked for: for records, and where it decides
+     * something (inner.h); "". */
+    const char *who, *who_id;
+    struct http_text token; /* that was checked, in the head; without bytes: none was asked for */
     struct http_pipe *caller, *upstream;
     struct origin_lease lease;
     struct http_head head; /* the caller's */
@@ -140,6 +143,12 @@ void forward_count_answer(void);
 /* In counters, log, /status and the record: a refusal whose answer the rule has made. */
 void forward_note_refusal(struct gateway_request *q, int status, const char *rule,
                           const char *words);
+
+/* ---- forward_caller.c ---- */
+
+/* Whether the caller shows the token that its route wants (RFC 6750); then that is who it is: q->who, q->who_id. 0, also
+ * where none is wanted; or negative: the caller has its answer, or is gone. Suspends. */
+int forward_caller(struct gateway_request *q) WARN_UNUSED;
 
 /* ---- forward_policy.c ---- */
 

@@ -18,10 +18,9 @@
 
 #define WORDS_MAX 256
 
-static const char *const sources[] = {"policy",          "dns",      "tls",
-                                      "connect",         "timeout",  "protocol",
-                                      "upstream_closed", "busy",     "credential",
-                                      "audit",           "internal", "other"};
+static const char *const sources[] = {
+    "policy", "dns",        "tls",   "connect",     "timeout",  "protocol", "upstream_closed",
+    "busy",   "credential", "audit", "caller_keys", "internal", "other"};
 #define SOURCES ARRAY_LEN(sources)
 static const char *const outcomes[] = {"answered", "refused", "failed", "abandoned"};
 

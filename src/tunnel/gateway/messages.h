@@ -9,11 +9,13 @@
  *            before they were read, one: certificate and key are one file, ca: upstream.tls.ca_file is among
  *            the descriptors, clients: tls.client_ca_file: the configuration's text, the key, the certificate unless
  *            `one`, the CA if `ca`, that of callers if `clients`; shown: of upstream.tls the key (1), and the certificate
- *            if it is not in the same file (2)
+ *            if it is not in the same file (2); keys: callers.jwt.jwks_file is the last one
  *   taken    number: these files are what is served from now on                              (notice)
  *   mark     answers mark: what it would be now
  *   secret   source: as in the configuration; subject: a caller's token, of a source that wants one; refused: SHA-256,
  *            as hex, of a value that a server has refused (both may be absent). The tail of the answer: its value
+ *   keys     url: callers.jwt.jwks_url. Asks there. Answers max_age: seconds that the answer is good for (absent: not
+ *            said), and a descriptor with its text
  *   line     field: token_file or proxy_password_file. The tail of the answer: what is in the file
  *   resolver file: resolv.conf or hosts. Answers a descriptor
  *   connect  path: of a Unix socket that a route leads to. Answers a descriptor that is connected

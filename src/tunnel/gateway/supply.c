@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "fiber/fiber.h"
 #include "io/ctl.h"
+#include "oauth/jwks.h"
 #include "secret/source.h"
 #include "tunnel/gateway/config.h"
 #include "tunnel/gateway/messages.h"
@@ -35,6 +36,7 @@ void supply_files_done(struct supply_files *f)
     fd_cleanup_close(&f->client_fd);
     fd_cleanup_close(&f->show_cert_fd);
     fd_cleanup_close(&f->show_key_fd);
+    fd_cleanup_close(&f->keys_fd);
     free(f->text);
     *f = SUPPLY_FILES_NONE;
 }
@@ -56,12 +58,13 @@ int supply_files(struct ctl *keeper, struct supply_files *ret, struct err *e)
     if (r < 0)
         return r;
     const bool one = json_get_bool(a, "one", false), ca = json_get_bool(a, "ca", false);
-    const bool clients = json_get_bool(a, "clients", false);
+    const bool clients = json_get_bool(a, "clients", false), keys = json_get_bool(a, "keys", false);
     const int64_t shown = json_get_int(a, "shown", 0);
     struct supply_files f = SUPPLY_FILES_NONE;
     f.number = json_get_int(a, "number", 0);
     f.mark = (uint64_t)json_get_int(a, "mark", 0);
-    r = shown >= 0 && shown <= 2 && fds.n == 2u + !one + ca + clients + (size_t)shown ? 0 : odd(e);
+    const size_t others = (size_t)!one + ca + clients + keys;
+    r = shown >= 0 && shown <= 2 && fds.n == 2 + others + (size_t)shown ? 0 : odd(e);
     if (r == 0 && (r = ctl_fd_text(fds.fd[0], LIMIT_YAML_BYTES, &f.text, &f.n)) < 0)
         r = err_set(e, r, "the configuration did not come whole: %s", err_text(r));
     if (r == 0) {
@@ -72,6 +75,7 @@ int supply_files(struct ctl *keeper, struct supply_files *ret, struct err *e)
         f.client_fd = take_fd(&fds, &at, clients);
         f.show_key_fd = take_fd(&fds, &at, shown > 0);
         f.show_cert_fd = take_fd(&fds, &at, shown > 1);
+        f.keys_fd = take_fd(&fds, &at, keys);
         *ret = f;
     }
     ctl_fds_done(&fds);
@@ -237,6 +241,24 @@ int supply_keep(struct ctl *keeper, const char *text, size_t n, struct err *e)
             return e && e->msg[0] ? r : err_set(e, r, "cannot hand over: %s", err_text(r));
     }
     return ctl_ask(keeper, keep, NULL, 0, &a, NULL, NULL, e);
+}
+
+int supply_keys(void *keeper, const char *url, char **ret, size_t *ret_n, int64_t *ret_max_age_s,
+                struct err *e)
+{
+    AUTO_JSON json_t *o = json_new_object(), *a = NULL;
+    struct ctl_fds fds = {.n = 0};
+    json_put_str(o, "op", "keys");
+    json_put_str(o, "url", url);
+    int r = ctl_ask(keeper, o, NULL, 0, &a, &fds, NULL, e);
+    if (r == 0 && fds.n != 1)
+        r = odd(e);
+    else if (r == 0 && (r = ctl_fd_text(fds.fd[0], JWKS_BYTES_MAX, ret, ret_n)) < 0)
+        r = err_set(e, r, "the keys did not come whole: %s", err_text(r));
+    if (r == 0)
+        *ret_max_age_s = json_get_int(a, "max_age", -1);
+    ctl_fds_done(&fds);
+    return r;
 }
 
 int supply_resolver(void *keeper, const char *path)

@@ -22,6 +22,7 @@ struct supply_files {
     /* -1: cert: the key's file has it; ca, client: there is none */
     int cert_fd, key_fd, ca_fd, client_fd;
     int show_cert_fd, show_key_fd; /* likewise, what servers are shown */
+    int keys_fd;                   /* likewise, by which callers' tokens are checked */
 };
 #define SUPPLY_FILES_NONE                                                                          \
     ((struct supply_files){.cert_fd = -1,                                                          \
@@ -29,7 +30,8 @@ struct supply_files {
                            .ca_fd = -1,                                                            \
                            .client_fd = -1,                                                        \
                            .show_cert_fd = -1,                                                     \
-                           .show_key_fd = -1})
+                           .show_key_fd = -1,                                                      \
+                           .keys_fd = -1})
 /* All of these suspend, and give 0 or a negative code with words: the keeper's, or that it is gone. */
 int supply_files(struct ctl *keeper, struct supply_files *ret, struct err *e) WARN_UNUSED;
 void supply_files_done(struct supply_files *f);
@@ -63,5 +65,8 @@ int supply_state(struct ctl *keeper, struct supply_state *ret, struct err *e) WA
 void supply_state_done(struct supply_state *s);
 /* Puts another text in its place; it is on disk when this returns. */
 int supply_keep(struct ctl *keeper, const char *text, size_t n, struct err *e) WARN_UNUSED;
+/* caller_keys_ask, with the keeper as `arg`. */
+int supply_keys(void *keeper, const char *url, char **ret, size_t *ret_n, int64_t *ret_max_age_s,
+                struct err *e) WARN_UNUSED;
 /* A descriptor of /etc/resolv.conf or /etc/hosts: resolver_options.open. */
 int supply_resolver(void *keeper, const char *path);

@@ -130,8 +130,9 @@ static int give_files(struct gateway_keeper *k, struct keeper_files *f, struct c
     json_put_bool(answer->o, "ca", f->ca_fd >= 0);
     json_put_bool(answer->o, "clients", f->client_fd >= 0);
     json_put_int(answer->o, "shown", (f->show_key_fd >= 0) + (f->show_cert_fd >= 0));
-    int *const fds[] = {&text,         &f->key_fd,      &f->cert_fd,     &f->ca_fd,
-                        &f->client_fd, &f->show_key_fd, &f->show_cert_fd};
+    json_put_bool(answer->o, "keys", f->keys_fd >= 0);
+    int *const fds[] = {&text,         &f->key_fd,      &f->cert_fd,      &f->ca_fd,
+                        &f->client_fd, &f->show_key_fd, &f->show_cert_fd, &f->keys_fd};
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         (void)add_fd(answer, fds[i]);
     offer(k, s);
@@ -361,6 +362,8 @@ int keeper_hear(void *arg, const char *op, const json_t *o, struct ctl_fds *fds,
         return answer_mark(k, answer, e);
     if (str_eq(op, "secret"))
         return answer_secret(k, o, answer, e);
+    if (str_eq(op, "keys"))
+        return keeper_answer_keys(k, o, answer, e);
     if (str_eq(op, "line"))
         return answer_line(k, o, answer, e);
     if (str_eq(op, "resolver"))

@@ -46,6 +46,8 @@ static void mark_others(uint64_t *mark, const struct gateway_config *c)
         mark_file(mark, c->upstream_ca_file);
     if (c->client_ca_file)
         mark_file(mark, c->client_ca_file);
+    if (c->callers.jwks_file)
+        mark_file(mark, c->callers.jwks_file);
     if (c->upstream_cert_file) {
         mark_file(mark, c->upstream_cert_file);
         mark_file(mark, c->upstream_key_file);
@@ -132,6 +134,11 @@ static int open_all(void *arg)
         if (r < 0)
             r = err_wrap(&j->err, r, "tls.client_ca_file");
     }
+    if (r >= 0 && c->callers.jwks_file) {
+        r = f->keys_fd = face_file_open(c->callers.jwks_file, false, &j->err);
+        if (r < 0)
+            r = err_wrap(&j->err, r, "callers.jwt.jwks_file");
+    }
     return r < 0 ? r : open_shown(c, f, &j->err);
 }
 
@@ -154,6 +161,7 @@ void keeper_files_done(struct keeper_files *f)
     fd_cleanup_close(&f->client_fd);
     fd_cleanup_close(&f->show_cert_fd);
     fd_cleanup_close(&f->show_key_fd);
+    fd_cleanup_close(&f->keys_fd);
     gateway_config_unref(f->config);
     free(f->text);
     *f = KEEPER_FILES_NONE;

@@ -16,6 +16,7 @@ struct keeper_files {
     int cert_fd, key_fd, ca_fd, client_fd;
     /* What servers are shown; -1: show_cert: the key's file has it; show_key: nothing. */
     int show_cert_fd, show_key_fd;
+    int keys_fd; /* callers.jwt.jwks_file; -1: there is none */
 };
 #define KEEPER_FILES_NONE                                                                          \
     ((struct keeper_files){.cert_fd = -1,                                                          \
@@ -23,7 +24,8 @@ struct keeper_files {
                            .ca_fd = -1,                                                            \
                            .client_fd = -1,                                                        \
                            .show_cert_fd = -1,                                                     \
-                           .show_key_fd = -1})
+                           .show_key_fd = -1,                                                      \
+                           .keys_fd = -1})
 /* Suspends. 0, or a code with words; *ret is to be done in either case. */
 int keeper_files_open(struct pool *pool, const char *config_path, struct keeper_files *ret,
                       struct err *e) WARN_UNUSED;

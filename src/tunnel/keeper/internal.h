@@ -39,6 +39,7 @@ struct gateway_keeper {
     struct gateway_config *first; /* that this gateway began with: the way to the edge is of it */
     struct keeper_state *state;   /* NULL: nothing is kept, or nobody has asked yet */
     size_t connecting;            /* to Unix sockets of routes */
+    size_t asking_keys;           /* questions to issuers of callers' tokens */
     bool ready, was_ready, stopping;
     struct waitq wake; /* it is to stop */
 };
@@ -52,6 +53,11 @@ int keeper_answer_state(struct gateway_keeper *k, struct ctl_answer *answer, str
 int keeper_answer_sheet(struct gateway_keeper *k, struct ctl_answer *answer, struct err *e)
     WARN_UNUSED;
 int keeper_answer_keep(struct gateway_keeper *k, struct err *e) WARN_UNUSED;
+/* keys.c: the public keys of the issuer of callers' tokens. Suspends; 0 or a code with words. */
+int keeper_answer_keys(struct gateway_keeper *k, const json_t *o, struct ctl_answer *answer,
+                       struct err *e) WARN_UNUSED;
+/* Seconds that a Cache-Control field says (RFC 9111 5.2.2.1), a day at most; -1: none. NULL is fine. Pure. */
+int64_t keeper_keys_age(const char *control);
 /* No question may be under way. */
 void keeper_state_close(struct gateway_keeper *k);
 /* When a gateway is gone: nothing is kept for it. Suspends. */

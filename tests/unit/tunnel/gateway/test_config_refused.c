@@ -460,9 +460,82 @@ static void there_are_ceilings(void **state)
     refuse(yaml, AT("3", "routes: has 1025 routes, at most 1024 are allowed"));
 }
 
+/* ---- tokens of callers ---- */
+
+#define JWT(x)  LISTEN TLS ROUTES "callers:\n  jwt: {issuer: i, audience: a, jwks_file: f" x "}\n"
+#define BARE(x) LISTEN TLS ROUTES "callers:\n  jwt: {" x "}\n"
+#define ROUTED(x)                                                                                  \
+    LISTEN TLS "routes:\n  a.b:\n    upstream: http://10.0.0.1:80\n    callers: " x "\n"
+#define GLOBAL     "callers: {jwt: {issuer: i, audience: a, jwks_file: f}}\n"
+#define AT5(words) AT("5", "callers.jwt" words)
+
+static const struct row caller_rows[] = {
+    {LISTEN TLS ROUTES "callers: {}\n", AT("4", "callers: says nothing: give \"jwt\"")},
+    {LISTEN TLS ROUTES "callers: {jwt: true}\n", AT("4", "callers.jwt: an object is expected")},
+    {LISTEN TLS ROUTES "callers: {jwt: false}\n", AT("4", "callers.jwt: an object is expected")},
+    {BARE("audience: a, jwks_file: f"), AT5(".issuer: is missing")},
+    {BARE("issuer: i, jwks_file: f"),
+     AT5(".audience: is missing, here and in a route without one: tokens that were made for others "
+         "would be taken")},
+    {BARE("issuer: i, audience: a"),
+     AT5(".jwks_file: is missing, and so is \"jwks_url\": what are tokens checked by?")},
+    {JWT(", jwks_url: 'https://i.example/k'"),
+     AT5(".jwks_url: give \"jwks_file\" or this, not both")},
+    {JWT(", ca_file: c"), AT5(".ca_file: goes with \"jwks_url\"")},
+    {JWT(", alg: ES256"), AT5(".alg: there is no such field of callers.jwt")},
+    {JWT(", algorithms: []"), AT5(".algorithms: is empty: nothing would be taken")},
+    {JWT(", algorithms: [none]"),
+     AT5(".algorithms[0]: is none of ES256, ES384, RS256, PS256 and EdDSA")},
+    {JWT(", algorithms: [ES256, HS256]"),
+     AT5(".algorithms[1]: has a secret for a key, and the keys of a set are public")},
+    {JWT(", clock_skew: 10m"), AT5(".clock_skew: at most 300s are allowed")},
+    {JWT(", header: content-length"),
+     AT5(".header: says something about the message: a credential has no place in it")},
+    {JWT(", header: x_token"),
+     AT5(".header: a name with \"_\" is read in more than one way: write \"-\"")},
+    {JWT(", scopes: ['a\"b']"),
+     AT5(".scopes[0]: is no scope: printable ASCII without \" and \\ is expected")},
+    {JWT(", scopes: ' '"),
+     AT5(".scopes: is no scope: printable ASCII without \" and \\ is expected")},
+    {JWT(", claims: {}"),
+     AT5(".claims: an object of 1 to 16 claims is expected, as in {tenant: acme}")},
+    {JWT(", claims: [a]"),
+     AT5(".claims: an object of 1 to 16 claims is expected, as in {tenant: acme}")},
+    {JWT(", claims: {tenant: []}"),
+     AT5(".claims.tenant: a value is expected, or a list of 1 to 64 of which it is one")},
+    {JWT(", claims: {tenant: {a: b}}"),
+     AT5(".claims.tenant: a value is expected, or a list of 1 to 64 of which it is one")},
+    {JWT(", claims: {tenant: [a, [b]]}"),
+     AT5(".claims.tenant[1]: a text, a whole number, true or false is expected")},
+    {JWT(", claims: {exp: 1}"), AT5(".claims.exp: has a field of its own, or is always checked")},
+    {BARE("issuer: i, audience: a, jwks_url: 'http://i.example/k'"),
+     AT5(".jwks_url: http:// does for this machine alone: others could change the keys")},
+    {BARE("issuer: i, audience: a, jwks_url: 'https://u@i.example/k'"),
+     AT5(".jwks_url: https://HOST/PATH is expected, without a user and a fragment")},
+    {BARE("issuer: i, audience: a, jwks_url: 'file:///k'"),
+     AT5(".jwks_url: https://HOST/PATH is expected, without a user and a fragment")},
+    {ROUTED("{jwt: false}"),
+     AT("6", "routes.a.b.callers: goes with \"callers\" of the file, which says whose tokens")},
+    {ROUTED("{}") GLOBAL, AT("6", "routes.a.b.callers: says nothing: give \"jwt\"")},
+    {ROUTED("{jwt: true}") GLOBAL, AT("6", "routes.a.b.callers.jwt: an object is expected")},
+    {ROUTED("{jwt: {}}") GLOBAL, AT("6", "routes.a.b.callers.jwt: says nothing")},
+    {ROUTED("{jwt: {issuer: j}}") GLOBAL,
+     AT("6", "routes.a.b.callers.jwt.issuer: there is no such field of routes.NAME.callers.jwt")},
+    {ROUTED("{jwt: {audience: []}}") GLOBAL,
+     AT("6", "routes.a.b.callers.jwt.audience: is empty: nothing would be taken")},
+};
+
+static void tokens_of_callers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(caller_rows); i++)
+        refuse(caller_rows[i].yaml, caller_rows[i].words);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tokens_of_callers),
         cmocka_unit_test(every_error_names_the_line_and_the_field),
         cmocka_unit_test(an_error_does_not_show_what_was_pasted),
         cmocka_unit_test(there_are_ceilings),

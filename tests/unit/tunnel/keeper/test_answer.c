@@ -452,12 +452,77 @@ static int a_set_may_go_while_its_state_waits(void *arg)
 }
 ON_LOOP(a_set_may_go_while_its_state_waits)
 
+static int keys_are_asked_for_where_the_configuration_says(void *arg)
+{
+    static const char *const others[] = {"http://127.0.0.1:1/other", "http://127.0.0.1:1/keys?x",
+                                         "", "file:///etc/shadow"};
+    struct pair p;
+    struct err e = {0};
+    char *text = NULL;
+    size_t n = 0;
+    int64_t age = 0;
+    (void)arg;
+    begin(&p);
+    AUTO_FREE char *more = mem_printf(
+        "edge: http://127.0.0.1:1\ntoken_file: %s/token\ntunnel_domain: t.localhost\n"
+        "tls: {cert_file: %s/cert, key_file: %s/key}\nroutes: {a: 'http://10.0.0.1:2'}\n"
+        "callers: {jwt: {issuer: i, audience: a, jwks_url: 'http://127.0.0.1:1/keys'}}\n",
+        p.dir, p.dir, p.dir);
+    write_file(&p, "gateway.yaml", more);
+    assert_int_equal(supply_keys(p.gateway, "http://127.0.0.1:1/keys", &text, &n, &age, &e),
+                     -ENOENT); /* not in use yet */
+    (void)serve_files(&p);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        e = (struct err){0};
+        assert_int_equal(supply_keys(p.gateway, others[i], &text, &n, &age, &e), -ENOENT);
+        assert_string_equal(e.msg, "the configuration has no such callers.jwt.jwks_url any more");
+    }
+    e = (struct err){0};
+    assert_int_equal(supply_keys(p.gateway, "http://127.0.0.1:1/keys", &text, &n, &age, &e),
+                     -ECONNREFUSED);
+    assert_true(e.msg[0]);
+    assert_null(text);
+    end(&p);
+    return 0;
+}
+ON_LOOP(keys_are_asked_for_where_the_configuration_says)
+
+static void how_long_keys_are_good_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *control;
+        int64_t age;
+    } rows[] = {
+        {NULL, -1},
+        {"", -1},
+        {"public", -1},
+        {"max-age=300", 300},
+        {"public, Max-Age=300 , must-revalidate", 300},
+        {"s-maxage=10, max-age=0", 0},
+        {"max-age=99999999999999999999", 86400},
+        {"max-age=86401", 86400},
+        {"max-age=-1", -1},
+        {"max-age=", -1},
+        {"max-age=\"300\"", -1},
+        {"x-max-age=300", -1},
+        {"no-store", 0},
+        {"private,no-cache , max-age=300", 0},
+        {"no-cachet", -1},
+        {",,, ,", -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(keeper_keys_age(rows[i].control), rows[i].age);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(what_it_needs_it_gets),
         CASE(other_files_and_secrets_it_does_not_get),
         CASE(its_own_socket_is_connected_to),
+        CASE(keys_are_asked_for_where_the_configuration_says),
+        cmocka_unit_test(how_long_keys_are_good_for),
         CASE(three_sets_are_kept),
         CASE(a_notice_that_makes_no_sense_ends_it),
         CASE(it_is_ready_once),
