@@ -13,7 +13,7 @@ export async function issuer({ iss = 'https://idp.example', aud = 'https://wiki.
   i.jwks = async (...kids) => ({ keys: await Promise.all((kids.length ? kids : Object.keys(i.keys)).map((k) => i.jwk(k))) });
   /** A token by a key, of these claims beside the usual ones; `undefined` takes one out. */
   i.token = async (kid, claims = {}, head = {}) => {
-    const all = { iss, aud, sub: 'alice', iat: now(), exp: now() + 300, ...claims };
+    const all = { iss: i.iss, aud: i.aud, sub: 'alice', iat: now(), exp: now() + 300, ...claims };
     for (const k of Object.keys(all)) if (all[k] === undefined) delete all[k];
     return new SignJWT(all).setProtectedHeader({ alg: i.keys[kid].alg, kid, ...head }).sign(i.keys[kid].privateKey);
   };

@@ -71,7 +71,7 @@ describe('callers with tokens, by keys in a file', () => {
   test('without a token, or with it elsewhere, the answer says what is wanted', async () => {
     const good = await idp.token('k1');
     const r = await refused(undefined, /send one as Authorization: Bearer/, { error: null });
-    assert.equal(r.headers['www-authenticate'], 'Bearer');
+    assert.equal(r.headers['www-authenticate'], `Bearer resource_metadata="https://${host()}/.well-known/oauth-protected-resource"`);
     for (const authorization of ['Bearer', 'Bearer ', `Basic ${good}`, good, `Token ${good}`, `Bearer ${good},${good}`, `Bearer ${good} ${good}`, `Bearer "${good}"`])
       await refused(undefined, /send one as Authorization: Bearer/, { error: null, headers: { authorization } });
     await refused(undefined, /send one as/, { error: null, path: `/?access_token=${good}` });
@@ -200,7 +200,9 @@ describe('callers with tokens, by keys in a file', () => {
     }
     await call(s, t, host(), { headers: { 'x-caller-token': good, x_caller_token: 'forged' } });
     assert.equal(seen.at(-1).x_caller_token, undefined);
-    await refused(good, /in a field of its own/, { error: null });
+    // Where to get one is said by RFC 9728 for Authorization alone.
+    assert.equal((await refused(good, /in a field of its own/, { error: null })).headers['www-authenticate'], 'Bearer');
+    assert.equal((await ask(undefined, { path: '/.well-known/oauth-protected-resource' })).status, 401);
     // With Authorization, and a server that may see it.
     g.write({ wiki: { upstream: upstream(), pass_authorization: true } });
     await reload();

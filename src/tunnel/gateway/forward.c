@@ -411,7 +411,7 @@ static void forward_it(struct gateway_request *q, struct err *e)
     const bool early = (q->f->o.audit && q->face->config->audit_arguments) ||
                        (q->route->tools && q->route->tools->confirm.n > 0);
     int r = forward_caller(q);
-    if (r < 0)
+    if (r != 0)
         return;
     r = early ? renew_secret(q) : 0;
     if (r == 0 && q->route->tools)

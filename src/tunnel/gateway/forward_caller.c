@@ -21,6 +21,8 @@
 #include "tunnel/gateway/caller_keys.h"
 
 #define CHALLENGE_MAX 8192
+#define RESOURCE_MAX  400 /* bytes of a route's URL */
+#define HTTPS_PORT    443
 
 METRIC_COUNTER(n_taken, "sallyport_gateway_caller_tokens_total", "outcome=\"taken\"",
                "Requests of routes whose callers show a token, by what became of it")
@@ -34,6 +36,71 @@ METRIC_COUNTER(n_keys, "sallyport_gateway_caller_tokens_total", "outcome=\"no_ke
                "Requests of routes whose callers show a token, by what became of it")
 
 static const char rule_name[] = "callers.jwt";
+
+/* ---- where to get one ---- */
+
+static const char metadata_path[] = "/.well-known/oauth-protected-resource";
+
+/* Whether a client could find the issuer by what we say of it: its name is an address, and the token goes where
+ * RFC 6750 has it. */
+static bool has_metadata(const struct gateway_request *q)
+{
+    const struct gateway_callers *c = &q->face->config->callers;
+    return str_eq(c->header, "authorization") &&
+           (str_starts(c->issuer, "https://") || str_starts(c->issuer, "http://")) &&
+           !strpbrk(c->issuer, " \"\\");
+}
+
+/* The route as its caller writes it, without a path: what is below is the server's. The host has been compared. */
+static int print_resource(const struct gateway_request *q, struct buf *out)
+{
+    struct host h;
+    struct err e = {0};
+    uint16_t port = 0;
+    int r = host_parse_authority(q->head.authority.p, q->head.authority.n, 0, &h, &port, &e);
+    (void)buf_addf(out, "https://%s", q->host->text);
+    if (r == 0 && port && port != HTTPS_PORT)
+        (void)buf_addf(out, ":%u", port);
+    return buf_err(out);
+}
+
+static bool asks_for_metadata(const struct gateway_request *q)
+{
+    return has_metadata(q) && http_text_eq(q->head.path, metadata_path) &&
+           (http_text_eq(q->head.method, "GET") || http_text_eq(q->head.method, "HEAD"));
+}
+
+static json_t *scopes_of(const char *scopes)
+{
+    json_t *list = json_array();
+    for (const char *p = scopes; *p;) {
+        const size_t n = strcspn(p, " ");
+        (void)json_array_append_new(list, json_str_lossy(p, n));
+        p += n + strspn(p + n, " ");
+    }
+    return list;
+}
+
+/* RFC 9728: who gives tokens for this route. For everybody, since nobody has one before. */
+static void answer_metadata(struct gateway_request *q)
+{
+    AUTO_JSON json_t *j = json_new_object();
+    AUTO(buf) resource = BUF_INIT(RESOURCE_MAX);
+    json_t *issuers = json_array(), *methods = json_array();
+    (void)print_resource(q, &resource);
+    (void)json_array_append_new(issuers, json_string(q->face->config->callers.issuer));
+    (void)json_array_append_new(methods, json_string("header"));
+    json_put_str(j, "resource", buf_str(&resource));
+    json_put(j, "authorization_servers", issuers);
+    json_put(j, "bearer_methods_supported", methods);
+    if (q->route->callers.scopes)
+        json_put(j, "scopes_supported", scopes_of(q->route->callers.scopes));
+    q->outcome = HEALTH_ANSWERED;
+    q->verdict = "allow";
+    q->reason = NULL;
+    forward_count_answer();
+    forward_refuse(q, 200, j);
+}
 
 /* ---- saying no ---- */
 
@@ -54,6 +121,10 @@ static const char *challenge(struct gateway_request *q, const char *error, const
     }
     if (error && str_eq(error, "insufficient_scope") && q->route->callers.scopes)
         add_parameter(&out, "scope", q->route->callers.scopes);
+    AUTO(buf) resource = BUF_INIT(RESOURCE_MAX);
+    if (has_metadata(q) && print_resource(q, &resource) == 0 &&
+        buf_adds(&resource, metadata_path) == 0)
+        add_parameter(&out, "resource_metadata", buf_str(&resource));
     if (buf_err(&out) < 0)
         return "Bearer";
     return http_head_copy(&q->head, buf_str(&out), out.len).p;
@@ -199,6 +270,10 @@ int forward_caller(struct gateway_request *q)
     AUTO(jwt) t = {.claims = NULL};
     if (!q->route->callers.wanted)
         return 0;
+    if (asks_for_metadata(q)) {
+        answer_metadata(q);
+        return 1;
+    }
     if (!find_token(q, &token))
         return refuse_without(q);
     const struct jwt_rules rules = rules_of(q);

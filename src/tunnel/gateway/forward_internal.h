@@ -128,7 +128,7 @@ void forward_fail(struct gateway_request *q, int status, enum failure_source sou
 void forward_tell(const struct gateway_request *q, int status, const char *words);
 /* A failure whose source is q->source. Suspends. */
 void forward_fail_to_reach(struct gateway_request *q, const struct err *e);
-/* Answers with JSON, or cuts an answer off that has begun. Suspends. */
+/* Answers with JSON, a refusal or a document of ours, or cuts an answer off that has begun. Suspends. */
 void forward_refuse(struct gateway_request *q, int status, const json_t *body);
 /* {"jsonrpc": ..., "error": {...}} for who has asked with `id` (NULL: unknown), from a policy, by `rule` (may be
  * NULL). New reference. */
@@ -147,7 +147,8 @@ void forward_note_refusal(struct gateway_request *q, int status, const char *rul
 /* ---- forward_caller.c ---- */
 
 /* Whether the caller shows the token that its route wants (RFC 6750); then that is who it is: q->who, q->who_id. 0, also
- * where none is wanted; or negative: the caller has its answer, or is gone. Suspends. */
+ * where none is wanted; 1: it has asked where to get one (RFC 9728), and has its answer; or negative: likewise, a
+ * refusal, or it is gone. Suspends. */
 int forward_caller(struct gateway_request *q) WARN_UNUSED;
 
 /* ---- forward_policy.c ---- */
