@@ -189,6 +189,29 @@ describe('callers with tokens, by keys in a file', () => {
     await reload();
   });
 
+  test('a server sees who asks in a field that nobody else can write', async () => {
+    const open = { upstream: upstream(), callers: { jwt: false } };
+    g.write({ wiki: upstream(), open }, extra({ pass_as: 'Sallyport-Identity' }));
+    await reload();
+    const good = await idp.token('k1'), forged = { 'sallyport-identity': 'forged', sallyport_identity: 'forged', 'SALLYPORT-IDENTITY': 'forged' };
+    for (const headers of [{}, forged]) {
+      assert.equal((await ask(good, { headers })).status, 200);
+      assert.equal(seen.at(-1)['sallyport-identity'], good);
+      assert.deepEqual([seen.at(-1).sallyport_identity, seen.at(-1).authorization], [undefined, undefined]);
+    }
+    // Of a caller that was not asked for one nothing is passed on.
+    assert.equal((await call(s, t, `open.${t.domain}`, { headers: { ...forged, authorization: `Bearer ${good}` } })).status, 200);
+    assert.ok(!Object.keys(seen.at(-1)).some((k) => /identity|authorization/.test(k)), JSON.stringify(seen.at(-1)));
+    await refused(undefined, /send one as/, { error: null, headers: forged });
+    // The same field both ways.
+    g.write(undefined, extra({ header: 'Sallyport-Identity', pass_as: 'Sallyport-Identity' }));
+    await reload();
+    assert.equal((await ask(undefined, { headers: { 'sallyport-identity': good } })).status, 200);
+    assert.equal(seen.at(-1)['sallyport-identity'], good);
+    g.write();
+    await reload();
+  });
+
   test('a field of its own: the token never reaches a server, Authorization does where it may', async () => {
     g.write({ wiki: { upstream: upstream(), pass_authorization: true } }, extra({ header: 'X-Caller-Token' }));
     await reload();

@@ -156,12 +156,15 @@ static int read_rules(const struct place *route, const struct place *file,
     return r;
 }
 
-int config_callers_route(const struct place *route, const struct gateway_config *c,
-                         struct gateway_caller_rules *ret)
+int config_callers_route(const struct place *at, const struct gateway_config *c,
+                         struct gateway_route *route)
 {
-    const struct place root = place_root(route->doc, NULL, c->document);
+    const struct place root = place_root(at->doc, NULL, c->document);
     struct place file = place_member(&root, "callers"), file_jwt = place_member(&file, "jwt");
-    struct place own = place_member(route, "callers"), jwt = place_member(&own, "jwt");
+    struct place own = place_member(at, "callers"), jwt = place_member(&own, "jwt");
+    if (c->callers.pass_as && route->credential &&
+        str_eq(route->credential->header, c->callers.pass_as))
+        return place_fail(at, "has a credential in the field of callers.jwt.pass_as");
     if (own.value && !c->callers.wanted)
         return place_fail(&own, "goes with \"callers\" of the file, which says whose tokens");
     int r = own.value ? place_object(&own, FIELD_ROUTE_CALLERS) : 0;
@@ -173,7 +176,7 @@ int config_callers_route(const struct place *route, const struct gateway_config 
         r = place_object(&jwt, FIELD_ROUTE_JWT);
     if (r == 0 && jwt.value && json_object_size(jwt.value) == 0)
         return place_fail(&jwt, "says nothing");
-    return r < 0 ? r : read_rules(&jwt, &file_jwt, ret);
+    return r < 0 ? r : read_rules(&jwt, &file_jwt, &route->callers);
 }
 
 void config_caller_rules_done(struct gateway_caller_rules *r)
@@ -230,6 +233,19 @@ static int read_keys(const struct place *at, struct gateway_callers *c)
     return r < 0 || !c->jwks_url ? r : check_url(&url, c->jwks_url);
 }
 
+/* Where a server looks for it: nobody but us may put anything there. */
+static int read_pass_as(const struct place *at, struct gateway_callers *c)
+{
+    struct place pass = place_member(at, "pass_as");
+    int r = pass.value ? config_header_name(&pass, &c->pass_as) : 0;
+    if (r < 0 || !pass.value)
+        return r;
+    if (str_eq(c->pass_as, "authorization"))
+        return place_fail(&pass, "\"pass_authorization: true\" of a route lets Authorization "
+                                 "through");
+    return 0;
+}
+
 static int read_jwt(const struct place *at, struct gateway_callers *c)
 {
     struct place issuer = place_member(at, "issuer"), type = place_member(at, "type");
@@ -248,9 +264,10 @@ static int read_jwt(const struct place *at, struct gateway_callers *c)
     c->skew_s = (skew_ms + 999) / 1000;
     c->algorithms = algorithms.value ? c->algorithms : JWS_ALL;
     if (r == 0 && header.value)
-        return config_header_name(&header, &c->header);
-    c->header = mem_strdup("authorization");
-    return r;
+        r = config_header_name(&header, &c->header);
+    else
+        c->header = mem_strdup("authorization");
+    return r < 0 ? r : read_pass_as(at, c);
 }
 
 int config_callers(const struct place *at, struct gateway_config *c)
@@ -276,4 +293,5 @@ int config_callers(const struct place *at, struct gateway_config *c)
 void config_callers_done(struct gateway_config *c)
 {
     free(c->callers.header);
+    free(c->callers.pass_as);
 }

@@ -90,7 +90,8 @@ struct gateway_callers {
     unsigned algorithms;              /* bits of enum jws_alg */
     const char *type;                 /* of jwt_rules; NULL: the usual ones */
     int64_t skew_s;
-    char *header; /* the field that has it, in lower case */
+    char *header;  /* the field that has it, in lower case */
+    char *pass_as; /* likewise, in which servers get it, once it was checked; NULL: in none */
 };
 
 struct gateway_route {

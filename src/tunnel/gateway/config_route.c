@@ -126,7 +126,7 @@ static int add(const struct place *at, struct gateway_config *c)
     if (r == 0 && json_is_object(at->value))
         r = config_tools(at, route);
     if (r == 0)
-        r = config_callers_route(at, c, &route->callers);
+        r = config_callers_route(at, c, route);
     if (r < 0)
         return r;
     const struct gateway_route *other = map_get(&c->by_host, route->host.text);

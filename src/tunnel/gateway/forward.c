@@ -101,7 +101,10 @@ static bool is_dropped(const struct gateway_request *q, const struct http_field 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (begins(f->name, names[i], true))
             return true;
+    const char *passed = q->face->config->callers.pass_as;
     if (token && !str_eq(token, "authorization") && begins(f->name, token, true))
+        return true;
+    if (passed && begins(f->name, passed, true))
         return true;
     if (begins(f->name, "authorization", true))
         return !route->pass_authorization || !http_text_eq(f->name, "authorization");
@@ -184,6 +187,18 @@ static int add_credential(struct gateway_request *q)
     return r;
 }
 
+/* The token that was checked, where servers are to see it. */
+static int add_identity(struct gateway_request *q)
+{
+    const char *name = q->face->config->callers.pass_as;
+    if (!name || q->token.n == 0)
+        return 0;
+    int r = http_head_add(&q->out, http_text_of(name), q->token);
+    if (r == 0)
+        q->out.fields.items[q->out.fields.n - 1].sensitive = true;
+    return r;
+}
+
 /* What was not to be indexed is not on the next hop either (RFC 7541 6.2.3). */
 static int add_field(struct http_head *out, const struct http_field *f)
 {
@@ -221,6 +236,8 @@ static int make_head(struct gateway_request *q)
         r = http_head_add(out, HTTP_TEXT("x-forwarded-proto"), HTTP_TEXT("https"));
     if (r == 0 && up->scheme == GATEWAY_STDIO)
         r = http_head_add(out, HTTP_TEXT(STDIO_CALLER_HEADER), http_text_of(q->who_id));
+    if (r == 0)
+        r = add_identity(q);
     if (r == 0 && (q->reply.table || forward_asks_for_metadata(q)))
         r = reply_ask(out);
     return r < 0 ? r : add_credential(q);

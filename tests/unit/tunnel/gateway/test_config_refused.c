@@ -491,6 +491,13 @@ static const struct row caller_rows[] = {
     {JWT(", clock_skew: 10m"), AT5(".clock_skew: at most 300s are allowed")},
     {JWT(", header: content-length"),
      AT5(".header: says something about the message: a credential has no place in it")},
+    {JWT(", pass_as: Authorization"),
+     AT5(".pass_as: \"pass_authorization: true\" of a route lets Authorization through")},
+    {JWT(", pass_as: host"),
+     AT5(".pass_as: says something about the message: a credential has no place in it")},
+    {LISTEN TLS WITH "{header: X-Who, value: '${env:A}', plaintext: true}\n"
+                     "callers: {jwt: {issuer: i, audience: a, jwks_file: f, pass_as: X-WHO}}\n",
+     AT("4", "routes.a.b: has a credential in the field of callers.jwt.pass_as")},
     {JWT(", header: x_token"),
      AT5(".header: a name with \"_\" is read in more than one way: write \"-\"")},
     {JWT(", scopes: ['a\"b']"),
