@@ -20,6 +20,7 @@ static const struct command {
     {"status", cmd_status, "what the server does, who works, what waits and why"},
     {"env", cmd_env, "environments and their keys"},
     {"tunnel", cmd_tunnel, "MCP tunnels, their tokens and certificates"},
+    {"identity", cmd_identity, "tokens that tell private servers which agent asks"},
     {"gateway", cmd_gateway, "private servers, reached from outside through a tunnel"},
     {"mcp", cmd_mcp, "tools of an MCP server: list, call, login, logout"},
     {"rootfs", cmd_rootfs, "container images as root file systems for sandboxes"},

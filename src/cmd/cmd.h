@@ -17,6 +17,7 @@ int cmd_init(int argc, char **argv);
 int cmd_launch(int argc, char **argv);
 int cmd_env(int argc, char **argv);
 int cmd_tunnel(int argc, char **argv);
+int cmd_identity(int argc, char **argv);
 int cmd_gateway(int argc, char **argv);
 int cmd_mcp(int argc,
             char **argv); /* further codes: 3 (the tool failed), 4 (no or a wrong credential) */
@@ -34,4 +35,4 @@ int cmd_completion(int argc, char **argv);
 /* What those that have verbs can do, for completion. */
 struct verb_set;
 extern const struct verb_set cmd_session_verbs, cmd_env_verbs, cmd_rootfs_verbs, cmd_audit_verbs,
-    cmd_egress_verbs, cmd_tunnel_verbs, cmd_mcp_verbs;
+    cmd_egress_verbs, cmd_tunnel_verbs, cmd_identity_verbs, cmd_mcp_verbs;

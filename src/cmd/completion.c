@@ -13,8 +13,8 @@
 
 /* main.c's, but for what is not for people; a test compares with --help. */
 #define COMMANDS                                                                                   \
-    "up server worker exec session status env tunnel gateway mcp rootfs audit egress doctor "      \
-    "completion"
+    "up server worker exec session status env tunnel identity gateway mcp rootfs audit egress "    \
+    "doctor completion"
 
 static const char bash_script[] =
     "# bash completion for sallyport: eval \"$(sallyport completion bash)\"\n"
@@ -30,6 +30,7 @@ static const char bash_script[] =
     "words='{{env key}}' ;;\n"
     "    tunnel) words='{{tunnel}}'; ((COMP_CWORD > 2)) && case ${COMP_WORDS[2]} in token) "
     "words='{{tunnel token}}' ;; cert) words='{{tunnel cert}}' ;; esac ;;\n"
+    "    identity) words='{{identity}}' ;;\n"
     "    mcp) words='{{mcp}}' ;;\n"
     "    rootfs) words='{{rootfs}}' ;;\n"
     "    audit) words='{{audit}}' ;;\n"
@@ -41,7 +42,8 @@ static const char bash_script[] =
     "    fi\n"
     "    path=(\"$cmd\")\n"
     "    case $cmd:$COMP_CWORD in\n"
-    "    session:2|env:2|tunnel:2|mcp:2|rootfs:2|audit:2|completion:2|help:2) COMPREPLY=($(compgen "
+    "    session:2|env:2|tunnel:2|identity:2|mcp:2|rootfs:2|audit:2|completion:2|help:2) "
+    "COMPREPLY=($(compgen "
     "-W "
     "\"$words\" "
     "-- "
@@ -58,7 +60,7 @@ static const char bash_script[] =
     "    tunnel:3) if [[ ${COMP_WORDS[2]} =~ ^(token|cert)$ ]]; then COMPREPLY=($(compgen -W "
     "\"$words\" -- \"$cur\")); return; fi ;;\n"
     "    esac\n"
-    "    [[ $cmd =~ ^(session|env|tunnel|mcp|rootfs|audit|egress)$ ]] && "
+    "    [[ $cmd =~ ^(session|env|tunnel|identity|mcp|rootfs|audit|egress)$ ]] && "
     "path+=(\"${COMP_WORDS[2]}\")\n"
     "    [[ $cmd == server && ${COMP_WORDS[2]} =~ ^(backup|restore)$ ]] && "
     "path+=(\"${COMP_WORDS[2]}\")\n"
@@ -103,7 +105,10 @@ static const char fish_script[] =
     "__fish_seen_subcommand_from {{env}}' -a '{{env}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from tunnel; and not "
     "__fish_seen_subcommand_from {{tunnel}}' -a '{{tunnel}}'\n"
-    "complete -c sallyport -n '__fish_seen_subcommand_from token; and not "
+    "complete -c sallyport -n '__fish_seen_subcommand_from identity; and not "
+    "__fish_seen_subcommand_from {{identity}}' -a '{{identity}}'\n"
+    "complete -c sallyport -n '__fish_seen_subcommand_from tunnel; and "
+    "__fish_seen_subcommand_from token; and not "
     "__fish_seen_subcommand_from {{tunnel token}}' -a '{{tunnel token}}'\n"
     "complete -c sallyport -n '__fish_seen_subcommand_from cert; and not "
     "__fish_seen_subcommand_from {{tunnel cert}}' -a '{{tunnel cert}}'\n"
@@ -158,6 +163,7 @@ static void print_words(const char *word, size_t n)
         {"tunnel", &cmd_tunnel_verbs, NULL},
         {"tunnel token", &cmd_tunnel_verbs, "token"},
         {"tunnel cert", &cmd_tunnel_verbs, "cert"},
+        {"identity", &cmd_identity_verbs, NULL},
         {"audit", &cmd_audit_verbs, NULL},
         {"egress", &cmd_egress_verbs, NULL},
     };

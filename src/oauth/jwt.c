@@ -68,6 +68,8 @@ int auth_jwt_assert(const struct es256 *k, const struct auth_jwt_words *w, struc
     json_put_str(claims, "aud", w->audience);
     if (w->scope)
         json_put_str(claims, "scope", w->scope);
+    if (w->session)
+        json_put_str(claims, "sid", w->session);
     json_put_int(claims, "exp", time_real_us() / US_PER_S + LIFE_S);
     return sign(k, head, claims, ret);
 }

@@ -15,7 +15,8 @@ int auth_jwt_client(const struct es256 *k, const char *client_id, const char *au
 struct auth_jwt_words {
     const char *key_id; /* NULL: the key has no name */
     const char *issuer, *subject, *audience;
-    const char *scope; /* NULL: not said */
+    const char *scope;   /* NULL: not said */
+    const char *session; /* sid; likewise */
 };
 /* Any assertion; otherwise as above. */
 int auth_jwt_assert(const struct es256 *k, const struct auth_jwt_words *w, struct buf *ret);

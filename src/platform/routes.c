@@ -10,6 +10,7 @@
 #include "platform/agents/agents.h"
 #include "platform/environments/environments.h"
 #include "platform/events/events.h"
+#include "platform/identity/identity.h"
 #include "platform/keys/env_keys.h"
 #include "platform/sessions/sessions.h"
 #include "platform/sessions/threads.h"
@@ -90,6 +91,9 @@
     R("POST", C "/{certificate_id}/archive", TUN, tunnel_certificates_archive)                     \
     R("POST", U "/disconnect", API | ROUTE_OWN | SMALL, tunnel_disconnect)                         \
     R("GET", "/v1/tunnels/connect", ALLOW_TUNNEL | ROUTE_OWN, tunnel_connect)                      \
+    R("POST", "/v1/sallyport/identity", API | ROUTE_OWN | ROUTE_REPEATABLE | SMALL,                \
+      identity_token)                                                                              \
+    R("GET", "/.well-known/jwks.json", ALLOW_ANYONE | ROUTE_OWN, identity_keys)                    \
     R("GET", "/v1/sallyport/status", API | ROUTE_OWN, status_retrieve)
 
 #define AS_ROUTE(m, path, who, fn)   {.method = m, .pattern = path, .flags = who},

@@ -20,6 +20,7 @@ enum {
     ROUTE_REVEALED = 256,   /* with ROUTE_SHOWN_ONCE: reveal_token shows it again */
     ROUTE_REPEATABLE = 512, /* a POST that changes nothing: an Idempotency-Key is of no use */
     ALLOW_TUNNEL = 1024,    /* a gateway, with its tunnel's token */
+    ALLOW_ANYONE = 2048, /* a GET, without a credential and without anything that is a caller's */
 };
 
 struct idem;    /* the call's Idempotency-Key, see idem.h */

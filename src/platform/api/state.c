@@ -5,6 +5,7 @@
  * hold their own references. */
 #include "platform/api/state.h"
 
+#include "crypto/es256.h"
 #include "io/pool.h"
 
 struct platform_state *platform_state(struct platform *p)
@@ -45,6 +46,7 @@ void platform_state_free(struct platform_state *s)
     pool_free(s->parser);
     accounts_free(s->accounts);
     secret_done(&s->token_key);
+    es256_free(s->identity);
     MUST(s->inflight.n == 0);
     map_done(&s->inflight);
     free(s);

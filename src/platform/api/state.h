@@ -6,6 +6,7 @@
 #include "base/secret.h"
 #include "session/log.h"
 
+struct es256;
 struct stream;
 /* A gateway that has shown its tunnel's token, and whose connection is to be taken over. */
 struct gateway_arrival {
@@ -30,7 +31,7 @@ struct gateways {
 struct platform {
     struct session_log log;
     char organization_id[64];        /* anthropic-organization-id header; made at first start */
-    const char *data_dir;            /* where tunnel.key lies (tunnel_token.c) */
+    const char *data_dir;            /* where tunnel.key and identity.key lie */
     const char *tunnel_domain;       /* below which tunnels get theirs */
     const struct gateways *gateways; /* NULL: none can connect here */
     const char *public_url; /* how workers reach us: api_base_url in work secrets; NULL: omitted */
@@ -50,6 +51,7 @@ struct platform_state {
     struct pool *parser;              /* thread for what is large (body.c); made on first use */
     struct accounts *accounts;        /* of credentials with calls under way; made on first use */
     struct secret token_key;          /* of tunnel tokens; read on first use (tunnel_token.c) */
+    struct es256 *identity;           /* by which agents are named; likewise (identity_key.c) */
     struct map inflight; /* scope + key of running idempotent calls -> struct idem_inflight * */
 };
 struct platform_state *platform_state(struct platform *p); /* never NULL */
