@@ -12,6 +12,7 @@ import tls from 'node:tls';
 import { createMcpHandler, McpServer } from '@modelcontextprotocol/server';
 import { authority } from '../lib/egress.mjs';
 import { BIN, end, here, ms, run, start, tempDir, until } from '../lib/own.mjs';
+import { issuer, json, keyServer } from '../lib/tokens.mjs';
 import { call, edgeServer, gatewayConfig, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
 const listen = (s) => new Promise((ok) => s.listen(0, '127.0.0.1', () => ok(s.address().port)));
@@ -374,6 +375,32 @@ describe('gateway doctor', () => {
     fs.copyFileSync(t.ca.file, file);
     const fine = await of();
     assert.deepEqual([fine.code, fine.of('client_ca_file').verdict], [0, 'ok'], fine.out);
+  });
+
+  test('what callers\' tokens are checked by: a file that is missing or none, an issuer that is not there or answers otherwise', async () => {
+    const file = path.join(tempDir('keys'), 'jwks.json'), idp = await issuer(), jwt = { issuer: idp.iss, audience: idp.aud };
+    const of = (more) => doctor(good({ callers: { jwt: { ...jwt, ...more } } }));
+    const missing = await of({ jwks_file: file });
+    only(missing, 'caller_keys', /callers\.jwt\.jwks_file: cannot open .*jwks\.json/, /JSON Web Key Set/);
+    await fails(missing, /callers\.jwt\.jwks_file: cannot open/);
+    fs.writeFileSync(file, '{}');
+    const none = await of({ jwks_file: file });
+    only(none, 'caller_keys', /callers\.jwt\.jwks_file .*no set of keys/, /JSON Web Key Set/);
+    await fails(none, /callers\.jwt\.jwks_file .*no set of keys/);
+    fs.writeFileSync(file, JSON.stringify(await idp.jwks()));
+    const fine = await of({ jwks_file: file });
+    assert.deepEqual([fine.code, fine.of('caller_keys').verdict], [0, 'ok'], fine.out);
+    const keys = await keyServer(json(await idp.jwks()));
+    try {
+      const asked = await of({ jwks_url: keys.url });
+      assert.deepEqual([asked.code, asked.of('caller_keys').verdict], [0, 'ok'], asked.out);
+      assert.match(asked.out, /publishes 1 that can be used/);
+      keys.answer = (q, r) => { r.writeHead(404); r.end(); };
+      only(await of({ jwks_url: keys.url }), 'caller_keys', /HTTP 404 instead of keys/, /jwks_uri/);
+      keys.answer = json({ keys: [] });
+      only(await of({ jwks_url: keys.url }), 'caller_keys', /none of the 0 keys/, /jwks_uri/);
+    } finally { keys.stop(); }
+    only(await of({ jwks_url: keys.url }), 'caller_keys', /connect/, /is the issuer running/);
   });
 
   test('the state directory: not there, writable for others, somebody else\'s; pins that are damaged or somebody else\'s', async () => {

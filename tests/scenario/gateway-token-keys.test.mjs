@@ -26,7 +26,7 @@ describe('keys that an issuer publishes', () => {
     const had = seen, n = g.proc.err.length, r = await ask(token), e = JSON.parse(r.text).error;
     assert.equal(r.status, 503, r.text);
     assert.equal(e.data.gateway_failure.source, 'caller_keys');
-    assert.match(e.message, /cannot get the keys by which callers' tokens are checked/);
+    assert.match(e.message, /the keys by which callers' tokens are checked cannot be had/);
     assert.equal(r.headers['www-authenticate'], undefined);
     assert.equal(seen, had);
     await until('a reason is told', () => /msg="keys of the callers' issuer cannot be read"/.test(g.proc.err.slice(n)));

@@ -42,6 +42,8 @@ void examine_files(struct examine *x);
 /* examine_start.c: what else the gateway and its keeper open before they serve: whom callers are signed by, the
  * state directory, the audit log. With a configuration. Suspends. */
 void examine_start(struct examine *x);
+/* examine_keys.c: whether there are keys by which callers' tokens are checked. With a configuration. Suspends. */
+void examine_keys(struct examine *x);
 /* examine_edge.c: the way to the edge, and what it says. With a configuration that has one. Suspends. */
 void examine_edge(struct examine *x);
 /* examine_answer.c: what the edge has answered to the question whether it would let a gateway in; `status` of

@@ -144,6 +144,7 @@ static void tell_audit(struct examine *x)
 void examine_start(struct examine *x)
 {
     tell_client_ca(x);
+    examine_keys(x);
     tell_state(x);
     tell_audit(x);
 }

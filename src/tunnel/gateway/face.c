@@ -165,6 +165,13 @@ static int read_caller_keys(const char *path, int fd, struct caller_keys **ret, 
     return 0;
 }
 
+int face_caller_keys(const struct gateway_config *c, struct caller_keys **ret, struct err *e)
+{
+    AUTO_CLOSE int fd = face_file_open(c->callers.jwks_file, false, e);
+    return fd < 0 ? err_wrap(e, fd, "callers.jwt.jwks_file")
+                  : read_caller_keys(c->callers.jwks_file, fd, ret, e);
+}
+
 int face_client_trust(const struct gateway_config *c, struct tls_trust **ret, struct err *e)
 {
     char ignored[FACE_HASH_MAX];

@@ -4,6 +4,7 @@
 #include "tunnel/gateway/config.h"
 #include "tunnel/gateway/route_secret.h"
 
+struct caller_keys;
 struct cert_identity;
 struct ctl;
 struct err;
@@ -44,6 +45,10 @@ int face_identity(const struct gateway_config *c, struct cert_identity **ret, st
     WARN_UNUSED;
 /* The same of upstream.tls, of a configuration that has it. */
 int face_shown(const struct gateway_config *c, struct cert_identity **ret, struct err *e)
+    WARN_UNUSED;
+/* By which callers' tokens are checked, of a configuration with callers.jwt.jwks_file. Blocks. 0 with one reference, or
+ * a code with words. */
+int face_caller_keys(const struct gateway_config *c, struct caller_keys **ret, struct err *e)
     WARN_UNUSED;
 /* Whom callers have to be signed by, of a configuration with tls.client_ca_file. Blocks. 0, or a code with words. */
 int face_client_trust(const struct gateway_config *c, struct tls_trust **ret, struct err *e)

@@ -76,8 +76,7 @@ static const char *words_for(int status, enum failure_source s, const char *own)
         [BUSY] = "the gateway has too many requests; try again later",
         [CREDENTIAL] = "the gateway cannot read the route's credential now",
         [AUDIT] = "the gateway cannot record the call, and makes none that is not recorded",
-        [CALLER_KEYS] = "the gateway cannot get the keys by which callers' tokens are checked, and "
-                        "lets nobody in without; try again later",
+        [CALLER_KEYS] = "the keys by which callers' tokens are checked cannot be had; try later",
         [INTERNAL] = "the gateway failed",
     };
     return is_refusal(status, s) ? own : texts[s];

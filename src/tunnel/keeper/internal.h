@@ -56,8 +56,6 @@ int keeper_answer_keep(struct gateway_keeper *k, struct err *e) WARN_UNUSED;
 /* keys.c: the public keys of the issuer of callers' tokens. Suspends; 0 or a code with words. */
 int keeper_answer_keys(struct gateway_keeper *k, const json_t *o, struct ctl_answer *answer,
                        struct err *e) WARN_UNUSED;
-/* Seconds that a Cache-Control field says (RFC 9111 5.2.2.1), a day at most; -1: none. NULL is fine. Pure. */
-int64_t keeper_keys_age(const char *control);
 /* No question may be under way. */
 void keeper_state_close(struct gateway_keeper *k);
 /* When a gateway is gone: nothing is kept for it. Suspends. */

@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "fiber/fiber.h"
 #include "oauth/jwks.h"
+#include "tunnel/gateway/caller_fetch.h"
 #include "tunnel/gateway/caller_keys.h"
 
 #include <string.h>
@@ -273,6 +274,34 @@ static int a_file_is_asked_nothing(void *arg)
 }
 ON_LOOP(a_file_is_asked_nothing)
 
+static void how_long_keys_are_good_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *control;
+        int64_t age;
+    } rows[] = {
+        {NULL, -1},
+        {"", -1},
+        {"public", -1},
+        {"max-age=300", 300},
+        {"public, Max-Age=300 , must-revalidate", 300},
+        {"s-maxage=10, max-age=0", 0},
+        {"max-age=99999999999999999999", 86400},
+        {"max-age=86401", 86400},
+        {"max-age=-1", -1},
+        {"max-age=", -1},
+        {"max-age=\"300\"", -1},
+        {"x-max-age=300", -1},
+        {"no-store", 0},
+        {"private,no-cache , max-age=300", 0},
+        {"no-cachet", -1},
+        {",,, ,", -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(caller_keys_age(rows[i].control), rows[i].age);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +312,7 @@ int main(void)
         CASE(many_ask_once),
         CASE(who_leaves_does_not_end_the_question),
         CASE(a_file_is_asked_nothing),
+        cmocka_unit_test(how_long_keys_are_good_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

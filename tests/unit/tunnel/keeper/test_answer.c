@@ -487,34 +487,6 @@ static int keys_are_asked_for_where_the_configuration_says(void *arg)
 }
 ON_LOOP(keys_are_asked_for_where_the_configuration_says)
 
-static void how_long_keys_are_good_for(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *control;
-        int64_t age;
-    } rows[] = {
-        {NULL, -1},
-        {"", -1},
-        {"public", -1},
-        {"max-age=300", 300},
-        {"public, Max-Age=300 , must-revalidate", 300},
-        {"s-maxage=10, max-age=0", 0},
-        {"max-age=99999999999999999999", 86400},
-        {"max-age=86401", 86400},
-        {"max-age=-1", -1},
-        {"max-age=", -1},
-        {"max-age=\"300\"", -1},
-        {"x-max-age=300", -1},
-        {"no-store", 0},
-        {"private,no-cache , max-age=300", 0},
-        {"no-cachet", -1},
-        {",,, ,", -1},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        assert_int_equal(keeper_keys_age(rows[i].control), rows[i].age);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,7 +494,6 @@ int main(void)
         CASE(other_files_and_secrets_it_does_not_get),
         CASE(its_own_socket_is_connected_to),
         CASE(keys_are_asked_for_where_the_configuration_says),
-        cmocka_unit_test(how_long_keys_are_good_for),
         CASE(three_sets_are_kept),
         CASE(a_notice_that_makes_no_sense_ends_it),
         CASE(it_is_ready_once),
