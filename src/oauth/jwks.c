@@ -30,6 +30,8 @@ struct jwks {
     unsigned refs;
     size_t n;
     struct jwk *keys;
+    unsigned char (
+        *known)[DIGEST_SHA256_BYTES]; /* JWKS_KNOWN_MAX; NULL: none yet. By the first byte */
 };
 
 struct jwks *jwks_ref(struct jwks *s)
@@ -47,12 +49,29 @@ void jwks_unref(struct jwks *s)
         jws_key_free(s->keys[i].key);
     }
     free(s->keys);
+    free(s->known);
     free(s);
 }
 
 size_t jwks_count(const struct jwks *s)
 {
     return s->n;
+}
+
+/* ---- tokens ---- */
+
+/* Only what a key has signed comes here: no stranger can push anything out. Zeros are nobody's SHA-256. */
+void jwks_remember(struct jwks *s, const unsigned char hash[DIGEST_SHA256_BYTES])
+{
+    _Static_assert(JWKS_KNOWN_MAX == 256, "a place for each first byte");
+    if (!s->known)
+        s->known = mem_array(JWKS_KNOWN_MAX, sizeof(*s->known));
+    memcpy(s->known[hash[0]], hash, DIGEST_SHA256_BYTES);
+}
+
+bool jwks_remembers(const struct jwks *s, const unsigned char hash[DIGEST_SHA256_BYTES])
+{
+    return s->known && memcmp(s->known[hash[0]], hash, DIGEST_SHA256_BYTES) == 0;
 }
 
 /* ---- one key ---- */

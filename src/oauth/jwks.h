@@ -1,7 +1,8 @@
-/* jwks - the keys of one who issues tokens (RFC 7517), read once and then read-only. */
+/* jwks - the keys of one who issues tokens (RFC 7517), read once, and which tokens they have signed. */
 #pragma once
 
 #include "base/base.h"
+#include "crypto/digest.h"
 #include "crypto/jws.h"
 
 struct err;
@@ -9,6 +10,7 @@ struct jwks;
 
 #define JWKS_BYTES_MAX (256u << 10)
 #define JWKS_KEYS_MAX  64
+#define JWKS_KNOWN_MAX 256 /* tokens that are remembered */
 #define JWKS_KID_MAX   256 /* bytes of a key's name */
 
 /* Reads a set. Keys that no signature is checked with here are passed over (RFC 7517 5): of a kind that is not
@@ -23,3 +25,9 @@ size_t jwks_count(const struct jwks *s); /* keys that can be used */
  * NULL: there is none; *ret_many (may be NULL) says whether there was more than one. */
 const struct jws_key *jwks_find(const struct jwks *s, const char *kid, enum jws_alg alg,
                                 bool *ret_many);
+
+/* Tokens come again with each request, and to check one signature costs as much as to forward it: so the SHA-256 of a
+ * whole token whose signature was good is remembered, for as long as the set is. The latest of two that share a
+ * place stays. One thread at a time. */
+void jwks_remember(struct jwks *s, const unsigned char hash[DIGEST_SHA256_BYTES]);
+bool jwks_remembers(const struct jwks *s, const unsigned char hash[DIGEST_SHA256_BYTES]);

@@ -130,6 +130,7 @@ static int open_parts(const char *token, const char *const dots[2], const char *
     t->signature = buf_take(&signature, &t->n_signature);
     t->signed_text = token;
     t->n_signed = (size_t)(dots[1] - token);
+    t->n_token = (size_t)(end - token);
     return 0;
 }
 
@@ -167,7 +168,21 @@ static bool is_type(const char *type, const char *wanted)
     return wanted ? str_ieq(type, wanted) : str_ieq(type, "JWT") || str_ieq(type, "at+jwt");
 }
 
-int jwt_check_signature(const struct jwt *t, const struct jwks *keys, const struct jwt_rules *rules,
+/* Known is the token as a whole: its head, which names key and algorithm, and its signature, too. */
+static bool is_signed(const struct jwt *t, struct jwks *keys, const struct jws_key *k)
+{
+    unsigned char hash[DIGEST_SHA256_BYTES];
+    digest_sha256(t->signed_text, t->n_token, hash);
+    if (jwks_remembers(keys, hash))
+        return true;
+    if (!jws_verify(k, t->alg, t->signed_text, t->n_signed, (const unsigned char *)t->signature,
+                    t->n_signature))
+        return false;
+    jwks_remember(keys, hash);
+    return true;
+}
+
+int jwt_check_signature(const struct jwt *t, struct jwks *keys, const struct jwt_rules *rules,
                         struct err *e)
 {
     bool many = false;
@@ -185,8 +200,7 @@ int jwt_check_signature(const struct jwt *t, const struct jwks *keys, const stru
     if (!k)
         return err_set(e, -ENOENT,
                        "the issuer has no key by which the token says it is signed (kid, alg)");
-    if (jws_verify(k, t->alg, t->signed_text, t->n_signed, (const unsigned char *)t->signature,
-                   t->n_signature))
+    if (is_signed(t, keys, k))
         return 0;
     return err_set(e, -E_DENIED, "the token's signature is not of the issuer's key");
 }

@@ -16,8 +16,8 @@ struct jwt {
     json_t *claims;
     enum jws_alg alg;
     char *kid, *type;        /* NULL: not there */
-    const char *signed_text; /* borrowed from the token */
-    size_t n_signed;
+    const char *signed_text; /* borrowed from the token, which begins with it */
+    size_t n_signed, n_token;
     char *signature;
     size_t n_signature;
 };
@@ -38,8 +38,8 @@ struct jwt_rules {
 /* Takes a token of JWS compact form apart. -E_PARSE; -E_LIMIT: too large. *ret is done with in either case. */
 int jwt_open(const char *token, size_t n, struct jwt *ret, struct err *e) WARN_UNUSED;
 void jwt_done(struct jwt *t); /* zeroed is fine */
-/* Algorithm, type, key and signature. -ENOENT: the set has no such key, another one may; -E_DENIED. */
-int jwt_check_signature(const struct jwt *t, const struct jwks *keys, const struct jwt_rules *rules,
+/* Algorithm, type, key and signature. The set remembers a signature that is good. -ENOENT: the set has no such key, another one may; -E_DENIED. */
+int jwt_check_signature(const struct jwt *t, struct jwks *keys, const struct jwt_rules *rules,
                         struct err *e) WARN_UNUSED;
 /* What a token whose signature is good says: who, for whom, when (`now_s` since 1970). -E_DENIED. */
 int jwt_check_claims(const struct jwt *t, const struct jwt_rules *rules, int64_t now_s,

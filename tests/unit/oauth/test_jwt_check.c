@@ -67,8 +67,7 @@ static char *sign(const char *head, const char *claims)
 }
 
 /* As the gateway does it. */
-static int check(const char *token, const struct jwks *set, const struct jwt_rules *r,
-                 struct err *e)
+static int check(const char *token, struct jwks *set, const struct jwt_rules *r, struct err *e)
 {
     AUTO(jwt) t = {.claims = NULL};
     *e = (struct err){0};
@@ -293,6 +292,40 @@ static void sizes_are_bounded(void **state)
     assert_int_equal(check(deep, keys, &rules, &e), -E_PARSE);
 }
 
+/* What is remembered is the token as a whole, of one set. */
+static void a_good_signature_is_remembered(void **state)
+{
+    (void)state;
+    struct err e;
+    struct jwks *set, *later;
+    unsigned char hash[DIGEST_SHA256_BYTES], bad[DIGEST_SHA256_BYTES];
+    const size_t n = strlen(sample_es256);
+    AUTO_FREE char *changed = mem_strdup(sample_es256);
+    changed[n - 20] = changed[n - 20] == 'A' ? 'B' : 'A';
+    digest_sha256(sample_es256, n, hash);
+    digest_sha256(changed, n, bad);
+    assert_int_equal(jwks_parse(sample_keys, strlen(sample_keys), &set, NULL), 0);
+    assert_int_equal(jwks_parse(sample_keys, strlen(sample_keys), &later, NULL), 0);
+    assert_int_equal(check(changed, set, &rules, &e), -E_DENIED);
+    assert_false(jwks_remembers(set, bad));
+    for (int i = 0; i < 2; i++) {
+        assert_false(i == 0 && jwks_remembers(set, hash));
+        assert_int_equal(check(sample_es256, set, &rules, &e), 0);
+        assert_true(jwks_remembers(set, hash));
+        assert_int_equal(check(changed, set, &rules, &e), -E_DENIED);
+    }
+    assert_false(jwks_remembers(later, hash));
+    /* What else a token has to be is looked at each time. */
+    struct jwt_rules other = rules;
+    other.algorithms = 1u << JWS_RS256;
+    assert_int_equal(check(sample_es256, set, &other, &e), -E_DENIED);
+    other = rules;
+    other.issuer = "https://another.example";
+    assert_int_equal(check(sample_es256, set, &other, &e), -E_DENIED);
+    jwks_unref(set);
+    jwks_unref(later);
+}
+
 static void types_that_are_asked_for(void **state)
 {
     (void)state;
@@ -379,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_public_key_is_no_secret),
         cmocka_unit_test(the_form_is_three_parts_of_base64url),
         cmocka_unit_test(sizes_are_bounded),
+        cmocka_unit_test(a_good_signature_is_remembered),
         cmocka_unit_test(types_that_are_asked_for),
         cmocka_unit_test(an_identity_is_of_issuer_and_subject),
         cmocka_unit_test(claims_and_scopes_that_are_wanted),
