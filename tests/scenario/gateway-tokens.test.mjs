@@ -5,7 +5,7 @@ import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
-import { tempDir, until } from '../lib/own.mjs';
+import { BIN, run, tempDir, until } from '../lib/own.mjs';
 import { issuer } from '../lib/tokens.mjs';
 import { call, edgeServer, makeTunnel, startGateway } from '../lib/tunnel.mjs';
 
@@ -54,7 +54,7 @@ describe('callers with tokens, by keys in a file', () => {
     idp = await issuer({ aud: `https://${host()}` });
     for (const [kid, alg] of [['e384', 'ES384'], ['r', 'RS256'], ['p', 'PS256'], ['ed', 'EdDSA']]) await idp.addKey(kid, alg);
     await publish();
-    g = await startGateway(s, t, { wiki: upstream() }, { config: extra() });
+    g = await startGateway(s, t, { wiki: upstream(), asks: { upstream: upstream(), tools: { confirm: ['close_*'] } } }, { config: extra() });
   });
   after(async () => { await g?.stop(); await s?.stop(); wiki?.closeAllConnections(); wiki?.close(); });
 
@@ -187,6 +187,20 @@ describe('callers with tokens, by keys in a file', () => {
     }
     await publish();
     await reload();
+  });
+
+  test('a person who is asked sees whose call it is, and only its caller takes it back', async () => {
+    const pending = async () => JSON.parse((await run(BIN, ['gateway', 'pending', '--json', '--config', g.file])).out).calls;
+    const post = async (sub, body) => call(s, t, `asks.${t.domain}`, { method: 'POST', path: '/mcp', headers: { 'content-type': 'application/json', authorization: `Bearer ${await idp.token('k1', { sub })}` }, body: JSON.stringify({ jsonrpc: '2.0', ...body }) });
+    const first = post('ada', { id: 1, method: 'tools/call', params: { name: 'close_ticket', arguments: { id: 7 } } });
+    const waits = await until('it waits', async () => (await pending())[0]);
+    assert.equal(waits.caller, 'ada');
+    const cancel = { method: 'notifications/cancelled', params: { requestId: 1 } };
+    await post('bob', cancel);
+    assert.equal((await pending()).length, 1, 'an id of somebody else\'s');
+    await post('ada', cancel);
+    assert.match(JSON.parse((await first).text).error.message, /the caller has cancelled it/);
+    await until('the record', () => records().some((r) => r.caller === 'ada'));
   });
 
   test('a server sees who asks in a field that nobody else can write', async () => {
