@@ -26,7 +26,9 @@ int gateway_status_ask(const char *admin, json_t **ret, struct err *e) WARN_UNUS
 int gateway_run_confined(int argc, char **argv);
 
 /* programs_options.arguments: those of `sallyport exec` for a route's stdio server. `arg` is not looked at. */
-char **gateway_stdio_arguments(void *arg, const struct gateway_stdio *s);
+char **gateway_stdio_arguments(void *arg, const struct gateway_stdio *s, size_t slot);
+/* The same of one that is started beside a gateway that may run. */
+char **gateway_stdio_arguments_beside(void *arg, const struct gateway_stdio *s, size_t slot);
 
 /* The directory that `gateway init` fills: `dir`, what --dir says, or "gateway" in the data directory.
  * malloc'ed. */

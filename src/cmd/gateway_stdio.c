@@ -7,7 +7,10 @@
 #include "cmd/gateway.h"
 
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/json.h"
+#include "cmd/line/start.h"
+#include "io/dirs.h"
 #include "tunnel/gateway/config.h"
 
 #include <string.h>
@@ -30,7 +33,6 @@ static const struct row {
     {"allow", "allow", LIST},
     {"secrets", "secret", LIST},
     {"egress", "egress", TEXT},
-    {"audit", "audit", TEXT},
     {"memory", "memory", NUMBER},
     {"cpus", "cpus", NUMBER},
     {"processes", "processes", NUMBER},
@@ -85,10 +87,34 @@ static void add_row(struct words *w, const struct row *row, const json_t *v)
             add(w, mem_printf("--%s=%s=%s", row->flag, name, json_string_value(item)));
 }
 
-char **gateway_stdio_arguments(void *arg, const struct gateway_stdio *s)
+/* The log of what goes out has one writer, and of a route there may be many processes: each that runs has one of its
+ * own, which the next one of its slot goes on with. */
+static void add_audit(struct words *w, const struct gateway_stdio *s, const char *who, size_t slot)
+{
+    static const char *const ways[] = {"allow", "secrets", "egress"};
+    const char *named = json_get_str(s->sandbox, "audit");
+    bool goes_out = false;
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++)
+        goes_out = goes_out || json_object_get(s->sandbox, ways[i]);
+    if (!goes_out && !named)
+        return;
+    AUTO_FREE char *data = cmd_data_dir(NULL);
+    AUTO_FREE char *usual = mem_printf("%s/stdio-%s.jsonl", data, s->route);
+    struct err e = {0};
+    if (!named)
+        (void)!dirs_make(data, &e); /* exec says what is wrong with it */
+    const char *path = named ? named : usual, *slash = strrchr(path, '/');
+    const char *ending = strrchr(slash ? slash : path, '.');
+    const size_t stem = ending ? (size_t)(ending - path) : strlen(path);
+    if (slot > 0)
+        add(w, mem_printf("--audit=%.*s%s-%zu%s", (int)stem, path, who, slot, path + stem));
+    else
+        add(w, mem_printf("--audit=%.*s%s%s", (int)stem, path, who, path + stem));
+}
+
+static char **arguments(const struct gateway_stdio *s, const char *who, size_t slot)
 {
     struct words w = {.list = NULL};
-    (void)arg;
     add(&w, mem_strdup("sallyport"));
     add(&w, mem_strdup("exec"));
     add(&w, mem_strdup("--grace=" GRACE));
@@ -97,8 +123,21 @@ char **gateway_stdio_arguments(void *arg, const struct gateway_stdio *s)
         if (v)
             add_row(&w, &rows[i], v);
     }
+    add_audit(&w, s, who, slot);
     add(&w, mem_strdup("--"));
     for (size_t i = 0; i < s->n; i++)
         add(&w, mem_strdup(s->command[i]));
     return w.list;
+}
+
+char **gateway_stdio_arguments(void *arg, const struct gateway_stdio *s, size_t slot)
+{
+    (void)arg;
+    return arguments(s, "", slot);
+}
+
+char **gateway_stdio_arguments_beside(void *arg, const struct gateway_stdio *s, size_t slot)
+{
+    (void)arg;
+    return arguments(s, "-doctor", slot);
 }

@@ -1,10 +1,11 @@
 // Programs that speak MCP over standard input and output, for routes with `command`; and the route that runs one.
 //   node mcp-stdio.mjs KIND [ARGUMENT]
 // KIND says what it does wrong, if anything. What it hears it writes to standard error, one line of `heard METHOD` each.
-//   legacy     a server of the older revisions: echo, count, ask, say, steps, wait, big, where
+//   legacy     a server of the older revisions: echo, count, ask, say, steps, wait, big, where, get, socket
 //   modern     an official one of both eras (SDK 2.x, serveStdio)
 //   dies, dies-once FILE, hangs, garbage, gigantic, unknown, twice, slow, floods, deaf, stays
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -45,10 +46,14 @@ const TOOLS = {
     return text(`${a.n} steps`);
   },
   wait: () => new Promise(() => {}),
+  fill: (a) => { const all = []; for (let i = 0; i < a.n; i++) all.push(Buffer.alloc(1 << 20, i)); return text(`${all.length}`); },
   big: (a) => text('x'.repeat(a.n)),
   exact: (a, m) => { process.stdout.write(`{"jsonrpc":"2.0","result":{"content":[],"n":1.0,"big":123456789012345678901,"s":"\\u00e9\\/"},"id":${JSON.stringify(m.id)}}\n`); },
   where: () => text(JSON.stringify({ cwd: process.cwd(), env: process.env, argv: process.argv.slice(2) })),
   read: (a) => { try { return text(fs.readFileSync(a.path, 'utf8')); } catch (e) { return { ...text(e.code), isError: true }; } },
+  // What the sandbox lets it have: a page of a host, with the credential of $TOKEN; a Unix socket of the machine.
+  get: async (a) => { try { const r = await fetch(a.url, { headers: { authorization: `Bearer ${process.env.TOKEN}` } }); return text(JSON.stringify({ token: process.env.TOKEN, status: r.status, body: await r.text() })); } catch (e) { return { ...text(`${e.cause?.code ?? e}`), isError: true }; } },
+  socket: (a) => new Promise((ok) => { net.connect(a.path).on('data', (d) => ok(text(String(d)))).on('error', (e) => ok({ ...text(e.code), isError: true })); }),
   die: () => process.exit(3),
 };
 

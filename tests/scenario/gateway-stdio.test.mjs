@@ -23,6 +23,8 @@ const routes = {
   legacy: stdioRoute('legacy'),
   shared: stdioRoute('legacy', { shared: true }),
   rules: stdioRoute('legacy', { tools: { allow: ['echo', 'steps', 'big'] }, limits: { result_bytes: '64KiB', deadline: '2s' } }),
+  strict: stdioRoute('legacy', { tools: { confirm: ['say'], arguments: { echo: { text: { enum: ['this'] } } } } }),
+  pinned: stdioRoute('legacy', { pin_tools: 'ask' }),
   short: stdioRoute('legacy', { session_idle: '1s', sessions: 2 }),
   env: stdioRoute('legacy', { sandbox: { env: { MODE: 'quiet', EMPTY: '' }, workdir: '/tmp' }, args: ['--flag', 'a b', '$HOME'] }),
 };
@@ -356,6 +358,21 @@ describe('what any route has', () => {
     assert.equal(textOf(await post('rules', tool('echo', { text: 'fine' }), { session: n })), 'fine');
   });
 
+  test('arguments, pins and approvals', async () => {
+    const n = await session('strict');
+    assert.equal(textOf(await post('strict', tool('echo', { text: 'this' }), { session: n })), 'this');
+    const other = await post('strict', tool('echo', { text: 'that' }, 4), { session: n });
+    assert.deepEqual([other.json.id, other.json.error.data.gateway_failure.source], [4, 'policy']);
+    assert.match(other.json.error.data.gateway_failure.rule, /tools\.arguments/);
+    const asks = post('strict', tool('say', { text: 'x' }, 5), { session: n });
+    const id = await until('a person is asked', async () => (await run(BIN, ['gateway', 'pending', '--config', g.file])).out.match(/^(\S+)\s.*say/m)?.[1]);
+    assert.equal((await run(BIN, ['gateway', 'deny', id, '--config', g.file])).code, 0);
+    assert.equal(((a) => a.json ?? a.events.at(-1))(await asks).error.data.gateway_failure.source, 'policy');
+    assert.doesNotMatch(g.proc.err, /route=strict line="heard tools\/call".*\n(.*\n)*.*route=strict line="heard tools\/call"/, 'one call has reached it');
+    const p = await session('pinned');
+    assert.deepEqual((await post('pinned', rpc('tools/list'), { session: p })).json.result.tools, [], 'nobody has accepted any');
+    assert.match(JSON.stringify((await post('pinned', tool('echo', { text: 'x' }), { session: p })).json.error), /pin_tools|not accepted|pins/);
+  });
   test('a record of every call', async () => {
     const n = await session('legacy');
     await post('legacy', tool('echo', { text: 'recorded' }), { session: n });

@@ -142,7 +142,7 @@ static int run(void *arg)
                                       .found = found,
                                       .arg = c};
     c->programs =
-        programs_new(&(struct programs_options){.arguments = gateway_stdio_arguments,
+        programs_new(&(struct programs_options){.arguments = gateway_stdio_arguments_beside,
                                                 .arg = c,
                                                 .said = program_said,
                                                 .environment = (const char *const *)environ});

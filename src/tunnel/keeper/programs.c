@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -36,12 +37,15 @@
 struct programs {
     struct programs_options o;
     struct scope scope;
+    struct list running;
     size_t n;
 };
 
 struct program {
+    struct list node;
     struct programs *all;
     char *route;
+    size_t slot; /* the lowest that no other one of the route has */
     struct proc proc;
     struct io_fd errors, leash;
     bool let_go;
@@ -170,6 +174,7 @@ static void watch(struct program *p)
 
 static void program_free(struct program *p)
 {
+    list_remove(&p->node);
     proc_done(&p->proc);
     io_fd_close(&p->errors);
     io_fd_close(&p->leash);
@@ -191,6 +196,17 @@ static int live(void *arg)
 
 /* ---- its beginning ---- */
 
+static size_t free_slot(const struct programs *all, const char *route)
+{
+    size_t slot = 0;
+    for (bool taken = true; taken; slot += taken) {
+        taken = false;
+        LIST_FOREACH (p, &all->running, struct program, node)
+            taken = taken || (p->slot == slot && str_eq(p->route, route));
+    }
+    return slot;
+}
+
 static void free_list(char **list)
 {
     for (size_t i = 0; list && list[i]; i++)
@@ -201,7 +217,7 @@ static void free_list(char **list)
 static int start_process(struct program *p, const struct gateway_stdio *s, int fd, int errors,
                          struct err *e)
 {
-    char **list = p->all->o.arguments(p->all->o.arg, s);
+    char **list = p->all->o.arguments(p->all->o.arg, s, p->slot);
     const struct proc_spec spec = {.path = "/proc/self/exe",
                                    .argv = (const char *const *)list,
                                    .envp = p->all->o.environment,
@@ -230,10 +246,12 @@ int programs_start(struct programs *all, const struct gateway_stdio *s, int *ret
     struct program *p = mem_new(struct program);
     *p = (struct program){.all = all,
                           .route = mem_strdup(s->route),
+                          .slot = free_slot(all, s->route),
                           .proc = {.pidfd = IO_FD_NONE},
                           .errors = IO_FD_NONE,
                           .leash = IO_FD_NONE,
                           .line = BUF_INIT(LINE_MAX_ + 1)};
+    list_push_back(&all->running, &p->node);
     int r = sock_pair(SOCK_STREAM, talk);
     if (r == 0)
         r = sock_pair(SOCK_STREAM, leash);
@@ -273,6 +291,7 @@ struct programs *programs_new(const struct programs_options *o)
     struct programs *p = mem_new(struct programs);
     p->o = *o;
     scope_init(&p->scope);
+    list_init(&p->running);
     return p;
 }
 

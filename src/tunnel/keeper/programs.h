@@ -9,8 +9,8 @@ struct err;
 
 struct programs_options {
     /* The arguments with which this program, started anew, runs the route's in a sandbox; a list that ends with NULL, and its
-     * texts, are malloc'ed. Does not suspend. */
-    char **(*arguments)(void *arg, const struct gateway_stdio *s);
+     * texts, are malloc'ed. Of the route's processes each has another `slot`, the lowest that is free. Does not suspend. */
+    char **(*arguments)(void *arg, const struct gateway_stdio *s, size_t slot);
     void *arg;
     /* A line of its standard error, escaped; NULL: it is logged. Does not suspend. */
     void (*said)(void *arg, const char *route, const char *line);

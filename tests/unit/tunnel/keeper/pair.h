@@ -19,14 +19,14 @@
 /* What stands for `sallyport exec`: the test's own program, told by its first argument (test_programs.c). */
 #define AS_PROGRAM "--as-program"
 
-static char **pair_arguments(void *arg, const struct gateway_stdio *s)
+static char **pair_arguments(void *arg, const struct gateway_stdio *s, size_t slot)
 {
     char **list = mem_array(5, sizeof(*list));
     (void)arg;
     list[0] = mem_strdup("test");
     list[1] = mem_strdup(AS_PROGRAM);
     list[2] = mem_strdup(s->route);
-    list[3] = mem_strdup(s->command[s->n - 1]);
+    list[3] = mem_printf("%s %zu", s->command[s->n - 1], slot);
     list[4] = NULL;
     return list;
 }

@@ -59,9 +59,19 @@ static int a_routes_program_is_started(void *arg)
     assert_int_equal(programs_count(p.k->programs), 1);
     AUTO(stream) s = {.ops = NULL};
     assert_int_equal(stream_from_fd(&s, TAKE_FD(fds.fd[0])), 0);
-    expect_text(&s, "c server\n");
+    expect_text(&s, "c server 0\n");
     assert_int_equal(stream_write(&s, "ping", 4), 0);
     expect_text(&s, "ping");
+
+    /* Another one of the route has another slot. */
+    const struct gateway_stdio again = {.route = "c"};
+    int fd = -1, leash = -1;
+    assert_int_equal(supply_stdio(p.gateway, &again, &fd, &leash, &e), 0);
+    AUTO(stream) second = {.ops = NULL};
+    assert_int_equal(stream_from_fd(&second, TAKE_FD(fd)), 0);
+    expect_text(&second, "c server 1\n");
+    assert_int_equal(shutdown(second.io.fd, SHUT_WR), 0);
+    close(leash);
 
     /* The end of its input and of the leash is its own. */
     assert_int_equal(shutdown(s.io.fd, SHUT_WR), 0);
