@@ -10,11 +10,12 @@
  * redirect is followed, and the body with the secret goes out once. The answer is bounded, and read in
  * oauth2_answer.c. Forms and headers lie in buffers that do not move and are wiped.
  *
- * A refresh token may be replaced by each answer (RFC 6749 6): the newer one is kept in memory, until the
- * source has another one than it grew from. */
+ * A refresh token may be replaced by each answer (RFC 6749 6): the newer one is kept in memory, and in a file where one is
+ * named (oauth2_kept.c), until the source has another one than it grew from. */
 #include "secret/oauth2.h"
 
 #include "base/enc.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "crypto/es256.h"
 #include "http/client/client.h"
@@ -168,7 +169,8 @@ static int say_assertion(const struct oauth2 *x, struct ask *q, struct err *e)
 }
 
 /* The newest of those that grew from the one of the source. */
-static int say_refresh(struct oauth2 *x, struct ask *q, struct err *e)
+static int say_refresh(const struct secret_source *s, struct oauth2 *x, struct ask *q,
+                       struct err *e)
 {
     struct secret_value *v = NULL;
     int r = get(x->refresh_token, "refresh_token", &v, e);
@@ -176,7 +178,13 @@ static int say_refresh(struct oauth2 *x, struct ask *q, struct err *e)
         return r;
     if (v != x->rotated_from) {
         secret_done(&x->rotated);
-        secret_value_unref(x->rotated_from);
+        secret_value_unref(TAKE(x->rotated_from));
+        if (x->keep_in)
+            r = oauth2_kept_read(s, secret_value_secret(v), &x->rotated, e);
+        if (r < 0) {
+            secret_value_unref(v);
+            return r;
+        }
         x->rotated_from = secret_value_ref(v);
     }
     const struct secret *t = x->rotated.len ? &x->rotated : secret_value_secret(v);
@@ -203,7 +211,7 @@ static int say_grant(const struct secret_source *s, struct oauth2 *x, struct ask
 {
     int r = auth_form_put(&q->form, "grant_type", grants[x->grant]);
     if (r == 0 && x->grant == OAUTH2_REFRESH_TOKEN)
-        r = say_refresh(x, q, e);
+        r = say_refresh(s, x, q, e);
     if (r == 0 && x->grant == OAUTH2_JWT_BEARER)
         r = say_assertion(x, q, e);
     if (r == 0 && x->grant == OAUTH2_TOKEN_EXCHANGE)
@@ -299,6 +307,18 @@ static int ask_token(struct secret_source *s, struct oauth2 *x, struct secret_re
     return r;
 }
 
+/* The token is good all the same; what a restart will find is not. */
+static void keep(const struct secret_source *s, const struct oauth2 *x)
+{
+    struct err e = {0};
+    if (x->keep_in &&
+        oauth2_kept_write(s, secret_value_secret(x->rotated_from), &x->rotated, &e) < 0)
+        log_error(
+            "a refresh token that was replaced cannot be kept: after a restart the one of its "
+            "source is used up",
+            "source=%s why=%s", log_q(s->place), log_q(e.msg));
+}
+
 int oauth2_read(struct secret_source *s, struct secret_read *ret, struct err *e)
 {
     struct oauth2 *x = s->state;
@@ -317,6 +337,7 @@ int oauth2_read(struct secret_source *s, struct secret_read *ret, struct err *e)
         secret_done(&x->rotated);
         x->rotated = refresh;
         refresh = (struct secret){0};
+        keep(s, x);
     }
     return r;
 }

@@ -21,6 +21,7 @@ enum oauth2_grant {
 struct oauth2 {
     enum oauth2_grant grant;
     char *url, *ca_file;
+    char *keep_in; /* file of `rotated`; NULL: it is in memory alone */
     char *client_id, *key_id;
     bool secret_in_form; /* not in Basic */
     char *audience_of_jwt;
@@ -46,6 +47,14 @@ bool oauth2_changed(struct secret_source *s);
 
 /* oauth2.c. kind.h's read. */
 int oauth2_read(struct secret_source *s, struct secret_read *ret, struct err *e) WARN_UNUSED;
+
+/* oauth2_kept.c. Both suspend. 0, or a code with words. */
+/* What was kept of a refresh token that has grown from `from`, into `ret` (unset): nothing, if there is none; then one
+ * could be kept. */
+int oauth2_kept_read(const struct secret_source *s, const struct secret *from, struct secret *ret,
+                     struct err *e) WARN_UNUSED;
+int oauth2_kept_write(const struct secret_source *s, const struct secret *from,
+                      const struct secret *token, struct err *e) WARN_UNUSED;
 
 /* oauth2_answer.c, pure. */
 struct oauth2_answer {

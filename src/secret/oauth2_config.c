@@ -19,7 +19,7 @@ static const char *const common[] = {"token_url",  "grant",    "client_id", "cli
                                      "scope",      "resource", "audience",  "ca_file",
                                      NULL};
 static const char *const none[] = {NULL};
-static const char *const of_refresh[] = {"refresh_token", NULL};
+static const char *const of_refresh[] = {"refresh_token", "keep_in", NULL};
 static const char *const of_bearer[] = {"assertion", "sub", NULL};
 static const char *const of_exchange[] = {"subject",    "subject_type",   "actor",
                                           "actor_type", "requested_type", NULL};
@@ -233,6 +233,10 @@ static int read_what(struct secret_source *s, struct oauth2 *x, const json_t *o,
     int r = 0;
     if (x->grant == OAUTH2_REFRESH_TOKEN) {
         r = need(json_object_get(o, "refresh_token"), "refresh_token", e);
+        if (r == 0)
+            r = read_text(o, "keep_in", &x->keep_in, e);
+        if (r == 0 && x->keep_in && x->keep_in[0] != '/')
+            r = err_set(e, -EINVAL, "keep_in: must be an absolute path");
         return r < 0 ? r : read_source(s, o, "refresh_token", 0, &x->refresh_token, e);
     }
     if (x->grant == OAUTH2_TOKEN_EXCHANGE)
@@ -311,7 +315,7 @@ void oauth2_close(struct secret_source *s)
     char *const texts[] = {x->url,        x->ca_file,         x->client_id,
                            x->key_id,     x->audience_of_jwt, x->sub,
                            x->scope,      x->audience,        x->subject_type,
-                           x->actor_type, x->requested_type};
+                           x->actor_type, x->requested_type,  x->keep_in};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     for (size_t i = 0; i < x->n_resources; i++)

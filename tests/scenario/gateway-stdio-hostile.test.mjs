@@ -63,7 +63,8 @@ describe('one that cannot be started, or dies', () => {
     let starts = 0;
     const began = Date.now();
     while (Date.now() - began < ms(3000)) { if ((await post(name, hello())).source === 'upstream_closed') starts++; await new Promise((ok) => { setTimeout(ok, 20); }); }
-    assert(starts >= 1 && starts <= 4, `${starts} more starts in three seconds`);
+    // The pauses double, from a quarter of a second on.
+    assert(starts >= 1 && starts <= 1 + Math.log2(ms(3000) / 250 + 1), `${starts} more starts in ${ms(3000)} ms`);
   });
 
   test('one that dies once is started again, and serves', async () => {
@@ -121,7 +122,7 @@ describe('one that does not keep to it', () => {
     const r = await post('gigantic', tool('echo', { text: 'x' }), { session: n });
     assert.deepEqual([r.status, r.source], [502, 'protocol'], r.text);
     await g.proc.line(/a stdio server is gone" route=gigantic why="has written a line that is longer/);
-    assert(rss() < 150, `${rss()} MiB at most`);
+    if (!process.env.ASAN_OPTIONS) assert(rss() < 150, `${rss()} MiB at most`);
   });
 
   test('answers to ids that nobody has asked with are not heard', async () => {

@@ -23,7 +23,7 @@ struct programs *programs_new(const struct programs_options *o) __attribute__((r
  * caller's. When the leash's other end is closed it is ended: it has 5 s from the end of its input on, then SIGTERM,
  * and is killed at last. What it says on its standard error is logged, line by line. 0, or a code with
  * words. Does not suspend. */
-int programs_start(struct programs *p, const struct gateway_stdio *s, int *ret_fd, int *ret_leash,
+int programs_start(struct programs *all, const struct gateway_stdio *s, int *ret_fd, int *ret_leash,
                    struct err *e) WARN_UNUSED;
 size_t programs_count(const struct programs *p);
 /* Waits for their ends, whose leashes have been let go, and kills what is left. Suspends. NULL is fine. */

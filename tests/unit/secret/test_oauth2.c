@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct world {
     struct secret_world w;
@@ -225,6 +227,66 @@ static int a_refresh_token_that_was_replaced_is_used_until_the_file_has_another(
     return 0;
 }
 ON_LOOP(a_refresh_token_that_was_replaced_is_used_until_the_file_has_another)
+
+/* A restart goes on with the newer one, as long as the source has the one that it grew from. */
+static int a_refresh_token_that_was_replaced_is_kept(void *arg)
+{
+    (void)arg;
+    struct world t;
+    static const char how[] = ",'client_id':'us','grant':'refresh_token','refresh_token':{'file':"
+                              "'$DIR/refresh'},'keep_in':'$DIR/kept'";
+    begin(&t);
+    world_write(&t.w, "refresh", "refresh-1");
+    AUTO_FREE char *path = mem_printf("%s/kept", t.w.dir);
+    struct secret_source *s = source(&t, how, "");
+    t.peer.refresh = "refresh-2";
+    expect_got(s, "token-1");
+    says(&t.peer, "&refresh_token=refresh-1&");
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    secret_source_unref(s);
+
+    t.peer.refresh = "refresh-3";
+    s = source(&t, how, "");
+    expect_got(s, "token-2");
+    says(&t.peer, "&refresh_token=refresh-2&");
+    secret_source_unref(s);
+    t.peer.refresh = NULL;
+    s = source(&t, how, "");
+    expect_got(s, "token-3");
+    says(&t.peer, "&refresh_token=refresh-3&");
+    secret_source_unref(s);
+
+    world_swap(&t.w, "refresh", "refresh-9"); /* a person has put another one there */
+    s = source(&t, how, "");
+    expect_got(s, "token-4");
+    says(&t.peer, "&refresh_token=refresh-9&");
+    secret_source_unref(s);
+
+    /* What would be lost is not asked for. */
+    const size_t asked = t.peer.asked;
+    assert_int_equal(chmod(path, 0644), 0);
+    s = source(&t, how, "");
+    expect_failure(s, -EPERM, "keep_in: ");
+    secret_source_unref(s);
+    assert_int_equal(chmod(path, 0600), 0);
+    world_swap(&t.w, "kept", "garbage");
+    s = source(&t, how, "");
+    expect_failure(s, -E_PARSE, "no token that was kept");
+    secret_source_unref(s);
+    s = source(&t,
+               ",'client_id':'us','grant':'refresh_token','refresh_token':{'file':'$DIR/refresh'},"
+               "'keep_in':'/nowhere/at/all'",
+               "");
+    expect_failure(s, -ENOENT, "keep_in: ");
+    secret_source_unref(s);
+    assert_int_equal(t.peer.asked, asked);
+    assert_int_equal(unlink(path), 0);
+    end(&t);
+    return 0;
+}
+ON_LOOP(a_refresh_token_that_was_replaced_is_kept)
 
 /* ---- how long ---- */
 
@@ -449,6 +511,7 @@ int main(void)
         CASE(what_is_exchanged_comes_from_its_source),
         CASE(a_key_signs_for_the_client_or_a_subject),
         CASE(a_refresh_token_that_was_replaced_is_used_until_the_file_has_another),
+        CASE(a_refresh_token_that_was_replaced_is_kept),
         CASE(a_token_serves_while_the_next_one_is_asked_for),
         CASE(a_token_is_not_used_after_its_end),
         CASE(retry_after_is_kept_to),

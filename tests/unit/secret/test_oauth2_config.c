@@ -44,6 +44,10 @@ static int what_is_wrong_is_named(void *arg)
         {AT CLIENT ",'ca_file':'ca.pem'}}", "ca_file: must be an absolute path"},
         {AT CLIENT "},'json_key':'access_token'}", "json_key: the token is picked out by itself"},
         {AT "'grant':'refresh_token','client_id':'us'}}", "refresh_token: is missing; a source"},
+        {AT "'grant':'refresh_token','client_id':'us','refresh_token':{'file':'/r'},"
+            "'keep_in':'kept'}}",
+         "keep_in: must be an absolute path"},
+        {AT "'client_id':'us','client_secret':{'file':'/s'},'keep_in':'/kept'}}", "keep_in"},
         {AT "'grant':'jwt_bearer'}}", "assertion: is missing; a source, or client_key"},
         {AT "'grant':'jwt_bearer','assertion':{'file':'/a'},'sub':'b'}}",
          "sub: the assertion says it itself"},
