@@ -17,6 +17,7 @@
 #include "io/loop.h"
 #include "io/signal.h"
 #include "secret/source.h"
+#include "tunnel/gateway/environment.h"
 #include "tunnel/gateway/process.h"
 #include "tunnel/gateway/setup.h"
 #include "tunnel/keeper/keeper.h"
@@ -104,8 +105,22 @@ static int run(void *arg)
     return r;
 }
 
+/* As curl: the lower case first. */
+static const char *variable(const char *lower, const char *upper)
+{
+    const char *s = getenv(lower);
+    return s ? s : getenv(upper);
+}
+
+int gateway_look_around(struct err *e)
+{
+    return gateway_environment_take(variable("https_proxy", "HTTPS_PROXY"),
+                                    variable("no_proxy", "NO_PROXY"), e);
+}
+
 int gateway_run_confined(int argc, char **argv)
 {
+    struct err e = {0};
     if (argc != 3 || fcntl(3, F_GETFD) < 0) {
         fprintf(stderr,
                 "sallyport: gateway confined is started by sallyport gateway, not by hand\n");
@@ -113,20 +128,29 @@ int gateway_run_confined(int argc, char **argv)
     }
     log_init("gateway", cmd_log_level(argv[2]));
     cmd_forbid_dumps();
+    if (gateway_look_around(&e) < 0) {
+        fprintf(stderr, "sallyport: %s\n", e.msg);
+        return 1;
+    }
     return gateway_process_main(3, trim_after_start);
 }
 
-/* What the dynamic linker was told: it loads libraries for both. Everything else may hold a secret, and is
- * none of its business. */
-static const char **linker_environment(void)
+/* What the dynamic linker was told: it loads libraries for both; and the way out, without a password. Everything else may
+ * hold a secret, and is none of its business. `proxy` and `direct` may be NULL. */
+static const char **environment_of_gateway(const char *proxy, const char *direct)
 {
     size_t n = 0, kept = 0;
     while (environ[n])
         n++;
-    const char **all = mem_array(n + 1, sizeof(*all));
+    const char **all = mem_array(n + 3, sizeof(*all));
     for (size_t i = 0; i < n; i++)
         if (str_starts(environ[i], "LD_"))
             all[kept++] = environ[i];
+    if (proxy)
+        all[kept++] = proxy;
+    if (direct)
+        all[kept++] = direct;
+    all[kept] = NULL;
     return all;
 }
 
@@ -222,7 +246,12 @@ int cmd_gateway(int argc, char **argv)
     cmd_forbid_dumps();
     secret_wipe_when_freed();
     c.o.credentials_directory = getenv("CREDENTIALS_DIRECTORY");
-    AUTO_FREE const char **environment = linker_environment();
+    if (gateway_look_around(&e) < 0) {
+        fprintf(stderr, "sallyport gateway: %s\n", e.msg);
+        return 1;
+    }
+    AUTO_FREE char *proxy = gateway_environment_proxy(), *direct = gateway_environment_no_proxy();
+    AUTO_FREE const char **environment = environment_of_gateway(proxy, direct);
     c.o.environment = environment;
     c.o.programs = (struct programs_options){.arguments = gateway_stdio_arguments,
                                              .environment = (const char *const *)environ};

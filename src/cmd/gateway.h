@@ -22,6 +22,9 @@ char *gateway_admin_address(const struct gateway_config *c) __attribute__((retur
  * -ECONNREFUSED when nobody does, -E_PROTO when it is no gateway. */
 int gateway_status_ask(const char *admin, json_t **ret, struct err *e) WARN_UNUSED;
 
+/* Hears of HTTPS_PROXY and NO_PROXY, for the configurations that are read from then on. Once. 0, or -EINVAL with words. */
+int gateway_look_around(struct err *e) WARN_UNUSED;
+
 /* `sallyport gateway confined`: the gateway proper, which its keeper starts. */
 int gateway_run_confined(int argc, char **argv);
 

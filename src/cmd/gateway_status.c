@@ -98,6 +98,8 @@ static void print_head(const json_t *j)
     if (json_get_str(edge, "proxy")) {
         printf(" through ");
         print_word(edge, "proxy");
+        if (str_eq(json_get_str(edge, "proxy_from"), "HTTPS_PROXY"))
+            printf(" (HTTPS_PROXY)");
     }
     printf(", %lld caller%s\n", callers, plural(callers));
     print_trouble("", edge);

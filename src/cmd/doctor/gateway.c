@@ -132,10 +132,7 @@ static int run(void *arg)
 {
     struct doctor_command *c = arg;
     struct gateway_config *config;
-    const char *upper = getenv("HTTPS_PROXY"), *lower = getenv("https_proxy");
     const struct examine_options o = {.config_path = c->config,
-                                      .proxy_in_environment =
-                                          (upper && *upper) || (lower && *lower),
                                       .credentials_directory = getenv("CREDENTIALS_DIRECTORY"),
                                       .stdio = {.start = start_program, .arg = c},
                                       .last_words = last_words,
@@ -192,5 +189,10 @@ int cmd_gateway_doctor(int argc, char **argv)
     if (code >= 0)
         return code;
     cmd_forbid_dumps();
+    struct err e = {0};
+    if (gateway_look_around(&e) < 0) {
+        fprintf(stderr, "sallyport gateway doctor: %s\n", e.msg);
+        return 1;
+    }
     return api_client_run(run, &c);
 }

@@ -15,6 +15,7 @@
 #include "base/document.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/str.h"
 #include "base/yaml.h"
 #include "io/file.h"
 #include "tunnel/gateway/config_callers.h"
@@ -23,6 +24,7 @@
 #include "tunnel/gateway/config_stdio.h"
 #include "tunnel/gateway/config_tools.h"
 #include "tunnel/gateway/config_value.h"
+#include "tunnel/gateway/environment.h"
 
 #define SHUTDOWN_MS     30000
 #define SHUTDOWN_MAX_MS 3600000
@@ -77,7 +79,7 @@ static int read_proxy(const struct place *root, struct gateway_config *c)
     struct place at = place_member(root, "proxy");
     struct place password = place_member(root, "proxy_password_file");
     struct config_url u;
-    if (!at.value)
+    if (!at.value || str_eq(json_string_value(at.value), "none"))
         return 0;
     int r = config_url(&at, true, &u);
     if (r < 0)
@@ -150,7 +152,8 @@ static int read_edge(const struct place *root, struct gateway_config *c)
     if (!u.tls && !is_this_machine(&u.host))
         return place_fail(&at, "https://host is expected: the token goes there (http:// does for "
                                "127.0.0.1 and [::1] alone)");
-    if (!u.tls && proxy.value) /* whose 127.0.0.1 is another machine's */
+    if (!u.tls && proxy.value &&
+        !str_eq(json_string_value(proxy.value), "none")) /* whose 127.0.0.1 is another machine's */
         return place_fail(&proxy, "goes with an https edge: through a proxy the token would leave "
                                   "this machine without TLS");
     if (!token.value)
@@ -168,6 +171,8 @@ static int read_edge(const struct place *root, struct gateway_config *c)
     c->edge.tls = u.tls;
     c->edge.port = u.port ? u.port : u.tls ? EDGE_PORT : EDGE_PLAIN_PORT;
     c->edge.connections = (unsigned)n;
+    if (r == 0 && !proxy.value)
+        gateway_environment_apply(c);
     return r;
 }
 

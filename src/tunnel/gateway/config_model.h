@@ -119,6 +119,8 @@ struct gateway_proxy {
     bool tls;
     const char *user;          /* decoded; NULL: none */
     const char *password_file; /* NULL: none */
+    bool from_environment;     /* it is HTTPS_PROXY's */
+    bool has_password;         /* likewise */
 };
 
 struct gateway_edge {

@@ -198,7 +198,7 @@ int config_networks(const struct place *list, size_t max, struct cidr_list *ret)
     return 0;
 }
 
-int config_user(const struct place *at, const char *s, size_t n, char **ret)
+int config_decode(const char *s, size_t n, char **ret)
 {
     AUTO_FREE char *out = mem_zalloc(n + 1);
     size_t len = 0;
@@ -206,15 +206,26 @@ int config_user(const struct place *at, const char *s, size_t n, char **ret)
         uint64_t c = (unsigned char)s[i];
         if (s[i] == '%') {
             if (n - i < 3 || str_hex_to_u64(s + i + 1, 2, &c) < 0)
-                return place_fail(at, "a percent sign and no two hexadecimal digits");
+                return -E_PARSE;
             i += 2;
         }
-        if (c < ' ' || c == 0x7f || c == ':')
-            return place_fail(at,
-                              "a user's name has no colon and no control character (RFC 7617 2)");
+        if (c < ' ' || c == 0x7f)
+            return -EINVAL;
         out[len++] = (char)c;
     }
     *ret = TAKE(out);
+    return 0;
+}
+
+int config_user(const struct place *at, const char *s, size_t n, char **ret)
+{
+    AUTO_FREE char *user = NULL;
+    int r = config_decode(s, n, &user);
+    if (r == -E_PARSE)
+        return place_fail(at, "a percent sign and no two hexadecimal digits");
+    if (r < 0 || strchr(user, ':'))
+        return place_fail(at, "a user's name has no colon and no control character (RFC 7617 2)");
+    *ret = TAKE(user);
     return 0;
 }
 

@@ -29,6 +29,9 @@ int config_duration(const struct place *at, int64_t max_ms, int64_t *ret_ms) WAR
 /* A list of at most `max` networks or addresses; there is one at least. The list is the caller's, also
  * on failure. */
 int config_networks(const struct place *list, size_t max, struct cidr_list *ret) WARN_UNUSED;
+/* A part of a URL without its percent-encoding, malloc'ed. -E_PARSE: it has a percent sign and no two
+ * digits; -EINVAL: a control character. */
+int config_decode(const char *s, size_t n, char **ret) WARN_UNUSED;
 /* The name of a user in a URL without its percent-encoding, malloc'ed. */
 int config_user(const struct place *at, const char *s, size_t n, char **ret) WARN_UNUSED;
 /* "512KiB", "1MiB", "2GiB", or a number of bytes: 1 to `max`. Leaves *ret alone when the place is not there. */

@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "http/pipe/answer.h"
 #include "http/pipe/proxy.h"
+#include "tunnel/gateway/environment.h"
 #include "io/file.h"
 #include "io/pool.h"
 #include "io/race.h"
@@ -131,6 +132,8 @@ int gateway_dial_secret(struct pool *pool, const char *field, const char *path, 
 static int read_secret(const struct dial_how *h, const char *field, const char *path,
                        struct secret *ret, struct err *e)
 {
+    if (!h->keeper && !path)
+        return gateway_environment_password(ret, e);
     return h->keeper ? supply_line(h->keeper, field, ret, e)
                      : gateway_dial_secret(h->pool, field, path, ret, e);
 }
@@ -148,15 +151,18 @@ static int through_proxy(const struct dial_how *h, struct stream *ret, struct di
         seen->step = DIAL_PROXY;
     if (r == 0 && p->tls)
         r = start_tls(h, &p->host, ret, e);
-    if (r == 0 && p->password_file)
+    if (r == 0 && (p->password_file || p->has_password))
         r = read_secret(h, "proxy_password_file", p->password_file, &password, e);
     if (r == 0) {
-        const struct http_proxy ask = {.word = "the proxy",
-                                       .name = p->host.text,
-                                       .user = p->user,
-                                       .user_source = "the configuration",
-                                       .user_advice = "give them as http://user@host and "
-                                                      "proxy_password_file"};
+        const struct http_proxy ask = {
+            .word = "the proxy",
+            .name = p->host.text,
+            .user = p->user,
+            .user_source = p->from_environment ? "HTTPS_PROXY" : "the configuration",
+            .user_advice = p->from_environment ? "give them as http://user:password@host:port in "
+                                                 "HTTPS_PROXY"
+                                               : "give them as http://user@host and "
+                                                 "proxy_password_file"};
         const char *kind;
         r = http_proxy_connect(ret, &ask, authority, p->user ? &password : NULL,
                                &seen->proxy_status, &kind, e);

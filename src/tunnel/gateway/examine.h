@@ -22,7 +22,6 @@ struct finding {
 
 struct examine_options {
     const char *config_path;
-    bool proxy_in_environment; /* HTTPS_PROXY is set, which a gateway does not look at */
     const char *const
         *anchors; /* folders of authorities that this machine was given, NULL at the end; NULL:
                                    those of the distributions */

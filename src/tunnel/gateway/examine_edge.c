@@ -51,8 +51,8 @@ static void tell_name(const struct examine *x, const struct dial_seen *seen, int
              seen->direct ? "look at edge: in the configuration, and at this machine's DNS (getent "
                             "hosts NAME); "
                             "where only a proxy knows names, give proxy:"
-                          : "look at proxy: in the configuration, and at this machine's DNS "
-                            "(getent hosts NAME)",
+                          : "look at proxy: in the configuration, or HTTPS_PROXY, and at this "
+                            "machine's DNS (getent hosts NAME)",
              "%s: %s", name, e->msg);
     else
         TELL(x, EXAMINE_EDGE, "edge_name", whose, FINDING_OK, NULL, NULL, "%s has %zu address%s%s",
@@ -64,7 +64,8 @@ static const char *proxy_fix(int status)
 {
     switch (status) {
     case 407:
-        return "proxy: http://USER@HOST:PORT, and proxy_password_file";
+        return "proxy: http://USER@HOST:PORT, and proxy_password_file; or "
+               "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT";
     case 401:
     case 403:
         return "ask who runs the proxy to let CONNECT to the edge's host and port pass";
@@ -74,7 +75,7 @@ static const char *proxy_fix(int status)
         return "the proxy itself cannot reach the edge: look at edge:, and at the proxy's DNS and "
                "firewall";
     default:
-        return "look at proxy: in the configuration: scheme, host and port";
+        return "look at proxy: in the configuration, or HTTPS_PROXY: scheme, host and port";
     }
 }
 
@@ -88,7 +89,8 @@ static void tell_proxy(const struct examine *x, const struct dial_seen *seen, in
              "its name has no address");
     else if (r < 0 && seen->step == DIAL_CONNECT)
         TELL(x, EXAMINE_EDGE, "edge_proxy", "proxy", FINDING_FAIL, "the gateway cannot connect",
-             "look at proxy: in the configuration; is a proxy there, and does a firewall let us to "
+             "look at proxy: in the configuration, or HTTPS_PROXY; is a proxy there, and does a "
+             "firewall let us to "
              "it?",
              "nothing answers at %s:%u: %s", edge->proxy.host.text, edge->proxy.port, e->msg);
     else if (r < 0 && seen->step == DIAL_PROXY)
@@ -96,19 +98,17 @@ static void tell_proxy(const struct examine *x, const struct dial_seen *seen, in
              proxy_fix(seen->proxy_status), "%s", e->msg);
     else
         TELL(x, EXAMINE_EDGE, "edge_proxy", "proxy", FINDING_OK, NULL, NULL,
-             "%s:%u lets CONNECT to %s:%u pass", edge->proxy.host.text, edge->proxy.port,
-             edge->host.text, edge->port);
+             "%s:%u%s lets CONNECT to %s:%u pass", edge->proxy.host.text, edge->proxy.port,
+             edge->proxy.from_environment ? " (HTTPS_PROXY)" : "", edge->host.text, edge->port);
 }
 
 static void tell_connect(const struct examine *x, const struct dial_seen *seen, int r,
                          const struct err *e)
 {
     const struct gateway_edge *edge = &x->config->edge;
-    const char *fix = x->o->proxy_in_environment ? "HTTPS_PROXY is set, and a gateway does not "
-                                                   "look at it: give proxy: in the configuration"
-                                                 : "is the edge running, and does a firewall let "
-                                                   "us out to this port? where only a proxy "
-                                                   "may go out, give proxy:";
+    const char *fix =
+        "is the edge running, and does a firewall let us out to this port? where only a "
+        "proxy may go out, give proxy:, or HTTPS_PROXY";
     if (r < 0 && seen->step == DIAL_NAME)
         TELL(x, EXAMINE_EDGE, "edge_connect", "connection", FINDING_UNTRIED, NULL, NULL,
              "the name has no address");

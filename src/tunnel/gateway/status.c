@@ -36,6 +36,10 @@ static json_t *edge_json(const struct status_view *v)
     json_put_int(o, "port", edge->port);
     json_put_bool(o, "tls", edge->tls);
     json_put_str(o, "proxy", edge->proxy.host.kind == HOST_NONE ? NULL : edge->proxy.host.text);
+    json_put_str(o, "proxy_from",
+                 edge->proxy.host.kind == HOST_NONE ? NULL
+                 : edge->proxy.from_environment     ? "HTTPS_PROXY"
+                                                    : "configuration");
     json_put_str(o, "trouble", uplinks_trouble(v->uplinks)[0] ? uplinks_trouble(v->uplinks) : NULL);
     return o;
 }

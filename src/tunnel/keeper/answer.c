@@ -14,6 +14,7 @@
 #include "io/sock.h"
 #include "secret/source.h"
 #include "secret/subjects.h"
+#include "tunnel/gateway/environment.h"
 #include "tunnel/gateway/dial.h"
 #include "tunnel/gateway/messages.h"
 #include "tunnel/gateway/reach.h"
@@ -173,6 +174,8 @@ static int answer_line(struct gateway_keeper *k, const json_t *o, struct ctl_ans
         path = k->first->edge.token_file;
     else if (str_eq(field, "proxy_password_file"))
         path = k->first->edge.proxy.password_file;
+    if (!path && str_eq(field, "proxy_password_file") && k->first->edge.proxy.has_password)
+        return gateway_environment_password(&answer->tail, e);
     if (!path)
         return err_set(e, -ENOENT, "the configuration has no such file");
     struct gateway_config *c = gateway_config_ref(k->first); /* whose text the path is */
