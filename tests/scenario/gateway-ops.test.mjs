@@ -649,4 +649,35 @@ describe('gateway doctor', () => {
     const c = await doctor(good({ upstream: { allowed_ips: ['10.0.0.0/8'] } }, { here: `http://localhost:${modern.port}` }));
     only(c, 'route_reach', /policy: .*has to be named/, /allowed_ips/);
   });
+
+  test('tools that the server has against those that are offered, and rules that are about none', async () => {
+    const tools = ['read_page', 'write_page', 'delete_page', 'drop\u001b[2J'].map((name) => ({ name, description: 'x', inputSchema: { type: 'object' } }));
+    const make = (more) => plain((q, r) => {
+      let text = '';
+      q.on('data', (b) => { text += b; }).on('end', () => {
+        const m = JSON.parse(text || '{}'), result = m.method === 'server/discover' ? { supportedVersions: ['2026-07-28'], capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } } : { tools, ...more };
+        r.setHeader('content-type', 'application/json');
+        r.end(JSON.stringify({ jsonrpc: '2.0', id: m.id, result }));
+      });
+    });
+    const one = await make({}), paged = await make({ nextCursor: 'next' });
+    const rules = { allow: ['*_page', 'search_*'], deny: ['delete_*', 'remove_*'], confirm: ['Write_page', 'close_ticket'], arguments: { read_page: { page: { type: 'string' } }, get_page: { page: { type: 'string' } } } };
+    const d = await doctor(good({}, {
+      ruled: { upstream: `http://127.0.0.1:${one.port}`, tools: rules }, paged: { upstream: `http://127.0.0.1:${paged.port}`, tools: rules }, free: `http://127.0.0.1:${one.port}`,
+      shut: { upstream: `http://127.0.0.1:${one.port}`, tools: { allow: ['nothing'] } }, fits: { upstream: `http://127.0.0.1:${one.port}`, tools: { deny: ['delete_page'] } },
+    }));
+    assert.equal(d.code, 0, d.out);
+    const ruled = d.of('route_tools', 'ruled');
+    assert.equal(ruled.verdict, 'ok');
+    assert.match(ruled.text, /^of 4 tools of the server 2 are offered; not delete_page \(tools\.deny: delete_\*\), drop\S* \(tools\.allow\)/);
+    assert(!d.out.includes('\u001b'), 'a name is shown escaped');
+    assert.equal(d.of('route_rules', 'ruled').verdict, 'note');
+    assert.match(d.of('route_rules', 'ruled').text, /: search_\* \(tools\.allow\), remove_\* \(tools\.deny\), close_ticket \(tools\.confirm\), get_page \(tools\.arguments\)$/);
+    assert.match(d.of('route_tools', 'paged').text, /^of 4 first tools/);
+    const no = (id, title) => assert.equal(d.all.checks.some((c) => c.id === id && c.title === title), false, `${id} ${title}`);
+    no('route_rules', 'paged');   // the next page may have them
+    no('route_tools', 'free');
+    assert.deepEqual([d.of('route_tools', 'shut').verdict, d.of('route_tools', 'shut').text.slice(0, 39)], ['note', 'of 4 tools of the server 0 are offered;']);
+    no('route_rules', 'fits');
+  });
 });

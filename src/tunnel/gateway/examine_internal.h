@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/json.h"
 #include "io/own_addresses.h"
 #include "tunnel/gateway/examine.h"
 
@@ -54,5 +55,9 @@ void examine_answer(const struct examine *x, int status, int64_t date_us, const 
 void examine_no_answer(const struct examine *x, const char *why);
 /* examine_routes.c: every route's server. Suspends. */
 void examine_routes(struct examine *x);
+/* examine_tools.c: what a route's rules make of the tools that its server has listed: `names`, an array of texts (NULL: it
+ * has listed none), the first of several pages when there are `more`. Does not suspend. */
+void examine_tools(const struct examine *x, const struct gateway_route *route, const json_t *names,
+                   bool more);
 /* examine_tokens.c: whether routes that need a token get one. Suspends. */
 void examine_tokens(struct examine *x);

@@ -184,7 +184,10 @@ void examine_routes(struct examine *x)
     for (size_t i = 0; r == 0 && i < c->n_routes; i++) {
         tell_reach(x, &c->routes[i], &d.all[i]);
         tell_mcp(x, c->routes[i].host.text, &d.all[i]);
+        examine_tools(x, &c->routes[i], d.all[i].mcp.names, d.all[i].mcp.more_tools);
     }
+    for (size_t i = 0; i < c->n_routes; i++)
+        json_decref(d.all[i].mcp.names);
     if (r < 0)
         TELL(x, EXAMINE_ROUTES, "routes", "routes", FINDING_UNTRIED, NULL, NULL, "%s", err_text(r));
     free(d.all);

@@ -142,6 +142,12 @@ static void take_tools(struct look *l, const char *body, struct mcp_seen *ret)
     if (!json_is_array(tools))
         return;
     ret->tools = (int64_t)json_array_size(tools);
+    ret->names = json_array();
+    for (size_t i = 0; i < json_array_size(tools); i++) {
+        const char *name = json_get_str(json_array_get(tools, i), "name");
+        if (name)
+            (void)json_array_append_new(ret->names, json_string(name));
+    }
     ret->more_tools = json_get_str(result, "nextCursor") != NULL;
 }
 

@@ -1,6 +1,7 @@
 /* mcp_look - what a private server says about MCP: a question or two that change nothing. */
 #pragma once
 
+#include "base/json.h"
 #include "tunnel/gateway/reach.h"
 
 struct err;
@@ -16,6 +17,7 @@ struct mcp_seen {
     char name[MCP_LOOK_TEXT];    /* that it gives itself; printable, "" when it does not */
     int64_t tools;               /* -1: it did not say; negative otherwise never */
     bool more_tools;             /* the list has another page */
+    json_t *names; /* those of the list, as they are: a reference of the caller's; NULL: no list */
     int64_t took_us; /* from the question to the answer, of the first that was answered */
 };
 /* Asks at /mcp, and at / when nothing is there: server/discover, and where that is not known initialize, whose
