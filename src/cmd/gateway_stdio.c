@@ -88,7 +88,7 @@ static void add_row(struct words *w, const struct row *row, const json_t *v)
 }
 
 /* The log of what goes out has one writer, and of a route there may be many processes: each that runs has one of its
- * own, which the next one of its slot goes on with. */
+ * own, which the next one of its slot goes on with. No route's name has a plus, so none is another route's. */
 static void add_audit(struct words *w, const struct gateway_stdio *s, const char *who, size_t slot)
 {
     static const char *const ways[] = {"allow", "secrets", "egress"};
@@ -107,7 +107,7 @@ static void add_audit(struct words *w, const struct gateway_stdio *s, const char
     const char *ending = strrchr(slash ? slash : path, '.');
     const size_t stem = ending ? (size_t)(ending - path) : strlen(path);
     if (slot > 0)
-        add(w, mem_printf("--audit=%.*s%s-%zu%s", (int)stem, path, who, slot, path + stem));
+        add(w, mem_printf("--audit=%.*s%s+%zu%s", (int)stem, path, who, slot, path + stem));
     else
         add(w, mem_printf("--audit=%.*s%s%s", (int)stem, path, who, path + stem));
 }
@@ -139,5 +139,5 @@ char **gateway_stdio_arguments(void *arg, const struct gateway_stdio *s, size_t 
 char **gateway_stdio_arguments_beside(void *arg, const struct gateway_stdio *s, size_t slot)
 {
     (void)arg;
-    return arguments(s, "-doctor", slot);
+    return arguments(s, "+doctor", slot);
 }

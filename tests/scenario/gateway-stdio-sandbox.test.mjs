@@ -32,7 +32,7 @@ before(async () => {
 after(async () => { await g?.stop(); await s?.stop(); sockets?.close(); });
 
 /** The logs that there are, of all processes of `out`; and what is in them. */
-const logs = () => fs.readdirSync(b.dir).filter((n) => /^audit(-\d+)?\.jsonl$/.test(n)).map((n) => path.join(b.dir, n));
+const logs = () => fs.readdirSync(b.dir).filter((n) => /^audit(\+\d+)?\.jsonl$/.test(n)).map((n) => path.join(b.dir, n));
 const records = () => logs().flatMap((f) => fs.readFileSync(f, 'utf8').trim().split('\n').map((l) => ({ ...JSON.parse(l), log: f })));
 
 /** A session's calls of tools: `(name, args)` -> the result. */

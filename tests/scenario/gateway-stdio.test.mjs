@@ -283,6 +283,16 @@ describe('many callers of one process', () => {
 });
 
 describe('2026-07-28', () => {
+  test('what the revision has no more does not reach the process, nor do notifications: others share it', async () => {
+    assert.equal(textOf(await modern('modern', 'tools/call', { name: 'echo', arguments: { text: 'before' } })), 'before');
+    for (const method of ['initialize', 'ping', 'logging/setLevel', 'resources/subscribe', 'resources/unsubscribe']) {
+      const r = await modern('modern', method, { level: 'debug', uri: 'x:y' }, 8);
+      assert.deepEqual([r.status, r.json.id, r.json.error.code, r.json.error.message], [404, 8, -32601, 'this revision has no such method'], method);
+    }
+    const r = await post('modern', note('notifications/roots/list_changed', { _meta: META }), { headers: { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'notifications/roots/list_changed' } });
+    assert.deepEqual([r.status, r.text], [202, '']);
+    assert.equal(textOf(await modern('modern', 'tools/call', { name: 'echo', arguments: { text: 'after' } })), 'after');
+  });
   test('a server of both eras: one process for all, no session, progress, and a JSON answer where nothing else is said', async () => {
     const r = await modern('modern', 'tools/call', { name: 'echo', arguments: { text: 'hi' } }, 'id-1');
     assert.deepEqual([r.status, r.headers['content-type'], r.headers['mcp-session-id'], r.json.id, textOf(r)], [200, 'application/json', undefined, 'id-1', 'hi']);

@@ -202,6 +202,17 @@ static int refuse_modern(struct request *q)
                               data);
 }
 
+/* What the revision has no more, and would change the process for all of its callers. */
+static bool was_removed(const char *method)
+{
+    static const char *const removed[] = {"initialize", "ping", "logging/setLevel",
+                                          "resources/subscribe", "resources/unsubscribe"};
+    for (size_t i = 0; i < ARRAY_LEN(removed); i++)
+        if (str_eq(method, removed[i]))
+            return true;
+    return false;
+}
+
 static int post_modern(struct request *q)
 {
     struct stdio_process *p;
@@ -210,20 +221,18 @@ static int post_modern(struct request *q)
     if (q->m.m.kind == MCP_RESULT || q->m.m.kind == MCP_ERROR)
         return stdio_answer_error(q->p, 400, NULL, CODE_INVALID,
                                   "in this revision a server asks nothing that is answered", NULL);
+    /* A caller cancels by leaving; what else it says is not meant of the others, who share the process. */
+    if (q->m.m.kind == MCP_NOTIFICATION)
+        return stdio_answer(q->p, 202, NULL, NULL, NULL, 0);
+    if (was_removed(q->m.m.method))
+        return stdio_answer_error(q->p, 404, q->m.m.json_id, CODE_METHOD,
+                                  "this revision has no such method", NULL);
     int r = stdio_shared_get(q->route, true, &p, &source, &e);
     if (r == -EPROTONOSUPPORT)
         return refuse_modern(q);
     if (r < 0)
         return r == -ECANCELED ? r : stdio_answer_failure(q->p, source, e.msg);
-    if (q->m.m.kind == MCP_REQUEST) {
-        r = ask(q, p, NULL);
-    } else {
-        /* A caller cancels by leaving: ids of this kind are the process's, and not the caller's to name. */
-        AUTO(buf) line = BUF_INIT(MCP_BODY_BYTES + 16);
-        if (!q->m.cancelled.p && mcp_splice(&line, buf_str(&q->text), q->text.len, NULL, 0) == 0)
-            (void)!stdio_process_write(p, &line);
-        r = stdio_answer(q->p, 202, NULL, NULL, NULL, 0);
-    }
+    r = ask(q, p, NULL);
     stdio_process_leave(p);
     return r;
 }
